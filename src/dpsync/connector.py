@@ -1,0 +1,407 @@
+"""The contract every connector keeps.
+
+A connector says what its processor said. It decides nothing about time, retries, alerts or storage. Outcomes are what
+the *processor* said; exceptions (`CredentialsRejected`, `UnsupportedRight`) are what is wrong with *us*.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from enum import StrEnum
+from typing import ClassVar, Protocol, Self
+
+from pydantic import BaseModel
+
+from dpsync.errors import ProcessorError
+from dpsync.model import Changes, Lifted, Right
+
+
+# --- what is kept of an answer -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What is kept of one call: never a URL, a body or an address.
+
+    `endpoint` is the method and the path *template*; `scope` the vendor's own id of the list or audience; `status` the
+    HTTP or SMTP status, None where no answer came; `request_id` the vendor's id for the call (or the mail server's queue
+    id); `digest` the HMAC-SHA256 (hex) of the body under the instruction's `digest_key`; `note` a fixed phrase of ours.
+    """
+
+    endpoint: str
+    status: int | None
+    at: datetime
+    request_id: str = ""
+    digest: str = ""
+    scope: str = ""
+    note: str = ""
+
+
+class Recipient(StrEnum):
+    """Who must do by hand what the API cannot."""
+
+    PROCESSOR = "notice"
+    OPERATOR = "operator"
+
+
+# --- the outcomes --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Applied:
+    """Done, and the processor said so in the documented shape."""
+
+    evidence: tuple[Evidence, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NothingHeld:
+    """The documented way of saying "no such person", under every address, in every list, each known to exist."""
+
+    evidence: tuple[Evidence, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """Queued there; an answer is owed by `answer_by`."""
+
+    evidence: tuple[Evidence, ...]
+    answer_by: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandOver:
+    """The API did what it can; a person must do the rest.
+
+    `task` is a sentence of ours without personal data; `references` are the vendor's own ids that help to find the
+    record (order numbers, list ids).
+    """
+
+    to: Recipient
+    task: str
+    evidence: tuple[Evidence, ...] = ()
+    references: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotIdentifiable:
+    """No identifier in the instruction that this processor understands. Never the same as `NothingHeld`."""
+
+    reason: str
+    evidence: tuple[Evidence, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """A no, or an undocumented answer. `reason` is a fixed phrase of ours, never the vendor's text."""
+
+    reason: str
+    evidence: tuple[Evidence, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retryable:
+    """No answer, or "later".
+
+    `doubtful`: the effect may have happened, so the next attempt reads before it repeats. `busy`: it concerns the whole
+    account (429, 503), not this subject; `retry_after` is the processor's own wish.
+    """
+
+    reason: str
+    evidence: tuple[Evidence, ...] = ()
+    doubtful: bool = False
+    busy: bool = False
+    retry_after: timedelta | None = None
+
+
+Outcome = Applied | NothingHeld | Accepted | HandOver | NotIdentifiable | Refused | Retryable
+
+
+# --- the findings --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AsAsked:
+    """Our own read-back shows that it is as the instruction asked."""
+
+    evidence: tuple[Evidence, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contradicts:
+    """Our own read-back shows the opposite. `reason` is a fixed phrase of ours."""
+
+    reason: str
+    evidence: tuple[Evidence, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CannotTell:
+    """No read-back is possible: for ever (`later` false: this API cannot show it) or just now (`later` true)."""
+
+    reason: str
+    evidence: tuple[Evidence, ...] = ()
+    later: bool = False
+
+
+Finding = AsAsked | Contradicts | CannotTell
+
+
+# --- what a processor is told --------------------------------------------------------------------------------------
+
+
+class NoticeKind(StrEnum):
+    """Which letter of one correspondence this is."""
+
+    FIRST = "first"
+    REMINDER = "reminder"
+    BACKUP = "backup"
+    TASK = "task"
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """What a notice needs beyond the instruction: to whom, the how-manieth, the answer to what, by when."""
+
+    number: int
+    kind: NoticeKind
+    to: str = field(repr=False)
+    processor_title: str
+    answer_by: date
+    in_reply_to: str | None = None
+    task: str = ""
+    references: tuple[str, ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Instruction:
+    """What one processor is told about one subject. A value; told twice, the effect is that of once.
+
+    `addresses`: every address the subject is known under, the current one first. `message_id`, `answer_url` and
+    `reference` are HMACs over propagation and notice number, so that a retry repeats them. `digest_key` keys the digests
+    in the evidence. No call begins after `deadline` (seconds of the kit's monotonic clock).
+    """
+
+    reference: str
+    right: Right
+    addresses: tuple[str, ...] = field(repr=False)
+    subject_id: str | None = field(default=None, repr=False)
+    phone: str | None = field(default=None, repr=False)
+    name: str | None = field(default=None, repr=False)
+    references: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
+    changes: Changes | None = field(default=None, repr=False)
+    lifted: Lifted | None = None
+    message_id: str = ""
+    answer_url: str = field(default="", repr=False)
+    digest_key: bytes = field(default=b"", repr=False)
+    deadline: float = float("inf")
+    letter: Letter | None = None
+
+
+# --- what a connector declares -------------------------------------------------------------------------------------
+
+
+class Means(StrEnum):
+    """By which means a right is carried out."""
+
+    API = "api"
+    NOTICE = "notice"
+    API_AND_OPERATOR = "api_and_operator"
+
+
+@dataclass(frozen=True, slots=True)
+class Capability:
+    """What a connector can do for a right, and what it cannot: printed in the report and in docs/processors.md.
+
+    `effect` is what is true afterwards, `limits` what is *not*, `verified_by` how it is read back ("" where it cannot
+    be), `source` the documentation it rests on, with its date.
+    """
+
+    means: Means
+    effect: str
+    limits: str
+    verified_by: str
+    source: str
+    address_change: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What a processor says of itself when probed: whose account it is and how many contacts it holds."""
+
+    title: str
+    contacts: int | None
+    lists: tuple[str, ...] = ()
+
+
+# --- what a connector is given -------------------------------------------------------------------------------------
+
+
+class Clock(Protocol):
+    """The time: UTC and aware; and seconds that never jump."""
+
+    def now(self) -> datetime: ...
+    def monotonic(self) -> float: ...
+
+
+class Shelf(Protocol):
+    """A connector's memory: scoped to one processor, sealed, durable when the call returns."""
+
+    def put(self, key: str, value: str) -> None: ...
+    def get(self, key: str) -> str | None: ...
+    def find(self, prefix: str) -> Mapping[str, str]: ...
+
+
+class Pseudonym(Protocol):
+    """The keyed pseudonym of an address or id, as it may stand in a Shelf key."""
+
+    def __call__(self, value: str) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A complete answer to one HTTP call. `headers` have lower-case names; `body` is decompressed and capped."""
+
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+    evidence: Evidence
+
+
+class NoAnswer(ProcessorError):
+    """No complete answer came: refused, cut, too slow, too big. Read by the connector.
+
+    `sent`: whether the request may have reached the processor; then its effect is in doubt.
+    """
+
+    def __init__(self, reason: str, evidence: Evidence, *, sent: bool) -> None:
+        self.reason = reason
+        self.evidence = evidence
+        self.sent = sent
+        super().__init__(reason)
+
+
+class Http(Protocol):
+    """The one polite HTTP client: pooled, https, no redirects, a hard total deadline, a size cap."""
+
+    def call(
+        self,
+        method: str,
+        url: str,
+        *,
+        template: str,
+        headers: Mapping[str, str] | None = None,
+        params: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        digest_key: bytes = b"",
+        scope: str = "",
+        deadline: float = float("inf"),
+    ) -> Reply:
+        """Make one call. `template` is what evidence keeps instead of `url`. Raises `NoAnswer`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """That the next mail host took a message: its 250, with the queue id where it gave one. Not that anybody read it."""
+
+    evidence: Evidence
+    dsn: bool
+
+
+class Mail(Protocol):
+    """The controller's own outgoing mail."""
+
+    @property
+    def sender(self) -> str:
+        """The monitored address that notices come from."""
+
+    def post(
+        self, raw: bytes, *, to: str, envelope_sender: str, envelope_id: str, digest_key: bytes
+    ) -> Posted:
+        """Hand one complete RFC 5322 message to the mail host.
+
+        Raises `NoAnswer` (no reply, or a 4xx: later) and `MailRefused` (a 5xx: never).
+        """
+
+
+class MailRefused(ProcessorError):
+    """The mail host said no for good (5xx). Read by the connector."""
+
+    def __init__(self, evidence: Evidence) -> None:
+        self.evidence = evidence
+        super().__init__(f"the mail host refused the message ({evidence.status})")
+
+
+@dataclass(frozen=True, slots=True)
+class Kit:
+    """What the service lends a connector. `mail` is None where no mail host is configured."""
+
+    http: Http
+    clock: Clock
+    pseudonym: Pseudonym
+    shelf: Shelf
+    mail: Mail | None = None
+    rehearsal: bool = False
+
+
+class Connector(ABC):
+    """How one kind of processor is told. One file a vendor; the file's name is the connector's name."""
+
+    name: ClassVar[str]
+    Settings: ClassVar[type[BaseModel]]
+    capabilities: ClassVar[Mapping[Right, Capability]]
+    max_inflight: ClassVar[int] = 4
+    """How many instructions this vendor's account takes at once; a documented limit, or a polite guess."""
+
+    @classmethod
+    @abstractmethod
+    def from_settings(cls, section: BaseModel, kit: Kit) -> Self:
+        """Build it from its own validated section. Opens no connection."""
+
+    @abstractmethod
+    def probe(self) -> Account:
+        """Read-only: does the processor know us, and whose account is it?
+
+        Raises `CredentialsRejected` or `ProcessorUnreachable`.
+        """
+
+    @abstractmethod
+    def carry_out(self, instruction: Instruction) -> Outcome:
+        """Tell the processor. Told twice, the effect is that of once.
+
+        Raises `CredentialsRejected`, and `UnsupportedRight` before any call is made.
+        """
+
+    @abstractmethod
+    def verify(self, instruction: Instruction) -> Finding:
+        """Read back whether it is as asked. Raises `CredentialsRejected`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Processor:
+    """A processor as the service hands it to propagation: its connector, and what the contract with it says."""
+
+    name: str
+    title: str
+    account: str
+    connector: Connector
+    contact: str = field(repr=False)
+    answer_within: timedelta
+    backup_contact: str | None = field(default=None, repr=False)
+    exempt: Mapping[Right, "Exemption"] = field(default_factory=dict)
+
+    def means(self, right: Right) -> Means:
+        """How this right reaches the processor; what its connector does not declare goes to its contact by notice."""
+        capability = self.connector.capabilities.get(right)
+        return capability.means if capability else Means.NOTICE
+
+
+@dataclass(frozen=True, slots=True)
+class Exemption:
+    """Why a processor need not be told of a right (Art. 19): a code, a reason, a named person, an end."""
+
+    code: str
+    reason: str
+    by: str = field(repr=False)
+    until: date

@@ -1,0 +1,189 @@
+"""Every error dpsync raises: who reads it, and what to do about it.
+
+A message never holds an identifier, a secret or the text of another library's exception: that text may be a URL, and
+the URL a person.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+
+class Exit(IntEnum):
+    """What a command's exit code means. A code that is not listed here is a failure."""
+
+    DONE = 0
+    FAULT = 1
+    LOOK = 2
+    PARTLY = 3
+    USAGE = 64
+    UNREACHABLE = 69
+    LATER = 75
+    CONFIGURATION = 78
+    INTERRUPTED = 130
+
+
+class DpsyncError(Exception):
+    """The root. Read by whoever ran the command; `dpsync explain CODE` says more."""
+
+    code = "DP-100"
+    exit = Exit.FAULT
+
+    def __init__(self, message: str, *, code: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        if code is not None:
+            self.code = code
+
+
+class UsageError(DpsyncError):
+    """Read by whoever typed the command: what was given does not fit; nothing was changed."""
+
+    code = "DP-101"
+    exit = Exit.USAGE
+
+
+class NotFound(UsageError):
+    """Read by whoever typed the command: no request, processor or file of that name."""
+
+    code = "DP-102"
+
+
+class Locked(DpsyncError):
+    """Read by whoever ran the command: another process holds what this one needs. Try later."""
+
+    code = "DP-103"
+    exit = Exit.LATER
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing wrong with the configuration.
+
+    `key` is the full path (`processors.newsletter.api_key`), `problem` one clause that never repeats the value.
+    """
+
+    key: str
+    problem: str
+    code: str = "DP-201"
+
+
+class ConfigurationError(DpsyncError):
+    """Read by the operator: all that is wrong with the settings at once, each with its key path."""
+
+    code = "DP-201"
+    exit = Exit.CONFIGURATION
+
+    def __init__(self, faults: list[Fault]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("; ".join(f"{fault.key}: {fault.problem}" for fault in faults))
+        if faults:
+            self.code = faults[0].code
+
+
+class KeyProblem(DpsyncError):
+    """Read by the operator: a key file is missing, readable by others, or not the one this store was made with."""
+
+    code = "DP-202"
+    exit = Exit.CONFIGURATION
+
+
+class StoreProblem(DpsyncError):
+    """Read by the operator: the database cannot be opened, or is of another version."""
+
+    code = "DP-203"
+    exit = Exit.CONFIGURATION
+
+
+class IntakeError(DpsyncError):
+    """Something came in that may not become a request."""
+
+    code = "DP-400"
+
+
+class SignatureInvalid(IntakeError):
+    """Read by nobody outside: the sender learns 401 and no reason."""
+
+    code = "DP-401"
+
+
+class PayloadInvalid(IntakeError):
+    """Read by the sender (422): the field, and what is wrong with it, never its value."""
+
+    code = "DP-422"
+    exit = Exit.USAGE
+
+    def __init__(self, field: str, problem: str) -> None:
+        self.field = field
+        self.problem = problem
+        super().__init__(f"{field}: {problem}")
+
+
+class EventConflict(IntakeError):
+    """Read by the sender (409): this event id came before with another body."""
+
+    code = "DP-409"
+
+
+class ProcessorError(DpsyncError):
+    """Raised by connectors: something is wrong with *us*, not an answer to the instruction."""
+
+    code = "DP-210"
+    exit = Exit.UNREACHABLE
+
+
+class CredentialsRejected(ProcessorError):
+    """Read by the operator: the processor does not accept our key. Its account is paused until somebody acts.
+
+    `endpoint` is the template of the call, `status` the HTTP status, `request_id` the vendor's id for it.
+    """
+
+    code = "DP-212"
+
+    def __init__(self, endpoint: str, status: int, request_id: str = "") -> None:
+        self.endpoint = endpoint
+        self.status = status
+        self.request_id = request_id
+        super().__init__(f"the processor rejected our credential ({status} to {endpoint})")
+
+
+class UnsupportedRight(ProcessorError):
+    """Read by the developer: a connector was asked for a right that it does not declare. A bug."""
+
+    code = "DP-213"
+
+
+class ProcessorUnreachable(ProcessorError):
+    """Read by whoever ran `check`: the processor did not answer a read, or answered in no documented shape."""
+
+    code = "DP-211"
+
+
+class IllegalTransition(DpsyncError):
+    """Read by the developer: a bug or a race. Never swallowed."""
+
+    code = "DP-500"
+
+
+class DecisionRefused(UsageError):
+    """Read by whoever decided: this decision cannot be taken in this state, and why."""
+
+    code = "DP-110"
+
+
+class LedgerError(DpsyncError):
+    """Something is wrong with the proof."""
+
+    code = "DP-600"
+    exit = Exit.LOOK
+
+
+class LedgerTampered(LedgerError):
+    """Read by the DPO: the record is not what was signed. Nothing more is signed until a person has looked."""
+
+    code = "DP-601"
+
+
+class NoteInvalid(LedgerError):
+    """Read by whoever verifies: a checkpoint is not in the one spelling that the format allows, or not signed."""
+
+    code = "DP-602"

@@ -1,0 +1,163 @@
+"""The values every room speaks of: rights, requests, states, rungs. No behaviour beyond what a value knows of itself."""
+
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from enum import IntEnum, StrEnum
+
+
+class Right(StrEnum):
+    """What the person may demand (GDPR Art. 16, 17, 18, 21)."""
+
+    RECTIFICATION = "rectification"
+    ERASURE = "erasure"
+    RESTRICTION = "restriction"
+    OPT_OUT = "opt_out"
+
+
+class State(StrEnum):
+    """Where a propagation stands. There is no state "failed": a right does not fail, it waits for a person."""
+
+    HELD = "held"
+    PENDING = "pending"
+    ACCEPTED = "accepted"
+    HANDED_OVER = "handed_over"
+    APPLIED = "applied"
+    DECLARED_DONE = "declared_done"
+    NOTHING_HELD = "nothing_held"
+    DECLARED_NOTHING_HELD = "declared_nothing_held"
+    VERIFIED = "verified"
+    CONTRADICTED = "contradicted"
+    REFUSED = "refused"
+    ESCALATED = "escalated"
+    NOT_IDENTIFIABLE = "not_identifiable"
+    SUPERSEDED = "superseded"
+    WITHDRAWN = "withdrawn"
+    SETTLED = "settled"
+    EXEMPT = "exempt"
+
+
+DONE_STATES = frozenset(
+    {
+        State.APPLIED,
+        State.DECLARED_DONE,
+        State.NOTHING_HELD,
+        State.DECLARED_NOTHING_HELD,
+        State.VERIFIED,
+    }
+)
+"""What the reports may count as done. `settled` and `exempt` are closed, and counted apart."""
+
+CLOSED_STATES = DONE_STATES | {State.SUPERSEDED, State.WITHDRAWN, State.SETTLED, State.EXEMPT}
+"""Nobody is waited for any more. Each done state may still become `contradicted`."""
+
+
+class Rung(IntEnum):
+    """How far the proof reaches."""
+
+    NONE = 0
+    SENT = 1
+    DELIVERED = 2
+    ACKNOWLEDGED = 3
+    CONFIRMED = 4
+    VERIFIED = 5
+    STILL_VERIFIED = 6
+
+
+class Cause(StrEnum):
+    """Why a propagation is held: accepted, its legal clock running, nothing sent."""
+
+    BRAKE = "brake"
+    COOLING_OFF = "cooling_off"
+    APPROVAL = "approval"
+    SHARED_ADDRESS = "shared_address"
+    RESTRICTION_IN_FORCE = "restriction_in_force"
+    CONTACT_UNVERIFIED = "contact_unverified"
+    OBSERVE = "observe"
+
+
+class Way(StrEnum):
+    """By which means the processor is told next."""
+
+    API = "api"
+    NOTICE = "notice"
+    OPERATOR = "operator"
+
+
+class Mode(StrEnum):
+    """How carefully an installation starts: look only, ask first, or act."""
+
+    OBSERVE = "observe"
+    CONFIRM = "confirm"
+    LIVE = "live"
+
+
+def normalised(address: str) -> str:
+    """The one form in which two spellings of an address are compared: NFKC, trimmed, lower case.
+
+    Only for comparing and for pseudonyms; what a processor is told is the spelling that came in.
+    """
+    return unicodedata.normalize("NFKC", address).strip().lower()
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A data subject as the main database names it. Everything here is personal data and hidden in `repr`."""
+
+    id: str | None = field(default=None, repr=False)
+    email: str | None = field(default=None, repr=False)
+    other_emails: tuple[str, ...] = field(default=(), repr=False)
+    phone: str | None = field(default=None, repr=False)
+    name: str | None = field(default=None, repr=False)
+    references: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What is put right (Art. 16). `fields` are the processor's own field names; "" clears a field."""
+
+    email: str | None = field(default=None, repr=False)
+    first_name: str | None = field(default=None, repr=False)
+    last_name: str | None = field(default=None, repr=False)
+    fields: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Lifted:
+    """That a restriction ends, and when and how the person was told before (Art. 18(3))."""
+
+    told_on: date
+    how: str
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One right of one subject, as it came in. `received_at` is when the *controller* received it."""
+
+    source: str
+    event_id: str
+    right: Right
+    subject: Subject
+    received_at: datetime
+    received_assumed: bool = False
+    ground: str = ""
+    version: int | None = None
+    changes: Changes | None = None
+    lifted: Lifted | None = None
+    by: str = ""
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Every address this request itself names, the new one of a rectification included; first spelling wins."""
+        named = [self.subject.email, *self.subject.other_emails, self.changes.email if self.changes else None]
+        seen: dict[str, str] = {}
+        for address in named:
+            if address:
+                seen.setdefault(normalised(address), address)
+        return tuple(seen.values())
+
+    @property
+    def irreversible(self) -> bool:
+        """Whether carrying it out destroys something at the processor."""
+        return self.right is Right.ERASURE

@@ -1,0 +1,1 @@
+"""How a request goes out, to one processor after the other."""

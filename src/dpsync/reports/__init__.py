@@ -1,0 +1,1 @@
+"""What the data protection officer reads: values first, then pages."""

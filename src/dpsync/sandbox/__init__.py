@@ -1,0 +1,1 @@
+"""The vendors' APIs and a mailbox on loopback, written from the vendors' documentation alone."""
