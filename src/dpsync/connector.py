@@ -16,15 +16,14 @@ from pydantic import BaseModel
 from dpsync.errors import ProcessorError
 from dpsync.model import Changes, Lifted, Right
 
-
-# --- what is kept of an answer -------------------------------------------------------------------------------------
+# --- what is kept of an answer
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """What is kept of one call: never a URL, a body or an address.
 
-    `endpoint` is the method and the path *template*; `scope` the vendor's own id of the list or audience; `status` the
+    `endpoint` is the method and the path *template*; `scope` the vendor's own id of the list; `status` the
     HTTP or SMTP status, None where no answer came; `request_id` the vendor's id for the call (or the mail server's queue
     id); `digest` the HMAC-SHA256 (hex) of the body under the instruction's `digest_key`; `note` a fixed phrase of ours.
     """
@@ -45,7 +44,7 @@ class Recipient(StrEnum):
     OPERATOR = "operator"
 
 
-# --- the outcomes --------------------------------------------------------------------------------------------------
+# --- the outcomes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +117,7 @@ class Retryable:
 Outcome = Applied | NothingHeld | Accepted | HandOver | NotIdentifiable | Refused | Retryable
 
 
-# --- the findings --------------------------------------------------------------------------------------------------
+# --- the findings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,7 +147,7 @@ class CannotTell:
 Finding = AsAsked | Contradicts | CannotTell
 
 
-# --- what a processor is told --------------------------------------------------------------------------------------
+# --- what a processor is told
 
 
 class NoticeKind(StrEnum):
@@ -199,7 +198,7 @@ class Instruction:
     letter: Letter | None = None
 
 
-# --- what a connector declares -------------------------------------------------------------------------------------
+# --- what a connector declares
 
 
 class Means(StrEnum):
@@ -235,7 +234,7 @@ class Account:
     lists: tuple[str, ...] = ()
 
 
-# --- what a connector is given -------------------------------------------------------------------------------------
+# --- what a connector is given
 
 
 class Clock(Protocol):
@@ -303,7 +302,7 @@ class Http(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Posted:
-    """That the next mail host took a message: its 250, with the queue id where it gave one. Not that anybody read it."""
+    """That the next mail host took a message: its 250, with the queue id where it gave one. Nobody need have read it."""
 
     evidence: Evidence
     dsn: bool
@@ -316,9 +315,7 @@ class Mail(Protocol):
     def sender(self) -> str:
         """The monitored address that notices come from."""
 
-    def post(
-        self, raw: bytes, *, to: str, envelope_sender: str, envelope_id: str, digest_key: bytes
-    ) -> Posted:
+    def post(self, raw: bytes, *, to: str, envelope_sender: str, envelope_id: str, digest_key: bytes) -> Posted:
         """Hand one complete RFC 5322 message to the mail host.
 
         Raises `NoAnswer` (no reply, or a 4xx: later) and `MailRefused` (a 5xx: never).

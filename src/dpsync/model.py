@@ -1,4 +1,4 @@
-"""The values every room speaks of: rights, requests, states, rungs. No behaviour beyond what a value knows of itself."""
+"""The values every room speaks of: rights, requests, states, rungs. No behaviour beyond what a value knows itself."""
 
 import unicodedata
 from collections.abc import Mapping

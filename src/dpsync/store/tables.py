@@ -59,39 +59,20 @@ meta = Table(
     Column("value", Text, nullable=False),
 )
 
-# --- who is who ------------------------------------------------------------------------------------------------------
+# --- who is who
 
 alias = Table(
     "alias",
     metadata,
     Column("pseudonym", Text, primary_key=True),
-    Column("person", Text, primary_key=True),  # pseudonym of the main database's id, "" where it gave none
+    Column("person", Text, primary_key=True),  # see intake/identity.py
     Column("key_version", Integer, nullable=False),
     Column("subject_id", Text, nullable=False),  # the group within which requests are ordered
     Index("alias_subject", "subject_id"),
     Index("alias_person", "person"),
 )
 
-suppressed = Table(
-    "suppressed",
-    metadata,
-    Column("pseudonym", Text, primary_key=True),
-    Column("right", Text, primary_key=True),
-    Column("key_version", Integer, nullable=False),
-    Column("since", Instant, nullable=False),
-)
-
-proof_of = Table(
-    "proof_of",
-    metadata,
-    Column("id", Serial, primary_key=True, autoincrement=True),
-    Column("pseudonym", Text, nullable=False),
-    Column("key_version", Integer, nullable=False),
-    Column("box", LargeBinary, nullable=False),
-    Index("proof_of_pseudonym", "pseudonym"),
-)
-
-# --- what was asked --------------------------------------------------------------------------------------------------
+# --- what was asked
 
 request = Table(
     "request",
@@ -128,7 +109,7 @@ request = Table(
     Index("request_received", "received_at"),
 )
 
-# --- on its way to one processor -------------------------------------------------------------------------------------
+# --- on its way to one processor
 
 propagation = Table(
     "propagation",
@@ -147,7 +128,8 @@ propagation = Table(
     Column("causes", Text, nullable=False, server_default=""),  # of being held; sorted, comma between
     Column("rung", Integer, nullable=False, server_default="0"),
     Column("way", Text, nullable=False),
-    Column("task", Text, nullable=False, server_default=""),
+    Column("task", Text, nullable=False, server_default=""),  # a sentence of ours: what a person must do by hand
+    Column("handed", LargeBinary),  # sealed: the vendor's own ids that help that person
     Column("doubtful", Boolean, nullable=False, server_default=text("false")),
     Column("defects", Integer, nullable=False, server_default="0"),
     Column("attempts", Integer, nullable=False, server_default="0"),
@@ -225,7 +207,7 @@ evidence = Table(
     Column("note", Text, nullable=False),
 )
 
-# --- execution -------------------------------------------------------------------------------------------------------
+# --- execution
 
 account = Table(
     "account",
@@ -274,7 +256,7 @@ shelf = Table(
     Column("at", Instant, nullable=False),
 )
 
-# --- people: notices, answers, decisions, alerts ---------------------------------------------------------------------
+# --- people: notices, answers, decisions, alerts
 
 notice = Table(
     "notice",
@@ -298,9 +280,7 @@ answer = Table(
     Column("number", Integer, nullable=False),  # of the notice it answers; 0: told to us in another way
     Column("kind", Text, nullable=False),
     Column("final", Boolean, nullable=False),
-    Column(
-        "sealed", LargeBinary, nullable=False
-    ),  # name typed, remark, peer: personal data of the one who answered
+    Column("sealed", LargeBinary, nullable=False),  # name typed, remark, peer: personal data of the one who answered
     Column("at", Instant, nullable=False),
     Index("answer_propagation", "propagation_id"),
 )
@@ -345,12 +325,10 @@ alert = Table(
     Column("attempts", Integer, nullable=False, server_default="0"),
     Column("sent_at", Instant),
     UniqueConstraint("cause", "day"),
-    Index(
-        "alert_due", "due_at", postgresql_where=text("sent_at IS NULL"), sqlite_where=text("sent_at IS NULL")
-    ),
+    Index("alert_due", "due_at", postgresql_where=text("sent_at IS NULL"), sqlite_where=text("sent_at IS NULL")),
 )
 
-# --- the ledger ------------------------------------------------------------------------------------------------------
+# --- the ledger
 
 entry = Table(
     "entry",

@@ -1,0 +1,93 @@
+"""Who is who: which requests are about one person, and which only share an address.
+
+A *person* is one id of the main database or, where it gave none, everybody who was named only by the same addresses. A
+*subject* is a group of persons connected by shared addresses: within it requests are ordered, but nothing is merged. A
+family address is not one person.
+"""
+
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, delete, insert, or_, select, update
+
+from dpsync.model import Request
+from dpsync.sealing import Keys
+from dpsync.store import tables as t
+from dpsync.store.upsert import insert_or_ignore
+
+NAMELESS = "~"
+"""First sign of a person without an id of the main database."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """`subject_id` orders, `person` merges; `shared`: an address is in use by another id."""
+
+    subject_id: str
+    person: str
+    shared: bool
+
+
+def resolve(connection: Connection, request: Request, keys: Keys) -> Identity:
+    """Find or make the identity of a request's subject, and remember its pseudonyms.
+
+    Runs in the transaction that accepts the request, so two requests that name one new subject cannot both make it.
+    """
+    addresses = [keys.pseudonym("address", address) for address in request.addresses]
+    own_id = keys.pseudonym("id", request.subject.id) if request.subject.id else None
+    named = [*addresses, own_id] if own_id else addresses
+    known = connection.execute(
+        select(t.alias.c.pseudonym, t.alias.c.person, t.alias.c.subject_id).where(
+            or_(t.alias.c.pseudonym.in_(named), t.alias.c.person == (own_id or ""))
+        )
+    ).all()
+    person = own_id or _nameless(connection, {row.person for row in known if row.person.startswith(NAMELESS)})
+    subject_id = _joined(connection, {row.subject_id for row in known})
+    for pseudonym in named:
+        insert_or_ignore(
+            connection,
+            t.alias,
+            {"pseudonym": pseudonym, "person": person, "key_version": keys.key_version, "subject_id": subject_id},
+        )
+    # An address that came earlier without any id may be the same person's; only another *id* is another person for sure.
+    others = {row.person for row in known if row.pseudonym in addresses} - {person}
+    return Identity(subject_id, person, any(not other.startswith(NAMELESS) for other in others))
+
+
+def _nameless(connection: Connection, known: set[str]) -> str:
+    if not known:
+        return NAMELESS + secrets.token_hex(16)
+    person = min(known)
+    for other in known - {person}:
+        _rename_person(connection, other, person)
+    return person
+
+
+def _rename_person(connection: Connection, old: str, new: str) -> None:
+    have = select(t.alias.c.pseudonym).where(t.alias.c.person == new)
+    connection.execute(delete(t.alias).where(t.alias.c.person == old, t.alias.c.pseudonym.in_(have)))
+    for table in (t.alias, t.request, t.propagation):
+        connection.execute(update(table).where(table.c.person == old).values(person=new))
+
+
+def _joined(connection: Connection, known: Iterable[str]) -> str:
+    groups = sorted(known)
+    if not groups:
+        return secrets.token_hex(16)
+    subject_id, *others = groups
+    for other in others:
+        for table in (t.alias, t.request, t.propagation):
+            connection.execute(update(table).where(table.c.subject_id == other).values(subject_id=subject_id))
+        lanes = connection.execute(select(t.lane).where(t.lane.c.subject_id.in_([subject_id, other]))).all()
+        connection.execute(delete(t.lane).where(t.lane.c.subject_id.in_([subject_id, other])))
+        earliest = {}
+        for lane in sorted(lanes, key=lambda row: row.due_at, reverse=True):
+            earliest[lane.account_id] = lane
+        for account_id, lane in earliest.items():
+            connection.execute(
+                insert(t.lane).values(
+                    account_id=account_id, subject_id=subject_id, due_at=lane.due_at, attempts=lane.attempts
+                )
+            )
+    return subject_id

@@ -1,0 +1,70 @@
+"""The controller: on whose behalf propagation works, and with what. A value that `service` fills once."""
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from zoneinfo import ZoneInfo
+
+from dpsync.connector import Connector, Processor
+from dpsync.model import Mode
+from dpsync.propagation.legal_clock import LegalClock
+from dpsync.sealing import Keys
+
+
+@dataclass(frozen=True, slots=True)
+class Safety:
+    """How carefully this installation acts: section [safety]."""
+
+    mode: Mode = Mode.LIVE
+    irreversible_per_day: int = 50
+    cooling_off: timedelta = timedelta(0)
+    approvals: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Controller:
+    """`notice` writes the letters; `operator` is our own person for what must be done in a vendor's web app by hand.
+
+    `public_url` is where answer links lead ("" where none is set); `domain` is the right side of our Message-IDs.
+    """
+
+    name: str
+    zone: ZoneInfo
+    legal_clock: LegalClock
+    processors: Mapping[str, Processor]
+    notice: Connector
+    keys: Keys
+    operator: str = field(repr=False)
+    safety: Safety = Safety()
+    public_url: str = ""
+    domain: str = "localhost"
+    rehearsal: bool = False
+
+    def reference(self, request_id: str, processor: str, number: int) -> str:
+        """What both sides call a notice: the same for a retry, another for a reminder; says nothing of the person."""
+        return "DPS-" + self._code("reference", request_id, processor, number)[:10]
+
+    def message_id(self, request_id: str, processor: str, number: int) -> str:
+        """RFC 5322 Message-ID of a notice, with 160 bits that nobody can guess."""
+        return f"<{self._code('message-id', request_id, processor, number).lower()}@{self.domain}>"
+
+    def answer_token(self, request_id: str, processor: str, number: int) -> str:
+        """The secret part of the answer link: 256 bits; the store keeps only its hash."""
+        mac = self.keys.mac("answer", f"{request_id}/{processor}/{number}".encode())
+        return base64.urlsafe_b64encode(mac).rstrip(b"=").decode()
+
+    def contact_token(self, address: str, processor: str) -> str:
+        """The secret part of the link by which a contact confirms that it is reached."""
+        mac = self.keys.mac("contact", f"{self.keys.pseudonym('address', address)}/{processor}".encode())
+        return base64.urlsafe_b64encode(mac).rstrip(b"=").decode()
+
+    def _code(self, purpose: str, request_id: str, processor: str, number: int) -> str:
+        mac = self.keys.mac(purpose, f"{request_id}/{processor}/{number}".encode())
+        return base64.b32encode(mac[:20]).decode()
+
+
+def token_hash(token: str) -> str:
+    """What the store keeps of a link's secret part."""
+    return hashlib.sha256(token.encode()).hexdigest()

@@ -1,0 +1,459 @@
+"""What happens to a propagation next. Pure: one function, `advance`, over everything that can happen to it.
+
+docs/states.md is generated from this file by asking `advance` every question there is.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import assert_never
+
+from dpsync.connector import (
+    Accepted,
+    Applied,
+    AsAsked,
+    CannotTell,
+    Contradicts,
+    Finding,
+    HandOver,
+    NothingHeld,
+    NotIdentifiable,
+    Outcome,
+    Recipient,
+    Refused,
+    Retryable,
+)
+from dpsync.errors import DecisionRefused, IllegalTransition
+from dpsync.ledger.entry import Event
+from dpsync.model import CLOSED_STATES, DONE_STATES, Cause, Right, Rung, State, Way
+from dpsync.propagation.backoff import STILL_VERIFIED_AFTER, reread_delay
+
+QUARANTINE_AFTER = 5
+"""A propagation whose driving raised this often waits for a person; the others flow on."""
+
+
+class Timer(StrEnum):
+    """What time alone brings about."""
+
+    COOLING_OFF = "cooling_off"
+    REREAD = "reread"
+    REMIND = "remind"
+    ESCALATE = "escalate"
+
+
+class AnswerKind(StrEnum):
+    """What a person or a mail system at the processor said later. The first seven are the notice's answer form's."""
+
+    RECEIVED = "received"
+    DONE = "done"
+    NOTHING_HELD = "nothing_held"
+    PARTLY = "partly"
+    REFUSED = "refused"
+    WRONG_RECIPIENT = "wrong_recipient"
+    DELIVERED = "delivered"
+    BOUNCED = "bounced"
+
+
+class DecisionKind(StrEnum):
+    """What a named person decided, with a reason."""
+
+    RELEASE = "release"
+    HOLD = "hold"
+    WITHDRAW = "withdraw"
+    RETRY = "retry"
+    SETTLE = "settle"
+    EXEMPT = "exempt"
+    SUPERSEDE = "supersede"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    kind: AnswerKind
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """`causes`: what is released or, for HOLD, what it is held for."""
+
+    kind: DecisionKind
+    causes: frozenset[Cause] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Defect:
+    """Driving it raised what no connector may raise: a bug of ours, caught in one place."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupted:
+    """An attempt was begun and never answered: the process died, or the lease went. The effect is in doubt."""
+
+
+Happening = Outcome | Finding | Answer | Decision | Timer | Defect | Interrupted
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a propagation stands: all that `advance` looks at.
+
+    `verifiable`: the connector declares a read-back for this right. `contact_confirmed`: the processor's contact has
+    confirmed itself by link. `answer_within` is what the contract with the processor grants.
+    """
+
+    right: Right
+    state: State
+    way: Way
+    rung: Rung = Rung.NONE
+    causes: frozenset[Cause] = frozenset()
+    doubtful: bool = False
+    defects: int = 0
+    rereads: int = 0
+    lifting: bool = False
+    verifiable: bool = True
+    contact_confirmed: bool = True
+    answer_within: timedelta = timedelta(days=10)
+
+
+class Next(StrEnum):
+    """When a pending propagation goes on."""
+
+    NOW = "now"
+    BACKOFF = "backoff"
+    ACCOUNT = "account"  # the whole account waits; nobody is charged an attempt
+    NOTHING = "nothing"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What `advance` decided. `alert` names the cause of an alert, "" for none."""
+
+    state: State
+    rung: Rung
+    way: Way
+    event: Event
+    causes: frozenset[Cause] = frozenset()
+    doubtful: bool = False
+    defects: int = 0
+    rereads: int = 0
+    next: Next = Next.NOTHING
+    timer: Timer | None = None
+    timer_at: datetime | None = None
+    keep_timer: bool = False
+    alert: str = ""
+    reason: str = ""
+
+
+def advance(at: Position, happening: Happening, now: datetime) -> Step:
+    """What follows from `happening`. Raises `DecisionRefused` for a decision that does not fit the state,
+    `IllegalTransition` for what can only be a bug.
+    """
+    match happening:
+        case Applied() | NothingHeld() | Accepted() | HandOver() | NotIdentifiable() | Refused() | Retryable():
+            return _after_outcome(at, happening, now)
+        case AsAsked() | Contradicts() | CannotTell():
+            return _after_finding(at, happening, now)
+        case Answer():
+            return _after_answer(at, happening, now)
+        case Decision():
+            return _after_decision(at, happening)
+        case Timer():
+            return _after_timer(at, happening, now)
+        case Defect():
+            return _after_defect(at)
+        case Interrupted():
+            return _after_interruption(at, now)
+        case _:
+            assert_never(happening)
+
+
+def _stay(at: Position, event: Event) -> Step:
+    return Step(at.state, at.rung, at.way, event, at.causes, at.doubtful, at.defects, at.rereads)
+
+
+def _go(at: Position, state: State, event: Event, rung: Rung | None = None, **more: object) -> Step:
+    step = Step(state, max(at.rung, rung or Rung.NONE), at.way, event)
+    return replace(step, **more)  # type: ignore[arg-type]  # because the names are Step's own fields
+
+
+# --- the processor said something
+
+
+def _after_outcome(at: Position, outcome: Outcome, now: datetime) -> Step:
+    if at.state in {State.ACCEPTED, State.HANDED_OVER, State.ESCALATED}:
+        return _after_reminder(at, outcome, now)
+    if at.state is not State.PENDING:
+        return _stay(at, Event.REPEAT)  # too late to change anything, and still a fact
+    match outcome:
+        case Applied():
+            return _go(at, State.APPLIED, Event.APPLIED, Rung.CONFIRMED, timer=Timer.REREAD, timer_at=now)
+        case NothingHeld():
+            return _go(at, State.NOTHING_HELD, Event.NOTHING_HELD, Rung.CONFIRMED)
+        case Accepted(answer_by=answer_by):
+            return _accepted(at, answer_by, now)
+        case HandOver(to=to, task=task):
+            return _handed_on(at, to, task)
+        case NotIdentifiable(reason=reason):
+            return _go(at, State.NOT_IDENTIFIABLE, Event.NOT_IDENTIFIABLE, alert="not_identifiable", reason=reason)
+        case Refused(reason=reason):
+            return _go(at, State.REFUSED, Event.REFUSED, alert="refused", reason=reason)
+        case Retryable(busy=busy, doubtful=doubtful, reason=reason):
+            return _go(
+                at,
+                State.PENDING,
+                Event.DEFERRED,
+                next=Next.ACCOUNT if busy else Next.BACKOFF,
+                doubtful=at.doubtful or doubtful,
+                reason=reason,
+                rereads=at.rereads,
+            )
+        case _:
+            assert_never(outcome)
+
+
+def _accepted(at: Position, answer_by: datetime | None, now: datetime) -> Step:
+    match at.way:
+        case Way.API:
+            first = now + (reread_delay(0) or timedelta(0))
+            return _go(at, State.ACCEPTED, Event.ACCEPTED, Rung.ACKNOWLEDGED, timer=Timer.REREAD, timer_at=first)
+        case Way.NOTICE | Way.OPERATOR:
+            state = State.ACCEPTED if at.way is Way.NOTICE else State.HANDED_OVER
+            until = answer_by or now + at.answer_within
+            # A letter to our own operator tells nobody outside, so it proves nothing about the processor.
+            rung = Rung.SENT if at.way is Way.NOTICE else Rung.NONE
+            return _go(at, state, Event.NOTICE_SENT, rung, timer=Timer.REMIND, timer_at=now + (until - now) / 2)
+        case _:
+            assert_never(at.way)
+
+
+def _handed_on(at: Position, to: Recipient, task: str) -> Step:
+    way = Way.NOTICE if to is Recipient.PROCESSOR else Way.OPERATOR
+    if way is at.way:
+        raise IllegalTransition("the way by letter handed over to itself")
+    if way is Way.NOTICE and not at.contact_confirmed:
+        causes = frozenset({Cause.CONTACT_UNVERIFIED})
+        return _go(at, State.HELD, Event.HELD, way=way, causes=causes, alert="contact_unverified", reason=task)
+    return _go(at, State.PENDING, Event.HANDED_OVER, way=way, next=Next.NOW, reason=task)
+
+
+def _after_reminder(at: Position, outcome: Outcome, now: datetime) -> Step:
+    match outcome:
+        case Accepted():
+            return (
+                replace(_stay(at, Event.REMINDED), timer=Timer.ESCALATE, timer_at=now + at.answer_within / 2)
+                if at.state is not State.ESCALATED
+                else _stay(at, Event.REMINDED)
+            )
+        case Retryable(reason=reason):
+            again = now + timedelta(hours=1)
+            return replace(_stay(at, Event.DEFERRED), timer=Timer.REMIND, timer_at=again, reason=reason)
+        case Refused(reason=reason) | NotIdentifiable(reason=reason):
+            return _go(at, State.ESCALATED, Event.BOUNCED, alert="bounced", reason=reason)
+        case Applied() | NothingHeld() | HandOver():
+            return _stay(at, Event.REPEAT)
+        case _:
+            assert_never(outcome)
+
+
+# --- we looked
+
+
+def _after_finding(at: Position, finding: Finding, now: datetime) -> Step:
+    if at.state is State.PENDING and at.doubtful:
+        return _doubt_resolved(at, finding, now)
+    if at.state not in DONE_STATES | {State.CONTRADICTED, State.ACCEPTED, State.HANDED_OVER, State.ESCALATED}:
+        return _stay(at, Event.REPEAT)
+    match finding:
+        case AsAsked():
+            return _seen(at, now)
+        case Contradicts(reason=reason):
+            return _seen_otherwise(at, reason, now)
+        case CannotTell(later=later, reason=reason):
+            wait = reread_delay(at.rereads) if later else None
+            step = replace(_stay(at, Event.CANNOT_TELL), rereads=at.rereads + 1, reason=reason)
+            return replace(step, timer=Timer.REREAD, timer_at=now + wait) if wait else step
+        case _:
+            assert_never(finding)
+
+
+def _seen(at: Position, now: datetime) -> Step:
+    if at.state is State.VERIFIED:
+        return _go(at, State.VERIFIED, Event.VERIFIED, Rung.STILL_VERIFIED)
+    later = now + STILL_VERIFIED_AFTER
+    return _go(at, State.VERIFIED, Event.VERIFIED, Rung.VERIFIED, timer=Timer.REREAD, timer_at=later)
+
+
+def _seen_otherwise(at: Position, reason: str, now: datetime) -> Step:
+    if at.state in {State.ACCEPTED, State.HANDED_OVER, State.ESCALATED}:
+        # Nobody has said yet that it is done, so nothing is contradicted; an API's queue is looked at again.
+        wait = reread_delay(at.rereads) if at.way is Way.API else None
+        step = replace(_stay(at, Event.CANNOT_TELL), rereads=at.rereads + 1, reason=reason)
+        return replace(step, timer=Timer.REREAD, timer_at=now + wait) if wait else step
+    # Told they were; that it was done is not so. The vendor's index may lag, so it is looked at once more by itself.
+    rung = min(at.rung, Rung.ACKNOWLEDGED)
+    step = Step(State.CONTRADICTED, rung, at.way, Event.CONTRADICTED, alert="contradicted", reason=reason)
+    if at.state is State.CONTRADICTED:
+        return step
+    return replace(step, timer=Timer.REREAD, timer_at=now + timedelta(hours=1))
+
+
+def _doubt_resolved(at: Position, finding: Finding, now: datetime) -> Step:
+    match finding:
+        case AsAsked():
+            later = now + STILL_VERIFIED_AFTER
+            return _go(at, State.VERIFIED, Event.VERIFIED, Rung.VERIFIED, timer=Timer.REREAD, timer_at=later)
+        case Contradicts(reason=reason):
+            return _go(at, State.PENDING, Event.DEFERRED, next=Next.NOW, reason=reason)
+        case CannotTell(later=True, reason=reason):
+            return _go(at, State.PENDING, Event.CANNOT_TELL, next=Next.BACKOFF, doubtful=True, reason=reason)
+        case CannotTell(reason=reason):
+            # This cannot be read back at all; the contract says that told twice is told once, so it is told again.
+            return _go(at, State.PENDING, Event.CANNOT_TELL, next=Next.NOW, reason=reason)
+        case _:
+            assert_never(finding)
+
+
+# --- they answered
+
+
+def _after_answer(at: Position, answer: Answer, now: datetime) -> Step:
+    waiting = {State.ACCEPTED, State.HANDED_OVER, State.ESCALATED, State.CONTRADICTED, State.REFUSED}
+    if at.state not in waiting:
+        return _stay(at, Event.REPEAT)  # the first final answer stands; later ones are added to the record
+    reread = {"timer": Timer.REREAD, "timer_at": now} if at.verifiable else {}
+    match answer.kind:
+        case AnswerKind.DELIVERED:
+            return replace(_stay(at, Event.DELIVERED), rung=max(at.rung, Rung.DELIVERED), keep_timer=True)
+        case AnswerKind.RECEIVED:
+            # Received is not done: the reminder still goes.
+            return replace(_stay(at, Event.ACKNOWLEDGED), rung=max(at.rung, Rung.ACKNOWLEDGED), keep_timer=True)
+        case AnswerKind.DONE:
+            return _go(at, State.DECLARED_DONE, Event.DECLARED, Rung.CONFIRMED, **reread)
+        case AnswerKind.NOTHING_HELD:
+            return _go(at, State.DECLARED_NOTHING_HELD, Event.DECLARED, Rung.CONFIRMED, **reread)
+        case AnswerKind.REFUSED:
+            return _go(at, State.REFUSED, Event.REFUSED, Rung.ACKNOWLEDGED, alert="refused")
+        case AnswerKind.PARTLY:
+            return _go(at, State.ESCALATED, Event.ESCALATED, Rung.ACKNOWLEDGED, alert="partly")
+        case AnswerKind.WRONG_RECIPIENT:
+            return _go(at, State.ESCALATED, Event.ESCALATED, alert="wrong_recipient")
+        case AnswerKind.BOUNCED:
+            return _go(at, State.ESCALATED, Event.BOUNCED, alert="bounced")
+        case _:
+            assert_never(answer.kind)
+
+
+# --- somebody decided
+
+
+def _after_decision(at: Position, decision: Decision) -> Step:
+    match decision.kind:
+        case DecisionKind.RELEASE:
+            return _released(at, decision.causes)
+        case DecisionKind.HOLD:
+            if at.state not in {State.PENDING, State.HELD} or at.doubtful:
+                raise DecisionRefused("it is already on its way")
+            return replace(_stay(at, Event.HELD), state=State.HELD, causes=at.causes | decision.causes, keep_timer=True)
+        case DecisionKind.WITHDRAW:
+            return _withdrawn(at)
+        case DecisionKind.RETRY:
+            return _retried(at)
+        case DecisionKind.SETTLE:
+            if at.state in {State.SUPERSEDED, State.WITHDRAWN, State.SETTLED, State.VERIFIED, State.HELD}:
+                raise DecisionRefused(f"it is {at.state.value}; there is nothing to settle")
+            return _go(at, State.SETTLED, Event.SETTLED)
+        case DecisionKind.EXEMPT:
+            if at.right in {Right.ERASURE, Right.OPT_OUT}:
+                raise DecisionRefused("telling may be excused (Art. 19); erasing and stopping may not")
+            if at.state in CLOSED_STATES:
+                raise DecisionRefused(f"it is {at.state.value} already")
+            return _go(at, State.EXEMPT, Event.EXEMPTED)
+        case DecisionKind.SUPERSEDE:
+            if at.state not in {State.PENDING, State.HELD}:
+                raise IllegalTransition(f"superseded while {at.state.value}")
+            return _go(at, State.SUPERSEDED, Event.SUPERSEDED)
+        case _:
+            assert_never(decision.kind)
+
+
+def _released(at: Position, causes: frozenset[Cause]) -> Step:
+    if at.state is not State.HELD:
+        raise DecisionRefused(f"it is {at.state.value}, not held")
+    left = at.causes - causes
+    if left == at.causes:
+        raise DecisionRefused("it is held for other causes: " + ", ".join(sorted(at.causes)))
+    if left:
+        return replace(_stay(at, Event.RELEASED), causes=left, keep_timer=True)
+    return _go(at, State.PENDING, Event.RELEASED, next=Next.NOW)
+
+
+def _withdrawn(at: Position) -> Step:
+    if at.state not in {State.HELD, State.PENDING}:
+        raise DecisionRefused(f"it is {at.state.value}; what has gone cannot be called back")
+    if at.doubtful:
+        # It may have happened. Nothing more is sent, and a person must look.
+        return _go(at, State.ESCALATED, Event.ESCALATED, alert="withdrawn_in_doubt")
+    return _go(at, State.WITHDRAWN, Event.WITHDRAWN)
+
+
+def _retried(at: Position) -> Step:
+    again = {
+        State.PENDING,
+        State.REFUSED,
+        State.CONTRADICTED,
+        State.ESCALATED,
+        State.NOT_IDENTIFIABLE,
+        State.ACCEPTED,
+        State.HANDED_OVER,
+    }
+    if at.state not in again:
+        raise DecisionRefused(f"it is {at.state.value}; there is nothing to try again")
+    return _go(at, State.PENDING, Event.RETRIED, next=Next.NOW, doubtful=at.doubtful)
+
+
+# --- time passed, or we failed
+
+
+def _after_timer(at: Position, timer: Timer, now: datetime) -> Step:
+    match timer:
+        case Timer.COOLING_OFF:
+            if Cause.COOLING_OFF not in at.causes:
+                return _stay(at, Event.REPEAT)
+            return _released(at, frozenset({Cause.COOLING_OFF}))
+        case Timer.ESCALATE:
+            if at.state not in {State.ACCEPTED, State.HANDED_OVER}:
+                return _stay(at, Event.REPEAT)
+            return _go(at, State.ESCALATED, Event.ESCALATED, alert="no_answer", timer=Timer.REMIND, timer_at=now)
+        case Timer.REREAD | Timer.REMIND:
+            raise IllegalTransition(f"{timer.value} is acted on by asking the connector")
+        case _:
+            assert_never(timer)
+
+
+def _after_defect(at: Position) -> Step:
+    if at.state is not State.PENDING:
+        return replace(_stay(at, Event.DEFERRED), defects=at.defects + 1, alert="defect", reason="a defect of dpsync")
+    defects = at.defects + 1
+    if defects >= QUARANTINE_AFTER:
+        return _go(at, State.ESCALATED, Event.ESCALATED, defects=defects, alert="quarantine", reason="quarantined")
+    # What a defect left behind at the processor nobody knows.
+    return _go(
+        at,
+        State.PENDING,
+        Event.DEFERRED,
+        next=Next.BACKOFF,
+        doubtful=True,
+        defects=defects,
+        alert="defect",
+        reason="a defect of dpsync",
+    )
+
+
+def _after_interruption(at: Position, now: datetime) -> Step:
+    if at.state is State.PENDING:
+        return _go(at, State.PENDING, Event.DEFERRED, next=Next.NOW, doubtful=True, reason="cut off")
+    step = _stay(at, Event.DEFERRED)
+    if at.state in DONE_STATES | {State.CONTRADICTED}:
+        return replace(step, timer=Timer.REREAD, timer_at=now, reason="cut off")
+    if at.state in {State.ACCEPTED, State.HANDED_OVER}:
+        return replace(step, timer=Timer.REMIND, timer_at=now, reason="cut off")
+    return step

@@ -1,0 +1,143 @@
+"""Connections: how a transaction begins on each engine, so that the same code means the same on both.
+
+One writer at a time, on both. On SQLite that is `BEGIN IMMEDIATE`; on PostgreSQL one advisory lock, taken first. So ids
+and ledger indices are in commit order, no two writers can deadlock, and a race is decided before anything is read.
+See docs/decisions/0001-one-writer-at-a-time.md.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.engine import make_url
+
+from dpsync.errors import StoreProblem
+
+WRITER_LOCK = 0x6470_7379  # any fixed number; one database serves one installation
+BUSY_SECONDS = 10.0
+PAUSED_HOLDER = "15s"
+"""A writer that stops in the middle (SIGSTOP, a paused machine) loses its transaction after this, and with it the lock."""
+
+
+def open_database(url: str, *, pool_size: int = 8) -> Engine:
+    """An engine for `url`, its connections set up as this house needs them. Opens no connection yet."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        if parsed.database and parsed.database != ":memory:":
+            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+        engine = create_engine(parsed, pool_size=pool_size, max_overflow=32, connect_args={"timeout": BUSY_SECONDS})
+        event.listen(engine, "connect", _set_up_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+        return engine
+    options = f"-c timezone=UTC -c idle_in_transaction_session_timeout={PAUSED_HOLDER} -c synchronous_commit=on"
+    engine = create_engine(
+        parsed, pool_size=pool_size, max_overflow=32, pool_pre_ping=True, connect_args={"options": options}
+    )
+    event.listen(engine, "begin", _begin_postgresql)
+    return engine
+
+
+def _set_up_sqlite(connection: sqlite3.Connection, _record: object) -> None:
+    # sqlite3 would begin by itself, late and deferred: read-then-write would fail with BUSY at once.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=FULL")  # NORMAL may lose acknowledged commits on power loss
+    cursor.execute("PRAGMA secure_delete=ON")
+    cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    writing = connection.get_execution_options().get("dpsync_writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+
+
+def _begin_postgresql(connection: Connection) -> None:
+    if connection.get_execution_options().get("dpsync_writes", False):
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITER_LOCK})")
+    else:
+        connection.exec_driver_sql("SET TRANSACTION READ ONLY")
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """A transaction that alone may write; committed at the end, rolled back on an exception."""
+    with engine.connect().execution_options(dpsync_writes=True) as connection, connection.begin():
+        yield connection
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """A transaction that sees one moment and cannot write; it never holds the writer up."""
+    with engine.connect() as connection:
+        with connection.begin():
+            if engine.dialect.name == "sqlite":
+                connection.exec_driver_sql("PRAGMA query_only=ON")
+            try:
+                yield connection
+            finally:
+                if engine.dialect.name == "sqlite":
+                    connection.exec_driver_sql("PRAGMA query_only=OFF")
+
+
+def database_now(connection: Connection) -> datetime:
+    """The time by the clock that every worker shares: the server's on PostgreSQL, the machine's on SQLite."""
+    if connection.dialect.name == "sqlite":
+        return datetime.now(UTC)
+    value: datetime = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
+    return value.astimezone(UTC)
+
+
+# --- the schema's version
+
+
+def _alembic(engine: Engine) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
+    # The engine is handed on: alembic's own would begin as it likes, and a killed migration would stay half done.
+    config.attributes["engine"] = engine
+    return config
+
+
+def migrate(engine: Engine) -> None:
+    """Bring the schema to this version, in one transaction. Twice changes nothing."""
+    command.upgrade(_alembic(engine), "head")
+
+
+def schema_versions(engine: Engine) -> tuple[str | None, str | None]:
+    """The version the database has, and the one this program needs."""
+    script = ScriptDirectory.from_config(_alembic(engine))
+    with reading(engine) as connection:
+        return MigrationContext.configure(connection).get_current_revision(), script.get_current_head()
+
+
+def demand_current_schema(engine: Engine) -> None:
+    """Refuse to go on with a database of another version. Raises `StoreProblem`."""
+    has, needs = schema_versions(engine)
+    if has is None:
+        raise StoreProblem("the database is empty; `dpsync init` makes it")
+    if has != needs:
+        raise StoreProblem(
+            f"the database has schema {has}, this program needs {needs}; run `dpsync init` to migrate it"
+        )
+
+
+def truncate_wal(engine: Engine) -> bool:
+    """Move what stands in SQLite's `-wal` into the file and cut it to nothing; False while a reader holds it open.
+
+    Deleted clear text stands in `-wal` until then. On PostgreSQL there is nothing to do.
+    """
+    if engine.dialect.name != "sqlite":
+        return True
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        row: Any = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()
+    return bool(row[0] == 0)
