@@ -1,0 +1,154 @@
+"""Who may ask: Standard Webhooks signatures, checked over the raw bytes.
+
+Every refusal is the same error, so that the sender of a forgery learns nothing. The public Python verifier lets
+`ValueError`, `binascii.Error` and `UnicodeDecodeError` escape, which is a 500 where a 401 is due.
+Source: standard-webhooks/standard-webhooks, spec/standard-webhooks.md.
+"""
+
+import base64
+import binascii
+import hmac
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from dpsync.errors import ConfigurationError, Fault, SignatureInvalid
+
+TOLERANCE = timedelta(minutes=5)
+"""How far the sender's clock may be from ours, either way (the specification's value)."""
+
+MOST_SIGNATURES = 16
+"""More than any rotation needs; each one costs a comparison."""
+
+SHORTEST_SECRET, LONGEST_SECRET = 24, 64
+PREFIX = "whsec_"
+
+# No full stop: it separates the three signed parts, and an id that holds one could be cut elsewhere.
+_ID = re.compile(rb"[A-Za-z0-9_:+/=-]{1,128}")
+_TIMESTAMP = re.compile(rb"[1-9][0-9]{0,10}")
+_PRINTABLE = re.compile(rb"[\x20-\x7e]{1,2048}")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NAMES = {b"webhook-id": 0, b"webhook-timestamp": 1, b"webhook-signature": 2}
+
+Secret = bytes | str
+Headers = Mapping[str, str] | Iterable[tuple[bytes, bytes]] | Iterable[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedEvent:
+    """That whoever sent these bytes knows the secret. `id` is the idempotency key, `timestamp` that of the attempt."""
+
+    id: str
+    timestamp: datetime
+
+
+class Verifier:
+    """Checks a webhook against every secret that is valid just now: two during a rotation, none of them preferred.
+
+    `secrets`: `whsec_` text (base64 of 24 to 64 bytes), or the raw bytes themselves. Raises `ConfigurationError`.
+    """
+
+    def __init__(self, secrets: Sequence[Secret]) -> None:
+        faults: list[Fault] = []
+        keys: list[bytes] = []
+        for number, secret in enumerate(secrets):
+            try:
+                keys.append(_key(secret))
+            except ValueError as problem:
+                faults.append(Fault(f"intake.secrets[{number}]", str(problem)))
+        if not secrets:
+            faults.append(Fault("intake.secrets", "at least one secret is needed"))
+        if faults:
+            raise ConfigurationError(faults)
+        self._keys = tuple(keys)
+
+    def verify(self, headers: Headers, body: bytes, now: datetime) -> VerifiedEvent:
+        """Say who is speaking, or raise `SignatureInvalid`, for whatever reason: the caller may not tell them apart.
+
+        `headers`: a mapping, or the raw pairs, in which each of the three must stand exactly once. `now`: aware.
+        """
+        event_id, timestamp, signatures = _three(headers)
+        if not (_ID.fullmatch(event_id) and _TIMESTAMP.fullmatch(timestamp) and _PRINTABLE.fullmatch(signatures)):
+            raise SignatureInvalid("the webhook is not signed")
+        at = _EPOCH + timedelta(seconds=int(timestamp))
+        offered = signatures.split(b" ")
+        if abs(now - at) > TOLERANCE or len(offered) > MOST_SIGNATURES:
+            raise SignatureInvalid("the webhook is not signed")
+        signed = b"%b.%b.%b" % (event_id, timestamp, body)
+        matched = False
+        for key in self._keys:
+            expected = _signature(key, signed)
+            for candidate in offered:
+                # As text, not decoded: base64 has several spellings of one digest. And never ended early: the time
+                # taken must not tell which secret or which entry matched.
+                matched |= hmac.compare_digest(expected, candidate)
+        if not matched:
+            raise SignatureInvalid("the webhook is not signed")
+        return VerifiedEvent(event_id.decode("ascii"), at)
+
+
+def sign(secret: Secret, event_id: str, timestamp: int, body: bytes) -> str:
+    """One `v1,` entry for the header `webhook-signature`. `timestamp`: whole seconds since the epoch."""
+    signed = b"%b.%d.%b" % (event_id.encode("ascii"), timestamp, body)
+    return _signature(_sole_key(secret), signed).decode("ascii")
+
+
+def signed_headers(secret: Secret, event_id: str, now: datetime, body: bytes) -> dict[str, str]:
+    """The three headers with which a sender signs `body` at `now`."""
+    timestamp = (now - _EPOCH) // timedelta(seconds=1)
+    return {
+        "webhook-id": event_id,
+        "webhook-timestamp": str(timestamp),
+        "webhook-signature": sign(secret, event_id, timestamp, body),
+    }
+
+
+def _signature(key: bytes, signed: bytes) -> bytes:
+    return b"v1," + binascii.b2a_base64(hmac.digest(key, signed, "sha256"), newline=False)
+
+
+def _three(headers: Headers) -> tuple[bytes, bytes, bytes]:
+    pairs = headers.items() if isinstance(headers, Mapping) else headers
+    found: list[bytes | None] = [None, None, None]
+    for name, value in pairs:
+        place = _NAMES.get(_raw(name).lower())
+        if place is None:
+            continue
+        if found[place] is not None:
+            raise SignatureInvalid("the webhook is not signed")
+        found[place] = _raw(value)
+    event_id, timestamp, signatures = found
+    if event_id is None or timestamp is None or signatures is None:
+        raise SignatureInvalid("the webhook is not signed")
+    return event_id, timestamp, signatures
+
+
+def _raw(text: bytes | str) -> bytes:
+    # What is not ASCII becomes a byte that no pattern above accepts.
+    return text if isinstance(text, bytes) else text.encode("ascii", "replace").replace(b"?", b"\xff")
+
+
+def _sole_key(secret: Secret) -> bytes:
+    try:
+        return _key(secret)
+    except ValueError as problem:
+        raise ConfigurationError([Fault("intake.secrets", str(problem))]) from None
+
+
+def _key(secret: Secret) -> bytes:
+    if isinstance(secret, bytes):
+        if secret.startswith(PREFIX.encode()):
+            raise ValueError("bytes are the secret itself; its whsec_ spelling is text")
+        key = secret
+    else:
+        if not secret.startswith(PREFIX):
+            raise ValueError("does not begin with whsec_")
+        text = secret.removeprefix(PREFIX).rstrip("=")
+        try:
+            key = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+        except ValueError:
+            raise ValueError("is not base64 after whsec_") from None
+    if not SHORTEST_SECRET <= len(key) <= LONGEST_SECRET:
+        raise ValueError(f"must hold {SHORTEST_SECRET} to {LONGEST_SECRET} bytes")
+    return key

@@ -1,0 +1,185 @@
+"""Only who knows a secret is heard, and who does not learns nothing."""
+
+import base64
+import random
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from standardwebhooks.webhooks import Webhook, WebhookVerificationError
+
+from dpsync.errors import ConfigurationError, SignatureInvalid
+from dpsync.intake.signature import Verifier, sign, signed_headers
+
+SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
+OLD = "whsec_" + base64.b64encode(bytes(range(40, 72))).decode()
+NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
+BODY = '{"type": "data_subject.request", "name": "Zoë"}'.encode()
+
+
+def headers(**changed: str) -> dict[str, str]:
+    signed = signed_headers(SECRET, "evt_1", NOW, BODY)
+    return signed | {f"webhook-{name}": value for name, value in changed.items()}
+
+
+def refused(given: object, body: bytes = BODY, now: datetime = NOW) -> None:
+    with pytest.raises(SignatureInvalid) as caught:
+        Verifier([SECRET, OLD]).verify(given, body, now)  # type: ignore[arg-type]  # because hostile types are the point
+    assert str(caught.value) == "the webhook is not signed"
+
+
+def test_the_public_vector_of_the_specification_verifies() -> None:
+    secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+    given = {
+        "webhook-id": "msg_p5jXN8AQM9LWM0D4loKWxJek",
+        "webhook-timestamp": "1614265330",
+        "webhook-signature": "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",
+    }
+    at = datetime.fromtimestamp(1614265330, UTC)
+    event = Verifier([secret]).verify(given, b'{"test": 2432232314}', at)
+    assert (event.id, event.timestamp) == ("msg_p5jXN8AQM9LWM0D4loKWxJek", at)
+    assert sign(secret, event.id, 1614265330, b'{"test": 2432232314}') == given["webhook-signature"]
+
+
+def test_what_the_public_library_signs_we_accept_and_the_other_way_round() -> None:
+    now = datetime.now(UTC)  # the library reads the clock itself
+    stamp = str(int(now.timestamp()))
+    theirs = Webhook(SECRET).sign("evt_1", now, BODY.decode())
+    Verifier([SECRET]).verify(headers(timestamp=stamp, signature=theirs), BODY, now)
+    Webhook(SECRET).verify(BODY, signed_headers(SECRET, "evt_1", now, BODY), json_parse=False)
+    with pytest.raises(WebhookVerificationError):
+        Webhook(OLD).verify(BODY, signed_headers(SECRET, "evt_1", now, BODY), json_parse=False)
+
+
+@pytest.mark.parametrize("secret", [SECRET, OLD])
+def test_during_a_rotation_both_secrets_are_valid(secret: str) -> None:
+    Verifier([SECRET, OLD]).verify(signed_headers(secret, "evt_1", NOW, BODY), BODY, NOW)
+
+
+def test_a_header_signed_with_both_secrets_verifies_under_either() -> None:
+    both = f"v1a,AAAA v1,AAAA {sign(SECRET, 'evt_1', int(NOW.timestamp()), BODY)}"
+    both += " " + sign(OLD, "evt_1", int(NOW.timestamp()), BODY)
+    for secret in (SECRET, OLD):
+        Verifier([secret]).verify(headers(signature=both), BODY, NOW)
+
+
+def test_raw_pairs_in_any_case_are_read() -> None:
+    raw = [(name.title().encode(), value.encode()) for name, value in headers().items()]
+    assert Verifier([SECRET]).verify(raw, BODY, NOW).id == "evt_1"
+
+
+@pytest.mark.parametrize("seconds", [-300, 300])
+def test_five_minutes_either_way_are_in_time(seconds: int) -> None:
+    Verifier([SECRET]).verify(headers(), BODY, NOW + timedelta(seconds=seconds))
+
+
+@pytest.mark.parametrize("seconds", [-301, 301, -(10**8), 10**8])
+def test_beyond_five_minutes_either_way_is_refused(seconds: int) -> None:
+    refused(headers(), now=NOW + timedelta(seconds=seconds))
+
+
+@pytest.mark.parametrize("body", [BODY + b" ", b"", BODY[:-1], b"\xff\xfe"])
+def test_another_body_is_refused(body: bytes) -> None:
+    refused(headers(), body)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"id": "evt_2"},
+        {"id": ""},
+        {"id": "e" * 129},
+        {"id": "evt.1"},
+        {"id": "evt\r\n1"},
+        {"id": "évt"},
+        {"timestamp": "01795165200"},
+        {"timestamp": "+1795165200"},
+        {"timestamp": " 1795165200"},
+        {"timestamp": "1795165200.0"},
+        {"timestamp": "１７９５１６５２００"},
+        {"timestamp": "9" * 5000},
+        {"timestamp": "0"},
+        {"signature": ""},
+        {"signature": "v1,"},
+        {"signature": "v1,not base64"},
+        {"signature": "v1,\udcff"},
+    ],
+)
+def test_a_malformed_header_is_refused_like_a_forged_one(changed: dict[str, str]) -> None:
+    refused(headers(**changed))
+
+
+def test_a_right_signature_under_another_version_does_not_count() -> None:
+    good = headers()["webhook-signature"]
+    for version in ("v1a,", "v2,", "V1,", ",", ""):
+        refused(headers(signature=version + good.removeprefix("v1,")))
+
+
+def test_another_spelling_of_the_same_digest_is_refused() -> None:
+    good = headers()["webhook-signature"]
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+    other = alphabet[alphabet.index(good[-2]) ^ 1]
+    assert base64.b64decode(good[3:-2] + other + "=") == base64.b64decode(good[3:])
+    refused(headers(signature=good[:-2] + other + "="))
+
+
+def test_a_hundred_signatures_are_refused_even_with_the_right_one_among_them() -> None:
+    good = headers()["webhook-signature"]
+    refused(headers(signature=" ".join(["v1," + "A" * 43 + "="] * 99 + [good])))
+
+
+@pytest.mark.parametrize("name", ["webhook-id", "webhook-timestamp", "webhook-signature"])
+def test_each_header_stands_exactly_once(name: str) -> None:
+    pairs = list(headers().items())
+    refused([pair for pair in pairs if pair[0] != name])
+    refused([*pairs, (name.upper(), headers()[name])])
+
+
+def test_a_hundred_thousand_malformed_webhooks_get_the_same_refusal() -> None:
+    dice = random.Random(20261120)
+    verifier = Verifier([SECRET, OLD])
+    good = list(headers().items())
+    pieces = ["", " ", "v1,", "v1a,", "\x00", "\udc80", "ü", "=", ",", "9" * 30, "-1", "whsec_", good[2][1], "\r\n"]
+    for _ in range(100_000):
+        pairs = list(good)
+        place = dice.randrange(3)
+        name, value = pairs[place]
+        cut = dice.randrange(len(value) + 1)
+        spoilt = value[:cut] + dice.choice(pieces) + value[cut + dice.randrange(3) :]
+        if dice.random() < 0.1:
+            spoilt = "".join(chr(dice.randrange(0x110000)) for _ in range(dice.randrange(60)))
+        pairs[place] = (name, spoilt)
+        # Where the right entry survived among rubbish, or nothing changed, it is the body that was forged.
+        body = dice.randbytes(20) if value in spoilt.split(" ") else BODY
+        with pytest.raises(SignatureInvalid, match=r"^the webhook is not signed$"):
+            verifier.verify(pairs, body, NOW)
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "",
+        "whsec_",
+        "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+        "whsec_" + base64.b64encode(bytes(23)).decode(),
+        "whsec_" + base64.b64encode(bytes(65)).decode(),
+        "whsec_%%%%",
+        "whsec_" + "ü" * 40,
+        b"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+        b"short",
+    ],
+)
+def test_a_weak_or_misspelt_secret_is_a_fault_that_does_not_repeat_it(secret: str | bytes) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        Verifier([SECRET, secret])
+    assert [fault.key for fault in caught.value.faults] == ["intake.secrets[1]"]
+    shown = secret if isinstance(secret, str) else secret.decode()
+    assert not shown.removeprefix("whsec_") or shown.removeprefix("whsec_") not in str(caught.value)
+
+
+def test_without_any_secret_nothing_starts() -> None:
+    with pytest.raises(ConfigurationError):
+        Verifier([])
+
+
+def test_raw_bytes_and_their_text_are_the_same_secret() -> None:
+    assert sign(bytes(range(32)), "evt_1", 1, BODY) == sign(SECRET, "evt_1", 1, BODY)
