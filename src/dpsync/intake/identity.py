@@ -50,7 +50,7 @@ def resolve(connection: Connection, request: Request, keys: Keys) -> Identity:
             t.alias,
             {"pseudonym": pseudonym, "person": person, "key_version": keys.key_version, "subject_id": subject_id},
         )
-    # An address that came earlier without any id may be the same person's; only another *id* is another person for sure.
+    # An address that came earlier without an id may be the same person's; only another *id* is another person for sure.
     others = {row.person for row in known if row.pseudonym in addresses} - {person}
     return Identity(subject_id, person, any(not other.startswith(NAMELESS) for other in others))
 

@@ -1,0 +1,317 @@
+"""The one door: bytes that were found genuine become a request, its propagations and their entries, or nothing does.
+
+All of it in one transaction; only after its commit does anybody hear "accepted".
+"""
+
+import base64
+import secrets
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+from sqlalchemy import Connection, Row, func, insert, select
+
+from dpsync.alerts import raise_alert
+from dpsync.errors import EventConflict
+from dpsync.intake.answers import Received
+from dpsync.intake.identity import Identity, resolve
+from dpsync.ledger import entry
+from dpsync.ledger.entry import Event
+from dpsync.model import Cause, Request, Right, State
+from dpsync.propagation import at_rest, record
+from dpsync.propagation.contacts import is_confirmed
+from dpsync.propagation.controller import Controller
+from dpsync.propagation.lifecycle import Decision, DecisionKind, Timer
+from dpsync.propagation.plan import Birth, Surroundings, birth, restriction_in_force
+from dpsync.sealing import RequestKey
+from dpsync.store import tables as t
+from dpsync.store.writer import Unit, Writer
+
+T = TypeVar("T")
+BRAKE_WINDOW = timedelta(hours=24)
+ID_ALPHABET = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", "0123456789ABCDEFGHJKMNPQRSTVWXYZ")
+
+
+def new_request_id() -> str:
+    """128 random bits in Crockford's alphabet (no I, L, O, U to misread): never a row number, never reused."""
+    return "r-" + base64.b32encode(secrets.token_bytes(16)).decode().rstrip("=").translate(ID_ALPHABET)
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """This event id came before, with another body."""
+
+
+class Reception:
+    """Accepts requests from every door: webhook, command line, import."""
+
+    def __init__(self, controller: Controller, writer: Writer) -> None:
+        self._controller = controller
+        self._writer = writer
+
+    def submit(self, request: Request, body: bytes, now: datetime) -> "Future[Received]":
+        """Accept `request`; the future resolves after the commit.
+
+        The same event of the same source again gets the same answer and changes nothing. Raises (in the future)
+        `EventConflict` where it came before with another body.
+        """
+        mac = self._controller.keys.mac("event body", body).hex()
+        accepted = self._writer.submit(lambda unit: receive(unit, self._controller, request, mac, now))
+        return _then(accepted, _refuse_conflict)
+
+
+def _refuse_conflict(result: Received | Conflict) -> Received:
+    if isinstance(result, Conflict):
+        raise EventConflict("this event id came before with another body")
+    return result
+
+
+def _then(future: "Future[T]", turn: Callable[[T], Received]) -> "Future[Received]":
+    after: Future[Received] = Future()
+
+    def finish(done: "Future[T]") -> None:
+        if not after.set_running_or_notify_cancel():
+            return
+        try:
+            after.set_result(turn(done.result()))
+        except Exception as error:  # noqa: BLE001 - because it belongs to whoever awaits the future
+            after.set_exception(error)
+
+    future.add_done_callback(finish)
+    return after
+
+
+def receive(unit: Unit, controller: Controller, request: Request, mac: str, now: datetime) -> Received | Conflict:
+    """What acceptance writes, within the caller's transaction."""
+    seen = _seen_before(unit.connection, request)
+    if seen is not None:
+        if seen.body_mac == mac:
+            return Received(seen.id, held=_is_held(unit.connection, seen.id), repeated=True)
+        raise_alert(
+            unit.connection,
+            cause=f"event-conflict:{request.source}",
+            role="operator",
+            subject="An event id came twice with different bodies",
+            body="The second was refused (409) and nothing was changed. Look at the sender's log: an id must never be "
+            f"used again. The request that stands: {seen.id}. `dpsync status {seen.id}`",
+            now=now,
+            zone=controller.zone,
+        )
+        return Conflict()
+    who = resolve(unit.connection, request, controller.keys)
+    request_id, key = new_request_id(), controller.keys.new_request_key()
+    history = record.lane_of(unit.connection, who.subject_id)
+    ordinal = _write_request(unit, controller, request, who, request_id, key, mac, now)
+    births = [_birth(unit.connection, controller, request, who, history, name, now) for name in controller.processors]
+    _write_received(unit, controller, request, request_id, key, now)
+    for born in births:
+        _write_propagation(unit, controller, request, who, request_id, ordinal, born, now)
+    _meet_restrictions(unit, controller, request, who, history, now)
+    return Received(request_id, held=any(born.state is State.HELD for born in births), repeated=False)
+
+
+def _seen_before(connection: Connection, request: Request) -> Row[tuple[str, str]] | None:
+    return connection.execute(
+        select(t.request.c.id, t.request.c.body_mac).where(
+            t.request.c.source == request.source, t.request.c.event_id == request.event_id
+        )
+    ).one_or_none()
+
+
+def _is_held(connection: Connection, request_id: str) -> bool:
+    held = select(func.count()).where(t.propagation.c.request_id == request_id, t.propagation.c.state == State.HELD)
+    return bool(connection.execute(held).scalar_one())
+
+
+def _write_request(
+    unit: Unit,
+    controller: Controller,
+    request: Request,
+    who: Identity,
+    request_id: str,
+    key: RequestKey,
+    mac: str,
+    now: datetime,
+) -> int:
+    dates = controller.legal_clock.dates(request.right, request.received_at)
+    month = f"{now:%Y-%m}"
+    written = unit.connection.execute(
+        insert(t.request).values(
+            id=request_id,
+            source=request.source,
+            event_id=request.event_id,
+            body_mac=mac,
+            subject_id=who.subject_id,
+            person=who.person,
+            right=request.right,
+            lifting=request.lifted is not None,
+            ground=request.ground,
+            version=request.version,
+            received_at=request.received_at,
+            received_assumed=request.received_assumed,
+            accepted_at=now,
+            starts_on=dates.starts_on.isoformat(),
+            target_at=dates.target_at,
+            strict_on=dates.strict_on.isoformat(),
+            due_on=dates.due_on.isoformat(),
+            letter_by=dates.letter_by.isoformat(),
+            due_at=dates.due_at,
+            clock_rule=dates.rule,
+            processors="\n".join(sorted(controller.processors)),
+            sealed=key.seal(at_rest.to_bytes(request), request_id.encode()),
+            wrapped_key=controller.keys.wrap(key, request_id, month),
+            key_month=month,
+        )
+    )
+    ordinal: int = written.inserted_primary_key[0]
+    return ordinal
+
+
+def _write_received(
+    unit: Unit, controller: Controller, request: Request, request_id: str, key: RequestKey, now: datetime
+) -> None:
+    dates = controller.legal_clock.dates(request.right, request.received_at)
+    names = sorted(controller.processors)
+    unit.append(
+        request_id,
+        entry.encode(
+            Event.LIFTED if request.lifted else Event.RECEIVED,
+            now,
+            req=request_id,
+            right=request.right.value,
+            subj=record.subject_commitment(request, key.commit_key),
+            n=len(names),
+            list=entry.list_digest(names),
+            due=dates.due_on.isoformat(),
+        ),
+    )
+
+
+def _birth(
+    connection: Connection,
+    controller: Controller,
+    request: Request,
+    who: Identity,
+    history: list[record.LaneRow],
+    name: str,
+    now: datetime,
+) -> Birth:
+    processor = controller.processors[name]
+    restricted = restriction_in_force((row.waiting for row in history), who.person)
+    around = Surroundings(
+        shared_address=who.shared,
+        restricted=restricted,
+        counted=_counted(connection, processor.account, now),
+        confirmed=is_confirmed(connection, controller, processor),
+    )
+    return birth(request, processor, around, controller.safety, now.astimezone(controller.zone).date())
+
+
+def _counted(connection: Connection, account_id: str, now: datetime) -> int:
+    recent = select(func.count()).where(
+        t.propagation.c.account_id == account_id, t.propagation.c.brake_at > now - BRAKE_WINDOW
+    )
+    return int(connection.execute(recent).scalar_one())
+
+
+def _write_propagation(
+    unit: Unit,
+    controller: Controller,
+    request: Request,
+    who: Identity,
+    request_id: str,
+    ordinal: int,
+    born: Birth,
+    now: datetime,
+) -> None:
+    cooling = Cause.COOLING_OFF in born.causes
+    unit.connection.execute(
+        insert(t.propagation).values(
+            request_id=request_id,
+            processor=born.processor.name,
+            account_id=born.processor.account,
+            subject_id=who.subject_id,
+            person=who.person,
+            ordinal=ordinal,
+            right=request.right,
+            lifting=request.lifted is not None,
+            version=request.version,
+            state=born.state,
+            causes=record.causes_text(born.causes),
+            way=born.way,
+            opened_at=now,
+            state_since=now,
+            timer=Timer.COOLING_OFF if cooling else "",
+            timer_at=now + controller.safety.cooling_off if cooling else None,
+            brake_at=now if born.counts and not born.braked else None,
+        )
+    )
+    common = {"req": request_id, "dest": born.processor.name, "right": request.right.value}
+    if born.state is State.HELD:
+        unit.append(request_id, entry.encode(Event.HELD, now, cause=record.causes_text(born.causes), **common))
+        _alert_held(unit.connection, controller, born, now)
+    elif born.state is State.EXEMPT:
+        exemption = born.processor.exempt[request.right]
+        unit.append(request_id, entry.encode(Event.EXEMPTED, now, cause=exemption.code, **common))
+    else:
+        hurry = request.right is not Right.RECTIFICATION
+        record.make_lane_due(unit.connection, born.processor.account, who.subject_id, now, hurry=hurry)
+
+
+def _alert_held(connection: Connection, controller: Controller, born: Birth, now: datetime) -> None:
+    for cause in sorted(born.causes - {Cause.OBSERVE, Cause.COOLING_OFF}):
+        raise_alert(
+            connection,
+            cause=f"held:{cause}:{born.processor.account if cause is Cause.BRAKE else born.processor.name}",
+            role="dpo",
+            subject=f"Held: {cause.replace('_', ' ')} ({born.processor.title})",
+            body=f"{HELD_BECAUSE[cause]} Nothing of it is sent until a named person decides; the legal dates run on. "
+            "`dpsync status` shows what is held, `dpsync release REQUEST` or `dpsync withdraw REQUEST` decides.",
+            now=now,
+            zone=controller.zone,
+        )
+
+
+HELD_BECAUSE = {
+    Cause.BRAKE: "More was asked of one account in 24 hours than [safety] irreversible_per_day allows: "
+    "a fault in the main database or a stolen secret looks like this.",
+    Cause.APPROVAL: "An erasure waits for a person's yes.",
+    Cause.SHARED_ADDRESS: "An erasure names an address that another person in the main database uses too.",
+    Cause.RESTRICTION_IN_FORCE: "An erasure was asked while the processing of this person is restricted (Art. 18).",
+    Cause.CONTACT_UNVERIFIED: "A notice would carry personal data to a contact that has not confirmed itself yet.",
+}
+
+
+def _meet_restrictions(
+    unit: Unit,
+    controller: Controller,
+    request: Request,
+    who: Identity,
+    history: list[record.LaneRow],
+    now: datetime,
+) -> None:
+    """A restriction that comes in holds the erasures of that person that have not gone yet; lifting releases none."""
+    if request.right is not Right.RESTRICTION:
+        return
+    own = [row for row in history if row.waiting.person == who.person and row.waiting.right is Right.ERASURE]
+    if request.lifted:
+        if any(Cause.RESTRICTION_IN_FORCE in row.causes for row in own):
+            raise_alert(
+                unit.connection,
+                cause="lifted-with-erasure-held",
+                role="dpo",
+                subject="A restriction was lifted while an erasure is held for it",
+                body="Lifting does not release the erasure: decide with `dpsync release` or `dpsync withdraw`.",
+                now=now,
+                zone=controller.zone,
+            )
+        return
+    everything = [row.waiting for row in record.lane_of(unit.connection, who.subject_id)]
+    if not restriction_in_force(everything, who.person):
+        return
+    for row in own:
+        if row.waiting.state in {State.PENDING, State.HELD} and not row.on_its_way:
+            hold = Decision(DecisionKind.HOLD, frozenset({Cause.RESTRICTION_IN_FORCE}))
+            record.record(unit, controller, row.waiting.id, hold, now)

@@ -1,0 +1,522 @@
+"""Drives one account: takes what is due, begins it, asks the connector, records the answer.
+
+`Drive.turn` is the whole engine. Between "begun" and "recorded" no transaction is open; if we die there, the attempt
+stands unanswered in the store and is read back before it is repeated.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Row, insert, select, update
+
+from dpsync.connector import (
+    Applied,
+    Clock,
+    Connector,
+    Finding,
+    Instruction,
+    Letter,
+    NoticeKind,
+    Outcome,
+    Processor,
+    Retryable,
+)
+from dpsync.errors import CredentialsRejected
+from dpsync.ledger import entry
+from dpsync.ledger.entry import Event
+from dpsync.model import Request, Right, State, Way, normalised
+from dpsync.propagation import at_rest
+from dpsync.propagation.controller import Controller, token_hash
+from dpsync.propagation.lifecycle import Defect, Timer
+from dpsync.propagation.plan import choose, overtaken
+from dpsync.propagation.record import (
+    Attempted,
+    alert,
+    lane_of,
+    record,
+    request_key,
+    supersede,
+)
+from dpsync.store import tables as t
+from dpsync.store.database import reading
+from dpsync.store.upsert import insert_or_ignore
+from dpsync.store.writer import Unit, Writer
+
+NOTICE_LINK_LIVES = timedelta(days=400)
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Something due: the next of a lane (`timer` None), or what time alone brings about."""
+
+    subject_id: str
+    propagation_id: int | None = None
+    timer: Timer | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """An attempt that is committed as begun, and all that the call needs."""
+
+    propagation_id: int
+    attempt: Attempted
+    kind: str
+    connector: Connector
+    verifies: bool
+    instruction: Instruction
+
+
+class Drive:
+    """One account, driven by one worker.
+
+    `may_call_until` gives the monotonic moment after which no call may begin (the lease's end). `wake` is called
+    whenever something finished, so that the worker looks again.
+    """
+
+    def __init__(
+        self,
+        account_id: str,
+        controller: Controller,
+        engine: Engine,
+        writer: Writer,
+        clock: Clock,
+        pool: Executor,
+        *,
+        worker_id: str,
+        may_call_until: Callable[[], float],
+        wake: Callable[[], None],
+    ) -> None:
+        self.account_id = account_id
+        self._controller = controller
+        self._engine = engine
+        self._writer = writer
+        self._clock = clock
+        self._pool = pool
+        self._worker_id = worker_id
+        self._may_call_until = may_call_until
+        self._wake = wake
+        self._busy: set[str] = set()
+        self._buffer: deque[Task] = deque()
+        self._open_slots = 0  # how many the account's health allows
+        self._slots = 0  # how many are at work
+        self._lock = threading.Lock()
+        caps = [p.connector.max_inflight for p in controller.processors.values() if p.account == account_id]
+        self._cap = min(caps, default=1)
+
+    @property
+    def idle(self) -> bool:
+        """Nothing is in flight."""
+        with self._lock:
+            return self._slots == 0
+
+    def turn(self) -> int:
+        """Fill the free slots with what is due. Returns how many slots are at work."""
+        with self._lock:
+            full = self._slots >= self._open_slots and len(self._buffer) >= self._cap
+        if not full and self._may_begin():
+            self._refill()
+        with self._lock:
+            while self._slots < self._open_slots and (task := self._take()) is not None:
+                self._slots += 1
+                self._pool.submit(self._slot, task)
+            return self._slots
+
+    def _may_begin(self) -> bool:
+        return self._clock.monotonic() < self._may_call_until()
+
+    def _refill(self) -> None:
+        now = self._clock.now()
+        with self._lock:
+            known = self._busy | {task.subject_id for task in self._buffer}
+        with reading(self._engine) as connection:
+            free = self._free(connection, now)
+            due = due_tasks(connection, self.account_id, now, limit=2 * self._cap + len(known)) if free else []
+        with self._lock:
+            self._open_slots = free
+            if not free:
+                self._buffer.clear()
+            self._buffer.extend(task for task in due if task.subject_id not in known)
+
+    def _free(self, connection: Connection, now: datetime) -> int:
+        account = connection.execute(select(t.account).where(t.account.c.id == self.account_id)).one_or_none()
+        if account is None or account.stopped or (account.paused_until and account.paused_until > now):
+            return 0
+        # After a pause one call tries the door; the others come when it has opened.
+        return 1 if account.paused_until else self._cap
+
+    def _take(self) -> Task | None:
+        """The next task whose subject is not in flight; its subject is in flight from here on. Needs the lock."""
+        if not self._may_begin():
+            return None
+        for _ in range(len(self._buffer)):
+            task = self._buffer.popleft()
+            if task.subject_id not in self._busy:
+                self._busy.add(task.subject_id)
+                return task
+        return None
+
+    def _slot(self, task: Task) -> None:
+        """Go on with one task after the other while this account has any."""
+        current: Task | None = task
+        try:
+            while current is not None:
+                try:
+                    self._run(current)
+                finally:
+                    with self._lock:
+                        self._busy.discard(current.subject_id)
+                with self._lock:
+                    stay = self._slots <= self._open_slots
+                    current = self._take() if stay else None
+                    low = len(self._buffer) < self._cap
+                if low:
+                    self._wake()
+        finally:
+            with self._lock:
+                self._slots -= 1
+            self._wake()
+
+    def _run(self, task: Task) -> None:
+        begun = self._begin(task)
+        if begun is not None:
+            said, rejected = self._ask(begun)
+            self._finish(begun, said, rejected)
+
+    def _begin(self, task: Task) -> Begun | None:
+        # After this commit the attempt is visible and unanswered, whatever happens to us.
+        now, deadline = self._clock.now(), self._may_call_until()
+        return self._writer.call(
+            lambda unit: begin(unit, self._controller, self.account_id, task, now, deadline, self._worker_id)
+        )
+
+    def _ask(self, begun: Begun) -> tuple[list[Outcome | Finding | Defect], CredentialsRejected | None]:
+        """Call the connector, with no transaction open."""
+        said: list[Outcome | Finding | Defect] = []
+        try:
+            if begun.kind == "verify":
+                said.append(begun.connector.verify(begun.instruction))
+                return said, None
+            outcome = begun.connector.carry_out(begun.instruction)
+            said.append(outcome)
+            if isinstance(outcome, Applied) and begun.verifies:
+                said.append(begun.connector.verify(begun.instruction))
+        except CredentialsRejected as error:
+            return said, error
+        except Exception:  # noqa: BLE001 - because one poisoned propagation must not stop the others
+            # The one place where what no connector may raise is caught: it becomes a defect on the record.
+            said.append(Defect())
+        return said, None
+
+    def _finish(
+        self, begun: Begun, said: list[Outcome | Finding | Defect], rejected: CredentialsRejected | None
+    ) -> None:
+        now = self._clock.now()
+
+        def work(unit: Unit) -> None:
+            attempt = begun.attempt
+            for happening in said:
+                record(unit, self._controller, begun.propagation_id, happening, now, attempt=attempt)
+                attempt = replace(attempt, charged=False)
+            if rejected is not None:
+                stop_account(unit, self._controller, self.account_id, begun, rejected, now, answered=bool(said))
+
+        self._writer.call(work)
+        if rejected is not None or any(isinstance(one, Retryable) for one in said):
+            with self._lock:
+                self._open_slots = 0  # until the account's row has been looked at again
+                self._buffer.clear()
+
+
+# --- what is due
+
+
+def due_tasks(connection: Connection, account_id: str, now: datetime, limit: int) -> list[Task]:
+    """What is due at an account, longest due first: lanes, then timers."""
+    lane, p = t.lane.c, t.propagation.c
+    lanes = connection.execute(
+        select(lane.subject_id)
+        .where(lane.account_id == account_id, lane.due_at <= now)
+        .order_by(lane.due_at)
+        .limit(limit)
+    )
+    tasks = [Task(row.subject_id) for row in lanes]
+    timers = connection.execute(
+        select(p.subject_id, p.id, p.timer)
+        .where(p.account_id == account_id, p.timer_at <= now)
+        .order_by(p.timer_at)
+        .limit(limit)
+    )
+    return tasks + [Task(row.subject_id, row.id, Timer(row.timer)) for row in timers]
+
+
+# --- beginning
+
+
+def begin(
+    unit: Unit,
+    controller: Controller,
+    account_id: str,
+    task: Task,
+    now: datetime,
+    deadline: float,
+    worker_id: str,
+) -> Begun | None:
+    """Commit to one attempt, or find that there is none to make."""
+    lane = lane_of(unit.connection, task.subject_id, account_id)
+    if _unanswered(unit.connection, task.subject_id, account_id):
+        return None
+    if task.timer is not None and task.propagation_id is not None:
+        if task.timer in {Timer.COOLING_OFF, Timer.ESCALATE}:
+            record(unit, controller, task.propagation_id, task.timer, now)
+            return None
+        own = next((row.waiting for row in lane if row.waiting.id == task.propagation_id), None)
+        if own is None or (task.timer is Timer.REREAD and overtaken(own, [row.waiting for row in lane])):
+            _clear_timer(unit, task.propagation_id)
+            return None
+        kind = "verify" if task.timer is Timer.REREAD else "reminder"
+        return _attempt(unit, controller, task.propagation_id, kind, now, deadline, worker_id)
+    choice = choose([row.waiting for row in lane])
+    supersede(unit, controller, choice.superseded, now)
+    if choice.head is None:
+        unit.connection.execute(
+            t.lane.delete().where(t.lane.c.account_id == account_id, t.lane.c.subject_id == task.subject_id)
+        )
+        return None
+    return _attempt(unit, controller, choice.head.id, "", now, deadline, worker_id)
+
+
+def _unanswered(connection: Connection, subject_id: str, account_id: str) -> bool:
+    a, p = t.attempt.c, t.propagation.c
+    found = (
+        select(a.id)
+        .join(t.propagation, p.id == a.propagation_id)
+        .where(p.subject_id == subject_id, p.account_id == account_id, a.ended_at.is_(None))
+    )
+    return connection.execute(found.limit(1)).first() is not None
+
+
+def _clear_timer(unit: Unit, propagation_id: int) -> None:
+    unit.connection.execute(
+        update(t.propagation).where(t.propagation.c.id == propagation_id).values(timer="", timer_at=None)
+    )
+
+
+def _attempt(
+    unit: Unit,
+    controller: Controller,
+    propagation_id: int,
+    kind: str,
+    now: datetime,
+    deadline: float,
+    worker_id: str,
+) -> Begun | None:
+    p, r = t.propagation.c, t.request.c
+    row = unit.connection.execute(
+        select(t.propagation, r.sealed, r.wrapped_key, r.key_month, r.strict_on)
+        .join(t.request, r.id == p.request_id)
+        .where(p.id == propagation_id)
+    ).one()
+    processor = controller.processors.get(row.processor)
+    key = request_key(controller, row)
+    if processor is None or key is None:
+        # The processor left the configuration (or the request is shredded): it is looked at again in an hour.
+        _clear_timer(unit, propagation_id)
+        later = now + timedelta(hours=1)
+        unit.connection.execute(
+            update(t.lane)
+            .where(t.lane.c.account_id == row.account_id, t.lane.c.subject_id == row.subject_id)
+            .values(due_at=later)
+        )
+        alert(unit.connection, controller, "unconfigured", row.request_id, row.processor, None, now)
+        return None
+    request = at_rest.from_bytes(key.open(row.sealed, row.request_id.encode()))
+    by_letter = kind == "reminder" or (Way(row.way) is not Way.API and kind != "verify")
+    kind = kind or ("verify" if row.doubtful else "notice" if by_letter else "carry_out")
+    number = unit.connection.execute(
+        select(t.attempt.c.number)
+        .where(t.attempt.c.propagation_id == propagation_id)
+        .order_by(t.attempt.c.id.desc())
+        .limit(1)
+    ).scalar_one_or_none()
+    attempt_number = (number or 0) + 1
+    made = unit.connection.execute(
+        insert(t.attempt).values(
+            propagation_id=propagation_id, number=attempt_number, kind=kind, worker=worker_id, begun_at=now
+        )
+    )
+    unit.append(
+        row.request_id,
+        entry.encode(
+            Event.ATTEMPT,
+            now,
+            req=row.request_id,
+            dest=row.processor,
+            right=row.right,
+            attempt=attempt_number,
+            kind=kind,
+            way=row.way,
+        ),
+    )
+    letter = _letter(unit, controller, processor, row, kind, now) if by_letter else None
+    connector = controller.notice if by_letter else processor.connector
+    capability = processor.connector.capabilities.get(request.right)
+    return Begun(
+        propagation_id=propagation_id,
+        attempt=Attempted(made.inserted_primary_key[0], attempt_number, charged=kind in {"carry_out", "notice"}),
+        kind=kind,
+        connector=connector,
+        verifies=bool(capability and capability.verified_by),
+        instruction=_instruction(unit.connection, controller, row, request, key.commit_key, letter, deadline),
+    )
+
+
+def _letter(
+    unit: Unit, controller: Controller, processor: Processor, row: Row[Any], kind: str, now: datetime
+) -> Letter:
+    number = row.notices + 1
+    previous = controller.message_id(row.request_id, row.processor, 1) if row.notices else None
+    to_operator = Way(row.way) is Way.OPERATOR
+    recipient, letter_kind = (
+        (controller.operator, NoticeKind.TASK)
+        if to_operator
+        else (
+            processor.contact,
+            NoticeKind.FIRST,
+        )
+    )
+    if kind == "reminder" and not to_operator:
+        late = State(row.state) is State.ESCALATED and processor.backup_contact
+        letter_kind = NoticeKind.BACKUP if late else NoticeKind.REMINDER
+        recipient = processor.backup_contact if late and processor.backup_contact else processor.contact
+    elif kind == "reminder":
+        letter_kind = NoticeKind.REMINDER
+    # Stored before it is sent: a retry after a crash repeats the same Message-ID, so people see one letter.
+    insert_or_ignore(
+        unit.connection,
+        t.notice,
+        {
+            "propagation_id": row.id,
+            "number": number,
+            "kind": letter_kind,
+            "message_id": controller.message_id(row.request_id, row.processor, number),
+            "reference": controller.reference(row.request_id, row.processor, number),
+            "token_hash": token_hash(controller.answer_token(row.request_id, row.processor, number)),
+            "created_at": now,
+            "expires_at": now + NOTICE_LINK_LIVES,
+        },
+    )
+    references: tuple[str, ...] = ()
+    if row.handed:
+        opened = controller.keys.open("handed", row.handed, f"{row.request_id}/{row.processor}".encode()).decode()
+        references = tuple(line for line in opened.split("\n") if line)
+    return Letter(
+        number=number,
+        kind=letter_kind,
+        to=recipient,
+        processor_title=processor.title,
+        answer_by=(now + processor.answer_within).astimezone(controller.zone).date(),
+        in_reply_to=previous,
+        task=row.task,
+        references=references,
+    )
+
+
+def _instruction(
+    connection: Connection,
+    controller: Controller,
+    row: Row[Any],
+    request: Request,
+    digest_key: bytes,
+    letter: Letter | None,
+    deadline: float,
+) -> Instruction:
+    number = letter.number if letter else 1
+    token = controller.answer_token(row.request_id, row.processor, number)
+    return Instruction(
+        reference=controller.reference(row.request_id, row.processor, number),
+        right=request.right,
+        addresses=known_addresses(connection, controller, row, request),
+        subject_id=request.subject.id,
+        phone=request.subject.phone,
+        name=request.subject.name,
+        references=request.subject.references,
+        changes=request.changes,
+        lifted=request.lifted,
+        message_id=controller.message_id(row.request_id, row.processor, number),
+        answer_url=f"{controller.public_url}/answers/{token}" if controller.public_url else "",
+        digest_key=digest_key,
+        deadline=deadline,
+        letter=letter,
+    )
+
+
+def known_addresses(connection: Connection, controller: Controller, row: Row[Any], request: Request) -> tuple[str, ...]:
+    """Every address this processor may hold the person under, the request's own first.
+
+    Besides those of the request: old and new of each rectification of the same person that this processor has not been
+    *seen* to carry out. An open rectification A -> B, then the erasure of B: the processor still holds A.
+    """
+    p, r = t.propagation.c, t.request.c
+    others = connection.execute(
+        select(p.request_id, p.state, p.attempts, r.sealed, r.wrapped_key, r.key_month)
+        .join(t.request, r.id == p.request_id)
+        .where(
+            p.subject_id == row.subject_id,
+            p.person == row.person,
+            p.processor == row.processor,
+            p.right == Right.RECTIFICATION,
+            p.ordinal < row.ordinal if row.right == Right.RECTIFICATION else p.request_id != row.request_id,
+            p.state != State.VERIFIED,
+            r.sealed.is_not(None),
+        )
+        .order_by(p.ordinal)
+    )
+    known = {normalised(address): address for address in request.addresses}
+    for other in others:
+        if other.state == State.WITHDRAWN and other.attempts == 0:
+            continue  # never told to anybody, and withdrawn perhaps because the address was somebody else's
+        key = request_key(controller, other)
+        if key is not None:
+            earlier = at_rest.from_bytes(key.open(other.sealed, other.request_id.encode()))
+            for address in earlier.addresses:
+                known.setdefault(normalised(address), address)
+    return tuple(known.values())
+
+
+# --- our credential
+
+
+def stop_account(
+    unit: Unit,
+    controller: Controller,
+    account_id: str,
+    begun: Begun,
+    error: CredentialsRejected,
+    now: datetime,
+    *,
+    answered: bool,
+) -> None:
+    """The credential is ours: stop the account at once, tell once, charge nobody's request with an attempt."""
+    unit.connection.execute(update(t.account).where(t.account.c.id == account_id).values(stopped="credential"))
+    if not answered:
+        unit.connection.execute(
+            update(t.attempt)
+            .where(t.attempt.c.id == begun.attempt.id)
+            .values(ended_at=now, outcome="CredentialsRejected", reason=f"{error.status} to {error.endpoint}")
+        )
+    p = t.propagation.c
+    row = unit.connection.execute(select(p.request_id, p.processor).where(p.id == begun.propagation_id)).one()
+    alert(
+        unit.connection,
+        controller,
+        "credential",
+        row.request_id,
+        row.processor,
+        controller.processors.get(row.processor),
+        now,
+    )
