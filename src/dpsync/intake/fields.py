@@ -1,0 +1,117 @@
+"""The kinds of text a request is made of, each with what it may not hold. A refusal never repeats the value."""
+
+import re
+import unicodedata
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from typing import Annotated
+
+from pydantic import AfterValidator, BeforeValidator
+from pydantic_core import PydanticCustomError
+
+LARGEST_VERSION = 2**63 - 1
+
+
+def _fault(problem: str) -> PydanticCustomError:
+    return PydanticCustomError("dpsync", problem)
+
+
+def _text(longest: int, *, empty: bool = False, lines: bool = False) -> Callable[[str], str]:
+    def check(text: str) -> str:
+        if not text and not empty:
+            raise _fault("is empty; leave it out, or say null")
+        if len(text) > longest:
+            raise _fault(f"is longer than {longest} characters")
+        # Joiners (Cf) are part of names in several scripts; a line break is how a mail header is forged.
+        if not text.isprintable() and any(_breaks(mark, lines) for mark in text):
+            raise _fault("holds a control character")
+        if text != text.strip():
+            raise _fault("begins or ends with a space")
+        return text
+
+    return check
+
+
+def _breaks(mark: str, lines: bool) -> bool:
+    return not (lines and mark == "\n") and unicodedata.category(mark) in {"Cc", "Cs", "Zl", "Zp"}
+
+
+_ADDRESS = re.compile(r"[^\x00-\x20\x7f<>,;@]{1,64}@[^\x00-\x20\x7f<>,;@.]+(?:\.[^\x00-\x20\x7f<>,;@.]+)*")
+
+
+def _address(text: str) -> str:
+    if len(text) > 254:
+        raise _fault("is longer than 254 characters")
+    # Both forms are looked at: a full-width @ or a no-break space becomes a plain one where addresses are compared.
+    for form in (text, unicodedata.normalize("NFKC", text)):
+        if not (_ADDRESS.fullmatch(form) and form.isprintable()):
+            raise _fault("is not an e-mail address")
+    return text
+
+
+def _phone(text: str) -> str:
+    if len(text) > 40 or not text.isprintable() or sum(mark.isdigit() for mark in text) < 3:
+        raise _fault("is not a telephone number")
+    return text
+
+
+_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?(?:Z|[+-][0-9]{2}:[0-9]{2})")
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+
+
+def _time(value: object) -> datetime:
+    if isinstance(value, str) and _TIME.fullmatch(value):
+        try:
+            return datetime.fromisoformat(value).astimezone(UTC)
+        except (ValueError, OverflowError):
+            pass
+    raise _fault("is not a time with a zone, as in 2026-11-20T09:00:00Z")
+
+
+def _date(value: object) -> date:
+    if isinstance(value, str) and _DATE.fullmatch(value):
+        try:
+            return date.fromisoformat(value)
+        except ValueError:
+            pass
+    raise _fault("is not a date, as in 2026-11-20")
+
+
+def at_most(count: int) -> Callable[[object], object]:
+    def check(value: object) -> object:
+        if isinstance(value, list | dict) and len(value) > count:
+            raise _fault(f"holds more than {count}")
+        return value
+
+    return check
+
+
+def _some(value: list[str]) -> list[str]:
+    if not value:
+        raise _fault("is empty; leave it out")
+    return value
+
+
+def _key(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", text):
+        raise _fault("has a key that is no name (letters, digits, _ . -)")
+    return text
+
+
+def _version(value: int) -> int:
+    if not 0 <= value <= LARGEST_VERSION:
+        raise _fault("is not a whole number from 0 to 2^63 - 1")
+    return value
+
+
+Address = Annotated[str, AfterValidator(_address)]
+Phone = Annotated[str, AfterValidator(_phone)]
+Version = Annotated[int, AfterValidator(_version)]
+Short = Annotated[str, AfterValidator(_text(200))]
+Clearable = Annotated[str, AfterValidator(_text(200, empty=True))]
+FieldName = Annotated[str, AfterValidator(_text(100))]
+FieldValue = Annotated[str, AfterValidator(_text(2000, empty=True, lines=True))]
+Key = Annotated[str, AfterValidator(_key)]
+Time = Annotated[datetime, BeforeValidator(_time)]
+Day = Annotated[date, BeforeValidator(_date)]
+Ids = Annotated[list[Short], BeforeValidator(at_most(50)), AfterValidator(_some)]

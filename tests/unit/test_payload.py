@@ -1,0 +1,334 @@
+"""What is asked is read in one way only, and a refusal names the field but never what stood in it."""
+
+import copy
+import json
+import string
+import traceback
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dpsync.errors import PayloadInvalid
+from dpsync.intake.payload import Withdrawal, parse, parse_request
+from dpsync.model import Changes, Lifted, Request, Right, Subject
+from dpsync.propagation import at_rest
+
+NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
+CANARY = "canary.person@example.org"
+
+CANONICAL: dict[str, Any] = {
+    "type": "data_subject.request",
+    "timestamp": "2026-11-20T09:00:00Z",
+    "data": {
+        "right": "rectification",
+        "ground": "correction",
+        "received_at": "2026-11-20T08:55:00Z",
+        "version": 17,
+        "subject": {
+            "id": "crm-4711",
+            "email": "ada@example.org",
+            "other_emails": ["ada.old@example.org"],
+            "phone": "+44 20 7946 0018",
+            "name": "Ada L",
+            "references": {"google_analytics": ["client-id"]},
+        },
+        "changes": {
+            "email": "ada.new@example.org",
+            "first_name": "Ada",
+            "last_name": "Lovelace",
+            "fields": {"CITY": "Kent", "NOTE": ""},
+        },
+    },
+}
+
+
+def read(body: bytes) -> Request | Withdrawal:
+    return parse(body, source="crm", event_id="evt_1", now=NOW)
+
+
+def asked(**data: object) -> bytes:
+    """An erasure with `data` put over it; what is None falls away."""
+    whole = {"right": "erasure", "subject": {"id": "crm-1"}} | data
+    return json.dumps(
+        {"type": "data_subject.request", "data": {k: v for k, v in whole.items() if v is not None}}
+    ).encode()
+
+
+def read_request(**data: object) -> Request:
+    result = read(asked(**data))
+    assert isinstance(result, Request)
+    return result
+
+
+def refusal(body: bytes) -> PayloadInvalid:
+    with pytest.raises(PayloadInvalid) as caught:
+        read(body)
+    assert caught.value.__cause__ is None
+    assert CANARY not in "".join(traceback.format_exception(caught.value))
+    assert not isinstance(caught.value.__context__, ValueError)
+    return caught.value
+
+
+def test_the_canonical_body_becomes_the_request_it_describes() -> None:
+    assert read(json.dumps(CANONICAL).encode()) == Request(
+        source="crm",
+        event_id="evt_1",
+        right=Right.RECTIFICATION,
+        ground="correction",
+        received_at=datetime(2026, 11, 20, 8, 55, tzinfo=UTC),
+        version=17,
+        subject=Subject(
+            id="crm-4711",
+            email="ada@example.org",
+            other_emails=("ada.old@example.org",),
+            phone="+44 20 7946 0018",
+            name="Ada L",
+            references={"google_analytics": ("client-id",)},
+        ),
+        changes=Changes(
+            email="ada.new@example.org", first_name="Ada", last_name="Lovelace", fields={"CITY": "Kent", "NOTE": ""}
+        ),
+    )
+
+
+def test_a_request_by_hand_follows_the_same_rules() -> None:
+    data = copy.deepcopy(CANONICAL["data"])
+    by_hand = parse_request(data, source="hand", event_id="evt_1", now=NOW, by="Grace")
+    assert by_hand.by == "Grace"
+    assert by_hand.subject == read_request(**data).subject
+    with pytest.raises(PayloadInvalid) as caught:
+        parse_request({"right": "erasure", "subject": {}}, source="hand", event_id="evt_1", now=NOW)
+    assert caught.value.field == "subject"
+
+
+def test_a_withdrawal_names_the_request() -> None:
+    body = b'{"type": "data_subject.request.withdrawn", "data": {"request": "r-1"}}'
+    assert read(body) == Withdrawal("crm", "evt_1", "r-1")
+
+
+def test_what_was_not_said_is_assumed_and_marked() -> None:
+    request = read_request()
+    assert (request.received_at, request.received_assumed, request.ground) == (NOW, True, "")
+
+
+def test_null_is_the_same_as_nothing_said() -> None:
+    nothing = json.loads(asked())
+    nothing["data"] |= {"ground": None, "received_at": None, "version": None, "changes": None, "lifted": None}
+    nothing["data"]["subject"] |= {"email": None, "other_emails": None, "phone": None, "name": None, "references": None}
+    assert read(json.dumps(nothing).encode()) == read_request()
+
+
+def test_a_zone_is_understood_and_nanoseconds_are_cut() -> None:
+    request = read_request(received_at="2026-11-20T09:30:00.123456789+01:00")
+    assert request.received_at == datetime(2026, 11, 20, 8, 30, 0, 123456, tzinfo=UTC)
+
+
+def test_a_restriction_can_be_lifted_with_when_and_how_the_person_was_told() -> None:
+    request = read_request(right="restriction", lifted={"told_on": "2026-11-19", "how": "letter"})
+    assert request.lifted == Lifted(date(2026, 11, 19), "letter")
+
+
+def test_told_today_holds_where_it_is_tomorrow_already() -> None:
+    assert read_request(right="restriction", lifted={"told_on": "2026-11-20", "how": "letter"}).lifted
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"null",
+        b"[]",
+        b'"data_subject.request"',
+        b"{",
+        b"\xff\xfe{\x00}\x00",
+        b"\xef\xbb\xbf{}",
+        b'{"type": "\xff"}',
+        b'{"type": "\xed\xa0\x80"}',
+        b'{"type": "data_subject.request\x00"}',
+        b'{"type": NaN}',
+        b'{"type": Infinity}',
+        b'{"type": -Infinity}',
+        b'{"type": 1e999}',
+        b'{"type": ' + b"9" * 60_000 + b"}",
+        b'{"type": "a", "type": "data_subject.request"}',
+        b"[" * 60_000,
+        b'{"a":' * 17 + b"1" + b"}" * 17,
+        b"[" * 17 + b'"' + b'\\"' * 20_000,
+        b'{"type": "\\ud800"}',
+        b'{"\\udc00": 1}',
+        b'{"type": ["\\u0000"]}',
+    ],
+)
+def test_hostile_json_is_refused_as_a_whole(body: bytes) -> None:
+    assert refusal(body).field in {"", "type"}
+
+
+def test_brackets_within_a_string_are_no_nesting() -> None:
+    assert read_request(subject={"id": "crm-1", "name": '[{"' * 30}).subject.name == '[{"' * 30
+
+
+def test_a_key_that_stands_twice_deep_inside_is_refused() -> None:
+    twice = asked().replace(b'"id": "crm-1"', b'"id": "crm-1", "id": "crm-2"')
+    assert refusal(twice).problem == "a key stands twice in one object"
+
+
+def test_an_emoji_written_as_a_surrogate_pair_is_one_character() -> None:
+    assert read_request(subject={"id": "crm-1", "name": "Ada \U0001f600"}).subject.name == "Ada \U0001f600"
+
+
+@pytest.mark.parametrize(
+    ("data", "field"),
+    [
+        ({"right": "access"}, "data.right"),
+        ({"right": 1}, "data.right"),
+        ({"subject": None}, "data.subject"),
+        ({"subject": []}, "data.subject"),
+        ({"subject": {}}, "data.subject"),
+        ({"subject": {"name": "Ada"}}, "data.subject"),
+        ({"subject": {"id": ""}}, "data.subject.id"),
+        ({"subject": {"id": " crm-1"}}, "data.subject.id"),
+        ({"subject": {"id": 4711}}, "data.subject.id"),
+        ({"subject": {"id": "x" * 201}}, "data.subject.id"),
+        ({"subject": {"id": "crm\r\n1"}}, "data.subject.id"),
+        ({"subject": {"id": "crm\u2028"}}, "data.subject.id"),
+        ({"subject": {"id": "crm-1", CANARY: 1}}, "data.subject.*"),
+        ({"subject": {"other_emails": []}}, "data.subject"),
+        ({"subject": {"other_emails": "a@example.org"}}, "data.subject.other_emails"),
+        ({"subject": {"other_emails": ["a@example.org", "b"]}}, "data.subject.other_emails.1"),
+        ({"subject": {"other_emails": ["a@example.org"] * 21}}, "data.subject.other_emails"),
+        ({"subject": {"phone": "ring me"}}, "data.subject.phone"),
+        ({"subject": {"phone": "0" * 41}}, "data.subject.phone"),
+        ({"subject": {"references": {"crm": []}}}, "data.subject.references.*"),
+        ({"subject": {"references": {"crm": "x"}}}, "data.subject.references.*"),
+        ({"subject": {"references": {CANARY: ["x"]}}}, "data.subject.references.*"),
+        ({"subject": {"references": {str(n): ["x"] for n in range(21)}}}, "data.subject.references"),
+        ({"ground": CANARY}, "data.ground"),
+        ({"received_at": "2026-11-20"}, "data.received_at"),
+        ({"received_at": "2026-11-20T09:00:00"}, "data.received_at"),
+        ({"received_at": "2026-13-20T09:00:00Z"}, "data.received_at"),
+        ({"received_at": "0001-01-01T00:00:00+14:00"}, "data.received_at"),
+        ({"received_at": "9999-12-31T23:59:59-14:00"}, "data.received_at"),
+        ({"received_at": 1795165200}, "data.received_at"),
+        ({"received_at": "2026-11-20T09:05:01Z"}, "data.received_at"),
+        ({"received_at": "1970-01-01T00:00:00Z"}, "data.received_at"),
+        ({"version": -1}, "data.version"),
+        ({"version": True}, "data.version"),
+        ({"version": "17"}, "data.version"),
+        ({"version": 2**63}, "data.version"),
+        ({"changes": {"first_name": "Ada"}}, "data.changes"),
+        ({"right": "rectification"}, "data.changes"),
+        ({"right": "rectification", "changes": {}}, "data.changes"),
+        ({"right": "rectification", "changes": {"fields": {}}}, "data.changes"),
+        ({"right": "rectification", "changes": {"email": ""}}, "data.changes.email"),
+        ({"right": "rectification", "changes": {"fields": {CANARY: 1}}}, "data.changes.fields.*"),
+        ({"right": "rectification", "changes": {"fields": {"": "x"}}}, "data.changes.fields.*"),
+        ({"right": "rectification", "changes": {"fields": {"A": "x\r\ny"}}}, "data.changes.fields.*"),
+        ({"lifted": {"told_on": "2026-11-19", "how": "letter"}}, "data.lifted"),
+        ({"right": "restriction", "lifted": {"how": "letter"}}, "data.lifted.told_on"),
+        ({"right": "restriction", "lifted": {"told_on": "2026-11-19"}}, "data.lifted.how"),
+        ({"right": "restriction", "lifted": {"told_on": "2026-11-22", "how": "x"}}, "data.lifted.told_on"),
+        ({"right": "restriction", "lifted": {"told_on": "20261119", "how": "x"}}, "data.lifted.told_on"),
+        ({CANARY: 1}, "data.*"),
+    ],
+)
+def test_what_does_not_fit_is_named_by_its_field(data: dict[str, object], field: str) -> None:
+    refused = refusal(asked(**data))
+    assert refused.field == field
+    assert CANARY not in str(refused)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "ada",
+        "@example.org",
+        "ada@",
+        "ada@@example.org",
+        "a@b@example.org",
+        "ada b@example.org",
+        "<ada@example.org>",
+        "ada@example.org\r\nBcc: eve@example.org",
+        "ada@example.org,eve@example.org",
+        "ada@.example.org",
+        "ada@example..org",
+        "ada＠b@example.org",
+        "ada\u00a0b@example.org",
+        "ada\u200b@example.org",
+        "ada\u202e@example.org",
+        "a" * 65 + "@example.org",
+        "a@" + "b" * 253,
+        "ada@example.org\u0000",
+    ],
+)
+def test_what_is_no_address_is_refused(address: str) -> None:
+    assert refusal(asked(subject={"email": address})).field in {"data.subject.email", ""}
+
+
+@pytest.mark.parametrize(
+    "address", ["ada@example.org", "o'ada+x=1@sub.example.org", "zoë@exämple.org", "ada@localhost"]
+)
+def test_an_address_keeps_the_spelling_that_came_in(address: str) -> None:
+    assert read_request(subject={"email": address}).subject.email == address
+
+
+def test_an_unknown_field_beside_data_is_refused() -> None:
+    assert refusal(b'{"type": "data_subject.request.withdrawn", "data": {"request": "r"}, "x": 1}').field == "*"
+
+
+def test_a_clock_that_is_five_minutes_ahead_is_believed() -> None:
+    assert read_request(received_at="2026-11-20T09:05:00Z").received_at == NOW + timedelta(minutes=5)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+)
+
+
+@given(value=json_values, where=st.sampled_from(["type", "timestamp", "data", "right", "subject", "email", "lifted"]))
+def test_whatever_stands_anywhere_nothing_but_payload_invalid_escapes(value: object, where: str) -> None:
+    body = copy.deepcopy(CANONICAL)
+    body["data"]["lifted"] = None
+    for part in (body, body["data"], body["data"]["subject"]):
+        if where in part:
+            part[where] = value
+    try:
+        read(json.dumps(body).encode())
+    except PayloadInvalid:
+        return
+
+
+@given(st.binary(max_size=200))
+def test_whatever_bytes_come_nothing_but_payload_invalid_escapes(body: bytes) -> None:
+    with pytest.raises(PayloadInvalid):
+        read(body)
+
+
+words = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=20)
+addresses = st.builds("{}@example.org".format, st.text(string.ascii_letters + string.digits, min_size=1, max_size=20))
+subjects = st.fixed_dictionaries(
+    {"id": words},
+    optional={
+        "email": addresses,
+        "other_emails": st.lists(addresses, max_size=3),
+        "name": words,
+        "references": st.dictionaries(st.sampled_from(["a", "b"]), st.lists(words, min_size=1, max_size=3)),
+    },
+)
+changes = st.fixed_dictionaries(
+    {"first_name": words}, optional={"email": addresses, "fields": st.dictionaries(words, words)}
+)
+
+
+@given(subjects, changes, st.integers(0, 2**63 - 1), st.datetimes(datetime(2018, 6, 1), datetime(2026, 1, 1)))  # noqa: DTZ001 - because hypothesis wants naive bounds
+def test_what_was_read_rests_in_the_store_and_comes_back_the_same(
+    subject: dict[str, object], change: dict[str, object], version: int, at: datetime
+) -> None:
+    received = at.replace(tzinfo=UTC).isoformat()
+    request = read_request(
+        right="rectification", subject=subject, changes=change, version=version, received_at=received
+    )
+    assert at_rest.from_bytes(at_rest.to_bytes(request)) == request
