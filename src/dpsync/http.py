@@ -1,0 +1,425 @@
+"""The one polite HTTP client: pooled, https only, no redirects, a hard total deadline, a size cap, evidence kept.
+
+A read timeout as `requests` has it counts from one byte to the next, so a peer that drips never meets it. Here one
+watchdog shuts the socket of a call that is over its time, whatever the call is waiting for.
+"""
+
+import hashlib
+import hmac
+import ipaddress
+import json
+import logging
+import re
+import socket
+import threading
+import time
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from functools import lru_cache
+from http.cookiejar import DefaultCookiePolicy
+from typing import Any, Final, Self
+from urllib.parse import urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import HTTPError, SSLError
+from urllib3.poolmanager import PoolManager
+
+from dpsync.connector import Clock, Evidence, NoAnswer, Reply
+from dpsync.errors import ProcessorError
+
+# urllib3 writes whole URLs into its messages, and Mailchimp's are the MD5 of an address.
+logging.getLogger("urllib3").setLevel(logging.CRITICAL + 1)
+
+TOO_LATE: Final = "no call begins after the deadline"
+TOO_SLOW: Final = "no complete answer within the deadline"
+TOO_BIG: Final = "the answer is larger than is accepted"
+BAD_ENCODING: Final = "the answer cannot be decompressed"
+UNREACHABLE: Final = "no connection could be made"
+TLS_FAILED: Final = "the processor's certificate or TLS version was not accepted"
+CUT: Final = "the connection ended before the answer was complete"
+
+_CHUNK = 65_536
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:/=+-]{1,128}")
+_LONGEST_WAIT = timedelta(hours=24)
+
+
+class _Timed:
+    """One call in flight: when it must be over, and how far it came. `ends` is real seconds, not the kit's."""
+
+    __slots__ = ("cut", "ends", "link", "sent")
+
+    def __init__(self, seconds: float) -> None:
+        self.ends = time.monotonic() + seconds
+        self.link: _Link | None = None
+        self.sent = self.cut = False
+
+    @property
+    def left(self) -> float:
+        """Seconds left, never so few that a socket would take them for "do not wait"."""
+        return max(0.001, self.ends - time.monotonic())
+
+
+_current = threading.local()
+
+
+class _Watchdog:
+    """Shuts the sockets of calls that are over their time. One thread for all; it ends when nothing is in flight."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Condition()
+        self._calls: set[_Timed] = set()
+        self._wakes_at = float("inf")
+        self._running = False
+
+    @contextmanager
+    def over(self, call: _Timed) -> Iterator[None]:
+        with self._lock:
+            self._calls.add(call)
+            if not self._running:
+                self._running = True
+                threading.Thread(target=self._run, name="dpsync-http-watchdog", daemon=True).start()
+            elif call.ends < self._wakes_at:
+                self._lock.notify()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._calls.discard(call)
+
+    def stop(self) -> None:
+        """Wake the thread, so that it sees that nothing is in flight and ends."""
+        with self._lock:
+            self._lock.notify()
+
+    def _run(self) -> None:
+        with self._lock:
+            while self._calls:
+                self._wakes_at = min(call.ends for call in self._calls)
+                self._lock.wait(max(0.0, self._wakes_at - time.monotonic()))
+                now = time.monotonic()
+                for call in [call for call in self._calls if call.ends <= now]:
+                    self._calls.discard(call)
+                    call.cut = True
+                    if call.link is not None:
+                        call.link.shut(call)
+            self._running = False
+
+
+class _Link(HTTPConnection):
+    """A connection that the watchdog can end from outside, whatever the thread using it is doing.
+
+    It keeps a duplicate of the descriptor: during the TLS handshake the original belongs to neither socket object.
+    """
+
+    twin: socket.socket | None = None
+    owner: _Timed | None = None
+
+    def _new_conn(self) -> socket.socket:
+        call = self._adopted()
+        sock = _dial(self.host, self.port, self.socket_options, call)
+        with _twins:
+            self.twin = sock.dup()
+        if call.cut:
+            self.shut(call)
+        return sock
+
+    def send(self, data: Any) -> None:
+        if self.sock is None:
+            self.connect()
+        self._adopted().sent = True
+        super().send(data)
+
+    def close(self) -> None:
+        with _twins:
+            if self.twin is not None:
+                self.twin.close()
+                self.twin = None
+        super().close()
+
+    def shut(self, call: _Timed) -> None:
+        with _twins:
+            # a pooled connection may already serve the next call
+            if self.twin is not None and self.owner is call:
+                with suppress(OSError):  # the peer was first
+                    self.twin.shutdown(socket.SHUT_RDWR)
+
+    def _adopted(self) -> _Timed:
+        call: _Timed = _current.call
+        self.owner, call.link = call, self
+        return call
+
+
+_twins = threading.Lock()
+
+
+def _dial(host: str, port: int, options: Any, call: _Timed) -> socket.socket:
+    """Connect within the call's time, all addresses together; urllib3 would give each address the full time."""
+    problem: OSError = OSError("no address")
+    for family, kind, protocol, _, address in socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM):
+        sock = socket.socket(family, kind, protocol)
+        try:
+            for option in options or ():
+                sock.setsockopt(*option)
+            sock.settimeout(call.left)
+            sock.connect(address)
+        except OSError as error:
+            sock.close()
+            problem = error
+        else:
+            return sock
+        if call.cut:
+            break
+    raise problem
+
+
+class _Tls(_Link, HTTPSConnection):
+    pass
+
+
+class _PlainPool(HTTPConnectionPool):
+    ConnectionCls = _Link
+
+
+class _TlsPool(HTTPSConnectionPool):
+    ConnectionCls = _Tls
+
+
+class _Adapter(HTTPAdapter):
+    def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **more: Any) -> None:
+        self.poolmanager = PoolManager(num_pools=connections, maxsize=maxsize, block=block, **more)
+        self.poolmanager.pool_classes_by_scheme = {"http": _PlainPool, "https": _TlsPool}
+
+
+class _Session(requests.Session):
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        """None: a redirect is an answer like any other. `requests` would read its whole body to prepare a next call."""
+        del resp
+        return None
+
+
+class _TooBig(Exception):
+    pass
+
+
+class HttpClient:
+    """Makes calls for connectors, by many threads at once; nothing here raises anything but `NoAnswer`.
+
+    `deadline`: seconds for one whole call, name look-up to last byte. `cap`: bytes of body after decompression. `pool`:
+    connections kept per host. `rehearsal` allows plain http to loopback. Times in evidence come from `clock`; the
+    watchdog counts real seconds, because a socket does not live in a test's clock. A name look-up cannot be
+    interrupted: there the system resolver's own limits apply.
+    """
+
+    def __init__(
+        self, clock: Clock, *, rehearsal: bool = False, deadline: float = 60.0, cap: int = 5_000_000, pool: int = 32
+    ) -> None:
+        self._clock = clock
+        self._rehearsal = rehearsal
+        self._deadline = deadline
+        self._cap = cap
+        self._watchdog = _Watchdog()
+        self._session = _Session()
+        self._session.trust_env = False  # no .netrc, no proxy and no CA bundle from the environment
+        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        for prefix in ("https://", "http://"):
+            self._session.mount(prefix, _Adapter(pool_connections=16, pool_maxsize=pool))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close every pooled connection."""
+        self._session.close()
+        self._watchdog.stop()
+
+    def call(
+        self,
+        method: str,
+        url: str,
+        *,
+        template: str,
+        headers: Mapping[str, str] | None = None,
+        params: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        digest_key: bytes = b"",
+        scope: str = "",
+        deadline: float = float("inf"),
+    ) -> Reply:
+        """Make one call and return the complete answer, whatever its status; a redirect too is an answer.
+
+        `template` is what evidence keeps instead of `url`; `deadline` is in the clock's monotonic seconds.
+        Raises `NoAnswer`; `ProcessorError` where the URL may not be called at all (RFC 9110 4.2.4: no user in a URL).
+        """
+        _allowed(url, self._rehearsal)
+        endpoint = template if template.startswith(f"{method} ") else f"{method} {template}"
+        seconds = min(self._deadline, deadline - self._clock.monotonic())
+        if seconds <= 0:
+            raise NoAnswer(TOO_LATE, Evidence(endpoint, None, self._clock.now(), scope=scope), sent=False)
+        request = requests.PreparedRequest()
+        sent_headers = {"Accept-Encoding": "gzip", "User-Agent": "dpsync", **(headers or {})}
+        request.prepare(method=method, url=url, headers=sent_headers, params=dict(params or {}), data=body)
+        call = _Timed(seconds)
+        _current.call = call
+        try:
+            with self._watchdog.over(call):
+                status, names, content = self._exchange(request, call)
+        except (requests.RequestException, HTTPError, OSError, UnicodeError, zlib.error, _TooBig) as error:
+            # `from None`: the text of the cause is a URL, and a traceback prints it
+            evidence = Evidence(endpoint, None, self._clock.now(), scope=scope)
+            raise NoAnswer(_reason(error, call), evidence, sent=_was_sent(error, call)) from None
+        evidence = Evidence(
+            endpoint,
+            status,
+            self._clock.now(),
+            request_id=_request_id(names),
+            # without a key a digest of a short answer could be guessed back
+            digest=hmac.new(digest_key, content, hashlib.sha256).hexdigest() if digest_key else "",
+            scope=scope,
+        )
+        return Reply(status, names, content, evidence)
+
+    def _exchange(self, request: requests.PreparedRequest, call: _Timed) -> tuple[int, dict[str, str], bytes]:
+        answer = self._session.send(
+            request, stream=True, timeout=(call.left, call.left), allow_redirects=False, proxies={}
+        )
+        try:
+            names = {name.lower(): value for name, value in answer.headers.items()}
+            content = _body(answer.raw, names.get("content-encoding", "").strip().lower(), self._cap)
+        finally:
+            answer.close()
+        if call.cut:
+            raise TimeoutError
+        return answer.status_code, names, content
+
+
+def _body(raw: Any, encoding: str, cap: int) -> bytes:
+    """The whole body, decompressed. Done here because urllib3 takes a gzip stream that was cut for a whole one."""
+    if encoding not in ("", "identity", "gzip", "x-gzip"):
+        raise zlib.error
+    content = bytearray()
+    unzip = zlib.decompressobj(31) if "gzip" in encoding else None
+    while chunk := raw.read(_CHUNK, decode_content=False):
+        if unzip is None:
+            content += chunk
+        while unzip is not None and chunk:
+            content += unzip.decompress(chunk, cap + 1 - len(content))
+            chunk = unzip.unconsumed_tail
+            if len(content) > cap or unzip.unused_data:
+                break
+        if len(content) > cap:
+            raise _TooBig
+    if unzip is not None and content and (not unzip.eof or unzip.unused_data):
+        raise zlib.error
+    return bytes(content)
+
+
+def _reason(error: Exception, call: _Timed) -> str:
+    reason = CUT
+    if isinstance(error, _TooBig):
+        reason = TOO_BIG
+    elif call.cut or isinstance(error, TimeoutError | requests.Timeout):
+        reason = TOO_SLOW
+    elif isinstance(error, zlib.error):
+        reason = BAD_ENCODING
+    elif isinstance(error, requests.exceptions.SSLError | SSLError) and not call.sent:
+        reason = TLS_FAILED
+    elif not _was_sent(error, call):
+        reason = UNREACHABLE
+    return reason
+
+
+def _was_sent(error: Exception, call: _Timed) -> bool:
+    if call.link is not None:
+        return call.sent
+    # an adapter that shows us no connection: only errors that speak of an answer prove that something was sent
+    return not isinstance(error, requests.ConnectionError | requests.ConnectTimeout)
+
+
+def _request_id(headers: Mapping[str, str]) -> str:
+    named = headers.get("x-request-id", "")
+    return named if _REQUEST_ID.fullmatch(named) else ""
+
+
+@lru_cache(maxsize=256)
+def _host(scheme: str, netloc: str, rehearsal: bool) -> bool:
+    host = urlsplit(f"{scheme}://{netloc}").hostname or ""
+    if not host or "@" in netloc:
+        return False
+    return scheme == "https" or (scheme == "http" and rehearsal and is_loopback(host))
+
+
+def _allowed(url: str, rehearsal: bool) -> None:
+    parts = urlsplit(url)
+    if not _host(parts.scheme, parts.netloc, rehearsal):
+        raise ProcessorError("only https is called (plain http on loopback in a rehearsal), without a user in the URL")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host` is this machine by its name or its literal address; nothing is looked up."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+# --- what connectors read out of a reply
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key twice")
+    return found
+
+
+def _no_constant(_: str) -> object:
+    raise ValueError("no JSON number")
+
+
+def json_of(reply: Reply) -> object | None:
+    """The JSON of a reply, or None where it is not JSON throughout (RFC 8259).
+
+    None for an HTML page, a cut or empty body, another charset, a key twice, NaN, a lone surrogate, and what is nested
+    deeper than the interpreter goes. Raises nothing.
+    """
+    kind, _, parameters = reply.headers.get("content-type", "").partition(";")
+    if kind.strip().lower() not in ("application/json", "application/problem+json"):
+        return None
+    named = re.search(r"charset\s*=\s*\"?([^\s\";]+)", parameters, re.IGNORECASE)
+    if named and named.group(1).lower() not in ("utf-8", "utf8", "us-ascii"):
+        return None
+    try:
+        value: object = json.loads(reply.body.decode(), object_pairs_hook=_once, parse_constant=_no_constant)
+        if b"\\ud" in reply.body.lower():
+            json.dumps(value, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):
+        return None
+    return value
+
+
+def retry_after(reply: Reply, now: datetime) -> timedelta | None:
+    """How long the processor asks us to wait (RFC 9110 10.2.3): 0 to 24 h, None where it says nothing readable.
+
+    Ten years, or a date long past, must not decide when a person's right is carried out.
+    """
+    said = reply.headers.get("retry-after", "").strip()
+    if re.fullmatch(r"[+-]?[0-9]{1,18}", said):
+        return max(timedelta(), min(_LONGEST_WAIT, timedelta(seconds=min(int(said), 10**6))))
+    try:
+        date = parsedate_to_datetime(said)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+    if date.tzinfo is None:
+        date = date.replace(tzinfo=UTC)
+    return max(timedelta(), min(_LONGEST_WAIT, date - now))
