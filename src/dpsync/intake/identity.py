@@ -50,9 +50,19 @@ def resolve(connection: Connection, request: Request, keys: Keys) -> Identity:
             t.alias,
             {"pseudonym": pseudonym, "person": person, "key_version": keys.key_version, "subject_id": subject_id},
         )
-    # An address that came earlier without an id may be the same person's; only another *id* is another person for sure.
-    others = {row.person for row in known if row.pseudonym in addresses} - {person}
-    return Identity(subject_id, person, any(not other.startswith(NAMELESS) for other in others))
+    return Identity(subject_id, person, _shares_an_address(connection, person))
+
+
+def _shares_an_address(connection: Connection, person: str) -> bool:
+    """Whether another id uses any address this person was ever named by.
+
+    An address that came earlier without an id may be the same person's; only another *id* is another person for sure.
+    """
+    own = select(t.alias.c.pseudonym).where(t.alias.c.person == person)
+    other = select(t.alias.c.person).where(
+        t.alias.c.pseudonym.in_(own), t.alias.c.person != person, ~t.alias.c.person.startswith(NAMELESS)
+    )
+    return connection.execute(other.limit(1)).first() is not None
 
 
 def _nameless(connection: Connection, known: set[str]) -> str:

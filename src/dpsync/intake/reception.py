@@ -9,9 +9,9 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Row, func, insert, select
+from sqlalchemy import Connection, func, insert, select
 
 from dpsync.alerts import raise_alert
 from dpsync.errors import EventConflict
@@ -112,7 +112,7 @@ def receive(unit: Unit, controller: Controller, request: Request, mac: str, now:
     return Received(request_id, held=any(born.state is State.HELD for born in births), repeated=False)
 
 
-def _seen_before(connection: Connection, request: Request) -> Row[tuple[str, str]] | None:
+def _seen_before(connection: Connection, request: Request) -> Any:
     return connection.execute(
         select(t.request.c.id, t.request.c.body_mac).where(
             t.request.c.source == request.source, t.request.c.event_id == request.event_id
@@ -165,8 +165,8 @@ def _write_request(
             key_month=month,
         )
     )
-    ordinal: int = written.inserted_primary_key[0]
-    return ordinal
+    made: Any = written.inserted_primary_key
+    return int(made[0])
 
 
 def _write_received(

@@ -40,6 +40,7 @@ class Controller:
     safety: Safety = Safety()
     public_url: str = ""
     domain: str = "localhost"
+    deputy: bool = False
     rehearsal: bool = False
 
     def reference(self, request_id: str, processor: str, number: int) -> str:
@@ -47,8 +48,8 @@ class Controller:
         return "DPS-" + self._code("reference", request_id, processor, number)[:10]
 
     def message_id(self, request_id: str, processor: str, number: int) -> str:
-        """RFC 5322 Message-ID of a notice, with 160 bits that nobody can guess."""
-        return f"<{self._code('message-id', request_id, processor, number).lower()}@{self.domain}>"
+        """RFC 5322 Message-ID of a notice (without its angle brackets), with 160 bits that nobody can guess."""
+        return f"{self._code('message-id', request_id, processor, number).lower()}@{self.domain}"
 
     def answer_token(self, request_id: str, processor: str, number: int) -> str:
         """The secret part of the answer link: 256 bits; the store keeps only its hash."""

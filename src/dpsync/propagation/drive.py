@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, insert, select, update
+from sqlalchemy import Connection, CursorResult, Engine, Row, insert, select, true, update
 
 from dpsync.connector import (
     Applied,
@@ -26,7 +26,7 @@ from dpsync.connector import (
     Processor,
     Retryable,
 )
-from dpsync.errors import CredentialsRejected
+from dpsync.errors import CredentialsRejected, IllegalTransition
 from dpsync.ledger import entry
 from dpsync.ledger.entry import Event
 from dpsync.model import Request, Right, State, Way, normalised
@@ -367,12 +367,20 @@ def _attempt(
     capability = processor.connector.capabilities.get(request.right)
     return Begun(
         propagation_id=propagation_id,
-        attempt=Attempted(made.inserted_primary_key[0], attempt_number, charged=kind in {"carry_out", "notice"}),
+        attempt=Attempted(_new_id(made), attempt_number, charged=kind in {"carry_out", "notice"}),
         kind=kind,
         connector=connector,
         verifies=bool(capability and capability.verified_by),
         instruction=_instruction(unit.connection, controller, row, request, key.commit_key, letter, deadline),
     )
+
+
+def _new_id(made: CursorResult[Any]) -> int:
+    key = made.inserted_primary_key
+    if key is None:
+        raise IllegalTransition("an insert without a key")
+    new: int = key[0]
+    return new
 
 
 def _letter(
@@ -458,10 +466,12 @@ def _instruction(
 def known_addresses(connection: Connection, controller: Controller, row: Row[Any], request: Request) -> tuple[str, ...]:
     """Every address this processor may hold the person under, the request's own first.
 
-    Besides those of the request: old and new of each rectification of the same person that this processor has not been
-    *seen* to carry out. An open rectification A -> B, then the erasure of B: the processor still holds A.
+    Besides those of the request: old and new of each rectification of the same person, unless it was *seen* that the
+    processor carried it out; then the new one only, for the old one may be somebody else's by now. An open
+    rectification A -> B, then the erasure of B: the processor still holds A.
     """
     p, r = t.propagation.c, t.request.c
+    reached = (p.ordinal < row.ordinal) | (p.attempts > 0)  # what is newer and was never tried is known to nobody there
     others = connection.execute(
         select(p.request_id, p.state, p.attempts, r.sealed, r.wrapped_key, r.key_month)
         .join(t.request, r.id == p.request_id)
@@ -470,22 +480,28 @@ def known_addresses(connection: Connection, controller: Controller, row: Row[Any
             p.person == row.person,
             p.processor == row.processor,
             p.right == Right.RECTIFICATION,
-            p.ordinal < row.ordinal if row.right == Right.RECTIFICATION else p.request_id != row.request_id,
-            p.state != State.VERIFIED,
+            p.request_id != row.request_id,
+            reached if row.right == Right.RECTIFICATION else true(),
             r.sealed.is_not(None),
         )
         .order_by(p.ordinal)
     )
-    known = {normalised(address): address for address in request.addresses}
+    own = {normalised(address): address for address in request.addresses}
+    earlier: dict[str, str] = {}
     for other in others:
         if other.state == State.WITHDRAWN and other.attempts == 0:
             continue  # never told to anybody, and withdrawn perhaps because the address was somebody else's
         key = request_key(controller, other)
-        if key is not None:
-            earlier = at_rest.from_bytes(key.open(other.sealed, other.request_id.encode()))
-            for address in earlier.addresses:
-                known.setdefault(normalised(address), address)
-    return tuple(known.values())
+        if key is None:
+            continue
+        told = at_rest.from_bytes(key.open(other.sealed, other.request_id.encode()))
+        new = told.changes.email if told.changes else None
+        for address in told.addresses:
+            if other.state == State.VERIFIED and new and normalised(address) != normalised(new):
+                earlier.pop(normalised(address), None)
+            else:
+                earlier[normalised(address)] = address
+    return tuple((own | {name: address for name, address in earlier.items() if name not in own}).values())
 
 
 # --- our credential

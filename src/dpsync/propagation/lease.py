@@ -43,7 +43,7 @@ def acquire(unit: Unit, worker_id: str, now: datetime, call_deadline: timedelta)
     after the new erasure.
     """
     account, worker = t.account.c, t.worker.c
-    alive = select(worker.id).where(worker.beat_until + _microseconds(call_deadline) > now)
+    alive = select(worker.id).where(worker.beat_until > now - call_deadline)
     due = or_(
         exists().where(t.lane.c.account_id == account.id, t.lane.c.due_at <= now),
         exists().where(t.propagation.c.account_id == account.id, t.propagation.c.timer_at <= now),
@@ -63,10 +63,6 @@ def acquire(unit: Unit, worker_id: str, now: datetime, call_deadline: timedelta)
         update(t.account).where(account.id.in_(taken)).values(owner=worker_id, epoch=account.epoch + 1)
     )
     return taken
-
-
-def _microseconds(span: timedelta) -> int:
-    return span // timedelta(microseconds=1)
 
 
 def give_back(unit: Unit, worker_id: str, account_id: str) -> None:

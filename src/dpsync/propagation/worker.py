@@ -6,7 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, select
 
 from dpsync.connector import Clock
 from dpsync.propagation import lease
@@ -146,7 +146,7 @@ class Worker:
             ready = select(t.account.c.id).where(
                 t.account.c.id.in_(configured),
                 t.account.c.stopped == "",
-                func.coalesce(t.account.c.paused_until, now) <= now,
+                t.account.c.paused_until.is_(None) | (t.account.c.paused_until <= now),
                 (t.account.c.owner == self.id) | t.account.c.owner.is_(None),
             )
             lanes = select(t.lane.c.subject_id).where(t.lane.c.account_id.in_(ready), t.lane.c.due_at <= now)

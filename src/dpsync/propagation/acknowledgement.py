@@ -1,0 +1,211 @@
+"""What processors answer: by the link in a notice, or told to one of us in another way; and contacts who confirm."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, insert, select, update
+
+from dpsync.connector import Mail, MailRefused, NoAnswer
+from dpsync.errors import DecisionRefused, NotFound
+from dpsync.mail import compose
+from dpsync.model import Cause, Right, State
+from dpsync.propagation import contacts
+from dpsync.propagation.controller import Controller, token_hash
+from dpsync.propagation.lifecycle import Answer, AnswerKind, Decision, DecisionKind
+from dpsync.propagation.record import Author, causes_of, record
+from dpsync.store import tables as t
+from dpsync.store.writer import Unit
+
+FINAL = frozenset(AnswerKind) - {AnswerKind.RECEIVED, AnswerKind.DELIVERED}
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What an answer link asks, without a word about the person."""
+
+    reference: str
+    right: Right
+    processor: str
+    answered: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What somebody filled in: who they say they are, a remark, and where it came from. Kept sealed."""
+
+    name: str
+    remark: str
+    peer: str
+
+
+def question(connection: Connection, controller: Controller, token: str, now: datetime) -> Question | None:
+    """What the holder of a link may see; None for a link that nobody made, or that is too old."""
+    row = _notice(connection, token, now)
+    if row is None:
+        return None
+    processor = controller.processors.get(row.processor)
+    return Question(
+        reference=row.reference,
+        right=Right(row.right),
+        processor=processor.title if processor else row.processor,
+        answered=_final_answer(connection, row.propagation_id),
+    )
+
+
+def _notice(connection: Connection, token: str, now: datetime) -> Any:
+    n, p = t.notice.c, t.propagation.c
+    return connection.execute(
+        select(n.propagation_id, n.number, n.reference, p.right, p.processor, p.request_id)
+        .join(t.propagation, p.id == n.propagation_id)
+        .where(n.token_hash == token_hash(token), n.expires_at > now)
+    ).one_or_none()
+
+
+def _final_answer(connection: Connection, propagation_id: int) -> bool:
+    a = t.answer.c
+    found = select(a.id).where(a.propagation_id == propagation_id, a.final.is_(True)).limit(1)
+    return connection.execute(found).first() is not None
+
+
+def answer_by_link(
+    unit: Unit, controller: Controller, token: str, kind: AnswerKind, given: Given, now: datetime
+) -> Question:
+    """Record an answer. The first final one counts; later ones are added and change nothing. Raises `NotFound`."""
+    row = _notice(unit.connection, token, now)
+    if row is None:
+        raise NotFound("no notice has this link")
+    _keep(unit, controller, row.propagation_id, row.number, kind, given, now)
+    record(unit, controller, row.propagation_id, Answer(kind), now, cause=kind.value)
+    found = question(unit.connection, controller, token, now)
+    if found is None:
+        raise NotFound("no notice has this link")
+    return found
+
+
+def answer_by_hand(
+    unit: Unit,
+    controller: Controller,
+    request_id: str,
+    processor: str,
+    kind: AnswerKind,
+    author: Author,
+    os_user: str,
+    now: datetime,
+) -> State:
+    """Record what a processor told one of us by letter, telephone or mail. Raises `NotFound`, `DecisionRefused`."""
+    p = t.propagation.c
+    row = unit.connection.execute(
+        select(p.id, p.state).where(p.request_id == request_id, p.processor == processor)
+    ).one_or_none()
+    if row is None:
+        raise NotFound(f"request {request_id} does not go to {processor}")
+    if State(row.state) not in {
+        State.ACCEPTED,
+        State.HANDED_OVER,
+        State.ESCALATED,
+        State.CONTRADICTED,
+        State.REFUSED,
+    }:
+        raise DecisionRefused(f"it is {row.state}; no answer is owed")
+    _keep(unit, controller, row.id, 0, kind, Given(author.by, author.reason, os_user), now)
+    return record(unit, controller, row.id, Answer(kind), now, author=author, cause=kind.value).state
+
+
+def _keep(
+    unit: Unit, controller: Controller, propagation_id: int, number: int, kind: AnswerKind, given: Given, now: datetime
+) -> None:
+    plain: Mapping[str, str] = {"name": given.name, "remark": given.remark, "peer": given.peer}
+    sealed = controller.keys.seal("answer", json.dumps(plain).encode(), str(propagation_id).encode())
+    unit.connection.execute(
+        insert(t.answer).values(
+            propagation_id=propagation_id, number=number, kind=kind, final=kind in FINAL, sealed=sealed, at=now
+        )
+    )
+
+
+# --- contacts
+
+
+def contact_of(connection: Connection, controller: Controller, token: str) -> tuple[str, bool] | None:
+    """Whose contact a confirmation link is for (the processor's title), and whether it is confirmed already."""
+    c = t.contact.c
+    row = connection.execute(select(c.processor, c.confirmed_at).where(c.token_hash == token_hash(token))).one_or_none()
+    if row is None:
+        return None
+    processor = controller.processors.get(row.processor)
+    return (processor.title if processor else row.processor, row.confirmed_at is not None)
+
+
+def confirm_contact(unit: Unit, controller: Controller, token: str, now: datetime) -> str:
+    """A person at the processor says that the mail reached the right desk: what waited for that goes on.
+
+    Returns the processor's title. Raises `NotFound`.
+    """
+    c, p = t.contact.c, t.propagation.c
+    row = unit.connection.execute(
+        select(c.processor, c.pseudonym, c.confirmed_at).where(c.token_hash == token_hash(token))
+    ).one_or_none()
+    if row is None:
+        raise NotFound("no contact has this link")
+    processor = controller.processors.get(row.processor)
+    if row.confirmed_at is None:
+        unit.connection.execute(update(t.contact).where(c.token_hash == token_hash(token)).values(confirmed_at=now))
+        held = unit.connection.execute(
+            select(p.id, p.causes).where(p.processor == row.processor, p.state == State.HELD).order_by(p.ordinal)
+        ).all()
+        for one in held:
+            if Cause.CONTACT_UNVERIFIED in causes_of(one.causes):
+                release = Decision(DecisionKind.RELEASE, frozenset({Cause.CONTACT_UNVERIFIED}))
+                record(unit, controller, one.id, release, now)
+    return processor.title if processor else row.processor
+
+
+def contacts_to_ask(connection: Connection, controller: Controller) -> list[str]:
+    """Names of the processors whose contact is needed for letters, and has not been asked to confirm itself."""
+    c = t.contact.c
+    waiting = connection.execute(select(c.processor, c.pseudonym).where(c.asked_at.is_(None))).all()
+    current = {
+        (name, controller.keys.pseudonym("address", processor.contact))
+        for name, processor in controller.processors.items()
+    }
+    return sorted(row.processor for row in waiting if (row.processor, row.pseudonym) in current)
+
+
+def ask_contact(controller: Controller, mail: Mail, name: str, now: datetime) -> bool:
+    """Mail a contact the question whether it is the right one: no person is named in it. Whether the host took it."""
+    processor = controller.processors[name]
+    token = controller.contact_token(processor.contact, name)
+    text = (
+        f"{controller.name} sends data-protection instructions for {processor.title} to this address.\n"
+        "Before a person's data goes anywhere, please confirm that this is the right desk for them:\n\n"
+        f"  {controller.public_url}/contacts/{token}\n\n"
+        "The page shows one button; nothing is confirmed before it is pressed. If this is the wrong desk, please\n"
+        f"reply and say who is right.\n\n{'REHEARSAL: this is an exercise.' if controller.rehearsal else ''}\n"
+    )
+    raw = compose(
+        sender=mail.sender,
+        to=processor.contact,
+        subject=f"Please confirm: data-protection contact of {processor.title}",
+        text=text,
+        message_id=controller.message_id("contact", name, 1),
+        at=now,
+    )
+    try:
+        mail.post(
+            raw,
+            to=processor.contact,
+            envelope_sender=mail.sender,
+            envelope_id=controller.reference("contact", name, 1),
+            digest_key=b"contact",
+        )
+    except (NoAnswer, MailRefused):
+        return False
+    return True
+
+
+def mark_asked(unit: Unit, controller: Controller, name: str, now: datetime) -> None:
+    """Remember that a contact was asked."""
+    contacts.mark_asked(unit.connection, controller, controller.processors[name], now)

@@ -1,0 +1,89 @@
+"""The receipt of a request: gathered from the store, built by `ledger.receipt`, written beside its verifier."""
+
+import shutil
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from dpsync.errors import NotFound
+from dpsync.ledger import entry, receipt, verify_receipt
+from dpsync.ledger.log import Log
+from dpsync.propagation.controller import Controller
+from dpsync.propagation.record import canonical, request_key
+from dpsync.store import tables as t
+
+VERIFIER = Path(verify_receipt.__file__)
+
+
+def receipt_of(
+    connection: Connection, controller: Controller, log: Log, request_id: str, now: datetime
+) -> dict[str, Any]:
+    """The receipt of a request under a checkpoint of this moment, which is signed where it is new.
+
+    Raises `NotFound` where there is no such request, or its key is destroyed so that nothing could be opened any more.
+    """
+    r = t.request.c
+    row = connection.execute(
+        select(r.id.label("request_id"), r.wrapped_key, r.key_month, r.processors).where(r.id == request_id)
+    ).one_or_none()
+    if row is None:
+        raise NotFound(f"there is no request {request_id}")
+    key = request_key(controller, row)
+    if key is None:
+        raise NotFound("this request is shredded; its receipt was written to the receipts folder before")
+    return log.receipt(
+        connection,
+        request_id,
+        commit_key=key.commit_key,
+        processors=[name for name in row.processors.split("\n") if name],
+        evidence=_evidence(connection, request_id, key.commit_key, log.entries_of(connection, request_id)),
+        now=now,
+    )
+
+
+def _evidence(
+    connection: Connection, request_id: str, commit_key: bytes, logged: Sequence[tuple[int, bytes]]
+) -> dict[int, list[dict[str, str | int | None]]]:
+    """The evidence rows by the entry that digests them."""
+    e, a, p = t.evidence.c, t.attempt.c, t.propagation.c
+    groups: dict[tuple[int, str], list[dict[str, str | int | None]]] = defaultdict(list)
+    rows = connection.execute(
+        select(t.evidence)
+        .join(t.attempt, a.id == e.attempt_id)
+        .join(t.propagation, p.id == a.propagation_id)
+        .where(p.request_id == request_id)
+        .order_by(e.attempt_id, e.part, e.seq)
+    )
+    for row in rows.mappings():
+        groups[row["attempt_id"], row["part"]].append(canonical(row))
+    by_digest = {entry.resp_digest(commit_key, rows): rows for rows in groups.values()}
+    found = {}
+    for idx, body in logged:
+        digest = entry.decode(body).get("resp")
+        if isinstance(digest, str) and digest in by_digest:
+            found[idx] = by_digest[digest]
+    return found
+
+
+def write(value: dict[str, Any], folder: Path) -> Path:
+    """Write a receipt and the program that checks it into `folder`, whole or not at all. Returns the receipt's path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(VERIFIER, folder / VERIFIER.name)
+    path = folder / f"{value['request']}.json"
+    draft = path.with_suffix(".part")
+    draft.write_bytes(receipt.dump(value))
+    draft.replace(path)
+    return path
+
+
+def closed_since(connection: Connection, after: datetime | None) -> list[str]:
+    """Requests that closed after a moment (None: ever), oldest first."""
+    r = t.request.c
+    query = select(r.id).where(r.closed_at.is_not(None)).order_by(r.closed_at)
+    if after is not None:
+        query = query.where(r.closed_at > after)
+    return [row.id for row in connection.execute(query)]

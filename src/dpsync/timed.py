@@ -1,0 +1,139 @@
+"""What runs by the clock. `schedule` ticks once a minute; what is due stands in table `job`, computed with `now`.
+
+`schedule` alone forgets what was missed over a restart, and two workers would each run it; the row is the memory, and
+whoever takes it runs it.
+"""
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from datetime import time as time_of_day
+from zoneinfo import ZoneInfo
+
+import schedule
+from sqlalchemy import Engine, or_, select, update
+
+from dpsync.connector import Clock
+from dpsync.store import tables as t
+from dpsync.store.database import reading
+from dpsync.store.upsert import insert_or_ignore
+from dpsync.store.writer import Unit, Writer
+
+TAKEN_FOR = timedelta(minutes=10)
+"""How long a job belongs to whoever took it; a worker that died in it delays it by no more than this."""
+
+Due = Callable[[datetime], datetime]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Something to do by the clock. `next_due` gives the next time after a moment; `run` gets the moment."""
+
+    name: str
+    next_due: Due
+    run: Callable[[datetime], None]
+
+
+def every(span: timedelta) -> Due:
+    """Due so long after it last ran."""
+    return lambda after: after + span
+
+
+def daily(at: time_of_day, zone: ZoneInfo) -> Due:
+    """Due each day at a time of the controller's own clock, whatever summer time does."""
+
+    def next_due(after: datetime) -> datetime:
+        local = after.astimezone(zone)
+        today = datetime.combine(local.date(), at, tzinfo=zone)
+        chosen = today if today > local else datetime.combine(local.date() + timedelta(days=1), at, tzinfo=zone)
+        return chosen.astimezone(after.tzinfo)
+
+    return next_due
+
+
+class Jobs:
+    """Runs each job once when it is due, over restarts and beside other workers."""
+
+    def __init__(
+        self,
+        jobs: Mapping[str, Job],
+        engine: Engine,
+        writer: Writer,
+        clock: Clock,
+        owner: str,
+        failed: Callable[[str], None],
+    ) -> None:
+        self._jobs = jobs
+        self._engine = engine
+        self._writer = writer
+        self._clock = clock
+        self._owner = owner
+        self._failed = failed
+
+    def start(self) -> None:
+        """Give every job its row. A new one is due at once: nothing waits a day after the first start."""
+        now = self._clock.now()
+
+        def work(unit: Unit) -> None:
+            for name in self._jobs:
+                insert_or_ignore(unit.connection, t.job, {"name": name, "due_at": now})
+
+        self._writer.call(work)
+
+    def run_due(self) -> list[str]:
+        """Run what is due now. Returns the names of what ran; a job that raised is told to `failed` and tried again."""
+        ran = []
+        for name in self._due():
+            if not self._take(name):
+                continue
+            job, now = self._jobs[name], self._clock.now()
+            try:
+                job.run(now)
+            except Exception:  # noqa: BLE001 - because one failing job must not stop the others
+                self._failed(name)
+                self._give_back(name, self._clock.now() + timedelta(minutes=5), ok=False)
+            else:
+                self._give_back(name, job.next_due(self._clock.now()), ok=True)
+                ran.append(name)
+        return ran
+
+    def tick(self, stop: threading.Event) -> None:
+        """Look once a minute until `stop` is set."""
+        ticker = schedule.Scheduler()
+        ticker.every(1).minutes.do(self.run_due)
+        self.run_due()
+        while not stop.wait(1.0):
+            ticker.run_pending()
+
+    def _due(self) -> list[str]:
+        now = self._clock.now()
+        with reading(self._engine) as connection:
+            rows = connection.execute(select(t.job.c.name).where(t.job.c.due_at <= now).order_by(t.job.c.due_at))
+            return [row.name for row in rows if row.name in self._jobs]
+
+    def _take(self, name: str) -> bool:
+        now, job = self._clock.now(), t.job.c
+
+        def work(unit: Unit) -> bool:
+            free = or_(job.owner.is_(None), job.owner_until <= now)
+            taken = unit.connection.execute(
+                update(t.job)
+                .where(job.name == name, job.due_at <= now, free)
+                .values(owner=self._owner, owner_until=now + TAKEN_FOR)
+            )
+            return taken.rowcount == 1
+
+        return self._writer.call(work)
+
+    def _give_back(self, name: str, due_at: datetime, *, ok: bool) -> None:
+        values: dict[str, object] = {"due_at": due_at, "owner": None, "owner_until": None}
+        if ok:
+            values["last_ok_at"] = self._clock.now()
+
+        def work(unit: Unit) -> None:
+            unit.connection.execute(
+                update(t.job).where(t.job.c.name == name, t.job.c.owner == self._owner).values(**values)
+            )
+
+        self._writer.call(work)

@@ -1,0 +1,346 @@
+"""A small controller with processors that do what a test tells them; real store, real writer, real ledger."""
+
+import itertools
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, ClassVar, Self
+from zoneinfo import ZoneInfo
+
+from pydantic import BaseModel
+from sqlalchemy import Engine, select
+
+from dpsync.connector import (
+    Accepted,
+    Account,
+    Applied,
+    AsAsked,
+    CannotTell,
+    Capability,
+    Connector,
+    Contradicts,
+    Evidence,
+    Finding,
+    Instruction,
+    Kit,
+    Means,
+    NothingHeld,
+    Outcome,
+    Processor,
+    Retryable,
+)
+from dpsync.intake.answers import Received
+from dpsync.intake.reception import Reception
+from dpsync.ledger.log import Log
+from dpsync.ledger.note import Signer
+from dpsync.model import Changes, Lifted, Request, Right, State, Subject, normalised
+from dpsync.propagation import contacts
+from dpsync.propagation.controller import Controller, Safety
+from dpsync.propagation.legal_clock import LegalClock
+from dpsync.propagation.worker import Worker
+from dpsync.sealing import Keys
+from dpsync.store import tables as t
+from dpsync.store.database import reading
+from dpsync.store.writer import Unit, Writer
+
+START = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
+
+
+class TurnableClock:
+    """A clock that stands still until a test turns it on."""
+
+    def __init__(self, now: datetime = START) -> None:
+        self._now = now
+        self._since = 0.0
+
+    def now(self) -> datetime:
+        return self._now
+
+    def monotonic(self) -> float:
+        return self._since
+
+    def advance(self, span: timedelta) -> None:
+        self._now += span
+        self._since += span.total_seconds()
+
+
+Answering = Callable[[Instruction], Outcome | Finding]
+
+
+@dataclass
+class Vendor:
+    """A processor's own truth: who is held there, and what it was asked. Its answers can be replaced, in order."""
+
+    people: dict[str, dict[str, str]] = field(default_factory=dict)
+    answers: list[Answering | Outcome | BaseException] = field(default_factory=list)
+    findings: list[Answering | Finding] = field(default_factory=list)
+    calls: list[tuple[str, Right, tuple[str, ...]]] = field(default_factory=list)
+    lies: bool = False
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    running: int = 0
+    peak: int = 0
+
+    def hold(self, *addresses: str) -> None:
+        for address in addresses:
+            self.people[normalised(address)] = {"status": "subscribed"}
+
+    def do(self, instruction: Instruction) -> bool:
+        """Carry it out truthfully. Whether anybody was there."""
+        here = [a for a in map(normalised, instruction.addresses) if a in self.people]
+        if self.lies:
+            return bool(here)
+        for address in here:
+            match instruction.right:
+                case Right.ERASURE:
+                    del self.people[address]
+                case Right.OPT_OUT:
+                    self.people[address]["status"] = "unsubscribed"
+                case Right.RESTRICTION:
+                    self.people[address]["status"] = "lifted" if instruction.lifted else "archived"
+                case Right.RECTIFICATION:
+                    new = instruction.changes.email if instruction.changes else None
+                    if new and normalised(new) not in self.people:
+                        self.people[normalised(new)] = self.people.pop(address)
+        return bool(here)
+
+    def is_as_asked(self, instruction: Instruction) -> bool:
+        here = [a for a in map(normalised, instruction.addresses) if a in self.people]
+        match instruction.right:
+            case Right.ERASURE:
+                return not here
+            case Right.OPT_OUT:
+                return all(self.people[a]["status"] in {"unsubscribed", "archived"} for a in here)
+            case Right.RESTRICTION:
+                wanted = "lifted" if instruction.lifted else "archived"
+                return all(self.people[a]["status"] == wanted for a in here)
+            case Right.RECTIFICATION:
+                new = instruction.changes.email if instruction.changes else None
+                return bool(here) and (new is None or here == [normalised(new)])
+
+
+def proof(status: int | None = 200) -> tuple[Evidence, ...]:
+    return (Evidence("POST /people/{id}", status, START, request_id="req-1", digest="00" * 32),)
+
+
+class NoKeys(BaseModel):
+    pass
+
+
+class TestConnector(Connector):
+    """Tells a `Vendor`."""
+
+    __test__ = False
+    name: ClassVar[str] = "test"
+    Settings: ClassVar[type[BaseModel]] = NoKeys
+    capabilities: ClassVar[dict[Right, Capability]] = {
+        right: Capability(Means.API, "done", "", "read", "a test") for right in Right
+    }
+    max_inflight: ClassVar[int] = 4
+
+    def __init__(self, vendor: Vendor) -> None:
+        self.vendor = vendor
+
+    @classmethod
+    def from_settings(cls, section: BaseModel, kit: Kit) -> Self:
+        raise AssertionError(section, kit)
+
+    def probe(self) -> Account:
+        return Account("test", len(self.vendor.people))
+
+    def carry_out(self, instruction: Instruction) -> Outcome:
+        vendor = self.vendor
+        with vendor.lock:
+            vendor.running += 1
+            vendor.peak = max(vendor.peak, vendor.running)
+            vendor.calls.append(("carry_out", instruction.right, instruction.addresses))
+            answer = vendor.answers.pop(0) if vendor.answers else None
+        try:
+            if isinstance(answer, BaseException):
+                raise answer
+            if callable(answer):
+                return answer(instruction)  # type: ignore[return-value]  # because a test gives what fits
+            if answer is not None:
+                return answer
+            return Applied(evidence=proof()) if vendor.do(instruction) else NothingHeld(evidence=proof(404))
+        finally:
+            with vendor.lock:
+                vendor.running -= 1
+
+    def verify(self, instruction: Instruction) -> Finding:
+        vendor = self.vendor
+        with vendor.lock:
+            vendor.calls.append(("verify", instruction.right, instruction.addresses))
+            finding = vendor.findings.pop(0) if vendor.findings else None
+        if callable(finding):
+            return finding(instruction)  # type: ignore[return-value]  # because a test gives what fits
+        if finding is not None:
+            return finding
+        if vendor.is_as_asked(instruction):
+            return AsAsked(evidence=proof())
+        return Contradicts(reason="still there", evidence=proof())
+
+
+class TestLetters(TestConnector):
+    """Takes letters and keeps them."""
+
+    __test__ = False
+    name: ClassVar[str] = "notice"
+    capabilities: ClassVar[dict[Right, Capability]] = {
+        right: Capability(Means.NOTICE, "a letter goes out", "", "", "a test") for right in Right
+    }
+
+    def __init__(self) -> None:
+        super().__init__(Vendor())
+        self.letters: list[Instruction] = []
+
+    def carry_out(self, instruction: Instruction) -> Outcome:
+        if self.vendor.answers:
+            return super().carry_out(instruction)
+        self.letters.append(instruction)
+        return Accepted(evidence=proof(250))
+
+    def verify(self, instruction: Instruction) -> Finding:
+        return CannotTell(reason="only a person can say")
+
+
+class World:
+    """One installation: two API processors and one by letter, on one store."""
+
+    def __init__(self, engine: Engine, folder: Path, *, safety: Safety | None = None) -> None:
+        self.engine = engine
+        self.clock = TurnableClock()
+        self.keys = Keys.create(folder / "keys")
+        self.log = Log("example.org/dpsync", Signer("example.org/dpsync", self.keys.signing_key))
+        self.writer = Writer(engine, self.log.append)
+        self.vendors: dict[str, Vendor] = defaultdict(Vendor)
+        self.notice = TestLetters()
+        self.controller = Controller(
+            name="Example Gardens",
+            zone=ZoneInfo("Europe/London"),
+            legal_clock=LegalClock("Europe/London", "GB-ENG"),
+            processors={"alpha": self.processor("alpha")},
+            notice=self.notice,
+            keys=self.keys,
+            operator="it@example.org",
+            safety=safety or Safety(),
+            public_url="https://dpsync.example.org",
+            domain="example.org",
+        )
+        self._events = itertools.count(1)
+        self._workers: list[Worker] = []
+
+    def processor(self, name: str, connector: Connector | None = None, account: str = "") -> Processor:
+        return Processor(
+            name=name,
+            title=name.title(),
+            account=account or name,
+            connector=connector or TestConnector(self.vendors[name]),
+            contact=f"privacy@{name}.example",
+            answer_within=timedelta(days=10),
+        )
+
+    def use(self, *processors: Processor, safety: Safety | None = None) -> None:
+        self.controller = replace(
+            self.controller,
+            processors={one.name: one for one in processors} or self.controller.processors,
+            safety=safety or self.controller.safety,
+        )
+
+    def confirm(self, name: str) -> None:
+        """The contact of a processor has confirmed itself."""
+        processor = self.controller.processors[name]
+
+        def work(unit: Unit) -> None:
+            contacts.register(unit.connection, self.controller, processor, self.clock.now())
+            unit.connection.execute(t.contact.update().values(confirmed_at=self.clock.now()))
+
+        self.writer.call(work)
+
+    def ask(
+        self,
+        right: Right,
+        email: str | None = None,
+        *,
+        id: str | None = None,  # noqa: A002 - because it is the field's name in the payload
+        to: str | None = None,
+        version: int | None = None,
+        event: str | None = None,
+        body: bytes | None = None,
+        lifted: bool = False,
+        others: Iterable[str] = (),
+        changes: Changes | None = None,
+    ) -> Received:
+        event_id = event or f"evt-{next(self._events)}"
+        request = Request(
+            source="crm",
+            event_id=event_id,
+            right=right,
+            subject=Subject(id=id, email=email, other_emails=tuple(others)),
+            received_at=self.clock.now(),
+            version=version,
+            changes=changes or (Changes(email=to, first_name="Ada") if right is Right.RECTIFICATION else None),
+            lifted=Lifted(self.clock.now().date(), "letter") if lifted else None,
+        )
+        reception = Reception(self.controller, self.writer)
+        return reception.submit(request, body or event_id.encode(), self.clock.now()).result()
+
+    def worker(self, **more: Any) -> Worker:
+        made = Worker(self.controller, self.engine, self.writer, self.clock, alone=False, **more)
+        made.start()
+        self._workers.append(made)
+        return made
+
+    def drive(self) -> None:
+        """Everything that is due, until nothing is."""
+        if not self._workers:
+            self.worker()
+        self._workers[-1].run_until_idle()
+
+    def restart(self) -> None:
+        """The process died: its worker is gone without a word, another takes over at once."""
+        self._workers.clear()
+        with self.engine.connect().execution_options(dpsync_writes=True) as connection, connection.begin():
+            connection.execute(t.account.update().values(owner=None))
+            connection.execute(t.worker.delete())
+
+    def states(self, received: Received | str) -> dict[str, State]:
+        request_id = received if isinstance(received, str) else received.request_id
+        with reading(self.engine) as connection:
+            rows = connection.execute(
+                select(t.propagation.c.processor, t.propagation.c.state).where(t.propagation.c.request_id == request_id)
+            ).all()
+        return {row.processor: State(row.state) for row in rows}
+
+    def state(self, received: Received | str, processor: str = "alpha") -> State:
+        return self.states(received)[processor]
+
+    def row(self, received: Received, processor: str = "alpha") -> Any:
+        with reading(self.engine) as connection:
+            return connection.execute(
+                select(t.propagation).where(
+                    t.propagation.c.request_id == received.request_id, t.propagation.c.processor == processor
+                )
+            ).one()
+
+    def rows(self, table: Any) -> list[Any]:
+        with reading(self.engine) as connection:
+            return list(connection.execute(select(table)))
+
+    def ledger_problems(self) -> tuple[str, ...]:
+        with reading(self.engine) as connection:
+            return tuple(self.log.verify(connection, full=True).problems)
+
+    def close(self) -> None:
+        self.writer.close()
+
+
+def busy(status: int = 503, seconds: int | None = None) -> Retryable:
+    wait = timedelta(seconds=seconds) if seconds is not None else None
+    return Retryable(reason="later", evidence=proof(status), busy=True, retry_after=wait)
+
+
+def later() -> Retryable:
+    return Retryable(reason="no answer", evidence=proof(None))

@@ -1,0 +1,214 @@
+"""Who is who, what goes first, what overtakes what, what is held: on both databases."""
+
+import itertools
+import threading
+from datetime import timedelta
+
+import pytest
+
+from dpsync.connector import Retryable
+from dpsync.model import Cause, Right, State
+from dpsync.propagation.controller import Safety
+from dpsync.propagation.record import causes_of
+from dpsync.store import tables as t
+from tests.builders import World, busy, later, proof
+
+ADA, NEW = "ada@example.org", "ada.new@example.org"
+
+
+def carried_out(world: World, name: str = "alpha") -> list[tuple[Right, tuple[str, ...]]]:
+    return [(right, addresses) for what, right, addresses in world.vendors[name].calls if what == "carry_out"]
+
+
+def test_an_erasure_of_somebody_who_is_there_is_carried_out_and_seen(world: World) -> None:
+    world.vendors["alpha"].hold(ADA)
+    asked = world.ask(Right.ERASURE, ADA, id="crm-1")
+    world.drive()
+    assert world.state(asked) is State.VERIFIED
+    assert world.vendors["alpha"].people == {}
+    assert world.ledger_problems() == ()
+
+
+def test_a_rectification_that_waits_leaves_nothing_behind_when_its_new_address_is_erased(world: World) -> None:
+    vendor = world.vendors["alpha"]
+    vendor.hold(ADA)
+    vendor.answers.append(busy(503))
+    first = world.ask(Right.RECTIFICATION, ADA, id="crm-1", to=NEW)
+    world.drive()
+    assert world.state(first) is State.PENDING
+    second = world.ask(Right.ERASURE, NEW, id="crm-1")
+    world.clock.advance(timedelta(hours=1))
+    world.drive()
+    assert vendor.people == {}
+    assert world.state(first) is State.SUPERSEDED
+    assert world.state(second) is State.VERIFIED
+    assert set(carried_out(world)[-1][1]) == {ADA, NEW}
+
+
+def test_an_erasure_never_swallows_an_open_opt_out(world: World) -> None:
+    world.vendors["alpha"].hold(ADA)
+    world.vendors["alpha"].answers.append(later())
+    stop = world.ask(Right.OPT_OUT, ADA, id="crm-1")
+    world.drive()
+    erase = world.ask(Right.ERASURE, ADA, id="crm-1")
+    world.clock.advance(timedelta(hours=1))
+    world.drive()
+    assert [right for right, _ in carried_out(world)] == [Right.OPT_OUT, Right.OPT_OUT, Right.ERASURE]
+    assert world.state(stop) in {State.VERIFIED, State.APPLIED}
+    assert world.state(erase) is State.VERIFIED
+
+
+def test_an_opt_out_is_sent_at_once_behind_a_rectification_that_backs_off(world: World) -> None:
+    world.vendors["alpha"].hold(ADA)
+    world.vendors["alpha"].answers += [later(), later(), later()]
+    slow = world.ask(Right.RECTIFICATION, ADA, id="crm-1", to=NEW)
+    for _ in range(3):
+        world.drive()
+        world.clock.advance(timedelta(hours=12))
+    world.clock.advance(timedelta(hours=-12))  # it has just failed again and waits
+    stop = world.ask(Right.OPT_OUT, ADA, id="crm-1")
+    world.drive()
+    assert world.state(stop) is State.VERIFIED
+    assert world.state(slow) in {State.PENDING, State.VERIFIED, State.APPLIED}
+
+
+def test_two_people_with_one_address_the_erasure_is_held_and_the_neighbour_untouched(world: World) -> None:
+    world.vendors["alpha"].hold("family@example.org")
+    world.ask(Right.RECTIFICATION, "family@example.org", id="crm-2", to=None)
+    world.drive()
+    erase = world.ask(Right.ERASURE, "family@example.org", id="crm-1")
+    world.drive()
+    assert erase.held
+    assert world.state(erase) is State.HELD
+    assert causes_of(world.row(erase).causes) == {Cause.SHARED_ADDRESS}
+    assert "family@example.org" in world.vendors["alpha"].people
+
+
+def test_sharing_an_address_orders_but_does_not_merge(world: World) -> None:
+    one = world.ask(Right.RECTIFICATION, "family@example.org", id="crm-1", to="one@example.org", version=1)
+    two = world.ask(Right.RECTIFICATION, "family@example.org", id="crm-2", to="two@example.org", version=9)
+    assert world.row(one).subject_id == world.row(two).subject_id
+    assert world.row(one).person != world.row(two).person
+    world.drive()
+    assert State.SUPERSEDED not in {world.state(one), world.state(two)}
+
+
+def test_without_ids_a_chain_of_shared_addresses_is_one_person(world: World) -> None:
+    one = world.ask(Right.OPT_OUT, "a@example.org")
+    two = world.ask(Right.OPT_OUT, "c@example.org")
+    assert world.row(one).person != world.row(two).person
+    three = world.ask(Right.OPT_OUT, "a@example.org", others=["c@example.org"])
+    assert world.row(one).person == world.row(two).person == world.row(three).person
+    assert world.row(one).subject_id == world.row(two).subject_id == world.row(three).subject_id
+
+
+def test_a_restriction_holds_an_erasure_whichever_came_first(world: World) -> None:
+    first = world.ask(Right.ERASURE, ADA, id="crm-1")
+    world.ask(Right.RESTRICTION, ADA, id="crm-1")
+    second = world.ask(Right.ERASURE, ADA, id="crm-1")
+    assert world.state(first) is State.HELD
+    assert world.state(second) is State.HELD
+
+
+RIGHTS = [(Right.RECTIFICATION, 1), (Right.OPT_OUT, 2), (Right.RESTRICTION, 3), (Right.ERASURE, 4)]
+
+
+def test_every_order_of_arrival_ends_the_same(world: World) -> None:
+    ends = set()
+    world.use(safety=Safety(irreversible_per_day=1000))
+    for number, order in enumerate(itertools.permutations(RIGHTS)):
+        person, old, new = f"crm-{number}", f"p{number}@example.org", f"n{number}@example.org"
+        world.vendors["alpha"].hold(old)
+        asked = {
+            right: world.ask(right, old, id=person, version=version, to=new if right is Right.RECTIFICATION else None)
+            for right, version in order
+        }
+        world.drive()
+        ends.add(tuple(world.state(asked[right]) for right, _ in RIGHTS))
+    assert ends == {(State.VERIFIED, State.VERIFIED, State.VERIFIED, State.HELD)}
+
+
+def test_every_order_without_a_restriction_leaves_nobody_behind(world: World) -> None:
+    rights = [RIGHTS[0], RIGHTS[1], RIGHTS[3]]
+    world.use(safety=Safety(irreversible_per_day=1000))
+    for number, order in enumerate(itertools.permutations(rights)):
+        person, old, new = f"crm-{number}", f"p{number}@example.org", f"n{number}@example.org"
+        world.vendors["alpha"].hold(old)
+        for right, version in order:
+            world.ask(right, old, id=person, version=version, to=new if right is Right.RECTIFICATION else None)
+        world.drive()
+    assert world.vendors["alpha"].people == {}
+
+
+def test_rectifications_go_by_version_and_an_older_one_never_undoes_a_newer(world: World) -> None:
+    world.vendors["alpha"].hold(ADA)
+    newer = world.ask(Right.RECTIFICATION, ADA, id="crm-1", to="two@example.org", version=2)
+    world.drive()
+    older = world.ask(Right.RECTIFICATION, ADA, id="crm-1", to="one@example.org", version=1)
+    world.drive()
+    assert world.state(newer) is State.VERIFIED
+    assert world.state(older) is State.SUPERSEDED
+
+
+def test_two_receivers_that_race_to_make_one_subject_make_one(world: World) -> None:
+    asked = []
+    start = threading.Barrier(8)
+
+    def one(number: int) -> None:
+        start.wait()
+        asked.append(world.ask(Right.OPT_OUT, ADA, id="crm-1" if number % 2 else None, event=f"race-{number}"))
+
+    threads = [threading.Thread(target=one, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({row.subject_id for row in world.rows(t.request)}) == 1
+    assert len(world.rows(t.request)) == 8
+    assert world.ledger_problems() == ()
+
+
+def test_five_hundred_erasures_in_a_minute_the_limit_goes_and_the_rest_waits_with_one_alert(world: World) -> None:
+    world.use(safety=Safety(irreversible_per_day=50))
+    for number in range(500):
+        world.vendors["alpha"].hold(f"p{number}@example.org")
+        world.ask(Right.ERASURE, f"p{number}@example.org", id=f"crm-{number}")
+    world.drive()
+    states = [row.state for row in world.rows(t.propagation)]
+    assert states.count(State.VERIFIED) == 50
+    assert states.count(State.HELD) == 450
+    assert len(world.vendors["alpha"].people) == 450
+    assert [row.cause for row in world.rows(t.alert)] == ["held:brake:alpha"]
+
+
+@pytest.mark.parametrize("body", [b"same", b"other"])
+def test_an_event_id_twice_gives_the_first_answer_or_a_conflict(world: World, body: bytes) -> None:
+    from dpsync.errors import EventConflict
+
+    first = world.ask(Right.OPT_OUT, ADA, event="evt", body=b"same")
+    if body == b"same":
+        again = world.ask(Right.OPT_OUT, ADA, event="evt", body=body)
+        assert again.repeated
+        assert again.request_id == first.request_id
+    else:
+        with pytest.raises(EventConflict):
+            world.ask(Right.OPT_OUT, ADA, event="evt", body=body)
+        assert [row.cause for row in world.rows(t.alert)] == ["event-conflict:crm"]
+    assert len(world.rows(t.request)) == 1
+
+
+def test_a_doubtful_attempt_is_read_before_it_is_repeated(world: World) -> None:
+    vendor = world.vendors["alpha"]
+    vendor.hold(ADA)
+
+    def cut_after_the_effect(instruction: object) -> Retryable:
+        vendor.people.clear()
+        return Retryable(reason="reset", evidence=proof(None), doubtful=True)
+
+    vendor.answers.append(cut_after_the_effect)
+    asked = world.ask(Right.ERASURE, ADA, id="crm-1")
+    world.drive()
+    world.clock.advance(timedelta(minutes=5))
+    world.drive()
+    assert world.state(asked) is State.VERIFIED
+    assert [what for what, _, _ in vendor.calls] == ["carry_out", "verify"]
