@@ -17,12 +17,14 @@ from dpsync.alerts import raise_alert
 from dpsync.errors import EventConflict
 from dpsync.intake.answers import Received
 from dpsync.intake.identity import Identity, resolve
+from dpsync.intake.payload import Withdrawal
 from dpsync.ledger import entry
 from dpsync.ledger.entry import Event
 from dpsync.model import Cause, Request, Right, State
 from dpsync.propagation import at_rest, record
 from dpsync.propagation.contacts import is_confirmed
 from dpsync.propagation.controller import Controller
+from dpsync.propagation.decisions import Person, decide, find_request
 from dpsync.propagation.lifecycle import Decision, DecisionKind, Timer
 from dpsync.propagation.plan import Birth, Surroundings, birth, restriction_in_force
 from dpsync.sealing import RequestKey
@@ -60,6 +62,17 @@ class Reception:
         mac = self._controller.keys.mac("event body", body).hex()
         accepted = self._writer.submit(lambda unit: receive(unit, self._controller, request, mac, now))
         return _then(accepted, _refuse_conflict)
+
+    def submit_withdrawal(self, withdrawal: Withdrawal, now: datetime) -> "Future[Received]":
+        """Stop what is unsent of a request that the main database takes back. Raises `NotFound` in the future."""
+
+        def work(unit: Unit) -> Received:
+            request_id = find_request(unit.connection, withdrawal.request_id)
+            person = Person(by=withdrawal.source, os_user="", reason=f"withdrawn by event {withdrawal.event_id}")
+            withdrawn = decide(unit, self._controller, request_id, DecisionKind.WITHDRAW, person, now)
+            return Received(request_id, held=False, repeated=all(one.refused for one in withdrawn))
+
+        return self._writer.submit(work)
 
 
 def _refuse_conflict(result: Received | Conflict) -> Received:

@@ -5,6 +5,8 @@ and ledger indices are in commit order, no two writers can deadlock, and a race 
 See docs/decisions/0001-one-writer-at-a-time.md.
 """
 
+import fcntl
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,12 +21,12 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
 
-from dpsync.errors import StoreProblem
+from dpsync.errors import Locked, StoreProblem
 
 WRITER_LOCK = 0x6470_7379  # any fixed number; one database serves one installation
 BUSY_SECONDS = 10.0
 PAUSED_HOLDER = "15s"
-"""A writer that stops in the middle (SIGSTOP, a paused machine) loses its transaction after this, and with it the lock."""
+"""A writer that stops in the middle (SIGSTOP, a paused machine) loses its transaction after this, and the lock."""
 
 
 def open_database(url: str, *, pool_size: int = 8) -> Engine:
@@ -78,15 +80,14 @@ def writing(engine: Engine) -> Iterator[Connection]:
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
     """A transaction that sees one moment and cannot write; it never holds the writer up."""
-    with engine.connect() as connection:
-        with connection.begin():
+    with engine.connect() as connection, connection.begin():
+        if engine.dialect.name == "sqlite":
+            connection.exec_driver_sql("PRAGMA query_only=ON")
+        try:
+            yield connection
+        finally:
             if engine.dialect.name == "sqlite":
-                connection.exec_driver_sql("PRAGMA query_only=ON")
-            try:
-                yield connection
-            finally:
-                if engine.dialect.name == "sqlite":
-                    connection.exec_driver_sql("PRAGMA query_only=OFF")
+                connection.exec_driver_sql("PRAGMA query_only=OFF")
 
 
 def database_now(connection: Connection) -> datetime:
@@ -129,6 +130,29 @@ def demand_current_schema(engine: Engine) -> None:
         raise StoreProblem(
             f"the database has schema {has}, this program needs {needs}; run `dpsync init` to migrate it"
         )
+
+
+@contextmanager
+def worker_lock(url: str) -> Iterator[None]:
+    """Be the only *worker* on a SQLite store; other commands write beside it. On PostgreSQL the lease decides.
+
+    The operating system frees the lock when its holder dies, however it dies. Raises `Locked`, naming the holder.
+    """
+    parsed = make_url(url)
+    if parsed.get_backend_name() != "sqlite" or not parsed.database:
+        yield
+        return
+    with Path(f"{parsed.database}.worker").open("a+", encoding="ascii") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            holder = file.read().strip() or "unknown"
+            raise Locked(f"another dpsync worker (process {holder}) drives this database; it does the work") from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
 
 
 def truncate_wal(engine: Engine) -> bool:
