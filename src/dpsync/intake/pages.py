@@ -1,0 +1,181 @@
+"""The two pages that people at a processor see: the answer to a notice, and the confirmation of a contact.
+
+GET only shows, because mail scanners open every link; POST records. The token in the path is the whole authority, so
+no page names a person and none is cached, indexed or referred from.
+"""
+
+import asyncio
+import base64
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import parse_qsl
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from dpsync.errors import DecisionRefused, NotFound
+from dpsync.intake import body as bodies
+from dpsync.intake.answers import AnswerPage, ContactPage
+from dpsync.intake.ports import Ports
+from dpsync.model import Right
+from dpsync.propagation.lifecycle import AnswerKind
+
+TEMPLATES = Path(__file__).parent / "templates"
+LONGEST_FORM = 32 * 1024
+LONGEST_NAME = 200
+LONGEST_REMARK = 2000
+
+CHOICES = {
+    AnswerKind.RECEIVED: "Received; the outcome will follow",
+    AnswerKind.DONE: "Done",
+    AnswerKind.NOTHING_HELD: "We hold nothing about this person",
+    AnswerKind.PARTLY: "Partly done (please say what is missing and why)",
+    AnswerKind.REFUSED: "Refused (please say why)",
+    AnswerKind.WRONG_RECIPIENT: "We are the wrong recipient",
+}
+WITH_REASON = frozenset({AnswerKind.PARTLY, AnswerKind.REFUSED})
+RIGHTS = {
+    Right.RECTIFICATION: "Rectification (GDPR Art. 16)",
+    Right.ERASURE: "Erasure (GDPR Art. 17)",
+    Right.RESTRICTION: "Restriction of processing (GDPR Art. 18)",
+    Right.OPT_OUT: "Objection, opt-out (GDPR Art. 21)",
+}
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{32,128}")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff\u2028\u2029]")
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    kind: AnswerKind | None
+    name: str
+    remark: str
+
+    @property
+    def problem(self) -> str:
+        if self.kind is None:
+            return "Please choose one of the answers."
+        if not self.name:
+            return "Please type your name."
+        if self.kind in WITH_REASON and not self.remark:
+            return "Please give the reason in the remark."
+        if len(self.name) > LONGEST_NAME or len(self.remark) > LONGEST_REMARK:
+            return f"Please keep the remark below {LONGEST_REMARK} characters and the name below {LONGEST_NAME}."
+        return ""
+
+
+class Pages:
+    """The endpoints under /answers and /contacts."""
+
+    def __init__(self, ports: Ports) -> None:
+        self._ports = ports
+        environment = Environment(
+            loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, auto_reload=False
+        )
+        style = (TEMPLATES / "page.css").read_text("utf-8")
+        environment.globals |= {"controller": ports.controller, "rehearsal": ports.rehearsal, "style": style}
+        self._environment = environment
+        digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+        self._headers = {
+            "content-security-policy": f"default-src 'none'; style-src 'sha256-{digest}'; form-action 'self'; "
+            "base-uri 'none'; frame-ancestors 'none'",
+            "cache-control": "no-store",
+            "referrer-policy": "no-referrer",
+            "x-content-type-options": "nosniff",
+            "x-robots-tag": "noindex, nofollow",
+        }
+
+    async def answers(self, request: Request) -> Response:
+        """/answers/{token}: GET shows the form and changes nothing; POST thanks after the answer is committed."""
+        return await (self._record_answer(request) if request.method == "POST" else self._show_answer(request))
+
+    async def contacts(self, request: Request) -> Response:
+        """/contacts/{token}: GET asks whether this is the right desk; POST with confirm=yes says so."""
+        return await (self._confirm_contact(request) if request.method == "POST" else self._show_contact(request))
+
+    async def _show_answer(self, request: Request) -> Response:
+        page = await self._answer_page(request)
+        return self._unknown() if page is None else self._form(page, _Form(None, "", ""), "", 200)
+
+    async def _record_answer(self, request: Request) -> Response:
+        sent = await _fields(request)
+        page = await self._answer_page(request)
+        if page is None:
+            return self._unknown()
+        form = _answer(sent)
+        if form.kind is None or form.problem:
+            return self._form(page, form, form.problem, 422)
+        peer = request.client.host if request.client else ""
+        recorded = self._ports.record_answer(
+            request.path_params["token"], form.kind, form.name, form.remark, peer, self._ports.now()
+        )
+        try:
+            await asyncio.wrap_future(recorded)
+        except NotFound:
+            return self._unknown()
+        return self._render("thanks.html", 200, page=page, choice=CHOICES[form.kind])
+
+    async def _show_contact(self, request: Request) -> Response:
+        page = await self._contact_page(request)
+        return self._unknown() if page is None else self._render("contact.html", 200, page=page, done=page.confirmed)
+
+    async def _confirm_contact(self, request: Request) -> Response:
+        sent = await _fields(request)
+        page = await self._contact_page(request)
+        if page is None:
+            return self._unknown()
+        if sent.get("confirm") != "yes":
+            return self._render("contact.html", 422, page=page, done=page.confirmed)
+        try:
+            await asyncio.wrap_future(self._ports.confirm_contact(request.path_params["token"], self._ports.now()))
+        except (NotFound, DecisionRefused):
+            return self._unknown()
+        return self._render("contact.html", 200, page=page, done=True)
+
+    async def _answer_page(self, request: Request) -> AnswerPage | None:
+        token = request.path_params["token"]
+        if not _TOKEN.fullmatch(token):
+            return None
+        return await asyncio.to_thread(self._ports.answer_page, token, self._ports.now())
+
+    async def _contact_page(self, request: Request) -> ContactPage | None:
+        token = request.path_params["token"]
+        return await asyncio.to_thread(self._ports.contact_page, token) if _TOKEN.fullmatch(token) else None
+
+    def _form(self, page: AnswerPage, form: _Form, problem: str, status: int) -> Response:
+        return self._render(
+            "answer.html", status, page=page, right=RIGHTS[page.right], choices=CHOICES, form=form, problem=problem
+        )
+
+    def _unknown(self) -> Response:
+        return self._render("unknown.html", 404)
+
+    def _render(self, template: str, status: int, **values: object) -> Response:
+        text = self._environment.get_template(template).render(**values)
+        return HTMLResponse(text, status, self._headers)
+
+
+async def _fields(request: Request) -> dict[str, str]:
+    """The form's fields; what is no form, or holds a field twice, counts as an empty one."""
+    raw = await bodies.read(request, LONGEST_FORM)
+    try:
+        pairs = parse_qsl(raw.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=10)
+    except ValueError:
+        return {}
+    fields = dict(pairs)
+    return fields if len(fields) == len(pairs) else {}
+
+
+def _answer(sent: dict[str, str]) -> _Form:
+    try:
+        kind = AnswerKind(sent.get("answer", ""))
+    except ValueError:
+        kind = None
+    # A mail system's words (delivered, bounced) are none of the form's.
+    return _Form(kind if kind in CHOICES else None, _plain(sent.get("name", "")), _plain(sent.get("remark", "")))
+
+
+def _plain(text: str) -> str:
+    return _CONTROL.sub(" ", text.replace("\r\n", "\n")).strip()

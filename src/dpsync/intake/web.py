@@ -1,0 +1,129 @@
+"""The receiver: what the main database, the processors' people and the monitoring see of dpsync.
+
+Nothing is answered 2xx before it is committed; no answer repeats what was sent; no failure shows its reason.
+"""
+
+import asyncio
+import json
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
+
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from dpsync.errors import DecisionRefused, EventConflict, NotFound, PayloadInvalid, SignatureInvalid
+from dpsync.intake import body as bodies
+from dpsync.intake.answers import Received, ReceptionBusy
+from dpsync.intake.limits import serve_config
+from dpsync.intake.pages import Pages
+from dpsync.intake.payload import Withdrawal
+from dpsync.intake.ports import Ports
+from dpsync.model import Request as Asked
+
+__all__ = ["SOURCE", "Ports", "create_app", "serve_config"]
+
+SOURCE = "webhook"
+"""What the signed door is called as a source of requests."""
+
+COMMIT_SECONDS = 20.0
+"""Senders give up after 15 to 30 s (Standard Webhooks). What is committed later answers their repetition."""
+
+MOST_WAITING = 400
+"""How many may wait for one commit. Beyond it the sender's own queue is the better place to wait."""
+
+RETRY_AFTER = {"retry-after": "5"}
+CLOSE = {"connection": "close"}
+
+log = logging.getLogger(__name__)
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+def create_app(ports: Ports, *, most_waiting: int = MOST_WAITING, commit_seconds: float = COMMIT_SECONDS) -> Starlette:
+    """The web application over `ports`. It reads no clock but `ports.now`."""
+    receiver, pages = _Receiver(ports, most_waiting, commit_seconds), Pages(ports)
+    app = Starlette(
+        routes=[
+            Route("/requests", _guarded(receiver.requests), methods=["POST"]),
+            Route("/answers/{token}", _guarded(pages.answers), methods=["GET", "POST"]),
+            Route("/contacts/{token}", _guarded(pages.contacts), methods=["GET", "POST"]),
+            Route("/healthz", _healthz, methods=["GET"]),
+            Route("/readyz", _guarded(receiver.readyz), methods=["GET"]),
+        ],
+    )
+    # A redirect would repeat the path, secret part included, in a header.
+    app.router.redirect_slashes = False
+    return app
+
+
+def _guarded(endpoint: Endpoint) -> Endpoint:
+    """Whatever goes wrong is 503: the sender repeats, and no trace of it (SQL has parameters) reaches a log."""
+
+    async def guard(request: Request) -> Response:
+        try:
+            return await endpoint(request)
+        except bodies.TooLarge:
+            return _json(413, {"error": "the body is too large"}, CLOSE)
+        except ClientDisconnect:
+            return Response(status_code=400, headers=CLOSE)
+        except Exception as error:  # noqa: BLE001 - because no exception may become a 2xx or show its text
+            log.error("receiver: %s at %s", type(error).__name__, request.scope["path"].split("/")[1])  # noqa: TRY400 - because a traceback quotes values
+            return _json(503, {"error": "not now; try again"}, RETRY_AFTER)
+
+    return guard
+
+
+async def _healthz(_: Request) -> Response:
+    return PlainTextResponse("ok\n")
+
+
+class _Receiver:
+    def __init__(self, ports: Ports, most_waiting: int, commit_seconds: float) -> None:
+        self._ports = ports
+        self._most_waiting = most_waiting
+        self._commit_seconds = commit_seconds
+        self._waiting = 0
+
+    async def requests(self, request: Request) -> Response:
+        """Verify, read, hand over, wait for the commit; then, and only then, say 202."""
+        body = await bodies.read(request)
+        now = self._ports.now()
+        try:
+            event = self._ports.verify(request.scope["headers"], body, now)
+        except SignatureInvalid:
+            return Response(status_code=401)
+        try:
+            asked = self._ports.parse(body, source=SOURCE, event_id=event.id, now=now)
+            received = await self._commit(asked, body, now)
+        except PayloadInvalid as refusal:
+            return _json(422, {"error": refusal.problem, "field": refusal.field})
+        except (EventConflict, DecisionRefused) as refusal:
+            return _json(409, {"error": refusal.message})
+        except NotFound:
+            return _json(404, {"error": "no such request"})
+        except ReceptionBusy:
+            return _json(503, {"error": "busy; try again"}, RETRY_AFTER)
+        return _json(202, {"request": received.request_id, "status": "held" if received.held else "accepted"})
+
+    async def _commit(self, asked: Asked | Withdrawal, body: bytes, now: datetime) -> Received:
+        """Wait for the commit. If we crash or give up here, the sender repeats, and gets the answer of the first."""
+        if self._waiting >= self._most_waiting:
+            raise ReceptionBusy("too many wait for the store")
+        self._waiting += 1
+        try:
+            async with asyncio.timeout(self._commit_seconds):
+                return await asyncio.wrap_future(self._ports.receive(asked, body, now))
+        finally:
+            self._waiting -= 1
+
+    async def readyz(self, _: Request) -> Response:
+        """Whether requests can be committed just now, for whoever places traffic."""
+        state = await asyncio.to_thread(self._ports.ready)
+        return _json(200 if state.get("status") == "ready" else 503, state)
+
+
+def _json(status: int, content: Mapping[str, object], headers: Mapping[str, str] | None = None) -> Response:
+    return Response(json.dumps(content), status, headers, "application/json")

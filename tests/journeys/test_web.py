@@ -1,0 +1,536 @@
+"""The receiver over real sockets: what each sender hears, and that nothing but a commit is answered 202."""
+
+import base64
+import hashlib
+import re
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import pytest
+import requests
+import uvicorn
+
+from dpsync.errors import DecisionRefused, EventConflict, NotFound
+from dpsync.intake import limits, payload
+from dpsync.intake.answers import AnswerPage, ContactPage, Received, ReceptionBusy
+from dpsync.intake.payload import Withdrawal
+from dpsync.intake.signature import Verifier, signed_headers
+from dpsync.intake.web import Ports, create_app, serve_config
+from dpsync.model import Request, Right
+from dpsync.propagation.lifecycle import AnswerKind
+
+SECRET = bytes(range(32))
+NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
+BODY = b'{"type": "data_subject.request", "data": {"right": "erasure", "subject": {"email": "canary@example.org"}}}'
+TOKEN = "t" * 43
+LINK_OF_NOBODY = "u" * 43
+
+
+class Impatient(limits.LimitedProtocol):
+    header_seconds = 0.3
+    body_seconds = 0.3
+
+
+@dataclass
+class House:
+    """What stands behind the receiver here: it remembers what reached it, and answers as it is told."""
+
+    received: list[Request | Withdrawal] = field(default_factory=list)
+    answers: list[tuple[str, AnswerKind, str, str, str, datetime]] = field(default_factory=list)
+    confirmed: list[str] = field(default_factory=list)
+    answer: Callable[[], Received] = lambda: Received("r-1", held=False, repeated=False)
+    unresolved: list[Future[Received]] | None = None
+    status: str = "ready"
+
+    def receive(self, asked: Request | Withdrawal, body: bytes, now: datetime) -> Future[Received]:
+        self.received.append(asked)
+        future: Future[Received] = Future()
+        if self.unresolved is not None:
+            self.unresolved.append(future)
+            return future
+        try:
+            future.set_result(self.answer())
+        except Exception as error:  # noqa: BLE001 - because a future carries whatever was raised
+            future.set_exception(error)
+        return future
+
+    def answer_page(self, token: str, now: datetime) -> AnswerPage | None:
+        return AnswerPage("DPS-7F3K2", Right.ERASURE, "Sign-up <forms>", bool(self.answers)) if token == TOKEN else None
+
+    def record_answer(
+        self, token: str, kind: AnswerKind, name: str, remark: str, peer: str, now: datetime
+    ) -> Future[object]:
+        self.answers.append((token, kind, name, remark, peer, now))
+        return done()
+
+    def contact_page(self, token: str) -> ContactPage | None:
+        return ContactPage("Sign-up <forms>", bool(self.confirmed)) if token == TOKEN else None
+
+    def confirm_contact(self, token: str, now: datetime) -> Future[object]:
+        self.confirmed.append(token)
+        return done()
+
+    def ready(self) -> dict[str, object]:
+        if self.status == "broken":
+            raise RuntimeError("canary@example.org")
+        return {"status": self.status, "queue": 0}
+
+
+def done() -> Future[object]:
+    future: Future[object] = Future()
+    future.set_result(None)
+    return future
+
+
+def ports(house: House) -> Ports:
+    return Ports(
+        now=lambda: NOW,
+        verify=Verifier([SECRET]).verify,
+        parse=payload.parse,
+        receive=house.receive,
+        ready=house.ready,
+        answer_page=house.answer_page,
+        record_answer=house.record_answer,
+        contact_page=house.contact_page,
+        confirm_contact=house.confirm_contact,
+        controller="Example Society",
+    )
+
+
+@dataclass(frozen=True)
+class Served:
+    house: House
+    port: int
+
+    def url(self, path: str) -> str:
+        return f"http://127.0.0.1:{self.port}{path}"
+
+    def post(self, body: bytes = BODY, changed: dict[str, str] | None = None) -> requests.Response:
+        signed = signed_headers(SECRET, "evt_1", NOW, body) | (changed or {})
+        return requests.post(self.url("/requests"), data=body, headers=signed, timeout=10)
+
+    def raw(self, sent: bytes) -> bytes:
+        """What comes back to these bytes until the server hangs up."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=10) as connection:
+            connection.sendall(sent)
+            return hear(connection)
+
+
+def hear(connection: socket.socket) -> bytes:
+    heard = b""
+    try:
+        while part := connection.recv(65536):
+            heard += part
+    except ConnectionResetError:
+        pass
+    return heard
+
+
+@contextmanager
+def serving(house: House, **options: float) -> Iterator[Served]:
+    config = serve_config(create_app(ports(house), **options), "127.0.0.1", 0)  # type: ignore[arg-type]  # because the options are of two types
+    config.http = Impatient
+    server = uvicorn.Server(config)
+    listening = socket.create_server(("127.0.0.1", 0))
+    thread = threading.Thread(target=server.run, args=([listening],))
+    thread.start()
+    try:
+        yield Served(house, listening.getsockname()[1])
+    finally:
+        server.should_exit = True
+        thread.join(10)
+        listening.close()
+
+
+@pytest.fixture(scope="module")
+def _shared() -> Iterator[Served]:
+    with serving(House()) as running:
+        yield running
+
+
+@pytest.fixture
+def served(_shared: Served) -> Served:
+    fresh = House()
+    for name in ("received", "answers", "confirmed", "answer", "unresolved", "status"):
+        setattr(_shared.house, name, getattr(fresh, name))
+    return _shared
+
+
+# --- POST /requests
+
+
+def test_a_signed_request_is_accepted_after_the_commit(served: Served) -> None:
+    answer = served.post()
+    assert (answer.status_code, answer.json()) == (202, {"request": "r-1", "status": "accepted"})
+    (asked,) = served.house.received
+    assert isinstance(asked, Request)
+    assert (asked.right, asked.event_id, asked.subject.email) == (Right.ERASURE, "evt_1", "canary@example.org")
+    assert "server" not in answer.headers
+
+
+def test_a_held_request_says_so(served: Served) -> None:
+    served.house.answer = lambda: Received("r-2", held=True, repeated=False)
+    assert served.post().json() == {"request": "r-2", "status": "held"}
+
+
+def test_no_answer_comes_before_the_commit(served: Served) -> None:
+    served.house.unresolved = []
+    with socket.create_connection(("127.0.0.1", served.port), timeout=0.3) as connection:
+        connection.sendall(written(BODY))
+        with pytest.raises(TimeoutError):
+            connection.recv(1)
+        served.house.unresolved[0].set_result(Received("r-3", held=False, repeated=False))
+        connection.settimeout(10)
+        assert connection.recv(100).startswith(b"HTTP/1.1 202 ")
+
+
+def written(body: bytes, *, framing: bytes | None = None, sent: bytes | None = None, extra: bytes = b"") -> bytes:
+    headers = "".join(f"{name}: {value}\r\n" for name, value in signed_headers(SECRET, "evt_1", NOW, body).items())
+    framing = b"Content-Length: %d\r\n" % len(body) if framing is None else framing
+    start = b"POST /requests HTTP/1.1\r\nHost: x\r\n" + extra + headers.encode() + framing + b"\r\n"
+    return start + (body if sent is None else sent)
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (EventConflict("this event id came before with another body"), 409),
+        (DecisionRefused("it is closed already"), 409),
+        (NotFound("canary@example.org"), 404),
+        (ReceptionBusy("busy"), 503),
+        (RuntimeError("canary@example.org"), 503),
+        (TimeoutError(), 503),
+        (OSError(28, "disk full"), 503),
+    ],
+)
+def test_what_the_store_could_not_take_is_never_a_2xx(
+    served: Served, error: Exception, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail() -> Received:
+        raise error
+
+    served.house.answer = fail
+    answer = served.post()
+    assert answer.status_code == status
+    assert "error" in answer.json()
+    assert (status == 503) == ("retry-after" in answer.headers)
+    assert "canary" not in answer.text + caplog.text
+
+
+def test_whoever_waits_in_vain_for_a_commit_is_told_to_come_again() -> None:
+    with serving(House(unresolved=[]), commit_seconds=0.1) as served:
+        assert served.post().status_code == 503
+
+
+def test_beyond_the_queue_nobody_is_let_in_and_then_again() -> None:
+    house = House(unresolved=[])
+    assert house.unresolved is not None
+    with serving(house, most_waiting=1) as served, socket.create_connection(("127.0.0.1", served.port), 10) as first:
+        first.sendall(written(BODY))
+        while not house.unresolved:
+            assert served.post(b"").status_code == 422  # another round on the loop
+        busy = served.post()
+        assert (busy.status_code, busy.headers["retry-after"]) == (503, "5")
+        house.unresolved.pop().set_result(Received("r-1", held=False, repeated=False))
+        assert first.recv(100).startswith(b"HTTP/1.1 202 ")
+        house.unresolved = None
+        assert served.post().status_code == 202
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"webhook-signature": "v1,AAAA"},
+        {"webhook-id": "evt_2"},
+        {"webhook-timestamp": "1"},
+        {"webhook-signature": ""},
+        {"webhook-signature": " ".join(["v1," + "A" * 43 + "="] * 100)},
+    ],
+)
+def test_who_is_not_known_hears_401_and_no_reason(served: Served, headers: dict[str, str]) -> None:
+    answer = served.post(BODY, headers)
+    assert (answer.status_code, answer.content, served.house.received) == (401, b"", [])
+
+
+def test_a_second_signature_header_is_401(served: Served) -> None:
+    again = b"Webhook-Id: evt_1\r\nConnection: close\r\n"
+    assert served.raw(written(BODY, extra=again)).startswith(b"HTTP/1.1 401 ")
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        (b"{", ""),
+        (
+            b'{"type": "data_subject.request", "data": {"right": "erasure", "subject": {"email": "canary"}}}',
+            "data.subject.email",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_422_with_the_field_but_not_the_value(served: Served, body: bytes, field: str) -> None:
+    answer = served.post(body)
+    assert (answer.status_code, answer.json()["field"], served.house.received) == (422, field, [])
+    assert "canary" not in answer.text
+
+
+def test_a_withdrawal_reaches_the_house(served: Served) -> None:
+    served.post(b'{"type": "data_subject.request.withdrawn", "data": {"request": "r-9"}}')
+    assert served.house.received == [Withdrawal("webhook", "evt_1", "r-9")]
+
+
+def test_one_hundred_at_once_are_each_answered(served: Served) -> None:
+    statuses: list[int] = []
+    threads = [threading.Thread(target=lambda: statuses.append(served.post().status_code)) for _ in range(100)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert statuses == [202] * 100
+
+
+# --- what uvicorn leaves open
+
+
+def status(answer: bytes) -> int:
+    return int(answer.split(b" ", 2)[1])
+
+
+def test_an_announced_huge_body_is_refused_before_a_byte_of_it(served: Served) -> None:
+    answer = served.raw(written(BODY, framing=b"Content-Length: 10000000000\r\n", sent=b""))
+    assert (status(answer), served.house.received) == (413, [])
+
+
+def test_one_byte_over_the_cap_is_refused_and_the_cap_itself_is_read(served: Served) -> None:
+    assert served.post(b" " * 65536).status_code == 422
+    assert served.post(b" " * 65537).status_code == 413
+
+
+def test_endless_chunks_end_at_the_cap(served: Served) -> None:
+    chunk = b"1000\r\n" + b"x" * 4096 + b"\r\n"
+    answer = served.raw(written(BODY, framing=b"Transfer-Encoding: chunked\r\n", sent=chunk * 17))
+    assert (status(answer), served.house.received) == (413, [])
+
+
+def test_a_chunked_body_within_the_cap_is_read(served: Served) -> None:
+    sent = b"%x\r\n%b\r\n0\r\n\r\n" % (len(BODY), BODY)
+    answer = served.raw(written(BODY, framing=b"Transfer-Encoding: chunked\r\nConnection: close\r\n", sent=sent))
+    assert status(answer) == 202
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "expected"),
+    [
+        (written(BODY, framing=b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", sent=b"0\r\n\r\n"), 400),
+        (written(BODY, framing=b"Transfer-Encoding: chunked\r\nContent-Length: 5\r\n", sent=b"0\r\n\r\n"), 400),
+        (written(BODY, framing=b"Transfer-Encoding: chunked\r\n").replace(b"HTTP/1.1", b"HTTP/1.0"), 400),
+        (written(BODY, framing=b"Content-Length: 5\r\nContent-Length: 6\r\n"), 400),
+        (written(BODY, framing=b"Content-Length: -1\r\n"), 400),
+        (written(BODY, framing=b"Transfer-Encoding: gzip\r\n"), 501),
+        (written(BODY, framing=b"Transfer-Encoding: chunked\r\n", sent=b"zz\r\n"), 400),
+        (b"nonsense\r\n\r\n", 400),
+        (b"GET /healthz HTTP/1.1\r\n\r\n", 400),
+        (b"GET /healthz HTTP/1.1\r\nHost: x\r\n" + b"A: b\r\n" * 64 + b"\r\n", 431),
+        (b"GET /healthz HTTP/1.1\r\nHost: x\r\nA: " + b"b" * 20000 + b"\r\n\r\n", 431),
+        (b"GET /" + b"a" * 20000, 431),
+    ],
+)
+def test_a_request_with_two_meanings_or_none_is_refused(served: Served, request_bytes: bytes, expected: int) -> None:
+    answer = served.raw(request_bytes)
+    assert (status(answer), served.house.received) == (expected, [])
+    assert answer.count(b"HTTP/1.1") == 1
+
+
+@pytest.mark.parametrize(
+    "begun",
+    [
+        b"POST /requests HT",
+        b"GET /healthz HTTP/1.1\r\nHost: x\r\n",
+        written(BODY, sent=BODY[:10]),
+        written(BODY, framing=b"Transfer-Encoding: chunked\r\n", sent=b"5\r\nabc"),
+        b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\nGET /hea",
+    ],
+)
+def test_who_stops_halfway_hears_408_in_time_while_others_are_served(served: Served, begun: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", served.port), timeout=10) as slow:
+        slow.sendall(begun)
+        assert served.post().status_code == 202
+        answer = hear(slow)
+    assert b"HTTP/1.1 408 " in answer
+    assert len(served.house.received) == 1
+
+
+def test_dripping_bytes_wins_no_time(served: Served) -> None:
+    with socket.create_connection(("127.0.0.1", served.port), timeout=0.02) as slow:
+        heard = b""
+        for byte in written(BODY)[:400]:
+            try:
+                slow.sendall(bytes([byte]))
+                heard = slow.recv(1000)
+                break
+            except TimeoutError:
+                continue
+    assert heard.startswith(b"HTTP/1.1 408 ")
+
+
+def test_who_says_nothing_is_hung_up_on_in_silence(served: Served) -> None:
+    assert served.raw(b"") == b""
+
+
+def test_a_body_that_nobody_asked_for_does_not_hold_the_connection(served: Served) -> None:
+    answer = served.raw(b"POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc")
+    assert answer.startswith(b"HTTP/1.1 404 ")
+
+
+def test_two_requests_in_one_packet_are_both_answered_in_order(served: Served) -> None:
+    last = b"GET /nowhere HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    answer = served.raw(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n" + last)
+    assert re.findall(rb"HTTP/1.1 (\d+)", answer) == [b"200", b"404"]
+
+
+# --- health
+
+
+@pytest.mark.parametrize(("state", "expected"), [("ready", 200), ("stopping", 503), ("broken", 503)])
+def test_readiness_says_whether_requests_can_be_committed(served: Served, state: str, expected: int) -> None:
+    served.house.status = state
+    answer = requests.get(served.url("/readyz"), timeout=10)
+    assert answer.status_code == expected
+    assert "canary" not in answer.text
+    assert requests.get(served.url("/healthz"), timeout=10).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "expected"),
+    [
+        ("GET", "/requests", 405),
+        ("PUT", "/requests", 405),
+        ("POST", "/healthz", 405),
+        ("DELETE", f"/answers/{TOKEN}", 405),
+        ("GET", "/", 404),
+        ("POST", "/requests/", 404),
+        ("GET", "/answers/a/b", 404),
+        ("GET", "/docs", 404),
+    ],
+)
+def test_there_are_no_other_doors(served: Served, method: str, path: str, expected: int) -> None:
+    assert requests.request(method, served.url(path), timeout=10, allow_redirects=False).status_code == expected
+
+
+# --- answers
+
+
+def form(served: Served, path: str = f"/answers/{TOKEN}", **fields: str) -> requests.Response:
+    return requests.post(served.url(path), data=fields, timeout=10)
+
+
+def test_a_scanner_that_opens_every_link_proves_nothing(served: Served) -> None:
+    for method in ("GET", "HEAD", "OPTIONS"):
+        for path in (f"/answers/{TOKEN}?answer=done&name=x", f"/contacts/{TOKEN}?confirm=yes"):
+            requests.request(method, served.url(path), timeout=10)
+    assert (served.house.answers, served.house.confirmed) == ([], [])
+
+
+def test_the_answer_page_names_the_notice_and_is_neither_kept_nor_scripted(served: Served) -> None:
+    page = requests.get(served.url(f"/answers/{TOKEN}"), timeout=10)
+    assert page.status_code == 200
+    for shown in ("DPS-7F3K2", "Erasure", "Sign-up &lt;forms&gt;", "Example Society", "viewport"):
+        assert shown in page.text
+    assert "<script" not in page.text
+    assert TOKEN not in page.text
+    assert page.headers["cache-control"] == "no-store"
+    assert page.headers["referrer-policy"] == "no-referrer"
+    style = re.search(r"<style>(.*?)</style>", page.text, re.DOTALL)
+    assert style is not None
+    digest = base64.b64encode(hashlib.sha256(style[1].encode()).digest()).decode()
+    assert f"style-src 'sha256-{digest}'" in page.headers["content-security-policy"]
+    assert page.headers["content-security-policy"].startswith("default-src 'none';")
+    assert requests.head(served.url(f"/answers/{TOKEN}"), timeout=10).headers["content-length"] == str(
+        len(page.content)
+    )
+
+
+@pytest.mark.parametrize("kind", ["received", "done", "nothing_held", "partly", "refused", "wrong_recipient"])
+def test_an_answer_is_recorded_with_name_remark_and_peer(served: Served, kind: str) -> None:
+    page = form(served, answer=kind, name=" Zoë ", remark="two\r\nlines\x00")
+    assert page.status_code == 200
+    assert "Thank you" in page.text
+    assert served.house.answers == [(TOKEN, AnswerKind(kind), "Zoë", "two\nlines", "127.0.0.1", NOW)]
+    assert "answered before" in requests.get(served.url(f"/answers/{TOKEN}"), timeout=10).text
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"name": "Zoë"},
+        {"answer": "done"},
+        {"answer": "done", "name": "  "},
+        {"answer": "delivered", "name": "Zoë"},
+        {"answer": "erased", "name": "Zoë"},
+        {"answer": "partly", "name": "Zoë"},
+        {"answer": "refused", "name": "Zoë", "remark": " "},
+        {"answer": "done", "name": "Z" * 201},
+        {"answer": "done", "name": "Zoë", "remark": "r" * 2001},
+        {str(number): "x" for number in range(50)},
+    ],
+)
+def test_an_incomplete_answer_is_asked_for_again_and_not_recorded(served: Served, fields: dict[str, str]) -> None:
+    page = form(served, **fields)
+    assert (page.status_code, served.house.answers) == (422, [])
+    assert "Please" in page.text
+
+
+@pytest.mark.parametrize("raw", [b"answer=done&answer=refused&name=Z", b"\xff", b"answer=done&name=%ff", b"{}"])
+def test_a_form_with_two_meanings_is_not_recorded(served: Served, raw: bytes) -> None:
+    assert requests.post(served.url(f"/answers/{TOKEN}"), data=raw, timeout=10).status_code == 422
+    assert served.house.answers == []
+
+
+def test_what_was_typed_comes_back_escaped(served: Served) -> None:
+    page = form(served, name='"><script>alert(1)</script>', remark="</textarea><b>")
+    assert "<script" not in page.text
+    assert "</textarea><b>" not in page.text
+
+
+def test_a_huge_form_is_refused(served: Served) -> None:
+    assert form(served, answer="done", name="Zoë", remark="r" * 40_000).status_code == 413
+
+
+def test_every_unknown_link_looks_the_same(served: Served) -> None:
+    links = [
+        f"/{kind}/{token}" for kind in ("answers", "contacts") for token in (LINK_OF_NOBODY, "x", "%00" * 50, "é" * 43)
+    ]
+    pages = [requests.get(served.url(link), timeout=10) for link in links]
+    pages += [form(served, link, answer="done", name="Zoë", confirm="yes") for link in links]
+    assert {page.status_code for page in pages} == {404}
+    assert len({page.content for page in pages}) == 1
+    assert (served.house.answers, served.house.confirmed) == ([], [])
+
+
+# --- contacts
+
+
+def test_a_contact_is_confirmed_by_its_own_post_only(served: Served) -> None:
+    path = f"/contacts/{TOKEN}"
+    assert "Yes, this is the right address" in requests.get(served.url(path), timeout=10).text
+    assert form(served, path, confirm="no").status_code == 422
+    assert served.house.confirmed == []
+    assert "confirmed" in form(served, path, confirm="yes").text
+    assert served.house.confirmed == [TOKEN]
+
+
+def test_nothing_that_was_sent_reaches_a_log(served: Served, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(0)
+    served.post()
+    served.post(b'{"canary": 1}')
+    form(served, answer="done", name="canary", remark="canary")
+    served.raw(written(BODY, framing=b"Transfer-Encoding: gzip\r\n"))
+    # The client of this test, which lives in the same process, logs its own URLs.
+    ours = " ".join(record.getMessage() for record in caplog.records if not record.name.startswith("urllib3"))
+    assert "canary" not in ours
+    assert TOKEN not in ours
