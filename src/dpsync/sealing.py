@@ -1,0 +1,365 @@
+"""The key directory and what is sealed with it: pseudonyms, request keys, month keys, the proof a person can open.
+
+Signing key, pepper and month keys lie outside the database, so that a copy of the database opens nothing. A month key
+is made to be forgotten: once it is destroyed, back-ups of the database that still hold what it wrapped are closed too.
+"""
+
+import hashlib
+import hmac
+import os
+import re
+import secrets
+import shutil
+import stat
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Literal, Self
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from dpsync.errors import KeyProblem
+from dpsync.model import normalised
+
+KEY_BYTES = 32
+NONCE_BYTES = 12
+TAG_BYTES = 16
+FORMAT = b"\x01"
+"""First byte of everything sealed, bound to it as associated data: a later format cannot be taken for this one."""
+
+SIGNING = "signing.key"
+PEPPER = "pepper-1.key"
+CARD = "card.txt"
+MONTHS = "months"
+
+_MONTH = re.compile(r"[0-9]{4}-(?:0[1-9]|1[0-2])")
+
+
+def _derived(secret: bytes, purpose: str) -> bytes:
+    return HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=f"dpsync/1/{purpose}".encode()).derive(secret)
+
+
+def _sealed(key: bytes, plain: bytes, context: bytes) -> bytes:
+    nonce = secrets.token_bytes(NONCE_BYTES)
+    return FORMAT + nonce + AESGCM(key).encrypt(nonce, plain, FORMAT + context)
+
+
+def _opened(key: bytes, sealed: bytes, context: bytes, otherwise: str) -> bytes:
+    if sealed[:1] != FORMAT or len(sealed) < len(FORMAT) + NONCE_BYTES + TAG_BYTES:
+        raise KeyProblem(otherwise)
+    nonce, body = sealed[1 : 1 + NONCE_BYTES], sealed[1 + NONCE_BYTES :]
+    try:
+        return AESGCM(key).decrypt(nonce, body, FORMAT + context)
+    except InvalidTag:
+        raise KeyProblem(otherwise) from None
+
+
+class RequestKey:
+    """The key of one request: 256 random bits, from which two sub-keys come that say nothing of each other.
+
+    A receipt discloses `commit_key`; that opens no sealed instruction.
+    """
+
+    def __init__(self, secret: bytes) -> None:
+        if len(secret) != KEY_BYTES:
+            raise KeyProblem("a request key has another length")
+        self._secret = secret
+
+    def __repr__(self) -> str:
+        return "RequestKey(…)"
+
+    @cached_property
+    def commit_key(self) -> bytes:
+        """32 bytes that key this request's commitments in the ledger and its evidence digests."""
+        return _derived(self._secret, "request/commit")
+
+    @cached_property
+    def _seal_key(self) -> bytes:
+        return _derived(self._secret, "request/seal")
+
+    def seal(self, plain: bytes, context: bytes) -> bytes:
+        """AES-256-GCM under a fresh random nonce; `context` (the request id) must be given again to open it."""
+        return _sealed(self._seal_key, plain, context)
+
+    def open(self, sealed: bytes, context: bytes) -> bytes:
+        """What `seal` closed. Raises `KeyProblem` where key, context or bytes are others."""
+        return _opened(self._seal_key, sealed, context, "what was sealed for a request does not open with its key")
+
+    def wrapped_under(self, key: bytes, context: bytes) -> bytes:
+        """This key, sealed under another."""
+        return _sealed(key, self._secret, context)
+
+
+@dataclass(frozen=True, slots=True)
+class _MonthKey:
+    device: int
+    inode: int
+    key: bytes = field(repr=False)
+
+
+class Keys:
+    """An opened key directory. Safe for several threads, and for several processes on one directory."""
+
+    def __init__(self, directory: Path, signing: bytes, pepper: bytes) -> None:
+        self._directory = directory
+        self._pepper = pepper
+        self._months: dict[str, _MonthKey] = {}
+        self._purposes: dict[str, bytes] = {}
+        self.signing_key = Ed25519PrivateKey.from_private_bytes(signing)
+        self.key_version = 1
+        public = self.signing_key.public_key().public_bytes_raw()
+        self._fingerprint = hashlib.sha256(public + _derived(pepper, "fingerprint")).hexdigest()[:32]
+
+    def __repr__(self) -> str:
+        return f"Keys(fingerprint={self._fingerprint})"
+
+    @classmethod
+    def create(cls, directory: Path) -> Self:
+        """A new key directory, complete or not there at all; one that exists is opened and nothing in it changed.
+
+        Raises `KeyProblem` where it exists and cannot be opened: a half of the old keys is never mended with new ones.
+        """
+        if _vacant(directory):
+            _create(directory)
+        return cls.load(directory)
+
+    @classmethod
+    def load(cls, directory: Path) -> Self:
+        """Opens a key directory and changes nothing.
+
+        Raises `KeyProblem` where something is missing, of another length, or open to group or others.
+        """
+        _private(directory)
+        keys = cls(directory, _read(directory / SIGNING), _read(directory / PEPPER))
+        _private(directory / MONTHS)
+        if (directory / CARD).exists():
+            _private(directory / CARD)
+        return keys
+
+    def fingerprint(self) -> str:
+        """32 hex digits of signing key and pepper together, kept in the store so that other keys are refused."""
+        return self._fingerprint
+
+    def pseudonym(self, kind: Literal["address", "id"], value: str) -> str:
+        """HMAC-SHA256 under the pepper, 64 hex digits: the same person again, to nobody without the pepper.
+
+        Addresses are `model.normalised` first. A pseudonym is still personal data (GDPR recital 26).
+        """
+        text = normalised(value) if kind == "address" else value
+        return hmac.new(self._pepper, f"{kind}\n{text}".encode(), hashlib.sha256).hexdigest()
+
+    def mac(self, purpose: str, data: bytes) -> bytes:
+        """HMAC-SHA256, 32 bytes, under a key of its own for each purpose."""
+        return hmac.new(self._for(f"mac/{purpose}"), data, hashlib.sha256).digest()
+
+    def seal(self, purpose: str, plain: bytes, context: bytes) -> bytes:
+        """AES-256-GCM under a key of its own for each purpose; `context` binds it to its place."""
+        return _sealed(self._for(f"seal/{purpose}"), plain, context)
+
+    def open(self, purpose: str, sealed: bytes, context: bytes) -> bytes:
+        """What `seal` closed. Raises `KeyProblem` where purpose, context, bytes or the keys are others."""
+        otherwise = f"what was sealed for {purpose} does not open with these keys"
+        return _opened(self._for(f"seal/{purpose}"), sealed, context, otherwise)
+
+    def new_request_key(self) -> RequestKey:
+        """A fresh key for one request."""
+        return RequestKey(secrets.token_bytes(KEY_BYTES))
+
+    def wrap(self, request_key: RequestKey, request_id: str, month: str) -> bytes:
+        """The request's key under the key of `month` (YYYY-MM), which is made, and on the disk, before it is used."""
+        path = self._month_path(month)
+        if not path.exists():
+            _place(path, secrets.token_bytes(KEY_BYTES))
+        return request_key.wrapped_under(self._month_key(month), _place_of(request_id, month))
+
+    def unwrap(self, wrapped: bytes, request_id: str, month: str) -> RequestKey:
+        """The request's key again. Raises `KeyProblem` where the month's key is destroyed, or another."""
+        otherwise = f"a request of {month} does not open with the key of that month"
+        return RequestKey(_opened(self._month_key(month), wrapped, _place_of(request_id, month), otherwise))
+
+    def destroy_month(self, month: str) -> None:
+        """Forgets a month: all that its key wrapped is closed for ever, in every copy of the database.
+
+        Twice is harmless. File systems and disks that write elsewhere than told may keep the old blocks, and back-ups
+        of the key directory do.
+        """
+        path = self._month_path(month)
+        self._months.pop(month, None)
+        try:
+            file = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
+        except FileNotFoundError:
+            return
+        try:
+            size = os.fstat(file).st_size
+            # The name goes first: a crash must not leave a file of zeros that passes for a key.
+            path.unlink(missing_ok=True)
+            _sync_directory(path.parent)
+            os.pwrite(file, bytes(size), 0)
+            os.fsync(file)
+        finally:
+            os.close(file)
+
+    def proof_box(self, address: str, request_id: str, commit_key: bytes) -> bytes:
+        """Request id and commit key, for whoever has the address in hand: nobody else can walk the table of boxes."""
+        if len(commit_key) != KEY_BYTES:
+            raise KeyProblem("a commit key has another length")
+        return _sealed(self._box_key(address), commit_key + request_id.encode(), b"proof box")
+
+    def open_proof_box(self, address: str, box: bytes) -> tuple[str, bytes]:
+        """(request id, commit key) of a box. Raises `KeyProblem` where it was made for another address."""
+        plain = _opened(self._box_key(address), box, b"proof box", "this proof is not of that address")
+        return plain[KEY_BYTES:].decode(), plain[:KEY_BYTES]
+
+    def _box_key(self, address: str) -> bytes:
+        # Not kept like the other purposes: this one names an address.
+        return _derived(self._pepper, f"proof box/{normalised(address)}")
+
+    def _for(self, purpose: str) -> bytes:
+        if purpose not in self._purposes:
+            self._purposes[purpose] = _derived(self._pepper, purpose)
+        return self._purposes[purpose]
+
+    def _month_path(self, month: str) -> Path:
+        if not _MONTH.fullmatch(month):
+            raise KeyProblem("a month is written YYYY-MM")
+        return self._directory / MONTHS / f"{month}.key"
+
+    def _month_key(self, month: str) -> bytes:
+        path = self._month_path(month)
+        try:
+            # Asked each time (2 µs): another process may have destroyed the month since.
+            status = path.stat()
+        except FileNotFoundError:
+            self._months.pop(month, None)
+            raise KeyProblem(f"the key of {month} is not there: destroyed, or not restored") from None
+        known = self._months.get(month)
+        if known is None or (known.device, known.inode) != (status.st_dev, status.st_ino):
+            key = _read(path)
+            # Another process may have made the file a moment ago: what is wrapped must not outlive its key's name.
+            _sync_directory(path.parent)
+            known = self._months[month] = _MonthKey(status.st_dev, status.st_ino, key)
+        return known.key
+
+
+def _place_of(request_id: str, month: str) -> bytes:
+    return f"request key\n{month}\n{request_id}".encode()
+
+
+# --- files
+
+
+def _private(path: Path) -> None:
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        raise KeyProblem(
+            f"{path} is missing: restore it from its back-up or from the card; none is made anew"
+        ) from None
+    except OSError:
+        raise KeyProblem(f"{path} cannot be reached by this user") from None
+    if stat.S_IMODE(mode) & 0o077:
+        raise KeyProblem(f"{path} is open to group or others: chmod {'0700' if stat.S_ISDIR(mode) else '0600'}")
+
+
+def _read(path: Path) -> bytes:
+    _private(path)
+    try:
+        text = path.read_text("ascii")
+        key = bytes.fromhex(text)
+    except OSError:
+        raise KeyProblem(f"{path} cannot be read by this user") from None
+    except ValueError:
+        raise KeyProblem(f"{path} is not a key: 64 hex digits, spaces between them allowed") from None
+    if len(key) != KEY_BYTES:
+        raise KeyProblem(f"{path} has another length than a key: 64 hex digits, spaces between them allowed")
+    return key
+
+
+def _write(path: Path, text: str) -> None:
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(file, "w", encoding="utf-8") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def _place(path: Path, key: bytes) -> None:
+    """Makes a key file, whole and on the disk, or leaves the one that another process made first."""
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    _guarded(lambda: _write(draft, key.hex() + "\n"), path.parent)
+    try:
+        # A link appears with its content and never replaces: of two processes one wins, and both use the winner's key.
+        os.link(draft, path)
+    except FileExistsError:
+        pass
+    finally:
+        draft.unlink()
+    _sync_directory(path.parent)
+
+
+def _vacant(directory: Path) -> bool:
+    try:
+        return not any(directory.iterdir())
+    except FileNotFoundError:
+        return True
+    except OSError:
+        raise KeyProblem(f"{directory} is no folder, or cannot be read by this user") from None
+
+
+def _create(directory: Path) -> None:
+    draft = directory.with_name(f".{directory.name}.{secrets.token_hex(8)}")
+    signing, pepper = secrets.token_bytes(KEY_BYTES), secrets.token_bytes(KEY_BYTES)
+    _guarded(lambda: directory.parent.mkdir(parents=True, exist_ok=True), directory)
+    _guarded(lambda: draft.mkdir(mode=0o700), directory)
+    try:
+        (draft / MONTHS).mkdir(mode=0o700)
+        _write(draft / SIGNING, signing.hex() + "\n")
+        _write(draft / PEPPER, pepper.hex() + "\n")
+        _write(draft / CARD, _card(Keys(draft, signing, pepper).fingerprint(), signing, pepper))
+        _sync_directory(draft)
+        # A rename replaces nothing but an empty directory: of two processes one wins, and the other opens its keys.
+        draft.rename(directory)
+    except OSError:
+        shutil.rmtree(draft)
+        if _vacant(directory):
+            raise KeyProblem(f"{directory} cannot be made: name a folder that is no mount point itself") from None
+    _sync_directory(directory.parent)
+
+
+def _guarded(act: Callable[[], None], path: Path) -> None:
+    try:
+        act()
+    except OSError:
+        raise KeyProblem(f"{path} cannot be written by this user, or the disk is full") from None
+
+
+def _sync_directory(path: Path) -> None:
+    file = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
+
+
+def _card(fingerprint: str, signing: bytes, pepper: bytes) -> str:
+    def rows(key: bytes) -> str:
+        digits = key.hex()
+        groups = [digits[at : at + 4] for at in range(0, len(digits), 4)]
+        return "\n".join("    " + " ".join(groups[at : at + 8]) for at in range(0, len(groups), 8))
+
+    return (
+        "dpsync: the keys that cannot be made again\n\n"
+        "Print this card, keep it away from the machine, then delete the file.\n"
+        "To restore: type the digits of a key into the file of its name (mode 0600), in a folder of mode 0700 beside\n"
+        f"an empty folder {MONTHS} of mode 0700. Spaces and new lines are ignored. The fingerprint must be the same\n"
+        "again.\n\n"
+        f"fingerprint {fingerprint}\n\n"
+        f"{SIGNING}  (signs the proof)\n{rows(signing)}\n\n"
+        f"{PEPPER}  (remembers whom never to bring back)\n{rows(pepper)}\n\n"
+        "The month keys are not on this card on purpose: they are made to be forgotten.\n"
+    )
