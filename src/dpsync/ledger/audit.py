@@ -1,0 +1,240 @@
+"""Whether the ledger in the database is what was signed, and if not, at which place it is not."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from sqlalchemy import Connection, and_, func, or_, select
+
+from dpsync.errors import LedgerTampered, NoteInvalid
+from dpsync.ledger import entry, merkle, note, stored
+from dpsync.store import tables
+
+PAGE = 4096
+"""Entries read at a time: a few MB."""
+
+MOST_PROBLEMS = 50
+"""Named one by one. One deleted row at the front of a long ledger must not fill a report."""
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What a check of the ledger found; `problems` empty means that everything fits.
+
+    `entries` is how many there are, `checked_from` the first that was hashed again, `root` that of the stored tree,
+    `newest` the newest checkpoint's note (None: none yet). Each problem names its place: entry, node or checkpoint.
+    """
+
+    entries: int
+    checked_from: int
+    root: bytes
+    newest: str | None
+    problems: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class _Problems:
+    named: list[str] = field(default_factory=list)
+    more: int = 0
+
+    def add(self, problem: str) -> None:
+        if len(self.named) < MOST_PROBLEMS:
+            self.named.append(problem)
+        else:
+            self.more += 1
+
+    def all(self) -> tuple[str, ...]:
+        return (*self.named, f"and {self.more} more") if self.more else tuple(self.named)
+
+
+def against_note(
+    connection: Connection, origin: str, keys: Sequence[note.VerifierKey], note_text: str
+) -> tuple[str, ...]:
+    """What speaks against the stored tree continuing that checkpoint; see `Log.consistent_with`."""
+    try:
+        head = note.verify(note_text, keys)
+    except NoteInvalid as error:
+        return (f"the checkpoint cannot be relied on: {error.message}",)
+    place = f"checkpoint {head.size}"
+    if head.origin != origin:
+        return (f"{place} is of another ledger",)
+    size = stored.size(connection)
+    if size < head.size:
+        return (f"{place} signs {head.size} entries, but the ledger ends after {size}",)
+    try:
+        root = merkle.frontier_root(stored.frontier(connection, head.size))
+    except LedgerTampered as error:
+        return (f"{place}: {error.message}",)
+    return () if root == head.root else (f"{place}: the ledger's first {head.size} entries have another root",)
+
+
+def verify(
+    connection: Connection,
+    origin: str,
+    keys: Sequence[note.VerifierKey],
+    *,
+    full: bool,
+    progress: Progress | None = None,
+) -> Verification:
+    """See `Log.verify`."""
+    problems = _Problems()
+    column = tables.entry.c
+    count, low = connection.execute(select(func.count(), func.min(column.idx)).select_from(tables.entry)).one()
+    size = stored.size(connection)
+    if low is not None and low < 0:
+        problems.add(f"entry {low} does not belong: the first is 0")
+    if size > count + MOST_PROBLEMS:
+        # One row with an absurd number would otherwise keep the check walking for years.
+        problems.add(f"entry {size - 1} stands beyond a gap: there are only {count} entries")
+        size = count
+    start, peaks = (0, dict[int, bytes]()) if full else _start(connection, origin, keys, size)
+    walk = _Walk(connection, problems, start, size, peaks, progress)
+    _compare(walk, _heads(connection, origin, keys, start, problems), size, problems)
+    walk.to(size)
+    if full:
+        _foreign_nodes(connection, size, problems)
+    return Verification(
+        size, start, merkle.frontier_root(walk.peaks), stored.newest_checkpoint(connection), problems.all()
+    )
+
+
+def _compare(walk: "_Walk", heads: Iterator[note.Checkpoint], size: int, problems: _Problems) -> None:
+    """Walk from checkpoint to checkpoint; the first that does not fit says between which entries the change lies."""
+    reached, spoilt = walk.at, 0
+    for head in heads:
+        if head.size > size:
+            problems.add(f"checkpoint {head.size} signs {head.size} entries, but the ledger ends after {size}")
+            continue
+        walk.to(head.size)
+        if merkle.frontier_root(walk.peaks) == head.root:
+            reached = head.size
+        elif not spoilt:
+            problems.add(
+                f"checkpoint {head.size}: entries {reached} to {head.size - 1} are not all as they were signed"
+            )
+            spoilt = head.size
+        else:
+            problems.add(f"checkpoint {head.size}: does not fit either, after checkpoint {spoilt}")
+
+
+def _start(
+    connection: Connection, origin: str, keys: Sequence[note.VerifierKey], size: int
+) -> tuple[int, dict[int, bytes]]:
+    """Where a short check may begin: the last verified checkpoint, if the stored nodes still are what it signs."""
+    checkpoint = tables.checkpoint.c
+    row = connection.execute(
+        select(checkpoint.size, checkpoint.note)
+        .where(checkpoint.verified_at.is_not(None), checkpoint.size <= size)
+        .order_by(checkpoint.size.desc())
+        .limit(1)
+    ).one_or_none()
+    if row is None or against_note(connection, origin, keys, row.note) or note.parse(row.note)[0].size != row.size:
+        return 0, {}
+    return row.size, stored.frontier(connection, row.size)
+
+
+def _heads(
+    connection: Connection, origin: str, keys: Sequence[note.VerifierKey], start: int, problems: _Problems
+) -> Iterator[note.Checkpoint]:
+    """The stored checkpoints from `start` on, those that can be relied on; the others are problems."""
+    checkpoint = tables.checkpoint.c
+    rows = connection.execute(
+        select(checkpoint.size, checkpoint.note).where(checkpoint.size >= start).order_by(checkpoint.size)
+    ).all()
+    for row in rows:
+        try:
+            head = note.verify(row.note, keys)
+        except NoteInvalid as error:
+            problems.add(f"checkpoint {row.size}: {error.message}")
+            continue
+        if head.size != row.size or head.origin != origin:
+            problems.add(f"checkpoint {row.size}: the note is of another size or another ledger")
+        else:
+            yield head
+
+
+class _Walk:
+    """Goes through the entries once, from the left, a page at a time, and compares them with the stored nodes."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        problems: _Problems,
+        start: int,
+        size: int,
+        peaks: dict[int, bytes],
+        progress: Progress | None,
+    ) -> None:
+        self.at = start
+        self.peaks = peaks  # of the tree up to `at`, as stored
+        self._connection = connection
+        self._problems = problems
+        self._size = size
+        self._progress = progress
+        self._page_end = start
+        self._nodes: dict[tuple[int, int], bytes] = {}
+        self._entries: dict[int, tuple[str | None, bytes]] = {}
+
+    def to(self, end: int) -> None:
+        """Go on until the tree has `end` leaves."""
+        while self.at < end:
+            if self.at == self._page_end:
+                self._read_page()
+            stop = min(end, self._page_end)
+            leaves = (self._leaf(idx) for idx in range(self.at, stop))
+            self.at = merkle.grow(self.at, self.peaks, leaves, self._settle)
+
+    def _read_page(self) -> None:
+        start, end = self.at, min(self._size, (self.at // PAGE + 1) * PAGE)
+        node, column = tables.node.c, tables.entry.c
+        full = [
+            and_(node.level == level, node.idx >= start >> level, node.idx < end >> level)
+            for level in range(end.bit_length())
+            if start >> level < end >> level
+        ]
+        nodes = self._connection.execute(select(node.level, node.idx, node.hash).where(or_(*full)))
+        self._nodes = {(level, idx): bytes(kept) for level, idx, kept in nodes}
+        entries = self._connection.execute(
+            select(column.idx, column.request_id, column.body).where(column.idx >= start, column.idx < end)
+        )
+        self._entries = {idx: (filed, bytes(body)) for idx, filed, body in entries}
+        self._page_end = end
+        if self._progress is not None:
+            self._progress(end, self._size)
+
+    def _leaf(self, idx: int) -> bytes:
+        row = self._entries.get(idx)
+        if row is None:
+            self._problems.add(f"entry {idx} is missing")
+            return self._nodes.get((0, idx), b"")
+        filed, body = row
+        try:
+            if entry.decode(body).get("req") != filed:
+                self._problems.add(f"entry {idx} is filed under another request than it names")
+        except ValueError as error:
+            self._problems.add(f"entry {idx}: {error}")
+        return merkle.leaf_hash(body)
+
+    def _settle(self, level: int, idx: int, value: bytes) -> bytes:
+        kept = self._nodes.get((level, idx))
+        if kept is None:
+            self._problems.add(f"node {level}/{idx} is missing")
+            return value
+        if kept != value:
+            place = f"entry {idx}" if level == 0 else f"node {level}/{idx}"
+            self._problems.add(f"{place} is not what was hashed")
+        return kept
+
+
+def _foreign_nodes(connection: Connection, size: int, problems: _Problems) -> None:
+    """Name stored nodes that no full sub-tree of `size` entries has."""
+    node = tables.node.c
+    levels = connection.execute(select(node.level).distinct().order_by(node.level)).scalars().all()
+    for level in levels:
+        beyond = size >> level if 0 <= level < 63 else 0
+        rows = connection.execute(
+            select(node.idx).where(node.level == level, or_(node.idx >= beyond, node.idx < 0)).order_by(node.idx)
+        )
+        for idx in rows.scalars():
+            problems.add(f"node {level}/{idx} belongs to no entry")

@@ -1,0 +1,192 @@
+"""One entry of the ledger: exact bytes that are written once, hashed as they are, and never printed again for checking.
+
+The format is for ever: a new key or event may be added, none may change its meaning or its spelling.
+"""
+
+import hashlib
+import hmac
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime
+from enum import StrEnum
+
+VERSION = 1
+LARGEST = 2048
+"""Bytes. A receipt of a thousand entries must still fit into a mail."""
+
+LONGEST_TEXT = 120
+LONGEST_SAFE = 80
+LARGEST_NUMBER = 2**53 - 1
+"""Above it a reader whose numbers are floats would see another number."""
+
+EVIDENCE_KEYS = frozenset({"endpoint", "scope", "status", "request_id", "at", "digest", "note"})
+
+
+class Event(StrEnum):
+    """What an entry says happened."""
+
+    RECEIVED = "received"
+    HELD = "held"
+    RELEASED = "released"
+    WITHDRAWN = "withdrawn"
+    NOT_IDENTIFIABLE = "not_identifiable"
+    DUPLICATE = "duplicate"
+    REPEAT = "repeat"
+    SUPERSEDED = "superseded"
+    ATTEMPT = "attempt"
+    APPLIED = "applied"
+    NOTHING_HELD = "nothing_held"
+    ACCEPTED = "accepted"
+    HANDED_OVER = "handed_over"
+    NOTICE_SENT = "notice_sent"
+    DELIVERED = "delivered"
+    BOUNCED = "bounced"
+    ACKNOWLEDGED = "acknowledged"
+    DECLARED = "declared"
+    VERIFIED = "verified"
+    CANNOT_TELL = "cannot_tell"
+    CONTRADICTED = "contradicted"
+    REFUSED = "refused"
+    DEFERRED = "deferred"
+    RETRIED = "retried"
+    REMINDED = "reminded"
+    ESCALATED = "escalated"
+    EXEMPTED = "exempted"
+    EXTENDED = "extended"
+    SETTLED = "settled"
+    LIFTED = "lifted"
+    SHREDDED = "shredded"
+    ALERT = "alert"
+    CONFIGURATION = "configuration"
+    KEY = "key"
+    ANCHOR = "anchor"
+    GAP = "gap"
+
+
+_HEX_256 = re.compile(r"[0-9a-f]{64}\Z")
+_UNSAFE = re.compile(r"[^A-Za-z0-9._:/-]")
+
+_NUMBERS = frozenset({"v", "ts", "attempt", "http", "n", "rung"})
+_COMMITMENTS = frozenset({"resp", "subj", "by", "why", "list", "digest"})
+_TEXTS = frozenset({"event", "req", "dest", "right", "ref", "cause", "way", "kind", "name"})
+_DATES = frozenset({"due"})
+_DEMANDED = frozenset({"v", "ts", "event"})
+
+
+def encode(event: Event, ts: datetime, **fields: str | int) -> bytes:
+    """The bytes of one entry. `ts` is aware and kept to the second.
+
+    Numbers: attempt, http, n (of processors), rung. 64 hex digits: resp, subj, by, why (commitments), list, digest.
+    Printable ASCII without "@", up to 120 characters: req, dest, right, ref, cause, way, kind, name. `due` is an ISO
+    date. A vendor's id goes through `safe` first.
+
+    Raises `ValueError`, which names the key and never the value, for anything else.
+    """
+    if ts.tzinfo is None:
+        raise ValueError("ts: a time without a zone")
+    value: dict[str, str | int] = {"v": VERSION, "ts": int(ts.timestamp()), "event": event}
+    for key, given in fields.items():
+        if key in value:
+            raise ValueError(f"{key}: is set by the entry itself")
+        value[key] = given
+    return _printed({key: _plain(key, given) for key, given in value.items()})
+
+
+def decode(body: bytes) -> dict[str, str | int]:
+    """What an entry says. Raises `ValueError` for bytes that `encode` would not have printed just so."""
+    try:
+        value = json.loads(body.decode("ascii"))
+    except (UnicodeDecodeError, ValueError, RecursionError):
+        raise ValueError("the entry is not JSON in ASCII") from None
+    if not isinstance(value, dict):
+        raise ValueError("the entry is not an object")  # noqa: TRY004 - because one error means "not an entry"
+    if not value.keys() >= _DEMANDED:
+        raise ValueError("the entry lacks its version, time or event")
+    plain = {key: _plain(key, given) for key, given in value.items()}
+    if plain["v"] != VERSION:
+        raise ValueError("v: a version that this program does not know")
+    try:
+        Event(str(plain["event"]))
+    except ValueError:
+        raise ValueError("event: not one of the list") from None
+    if _printed(plain) != body:
+        raise ValueError("the entry is not in the one spelling that the format allows")
+    return plain
+
+
+def _plain(key: str, given: object) -> str | int:
+    if key in _NUMBERS:
+        if isinstance(given, bool) or not isinstance(given, int) or not 0 <= given <= LARGEST_NUMBER:
+            raise ValueError(f"{key}: not a whole number from 0 to 2^53 - 1")
+        return int(given)
+    if key not in _COMMITMENTS | _TEXTS | _DATES:
+        raise ValueError("a key that is not in the format's table")
+    if not isinstance(given, str):
+        raise ValueError(f"{key}: not a string")  # noqa: TRY004 - because one error means "not an entry"
+    text = str(given)
+    if key in _COMMITMENTS:
+        if not _HEX_256.match(text):
+            raise ValueError(f"{key}: not 64 hex digits")
+    elif key in _DATES:
+        _demand_date(key, text)
+    # The one character every e-mail address has; an entry outlives every erasure.
+    elif len(text) > LONGEST_TEXT or not text.isascii() or not text.isprintable() or "@" in text:
+        raise ValueError(f"{key}: not printable ASCII without @ of at most {LONGEST_TEXT} characters")
+    return text
+
+
+def _demand_date(key: str, text: str) -> None:
+    try:
+        spelled = date.fromisoformat(text).isoformat()
+    except ValueError:
+        spelled = ""
+    if spelled != text:
+        raise ValueError(f"{key}: not a date like 2026-11-20")
+
+
+def _printed(value: Mapping[str, str | int]) -> bytes:
+    body = canonical(value)
+    if len(body) > LARGEST:
+        raise ValueError(f"the entry has more than {LARGEST} bytes")
+    return body
+
+
+def canonical(value: object) -> bytes:
+    """JSON in its one spelling: keys sorted, no spaces, ASCII."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode("ascii")
+
+
+def commitment(key: bytes, value: str | bytes) -> str:
+    """HMAC-SHA256 in hex: says nothing without `key` and the value, and fits no other value.
+
+    A string is committed to as UTF-8; an address is `model.normalised` first.
+    """
+    raw = value.encode() if isinstance(value, str) else value
+    return hmac.new(key, raw, hashlib.sha256).hexdigest()
+
+
+def list_digest(processors: Iterable[str]) -> str:
+    """SHA-256 in hex over the sorted names of the processors, each ended by a line feed: the `list` of `received`."""
+    return hashlib.sha256("".join(f"{name}\n" for name in sorted(processors)).encode()).hexdigest()
+
+
+def resp_digest(key: bytes, evidence_rows: Sequence[Mapping[str, str | int | None]]) -> str:
+    """The keyed digest over one attempt's evidence rows, in their order: the `resp` of an entry.
+
+    A row has exactly the keys endpoint, scope, status (None: no answer came), request_id, at (microseconds since the
+    epoch), digest and note. Raises `ValueError` for any other shape.
+    """
+    for row in evidence_rows:
+        if row.keys() != EVIDENCE_KEYS:
+            raise ValueError("an evidence row with other keys than the format's")
+        for name, value in row.items():
+            wanted = int if name in {"at", "status"} else str
+            if not (isinstance(value, wanted) or (name == "status" and value is None)) or isinstance(value, bool):
+                raise ValueError(f"evidence: {name} is of the wrong type")
+    return commitment(key, canonical([dict(row) for row in evidence_rows]))
+
+
+def safe(text: str) -> str:
+    """A vendor's id for a call, as an entry may hold it: letters, digits and ._:/- only, at most 80 of them."""
+    return _UNSAFE.sub("", text)[:LONGEST_SAFE]

@@ -1,0 +1,185 @@
+"""A receipt: what one request's proof needs to be checked by somebody who trusts neither the service nor its database.
+
+Pure: it is given everything. The file is JSON in one spelling (`dump`), sealed by a signed note over the rest of it, so
+that an entry left out or a sentence reworded on the way is seen. Format: docs/proof-format.md.
+"""
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from dpsync.errors import NoteInvalid
+from dpsync.ledger import entry, merkle, note
+
+FORMAT = "dpsync-receipt/1"
+REHEARSAL = "REHEARSAL"
+"""Stands in the origin of a rehearsal's ledger, and so under every signature of it."""
+
+EvidenceRow = Mapping[str, str | int | None]
+
+HOW_TO_CHECK = (
+    "With Python 3.11 and nothing else: python verify_receipt.py receipt.json --key LINE --email ADDRESS",
+    "LINE is the verifier key as the controller handed it to its data protection officer.",
+    "With the key in this file alone you learn that the file is whole, but not who signed it.",
+    "ADDRESS is the person's e-mail address; the file does not contain it.",
+    "Compare the checkpoint with those that the data protection officer was mailed.",
+    "Only a checkpoint held by somebody else shows that the ledger was not made anew.",
+    "Not shown: that a processor told the truth; what was never recorded.",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """One entry with its place and the audit path to the checkpoint's root, from the leaf's sibling upwards."""
+
+    idx: int
+    body: bytes
+    proof: tuple[bytes, ...]
+
+
+def build(
+    *,
+    checkpoint: str,
+    signer: note.Signer,
+    request_id: str,
+    commit_key: bytes,
+    processors: Sequence[str],
+    entries: Sequence[Logged],
+    evidence: Mapping[int, Sequence[EvidenceRow]],
+    rehearsal: bool,
+) -> dict[str, Any]:
+    """The receipt of one request.
+
+    `checkpoint` is a note that `signer` has signed; `commit_key` opens the request's commitments; `processors` are
+    those named at reception; `evidence` gives, by index of each entry with a `resp`, the rows that it digests.
+
+    Raises `NoteInvalid` for a checkpoint of another key, and `ValueError` for what the verifier would refuse: an entry
+    of another request or not under the checkpoint, evidence that does not fit, a rehearsal without its mark.
+    """
+    head = note.verify(checkpoint, [signer.verifier])
+    if rehearsal is not (REHEARSAL in head.origin):
+        raise ValueError("a rehearsal's ledger, and no other, has REHEARSAL in its origin")
+    ordered = sorted(entries, key=lambda logged: logged.idx)
+    _demand_fitting(head, request_id, commit_key, ordered, evidence)
+    value: dict[str, Any] = {
+        "format": FORMAT,
+        "rehearsal": rehearsal,
+        "origin": head.origin,
+        "key": signer.verifier.line,
+        "checkpoint": checkpoint,
+        "request": request_id,
+        "commit_key": commit_key.hex(),
+        "processors": sorted(processors),
+        "entries": [
+            {"index": logged.idx, "body": _b64(logged.body), "proof": [_b64(step) for step in logged.proof]}
+            for logged in ordered
+        ],
+        "evidence": {str(idx): [dict(row) for row in rows] for idx, rows in evidence.items()},
+        "how_to_check": list(HOW_TO_CHECK),
+    }
+    return {**value, "seal": note.sign_text(seal_text(value), [signer])}
+
+
+def seal_text(receipt: Mapping[str, Any]) -> str:
+    """What the seal signs: origin, request, digest of all but the seal. No size stands second: never a checkpoint."""
+    rest = {name: value for name, value in receipt.items() if name != "seal"}
+    digest = hashlib.sha256(entry.canonical(rest)).digest()
+    return f"{receipt['origin']}\nreceipt {receipt['request']}\n{_b64(digest)}\n"
+
+
+def dump(receipt: Mapping[str, Any]) -> bytes:
+    """The file, in the only spelling that the verifier accepts."""
+    return json.dumps(receipt, sort_keys=True, indent=1, ensure_ascii=True).encode("ascii") + b"\n"
+
+
+def tlog_proof(receipt: Mapping[str, Any], idx: int) -> str:
+    """One entry's proof as a C2SP `tlog-proof` file, for tools that know nothing of dpsync. Raises `ValueError`."""
+    for logged in receipt["entries"]:
+        if logged["index"] == idx:
+            steps = "".join(f"{step}\n" for step in logged["proof"])
+            return f"c2sp.org/tlog-proof@v1\nindex {idx}\n{steps}\n{receipt['checkpoint']}"
+    raise ValueError("the receipt has no entry of that index")
+
+
+def _demand_fitting(
+    head: note.Checkpoint,
+    request_id: str,
+    commit_key: bytes,
+    entries: Sequence[Logged],
+    evidence: Mapping[int, Sequence[EvidenceRow]],
+) -> None:
+    told = {}
+    for logged in entries:
+        value = entry.decode(logged.body)
+        if value.get("req") != request_id:
+            raise ValueError(f"entry {logged.idx} is of another request")
+        leaf = merkle.leaf_hash(logged.body)
+        if not merkle.verify_inclusion(leaf, logged.idx, head.size, logged.proof, head.root):
+            raise ValueError(f"entry {logged.idx} is not under the checkpoint")
+        if "resp" in value:
+            told[logged.idx] = value["resp"]
+    if told.keys() != evidence.keys():
+        raise ValueError("evidence is missing, or belongs to no entry with a digest of it")
+    for idx, rows in evidence.items():
+        if entry.resp_digest(commit_key, rows) != told[idx]:
+            raise ValueError(f"the evidence of entry {idx} does not fit its digest")
+
+
+def render_html(receipt: Mapping[str, Any]) -> str:
+    """The receipt as one printable page, without any outside resource. For people; it proves nothing by itself."""
+    from jinja2 import Environment, StrictUndefined
+
+    said = [
+        {**entry.decode(base64.b64decode(logged["body"])), "index": logged["index"]} for logged in receipt["entries"]
+    ]
+    page = Environment(autoescape=True, undefined=StrictUndefined).from_string(_PAGE)
+    return page.render(receipt=receipt, said=said, when=_when)
+
+
+def _when(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _b64(raw: bytes) -> str:
+    return base64.b64encode(raw).decode("ascii")
+
+
+def read(raw: bytes) -> dict[str, Any]:
+    """A receipt's value, its proof not yet checked. Raises `NoteInvalid` unless `dump` would print the same bytes."""
+    try:
+        value = json.loads(raw)
+        if isinstance(value, dict) and value.get("format") == FORMAT and dump(value) == raw:
+            return value
+    except (ValueError, RecursionError):
+        pass
+    raise NoteInvalid("the file is not a receipt as it was written")
+
+
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>Receipt {{ receipt.request }}</title>
+<style>
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 52rem; margin: 2rem auto; padding: 0 1rem; color: #1a1a1a }
+table { border-collapse: collapse; width: 100% } th, td { text-align: left; padding: .3rem .6rem .3rem 0 }
+tr { border-bottom: 1px solid #ccc; break-inside: avoid } pre { white-space: pre-wrap; overflow-wrap: anywhere }
+.rehearsal { border: 3px solid #a00; color: #a00; padding: .6rem; font-weight: bold }
+</style></head><body>
+{% if receipt.rehearsal %}<p class="rehearsal">REHEARSAL: no real processor was told anything.</p>{% endif %}
+<h1>Receipt</h1>
+<p>Request <code>{{ receipt.request }}</code> in the ledger <code>{{ receipt.origin }}</code>.
+Processors to be told: {{ receipt.processors | join(", ") or "none" }}.</p>
+<table><thead><tr><th>Entry</th><th>When</th><th>Processor</th><th>What</th><th>Their reference</th></tr></thead><tbody>
+{% for one in said %}<tr><td>{{ one.index }}</td><td>{{ when(one.ts) }}</td><td>{{ one.dest | default("") }}</td>
+<td>{{ one.event | replace("_", " ") }}{% if one.http is defined %} ({{ one.http }}){% endif %}</td>
+<td>{{ one.ref | default("") }}</td></tr>
+{% endfor %}</tbody></table>
+<h2>How to check</h2>
+<ol>{% for sentence in receipt.how_to_check %}<li>{{ sentence }}</li>{% endfor %}</ol>
+<h2>Checkpoint</h2><pre>{{ receipt.checkpoint }}</pre>
+<h2>Verifier key</h2><pre>{{ receipt.key }}</pre>
+<p>This page is a copy for reading. The proof is the file with the same name that ends in .json.</p>
+</body></html>
+"""

@@ -1,0 +1,48 @@
+"""What the database holds of the tree, read and nothing concluded."""
+
+from sqlalchemy import Connection, and_, func, or_, select
+
+from dpsync.errors import LedgerTampered
+from dpsync.ledger import merkle
+from dpsync.store import tables
+
+
+def size(connection: Connection) -> int:
+    """How many entries there are, by the number of the last."""
+    last = connection.execute(select(func.max(tables.entry.c.idx))).scalar_one()
+    return 0 if last is None else int(last) + 1
+
+
+def reader(connection: Connection) -> merkle.Reader:
+    """Stored nodes, one read each. Raises `LedgerTampered` for one that is not there."""
+
+    def get(level: int, idx: int) -> bytes:
+        node = tables.node.c
+        found = connection.execute(select(node.hash).where(node.level == level, node.idx == idx)).scalar_one_or_none()
+        if found is None:
+            raise LedgerTampered(f"node {level}/{idx} is missing")
+        return bytes(found)
+
+    return get
+
+
+def frontier(connection: Connection, leaves: int) -> dict[int, bytes]:
+    """The peaks of the tree of so many leaves by level, in one read. Raises `LedgerTampered` for a missing one."""
+    wanted = merkle.peaks(0, leaves)
+    if not wanted:
+        return {}
+    node = tables.node.c
+    rows = connection.execute(
+        select(node.level, node.hash).where(or_(*(and_(node.level == level, node.idx == idx) for level, idx in wanted)))
+    )
+    found = {row.level: bytes(row.hash) for row in rows}
+    for level, idx in wanted:
+        if level not in found:
+            raise LedgerTampered(f"node {level}/{idx} is missing")
+    return found
+
+
+def newest_checkpoint(connection: Connection) -> str | None:
+    """The note of the largest signed size."""
+    checkpoint = tables.checkpoint.c
+    return connection.execute(select(checkpoint.note).order_by(checkpoint.size.desc()).limit(1)).scalar_one_or_none()
