@@ -1,0 +1,47 @@
+"""Whether the service itself is well: alerts that nobody has got yet, and when each timed job last succeeded."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, func, select
+
+from dpsync.store import tables as t
+
+
+@dataclass(frozen=True, slots=True)
+class AlertLine:
+    """An alert that no channel has taken yet."""
+
+    subject: str
+    role: str
+    created_at: datetime
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class JobLine:
+    """A timed job: when it last succeeded (None: never) and when it is due."""
+
+    name: str
+    last_ok_at: datetime | None
+    due_at: datetime
+
+
+def undelivered(connection: Connection) -> tuple[AlertLine, ...]:
+    a = t.alert.c
+    rows = connection.execute(
+        select(a.subject, a.role, a.created_at, a.attempts).where(a.sent_at.is_(None)).order_by(a.id)
+    )
+    return tuple(AlertLine(row.subject, row.role, row.created_at, row.attempts) for row in rows)
+
+
+def alerts_raised(connection: Connection, begin: datetime, end: datetime) -> int:
+    a = t.alert.c
+    raised = select(func.count()).where(a.created_at >= begin, a.created_at < end)
+    return int(connection.execute(raised).scalar_one())
+
+
+def jobs(connection: Connection) -> tuple[JobLine, ...]:
+    j = t.job.c
+    rows = connection.execute(select(j.name, j.last_ok_at, j.due_at).order_by(j.name))
+    return tuple(JobLine(row.name, row.last_ok_at, row.due_at) for row in rows)

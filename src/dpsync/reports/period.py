@@ -1,0 +1,179 @@
+"""All about a period: one set of values, computed by a few queries, from which every format is printed."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Connection, and_, or_
+
+from dpsync.model import Right
+from dpsync.reports.housekeeping import AlertLine, JobLine, alerts_raised, jobs, undelivered
+from dpsync.reports.meaning import Late, Need
+from dpsync.reports.processors import ProcessorLine
+from dpsync.reports.proof import LedgerLine
+from dpsync.reports.set_aside import SetAside, set_aside
+from dpsync.reports.standing import Asked, Line, read_standing
+from dpsync.reports.tallies import (
+    Limit,
+    ProcessorTally,
+    SourceLine,
+    Speed,
+    Tally,
+    by_processor,
+    by_source,
+    limits_of,
+    speed,
+    tally,
+)
+from dpsync.reports.verdict import SHOWN, Todo, Verdict, sentence, todos, verdict
+from dpsync.reports.words import several
+from dpsync.store import tables as t
+
+DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class PeriodReport:
+    """What the data protection officer reads. Numbers are of `received` unless they say `carried`.
+
+    `received`: received within the period; `carried`: received earlier and not closed when the period began. Where they
+    stand is as of `made_at`. `next_from`: the first day that the next report tells of.
+    """
+
+    controller: str
+    rehearsal: bool
+    zone: str
+    made_at: datetime
+    label: str
+    first: date
+    last: date
+    next_from: date
+    ledger: LedgerLine
+    verdict: Verdict
+    sentence: str
+    todos: tuple[Todo, ...]
+    more_todos: int
+    by_right: tuple[Tally, ...]
+    total: Tally
+    carried_total: Tally
+    by_processor: tuple[ProcessorTally, ...]
+    sources: tuple[SourceLine, ...]
+    speed: Speed
+    speed_opt_out: Speed
+    limits: tuple[Limit, ...]
+    overdue: tuple[Line, ...]
+    attention: tuple[Line, ...]
+    set_aside: tuple[SetAside, ...]
+    alerts_raised: int
+    alerts: tuple[AlertLine, ...]
+    jobs: tuple[JobLine, ...]
+    processors: tuple[ProcessorLine, ...]
+    received: tuple[Asked, ...]
+    carried: tuple[Asked, ...]
+
+
+def period_report(
+    connection: Connection,
+    *,
+    controller_name: str,
+    zone: ZoneInfo,
+    first: date,
+    last: date,
+    now: datetime,
+    ledger: LedgerLine,
+    processors: Sequence[ProcessorLine],
+    rehearsal: bool,
+) -> PeriodReport:
+    """The report over the controller's days `first` to `last`, both included, as things stand at `now`.
+
+    `connection` sees one moment (`store.database.reading`), so that the numbers agree with each other. Raises
+    ValueError where `last` is before `first`.
+    """
+    if last < first:
+        raise ValueError("the period ends before it begins")
+    begin, end = _beginning_of(first, zone), _beginning_of(last + DAY, zone)
+    known = {line.name: line for line in processors}
+    received, carried = _requests(connection, begin, end, now, known)
+    everything = (*received, *carried)
+    lines = [line for one in everything for line in one.lines]
+    alerts = undelivered(connection)
+    duties = _duties(ledger, alerts, everything, now.astimezone(zone).date())
+    return PeriodReport(
+        controller=controller_name,
+        rehearsal=rehearsal,
+        zone=zone.key,
+        made_at=now,
+        label=_label(first, last),
+        first=first,
+        last=last,
+        next_from=last + DAY,
+        ledger=ledger,
+        verdict=verdict(ledger, duties),
+        sentence=sentence(everything),
+        todos=tuple(duties[:SHOWN]),
+        more_todos=max(0, len(duties) - SHOWN),
+        by_right=tuple(tally(right, [one for one in received if one.right is right]) for right in Right),
+        total=tally(None, received),
+        carried_total=tally(None, carried),
+        by_processor=by_processor(lines),
+        sources=by_source(received),
+        speed=speed([one for one in received if one.right is not Right.OPT_OUT], now),
+        speed_opt_out=speed([one for one in received if one.right is Right.OPT_OUT], now),
+        limits=limits_of(lines, known),
+        overdue=tuple(line for line in lines if line.late is Late.OVERDUE),
+        attention=tuple(line for line in lines if line.need is not Need.NOTHING and line.late is not Late.OVERDUE),
+        set_aside=set_aside(connection, everything, known),
+        alerts_raised=alerts_raised(connection, begin, end),
+        alerts=alerts,
+        jobs=jobs(connection),
+        processors=tuple(processors),
+        received=received,
+        carried=carried,
+    )
+
+
+def _beginning_of(day: date, zone: ZoneInfo) -> datetime:
+    return datetime.combine(day, time(), zone).astimezone(UTC)
+
+
+def _label(first: date, last: date) -> str:
+    if first.day == 1 and (last + DAY).day == 1 and (first.year, first.month) == (last.year, last.month):
+        return f"{first:%B %Y}"
+    return f"{first.day} {first:%b %Y} to {last.day} {last:%b %Y}"
+
+
+def _requests(
+    connection: Connection, begin: datetime, end: datetime, now: datetime, known: Mapping[str, ProcessorLine]
+) -> tuple[tuple[Asked, ...], tuple[Asked, ...]]:
+    r = t.request.c
+    within = and_(r.received_at >= begin, r.received_at < end)
+    before = and_(r.received_at < begin, or_(r.closed_at.is_(None), r.closed_at >= begin))
+    both = read_standing(connection, or_(within, before), now, known)
+    carried = [one for one in both if one.received_at < begin]
+    return (
+        tuple(one for one in both if one.received_at >= begin),
+        # What was born closed (exempt everywhere) has no moment of closing.
+        tuple(one for one in carried if one.open or one.closed_at is not None),
+    )
+
+
+def _duties(ledger: LedgerLine, alerts: Sequence[AlertLine], asked: Sequence[Asked], today: date) -> list[Todo]:
+    """All that somebody must do: the record first, then what is overdue, then what keeps anybody from hearing of it."""
+    found = todos(asked, today)
+    duties = [] if ledger.sound else [_NOT_PROVED]
+    duties += [todo for todo in found if todo.overdue]
+    failing = [alert for alert in alerts if alert.attempts]
+    if failing:
+        told = f"{several(len(failing), 'alert')} could not be delivered: see that the channels work."
+        duties.append(Todo(overdue=False, by=None, sentence=told, command="dpsync check --send-test"))
+    return duties + [todo for todo in found if not todo.overdue]
+
+
+_NOT_PROVED = Todo(
+    overdue=False,
+    by=None,
+    sentence="Do not rely on this report: its record could not be verified. Keep this page and every checkpoint "
+    "you were mailed, change nothing, and have somebody look who does not run this machine.",
+    command="dpsync verify",
+)

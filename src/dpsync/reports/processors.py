@@ -1,0 +1,107 @@
+"""What each processor can do for each right, and what it cannot: the report, `dpsync processors`, its page in docs."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date
+
+from dpsync.connector import Capability, Exemption, Means, Processor
+from dpsync.model import Right
+from dpsync.reports.visible import visible
+from dpsync.reports.words import MEANS, RIGHTS
+
+UNDECLARED = Capability(
+    means=Means.NOTICE,
+    effect="The processor's contact has the instruction, with a link to answer by; reminded and escalated in time.",
+    limits="Nothing is done before a person there does it, and their answer is their word only.",
+    verified_by="",
+    source="GDPR Art. 19, 28(3)(e)",
+)
+"""What holds for a right that a connector does not declare, where the notice connector says nothing closer."""
+
+
+@dataclass(frozen=True, slots=True)
+class CapabilityLine:
+    """What is true after a right was carried out, what is not, how that is read back ("": it cannot be)."""
+
+    right: Right
+    means: Means
+    effect: str
+    limits: str
+    verified_by: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class ExemptLine:
+    """That the processor need not be told of a right (Art. 19): the configured code, reason, name and end."""
+
+    right: Right
+    code: str
+    reason: str
+    by: str
+    until: date
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessorLine:
+    """A processor as a report speaks of it. `capabilities` has every right."""
+
+    name: str
+    title: str
+    capabilities: tuple[CapabilityLine, ...]
+    exempt: tuple[ExemptLine, ...] = ()
+
+    def of(self, right: Right) -> CapabilityLine | None:
+        """What it can do for one right."""
+        return next((line for line in self.capabilities if line.right is right), None)
+
+
+def capability_lines(
+    declared: Mapping[Right, Capability], by_notice: Mapping[Right, Capability]
+) -> tuple[CapabilityLine, ...]:
+    """Every right: as the connector declares it, else as the notice connector does."""
+    lines = []
+    for right in Right:
+        can = declared.get(right) or by_notice.get(right) or UNDECLARED
+        lines.append(CapabilityLine(right, can.means, can.effect, can.limits, can.verified_by, can.source))
+    return tuple(lines)
+
+
+def processor_line(processor: Processor, by_notice: Mapping[Right, Capability]) -> ProcessorLine:
+    """A configured processor. `by_notice`: the notice connector's capabilities."""
+    return ProcessorLine(
+        processor.name,
+        processor.title,
+        capability_lines(processor.connector.capabilities, by_notice),
+        tuple(_exempt(right, one) for right, one in sorted(processor.exempt.items())),
+    )
+
+
+def _exempt(right: Right, one: Exemption) -> ExemptLine:
+    return ExemptLine(right, one.code, one.reason, one.by, one.until)
+
+
+def capabilities_text(processors: Iterable[ProcessorLine]) -> str:
+    """The table as Markdown that reads well on a terminal too: one section a processor, one list a right."""
+    lines: list[str] = []
+    for processor in processors:
+        lines += [f"## {visible(processor.title)} (`{visible(processor.name)}`)", ""]
+        for can in processor.capabilities:
+            lines += [f"### {RIGHTS[can.right].capitalize()}", ""]
+            lines += [f"- {label}: {visible(text)}" for label, text in capability_rows(can)]
+            lines.append("")
+        for one in processor.exempt:
+            why = f"{visible(one.reason)} ({visible(one.code)}, {visible(one.by)})"
+            lines += [f"Exempt from being told of {RIGHTS[one.right]} until {one.until}: {why}.", ""]
+    return "\n".join(lines)
+
+
+def capability_rows(can: CapabilityLine) -> tuple[tuple[str, str], ...]:
+    """One capability as labels and texts, the same in every format."""
+    return (
+        ("How", MEANS[can.means]),
+        ("True afterwards", can.effect or "nothing that is known"),
+        ("Not true afterwards", can.limits or "no limit is known"),
+        ("Seen by us", can.verified_by or "cannot be: their word only"),
+        ("Resting on", can.source or "no documentation"),
+    )

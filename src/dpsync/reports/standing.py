@@ -1,0 +1,196 @@
+"""Where requests stand at each processor: the values that period report, dossier and status are all made of."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, select
+
+from dpsync.model import CLOSED_STATES, Cause, Right, Rung, State, Way
+from dpsync.reports.meaning import Count, Late, Need, Waits, counted, counted_together, need, waits_for
+from dpsync.reports.processors import ProcessorLine
+from dpsync.store import tables as t
+
+SHORT = len("r-") + 6
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One request at one processor. Times are UTC; `limits` is what its API cannot do for this right.
+
+    `waits_until`: when time alone, or the answer that is owed, ends the waiting. `stopped`: the account is stopped.
+    """
+
+    request_id: str
+    short: str
+    right: Right
+    lifting: bool
+    received_at: datetime
+    accepted_at: datetime
+    strict_on: date
+    due_on: date
+    processor: str
+    title: str
+    state: State
+    counts_as: Count
+    rung: Rung
+    way: Way
+    causes: tuple[Cause, ...]
+    reason: str
+    task: str
+    attempts: int
+    notices: int
+    told_at: datetime | None
+    done_at: datetime | None
+    state_since: datetime
+    late: Late
+    waits_for: Waits
+    waits_until: datetime | None
+    need: Need
+    stopped: str
+    limits: str
+
+    @property
+    def open(self) -> bool:
+        return self.state not in CLOSED_STATES
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One request and where it stands everywhere. Dates are the controller's days, as reception stored them."""
+
+    id: str
+    short: str
+    right: Right
+    lifting: bool
+    ground: str
+    source: str
+    received_at: datetime
+    received_assumed: bool
+    accepted_at: datetime
+    target_at: datetime
+    starts_on: date
+    strict_on: date
+    due_on: date
+    letter_by: date
+    due_at: datetime
+    clock_rule: str
+    closed_at: datetime | None
+    shredded_at: datetime | None
+    counts_as: Count
+    told_everyone: bool
+    late: Late
+    lines: tuple[Line, ...]
+
+    @property
+    def open(self) -> bool:
+        return self.counts_as is Count.NOT_YET
+
+
+def read_standing(
+    connection: Connection, chosen: ColumnElement[bool], now: datetime, processors: Mapping[str, ProcessorLine]
+) -> tuple[Asked, ...]:
+    """The requests for which `chosen` (over table `request`) holds, oldest first, each with its lines by name."""
+    r, p = t.request.c, t.propagation.c
+    stopped: dict[str, str] = {
+        row.id: row.stopped
+        for row in connection.execute(select(t.account.c.id, t.account.c.stopped).where(t.account.c.stopped != ""))
+    }
+    columns = [
+        column.label(f"p_{column.name}") for column in p if column.name not in {"subject_id", "person", "handed"}
+    ]
+    hidden = {"sealed", "wrapped_key", "person", "subject_id", "body_mac", "event_id"}
+    query = (
+        select(*[column for column in r if column.name not in hidden], *columns)
+        .outerjoin(t.propagation, p.request_id == r.id)
+        .where(chosen)
+        .order_by(r.ordinal, p.processor)
+    )
+    rows: dict[str, list[Row[Any]]] = {}
+    for row in connection.execute(query):
+        rows.setdefault(row.id, []).append(row)
+    return tuple(_asked(group, now, processors, stopped) for group in rows.values())
+
+
+def _asked(
+    rows: list[Row[Any]], now: datetime, processors: Mapping[str, ProcessorLine], stopped: Mapping[str, str]
+) -> Asked:
+    row = rows[0]
+    lines = tuple(_line(one, now, processors, stopped) for one in rows if one.p_id is not None)
+    counts_as = counted_together([line.counts_as for line in lines])
+    return Asked(
+        id=row.id,
+        short=row.id[:SHORT],
+        right=Right(row.right),
+        lifting=row.lifting,
+        ground=row.ground,
+        source=row.source,
+        received_at=row.received_at,
+        received_assumed=row.received_assumed,
+        accepted_at=row.accepted_at,
+        target_at=row.target_at,
+        starts_on=date.fromisoformat(row.starts_on),
+        strict_on=date.fromisoformat(row.strict_on),
+        due_on=date.fromisoformat(row.due_on),
+        letter_by=date.fromisoformat(row.letter_by),
+        due_at=row.due_at,
+        clock_rule=row.clock_rule,
+        closed_at=row.closed_at,
+        shredded_at=row.shredded_at,
+        counts_as=counts_as,
+        told_everyone=_told_everyone(lines),
+        late=_late(counts_as is Count.NOT_YET, row, now),
+        lines=lines,
+    )
+
+
+def _line(row: Row[Any], now: datetime, processors: Mapping[str, ProcessorLine], stopped: Mapping[str, str]) -> Line:
+    processor, right, state = processors.get(row.p_processor), Right(row.right), State(row.p_state)
+    can = processor.of(right) if processor else None
+    causes = tuple(Cause(name) for name in row.p_causes.split(",") if name)
+    late = _late(state not in CLOSED_STATES, row, now)
+    stop = stopped.get(row.p_account_id, "") if state is State.PENDING else ""
+    silent = row.p_answer_by is not None and row.p_answer_by <= now
+    return Line(
+        request_id=row.id,
+        short=row.id[:SHORT],
+        right=right,
+        lifting=row.lifting,
+        received_at=row.received_at,
+        accepted_at=row.accepted_at,
+        strict_on=date.fromisoformat(row.strict_on),
+        due_on=date.fromisoformat(row.due_on),
+        processor=row.p_processor,
+        title=processor.title if processor else row.p_processor,
+        state=state,
+        counts_as=counted(state),
+        rung=Rung(row.p_rung),
+        way=Way(row.p_way),
+        causes=causes,
+        reason=row.p_reason,
+        task=row.p_task,
+        attempts=row.p_attempts,
+        notices=row.p_notices,
+        told_at=row.p_told_at,
+        done_at=row.p_done_at,
+        state_since=row.p_state_since,
+        late=late,
+        waits_for=waits_for(state, frozenset(causes), stopped=bool(stop)),
+        waits_until=row.p_timer_at if state is State.HELD else row.p_answer_by if state is State.ACCEPTED else None,
+        need=need(state, frozenset(causes), late, stopped=bool(stop), silent=silent),
+        stopped=stop,
+        limits=can.limits if can else "" if processor else "not configured any more: what it can do is not known",
+    )
+
+
+def _told_everyone(lines: tuple[Line, ...]) -> bool:
+    # What a newer request overtook is told with that one; whoever is exempt was not told, whatever excuses it.
+    concerned = [line for line in lines if line.state is not State.SUPERSEDED]
+    return bool(concerned) and all(line.told_at is not None for line in concerned)
+
+
+def _late(is_open: bool, row: Row[Any], now: datetime) -> Late:
+    if not is_open or now < row.target_at:
+        return Late.NO
+    return Late.OVERDUE if now >= row.due_at else Late.TARGET

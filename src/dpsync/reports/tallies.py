@@ -1,0 +1,182 @@
+"""Requests and lines counted: the numbers of a report. Pure; each request is in exactly one column."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from statistics import median
+
+from dpsync.connector import Means
+from dpsync.model import Right
+from dpsync.reports.meaning import Count, Late
+from dpsync.reports.processors import ProcessorLine
+from dpsync.reports.standing import Asked, Line
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Requests counted. `received` is the sum of the last seven, each in one of them. `right` None: all rights."""
+
+    right: Right | None
+    received: int
+    told_everyone: int
+    overdue: int
+    seen: int
+    said: int
+    not_yet: int
+    settled: int
+    exempt: int
+    withdrawn: int
+    superseded: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessorTally:
+    """Lines counted at one processor; `asked` is the sum of the last seven."""
+
+    processor: str
+    title: str
+    asked: int
+    told: int
+    seen: int
+    said: int
+    not_yet: int
+    settled: int
+    exempt: int
+    withdrawn: int
+    superseded: int
+
+
+@dataclass(frozen=True, slots=True)
+class SourceLine:
+    """How many requests of the period came from one source: to be compared with what it says it sent."""
+
+    source: str
+    requests: int
+    received_assumed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """Hours from receipt until a processor had the instruction, over the lines of the period that must be told.
+
+    `told` of `to_tell` are told; the median and the slowest are of those. `after_target` were told too late or are not
+    told yet, the target having passed.
+    """
+
+    to_tell: int
+    told: int
+    after_target: int
+    median_hours: float | None
+    slowest_hours: float | None
+    slowest_title: str
+    slowest_request: str
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """What cannot be seen or done at one processor for one right that was asked. `lines` were asked, `on_word` of them
+    are done on its word only.
+    """
+
+    number: int
+    processor: str
+    title: str
+    right: Right
+    means: Means | None
+    limits: str
+    verified_by: str
+    lines: int
+    on_word: int
+
+
+def tally(right: Right | None, asked: Sequence[Asked]) -> Tally:
+    counts = Counter(one.counts_as for one in asked)
+    return Tally(
+        right=right,
+        received=len(asked),
+        told_everyone=sum(1 for one in asked if one.told_everyone),
+        overdue=sum(1 for one in asked if one.late is Late.OVERDUE),
+        seen=counts[Count.SEEN],
+        said=counts[Count.SAID],
+        not_yet=counts[Count.NOT_YET],
+        settled=counts[Count.SETTLED],
+        exempt=counts[Count.EXEMPT],
+        withdrawn=counts[Count.WITHDRAWN],
+        superseded=counts[Count.SUPERSEDED],
+    )
+
+
+def by_processor(lines: Sequence[Line]) -> tuple[ProcessorTally, ...]:
+    return tuple(
+        _processor_tally(name, [line for line in lines if line.processor == name])
+        for name in sorted({line.processor for line in lines})
+    )
+
+
+def _processor_tally(name: str, lines: Sequence[Line]) -> ProcessorTally:
+    counts = Counter(line.counts_as for line in lines)
+    return ProcessorTally(
+        processor=name,
+        title=lines[0].title,
+        asked=len(lines),
+        told=sum(1 for line in lines if line.told_at is not None),
+        seen=counts[Count.SEEN],
+        said=counts[Count.SAID],
+        not_yet=counts[Count.NOT_YET],
+        settled=counts[Count.SETTLED],
+        exempt=counts[Count.EXEMPT],
+        withdrawn=counts[Count.WITHDRAWN],
+        superseded=counts[Count.SUPERSEDED],
+    )
+
+
+def by_source(asked: Sequence[Asked]) -> tuple[SourceLine, ...]:
+    counts = Counter(one.source for one in asked)
+    assumed = Counter(one.source for one in asked if one.received_assumed)
+    return tuple(SourceLine(source, counts[source], assumed[source]) for source in sorted(counts))
+
+
+def speed(asked: Iterable[Asked], now: datetime) -> Speed:
+    excused = {Count.EXEMPT, Count.WITHDRAWN, Count.SUPERSEDED, Count.SETTLED}
+    concerned = [(one, line) for one in asked for line in one.lines if line.told_at or line.counts_as not in excused]
+    spans = [
+        (max((line.told_at - one.received_at).total_seconds(), 0.0) / 3600, line)
+        for one, line in concerned
+        if line.told_at
+    ]
+    slowest = max(spans, key=lambda span: span[0], default=None)
+    return Speed(
+        to_tell=len(concerned),
+        told=len(spans),
+        after_target=sum(1 for one, line in concerned if (line.told_at or now) >= one.target_at),
+        median_hours=round(median(span for span, _ in spans), 3) if spans else None,
+        slowest_hours=round(slowest[0], 3) if slowest else None,
+        slowest_title=slowest[1].title if slowest else "",
+        slowest_request=slowest[1].request_id if slowest else "",
+    )
+
+
+def limits_of(lines: Sequence[Line], known: Mapping[str, ProcessorLine]) -> tuple[Limit, ...]:
+    asked = Counter((line.processor, line.right) for line in lines)
+    words = Counter((line.processor, line.right) for line in lines if line.counts_as is Count.SAID)
+    found: list[Limit] = []
+    for name, right in sorted(asked):
+        processor = known.get(name)
+        can = processor.of(right) if processor else None
+        if can is not None and can.verified_by and not can.limits:
+            continue
+        found.append(
+            Limit(
+                number=len(found) + 1,
+                processor=name,
+                title=processor.title if processor else name,
+                right=right,
+                means=can.means if can else None,
+                limits=can.limits if can else "Not configured any more: what it can do is not known.",
+                verified_by=can.verified_by if can else "",
+                lines=asked[name, right],
+                on_word=words[name, right],
+            )
+        )
+    return tuple(found)

@@ -1,0 +1,170 @@
+"""The verdict of a report, and what somebody must do: the worst line decides, and readers act on this list first."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from enum import StrEnum
+
+from dpsync.model import Cause
+from dpsync.reports.meaning import Count, Late, Need
+from dpsync.reports.proof import LedgerLine
+from dpsync.reports.standing import Asked, Line
+from dpsync.reports.words import CAUSES, RIGHTS, several
+
+SHOWN = 3
+
+
+class Verdict(StrEnum):
+    """One of three. A report is never better than its worst line."""
+
+    IN_ORDER = "In order"
+    NEEDS_A_DECISION = "Needs a decision"
+    OVERDUE = "Overdue"
+
+
+@dataclass(frozen=True, slots=True)
+class Todo:
+    """One thing for a person to do. `by`: the stored legal date that comes first, None where there is none.
+
+    `requests` are all that it concerns; `command` is for the first of them.
+    """
+
+    overdue: bool
+    by: date | None
+    sentence: str
+    command: str
+    requests: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Item:
+    """One request's part of a thing to do."""
+
+    line: Line
+    by: date
+    places: tuple[tuple[str, str], ...]
+
+
+def verdict(ledger: LedgerLine, todos: Sequence[Todo]) -> Verdict:
+    """The worst line decides; a record that is not verified is never in order."""
+    if any(todo.overdue for todo in todos):
+        return Verdict.OVERDUE
+    return Verdict.NEEDS_A_DECISION if todos or not ledger.sound else Verdict.IN_ORDER
+
+
+def todos(asked: Iterable[Asked], today: date) -> list[Todo]:
+    """What the lines need, alike ones together, the most urgent first."""
+    groups: dict[tuple[object, ...], list[_Item]] = {}
+    nowhere = []
+    for one in asked:
+        if not one.lines:
+            nowhere.append(_asked_of_nobody(one))
+        for key, lines in _needs_of(one).items():
+            first = lines[0]
+            places = tuple((line.processor, line.title) for line in lines)
+            by = first.due_on if first.late is Late.OVERDUE or first.strict_on < today else first.strict_on
+            groups.setdefault((*key, first.right, places), []).append(_Item(first, by, places))
+    made = [*nowhere, *(_todo(items) for items in groups.values())]
+    return sorted(made, key=lambda todo: (not todo.overdue, todo.by or today, -len(todo.requests)))
+
+
+def _asked_of_nobody(one: Asked) -> Todo:
+    told = f"Look at the {RIGHTS[one.right]} {one.short}: it came when no processor was configured, so nobody was told."
+    return Todo(one.late is Late.OVERDUE, one.due_on, told, f"dpsync dossier {one.short}", (one.id,))
+
+
+def _needs_of(one: Asked) -> dict[tuple[object, ...], list[Line]]:
+    needs: dict[tuple[object, ...], list[Line]] = {}
+    for line in one.lines:
+        if line.need is not Need.NOTHING:
+            why = line.causes if line.need is Need.DECIDE else (line.reason, line.task)
+            needs.setdefault((line.late is Late.OVERDUE, line.need, why), []).append(line)
+    return needs
+
+
+def _todo(items: list[_Item]) -> Todo:
+    line = items[0].line
+    where = " and ".join(title for _, title in items[0].places)
+    names = " ".join(name for name, _ in items[0].places)
+    sentence, command = _said(line, _what(line, len(items)), where, names)
+    return Todo(
+        overdue=line.late is Late.OVERDUE,
+        by=min(item.by for item in items),
+        sentence=sentence,
+        command=command,
+        requests=tuple(item.line.request_id for item in items),
+    )
+
+
+def _what(line: Line, count: int) -> str:
+    right = ("lifting of a restriction" if line.lifting else RIGHTS[line.right]) + " " + line.short
+    return right if count == 1 else f"{right} and {count - 1:,} more alike"
+
+
+def _said(line: Line, what: str, where: str, names: str) -> tuple[str, str]:
+    """A sentence and the command to type. The command does nothing without a name and a reason."""
+    by = "--by NAME --reason WHY"
+    because = f" ({line.reason})" if line.reason else ""
+    task = f" {line.task}" if line.task else ""
+    table = {
+        Need.DECIDE: (
+            f"Decide on the {what} at {where}: {_causes(line)}. To stop it instead: dpsync withdraw {line.short} {by}",
+            f"dpsync release {line.short} {by}",
+        ),
+        Need.CONTACT: (
+            f"Ask {where} to confirm its contact by the link it was mailed; until then the notice of the {what} waits.",
+            "dpsync check",
+        ),
+        Need.RESUME: (
+            f"{where} is stopped ({line.stopped}): the {what} waits. Put right what is wrong, then go on.",
+            f"dpsync resume {line.processor}",
+        ),
+        Need.LOOK: (f"Look why the {what} has not got through to {where}{because}.", f"dpsync dossier {line.short}"),
+        Need.CHASE: (
+            f"Write to {where} or telephone: no answer to the {what}. Then record what was said.",
+            f"dpsync acknowledge {line.short} {names} {by}",
+        ),
+        Need.BY_HAND: (
+            f"Do the {what} by hand at {where}.{task} Then record it.",
+            f"dpsync acknowledge {line.short} {names} {by}",
+        ),
+        Need.CONTRADICTED: (
+            f"Write to {where}: the {what} was said to be done, and our own reading shows otherwise{because}.",
+            f"dpsync retry {line.short} {names} {by}",
+        ),
+        Need.REFUSED: (
+            f"{where} refused the {what}, or answered what nobody documented{because}. Look, then try again or settle.",
+            f"dpsync retry {line.short} {names} {by}",
+        ),
+        Need.ESCALATED: (
+            f"Speak with {where} about the {what}: no answer that settles it{because}. Then record what was said.",
+            f"dpsync acknowledge {line.short} {names} {by}",
+        ),
+        Need.NOT_IDENTIFIABLE: (
+            f"Tell {where} of the {what} in another way: it knows the person by nothing that we have. Then settle it.",
+            f"dpsync settle {line.short} {names} {by}",
+        ),
+    }
+    return table[line.need]
+
+
+def _causes(line: Line) -> str:
+    left = [CAUSES[cause] for cause in line.causes if cause is not Cause.COOLING_OFF]
+    return "; ".join(left or [CAUSES[Cause.COOLING_OFF]])
+
+
+def sentence(asked: Sequence[Asked]) -> str:
+    """The verdict in one sentence whose numbers add up. Settled and exempt are said, and are not among the done."""
+    if not asked:
+        return "No request came in, and none was open from before."
+    counts = {count: sum(1 for one in asked if one.counts_as is count) for count in Count}
+    done = counts[Count.SEEN] + counts[Count.SAID]
+    how = f"{counts[Count.SEEN]:,} seen by us, {counts[Count.SAID]:,} on their word"
+    parts = [f"{done:,} of {several(len(asked), 'request')} {'is' if done == 1 else 'are'} done everywhere ({how})"]
+    apart = (Count.SETTLED, Count.EXEMPT, Count.WITHDRAWN, Count.SUPERSEDED)
+    parts += [f"{counts[count]:,} {count.value}" for count in apart if counts[count]]
+    late = sum(1 for one in asked if one.late is Late.OVERDUE)
+    waiting = sum(1 for one in asked if any(line.need is not Need.NOTHING for line in one.lines))
+    parts.append(f"{counts[Count.NOT_YET]:,} not yet")
+    overdue = f"{late:,} {'is' if late == 1 else 'are'} overdue" if late else "None is overdue"
+    return f"{', '.join(parts)}. {waiting:,} {'waits' if waiting == 1 else 'wait'} for a person. {overdue}."

@@ -1,0 +1,105 @@
+"""What states, rungs, causes and dates are called in a report. Words only: nothing is decided here."""
+
+from datetime import date, datetime
+from zoneinfo import ZoneInfo
+
+from dpsync.connector import Means
+from dpsync.model import Cause, Right, Rung, State
+
+RIGHTS = {
+    Right.RECTIFICATION: "rectification",
+    Right.ERASURE: "erasure",
+    Right.RESTRICTION: "restriction",
+    Right.OPT_OUT: "opt-out",
+}
+
+STATES = {
+    State.HELD: "held",
+    State.PENDING: "being told",
+    State.ACCEPTED: "told, answer owed",
+    State.HANDED_OVER: "with our operator",
+    State.APPLIED: "done, they say (API)",
+    State.DECLARED_DONE: "done, they say (answer)",
+    State.NOTHING_HELD: "nothing held, they say (API)",
+    State.DECLARED_NOTHING_HELD: "nothing held, they say (answer)",
+    State.VERIFIED: "done, seen by us",
+    State.CONTRADICTED: "said done, seen otherwise",
+    State.REFUSED: "refused",
+    State.ESCALATED: "needs a person",
+    State.NOT_IDENTIFIABLE: "not identifiable there",
+    State.SUPERSEDED: "superseded by a newer request",
+    State.WITHDRAWN: "withdrawn before it was sent",
+    State.SETTLED: "settled by a person",
+    State.EXEMPT: "exempt from telling",
+}
+
+RUNGS = {
+    Rung.NONE: "not sent",
+    Rung.SENT: "sent",
+    Rung.DELIVERED: "delivered",
+    Rung.ACKNOWLEDGED: "acknowledged by them",
+    Rung.CONFIRMED: "confirmed by them",
+    Rung.VERIFIED: "verified by us",
+    Rung.STILL_VERIFIED: "verified by us again, 30 days later",
+}
+
+CAUSES = {
+    Cause.BRAKE: "the brake: more in 24 hours than is allowed",
+    Cause.COOLING_OFF: "cooling-off",
+    Cause.APPROVAL: "a person's yes is needed",
+    Cause.SHARED_ADDRESS: "same address as another person",
+    Cause.RESTRICTION_IN_FORCE: "a restriction is in force",
+    Cause.CONTACT_UNVERIFIED: "the processor's contact has not confirmed itself",
+    Cause.OBSERVE: "dpsync only observes",
+}
+
+MEANS = {
+    Means.API: "through its API",
+    Means.NOTICE: "by a tracked notice to its contact",
+    Means.API_AND_OPERATOR: "through its API, and by our operator where that ends",
+}
+
+GLOSSARY = (
+    ("Told", "The processor has our instruction. Told everyone: every processor has it, none exempt or left out."),
+    ("Done, seen by us", "We looked again at the processor, and it is as asked."),
+    ("Done, they say", "The processor's API or a person there says so; we could not look, or have not yet."),
+    ("Not yet", "At least one processor is not done. It waits for somebody or something, named in the list."),
+    ("Held", "Accepted and recorded, the legal dates running, nothing sent."),
+    ("Settled", "A named person of the controller closed it with a reason. It is not counted as done."),
+    ("Exempt", "Telling was excused (Art. 19) with a reason and a name. It is not counted as done."),
+    ("Withdrawn, superseded", "Stopped by a person, or overtaken by a newer request. Neither is counted as done."),
+    ("Overdue", "Not closed when its legal date had passed: one month, for an opt-out 24 hours."),
+)
+
+COUNTING = (
+    "A request is counted once, where the processor furthest behind stands: not yet, then settled, exempt, withdrawn, "
+    + "their word; only what we saw at every processor is 'seen by us'.",
+    "A request belongs to the day it was received on, in the controller's time zone; where it stands is as of now.",
+    "Open from before: received earlier and not closed when the period began; counted apart.",
+    "Speed is from receipt by the controller until the processor had the instruction.",
+)
+
+
+def day(value: date) -> str:
+    """A date in words: `Fri 4 Dec 2026`."""
+    return f"{value:%a} {value.day} {value:%b %Y}"
+
+
+def moment(value: datetime | None, zone: ZoneInfo) -> str:
+    """A time of the controller's own clock: `4 Dec 2026, 10:08 GMT`; nothing for what has not happened."""
+    if value is None:
+        return ""
+    local = value.astimezone(zone)
+    return f"{local.day} {local:%b %Y, %H:%M %Z}"
+
+
+def hours(value: float | None) -> str:
+    """A length of time in words: minutes below two hours, else hours."""
+    if value is None:
+        return "not known"
+    return f"{round(value * 60)} minutes" if value < 2 else f"{value:.1f} hours"
+
+
+def several(count: int, one: str, many: str = "") -> str:
+    """`1 request`, `2 requests`."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
