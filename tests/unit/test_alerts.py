@@ -1,0 +1,376 @@
+"""The outbox of alerts on both databases: one a cause and day, none lost, none with a person in it."""
+
+import json
+import logging
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from email import message_from_bytes, policy
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, TypeVar
+from zoneinfo import ZoneInfo
+
+import pytest
+from sqlalchemy import Connection, Engine, Row, select
+
+from dpsync.alerts import Alert, AppriseChannel, Channel, Delivery, MailChannel, Outbox, channels_from, raise_alert
+from dpsync.mail import Mailer
+from dpsync.store.database import reading, writing
+from dpsync.store.tables import alert
+from tests.mailhost import MailHost, TestClock, mail_host
+
+T = TypeVar("T")
+LONDON = ZoneInfo("Europe/London")
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+PEOPLE = {"operator": "it@example.org", "dpo": "dpo@example.org"}
+
+
+class Database:
+    """What `service` hands to the outbox, on the engine under test."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.open = 0
+
+    def call(self, work: Callable[[Connection], T], /) -> T:
+        with writing(self.engine) as connection:
+            self.open += 1
+            try:
+                return work(connection)
+            finally:
+                self.open -= 1
+
+    def read(self, work: Callable[[Connection], T], /) -> T:
+        with reading(self.engine) as connection:
+            self.open += 1
+            try:
+                return work(connection)
+            finally:
+                self.open -= 1
+
+    def rows(self) -> list[Row[Any]]:
+        return list(self.read(lambda connection: connection.execute(select(alert).order_by(alert.c.id)).all()))
+
+    def alarm(self, cause: str = "refused:newsletter", *, now: datetime = NOW, **more: str) -> bool:
+        texts = {"role": "dpo", "subject": "A processor refused", "body": "Look. `dpsync status r-1`", **more}
+        return self.call(lambda connection: raise_alert(connection, cause=cause, now=now, zone=LONDON, **texts))
+
+
+@pytest.fixture
+def database(engine: Engine) -> Database:
+    return Database(engine)
+
+
+class Bell:
+    """A channel that rings or does not."""
+
+    def __init__(self, name: str = "bell", *, works: bool = True, watch: Database | None = None) -> None:
+        self.name = name
+        self.works = works
+        self.watch = watch
+        self.rung: list[Alert] = []
+        self.open_transactions = 0
+
+    def send(self, message: Alert) -> Delivery:
+        if self.watch:
+            self.open_transactions += self.watch.open
+        self.rung.append(message)
+        return Delivery(self.name, took=self.works, detail="")
+
+
+def passes(outbox: Outbox, database: Database, now: datetime) -> int:
+    return outbox.send_due(database.call, database.read, now).sent
+
+
+# --- one a cause and day
+
+
+def test_a_cause_alerts_once_a_day_by_the_controllers_wall_clock(database: Database) -> None:
+    in_july = datetime(2026, 7, 5, 22, 30, tzinfo=UTC)
+    assert database.alarm(now=in_july)
+    assert not database.alarm(now=in_july + timedelta(minutes=29))
+    assert database.alarm(now=in_july + timedelta(minutes=30))  # midnight in London
+    assert database.alarm("held:newsletter", now=in_july)
+    assert [row.day for row in database.rows()] == ["2026-07-05", "2026-07-06", "2026-07-05"]
+
+
+def test_an_alert_lives_and_dies_with_the_transaction_of_what_it_tells_of(database: Database) -> None:
+    def breaks(connection: Connection) -> None:
+        raise_alert(connection, cause="c", role="dpo", subject="s", body="b", now=NOW, zone=LONDON)
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        database.call(breaks)
+    assert database.rows() == []
+
+
+def test_what_looks_like_an_address_is_struck_out(database: Database) -> None:
+    database.alarm(
+        subject="About ada@example.org\r\nBcc: x@y.org", body="<ada.l@sub.example.org> and\n'b@c'\x07 `dpsync`"
+    )
+    (row,) = database.rows()
+    assert row.subject == "About [address] Bcc: [address]"
+    assert row.body == "<[address]> and\n'[address]' `dpsync`"
+
+
+def test_no_text_is_too_long_for_a_header(database: Database) -> None:
+    database.alarm(subject="x" * 10_000, body="y" * 10_000)
+    (row,) = database.rows()
+    assert len(row.subject) <= 150
+    assert len(row.body) <= 4000
+
+
+# --- sending
+
+
+def test_what_is_taken_is_sent_once(database: Database) -> None:
+    bell = Bell(watch=database)
+    outbox = Outbox([bell])
+    database.alarm()
+    assert passes(outbox, database, NOW) == 1
+    assert passes(outbox, database, NOW + timedelta(days=2)) == 0
+    assert [message.subject for message in bell.rung] == ["A processor refused"]
+    assert bell.open_transactions == 0
+    assert database.rows()[0].sent_at == NOW
+
+
+def test_what_nobody_takes_waits_longer_each_time_but_never_a_quarter_of_an_hour(database: Database) -> None:
+    bell = Bell(works=False)
+    outbox = Outbox([bell])
+    database.alarm()
+    now, waits = NOW, []
+    for _ in range(6):
+        outbox.send_due(database.call, database.read, now)
+        due: datetime = database.rows()[0].due_at
+        assert passes(outbox, database, due - timedelta(seconds=1)) == 0
+        waits.append((due - now).total_seconds() / 60)
+        now = due
+    assert waits == [2, 5, 10, 10, 10, 10]
+    assert len(bell.rung) == 6
+    bell.works = True
+    assert passes(outbox, database, now) == 1
+
+
+def test_a_crash_while_sending_delays_and_does_not_lose(database: Database) -> None:
+    class Dies(Bell):
+        def send(self, message: Alert) -> Delivery:
+            raise SystemExit
+
+    database.alarm()
+    with pytest.raises(SystemExit):
+        passes(Outbox([Dies()]), database, NOW)
+    bell = Bell()
+    assert passes(Outbox([bell]), database, NOW) == 0
+    assert passes(Outbox([bell]), database, NOW + timedelta(minutes=2)) == 1
+
+
+def test_two_senders_at_once_send_it_once(database: Database) -> None:
+    bell = Bell()
+    database.alarm()
+
+    def other_is_faster(work: Callable[[Connection], T], /) -> T:
+        seen = database.read(work)
+        passes(Outbox([bell]), database, NOW)
+        return seen
+
+    Outbox([bell]).send_due(database.call, other_is_faster, NOW)
+    assert len(bell.rung) == 1
+
+
+def test_one_channel_down_does_not_silence_the_other_and_is_named(database: Database) -> None:
+    down, up = Bell("alerts.urls[0]", works=False), Bell("alerts.urls[1]")
+    database.alarm()
+    done = Outbox([down, up]).send_due(database.call, database.read, NOW)
+    assert (done.sent, done.unsent, done.failing) == (1, 0, ("alerts.urls[0]",))
+    assert len(up.rung) == 1
+
+
+def test_a_repeat_is_recognisably_the_same_alert(database: Database) -> None:
+    bell = Bell(works=False)
+    database.alarm()
+    database.alarm("held:newsletter")
+    for minutes in (0, 2):
+        Outbox([bell]).send_due(database.call, database.read, NOW + timedelta(minutes=minutes))
+    ids = [message.id for message in bell.rung]
+    assert ids[:2] == ids[2:]
+    assert len(set(ids)) == 2
+
+
+def test_a_rehearsal_says_so_in_every_alert(database: Database) -> None:
+    bell = Bell()
+    database.alarm()
+    passes(Outbox([bell], rehearsal=True), database, NOW)
+    assert bell.rung[0].subject.startswith("REHEARSAL")
+
+
+def test_without_any_channel_alerts_stay(database: Database) -> None:
+    database.alarm()
+    assert Outbox([]).send_due(database.call, database.read, NOW).unsent == 1
+    assert database.rows()[0].attempts == 0
+
+
+# --- mail
+
+
+def mailbox(host: MailHost) -> MailChannel:
+    mail = Mailer("127.0.0.1", host.port, "none", None, None, "dpsync <dp@example.org>", TestClock(), timeout=5)
+    return MailChannel(mail, PEOPLE)
+
+
+def test_mail_goes_to_the_role_and_says_what_to_do(database: Database) -> None:
+    database.alarm()
+    database.alarm("held", role="operator")
+    database.alarm("late", role="deputy")  # nobody holds it: the operator must hear of it
+    with mail_host() as host:
+        assert passes(Outbox([mailbox(host)]), database, NOW) == 3
+    assert [letter.to for letter in host.taken] == [("dpo@example.org",), ("it@example.org",), ("it@example.org",)]
+    message = message_from_bytes(host.taken[0].raw, policy=policy.default)
+    assert message["Subject"] == "A processor refused"
+    assert message["Auto-Submitted"] == "auto-generated"
+    assert message.get_content().strip() == "Look. `dpsync status r-1`"
+
+
+def test_a_lost_reply_leads_to_the_same_mail_again(database: Database) -> None:
+    database.alarm()
+    with mail_host(MailHost(lose_final_reply=True)) as host:
+        outbox = Outbox([mailbox(host)])
+        assert passes(outbox, database, NOW) == 0
+        host.lose_final_reply = False
+        assert passes(outbox, database, NOW + timedelta(minutes=2)) == 1
+    assert host.taken[0].raw == host.taken[1].raw
+
+
+@pytest.mark.parametrize("reply", ["451 later", "550 no", "530 log in first"])
+def test_a_mail_host_that_takes_nothing_leaves_the_alert_waiting(database: Database, reply: str) -> None:
+    database.alarm()
+    with mail_host(MailHost(replies={"RCPT": reply})) as host:
+        done = Outbox([mailbox(host)]).send_due(database.call, database.read, NOW)
+    assert (done.sent, done.unsent, done.failing) == (0, 1, ("mail",))
+    assert database.rows()[0].sent_at is None
+
+
+def test_mail_is_the_second_channel(database: Database) -> None:
+    database.alarm()
+    with mail_host() as host:
+        bell = Bell(works=False)
+        outbox = Outbox([bell, mailbox(host)])
+        assert passes(outbox, database, NOW) == 1
+        assert len(host.taken) == 1
+        bell.works = True
+        database.alarm("held")
+        assert passes(outbox, database, NOW) == 1
+    assert len(host.taken) == 1
+
+
+# --- apprise
+
+
+@contextmanager
+def chat(status: int) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    said: list[dict[str, Any]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            said.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(status)
+            self.send_header("Location", f"http://127.0.0.1:{server.server_port}/elsewhere")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - because http.server names it so
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield f"json://user:hunter2@127.0.0.1:{server.server_port}/hook", said
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def test_apprise_carries_the_alert_and_no_pictures_of_its_maker(database: Database) -> None:
+    database.alarm()
+    with chat(200) as (url, said):
+        assert passes(Outbox(channels_from([url], None, PEOPLE)), database, NOW) == 1
+    assert said[0]["title"] == "A processor refused"
+    assert said[0]["message"].endswith("`dpsync status r-1`")
+    assert "github" not in json.dumps(said)
+
+
+@pytest.mark.parametrize("status", [500, 404, 302])
+def test_what_apprise_swallows_is_not_sent(database: Database, status: int, caplog: pytest.LogCaptureFixture) -> None:
+    database.alarm()
+    with chat(status) as (url, said), caplog.at_level(logging.DEBUG):
+        done = Outbox(channels_from([url], None, PEOPLE)).send_due(database.call, database.read, NOW)
+    assert (done.sent, done.failing) == (0, ("alerts.urls[0]",))
+    assert len(said) == 1
+    assert "hunter2" not in caplog.text
+
+
+@pytest.mark.parametrize("url", ["nonsense", "nosuch://example.org", "json://", ""])
+def test_a_url_that_apprise_does_not_know_is_not_sent(url: str) -> None:
+    channel = AppriseChannel("alerts.urls[0]", url)
+    assert not channel.is_understood()
+    assert not channel.send(Alert("1", "dpo", "s", "b", NOW)).took
+
+
+def test_nobody_listening_is_not_sent() -> None:
+    channel = AppriseChannel("alerts.urls[0]", "json://127.0.0.1:1/")
+    assert channel.is_understood()
+    assert not channel.send(Alert("1", "dpo", "s", "b", NOW)).took
+
+
+def test_apprise_is_not_loaded_before_the_first_alert() -> None:
+    program = (
+        "import sys, dpsync.alerts as a; a.Outbox(a.channels_from(['json://127.0.0.1'], None, {}));"
+        "print('apprise' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == "False"
+
+
+def test_loading_apprise_warns_nobody() -> None:
+    program = "import dpsync.alerts as a; print(a.AppriseChannel('x', 'json://127.0.0.1').is_understood())"
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.stdout.strip(), done.stderr) == ("True", "")
+
+
+# --- the test alert
+
+
+def test_a_test_goes_through_the_outbox_by_every_channel_and_tells_what_each_server_said(database: Database) -> None:
+    with mail_host() as host:
+        outbox = Outbox([Bell("up"), Bell("down", works=False), mailbox(host)])
+        deliveries = outbox.send_test(database.call, database.read, NOW, LONDON)
+    assert [(delivery.channel, delivery.took) for delivery in deliveries] == [
+        ("up", True),
+        ("down", False),
+        ("mail", True),
+    ]
+    assert deliveries[2].detail == "250, id 4ZbX1kQ2; inbox unknown"
+    (row,) = database.rows()
+    assert row.sent_at == NOW
+    assert row.body.endswith("`dpsync check` shows more.")
+
+
+def test_a_test_that_nobody_took_is_tried_again_later(database: Database) -> None:
+    bell = Bell(works=False)
+    outbox = Outbox([bell])
+    outbox.send_test(database.call, database.read, NOW, LONDON)
+    bell.works = True
+    assert passes(outbox, database, NOW + timedelta(minutes=2)) == 1
+
+
+def test_two_tests_a_day_are_both_sent(database: Database) -> None:
+    channels: list[Channel] = [Bell()]
+    for minutes in (0, 1):
+        now = NOW + timedelta(minutes=minutes)
+        assert Outbox(channels).send_test(database.call, database.read, now, LONDON)[0].took
