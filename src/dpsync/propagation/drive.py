@@ -13,7 +13,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, CursorResult, Engine, Row, insert, select, true, update
+from sqlalchemy.exc import SQLAlchemyError
 
+from dpsync.alerts import raise_alert
 from dpsync.connector import (
     Applied,
     Clock,
@@ -26,12 +28,13 @@ from dpsync.connector import (
     Processor,
     Retryable,
 )
-from dpsync.errors import CredentialsRejected, IllegalTransition
+from dpsync.errors import CredentialsRejected, IllegalTransition, Locked
 from dpsync.ledger import entry
 from dpsync.ledger.entry import Event
 from dpsync.model import Request, Right, State, Way, normalised
 from dpsync.propagation import at_rest
 from dpsync.propagation.controller import Controller, token_hash
+from dpsync.propagation.lease import recover
 from dpsync.propagation.lifecycle import Defect, Timer
 from dpsync.propagation.plan import choose, overtaken
 from dpsync.propagation.record import (
@@ -104,6 +107,7 @@ class Drive:
         self._buffer: deque[Task] = deque()
         self._open_slots = 0  # how many the account's health allows
         self._slots = 0  # how many are at work
+        self._cut_off = False  # an attempt may stand unanswered that nobody is working on
         self._lock = threading.Lock()
         caps = [p.connector.max_inflight for p in controller.processors.values() if p.account == account_id]
         self._cap = min(caps, default=1)
@@ -116,6 +120,7 @@ class Drive:
 
     def turn(self) -> int:
         """Fill the free slots with what is due. Returns how many slots are at work."""
+        self._heal()
         with self._lock:
             full = self._slots >= self._open_slots and len(self._buffer) >= self._cap
         if not full and self._may_begin():
@@ -125,6 +130,15 @@ class Drive:
                 self._slots += 1
                 self._pool.submit(self._slot, task)
             return self._slots
+
+    def _heal(self) -> None:
+        """After a slot died under us (the store was gone when it wanted to finish), its attempt is in doubt."""
+        with self._lock:
+            due = self._cut_off and self._slots == 0
+        if due:
+            now = self._clock.now()
+            self._writer.call(lambda unit: recover(unit, self._controller, self.account_id, now))
+            self._cut_off = False
 
     def _may_begin(self) -> bool:
         return self._clock.monotonic() < self._may_call_until()
@@ -167,6 +181,9 @@ class Drive:
             while current is not None:
                 try:
                     self._run(current)
+                except BaseException:
+                    self._cut_off = True
+                    raise
                 finally:
                     with self._lock:
                         self._busy.discard(current.subject_id)
@@ -190,9 +207,15 @@ class Drive:
     def _begin(self, task: Task) -> Begun | None:
         # After this commit the attempt is visible and unanswered, whatever happens to us.
         now, deadline = self._clock.now(), self._may_call_until()
-        return self._writer.call(
-            lambda unit: begin(unit, self._controller, self.account_id, task, now, deadline, self._worker_id)
-        )
+        try:
+            return self._writer.call(
+                lambda unit: begin(unit, self._controller, self.account_id, task, now, deadline, self._worker_id)
+            )
+        except (SQLAlchemyError, Locked):
+            raise  # the store's trouble, not this task's
+        except Exception:  # noqa: BLE001 - because one row that cannot be read must not stop the others
+            self._writer.call(lambda unit: postpone(unit, self._controller, self.account_id, task, now))
+            return None
 
     def _ask(self, begun: Begun) -> tuple[list[Outcome | Finding | Defect], CredentialsRejected | None]:
         """Call the connector, with no transaction open."""
@@ -290,6 +313,32 @@ def begin(
     return _attempt(unit, controller, choice.head.id, "", now, deadline, worker_id)
 
 
+def postpone(unit: Unit, controller: Controller, account_id: str, task: Task, now: datetime) -> None:
+    """Set a task that dpsync itself fails on aside for an hour, and tell the operator."""
+    if task.propagation_id is not None:
+        unit.connection.execute(
+            update(t.propagation)
+            .where(t.propagation.c.id == task.propagation_id)
+            .values(timer_at=now + timedelta(hours=1))
+        )
+    else:
+        _put_off(unit, account_id, task.subject_id, now + timedelta(hours=1))
+    raise_alert(
+        unit.connection,
+        cause=f"defect:{account_id}",
+        role="operator",
+        subject="A defect of dpsync on one request",
+        body="It cannot be begun; it is tried again every hour. The log names the place. `dpsync status`",
+        now=now,
+        zone=controller.zone,
+    )
+
+
+def _put_off(unit: Unit, account_id: str, subject_id: str, until: datetime) -> None:
+    here = (t.lane.c.account_id == account_id) & (t.lane.c.subject_id == subject_id)
+    unit.connection.execute(update(t.lane).where(here).values(due_at=until))
+
+
 def _unanswered(connection: Connection, subject_id: str, account_id: str) -> bool:
     a, p = t.attempt.c, t.propagation.c
     found = (
@@ -326,12 +375,7 @@ def _attempt(
     if processor is None or key is None:
         # The processor left the configuration (or the request is shredded): it is looked at again in an hour.
         _clear_timer(unit, propagation_id)
-        later = now + timedelta(hours=1)
-        unit.connection.execute(
-            update(t.lane)
-            .where(t.lane.c.account_id == row.account_id, t.lane.c.subject_id == row.subject_id)
-            .values(due_at=later)
-        )
+        _put_off(unit, row.account_id, row.subject_id, now + timedelta(hours=1))
         alert(unit.connection, controller, "unconfigured", row.request_id, row.processor, None, now)
         return None
     request = at_rest.from_bytes(key.open(row.sealed, row.request_id.encode()))

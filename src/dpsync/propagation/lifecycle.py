@@ -171,7 +171,9 @@ def _stay(at: Position, event: Event) -> Step:
 
 
 def _go(at: Position, state: State, event: Event, rung: Rung | None = None, **more: object) -> Step:
-    step = Step(state, max(at.rung, rung or Rung.NONE), at.way, event)
+    # Defects add up while it is on its way, whatever happens between them; a person who tries again forgives them.
+    defects = at.defects if state is at.state is State.PENDING else 0
+    step = Step(state, max(at.rung, rung or Rung.NONE), at.way, event, defects=defects)
     return replace(step, **more)  # type: ignore[arg-type]  # because the names are Step's own fields
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, delete, exists, func, insert, select, update
+from sqlalchemy import Connection, Row, and_, delete, exists, func, insert, or_, select, update
 
 from dpsync.alerts import raise_alert
 from dpsync.connector import Evidence, HandOver, Processor, Retryable
@@ -378,7 +378,12 @@ def _note_account(connection: Connection, account_id: str, happening: Happening,
     elif getattr(happening, "evidence", ()):
         connection.execute(
             update(t.account)
-            .where(account.id == account_id, account.failures > 0)
+            # Answers to calls that were under way when the processor asked for a pause do not end the pause.
+            .where(
+                account.id == account_id,
+                account.failures > 0,
+                or_(account.paused_until.is_(None), account.paused_until <= now),
+            )
             .values(failures=0, paused_until=None)
         )
 

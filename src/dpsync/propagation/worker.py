@@ -7,8 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 
 from sqlalchemy import Engine, select
+from sqlalchemy.exc import SQLAlchemyError
 
 from dpsync.connector import Clock
+from dpsync.errors import Locked
 from dpsync.propagation import lease
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.drive import Drive
@@ -80,7 +82,11 @@ class Worker:
         """Turn until `stop` is set, then let what is under way finish."""
         while not stop.is_set():
             self._wake.clear()
-            self.turn()
+            try:
+                self.turn()
+            except (SQLAlchemyError, Locked):
+                # The store is gone for the moment. Nothing was begun, and nothing is lost: the rows are the truth.
+                stop.wait(POLL)
             self._wake.wait(POLL)
         self.close()
 

@@ -1,0 +1,160 @@
+"""docs/states.md: every state and what each happening makes of it, asked of `lifecycle.advance` itself."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from dpsync.connector import (
+    Accepted,
+    Applied,
+    AsAsked,
+    CannotTell,
+    Contradicts,
+    HandOver,
+    NothingHeld,
+    NotIdentifiable,
+    Recipient,
+    Refused,
+    Retryable,
+)
+from dpsync.errors import DecisionRefused, IllegalTransition
+from dpsync.model import Cause, Right, Rung, State, Way
+from dpsync.propagation.lifecycle import (
+    Answer,
+    AnswerKind,
+    Decision,
+    DecisionKind,
+    Defect,
+    Happening,
+    Interrupted,
+    Position,
+    Step,
+    Timer,
+    advance,
+)
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+EXPLAINED = {
+    State.HELD: "accepted, its legal clock runs, nothing is sent until time or a named person releases it",
+    State.PENDING: "on its way: the next attempt is due now or later",
+    State.ACCEPTED: "the processor has it, and owes an answer",
+    State.HANDED_OVER: "our own operator has the task",
+    State.APPLIED: "the processor said that it is done",
+    State.DECLARED_DONE: "a person there said that it is done",
+    State.NOTHING_HELD: "the processor said, in its documented way, that it holds nobody of that kind",
+    State.DECLARED_NOTHING_HELD: "a person there said that nothing is held",
+    State.VERIFIED: "our own reading shows that it is done",
+    State.CONTRADICTED: "our own reading shows the opposite of what was said",
+    State.REFUSED: "a no, or an answer that is not documented",
+    State.ESCALATED: "a person must look: bounce, wrong desk, partly done, silence, or five defects",
+    State.NOT_IDENTIFIABLE: "no identifier that this processor understands; never called nothing held",
+    State.SUPERSEDED: "a newer request made it pointless before it went",
+    State.WITHDRAWN: "taken back before it went",
+    State.SETTLED: "closed by a named person with a reason; never counted as done",
+    State.EXEMPT: "need not be told (Art. 19), with reason and name; never counted as done",
+}
+
+
+def happenings() -> Iterator[tuple[str, Happening]]:
+    """One of every kind of thing that can happen, with the words for it."""
+    yield "outcome: applied", Applied(evidence=())
+    yield "outcome: nothing held", NothingHeld(evidence=())
+    yield "outcome: accepted", Accepted(evidence=())
+    yield "outcome: hand over to the contact", HandOver(to=Recipient.PROCESSOR, task="")
+    yield "outcome: hand over to our operator", HandOver(to=Recipient.OPERATOR, task="")
+    yield "outcome: not identifiable", NotIdentifiable(reason="")
+    yield "outcome: refused", Refused(reason="", evidence=())
+    yield "outcome: later", Retryable(reason="")
+    yield "outcome: no answer, effect in doubt", Retryable(reason="", doubtful=True)
+    yield "outcome: the whole account is busy", Retryable(reason="", busy=True)
+    yield "finding: as asked", AsAsked(evidence=())
+    yield "finding: contradicts", Contradicts(reason="", evidence=())
+    yield "finding: cannot tell now", CannotTell(reason="", later=True)
+    yield "finding: cannot ever tell", CannotTell(reason="")
+    for kind in AnswerKind:
+        yield f"answer: {kind.value.replace('_', ' ')}", Answer(kind)
+    for decided in DecisionKind:
+        causes = frozenset({Cause.BRAKE}) if decided in {DecisionKind.RELEASE, DecisionKind.HOLD} else frozenset()
+        yield f"decision: {decided.value}", Decision(decided, causes)
+    yield "time: cooling-off over", Timer.COOLING_OFF
+    yield "time: no answer in time", Timer.ESCALATE
+    yield "a defect of ours", Defect()
+    yield "the attempt was cut off", Interrupted()
+
+
+def positions() -> Iterator[tuple[str, Position]]:
+    """Every state, and `pending` in doubt, each as it typically stands."""
+    for state in State:
+        way = Way.NOTICE if state is State.ACCEPTED else Way.OPERATOR if state is State.HANDED_OVER else Way.API
+        at = Position(right=Right.RECTIFICATION, state=state, way=way, rung=Rung.SENT)
+        if state is State.HELD:
+            at = replace(at, causes=frozenset({Cause.BRAKE}), rung=Rung.NONE)
+        yield state.value, at
+        if state is State.PENDING:
+            yield "pending, in doubt", replace(at, doubtful=True)
+
+
+def page() -> str:
+    """The whole page."""
+    lines = [
+        "# States of a propagation",
+        "",
+        "Generated from `dpsync.propagation.lifecycle`; `make docs` writes it anew.",
+        "",
+        "| state | means |",
+        "| --- | --- |",
+        *[f"| `{state.value}` | {EXPLAINED[state]} |" for state in State],
+        "",
+        "Rungs, how far the proof reaches: " + " < ".join(rung.name.lower().replace("_", " ") for rung in Rung) + ".",
+    ]
+    for name, at in positions():
+        rows = [(words, told) for words, happening in happenings() if (told := _told(at, happening))]
+        lines += ["", f"## {name}", ""]
+        if rows:
+            lines += ["| what happens | what follows |", "| --- | --- |", *[f"| {a} | {b} |" for a, b in rows]]
+        else:
+            lines.append("Nothing changes it any more.")
+    return "\n".join(lines) + "\n"
+
+
+def _told(at: Position, happening: Happening) -> str:
+    try:
+        step = advance(at, happening, NOW)
+    except DecisionRefused as refusal:
+        return f"refused: {refusal.message}"
+    except IllegalTransition:
+        return ""
+    if step.event.value == "repeat":
+        return ""  # noted, changes nothing
+    return _words(at, step)
+
+
+def _words(at: Position, step: Step) -> str:
+    parts = [f"`{step.state.value}`" if step.state is not at.state else "stays"]
+    if step.causes:
+        parts.append("held for " + ", ".join(sorted(step.causes)))
+    if step.rung is not at.rung:
+        parts.append(f"rung {step.rung.name.lower().replace('_', ' ')}")
+    if step.way is not at.way:
+        parts.append(f"by {step.way.value}")
+    if step.doubtful:
+        parts.append("in doubt: read before it is repeated")
+    if step.next.value != "nothing":
+        parts.append(
+            {"now": "goes on at once", "backoff": "goes on later", "account": "waits for the account"}[step.next]
+        )
+    if step.timer and step.timer_at:
+        parts.append(f"{step.timer.value} {_span(step.timer_at - NOW)}")
+    if step.alert:
+        parts.append(f"alert `{step.alert}`")
+    return "; ".join(parts)
+
+
+def _span(span: timedelta) -> str:
+    return "at once" if span <= timedelta(0) else f"in {span}"
+
+
+if __name__ == "__main__":
+    Path("docs/states.md").write_text(page(), encoding="utf-8")
