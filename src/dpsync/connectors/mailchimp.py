@@ -1,0 +1,806 @@
+"""Mailchimp Marketing API 3.0: one contact per audience and address, every right carried out once for each.
+
+The official package's endpoint methods are used over our own transport: as shipped it takes a 500 without a body for a
+success, drops the headers and waits 120 s.
+"""
+
+import base64
+import hashlib
+import json
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from types import MappingProxyType
+from typing import Any, ClassVar, Final, Self, assert_never, cast
+from urllib.parse import quote, urlsplit
+
+from mailchimp_marketing.api import lists_api, ping_api, root_api
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from tenacity import RetryCallState, Retrying, retry_if_exception, wait_random_exponential
+
+from dpsync.connector import (
+    Account,
+    Applied,
+    AsAsked,
+    CannotTell,
+    Capability,
+    Connector,
+    Contradicts,
+    Evidence,
+    Finding,
+    HandOver,
+    Instruction,
+    Kit,
+    Means,
+    NoAnswer,
+    NothingHeld,
+    NotIdentifiable,
+    Outcome,
+    Recipient,
+    Refused,
+    Reply,
+    Retryable,
+)
+from dpsync.errors import ConfigurationError, CredentialsRejected, Fault, ProcessorUnreachable, UnsupportedRight
+from dpsync.http import CUT, TOO_LATE, UNREACHABLE, is_loopback, json_of, retry_after
+from dpsync.model import Changes, Right
+
+_VENDOR = re.compile(r"https://[a-z]{2}[0-9]{1,3}\.api\.mailchimp\.com/3\.0")
+_LIST_ID = re.compile(r"[A-Za-z0-9_-]{1,40}")
+_STATUSES = frozenset({"subscribed", "unsubscribed", "cleaned", "pending", "transactional", "archived"})
+_SILENT = frozenset({"unsubscribed", "cleaned", "archived"})
+_MEMBER_FIELDS = "id,list_id,status,merge_fields"
+_SET_KEPT: Final = 300.0  # seconds that the set of audiences is believed before it is read again
+_PAGE: Final = 1000  # the vendor's maximum; its default of 10 hides the eleventh audience
+_LIFTED: Final = "lifted:"
+
+UNDOCUMENTED: Final = "an answer that the processor's documentation does not know"
+UNREADABLE: Final = "an answer that is not of the documented shape"
+BUSY: Final = "the processor asks us to wait"
+FAULT_THERE: Final = "a fault at the processor"
+FIELDS_REJECTED: Final = "the processor rejected a value"
+NO_AUDIENCE: Final = "a configured audience does not exist"
+NO_AUDIENCES: Final = "the account shows no audience"
+SET_CHANGED: Final = "the set of audiences changed meanwhile"
+
+# the generated classes carry no types
+_ListsApi: Any = lists_api.ListsApi
+_PingApi: Any = ping_api.PingApi
+_RootApi: Any = root_api.RootApi
+
+
+class MailchimpSettings(BaseModel):
+    """`api_key` ends in the data centre (`...-us19`). `audiences`: the list ids to reach; none means every audience."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    api_key: SecretStr
+    base_url: str | None = None
+    audiences: tuple[str, ...] = Field(default=(), max_length=1000)
+
+    @field_validator("audiences")
+    @classmethod
+    def _ids(cls, audiences: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(_LIST_ID.fullmatch(audience) for audience in audiences):
+            raise ValueError("must be audience ids such as a6b5da1054")
+        if len(set(audiences)) != len(audiences):
+            raise ValueError("names an audience twice")
+        return audiences
+
+    @field_validator("api_key")
+    @classmethod
+    def _key(cls, api_key: SecretStr) -> SecretStr:
+        if not re.fullmatch(r"[!-9;-~]+", api_key.get_secret_value()):
+            raise ValueError("must be printable, without spaces or colons")
+        return api_key
+
+    @field_validator("base_url")
+    @classmethod
+    def _url(cls, base_url: str | None) -> str | None:
+        if base_url is None:
+            return None
+        parts = urlsplit(base_url)
+        plain = parts.scheme == "http" and is_loopback(parts.hostname or "")
+        if (parts.scheme != "https" and not plain) or not parts.hostname:
+            raise ValueError("must be https (plain http on loopback only)")
+        if "@" in parts.netloc or parts.query or parts.fragment:
+            raise ValueError("must have no user, query or fragment")
+        base_url = base_url.rstrip("/")
+        return base_url if urlsplit(base_url).path else f"{base_url}/3.0"
+
+    @model_validator(mode="after")
+    def _centre(self) -> Self:
+        if self.base_url is None and not _VENDOR.fullmatch(self.base):
+            raise ValueError("api_key does not end in a data centre such as -us19")
+        return self
+
+    @property
+    def base(self) -> str:
+        """Where the API is, without a slash at the end."""
+        centre = self.api_key.get_secret_value().rpartition("-")[2]
+        return self.base_url or f"https://{centre}.api.mailchimp.com/3.0"
+
+
+class _Ended(Exception):
+    """An answer that ends one step; `stop` where asking on would only meet the same."""
+
+    def __init__(self, outcome: Retryable | Refused, *, stop: bool = False) -> None:
+        self.outcome = outcome
+        self.stop = stop
+        super().__init__(outcome.reason)
+
+
+def _refused(reason: str = UNDOCUMENTED) -> _Ended:
+    return _Ended(Refused(reason=reason, evidence=()))
+
+
+def _unreadable(*, doubtful: bool) -> _Ended:
+    return _Ended(Retryable(reason=UNREADABLE, doubtful=doubtful))
+
+
+@dataclass(frozen=True, slots=True)
+class _Member:
+    """What matters of a contact. It holds personal data and lives for one instruction."""
+
+    status: str
+    merge_fields: Mapping[str, object]
+
+
+class _Calls:
+    """The calls of one instruction, and what is kept of them; the transport that the generated classes call."""
+
+    def __init__(
+        self, kit: Kit, settings: MailchimpSettings, order: Instruction | None, sleep: Callable[[float], None]
+    ) -> None:
+        self._kit = kit
+        self._base = settings.base
+        user = base64.b64encode(b"dpsync:" + settings.api_key.get_secret_value().encode()).decode()
+        self._authorization = f"Basic {user}"
+        self._digest_key = order.digest_key if order else b""
+        self._deadline = order.deadline if order else float("inf")
+        self._sleep = sleep
+        self.evidence: list[Evidence] = []
+        self.wrote = False
+        self.known: set[str] = set()
+        """Audiences that an authenticated read within this instruction has shown to exist."""
+        self.lists = _ListsApi(self)
+
+    def select_header_accept(self, accepts: Sequence[str]) -> str:
+        return ", ".join(accepts)
+
+    def select_header_content_type(self, kinds: Sequence[str]) -> str:
+        return kinds[0]
+
+    def call_api(
+        self,
+        resource_path: str,
+        method: str,
+        path_params: Mapping[str, str] | None = None,
+        query_params: Sequence[tuple[str, object]] = (),
+        header_params: Mapping[str, str] | None = None,
+        body: object = None,
+        **_: object,
+    ) -> Reply:
+        """Make one call; a read is tried again where the connection broke. Raises `_Ended`, `CredentialsRejected`."""
+        url = self._base + resource_path
+        for name, value in (path_params or {}).items():
+            url = url.replace(f"{{{name}}}", quote(str(value), safe=""))
+        make = partial(
+            self._kit.http.call,
+            method,
+            url,
+            template=f"{method} {resource_path}",
+            headers={**(header_params or {}), "Authorization": self._authorization},
+            params={name: str(value).lower() if value is True else str(value) for name, value in query_params},
+            body=None if body is None else json.dumps(body).encode(),
+            digest_key=self._digest_key,
+            scope=str((path_params or {}).get("list_id", "")),
+            deadline=self._deadline,
+        )
+        writing = method != "GET"
+        try:
+            reply = self._kept(make) if writing else self._patiently(make)
+        except NoAnswer as failure:
+            doubtful = (writing and failure.sent) or (failure.reason == TOO_LATE and self.wrote)
+            raise _Ended(Retryable(reason=failure.reason, doubtful=doubtful), stop=True) from None
+        self.wrote = self.wrote or writing
+        self._passable(reply, writing=writing)
+        return reply
+
+    def _patiently(self, make: Callable[[], Reply]) -> Reply:
+        def enough(state: RetryCallState) -> bool:
+            wakes = self._kit.clock.monotonic() + state.upcoming_sleep
+            return state.attempt_number >= 3 or wakes >= self._deadline
+
+        # a call that ran into its time may still hold its slot of ten there, so it is not repeated at once
+        again = Retrying(
+            retry=retry_if_exception(lambda error: isinstance(error, NoAnswer) and error.reason in (UNREACHABLE, CUT)),
+            stop=enough,
+            wait=wait_random_exponential(multiplier=0.2, max=2),
+            sleep=self._sleep,
+            reraise=True,
+        )
+        return again(self._kept, make)
+
+    def _kept(self, make: Callable[[], Reply]) -> Reply:
+        try:
+            reply = make()
+        except NoAnswer as failure:
+            self.evidence.append(failure.evidence)
+            raise
+        self.evidence.append(reply.evidence)
+        return reply
+
+    def _passable(self, reply: Reply, *, writing: bool) -> None:
+        """Let through what the caller must understand; end what speaks of us, of the account or of a fault there."""
+        spoken = json_of(reply) is not None
+        match reply.status:
+            case 401:
+                raise self._rejected(reply)
+            case 403 if spoken:
+                raise self._rejected(reply)
+            case 403 | 429:
+                # above its limits the vendor answers 403 or 429 without JSON
+                wait = retry_after(reply, self._kit.clock.now())
+                raise _Ended(Retryable(reason=BUSY, busy=True, retry_after=wait), stop=True)
+            case 503:
+                wait = retry_after(reply, self._kit.clock.now())
+                raise _Ended(Retryable(reason=BUSY, busy=True, doubtful=writing, retry_after=wait), stop=True)
+            case 408 | 425:
+                wait = retry_after(reply, self._kit.clock.now())
+                raise _Ended(Retryable(reason=BUSY, doubtful=writing and reply.status == 408, retry_after=wait))
+            case status if status >= 500:
+                wait = retry_after(reply, self._kit.clock.now())
+                raise _Ended(Retryable(reason=FAULT_THERE, doubtful=writing, retry_after=wait))
+
+    @staticmethod
+    def _rejected(reply: Reply) -> CredentialsRejected:
+        return CredentialsRejected(reply.evidence.endpoint, reply.status, reply.evidence.request_id)
+
+    def object_in(self, reply: Reply, *, doubtful: bool = False) -> Mapping[str, object]:
+        """The JSON object of an answer that must have one. Raises `_Ended`."""
+        found = json_of(reply)
+        if not isinstance(found, dict):
+            raise _unreadable(doubtful=doubtful)
+        return cast("dict[str, object]", found)
+
+    def member_in(self, reply: Reply, list_id: str, member: str, *, doubtful: bool = False) -> _Member:
+        """The contact in a 200, which must be the one that was asked for. Raises `_Ended`."""
+        found = self.object_in(reply, doubtful=doubtful)
+        status, fields = found.get("status"), found.get("merge_fields", {})
+        same = found.get("id") == member and found.get("list_id", list_id) == list_id
+        if not same or not isinstance(status, str) or status not in _STATUSES or not isinstance(fields, dict):
+            raise _unreadable(doubtful=doubtful)
+        return _Member(status, fields)
+
+    def absent(self, reply: Reply) -> bool:
+        """True for the documented "no such resource"; a proxy's own 404 page is no answer of the vendor's."""
+        found = json_of(reply)
+        if reply.status != 404:
+            return False
+        if not isinstance(found, dict) or found.get("status") != 404:
+            raise _refused()
+        return True
+
+
+class _Audiences:
+    """Which audiences there are. A wrong list id and an unknown contact are the same 404, so 404 alone says nothing."""
+
+    def __init__(self, configured: tuple[str, ...], kit: Kit) -> None:
+        self._configured = configured
+        self._clock = kit.clock
+        self._read: tuple[float, tuple[str, ...]] | None = None
+
+    def ids(self, calls: _Calls) -> tuple[str, ...]:
+        """Every audience, by a read not older than some minutes. Raises `_Ended`."""
+        if self._configured:
+            return self._configured
+        read = self._read
+        if read and self._clock.monotonic() - read[0] < _SET_KEPT:
+            return read[1]
+        return self._afresh(calls)
+
+    def confirm(self, calls: _Calls, list_id: str) -> None:
+        """Return only where a read within this instruction shows that the audience exists. Raises `_Ended`."""
+        if list_id in calls.known:
+            return
+        if not self._configured:
+            if list_id not in self._afresh(calls):
+                raise _Ended(Retryable(reason=SET_CHANGED))
+            return
+        reply: Reply = calls.lists.get_list(list_id, fields="id")
+        if calls.absent(reply):
+            raise _refused(NO_AUDIENCE)
+        if reply.status != 200:
+            raise _refused()
+        if calls.object_in(reply).get("id") != list_id:
+            raise _unreadable(doubtful=False)
+        calls.known.add(list_id)
+
+    def named(self, calls: _Calls) -> dict[str, str]:
+        """Every audience's id and name, all pages; the vendor's own total decides whether they are all."""
+        found: dict[str, str] = {}
+        total = 1
+        while len(found) < total:
+            reply: Reply = calls.lists.get_all_lists(
+                fields="lists.id,lists.name,total_items", count=_PAGE, offset=len(found)
+            )
+            if reply.status != 200:
+                raise _refused()
+            page = calls.object_in(reply)
+            lists, counted = page.get("lists"), page.get("total_items")
+            if not isinstance(lists, list) or not isinstance(counted, int) or counted < 0:
+                raise _unreadable(doubtful=False)
+            total, before = counted, len(found)
+            for entry in lists:
+                if not isinstance(entry, dict) or not _LIST_ID.fullmatch(str(entry.get("id", ""))):
+                    raise _unreadable(doubtful=False)
+                found[str(entry["id"])] = str(entry.get("name", ""))
+            if len(found) == before and len(found) < total:
+                raise _unreadable(doubtful=False)
+        return found
+
+    def _afresh(self, calls: _Calls) -> tuple[str, ...]:
+        begun = self._clock.monotonic()
+        ids = tuple(self.named(calls))
+        if not ids:
+            # a key whose role hides the audiences looks the same
+            raise _refused(NO_AUDIENCES)
+        self._read = (begun, ids)
+        calls.known.update(ids)
+        return ids
+
+
+_SOURCE = "Mailchimp Marketing API specification 3.0.55 and its documentation, as read in August 2026"
+
+
+class Mailchimp(Connector):
+    """Tells Mailchimp, in every audience, under every address. Serves ten threads: no state but a cache."""
+
+    name: ClassVar[str] = "mailchimp"
+    Settings: ClassVar[type[BaseModel]] = MailchimpSettings
+    max_inflight: ClassVar[int] = 10
+    """The vendor's own limit: 10 simultaneous connections per user, over all its keys."""
+
+    capabilities: ClassVar[Mapping[Right, Capability]] = MappingProxyType(
+        {
+            Right.RECTIFICATION: Capability(
+                means=Means.API_AND_OPERATOR,
+                effect="Name, merge fields and, for subscribed contacts, the address are changed in every audience.",
+                limits="The address of a contact that is not subscribed, or whose new address is a contact already, is "
+                "left to the operator: records are never merged or deleted. Sent campaigns, notes, tags and e-commerce "
+                "records keep what they had.",
+                verified_by="the contact is read under its new address and is gone under the old ones",
+                source=_SOURCE,
+                address_change=True,
+            ),
+            Right.ERASURE: Capability(
+                means=Means.API,
+                effect="The contact is permanently deleted in every audience and cannot be imported again.",
+                limits="Mailchimp keeps a suppression trace of its own and anonymised campaign figures. E-commerce "
+                "customers and orders are another resource: their removal is not documented. Contacts that have only a "
+                "telephone number are not reached.",
+                verified_by="the contact is not found in any audience, each audience itself being found",
+                source=f"{_SOURCE}; help page 'Delete Contacts'",
+            ),
+            Right.RESTRICTION: Capability(
+                means=Means.API_AND_OPERATOR,
+                effect="The contact is unsubscribed and archived in every audience: its data are kept and not used.",
+                limits="Mailchimp has no state 'restricted': whoever may edit the account can take a contact out of "
+                "the archive, and so can another system that adds it again. A bounced ('cleaned') contact cannot be "
+                "archived and goes to the operator. Lifting never subscribes anybody again.",
+                verified_by="the contact's status reads 'archived' in every audience that holds it",
+                source=_SOURCE,
+            ),
+            Right.OPT_OUT: Capability(
+                means=Means.API,
+                effect="The contact is unsubscribed in every audience.",
+                limits="Transactional mail and advertising audiences made earlier are not stopped by it. An archived "
+                "or bounced contact is not mailed and is left as it is: the API does not show whether it would be "
+                "subscribed when somebody takes it out of the archive.",
+                verified_by="the contact's status reads 'unsubscribed', 'archived' or 'cleaned' in every audience",
+                source=f"{_SOURCE}; guide 'Set consent correctly'",
+            ),
+        }
+    )
+
+    def __init__(self, settings: MailchimpSettings, kit: Kit, *, sleep: Callable[[float], None] = time.sleep) -> None:
+        self._settings = settings
+        self._kit = kit
+        self._sleep = sleep
+        self._audiences = _Audiences(settings.audiences, kit)
+
+    @classmethod
+    def from_settings(cls, section: BaseModel, kit: Kit) -> Self:
+        """Build it; opens no connection. Raises `ConfigurationError` for a foreign `base_url` outside a rehearsal."""
+        settings = (
+            section
+            if isinstance(section, MailchimpSettings)
+            else MailchimpSettings.model_validate(section.model_dump())
+        )
+        if not _VENDOR.fullmatch(settings.base) and not kit.rehearsal:
+            raise ConfigurationError(
+                [Fault("base_url", "is not Mailchimp's own; any other needs [controller] rehearsal = true")]
+            )
+        return cls(settings, kit)
+
+    def probe(self) -> Account:
+        """Read-only: whose account, how many contacts, which audiences (`name (id)`).
+
+        Raises `CredentialsRejected` and `ProcessorUnreachable`.
+        """
+        calls = self._calls(None)
+        try:
+            ping = calls.object_in(self._ok(_PingApi(calls).get()))
+            root = calls.object_in(self._ok(_RootApi(calls).get_root(fields="account_name,total_subscribers")))
+            for audience in self._settings.audiences:
+                self._audiences.confirm(calls, audience)
+            named = self._audiences.named(calls)
+        except _Ended as end:
+            raise ProcessorUnreachable(f"Mailchimp: {end.outcome.reason}") from None
+        title, contacts = root.get("account_name"), root.get("total_subscribers")
+        if not isinstance(ping.get("health_status"), str) or not isinstance(title, str):
+            raise ProcessorUnreachable(f"Mailchimp: {UNREADABLE}")
+        wanted = self._settings.audiences or tuple(named)
+        return Account(
+            title=title,
+            contacts=contacts if isinstance(contacts, int) else None,
+            lists=tuple(f"{named.get(audience, '?')} ({audience})" for audience in wanted),
+        )
+
+    def carry_out(self, instruction: Instruction) -> Outcome:
+        """Tell every audience. The outcome is the worst of all; what is done stays done and a retry completes it.
+
+        Raises `CredentialsRejected`, and `UnsupportedRight` before any call.
+        """
+        addresses = self._addresses(instruction)
+        if not addresses:
+            return NotIdentifiable(reason="Mailchimp knows people by their e-mail address, and none is known")
+        calls = self._calls(instruction)
+        outcomes: list[Outcome] = []
+        done: set[str] = set()
+        try:
+            # a re-read of the set may show an audience that is new: it is told too
+            while pending := [audience for audience in self._audiences.ids(calls) if audience not in done]:
+                for list_id in pending:
+                    done.add(list_id)
+                    self._tell(calls, list_id, instruction, addresses, outcomes)
+        except _Ended as end:
+            outcomes.append(end.outcome)
+        return _together(outcomes, tuple(calls.evidence))
+
+    def verify(self, instruction: Instruction) -> Finding:
+        """Read back every audience under every address. Raises `CredentialsRejected`.
+
+        Found nowhere: as asked for erasure, restriction and opt-out (who is not held is neither used nor mailed); for a
+        rectification it shows neither that a value is right nor that it is wrong, so that is `CannotTell` for good.
+        """
+        addresses = self._addresses(instruction)
+        calls = self._calls(instruction)
+        seen: list[tuple[str, _Member]] = []
+        try:
+            for list_id in self._audiences.ids(calls):
+                for address in addresses:
+                    member = self._held(calls, list_id, _hash(address))
+                    if member is not None:
+                        seen.append((address, member))
+        except _Ended as end:
+            return CannotTell(reason=end.outcome.reason, evidence=tuple(calls.evidence), later=True)
+        return _judged(instruction, seen, tuple(calls.evidence))
+
+    def _calls(self, instruction: Instruction | None) -> _Calls:
+        return _Calls(self._kit, self._settings, instruction, self._sleep)
+
+    def _addresses(self, instruction: Instruction) -> tuple[str, ...]:
+        if instruction.right not in self.capabilities:
+            raise UnsupportedRight(f"Mailchimp was asked for a right that it does not declare: {instruction.right}")
+        new = instruction.changes.email if instruction.changes and instruction.right is Right.RECTIFICATION else None
+        known = [*instruction.addresses, *([new] if new else [])]
+        return tuple(dict.fromkeys(_folded(address) for address in known))
+
+    def _tell(
+        self, calls: _Calls, list_id: str, order: Instruction, addresses: tuple[str, ...], outcomes: list[Outcome]
+    ) -> None:
+        """Add one outcome a step; a step that fails does not keep the others from being done. Raises `_Ended`."""
+        steps: list[Callable[[], Outcome]]
+        match order.right:
+            case Right.RECTIFICATION:
+                steps = [partial(self._put_right, calls, list_id, order.changes or Changes(), addresses)]
+            case Right.ERASURE:
+                steps = [partial(self._erase, calls, list_id, address) for address in addresses]
+            case Right.RESTRICTION if order.lifted is not None:
+                steps = [partial(self._lift, calls, list_id, address) for address in addresses]
+            case Right.RESTRICTION:
+                steps = [partial(self._restrict, calls, list_id, address) for address in addresses]
+            case Right.OPT_OUT:
+                steps = [partial(self._opt_out, calls, list_id, address) for address in addresses]
+            case never:
+                assert_never(never)
+        for step in steps:
+            try:
+                outcomes.append(step())
+            except _Ended as end:
+                if end.stop:
+                    raise
+                outcomes.append(end.outcome)
+
+    # --- one contact in one audience
+
+    def _held(self, calls: _Calls, list_id: str, member: str) -> _Member | None:
+        """The contact, or None where the audience exists and does not hold it."""
+        reply: Reply = calls.lists.get_list_member(list_id, member, fields=_MEMBER_FIELDS)
+        if self._nobody(calls, reply, list_id):
+            return None
+        return calls.member_in(self._ok(reply), list_id, member)
+
+    def _nobody(self, calls: _Calls, reply: Reply, list_id: str) -> bool:
+        if not calls.absent(reply):
+            return False
+        self._audiences.confirm(calls, list_id)
+        return True
+
+    @staticmethod
+    def _ok(reply: Reply) -> Reply:
+        if reply.status != 200:
+            raise _refused()
+        return reply
+
+    def _shelf_key(self, kind: str, list_id: str, address: str) -> str:
+        return f"{kind}/{list_id}/{self._kit.pseudonym(address)}"
+
+    def _erase(self, calls: _Calls, list_id: str, address: str) -> Outcome:
+        """Delete permanently. DELETE would only archive, which the vendor itself does not call deletion."""
+        key = self._shelf_key("erased", list_id, address)
+        try:
+            reply: Reply = calls.lists.delete_list_member_permanent(list_id, _hash(address))
+            if 200 <= reply.status < 300 and reply.status != 204:
+                raise _unreadable(doubtful=True)
+        except _Ended as end:
+            if isinstance(end.outcome, Retryable) and end.outcome.doubtful:
+                self._kit.shelf.put(key, "asked")  # the 404 of the next attempt may be the effect of this one
+            raise
+        if reply.status == 204:
+            self._kit.shelf.put(key, "erased")
+            return Applied(evidence=())
+        if not self._nobody(calls, reply, list_id):
+            raise _refused()
+        return Applied(evidence=()) if self._kit.shelf.get(key) else NothingHeld(evidence=())
+
+    def _opt_out(self, calls: _Calls, list_id: str, address: str) -> Outcome:
+        """Unsubscribe whoever may be mailed.
+
+        Archived and cleaned contacts are left alone: neither is mailed, and what a change of status does to an archived
+        one is documented nowhere; it might bring it back.
+        """
+        member = self._held(calls, list_id, _hash(address))
+        if member is None:
+            return NothingHeld(evidence=())
+        if member.status in _SILENT or self._unsubscribe(calls, list_id, _hash(address)):
+            return Applied(evidence=())
+        return NothingHeld(evidence=())
+
+    def _unsubscribe(self, calls: _Calls, list_id: str, member: str) -> bool:
+        """Whether there was anybody to unsubscribe. PATCH, never PUT: a PUT would create a contact."""
+        body = {"status": "unsubscribed"}
+        reply: Reply = calls.lists.update_list_member(list_id, member, body, skip_merge_validation=True)
+        if self._nobody(calls, reply, list_id):
+            return False
+        if calls.member_in(self._ok(reply), list_id, member, doubtful=True).status != "unsubscribed":
+            raise _unreadable(doubtful=True)
+        return True
+
+    def _restrict(self, calls: _Calls, list_id: str, address: str) -> Outcome:
+        """Unsubscribe, then archive: unsubscribed first, so that whoever takes it out of the archive mails nobody."""
+        member = self._held(calls, list_id, _hash(address))
+        if member is None:
+            return NothingHeld(evidence=())
+        if member.status == "archived":
+            return Applied(evidence=())
+        key = self._shelf_key("restricted", list_id, address)
+        kept = self._kit.shelf.get(key) or _LIFTED
+        # unsubscribed with a status on the shelf: we did that, in an attempt that went no further
+        if member.status != "unsubscribed" or kept.startswith(_LIFTED):
+            self._kit.shelf.put(key, member.status)
+        usable = member.status not in ("unsubscribed", "cleaned")
+        if usable and not self._unsubscribe(calls, list_id, _hash(address)):
+            return NothingHeld(evidence=())
+        return self._archive(calls, list_id, _hash(address))
+
+    def _archive(self, calls: _Calls, list_id: str, member: str) -> Outcome:
+        reply: Reply = calls.lists.delete_list_member(list_id, member)
+        if reply.status == 204:
+            return Applied(evidence=())
+        if self._nobody(calls, reply, list_id):
+            return NothingHeld(evidence=())
+        if 200 <= reply.status < 300:
+            raise _unreadable(doubtful=True)
+        if reply.status != 405:
+            raise _refused()
+        now = self._held(calls, list_id, member)
+        if now is None:
+            return NothingHeld(evidence=())
+        if now.status == "archived":
+            return Applied(evidence=())
+        return _task(
+            f"In audience {list_id} Mailchimp does not let a contact of status '{now.status}' be archived through the "
+            "API. Archive it in the web app, or keep it from every use until the restriction is lifted.",
+            list_id,
+        )
+
+    def _lift(self, calls: _Calls, list_id: str, address: str) -> Outcome:
+        """Lifting never subscribes anybody again: that only the person can do."""
+        member = self._held(calls, list_id, _hash(address))
+        if member is None:
+            return NothingHeld(evidence=())
+        key = self._shelf_key("restricted", list_id, address)
+        kept = self._kit.shelf.get(key)
+        if kept is None or member.status != "archived":
+            return Applied(evidence=())
+        before = kept.removeprefix(_LIFTED)
+        self._kit.shelf.put(key, f"{_LIFTED}{before}")
+        return _task(
+            f"In audience {list_id} the contact was unsubscribed and archived for a restriction that is now lifted; "
+            f"before, its status was '{before}'. Take it out of the archive in the web app if it is to be used again, "
+            "and leave it unsubscribed: only the person may subscribe anew.",
+            list_id,
+        )
+
+    # --- rectification
+
+    def _put_right(self, calls: _Calls, list_id: str, changes: Changes, addresses: tuple[str, ...]) -> Outcome:
+        new = _folded(changes.email) if changes.email else None
+        outcomes = [
+            self._rename(calls, list_id, _hash(address), changes)
+            if new
+            else self._set_fields(calls, list_id, _hash(address), changes)
+            for address in addresses
+            if address != new
+        ]
+        if new and all(isinstance(outcome, NothingHeld) for outcome in outcomes):
+            # told before: the contact has its new address already, or it never had another
+            outcomes.append(self._set_fields(calls, list_id, _hash(new), changes))
+        return _together(outcomes, ())
+
+    def _rename(self, calls: _Calls, list_id: str, member: str, changes: Changes) -> Outcome:
+        """Change address and fields in one PATCH; `status` is never sent: it would overwrite the person's choice."""
+        body: dict[str, object] = {"email_address": changes.email}
+        if merge_fields := _merge_fields(changes):
+            body["merge_fields"] = merge_fields
+        reply: Reply = calls.lists.update_list_member(list_id, member, body, skip_merge_validation=True)
+        if self._nobody(calls, reply, list_id):
+            return NothingHeld(evidence=())
+        if reply.status == 400 and json_of(reply) is not None:
+            return self._without_address(calls, list_id, member, changes)
+        new = _hash(_folded(changes.email or ""))
+        return _fields_done(calls.member_in(self._ok(reply), list_id, new, doubtful=True), changes, list_id)
+
+    def _without_address(self, calls: _Calls, list_id: str, member: str, changes: Changes) -> Outcome:
+        """The address cannot be changed: put the rest right and leave the address, and any merging, to a person."""
+        rest = self._set_fields(calls, list_id, member, changes)
+        if isinstance(rest, NothingHeld):
+            return rest
+        old = self._held(calls, list_id, member)
+        new = self._held(calls, list_id, _hash(_folded(changes.email or "")))
+        if old is None:
+            return NothingHeld(evidence=())
+        if new is not None:
+            task = (
+                f"In audience {list_id} both the old and the new address are contacts (status '{old.status}' and "
+                f"'{new.status}'). They may be two people: compare them in the web app and decide. Nothing was merged."
+            )
+        else:
+            task = (
+                f"In audience {list_id} Mailchimp refused the new address of a contact of status '{old.status}'. It "
+                "changes addresses of subscribed contacts only: correct it in the web app, or agree with the person."
+            )
+        return _together([rest, _task(task, list_id)], ())
+
+    def _set_fields(self, calls: _Calls, list_id: str, member: str, changes: Changes) -> Outcome:
+        merge_fields = _merge_fields(changes)
+        if not merge_fields:
+            held = self._held(calls, list_id, member)
+            return NothingHeld(evidence=()) if held is None else Applied(evidence=())
+        body = {"merge_fields": merge_fields}
+        reply: Reply = calls.lists.update_list_member(list_id, member, body, skip_merge_validation=True)
+        if self._nobody(calls, reply, list_id):
+            return NothingHeld(evidence=())
+        if reply.status == 400 and json_of(reply) is not None:
+            raise _refused(FIELDS_REJECTED)
+        return _fields_done(calls.member_in(self._ok(reply), list_id, member, doubtful=True), changes, list_id)
+
+
+def _folded(address: str) -> str:
+    """Trimmed and lower case, as the vendor hashes it; no further rule is documented, plus-tags stay."""
+    return address.strip().lower()
+
+
+def _hash(folded: str) -> str:
+    return hashlib.md5(folded.encode(), usedforsecurity=False).hexdigest()
+
+
+def _merge_fields(changes: Changes) -> dict[str, str]:
+    names = {"FNAME": changes.first_name, "LNAME": changes.last_name}
+    return {**{tag: value for tag, value in names.items() if value is not None}, **changes.fields}
+
+
+def _task(task: str, list_id: str) -> HandOver:
+    return HandOver(to=Recipient.OPERATOR, task=task, references=(list_id,))
+
+
+def _fields_done(member: _Member, changes: Changes, list_id: str) -> Outcome:
+    """Applied; but Mailchimp passes over a merge tag that the audience lacks, and a person must hear of it."""
+    if all(tag in member.merge_fields for tag in changes.fields):
+        return Applied(evidence=())
+    return _task(
+        f"Audience {list_id} lacks a merge field that was to be put right. See whether it keeps the value elsewhere.",
+        list_id,
+    )
+
+
+def _together(outcomes: Sequence[Outcome], evidence: tuple[Evidence, ...]) -> Outcome:
+    """The worst of all: not finished, then a no, then left to a person, then done, then nothing there."""
+    later = [outcome for outcome in outcomes if isinstance(outcome, Retryable)]
+    refused = [outcome for outcome in outcomes if isinstance(outcome, Refused)]
+    tasks = [outcome for outcome in outcomes if isinstance(outcome, HandOver)]
+    if later:
+        waits: list[timedelta] = [outcome.retry_after for outcome in later if outcome.retry_after is not None]
+        return Retryable(
+            reason=later[0].reason,
+            evidence=evidence,
+            doubtful=any(outcome.doubtful for outcome in later),
+            busy=any(outcome.busy for outcome in later),
+            retry_after=max(waits, default=None),
+        )
+    if refused:
+        return Refused(reason=refused[0].reason, evidence=evidence)
+    if tasks:
+        return HandOver(
+            to=Recipient.OPERATOR,
+            task=" ".join(dict.fromkeys(outcome.task for outcome in tasks)),
+            evidence=evidence,
+            references=tuple(dict.fromkeys(name for outcome in tasks for name in outcome.references)),
+        )
+    if any(isinstance(outcome, Applied) for outcome in outcomes):
+        return Applied(evidence=evidence)
+    return NothingHeld(evidence=evidence)
+
+
+def _judged(order: Instruction, seen: Sequence[tuple[str, _Member]], evidence: tuple[Evidence, ...]) -> Finding:
+    """What the contacts found say about what was asked."""
+    statuses = {member.status for _, member in seen}
+    match order.right:
+        case Right.ERASURE:
+            reason = "a contact is still held" if seen else ""
+        case Right.OPT_OUT:
+            reason = "" if statuses <= _SILENT else "a contact is not unsubscribed"
+        case Right.RESTRICTION if order.lifted is not None:
+            if "archived" in statuses:
+                # the archive may be our restriction or the controller's own tidying
+                return CannotTell(reason="an archived contact does not show why it is archived", evidence=evidence)
+            reason = ""
+        case Right.RESTRICTION:
+            reason = "" if statuses <= {"archived"} else "a contact is not archived"
+        case Right.RECTIFICATION:
+            return _rectified(order.changes or Changes(), seen, evidence)
+        case never:
+            assert_never(never)
+    return Contradicts(reason=reason, evidence=evidence) if reason else AsAsked(evidence=evidence)
+
+
+def _rectified(changes: Changes, seen: Sequence[tuple[str, _Member]], evidence: tuple[Evidence, ...]) -> Finding:
+    new = _folded(changes.email) if changes.email else None
+    if not seen:
+        return CannotTell(reason="nobody is held under any address, so there is nothing to compare", evidence=evidence)
+    if new and any(address != new for address, _ in seen):
+        return Contradicts(reason="a contact still has an old address", evidence=evidence)
+    for _, member in seen:
+        for tag, asked in _merge_fields(changes).items():
+            # an audience without a name field holds no name that could be wrong
+            missing = tag in ("FNAME", "LNAME") and tag not in changes.fields
+            held = member.merge_fields.get(tag, asked if missing else None)
+            if str(held).strip() != asked.strip():
+                return Contradicts(reason="a field is not as asked", evidence=evidence)
+    return AsAsked(evidence=evidence)

@@ -1,0 +1,451 @@
+"""What every connector must keep, as an inheritable suite, run once per *declared* right.
+
+A connector with an HTTP vendor inherits `HttpContract`, names its class and its section, and gives a vendor to stand in
+(`vendor`). Any other (a notice by mail) inherits `ConnectorContract` and gives a `stage`. What does not apply is not
+inherited, so nothing is ever skipped.
+"""
+
+import hashlib
+import json
+import logging
+import re
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, ClassVar, NamedTuple, Protocol, cast
+from urllib.parse import quote
+
+import pytest
+import requests
+import responses
+
+from dpsync.connector import (
+    Accepted,
+    Applied,
+    AsAsked,
+    CannotTell,
+    Connector,
+    Finding,
+    HandOver,
+    Instruction,
+    Kit,
+    NothingHeld,
+    NotIdentifiable,
+    Outcome,
+    Refused,
+    Retryable,
+)
+from dpsync.errors import CredentialsRejected, ProcessorUnreachable, UnsupportedRight
+from dpsync.http import HttpClient
+from dpsync.model import Changes, Lifted, Right
+
+NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
+OLD = "Ada+News@Example.org"
+NEW = "ada.new@example.org"
+SECRET = "b8d1f3c7-s3cr3t-us19"
+SAID_YES_OR_NOBODY = (Applied, Accepted, NothingHeld, HandOver)
+
+
+@dataclass
+class Hands:
+    """A clock whose hands a test moves."""
+
+    seconds: float = 1000.0
+
+    def now(self) -> datetime:
+        return NOW + timedelta(seconds=self.seconds - 1000.0)
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+
+@dataclass
+class OpenShelf:
+    """A shelf in memory; its keys are public, so they may hold no identifier."""
+
+    kept: dict[str, str] = field(default_factory=dict)
+
+    def put(self, key: str, value: str) -> None:
+        assert_clean(key)
+        self.kept[key] = value
+
+    def get(self, key: str) -> str | None:
+        return self.kept.get(key)
+
+    def find(self, prefix: str) -> Mapping[str, str]:
+        return {key: value for key, value in self.kept.items() if key.startswith(prefix)}
+
+
+def pseudonym(value: str) -> str:
+    """Keyed, so that nobody can find it by hashing addresses."""
+    return hashlib.blake2s(value.encode(), key=b"of the tests").hexdigest()
+
+
+def instruction(right: Right, **more: Any) -> Instruction:
+    """One right of one invented person, who is known under one address."""
+    told = Instruction(
+        reference="ref-1",
+        right=right,
+        addresses=(OLD,),
+        subject_id="crm-4711",
+        name="Ada Canary",
+        changes=Changes(email=NEW, first_name="Augusta", last_name="Kingcanary")
+        if right is Right.RECTIFICATION
+        else None,
+        digest_key=b"digest",
+    )
+    return replace(told, **more)
+
+
+def traces() -> list[str]:
+    """Everything by which the person or the credential could be found again in a text."""
+    found = ["Canary", "Kingcanary", "Augusta", SECRET]
+    for address in (OLD, NEW):
+        for spelling in (address, address.lower(), address.strip().casefold()):
+            found += [spelling, quote(spelling), quote(spelling, safe="")]
+            found += [hashlib.new(kind, spelling.encode()).hexdigest() for kind in ("md5", "sha1", "sha256")]
+    return found
+
+
+def assert_clean(text: str) -> None:
+    """No trace of the person, plain or as MD5, SHA-1 or SHA-256, and no secret."""
+    assert not [number for number, trace in enumerate(traces()) if trace.lower() in text.lower()]
+
+
+@dataclass
+class Stage:
+    """A connector before its stand-in processor: how often it called, how often it wrote, what the processor holds."""
+
+    connector: Connector
+    calls: Callable[[], int]
+    writes: Callable[[], int]
+    state: Callable[[], object]
+    clock: Hands = field(default_factory=Hands)
+
+    def tell(self, told: Instruction) -> Outcome:
+        outcome = self.connector.carry_out(told)
+        assert_clean(repr(outcome))
+        return outcome
+
+    def read_back(self, told: Instruction) -> Finding:
+        finding = self.connector.verify(told)
+        assert_clean(repr(finding))
+        return finding
+
+
+class ConnectorContract:
+    """What holds for every connector, whatever it speaks."""
+
+    connector: ClassVar[type[Connector]]
+    done: ClassVar[type[Outcome]] = Applied
+    nothing: ClassVar[type[Outcome]] = NothingHeld
+    found: ClassVar[type[Finding]] = AsAsked
+
+    def stage(self, right: Right, *, held: bool = True) -> AbstractContextManager[Stage]:
+        """A processor that holds the person, or does not, and the connector before it."""
+        raise AssertionError("a contract test gives the stage")
+
+    def silent(self, right: Right) -> AbstractContextManager[Stage]:
+        """A processor from which no answer comes."""
+        raise AssertionError("a contract test gives the stage")
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        if "right" in metafunc.fixturenames:
+            metafunc.parametrize("right", sorted(self.connector.capabilities), ids=str)
+
+    @pytest.fixture(autouse=True)
+    def nothing_is_logged_of_the_person(self, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+        caplog.set_level(logging.DEBUG)
+        yield
+        assert_clean(caplog.text)
+
+    def test_who_is_held_is_told_and_it_is_done(self, right: Right) -> None:
+        with self.stage(right) as stage:
+            outcome = stage.tell(instruction(right))
+        assert isinstance(outcome, self.done)
+        assert outcome.evidence
+
+    def test_who_is_not_held_is_said_to_be_not_held(self, right: Right) -> None:
+        with self.stage(right, held=False) as stage:
+            before = stage.state()
+            outcome = stage.tell(instruction(right))
+            assert isinstance(outcome, self.nothing)
+            assert outcome.evidence
+            assert stage.state() == before
+
+    def test_told_twice_the_effect_is_that_of_once(self, right: Right) -> None:
+        with self.stage(right) as stage:
+            first = stage.tell(instruction(right))
+            once = stage.state()
+            second = stage.tell(instruction(right))
+            assert type(second) is type(first)
+            assert stage.state() == once
+
+    def test_what_was_done_is_found_by_reading_and_reading_changes_nothing(self, right: Right) -> None:
+        with self.stage(right) as stage:
+            stage.tell(instruction(right))
+            done, written = stage.state(), stage.writes()
+            assert isinstance(stage.read_back(instruction(right)), self.found)
+            assert (stage.state(), stage.writes()) == (done, written)
+
+    def test_what_was_not_done_is_never_found_as_asked(self, right: Right) -> None:
+        with self.stage(right) as stage:
+            assert not isinstance(stage.read_back(instruction(right)), AsAsked)
+
+    def test_no_call_begins_after_the_deadline(self, right: Right) -> None:
+        with self.stage(right) as stage:
+            late = instruction(right, deadline=stage.clock.monotonic())
+            assert isinstance(stage.tell(late), Retryable)
+            assert stage.calls() == 0
+
+    def test_without_an_answer_nothing_is_known(self, right: Right) -> None:
+        with self.silent(right) as stage:
+            assert isinstance(stage.tell(instruction(right)), Retryable)
+            finding = stage.read_back(instruction(right))
+            assert isinstance(finding, CannotTell)
+
+    def test_nobody_can_be_told_of_a_person_without_any_identifier(self, right: Right) -> None:
+        with self.stage(right) as stage:
+            nameless = instruction(right, addresses=(), changes=None, subject_id=None, name=None)
+            assert isinstance(stage.tell(nameless), NotIdentifiable)
+            assert stage.calls() == 0
+
+    def test_lifting_a_restriction_brings_nobody_back(self) -> None:
+        if Right.RESTRICTION not in self.connector.capabilities:
+            return
+        with self.stage(Right.RESTRICTION) as stage:
+            stage.tell(instruction(Right.RESTRICTION))
+            before = stage.state()
+            stage.tell(instruction(Right.RESTRICTION, lifted=Lifted(date(2026, 11, 19), "letter")))
+            assert stage.state() == before
+
+    def test_an_undeclared_right_is_our_bug_and_no_call_is_made(self) -> None:
+        undeclared = [right for right in Right if right not in self.connector.capabilities]
+        for right in [*undeclared, cast("Right", "portability")]:
+            with self.stage(Right.ERASURE) as stage:
+                with pytest.raises(UnsupportedRight) as caught:
+                    stage.tell(instruction(right))
+                assert stage.calls() == 0
+                assert_clean(str(caught.value))
+
+    def test_probing_only_reads(self) -> None:
+        with self.stage(Right.OPT_OUT) as stage:
+            before = stage.state()
+            assert stage.connector.probe().title
+            assert (stage.writes(), stage.state()) == (0, before)
+
+    def test_no_repr_shows_a_secret_or_a_person(self, right: Right) -> None:
+        with self.stage(right) as stage:
+            shown = f"{stage.connector!r} {vars(stage.connector)!r} {instruction(right)!r}"
+        assert_clean(shown)
+
+    def test_what_is_declared_is_said_in_full(self, right: Right) -> None:
+        capability = self.connector.capabilities[right]
+        assert capability.effect
+        assert capability.limits
+        assert re.search(r"20\d\d", capability.source)
+        assert bool(capability.verified_by) == (self.found is AsAsked)
+        assert self.connector.name == self.connector.__module__.rpartition(".")[2]
+
+
+# --- vendors that speak HTTP
+
+
+class Said(NamedTuple):
+    """One HTTP answer."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+class Vendor(Protocol):
+    """A stand-in for a vendor: answers as its documentation says, and shows what it holds."""
+
+    def answer(self, request: requests.PreparedRequest) -> Said: ...
+    def state(self) -> object: ...
+
+
+@dataclass
+class HttpStage(Stage):
+    """Also keeps the requests themselves."""
+
+    sent: list[requests.PreparedRequest] = field(default_factory=list)
+
+
+Trouble = Said | Exception
+HTML = b"<html><body>Bad gateway</body></html>"
+PROBLEM = json.dumps({"type": "about:blank", "title": "Trouble", "status": 0, "detail": f"{OLD} {NEW}"}).encode()
+BODIES = [("application/json", b""), ("text/html", HTML), ("application/problem+json; charset=utf-8", PROBLEM)]
+UNANSWERED: list[Exception] = [
+    requests.ReadTimeout(OLD),
+    requests.exceptions.ChunkedEncodingError(OLD),
+    requests.exceptions.ContentDecodingError(OLD),
+    requests.ConnectionError(OLD),
+    requests.exceptions.SSLError(OLD),
+]
+
+
+class HttpContract(ConnectorContract):
+    """What holds for every connector whose vendor speaks HTTP: each fault is planted at every call it makes."""
+
+    section: ClassVar[Mapping[str, object]]
+    undocumented: ClassVar[tuple[int, ...]] = (301, 302, 303, 307, 308, 402, 409, 418, 451)
+    unreadable: ClassVar[tuple[bytes, ...]] = (b"", HTML, b'{"id": "6', b"[]", b"{}", b'"ok"', b"null", b"[" * 10_000)
+    """Bodies of a 200 that the vendor does not document for any call of this connector."""
+
+    def vendor(self, right: Right, *, held: bool) -> Vendor:
+        """A vendor that holds the person of `instruction`, or does not."""
+        raise AssertionError("a contract test gives the vendor")
+
+    def built(self, kit: Kit) -> Connector:
+        """The connector; override where it takes a sleep function."""
+        return self.connector.from_settings(self.connector.Settings.model_validate(self.section), kit)
+
+    def writing(self, request: requests.PreparedRequest) -> bool:
+        """Whether a request may change something at the vendor."""
+        return request.method != "GET"
+
+    @contextmanager
+    def stage(
+        self, right: Right, *, held: bool = True, trouble: Trouble | None = None, from_call: int = 1
+    ) -> Iterator[HttpStage]:
+        """From the `from_call`-th call on, whatever is asked is answered with `trouble`."""
+        with self.before(self.vendor(right, held=held), trouble=trouble, from_call=from_call) as stage:
+            yield stage
+
+    @contextmanager
+    def before(self, vendor: Vendor, *, trouble: Trouble | None = None, from_call: int = 1) -> Iterator[HttpStage]:
+        """The connector before a given vendor."""
+        seen: list[requests.PreparedRequest] = []
+
+        def answered(request: requests.PreparedRequest) -> Any:
+            seen.append(request)
+            if trouble is not None and len(seen) >= from_call:
+                return trouble if isinstance(trouble, Exception) else tuple(trouble)
+            return tuple(vendor.answer(request))
+
+        clock = Hands()
+        with responses.RequestsMock(assert_all_requests_are_fired=False) as rsps, HttpClient(clock) as http:
+            for method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
+                rsps.add_callback(method, re.compile(".*"), answered, content_type=None)
+            connector = self.built(Kit(http=http, clock=clock, pseudonym=pseudonym, shelf=OpenShelf()))
+            yield HttpStage(
+                connector,
+                calls=lambda: len(seen),
+                writes=lambda: sum(map(self.writing, seen)),
+                state=vendor.state,
+                clock=clock,
+                sent=seen,
+            )
+
+    def silent(self, right: Right) -> AbstractContextManager[Stage]:
+        return self.stage(right, trouble=requests.ReadTimeout(OLD))
+
+    def troubled(self, right: Right, trouble: Trouble) -> Iterator[tuple[Outcome, bool]]:
+        """The outcome with `trouble` from the first call on, from the second on, and so on; and if it met a write."""
+        with self.stage(right) as smooth:
+            smooth.tell(instruction(right))
+        for number, request in enumerate(list(smooth.sent), start=1):
+            with self.stage(right, trouble=trouble, from_call=number) as stage:
+                yield stage.tell(instruction(right)), self.writing(request)
+
+    @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, 520])
+    def test_later_is_later_and_the_processors_wish_is_kept(self, right: Right, status: int) -> None:
+        for kind, body in BODIES:
+            trouble = Said(status, {"Content-Type": kind, "Retry-After": "30"}, body)
+            for outcome, wrote in self.troubled(right, trouble):
+                assert isinstance(outcome, Retryable)
+                assert outcome.retry_after == timedelta(seconds=30)
+                assert outcome.busy == (status in (429, 503))
+                assert outcome.doubtful or not wrote or status in (408, 425, 429, 503)
+                assert outcome.evidence[-1].status == status
+
+    def test_a_wish_to_wait_ten_years_or_a_negative_time_is_harmless(self, right: Right) -> None:
+        for said, wait in (("315360000", timedelta(hours=24)), ("-5", timedelta()), ("nonsense", None)):
+            for outcome, _ in self.troubled(right, Said(429, {"Retry-After": said}, b"")):
+                assert isinstance(outcome, Retryable)
+                assert outcome.retry_after == wait
+
+    @pytest.mark.parametrize("error", UNANSWERED, ids=lambda error: type(error).__name__)
+    def test_a_broken_connection_leaves_a_write_in_doubt(self, right: Right, error: Exception) -> None:
+        unsent = isinstance(error, requests.ConnectionError)
+        for outcome, wrote in self.troubled(right, error):
+            assert isinstance(outcome, Retryable)
+            assert outcome.doubtful == (wrote and not unsent)
+            assert not outcome.busy
+
+    def test_a_200_that_cannot_be_read_is_never_taken_for_done(self, right: Right) -> None:
+        for body in self.unreadable:
+            for outcome, wrote in self.troubled(right, Said(200, {"Content-Type": "application/json"}, body)):
+                assert isinstance(outcome, Retryable)
+                assert outcome.doubtful == wrote
+
+    def test_a_page_of_html_is_never_taken_for_an_answer(self, right: Right) -> None:
+        for status in (200, 400, 404, 405):
+            for outcome, _ in self.troubled(right, Said(status, {"Content-Type": "text/html"}, HTML)):
+                assert not isinstance(outcome, SAID_YES_OR_NOBODY)
+
+    @pytest.mark.parametrize("status", [401, 403])
+    def test_a_rejected_credential_stops_everything(self, right: Right, status: int) -> None:
+        trouble = Said(status, {"Content-Type": "application/json", "X-Request-Id": "r-1"}, PROBLEM)
+        with self.stage(right, trouble=trouble) as stage:
+            for act in (stage.connector.carry_out, stage.connector.verify):
+                with pytest.raises(CredentialsRejected) as caught:
+                    act(instruction(right))
+                assert (caught.value.status, caught.value.request_id) == (status, "r-1")
+                assert_clean("".join(traceback.format_exception(caught.value)))
+            with pytest.raises(CredentialsRejected):
+                stage.connector.probe()
+
+    def test_an_undocumented_answer_is_a_no_for_a_person_to_look_at(self, right: Right) -> None:
+        for status in self.undocumented:
+            for kind, body in BODIES:
+                headers = {"Content-Type": kind, "Location": "https://elsewhere.example/"}
+                for outcome, _ in self.troubled(right, Said(status, headers, body)):
+                    assert isinstance(outcome, Refused)
+                    assert outcome.evidence[-1].status == status
+
+    def test_a_404_of_another_shape_is_not_nothing_held(self, right: Right) -> None:
+        for kind, body in BODIES:
+            for outcome, _ in self.troubled(right, Said(404, {"Content-Type": kind}, body)):
+                assert isinstance(outcome, Refused | Retryable)
+
+    def test_what_cannot_be_read_back_is_not_found_as_asked(self, right: Right) -> None:
+        troubles: list[Trouble] = [Said(200, {"Content-Type": "application/json"}, body) for body in self.unreadable]
+        troubles += [Said(status, {}, b"") for status in (404, 418, 429, 500, 503)]
+        for trouble in [*troubles, *UNANSWERED]:
+            with self.stage(right, trouble=trouble) as stage:
+                finding = stage.read_back(instruction(right))
+            assert isinstance(finding, CannotTell)
+            assert finding.later
+
+    def test_a_processor_that_cannot_be_probed_is_said_to_be_unreachable(self) -> None:
+        troubles: list[Trouble] = [*UNANSWERED, Said(500, {}, b""), Said(200, {"Content-Type": "text/html"}, HTML)]
+        for trouble in troubles:
+            with self.stage(Right.OPT_OUT, trouble=trouble) as stage:
+                with pytest.raises(ProcessorUnreachable) as caught:
+                    stage.connector.probe()
+                assert_clean("".join(traceback.format_exception(caught.value)))
+
+    def test_every_call_is_https_and_carries_a_credential_and_no_person_in_its_query(self, right: Right) -> None:
+        with self.stage(right) as stage:
+            stage.tell(instruction(right))
+            stage.read_back(instruction(right))
+        assert stage.sent
+        for request in stage.sent:
+            url = request.url or ""
+            assert url.startswith("https://")
+            assert request.headers.get("Authorization")
+            assert_clean(url.partition("?")[2])
+
+    def test_evidence_names_each_call_by_its_template_and_proves_the_body_under_a_key(self, right: Right) -> None:
+        with self.stage(right) as stage:
+            outcome = stage.tell(instruction(right))
+        assert len(outcome.evidence) == len(stage.sent)
+        for request, evidence in zip(stage.sent, outcome.evidence, strict=True):
+            assert evidence.endpoint.split()[0] == request.method
+            assert evidence.endpoint.split()[1].startswith("/")
+            assert len(evidence.digest) == 64
