@@ -1,0 +1,194 @@
+"""The contract suite itself: each careless connector planted here is caught by it, so its green means something."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+import requests
+
+from dpsync.connector import (
+    Account,
+    Applied,
+    AsAsked,
+    Connector,
+    Evidence,
+    Finding,
+    Instruction,
+    Kit,
+    NothingHeld,
+    Outcome,
+    Refused,
+    Retryable,
+)
+from dpsync.connectors.mailchimp import Mailchimp, MailchimpSettings
+from dpsync.errors import CredentialsRejected
+from dpsync.model import Right
+from tests.connectors import test_mailchimp as sound
+from tests.connectors.contract import OLD, SECRET, HttpContract, assert_clean, instruction
+
+
+class EmptyFaultIsSuccess(Mailchimp):
+    """What the official package does with a 500 that has no body."""
+
+    def carry_out(self, instruction: Instruction) -> Outcome:
+        outcome = super().carry_out(instruction)
+        faulty = bool(outcome.evidence) and outcome.evidence[-1].status == 500
+        return Applied(evidence=outcome.evidence) if faulty else outcome
+
+
+class UnreadableIsSuccess(Mailchimp):
+    def carry_out(self, instruction: Instruction) -> Outcome:
+        outcome = super().carry_out(instruction)
+        well = bool(outcome.evidence) and outcome.evidence[-1].status == 200
+        return Applied(evidence=outcome.evidence) if well and isinstance(outcome, Retryable) else outcome
+
+
+class IgnoresCredentials(Mailchimp):
+    def carry_out(self, instruction: Instruction) -> Outcome:
+        try:
+            return super().carry_out(instruction)
+        except CredentialsRejected:
+            return Retryable(reason="later")
+
+
+class AnyMissingIsNothingHeld(Mailchimp):
+    def carry_out(self, instruction: Instruction) -> Outcome:
+        outcome = super().carry_out(instruction)
+        missing = bool(outcome.evidence) and outcome.evidence[-1].status == 404
+        return NothingHeld(evidence=outcome.evidence) if missing else outcome
+
+
+class UnknownIsLater(Mailchimp):
+    def carry_out(self, instruction: Instruction) -> Outcome:
+        outcome = super().carry_out(instruction)
+        return Retryable(reason="?", evidence=outcome.evidence) if isinstance(outcome, Refused) else outcome
+
+
+class ForgetsDoubt(Mailchimp):
+    def carry_out(self, instruction: Instruction) -> Outcome:
+        outcome = super().carry_out(instruction)
+        return replace(outcome, doubtful=False) if isinstance(outcome, Retryable) else outcome
+
+
+class ForgetsTheWishToWait(Mailchimp):
+    def carry_out(self, instruction: Instruction) -> Outcome:
+        outcome = super().carry_out(instruction)
+        return replace(outcome, retry_after=None) if isinstance(outcome, Retryable) else outcome
+
+
+class LeaksIntoEvidence(Mailchimp):
+    def carry_out(self, instruction: Instruction) -> Outcome:
+        outcome = super().carry_out(instruction)
+        return replace(outcome, evidence=(*outcome.evidence, self._leak(instruction)))
+
+    def _leak(self, instruction: Instruction) -> Evidence:
+        return Evidence("GET /x", 200, self._kit.clock.now(), note=f"/members/{sound.md5(instruction.addresses[0])}")
+
+
+class LeaksIntoTheLog(Mailchimp):
+    def carry_out(self, instruction: Instruction) -> Outcome:
+        logging.getLogger("dpsync").debug("telling %s", instruction.addresses[0])
+        return super().carry_out(instruction)
+
+
+class ShowsItsKey(Mailchimp):
+    def __repr__(self) -> str:
+        return f"Mailchimp({SECRET})"
+
+
+class DoesWhatItDoesNotDeclare(Mailchimp):
+    def carry_out(self, instruction: Instruction) -> Outcome:
+        undeclared = instruction.right not in self.capabilities
+        return super().carry_out(replace(instruction, right=Right.OPT_OUT) if undeclared else instruction)
+
+
+class BelievesItself(Mailchimp):
+    def verify(self, instruction: Instruction) -> Finding:
+        return AsAsked(evidence=())
+
+
+class WritesWhenProbed(Mailchimp):
+    def probe(self) -> Account:
+        self.carry_out(instruction(Right.OPT_OUT))
+        return super().probe()
+
+
+class ArchivesAgain(Mailchimp):
+    """Not the same twice: the second telling finds nothing."""
+
+    told = False
+
+    def carry_out(self, instruction: Instruction) -> Outcome:
+        outcome = super().carry_out(instruction)
+        self.told, before = True, self.told
+        return NothingHeld(evidence=outcome.evidence) if before else outcome
+
+
+class IgnoresTheDeadline(Mailchimp):
+    def carry_out(self, instruction: Instruction) -> Outcome:
+        return super().carry_out(replace(instruction, deadline=float("inf")))
+
+
+class BringsBackOnLifting(Mailchimp):
+    def carry_out(self, instruction: Instruction) -> Outcome:
+        if instruction.lifted:
+            calls = self._calls(instruction)
+            calls.lists.update_list_member("list1", sound.md5(OLD), {"status": "subscribed"})
+        return super().carry_out(instruction)
+
+
+def planted(kind: type[Mailchimp]) -> HttpContract:
+    class Suite(sound.Only):
+        connector = kind
+
+        def built(self, kit: Kit) -> Connector:
+            return kind(MailchimpSettings.model_validate(self.section), kit, sleep=lambda _: None)
+
+    return Suite()
+
+
+ERASURE = Right.ERASURE
+CAUGHT: list[tuple[type[Mailchimp], Callable[[HttpContract], None]]] = [
+    (EmptyFaultIsSuccess, lambda suite: suite.test_later_is_later_and_the_processors_wish_is_kept(ERASURE, 500)),
+    (UnreadableIsSuccess, lambda suite: suite.test_a_200_that_cannot_be_read_is_never_taken_for_done(ERASURE)),
+    (UnreadableIsSuccess, lambda suite: suite.test_a_page_of_html_is_never_taken_for_an_answer(ERASURE)),
+    (IgnoresCredentials, lambda suite: suite.test_a_rejected_credential_stops_everything(ERASURE, 401)),
+    (AnyMissingIsNothingHeld, lambda suite: suite.test_a_404_of_another_shape_is_not_nothing_held(ERASURE)),
+    (UnknownIsLater, lambda suite: suite.test_an_undocumented_answer_is_a_no_for_a_person_to_look_at(ERASURE)),
+    (
+        ForgetsDoubt,
+        lambda suite: suite.test_a_broken_connection_leaves_a_write_in_doubt(
+            ERASURE, requests.exceptions.ChunkedEncodingError()
+        ),
+    ),
+    (ForgetsDoubt, lambda suite: suite.test_later_is_later_and_the_processors_wish_is_kept(ERASURE, 502)),
+    (ForgetsTheWishToWait, lambda suite: suite.test_later_is_later_and_the_processors_wish_is_kept(ERASURE, 429)),
+    (LeaksIntoEvidence, lambda suite: suite.test_who_is_held_is_told_and_it_is_done(ERASURE)),
+    (ShowsItsKey, lambda suite: suite.test_no_repr_shows_a_secret_or_a_person(ERASURE)),
+    (DoesWhatItDoesNotDeclare, lambda suite: suite.test_an_undeclared_right_is_our_bug_and_no_call_is_made()),
+    (BelievesItself, lambda suite: suite.test_what_was_not_done_is_never_found_as_asked(ERASURE)),
+    (BelievesItself, lambda suite: suite.test_what_cannot_be_read_back_is_not_found_as_asked(ERASURE)),
+    (WritesWhenProbed, lambda suite: suite.test_probing_only_reads()),
+    (ArchivesAgain, lambda suite: suite.test_told_twice_the_effect_is_that_of_once(ERASURE)),
+    (IgnoresTheDeadline, lambda suite: suite.test_no_call_begins_after_the_deadline(ERASURE)),
+    (BringsBackOnLifting, lambda suite: suite.test_lifting_a_restriction_brings_nobody_back()),
+]
+
+
+@pytest.mark.parametrize(("kind", "check"), CAUGHT, ids=[kind.__name__ for kind, _ in CAUGHT])
+def test_a_careless_connector_is_caught_and_a_careful_one_is_not(
+    kind: type[Mailchimp], check: Callable[[HttpContract], None]
+) -> None:
+    check(planted(Mailchimp))
+    with pytest.raises((AssertionError, pytest.fail.Exception)):
+        check(planted(kind))
+
+
+def test_a_person_in_the_log_is_caught(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    planted(Mailchimp).test_who_is_held_is_told_and_it_is_done(ERASURE)
+    assert_clean(caplog.text)
+    planted(LeaksIntoTheLog).test_who_is_held_is_told_and_it_is_done(ERASURE)
+    with pytest.raises(AssertionError):
+        assert_clean(caplog.text)
