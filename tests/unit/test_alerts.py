@@ -167,8 +167,9 @@ def test_a_crash_while_sending_delays_and_does_not_lose(database: Database) -> N
     assert passes(Outbox([bell]), database, NOW + timedelta(minutes=2)) == 1
 
 
-def test_two_senders_at_once_send_it_once(database: Database) -> None:
-    bell = Bell()
+@pytest.mark.parametrize("works", [True, False])
+def test_two_senders_at_once_try_it_once(database: Database, works: bool) -> None:
+    bell = Bell(works=works)
     database.alarm()
 
     def other_is_faster(work: Callable[[Connection], T], /) -> T:
@@ -178,6 +179,7 @@ def test_two_senders_at_once_send_it_once(database: Database) -> None:
 
     Outbox([bell]).send_due(database.call, other_is_faster, NOW)
     assert len(bell.rung) == 1
+    assert database.rows()[0].attempts == 1
 
 
 def test_one_channel_down_does_not_silence_the_other_and_is_named(database: Database) -> None:
@@ -277,6 +279,12 @@ def chat(status: int) -> Iterator[tuple[str, list[dict[str, Any]]]]:
             said.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
             self.send_response(status)
             self.send_header("Location", f"http://127.0.0.1:{server.server_port}/elsewhere")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def do_GET(self) -> None:
+            said.append({"followed": self.path})
+            self.send_response(200)
             self.send_header("Content-Length", "0")
             self.end_headers()
 
