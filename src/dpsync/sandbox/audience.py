@@ -1,0 +1,253 @@
+"""What Mailchimp holds: accounts, audiences and contacts, and the rules by which a contact may change.
+
+Source: the vendor notes on the Marketing API 3.0, sections 2, 3 and 9. What they mark as unknown is decided against
+the caller here, so that a connector which only works by luck is found out.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+STATUSES = ("subscribed", "unsubscribed", "cleaned", "pending", "transactional")
+DEFAULT_FIELDS = {"FNAME": "text", "LNAME": "text", "PHONE": "phone", "BIRTHDAY": "birthday", "CITY": "text"}
+MERGE = Mapping[str, object]
+
+
+class Problem(Exception):
+    """A refusal in the vendor's own words, sent as application/problem+json."""
+
+    def __init__(
+        self, status: int, title: str, detail: str, errors: list[dict[str, str]] | None = None, allow: str = ""
+    ) -> None:
+        super().__init__(title)
+        self.status = status
+        self.title = title
+        self.detail = detail
+        self.errors = errors
+        self.allow = allow
+
+
+def invalid(field_name: str, message: str) -> Problem:
+    """400 Invalid Resource about one field."""
+    detail = "The resource submitted could not be validated. For field-specific details, see the 'errors' array."
+    return Problem(400, "Invalid Resource", detail, [{"field": field_name, "message": message}])
+
+
+def not_found() -> Problem:
+    """404 Resource Not Found: the same words for an unknown audience and an unknown contact."""
+    return Problem(404, "Resource Not Found", "The requested resource could not be found.")
+
+
+def digest(address: str) -> str:
+    """The subscriber hash: MD5 of the trimmed, lower-cased address; a plus tag is part of the address."""
+    return hashlib.md5(address.strip().lower().encode(), usedforsecurity=False).hexdigest()
+
+
+@dataclass(slots=True)
+class Member:
+    """One contact of one audience. `left_by_link`: the person unsubscribed, so only the person can come back."""
+
+    contact_id: str
+    web_id: int
+    unique_email_id: str
+    email_address: str
+    status: str
+    last_changed: str
+    merge_fields: dict[str, object] = field(default_factory=dict)
+    tags: dict[str, int] = field(default_factory=dict)
+    left_by_link: bool = False
+    language: str = ""
+    vip: bool = False
+
+    @property
+    def id(self) -> str:
+        """The subscriber hash of the address as it is now."""
+        return digest(self.email_address)
+
+
+@dataclass(slots=True)
+class Audience:
+    """One list: its contacts by subscriber hash, and the hashes it refuses to take back."""
+
+    id: str
+    name: str
+    web_id: int
+    created: str
+    fields: dict[str, str] = field(default_factory=lambda: dict(DEFAULT_FIELDS))
+    required: frozenset[str] = frozenset()
+    members: dict[str, Member] = field(default_factory=dict)
+    contacts: dict[str, Member] = field(default_factory=dict)
+    forgotten: set[str] = field(default_factory=set)
+    fake: set[str] = field(default_factory=set)
+    added: int = 0
+
+    def find(self, reference: str) -> Member:
+        """The contact by hash, address or contact id.
+
+        Raises:
+            Problem: 404, for whoever is not here.
+        """
+        if "@" in reference:
+            reference = digest(reference)
+        found = self.members.get(reference) or self.contacts.get(reference)
+        if found is None:
+            raise not_found()
+        return found
+
+    def find_by_hash(self, reference: str) -> Member:
+        """The contact by hash only, as delete-permanent and tags document it."""
+        found = self.members.get(reference)
+        if found is None:
+            raise not_found()
+        return found
+
+    def add(self, address: str, status: str, merge_fields: MERGE, now: str, *, skip_validation: bool = True) -> Member:
+        """A new contact.
+
+        Raises:
+            Problem: 400, where the address is no address, was erased earlier, or is here already.
+        """
+        self.check_new_address(address)
+        self.added += 1
+        seed = f"{self.id}/{self.added}"
+        member = Member(
+            contact_id=hashlib.sha256(f"contact/{seed}".encode()).hexdigest()[:32],
+            web_id=self.web_id * 1_000_000 + self.added,
+            unique_email_id=hashlib.sha256(f"email/{seed}".encode()).hexdigest()[:10],
+            email_address=address.strip(),
+            status=check_status(status),
+            last_changed=now,
+            merge_fields=dict.fromkeys(self.fields, ""),
+        )
+        self.merge(member, merge_fields, skip_validation=skip_validation)
+        self.members[member.id] = member
+        self.contacts[member.contact_id] = member
+        return member
+
+    def check_new_address(self, address: str) -> None:
+        """Raises Problem unless the address could be added to this audience."""
+        wanted = address.strip()
+        if wanted.count("@") != 1 or wanted.startswith("@") or wanted.endswith("@") or " " in wanted:
+            raise invalid("email address", "Please enter a valid email address.")
+        if wanted.lower() in self.fake:
+            raise invalid("email address", f"{wanted} looks fake or invalid, please enter a real email address.")
+        if digest(wanted) in self.forgotten:
+            raise Problem(
+                400,
+                "Forgotten Email Not Subscribed",
+                f"{wanted} was permanently deleted and cannot be re-imported. "
+                "The contact must re-subscribe to get back on the list.",
+            )
+        if digest(wanted) in self.members:
+            # An archived holder of the address refuses it just the same.
+            raise Problem(
+                400,
+                "Member Exists",
+                f"{wanted} is already a list member. Use PUT to insert or update list members.",
+            )
+
+    def merge(self, member: Member, fields: MERGE, *, skip_validation: bool) -> None:
+        """Sets the given merge fields; the others stay, and tags this audience does not know are ignored.
+
+        Raises:
+            Problem: 400, about the field; nothing has been changed then.
+        """
+        known = {tag: value for tag, value in fields.items() if tag in self.fields}
+        for tag, value in known.items():
+            if isinstance(value, bool) or not isinstance(value, str | int | float | dict):
+                raise invalid(tag, "Schema describes string, boolean found instead")
+            if self.fields[tag] == "number" and value != "" and not _is_number(value):
+                raise invalid(tag, "Please enter a number")
+        if not skip_validation:
+            after = {**member.merge_fields, **known}
+            for tag in sorted(self.required):
+                if after.get(tag, "") == "":
+                    raise invalid(tag, "Please enter a value")
+        member.merge_fields.update(known)
+
+    def check_move(self, member: Member, address: str) -> None:
+        """Raises Problem unless this contact may take that address. Another spelling of its own is no move."""
+        if digest(address) == member.id:
+            return
+        if member.status != "subscribed":
+            raise invalid(
+                "email address",
+                f'This member\'s status is "{member.status}." You can only update email addresses for members '
+                'with a status of "subscribed."',
+            )
+        self.check_new_address(address)
+
+    def move(self, member: Member, address: str) -> None:
+        """Gives the contact another address; `contact_id` and `web_id` stay."""
+        del self.members[member.id]
+        member.email_address = address.strip()
+        self.members[member.id] = member
+
+    def archive(self, member: Member) -> None:
+        """Archives.
+
+        Raises:
+            Problem: 405, for a contact that is cleaned, pending or archived already.
+        """
+        if member.status in {"cleaned", "pending", "archived"}:
+            raise Problem(
+                405,
+                "Method Not Allowed",
+                "This list member cannot be removed. Can not archive a contact that is bounced, pending or archived",
+                allow="GET, PUT, PATCH",
+            )
+        member.status = "archived"
+
+    def forget(self, member: Member) -> None:
+        """Erases for good: nothing is left but the hash that refuses a re-import."""
+        del self.members[member.id]
+        del self.contacts[member.contact_id]
+        self.forgotten.add(member.id)
+
+
+def check_status(status: object) -> str:
+    """The status, where it is one a caller may set."""
+    if not isinstance(status, str) or status not in STATUSES:
+        raise invalid("status", "The value must be one of: " + ", ".join(STATUSES))
+    return status
+
+
+def check_return(member: Member, status: str) -> None:
+    """Raises Problem where somebody else would subscribe a person who left by the link, bounced or complained."""
+    if status == "subscribed" and (member.status == "cleaned" or member.left_by_link):
+        raise Problem(
+            400,
+            "Member In Compliance State",
+            f"{member.email_address} is in a compliance state due to unsubscribe, bounce, or compliance review "
+            "and cannot be subscribed.",
+        )
+
+
+def _is_number(value: object) -> bool:
+    try:
+        float(str(value))
+    except ValueError:
+        return False
+    return True
+
+
+@dataclass(slots=True)
+class Account:
+    """One user at the vendor, with every key of it and its audiences.
+
+    The switches stand for what the vendor leaves undocumented or does now and then: `search` serves this stale copy
+    while it is set; `lists_hide_archived` decides whether the e-mail filter of GET /lists sees archived contacts.
+    """
+
+    name: str
+    keys: tuple[str, ...]
+    audiences: dict[str, Audience] = field(default_factory=dict)
+    search: list[dict[str, object]] | None = None
+    lists_hide_archived: bool = True
+
+    def audience(self, list_id: str) -> Audience:
+        """The audience, or Problem 404."""
+        found = self.audiences.get(list_id)
+        if found is None:
+            raise not_found()
+        return found
