@@ -37,9 +37,10 @@ from dpsync.intake.reception import Reception
 from dpsync.ledger.log import Log
 from dpsync.ledger.note import Signer
 from dpsync.model import Changes, Lifted, Request, Right, State, Subject, normalised
-from dpsync.propagation import contacts
+from dpsync.propagation import acknowledgement, contacts
 from dpsync.propagation.controller import Controller, Safety
 from dpsync.propagation.legal_clock import LegalClock
+from dpsync.propagation.lifecycle import AnswerKind
 from dpsync.propagation.worker import Worker
 from dpsync.sealing import Keys
 from dpsync.store import tables as t
@@ -287,8 +288,15 @@ class World:
         reception = Reception(self.controller, self.writer)
         return reception.submit(request, body or event_id.encode(), self.clock.now()).result()
 
-    def worker(self, **more: Any) -> Worker:
-        made = Worker(self.controller, self.engine, self.writer, self.clock, alone=False, **more)
+    def answer(self, token: str, kind: AnswerKind) -> None:
+        """Somebody at a processor uses the link of a letter."""
+        given = acknowledgement.Given("Pat", "", "203.0.113.9")
+        self.writer.call(
+            lambda unit: acknowledgement.answer_by_link(unit, self.controller, token, kind, given, self.clock.now())
+        )
+
+    def worker(self, *, alone: bool = False, **more: Any) -> Worker:
+        made = Worker(self.controller, self.engine, self.writer, self.clock, alone=alone, **more)
         made.start()
         self._workers.append(made)
         return made

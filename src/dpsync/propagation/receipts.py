@@ -59,7 +59,7 @@ def _evidence(
         .order_by(e.attempt_id, e.part, e.seq)
     )
     for row in rows.mappings():
-        groups[row["attempt_id"], row["part"]].append(canonical(row))
+        groups[row["attempt_id"], row["part"]].append(canonical(dict(row)))
     by_digest = {entry.resp_digest(commit_key, rows): rows for rows in groups.values()}
     found = {}
     for idx, body in logged:
