@@ -180,3 +180,8 @@ def limits_of(lines: Sequence[Line], known: Mapping[str, ProcessorLine]) -> tupl
             )
         )
     return tuple(found)
+
+
+def numbered(limits: Iterable[Limit]) -> dict[tuple[str, Right], int]:
+    """Under which number a line's limits stand, by processor and right."""
+    return {(limit.processor, limit.right): limit.number for limit in limits}

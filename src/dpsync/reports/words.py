@@ -72,8 +72,8 @@ GLOSSARY = (
 )
 
 COUNTING = (
-    "A request is counted once, where the processor furthest behind stands: not yet, then settled, exempt, withdrawn, "
-    + "their word; only what we saw at every processor is 'seen by us'.",
+    "A request is counted once, where the processor furthest behind stands: it is done when every processor is.",
+    "Furthest behind is not yet, then settled, exempt, withdrawn, done on their word; last is done and seen by us.",
     "A request belongs to the day it was received on, in the controller's time zone; where it stands is as of now.",
     "Open from before: received earlier and not closed when the period began; counted apart.",
     "Speed is from receipt by the controller until the processor had the instruction.",

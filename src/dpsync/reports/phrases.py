@@ -1,0 +1,157 @@
+"""Sentences about the values of a report, the same in text and HTML. They word numbers; they compute none."""
+
+from collections.abc import Mapping
+from zoneinfo import ZoneInfo
+
+from dpsync.model import Right, State
+from dpsync.reports.meaning import Count, Late, Waits
+from dpsync.reports.period import PeriodReport
+from dpsync.reports.proof import LedgerLine
+from dpsync.reports.standing import Asked, Line
+from dpsync.reports.tallies import Limit, ProcessorTally, SourceLine, Speed, Tally
+from dpsync.reports.verdict import Todo
+from dpsync.reports.words import CAUSES, MEANS, RIGHTS, RUNGS, STATES, day, hours, moment, several
+
+Numbers = Mapping[tuple[str, Right], int]
+"""Under which number the limits of a processor and right stand."""
+
+REHEARSAL = "REHEARSAL: no real processor was told anything."
+
+TALLY_HEADS = (
+    "Received",
+    "Told everyone",
+    "Done, seen by us",
+    "Done, they say",
+    "Not yet",
+    "Settled",
+    "Exempt",
+    "Withdrawn",
+    "Superseded",
+    "Overdue",
+)
+
+LINE_HEADS = (
+    "Request",
+    "Right",
+    "Processor",
+    "Received",
+    "Accepted",
+    "Due",
+    "Told",
+    "Done",
+    "Where it stands",
+    "Proof reaches",
+    "Waits for",
+    "Notes",
+)
+
+
+def tally_cells(tally: Tally | ProcessorTally) -> tuple[int, ...]:
+    """The counts under `TALLY_HEADS`; a processor has no count of overdue ones."""
+    first = (tally.received, tally.told_everyone) if isinstance(tally, Tally) else (tally.asked, tally.told)
+    rest = (tally.seen, tally.said, tally.not_yet, tally.settled, tally.exempt, tally.withdrawn, tally.superseded)
+    return (*first, *rest, tally.overdue) if isinstance(tally, Tally) else (*first, *rest)
+
+
+def tally_label(tally: Tally) -> str:
+    """The right, or "All"."""
+    return RIGHTS[tally.right].capitalize() if tally.right else "All"
+
+
+def proof(ledger: LedgerLine, zone: ZoneInfo) -> str:
+    """The first line under the title: whether anything below may be believed."""
+    checked = moment(ledger.checked_at, zone)
+    entries = several(ledger.entries, "entry", "entries")
+    if ledger.sound:
+        return f"The record is unaltered: {entries}, checked {checked}, newest checkpoint {ledger.checkpoint}."
+    return f"THE RECORD COULD NOT BE VERIFIED ({entries}, checked {checked}). Nothing below may be relied on."
+
+
+def due(todo: Todo) -> str:
+    """By when a thing must be done, as it stands before the sentence."""
+    if todo.by is None:
+        return "Now"
+    return f"Overdue since {day(todo.by)}" if todo.overdue else f"By {day(todo.by)}"
+
+
+def nothing_to_do(report: PeriodReport) -> str:
+    """What stands where the list of duties is empty."""
+    return f"Nothing. The next report tells of the time from {day(report.next_from)}."
+
+
+def quick(speed: Speed, of: str) -> str:
+    """How quickly processors were told; `of`: of which requests."""
+    if not speed.to_tell:
+        return f"{of}: nobody had to be told."
+    told = f"{of}: told {speed.told:,} of {several(speed.to_tell, 'time')}"
+    if speed.told:
+        told += f", as a rule within {hours(speed.median_hours)}"
+        told += f"; slowest {hours(speed.slowest_hours)} ({speed.slowest_title})"
+    return f"{told}. Past the target or not told by then: {speed.after_target:,}."
+
+
+def limit(one: Limit) -> str:
+    """What cannot be seen or done, with how many stand on their word."""
+    can = MEANS[one.means] if one.means else "not known how"
+    unseen = "" if one.verified_by else " We cannot look there: their word only."
+    word = f" Done on their word: {one.on_word:,} of {one.lines:,}."
+    return f"{one.title}, {RIGHTS[one.right]} ({can}). {one.limits}{unseen}{word}".replace("  ", " ")
+
+
+def source(one: SourceLine) -> str:
+    """How many came from one source."""
+    assumed = f", {one.received_assumed:,} without a time of receipt (assumed)" if one.received_assumed else ""
+    return f"{one.source}: {several(one.requests, 'request')}{assumed}"
+
+
+def right(one: Line | Asked) -> str:
+    """The right of a request; a lifting is called so."""
+    return "restriction (lifting)" if one.lifting else RIGHTS[one.right]
+
+
+def waiting(line: Line, zone: ZoneInfo) -> str:
+    """For whom it waits, and until when where that is known."""
+    who = {
+        Waits.NOBODY: "",
+        Waits.TIME: "time",
+        Waits.DPSYNC: "dpsync, which tries again",
+        Waits.PROCESSOR: line.title,
+        Waits.OPERATOR: "the operator",
+        Waits.DPO: "the DPO",
+    }[line.waits_for]
+    return f"{who}, until {moment(line.waits_until, zone)}" if who and line.waits_until else who
+
+
+def notes(line: Line, numbers: Numbers) -> str:
+    """Why it is held, late or stopped, what a person must do, and under which number its limits stand."""
+    late = {Late.NO: "", Late.TARGET: "past the target", Late.OVERDUE: "OVERDUE"}[line.late]
+    stopped = f"account stopped ({line.stopped})" if line.stopped else ""
+    held = "; ".join(CAUSES[cause] for cause in line.causes) if line.state is State.HELD else ""
+    limits = f"limit {numbers[line.processor, line.right]}" if (line.processor, line.right) in numbers else ""
+    return "; ".join(part for part in (late, stopped, held, line.task, line.reason, limits) if part)
+
+
+def line_cells(line: Line, zone: ZoneInfo, numbers: Numbers) -> tuple[str, ...]:
+    """One request at one processor, under `LINE_HEADS`."""
+    return (
+        line.short,
+        right(line),
+        line.title,
+        moment(line.received_at, zone),
+        moment(line.accepted_at, zone),
+        day(line.due_on),
+        moment(line.told_at, zone) or "no",
+        done(line, zone),
+        STATES[line.state],
+        RUNGS[line.rung],
+        waiting(line, zone),
+        notes(line, numbers),
+    )
+
+
+def done(line: Line, zone: ZoneInfo) -> str:
+    """When it was done first. What was done once and does not count as done now says so."""
+    if line.done_at is None:
+        return "no"
+    first = moment(line.done_at, zone)
+    return first if line.counts_as in {Count.SEEN, Count.SAID} else f"not now (once: {first})"

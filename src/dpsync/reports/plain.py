@@ -1,0 +1,168 @@
+"""A report as plain text, for a terminal or a pipe: no colour, no boxes, nothing cut."""
+
+from collections.abc import Iterable, Sequence
+from zoneinfo import ZoneInfo
+
+from dpsync.reports import phrases
+from dpsync.reports.dossier import Dossier
+from dpsync.reports.period import PeriodReport
+from dpsync.reports.processors import capability_rows
+from dpsync.reports.proof import LedgerLine
+from dpsync.reports.standing import Asked, Line
+from dpsync.reports.tallies import numbered
+from dpsync.reports.verdict import Todo
+from dpsync.reports.visible import visible
+from dpsync.reports.words import COUNTING, GLOSSARY, RIGHTS, day, moment, several
+
+
+def period_text(report: PeriodReport) -> str:
+    """The whole report; what is late comes before what is finished."""
+    zone = ZoneInfo(report.zone)
+    title = f"{report.controller} · Data-protection requests · {report.label}"
+    lines = [*_head(title, moment(report.made_at, zone), report.ledger, zone, rehearsal=report.rehearsal)]
+    lines += ["", f"[ {report.verdict.value.upper()} ]", report.sentence, "", "What you need to do"]
+    lines += _todos(report.todos) or [f"  {phrases.nothing_to_do(report)}"]
+    if report.more_todos:
+        lines.append(f"  and {several(report.more_todos, 'more thing')}: dpsync status")
+    lines += _numbers(report)
+    numbers = numbered(report.limits)
+    lines += _section("What we cannot see", [f"{one.number}. {phrases.limit(one)}" for one in report.limits])
+    for label, chosen in (("Overdue", report.overdue), ("Needs attention", report.attention)):
+        lines += _lines(label, chosen, zone, numbers)
+    lines += _section(
+        "Settled or exempt, with reason and name",
+        [
+            f"{one.short} {one.kind} at {', '.join(one.processors)}: {one.reason} ({one.by or 'no name'})"
+            for one in report.set_aside
+        ],
+    )
+    lines += _service(report, zone)
+    for label, asked in (("All requests of the period", report.received), ("Open from before", report.carried)):
+        lines += _lines(label, [line for one in asked for line in one.lines], zone, numbers)
+        lines += [f"  {one.short}: asked of no processor" for one in asked if not one.lines]
+    lines += _processors(report)
+    lines += _section("What the words mean", [f"{word}: {meaning}" for word, meaning in GLOSSARY])
+    lines += _section("How this was counted", COUNTING)
+    return _joined(lines)
+
+
+def dossier_text(dossier: Dossier) -> str:
+    """All about one request, in order of time."""
+    zone, asked = ZoneInfo(dossier.zone), dossier.asked
+    title = f"{dossier.controller} · Dossier of request {asked.id}"
+    lines = [*_head(title, moment(dossier.made_at, zone), dossier.ledger, zone, rehearsal=dossier.rehearsal)]
+    lines += ["", f"[ {dossier.verdict.value.upper()} ]"]
+    lines += [f"  {label}: {value}" for label, value in dates(asked, zone)]
+    lines += ["", "What you need to do", *(_todos(dossier.todos) or ["  Nothing."])]
+    lines += _lines("At each processor", asked.lines, zone, {})
+    rows = [(moment(one.at, zone), one.kind, one.title, one.what, one.detail) for one in dossier.moments]
+    lines += ["", "What happened", *_table([("When", "Kind", "Where", "What", "Detail"), *rows])]
+    entries = [
+        (str(one.idx), moment(one.at, zone), one.event, " ".join(f"{key}={value}" for key, value in one.fields.items()))
+        for one in dossier.entries
+    ]
+    lines += ["", "In the ledger", *_table([("Entry", "When", "Event", "Fields"), *entries])]
+    return _joined(lines)
+
+
+def dates(asked: Asked, zone: ZoneInfo) -> tuple[tuple[str, str], ...]:
+    """The request and its stored dates, as label and value."""
+    return (
+        ("Right", phrases.right(asked)),
+        ("Ground", asked.ground or "not given"),
+        ("Source", asked.source),
+        ("Received", moment(asked.received_at, zone) + (" (assumed)" if asked.received_assumed else "")),
+        ("Accepted", moment(asked.accepted_at, zone)),
+        ("Target for doing it", moment(asked.target_at, zone)),
+        ("Letter to the person by", day(asked.letter_by)),
+        ("Last day, strictly read", day(asked.strict_on)),
+        ("Last day, ICO's method", day(asked.due_on)),
+        ("Made by", asked.clock_rule),
+        ("Counted as", asked.counts_as.replace("_", " ")),
+        ("Told everyone", "yes" if asked.told_everyone else "no"),
+        ("Closed", moment(asked.closed_at, zone) or "no"),
+        ("Identifiers destroyed", moment(asked.shredded_at, zone) or "no"),
+    )
+
+
+def _joined(lines: Iterable[str]) -> str:
+    # Escaped line by line: a line end inside a value cannot become a line of the report.
+    return "\n".join(visible(line).rstrip() for line in lines) + "\n"
+
+
+def _head(title: str, made: str, ledger: LedgerLine, zone: ZoneInfo, *, rehearsal: bool) -> list[str]:
+    band = [phrases.REHEARSAL, ""] if rehearsal else []
+    lines = [*band, title, f"made {made}", ""]
+    if ledger.sound:
+        return [*lines, f"PROOF  {phrases.proof(ledger, zone)}"]
+    alarm = "!" * 72
+    return [*lines, alarm, phrases.proof(ledger, zone), *(f"  - {problem}" for problem in ledger.problems), alarm]
+
+
+def _todos(todos: Iterable[Todo]) -> list[str]:
+    lines = []
+    for number, todo in enumerate(todos, 1):
+        lines += [f"  {number}. {phrases.due(todo)}: {todo.sentence}", f"     {todo.command}"]
+    return lines
+
+
+def _numbers(report: PeriodReport) -> list[str]:
+    rows = [(phrases.tally_label(one), *map(str, phrases.tally_cells(one))) for one in (*report.by_right, report.total)]
+    if report.carried:
+        rows.append(("Open from before", *map(str, phrases.tally_cells(report.carried_total))))
+    lines = ["", f"Requests by right, {report.label}", *_table([("Right", *phrases.TALLY_HEADS), *rows], numbers=True)]
+    lines += _section("Compare with what the sources say they sent", [phrases.source(one) for one in report.sources])
+    speeds = [phrases.quick(report.speed, "Requests"), phrases.quick(report.speed_opt_out, "Opt-outs")]
+    lines += _section("How quickly?", speeds)
+    if report.by_processor:
+        rows = [(one.title, *map(str, phrases.tally_cells(one))) for one in report.by_processor]
+        heads = ("Processor", "Asked", "Told", *phrases.TALLY_HEADS[2:-1])
+        lines += ["", "Processors", *_table([heads, *rows], numbers=True)]
+    return lines
+
+
+def _service(report: PeriodReport, zone: ZoneInfo) -> list[str]:
+    lines = _section(
+        f"Alerts: {report.alerts_raised:,} raised in the period, {len(report.alerts):,} not delivered yet",
+        [
+            f"{moment(one.created_at, zone)}, to the {one.role}: {one.subject} (tried {several(one.attempts, 'time')})"
+            for one in report.alerts
+        ],
+        always=True,
+    )
+    jobs = [f"{one.name}: last succeeded {moment(one.last_ok_at, zone) or 'never'}" for one in report.jobs]
+    return lines + _section("Timed jobs", jobs)
+
+
+def _processors(report: PeriodReport) -> list[str]:
+    lines: list[str] = []
+    for processor in report.processors:
+        lines += ["", f"What {processor.title} can do"]
+        for can in processor.capabilities:
+            lines.append(f"  {RIGHTS[can.right]}")
+            lines += [f"    {label}: {text}" for label, text in capability_rows(can)]
+    return lines
+
+
+def _section(label: str, items: Sequence[str], *, always: bool = False) -> list[str]:
+    return ["", label, *(f"  {item}" for item in items)] if items or always else []
+
+
+def _lines(label: str, chosen: Sequence[Line], zone: ZoneInfo, numbers: phrases.Numbers) -> list[str]:
+    if not chosen:
+        return []
+    rows = [phrases.line_cells(line, zone, numbers) for line in chosen]
+    return ["", f"{label} ({len(rows):,})", *_table([phrases.LINE_HEADS, *rows])]
+
+
+def _table(rows: Sequence[Sequence[str]], *, numbers: bool = False) -> list[str]:
+    shown = [[visible(one) for one in row] for row in rows]
+    widths = [max(len(row[column]) for row in shown) for column in range(len(shown[0]))]
+    return [
+        "  "
+        + "  ".join(
+            one.rjust(width) if numbers and column else one.ljust(width)
+            for column, (one, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in shown
+    ]

@@ -1,0 +1,100 @@
+"""One set of values, four formats. Nothing is counted here, so that no format can say another number.
+
+JSON: `{"version": 1, "kind": "period" | "dossier", ...}` with the fields of `PeriodReport` or `Dossier` by name, in
+their order; times in UTC (`2026-11-20T09:00:00Z`), days as ISO dates, states and counts as their fixed words, rungs as
+numbers. Fields are added, never renamed; ASCII only, no byte order mark.
+"""
+
+import hashlib
+import json as json_format
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from datetime import UTC, date, datetime
+from enum import Enum, StrEnum
+from typing import Any, assert_never
+
+from dpsync.reports import pages, plain, sheet
+from dpsync.reports.dossier import Dossier
+from dpsync.reports.period import PeriodReport
+
+VERSION = 1
+Report = PeriodReport | Dossier
+
+
+class Format(StrEnum):
+    """How a report may be written."""
+
+    HTML = "html"
+    CSV = "csv"
+    JSON = "json"
+    TEXT = "text"
+
+
+def rendered(report: Report, form: Format) -> bytes:
+    """The bytes of the file in a format, all UTF-8; the CSV begins with its byte order mark."""
+    match form:
+        case Format.HTML:
+            page = html(report)
+        case Format.CSV:
+            page = csv(report)
+        case Format.JSON:
+            page = json(report)
+        case Format.TEXT:
+            page = text(report)
+        case _:
+            assert_never(form)
+    return page.encode()
+
+
+def text(report: Report) -> str:
+    """Plain text for a terminal or a pipe."""
+    return plain.period_text(report) if isinstance(report, PeriodReport) else plain.dossier_text(report)
+
+
+def csv(report: Report) -> str:
+    """CSV with a byte order mark and CR LF line ends; no cell is a formula."""
+    return sheet.period_csv(report) if isinstance(report, PeriodReport) else sheet.dossier_csv(report)
+
+
+def html(report: Report) -> str:
+    """One self-contained page: no script, nothing remote. It names the SHA-256 of the CSV of the same values."""
+    digest = hashlib.sha256(csv(report).encode()).hexdigest()
+    if isinstance(report, PeriodReport):
+        return pages.period_html(report, digest)
+    return pages.dossier_html(report, digest)
+
+
+def json(report: Report) -> str:
+    """JSON in ASCII, of the shape that this module's first lines promise."""
+    kind = "period" if isinstance(report, PeriodReport) else "dossier"
+    value = {"version": VERSION, "kind": kind, **_plain(report)}
+    return json_format.dumps(value, indent=1, ensure_ascii=True, allow_nan=False) + "\n"
+
+
+def receipt_html(receipt: Mapping[str, Any]) -> str:
+    """A receipt (`ledger.receipt`) as a page for people to read and print. It proves nothing by itself."""
+    return pages.receipt_html(receipt)
+
+
+def json_value(value: object) -> Any:
+    """A value of the reports (a status row, a processor's line) as JSON knows it."""
+    return _plain(value)
+
+
+def _plain(value: object) -> Any:
+    match value:
+        case Enum():
+            return value.value
+        case None | bool() | int() | float() | str():
+            return value
+        case datetime():
+            return value.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        case date():
+            return value.isoformat()
+        case Mapping():
+            return {str(key): _plain(one) for key, one in value.items()}
+        case tuple() | list():
+            return [_plain(one) for one in value]
+    if is_dataclass(value):
+        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+    raise TypeError(f"{type(value).__name__} has no form in JSON")

@@ -1,0 +1,164 @@
+"""A report as CSV: one row a request and processor, and for a dossier one row a moment. For spreadsheets and programs.
+
+UTF-8 with a byte order mark, without which one much used spreadsheet guesses another code page (RFC 4180 otherwise).
+"""
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from datetime import UTC, date, datetime
+
+from dpsync.reports.dossier import Dossier
+from dpsync.reports.period import PeriodReport
+from dpsync.reports.standing import Asked, Line
+from dpsync.reports.visible import cell
+from dpsync.reports.words import RUNGS, STATES
+
+BOM = "\ufeff"
+
+REQUEST_COLUMNS = (
+    "request",
+    "period",
+    "right",
+    "lifting",
+    "source",
+    "received_at",
+    "received_assumed",
+    "accepted_at",
+    "target_at",
+    "strict_on",
+    "due_on",
+    "letter_by",
+    "request_counts_as",
+    "told_everyone",
+    "request_late",
+)
+LINE_COLUMNS = (
+    "processor",
+    "title",
+    "state",
+    "state_in_words",
+    "counts_as",
+    "rung",
+    "rung_in_words",
+    "way",
+    "told_at",
+    "done_at",
+    "late",
+    "waits_for",
+    "waits_until",
+    "needs",
+    "causes",
+    "attempts",
+    "notices",
+    "reason",
+    "task",
+    "limits",
+)
+MOMENT_COLUMNS = ("request", "at", "kind", "where", "what", "detail")
+
+Value = str | int | bool | date | datetime | None
+
+
+def period_csv(report: PeriodReport) -> str:
+    """One row for each request and processor; a request that was asked of nobody has one row with empty cells."""
+    record = "verified" if report.ledger.sound else "NOT VERIFIED"
+    rows: list[Sequence[Value]] = []
+    for period, asked in (("received", report.received), ("carried", report.carried)):
+        for one in asked:
+            of_request = _of_request(one, period)
+            rows += [(*of_request, *_of_line(line), record) for line in one.lines]
+            if not one.lines:
+                rows.append((*of_request, *("" for _ in LINE_COLUMNS), record))
+    return _written((*REQUEST_COLUMNS, *LINE_COLUMNS, "record"), rows, rehearsal=report.rehearsal)
+
+
+def dossier_csv(dossier: Dossier) -> str:
+    """One row for each moment, then one for each ledger entry."""
+    rows: list[Sequence[Value]] = [
+        (dossier.asked.id, one.at, one.kind, one.title, one.what, one.detail) for one in dossier.moments
+    ]
+    for entry in dossier.entries:
+        fields = " ".join(f"{key}={value}" for key, value in entry.fields.items() if key != "dest")
+        rows.append(
+            (
+                dossier.asked.id,
+                entry.at,
+                "entry",
+                str(entry.fields.get("dest", "")),
+                f"{entry.idx} {entry.event}",
+                fields,
+            )
+        )
+    record = "verified" if dossier.ledger.sound else "NOT VERIFIED"
+    return _written((*MOMENT_COLUMNS, "record"), [(*row, record) for row in rows], rehearsal=dossier.rehearsal)
+
+
+def _of_request(one: Asked, period: str) -> tuple[Value, ...]:
+    return (
+        one.id,
+        period,
+        one.right,
+        one.lifting,
+        one.source,
+        one.received_at,
+        one.received_assumed,
+        one.accepted_at,
+        one.target_at,
+        one.strict_on,
+        one.due_on,
+        one.letter_by,
+        one.counts_as,
+        one.told_everyone,
+        one.late,
+    )
+
+
+def _of_line(line: Line) -> tuple[Value, ...]:
+    return (
+        line.processor,
+        line.title,
+        line.state,
+        STATES[line.state],
+        line.counts_as,
+        int(line.rung),
+        RUNGS[line.rung],
+        line.way,
+        line.told_at,
+        line.done_at,
+        line.late,
+        line.waits_for,
+        line.waits_until,
+        line.need,
+        " ".join(line.causes),
+        line.attempts,
+        line.notices,
+        line.reason,
+        line.task,
+        line.limits,
+    )
+
+
+def _written(heads: Sequence[str], rows: Iterable[Sequence[Value]], *, rehearsal: bool) -> str:
+    mark = ("REHEARSAL",) if rehearsal else ()
+    out = io.StringIO(newline="")
+    writer = csv.writer(out, quoting=csv.QUOTE_ALL, lineterminator="\r\n")
+    writer.writerow((*heads, *mark))
+    writer.writerows([_cell(value) for value in (*row, *mark)] for row in rows)
+    return BOM + out.getvalue()
+
+
+def _cell(value: Value) -> str:
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "yes" if value else "no"
+        case datetime():
+            return value.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        case date():
+            return value.isoformat()
+        case int():
+            return str(value)
+        case str():
+            return cell(str(value))
