@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from datetime import time as time_of_day
 from functools import cached_property
+from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -225,10 +226,10 @@ class Service:
             return False
 
         def work(unit: Unit) -> None:
-            facts = {"origin": self.origin, "keys": self.keys.fingerprint(), "schema_note": "1"}
+            facts = {"origin": self.origin, "keys": self.keys.fingerprint()}
             for key, value in facts.items():
                 unit.connection.execute(t.meta.insert().values(key=key, value=value))
-            unit.append(None, entry.encode(Event.KEY, self.clock.now(), digest=self.keys.fingerprint()[:64]))
+            unit.append(None, entry.encode(Event.KEY, self.clock.now(), digest=sha256(self.log.signer.verifier.public).hexdigest()))
             _note_configuration(unit, configuration.digest(self.settings), self.clock.now())
 
         self.write(work)
@@ -254,6 +255,7 @@ class Service:
         Raises `LedgerTampered`.
         """
         self.demand_own_store()
+        processors = self.controller.processors.values()
         verification = self.verify_ledger(full=False)
         if verification.problems:
             raise LedgerTampered(verification.problems[0])
@@ -262,7 +264,7 @@ class Service:
             self.write(lambda unit: _note_configuration(unit, digest, self.clock.now()))
 
         def register(unit: Unit) -> None:
-            for processor in self.controller.processors.values():
+            for processor in processors:
                 contacts.register(unit.connection, self.controller, processor, self.clock.now())
 
         self.write(register)
