@@ -94,8 +94,9 @@ def verify(
     walk.to(size)
     if full:
         _foreign_nodes(connection, size, problems)
+    newest = stored.newest_checkpoint(connection)
     return Verification(
-        size, start, merkle.frontier_root(walk.peaks), stored.newest_checkpoint(connection), problems.all()
+        size, start, merkle.frontier_root(walk.peaks), None if newest is None else newest[1], problems.all()
     )
 
 

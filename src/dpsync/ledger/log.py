@@ -76,11 +76,16 @@ class Log:
         head = note.Checkpoint(self.origin, self.size(connection), self.root(connection))
         newest = stored.newest_checkpoint(connection)
         if newest is not None:
-            problems = self.consistent_with(connection, newest)
+            size, kept = newest
+            problems = self.consistent_with(connection, kept)
             if problems:
                 raise LedgerTampered(f"nothing is signed: {problems[0]}")
-            if note.parse(newest)[0] == head:
-                return newest
+            last = note.parse(kept)[0]
+            # A row that holds an older note would let a head be signed beside one that is out in the world.
+            if last.size != size:
+                raise LedgerTampered(f"nothing is signed: checkpoint {size} holds a note of another size")
+            if last == head:
+                return kept
         signed = note.sign(head, *self._signers)
         connection.execute(insert(tables.checkpoint).values(size=head.size, note=signed, at=now))
         return signed

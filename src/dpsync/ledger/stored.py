@@ -42,7 +42,10 @@ def frontier(connection: Connection, leaves: int) -> dict[int, bytes]:
     return found
 
 
-def newest_checkpoint(connection: Connection) -> str | None:
-    """The note of the largest signed size."""
+def newest_checkpoint(connection: Connection) -> tuple[int, str] | None:
+    """The largest size that a checkpoint is kept under, and its note."""
     checkpoint = tables.checkpoint.c
-    return connection.execute(select(checkpoint.note).order_by(checkpoint.size.desc()).limit(1)).scalar_one_or_none()
+    row = connection.execute(
+        select(checkpoint.size, checkpoint.note).order_by(checkpoint.size.desc()).limit(1)
+    ).one_or_none()
+    return None if row is None else (row.size, row.note)

@@ -1,0 +1,188 @@
+"""The entry's format: one spelling, no identifier, no surprise for a reader in another language."""
+
+import hashlib
+import hmac
+import json
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dpsync.ledger.entry import (
+    LARGEST_NUMBER,
+    Event,
+    commitment,
+    decode,
+    encode,
+    list_digest,
+    resp_digest,
+    safe,
+)
+
+NOW = datetime(2027, 1, 15, 8, 0, 0, tzinfo=UTC)
+HEX = "ab" * 32
+ROW: dict[str, str | int | None] = {
+    "endpoint": "PATCH /3.0/lists/{list_id}/members/{subscriber_hash}",
+    "scope": "57afe96172",
+    "status": 200,
+    "request_id": "a1bd",
+    "at": 1_800_000_000_000_000,
+    "digest": HEX,
+    "note": "",
+}
+
+
+def test_an_entry_is_printed_in_its_one_documented_spelling() -> None:
+    body = encode(Event.VERIFIED, NOW, req="r-1", dest="newsletter", right="erasure", attempt=3, http=204, subj=HEX)
+    assert body == (
+        b'{"attempt":3,"dest":"newsletter","event":"verified","http":204,"req":"r-1","right":"erasure","subj":"'
+        + HEX.encode()
+        + b'","ts":1800000000,"v":1}'
+    )
+
+
+def test_the_time_is_kept_in_whole_seconds_of_utc() -> None:
+    east = datetime(2027, 1, 15, 10, 0, 0, 999_999, tzinfo=timezone(timedelta(hours=2)))
+    assert decode(encode(Event.GAP, east))["ts"] == 1_800_000_000
+
+
+def test_a_time_without_a_zone_is_refused() -> None:
+    with pytest.raises(ValueError, match="zone"):
+        encode(Event.GAP, datetime(2027, 1, 15, 8, 0, 0))  # noqa: DTZ001 - because the missing zone is the fault
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"email": "x"},
+        {"v": 2},
+        {"http": 204.0},
+        {"http": True},
+        {"http": -1},
+        {"http": LARGEST_NUMBER + 1},
+        {"http": "204"},
+        {"dest": 7},
+        {"dest": None},
+        {"dest": "Müller"},
+        {"dest": "a\nb"},
+        {"dest": "x" * 121},
+        {"ref": "<ada@example.org>"},
+        {"by": "Ada Lovelace"},
+        {"why": HEX.upper()},
+        {"subj": HEX + "\n"},
+        {"resp": HEX[:-1]},
+        {"due": "20270115"},
+        {"due": "2027-02-30"},
+    ],
+    ids=str,
+)
+def test_what_is_not_in_the_table_is_refused(fields: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=r"\w"):
+        encode(Event.APPLIED, NOW, **fields)  # type: ignore[arg-type]  # because wrong types are the fault planted
+
+
+def test_a_refusal_never_repeats_the_value() -> None:
+    with pytest.raises(ValueError, match=r"^ref: ") as caught:
+        encode(Event.APPLIED, NOW, ref="ada@example.org")
+    assert "ada" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{}",
+        b"[]",
+        b"null",
+        b"\xff",
+        b'{"event":"gap","ts":1,"v":2}',
+        b'{"event":"gap","ts":1.0,"v":1}',
+        b'{"event":"gap","ts":1e0,"v":1}',
+        b'{"event":"gap","ts":true,"v":1}',
+        b'{"event":"done","ts":1,"v":1}',
+        b'{"event":"gap", "ts":1,"v":1}',
+        b'{"ts":1,"event":"gap","v":1}',
+        b'{"event":"gap","ts":1,"v":1}\n',
+        b'{"event":"gap","event":"gap","ts":1,"v":1}',
+        b'{"event":"g\\u0061p","ts":1,"v":1}',
+        b'{"event":"gap","ts":1,"v":1,"x":1}',
+        b'{"event":"gap","ts":01,"v":1}',
+        b"[" * 100_000,
+    ],
+    ids=lambda body: str(body[:40]),
+)
+def test_bytes_that_encode_would_not_print_are_no_entry(body: bytes) -> None:
+    with pytest.raises(ValueError, match=r"\w"):
+        decode(body)
+
+
+texts = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E, exclude_characters="@"), max_size=120)
+numbers = st.integers(0, LARGEST_NUMBER)
+digests = st.binary(min_size=32, max_size=32).map(bytes.hex)
+
+
+@given(
+    st.sampled_from(Event),
+    st.fixed_dictionaries(
+        {},
+        optional={
+            **dict.fromkeys(("req", "dest", "right", "ref", "cause", "way", "kind", "name"), texts),
+            **dict.fromkeys(("attempt", "http", "n", "rung"), numbers),
+            **dict.fromkeys(("resp", "subj", "by", "why", "list", "digest"), digests),
+            "due": st.dates().map(lambda day: day.isoformat()),
+        },
+    ),
+)
+def test_what_was_encoded_is_decoded_and_stays_small(event: Event, fields: dict[str, str | int]) -> None:
+    body = encode(event, NOW, **fields)
+    assert decode(body) == {**fields, "event": event, "ts": 1_800_000_000, "v": 1}
+    assert len(body) <= 2048
+    assert body.isascii()
+
+
+@given(st.binary(max_size=60) | st.text(max_size=60).map(str.encode))
+def test_a_parser_meets_any_bytes_with_one_error(body: bytes) -> None:
+    with pytest.raises(ValueError, match=r"\w"):
+        decode(body)
+
+
+def test_a_commitment_is_the_hmac_that_anybody_can_compute_with_the_key() -> None:
+    expected = hmac.new(b"k" * 32, b"ada@example.org", hashlib.sha256).hexdigest()
+    assert commitment(b"k" * 32, "ada@example.org") == commitment(b"k" * 32, b"ada@example.org") == expected
+
+
+def test_the_list_of_processors_has_one_digest_in_any_order() -> None:
+    expected = hashlib.sha256(b"agency\nnewsletter\n").hexdigest()
+    assert list_digest(["newsletter", "agency"]) == list_digest(("agency", "newsletter")) == expected
+    assert list_digest(["agencynewsletter"]) != expected
+
+
+def test_the_digest_of_the_calls_sees_order_number_and_every_field() -> None:
+    whole = resp_digest(b"k", [ROW, {**ROW, "at": 2}])
+    assert (
+        whole
+        == hmac.new(
+            b"k", json.dumps([ROW, {**ROW, "at": 2}], sort_keys=True, separators=(",", ":")).encode(), hashlib.sha256
+        ).hexdigest()
+    )
+    others = [[{**ROW, "at": 2}, ROW], [ROW], [], [ROW, {**ROW, "at": 2, "status": None}]]
+    assert len({whole, *(resp_digest(b"k", rows) for rows in others), resp_digest(b"l", [ROW, {**ROW, "at": 2}])}) == 6
+
+
+@pytest.mark.parametrize(
+    "row", [{}, {**ROW, "url": "x"}, {**ROW, "status": "200"}, {**ROW, "at": 1.5}, {**ROW, "at": None}], ids=str
+)
+def test_an_evidence_row_of_another_shape_is_refused(row: dict[str, str | int | None]) -> None:
+    with pytest.raises(ValueError, match="evidence"):
+        resp_digest(b"k", [row])
+
+
+@given(st.text())
+def test_a_vendors_id_made_safe_fits_into_an_entry(text: str) -> None:
+    assert decode(encode(Event.APPLIED, NOW, ref=safe(text)))["ref"] == safe(text)
+    assert len(safe(text)) <= 80
+
+
+def test_a_safe_id_keeps_what_vendors_use() -> None:
+    assert safe("2f6c:1-a/b_C.9 <x@y>\n") == "2f6c:1-a/b_C.9xy"
