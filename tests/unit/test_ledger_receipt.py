@@ -1,0 +1,540 @@
+"""Receipts, and the one-file verifier that is handed out with them, which shares no code with what it checks."""
+
+import ast
+import base64
+import hashlib
+import json
+import random
+import subprocess
+import sys
+from collections.abc import Callable
+from copy import deepcopy
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sqlalchemy import create_engine
+
+from dpsync.errors import NoteInvalid
+from dpsync.ledger import entry, note, receipt, verify_receipt
+from dpsync.ledger.entry import Event
+from dpsync.ledger.log import Log
+from dpsync.store import tables as t
+
+ORIGIN = "example.org/dpsync"
+SIGNER = note.Signer.from_seed(ORIGIN, bytes(range(32)))
+NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
+COMMIT_KEY = bytes(range(100, 132))
+EMAIL = "ada@example.org"
+NAMES = ["agency", "newsletter", "tickets"]
+LINE = SIGNER.verifier.line
+
+
+def row(number: int) -> dict[str, str | int | None]:
+    return {
+        "endpoint": "DELETE /3.0/lists/{list_id}/members/{subscriber_hash}",
+        "scope": "57afe96172",
+        "status": None if number == 3 else 204,
+        "request_id": f"id-{number}",
+        "at": 1_800_000_000_000_000 + number,
+        "digest": hashlib.sha256(bytes([number])).hexdigest(),
+        "note": "",
+    }
+
+
+EVIDENCE = {name: [row(number * 4 + more) for more in range(3)] for number, name in enumerate(NAMES)}
+
+
+def bodies(request_id: str) -> list[tuple[str | None, bytes]]:
+    """A request's entries, with those of another request and of the service between them."""
+    made: list[tuple[str | None, bytes]] = []
+
+    def add(event: Event, **fields: str | int) -> None:
+        at = NOW + timedelta(minutes=len(made))
+        made.append((request_id, entry.encode(event, at, req=request_id, **fields)))
+        made.append(("r-other", entry.encode(Event.ATTEMPT, at, req="r-other", dest="newsletter")))
+        made.append((None, entry.encode(Event.ALERT, at, cause="overdue")))
+
+    subj = entry.commitment(COMMIT_KEY, EMAIL)
+    add(Event.RECEIVED, right="erasure", n=len(NAMES), list=entry.list_digest(NAMES), subj=subj)
+    for name in NAMES:
+        add(Event.ATTEMPT, dest=name, right="erasure", attempt=1)
+        add(Event.APPLIED, dest=name, right="erasure", resp=entry.resp_digest(COMMIT_KEY, EVIDENCE[name]), http=204)
+    return made
+
+
+@cache
+def receipt_of(origin: str = ORIGIN, signer: note.Signer = SIGNER) -> dict[str, Any]:
+    """A real one: through the database and back."""
+    engine = create_engine("sqlite://")
+    t.metadata.create_all(engine)
+    log = Log(origin, signer)
+    with engine.begin() as connection:
+        log.append(connection, bodies("r-one"))
+        evidence = {}
+        for idx, body in log.entries_of(connection, "r-one"):
+            said = entry.decode(body)
+            if "resp" in said:
+                evidence[idx] = EVIDENCE[str(said["dest"])]
+        value = log.receipt(
+            connection, "r-one", commit_key=COMMIT_KEY, processors=NAMES[::-1], evidence=evidence, now=NOW
+        )
+    engine.dispose()
+    return value
+
+
+def resealed(value: dict[str, Any], signer: note.Signer = SIGNER) -> bytes:
+    """As whoever holds the key would hand it out: the seal is right, so only the checks behind it can object."""
+    value = {**value, "seal": note.sign_text(receipt.seal_text(value), [signer])}
+    return receipt.dump(value)
+
+
+def run(tmp_path: Path, raw: bytes, *arguments: str) -> tuple[int, str]:
+    """The verifier as a stranger runs it: the file alone, an isolated Python, no site packages."""
+    (tmp_path / "receipt.json").write_bytes(raw)
+    program = tmp_path / "verify_receipt.py"
+    program.write_bytes(Path(verify_receipt.__file__).read_bytes())
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", str(program), *([str(tmp_path / "receipt.json")] if raw else []), *arguments],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=False,
+    )
+    assert done.stderr == ""
+    return done.returncode, done.stdout
+
+
+def refused(raw: bytes, key: str | None = LINE, email: str | None = None) -> str:
+    with pytest.raises(verify_receipt.NOT_HOLDING) as caught:
+        verify_receipt.check(raw, key, email)
+    return str(caught.value)
+
+
+# --- the file itself
+
+
+def test_the_verifier_is_one_short_file_of_the_standard_library_alone() -> None:
+    source = Path(verify_receipt.__file__).read_text()
+    assert len(source.splitlines()) <= 150
+    imported = {
+        name
+        for part in ast.walk(ast.parse(source))
+        if isinstance(part, ast.Import | ast.ImportFrom)
+        for name in ([part.module or ""] if isinstance(part, ast.ImportFrom) else [alias.name for alias in part.names])
+    }
+    assert {name.split(".")[0] for name in imported} <= sys.stdlib_module_names
+
+
+def test_a_real_receipt_is_valid_for_a_stranger(tmp_path: Path) -> None:
+    code, said = run(tmp_path, receipt.dump(receipt_of()), "--key", LINE, "--email", "  ADA@Example.org ")
+    assert (code, said.splitlines()) == (
+        0,
+        [
+            "VALID: request r-one, recorded on 2026-11-20.",
+            "7 entries lie unchanged in the signed ledger, 3 with the calls behind them. Told:",
+            "  agency: attempt, applied",
+            "  newsletter: attempt, applied",
+            "  tickets: attempt, applied",
+            "The key is the one you gave.",
+            "It is about the address you gave.",
+            "Not proved: that what a processor said is true; what was never recorded.",
+        ],
+    )
+
+
+def test_what_was_not_checked_is_said(tmp_path: Path) -> None:
+    code, said = run(tmp_path, receipt.dump(receipt_of()))
+    assert code == 0
+    assert "NOT CHECKED: whose key this is" in said
+    assert "NOT CHECKED: whom it is about" in said
+
+
+def test_a_faulty_receipt_exits_with_2_and_says_what_failed(tmp_path: Path) -> None:
+    value = deepcopy(receipt_of())
+    value["processors"].pop()
+    assert run(tmp_path, receipt.dump(value)) == (
+        2,
+        "NOT VALID: something in the file was changed, left out or added.\n",
+    )
+    assert run(tmp_path, b"{}\n")[0] == 2
+    assert run(tmp_path, b"\xff\xfe")[0] == 2
+
+
+@pytest.mark.parametrize(
+    "arguments", [(), ("--help",), ("nowhere.json",), ("receipt.json", "--key"), ("receipt.json", "--colour", "x")]
+)
+def test_wrong_usage_exits_with_64_and_shows_the_right_one(
+    tmp_path: Path, arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "receipt.json").write_bytes(receipt.dump(receipt_of()))
+    assert verify_receipt.main(list(arguments)) == 64
+    assert "python verify_receipt.py receipt.json [--key" in capsys.readouterr().out
+
+
+def test_a_rehearsal_is_marked_before_everything_else() -> None:
+    said = verify_receipt.check(receipt.dump(receipt_of(f"{ORIGIN}/REHEARSAL")), LINE, EMAIL)
+    assert said[0].startswith("REHEARSAL")
+
+
+def test_another_address_or_key_is_not_accepted() -> None:
+    raw = receipt.dump(receipt_of())
+    assert refused(raw, email="bob@example.org") == "the request is not about this e-mail address"
+    assert refused(raw, email="") == "the request is not about this e-mail address"
+    other = note.Signer.from_seed(ORIGIN, bytes(32)).verifier.line
+    assert refused(raw, key=other) == "it is signed by another key than the one given"
+    assert refused(raw, key="") == "it is signed by another key than the one given"
+
+
+# --- mutations
+
+
+def flip(value: bytes, chance: random.Random) -> bytes:
+    at, bit = chance.randrange(len(value)), 1 << chance.randrange(8)
+    return value[:at] + bytes([value[at] ^ bit]) + value[at + 1 :]
+
+
+def swap_entries(value: dict[str, Any], chance: random.Random) -> None:
+    one, other = chance.sample(range(len(value["entries"])), 2)
+    parts = chance.choice((("body",), ("proof",), ("index",), ("body", "index"), ("body", "proof"), ("index", "proof")))
+    for part in parts:
+        rows = value["entries"]
+        rows[one][part], rows[other][part] = rows[other][part], rows[one][part]
+        if chance.random() < 0.3:
+            rows[one], rows[other] = rows[other], rows[one]
+
+
+def remove_row(value: dict[str, Any], chance: random.Random) -> None:
+    group = value["evidence"][chance.choice(list(value["evidence"]))]
+    del group[chance.randrange(len(group))]
+
+
+def remove_group(value: dict[str, Any], chance: random.Random) -> None:
+    del value["evidence"][chance.choice(list(value["evidence"]))]
+
+
+def remove_received_or_a_processors_words(value: dict[str, Any], chance: random.Random) -> None:
+    name = chance.choice([None, *NAMES])
+    kept = []
+    for logged in value["entries"]:
+        if json.loads(base64.b64decode(logged["body"])).get("dest") == name:
+            value["evidence"].pop(str(logged["index"]), None)
+        else:
+            kept.append(logged)
+    value["entries"] = kept
+
+
+def change_a_call(value: dict[str, Any], chance: random.Random) -> None:
+    calls = chance.choice(value["evidence"][chance.choice(list(value["evidence"]))])
+    name = chance.choice(list(calls))
+    calls[name] = chance.choice(["x", 7, None, [], {}]) if calls[name] != "x" else "y"
+
+
+def change_an_entry(value: dict[str, Any], chance: random.Random) -> None:
+    logged = chance.choice(value["entries"])
+    logged["body"] = base64.b64encode(flip(base64.b64decode(logged["body"]), chance)).decode()
+
+
+def change_a_step(value: dict[str, Any], chance: random.Random) -> None:
+    proof = chance.choice([logged["proof"] for logged in value["entries"]])
+    at = chance.randrange(len(proof))
+    proof[at : at + 1] = chance.choice(
+        [[], [proof[at]] * 2, [base64.b64encode(flip(base64.b64decode(proof[at]), chance)).decode()], ["!"], [7]]
+    )
+
+
+def change_the_checkpoint(value: dict[str, Any], chance: random.Random) -> None:
+    size = value["checkpoint"].split("\n")[1]
+    value["checkpoint"] = chance.choice(
+        [
+            value["checkpoint"].replace(f"\n{size}\n", f"\n{int(size) + 1}\n"),
+            value["checkpoint"].replace(f"\n{size}\n", f"\n0{size}\n"),
+            value["checkpoint"].replace(ORIGIN, "example.org/other"),
+            value["checkpoint"].replace("— ", "- "),
+            value["checkpoint"][:-1],
+            note.sign(note.parse(value["checkpoint"])[0], note.Signer.from_seed(ORIGIN, bytes(32))),
+        ]
+    )
+
+
+def change_the_processors(value: dict[str, Any], chance: random.Random) -> None:
+    names = value["processors"]
+    chance.choice([names.pop, names.reverse, lambda: names.append("zoo"), lambda: names.append(names[-1])])()
+
+
+def change_a_type(value: dict[str, Any], chance: random.Random) -> None:
+    name = chance.choice([name for name in value if name not in {"how_to_check", "seal"}])
+    odd: list[object] = [None, 0, -1, 1.5, True, "", "x", [], {}, [[]], {"": ""}, 10**30]
+    value[name] = chance.choice([part for part in odd if part != value[name]])
+
+
+def reverse_the_rehearsal(value: dict[str, Any], chance: random.Random) -> None:
+    value["rehearsal"] = not value["rehearsal"]
+
+
+CHANGES: list[Callable[[dict[str, Any], random.Random], None]] = [
+    swap_entries,
+    remove_row,
+    remove_group,
+    remove_received_or_a_processors_words,
+    change_a_call,
+    change_an_entry,
+    change_a_step,
+    change_the_checkpoint,
+    change_the_processors,
+    change_a_type,
+    reverse_the_rehearsal,
+]
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_of_a_thousand_changes_to_a_receipt_none_goes_unseen(seed: int) -> None:
+    whole = receipt.dump(receipt_of())
+    forger = note.Signer.from_seed(ORIGIN, bytes(32))
+    unseen = []
+    for number in range(100):
+        chance = random.Random(seed * 100 + number)
+        value = deepcopy(receipt_of())
+        name = "flip"
+        if number % 4 == 0:
+            raw = flip(whole, chance)
+        elif number % 4 == 1:  # the seal is made anew with the right key: the other checks must object
+            change = chance.choice(CHANGES)
+            name = change.__name__
+            change(value, chance)
+            if "origin" not in value or value.get("origin") is None:
+                continue
+            raw = resealed(value)
+        elif number % 4 == 2:  # changed, and not sealed again
+            change = chance.choice(CHANGES)
+            name = change.__name__
+            change(value, chance)
+            raw = receipt.dump(value)
+        else:  # sealed, and perhaps signed whole, by another key
+            name = "forged"
+            if chance.random() < 0.5:
+                value = deepcopy(receipt_of(ORIGIN, forger))
+            chance.choice(CHANGES)(value, chance)
+            raw = resealed({**value, "key": forger.verifier.line}, forger)
+        try:
+            verify_receipt.check(raw, LINE)
+        except verify_receipt.NOT_HOLDING:
+            continue
+        unseen.append((number, name))
+    assert unseen == []
+
+
+def test_an_entry_left_out_on_the_way_breaks_the_seal() -> None:
+    value = deepcopy(receipt_of())
+    del value["entries"][1]
+    assert refused(receipt.dump(value)) == "something in the file was changed, left out or added"
+
+
+def test_a_receipt_made_whole_by_another_key_only_passes_where_no_key_is_given() -> None:
+    forged = receipt.dump(receipt_of(ORIGIN, note.Signer.from_seed(ORIGIN, bytes(32))))
+    assert any("NOT CHECKED: whose key" in line for line in verify_receipt.check(forged))
+    assert refused(forged) == "it is signed by another key than the one given"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda value: value["entries"].reverse(), "out of order"),
+        (lambda value: value["entries"].append(value["entries"][-1]), "out of order"),
+        (lambda value: value["evidence"].clear(), "recorded calls are missing"),
+        (lambda value: value["evidence"].update({"0": []}), "recorded calls are missing"),
+        (lambda value: value["evidence"]["6"].reverse(), "recorded calls are missing"),
+        (lambda value: value.update(commit_key="00" * 32), "recorded calls are missing"),
+        (lambda value: value["processors"].append("zoo"), "the processors are not those recorded"),
+        (lambda value: value.update(request="r-two"), "of another request"),
+        (lambda value: value.update(rehearsal=True), "contradicts itself about being a rehearsal"),
+        (lambda value: value.update(format="dpsync-receipt/2"), "no receipt of format 1"),
+        (lambda value: value["entries"].__delitem__(0), "unpack"),
+        (lambda value: value.update(entries=value["entries"][:1], evidence={}), "no word is recorded"),
+    ],
+)
+def test_each_check_objects_by_itself_when_the_seal_does_not(
+    change: Callable[[dict[str, Any]], None], said: str
+) -> None:
+    value = deepcopy(receipt_of())
+    change(value)
+    assert said in refused(resealed(value))
+
+
+def test_a_file_formatted_anew_or_with_a_key_twice_is_refused() -> None:
+    raw = receipt.dump(receipt_of())
+    assert "formatted anew" in refused(json.dumps(json.loads(raw)).encode())
+    assert "formatted anew" in refused(raw.replace(b'\n "origin"', b'\n "origin": "x",\n "origin"'))
+    assert "formatted anew" in refused(raw + b"\n")
+
+
+def test_a_seal_that_carries_anything_more_is_refused() -> None:
+    value = deepcopy(receipt_of())
+    value["seal"] += SIGNER.line("x\n")
+    assert "not signed just once" in refused(receipt.dump(value))
+    value = deepcopy(receipt_of())
+    value["seal"] = value["seal"].replace("\n\n", "\n\nx\n\n")
+    refused(receipt.dump(value))
+
+
+# --- Ed25519 against the library
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.binary(min_size=32, max_size=32), st.binary(max_size=200), st.data())
+def test_the_verifiers_ed25519_agrees_with_the_library(seed: bytes, message: bytes, data: st.DataObject) -> None:
+    key = Ed25519PrivateKey.from_private_bytes(seed)
+    public, signature = key.public_key().public_bytes_raw(), key.sign(message)
+    assert verify_receipt.ed25519(public, message, signature)
+    at, bit = data.draw(st.integers(0, 95 + len(message))), 1 << data.draw(st.integers(0, 7))
+    parts = bytearray(public + signature + message)
+    parts[at] ^= bit
+    changed = bytes(parts[:32]), bytes(parts[96:]), bytes(parts[32:96])
+    try:
+        Ed25519PublicKey.from_public_bytes(changed[0]).verify(changed[2], changed[1])
+        expected = True
+    except (InvalidSignature, ValueError):
+        expected = False
+    try:
+        ours = verify_receipt.ed25519(*changed)
+    except ValueError:
+        ours = False
+    assert ours is expected is False
+
+
+def test_the_first_public_vectors_of_ed25519_hold() -> None:
+    # RFC 8032, 7.1, tests 1 and 2
+    for public, message, signature in (
+        (
+            "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a",
+            "",
+            "e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e065224901555fb8821590a33bacc61e39701cf9b46bd25bf5f0595bbe24655141438e7a100b",
+        ),
+        (
+            "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c",
+            "72",
+            "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00",
+        ),
+    ):
+        assert verify_receipt.ed25519(*(bytes.fromhex(part) for part in (public, message, signature)))
+
+
+def test_a_second_spelling_of_a_signature_is_refused() -> None:
+    key = Ed25519PrivateKey.from_private_bytes(bytes(32))
+    public, signature = key.public_key().public_bytes_raw(), key.sign(b"m")
+    s = int.from_bytes(signature[32:], "little") + verify_receipt.L
+    again = signature[:32] + s.to_bytes(32, "little")
+    assert verify_receipt.ed25519(public, b"m", signature)
+    assert not verify_receipt.ed25519(public, b"m", again)
+    assert not verify_receipt.ed25519(public, b"m", signature + b"\0")
+    assert not verify_receipt.ed25519(public, b"m", signature[:-1])
+
+
+@pytest.mark.parametrize(
+    "public",
+    [
+        (2**255 - 19).to_bytes(32, "little"),  # y = p, a second spelling of 0
+        (2**255 - 18).to_bytes(32, "little"),
+        (1 | 1 << 255).to_bytes(32, "little"),  # x = 0 with the sign of another
+        (2).to_bytes(32, "little"),  # no point of the curve
+    ],
+)
+def test_a_key_in_another_spelling_is_no_key(public: bytes) -> None:
+    with pytest.raises(ValueError, match=r"\w"):
+        verify_receipt.ed25519(public, b"m", bytes(64))
+
+
+# --- building
+
+
+def test_a_receipt_names_neither_the_person_nor_how_to_open_another() -> None:
+    raw = receipt.dump(receipt_of())
+    assert b"ada" not in raw.lower()
+    assert b"r-other" not in b"".join(base64.b64decode(logged["body"]) for logged in receipt_of()["entries"])
+
+
+def arguments(**changed: Any) -> dict[str, Any]:
+    value = receipt_of()
+    given: dict[str, Any] = {
+        "checkpoint": value["checkpoint"],
+        "signer": SIGNER,
+        "request_id": "r-one",
+        "commit_key": COMMIT_KEY,
+        "processors": NAMES,
+        "entries": [
+            receipt.Logged(
+                logged["index"],
+                base64.b64decode(logged["body"]),
+                tuple(base64.b64decode(step) for step in logged["proof"]),
+            )
+            for logged in value["entries"]
+        ],
+        "evidence": {int(idx): rows for idx, rows in value["evidence"].items()},
+        "rehearsal": False,
+    }
+    return {**given, **changed}
+
+
+def test_building_twice_gives_the_same_bytes_in_any_order_of_entries() -> None:
+    again = arguments()
+    again["entries"].reverse()
+    assert receipt.dump(receipt.build(**again)) == receipt.dump(receipt_of())
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"rehearsal": True},
+        {"request_id": "r-two"},
+        {"commit_key": bytes(32)},
+        {"evidence": {}},
+        {"entries": [receipt.Logged(0, bodies("r-one")[0][1], ())]},
+    ],
+    ids=lambda changed: next(iter(changed)),
+)
+def test_what_its_verifier_would_refuse_is_not_built(changed: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"entry|evidence|rehearsal"):
+        receipt.build(**arguments(**changed))
+
+
+def test_a_checkpoint_of_another_key_is_not_built_upon() -> None:
+    with pytest.raises(NoteInvalid):
+        receipt.build(**arguments(signer=note.Signer.from_seed(ORIGIN, bytes(32))))
+
+
+def test_a_receipt_is_read_in_its_own_spelling_only() -> None:
+    raw = receipt.dump(receipt_of())
+    assert receipt.read(raw) == receipt_of()
+    for wrong in (b"", b"{}", b"[]", b"\xff", raw + b" ", raw.replace(b"receipt/1", b"receipt/2"), b"[" * 100_000):
+        with pytest.raises(NoteInvalid):
+            receipt.read(wrong)
+
+
+def test_an_entrys_proof_can_be_had_in_the_public_format() -> None:
+    logged = receipt_of()["entries"][2]
+    lines = receipt.tlog_proof(receipt_of(), logged["index"]).split("\n")
+    assert lines[:2] == ["c2sp.org/tlog-proof@v1", f"index {logged['index']}"]
+    blank = lines.index("")
+    assert lines[2:blank] == logged["proof"]
+    assert "\n".join(lines[blank + 1 :]) == receipt_of()["checkpoint"]
+    with pytest.raises(ValueError, match="no entry"):
+        receipt.tlog_proof(receipt_of(), 1)
+
+
+def test_the_page_shows_the_story_and_executes_nothing() -> None:
+    value = {**receipt_of(f"{ORIGIN}/REHEARSAL"), "processors": ["<script>x</script>"]}
+    page = receipt.render_html(value)
+    assert "REHEARSAL: no real processor was told anything." in page
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page
+    assert "2026-11-20 09:00:00 UTC" in page
+    assert "http://" not in page
+    assert "https://" not in page
+    assert "REHEARSAL" not in receipt.render_html(receipt_of())
