@@ -257,7 +257,7 @@ def _disagreements(sandbox: RunningSandbox, states: dict[tuple[str, str], str]) 
     if (states["erasure", "newsletter"] == "verified") is not gone:
         yield f"the erasure is {states['erasure', 'newsletter']}, and the person is {'gone' if gone else 'still there'}"
     new, old = sandbox.holdings("ada.new@example.org"), sandbox.holds("ada@example.org")
-    put_right = len(new) == 2 and not old and all(one.merge_fields.get("LNAME") == "Lovelace" for one in new)
+    put_right = len(new) == 2 and not old and all(dict(one.merge_fields).get("LNAME") == "Lovelace" for one in new)
     if (states["rectification", "newsletter"] == "verified") is not put_right:
         yield "the rectification"
     for right, address, wanted in (
