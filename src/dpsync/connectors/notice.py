@@ -1,0 +1,375 @@
+"""The processor without an API: a tracked letter by e-mail, one a person and right, and their word for the outcome.
+
+A 250 is the next mail host's word, so a letter that went out is `Accepted` and never more: what was done, only a person
+can say (Art. 19, Art. 28(3)(a) GDPR). Identifiers stand in the attached `notice.json` alone.
+"""
+
+import hashlib
+import json
+import re
+import textwrap
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from types import MappingProxyType
+from typing import Any, ClassVar, Protocol, Self, runtime_checkable
+
+from pydantic import BaseModel, ConfigDict
+
+from dpsync.connector import (
+    Accepted,
+    Account,
+    CannotTell,
+    Capability,
+    Connector,
+    Finding,
+    Instruction,
+    Kit,
+    Letter,
+    MailRefused,
+    Means,
+    NoAnswer,
+    NoticeKind,
+    NotIdentifiable,
+    Outcome,
+    Refused,
+    Retryable,
+)
+from dpsync.errors import ProcessorUnreachable, UnsupportedRight
+from dpsync.mail import bare, begin, domain_of, is_mailable
+from dpsync.model import Right
+
+_WORD = re.compile(r"[A-Za-z0-9-]{1,64}")
+_LINK = re.compile(r"https?://[!-~]{1,900}")
+_MESSAGE_ID = re.compile(r"[A-Za-z0-9._-]{1,200}@[A-Za-z0-9.-]{1,250}")
+_SOURCE = "UK GDPR Art. 19 and 28(3)(a); RFC 5322, RFC 3834, RFC 3461; read in November 2026"
+_LIMITS = "Their word only: nobody but the processor can see what it holds. No answer is never taken for a yes."
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """What is asked, in the subject and in the text, and by which articles of the UK GDPR."""
+
+    title: str
+    asked: str
+    articles: str
+
+
+_WISHES: Mapping[Right, _Wish] = MappingProxyType(
+    {
+        Right.ERASURE: _Wish(
+            title="Erasure notice",
+            asked="Please erase all personal data that you hold for us about the person in the attached file "
+            "notice.json.",
+            articles="Articles 17(1), 19 and 28(3)",
+        ),
+        Right.RECTIFICATION: _Wish(
+            title="Rectification notice",
+            asked="Please correct what you hold for us about the person in the attached file notice.json. The right "
+            "values stand there under changes; an empty value means: clear it.",
+            articles="Articles 16, 19 and 28(3)",
+        ),
+        Right.RESTRICTION: _Wish(
+            title="Restriction notice",
+            asked="Please mark the data that you hold for us about the person in the attached file notice.json as "
+            "restricted: keep it, and do not use it for anything until we write again. Do not erase it.",
+            articles="Articles 18, 19 and 28(3)",
+        ),
+        Right.OPT_OUT: _Wish(
+            title="Opt-out notice",
+            asked="The person in the attached file notice.json objects to direct marketing. Please stop all of it at "
+            "once, and keep the address on your suppression list so that it stays stopped.",
+            articles="Articles 21(2), 21(3) and 28(3)",
+        ),
+    }
+)
+_LIFTED = _Wish(
+    title="Restriction lifted",
+    asked="The restriction of the data about the person in the attached file notice.json has ended. You may use it "
+    "again as our contract says. This does not subscribe the person to anything.",
+    articles="Articles 18(3), 19 and 28(3)",
+)
+_EFFECTS = MappingProxyType(
+    {
+        Right.ERASURE: "A letter asks the processor to erase, and to answer for data, copies, logs and back-ups.",
+        Right.RECTIFICATION: "A letter gives the processor the right values and asks for its answer.",
+        Right.RESTRICTION: "A letter asks the processor to keep the data unused until the restriction is lifted.",
+        Right.OPT_OUT: "A letter asks the processor to stop marketing at once and to keep the address suppressed.",
+    }
+)
+
+
+class Settings(BaseModel):
+    """No keys of its own: contact and time limit stand in every processor's section."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+@runtime_checkable
+class _Probed(Protocol):
+    def probe(self) -> str: ...
+
+
+class Notice(Connector):
+    """Writes the letter and hands it to the controller's own mail host."""
+
+    name: ClassVar[str] = "notice"
+    Settings: ClassVar[type[BaseModel]] = Settings
+    capabilities: ClassVar[Mapping[Right, Capability]] = MappingProxyType(
+        {
+            right: Capability(
+                means=Means.NOTICE,
+                effect=effect,
+                limits=_LIMITS,
+                verified_by="",
+                source=_SOURCE,
+                address_change=right is Right.RECTIFICATION,
+            )
+            for right, effect in _EFFECTS.items()
+        }
+    )
+    max_inflight: ClassVar[int] = 4
+
+    def __init__(self, kit: Kit) -> None:
+        self._kit = kit
+
+    @classmethod
+    def from_settings(cls, section: BaseModel, kit: Kit) -> Self:
+        """Build it. Opens no connection."""
+        del section
+        return cls(kit)
+
+    def probe(self) -> Account:
+        """Greet the mail host and take leave. Raises `ProcessorUnreachable`, `CredentialsRejected`."""
+        mail = self._kit.mail
+        if mail is None:
+            raise ProcessorUnreachable("mail: no mail host is configured, so no notice can go out")
+        told = mail.probe() if isinstance(mail, _Probed) else ""
+        return Account(title=f"notice by mail, {told}" if told else "notice by mail", contacts=None)
+
+    def carry_out(self, instruction: Instruction) -> Outcome:
+        """Post the letter of `instruction.letter`. A repeat is the same message under the same Message-ID.
+
+        Nobody can read a mailbox back, so a send in doubt is repeated; mail hosts and people see one letter. Raises
+        `UnsupportedRight`, `CredentialsRejected`, and ValueError for an instruction without what a letter needs.
+        """
+        if instruction.right not in self.capabilities:
+            raise UnsupportedRight("a notice knows no such right")
+        if not _identifiers(instruction):
+            return NotIdentifiable(reason="nothing in the instruction says who the person is")
+        mail, letter = self._kit.mail, _letter_of(instruction)
+        if not is_mailable(letter.to):
+            return Refused(reason="the contact's address is none that a mail can go to", evidence=())
+        if mail is None:
+            return Retryable(reason="no mail host is configured")
+        if self._kit.clock.monotonic() >= instruction.deadline:
+            return Retryable(reason="too late to begin a call")
+        raw = _written(instruction, letter, mail.sender, self._dated(instruction), rehearsal=self._kit.rehearsal)
+        try:
+            posted = mail.post(
+                raw,
+                to=letter.to,
+                envelope_sender=f"bounce+{instruction.reference}@{domain_of(mail.sender)}",
+                envelope_id=instruction.reference,
+                digest_key=instruction.digest_key,
+            )
+        except MailRefused as error:
+            return Refused(reason="the mail host refused the message", evidence=(error.evidence,))
+        except NoAnswer as error:
+            return Retryable(reason=error.reason, evidence=(error.evidence,), doubtful=error.sent)
+        return Accepted(evidence=(posted.evidence,), answer_by=_end_of(letter.answer_by, self._kit.clock.now()))
+
+    def verify(self, instruction: Instruction) -> Finding:
+        """Always `CannotTell`: only a person at the processor can say."""
+        if instruction.right not in self.capabilities:
+            raise UnsupportedRight("a notice knows no such right")
+        return CannotTell(reason="only the processor can say what it holds", later=False)
+
+    def _dated(self, instruction: Instruction) -> datetime:
+        # The time of the first attempt, durable before it is made: a repeat tomorrow is the same bytes, date included.
+        key = f"date:{instruction.message_id}"
+        kept = self._kit.shelf.get(key)
+        if kept is not None:
+            return datetime.fromisoformat(kept)
+        now = self._kit.clock.now().replace(microsecond=0)
+        self._kit.shelf.put(key, now.isoformat())
+        return now
+
+
+def _letter_of(instruction: Instruction) -> Letter:
+    """The letter, once all that becomes a header or a link is known to be one word."""
+    if instruction.letter is None:
+        raise ValueError("a notice needs a letter")
+    if not _WORD.fullmatch(instruction.reference):
+        raise ValueError("a reference is letters, digits and hyphens")
+    for message_id in (instruction.message_id, instruction.letter.in_reply_to):
+        if message_id is not None and not _MESSAGE_ID.fullmatch(message_id):
+            raise ValueError("a Message-ID is one word, an @ and a domain")
+    if instruction.answer_url and not _LINK.fullmatch(instruction.answer_url):
+        raise ValueError("an answer link is one http or https link")
+    return instruction.letter
+
+
+def _end_of(day: date, like: datetime) -> datetime:
+    return datetime.combine(day + timedelta(days=1), time(), like.tzinfo)
+
+
+# --- the message
+
+
+def _written(instruction: Instruction, letter: Letter, sender: str, dated: datetime, *, rehearsal: bool) -> bytes:
+    """The complete RFC 5322 message: the same bytes for the same instruction and date."""
+    message = begin(
+        sender=sender,
+        to=letter.to,
+        subject=_subject(instruction, letter, rehearsal=rehearsal),
+        message_id=instruction.message_id,
+        at=dated,
+    )
+    local, _, domain = bare(sender).rpartition("@")
+    message["Reply-To"] = f"{local}+{instruction.reference}@{domain}"
+    if letter.in_reply_to:
+        message["In-Reply-To"] = f"<{letter.in_reply_to}>"
+        message["References"] = f"<{letter.in_reply_to}>"
+    message.set_content(_text(instruction, letter, rehearsal=rehearsal))
+    message.add_attachment(
+        json.dumps(_attached(instruction, letter), indent=2, sort_keys=True).encode(),
+        maintype="application",
+        subtype="json",
+        filename="notice.json",
+    )
+    # The library would draw the boundary by lot, and a repeat would be other bytes.
+    message.set_boundary("=_" + hashlib.sha256(instruction.message_id.encode()).hexdigest()[:32])
+    return message.as_bytes()
+
+
+def _wish(instruction: Instruction) -> _Wish:
+    if instruction.right is Right.RESTRICTION and instruction.lifted is not None:
+        return _LIFTED
+    return _WISHES[instruction.right]
+
+
+def _subject(instruction: Instruction, letter: Letter, *, rehearsal: bool) -> str:
+    what = _wish(instruction).title
+    match letter.kind:
+        case NoticeKind.FIRST:
+            wish = f"{what} - please confirm"
+        case NoticeKind.REMINDER:
+            wish = f"Reminder: {what} - please confirm"
+        case NoticeKind.BACKUP:
+            wish = f"No answer yet: {what} - please help"
+        case NoticeKind.TASK:
+            wish = f"Task: {what} - please do this by hand"
+    return f"[{instruction.reference}] {'REHEARSAL ' if rehearsal else ''}{wish}"
+
+
+def _text(instruction: Instruction, letter: Letter, *, rehearsal: bool) -> str:
+    wish = _wish(instruction)
+    by = f"{letter.answer_by.day} {letter.answer_by:%B %Y}"
+    paragraphs = ["REHEARSAL: this is an exercise. Nobody's data is meant."] if rehearsal else []
+    paragraphs += ["Hello,", _opening(letter)]
+    if letter.task:
+        paragraphs.append(f"What is to be done: {_plain(letter.task)}")
+    if letter.kind is NoticeKind.TASK:
+        if letter.references:
+            paragraphs.append("Where to find it: " + ", ".join(_plain(one) for one in letter.references))
+        paragraphs += [f"It is part of this request: {wish.asked}", f"Please do it by {by}."]
+    else:
+        paragraphs += [wish.asked, f"We ask this as the controller, under {wish.articles} of the UK GDPR."]
+        paragraphs.append(_when(instruction, by))
+    paragraphs += [_how(instruction), *_also(instruction, letter)]
+    paragraphs.append(f"Our reference: {instruction.reference}")
+    return "\n\n".join(text if "\n" in text else _filled(text) for text in paragraphs) + "\n"
+
+
+def _filled(text: str) -> str:
+    return textwrap.fill(text, 76, break_long_words=False, break_on_hyphens=False)
+
+
+def _opening(letter: Letter) -> str:
+    who = _plain(letter.processor_title)
+    match letter.kind:
+        case NoticeKind.FIRST:
+            return f"We are writing to you as our processor ({who})."
+        case NoticeKind.REMINDER:
+            return f"We wrote about this before and have no answer yet ({who}). This is a reminder."
+        case NoticeKind.BACKUP:
+            return f"We wrote about this to your colleague and have no answer ({who}). You are our second contact."
+        case NoticeKind.TASK:
+            return f"This is a task for you: {who} has no interface that could do it for us."
+
+
+def _when(instruction: Instruction, by: str) -> str:
+    if instruction.right is Right.OPT_OUT:
+        return f"Please stop within 24 hours, and answer by {by} at the latest."
+    return f"Please tell us within two working days that you have this letter, and the outcome by {by}."
+
+
+def _how(instruction: Instruction) -> str:
+    answers = "  - done\n  - nothing held\n  - partly done, because ...\n  - refused, because ...\n  - wrong recipient"
+    if not instruction.answer_url:
+        return f"How to answer: reply to this mail with one of these five, and leave the subject as it is.\n\n{answers}"
+    return (
+        f"How to answer: open this page and choose one of five answers.\n\n  {instruction.answer_url}\n\n{answers}\n\n"
+        "The page only shows until you press its button; opening it tells us nothing."
+    )
+
+
+def _also(instruction: Instruction, letter: Letter) -> list[str]:
+    if letter.kind is NoticeKind.TASK or instruction.lifted is not None:
+        return []
+    asked = (
+        "In your answer, please say for each of these what you did:\n\n"
+        "  1. live data, such as form submissions and accounts\n"
+        "  2. copies that went out by e-mail\n"
+        "  3. logs\n"
+        "  4. back-ups, and the date on which they expire"
+    )
+    return [asked]
+
+
+def _plain(text: str) -> str:
+    """One line without control characters: what comes from outside must not draw a letter of its own."""
+    return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
+
+
+# --- the attachment
+
+
+def _identifiers(instruction: Instruction) -> list[dict[str, str]]:
+    found = [{"type": "email", "value": address} for address in instruction.addresses]
+    for kind, value in (
+        ("phone", instruction.phone),
+        ("name", instruction.name),
+        ("controller_customer_id", instruction.subject_id),
+    ):
+        if value:
+            found.append({"type": kind, "value": value})
+    return found
+
+
+def _attached(instruction: Instruction, letter: Letter) -> dict[str, Any]:
+    """What the processor needs to find the person, and no more.
+
+    The person's ids at *other* processors stay out (Art. 5(1)(c)); `references` are this processor's own.
+    """
+    content: dict[str, Any] = {
+        "type": "dpsync.notice",
+        "version": 1,
+        "reference": instruction.reference,
+        "right": str(instruction.right),
+        "kind": str(letter.kind),
+        "answer_by": letter.answer_by.isoformat(),
+        "answer_url": instruction.answer_url,
+        "subject": _identifiers(instruction),
+        "references": list(letter.references),
+    }
+    if instruction.changes is not None:
+        changes = instruction.changes
+        named = {"email": changes.email, "first_name": changes.first_name, "last_name": changes.last_name}
+        content["changes"] = {key: value for key, value in named.items() if value is not None} | {
+            "fields": dict(changes.fields)
+        }
+    if instruction.right is Right.RESTRICTION:
+        content["lifted"] = instruction.lifted is not None
+    return content
