@@ -65,6 +65,8 @@ class House:
     def record_answer(
         self, token: str, kind: AnswerKind, name: str, remark: str, peer: str, now: datetime
     ) -> Future[object]:
+        if self.status == "broken":
+            raise RuntimeError("canary@example.org")
         self.answers.append((token, kind, name, remark, peer, now))
         return done()
 
@@ -499,6 +501,14 @@ def test_what_was_typed_comes_back_escaped(served: Served) -> None:
 
 def test_a_huge_form_is_refused(served: Served) -> None:
     assert form(served, answer="done", name="Zoë", remark="r" * 40_000).status_code == 413
+
+
+def test_an_answer_that_could_not_be_kept_is_asked_for_again_later(served: Served) -> None:
+    served.house.status = "broken"
+    page = form(served, answer="done", name="Zoë")
+    assert (page.status_code, page.headers["retry-after"], served.house.answers) == (503, "60", [])
+    assert "try the same link again" in page.text
+    assert "canary" not in page.text
 
 
 def test_every_unknown_link_looks_the_same(served: Served) -> None:

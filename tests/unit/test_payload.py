@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dpsync.errors import PayloadInvalid
+from dpsync.intake import strict_json
 from dpsync.intake.payload import Withdrawal, parse, parse_request
 from dpsync.model import Changes, Lifted, Request, Right, Subject
 from dpsync.propagation import at_rest
@@ -164,6 +165,13 @@ def test_told_today_holds_where_it_is_tomorrow_already() -> None:
 )
 def test_hostile_json_is_refused_as_a_whole(body: bytes) -> None:
     assert refusal(body).field in {"", "type"}
+
+
+@pytest.mark.parametrize("text", [r'{"a": "\ud800"}', r'{"\udc00": 1}', r'["\u0000"]', r'{"a": {"b": ["x\u0000y"]}}'])
+def test_what_no_store_keeps_alike_does_not_get_past_the_parser(text: str) -> None:
+    with pytest.raises(PayloadInvalid) as caught:
+        strict_json.load(text.encode())
+    assert caught.value.problem == "holds NUL or half a surrogate pair"
 
 
 def test_brackets_within_a_string_are_no_nesting() -> None:

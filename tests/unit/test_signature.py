@@ -125,6 +125,8 @@ def test_another_spelling_of_the_same_digest_is_refused() -> None:
 def test_a_hundred_signatures_are_refused_even_with_the_right_one_among_them() -> None:
     good = headers()["webhook-signature"]
     refused(headers(signature=" ".join(["v1," + "A" * 43 + "="] * 99 + [good])))
+    refused(headers(signature=" ".join(["v1,A"] * 16 + [good])))
+    Verifier([SECRET]).verify(headers(signature=" ".join(["v1,A"] * 15 + [good])), BODY, NOW)
 
 
 @pytest.mark.parametrize("name", ["webhook-id", "webhook-timestamp", "webhook-signature"])

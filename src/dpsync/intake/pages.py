@@ -8,6 +8,7 @@ import asyncio
 import base64
 import hashlib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qsl
@@ -95,6 +96,10 @@ class Pages:
         """/contacts/{token}: GET asks whether this is the right desk; POST with confirm=yes says so."""
         return await (self._confirm_contact(request) if request.method == "POST" else self._show_contact(request))
 
+    def later(self) -> Response:
+        """Whether it was recorded is not known: the person at the processor is asked to come again."""
+        return self._render("later.html", 503, {"retry-after": "60"})
+
     async def _show_answer(self, request: Request) -> Response:
         page = await self._answer_page(request)
         return self._unknown() if page is None else self._form(page, _Form(None, "", ""), "", 200)
@@ -152,9 +157,11 @@ class Pages:
     def _unknown(self) -> Response:
         return self._render("unknown.html", 404)
 
-    def _render(self, template: str, status: int, **values: object) -> Response:
+    def _render(
+        self, template: str, status: int, headers: Mapping[str, str] | None = None, **values: object
+    ) -> Response:
         text = self._environment.get_template(template).render(**values)
-        return HTMLResponse(text, status, self._headers)
+        return HTMLResponse(text, status, {**self._headers, **(headers or {})})
 
 
 async def _fields(request: Request) -> dict[str, str]:

@@ -48,8 +48,8 @@ def create_app(ports: Ports, *, most_waiting: int = MOST_WAITING, commit_seconds
     app = Starlette(
         routes=[
             Route("/requests", _guarded(receiver.requests), methods=["POST"]),
-            Route("/answers/{token}", _guarded(pages.answers), methods=["GET", "POST"]),
-            Route("/contacts/{token}", _guarded(pages.contacts), methods=["GET", "POST"]),
+            Route("/answers/{token}", _guarded(pages.answers, pages.later), methods=["GET", "POST"]),
+            Route("/contacts/{token}", _guarded(pages.contacts, pages.later), methods=["GET", "POST"]),
             Route("/healthz", _healthz, methods=["GET"]),
             Route("/readyz", _guarded(receiver.readyz), methods=["GET"]),
         ],
@@ -59,7 +59,11 @@ def create_app(ports: Ports, *, most_waiting: int = MOST_WAITING, commit_seconds
     return app
 
 
-def _guarded(endpoint: Endpoint) -> Endpoint:
+def _later() -> Response:
+    return _json(503, {"error": "not now; try again"}, RETRY_AFTER)
+
+
+def _guarded(endpoint: Endpoint, later: Callable[[], Response] = _later) -> Endpoint:
     """Whatever goes wrong is 503: the sender repeats, and no trace of it (SQL has parameters) reaches a log."""
 
     async def guard(request: Request) -> Response:
@@ -71,7 +75,7 @@ def _guarded(endpoint: Endpoint) -> Endpoint:
             return Response(status_code=400, headers=CLOSE)
         except Exception as error:  # noqa: BLE001 - because no exception may become a 2xx or show its text
             log.error("receiver: %s at %s", type(error).__name__, request.scope["path"].split("/")[1])  # noqa: TRY400 - because a traceback quotes values
-            return _json(503, {"error": "not now; try again"}, RETRY_AFTER)
+            return later()
 
     return guard
 
