@@ -1,0 +1,293 @@
+"""What may stand in the settings file, section by section. The descriptions are the reference that people read."""
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    PrivateAttr,
+    StrictBool,
+    StrictInt,
+    model_validator,
+)
+
+from dpsync.errors import Fault
+from dpsync.model import Mode, Right
+from dpsync.settings.values import (
+    NAME,
+    Address,
+    Database,
+    Day,
+    Duration,
+    Folder,
+    Listener,
+    Name,
+    OwnListener,
+    Period,
+    SecretReference,
+    Text,
+    TimeZone,
+    WebAddress,
+    wrong,
+)
+
+NATIONS = ("GB-ENG", "GB-WLS", "GB-SCT", "GB-NIR")
+_TELLING_ONLY = frozenset({Right.RECTIFICATION, Right.RESTRICTION})
+
+
+def _as_written(text: str | dict[str, object]) -> Any:
+    """A default in the file's own spelling, not yet read."""
+    return text
+
+
+class Section(BaseModel):
+    """A section: what is not named here is refused, and nothing in it changes after it was read."""
+
+    # Defaults are written as in the file and read like it: a relative path means the same in both.
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, hide_input_in_errors=True)
+
+
+def _nation(raw: object) -> object:
+    if raw not in NATIONS:
+        hint = "GB alone lacks Easter Monday" if raw == "GB" else "each nation has its own bank holidays"
+        raise wrong(f"must be one of {', '.join(NATIONS)}: {hint}")
+    return raw
+
+
+def _regime(raw: object) -> object:
+    if raw != "uk":
+        raise wrong('must be "uk": no other law\'s periods are implemented, and guessed ones would be wrong')
+    return raw
+
+
+def _origin(text: str) -> str:
+    if not text.isascii() or not text.isprintable() or " " in text or "+" in text:
+        raise wrong("must be ASCII without spaces or +, such as example.org/dpsync")
+    if "REHEARSAL" in text:
+        raise wrong("must not say REHEARSAL: a rehearsal adds that itself, and a live ledger may not look like one")
+    return text
+
+
+class ControllerSection(Section):
+    """Who is responsible, and under which law."""
+
+    name: Text = Field(description="The organisation that is responsible for the data, as letters and reports name it.")
+    dpo: Address = Field(repr=False, description="Who reads the reports and decides: the data protection officer.")
+    deputy: Address | None = Field(
+        default=None, repr=False, description="Who is told beside the DPO when time is short."
+    )
+    operator: Address = Field(repr=False, description="Who runs this machine and does what a vendor's API cannot.")
+    time_zone: TimeZone = Field(default="Europe/London", description="Decides which day a request was received on.")
+    holidays: Annotated[Literal["GB-ENG", "GB-WLS", "GB-SCT", "GB-NIR"], BeforeValidator(_nation)] = Field(
+        default="GB-ENG", description=f"Whose bank holidays move a legal date: {', '.join(NATIONS)}."
+    )
+    regime: Annotated[Literal["uk"], BeforeValidator(_regime)] = Field(
+        default="uk", description="The law whose periods count. Only the United Kingdom's are implemented."
+    )
+    rehearsal: StrictBool = Field(
+        default=False, description="Nothing is real: reports, receipts and the ledger say REHEARSAL, for ever."
+    )
+
+
+class StoreSection(Section):
+    """Where requests and their states are kept."""
+
+    url: Database = Field(
+        default="sqlite:///var/dpsync.db",
+        repr=False,
+        description="The database: sqlite:/// and a file, or postgresql://. With a password in it: a secret reference.",
+    )
+
+
+class KeysSection(Section):
+    """Where the keys lie: outside the database, backed up apart from it."""
+
+    directory: Folder = Field(default=_as_written("keys"), description="Signing key, pepper and month keys; mode 0700.")
+
+
+class LedgerSection(Section):
+    """The proof."""
+
+    origin: Annotated[Text, AfterValidator(_origin)] = Field(
+        description="The ledger's name under every signature, such as example.org/dpsync. It can never be changed."
+    )
+    anchor: Folder = Field(
+        default=_as_written("anchors/"),
+        description="Where signed checkpoints go. Best on another disk or machine than the database.",
+    )
+    receipts: Folder = Field(
+        default=_as_written("receipts/"), description="Where the receipt of each closed request is written."
+    )
+
+
+class IntakeSection(Section):
+    """How requests come in."""
+
+    secrets: tuple[SecretReference, ...] = Field(
+        default=(), description="Webhook secrets (whsec_…); two during a change, each of them valid."
+    )
+    listen: Listener = Field(default="127.0.0.1:8460", description="Where the receiver listens, behind your proxy.")
+    public_url: WebAddress | None = Field(
+        default=None, description="Where the receiver is seen from outside. Without it, letters carry no answer links."
+    )
+    metrics_listen: OwnListener | None = Field(
+        default=None, description="Where /metrics is served, on this machine only. Without it, nowhere."
+    )
+
+
+class SafetySection(Section):
+    """What is held until a person looks."""
+
+    mode: Mode = Field(
+        default=_as_written("live"),
+        description="observe: send nothing. confirm: each erasure waits for a yes. live: act, brake on.",
+    )
+    irreversible_per_day: Annotated[StrictInt, Field(ge=0, le=1_000_000)] = Field(
+        default=50,
+        description="The brake: more erasures, opt-outs or address changes per account in 24 hours are held.",
+    )
+    cooling_off: Duration = Field(
+        default=_as_written("0h"), description="How long an erasure waits before anything is sent."
+    )
+    approvals: Annotated[StrictInt, Field(ge=0, le=2)] = Field(
+        default=0, description="How many people must say yes to an erasure: 0, 1 or 2."
+    )
+
+
+class MailSection(Section):
+    """The mail host for notices, reports and alerts."""
+
+    host: Annotated[str, Field(pattern=r"^[A-Za-z0-9.:-]{1,253}$")] = Field(description="Name or address of the host.")
+    port: Annotated[StrictInt, Field(ge=1, le=65535)] = Field(
+        default=587, description="Its port. Without it: 587 for starttls, 465 for tls, 25 for none."
+    )
+    tls: Literal["starttls", "tls", "none"] = Field(
+        default="starttls", description="How the line is encrypted; none only to this machine itself."
+    )
+    user: Text | None = Field(default=None, repr=False, description="The account there, if it asks for one.")
+    password: SecretReference | None = Field(default=None, description="That account's password.")
+    sender: Address = Field(
+        alias="from", repr=False, description="The address that notices come from; somebody must read its answers."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _usual_port(cls, raw: Any) -> Any:
+        usual = {"tls": 465, "none": 25}
+        if isinstance(raw, dict) and raw.get("tls") in usual:
+            return {"port": usual[raw["tls"]], **raw}
+        return raw
+
+
+class AlertsSection(Section):
+    """How people learn that something waits or is wrong, beside mail."""
+
+    urls: tuple[SecretReference, ...] = Field(
+        default=(), description="Channels beside mail, as Apprise URLs: Slack, Teams, PagerDuty and others."
+    )
+    heartbeat: SecretReference | None = Field(
+        default=None, description="A URL called while all is well, so that silence is noticed elsewhere."
+    )
+
+
+class ExemptionSection(Section):
+    """Why a processor need not be told of a right (Art. 19). After `until` it no longer applies."""
+
+    code: Literal["art19_impossible", "art19_disproportionate"] = Field(description="The ground.")
+    reason: Text = Field(description="Why, in a sentence that the report shows.")
+    by: Text = Field(repr=False, description="The person who decided it.")
+    until: Day = Field(description="The last day it applies.")
+
+
+def _excusable(raw: object) -> object:
+    if isinstance(raw, dict):
+        for right in raw:
+            if right not in set(_TELLING_ONLY):
+                raise wrong(
+                    "may name restriction and rectification only: Art. 19 excuses telling, "
+                    "never leaving data at a processor or going on with marketing"
+                )
+    return raw
+
+
+class ProcessorSection(Section):
+    """One processor. Every other key belongs to its connector and is checked there; `dpsync processors` lists them."""
+
+    title: Text = Field(description="What people call it. Without it: the section's own name.")
+    connector: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")] = Field(
+        description="How it is told: mailchimp, eventbrite and so on; notice for one without an API."
+    )
+    account: Name = Field(description="Names a credential that several sections share. Without it: the section's name.")
+    contact: Address = Field(repr=False, description="Who does there what the API cannot; notices go to this address.")
+    backup_contact: Address | None = Field(
+        default=None, repr=False, description="Who is written to when the contact stays silent."
+    )
+    answer_within: Period = Field(
+        default=_as_written("10 days"), description="How long a notice may wait for its answer."
+    )
+    base_url: WebAddress | None = Field(
+        default=None, description="Another place for its API. Outside the vendor's own hosts only in a rehearsal."
+    )
+    exempt: Annotated[Mapping[Right, ExemptionSection], BeforeValidator(_excusable)] = Field(
+        default=_as_written({}),
+        description="Rights it need not be told of: restriction and rectification only, each with a reason.",
+    )
+    options: Annotated[Mapping[str, object], PlainValidator(lambda raw: raw)] = Field(
+        default=_as_written({}), repr=False
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _set_apart(cls, raw: Any) -> Any:
+        if not isinstance(raw, dict):
+            return raw
+        own = cls.model_fields.keys() - {"options"}
+        kept = {key: value for key, value in raw.items() if key in own}
+        return {**kept, "options": {key: value for key, value in raw.items() if key not in own}}
+
+
+def _named(raw: object) -> object:
+    """A processor is called by its section's name, and has an account of its own, unless it says otherwise."""
+    if not isinstance(raw, dict):
+        return raw
+    return {name: _with_name(name, table) if isinstance(table, dict) else table for name, table in raw.items()}
+
+
+def _with_name(name: str, table: dict[str, object]) -> dict[str, object]:
+    fits = re.fullmatch(NAME, name)  # a name that does not fit is one fault, not two
+    return {"title": name if fits else "?", "account": name if fits else "unnamed", **table}
+
+
+class Settings(Section):
+    """All settings of one installation."""
+
+    controller: ControllerSection = Field(description="Who is responsible, and under which law.")
+    store: StoreSection = Field(default=_as_written({}), description="Where requests and their states are kept.")
+    keys: KeysSection = Field(default=_as_written({}), description="Where the keys lie.")
+    ledger: LedgerSection = Field(description="The proof.")
+    intake: IntakeSection = Field(default=_as_written({}), description="How requests come in.")
+    safety: SafetySection = Field(default=_as_written({}), description="What is held until a person looks.")
+    mail: MailSection | None = Field(default=None, description="The mail host. Without it, no notice can be sent.")
+    alerts: AlertsSection = Field(
+        default=_as_written({}), description="How people learn that something waits, beside mail."
+    )
+    processors: Annotated[Mapping[Name, ProcessorSection], BeforeValidator(_named)] = Field(
+        default=_as_written({}), description="The processors, each under a name of its own."
+    )
+    _unset: tuple[Fault, ...] = PrivateAttr(default=())
+
+    @property
+    def unset(self) -> tuple[Fault, ...]:
+        """The secrets that are not set here (DP-204); only ever filled by `load(..., secrets=False)`."""
+        return self._unset
+
+    def missing(self, faults: tuple[Fault, ...]) -> Self:
+        """These settings, remembering which secrets are not set here."""
+        self._unset = faults
+        return self

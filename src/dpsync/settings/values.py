@@ -1,0 +1,291 @@
+"""How single values are written in the settings: durations, addresses, listeners, paths, secrets.
+
+Each refusal is a fixed clause of ours: a value may be a password that slipped into the wrong line.
+"""
+
+import ipaddress
+import re
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    PlainSerializer,
+    PlainValidator,
+    StringConstraints,
+    ValidationInfo,
+    WithJsonSchema,
+)
+from pydantic_core import PydanticCustomError
+
+from dpsync.errors import ConfigurationError, Fault
+
+NAME = r"^[a-z0-9][a-z0-9_-]{0,39}$"
+
+UNSET = "secret_unset"
+UNSET_CODE = "DP-204"
+"""A secret that is not set *here*: the file may be right, and this shell not the service's environment."""
+
+OURS = "dpsync"
+"""The type of a fault whose sentence is ours and may be shown as it is."""
+
+SECRET_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {"env": {"type": "string", "pattern": "^[A-Z_][A-Z0-9_]*$"}, "file": {"type": "string"}},
+    "minProperties": 1,
+    "maxProperties": 1,
+    "additionalProperties": False,
+}
+_UNITS = {
+    "s": 1, "sec": 1, "second": 1, "min": 60, "minute": 60, "h": 3600, "hour": 3600,
+    "d": 86400, "day": 86400, "week": 604800,
+}  # fmt: skip
+_DURATION = re.compile(r"([0-9]{1,6}) *(" + "|".join(_UNITS) + r")s?")
+_ENV_NAME = re.compile(r"[A-Z_][A-Z0-9_]*")
+_ADDRESS = re.compile(r"[^\s@<>\"(),:;\\\[\]]{1,64}@(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?\.)+[A-Za-z0-9-]{2,63}")
+_DATABASE = re.compile(r"(?:postgres|postgresql|postgresql\+psycopg)://(?P<rest>\S+)")
+
+
+def wrong(problem: str) -> PydanticCustomError:
+    """A fault with a clause of ours."""
+    return PydanticCustomError(OURS, problem)
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a value may depend on beside its text. `lenient`: a secret that is not set is let through, unset."""
+
+    environ: Mapping[str, str]
+    folder: Path
+    lenient: bool = False
+
+
+class Secret:
+    """A secret and where it comes from. Shows only `reference` (`env:NAME` or `file:path`)."""
+
+    __slots__ = ("_value", "reference")
+
+    def __init__(self, reference: str, value: str | None) -> None:
+        self.reference = reference
+        self._value = value
+
+    def __repr__(self) -> str:
+        return f"Secret({self.reference})"
+
+    def get_secret_value(self) -> str:
+        """The secret itself. Raises `ConfigurationError` (DP-204) where it is not set here."""
+        if self._value is None:
+            raise ConfigurationError([Fault(self.reference, "is not set here", UNSET_CODE)])
+        return self._value
+
+
+def resolve(raw: object, here: Surroundings) -> Secret:
+    """The secret that a reference points to. Raises `PydanticCustomError`."""
+    if not isinstance(raw, dict) or set(raw) not in ({"env"}, {"file"}):
+        raise wrong('must be a reference, { env = "NAME" } or { file = "path" }: no secret stands in this file')
+    ((kind, target),) = raw.items()
+    if not isinstance(target, str) or not target:
+        raise wrong(f"must name the {kind} as text")
+    if kind == "env" and not _ENV_NAME.fullmatch(target):
+        raise wrong("must name an environment variable in capital letters, digits and _; not the secret itself")
+    shown = target if kind == "env" else str(located(target, here.folder))
+    try:
+        value = _from_environment(target, here.environ) if kind == "env" else _from_file(Path(shown))
+    except PydanticCustomError as problem:
+        if not (here.lenient and problem.type == UNSET):
+            raise
+        return Secret(f"{kind}:{shown}", None)
+    return Secret(f"{kind}:{shown}", value)
+
+
+def _from_environment(name: str, environ: Mapping[str, str]) -> str:
+    if not environ.get(name):
+        raise PydanticCustomError(UNSET, "the environment variable {name} is not set here", {"name": name})
+    return environ[name]
+
+
+def _from_file(path: Path) -> str:
+    try:
+        mode = path.stat().st_mode
+        # A FIFO would be waited for: it is not read, and so has no text.
+        text = path.read_text(encoding="utf-8").strip("\r\n") if stat.S_ISREG(mode) else ""
+    except FileNotFoundError:
+        raise PydanticCustomError(UNSET, "points to a file that is not there") from None
+    except PermissionError:
+        raise PydanticCustomError(UNSET, "points to a file that this user may not read") from None
+    except (OSError, ValueError):
+        raise wrong("points to something that cannot be read as a file of text") from None
+    if mode & stat.S_IRWXO:
+        raise wrong("points to a file that everybody on this machine may open: chmod o-rwx")
+    if not text:
+        raise PydanticCustomError(UNSET, "points to a file that is empty, or to no file at all")
+    return text
+
+
+def located(text: str, folder: Path) -> Path:
+    """A path of the settings: relative ones begin at the settings file's folder."""
+    return Path(folder, text).absolute()
+
+
+def _surroundings(info: ValidationInfo) -> Surroundings:
+    if not isinstance(info.context, Surroundings):
+        raise TypeError("settings are read by load(), which knows the folder and the environment")
+    return info.context
+
+
+def _secret(raw: object, info: ValidationInfo) -> Secret:
+    return resolve(raw, _surroundings(info))
+
+
+def _path(raw: object, info: ValidationInfo) -> Path:
+    if not isinstance(raw, str) or not raw or "\0" in raw:
+        raise wrong("must be the path of a folder, as text")
+    return located(raw, _surroundings(info).folder)
+
+
+def duration(raw: object) -> timedelta:
+    """`24h`, `90 s`, `30 min`, `10 days`, `2 weeks` as a timedelta. Raises `PydanticCustomError`."""
+    found = _DURATION.fullmatch(raw.strip()) if isinstance(raw, str) else None
+    if not found:
+        raise wrong('must be a number and a unit, such as "24h", "30 min" or "10 days"')
+    length = timedelta(seconds=int(found[1]) * _UNITS[found[2]])
+    if length > timedelta(days=366):
+        raise wrong("is longer than a year")
+    return length
+
+
+def _spelt(length: timedelta) -> str:
+    return f"{length.days} days" if length.days and not length.seconds else f"{int(length.total_seconds())} s"
+
+
+def _positive(length: timedelta) -> timedelta:
+    if not length:
+        raise wrong("must be longer than nothing")
+    return length
+
+
+def _address(text: str) -> str:
+    if len(text) > 254 or not text.isascii() or not _ADDRESS.fullmatch(text):
+        raise wrong("must be one bare e-mail address")
+    return text
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine itself."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _listener(text: str) -> str:
+    host, _, port = text.rpartition(":")
+    if not re.fullmatch(r"[A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\]", host) or not re.fullmatch(r"[0-9]{1,5}", port):
+        raise wrong("must be a host and a port, such as 127.0.0.1:8460")
+    if int(port) > 65535:
+        raise wrong("has a port above 65535")
+    return text
+
+
+def _own_listener(text: str) -> str:
+    if not is_loopback(_listener(text).rpartition(":")[0]):
+        raise wrong("must be on this machine only, such as 127.0.0.1:9460: metrics are for nobody outside")
+    return text
+
+
+def _web_address(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        host, _ = parts.hostname or "", parts.port
+    except ValueError:
+        raise wrong("must be a URL") from None
+    if not host or "@" in parts.netloc or parts.query or parts.fragment or not text.isascii() or re.search(r"\s", text):
+        raise wrong("must be a URL without user, query or fragment")
+    if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(host)):
+        raise wrong("must begin with https:// (http:// only on this machine)")
+    return text.rstrip("/")
+
+
+def _time_zone(text: str) -> str:
+    try:
+        ZoneInfo(text)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise wrong("is not the name of a time zone, such as Europe/London") from None
+    return text
+
+
+def _day(raw: object) -> date:
+    if isinstance(raw, date) and not isinstance(raw, datetime):
+        return raw
+    if isinstance(raw, str) and re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", raw):
+        try:
+            return date.fromisoformat(raw)
+        except ValueError:
+            pass
+    raise wrong("must be a day, such as 2027-06-30")
+
+
+class DatabaseUrl(str):
+    """A SQLAlchemy URL that remembers how it was given, so that a password in it is never shown."""
+
+    __slots__ = ("reference",)
+    reference: str
+
+
+def _database(raw: object, info: ValidationInfo) -> DatabaseUrl:
+    here = _surroundings(info)
+    if isinstance(raw, str):
+        if "@" in raw and ":" in urlsplit(raw).netloc.rpartition("@")[0]:
+            raise wrong('has a password in it: give the whole URL as { env = "NAME" } or { file = "path" }')
+        url = DatabaseUrl(_engine_url(raw, here.folder))
+        url.reference = str(url)
+        return url
+    secret = resolve(raw, here)
+    url = DatabaseUrl("" if secret._value is None else _engine_url(secret.get_secret_value(), here.folder))  # noqa: SLF001  # because an unset secret is no error here
+    url.reference = secret.reference
+    return url
+
+
+def _engine_url(text: str, folder: Path) -> str:
+    if found := _DATABASE.fullmatch(text):
+        return f"postgresql+psycopg://{found['rest']}"
+    path, question, query = text.removeprefix("sqlite:///").partition("?")
+    if not text.startswith("sqlite:///") or not path:
+        raise wrong("must begin with sqlite:/// or postgresql://")
+    if path == ":memory:":
+        raise wrong("must be a file: a database in memory forgets")
+    return f"sqlite:///{located(path, folder)}{question}{query}"
+
+
+Text = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f]$")]
+Name = Annotated[str, StringConstraints(pattern=NAME)]
+Address = Annotated[str, AfterValidator(_address)]
+Listener = Annotated[str, AfterValidator(_listener)]
+OwnListener = Annotated[str, AfterValidator(_own_listener)]
+WebAddress = Annotated[str, AfterValidator(_web_address)]
+TimeZone = Annotated[str, AfterValidator(_time_zone)]
+Day = Annotated[date, BeforeValidator(_day)]
+Folder = Annotated[Path, PlainValidator(_path), WithJsonSchema({"type": "string"})]
+SecretReference = Annotated[
+    Secret, PlainValidator(_secret), PlainSerializer(lambda secret: secret.reference), WithJsonSchema(SECRET_SCHEMA)
+]
+Database = Annotated[
+    str,
+    PlainValidator(_database),
+    PlainSerializer(lambda url: url.reference),
+    WithJsonSchema({"anyOf": [{"type": "string"}, SECRET_SCHEMA]}),
+]
+Duration = Annotated[
+    timedelta,
+    PlainValidator(duration),
+    PlainSerializer(_spelt),
+    WithJsonSchema({"type": "string", "pattern": rf"^\s*{_DURATION.pattern}\s*$"}),
+]
+Period = Annotated[Duration, AfterValidator(_positive)]
