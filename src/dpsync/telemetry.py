@@ -1,0 +1,316 @@
+"""Logs and metrics that cannot hold a person: an allow-list of fields, and a form for each of them.
+
+A URL is data, a response body is data, a traceback with locals is data. What is not named here never reaches the line;
+what is named but does not look like it should is replaced by a mark. Importing this module is cheap: structlog (0.18 s)
+and prometheus-client (0.10 s) are loaded by the first line and the first metric.
+"""
+
+import logging
+import math
+import re
+import sys
+import threading
+import traceback
+from collections.abc import Mapping, MutableMapping
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any, Literal, TextIO
+
+Level = Literal["debug", "info", "warning", "error"]
+
+WITHHELD = "[withheld]"
+"""What stands in a line where a value might have been personal data or a secret."""
+
+WORDS = frozenset(
+    [
+        "account",
+        "attempt",
+        "cause",
+        "code",
+        "connector",
+        "error",
+        "job",
+        "kind",
+        "level",
+        "logger",
+        "mode",
+        "module",
+        "outcome",
+        "processor",
+        "propagation",
+        "request",
+        "request_id",
+        "right",
+        "role",
+        "rung",
+        "source",
+        "state",
+        "status",
+        "thread",
+        "version",
+        "where",
+        "worker",
+    ]
+)
+"""Fields that hold one word of ours, an id of ours, or the vendor's id of a call."""
+
+PHRASES = frozenset(["causes", "endpoint", "event", "key", "listen", "reason"])
+"""Fields that hold a fixed phrase of ours, or an endpoint *template*."""
+
+NUMBERS = frozenset(
+    [
+        "at",
+        "batch",
+        "count",
+        "done",
+        "due",
+        "due_at",
+        "entries",
+        "held",
+        "late",
+        "line",
+        "number",
+        "open",
+        "pending",
+        "port",
+        "received",
+        "seconds",
+        "since",
+        "size",
+        "total",
+        "until",
+        "waiting",
+    ]
+)
+"""Fields that hold a number or a time, never text."""
+
+_WORD = re.compile(r"[A-Za-z0-9_.:<>/-]{1,80}")
+_PHRASE = re.compile(r"[A-Za-z0-9 _.,:;/(){}<>+=-]{1,200}")
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+_LABEL = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
+# MD5 of an address is Mailchimp's path; 32 hex digits or more are never a word of ours.
+_HASH = re.compile(r"[0-9A-Fa-f]{32}")
+_TELEPHONE = re.compile(r"\+?[0-9(][0-9 ()./-]{7,}")
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_PACKAGE = Path(__file__).resolve().parent
+
+_Event = MutableMapping[str, Any]
+
+
+# --- what may stand in a line
+
+
+def allowed(field: str, value: object) -> object:
+    """`value` as it may stand in `field` of a log line, else `WITHHELD`."""
+    match value:
+        case bool() | None:
+            return value
+        case int():
+            return value if abs(value) < 2**53 else WITHHELD
+        case float():
+            return value if math.isfinite(value) else str(value)
+        case datetime():
+            return value.astimezone(UTC).isoformat() if value.tzinfo else WITHHELD
+        case date():
+            return value.isoformat()
+        case str():
+            return value if _may_stand(field, value) else WITHHELD
+        case _:
+            return WITHHELD
+
+
+def _may_stand(field: str, text: str) -> bool:
+    form = _WORD if field in WORDS else _PHRASE
+    if field in NUMBERS or not form.fullmatch(text):
+        return False
+    is_url = "://" in text or text.startswith("//")
+    is_number = _TELEPHONE.fullmatch(text) and not _DAY.fullmatch(text)
+    return not (is_url or is_number or _HASH.search(text))
+
+
+def _sieve(_logger: object, _method: str, event: _Event) -> _Event:
+    known = WORDS | PHRASES | NUMBERS
+    kept: _Event = {field: allowed(field, value) for field, value in event.items() if field in known}
+    dropped = sorted({field if _NAME.fullmatch(field) else WITHHELD for field in event if field not in known})
+    if dropped:
+        kept["dropped"] = dropped
+    return kept
+
+
+def _where(error: BaseException) -> str:
+    """The innermost place of our own code that the error came through, as `file:line`; "" where there is none."""
+    for frame, line in reversed(list(traceback.walk_tb(error.__traceback__))):
+        path = Path(frame.f_code.co_filename)
+        if path.is_relative_to(_PACKAGE):
+            return f"{path.relative_to(_PACKAGE.parent)}:{line}"
+    return ""
+
+
+def described(error: BaseException) -> dict[str, str]:
+    """The fields of an error: its class, our code (DP-nnn) if it has one, our own file and line. Never its text."""
+    kind = type(error)
+    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    code = getattr(error, "code", "")
+    found = {"error": name, "where": _where(error)}
+    if isinstance(code, str) and code.startswith("DP-"):
+        found["code"] = code
+    return {field: value for field, value in found.items() if value}
+
+
+# --- logs
+
+
+class Log:
+    """Writes lines of one name. `error`: an exception, of which class and place are kept and nothing else."""
+
+    __slots__ = ("_name",)
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def debug(self, event: str, *, error: BaseException | None = None, **fields: object) -> None:
+        self._write("debug", event, error, fields)
+
+    def info(self, event: str, *, error: BaseException | None = None, **fields: object) -> None:
+        self._write("info", event, error, fields)
+
+    def warning(self, event: str, *, error: BaseException | None = None, **fields: object) -> None:
+        self._write("warning", event, error, fields)
+
+    def error(self, event: str, *, error: BaseException | None = None, **fields: object) -> None:
+        self._write("error", event, error, fields)
+
+    def _write(self, level: Level, event: str, error: BaseException | None, fields: Mapping[str, object]) -> None:
+        import structlog
+
+        told = {**fields, **(described(error) if error else {}), "logger": self._name}
+        if not structlog.is_configured():
+            # structlog's own default prints every field as it is.
+            configure("info", sys.stderr)
+        getattr(structlog.get_logger(), level)(event, **told)
+
+
+def log(name: str) -> Log:
+    """The log of one module. Cheap; loads nothing."""
+    return Log(name)
+
+
+def configure(level: Level, stream: TextIO) -> None:
+    """From now on lines of `level` and above go to `stream`, one JSON object a line, through the allow-list.
+
+    Other libraries' records of WARNING and above keep name, level and place; their text may be a URL and is not
+    written. Calling it again replaces the stream.
+    """
+    import structlog
+
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt=None, utc=True, key="at"),
+            _stamped,
+            _sieve,
+            structlog.processors.JSONRenderer(sort_keys=True),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.WriteLoggerFactory(file=stream),
+        cache_logger_on_first_use=False,
+    )
+    root = logging.getLogger()
+    for handler in [one for one in root.handlers if isinstance(one, _Foreign)]:
+        root.removeHandler(handler)
+    root.addHandler(_Foreign())
+
+
+def guard_threads() -> None:
+    """From now on an exception that ends a thread is a log line, not a traceback with its text on stderr."""
+
+    def written(ended: threading.ExceptHookArgs) -> None:
+        if ended.exc_value is not None and not isinstance(ended.exc_value, SystemExit):
+            log("dpsync.thread").error("thread ended", error=ended.exc_value, thread=getattr(ended.thread, "name", ""))
+
+    threading.excepthook = written
+
+
+def _stamped(_logger: object, _method: str, event: _Event) -> _Event:
+    event["at"] = datetime.fromtimestamp(event["at"], UTC)
+    return event
+
+
+class _Foreign(logging.Handler):
+    """Other libraries' log records: that there was one, whence, and of which class; never what it said."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        error = record.exc_info[1] if record.exc_info else None
+        level: Level = "error" if record.levelno >= logging.ERROR else "warning"
+        getattr(log(record.name), level)("said by a library", error=error, module=record.module, line=record.lineno)
+
+
+# --- metrics
+
+
+class Metrics:
+    """What Prometheus may know: counts by processor and by words of ours. Each instance has a registry of its own."""
+
+    def __init__(self) -> None:
+        from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+        here = self.registry = CollectorRegistry(auto_describe=True)
+        self._propagations = Gauge(
+            "dpsync_propagations", "Propagations by state and processor", ["state", "processor"], registry=here
+        )
+        self._outcomes = Counter("dpsync_outcomes", "What processors said", ["processor", "outcome"], registry=here)
+        self._answers = Counter(
+            "dpsync_webhook_answers", "Answers to webhooks by HTTP status", ["status"], registry=here
+        )
+        self._alerts = Counter("dpsync_alerts_sent", "Alerts that a channel took", registry=here)
+        self._ledger = Gauge("dpsync_ledger_entries", "Entries in the ledger", registry=here)
+        self._batch = Histogram(
+            "dpsync_writer_batch_size",
+            "Items that the writer committed together",
+            buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500),
+            registry=here,
+        )
+        self._oldest = Gauge("dpsync_oldest_due_seconds", "How long the oldest due work has been due", registry=here)
+
+    def propagations(self, counts: Mapping[tuple[str, str], int]) -> None:
+        """Sets all counts by (state, processor); what is not named is no more."""
+        self._propagations.clear()
+        for (state, processor), count in counts.items():
+            self._propagations.labels(_label(state), _label(processor)).set(count)
+
+    def outcome(self, processor: str, outcome: str) -> None:
+        """One more answer of a processor; `outcome` a word of ours."""
+        self._outcomes.labels(_label(processor), _label(outcome)).inc()
+
+    def answered(self, status: int) -> None:
+        """One more answer to a webhook."""
+        self._answers.labels(str(status) if 100 <= status <= 599 else "other").inc()
+
+    def alert_sent(self) -> None:
+        """One more alert that a channel took."""
+        self._alerts.inc()
+
+    def ledger_size(self, entries: int) -> None:
+        """How many entries the ledger has."""
+        self._ledger.set(entries)
+
+    def writer_batch(self, size: int) -> None:
+        """How many items one commit carried."""
+        self._batch.observe(size)
+
+    def oldest_due(self, seconds: float) -> None:
+        """How long the oldest due work has been due; 0 where nothing is."""
+        self._oldest.set(max(0.0, seconds))
+
+    def exposition(self) -> tuple[bytes, str]:
+        """(body, content type) for /metrics."""
+        from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+
+        return generate_latest(self.registry), CONTENT_TYPE_PLAIN_0_0_4
+
+
+def _label(text: str) -> str:
+    return text if _LABEL.fullmatch(text) and not _HASH.search(text) else "other"

@@ -1,0 +1,255 @@
+"""Logs and metrics: no line and no label may hold a person."""
+
+import hashlib
+import io
+import json
+import logging
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from typing import Any
+
+import pytest
+import structlog
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dpsync import telemetry
+from dpsync.errors import KeyProblem
+from dpsync.sealing import RequestKey
+from dpsync.telemetry import WITHHELD, Metrics
+
+ADDRESS = "ada@example.org"
+
+
+@pytest.fixture
+def stream() -> Iterator[io.StringIO]:
+    stream = io.StringIO()
+    telemetry.configure("info", stream)
+    yield stream
+    structlog.reset_defaults()
+    root = logging.getLogger()
+    for handler in [one for one in root.handlers if type(one).__module__ == "dpsync.telemetry"]:
+        root.removeHandler(handler)
+
+
+def _lines(stream: io.StringIO) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def test_a_line_is_one_json_object_with_time_level_and_name(stream: io.StringIO) -> None:
+    telemetry.log("dpsync.drive").info("told", processor="newsletter", attempt=2, seconds=0.5)
+    (line,) = _lines(stream)
+    assert datetime.fromisoformat(line.pop("at")).tzinfo is not None
+    assert line == {
+        "event": "told", "level": "info", "logger": "dpsync.drive",
+        "processor": "newsletter", "attempt": 2, "seconds": 0.5,
+    }  # fmt: skip
+
+
+def test_an_unknown_field_is_dropped_and_its_name_told(stream: io.StringIO) -> None:
+    spread: dict[str, Any] = {"Ada Lovelace": 1}
+    telemetry.log("x").info("told", email=ADDRESS, body={"a": 1}, **spread)
+    (line,) = _lines(stream)
+    assert line["dropped"] == [WITHHELD, "body", "email"]
+    assert "Ada" not in stream.getvalue()
+    assert ADDRESS not in stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        ADDRESS,
+        "ada%40example.org",
+        "https://api.example.org/3.0/lists",
+        "//api.example.org/x",
+        "GET /3.0/lists?email=ada",
+        "/3.0/lists/ab/members/" + hashlib.md5(b"ada").hexdigest(),  # noqa: S324  # because Mailchimp names people so
+        hashlib.sha256(b"ada").hexdigest(),
+        hashlib.sha1(b"ada").hexdigest().upper(),  # noqa: S324  # because a plain hash of an address is the address
+        "+44 7700 900123",
+        "07700900123",
+        "Zoë",
+        "line\nbreak",
+        'quoted "text"',
+        "x" * 500,
+        b"bytes",
+        [ADDRESS],
+        {"a": ADDRESS},
+        ValueError(ADDRESS),
+        2**80,
+    ],
+)
+@pytest.mark.parametrize("field", ["reason", "processor", "count", "event", "request_id"])
+def test_a_value_that_may_be_a_person_is_replaced_in_every_field(
+    stream: io.StringIO, field: str, value: object
+) -> None:
+    if field == "event":
+        telemetry.log("x").info(value)  # type: ignore[arg-type]  # because a mistake at the call must not leak either
+    else:
+        telemetry.log("x").info("told", **{field: value})  # type: ignore[arg-type]  # because the fields are any
+    assert _lines(stream)[0][field] == WITHHELD
+
+
+@pytest.mark.parametrize("field", ["processor", "state", "request", "error"])
+def test_a_name_with_a_space_cannot_stand_where_one_word_belongs(field: str) -> None:
+    assert telemetry.allowed(field, "Ada Lovelace") == WITHHELD
+
+
+def test_no_text_stands_where_a_number_belongs() -> None:
+    assert telemetry.allowed("count", "three") == WITHHELD
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "shown"),
+    [
+        ("endpoint", "DELETE /lists/{list_id}/members/{hash}", "DELETE /lists/{list_id}/members/{hash}"),
+        ("request", "r-7K2M9QABCDEFGHJKMNPQRSTVWX", "r-7K2M9QABCDEFGHJKMNPQRSTVWX"),
+        ("request_id", "0f8fad5b-d9cb-469f-a165-70867728950e", "0f8fad5b-d9cb-469f-a165-70867728950e"),
+        ("reason", "the processor was busy (429)", "the processor was busy (429)"),
+        ("where", "dpsync/http.py:120", "dpsync/http.py:120"),
+        ("code", "DP-212", "DP-212"),
+        ("due", date(2026, 12, 22), "2026-12-22"),
+        ("due_at", datetime(2026, 12, 22, tzinfo=UTC), "2026-12-22T00:00:00+00:00"),
+        ("status", 503, 503),
+        ("held", True, True),
+        ("seconds", float("inf"), "inf"),
+    ],
+)
+def test_what_an_operator_needs_passes(field: str, value: object, shown: object) -> None:
+    assert telemetry.allowed(field, value) == shown
+
+
+@given(
+    field=st.sampled_from(sorted(telemetry.WORDS | telemetry.PHRASES | telemetry.NUMBERS)),
+    before=st.text(max_size=20),
+    address=st.emails(),
+)
+def test_no_address_passes_in_any_field(field: str, before: str, address: str) -> None:
+    assert telemetry.allowed(field, before + address) == WITHHELD
+
+
+def test_an_error_is_told_by_class_code_and_our_own_line_and_never_by_its_text(stream: io.StringIO) -> None:
+    try:
+        RequestKey(b"short")
+    except KeyProblem as error:
+        telemetry.log("x").error("failed", error=error, reason="the key did not open")
+    telemetry.log("x").error("failed", error=ValueError(ADDRESS))
+    ours, foreign = _lines(stream)
+    assert (ours["error"], ours["code"]) == ("dpsync.errors.KeyProblem", "DP-202")
+    assert ours["where"].startswith("dpsync/sealing.py:")
+    assert foreign["error"] == "ValueError"
+    assert "where" not in foreign
+    assert ADDRESS not in stream.getvalue()
+
+
+def test_another_librarys_record_is_told_without_its_text(stream: io.StringIO) -> None:
+    logging.getLogger("vendor.pool").warning("retrying %s", f"https://x.example/{ADDRESS}")
+    logging.getLogger("vendor.pool").info("quiet %s", ADDRESS)
+    logging.getLogger("vendor.pool").error("broke for %s", ADDRESS, exc_info=OSError(ADDRESS))
+    first, second = _lines(stream)
+    assert (first["event"], first["logger"], first["level"]) == ("said by a library", "vendor.pool", "warning")
+    assert (second["error"], second["level"]) == ("OSError", "error")
+    assert ADDRESS not in stream.getvalue()
+
+
+def test_configuring_again_replaces_the_stream_and_doubles_nothing(stream: io.StringIO) -> None:
+    second = io.StringIO()
+    telemetry.configure("warning", second)
+    telemetry.log("x").info("too small")
+    telemetry.log("x").warning("told")
+    logging.getLogger("vendor").warning("x")
+    assert stream.getvalue() == ""
+    assert [line["event"] for line in _lines(second)] == ["told", "said by a library"]
+
+
+def test_a_thread_that_breaks_leaves_a_line_and_no_text(
+    stream: io.StringIO, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
+    telemetry.guard_threads()
+
+    def broken() -> None:
+        raise ValueError(ADDRESS)
+
+    thread = threading.Thread(target=broken, name="worker")
+    thread.start()
+    thread.join()
+    (line,) = _lines(stream)
+    assert (line["event"], line["error"], line["thread"]) == ("thread ended", "ValueError", "worker")
+    assert ADDRESS not in stream.getvalue() + "".join(capsys.readouterr())
+
+
+def test_a_line_before_any_configuration_passes_the_allow_list_too() -> None:
+    script = "from dpsync import telemetry; telemetry.log('x').info('told', email='ada@example.org')"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == ""
+    assert json.loads(done.stderr)["dropped"] == ["email"]
+
+
+def test_importing_loads_neither_logging_nor_metrics_libraries() -> None:
+    script = (
+        "import sys; from dpsync import telemetry, settings; telemetry.log('x')\n"
+        "print(sorted({'structlog', 'prometheus_client'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+# --- metrics
+
+
+def _told(metrics: Metrics) -> list[str]:
+    body, kind = metrics.exposition()
+    assert kind.startswith("text/plain")
+    return [line for line in body.decode().splitlines() if not line.startswith("#") and "_created" not in line]
+
+
+def test_metrics_count_by_processor_and_by_words_of_ours() -> None:
+    metrics = Metrics()
+    metrics.propagations({("pending", "newsletter"): 3})
+    metrics.outcome("newsletter", "applied")
+    metrics.outcome("newsletter", "applied")
+    metrics.answered(202)
+    metrics.alert_sent()
+    metrics.ledger_size(1204)
+    metrics.writer_batch(7)
+    metrics.oldest_due(12.5)
+    told = _told(metrics)
+    for line in (
+        'dpsync_propagations{processor="newsletter",state="pending"} 3.0',
+        'dpsync_outcomes_total{outcome="applied",processor="newsletter"} 2.0',
+        'dpsync_webhook_answers_total{status="202"} 1.0',
+        "dpsync_alerts_sent_total 1.0",
+        "dpsync_ledger_entries 1204.0",
+        'dpsync_writer_batch_size_bucket{le="10.0"} 1.0',
+        "dpsync_oldest_due_seconds 12.5",
+    ):
+        assert line in told
+
+
+def test_a_state_that_nothing_is_in_any_more_is_not_told_for_ever() -> None:
+    metrics = Metrics()
+    metrics.propagations({("pending", "newsletter"): 3})
+    metrics.propagations({("verified", "newsletter"): 3})
+    assert not any("pending" in line for line in _told(metrics))
+
+
+@pytest.mark.parametrize("label", [ADDRESS, "Ada Lovelace", hashlib.sha256(b"ada").hexdigest()[:40], "x" * 41, ""])
+def test_a_label_that_is_no_word_of_ours_is_other(label: str) -> None:
+    metrics = Metrics()
+    metrics.outcome(label, label)
+    metrics.propagations({(label, label): 1})
+    metrics.answered(31337)
+    told = "\n".join(_told(metrics))
+    assert 'outcome="other",processor="other"' in told
+    assert 'status="other"' in told
+    assert ADDRESS not in told
+
+
+def test_two_services_in_one_process_share_no_counts() -> None:
+    first, second = Metrics(), Metrics()
+    first.alert_sent()
+    assert "dpsync_alerts_sent_total 0.0" in _told(second)
