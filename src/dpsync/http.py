@@ -226,7 +226,7 @@ class HttpClient:
         self._watchdog = _Watchdog()
         self._session = _Session()
         self._session.trust_env = False  # no .netrc, no proxy and no CA bundle from the environment
-        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))  # never sent; kept neither
         for prefix in ("https://", "http://"):
             self._session.mount(prefix, _Adapter(pool_connections=16, pool_maxsize=pool))
 

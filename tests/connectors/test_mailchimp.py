@@ -333,6 +333,16 @@ def test_a_bounced_contact_cannot_be_archived_and_the_operator_is_told_so() -> N
     assert isinstance(read_back(stand_in, Right.RESTRICTION), Contradicts)
 
 
+def test_a_contact_that_somebody_else_archived_in_between_is_restricted_all_the_same() -> None:
+    class Overtaken(StandIn):
+        def answer(self, request: requests.PreparedRequest) -> Said:
+            if request.method == "DELETE":
+                self.lists["list1"][md5(OLD)]["status"] = "archived"
+            return super().answer(request)
+
+    assert isinstance(told(Overtaken({"list1": person(OLD, "list1")}), Right.RESTRICTION), Applied)
+
+
 def test_the_status_before_a_restriction_survives_a_retry_and_is_told_to_whoever_lifts_it() -> None:
     stand_in = vendor(list1=person(OLD, "list1", "transactional"))
     with on_stage(stand_in) as stage:
