@@ -71,7 +71,7 @@ def due(todo: Todo) -> str:
     """By when a thing must be done, as it stands before the sentence."""
     if todo.by is None:
         return "Now"
-    return f"Overdue since {day(todo.by)}" if todo.overdue else f"By {day(todo.by)}"
+    return f"Overdue, the last day was {day(todo.by)}" if todo.overdue else f"By {day(todo.by)}"
 
 
 def nothing_to_do(report: PeriodReport) -> str:

@@ -37,7 +37,10 @@ def period_text(report: PeriodReport) -> str:
         ],
     )
     lines += _service(report, zone)
-    for label, asked in (("All requests of the period", report.received), ("Open from before", report.carried)):
+    for label, asked in (
+        ("Each request of the period at each processor", report.received),
+        ("Open from before, at each processor", report.carried),
+    ):
         lines += _lines(label, [line for one in asked for line in one.lines], zone, numbers)
         lines += [f"  {one.short}: asked of no processor" for one in asked if not one.lines]
     lines += _processors(report)

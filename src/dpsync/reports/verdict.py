@@ -160,7 +160,8 @@ def sentence(asked: Sequence[Asked]) -> str:
     counts = {count: sum(1 for one in asked if one.counts_as is count) for count in Count}
     done = counts[Count.SEEN] + counts[Count.SAID]
     how = f"{counts[Count.SEEN]:,} seen by us, {counts[Count.SAID]:,} on their word"
-    parts = [f"{done:,} of {several(len(asked), 'request')} {'is' if done == 1 else 'are'} done everywhere ({how})"]
+    be = "is" if 1 in {done, len(asked)} else "are"
+    parts = [f"{done:,} of {several(len(asked), 'request')} {be} done everywhere ({how})"]
     apart = (Count.SETTLED, Count.EXEMPT, Count.WITHDRAWN, Count.SUPERSEDED)
     parts += [f"{counts[count]:,} {count.value}" for count in apart if counts[count]]
     late = sum(1 for one in asked if one.late is Late.OVERDUE)
