@@ -129,7 +129,7 @@ class Sandbox:
 
     async def stop(self) -> None:
         """Ends every wait, every connection and both servers."""
-        self.vendor.stopping.set()
+        self.vendor.stop()
         if self._smtp is not None:
             self._smtp.close()
             for connection in list(self.mailbox.connections):

@@ -133,6 +133,7 @@ class ControlPlane:
             ("POST", "/seed", self._seed),
             ("POST", "/reset", self._reset),
             ("POST", "/switches", self._switches),
+            ("POST", "/release", self._release),
             ("POST", "/act", self._act),
             ("GET", "/counters", self._counters),
             ("GET", "/holds", self._holds),
@@ -161,6 +162,10 @@ class ControlPlane:
     async def _switches(self, request: Request) -> Response:
         switch(Switches.model_validate_json(await request.body()), self._vendor)
         return JSONResponse({"set": True})
+
+    async def _release(self, _: Request) -> Response:
+        self._vendor.release()
+        return JSONResponse({"released": True})
 
     async def _act(self, request: Request) -> Response:
         done = act(self._vendor, PersonActs.model_validate_json(await request.body()))

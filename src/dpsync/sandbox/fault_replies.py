@@ -19,7 +19,7 @@ Headers = list[tuple[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class Wire:
-    """One call's way back. `pause(seconds)` ends early where the sandbox stops."""
+    """One call's way back. `pause(seconds)` ends early where the waits are released."""
 
     scope: Scope
     receive: Receive

@@ -133,8 +133,10 @@ class Mailbox:
         return None
 
     async def take(self, message: Message) -> None:
-        """Keeps the message and sets its recipients to work, after the pause of the slowest."""
-        await self.pause(max((self.rule_for(to).seconds for to in message.recipients if self._slow(to)), default=0.0))
+        """Keeps the message, sets its recipients to work, and returns after the pause of the slowest.
+
+        A sender that gives up in between has delivered all the same, as with a real host (RFC 5321, 4.5.3.2.6).
+        """
         message.number = len(self.messages) + 1
         self.messages.append(message)
         self.counts["accepted"] += 1
@@ -142,6 +144,7 @@ class Mailbox:
             task = asyncio.get_running_loop().create_task(self._act(message, self.rule_for(address)))
             self.background.add(task)
             task.add_done_callback(self.background.discard)
+        await self.pause(max((self.rule_for(to).seconds for to in message.recipients if self._slow(to)), default=0.0))
 
     def _slow(self, address: str) -> bool:
         return "slow" in self.rule_for(address).behaviours

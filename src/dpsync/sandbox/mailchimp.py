@@ -47,7 +47,7 @@ class Route:
 class Mailchimp:
     """The vendor: an ASGI application below `/3.0`, with its accounts, its journal and its switches.
 
-    `now` gives the time as an aware datetime; `latency`: seconds each call takes; `stopping` ends every wait early.
+    `now` gives the time as an aware datetime; `latency`: seconds each call takes; `wake` ends the waits of now.
     """
 
     now: Callable[[], datetime]
@@ -57,7 +57,8 @@ class Mailchimp:
     journal: Journal = field(default_factory=Journal)
     faults: Queue = field(default_factory=Queue)
     webhooks: Webhooks = field(default_factory=Webhooks)
-    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+    stopping: bool = False
     routes: list[Route] = field(init=False)
     background: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -204,12 +205,22 @@ class Mailchimp:
         if self.background:
             await asyncio.gather(*self.background)
 
+    def release(self) -> None:
+        """Ends every hang, drip and latency of this moment; later ones wait again."""
+        self.wake.set()
+        self.wake = asyncio.Event()
+
+    def stop(self) -> None:
+        """Ends every wait, and lets nothing wait again."""
+        self.stopping = True
+        self.release()
+
     async def pause(self, seconds: float) -> None:
-        """Waits that long, or until the sandbox stops."""
-        if seconds <= 0:
+        """Waits that long, or until released or stopped."""
+        if seconds <= 0 or self.stopping:
             return
         try:
-            await asyncio.wait_for(self.stopping.wait(), seconds)
+            await asyncio.wait_for(self.wake.wait(), seconds)
         except TimeoutError:
             return
 

@@ -100,6 +100,10 @@ class RunningSandbox:
         """Switches all faults off."""
         self._there(lambda box: box.vendor.faults.clear())
 
+    def release(self) -> None:
+        """Ends every hang, drip and slow mail of this moment."""
+        self._there(lambda box: box.vendor.release())
+
     def switch(self, **switches: object) -> None:
         """Sets switches; see Switches."""
         wanted = Switches.model_validate(switches)

@@ -1,0 +1,213 @@
+"""The sandbox as a whole: its control plane, its webhooks, and the process that a rehearsal starts."""
+
+import hashlib
+import hmac
+import json
+import os
+import signal
+import smtplib
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+
+import pytest
+import requests
+
+from dpsync.sandbox.server import running_sandbox
+from tests.sandbox_caller import ADA, BEN, Caller, Listener, calling, listening, md5
+
+SCENARIO = {
+    "accounts": [
+        {
+            "name": "main",
+            "keys": ["main-us1", "spare-us1"],
+            "audiences": [
+                {
+                    "id": "news",
+                    "name": "News",
+                    "members": [{"email": ADA, "tags": ["gold"]}, {"email": BEN, "status": "cleaned"}],
+                },
+                {"id": "events", "forgotten": [BEN]},
+            ],
+        }
+    ],
+    "faults": [{"kind": "empty_500", "method": "DELETE"}],
+    "switches": {"latency_ms": 1},
+    "mail": {"default": {"behaviours": ["silent"]}, "rules": {"desk@example.org": {"behaviours": ["bounce_5.1.1"]}}},
+}
+EVENTS = dict.fromkeys(("subscribe", "unsubscribe", "profile", "cleaned", "upemail"), True)
+
+
+@pytest.fixture
+def api() -> Iterator[Caller]:
+    with calling() as caller:
+        yield caller
+
+
+def control(api: Caller, method: str, path: str, body: object = None) -> Any:
+    reply = requests.request(method, api.sandbox.control_url + path, json=body, timeout=10)
+    return reply.json() if reply.status_code == 200 else reply.status_code
+
+
+def test_a_scenario_fills_everything_over_http(api: Caller) -> None:
+    assert control(api, "POST", "/seed", SCENARIO) == {"seeded": True}
+    held = control(api, "GET", f"/holds?address={BEN}")
+    assert [(one["account"], one["list_id"], one["status"]) for one in held] == [
+        ("main", "news", "cleaned"),
+        ("main", "events", "forgotten"),
+    ]
+    spare = Caller(api.sandbox, "spare-us1")
+    tags = spare.call("GET", f"/lists/news/members/{md5(ADA)}").json()["tags"]
+    assert [tag["name"] for tag in tags] == ["gold"]
+    assert [fault["kind"] for fault in control(api, "GET", "/faults")] == ["empty_500"]
+    assert spare.call("DELETE", f"/lists/news/members/{md5(ADA)}").status_code == 500
+    spare.session.close()
+
+
+def test_a_scenario_with_a_stranger_key_or_a_contact_twice_is_refused(api: Caller) -> None:
+    assert control(api, "POST", "/seed", {"acounts": []}) == 422
+    account = {"name": api.sandbox.api_keys[0], "audiences": [{"id": api.first, "members": [{"email": ADA}]}]}
+    assert control(api, "POST", "/seed", {"accounts": [account]}) == 409
+
+
+def test_counters_can_be_asked_for_one_person_and_a_time(api: Caller) -> None:
+    api.member("PATCH", ADA, {"status": "unsubscribed"})
+    assert control(api, "GET", f"/counters?address={ADA}")["effects_on"] == [[api.first, "unsubscribed"]]
+    assert control(api, "GET", "/counters?after=99999999999")["calls_total"] == 0
+
+
+def test_reset_empties_everything_but_the_keys(api: Caller) -> None:
+    api.call("GET", "/ping")
+    api.sandbox.fault("empty_500")
+    assert control(api, "POST", "/reset") == {"reset": True}
+    assert (api.sandbox.holds(ADA), api.sandbox.calls()) == ([], 0)
+    assert api.call("GET", "/lists").json()["total_items"] == 0
+
+
+def test_latency_is_a_switch(api: Caller) -> None:
+    control(api, "POST", "/switches", {"latency_ms": 60_000})
+    with pytest.raises(requests.ReadTimeout):
+        api.session.get(api.sandbox.mailchimp_url + "/ping", timeout=0.2)
+    control(api, "POST", "/switches", {"latency_ms": 0})
+    assert api.call("GET", "/ping").status_code == 200
+
+
+def test_the_time_stamps_are_those_of_the_given_clock() -> None:
+    with running_sandbox(now=lambda: datetime(2026, 11, 20, 9, 0, tzinfo=UTC)) as sandbox:
+        sandbox.add(ADA)
+        url = f"{sandbox.mailchimp_url}/lists/{sandbox.audiences()[0]}/members/{md5(ADA)}"
+        body = requests.get(url, auth=("x", sandbox.api_keys[0]), timeout=5).json()
+    assert body["last_changed"] == "2026-11-20T09:00:00+00:00"
+
+
+def hook(api: Caller, site: Listener, *, own: bool = False) -> requests.Response:
+    body = {"url": site.url + "/in/mailchimp/s", "events": EVENTS, "sources": {"user": True, "admin": True, "api": own}}
+    return api.call("POST", f"/lists/{api.first}/webhooks", body)
+
+
+def told(site: Listener) -> list[dict[str, str]]:
+    return [dict(parse_qsl(heard.body.decode(), keep_blank_values=True)) for heard in site.posts()]
+
+
+def test_a_webhook_is_probed_with_get_before_it_is_kept(api: Caller) -> None:
+    with listening(get_status=404) as site:
+        assert hook(api, site).status_code == 400
+    with listening() as site:
+        made = hook(api, site)
+        assert (made.status_code, [heard.method for heard in site.heard]) == (200, ["GET"])
+        assert "signing_secret" not in made.json()
+        listed = api.call("GET", f"/lists/{api.first}/webhooks").json()
+        assert [one["id"] for one in listed["webhooks"]] == [made.json()["id"]]
+        assert api.call("DELETE", f"/lists/{api.first}/webhooks/{made.json()['id']}").status_code == 204
+        assert api.call("DELETE", f"/lists/{api.first}/webhooks/{made.json()['id']}").status_code == 404
+
+
+def test_an_unsubscribe_by_the_person_is_sent_as_a_form(api: Caller) -> None:
+    with listening() as site:
+        hook(api, site)
+        assert api.sandbox.act(ADA, "unsubscribe") == 1
+        (form,) = told(site)
+        assert site.posts()[0].headers["content-type"] == "application/x-www-form-urlencoded"
+    unique = api.member("GET", ADA).json()["unique_email_id"]
+    assert (form["type"], form["data[action]"], form["data[email]"]) == ("unsubscribe", "unsub", ADA)
+    assert (form["data[id]"], form["data[list_id]"], form["data[merges][FNAME]"]) == (unique, api.first, "Ada")
+    assert datetime.strptime(form["fired_at"], "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC)
+
+
+def test_an_address_change_comes_with_a_profile_event_and_a_bounce_as_cleaned(api: Caller) -> None:
+    with listening() as site:
+        hook(api, site)
+        api.sandbox.act(ADA, "move", to="ada.new@example.org", source="admin")
+        api.sandbox.act("ada.new@example.org", "bounce", source="admin")
+        forms = told(site)
+    assert [form["type"] for form in forms] == ["upemail", "profile", "cleaned"]
+    assert (forms[0]["data[old_email]"], forms[0]["data[new_email]"]) == (ADA, "ada.new@example.org")
+
+
+@pytest.mark.parametrize("api_too", [False, True])
+def test_our_own_writes_are_heard_only_where_the_source_api_is_on(api: Caller, *, api_too: bool) -> None:
+    with listening() as site:
+        hook(api, site, own=api_too)
+        api.member("PATCH", ADA, {"status": "unsubscribed"})
+        api.member("POST", ADA, below="/actions/delete-permanent")
+        control(api, "GET", "/webhooks")
+        forms = told(site)
+    assert sorted(form["data[action]"] for form in forms) == (["delete", "unsub"] if api_too else [])
+
+
+def test_a_webhook_may_come_twice_and_without_its_action(api: Caller) -> None:
+    with listening() as site:
+        hook(api, site)
+        api.sandbox.switch(webhooks_duplicated=True, webhooks_without_action=True)
+        api.sandbox.act(ADA, "unsubscribe")
+        first, second = told(site)
+    assert first == second
+    assert "data[action]" not in first
+
+
+def test_a_signed_webhook_can_be_checked_with_the_secret_of_its_creation(api: Caller) -> None:
+    api.sandbox.switch(webhooks_signed=True)
+    with listening() as site:
+        made = hook(api, site).json()
+        api.sandbox.act(ADA, "unsubscribe")
+        (heard,) = site.posts()
+    stamp, signature = (part.split("=", 1)[1] for part in heard.headers["x-mailchimp-signature"].split(","))
+    expected = hmac.new(made["signing_secret"].encode(), f"{stamp}.".encode() + heard.body, hashlib.sha256)
+    assert signature == expected.hexdigest()
+
+
+def test_a_410_ends_a_webhook(api: Caller) -> None:
+    with listening(status=410) as site:
+        hook(api, site)
+        api.sandbox.act(ADA, "unsubscribe")
+        api.sandbox.act(ADA, "subscribe")
+        assert len(site.posts()) == 1
+    assert [item["status"] for item in control(api, "GET", "/webhooks")] == [410]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_process_says_where_it_answers_and_stops_on_a_signal(tmp_path: Path, number: signal.Signals) -> None:
+    scenario = tmp_path / "scenario.json"
+    scenario.write_text(json.dumps(SCENARIO), "utf-8")
+    command = [sys.executable, "-m", "dpsync.sandbox", "--latency-ms", "2", "--scenario", str(scenario)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        addresses = json.loads(process.stdout.readline())
+        reply = requests.get(addresses["mailchimp_url"] + "/lists", auth=("x", "main-us1"), timeout=5)
+        with smtplib.SMTP(addresses["smtp_host"], addresses["smtp_port"], timeout=5) as smtp:
+            assert smtp.noop()[0] == 250
+        os.kill(process.pid, number)
+        out, err = process.communicate(timeout=20)
+    assert [one["id"] for one in reply.json()["lists"]] == ["news", "events"]
+    assert (process.returncode, out, err) == (0, "", "")
+
+
+def test_a_taken_port_is_said_and_nothing_is_left_running() -> None:
+    with running_sandbox() as sandbox:
+        port = sandbox.smtp_port
+        with pytest.raises(OSError, match="in use"), running_sandbox(smtp_port=port):
+            pytest.fail("a second mailbox on the same port")
