@@ -21,67 +21,22 @@ Level = Literal["debug", "info", "warning", "error"]
 WITHHELD = "[withheld]"
 """What stands in a line where a value might have been personal data or a secret."""
 
-WORDS = frozenset(
-    [
-        "account",
-        "attempt",
-        "cause",
-        "code",
-        "connector",
-        "error",
-        "job",
-        "kind",
-        "level",
-        "logger",
-        "mode",
-        "module",
-        "outcome",
-        "processor",
-        "propagation",
-        "request",
-        "request_id",
-        "right",
-        "role",
-        "rung",
-        "source",
-        "state",
-        "status",
-        "thread",
-        "version",
-        "where",
-        "worker",
-    ]
-)
+WORDS = frozenset({
+    "account", "attempt", "cause", "code", "connector", "error", "job", "kind", "level", "logger", "mode",
+    "module", "outcome", "processor", "propagation", "request", "request_id", "right", "role", "rung", "source",
+    "state", "status", "thread", "version", "where", "worker",
+})  # fmt: skip
 """Fields that hold one word of ours, an id of ours, or the vendor's id of a call."""
 
-PHRASES = frozenset(["causes", "endpoint", "event", "key", "listen", "reason"])
+PHRASES = frozenset({
+    "causes", "endpoint", "event", "key", "listen", "reason",
+})  # fmt: skip
 """Fields that hold a fixed phrase of ours, or an endpoint *template*."""
 
-NUMBERS = frozenset(
-    [
-        "at",
-        "batch",
-        "count",
-        "done",
-        "due",
-        "due_at",
-        "entries",
-        "held",
-        "late",
-        "line",
-        "number",
-        "open",
-        "pending",
-        "port",
-        "received",
-        "seconds",
-        "since",
-        "size",
-        "total",
-        "until",
-        "waiting",
-    ]
-)
+NUMBERS = frozenset({
+    "at", "batch", "count", "done", "due", "due_at", "entries", "held", "late", "line", "number", "open",
+    "pending", "port", "received", "seconds", "since", "size", "total", "until", "waiting",
+})  # fmt: skip
 """Fields that hold a number or a time, never text."""
 
 _WORD = re.compile(r"[A-Za-z0-9_.:<>/-]{1,80}")

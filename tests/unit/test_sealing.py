@@ -10,9 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dpsync import sealing
 from dpsync.errors import KeyProblem
 from dpsync.sealing import CARD, MONTHS, PEPPER, SIGNING, Keys, RequestKey
 
@@ -194,6 +197,8 @@ def test_a_disclosed_commit_key_opens_no_sealed_instruction(keys: Keys) -> None:
     sealed = key.seal(b"x", b"r-1")
     with pytest.raises(KeyProblem):
         RequestKey(key.commit_key).open(sealed, b"r-1")
+    with pytest.raises(InvalidTag):
+        AESGCM(key.commit_key).decrypt(sealed[1:13], sealed[13:], sealed[:1] + b"r-1")
     assert key.commit_key != RequestKey(key.commit_key).commit_key
 
 
@@ -254,6 +259,14 @@ def test_many_threads_that_need_a_new_month_at_once_share_one_key(directory: Pat
         wrapped = list(pool.map(lambda keys: keys.wrap(request, "r-1", MONTH), several))
     assert {several[0].unwrap(each, "r-1", MONTH).commit_key for each in wrapped} == {request.commit_key}
     assert [path.name for path in (directory / MONTHS).iterdir()] == [f"{MONTH}.key"]
+
+
+def test_who_comes_second_to_a_new_month_finds_the_first_key_and_leaves_no_draft(tmp_path: Path) -> None:
+    path = tmp_path / f"{MONTH}.key"
+    sealing._place(path, bytes(32))
+    sealing._place(path, bytes(range(32)))
+    assert bytes.fromhex(path.read_text()) == bytes(32)
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_processes_that_create_at_once_end_with_the_same_keys(directory: Path) -> None:
