@@ -147,6 +147,12 @@ def test_a_parser_meets_any_bytes_with_one_error(body: bytes) -> None:
         decode(body)
 
 
+def test_an_entry_of_more_than_two_kib_is_refused() -> None:
+    texts = dict.fromkeys(("req", "dest", "right", "ref", "cause", "way", "kind", "name"), '"' * 120)
+    with pytest.raises(ValueError, match="2048"):
+        encode(Event.APPLIED, NOW, **texts, subj=HEX, by=HEX, why=HEX)
+
+
 def test_a_commitment_is_the_hmac_that_anybody_can_compute_with_the_key() -> None:
     expected = hmac.new(b"k" * 32, b"ada@example.org", hashlib.sha256).hexdigest()
     assert commitment(b"k" * 32, "ada@example.org") == commitment(b"k" * 32, b"ada@example.org") == expected

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from sqlalchemy import create_engine
 
 from dpsync.errors import NoteInvalid
-from dpsync.ledger import entry, note, receipt, verify_receipt
+from dpsync.ledger import entry, merkle, note, receipt, verify_receipt
 from dpsync.ledger.entry import Event
 from dpsync.ledger.log import Log
 from dpsync.store import tables as t
@@ -382,6 +382,40 @@ def test_a_seal_that_carries_anything_more_is_refused() -> None:
     value = deepcopy(receipt_of())
     value["seal"] = value["seal"].replace("\n\n", "\n\nx\n\n")
     refused(receipt.dump(value))
+
+
+def test_a_signature_or_a_key_in_another_spelling_is_refused() -> None:
+    value = deepcopy(receipt_of())
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+    last = value["seal"][-3]
+    spare = alphabet[alphabet.index(last) ^ 1]  # the last two bits of this sign carry nothing
+    value["seal"] = value["seal"][:-3] + spare + "=\n"
+    assert refused(receipt.dump(value)) == "base64 in a spelling of its own"
+    value = deepcopy(receipt_of())
+    name, key_id, key = LINE.split("+", 2)
+    value["key"] = f"{name}+{int(key_id, 16) ^ 1:08x}+{key}"
+    assert refused(resealed(value), None) == "the key line is damaged"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"event": "received","req":"r-one","ts":1,"v":1}',
+        b'{"req":"r-one","event":"received","ts":1,"v":1}',
+        b'{"event":"received","req":"r-one","req":"r-one","ts":1,"v":1}',
+        b'{"event":"received","req":"r-one","ts":1.5,"v":1}',
+        b'{"event":"received","req":"r-one","ts":null,"v":1}',
+        b'{"event":"received","req":"r-one","ts":true,"v":1}',
+        b'{"event":"received","req":"r-one","ts":1,"v":2}',
+        b'{"event":"received","name":"' + b"x" * 2048 + b'","req":"r-one","ts":1,"v":1}',
+    ],
+    ids=lambda body: str(body[:60]),
+)
+def test_an_entry_that_was_signed_in_another_spelling_is_refused(body: bytes) -> None:
+    head = note.Checkpoint(ORIGIN, 1, merkle.leaf_hash(body))
+    logged = {"index": 0, "body": base64.b64encode(body).decode(), "proof": []}
+    value = {**receipt_of(), "checkpoint": note.sign(head, SIGNER), "entries": [logged], "evidence": {}}
+    assert refused(resealed(value)) == "entry 0 is not in the one spelling of the format"
 
 
 # --- Ed25519 against the library
