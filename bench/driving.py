@@ -84,8 +84,10 @@ def dpsync(name: str, store_url: str | None, box: Box, people: int) -> Run:
     with installed(store_url, box) as (_, service):
         _accept(service, range(people))
         calls = _calls(box)
+        worker = service.worker()
+        worker.start()
         cpu, started = time.process_time(), time.monotonic()
-        service.run_once()
+        worker.run_until_idle()
         seconds = time.monotonic() - started
         cpu_ms = (time.process_time() - cpu) / (ACCOUNTS * people) * 1000
         verified = service.read(

@@ -320,7 +320,7 @@ class Service:
     def run_once(self, progress: Callable[[int], None] | None = None) -> None:
         """Drive everything due, and what the clock owes, until nothing is due. Raises `Locked` beside a `serve`."""
         with worker_lock(self.settings.store.url):
-            worker = self._worker()
+            worker = self.worker()
             worker.start()
             jobs = self._jobs(worker.id)
             jobs.start()
@@ -329,7 +329,8 @@ class Service:
             self._after_work(self.clock.now())
             worker.close()
 
-    def _worker(self) -> Worker:
+    def worker(self) -> Worker:
+        """A worker for this installation; on SQLite only under the worker's lock."""
         alone = self.engine.dialect.name == "sqlite"
         return Worker(self.controller, self.engine, self.writer, self.clock, alone=alone)
 
@@ -417,7 +418,7 @@ class Service:
 
         with worker_lock(self.settings.store.url):
             self.start()
-            worker = self._worker()
+            worker = self.worker()
             worker.start()
             jobs = self._jobs(worker.id)
             jobs.start()

@@ -9,7 +9,7 @@ import pytest
 from dpsync.connector import Retryable
 from dpsync.model import Cause, Right, State
 from dpsync.propagation.controller import Safety
-from dpsync.propagation.record import causes_of
+from dpsync.propagation.lanes import causes_of
 from dpsync.store import tables as t
 from tests.builders import World, busy, later, proof
 

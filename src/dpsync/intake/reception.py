@@ -21,7 +21,7 @@ from dpsync.intake.payload import Withdrawal
 from dpsync.ledger import entry
 from dpsync.ledger.entry import Event
 from dpsync.model import Cause, Request, Right, State
-from dpsync.propagation import at_rest, record
+from dpsync.propagation import at_rest, lanes, record
 from dpsync.propagation.contacts import is_confirmed
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.decisions import Person, decide, find_request
@@ -115,7 +115,7 @@ def receive(unit: Unit, controller: Controller, request: Request, mac: str, now:
         return Conflict()
     who = resolve(unit.connection, request, controller.keys)
     request_id, key = new_request_id(), controller.keys.new_request_key()
-    history = record.lane_of(unit.connection, who.subject_id)
+    history = lanes.lane_of(unit.connection, who.subject_id)
     ordinal = _write_request(unit, controller, request, who, request_id, key, mac, now)
     births = [_birth(unit.connection, controller, request, who, history, name, now) for name in controller.processors]
     _write_received(unit, controller, request, request_id, key, now)
@@ -207,7 +207,7 @@ def _birth(
     controller: Controller,
     request: Request,
     who: Identity,
-    history: list[record.LaneRow],
+    history: list[lanes.LaneRow],
     name: str,
     now: datetime,
 ) -> Birth:
@@ -252,7 +252,7 @@ def _write_propagation(
             lifting=request.lifted is not None,
             version=request.version,
             state=born.state,
-            causes=record.causes_text(born.causes),
+            causes=lanes.causes_text(born.causes),
             way=born.way,
             opened_at=now,
             state_since=now,
@@ -263,14 +263,14 @@ def _write_propagation(
     )
     common = {"req": request_id, "dest": born.processor.name, "right": request.right.value}
     if born.state is State.HELD:
-        unit.append(request_id, entry.encode(Event.HELD, now, cause=record.causes_text(born.causes), **common))
+        unit.append(request_id, entry.encode(Event.HELD, now, cause=lanes.causes_text(born.causes), **common))
         _alert_held(unit.connection, controller, born, now)
     elif born.state is State.EXEMPT:
         exemption = born.processor.exempt[request.right]
         unit.append(request_id, entry.encode(Event.EXEMPTED, now, cause=exemption.code, **common))
     else:
         hurry = request.right is not Right.RECTIFICATION
-        record.make_lane_due(unit.connection, born.processor.account, who.subject_id, now, hurry=hurry)
+        lanes.make_lane_due(unit.connection, born.processor.account, who.subject_id, now, hurry=hurry)
 
 
 def _alert_held(connection: Connection, controller: Controller, born: Birth, now: datetime) -> None:
@@ -302,7 +302,7 @@ def _meet_restrictions(
     controller: Controller,
     request: Request,
     who: Identity,
-    history: list[record.LaneRow],
+    history: list[lanes.LaneRow],
     now: datetime,
 ) -> None:
     """A restriction that comes in holds the erasures of that person that have not gone yet; lifting releases none."""
@@ -321,7 +321,7 @@ def _meet_restrictions(
                 zone=controller.zone,
             )
         return
-    everything = [row.waiting for row in record.lane_of(unit.connection, who.subject_id)]
+    everything = [row.waiting for row in lanes.lane_of(unit.connection, who.subject_id)]
     if not restriction_in_force(everything, who.person):
         return
     for row in own:

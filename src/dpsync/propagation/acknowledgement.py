@@ -14,8 +14,9 @@ from dpsync.mail import compose
 from dpsync.model import Cause, Right, State
 from dpsync.propagation import contacts
 from dpsync.propagation.controller import Controller, token_hash
+from dpsync.propagation.lanes import causes_of
 from dpsync.propagation.lifecycle import Answer, AnswerKind, Decision, DecisionKind
-from dpsync.propagation.record import Author, causes_of, record
+from dpsync.propagation.record import Author, record
 from dpsync.store import tables as t
 from dpsync.store.writer import Unit
 

@@ -11,8 +11,9 @@ from sqlalchemy import Connection, Row, func, insert, select
 from dpsync.errors import DecisionRefused, NotFound, UsageError
 from dpsync.model import Cause, State
 from dpsync.propagation.controller import Controller
+from dpsync.propagation.lanes import causes_of
 from dpsync.propagation.lifecycle import Decision, DecisionKind
-from dpsync.propagation.record import Author, causes_of, record
+from dpsync.propagation.record import Author, record
 from dpsync.store import tables as t
 from dpsync.store.writer import Unit
 

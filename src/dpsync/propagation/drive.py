@@ -6,13 +6,13 @@ stands unanswered in the store and is read back before it is repeated.
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, CursorResult, Engine, Row, insert, select, true, update
+from sqlalchemy import Connection, CursorResult, Engine, bindparam, func, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from dpsync.alerts import raise_alert
@@ -32,19 +32,12 @@ from dpsync.errors import CredentialsRejected, IllegalTransition, Locked
 from dpsync.ledger import entry
 from dpsync.ledger.entry import Event
 from dpsync.model import Request, Right, State, Way, normalised
-from dpsync.propagation import at_rest
+from dpsync.propagation import at_rest, lanes
 from dpsync.propagation.controller import Controller, token_hash
 from dpsync.propagation.lease import recover
 from dpsync.propagation.lifecycle import Defect, Timer
-from dpsync.propagation.plan import choose, overtaken
-from dpsync.propagation.record import (
-    Attempted,
-    alert,
-    lane_of,
-    record,
-    request_key,
-    supersede,
-)
+from dpsync.propagation.plan import Waiting, choose, overtaken
+from dpsync.propagation.record import Attempted, alert, record, record_all, request_key, supersede
 from dpsync.store import tables as t
 from dpsync.store.database import reading
 from dpsync.store.upsert import insert_or_ignore
@@ -241,10 +234,8 @@ class Drive:
         now = self._clock.now()
 
         def work(unit: Unit) -> None:
-            attempt = begun.attempt
-            for happening in said:
-                record(unit, self._controller, begun.propagation_id, happening, now, attempt=attempt)
-                attempt = replace(attempt, charged=False)
+            if said:
+                record_all(unit, self._controller, begun.propagation_id, said, now, attempt=begun.attempt)
             if rejected is not None:
                 stop_account(unit, self._controller, self.account_id, begun, rejected, now, answered=bool(said))
 
@@ -290,27 +281,26 @@ def begin(
     worker_id: str,
 ) -> Begun | None:
     """Commit to one attempt, or find that there is none to make."""
-    lane = lane_of(unit.connection, task.subject_id, account_id)
-    if _unanswered(unit.connection, task.subject_id, account_id):
+    lane = lanes.lane_of(unit.connection, task.subject_id, account_id)
+    if any(row.unanswered for row in lane):
         return None
+    waiting = [row.waiting for row in lane]
     if task.timer is not None and task.propagation_id is not None:
         if task.timer in {Timer.COOLING_OFF, Timer.ESCALATE}:
             record(unit, controller, task.propagation_id, task.timer, now)
             return None
-        own = next((row.waiting for row in lane if row.waiting.id == task.propagation_id), None)
-        if own is None or (task.timer is Timer.REREAD and overtaken(own, [row.waiting for row in lane])):
+        own = next((row for row in waiting if row.id == task.propagation_id), None)
+        if own is None or (task.timer is Timer.REREAD and overtaken(own, waiting)):
             _clear_timer(unit, task.propagation_id)
             return None
         kind = "verify" if task.timer is Timer.REREAD else "reminder"
-        return _attempt(unit, controller, task.propagation_id, kind, now, deadline, worker_id)
-    choice = choose([row.waiting for row in lane])
+        return _attempt(unit, controller, own, waiting, kind, now, deadline, worker_id)
+    choice = choose(waiting)
     supersede(unit, controller, choice.superseded, now)
     if choice.head is None:
-        unit.connection.execute(
-            t.lane.delete().where(t.lane.c.account_id == account_id, t.lane.c.subject_id == task.subject_id)
-        )
+        lanes.drop_lane(unit.connection, account_id, task.subject_id)
         return None
-    return _attempt(unit, controller, choice.head.id, "", now, deadline, worker_id)
+    return _attempt(unit, controller, choice.head, waiting, "", now, deadline, worker_id)
 
 
 def postpone(unit: Unit, controller: Controller, account_id: str, task: Task, now: datetime) -> None:
@@ -322,7 +312,7 @@ def postpone(unit: Unit, controller: Controller, account_id: str, task: Task, no
             .values(timer_at=now + timedelta(hours=1))
         )
     else:
-        _put_off(unit, account_id, task.subject_id, now + timedelta(hours=1))
+        lanes.put_lane_off(unit.connection, account_id, task.subject_id, now + timedelta(hours=1), 0)
     raise_alert(
         unit.connection,
         cause=f"defect:{account_id}",
@@ -334,88 +324,65 @@ def postpone(unit: Unit, controller: Controller, account_id: str, task: Task, no
     )
 
 
-def _put_off(unit: Unit, account_id: str, subject_id: str, until: datetime) -> None:
-    here = (t.lane.c.account_id == account_id) & (t.lane.c.subject_id == subject_id)
-    unit.connection.execute(update(t.lane).where(here).values(due_at=until))
-
-
-def _unanswered(connection: Connection, subject_id: str, account_id: str) -> bool:
-    a, p = t.attempt.c, t.propagation.c
-    found = (
-        select(a.id)
-        .join(t.propagation, p.id == a.propagation_id)
-        .where(p.subject_id == subject_id, p.account_id == account_id, a.ended_at.is_(None))
-    )
-    return connection.execute(found.limit(1)).first() is not None
-
-
 def _clear_timer(unit: Unit, propagation_id: int) -> None:
     unit.connection.execute(
         update(t.propagation).where(t.propagation.c.id == propagation_id).values(timer="", timer_at=None)
     )
 
 
+_P, _R, _N = t.propagation.c, t.request.c, t.attempt.c.number
+_TO_TELL = (
+    select(
+        t.propagation,
+        _R.sealed,
+        _R.wrapped_key,
+        _R.key_month,
+        select(func.max(_N)).where(t.attempt.c.propagation_id == _P.id).scalar_subquery().label("attempted"),
+    )
+    .join(t.request, _R.id == _P.request_id)
+    .where(_P.id == bindparam("propagation_id"))
+)
+_BEGIN = insert(t.attempt)
+
+
 def _attempt(
     unit: Unit,
     controller: Controller,
-    propagation_id: int,
+    head: Waiting,
+    lane: Sequence[Waiting],
     kind: str,
     now: datetime,
     deadline: float,
     worker_id: str,
 ) -> Begun | None:
-    p, r = t.propagation.c, t.request.c
-    row = unit.connection.execute(
-        select(t.propagation, r.sealed, r.wrapped_key, r.key_month, r.strict_on)
-        .join(t.request, r.id == p.request_id)
-        .where(p.id == propagation_id)
-    ).one()
-    processor = controller.processors.get(row.processor)
+    row = dict(unit.connection.execute(_TO_TELL, {"propagation_id": head.id}).mappings().one())
+    processor = controller.processors.get(row["processor"])
     key = request_key(controller, row)
     if processor is None or key is None:
         # The processor left the configuration (or the request is shredded): it is looked at again in an hour.
-        _clear_timer(unit, propagation_id)
-        _put_off(unit, row.account_id, row.subject_id, now + timedelta(hours=1))
-        alert(unit.connection, controller, "unconfigured", row.request_id, row.processor, None, now)
+        _clear_timer(unit, head.id)
+        lanes.put_lane_off(unit.connection, row["account_id"], row["subject_id"], now + timedelta(hours=1), 0)
+        alert(unit.connection, controller, "unconfigured", row["request_id"], row["processor"], None, now)
         return None
-    request = at_rest.from_bytes(key.open(row.sealed, row.request_id.encode()))
-    by_letter = kind == "reminder" or (Way(row.way) is not Way.API and kind != "verify")
-    kind = kind or ("verify" if row.doubtful else "notice" if by_letter else "carry_out")
-    number = unit.connection.execute(
-        select(t.attempt.c.number)
-        .where(t.attempt.c.propagation_id == propagation_id)
-        .order_by(t.attempt.c.id.desc())
-        .limit(1)
-    ).scalar_one_or_none()
-    attempt_number = (number or 0) + 1
+    request = at_rest.from_bytes(key.open(row["sealed"], row["request_id"].encode()))
+    by_letter = kind == "reminder" or (row["way"] != Way.API and kind != "verify")
+    kind = kind or ("verify" if row["doubtful"] else "notice" if by_letter else "carry_out")
+    number = (row["attempted"] or 0) + 1
     made = unit.connection.execute(
-        insert(t.attempt).values(
-            propagation_id=propagation_id, number=attempt_number, kind=kind, worker=worker_id, begun_at=now
-        )
+        _BEGIN, {"propagation_id": head.id, "number": number, "kind": kind, "worker": worker_id, "begun_at": now}
     )
-    unit.append(
-        row.request_id,
-        entry.encode(
-            Event.ATTEMPT,
-            now,
-            req=row.request_id,
-            dest=row.processor,
-            right=row.right,
-            attempt=attempt_number,
-            kind=kind,
-            way=row.way,
-        ),
-    )
+    told = {"req": row["request_id"], "dest": row["processor"], "right": row["right"], "way": row["way"]}
+    unit.append(row["request_id"], entry.encode(Event.ATTEMPT, now, attempt=number, kind=kind, **told))
     letter = _letter(unit, controller, processor, row, kind, now) if by_letter else None
-    connector = controller.notice if by_letter else processor.connector
     capability = processor.connector.capabilities.get(request.right)
+    addresses = _known_addresses(unit.connection, controller, row, request, head, lane)
     return Begun(
-        propagation_id=propagation_id,
-        attempt=Attempted(_new_id(made), attempt_number, charged=kind in {"carry_out", "notice"}),
+        propagation_id=head.id,
+        attempt=Attempted(_new_id(made), number, charged=kind in {"carry_out", "notice"}),
         kind=kind,
-        connector=connector,
+        connector=controller.notice if by_letter else processor.connector,
         verifies=bool(capability and capability.verified_by),
-        instruction=_instruction(unit.connection, controller, row, request, key.commit_key, letter, deadline),
+        instruction=_instruction(controller, row, request, addresses, key.commit_key, letter, deadline),
     )
 
 
@@ -428,78 +395,81 @@ def _new_id(made: CursorResult[Any]) -> int:
 
 
 def _letter(
-    unit: Unit, controller: Controller, processor: Processor, row: Row[Any], kind: str, now: datetime
+    unit: Unit, controller: Controller, processor: Processor, row: Mapping[str, Any], kind: str, now: datetime
 ) -> Letter:
-    number = row.notices + 1
-    previous = controller.message_id(row.request_id, row.processor, 1) if row.notices else None
-    to_operator = Way(row.way) is Way.OPERATOR
-    recipient, letter_kind = (
-        (controller.operator, NoticeKind.TASK)
-        if to_operator
-        else (
-            processor.contact,
-            NoticeKind.FIRST,
-        )
-    )
-    if kind == "reminder" and not to_operator:
-        late = State(row.state) is State.ESCALATED and processor.backup_contact
-        letter_kind = NoticeKind.BACKUP if late else NoticeKind.REMINDER
-        recipient = processor.backup_contact if late and processor.backup_contact else processor.contact
-    elif kind == "reminder":
-        letter_kind = NoticeKind.REMINDER
+    """The next letter of this correspondence, or the one that was begun and never confirmed as sent."""
+    number, (to, letter_kind) = row["notices"] + 1, _recipient(controller, processor, row, kind)
+    names = row["request_id"], row["processor"], number
     # Stored before it is sent: a retry after a crash repeats the same Message-ID, so people see one letter.
     insert_or_ignore(
         unit.connection,
         t.notice,
         {
-            "propagation_id": row.id,
+            "propagation_id": row["id"],
             "number": number,
             "kind": letter_kind,
-            "message_id": controller.message_id(row.request_id, row.processor, number),
-            "reference": controller.reference(row.request_id, row.processor, number),
-            "token_hash": token_hash(controller.answer_token(row.request_id, row.processor, number)),
+            "message_id": controller.message_id(*names),
+            "reference": controller.reference(*names),
+            "token_hash": token_hash(controller.answer_token(*names)),
             "created_at": now,
             "expires_at": now + NOTICE_LINK_LIVES,
         },
     )
+    # From the day it was first written: a retry on another day must not change the letter under the same id.
+    written = unit.connection.execute(
+        select(t.notice.c.created_at).where(t.notice.c.propagation_id == row["id"], t.notice.c.number == number)
+    ).scalar_one()
     references: tuple[str, ...] = ()
-    if row.handed:
-        opened = controller.keys.open("handed", row.handed, f"{row.request_id}/{row.processor}".encode()).decode()
+    if row["handed"]:
+        context = f"{row['request_id']}/{row['processor']}".encode()
+        opened = controller.keys.open("handed", row["handed"], context).decode()
         references = tuple(line for line in opened.split("\n") if line)
     return Letter(
         number=number,
         kind=letter_kind,
-        to=recipient,
+        to=to,
         processor_title=processor.title,
-        answer_by=(now + processor.answer_within).astimezone(controller.zone).date(),
-        in_reply_to=previous,
-        task=row.task,
+        answer_by=(written + processor.answer_within).astimezone(controller.zone).date(),
+        in_reply_to=controller.message_id(row["request_id"], row["processor"], 1) if row["notices"] else None,
+        task=row["task"],
         references=references,
     )
 
 
+def _recipient(
+    controller: Controller, processor: Processor, row: Mapping[str, Any], kind: str
+) -> tuple[str, NoticeKind]:
+    if row["way"] == Way.OPERATOR:
+        return controller.operator, NoticeKind.REMINDER if kind == "reminder" else NoticeKind.TASK
+    if kind != "reminder":
+        return processor.contact, NoticeKind.FIRST
+    if row["state"] == State.ESCALATED and processor.backup_contact:
+        return processor.backup_contact, NoticeKind.BACKUP
+    return processor.contact, NoticeKind.REMINDER
+
+
 def _instruction(
-    connection: Connection,
     controller: Controller,
-    row: Row[Any],
+    row: Mapping[str, Any],
     request: Request,
+    addresses: tuple[str, ...],
     digest_key: bytes,
     letter: Letter | None,
     deadline: float,
 ) -> Instruction:
-    number = letter.number if letter else 1
-    token = controller.answer_token(row.request_id, row.processor, number)
+    names = row["request_id"], row["processor"], letter.number if letter else 1
+    token = controller.answer_token(*names)
     return Instruction(
-        reference=controller.reference(row.request_id, row.processor, number),
+        reference=controller.reference(*names),
         right=request.right,
-        addresses=known_addresses(connection, controller, row, request),
+        addresses=addresses,
         subject_id=request.subject.id,
         phone=request.subject.phone,
         name=request.subject.name,
         references=request.subject.references,
         changes=request.changes,
         lifted=request.lifted,
-        message_id=controller.message_id(row.request_id, row.processor, number),
+        message_id=controller.message_id(*names),
         answer_url=f"{controller.public_url}/answers/{token}" if controller.public_url else "",
         digest_key=digest_key,
         deadline=deadline,
@@ -507,41 +477,49 @@ def _instruction(
     )
 
 
-def known_addresses(connection: Connection, controller: Controller, row: Row[Any], request: Request) -> tuple[str, ...]:
+def _known_addresses(
+    connection: Connection,
+    controller: Controller,
+    row: Mapping[str, Any],
+    request: Request,
+    head: Waiting,
+    lane: Sequence[Waiting],
+) -> tuple[str, ...]:
     """Every address this processor may hold the person under, the request's own first.
 
     Besides those of the request: old and new of each rectification of the same person, unless it was *seen* that the
     processor carried it out; then the new one only, for the old one may be somebody else's by now. An open
     rectification A -> B, then the erasure of B: the processor still holds A.
     """
-    p, r = t.propagation.c, t.request.c
-    reached = (p.ordinal < row.ordinal) | (p.attempts > 0)  # what is newer and was never tried is known to nobody there
-    others = connection.execute(
-        select(p.request_id, p.state, p.attempts, r.sealed, r.wrapped_key, r.key_month)
-        .join(t.request, r.id == p.request_id)
-        .where(
-            p.subject_id == row.subject_id,
-            p.person == row.person,
-            p.processor == row.processor,
-            p.right == Right.RECTIFICATION,
-            p.request_id != row.request_id,
-            reached if row.right == Right.RECTIFICATION else true(),
-            r.sealed.is_not(None),
-        )
-        .order_by(p.ordinal)
-    )
     own = {normalised(address): address for address in request.addresses}
+    rectified = [
+        other.id
+        for other in lane
+        if other.right is Right.RECTIFICATION
+        and other.person == head.person
+        and other.id != head.id
+        # What is newer and was never tried is known to nobody there.
+        and (head.right is not Right.RECTIFICATION or other.ordinal < head.ordinal or other.tried)
+    ]
+    if not rectified:
+        return tuple(own.values())
+    others = connection.execute(
+        select(_P.request_id, _P.state, _P.attempts, _R.sealed, _R.wrapped_key, _R.key_month)
+        .join(t.request, _R.id == _P.request_id)
+        .where(_P.id.in_(rectified), _P.processor == row["processor"], _R.sealed.is_not(None))
+        .order_by(_P.ordinal)
+    )
     earlier: dict[str, str] = {}
-    for other in others:
-        if other.state == State.WITHDRAWN and other.attempts == 0:
+    for other in others.mappings():
+        if other["state"] == State.WITHDRAWN and other["attempts"] == 0:
             continue  # never told to anybody, and withdrawn perhaps because the address was somebody else's
-        key = request_key(controller, other)
+        key = request_key(controller, dict(other))
         if key is None:
             continue
-        told = at_rest.from_bytes(key.open(other.sealed, other.request_id.encode()))
+        told = at_rest.from_bytes(key.open(other["sealed"], other["request_id"].encode()))
         new = told.changes.email if told.changes else None
         for address in told.addresses:
-            if other.state == State.VERIFIED and new and normalised(address) != normalised(new):
+            if other["state"] == State.VERIFIED and new and normalised(address) != normalised(new):
                 earlier.pop(normalised(address), None)
             else:
                 earlier[normalised(address)] = address

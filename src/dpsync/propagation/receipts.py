@@ -27,19 +27,23 @@ def receipt_of(
     Raises `NotFound` where there is no such request, or its key is destroyed so that nothing could be opened any more.
     """
     r = t.request.c
-    row = connection.execute(
-        select(r.id.label("request_id"), r.wrapped_key, r.key_month, r.processors).where(r.id == request_id)
-    ).one_or_none()
+    row = (
+        connection.execute(
+            select(r.id.label("request_id"), r.wrapped_key, r.key_month, r.processors).where(r.id == request_id)
+        )
+        .mappings()
+        .one_or_none()
+    )
     if row is None:
         raise NotFound(f"there is no request {request_id}")
-    key = request_key(controller, row)
+    key = request_key(controller, dict(row))
     if key is None:
         raise NotFound("this request is shredded; its receipt was written to the receipts folder before")
     return log.receipt(
         connection,
         request_id,
         commit_key=key.commit_key,
-        processors=[name for name in row.processors.split("\n") if name],
+        processors=[name for name in row["processors"].split("\n") if name],
         evidence=_evidence(connection, request_id, key.commit_key, log.entries_of(connection, request_id)),
         now=now,
     )

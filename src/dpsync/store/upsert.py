@@ -10,4 +10,13 @@ from sqlalchemy.dialects import postgresql, sqlite
 def insert_or_ignore(connection: Connection, table: Table, values: Mapping[str, Any]) -> bool:
     """Insert a row; where a unique key stands already, change nothing. Whether a row was inserted."""
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    return connection.execute(dialect.insert(table).values(**values).on_conflict_do_nothing()).rowcount == 1
+    statement = _PREPARED.get((table.name, connection.dialect.name))
+    if statement is None:
+        # RETURNING tells for sure: psycopg's row count is -1 where a key is generated.
+        key = next(iter(table.primary_key))
+        statement = dialect.insert(table).on_conflict_do_nothing().returning(key)
+        _PREPARED[table.name, connection.dialect.name] = statement
+    return connection.execute(statement, dict(values)).first() is not None
+
+
+_PREPARED: dict[tuple[str, str], Any] = {}
