@@ -1,0 +1,87 @@
+"""The one way in: runs a command and turns every ending into its exit code and one sentence."""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from dpsync.cli.console import Talk
+from dpsync.errors import ConfigurationError, DpsyncError, Exit
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; gives the exit code of `errors.Exit`. No traceback without `-vv`."""
+    talk = Talk()
+    try:
+        return _run(list(sys.argv[1:] if argv is None else argv), talk)
+    except KeyboardInterrupt:
+        talk.warn("interrupted; what was committed stays, what was under way is read back before it is repeated")
+        return Exit.INTERRUPTED
+    except DpsyncError as error:
+        _trace(talk)
+        _refuse(talk, error)
+        return error.exit
+    except BrokenPipeError:
+        # Whoever read our data has gone; Python would complain once more when it flushes at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.FAULT
+    except Exception as error:  # noqa: BLE001 - because this is the one place where nothing may escape
+        _trace(talk)
+        # The text of a foreign exception may be a URL, and the URL a person: its kind is all that is shown.
+        more = "" if talk.verbose > 1 else "; -vv shows where"
+        talk.warn(f"DP-100: a fault of dpsync itself ({type(error).__name__}){more} (dpsync explain DP-100)")
+        return Exit.FAULT
+
+
+def _run(argv: list[str], talk: Talk) -> int:
+    import typer
+    from typer.exceptions import TyperException
+
+    from dpsync.cli.app import app
+
+    command = typer.main.get_command(app)
+    try:
+        code = command.main(argv, prog_name="dpsync", standalone_mode=False, obj=talk)
+        sys.stdout.flush()
+    except (TyperException, typer.Abort) as error:
+        return _misused(talk, error)
+    return code if isinstance(code, int) else Exit.DONE
+
+
+def _misused(talk: Talk, error: Exception) -> int:
+    """What typer itself refuses: its own code 2 would look like a `check` that found a problem."""
+    import typer
+
+    if isinstance(error, typer.Abort):
+        return Exit.INTERRUPTED
+    context = getattr(error, "ctx", None)
+    told: Callable[[], str] | None = getattr(error, "format_message", None)
+    said = told() if told else "wrong usage"
+    if type(error).__name__ == "NoArgsIsHelpError":
+        talk.warn(said)
+        return Exit.USAGE
+    talk.warn(f"DP-101: {said} (dpsync explain DP-101)")
+    if context is not None:
+        talk.warn(f"{context.command_path} --help shows what fits")
+    return Exit.USAGE
+
+
+def _refuse(talk: Talk, error: DpsyncError) -> None:
+    if isinstance(error, ConfigurationError) and error.faults:
+        count = len(error.faults)
+        things = "1 thing" if count == 1 else f"{count} things"
+        talk.warn(f"{error.code}: {things} in the settings must be put right (dpsync explain {error.code})")
+        for fault in error.faults:
+            talk.warn(f"  {fault.key}: {fault.problem}" + (f"  {fault.code}" if fault.code != error.code else ""))
+        return
+    talk.warn(f"{error.code}: {error.message} (dpsync explain {error.code})")
+
+
+def _trace(talk: Talk) -> None:
+    if talk.verbose > 1:
+        import traceback
+
+        traceback.print_exc()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

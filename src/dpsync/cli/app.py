@@ -1,0 +1,94 @@
+"""The commands by name, and what may stand before each of them."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from dpsync.cli import decide, explain, operate, proof, rehearse, reports, setup, standing, submitting
+from dpsync.cli.console import Talk
+
+SYSTEM_WIDE = Path("/etc/dpsync/dpsync.toml")
+
+app = typer.Typer(
+    rich_markup_mode=None,
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+
+def _version(value: bool) -> None:
+    if value:
+        from dpsync import __version__
+
+        typer.echo(f"dpsync {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def everywhere(
+    ctx: typer.Context,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            help="The settings. Without it: $DPSYNC_CONFIG, else ./dpsync.toml, else /etc/dpsync/dpsync.toml.",
+            metavar="PATH",
+        ),
+    ] = None,
+    *,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but data, warnings and errors.")] = False,
+    verbose: Annotated[int, typer.Option("--verbose", "-v", count=True, help="Say more; -vv shows traces.")] = 0,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and stop.")
+    ] = False,
+) -> None:
+    """Tell every processor of rectification, erasure, restriction and opt-out, and keep the proof.
+
+    Exit codes: 0 done, 1 a fault of dpsync, 2 a person must look, 3 partly done, 64 wrong usage, 69 processor
+    unreachable, 75 try later, 78 configuration, 130 interrupted. Any other code is a failure.
+    """
+    del version
+    talk: Talk = ctx.obj
+    talk.quiet, talk.verbose, talk.config = quiet, verbose, config or _usual_place()
+
+
+def _usual_place() -> Path:
+    named = os.environ.get("DPSYNC_CONFIG")
+    if named:
+        return Path(named)
+    here = Path("dpsync.toml")
+    return here if here.exists() or not SYSTEM_WIDE.exists() else SYSTEM_WIDE
+
+
+COMMANDS: dict[str, Callable[..., Any]] = {
+    "init": setup.init,
+    "check": setup.check,
+    "serve": operate.serve,
+    "run-once": operate.run_once,
+    "submit": submitting.submit,
+    "status": standing.status,
+    "pause": operate.pause,
+    "resume": operate.resume,
+    "release": decide.release,
+    "withdraw": decide.withdraw,
+    "retry": decide.retry,
+    "settle": decide.settle,
+    "exempt": decide.exempt,
+    "acknowledge": decide.acknowledge,
+    "report": reports.report,
+    "dossier": reports.dossier,
+    "processors": reports.processors,
+    "receipt": proof.receipt,
+    "verify": proof.verify,
+    "explain": explain.explain,
+    "sandbox": rehearse.sandbox,
+    "demo": rehearse.demo,
+}
+"""In the order in which they are first needed; docs/commands.md has them in it too."""
+
+for _name, _command in COMMANDS.items():
+    app.command(_name)(_command)

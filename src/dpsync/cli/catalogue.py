@@ -1,0 +1,188 @@
+"""What each DP code means and what to do about it: `dpsync explain`, without any network."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """`title` in a few words, `meaning` in full, `way_out` as steps that a person can take."""
+
+    title: str
+    meaning: str
+    way_out: str
+
+
+CATALOGUE: dict[str, Explained] = {
+    "DP-100": Explained(
+        "A fault of dpsync itself",
+        "Something happened that this program did not foresee. What was committed before stays committed; what was "
+        "under way was not written, or is marked as in doubt and is read back before it is repeated.",
+        "Run the command again with -vv and report the trace it prints. Look it through first: a trace may hold "
+        "what you typed.",
+    ),
+    "DP-101": Explained(
+        "The command cannot be understood",
+        "An option is unknown, missing or does not fit another. Nothing was changed.",
+        "`dpsync COMMAND --help` shows what fits.",
+    ),
+    "DP-102": Explained(
+        "There is nothing of that name",
+        "No request, processor, file or code is called so, or more than one request begins so. Nothing was changed.",
+        "`dpsync status --all` lists the requests, `dpsync processors` the processors.",
+    ),
+    "DP-103": Explained(
+        "Somebody else holds it just now",
+        "Another dpsync process drives this database, or writes to it at this moment.",
+        "Where a `dpsync serve` is running there is nothing to do: it does the work. Otherwise try again in a moment.",
+    ),
+    "DP-104": Explained(
+        "The receiver cannot listen",
+        "The address in intake.listen is taken by another program, is not of this machine, or needs more rights.",
+        "See who listens there (`ss -ltnp`), or choose another port in [intake] listen.",
+    ),
+    "DP-105": Explained(
+        "A file cannot be read or written",
+        "The operating system refused the file or folder that was named. Nothing else was changed.",
+        "Look at its owner and mode, and whether the disk is full.",
+    ),
+    "DP-110": Explained(
+        "This decision does not fit the state",
+        "What was asked for cannot be decided any more, or not yet: what has gone cannot be withdrawn, what is not "
+        "held cannot be released. Nothing was changed.",
+        "`dpsync status REQUEST` shows where it stands at each processor, `dpsync dossier REQUEST` how it got there.",
+    ),
+    "DP-201": Explained(
+        "The settings are wrong",
+        "The configuration file is missing, is not TOML, or says something that cannot be so. Every fault is "
+        "listed at once with the full path of its key; values are never repeated.",
+        "Put right each line that was listed, then `dpsync check --offline`. A value that is absent only here (an "
+        "environment variable of the service) is absent for this command too.",
+    ),
+    "DP-202": Explained(
+        "The keys are missing, readable by others, or not the right ones",
+        "The key directory holds the signing key, the pepper and the month keys. A database is bound to the keys it "
+        "was made with; with others it is refused, and nothing is overwritten.",
+        "Put the right directory back from its back-up, owned by the user that runs dpsync, mode 0700, files 0600. "
+        "Never make new keys for an old database.",
+    ),
+    "DP-203": Explained(
+        "The database cannot be used",
+        "It cannot be opened, is empty, is of another version, or holds another ledger than the settings name.",
+        "For a new one, or one of an older version: back it up, then `dpsync init`. For another ledger: point "
+        "[store] url and [ledger] origin at the pair that belongs together.",
+    ),
+    "DP-204": Explained(
+        "A secret is not set here",
+        "The settings name an environment variable or a file for a secret, and in this shell it is empty, absent, or "
+        "not readable by this user. The settings themselves may be right.",
+        "Run the command as the service's user with the service's environment, or put the secret where the key "
+        "points. `dpsync status`, `report`, `dossier` and `verify` need no secrets.",
+    ),
+    "DP-210": Explained(
+        "Something on our side towards a processor is wrong",
+        "A call to a processor or to the mail host failed for a reason that lies with this installation.",
+        "`dpsync check` names the processor and the reason.",
+    ),
+    "DP-211": Explained(
+        "A processor does not answer",
+        "A read of the processor got no answer, or one that its documentation does not know.",
+        "Look at its status page and at your own network. Requests are tried again for days by themselves.",
+    ),
+    "DP-212": Explained(
+        "A processor rejects our credential",
+        "It answered 401 or 403: the key is wrong, revoked, or lacks a right. Its account is stopped, and no "
+        "request was charged an attempt.",
+        "Make a new key at the processor, put it where the settings point, `dpsync check`, then "
+        "`dpsync resume PROCESSOR`.",
+    ),
+    "DP-213": Explained(
+        "A connector was asked for what it does not do",
+        "A fault of dpsync: a right that a connector does not declare must go by notice.",
+        "Report it, with the names of the connector and the right.",
+    ),
+    "DP-220": Explained(
+        "One secret serves two accounts",
+        "Two processors use the same secret but name different accounts. Each account is driven on its own, so "
+        "together they would exceed the processor's limits and could overtake each other.",
+        'Give both sections the same `account = "..."`, or each a secret of its own.',
+    ),
+    "DP-301": Explained(
+        "Nobody would hear if the alerts failed",
+        "There is no channel for alerts, or only one and no heartbeat: when it fails, it fails in silence.",
+        "Add a second URL to [alerts] urls, or set [alerts] heartbeat to a watch service outside this machine, "
+        "then `dpsync check --send-test`.",
+    ),
+    "DP-302": Explained(
+        "A channel for alerts does not work",
+        "Its server did not take the test, or dpsync does not know this kind of URL.",
+        "Correct [alerts] urls or [mail], then `dpsync check --send-test`. Taken by a server is not read by a person: "
+        "look into the inbox.",
+    ),
+    "DP-303": Explained(
+        "The mail host does not take our mail",
+        "It does not answer, does not offer TLS with a certificate that holds, or refuses our password. Notices to "
+        "processors and questions to contacts wait.",
+        "Correct [mail]; `dpsync check` tries again.",
+    ),
+    "DP-320": Explained(
+        "No public address is set",
+        "Without [intake] public_url the mails hold no links: processors cannot answer by link and contacts cannot "
+        "confirm themselves. Commands (`dpsync acknowledge`) still work.",
+        "Set public_url to the https address under which processors reach this service.",
+    ),
+    "DP-330": Explained(
+        "A timed job has not run when it was due",
+        "Reminders, checkpoints and alerts hang on the timed jobs, and these on a running `dpsync serve` (or a timer "
+        "that calls `dpsync run-once`).",
+        "Start the service. What was missed is made up for by itself.",
+    ),
+    "DP-400": Explained(
+        "What came in may not become a request",
+        "The receiver, or a command, was given something that is no request.",
+        "The message says what; for a webhook the sender was told as well.",
+    ),
+    "DP-401": Explained(
+        "The signature is not good",
+        "A webhook came without a valid signature under one of the secrets in [intake] secrets, or is too old.",
+        "Compare the secret at the sender, and both clocks. The sender is told nothing but 401.",
+    ),
+    "DP-409": Explained(
+        "This event came before with another body",
+        "An event id is one event for ever. The first stands; nothing was changed.",
+        "Use a new id for what is new. If a sender did this by itself, look at its log.",
+    ),
+    "DP-422": Explained(
+        "A field of the request does not fit",
+        "The named field is missing, unknown or not of the documented form. Its value is never repeated. Nothing was "
+        "changed.",
+        "Correct that field and send it again: the same id may be used, because nothing was accepted under it.",
+    ),
+    "DP-500": Explained(
+        "A step that cannot be",
+        "A fault of dpsync or a race: a propagation was to go from a state where no such way leads.",
+        "Report it with the dossier of the request. The state was not changed.",
+    ),
+    "DP-600": Explained(
+        "Something is wrong with the proof",
+        "The ledger, a checkpoint or a receipt is not as it should be.",
+        "`dpsync verify` names the place.",
+    ),
+    "DP-601": Explained(
+        "The ledger does not verify",
+        "The record in the database is not the one that was signed, or is older than a checkpoint kept outside: "
+        "somebody changed it, or an old back-up was put back. Nothing more is sent or signed.",
+        "Keep every copy as it is. `dpsync verify` names the place. Compare with the checkpoints that the data "
+        "protection officer holds, and find out who did what before anything goes on.",
+    ),
+    "DP-602": Explained(
+        "A checkpoint or receipt cannot be relied on",
+        "It is not signed by the key that was expected, or not in the one spelling that the format allows.",
+        "Ask for the file again, unchanged; compare the key with the one that the data protection officer was given.",
+    ),
+    "DP-700": Explained(
+        "The demo's account and the sandbox's differ",
+        "The demo counts at both ends. What dpsync says and what its sandbox saw are not the same, or the story did "
+        "not end in time.",
+        "Look into serve.log in the demo's folder, and report it with that file: it holds invented people only.",
+    ),
+}

@@ -1,0 +1,248 @@
+"""What `dpsync check` looks at: each thing one line, all at once, and none better than it is."""
+
+import os
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from pydantic import SecretStr
+from sqlalchemy import select
+
+from dpsync import settings as configuration
+from dpsync.cli.console import Talk
+from dpsync.cli.first_settings import MARK
+from dpsync.cli.opening import place_of_store, store_errors_named
+from dpsync.errors import ConfigurationError, DpsyncError, Exit, Fault, KeyProblem
+from dpsync.propagation.contacts import is_confirmed
+from dpsync.reports.words import several
+from dpsync.sealing import Keys
+from dpsync.service import Service, connector_class
+from dpsync.settings import Settings
+from dpsync.store import tables as t
+
+UNSET = "DP-204"
+JOB_GRACE = timedelta(days=1)
+"""How late a timed job may be before somebody must look: a machine may be switched off for a night."""
+
+
+class Verdict(StrEnum):
+    """From the best to the worst; the worst line decides."""
+
+    OK = "ok"
+    NOT_SET = "not set"
+    WAITING = "waiting"
+    PROBLEM = "PROBLEM"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One thing that was looked at. `fatal`: nothing can begin before it is put right."""
+
+    what: str
+    verdict: Verdict
+    text: str
+    code: str = ""
+    fatal: bool = False
+
+
+def looked(talk: Talk, *, offline: bool, send_test: bool) -> list[Line]:
+    """Every line. Opens the network unless `offline`; sends something only with `send_test`."""
+    try:
+        settings = configuration.load(talk.config, os.environ, secrets=False)
+    except ConfigurationError as error:
+        return [_fault_line(fault) for fault in error.faults]
+    lines = [*_settings(talk, settings), *(_unset_line(fault, offline=offline) for fault in settings.unset)]
+    try:
+        Keys.load(settings.keys.directory)
+    except KeyProblem as problem:
+        return [*lines, Line("keys", Verdict.PROBLEM, problem.message, problem.code, fatal=True)]
+    lines.append(Line("keys", Verdict.OK, f"{settings.keys.directory}, readable by its owner only"))
+    with Service(talk.config, os.environ, settings=settings) as service:
+        ready = _own_store(service)
+        lines += ready
+        if not any(one.fatal for one in ready):
+            lines += _jobs(service, service.clock.now())
+        lines += _processors(service, offline=offline, store=not any(one.fatal for one in ready))
+        lines += _same_secret(service)
+        lines += _outside(service, offline=offline)
+        if send_test and not any(one.fatal for one in lines):
+            lines += _tested(service)
+    return lines
+
+
+def worst_exit(lines: Sequence[Line]) -> Exit:
+    """0, 2 or 78."""
+    if any(one.fatal for one in lines):
+        return Exit.CONFIGURATION
+    return Exit.LOOK if any(one.verdict is Verdict.PROBLEM for one in lines) else Exit.DONE
+
+
+def head_line(lines: Sequence[Line]) -> str:
+    """How many of what, the worst first."""
+    counts = [(verdict, sum(1 for one in lines if one.verdict is verdict)) for verdict in reversed(Verdict)]
+    words = {Verdict.PROBLEM: "problem", Verdict.WAITING: "waiting", Verdict.NOT_SET: "not set", Verdict.OK: "ok"}
+    return (
+        ", ".join(
+            several(count, words[verdict]) if verdict is Verdict.PROBLEM else f"{count} {words[verdict]}"
+            for verdict, count in counts
+            if count
+        )
+        + "."
+    )
+
+
+def _fault_line(fault: Fault) -> Line:
+    return Line("settings", Verdict.PROBLEM, f"{fault.key}: {fault.problem}", fault.code, fatal=True)
+
+
+def _unset_line(fault: Fault, *, offline: bool) -> Line:
+    verdict = Verdict.NOT_SET if offline else Verdict.PROBLEM
+    return Line("settings", verdict, f"{fault.key}: {fault.problem}", fault.code, fatal=not offline)
+
+
+def _settings(talk: Talk, settings: Settings) -> Iterator[Line]:
+    safety = settings.safety
+    hours = f"{safety.cooling_off.total_seconds() / 3600:g} h"
+    rehearsal = ", REHEARSAL" if settings.controller.rehearsal else ""
+    text = f"{talk.config}, mode {safety.mode.value}, cooling-off {hours}, approvals {safety.approvals}{rehearsal}"
+    yield Line("settings", Verdict.OK, text)
+    marks = talk.config.read_text(encoding="utf-8").count(MARK)
+    if marks:
+        yield Line("settings", Verdict.WAITING, f"{several(marks, 'value')} still marked {MARK}")
+    if not settings.processors:
+        yield Line(
+            "settings", Verdict.PROBLEM, "no processor is configured: nobody would be told of anything", "DP-201"
+        )
+
+
+def _own_store(service: Service) -> list[Line]:
+    try:
+        with store_errors_named():
+            service.demand_own_store()
+            found = service.verify_ledger(full=False)
+    except DpsyncError as error:
+        return [Line("ledger", Verdict.PROBLEM, error.message, error.code, fatal=True)]
+    place = f"{place_of_store(service)}, origin {service.origin}"
+    if found.problems:
+        return [Line("ledger", Verdict.PROBLEM, f"{found.problems[0]} ({place})", "DP-601")]
+    return [Line("ledger", Verdict.OK, f"{found.entries:,} entries verified, {place}")]
+
+
+def _jobs(service: Service, now: datetime) -> Iterator[Line]:
+    job = t.job.c
+    rows = service.read(lambda connection: connection.execute(select(job.name, job.due_at, job.last_ok_at)).all())
+    if not rows:
+        yield Line("jobs", Verdict.WAITING, "never run yet: they begin with `dpsync serve`")
+        return
+    late = sorted(row.name for row in rows if row.due_at < now - JOB_GRACE)
+    if late:
+        yield Line(
+            "jobs", Verdict.PROBLEM, f"overdue for more than a day: {', '.join(late)}; is a service running?", "DP-330"
+        )
+    else:
+        newest = max((row.last_ok_at for row in rows if row.last_ok_at), default=None)
+        seen = f", the last at {newest.astimezone(service.zone):%d %b %Y %H:%M}" if newest else ""
+        yield Line("jobs", Verdict.OK, f"{len(rows)} timed jobs{seen}")
+
+
+def _processors(service: Service, *, offline: bool, store: bool) -> list[Line]:
+    names = list(service.settings.processors)
+    # A processor that sits in its deadline must not make the others wait for theirs.
+    with ThreadPoolExecutor(max_workers=max(1, min(16, len(names)))) as pool:
+        return list(pool.map(lambda name: _processor(service, name, offline=offline, store=store), names))
+
+
+def _processor(service: Service, name: str, *, offline: bool, store: bool) -> Line:
+    alone = service.settings.model_copy(update={"processors": {name: service.settings.processors[name]}})
+    try:
+        # On its own, so that one section's fault does not keep the others from being asked.
+        with Service(service.config, service.environ, settings=alone) as one:
+            seen = _probed(one, name, offline=offline)
+            return _contact(one, name, seen) if store else Line(name, Verdict.OK, seen)
+    except ConfigurationError as error:
+        unset = offline and all(fault.code == UNSET for fault in error.faults)
+        told = "; ".join(f"{fault.key}: {fault.problem}" for fault in error.faults)
+        return Line(name, Verdict.NOT_SET if unset else Verdict.PROBLEM, told, error.code, fatal=not unset)
+    except DpsyncError as error:
+        return Line(name, Verdict.PROBLEM, error.message, error.code)
+    except Exception as error:  # noqa: BLE001 - because one connector's defect must not hide the other lines
+        return Line(name, Verdict.PROBLEM, f"a fault of dpsync ({type(error).__name__})", "DP-100")
+
+
+def _probed(one: Service, name: str, *, offline: bool) -> str:
+    connector = one.controller.processors[name].connector
+    if offline:
+        return "configured; not asked (--offline)"
+    account = connector.probe()
+    return f'"{account.title}"' + ("" if account.contacts is None else f", {several(account.contacts, 'contact')}")
+
+
+def _contact(one: Service, name: str, seen: str) -> Line:
+    controller = one.controller
+    if one.read(lambda connection: is_confirmed(connection, controller, controller.processors[name])):
+        return Line(name, Verdict.OK, f"{seen}; contact confirmed")
+    return Line(name, Verdict.WAITING, f"{seen}; its contact has not confirmed itself: notices are held")
+
+
+def _same_secret(service: Service) -> Iterator[Line]:
+    """Two accounts with one secret would together exceed the processor's limits, each unaware of the other."""
+    accounts: dict[str, set[str]] = defaultdict(set)
+    names: dict[str, list[str]] = defaultdict(list)
+    for name, section in service.settings.processors.items():
+        found = connector_class(section.connector)
+        if found is None:
+            continue
+        try:
+            own = configuration.connector_section(found.Settings, name, section, service.environ, service.config.parent)
+        except ConfigurationError:
+            continue  # said already, in the processor's own line
+        for key in type(own).model_fields:
+            value = getattr(own, key)
+            if isinstance(value, SecretStr):
+                accounts[value.get_secret_value()].add(section.account)
+                names[value.get_secret_value()].append(name)
+    for secret, sharing in accounts.items():
+        if len(sharing) > 1:
+            text = f'one secret in {len(sharing)} accounts: give {" and ".join(names[secret])} the same account = "..."'
+            yield Line("accounts", Verdict.PROBLEM, text, "DP-220")
+
+
+def _outside(service: Service, *, offline: bool) -> Iterator[Line]:
+    settings = service.settings
+    try:
+        mail = service.mail
+        if mail is None:
+            yield Line("mail", Verdict.NOT_SET, "no notice can be sent, no contact asked: section [mail]")
+        elif offline:
+            yield Line("mail", Verdict.OK, f"{settings.mail.host if settings.mail else ''}; not asked (--offline)")
+        else:
+            yield Line("mail", Verdict.OK, mail.probe())
+    except ConfigurationError:
+        yield Line("mail", Verdict.NOT_SET, "its password is not set here", UNSET)
+    except DpsyncError as error:
+        yield Line("mail", Verdict.PROBLEM, error.message, "DP-303")
+    channels = len(settings.alerts.urls) + (1 if settings.mail else 0)
+    if channels + (1 if settings.alerts.heartbeat else 0) < 2:
+        text = "one channel and no heartbeat: if it fails, nobody hears of it" if channels else "no channel at all"
+        yield Line("alerts", Verdict.PROBLEM, text, "DP-301")
+    else:
+        heartbeat = "with" if settings.alerts.heartbeat else "without"
+        yield Line("alerts", Verdict.OK, f"{several(channels, 'channel')}, {heartbeat} a heartbeat")
+    if settings.intake.public_url:
+        yield Line("public_url", Verdict.OK, settings.intake.public_url)
+    else:
+        yield Line("public_url", Verdict.NOT_SET, "links in mails will not work; commands will", "DP-320")
+    if not settings.intake.secrets:
+        yield Line("intake", Verdict.NOT_SET, "no webhook secret: the receiver refuses every webhook")
+
+
+def _tested(service: Service) -> Iterator[Line]:
+    deliveries = service.outbox.send_test(
+        lambda work: service.write(lambda unit: work(unit.connection)), service.read, service.clock.now(), service.zone
+    )
+    for one in deliveries:
+        verdict = Verdict.OK if one.took else Verdict.PROBLEM
+        yield Line(f"test {one.channel}", verdict, one.detail, "" if one.took else "DP-302")

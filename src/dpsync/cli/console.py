@@ -1,0 +1,100 @@
+"""How a command speaks: data on stdout, talk on stderr. Off a terminal nothing is drawn, coloured or cut."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from io import StringIO
+from pathlib import Path
+from typing import Any, TextIO
+
+SHAPES_VERSION = 1
+"""Of every `--json`: fields are added, never renamed; what would break a reader raises this number."""
+
+UNCUT = 10_000
+"""The width of a line that nobody draws: rich falls back to 80 columns and cuts request ids."""
+
+
+@dataclass(slots=True)
+class Talk:
+    """What one run of one command may say, and where. `config` is where the settings stand."""
+
+    config: Path = field(default_factory=lambda: Path("dpsync.toml"))
+    quiet: bool = False
+    verbose: int = 0
+
+    def data(self, text: str) -> None:
+        """What was asked for: a line, or a whole page that ends its own last line."""
+        sys.stdout.write(text if text.endswith("\n") else text + "\n")
+
+    def json(self, value: Mapping[str, Any]) -> None:
+        """What was asked for, for a program: see docs/commands.md for the shapes."""
+        text = json.dumps({"version": SHAPES_VERSION, **value}, indent=2, ensure_ascii=False, default=str)
+        sys.stdout.write(text + "\n")
+
+    def table(self, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """Rows under a head, every cell in full. Cells may hold what somebody else wrote."""
+        sys.stdout.write(drawn(head, rows, sys.stdout))
+
+    def say(self, text: str = "") -> None:
+        """What helps the person at the keyboard; `-q` silences it."""
+        if not self.quiet:
+            sys.stderr.write(text + "\n")
+
+    def warn(self, text: str) -> None:
+        """What must be seen even with `-q`."""
+        sys.stderr.write(text + "\n")
+
+    def detail(self, text: str) -> None:
+        """What only `-v` wants to know."""
+        if self.verbose:
+            self.say(text)
+
+    def ending(self, *, stored: str, by_itself: str, waits: str = "") -> None:
+        """How every command ends that changed something: what stands where, what goes on alone, what does not."""
+        self.say(f"Stored     {stored}")
+        self.say(f"By itself  {by_itself}")
+        self.say(f"Waits      {waits or 'for nobody.'}")
+
+    @contextmanager
+    def progress(self, doing: str) -> Iterator[Callable[[int, int], None] | None]:
+        """A bar on stderr, on a terminal only; gives a function of (done, total; 0: not known), or None."""
+        if self.quiet or not sys.stderr.isatty():
+            yield None
+            return
+        from rich.console import Console
+        from rich.progress import Progress
+
+        # As a context it gives the cursor back and lets every exception through.
+        with Progress(console=Console(file=sys.stderr), transient=True) as bar:
+            task = bar.add_task(doing, total=None)
+            yield lambda done, total: bar.update(task, completed=done, total=total or None)
+
+    def may_ask(self) -> bool:
+        """Whether somebody sits there who can answer: never in a container, a timer or a pipe."""
+        return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def drawn(head: Sequence[str], rows: Sequence[Sequence[str]], out: TextIO) -> str:
+    """The table as `out` can show it. Off a terminal: no box, no colour, one line a row, nothing cut."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from dpsync.reports.visible import visible
+
+    terminal = out.isatty()
+    kept = StringIO()
+    console = (
+        Console(file=kept, force_terminal=True, width=Console(file=out).width)
+        if terminal
+        else Console(file=kept, width=UNCUT, no_color=True, force_terminal=False)
+    )
+    table = Table(box=None, pad_edge=False, header_style="bold" if terminal else "")
+    for title in head:
+        table.add_column(title, no_wrap=not terminal, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(visible(cell)) for cell in row))
+    console.print(table)
+    return "".join(line.rstrip() + "\n" for line in kept.getvalue().splitlines())

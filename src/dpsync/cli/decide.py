@@ -1,0 +1,236 @@
+"""What a named person decides or was told: release, withdraw, retry, settle, exempt, acknowledge."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dpsync.cli.console import Talk
+from dpsync.errors import DecisionRefused, Exit, UsageError
+
+if TYPE_CHECKING:
+    from dpsync.model import Cause
+    from dpsync.propagation.decisions import Decided
+    from dpsync.propagation.lifecycle import DecisionKind
+    from dpsync.service import Service
+    from dpsync.store.writer import Unit
+
+Request = Annotated[str, typer.Argument(help="The id of the request, or how it begins.", metavar="REQUEST")]
+Processors = Annotated[
+    list[str] | None, typer.Argument(help="At these processors only; without one, at all of them.", metavar="PROCESSOR")
+]
+By = Annotated[str, typer.Option(help="Who decides. The account of the operating system is recorded too.")]
+Reason = Annotated[str, typer.Option(help="Why, for the record.")]
+AsJson = Annotated[bool, typer.Option("--json", help="For a program.")]
+
+
+def release(
+    ctx: typer.Context,
+    request: Request,
+    processors: Processors = None,
+    *,
+    by: By,
+    reason: Reason,
+    cause: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Release from this cause, such as cooling_off. Without it: all but cooling_off and "
+            "contact_unverified. Repeatable."
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Let go on what is held."""
+    return _decide(ctx.obj, "release", request, processors, by, reason, as_json, cause or [])
+
+
+def withdraw(
+    ctx: typer.Context,
+    request: Request,
+    processors: Processors = None,
+    *,
+    by: By,
+    reason: Reason,
+    as_json: AsJson = False,
+) -> int:
+    """Stop everything of a request that was not sent yet, and list what had already gone."""
+    return _decide(ctx.obj, "withdraw", request, processors, by, reason, as_json)
+
+
+def retry(
+    ctx: typer.Context,
+    request: Request,
+    processors: Processors = None,
+    *,
+    by: By,
+    reason: Reason,
+    as_json: AsJson = False,
+) -> int:
+    """Tell again at once what was refused, contradicted, escalated, or waits for its next attempt."""
+    return _decide(ctx.obj, "retry", request, processors, by, reason, as_json)
+
+
+def settle(
+    ctx: typer.Context,
+    request: Request,
+    processors: Annotated[list[str], typer.Argument(help="At these processors.", metavar="PROCESSOR")],
+    *,
+    by: By,
+    reason: Reason,
+    as_json: AsJson = False,
+) -> int:
+    """Close what was dealt with outside dpsync. It is reported apart, and never counted as done."""
+    return _decide(ctx.obj, "settle", request, processors, by, reason, as_json)
+
+
+def exempt(
+    ctx: typer.Context,
+    request: Request,
+    processors: Annotated[list[str], typer.Argument(help="These processors.", metavar="PROCESSOR")],
+    *,
+    by: By,
+    reason: Reason,
+    as_json: AsJson = False,
+) -> int:
+    """Record that a processor need not be told (GDPR Article 19). Never for an erasure or an opt-out."""
+    return _decide(ctx.obj, "exempt", request, processors, by, reason, as_json)
+
+
+def acknowledge(
+    ctx: typer.Context,
+    request: Request,
+    processor: Annotated[str, typer.Argument(help="Who answered.", metavar="PROCESSOR")],
+    *,
+    answer: Annotated[
+        str, typer.Option(help="done, nothing_held, partly, refused, received or wrong_recipient.", metavar="ANSWER")
+    ],
+    by: By,
+    reason: Annotated[str, typer.Option(help="How it was said, and by whom; kept sealed.")],
+    as_json: AsJson = False,
+) -> int:
+    """Record what a processor said by letter, telephone or mail."""
+    from dpsync.cli.opening import demand_processors, full_id, installation
+    from dpsync.propagation.acknowledgement import answer_by_hand
+    from dpsync.propagation.lifecycle import AnswerKind
+    from dpsync.propagation.record import Author
+    from dpsync.service import os_user
+
+    talk: Talk = ctx.obj
+    by_people = [kind for kind in AnswerKind if kind not in {AnswerKind.DELIVERED, AnswerKind.BOUNCED}]
+    if answer.replace("-", "_") not in by_people:
+        raise UsageError("--answer is one of " + ", ".join(by_people))
+    if not by.strip() or not reason.strip():
+        raise UsageError("an answer needs a name (--by) and how it was said (--reason)")
+    kind = AnswerKind(answer.replace("-", "_"))
+    with installation(talk) as service:
+        request_id = full_id(service, request)
+        demand_processors(service, [processor])
+        now = service.clock.now()
+        author = Author(by.strip(), reason.strip())
+        state = service.write(
+            lambda unit: answer_by_hand(unit, service.controller, request_id, processor, kind, author, os_user(), now)
+        )
+        if as_json:
+            talk.json({"request": request_id, "processor": processor, "answer": kind.value, "state": state.value})
+        else:
+            talk.data(f"{processor}  {state.value}")
+        _end(talk, service, request_id, "the answer (its words sealed) and its ledger entry")
+    return Exit.DONE
+
+
+# --- one way for all decisions
+
+
+def _decide(
+    talk: Talk,
+    what: str,
+    request: str,
+    processors: list[str] | None,
+    by: str,
+    reason: str,
+    as_json: bool,
+    causes: list[str] | None = None,
+) -> int:
+    from dpsync.cli.opening import full_id, installation
+    from dpsync.propagation.decisions import RELEASED_BY_A_YES, Person, decide
+    from dpsync.propagation.lifecycle import DecisionKind
+    from dpsync.service import os_user
+
+    kind = DecisionKind(what)
+    released = _causes(causes) if causes else RELEASED_BY_A_YES
+    person = Person(by, os_user(), reason)
+    with installation(talk) as service:
+        request_id = full_id(service, request)
+        now, chosen = service.clock.now(), processors or []
+
+        def work(unit: "Unit") -> "list[Decided]":
+            decided = decide(
+                unit, service.controller, request_id, kind, person, now, processors=chosen, causes=released
+            )
+            _demand_any(kind, decided)
+            return decided
+
+        decided = service.write(work)
+        _show(talk, request_id, kind, decided, as_json=as_json)
+        _end(talk, service, request_id, f"the decision ({kind.value}, by {by.strip()}) and its ledger entries")
+    return Exit.PARTLY if any(one.refused and not _so_already(kind, one) for one in decided) else Exit.DONE
+
+
+def _causes(names: list[str]) -> "frozenset[Cause]":
+    from dpsync.model import Cause
+
+    spelled = {name.replace("-", "_") for name in names}
+    if not spelled <= set(Cause):
+        raise UsageError("--cause is one of " + ", ".join(Cause))
+    return frozenset(Cause(name) for name in spelled)
+
+
+def _so_already(kind: "DecisionKind", one: "Decided") -> bool:
+    """Whether what was decided is so already: deciding twice is harmless."""
+    from dpsync.model import State
+    from dpsync.propagation.lifecycle import DecisionKind
+
+    wanted = {
+        DecisionKind.WITHDRAW: State.WITHDRAWN,
+        DecisionKind.SETTLE: State.SETTLED,
+        DecisionKind.EXEMPT: State.EXEMPT,
+    }
+    return wanted.get(kind) is one.state
+
+
+def _demand_any(kind: "DecisionKind", decided: "list[Decided]") -> None:
+    """Raise, so that nothing is written, where the decision fits nowhere; a first yes of two is kept."""
+    from dpsync.model import Cause
+    from dpsync.propagation.lifecycle import DecisionKind
+
+    for one in decided:
+        a_voice = kind is DecisionKind.RELEASE and Cause.APPROVAL in one.causes and one.refused.endswith("said yes")
+        if not one.refused or a_voice or _so_already(kind, one):
+            return
+    raise DecisionRefused("; ".join(f"{one.processor}: {one.refused}" for one in decided) or "it goes to no processor")
+
+
+def _show(talk: Talk, request_id: str, kind: "DecisionKind", decided: "list[Decided]", *, as_json: bool) -> None:
+    if as_json:
+        places = [
+            {"processor": one.processor, "state": one.state.value, "causes": list(one.causes), "refused": one.refused}
+            for one in decided
+        ]
+        talk.json({"request": request_id, "decision": kind.value, "places": places})
+        return
+    rows = [(one.processor, one.state.value, ", ".join(one.causes), one.refused or "done") for one in decided]
+    talk.table(("PROCESSOR", "STATE", "HELD FOR", "DECISION"), rows)
+
+
+def _end(talk: Talk, service: "Service", request_id: str, stored: str) -> None:
+    from dpsync.cli.opening import place_of_store, what_goes_on
+    from dpsync.cli.standing import standing_of
+    from dpsync.reports.verdict import todos
+
+    now = service.clock.now()
+    one = standing_of(service, request_id)
+    waiting = todos([one], now.astimezone(service.zone).date())
+    talk.ending(
+        stored=f"{stored}, in {place_of_store(service)}",
+        by_itself=what_goes_on(service, now) if one.open else "nothing: this request is closed everywhere.",
+        waits=" ".join(todo.sentence for todo in waiting),
+    )

@@ -1,0 +1,143 @@
+"""The settings file that `dpsync init` writes: complete, commented, with a mark at each value only a person knows."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from pydantic import SecretStr
+from pydantic.fields import FieldInfo
+
+from dpsync.connector import Connector
+from dpsync.errors import UsageError
+
+MARK = "# FILL IN"
+SECRET_FOLDER = "secrets"
+WEBHOOK = "webhook"
+
+_ADDRESS = re.compile(r"[^\s@\"\\]+@[^\s@\"\\]+\.[^\s@\"\\]+")
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What `init` was told. `processors`: connector by name."""
+
+    name: str
+    dpo: str = field(repr=False)
+    operator: str = field(repr=False)
+    processors: Mapping[str, str]
+    mode: str
+
+
+def processors_of(pairs: Sequence[str]) -> dict[str, str]:
+    """Connector by processor, of `NAME=CONNECTOR` words. Raises `UsageError`."""
+    from dpsync.service import connector_names
+
+    found: dict[str, str] = {}
+    for pair in pairs:
+        name, equals, connector = pair.strip().rstrip(",").partition("=")
+        connector = connector if equals else name
+        if not _NAME.fullmatch(name) or name in found:
+            raise UsageError("--processor is NAME=CONNECTOR; a name is of a-z, 0-9, _ and -, and given once")
+        if connector not in connector_names():
+            raise UsageError(f"there is no connector for --processor {name}; there are {', '.join(connector_names())}")
+        found[name] = connector
+    return found
+
+
+def settings_text(answers: Answers) -> str:
+    """The file. Raises `UsageError` for an address that is none."""
+    for option, address in (("--dpo", answers.dpo), ("--operator", answers.operator)):
+        if not _ADDRESS.fullmatch(address):
+            raise UsageError(f"{option} must be one bare mail address")
+    domain = answers.dpo.rpartition("@")[2].lower()
+    careful = answers.mode != "live"
+    head = _HEAD.format(
+        name=_quoted(answers.name),
+        dpo=_quoted(answers.dpo),
+        operator=_quoted(answers.operator),
+        origin=_quoted(f"{domain}/dpsync"),
+        mode=_quoted(answers.mode),
+        cooling_off="24h" if careful else "0h",
+        approvals=1 if careful else 0,
+        folder=SECRET_FOLDER,
+        webhook=WEBHOOK,
+        mark=MARK,
+        domain=domain,
+    )
+    return head + "".join(_section(name, connector) for name, connector in answers.processors.items())
+
+
+def _quoted(text: str) -> str:
+    # A TOML basic string is a JSON string, but for DEL.
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _section(name: str, kind: str) -> str:
+    from dpsync.service import connector_class
+
+    lines = [
+        f"\n[processors.{name}]",
+        f"title = {_quoted(name)}",
+        f"connector = {_quoted(kind)}",
+        f'contact = "privacy@{name.replace("_", "-")}.example"  {MARK}: who does there what no API can',
+        'answer_within = "10 days"',
+    ]
+    found = connector_class(kind)
+    own = found.Settings.model_fields if found and issubclass(found, Connector) else {}
+    lines += [_option(name, key, one) for key, one in own.items() if one.is_required()]
+    return "\n".join(lines) + "\n"
+
+
+def _option(name: str, key: str, one: FieldInfo) -> str:
+    if one.annotation is SecretStr:
+        return f'{key} = {{ file = "{SECRET_FOLDER}/{name}.{key}" }}  {MARK}: put it into that file, mode 0600'
+    return f'{key} = ""  {MARK}'
+
+
+_HEAD = """\
+# Settings of dpsync. Unknown keys are errors; `dpsync check` names every fault at once.
+# A secret never stands here: it is a reference, {{ env = "NAME" }} or {{ file = "path" }} (from this file's folder).
+
+[controller]
+name = {name}
+dpo = {dpo}            # reads the reports, decides
+operator = {operator}  # runs this machine, does by hand what no API can
+time_zone = "Europe/London"
+holidays = "GB-ENG"    # or GB-WLS, GB-SCT, GB-NIR: whose bank holidays move a legal date
+
+[store]
+url = "sqlite:///var/dpsync.db"
+
+[keys]
+directory = "keys"     # back it up apart from the database
+
+[ledger]
+origin = {origin}      # the name under every signature; it can never be changed
+anchor = "anchors/"    # best on another disk or machine
+receipts = "receipts/"
+
+[intake]
+secrets = [{{ file = "{folder}/{webhook}" }}]  # your main database signs with the same one
+listen = "127.0.0.1:8460"
+# public_url = "https://dpsync.{domain}"  # where processors reach this service to answer by link
+
+[safety]
+mode = {mode}          # observe: send nothing; confirm: each erasure waits for a yes; live: act, brake on
+irreversible_per_day = 50
+cooling_off = "{cooling_off}"
+approvals = {approvals}
+
+[mail]
+host = "smtp.{domain}"  {mark}: the host that takes your mail
+port = 587
+tls = "starttls"
+from = {operator}  {mark}: a mailbox that somebody reads; notices come from it
+# user = "..."
+# password = {{ file = "{folder}/mail.password" }}
+
+[alerts]
+urls = []              # Apprise URLs beside mail, each {{ file = "..." }}: Slack, Teams, PagerDuty and others
+# heartbeat = {{ file = "{folder}/heartbeat.url" }}  # called while all is well, so that silence is noticed elsewhere
+"""

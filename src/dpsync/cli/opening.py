@@ -1,0 +1,148 @@
+"""An installation, opened for one command; what several commands ask of it."""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+from sqlalchemy import select
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from dpsync import settings as configuration
+from dpsync.cli.console import Talk
+from dpsync.errors import ConfigurationError, Fault, Locked, NotFound, StoreProblem
+from dpsync.ledger.note import parse as parse_note
+from dpsync.propagation.decisions import find_request
+from dpsync.reports.processors import ExemptLine, ProcessorLine, capability_lines
+from dpsync.reports.proof import LedgerLine
+from dpsync.service import Service, connector_class
+from dpsync.settings import ProcessorSection, Settings
+from dpsync.store import tables as t
+from dpsync.store.upsert import insert_or_ignore
+from dpsync.store.writer import Unit
+
+
+@contextmanager
+def installation(talk: Talk, *, secrets: bool = True) -> Iterator[Service]:
+    """The service of `talk.config`, its store found to be its own; closed at the end.
+
+    `secrets=False` for what tells nobody anything: it works in a shell without the service's environment.
+    """
+    with store_errors_named():
+        settings = configuration.load(talk.config, os.environ, secrets=secrets)
+        with Service(talk.config, os.environ, settings=settings) as service:
+            service.demand_own_store()
+            talk.detail(f"settings {talk.config}, database {place_of_store(service)}")
+            yield service
+
+
+@contextmanager
+def store_errors_named() -> Iterator[None]:
+    """Turn what the database library raises into an error of ours. Its text may hold values, so none of it is kept."""
+    try:
+        yield
+    except DBAPIError as error:
+        if "locked" in str(error.orig):
+            raise Locked("another process holds the database; try again in a moment") from error
+        kind = type(error.orig).__name__
+        raise StoreProblem(f"the database cannot be used ({kind}): look at its path, its owner and the disk") from error
+    except SQLAlchemyError as error:
+        raise StoreProblem(f"the database cannot be used ({type(error).__name__})") from error
+
+
+def place_of_store(service: Service) -> str:
+    """The database as the settings name it: never the password in a URL."""
+    reference: str = getattr(service.settings.store.url, "reference", "the database")
+    return reference.removeprefix("sqlite:///")
+
+
+def full_id(service: Service, prefix: str) -> str:
+    """The one request that begins so. Raises `NotFound`."""
+    return service.read(lambda connection: find_request(connection, prefix))
+
+
+def demand_processors(service: Service, names: list[str]) -> None:
+    """Refuse a name that no section has. Raises `NotFound`, and says which there are."""
+    unknown = sorted(set(names) - set(service.settings.processors))
+    if unknown:
+        known = ", ".join(service.settings.processors) or "none"
+        raise NotFound(f"there is no processor {', '.join(unknown)}; there are: {known}")
+
+
+def ledger_line(service: Service, now: datetime) -> LedgerLine:
+    """What a report begins with: the ledger verified from its last verified checkpoint, and against the anchor."""
+    found = service.verify_ledger(full=False)
+    newest = parse_note(found.newest)[0].root.hex()[:8] if found.newest else ""
+    return LedgerLine(
+        verified=not found.problems,
+        entries=found.entries,
+        checked_at=now,
+        checkpoint=newest,
+        problems=tuple(found.problems),
+    )
+
+
+def processor_lines(service: Service) -> list[ProcessorLine]:
+    """The configured processors as reports speak of them; needs no secret. Raises `ConfigurationError`."""
+    return lines_of(service.settings)
+
+
+def lines_of(settings: Settings) -> list[ProcessorLine]:
+    """The same from settings alone, without a store."""
+    return [_line(name, section) for name, section in settings.processors.items()]
+
+
+def _line(name: str, section: ProcessorSection) -> ProcessorLine:
+    found, notice = connector_class(section.connector), connector_class("notice")
+    if found is None:
+        raise ConfigurationError([Fault(f"processors.{name}.connector", "no such connector; see `dpsync processors`")])
+    by_notice = notice.capabilities if notice else {}
+    exempt = tuple(
+        ExemptLine(right, one.code, one.reason, one.by, one.until) for right, one in sorted(section.exempt.items())
+    )
+    return ProcessorLine(name, section.title, capability_lines(found.capabilities, by_notice), exempt)
+
+
+def worker_alive(service: Service, now: datetime) -> bool:
+    """Whether a `serve` (or another worker) has given a sign of life that still counts."""
+    alive = select(t.worker.c.id).where(t.worker.c.beat_until > now).limit(1)
+    return service.read(lambda connection: connection.execute(alive).first()) is not None
+
+
+def what_goes_on(service: Service, now: datetime) -> str:
+    """What the end of a command says about the work that it left to the worker."""
+    if worker_alive(service, now):
+        return "the running service goes on within a second, and tries again for days."
+    return "nothing yet: no service is running. `dpsync serve` (or `dpsync run-once`) begins it."
+
+
+def known_accounts(service: Service, names: list[str]) -> Mapping[str, str]:
+    """Account by processor, each account with its row: those of `names`, or all."""
+    chosen = names or list(service.settings.processors)
+    accounts = {name: service.settings.processors[name].account for name in chosen}
+
+    def work(unit: Unit) -> None:
+        for account_id in sorted(set(accounts.values())):
+            insert_or_ignore(unit.connection, t.account, {"id": account_id})
+
+    service.write(work)
+    return accounts
+
+
+def written(path: Path, content: bytes, *, mode: int = 0o600) -> None:
+    """Write a file whole or not at all. It tells of a person's request, so by default only its owner may read it.
+
+    Raises `UsageError` (DP-105) where the system refuses.
+    """
+    from dpsync.errors import UsageError
+
+    draft = path.with_name(f".{path.name}.part")
+    try:
+        draft.unlink(missing_ok=True)
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+        draft.replace(path)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}", code="DP-105") from error

@@ -1,0 +1,156 @@
+"""What keeps it running: serve, run-once, pause, resume."""
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dpsync.cli.console import Talk
+from dpsync.errors import Exit
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import ColumnElement
+
+    from dpsync.reports.standing import Line
+    from dpsync.service import Service
+
+Processor = Annotated[str, typer.Argument(help="One processor; without it, all of them.", metavar="PROCESSOR")]
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a line, of an allow-list of fields. A foreign library's words may hold an address: left out."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, without its end."""
+        at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        line = {"at": at, "level": record.levelname.lower(), "logger": record.name}
+        if record.name.split(".")[0] == "dpsync":
+            line["event"] = str(record.msg)
+        if record.exc_info and record.exc_info[0]:
+            line["exception"] = record.exc_info[0].__name__
+        return json.dumps(line)
+
+
+def serve(ctx: typer.Context) -> int:
+    """Run receiver, worker and timed jobs in this process, until SIGTERM or SIGINT. Logs are JSON lines on stderr."""
+    from dpsync.cli.opening import installation
+
+    talk: Talk = ctx.obj
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines())
+    logging.basicConfig(handlers=[handler], level=logging.DEBUG if talk.verbose > 1 else logging.INFO, force=True)
+    with installation(talk) as service:
+
+        def ready(url: str) -> None:
+            line = {"event": "ready", "url": url, "origin": service.origin, "open": _open_count(service)}
+            talk.warn(json.dumps(line))
+
+        service.serve(ready=ready)
+    return Exit.DONE
+
+
+def run_once(ctx: typer.Context) -> int:
+    """Drive everything due until nothing is due, then stop. Exit 3: something is not through; 75: a serve runs."""
+    from dpsync.cli.opening import installation, place_of_store
+
+    talk: Talk = ctx.obj
+    with installation(talk) as service:
+        service.start()
+        with talk.progress("telling processors") as progress:
+            service.run_once(None if progress is None else lambda under_way: progress(under_way, 0))
+        left = _left(service)
+        for line in left:
+            talk.warn(f"not through: {line.short} at {line.processor}: {line.state.value} {line.reason}".rstrip())
+        people = [line for line in left if line.need]
+        talk.ending(
+            stored=f"every answer and its evidence, in {place_of_store(service)}; {_open_count(service)} requests open",
+            by_itself="nothing before the next `dpsync run-once`, or a `dpsync serve`.",
+            waits=f"{len(people)} for a person: `dpsync status`" if people else "",
+        )
+    return Exit.PARTLY if left else Exit.DONE
+
+
+def pause(ctx: typer.Context, processor: Processor = "") -> int:
+    """Send nothing more to a processor (or to any) until `dpsync resume`. Requests are still accepted."""
+    from dpsync.cli.opening import installation, place_of_store
+    from dpsync.store import tables as t
+
+    talk: Talk = ctx.obj
+    with installation(talk, secrets=False) as service:
+        # A rejected credential stays the reason that is shown: it is the one that somebody must put right.
+        concerned = _switch(service, processor, {"stopped": "person"}, t.account.c.stopped == "")
+        _show_switched(talk, concerned, "stopped")
+        talk.ending(
+            stored=f"the stop, in {place_of_store(service)}",
+            by_itself="requests are accepted and their legal dates run; what is under way this moment is finished.",
+            waits=f"all the rest, for: dpsync resume {processor}".rstrip(),
+        )
+    return Exit.DONE
+
+
+def resume(ctx: typer.Context, processor: Processor = "") -> int:
+    """Go on with a processor (or with all): after a pause, a rejected credential, or a wait that it asked for."""
+    from sqlalchemy import true
+
+    from dpsync.cli.opening import installation, place_of_store, what_goes_on
+
+    talk: Talk = ctx.obj
+    with installation(talk, secrets=False) as service:
+        concerned = _switch(service, processor, {"stopped": "", "paused_until": None, "failures": 0}, true())
+        _show_switched(talk, concerned, "going on")
+        talk.ending(
+            stored=f"that they may be told again, in {place_of_store(service)}",
+            by_itself=what_goes_on(service, service.clock.now()),
+            waits="what is held: `dpsync status`. A credential that is still wrong stops its account again.",
+        )
+    return Exit.DONE
+
+
+def _switch(
+    service: "Service", processor: str, values: dict[str, object], only: "ColumnElement[bool]"
+) -> "dict[str, str]":
+    """Change the accounts of one processor or of all. Gives the account of every processor that this concerns."""
+    from sqlalchemy import update
+
+    from dpsync.cli.opening import demand_processors, known_accounts
+    from dpsync.store import tables as t
+
+    names = [processor] if processor else []
+    demand_processors(service, names)
+    chosen = set(known_accounts(service, names).values())
+    service.write(
+        lambda unit: unit.connection.execute(update(t.account).where(t.account.c.id.in_(chosen), only).values(**values))
+    )
+    sections = service.settings.processors
+    return {name: section.account for name, section in sections.items() if section.account in chosen}
+
+
+def _show_switched(talk: Talk, concerned: "dict[str, str]", word: str) -> None:
+    talk.table(("PROCESSOR", "ACCOUNT", "NOW"), [(name, account, word) for name, account in concerned.items()])
+
+
+def _open_count(service: "Service") -> int:
+    from dpsync.service import open_count
+
+    return open_count(service.engine)
+
+
+def _left(service: "Service") -> "Sequence[Line]":
+    """What a run could not bring through: to be tried again, stopped, refused or contradicted. Nobody calls it done."""
+    from sqlalchemy import select
+
+    from dpsync.cli.opening import processor_lines
+    from dpsync.model import State
+    from dpsync.reports.standing import read_standing
+    from dpsync.store import tables as t
+
+    behind = {State.PENDING, State.REFUSED, State.CONTRADICTED, State.ESCALATED, State.NOT_IDENTIFIABLE}
+    p, known, now = t.propagation.c, {line.name: line for line in processor_lines(service)}, service.clock.now()
+    concerned = t.request.c.id.in_(select(p.request_id).where(p.state.in_([state.value for state in behind])))
+    found = service.read(lambda connection: read_standing(connection, concerned, now, known))
+    return [line for one in found for line in one.lines if line.state in behind]

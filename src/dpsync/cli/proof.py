@@ -1,0 +1,139 @@
+"""What somebody takes away and checks without us: receipt, verify."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dpsync.cli.console import Talk
+from dpsync.errors import Exit, NotFound, UsageError
+
+if TYPE_CHECKING:
+    from dpsync.ledger.audit import Verification
+    from dpsync.service import Service
+
+
+def receipt(
+    ctx: typer.Context,
+    request: Annotated[str, typer.Argument(help="The id of the request, or how it begins.")],
+    *,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="FILE", help="A file, or a folder. Without it: ./REQUEST.json."),
+    ] = None,
+) -> int:
+    """Write the proof of one request, and beside it the program that checks it without dpsync."""
+    from dpsync.cli.opening import full_id, installation
+
+    talk: Talk = ctx.obj
+    with installation(talk) as service:
+        request_id = full_id(service, request)
+        path = _placed(output, request_id)
+        kept = _proof(service, request_id, path)
+        key = service.log.signer.verifier.line
+    talk.data(str(path))
+    talk.ending(
+        stored=f"{path} ({kept}), and beside it verify_receipt.py. Whoever has both, and the key, needs no dpsync",
+        by_itself="nothing: the receipt tells of this moment.",
+        waits=f"for whoever checks it: python verify_receipt.py {path.name} --key '{key}' --email ADDRESS",
+    )
+    return Exit.DONE
+
+
+def verify(
+    ctx: typer.Context,
+    file: Annotated[
+        Path | None, typer.Argument(help="A receipt. Without it: the whole ledger of this installation.")
+    ] = None,
+    *,
+    key: Annotated[str | None, typer.Option(help="A receipt: the verifier key as the DPO was given it.")] = None,
+    email: Annotated[
+        str | None, typer.Option(help="A receipt: the person's address, to see that it is theirs.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For a program.")] = False,
+) -> int:
+    """Check a receipt, or the whole ledger against itself, its checkpoints and the anchor. Exit 2 where it fails."""
+    talk: Talk = ctx.obj
+    if file is None:
+        if key or email:
+            raise UsageError("--key and --email belong to a receipt; name its file")
+        return _ledger(talk, as_json=as_json)
+    return _receipt(talk, file, key, email, as_json=as_json)
+
+
+def _placed(output: Path | None, request_id: str) -> Path:
+    if output is None:
+        return Path(f"{request_id}.json")
+    return output / f"{request_id}.json" if output.is_dir() else output
+
+
+def _proof(service: "Service", request_id: str, path: Path) -> str:
+    """Write the receipt and its verifier. What is shredded can no longer be opened: then the kept receipt is copied."""
+    from dpsync.cli.opening import written
+    from dpsync.ledger.receipt import dump
+    from dpsync.propagation.receipts import VERIFIER
+
+    kept = service.settings.ledger.receipts / f"{request_id}.json"
+    try:
+        content, said = dump(service.receipt(request_id, service.clock.now())), "as of now"
+    except NotFound:
+        if not kept.exists():
+            raise
+        content, said = kept.read_bytes(), "as it was kept when the request closed"
+    beside = path.parent / VERIFIER.name
+    written(path, content)
+    written(beside, VERIFIER.read_bytes(), mode=0o644)
+    return said
+
+
+def _receipt(talk: Talk, file: Path, key: str | None, email: str | None, *, as_json: bool) -> int:
+    from dpsync.propagation.receipts import VERIFIER
+
+    if not file.is_file():
+        raise NotFound(f"there is no file {file}")
+    given = [*(["--key", key] if key else []), *(["--email", email] if email else [])]
+    # By the program that is handed out, alone and isolated: what holds here holds for whoever trusts none of us.
+    command = [sys.executable, "-I", str(VERIFIER), str(file.resolve()), *given]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - because it is our own file
+    lines = ran.stdout.splitlines()
+    valid = ran.returncode == 0
+    if as_json:
+        talk.json({"file": str(file), "valid": valid, "says": lines})
+    else:
+        talk.data("\n".join(lines) or "NOT VALID: the verifier did not finish.")
+    if not valid:
+        talk.warn("DP-602: this receipt cannot be relied on (dpsync explain DP-602)")
+    return Exit.DONE if valid else Exit.LOOK
+
+
+def _ledger(talk: Talk, *, as_json: bool) -> int:
+    from dpsync.cli.opening import installation
+
+    with installation(talk, secrets=False) as service:
+        with talk.progress("verifying") as progress:
+            found = service.verify_ledger(full=True, progress=progress)
+        if as_json:
+            talk.json(
+                {
+                    "origin": service.origin,
+                    "verified": not found.problems,
+                    "entries": found.entries,
+                    "root": found.root.hex(),
+                    "key": service.log.signer.verifier.line,
+                    "problems": list(found.problems),
+                }
+            )
+        else:
+            talk.data(_told(service, found))
+    for problem in found.problems:
+        talk.warn(f"  {problem}")
+    if found.problems:
+        talk.warn("DP-601: the ledger is not what was signed; keep every copy as it is (dpsync explain DP-601)")
+    return Exit.LOOK if found.problems else Exit.DONE
+
+
+def _told(service: "Service", found: "Verification") -> str:
+    verdict = f"NOT VERIFIED: {len(found.problems)} problems" if found.problems else "verified"
+    return f"{service.origin}: {verdict}, {found.entries:,} entries, root {found.root.hex()}"

@@ -1,0 +1,82 @@
+"""docs/commands.md, built from the commands themselves: `python -m dpsync.cli.reference`."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import typer
+
+from dpsync.cli.app import app
+from dpsync.cli.catalogue import CATALOGUE
+from dpsync.cli.shapes import SHAPES
+from dpsync.errors import Exit
+
+EXITS = {
+    Exit.DONE: "done",
+    Exit.FAULT: "a fault of dpsync",
+    Exit.LOOK: "looked, and a person must see something (`check`, `verify`, `report`, `status --fail-on`)",
+    Exit.PARTLY: "partly done; what was not is listed",
+    Exit.USAGE: "wrong usage; nothing was changed",
+    Exit.UNREACHABLE: "a processor is unreachable",
+    Exit.LATER: "try later: another process holds what is needed",
+    Exit.CONFIGURATION: "settings, keys or store are wrong",
+    Exit.INTERRUPTED: "interrupted",
+}
+
+
+def commands_page() -> str:
+    """The page as Markdown."""
+    return "\n".join(_lines()) + "\n"
+
+
+def _lines() -> Iterator[str]:
+    yield "# Commands"
+    yield ""
+    yield "Generated from the commands; `python -m dpsync.cli.reference` writes it anew."
+    yield ""
+    yield "Data goes to standard output, talk to standard error. `-q` silences the talk, `-v` adds to it."
+    yield ""
+    yield "## Exit codes"
+    yield ""
+    yield "Any code that is not listed is a failure."
+    yield ""
+    yield "| code | means |"
+    yield "| ---: | --- |"
+    for code, words in EXITS.items():
+        yield f"| {int(code)} | {words} |"
+    yield from _commands()
+    yield ""
+    yield "## JSON"
+    yield ""
+    yield 'Every `--json` is one object with `"version": 1`. Fields are added, never renamed.'
+    for command, fields in SHAPES.items():
+        yield from ("", f"### `dpsync {command} --json`", "", "| field | is |", "| --- | --- |")
+        for field, words in fields.items():
+            yield f"| `{field}` | {words} |"
+    yield ""
+    yield "## Codes of errors"
+    yield ""
+    yield "`dpsync explain DP-nnn` says more, without any network."
+    yield ""
+    yield "| code | means |"
+    yield "| --- | --- |"
+    for name, one in CATALOGUE.items():
+        yield f"| {name} | {one.title} |"
+
+
+def _commands() -> Iterator[str]:
+    group = typer.main.get_group(app)
+    # Typer's own plain texts, at one width: the page must not depend on whose terminal wrote it.
+    context = typer.Context(
+        group, info_name="dpsync", terminal_width=100, max_content_width=100, help_option_names=["-h", "--help"]
+    )
+    yield from ("", "## dpsync", "", "```", group.get_help(context).rstrip(), "```")
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        if command is None:
+            continue
+        inner = typer.Context(command, info_name=name, parent=context, terminal_width=100, max_content_width=100)
+        yield from ("", f"## dpsync {name}", "", "```", command.get_help(inner).rstrip(), "```")
+
+
+if __name__ == "__main__":
+    Path("docs/commands.md").write_text(commands_page(), encoding="utf-8")

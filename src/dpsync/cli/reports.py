@@ -1,0 +1,218 @@
+"""What the data protection officer reads: report, dossier, processors."""
+
+import re
+import sys
+from datetime import date, datetime, timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dpsync.cli.console import Talk
+from dpsync.errors import ConfigurationError, Exit, UsageError
+
+if TYPE_CHECKING:
+    from dpsync.reports.dossier import Dossier
+    from dpsync.reports.period import PeriodReport
+    from dpsync.reports.processors import ProcessorLine
+    from dpsync.service import Service
+
+
+class Form(StrEnum):
+    """How a report may be written."""
+
+    TEXT = "text"
+    HTML = "html"
+    CSV = "csv"
+    JSON = "json"
+
+
+Format = Annotated[Form | None, typer.Option("--format", help="Without it: what FILE ends in, else text.")]
+Output = Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", help="Without it: standard output.")]
+
+
+def report(
+    ctx: typer.Context,
+    *,
+    month: Annotated[str | None, typer.Option(metavar="YYYY-MM", help="Without any period: this month so far.")] = None,
+    first: Annotated[
+        str | None, typer.Option("--from", metavar="DAY", help="The first day, such as 2026-11-01.")
+    ] = None,
+    last: Annotated[str | None, typer.Option("--to", metavar="DAY", help="The last day, included.")] = None,
+    form: Format = None,
+    output: Output = None,
+) -> int:
+    """Report on a period: who was told, what was done, what waits. Exit 2 where the record does not verify."""
+    from dpsync.cli.opening import installation
+
+    talk: Talk = ctx.obj
+    with installation(talk, secrets=False) as service:
+        now = service.clock.now()
+        begin, end = _period(month, first, last, now.astimezone(service.zone).date())
+        made = period_of(service, begin, end, now)
+        _write(talk, made, _form(form, output), output)
+    talk.say(f"{made.label}: {made.sentence}")
+    return Exit.DONE if made.ledger.sound else Exit.LOOK
+
+
+def dossier(
+    ctx: typer.Context,
+    request: Annotated[str, typer.Argument(help="The id of the request, or how it begins.")],
+    *,
+    open_answers: Annotated[
+        bool, typer.Option(help="Show the names and remarks of those who answered: personal data of theirs.")
+    ] = False,
+    form: Format = None,
+    output: Output = None,
+) -> int:
+    """Tell one request from its first byte to its last answer. Exit 2 where the record does not verify."""
+    from dpsync.cli.opening import full_id, installation, ledger_line, processor_lines
+    from dpsync.ledger import entry
+    from dpsync.reports.dossier import dossier as make
+
+    talk: Talk = ctx.obj
+    with installation(talk, secrets=False) as service:
+        request_id, now = full_id(service, request), service.clock.now()
+        ledger, processors = ledger_line(service, now), processor_lines(service)
+
+        def opened(propagation_id: int, sealed: bytes) -> bytes:
+            return service.keys.open("answer", sealed, str(propagation_id).encode())
+
+        made = service.read(
+            lambda connection: make(
+                connection,
+                request_id,
+                controller_name=service.settings.controller.name,
+                zone=service.zone,
+                now=now,
+                ledger=ledger,
+                processors=processors,
+                entries=[(idx, entry.decode(body)) for idx, body in service.log.entries_of(connection, request_id)],
+                rehearsal=service.settings.controller.rehearsal,
+                opener=opened if open_answers else None,
+            )
+        )
+        _write(talk, made, _form(form, output), output)
+    return Exit.DONE if made.ledger.sound else Exit.LOOK
+
+
+def processors(
+    ctx: typer.Context, *, as_json: Annotated[bool, typer.Option("--json", help="For a program.")] = False
+) -> int:
+    """Show what each processor can do for each right, and what it cannot. Without settings: each connector."""
+    from dpsync.reports.processors import capabilities_text
+    from dpsync.reports.render import json_value
+
+    talk: Talk = ctx.obj
+    lines = _configured(talk)
+    if as_json:
+        talk.json({"processors": [json_value(line) for line in lines]})
+    else:
+        talk.data(capabilities_text(lines))
+    return Exit.DONE
+
+
+def month_report(service: "Service", now: datetime) -> "PeriodReport":
+    """The report over the controller's month in which `now` lies, as things stand at `now`."""
+    today = now.astimezone(service.zone).date()
+    return period_of(service, today.replace(day=1), _month_end(today), now)
+
+
+def period_of(service: "Service", first: date, last: date, now: datetime) -> "PeriodReport":
+    """The report over the controller's days `first` to `last`, its ledger verified first."""
+    from dpsync.cli.opening import ledger_line, processor_lines
+    from dpsync.reports.period import period_report
+
+    ledger, lines = ledger_line(service, now), processor_lines(service)
+    return service.read(
+        lambda connection: period_report(
+            connection,
+            controller_name=service.settings.controller.name,
+            zone=service.zone,
+            first=first,
+            last=last,
+            now=now,
+            ledger=ledger,
+            processors=lines,
+            rehearsal=service.settings.controller.rehearsal,
+        )
+    )
+
+
+def _period(month: str | None, first: str | None, last: str | None, today: date) -> tuple[date, date]:
+    if month and (first or last):
+        raise UsageError("give --month, or --from and --to, not both")
+    if month:
+        if not re.fullmatch(r"\d{4}-\d{2}", month):
+            raise UsageError("--month is written YYYY-MM, such as 2026-11")
+        begin = _day(f"{month}-01", "--month")
+        return begin, _month_end(begin)
+    if bool(first) != bool(last):
+        raise UsageError("--from and --to belong together")
+    if first and last:
+        begin, end = _day(first, "--from"), _day(last, "--to")
+        if end < begin:
+            raise UsageError("the period ends before it begins")
+        return begin, end
+    return today.replace(day=1), _month_end(today)
+
+
+def _day(text: str, option: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"{option} is no day of the calendar; days are written 2026-11-20") from None
+
+
+def _month_end(day: date) -> date:
+    return (day.replace(day=28) + timedelta(days=4)).replace(day=1) - timedelta(days=1)
+
+
+def _form(form: Form | None, output: Path | None) -> Form:
+    if form is not None:
+        return form
+    ending = output.suffix.lower().lstrip(".") if output else ""
+    return {"html": Form.HTML, "htm": Form.HTML, "csv": Form.CSV, "json": Form.JSON}.get(ending, Form.TEXT)
+
+
+def _write(talk: Talk, made: "PeriodReport | Dossier", form: Form, output: Path | None) -> None:
+    from dpsync.cli.opening import written
+    from dpsync.reports.render import Format as Rendered
+    from dpsync.reports.render import rendered
+
+    content = rendered(made, Rendered(form.value))
+    if output is None:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(content)
+        sys.stdout.buffer.flush()
+        return
+    written(output, content)
+    talk.ending(
+        stored=f"{output} ({form.value}, {len(content):,} bytes, for its owner's eyes only)",
+        by_itself="nothing: a report changes nothing.",
+        waits=" ".join(todo.sentence for todo in made.todos),
+    )
+
+
+def _configured(talk: Talk) -> "list[ProcessorLine]":
+    from dpsync import settings as configuration
+    from dpsync.cli.opening import lines_of
+    from dpsync.reports.processors import ProcessorLine, capability_lines
+    from dpsync.service import connector_class, connector_names
+
+    try:
+        loaded = configuration.load(talk.config, {}, secrets=False)
+    except ConfigurationError:
+        if talk.config.exists():
+            raise
+        talk.say(f"There is no {talk.config}; these are the connectors there are.")
+    else:
+        return lines_of(loaded)
+    notice = connector_class("notice")
+    found = {name: connector_class(name) for name in connector_names()}
+    return [
+        ProcessorLine(name, name, capability_lines(one.capabilities, notice.capabilities if notice else {}))
+        for name, one in found.items()
+        if one is not None
+    ]

@@ -1,0 +1,187 @@
+"""How an installation begins and is looked at: init, check."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dpsync.cli.console import Talk
+from dpsync.errors import Exit, UsageError
+
+if TYPE_CHECKING:
+    from dpsync.cli.first_settings import Answers
+    from dpsync.settings import Settings
+
+QUESTIONS = {
+    "name": "Who is responsible for the data? (name)",
+    "dpo": "Who reads the reports, the DPO? (mail)",
+    "operator": "Who runs this machine? (mail)",
+}
+
+
+def init(
+    ctx: typer.Context,
+    folder: Annotated[
+        Path | None, typer.Argument(metavar="DIR", help="Where the settings go. Without it: here.")
+    ] = None,
+    *,
+    name: Annotated[str | None, typer.Option(help="The organisation that is responsible for the data.")] = None,
+    dpo: Annotated[str | None, typer.Option(help="Mail address of the data protection officer.")] = None,
+    operator: Annotated[str | None, typer.Option(help="Mail address of whoever runs this machine.")] = None,
+    processor: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=CONNECTOR", help="One processor; connector notice for one without an API. Repeatable."
+        ),
+    ] = None,
+    mode: Annotated[
+        str | None, typer.Option(help="confirm (recommended: each erasure waits 24 h and for a yes), live or observe.")
+    ] = None,
+) -> int:
+    """Write the settings, make the keys, begin database and ledger. Run again, it changes nothing that exists."""
+    talk: Talk = ctx.obj
+    # DIR decides; else --config, or wherever the settings usually are.
+    talk.config = (folder / "dpsync.toml" if folder else talk.config).absolute()
+    if talk.config.exists():
+        talk.say(f"Kept     {talk.config} (nothing in it is changed)")
+    else:
+        _write_settings(talk, _answers(talk, name, dpo, operator, processor, mode))
+    return _begin(talk)
+
+
+def check(
+    ctx: typer.Context,
+    *,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="No network: settings, keys, database, ledger, jobs.")
+    ] = False,
+    send_test: Annotated[
+        bool, typer.Option("--send-test", help="Send a test through every channel for alerts.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="For a program.")] = False,
+) -> int:
+    """Look at everything at once. Exit 2: a person must see something; 78: settings, keys or store are wrong."""
+    from dpsync.cli.checks import Verdict, head_line, looked, worst_exit
+
+    talk: Talk = ctx.obj
+    if offline and send_test:
+        raise UsageError("--send-test needs the network; leave --offline away")
+    lines = looked(talk, offline=offline, send_test=send_test)
+    code = worst_exit(lines)
+    if as_json:
+        rows = [{"what": one.what, "verdict": one.verdict.value, "text": one.text, "code": one.code} for one in lines]
+        talk.json({"exit": int(code), "lines": rows})
+    else:
+        talk.table(
+            ("WHAT", "VERDICT", "SEEN"),
+            [(one.what, one.verdict.value, f"{one.code} {one.text}".strip()) for one in lines],
+        )
+        codes = [one.code for one in lines if one.code and one.verdict is Verdict.PROBLEM]
+        talk.say(head_line(lines) + (f" dpsync explain {codes[0]}" if codes else ""))
+    return code
+
+
+def _answers(
+    talk: Talk,
+    name: str | None,
+    dpo: str | None,
+    operator: str | None,
+    processors: list[str] | None,
+    mode: str | None,
+) -> "Answers":
+    from dpsync.cli.first_settings import Answers, processors_of
+    from dpsync.service import connector_names
+
+    given = {"name": name, "dpo": dpo, "operator": operator}
+    missing = [key for key, value in given.items() if not value]
+    if missing and not talk.may_ask():
+        raise UsageError("without a terminal nobody is asked: give " + ", ".join(f"--{key}" for key in missing))
+    for key in missing:
+        given[key] = typer.prompt(QUESTIONS[key], err=True)
+    if processors is None and talk.may_ask():
+        known = ", ".join(connector_names())
+        asked = typer.prompt(f"Which processors? NAME=CONNECTOR, with spaces between ({known})", default="", err=True)
+        processors = asked.split()
+    if mode is None:
+        question = "Start carefully? Each erasure waits 24 h and for one person's yes (recommended)"
+        careful = typer.confirm(question, default=True, err=True) if talk.may_ask() else True
+        mode = "confirm" if careful else "live"
+    if mode not in {"confirm", "live", "observe"}:
+        raise UsageError("--mode is one of confirm, live, observe")
+    return Answers(
+        name=given["name"] or "",
+        dpo=given["dpo"] or "",
+        operator=given["operator"] or "",
+        processors=processors_of(processors or []),
+        mode=mode,
+    )
+
+
+def _write_settings(talk: Talk, answers: "Answers") -> None:
+    import base64
+    import secrets
+
+    from dpsync.cli.first_settings import MARK, SECRET_FOLDER, WEBHOOK, settings_text
+    from dpsync.cli.opening import written
+
+    folder = talk.config.parent
+    text = settings_text(answers)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / SECRET_FOLDER).mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{folder} cannot be made: {error.strerror}", code="DP-105") from error
+    webhook = folder / SECRET_FOLDER / WEBHOOK
+    if not webhook.exists():
+        written(webhook, b"whsec_" + base64.b64encode(secrets.token_bytes(32)) + b"\n")
+    written(talk.config, text.encode(), mode=0o640)
+    marks = text.count(MARK)
+    talk.say(f"Written  {talk.config}    {marks} values to fill in, each marked  {MARK}")
+    talk.say(f"Written  {webhook}    the secret that your main database signs with")
+
+
+def _begin(talk: Talk) -> int:
+    import os
+
+    from dpsync import settings as configuration
+    from dpsync.cli.opening import place_of_store, store_errors_named
+    from dpsync.sealing import Keys
+    from dpsync.service import Service
+
+    loaded = configuration.load(talk.config, os.environ, secrets=False)
+    had_keys = loaded.keys.directory.exists()
+    Keys.create(loaded.keys.directory)
+    talk.say(f"{'Kept    ' if had_keys else 'Created '} {loaded.keys.directory} (keys, mode 0700)")
+    with store_errors_named(), Service(talk.config, os.environ, settings=loaded) as service:
+        new = service.initialise()
+        talk.say(f"{'Created ' if new else 'Kept    '} {place_of_store(service)} (database, ledger {service.origin})")
+        _paper(talk, loaded)
+        talk.say("GIVE TO YOUR DPO, in another way than by this machine; it proves every later report:")
+        talk.data(service.log.signer.verifier.line)
+        _next(talk, loaded, new=new)
+    return Exit.DONE
+
+
+def _paper(talk: Talk, loaded: "Settings") -> None:
+    from dpsync.sealing import CARD
+
+    card = loaded.keys.directory / CARD
+    if card.exists():
+        talk.say(f"KEEP ON PAPER, away from this machine, then delete:  {card} (signing key, pepper)")
+
+
+def _next(talk: Talk, loaded: "Settings", *, new: bool) -> None:
+    from dpsync.cli.first_settings import MARK
+
+    marks = talk.config.read_text(encoding="utf-8").count(MARK)
+    command = f"dpsync --config {talk.config}"
+    talk.ending(
+        stored="settings, keys, database and ledger as listed" if new else "nothing new: everything was there before",
+        by_itself="nothing. Nothing has been sent to anybody; init again changes nothing that exists.",
+        waits="for you: NEXT STEPS",
+    )
+    steps = [f"fill in {marks} values marked {MARK}"] if marks else []
+    steps += [f"put the secret into {fault.key} ({fault.problem})" for fault in loaded.unset]
+    steps += [f"{command} check", f"{command} check --send-test", f"{command} serve"]
+    for number, step in enumerate(steps, 1):
+        talk.say(f"  {number} {step}")

@@ -1,0 +1,105 @@
+"""The documented shape of each `--json`: path of every field, and what it is. A test holds page and output together."""
+
+SHAPES: dict[str, dict[str, str]] = {
+    "check": {
+        "version": "1",
+        "exit": "the exit code: 0, 2 or 78",
+        "lines[].what": "what was looked at: settings, keys, ledger, jobs, mail, alerts, or a processor's name",
+        "lines[].verdict": "ok, not set, waiting or PROBLEM",
+        "lines[].text": "what was seen, in words",
+        "lines[].code": "DP code, or empty",
+    },
+    "submit": {
+        "version": "1",
+        "request": "the full id",
+        "status": "accepted or held",
+        "repeated": "whether this event came before, and nothing is new",
+        "event": "the event id; given again as --event-id, it makes a repeat harmless",
+    },
+    "status": {
+        "version": "1",
+        "summary": "one sentence, never better than its worst row",
+        "requests[].request_id": "the full id",
+        "requests[].short": "its first signs",
+        "requests[].right": "rectification, erasure, restriction or opt_out",
+        "requests[].lifting": "whether a restriction is lifted",
+        "requests[].received_at": "when the controller received it, UTC",
+        "requests[].due_on": "the legal date, a day of the controller's zone",
+        "requests[].due_at": "the first moment that is overdue, UTC",
+        "requests[].counts_as": "seen_by_us, they_say, not_yet, settled, exempt, withdrawn or superseded",
+        "requests[].states": "where it stands, in words",
+        "requests[].causes[]": "why something of it is held",
+        "requests[].waits_for[]": "for whom it waits, in words",
+        "requests[].late": "empty, past_target or overdue",
+        "requests[].needs_a_person": "whether somebody must act",
+        "requests[].told": "how many processors have the instruction",
+        "requests[].processors": "how many there are",
+        "places[]": "only with REQUEST: one object a processor, with `state`, `rung`, `causes`, `reason`, `attempts`",
+    },
+    "release": {
+        "version": "1",
+        "request": "the full id (`withdraw`, `retry`, `settle` and `exempt` have the same shape)",
+        "decision": "release, withdraw, retry, settle or exempt",
+        "places[].processor": "name",
+        "places[].state": "the state after the decision",
+        "places[].causes[]": "why it is still held",
+        "places[].refused": "why the decision did nothing there, or empty",
+    },
+    "acknowledge": {
+        "version": "1",
+        "request": "the full id",
+        "processor": "name",
+        "answer": "what was recorded",
+        "state": "the state after it",
+    },
+    "processors": {
+        "version": "1",
+        "processors[].name": "name",
+        "processors[].title": "what people call it",
+        "processors[].capabilities[].right": "the right",
+        "processors[].capabilities[].means": "api, notice or api_and_operator",
+        "processors[].capabilities[].effect": "what is true afterwards",
+        "processors[].capabilities[].limits": "what is not",
+        "processors[].capabilities[].verified_by": "how we read it back; empty: their word only",
+        "processors[].capabilities[].source": "the documentation it rests on",
+        "processors[].exempt[]": "rights it need not be told of, with `right`, `code`, `reason`, `by`, `until`",
+    },
+    "verify": {
+        "version": "1",
+        "origin": "the ledger's name",
+        "verified": "true or false",
+        "entries": "how many there are",
+        "root": "root of the tree, hex",
+        "key": "the verifier key",
+        "problems[]": "what does not fit, each with its place",
+    },
+    "verify FILE": {
+        "version": "1",
+        "file": "the receipt",
+        "valid": "true or false",
+        "says[]": "the stand-alone verifier's own sentences",
+    },
+    "explain": {
+        "version": "1",
+        "codes[].code": "DP code",
+        "codes[].title": "in a few words",
+        "codes[].meaning": "in full",
+        "codes[].way_out": "what to do",
+    },
+}
+
+
+def paths_of(value: object, prefix: str = "") -> set[str]:
+    """The paths of every leaf of a JSON value, lists as `[]`."""
+    match value:
+        case dict():
+            return {path for key, one in value.items() for path in paths_of(one, f"{prefix}.{key}" if prefix else key)}
+        case list():
+            return {path for one in value for path in paths_of(one, f"{prefix}[]")}
+        case _:
+            return {prefix}
+
+
+def documented(path: str, shape: dict[str, str]) -> bool:
+    """Whether a path stands in a shape, itself or within an object that is described as a whole."""
+    return path in shape or any(path.startswith(f"{whole}.") for whole in shape)

@@ -1,0 +1,159 @@
+"""`dpsync status`: what is open, late, held, and waiting for whom."""
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dpsync.cli.console import Talk
+from dpsync.errors import Exit
+
+if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
+
+    from dpsync.reports.standing import Asked
+    from dpsync.reports.status import StatusRow
+    from dpsync.service import Service
+
+EVERYTHING = 1_000_000
+
+
+class FailOn(StrEnum):
+    """What `--fail-on` may ask for."""
+
+    LATE = "late"
+    HELD = "held"
+
+
+def status(
+    ctx: typer.Context,
+    request: Annotated[str, typer.Argument(help="The id of one request, or how it begins.")] = "",
+    *,
+    every: Annotated[bool, typer.Option("--all", help="Closed requests too, the newest first.")] = False,
+    limit: Annotated[int, typer.Option(min=1, help="How many requests to show.")] = 100,
+    fail_on: Annotated[
+        list[FailOn] | None,
+        typer.Option(help="Exit with 2 if one is late (past our target or the legal date), or held. Repeatable."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For a program.")] = False,
+) -> int:
+    """Show what is open, late, held, and waiting for whom. Reads only."""
+    from dpsync.cli.opening import full_id, installation, processor_lines
+    from dpsync.reports.render import json_value
+    from dpsync.reports.status import status_rows
+
+    talk: Talk = ctx.obj
+    with installation(talk, secrets=False) as service:
+        request_id = full_id(service, request) if request else None
+        known = {line.name: line for line in processor_lines(service)}
+        now = service.clock.now()
+        rows = service.read(
+            lambda connection: status_rows(
+                connection,
+                now=now,
+                only_open=not every,
+                limit=EVERYTHING if not every else limit,
+                request_id=request_id,
+                processors=known,
+            )
+        )
+        one = standing_of(service, request_id) if request_id else None
+        head = head_line(rows)
+        if as_json:
+            places = {"places": [json_value(line) for line in one.lines]} if one else {}
+            talk.json({"summary": head, "requests": [json_value(row) for row in rows[:limit]], **places})
+        elif one:
+            _show_one(talk, one, rows[0], service.zone)
+        else:
+            _show(talk, rows[:limit], service.zone)
+    if not as_json:
+        talk.say(head + (f" {len(rows) - limit:,} more are not shown (--limit)." if len(rows) > limit else ""))
+    return Exit.LOOK if _applies(rows, fail_on or []) else Exit.DONE
+
+
+def standing_of(service: "Service", request_id: str) -> "Asked":
+    """Where one request stands at each processor."""
+    from dpsync.cli.opening import processor_lines
+    from dpsync.reports.standing import read_standing
+    from dpsync.store import tables as t
+
+    known = {line.name: line for line in processor_lines(service)}
+    now = service.clock.now()
+    (found,) = service.read(lambda connection: read_standing(connection, t.request.c.id == request_id, now, known))
+    return found
+
+
+def head_line(rows: Sequence["StatusRow"]) -> str:
+    """One sentence that is never better than its worst row."""
+    from dpsync.reports.meaning import Count, Late
+    from dpsync.reports.words import several
+
+    overdue = sum(1 for row in rows if row.late is Late.OVERDUE)
+    behind = sum(1 for row in rows if row.late is Late.TARGET)
+    held = sum(1 for row in rows if row.causes)
+    people = sum(1 for row in rows if row.needs_a_person)
+    open_ones = sum(1 for row in rows if row.counts_as is Count.NOT_YET)
+    parts = [f"{overdue:,} OVERDUE"] if overdue else []
+    parts += [f"{people:,} waiting for a person"] if people else []
+    parts += [f"{behind:,} later than our own target"] if behind else []
+    parts += [f"{held:,} held"] if held else []
+    told, places = sum(row.told for row in rows), sum(row.processors for row in rows)
+    return f"{'; '.join([*parts, several(open_ones, 'request') + ' open'])}. Told {told:,} of {places:,}." + (
+        "" if overdue or behind else " Nothing is late."
+    )
+
+
+def _applies(rows: Sequence["StatusRow"], asked: Sequence[FailOn]) -> bool:
+    return (FailOn.LATE in asked and any(row.late for row in rows)) or (
+        FailOn.HELD in asked and any(row.causes for row in rows)
+    )
+
+
+def _show(talk: Talk, rows: Sequence["StatusRow"], zone: "ZoneInfo") -> None:
+    from dpsync.reports.words import RIGHTS
+
+    if not rows:
+        return
+    talk.table(
+        ("REQUEST", "RIGHT", "RECEIVED", "DUE", "STATE", "WAITS FOR"),
+        [
+            (
+                row.short,
+                ("lift " if row.lifting else "") + RIGHTS[row.right],
+                f"{row.received_at.astimezone(zone):%Y-%m-%d}",
+                _due(row),
+                row.states,
+                ", ".join(row.waits_for) or "nobody",
+            )
+            for row in rows
+        ],
+    )
+
+
+def _due(row: "StatusRow") -> str:
+    from dpsync.reports.meaning import Late
+
+    marks = {Late.NO: "", Late.TARGET: " past target", Late.OVERDUE: " OVERDUE"}
+    return f"{row.due_on}{marks[row.late]}"
+
+
+def _show_one(talk: Talk, one: "Asked", row: "StatusRow", zone: "ZoneInfo") -> None:
+    from dpsync.reports.words import CAUSES, RIGHTS, RUNGS, STATES, moment
+
+    received = moment(one.received_at, zone) + (" (assumed)" if one.received_assumed else "")
+    talk.data(f"{one.id}  {RIGHTS[one.right]}  received {received}  due {_due(row)}")
+    talk.table(
+        ("PROCESSOR", "STATE", "PROOF", "ATTEMPTS", "TOLD", "WHY"),
+        [
+            (
+                line.processor,
+                STATES[line.state],
+                RUNGS[line.rung],
+                str(line.attempts),
+                moment(line.told_at, zone) or "not yet",
+                "; ".join(filter(None, [*(CAUSES[cause] for cause in line.causes), line.reason, line.task])),
+            )
+            for line in one.lines
+        ],
+    )
