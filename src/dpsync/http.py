@@ -52,12 +52,12 @@ _LONGEST_WAIT = timedelta(hours=24)
 class _Timed:
     """One call in flight: when it must be over, and how far it came. `ends` is real seconds, not the kit's."""
 
-    __slots__ = ("cut", "ends", "link", "sent")
+    __slots__ = ("cut", "ends", "link", "over", "sent")
 
     def __init__(self, seconds: float) -> None:
         self.ends = time.monotonic() + seconds
         self.link: _Link | None = None
-        self.sent = self.cut = False
+        self.sent = self.cut = self.over = False
 
     @property
     def left(self) -> float:
@@ -91,6 +91,9 @@ class _Watchdog:
         finally:
             with self._lock:
                 self._calls.discard(call)
+            call.over = True
+            if call.link is not None:
+                call.link.finished(call)
 
     def stop(self) -> None:
         """Wake the thread, so that it sees that nothing is in flight and ends."""
@@ -123,6 +126,7 @@ class _Link(HTTPConnection):
     def _new_conn(self) -> socket.socket:
         call = self._adopted()
         sock = _dial(self.host, self.port, self.socket_options, call)
+        self._drop_twin()
         with _twins:
             self.twin = sock.dup()
         if call.cut:
@@ -136,11 +140,15 @@ class _Link(HTTPConnection):
         super().send(data)
 
     def close(self) -> None:
-        with _twins:
-            if self.twin is not None:
-                self.twin.close()
-                self.twin = None
         super().close()
+        # http.client closes the connection as soon as it has read "Connection: close", and the body is still to come
+        if self.owner is None or self.owner.over:
+            self._drop_twin()
+
+    def finished(self, call: _Timed) -> None:
+        """The call is over: what it kept of a connection that was closed meanwhile is let go."""
+        if self.owner is call and self.sock is None:
+            self._drop_twin()
 
     def shut(self, call: _Timed) -> None:
         with _twins:
@@ -148,6 +156,12 @@ class _Link(HTTPConnection):
             if self.twin is not None and self.owner is call:
                 with suppress(OSError):  # the peer was first
                     self.twin.shutdown(socket.SHUT_RDWR)
+
+    def _drop_twin(self) -> None:
+        with _twins:
+            if self.twin is not None:
+                self.twin.close()
+                self.twin = None
 
     def _adopted(self) -> _Timed:
         call: _Timed = _current.call

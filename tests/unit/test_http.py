@@ -12,7 +12,7 @@ import traceback
 import tracemalloc
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -173,9 +173,21 @@ def failure(client: HttpClient, url: str, deadline: float = float("inf")) -> NoA
         drips(b"HTTP/1.1 200 OK\r\nX-Slow: ", b"a"),
         drips(b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 100 Continue\r\n\r\n"),
         drips(OK.replace(b"11", b"900"), b"b"),
+        drips(OK.replace(b"11", b"900\r\nConnection: close"), b"b"),
+        drips(b"HTTP/1.0 200 OK\r\n\r\n", b"b"),
         drips(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\nb\r\n"),
+        drips(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n", b"1\r\nb\r\n"),
     ],
-    ids=["silence", "dripped headers", "endless 100 Continue", "dripped body", "dripped chunks"],
+    ids=[
+        "silence",
+        "dripped headers",
+        "endless 100 Continue",
+        "dripped body",
+        "dripped last body",
+        "dripped body without a length",
+        "dripped chunks",
+        "dripped last chunks",
+    ],
 )
 def test_a_peer_that_dawdles_is_cut_at_the_deadline_and_leaves_no_thread(script: Script) -> None:
     with peer(script) as server, HttpClient(StillClock(), rehearsal=True, deadline=0.4) as client:
@@ -417,6 +429,21 @@ def test_an_empty_answer_keeps_its_connection(client: HttpClient, head: bytes) -
         for _ in range(3):
             assert client.call("DELETE", server.url, template="DELETE /x").body == b""
         assert server.connections == 1
+
+
+@pytest.mark.parametrize(
+    "script",
+    [says(OK.replace(b"11", b"11\r\nConnection: close"), BODY), says(OK, BODY), says(OK, b"{"), resets],
+    ids=["last answer", "answer", "cut", "reset"],
+)
+def test_no_descriptor_is_left_whatever_becomes_of_a_connection(script: Script) -> None:
+    before = len(list(Path("/dev/fd").iterdir()))
+    with peer(script) as server, HttpClient(StillClock(), rehearsal=True, deadline=5) as client:
+        for _ in range(20):
+            with suppress(NoAnswer):
+                client.call("GET", server.url, template=TEMPLATE)
+        assert server.connections == 20
+    assert len(list(Path("/dev/fd").iterdir())) <= before + 1
 
 
 def thrice(head: bytes) -> Script:
