@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, delete, insert, or_, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, or_, select, update
 
 from dpsync.model import Request
 from dpsync.sealing import Keys
@@ -18,6 +18,22 @@ from dpsync.store.upsert import insert_or_ignore
 
 NAMELESS = "~"
 """First sign of a person without an id of the main database."""
+
+
+_KNOWN = select(t.alias.c.pseudonym, t.alias.c.person, t.alias.c.subject_id).where(
+    or_(t.alias.c.pseudonym.in_(bindparam("named", expanding=True)), t.alias.c.person == bindparam("person"))
+)
+_OWN = t.alias.alias("own")
+_ANOTHER_ID = (
+    select(t.alias.c.person)
+    .join(_OWN, _OWN.c.pseudonym == t.alias.c.pseudonym)
+    .where(
+        _OWN.c.person == bindparam("person"),
+        t.alias.c.person != bindparam("person"),
+        ~t.alias.c.person.startswith(NAMELESS),
+    )
+    .limit(1)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +53,7 @@ def resolve(connection: Connection, request: Request, keys: Keys) -> Identity:
     addresses = [keys.pseudonym("address", address) for address in request.addresses]
     own_id = keys.pseudonym("id", request.subject.id) if request.subject.id else None
     named = [*addresses, own_id] if own_id else addresses
-    known = connection.execute(
-        select(t.alias.c.pseudonym, t.alias.c.person, t.alias.c.subject_id).where(
-            or_(t.alias.c.pseudonym.in_(named), t.alias.c.person == (own_id or ""))
-        )
-    ).all()
+    known = connection.execute(_KNOWN, {"named": named, "person": own_id or ""}).all()
     person = own_id or _nameless(connection, {row.person for row in known if row.person.startswith(NAMELESS)})
     subject_id = _joined(connection, {row.subject_id for row in known})
     for pseudonym in named:
@@ -58,11 +70,7 @@ def _shares_an_address(connection: Connection, person: str) -> bool:
 
     An address that came earlier without an id may be the same person's; only another *id* is another person for sure.
     """
-    own = select(t.alias.c.pseudonym).where(t.alias.c.person == person)
-    other = select(t.alias.c.person).where(
-        t.alias.c.pseudonym.in_(own), t.alias.c.person != person, ~t.alias.c.person.startswith(NAMELESS)
-    )
-    return connection.execute(other.limit(1)).first() is not None
+    return connection.execute(_ANOTHER_ID, {"person": person}).first() is not None
 
 
 def _nameless(connection: Connection, known: set[str]) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, bindparam, func, insert, select
 
 from dpsync.alerts import raise_alert
 from dpsync.errors import EventConflict
@@ -25,6 +25,7 @@ from dpsync.propagation import at_rest, lanes, record
 from dpsync.propagation.contacts import is_confirmed
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.decisions import Person, decide, find_request
+from dpsync.propagation.legal_clock import LegalDates
 from dpsync.propagation.lifecycle import Decision, DecisionKind, Timer
 from dpsync.propagation.plan import Birth, Surroundings, birth, restriction_in_force
 from dpsync.sealing import RequestKey
@@ -44,6 +45,17 @@ def new_request_id() -> str:
 @dataclass(frozen=True, slots=True)
 class Conflict:
     """This event id came before, with another body."""
+
+
+# Made once: building a statement anew for each row costs more than running it.
+_SEEN = select(t.request.c.id, t.request.c.body_mac).where(
+    t.request.c.source == bindparam("source"), t.request.c.event_id == bindparam("event_id")
+)
+_COUNTED = select(func.count()).where(
+    t.propagation.c.account_id == bindparam("account"), t.propagation.c.brake_at > bindparam("since")
+)
+_NEW_REQUEST = insert(t.request)
+_NEW_PROPAGATION = insert(t.propagation)
 
 
 class Reception:
@@ -116,9 +128,10 @@ def receive(unit: Unit, controller: Controller, request: Request, mac: str, now:
     who = resolve(unit.connection, request, controller.keys)
     request_id, key = new_request_id(), controller.keys.new_request_key()
     history = lanes.lane_of(unit.connection, who.subject_id)
-    ordinal = _write_request(unit, controller, request, who, request_id, key, mac, now)
+    dates = controller.legal_clock.dates(request.right, request.received_at)
+    ordinal = _write_request(unit, controller, request, who, request_id, key, mac, dates, now)
     births = [_birth(unit.connection, controller, request, who, history, name, now) for name in controller.processors]
-    _write_received(unit, controller, request, request_id, key, now)
+    _write_received(unit, controller, request, request_id, key, dates, now)
     for born in births:
         _write_propagation(unit, controller, request, who, request_id, ordinal, born, now)
     _meet_restrictions(unit, controller, request, who, history, now)
@@ -126,11 +139,7 @@ def receive(unit: Unit, controller: Controller, request: Request, mac: str, now:
 
 
 def _seen_before(connection: Connection, request: Request) -> Any:
-    return connection.execute(
-        select(t.request.c.id, t.request.c.body_mac).where(
-            t.request.c.source == request.source, t.request.c.event_id == request.event_id
-        )
-    ).one_or_none()
+    return connection.execute(_SEEN, {"source": request.source, "event_id": request.event_id}).one_or_none()
 
 
 def _is_held(connection: Connection, request_id: str) -> bool:
@@ -146,46 +155,52 @@ def _write_request(
     request_id: str,
     key: RequestKey,
     mac: str,
+    dates: LegalDates,
     now: datetime,
 ) -> int:
-    dates = controller.legal_clock.dates(request.right, request.received_at)
     month = f"{now:%Y-%m}"
     written = unit.connection.execute(
-        insert(t.request).values(
-            id=request_id,
-            source=request.source,
-            event_id=request.event_id,
-            body_mac=mac,
-            subject_id=who.subject_id,
-            person=who.person,
-            right=request.right,
-            lifting=request.lifted is not None,
-            ground=request.ground,
-            version=request.version,
-            received_at=request.received_at,
-            received_assumed=request.received_assumed,
-            accepted_at=now,
-            starts_on=dates.starts_on.isoformat(),
-            target_at=dates.target_at,
-            strict_on=dates.strict_on.isoformat(),
-            due_on=dates.due_on.isoformat(),
-            letter_by=dates.letter_by.isoformat(),
-            due_at=dates.due_at,
-            clock_rule=dates.rule,
-            processors="\n".join(sorted(controller.processors)),
-            sealed=key.seal(at_rest.to_bytes(request), request_id.encode()),
-            wrapped_key=controller.keys.wrap(key, request_id, month),
-            key_month=month,
-        )
+        _NEW_REQUEST,
+        {
+            "id": request_id,
+            "source": request.source,
+            "event_id": request.event_id,
+            "body_mac": mac,
+            "subject_id": who.subject_id,
+            "person": who.person,
+            "right": request.right,
+            "lifting": request.lifted is not None,
+            "ground": request.ground,
+            "version": request.version,
+            "received_at": request.received_at,
+            "received_assumed": request.received_assumed,
+            "accepted_at": now,
+            "starts_on": dates.starts_on.isoformat(),
+            "target_at": dates.target_at,
+            "strict_on": dates.strict_on.isoformat(),
+            "due_on": dates.due_on.isoformat(),
+            "letter_by": dates.letter_by.isoformat(),
+            "due_at": dates.due_at,
+            "clock_rule": dates.rule,
+            "processors": "\n".join(sorted(controller.processors)),
+            "sealed": key.seal(at_rest.to_bytes(request), request_id.encode()),
+            "wrapped_key": controller.keys.wrap(key, request_id, month),
+            "key_month": month,
+        },
     )
     made: Any = written.inserted_primary_key
     return int(made[0])
 
 
 def _write_received(
-    unit: Unit, controller: Controller, request: Request, request_id: str, key: RequestKey, now: datetime
+    unit: Unit,
+    controller: Controller,
+    request: Request,
+    request_id: str,
+    key: RequestKey,
+    dates: LegalDates,
+    now: datetime,
 ) -> None:
-    dates = controller.legal_clock.dates(request.right, request.received_at)
     names = sorted(controller.processors)
     unit.append(
         request_id,
@@ -223,10 +238,7 @@ def _birth(
 
 
 def _counted(connection: Connection, account_id: str, now: datetime) -> int:
-    recent = select(func.count()).where(
-        t.propagation.c.account_id == account_id, t.propagation.c.brake_at > now - BRAKE_WINDOW
-    )
-    return int(connection.execute(recent).scalar_one())
+    return int(connection.execute(_COUNTED, {"account": account_id, "since": now - BRAKE_WINDOW}).scalar_one())
 
 
 def _write_propagation(
@@ -241,25 +253,26 @@ def _write_propagation(
 ) -> None:
     cooling = Cause.COOLING_OFF in born.causes
     unit.connection.execute(
-        insert(t.propagation).values(
-            request_id=request_id,
-            processor=born.processor.name,
-            account_id=born.processor.account,
-            subject_id=who.subject_id,
-            person=who.person,
-            ordinal=ordinal,
-            right=request.right,
-            lifting=request.lifted is not None,
-            version=request.version,
-            state=born.state,
-            causes=lanes.causes_text(born.causes),
-            way=born.way,
-            opened_at=now,
-            state_since=now,
-            timer=Timer.COOLING_OFF if cooling else "",
-            timer_at=now + controller.safety.cooling_off if cooling else None,
-            brake_at=now if born.counts and not born.braked else None,
-        )
+        _NEW_PROPAGATION,
+        {
+            "request_id": request_id,
+            "processor": born.processor.name,
+            "account_id": born.processor.account,
+            "subject_id": who.subject_id,
+            "person": who.person,
+            "ordinal": ordinal,
+            "right": request.right,
+            "lifting": request.lifted is not None,
+            "version": request.version,
+            "state": born.state,
+            "causes": lanes.causes_text(born.causes),
+            "way": born.way,
+            "opened_at": now,
+            "state_since": now,
+            "timer": Timer.COOLING_OFF if cooling else "",
+            "timer_at": now + controller.safety.cooling_off if cooling else None,
+            "brake_at": now if born.counts and not born.braked else None,
+        },
     )
     common = {"req": request_id, "dest": born.processor.name, "right": request.right.value}
     if born.state is State.HELD:

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from dpsync.connector import Processor
 from dpsync.propagation.controller import Controller, token_hash
@@ -12,7 +12,7 @@ from dpsync.store.upsert import insert_or_ignore
 
 def is_confirmed(connection: Connection, controller: Controller, processor: Processor) -> bool:
     """Whether identifiers may go to this contact. Another address at the same processor must confirm itself anew."""
-    found = connection.execute(select(t.contact.c.confirmed_at).where(*_here(controller, processor))).one_or_none()
+    found = connection.execute(_CONFIRMED, _names(controller, processor)).one_or_none()
     return found is not None and found.confirmed_at is not None
 
 
@@ -32,11 +32,13 @@ def register(connection: Connection, controller: Controller, processor: Processo
 
 def mark_asked(connection: Connection, controller: Controller, processor: Processor, now: datetime) -> None:
     """Remember that the question went out."""
-    connection.execute(update(t.contact).where(*_here(controller, processor)).values(asked_at=now))
+    connection.execute(_ASKED, _names(controller, processor) | {"at": now})
 
 
-def _here(controller: Controller, processor: Processor):  # type: ignore[no-untyped-def]  # because column expressions have no useful type
-    return (
-        t.contact.c.pseudonym == controller.keys.pseudonym("address", processor.contact),
-        t.contact.c.processor == processor.name,
-    )
+def _names(controller: Controller, processor: Processor) -> dict[str, str]:
+    return {"address": controller.keys.pseudonym("address", processor.contact), "name": processor.name}
+
+
+_HERE = (t.contact.c.pseudonym == bindparam("address")) & (t.contact.c.processor == bindparam("name"))
+_CONFIRMED = select(t.contact.c.confirmed_at).where(_HERE)
+_ASKED = update(t.contact).where(_HERE).values(asked_at=bindparam("at"))
