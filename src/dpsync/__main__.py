@@ -3,16 +3,20 @@
 import os
 import sys
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from dpsync.cli.console import Talk
 from dpsync.errors import ConfigurationError, DpsyncError, Exit
 
+if TYPE_CHECKING:
+    from typer import Typer
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; gives the exit code of `errors.Exit`. No traceback without `-vv`."""
+
+def main(argv: Sequence[str] | None = None, *, commands: "Typer | None" = None) -> int:
+    """Run one command (of `commands`, by default ours); gives an exit code of `errors.Exit`, no trace without `-vv`."""
     talk = Talk()
     try:
-        return _run(list(sys.argv[1:] if argv is None else argv), talk)
+        return _run(list(sys.argv[1:] if argv is None else argv), talk, commands)
     except KeyboardInterrupt:
         talk.warn("interrupted; what was committed stays, what was under way is read back before it is repeated")
         return Exit.INTERRUPTED
@@ -32,13 +36,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return Exit.FAULT
 
 
-def _run(argv: list[str], talk: Talk) -> int:
+def _run(argv: list[str], talk: Talk, commands: "Typer | None") -> int:
     import typer
     from typer.exceptions import TyperException
 
     from dpsync.cli.app import app
 
-    command = typer.main.get_command(app)
+    command = typer.main.get_command(commands or app)
     try:
         code = command.main(argv, prog_name="dpsync", standalone_mode=False, obj=talk)
         sys.stdout.flush()

@@ -1,0 +1,307 @@
+"""What every command promises: exit codes, data apart from talk, codes explained, pages that do not lag."""
+
+import io
+import json
+import logging
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import typer
+
+from dpsync.__main__ import main
+from dpsync.cli import console, operate
+from dpsync.cli.app import COMMANDS, everywhere
+from dpsync.cli.catalogue import CATALOGUE
+from dpsync.cli.checks import Line, Verdict, head_line, worst_exit
+from dpsync.cli.console import Talk, drawn
+from dpsync.cli.first_settings import MARK, Answers, processors_of, settings_text
+from dpsync.cli.reference import EXITS, commands_page
+from dpsync.cli.shapes import documented, paths_of
+from dpsync.errors import ConfigurationError, CredentialsRejected, Exit, Fault, Locked, UsageError
+from dpsync.settings import load
+
+SOURCE = Path(__file__).parents[2] / "src" / "dpsync"
+PAGE = Path(__file__).parents[2] / "docs" / "commands.md"
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def run(*argv: str) -> int:
+    return main(list(argv))
+
+
+# --- codes
+
+
+def test_every_code_that_the_program_uses_is_explained_and_no_other() -> None:
+    catalogue = SOURCE / "cli" / "catalogue.py"
+    elsewhere = {
+        code
+        for file in SOURCE.rglob("*.py")
+        if file != catalogue
+        for code in re.findall(r"DP-\d{3}", file.read_text(encoding="utf-8"))
+    }
+    assert elsewhere == set(CATALOGUE)
+    assert list(CATALOGUE) == sorted(CATALOGUE)
+
+
+@pytest.mark.parametrize("code", sorted(CATALOGUE))
+def test_each_code_says_what_it_means_and_the_way_out(code: str) -> None:
+    one = CATALOGUE[code]
+    assert not one.title.endswith(".")
+    assert one.meaning.endswith(".")
+    assert one.way_out.rstrip("`").endswith((".", ":"))
+
+
+@pytest.mark.parametrize("spelling", ["DP-212", "dp-212", "212"])
+def test_explain_knows_a_code_in_every_spelling_without_settings(
+    spelling: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("--config", "/nowhere/dpsync.toml", "explain", spelling) == Exit.DONE
+    assert "credential" in capsys.readouterr().out
+
+
+def test_an_unknown_code_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("explain", "DP-999") == Exit.USAGE
+    seen = capsys.readouterr()
+    assert seen.out == ""
+    assert seen.err.startswith("DP-102: ")
+
+
+def test_explain_as_json_has_the_documented_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("explain", "--json") == Exit.DONE
+    value = json.loads(capsys.readouterr().out)
+    assert value["version"] == 1
+    assert [one["code"] for one in value["codes"]] == list(CATALOGUE)
+
+
+# --- endings
+
+
+@pytest.mark.parametrize("argv", [["frobnicate"], ["status", "--frob"], ["status", "--limit", "x"], ["submit"], []])
+def test_what_typer_refuses_is_64_and_never_the_2_of_a_check(
+    argv: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(argv) == Exit.USAGE
+    seen = capsys.readouterr()
+    assert seen.out == ""
+    assert "DP-101" in seen.err or "Usage:" in seen.err
+
+
+def ending(error: BaseException, *argv: str) -> int:
+    """How `main` ends when a command raises."""
+
+    def raising() -> None:
+        raise error
+
+    commands = typer.Typer(rich_markup_mode=None, add_completion=False)
+    commands.callback()(everywhere)
+    commands.command("raise")(raising)
+    return main([*argv, "raise"], commands=commands)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (UsageError("so"), 64),
+        (Locked("so"), 75),
+        (ConfigurationError([Fault("a.b", "so")]), 78),
+        (CredentialsRejected("GET /x", 401), 69),
+        (KeyError("ada@example.org"), 1),
+        (KeyboardInterrupt(), 130),
+    ],
+)
+def test_each_error_ends_with_its_exit_code(error: BaseException, code: int) -> None:
+    assert ending(error) == code
+
+
+def test_a_fault_of_ours_shows_neither_a_trace_nor_what_it_held(capsys: pytest.CaptureFixture[str]) -> None:
+    ending(KeyError("ada@example.org"))
+    seen = capsys.readouterr()
+    assert "DP-100" in seen.err
+    assert "KeyError" in seen.err
+    assert "Traceback" not in seen.err
+    assert "ada" not in seen.err
+
+
+def test_only_vv_shows_the_trace(capsys: pytest.CaptureFixture[str]) -> None:
+    ending(KeyError("x"), "-vv")
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_all_faults_of_the_settings_are_told_at_once_with_their_keys(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "dpsync.toml"
+    config.write_text('[controller]\nnaem = "x"\n[safety]\nmode = "fast"\n', encoding="utf-8")
+    assert run("--config", str(config), "status") == Exit.CONFIGURATION
+    err = capsys.readouterr().err
+    assert err.startswith("DP-201: ")
+    assert "  controller.naem" in err
+    assert "  safety.mode" in err
+    assert "fast" not in err
+
+
+def test_settings_that_are_not_there_name_the_command_that_writes_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("--config", str(tmp_path / "dpsync.toml"), "status") == Exit.CONFIGURATION
+    assert "dpsync init" in capsys.readouterr().err
+
+
+# --- data and talk
+
+
+def test_off_a_terminal_a_table_has_no_box_no_colour_and_is_never_cut() -> None:
+    long = "r-" + "7K2M9Q" * 60
+    text = drawn(("REQUEST", "WHY"), [(long, "a reason " * 40), ("r-2", "")], io.StringIO())
+    lines = text.splitlines()
+    assert len(lines) == 3
+    assert long in lines[1]
+    assert text.isascii()
+    assert "\x1b" not in text
+    assert all(line == line.rstrip() for line in lines)
+
+
+def test_on_a_terminal_cells_are_folded_and_never_lost() -> None:
+    long = "r-" + "7K2M9Q" * 60
+    text = drawn(("REQUEST",), [(long,)], Terminal())
+    assert re.sub(r"\x1b\[[0-9;]*m|\s", "", text).removeprefix("REQUEST") == long
+
+
+def test_a_cell_cannot_steer_the_terminal() -> None:
+    text = drawn(("X",), [("\x1b[2J[bold]x[/bold]\nforged line",)], io.StringIO())
+    assert "\x1b" not in text
+    assert "[bold]x[/bold]" in text
+    assert len(text.splitlines()) == 2
+
+
+def test_quiet_silences_the_talk_but_neither_data_nor_warnings(capsys: pytest.CaptureFixture[str]) -> None:
+    talk = Talk(quiet=True)
+    talk.say("talk")
+    talk.data("data")
+    talk.warn("warning")
+    assert capsys.readouterr() == ("data\n", "warning\n")
+
+
+def test_a_progress_bar_is_drawn_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Talk().progress("x") as report:
+        assert report is None
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stderr", screen)
+    with Talk().progress("verifying") as report:
+        assert report is not None
+        report(1, 2)
+    assert "verifying" in screen.getvalue()
+
+
+def test_nobody_is_asked_without_a_terminal(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("y\n"))
+    assert run("init", str(tmp_path)) == Exit.USAGE
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_log_lines_are_json_and_hold_no_foreign_words() -> None:
+    form = operate.JsonLines()
+    foreign = logging.LogRecord("urllib3", logging.INFO, "f", 1, "GET /ada@example.org %s", ("ada",), None)
+    ours = logging.LogRecord("dpsync.web", logging.ERROR, "f", 1, "answer failed for %s", ("ada",), None)
+    assert "ada" not in form.format(foreign) + form.format(ours)
+    assert json.loads(form.format(ours))["event"] == "answer failed for %s"
+
+
+# --- the reference
+
+
+def test_the_page_of_commands_is_up_to_date() -> None:
+    assert PAGE.read_text(encoding="utf-8") == commands_page(), "python -m dpsync.cli.reference writes it anew"
+
+
+def test_the_page_names_every_exit_code_and_every_command() -> None:
+    assert set(EXITS) == set(Exit)
+    page = commands_page()
+    assert all(f"\n## dpsync {name}\n" in page for name in COMMANDS)
+
+
+@pytest.mark.parametrize("name", ["", *COMMANDS])
+def test_every_command_has_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*([name] if name else []), "--help"]) == Exit.DONE
+    assert "Usage: dpsync" in capsys.readouterr().out
+
+
+def test_help_loads_neither_database_nor_network_libraries_and_is_quick() -> None:
+    script = (
+        "import sys; from dpsync.__main__ import main; main(['submit', '--help']); "
+        "print(sorted({'sqlalchemy', 'requests', 'alembic', 'uvicorn', 'rich', 'jinja2'} & set(sys.modules)))"
+    )
+    begun = time.monotonic()
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert ran.stdout.splitlines()[-1] == "[]"
+    assert time.monotonic() - begun < 3  # 0.1 s on an idle machine; the promise is 0.4 s
+
+
+def test_a_shape_counts_lists_and_whole_objects() -> None:
+    assert paths_of({"a": 1, "b": [{"c": 2}], "d": []}) == {"a", "b[].c"}
+    assert documented("b[].c", {"b[]": "whole"})
+    assert not documented("b[].c", {"a": ""})
+
+
+# --- check
+
+
+def test_the_worst_line_decides_the_exit_code_and_leads_the_head_line() -> None:
+    ok, waiting = Line("a", Verdict.OK, ""), Line("b", Verdict.WAITING, "")
+    problem, fatal = Line("c", Verdict.PROBLEM, ""), Line("d", Verdict.PROBLEM, "", fatal=True)
+    assert worst_exit([ok, waiting]) == Exit.DONE
+    assert worst_exit([ok, problem]) == Exit.LOOK
+    assert worst_exit([ok, problem, fatal]) == Exit.CONFIGURATION
+    assert head_line([ok, problem, waiting, fatal]) == "2 problems, 1 waiting, 1 ok."
+
+
+# --- the first settings
+
+
+def answers(**more: str) -> Answers:
+    given = {
+        "name": 'Kent "Open" Gardens \\',
+        "dpo": "dpo@example.org",
+        "operator": "it@example.org",
+        "mode": "confirm",
+    }
+    return Answers(processors={"newsletter": "mailchimp", "forms": "notice"}, **(given | more))
+
+
+def test_the_first_settings_are_read_back_as_they_were_meant(tmp_path: Path) -> None:
+    config = tmp_path / "dpsync.toml"
+    config.write_text(settings_text(answers()), encoding="utf-8")
+    settings = load(config, {}, secrets=False)
+    assert settings.controller.name == 'Kent "Open" Gardens \\'
+    assert settings.ledger.origin == "example.org/dpsync"
+    assert settings.safety.mode.value == "confirm"
+    assert settings.safety.cooling_off.total_seconds() == 24 * 3600
+    assert settings.safety.approvals == 1
+    assert settings.processors["newsletter"].connector == "mailchimp"
+    assert MARK in settings_text(answers())
+
+
+def test_a_live_start_waits_for_nobody(tmp_path: Path) -> None:
+    config = tmp_path / "dpsync.toml"
+    config.write_text(settings_text(answers(mode="live")), encoding="utf-8")
+    safety = load(config, {}, secrets=False).safety
+    assert (safety.mode.value, safety.approvals, safety.cooling_off.total_seconds()) == ("live", 0, 0)
+
+
+@pytest.mark.parametrize("pairs", [["Bad Name=notice"], ["a=nosuch"], ["a=notice", "a=notice"]])
+def test_a_processor_that_cannot_be_is_refused_before_anything_is_written(pairs: list[str]) -> None:
+    with pytest.raises(UsageError):
+        processors_of(pairs)
+
+
+def test_the_version_of_the_shapes_is_one() -> None:
+    assert console.SHAPES_VERSION == 1
