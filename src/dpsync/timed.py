@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 import schedule
 from sqlalchemy import Engine, or_, select, update
 
+from dpsync import telemetry
 from dpsync.connector import Clock
 from dpsync.store import tables as t
 from dpsync.store.database import reading
@@ -90,7 +91,8 @@ class Jobs:
             job, now = self._jobs[name], self._clock.now()
             try:
                 job.run(now)
-            except Exception:  # noqa: BLE001 - because one failing job must not stop the others
+            except Exception as error:  # noqa: BLE001 - because one failing job must not stop the others
+                telemetry.log("timed").error("job failed", error=error, job=name)
                 self._failed(name)
                 self._give_back(name, self._clock.now() + timedelta(minutes=5), ok=False)
             else:

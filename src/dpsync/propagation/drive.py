@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, CursorResult, Engine, bindparam, func, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
+from dpsync import telemetry
 from dpsync.alerts import raise_alert
 from dpsync.connector import (
     Applied,
@@ -206,7 +207,8 @@ class Drive:
             )
         except (SQLAlchemyError, Locked):
             raise  # the store's trouble, not this task's
-        except Exception:  # noqa: BLE001 - because one row that cannot be read must not stop the others
+        except Exception as error:  # noqa: BLE001 - because one row that cannot be read must not stop the others
+            telemetry.log("drive").error("cannot begin", error=error, account=self.account_id)
             self._writer.call(lambda unit: postpone(unit, self._controller, self.account_id, task, now))
             return None
 
@@ -223,8 +225,9 @@ class Drive:
                 said.append(begun.connector.verify(begun.instruction))
         except CredentialsRejected as error:
             return said, error
-        except Exception:  # noqa: BLE001 - because one poisoned propagation must not stop the others
+        except Exception as error:  # noqa: BLE001 - because one poisoned propagation must not stop the others
             # The one place where what no connector may raise is caught: it becomes a defect on the record.
+            telemetry.log("drive").error("defect", error=error, account=self.account_id, kind=begun.kind)
             said.append(Defect())
         return said, None
 

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Engine, select
 from sqlalchemy.exc import SQLAlchemyError
 
+from dpsync import telemetry
 from dpsync.connector import Clock
 from dpsync.errors import Locked
 from dpsync.propagation import lease
@@ -84,7 +85,8 @@ class Worker:
             self._wake.clear()
             try:
                 self.turn()
-            except (SQLAlchemyError, Locked):
+            except (SQLAlchemyError, Locked) as error:
+                telemetry.log("worker").warning("the store does not answer", error=error)
                 # The store is gone for the moment. Nothing was begun, and nothing is lost: the rows are the truth.
                 stop.wait(POLL)
             self._wake.wait(POLL)
