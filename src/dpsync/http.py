@@ -126,7 +126,6 @@ class _Link(HTTPConnection):
     def _new_conn(self) -> socket.socket:
         call = self._adopted()
         sock = _dial(self.host, self.port, self.socket_options, call)
-        self._drop_twin()
         with _twins:
             self.twin = sock.dup()
         if call.cut:
@@ -208,6 +207,12 @@ class _Adapter(HTTPAdapter):
     def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **more: Any) -> None:
         self.poolmanager = PoolManager(num_pools=connections, maxsize=maxsize, block=block, **more)
         self.poolmanager.pool_classes_by_scheme = {"http": _PlainPool, "https": _TlsPool}
+
+    def close(self) -> None:
+        # urllib3 leaves this to the garbage collector, which the traceback of a failed call may keep waiting
+        for key in list(self.poolmanager.pools.keys()):
+            self.poolmanager.pools[key].close()
+        super().close()
 
 
 class _Session(requests.Session):
