@@ -35,7 +35,9 @@ class Run:
 def floor(box: Box, people: int, calls_each: Sequence[str]) -> Run:
     """Threads and a pooled session doing the same HTTP calls as dpsync does for an erasure, and nothing else."""
     cpu, started = time.process_time(), time.monotonic()
-    threads = [threading.Thread(target=_account, args=(box, account, people, calls_each)) for account in range(ACCOUNTS)]
+    threads = [
+        threading.Thread(target=_account, args=(box, account, people, calls_each)) for account in range(ACCOUNTS)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -108,9 +110,7 @@ def _accept(service: Service, numbers: range) -> None:
     """One request a person and account; each goes to the one processor that holds the person."""
     now = datetime.now(UTC)
     for account in range(ACCOUNTS):
-        only = replace(
-            service.controller, processors={f"p{account}": service.controller.processors[f"p{account}"]}
-        )
+        only = replace(service.controller, processors={f"p{account}": service.controller.processors[f"p{account}"]})
         futures = []
         for number in numbers:
             person = Subject(id=f"crm-{account}-{number}", email=address(account, number))

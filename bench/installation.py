@@ -56,17 +56,17 @@ def sandbox(people: int, latency_ms: float) -> Iterator[Box]:
         file.flush()
         command = [sys.executable, "-m", "dpsync.sandbox", "--latency-ms", str(latency_ms), "--scenario", file.name]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        assert process.stdout is not None
-        said = json.loads(process.stdout.readline())
+        said = json.loads(process.stdout.readline()) if process.stdout else {}
     try:
         yield Box(said["mailchimp_url"], said["control_url"])
     finally:
         process.terminate()
         process.wait(timeout=30)
-        process.stdout.close()
+        if process.stdout:
+            process.stdout.close()
 
 
-def settings(folder: Path, store_url: str, box: Box | None, port: int = 0) -> Path:
+def settings(folder: Path, box: Box | None, port: int = 0) -> Path:
     """Write the settings of an installation with one processor an account."""
     lines = [
         "[controller]",
@@ -75,7 +75,7 @@ def settings(folder: Path, store_url: str, box: Box | None, port: int = 0) -> Pa
         'operator = "it@example.org"',
         "rehearsal = true",
         "[store]",
-        f'url = "{store_url}"',
+        'url = { env = "BENCH_STORE" }',
         "[ledger]",
         'origin = "example.org/bench"',
         "[intake]",
@@ -99,9 +99,9 @@ def settings(folder: Path, store_url: str, box: Box | None, port: int = 0) -> Pa
     return path
 
 
-def environment() -> dict[str, str]:
+def environment(store_url: str) -> dict[str, str]:
     keys = {f"BENCH_KEY_{account}": key(account) for account in range(ACCOUNTS)}
-    return {**os.environ, **keys, "BENCH_SECRET": SECRET}
+    return {**os.environ, **keys, "BENCH_SECRET": SECRET, "BENCH_STORE": store_url}
 
 
 @contextmanager
@@ -109,9 +109,9 @@ def installed(store_url: str | None, box: Box | None, port: int = 0) -> Iterator
     """A fresh installation, its store made. `store_url` None: a new SQLite file."""
     with tempfile.TemporaryDirectory(prefix="dpsync-bench-") as name:
         folder = Path(name)
-        config = settings(folder, store_url or f"sqlite:///{folder / 'dpsync.db'}", box, port)
+        config = settings(folder, box, port)
         Keys.create(folder / "keys")
-        with Service(config, environment()) as service:
+        with Service(config, environment(store_url or f"sqlite:///{folder / 'dpsync.db'}")) as service:
             service.initialise()
             service.start()
             yield config, service
