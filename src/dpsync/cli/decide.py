@@ -223,14 +223,12 @@ def _show(talk: Talk, request_id: str, kind: "DecisionKind", decided: "list[Deci
 
 def _end(talk: Talk, service: "Service", request_id: str, stored: str) -> None:
     from dpsync.cli.opening import place_of_store, what_goes_on
-    from dpsync.cli.standing import standing_of
-    from dpsync.reports.verdict import todos
+    from dpsync.cli.standing import standing_of, waiting_for
 
-    now = service.clock.now()
     one = standing_of(service, request_id)
-    waiting = todos([one], now.astimezone(service.zone).date())
+    goes_on = what_goes_on(service, service.clock.now())
     talk.ending(
         stored=f"{stored}, in {place_of_store(service)}",
-        by_itself=what_goes_on(service, now) if one.open else "nothing: this request is closed everywhere.",
-        waits=" ".join(todo.sentence for todo in waiting),
+        by_itself=goes_on if one.open else "nothing: this request is closed everywhere.",
+        waits=waiting_for(service, one),
     )

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import signal
 import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dpsync.cli.console import Talk
-from dpsync.errors import Exit
+from dpsync.errors import Exit, Locked
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,15 +44,30 @@ def serve(ctx: typer.Context) -> int:
     talk: Talk = ctx.obj
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
-    logging.basicConfig(handlers=[handler], level=logging.DEBUG if talk.verbose > 1 else logging.INFO, force=True)
+    logging.basicConfig(handlers=[handler], level=logging.INFO if talk.verbose else logging.WARNING, force=True)
+    logging.getLogger("dpsync").setLevel(logging.INFO)
+    # uvicorn gives a signal back when it has stopped. By default that would end the process before the worker has
+    # finished what is under way; as an exception it goes through every `finally`, and the end is an orderly one.
+    signal.signal(signal.SIGTERM, _end_in_order)
     with installation(talk) as service:
 
         def ready(url: str) -> None:
             line = {"event": "ready", "url": url, "origin": service.origin, "open": _open_count(service)}
             talk.warn(json.dumps(line))
 
-        service.serve(ready=ready)
+        try:
+            service.serve(ready=ready)
+        except SystemExit as ended:
+            if ended.code == Exit.DONE:
+                raise
+            # uvicorn says it cannot listen by leaving the interpreter.
+            raise Locked(f"cannot listen on {service.settings.intake.listen}", code="DP-104") from None
     return Exit.DONE
+
+
+def _end_in_order(number: int, frame: object) -> None:
+    del number, frame
+    raise SystemExit(Exit.DONE)
 
 
 def run_once(ctx: typer.Context) -> int:
@@ -66,11 +82,11 @@ def run_once(ctx: typer.Context) -> int:
         left = _left(service)
         for line in left:
             talk.warn(f"not through: {line.short} at {line.processor}: {line.state.value} {line.reason}".rstrip())
-        people = [line for line in left if line.need]
+        people = _waiting_count(service)
         talk.ending(
             stored=f"every answer and its evidence, in {place_of_store(service)}; {_open_count(service)} requests open",
             by_itself="nothing before the next `dpsync run-once`, or a `dpsync serve`.",
-            waits=f"{len(people)} for a person: `dpsync status`" if people else "",
+            waits=f"{people} requests for a person: `dpsync status`" if people else "",
         )
     return Exit.PARTLY if left else Exit.DONE
 
@@ -138,6 +154,15 @@ def _open_count(service: "Service") -> int:
     from dpsync.service import open_count
 
     return open_count(service.engine)
+
+
+def _waiting_count(service: "Service") -> int:
+    from dpsync.cli.standing import EVERYTHING
+    from dpsync.reports.status import status_rows
+
+    now = service.clock.now()
+    rows = service.read(lambda connection: status_rows(connection, now=now, limit=EVERYTHING))
+    return sum(1 for row in rows if row.needs_a_person)
 
 
 def _left(service: "Service") -> "Sequence[Line]":

@@ -84,6 +84,14 @@ def standing_of(service: "Service", request_id: str) -> "Asked":
     return found
 
 
+def waiting_for(service: "Service", one: "Asked") -> str:
+    """What of a request will not happen until a person acts, and by which command; nothing where all goes by itself."""
+    from dpsync.reports.verdict import todos
+
+    found = todos([one], service.clock.now().astimezone(service.zone).date())
+    return " ".join(f"{todo.sentence} ({todo.command})" for todo in found)
+
+
 def head_line(rows: Sequence["StatusRow"]) -> str:
     """One sentence that is never better than its worst row."""
     from dpsync.reports.meaning import Count, Late

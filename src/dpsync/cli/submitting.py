@@ -167,9 +167,8 @@ def _word(result: "Received") -> str:
 
 def _end(talk: Talk, service: "Service", result: "Received", event: str, *, named: bool) -> None:
     from dpsync.cli.opening import place_of_store, what_goes_on
-    from dpsync.cli.standing import standing_of
-    from dpsync.model import State
-    from dpsync.reports.words import CAUSES, day
+    from dpsync.cli.standing import standing_of, waiting_for
+    from dpsync.reports.words import day
 
     one = standing_of(service, result.request_id)
     if result.repeated:
@@ -178,12 +177,7 @@ def _end(talk: Talk, service: "Service", result: "Received", event: str, *, name
     talk.ending(
         stored=stored + f"due {day(one.due_on)}",
         by_itself=what_goes_on(service, service.clock.now()),
-        waits="; ".join(
-            f"{line.processor} is held ({', '.join(CAUSES[cause] for cause in line.causes)})"
-            for line in one.lines
-            if line.state is State.HELD
-        )
-        + (f". dpsync release {one.short} --by NAME --reason WHY" if result.held else ""),
+        waits=waiting_for(service, one),
     )
     if not named and not result.repeated:
         talk.say(f"The same command again is a new request. To repeat it harmlessly: --event-id {event}")

@@ -1,0 +1,568 @@
+"""The real commands on a real installation: settings in a file, SQLite, the sandbox on loopback."""
+
+import base64
+import json
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from dpsync.__main__ import main
+from dpsync.cli.shapes import SHAPES, documented, paths_of
+from dpsync.sandbox.server import RunningSandbox, running_sandbox
+
+KEY = "sandbox-key-us1"
+ADA = "ada@example.org"
+
+CONFIG = """\
+[controller]
+name = "Example Gardens"
+dpo = "dpo@example.org"
+operator = "it@example.org"
+rehearsal = true
+
+[ledger]
+origin = "example.org/dpsync"
+
+[intake]
+secrets = [{{ file = "webhook" }}]
+listen = "127.0.0.1:{port}"
+public_url = "http://127.0.0.1:{port}"
+
+[safety]
+{safety}
+
+[mail]
+host = "{smtp_host}"
+port = {smtp_port}
+tls = "none"
+from = "privacy@example.org"
+
+[processors.newsletter]
+connector = "mailchimp"
+contact = "privacy@mailchimp.example"
+base_url = "{mailchimp_url}"
+api_key = {{ file = "key" }}
+
+[processors.forms]
+connector = "notice"
+contact = "privacy@stratosoft.example"
+"""
+
+
+@dataclass(frozen=True)
+class Ran:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> dict[str, object]:
+        value = json.loads(self.out)
+        assert isinstance(value, dict)
+        return value
+
+
+class Installation:
+    """One configured folder; `run` runs a command in this process, `start` as a process of its own."""
+
+    def __init__(self, folder: Path, sandbox: RunningSandbox, capsys: pytest.CaptureFixture[str]) -> None:
+        self.folder = folder
+        self.sandbox = sandbox
+        self.config = folder / "dpsync.toml"
+        self._capsys = capsys
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            self.port: int = listener.getsockname()[1]
+        self.secret("webhook", "whsec_" + base64.b64encode(b"w" * 32).decode())
+        self.secret("key", KEY)
+        self.configure()
+
+    def secret(self, name: str, value: str) -> None:
+        path = self.folder / name
+        path.write_text(value, encoding="utf-8")
+        path.chmod(0o600)
+
+    def configure(self, safety: str = 'mode = "live"', *, more: str = "") -> None:
+        text = CONFIG.format(
+            port=self.port,
+            safety=safety,
+            smtp_host=self.sandbox.smtp_host,
+            smtp_port=self.sandbox.smtp_port,
+            mailchimp_url=self.sandbox.mailchimp_url,
+        )
+        self.config.write_text(text + more, encoding="utf-8")
+
+    def run(self, *argv: str) -> Ran:
+        self._capsys.readouterr()
+        code = main(["--config", str(self.config), *argv])
+        seen = self._capsys.readouterr()
+        return Ran(code, seen.out, seen.err)
+
+    def start(self, *argv: str) -> "subprocess.Popen[str]":
+        command = [sys.executable, "-m", "dpsync", "--config", str(self.config), *argv]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def submit(self, *more: str) -> str:
+        ran = self.run("submit", "erasure", "--email", ADA, "--id", "crm-1", "--json", *more)
+        assert ran.code == 0, ran.err
+        return str(ran.json["request"])
+
+    def states(self) -> dict[str, str]:
+        with sqlite3.connect(self.folder / "var" / "dpsync.db") as connection:
+            return dict(connection.execute("SELECT processor, state FROM propagation ORDER BY id").fetchall())
+
+    def count(self, table: str) -> int:
+        with sqlite3.connect(self.folder / "var" / "dpsync.db") as connection:
+            found: int = connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]  # noqa: S608 - because a test names it
+            return found
+
+    @contextmanager
+    def serving(self) -> Iterator["subprocess.Popen[str]"]:
+        process = self.start("serve")
+        try:
+            assert process.stderr is not None
+            line = next(one for one in process.stderr if '"ready"' in one)
+            assert json.loads(line)["url"] == f"http://127.0.0.1:{self.port}"
+            yield process
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=60)
+
+
+@pytest.fixture
+def sandbox() -> Iterator[RunningSandbox]:
+    with running_sandbox((KEY,)) as running:
+        for audience in running.audiences():
+            running.add(ADA, list_id=audience)
+        running.rule(None, "confirm_contact", "answer_by_link")
+        yield running
+
+
+@pytest.fixture
+def installation(tmp_path: Path, sandbox: RunningSandbox, capsys: pytest.CaptureFixture[str]) -> Installation:
+    made = Installation(tmp_path, sandbox, capsys)
+    begun = made.run("init")
+    assert begun.code == 0, begun.err
+    return made
+
+
+def assert_documented(command: str, value: dict[str, object]) -> None:
+    assert value["version"] == 1
+    unknown = {path for path in paths_of(value) if not documented(path, SHAPES[command])}
+    assert unknown == set()
+
+
+# --- init
+
+
+def test_init_from_nothing_makes_everything_and_a_second_one_changes_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    argv = ["init", str(tmp_path), "--name", "Example", "--dpo", "dpo@example.org", "--operator", "it@example.org"]
+    argv += ["--processor", "newsletter=mailchimp", "--processor", "forms=notice"]
+    assert main(argv) == 0
+    first = capsys.readouterr()
+    assert first.out.startswith("example.org/dpsync+")
+    assert "NEXT STEPS" in first.err
+    assert (tmp_path / "secrets" / "webhook").stat().st_mode & 0o777 == 0o600
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file() and "var" not in path.parts}
+    assert main(argv) == 0
+    second = capsys.readouterr()
+    assert second.out == first.out
+    assert {path: path.read_bytes() for path in before} == before
+    assert main(["--config", str(tmp_path / "dpsync.toml"), "verify", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["entries"] == 2
+
+
+def test_init_never_begins_an_old_database_anew_with_other_keys(installation: Installation) -> None:
+    (installation.folder / "keys").rename(installation.folder / "lost")
+    ran = installation.run("init")
+    assert ran.code == 78
+    assert "DP-202" in ran.err
+
+
+# --- check
+
+
+def test_check_shows_every_line_at_once_and_one_channel_is_a_problem(installation: Installation) -> None:
+    ran = installation.run("check", "--json")
+    assert ran.code == 2
+    assert_documented("check", ran.json)
+    lines = {line["what"]: line for line in ran.json["lines"]}  # type: ignore[attr-defined]  # because it is plain JSON
+    assert lines["newsletter"]["verdict"] == "waiting"
+    assert lines["alerts"]["code"] == "DP-301"
+    assert lines["mail"]["verdict"] == "ok"
+    assert lines["ledger"]["verdict"] == "ok"
+
+
+def test_check_tells_a_rejected_key_beside_what_is_in_order(installation: Installation) -> None:
+    installation.secret("key", "wrong-us1")
+    ran = installation.run("check")
+    assert ran.code == 2
+    assert "DP-212" in ran.out
+    assert "ledger" in ran.out
+
+
+def test_check_offline_opens_no_connection_and_an_absent_secret_is_not_set(installation: Installation) -> None:
+    (installation.folder / "key").unlink()
+    before = installation.sandbox.calls()
+    ran = installation.run("check", "--offline")
+    assert installation.sandbox.calls() == before
+    assert ran.code == 2  # for the alerts alone
+    assert "not set" in ran.out
+    assert installation.run("check").code == 78
+
+
+def test_check_is_green_with_a_second_channel_and_a_test_says_what_the_server_took(installation: Installation) -> None:
+    installation.secret("beat", "https://watch.example.org/x")
+    installation.configure(more='\n[alerts]\nheartbeat = { file = "beat" }\n')
+    assert installation.run("check").code == 0
+    ran = installation.run("check", "--send-test")
+    assert ran.code == 0, ran.out
+    assert "inbox unknown" in ran.out
+    assert len(installation.sandbox.messages("it@example.org")) == 1
+
+
+def test_one_secret_in_two_accounts_is_a_problem(installation: Installation) -> None:
+    second = f"""
+[processors.events]
+connector = "mailchimp"
+contact = "privacy@mailchimp.example"
+base_url = "{installation.sandbox.mailchimp_url}"
+api_key = {{ file = "key" }}
+"""
+    installation.configure(more=second)
+    assert "DP-220" in installation.run("check", "--offline").out
+    installation.configure(more=second + 'account = "newsletter"\n')
+    assert "DP-220" not in installation.run("check", "--offline").out
+
+
+# --- submit, run-once, status
+
+
+def test_a_submitted_erasure_is_stored_then_told_and_seen(installation: Installation) -> None:
+    ran = installation.run("submit", "erasure", "--email", ADA, "--id", "crm-1", "--by", "Dora")
+    assert ran.code == 0
+    assert ran.out.count("\n") == 1
+    assert all(word in ran.err for word in ("Stored ", "By itself ", "Waits ", "--event-id"))
+    assert ADA not in ran.out + ran.err
+    done = installation.run("run-once")
+    assert done.out == ""
+    assert installation.states()["newsletter"] == "verified"
+    assert installation.sandbox.holds(ADA) == []
+    assert installation.run("verify").code == 0
+
+
+def test_the_same_event_twice_is_one_request_and_with_another_body_refused(installation: Installation) -> None:
+    first = installation.submit("--event-id", "evt-1")
+    again = installation.run("submit", "erasure", "--email", ADA, "--id", "crm-1", "--event-id", "evt-1", "--json")
+    assert again.json["request"] == first
+    assert again.json["repeated"] is True
+    assert_documented("submit", again.json)
+    other = installation.run("submit", "opt_out", "--email", ADA, "--event-id", "evt-1")
+    assert (other.code, "DP-409" in other.err) == (1, True)
+    assert installation.count("request") == 1
+
+
+@pytest.mark.parametrize(
+    ("argv", "option"),
+    [
+        (["erasure", "--email", "no address"], "--email"),
+        (["rectification", "--email", ADA], "--set"),
+        (["erasure", "--email", ADA, "--set", "email=x@example.org"], "--set"),
+        (["erasure"], "--email"),
+        (["frobnication", "--email", ADA], "RIGHT"),
+        (["erasure", "--email", ADA, "--received", "2001-01-01"], "--received"),
+        (["restriction", "--email", ADA, "--lift-how", "letter"], "--lift-told-on"),
+        (["rectification", "--email", ADA, "--set", "nothing"], "--set"),
+    ],
+)
+def test_what_does_not_fit_names_the_option_and_never_its_value(
+    installation: Installation, argv: list[str], option: str
+) -> None:
+    ran = installation.run("submit", *argv)
+    assert ran.code == 64
+    assert option in ran.err
+    assert not any(value in ran.err for value in ("no address", ADA, "2001-01-01"))
+    assert installation.count("request") == 0
+
+
+def test_every_field_of_a_request_can_be_given_by_hand(installation: Installation) -> None:
+    ran = installation.run(
+        "submit", "rectification", "--email", ADA, "--other-email", "a2@example.org", "--phone", "+441234567890",
+        "--name", "Ada L", "--reference", "google_analytics=c-1", "--reference", "google_analytics=c-2",
+        "--set", "email=ada.new@example.org", "--set", "first_name=Ada", "--set", "CITY=", "--ground", "correction",
+        "--received", "2026-11-02",
+    )  # fmt: skip
+    assert ran.code == 0, ran.err
+    lift = installation.run(
+        "submit", "restriction", "--email", ADA, "--lift-told-on", "2026-11-02", "--lift-how", "letter"
+    )
+    assert lift.code == 0, lift.err
+
+
+def test_status_shows_what_is_open_and_its_json_is_documented(installation: Installation) -> None:
+    request = installation.submit()
+    table = installation.run("status")
+    assert table.code == 0
+    assert request[:8] in table.out
+    assert "1 request open" in table.err
+    assert_documented("status", installation.run("status", "--json").json)
+    one = installation.run("status", request[:8], "--json")
+    assert_documented("status", one.json)
+    assert len(one.json["places"]) == 2  # type: ignore[arg-type]  # because it is plain JSON
+    assert request in installation.run("status", request.lower()).out
+
+
+def test_status_fails_only_on_what_it_was_asked_to_fail_on(installation: Installation) -> None:
+    installation.submit()
+    assert installation.run("status", "--fail-on", "late").code == 0
+    installation.run("submit", "erasure", "--email", "late@example.org", "--received", "2025-01-02")
+    late = installation.run("status", "--fail-on", "late")
+    assert late.code == 2
+    assert "OVERDUE" in late.out
+    assert late.err.startswith("1 OVERDUE")
+
+
+def test_status_needs_no_secret(installation: Installation) -> None:
+    (installation.folder / "key").unlink()
+    assert installation.run("status").code == 0
+    assert installation.run("submit", "erasure", "--email", ADA).code == 78
+
+
+def test_run_once_says_3_and_names_what_is_not_through(installation: Installation) -> None:
+    request = installation.submit()
+    installation.sandbox.fault("status", status=503, times=None)
+    ran = installation.run("run-once")
+    assert ran.code == 3
+    assert f"not through: {request[:8]} at newsletter" in ran.err
+
+
+# --- pause, resume, decisions
+
+
+def test_what_is_paused_is_not_told_until_it_is_resumed(installation: Installation) -> None:
+    assert installation.run("pause", "newsletter").code == 0
+    assert installation.run("pause", "newsletter").code == 0
+    installation.submit()
+    before = installation.sandbox.calls()
+    installation.run("run-once")
+    assert installation.sandbox.calls() == before
+    assert installation.states()["newsletter"] == "pending"
+    assert installation.run("resume", "newsletter").code == 0
+    installation.run("run-once")
+    assert installation.states()["newsletter"] == "verified"
+
+
+def test_a_processor_that_nobody_knows_is_wrong_usage(installation: Installation) -> None:
+    ran = installation.run("pause", "nosuch")
+    assert (ran.code, "DP-102" in ran.err, "newsletter, forms" in ran.err) == (64, True, True)
+
+
+def test_held_erasures_wait_for_one_yes_and_the_yes_is_recorded(installation: Installation) -> None:
+    installation.configure('mode = "confirm"\napprovals = 1')
+    request = installation.submit()
+    installation.run("run-once")
+    assert installation.states()["newsletter"] == "held"
+    assert installation.run("status", "--fail-on", "held").code == 2
+    nobody = installation.run("release", request, "--by", " ", "--reason", "seen")
+    assert (nobody.code, installation.count("decision")) == (64, 0)
+    ran = installation.run("release", request, "newsletter", "--by", "Dora", "--reason", "seen", "--json")
+    assert ran.code == 0, ran.err
+    assert_documented("release", ran.json)
+    installation.run("run-once")
+    assert installation.states()["newsletter"] == "verified"
+    with sqlite3.connect(installation.folder / "var" / "dpsync.db") as connection:
+        kept = connection.execute("SELECT kind, by, reason, os_user FROM decision").fetchall()
+    assert [row[:3] for row in kept] == [("release", "Dora", "seen")]
+    assert kept[0][3]
+
+
+def test_of_two_people_the_first_yes_is_kept_and_said_to_be_a_part(installation: Installation) -> None:
+    installation.configure('mode = "confirm"\napprovals = 2')
+    request = installation.submit()
+    first = installation.run("release", request, "newsletter", "--by", "Dora", "--reason", "seen")
+    assert first.code == 3
+    assert "1 of 2" in first.out
+    second = installation.run("release", request, "newsletter", "--by", "Ben", "--reason", "seen too")
+    assert second.code == 0
+    assert installation.count("decision") == 2
+
+
+def test_a_decision_that_fits_nowhere_changes_nothing(installation: Installation) -> None:
+    request = installation.submit("--event-id", "e1")
+    ran = installation.run("release", request, "--by", "Dora", "--reason", "seen")
+    assert (ran.code, "DP-110" in ran.err) == (64, True)
+    assert installation.count("decision") == 0
+
+
+def test_withdraw_stops_the_unsent_lists_what_had_gone_and_twice_is_harmless(installation: Installation) -> None:
+    installation.run("pause", "forms")
+    request = installation.submit()
+    installation.run("run-once")
+    ran = installation.run("withdraw", request, "--by", "Dora", "--reason", "wrong person")
+    assert ran.code == 3
+    assert "what has gone cannot be called back" in ran.out
+    assert installation.states() == {"newsletter": "verified", "forms": "withdrawn"}
+    assert installation.run("withdraw", request, "forms", "--by", "Dora", "--reason", "again").code == 0
+
+
+def test_an_answer_by_telephone_is_recorded_and_closes_what_waited(installation: Installation) -> None:
+    installation.sandbox.rule(None)
+    request = installation.submit()
+    assert installation.states()["forms"] == "held"
+    by = ("--by", "Dora", "--reason", "telephoned: it is the right desk")
+    assert installation.run("release", request, "forms", "--cause", "contact_unverified", *by).code == 0
+    installation.run("run-once")
+    assert installation.states()["forms"] == "accepted"
+    ran = installation.run(
+        "acknowledge", request, "forms", "--answer", "done", "--by", "Dora", "--reason", "told by telephone", "--json"
+    )
+    assert ran.code == 0, ran.err
+    assert_documented("acknowledge", ran.json)
+    assert installation.states()["forms"] == "declared_done"
+    assert "told by telephone" not in (installation.folder / "var" / "dpsync.db").read_bytes().decode("latin-1")
+    wrong = installation.run("acknowledge", request, "forms", "--answer", "perhaps", "--by", "D", "--reason", "x")
+    assert wrong.code == 64
+
+
+# --- reports and proof
+
+
+def test_report_and_dossier_are_written_in_every_format_for_their_owner_only(installation: Installation) -> None:
+    request = installation.submit()
+    for form in ("html", "csv", "json", "text"):
+        file = installation.folder / f"report.{form}"
+        assert installation.run("report", "--format", form, "-o", str(file)).code == 0
+        assert file.stat().st_mode & 0o777 == 0o600
+        assert installation.run("dossier", request, "--format", form).out
+    by_ending = installation.folder / "other.html"
+    installation.run("report", "--month", "2026-11", "-o", str(by_ending))
+    assert b"REHEARSAL" in by_ending.read_bytes()
+    assert json.loads(installation.run("report", "--format", "json").out)["kind"] == "period"
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["--month", "2026-13"],
+        ["--month", "november"],
+        ["--from", "2026-11-01"],
+        ["--from", "2026-11-02", "--to", "2026-11-01"],
+        ["--month", "2026-11", "--from", "2026-11-01", "--to", "2026-11-02"],
+    ],
+)
+def test_a_period_that_cannot_be_is_wrong_usage(installation: Installation, argv: list[str]) -> None:
+    assert installation.run("report", *argv).code == 64
+
+
+def test_a_receipt_is_checked_by_the_program_beside_it_and_a_changed_one_is_not_valid(
+    installation: Installation,
+) -> None:
+    request = installation.submit()
+    installation.run("run-once")
+    path = installation.folder / "proof" / "receipt.json"
+    path.parent.mkdir()
+    assert installation.run("receipt", request, "-o", str(path)).code == 0
+    assert (path.parent / "verify_receipt.py").exists()
+    good = installation.run("verify", str(path), "--email", ADA, "--json")
+    assert good.code == 0
+    assert_documented("verify FILE", good.json)
+    assert installation.run("verify", str(path), "--email", "other@example.org").code == 2
+    path.write_bytes(path.read_bytes().replace(b'"index"', b'"indeX"', 1))
+    assert installation.run("verify", str(path)).code == 2
+    assert installation.run("verify", str(path.with_name("nothing.json"))).code == 64
+
+
+def test_a_ledger_that_was_changed_is_2_and_named(installation: Installation) -> None:
+    installation.submit()
+    with sqlite3.connect(installation.folder / "var" / "dpsync.db") as connection:
+        connection.execute("DROP TRIGGER entry_no_update")
+        connection.execute("UPDATE entry SET body = CAST(replace(body, 'received', 'withdrew') AS BLOB) WHERE idx = 2")
+    ran = installation.run("verify")
+    assert (ran.code, "DP-601" in ran.err, "entry 2" in ran.err) == (2, True, True)
+    assert_documented("verify", installation.run("verify", "--json").json)
+    assert installation.run("run-once").code == 2
+    assert installation.run("report").code == 2
+    assert installation.sandbox.effects() == 0
+
+
+def test_processors_says_what_cannot_be_done(installation: Installation) -> None:
+    ran = installation.run("processors", "--json")
+    assert_documented("processors", ran.json)
+    assert "Not true afterwards" in installation.run("processors").out
+
+
+# --- processes
+
+
+def test_run_once_beside_a_serve_says_75_and_names_the_holder(installation: Installation) -> None:
+    with installation.serving() as process:
+        ran = installation.run("run-once")
+    assert ran.code == 75
+    assert f"process {process.pid}" in ran.err
+    assert process.returncode == 0
+
+
+def test_twenty_submits_at_once_beside_a_running_service_lose_nothing(installation: Installation) -> None:
+    installation.run("pause")
+    with installation.serving():
+        started = [
+            installation.start("submit", "opt_out", "--email", f"p{number}@example.org", "--id", f"crm-{number}")
+            for number in range(20)
+        ]
+        endings = [(process.communicate(timeout=120), process.returncode) for process in started]
+    assert [code for _, code in endings] == [0] * 20, endings
+    assert len({out.split()[0] for (out, _), _ in endings}) == 20
+    assert installation.count("request") == 20
+    assert installation.count("propagation") == 40
+    assert installation.run("verify").code == 0
+
+
+def test_a_reader_that_goes_away_brings_no_trace(installation: Installation) -> None:
+    process = installation.start("processors")
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    err = process.stderr.read()
+    process.stderr.close()
+    process.wait(timeout=60)
+    assert "Traceback" not in err
+    assert "Exception" not in err
+
+
+def test_an_address_that_is_taken_is_75_and_says_which(installation: Installation) -> None:
+    with socket.create_server(("127.0.0.1", installation.port)):
+        process = installation.start("serve")
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 75
+    assert f"DP-104: cannot listen on 127.0.0.1:{installation.port}" in err
+    assert "Traceback" not in err
+
+
+def test_the_interrupt_of_a_service_is_an_orderly_end(installation: Installation) -> None:
+    process = installation.start("serve")
+    assert process.stderr is not None
+    next(line for line in process.stderr if '"ready"' in line)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+
+
+def test_a_table_through_a_pipe_is_whole(installation: Installation) -> None:
+    request = installation.submit()
+    process = installation.start("status", "--all")
+    out, _ = process.communicate(timeout=60)
+    assert request[:8] in out
+    assert "\x1b" not in out
+    assert max(map(len, out.splitlines())) > 80
+    assert os.linesep.join(out.split("\n")) == out
