@@ -1,0 +1,262 @@
+"""A whole installation on loopback: the real service, the vendors' sandbox, and a clock that only a test turns."""
+
+import json
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from sqlalchemy import select
+
+from dpsync.http import HttpClient
+from dpsync.intake.limits import serve_config
+from dpsync.intake.payload import parse
+from dpsync.intake.web import create_app
+from dpsync.mail import Mailer
+from dpsync.model import DONE_STATES, Right, State
+from dpsync.propagation import receipts
+from dpsync.sandbox.server import RunningSandbox, running_sandbox
+from dpsync.sealing import Keys
+from dpsync.service import Service
+from dpsync.store import tables as t
+from tests.builders import TurnableClock
+
+KEY = "sandbox-key-us1"
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+SOON = timedelta(minutes=1)
+DPO, OPERATOR = "dpo@example.org", "it@example.org"
+ERASE = {"method": "POST", "template": "/lists/{list_id}/members/{subscriber_hash}/actions/delete-permanent"}
+PATCH = {"method": "PATCH", "template": "/lists/{list_id}/members/{subscriber_hash}"}
+NEWSLETTER = """
+[processors.newsletter]
+title = "Mailchimp, newsletter"
+connector = "mailchimp"
+contact = "privacy@mailchimp.example"
+base_url = "{mailchimp_url}"
+api_key = {{ env = "DPSYNC_TEST_KEY" }}
+"""
+FORMS = """
+[processors.forms]
+title = "Stratosoft, sign-up forms"
+connector = "notice"
+contact = "privacy@stratosoft.example"
+"""
+CONFIG = """\
+[controller]
+name = "Example Gardens"
+dpo = "{dpo}"
+operator = "{operator}"
+rehearsal = true
+
+[store]
+url = {{ env = "DPSYNC_TEST_DATABASE" }}
+
+[ledger]
+origin = "example.org/journeys"
+
+[intake]
+secrets = [{{ env = "DPSYNC_TEST_SECRET" }}]
+public_url = "{public_url}"
+
+[mail]
+host = "{smtp_host}"
+port = {smtp_port}
+tls = "none"
+from = "privacy@example.org"
+"""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the main database asked: all that is needed to see at the vendor whether it is so."""
+
+    id: str
+    right: Right
+    addresses: tuple[str, ...]
+    to: str | None = None
+    names: Mapping[str, str] = field(default_factory=dict)
+
+
+class Installation:
+    """The service of one folder, its sandbox, and what was asked of it."""
+
+    def __init__(self, service: Service, sandbox: RunningSandbox, clock: TurnableClock, folder: Path, url: str) -> None:
+        self.service = service
+        self.sandbox = sandbox
+        self.clock = clock
+        self.folder = folder
+        self.url = url
+        self.asked: list[Asked] = []
+
+    # --- asking
+
+    def ask(self, right: Right, email: str, *, id: str = "crm-1", **more: Any) -> Asked:  # noqa: A002 - because it is the field's name in the payload
+        """Let a request in as the receiver does. `more`: other fields of the subject, or `changes`, `lifted`."""
+        event_id = f"evt-{len(self.asked) + 1}"
+        body = self.body(right, email, id=id, **more)
+        request = parse(body, source="crm", event_id=event_id, now=self.clock.now())
+        received = self.service.receive(request, body, self.clock.now()).result(20)
+        return self.remember(received.request_id, right, email, **more)
+
+    def remember(self, request_id: str, right: Right, email: str, **more: Any) -> Asked:
+        changes = more.get("changes") or {}
+        names = {"FNAME": changes.get("first_name"), "LNAME": changes.get("last_name")}
+        made = Asked(
+            id=request_id,
+            right=right,
+            addresses=(email, *more.get("other_emails", ())),
+            to=changes.get("email"),
+            names={tag: name for tag, name in names.items() if name is not None},
+        )
+        self.asked.append(made)
+        return made
+
+    def body(self, right: Right, email: str, *, id: str = "crm-1", **more: Any) -> bytes:  # noqa: A002 - because it is the field's name in the payload
+        data: dict[str, Any] = {name: more.pop(name) for name in ("changes", "lifted", "ground") if name in more}
+        data |= {"right": str(right), "subject": {"id": id, "email": email, **more}}
+        return json.dumps({"type": "data_subject.request", "data": data}).encode()
+
+    # --- going on
+
+    def drive(self, after: timedelta = timedelta(0)) -> None:
+        """Turn the clock, drive all that is due, and see at the vendor that nothing is claimed that is not so."""
+        self.clock.advance(after)
+        self.service.run_once()
+        assert self.false_confirmations() == []
+
+    def false_confirmations(self) -> list[str]:
+        """Every "done" that the sandbox's own store does not bear out: for the vendor's API only."""
+        states = {one.id: self.states(one) for one in self.asked}
+        return [
+            f"{one.right} is {states[one.id]['newsletter']}"
+            for one in self.asked
+            if states[one.id].get("newsletter") in DONE_STATES and not self.is_so(one)
+        ]
+
+    def is_so(self, one: Asked) -> bool:
+        """Whether the vendor's store is as this request asked, whatever anybody says."""
+        held = [status for address in one.addresses for _, status in self.sandbox.holds(address)]
+        match one.right:
+            case Right.ERASURE:
+                return not held
+            case Right.OPT_OUT:
+                return set(held) <= {"unsubscribed", "archived", "cleaned"}
+            case Right.RESTRICTION:
+                return set(held) <= {"archived"}
+            case Right.RECTIFICATION:
+                found = self.sandbox.holdings(one.to or one.addresses[0])
+                put_right = all(dict(there.merge_fields).items() >= one.names.items() for there in found)
+                return put_right and (one.to is None or not held)
+
+    # --- looking
+
+    def rows(self, table: Any) -> list[Any]:
+        return self.service.read(lambda connection: list(connection.execute(select(table))))
+
+    def row(self, one: Asked, processor: str = "newsletter") -> Any:
+        return next(row for row in self.rows(t.propagation) if (row.request_id, row.processor) == (one.id, processor))
+
+    def states(self, one: Asked) -> dict[str, State]:
+        return {row.processor: State(row.state) for row in self.rows(t.propagation) if row.request_id == one.id}
+
+    def state(self, one: Asked, processor: str = "newsletter") -> State:
+        return self.states(one)[processor]
+
+    def alerts(self) -> list[tuple[str, str]]:
+        """(role, cause) of every alert, in order."""
+        return [(row.role, row.cause) for row in self.rows(t.alert)]
+
+    def sound(self) -> None:
+        """The ledger verifies, and no propagation was lost."""
+        assert self.service.verify_ledger(full=True).problems == ()
+        wanted = {(one.id, name) for one in self.asked for name in self.service.settings.processors}
+        assert {(row.request_id, row.processor) for row in self.rows(t.propagation)} >= wanted
+
+    def verified_by_a_stranger(self, one: Asked, email: str) -> str:
+        """What the stand-alone verifier says of the receipt that was written when the request closed."""
+        folder = self.service.settings.ledger.receipts
+        line = self.service.log.signer.verifier.line
+        command = [sys.executable, "-I", str(folder / receipts.VERIFIER.name), str(folder / f"{one.id}.json")]
+        ended = subprocess.run(
+            [*command, "--key", line, "--email", email], capture_output=True, text=True, check=False, timeout=60
+        )
+        assert ended.returncode in {0, 2}, ended.stderr
+        return ended.stdout
+
+    # --- wiring that a test wants otherwise
+
+    def patience(self, seconds: float) -> None:
+        """How long one call and one mail may take. Before anything else is asked of the service."""
+        own = vars(self.service)
+        assert "controller" not in own, "the connectors have their client already"
+        own["http"] = HttpClient(self.clock, rehearsal=True, deadline=seconds)
+        host, port = self.sandbox.smtp_host, self.sandbox.smtp_port
+        own["mail"] = Mailer(
+            host, port, "none", None, None, "privacy@example.org", self.clock, timeout=seconds, rehearsal=True
+        )
+
+    @contextmanager
+    def receiving(self, listening: socket.socket) -> Iterator[None]:
+        """The receiver, answering on a socket that listens already."""
+        app = create_app(self.service._ports(self.service.worker()))
+        server = uvicorn.Server(serve_config(app, "127.0.0.1", 0))
+        thread = threading.Thread(target=server.run, args=([listening],), name="receiver")
+        thread.start()
+        try:
+            yield
+        finally:
+            server.should_exit = True
+            thread.join(20)
+
+
+@contextmanager
+def installed(
+    folder: Path,
+    database_url: str,
+    *,
+    processors: str = NEWSLETTER,
+    web: bool = False,
+    patience: float | None = None,
+    changed: Callable[[str], str] = str,
+    **known: str,
+) -> Iterator[Installation]:
+    """An installation with its sandbox; `web`: the receiver answers too. `changed` has the last word on the file.
+
+    The receiver is up only where a test needs it: an answer link leads there.
+    """
+    clock = TurnableClock()
+    with (
+        running_sandbox((KEY,), now=clock.now) as sandbox,
+        socket.create_server(("127.0.0.1", 0)) as listening,
+    ):
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        named = {"smtp_host": sandbox.smtp_host, "smtp_port": sandbox.smtp_port, "mailchimp_url": sandbox.mailchimp_url}
+        named |= {"public_url": url, "dpo": DPO, "operator": OPERATOR, **known}
+        config = folder / "dpsync.toml"
+        config.write_text(changed((CONFIG + processors).format(**named)), encoding="utf-8")
+        Keys.create(folder / "keys")
+        environ = {"DPSYNC_TEST_DATABASE": database_url, "DPSYNC_TEST_SECRET": SECRET, "DPSYNC_TEST_KEY": KEY}
+        with Service(config, environ) as service:
+            vars(service)["clock"] = clock
+            made = Installation(service, sandbox, clock, folder, url)
+            if patience is not None:
+                made.patience(patience)
+            service.initialise()
+            service.start()
+            if web:
+                with made.receiving(listening):
+                    yield made
+            else:
+                yield made
+
+
+def sqlite_url(folder: Path) -> str:
+    """A SQLite file of its own in that folder; `initialise` makes the tables."""
+    return f"sqlite:///{folder / 'dpsync.db'}"
