@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from sqlalchemy import select
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 
 from dpsync import settings as configuration
 from dpsync.cli.console import Talk
@@ -42,13 +42,13 @@ def store_errors_named() -> Iterator[None]:
     """Turn what the database library raises into an error of ours. Its text may hold values, so none of it is kept."""
     try:
         yield
+    except (IntegrityError, DataError):
+        raise  # a defect of ours, not the database's state
     except DBAPIError as error:
         if "locked" in str(error.orig):
             raise Locked("another process holds the database; try again in a moment") from error
         kind = type(error.orig).__name__
         raise StoreProblem(f"the database cannot be used ({kind}): look at its path, its owner and the disk") from error
-    except SQLAlchemyError as error:
-        raise StoreProblem(f"the database cannot be used ({type(error).__name__})") from error
 
 
 def place_of_store(service: Service) -> str:
