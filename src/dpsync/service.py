@@ -197,7 +197,12 @@ class Service:
             options = configuration.connector_section(found.Settings, name, section, self.environ, self.config.parent)
         else:
             options = found.Settings()
-        return found.from_settings(options, kit)
+        try:
+            return found.from_settings(options, kit)
+        except ConfigurationError as error:
+            raise ConfigurationError(
+                [Fault(f"processors.{name}.{fault.key}", fault.problem, fault.code) for fault in error.faults]
+            ) from None
 
     @cached_property
     def reception(self) -> Reception:
@@ -229,7 +234,10 @@ class Service:
             facts = {"origin": self.origin, "keys": self.keys.fingerprint()}
             for key, value in facts.items():
                 unit.connection.execute(t.meta.insert().values(key=key, value=value))
-            unit.append(None, entry.encode(Event.KEY, self.clock.now(), digest=sha256(self.log.signer.verifier.public).hexdigest()))
+            unit.append(
+                None,
+                entry.encode(Event.KEY, self.clock.now(), digest=sha256(self.log.signer.verifier.public).hexdigest()),
+            )
             _note_configuration(unit, configuration.digest(self.settings), self.clock.now())
 
         self.write(work)

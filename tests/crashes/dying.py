@@ -8,7 +8,6 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +29,8 @@ class DyingWriter(Writer):
 
     commits_left = -1
 
-    def _commit(self, batch: Sequence[tuple[Work, "Future[Any]"]]) -> list[Any]:
-        results = super()._commit(batch)
+    def _commit(self, works: Sequence[Work]) -> list[Any]:
+        results = super()._commit(works)
         self.commits_left -= 1
         if self.commits_left == 0:
             die()

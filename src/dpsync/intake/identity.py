@@ -14,7 +14,7 @@ from sqlalchemy import Connection, bindparam, delete, insert, or_, select, updat
 from dpsync.model import Request
 from dpsync.sealing import Keys
 from dpsync.store import tables as t
-from dpsync.store.upsert import insert_or_ignore
+from dpsync.store.upsert import insert_missing
 
 NAMELESS = "~"
 """First sign of a person without an id of the main database."""
@@ -56,12 +56,13 @@ def resolve(connection: Connection, request: Request, keys: Keys) -> Identity:
     known = connection.execute(_KNOWN, {"named": named, "person": own_id or ""}).all()
     person = own_id or _nameless(connection, {row.person for row in known if row.person.startswith(NAMELESS)})
     subject_id = _joined(connection, {row.subject_id for row in known})
-    for pseudonym in named:
-        insert_or_ignore(
-            connection,
-            t.alias,
-            {"pseudonym": pseudonym, "person": person, "key_version": keys.key_version, "subject_id": subject_id},
-        )
+    remembered = {(row.pseudonym, row.person) for row in known}
+    fresh = [
+        {"pseudonym": pseudonym, "person": person, "key_version": keys.key_version, "subject_id": subject_id}
+        for pseudonym in dict.fromkeys(named)
+        if (pseudonym, person) not in remembered
+    ]
+    insert_missing(connection, t.alias, fresh)
     return Identity(subject_id, person, _shares_an_address(connection, person))
 
 

@@ -22,7 +22,7 @@ from dpsync.ledger import entry
 from dpsync.ledger.entry import Event
 from dpsync.model import Cause, Request, Right, State
 from dpsync.propagation import at_rest, lanes, record
-from dpsync.propagation.contacts import is_confirmed
+from dpsync.propagation.contacts import confirmed
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.decisions import Person, decide, find_request
 from dpsync.propagation.legal_clock import LegalDates
@@ -51,8 +51,10 @@ class Conflict:
 _SEEN = select(t.request.c.id, t.request.c.body_mac).where(
     t.request.c.source == bindparam("source"), t.request.c.event_id == bindparam("event_id")
 )
-_COUNTED = select(func.count()).where(
-    t.propagation.c.account_id == bindparam("account"), t.propagation.c.brake_at > bindparam("since")
+_COUNTED = (
+    select(t.propagation.c.account_id, func.count().label("calls"))
+    .where(t.propagation.c.brake_at > bindparam("since"))
+    .group_by(t.propagation.c.account_id)
 )
 _NEW_REQUEST = insert(t.request)
 _NEW_PROPAGATION = insert(t.propagation)
@@ -130,10 +132,9 @@ def receive(unit: Unit, controller: Controller, request: Request, mac: str, now:
     history = lanes.lane_of(unit.connection, who.subject_id)
     dates = controller.legal_clock.dates(request.right, request.received_at)
     ordinal = _write_request(unit, controller, request, who, request_id, key, mac, dates, now)
-    births = [_birth(unit.connection, controller, request, who, history, name, now) for name in controller.processors]
+    births = _births(unit.connection, controller, request, who, history, now)
     _write_received(unit, controller, request, request_id, key, dates, now)
-    for born in births:
-        _write_propagation(unit, controller, request, who, request_id, ordinal, born, now)
+    _write_propagations(unit, controller, request, who, request_id, ordinal, births, now)
     _meet_restrictions(unit, controller, request, who, history, now)
     return Received(request_id, held=any(born.state is State.HELD for born in births), repeated=False)
 
@@ -217,63 +218,84 @@ def _write_received(
     )
 
 
-def _birth(
+def _births(
     connection: Connection,
     controller: Controller,
     request: Request,
     who: Identity,
     history: list[lanes.LaneRow],
-    name: str,
     now: datetime,
-) -> Birth:
-    processor = controller.processors[name]
+) -> list[Birth]:
     restricted = restriction_in_force((row.waiting for row in history), who.person)
-    around = Surroundings(
-        shared_address=who.shared,
-        restricted=restricted,
-        counted=_counted(connection, processor.account, now),
-        confirmed=is_confirmed(connection, controller, processor),
-    )
-    return birth(request, processor, around, controller.safety, now.astimezone(controller.zone).date())
+    counted = {row.account_id: row.calls for row in connection.execute(_COUNTED, {"since": now - BRAKE_WINDOW})}
+    known = confirmed(connection, controller)
+    today = now.astimezone(controller.zone).date()
+    births = []
+    for processor in controller.processors.values():
+        around = Surroundings(
+            shared_address=who.shared,
+            restricted=restricted,
+            counted=counted.get(processor.account, 0),
+            confirmed=processor.name in known,
+        )
+        born = birth(request, processor, around, controller.safety, today)
+        # Two processors on one account are two calls with one credential: both count.
+        counted[processor.account] = counted.get(processor.account, 0) + (born.counts and not born.braked)
+        births.append(born)
+    return births
 
 
-def _counted(connection: Connection, account_id: str, now: datetime) -> int:
-    return int(connection.execute(_COUNTED, {"account": account_id, "since": now - BRAKE_WINDOW}).scalar_one())
-
-
-def _write_propagation(
+def _write_propagations(
     unit: Unit,
     controller: Controller,
     request: Request,
     who: Identity,
     request_id: str,
     ordinal: int,
-    born: Birth,
+    births: list[Birth],
     now: datetime,
 ) -> None:
-    cooling = Cause.COOLING_OFF in born.causes
+    if not births:
+        return
+    common = {
+        "request_id": request_id,
+        "subject_id": who.subject_id,
+        "person": who.person,
+        "ordinal": ordinal,
+        "right": request.right,
+        "lifting": request.lifted is not None,
+        "version": request.version,
+        "opened_at": now,
+        "state_since": now,
+    }
+    cools = now + controller.safety.cooling_off
     unit.connection.execute(
         _NEW_PROPAGATION,
-        {
-            "request_id": request_id,
-            "processor": born.processor.name,
-            "account_id": born.processor.account,
-            "subject_id": who.subject_id,
-            "person": who.person,
-            "ordinal": ordinal,
-            "right": request.right,
-            "lifting": request.lifted is not None,
-            "version": request.version,
-            "state": born.state,
-            "causes": lanes.causes_text(born.causes),
-            "way": born.way,
-            "opened_at": now,
-            "state_since": now,
-            "timer": Timer.COOLING_OFF if cooling else "",
-            "timer_at": now + controller.safety.cooling_off if cooling else None,
-            "brake_at": now if born.counts and not born.braked else None,
-        },
+        [
+            {
+                **common,
+                "processor": born.processor.name,
+                "account_id": born.processor.account,
+                "state": born.state,
+                "causes": lanes.causes_text(born.causes),
+                "way": born.way,
+                "timer": Timer.COOLING_OFF if Cause.COOLING_OFF in born.causes else "",
+                "timer_at": cools if Cause.COOLING_OFF in born.causes else None,
+                "brake_at": now if born.counts and not born.braked else None,
+            }
+            for born in births
+        ],
     )
+    going = [born.processor.account for born in births if born.state is State.PENDING]
+    hurry = request.right is not Right.RECTIFICATION
+    lanes.make_lanes_due(unit.connection, going, who.subject_id, now, hurry=hurry)
+    for born in births:
+        _tell_birth(unit, controller, request, request_id, born, now)
+
+
+def _tell_birth(
+    unit: Unit, controller: Controller, request: Request, request_id: str, born: Birth, now: datetime
+) -> None:
     common = {"req": request_id, "dest": born.processor.name, "right": request.right.value}
     if born.state is State.HELD:
         unit.append(request_id, entry.encode(Event.HELD, now, cause=lanes.causes_text(born.causes), **common))
@@ -281,9 +303,6 @@ def _write_propagation(
     elif born.state is State.EXEMPT:
         exemption = born.processor.exempt[request.right]
         unit.append(request_id, entry.encode(Event.EXEMPTED, now, cause=exemption.code, **common))
-    else:
-        hurry = request.right is not Right.RECTIFICATION
-        lanes.make_lane_due(unit.connection, born.processor.account, who.subject_id, now, hurry=hurry)
 
 
 def _alert_held(connection: Connection, controller: Controller, born: Birth, now: datetime) -> None:

@@ -12,8 +12,18 @@ from dpsync.store.upsert import insert_or_ignore
 
 def is_confirmed(connection: Connection, controller: Controller, processor: Processor) -> bool:
     """Whether identifiers may go to this contact. Another address at the same processor must confirm itself anew."""
-    found = connection.execute(_CONFIRMED, _names(controller, processor)).one_or_none()
-    return found is not None and found.confirmed_at is not None
+    return processor.name in confirmed(connection, controller)
+
+
+def confirmed(connection: Connection, controller: Controller) -> frozenset[str]:
+    """The names of the processors whose present contact has confirmed itself."""
+    rows = connection.execute(_CONFIRMED).all()
+    return frozenset(
+        row.processor
+        for row in rows
+        if (processor := controller.processors.get(row.processor))
+        and row.pseudonym == controller.keys.pseudonym("address", processor.contact)
+    )
 
 
 def register(connection: Connection, controller: Controller, processor: Processor, now: datetime) -> None:
@@ -40,5 +50,5 @@ def _names(controller: Controller, processor: Processor) -> dict[str, str]:
 
 
 _HERE = (t.contact.c.pseudonym == bindparam("address")) & (t.contact.c.processor == bindparam("name"))
-_CONFIRMED = select(t.contact.c.confirmed_at).where(_HERE)
+_CONFIRMED = select(t.contact.c.processor, t.contact.c.pseudonym).where(t.contact.c.confirmed_at.is_not(None))
 _ASKED = update(t.contact).where(_HERE).values(asked_at=bindparam("at"))

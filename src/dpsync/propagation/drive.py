@@ -36,7 +36,7 @@ from dpsync.model import Request, Right, State, Way, normalised
 from dpsync.propagation import at_rest, lanes
 from dpsync.propagation.controller import Controller, token_hash
 from dpsync.propagation.lease import recover
-from dpsync.propagation.lifecycle import Defect, Timer
+from dpsync.propagation.lifecycle import Defect, Interrupted, Timer
 from dpsync.propagation.plan import Waiting, choose, overtaken
 from dpsync.propagation.record import Attempted, alert, record, record_all, request_key, supersede
 from dpsync.store import tables as t
@@ -101,7 +101,7 @@ class Drive:
         self._buffer: deque[Task] = deque()
         self._open_slots = 0  # how many the account's health allows
         self._slots = 0  # how many are at work
-        self._cut_off = False  # an attempt may stand unanswered that nobody is working on
+        self._cut_off: Defect | Interrupted | None = None  # an attempt stands unanswered that nobody works on
         self._lock = threading.Lock()
         caps = [p.connector.max_inflight for p in controller.processors.values() if p.account == account_id]
         self._cap = min(caps, default=1)
@@ -128,11 +128,11 @@ class Drive:
     def _heal(self) -> None:
         """After a slot died under us (the store was gone when it wanted to finish), its attempt is in doubt."""
         with self._lock:
-            due = self._cut_off and self._slots == 0
-        if due:
+            what = self._cut_off if self._slots == 0 else None
+        if what is not None:
             now = self._clock.now()
-            self._writer.call(lambda unit: recover(unit, self._controller, self.account_id, now))
-            self._cut_off = False
+            self._writer.call(lambda unit: recover(unit, self._controller, self.account_id, what, now))
+            self._cut_off = None
 
     def _may_begin(self) -> bool:
         return self._clock.monotonic() < self._may_call_until()
@@ -175,8 +175,10 @@ class Drive:
             while current is not None:
                 try:
                     self._run(current)
-                except BaseException:
-                    self._cut_off = True
+                except BaseException as error:
+                    ours = isinstance(error, Exception) and not isinstance(error, (SQLAlchemyError, Locked))
+                    self._cut_off = Defect() if ours else Interrupted()
+                    telemetry.log("drive").error("cut off", error=error, account=self.account_id)
                     raise
                 finally:
                     with self._lock:

@@ -3,7 +3,7 @@
 The statements are made once: building them anew for each row cost four times as much as running them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,7 +13,7 @@ from sqlalchemy import Connection, and_, bindparam, delete, exists, select, upda
 from dpsync.model import Cause, Right, State
 from dpsync.propagation.plan import Waiting
 from dpsync.store import tables as t
-from dpsync.store.upsert import insert_or_ignore
+from dpsync.store.upsert import insert_missing
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +103,23 @@ _DROP = delete(t.lane).where(_HERE)
 
 def make_lane_due(connection: Connection, account_id: str, subject_id: str, due_at: datetime, *, hurry: bool) -> None:
     """See that a lane stands, due at the latest at `due_at`; without `hurry` a backoff that runs is kept."""
-    made = insert_or_ignore(
-        connection, t.lane, {"account_id": account_id, "subject_id": subject_id, "due_at": due_at, "attempts": 0}
-    )
-    if not made and hurry:
-        connection.execute(_HURRY, {"account": account_id, "subject": subject_id, "due": due_at})
+    make_lanes_due(connection, [account_id], subject_id, due_at, hurry=hurry)
+
+
+def make_lanes_due(
+    connection: Connection, account_ids: Iterable[str], subject_id: str, due_at: datetime, *, hurry: bool
+) -> None:
+    """The same for one subject at several accounts, in one statement."""
+    rows = [
+        {"account_id": account_id, "subject_id": subject_id, "due_at": due_at, "attempts": 0}
+        for account_id in sorted(set(account_ids))
+    ]
+    if not rows:
+        return
+    insert_missing(connection, t.lane, rows)
+    if hurry:
+        now = [{"account": row["account_id"], "subject": subject_id, "due": due_at} for row in rows]
+        connection.execute(_HURRY, now)
 
 
 def put_lane_off(connection: Connection, account_id: str, subject_id: str, due_at: datetime, attempts: int) -> None:

@@ -145,11 +145,12 @@ def record_all(
     commit_key = key.commit_key if key else b""
     at = _position(row, processor)
     step: Step | None = None
+    kept: list[dict[str, Any]] = []
     for happening in happenings:
         if isinstance(happening, HandOver) and processor is not None:
             at = replace(at, contact_confirmed=is_confirmed(unit.connection, controller, processor))
         step = advance(at, happening, now)
-        digest = _keep_evidence(unit.connection, happening, attempt, commit_key)
+        digest = _keep_evidence(kept, happening, attempt, commit_key)
         _append(unit, row, happening, step, attempt, author, cause, digest, commit_key, now)
         _change(unit.connection, controller, row, happening, step, now)
         _note_account(unit.connection, row, happening, now)
@@ -158,6 +159,8 @@ def record_all(
         at = _position(row, processor)
     if step is None:
         raise ValueError("nothing happened")
+    if kept:
+        unit.connection.execute(_KEEP, kept)
     if attempt:
         row["attempts"] += attempt.charged
         said = " ".join(type(happening).__name__ for happening in happenings)
@@ -227,9 +230,12 @@ def _change(
         row["answer_by"] = now + 2 * (step.timer_at - now)
 
 
-def _keep_evidence(connection: Connection, happening: Happening, attempt: Attempted | None, commit_key: bytes) -> str:
-    kept: Sequence[Evidence] = getattr(happening, "evidence", ())
-    if not kept or attempt is None:
+def _keep_evidence(
+    kept: list[dict[str, Any]], happening: Happening, attempt: Attempted | None, commit_key: bytes
+) -> str:
+    """Add the rows of one answer to what is kept. Returns their digest for the ledger, "" where there are none."""
+    given: Sequence[Evidence] = getattr(happening, "evidence", ())
+    if not given or attempt is None:
         return ""
     part = "finding" if isinstance(happening, (AsAsked, Contradicts, CannotTell)) else "outcome"
     rows: list[dict[str, Any]] = [
@@ -245,9 +251,9 @@ def _keep_evidence(connection: Connection, happening: Happening, attempt: Attemp
             "digest": one.digest,
             "note": one.note,
         }
-        for seq, one in enumerate(kept)
+        for seq, one in enumerate(given)
     ]
-    connection.execute(_KEEP, rows)
+    kept += rows
     return entry.resp_digest(commit_key, [canonical(row) for row in rows])
 
 

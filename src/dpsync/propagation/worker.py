@@ -6,7 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Connection, Engine, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from dpsync import telemetry
@@ -15,6 +15,7 @@ from dpsync.errors import Locked
 from dpsync.propagation import lease
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.drive import Drive
+from dpsync.propagation.lifecycle import Interrupted
 from dpsync.store import tables as t
 from dpsync.store.database import reading
 from dpsync.store.upsert import insert_or_ignore
@@ -23,11 +24,16 @@ from dpsync.store.writer import Unit, Writer
 LEASE = timedelta(seconds=10)
 BEAT_EVERY = 2.0
 POLL = 0.5
+SHORT_POLL = 0.02
 STOP_WITHIN = 20.0
 
 
 class Worker:
-    """Drives every account that it can get. `alone`: this process holds the file lock of a SQLite store."""
+    """Drives every account that it can get. `alone`: this process holds the file lock of a SQLite store.
+
+    `shared_now` is the clock that heartbeats go by. Beyond one machine it must be the database's: a worker whose own
+    clock ran two minutes ahead would take living workers for dead.
+    """
 
     def __init__(
         self,
@@ -39,6 +45,7 @@ class Worker:
         alone: bool,
         lease_for: timedelta = LEASE,
         call_deadline: timedelta = timedelta(seconds=61),
+        shared_now: Callable[[Connection], datetime] | None = None,
     ) -> None:
         self.id = "w-" + secrets.token_hex(8)
         self._controller = controller
@@ -48,9 +55,11 @@ class Worker:
         self._alone = alone
         self._lease_for = lease_for
         self._call_deadline = call_deadline
+        self._shared_now = shared_now or (lambda _: clock.now())
         self._valid_until = 0.0
         self._next_beat = 0.0
         self._drives: dict[str, Drive] = {}
+        self._lost: list[Drive] = []  # another worker's by now; a call of ours may still be under way
         self._wake = threading.Event()
         caps = {p.account: p.connector.max_inflight for p in controller.processors.values()}
         self._pool = ThreadPoolExecutor(max_workers=max(4, min(256, sum(caps.values()))), thread_name_prefix="call")
@@ -89,6 +98,9 @@ class Worker:
                 telemetry.log("worker").warning("the store does not answer", error=error)
                 # The store is gone for the moment. Nothing was begun, and nothing is lost: the rows are the truth.
                 stop.wait(POLL)
+            except Exception as error:  # noqa: BLE001 - because a worker that died of one bad row drives nothing at all
+                telemetry.log("worker").error("defect", error=error)
+                stop.wait(POLL)
             self._wake.wait(POLL)
         self.close()
 
@@ -102,50 +114,61 @@ class Worker:
                 progress(under_way)
             if under_way == 0 and not self._anything_due():
                 return
-            if under_way:
-                self._wake.wait(POLL)
+            # Due and yet nothing under way: another worker's share, or an attempt of its that is not answered yet.
+            self._wake.wait(POLL if under_way else SHORT_POLL)
 
     def close(self) -> None:
         """Begin nothing more, wait for what is under way, give the accounts back."""
         self._valid_until = 0.0
         waited = threading.Event()
         until = self._clock.monotonic() + STOP_WITHIN
-        while any(not drive.idle for drive in self._drives.values()) and self._clock.monotonic() < until:
-            waited.wait(0.02)
+        while (calling := self._calling()) and self._clock.monotonic() < until:
+            waited.wait(SHORT_POLL)
         self._pool.shutdown(wait=False, cancel_futures=True)
-        self._writer.call(lambda unit: lease.leave(unit, self.id))
+        self._writer.call(lambda unit: lease.leave(unit, self.id, calling))
+
+    def _calling(self) -> set[str]:
+        return {drive.account_id for drive in [*self._drives.values(), *self._lost] if not drive.idle}
 
     def _renew(self) -> None:
         # From before the question: what the answer's way took is time that another worker already counts.
         asked = self._clock.monotonic()
-        now = self._clock.now()
         held = set(self._drives)
 
         def work(unit: Unit) -> list[str]:
+            now = self._shared_now(unit.connection)
             lease.beat(unit, self.id, now + self._lease_for)
             taken = lease.acquire(unit, self.id, now, self._call_deadline)
             for account_id in taken:
-                lease.recover(unit, self._controller, account_id, now)
+                lease.recover(unit, self._controller, account_id, Interrupted(), self._clock.now())
             mine = select(t.account.c.id).where(t.account.c.owner == self.id)
             return [row.id for row in unit.connection.execute(mine)]
 
         owned = set(self._writer.call(work))
+        # Before the lease is longer again: a slot that slept through its end must not go on with another's account.
+        self._lost = [drive for drive in self._lost if not drive.idle]
+        self._lost += [self._drives.pop(account_id) for account_id in held - owned]
         self._valid_until = asked + self._lease_for.total_seconds()
-        self._next_beat = asked + BEAT_EVERY
+        self._next_beat = asked + min(BEAT_EVERY, self._lease_for.total_seconds() / 3)
         for account_id in owned - held:
-            self._drives[account_id] = Drive(
-                account_id,
-                self._controller,
-                self._engine,
-                self._writer,
-                self._clock,
-                self._pool,
-                worker_id=self.id,
-                may_call_until=lambda: self._valid_until,
-                wake=self.wake,
-            )
-        for account_id in held - owned:
-            del self._drives[account_id]
+            self._drives[account_id] = self._back(account_id) or self._drive(account_id)
+
+    def _back(self, account_id: str) -> Drive | None:
+        """The drive of an account that was lost and came back while a call was under way: that call still counts."""
+        return next((drive for drive in self._lost if drive.account_id == account_id and not drive.idle), None)
+
+    def _drive(self, account_id: str) -> Drive:
+        return Drive(
+            account_id,
+            self._controller,
+            self._engine,
+            self._writer,
+            self._clock,
+            self._pool,
+            worker_id=self.id,
+            may_call_until=lambda: self._valid_until if account_id in self._drives else 0.0,
+            wake=self.wake,
+        )
 
     def _anything_due(self) -> bool:
         now = self._clock.now()

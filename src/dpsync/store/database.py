@@ -25,24 +25,30 @@ from dpsync.errors import Locked, StoreProblem
 
 WRITER_LOCK = 0x6470_7379  # any fixed number; one database serves one installation
 BUSY_SECONDS = 10.0
+CONNECT_SECONDS = 10
 PAUSED_HOLDER = "15s"
 """A writer that stops in the middle (SIGSTOP, a paused machine) loses its transaction after this, and the lock."""
 
 
-def open_database(url: str, *, pool_size: int = 8) -> Engine:
-    """An engine for `url`, its connections set up as this house needs them. Opens no connection yet."""
+def open_database(
+    url: str, *, pool_size: int = 8, busy_seconds: float = BUSY_SECONDS, paused_holder: str = PAUSED_HOLDER
+) -> Engine:
+    """An engine for `url`, its connections set up as this house needs them. Opens no connection yet.
+
+    `busy_seconds`: how long a writer waits for another process's transaction on SQLite before it gives up.
+    """
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite":
         if parsed.database and parsed.database != ":memory:":
             Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-        engine = create_engine(parsed, pool_size=pool_size, max_overflow=32, connect_args={"timeout": BUSY_SECONDS})
+        engine = create_engine(parsed, pool_size=pool_size, max_overflow=32, connect_args={"timeout": busy_seconds})
         event.listen(engine, "connect", _set_up_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
-    options = f"-c timezone=UTC -c idle_in_transaction_session_timeout={PAUSED_HOLDER} -c synchronous_commit=on"
-    engine = create_engine(
-        parsed, pool_size=pool_size, max_overflow=32, pool_pre_ping=True, connect_args={"options": options}
-    )
+    options = f"-c timezone=UTC -c idle_in_transaction_session_timeout={paused_holder} -c synchronous_commit=on"
+    # Without a limit a server that vanished is waited for as long as TCP likes: minutes, for each of what waits.
+    arguments = {"options": options, "connect_timeout": CONNECT_SECONDS}
+    engine = create_engine(parsed, pool_size=pool_size, max_overflow=32, pool_pre_ping=True, connect_args=arguments)
     event.listen(engine, "begin", _begin_postgresql)
     return engine
 

@@ -162,8 +162,8 @@ propagation = Table(
     ),
     Index(
         "propagation_brake",
-        "account_id",
         "brake_at",
+        "account_id",
         postgresql_where=text("brake_at IS NOT NULL"),
         sqlite_where=text("brake_at IS NOT NULL"),
     ),

@@ -1,6 +1,6 @@
 """Insert unless it is there already: the one statement that the two engines spell in their own modules."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Table
@@ -17,6 +17,13 @@ def insert_or_ignore(connection: Connection, table: Table, values: Mapping[str, 
         statement = dialect.insert(table).on_conflict_do_nothing().returning(key)
         _PREPARED[table.name, connection.dialect.name] = statement
     return connection.execute(statement, dict(values)).first() is not None
+
+
+def insert_missing(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert many rows in one statement, those left out whose unique key stands already."""
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    if rows:  # an empty list would insert one row of defaults
+        connection.execute(dialect.insert(table).on_conflict_do_nothing(), [dict(row) for row in rows])
 
 
 _PREPARED: dict[tuple[str, str], Any] = {}

@@ -106,55 +106,57 @@ class Writer:
 
     def _write(self, batch: list[tuple[Work, "Future[Any]"]]) -> None:
         live = [(work, future) for work, future in batch if future.set_running_or_notify_cancel()]
-        try:
-            results = self._commit(live)
-        except Exception as error:  # noqa: BLE001 - because a failed batch must not take its good items with it
-            if len(live) == 1:
-                live[0][1].set_exception(_named(error))
-                return
-            for work, future in live:
-                self._write_alone(work, future)
-            return
-        for (_, future), result in zip(live, results, strict=True):
+        works = [work for work, _ in live]
+        for (_, future), result in zip(live, self._results(works), strict=True):
             if isinstance(result, _Failed):
                 future.set_exception(result.error)
             else:
                 future.set_result(result)
 
-    def _write_alone(self, work: Work, future: "Future[Any]") -> None:
-        try:
-            (result,) = self._commit([(work, future)])
-        except Exception as error:  # noqa: BLE001 - because it is handed to whoever waits for it
-            future.set_exception(_named(error))
-            return
-        if isinstance(result, _Failed):
-            future.set_exception(result.error)
-        else:
-            future.set_result(result)
+    def _results(self, works: list[Work]) -> list[Any]:
+        """What came of each: all in one transaction; if that fails, a savepoint each; if that fails, one by one.
 
-    def _commit(self, batch: Sequence[tuple[Work, "Future[Any]"]]) -> list[Any]:
-        results: list[Any] = []
+        Nearly every batch is good, and two savepoint statements an item were half of what PostgreSQL was asked.
+        """
+        for attempt in (self._commit, self._commit_guarded):
+            try:
+                return attempt(works)
+            except Exception as error:  # noqa: BLE001 - because it is handed to whoever waits, or tried more carefully
+                if len(works) == 1 or _is_locked(error):
+                    return [_Failed(_named(error))] * len(works)
+        return [result for work in works for result in self._results([work])]
+
+    def _commit(self, works: Sequence[Work]) -> list[Any]:
         with writing(self._engine) as connection:
-            entries: Bodies = []
-            for work, _ in batch:
+            units = [Unit(connection) for _ in works]
+            results = [work(unit) for work, unit in zip(works, units, strict=True)]
+            self._append(connection, units)
+        return results
+
+    def _commit_guarded(self, works: Sequence[Work]) -> list[Any]:
+        results: list[Any] = []
+        good: list[Unit] = []
+        with writing(self._engine) as connection:
+            for work in works:
                 unit = Unit(connection)
                 savepoint = connection.begin_nested()
                 try:
                     results.append(work(unit))
-                except DBAPIError as error:
-                    if not isinstance(error, IntegrityError):
+                except Exception as error:
+                    if isinstance(error, DBAPIError) and not isinstance(error, IntegrityError):
                         raise  # a full disk or a lost server concerns the whole transaction
-                    savepoint.rollback()
-                    results.append(_Failed(error))
-                except Exception as error:  # noqa: BLE001 - because it belongs to whoever asked for this item
                     savepoint.rollback()
                     results.append(_Failed(error))
                 else:
                     savepoint.commit()
-                    entries.extend(unit.entries)
-            if entries:
-                self._before_commit(connection, entries)
+                    good.append(unit)
+            self._append(connection, good)
         return results
+
+    def _append(self, connection: Connection, units: Sequence[Unit]) -> None:
+        entries = [one for unit in units for one in unit.entries]
+        if entries:
+            self._before_commit(connection, entries)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +164,11 @@ class _Failed:
     error: Exception
 
 
+def _is_locked(error: Exception) -> bool:
+    return isinstance(error, DBAPIError) and "locked" in str(error.orig)
+
+
 def _named(error: Exception) -> Exception:
-    if isinstance(error, DBAPIError) and "locked" in str(error.orig):
+    if _is_locked(error):
         return Locked("another process holds the database; try again in a moment")
     return error
