@@ -7,7 +7,7 @@ whoever takes it runs it.
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from datetime import time as time_of_day
 from zoneinfo import ZoneInfo
 
@@ -45,10 +45,12 @@ def daily(at: time_of_day, zone: ZoneInfo) -> Due:
     """Due each day at a time of the controller's own clock, whatever summer time does."""
 
     def next_due(after: datetime) -> datetime:
-        local = after.astimezone(zone)
-        today = datetime.combine(local.date(), at, tzinfo=zone)
-        chosen = today if today > local else datetime.combine(local.date() + timedelta(days=1), at, tzinfo=zone)
-        return chosen.astimezone(after.tzinfo)
+        # Compared as moments: two times of one zone compare by the clock's face, which shows an hour twice each autumn.
+        day = after.astimezone(zone).date()
+        today = datetime.combine(day, at, tzinfo=zone).astimezone(UTC)
+        if today > after:
+            return today
+        return datetime.combine(day + timedelta(days=1), at, tzinfo=zone).astimezone(UTC)
 
     return next_due
 
@@ -100,13 +102,22 @@ class Jobs:
                 ran.append(name)
         return ran
 
-    def tick(self, stop: threading.Event) -> None:
-        """Look once a minute until `stop` is set."""
+    def tick(self, stop: threading.Event, *, seconds: int = 60) -> None:
+        """Look every so many seconds until `stop` is set, whatever a look ran into."""
         ticker = schedule.Scheduler()
-        ticker.every(1).minutes.do(self.run_due)
-        self.run_due()
-        while not stop.wait(1.0):
+        ticker.every(seconds).seconds.do(self._look)
+        ticker.run_all()
+        while not stop.wait(min(1.0, seconds / 4)):
+            if (ticker.idle_seconds or 0) > seconds:
+                # The machine's clock was set back, or summer time ended; `schedule` would wait for it to come round.
+                ticker.run_all()
             ticker.run_pending()
+
+    def _look(self) -> None:
+        try:
+            self.run_due()
+        except Exception as error:  # noqa: BLE001 - because a store that was gone for a moment must not end all alerts
+            telemetry.log("timed").error("cannot look what is due", error=error)
 
     def _due(self) -> list[str]:
         now = self._clock.now()
