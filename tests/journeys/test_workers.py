@@ -1,0 +1,283 @@
+"""Workers: which one drives what, what a lost lease means, and that nothing is ever left behind: on both databases."""
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import Engine, text, update
+
+from dpsync.connector import Applied, Instruction, Outcome
+from dpsync.intake.answers import Received
+from dpsync.model import Cause, Right, State
+from dpsync.propagation import lease
+from dpsync.propagation.controller import Safety
+from dpsync.propagation.decisions import Person, decide
+from dpsync.propagation.lifecycle import DecisionKind
+from dpsync.propagation.worker import Worker
+from dpsync.store import tables as t
+from tests.builders import World, busy, later, proof
+from tests.invariants import faults
+
+ADA, BEN = "ada@example.org", "ben@example.org"
+DPO = Person("Dana Officer", "dana", "decided in the test")
+
+
+def until(done: Callable[[], object], *, within: float = 15.0) -> None:
+    """Wait for what other threads and processes bring about."""
+    end = time.monotonic() + within
+    while not done():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.01)
+
+
+def turned_until_idle(*workers: Worker) -> None:
+    """Turn until nothing is under way, as `run` does."""
+    for worker in workers:
+        until(lambda worker=worker: worker.turn() == 0)  # type: ignore[misc]  # because mypy cannot type the default
+
+
+class Gate:
+    """Calls wait at it until it is opened."""
+
+    def __init__(self, world: World, vendor: str = "alpha") -> None:
+        self.vendor = world.vendors[vendor]
+        self.opened = threading.Event()
+
+    def __call__(self, instruction: Instruction) -> Outcome:
+        self.opened.wait(20)
+        self.vendor.do(instruction)
+        return Applied(evidence=proof())
+
+
+def decided(world: World, asked: Received, kind: DecisionKind, causes: frozenset[Cause]) -> None:
+    now = world.clock.now()
+    world.writer.call(lambda unit: decide(unit, world.controller, asked.request_id, kind, DPO, now, causes=causes))
+
+
+# --- whose account it is
+
+
+def test_an_account_that_wakes_after_the_others_fell_idle_is_driven(world: World) -> None:
+    world.use(world.processor("alpha"), world.processor("beta"), world.processor("paper", world.notice))
+    worker = world.worker()
+    asked = world.ask(Right.OPT_OUT, ADA, id="1")
+    worker.run_until_idle()
+    assert world.states(asked)["paper"] is State.HELD, "its contact has not confirmed itself"
+    decided(world, asked, DecisionKind.RELEASE, frozenset({Cause.CONTACT_UNVERIFIED}))
+    world.clock.advance(timedelta(seconds=5))
+    turned_until_idle(worker)
+    assert world.states(asked)["paper"] is State.ACCEPTED
+    assert faults(world) == []
+
+
+def test_a_slot_that_slept_through_the_end_of_its_lease_begins_nothing_more(world: World) -> None:
+    world.use(safety=Safety(irreversible_per_day=100))
+    gate = Gate(world)
+    world.vendors["alpha"].answers += [gate] * 4
+    for number in range(12):
+        world.vendors["alpha"].hold(f"p{number}@example.org")
+        world.ask(Right.OPT_OUT, f"p{number}@example.org", id=str(number))
+    one = world.worker()
+    one.turn()
+    until(lambda: world.vendors["alpha"].running == 4)
+    one.turn()
+    world.clock.advance(timedelta(seconds=75))
+    world.writer.call(lambda unit: unit.connection.execute(t.account.update().values(owner="w-another")))
+    world.writer.call(lambda unit: lease.beat(unit, "w-another", world.clock.now() + timedelta(hours=1)))
+    before = {row.id for row in world.rows(t.attempt)}
+    one.turn()  # it woke, and renews its heartbeat
+    gate.opened.set()
+    until(lambda: all(row.ended_at for row in world.rows(t.attempt)))
+    turned_until_idle(one)
+    one.close()
+    assert {row.id for row in world.rows(t.attempt)} == before
+    world.restart()
+    world.drive()
+    assert {row.state for row in world.rows(t.propagation)} == {State.VERIFIED}
+    assert faults(world) == []
+
+
+def test_a_worker_that_stops_keeps_the_account_whose_call_is_still_open(world: World) -> None:
+    gate = Gate(world)
+    world.vendors["alpha"].answers.append(gate)
+    world.use(world.processor("alpha"), world.processor("beta"))
+    world.ask(Right.OPT_OUT, ADA, id="1")
+    one, two = world.worker(), world.worker()
+    while {row.owner for row in world.rows(t.account)} != {one.id}:
+        world.writer.call(lambda unit: unit.connection.execute(t.worker.delete().where(t.worker.c.id == two.id)))
+        one.turn()
+        world.clock.advance(timedelta(seconds=3))
+    until(lambda: world.vendors["alpha"].running == 1 and not world.rows(t.lane)[1:])
+    closing = threading.Thread(target=one.close)
+    closing.start()
+    while closing.is_alive():
+        world.clock.advance(timedelta(seconds=1))
+        closing.join(0.01)
+    assert {row.id: row.owner for row in world.rows(t.account)} == {"alpha": one.id, "beta": None}
+    two.turn()
+    assert {row.id: row.owner for row in world.rows(t.account)}["alpha"] == one.id
+    gate.opened.set()
+    world.clock.advance(timedelta(seconds=90))
+    turned_until_idle(two)
+    until(
+        lambda: two.turn() == 0 and {row.state for row in world.rows(t.propagation)} <= {State.VERIFIED, "nothing_held"}
+    )
+
+
+def test_clocks_that_disagree_take_no_living_worker_for_dead(world: World) -> None:
+    world.vendors["alpha"].answers += [later()] * 2
+    world.ask(Right.OPT_OUT, ADA, id="1")
+    shared = world.clock.now()
+    one = world.worker(shared_now=lambda _: shared)
+    one.turn()
+    world.clock.advance(timedelta(minutes=2))  # the other machine's clock runs ahead
+    two = world.worker(shared_now=lambda _: shared)
+    two.turn()
+    assert {row.owner for row in world.rows(t.account)} == {one.id}
+
+
+# --- nothing stays behind
+
+
+def test_one_attempt_that_cannot_be_read_keeps_no_account_shut(world: World) -> None:
+    vendor = world.vendors["alpha"]
+    vendor.hold(ADA, BEN)
+    vendor.answers += [SystemExit(), SystemExit()]
+    bad, good = world.ask(Right.ERASURE, ADA, id="1"), world.ask(Right.ERASURE, BEN, id="2")
+    first = world.worker()
+    first.turn()
+    until(lambda: len(vendor.calls) == 2)
+    world.restart()
+    world.writer.call(
+        lambda unit: unit.connection.execute(
+            update(t.request).where(t.request.c.id == bad.request_id).values(wrapped_key=b"damaged")
+        )
+    )
+    world.drive()
+    assert world.state(good) is State.VERIFIED
+    assert world.state(bad) is State.PENDING
+    assert "defect:alpha" in [row.cause for row in world.rows(t.alert)]
+    assert faults(world) == []
+
+
+def test_a_stopped_account_leaves_the_others_alone(world: World) -> None:
+    from dpsync.errors import CredentialsRejected
+
+    world.use(world.processor("alpha"), world.processor("beta"))
+    world.vendors["alpha"].answers.append(CredentialsRejected("GET /", 401))
+    asked = [world.ask(Right.OPT_OUT, f"p{number}@example.org", id=str(number)) for number in range(10)]
+    world.drive()
+    assert {world.states(one)["beta"] for one in asked} <= {State.VERIFIED, State.NOTHING_HELD}
+    assert State.PENDING in {world.states(one)["alpha"] for one in asked}
+    assert faults(world) == []
+
+
+def test_run_until_idle_ends_beside_a_paused_account_and_a_busy_one(world: World) -> None:
+    world.use(world.processor("alpha"), world.processor("beta"))
+    world.vendors["alpha"].answers.append(busy(429, seconds=600))
+    world.vendors["beta"].answers += [later() for _ in range(50)]
+    for number in range(20):
+        world.ask(Right.OPT_OUT, f"p{number}@example.org", id=str(number))
+    ended = threading.Thread(target=world.drive, daemon=True)
+    ended.start()
+    ended.join(20)
+    assert not ended.is_alive()
+    assert faults(world) == []
+
+
+def test_two_groups_that_become_one_while_both_are_in_flight_are_driven_one_at_a_time(world: World) -> None:
+    vendor = world.vendors["alpha"]
+    vendor.hold("a@example.org", "b@example.org")
+    gate = Gate(world)
+    vendor.answers += [gate, gate]
+    world.ask(Right.OPT_OUT, "a@example.org")
+    world.ask(Right.OPT_OUT, "b@example.org")
+    worker = world.worker()
+    worker.turn()
+    until(lambda: vendor.running == 2)
+    third = world.ask(Right.OPT_OUT, "a@example.org", others=["b@example.org"])
+    assert len({row.subject_id for row in world.rows(t.propagation)}) == 1
+    for _ in range(5):
+        worker.turn()
+        time.sleep(0.01)
+    assert vendor.running == 2, "the merged group was driven a third time at once"
+    gate.opened.set()
+    worker.run_until_idle()
+    assert world.state(third) is State.VERIFIED
+    assert {row.state for row in world.rows(t.propagation)} == {State.VERIFIED}
+    assert faults(world) == []
+
+
+def test_a_hundred_random_mishaps_leave_no_lane_behind(world: World) -> None:
+    import random
+
+    dice = random.Random(7)
+    vendor = world.vendors["alpha"]
+    world.use(safety=Safety(irreversible_per_day=1000, cooling_off=timedelta(hours=1)))
+    people = [f"p{number}@example.org" for number in range(6)]
+    vendor.hold(*people)
+    for number in range(100):
+        person = dice.randrange(6)
+        mishap = dice.choice([None, None, later(), busy(503), SystemExit(), RuntimeError("poison")])
+        if mishap is not None:
+            vendor.answers.append(mishap)
+        right = dice.choice(list(Right))
+        new = f"n{number}@example.org" if right is Right.RECTIFICATION else None
+        asked = world.ask(right, people[person], id=f"crm-{person}", to=new)
+        if dice.random() < 0.3:
+            kind = dice.choice([DecisionKind.RELEASE, DecisionKind.WITHDRAW, DecisionKind.SETTLE, DecisionKind.RETRY])
+            decided(world, asked, kind, frozenset(Cause))
+        if dice.random() < 0.5:
+            world.drive()
+        world.clock.advance(timedelta(minutes=dice.randrange(600)))
+    for _ in range(20):
+        world.drive()
+        world.clock.advance(timedelta(hours=13))
+    assert faults(world) == []
+    assert State.PENDING not in {row.state for row in world.rows(t.propagation)}
+
+
+# --- the database goes away and comes back
+
+
+def test_the_worker_outlives_a_database_that_went_away(world: World, engine: Engine) -> None:
+    if engine.dialect.name != "postgresql":
+        pytest.skip("a file does not go away; a full or locked one is told of in test_writer")
+    vendor = world.vendors["alpha"]
+    vendor.hold(ADA, BEN)
+    gate = Gate(world)
+    vendor.answers.append(gate)
+    first = world.ask(Right.ERASURE, ADA, id="1")
+    worker, stop = world.worker(), threading.Event()
+    running = threading.Thread(target=worker.run, args=(stop,))
+    running.start()
+    until(lambda: vendor.running == 1)
+    _cut_every_connection(engine)
+    gate.opened.set()
+    until(lambda: vendor.running == 0)
+    _cut_every_connection(engine)
+
+    def seen() -> bool:
+        with suppress(Exception):
+            return world.state(first) is State.VERIFIED
+        return False
+
+    until(seen)
+    second = world.ask(Right.ERASURE, BEN, id="2")
+    worker.wake()
+    until(lambda: world.state(second) is State.VERIFIED)
+    stop.set()
+    worker.wake()
+    running.join(10)
+    assert not running.is_alive()
+    assert faults(world) == []
+
+
+def _cut_every_connection(engine: Engine) -> None:
+    with suppress(Exception), engine.connect() as connection:
+        connection.execute(
+            text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()")
+        )
