@@ -22,11 +22,11 @@ from dpsync.cli.app import COMMANDS
 from dpsync.cli.catalogue import CATALOGUE
 from dpsync.cli.reference import commands_page
 from dpsync.errors import Exit
+from dpsync.installation import connector_names
 from dpsync.intake.payload import parse
 from dpsync.intake.signature import Verifier
 from dpsync.model import Request
 from dpsync.propagation.states import page as states_page
-from dpsync.service import connector_names
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
@@ -39,7 +39,6 @@ HAND_WRITTEN = [README, ROOT / "docs" / "operating.md"]
 
 LONG = {
     "connectors/mailchimp.py": 820,
-    "service.py": 600,
     "propagation/drive.py": 580,
     "propagation/lifecycle.py": 470,
     "http.py": 460,

@@ -23,9 +23,9 @@ from dpsync.model import Changes, Lifted, Right
 class Evidence:
     """What is kept of one call: never a URL, a body or an address.
 
-    `endpoint` is the method and the path *template*; `scope` the vendor's own id of the list; `status` the
-    HTTP or SMTP status, None where no answer came; `request_id` the vendor's id for the call (or the mail server's queue
-    id); `digest` the HMAC-SHA256 (hex) of the body under the instruction's `digest_key`; `note` a fixed phrase of ours.
+    `endpoint` is the method and the path *template*; `scope` the vendor's own id of the list; `status` the HTTP or
+    SMTP status, None where no answer came; `request_id` the vendor's id for the call (or the mail server's queue id);
+    `digest` the HMAC-SHA256 (hex) of the body under the instruction's `digest_key`; `note` a fixed phrase of ours.
     """
 
     endpoint: str
@@ -178,7 +178,7 @@ class Instruction:
     """What one processor is told about one subject. A value; told twice, the effect is that of once.
 
     `addresses`: every address the subject is known under, the current one first. `message_id`, `answer_url` and
-    `reference` are HMACs over propagation and notice number, so that a retry repeats them. `digest_key` keys the digests
+    `reference` are HMACs over propagation and notice number: a retry repeats them. `digest_key` keys the digests
     in the evidence. No call begins after `deadline` (seconds of the kit's monotonic clock).
     """
 
@@ -302,7 +302,7 @@ class Http(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Posted:
-    """That the next mail host took a message: its 250, with the queue id where it gave one. Nobody need have read it."""
+    """That the next mail host took a message: its 250, with the queue id it gave. Nobody need have read it."""
 
     evidence: Evidence
     dsn: bool

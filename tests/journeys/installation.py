@@ -5,7 +5,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -224,25 +224,21 @@ def installed(
     processors: str = NEWSLETTER,
     web: bool = False,
     patience: float | None = None,
-    changed: Callable[[str], str] = str,
-    **known: str,
+    key: str = KEY,
 ) -> Iterator[Installation]:
-    """An installation with its sandbox; `web`: the receiver answers too. `changed` has the last word on the file.
-
-    The receiver is up only where a test needs it: an answer link leads there.
-    """
+    """An installation with its sandbox. `web`: the receiver answers too, where links and webhooks lead."""
     clock = TurnableClock()
     with (
-        running_sandbox((KEY,), now=clock.now) as sandbox,
+        running_sandbox((key,), now=clock.now) as sandbox,
         socket.create_server(("127.0.0.1", 0)) as listening,
     ):
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         named = {"smtp_host": sandbox.smtp_host, "smtp_port": sandbox.smtp_port, "mailchimp_url": sandbox.mailchimp_url}
-        named |= {"public_url": url, "dpo": DPO, "operator": OPERATOR, **known}
+        named |= {"public_url": url, "dpo": DPO, "operator": OPERATOR}
         config = folder / "dpsync.toml"
-        config.write_text(changed((CONFIG + processors).format(**named)), encoding="utf-8")
+        config.write_text((CONFIG + processors).format(**named), encoding="utf-8")
         Keys.create(folder / "keys")
-        environ = {"DPSYNC_TEST_DATABASE": database_url, "DPSYNC_TEST_SECRET": SECRET, "DPSYNC_TEST_KEY": KEY}
+        environ = {"DPSYNC_TEST_DATABASE": database_url, "DPSYNC_TEST_SECRET": SECRET, "DPSYNC_TEST_KEY": key}
         with Service(config, environ) as service:
             vars(service)["clock"] = clock
             made = Installation(service, sandbox, clock, folder, url)

@@ -2,7 +2,6 @@
 
 import io
 import json
-import logging
 import re
 import subprocess
 import sys
@@ -13,7 +12,7 @@ import pytest
 import typer
 
 from dpsync.__main__ import main
-from dpsync.cli import console, operate
+from dpsync.cli import console
 from dpsync.cli.app import COMMANDS, everywhere
 from dpsync.cli.catalogue import CATALOGUE
 from dpsync.cli.checks import Line, Verdict, head_line, worst_exit
@@ -206,14 +205,6 @@ def test_nobody_is_asked_without_a_terminal(monkeypatch: pytest.MonkeyPatch, tmp
     monkeypatch.setattr(sys, "stdin", io.StringIO("y\n"))
     assert run("init", str(tmp_path)) == Exit.USAGE
     assert list(tmp_path.iterdir()) == []
-
-
-def test_log_lines_are_json_and_hold_no_foreign_words() -> None:
-    form = operate.JsonLines()
-    foreign = logging.LogRecord("urllib3", logging.INFO, "f", 1, "GET /ada@example.org %s", ("ada",), None)
-    ours = logging.LogRecord("dpsync.web", logging.ERROR, "f", 1, "answer failed for %s", ("ada",), None)
-    assert "ada" not in form.format(foreign) + form.format(ours)
-    assert json.loads(form.format(ours))["event"] == "answer failed for %s"
 
 
 # --- the reference

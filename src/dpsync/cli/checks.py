@@ -16,10 +16,11 @@ from dpsync.cli.console import Talk
 from dpsync.cli.first_settings import MARK
 from dpsync.cli.opening import place_of_store, store_errors_named
 from dpsync.errors import ConfigurationError, DpsyncError, Exit, Fault, KeyProblem
+from dpsync.installation import connector_class
 from dpsync.propagation.contacts import is_confirmed
 from dpsync.reports.words import several
 from dpsync.sealing import Keys
-from dpsync.service import Service, connector_class
+from dpsync.service import Service
 from dpsync.settings import Settings
 from dpsync.store import tables as t
 

@@ -109,10 +109,10 @@ def acknowledge(
 ) -> int:
     """Record what a processor said by letter, telephone or mail."""
     from dpsync.cli.opening import demand_processors, full_id, installation
+    from dpsync.installation import os_user
     from dpsync.propagation.acknowledgement import answer_by_hand
     from dpsync.propagation.lifecycle import AnswerKind
     from dpsync.propagation.record import Author
-    from dpsync.service import os_user
 
     talk: Talk = ctx.obj
     by_people = [kind for kind in AnswerKind if kind not in {AnswerKind.DELIVERED, AnswerKind.BOUNCED}]
@@ -151,9 +151,9 @@ def _decide(
     causes: list[str] | None = None,
 ) -> int:
     from dpsync.cli.opening import full_id, installation
+    from dpsync.installation import os_user
     from dpsync.propagation.decisions import RELEASED_BY_A_YES, Person, decide
     from dpsync.propagation.lifecycle import DecisionKind
-    from dpsync.service import os_user
 
     kind = DecisionKind(what)
     released = _causes(causes) if causes else RELEASED_BY_A_YES

@@ -11,13 +11,9 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 
 from dpsync import settings as configuration
 from dpsync.cli.console import Talk
-from dpsync.errors import ConfigurationError, Fault, Locked, NotFound, StoreProblem
-from dpsync.ledger.note import parse as parse_note
+from dpsync.errors import Locked, NotFound, StoreProblem
 from dpsync.propagation.decisions import find_request
-from dpsync.reports.processors import ExemptLine, ProcessorLine, capability_lines
-from dpsync.reports.proof import LedgerLine
-from dpsync.service import Service, connector_class
-from dpsync.settings import ProcessorSection, Settings
+from dpsync.service import Service
 from dpsync.store import tables as t
 from dpsync.store.upsert import insert_or_ignore
 from dpsync.store.writer import Unit
@@ -68,40 +64,6 @@ def demand_processors(service: Service, names: list[str]) -> None:
     if unknown:
         known = ", ".join(service.settings.processors) or "none"
         raise NotFound(f"there is no processor {', '.join(unknown)}; there are: {known}")
-
-
-def ledger_line(service: Service, now: datetime) -> LedgerLine:
-    """What a report begins with: the ledger verified from its last verified checkpoint, and against the anchor."""
-    found = service.verify_ledger(full=False)
-    newest = parse_note(found.newest)[0].root.hex()[:8] if found.newest else ""
-    return LedgerLine(
-        verified=not found.problems,
-        entries=found.entries,
-        checked_at=now,
-        checkpoint=newest,
-        problems=tuple(found.problems),
-    )
-
-
-def processor_lines(service: Service) -> list[ProcessorLine]:
-    """The configured processors as reports speak of them; needs no secret. Raises `ConfigurationError`."""
-    return lines_of(service.settings)
-
-
-def lines_of(settings: Settings) -> list[ProcessorLine]:
-    """The same from settings alone, without a store."""
-    return [_line(name, section) for name, section in settings.processors.items()]
-
-
-def _line(name: str, section: ProcessorSection) -> ProcessorLine:
-    found, notice = connector_class(section.connector), connector_class("notice")
-    if found is None:
-        raise ConfigurationError([Fault(f"processors.{name}.connector", "no such connector; see `dpsync processors`")])
-    by_notice = notice.capabilities if notice else {}
-    exempt = tuple(
-        ExemptLine(right, one.code, one.reason, one.by, one.until) for right, one in sorted(section.exempt.items())
-    )
-    return ProcessorLine(name, section.title, capability_lines(found.capabilities, by_notice), exempt)
 
 
 def worker_alive(service: Service, now: datetime) -> bool:

@@ -1,16 +1,15 @@
 """What keeps it running: serve, run-once, pause, resume."""
 
 import json
-import logging
 import signal
 import sys
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dpsync import telemetry
 from dpsync.cli.console import Talk
-from dpsync.errors import Exit, Locked
+from dpsync.errors import Exit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,51 +22,21 @@ if TYPE_CHECKING:
 Processor = Annotated[str, typer.Argument(help="One processor; without it, all of them.", metavar="PROCESSOR")]
 
 
-class JsonLines(logging.Formatter):
-    """One JSON object a line, of an allow-list of fields. A foreign library's words may hold an address: left out."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """The line, without its end."""
-        at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        line = {"at": at, "level": record.levelname.lower(), "logger": record.name}
-        if record.name.split(".")[0] == "dpsync":
-            line["event"] = str(record.msg)
-        if record.exc_info and record.exc_info[0]:
-            line["exception"] = record.exc_info[0].__name__
-        return json.dumps(line)
-
-
 def serve(ctx: typer.Context) -> int:
     """Run receiver, worker and timed jobs in this process, until SIGTERM or SIGINT. Logs are JSON lines on stderr."""
     from dpsync.cli.opening import installation
 
     talk: Talk = ctx.obj
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonLines())
-    logging.basicConfig(handlers=[handler], level=logging.INFO if talk.verbose else logging.WARNING, force=True)
-    logging.getLogger("dpsync").setLevel(logging.INFO)
-    # uvicorn gives a signal back when it has stopped. By default that would end the process before the worker has
-    # finished what is under way; as an exception it goes through every `finally`, and the end is an orderly one.
-    signal.signal(signal.SIGTERM, _end_in_order)
+    telemetry.configure("info" if talk.verbose else "warning", sys.stderr)
+    telemetry.guard_threads()
     with installation(talk) as service:
 
         def ready(url: str) -> None:
             line = {"event": "ready", "url": url, "origin": service.origin, "open": _open_count(service)}
             talk.warn(json.dumps(line))
 
-        try:
-            service.serve(ready=ready)
-        except SystemExit as ended:
-            if ended.code == Exit.DONE:
-                raise
-            # uvicorn says it cannot listen by leaving the interpreter.
-            raise Locked(f"cannot listen on {service.settings.intake.listen}", code="DP-104") from None
-    return Exit.DONE
-
-
-def _end_in_order(number: int, frame: object) -> None:
-    del number, frame
-    raise SystemExit(Exit.DONE)
+        ended_by = service.serve(ready=ready)
+    return Exit.INTERRUPTED if ended_by is signal.SIGINT else Exit.DONE
 
 
 def run_once(ctx: typer.Context) -> int:
@@ -151,7 +120,7 @@ def _show_switched(talk: Talk, concerned: "dict[str, str]", word: str) -> None:
 
 
 def _open_count(service: "Service") -> int:
-    from dpsync.service import open_count
+    from dpsync.installation import open_count
 
     return open_count(service.engine)
 
@@ -169,8 +138,8 @@ def _left(service: "Service") -> "Sequence[Line]":
     """What a run could not bring through: to be tried again, stopped, refused or contradicted. Nobody calls it done."""
     from sqlalchemy import select
 
-    from dpsync.cli.opening import processor_lines
     from dpsync.model import State
+    from dpsync.reporting import processor_lines
     from dpsync.reports.standing import read_standing
     from dpsync.store import tables as t
 

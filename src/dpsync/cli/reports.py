@@ -2,7 +2,7 @@
 
 import re
 import sys
-from datetime import date, datetime, timedelta
+from datetime import date
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from dpsync.reports.dossier import Dossier
     from dpsync.reports.period import PeriodReport
     from dpsync.reports.processors import ProcessorLine
-    from dpsync.service import Service
 
 
 class Form(StrEnum):
@@ -45,6 +44,7 @@ def report(
 ) -> int:
     """Report on a period: who was told, what was done, what waits. Exit 2 where the record does not verify."""
     from dpsync.cli.opening import installation
+    from dpsync.reporting import period_of
 
     talk: Talk = ctx.obj
     with installation(talk, secrets=False) as service:
@@ -67,8 +67,9 @@ def dossier(
     output: Output = None,
 ) -> int:
     """Tell one request from its first byte to its last answer. Exit 2 where the record does not verify."""
-    from dpsync.cli.opening import full_id, installation, ledger_line, processor_lines
+    from dpsync.cli.opening import full_id, installation
     from dpsync.ledger import entry
+    from dpsync.reporting import ledger_line, processor_lines
     from dpsync.reports.dossier import dossier as make
 
     talk: Talk = ctx.obj
@@ -113,41 +114,16 @@ def processors(
     return Exit.DONE
 
 
-def month_report(service: "Service", now: datetime) -> "PeriodReport":
-    """The report over the controller's month in which `now` lies, as things stand at `now`."""
-    today = now.astimezone(service.zone).date()
-    return period_of(service, today.replace(day=1), _month_end(today), now)
-
-
-def period_of(service: "Service", first: date, last: date, now: datetime) -> "PeriodReport":
-    """The report over the controller's days `first` to `last`, its ledger verified first."""
-    from dpsync.cli.opening import ledger_line, processor_lines
-    from dpsync.reports.period import period_report
-
-    ledger, lines = ledger_line(service, now), processor_lines(service)
-    return service.read(
-        lambda connection: period_report(
-            connection,
-            controller_name=service.settings.controller.name,
-            zone=service.zone,
-            first=first,
-            last=last,
-            now=now,
-            ledger=ledger,
-            processors=lines,
-            rehearsal=service.settings.controller.rehearsal,
-        )
-    )
-
-
 def _period(month: str | None, first: str | None, last: str | None, today: date) -> tuple[date, date]:
+    from dpsync.reporting import month_end
+
     if month and (first or last):
         raise UsageError("give --month, or --from and --to, not both")
     if month:
         if not re.fullmatch(r"\d{4}-\d{2}", month):
             raise UsageError("--month is written YYYY-MM, such as 2026-11")
         begin = _day(f"{month}-01", "--month")
-        return begin, _month_end(begin)
+        return begin, month_end(begin)
     if bool(first) != bool(last):
         raise UsageError("--from and --to belong together")
     if first and last:
@@ -155,7 +131,7 @@ def _period(month: str | None, first: str | None, last: str | None, today: date)
         if end < begin:
             raise UsageError("the period ends before it begins")
         return begin, end
-    return today.replace(day=1), _month_end(today)
+    return today.replace(day=1), month_end(today)
 
 
 def _day(text: str, option: str) -> date:
@@ -163,10 +139,6 @@ def _day(text: str, option: str) -> date:
         return date.fromisoformat(text)
     except ValueError:
         raise UsageError(f"{option} is no day of the calendar; days are written 2026-11-20") from None
-
-
-def _month_end(day: date) -> date:
-    return (day.replace(day=28) + timedelta(days=4)).replace(day=1) - timedelta(days=1)
 
 
 def _form(form: Form | None, output: Path | None) -> Form:
@@ -197,9 +169,9 @@ def _write(talk: Talk, made: "PeriodReport | Dossier", form: Form, output: Path 
 
 def _configured(talk: Talk) -> "list[ProcessorLine]":
     from dpsync import settings as configuration
-    from dpsync.cli.opening import lines_of
+    from dpsync.installation import connector_class, connector_names
+    from dpsync.reporting import lines_of
     from dpsync.reports.processors import ProcessorLine, capability_lines
-    from dpsync.service import connector_class, connector_names
 
     try:
         loaded = configuration.load(talk.config, {}, secrets=False)

@@ -39,7 +39,8 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="For a program.")] = False,
 ) -> int:
     """Show what is open, late, held, and waiting for whom. Reads only."""
-    from dpsync.cli.opening import full_id, installation, processor_lines
+    from dpsync.cli.opening import full_id, installation
+    from dpsync.reporting import processor_lines
     from dpsync.reports.render import json_value
     from dpsync.reports.status import status_rows
 
@@ -74,7 +75,7 @@ def status(
 
 def standing_of(service: "Service", request_id: str) -> "Asked":
     """Where one request stands at each processor."""
-    from dpsync.cli.opening import processor_lines
+    from dpsync.reporting import processor_lines
     from dpsync.reports.standing import read_standing
     from dpsync.store import tables as t
 

@@ -235,7 +235,7 @@ def _account(
     *,
     broken: bool,
 ) -> int:
-    from dpsync.cli.reports import month_report
+    from dpsync.reporting import month_report
     from dpsync.reports import render
 
     report = month_report(service, datetime.now(UTC))
@@ -266,10 +266,8 @@ def _sandbox_account(sandbox: RunningSandbox, say: Say) -> None:
     ):
         there = [status for _, status in sandbox.holds(address)]
         say(f"    {address:<22} {', '.join(there) or 'gone'}")
-    counted = sandbox.counters()
-    say(
-        f"    {counted['calls_total']} calls, {sandbox.effects('deleted')} deletions, faults played: {counted['faults']}"
-    )
+    faults = sandbox.counters()["faults"]
+    say(f"    {sandbox.calls()} calls, {sandbox.effects('deleted')} deletions, faults played: {faults}")
     say(f"    {len(sandbox.messages(settled=True))} mails taken by the mailbox")
 
 

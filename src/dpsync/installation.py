@@ -1,0 +1,345 @@
+"""An installation, opened: the place that wires settings -> keys, store, ledger, processors and their connectors."""
+
+import importlib
+import inspect
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import cached_property
+from hashlib import sha256
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Self, TypeVar
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Connection, Engine, func, select
+
+from dpsync import settings as configuration
+from dpsync.alerts import Outbox, channels_from
+from dpsync.connector import Connector, Exemption, Kit, Processor
+from dpsync.errors import ConfigurationError, Fault, KeyProblem, LedgerTampered, StoreProblem
+from dpsync.ledger import entry
+from dpsync.ledger.audit import Verification
+from dpsync.ledger.entry import Event
+from dpsync.ledger.log import Log, protect
+from dpsync.ledger.note import Signer
+from dpsync.ledger.note import parse as parse_note
+from dpsync.mail import Mailer, domain_of
+from dpsync.propagation import contacts, receipts
+from dpsync.propagation.controller import Controller, Safety
+from dpsync.propagation.legal_clock import LegalClock
+from dpsync.sealing import Keys
+from dpsync.settings import ProcessorSection, Settings
+from dpsync.store import tables as t
+from dpsync.store.database import demand_current_schema, migrate, open_database, reading, writing
+from dpsync.store.shelf import StoredShelf
+from dpsync.store.writer import Unit, Writer
+
+T = TypeVar("T")
+
+
+class SystemClock:
+    """The machine's clocks."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+
+class Installation:
+    """An installation, opened: settings, keys, store, ledger, connectors. Nothing runs yet."""
+
+    def __init__(self, config: Path, environ: Mapping[str, str], *, settings: Settings | None = None) -> None:
+        self.config = config
+        self.environ = environ
+        self.clock = SystemClock()
+        self.settings = settings or configuration.load(config, environ)
+        self.zone = ZoneInfo(self.settings.controller.time_zone)
+        self.keys = Keys.load(self.settings.keys.directory)
+        self.engine = open_database(self.settings.store.url)
+        self.log = Log(self.origin, Signer(self.origin, self.keys.signing_key))
+        self.writer = Writer(self.engine, self.log.append)
+
+    @property
+    def origin(self) -> str:
+        """The ledger's name. A rehearsal's is another ledger, and says so under every signature."""
+        origin = self.settings.ledger.origin
+        return f"{origin}/REHEARSAL" if self.settings.controller.rehearsal else origin
+
+    def close(self) -> None:
+        """Finish what is being written, and let go."""
+        self.writer.close()
+        if "http" in self.__dict__:
+            self.http.close()
+        self.engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # --- reading and writing
+
+    def read(self, work: Callable[[Connection], T]) -> T:
+        """Read in one moment's view of the store."""
+        with reading(self.engine) as connection:
+            return work(connection)
+
+    def write(self, work: Callable[[Unit], T]) -> T:
+        """Write in a transaction; returns after its commit."""
+        return self.writer.call(work)
+
+    # --- wiring
+
+    @cached_property
+    def http(self) -> Any:
+        from dpsync.http import HttpClient
+
+        return HttpClient(self.clock, rehearsal=self.settings.controller.rehearsal)
+
+    @cached_property
+    def mail(self) -> Mailer | None:
+        """The controller's own mail host, None where none is configured."""
+        section = self.settings.mail
+        if section is None:
+            return None
+        return Mailer(
+            section.host,
+            section.port,
+            section.tls,
+            section.user,
+            section.password.get_secret_value() if section.password else None,
+            section.sender,
+            self.clock,
+            rehearsal=self.settings.controller.rehearsal,
+        )
+
+    @cached_property
+    def controller(self) -> Controller:
+        """The controller with all its processors. Raises `ConfigurationError` with every fault of every section."""
+        faults: list[Fault] = []
+        processors: dict[str, Processor] = {}
+        for name, section in self.settings.processors.items():
+            try:
+                processors[name] = self._processor(name, section)
+            except ConfigurationError as error:
+                faults.extend(error.faults)
+        if faults:
+            raise ConfigurationError(faults)
+        s = self.settings
+        return Controller(
+            name=s.controller.name,
+            zone=self.zone,
+            legal_clock=LegalClock(s.controller.time_zone, s.controller.holidays),
+            processors=processors,
+            notice=self._connector("notice", "notice", {}),
+            keys=self.keys,
+            operator=s.controller.operator,
+            safety=Safety(s.safety.mode, s.safety.irreversible_per_day, s.safety.cooling_off, s.safety.approvals),
+            public_url=(s.intake.public_url or "").rstrip("/"),
+            domain=domain_of(s.mail.sender) if s.mail else "localhost",
+            deputy=bool(s.controller.deputy),
+            rehearsal=s.controller.rehearsal,
+        )
+
+    def _processor(self, name: str, section: ProcessorSection) -> Processor:
+        return Processor(
+            name=name,
+            title=section.title,
+            account=section.account or name,
+            connector=self._connector(name, section.connector, section),
+            contact=section.contact,
+            backup_contact=section.backup_contact,
+            answer_within=section.answer_within,
+            exempt={right: Exemption(one.code, one.reason, one.by, one.until) for right, one in section.exempt.items()},
+        )
+
+    def _connector(self, name: str, kind: str, section: Any) -> Connector:
+        found = connector_class(kind)
+        if found is None:
+            known = ", ".join(connector_names())
+            raise ConfigurationError([Fault(f"processors.{name}.connector", f"no such connector; there are: {known}")])
+        kit = Kit(
+            http=self.http,
+            clock=self.clock,
+            pseudonym=lambda value: self.keys.pseudonym("address", value),
+            shelf=StoredShelf(name, self.engine, lambda: self.writer, self.keys, self.clock),
+            mail=self.mail,
+            rehearsal=self.settings.controller.rehearsal,
+        )
+        if isinstance(section, ProcessorSection):
+            options = configuration.connector_section(found.Settings, name, section, self.environ, self.config.parent)
+        else:
+            options = found.Settings()
+        try:
+            return found.from_settings(options, kit)
+        except ConfigurationError as error:
+            raise ConfigurationError(
+                [Fault(f"processors.{name}.{fault.key}", fault.problem, fault.code) for fault in error.faults]
+            ) from None
+
+    @cached_property
+    def outbox(self) -> Outbox:
+        s = self.settings
+        roles = {"operator": s.controller.operator, "dpo": s.controller.dpo, "deputy": s.controller.deputy or ""}
+        urls = [url.get_secret_value() for url in s.alerts.urls]
+        return Outbox(channels_from(urls, self.mail, roles), rehearsal=s.controller.rehearsal)
+
+    # --- beginning
+
+    def initialise(self) -> bool:
+        """Make or migrate the database and begin the ledger. Whether it is new; twice changes nothing.
+
+        Raises `KeyProblem` where the database was made with other keys: nothing is written then.
+        """
+        migrate(self.engine)
+        with writing(self.engine) as connection:
+            protect(connection)
+        new = "origin" not in self.read(_meta)
+        if not new:
+            self.demand_own_store()
+            return False
+
+        def work(unit: Unit) -> None:
+            facts = {"origin": self.origin, "keys": self.keys.fingerprint()}
+            for key, value in facts.items():
+                unit.connection.execute(t.meta.insert().values(key=key, value=value))
+            unit.append(
+                None,
+                entry.encode(Event.KEY, self.clock.now(), digest=sha256(self.log.signer.verifier.public).hexdigest()),
+            )
+            _note_configuration(unit, configuration.digest(self.settings), self.clock.now())
+
+        self.write(work)
+        return True
+
+    def demand_own_store(self) -> None:
+        """Refuse a store of another version, other keys, or another ledger. Nothing is overwritten."""
+        demand_current_schema(self.engine)
+        meta = self.read(_meta)
+        if not meta:
+            raise StoreProblem("the database is empty; `dpsync init` begins it")
+        if meta["keys"] != self.keys.fingerprint():
+            raise KeyProblem("the key directory is not the one this database was made with; put the right one back")
+        if meta["origin"] != self.origin:
+            raise StoreProblem(
+                f"the ledger in this database is {meta['origin']}, the settings say {self.origin}; "
+                "a rehearsal and a live ledger are never mixed"
+            )
+
+    def start(self) -> Verification:
+        """What must be so before anything is sent: own store, ledger in order and no older than the anchor.
+
+        Raises `LedgerTampered`.
+        """
+        self.demand_own_store()
+        processors = self.controller.processors.values()
+        verification = self.verify_ledger(full=False)
+        if verification.problems:
+            raise LedgerTampered(verification.problems[0])
+        digest = configuration.digest(self.settings)
+        if self.read(_meta).get("configuration") != digest:
+            self.write(lambda unit: _note_configuration(unit, digest, self.clock.now()))
+
+        def register(unit: Unit) -> None:
+            for processor in processors:
+                contacts.register(unit.connection, self.controller, processor, self.clock.now())
+
+        self.write(register)
+        return verification
+
+    def verify_ledger(self, *, full: bool, progress: Callable[[int, int], None] | None = None) -> Verification:
+        """Verify the ledger against itself, its checkpoints and the anchor outside; remember how far it was right."""
+
+        def work(connection: Connection) -> tuple[Verification, tuple[str, ...]]:
+            found = self.log.verify(connection, full=full, progress=progress)
+            outside = [problem for note in self.anchored() for problem in self.log.consistent_with(connection, note)]
+            return found, tuple(outside)
+
+        found, outside = self.read(work)
+        if outside:
+            return replace(found, problems=(*found.problems, *(f"anchor: {one}" for one in outside)))
+        if not found.problems and found.entries:
+            now = self.clock.now()
+
+            def mark(unit: Unit) -> None:
+                size = parse_note(self.log.checkpoint(unit.connection, now))[0].size
+                if size == found.entries:
+                    self.log.mark_verified(unit.connection, size, now)
+
+            self.write(mark)
+        return found
+
+    def anchored(self) -> list[str]:
+        """The newest checkpoint that is kept outside the database."""
+        path = self.settings.ledger.anchor / "checkpoint"
+        return [path.read_text(encoding="utf-8")] if path.exists() else []
+
+    def anchor(self, now: datetime) -> str:
+        """Sign a checkpoint and write it to the anchor path, whole or not at all."""
+        note = self.write(lambda unit: self.log.checkpoint(unit.connection, now))
+        folder = self.settings.ledger.anchor
+        folder.mkdir(parents=True, exist_ok=True)
+        size = parse_note(note)[0].size
+        for name in (f"{size:012d}.checkpoint", "checkpoint"):
+            draft = folder / f".{name}.part"
+            draft.write_text(note, encoding="utf-8")
+            draft.replace(folder / name)
+        return note
+
+    def receipt(self, request_id: str, now: datetime) -> dict[str, Any]:
+        """The receipt of a request, under a checkpoint of this moment."""
+        return self.write(lambda unit: receipts.receipt_of(unit.connection, self.controller, self.log, request_id, now))
+
+
+def _meta(connection: Connection) -> dict[str, str]:
+    return {row.key: row.value for row in connection.execute(select(t.meta))}
+
+
+def _note_configuration(unit: Unit, digest: str, now: datetime) -> None:
+    unit.connection.execute(t.meta.delete().where(t.meta.c.key == "configuration"))
+    unit.connection.execute(t.meta.insert().values(key="configuration", value=digest))
+    unit.append(None, entry.encode(Event.CONFIGURATION, now, digest=digest))
+
+
+# --- connectors
+
+
+def connector_names() -> list[str]:
+    """The connectors there are: the modules of `dpsync.connectors`. A new file is a new connector."""
+    spec = find_spec("dpsync.connectors")
+    folders = spec.submodule_search_locations if spec else None
+    return sorted(path.stem for folder in folders or () for path in Path(folder).glob("[a-z]*.py"))
+
+
+def connector_class(name: str) -> type[Connector] | None:
+    """The connector of that name, None where there is none."""
+    if name not in connector_names():
+        return None
+    module = importlib.import_module(f"dpsync.connectors.{name}")
+    for _, found in inspect.getmembers(module, inspect.isclass):
+        if issubclass(found, Connector) and getattr(found, "name", None) == name:
+            return found
+    return None
+
+
+def os_user() -> str:
+    """The account of the operating system that runs this command, for the record of decisions."""
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
+
+
+def open_count(engine: Engine) -> int:
+    """How many requests are not closed."""
+    with reading(engine) as connection:
+        open_requests = select(func.count()).select_from(t.request).where(t.request.c.closed_at.is_(None))
+        return int(connection.execute(open_requests).scalar_one())

@@ -1,0 +1,74 @@
+"""The report of an installation: the ledger verified first, then the period told."""
+
+from datetime import date, datetime, timedelta
+
+from dpsync.errors import ConfigurationError, Fault
+from dpsync.installation import Installation, connector_class
+from dpsync.ledger.note import parse as parse_note
+from dpsync.reports.period import PeriodReport, period_report
+from dpsync.reports.processors import ExemptLine, ProcessorLine, capability_lines
+from dpsync.reports.proof import LedgerLine
+from dpsync.settings import ProcessorSection, Settings
+
+
+def ledger_line(service: Installation, now: datetime) -> LedgerLine:
+    """What a report begins with: the ledger verified from its last verified checkpoint, and against the anchor."""
+    found = service.verify_ledger(full=False)
+    newest = parse_note(found.newest)[0].root.hex()[:8] if found.newest else ""
+    return LedgerLine(
+        verified=not found.problems,
+        entries=found.entries,
+        checked_at=now,
+        checkpoint=newest,
+        problems=tuple(found.problems),
+    )
+
+
+def processor_lines(service: Installation) -> list[ProcessorLine]:
+    """The configured processors as reports speak of them; needs no secret. Raises `ConfigurationError`."""
+    return lines_of(service.settings)
+
+
+def lines_of(settings: Settings) -> list[ProcessorLine]:
+    """The same from settings alone, without a store."""
+    return [_line(name, section) for name, section in settings.processors.items()]
+
+
+def _line(name: str, section: ProcessorSection) -> ProcessorLine:
+    found, notice = connector_class(section.connector), connector_class("notice")
+    if found is None:
+        raise ConfigurationError([Fault(f"processors.{name}.connector", "no such connector; see `dpsync processors`")])
+    by_notice = notice.capabilities if notice else {}
+    exempt = tuple(
+        ExemptLine(right, one.code, one.reason, one.by, one.until) for right, one in sorted(section.exempt.items())
+    )
+    return ProcessorLine(name, section.title, capability_lines(found.capabilities, by_notice), exempt)
+
+
+def month_report(service: Installation, now: datetime) -> PeriodReport:
+    """The report over the controller's month in which `now` lies, as things stand at `now`."""
+    today = now.astimezone(service.zone).date()
+    return period_of(service, today.replace(day=1), month_end(today), now)
+
+
+def period_of(service: Installation, first: date, last: date, now: datetime) -> PeriodReport:
+    """The report over the controller's days `first` to `last`, its ledger verified first."""
+    ledger, lines = ledger_line(service, now), processor_lines(service)
+    return service.read(
+        lambda connection: period_report(
+            connection,
+            controller_name=service.settings.controller.name,
+            zone=service.zone,
+            first=first,
+            last=last,
+            now=now,
+            ledger=ledger,
+            processors=lines,
+            rehearsal=service.settings.controller.rehearsal,
+        )
+    )
+
+
+def month_end(day: date) -> date:
+    """The last day of a day's month."""
+    return (day.replace(day=28) + timedelta(days=4)).replace(day=1) - timedelta(days=1)
