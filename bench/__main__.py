@@ -123,7 +123,8 @@ def main() -> None:
         "# Measured",
         "",
         (
-            f"`make bench` on {datetime.now(UTC):%Y-%m-%d}: {receiving.cores()} cores, Python {platform.python_version()}, "
+            f"`make bench` on {datetime.now(UTC):%Y-%m-%d}: {receiving.cores()} cores, "
+            f"Python {platform.python_version()}, "
             f"{platform.system()}; sandbox, database and sender on the same cores, fsync on, the brake's limit raised."
         ),
         (

@@ -121,7 +121,7 @@ class Writer:
         for attempt in (self._commit, self._commit_guarded):
             try:
                 return attempt(works)
-            except Exception as error:  # noqa: BLE001 - because it is handed to whoever waits, or tried more carefully
+            except BaseException as error:  # noqa: BLE001 - because it is handed to whoever waits; the thread lives on
                 if len(works) == 1 or _is_locked(error):
                     return [_Failed(_named(error))] * len(works)
         return [result for work in works for result in self._results([work])]
@@ -142,7 +142,7 @@ class Writer:
                 savepoint = connection.begin_nested()
                 try:
                     results.append(work(unit))
-                except Exception as error:
+                except BaseException as error:
                     if isinstance(error, DBAPIError) and not isinstance(error, IntegrityError):
                         raise  # a full disk or a lost server concerns the whole transaction
                     savepoint.rollback()
@@ -161,14 +161,14 @@ class Writer:
 
 @dataclass(frozen=True, slots=True)
 class _Failed:
-    error: Exception
+    error: BaseException
 
 
-def _is_locked(error: Exception) -> bool:
+def _is_locked(error: BaseException) -> bool:
     return isinstance(error, DBAPIError) and "locked" in str(error.orig)
 
 
-def _named(error: Exception) -> Exception:
+def _named(error: BaseException) -> BaseException:
     if _is_locked(error):
         return Locked("another process holds the database; try again in a moment")
     return error
