@@ -242,7 +242,7 @@ class Sent:
 
 
 class Outbox:
-    """Sends what waits. Mail is the second channel: it is used where no other is set, or where no other took the alert.
+    """Sends what waits. Mail is the second channel: used where no other is set or took the alert, and for the DPO.
 
     An alert counts as sent when one channel took it. Told twice after a crash is possible, told never is not.
     """
@@ -304,7 +304,9 @@ class Outbox:
 
     def _deliver(self, message: Alert) -> list[Delivery]:
         deliveries = [channel.send(message) for channel in self._first]
-        if not any(delivery.took for delivery in deliveries):
+        # A chat room is the operators'. What concerns the DPO goes to the DPO's own address as well.
+        personal = message.role != "operator"
+        if personal or not any(delivery.took for delivery in deliveries):
             deliveries.extend(channel.send(message) for channel in self._second)
         return deliveries
 

@@ -264,7 +264,9 @@ class Installation:
         found, outside = self.read(work)
         if outside:
             return replace(found, problems=(*found.problems, *(f"anchor: {one}" for one in outside)))
-        if not found.problems and found.entries:
+        if found.problems:
+            self.write(lambda unit: self.log.distrust(unit.connection))
+        elif found.entries:
             now = self.clock.now()
 
             def mark(unit: Unit) -> None:

@@ -254,17 +254,20 @@ def test_a_mail_host_that_takes_nothing_leaves_the_alert_waiting(database: Datab
     assert database.rows()[0].sent_at is None
 
 
-def test_mail_is_the_second_channel(database: Database) -> None:
-    database.alarm()
+def test_mail_is_the_second_channel_for_the_operator_and_always_one_for_the_dpo(database: Database) -> None:
+    database.alarm("first", role="operator")
     with mail_host() as host:
         bell = Bell(works=False)
         outbox = Outbox([bell, mailbox(host)])
         assert passes(outbox, database, NOW) == 1
-        assert len(host.taken) == 1
+        assert len(host.taken) == 1, "no other channel took it"
         bell.works = True
-        database.alarm("held")
+        database.alarm("second", role="operator")
         assert passes(outbox, database, NOW) == 1
-    assert len(host.taken) == 1
+        assert len(host.taken) == 1, "the bell rang"
+        database.alarm("third", role="dpo")
+        assert passes(outbox, database, NOW) == 1
+    assert [taken.to for taken in host.taken][1:] == [("dpo@example.org",)]
 
 
 # --- apprise

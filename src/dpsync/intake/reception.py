@@ -131,8 +131,9 @@ def receive(unit: Unit, controller: Controller, request: Request, mac: str, now:
     request_id, key = new_request_id(), controller.keys.new_request_key()
     history = lanes.lane_of(unit.connection, who.subject_id)
     dates = controller.legal_clock.dates(request.right, request.received_at)
-    ordinal = _write_request(unit, controller, request, who, request_id, key, mac, dates, now)
     births = _births(unit.connection, controller, request, who, history, now)
+    closed_at = now if all(born.state is State.EXEMPT for born in births) else None
+    ordinal = _write_request(unit, controller, request, who, request_id, key, mac, dates, closed_at, now)
     _write_received(unit, controller, request, request_id, key, dates, now)
     _write_propagations(unit, controller, request, who, request_id, ordinal, births, now)
     _meet_restrictions(unit, controller, request, who, history, now)
@@ -157,6 +158,7 @@ def _write_request(
     key: RequestKey,
     mac: str,
     dates: LegalDates,
+    closed_at: datetime | None,
     now: datetime,
 ) -> int:
     month = f"{now:%Y-%m}"
@@ -187,6 +189,7 @@ def _write_request(
             "sealed": key.seal(at_rest.to_bytes(request), request_id.encode()),
             "wrapped_key": controller.keys.wrap(key, request_id, month),
             "key_month": month,
+            "closed_at": closed_at,
         },
     )
     made: Any = written.inserted_primary_key

@@ -111,6 +111,10 @@ class Log:
         """Note that everything up to the checkpoint of that size was found in order; later checks begin there."""
         connection.execute(update(tables.checkpoint).where(tables.checkpoint.c.size == size).values(verified_at=now))
 
+    def distrust(self, connection: Connection) -> None:
+        """Forget how far the ledger was found in order: after a fault was seen, every check begins at the beginning."""
+        connection.execute(update(tables.checkpoint).values(verified_at=None))
+
     def entries_of(self, connection: Connection, request_id: str) -> list[tuple[int, bytes]]:
         """All entries of a request, in order."""
         rows = connection.execute(
