@@ -13,7 +13,7 @@ from types import FrameType
 
 import uvicorn
 
-from dpsync import telemetry
+from dpsync import metrics, telemetry
 from dpsync.alerts import raise_alert
 from dpsync.connector import NoAnswer
 from dpsync.errors import Locked
@@ -154,7 +154,7 @@ class Service(Installation):
         On a signal: accept nothing more, finish what is under way within 20 s, give the accounts back. Raises `Locked`
         where another worker drives this store, or the address is taken. Returns the signal that ended it.
         """
-        with worker_lock(self.settings.store.url), self._listening() as listener:
+        with worker_lock(self.settings.store.url), self._listening() as listener, metrics.listening(self):
             self.start()
             worker = self.worker()
             worker.start()

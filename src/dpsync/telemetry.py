@@ -207,27 +207,17 @@ class _Foreign(logging.Handler):
 
 
 class Metrics:
-    """What Prometheus may know: counts by processor and by words of ours. Each instance has a registry of its own."""
+    """What Prometheus may know: how things stand, by processor and by words of ours. All read from the store."""
 
     def __init__(self) -> None:
-        from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+        from prometheus_client import CollectorRegistry, Gauge
 
         here = self.registry = CollectorRegistry(auto_describe=True)
         self._propagations = Gauge(
             "dpsync_propagations", "Propagations by state and processor", ["state", "processor"], registry=here
         )
-        self._outcomes = Counter("dpsync_outcomes", "What processors said", ["processor", "outcome"], registry=here)
-        self._answers = Counter(
-            "dpsync_webhook_answers", "Answers to webhooks by HTTP status", ["status"], registry=here
-        )
-        self._alerts = Counter("dpsync_alerts_sent", "Alerts that a channel took", registry=here)
+        self._alerts = Gauge("dpsync_alerts_waiting", "Alerts that no channel has taken yet", registry=here)
         self._ledger = Gauge("dpsync_ledger_entries", "Entries in the ledger", registry=here)
-        self._batch = Histogram(
-            "dpsync_writer_batch_size",
-            "Items that the writer committed together",
-            buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500),
-            registry=here,
-        )
         self._oldest = Gauge("dpsync_oldest_due_seconds", "How long the oldest due work has been due", registry=here)
 
     def propagations(self, counts: Mapping[tuple[str, str], int]) -> None:
@@ -236,25 +226,13 @@ class Metrics:
         for (state, processor), count in counts.items():
             self._propagations.labels(_label(state), _label(processor)).set(count)
 
-    def outcome(self, processor: str, outcome: str) -> None:
-        """One more answer of a processor; `outcome` a word of ours."""
-        self._outcomes.labels(_label(processor), _label(outcome)).inc()
-
-    def answered(self, status: int) -> None:
-        """One more answer to a webhook."""
-        self._answers.labels(str(status) if 100 <= status <= 599 else "other").inc()
-
-    def alert_sent(self) -> None:
-        """One more alert that a channel took."""
-        self._alerts.inc()
+    def alerts_waiting(self, count: int) -> None:
+        """How many alerts no channel has taken yet."""
+        self._alerts.set(count)
 
     def ledger_size(self, entries: int) -> None:
         """How many entries the ledger has."""
         self._ledger.set(entries)
-
-    def writer_batch(self, size: int) -> None:
-        """How many items one commit carried."""
-        self._batch.observe(size)
 
     def oldest_due(self, seconds: float) -> None:
         """How long the oldest due work has been due; 0 where nothing is."""

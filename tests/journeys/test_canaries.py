@@ -19,7 +19,7 @@ import requests
 from pydantic import BaseModel
 from sqlalchemy import Engine, select
 
-from dpsync import telemetry
+from dpsync import metrics, telemetry
 from dpsync.connector import Account, Capability, Connector, Finding, Instruction, Kit, Outcome
 from dpsync.errors import DpsyncError
 from dpsync.intake.payload import parse
@@ -325,13 +325,14 @@ def reports(there: Installation, asked: list[str]) -> Iterator[render.Report]:
 
 
 def exposition(there: Installation) -> bytes:
-    """The metrics, fed with what a careless caller would give them too."""
-    metrics = telemetry.Metrics()
-    counts = {(row.state, row.processor): 1 for row in there.rows(t.propagation)}
-    metrics.propagations({**counts, ("pending", MAIN): 1})
-    metrics.outcome(OTHER, hashlib.md5(MAIN.lower().encode(), usedforsecurity=False).hexdigest())
-    body, _ = metrics.exposition()
-    return body
+    """The metrics as they are served, and fed with what a careless caller would give them."""
+    careless = telemetry.Metrics()
+    careless.propagations(
+        {("pending", MAIN): 1, (hashlib.md5(MAIN.encode(), usedforsecurity=False).hexdigest(), "x"): 1}
+    )
+    served, _ = metrics.exposition(there.service)
+    assert b"dpsync_propagations{" in served
+    return served + careless.exposition()[0]
 
 
 def test_no_canary_is_found_in_anything_that_was_written(

@@ -1,0 +1,63 @@
+"""/metrics for Prometheus, on its own listener on this machine: how things stand, read from the store when asked."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+
+from sqlalchemy import Connection, func, select
+
+from dpsync import telemetry
+from dpsync.installation import Installation
+from dpsync.store import tables as t
+
+
+def exposition(installation: Installation) -> tuple[bytes, str]:
+    """(body, content type) of /metrics now."""
+
+    def read(connection: Connection) -> telemetry.Metrics:
+        p, now = t.propagation.c, installation.clock.now()
+        metrics = telemetry.Metrics()
+        counts = connection.execute(select(p.state, p.processor, func.count()).group_by(p.state, p.processor))
+        metrics.propagations({(row[0], row[1]): row[2] for row in counts})
+        waiting = select(func.count()).select_from(t.alert).where(t.alert.c.sent_at.is_(None))
+        metrics.alerts_waiting(connection.execute(waiting).scalar_one())
+        metrics.ledger_size(installation.log.size(connection))
+        oldest = connection.execute(select(func.min(t.lane.c.due_at))).scalar_one()
+        metrics.oldest_due((now - oldest) / timedelta(seconds=1) if oldest else 0.0)
+        return metrics
+
+    return installation.read(read).exposition()
+
+
+@contextmanager
+def listening(installation: Installation) -> Iterator[str]:
+    """Answer /metrics while the block runs, where `[intake] metrics_listen` is set. Gives the address, "" for none."""
+    where = installation.settings.intake.metrics_listen
+    if where is None:
+        yield ""
+        return
+
+    class Page(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            found = self.path == "/metrics"
+            body, kind = exposition(installation) if found else (b"", "text/plain")
+            self.send_response(200 if found else 404)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - because the library names it so
+            """Nothing: who asks for metrics is nobody's business."""
+
+    host, _, port = where.rpartition(":")
+    with ThreadingHTTPServer((host.strip("[]"), int(port)), Page) as server:
+        thread = Thread(target=server.serve_forever, name="metrics", daemon=True)
+        thread.start()
+        try:
+            yield f"{host}:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
