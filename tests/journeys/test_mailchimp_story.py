@@ -300,3 +300,16 @@ def test_one_audience_that_fails_half_way_is_completed_and_the_other_is_not_told
         assert kinds(there, ADA) == once.get(right, EFFECTS[right][:2])
         assert kinds(there, NEIGHBOUR) == []
         there.sound()
+
+
+def test_an_erasure_done_before_the_vendor_asked_us_to_wait_is_never_called_nothing_held(tmp_path: Path) -> None:
+    with installed(tmp_path, sqlite_url(tmp_path)) as there:
+        there.sandbox.add(ADA)
+        there.sandbox.fault("status", status=429, nth=2, **ERASE)
+        asked = there.ask(Right.ERASURE, ADA)
+        there.drive()
+        assert (there.state(asked), there.row(asked).doubtful) == (State.PENDING, False)
+        there.drive(SOON)
+        assert there.state(asked) is State.VERIFIED
+        assert kinds(there, ADA) == ["deleted"]
+        there.sound()
