@@ -122,7 +122,7 @@ class Writer:
             try:
                 return attempt(works)
             except BaseException as error:  # noqa: BLE001 - because it is handed to whoever waits; the thread lives on
-                if len(works) == 1 or _is_locked(error):
+                if len(works) == 1 or _concerns_all(error):
                     return [_Failed(_named(error))] * len(works)
         return [result for work in works for result in self._results([work])]
 
@@ -162,6 +162,18 @@ class Writer:
 @dataclass(frozen=True, slots=True)
 class _Failed:
     error: BaseException
+
+
+def _concerns_all(error: BaseException) -> bool:
+    """Whether the store failed, and not an item: trying again would make each wait anew.
+
+    Where the server went during the commit, nobody knows whether it happened; work that was done is not done again by
+    the writer, but by whoever asked for it and looks first.
+    """
+    if not isinstance(error, DBAPIError):
+        return False
+    # Without a statement it was the connecting or the commit that failed.
+    return error.connection_invalidated or error.statement is None or _is_locked(error)
 
 
 def _is_locked(error: BaseException) -> bool:
