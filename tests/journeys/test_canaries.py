@@ -292,7 +292,7 @@ def search_everything(there: Installation, engine: Engine, asked: list[str], fou
     for report in reports(there, asked):
         for form in Format:
             found.look(f"{type(report).__name__} as {form}", render.rendered(report, form))
-    found.look("metrics", exposition(there))
+    found.look("metrics", metrics.exposition(service)[0])
     found.look("values as they print", repr((service, service.settings, service.controller, service.keys)))
 
 
@@ -322,17 +322,6 @@ def reports(there: Installation, asked: list[str]) -> Iterator[render.Report]:
                 connection, request_id, entries=entries, **common
             )
         )
-
-
-def exposition(there: Installation) -> bytes:
-    """The metrics as they are served, and fed with what a careless caller would give them."""
-    careless = telemetry.Metrics()
-    careless.propagations(
-        {("pending", MAIN): 1, (hashlib.md5(MAIN.encode(), usedforsecurity=False).hexdigest(), "x"): 1}
-    )
-    served, _ = metrics.exposition(there.service)
-    assert b"dpsync_propagations{" in served
-    return served + careless.exposition()[0]
 
 
 def test_no_canary_is_found_in_anything_that_was_written(
