@@ -3,11 +3,12 @@
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from sqlalchemy import Engine, delete, insert, select
+from sqlalchemy import Engine, select
 
 from dpsync.connector import Clock
 from dpsync.store import tables as t
 from dpsync.store.database import reading
+from dpsync.store.upsert import insert_or_replace
 from dpsync.store.writer import Unit, Writer
 
 
@@ -35,11 +36,8 @@ class StoredShelf:
         sealed = self._sealer.seal("shelf", value.encode(), self._context(key))
 
         def work(unit: Unit) -> None:
-            here = (t.shelf.c.processor == self._processor) & (t.shelf.c.key == key)
-            unit.connection.execute(delete(t.shelf).where(here))
-            unit.connection.execute(
-                insert(t.shelf).values(processor=self._processor, key=key, sealed=sealed, at=self._clock.now())
-            )
+            row = {"processor": self._processor, "key": key, "sealed": sealed, "at": self._clock.now()}
+            insert_or_replace(unit.connection, t.shelf, row)
 
         self._writer().call(work)
 
