@@ -25,6 +25,8 @@ LEASE = timedelta(seconds=10)
 BEAT_EVERY = 2.0
 POLL = 0.5
 SHORT_POLL = 0.02
+FRUITLESS = 250
+"""Turns in a row that could begin nothing of what is due; then it is somebody else's, and this run ends."""
 STOP_WITHIN = 20.0
 
 
@@ -105,8 +107,9 @@ class Worker:
         self.close()
 
     def run_until_idle(self, progress: Callable[[int], None] | None = None) -> None:
-        """Drive everything due until nothing is due."""
-        while True:
+        """Drive everything due until nothing is due, or nothing of it can be begun here."""
+        fruitless = 0
+        while fruitless < FRUITLESS:
             self._wake.clear()
             self._next_beat = min(self._next_beat, self._clock.monotonic())
             under_way = self.turn()
@@ -115,6 +118,7 @@ class Worker:
             if under_way == 0 and not self._anything_due():
                 return
             # Due and yet nothing under way: another worker's share, or an attempt of its that is not answered yet.
+            fruitless = 0 if under_way else fruitless + 1
             self._wake.wait(POLL if under_way else SHORT_POLL)
 
     def close(self) -> None:
