@@ -20,6 +20,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DatabaseError, OperationalError
 
 from dpsync.errors import Locked, StoreProblem
 
@@ -128,8 +129,13 @@ def schema_versions(engine: Engine) -> tuple[str | None, str | None]:
 
 
 def demand_current_schema(engine: Engine) -> None:
-    """Refuse to go on with a database of another version. Raises `StoreProblem`."""
-    has, needs = schema_versions(engine)
+    """Refuse to go on with a database that is damaged or of another version. Raises `StoreProblem`."""
+    try:
+        has, needs = schema_versions(engine)
+    except OperationalError:
+        raise  # it is locked or away, which passes
+    except DatabaseError:
+        raise StoreProblem("the database is damaged, or no database; restore it from the newest backup") from None
     if has is None:
         raise StoreProblem("the database is empty; `dpsync init` makes it")
     if has != needs:

@@ -1,0 +1,284 @@
+"""The store: schema and version, who may write, who may drive, and the connectors' memory."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, insert, inspect, select, text, update
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from dpsync.errors import Locked, StoreProblem
+from dpsync.sealing import Keys
+from dpsync.store import tables as t
+from dpsync.store.database import (
+    demand_current_schema,
+    migrate,
+    open_database,
+    reading,
+    schema_versions,
+    truncate_wal,
+    worker_lock,
+    writing,
+)
+from dpsync.store.shelf import StoredShelf
+from dpsync.store.writer import Writer
+from tests.builders import World
+
+
+@pytest.fixture
+def file(sqlite_template: Path, tmp_path: Path) -> str:
+    shutil.copy(sqlite_template, tmp_path / "dpsync.db")
+    return f"sqlite:///{tmp_path / 'dpsync.db'}"
+
+
+# --- the schema
+
+
+def test_migrating_twice_changes_nothing(world: World, engine: Engine) -> None:
+    world.writer.call(lambda unit: unit.connection.execute(insert(t.meta).values(key="kept", value="yes")))
+    columns = _columns(engine)
+    for _ in range(2):
+        migrate(engine)
+        assert _columns(engine) == columns
+    assert "kept" in {row.key for row in world.rows(t.meta)}
+    demand_current_schema(engine)
+
+
+def _columns(engine: Engine) -> set[tuple[str, str]]:
+    inspector = inspect(engine)
+    return {(table, column["name"]) for table in inspector.get_table_names() for column in inspector.get_columns(table)}
+
+
+def test_the_migrated_schema_is_the_one_that_the_code_speaks_of(engine: Engine) -> None:
+    found = _columns(engine)
+    wanted = {(table.name, column.name) for table in t.metadata.sorted_tables for column in table.columns}
+    assert wanted <= found
+
+
+def test_an_empty_database_and_one_of_another_version_are_refused(tmp_path: Path) -> None:
+    engine = open_database(f"sqlite:///{tmp_path / 'new.db'}")
+    assert schema_versions(engine)[0] is None
+    with pytest.raises(StoreProblem, match="dpsync init"):
+        demand_current_schema(engine)
+    migrate(engine)
+    demand_current_schema(engine)
+    with writing(engine) as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(StoreProblem, match="9999"):
+        demand_current_schema(engine)
+    engine.dispose()
+
+
+def test_a_file_that_is_no_database_is_refused_and_says_so(tmp_path: Path) -> None:
+    (tmp_path / "broken.db").write_bytes(b"not a database at all" * 500)
+    engine = open_database(f"sqlite:///{tmp_path / 'broken.db'}")
+    with pytest.raises(StoreProblem):
+        demand_current_schema(engine)
+    engine.dispose()
+
+
+# --- who may write
+
+
+def test_who_only_reads_cannot_write(engine: Engine) -> None:
+    with pytest.raises(SQLAlchemyError), reading(engine) as connection:
+        connection.execute(insert(t.meta).values(key="sneaked", value="in"))
+    with writing(engine) as connection:  # the connection of the pool may write again
+        connection.execute(insert(t.meta).values(key="allowed", value=""))
+    with reading(engine) as connection:
+        keys = {row.key for row in connection.execute(select(t.meta.c.key))}
+    assert "allowed" in keys
+    assert "sneaked" not in keys
+
+
+def test_who_reads_sees_one_moment_and_holds_no_writer_up(engine: Engine) -> None:
+    with reading(engine) as reader:
+        before = len(reader.execute(select(t.meta)).all())
+        began = time.monotonic()
+        with writing(engine) as connection:
+            connection.execute(insert(t.meta).values(key="meanwhile", value=""))
+        assert time.monotonic() - began < 1
+        if engine.dialect.name == "sqlite":
+            assert len(reader.execute(select(t.meta)).all()) == before
+    with reading(engine) as reader:
+        assert len(reader.execute(select(t.meta)).all()) == before + 1
+
+
+def test_what_failed_in_the_middle_is_undone(engine: Engine) -> None:
+    with pytest.raises(SQLAlchemyError), writing(engine) as connection:
+        connection.execute(insert(t.meta), [{"key": "half", "value": ""}, {"key": "half", "value": ""}])
+    with writing(engine) as connection:
+        nested = connection.begin_nested()
+        connection.execute(insert(t.meta).values(key="inner", value=""))
+        nested.rollback()
+        connection.execute(insert(t.meta).values(key="outer", value=""))
+    with reading(engine) as connection:
+        assert {row.key for row in connection.execute(select(t.meta.c.key))} & {"half", "inner", "outer"} == {"outer"}
+
+
+def test_a_deleted_value_is_gone_from_the_files_once_the_wal_is_cut(file: str, tmp_path: Path) -> None:
+    engine = open_database(file)
+    with writing(engine) as connection:
+        connection.execute(insert(t.meta).values(key="k", value="canary-in-the-mine"))
+    with writing(engine) as connection:
+        connection.execute(update(t.meta).where(t.meta.c.key == "k").values(value=""))
+    assert b"canary" in (tmp_path / "dpsync.db-wal").read_bytes()
+    with reading(engine) as reader:
+        reader.execute(select(t.meta)).all()
+        with writing(engine) as connection:
+            connection.execute(insert(t.meta).values(key="more", value=""))
+        assert not truncate_wal(open_database(file, busy_seconds=0.1)), "a reader holds it open"
+    assert truncate_wal(engine)
+    assert (tmp_path / "dpsync.db-wal").read_bytes() == b""
+    assert b"canary" not in (tmp_path / "dpsync.db").read_bytes()
+    with writing(engine) as connection:  # and the connection that cut it still writes as before
+        connection.execute(insert(t.meta).values(key="after", value=""))
+    engine.dispose()
+
+
+def test_the_settings_that_promises_rest_on_are_in_force(engine: Engine) -> None:
+    with reading(engine) as connection:
+        if engine.dialect.name == "sqlite":
+            asked = {name: connection.exec_driver_sql(f"PRAGMA {name}").scalar_one() for name in PRAGMAS}
+            assert asked == PRAGMAS
+        else:
+            asked = {name: connection.exec_driver_sql(f"SHOW {name}").scalar_one() for name in SHOWN}
+            assert asked == SHOWN
+
+
+PRAGMAS = {"journal_mode": "wal", "synchronous": 2, "secure_delete": 1, "foreign_keys": 1}
+SHOWN = {"idle_in_transaction_session_timeout": "15s", "synchronous_commit": "on", "TimeZone": "UTC"}
+
+
+# --- the writer's lock and the worker's
+
+
+def started(code: str, *arguments: str) -> "subprocess.Popen[str]":
+    root = Path(__file__).parents[2]
+    process = subprocess.Popen([sys.executable, "-c", code, *arguments], cwd=root, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+HOLDS_THE_WRITERS_LOCK = """
+import os, signal, sys
+from dpsync.store.database import open_database, writing
+with writing(open_database(sys.argv[1], paused_holder="1s")):
+    print("ready", flush=True)
+    os.kill(os.getpid(), signal.SIGSTOP)
+"""
+
+HOLDS_THE_WORKERS_LOCK = """
+import sys, time
+from dpsync.store.database import worker_lock
+with worker_lock(sys.argv[1]):
+    print("ready", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_stopped_process_that_holds_the_writers_lock_loses_it(postgresql_url: str) -> None:
+    holder = started(HOLDS_THE_WRITERS_LOCK, postgresql_url)
+    engine = open_database(postgresql_url)
+    try:
+        began = time.monotonic()
+        with writing(engine) as connection:
+            waited = time.monotonic() - began
+            assert connection.execute(text("SELECT 1")).scalar_one() == 1
+        assert waited < 5
+    finally:
+        holder.send_signal(signal.SIGKILL)
+        holder.communicate(timeout=10)
+        engine.dispose()
+
+
+def test_a_second_worker_hears_which_process_drives_and_a_killed_one_frees_it(file: str) -> None:
+    first = started(HOLDS_THE_WORKERS_LOCK, file)
+    try:
+        with pytest.raises(Locked, match=str(first.pid)), worker_lock(file):
+            pass
+        engine = open_database(file)
+        with writing(engine) as connection:  # others write beside it
+            connection.execute(insert(t.meta).values(key="beside", value=""))
+        engine.dispose()
+    finally:
+        first.send_signal(signal.SIGKILL)
+        first.communicate(timeout=10)
+    with worker_lock(file):
+        assert Path(file.removeprefix("sqlite:///") + ".worker").read_text() == str(os.getpid())
+
+
+WRITES_ONE_ROW = """
+import sys
+from pathlib import Path
+from dpsync.model import Right
+from dpsync.store.database import open_database
+from tests.builders import World
+world = World(open_database(sys.argv[1]), Path(sys.argv[2]))
+print("ready", flush=True)
+world.ask(Right.OPT_OUT, f"p{sys.argv[3]}@example.org", id=sys.argv[3], event=sys.argv[3])
+world.close()
+"""
+
+
+def test_eight_processes_that_write_at_once_lose_nothing(file: str, tmp_path: Path) -> None:
+    Keys.create(tmp_path / "keys")
+    processes = [started(WRITES_ONE_ROW, file, str(tmp_path), str(number)) for number in range(8)]
+    for process in processes:
+        process.communicate(timeout=60)
+    assert [process.returncode for process in processes] == [0] * 8
+    world = World(open_database(file), tmp_path)
+    assert len(world.rows(t.request)) == 8
+    assert world.ledger_problems() == ()
+    world.close()
+    world.engine.dispose()
+
+
+# --- the shelf
+
+
+def test_a_shelf_keeps_what_was_put_last_and_shows_it_to_its_own_processor_only(world: World) -> None:
+    mine, other = (
+        StoredShelf(name, world.engine, lambda: world.writer, world.keys, world.clock) for name in ("alpha", "beta")
+    )
+    assert mine.get("a/1") is None
+    mine.put("a/1", "first")
+    mine.put("a/1", "second")
+    mine.put("a/2", "Ünïcode")
+    mine.put("a_3", "not under a/")
+    mine.put("b", "")
+    other.put("a/1", "theirs")
+    assert mine.get("a/1") == "second"
+    assert mine.find("a/") == {"a/1": "second", "a/2": "Ünïcode"}
+    assert mine.find("a_") == {"a_3": "not under a/"}
+    assert mine.get("b") == ""
+    assert other.find("") == {"a/1": "theirs"}
+
+
+def test_a_shelf_is_sealed_at_rest_and_bound_to_its_place(file: str, tmp_path: Path) -> None:
+    world = World(open_database(file), tmp_path)
+    shelf = StoredShelf("alpha", world.engine, lambda: world.writer, world.keys, world.clock)
+    shelf.put("status", "subscribed-canary")
+    for path in tmp_path.glob("dpsync.db*"):
+        assert b"canary" not in path.read_bytes()
+    world.writer.call(lambda unit: unit.connection.execute(update(t.shelf).values(key="another")))
+    with pytest.raises(Exception) as moved:  # noqa: PT011 - because which error is sealing's own affair
+        shelf.get("another")
+    assert not isinstance(moved.value, DBAPIError)
+    world.close()
+    world.engine.dispose()
+
+
+def test_a_shelf_value_is_durable_when_put_returns(engine: Engine, tmp_path: Path) -> None:
+    world = World(engine, tmp_path)
+    StoredShelf("alpha", engine, lambda: world.writer, world.keys, world.clock).put("k", "v")
+    again = Writer(engine, lambda *_: None)
+    assert StoredShelf("alpha", engine, lambda: again, Keys.load(tmp_path / "keys"), world.clock).get("k") == "v"
+    again.close()
+    world.close()
