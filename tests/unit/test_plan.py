@@ -1,0 +1,201 @@
+"""What of a lane goes next: rules that hold of every lane that could ever stand, not only of the likely ones."""
+
+from collections.abc import Sequence
+from itertools import permutations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dpsync.model import Right, State
+from dpsync.propagation.plan import Waiting, choose, overtaken, restriction_in_force
+
+
+def row(
+    ordinal: int,
+    right: Right,
+    state: State = State.PENDING,
+    *,
+    person: str = "a",
+    version: int | None = None,
+    lifting: bool = False,
+    tried: bool = False,
+    source: str = "crm",
+) -> Waiting:
+    return Waiting(ordinal, ordinal, right, lifting, source, version, person, state, tried)
+
+
+@st.composite
+def lanes(draw: st.DrawFn) -> list[Waiting]:
+    """Up to eight propagations of up to three people, in any states, versions and sources."""
+    made = []
+    for ordinal in range(1, draw(st.integers(0, 8)) + 1):
+        right = draw(st.sampled_from(list(Right)))
+        made.append(
+            row(
+                ordinal,
+                right,
+                draw(st.sampled_from([State.PENDING, State.PENDING, *State])),
+                person=draw(st.sampled_from("abc")),
+                version=draw(st.none() | st.integers(1, 4)),
+                lifting=right is Right.RESTRICTION and draw(st.booleans()),
+                tried=draw(st.booleans()),
+                source=draw(st.sampled_from(["crm", "shop"])),
+            )
+        )
+    return made
+
+
+@given(lanes())
+def test_something_pending_that_is_not_superseded_goes_and_nothing_else(lane: list[Waiting]) -> None:
+    choice = choose(lane)
+    pending = [one for one in lane if one.state is State.PENDING]
+    left = [one for one in pending if one not in choice.superseded]
+    assert set(choice.superseded) <= set(pending)
+    assert (choice.head in left) if left else (choice.head is None)
+
+
+@given(lanes())
+def test_no_erasure_goes_while_an_opt_out_waits(lane: list[Waiting]) -> None:
+    head = choose(lane).head
+    if any(one.right is Right.OPT_OUT and one.state is State.PENDING for one in lane):
+        assert head is not None
+        assert head.right is not Right.ERASURE
+
+
+@given(lanes(), st.randoms())
+def test_the_order_in_which_the_store_gives_the_rows_changes_nothing(lane: list[Waiting], dice: object) -> None:
+    mixed = list(lane)
+    dice.shuffle(mixed)  # type: ignore[attr-defined]  # because hypothesis gives a random.Random
+    one, other = choose(lane), choose(mixed)
+    assert one.head == other.head
+    assert set(one.superseded) == set(other.superseded)
+
+
+@given(lanes())
+def test_only_the_same_person_supersedes_and_only_rectifications_and_restrictions(lane: list[Waiting]) -> None:
+    for gone in choose(lane).superseded:
+        assert gone.right in {Right.RECTIFICATION, Right.RESTRICTION}
+        own = [one for one in lane if one.person == gone.person]
+        assert gone in choose(own).superseded, "somebody else's request was needed for it"
+
+
+@given(lanes())
+def test_what_other_people_ask_never_supersedes_anything(lane: list[Waiting]) -> None:
+    everybody = set(choose(lane).superseded)
+    alone = {gone for person in "abc" for gone in choose([one for one in lane if one.person == person]).superseded}
+    assert everybody == alone
+
+
+@given(lanes())
+def test_driving_a_lane_to_its_end_ends_and_takes_every_erasure_and_opt_out(lane: list[Waiting]) -> None:
+    went = []
+    for _ in range(len(lane) + 1):
+        choice = choose(lane)
+        gone = {one.id for one in choice.superseded}
+        lane = [_as(one, State.SUPERSEDED) if one.id in gone else one for one in lane]
+        if choice.head is None:
+            break
+        went.append(choice.head)
+        lane = [_as(one, State.VERIFIED) if one.id == choice.head.id else one for one in lane]
+    assert all(one.state is not State.PENDING for one in lane)
+    stops = [went.index(one) for one in went if one.right is Right.OPT_OUT]
+    erasures = [went.index(one) for one in went if one.right is Right.ERASURE]
+    assert not stops or not erasures or max(stops) < min(erasures)
+
+
+def _as(one: Waiting, state: State) -> Waiting:
+    return Waiting(one.id, one.ordinal, one.right, one.lifting, one.source, one.version, one.person, state, tried=True)
+
+
+def _end(lane: Sequence[Waiting]) -> dict[int, State]:
+    rows = list(lane)
+    while True:
+        choice = choose(rows)
+        gone = {one.id for one in choice.superseded}
+        rows = [_as(one, State.SUPERSEDED) if one.id in gone else one for one in rows]
+        if choice.head is None:
+            return {one.id: one.state for one in rows}
+        rows = [_as(one, State.VERIFIED) if one.id == choice.head.id else one for one in rows]
+
+
+def test_of_three_versions_the_newest_is_told_last_whatever_came_first() -> None:
+    for order in permutations([1, 2, 3]):
+        lane = [row(ordinal, Right.RECTIFICATION, version=version) for ordinal, version in enumerate(order, 1)]
+        newest = next(one for one in lane if one.version == 3)
+        assert _end(lane)[newest.id] is State.VERIFIED
+
+
+def test_an_erasure_supersedes_what_would_rectify_and_nothing_that_stops() -> None:
+    lane = [row(1, Right.RECTIFICATION), row(2, Right.OPT_OUT), row(3, Right.RESTRICTION), row(4, Right.ERASURE)]
+    choice = choose(lane)
+    assert [one.ordinal for one in choice.superseded] == [1]
+    assert choice.head is lane[1]
+
+
+@pytest.mark.parametrize("state", [State.HELD, State.WITHDRAWN, State.EXEMPT, State.SUPERSEDED])
+def test_an_erasure_that_may_never_go_supersedes_nothing(state: State) -> None:
+    lane = [row(1, Right.RECTIFICATION), row(2, Right.ERASURE, state)]
+    assert choose(lane).superseded == ()
+
+
+def test_a_backed_off_rectification_is_overtaken_and_an_untried_one_is_not() -> None:
+    for tried, expected in [(True, Right.OPT_OUT), (False, Right.RECTIFICATION)]:
+        head = choose([row(1, Right.RECTIFICATION, tried=tried), row(2, Right.OPT_OUT)]).head
+        assert head is not None
+        assert head.right is expected
+
+
+# --- restrictions
+
+
+@pytest.mark.parametrize(
+    ("history", "restricted"),
+    [
+        ([], False),
+        ([row(1, Right.RESTRICTION)], True),
+        ([row(1, Right.RESTRICTION, State.VERIFIED)], True),
+        ([row(1, Right.RESTRICTION, State.WITHDRAWN)], False),
+        ([row(1, Right.RESTRICTION, State.SUPERSEDED)], False),
+        ([row(1, Right.RESTRICTION, person="b")], False),
+        ([row(1, Right.RESTRICTION), row(2, Right.RESTRICTION, lifting=True)], False),
+        ([row(1, Right.RESTRICTION), row(2, Right.RESTRICTION, lifting=True, person="b")], True),
+        ([row(1, Right.RESTRICTION, lifting=True), row(2, Right.RESTRICTION)], True),
+        # The lifting came in first and is the newer version all the same.
+        ([row(1, Right.RESTRICTION, lifting=True, version=5), row(2, Right.RESTRICTION, version=4)], False),
+        ([row(1, Right.RESTRICTION, version=5), row(2, Right.RESTRICTION, lifting=True, version=4)], True),
+        # Versions of two sources say nothing about each other: then the order of receipt counts.
+        (
+            [row(1, Right.RESTRICTION, version=9), row(2, Right.RESTRICTION, lifting=True, version=1, source="shop")],
+            False,
+        ),
+        ([row(1, Right.RESTRICTION), row(2, Right.RESTRICTION, State.WITHDRAWN, lifting=True)], True),
+    ],
+)
+def test_a_restriction_is_in_force_until_a_newer_one_lifts_it(history: list[Waiting], restricted: bool) -> None:
+    assert restriction_in_force(history, "a") is restricted
+    assert restriction_in_force(list(reversed(history)), "a") is restricted
+
+
+# --- read-backs that prove nothing any more
+
+
+@pytest.mark.parametrize(
+    ("right", "by", "is_overtaken"),
+    [
+        (Right.RECTIFICATION, row(2, Right.RECTIFICATION, State.VERIFIED), True),
+        (Right.RECTIFICATION, row(2, Right.RECTIFICATION), False),
+        (Right.RECTIFICATION, row(2, Right.RECTIFICATION, State.VERIFIED, person="b"), False),
+        (Right.RECTIFICATION, row(2, Right.ERASURE, State.NOTHING_HELD), True),
+        (Right.RECTIFICATION, row(2, Right.OPT_OUT, State.VERIFIED), False),
+        (Right.RECTIFICATION, row(0, Right.RECTIFICATION, State.VERIFIED), False),
+        (Right.OPT_OUT, row(2, Right.ERASURE, State.VERIFIED), True),
+        (Right.OPT_OUT, row(2, Right.RESTRICTION, State.VERIFIED), False),
+        (Right.RESTRICTION, row(2, Right.RESTRICTION, State.VERIFIED, lifting=True), True),
+        (Right.ERASURE, row(2, Right.RECTIFICATION, State.VERIFIED), False),
+        (Right.ERASURE, row(2, Right.ERASURE, State.VERIFIED), False),
+    ],
+)
+def test_a_read_back_is_overtaken_by_what_changed_the_same_thing(right: Right, by: Waiting, is_overtaken: bool) -> None:
+    own = row(1, right, State.VERIFIED)
+    assert overtaken(own, [own, by]) is is_overtaken
