@@ -20,7 +20,7 @@ from dpsync.store.database import (
     migrate,
     open_database,
     reading,
-    schema_versions,
+    schema_version,
     truncate_wal,
     worker_lock,
     writing,
@@ -62,7 +62,7 @@ def test_the_migrated_schema_is_the_one_that_the_code_speaks_of(engine: Engine) 
 
 def test_an_empty_database_and_one_of_another_version_are_refused(tmp_path: Path) -> None:
     engine = open_database(f"sqlite:///{tmp_path / 'new.db'}")
-    assert schema_versions(engine)[0] is None
+    assert schema_version(engine) is None
     with pytest.raises(StoreProblem, match="dpsync init"):
         demand_current_schema(engine)
     migrate(engine)
@@ -282,3 +282,12 @@ def test_a_shelf_value_is_durable_when_put_returns(engine: Engine, tmp_path: Pat
     assert StoredShelf("alpha", engine, lambda: again, Keys.load(tmp_path / "keys"), world.clock).get("k") == "v"
     again.close()
     world.close()
+
+
+def test_this_program_names_the_newest_migration() -> None:
+    from alembic.script import ScriptDirectory
+
+    from dpsync.store import database
+
+    folder = Path(database.__file__).with_name("migrations")
+    assert ScriptDirectory(folder).get_current_head() == database.SCHEMA
