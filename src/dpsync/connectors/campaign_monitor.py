@@ -1,0 +1,1210 @@
+"""Campaign Monitor (createsend) API v3.3: an address in a list of a client, and a suppression list for each client.
+
+Every right is carried out in every list of every client. There is no machine-readable specification: where the
+reference says nothing, the safe side is taken and the comment says so.
+"""
+
+import base64
+import json
+import re
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from functools import partial
+from types import MappingProxyType
+from typing import ClassVar, Final, Self, assert_never
+from urllib.parse import quote, urlencode, urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from tenacity import RetryCallState, Retrying, retry_if_exception, wait_random_exponential
+
+from dpsync.connector import (
+    Account,
+    Applied,
+    AsAsked,
+    CannotTell,
+    Capability,
+    Connector,
+    Contradicts,
+    Evidence,
+    Finding,
+    HandOver,
+    Instruction,
+    Kit,
+    Means,
+    NoAnswer,
+    NothingHeld,
+    NotIdentifiable,
+    Outcome,
+    Recipient,
+    Refused,
+    Reply,
+    Retryable,
+)
+from dpsync.errors import ConfigurationError, CredentialsRejected, Fault, ProcessorUnreachable, UnsupportedRight
+from dpsync.http import CUT, TOO_LATE, UNREACHABLE, is_loopback, json_of, retry_after
+from dpsync.model import Changes, Right, normalised
+
+_VENDOR: Final = "https://api.createsend.com/api/v3.3"
+_ID = re.compile(r"[0-9A-Fa-f]{32}")
+_IN_USE = frozenset({"Active", "Unconfirmed"})
+_OBJECTED = frozenset({"Unsubscribed", "Spam"})
+_STATES = _IN_USE | _OBJECTED | {"Bounced", "Deleted", "Suppressed"}
+_REACHES = frozenset({"AllClientLists", "OnlyThisList"})
+_PAGE: Final = 1000  # the vendor's maximum
+_LONGEST_VALUE: Final = 250
+_LONGEST_WAIT: Final = timedelta(hours=24)
+_NEUTRAL: Final = "Erased"  # an empty Name leaves the old one in place
+
+_NOT_SUPPRESSED: Final = 176
+_TAKEN: Final = 201
+_NOT_IN_LIST: Final = 203
+_NO_MOBILE = frozenset({220, 221})
+_VALUES = frozenset({1, 211, 220, 221})
+
+UNDOCUMENTED: Final = "an answer that the processor's documentation does not know"
+UNREADABLE: Final = "an answer that is not of the documented shape"
+BUSY: Final = "the processor asks us to wait"
+FAULT_THERE: Final = "a fault at the processor"
+VALUE_REJECTED: Final = "the processor rejected a value"
+NOT_OURS: Final = "a list or client that does not exist or is not ours"
+NOT_AGENCY: Final = "the account is not of the type that this call needs"
+NO_CLIENTS: Final = "the account shows no client"
+NO_LISTS: Final = "the account shows no list"
+NOT_DONE: Final = "the processor said yes, and its record did not change"
+SET_MOVED: Final = "the suppression list changed while it was read"
+REACH_ALL: Final = "reach: no list of this client that knows the address uses it"
+REACH_PART: Final = "reach: other lists of this client still use the address"
+REACH_UNKNOWN: Final = "reach: the lists of the address do not name the list that was left"
+
+
+class CampaignMonitorSettings(BaseModel):
+    """Either `api_key`, or `access_token` with `refresh_token`. `clients`: the client ids; none means all of them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    api_key: SecretStr | None = None
+    access_token: SecretStr | None = None
+    refresh_token: SecretStr | None = None
+    base_url: str | None = None
+    clients: tuple[str, ...] = Field(default=(), max_length=1000)
+
+    @field_validator("clients")
+    @classmethod
+    def _ids(cls, clients: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(_ID.fullmatch(client) for client in clients):
+            raise ValueError("must be client ids of 32 hexadecimal digits")
+        if len({client.lower() for client in clients}) != len(clients):
+            raise ValueError("names a client twice")
+        return clients
+
+    @field_validator("api_key", "access_token", "refresh_token")
+    @classmethod
+    def _secret(cls, secret: SecretStr | None) -> SecretStr | None:
+        if secret is not None and not re.fullmatch(r"[!-~]+", secret.get_secret_value()):
+            raise ValueError("must be printable, without spaces")
+        return secret
+
+    @field_validator("base_url")
+    @classmethod
+    def _url(cls, base_url: str | None) -> str | None:
+        if base_url is None:
+            return None
+        parts = urlsplit(base_url)
+        plain = parts.scheme == "http" and is_loopback(parts.hostname or "")
+        if (parts.scheme != "https" and not plain) or not parts.hostname:
+            raise ValueError("must be https (plain http on loopback only)")
+        if "@" in parts.netloc or parts.query or parts.fragment:
+            raise ValueError("must have no user, query or fragment")
+        base_url = base_url.rstrip("/")
+        return base_url if urlsplit(base_url).path else f"{base_url}/api/v3.3"
+
+    @model_validator(mode="after")
+    def _one_way_in(self) -> Self:
+        pair = self.access_token is not None and self.refresh_token is not None
+        half = (self.access_token is None) != (self.refresh_token is None)
+        if half or pair == (self.api_key is not None):
+            raise ValueError("needs api_key, or access_token and refresh_token, and not both")
+        return self
+
+    @property
+    def base(self) -> str:
+        """Where the API is, without a slash at the end."""
+        return self.base_url or _VENDOR
+
+
+class _Ended(Exception):
+    """An answer that ends one step; `stop` where asking on would only meet the same."""
+
+    def __init__(self, outcome: Retryable | Refused, *, stop: bool = False) -> None:
+        self.outcome = outcome
+        self.stop = stop
+        super().__init__(outcome.reason)
+
+
+def _refused(reason: str = UNDOCUMENTED) -> _Ended:
+    return _Ended(Refused(reason=reason, evidence=()))
+
+
+def _unreadable(*, doubtful: bool = False) -> _Ended:
+    return _Ended(Retryable(reason=UNREADABLE, doubtful=doubtful))
+
+
+def _rejected(reply: Reply) -> CredentialsRejected:
+    return CredentialsRejected(reply.evidence.endpoint, reply.status, reply.evidence.request_id)
+
+
+def _code(reply: Reply) -> int | None:
+    """The vendor's own number for an error; the HTTP status alone is coarse."""
+    found = json_of(reply)
+    code = found.get("Code") if isinstance(found, dict) else None
+    return code if isinstance(code, int) and not isinstance(code, bool) else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Member:
+    """A record of one address in one list, `address` as the vendor spells it. Personal data, for one instruction."""
+
+    address: str
+    state: str
+    name: str
+    fields: tuple[tuple[str, str], ...]
+
+    def values(self, key: str) -> tuple[str, ...]:
+        """What a custom field holds; one value an option where it takes several."""
+        return tuple(value for name, value in self.fields if _key(name) == _key(key) and value)
+
+    @property
+    def blank(self) -> bool:
+        return self.name.strip() in ("", _NEUTRAL) and not any(value for _, value in self.fields)
+
+
+@dataclass(frozen=True, slots=True)
+class _Client:
+    """A client and its lists."""
+
+    id: str
+    name: str
+    lists: Mapping[str, str]
+
+
+class _Credential:
+    """What opens the account: a key, or a token pair that is renewed and kept on the shelf. Shared by threads."""
+
+    def __init__(self, settings: CampaignMonitorSettings, kit: Kit) -> None:
+        self._settings = settings
+        self._kit = kit
+        self._lock = threading.Lock()
+        refresh = settings.refresh_token
+        # a pair that somebody configures anew has its own place, so an old one on the shelf never wins over it
+        self._place = f"oauth/{kit.pseudonym(refresh.get_secret_value())}" if refresh else ""
+        self._read: tuple[str, str] | None = None
+
+    def header(self) -> str:
+        """The value of `Authorization`."""
+        if self._settings.api_key is not None:
+            user = base64.b64encode(self._settings.api_key.get_secret_value().encode() + b":x").decode()
+            return f"Basic {user}"
+        return f"Bearer {self._pair()[0]}"
+
+    def renewable(self) -> bool:
+        return self._settings.api_key is None
+
+    def renew(self, stale: str, exchange: Callable[[bytes], Reply]) -> None:
+        """Replace the pair unless another thread just did. Raises `_Ended`, `CredentialsRejected`, `NoAnswer`."""
+        with self._lock:
+            self._read = None  # another process may have renewed it
+            if self.header() != stale:
+                return
+            old = self._pair()[1]
+            form = urlencode({"grant_type": "refresh_token", "refresh_token": old}).encode()
+            reply = exchange(form)
+            if reply.status in (400, 401, 403):
+                raise _rejected(reply)
+            found = json_of(reply)
+            if reply.status != 200:
+                wait = retry_after(reply, self._kit.clock.now())
+                reason = BUSY if reply.status in (429, 503) else FAULT_THERE
+                raise _Ended(Retryable(reason=reason, busy=reason is BUSY, retry_after=wait), stop=True)
+            access = found.get("access_token") if isinstance(found, dict) else None
+            refresh = found.get("refresh_token", old) if isinstance(found, dict) else None
+            if not isinstance(access, str) or not isinstance(refresh, str) or not access:
+                raise _Ended(Retryable(reason=UNREADABLE), stop=True)
+            # durable before it is used: the vendor may take the old pair for used up
+            self._kit.shelf.put(self._place, json.dumps([access, refresh]))
+            self._read = (access, refresh)
+
+    def _pair(self) -> tuple[str, str]:
+        read = self._read
+        if read is None:
+            kept = self._kit.shelf.get(self._place)
+            configured = (self._settings.access_token, self._settings.refresh_token)
+            pair = json.loads(kept) if kept else [one.get_secret_value() for one in configured if one is not None]
+            self._read = read = (str(pair[0]), str(pair[1]))
+        return read
+
+
+class _Calls:
+    """The calls of one instruction, and what is kept of them."""
+
+    def __init__(
+        self, kit: Kit, base: str, credential: _Credential, order: Instruction | None, sleep: Callable[[float], None]
+    ) -> None:
+        self._kit = kit
+        self._base = base
+        self._credential = credential
+        self._digest_key = order.digest_key if order else b""
+        self._deadline = order.deadline if order else float("inf")
+        self._sleep = sleep
+        self._spent_until = float("-inf")
+        self._wrote = False
+        self.evidence: list[Evidence] = []
+
+    def ask(
+        self,
+        method: str,
+        template: str,
+        place: str = "",
+        params: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+    ) -> Reply:
+        """Make one call about one list or client; a read is tried again where the connection broke.
+
+        Raises `_Ended` and `CredentialsRejected`; a 200 or a 400 is left to the caller.
+        """
+        self._affordable()
+        writing = method != "GET"
+        # without the suffix the vendor answers in XML
+        url = f"{self._base}{template.replace('{id}', quote(place, safe=''))}.json"
+
+        def make() -> Reply:
+            headers = {"Accept": "application/json", "Authorization": self._credential.header()}
+            if body is not None:
+                headers["Content-Type"] = "application/json; charset=utf-8"
+            return self._call(method, url, f"{template}.json", headers, body, params, place)
+
+        try:
+            used = self._credential.header()
+            reply = make() if writing else self._patiently(make)
+            if reply.status == 401 and _code(reply) == 121 and self._credential.renewable():
+                self._credential.renew(used, self._exchange)
+                reply = make()
+        except NoAnswer as failure:
+            about_this = failure.evidence.endpoint != "POST /oauth/token"
+            doubtful = (writing and failure.sent and about_this) or (failure.reason == TOO_LATE and self._wrote)
+            raise _Ended(Retryable(reason=failure.reason, doubtful=doubtful), stop=True) from None
+        self._wrote = self._wrote or writing
+        self._count(reply)
+        self._passable(reply, writing=writing)
+        return reply
+
+    def write(
+        self,
+        method: str,
+        template: str,
+        place: str,
+        *,
+        email: str | None = None,
+        json_body: Mapping[str, object] | None = None,
+        body: bytes | None = None,
+    ) -> int | None:
+        """Change something: None where the vendor said so in its documented shape, else the code of its no."""
+        content = json.dumps(json_body).encode() if json_body is not None else body
+        params = {"email": email} if email is not None else None
+        reply = self.ask(method, template, place, params, content)
+        if reply.status == 200:
+            if reply.body.strip():
+                raise _unreadable(doubtful=True)
+            return None
+        code = _code(reply)
+        if reply.status != 400 or code is None:
+            if 200 <= reply.status < 300:
+                raise _unreadable(doubtful=True)
+            raise _refused()
+        return code
+
+    def note(self, text: str) -> None:
+        """Say beside the last call what it showed."""
+        self.evidence[-1] = replace(self.evidence[-1], note=text)
+
+    def _call(
+        self,
+        method: str,
+        url: str,
+        template: str,
+        headers: Mapping[str, str],
+        body: bytes | None = None,
+        params: Mapping[str, str] | None = None,
+        place: str = "",
+    ) -> Reply:
+        try:
+            reply = self._kit.http.call(
+                method,
+                url,
+                template=f"{method} {template}",
+                headers=headers,
+                params=params,
+                body=body,
+                digest_key=self._digest_key,
+                scope=place,
+                deadline=self._deadline,
+            )
+        except NoAnswer as failure:
+            self.evidence.append(failure.evidence)
+            raise
+        self.evidence.append(reply.evidence)
+        return reply
+
+    def _exchange(self, form: bytes) -> Reply:
+        parts = urlsplit(self._base)
+        url = f"{parts.scheme}://{parts.netloc}/oauth/token"
+        headers = {"Accept": "application/json", "Content-Type": "application/x-www-form-urlencoded"}
+        return self._call("POST", url, "/oauth/token", headers, form)
+
+    def _patiently(self, make: Callable[[], Reply]) -> Reply:
+        def enough(state: RetryCallState) -> bool:
+            wakes = self._kit.clock.monotonic() + state.upcoming_sleep
+            return state.attempt_number >= 3 or wakes >= self._deadline
+
+        again = Retrying(
+            retry=retry_if_exception(lambda error: isinstance(error, NoAnswer) and error.reason in (UNREACHABLE, CUT)),
+            stop=enough,
+            wait=wait_random_exponential(multiplier=0.2, max=2),
+            sleep=self._sleep,
+            reraise=True,
+        )
+        return again(make)
+
+    def _count(self, reply: Reply) -> None:
+        """Only /transactional documents these headers; they are believed wherever they appear."""
+        reset = _reset(reply)
+        if reset is not None and reply.headers.get("x-ratelimit-remaining", "").strip() == "0":
+            self._spent_until = self._kit.clock.monotonic() + reset.total_seconds()
+
+    def _affordable(self) -> None:
+        left = self._spent_until - self._kit.clock.monotonic()
+        if left > 0:
+            raise _Ended(Retryable(reason=BUSY, busy=True, retry_after=timedelta(seconds=left)), stop=True)
+
+    def _passable(self, reply: Reply, *, writing: bool) -> None:
+        """Let through what the caller must understand; end what speaks of us, of the account or of a fault there."""
+        wait = retry_after(reply, self._kit.clock.now())
+        match reply.status:
+            case 401 if _code(reply) in (101, 102):
+                # a wrong id, or somebody else's: the key itself is good, and the other lists can be told
+                raise _refused(NOT_OURS)
+            case 403 if _code(reply) == 403:
+                raise _refused(NOT_AGENCY)
+            case 401 | 403:
+                raise _rejected(reply)
+            case 429 | 503:
+                doubtful = writing and reply.status == 503
+                wait = wait if wait is not None else _reset(reply)
+                raise _Ended(Retryable(reason=BUSY, busy=True, doubtful=doubtful, retry_after=wait), stop=True)
+            case 408 | 425:
+                raise _Ended(Retryable(reason=BUSY, doubtful=writing and reply.status == 408, retry_after=wait))
+            case status if status >= 500:
+                raise _Ended(Retryable(reason=FAULT_THERE, doubtful=writing, retry_after=wait))
+
+
+def _reset(reply: Reply) -> timedelta | None:
+    """`X-RateLimit-Reset`: seconds left, not a time of day."""
+    said = reply.headers.get("x-ratelimit-reset", "").strip()
+    return min(timedelta(seconds=int(said)), _LONGEST_WAIT) if re.fullmatch(r"[0-9]{1,9}", said) else None
+
+
+def _rows(calls: _Calls, template: str, place: str = "", params: Mapping[str, str] | None = None) -> list[object]:
+    """The array of an answer that must be one. Raises `_Ended`."""
+    reply = calls.ask("GET", template, place, params)
+    if reply.status != 200:
+        raise _unreadable() if 200 <= reply.status < 300 else _refused()
+    found = json_of(reply)
+    if not isinstance(found, list):
+        raise _unreadable()
+    return found
+
+
+def _named(rows: list[object], id_name: str, title: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for row in rows:
+        if not isinstance(row, dict) or not _ID.fullmatch(str(row.get(id_name, ""))):
+            raise _unreadable()
+        found[str(row[id_name])] = str(row.get(title, ""))
+    return found
+
+
+def _object(reply: Reply) -> Mapping[str, object]:
+    if reply.status != 200:
+        raise _unreadable() if 200 <= reply.status < 300 else _refused()
+    found = json_of(reply)
+    if not isinstance(found, dict):
+        raise _unreadable()
+    return found
+
+
+class _Suppression:
+    """The suppression list of one client. There is no look-up by address: pages in order of the address, halved."""
+
+    def __init__(self, calls: _Calls, client: str) -> None:
+        self._calls = calls
+        self._client = client
+        self._pages: dict[int, list[str]] = {}
+        self._total: int | None = None
+
+    def holds(self, address: str) -> bool:
+        """Whether the address is on it, in any spelling of its letters. Raises `_Ended`."""
+        wanted = normalised(address)
+        low, high = 1, self._count()
+        last = high
+        while low < high:
+            middle = (low + high) // 2
+            if self._page(middle)[-1] < wanted:
+                low = middle + 1
+            else:
+                high = middle
+        # how the vendor sorts "+", "_" and capitals is not documented: one page on either side is read as well
+        if any(wanted in self._page(number) for number in range(max(1, low - 1), min(last, low + 1) + 1)):
+            return True
+        seen = [address for number in sorted(self._pages) for address in self._pages[number]]
+        if seen == sorted(seen):
+            return False
+        # what was read shows another order than ours, so halving proves nothing
+        return any(wanted in self._page(number) for number in range(1, last + 1))
+
+    def _count(self) -> int:
+        self._page(1)
+        return max(1, -(-(self._total or 0) // _PAGE))
+
+    def _page(self, number: int) -> list[str]:
+        if number not in self._pages:
+            self._pages[number] = self._read(number)
+        return self._pages[number]
+
+    def _read(self, number: int) -> list[str]:
+        params = {"page": str(number), "pagesize": str(_PAGE), "orderfield": "email", "orderdirection": "asc"}
+        reply = self._calls.ask("GET", "/clients/{id}/suppressionlist", self._client, params)
+        found = _object(reply)
+        rows, total, shown = found.get("Results"), found.get("TotalNumberOfRecords"), found.get("PageNumber")
+        if not isinstance(rows, list) or not isinstance(total, int) or total < 0 or shown != number:
+            raise _unreadable()
+        if self._total is not None and total != self._total:
+            raise _Ended(Retryable(reason=SET_MOVED))
+        self._total = total
+        # a page that is short of what the total promises may lack the very address
+        if len(rows) != max(0, min(_PAGE, total - _PAGE * (number - 1))):
+            raise _unreadable()
+        addresses = [row.get("EmailAddress") if isinstance(row, dict) else None for row in rows]
+        if not all(isinstance(address, str) for address in addresses):
+            raise _unreadable()
+        return [normalised(str(address)) for address in addresses]
+
+
+@dataclass(slots=True)
+class _Memory:
+    """What a restriction changed of one address at one client; written before the change is made."""
+
+    suppressed_before: bool
+    before: dict[str, str]
+    left: list[str] = field(default_factory=list)
+    lifted: bool = False
+
+    def text(self) -> str:
+        return json.dumps([self.suppressed_before, self.before, self.left, self.lifted])
+
+    @classmethod
+    def of(cls, text: str | None) -> "_Memory | None":
+        return cls(*json.loads(text)) if text else None
+
+
+_SOURCE = (
+    "Campaign Monitor API v3.3 reference, official clients and staff answers in its forum, as read in August 2026; no "
+    "machine-readable specification is published"
+)
+
+
+class CampaignMonitor(Connector):
+    """Tells Campaign Monitor, in every list of every client, under every address. No state but the credential."""
+
+    name: ClassVar[str] = "campaign_monitor"
+    Settings: ClassVar[type[BaseModel]] = CampaignMonitorSettings
+    max_inflight: ClassVar[int] = 4
+    """A polite guess: no limit is documented outside /transactional."""
+
+    capabilities: ClassVar[Mapping[Right, Capability]] = MappingProxyType(
+        {
+            Right.RECTIFICATION: Capability(
+                means=Means.API_AND_OPERATOR,
+                effect="Name, custom fields and the address are changed in every list, whatever the person's state in "
+                "it; nobody is subscribed anew.",
+                limits="Where the new address is in the list already, nothing is merged: the operator decides. So does "
+                "the operator about a first or last name alone (there is one name field), a field that the list lacks, "
+                "one of several chosen options, and values over 250 characters. Sent campaigns and reports keep what "
+                "they had.",
+                verified_by="the record is read under its new address and the old ones are unknown, in every list",
+                source=_SOURCE,
+                address_change=True,
+            ),
+            Right.ERASURE: Capability(
+                means=Means.API_AND_OPERATOR,
+                effect="In every list the name and the custom fields are blanked and the record is set to 'Deleted', "
+                "so it is no longer used. The operator then erases the person for good in the web app.",
+                limits="The API has no erasure: 'Deleted' keeps the address, history and reports, and they stay "
+                "readable, until the operator's task is done. Being on a suppression list is left to the operator too. "
+                "That the web app erases everything is known from a reseller's copy of the help page only. After it, "
+                "nothing stops a new import of the address.",
+                verified_by="the address is unknown in every list and is on no client's suppression list",
+                source=_SOURCE,
+            ),
+            Right.RESTRICTION: Capability(
+                means=Means.API_AND_OPERATOR,
+                effect="The address is put on each client's suppression list, and is unsubscribed in lists whose "
+                "unsubscribes reach only themselves: the data are kept and nothing is sent.",
+                limits="Campaign Monitor has no state 'restricted': whoever may edit the account sees and can use the "
+                "data, and another system that adds the address with Resubscribe brings it back even from the "
+                "suppression list. Transactional mail is not known to be stopped. Lifting takes back only our own "
+                "suppression and never subscribes anybody; the rest goes to the operator.",
+                verified_by="the address is on the suppression list of each client that holds it, and is silent in "
+                "lists whose unsubscribes reach only themselves",
+                source=_SOURCE,
+            ),
+            Right.OPT_OUT: Capability(
+                means=Means.API,
+                effect="The address is unsubscribed in every list and put on the suppression list of each client that "
+                "holds it. How far each unsubscribe reached is read again and kept.",
+                limits="Transactional mail is not known to be stopped. Another system that adds the address with "
+                "Resubscribe brings it back even from the suppression list. Bounced and deleted records are left as "
+                "they are. Consent to tracking is not changed.",
+                verified_by="the address is silent in every list and on the suppression list of each client that "
+                "holds it",
+                source=_SOURCE,
+            ),
+        }
+    )
+
+    def __init__(
+        self, settings: CampaignMonitorSettings, kit: Kit, *, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        self._settings = settings
+        self._kit = kit
+        self._sleep = sleep
+        self._credential = _Credential(settings, kit)
+
+    @classmethod
+    def from_settings(cls, section: BaseModel, kit: Kit) -> Self:
+        """Build it; opens no connection. Raises `ConfigurationError` for a foreign `base_url` outside a rehearsal."""
+        settings = (
+            section
+            if isinstance(section, CampaignMonitorSettings)
+            else CampaignMonitorSettings.model_validate(section.model_dump())
+        )
+        if settings.base != _VENDOR and not kit.rehearsal:
+            raise ConfigurationError(
+                [Fault("base_url", "is not Campaign Monitor's own; any other needs [controller] rehearsal = true")]
+            )
+        return cls(settings, kit)
+
+    def probe(self) -> Account:
+        """Read-only: which clients, which lists (`name (id)`); the API tells no name of the account and no total.
+
+        Raises `CredentialsRejected` and `ProcessorUnreachable`.
+        """
+        calls = self._calls(None)
+        try:
+            date = _object(calls.ask("GET", "/systemdate")).get("SystemDate")
+            clients = self._clients(calls)
+        except _Ended as end:
+            raise ProcessorUnreachable(f"Campaign Monitor: {end.outcome.reason}") from None
+        if not isinstance(date, str):
+            raise ProcessorUnreachable(f"Campaign Monitor: {UNREADABLE}")
+        lists = tuple(f"{name} ({place})" for client in clients for place, name in client.lists.items())
+        return Account(title=", ".join(client.name or client.id for client in clients), contacts=None, lists=lists)
+
+    def carry_out(self, instruction: Instruction) -> Outcome:
+        """Tell every list of every client. The outcome is the worst of all; a retry completes what is left.
+
+        Raises `CredentialsRejected`, and `UnsupportedRight` before any call.
+        """
+        addresses = self._addresses(instruction)
+        if not addresses:
+            return NotIdentifiable(reason="Campaign Monitor knows people by their e-mail address, and none is known")
+        calls = self._calls(instruction)
+        try:
+            steps = (
+                step for client in self._clients(calls) for step in self._steps(calls, client, instruction, addresses)
+            )
+            outcomes = _each(steps)
+        except _Ended as end:
+            outcomes = [end.outcome]
+        return _together(outcomes, tuple(calls.evidence))
+
+    def verify(self, instruction: Instruction) -> Finding:
+        """Read back every list and suppression list under every address. Raises `CredentialsRejected`.
+
+        Found nowhere: as asked for erasure, restriction and opt-out; for a rectification it shows neither that a value
+        is right nor that it is wrong, so that is `CannotTell` for good.
+        """
+        addresses = self._addresses(instruction)
+        calls = self._calls(instruction)
+        seen: list[tuple[str, _Member]] = []
+        reasons: list[str] = []
+        try:
+            for client in self._clients(calls):
+                held = [
+                    (place, address, member)
+                    for place in client.lists
+                    for address in addresses
+                    if (member := self._held(calls, place, address)) is not None
+                ]
+                seen += [(address, member) for _, address, member in held]
+                reasons.append(self._contradiction(calls, client, instruction, addresses, held))
+        except _Ended as end:
+            return CannotTell(reason=end.outcome.reason, evidence=tuple(calls.evidence), later=True)
+        evidence = tuple(calls.evidence)
+        if instruction.right is Right.RECTIFICATION:
+            return _rectified(instruction.changes or Changes(), seen, evidence)
+        reason = next((reason for reason in reasons if reason), "")
+        if reason == _SHOWS_NO_CAUSE:
+            return CannotTell(reason=reason, evidence=evidence)
+        return Contradicts(reason=reason, evidence=evidence) if reason else AsAsked(evidence=evidence)
+
+    # --- what there is to tell
+
+    def _calls(self, order: Instruction | None) -> _Calls:
+        return _Calls(self._kit, self._settings.base, self._credential, order, self._sleep)
+
+    def _addresses(self, order: Instruction) -> tuple[str, ...]:
+        if order.right not in self.capabilities:
+            raise UnsupportedRight(f"Campaign Monitor was asked for a right that it does not declare: {order.right}")
+        new = order.changes.email if order.changes and order.right is Right.RECTIFICATION else None
+        seen: dict[str, str] = {}
+        for address in (*order.addresses, new or ""):
+            if address.strip():
+                seen.setdefault(normalised(address), address.strip())
+        return tuple(seen.values())
+
+    def _clients(self, calls: _Calls) -> list[_Client]:
+        """Every client with all its lists, read anew each time: a list made since must be told too. Raises `_Ended`."""
+        named = dict.fromkeys(self._settings.clients, "") or _named(_rows(calls, "/clients"), "ClientID", "Name")
+        if not named:
+            raise _refused(NO_CLIENTS)
+        clients = [
+            _Client(client, name, _named(_rows(calls, "/clients/{id}/lists", client), "ListID", "Name"))
+            for client, name in named.items()
+        ]
+        if not any(client.lists for client in clients):
+            # a credential without the permission may look the same
+            raise _refused(NO_LISTS)
+        return clients
+
+    def _steps(
+        self, calls: _Calls, client: _Client, order: Instruction, addresses: tuple[str, ...]
+    ) -> list[Callable[[], Outcome]]:
+        """One step a list or an address, so that one that fails does not keep the others from being done."""
+        match order.right:
+            case Right.RECTIFICATION:
+                changes = order.changes or Changes()
+                return [partial(self._put_right, calls, place, changes, addresses) for place in client.lists]
+            case Right.ERASURE:
+                suppression = _Suppression(calls, client.id)
+                in_lists = [partial(self._erase, calls, place, a) for place in client.lists for a in addresses]
+                return [*in_lists, *(partial(self._still_suppressed, suppression, client, a) for a in addresses)]
+            case Right.RESTRICTION if order.lifted is not None:
+                return [partial(self._lift, calls, client, address) for address in addresses]
+            case Right.RESTRICTION:
+                return [partial(self._restrict, calls, client, address) for address in addresses]
+            case Right.OPT_OUT:
+                return [partial(self._opt_out, calls, client, address) for address in addresses]
+            case never:
+                assert_never(never)
+
+    # --- one address in one list
+
+    def _held(self, calls: _Calls, place: str, address: str) -> _Member | None:
+        """The record, or None for the documented "not in list". Another list's id would be 401 code 101. Raises."""
+        # whether capitals matter to the vendor is not documented: both spellings are asked before "no" is believed
+        for spelling in dict.fromkeys((address, address.lower())):
+            reply = calls.ask("GET", "/subscribers/{id}", place, {"email": spelling})
+            if reply.status != 400:
+                return _member(_object(reply), spelling)
+            code = _code(reply)
+            if code != _NOT_IN_LIST:
+                raise _refused(VALUE_REJECTED if code == 1 else UNDOCUMENTED)
+        return None
+
+    def _shelf_key(self, kind: str, place: str, address: str) -> str:
+        return f"{kind}/{place}/{self._kit.pseudonym(normalised(address))}"
+
+    # --- erasure
+
+    def _erase(self, calls: _Calls, place: str, address: str) -> Outcome:
+        """Blank, delete, leave the rest to a person: DELETE only sets a state and keeps everything.
+
+        It is not unsubscribed first: in a list that reaches all lists that would put the address on the suppression
+        list, where an erasure must not leave it. A blanking that fails does not keep the record in use.
+        """
+        key = self._shelf_key("erased", place, address)
+        member = self._held(calls, place, address)
+        if member is None:
+            return Applied(evidence=()) if self._kit.shelf.get(key) else NothingHeld(evidence=())
+        steps: list[Callable[[], Outcome]] = []
+        # a record does not show a mobile number, so one that looks blank is blanked once all the same
+        if not member.blank or self._kit.shelf.get(key) != "blanked":
+            self._kit.shelf.put(key, "asked")
+            steps.append(partial(self._blank, calls, place, member, key))
+        if member.state != "Deleted":
+            steps.append(partial(self._delete, calls, place, member))
+        together = _together(_each(steps), ())
+        if isinstance(together, Retryable | Refused):
+            return together
+        return self._deactivated(self._held(calls, place, address), place)
+
+    @staticmethod
+    def _delete(calls: _Calls, place: str, member: _Member) -> Outcome:
+        code = calls.write("DELETE", "/subscribers/{id}", place, email=member.address)
+        if code not in (None, _NOT_IN_LIST):
+            raise _refused()
+        return Applied(evidence=())
+
+    @staticmethod
+    def _deactivated(now: _Member | None, place: str) -> Outcome:
+        if now is None:
+            return Applied(evidence=())
+        if now.state != "Deleted":
+            raise _Ended(Retryable(reason=NOT_DONE, doubtful=True))
+        if now.blank:
+            kept = "The record is set to 'Deleted', its name and fields are blanked; address and history are kept."
+            kept += " So may be what the API does not show."
+        else:
+            kept = "The record is set to 'Deleted' and could not be blanked: all of it is kept."
+        return _task(
+            f"{kept} The API of Campaign Monitor has no erasure: erase the person permanently in the web app, in every "
+            "list that is named here.",
+            place,
+        )
+
+    def _blank(self, calls: _Calls, place: str, member: _Member, key: str) -> Outcome:
+        fields = [{"Key": key, "Clear": True} for key in dict.fromkeys(name for name, _ in member.fields)]
+        body = _change({"Name": _NEUTRAL, "CustomFields": fields, "MobileNumber": ""})
+        code = calls.write("PUT", "/subscribers/{id}", place, email=member.address, json_body=body)
+        if code in _NO_MOBILE:
+            body = _change({"Name": _NEUTRAL, "CustomFields": fields})
+            code = calls.write("PUT", "/subscribers/{id}", place, email=member.address, json_body=body)
+        # 203: the record may be beyond changing already; the read that follows shows what it holds
+        if code not in (None, _NOT_IN_LIST):
+            raise _refused(VALUE_REJECTED if code in _VALUES else UNDOCUMENTED)
+        if code is None:
+            self._kit.shelf.put(key, "blanked")
+        return Applied(evidence=())
+
+    @staticmethod
+    def _still_suppressed(suppression: _Suppression, client: _Client, address: str) -> Outcome:
+        """What keeps an objection is not ours to take away unasked: without it a new import would be mailed again."""
+        if not suppression.holds(address):
+            return NothingHeld(evidence=())
+        return _task(
+            "The address is on the suppression list of a client that is named here. After the erasure take it off, or "
+            "record on which legal ground it stays there.",
+            client.id,
+        )
+
+    # --- opt-out and restriction
+
+    def _opt_out(self, calls: _Calls, client: _Client, address: str) -> Outcome:
+        outcomes = _each(partial(self._leave, calls, client, place, address) for place in client.lists)
+        if all(isinstance(outcome, NothingHeld) for outcome in outcomes):
+            return self._only_suppressed(calls, client, address)
+        together = _together(outcomes, ())
+        if isinstance(together, Applied):
+            self._kit.shelf.put(self._shelf_key("opted_out", client.id, address), "yes")
+            self._suppress(calls, client, address)
+        return together
+
+    @staticmethod
+    def _only_suppressed(calls: _Calls, client: _Client, address: str) -> Outcome:
+        """In no list: nobody is added to a suppression list whom the vendor does not know."""
+        suppressed = _Suppression(calls, client.id).holds(address)
+        return Applied(evidence=()) if suppressed else NothingHeld(evidence=())
+
+    def _leave(self, calls: _Calls, client: _Client, place: str, address: str) -> Outcome:
+        member = self._held(calls, place, address)
+        if member is None:
+            return NothingHeld(evidence=())
+        if member.state in _IN_USE:
+            self._unsubscribe(calls, client, place, member)
+        return Applied(evidence=())
+
+    def _unsubscribe(self, calls: _Calls, client: _Client, place: str, member: _Member) -> None:
+        """Unsubscribe and read again: how far it reached depends on a list setting that is never changed from here."""
+        body = {"EmailAddress": member.address}
+        code = calls.write("POST", "/subscribers/{id}/unsubscribe", place, json_body=body)
+        # what a repetition answers is not documented: 203 is read back like a yes
+        if code not in (None, _NOT_IN_LIST):
+            raise _refused()
+        states = self._reach(calls, client, member.address)
+        if place not in states:
+            calls.note(REACH_UNKNOWN)
+        else:
+            calls.note(REACH_PART if _IN_USE & set(states.values()) else REACH_ALL)
+        now = self._held(calls, place, member.address)
+        if now is not None and now.state in _IN_USE:
+            raise _Ended(Retryable(reason=NOT_DONE, doubtful=True))
+
+    @staticmethod
+    def _reach(calls: _Calls, client: _Client, address: str) -> dict[str, str]:
+        """The state in each list of the client that names the address; what an unknown one gets is not documented."""
+        rows = _rows(calls, "/clients/{id}/listsforemail", client.id, {"email": address})
+        _named(rows, "ListID", "ListName")
+        states = {str(row["ListID"]): str(row.get("SubscriberState")) for row in rows if isinstance(row, dict)}
+        if not set(states.values()) <= _STATES:
+            raise _unreadable()
+        return states
+
+    @staticmethod
+    def _suppress(calls: _Calls, client: _Client, address: str) -> None:
+        body = {"EmailAddresses": [address]}
+        code = calls.write("POST", "/clients/{id}/suppress", client.id, json_body=body)
+        if code is not None:
+            raise _refused(VALUE_REJECTED if code == 1 else UNDOCUMENTED)
+
+    def _restrict(self, calls: _Calls, client: _Client, address: str) -> Outcome:
+        """Suppress; and unsubscribe where suppression is not known to silence a list, because its reach is its own."""
+        held = {place: member for place in client.lists if (member := self._held(calls, place, address)) is not None}
+        if not held:
+            return self._only_suppressed(calls, client, address)
+        alone = [place for place, member in held.items() if member.state in _IN_USE and self._alone(calls, place)]
+        key = self._shelf_key("restricted", client.id, address)
+        memory = _Memory.of(self._kit.shelf.get(key))
+        if memory is None or memory.lifted:
+            suppressed = _Suppression(calls, client.id).holds(address)
+            memory = _Memory(suppressed, {place: member.state for place, member in held.items()})
+        memory.left += [place for place in alone if place not in memory.left]
+        self._kit.shelf.put(key, memory.text())
+        outcomes = _each(partial(self._leave, calls, client, place, address) for place in alone)
+        together = _together([Applied(evidence=()), *outcomes], ())
+        if isinstance(together, Applied):
+            self._suppress(calls, client, address)
+        return together
+
+    @staticmethod
+    def _alone(calls: _Calls, place: str) -> bool:
+        """Whether an unsubscribe of this list reaches no other."""
+        found = _object(calls.ask("GET", "/lists/{id}", place))
+        reach = found.get("UnsubscribeSetting")
+        if str(found.get("ListID", "")).lower() != place.lower() or reach not in _REACHES:
+            raise _unreadable()
+        return reach == "OnlyThisList"
+
+    def _lift(self, calls: _Calls, client: _Client, address: str) -> Outcome:
+        """Take back our own suppression, unless the person objected meanwhile; nobody is ever subscribed again."""
+        held = {place: member for place in client.lists if (member := self._held(calls, place, address)) is not None}
+        key = self._shelf_key("restricted", client.id, address)
+        memory = _Memory.of(self._kit.shelf.get(key))
+        if memory is None:
+            return Applied(evidence=()) if held else self._only_suppressed(calls, client, address)
+        ours = not memory.suppressed_before and not self._kit.shelf.get(
+            self._shelf_key("opted_out", client.id, address)
+        )
+        objected = [
+            place
+            for place, member in held.items()
+            if member.state in _OBJECTED and place not in memory.left and memory.before.get(place) not in _OBJECTED
+        ]
+        if ours and not objected and not memory.lifted:
+            code = calls.write("PUT", "/clients/{id}/unsuppress", client.id, email=address, body=b" ")
+            if code not in (None, _NOT_SUPPRESSED):
+                raise _refused()
+        memory.lifted = True
+        self._kit.shelf.put(key, memory.text())
+        return _together([Applied(evidence=()), *_left_to_the_operator(memory, client, objected if ours else [])], ())
+
+    # --- rectification
+
+    def _put_right(self, calls: _Calls, place: str, changes: Changes, addresses: tuple[str, ...]) -> Outcome:
+        new = changes.email.strip() if changes.email else None
+        target = self._held(calls, place, new) if new else None
+        outcomes: list[Outcome] = []
+        for address in addresses:
+            if new and normalised(address) == normalised(new):
+                continue
+            member = self._held(calls, place, address)
+            if member is None:
+                outcomes.append(NothingHeld(evidence=()))
+            elif new is None:
+                outcomes.append(self._set(calls, place, member, changes))
+            elif target is None:
+                outcomes.append(self._set(calls, place, member, changes, new))
+                target = self._held(calls, place, new)
+            else:
+                outcomes.append(self._two_records(calls, place, member, target.state, changes))
+        if target is not None and all(isinstance(outcome, NothingHeld) for outcome in outcomes):
+            # told before: the record has its new address already, or it never had another
+            outcomes.append(self._set(calls, place, target, changes))
+        return _together(outcomes, ())
+
+    def _two_records(self, calls: _Calls, place: str, member: _Member, other: str, changes: Changes) -> Outcome:
+        """Both addresses are in the list: put the rest right and leave the address, and any merging, to a person."""
+        rest = self._set(calls, place, member, changes)
+        return _together(
+            [
+                rest,
+                _task(
+                    f"In list {place} both the old and the new address have a record (state '{member.state}' and "
+                    f"'{other}'). They may be two people: compare them in the web app and decide. Nothing was merged.",
+                    place,
+                ),
+            ],
+            (),
+        )
+
+    def _set(self, calls: _Calls, place: str, member: _Member, changes: Changes, new: str | None = None) -> Outcome:
+        """Change what differs, by the old address in the query: with the new one there it would edit somebody else."""
+        values, tasks = self._values(calls, place, member, changes)
+        outcomes: list[Outcome] = [Applied(evidence=()), *(_task(task, place) for task in tasks)]
+        if new is not None:
+            values = {"EmailAddress": new, **values}
+        if values:
+            code = calls.write("PUT", "/subscribers/{id}", place, email=member.address, json_body=_change(values))
+            if code == _NOT_IN_LIST:
+                return self._beyond_change(self._held(calls, place, member.address), place)
+            if code == _TAKEN and new is not None:
+                target = self._held(calls, place, new)
+                other = target.state if target is not None else "not shown by the API"
+                return self._two_records(calls, place, member, other, changes)
+            if code is not None:
+                raise _refused(VALUE_REJECTED if code in _VALUES else UNDOCUMENTED)
+        return _together(outcomes, ())
+
+    @staticmethod
+    def _beyond_change(now: _Member | None, place: str) -> Outcome:
+        if now is None:
+            return NothingHeld(evidence=())
+        return _task(
+            f"In list {place} the API does not change a record of state '{now.state}'. Put it right in the web app.",
+            place,
+        )
+
+    def _values(
+        self, calls: _Calls, place: str, member: _Member, changes: Changes
+    ) -> tuple[dict[str, object], list[str]]:
+        """What is to be sent of name and fields, and what only a person can decide."""
+        values: dict[str, object] = {}
+        tasks: list[str] = []
+        if changes.first_name is not None or changes.last_name is not None:
+            name = _name(changes)
+            if not name:
+                tasks.append(
+                    f"List {place} has one field for the whole name, which the API cannot empty, and the request gives "
+                    "only a part of a name. Put the name right in the web app."
+                )
+            elif name != member.name:
+                values["Name"] = name
+        if changes.fields:
+            types = _field_types(calls, place)
+            entries: list[dict[str, object]] = []
+            for key, value in changes.fields.items():
+                name, kind = types.get(_key(key), ("", ""))
+                if not name:
+                    if value:
+                        tasks.append(f"List {place} lacks a field that was to be put right. See where it keeps it.")
+                elif len(value) > _LONGEST_VALUE or (value and len(member.values(key)) > 1):
+                    tasks.append(
+                        f"In list {place} a field has several chosen options, or its new value has over 250 "
+                        "characters. The API would replace or cut the whole: put it right in the web app."
+                    )
+                elif not _same(member.values(key), value):
+                    entries.append(_entry(name, value, kind))
+            if entries:
+                values["CustomFields"] = entries
+        return values, tasks
+
+    # --- reading back
+
+    def _contradiction(
+        self,
+        calls: _Calls,
+        client: _Client,
+        order: Instruction,
+        addresses: tuple[str, ...],
+        held: Sequence[tuple[str, str, _Member]],
+    ) -> str:
+        """Why what one client holds is not as asked, "" where it is. Raises `_Ended`."""
+        match order.right:
+            case Right.RECTIFICATION:
+                return ""
+            case Right.ERASURE:
+                if held:
+                    only = all(member.state == "Deleted" for _, _, member in held)
+                    return "a record is kept as 'Deleted'" if only else "a record is still in use"
+                return "" if not self._on_list(calls, client, addresses) else "the address is still suppressed"
+            case Right.OPT_OUT:
+                if any(member.state in _IN_USE for _, _, member in held):
+                    return "a record is not unsubscribed"
+                return self._unsuppressed(calls, client, held)
+            case Right.RESTRICTION if order.lifted is not None:
+                return _SHOWS_NO_CAUSE if self._on_list(calls, client, addresses) else ""
+            case Right.RESTRICTION:
+                used = [place for place, _, member in held if member.state in _IN_USE]
+                if any(self._alone(calls, place) for place in dict.fromkeys(used)):
+                    return "a list that suppression does not silence still uses the address"
+                return self._unsuppressed(calls, client, held)
+            case never:
+                assert_never(never)
+
+    @staticmethod
+    def _on_list(calls: _Calls, client: _Client, addresses: Sequence[str]) -> list[str]:
+        suppression = _Suppression(calls, client.id)
+        return [address for address in addresses if suppression.holds(address)]
+
+    def _unsuppressed(self, calls: _Calls, client: _Client, held: Sequence[tuple[str, str, _Member]]) -> str:
+        known = list(dict.fromkeys(address for _, address, _ in held))
+        on_list = self._on_list(calls, client, known) if known else []
+        return "" if on_list == known else "an address is not on the suppression list"
+
+
+_SHOWS_NO_CAUSE: Final = "a suppressed address does not show why it is suppressed"
+
+
+def _each(steps: Iterable[Callable[[], Outcome]]) -> list[Outcome]:
+    """The outcome of each step, also of those that ended early. Raises `_Ended` where asking on would meet the same."""
+    outcomes: list[Outcome] = []
+    for step in steps:
+        try:
+            outcomes.append(step())
+        except _Ended as end:
+            outcomes.append(end.outcome)
+            if end.stop:
+                # what an earlier step left in doubt stays in doubt
+                worst = _together(outcomes, ())
+                raise _Ended(worst if isinstance(worst, Retryable) else end.outcome, stop=True) from None
+    return outcomes
+
+
+def _member(found: Mapping[str, object], spelling: str) -> _Member:
+    """The record in a 200, which must be the one that was asked for. Raises `_Ended`."""
+    address, state, name = found.get("EmailAddress"), found.get("State"), found.get("Name", "")
+    rows = found.get("CustomFields", [])
+    if not isinstance(address, str) or normalised(address) != normalised(spelling) or state not in _STATES:
+        raise _unreadable()
+    if not isinstance(rows, list) or not all(isinstance(row, dict) and "Key" in row for row in rows):
+        raise _unreadable()
+    fields = tuple((str(row["Key"]), "" if row.get("Value") is None else str(row.get("Value"))) for row in rows)
+    return _Member(address, str(state), "" if name is None else str(name), fields)
+
+
+def _change(values: Mapping[str, object]) -> dict[str, object]:
+    """The body of an update. `Resubscribe` true would bring back whoever unsubscribed; the consents are mandatory."""
+    return {
+        **values,
+        "Resubscribe": False,
+        "RestartSubscriptionBasedAutoresponders": False,
+        "ConsentToTrack": "Unchanged",
+        "ConsentToSendSms": "Unchanged",
+    }
+
+
+def _name(changes: Changes) -> str:
+    """The whole name, "" where the request gives only a part of it."""
+    if changes.first_name is None or changes.last_name is None:
+        return ""
+    return f"{changes.first_name.strip()} {changes.last_name.strip()}".strip()
+
+
+def _key(name: str) -> str:
+    """One form for `Subscription date`, `[subscriptiondate]` and what a record shows."""
+    return re.sub(r"[\[\]\s]", "", name).casefold()
+
+
+def _field_types(calls: _Calls, place: str) -> dict[str, tuple[str, str]]:
+    """Name, as records show it, and type of each custom field of a list, by name and by key. Raises `_Ended`."""
+    types: dict[str, tuple[str, str]] = {}
+    for row in _rows(calls, "/lists/{id}/customfields", place):
+        if not isinstance(row, dict) or not isinstance(row.get("Key"), str) or not row.get("FieldName"):
+            raise _unreadable()
+        name = str(row["FieldName"])
+        types[_key(str(row["Key"]))] = types[_key(name)] = (name, str(row.get("DataType", "")))
+    return types
+
+
+def _entry(key: str, value: str, kind: str) -> dict[str, object]:
+    if not value:
+        return {"Key": key, "Clear": True}
+    # dates are written with slashes and read with dashes
+    date = kind == "Date" and re.fullmatch(r"\d{4}-\d{2}-\d{2}", value)
+    return {"Key": key, "Value": value.replace("-", "/") if date else value}
+
+
+def _same(held: tuple[str, ...], asked: str) -> bool:
+    def plain(value: str) -> str:
+        date = re.fullmatch(r"(\d{4})[-/](\d{2})[-/](\d{2})", value.strip())
+        return "-".join(date.groups()) if date else value.strip()
+
+    return (not held) if not asked else (len(held) == 1 and plain(held[0]) == plain(asked))
+
+
+def _task(task: str, place: str) -> HandOver:
+    return HandOver(to=Recipient.OPERATOR, task=task, references=(place,))
+
+
+def _left_to_the_operator(memory: _Memory, client: _Client, objected: Sequence[str]) -> list[HandOver]:
+    tasks = [
+        _task(
+            f"In list {place} the address was unsubscribed for a restriction that is now lifted; before, its state was "
+            f"'{memory.before.get(place, 'unknown')}'. Leave it unsubscribed: only the person may subscribe anew.",
+            place,
+        )
+        for place in memory.left
+    ]
+    if objected:
+        tasks.append(
+            _task(
+                f"At client {client.id} the address left a list while it was restricted, so it was kept on the "
+                "suppression list. See whether the person objected before you take it off.",
+                client.id,
+            )
+        )
+    return tasks
+
+
+def _together(outcomes: Sequence[Outcome], evidence: tuple[Evidence, ...]) -> Outcome:
+    """The worst of all: not finished, then a no, then left to a person, then done, then nothing there."""
+    later = [outcome for outcome in outcomes if isinstance(outcome, Retryable)]
+    refused = [outcome for outcome in outcomes if isinstance(outcome, Refused)]
+    tasks = [outcome for outcome in outcomes if isinstance(outcome, HandOver)]
+    if later:
+        waits: list[timedelta] = [outcome.retry_after for outcome in later if outcome.retry_after is not None]
+        return Retryable(
+            reason=later[0].reason,
+            evidence=evidence,
+            doubtful=any(outcome.doubtful for outcome in later),
+            busy=any(outcome.busy for outcome in later),
+            retry_after=max(waits, default=None),
+        )
+    if refused:
+        return Refused(reason=refused[0].reason, evidence=evidence)
+    if tasks:
+        return HandOver(
+            to=Recipient.OPERATOR,
+            task=" ".join(dict.fromkeys(outcome.task for outcome in tasks)),
+            evidence=evidence,
+            references=tuple(dict.fromkeys(name for outcome in tasks for name in outcome.references)),
+        )
+    if any(isinstance(outcome, Applied) for outcome in outcomes):
+        return Applied(evidence=evidence)
+    return NothingHeld(evidence=evidence)
+
+
+def _rectified(changes: Changes, seen: Sequence[tuple[str, _Member]], evidence: tuple[Evidence, ...]) -> Finding:
+    if not seen:
+        return CannotTell(reason="nobody is held under any address, so there is nothing to compare", evidence=evidence)
+    if changes.email and any(normalised(address) != normalised(changes.email) for address, _ in seen):
+        return Contradicts(reason="a record still has an old address", evidence=evidence)
+    for _, member in seen:
+        whole, held = _name(changes), member.name.strip()
+        first, last = (changes.first_name or "").strip(), (changes.last_name or "").strip()
+        if (whole and held != whole) or not held.startswith(first) or not held.endswith(last):
+            return Contradicts(reason="a name is not as asked", evidence=evidence)
+        if not all(_same(member.values(key), value) for key, value in changes.fields.items()):
+            return Contradicts(reason="a field is not as asked", evidence=evidence)
+    return AsAsked(evidence=evidence)
