@@ -27,7 +27,7 @@ from dpsync.ledger.log import Log, protect
 from dpsync.ledger.note import Signer
 from dpsync.ledger.note import parse as parse_note
 from dpsync.mail import Mailer, domain_of
-from dpsync.propagation import contacts, receipts
+from dpsync.propagation import acknowledgement, contacts, receipts
 from dpsync.propagation.controller import Controller, Safety
 from dpsync.propagation.legal_clock import LegalClock
 from dpsync.sealing import Keys
@@ -249,6 +249,7 @@ class Installation:
         def register(unit: Unit) -> None:
             for processor in processors:
                 contacts.register(unit.connection, self.controller, processor, self.clock.now())
+            acknowledgement.release_confirmed(unit, self.controller, self.clock.now())
 
         self.write(register)
         return verification

@@ -26,10 +26,10 @@ from dpsync.intake.reception import Reception
 from dpsync.intake.signature import Verifier
 from dpsync.intake.web import create_app
 from dpsync.model import Request
-from dpsync.propagation import acknowledgement, escalation, receipts
+from dpsync.propagation import acknowledgement, contacts, escalation, receipts
 from dpsync.propagation.lifecycle import AnswerKind
 from dpsync.propagation.worker import Worker
-from dpsync.store.database import worker_lock
+from dpsync.store.database import database_now, worker_lock
 from dpsync.timed import Job, Jobs, daily, every
 
 
@@ -61,13 +61,17 @@ class Service(Installation):
     def worker(self) -> Worker:
         """A worker for this installation; on SQLite only under the worker's lock."""
         alone = self.engine.dialect.name == "sqlite"
-        return Worker(self.controller, self.engine, self.writer, self.clock, alone=alone)
+        shared = None if alone else database_now
+        return Worker(self.controller, self.engine, self.writer, self.clock, alone=alone, shared_now=shared)
 
     def _jobs(self, worker: Worker) -> Jobs:
         morning = daily(time_of_day(7, 0), self.zone)
         jobs = [
             Job("ladder", every(timedelta(hours=1)), self._ladder),
-            Job("minute", every(timedelta(minutes=1)), self._after_work),
+            # Alerts first, and each for itself: what fails beside them must not keep them back.
+            Job("alerts", every(timedelta(minutes=1)), self.send_alerts),
+            Job("contacts", every(timedelta(minutes=1)), self.ask_contacts),
+            Job("receipts", every(timedelta(minutes=1)), self.write_receipts),
             Job("checkpoint", morning, self._anchor_daily),
             Job("heartbeat", every(timedelta(minutes=1)), lambda now: self._beat(worker, now)),
             Job("verify", every(timedelta(days=7)), self._verify_weekly),
@@ -120,23 +124,27 @@ class Service(Installation):
 
     def _after_work(self, now: datetime) -> None:
         """What follows from what happened: questions to contacts, receipts of what closed, alerts."""
-        self.ask_contacts(now)
-        self.write_receipts(now)
-        self.send_alerts(now)
+        try:
+            self.ask_contacts(now)
+            self.write_receipts(now)
+        finally:
+            self.send_alerts(now)
 
     def ask_contacts(self, now: datetime) -> None:
         """Ask the contacts that letters wait for whether they are the right desk."""
         if self.mail is None or not self.controller.public_url:
             return
-        for name in self.read(lambda connection: acknowledgement.contacts_to_ask(connection, self.controller)):
-            if acknowledgement.ask_contact(self.controller, self.mail, name, now):
-                self.write(lambda unit, name=name: acknowledgement.mark_asked(unit, self.controller, name, now))  # type: ignore[misc]  # because mypy does not infer a lambda's default
+        for name, address in self.read(lambda c: acknowledgement.contacts_to_ask(c, self.controller)):
+            if acknowledgement.ask_contact(self.controller, self.mail, name, address, now):
+                self._mark_asked(name, address, now)
+
+    def _mark_asked(self, name: str, address: str, now: datetime) -> None:
+        self.write(lambda unit: contacts.mark_asked(unit.connection, self.controller, name, address, now))
 
     def write_receipts(self, now: datetime) -> None:
-        """Write the receipt of each request that closed and has none yet."""
+        """Write the receipt of each request that closed, or closed anew, since its receipt was written."""
         folder = self.settings.ledger.receipts
-        closed = self.read(lambda connection: receipts.closed_since(connection, None))
-        missing = [one for one in closed if not (folder / f"{one}.json").exists()]
+        missing = receipts.missing(self.read(receipts.closed), folder)
         for request_id in missing:
             receipts.write(self.receipt(request_id, now), folder)
         if missing:

@@ -86,10 +86,17 @@ def test_a_doubt_is_only_resolved_by_reading_or_by_a_final_answer(at: Position, 
 
 
 def test_a_repeated_outcome_for_what_is_closed_is_noted_and_changes_nothing() -> None:
+    at = Position(right=Right.ERASURE, state=State.SETTLED, way=Way.API)
+    step = advance(at, Applied(evidence=()), NOW)
+    assert step.state is State.SETTLED
+    assert step.event.value == "repeat"
+
+
+def test_what_went_through_after_it_was_withdrawn_is_shown_to_a_person() -> None:
     at = Position(right=Right.ERASURE, state=State.WITHDRAWN, way=Way.API)
     step = advance(at, Applied(evidence=()), NOW)
-    assert step.state is State.WITHDRAWN
-    assert step.event.value == "repeat"
+    assert step.state is State.ESCALATED
+    assert step.alert == "withdrawn_in_doubt"
 
 
 @pytest.mark.parametrize("right", [Right.ERASURE, Right.OPT_OUT])

@@ -1,6 +1,7 @@
 """What of a lane goes next: rules that hold of every lane that could ever stand, not only of the likely ones."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import permutations
 
 import pytest
@@ -22,7 +23,7 @@ def row(
     tried: bool = False,
     source: str = "crm",
 ) -> Waiting:
-    return Waiting(ordinal, ordinal, right, lifting, source, version, person, state, tried)
+    return Waiting(ordinal, "alpha", ordinal, right, lifting, source, version, person, state, tried)
 
 
 @st.composite
@@ -105,7 +106,7 @@ def test_driving_a_lane_to_its_end_ends_and_takes_every_erasure_and_opt_out(lane
 
 
 def _as(one: Waiting, state: State) -> Waiting:
-    return Waiting(one.id, one.ordinal, one.right, one.lifting, one.source, one.version, one.person, state, tried=True)
+    return replace(one, state=state, tried=True)
 
 
 def _end(lane: Sequence[Waiting]) -> dict[int, State]:

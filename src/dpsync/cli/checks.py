@@ -182,8 +182,8 @@ def _probed(one: Service, name: str, *, offline: bool) -> str:
 
 
 def _contact(one: Service, name: str, seen: str) -> Line:
-    controller = one.controller
-    if one.read(lambda connection: is_confirmed(connection, controller, controller.processors[name])):
+    controller, contact = one.controller, one.controller.processors[name].contact
+    if one.read(lambda connection: is_confirmed(connection, controller, name, contact)):
         return Line(name, Verdict.OK, f"{seen}; contact confirmed")
     return Line(name, Verdict.WAITING, f"{seen}; its contact has not confirmed itself: notices are held")
 

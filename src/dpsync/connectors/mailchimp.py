@@ -750,7 +750,9 @@ def _together(outcomes: Sequence[Outcome], evidence: tuple[Evidence, ...]) -> Ou
         return Retryable(
             reason=later[0].reason,
             evidence=evidence,
-            doubtful=any(outcome.doubtful for outcome in later),
+            # What one list has done already is an effect, too: nobody may say that nothing has gone.
+            doubtful=any(outcome.doubtful for outcome in later)
+            or any(isinstance(outcome, (Applied, HandOver)) for outcome in outcomes),
             busy=any(outcome.busy for outcome in later),
             retry_after=max(waits, default=None),
         )

@@ -12,27 +12,13 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, bindparam, delete, insert, or_, select, update
 
 from dpsync.model import Request
+from dpsync.propagation.persons import NAMELESS, shares_an_address
 from dpsync.sealing import Keys
 from dpsync.store import tables as t
 from dpsync.store.upsert import insert_missing
 
-NAMELESS = "~"
-"""First sign of a person without an id of the main database."""
-
-
 _KNOWN = select(t.alias.c.pseudonym, t.alias.c.person, t.alias.c.subject_id).where(
     or_(t.alias.c.pseudonym.in_(bindparam("named", expanding=True)), t.alias.c.person == bindparam("person"))
-)
-_OWN = t.alias.alias("own")
-_ANOTHER_ID = (
-    select(t.alias.c.person)
-    .join(_OWN, _OWN.c.pseudonym == t.alias.c.pseudonym)
-    .where(
-        _OWN.c.person == bindparam("person"),
-        t.alias.c.person != bindparam("person"),
-        ~t.alias.c.person.startswith(NAMELESS),
-    )
-    .limit(1)
 )
 
 
@@ -63,15 +49,7 @@ def resolve(connection: Connection, request: Request, keys: Keys) -> Identity:
         if (pseudonym, person) not in remembered
     ]
     insert_missing(connection, t.alias, fresh)
-    return Identity(subject_id, person, _shares_an_address(connection, person))
-
-
-def _shares_an_address(connection: Connection, person: str) -> bool:
-    """Whether another id uses any address this person was ever named by.
-
-    An address that came earlier without an id may be the same person's; only another *id* is another person for sure.
-    """
-    return connection.execute(_ANOTHER_ID, {"person": person}).first() is not None
+    return Identity(subject_id, person, shares_an_address(connection, person))
 
 
 def _nameless(connection: Connection, known: set[str]) -> str:

@@ -27,6 +27,7 @@ from dpsync.propagation.controller import Controller
 from dpsync.propagation.decisions import Person, decide, find_request
 from dpsync.propagation.legal_clock import LegalDates
 from dpsync.propagation.lifecycle import Decision, DecisionKind, Timer
+from dpsync.propagation.persons import may_be_same
 from dpsync.propagation.plan import Birth, Surroundings, birth, restriction_in_force
 from dpsync.sealing import RequestKey
 from dpsync.store import tables as t
@@ -343,7 +344,8 @@ def _meet_restrictions(
     """A restriction that comes in holds the erasures of that person that have not gone yet; lifting releases none."""
     if request.right is not Right.RESTRICTION:
         return
-    own = [row for row in history if row.waiting.person == who.person and row.waiting.right is Right.ERASURE]
+    erasures = [row for row in history if row.waiting.right is Right.ERASURE]
+    own = [row for row in erasures if may_be_same(row.waiting.person, who.person)]
     if request.lifted:
         if any(Cause.RESTRICTION_IN_FORCE in row.causes for row in own):
             raise_alert(

@@ -9,8 +9,8 @@ from typing import Any
 from sqlalchemy import Connection, insert, select, update
 
 from dpsync.connector import Mail, MailRefused, NoAnswer
-from dpsync.errors import DecisionRefused, NotFound
-from dpsync.mail import compose
+from dpsync.errors import CredentialsRejected, DecisionRefused, NotFound
+from dpsync.mail import bare, compose
 from dpsync.model import Cause, Right, State
 from dpsync.propagation import contacts
 from dpsync.propagation.controller import Controller, token_hash
@@ -20,6 +20,7 @@ from dpsync.propagation.record import Author, record
 from dpsync.store import tables as t
 from dpsync.store.writer import Unit
 
+CONFIRMED = Decision(DecisionKind.CONFIRM, frozenset({Cause.CONTACT_UNVERIFIED}))
 FINAL = frozenset(AnswerKind) - {AnswerKind.RECEIVED, AnswerKind.DELIVERED}
 
 
@@ -145,40 +146,53 @@ def confirm_contact(unit: Unit, controller: Controller, token: str, now: datetim
 
     Returns the processor's title. Raises `NotFound`.
     """
-    c, p = t.contact.c, t.propagation.c
-    row = unit.connection.execute(
-        select(c.processor, c.pseudonym, c.confirmed_at).where(c.token_hash == token_hash(token))
-    ).one_or_none()
+    c = t.contact.c
+    here = c.token_hash == token_hash(token)
+    row = unit.connection.execute(select(c.processor, c.confirmed_at).where(here)).one_or_none()
     if row is None:
         raise NotFound("no contact has this link")
-    processor = controller.processors.get(row.processor)
     if row.confirmed_at is None:
-        unit.connection.execute(update(t.contact).where(c.token_hash == token_hash(token)).values(confirmed_at=now))
-        held = unit.connection.execute(
-            select(p.id, p.causes).where(p.processor == row.processor, p.state == State.HELD).order_by(p.ordinal)
-        ).all()
-        for one in held:
-            if Cause.CONTACT_UNVERIFIED in causes_of(one.causes):
-                release = Decision(DecisionKind.RELEASE, frozenset({Cause.CONTACT_UNVERIFIED}))
-                record(unit, controller, one.id, release, now)
+        unit.connection.execute(update(t.contact).where(here).values(confirmed_at=now))
+        release_confirmed(unit, controller, now)
+    processor = controller.processors.get(row.processor)
     return processor.title if processor else row.processor
 
 
-def contacts_to_ask(connection: Connection, controller: Controller) -> list[str]:
-    """Names of the processors whose contact is needed for letters, and has not been asked to confirm itself."""
+def release_confirmed(unit: Unit, controller: Controller, now: datetime) -> None:
+    """Let go on what waited for a contact, where the *present* contact is the one that has confirmed itself."""
+    p = t.propagation.c
+    known = contacts.confirmed(unit.connection, controller)
+    held = unit.connection.execute(
+        select(p.id, p.causes).where(p.processor.in_(known), p.state == State.HELD).order_by(p.ordinal)
+    ).all()
+    for one in held:
+        if Cause.CONTACT_UNVERIFIED in causes_of(one.causes):
+            record(unit, controller, one.id, CONFIRMED, now)
+
+
+def contacts_to_ask(connection: Connection, controller: Controller) -> list[tuple[str, str]]:
+    """(processor, address) of the contacts that have not been asked yet to confirm themselves."""
     c = t.contact.c
-    waiting = connection.execute(select(c.processor, c.pseudonym).where(c.asked_at.is_(None))).all()
-    current = {
-        (name, controller.keys.pseudonym("address", processor.contact))
-        for name, processor in controller.processors.items()
+    waiting = {
+        (row.processor, row.pseudonym)
+        for row in connection.execute(select(c.processor, c.pseudonym).where(c.asked_at.is_(None)))
     }
-    return sorted(row.processor for row in waiting if (row.processor, row.pseudonym) in current)
+    present = [
+        (name, address)
+        for name, processor in sorted(controller.processors.items())
+        for address in (processor.contact, processor.backup_contact)
+        if address
+    ]
+    return [one for one in present if (one[0], controller.keys.pseudonym("address", one[1])) in waiting]
 
 
-def ask_contact(controller: Controller, mail: Mail, name: str, now: datetime) -> bool:
-    """Mail a contact the question whether it is the right one: no person is named in it. Whether the host took it."""
+def ask_contact(controller: Controller, mail: Mail, name: str, address: str, now: datetime) -> bool:
+    """Mail a contact the question whether it is the right one: no person is named in it.
+
+    False where it must be tried again; a host that refuses it for good has answered, and the letters stay held.
+    """
     processor = controller.processors[name]
-    token = controller.contact_token(processor.contact, name)
+    token = controller.contact_token(address, name)
     text = (
         f"{controller.name} sends data-protection instructions for {processor.title} to this address.\n"
         "Before a person's data goes anywhere, please confirm that this is the right desk for them:\n\n"
@@ -188,25 +202,17 @@ def ask_contact(controller: Controller, mail: Mail, name: str, now: datetime) ->
     )
     raw = compose(
         sender=mail.sender,
-        to=processor.contact,
+        to=address,
         subject=f"Please confirm: data-protection contact of {processor.title}",
         text=text,
-        message_id=controller.message_id("contact", name, 1),
+        message_id=controller.message_id(token, name, 1),
         at=now,
     )
+    reference = controller.reference(token, name, 1)
     try:
-        mail.post(
-            raw,
-            to=processor.contact,
-            envelope_sender=mail.sender,
-            envelope_id=controller.reference("contact", name, 1),
-            digest_key=b"contact",
-        )
-    except (NoAnswer, MailRefused):
+        mail.post(raw, to=address, envelope_sender=bare(mail.sender), envelope_id=reference, digest_key=b"contact")
+    except (NoAnswer, CredentialsRejected):
         return False
+    except MailRefused:
+        pass  # asked once a minute for ever it would refuse as often
     return True
-
-
-def mark_asked(unit: Unit, controller: Controller, name: str, now: datetime) -> None:
-    """Remember that a contact was asked."""
-    contacts.mark_asked(unit.connection, controller, controller.processors[name], now)

@@ -10,9 +10,10 @@ from dpsync.store import tables as t
 from dpsync.store.upsert import insert_or_ignore
 
 
-def is_confirmed(connection: Connection, controller: Controller, processor: Processor) -> bool:
-    """Whether identifiers may go to this contact. Another address at the same processor must confirm itself anew."""
-    return processor.name in confirmed(connection, controller)
+def is_confirmed(connection: Connection, controller: Controller, name: str, address: str) -> bool:
+    """Whether identifiers may go to this address at this processor. Another address must confirm itself anew."""
+    pseudonym = controller.keys.pseudonym("address", address)
+    return any(row.processor == name and row.pseudonym == pseudonym for row in connection.execute(_CONFIRMED))
 
 
 def confirmed(connection: Connection, controller: Controller) -> frozenset[str]:
@@ -27,26 +28,24 @@ def confirmed(connection: Connection, controller: Controller) -> frozenset[str]:
 
 
 def register(connection: Connection, controller: Controller, processor: Processor, now: datetime) -> None:
-    """Know of a contact, so that it is asked to confirm itself. Twice changes nothing."""
-    insert_or_ignore(
-        connection,
-        t.contact,
-        {
-            "pseudonym": controller.keys.pseudonym("address", processor.contact),
-            "processor": processor.name,
-            "token_hash": token_hash(controller.contact_token(processor.contact, processor.name)),
-            "created_at": now,
-        },
-    )
+    """Know of a processor's contacts, so that they are asked to confirm themselves. Twice changes nothing."""
+    for address in filter(None, (processor.contact, processor.backup_contact)):
+        insert_or_ignore(
+            connection,
+            t.contact,
+            {
+                "pseudonym": controller.keys.pseudonym("address", address),
+                "processor": processor.name,
+                "token_hash": token_hash(controller.contact_token(address, processor.name)),
+                "created_at": now,
+            },
+        )
 
 
-def mark_asked(connection: Connection, controller: Controller, processor: Processor, now: datetime) -> None:
+def mark_asked(connection: Connection, controller: Controller, name: str, address: str, now: datetime) -> None:
     """Remember that the question went out."""
-    connection.execute(_ASKED, _names(controller, processor) | {"at": now})
-
-
-def _names(controller: Controller, processor: Processor) -> dict[str, str]:
-    return {"address": controller.keys.pseudonym("address", processor.contact), "name": processor.name}
+    pseudonym = controller.keys.pseudonym("address", address)
+    connection.execute(_ASKED, {"address": pseudonym, "name": name, "at": now})
 
 
 _HERE = (t.contact.c.pseudonym == bindparam("address")) & (t.contact.c.processor == bindparam("name"))

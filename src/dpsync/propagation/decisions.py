@@ -1,17 +1,18 @@
 """What a named person decides: release, withdraw, retry, settle, exempt. Each with a reason, each on the record."""
 
 import re
+import unicodedata
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, select
+from sqlalchemy import Connection, Row, insert, select
 
 from dpsync.errors import DecisionRefused, NotFound, UsageError
 from dpsync.model import Cause, State
 from dpsync.propagation.controller import Controller
-from dpsync.propagation.lanes import causes_of
+from dpsync.propagation.lanes import causes_of, causes_text
 from dpsync.propagation.lifecycle import Decision, DecisionKind
 from dpsync.propagation.record import Author, record
 from dpsync.store import tables as t
@@ -82,7 +83,7 @@ def decide(
     if unknown:
         raise NotFound("this request does not go to " + ", ".join(sorted(unknown)))
     chosen = [row for row in rows if not processors or row.processor in processors]
-    _write(unit, request_id, kind, person, processors, now)
+    _write(unit, request_id, kind, person, processors, causes, now)
     return [_one(unit, controller, row, kind, person, causes, now) for row in chosen]
 
 
@@ -95,14 +96,20 @@ def _propagations(connection: Connection, request_id: str) -> list[Row[Any]]:
 
 
 def _write(
-    unit: Unit, request_id: str, kind: DecisionKind, person: Person, processors: Collection[str], now: datetime
+    unit: Unit,
+    request_id: str,
+    kind: DecisionKind,
+    person: Person,
+    processors: Collection[str],
+    causes: frozenset[Cause],
+    now: datetime,
 ) -> None:
     unit.connection.execute(
         insert(t.decision).values(
             request_id=request_id,
             processor=",".join(sorted(processors)),
             kind=kind,
-            detail="",
+            detail=causes_text(causes) if kind is DecisionKind.RELEASE else "",
             by=person.by.strip(),
             os_user=person.os_user,
             reason=person.reason.strip(),
@@ -122,7 +129,7 @@ def _one(
 ) -> Decided:
     held = causes_of(row.causes)
     if kind is DecisionKind.RELEASE and Cause.APPROVAL in held & causes:
-        yes = _voices(unit.connection, row.request_id)
+        yes = _voices(unit.connection, row.request_id, row.processor)
         needed = max(controller.safety.approvals, 1)
         if yes < needed:
             causes -= {Cause.APPROVAL}
@@ -137,9 +144,12 @@ def _one(
     return Decided(row.processor, step.state, tuple(sorted(step.causes)))
 
 
-def _voices(connection: Connection, request_id: str) -> int:
+def _voices(connection: Connection, request_id: str, processor: str) -> int:
+    """How many different people have said yes to this request at this processor; spellings of one name are one."""
     d = t.decision.c
-    voices = select(func.count(func.distinct(func.lower(d.by)))).where(
-        d.request_id == request_id, d.kind == DecisionKind.RELEASE
+    rows = connection.execute(
+        select(d.by, d.processor, d.detail).where(d.request_id == request_id, d.kind == DecisionKind.RELEASE)
     )
-    return int(connection.execute(voices).scalar_one())
+    meant = [row for row in rows if not row.processor or processor in row.processor.split(",")]
+    names = {row.by for row in meant if Cause.APPROVAL in causes_of(row.detail)}
+    return len({" ".join(unicodedata.normalize("NFKC", name).casefold().split()) for name in names})

@@ -32,12 +32,14 @@ from dpsync.connector import (
 from dpsync.errors import CredentialsRejected, IllegalTransition, Locked
 from dpsync.ledger import entry
 from dpsync.ledger.entry import Event
-from dpsync.model import Request, Right, State, Way, normalised
+from dpsync.model import Cause, Mode, Request, Right, State, Way, normalised
 from dpsync.propagation import at_rest, lanes
+from dpsync.propagation.contacts import is_confirmed
 from dpsync.propagation.controller import Controller, token_hash
 from dpsync.propagation.lease import recover
-from dpsync.propagation.lifecycle import Defect, Interrupted, Timer
-from dpsync.propagation.plan import Waiting, choose, overtaken
+from dpsync.propagation.lifecycle import Decision, DecisionKind, Defect, Interrupted, Timer
+from dpsync.propagation.persons import shares_an_address
+from dpsync.propagation.plan import Waiting, choose, overtaken, restriction_in_force
 from dpsync.propagation.record import Attempted, alert, record, record_all, request_key, supersede
 from dpsync.store import tables as t
 from dpsync.store.database import reading
@@ -286,6 +288,8 @@ def begin(
     worker_id: str,
 ) -> Begun | None:
     """Commit to one attempt, or find that there is none to make."""
+    if _owner(unit.connection, account_id) not in {worker_id, None}:
+        return None  # the lease went while this waited for its turn
     lane = lanes.lane_of(unit.connection, task.subject_id, account_id)
     if any(row.unanswered for row in lane):
         return None
@@ -295,12 +299,15 @@ def begin(
             record(unit, controller, task.propagation_id, task.timer, now)
             return None
         own = next((row for row in waiting if row.id == task.propagation_id), None)
-        if own is None or (task.timer is Timer.REREAD and overtaken(own, waiting)):
+        if own is None:
+            return None  # its subject was joined with another meanwhile; it is found there next
+        if task.timer is Timer.REREAD and overtaken(own, waiting):
             _clear_timer(unit, task.propagation_id)
             return None
         kind = "verify" if task.timer is Timer.REREAD else "reminder"
         return _attempt(unit, controller, own, waiting, kind, now, deadline, worker_id)
-    choice = choose(waiting)
+    # What belongs to a processor without a section blocks nobody else on the same account.
+    choice = choose([row for row in waiting if row.processor in controller.processors] or waiting)
     supersede(unit, controller, choice.superseded, now)
     if choice.head is None:
         lanes.drop_lane(unit.connection, account_id, task.subject_id)
@@ -365,13 +372,19 @@ def _attempt(
     key = request_key(controller, row)
     if processor is None or key is None:
         # The processor left the configuration (or the request is shredded): it is looked at again in an hour.
-        _clear_timer(unit, head.id)
-        lanes.put_lane_off(unit.connection, row["account_id"], row["subject_id"], now + timedelta(hours=1), 0)
+        later = now + timedelta(hours=1)
+        if row["timer_at"] is not None:
+            unit.connection.execute(update(t.propagation).where(_P.id == head.id).values(timer_at=later))
+        if row["state"] == State.PENDING:
+            lanes.put_lane_off(unit.connection, row["account_id"], row["subject_id"], later, 0)
         alert(unit.connection, controller, "unconfigured", row["request_id"], row["processor"], None, now)
         return None
     request = at_rest.from_bytes(key.open(row["sealed"], row["request_id"].encode()))
     by_letter = kind == "reminder" or (row["way"] != Way.API and kind != "verify")
     kind = kind or ("verify" if row["doubtful"] else "notice" if by_letter else "carry_out")
+    if (wait := _must_wait(unit.connection, controller, processor, row, request, kind)) and kind != "verify":
+        _hold_back(unit, controller, head.id, State(row["state"]), wait, now)
+        return None
     number = (row["attempted"] or 0) + 1
     made = unit.connection.execute(
         _BEGIN, {"propagation_id": head.id, "number": number, "kind": kind, "worker": worker_id, "begun_at": now}
@@ -389,6 +402,50 @@ def _attempt(
         verifies=bool(capability and capability.verified_by),
         instruction=_instruction(controller, row, request, addresses, key.commit_key, letter, deadline),
     )
+
+
+def _owner(connection: Connection, account_id: str) -> str | None:
+    return connection.execute(select(t.account.c.owner).where(t.account.c.id == account_id)).scalar_one_or_none()
+
+
+def _must_wait(
+    connection: Connection,
+    controller: Controller,
+    processor: Processor,
+    row: Mapping[str, Any],
+    request: Request,
+    kind: str,
+) -> frozenset[Cause]:
+    """Why this call may not go *now*, whatever was so when the request came in. Asked before each call that tells.
+
+    A restriction may have come since, another id may use the address, the contact may be another one. What a named
+    person has released stays released.
+    """
+    causes: set[Cause] = set()
+    if controller.safety.mode is Mode.OBSERVE:
+        causes.add(Cause.OBSERVE)
+    if request.irreversible and kind != "reminder":
+        everywhere = [one.waiting for one in lanes.lane_of(connection, row["subject_id"])]
+        if restriction_in_force(everywhere, row["person"]):
+            causes.add(Cause.RESTRICTION_IN_FORCE)
+        if shares_an_address(connection, row["person"]):
+            causes.add(Cause.SHARED_ADDRESS)
+    if row["way"] == Way.NOTICE or kind == "reminder":
+        to, _ = _recipient(controller, processor, row, kind)
+        if to != controller.operator and not is_confirmed(connection, controller, processor.name, to):
+            causes.add(Cause.CONTACT_UNVERIFIED)
+    return frozenset(causes) - lanes.causes_of(row["released"])
+
+
+def _hold_back(
+    unit: Unit, controller: Controller, propagation_id: int, state: State, causes: frozenset[Cause], now: datetime
+) -> None:
+    if state is State.PENDING:
+        record(unit, controller, propagation_id, Decision(DecisionKind.HOLD, causes), now)
+        return
+    # A reminder that may not go is no reason to wait for ever: a person is told.
+    record(unit, controller, propagation_id, Timer.ESCALATE, now)
+    _clear_timer(unit, propagation_id)
 
 
 def _new_id(made: CursorResult[Any]) -> int:
@@ -448,7 +505,7 @@ def _recipient(
         return controller.operator, NoticeKind.REMINDER if kind == "reminder" else NoticeKind.TASK
     if kind != "reminder":
         return processor.contact, NoticeKind.FIRST
-    if row["state"] == State.ESCALATED and processor.backup_contact:
+    if row["state"] == State.ESCALATED and processor.backup_contact:  # held back unless it has confirmed itself
         return processor.backup_contact, NoticeKind.BACKUP
     return processor.contact, NoticeKind.REMINDER
 
@@ -503,8 +560,9 @@ def _known_addresses(
         if other.right is Right.RECTIFICATION
         and other.person == head.person
         and other.id != head.id
-        # What is newer and was never tried is known to nobody there.
-        and (head.right is not Right.RECTIFICATION or other.ordinal < head.ordinal or other.tried)
+        # What is held or newer, and was never tried, is known to nobody there: the brake may have stopped it because
+        # its address is a stranger's.
+        and (other.tried or (other.state is not State.HELD and other.ordinal < head.ordinal))
     ]
     if not rectified:
         return tuple(own.values())

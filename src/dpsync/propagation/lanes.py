@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, delete, exists, select, update
+from sqlalchemy import Connection, and_, bindparam, case, delete, exists, select, update
 
 from dpsync.model import Cause, Right, State
 from dpsync.propagation.plan import Waiting
@@ -35,6 +35,7 @@ _UNANSWERED = exists().where(t.attempt.c.propagation_id == _P.id, t.attempt.c.en
 _OF_SUBJECT = (
     select(
         _P.id,
+        _P.processor,
         _P.ordinal,
         _P.right,
         _P.lifting,
@@ -67,6 +68,7 @@ def lane_of(connection: Connection, subject_id: str, account_id: str | None = No
 def _lane_row(row: Any) -> LaneRow:
     waiting = Waiting(
         id=row.id,
+        processor=row.processor,
         ordinal=row.ordinal,
         right=Right(row.right),
         lifting=row.lifting,
@@ -91,7 +93,9 @@ def causes_of(text: str) -> frozenset[Cause]:
 
 
 _HERE = and_(t.lane.c.account_id == bindparam("account"), t.lane.c.subject_id == bindparam("subject"))
-_HURRY = update(t.lane).where(_HERE, t.lane.c.due_at > bindparam("due")).values(due_at=bindparam("due"))
+# What hurries begins its own back-off: an opt-out must not wait as long as what failed before it.
+_SOONER = case((t.lane.c.due_at > bindparam("due"), bindparam("due")), else_=t.lane.c.due_at)
+_HURRY = update(t.lane).where(_HERE).values(due_at=_SOONER, attempts=0)
 _PUT_OFF = update(t.lane).where(_HERE).values(due_at=bindparam("due"), attempts=bindparam("tries"))
 _ATTEMPTS = select(t.lane.c.attempts).where(_HERE)
 _STILL_PENDING = exists().where(

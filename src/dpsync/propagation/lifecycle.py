@@ -58,6 +58,7 @@ class DecisionKind(StrEnum):
     """What a named person decided, with a reason."""
 
     RELEASE = "release"
+    CONFIRM = "confirm"  # the contact confirmed itself: what waited for that alone goes on
     HOLD = "hold"
     WITHDRAW = "withdraw"
     RETRY = "retry"
@@ -112,6 +113,8 @@ class Position:
     verifiable: bool = True
     contact_confirmed: bool = True
     answer_within: timedelta = timedelta(days=10)
+    answer_by: datetime | None = None
+    timer: Timer | None = None
 
 
 class Next(StrEnum):
@@ -159,7 +162,7 @@ def advance(at: Position, happening: Happening, now: datetime) -> Step:
         case Timer():
             return _after_timer(at, happening, now)
         case Defect():
-            return _after_defect(at)
+            return _after_defect(at, now)
         case Interrupted():
             return _after_interruption(at, now)
         case _:
@@ -167,7 +170,8 @@ def advance(at: Position, happening: Happening, now: datetime) -> Step:
 
 
 def _stay(at: Position, event: Event) -> Step:
-    return Step(at.state, at.rung, at.way, event, at.causes, at.doubtful, at.defects, at.rereads)
+    keep = event is Event.REPEAT  # what changes nothing must not stop the clock that runs
+    return Step(at.state, at.rung, at.way, event, at.causes, at.doubtful, at.defects, at.rereads, keep_timer=keep)
 
 
 def _go(at: Position, state: State, event: Event, rung: Rung | None = None, **more: object) -> Step:
@@ -181,10 +185,26 @@ def _go(at: Position, state: State, event: Event, rung: Rung | None = None, **mo
 
 
 def _after_outcome(at: Position, outcome: Outcome, now: datetime) -> Step:
-    if at.state in {State.ACCEPTED, State.HANDED_OVER, State.ESCALATED}:
-        return _after_reminder(at, outcome, now)
     if at.state is not State.PENDING:
-        return _stay(at, Event.REPEAT)  # too late to change anything, and still a fact
+        return _after_late_outcome(at, outcome, now)
+    return _after_outcome_awaited(at, outcome, now)
+
+
+def _after_late_outcome(at: Position, outcome: Outcome, now: datetime) -> Step:
+    """Said after the state moved on: an answer to a reminder, or to a call that was under way."""
+    went = isinstance(outcome, (Applied, NothingHeld)) and at.way is Way.API
+    waiting = at.state in {State.ACCEPTED, State.HANDED_OVER, State.ESCALATED}
+    if waiting and went:
+        return _after_outcome_awaited(at, outcome, now)
+    if waiting:
+        return _after_reminder(at, outcome, now)
+    if at.state in {State.WITHDRAWN, State.SUPERSEDED} and isinstance(outcome, (Applied, Accepted)):
+        # It was under way when it was called off, and it went through. A person must see that.
+        return _go(at, State.ESCALATED, Event.ESCALATED, Rung.SENT, alert="withdrawn_in_doubt")
+    return _stay(at, Event.REPEAT)  # too late to change anything, and still a fact
+
+
+def _after_outcome_awaited(at: Position, outcome: Outcome, now: datetime) -> Step:
     match outcome:
         case Applied():
             return _go(at, State.APPLIED, Event.APPLIED, Rung.CONFIRMED, timer=Timer.REREAD, timer_at=now)
@@ -246,6 +266,8 @@ def _after_reminder(at: Position, outcome: Outcome, now: datetime) -> Step:
                 else _stay(at, Event.REMINDED)
             )
         case Retryable(reason=reason):
+            if at.state is not State.ESCALATED and at.answer_by and now >= at.answer_by:
+                return _go(at, State.ESCALATED, Event.ESCALATED, alert="no_answer", reason=reason)
             again = now + timedelta(hours=1)
             return replace(_stay(at, Event.DEFERRED), timer=Timer.REMIND, timer_at=again, reason=reason)
         case Refused(reason=reason) | NotIdentifiable(reason=reason):
@@ -349,7 +371,7 @@ def _after_answer(at: Position, answer: Answer, now: datetime) -> Step:
 
 def _after_decision(at: Position, decision: Decision) -> Step:
     match decision.kind:
-        case DecisionKind.RELEASE:
+        case DecisionKind.RELEASE | DecisionKind.CONFIRM:
             return _released(at, decision.causes)
         case DecisionKind.HOLD:
             if at.state not in {State.PENDING, State.HELD} or at.doubtful:
@@ -384,7 +406,7 @@ def _released(at: Position, causes: frozenset[Cause]) -> Step:
     if left == at.causes:
         raise DecisionRefused("it is held for other causes: " + ", ".join(sorted(at.causes)))
     if left:
-        return replace(_stay(at, Event.RELEASED), causes=left, keep_timer=True)
+        return replace(_stay(at, Event.RELEASED), causes=left, keep_timer=Cause.COOLING_OFF in left)
     return _go(at, State.PENDING, Event.RELEASED, next=Next.NOW)
 
 
@@ -409,7 +431,9 @@ def _retried(at: Position) -> Step:
     }
     if at.state not in again:
         raise DecisionRefused(f"it is {at.state.value}; there is nothing to try again")
-    return _go(at, State.PENDING, Event.RETRIED, next=Next.NOW, doubtful=at.doubtful)
+    # After an escalation or a contradiction nobody knows what stands there: it is read before it is repeated.
+    unread = at.way is Way.API and at.state in {State.ESCALATED, State.CONTRADICTED}
+    return _go(at, State.PENDING, Event.RETRIED, next=Next.NOW, doubtful=at.doubtful or unread)
 
 
 # --- time passed, or we failed
@@ -419,11 +443,11 @@ def _after_timer(at: Position, timer: Timer, now: datetime) -> Step:
     match timer:
         case Timer.COOLING_OFF:
             if Cause.COOLING_OFF not in at.causes:
-                return _stay(at, Event.REPEAT)
+                return replace(_stay(at, Event.REPEAT), keep_timer=False)
             return _released(at, frozenset({Cause.COOLING_OFF}))
         case Timer.ESCALATE:
             if at.state not in {State.ACCEPTED, State.HANDED_OVER}:
-                return _stay(at, Event.REPEAT)
+                return replace(_stay(at, Event.REPEAT), keep_timer=False)
             return _go(at, State.ESCALATED, Event.ESCALATED, alert="no_answer", timer=Timer.REMIND, timer_at=now)
         case Timer.REREAD | Timer.REMIND:
             raise IllegalTransition(f"{timer.value} is acted on by asking the connector")
@@ -431,10 +455,12 @@ def _after_timer(at: Position, timer: Timer, now: datetime) -> Step:
             assert_never(timer)
 
 
-def _after_defect(at: Position) -> Step:
-    if at.state is not State.PENDING:
-        return replace(_stay(at, Event.DEFERRED), defects=at.defects + 1, alert="defect", reason="a defect of dpsync")
+def _after_defect(at: Position, now: datetime) -> Step:
     defects = at.defects + 1
+    if at.state is not State.PENDING:
+        step = replace(_stay(at, Event.DEFERRED), defects=defects, alert="defect", reason="a defect of dpsync")
+        again = at.timer is not None and defects < QUARANTINE_AFTER
+        return replace(step, timer=at.timer, timer_at=now + timedelta(hours=1)) if again else step
     if defects >= QUARANTINE_AFTER:
         return _go(at, State.ESCALATED, Event.ESCALATED, defects=defects, alert="quarantine", reason="quarantined")
     # What a defect left behind at the processor nobody knows.
@@ -451,11 +477,19 @@ def _after_defect(at: Position) -> Step:
 
 
 def _after_interruption(at: Position, now: datetime) -> Step:
+    defects = at.defects + 1
+    if at.state is State.PENDING and defects >= QUARANTINE_AFTER:
+        return _go(at, State.ESCALATED, Event.ESCALATED, defects=defects, alert="quarantine", reason="cut off")
     if at.state is State.PENDING:
-        return _go(at, State.PENDING, Event.DEFERRED, next=Next.NOW, doubtful=True, reason="cut off")
+        # Once is a crash; again and again is a propagation that kills us.
+        soon = Next.NOW if defects == 1 else Next.BACKOFF
+        return _go(at, State.PENDING, Event.DEFERRED, next=soon, doubtful=True, defects=defects, reason="cut off")
+    if at.state in {State.WITHDRAWN, State.SUPERSEDED}:
+        return _go(at, State.ESCALATED, Event.ESCALATED, alert="withdrawn_in_doubt", reason="cut off")
     step = _stay(at, Event.DEFERRED)
     if at.state in DONE_STATES | {State.CONTRADICTED}:
         return replace(step, timer=Timer.REREAD, timer_at=now, reason="cut off")
-    if at.state in {State.ACCEPTED, State.HANDED_OVER}:
-        return replace(step, timer=Timer.REMIND, timer_at=now, reason="cut off")
+    if at.state in {State.ACCEPTED, State.HANDED_OVER, State.ESCALATED}:
+        timer = Timer.REREAD if at.way is Way.API else Timer.REMIND
+        return replace(step, timer=timer, timer_at=now, reason="cut off")
     return step

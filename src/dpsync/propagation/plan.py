@@ -8,6 +8,7 @@ from dpsync.connector import Means, Processor
 from dpsync.model import Cause, Mode, Request, Right, State, Way
 from dpsync.propagation import brake
 from dpsync.propagation.controller import Safety
+from dpsync.propagation.persons import may_be_same
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,7 @@ class Waiting:
     """One propagation of a lane, as the order looks at it. `tried`: at least one attempt was made."""
 
     id: int
+    processor: str
     ordinal: int
     right: Right
     lifting: bool
@@ -122,7 +124,7 @@ def _head(waiting: list[Waiting]) -> Waiting | None:
 
 
 def _supersedes(newer: Waiting, row: Waiting) -> bool:
-    if newer.id == row.id or newer.person != row.person or not _is_newer(newer, row):
+    if newer.id == row.id or not _about_the_same(newer, row) or not _is_newer(newer, row):
         return False
     match row.right:
         case Right.RECTIFICATION if newer.right is Right.ERASURE:
@@ -145,13 +147,18 @@ _WENT_THROUGH = {
 }
 
 
+def _about_the_same(one: Waiting, other: Waiting) -> bool:
+    """Two processors may share one account: what one did says nothing of the other."""
+    return one.person == other.person and one.processor == other.processor
+
+
 def _same_kind(one: Waiting, other: Waiting) -> bool:
     return one.right is other.right and one.right in {Right.RECTIFICATION, Right.RESTRICTION}
 
 
 def _comparable(one: Waiting, other: Waiting) -> bool:
     """Versions rise per source and subject; across those they say nothing."""
-    same = one.person == other.person and one.source == other.source
+    same = _about_the_same(one, other) and one.source == other.source
     return same and one.version is not None and other.version is not None
 
 
@@ -174,7 +181,10 @@ def overtaken(row: Waiting, lane: Iterable[Waiting]) -> bool:
         Right.ERASURE: set[Right](),
     }[row.right]
     return any(
-        other.right in changes and other.person == row.person and other.state in _WENT_THROUGH and _is_newer(other, row)
+        other.right in changes
+        and _about_the_same(other, row)
+        and other.state in _WENT_THROUGH
+        and _is_newer(other, row)
         for other in lane
     )
 
@@ -185,5 +195,9 @@ def restriction_in_force(history: Iterable[Waiting], person: str) -> bool:
     GDPR Art. 18(1)(b), (c): a restriction may exist so that the data is *not* erased.
     """
     gone = {State.WITHDRAWN, State.SUPERSEDED}
-    own = [row for row in history if row.person == person and row.right is Right.RESTRICTION and row.state not in gone]
+    own = [
+        row
+        for row in history
+        if row.right is Right.RESTRICTION and row.state not in gone and may_be_same(row.person, person)
+    ]
     return any(not row.lifting and not any(other.lifting and _is_newer(other, row) for other in own) for row in own)

@@ -84,10 +84,14 @@ def write(value: dict[str, Any], folder: Path) -> Path:
     return path
 
 
-def closed_since(connection: Connection, after: datetime | None) -> list[str]:
-    """Requests that closed after a moment (None: ever), oldest first."""
+def closed(connection: Connection) -> list[tuple[str, datetime]]:
+    """(id, when it closed) of each closed request, oldest first."""
     r = t.request.c
-    query = select(r.id).where(r.closed_at.is_not(None)).order_by(r.closed_at)
-    if after is not None:
-        query = query.where(r.closed_at > after)
-    return [row.id for row in connection.execute(query)]
+    query = select(r.id, r.closed_at).where(r.closed_at.is_not(None)).order_by(r.closed_at)
+    return [(row.id, row.closed_at) for row in connection.execute(query)]
+
+
+def missing(requests: Sequence[tuple[str, datetime]], folder: Path) -> list[str]:
+    """Those without a receipt in `folder`, or with one from before they closed for the last time."""
+    written = {path.stem: path.stat().st_mtime for path in folder.glob("r-*.json")}
+    return [one for one, at in requests if written.get(one, 0.0) < at.timestamp()]

@@ -21,7 +21,7 @@ from dpsync.propagation.alert_texts import ALERTS
 from dpsync.propagation.contacts import is_confirmed
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.lanes import causes_of, causes_text
-from dpsync.propagation.lifecycle import Decision, DecisionKind, Happening, Next, Position, Step, advance
+from dpsync.propagation.lifecycle import Decision, DecisionKind, Happening, Next, Position, Step, Timer, advance
 from dpsync.propagation.plan import Waiting
 from dpsync.sealing import RequestKey
 from dpsync.store import tables as t
@@ -39,6 +39,7 @@ _ROW = (
 _CHANGED = (
     "state",
     "causes",
+    "released",
     "rung",
     "way",
     "doubtful",
@@ -147,8 +148,12 @@ def record_all(
     step: Step | None = None
     kept: list[dict[str, Any]] = []
     for happening in happenings:
+        if isinstance(happening, Decision) and _is_under_way(unit.connection, propagation_id):
+            at = replace(at, doubtful=True)  # nobody can say that nothing has gone
         if isinstance(happening, HandOver) and processor is not None:
-            at = replace(at, contact_confirmed=is_confirmed(unit.connection, controller, processor))
+            at = replace(
+                at, contact_confirmed=is_confirmed(unit.connection, controller, processor.name, processor.contact)
+            )
         step = advance(at, happening, now)
         digest = _keep_evidence(kept, happening, attempt, commit_key)
         _append(unit, row, happening, step, attempt, author, cause, digest, commit_key, now)
@@ -187,7 +192,15 @@ def _position(row: Mapping[str, Any], processor: Processor | None) -> Position:
         lifting=row["lifting"],
         verifiable=bool(capability and capability.verified_by),
         answer_within=processor.answer_within if processor else timedelta(days=10),
+        answer_by=row["answer_by"],
+        timer=Timer(row["timer"]) if row["timer"] else None,
     )
+
+
+def _is_under_way(connection: Connection, propagation_id: int) -> bool:
+    of_it = t.attempt.c.propagation_id == propagation_id
+    unanswered = select(t.attempt.c.id).where(of_it, t.attempt.c.ended_at.is_(None))
+    return connection.execute(unanswered.limit(1)).first() is not None
 
 
 def _change(
@@ -217,6 +230,8 @@ def _change(
         row["told_at"] = now
     if row["done_at"] is None and step.state in DONE_STATES:
         row["done_at"] = now
+    if isinstance(happening, Decision) and happening.kind is DecisionKind.RELEASE:
+        row["released"] = causes_text(causes_of(row["released"]) | happening.causes)
     if isinstance(happening, HandOver):
         row["task"] = happening.task
         row["handed"] = controller.keys.seal(
@@ -330,6 +345,8 @@ def _make_next_due(
 
 def _note_account(connection: Connection, row: dict[str, Any], happening: Happening, now: datetime) -> None:
     """Keep the account's health: what concerns the whole account moves one row, whatever the backlog."""
+    if row["way"] != Way.API:
+        return  # our own mail host's trouble says nothing of the processor's interface
     here = _A.id == row["account_id"]
     failures = row["failures"] or 0
     if isinstance(happening, Retryable):

@@ -76,7 +76,8 @@ def happenings() -> Iterator[tuple[str, Happening]]:
     for kind in AnswerKind:
         yield f"answer: {kind.value.replace('_', ' ')}", Answer(kind)
     for decided in DecisionKind:
-        causes = frozenset({Cause.BRAKE}) if decided in {DecisionKind.RELEASE, DecisionKind.HOLD} else frozenset()
+        names = {DecisionKind.RELEASE, DecisionKind.HOLD, DecisionKind.CONFIRM}
+        causes = frozenset({Cause.BRAKE}) if decided in names else frozenset()
         yield f"decision: {decided.value}", Decision(decided, causes)
     yield "time: cooling-off over", Timer.COOLING_OFF
     yield "time: no answer in time", Timer.ESCALATE

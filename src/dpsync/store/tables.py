@@ -126,6 +126,7 @@ propagation = Table(
     Column("version", BigInteger),
     Column("state", Text, nullable=False),
     Column("causes", Text, nullable=False, server_default=""),  # of being held; sorted, comma between
+    Column("released", Text, nullable=False, server_default=""),  # causes that a person released it from, for good
     Column("rung", Integer, nullable=False, server_default="0"),
     Column("way", Text, nullable=False),
     Column("task", Text, nullable=False, server_default=""),  # a sentence of ours: what a person must do by hand

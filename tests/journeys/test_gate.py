@@ -1,0 +1,166 @@
+"""What may still go is asked before each call, whatever was so when the request came in: on both databases."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+from dpsync.connector import Applied, HandOver, Instruction, Recipient, Refused, Retryable
+from dpsync.model import Cause, Mode, Right, State
+from dpsync.propagation import acknowledgement
+from dpsync.propagation.controller import Safety
+from dpsync.propagation.decisions import Person, decide
+from dpsync.propagation.lanes import causes_of
+from dpsync.propagation.lifecycle import AnswerKind, DecisionKind
+from dpsync.store import tables as t
+from tests.builders import World, later, proof
+
+ADA, BOB = "ada@example.org", "bob@example.org"
+DPO = Person("Dana Officer", "dana", "decided in the test")
+
+
+def say(world: World, request_id: str, kind: DecisionKind, person: Person = DPO, **more: object) -> None:
+    world.writer.call(
+        lambda unit: decide(unit, world.controller, request_id, kind, person, world.clock.now(), **more)  # type: ignore[arg-type]  # because a test gives what fits
+    )
+
+
+def test_a_restriction_that_comes_while_an_erasure_is_in_doubt_holds_it(world: World) -> None:
+    vendor = world.vendors["alpha"]
+    vendor.hold(ADA)
+    vendor.answers.append(Retryable(reason="503", evidence=proof(503), doubtful=True))
+    erase = world.ask(Right.ERASURE, ADA, id="1")
+    world.drive()
+    world.ask(Right.RESTRICTION, ADA, id="1")
+    world.clock.advance(timedelta(hours=1))
+    world.drive()
+    assert world.state(erase) is State.HELD
+    assert ADA in vendor.people
+    say(world, erase.request_id, DecisionKind.RELEASE)
+    world.drive()
+    assert world.state(erase) is State.VERIFIED, "what a person released stays released"
+
+
+def test_retrying_a_refused_erasure_meets_the_restriction_that_came_meanwhile(world: World) -> None:
+    world.vendors["alpha"].hold(ADA)
+    world.vendors["alpha"].answers.append(Refused(reason="no", evidence=proof(418)))
+    erase = world.ask(Right.ERASURE, ADA, id="1")
+    world.drive()
+    world.ask(Right.RESTRICTION, ADA, id="1")
+    world.drive()
+    say(world, erase.request_id, DecisionKind.RETRY)
+    world.drive()
+    assert causes_of(world.row(erase).causes) == {Cause.RESTRICTION_IN_FORCE}
+
+
+def test_a_restriction_given_by_address_holds_the_erasure_given_by_id(world: World) -> None:
+    world.ask(Right.RESTRICTION, ADA)
+    world.drive()
+    assert world.ask(Right.ERASURE, ADA, id="crm-1").held
+
+
+def test_an_address_that_another_id_took_meanwhile_holds_the_erasure(world: World) -> None:
+    world.use(safety=Safety(cooling_off=timedelta(hours=24)))
+    world.vendors["alpha"].hold(ADA)
+    erase = world.ask(Right.ERASURE, ADA, id="1")
+    world.ask(Right.OPT_OUT, ADA, id="2")
+    world.clock.advance(timedelta(hours=25))
+    world.drive()
+    assert causes_of(world.row(erase).causes) == {Cause.SHARED_ADDRESS}
+    assert ADA in world.vendors["alpha"].people
+
+
+def test_an_address_that_the_brake_stopped_is_never_fed_to_an_erasure(world: World) -> None:
+    world.use(safety=Safety(irreversible_per_day=1))
+    vendor = world.vendors["alpha"]
+    vendor.hold(ADA, BOB)
+    vendor.answers.append(later())
+    world.ask(Right.ERASURE, ADA, id="1")
+    wrong = world.ask(Right.RECTIFICATION, ADA, id="1", to=BOB)
+    assert world.state(wrong) is State.HELD
+    world.drive()
+    world.clock.advance(timedelta(hours=1))
+    world.drive()
+    assert list(vendor.people) == [BOB]
+
+
+def test_the_old_contacts_link_releases_nothing_for_the_new_one(world: World) -> None:
+    paper = world.processor("paper", world.notice)
+    world.use(paper)
+    world.confirm("paper")
+    world.writer.call(lambda unit: unit.connection.execute(t.contact.update().values(confirmed_at=None)))
+    old = world.controller.contact_token(paper.contact, "paper")
+    world.use(replace(paper, contact="right@paper.example"))
+    asked = world.ask(Right.ERASURE, ADA, id="1")
+    world.writer.call(lambda unit: acknowledgement.confirm_contact(unit, world.controller, old, world.clock.now()))
+    world.drive()
+    assert world.state(asked, "paper") is State.HELD
+    assert world.notice.letters == []
+
+
+def test_two_spellings_of_one_name_are_one_approval_and_a_yes_elsewhere_is_none_here(world: World) -> None:
+    world.use(world.processor("alpha"), world.processor("beta"), safety=Safety(approvals=2))
+    asked = world.ask(Right.ERASURE, ADA, id="1")
+    say(world, asked.request_id, DecisionKind.RELEASE)
+    say(world, asked.request_id, DecisionKind.RELEASE, replace(DPO, by="DANA  officer"))
+    say(world, asked.request_id, DecisionKind.RELEASE, replace(DPO, by="Ben"), processors=["beta"])
+    assert world.states(asked) == {"alpha": State.HELD, "beta": State.PENDING}
+
+
+def test_withdrawn_while_it_was_carried_out_is_shown_to_a_person(world: World) -> None:
+    vendor = world.vendors["alpha"]
+    vendor.hold(ADA)
+
+    def withdrawn_meanwhile(instruction: Instruction) -> Applied:
+        say(world, asked.request_id, DecisionKind.WITHDRAW)
+        vendor.do(instruction)
+        return Applied(evidence=proof())
+
+    vendor.answers.append(withdrawn_meanwhile)
+    asked = world.ask(Right.ERASURE, ADA, id="1")
+    world.drive()
+    assert world.state(asked) is not State.WITHDRAWN
+    assert "withdrawn_in_doubt:alpha" in [row.cause for row in world.rows(t.alert)]
+
+
+def test_a_second_click_on_an_answer_does_not_stop_the_read_back(world: World) -> None:
+    world.confirm("alpha")
+    world.vendors["alpha"].answers.append(HandOver(to=Recipient.PROCESSOR, task="x"))
+    asked = world.ask(Right.ERASURE, ADA, id="1")
+    world.drive()
+    token = world.notice.letters[0].answer_url.rpartition("/")[2]
+    world.answer(token, AnswerKind.DONE)
+    world.answer(token, AnswerKind.DONE)
+    world.drive()
+    assert world.state(asked) is State.VERIFIED
+
+
+def test_what_one_processor_did_supersedes_nothing_at_another_on_the_same_account(world: World) -> None:
+    world.use(world.processor("alpha", account="shared"), world.processor("beta", account="shared"))
+    world.vendors["beta"].hold(ADA)
+    rectify = world.ask(Right.RECTIFICATION, ADA, id="1", to="new@example.org")
+    erase = world.ask(Right.ERASURE, ADA, id="1")
+    say(world, erase.request_id, DecisionKind.WITHDRAW, processors=["beta"])
+    world.drive()
+    assert world.states(rectify)["beta"] is State.VERIFIED
+
+
+def test_an_opt_out_does_not_inherit_the_back_off_of_what_failed_before_it(world: World) -> None:
+    world.vendors["alpha"].hold(ADA)
+    world.vendors["alpha"].answers += [later() for _ in range(9)]
+    world.ask(Right.RECTIFICATION, ADA, id="1", to="new@example.org")
+    for _ in range(8):
+        world.drive()
+        world.clock.advance(timedelta(hours=13))
+    world.vendors["alpha"].answers[:] = [later()]
+    world.ask(Right.OPT_OUT, ADA, id="1")
+    world.drive()
+    (lane,) = world.rows(t.lane)
+    assert lane.due_at - world.clock.now() < timedelta(minutes=5)
+
+
+def test_observing_stops_what_was_pending(world: World) -> None:
+    world.vendors["alpha"].hold(ADA)
+    erase = world.ask(Right.ERASURE, ADA, id="1")
+    world.use(safety=Safety(mode=Mode.OBSERVE))
+    world.drive()
+    assert world.state(erase) is State.HELD
+    assert ADA in world.vendors["alpha"].people
