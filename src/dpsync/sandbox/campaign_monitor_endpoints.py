@@ -1,0 +1,306 @@
+"""What each endpoint of Campaign Monitor answers: plain functions from what was asked to an answer.
+
+Source: the vendor notes on API v3.3, sections 1, 3, 4 and 6. Nothing here knows of connections, faults or counting.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from dpsync.sandbox.campaign_monitor_account import (
+    MESSAGES,
+    STATES,
+    Account,
+    Change,
+    Client,
+    Refusal,
+    Subscriber,
+    SubscriberList,
+    add,
+    check_address,
+    folded,
+    suppress,
+    unsubscribe,
+    update,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One authenticated call. `visible`: the clients that the credential shows; `now`: the account's time stamp."""
+
+    account: Account
+    visible: frozenset[str]
+    place: str
+    part: str
+    query: Mapping[str, str]
+    body: Mapping[str, object]
+    now: str
+
+    @property
+    def clients(self) -> list[Client]:
+        """The clients that the credential shows."""
+        return [client for client in self.account.clients.values() if client.id in self.visible]
+
+    @property
+    def client(self) -> Client:
+        """The client of the path. Raises `Refusal` 102, unknown or not ours."""
+        found = next((client for client in self.clients if client.id == self.place), None)
+        if found is None:
+            raise Refusal(102, status=401)
+        return found
+
+    @property
+    def home(self) -> tuple[Client, SubscriberList]:
+        """The list of the path and whose it is. Raises `Refusal` 101, unknown or not ours."""
+        for client in self.clients:
+            if self.place in client.lists:
+                return client, client.lists[self.place]
+        raise Refusal(101, status=401)
+
+    @property
+    def member(self) -> Subscriber:
+        """The subscriber of the query. Raises `Refusal` 1 or 203."""
+        address = check_address(self.query.get("email"))
+        return self.home[1].find(address, exact=self.account.switches.exact_case)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Status, body (None: empty) and what it changed."""
+
+    status: int
+    body: object = None
+    changes: tuple[Change, ...] = ()
+
+
+def systemdate(asked: Asked) -> Answer:
+    return Answer(200, {"SystemDate": asked.now})
+
+
+def clients(asked: Asked) -> Answer:
+    return Answer(200, [{"ClientID": client.id, "Name": client.name} for client in asked.clients])
+
+
+def lists(asked: Asked) -> Answer:
+    return Answer(200, [{"ListID": one.id, "Name": one.title} for one in asked.client.lists.values()])
+
+
+def lists_for_email(asked: Asked) -> Answer:
+    address = check_address(asked.query.get("email"))
+    rows = [
+        {
+            "ListID": one.id,
+            "ListName": one.title,
+            "SubscriberState": found.state,
+            "DateSubscriberAdded": found.joined,
+        }
+        for one in asked.client.lists.values()
+        if (found := one.members.get(folded(address))) is not None
+    ]
+    return Answer(200, rows)
+
+
+def one_list(asked: Asked) -> Answer:
+    return Answer(200, asked.home[1].body())
+
+
+def custom_fields(asked: Asked) -> Answer:
+    rows = [
+        {
+            "FieldName": name,
+            "Key": f"[{re.sub(r'[^a-z0-9]', '', name.lower())}]",
+            "DataType": kind,
+            "FieldOptions": [],
+            "VisibleInPreferenceCenter": True,
+        }
+        for name, kind in asked.home[1].fields.items()
+    ]
+    return Answer(200, rows)
+
+
+def delete_list(asked: Asked) -> Answer:
+    client, held = asked.home
+    del client.lists[held.id]
+    return Answer(200, None, (Change("destroyed", client.id, held.id, ""),))
+
+
+def delete_client(asked: Asked) -> Answer:
+    client = asked.client
+    del asked.account.clients[client.id]
+    return Answer(200, None, (Change("destroyed", client.id, "", ""),))
+
+
+def in_state(asked: Asked) -> Answer:
+    wanted = asked.part.capitalize()
+    if wanted not in STATES:
+        raise Refusal(404, status=404)
+    held = [member for member in asked.home[1].members.values() if member.state == wanted]
+    since = asked.query.get("date", "")
+    rows = [member.body() for member in held if member.date >= since]
+    return Answer(200, _page(asked, rows, {"email", "name", "date"}, "EmailAddress"))
+
+
+def suppression_list(asked: Asked) -> Answer:
+    rows = [
+        {"SuppressionReason": one.reason, "EmailAddress": one.address, "Date": one.date, "State": "Suppressed"}
+        for one in asked.client.suppressed.values()
+    ]
+    return Answer(200, _page(asked, rows, {"email", "date"}, "EmailAddress"))
+
+
+def _page(asked: Asked, rows: Sequence[Mapping[str, object]], fields: set[str], email: str) -> dict[str, object]:
+    query = asked.query
+    number, size = _number(query, "page", 1, 800), _number(query, "pagesize", 1000, 801)
+    order, direction = query.get("orderfield", "date"), query.get("orderdirection", "asc")
+    if number < 1:
+        raise Refusal(800)
+    if not 10 <= size <= 1000:
+        raise Refusal(801)
+    if order not in fields:
+        raise Refusal(802)
+    if direction not in ("asc", "desc"):
+        raise Refusal(803)
+    column = {"email": email, "name": "Name", "date": "Date"}[order]
+
+    def place(row: Mapping[str, object]) -> str:
+        value = str(row[column])
+        # how the vendor sorts addresses is not documented: "letters" leaves out all but letters and figures
+        return (
+            re.sub(r"[^a-z0-9]", "", value.lower()) if asked.account.switches.collation == "letters" else value.lower()
+        )
+
+    ordered = sorted(rows, key=place, reverse=direction == "desc")
+    shown = ordered[size * (number - 1) : size * number]
+    return {
+        "Results": shown,
+        "ResultsOrderedBy": order,
+        "OrderDirection": direction,
+        "PageNumber": number,
+        "PageSize": size,
+        "RecordsOnThisPage": len(shown),
+        "TotalNumberOfRecords": len(rows),
+        "NumberOfPages": -(-len(rows) // size),
+    }
+
+
+def _number(query: Mapping[str, str], name: str, usual: int, code: int) -> int:
+    said = query.get(name, str(usual))
+    if not re.fullmatch(r"[0-9]{1,9}", said):
+        raise Refusal(code)
+    return int(said)
+
+
+def put_on_list(asked: Asked) -> Answer:
+    client = asked.client
+    given = asked.body.get("EmailAddresses")
+    addresses = [check_address(address) for address in given] if isinstance(given, list) else []
+    if not addresses:
+        raise Refusal(1)
+    changes = suppress(asked.account, client, addresses, "Reason Unavailable", asked.now)
+    return Answer(200, None, tuple(changes))
+
+
+def take_off_list(asked: Asked) -> Answer:
+    client, address = asked.client, check_address(asked.query.get("email"))
+    if client.suppressed.pop(folded(address), None) is None:
+        raise Refusal(176)
+    return Answer(200, None, (Change("unsuppressed", client.id, "", address),))
+
+
+def read_member(asked: Asked) -> Answer:
+    shown = asked.query.get("includetrackingpreference", "").lower() == "true"
+    return Answer(200, asked.member.body(with_consent=shown))
+
+
+def put_member(asked: Asked) -> Answer:
+    client, held = asked.home
+    member = asked.member
+    if member.state == "Deleted" and asked.account.switches.deleted_is_fixed:
+        raise Refusal(203)
+    kind, was = update(held, member, asked.body, asked.now)
+    return Answer(200, None, (Change(kind, client.id, held.id, member.address, member, was),))
+
+
+def delete_member(asked: Asked) -> Answer:
+    """Sets a state and keeps everything."""
+    client, held = asked.home
+    member = asked.member
+    if member.state == "Deleted":
+        return _repeated(asked)
+    member.state, member.date = "Deleted", asked.now
+    return Answer(200, None, (Change("deleted", client.id, held.id, member.address, member),))
+
+
+def unsubscribe_member(asked: Asked) -> Answer:
+    client, held = asked.home
+    address = check_address(asked.body.get("EmailAddress"))
+    member = held.find(address, exact=asked.account.switches.exact_case)
+    if member.state not in ("Active", "Unconfirmed"):
+        return _repeated(asked)
+    return Answer(200, None, tuple(unsubscribe(asked.account, client, held, member, asked.now)))
+
+
+def _repeated(asked: Asked) -> Answer:
+    if asked.account.switches.repeat_is_203:
+        raise Refusal(203)
+    return Answer(200)
+
+
+def add_member(asked: Asked) -> Answer:
+    """An upsert that is only queued: what it does comes later where that switch is on."""
+    client, held = asked.home
+    address = check_address(asked.body.get("EmailAddress"))
+    if asked.account.switches.adds_wait:
+        asked.account.waiting.append((held.id, dict(asked.body)))
+        return Answer(201, address)
+    return Answer(201, address, (add(client, held, asked.body, asked.now),))
+
+
+def import_members(asked: Asked) -> Answer:
+    """Up to 1000 at once; 400 with code 210 although the others were written."""
+    client, held = asked.home
+    given = asked.body.get("Subscribers")
+    rows = [row for row in given if isinstance(row, dict)] if isinstance(given, list) else []
+    if len(rows) > 1000:
+        raise Refusal(209)
+    changes: list[Change] = []
+    failures: list[dict[str, object]] = []
+    for row in rows:
+        try:
+            changes.append(add(client, held, {**row, "Resubscribe": asked.body.get("Resubscribe", False)}, asked.now))
+        except Refusal as no:
+            failures.append({"EmailAddress": row.get("EmailAddress"), "Code": no.code, "Message": MESSAGES[no.code]})
+    result = {
+        "TotalUniqueEmailsSubmitted": len({folded(str(row.get("EmailAddress"))) for row in rows}),
+        "TotalExistingSubscribers": sum(change.kind != "created" for change in changes),
+        "TotalNewSubscribers": sum(change.kind == "created" for change in changes),
+        "DuplicateEmailsInSubmission": [],
+        "FailureDetails": failures,
+    }
+    if failures:
+        body = {"ResultData": result, "Code": 210, "Message": MESSAGES[210]}
+        return Answer(400, body, tuple(changes))
+    return Answer(201, result, tuple(changes))
+
+
+Handler = Callable[[Asked], Answer]
+MEMBER = "/subscribers/{list_id}"
+CLIENT = "/clients/{client_id}"
+LIST = "/lists/{list_id}"
+ROUTES: Mapping[str, Mapping[str, Handler]] = {
+    "/systemdate": {"GET": systemdate},
+    "/clients": {"GET": clients},
+    CLIENT: {"DELETE": delete_client},
+    f"{CLIENT}/lists": {"GET": lists},
+    f"{CLIENT}/listsforemail": {"GET": lists_for_email},
+    f"{CLIENT}/suppressionlist": {"GET": suppression_list},
+    f"{CLIENT}/suppress": {"POST": put_on_list},
+    f"{CLIENT}/unsuppress": {"PUT": take_off_list},
+    LIST: {"GET": one_list, "DELETE": delete_list},
+    f"{LIST}/customfields": {"GET": custom_fields},
+    MEMBER: {"GET": read_member, "PUT": put_member, "POST": add_member, "DELETE": delete_member},
+    f"{MEMBER}/unsubscribe": {"POST": unsubscribe_member},
+    f"{MEMBER}/import": {"POST": import_members},
+}
+BY_STATE = f"{LIST}/{{part}}"
