@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 def main(argv: Sequence[str] | None = None, *, commands: "Typer | None" = None) -> int:
     """Run one command (of `commands`, by default ours); gives an exit code of `errors.Exit`, no trace without `-vv`."""
     talk = Talk()
+    os.umask(0o077)  # database, keys, receipts and reports are for whoever runs this, and for nobody else
     try:
         return _run(list(sys.argv[1:] if argv is None else argv), talk, commands)
     except KeyboardInterrupt:

@@ -122,6 +122,7 @@ class EventConflict(IntakeError):
     """Read by the sender (409): this event id came before with another body."""
 
     code = "DP-409"
+    exit = Exit.USAGE
 
 
 class ProcessorError(DpsyncError):

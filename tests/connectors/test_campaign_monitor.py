@@ -712,8 +712,9 @@ def test_a_list_that_takes_no_mobile_number_is_blanked_without_one() -> None:
     assert "are blanked" in outcome.task
 
 
-def test_a_deletion_that_was_never_answered_is_not_called_nothing_held_afterwards() -> None:
-    stand_in = failing(vendor(book(person())), "DELETE", "/subscribers/", Said(502, {}, HTML), applies=True)
+@pytest.mark.parametrize("method", ["PUT", "DELETE"])
+def test_a_write_that_was_never_answered_is_not_called_nothing_held_afterwards(method: str) -> None:
+    stand_in = failing(vendor(book(person())), method, "/subscribers/", Said(502, {}, HTML), applies=True)
     with on_stage(stand_in) as stage:
         outcome = stage.tell(instruction(Right.ERASURE))
         assert isinstance(outcome, Retryable)
@@ -925,6 +926,15 @@ def test_an_order_that_is_not_ours_makes_every_page_be_read() -> None:
     assert stand_in.reads.count("suppressionlist") == 5 + 1
 
 
+def test_an_address_that_the_vendor_sorts_a_page_later_than_we_do_is_found() -> None:
+    wanted = "reader006500+x@example.org"
+    stand_in = vendor()
+    stand_in.suppressed[ONE] = [*crowd(16_000), wanted]
+    stand_in.order = lambda address: "reader007005" if address == wanted else address
+    assert isinstance(read_back(stand_in, Right.ERASURE, addresses=(wanted,)), Contradicts)
+    assert stand_in.reads.count("suppressionlist") < 10
+
+
 def test_a_suppression_list_that_changes_while_it_is_read_proves_nothing() -> None:
     class Moving(StandIn):
         def page(self, suppressed: list[str], asked: Mapping[str, str]) -> Said:
@@ -1008,6 +1018,7 @@ def test_trap_201_two_records_are_never_merged_and_none_is_deleted(other: str) -
     assert outcome.to is Recipient.OPERATOR
     assert f"'Active' and '{other}'" in outcome.task
     assert json.dumps(record(stand_in, NEW)) == kept
+    assert not [body for _, _, body in stand_in.writes if "EmailAddress" in body]
     assert record(stand_in, OLD)["Name"] == "Augusta Kingcanary"
     assert isinstance(read_back(stand_in, Right.RECTIFICATION), Contradicts)
 
@@ -1089,6 +1100,13 @@ def test_trap_name_a_part_of_a_name_is_never_written_over_the_whole(changes: dic
     assert isinstance(put_right(stand_in, **changes), HandOver)
     assert record(stand_in, OLD)["Name"] == "Ada Canary"
     assert not stand_in.writes
+
+
+@pytest.mark.parametrize("changes", [Changes(first_name="Augusta"), Changes(last_name="King")])
+def test_a_part_of_a_name_that_the_operator_put_right_is_found_at_its_own_end(changes: Changes) -> None:
+    wrong, right = vendor(book(person(name="King Augusta"))), vendor(book(person(name="Augusta King")))
+    assert isinstance(read_back(wrong, Right.RECTIFICATION, changes=changes), Contradicts)
+    assert isinstance(read_back(right, Right.RECTIFICATION, changes=changes), AsAsked)
 
 
 def test_what_is_right_already_is_not_written_again() -> None:

@@ -268,7 +268,7 @@ def test_the_same_event_twice_is_one_request_and_with_another_body_refused(insta
     assert again.json["repeated"] is True
     assert_documented("submit", again.json)
     other = installation.run("submit", "opt_out", "--email", ADA, "--event-id", "evt-1")
-    assert (other.code, "DP-409" in other.err) == (1, True)
+    assert (other.code, "DP-409" in other.err) == (64, True)
     assert installation.count("request") == 1
 
 

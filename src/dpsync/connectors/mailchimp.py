@@ -750,9 +750,7 @@ def _together(outcomes: Sequence[Outcome], evidence: tuple[Evidence, ...]) -> Ou
         return Retryable(
             reason=later[0].reason,
             evidence=evidence,
-            # What one list has done already is an effect, too: nobody may say that nothing has gone.
-            doubtful=any(outcome.doubtful for outcome in later)
-            or any(isinstance(outcome, (Applied, HandOver)) for outcome in outcomes),
+            doubtful=any(outcome.doubtful for outcome in later),
             busy=any(outcome.busy for outcome in later),
             retry_after=max(waits, default=None),
         )

@@ -195,11 +195,11 @@ class _Walk:
             if start >> level < end >> level
         ]
         nodes = self._connection.execute(select(node.level, node.idx, node.hash).where(or_(*full)))
-        self._nodes = {(level, idx): bytes(kept) for level, idx, kept in nodes}
+        self._nodes = {(level, idx): stored.raw(kept) for level, idx, kept in nodes}
         entries = self._connection.execute(
             select(column.idx, column.request_id, column.body).where(column.idx >= start, column.idx < end)
         )
-        self._entries = {idx: (filed, bytes(body)) for idx, filed, body in entries}
+        self._entries = {idx: (filed, stored.raw(body)) for idx, filed, body in entries}
         self._page_end = end
         if self._progress is not None:
             self._progress(end, self._size)

@@ -122,7 +122,7 @@ class Log:
             .where(tables.entry.c.request_id == request_id)
             .order_by(tables.entry.c.idx)
         )
-        return [(row.idx, bytes(row.body)) for row in rows]
+        return [(row.idx, stored.raw(row.body)) for row in rows]
 
     def inclusion(self, connection: Connection, idx: int, size: int) -> list[bytes]:
         """The proof that entry `idx` is in the ledger's first `size` entries. Raises `ValueError` if it is not."""

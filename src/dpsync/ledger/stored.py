@@ -21,7 +21,7 @@ def reader(connection: Connection) -> merkle.Reader:
         found = connection.execute(select(node.hash).where(node.level == level, node.idx == idx)).scalar_one_or_none()
         if found is None:
             raise LedgerTampered(f"node {level}/{idx} is missing")
-        return bytes(found)
+        return raw(found)
 
     return get
 
@@ -35,7 +35,7 @@ def frontier(connection: Connection, leaves: int) -> dict[int, bytes]:
     rows = connection.execute(
         select(node.level, node.hash).where(or_(*(and_(node.level == level, node.idx == idx) for level, idx in wanted)))
     )
-    found = {row.level: bytes(row.hash) for row in rows}
+    found = {row.level: raw(row.hash) for row in rows}
     for level, idx in wanted:
         if level not in found:
             raise LedgerTampered(f"node {level}/{idx} is missing")
@@ -49,3 +49,8 @@ def newest_checkpoint(connection: Connection) -> tuple[int, str] | None:
         select(checkpoint.size, checkpoint.note).order_by(checkpoint.size.desc()).limit(1)
     ).one_or_none()
     return None if row is None else (row.size, row.note)
+
+
+def raw(stored: object) -> bytes:
+    """What a column holds, as bytes: whoever edits by hand may leave text, and that must be found, not raise."""
+    return stored if isinstance(stored, bytes) else str(stored).encode("utf-8", "surrogateescape")
