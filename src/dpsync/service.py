@@ -17,7 +17,7 @@ from dpsync import metrics, telemetry
 from dpsync.alerts import raise_alert
 from dpsync.connector import NoAnswer
 from dpsync.errors import Locked
-from dpsync.installation import Installation
+from dpsync.installation import Installation, SystemClock
 from dpsync.intake.answers import AnswerPage, ContactPage, Received
 from dpsync.intake.limits import serve_config
 from dpsync.intake.payload import Withdrawal, parse
@@ -61,7 +61,8 @@ class Service(Installation):
     def worker(self) -> Worker:
         """A worker for this installation; on SQLite only under the worker's lock."""
         alone = self.engine.dialect.name == "sqlite"
-        shared = None if alone else database_now
+        # Beyond one machine, heartbeats go by the database's clock; a clock that was given instead is the only one.
+        shared = database_now if not alone and isinstance(self.clock, SystemClock) else None
         return Worker(self.controller, self.engine, self.writer, self.clock, alone=alone, shared_now=shared)
 
     def _jobs(self, worker: Worker) -> Jobs:
