@@ -1,4 +1,4 @@
-"""Measures what is promised and writes bench/RESULTS.md. `python -m bench [--quick]`."""
+"""Measures what is promised and writes bench/RESULTS.md. `python -m bench [--quick] [--rounds N]`."""
 
 import platform
 import statistics
@@ -110,6 +110,8 @@ def _fill(service: Service, count: int) -> None:
 def main() -> None:
     quick = "--quick" in sys.argv
     people, rounds, webhooks, entries = (100, 1, 500, 10_000) if quick else (1000, 3, 2500, 100_000)
+    if "--rounds" in sys.argv:
+        rounds = int(sys.argv[sys.argv.index("--rounds") + 1])
     packages, megabytes = receiving.installed_size()
     with postgresql() as server:
         rows = [
