@@ -452,8 +452,8 @@ def test_one_overdue_line_outweighs_everything_else(rows: Rows) -> None:
     report = november(rows)
     assert report.verdict is Verdict.OVERDUE
     assert [line.request_id for line in report.overdue] == [late]
-    assert report.todos[0].overdue
-    assert report.todos[0].requests == (late,)
+    assert report.duties[0].overdue
+    assert report.duties[0].requests == (late,)
     for page in (render.text(report), render.html(report)):
         assert page.index("Overdue, the last day was Mon 30 Nov 2026") < page.index("Told everyone")
 
@@ -477,7 +477,7 @@ def test_a_stopped_account_waits_for_the_operator(rows: Rows) -> None:
         connection.execute(insert(t.account).values(id="alpha", stopped="credential"))
     report = november(rows, last=date(2026, 12, 1))
     assert report.received[0].lines[0].waits_for is Waits.OPERATOR
-    assert report.todos[0].command == "dpsync resume alpha"
+    assert report.duties[0].command == "dpsync resume alpha"
 
 
 def test_at_most_three_duties_stand_on_the_page_and_alike_ones_stand_together(rows: Rows) -> None:
@@ -485,11 +485,11 @@ def test_at_most_three_duties_stand_on_the_page_and_alike_ones_stand_together(ro
     for state in (State.CONTRADICTED, State.REFUSED, State.ESCALATED):
         rows.ask(alpha=state)
     report = november(rows)
-    assert (len(report.todos), report.more_todos) == (3, 1)
-    assert report.todos[0].requests == tuple(held)
-    assert report.todos[0].by == date(2026, 12, 19)
-    assert report.todos[0].command == "dpsync release r-000001 --by NAME --reason WHY"
-    assert "and 39 more alike" in report.todos[0].sentence
+    assert (len(report.duties), report.more_duties) == (3, 1)
+    assert report.duties[0].requests == tuple(held)
+    assert report.duties[0].by == date(2026, 12, 19)
+    assert report.duties[0].command == "dpsync release r-000001 --by NAME --reason WHY"
+    assert "and 39 more alike" in report.duties[0].sentence
     assert "and 1 more" in render.html(report)
 
 
@@ -511,14 +511,14 @@ def test_an_alert_that_nobody_got_is_a_duty(rows: Rows) -> None:
     report = november(rows)
     assert (report.alerts_raised, len(report.alerts)) == (2, 2)
     assert report.verdict is Verdict.NEEDS_A_DECISION
-    assert report.todos[0].sentence.startswith("1 alert could not be delivered")
+    assert report.duties[0].sentence.startswith("1 alert could not be delivered")
 
 
 def test_a_record_that_does_not_verify_is_the_first_screen_and_never_in_order(rows: Rows) -> None:
     rows.ask(alpha=State.VERIFIED)
     report = november(rows, ledger=BROKEN)
     assert report.verdict is Verdict.NEEDS_A_DECISION
-    assert report.todos[0].command == "dpsync verify"
+    assert report.duties[0].command == "dpsync verify"
     text, page = render.text(report), render.html(report)
     for one in (text, page):
         assert one.index("THE RECORD COULD NOT BE VERIFIED") < one.lower().rindex("needs a decision")

@@ -163,7 +163,7 @@ def _write(talk: Talk, made: "PeriodReport | Dossier", form: Form, output: Path 
     talk.ending(
         stored=f"{output} ({form.value}, {len(content):,} bytes, for its owner's eyes only)",
         by_itself="nothing: a report changes nothing.",
-        waits=" ".join(todo.sentence for todo in made.todos),
+        waits=" ".join(duty.sentence for duty in made.duties),
     )
 
 

@@ -87,10 +87,10 @@ def standing_of(service: "Service", request_id: str) -> "Asked":
 
 def waiting_for(service: "Service", one: "Asked") -> str:
     """What of a request will not happen until a person acts, and by which command; nothing where all goes by itself."""
-    from dpsync.reports.verdict import todos
+    from dpsync.reports.verdict import duties_of
 
-    found = todos([one], service.clock.now().astimezone(service.zone).date())
-    return " ".join(f"{todo.sentence} ({todo.command})" for todo in found)
+    found = duties_of([one], service.clock.now().astimezone(service.zone).date())
+    return " ".join(f"{duty.sentence} ({duty.command})" for duty in found)
 
 
 def head_line(rows: Sequence["StatusRow"]) -> str:

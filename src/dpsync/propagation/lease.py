@@ -11,7 +11,6 @@ from sqlalchemy import Connection, delete, exists, func, insert, or_, select, up
 from sqlalchemy.exc import SQLAlchemyError
 
 from dpsync import telemetry
-from dpsync.model import State
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.lifecycle import Defect, Interrupted
 from dpsync.propagation.record import Attempted, record
@@ -75,12 +74,6 @@ def acquire(unit: Unit, worker_id: str, now: datetime, call_deadline: timedelta)
     return taken
 
 
-def give_back(unit: Unit, worker_id: str, account_id: str) -> None:
-    """Let another worker have an idle account."""
-    mine = (t.account.c.id == account_id) & (t.account.c.owner == worker_id)
-    unit.connection.execute(update(t.account).where(mine).values(owner=None))
-
-
 def recover(unit: Unit, controller: Controller, account_id: str, what: Interrupted | Defect, now: datetime) -> int:
     """Close the attempts that were left unanswered: each is in doubt, and is read back before it is repeated."""
     a, p = t.attempt.c, t.propagation.c
@@ -108,15 +101,3 @@ def _close(connection: Connection, attempt_id: int, propagation_id: int, now: da
     ended = {"ended_at": now, "outcome": "Interrupted", "reason": "cut off"}
     connection.execute(update(t.attempt).where(t.attempt.c.id == attempt_id).values(**ended))
     connection.execute(update(t.propagation).where(t.propagation.c.id == propagation_id).values(doubtful=True))
-
-
-def known_accounts(connection: Connection) -> set[str]:
-    """The accounts that have a row."""
-    return {row.id for row in connection.execute(select(t.account.c.id))}
-
-
-def has_pending(connection: Connection, account_id: str) -> bool:
-    """Whether anything is on its way at this account."""
-    p = t.propagation.c
-    found = select(p.id).where(p.account_id == account_id, p.state == State.PENDING).limit(1)
-    return connection.execute(found).first() is not None

@@ -22,7 +22,7 @@ from dpsync.reports.moments import (
 from dpsync.reports.processors import ProcessorLine
 from dpsync.reports.proof import LedgerLine
 from dpsync.reports.standing import Asked, read_standing
-from dpsync.reports.verdict import Todo, Verdict, todos, verdict
+from dpsync.reports.verdict import Duty, Verdict, duties_of, verdict
 from dpsync.store import tables as t
 
 Opener = Callable[[int, bytes], bytes]
@@ -42,7 +42,7 @@ class Dossier:
     made_at: datetime
     ledger: LedgerLine
     verdict: Verdict
-    todos: tuple[Todo, ...]
+    duties: tuple[Duty, ...]
     asked: Asked
     attempts: tuple[AttemptLine, ...]
     notices: tuple[NoticeLine, ...]
@@ -75,7 +75,7 @@ def dossier(
         raise NotFound(f"there is no request {request_id}")
     asked = found[0]
     titles = {line.processor: line.title for line in asked.lines}
-    duties = todos(found, now.astimezone(zone).date())
+    duties = duties_of(found, now.astimezone(zone).date())
     attempts = _attempts(connection, request_id, titles)
     notices = _notices(connection, request_id, titles)
     answers = _answers(connection, request_id, titles, opener)
@@ -88,7 +88,7 @@ def dossier(
         made_at=now,
         ledger=ledger,
         verdict=verdict(ledger, duties),
-        todos=tuple(duties),
+        duties=tuple(duties),
         asked=asked,
         attempts=attempts,
         notices=notices,

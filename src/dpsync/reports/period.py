@@ -26,7 +26,7 @@ from dpsync.reports.tallies import (
     speed,
     tally,
 )
-from dpsync.reports.verdict import SHOWN, Todo, Verdict, sentence, todos, verdict
+from dpsync.reports.verdict import SHOWN, Duty, Verdict, duties_of, sentence, verdict
 from dpsync.reports.words import several
 from dpsync.store import tables as t
 
@@ -52,8 +52,8 @@ class PeriodReport:
     ledger: LedgerLine
     verdict: Verdict
     sentence: str
-    todos: tuple[Todo, ...]
-    more_todos: int
+    duties: tuple[Duty, ...]
+    more_duties: int
     by_right: tuple[Tally, ...]
     total: Tally
     carried_total: Tally
@@ -111,8 +111,8 @@ def period_report(
         ledger=ledger,
         verdict=verdict(ledger, duties),
         sentence=sentence(everything),
-        todos=tuple(duties[:SHOWN]),
-        more_todos=max(0, len(duties) - SHOWN),
+        duties=tuple(duties[:SHOWN]),
+        more_duties=max(0, len(duties) - SHOWN),
         by_right=tuple(tally(right, [one for one in received if one.right is right]) for right in Right),
         total=tally(None, received),
         carried_total=tally(None, carried),
@@ -158,19 +158,19 @@ def _requests(
     )
 
 
-def _duties(ledger: LedgerLine, alerts: Sequence[AlertLine], asked: Sequence[Asked], today: date) -> list[Todo]:
+def _duties(ledger: LedgerLine, alerts: Sequence[AlertLine], asked: Sequence[Asked], today: date) -> list[Duty]:
     """All that somebody must do: the record first, then what is overdue, then what keeps anybody from hearing of it."""
-    found = todos(asked, today)
+    found = duties_of(asked, today)
     duties = [] if ledger.sound else [_NOT_PROVED]
-    duties += [todo for todo in found if todo.overdue]
+    duties += [duty for duty in found if duty.overdue]
     failing = [alert for alert in alerts if alert.attempts]
     if failing:
         told = f"{several(len(failing), 'alert')} could not be delivered: see that the channels work."
-        duties.append(Todo(overdue=False, by=None, sentence=told, command="dpsync check --send-test"))
-    return duties + [todo for todo in found if not todo.overdue]
+        duties.append(Duty(overdue=False, by=None, sentence=told, command="dpsync check --send-test"))
+    return duties + [duty for duty in found if not duty.overdue]
 
 
-_NOT_PROVED = Todo(
+_NOT_PROVED = Duty(
     overdue=False,
     by=None,
     sentence="Do not rely on this report: its record could not be verified. Keep this page and every checkpoint "

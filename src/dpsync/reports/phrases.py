@@ -9,7 +9,7 @@ from dpsync.reports.period import PeriodReport
 from dpsync.reports.proof import LedgerLine
 from dpsync.reports.standing import Asked, Line
 from dpsync.reports.tallies import Limit, ProcessorTally, SourceLine, Speed, Tally
-from dpsync.reports.verdict import Todo
+from dpsync.reports.verdict import Duty
 from dpsync.reports.words import CAUSES, MEANS, RIGHTS, RUNGS, STATES, day, hours, moment, several
 
 Numbers = Mapping[tuple[str, Right], int]
@@ -67,11 +67,11 @@ def proof(ledger: LedgerLine, zone: ZoneInfo) -> str:
     return f"THE RECORD COULD NOT BE VERIFIED ({entries}, checked {checked}). Nothing below may be relied on."
 
 
-def due(todo: Todo) -> str:
+def due(duty: Duty) -> str:
     """By when a thing must be done, as it stands before the sentence."""
-    if todo.by is None:
+    if duty.by is None:
         return "Now"
-    return f"Overdue, the last day was {day(todo.by)}" if todo.overdue else f"By {day(todo.by)}"
+    return f"Overdue, the last day was {day(duty.by)}" if duty.overdue else f"By {day(duty.by)}"
 
 
 def nothing_to_do(report: PeriodReport) -> str:

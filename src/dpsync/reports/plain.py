@@ -10,7 +10,7 @@ from dpsync.reports.processors import capability_rows
 from dpsync.reports.proof import LedgerLine
 from dpsync.reports.standing import Asked, Line
 from dpsync.reports.tallies import numbered
-from dpsync.reports.verdict import Todo
+from dpsync.reports.verdict import Duty
 from dpsync.reports.visible import visible
 from dpsync.reports.words import COUNTING, GLOSSARY, RIGHTS, day, moment, several
 
@@ -21,9 +21,9 @@ def period_text(report: PeriodReport) -> str:
     title = f"{report.controller} · Data-protection requests · {report.label}"
     lines = [*_head(title, moment(report.made_at, zone), report.ledger, zone, rehearsal=report.rehearsal)]
     lines += ["", f"[ {report.verdict.value.upper()} ]", report.sentence, "", "What you need to do"]
-    lines += _todos(report.todos) or [f"  {phrases.nothing_to_do(report)}"]
-    if report.more_todos:
-        lines.append(f"  and {several(report.more_todos, 'more thing')}: dpsync status")
+    lines += _duties(report.duties) or [f"  {phrases.nothing_to_do(report)}"]
+    if report.more_duties:
+        lines.append(f"  and {several(report.more_duties, 'more thing')}: dpsync status")
     lines += _numbers(report)
     numbers = numbered(report.limits)
     lines += _section("What we cannot see", [f"{one.number}. {phrases.limit(one)}" for one in report.limits])
@@ -56,7 +56,7 @@ def dossier_text(dossier: Dossier) -> str:
     lines = [*_head(title, moment(dossier.made_at, zone), dossier.ledger, zone, rehearsal=dossier.rehearsal)]
     lines += ["", f"[ {dossier.verdict.value.upper()} ]"]
     lines += [f"  {label}: {value}" for label, value in dates(asked, zone)]
-    lines += ["", "What you need to do", *(_todos(dossier.todos) or ["  Nothing."])]
+    lines += ["", "What you need to do", *(_duties(dossier.duties) or ["  Nothing."])]
     lines += _lines("At each processor", asked.lines, zone, {})
     rows = [(moment(one.at, zone), one.kind, one.title, one.what, one.detail) for one in dossier.moments]
     lines += ["", "What happened", *_table([("When", "Kind", "Where", "What", "Detail"), *rows])]
@@ -102,10 +102,10 @@ def _head(title: str, made: str, ledger: LedgerLine, zone: ZoneInfo, *, rehearsa
     return [*lines, alarm, phrases.proof(ledger, zone), *(f"  - {problem}" for problem in ledger.problems), alarm]
 
 
-def _todos(todos: Iterable[Todo]) -> list[str]:
+def _duties(duties: Iterable[Duty]) -> list[str]:
     lines = []
-    for number, todo in enumerate(todos, 1):
-        lines += [f"  {number}. {phrases.due(todo)}: {todo.sentence}", f"     {todo.command}"]
+    for number, duty in enumerate(duties, 1):
+        lines += [f"  {number}. {phrases.due(duty)}: {duty.sentence}", f"     {duty.command}"]
     return lines
 
 

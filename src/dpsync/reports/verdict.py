@@ -23,7 +23,7 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Todo:
+class Duty:
     """One thing for a person to do. `by`: the stored legal date that comes first, None where there is none.
 
     `requests` are all that it concerns; `command` is for the first of them.
@@ -45,14 +45,14 @@ class _Item:
     places: tuple[tuple[str, str], ...]
 
 
-def verdict(ledger: LedgerLine, todos: Sequence[Todo]) -> Verdict:
+def verdict(ledger: LedgerLine, duties: Sequence[Duty]) -> Verdict:
     """The worst line decides; a record that is not verified is never in order."""
-    if any(todo.overdue for todo in todos):
+    if any(duty.overdue for duty in duties):
         return Verdict.OVERDUE
-    return Verdict.NEEDS_A_DECISION if todos or not ledger.sound else Verdict.IN_ORDER
+    return Verdict.NEEDS_A_DECISION if duties or not ledger.sound else Verdict.IN_ORDER
 
 
-def todos(asked: Iterable[Asked], today: date) -> list[Todo]:
+def duties_of(asked: Iterable[Asked], today: date) -> list[Duty]:
     """What the lines need, alike ones together, the most urgent first."""
     groups: dict[tuple[object, ...], list[_Item]] = {}
     nowhere = []
@@ -64,13 +64,13 @@ def todos(asked: Iterable[Asked], today: date) -> list[Todo]:
             places = tuple((line.processor, line.title) for line in lines)
             by = first.due_on if first.late is Late.OVERDUE or first.strict_on < today else first.strict_on
             groups.setdefault((*key, first.right, places), []).append(_Item(first, by, places))
-    made = [*nowhere, *(_todo(items) for items in groups.values())]
-    return sorted(made, key=lambda todo: (not todo.overdue, todo.by or today, -len(todo.requests)))
+    made = [*nowhere, *(_duty(items) for items in groups.values())]
+    return sorted(made, key=lambda duty: (not duty.overdue, duty.by or today, -len(duty.requests)))
 
 
-def _asked_of_nobody(one: Asked) -> Todo:
+def _asked_of_nobody(one: Asked) -> Duty:
     told = f"Look at the {RIGHTS[one.right]} {one.short}: it came when no processor was configured, so nobody was told."
-    return Todo(one.late is Late.OVERDUE, one.due_on, told, f"dpsync dossier {one.short}", (one.id,))
+    return Duty(one.late is Late.OVERDUE, one.due_on, told, f"dpsync dossier {one.short}", (one.id,))
 
 
 def _needs_of(one: Asked) -> dict[tuple[object, ...], list[Line]]:
@@ -82,12 +82,12 @@ def _needs_of(one: Asked) -> dict[tuple[object, ...], list[Line]]:
     return needs
 
 
-def _todo(items: list[_Item]) -> Todo:
+def _duty(items: list[_Item]) -> Duty:
     line = items[0].line
     where = " and ".join(title for _, title in items[0].places)
     names = " ".join(name for name, _ in items[0].places)
     sentence, command = _said(line, _what(line, len(items)), where, names)
-    return Todo(
+    return Duty(
         overdue=line.late is Late.OVERDUE,
         by=min(item.by for item in items),
         sentence=sentence,
