@@ -248,6 +248,15 @@ class Shelf(Protocol):
     """A connector's memory: scoped to one processor, sealed, durable when the call returns."""
 
     def put(self, key: str, value: str) -> None: ...
+    def put_all(self, entries: Mapping[str, str]) -> None:
+        """The same for many, in one commit: all of them stand, or none."""
+
+    def swap(self, key: str, old: str | None, new: str) -> bool:
+        """Replace `old` (None: nothing stands there) by `new`; False, and nothing changed, where it is another.
+
+        Of two processes that try the same swap at once, one succeeds.
+        """
+
     def get(self, key: str) -> str | None: ...
     def find(self, prefix: str) -> Mapping[str, str]: ...
 
@@ -373,6 +382,44 @@ class Connector(ABC):
     @abstractmethod
     def verify(self, instruction: Instruction) -> Finding:
         """Read back whether it is as asked. Raises `CredentialsRejected`."""
+
+
+# --- what a processor may send us
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """A private conversation that the processor keeps, as its own webhook reported it; never a word of its text.
+
+    `id`, `contact`, `medium` and `channel` are the vendor's ids. `started_at` is the oldest moment that the vendor
+    names. `open`: it is still going on there. `people`: keyed pseudonyms (`Kit.pseudonym`) of whom it names.
+    """
+
+    id: str
+    contact: str
+    medium: str
+    channel: str
+    started_at: datetime
+    seen_at: datetime
+    open: bool
+    people: tuple[str, ...] = ()
+
+
+class Inbound(ABC):
+    """A connector whose vendor sends webhooks, to `/in/{processor}/{secret}`, inherits this too.
+
+    What comes in is a hint at most: it is read again at the vendor before it counts, and never becomes a
+    rectification or an erasure.
+    """
+
+    @abstractmethod
+    def receive(self, headers: Mapping[str, str], body: bytes) -> tuple[Conversation, ...]:
+        """Take in one delivery; what the connector wants to remember is on its Shelf when this returns.
+
+        Called with lower-case header names after the secret in the path was found right, in a thread, perhaps twice
+        with the same body: the second changes nothing. What it does not know it passes over. Makes no call.
+        Raises `SignatureInvalid` (a vendor that signs) and `PayloadInvalid`.
+        """
 
 
 @dataclass(frozen=True, slots=True)

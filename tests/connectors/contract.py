@@ -71,6 +71,16 @@ class OpenShelf:
         assert_clean(key)
         self.kept[key] = value
 
+    def put_all(self, entries: Mapping[str, str]) -> None:
+        for key, value in entries.items():
+            self.put(key, value)
+
+    def swap(self, key: str, old: str | None, new: str) -> bool:
+        if self.kept.get(key) != old:
+            return False
+        self.put(key, new)
+        return True
+
     def get(self, key: str) -> str | None:
         return self.kept.get(key)
 

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -282,6 +283,26 @@ def test_a_shelf_value_is_durable_when_put_returns(engine: Engine, tmp_path: Pat
     assert StoredShelf("alpha", engine, lambda: again, Keys.load(tmp_path / "keys"), world.clock).get("k") == "v"
     again.close()
     world.close()
+
+
+def test_of_two_that_swap_the_same_value_one_succeeds(world: World) -> None:
+    shelf = StoredShelf("alpha", world.engine, lambda: world.writer, world.keys, world.clock)
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(lambda n: shelf.swap("token", None, f"first {n}"), range(16))) == 1
+        stands = shelf.get("token")
+        assert sum(pool.map(lambda n: shelf.swap("token", stands, f"second {n}"), range(16))) == 1
+    assert (shelf.get("token") or "").startswith("second")
+    assert not shelf.swap("token", stands, "third")
+    assert not shelf.swap("another", "never there", "third")
+    assert shelf.get("another") is None
+
+
+def test_many_are_put_in_one_commit(world: World) -> None:
+    shelf = StoredShelf("alpha", world.engine, lambda: world.writer, world.keys, world.clock)
+    shelf.put_all({"a": "1", "b": "2"})
+    shelf.put_all({"b": "3", "c": "4"})
+    shelf.put_all({})
+    assert shelf.find("") == {"a": "1", "b": "3", "c": "4"}
 
 
 def test_this_program_names_the_newest_migration() -> None:

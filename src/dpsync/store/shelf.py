@@ -3,12 +3,12 @@
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, select, update
 
 from dpsync.connector import Clock
 from dpsync.store import tables as t
 from dpsync.store.database import reading
-from dpsync.store.upsert import insert_or_replace
+from dpsync.store.upsert import insert_or_ignore, insert_or_replace
 from dpsync.store.writer import Unit, Writer
 
 
@@ -33,13 +33,36 @@ class StoredShelf:
 
     def put(self, key: str, value: str) -> None:
         """Keep `value` under `key`, replacing what stood there; durable when this returns."""
-        sealed = self._sealer.seal("shelf", value.encode(), self._context(key))
+        self.put_all({key: value})
+
+    def put_all(self, entries: Mapping[str, str]) -> None:
+        """Keep many in one commit, replacing what stood there."""
+        rows = [self._row(key, value) for key, value in sorted(entries.items())]
 
         def work(unit: Unit) -> None:
-            row = {"processor": self._processor, "key": key, "sealed": sealed, "at": self._clock.now()}
-            insert_or_replace(unit.connection, t.shelf, row)
+            for row in rows:
+                insert_or_replace(unit.connection, t.shelf, row)
 
-        self._writer().call(work)
+        if rows:
+            self._writer().call(work)
+
+    def swap(self, key: str, old: str | None, new: str) -> bool:
+        """Replace `old` by `new` in one transaction; False where something else stands there."""
+        row = self._row(key, new)
+        here = (t.shelf.c.processor == self._processor) & (t.shelf.c.key == key)
+
+        def work(unit: Unit) -> bool:
+            if old is None:
+                return insert_or_ignore(unit.connection, t.shelf, row)
+            sealed = unit.connection.execute(
+                select(t.shelf.c.sealed).where(here).with_for_update()
+            ).scalar_one_or_none()
+            if sealed is None or self._open(key, sealed) != old:
+                return False
+            unit.connection.execute(update(t.shelf).where(here).values(sealed=row["sealed"], at=row["at"]))
+            return True
+
+        return self._writer().call(work)
 
     def get(self, key: str) -> str | None:
         """What stands under `key`, or None."""
@@ -54,7 +77,14 @@ class StoredShelf:
             rows = connection.execute(
                 select(t.shelf.c.key, t.shelf.c.sealed).where(t.shelf.c.processor == self._processor, where)  # type: ignore[arg-type]  # because `where` is a column expression
             ).all()
-        return {key: self._sealer.open("shelf", sealed, self._context(key)).decode() for key, sealed in rows}
+        return {key: self._open(key, sealed) for key, sealed in rows}
+
+    def _row(self, key: str, value: str) -> dict[str, object]:
+        sealed = self._sealer.seal("shelf", value.encode(), self._context(key))
+        return {"processor": self._processor, "key": key, "sealed": sealed, "at": self._clock.now()}
+
+    def _open(self, key: str, sealed: bytes) -> str:
+        return self._sealer.open("shelf", sealed, self._context(key)).decode()
 
     def _context(self, key: str) -> bytes:
         return f"{self._processor}\n{key}".encode()
