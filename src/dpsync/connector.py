@@ -5,7 +5,7 @@ the *processor* said; exceptions (`CredentialsRejected`, `UnsupportedRight`) are
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from enum import StrEnum
@@ -129,10 +129,14 @@ class AsAsked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contradicts:
-    """Our own read-back shows the opposite. `reason` is a fixed phrase of ours."""
+    """Our own read-back shows the opposite. `reason` is a fixed phrase of ours.
+
+    `final`: of what was only queued there, the processor has said since that it will not be done.
+    """
 
     reason: str
     evidence: tuple[Evidence, ...]
+    final: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -420,6 +424,28 @@ class Inbound(ABC):
         with the same body: the second changes nothing. What it does not know it passes over. Makes no call.
         Raises `SignatureInvalid` (a vendor that signs) and `PayloadInvalid`.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """One row of the vendor's own export of conversations: its ids, and the oldest moment that the row names."""
+
+    conversation: str
+    contact: str
+    started_at: datetime
+
+
+class KeepsConversations(Inbound):
+    """A connector whose vendor keeps private conversations that must be gone after a while.
+
+    `unseen`: what its webhooks never show, one sentence each, printed in the report beside what they do.
+    """
+
+    unseen: ClassVar[tuple[str, ...]]
+
+    @abstractmethod
+    def read_export(self, rows: Iterable[Mapping[str, str]]) -> Iterator[Exported]:
+        """The rows of the vendor's export, header already read. Raises `PayloadInvalid`: the row, never its value."""
 
 
 @dataclass(frozen=True, slots=True)
