@@ -18,8 +18,9 @@ from sqlalchemy import Connection, Engine, func, select
 
 from dpsync import settings as configuration
 from dpsync.alerts import Outbox, channels_from
-from dpsync.connector import Connector, Exemption, Kit, Processor
+from dpsync.connector import Connector, Exemption, Inbound, Kit, Processor
 from dpsync.errors import ConfigurationError, Fault, KeyProblem, LedgerTampered, StoreProblem
+from dpsync.intake.inbound import Listener, Listeners
 from dpsync.ledger import entry
 from dpsync.ledger.audit import Verification
 from dpsync.ledger.entry import Event
@@ -149,12 +150,26 @@ class Installation:
             rehearsal=s.controller.rehearsal,
         )
 
+    @cached_property
+    def inbound(self) -> Listeners:
+        """The processors whose own webhooks are taken in. Raises `ConfigurationError`."""
+        found: dict[str, Listener] = {}
+        for name, section in self.settings.processors.items():
+            connector = self.controller.processors[name].connector
+            if section.inbound_secret is not None and isinstance(connector, Inbound):
+                found[name] = Listener(section.inbound_secret.get_secret_value(), connector)
+        return Listeners(found)
+
     def _processor(self, name: str, section: ProcessorSection) -> Processor:
+        connector = self._connector(name, section.connector, section)
+        if section.inbound_secret is not None and not isinstance(connector, Inbound):
+            key = f"processors.{name}.inbound_secret"
+            raise ConfigurationError([Fault(key, f"is of no use: {section.connector} takes in no webhooks")])
         return Processor(
             name=name,
             title=section.title,
             account=section.account or name,
-            connector=self._connector(name, section.connector, section),
+            connector=connector,
             contact=section.contact,
             backup_contact=section.backup_contact,
             answer_within=section.answer_within,

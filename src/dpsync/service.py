@@ -3,7 +3,7 @@
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -222,9 +222,15 @@ class Service(Installation):
             record_answer=self._record_answer,
             contact_page=self._contact_page,
             confirm_contact=self._confirm_contact,
+            listens=self.inbound.listens,
+            deliver=self._deliver,
             controller=self.settings.controller.name,
             rehearsal=self.settings.controller.rehearsal,
         )
+
+    def _deliver(self, processor: str, secret: str, headers: Mapping[str, str], body: bytes, now: datetime) -> None:
+        del now
+        self.inbound.connector(processor, secret).receive(headers, body)
 
     def readiness(self, worker: Worker) -> dict[str, object]:
         """What /readyz says: ready means that the worker turned within half a minute and the store answers."""

@@ -5,7 +5,7 @@ import hashlib
 import re
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ import pytest
 import requests
 import uvicorn
 
-from dpsync.errors import DecisionRefused, EventConflict, NotFound
+from dpsync.errors import DecisionRefused, EventConflict, NotFound, PayloadInvalid, SignatureInvalid
 from dpsync.intake import limits, payload
 from dpsync.intake.answers import AnswerPage, ContactPage, Received, ReceptionBusy
 from dpsync.intake.payload import Withdrawal
@@ -29,6 +29,7 @@ NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 BODY = b'{"type": "data_subject.request", "data": {"right": "erasure", "subject": {"email": "canary@example.org"}}}'
 TOKEN = "t" * 43
 LINK_OF_NOBODY = "u" * 43
+INBOUND = "Inbound_secret-of_128-bits"
 
 
 class Impatient(limits.LimitedProtocol):
@@ -43,6 +44,7 @@ class House:
     received: list[Request | Withdrawal] = field(default_factory=list)
     answers: list[tuple[str, AnswerKind, str, str, str, datetime]] = field(default_factory=list)
     confirmed: list[str] = field(default_factory=list)
+    delivered: list[tuple[str, str, bytes]] = field(default_factory=list)
     answer: Callable[[], Received] = lambda: Received("r-1", held=False, repeated=False)
     unresolved: list[Future[Received]] | None = None
     status: str = "ready"
@@ -77,6 +79,18 @@ class House:
         self.confirmed.append(token)
         return done()
 
+    def listens(self, processor: str, secret: str) -> bool:
+        return (processor, secret) == ("newsletter", INBOUND)
+
+    def deliver(self, processor: str, secret: str, headers: Mapping[str, str], body: bytes, now: datetime) -> None:
+        if self.status == "broken":
+            raise RuntimeError("canary@example.org")
+        if headers.get("x-signed") == "wrong":
+            raise SignatureInvalid("wrong")
+        if body == b"no json":
+            raise PayloadInvalid("body", "is not JSON")
+        self.delivered.append((processor, headers["x-event"], body))
+
     def ready(self) -> dict[str, object]:
         if self.status == "broken":
             raise RuntimeError("canary@example.org")
@@ -100,6 +114,8 @@ def ports(house: House) -> Ports:
         record_answer=house.record_answer,
         contact_page=house.contact_page,
         confirm_contact=house.confirm_contact,
+        listens=house.listens,
+        deliver=house.deliver,
         controller="Example Society",
     )
 
@@ -158,7 +174,7 @@ def _shared() -> Iterator[Served]:
 @pytest.fixture
 def served(_shared: Served) -> Served:
     fresh = House()
-    for name in ("received", "answers", "confirmed", "answer", "unresolved", "status"):
+    for name in ("received", "answers", "confirmed", "delivered", "answer", "unresolved", "status"):
         setattr(_shared.house, name, getattr(fresh, name))
     return _shared
 
@@ -544,3 +560,48 @@ def test_nothing_that_was_sent_reaches_a_log(served: Served, caplog: pytest.LogC
     ours = " ".join(record.getMessage() for record in caplog.records if not record.name.startswith("urllib3"))
     assert "canary" not in ours
     assert TOKEN not in ours
+
+
+# --- /in: what processors send of their own accord
+
+
+def test_a_delivery_under_the_right_secret_is_taken_in_with_its_headers_and_bytes(served: Served) -> None:
+    sent = requests.post(
+        served.url(f"/in/newsletter/{INBOUND}"), data=b"\x00 raw", headers={"X-Event": "order.placed"}, timeout=10
+    )
+    assert (sent.status_code, sent.content) == (200, b"")
+    assert served.house.delivered == [("newsletter", "order.placed", b"\x00 raw")]
+
+
+def test_a_vendor_that_asks_before_it_sends_hears_that_somebody_listens(served: Served) -> None:
+    assert requests.get(served.url(f"/in/newsletter/{INBOUND}"), timeout=10).status_code == 200
+    assert requests.get(served.url("/in/newsletter/another"), timeout=10).status_code == 404
+    assert served.house.delivered == []
+
+
+@pytest.mark.parametrize(
+    "path", ["/in/newsletter/another", f"/in/nobody/{INBOUND}", "/in/newsletter/", "/in/newsletter"]
+)
+def test_without_the_secret_nothing_is_read_and_nothing_is_said(served: Served, path: str) -> None:
+    sent = requests.post(served.url(path), data=b"x", headers={"X-Event": "e"}, timeout=10)
+    assert sent.status_code == 404
+    assert served.house.delivered == []
+
+
+def test_what_is_wrong_with_a_delivery_is_told_in_its_status(served: Served) -> None:
+    address = served.url(f"/in/newsletter/{INBOUND}")
+    assert requests.post(address, data=b"x", headers={"X-Signed": "wrong"}, timeout=10).status_code == 401
+    unreadable = requests.post(address, data=b"no json", timeout=10)
+    assert (unreadable.status_code, unreadable.json()) == (422, {"error": "is not JSON", "field": "body"})
+    served.house.status = "broken"
+    broken = requests.post(address, data=b"x", headers={"X-Event": "e"}, timeout=10)
+    assert broken.status_code == 503
+    assert "canary" not in broken.text
+
+
+def test_a_transcript_may_be_longer_than_a_request_but_not_without_end(served: Served) -> None:
+    address, event = served.url(f"/in/newsletter/{INBOUND}"), {"X-Event": "e"}
+    assert requests.post(address, data=b"x" * 500_000, headers=event, timeout=10).status_code == 200
+    assert served.raw(
+        f"POST /in/newsletter/{INBOUND} HTTP/1.1\r\nHost: x\r\nContent-Length: 1048577\r\n\r\n".encode()
+    ).startswith(b"HTTP/1.1 413")

@@ -387,7 +387,8 @@ def _example(*, everything: bool) -> str:
 
 
 def _environment(text: str) -> dict[str, str]:
-    return dict.fromkeys(re.findall(r'env = "([A-Z_]+)"', text), "x")
+    given = dict.fromkeys(re.findall(r'env = "([A-Z_]+)"', text), "x")
+    return given | {"DPSYNC_INBOUND": "Inbound_secret-of_128-bits"}
 
 
 @pytest.mark.parametrize("everything", [False, True])

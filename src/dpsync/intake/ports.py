@@ -35,6 +35,15 @@ class RecordAnswer(Protocol):
     ) -> Future[object]: ...
 
 
+class Deliver(Protocol):
+    """Takes in what a processor's own webhook brings; returns after the commit. Called in a thread.
+
+    Raises `NotFound` (no such processor, or not its secret), `SignatureInvalid`, `PayloadInvalid`.
+    """
+
+    def __call__(self, processor: str, secret: str, headers: Mapping[str, str], body: bytes, now: datetime) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Ports:
     """The receiver's doors into the house.
@@ -42,7 +51,8 @@ class Ports:
     `receive` may raise `ReceptionBusy` at once; its future resolves after the commit, or raises `EventConflict`,
     `NotFound`, `DecisionRefused` or whatever went wrong with the store. `ready`, `answer_page` and `contact_page` may
     read from the store: they are called in a thread. `ready` gives what /readyz shows; its `status` is "ready" or not.
-    The pages are None where the token is unknown or expired. `controller` is who asks, as the pages name it.
+    The pages are None where the token is unknown or expired. `listens`: whether this processor's webhooks are taken in
+    under this secret. `controller` is who asks, as the pages name it.
     """
 
     now: Callable[[], datetime]
@@ -54,5 +64,7 @@ class Ports:
     record_answer: RecordAnswer
     contact_page: Callable[[str], ContactPage | None]
     confirm_contact: Callable[[str, datetime], Future[object]]
+    listens: Callable[[str, str], bool]
+    deliver: Deliver
     controller: str = ""
     rehearsal: bool = False

@@ -17,6 +17,7 @@ from starlette.routing import Route
 from dpsync.errors import DecisionRefused, EventConflict, NotFound, PayloadInvalid, SignatureInvalid
 from dpsync.intake import body as bodies
 from dpsync.intake.answers import Received, ReceptionBusy
+from dpsync.intake.deliveries import Deliveries
 from dpsync.intake.limits import serve_config
 from dpsync.intake.pages import Pages
 from dpsync.intake.payload import Withdrawal
@@ -48,6 +49,7 @@ def create_app(ports: Ports, *, most_waiting: int = MOST_WAITING, commit_seconds
     app = Starlette(
         routes=[
             Route("/requests", _guarded(receiver.requests), methods=["POST"]),
+            Route("/in/{processor}/{secret}", _guarded(Deliveries(ports).endpoint), methods=["GET", "POST"]),
             Route("/answers/{token}", _guarded(pages.answers, pages.later), methods=["GET", "POST"]),
             Route("/contacts/{token}", _guarded(pages.contacts, pages.later), methods=["GET", "POST"]),
             Route("/healthz", _healthz, methods=["GET"]),

@@ -29,6 +29,7 @@ from dpsync.settings.values import (
     Listener,
     Name,
     OwnListener,
+    PathSecret,
     Period,
     SecretReference,
     Text,
@@ -233,6 +234,10 @@ class ProcessorSection(Section):
     )
     base_url: WebAddress | None = Field(
         default=None, description="Another place for its API. Outside the vendor's own hosts only in a rehearsal."
+    )
+    inbound_secret: PathSecret | None = Field(
+        default=None,
+        description="The last part of /in/NAME/SECRET, the address for its own webhooks. Without it none are taken in.",
     )
     exempt: Annotated[Mapping[Right, ExemptionSection], BeforeValidator(_excusable)] = Field(
         default=_as_written({}),

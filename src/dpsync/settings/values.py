@@ -50,6 +50,7 @@ _UNITS = {
 _DURATION = re.compile(r"([0-9]{1,6}) *(" + "|".join(_UNITS) + r")s?")
 _ENV_NAME = re.compile(r"[A-Z_][A-Z0-9_]*")
 _ADDRESS = re.compile(r"[^\s@<>\"(),:;\\\[\]]{1,64}@(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?\.)+[A-Za-z0-9-]{2,63}")
+_PATH_SECRET = re.compile(r"[A-Za-z0-9_-]{22,128}")
 _DATABASE = re.compile(r"(?:postgres|postgresql|postgresql\+psycopg)://(?P<rest>\S+)")
 
 
@@ -142,6 +143,15 @@ def _surroundings(info: ValidationInfo) -> Surroundings:
 
 def _secret(raw: object, info: ValidationInfo) -> Secret:
     return resolve(raw, _surroundings(info))
+
+
+def _path_secret(raw: object, info: ValidationInfo) -> Secret:
+    secret = _secret(raw, info)
+    if secret._value is not None and not _PATH_SECRET.fullmatch(secret._value):  # noqa: SLF001  # because an unset secret is no error here
+        raise wrong(
+            "points to something that cannot be the last part of an address: 22 or more of A-Z, a-z, 0-9, _ and -"
+        )
+    return secret
 
 
 def _path(raw: object, info: ValidationInfo) -> Path:
@@ -275,6 +285,12 @@ Day = Annotated[date, BeforeValidator(_day)]
 Folder = Annotated[Path, PlainValidator(_path), WithJsonSchema({"type": "string"})]
 SecretReference = Annotated[
     Secret, PlainValidator(_secret), PlainSerializer(lambda secret: secret.reference), WithJsonSchema(SECRET_SCHEMA)
+]
+PathSecret = Annotated[
+    Secret,
+    PlainValidator(_path_secret),
+    PlainSerializer(lambda secret: secret.reference),
+    WithJsonSchema(SECRET_SCHEMA),
 ]
 Database = Annotated[
     str,
