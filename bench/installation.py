@@ -45,12 +45,11 @@ def sandbox(people: int, latency_ms: float) -> Iterator[Box]:
         }
         for account in range(ACCOUNTS)
     ]
-    scenario = {
-        "accounts": [
-            {"name": f"bench{account}", "keys": [key(account)], "audiences": [audiences[account]]}
-            for account in range(ACCOUNTS)
-        ]
-    }
+    accounts = [
+        {"name": f"bench{account}", "keys": [key(account)], "audiences": [audiences[account]]}
+        for account in range(ACCOUNTS)
+    ]
+    scenario = {"mailchimp": {"accounts": accounts}}
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
         json.dump(scenario, file)
         file.flush()

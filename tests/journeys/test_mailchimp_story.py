@@ -11,7 +11,7 @@ import pytest
 from dpsync.model import Right, State
 from dpsync.propagation.decisions import Person, decide
 from dpsync.propagation.lifecycle import DecisionKind
-from dpsync.sandbox.audience import digest
+from dpsync.sandbox.mailchimp.audience import digest
 from dpsync.sandbox.running import RunningSandbox
 from dpsync.store import tables as t
 from tests.journeys.installation import DPO, ERASE, KEY, NEWSLETTER, PATCH, SOON, Installation, installed, sqlite_url

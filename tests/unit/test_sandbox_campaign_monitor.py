@@ -1,8 +1,6 @@
 """The sandboxed Campaign Monitor keeps the rules that the notes tell, counts, breaks, and meets the connector."""
 
-import asyncio
 import json
-import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -11,7 +9,6 @@ from typing import Any, TypeVar
 
 import pytest
 import requests
-import uvicorn
 
 from dpsync.connector import (
     Applied,
@@ -30,10 +27,11 @@ from dpsync.connectors.campaign_monitor import CampaignMonitorSettings
 from dpsync.errors import CredentialsRejected
 from dpsync.http import HttpClient
 from dpsync.model import Changes, Lifted, Right
-from dpsync.sandbox.campaign_monitor import CampaignMonitor, concerns
-from dpsync.sandbox.campaign_monitor_account import Account, Change, Subscriber, SubscriberList
+from dpsync.sandbox.campaign_monitor.account import Account, Change, Subscriber, SubscriberList
+from dpsync.sandbox.campaign_monitor.api import CampaignMonitor
+from dpsync.sandbox.campaign_monitor.handle import CampaignMonitorHandle
 from dpsync.sandbox.faults import Fault
-from dpsync.sandbox.raw_socket import OpenConnection
+from dpsync.sandbox.server import running_sandbox
 from tests.connectors.contract import Hands, OpenShelf, pseudonym
 from tests.sandbox_caller import Listener, listening
 
@@ -44,21 +42,13 @@ CONSENT = {"ConsentToTrack": "Unchanged"}
 START = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 
 
-class _Web(uvicorn.Server):
-    answering: threading.Event
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.answering.set()
-
-
 class Box:
     """The vendor with one account of two clients, and a caller with its key."""
 
-    def __init__(self, web: _Web, vendor: CampaignMonitor, url: str) -> None:
-        self.web = web
-        self.vendor = vendor
-        self.url = url
+    def __init__(self, handle: CampaignMonitorHandle) -> None:
+        self.handle = handle
+        self.vendor = vendor = handle.vendor
+        self.url = handle.url.removesuffix("/api/v3.3")
         self.clock = [START]
         vendor.now = lambda: self.clock[0]
         self.account: Account = vendor.open_account("main", (KEY,))
@@ -95,32 +85,15 @@ class Box:
     def member(self, method: str, body: object = None, *, held: SubscriberList | None = None, email: str = ADA) -> Any:
         return self.call(method, f"/subscribers/{(held or self.news).id}", body, email=email)
 
-    def there(self, deed: Callable[[], T]) -> T:
-        """Does it in the sandbox's own loop, as the control plane would, and waits for the webhooks."""
-
-        async def run() -> T:
-            done = deed()
-            await self.vendor.delivered()
-            return done
-
-        return asyncio.run_coroutine_threadsafe(run(), self.web.config.loaded_app.loop).result(30)
+    def there(self, deed: Callable[[CampaignMonitor], T]) -> T:
+        """Does it in the sandbox's own loop, and waits for the webhooks."""
+        return self.handle.there(deed)
 
     def fault(self, kind: str, **details: object) -> None:
         self.vendor.faults.add(Fault.model_validate({"kind": kind, **details}))
 
     def kinds(self) -> list[str]:
         return [effect.kind for effect in self.vendor.journal.effects]
-
-
-class _App:
-    """The vendor as uvicorn calls it; keeps the loop for the tests."""
-
-    def __init__(self, vendor: CampaignMonitor) -> None:
-        self.vendor = vendor
-        self.loop: Any = None
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        await self.vendor(scope, receive, send)
 
 
 @pytest.fixture
@@ -131,49 +104,15 @@ def box() -> Iterator[Box]:
 
 @contextmanager
 def serving() -> Iterator[Box]:
-    vendor = CampaignMonitor(lambda: START)
-    app = _App(vendor)
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.bind(("127.0.0.1", 0))
-    listener.listen(64)
-    config = uvicorn.Config(
-        app,
-        http=OpenConnection,
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        timeout_graceful_shutdown=3,
-    )
-    web = _Web(config)
-    web.answering = threading.Event()
-
-    async def run() -> None:
-        app.loop = asyncio.get_running_loop()
-        await web.serve(sockets=[listener])
-
-    thread = threading.Thread(target=lambda: asyncio.run(run()), name="vendor")
-    thread.start()
-    assert web.answering.wait(30)
-    config.loaded_app = app
-    made = Box(web, vendor, f"http://127.0.0.1:{listener.getsockname()[1]}")
-    try:
-        yield made
-    finally:
-        made.session.close()
-        app.loop.call_soon_threadsafe(vendor.stop)
-        web.should_exit = True
-        thread.join(30)
+    with running_sandbox(now=lambda: START) as sandbox:
+        made = Box(sandbox.campaign_monitor)
+        try:
+            yield made
+        finally:
+            made.session.close()
 
 
 # --- who may see what
-
-
-def test_its_paths_are_its_own() -> None:
-    assert concerns("/api/v3.3/clients.json")
-    assert concerns("/oauth/token")
-    assert not concerns("/3.0/ping")
-    assert not concerns("/_sandbox/health")
 
 
 def test_without_a_known_key_it_is_401_code_100(box: Box) -> None:
@@ -333,7 +272,7 @@ def test_a_repetition_answers_either_way(box: Box, strict: bool, expected: int) 
 def test_the_web_app_really_erases_and_suppresses_nobody(box: Box) -> None:
     for held in (box.news, box.shop):
         box.add(held)
-    assert box.there(lambda: box.vendor.act(ADA, "erase")) == 2
+    assert box.handle.act(ADA, "erase") == 2
     assert box.vendor.holds(ADA) == []
     assert box.member("GET").json()["Code"] == 203
 
@@ -389,7 +328,7 @@ def test_whoever_left_comes_back_with_resubscribe_only(box: Box, state: str, cod
 
 
 def test_resubscribe_brings_back_even_from_the_suppression_list(box: Box) -> None:
-    box.there(lambda: box.vendor.act(ADA, "suppress"))
+    box.handle.act(ADA, "suppress")
     body = {"EmailAddress": ADA, "Resubscribe": False, **CONSENT}
     assert box.code("POST", f"/subscribers/{box.news.id}", body) == (400, 204)
     box.call("POST", f"/subscribers/{box.news.id}/import", {"Subscribers": [body], "Resubscribe": True})
@@ -412,7 +351,7 @@ def test_an_added_subscriber_may_come_later(box: Box) -> None:
     body = {"EmailAddress": ADA, **CONSENT}
     assert box.call("POST", f"/subscribers/{box.news.id}", body).status_code == 201
     assert box.member("GET").json()["Code"] == 203
-    assert box.there(box.vendor.run_queue) == 1
+    assert box.handle.tick() == 1
     assert box.member("GET").status_code == 200
 
 
@@ -426,7 +365,7 @@ def test_whole_lists_and_clients_can_be_destroyed_and_that_is_counted(box: Box) 
 def test_a_reset_empties_everything_but_the_keys(box: Box) -> None:
     box.add(box.news)
     box.call("GET", "/clients")
-    box.there(box.vendor.reset)
+    box.there(lambda vendor: vendor.reset())
     assert box.vendor.holds(ADA) == []
     assert box.call("GET", "/clients").json() == []
     assert box.vendor.journal.counters()["calls_total"] == 1
@@ -490,7 +429,7 @@ def test_a_hang_ends_when_it_is_released(box: Box) -> None:
     while not box.vendor.journal.counters()["faults"]:
         waiting.join(0.01)
     while not answers:
-        box.there(box.vendor.release)
+        box.there(lambda vendor: vendor.waits.release())
         waiting.join(0.01)
     assert answers == [200]
 
@@ -523,10 +462,10 @@ def test_a_webhook_is_told_of_deeds_by_hand_and_by_api_alike_and_unsigned(box: B
     hook = hooked(box, listener.url)
     for one in (ADA, BEN):
         box.add(box.news, one)
-    box.there(lambda: box.vendor.act(ADA, "unsubscribe"))
+    box.handle.act(ADA, "unsubscribe")
     box.call("POST", f"/subscribers/{box.news.id}/unsubscribe", {"EmailAddress": BEN})
     box.member("PUT", {"EmailAddress": "new@example.org", **CONSENT})
-    box.there(lambda: None)
+    box.there(lambda _: None)
     bodies = [json.loads(post.body) for post in listener.posts()]
     events = [event for body in bodies for event in body["Events"]]
     assert {body["ListID"] for body in bodies} == {box.news.id}
@@ -549,12 +488,12 @@ def test_events_come_in_batches_of_a_thousand_and_perhaps_twice(box: Box, listen
     for first in (0, 900):
         some = [{**row, "EmailAddress": f"{first}{row['EmailAddress']}"} for row in rows]
         box.call("POST", f"/subscribers/{box.news.id}/import", {"Subscribers": some})
-    box.there(lambda: None)
+    box.there(lambda _: None)
     assert sorted(one.events for one in box.vendor.webhooks.deliveries) == [900] * 4
     many = [Change("created", box.one, box.news.id, ADA, Subscriber(ADA))] * 2500
     box.vendor.webhooks.deliveries.clear()
     box.vendor.webhooks.duplicates = False
-    box.there(lambda: box.vendor.note(box.account, many))
+    box.there(lambda vendor: vendor.note(box.account, many))
     assert [one.events for one in box.vendor.webhooks.deliveries] == [1000, 1000, 500]
 
 
@@ -565,12 +504,12 @@ def test_a_webhook_that_fails_for_more_than_a_week_is_deactivated_until_it_is_ac
         for days in (0, 7, 8):
             box.clock[0] = START + timedelta(days=days)
             box.member("PUT", {"Name": f"N{days}", **CONSENT})
-            box.there(lambda: None)
+            box.there(lambda _: None)
             status = box.call("GET", f"/lists/{box.news.id}/webhooks").json()[0]["Status"]
             assert status == ("Active" if days < 8 else "Deactivated")
         heard = len(broken.posts())
         box.member("PUT", {"Name": "N", **CONSENT})
-        box.there(lambda: None)
+        box.there(lambda _: None)
         assert len(broken.posts()) == heard
     assert box.call("PUT", f"/lists/{box.news.id}/webhooks/{hook}/activate").status_code == 200
     assert box.call("GET", f"/lists/{box.news.id}/webhooks").json()[0]["Status"] == "Active"
@@ -592,7 +531,7 @@ def test_whether_a_deletion_is_told_can_be_chosen(box: Box, listener: Listener) 
     box.add(box.news)
     box.account.switches.delete_fires = False
     box.member("DELETE")
-    box.there(lambda: None)
+    box.there(lambda _: None)
     assert listener.posts() == []
 
 
@@ -625,7 +564,7 @@ def test_an_erasure_is_verified_after_the_operators_task_and_not_before(box: Box
             assert "could not be blanked" not in outcome.task
         assert {state for _, state in box.vendor.holds(ADA)} == {"Deleted"}
         assert isinstance(connector.verify(told(Right.ERASURE)), Contradicts)
-        box.there(lambda: box.vendor.act(ADA, "erase"))
+        box.handle.act(ADA, "erase")
         assert isinstance(connector.verify(told(Right.ERASURE)), AsAsked)
         assert isinstance(connector.carry_out(told(Right.ERASURE)), Applied)
     assert "destroyed" not in box.kinds()

@@ -141,23 +141,13 @@ def test_merge_fields_are_partial_an_empty_text_clears_and_unknown_tags_are_igno
 
 
 def test_a_misfitting_merge_field_refuses_the_whole_call(api: Caller) -> None:
-    api.sandbox.seed(
-        {
-            "accounts": [
-                {
-                    "name": api.sandbox.api_keys[0],
-                    "audiences": [
-                        {
-                            "id": "shop",
-                            "merge_fields": {"LTV": "number", "FNAME": "text"},
-                            "required": ["FNAME"],
-                            "members": [{"email": ADA}],
-                        }
-                    ],
-                }
-            ]
-        }
-    )
+    shop = {
+        "id": "shop",
+        "merge_fields": {"LTV": "number", "FNAME": "text"},
+        "required": ["FNAME"],
+        "members": [{"email": ADA}],
+    }
+    api.sandbox.seed({"mailchimp": {"accounts": [{"name": api.sandbox.api_keys[0], "audiences": [shop]}]}})
     path = f"/lists/shop/members/{md5(ADA)}"
     wrong = api.call("PATCH", path, {"status": "unsubscribed", "merge_fields": {"LTV": "much"}})
     assert wrong.json()["errors"] == [{"field": "LTV", "message": "Please enter a number"}]
@@ -200,7 +190,7 @@ def test_a_target_address_that_is_there_refuses_the_move_even_if_archived(api: C
 
 def test_an_address_looks_fake_only_on_demand(api: Caller) -> None:
     account = {"name": api.sandbox.api_keys[0], "audiences": [{"id": api.first, "fake": ["foo@example.org"]}]}
-    api.sandbox.seed({"accounts": [account]})
+    api.sandbox.seed({"mailchimp": {"accounts": [account]}})
     reply = api.member("PATCH", ADA, {"email_address": "foo@example.org"})
     assert "looks fake or invalid" in reply.json()["errors"][0]["message"]
     assert api.member("PATCH", ADA, {"email_address": "no address"}).status_code == 400

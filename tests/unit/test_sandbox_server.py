@@ -21,22 +21,33 @@ from dpsync.sandbox.server import running_sandbox
 from tests.sandbox_caller import ADA, BEN, Caller, Listener, calling, listening, md5
 
 SCENARIO = {
-    "accounts": [
-        {
-            "name": "main",
-            "keys": ["main-us1", "spare-us1"],
-            "audiences": [
-                {
-                    "id": "news",
-                    "name": "News",
-                    "members": [{"email": ADA, "tags": ["gold"]}, {"email": BEN, "status": "cleaned"}],
-                },
-                {"id": "events", "forgotten": [BEN]},
-            ],
-        }
-    ],
-    "faults": [{"kind": "empty_500", "method": "DELETE"}],
-    "switches": {"latency_ms": 1},
+    "mailchimp": {
+        "accounts": [
+            {
+                "name": "main",
+                "keys": ["main-us1", "spare-us1"],
+                "audiences": [
+                    {
+                        "id": "news",
+                        "name": "News",
+                        "members": [{"email": ADA, "tags": ["gold"]}, {"email": BEN, "status": "cleaned"}],
+                    },
+                    {"id": "events", "forgotten": [BEN]},
+                ],
+            }
+        ],
+        "faults": [{"kind": "empty_500", "method": "DELETE"}],
+        "switches": {"latency_ms": 1},
+    },
+    "campaign_monitor": {
+        "accounts": [
+            {
+                "name": "agency",
+                "keys": ["agency-key"],
+                "clients": [{"name": "One", "lists": [{"title": "News", "subscribers": [{"email": ADA}]}]}],
+            }
+        ]
+    },
     "mail": {"default": {"behaviours": ["silent"]}, "rules": {"desk@example.org": {"behaviours": ["bounce_5.1.1"]}}},
 }
 EVENTS = dict.fromkeys(("subscribe", "unsubscribe", "profile", "cleaned", "upemail"), True)
@@ -68,10 +79,36 @@ def test_a_scenario_fills_everything_over_http(api: Caller) -> None:
     spare.session.close()
 
 
+def test_each_vendor_has_its_own_port_faults_counts_and_control(api: Caller) -> None:
+    other = api.sandbox.campaign_monitor
+    api.sandbox.seed(SCENARIO | {"mailchimp": {}})
+    base = other.url.removesuffix("/api/v3.3")
+    key = ("agency-key", "x")
+    assert requests.post(f"{base}/_sandbox/faults", json={"kind": "empty_500"}, timeout=5).json() == {"set": True}
+    assert api.call("GET", "/ping").status_code == 200
+    assert requests.get(f"{other.url}/clients.json", auth=key, timeout=5).status_code == 500
+    assert requests.get(f"{other.url}/clients.json", auth=key, timeout=5).status_code == 200
+    assert (api.sandbox.calls(), other.calls()) == (1, 2)
+    assert requests.get(f"{base}/_sandbox/counters", timeout=5).json()["faults"] == {"empty_500": 1}
+    (held,) = requests.get(f"{base}/_sandbox/holds?address={ADA}", timeout=5).json()
+    assert held["state"] == "Active"
+    deed = {"address": ADA, "act": "erase"}
+    assert requests.post(f"{base}/_sandbox/act", json=deed, timeout=5).json() == {"done": 1}
+    assert (other.holds(ADA), other.effects("erased"), api.sandbox.holds(ADA)) == ([], 1, [(api.first, "subscribed")])
+    assert requests.post(f"{base}/_sandbox/switches", json={"search_lag": True}, timeout=5).status_code == 422
+
+
+def test_a_reset_at_any_port_empties_every_vendor(api: Caller) -> None:
+    api.sandbox.seed(SCENARIO)
+    base = api.sandbox.campaign_monitor.url.removesuffix("/api/v3.3")
+    requests.post(f"{base}/_sandbox/reset", timeout=5)
+    assert (api.sandbox.holds(ADA), api.sandbox.campaign_monitor.holds(ADA)) == ([], [])
+
+
 def test_a_scenario_with_a_stranger_key_or_a_contact_twice_is_refused(api: Caller) -> None:
     assert control(api, "POST", "/seed", {"acounts": []}) == 422
     account = {"name": api.sandbox.api_keys[0], "audiences": [{"id": api.first, "members": [{"email": ADA}]}]}
-    assert control(api, "POST", "/seed", {"accounts": [account]}) == 409
+    assert control(api, "POST", "/seed", {"mailchimp": {"accounts": [account]}}) == 409
 
 
 def test_counters_can_be_asked_for_one_person_and_a_time(api: Caller) -> None:
@@ -198,11 +235,13 @@ def test_the_process_says_where_it_answers_and_stops_on_a_signal(tmp_path: Path,
         assert process.stdout is not None
         addresses = json.loads(process.stdout.readline())
         reply = requests.get(addresses["mailchimp_url"] + "/lists", auth=("x", "main-us1"), timeout=5)
+        other = requests.get(addresses["campaign_monitor_url"] + "/clients.json", auth=("agency-key", "x"), timeout=5)
         with smtplib.SMTP(addresses["smtp_host"], addresses["smtp_port"], timeout=5) as smtp:
             assert smtp.noop()[0] == 250
         os.kill(process.pid, number)
         out, err = process.communicate(timeout=20)
     assert [one["id"] for one in reply.json()["lists"]] == ["news", "events"]
+    assert [one["Name"] for one in other.json()] == ["One"]
     assert (process.returncode, out, err) == (0, "", "")
 
 

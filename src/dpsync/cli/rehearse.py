@@ -9,11 +9,13 @@ from dpsync.cli.console import Talk
 
 
 def sandbox(
-    http_port: Annotated[int, typer.Option(help="The vendors' port on loopback; 0: any free one.")] = 0,
+    http_port: Annotated[
+        int, typer.Option(help="The first vendor's port on loopback; the others follow it. 0: any free ones.")
+    ] = 0,
     smtp_port: Annotated[int, typer.Option(help="The mailbox's port on loopback; 0: any free one.")] = 0,
     latency_ms: Annotated[float, typer.Option(help="How long every answer takes.")] = 0.0,
     scenario: Annotated[Path | None, typer.Option(help="Who is held there, and what goes wrong: a JSON file.")] = None,
-    api_key: Annotated[list[str] | None, typer.Option(help="A key the sandbox knows. Repeatable.")] = None,
+    api_key: Annotated[list[str] | None, typer.Option(help="A Mailchimp key the sandbox knows. Repeatable.")] = None,
 ) -> int:
     """Run the vendors' APIs and a mailbox on loopback, for rehearsals; prints their addresses as one JSON line."""
     from dpsync.errors import NotFound

@@ -1,4 +1,4 @@
-"""Everything in one event loop: the vendors' APIs, the control plane and the mailbox, on loopback."""
+"""Everything in one event loop on loopback: each vendor's API on a port of its own, and a mailbox."""
 
 import asyncio
 import socket
@@ -10,29 +10,38 @@ from datetime import datetime
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from dpsync.sandbox.audience import digest
+from dpsync.sandbox.campaign_monitor.api import PREFIX as CAMPAIGN_MONITOR
+from dpsync.sandbox.campaign_monitor.api import CampaignMonitor
 from dpsync.sandbox.control import PREFIX as CONTROL
 from dpsync.sandbox.control import ControlPlane
 from dpsync.sandbox.mailbox import Mailbox
-from dpsync.sandbox.mailchimp import PREFIX, Mailchimp
+from dpsync.sandbox.mailchimp.api import PREFIX as MAILCHIMP
+from dpsync.sandbox.mailchimp.api import Mailchimp
+from dpsync.sandbox.mailchimp.audience import digest
+from dpsync.sandbox.mailchimp.filling import audience_of
 from dpsync.sandbox.raw_socket import OpenConnection
-from dpsync.sandbox.scenario import audience_of
+from dpsync.sandbox.scenario import Scenario, set_rules
 from dpsync.sandbox.smtp_host import MailHost
+from dpsync.sandbox.vendor import Vendor
+from dpsync.sandbox.waits import Waits
 
 HOST = "127.0.0.1"
 KEY = "sandbox-key-us1"
+CAMPAIGN_MONITOR_KEY = "sandbox-campaign-monitor-key"
 AUDIENCES = ("Newsletter", "Events")
 
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """Where the sandbox answers."""
+    """Where the sandbox answers, and what opens it. `control_url`: of Mailchimp; each vendor has it on its port."""
 
     mailchimp_url: str
+    campaign_monitor_url: str
     control_url: str
     smtp_host: str
     smtp_port: int
     api_keys: tuple[str, ...]
+    campaign_monitor_key: str = CAMPAIGN_MONITOR_KEY
 
 
 def _listener(host: str, port: int) -> socket.socket:
@@ -70,73 +79,121 @@ class _Web(uvicorn.Server):
         yield
 
 
+class Port:
+    """One vendor's port: its API, and the control plane below `/_sandbox`."""
+
+    def __init__(self, vendor: Vendor, control: ASGIApp) -> None:
+        self._vendor = vendor
+        self._control = control
+        self._web = _Web(
+            uvicorn.Config(
+                self,
+                http=OpenConnection,
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                log_level="error",
+                access_log=False,
+                timeout_graceful_shutdown=3,
+            )
+        )
+        self._serving: asyncio.Task[None] | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One call."""
+        to_control = str(scope["path"]).startswith(CONTROL + "/")
+        await (self._control if to_control else self._vendor)(scope, receive, send)
+
+    async def open(self, listener: socket.socket) -> str:
+        """Returns the address once it answers."""
+        self._serving = asyncio.create_task(self._web.serve(sockets=[listener]))
+        await self._web.answering.wait()
+        host, port = listener.getsockname()
+        return f"http://{host}:{port}"
+
+    async def close(self) -> None:
+        """Ends every connection and the server."""
+        if self._serving is not None:
+            self._web.should_exit = True
+            await self._serving
+
+
 class Sandbox:
     """The vendors and the mailbox, living in one event loop. All methods belong to that loop's thread."""
 
     def __init__(self, api_keys: Sequence[str] | Mapping[str, str] = (KEY,), *, now: Callable[[], datetime]) -> None:
-        """`api_keys`: keys, each an account of its own; or account names by key. Each account has two audiences."""
-        self.vendor = Mailchimp(now)
-        self.mailbox = Mailbox(now, self.vendor.pause)
+        """`api_keys`: of Mailchimp, each an account of its own; or account names by key. Each has two audiences."""
+        self.waits = Waits()
+        self.mailchimp = Mailchimp(now, self.waits)
+        self.campaign_monitor = CampaignMonitor(now, self.waits)
+        self.mailbox = Mailbox(now, self.waits.pause)
         self.keys = tuple(api_keys)
         names = api_keys if isinstance(api_keys, Mapping) else {key: key for key in api_keys}
         for key, name in names.items():
-            account = self.vendor.open_account(name, (key,))
+            account = self.mailchimp.open_account(name, (key,))
             for title in AUDIENCES:
                 audience_of(account, digest(f"{name}/{title}")[:10], title, now())
-        self._control: ASGIApp = ControlPlane(self.vendor, self.mailbox).application()
-        self._web: _Web | None = None
-        self._serving: asyncio.Task[None] | None = None
+        self.campaign_monitor.open_account("main", (CAMPAIGN_MONITOR_KEY,))
+        self._ports: list[Port] = []
         self._smtp: asyncio.Server | None = None
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Vendor calls go to the vendor, everything else to the control plane."""
-        path = str(scope["path"])
-        if path == PREFIX or path.startswith(PREFIX + "/"):
-            await self.vendor(scope, receive, send)
-        else:
-            await self._control(scope, receive, send)
+    @property
+    def vendors(self) -> list[Vendor]:
+        """Every vendor, in the order of their ports."""
+        return [self.mailchimp, self.campaign_monitor]
+
+    def fill(self, scenario: Scenario) -> None:
+        """Adds the scenario. Raises `Unwilling` for what a vendor itself would refuse."""
+        self.mailchimp.fill(scenario.mailchimp)
+        self.campaign_monitor.fill(scenario.campaign_monitor)
+        set_rules(scenario.mail, self.mailbox)
+
+    def reset(self) -> None:
+        """Empties everything: people, lists, hooks, counts, faults, mail, rules. Accounts keep their credentials."""
+        for vendor in self.vendors:
+            vendor.reset()
+        self.mailbox.reset()
+        self.mailbox.rules.clear()
 
     async def start(self, host: str = HOST, http_port: int = 0, smtp_port: int = 0) -> Addresses:
-        """Opens both ports (0: any free one) and returns once they answer.
+        """Opens all ports and returns once they answer. The vendors have `http_port` and those after it; 0: any.
 
         Raises:
             OSError: a port is taken.
         """
-        listener = _listener(host, http_port)
-        config = uvicorn.Config(
-            self,
-            http=OpenConnection,
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            log_level="error",
-            access_log=False,
-            timeout_graceful_shutdown=3,
-        )
-        self._web = _Web(config)
-        self._serving = asyncio.create_task(self._web.serve(sockets=[listener]))
+        urls = []
         try:
+            for number, vendor in enumerate(self.vendors):
+                listener = _listener(host, http_port and http_port + number)
+                port = Port(vendor, ControlPlane(vendor, self).application())
+                self._ports.append(port)
+                urls.append(await port.open(listener))
             self._smtp = await asyncio.get_running_loop().create_server(
                 lambda: MailHost(self.mailbox, "sandbox.example.org"), host, smtp_port
             )
         except OSError:
             await self.stop()
             raise
-        await self._web.answering.wait()
-        url = f"http://{host}:{listener.getsockname()[1]}"
-        port = self._smtp.sockets[0].getsockname()[1]
-        return Addresses(url + PREFIX, url + CONTROL, host, port, self.keys)
+        smtp = self._smtp.sockets[0].getsockname()[1]
+        mailchimp, campaign_monitor = urls
+        return Addresses(
+            mailchimp_url=mailchimp + MAILCHIMP,
+            campaign_monitor_url=campaign_monitor + CAMPAIGN_MONITOR,
+            control_url=mailchimp + CONTROL,
+            smtp_host=host,
+            smtp_port=smtp,
+            api_keys=self.keys,
+        )
 
     async def stop(self) -> None:
-        """Ends every wait, every connection and both servers."""
-        self.vendor.stop()
+        """Ends every wait, every connection and all servers."""
+        self.waits.stop()
         if self._smtp is not None:
             self._smtp.close()
             for connection in list(self.mailbox.connections):
                 connection.close()
             await self._smtp.wait_closed()
-        if self._web is not None and self._serving is not None:
-            self._web.should_exit = True
-            await self._serving
+        await asyncio.gather(*(port.close() for port in self._ports))
         await self.mailbox.settled()
-        await self.vendor.delivered()
+        for vendor in self.vendors:
+            await vendor.delivered()

@@ -1,130 +1,45 @@
-"""The control plane below `/_sandbox`: fill the sandbox, break it, and ask what it saw. No vendor has this part."""
+"""The control plane below `/_sandbox`: fill the sandbox, break it, and ask what it saw. No vendor has this part.
+
+Every vendor's port has it. Seeding, resetting and the mailbox are of the whole sandbox, the rest of that vendor.
+"""
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Protocol
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from dpsync.sandbox.audience import Account, Problem, digest
-from dpsync.sandbox.endpoints import Answer, Change
 from dpsync.sandbox.faults import Fault
 from dpsync.sandbox.mailbox import Mailbox
-from dpsync.sandbox.mailchimp import Mailchimp
-from dpsync.sandbox.scenario import MailRules, Scenario, Switches, apply, rules, switch
+from dpsync.sandbox.scenario import MailRules, Scenario, set_rules
+from dpsync.sandbox.vendor import Unwilling, Vendor
 
 PREFIX = "/_sandbox"
 
 
-class PersonActs(BaseModel):
-    """Something done at the vendor by hand: by the person (`user`, through the link) or in the web app (`admin`)."""
+class Whole(Protocol):
+    """The sandbox that the vendor lives in."""
 
-    model_config = ConfigDict(extra="forbid")
+    mailbox: Mailbox
 
-    address: str
-    act: Literal["subscribe", "unsubscribe", "move", "bounce"]
-    source: Literal["user", "admin"] = "user"
-    list_id: str | None = None
-    to: str = ""
+    def fill(self, scenario: Scenario) -> None:
+        """Adds a scenario."""
 
-
-@dataclass(frozen=True, slots=True)
-class Holding:
-    """One contact of an address in one audience; status `forgotten` where it was erased for good."""
-
-    account: str
-    list_id: str
-    status: str
-    contact_id: str = ""
-    merge_fields: tuple[tuple[str, object], ...] = ()
-
-    def body(self) -> dict[str, object]:
-        """As JSON."""
-        return {
-            "account": self.account,
-            "list_id": self.list_id,
-            "status": self.status,
-            "contact_id": self.contact_id,
-            "merge_fields": dict(self.merge_fields),
-        }
-
-
-def holdings(vendor: Mailchimp, address: str) -> list[Holding]:
-    """Where this address is held, or refused for ever, over all accounts."""
-    key = digest(address)
-    found = []
-    for account in vendor.accounts.values():
-        for audience in account.audiences.values():
-            if member := audience.members.get(key):
-                fields = tuple(member.merge_fields.items())
-                found.append(Holding(account.name, audience.id, member.status, member.contact_id, fields))
-            elif key in audience.forgotten:
-                found.append(Holding(account.name, audience.id, "forgotten"))
-    return found
-
-
-def reset(vendor: Mailchimp, mailbox: Mailbox) -> None:
-    """Empties everything: contacts, audiences, hooks, counts, faults, mail, rules. Accounts keep their keys."""
-    for account in vendor.accounts.values():
-        account.audiences.clear()
-        account.search = None
-    vendor.journal.clear()
-    vendor.faults.clear()
-    vendor.webhooks.hooks.clear()
-    vendor.webhooks.deliveries.clear()
-    mailbox.reset()
-    mailbox.rules.clear()
-
-
-def act(vendor: Mailchimp, asked: PersonActs) -> int:
-    """Does it in every audience that holds the address, or in the one that is named; how many were concerned.
-
-    Raises:
-        Problem: as the vendor would refuse it.
-    """
-    done = 0
-    for account in vendor.accounts.values():
-        for change in _acts(account, asked):
-            vendor.note(account, Answer(200, None, (change,)), asked.source)
-            done += 1
-    return done
-
-
-def _acts(account: Account, asked: PersonActs) -> list[Change]:
-    changes = []
-    for audience in account.audiences.values():
-        member = audience.members.get(digest(asked.address))
-        if member is None or asked.list_id not in {None, audience.id}:
-            continue
-        was = member.email_address
-        match asked.act:
-            case "subscribe":
-                member.status, member.left_by_link = "subscribed", False
-                changes.append(Change("resubscribed", audience, member))
-            case "unsubscribe":
-                member.status, member.left_by_link = "unsubscribed", asked.source == "user"
-                changes.append(Change("unsubscribed", audience, member))
-            case "bounce":
-                member.status = "cleaned"
-                changes.append(Change("patched", audience, member))
-            case "move":
-                audience.check_new_address(asked.to)
-                audience.move(member, asked.to)
-                changes.append(Change("moved", audience, member, was))
-    return changes
+    def reset(self) -> None:
+        """Empties everything."""
 
 
 class ControlPlane:
-    """The HTTP side of it."""
+    """The HTTP side of it, for one vendor."""
 
-    def __init__(self, vendor: Mailchimp, mailbox: Mailbox) -> None:
+    def __init__(self, vendor: Vendor, whole: Whole) -> None:
         self._vendor = vendor
-        self._mailbox = mailbox
+        self._whole = whole
 
     def application(self) -> Starlette:
         """The ASGI application."""
@@ -134,6 +49,7 @@ class ControlPlane:
             ("POST", "/reset", self._reset),
             ("POST", "/switches", self._switches),
             ("POST", "/release", self._release),
+            ("POST", "/tick", self._tick),
             ("POST", "/act", self._act),
             ("GET", "/counters", self._counters),
             ("GET", "/holds", self._holds),
@@ -146,29 +62,35 @@ class ControlPlane:
             ("POST", "/mail/rules", self._set_rules),
         ]
         routes = [Route(PREFIX + path, endpoint, methods=[method]) for method, path, endpoint in table]
-        return Starlette(routes=routes, exception_handlers={ValidationError: _unfit, Problem: _refused})
+        handlers = {ValidationError: _unfit, json.JSONDecodeError: _unfit, Unwilling: _refused}
+        return Starlette(routes=routes, exception_handlers=handlers)
 
     async def _health(self, _: Request) -> Response:
         return JSONResponse({"ready": True})
 
     async def _seed(self, request: Request) -> Response:
-        apply(Scenario.model_validate_json(await request.body()), self._vendor, self._mailbox)
+        self._whole.fill(Scenario.model_validate_json(await request.body()))
         return JSONResponse({"seeded": True})
 
     async def _reset(self, _: Request) -> Response:
-        reset(self._vendor, self._mailbox)
+        self._whole.reset()
         return JSONResponse({"reset": True})
 
     async def _switches(self, request: Request) -> Response:
-        switch(Switches.model_validate_json(await request.body()), self._vendor)
+        self._vendor.switch(**json.loads(await request.body()))
         return JSONResponse({"set": True})
 
     async def _release(self, _: Request) -> Response:
-        self._vendor.release()
+        self._vendor.waits.release()
         return JSONResponse({"released": True})
 
+    async def _tick(self, _: Request) -> Response:
+        done = self._vendor.tick()
+        await self._vendor.delivered()
+        return JSONResponse({"done": done})
+
     async def _act(self, request: Request) -> Response:
-        done = act(self._vendor, PersonActs.model_validate_json(await request.body()))
+        done = self._vendor.act(**json.loads(await request.body()))
         await self._vendor.delivered()
         return JSONResponse({"done": done})
 
@@ -180,7 +102,7 @@ class ControlPlane:
         return JSONResponse(counters)
 
     async def _holds(self, request: Request) -> Response:
-        return JSONResponse([held.body() for held in holdings(self._vendor, request.query_params.get("address", ""))])
+        return JSONResponse(self._vendor.shown(request.query_params.get("address", "")))
 
     async def _faults(self, _: Request) -> Response:
         return JSONResponse([fault.model_dump() for fault in self._vendor.faults.waiting()])
@@ -195,22 +117,23 @@ class ControlPlane:
 
     async def _deliveries(self, _: Request) -> Response:
         await self._vendor.delivered()
-        told = self._vendor.webhooks.deliveries
-        return JSONResponse([{"hook": item.hook, "type": item.type, "status": item.status} for item in told])
+        return JSONResponse(self._vendor.deliveries())
 
     async def _messages(self, request: Request) -> Response:
+        mailbox = self._whole.mailbox
         if request.query_params.get("settled") == "yes":
-            await self._mailbox.settled()
+            await mailbox.settled()
         # A recipient's answer may be on its way in another thread: what is listed is of this moment.
-        messages = await asyncio.to_thread(lambda: [message.body() for message in list(self._mailbox.messages)])
-        return JSONResponse({"messages": messages, "counters": dict(self._mailbox.counts)})
+        messages = await asyncio.to_thread(lambda: [message.body() for message in list(mailbox.messages)])
+        return JSONResponse({"messages": messages, "counters": dict(mailbox.counts)})
 
     async def _rules(self, _: Request) -> Response:
-        by_address: dict[str, Any] = {name: rule.model_dump() for name, rule in self._mailbox.rules.items()}
-        return JSONResponse({"default": self._mailbox.default.model_dump(), "rules": by_address})
+        mailbox = self._whole.mailbox
+        by_address: dict[str, Any] = {name: rule.model_dump() for name, rule in mailbox.rules.items()}
+        return JSONResponse({"default": mailbox.default.model_dump(), "rules": by_address})
 
     async def _set_rules(self, request: Request) -> Response:
-        rules(MailRules.model_validate_json(await request.body()), self._mailbox)
+        set_rules(MailRules.model_validate_json(await request.body()), self._whole.mailbox)
         return JSONResponse({"set": True})
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import gzip
-import json
 import zlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -46,6 +45,9 @@ class Reply:
         return Reply(status or self.status, self.headers, body)
 
 
+Trouble = Callable[[int], Reply]
+
+
 async def send_reply(wire: Wire, reply: Reply) -> None:
     """Sends the reply as HTTP means it."""
     headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in reply.headers]
@@ -55,10 +57,10 @@ async def send_reply(wire: Wire, reply: Reply) -> None:
     await wire.send({"type": "http.response.body", "body": reply.body})
 
 
-async def perform(fault: Fault, wire: Wire, right: Reply, request_id: str) -> int:
-    """Does the fault on the wire. `right` is what the vendor would have said; gives the status that was sent.
+async def perform(fault: Fault, wire: Wire, right: Reply, trouble: Trouble) -> int:
+    """Does the fault on the wire. `right` is what the vendor would have said, `trouble` how it words an error status.
 
-    Status 0 stands for a connection that was cut.
+    Gives the status that was sent; 0 stands for a connection that was cut.
     """
     match fault.kind:
         case "reset_before" | "reset_after_effect":
@@ -73,62 +75,60 @@ async def perform(fault: Fault, wire: Wire, right: Reply, request_id: str) -> in
             await _huge(fault, wire)
             return 200
         case _:
-            reply = _REPLIES[fault.kind](fault, right, request_id)
+            reply = _REPLIES[fault.kind](fault, right, trouble)
     await send_reply(wire, reply)
     return reply.status
 
 
-def _status(fault: Fault, _: Reply, request_id: str) -> Reply:
-    title = {429: "TooManyRequests", 403: "Forbidden", 401: "API Key Invalid"}.get(fault.status, "InternalServerError")
-    problem = {"title": title, "status": fault.status, "detail": "Please try again later.", "instance": request_id}
-    body = json.dumps(problem).encode() if fault.body is None else fault.body.encode()
-    headers = [("content-type", "application/problem+json; charset=utf-8"), ("x-request-id", request_id)]
-    return Reply(fault.status, _later(fault, headers), body)
+def _status(fault: Fault, _: Reply, trouble: Trouble) -> Reply:
+    usual = trouble(fault.status)
+    body = usual.body if fault.body is None else fault.body.encode()
+    return Reply(fault.status, _later(fault, usual.headers), body)
 
 
 def _later(fault: Fault, headers: Headers) -> Headers:
     return headers if fault.retry_after is None else [*headers, ("retry-after", fault.retry_after)]
 
 
-def _without_body(fault: Fault, _: Reply, __: str) -> Reply:
+def _without_body(fault: Fault, _: Reply, __: Trouble) -> Reply:
     return Reply(fault.status, _later(fault, []), b"")
 
 
-def _empty_500(_: Fault, __: Reply, request_id: str) -> Reply:
-    return Reply(500, [("x-request-id", request_id)], b"")
+def _empty_500(_: Fault, __: Reply, trouble: Trouble) -> Reply:
+    return Reply(500, [(name, value) for name, value in trouble(500).headers if name != "content-type"], b"")
 
 
 def _html(status: int) -> "Maker":
-    def made(_: Fault, __: Reply, ___: str) -> Reply:
+    def made(_: Fault, __: Reply, ___: Trouble) -> Reply:
         return Reply(status, [("content-type", "text/html; charset=utf-8")], HTML)
 
     return made
 
 
-def _redirect(fault: Fault, _: Reply, __: str) -> Reply:
+def _redirect(fault: Fault, _: Reply, __: Trouble) -> Reply:
     status = fault.status if 300 <= fault.status < 400 else 307
     return Reply(status, [("location", fault.location), ("content-type", "text/html")], b"")
 
 
-def _truncated(_: Fault, right: Reply, __: str) -> Reply:
+def _truncated(_: Fault, right: Reply, __: Trouble) -> Reply:
     whole = _with_content(right)
     return whole.with_body(whole.body[: max(1, len(whole.body) // 2)])
 
 
-def _wrong_type(_: Fault, right: Reply, __: str) -> Reply:
+def _wrong_type(_: Fault, right: Reply, __: Trouble) -> Reply:
     return _with_content(right).changed(content_type="text/plain; charset=utf-8")
 
 
-def _bad_charset(_: Fault, right: Reply, __: str) -> Reply:
+def _bad_charset(_: Fault, right: Reply, __: Trouble) -> Reply:
     return _with_content(right).with_body(b'{"id":"\xff\xfe\xc3("}')
 
 
-def _bad_gzip(_: Fault, right: Reply, __: str) -> Reply:
+def _bad_gzip(_: Fault, right: Reply, __: Trouble) -> Reply:
     whole = _with_content(right)
     return whole.with_body(gzip.compress(whole.body)[:-9] + b"\x00" * 9).changed(content_encoding="gzip")
 
 
-def _bomb(fault: Fault, right: Reply, __: str) -> Reply:
+def _bomb(fault: Fault, right: Reply, __: Trouble) -> Reply:
     return right.with_body(_packed(fault.size), 200).changed(content_encoding="gzip", content_type="application/json")
 
 
@@ -140,21 +140,20 @@ def _packed(size: int) -> bytes:
     return b"".join([*parts, packer.compress(b'"}'), packer.flush()])
 
 
-def _deep(fault: Fault, right: Reply, __: str) -> Reply:
+def _deep(fault: Fault, right: Reply, __: Trouble) -> Reply:
     depth = min(fault.size, 1_000_000)
     return right.with_body(b"[" * depth + b"]" * depth, 200).changed(content_type="application/json")
 
 
-def _error_inside(_: Fault, right: Reply, request_id: str) -> Reply:
-    problem = {"title": "InternalServerError", "status": 500, "detail": "An unexpected error.", "instance": request_id}
-    return right.with_body(json.dumps(problem).encode(), 200).changed(content_type="application/json; charset=utf-8")
+def _error_inside(_: Fault, right: Reply, trouble: Trouble) -> Reply:
+    return right.with_body(trouble(500).body, 200).changed(content_type="application/json; charset=utf-8")
 
 
-def _as_it_is(_: Fault, right: Reply, __: str) -> Reply:
+def _as_it_is(_: Fault, right: Reply, __: Trouble) -> Reply:
     return right
 
 
-Maker = Callable[[Fault, Reply, str], Reply]
+Maker = Callable[[Fault, Reply, Trouble], Reply]
 _REPLIES: Mapping[str, Maker] = {
     "status": _status,
     "status_without_body": _without_body,

@@ -3,16 +3,14 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
-KINDS = ("created", "patched", "moved", "unsubscribed", "resubscribed", "archived", "deleted", "tagged")
-
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """One change that really happened. `at`: Unix seconds; `was`: the address before a move."""
+    """One change that really happened. `at`: Unix seconds; `place`: a list there; `was`: the address before a move."""
 
     at: float
     account: str
-    list_id: str
+    place: str
     kind: str
     address: str
     was: str = ""
@@ -31,8 +29,9 @@ class Call:
 
 @dataclass(slots=True)
 class Journal:
-    """Everything counted since the last reset."""
+    """Everything counted since the last reset. `kinds`: the effects that are shown even where there were none."""
 
+    kinds: tuple[str, ...] = ()
     calls: list[Call] = field(default_factory=list)
     effects: list[Effect] = field(default_factory=list)
     in_flight: Counter[str] = field(default_factory=Counter)
@@ -66,7 +65,7 @@ class Journal:
             "calls": dict(Counter(call.endpoint for call in calls)),
             "calls_by_account": dict(Counter(call.account for call in calls)),
             "statuses": dict(Counter(str(call.status) for call in calls)),
-            "effects": dict.fromkeys(KINDS, 0) | dict(Counter(effect.kind for effect in effects)),
+            "effects": dict.fromkeys(self.kinds, 0) | dict(Counter(effect.kind for effect in effects)),
             "effects_by_account": dict(Counter(effect.account for effect in effects)),
             "peak_parallel": dict(self.peak),
             "running": {name: count for name, count in self.in_flight.items() if count},
@@ -76,10 +75,10 @@ class Journal:
         }
 
     def effects_on(self, address: str) -> list[tuple[str, str]]:
-        """(audience, kind) of every change made to this address, in order."""
+        """(place, kind) of every change made to this address, in order."""
         wanted = address.strip().lower()
         return [
-            (effect.list_id, effect.kind)
+            (effect.place, effect.kind)
             for effect in self.effects
             if wanted in {effect.address.lower(), effect.was.lower()}
         ]

@@ -19,7 +19,7 @@ from pathlib import Path
 from dpsync.sandbox.box import HOST, KEY, Addresses, Sandbox
 from dpsync.sandbox.mailbox import DEMO
 from dpsync.sandbox.running import RunningSandbox
-from dpsync.sandbox.scenario import Scenario, apply
+from dpsync.sandbox.scenario import Scenario
 
 __all__ = ["Addresses", "RunningSandbox", "main", "running_sandbox", "serve"]
 
@@ -45,7 +45,7 @@ def running_sandbox(
 
     async def start() -> tuple[Sandbox, Addresses]:
         sandbox = Sandbox(api_keys, now=now)
-        sandbox.vendor.latency = latency_ms / 1000
+        _slow_down(sandbox, latency_ms)
         return sandbox, await sandbox.start(HOST, http_port, smtp_port)
 
     try:
@@ -92,13 +92,29 @@ async def serve(
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     sandbox = Sandbox(api_keys, now=_system_time)
     sandbox.mailbox.default = DEMO
-    sandbox.vendor.latency = latency_ms / 1000
+    _slow_down(sandbox, latency_ms)
     if scenario is not None:
-        apply(scenario, sandbox.vendor, sandbox.mailbox)
+        sandbox.fill(scenario)
     addresses = await sandbox.start(host, http_port, smtp_port)
     ready(addresses)
-    await stop.wait()
+    await _until(stop, sandbox)
     await sandbox.stop()
+
+
+def _slow_down(sandbox: Sandbox, latency_ms: float) -> None:
+    for vendor in sandbox.vendors:
+        vendor.latency = latency_ms / 1000
+
+
+async def _until(stop: asyncio.Event, sandbox: Sandbox) -> None:
+    """Lets the vendors do what they owe, once a second, until the end."""
+    while not stop.is_set():
+        for vendor in sandbox.vendors:
+            vendor.tick()
+        try:
+            await asyncio.wait_for(stop.wait(), 1)
+        except TimeoutError:
+            continue
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -4,26 +4,36 @@ Source: the vendor notes on the Marketing API 3.0. One call is one coroutine and
 between, so two calls never see a contact half changed.
 """
 
-import asyncio
 import base64
 import copy
 import json
-import re
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive, Scope, Send
 
-from dpsync.sandbox.audience import Account, Problem, digest, not_found
-from dpsync.sandbox.endpoints import ROUTES, Answer, Asked, Handler, pattern_of
-from dpsync.sandbox.fault_replies import Reply, Wire, perform, send_reply
-from dpsync.sandbox.faults import Fault, Queue, Target
-from dpsync.sandbox.journal import Call, Effect, Journal
-from dpsync.sandbox.rendering import Json
-from dpsync.sandbox.webhooks import Webhooks
+from dpsync.sandbox.fault_replies import Reply, Wire, send_reply
+from dpsync.sandbox.faults import Fault, Target
+from dpsync.sandbox.journal import Call, Effect
+from dpsync.sandbox.mailchimp.audience import Account, Problem, digest, not_found
+from dpsync.sandbox.mailchimp.endpoints import ROUTES, Answer, Asked, Handler
+from dpsync.sandbox.mailchimp.filling import (
+    MailchimpSection,
+    MailchimpSwitches,
+    PersonActs,
+    audience_of,
+    by_hand,
+    fill,
+    holdings,
+    set_switches,
+)
+from dpsync.sandbox.mailchimp.rendering import Json
+from dpsync.sandbox.mailchimp.webhooks import Webhooks
+from dpsync.sandbox.routes import Route, compiled, found
+from dpsync.sandbox.vendor import Vendor
 
 PREFIX = "/3.0"
 PARALLEL = 10
@@ -31,44 +41,26 @@ LARGEST_REQUEST = 1_000_000
 ERRORS = "https://mailchimp.com/developer/marketing/docs/errors/"
 HOOKS = "/lists/{list_id}/webhooks"
 HOOK = HOOKS + "/{webhook_id}"
-AsyncHandler = Callable[[Asked], Awaitable[Answer]]
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """One path template with its methods."""
-
-    template: str
-    pattern: re.Pattern[str]
-    handlers: Mapping[str, Handler]
+KINDS = ("created", "patched", "moved", "unsubscribed", "resubscribed", "archived", "deleted", "tagged")
 
 
 @dataclass(slots=True)
-class Mailchimp:
-    """The vendor: an ASGI application below `/3.0`, with its accounts, its journal and its switches.
+class Mailchimp(Vendor):
+    """The vendor: an ASGI application below `/3.0`, with its accounts and webhooks."""
 
-    `now` gives the time as an aware datetime; `latency`: seconds each call takes; `wake` ends the waits of now.
-    """
-
-    now: Callable[[], datetime]
-    latency: float = 0.0
     accounts: dict[str, Account] = field(default_factory=dict)
     by_key: dict[str, Account] = field(default_factory=dict)
-    journal: Journal = field(default_factory=Journal)
-    faults: Queue = field(default_factory=Queue)
     webhooks: Webhooks = field(default_factory=Webhooks)
-    wake: asyncio.Event = field(default_factory=asyncio.Event)
-    stopping: bool = False
-    routes: list[Route] = field(init=False)
-    background: set[asyncio.Task[None]] = field(default_factory=set)
+    routes: list[Route[Handler]] = field(init=False)
 
     def __post_init__(self) -> None:
         """Compiles the paths; the webhook endpoints need this vendor's own hooks."""
+        self.journal.kinds = KINDS
         hooks: dict[str, Mapping[str, Handler]] = {
             HOOKS: {"GET": self.webhooks.listed},
             HOOK: {"DELETE": self.webhooks.remove},
         }
-        self.routes = [Route(path, pattern_of(path), handlers) for path, handlers in {**ROUTES, **hooks}.items()]
+        self.routes = compiled({**ROUTES, **hooks})
 
     def open_account(self, name: str, keys: tuple[str, ...]) -> Account:
         """The account of that name, made where it is new; the keys are added to it."""
@@ -81,7 +73,7 @@ class Mailchimp:
         """One call."""
         request = Request(scope, receive)
         request_id = str(uuid.uuid4())
-        wire = Wire(scope, receive, send, self.pause)
+        wire = Wire(scope, receive, send, self.waits.pause)
         account = self._account(request)
         if account is None:
             problem = Problem(
@@ -115,7 +107,7 @@ class Mailchimp:
         return self.by_key.get(key) if colon else None
 
     async def _admitted(self, account: Account, running: int, request: Request, wire: Wire, request_id: str) -> None:
-        path = str(request.scope["path"]).removeprefix(PREFIX) or "/"
+        path = str(request.scope["path"])
         route, names = self._route(path)
         call = Call(self.now().timestamp(), account.name, f"{request.method} {route.template if route else '?'}", 0)
         self.journal.calls.append(call)
@@ -127,7 +119,7 @@ class Mailchimp:
             call.status = 429
             await send_reply(wire, reply_of(_refusal(problem), request_id))
             return
-        await self.pause(self.latency)
+        await self.waits.pause(self.latency)
         try:
             asked = self._asked(account, names, request, raw)
         except Problem as problem:
@@ -137,19 +129,13 @@ class Mailchimp:
         template = route.template if route else path
         fault = self.faults.take(Target(request.method, template, account.name, lambda address: _about(asked, address)))
         if fault is None:
-            reply = reply_of(await self._carry_out(route, request.method, asked), request_id)
-            call.status = reply.status
-            await send_reply(wire, reply)
-            return
-        self.journal.faults[fault.kind] += 1
-        answer = await self._under(fault, route, request.method, asked)
-        call.status = await perform(fault, wire, reply_of(answer, request_id), request_id)
+            answer = await self._carry_out(route, request.method, asked)
+        else:
+            answer = await self._under(fault, route, request.method, asked)
+        await self.answer(wire, call, fault, reply_of(answer, request_id), lambda status: _trouble(status, request_id))
 
-    def _route(self, path: str) -> tuple[Route | None, Mapping[str, str]]:
-        for route in self.routes:
-            if match := route.pattern.fullmatch(path):
-                return route, match.groupdict()
-        return None, {}
+    def _route(self, path: str) -> tuple[Route[Handler] | None, Mapping[str, str]]:
+        return found(self.routes, path.removeprefix(PREFIX) or "/") if path.startswith(PREFIX) else (None, {})
 
     def _asked(self, account: Account, names: Mapping[str, str], request: Request, raw: bytes) -> Asked:
         return Asked(
@@ -161,7 +147,7 @@ class Mailchimp:
             now=self.now().astimezone(UTC).isoformat(timespec="seconds"),
         )
 
-    async def _under(self, fault: Fault, route: Route | None, method: str, asked: Asked) -> Answer:
+    async def _under(self, fault: Fault, route: Route[Handler] | None, method: str, asked: Asked) -> Answer:
         if fault.takes_effect:
             return await self._carry_out(route, method, asked)
         audience = asked.account.audiences.get(asked.list_id)
@@ -174,7 +160,7 @@ class Mailchimp:
         finally:
             asked.account.audiences[audience.id] = audience
 
-    async def _carry_out(self, route: Route | None, method: str, asked: Asked) -> Answer:
+    async def _carry_out(self, route: Route[Handler] | None, method: str, asked: Asked) -> Answer:
         if route is not None and route.template == HOOKS and method == "POST":
             try:
                 return await self.webhooks.register(asked)
@@ -196,33 +182,58 @@ class Mailchimp:
                 fired_at = at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
                 frozen = copy.copy(change.member)
                 told = self.webhooks.tell(replace(change, member=frozen), source, fired_at, int(at.timestamp()))
-                task = asyncio.get_running_loop().create_task(told)
-                self.background.add(task)
-                task.add_done_callback(self.background.discard)
+                self.begin(told)
 
-    async def delivered(self) -> None:
-        """Returns once every webhook sent so far has been answered or given up."""
-        if self.background:
-            await asyncio.gather(*self.background)
+    def fill(self, section: MailchimpSection) -> None:
+        """Adds what a scenario says. Raises `Problem` for what the vendor itself would refuse."""
+        for seeded in section.accounts:
+            account = self.open_account(seeded.name, seeded.keys)
+            for part in seeded.audiences:
+                fill(audience_of(account, part.id, part.name, self.now()), part, self.now())
+        for fault in section.faults:
+            self.faults.add(fault)
+        self._set(section.switches)
 
-    def release(self) -> None:
-        """Ends every hang, drip and latency of this moment; later ones wait again."""
-        self.wake.set()
-        self.wake = asyncio.Event()
+    def switch(self, **switches: object) -> None:
+        """Sets the switches that are given; see MailchimpSwitches."""
+        self._set(MailchimpSwitches.model_validate(switches))
 
-    def stop(self) -> None:
-        """Ends every wait, and lets nothing wait again."""
-        self.stopping = True
-        self.release()
+    def _set(self, switches: MailchimpSwitches) -> None:
+        if switches.latency_ms is not None:
+            self.latency = switches.latency_ms / 1000
+        set_switches(switches, self.accounts.values(), self.webhooks)
 
-    async def pause(self, seconds: float) -> None:
-        """Waits that long, or until released or stopped."""
-        if seconds <= 0 or self.stopping:
-            return
-        try:
-            await asyncio.wait_for(self.wake.wait(), seconds)
-        except TimeoutError:
-            return
+    def act(self, **asked: object) -> int:
+        """Something done by hand; see PersonActs. How many audiences were concerned."""
+        wanted, done = PersonActs.model_validate(asked), 0
+        for account in self.accounts.values():
+            for change in by_hand(account, wanted):
+                self.note(account, Answer(200, None, (change,)), wanted.source)
+                done += 1
+        return done
+
+    def holds(self, address: str) -> list[tuple[str, str]]:
+        """(audience, status) wherever the address is held; an erased address is held nowhere."""
+        held = holdings(self.accounts.values(), address)
+        return [(one.list_id, one.status) for one in held if one.status != "forgotten"]
+
+    def shown(self, address: str) -> list[dict[str, object]]:
+        """Every contact of the address, and where it is refused for ever."""
+        held = holdings(self.accounts.values(), address)
+        return [asdict(one) | {"merge_fields": dict(one.merge_fields)} for one in held]
+
+    def deliveries(self) -> list[dict[str, object]]:
+        """Every attempt to call a webhook."""
+        return [asdict(one) for one in self.webhooks.deliveries]
+
+    def reset(self) -> None:
+        """Empties everything; accounts keep their keys."""
+        for account in self.accounts.values():
+            account.audiences.clear()
+            account.search = None
+        self.webhooks.hooks.clear()
+        self.webhooks.deliveries.clear()
+        self.forget_counts()
 
 
 def reply_of(answer: Answer, request_id: str) -> Reply:
@@ -240,6 +251,11 @@ def reply_of(answer: Answer, request_id: str) -> Reply:
     return Reply(answer.status, [("content-type", kind), *headers], json.dumps(body).encode())
 
 
+def _trouble(status: int, request_id: str) -> Reply:
+    title = {429: "TooManyRequests", 403: "Forbidden", 401: "API Key Invalid"}.get(status, "InternalServerError")
+    return reply_of(_refusal(Problem(status, title, "Please try again later.")), request_id)
+
+
 def _refusal(problem: Problem) -> Answer:
     body: Json = {"type": ERRORS, "title": problem.title, "status": problem.status, "detail": problem.detail}
     if problem.errors:
@@ -247,7 +263,7 @@ def _refusal(problem: Problem) -> Answer:
     return Answer(problem.status, body, allow=problem.allow)
 
 
-def _answer(route: Route | None, method: str, asked: Asked) -> Answer:
+def _answer(route: Route[Handler] | None, method: str, asked: Asked) -> Answer:
     if route is None:
         return _refusal(not_found())
     handler = route.handlers.get(method)

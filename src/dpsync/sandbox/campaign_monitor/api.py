@@ -4,24 +4,21 @@ Source: the vendor notes on API v3.3. One call is one coroutine and its rules ru
 calls never see a subscriber half changed.
 """
 
-import asyncio
 import base64
 import copy
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from urllib.parse import parse_qs
 from xml.sax.saxutils import escape
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive, Scope, Send
 
-from dpsync.sandbox.campaign_monitor_account import (
+from dpsync.sandbox.campaign_monitor.account import (
     MESSAGES,
     Account,
-    Acts,
     Change,
     Client,
     Refusal,
@@ -34,12 +31,14 @@ from dpsync.sandbox.campaign_monitor_account import (
     holdings,
     made_id,
 )
-from dpsync.sandbox.campaign_monitor_endpoints import BY_STATE, LIST, ROUTES, Answer, Asked, Handler, in_state
-from dpsync.sandbox.campaign_monitor_webhooks import Webhooks
-from dpsync.sandbox.endpoints import pattern_of
-from dpsync.sandbox.fault_replies import Reply, Wire, perform, send_reply
-from dpsync.sandbox.faults import Fault, Queue, Target
-from dpsync.sandbox.journal import Call, Effect, Journal
+from dpsync.sandbox.campaign_monitor.endpoints import BY_STATE, LIST, ROUTES, Answer, Asked, Handler, in_state
+from dpsync.sandbox.campaign_monitor.filling import CampaignMonitorSection, CampaignMonitorSwitches, PersonActs
+from dpsync.sandbox.campaign_monitor.webhooks import Webhooks
+from dpsync.sandbox.fault_replies import Reply, Wire, send_reply
+from dpsync.sandbox.faults import Target
+from dpsync.sandbox.journal import Call, Effect
+from dpsync.sandbox.routes import Route, compiled, found
+from dpsync.sandbox.vendor import Vendor
 
 PREFIX = "/api/v3.3"
 TOKEN = "/oauth/token"
@@ -48,39 +47,17 @@ HOOK = f"{HOOKS}/{{part}}"
 LIVES = 1_209_600
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
-    """One path template with its methods."""
-
-    template: str
-    pattern: re.Pattern[str]
-    handlers: Mapping[str, Handler]
-
-
-def concerns(path: str) -> bool:
-    """Whether a path belongs to this vendor."""
-    return path.startswith(PREFIX + "/") or path == TOKEN
-
-
 @dataclass(slots=True)
-class CampaignMonitor:
-    """The vendor: an ASGI application below `/api/v3.3` and at `/oauth/token`, with its journal and its switches.
+class CampaignMonitor(Vendor):
+    """The vendor: an ASGI application below `/api/v3.3` and at `/oauth/token`.
 
-    `now` gives the time as an aware datetime; `latency`: seconds each call takes; `wake` ends the waits of now.
     `limited`: (remaining, seconds to reset) as every answer shows them, None: no such headers.
     """
 
-    now: Callable[[], datetime]
-    latency: float = 0.0
     accounts: dict[str, Account] = field(default_factory=dict)
-    journal: Journal = field(default_factory=Journal)
-    faults: Queue = field(default_factory=Queue)
     webhooks: Webhooks = field(default_factory=Webhooks)
     limited: tuple[int, int] | None = None
-    wake: asyncio.Event = field(default_factory=asyncio.Event)
-    stopping: bool = False
-    routes: list[Route] = field(init=False)
-    background: set[asyncio.Task[None]] = field(default_factory=set)
+    routes: list[Route[Handler]] = field(init=False)
 
     def __post_init__(self) -> None:
         """Compiles the paths; the webhook endpoints need this vendor's own hooks."""
@@ -90,8 +67,7 @@ class CampaignMonitor:
             f"{HOOK}/activate": {"PUT": self.webhooks.activate},
             f"{HOOK}/deactivate": {"PUT": self.webhooks.deactivate},
         }
-        by_state = {BY_STATE: {"GET": in_state}}
-        self.routes = [Route(path, pattern_of(path), table) for path, table in {**ROUTES, **hooks, **by_state}.items()]
+        self.routes = compiled({**ROUTES, **hooks, BY_STATE: {"GET": in_state}})
 
     # --- filling and acting: what tests, scenarios and the web app do
 
@@ -101,12 +77,16 @@ class CampaignMonitor:
         account.keys = tuple(dict.fromkeys([*account.keys, *keys]))
         return account
 
+    def open_client(self, account: Account, name: str) -> Client:
+        """The client of that name, made where it is new."""
+        client_id = made_id(account.name, name)
+        return account.clients.setdefault(client_id, Client(client_id, name))
+
     def open_list(
         self, account: Account, client: str, title: str, *, reach: str = "AllClientLists", **fields: str
     ) -> SubscriberList:
         """The list of that title at that client, both made where they are new; `fields`: type by name."""
-        client_id = made_id(account.name, client)
-        home = account.clients.setdefault(client_id, Client(client_id, client))
+        home = self.open_client(account, client)
         list_id = made_id(account.name, client, title)
         held = home.lists.setdefault(list_id, SubscriberList(list_id, title, reach))
         held.fields |= {name.replace("_", " "): kind for name, kind in fields.items()}
@@ -122,16 +102,45 @@ class CampaignMonitor:
         subscriber.date, subscriber.joined = subscriber.date or stamp, subscriber.joined or stamp
         held.members[folded(subscriber.address)] = subscriber
 
-    def act(self, address: str, deed: Acts, list_id: str | None = None) -> int:
-        """Something done at the vendor by hand, by the person or in the web app; how many changes it made.
+    def fill(self, section: CampaignMonitorSection) -> None:
+        """Adds what a scenario says."""
+        for seeded in section.accounts:
+            account = self.open_account(seeded.name, seeded.keys)
+            for client in seeded.clients:
+                for part in client.lists:
+                    held = self.open_list(account, client.name, part.title, reach=part.reach, **part.fields)
+                    for one in part.subscribers:
+                        fields = [(name, value) for name, value in one.fields.items()]
+                        self.plant(held, Subscriber(one.email, one.name, one.state, fields))
+                for address in client.suppressed:
+                    home = self.open_client(account, client.name)
+                    home.suppress(address, "Reason Unavailable", account.stamp(self.now()))
+        for fault in section.faults:
+            self.faults.add(fault)
+        self._set(section.switches)
+
+    def switch(self, **switches: object) -> None:
+        """Sets the switches that are given, at every account; see CampaignMonitorSwitches."""
+        self._set(CampaignMonitorSwitches.model_validate(switches))
+
+    def _set(self, switches: CampaignMonitorSwitches) -> None:
+        given = switches.model_dump(exclude_none=True)
+        self.latency = given.pop("latency_ms", self.latency * 1000) / 1000
+        self.webhooks.duplicates = given.pop("webhooks_duplicated", self.webhooks.duplicates)
+        for account in self.accounts.values():
+            for name, value in given.items():
+                setattr(account.switches, name, value)
+
+    def act(self, **asked: object) -> int:
+        """Something done by hand, by the person or in the web app; see PersonActs. How many changes it made.
 
         `erase` is the one erasure there is: it removes for good, from every list, and suppresses nothing.
         """
-        done = 0
+        wanted, done = PersonActs.model_validate(asked), 0
         for account in self.accounts.values():
             stamp = account.stamp(self.now())
             for client in account.clients.values():
-                changes = by_hand(account, client, folded(address), deed, list_id, stamp)
+                changes = by_hand(account, client, folded(wanted.address), wanted.act, wanted.list_id, stamp)
                 self.note(account, changes)
                 done += len(changes)
         return done
@@ -140,7 +149,11 @@ class CampaignMonitor:
         """(list or client id, state) wherever the address is, `Suppressed` for a suppression list."""
         return [one for account in self.accounts.values() for one in holdings(account, folded(address))]
 
-    def run_queue(self) -> int:
+    def deliveries(self) -> list[dict[str, object]]:
+        """Every attempt to call a webhook."""
+        return [asdict(one) for one in self.webhooks.deliveries]
+
+    def tick(self) -> int:
         """Carries out what was added and only queued; how many."""
         done = 0
         for account in self.accounts.values():
@@ -156,8 +169,7 @@ class CampaignMonitor:
         for account in self.accounts.values():
             account.clients.clear()
             account.waiting.clear()
-        self.journal.clear()
-        self.faults.clear()
+        self.forget_counts()
         self.webhooks.hooks.clear()
         self.webhooks.deliveries.clear()
         self.limited = None
@@ -174,40 +186,14 @@ class CampaignMonitor:
             told.append(replace(change, member=copy.copy(change.member)))
         if self.webhooks.hooks and told:
             self.webhooks.delete_fires = account.switches.delete_fires
-            task = asyncio.get_running_loop().create_task(self.webhooks.tell(told, account.stamp(at), at))
-            self.background.add(task)
-            task.add_done_callback(self.background.discard)
-
-    async def delivered(self) -> None:
-        """Returns once every webhook sent so far has been answered or given up."""
-        if self.background:
-            await asyncio.gather(*self.background)
-
-    def release(self) -> None:
-        """Ends every hang, drip and latency of this moment; later ones wait again."""
-        self.wake.set()
-        self.wake = asyncio.Event()
-
-    def stop(self) -> None:
-        """Ends every wait, and lets nothing wait again."""
-        self.stopping = True
-        self.release()
-
-    async def pause(self, seconds: float) -> None:
-        """Waits that long, or until released or stopped."""
-        if seconds <= 0 or self.stopping:
-            return
-        try:
-            await asyncio.wait_for(self.wake.wait(), seconds)
-        except TimeoutError:
-            return
+            self.begin(self.webhooks.tell(told, account.stamp(at), at))
 
     # --- one call
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One call."""
         request = Request(scope, receive)
-        wire = Wire(scope, receive, send, self.pause)
+        wire = Wire(scope, receive, send, self.waits.pause)
         path = str(scope["path"])
         try:
             raw = await request.body()
@@ -247,12 +233,14 @@ class CampaignMonitor:
     async def _admitted(
         self, account: Account, visible: frozenset[str], request: Request, raw: bytes, wire: Wire
     ) -> None:
-        path = re.sub(r"\.(json|xml)$", "", str(request.scope["path"]).removeprefix(PREFIX))
-        route, names = self._route(path)
+        path = str(request.scope["path"])
+        route, names = found(self.routes, re.sub(r"\.(json|xml)$", "", path.removeprefix(PREFIX)))
+        if not path.startswith(PREFIX):
+            route = None
         template = route.template if route else "?"
         call = Call(self.now().timestamp(), account.name, f"{request.method} {template}", 0)
         self.journal.calls.append(call)
-        await self.pause(self.latency)
+        await self.waits.pause(self.latency)
         asked = Asked(
             account=account,
             visible=visible,
@@ -264,26 +252,11 @@ class CampaignMonitor:
         )
         fault = self.faults.take(Target(request.method, template, account.name, lambda address: _about(asked, address)))
         answer = self._carry_out(route, request.method, asked, effect=fault is None or fault.takes_effect)
-        reply = self._reply(answer, request)
-        if fault is None:
-            call.status = reply.status
-            await send_reply(wire, reply)
-            return
-        self.journal.faults[fault.kind] += 1
-        if fault.kind == "status" and fault.body is None:
-            # the vendor's own envelope, and above a limit its own headers instead of Retry-After
-            reply, call.status = self._trouble(fault, request), fault.status
-            await send_reply(wire, reply)
-            return
-        call.status = await perform(fault, wire, reply, "")
+        await self.answer(
+            wire, call, fault, self._reply(answer, request), lambda status: self._trouble(status, request)
+        )
 
-    def _route(self, path: str) -> tuple[Route | None, Mapping[str, str]]:
-        for route in self.routes:
-            if match := route.pattern.fullmatch(path):
-                return route, match.groupdict()
-        return None, {}
-
-    def _carry_out(self, route: Route | None, method: str, asked: Asked, *, effect: bool) -> Answer:
+    def _carry_out(self, route: Route[Handler] | None, method: str, asked: Asked, *, effect: bool) -> Answer:
         handler = route.handlers.get(method) if route else None
         if handler is None:
             return _refused(Refusal(404, status=404))
@@ -325,13 +298,13 @@ class CampaignMonitor:
         names = ("x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset")
         return list(zip(names, ("60", str(remaining), str(reset)), strict=True))
 
-    def _trouble(self, fault: Fault, request: Request) -> Reply:
+    def _trouble(self, status: int, request: Request) -> Reply:
+        """The vendor's own envelope, and above its limit its own headers instead of Retry-After."""
         messages = {429: "Rate limit exceeded", 500: "Sorry, we've run into a problem"}
-        body = {"Code": fault.status, "Message": messages.get(fault.status, "Not available")}
-        reply = self._reply(Answer(fault.status, body), request)
-        later = [("retry-after", fault.retry_after)] if fault.retry_after is not None else []
-        limits = [("x-ratelimit-limit", "60"), ("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "348")]
-        return Reply(reply.status, [*reply.headers, *later, *(limits if fault.status == 429 else [])], reply.body)
+        reply = self._reply(Answer(status, {"Code": status, "Message": messages.get(status, "Not available")}), request)
+        if status != 429:
+            return reply
+        return reply.changed(x_ratelimit_limit="60", x_ratelimit_remaining="0", x_ratelimit_reset="348")
 
     async def _exchange(self, method: str, raw: bytes, wire: Wire) -> None:
         """A refresh token for a new pair; the old pair is used up."""
@@ -341,11 +314,7 @@ class CampaignMonitor:
         reply = Reply(answer.status, [("content-type", "application/json")], json.dumps(answer.body).encode())
         call = Call(self.now().timestamp(), "", f"{method} {TOKEN}", reply.status)
         self.journal.calls.append(call)
-        if fault is None:
-            await send_reply(wire, reply)
-            return
-        self.journal.faults[fault.kind] += 1
-        call.status = await perform(fault, wire, reply, "")
+        await self.answer(wire, call, fault, reply, _oauth_trouble)
 
     def _renewed(self, form: Mapping[str, str]) -> Answer:
         for account in self.accounts.values():
@@ -358,6 +327,11 @@ class CampaignMonitor:
                     body = {"access_token": fresh[0], "expires_in": LIVES, "refresh_token": fresh[1]}
                     return Answer(200, body)
         return Answer(400, {"error": "invalid_grant", "error_description": "The token is not known or was used up"})
+
+
+def _oauth_trouble(status: int) -> Reply:
+    body = {"error": "server_error", "error_description": "Not available"}
+    return Reply(status, [("content-type", "application/json")], json.dumps(body).encode())
 
 
 def _user(value: str) -> str:

@@ -9,15 +9,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-import requests
-
-from dpsync.sandbox.campaign_monitor_account import Change, Refusal, made_id
-from dpsync.sandbox.campaign_monitor_endpoints import Answer, Asked
+from dpsync.sandbox.campaign_monitor.account import Change, Refusal, made_id
+from dpsync.sandbox.campaign_monitor.endpoints import Answer, Asked
+from dpsync.sandbox.posting import post
 
 EVENTS = ("Subscribe", "Deactivate", "Update")
 BATCH = 1000
+JSON = {"Content-Type": "application/json; charset=utf-8"}
 GIVES_UP_AFTER = timedelta(days=7)
-ANSWER_SECONDS = 10
 
 
 @dataclass(slots=True)
@@ -119,7 +118,7 @@ class Webhooks:
         for first in range(0, len(events), BATCH):
             batch = events[first : first + BATCH]
             raw = json.dumps({"Events": batch, "ListID": hook.list_id}).encode()
-            status = await asyncio.to_thread(_post, hook.url, raw)
+            status = await asyncio.to_thread(post, hook.url, raw, JSON)
             self.deliveries.append(Delivery(hook.id, len(batch), status))
             if 200 <= status < 300:
                 hook.failing_since = None
@@ -149,15 +148,3 @@ def event_of(change: Change, stamp: str) -> dict[str, object] | None:
             return {"Type": "Update", "OldEmailAddress": change.was or member.address, "State": member.state, **about}
         case _:
             return None
-
-
-def _post(url: str, raw: bytes) -> int:
-    headers = {"Content-Type": "application/json; charset=utf-8"}
-    try:
-        with requests.Session() as session:
-            session.trust_env = False
-            return session.post(
-                url, data=raw, headers=headers, timeout=ANSWER_SECONDS, allow_redirects=False
-            ).status_code
-    except requests.RequestException:
-        return 0

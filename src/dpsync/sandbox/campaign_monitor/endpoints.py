@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from dpsync.sandbox.campaign_monitor_account import (
+from dpsync.sandbox.campaign_monitor.account import (
     MESSAGES,
     STATES,
     Account,

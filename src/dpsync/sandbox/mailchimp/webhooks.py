@@ -11,16 +11,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlencode
 
-import requests
-
-from dpsync.sandbox.audience import Audience, Member, invalid, not_found
-from dpsync.sandbox.endpoints import Answer, Asked, Change
-from dpsync.sandbox.rendering import Json
+from dpsync.sandbox.mailchimp.audience import Audience, Member, invalid, not_found
+from dpsync.sandbox.mailchimp.endpoints import Answer, Asked, Change
+from dpsync.sandbox.mailchimp.rendering import Json
+from dpsync.sandbox.posting import post, probe
 
 EVENTS = ("subscribe", "unsubscribe", "profile", "cleaned", "upemail", "campaign")
 SOURCES = ("user", "admin", "api")
 SIGNATURE = "X-Mailchimp-Signature"
-ANSWER_SECONDS = 10
 
 
 @dataclass(slots=True)
@@ -77,7 +75,7 @@ class Webhooks:
         url = asked.body.get("url")
         if not isinstance(url, str) or not url.startswith(("http://", "https://")):
             raise invalid("url", "Please enter a valid URL.")
-        if await asyncio.to_thread(_probe, url) != 200:
+        if await asyncio.to_thread(probe, url) != 200:
             raise invalid("url", "We couldn't validate the URL: it did not answer a GET request with 200.")
         hook = Hook(
             id=secrets.token_hex(5),
@@ -117,7 +115,7 @@ class Webhooks:
         if hook.secret:
             signed = hmac.new(hook.secret.encode(), f"{unix}.".encode() + raw, hashlib.sha256).hexdigest()
             headers[SIGNATURE] = f"t={unix},v1={signed}"
-        status = await asyncio.to_thread(_post, hook.url, raw, headers)
+        status = await asyncio.to_thread(post, hook.url, raw, headers)
         if status == 410:
             hook.enabled = False
         self.deliveries.append(Delivery(hook.id, kind, status))
@@ -162,27 +160,3 @@ def _about(audience: Audience, member: Member) -> dict[str, str]:
 
 def _flags(given: object, names: tuple[str, ...]) -> dict[str, bool]:
     return {name: bool(given.get(name, False)) if isinstance(given, dict) else False for name in names}
-
-
-def _session() -> requests.Session:
-    session = requests.Session()
-    session.trust_env = False
-    return session
-
-
-def _probe(url: str) -> int:
-    try:
-        with _session() as session:
-            return session.get(url, timeout=ANSWER_SECONDS, allow_redirects=False).status_code
-    except requests.RequestException:
-        return 0
-
-
-def _post(url: str, raw: bytes, headers: Mapping[str, str]) -> int:
-    try:
-        with _session() as session:
-            return session.post(
-                url, data=raw, headers=dict(headers), timeout=ANSWER_SECONDS, allow_redirects=False
-            ).status_code
-    except requests.RequestException:
-        return 0

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from dpsync.sandbox.audience import Account, Audience, Member, Problem, invalid
+from dpsync.sandbox.mailchimp.audience import Account, Audience, Member, Problem, invalid
 
 Json = dict[str, object]
 LARGEST_PAGE = 1000

@@ -3,12 +3,20 @@
 Nothing here knows of HTTP connections, faults or counting. Source: the vendor notes, sections 1, 3, 4 and 5.
 """
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from dpsync.sandbox.audience import Account, Audience, Member, Problem, check_return, check_status, digest, invalid
-from dpsync.sandbox.rendering import Json, account_body, audience_body, chosen, member_body, page_of
+from dpsync.sandbox.mailchimp.audience import (
+    Account,
+    Audience,
+    Member,
+    Problem,
+    check_return,
+    check_status,
+    digest,
+    invalid,
+)
+from dpsync.sandbox.mailchimp.rendering import Json, account_body, audience_body, chosen, member_body, page_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,8 +275,3 @@ ROUTES: Mapping[str, Mapping[str, Handler]] = {
     MEMBER + "/tags": {"GET": read_tags, "POST": change_tags},
     "/search-members": {"GET": search_members},
 }
-
-
-def pattern_of(template: str) -> re.Pattern[str]:
-    """The pattern of a path template; each `{name}` takes one path segment."""
-    return re.compile(re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[^/]+)", re.escape(template)))

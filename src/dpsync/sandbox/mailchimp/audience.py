@@ -8,12 +8,14 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from dpsync.sandbox.vendor import Unwilling
+
 STATUSES = ("subscribed", "unsubscribed", "cleaned", "pending", "transactional")
 DEFAULT_FIELDS = {"FNAME": "text", "LNAME": "text", "PHONE": "phone", "BIRTHDAY": "birthday", "CITY": "text"}
 MERGE = Mapping[str, object]
 
 
-class Problem(Exception):
+class Problem(Unwilling):
     """A refusal in the vendor's own words, sent as application/problem+json."""
 
     def __init__(

@@ -1,0 +1,114 @@
+"""What every imitated vendor has: a clock, a journal, faults, webhooks under way; and what every one must say."""
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.types import Receive, Scope, Send
+
+from dpsync.sandbox.fault_replies import Reply, Trouble, Wire, perform, send_reply
+from dpsync.sandbox.faults import Fault, Queue
+from dpsync.sandbox.journal import Call, Journal
+from dpsync.sandbox.waits import Waits
+
+
+class Part(BaseModel):
+    """A part of a scenario; what it does not know is an error."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Section(Part):
+    """What a scenario says of one vendor; each vendor adds what it holds."""
+
+    faults: tuple[Fault, ...] = ()
+
+
+class Switches(Part):
+    """What a vendor does now and then; None leaves a switch as it is. Each vendor adds its own."""
+
+    latency_ms: float | None = Field(default=None, ge=0)
+
+
+class Unwilling(Exception):
+    """What the vendor refuses, whoever asks: its API, a scenario or somebody in its web app."""
+
+
+@dataclass(slots=True)
+class Vendor(ABC):
+    """One vendor as an ASGI application. All methods belong to the thread of the sandbox's loop.
+
+    `now` gives the time as an aware datetime; `latency`: seconds each call takes.
+    """
+
+    now: Callable[[], datetime]
+    waits: Waits = field(default_factory=Waits)
+    latency: float = 0.0
+    journal: Journal = field(default_factory=Journal)
+    faults: Queue = field(default_factory=Queue)
+    background: set[asyncio.Task[None]] = field(default_factory=set)
+
+    @abstractmethod
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One call."""
+
+    @abstractmethod
+    def holds(self, address: str) -> list[tuple[str, str]]:
+        """(place, state) wherever this person is held now; empty where nobody of that address is left."""
+
+    def shown(self, address: str) -> list[dict[str, object]]:
+        """The same as JSON, with whatever else this vendor has to say of it."""
+        return [{"place": place, "state": state} for place, state in self.holds(address)]
+
+    @abstractmethod
+    def deliveries(self) -> list[dict[str, object]]:
+        """Every attempt to call a webhook, as JSON; its `status` is 0 where nobody answered."""
+
+    @abstractmethod
+    def switch(self, **switches: object) -> None:
+        """Sets the switches that are given. Raises pydantic.ValidationError."""
+
+    @abstractmethod
+    def act(self, **asked: object) -> int:
+        """Does something by hand, as the person or in the web app; how many places it concerned.
+
+        Raises:
+            pydantic.ValidationError: the vendor's people know no such deed.
+            Unwilling: the vendor refuses it.
+        """
+
+    @abstractmethod
+    def reset(self) -> None:
+        """Empties everything but the accounts and their credentials."""
+
+    def tick(self) -> int:
+        """Does what the vendor owes by now; how much. Most vendors owe nothing."""
+        return 0
+
+    def forget_counts(self) -> None:
+        """Counts, faults and nothing else."""
+        self.journal.clear()
+        self.faults.clear()
+
+    def begin(self, telling: Coroutine[object, object, None]) -> None:
+        """Lets webhooks be called beside the answer that caused them."""
+        task = asyncio.get_running_loop().create_task(telling)
+        self.background.add(task)
+        task.add_done_callback(self.background.discard)
+
+    async def delivered(self) -> None:
+        """Returns once every webhook sent so far has been answered or given up."""
+        while self.background:
+            await asyncio.gather(*self.background)
+
+    async def answer(self, wire: Wire, call: Call, fault: Fault | None, right: Reply, trouble: Trouble) -> None:
+        """Sends the right answer, or what the fault makes of it; notes what went out."""
+        if fault is None:
+            call.status = right.status
+            await send_reply(wire, right)
+            return
+        self.journal.faults[fault.kind] += 1
+        call.status = await perform(fault, wire, right, trouble)
