@@ -95,10 +95,11 @@ class NothingHeld:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accepted:
-    """Queued there; an answer is owed by `answer_by`."""
+    """Queued there; an answer is owed by `answer_by`. `digest`: the SHA-256 (hex) of the letter that went out."""
 
     evidence: tuple[Evidence, ...]
     answer_by: datetime | None = None
+    digest: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

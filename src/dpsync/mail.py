@@ -1,7 +1,7 @@
 """The controller's own outgoing mail, over SMTP: one connection a message, a certificate that is checked, one deadline.
 
 A 250 proves that the *next* host took the message (RFC 5321 section 6.1), not that anybody read it. What is kept of it
-is a status, a queue id and a keyed digest; never the reply's text, which may repeat the address.
+is a status (5.1.1: no such user), a queue id and a keyed digest; never the reply's text, which may repeat the address.
 """
 
 import hmac
@@ -34,6 +34,7 @@ _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _MAILABLE = re.compile(rf"{_ATEXT}+(?:\.{_ATEXT}+)*@{_LABEL}(?:\.{_LABEL})*")
 # Postfix "queued as 4ZbX1", Exim "OK id=1tDx-0007-Xy". No dot and no @: what looks like a name must not pass for an id.
 _QUEUE_ID = re.compile(r"(?:queued as |\bid=)(?=[0-9A-Za-z-]*[0-9])([0-9A-Za-z-]{5,40})(?=[\s.;)]|$)")
+_ENHANCED = re.compile(r"[245]\.[0-9]{1,3}\.[0-9]{1,3}(?=\s|$)")
 _NOT_ABOUT_THE_MESSAGE = frozenset({530, 534, 535, 538})
 
 
@@ -311,27 +312,28 @@ class Mailer:
 
     def _judge(self, at: _Progress, code: int, text: bytes, *, good: int | None = 250) -> Evidence:
         if code == good:
-            return self._evidence(at, code, _queue_id(text))
+            return self._evidence(at, code, text)
         if code in _NOT_ABOUT_THE_MESSAGE:
             raise CredentialsRejected(at.endpoint, code)
         if 500 <= code < 600:
-            raise MailRefused(self._evidence(at, code))
+            raise MailRefused(self._evidence(at, code, text))
         if 400 <= code < 500:
             at.handed_over = False  # a whole reply came: it was not taken
-            raise self._no_answer(at, "the mail host asks to try later", code)
+            raise self._no_answer(at, "the mail host asks to try later", code, text)
         raise self._no_answer(at, "the mail host gave an undocumented reply", code)
 
-    def _no_answer(self, at: _Progress, reason: str, code: int | None = None) -> NoAnswer:
-        return NoAnswer(reason, self._evidence(at, code), sent=at.handed_over)
+    def _no_answer(self, at: _Progress, reason: str, code: int | None = None, text: bytes = b"") -> NoAnswer:
+        return NoAnswer(reason, self._evidence(at, code, text), sent=at.handed_over)
 
-    def _evidence(self, at: _Progress, code: int | None, queue_id: str = "") -> Evidence:
+    def _evidence(self, at: _Progress, code: int | None, text: bytes = b"") -> Evidence:
+        enhanced = _ENHANCED.match(text.decode("ascii", "replace"))
         return Evidence(
             endpoint=at.endpoint,
             status=code,
             at=self._clock.now(),
-            request_id=queue_id,
+            request_id=_queue_id(text) if code == 250 else "",
             digest=at.digest,
-            note=f"{self._host} {at.tls}",
+            note=" ".join([self._host, at.tls, *([enhanced[0]] if enhanced else [])]),
         )
 
 

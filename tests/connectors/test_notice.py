@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from email import message_from_bytes, policy
 from email.message import EmailMessage
+from hashlib import sha256
 from typing import Any, ClassVar
 
 import pytest
@@ -35,6 +36,9 @@ from dpsync.model import Changes, Lifted, Right
 from tests.connectors.contract import NOW, ConnectorContract, Hands, OpenShelf, Stage, assert_clean, pseudonym
 from tests.mailhost import MailHost, mail_host, scripted
 
+TAG = "abcd2345" * 4
+"""160 bits in base32, as the controller makes them."""
+
 LETTER = Letter(
     number=1,
     kind=NoticeKind.FIRST,
@@ -50,7 +54,7 @@ ERASURE = Instruction(
     phone="+44 20 7946 0000",
     name="Ada Lovelace",
     references={"google_analytics": ("client-815",)},
-    message_id="0123abcd@dp.example.org",
+    message_id=f"{TAG}@dp.example.org",
     answer_url="https://dp.example.org/answers/Zm9v-YmFy",
     digest_key=b"k",
     letter=LETTER,
@@ -123,7 +127,7 @@ class MailStage(Stage):
 
     def tell(self, told: Instruction) -> Outcome:
         return super().tell(
-            replace(told, letter=LETTER, message_id="0123abcd@dp.example.org", answer_url="https://dp.example.org/a/1")
+            replace(told, letter=LETTER, message_id=f"{TAG}@dp.example.org", answer_url="https://dp.example.org/a/1")
         )
 
 
@@ -157,10 +161,10 @@ class TestContract(ConnectorContract):
 
 def test_the_letter_has_the_headers_that_the_tracking_rests_on() -> None:
     message = posted()
-    assert message["Message-ID"] == "<0123abcd@dp.example.org>"
+    assert message["Message-ID"] == f"<{TAG}@dp.example.org>"
     assert message["From"] == "Data protection <dp@example.org>"
     assert message["To"] == LETTER.to
-    assert message["Reply-To"] == "dp+DPS-7F3K2@example.org"
+    assert message["Reply-To"] == f"dp+{TAG}@example.org"
     assert message["Subject"] == "[DPS-7F3K2] Erasure notice - please confirm"
     assert message["Auto-Submitted"] == "auto-generated"
     assert message["Date"] == "Fri, 20 Nov 2026 09:00:00 +0000"
@@ -171,17 +175,43 @@ def test_the_envelope_has_an_address_of_its_own_for_bounces_and_asks_for_reports
     with mail_host(MailHost(dsn=True)) as host:
         Notice(kit(mailer(host.port))).carry_out(ERASURE)
     (taken,) = host.taken
-    assert taken.sender == "bounce+DPS-7F3K2@example.org"
+    assert taken.sender == f"bounce+{TAG}@example.org"
     assert taken.to == (LETTER.to,)
-    assert taken.mail_options == "RET=HDRS ENVID=DPS-7F3K2"
+    assert taken.mail_options == f"RET=HDRS ENVID={TAG}"
     assert taken.rcpt_options == f"NOTIFY=SUCCESS,FAILURE,DELAY ORCPT=rfc822;{LETTER.to}"
 
 
+def test_a_tag_survives_a_host_that_changes_the_case_of_a_local_part() -> None:
+    for address in (posted()["Reply-To"], ERASURE.message_id):
+        assert address.upper().lower() == address
+
+
+def test_a_long_sender_goes_without_a_tag_rather_than_with_an_address_that_no_host_takes() -> None:
+    longest = "d" * 31
+    for sender, back in ((f"{longest}@example.org", f"{longest}+{TAG}"), (f"{longest}d@example.org", f"{longest}d")):
+        with mail_host() as host:
+            Notice(kit(mailer(host.port, sender))).carry_out(ERASURE)
+        assert parsed(host.taken[0].raw)["Reply-To"] == f"{back}@example.org"
+
+
+def test_the_digest_is_that_of_the_bytes_and_tells_nothing_once_the_requests_key_is_gone() -> None:
+    with mail_host() as host:
+        notice = Notice(kit(mailer(host.port)))
+        first, again = notice.carry_out(ERASURE), notice.carry_out(ERASURE)
+        other = notice.carry_out(replace(ERASURE, digest_key=b"another key"))
+    assert isinstance(first, Accepted)
+    assert isinstance(other, Accepted)
+    assert first.digest == sha256(host.taken[0].raw).hexdigest() != other.digest
+    assert again == first
+
+
 def test_a_reminder_is_a_new_letter_in_the_same_thread() -> None:
-    reminder = replace(letter(number=2, kind=NoticeKind.REMINDER, in_reply_to=ERASURE.message_id), message_id="2@x.org")
+    reminder = replace(
+        letter(number=2, kind=NoticeKind.REMINDER, in_reply_to=ERASURE.message_id), message_id=f"{TAG[::-1]}@x.org"
+    )
     message = posted(reminder)
-    assert message["Message-ID"] == "<2@x.org>"
-    assert message["In-Reply-To"] == message["References"] == "<0123abcd@dp.example.org>"
+    assert message["Message-ID"] == f"<{TAG[::-1]}@x.org>"
+    assert message["In-Reply-To"] == message["References"] == f"<{TAG}@dp.example.org>"
     assert message["Subject"].startswith("[DPS-7F3K2] Reminder: ")
     assert "reminder" in body_of(message)
 
@@ -329,11 +359,13 @@ def test_no_name_makes_a_header_or_draws_in_the_letter() -> None:
     [
         replace(ERASURE, reference="DPS-1\r\nBcc: x@example.org"),
         replace(ERASURE, reference=""),
-        replace(ERASURE, message_id="1@x.org>\r\nBcc: <x@example.org"),
+        replace(ERASURE, message_id=f"{TAG}@x.org>\r\nBcc: <x@example.org"),
         replace(ERASURE, message_id=""),
+        replace(ERASURE, message_id=f"{TAG[:25]}@x.org"),
+        replace(ERASURE, message_id=f"{TAG.upper()}@x.org"),
         replace(ERASURE, answer_url="https://dp.example.org/a b"),
         replace(ERASURE, answer_url="javascript:alert(1)"),
-        letter(in_reply_to="1@x.org\r\nBcc: x@example.org"),
+        letter(in_reply_to=f"{TAG}@x.org\r\nBcc: x@example.org"),
         replace(ERASURE, letter=None),
     ],
 )

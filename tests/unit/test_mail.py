@@ -42,7 +42,7 @@ def test_a_message_that_is_taken_leaves_queue_id_status_and_digest() -> None:
             at=NOON,
             request_id="4ZbX1kQ2",
             digest=hmac.new(KEY, RAW, sha256).hexdigest(),
-            note="127.0.0.1 no TLS",
+            note="127.0.0.1 no TLS 2.0.0",
         ),
         dsn=False,
     )
@@ -64,6 +64,22 @@ def test_of_the_reply_only_what_is_surely_a_queue_id_is_kept(reply: str, queue_i
         evidence = post(mailer(host.port)).evidence
     assert evidence.request_id == queue_id
     assert "@" not in repr(evidence)
+
+
+@pytest.mark.parametrize("step", ["MAIL", "RCPT", "DATA"])
+@pytest.mark.parametrize(
+    ("said", "note"),
+    [
+        (f"5.7.1 <{TO}> refused", "127.0.0.1 no TLS 5.7.1"),
+        ("5.1.1", "127.0.0.1 no TLS 5.1.1"),
+        (f"<{TO}> 5.1.1", "127.0.0.1 no TLS"),
+        ("5.1.1.1@example.org", "127.0.0.1 no TLS"),
+    ],
+)
+def test_the_status_code_of_a_refusal_is_kept_and_nothing_else_of_its_text(step: str, said: str, note: str) -> None:
+    with mail_host(MailHost(replies={step: f"550 {said}"})) as host, pytest.raises(MailRefused) as raised:
+        post(mailer(host.port))
+    assert (raised.value.evidence.note, raised.value.evidence.request_id) == (note, "")
 
 
 def test_delivery_reports_are_asked_for_where_they_are_offered() -> None:
@@ -197,7 +213,7 @@ def test_starttls_with_a_trusted_certificate_carries_the_message(
         posted = post(mailer(host.port, host="localhost", tls="starttls"))
         assert mailer(host.port, host="localhost", tls="starttls").probe() == "localhost, TLSv1.3"
     assert [letter.tls for letter in host.taken] == [True]
-    assert posted.evidence.note == "localhost TLSv1.3"
+    assert posted.evidence.note == "localhost TLSv1.3 2.0.0"
 
 
 def test_tls_from_the_start_carries_the_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ can say (Art. 19, Art. 28(3)(a) GDPR). Identifiers stand in the attached `notice
 """
 
 import hashlib
+import hmac
 import json
 import re
 import textwrap
@@ -41,7 +42,10 @@ from dpsync.model import Right
 
 _WORD = re.compile(r"[A-Za-z0-9-]{1,64}")
 _LINK = re.compile(r"https?://[!-~]{1,900}")
-_MESSAGE_ID = re.compile(r"[A-Za-z0-9._-]{1,200}@[A-Za-z0-9.-]{1,250}")
+# 26 signs of base32 are 130 bits: what comes back by mail counts only where it repeats them. One case, because some
+# hosts change that of a local part on the way.
+_MESSAGE_ID = re.compile(r"[a-z2-7]{26,64}@[A-Za-z0-9.-]{1,250}")
+_LONGEST_LOCAL_PART = 64
 _SOURCE = "UK GDPR Art. 19 and 28(3)(a); RFC 5322, RFC 3834, RFC 3461; read in November 2026"
 _LIMITS = "Their word only: nobody but the processor can see what it holds. No answer is never taken for a yes."
 
@@ -169,15 +173,19 @@ class Notice(Connector):
             posted = mail.post(
                 raw,
                 to=letter.to,
-                envelope_sender=f"bounce+{instruction.reference}@{domain_of(mail.sender)}",
-                envelope_id=instruction.reference,
+                envelope_sender=f"bounce+{_tag(instruction)}@{domain_of(mail.sender)}",
+                envelope_id=_tag(instruction),
                 digest_key=instruction.digest_key,
             )
         except MailRefused as error:
             return Refused(reason="the mail host refused the message", evidence=(error.evidence,))
         except NoAnswer as error:
             return Retryable(reason=error.reason, evidence=(error.evidence,), doubtful=error.sent)
-        return Accepted(evidence=(posted.evidence,), answer_by=_end_of(letter.answer_by, self._kit.clock.now()))
+        return Accepted(
+            evidence=(posted.evidence,),
+            answer_by=_end_of(letter.answer_by, self._kit.clock.now()),
+            digest=hashlib.sha256(raw).hexdigest(),
+        )
 
     def verify(self, instruction: Instruction) -> Finding:
         """Always `CannotTell`: only a person at the processor can say."""
@@ -204,10 +212,15 @@ def _letter_of(instruction: Instruction) -> Letter:
         raise ValueError("a reference is letters, digits and hyphens")
     for message_id in (instruction.message_id, instruction.letter.in_reply_to):
         if message_id is not None and not _MESSAGE_ID.fullmatch(message_id):
-            raise ValueError("a Message-ID is one word, an @ and a domain")
+            raise ValueError("a Message-ID is 26 or more signs of base32, an @ and a domain")
     if instruction.answer_url and not _LINK.fullmatch(instruction.answer_url):
         raise ValueError("an answer link is one http or https link")
     return instruction.letter
+
+
+def _tag(instruction: Instruction) -> str:
+    """What addresses and envelope carry, so that whatever comes back can be told apart without reading a subject."""
+    return instruction.message_id.partition("@")[0]
 
 
 def _end_of(day: date, like: datetime) -> datetime:
@@ -227,7 +240,8 @@ def _written(instruction: Instruction, letter: Letter, sender: str, dated: datet
         at=dated,
     )
     local, _, domain = bare(sender).rpartition("@")
-    message["Reply-To"] = f"{local}+{instruction.reference}@{domain}"
+    tagged = f"{local}+{_tag(instruction)}"
+    message["Reply-To"] = f"{tagged if len(tagged) <= _LONGEST_LOCAL_PART else local}@{domain}"
     if letter.in_reply_to:
         message["In-Reply-To"] = f"<{letter.in_reply_to}>"
         message["References"] = f"<{letter.in_reply_to}>"
@@ -238,8 +252,10 @@ def _written(instruction: Instruction, letter: Letter, sender: str, dated: datet
         subtype="json",
         filename="notice.json",
     )
-    # The library would draw the boundary by lot, and a repeat would be other bytes.
-    message.set_boundary("=_" + hashlib.sha256(instruction.message_id.encode()).hexdigest()[:32])
+    # The library would draw the boundary by lot, and a repeat would be other bytes. Keyed by what is destroyed with the
+    # request: afterwards the letter's SHA-256, which both sides keep, tells nobody whether a guess at the person fits.
+    lot = hmac.new(instruction.digest_key, instruction.message_id.encode(), hashlib.sha256).hexdigest()
+    message.set_boundary(f"=_{lot[:32]}")
     return message.as_bytes()
 
 

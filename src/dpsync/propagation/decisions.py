@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select
+from sqlalchemy import Connection, Row, insert, select, update
 
 from dpsync.errors import DecisionRefused, NotFound, UsageError
 from dpsync.model import Cause, State
@@ -141,6 +141,13 @@ def _one(
         step = record(unit, controller, row.id, Decision(kind, causes), now, author=Author(person.by, person.reason))
     except DecisionRefused as refusal:
         return Decided(row.processor, State(row.state), tuple(sorted(held)), refusal.message)
+    processor = controller.processors.get(row.processor)
+    if kind is DecisionKind.RELEASE and Cause.CONTACT_UNVERIFIED in held & causes and processor:
+        # The yes was to this address. The second contact, or another one next week, must confirm itself or be named.
+        meant = controller.keys.pseudonym("address", processor.contact)
+        unit.connection.execute(
+            update(t.propagation).where(t.propagation.c.id == row.id).values(released_contact=meant)
+        )
     return Decided(row.processor, step.state, tuple(sorted(step.causes)))
 
 

@@ -430,11 +430,14 @@ def _must_wait(
             causes.add(Cause.RESTRICTION_IN_FORCE)
         if shares_an_address(connection, row["person"]):
             causes.add(Cause.SHARED_ADDRESS)
+    released = lanes.causes_of(row["released"])
     if row["way"] == Way.NOTICE or kind == "reminder":
         to, _ = _recipient(controller, processor, row, kind)
         if to != controller.operator and not is_confirmed(connection, controller, processor.name, to):
             causes.add(Cause.CONTACT_UNVERIFIED)
-    return frozenset(causes) - lanes.causes_of(row["released"])
+        if row["released_contact"] != controller.keys.pseudonym("address", to):
+            released -= {Cause.CONTACT_UNVERIFIED}
+    return frozenset(causes) - released
 
 
 def _hold_back(
@@ -462,6 +465,8 @@ def _letter(
     """The next letter of this correspondence, or the one that was begun and never confirmed as sent."""
     number, (to, letter_kind) = row["notices"] + 1, _recipient(controller, processor, row, kind)
     names = row["request_id"], row["processor"], number
+    recipient = controller.keys.pseudonym("address", to)
+    here = (t.notice.c.propagation_id == row["id"]) & (t.notice.c.number == number)
     # Stored before it is sent: a retry after a crash repeats the same Message-ID, so people see one letter.
     insert_or_ignore(
         unit.connection,
@@ -473,14 +478,15 @@ def _letter(
             "message_id": controller.message_id(*names),
             "reference": controller.reference(*names),
             "token_hash": token_hash(controller.answer_token(*names)),
+            "recipient": recipient,
             "created_at": now,
             "expires_at": now + NOTICE_LINK_LIVES,
         },
     )
     # From the day it was first written: a retry on another day must not change the letter under the same id.
-    written = unit.connection.execute(
-        select(t.notice.c.created_at).where(t.notice.c.propagation_id == row["id"], t.notice.c.number == number)
-    ).scalar_one()
+    written = unit.connection.execute(select(t.notice.c.created_at).where(here)).scalar_one()
+    # The contact may be another one than when it was first written.
+    unit.connection.execute(update(t.notice).where(here).values(recipient=recipient))
     references: tuple[str, ...] = ()
     if row["handed"]:
         context = f"{row['request_id']}/{row['processor']}".encode()

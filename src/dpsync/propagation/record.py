@@ -240,7 +240,8 @@ def _change(
     if step.event in {Event.NOTICE_SENT, Event.REMINDED}:
         row["notices"] += 1
         sent = (t.notice.c.propagation_id == row["id"]) & (t.notice.c.number == row["notices"])
-        connection.execute(update(t.notice).where(sent).values(sent_at=now))
+        digest = getattr(happening, "digest", "")
+        connection.execute(update(t.notice).where(sent).values(sent_at=now, digest=digest))
     if step.event is Event.NOTICE_SENT and step.timer_at:
         row["answer_by"] = now + 2 * (step.timer_at - now)
 

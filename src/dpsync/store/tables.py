@@ -144,6 +144,7 @@ propagation = Table(
     Column("answer_by", Instant),
     Column("timer", Text, nullable=False, server_default=""),
     Column("timer_at", Instant),
+    Column("released_contact", Text, nullable=False, server_default=""),  # whom a release from contact_unverified meant
     Column("brake_at", Instant),  # when it was counted against the brake
     UniqueConstraint("request_id", "processor"),
     Index(
@@ -268,6 +269,8 @@ notice = Table(
     Column("message_id", Text, nullable=False, unique=True),
     Column("reference", Text, nullable=False, unique=True),
     Column("token_hash", Text, nullable=False, unique=True),
+    Column("recipient", Text, nullable=False),  # pseudonym of the address
+    Column("digest", Text, nullable=False, server_default=""),  # SHA-256 of the letter's bytes, once it was sent
     Column("created_at", Instant, nullable=False),
     Column("sent_at", Instant),
     Column("expires_at", Instant, nullable=False),
