@@ -21,6 +21,7 @@ from dpsync.sandbox.server import RunningSandbox, running_sandbox
 
 KEY = "sandbox-key-us1"
 ADA = "ada@example.org"
+BY = ("--by", "Dora", "--reason", "telephoned: it is the right desk")
 
 CONFIG = """\
 [controller]
@@ -360,6 +361,46 @@ def test_what_is_paused_is_not_told_until_it_is_resumed(installation: Installati
     assert installation.run("resume", "newsletter").code == 0
     installation.run("run-once")
     assert installation.states()["newsletter"] == "verified"
+
+
+def test_a_pause_is_seen_wherever_somebody_looks_with_the_way_out(installation: Installation) -> None:
+    assert installation.run("status", "--fail-on", "stopped").code == 0
+    installation.run("pause", "newsletter")
+    way_out = "newsletter is stopped by `dpsync pause`: nothing is sent there before `dpsync resume newsletter`"
+    idle = installation.run("status", "--fail-on", "stopped")
+    assert (idle.code, idle.err.startswith("1 processor STOPPED"), way_out in idle.err) == (2, True, True)
+    assert installation.run("status", "--fail-on", "held").code == 0
+    request = installation.submit()
+    installation.sandbox.rule(None)
+    seen = installation.run("status", "--json", "--fail-on", "stopped")
+    assert_documented("status", seen.json)
+    assert seen.json["stopped"] == [
+        {"processor": "newsletter", "account": "newsletter", "why": "person", "command": "dpsync resume newsletter"}
+    ]
+    assert way_out in installation.run("status", request).err
+    assert installation.run("release", request, "forms", "--cause", "contact_unverified", *BY).code == 0
+    assert installation.run("status", "--fail-on", "held").code == 2
+    for argv in (("check",), ("check", "--offline")):
+        checked = installation.run(*argv)
+        assert (checked.code, "DP-221" in checked.out, way_out in checked.out) == (2, True, True)
+    installation.run("resume", "newsletter")
+    assert "DP-221" not in installation.run("check").out
+    assert installation.run("status", "--fail-on", "stopped").code == 0
+
+
+def test_an_account_that_a_rejected_credential_stopped_is_a_problem_even_with_a_good_key(
+    installation: Installation,
+) -> None:
+    installation.secret("key", "wrong-us1")
+    installation.submit()
+    installation.run("run-once")
+    installation.secret("key", KEY)
+    checked = installation.run("check")
+    assert (checked.code, "DP-212" in checked.out, "DP-221" in checked.out) == (2, False, True)
+    said = "newsletter is stopped because it rejected our credential"
+    assert said in installation.run("status", "--fail-on", "stopped").err
+    installation.run("resume", "newsletter")
+    assert "DP-221" not in installation.run("check").out
 
 
 def test_a_processor_that_nobody_knows_is_wrong_usage(installation: Installation) -> None:

@@ -269,7 +269,7 @@ class Tables(HTMLParser):
 def from_json(report: PeriodReport) -> dict[str, list[int]]:
     value = json.loads(render.json(report))
     tallies = {one["right"] or "all": one for one in (*value["by_right"], value["total"])}
-    names = ("received", "told_everyone", *COLUMNS, "overdue")
+    names = ("received", "told_everyone", *COLUMNS, "overdue", "finished_late")
     return {right: [one[name] for name in names] for right, one in tallies.items()}
 
 
@@ -285,8 +285,9 @@ def from_csv(report: PeriodReport) -> dict[str, list[int]]:
 def _counted(chosen: Sequence[Mapping[str, str]]) -> list[int]:
     counts = Counter(row["request_counts_as"] for row in chosen)
     told = sum(row["told_everyone"] == "yes" for row in chosen)
-    overdue = sum(row["request_late"] == Late.OVERDUE for row in chosen)
-    return [len(chosen), told, *(counts[WORDS[name]] for name in COLUMNS), overdue]
+    late = Counter(row["request_late"] for row in chosen)
+    dates = (late[Late.OVERDUE], late[Late.FINISHED])
+    return [len(chosen), told, *(counts[WORDS[name]] for name in COLUMNS), *dates]
 
 
 def from_html(report: PeriodReport) -> dict[str, list[int]]:
@@ -311,9 +312,10 @@ def _right(label: str) -> str:
 def test_all_four_formats_say_the_same_numbers(rows: Rows) -> None:
     one_of_each(rows)
     rows.ask(due=date(2026, 11, 25), received=RECEIVED - timedelta(days=3), alpha=State.PENDING)
+    rows.ask(closed_at=datetime(2026, 12, 22, tzinfo=UTC), alpha=State.VERIFIED)
     report = november(rows)
     told = from_json(report)
-    assert told["all"] == [11, 6, 1 + 1, 2, 3, 1, 1, 1, 1, 1]
+    assert told["all"] == [12, 7, 1 + 1 + 1, 2, 3, 1, 1, 1, 1, 1, 1]
     assert from_csv(report) == told
     assert from_html(report) == told
     assert from_text(report) == told
@@ -466,6 +468,60 @@ def test_overdue_begins_with_the_stored_moment_and_ends_with_being_closed(rows: 
     assert november(rows, now=moment).total.overdue == 1
 
 
+def finished(rows: Rows, at: datetime, *, state: State = State.VERIFIED) -> str:
+    """A request due by 25 November whose last processor was through at `at`."""
+    begun = RECEIVED - timedelta(days=10)
+    last = {"state": state, "done_at": at if state in DONE_STATES else None, "state_since": at}
+    return rows.ask(received=begun, due=date(2026, 11, 25), closed_at=at, alpha=State.VERIFIED, beta=last)
+
+
+def test_a_missed_legal_date_stays_missed_when_the_request_is_closed(rows: Rows) -> None:
+    late = finished(rows, datetime(2026, 11, 26, 10, 0, tzinfo=UTC))
+    finished(rows, datetime(2026, 11, 25, 23, 59, tzinfo=UTC))
+    report = november(rows)
+    assert (report.verdict, report.total.finished_late, report.total.overdue) == (Verdict.FINISHED_LATE, 1, 0)
+    assert report.sentence.endswith("None is overdue, 1 was finished after the legal date.")
+    assert [(line.request_id, line.processor) for line in report.finished_late] == [(late, "beta")]
+    said = "FINISHED LATE: 26 Nov 2026, 10:00 GMT, the last day was Wed 25 Nov 2026"
+    own = the_dossier(rows, late)
+    assert own.verdict is Verdict.FINISHED_LATE
+    pages = (render.text(report), render.html(report), render.text(own), render.html(own))
+    assert [said in page for page in pages] == [True] * 4
+    assert "Closed: FINISHED LATE" in render.text(own)
+    found = list(csv.DictReader(io.StringIO(render.csv(report).removeprefix("\ufeff"))))
+    assert {row["closed_at"] for row in found if row["request"] == late} == {"2026-11-26T10:00:00Z"}
+
+
+@pytest.mark.parametrize("state", [State.SETTLED, State.WITHDRAWN, State.DECLARED_DONE, State.EXEMPT])
+def test_however_it_was_closed_after_its_legal_date_it_was_late(rows: Rows, state: State) -> None:
+    finished(rows, datetime(2026, 11, 26, tzinfo=UTC), state=state)
+    assert november(rows).verdict is Verdict.FINISHED_LATE
+
+
+def test_what_is_read_again_after_the_legal_date_was_not_finished_then(rows: Rows) -> None:
+    begun, done = RECEIVED - timedelta(days=10), RECEIVED
+    line = {"state": State.VERIFIED, "done_at": done, "state_since": datetime(2026, 11, 29, tzinfo=UTC)}
+    rows.ask(received=begun, due=date(2026, 11, 25), closed_at=done, alpha=line)
+    assert november(rows).verdict is Verdict.IN_ORDER
+
+
+def test_what_was_contradicted_counts_as_done_from_when_it_is_done_again(world: World) -> None:
+    vendor = world.vendors["alpha"]
+    vendor.hold("ada@example.org")
+    asked = world.ask(Right.ERASURE, "ada@example.org")
+    world.drive()
+    first = world.row(asked).done_at
+    vendor.hold("ada@example.org")
+    world.clock.advance(timedelta(days=31))
+    world.drive()
+    assert world.state(asked) is State.CONTRADICTED
+    vendor.people.clear()
+    world.clock.advance(timedelta(hours=1))
+    world.drive()
+    assert world.state(asked) is State.VERIFIED
+    assert world.row(asked).done_at == first + timedelta(days=31, hours=1)
+
+
 def test_an_opt_out_is_overdue_after_its_24_hours(rows: Rows) -> None:
     rows.ask(Right.OPT_OUT, received=NOW - timedelta(hours=24), alpha=State.PENDING)
     assert november(rows, last=date(2026, 12, 1)).verdict is Verdict.OVERDUE
@@ -488,7 +544,7 @@ def test_at_most_three_duties_stand_on_the_page_and_alike_ones_stand_together(ro
     assert (len(report.duties), report.more_duties) == (3, 1)
     assert report.duties[0].requests == tuple(held)
     assert report.duties[0].by == date(2026, 12, 19)
-    assert report.duties[0].command == "dpsync release r-000001 --by NAME --reason WHY"
+    assert report.duties[0].command == "dpsync release r-000001 alpha --by NAME --reason WHY"
     assert "and 39 more alike" in report.duties[0].sentence
     assert "and 1 more" in render.html(report)
 

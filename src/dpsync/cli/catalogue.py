@@ -106,6 +106,12 @@ CATALOGUE: dict[str, Explained] = {
         "together they would exceed the processor's limits and could overtake each other.",
         'Give both sections the same `account = "..."`, or each a secret of its own.',
     ),
+    "DP-221": Explained(
+        "Nothing is sent to a processor, because its account is stopped",
+        "Somebody paused it, or it rejected our credential. Requests are accepted, their legal dates run, and nothing "
+        "goes out until a person resumes it.",
+        "Put right what is wrong (a new key: `dpsync check` must find it good), then `dpsync resume PROCESSOR`.",
+    ),
     "DP-301": Explained(
         "Nobody would hear if the alerts failed",
         "There is no channel for alerts, or only one and no heartbeat: when it fails, it fails in silence.",

@@ -14,7 +14,7 @@ from sqlalchemy import select
 from dpsync import settings as configuration
 from dpsync.cli.console import Talk
 from dpsync.cli.first_settings import MARK
-from dpsync.cli.opening import place_of_store, store_errors_named
+from dpsync.cli.opening import place_of_store, stopped_processors, store_errors_named
 from dpsync.errors import ConfigurationError, DpsyncError, Exit, Fault, KeyProblem
 from dpsync.installation import connector_class
 from dpsync.propagation.contacts import is_confirmed
@@ -66,7 +66,9 @@ def looked(talk: Talk, *, offline: bool, send_test: bool) -> list[Line]:
         lines += ready
         if not any(one.fatal for one in ready):
             lines += _jobs(service, service.clock.now())
-        lines += _processors(service, offline=offline, store=not any(one.fatal for one in ready))
+        begun = not any(one.fatal for one in ready)
+        lines += _processors(service, offline=offline, store=begun)
+        lines += _stopped(service) if begun else ()
         lines += _same_secret(service)
         lines += _outside(service, offline=offline)
         if send_test and not any(one.fatal for one in lines):
@@ -186,6 +188,11 @@ def _contact(one: Service, name: str, seen: str) -> Line:
     if one.read(lambda connection: is_confirmed(connection, controller, name, contact)):
         return Line(name, Verdict.OK, f"{seen}; contact confirmed")
     return Line(name, Verdict.WAITING, f"{seen}; its contact has not confirmed itself: notices are held")
+
+
+def _stopped(service: Service) -> Iterator[Line]:
+    for one in stopped_processors(service):
+        yield Line(one.processor, Verdict.PROBLEM, f"{one.sentence}; requests and their legal dates run on", "DP-221")
 
 
 def _same_secret(service: Service) -> Iterator[Line]:

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from dpsync import settings as configuration
 from dpsync.cli.console import Talk
 from dpsync.errors import Locked, NotFound, StoreProblem
 from dpsync.propagation.decisions import find_request
+from dpsync.reports.words import STOPS
 from dpsync.service import Service
 from dpsync.store import tables as t
 from dpsync.store.upsert import insert_or_ignore
@@ -64,6 +66,32 @@ def demand_processors(service: Service, names: list[str]) -> None:
     if unknown:
         known = ", ".join(service.settings.processors) or "none"
         raise NotFound(f"there is no processor {', '.join(unknown)}; there are: {known}")
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """A processor that is told nothing, whatever comes in, until `command` is given. `why`: credential or person."""
+
+    processor: str
+    account: str
+    why: str
+
+    @property
+    def command(self) -> str:
+        return f"dpsync resume {self.processor}"
+
+    @property
+    def sentence(self) -> str:
+        return f"{self.processor} is {STOPS.get(self.why, 'stopped')}: nothing is sent there before `{self.command}`"
+
+
+def stopped_processors(service: Service) -> list[Stopped]:
+    """The configured processors whose account is stopped, by name."""
+    a = t.account.c
+    stops = service.read(lambda connection: connection.execute(select(a.id, a.stopped).where(a.stopped != "")).all())
+    why = {row.id: row.stopped for row in stops}
+    sections = sorted(service.settings.processors.items())
+    return [Stopped(name, one.account, why[one.account]) for name, one in sections if one.account in why]
 
 
 def worker_alive(service: Service, now: datetime) -> bool:

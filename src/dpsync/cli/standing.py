@@ -1,6 +1,7 @@
 """`dpsync status`: what is open, late, held, and waiting for whom."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +13,7 @@ from dpsync.errors import Exit
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
+    from dpsync.cli.opening import Stopped
     from dpsync.reports.standing import Asked
     from dpsync.reports.status import StatusRow
     from dpsync.service import Service
@@ -24,6 +26,7 @@ class FailOn(StrEnum):
 
     LATE = "late"
     HELD = "held"
+    STOPPED = "stopped"
 
 
 def status(
@@ -34,12 +37,15 @@ def status(
     limit: Annotated[int, typer.Option(min=1, help="How many requests to show.")] = 100,
     fail_on: Annotated[
         list[FailOn] | None,
-        typer.Option(help="Exit with 2 if one is late (past our target or the legal date), or held. Repeatable."),
+        typer.Option(
+            help="Exit with 2 if one is late (past our target or the legal date), held (by a cause, or at a stopped "
+            "processor), or if a processor is stopped. Repeatable."
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For a program.")] = False,
 ) -> int:
-    """Show what is open, late, held, and waiting for whom. Reads only."""
-    from dpsync.cli.opening import full_id, installation
+    """Show what is open, late, held, stopped, and waiting for whom. Reads only."""
+    from dpsync.cli.opening import full_id, installation, stopped_processors
     from dpsync.reporting import processor_lines
     from dpsync.reports.render import json_value
     from dpsync.reports.status import status_rows
@@ -60,17 +66,22 @@ def status(
             )
         )
         one = standing_of(service, request_id) if request_id else None
-        head = head_line(rows)
+        stopped = stopped_processors(service)
+        head = head_line(rows, stopped)
         if as_json:
             places = {"places": [json_value(line) for line in one.lines]} if one else {}
-            talk.json({"summary": head, "requests": [json_value(row) for row in rows[:limit]], **places})
+            stops = [{**asdict(one), "command": one.command} for one in stopped]
+            requests = [json_value(row) for row in rows[:limit]]
+            talk.json({"summary": head, "stopped": stops, "requests": requests, **places})
         elif one:
             _show_one(talk, one, rows[0], service.zone)
         else:
             _show(talk, rows[:limit], service.zone)
     if not as_json:
         talk.say(head + (f" {len(rows) - limit:,} more are not shown (--limit)." if len(rows) > limit else ""))
-    return Exit.LOOK if _applies(rows, fail_on or []) else Exit.DONE
+        for one_stopped in stopped:
+            talk.say(f"{one_stopped.sentence}.")
+    return Exit.LOOK if _applies(rows, stopped, fail_on or []) else Exit.DONE
 
 
 def standing_of(service: "Service", request_id: str) -> "Asked":
@@ -93,7 +104,7 @@ def waiting_for(service: "Service", one: "Asked") -> str:
     return " ".join(f"{duty.sentence} ({duty.command})" for duty in found)
 
 
-def head_line(rows: Sequence["StatusRow"]) -> str:
+def head_line(rows: Sequence["StatusRow"], stopped: Sequence["Stopped"] = ()) -> str:
     """One sentence that is never better than its worst row."""
     from dpsync.reports.meaning import Count, Late
     from dpsync.reports.words import several
@@ -104,6 +115,7 @@ def head_line(rows: Sequence["StatusRow"]) -> str:
     people = sum(1 for row in rows if row.needs_a_person)
     open_ones = sum(1 for row in rows if row.counts_as is Count.NOT_YET)
     parts = [f"{overdue:,} OVERDUE"] if overdue else []
+    parts += [f"{several(len(stopped), 'processor')} STOPPED"] if stopped else []
     parts += [f"{people:,} waiting for a person"] if people else []
     parts += [f"{behind:,} later than our own target"] if behind else []
     parts += [f"{held:,} held"] if held else []
@@ -113,10 +125,16 @@ def head_line(rows: Sequence["StatusRow"]) -> str:
     )
 
 
-def _applies(rows: Sequence["StatusRow"], asked: Sequence[FailOn]) -> bool:
-    return (FailOn.LATE in asked and any(row.late for row in rows)) or (
-        FailOn.HELD in asked and any(row.causes for row in rows)
-    )
+def _applies(rows: Sequence["StatusRow"], stopped: Sequence["Stopped"], asked: Sequence[FailOn]) -> bool:
+    from dpsync.reports.meaning import Late
+
+    found = {
+        # What was finished late is shown for ever, and would keep a monitor red for as long.
+        FailOn.LATE: any(row.late in {Late.TARGET, Late.OVERDUE} for row in rows),
+        FailOn.HELD: any(row.causes or row.stopped for row in rows),
+        FailOn.STOPPED: bool(stopped),
+    }
+    return any(found[one] for one in asked)
 
 
 def _show(talk: Talk, rows: Sequence["StatusRow"], zone: "ZoneInfo") -> None:
@@ -143,7 +161,12 @@ def _show(talk: Talk, rows: Sequence["StatusRow"], zone: "ZoneInfo") -> None:
 def _due(row: "StatusRow") -> str:
     from dpsync.reports.meaning import Late
 
-    marks = {Late.NO: "", Late.TARGET: " past target", Late.OVERDUE: " OVERDUE"}
+    marks = {
+        Late.NO: "",
+        Late.TARGET: " past target",
+        Late.OVERDUE: " OVERDUE",
+        Late.FINISHED: " FINISHED LATE",
+    }
     return f"{row.due_on}{marks[row.late]}"
 
 

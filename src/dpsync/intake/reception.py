@@ -22,6 +22,7 @@ from dpsync.ledger import entry
 from dpsync.ledger.entry import Event
 from dpsync.model import Cause, Request, Right, State
 from dpsync.propagation import at_rest, lanes, record
+from dpsync.propagation.alert_texts import RELEASE_CONTACT
 from dpsync.propagation.contacts import confirmed
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.decisions import Person, decide, find_request
@@ -303,21 +304,26 @@ def _tell_birth(
     common = {"req": request_id, "dest": born.processor.name, "right": request.right.value}
     if born.state is State.HELD:
         unit.append(request_id, entry.encode(Event.HELD, now, cause=lanes.causes_text(born.causes), **common))
-        _alert_held(unit.connection, controller, born, now)
+        _alert_held(unit.connection, controller, request_id, born, now)
     elif born.state is State.EXEMPT:
         exemption = born.processor.exempt[request.right]
         unit.append(request_id, entry.encode(Event.EXEMPTED, now, cause=exemption.code, **common))
 
 
-def _alert_held(connection: Connection, controller: Controller, born: Birth, now: datetime) -> None:
+def _alert_held(connection: Connection, controller: Controller, request_id: str, born: Birth, now: datetime) -> None:
+    by = "--by NAME --reason WHY"
     for cause in sorted(born.causes - {Cause.OBSERVE, Cause.COOLING_OFF}):
+        release = f"dpsync release {request_id} {born.processor.name} {by}"
+        if cause is Cause.CONTACT_UNVERIFIED:
+            release = RELEASE_CONTACT.format(request=request_id, processor=born.processor.name)
         raise_alert(
             connection,
             cause=f"held:{cause}:{born.processor.account if cause is Cause.BRAKE else born.processor.name}",
             role="dpo",
             subject=f"Held: {cause.replace('_', ' ')} ({born.processor.title})",
             body=f"{HELD_BECAUSE[cause]} Nothing of it is sent until a named person decides; the legal dates run on. "
-            "`dpsync status` shows what is held, `dpsync release REQUEST` or `dpsync withdraw REQUEST` decides.",
+            f"`dpsync status` shows what is held. For the first of today: `{release}`, or to stop it "
+            f"`dpsync withdraw {request_id} {by}`.",
             now=now,
             zone=controller.zone,
         )
@@ -347,13 +353,19 @@ def _meet_restrictions(
     erasures = [row for row in history if row.waiting.right is Right.ERASURE]
     own = [row for row in erasures if may_be_same(row.waiting.person, who.person)]
     if request.lifted:
-        if any(Cause.RESTRICTION_IN_FORCE in row.causes for row in own):
+        held = [row.waiting.id for row in own if Cause.RESTRICTION_IN_FORCE in row.causes]
+        if held:
+            p, by = t.propagation.c, "--by NAME --reason WHY"
+            rows = unit.connection.execute(select(p.request_id, p.processor).where(p.id.in_(held))).all()
+            erasure = rows[0].request_id
+            names = " ".join(sorted(row.processor for row in rows if row.request_id == erasure))
             raise_alert(
                 unit.connection,
                 cause="lifted-with-erasure-held",
                 role="dpo",
                 subject="A restriction was lifted while an erasure is held for it",
-                body="Lifting does not release the erasure: decide with `dpsync release` or `dpsync withdraw`.",
+                body="Lifting does not release the erasure. Decide: "
+                f"`dpsync release {erasure} {names} {by}`, or to stop it `dpsync withdraw {erasure} {by}`.",
                 now=now,
                 zone=controller.zone,
             )

@@ -1,69 +1,116 @@
-"""What an alert about a propagation says: to whom, in one line, and what to do. No personal data."""
+"""What an alert about a propagation says: to whom, in one line, in full, and the command to type. No personal data.
 
-ALERTS: dict[str, tuple[str, str, str]] = {
+A command works as it stands, once NAME and WHY are filled in. Where an answer is to be recorded it says `received`:
+pasted unchanged, that makes nothing done.
+"""
+
+_BY = "--by NAME --reason WHY"
+_RETRY = f"dpsync retry {{request}} {{processor}} {_BY}"
+_SETTLE = f"dpsync settle {{request}} {{processor}} {_BY}"
+_ACKNOWLEDGE = f"dpsync acknowledge {{request}} {{processor}} --answer received {_BY}"
+_DOSSIER = "dpsync dossier {request}"
+RELEASE_CONTACT = f"dpsync release {{request}} {{processor}} --cause contact_unverified {_BY}"
+
+ALERTS: dict[str, tuple[str, str, str, str]] = {
     "not_identifiable": (
         "operator",
         "A processor cannot find the person with what we have",
-        "None of the identifiers is one this processor understands. Tell it in another way and `dpsync settle` it.",
+        "None of the identifiers is one this processor understands. Tell it in another way, then settle it.",
+        _SETTLE,
     ),
     "refused": (
         "operator",
         "A processor refused, or answered in no documented way",
-        "It was told and said no. Look at the evidence, then `dpsync retry` it or write to the processor.",
+        (
+            "It was told and said no. Look at the evidence (`dpsync dossier {request}`); write to the processor, or "
+            "try again."
+        ),
+        _RETRY,
     ),
     "contradicted": (
         "dpo",
         "A processor says done, our own reading says otherwise",
-        "What was declared is not so. It is read once more within the hour; then a person writes to the processor.",
+        (
+            "What was declared is not so. It is read once more within the hour; then write to the processor, and try "
+            "again."
+        ),
+        _RETRY,
     ),
     "partly": (
         "dpo",
         "A processor did only part of what was asked",
-        "Read its remark, write to it, and `dpsync acknowledge` the outcome when it is known.",
+        (
+            "Read its remark, write to it, and record the outcome when it is known: --answer done, nothing_held, "
+            "refused, or received where it only promised."
+        ),
+        _ACKNOWLEDGE,
     ),
     "wrong_recipient": (
         "operator",
         "A contact says that the notice reached the wrong desk",
-        "Find the right contact, change the configuration, and `dpsync retry` it.",
+        "Find the right contact, change the configuration, restart, and tell it again.",
+        _RETRY,
     ),
     "bounced": (
         "operator",
         "A notice could not be delivered",
-        "The mail host refused it for good. Correct the contact and `dpsync retry` it, or write a letter.",
+        "The mail host refused it for good. Correct the contact, restart, and tell it again; or write a letter.",
+        _RETRY,
     ),
     "no_answer": (
         "dpo",
         "A processor has not answered in time",
-        "Silence is not success. Write or telephone, then `dpsync acknowledge` what was said.",
+        (
+            "Silence is not success. Write or telephone, then record what was said: --answer done, nothing_held, "
+            "partly, refused, wrong_recipient, or received where it only promised."
+        ),
+        _ACKNOWLEDGE,
     ),
     "contact_unverified": (
         "operator",
         "A notice waits for its contact to confirm itself",
-        "The contact was asked by mail to confirm; before that nothing about a person is sent. Telephone it.",
+        (
+            "The contact was asked by mail to confirm; before that nothing about a person is sent. Telephone it. If "
+            "you have confirmed the address in another way, say how in --reason."
+        ),
+        RELEASE_CONTACT,
     ),
     "withdrawn_in_doubt": (
         "dpo",
         "Withdrawn, but an attempt was under way",
         "It may have happened at the processor. Look there; a mistaken erasure is a personal-data breach (Art. 4(12)).",
+        _DOSSIER,
     ),
     "quarantine": (
         "operator",
         "A propagation was set aside after five defects",
-        "dpsync itself failed on it. Update or report the fault, then `dpsync retry` it.",
+        "dpsync itself failed on it. Update or report the fault, then try again.",
+        _RETRY,
     ),
     "defect": (
         "operator",
         "A defect of dpsync on one propagation",
         "It is tried again, and set aside after five times.",
+        _DOSSIER,
     ),
     "unconfigured": (
         "operator",
         "A request waits for a processor that is no longer configured",
-        "Put its section back, or `dpsync settle` what waits there with the reason.",
+        "Put its section back, or settle what waits there with the reason.",
+        _SETTLE,
     ),
     "credential": (
         "operator",
         "A processor rejects our credential",
-        "Its account is stopped; no request was charged an attempt. Put the right key in place, then `dpsync resume`.",
+        "Its account is stopped; no request was charged an attempt. Put the right key in place, restart, then go on.",
+        "dpsync resume {processor}",
     ),
 }
+
+
+def alert_text(cause: str, request_id: str, processor: str) -> tuple[str, str, str]:
+    """Role, subject and body of one alert; `processor` is its name in the settings."""
+    role, subject, body, command = ALERTS[cause]
+    named = {"request": request_id, "processor": processor}
+    said = f"{body} `{command}` First seen at request {{request}}; `dpsync status {{request}}` shows where it stands."
+    return role, subject, said.format(**named)

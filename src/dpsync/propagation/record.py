@@ -17,7 +17,7 @@ from dpsync.ledger import entry
 from dpsync.ledger.entry import Event
 from dpsync.model import CLOSED_STATES, DONE_STATES, Request, Right, Rung, State, Way, normalised
 from dpsync.propagation import backoff, lanes
-from dpsync.propagation.alert_texts import ALERTS
+from dpsync.propagation.alert_texts import alert_text
 from dpsync.propagation.contacts import is_confirmed
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.lanes import causes_of, causes_text
@@ -212,6 +212,7 @@ def _change(
     now: datetime,
 ) -> None:
     """What the step makes of the row, in memory; it is written once, when all has happened."""
+    done_before = row["state"] in DONE_STATES
     if step.state != row["state"]:
         row["state_since"] = now
     row |= {
@@ -228,7 +229,8 @@ def _change(
         row |= {"timer": step.timer.value if step.timer else "", "timer_at": step.timer_at}
     if row["told_at"] is None and step.rung >= Rung.SENT:
         row["told_at"] = now
-    if row["done_at"] is None and step.state in DONE_STATES:
+    # What was contradicted was not done: it counts from when it is done again, or a late end would look timely.
+    if step.state in DONE_STATES and not (done_before and row["done_at"]):
         row["done_at"] = now
     if isinstance(happening, Decision) and happening.kind is DecisionKind.RELEASE:
         row["released"] = causes_text(causes_of(row["released"]) | happening.causes)
@@ -387,14 +389,14 @@ def alert(
     now: datetime,
 ) -> None:
     """One alert a cause, processor and day: the first request is named, `dpsync status` shows them all."""
-    role, subject, body = ALERTS[cause]
+    role, subject, body = alert_text(cause, request_id, name)
     title = processor.title if processor else name
     raise_alert(
         connection,
         cause=f"{cause}:{name}",
         role=role,
         subject=f"{subject} ({title})",
-        body=f"{body} First seen at request {request_id}. `dpsync status {request_id}`",
+        body=body,
         now=now,
         zone=controller.zone,
     )

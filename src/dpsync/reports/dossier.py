@@ -87,7 +87,7 @@ def dossier(
         zone=zone.key,
         made_at=now,
         ledger=ledger,
-        verdict=verdict(ledger, duties),
+        verdict=verdict(ledger, duties, found),
         duties=tuple(duties),
         asked=asked,
         attempts=attempts,

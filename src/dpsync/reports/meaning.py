@@ -20,11 +20,12 @@ class Count(StrEnum):
 
 
 class Late(StrEnum):
-    """Whether an open one is late: past our target for doing it, or past the legal date."""
+    """Whether an open one is late: past our target for doing it, or past the legal date; or was closed after that."""
 
     NO = ""
     TARGET = "past_target"
     OVERDUE = "overdue"
+    FINISHED = "finished_late"
 
 
 class Waits(StrEnum):
@@ -117,7 +118,10 @@ def waits_for(state: State, causes: frozenset[Cause], *, stopped: bool) -> Waits
 def need(state: State, causes: frozenset[Cause], late: Late, *, stopped: bool, silent: bool) -> Need:
     """What a person must do now. What is overdue always needs one, whoever it waits for."""
     match state:
-        case State.HELD if causes == {Cause.CONTACT_UNVERIFIED}:
+        case State.HELD if Cause.CONTACT_UNVERIFIED in causes and causes <= {
+            Cause.CONTACT_UNVERIFIED,
+            Cause.COOLING_OFF,
+        }:
             return Need.CONTACT
         case State.HELD:
             return Need.NOTHING if causes == {Cause.COOLING_OFF} and late is not Late.OVERDUE else Need.DECIDE

@@ -170,7 +170,7 @@ def _of_decisions(decisions: Iterable[DecisionLine]) -> Iterator[Moment]:
 def _of_ends(asked: Asked) -> Iterator[Moment]:
     for line in asked.lines:
         if line.done_at is not None:
-            yield Moment(line.done_at, "request", line.title, "done for the first time", f"now: {STATES[line.state]}")
+            yield Moment(line.done_at, "request", line.title, "done", f"now: {STATES[line.state]}")
     if asked.closed_at is not None:
         yield Moment(asked.closed_at, "request", "", "closed: nobody is waited for any more")
     if asked.shredded_at is not None:

@@ -27,7 +27,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 ORDINARY_ROWS = 2000
 """Finished lines that a page shows: 100,000 would be 73 MB, which no telephone opens. The CSV has them all."""
 
-SHAPES = {Verdict.IN_ORDER: "●", Verdict.NEEDS_A_DECISION: "▲", Verdict.OVERDUE: "■"}
+SHAPES = {Verdict.IN_ORDER: "●", Verdict.NEEDS_A_DECISION: "▲", Verdict.FINISHED_LATE: "◆", Verdict.OVERDUE: "■"}
 """Said by shape as well as by colour and word."""
 
 

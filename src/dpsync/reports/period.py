@@ -63,6 +63,7 @@ class PeriodReport:
     speed_opt_out: Speed
     limits: tuple[Limit, ...]
     overdue: tuple[Line, ...]
+    finished_late: tuple[Line, ...]
     attention: tuple[Line, ...]
     set_aside: tuple[SetAside, ...]
     alerts_raised: int
@@ -109,7 +110,7 @@ def period_report(
         last=last,
         next_from=last + DAY,
         ledger=ledger,
-        verdict=verdict(ledger, duties),
+        verdict=verdict(ledger, duties, everything),
         sentence=sentence(everything),
         duties=tuple(duties[:SHOWN]),
         more_duties=max(0, len(duties) - SHOWN),
@@ -122,6 +123,7 @@ def period_report(
         speed_opt_out=speed([one for one in received if one.right is Right.OPT_OUT], now),
         limits=limits_of(lines, known),
         overdue=tuple(line for line in lines if line.late is Late.OVERDUE),
+        finished_late=tuple(line for line in lines if line.late is Late.FINISHED),
         attention=tuple(line for line in lines if line.need is not Need.NOTHING and line.late is not Late.OVERDUE),
         set_aside=set_aside(connection, everything, known),
         alerts_raised=alerts_raised(connection, begin, end),

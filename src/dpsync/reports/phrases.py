@@ -10,7 +10,7 @@ from dpsync.reports.proof import LedgerLine
 from dpsync.reports.standing import Asked, Line
 from dpsync.reports.tallies import Limit, ProcessorTally, SourceLine, Speed, Tally
 from dpsync.reports.verdict import Duty
-from dpsync.reports.words import CAUSES, MEANS, RIGHTS, RUNGS, STATES, day, hours, moment, several
+from dpsync.reports.words import CAUSES, MEANS, RIGHTS, RUNGS, STATES, STOPS, day, hours, moment, several
 
 Numbers = Mapping[tuple[str, Right], int]
 """Under which number the limits of a processor and right stand."""
@@ -28,7 +28,10 @@ TALLY_HEADS = (
     "Withdrawn",
     "Superseded",
     "Overdue",
+    "Finished late",
 )
+WITHOUT_DATES = slice(2, -2)
+"""Those of `TALLY_HEADS` that a processor is counted under."""
 
 LINE_HEADS = (
     "Request",
@@ -47,10 +50,10 @@ LINE_HEADS = (
 
 
 def tally_cells(tally: Tally | ProcessorTally) -> tuple[int, ...]:
-    """The counts under `TALLY_HEADS`; a processor has no count of overdue ones."""
+    """The counts under `TALLY_HEADS`; a processor's are those `WITHOUT_DATES`, after two of its own."""
     first = (tally.received, tally.told_everyone) if isinstance(tally, Tally) else (tally.asked, tally.told)
     rest = (tally.seen, tally.said, tally.not_yet, tally.settled, tally.exempt, tally.withdrawn, tally.superseded)
-    return (*first, *rest, tally.overdue) if isinstance(tally, Tally) else (*first, *rest)
+    return (*first, *rest, tally.overdue, tally.finished_late) if isinstance(tally, Tally) else (*first, *rest)
 
 
 def tally_label(tally: Tally) -> str:
@@ -122,10 +125,15 @@ def waiting(line: Line, zone: ZoneInfo) -> str:
     return f"{who}, until {moment(line.waits_until, zone)}" if who and line.waits_until else who
 
 
-def notes(line: Line, numbers: Numbers) -> str:
+def notes(line: Line, zone: ZoneInfo, numbers: Numbers) -> str:
     """Why it is held, late or stopped, what a person must do, and under which number its limits stand."""
-    late = {Late.NO: "", Late.TARGET: "past the target", Late.OVERDUE: "OVERDUE"}[line.late]
-    stopped = f"account stopped ({line.stopped})" if line.stopped else ""
+    late = {
+        Late.NO: "",
+        Late.TARGET: "past the target",
+        Late.OVERDUE: "OVERDUE",
+        Late.FINISHED: f"FINISHED LATE: {moment(line.finished_at, zone)}, the last day was {day(line.due_on)}",
+    }[line.late]
+    stopped = STOPS.get(line.stopped, "stopped") if line.stopped else ""
     held = "; ".join(CAUSES[cause] for cause in line.causes) if line.state is State.HELD else ""
     limits = f"limit {numbers[line.processor, line.right]}" if (line.processor, line.right) in numbers else ""
     return "; ".join(part for part in (late, stopped, held, line.task, line.reason, limits) if part)
@@ -145,13 +153,20 @@ def line_cells(line: Line, zone: ZoneInfo, numbers: Numbers) -> tuple[str, ...]:
         STATES[line.state],
         RUNGS[line.rung],
         waiting(line, zone),
-        notes(line, numbers),
+        notes(line, zone, numbers),
     )
 
 
+def closed(asked: Asked, zone: ZoneInfo) -> str:
+    """When a request was closed, and whether that was too late."""
+    if asked.late is Late.FINISHED:
+        return f"FINISHED LATE: {moment(asked.closed_at, zone)}, the last day was {day(asked.due_on)}"
+    return moment(asked.closed_at, zone) or "no"
+
+
 def done(line: Line, zone: ZoneInfo) -> str:
-    """When it was done first. What was done once and does not count as done now says so."""
+    """Since when it is done. What was done once and does not count as done now says so."""
     if line.done_at is None:
         return "no"
-    first = moment(line.done_at, zone)
-    return first if line.counts_as in {Count.SEEN, Count.SAID} else f"not now (once: {first})"
+    since = moment(line.done_at, zone)
+    return since if line.counts_as in {Count.SEEN, Count.SAID} else f"not now (once: {since})"

@@ -27,7 +27,8 @@ def period_text(report: PeriodReport) -> str:
     lines += _numbers(report)
     numbers = numbered(report.limits)
     lines += _section("What we cannot see", [f"{one.number}. {phrases.limit(one)}" for one in report.limits])
-    for label, chosen in (("Overdue", report.overdue), ("Needs attention", report.attention)):
+    late = (("Overdue", report.overdue), ("Finished after the legal date", report.finished_late))
+    for label, chosen in (*late, ("Needs attention", report.attention)):
         lines += _lines(label, chosen, zone, numbers)
     lines += _section(
         "Settled or exempt, with reason and name",
@@ -83,7 +84,7 @@ def dates(asked: Asked, zone: ZoneInfo) -> tuple[tuple[str, str], ...]:
         ("Made by", asked.clock_rule),
         ("Counted as", asked.counts_as.replace("_", " ")),
         ("Told everyone", "yes" if asked.told_everyone else "no"),
-        ("Closed", moment(asked.closed_at, zone) or "no"),
+        ("Closed", phrases.closed(asked, zone)),
         ("Identifiers destroyed", moment(asked.shredded_at, zone) or "no"),
     )
 
@@ -119,7 +120,7 @@ def _numbers(report: PeriodReport) -> list[str]:
     lines += _section("How quickly?", speeds)
     if report.by_processor:
         rows = [(one.title, *map(str, phrases.tally_cells(one))) for one in report.by_processor]
-        heads = ("Processor", "Asked", "Told", *phrases.TALLY_HEADS[2:-1])
+        heads = ("Processor", "Asked", "Told", *phrases.TALLY_HEADS[phrases.WITHOUT_DATES])
         lines += ["", "Processors", *_table([heads, *rows], numbers=True)]
     return lines
 

@@ -32,6 +32,7 @@ REQUEST_COLUMNS = (
     "request_counts_as",
     "told_everyone",
     "request_late",
+    "closed_at",
 )
 LINE_COLUMNS = (
     "processor",
@@ -111,6 +112,7 @@ def _of_request(one: Asked, period: str) -> tuple[Value, ...]:
         one.counts_as,
         one.told_everyone,
         one.late,
+        one.closed_at,
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, select
 
-from dpsync.model import CLOSED_STATES, Cause, Right, Rung, State, Way
+from dpsync.model import CLOSED_STATES, DONE_STATES, Cause, Right, Rung, State, Way
 from dpsync.reports.meaning import Count, Late, Need, Waits, counted, counted_together, need, waits_for
 from dpsync.reports.processors import ProcessorLine
 from dpsync.store import tables as t
@@ -20,6 +20,7 @@ class Line:
     """One request at one processor. Times are UTC; `limits` is what its API cannot do for this right.
 
     `waits_until`: when time alone, or the answer that is owed, ends the waiting. `stopped`: the account is stopped.
+    `finished_at`: since when it is closed and nobody is waited for.
     """
 
     request_id: str
@@ -44,6 +45,7 @@ class Line:
     told_at: datetime | None
     done_at: datetime | None
     state_since: datetime
+    finished_at: datetime | None
     late: Late
     waits_for: Waits
     waits_until: datetime | None
@@ -140,7 +142,7 @@ def _asked(
         shredded_at=row.shredded_at,
         counts_as=counts_as,
         told_everyone=_told_everyone(lines),
-        late=_late(counts_as is Count.NOT_YET, row, now),
+        late=_late(row, now if counts_as is Count.NOT_YET else None, row.closed_at),
         lines=lines,
     )
 
@@ -149,7 +151,10 @@ def _line(row: Row[Any], now: datetime, processors: Mapping[str, ProcessorLine],
     processor, right, state = processors.get(row.p_processor), Right(row.right), State(row.p_state)
     can = processor.of(right) if processor else None
     causes = tuple(Cause(name) for name in row.p_causes.split(",") if name)
-    late = _late(state not in CLOSED_STATES, row, now)
+    # A later reading of what is done moves `state_since`, and is no later end.
+    finished_at = (row.p_done_at or row.p_state_since) if state in DONE_STATES else row.p_state_since
+    finished_at = finished_at if state in CLOSED_STATES else None
+    late = _late(row, None if finished_at else now, finished_at)
     stop = stopped.get(row.p_account_id, "") if state is State.PENDING else ""
     silent = row.p_answer_by is not None and row.p_answer_by <= now
     return Line(
@@ -175,6 +180,7 @@ def _line(row: Row[Any], now: datetime, processors: Mapping[str, ProcessorLine],
         told_at=row.p_told_at,
         done_at=row.p_done_at,
         state_since=row.p_state_since,
+        finished_at=finished_at,
         late=late,
         waits_for=waits_for(state, frozenset(causes), stopped=bool(stop)),
         waits_until=row.p_timer_at if state is State.HELD else row.p_answer_by if state is State.ACCEPTED else None,
@@ -190,7 +196,10 @@ def _told_everyone(lines: tuple[Line, ...]) -> bool:
     return bool(concerned) and all(line.told_at is not None for line in concerned)
 
 
-def _late(is_open: bool, row: Row[Any], now: datetime) -> Late:
-    if not is_open or now < row.target_at:
+def _late(row: Row[Any], open_at: datetime | None, finished_at: datetime | None) -> Late:
+    """`open_at`: now, where it is open. A legal date that was missed stays missed when the request is closed."""
+    if open_at is None:
+        return Late.FINISHED if finished_at is not None and finished_at >= row.due_at else Late.NO
+    if open_at < row.target_at:
         return Late.NO
-    return Late.OVERDUE if now >= row.due_at else Late.TARGET
+    return Late.OVERDUE if open_at >= row.due_at else Late.TARGET

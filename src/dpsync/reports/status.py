@@ -20,7 +20,7 @@ AT_ONCE = 500
 @dataclass(frozen=True, slots=True)
 class StatusRow:
     """One request. `states` is compact: alike processors together, what is held with its causes. `waits_for` is for
-    whom, in words, with the processors' titles where it is they.
+    whom, in words, with the processors' titles where it is they. `stopped`: where it waits for a `dpsync resume`.
     """
 
     request_id: str
@@ -33,6 +33,7 @@ class StatusRow:
     counts_as: Count
     states: str
     causes: tuple[Cause, ...]
+    stopped: tuple[str, ...]
     waits_for: tuple[str, ...]
     late: Late
     needs_a_person: bool
@@ -85,6 +86,7 @@ def _row(one: Asked) -> StatusRow:
         counts_as=one.counts_as,
         states=_compact(one.lines),
         causes=tuple(sorted({cause for line in one.lines for cause in line.causes})),
+        stopped=tuple(line.processor for line in one.lines if line.stopped),
         waits_for=_waits(one.lines),
         late=one.late,
         needs_a_person=any(line.need for line in one.lines),
@@ -98,6 +100,7 @@ def _compact(lines: tuple[Line, ...]) -> str:
     for line in lines:
         held = ", ".join(cause.replace("_", " ") for cause in line.causes)
         said = f"held: {held}" if line.state is State.HELD else STATES[line.state]
+        said += ", STOPPED" if line.stopped else ""
         alike.setdefault(said, []).append(line.title)
     if len(alike) == 1 and len(lines) > 1:
         return f"{next(iter(alike))} (all {len(lines)})"

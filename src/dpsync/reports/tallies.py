@@ -15,12 +15,16 @@ from dpsync.reports.standing import Asked, Line
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """Requests counted. `received` is the sum of the last seven, each in one of them. `right` None: all rights."""
+    """Requests counted. `received` is the sum of `seen` to `superseded`, each in one of them. `right` None: all rights.
+
+    `overdue` are open past their legal date, `finished_late` were closed after it.
+    """
 
     right: Right | None
     received: int
     told_everyone: int
     overdue: int
+    finished_late: int
     seen: int
     said: int
     not_yet: int
@@ -97,6 +101,7 @@ def tally(right: Right | None, asked: Sequence[Asked]) -> Tally:
         received=len(asked),
         told_everyone=sum(1 for one in asked if one.told_everyone),
         overdue=sum(1 for one in asked if one.late is Late.OVERDUE),
+        finished_late=sum(1 for one in asked if one.late is Late.FINISHED),
         seen=counts[Count.SEEN],
         said=counts[Count.SAID],
         not_yet=counts[Count.NOT_YET],

@@ -9,15 +9,19 @@ from dpsync.model import Cause
 from dpsync.reports.meaning import Count, Late, Need
 from dpsync.reports.proof import LedgerLine
 from dpsync.reports.standing import Asked, Line
-from dpsync.reports.words import CAUSES, RIGHTS, several
+from dpsync.reports.words import CAUSES, RIGHTS, STOPS, several
 
 SHOWN = 3
 
 
 class Verdict(StrEnum):
-    """One of three. A report is never better than its worst line."""
+    """From the best to the worst. A report is never better than its worst line.
+
+    `FINISHED_LATE`: nothing is left to do, but a legal date was missed, which stays so.
+    """
 
     IN_ORDER = "In order"
+    FINISHED_LATE = "Finished late"
     NEEDS_A_DECISION = "Needs a decision"
     OVERDUE = "Overdue"
 
@@ -45,11 +49,14 @@ class _Item:
     places: tuple[tuple[str, str], ...]
 
 
-def verdict(ledger: LedgerLine, duties: Sequence[Duty]) -> Verdict:
+def verdict(ledger: LedgerLine, duties: Sequence[Duty], asked: Iterable[Asked]) -> Verdict:
     """The worst line decides; a record that is not verified is never in order."""
     if any(duty.overdue for duty in duties):
         return Verdict.OVERDUE
-    return Verdict.NEEDS_A_DECISION if duties or not ledger.sound else Verdict.IN_ORDER
+    if duties or not ledger.sound:
+        return Verdict.NEEDS_A_DECISION
+    late = any(one.late is Late.FINISHED for one in asked)
+    return Verdict.FINISHED_LATE if late else Verdict.IN_ORDER
 
 
 def duties_of(asked: Iterable[Asked], today: date) -> list[Duty]:
@@ -68,6 +75,9 @@ def duties_of(asked: Iterable[Asked], today: date) -> list[Duty]:
     return sorted(made, key=lambda duty: (not duty.overdue, duty.by or today, -len(duty.requests)))
 
 
+_ANSWERED = frozenset({Need.CHASE, Need.BY_HAND, Need.ESCALATED})
+
+
 def _asked_of_nobody(one: Asked) -> Duty:
     told = f"Look at the {RIGHTS[one.right]} {one.short}: it came when no processor was configured, so nobody was told."
     return Duty(one.late is Late.OVERDUE, one.due_on, told, f"dpsync dossier {one.short}", (one.id,))
@@ -78,7 +88,9 @@ def _needs_of(one: Asked) -> dict[tuple[object, ...], list[Line]]:
     for line in one.lines:
         if line.need is not Need.NOTHING:
             why = line.causes if line.need is Need.DECIDE else (line.reason, line.task)
-            needs.setdefault((line.late is Late.OVERDUE, line.need, why), []).append(line)
+            # Each of those who answer says their own: one command records one answer.
+            alone = line.processor if line.need in _ANSWERED else ""
+            needs.setdefault((line.late is Late.OVERDUE, line.need, why, alone), []).append(line)
     return needs
 
 
@@ -102,31 +114,37 @@ def _what(line: Line, count: int) -> str:
 
 
 def _said(line: Line, what: str, where: str, names: str) -> tuple[str, str]:
-    """A sentence and the command to type. The command does nothing without a name and a reason."""
+    """A sentence and the command to type: with a name and a reason filled in, it works as it stands."""
     by = "--by NAME --reason WHY"
+    # Received is what does no harm if it is pasted as it stands: nothing becomes done by it.
+    answered = f"dpsync acknowledge {line.short} {names} --answer received {by}"
+    choices = "Then record what was said, by --answer done, nothing_held, partly, refused, wrong_recipient or received."
     because = f" ({line.reason})" if line.reason else ""
     task = f" {line.task}" if line.task else ""
     table = {
         Need.DECIDE: (
             f"Decide on the {what} at {where}: {_causes(line)}. To stop it instead: dpsync withdraw {line.short} {by}",
-            f"dpsync release {line.short} {by}",
+            f"dpsync release {line.short} {names}{_named(line)} {by}",
         ),
         Need.CONTACT: (
-            f"Ask {where} to confirm its contact by the link it was mailed; until then the notice of the {what} waits.",
-            "dpsync check",
+            (
+                f"Ask {where} to confirm its contact by the link it was mailed; until then the notice of the {what} "
+                "waits. If you have confirmed the address in another way, say how in --reason."
+            ),
+            f"dpsync release {line.short} {names} --cause {Cause.CONTACT_UNVERIFIED} {by}",
         ),
         Need.RESUME: (
-            f"{where} is stopped ({line.stopped}): the {what} waits. Put right what is wrong, then go on.",
+            f"{where} is {STOPS.get(line.stopped, 'stopped')}: the {what} waits. Put right what is wrong, then go on.",
             f"dpsync resume {line.processor}",
         ),
         Need.LOOK: (f"Look why the {what} has not got through to {where}{because}.", f"dpsync dossier {line.short}"),
         Need.CHASE: (
-            f"Write to {where} or telephone: no answer to the {what}. Then record what was said.",
-            f"dpsync acknowledge {line.short} {names} {by}",
+            f"Write to {where} or telephone: no answer to the {what}. {choices}",
+            answered,
         ),
         Need.BY_HAND: (
             f"Do the {what} by hand at {where}.{task} Then record it.",
-            f"dpsync acknowledge {line.short} {names} {by}",
+            f"dpsync acknowledge {line.short} {names} --answer done {by}",
         ),
         Need.CONTRADICTED: (
             f"Write to {where}: the {what} was said to be done, and our own reading shows otherwise{because}.",
@@ -137,8 +155,8 @@ def _said(line: Line, what: str, where: str, names: str) -> tuple[str, str]:
             f"dpsync retry {line.short} {names} {by}",
         ),
         Need.ESCALATED: (
-            f"Speak with {where} about the {what}: no answer that settles it{because}. Then record what was said.",
-            f"dpsync acknowledge {line.short} {names} {by}",
+            f"Speak with {where} about the {what}: no answer that settles it{because}. {choices}",
+            answered,
         ),
         Need.NOT_IDENTIFIABLE: (
             f"Tell {where} of the {what} in another way: it knows the person by nothing that we have. Then settle it.",
@@ -146,6 +164,16 @@ def _said(line: Line, what: str, where: str, names: str) -> tuple[str, str]:
         ),
     }
     return table[line.need]
+
+
+def _named(line: Line) -> str:
+    """The causes that a release must name, because a mere yes does not release from them."""
+    if not frozenset(line.causes) <= _BY_NAME:
+        return ""
+    return "".join(f" --cause {cause}" for cause in line.causes)
+
+
+_BY_NAME = frozenset({Cause.COOLING_OFF, Cause.CONTACT_UNVERIFIED})
 
 
 def _causes(line: Line) -> str:
@@ -168,4 +196,6 @@ def sentence(asked: Sequence[Asked]) -> str:
     waiting = sum(1 for one in asked if any(line.need is not Need.NOTHING for line in one.lines))
     parts.append(f"{counts[Count.NOT_YET]:,} not yet")
     overdue = f"{late:,} {'is' if late == 1 else 'are'} overdue" if late else "None is overdue"
-    return f"{', '.join(parts)}. {waiting:,} {'waits' if waiting == 1 else 'wait'} for a person. {overdue}."
+    after = sum(1 for one in asked if one.late is Late.FINISHED)
+    missed = f", {after:,} {'was' if after == 1 else 'were'} finished after the legal date" if after else ""
+    return f"{', '.join(parts)}. {waiting:,} {'waits' if waiting == 1 else 'wait'} for a person. {overdue}{missed}."

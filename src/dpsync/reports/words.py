@@ -53,6 +53,12 @@ CAUSES = {
     Cause.OBSERVE: "dpsync only observes",
 }
 
+STOPS = {
+    "person": "stopped by `dpsync pause`",
+    "credential": "stopped because it rejected our credential",
+}
+"""Why nothing is sent to an account until somebody resumes it."""
+
 MEANS = {
     Means.API: "through its API",
     Means.NOTICE: "by a tracked notice to its contact",
@@ -69,6 +75,7 @@ GLOSSARY = (
     ("Exempt", "Telling was excused (Art. 19) with a reason and a name. It is not counted as done."),
     ("Withdrawn, superseded", "Stopped by a person, or overtaken by a newer request. Neither is counted as done."),
     ("Overdue", "Not closed when its legal date had passed: one month, for an opt-out 24 hours."),
+    ("Finished late", "Closed by now, but after its legal date. It stays so for ever."),
 )
 
 COUNTING = (

@@ -1,0 +1,216 @@
+"""Every command that dpsync suggests works as it stands, once a name and a reason are filled in."""
+
+import json
+import re
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select, update
+
+from dpsync.__main__ import main
+from dpsync.connector import (
+    Accepted,
+    Applied,
+    Contradicts,
+    HandOver,
+    NotIdentifiable,
+    Recipient,
+    Refused,
+)
+from dpsync.model import Cause, Right, State
+from dpsync.propagation.alert_texts import ALERTS, alert_text
+from dpsync.propagation.lifecycle import Answer, AnswerKind, Decision, DecisionKind, Defect, Happening
+from dpsync.propagation.record import record_all
+from dpsync.reports.meaning import Need
+from dpsync.store import tables as t
+from tests.builders import proof
+from tests.journeys.installation import FORMS, KEY, NEWSLETTER, SECRET, Asked, Installation, installed, sqlite_url
+
+ADA = "ada@example.org"
+
+
+@dataclass
+class Place:
+    """An installation whose commands are run as somebody types them."""
+
+    installation: Installation
+    capsys: pytest.CaptureFixture[str]
+    people: int = 0
+
+    def ask(self, right: Right = Right.RECTIFICATION) -> Asked:
+        self.people += 1
+        more = {"changes": {"first_name": "Ada"}} if right is Right.RECTIFICATION else {}
+        return self.installation.ask(right, f"p{self.people}@example.org", id=f"crm-{self.people}", **more)
+
+    def happens(self, one: Asked, happenings: Sequence[Happening], processor: str = "newsletter") -> None:
+        service, row = self.installation.service, self.installation.row(one, processor)
+        for happening in happenings:
+            service.write(
+                lambda unit, happening=happening: record_all(  # type: ignore[misc]  # because mypy does not infer a lambda's default
+                    unit, service.controller, row.id, [happening], self.installation.clock.now()
+                )
+            )
+
+    def run(self, command: str) -> tuple[int, str, str]:
+        words = [{"NAME": "Dora", "WHY": "seen and asked back"}.get(word, word) for word in shlex.split(command)]
+        assert words[0] == "dpsync"
+        self.capsys.readouterr()
+        code = main(["--config", str(self.installation.folder / "dpsync.toml"), *words[1:]])
+        seen = self.capsys.readouterr()
+        return code, seen.out, seen.err
+
+    def duties(self, one: Asked) -> list[dict[str, str]]:
+        code, out, err = self.run(f"dpsync dossier {one.id} --format json")
+        assert code == 0, err
+        found: list[dict[str, str]] = json.loads(out)["duties"]
+        return found
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Place]:
+    url = sqlite_url(tmp_path)
+    given = {"DPSYNC_TEST_DATABASE": url, "DPSYNC_TEST_SECRET": SECRET, "DPSYNC_TEST_KEY": KEY}
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    with installed(tmp_path, url, processors=NEWSLETTER + FORMS) as made:
+        yield Place(made, capsys)
+
+
+def held(*causes: Cause) -> list[Happening]:
+    return [Decision(DecisionKind.HOLD, frozenset(causes))]
+
+
+APPLIED = Applied(evidence=proof())
+ACCEPTED = Accepted(evidence=proof(202))
+DONE_BY_HAND = HandOver(to=Recipient.OPERATOR, task="Delete the order in the web app.")
+WRONG_DESK = Answer(AnswerKind.WRONG_RECIPIENT)
+
+CASES: list[tuple[Need, list[Happening], set[State]]] = [
+    *((Need.DECIDE, held(cause), {State.PENDING}) for cause in Cause if cause is not Cause.CONTACT_UNVERIFIED),
+    (Need.DECIDE, held(Cause.APPROVAL, Cause.CONTACT_UNVERIFIED, Cause.COOLING_OFF), {State.HELD}),
+    (Need.CONTACT, held(Cause.CONTACT_UNVERIFIED), {State.PENDING}),
+    (Need.CONTACT, held(Cause.CONTACT_UNVERIFIED, Cause.COOLING_OFF), {State.HELD}),
+    (Need.LOOK, [], {State.PENDING}),
+    (Need.RESUME, [], {State.PENDING}),
+    (Need.CHASE, [ACCEPTED], {State.ACCEPTED}),
+    (Need.BY_HAND, [DONE_BY_HAND, ACCEPTED], {State.DECLARED_DONE}),
+    (Need.CONTRADICTED, [APPLIED, Contradicts(reason="still there", evidence=proof())], {State.PENDING}),
+    (Need.REFUSED, [Refused(reason="it said no", evidence=proof(400))], {State.PENDING}),
+    (Need.ESCALATED, [ACCEPTED, WRONG_DESK], {State.ESCALATED}),
+    (Need.NOT_IDENTIFIABLE, [NotIdentifiable(reason="no address")], {State.SETTLED}),
+]
+
+
+def test_there_is_a_case_for_every_kind_of_duty() -> None:
+    assert {need for need, _, _ in CASES} == set(Need) - {Need.NOTHING}
+
+
+@pytest.mark.parametrize(("need", "happenings", "after"), CASES)
+def test_the_command_of_each_duty_works_when_it_is_pasted(
+    place: Place, need: Need, happenings: list[Happening], after: set[State]
+) -> None:
+    one = place.ask()
+    place.happens(one, happenings)
+    if need is Need.RESUME:
+        place.installation.service.write(
+            lambda unit: unit.connection.execute(update(t.account).values(stopped="person"))
+        )
+    # Long past its legal date: what only time would end needs a person by then.
+    place.installation.service.write(
+        lambda unit: unit.connection.execute(
+            update(t.request).values(due_at=one_year_ago(place), target_at=one_year_ago(place))
+        )
+    )
+    (duty, *_) = [duty for duty in place.duties(one) if "Mailchimp" in duty["sentence"]]
+    code, _, err = place.run(duty["command"])
+    assert code == 0, (duty, err)
+    assert place.installation.state(one) in after
+
+
+def one_year_ago(place: Place) -> datetime:
+    return place.installation.clock.now() - timedelta(days=365)
+
+
+def test_to_stop_what_waits_for_a_decision_works_when_it_is_pasted(place: Place) -> None:
+    one = place.ask()
+    place.happens(one, held(Cause.APPROVAL))
+    sentence = next(duty["sentence"] for duty in place.duties(one) if "To stop it instead" in duty["sentence"])
+    code, _, err = place.run(sentence.partition("To stop it instead: ")[2])
+    assert code == 0, err
+    assert set(place.installation.states(one).values()) == {State.WITHDRAWN}
+
+
+def test_two_who_owe_an_answer_are_two_duties_each_with_its_own_command(place: Place) -> None:
+    one = place.ask()
+    place.happens(one, [ACCEPTED, WRONG_DESK])
+    place.happens(one, [*released_contact(), ACCEPTED, WRONG_DESK], "forms")
+    commands = [duty["command"] for duty in place.duties(one)]
+    assert len(commands) == 2
+    assert [place.run(command)[0] for command in commands] == [0, 0]
+
+
+def released_contact() -> list[Happening]:
+    return [Decision(DecisionKind.RELEASE, frozenset({Cause.CONTACT_UNVERIFIED}))]
+
+
+# --- alerts
+
+LEADS_TO: dict[str, list[Happening]] = {
+    "not_identifiable": [NotIdentifiable(reason="no address")],
+    "refused": [Refused(reason="it said no", evidence=proof(400))],
+    "contradicted": [APPLIED, Contradicts(reason="still there", evidence=proof())],
+    "partly": [ACCEPTED, Answer(AnswerKind.PARTLY)],
+    "wrong_recipient": [ACCEPTED, WRONG_DESK],
+    "bounced": [ACCEPTED, Answer(AnswerKind.BOUNCED)],
+    "no_answer": [ACCEPTED],
+    "contact_unverified": held(Cause.CONTACT_UNVERIFIED),
+    "withdrawn_in_doubt": [Defect(), Decision(DecisionKind.WITHDRAW)],
+    "quarantine": [Defect()] * 5,
+    "defect": [Defect()],
+    "unconfigured": [],
+    "credential": [],
+}
+
+
+def test_there_is_a_case_for_every_alert() -> None:
+    assert set(LEADS_TO) == set(ALERTS)
+
+
+@pytest.mark.parametrize("cause", sorted(ALERTS))
+def test_each_command_in_an_alert_works_when_it_is_pasted(place: Place, cause: str) -> None:
+    one = place.ask()
+    place.happens(one, LEADS_TO[cause])
+    commands = re.findall(r"`(dpsync [^`]+)`", alert_text(cause, one.id, "newsletter")[2])
+    assert len(commands) >= 2
+    for command in commands:
+        code, _, err = place.run(command)
+        assert code == 0, (command, err)
+
+
+def test_the_alert_of_a_held_request_names_commands_that_work(place: Place) -> None:
+    one = place.ask()
+    service = place.installation.service
+    row = service.read(lambda connection: connection.execute(select(t.alert)).one())
+    release, withdraw = (found for found in re.findall(r"`(dpsync [^`]+)`", row.body) if "NAME" in found)
+    assert place.run(release)[0] == 0
+    assert place.installation.state(one, "forms") is State.PENDING
+    assert place.run(withdraw)[0] == 0
+    assert set(place.installation.states(one).values()) == {State.WITHDRAWN}
+
+
+def test_the_alert_of_a_lifted_restriction_names_the_erasure_that_waits(place: Place) -> None:
+    installation = place.installation
+    installation.ask(Right.RESTRICTION, ADA)
+    installation.service.write(
+        lambda unit: unit.connection.execute(update(t.propagation).values(state="declared_done"))
+    )
+    erasure = installation.ask(Right.ERASURE, ADA)
+    installation.ask(Right.RESTRICTION, ADA, lifted={"told_on": "2026-11-19", "how": "letter"})
+    row = next(row for row in installation.rows(t.alert) if row.cause == "lifted-with-erasure-held")
+    release, _ = re.findall(r"`(dpsync [^`]+)`", row.body)
+    assert erasure.id in release
+    assert place.run(release)[0] == 0
