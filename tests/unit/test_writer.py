@@ -92,6 +92,45 @@ def test_a_batch_has_a_largest_size(engine: Engine, writer: Writer, counted: lis
     assert len(counted) == 3
 
 
+class Put:
+    """Work for many at once; remembers how many came to each call, and refuses what is called "bad"."""
+
+    def __init__(self) -> None:
+        self.calls: list[int] = []
+
+    def all(self, unit: Unit, names: Sequence[str]) -> list[str]:
+        self.calls.append(len(names))
+        for name in names:
+            put(name)(unit)
+        if "bad" in names:
+            raise NotFound("no such thing")
+        return [name.upper() for name in names]
+
+
+def test_all_that_waits_for_the_same_is_done_by_one_call(engine: Engine, writer: Writer) -> None:
+    one, other = Put(), Put()
+    held = Held(writer)
+    futures = [writer.submit_to((one, other)[number % 2].all, f"k{number}") for number in range(10)]
+    alone = writer.submit(put("alone"))
+    held.go.set()
+    assert [future.result(10) for future in futures] == [f"K{number}" for number in range(10)]
+    assert alone.result(10) == "alone"
+    assert one.calls == other.calls == [5]
+    assert len(keys(engine)) == 11
+
+
+def test_where_one_call_for_many_fails_each_has_its_own(engine: Engine, writer: Writer) -> None:
+    many = Put()
+    held = Held(writer)
+    futures = {name: writer.submit_to(many.all, name) for name in ("a", "bad", "b")}
+    held.go.set()
+    assert (futures["a"].result(10), futures["b"].result(10)) == ("A", "B")
+    with pytest.raises(NotFound):
+        futures["bad"].result(10)
+    assert many.calls == [3, 1, 1, 1]
+    assert keys(engine) == {"a", "b"}
+
+
 @pytest.mark.parametrize("position", [0, 5, 10])
 @pytest.mark.parametrize("kind", ["ours", "double", "wrong"])
 def test_one_bad_item_harms_no_other(engine: Engine, kind: str, position: int, tmp_path: Path) -> None:

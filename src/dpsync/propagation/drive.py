@@ -40,7 +40,7 @@ from dpsync.propagation.lease import recover
 from dpsync.propagation.lifecycle import Decision, DecisionKind, Defect, Interrupted, Timer
 from dpsync.propagation.persons import shares_an_address
 from dpsync.propagation.plan import Waiting, choose, overtaken, restriction_in_force
-from dpsync.propagation.record import Attempted, alert, record, record_all, request_key, supersede
+from dpsync.propagation.record import Attempted, Happened, alert, record, record_all, request_key, supersede
 from dpsync.store import tables as t
 from dpsync.store.database import reading
 from dpsync.store.upsert import insert_or_ignore
@@ -242,7 +242,7 @@ class Drive:
 
         def work(unit: Unit) -> None:
             if said:
-                record_all(unit, self._controller, begun.propagation_id, said, now, attempt=begun.attempt)
+                record_all(unit, self._controller, [Happened(begun.propagation_id, said, now, begun.attempt)])
             if rejected is not None:
                 stop_account(unit, self._controller, self.account_id, begun, rejected, now, answered=bool(said))
 

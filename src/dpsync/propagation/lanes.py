@@ -3,7 +3,7 @@
 The statements are made once: building them anew for each row cost four times as much as running them.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -144,8 +144,8 @@ def drop_lane(connection: Connection, account_id: str, subject_id: str) -> None:
     connection.execute(_DROP, {"account": account_id, "subject": subject_id})
 
 
-def leave_lane(connection: Connection, account_id: str, subject_id: str, now: datetime) -> None:
-    """One propagation is through: the lane goes, or is due at once for the next."""
-    here = {"account": account_id, "subject": subject_id}
-    if connection.execute(_EMPTY, here).rowcount == 0:
-        connection.execute(_PUT_OFF, here | {"due": now, "tries": 0})
+def leave_lanes(connection: Connection, lanes: Sequence[tuple[str, str]], now: datetime) -> None:
+    """One propagation of each (account, subject) is through: the lane goes, or is due at once for the next."""
+    here = [{"account": account_id, "subject": subject_id} for account_id, subject_id in lanes]
+    if here and connection.execute(_EMPTY, here).rowcount < len(here):
+        connection.execute(_PUT_OFF, [one | {"due": now, "tries": 0} for one in here])

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, IntegrityError
@@ -18,6 +18,7 @@ from dpsync.errors import Locked
 from dpsync.store.database import writing
 
 T = TypeVar("T")
+X = TypeVar("X")
 LARGEST_BATCH = 256
 
 Bodies = list[tuple[str | None, bytes]]
@@ -40,7 +41,20 @@ class Unit:
         self.entries.append((request_id, body))
 
 
-Work = Callable[[Unit], Any]
+Many = Callable[[Unit, Sequence[Any]], Sequence[Any]]
+"""Does many of one kind at once, and answers in their order."""
+
+
+class Job(NamedTuple):
+    """One item of what waits."""
+
+    many: Many
+    item: Any
+    future: Future[Any]
+
+
+def _one_by_one(unit: Unit, works: Sequence[Callable[[Unit], Any]]) -> list[Any]:
+    return [work(unit) for work in works]
 
 
 class Writer:
@@ -49,13 +63,21 @@ class Writer:
     def __init__(self, engine: Engine, before_commit: BeforeCommit) -> None:
         self._engine = engine
         self._before_commit = before_commit
-        self._queue: queue.SimpleQueue[tuple[Work, Future[Any]] | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
         self._closed = False
 
     def submit(self, work: Callable[[Unit], T]) -> "Future[T]":
         """Have `work` done in the next transaction. The future resolves after the commit, never before."""
+        return self.submit_to(_one_by_one, work)
+
+    def submit_to(self, many: Callable[[Unit, Sequence[X]], Sequence[T]], item: X) -> "Future[T]":
+        """The same for one item of a kind: all that wait for the same `many` are done by one call of it.
+
+        So a statement is asked once for all that wait, and not once for each: half of what an attempt cost was asking.
+        Where that call raises, each item is done by a call, and a savepoint, of its own.
+        """
         future: Future[T] = Future()
         with self._lock:
             if self._closed:
@@ -64,7 +86,7 @@ class Writer:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
                 self._thread.start()
-            self._queue.put((work, future))
+            self._queue.put(Job(many, item, future))
         return future
 
     def call(self, work: Callable[[Unit], T]) -> T:
@@ -104,44 +126,50 @@ class Writer:
             if batch:
                 self._write(batch)
 
-    def _write(self, batch: list[tuple[Work, "Future[Any]"]]) -> None:
-        live = [(work, future) for work, future in batch if future.set_running_or_notify_cancel()]
-        works = [work for work, _ in live]
-        for (_, future), result in zip(live, self._results(works), strict=True):
+    def _write(self, batch: list[Job]) -> None:
+        live = [job for job in batch if job.future.set_running_or_notify_cancel()]
+        for job, result in zip(live, self._results(live), strict=True):
             if isinstance(result, _Failed):
-                future.set_exception(result.error)
+                job.future.set_exception(result.error)
             else:
-                future.set_result(result)
+                job.future.set_result(result)
 
-    def _results(self, works: list[Work]) -> list[Any]:
+    def _results(self, jobs: list[Job]) -> list[Any]:
         """What came of each: all in one transaction; if that fails, a savepoint each; if that fails, one by one.
 
         Nearly every batch is good, and two savepoint statements an item were half of what PostgreSQL was asked.
         """
         for attempt in (self._commit, self._commit_guarded):
             try:
-                return attempt(works)
+                return attempt(jobs)
             except BaseException as error:  # noqa: BLE001 - because it is handed to whoever waits; the thread lives on
-                if len(works) == 1 or _concerns_all(error):
-                    return [_Failed(_named(error))] * len(works)
-        return [result for work in works for result in self._results([work])]
+                if len(jobs) == 1 or _concerns_all(error):
+                    return [_Failed(_named(error))] * len(jobs)
+        return [result for job in jobs for result in self._results([job])]
 
-    def _commit(self, works: Sequence[Work]) -> list[Any]:
+    def _commit(self, jobs: Sequence[Job]) -> list[Any]:
+        kinds: dict[Many, list[int]] = {}
+        for place, job in enumerate(jobs):
+            kinds.setdefault(job.many, []).append(place)
+        results: list[Any] = [None] * len(jobs)
         with writing(self._engine) as connection:
-            units = [Unit(connection) for _ in works]
-            results = [work(unit) for work, unit in zip(works, units, strict=True)]
-            self._append(connection, units)
+            unit = Unit(connection)
+            for many, places in kinds.items():
+                answers = many(unit, [jobs[place].item for place in places])
+                for place, answer in zip(places, answers, strict=True):
+                    results[place] = answer
+            self._append(connection, [unit])
         return results
 
-    def _commit_guarded(self, works: Sequence[Work]) -> list[Any]:
+    def _commit_guarded(self, jobs: Sequence[Job]) -> list[Any]:
         results: list[Any] = []
         good: list[Unit] = []
         with writing(self._engine) as connection:
-            for work in works:
+            for job in jobs:
                 unit = Unit(connection)
                 savepoint = connection.begin_nested()
                 try:
-                    results.append(work(unit))
+                    (answer,) = job.many(unit, [job.item])
                 except BaseException as error:
                     if isinstance(error, DBAPIError) and not isinstance(error, IntegrityError):
                         raise  # a full disk or a lost server concerns the whole transaction
@@ -149,6 +177,7 @@ class Writer:
                     results.append(_Failed(error))
                 else:
                     savepoint.commit()
+                    results.append(answer)
                     good.append(unit)
             self._append(connection, good)
         return results
