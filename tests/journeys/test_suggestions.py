@@ -24,7 +24,7 @@ from dpsync.connector import (
 from dpsync.model import Cause, Right, State
 from dpsync.propagation.alert_texts import ALERTS, alert_text
 from dpsync.propagation.lifecycle import Answer, AnswerKind, Decision, DecisionKind, Defect, Happening
-from dpsync.propagation.record import record_all
+from dpsync.propagation.record import record
 from dpsync.reports.meaning import Need
 from dpsync.store import tables as t
 from tests.builders import proof
@@ -50,8 +50,8 @@ class Place:
         service, row = self.installation.service, self.installation.row(one, processor)
         for happening in happenings:
             service.write(
-                lambda unit, happening=happening: record_all(  # type: ignore[misc]  # because mypy does not infer a lambda's default
-                    unit, service.controller, row.id, [happening], self.installation.clock.now()
+                lambda unit, happening=happening: record(  # type: ignore[misc]  # because mypy does not infer a lambda's default
+                    unit, service.controller, row.id, happening, self.installation.clock.now()
                 )
             )
 
