@@ -42,7 +42,6 @@ LONG = {
     "connectors/mailchimp.py": 820,
     "propagation/drive.py": 640,
     "propagation/lifecycle.py": 500,
-    "propagation/record.py": 410,
     "http.py": 460,
 }
 """Files that may be longer than 400 lines, and how long. A number here may fall, and may not rise."""

@@ -3,31 +3,28 @@
 Everything here runs inside a unit of the one writer, so what it reads cannot change under it.
 """
 
-import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, exists, insert, or_, select, update
+from sqlalchemy import Connection, bindparam, exists, insert, select, update
 
 from dpsync.alerts import raise_alert
-from dpsync.connector import AsAsked, CannotTell, Contradicts, Evidence, HandOver, Processor, Retryable
+from dpsync.connector import AsAsked, CannotTell, Contradicts, Evidence, HandOver, Processor
 from dpsync.ledger import entry
 from dpsync.ledger.entry import Event
 from dpsync.model import CLOSED_STATES, DONE_STATES, Request, Right, Rung, State, Way, normalised
-from dpsync.propagation import backoff, lanes
+from dpsync.propagation import due, lanes
 from dpsync.propagation.alert_texts import alert_text
 from dpsync.propagation.contacts import is_confirmed
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.lanes import causes_of, causes_text
-from dpsync.propagation.lifecycle import Decision, DecisionKind, Happening, Next, Position, Step, Timer, advance
+from dpsync.propagation.lifecycle import Decision, DecisionKind, Happening, Position, Step, Timer, advance
 from dpsync.propagation.plan import Waiting
 from dpsync.sealing import RequestKey
 from dpsync.store import tables as t
 from dpsync.store.writer import Unit
-
-jitter = random.SystemRandom().random
 
 _P, _R, _A = t.propagation.c, t.request.c, t.account.c
 _ROWS = (
@@ -164,7 +161,7 @@ def record_all(unit: Unit, controller: Controller, many: Sequence[Happened]) -> 
     for one, step in zip(many, steps, strict=True):
         row = rows[one.propagation_id]
         if step.state is State.PENDING:
-            _make_next_due(connection, row, one.happenings[-1], step, one.now)
+            due.make_next_due(connection, row, one.happenings[-1], step, one.now)
         elif before[one.propagation_id] is State.PENDING:
             left.append((row["account_id"], row["subject_id"]))
         if step.state in CLOSED_STATES and row["closed_at"] is None:
@@ -202,7 +199,7 @@ def _happen(
         digest = _keep_evidence(kept, happening, one.attempt, commit_key)
         _append(unit, row, happening, step, one, digest, commit_key)
         _change(unit.connection, controller, row, happening, step, one.now)
-        _note_account(unit.connection, row, happening, failures, one.now)
+        due.note_account(unit.connection, row, happening, failures, one.now)
         if step.alert:
             alert(unit.connection, controller, step.alert, row["request_id"], row["processor"], processor, one.now)
         at = _position(row, processor)
@@ -357,51 +354,6 @@ def _append(
     if told:
         fields["cause"] = told
     unit.append(row["request_id"], entry.encode(step.event, one.now, **fields))
-
-
-# --- when it goes on
-
-
-def _make_next_due(
-    connection: Connection, row: Mapping[str, Any], happening: Happening, step: Step, now: datetime
-) -> None:
-    here = row["account_id"], row["subject_id"]
-    match step.next:
-        case Next.NOW:
-            lanes.make_lane_due(connection, *here, now, hurry=True)
-        case Next.BACKOFF:
-            attempts = lanes.lane_attempts(connection, *here) + 1
-            wait = backoff.delay(attempts, jitter())
-            if isinstance(happening, Retryable) and happening.retry_after:
-                wait = max(wait, min(happening.retry_after, timedelta(hours=24)))
-            lanes.put_lane_off(connection, *here, now + wait, attempts)
-        case Next.ACCOUNT | Next.NOTHING:
-            lanes.make_lane_due(connection, *here, now, hurry=False)
-
-
-def _note_account(
-    connection: Connection, row: Mapping[str, Any], happening: Happening, counted: dict[str, int], now: datetime
-) -> None:
-    """Keep the account's health: what concerns the whole account moves one row, whatever the backlog."""
-    if row["way"] != Way.API:
-        return  # our own mail host's trouble says nothing of the processor's interface
-    here = _A.id == row["account_id"]
-    failures = counted[row["account_id"]]
-    if isinstance(happening, Retryable):
-        failures += 1
-        values: dict[str, Any] = {"failures": failures}
-        if happening.busy:
-            values["paused_until"] = now + backoff.account_pause(failures, happening.retry_after, jitter())
-        elif failures >= backoff.CIRCUIT_OPENS_AT:
-            beyond = failures - backoff.CIRCUIT_OPENS_AT + 1
-            values["paused_until"] = now + backoff.account_pause(beyond, None, jitter())
-        connection.execute(update(t.account).where(here).values(**values))
-        counted[row["account_id"]] = failures
-    elif failures and getattr(happening, "evidence", None):
-        # Answers to calls that were under way when the processor asked for a pause do not end the pause.
-        over = or_(_A.paused_until.is_(None), _A.paused_until <= now)
-        if connection.execute(update(t.account).where(here, over).values(failures=0, paused_until=None)).rowcount:
-            counted[row["account_id"]] = 0
 
 
 # --- alerts, and what is not about one propagation
