@@ -40,8 +40,8 @@ HAND_WRITTEN = [README, ROOT / "docs" / "operating.md"]
 LONG = {
     "connectors/campaign_monitor.py": 1215,
     "connectors/mailchimp.py": 820,
-    "propagation/drive.py": 640,
-    "propagation/lifecycle.py": 500,
+    "propagation/drive.py": 590,
+    "propagation/lifecycle.py": 450,
     "http.py": 460,
 }
 """Files that may be longer than 400 lines, and how long. A number here may fall, and may not rise."""

@@ -6,6 +6,7 @@ the URL a person.
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Any
 
 
 class Exit(IntEnum):
@@ -135,16 +136,33 @@ class ProcessorError(DpsyncError):
 class CredentialsRejected(ProcessorError):
     """Read by the operator: the processor does not accept our key. Its account is paused until somebody acts.
 
-    `endpoint` is the template of the call, `status` the HTTP status, `request_id` the vendor's id for it.
+    `endpoint` is the template of the call, `status` the HTTP status, `request_id` the vendor's id for it. `evidence`:
+    that of every call of the instruction, this one last (`connector.Evidence`). `doubtful`: an earlier call of it may
+    have had an effect.
     """
 
     code = "DP-212"
 
-    def __init__(self, endpoint: str, status: int, request_id: str = "") -> None:
+    def __init__(
+        self,
+        endpoint: str,
+        status: int,
+        request_id: str = "",
+        *,
+        evidence: tuple[Any, ...] = (),
+        doubtful: bool = False,
+    ) -> None:
         self.endpoint = endpoint
         self.status = status
         self.request_id = request_id
+        self.evidence = evidence
+        self.doubtful = doubtful
         super().__init__(f"the processor rejected our credential ({status} to {endpoint})")
+
+    @property
+    def by_mail_host(self) -> bool:
+        """Whether it was our own mail host that refused us, and no processor."""
+        return self.endpoint.startswith("SMTP ")
 
 
 class UnsupportedRight(ProcessorError):

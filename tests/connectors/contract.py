@@ -44,6 +44,7 @@ from dpsync.model import Changes, Lifted, Right
 NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 OLD = "Ada+News@Example.org"
 NEW = "ada.new@example.org"
+OTHER = "ada.elsewhere@example.org"
 SECRET = "b8d1f3c7-s3cr3t-us19"
 SAID_YES_OR_NOBODY = (Applied, Accepted, NothingHeld, HandOver)
 
@@ -112,7 +113,7 @@ def instruction(right: Right, **more: Any) -> Instruction:
 def traces() -> list[str]:
     """Everything by which the person or the credential could be found again in a text."""
     found = ["Canary", "Kingcanary", "Augusta", SECRET]
-    for address in (OLD, NEW):
+    for address in (OLD, NEW, OTHER):
         for spelling in (address, address.lower(), address.strip().casefold()):
             found += [spelling, quote(spelling), quote(spelling, safe="")]
             found += [hashlib.new(kind, spelling.encode()).hexdigest() for kind in ("md5", "sha1", "sha256")]
@@ -354,48 +355,59 @@ class HttpContract(ConnectorContract):
     def silent(self, right: Right) -> AbstractContextManager[Stage]:
         return self.stage(right, trouble=requests.ReadTimeout(OLD))
 
-    def troubled(self, right: Right, trouble: Trouble) -> Iterator[tuple[Outcome, bool]]:
-        """The outcome with `trouble` from the first call on, from the second on, and so on; and if it met a write."""
-        with self.stage(right) as smooth:
-            smooth.tell(instruction(right))
-        for number, request in enumerate(list(smooth.sent), start=1):
-            with self.stage(right, trouble=trouble, from_call=number) as stage:
-                yield stage.tell(instruction(right)), self.writing(request)
+    def troubled(self, right: Right, trouble: Trouble) -> Iterator[tuple[Outcome, bool, bool]]:
+        """The outcome with `trouble` from the first call on, from the second on, and so on; whether it met a write, and
+        whether an earlier call had an effect already.
+        """
+        told = instruction(right)
+        for number, stage in enumerate(self.half_way(told, trouble)):
+            before = stage.state()
+            outcome = stage.tell(told)
+            yield outcome, self.writing(stage.sent[number]), stage.state() != before
+
+    def half_way(self, told: Instruction, trouble: Trouble) -> Iterator[HttpStage]:
+        """The processor in `trouble` from the first call on, from the second on, and so on to the last."""
+        with self.stage(told.right) as smooth:
+            smooth.tell(told)
+        for number in range(1, len(smooth.sent) + 1):
+            with self.stage(told.right, trouble=trouble, from_call=number) as stage:
+                yield stage
 
     @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, 520])
     def test_later_is_later_and_the_processors_wish_is_kept(self, right: Right, status: int) -> None:
         for kind, body in BODIES:
             trouble = Said(status, {"Content-Type": kind, "Retry-After": "30"}, body)
-            for outcome, wrote in self.troubled(right, trouble):
+            for outcome, wrote, went in self.troubled(right, trouble):
                 assert isinstance(outcome, Retryable)
                 assert outcome.retry_after == timedelta(seconds=30)
                 assert outcome.busy == (status in (429, 503))
                 assert outcome.doubtful or not wrote or status in (408, 425, 429, 503)
+                assert outcome.doubtful or not went
                 assert outcome.evidence[-1].status == status
 
     def test_a_wish_to_wait_ten_years_or_a_negative_time_is_harmless(self, right: Right) -> None:
         for said, wait in (("315360000", timedelta(hours=24)), ("-5", timedelta()), ("nonsense", None)):
-            for outcome, _ in self.troubled(right, Said(429, {"Retry-After": said}, b"")):
+            for outcome, _, _ in self.troubled(right, Said(429, {"Retry-After": said}, b"")):
                 assert isinstance(outcome, Retryable)
                 assert outcome.retry_after == wait
 
     @pytest.mark.parametrize("error", UNANSWERED, ids=lambda error: type(error).__name__)
     def test_a_broken_connection_leaves_a_write_in_doubt(self, right: Right, error: Exception) -> None:
         unsent = isinstance(error, requests.ConnectionError)
-        for outcome, wrote in self.troubled(right, error):
+        for outcome, wrote, went in self.troubled(right, error):
             assert isinstance(outcome, Retryable)
-            assert outcome.doubtful == (wrote and not unsent)
+            assert outcome.doubtful == (went or (wrote and not unsent))
             assert not outcome.busy
 
     def test_a_200_that_cannot_be_read_is_never_taken_for_done(self, right: Right) -> None:
         for body in self.unreadable:
-            for outcome, wrote in self.troubled(right, Said(200, {"Content-Type": "application/json"}, body)):
+            for outcome, wrote, went in self.troubled(right, Said(200, {"Content-Type": "application/json"}, body)):
                 assert isinstance(outcome, Retryable)
-                assert outcome.doubtful == wrote
+                assert outcome.doubtful == (wrote or went)
 
     def test_a_page_of_html_is_never_taken_for_an_answer(self, right: Right) -> None:
         for status in (200, 400, 404, 405):
-            for outcome, _ in self.troubled(right, Said(status, {"Content-Type": "text/html"}, HTML)):
+            for outcome, _, _ in self.troubled(right, Said(status, {"Content-Type": "text/html"}, HTML)):
                 assert not isinstance(outcome, SAID_YES_OR_NOBODY)
 
     @pytest.mark.parametrize("status", [401, 403])
@@ -410,17 +422,36 @@ class HttpContract(ConnectorContract):
             with pytest.raises(CredentialsRejected):
                 stage.connector.probe()
 
+    def test_what_was_done_before_the_processor_asked_to_wait_leaves_doubt(self, right: Right) -> None:
+        told = instruction(right, addresses=(OLD, OTHER))
+        for stage in self.half_way(told, Said(429, {}, b"")):
+            before = stage.state()
+            outcome = stage.tell(told)
+            assert isinstance(outcome, Retryable)
+            assert outcome.doubtful or stage.state() == before
+
+    def test_a_credential_rejected_half_way_keeps_what_the_first_calls_were_told(self, right: Right) -> None:
+        told = instruction(right, addresses=(OLD, OTHER))
+        for stage in self.half_way(told, Said(401, {"Content-Type": "application/json"}, PROBLEM)):
+            before = stage.state()
+            with pytest.raises(CredentialsRejected) as caught:
+                stage.tell(told)
+            assert len(caught.value.evidence) == stage.calls()
+            assert caught.value.evidence[-1].status == 401
+            assert caught.value.doubtful == (stage.state() != before)
+            assert_clean(repr(caught.value.evidence))
+
     def test_an_undocumented_answer_is_a_no_for_a_person_to_look_at(self, right: Right) -> None:
         for status in self.undocumented:
             for kind, body in BODIES:
                 headers = {"Content-Type": kind, "Location": "https://elsewhere.example/"}
-                for outcome, _ in self.troubled(right, Said(status, headers, body)):
+                for outcome, _, _ in self.troubled(right, Said(status, headers, body)):
                     assert isinstance(outcome, Refused)
                     assert outcome.evidence[-1].status == status
 
     def test_a_404_of_another_shape_is_not_nothing_held(self, right: Right) -> None:
         for kind, body in BODIES:
-            for outcome, _ in self.troubled(right, Said(404, {"Content-Type": kind}, body)):
+            for outcome, _, _ in self.troubled(right, Said(404, {"Content-Type": kind}, body)):
                 assert isinstance(outcome, Refused | Retryable)
 
     def test_what_cannot_be_read_back_is_not_found_as_asked(self, right: Right) -> None:

@@ -52,6 +52,30 @@ class IgnoresCredentials(Mailchimp):
             return Retryable(reason="later")
 
 
+class ForgetsWhatWentBeforeTheRejection(Mailchimp):
+    def carry_out(self, instruction: Instruction) -> Outcome:
+        try:
+            return super().carry_out(instruction)
+        except CredentialsRejected as error:
+            raise CredentialsRejected(error.endpoint, error.status, error.request_id) from None
+
+
+class ForgetsTheDoubtOfTheRejection(Mailchimp):
+    def carry_out(self, instruction: Instruction) -> Outcome:
+        try:
+            return super().carry_out(instruction)
+        except CredentialsRejected as error:
+            error.doubtful = False
+            raise
+
+
+class ForgetsWhatWentBeforeTheWait(Mailchimp):
+    def carry_out(self, instruction: Instruction) -> Outcome:
+        outcome = super().carry_out(instruction)
+        busy = isinstance(outcome, Retryable) and outcome.evidence[-1].status == 429
+        return replace(outcome, doubtful=False) if busy and isinstance(outcome, Retryable) else outcome
+
+
 class AnyMissingIsNothingHeld(Mailchimp):
     def carry_out(self, instruction: Instruction) -> Outcome:
         outcome = super().carry_out(instruction)
@@ -154,6 +178,18 @@ CAUGHT: list[tuple[type[Mailchimp], Callable[[HttpContract], None]]] = [
     (UnreadableIsSuccess, lambda suite: suite.test_a_200_that_cannot_be_read_is_never_taken_for_done(ERASURE)),
     (UnreadableIsSuccess, lambda suite: suite.test_a_page_of_html_is_never_taken_for_an_answer(ERASURE)),
     (IgnoresCredentials, lambda suite: suite.test_a_rejected_credential_stops_everything(ERASURE, 401)),
+    (
+        ForgetsWhatWentBeforeTheRejection,
+        lambda suite: suite.test_a_credential_rejected_half_way_keeps_what_the_first_calls_were_told(ERASURE),
+    ),
+    (
+        ForgetsTheDoubtOfTheRejection,
+        lambda suite: suite.test_a_credential_rejected_half_way_keeps_what_the_first_calls_were_told(ERASURE),
+    ),
+    (
+        ForgetsWhatWentBeforeTheWait,
+        lambda suite: suite.test_what_was_done_before_the_processor_asked_to_wait_leaves_doubt(ERASURE),
+    ),
     (AnyMissingIsNothingHeld, lambda suite: suite.test_a_404_of_another_shape_is_not_nothing_held(ERASURE)),
     (UnknownIsLater, lambda suite: suite.test_an_undocumented_answer_is_a_no_for_a_person_to_look_at(ERASURE)),
     (

@@ -44,7 +44,7 @@ from dpsync.connector import (
     Retryable,
 )
 from dpsync.errors import ConfigurationError, CredentialsRejected, Fault, ProcessorUnreachable, UnsupportedRight
-from dpsync.http import CUT, TOO_LATE, UNREACHABLE, is_loopback, json_of, retry_after
+from dpsync.http import CUT, UNREACHABLE, is_loopback, json_of, retry_after
 from dpsync.model import Changes, Right, normalised
 
 _VENDOR: Final = "https://api.createsend.com/api/v3.3"
@@ -152,10 +152,6 @@ def _unreadable(*, doubtful: bool = False) -> _Ended:
     return _Ended(Retryable(reason=UNREADABLE, doubtful=doubtful))
 
 
-def _rejected(reply: Reply) -> CredentialsRejected:
-    return CredentialsRejected(reply.evidence.endpoint, reply.status, reply.evidence.request_id)
-
-
 def _code(reply: Reply) -> int | None:
     """The vendor's own number for an error; the HTTP status alone is coarse."""
     found = json_of(reply)
@@ -212,7 +208,9 @@ class _Credential:
     def renewable(self) -> bool:
         return self._settings.api_key is None
 
-    def renew(self, stale: str, exchange: Callable[[bytes], Reply]) -> None:
+    def renew(
+        self, stale: str, exchange: Callable[[bytes], Reply], rejected: Callable[[Reply], CredentialsRejected]
+    ) -> None:
         """Replace the pair unless another thread just did. Raises `_Ended`, `CredentialsRejected`, `NoAnswer`."""
         with self._lock:
             self._read = None  # another process may have renewed it
@@ -222,7 +220,7 @@ class _Credential:
             form = urlencode({"grant_type": "refresh_token", "refresh_token": old}).encode()
             reply = exchange(form)
             if reply.status in (400, 401, 403):
-                raise _rejected(reply)
+                raise rejected(reply)
             found = json_of(reply)
             if reply.status != 200:
                 wait = retry_after(reply, self._kit.clock.now())
@@ -259,7 +257,7 @@ class _Calls:
         self._deadline = order.deadline if order else float("inf")
         self._sleep = sleep
         self._spent_until = float("-inf")
-        self._wrote = False
+        self.touched = False  # whether something may stand changed since this instruction's first call
         self.evidence: list[Evidence] = []
 
     def ask(
@@ -289,13 +287,14 @@ class _Calls:
             used = self._credential.header()
             reply = make() if writing else self._patiently(make)
             if reply.status == 401 and _code(reply) == 121 and self._credential.renewable():
-                self._credential.renew(used, self._exchange)
+                self._credential.renew(used, self._exchange, self._rejected)
                 reply = make()
         except NoAnswer as failure:
             about_this = failure.evidence.endpoint != "POST /oauth/token"
-            doubtful = (writing and failure.sent and about_this) or (failure.reason == TOO_LATE and self._wrote)
+            doubtful = writing and failure.sent and about_this
             raise _Ended(Retryable(reason=failure.reason, doubtful=doubtful), stop=True) from None
-        self._wrote = self._wrote or writing
+        spared = 400 <= reply.status < 500 and reply.status != 408
+        self.touched = self.touched or (writing and not spared)
         self._count(reply)
         self._passable(reply, writing=writing)
         return reply
@@ -357,6 +356,10 @@ class _Calls:
         self.evidence.append(reply.evidence)
         return reply
 
+    def _rejected(self, reply: Reply) -> CredentialsRejected:
+        at, kept = reply.evidence, tuple(self.evidence)
+        return CredentialsRejected(at.endpoint, reply.status, at.request_id, evidence=kept, doubtful=self.touched)
+
     def _exchange(self, form: bytes) -> Reply:
         parts = urlsplit(self._base)
         url = f"{parts.scheme}://{parts.netloc}/oauth/token"
@@ -398,7 +401,7 @@ class _Calls:
             case 403 if _code(reply) == 403:
                 raise _refused(NOT_AGENCY)
             case 401 | 403:
-                raise _rejected(reply)
+                raise self._rejected(reply)
             case 429 | 503:
                 doubtful = writing and reply.status == 503
                 wait = wait if wait is not None else _reset(reply)
@@ -637,7 +640,7 @@ class CampaignMonitor(Connector):
             outcomes = _each(steps)
         except _Ended as end:
             outcomes = [end.outcome]
-        return _together(outcomes, tuple(calls.evidence))
+        return _together(outcomes, tuple(calls.evidence), touched=calls.touched)
 
     def verify(self, instruction: Instruction) -> Finding:
         """Read back every list and suppression list under every address. Raises `CredentialsRejected`.
@@ -1167,7 +1170,7 @@ def _left_to_the_operator(memory: _Memory, client: _Client, objected: Sequence[s
     return tasks
 
 
-def _together(outcomes: Sequence[Outcome], evidence: tuple[Evidence, ...]) -> Outcome:
+def _together(outcomes: Sequence[Outcome], evidence: tuple[Evidence, ...], *, touched: bool = False) -> Outcome:
     """The worst of all: not finished, then a no, then left to a person, then done, then nothing there."""
     later = [outcome for outcome in outcomes if isinstance(outcome, Retryable)]
     refused = [outcome for outcome in outcomes if isinstance(outcome, Refused)]
@@ -1177,7 +1180,7 @@ def _together(outcomes: Sequence[Outcome], evidence: tuple[Evidence, ...]) -> Ou
         return Retryable(
             reason=later[0].reason,
             evidence=evidence,
-            doubtful=any(outcome.doubtful for outcome in later),
+            doubtful=touched or any(outcome.doubtful for outcome in later),
             busy=any(outcome.busy for outcome in later),
             retry_after=max(waits, default=None),
         )

@@ -45,7 +45,7 @@ from dpsync.connector import (
     Retryable,
 )
 from dpsync.errors import ConfigurationError, CredentialsRejected, Fault, ProcessorUnreachable, UnsupportedRight
-from dpsync.http import CUT, TOO_LATE, UNREACHABLE, is_loopback, json_of, retry_after
+from dpsync.http import CUT, UNREACHABLE, is_loopback, json_of, retry_after
 from dpsync.model import Changes, Right
 
 _VENDOR = re.compile(r"https://[a-z]{2}[0-9]{1,3}\.api\.mailchimp\.com/3\.0")
@@ -163,7 +163,8 @@ class _Calls:
         self._deadline = order.deadline if order else float("inf")
         self._sleep = sleep
         self.evidence: list[Evidence] = []
-        self.wrote = False
+        self.touched = False
+        """Something may stand changed since this instruction's first call."""
         self.known: set[str] = set()
         """Audiences that an authenticated read within this instruction has shown to exist."""
         self.lists = _ListsApi(self)
@@ -204,9 +205,9 @@ class _Calls:
         try:
             reply = self._kept(make) if writing else self._patiently(make)
         except NoAnswer as failure:
-            doubtful = (writing and failure.sent) or (failure.reason == TOO_LATE and self.wrote)
-            raise _Ended(Retryable(reason=failure.reason, doubtful=doubtful), stop=True) from None
-        self.wrote = self.wrote or writing
+            raise _Ended(Retryable(reason=failure.reason, doubtful=writing and failure.sent), stop=True) from None
+        spared = 400 <= reply.status < 500 and reply.status != 408
+        self.touched = self.touched or (writing and not spared)
         self._passable(reply, writing=writing)
         return reply
 
@@ -256,9 +257,10 @@ class _Calls:
                 wait = retry_after(reply, self._kit.clock.now())
                 raise _Ended(Retryable(reason=FAULT_THERE, doubtful=writing, retry_after=wait))
 
-    @staticmethod
-    def _rejected(reply: Reply) -> CredentialsRejected:
-        return CredentialsRejected(reply.evidence.endpoint, reply.status, reply.evidence.request_id)
+    def _rejected(self, reply: Reply) -> CredentialsRejected:
+        at = reply.evidence
+        kept = tuple(self.evidence)
+        return CredentialsRejected(at.endpoint, reply.status, at.request_id, evidence=kept, doubtful=self.touched)
 
     def object_in(self, reply: Reply, *, doubtful: bool = False) -> Mapping[str, object]:
         """The JSON object of an answer that must have one. Raises `_Ended`."""
@@ -470,7 +472,7 @@ class Mailchimp(Connector):
                     self._tell(calls, list_id, instruction, addresses, outcomes)
         except _Ended as end:
             outcomes.append(end.outcome)
-        return _together(outcomes, tuple(calls.evidence))
+        return _together(outcomes, tuple(calls.evidence), touched=calls.touched)
 
     def verify(self, instruction: Instruction) -> Finding:
         """Read back every audience under every address. Raises `CredentialsRejected`.
@@ -740,7 +742,7 @@ def _fields_done(member: _Member, changes: Changes, list_id: str) -> Outcome:
     )
 
 
-def _together(outcomes: Sequence[Outcome], evidence: tuple[Evidence, ...]) -> Outcome:
+def _together(outcomes: Sequence[Outcome], evidence: tuple[Evidence, ...], *, touched: bool = False) -> Outcome:
     """The worst of all: not finished, then a no, then left to a person, then done, then nothing there."""
     later = [outcome for outcome in outcomes if isinstance(outcome, Retryable)]
     refused = [outcome for outcome in outcomes if isinstance(outcome, Refused)]
@@ -750,7 +752,7 @@ def _together(outcomes: Sequence[Outcome], evidence: tuple[Evidence, ...]) -> Ou
         return Retryable(
             reason=later[0].reason,
             evidence=evidence,
-            doubtful=any(outcome.doubtful for outcome in later),
+            doubtful=touched or any(outcome.doubtful for outcome in later),
             busy=any(outcome.busy for outcome in later),
             retry_after=max(waits, default=None),
         )

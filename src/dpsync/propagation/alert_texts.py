@@ -77,8 +77,8 @@ ALERTS: dict[str, tuple[str, str, str, str]] = {
     ),
     "withdrawn_in_doubt": (
         "dpo",
-        "Withdrawn, but an attempt was under way",
-        "It may have happened at the processor. Look there; a mistaken erasure is a personal-data breach (Art. 4(12)).",
+        "Withdrawn, but some of it may have gone",
+        "It may have happened there, or a part of it. Look; a mistaken erasure is a personal-data breach (Art. 4(12)).",
         _DOSSIER,
     ),
     "quarantine": (
@@ -104,6 +104,12 @@ ALERTS: dict[str, tuple[str, str, str, str]] = {
         "A processor rejects our credential",
         "Its account is stopped; no request was charged an attempt. Put the right key in place, restart, then go on.",
         "dpsync resume {processor}",
+    ),
+    "mail_credential": (
+        "operator",
+        "Our own mail host rejects our password",
+        "Letters wait and are tried again; nothing else is stopped. Put the right password in place ([mail] password).",
+        "dpsync check",
     ),
 }
 

@@ -47,6 +47,7 @@ from dpsync.store.upsert import insert_or_ignore
 from dpsync.store.writer import Unit, Writer
 
 NOTICE_LINK_LIVES = timedelta(days=400)
+Said = Outcome | Finding | CredentialsRejected | Defect
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,8 +200,7 @@ class Drive:
     def _run(self, task: Task) -> None:
         begun = self._begin(task)
         if begun is not None:
-            said, rejected = self._ask(begun)
-            self._finish(begun, said, rejected)
+            self._finish(begun, self._ask(begun))
 
     def _begin(self, task: Task) -> Begun | None:
         # After this commit the attempt is visible and unanswered, whatever happens to us.
@@ -216,38 +216,30 @@ class Drive:
             self._writer.call(lambda unit: postpone(unit, self._controller, self.account_id, task, now))
             return None
 
-    def _ask(self, begun: Begun) -> tuple[list[Outcome | Finding | Defect], CredentialsRejected | None]:
+    def _ask(self, begun: Begun) -> list[Said]:
         """Call the connector, with no transaction open."""
-        said: list[Outcome | Finding | Defect] = []
+        said: list[Said] = []
         try:
             if begun.kind == "verify":
-                said.append(begun.connector.verify(begun.instruction))
-                return said, None
+                return [begun.connector.verify(begun.instruction)]
             outcome = begun.connector.carry_out(begun.instruction)
             said.append(outcome)
             if isinstance(outcome, Applied) and begun.verifies:
                 said.append(begun.connector.verify(begun.instruction))
         except CredentialsRejected as error:
-            return said, error
+            said.append(error)
         except Exception as error:  # noqa: BLE001 - because one poisoned propagation must not stop the others
             # The one place where what no connector may raise is caught: it becomes a defect on the record.
             telemetry.log("drive").error("defect", error=error, account=self.account_id, kind=begun.kind)
             said.append(Defect())
-        return said, None
+        return said
 
-    def _finish(
-        self, begun: Begun, said: list[Outcome | Finding | Defect], rejected: CredentialsRejected | None
-    ) -> None:
+    def _finish(self, begun: Begun, said: list[Said]) -> None:
         now = self._clock.now()
-
-        def work(unit: Unit) -> None:
-            if said:
-                record_all(unit, self._controller, [Happened(begun.propagation_id, said, now, begun.attempt)])
-            if rejected is not None:
-                stop_account(unit, self._controller, self.account_id, begun, rejected, now, answered=bool(said))
-
-        self._writer.call(work)
-        if rejected is not None or any(isinstance(one, Retryable) for one in said):
+        self._writer.call(
+            lambda unit: record_all(unit, self._controller, [Happened(begun.propagation_id, said, now, begun.attempt)])
+        )
+        if any(isinstance(one, (Retryable, CredentialsRejected)) for one in said):
             with self._lock:
                 self._open_slots = 0  # until the account's row has been looked at again
                 self._buffer.clear()
@@ -593,37 +585,3 @@ def _known_addresses(
             else:
                 earlier[normalised(address)] = address
     return tuple((own | {name: address for name, address in earlier.items() if name not in own}).values())
-
-
-# --- our credential
-
-
-def stop_account(
-    unit: Unit,
-    controller: Controller,
-    account_id: str,
-    begun: Begun,
-    error: CredentialsRejected,
-    now: datetime,
-    *,
-    answered: bool,
-) -> None:
-    """The credential is ours: stop the account at once, tell once, charge nobody's request with an attempt."""
-    unit.connection.execute(update(t.account).where(t.account.c.id == account_id).values(stopped="credential"))
-    if not answered:
-        unit.connection.execute(
-            update(t.attempt)
-            .where(t.attempt.c.id == begun.attempt.id)
-            .values(ended_at=now, outcome="CredentialsRejected", reason=f"{error.status} to {error.endpoint}")
-        )
-    p = t.propagation.c
-    row = unit.connection.execute(select(p.request_id, p.processor).where(p.id == begun.propagation_id)).one()
-    alert(
-        unit.connection,
-        controller,
-        "credential",
-        row.request_id,
-        row.processor,
-        controller.processors.get(row.processor),
-        now,
-    )

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, or_, update
 
 from dpsync.connector import Retryable
+from dpsync.errors import CredentialsRejected
 from dpsync.model import Way
 from dpsync.propagation import backoff, lanes
 from dpsync.propagation.lifecycle import Happening, Next, Step
@@ -43,9 +44,12 @@ def note_account(
 
     `counted`: each account's failures in a row, as they stand; kept up to date here.
     """
+    here = _A.id == row["account_id"]
+    if isinstance(happening, CredentialsRejected) and not happening.by_mail_host:
+        connection.execute(update(t.account).where(here).values(stopped="credential"))
+        return
     if row["way"] != Way.API:
         return  # our own mail host's trouble says nothing of the processor's interface
-    here = _A.id == row["account_id"]
     failures = counted[row["account_id"]]
     if isinstance(happening, Retryable):
         failures += 1

@@ -47,6 +47,7 @@ _OF_SUBJECT = (
         _P.account_id,
         _P.causes,
         _P.doubtful,
+        _P.touched,
         _UNANSWERED,
     )
     .join(t.request, _R.id == _P.request_id)
@@ -76,7 +77,7 @@ def _lane_row(row: Any) -> LaneRow:
         version=row.version,
         person=row.person,
         state=State(row.state),
-        tried=row.attempts > 0,
+        tried=bool(row.attempts > 0 or row.touched),
     )
     unanswered = bool(row.unanswered)
     return LaneRow(waiting, row.account_id, causes_of(row.causes), unanswered, bool(row.doubtful or unanswered))

@@ -3,9 +3,8 @@
 docs/states.md is generated from this file by asking `advance` every question there is.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import assert_never
 
 from dpsync.connector import (
@@ -23,133 +22,63 @@ from dpsync.connector import (
     Refused,
     Retryable,
 )
-from dpsync.errors import DecisionRefused, IllegalTransition
+from dpsync.errors import CredentialsRejected, DecisionRefused, IllegalTransition
 from dpsync.ledger.entry import Event
 from dpsync.model import CLOSED_STATES, DONE_STATES, Cause, Right, Rung, State, Way
 from dpsync.propagation.backoff import STILL_VERIFIED_AFTER, reread_delay
+from dpsync.propagation.happening import (
+    Answer,
+    AnswerKind,
+    Decision,
+    DecisionKind,
+    Defect,
+    Happening,
+    Interrupted,
+    Next,
+    Position,
+    Step,
+    Timer,
+)
+
+__all__ = [
+    "Answer",
+    "AnswerKind",
+    "Decision",
+    "DecisionKind",
+    "Defect",
+    "Happening",
+    "Interrupted",
+    "Next",
+    "Position",
+    "Step",
+    "Timer",
+    "advance",
+]
 
 QUARANTINE_AFTER = 5
 """A propagation whose driving raised this often waits for a person; the others flow on."""
-
-
-class Timer(StrEnum):
-    """What time alone brings about."""
-
-    COOLING_OFF = "cooling_off"
-    REREAD = "reread"
-    REMIND = "remind"
-    ESCALATE = "escalate"
-
-
-class AnswerKind(StrEnum):
-    """What a person or a mail system at the processor said later. The first seven are the notice's answer form's."""
-
-    RECEIVED = "received"
-    DONE = "done"
-    NOTHING_HELD = "nothing_held"
-    PARTLY = "partly"
-    REFUSED = "refused"
-    WRONG_RECIPIENT = "wrong_recipient"
-    DELIVERED = "delivered"
-    BOUNCED = "bounced"
-
-
-class DecisionKind(StrEnum):
-    """What a named person decided, with a reason."""
-
-    RELEASE = "release"
-    CONFIRM = "confirm"  # the contact confirmed itself: what waited for that alone goes on
-    HOLD = "hold"
-    WITHDRAW = "withdraw"
-    RETRY = "retry"
-    SETTLE = "settle"
-    EXEMPT = "exempt"
-    SUPERSEDE = "supersede"
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    kind: AnswerKind
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """`causes`: what is released or, for HOLD, what it is held for."""
-
-    kind: DecisionKind
-    causes: frozenset[Cause] = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
-class Defect:
-    """Driving it raised what no connector may raise: a bug of ours, caught in one place."""
-
-
-@dataclass(frozen=True, slots=True)
-class Interrupted:
-    """An attempt was begun and never answered: the process died, or the lease went. The effect is in doubt."""
-
-
-Happening = Outcome | Finding | Answer | Decision | Timer | Defect | Interrupted
-
-
-@dataclass(frozen=True, slots=True)
-class Position:
-    """Where a propagation stands: all that `advance` looks at.
-
-    `verifiable`: the connector declares a read-back for this right. `contact_confirmed`: the processor's contact has
-    confirmed itself by link. `answer_within` is what the contract with the processor grants.
-    """
-
-    right: Right
-    state: State
-    way: Way
-    rung: Rung = Rung.NONE
-    causes: frozenset[Cause] = frozenset()
-    doubtful: bool = False
-    defects: int = 0
-    rereads: int = 0
-    lifting: bool = False
-    verifiable: bool = True
-    contact_confirmed: bool = True
-    answer_within: timedelta = timedelta(days=10)
-    answer_by: datetime | None = None
-    timer: Timer | None = None
-
-
-class Next(StrEnum):
-    """When a pending propagation goes on."""
-
-    NOW = "now"
-    BACKOFF = "backoff"
-    ACCOUNT = "account"  # the whole account waits; nobody is charged an attempt
-    NOTHING = "nothing"
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """What `advance` decided. `alert` names the cause of an alert, "" for none."""
-
-    state: State
-    rung: Rung
-    way: Way
-    event: Event
-    causes: frozenset[Cause] = frozenset()
-    doubtful: bool = False
-    defects: int = 0
-    rereads: int = 0
-    next: Next = Next.NOTHING
-    timer: Timer | None = None
-    timer_at: datetime | None = None
-    keep_timer: bool = False
-    alert: str = ""
-    reason: str = ""
 
 
 def advance(at: Position, happening: Happening, now: datetime) -> Step:
     """What follows from `happening`. Raises `DecisionRefused` for a decision that does not fit the state,
     `IllegalTransition` for what can only be a bug.
     """
+    step = _next(at, happening, now)
+    return replace(step, touched=at.touched or step.doubtful or _may_have_touched(happening))
+
+
+def _may_have_touched(happening: Happening) -> bool:
+    """Whether something may stand changed at the processor, or somebody there may have heard of it, from here on."""
+    match happening:
+        case Refused(evidence=evidence) | HandOver(evidence=evidence):
+            return bool(evidence)  # a no in one list says nothing of the others
+        case Applied() | Accepted() | Defect() | Interrupted():
+            return True
+        case _:
+            return False
+
+
+def _next(at: Position, happening: Happening, now: datetime) -> Step:
     match happening:
         case Applied() | NothingHeld() | Accepted() | HandOver() | NotIdentifiable() | Refused() | Retryable():
             return _after_outcome(at, happening, now)
@@ -161,6 +90,8 @@ def advance(at: Position, happening: Happening, now: datetime) -> Step:
             return _after_decision(at, happening)
         case Timer():
             return _after_timer(at, happening, now)
+        case CredentialsRejected():
+            return _after_rejection(at, happening, now)
         case Defect():
             return _after_defect(at, now)
         case Interrupted():
@@ -170,8 +101,8 @@ def advance(at: Position, happening: Happening, now: datetime) -> Step:
 
 
 def _stay(at: Position, event: Event) -> Step:
-    keep = event is Event.REPEAT  # what changes nothing must not stop the clock that runs
-    return Step(at.state, at.rung, at.way, event, at.causes, at.doubtful, at.defects, at.rereads, keep_timer=keep)
+    step = Step(at.state, at.rung, at.way, event, at.causes, at.doubtful, defects=at.defects, rereads=at.rereads)
+    return replace(step, keep_timer=event is Event.REPEAT)  # what changes nothing must not stop the clock that runs
 
 
 def _go(at: Position, state: State, event: Event, rung: Rung | None = None, **more: object) -> Step:
@@ -413,8 +344,8 @@ def _released(at: Position, causes: frozenset[Cause]) -> Step:
 def _withdrawn(at: Position) -> Step:
     if at.state not in {State.HELD, State.PENDING}:
         raise DecisionRefused(f"it is {at.state.value}; what has gone cannot be called back")
-    if at.doubtful:
-        # It may have happened. Nothing more is sent, and a person must look.
+    if at.doubtful or at.touched or at.rung > Rung.NONE:
+        # All or part of it may have happened. Nothing more is sent, and a person must look.
         return _go(at, State.ESCALATED, Event.ESCALATED, alert="withdrawn_in_doubt")
     return _go(at, State.WITHDRAWN, Event.WITHDRAWN)
 
@@ -453,6 +384,24 @@ def _after_timer(at: Position, timer: Timer, now: datetime) -> Step:
             raise IllegalTransition(f"{timer.value} is acted on by asking the connector")
         case _:
             assert_never(timer)
+
+
+def _after_rejection(at: Position, rejected: CredentialsRejected, now: datetime) -> Step:
+    """The credential is ours: the account waits, nobody is charged. What earlier calls did stays in doubt."""
+    reason = f"{rejected.status} to {rejected.endpoint}"
+    # Our own mail host is no account of the processor's: nothing is stopped, letters come back by themselves.
+    alert = "mail_credential" if rejected.by_mail_host else "credential"
+    if at.state is State.PENDING:
+        wait = Next.BACKOFF if rejected.by_mail_host else Next.ACCOUNT
+        doubtful = at.doubtful or rejected.doubtful
+        step = _go(at, State.PENDING, Event.DEFERRED, next=wait, doubtful=doubtful, reason=reason, rereads=at.rereads)
+        return replace(step, alert=alert)
+    if at.state in {State.WITHDRAWN, State.SUPERSEDED} and rejected.doubtful:
+        return _go(at, State.ESCALATED, Event.ESCALATED, alert="withdrawn_in_doubt", reason=reason)
+    if rejected.by_mail_host:
+        step = _after_reminder(at, Retryable(reason=reason), now)
+        return replace(step, alert=step.alert or alert)
+    return replace(_stay(at, Event.DEFERRED), reason=reason, alert=alert, keep_timer=True)
 
 
 def _after_defect(at: Position, now: datetime) -> Step:

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, bindparam, exists, insert, select, update
 
 from dpsync.alerts import raise_alert
 from dpsync.connector import AsAsked, CannotTell, Contradicts, Evidence, HandOver, Processor
+from dpsync.errors import CredentialsRejected
 from dpsync.ledger import entry
 from dpsync.ledger.entry import Event
 from dpsync.model import CLOSED_STATES, DONE_STATES, Request, Right, Rung, State, Way, normalised
@@ -40,6 +41,7 @@ _CHANGED = (
     "rung",
     "way",
     "doubtful",
+    "touched",
     "defects",
     "rereads",
     "reason",
@@ -195,8 +197,10 @@ def _happen(
             at = replace(
                 at, contact_confirmed=is_confirmed(unit.connection, controller, processor.name, processor.contact)
             )
+        # What follows the outcome is our own reading, also where the credential was rejected in it.
+        reading = isinstance(happening, (AsAsked, Contradicts, CannotTell)) or step is not None
         step = advance(at, happening, one.now)
-        digest = _keep_evidence(kept, happening, one.attempt, commit_key)
+        digest = _keep_evidence(kept, happening, one.attempt, commit_key, reading=reading)
         _append(unit, row, happening, step, one, digest, commit_key)
         _change(unit.connection, controller, row, happening, step, one.now)
         due.note_account(unit.connection, row, happening, failures, one.now)
@@ -206,7 +210,7 @@ def _happen(
     if step is None:
         raise ValueError("nothing happened")
     if one.attempt:
-        row["attempts"] += one.attempt.charged
+        row["attempts"] += one.attempt.charged and not isinstance(one.happenings[0], CredentialsRejected)
     return step
 
 
@@ -229,6 +233,7 @@ def _position(row: Mapping[str, Any], processor: Processor | None) -> Position:
         rung=Rung(row["rung"]),
         causes=causes_of(row["causes"]),
         doubtful=row["doubtful"],
+        touched=row["touched"],
         defects=row["defects"],
         rereads=row["rereads"],
         lifting=row["lifting"],
@@ -263,6 +268,7 @@ def _change(
         "rung": int(step.rung),
         "way": step.way.value,
         "doubtful": step.doubtful,
+        "touched": step.touched,
         "defects": step.defects,
         "rereads": step.rereads,
         "reason": step.reason,
@@ -291,13 +297,13 @@ def _change(
 
 
 def _keep_evidence(
-    kept: list[dict[str, Any]], happening: Happening, attempt: Attempted | None, commit_key: bytes
+    kept: list[dict[str, Any]], happening: Happening, attempt: Attempted | None, commit_key: bytes, *, reading: bool
 ) -> str:
     """Add the rows of one answer to what is kept. Returns their digest for the ledger, "" where there are none."""
     given: Sequence[Evidence] = getattr(happening, "evidence", ())
     if not given or attempt is None:
         return ""
-    part = "finding" if isinstance(happening, (AsAsked, Contradicts, CannotTell)) else "outcome"
+    part = "finding" if reading else "outcome"
     rows: list[dict[str, Any]] = [
         {
             "attempt_id": attempt.id,

@@ -18,7 +18,7 @@ from dpsync.connector import (
     Refused,
     Retryable,
 )
-from dpsync.errors import DecisionRefused, IllegalTransition
+from dpsync.errors import CredentialsRejected, DecisionRefused, IllegalTransition
 from dpsync.model import Cause, Right, Rung, State, Way
 from dpsync.propagation.lifecycle import (
     Answer,
@@ -81,6 +81,9 @@ def happenings() -> Iterator[tuple[str, Happening]]:
         yield f"decision: {decided.value}", Decision(decided, causes)
     yield "time: cooling-off over", Timer.COOLING_OFF
     yield "time: no answer in time", Timer.ESCALATE
+    yield "our credential is rejected", CredentialsRejected("GET /", 401)
+    yield "our credential is rejected half way", CredentialsRejected("GET /", 401, doubtful=True)
+    yield "our mail host rejects our password", CredentialsRejected("SMTP AUTH", 535)
     yield "a defect of ours", Defect()
     yield "the attempt was cut off", Interrupted()
 

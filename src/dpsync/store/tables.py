@@ -132,6 +132,7 @@ propagation = Table(
     Column("task", Text, nullable=False, server_default=""),  # a sentence of ours: what a person must do by hand
     Column("handed", LargeBinary),  # sealed: the vendor's own ids that help that person
     Column("doubtful", Boolean, nullable=False, server_default=text("false")),
+    Column("touched", Boolean, nullable=False, server_default=text("false")),  # some attempt may have had an effect
     Column("defects", Integer, nullable=False, server_default="0"),
     Column("attempts", Integer, nullable=False, server_default="0"),
     Column("notices", Integer, nullable=False, server_default="0"),

@@ -1,0 +1,128 @@
+"""What can happen to a propagation, where it stands, and what a step decides: the values of `lifecycle`."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from dpsync.connector import Finding, Outcome
+from dpsync.errors import CredentialsRejected
+from dpsync.ledger.entry import Event
+from dpsync.model import Cause, Right, Rung, State, Way
+
+
+class Timer(StrEnum):
+    """What time alone brings about."""
+
+    COOLING_OFF = "cooling_off"
+    REREAD = "reread"
+    REMIND = "remind"
+    ESCALATE = "escalate"
+
+
+class AnswerKind(StrEnum):
+    """What a person or a mail system at the processor said later. The first seven are the notice's answer form's."""
+
+    RECEIVED = "received"
+    DONE = "done"
+    NOTHING_HELD = "nothing_held"
+    PARTLY = "partly"
+    REFUSED = "refused"
+    WRONG_RECIPIENT = "wrong_recipient"
+    DELIVERED = "delivered"
+    BOUNCED = "bounced"
+
+
+class DecisionKind(StrEnum):
+    """What a named person decided, with a reason."""
+
+    RELEASE = "release"
+    CONFIRM = "confirm"  # the contact confirmed itself: what waited for that alone goes on
+    HOLD = "hold"
+    WITHDRAW = "withdraw"
+    RETRY = "retry"
+    SETTLE = "settle"
+    EXEMPT = "exempt"
+    SUPERSEDE = "supersede"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    kind: AnswerKind
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """`causes`: what is released or, for HOLD, what it is held for."""
+
+    kind: DecisionKind
+    causes: frozenset[Cause] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Defect:
+    """Driving it raised what no connector may raise: a bug of ours, caught in one place."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupted:
+    """An attempt was begun and never answered: the process died, or the lease went. The effect is in doubt."""
+
+
+Happening = Outcome | Finding | Answer | Decision | Timer | CredentialsRejected | Defect | Interrupted
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a propagation stands: all that `advance` looks at.
+
+    `doubtful`: the last attempt may have had an effect, so it is read before it is repeated. `touched`: some attempt
+    may have had one; it is never taken back, so what is withdrawn then is not called untold. `verifiable`: the
+    connector declares a read-back for this right. `contact_confirmed`: the processor's contact has confirmed itself by
+    link. `answer_within` is what the contract with the processor grants.
+    """
+
+    right: Right
+    state: State
+    way: Way
+    rung: Rung = Rung.NONE
+    causes: frozenset[Cause] = frozenset()
+    doubtful: bool = False
+    touched: bool = False
+    defects: int = 0
+    rereads: int = 0
+    lifting: bool = False
+    verifiable: bool = True
+    contact_confirmed: bool = True
+    answer_within: timedelta = timedelta(days=10)
+    answer_by: datetime | None = None
+    timer: Timer | None = None
+
+
+class Next(StrEnum):
+    """When a pending propagation goes on."""
+
+    NOW = "now"
+    BACKOFF = "backoff"
+    ACCOUNT = "account"  # the whole account waits; nobody is charged an attempt
+    NOTHING = "nothing"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What `advance` decided. `alert` names the cause of an alert, "" for none."""
+
+    state: State
+    rung: Rung
+    way: Way
+    event: Event
+    causes: frozenset[Cause] = frozenset()
+    doubtful: bool = False
+    touched: bool = False
+    defects: int = 0
+    rereads: int = 0
+    next: Next = Next.NOTHING
+    timer: Timer | None = None
+    timer_at: datetime | None = None
+    keep_timer: bool = False
+    alert: str = ""
+    reason: str = ""
