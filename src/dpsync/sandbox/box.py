@@ -14,6 +14,8 @@ from dpsync.sandbox.campaign_monitor.api import PREFIX as CAMPAIGN_MONITOR
 from dpsync.sandbox.campaign_monitor.api import CampaignMonitor
 from dpsync.sandbox.control import PREFIX as CONTROL
 from dpsync.sandbox.control import ControlPlane
+from dpsync.sandbox.eventbrite.api import PREFIX as EVENTBRITE
+from dpsync.sandbox.eventbrite.api import Eventbrite
 from dpsync.sandbox.mailbox import Mailbox
 from dpsync.sandbox.mailchimp.api import PREFIX as MAILCHIMP
 from dpsync.sandbox.mailchimp.api import Mailchimp
@@ -28,6 +30,8 @@ from dpsync.sandbox.waits import Waits
 HOST = "127.0.0.1"
 KEY = "sandbox-key-us1"
 CAMPAIGN_MONITOR_KEY = "sandbox-campaign-monitor-key"
+EVENTBRITE_TOKEN = "sandbox-eventbrite-token"
+EVENTBRITE_DESK = "privacy@eventbrite.example"
 AUDIENCES = ("Newsletter", "Events")
 
 
@@ -37,11 +41,14 @@ class Addresses:
 
     mailchimp_url: str
     campaign_monitor_url: str
+    eventbrite_url: str
     control_url: str
     smtp_host: str
     smtp_port: int
     api_keys: tuple[str, ...]
     campaign_monitor_key: str = CAMPAIGN_MONITOR_KEY
+    eventbrite_token: str = EVENTBRITE_TOKEN
+    eventbrite_desk: str = EVENTBRITE_DESK
 
 
 def _listener(host: str, port: int) -> socket.socket:
@@ -126,7 +133,9 @@ class Sandbox:
         self.waits = Waits()
         self.mailchimp = Mailchimp(now, self.waits)
         self.campaign_monitor = CampaignMonitor(now, self.waits)
+        self.eventbrite = Eventbrite(now, self.waits)
         self.mailbox = Mailbox(now, self.waits.pause)
+        self.mailbox.desks[EVENTBRITE_DESK] = self.eventbrite.desk_reads
         self.keys = tuple(api_keys)
         names = api_keys if isinstance(api_keys, Mapping) else {key: key for key in api_keys}
         for key, name in names.items():
@@ -134,18 +143,20 @@ class Sandbox:
             for title in AUDIENCES:
                 audience_of(account, digest(f"{name}/{title}")[:10], title, now())
         self.campaign_monitor.open_account("main", (CAMPAIGN_MONITOR_KEY,))
+        self.eventbrite.open_organization("main", (EVENTBRITE_TOKEN,))
         self._ports: list[Port] = []
         self._smtp: asyncio.Server | None = None
 
     @property
     def vendors(self) -> list[Vendor]:
         """Every vendor, in the order of their ports."""
-        return [self.mailchimp, self.campaign_monitor]
+        return [self.mailchimp, self.campaign_monitor, self.eventbrite]
 
     def fill(self, scenario: Scenario) -> None:
         """Adds the scenario. Raises `Unwilling` for what a vendor itself would refuse."""
         self.mailchimp.fill(scenario.mailchimp)
         self.campaign_monitor.fill(scenario.campaign_monitor)
+        self.eventbrite.fill(scenario.eventbrite)
         set_rules(scenario.mail, self.mailbox)
 
     def reset(self) -> None:
@@ -161,13 +172,12 @@ class Sandbox:
         Raises:
             OSError: a port is taken.
         """
-        urls = []
         try:
             for number, vendor in enumerate(self.vendors):
                 listener = _listener(host, http_port and http_port + number)
                 port = Port(vendor, ControlPlane(vendor, self).application())
                 self._ports.append(port)
-                urls.append(await port.open(listener))
+                vendor.url = await port.open(listener)
             self._smtp = await asyncio.get_running_loop().create_server(
                 lambda: MailHost(self.mailbox, "sandbox.example.org"), host, smtp_port
             )
@@ -175,11 +185,11 @@ class Sandbox:
             await self.stop()
             raise
         smtp = self._smtp.sockets[0].getsockname()[1]
-        mailchimp, campaign_monitor = urls
         return Addresses(
-            mailchimp_url=mailchimp + MAILCHIMP,
-            campaign_monitor_url=campaign_monitor + CAMPAIGN_MONITOR,
-            control_url=mailchimp + CONTROL,
+            mailchimp_url=self.mailchimp.url + MAILCHIMP,
+            campaign_monitor_url=self.campaign_monitor.url + CAMPAIGN_MONITOR,
+            eventbrite_url=self.eventbrite.url + EVENTBRITE,
+            control_url=self.mailchimp.url + CONTROL,
             smtp_host=host,
             smtp_port=smtp,
             api_keys=self.keys,

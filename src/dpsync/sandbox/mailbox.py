@@ -14,7 +14,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from dpsync.sandbox.recipient import Deed, fill_in, is_near, links_of, look, path_of
+from dpsync.sandbox.recipient import Deed, fill_in, is_near, links_of, look, path_of, words_of
 
 Behaviour = Literal[
     "silent",
@@ -84,12 +84,16 @@ class Message:
 
 @dataclass(slots=True)
 class Mailbox:
-    """All mail, the rules by recipient (lower case) and the rule for everybody else."""
+    """All mail, the rules by recipient (lower case) and the rule for everybody else.
+
+    `desks`: by recipient, what somebody does at a vendor with the words of a letter, right before they answer "done".
+    """
 
     now: Callable[[], datetime]
     pause: Callable[[float], Awaitable[None]]
     default: Rule = field(default_factory=Rule)
     rules: dict[str, Rule] = field(default_factory=dict)
+    desks: dict[str, Callable[[str], object]] = field(default_factory=dict)
     messages: list[Message] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     delayed: Counter[str] = field(default_factory=Counter)
@@ -141,7 +145,7 @@ class Mailbox:
         self.messages.append(message)
         self.counts["accepted"] += 1
         for address in message.recipients:
-            task = asyncio.get_running_loop().create_task(self._act(message, self.rule_for(address)))
+            task = asyncio.get_running_loop().create_task(self._act(message, address))
             self.background.add(task)
             task.add_done_callback(self.background.discard)
         await self.pause(max((self.rule_for(to).seconds for to in message.recipients if self._slow(to)), default=0.0))
@@ -149,16 +153,25 @@ class Mailbox:
     def _slow(self, address: str) -> bool:
         return "slow" in self.rule_for(address).behaviours
 
-    async def _act(self, message: Message, rule: Rule) -> None:
+    async def _act(self, message: Message, address: str) -> None:
+        rule = self.rule_for(address)
         if "out_of_office" in rule.behaviours:
             self.counts["out_of_office"] += 1
-        for link in links_of(message.raw):
+        links = links_of(message.raw)
+        desk = self.desks.get(address.strip().lower())
+        if desk and rule.answer == "done" and "answer_by_link" in rule.behaviours and any(map(_is_answer, links)):
+            desk(words_of(message.raw))
+        for link in links:
             if not is_near(link):
                 self.counts["not_followed"] += 1
                 continue
             deeds = await asyncio.to_thread(_follow, link, rule)
             message.deeds += deeds
             self.counts.update(f"{deed.method} {'ok' if 200 <= deed.status < 400 else 'failed'}" for deed in deeds)
+
+
+def _is_answer(link: str) -> bool:
+    return "answers" in path_of(link).split("/")
 
 
 def _follow(link: str, rule: Rule) -> list[Deed]:
@@ -170,7 +183,7 @@ def _follow(link: str, rule: Rule) -> list[Deed]:
     if "contacts" in segments:
         if "confirm_contact" in rule.behaviours:
             deeds += fill_in(link, {"confirm": "yes"})
-    elif "answers" in segments and {"answer_by_link", "done_but_not_done"} & set(rule.behaviours):
+    elif _is_answer(link) and {"answer_by_link", "done_but_not_done"} & set(rule.behaviours):
         word = "done" if "done_but_not_done" in rule.behaviours else rule.answer
         remark = rule.remark or ("As agreed." if word in {"partly", "refused"} else "")
         deeds += fill_in(link, {"answer": word, "name": rule.name, "remark": remark})

@@ -18,16 +18,23 @@ SECONDS = 10
 
 def links_of(raw: bytes) -> list[str]:
     """Every http(s) link in the text and JSON parts of a mail, in order, each once; attachments included."""
-    parsed = message_from_bytes(raw, policy=policy.default)
-    found: dict[str, None] = {}
-    for part in parsed.walk():
-        if isinstance(part, EmailMessage) and (
-            part.get_content_maintype() == "text" or part.get_content_type() == "application/json"
-        ):
-            for text in _texts(part):
-                for link in LINK.findall(text):
-                    found[link.rstrip(".,;:!?")] = None
+    found = dict.fromkeys(link.rstrip(".,;:!?") for text in _parts(raw) for link in LINK.findall(text))
     return list(found)
+
+
+def words_of(raw: bytes) -> str:
+    """All that a reader finds in the text and JSON parts of a mail, attachments included."""
+    return "\n".join(_parts(raw))
+
+
+def _parts(raw: bytes) -> list[str]:
+    return [
+        text
+        for part in message_from_bytes(raw, policy=policy.default).walk()
+        if isinstance(part, EmailMessage)
+        and (part.get_content_maintype() == "text" or part.get_content_type() == "application/json")
+        for text in _texts(part)
+    ]
 
 
 def _texts(part: EmailMessage) -> list[str]:

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from dpsync.sandbox.box import Addresses, Sandbox
 from dpsync.sandbox.campaign_monitor.handle import CampaignMonitorHandle
+from dpsync.sandbox.eventbrite.handle import EventbriteHandle
 from dpsync.sandbox.mailbox import Message, Rule
 from dpsync.sandbox.mailchimp.handle import MailchimpHandle
 from dpsync.sandbox.scenario import Scenario
@@ -29,6 +30,7 @@ class RunningSandbox(MailchimpHandle):
         self.smtp_port = addresses.smtp_port
         self.api_keys = addresses.api_keys
         self.campaign_monitor = CampaignMonitorHandle(sandbox.campaign_monitor, loop, addresses.campaign_monitor_url)
+        self.eventbrite = EventbriteHandle(sandbox.eventbrite, loop, addresses.eventbrite_url)
 
     def _whole(self, deed: Callable[[Sandbox], T]) -> T:
         async def run() -> T:
@@ -54,6 +56,10 @@ class RunningSandbox(MailchimpHandle):
         """Sets the rule of a recipient, or with None of everybody else; `details` are the fields of Rule."""
         made = Rule.model_validate({"behaviours": behaviours, **details})
         self._whole(lambda box: box.mailbox.set_rule(address, made))
+
+    def desk(self, address: str, does: Callable[[str], object]) -> None:
+        """What somebody does with the words of a letter before they answer "done"; in the sandbox's own thread."""
+        self._whole(lambda box: box.mailbox.desks.update({address.lower(): does}))
 
     def messages(self, to: str | None = None, *, settled: bool = False) -> list[Message]:
         """Mail that was accepted, of one recipient or all; `settled` waits until the recipients have acted."""

@@ -3,6 +3,7 @@
 from pydantic import Field
 
 from dpsync.sandbox.campaign_monitor.filling import CampaignMonitorSection
+from dpsync.sandbox.eventbrite.filling import EventbriteSection
 from dpsync.sandbox.mailbox import Mailbox, Rule
 from dpsync.sandbox.mailchimp.filling import MailchimpSection
 from dpsync.sandbox.vendor import Part
@@ -20,6 +21,7 @@ class Scenario(Part):
 
     mailchimp: MailchimpSection = MailchimpSection()
     campaign_monitor: CampaignMonitorSection = CampaignMonitorSection()
+    eventbrite: EventbriteSection = EventbriteSection()
     mail: MailRules = MailRules()
 
 

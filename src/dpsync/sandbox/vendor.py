@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.types import Receive, Scope, Send
 
 from dpsync.sandbox.fault_replies import Reply, Trouble, Wire, perform, send_reply
-from dpsync.sandbox.faults import Fault, Queue
+from dpsync.sandbox.faults import Fault, Queue, Target
 from dpsync.sandbox.journal import Call, Journal
 from dpsync.sandbox.waits import Waits
 
@@ -41,12 +41,14 @@ class Unwilling(Exception):
 class Vendor(ABC):
     """One vendor as an ASGI application. All methods belong to the thread of the sandbox's loop.
 
-    `now` gives the time as an aware datetime; `latency`: seconds each call takes.
+    `now` gives the time as an aware datetime; `latency`: seconds each call takes; `url`: its own address, once it has
+    one.
     """
 
     now: Callable[[], datetime]
     waits: Waits = field(default_factory=Waits)
     latency: float = 0.0
+    url: str = ""
     journal: Journal = field(default_factory=Journal)
     faults: Queue = field(default_factory=Queue)
     background: set[asyncio.Task[None]] = field(default_factory=set)
@@ -103,6 +105,22 @@ class Vendor(ABC):
         """Returns once every webhook sent so far has been answered or given up."""
         while self.background:
             await asyncio.gather(*self.background)
+
+    async def carry(
+        self, wire: Wire, call: Call, target: Target, work: Callable[[bool], Reply], trouble: Trouble
+    ) -> None:
+        """Counts one call, lets it take its time, carries it out unless a fault forbids it, and answers.
+
+        `work(effect)` gives the right answer; with False nothing may have happened.
+        """
+        self.journal.calls.append(call)
+        self.journal.enter(call.account)
+        try:
+            await self.waits.pause(self.latency)
+            fault = self.faults.take(target)
+            await self.answer(wire, call, fault, work(fault is None or fault.takes_effect), trouble)
+        finally:
+            self.journal.leave(call.account)
 
     async def answer(self, wire: Wire, call: Call, fault: Fault | None, right: Reply, trouble: Trouble) -> None:
         """Sends the right answer, or what the fault makes of it; notes what went out."""

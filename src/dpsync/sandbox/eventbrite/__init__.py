@@ -1,0 +1,1 @@
+"""Eventbrite on loopback."""
