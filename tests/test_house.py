@@ -228,7 +228,8 @@ def _shown() -> dict[str, str]:
         if key := re.match(r"#?([a-z_]+) = ([^#]*)(#.*)?", line):
             found.setdefault(f"{head}.{key[1]}", (key[3] or "") + above)
             for inner in tables.findall(key[2]):
-                found.setdefault(f"{head}.{key[1]}.*.{inner}", (key[3] or "") + above)
+                for place in (f"{head}.{key[1]}.*.{inner}", f"{head}.{key[1]}.{inner}"):
+                    found.setdefault(place, (key[3] or "") + above)
         above = above + line if line.startswith("# ") else ""
     return found
 

@@ -26,7 +26,7 @@ from dpsync.kit import (
     Reply,
     Shelf,
 )
-from dpsync.model import Changes, Lifted, Right
+from dpsync.model import Changes, Lifted, Retention, Right
 
 __all__ = [
     "Accepted",
@@ -358,9 +358,12 @@ class KeepsConversations(Inbound):
     """A connector whose vendor keeps private conversations that must be gone after a while.
 
     `unseen`: what its webhooks never show, one sentence each, printed in the report beside what they do.
+    `export_columns`: the columns without which a file is not that export. They are looked for before any row: an export
+    that found nothing is a header alone, and so is every other file that is empty.
     """
 
     unseen: ClassVar[tuple[str, ...]]
+    export_columns: ClassVar[frozenset[str]]
 
     @abstractmethod
     def read_export(self, rows: Iterable[Mapping[str, str]]) -> Iterator[Exported]:
@@ -379,6 +382,7 @@ class Processor:
     answer_within: timedelta
     backup_contact: str | None = field(default=None, repr=False)
     exempt: Mapping[Right, "Exemption"] = field(default_factory=dict)
+    retention: Retention | None = None
 
     def means(self, right: Right) -> Means:
         """How this right reaches the processor; what its connector does not declare goes to its contact by notice."""

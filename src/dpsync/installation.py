@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Engine, func, select
 
 from dpsync import settings as configuration
 from dpsync.alerts import Outbox, channels_from
-from dpsync.connector import Connector, Exemption, Inbound, Kit, Processor
+from dpsync.connector import Connector, Exemption, Inbound, KeepsConversations, Kit, Processor
 from dpsync.errors import ConfigurationError, Fault, KeyProblem, LedgerTampered, StoreProblem
 from dpsync.intake.inbound import Listener, Listeners
 from dpsync.ledger import entry
@@ -28,11 +28,13 @@ from dpsync.ledger.log import Log, protect
 from dpsync.ledger.note import Signer
 from dpsync.ledger.note import parse as parse_note
 from dpsync.mail import Mailer, domain_of
-from dpsync.propagation import acknowledgement, contacts, receipts
+from dpsync.model import Retention
+from dpsync.propagation import acknowledgement, contacts, receipts, retention
 from dpsync.propagation.controller import Controller, Safety
 from dpsync.propagation.legal_clock import LegalClock
 from dpsync.sealing import Keys
 from dpsync.settings import ProcessorSection, Settings
+from dpsync.settings.sections import WEEKDAYS
 from dpsync.store import tables as t
 from dpsync.store.database import demand_current_schema, migrate, open_database, reading, writing
 from dpsync.store.shelf import StoredShelf
@@ -165,6 +167,9 @@ class Installation:
         if section.inbound_secret is not None and not isinstance(connector, Inbound):
             key = f"processors.{name}.inbound_secret"
             raise ConfigurationError([Fault(key, f"is of no use: {section.connector} takes in no webhooks")])
+        if section.retention is not None and not isinstance(connector, KeepsConversations):
+            key = f"processors.{name}.retention"
+            raise ConfigurationError([Fault(key, f"is of no use: {section.connector} keeps no private conversations")])
         return Processor(
             name=name,
             title=section.title,
@@ -174,6 +179,7 @@ class Installation:
             backup_contact=section.backup_contact,
             answer_within=section.answer_within,
             exempt={right: Exemption(one.code, one.reason, one.by, one.until) for right, one in section.exempt.items()},
+            retention=retention_of(section),
         )
 
     def _connector(self, name: str, kind: str, section: Any) -> Connector:
@@ -267,6 +273,7 @@ class Installation:
             for processor in processors:
                 contacts.register(unit.connection, self.controller, processor, self.clock.now())
             acknowledgement.release_confirmed(unit, self.controller, self.clock.now())
+            retention.begin(unit, self.controller, self.clock.now())
 
         self.write(register)
         return verification
@@ -316,6 +323,12 @@ class Installation:
     def receipt(self, request_id: str, now: datetime) -> dict[str, Any]:
         """The receipt of a request, under a checkpoint of this moment."""
         return self.write(lambda unit: receipts.receipt_of(unit.connection, self.controller, self.log, request_id, now))
+
+
+def retention_of(section: ProcessorSection) -> Retention | None:
+    """The rule for private conversations that a section sets, if any."""
+    rule = section.retention
+    return Retention(rule.months, rule.admin, rule.deputy, WEEKDAYS.index(rule.weekday)) if rule else None
 
 
 def _meta(connection: Connection) -> dict[str, str]:

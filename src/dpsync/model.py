@@ -85,6 +85,41 @@ class Way(StrEnum):
     OPERATOR = "operator"
 
 
+class ConversationState(StrEnum):
+    """Where a private conversation stands that a processor keeps and that must be gone after a while."""
+
+    KEPT = "kept"
+    LISTED = "listed"
+    EXCEPTED = "excepted"
+    CONTRADICTED = "contradicted"
+    ATTESTED = "attested"
+    VERIFIED_BY_EXPORT = "verified_by_export"
+
+
+class ActKind(StrEnum):
+    """What was done about private conversations: by the clock, by a person, or by what a vendor showed."""
+
+    LISTED = "listed"
+    ATTESTED = "attested"
+    CHECKED = "checked"
+    CONTRADICTED = "contradicted"
+    EXCEPTED = "excepted"
+    NO_OPEN = "no_open"
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How many calendar months private conversations may stay at a processor, and who deletes them there.
+
+    `weekday`: on which day of the week the work list is made, 0 is Monday.
+    """
+
+    months: int
+    admin: str = field(repr=False)
+    deputy: str | None = field(default=None, repr=False)
+    weekday: int = 0
+
+
 class Mode(StrEnum):
     """How carefully an installation starts: look only, ask first, or act."""
 

@@ -26,7 +26,7 @@ from dpsync.intake.reception import Reception
 from dpsync.intake.signature import Verifier
 from dpsync.intake.web import create_app
 from dpsync.model import Request
-from dpsync.propagation import acknowledgement, contacts, escalation, receipts
+from dpsync.propagation import acknowledgement, contacts, escalation, receipts, retention
 from dpsync.propagation.lifecycle import AnswerKind
 from dpsync.propagation.worker import Worker
 from dpsync.store.database import database_now, worker_lock
@@ -229,8 +229,9 @@ class Service(Installation):
         )
 
     def _deliver(self, processor: str, secret: str, headers: Mapping[str, str], body: bytes, now: datetime) -> None:
-        del now
-        self.inbound.connector(processor, secret).receive(headers, body)
+        seen = self.inbound.connector(processor, secret).receive(headers, body)
+        if seen:
+            self.write(lambda unit: retention.note(unit, self.controller, processor, seen, now))
 
     def readiness(self, worker: Worker) -> dict[str, object]:
         """What /readyz says: ready means that the worker turned within half a minute and the store answers."""

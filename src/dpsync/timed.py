@@ -55,6 +55,19 @@ def daily(at: time_of_day, zone: ZoneInfo) -> Due:
     return next_due
 
 
+def weekly(weekday: int, at: time_of_day, zone: ZoneInfo) -> Due:
+    """Due once a week, on a day (0 is Monday) and at a time of the controller's own clock."""
+    each_day = daily(at, zone)
+
+    def next_due(after: datetime) -> datetime:
+        found = each_day(after)
+        while found.astimezone(zone).weekday() != weekday:
+            found = each_day(found)
+        return found
+
+    return next_due
+
+
 class Jobs:
     """Runs each job once when it is due, over restarts and beside other workers."""
 

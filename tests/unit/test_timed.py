@@ -16,7 +16,7 @@ from dpsync.errors import Locked
 from dpsync.store import tables as t
 from dpsync.store.database import reading
 from dpsync.store.writer import Unit, Writer
-from dpsync.timed import TAKEN_FOR, Job, Jobs, daily, every
+from dpsync.timed import TAKEN_FOR, Job, Jobs, daily, every, weekly
 from tests.builders import START, TurnableClock
 
 LONDON = ZoneInfo("Europe/London")
@@ -205,3 +205,15 @@ def test_a_clock_that_is_set_back_delays_no_tick(engine: Engine) -> None:
         stop.set()
         ticking.join(5)
     assert len(office.ran) >= 2
+
+
+@given(st.datetimes(datetime(2026, 1, 1), datetime(2028, 1, 1), timezones=st.just(UTC)), st.integers(0, 6))  # noqa: DTZ001 - because the zone is the strategy's other argument
+def test_a_weekly_job_comes_once_a_week_on_its_day_at_its_time(after: datetime, weekday: int) -> None:
+    due = weekly(weekday, time_of_day(8, 0), LONDON)
+    first = due(after)
+    second = due(first)
+    for one in (first, second):
+        local = one.astimezone(LONDON)
+        assert (local.weekday(), local.hour, local.minute) == (weekday, 8, 0)
+    assert after < first <= after + timedelta(days=7, hours=1)
+    assert (second.astimezone(LONDON).date() - first.astimezone(LONDON).date()).days == 7

@@ -180,8 +180,7 @@ def contacts_to_ask(connection: Connection, controller: Controller) -> list[tupl
     present = [
         (name, address)
         for name, processor in sorted(controller.processors.items())
-        for address in (processor.contact, processor.backup_contact)
-        if address
+        for address in contacts.desks(processor)
     ]
     return [one for one in present if (one[0], controller.keys.pseudonym("address", one[1])) in waiting]
 

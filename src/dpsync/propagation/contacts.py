@@ -29,7 +29,7 @@ def confirmed(connection: Connection, controller: Controller) -> frozenset[str]:
 
 def register(connection: Connection, controller: Controller, processor: Processor, now: datetime) -> None:
     """Know of a processor's contacts, so that they are asked to confirm themselves. Twice changes nothing."""
-    for address in filter(None, (processor.contact, processor.backup_contact)):
+    for address in desks(processor):
         insert_or_ignore(
             connection,
             t.contact,
@@ -40,6 +40,13 @@ def register(connection: Connection, controller: Controller, processor: Processo
                 "created_at": now,
             },
         )
+
+
+def desks(processor: Processor) -> tuple[str, ...]:
+    """Every address that mail about persons may go to once somebody there has confirmed it, each once."""
+    rule = processor.retention
+    named = (processor.contact, processor.backup_contact, rule.admin if rule else None, rule.deputy if rule else None)
+    return tuple(dict.fromkeys(address for address in named if address))
 
 
 def mark_asked(connection: Connection, controller: Controller, name: str, address: str, now: datetime) -> None:

@@ -206,6 +206,24 @@ class ExemptionSection(Section):
     until: Day = Field(description="The last day it applies.")
 
 
+WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+
+
+class RetentionSection(Section):
+    """How long private conversations may stay at a processor that keeps them, and who deletes them there."""
+
+    months: Annotated[StrictInt, Field(ge=1, le=120)] = Field(
+        description="Calendar months from a conversation's beginning; 31 August and 3 is 30 November."
+    )
+    admin: Address = Field(repr=False, description="Who deletes there by hand: gets the weekly work list by mail.")
+    deputy: Address | None = Field(
+        default=None, repr=False, description="Gets a work list that the admin left unanswered for a week."
+    )
+    weekday: Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"] = Field(
+        default="monday", description="On which day at 08:00 the work list is made."
+    )
+
+
 def _excusable(raw: object) -> object:
     if isinstance(raw, dict):
         for right in raw:
@@ -242,6 +260,10 @@ class ProcessorSection(Section):
     exempt: Annotated[Mapping[Right, ExemptionSection], BeforeValidator(_excusable)] = Field(
         default=_as_written({}),
         description="Rights it need not be told of: restriction and rectification only, each with a reason.",
+    )
+    retention: RetentionSection | None = Field(
+        default=None,
+        description="For a processor that keeps private conversations: how long they may stay, and who deletes them.",
     )
     options: Annotated[Mapping[str, object], PlainValidator(lambda raw: raw)] = Field(
         default=_as_written({}), repr=False

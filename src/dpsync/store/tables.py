@@ -1,56 +1,26 @@
-"""The whole schema on one page.
+"""The schema; `columns` says how times are kept.
 
-Times are integers: microseconds since the epoch, UTC, so that both engines compare and index them alike (a float
-against a NUMERIC column disabled an index: 143 ms instead of 1.7 ms). Ids that leave the house are random, never row
-numbers: a restored back-up must not give an old number to a new person.
+Ids that leave the house are random, never row numbers: a restored back-up must not give an old number to a new person.
 """
-
-from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
-    Dialect,
     ForeignKey,
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     Table,
     Text,
-    TypeDecorator,
     UniqueConstraint,
     text,
 )
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+from dpsync.store import conversation_tables  # noqa: F401 - because whoever makes the schema must make these too
+from dpsync.store.columns import EPOCH, Instant, Serial, metadata
 
-
-class Instant(TypeDecorator[datetime]):
-    """An aware UTC time, kept as microseconds since the epoch."""
-
-    impl = BigInteger
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
-        del dialect
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError("a time without a zone")
-        return (value - EPOCH) // timedelta(microseconds=1)
-
-    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
-        del dialect
-        return None if value is None else EPOCH + timedelta(microseconds=value)
-
-
-Serial = BigInteger().with_variant(Integer, "sqlite")
-"""Counts up by itself. SQLite only does so for a column that is spelled INTEGER."""
-
-metadata = MetaData()
+__all__ = ["EPOCH", "metadata"]
 
 meta = Table(
     "meta",

@@ -1,0 +1,208 @@
+"""The private conversations that a processor keeps, as rows: the only writer of their states.
+
+The vendor's ids are personal data of whoever wrote there. They rest sealed, and are destroyed once an export has shown
+that the conversation is gone; what stays is a pseudonym, so that it is known again if it comes back. The ledger holds
+counts and digests of pseudonyms only.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import date, datetime
+from typing import Any, Literal
+
+from sqlalchemy import Connection, bindparam, insert, select, update
+
+from dpsync.ledger import entry
+from dpsync.ledger.entry import Event
+from dpsync.model import ActKind, ConversationState, Retention
+from dpsync.propagation import retention_clock as clock
+from dpsync.propagation.controller import Controller
+from dpsync.store import conversation_tables as ct
+from dpsync.store.writer import Unit
+
+C, A = ct.conversation.c, ct.retention_act.c
+UNCLAIMED = tuple(state.value for state in ConversationState if state not in clock.CLAIMED)
+"""The states of what is still there, as far as anybody knows."""
+
+
+@dataclass(frozen=True, slots=True)
+class VendorIds:
+    """How the vendor calls a conversation, its contact and its place."""
+
+    conversation: str = field(repr=False)
+    contact: str = field(repr=False)
+    medium: str = field(default="", repr=False)
+    channel: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """That the vendor named a conversation: by a webhook, or in an export (`by_webhook` false)."""
+
+    ids: VendorIds
+    started_at: datetime
+    seen_at: datetime
+    open: bool
+    by_webhook: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Sighted:
+    """Which conversation that was. `before`: its state, None where it is new. `contradicts`: it was said to be gone."""
+
+    key: str
+    before: ConversationState | None
+    contradicts: bool
+
+
+def pseudonym(controller: Controller, name: str, kind: Literal["conversation", "contact"], vendor_id: str) -> str:
+    """The keyed pseudonym of a vendor's id at one processor."""
+    return controller.keys.pseudonym("id", f"{name}\n{kind}\n{vendor_id}")
+
+
+def opened(controller: Controller, row: Any) -> VendorIds | None:
+    """The vendor's ids of a conversation, None where they are destroyed. Raises `KeyProblem`."""
+    if row.sealed is None:
+        return None
+    plain = controller.keys.open("conversation", row.sealed, _place(row.processor, row.pseudonym))
+    return VendorIds(**json.loads(plain))
+
+
+def sight(
+    connection: Connection, controller: Controller, name: str, rule: Retention, seen: Sighting, now: datetime
+) -> Sighted:
+    """Know of a conversation, or know it again. Its state is the caller's to change.
+
+    Its oldest moment counts. What was known is never made younger, and never less than it is by an old message.
+    """
+    key = pseudonym(controller, name, "conversation", seen.ids.conversation)
+    here = (C.processor == name) & (C.pseudonym == key)
+    row = connection.execute(select(ct.conversation).where(here)).one_or_none()
+    if row is None:
+        connection.execute(insert(ct.conversation).values(_new(controller, name, key, rule, seen, now)))
+        return Sighted(key, before=None, contradicts=False)
+    changed: dict[str, Any] = {}
+    if seen.started_at < row.started_at:
+        last_day = clock.due_on(seen.started_at, rule.months, controller.zone)
+        until = date.fromisoformat(row.until_on) if row.until_on else last_day
+        changed = {"started_at": seen.started_at, "due_on": last_day.isoformat()}
+        changed["overdue_at"] = clock.overdue_at(until, controller.zone)
+    if seen.seen_at > row.seen_at:
+        changed |= {"seen_at": seen.seen_at, "open": seen.open}
+        changed["sealed"] = _sealed(controller, name, key, seen.ids)
+    if seen.by_webhook and row.told_at is None:
+        changed["told_at"] = now
+    if changed:
+        connection.execute(update(ct.conversation).where(here).values(changed))
+    before = ConversationState(row.state)
+    return Sighted(key, before, contradicts=clock.seen_again(before, row.claimed_at, seen.seen_at) is not before)
+
+
+def _new(controller: Controller, name: str, key: str, rule: Retention, seen: Sighting, now: datetime) -> dict[str, Any]:
+    last_day = clock.due_on(seen.started_at, rule.months, controller.zone)
+    return {
+        "processor": name,
+        "pseudonym": key,
+        "reference": controller.reference(key, name, 0),
+        "contact": pseudonym(controller, name, "contact", seen.ids.contact),
+        "sealed": _sealed(controller, name, key, seen.ids),
+        "state": ConversationState.KEPT.value,
+        "started_at": seen.started_at,
+        "due_on": last_day.isoformat(),
+        "overdue_at": clock.overdue_at(last_day, controller.zone),
+        "open": seen.open,
+        "told_at": now if seen.by_webhook else None,
+        "seen_at": seen.seen_at,
+    }
+
+
+def _sealed(controller: Controller, name: str, key: str, ids: VendorIds) -> bytes:
+    return controller.keys.seal("conversation", json.dumps(asdict(ids)).encode(), _place(name, key))
+
+
+def _place(name: str, key: str) -> bytes:
+    return f"{name}/{key}".encode()
+
+
+# --- states
+
+
+def move(connection: Connection, name: str, keys: Iterable[str], state: ConversationState, **values: object) -> None:
+    """Bring conversations into a state, and set more columns with it."""
+    changed = {"state": state.value, **values}
+    rows = [{"key": key, **{f"new_{column}": value for column, value in changed.items()}} for key in keys]
+    if rows:
+        wanted: dict[str, Any] = {column: bindparam(f"new_{column}") for column in changed}
+        here = (C.processor == name) & (C.pseudonym == bindparam("key"))
+        connection.execute(update(ct.conversation).where(here).values(wanted), rows)
+
+
+def by_reference(connection: Connection, references: Sequence[str], name: str = "") -> list[Any]:
+    """The conversations that people call so, in order of their dates. Unknown ones are left out."""
+    found = select(ct.conversation).where(C.reference.in_(references)).order_by(C.overdue_at, C.reference)
+    return list(connection.execute(found.where(C.processor == name) if name else found))
+
+
+def of_act(connection: Connection, act_id: int) -> list[Any]:
+    """The conversations of an act as they are now, in order of their dates."""
+    of_it = ct.retention_act_row.c
+    rows = connection.execute(
+        select(ct.conversation)
+        .join(ct.retention_act, A.processor == C.processor)
+        .join(ct.retention_act_row, (of_it.act_id == A.id) & (of_it.pseudonym == C.pseudonym))
+        .where(A.id == act_id)
+        .order_by(C.overdue_at, C.reference)
+    )
+    return list(rows)
+
+
+# --- acts
+
+
+@dataclass(frozen=True, slots=True)
+class By:
+    """Who did it, on which account of the machine, and why or how."""
+
+    name: str = field(repr=False)
+    os_user: str = field(default="", repr=False)
+    reason: str = field(default="", repr=False)
+
+
+def act(
+    unit: Unit,
+    controller: Controller,
+    name: str,
+    kind: ActKind,
+    keys: Iterable[str],
+    now: datetime,
+    *,
+    event: Event,
+    by: By | None = None,
+    said: Mapping[str, str | int] | None = None,
+    **values: object,
+) -> int:
+    """Keep what was done, to which conversations, with its entry in the ledger. Returns its number.
+
+    `said`: more fields of the entry; `values`: more columns. Who and why are in the ledger as commitments only.
+    """
+    concerned = sorted(set(keys))
+    row = {"processor": name, "kind": kind.value, "at": now, "conversations": len(concerned), **values}
+    if by is not None:
+        row |= {"by": by.name, "os_user": by.os_user, "reason": by.reason}
+    made = unit.connection.execute(insert(ct.retention_act).values(row).returning(A.id)).scalar_one()
+    if concerned:
+        rows = [{"act_id": made, "pseudonym": key} for key in concerned]
+        unit.connection.execute(insert(ct.retention_act_row), rows)
+    fields: dict[str, str | int] = {"dest": name, "kind": "retention", "n": len(concerned), **(said or {})}
+    if concerned:
+        fields["list"] = entry.list_digest(concerned)
+    if by is not None:
+        fields |= {"by": commitment(controller, by.name), "why": commitment(controller, by.reason)}
+    unit.append(None, entry.encode(event, now, **fields))
+    return int(made)
+
+
+def commitment(controller: Controller, text: str) -> str:
+    """What the ledger holds of a name or a reason where there is no request whose key could keep it."""
+    return controller.keys.mac("retention", text.encode()).hex()

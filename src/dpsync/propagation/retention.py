@@ -1,0 +1,228 @@
+"""Private conversations that a processor keeps: what its webhooks tell of them, and what people say about them.
+
+No interface of the vendor can delete them, so a person does; that is their word (*attested*) until the vendor's own
+export shows that nothing is left. A conversation that shows itself again is *contradicted*, whatever was said.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime
+from typing import Any
+
+from dateutil.relativedelta import relativedelta
+from sqlalchemy import Connection, select
+
+from dpsync.alerts import raise_alert
+from dpsync.connector import Conversation
+from dpsync.errors import DecisionRefused, NotFound
+from dpsync.ledger.entry import Event
+from dpsync.model import ActKind, ConversationState, Retention
+from dpsync.propagation import retention_clock as clock
+from dpsync.propagation.controller import Controller
+from dpsync.propagation.conversations import (
+    UNCLAIMED,
+    A,
+    By,
+    C,
+    Sighting,
+    VendorIds,
+    act,
+    by_reference,
+    move,
+    of_act,
+    sight,
+)
+from dpsync.store import conversation_tables as ct
+from dpsync.store import tables as t
+from dpsync.store.upsert import insert_or_ignore
+from dpsync.store.writer import Unit
+
+SINCE = "retention:"
+"""Under which key, with the processor's name, table `meta` keeps when the rule began to be kept here."""
+
+
+def begin(unit: Unit, controller: Controller, now: datetime) -> None:
+    """Note for every processor with a rule since when it is kept. Twice changes nothing."""
+    for name, processor in controller.processors.items():
+        if processor.retention is not None:
+            insert_or_ignore(unit.connection, t.meta, {"key": f"{SINCE}{name}", "value": now.isoformat()})
+
+
+def note(unit: Unit, controller: Controller, name: str, conversations: Iterable[Conversation], now: datetime) -> int:
+    """Keep what a vendor's webhook told: ids sealed, dates, never a word of it. Returns how many are new.
+
+    The same delivery again changes nothing. Without a rule for this processor nothing is kept: there is no purpose.
+    """
+    processor = controller.processors.get(name)
+    if processor is None or processor.retention is None:
+        return 0
+    new, contradicted = 0, []
+    for one in conversations:
+        ids = VendorIds(one.id, one.contact, one.medium, one.channel)
+        seen = Sighting(ids, one.started_at, one.seen_at, one.open)
+        known = sight(unit.connection, controller, name, processor.retention, seen, now)
+        new += known.before is None
+        if known.contradicts:
+            contradicted.append(known.key)
+    if contradicted:
+        contradict(unit, controller, name, contradicted, now, cause="webhook")
+    return new
+
+
+def contradict(
+    unit: Unit,
+    controller: Controller,
+    name: str,
+    keys: Sequence[str],
+    now: datetime,
+    *,
+    cause: str,
+    said: Mapping[str, str | int] | None = None,
+) -> None:
+    """Conversations that should be gone showed themselves: state, entry, and an alert to the DPO."""
+    move(unit.connection, name, keys, ConversationState.CONTRADICTED, contradicted_at=now)
+    fields = {"cause": cause, **(said or {})}
+    act(unit, controller, name, ActKind.CONTRADICTED, keys, now, event=Event.CONTRADICTED, said=fields)
+    raise_alert(
+        unit.connection,
+        cause=f"retention-contradicted:{name}",
+        role="dpo",
+        subject=f"Private conversations are still there ({controller.processors[name].title})",
+        body=f"{len(keys)} that should be gone showed themselves ({cause}). They are on the next work list. "
+        "`dpsync retention show`",
+        now=now,
+        zone=controller.zone,
+    )
+
+
+# --- what people say
+
+
+def attest_by_link(
+    unit: Unit,
+    controller: Controller,
+    token_hash: str,
+    references: frozenset[str] | None,
+    given: Mapping[str, str],
+    now: datetime,
+) -> int:
+    """What whoever holds the link of a work list says was deleted: these of its rows, or all (None). Returns how many.
+
+    `given`: name, remark and peer, kept sealed. What showed itself again after the list was made waits for a newer
+    list: an old page that is sent once more must not say that it is gone. Raises `NotFound`.
+    """
+    found = unit.connection.execute(
+        select(A.id, A.processor, A.at, A.reference).where(A.token_hash == token_hash, A.expires_at > now)
+    ).one_or_none()
+    if found is None:
+        raise NotFound("no work list has this link")
+    keys = [
+        row.pseudonym
+        for row in of_act(unit.connection, found.id)
+        if row.state in UNCLAIMED
+        and (references is None or row.reference in references)
+        and (row.contradicted_at is None or row.contradicted_at <= found.at)
+    ]
+    if keys:
+        sealed = controller.keys.seal("answer", json.dumps(dict(given)).encode(), found.reference.encode())
+        said: dict[str, str | int] = {"ref": found.reference, "way": "link"}
+        _attest(unit, controller, found.processor, keys, now, said=said, sealed=sealed)
+    return len(keys)
+
+
+def attest_by_hand(
+    unit: Unit, controller: Controller, name: str, references: Sequence[str], by: By, now: datetime
+) -> int:
+    """What the admin told one of us: that these conversations are deleted, or all that are listed (none named).
+
+    Returns how many are new. Raises `NotFound` for a name that no conversation has, `DecisionRefused` for what is
+    neither listed nor could be.
+    """
+    _demand(by)
+    _rule(controller, name)
+    if references:
+        rows = _named(unit.connection, references, name)
+    else:
+        listed = [ConversationState.LISTED.value, ConversationState.CONTRADICTED.value]
+        rows = list(unit.connection.execute(select(ct.conversation).where(C.processor == name, C.state.in_(listed))))
+    keys = [row.pseudonym for row in rows if row.state in UNCLAIMED]
+    if not rows:
+        raise DecisionRefused("nothing is on a work list; name the conversations")
+    if keys:
+        _attest(unit, controller, name, keys, now, said={"way": "operator"}, by=by)
+    return len(keys)
+
+
+def _attest(
+    unit: Unit,
+    controller: Controller,
+    name: str,
+    keys: Sequence[str],
+    now: datetime,
+    *,
+    said: Mapping[str, str | int],
+    by: By | None = None,
+    sealed: bytes | None = None,
+) -> None:
+    move(unit.connection, name, keys, ConversationState.ATTESTED, claimed_at=now)
+    act(unit, controller, name, ActKind.ATTESTED, keys, now, event=Event.DECLARED, by=by, said=said, sealed=sealed)
+
+
+def make_exception(unit: Unit, controller: Controller, reference: str, until: date, by: By, now: datetime) -> str:
+    """Let one conversation stay until a day, for a reason. Returns the processor's name.
+
+    At most as long again as the rule itself, and then anew: an exception is never a silent extension. Raises
+    `NotFound`, `DecisionRefused`.
+    """
+    _demand(by)
+    (row,) = _named(unit.connection, [reference])
+    rule = _rule(controller, row.processor)
+    today = clock.day_of(now, controller.zone)
+    if row.state not in UNCLAIMED:
+        raise DecisionRefused(f"{reference} is {row.state}; what is gone needs no exception")
+    if until <= max(today, date.fromisoformat(row.due_on)):
+        raise DecisionRefused("the new date must be after today and after the day that the rule gives")
+    if until > today + relativedelta(months=rule.months):
+        raise DecisionRefused(f"an exception is for {rule.months} months at most, and is then made anew")
+    values = {"until_on": until.isoformat(), "overdue_at": clock.overdue_at(until, controller.zone)}
+    move(unit.connection, row.processor, [row.pseudonym], ConversationState.EXCEPTED, **values)
+    act(
+        unit,
+        controller,
+        row.processor,
+        ActKind.EXCEPTED,
+        [row.pseudonym],
+        now,
+        event=Event.EXTENDED,
+        by=by,
+        said={"ref": reference, "due": until.isoformat()},
+        until_on=until.isoformat(),
+    )
+    return str(row.processor)
+
+
+def state_none_open(unit: Unit, controller: Controller, name: str, by: By, now: datetime) -> None:
+    """That somebody looked, and no *open* conversation is older than the rule: no export can show it."""
+    _demand(by)
+    _rule(controller, name)
+    act(unit, controller, name, ActKind.NO_OPEN, [], now, event=Event.DECLARED, by=by, said={"cause": "no_open"})
+
+
+def _named(connection: Connection, references: Sequence[str], name: str = "") -> list[Any]:
+    rows = by_reference(connection, references, name)
+    missing = sorted(set(references) - {row.reference for row in rows})
+    if missing:
+        raise NotFound(f"no conversation is called {', '.join(missing[:3])}; `dpsync retention show` lists them")
+    return rows
+
+
+def _rule(controller: Controller, name: str) -> Retention:
+    processor = controller.processors.get(name)
+    if processor is None or processor.retention is None:
+        raise NotFound(f"{name} has no rule for private conversations (`retention` in its section)")
+    return processor.retention
+
+
+def _demand(by: By) -> None:
+    if not by.name.strip() or not by.reason.strip():
+        raise DecisionRefused("it needs the name of a person, and a reason or how it was said")
