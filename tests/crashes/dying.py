@@ -54,11 +54,17 @@ class OutlivingVendor(TestConnector):
         if last and self.step == "before-effect":
             die()
         said = super().carry_out(instruction)
-        with self.vendor.lock:
-            self.path.write_text(json.dumps(self.vendor.people))
+        self.keep()
         if last and self.step == "after-effect":
             die()
         return said
+
+    def keep(self) -> None:
+        """Whole or not at all: another thread may end the process in the middle of it."""
+        with self.vendor.lock:
+            draft = self.path.with_suffix(".part")
+            draft.write_text(json.dumps(self.vendor.people))
+            draft.replace(self.path)
 
     def verify(self, instruction: Instruction) -> Finding:
         said = super().verify(instruction)
@@ -78,7 +84,7 @@ def main(folder: Path, step: str, nth: int) -> None:
         world.writer.commits_left = nth
     if not (folder / "vendor.json").exists():
         connector.vendor.hold(*PEOPLE)
-        connector.path.write_text(json.dumps(connector.vendor.people))
+        connector.keep()
     for number, person in enumerate(PEOPLE):
         # The main database sends again what it has no answer for; the same event id changes nothing.
         world.ask(Right.ERASURE, person, id=f"crm-{number}", event=f"evt-{number}")
