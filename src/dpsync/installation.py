@@ -72,8 +72,7 @@ class Installation:
     @property
     def origin(self) -> str:
         """The ledger's name. A rehearsal's is another ledger, and says so under every signature."""
-        origin = self.settings.ledger.origin
-        return f"{origin}/REHEARSAL" if self.settings.controller.rehearsal else origin
+        return origin_of(self.settings)
 
     def close(self) -> None:
         """Finish what is being written, and let go."""
@@ -329,6 +328,11 @@ def retention_of(section: ProcessorSection) -> Retention | None:
     """The rule for private conversations that a section sets, if any."""
     rule = section.retention
     return Retention(rule.months, rule.admin, rule.deputy, WEEKDAYS.index(rule.weekday)) if rule else None
+
+
+def origin_of(settings: Settings) -> str:
+    """The name of the ledger that these settings speak of."""
+    return f"{settings.ledger.origin}/REHEARSAL" if settings.controller.rehearsal else settings.ledger.origin
 
 
 def _meta(connection: Connection) -> dict[str, str]:

@@ -118,6 +118,11 @@ class Keys:
     def __repr__(self) -> str:
         return f"Keys(fingerprint={self._fingerprint})"
 
+    @staticmethod
+    def absent(directory: Path) -> bool:
+        """Whether there is no key directory yet, or an empty one. Raises `KeyProblem` where that cannot be seen."""
+        return _vacant(directory)
+
     @classmethod
     def create(cls, directory: Path) -> Self:
         """A new key directory, complete or not there at all; one that exists is opened and nothing in it changed.

@@ -183,11 +183,73 @@ def test_init_from_nothing_makes_everything_and_a_second_one_changes_nothing(
     assert json.loads(capsys.readouterr().out)["entries"] == 2
 
 
+def everything(folder: Path) -> dict[str, bytes]:
+    """Every file of a folder; the database by what it holds, whatever stands in its -wal."""
+    found = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    kept = {name: content for name, content in found.items() if not name.startswith("var/")}
+    database = folder / "var" / "dpsync.db"
+    if database.exists():
+        with sqlite3.connect(database) as connection:
+            kept["var/dpsync.db"] = "\n".join(connection.iterdump()).encode()
+    return kept | {str(path.relative_to(folder)): b"" for path in folder.rglob("*") if path.is_dir()}
+
+
 def test_init_never_begins_an_old_database_anew_with_other_keys(installation: Installation) -> None:
-    (installation.folder / "keys").rename(installation.folder / "lost")
+    keys = installation.folder / "keys"
+    keys.rename(installation.folder / "lost")
+    before = everything(installation.folder)
     ran = installation.run("init")
+    assert (ran.code, ran.err.count("\n"), ran.out) == (78, 1, "")
+    assert ran.err.startswith("DP-202: the database has begun, and the keys it was made with are not in")
+    assert "put them back from their back-up" in ran.err
+    assert everything(installation.folder) == before
+    (installation.folder / "lost").rename(keys)
+    assert installation.run("init").code == 0
+
+
+def test_init_without_its_settings_changes_nothing_beside_what_is_there(installation: Installation) -> None:
+    """The settings were lost: what `init` would write names the same database, under another ledger."""
+    installation.config.unlink()
+    before = everything(installation.folder)
+    answers = ["--name", "Example", "--dpo", "dpo@example.org", "--operator", "it@example.org"]
+    ran = installation.run("init", str(installation.folder), *answers)
     assert ran.code == 78
-    assert "DP-202" in ran.err
+    assert ran.err.startswith("DP-203: the ledger in this database is example.org/dpsync/REHEARSAL")
+    assert everything(installation.folder) == before
+    (installation.folder / "keys").rename(installation.folder / "lost")
+    before = everything(installation.folder)
+    assert installation.run("init", str(installation.folder), *answers).err.startswith("DP-202: ")
+    assert everything(installation.folder) == before
+
+
+def test_init_begins_no_second_ledger_beside_the_checkpoints_of_the_first(installation: Installation) -> None:
+    installation.submit()
+    installation.run("run-once")
+    installation.run("receipt", "r-")
+    (installation.folder / "var").rename(installation.folder / "old")
+    before = everything(installation.folder)
+    assert (installation.folder / "anchors" / "checkpoint").exists()
+    ran = installation.run("init")
+    assert (ran.code, "DP-203: the database is new, but" in ran.err, "from its back-up" in ran.err) == (78, True, True)
+    assert everything(installation.folder) == before
+
+
+def test_init_that_cannot_reach_its_database_makes_no_keys(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = tmp_path / "dpsync.toml"
+    config.write_text(
+        '[controller]\nname = "Example"\ndpo = "dpo@example.org"\noperator = "it@example.org"\n'
+        '[store]\nurl = "postgresql://nobody@127.0.0.1:1/none"\n[ledger]\norigin = "example.org/dpsync"\n'
+    )
+    assert main(["--config", str(config), "init"]) == 78
+    assert "DP-203" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["dpsync.toml"]
+
+
+def test_init_twice_changes_nothing_at_all(installation: Installation) -> None:
+    installation.submit()
+    before = everything(installation.folder)
+    assert installation.run("init").code == 0
+    assert everything(installation.folder) == before
 
 
 # --- check
@@ -244,6 +306,39 @@ api_key = {{ file = "key" }}
     assert "DP-220" in installation.run("check", "--offline").out
     installation.configure(more=second + 'account = "newsletter"\n')
     assert "DP-220" not in installation.run("check", "--offline").out
+
+
+@pytest.mark.parametrize(
+    ("secret", "said", "code"),
+    [
+        ("whsec_tooshort", "must hold 24 to 64 bytes", 78),
+        ("w" * 44, "does not begin with whsec_", 78),
+        ("whsec_" + "!" * 44, "is not base64", 78),
+        ("whsec_REPLACE-ME", "a placeholder still stands there", 78),
+        ("whsec_<your secret>", "a placeholder still stands there", 78),
+        ("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "a placeholder still stands there", 2),
+        ("whsec_" + base64.b64encode(b"change-me-change-me-change-me").decode(), "a placeholder still stands there", 2),
+    ],
+)
+def test_check_finds_a_webhook_secret_that_cannot_be_used_and_never_shows_it(
+    installation: Installation, secret: str, said: str, code: int
+) -> None:
+    installation.secret("webhook", secret)
+    for argv in (("check",), ("check", "--offline"), ("check", "--json")):
+        ran = installation.run(*argv)
+        assert (ran.code, "DP-321" in ran.out, said in ran.out) == (code, True, True)
+        assert secret not in ran.out + ran.err
+        assert secret.removeprefix("whsec_") not in ran.out + ran.err
+
+
+def test_one_webhook_secret_given_twice_is_no_rotation(installation: Installation) -> None:
+    twice = 'secrets = [{ file = "webhook" }, { file = "again" }]'
+    installation.config.write_text(installation.config.read_text().replace('secrets = [{ file = "webhook" }]', twice))
+    installation.secret("again", (installation.folder / "webhook").read_text() + "\n")
+    assert "intake.secrets[1]: is the same secret as intake.secrets[0]" in installation.run("check", "--offline").out
+    installation.secret("again", "whsec_" + base64.b64encode(os.urandom(32)).decode())
+    ran = installation.run("check", "--offline")
+    assert ("DP-321" in ran.out, "2 webhook secrets, of the right form" in ran.out) == (False, True)
 
 
 # --- submit, run-once, status

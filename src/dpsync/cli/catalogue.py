@@ -136,6 +136,14 @@ CATALOGUE: dict[str, Explained] = {
         "confirm themselves. Commands (`dpsync acknowledge`) still work.",
         "Set public_url to the https address under which processors reach this service.",
     ),
+    "DP-321": Explained(
+        "A webhook secret cannot be used",
+        "A secret in [intake] secrets is not `whsec_` and the base64 of 24 to 64 bytes, is a placeholder that was left "
+        "in, or stands there twice. With a malformed one `dpsync serve` does not start; with a known one anybody can "
+        "ask for erasures.",
+        "Make a new one, `printf whsec_; openssl rand -base64 32`, put it where the settings point, mode 0600, and "
+        "give the same to the main database.",
+    ),
     "DP-330": Explained(
         "A timed job has not run when it was due",
         "Reminders, checkpoints and alerts hang on the timed jobs, and these on a running `dpsync serve` (or a timer "

@@ -4,6 +4,7 @@ import os
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -17,6 +18,7 @@ from dpsync.cli.first_settings import MARK
 from dpsync.cli.opening import place_of_store, stopped_processors, store_errors_named
 from dpsync.errors import ConfigurationError, DpsyncError, Exit, Fault, KeyProblem
 from dpsync.installation import connector_class
+from dpsync.intake.signature import Verifier, doubts
 from dpsync.propagation.contacts import is_confirmed
 from dpsync.reports.words import several
 from dpsync.sealing import Keys
@@ -243,8 +245,33 @@ def _outside(service: Service, *, offline: bool) -> Iterator[Line]:
         yield Line("public_url", Verdict.OK, settings.intake.public_url)
     else:
         yield Line("public_url", Verdict.NOT_SET, "links in mails will not work; commands will", "DP-320")
+    yield from _intake(settings)
+
+
+def _intake(settings: Settings) -> Iterator[Line]:
+    """The secrets that the main database signs with; those that are not set here have a line of their own."""
     if not settings.intake.secrets:
         yield Line("intake", Verdict.NOT_SET, "no webhook secret: the receiver refuses every webhook")
+        return
+    known: dict[int, str] = {}
+    for number, secret in enumerate(settings.intake.secrets):
+        with suppress(ConfigurationError):
+            known[number] = secret.get_secret_value()
+    found = doubts(known)
+    for fault in found:
+        refused = _is_refused(known[int(fault.key.partition("[")[2].rstrip("]"))])
+        yield Line("intake", Verdict.PROBLEM, f"{fault.key}: {fault.problem}", fault.code, fatal=refused)
+    if known and not found:
+        yield Line("intake", Verdict.OK, f"{several(len(known), 'webhook secret')}, of the right form")
+
+
+def _is_refused(secret: str) -> bool:
+    """Whether `serve` would not begin with it."""
+    try:
+        Verifier([secret])
+    except ConfigurationError:
+        return True
+    return False
 
 
 def _tested(service: Service) -> Iterator[Line]:

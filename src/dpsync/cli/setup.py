@@ -42,11 +42,10 @@ def init(
     talk: Talk = ctx.obj
     # DIR decides; else --config, or wherever the settings usually are.
     talk.config = (folder / "dpsync.toml" if folder else talk.config).absolute()
-    if talk.config.exists():
-        talk.say(f"Kept     {talk.config} (nothing in it is changed)")
-    else:
+    kept = talk.config.exists()
+    if not kept:
         _write_settings(talk, _answers(talk, name, dpo, operator, processor, mode))
-    return _begin(talk)
+    return _begin(talk, kept=kept)
 
 
 def check(
@@ -126,30 +125,52 @@ def _write_settings(talk: Talk, answers: "Answers") -> None:
 
     folder = talk.config.parent
     text = settings_text(answers)
+    if folder.exists():
+        _look_first(folder, text)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / SECRET_FOLDER).mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
         raise UsageError(f"{folder} cannot be made: {error.strerror}", code="DP-105") from error
     webhook = folder / SECRET_FOLDER / WEBHOOK
-    if not webhook.exists():
+    had_secret = webhook.exists()
+    if not had_secret:
         written(webhook, b"whsec_" + base64.b64encode(secrets.token_bytes(32)) + b"\n")
     written(talk.config, text.encode(), mode=0o640)
     marks = text.count(MARK)
     talk.say(f"Written  {talk.config}    {marks} values to fill in, each marked  {MARK}")
-    talk.say(f"Written  {webhook}    the secret that your main database signs with")
+    talk.say(f"{'Kept    ' if had_secret else 'Written '} {webhook}    the secret that your main database signs with")
 
 
-def _begin(talk: Talk) -> int:
+def _look_first(folder: Path, text: str) -> None:
+    """Read the settings as they would stand there: what they point to may be an older installation's."""
     import os
 
     from dpsync import settings as configuration
+    from dpsync.cli.beginning import look_first
+    from dpsync.cli.opening import written
+
+    draft = folder / ".dpsync.toml.draft"
+    try:
+        written(draft, text.encode())
+        look_first(configuration.load(draft, os.environ, secrets=False))
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _begin(talk: Talk, *, kept: bool) -> int:
+    import os
+
+    from dpsync import settings as configuration
+    from dpsync.cli.beginning import look_first
     from dpsync.cli.opening import place_of_store, store_errors_named
     from dpsync.sealing import Keys
     from dpsync.service import Service
 
     loaded = configuration.load(talk.config, os.environ, secrets=False)
-    had_keys = loaded.keys.directory.exists()
+    had_keys = look_first(loaded)
+    if kept:
+        talk.say(f"Kept     {talk.config} (nothing in it is changed)")
     Keys.create(loaded.keys.directory)
     talk.say(f"{'Kept    ' if had_keys else 'Created '} {loaded.keys.directory} (keys, mode 0700)")
     with store_errors_named(), Service(talk.config, os.environ, settings=loaded) as service:

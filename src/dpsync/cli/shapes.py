@@ -4,7 +4,7 @@ SHAPES: dict[str, dict[str, str]] = {
     "check": {
         "version": "1",
         "exit": "the exit code: 0, 2 or 78",
-        "lines[].what": "what was looked at: settings, keys, ledger, jobs, mail, alerts, or a processor's name",
+        "lines[].what": "what was looked at: settings, keys, ledger, jobs, mail, alerts, intake, or a processor's name",
         "lines[].verdict": "ok, not set, waiting or PROBLEM",
         "lines[].text": "what was seen, in words",
         "lines[].code": "DP code, or empty",

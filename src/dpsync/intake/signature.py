@@ -21,8 +21,15 @@ TOLERANCE = timedelta(minutes=5)
 MOST_SIGNATURES = 16
 """More than any rotation needs; each one costs a comparison."""
 
+UNFIT = "DP-321"
 SHORTEST_SECRET, LONGEST_SECRET = 24, 64
 PREFIX = "whsec_"
+
+PUBLISHED = "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+"""The secret in the specification's and many libraries' examples: anybody can sign with it."""
+_PLACEHOLDER = re.compile(
+    r"replace|change.?me|fill.?in|example|your|todo|secret|placeholder|xxx|\.\.\.|…|<|>", re.IGNORECASE
+)
 
 # No full stop: it separates the three signed parts, and an id that holds one could be cut elsewhere.
 _ID = re.compile(rb"[A-Za-z0-9_:+/=-]{1,128}")
@@ -50,18 +57,12 @@ class Verifier:
     """
 
     def __init__(self, secrets: Sequence[Secret]) -> None:
-        faults: list[Fault] = []
-        keys: list[bytes] = []
-        for number, secret in enumerate(secrets):
-            try:
-                keys.append(_key(secret))
-            except ValueError as problem:
-                faults.append(Fault(f"intake.secrets[{number}]", str(problem)))
+        faults = [fault for number, secret in enumerate(secrets) for fault in _faults(number, secret)]
         if not secrets:
             faults.append(Fault("intake.secrets", "at least one secret is needed"))
         if faults:
             raise ConfigurationError(faults)
-        self._keys = tuple(keys)
+        self._keys = tuple(_key(secret) for secret in secrets)
 
     def verify(self, headers: Headers, body: bytes, now: datetime) -> VerifiedEvent:
         """Say who is speaking, or raise `SignatureInvalid`, for whatever reason: the caller may not tell them apart.
@@ -86,6 +87,37 @@ class Verifier:
         if not matched:
             raise SignatureInvalid("the webhook is not signed")
         return VerifiedEvent(event_id.decode("ascii"), at)
+
+
+def doubts(secrets: Mapping[int, str]) -> list[Fault]:
+    """What is wrong with webhook secrets, by their place in the settings: more than makes a `Verifier` refuse them.
+
+    A placeholder may be well formed, and one secret given twice is no rotation. No fault repeats a secret.
+    """
+    found: list[Fault] = []
+    first: dict[bytes, int] = {}
+    for number, secret in secrets.items():
+        malformed = _faults(number, secret)
+        if malformed:
+            found += malformed
+            continue
+        place, key = f"intake.secrets[{number}]", _key(secret)
+        if _key(PREFIX + PUBLISHED) == key or _PLACEHOLDER.search(key.decode("ascii", "ignore")):
+            found.append(Fault(place, "a placeholder still stands there, which anybody can guess", UNFIT))
+        if key in first:
+            found.append(Fault(place, f"is the same secret as intake.secrets[{first[key]}]", UNFIT))
+        first.setdefault(key, number)
+    return found
+
+
+def _faults(number: int, secret: Secret) -> list[Fault]:
+    try:
+        _key(secret)
+    except ValueError as problem:
+        left_in = isinstance(secret, str) and _PLACEHOLDER.search(secret.removeprefix(PREFIX))
+        told = "a placeholder still stands there" if left_in else str(problem)
+        return [Fault(f"intake.secrets[{number}]", told, UNFIT)]
+    return []
 
 
 def sign(secret: Secret, event_id: str, timestamp: int, body: bytes) -> str:

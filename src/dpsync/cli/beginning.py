@@ -1,0 +1,83 @@
+"""What `dpsync init` looks at before it makes anything: whether what is there already belongs together."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from sqlalchemy import select
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DatabaseError, OperationalError
+
+from dpsync.cli.opening import store_errors_named
+from dpsync.errors import KeyProblem, NoteInvalid, StoreProblem
+from dpsync.installation import origin_of
+from dpsync.ledger import note
+from dpsync.sealing import Keys
+from dpsync.settings import Settings
+from dpsync.store import tables as t
+from dpsync.store.database import open_database, reading, schema_version
+
+
+def look_first(settings: Settings) -> bool:
+    """Whether there are keys already. Changes nothing.
+
+    Raises `KeyProblem` or `StoreProblem` where keys, database and checkpoints do not belong together: new keys beside
+    an old database would open nothing of it, and would later be taken for the ones to keep.
+    """
+    directory = settings.keys.directory
+    keys = None if Keys.absent(directory) else Keys.load(directory)
+    with store_errors_named():
+        begun = _begun(str(settings.store.url))
+    if not begun:
+        _demand_no_past(settings)
+        return keys is not None
+    if keys is None:
+        raise KeyProblem(
+            f"the database has begun, and the keys it was made with are not in {directory}: put them back from their "
+            "back-up (for a new installation name another [store] url); nothing was made"
+        )
+    if begun["keys"] != keys.fingerprint():
+        raise KeyProblem(
+            f"the keys in {directory} are not those this database was made with: put the right ones back; "
+            "nothing was made"
+        )
+    if begun["origin"] != origin_of(settings):
+        raise StoreProblem(
+            f"the ledger in this database is {begun['origin']}, the settings say {origin_of(settings)}: set [ledger] "
+            "origin and [controller] rehearsal to those of the database, or name another [store] url; nothing was made"
+        )
+    return True
+
+
+def _begun(url: str) -> Mapping[str, str]:
+    """What a database says of itself; nothing where it has not begun."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite" and not Path(parsed.database or "").exists():
+        return {}
+    engine = open_database(url)
+    try:
+        if schema_version(engine) is None:
+            return {}
+        with reading(engine) as connection:
+            return {row.key: row.value for row in connection.execute(select(t.meta))}
+    except OperationalError:
+        raise  # it is locked or away, which passes
+    except DatabaseError:
+        raise StoreProblem("the database is damaged, or no database; restore it from the newest backup") from None
+    finally:
+        engine.dispose()
+
+
+def _demand_no_past(settings: Settings) -> None:
+    """Refuse to begin a ledger beside checkpoints of it: it could only contradict what was signed."""
+    path = settings.ledger.anchor / "checkpoint"
+    if not path.exists():
+        return
+    try:
+        head, _ = note.parse(path.read_text(encoding="utf-8"))
+    except (NoteInvalid, UnicodeDecodeError):
+        raise StoreProblem(f"{path} is no checkpoint; move it away or put the right one back") from None
+    if head.origin == origin_of(settings):
+        raise StoreProblem(
+            f"the database is new, but {path} is of this ledger with {head.size:,} entries: put the database back "
+            "from its back-up, or name another [ledger] origin; nothing was made"
+        )
