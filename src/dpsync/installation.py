@@ -31,6 +31,7 @@ from dpsync.mail import Mailer, domain_of
 from dpsync.model import Retention
 from dpsync.propagation import acknowledgement, contacts, receipts, retention
 from dpsync.propagation.controller import Controller, Safety
+from dpsync.propagation.decisions import PURPOSE
 from dpsync.propagation.legal_clock import LegalClock
 from dpsync.sealing import Keys
 from dpsync.settings import ProcessorSection, Settings
@@ -301,6 +302,10 @@ class Installation:
 
             self.write(mark)
         return found
+
+    def opened_decision(self, request_id: str, sealed: bytes) -> bytes:
+        """The JSON of who decided and why."""
+        return self.keys.open(PURPOSE, sealed, request_id.encode())
 
     def anchored(self) -> list[str]:
         """The newest checkpoint that is kept outside the database."""

@@ -65,6 +65,7 @@ def period_of(service: Installation, first: date, last: date, now: datetime) -> 
             ledger=ledger,
             processors=lines,
             rehearsal=service.settings.controller.rehearsal,
+            decided=service.opened_decision,
         )
     )
 

@@ -311,6 +311,7 @@ def reports(there: Installation, asked: list[str]) -> Iterator[render.Report]:
             for one in service.controller.processors.values()
         ],
         "rehearsal": True,
+        "decided": service.opened_decision,
     }
     first, last = now.date().replace(day=1), now.date()
     yield service.read(lambda connection: period_report(connection, first=first, last=last, **common))

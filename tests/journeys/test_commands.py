@@ -517,9 +517,12 @@ def test_held_erasures_wait_for_one_yes_and_the_yes_is_recorded(installation: In
     installation.run("run-once")
     assert installation.states()["newsletter"] == "verified"
     with sqlite3.connect(installation.folder / "var" / "dpsync.db") as connection:
-        kept = connection.execute("SELECT kind, by, reason, os_user FROM decision").fetchall()
-    assert [row[:3] for row in kept] == [("release", "Dora", "seen")]
-    assert kept[0][3]
+        kept = connection.execute("SELECT kind, os_user FROM decision").fetchall()
+    assert [row[0] for row in kept] == ["release"]
+    assert kept[0][1]
+    assert "release (approval,brake,observe,restriction_in_force,shared_address) by Dora" in (
+        installation.run("dossier", request).out
+    )
 
 
 def test_of_two_people_the_first_yes_is_kept_and_said_to_be_a_part(installation: Installation) -> None:
@@ -548,7 +551,27 @@ def test_withdraw_stops_the_unsent_lists_what_had_gone_and_twice_is_harmless(ins
     assert ran.code == 3
     assert "what has gone cannot be called back" in ran.out
     assert installation.states() == {"newsletter": "verified", "forms": "withdrawn"}
-    assert installation.run("withdraw", request, "forms", "--by", "Dora", "--reason", "again").code == 0
+    count = installation.count("decision")
+    again = installation.run("withdraw", request, "forms", "--by", "Dora", "--reason", "again")
+    assert (again.code, "already withdrawn on" in again.out, "nothing changed" in again.out) == (0, True, True)
+    assert again.err.startswith("Stored     nothing new")
+    assert installation.count("decision") == count
+    assert_documented("release", installation.run("withdraw", request, "--json", *BY).json)
+
+
+def test_why_somebody_decided_stands_in_no_clear_text_and_is_read_in_dossier_and_report(
+    installation: Installation,
+) -> None:
+    installation.run("pause")
+    request = installation.submit()
+    why = ("--by", "Dora Decider", "--reason", "Ada Lovelace said so by telephone")
+    assert installation.run("retry", request, "newsletter", *why).code == 0
+    assert installation.run("settle", request, "newsletter", *why).code == 0
+    files = b"".join(path.read_bytes() for path in (installation.folder / "var").iterdir())
+    assert not any(word in files for word in (b"Dora Decider", b"Ada Lovelace"))
+    for argv in (("dossier", request), ("report",)):
+        shown = installation.run(*argv).out
+        assert ("Ada Lovelace said so by telephone" in shown, "Dora Decider" in shown) == (True, True)
 
 
 def test_an_answer_by_telephone_is_recorded_and_closes_what_waited(installation: Installation) -> None:

@@ -1,5 +1,6 @@
 """What a named person decides: each with a reason, each on the record, none beyond what it was given for."""
 
+import json
 from datetime import timedelta
 
 import pytest
@@ -139,7 +140,7 @@ def test_withdrawn_before_it_went_it_never_goes_and_its_lane_is_gone(world: Worl
     assert world.vendors["alpha"].calls == []
     assert faults(world) == []
     (again,) = say(world, asked, DecisionKind.WITHDRAW)
-    assert again.refused
+    assert again.already == world.clock.now()
 
 
 def test_withdrawn_in_doubt_it_waits_for_a_person(world: World) -> None:
@@ -209,6 +210,34 @@ def test_a_decision_at_one_processor_leaves_the_other_alone(world: World) -> Non
     assert world.states(asked) == {"alpha": State.HELD, "beta": State.PENDING}
 
 
+@pytest.mark.parametrize("kind", [DecisionKind.WITHDRAW, DecisionKind.SETTLE, DecisionKind.EXEMPT])
+def test_a_decision_given_twice_says_since_when_it_is_so_and_writes_nothing(world: World, kind: DecisionKind) -> None:
+    world.vendors["alpha"].answers.append(Refused(reason="no", evidence=proof(400)))
+    asked = world.ask(Right.RESTRICTION, ADA, id="1")
+    if kind is DecisionKind.SETTLE:
+        world.drive()
+    (first,) = say(world, asked, kind)
+    assert (first.kept, first.already) == (True, None)
+    before, at = (len(world.rows(t.decision)), events(world, asked)), world.clock.now()
+    world.clock.advance(timedelta(days=2))
+    (again,) = say(world, asked, kind, BEN)
+    assert (again.refused, again.already, again.kept) == ("", at, False)
+    assert (len(world.rows(t.decision)), events(world, asked)) == before
+
+
+def test_a_release_given_twice_says_since_when_it_is_so_until_it_is_held_anew(world: World) -> None:
+    world.use(safety=Safety(mode=Mode.CONFIRM))
+    asked = world.ask(Right.ERASURE, ADA, id="1")
+    assert say(world, asked, DecisionKind.RELEASE)[0].kept
+    at = world.clock.now()
+    world.clock.advance(timedelta(days=2))
+    assert say(world, asked, DecisionKind.RELEASE)[0].already == at
+    world.ask(Right.RESTRICTION, ADA, id="1")
+    assert world.state(asked) is State.HELD
+    assert say(world, asked, DecisionKind.RELEASE)[0].kept
+    assert len(world.rows(t.decision)) == 2
+
+
 # --- who and why
 
 
@@ -255,13 +284,10 @@ def test_every_decision_leaves_a_row_and_an_entry_without_the_words(
     (decided,) = say(world, asked, kind)
     assert decided.state is state
     (row,) = world.rows(t.decision)
-    assert (row.request_id, row.kind, row.by, row.os_user, row.reason) == (
-        asked.request_id,
-        kind,
-        DANA.by,
-        DANA.os_user,
-        WHY,
-    )
+    assert (row.request_id, row.kind, row.os_user) == (asked.request_id, kind, DANA.os_user)
+    assert not any(word in row.sealed for word in (b"Dana", WHY.encode()))
+    opened = world.keys.open("decision", row.sealed, asked.request_id.encode())
+    assert json.loads(opened) == {"by": DANA.by, "reason": WHY}
     assert len(events(world, asked)) == before + 1
     last = world.rows(t.entry)[-1].body
     assert WHY.encode() not in last

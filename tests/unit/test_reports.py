@@ -192,6 +192,7 @@ def november(rows: Rows, **more: Any) -> PeriodReport:
         "ledger": SOUND,
         "processors": PROCESSORS,
         "rehearsal": False,
+        "decided": lambda _, sealed: sealed,
     }
     with reading(rows.engine) as connection:
         return period_report(connection, **(given | more))
@@ -206,6 +207,7 @@ def the_dossier(rows: Rows, request_id: str, **more: Any) -> Dossier:
         "processors": PROCESSORS,
         "entries": (),
         "rehearsal": False,
+        "decided": lambda _, sealed: sealed,
     }
     with reading(rows.engine) as connection:
         return dossier(connection, request_id, **(given | more))
@@ -610,9 +612,8 @@ def test_what_is_set_aside_has_its_reason_and_name(rows: Rows) -> None:
                     processor=processor,
                     kind="settle",
                     detail="",
-                    by="Grace H",
+                    sealed=json.dumps({"by": "Grace H", "reason": reason}).encode(),
                     os_user="grace",
-                    reason=reason,
                     at=NOW,
                 )
             )
@@ -647,7 +648,13 @@ def hostile(rows: Rows) -> tuple[PeriodReport, Dossier]:
     with writing(rows.engine) as connection:
         connection.execute(
             insert(t.decision).values(
-                request_id=held, processor="", kind="retry", detail="", by=HOSTILE, os_user="x", reason=HOSTILE, at=NOW
+                request_id=held,
+                processor="",
+                kind="retry",
+                detail="",
+                sealed=json.dumps({"by": HOSTILE, "reason": HOSTILE}).encode(),
+                os_user="x",
+                at=NOW,
             )
         )
     more: dict[str, Any] = {

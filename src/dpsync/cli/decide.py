@@ -8,6 +8,8 @@ from dpsync.cli.console import Talk
 from dpsync.errors import DecisionRefused, Exit, UsageError
 
 if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
+
     from dpsync.model import Cause
     from dpsync.propagation.decisions import Decided
     from dpsync.propagation.lifecycle import DecisionKind
@@ -166,13 +168,18 @@ def _decide(
             decided = decide(
                 unit, service.controller, request_id, kind, person, now, processors=chosen, causes=released
             )
-            _demand_any(kind, decided)
+            if not any(one.kept or one.already for one in decided):
+                # Raised, so that nothing is written where the decision fits nowhere.
+                told = "; ".join(f"{one.processor}: {one.refused}" for one in decided)
+                raise DecisionRefused(told or "it goes to no processor")
             return decided
 
         decided = service.write(work)
-        _show(talk, request_id, kind, decided, as_json=as_json)
-        _end(talk, service, request_id, f"the decision ({kind.value}, by {by.strip()}) and its ledger entries")
-    return Exit.PARTLY if any(one.refused and not _so_already(kind, one) for one in decided) else Exit.DONE
+        _show(talk, request_id, kind, decided, service.zone, as_json=as_json)
+        new = any(one.kept for one in decided)
+        stored = f"the decision ({kind.value}, by {by.strip()}) and its ledger entries"
+        _end(talk, service, request_id, stored if new else "")
+    return Exit.PARTLY if any(one.refused for one in decided) else Exit.DONE
 
 
 def _causes(names: list[str]) -> "frozenset[Cause]":
@@ -184,40 +191,36 @@ def _causes(names: list[str]) -> "frozenset[Cause]":
     return frozenset(Cause(name) for name in spelled)
 
 
-def _so_already(kind: "DecisionKind", one: "Decided") -> bool:
-    """Whether what was decided is so already: deciding twice is harmless."""
-    from dpsync.model import State
-    from dpsync.propagation.lifecycle import DecisionKind
-
-    wanted = {
-        DecisionKind.WITHDRAW: State.WITHDRAWN,
-        DecisionKind.SETTLE: State.SETTLED,
-        DecisionKind.EXEMPT: State.EXEMPT,
-    }
-    return wanted.get(kind) is one.state
+_DONE = {"release": "released", "withdraw": "withdrawn", "settle": "settled", "exempt": "exempted"}
 
 
-def _demand_any(kind: "DecisionKind", decided: "list[Decided]") -> None:
-    """Raise, so that nothing is written, where the decision fits nowhere; a first yes of two is kept."""
-    from dpsync.model import Cause
-    from dpsync.propagation.lifecycle import DecisionKind
+def _show(
+    talk: Talk, request_id: str, kind: "DecisionKind", decided: "list[Decided]", zone: "ZoneInfo", *, as_json: bool
+) -> None:
+    from dpsync.reports.words import moment
 
-    for one in decided:
-        a_voice = kind is DecisionKind.RELEASE and Cause.APPROVAL in one.causes and one.refused.endswith("said yes")
-        if not one.refused or a_voice or _so_already(kind, one):
-            return
-    raise DecisionRefused("; ".join(f"{one.processor}: {one.refused}" for one in decided) or "it goes to no processor")
-
-
-def _show(talk: Talk, request_id: str, kind: "DecisionKind", decided: "list[Decided]", *, as_json: bool) -> None:
     if as_json:
         places = [
-            {"processor": one.processor, "state": one.state.value, "causes": list(one.causes), "refused": one.refused}
+            {
+                "processor": one.processor,
+                "state": one.state.value,
+                "causes": list(one.causes),
+                "refused": one.refused,
+                "already": one.already.isoformat() if one.already else "",
+            }
             for one in decided
         ]
         talk.json({"request": request_id, "decision": kind.value, "places": places})
         return
-    rows = [(one.processor, one.state.value, ", ".join(one.causes), one.refused or "done") for one in decided]
+    said = [
+        f"already {_DONE[kind]} on {moment(one.already, zone)}, nothing changed"
+        if one.already
+        else one.refused or "done"
+        for one in decided
+    ]
+    rows = [
+        (one.processor, one.state.value, ", ".join(one.causes), told) for one, told in zip(decided, said, strict=True)
+    ]
     talk.table(("PROCESSOR", "STATE", "HELD FOR", "DECISION"), rows)
 
 
@@ -228,7 +231,7 @@ def _end(talk: Talk, service: "Service", request_id: str, stored: str) -> None:
     one = standing_of(service, request_id)
     goes_on = what_goes_on(service, service.clock.now())
     talk.ending(
-        stored=f"{stored}, in {place_of_store(service)}",
+        stored=f"{stored}, in {place_of_store(service)}" if stored else "nothing new: it was decided so before",
         by_itself=goes_on if one.open else "nothing: this request is closed everywhere.",
         waits=waiting_for(service, one),
     )

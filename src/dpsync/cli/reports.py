@@ -91,6 +91,7 @@ def dossier(
                 processors=processors,
                 entries=[(idx, entry.decode(body)) for idx, body in service.log.entries_of(connection, request_id)],
                 rehearsal=service.settings.controller.rehearsal,
+                decided=service.opened_decision,
                 opener=opened if open_answers else None,
             )
         )

@@ -49,6 +49,7 @@ SHAPES: dict[str, dict[str, str]] = {
         "places[].state": "the state after the decision",
         "places[].causes[]": "why it is still held",
         "places[].refused": "why the decision did nothing there, or empty",
+        "places[].already": "since when it is so, where nothing had to be changed, or empty",
     },
     "acknowledge": {
         "version": "1",

@@ -86,7 +86,7 @@ class Reception:
             request_id = find_request(unit.connection, withdrawal.request_id)
             person = Person(by=withdrawal.source, os_user="", reason=f"withdrawn by event {withdrawal.event_id}")
             withdrawn = decide(unit, self._controller, request_id, DecisionKind.WITHDRAW, person, now)
-            return Received(request_id, held=False, repeated=all(one.refused for one in withdrawn))
+            return Received(request_id, held=False, repeated=not any(one.kept for one in withdrawn))
 
         return self._writer.submit(work)
 

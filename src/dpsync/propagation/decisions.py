@@ -1,5 +1,6 @@
 """What a named person decides: release, withdraw, retry, settle, exempt. Each with a reason, each on the record."""
 
+import json
 import re
 import unicodedata
 from collections.abc import Collection
@@ -7,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, func, insert, select, update
 
 from dpsync.errors import DecisionRefused, NotFound, UsageError
 from dpsync.model import Cause, State
@@ -24,6 +25,10 @@ RELEASED_BY_A_YES = frozenset(
 """What `release` releases unless causes are named: not the cooling-off (time does), not an unconfirmed contact."""
 
 
+PURPOSE = "decision"
+"""What name and reason of a decision are sealed for."""
+
+
 @dataclass(frozen=True, slots=True)
 class Person:
     """Who decides: the name given, and the account of the operating system that gave it."""
@@ -35,12 +40,22 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """What a decision did to one propagation. `refused`: why it did nothing, "" where it did."""
+    """What a decision did to one propagation. `refused`: why it did nothing, "" where it did or need not.
+
+    `already`: since when it is so, where nothing had to change. `counted`: it is not enough yet, and is kept.
+    """
 
     processor: str
     state: State
     causes: tuple[str, ...] = ()
     refused: str = ""
+    already: datetime | None = None
+    counted: bool = False
+
+    @property
+    def kept(self) -> bool:
+        """Whether the decision stands on the record for this processor."""
+        return self.counted or not (self.refused or self.already)
 
 
 def find_request(connection: Connection, prefix: str) -> str:
@@ -73,8 +88,9 @@ def decide(
 ) -> list[Decided]:
     """Apply one decision to the propagations of a request (all, or those at `processors`).
 
-    What does not fit is said, not raised: one processor may be too late while the others are not. Raises `NotFound`
-    for a processor that the request does not go to, `UsageError` without a name or a reason.
+    What does not fit is said, not raised: one processor may be too late while the others are not. What is so already
+    stays as it is, and a decision that changes nothing leaves no row. Raises `NotFound` for a processor that the
+    request does not go to, `UsageError` without a name or a reason.
     """
     if not person.by.strip() or not person.reason.strip():
         raise UsageError("a decision needs a name (--by) and a reason (--reason)")
@@ -83,8 +99,10 @@ def decide(
     if unknown:
         raise NotFound("this request does not go to " + ", ".join(sorted(unknown)))
     chosen = [row for row in rows if not processors or row.processor in processors]
-    _write(unit, request_id, kind, person, processors, causes, now)
-    return [_one(unit, controller, row, kind, person, causes, now) for row in chosen]
+    decided = [_one(unit, controller, row, kind, person, causes, now) for row in chosen]
+    if any(one.kept for one in decided):
+        _write(unit, controller, request_id, kind, person, processors, causes, now)
+    return decided
 
 
 def _propagations(connection: Connection, request_id: str) -> list[Row[Any]]:
@@ -97,6 +115,7 @@ def _propagations(connection: Connection, request_id: str) -> list[Row[Any]]:
 
 def _write(
     unit: Unit,
+    controller: Controller,
     request_id: str,
     kind: DecisionKind,
     person: Person,
@@ -104,15 +123,15 @@ def _write(
     causes: frozenset[Cause],
     now: datetime,
 ) -> None:
+    said = json.dumps({"by": person.by.strip(), "reason": person.reason.strip()})
     unit.connection.execute(
         insert(t.decision).values(
             request_id=request_id,
             processor=",".join(sorted(processors)),
             kind=kind,
             detail=causes_text(causes) if kind is DecisionKind.RELEASE else "",
-            by=person.by.strip(),
+            sealed=controller.keys.seal(PURPOSE, said.encode(), request_id.encode()),
             os_user=person.os_user,
-            reason=person.reason.strip(),
             at=now,
         )
     )
@@ -128,15 +147,17 @@ def _one(
     now: datetime,
 ) -> Decided:
     held = causes_of(row.causes)
+    since = _so_since(unit.connection, row, kind, causes)
+    if since is not None:
+        return Decided(row.processor, State(row.state), tuple(sorted(held)), already=since)
     if kind is DecisionKind.RELEASE and Cause.APPROVAL in held & causes:
-        yes = _voices(unit.connection, row.request_id, row.processor)
+        yes = _voices(unit.connection, controller, row.request_id, row.processor, person.by)
         needed = max(controller.safety.approvals, 1)
         if yes < needed:
             causes -= {Cause.APPROVAL}
             if not held & causes:
-                return Decided(
-                    row.processor, State(row.state), tuple(sorted(held)), f"{yes} of {needed} people have said yes"
-                )
+                said = f"{yes} of {needed} people have said yes"
+                return Decided(row.processor, State(row.state), tuple(sorted(held)), said, counted=True)
     try:
         step = record(unit, controller, row.id, Decision(kind, causes), now, author=Author(person.by, person.reason))
     except DecisionRefused as refusal:
@@ -151,12 +172,38 @@ def _one(
     return Decided(row.processor, step.state, tuple(sorted(step.causes)))
 
 
-def _voices(connection: Connection, request_id: str, processor: str) -> int:
-    """How many different people have said yes to this request at this processor; spellings of one name are one."""
+_CLOSED_BY = {
+    DecisionKind.WITHDRAW: State.WITHDRAWN,
+    DecisionKind.SETTLE: State.SETTLED,
+    DecisionKind.EXEMPT: State.EXEMPT,
+}
+
+
+def _so_since(connection: Connection, row: Row[Any], kind: DecisionKind, causes: frozenset[Cause]) -> datetime | None:
+    """Since when what is decided is so already: a command that is given twice is harmless."""
+    if _CLOSED_BY.get(kind) is State(row.state):
+        since: datetime = row.state_since
+        return since
+    released = kind is DecisionKind.RELEASE and bool(causes_of(row.released) & causes)
+    if not released or causes & causes_of(row.causes):
+        return None
+    d = t.decision.c
+    at = select(func.max(d.at)).where(d.request_id == row.request_id, d.kind == DecisionKind.RELEASE)
+    told: datetime = connection.execute(at).scalar_one() or row.state_since
+    return told
+
+
+def _voices(connection: Connection, controller: Controller, request_id: str, processor: str, by: str) -> int:
+    """How many different people have said yes to this request at this processor, with `by`, who says it now.
+
+    Spellings of one name are one.
+    """
     d = t.decision.c
     rows = connection.execute(
-        select(d.by, d.processor, d.detail).where(d.request_id == request_id, d.kind == DecisionKind.RELEASE)
+        select(d.sealed, d.processor, d.detail).where(d.request_id == request_id, d.kind == DecisionKind.RELEASE)
     )
     meant = [row for row in rows if not row.processor or processor in row.processor.split(",")]
-    names = {row.by for row in meant if Cause.APPROVAL in causes_of(row.detail)}
+    yes = [row.sealed for row in meant if Cause.APPROVAL in causes_of(row.detail)]
+    said = [json.loads(controller.keys.open(PURPOSE, sealed, request_id.encode())) for sealed in yes]
+    names = {by, *(one["by"] for one in said)}
     return len({" ".join(unicodedata.normalize("NFKC", name).casefold().split()) for name in names})

@@ -4,11 +4,14 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Row, select
 
 from dpsync.errors import NotFound
+from dpsync.reports.decided import Opener as Decided
+from dpsync.reports.decided import by_and_reason
 from dpsync.reports.moments import (
     AnswerLine,
     AttemptLine,
@@ -63,12 +66,13 @@ def dossier(
     processors: Sequence[ProcessorLine],
     entries: Sequence[tuple[int, Mapping[str, str | int]]],
     rehearsal: bool,
+    decided: Decided,
     opener: Opener | None = None,
 ) -> Dossier:
     """The dossier of the request with the full id `request_id`. Raises `NotFound`.
 
     `entries` are its ledger entries: index and what `ledger.entry.decode` gave. Answers stay sealed (kind and time
-    only) unless `opener` is given.
+    only) unless `opener` is given; `decided` opens who decided and why.
     """
     found = read_standing(connection, t.request.c.id == request_id, now, {line.name: line for line in processors})
     if not found:
@@ -79,7 +83,7 @@ def dossier(
     attempts = _attempts(connection, request_id, titles)
     notices = _notices(connection, request_id, titles)
     answers = _answers(connection, request_id, titles, opener)
-    decisions = _decisions(connection, request_id)
+    decisions = _decisions(connection, request_id, decided)
     logged = tuple(_entry(idx, fields) for idx, fields in entries)
     return Dossier(
         controller=controller_name,
@@ -195,19 +199,21 @@ def _opened(plain: bytes) -> tuple[tuple[str, str], ...]:
     return tuple((str(label), str(text)) for label, text in json.loads(plain).items() if text)
 
 
-def _decisions(connection: Connection, request_id: str) -> tuple[DecisionLine, ...]:
+def _decisions(connection: Connection, request_id: str, opener: Decided) -> tuple[DecisionLine, ...]:
     d = t.decision.c
-    return tuple(
-        DecisionLine(
-            processors=tuple(name for name in row.processor.split(",") if name),
-            kind=row.kind,
-            detail=row.detail,
-            by=row.by,
-            os_user=row.os_user,
-            reason=row.reason,
-            at=row.at,
-        )
-        for row in connection.execute(select(t.decision).where(d.request_id == request_id).order_by(d.id))
+    rows = connection.execute(select(t.decision).where(d.request_id == request_id).order_by(d.id))
+    return tuple(_decision(row, *by_and_reason(row, opener)) for row in rows)
+
+
+def _decision(row: Row[Any], by: str, reason: str) -> DecisionLine:
+    return DecisionLine(
+        processors=tuple(name for name in row.processor.split(",") if name),
+        kind=row.kind,
+        detail=row.detail,
+        by=by,
+        os_user=row.os_user,
+        reason=reason,
+        at=row.at,
     )
 
 

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection, and_, or_
 
 from dpsync.model import Right
+from dpsync.reports.decided import Opener
 from dpsync.reports.housekeeping import AlertLine, JobLine, alerts_raised, jobs, undelivered
 from dpsync.reports.meaning import Late, Need
 from dpsync.reports.processors import ProcessorLine
@@ -85,11 +86,12 @@ def period_report(
     ledger: LedgerLine,
     processors: Sequence[ProcessorLine],
     rehearsal: bool,
+    decided: Opener,
 ) -> PeriodReport:
     """The report over the controller's days `first` to `last`, both included, as things stand at `now`.
 
-    `connection` sees one moment (`store.database.reading`), so that the numbers agree with each other. Raises
-    ValueError where `last` is before `first`.
+    `connection` sees one moment (`store.database.reading`), so that the numbers agree with each other; `decided` opens
+    who decided and why. Raises ValueError where `last` is before `first`.
     """
     if last < first:
         raise ValueError("the period ends before it begins")
@@ -125,7 +127,7 @@ def period_report(
         overdue=tuple(line for line in lines if line.late is Late.OVERDUE),
         finished_late=tuple(line for line in lines if line.late is Late.FINISHED),
         attention=tuple(line for line in lines if line.need is not Need.NOTHING and line.late is not Late.OVERDUE),
-        set_aside=set_aside(connection, everything, known),
+        set_aside=set_aside(connection, everything, known, decided),
         alerts_raised=alerts_raised(connection, begin, end),
         alerts=alerts,
         jobs=jobs(connection),

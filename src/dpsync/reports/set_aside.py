@@ -6,6 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, select
 
+from dpsync.reports.decided import Opener, by_and_reason
 from dpsync.reports.meaning import Count
 from dpsync.reports.processors import ProcessorLine
 from dpsync.reports.standing import Asked
@@ -26,7 +27,7 @@ class SetAside:
 
 
 def set_aside(
-    connection: Connection, asked: Sequence[Asked], known: Mapping[str, ProcessorLine]
+    connection: Connection, asked: Sequence[Asked], known: Mapping[str, ProcessorLine], opener: Opener
 ) -> tuple[SetAside, ...]:
     apart = {one.id: one for one in asked if {line.counts_as for line in one.lines} & {Count.SETTLED, Count.EXEMPT}}
     if not apart:
@@ -44,7 +45,8 @@ def set_aside(
         if lines:
             decided |= {(one.id, line.processor) for line in lines}
             titles = tuple(line.title for line in lines)
-            found.append(SetAside(one.id, one.short, titles, kind.value, row.reason, row.by, row.at))
+            by, reason = by_and_reason(row, opener)
+            found.append(SetAside(one.id, one.short, titles, kind.value, reason, by, row.at))
     return (*found, *_exempt_by_configuration(apart.values(), known, decided))
 
 

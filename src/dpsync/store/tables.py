@@ -279,9 +279,8 @@ decision = Table(
     Column("processor", Text, nullable=False),
     Column("kind", Text, nullable=False),
     Column("detail", Text, nullable=False),
-    Column("by", Text, nullable=False),  # staff of the controller, not a data subject of the request
+    Column("sealed", LargeBinary, nullable=False),  # who decides and why: people write names there
     Column("os_user", Text, nullable=False),
-    Column("reason", Text, nullable=False),
     Column("at", Instant, nullable=False),
     Index("decision_request", "request_id"),
 )

@@ -1,0 +1,16 @@
+"""Who of the controller decided, and why: kept sealed, since reasons name people; opened for whoever reads a report."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import Row
+
+Opener = Callable[[str, bytes], bytes]
+"""Opens what is sealed of a decision: the request's full id and the sealed bytes give its JSON."""
+
+
+def by_and_reason(row: Row[Any], opener: Opener) -> tuple[str, str]:
+    """The name and the reason of one row of table `decision`."""
+    said = json.loads(opener(row.request_id, row.sealed))
+    return str(said["by"]), str(said["reason"])
