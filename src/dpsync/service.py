@@ -15,9 +15,9 @@ import uvicorn
 
 from dpsync import metrics, telemetry
 from dpsync.alerts import raise_alert
-from dpsync.connector import NoAnswer
 from dpsync.errors import Locked
 from dpsync.installation import Installation, SystemClock
+from dpsync.intake import mail_directory
 from dpsync.intake.answers import AnswerPage, ContactPage, Received
 from dpsync.intake.limits import serve_config
 from dpsync.intake.payload import Withdrawal, parse
@@ -25,11 +25,13 @@ from dpsync.intake.ports import Ports
 from dpsync.intake.reception import Reception
 from dpsync.intake.signature import Verifier
 from dpsync.intake.web import create_app
+from dpsync.kit import Mail, MailRefused, NoAnswer
 from dpsync.model import Request
-from dpsync.propagation import acknowledgement, contacts, escalation, receipts, retention
+from dpsync.propagation import acknowledgement, contacts, escalation, incoming, receipts, retention
 from dpsync.propagation.lifecycle import AnswerKind
 from dpsync.propagation.worker import Worker
 from dpsync.store.database import database_now, worker_lock
+from dpsync.store.writer import Unit
 from dpsync.timed import Job, Jobs, daily, every
 
 
@@ -71,6 +73,7 @@ class Service(Installation):
             Job("ladder", every(timedelta(hours=1)), self._ladder),
             # Alerts first, and each for itself: what fails beside them must not keep them back.
             Job("alerts", every(timedelta(minutes=1)), self.send_alerts),
+            Job("post", every(timedelta(minutes=1)), self.read_post),
             Job("contacts", every(timedelta(minutes=1)), self.ask_contacts),
             Job("receipts", every(timedelta(minutes=1)), self.write_receipts),
             Job("checkpoint", morning, self._anchor_daily),
@@ -78,6 +81,20 @@ class Service(Installation):
             Job("verify", every(timedelta(days=7)), self._verify_weekly),
         ]
         return Jobs({job.name: job for job in jobs}, self.engine, self.writer, self.clock, worker.id, self._job_failed)
+
+    def read_post(self, now: datetime) -> None:
+        """Read what came in by mail, where the settings name its folder."""
+        folder = self.settings.mail.incoming if self.settings.mail else None
+        if folder is None:
+            return
+
+        def take(one: incoming.Incoming) -> bool:
+            return self.write(lambda unit: incoming.take(unit, self.controller, one, now))
+
+        mail_directory.take_in(folder, take)
+        read = mail_directory.put_right(folder, self.read(incoming.unread))
+        if read:
+            self.write(lambda unit: incoming.mark_read(unit, read, now))
 
     def _ladder(self, now: datetime) -> None:
         self.write(lambda unit: escalation.climb(unit, self.controller, now))
@@ -136,11 +153,22 @@ class Service(Installation):
         if self.mail is None or not self.controller.public_url:
             return
         for name, address in self.read(lambda c: acknowledgement.contacts_to_ask(c, self.controller)):
-            if acknowledgement.ask_contact(self.controller, self.mail, name, address, now):
-                self._mark_asked(name, address, now)
+            self._ask_contact(self.mail, name, address, now)
 
-    def _mark_asked(self, name: str, address: str, now: datetime) -> None:
-        self.write(lambda unit: contacts.mark_asked(unit.connection, self.controller, name, address, now))
+    def _ask_contact(self, mail: Mail, name: str, address: str, now: datetime) -> None:
+        refused = False
+        try:
+            if not acknowledgement.ask_contact(self.controller, mail, name, address, now):
+                return
+        except MailRefused:
+            refused = True  # asked once a minute for ever, it would be refused as often: a person must hear of it
+
+        def work(unit: Unit) -> None:
+            contacts.mark_asked(unit.connection, self.controller, name, address, now)
+            if refused:
+                incoming.tell_of_contact(unit, self.controller, name, now)
+
+        self.write(work)
 
     def write_receipts(self, now: datetime) -> None:
         """Write the receipt of each request that closed, or closed anew, since its receipt was written."""

@@ -418,6 +418,19 @@ def test_status_shows_what_is_open_and_its_json_is_documented(installation: Inst
     assert request in installation.run("status", request.lower()).out
 
 
+def test_mail_that_a_person_must_read_is_said_by_status_and_its_folder_by_check(installation: Installation) -> None:
+    text = installation.config.read_text("utf-8").replace("[mail]", '[mail]\nincoming = "mail"')
+    installation.config.write_text(text, "utf-8")
+    missing = installation.run("check", "--offline")
+    assert (missing.code, "DP-304" in missing.out) == (2, True)
+    (installation.folder / "mail").mkdir()
+    (installation.folder / "mail" / "1.eml").write_bytes(b"From: a@b.example\n\nHello")
+    installation.run("run-once")
+    assert installation.run("status", "--json").json["mail_waiting"] == 1
+    assert "1 message for a person to read" in installation.run("status").err
+    assert str(installation.folder / "mail" / "waiting") in installation.run("check", "--offline").out.replace("\n", "")
+
+
 def test_status_fails_only_on_what_it_was_asked_to_fail_on(installation: Installation) -> None:
     installation.submit()
     assert installation.run("status", "--fail-on", "late").code == 0

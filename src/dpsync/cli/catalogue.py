@@ -130,6 +130,12 @@ CATALOGUE: dict[str, Explained] = {
         "processors and questions to contacts wait.",
         "Correct [mail]; `dpsync check` tries again.",
     ),
+    "DP-304": Explained(
+        "What comes back by mail cannot be read",
+        "The folder [mail] incoming is not there, or the service's user may not read, write and enter it. Bounces and "
+        "replies stay unread.",
+        "Make the folder, or correct its owner; `dpsync check` looks again. What lies there is read then.",
+    ),
     "DP-320": Explained(
         "No public address is set",
         "Without [intake] public_url the mails hold no links: processors cannot answer by link and contacts cannot "

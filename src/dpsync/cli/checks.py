@@ -18,8 +18,10 @@ from dpsync.cli.first_settings import MARK
 from dpsync.cli.opening import place_of_store, stopped_processors, store_errors_named
 from dpsync.errors import ConfigurationError, DpsyncError, Exit, Fault, KeyProblem
 from dpsync.installation import connector_class
+from dpsync.intake import mail_directory
 from dpsync.intake.signature import Verifier, doubts
 from dpsync.propagation.contacts import is_confirmed
+from dpsync.propagation.incoming import unread
 from dpsync.reports.words import several
 from dpsync.sealing import Keys
 from dpsync.service import Service
@@ -68,6 +70,7 @@ def looked(talk: Talk, *, offline: bool, send_test: bool) -> list[Line]:
         lines += ready
         if not any(one.fatal for one in ready):
             lines += _jobs(service, service.clock.now())
+            lines += _incoming(service)
         begun = not any(one.fatal for one in ready)
         lines += _processors(service, offline=offline, store=begun)
         lines += _stopped(service) if begun else ()
@@ -151,6 +154,22 @@ def _jobs(service: Service, now: datetime) -> Iterator[Line]:
         newest = max((row.last_ok_at for row in rows if row.last_ok_at), default=None)
         seen = f", the last at {newest.astimezone(service.zone):%d %b %Y %H:%M}" if newest else ""
         yield Line("jobs", Verdict.OK, f"{len(rows)} timed jobs{seen}")
+
+
+def _incoming(service: Service) -> Iterator[Line]:
+    """The folder of what comes back by mail: whether it can be read, and what in it waits for a person."""
+    mail = service.settings.mail
+    if mail is None:
+        return
+    if mail.incoming is None:
+        yield Line("incoming mail", Verdict.NOT_SET, "bounces and replies are read by a person: [mail] incoming")
+    elif not os.access(mail.incoming, os.R_OK | os.W_OK | os.X_OK):
+        yield Line("incoming mail", Verdict.PROBLEM, f"{mail.incoming} is no folder that can be written", "DP-304")
+    elif waiting := len(service.read(unread)):
+        place = mail.incoming / mail_directory.WAITING
+        yield Line("incoming mail", Verdict.WAITING, f"{several(waiting, 'message')} for a person to read, in {place}")
+    else:
+        yield Line("incoming mail", Verdict.OK, f"{mail.incoming}; nothing waits for a person")
 
 
 def _processors(service: Service, *, offline: bool, store: bool) -> list[Line]:

@@ -46,9 +46,11 @@ def status(
 ) -> int:
     """Show what is open, late, held, stopped, and waiting for whom. Reads only."""
     from dpsync.cli.opening import full_id, installation, stopped_processors
+    from dpsync.propagation.incoming import unread
     from dpsync.reporting import processor_lines
     from dpsync.reports.render import json_value
     from dpsync.reports.status import status_rows
+    from dpsync.reports.words import several
 
     talk: Talk = ctx.obj
     with installation(talk, secrets=False) as service:
@@ -67,12 +69,13 @@ def status(
         )
         one = standing_of(service, request_id) if request_id else None
         stopped = stopped_processors(service)
+        post = len(service.read(unread))
         head = head_line(rows, stopped)
         if as_json:
             places = {"places": [json_value(line) for line in one.lines]} if one else {}
             stops = [{**asdict(one), "command": one.command} for one in stopped]
             requests = [json_value(row) for row in rows[:limit]]
-            talk.json({"summary": head, "stopped": stops, "requests": requests, **places})
+            talk.json({"summary": head, "stopped": stops, "mail_waiting": post, "requests": requests, **places})
         elif one:
             _show_one(talk, one, rows[0], service.zone)
         else:
@@ -81,6 +84,8 @@ def status(
         talk.say(head + (f" {len(rows) - limit:,} more are not shown (--limit)." if len(rows) > limit else ""))
         for one_stopped in stopped:
             talk.say(f"{one_stopped.sentence}.")
+        if post:
+            talk.say(f"{several(post, 'message')} for a person to read; `dpsync check` names the folder.")
     return Exit.LOOK if _applies(rows, stopped, fail_on or []) else Exit.DONE
 
 

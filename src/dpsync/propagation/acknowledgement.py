@@ -8,11 +8,11 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
 
-from dpsync.connector import Mail, MailRefused, NoAnswer
 from dpsync.errors import CredentialsRejected, DecisionRefused, NotFound
-from dpsync.mail import bare, compose
+from dpsync.kit import Mail, NoAnswer
+from dpsync.mail import compose, domain_of
 from dpsync.model import Cause, Right, State
-from dpsync.propagation import contacts
+from dpsync.propagation import contacts, incoming
 from dpsync.propagation.controller import Controller, token_hash
 from dpsync.propagation.lanes import causes_of
 from dpsync.propagation.lifecycle import Answer, AnswerKind, Decision, DecisionKind
@@ -21,7 +21,8 @@ from dpsync.store import tables as t
 from dpsync.store.writer import Unit
 
 CONFIRMED = Decision(DecisionKind.CONFIRM, frozenset({Cause.CONTACT_UNVERIFIED}))
-FINAL = frozenset(AnswerKind) - {AnswerKind.RECEIVED, AnswerKind.DELIVERED}
+FINAL = frozenset(AnswerKind) - {AnswerKind.RECEIVED, AnswerKind.DELIVERED, AnswerKind.BOUNCED}
+"""What answers a notice. A mail system's reports are none of these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +114,7 @@ def answer_by_hand(
     }:
         raise DecisionRefused(f"it is {row.state}; no answer is owed")
     _keep(unit, controller, row.id, 0, kind, Given(author.by, author.reason, os_user), now)
+    incoming.mark_answered(unit, row.id, now)
     return record(unit, controller, row.id, Answer(kind), now, author=author, cause=kind.value).state
 
 
@@ -188,10 +190,10 @@ def contacts_to_ask(connection: Connection, controller: Controller) -> list[tupl
 def ask_contact(controller: Controller, mail: Mail, name: str, address: str, now: datetime) -> bool:
     """Mail a contact the question whether it is the right one: no person is named in it.
 
-    False where it must be tried again; a host that refuses it for good has answered, and the letters stay held.
+    False where it must be tried again. Raises `MailRefused` where that would be of no use: the letters stay held.
     """
     processor = controller.processors[name]
-    token = controller.contact_token(address, name)
+    token, message_id = controller.contact_token(address, name), controller.question_id(address, name)
     text = (
         f"{controller.name} sends data-protection instructions for {processor.title} to this address.\n"
         "Before a person's data goes anywhere, please confirm that this is the right desk for them:\n\n"
@@ -204,14 +206,13 @@ def ask_contact(controller: Controller, mail: Mail, name: str, address: str, now
         to=address,
         subject=f"Please confirm: data-protection contact of {processor.title}",
         text=text,
-        message_id=controller.message_id(token, name, 1),
+        message_id=message_id,
         at=now,
     )
-    reference = controller.reference(token, name, 1)
+    tag = message_id.partition("@")[0]
+    back = f"bounce+{tag}@{domain_of(mail.sender)}"
     try:
-        mail.post(raw, to=address, envelope_sender=bare(mail.sender), envelope_id=reference, digest_key=b"contact")
+        mail.post(raw, to=address, envelope_sender=back, envelope_id=tag, digest_key=b"contact")
     except (NoAnswer, CredentialsRejected):
         return False
-    except MailRefused:
-        pass  # asked once a minute for ever it would refuse as often
     return True

@@ -45,6 +45,15 @@ ALERTS: dict[str, tuple[str, str, str, str]] = {
         ),
         _ACKNOWLEDGE,
     ),
+    "taken_back": (
+        "dpo",
+        "A processor said done, and now says otherwise",
+        (
+            "The first answer stands in the record, and a person must look: write to the processor. If it was not "
+            "done, ask anew with `dpsync submit`."
+        ),
+        _DOSSIER,
+    ),
     "wrong_recipient": (
         "operator",
         "A contact says that the notice reached the wrong desk",
@@ -56,6 +65,21 @@ ALERTS: dict[str, tuple[str, str, str, str]] = {
         "A notice could not be delivered",
         "The mail host refused it for good. Correct the contact, restart, and tell it again; or write a letter.",
         _RETRY,
+    ),
+    "delayed": (
+        "operator",
+        "A notice is delayed on its way",
+        "Its mail host still tries, and has not said yes or no. If the date is near, telephone.",
+        _DOSSIER,
+    ),
+    "replied": (
+        "operator",
+        "Somebody replied to a notice by mail",
+        (
+            "Read it in the folder that `dpsync check` names, then record what it says: --answer done, nothing_held, "
+            "partly, refused, wrong_recipient, or received where it only promised. No word of it counts by itself."
+        ),
+        _ACKNOWLEDGE,
     ),
     "no_answer": (
         "dpo",

@@ -61,6 +61,10 @@ class Controller:
         mac = self.keys.mac("contact", f"{self.keys.pseudonym('address', address)}/{processor}".encode())
         return base64.urlsafe_b64encode(mac).rstrip(b"=").decode()
 
+    def question_id(self, address: str, processor: str) -> str:
+        """RFC 5322 Message-ID of the question whether a contact is the right one, without its angle brackets."""
+        return self.message_id(self.contact_token(address, processor), processor, 1)
+
     def _code(self, purpose: str, request_id: str, processor: str, number: int) -> str:
         mac = self.keys.mac(purpose, f"{request_id}/{processor}/{number}".encode())
         return base64.b32encode(mac[:20]).decode()

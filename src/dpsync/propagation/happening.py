@@ -20,7 +20,7 @@ class Timer(StrEnum):
 
 
 class AnswerKind(StrEnum):
-    """What a person or a mail system at the processor said later. The first seven are the notice's answer form's."""
+    """What a person or a mail system at the processor said later. The first six are those of the answer page."""
 
     RECEIVED = "received"
     DONE = "done"
@@ -47,7 +47,10 @@ class DecisionKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
+    """`digest`: SHA-256 (hex) of the notice it answers, or of the report it came in; "" for what was told otherwise."""
+
     kind: AnswerKind
+    digest: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -270,17 +270,26 @@ def _doubt_resolved(at: Position, finding: Finding, now: datetime) -> Step:
 # --- they answered
 
 
+_REACHED = {
+    AnswerKind.DELIVERED: (Event.DELIVERED, Rung.DELIVERED),
+    AnswerKind.RECEIVED: (Event.ACKNOWLEDGED, Rung.ACKNOWLEDGED),
+}
+_AGAINST = frozenset({AnswerKind.PARTLY, AnswerKind.REFUSED, AnswerKind.WRONG_RECIPIENT})
+
+
 def _after_answer(at: Position, answer: Answer, now: datetime) -> Step:
     waiting = {State.ACCEPTED, State.HANDED_OVER, State.ESCALATED, State.CONTRADICTED, State.REFUSED}
     if at.state not in waiting:
-        return _stay(at, Event.REPEAT)  # the first final answer stands; later ones are added to the record
+        # The first final answer stands, later ones are added to the record. Who takes a "done" back is heard.
+        taken_back = at.state in DONE_STATES and answer.kind in _AGAINST
+        return replace(_stay(at, Event.REPEAT), alert="taken_back" if taken_back else "")
     reread = {"timer": Timer.REREAD, "timer_at": now} if at.verifiable else {}
     match answer.kind:
-        case AnswerKind.DELIVERED:
-            return replace(_stay(at, Event.DELIVERED), rung=max(at.rung, Rung.DELIVERED), keep_timer=True)
-        case AnswerKind.RECEIVED:
-            # Received is not done: the reminder still goes.
-            return replace(_stay(at, Event.ACKNOWLEDGED), rung=max(at.rung, Rung.ACKNOWLEDGED), keep_timer=True)
+        case AnswerKind.DELIVERED | AnswerKind.RECEIVED:
+            # Neither is done: the reminder still goes. And what reached our own operator reached nobody outside.
+            event, rung = _REACHED[answer.kind]
+            rung = at.rung if at.way is Way.OPERATOR else max(at.rung, rung)
+            return replace(_stay(at, event), rung=rung, keep_timer=True)
         case AnswerKind.DONE:
             return _go(at, State.DECLARED_DONE, Event.DECLARED, Rung.CONFIRMED, **reread)
         case AnswerKind.NOTHING_HELD:
@@ -413,16 +422,8 @@ def _after_defect(at: Position, now: datetime) -> Step:
     if defects >= QUARANTINE_AFTER:
         return _go(at, State.ESCALATED, Event.ESCALATED, defects=defects, alert="quarantine", reason="quarantined")
     # What a defect left behind at the processor nobody knows.
-    return _go(
-        at,
-        State.PENDING,
-        Event.DEFERRED,
-        next=Next.BACKOFF,
-        doubtful=True,
-        defects=defects,
-        alert="defect",
-        reason="a defect of dpsync",
-    )
+    ours = {"alert": "defect", "reason": "a defect of dpsync"}
+    return _go(at, State.PENDING, Event.DEFERRED, None, next=Next.BACKOFF, doubtful=True, defects=defects, **ours)
 
 
 def _after_interruption(at: Position, now: datetime) -> Step:

@@ -21,7 +21,7 @@ from dpsync.propagation.alert_texts import alert_text
 from dpsync.propagation.contacts import is_confirmed
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.lanes import causes_of, causes_text
-from dpsync.propagation.lifecycle import Decision, DecisionKind, Happening, Position, Step, Timer, advance
+from dpsync.propagation.lifecycle import Answer, Decision, DecisionKind, Happening, Position, Step, Timer, advance
 from dpsync.propagation.plan import Waiting
 from dpsync.sealing import RequestKey
 from dpsync.store import tables as t
@@ -271,7 +271,7 @@ def _change(
         "touched": step.touched,
         "defects": step.defects,
         "rereads": step.rereads,
-        "reason": step.reason,
+        "reason": row["reason"] if step.event is Event.REPEAT else step.reason,
     }
     if not step.keep_timer:
         row |= {"timer": step.timer.value if step.timer else "", "timer_at": step.timer_at}
@@ -356,6 +356,8 @@ def _append(
     if one.author:
         fields["by"] = entry.commitment(commit_key, one.author.by)
         fields["why"] = entry.commitment(commit_key, one.author.reason)
+    if isinstance(happening, Answer) and happening.digest:
+        fields["digest"] = entry.commitment(commit_key, happening.digest)
     told = one.cause or causes_text(step.causes)
     if told:
         fields["cause"] = told

@@ -130,7 +130,7 @@ def _told(at: Position, happening: Happening) -> str:
         return f"refused: {refusal.message}"
     except IllegalTransition:
         return ""
-    if step.event.value == "repeat":
+    if step.event.value == "repeat" and not step.alert:
         return ""  # noted, changes nothing
     return _words(at, step)
 

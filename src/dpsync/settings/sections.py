@@ -176,6 +176,10 @@ class MailSection(Section):
     sender: Address = Field(
         alias="from", repr=False, description="The address that notices come from; somebody must read its answers."
     )
+    incoming: Folder | None = Field(
+        default=None,
+        description="A Maildir, or a folder of .eml files, that your mail system fills with what comes back.",
+    )
 
     @model_validator(mode="before")
     @classmethod

@@ -260,6 +260,18 @@ answer = Table(
     Index("answer_propagation", "propagation_id"),
 )
 
+post = Table(
+    "post",
+    metadata,
+    Column("digest", Text, primary_key=True),  # SHA-256 of a message that came in: each is handled once
+    Column("kind", Text, nullable=False),
+    Column("propagation_id", BigInteger, ForeignKey("propagation.id")),
+    Column("waits_for", Text, nullable=False),  # why a person must read it, "" where nobody must
+    Column("at", Instant, nullable=False),
+    Column("read_at", Instant),
+    Index("post_propagation", "propagation_id"),
+)
+
 contact = Table(
     "contact",
     metadata,

@@ -1,0 +1,83 @@
+"""The folder that the operator's mail system fills: a Maildir, or a folder of .eml files. Each message is handled once.
+
+What is handled lies in `handled/`, what a person must read in `waiting/`, both under the message's own digest: a file's
+name may be a subject, and a subject may name somebody. Whoever takes a file out of `waiting/` has read it.
+"""
+
+import os
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from hashlib import sha256
+from pathlib import Path
+
+from dpsync.intake.post import LOOKED_AT, read
+from dpsync.propagation.incoming import Incoming
+
+HANDLED, WAITING = "handled", "waiting"
+AT_ONCE = 200
+"""Messages of one look, which comes every minute: a flood must not keep the other timed jobs waiting."""
+
+LARGEST = 64 * 1024 * 1024
+"""Bytes. A larger file is known by its beginning, and a person reads it."""
+
+
+def take_in(folder: Path, take: Callable[[Incoming], bool]) -> int:
+    """Hand every new message to `take` (True: a person must read it), then move it away. How many there were.
+
+    If we crash between the two, the message is found again, and `take` knows it by its digest. Raises OSError where
+    the folder cannot be read or written.
+    """
+    for name in (HANDLED, WAITING):
+        (folder / name).mkdir(mode=0o700, exist_ok=True)
+    taken = 0
+    for path in list(_new(folder))[:AT_ONCE]:
+        found = _opened(path)
+        if found is None:
+            continue
+        where = WAITING if take(found) else HANDLED
+        path.replace(folder / where / f"{found.digest}.eml")
+        taken += 1
+    return taken
+
+
+def put_right(folder: Path, unread: frozenset[str]) -> list[str]:
+    """Put what was answered for out of `waiting/`; give the digests that a person took away from there."""
+    here = {path.stem: path for path in (folder / WAITING).glob("*.eml")}
+    for digest, path in here.items():
+        if digest not in unread:
+            path.replace(folder / HANDLED / path.name)
+    return sorted(unread - here.keys())
+
+
+def _new(folder: Path) -> Iterator[Path]:
+    """New messages, the oldest first. A Maildir's `tmp` holds what is not whole yet; `cur` what somebody has read."""
+    found: list[tuple[float, str, Path]] = []
+    for path in (*folder.glob("*.eml"), *(folder / "new").glob("*")):
+        if path.name.startswith("."):
+            continue  # by custom, not whole yet
+        with suppress(FileNotFoundError):
+            found.append((path.lstat().st_mtime, path.name, path))
+    return (path for _, _, path in sorted(found))
+
+
+def _opened(path: Path) -> Incoming | None:
+    """None for what is no file of its own: a link could lead to any file of the machine, and a pipe never ends."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return None
+    except OSError:
+        if path.is_symlink():
+            return None
+        raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        return None
+    with os.fdopen(descriptor, "rb") as file:
+        start = file.read(LOOKED_AT)
+        digest, size = sha256(start), len(start)
+        while size < LARGEST and (more := file.read(LOOKED_AT)):
+            digest.update(more)
+            size += len(more)
+    return read(start, digest.hexdigest())

@@ -1,0 +1,244 @@
+"""What came in by mail: reports of delivery, automatic replies, and replies that a person must read.
+
+A message counts only where it repeats the tag of a notice (160 bits that nobody can guess); a subject decides nothing,
+and no word of a text does. Sources: RFC 3461, 3464, 3834.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, assert_never
+
+from sqlalchemy import Connection, insert, select, update
+
+from dpsync.alerts import raise_alert
+from dpsync.ledger import entry
+from dpsync.ledger.entry import Event
+from dpsync.mail import domain_of
+from dpsync.propagation.controller import Controller
+from dpsync.propagation.lifecycle import Answer, AnswerKind
+from dpsync.propagation.record import alert, record, request_key
+from dpsync.store import tables as t
+from dpsync.store.writer import Unit
+
+
+class Kind(StrEnum):
+    """What a message is. The first five are the actions of a delivery report (RFC 3464, 2.3.3)."""
+
+    DELIVERED = "delivered"
+    RELAYED = "relayed"
+    EXPANDED = "expanded"
+    DELAYED = "delayed"
+    FAILED = "failed"
+    AUTOMATIC = "automatic"
+    REPLY = "reply"
+    UNCLEAR = "unclear"
+
+
+class Waits(StrEnum):
+    """Why a person must read it."""
+
+    REPLY = "reply"
+    OTHER_DOMAIN = "other_domain"
+    NO_NOTICE = "no_notice"
+    UNCLEAR = "unclear"
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """One message, without a word of its text.
+
+    `tags`: what may be a notice's, the most trustworthy first. `digest`: SHA-256 (hex) of the bytes. `status`: the
+    status code of a report, such as 5.1.1. `domain`: that of its one sender, "" where there are several or none.
+    `vouched`: the receiving host noted a DMARC pass; forgeable where that host lets such a note through.
+    """
+
+    kind: Kind
+    digest: str
+    tags: tuple[str, ...] = field(default=(), repr=False)
+    status: str = ""
+    domain: str = field(default="", repr=False)
+    vouched: bool = False
+
+
+_OF_KEY = ("request_id", "wrapped_key", "key_month")
+_COUNTED = {Kind.DELIVERED: AnswerKind.DELIVERED, Kind.FAILED: AnswerKind.BOUNCED}
+_SPEAKS_UP = {Kind.DELAYED: "delayed", Kind.REPLY: "replied"}
+_REMARKS = {
+    Kind.RELAYED: "passed on to a host that sends no reports: no further confirmation is possible",
+    Kind.EXPANDED: "passed on to the members of a list: each of them may still fail",
+    Kind.DELAYED: "delayed, and still tried",
+    Kind.AUTOMATIC: "an automatic reply: it acknowledges nothing",
+}
+
+
+def take(unit: Unit, controller: Controller, one: Incoming, now: datetime) -> bool:
+    """Record a message, once for the same bytes. Whether it waits for a person.
+
+    If we crash after the commit and before the file is moved, the next look finds it known, and changes nothing.
+    """
+    p = t.post.c
+    known = unit.connection.execute(select(p.waits_for, p.read_at).where(p.digest == one.digest)).one_or_none()
+    if known is not None:
+        return bool(known.waits_for) and known.read_at is None
+    notice = _notice(unit.connection, one.tags)
+    waits = _waits(controller, one, notice)
+    if notice is None and one.kind is Kind.FAILED and (name := _asked_contact(controller, one.tags)):
+        tell_of_contact(unit, controller, name, now)
+        waits = None
+    unit.connection.execute(
+        insert(t.post).values(
+            digest=one.digest,
+            kind=one.kind,
+            propagation_id=notice.propagation_id if notice else None,
+            waits_for=waits or "",
+            at=now,
+        )
+    )
+    if notice is not None:
+        _keep(unit, controller, one, notice, waits, now)
+    elif waits:
+        _tell_operator(unit, controller, now)
+    return waits is not None
+
+
+def _notice(connection: Connection, tags: Sequence[str]) -> Any:
+    """The notice of the first tag that is one; who cannot name it, forged it or is answering something else."""
+    n, p, r = t.notice.c, t.propagation.c, t.request.c
+    for tag in tags:
+        found = connection.execute(
+            select(n.propagation_id, n.number, n.recipient)
+            .add_columns(p.request_id, p.processor, p.right, r.wrapped_key, r.key_month)
+            .join(t.propagation, p.id == n.propagation_id)
+            .join(t.request, r.id == p.request_id)
+            .where(n.message_id.startswith(f"{tag}@"))
+        ).one_or_none()
+        if found is not None:
+            return found
+    return None
+
+
+def _waits(controller: Controller, one: Incoming, notice: Any) -> Waits | None:
+    match one.kind:
+        case Kind.AUTOMATIC | Kind.DELIVERED | Kind.RELAYED | Kind.EXPANDED:
+            return None
+        case _ if notice is None:
+            return Waits.NO_NOTICE
+        case Kind.UNCLEAR:
+            return Waits.UNCLEAR
+        case Kind.REPLY:
+            return Waits.REPLY if one.domain in _domains(controller, notice.processor) else Waits.OTHER_DOMAIN
+        case Kind.FAILED | Kind.DELAYED:
+            return None
+        case _:
+            assert_never(one.kind)
+
+
+def _domains(controller: Controller, name: str) -> frozenset[str]:
+    """Where somebody who answers for this processor writes from: its contacts, and our operator for tasks."""
+    processor = controller.processors.get(name)
+    there = (processor.contact, processor.backup_contact) if processor else ()
+    return frozenset(domain_of(address).lower() for address in (*there, controller.operator) if address)
+
+
+def _asked_contact(controller: Controller, tags: Sequence[str]) -> str | None:
+    """The processor whose contact was asked by the mail that came back."""
+    for name, processor in controller.processors.items():
+        for address in filter(None, (processor.contact, processor.backup_contact)):
+            if controller.question_id(address, name).partition("@")[0] in tags:
+                return name
+    return None
+
+
+def _keep(unit: Unit, controller: Controller, one: Incoming, notice: Any, waits: Waits | None, now: datetime) -> None:
+    """Beside the answers of people: what it was, and what it changes, which is nothing but for two kinds of report."""
+    said = {
+        "status": one.status,
+        "remark": _REMARKS.get(one.kind, ""),
+        "waits": "for a person to read it" if waits else "",
+        "sender": "DMARC pass, says the receiving host" if one.vouched else "",
+        "message": f"sha256 {one.digest}",
+    }
+    sealed = controller.keys.seal("answer", json.dumps(said).encode(), str(notice.propagation_id).encode())
+    unit.connection.execute(
+        insert(t.answer).values(
+            propagation_id=notice.propagation_id,
+            number=notice.number,
+            kind=_COUNTED.get(one.kind, one.kind),
+            final=False,
+            sealed=sealed,
+            at=now,
+        )
+    )
+    counted = _COUNTED.get(one.kind)
+    if counted and _is_current(unit.connection, notice):
+        cause = f"{counted.value} {one.status}".strip()
+        record(unit, controller, notice.propagation_id, Answer(counted, one.digest), now, cause=cause)
+        return
+    key = request_key(controller, {name: getattr(notice, name) for name in _OF_KEY})
+    fields = {"req": notice.request_id, "dest": notice.processor, "right": notice.right, "cause": one.kind.value}
+    if key:
+        fields["digest"] = entry.commitment(key.commit_key, one.digest)
+    unit.append(notice.request_id, entry.encode(Event.REPEAT, now, **fields))
+    if (spoken := _SPEAKS_UP.get(one.kind)) or waits:
+        processor = controller.processors.get(notice.processor)
+        alert(unit.connection, controller, spoken or "replied", notice.request_id, notice.processor, processor, now)
+
+
+def _is_current(connection: Connection, notice: Any) -> bool:
+    """Whether the report is about where letters go now: an old contact's late bounce says nothing of the new one."""
+    n = t.notice.c
+    latest = select(n.recipient).where(n.propagation_id == notice.propagation_id).order_by(n.number.desc()).limit(1)
+    return bool(connection.execute(latest).scalar_one() == notice.recipient)
+
+
+def tell_of_contact(unit: Unit, controller: Controller, name: str, now: datetime) -> None:
+    """The question whether a contact is the right one did not reach it: its letters would wait for ever."""
+    raise_alert(
+        unit.connection,
+        cause=f"contact_bounced:{name}",
+        role="operator",
+        subject=f"A contact cannot be reached ({controller.processors[name].title})",
+        body="The question whether it is the right one came back, so notices to this processor stay held. Correct "
+        "`contact` or `backup_contact` in the settings and restart; `dpsync check`",
+        now=now,
+        zone=controller.zone,
+    )
+
+
+def _tell_operator(unit: Unit, controller: Controller, now: datetime) -> None:
+    raise_alert(
+        unit.connection,
+        cause="post",
+        role="operator",
+        subject="Mail came in that belongs to no notice",
+        body="It counts for nothing until a person has read it. `dpsync check` says in which folder it lies.",
+        now=now,
+        zone=controller.zone,
+    )
+
+
+# --- until a person has read it
+
+
+def unread(connection: Connection) -> frozenset[str]:
+    """The digests of the messages that wait for a person."""
+    p = t.post.c
+    rows = connection.execute(select(p.digest).where(p.waits_for != "", p.read_at.is_(None)))
+    return frozenset(row.digest for row in rows)
+
+
+def mark_read(unit: Unit, digests: Sequence[str], now: datetime) -> None:
+    """A person took these away from where they waited."""
+    for digest in digests:
+        unit.connection.execute(update(t.post).where(t.post.c.digest == digest).values(read_at=now))
+
+
+def mark_answered(unit: Unit, propagation_id: int, now: datetime) -> None:
+    """An answer was recorded by a person: what had been written in reply to that notice was read for it."""
+    p = t.post.c
+    unit.connection.execute(
+        update(t.post).where(p.propagation_id == propagation_id, p.read_at.is_(None)).values(read_at=now)
+    )

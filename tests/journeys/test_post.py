@@ -1,0 +1,343 @@
+"""The mail directory: what comes back counts only by its tag, is handled once, and no word of it decides anything."""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dpsync.cli.checks import _incoming
+from dpsync.intake.mail_directory import AT_ONCE, take_in
+from dpsync.intake.post import LOOKED_AT, read
+from dpsync.ledger import entry
+from dpsync.model import Cause, Rung, State
+from dpsync.propagation import incoming
+from dpsync.propagation.acknowledgement import answer_by_hand
+from dpsync.propagation.decisions import Person, decide
+from dpsync.propagation.incoming import Incoming
+from dpsync.propagation.lifecycle import AnswerKind, DecisionKind
+from dpsync.propagation.record import Author
+from dpsync.store import tables as t
+from tests.journeys.installation import FORMS, OPERATOR, SOON, Asked, Installation, installed, sqlite_url
+from tests.journeys.test_letters import CONTACT, DAY, ask, confirmed, letters
+from tests.returned import mail, report
+
+WITH_FOLDER = 'incoming = "mail/"\n' + FORMS
+DESK = "Pat Desk <pat@stratosoft.example>"
+FORGED = "bounce+" + "abcd2345" * 4 + "@example.org"
+DELIVERED, FAILED = ("delivered", "2.0.0"), ("failed", "5.1.1")
+
+
+@contextmanager
+def told(folder: Path, database_url: str) -> Iterator[tuple[Installation, Asked, str]]:
+    """An installation that has written to its processor, the request, and the tag of the letter."""
+    (folder / "mail" / "new").mkdir(parents=True)
+    with installed(folder, database_url, processors=WITH_FOLDER, web=True) as there:
+        confirmed(there)
+        asked = ask(there)
+        there.drive()
+        assert there.state(asked, "forms") is State.ACCEPTED
+        yield there, asked, tag_of(there)
+
+
+def tag_of(there: Installation, number: int = 1) -> str:
+    (found,) = [row.message_id for row in there.rows(t.notice) if row.number == number]
+    return str(found).partition("@")[0]
+
+
+def comes(there: Installation, *raws: bytes) -> None:
+    """These messages lie in the Maildir, and a minute passes."""
+    for number, raw in enumerate(raws):
+        (there.folder / "mail" / "new" / f"17{len(there.rows(t.post))}.M{number}.host").write_bytes(raw)
+    there.drive(SOON)
+
+
+def lies(there: Installation, where: str) -> list[bytes]:
+    return [path.read_bytes() for path in sorted((there.folder / "mail" / where).glob("*"))]
+
+
+def last_entry(there: Installation, asked: Asked) -> dict[str, Any]:
+    rows = there.service.read(lambda connection: there.service.log.entries_of(connection, asked.id))
+    return dict(entry.decode(rows[-1][1]))
+
+
+def answers(there: Installation) -> list[tuple[str, dict[str, str]]]:
+    opened = there.service.keys.open
+    return [
+        (row.kind, json.loads(opened("answer", row.sealed, str(row.propagation_id).encode())))
+        for row in there.rows(t.answer)
+    ]
+
+
+# --- reports
+
+
+def test_a_delivered_letter_is_delivered_and_not_done(database_url: str, tmp_path: Path) -> None:
+    with told(tmp_path, database_url) as (there, asked, tag):
+        raw = report(DELIVERED, envelope_id=tag)
+        comes(there, raw, raw)
+        row = there.row(asked, "forms")
+        assert (row.state, row.rung, row.timer) == (State.ACCEPTED, Rung.DELIVERED, "remind")
+        assert (lies(there, "new"), lies(there, "waiting"), lies(there, "handled")) == ([], [], [raw])
+        assert [kind for kind, _ in answers(there)] == ["delivered"], "the same bytes twice are one report"
+        said = last_entry(there, asked)
+        assert (said["event"], said["cause"]) == ("delivered", "delivered 2.0.0")
+        assert said["digest"] != sha256(raw).hexdigest(), (
+            "the ledger holds a commitment, not what anybody could compare"
+        )
+        assert there.alerts() == []
+        there.sound()
+
+
+@pytest.mark.parametrize("status", ["5.1.1", "5.7.1", "4.4.7"])
+def test_a_letter_that_failed_after_it_was_taken_waits_for_a_person(status: str, tmp_path: Path) -> None:
+    with told(tmp_path, sqlite_url(tmp_path)) as (there, asked, tag):
+        comes(there, report(("failed", status), to=f"bounce+{tag}@example.org"))
+        assert there.state(asked, "forms") is State.ESCALATED
+        assert there.row(asked, "forms").rung == Rung.SENT
+        assert there.alerts() == [("operator", "bounced:forms")]
+        assert last_entry(there, asked)["cause"] == f"bounced {status}"
+        there.sound()
+
+
+@pytest.mark.parametrize(
+    ("action", "status", "alerts"),
+    [
+        ("relayed", "2.0.0", []),
+        ("expanded", "2.0.0", []),
+        ("delayed", "4.4.1", [("operator", "delayed:forms")]),
+    ],
+)
+def test_what_is_on_its_way_stays_sent_and_is_still_reminded_of(
+    action: str, status: str, alerts: list[tuple[str, str]], tmp_path: Path
+) -> None:
+    with told(tmp_path, sqlite_url(tmp_path)) as (there, asked, tag):
+        comes(there, report((action, status), message_id=tag))
+        row = there.row(asked, "forms")
+        assert (row.state, row.rung, there.alerts()) == (State.ACCEPTED, Rung.SENT, alerts)
+        ((kind, said),) = answers(there)
+        assert (kind, said["status"]) == (action, status)
+        assert said["remark"]
+        there.drive(6 * DAY)
+        assert len(letters(there)) == 2
+
+
+def test_a_report_without_our_tag_counts_for_nothing(database_url: str, tmp_path: Path) -> None:
+    with told(tmp_path, database_url) as (there, asked, _):
+        reference = there.rows(t.notice)[0].reference
+        before = there.row(asked, "forms")
+        comes(
+            there,
+            report(FAILED, envelope_id=reference, subject=f"[{reference}] Undelivered"),
+            report(DELIVERED, to=FORGED, message_id=FORGED[7:39]),
+            report(FAILED, to=f"bounce+{reference}@example.org"),
+        )
+        assert there.row(asked, "forms") == before
+        assert answers(there) == []
+        assert len(lies(there, "waiting")) == 2, "a failure of what is not known, a person looks at"
+        assert there.alerts() == [("operator", "post")]
+
+
+def test_the_late_bounce_of_an_old_contact_says_nothing_of_the_new_one(tmp_path: Path) -> None:
+    with told(tmp_path, sqlite_url(tmp_path)) as (there, asked, tag):
+        comes(there, report(FAILED, envelope_id=tag))
+        forms = there.service.controller.processors["forms"]
+        corrected = replace(there.service.controller, processors={"forms": replace(forms, contact="new@right.example")})
+        vars(there.service)["controller"] = corrected
+        person = Person("Olli Operator", "olli", "telephoned, new address")
+        for kind in (DecisionKind.RETRY, DecisionKind.RELEASE):
+            there.service.write(
+                lambda unit, kind=kind: decide(  # type: ignore[misc]  # because mypy does not infer a lambda's default
+                    unit, corrected, asked.id, kind, person, there.clock.now(),
+                    causes=frozenset({Cause.CONTACT_UNVERIFIED}),
+                )
+            )  # fmt: skip
+            there.drive(SOON)
+        assert there.state(asked, "forms") is State.ACCEPTED
+        comes(there, report(("failed", "4.4.7"), envelope_id=tag), report(DELIVERED, envelope_id=tag))
+        assert there.state(asked, "forms") is State.ACCEPTED
+        assert there.row(asked, "forms").rung == Rung.SENT
+        comes(there, report(FAILED, envelope_id=tag_of(there, 2)))
+        assert there.state(asked, "forms") is State.ESCALATED
+
+
+def test_a_contact_whose_question_comes_back_is_told_to_the_operator(tmp_path: Path) -> None:
+    (tmp_path / "mail").mkdir()
+    with installed(tmp_path, sqlite_url(tmp_path), processors=WITH_FOLDER, web=True) as there:
+        ask(there)
+        there.drive()
+        (question,) = there.sandbox.messages(CONTACT)
+        (there.folder / "mail" / "a.eml").write_bytes(report(FAILED, to=question.mail_from))
+        there.drive(SOON)
+        assert ("operator", "contact_bounced:forms") in there.alerts()
+        assert len(lies(there, "handled")) == 1
+
+
+def test_a_contact_whose_question_is_refused_at_once_is_told_to_the_operator(tmp_path: Path) -> None:
+    with installed(tmp_path, sqlite_url(tmp_path), processors=FORMS, web=True) as there:
+        there.sandbox.rule(CONTACT, "bounce_5.1.1")
+        there.drive()
+        assert there.alerts() == [("operator", "contact_bounced:forms")]
+
+
+# --- machines and people
+
+
+def test_an_out_of_office_reply_acknowledges_nothing(database_url: str, tmp_path: Path) -> None:
+    with told(tmp_path, database_url) as (there, asked, tag):
+        automatic = "Auto-Submitted: auto-replied\n"
+        comes(there, mail(DESK, to=f"privacy+{tag}@example.org", headers=automatic, body="Received. Done. Yes."))
+        row = there.row(asked, "forms")
+        assert (row.state, row.rung, there.alerts()) == (State.ACCEPTED, Rung.SENT, [])
+        assert [kind for kind, _ in answers(there)] == ["automatic"]
+        assert lies(there, "waiting") == []
+        there.drive(6 * DAY)
+        assert len(letters(there)) == 2, "the reminder still goes"
+        there.sound()
+
+
+def test_a_reply_waits_for_a_person_who_says_what_it_means(database_url: str, tmp_path: Path) -> None:
+    with told(tmp_path, database_url) as (there, asked, tag):
+        thread = f"In-Reply-To: <{tag}@example.org>\nAuthentication-Results: mx; dmarc=pass\n"
+        raw = mail(DESK, headers=thread, body="done done done, nothing held, refused")
+        comes(there, raw, mail(DESK, headers=thread, body="One more thing."))
+        row = there.row(asked, "forms")
+        assert (row.state, row.rung) == (State.ACCEPTED, Rung.SENT)
+        assert there.alerts() == [("operator", "replied:forms")], "once, however many there are"
+        assert raw in lies(there, "waiting")
+        assert len(there.service.read(incoming.unread)) == 2
+        assert answers(there)[0][1]["sender"] == "DMARC pass, says the receiving host"
+        there.service.write(
+            lambda unit: answer_by_hand(
+                unit, there.service.controller, asked.id, "forms", AnswerKind.DONE, Author("Olli", "its reply"), "olli",
+                there.clock.now(),
+            )
+        )  # fmt: skip
+        there.drive(SOON)
+        assert there.state(asked, "forms") is State.DECLARED_DONE
+        assert there.service.read(incoming.unread) == frozenset()
+        assert (len(lies(there, "waiting")), len(lies(there, "handled"))) == (0, 2)
+        there.sound()
+
+
+@pytest.mark.parametrize(
+    ("sender", "to", "why"),
+    [
+        ("x@elsewhere.example", "privacy+{tag}@example.org", "other_domain"),
+        ('"pat@stratosoft.example" <x@elsewhere.example>', "privacy+{tag}@example.org", "other_domain"),
+        ("x@sub.stratosoft.example", "privacy+{tag}@example.org", "other_domain"),
+        (DESK, "privacy+DPS-7F3K2@example.org", "no_notice"),
+        (DESK, FORGED, "no_notice"),
+        (DESK, "privacy@example.org", "no_notice"),
+    ],
+)
+def test_a_reply_with_a_wrong_reference_or_from_elsewhere_is_assigned_to_nothing(
+    sender: str, to: str, why: str, tmp_path: Path
+) -> None:
+    with told(tmp_path, sqlite_url(tmp_path)) as (there, asked, tag):
+        reference = there.rows(t.notice)[0].reference
+        comes(there, mail(sender, to=to.format(tag=tag), subject=f"Re: [{reference}] Erasure notice - please confirm"))
+        assert (there.state(asked, "forms"), there.row(asked, "forms").rung) == (State.ACCEPTED, Rung.SENT)
+        assert [row.waits_for for row in there.rows(t.post)] == [why]
+        assert len(lies(there, "waiting")) == 1
+        assert [role for role, _ in there.alerts()] == ["operator"]
+        for path in (there.folder / "mail" / "waiting").iterdir():
+            path.unlink()
+        there.drive(SOON)
+        assert there.service.read(incoming.unread) == frozenset(), "taken away is read"
+
+
+def test_no_word_and_no_sender_of_a_message_is_kept_outside_its_file(
+    database_url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with told(tmp_path, database_url) as (there, _, tag):
+        canary = mail(
+            "Kanary <kanary@stratosoft.example>", to=f"privacy+{tag}@example.org", body="kanary", subject="kanary"
+        )
+        comes(there, canary, mail("kanary@elsewhere.example", body="kanary"), b"\xff" * 1000 + b"kanary")
+        kept = "".join(repr(list(there.rows(table))) for table in t.metadata.sorted_tables)
+        kept += repr(answers(there)) + caplog.text + "".join(capfd.readouterr())
+        assert "kanary" not in kept.lower()
+        assert not list(there.folder.rglob("*kanary*"))
+
+
+# --- the folder
+
+
+def test_a_message_that_was_recorded_before_a_crash_is_moved_and_not_recorded_again(tmp_path: Path) -> None:
+    with told(tmp_path, sqlite_url(tmp_path)) as (there, _, tag):
+        for raw in (report(DELIVERED, envelope_id=tag), mail(DESK, to=f"privacy+{tag}@example.org")):
+            found = read(raw, sha256(raw).hexdigest())
+            there.service.write(
+                lambda unit, found=found: incoming.take(unit, there.service.controller, found, there.clock.now())  # type: ignore[misc]  # because mypy does not infer a lambda's default
+            )
+            comes(there, raw)
+        assert [kind for kind, _ in answers(there)] == ["delivered", "reply"]
+        assert (len(lies(there, "handled")), len(lies(there, "waiting"))) == (1, 1)
+        assert len(there.service.read(incoming.unread)) == 1
+        there.sound()
+
+
+def test_only_whole_files_of_the_folder_itself_are_read(tmp_path: Path) -> None:
+    (tmp_path / "new").mkdir()
+    (tmp_path / "tmp").mkdir()
+    (tmp_path / "cur").mkdir()
+    secret = tmp_path / "elsewhere"
+    secret.write_bytes(b"secret")
+    (tmp_path / "new" / "link").symlink_to(secret)
+    (tmp_path / "link.eml").symlink_to(secret)
+    os.mkfifo(tmp_path / "pipe.eml")
+    (tmp_path / "folder.eml").mkdir()
+    for name in ("new/.half", ".half.eml", "tmp/half", "cur/read:2,S", "other.txt"):
+        (tmp_path / name).write_bytes(name.encode())
+    (tmp_path / "Ada Lovelace.eml").write_bytes(b"whole")
+    taken: list[Incoming] = []
+
+    def take(one: Incoming) -> bool:
+        taken.append(one)
+        return False
+
+    assert take_in(tmp_path, take) == 1
+    assert [one.digest for one in taken] == [sha256(b"whole").hexdigest()]
+    assert [path.name for path in (tmp_path / "handled").iterdir()] == [f"{taken[0].digest}.eml"]
+    assert take_in(tmp_path, take) == 0
+
+
+def test_a_long_message_is_known_by_all_of_it_and_read_by_its_beginning(tmp_path: Path) -> None:
+    found: list[Incoming] = []
+    for end in (b"a", b"b"):
+        (tmp_path / "x.eml").write_bytes(mail(body="x" * (LOOKED_AT + 1000)) + end)
+        take_in(tmp_path, lambda one: bool(found.append(one)))  # type: ignore[func-returns-value]  # because nothing waits here
+    assert found[0].digest != found[1].digest
+    assert {one.kind for one in found} == {incoming.Kind.REPLY}
+
+
+def test_a_flood_is_taken_in_parts_the_oldest_first(tmp_path: Path) -> None:
+    for number in range(AT_ONCE + 1):
+        path = tmp_path / f"{number}.eml"
+        path.write_bytes(b"%d" % number)
+        os.utime(path, (1000 - number, 1000 - number))
+    assert take_in(tmp_path, lambda _: False) == AT_ONCE
+    assert [path.name for path in tmp_path.glob("*.eml")] == ["0.eml"]
+
+
+def test_a_folder_that_is_not_there_is_told_to_the_operator_and_stops_no_other_job(tmp_path: Path) -> None:
+    with installed(tmp_path, sqlite_url(tmp_path), processors=WITH_FOLDER, web=True) as there:
+        there.drive()
+        assert there.alerts() == [("operator", "job:post")]
+        assert any(b"'post' failed" in one.raw for one in there.sandbox.messages(OPERATOR))
+
+
+def test_check_says_what_waits_and_where(tmp_path: Path) -> None:
+    with told(tmp_path, sqlite_url(tmp_path)) as (there, _, tag):
+        assert [line.verdict for line in _incoming(there.service)] == ["ok"]
+        comes(there, mail(DESK, to=f"privacy+{tag}@example.org"))
+        (line,) = _incoming(there.service)
+        assert (line.verdict, line.text) == (
+            "waiting", f"1 message for a person to read, in {there.folder / 'mail' / 'waiting'}"
+        )  # fmt: skip

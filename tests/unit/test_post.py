@@ -1,0 +1,211 @@
+"""What a message of the monitored mailbox is: by its form, its marks and its tags, and never by its words."""
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dpsync.intake.post import LOOKED_AT, read
+from dpsync.propagation.incoming import Incoming, Kind
+from tests.returned import mail, report
+
+TAG, OTHER, THIRD = "abcd2345" * 4, "qrst2345" * 4, "wxyz2345" * 4
+BACK = f"bounce+{TAG}@example.org"
+
+
+def seen(raw: bytes) -> Incoming:
+    return read(raw[:LOOKED_AT], "0" * 64)
+
+
+# --- reports of delivery (RFC 3464)
+
+
+@pytest.mark.parametrize(
+    ("action", "status", "kind"),
+    [
+        ("delivered", "2.0.0", Kind.DELIVERED),
+        ("Delivered", "2.6.0 (queued as 1)", Kind.DELIVERED),
+        ("relayed", "2.0.0", Kind.RELAYED),
+        ("expanded", "2.1.5", Kind.EXPANDED),
+        ("delayed", "4.4.1", Kind.DELAYED),
+        ("failed", "5.1.1", Kind.FAILED),
+        ("failed", "5.7.1", Kind.FAILED),
+        ("failed", "4.4.7", Kind.FAILED),
+    ],
+)
+def test_each_action_of_a_report_is_what_the_rfc_says(action: str, status: str, kind: Kind) -> None:
+    found = seen(report((action, status), envelope_id=TAG))
+    assert (found.kind, found.tags, found.status) == (kind, (TAG,), status[:5])
+
+
+@pytest.mark.parametrize(
+    ("action", "status"),
+    [("delivered", "5.1.1"), ("failed", "2.0.0"), ("delayed", "5.0.0"), ("read", "2.0.0"), ("", "2.0.0"),
+     ("delivered", ""), ("delivered", "250 OK"), ("delivered", "2.0")],
+)  # fmt: skip
+def test_a_report_that_contradicts_itself_is_left_to_a_person(action: str, status: str) -> None:
+    assert seen(report((action, status), envelope_id=TAG)).kind is Kind.UNCLEAR
+
+
+def test_of_several_recipients_the_worst_counts() -> None:
+    order = [("delivered", "2.0.0"), ("relayed", "2.0.0"), ("expanded", "2.0.0"), ("delayed", "4.4.1")]
+    order += [("failed", "5.1.1")]
+    for worst in range(len(order)):
+        found = seen(report(*order[: worst + 1], envelope_id=TAG))
+        assert (found.kind.value, found.status) == order[worst]
+    assert seen(report(("delivered", "2.0.0"), ("unheard", "2.0.0"), envelope_id=TAG)).kind is Kind.UNCLEAR
+
+
+def test_a_report_is_matched_by_envelope_id_then_by_address_then_by_the_returned_message_id() -> None:
+    sent = {"envelope_id": TAG, "to": f"bounce+{OTHER}@example.org", "message_id": THIRD}
+    delivered = ("delivered", "2.0.0")
+    assert seen(report(delivered, **sent)).tags == (TAG, OTHER, THIRD)
+    assert seen(report(delivered, **{**sent, "envelope_id": ""})).tags == (OTHER, THIRD)
+    assert seen(report(delivered, message_id=THIRD)).tags == (THIRD,)
+    assert seen(report(delivered, message_id=THIRD, returned="message/rfc822")).tags == (THIRD,)
+    assert seen(report(delivered, message_id=THIRD, returned="text/plain")).tags == ()
+
+
+def test_a_report_is_never_matched_by_its_subject_or_a_short_reference() -> None:
+    forged = report(("delivered", "2.0.0"), envelope_id="DPS-7F3K2", subject=f"[DPS-7F3K2] {BACK} <{TAG}@example.org>")
+    assert seen(forged).tags == ()
+    assert seen(report(("delivered", "2.0.0"), envelope_id=TAG[:25])).tags == ()
+
+
+@pytest.mark.parametrize("to", [BACK.upper(), f"<{BACK}>", f'"Data" <privacy+{TAG}@example.org>, x@example.org'])
+def test_a_tag_is_known_in_either_case_and_in_any_address(to: str) -> None:
+    assert seen(report(("failed", "5.1.1"), to=to)).tags == (TAG,)
+
+
+def test_a_report_without_a_recipient_or_of_another_type_reports_nothing() -> None:
+    assert seen(report(envelope_id=TAG)).kind is Kind.UNCLEAR
+    other = report(("delivered", "2.0.0"), envelope_id=TAG).replace(b"report-type=delivery-status", b"report-type=x")
+    assert seen(other).kind is not Kind.DELIVERED
+    plain = report(("delivered", "2.0.0"), envelope_id=TAG).replace(b"multipart/report", b"multipart/mixed")
+    assert seen(plain).kind is not Kind.DELIVERED
+
+
+def test_an_internationalised_report_is_read_like_the_other() -> None:
+    raw = report(("failed", "5.1.1"), envelope_id=TAG).replace(b"message/delivery", b"message/global-delivery")
+    assert (seen(raw).kind, seen(raw).tags) == (Kind.FAILED, (TAG,))
+
+
+# --- machines and people (RFC 3834)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        "Auto-Submitted: auto-replied\n",
+        "Auto-Submitted: Auto-Generated (vacation)\n",
+        "Precedence: bulk\n",
+        "Precedence: auto_reply\n",
+        "X-Auto-Response-Suppress: All\n",
+        "X-Autoreply: yes\n",
+    ],
+)
+def test_an_out_of_office_reply_is_automatic_whatever_it_says(headers: str) -> None:
+    found = seen(mail(to=BACK, headers=headers, body="Received, and done."))
+    assert (found.kind, found.tags) == (Kind.AUTOMATIC, (TAG,))
+
+
+def test_a_read_receipt_is_no_more_than_a_remark() -> None:
+    raw = report(("delivered", "2.0.0"), envelope_id=TAG, to=BACK)
+    receipt = raw.replace(b"Auto-Submitted: auto-replied\n", b"").replace(
+        b"type=delivery-status", b"type=disposition-notification"
+    )
+    assert seen(receipt).kind is Kind.AUTOMATIC
+
+
+def test_a_bounce_in_a_form_of_its_own_is_left_to_a_person() -> None:
+    exim = "Auto-Submitted: auto-replied\nX-Failed-Recipients: desk@processor.example\n"
+    assert seen(mail(to=BACK, headers=exim)).kind is Kind.UNCLEAR
+
+
+@pytest.mark.parametrize(
+    "headers", ["", "Auto-Submitted: no\n", "Auto-Submitted: no (really)\n", "Precedence: first-class\n"]
+)
+def test_what_no_mark_calls_a_machines_is_a_reply(headers: str) -> None:
+    assert seen(mail(to=BACK, headers=headers)).kind is Kind.REPLY
+
+
+def test_a_reply_is_matched_by_tagged_address_in_reply_to_and_references() -> None:
+    thread = f"In-Reply-To: <{OTHER}@example.org>\nReferences: <1@a.example>\n <{THIRD}@EXAMPLE.org>\n"
+    assert seen(mail(to=f"privacy+{TAG}@example.org", headers=thread)).tags == (TAG, OTHER, THIRD)
+    assert seen(mail(body=f"{BACK} <{TAG}@example.org>")).tags == ()
+
+
+@pytest.mark.parametrize(
+    ("sender", "domain"),
+    [
+        ("Pat <pat@Processor.example>", "processor.example"),
+        ("pat@processor.example", "processor.example"),
+        ('"pat@processor.example" <x@evil.example>', ""),
+        ("pat@processor.example, x@evil.example", ""),
+        ("Pat <pat@processor.example>\nFrom: x@evil.example", ""),
+        ("=?utf-8?q?P=40processor=2Eexample?= <x@evil.example>", "evil.example"),
+        ("nobody", ""),
+    ],
+)
+def test_a_sender_is_one_address_or_nobody(sender: str, domain: str) -> None:
+    assert seen(mail(sender)).domain == domain
+
+
+def test_only_the_first_word_on_authentication_is_heard() -> None:
+    passed = "Authentication-Results: mx.example.org; dmarc=pass\n"
+    assert seen(mail(headers=passed)).vouched
+    assert not seen(mail(headers="Authentication-Results: mx.example.org; dmarc=fail\n" + passed)).vouched
+
+
+# --- hostile ones
+
+
+NESTED = b"".join(b"Content-Type: multipart/mixed; boundary=b%d\n\n--b%d\n" % (n, n) for n in range(3000))
+HOSTILE = {
+    "nothing": b"",
+    "zeros": b"\0" * 10_000,
+    "a hundred thousand lines": b"\n" * 100_000,
+    "nested without end": b"From: a@b.example\n" + NESTED,
+    "messages in messages": b"Content-Type: message/rfc822\n\n" * 5000,
+    "a header without end": b"To: " + b"x+" * 100_000 + b"@\n\n",
+    "ten thousand headers": b"To: a@b.example\n" * 10_000 + b"\n",
+    "folded for ever": b"To:" + b"\n x" * 50_000 + b"\n\n",
+    "an unheard charset": b"Content-Type: text/plain; charset=nonsense\nSubject: =?nonsense?q?x?=\n\n\xff\xfe",
+    "bytes for headers": b"From: \xff\xfe <\xff@\xff>\nTo: \xf0\nContent-Type: \xff/\xff; report-type=\xff\n\n",
+    "a boundary of nothing": b'Content-Type: multipart/report; report-type=delivery-status; boundary=""\n\n--\n',
+    "encoded parameters": b"Content-Type: multipart/report; report-type*0*=x''%ff; report-type*1=y; boundary*=''b\n\n",
+    "wrong base64": b"Content-Type: text/rfc822-headers\nContent-Transfer-Encoding: base64\n\n!!!!",
+    "a report that is a list": report(("failed", "5.1.1"), envelope_id=TAG).replace(
+        b"message/delivery-status", b"multipart/mixed"
+    ),
+    "a report in base64": report(("failed", "5.1.1"), envelope_id=TAG).replace(
+        b"message/delivery-status\n", b"message/delivery-status\nContent-Transfer-Encoding: base64\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_nothing_that_is_sent_stops_the_reader_or_counts(name: str) -> None:
+    began = time.process_time()
+    found = seen(HOSTILE[name])
+    assert found.kind in {Kind.UNCLEAR, Kind.REPLY} or name == "a report in base64"
+    assert time.process_time() - began < 2
+
+
+@given(st.binary(max_size=2000))
+def test_any_bytes_are_something_and_never_a_report(raw: bytes) -> None:
+    assert seen(raw).kind in {Kind.UNCLEAR, Kind.REPLY, Kind.AUTOMATIC}
+
+
+@given(st.data())
+def test_a_damaged_report_never_says_more_than_the_whole_one(data: st.DataObject) -> None:
+    raw = bytearray(report(("failed", "5.1.1"), envelope_id=TAG, to=BACK, message_id=TAG))
+    for _ in range(data.draw(st.integers(1, 5))):
+        raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
+    assert seen(bytes(raw)).kind in {Kind.FAILED, Kind.UNCLEAR, Kind.AUTOMATIC, Kind.REPLY}
+
+
+def test_no_word_and_no_address_of_a_message_is_in_what_is_read_of_it() -> None:
+    found = seen(mail("Ada Lovelace <ada@processor.example>", to=BACK, body="Ada Lovelace"))
+    assert not [word for word in ("Ada", "ada", "Lovelace", TAG) if word in repr(found)]
