@@ -32,8 +32,9 @@ class LaneRow:
 
 _P, _R = t.propagation.c, t.request.c
 _UNANSWERED = exists().where(t.attempt.c.propagation_id == _P.id, t.attempt.c.ended_at.is_(None)).label("unanswered")
-_OF_SUBJECT = (
+_OF_SUBJECTS = (
     select(
+        _P.subject_id,
         _P.id,
         _P.processor,
         _P.ordinal,
@@ -51,19 +52,22 @@ _OF_SUBJECT = (
         _UNANSWERED,
     )
     .join(t.request, _R.id == _P.request_id)
-    .where(_P.subject_id == bindparam("subject_id"))
+    .where(_P.subject_id.in_(bindparam("subjects", expanding=True)))
     .order_by(_P.ordinal)
 )
-_OF_LANE = _OF_SUBJECT.where(_P.account_id == bindparam("account_id"))
 
 
-def lane_of(connection: Connection, subject_id: str, account_id: str | None = None) -> list[LaneRow]:
-    """All propagations of a subject (at one account, or everywhere), finished ones included, oldest first."""
-    if account_id is None:
-        rows = connection.execute(_OF_SUBJECT, {"subject_id": subject_id})
-    else:
-        rows = connection.execute(_OF_LANE, {"subject_id": subject_id, "account_id": account_id})
-    return [_lane_row(row) for row in rows]
+def lane_of(connection: Connection, subject_id: str) -> list[LaneRow]:
+    """All propagations of a subject everywhere, finished ones included, oldest first."""
+    return lanes_of(connection, [subject_id]).get(subject_id, [])
+
+
+def lanes_of(connection: Connection, subject_ids: Sequence[str]) -> dict[str, list[LaneRow]]:
+    """The same for many subjects; one without any is not in it."""
+    found: dict[str, list[LaneRow]] = {}
+    for row in connection.execute(_OF_SUBJECTS, {"subjects": subject_ids}):
+        found.setdefault(row.subject_id, []).append(_lane_row(row))
+    return found
 
 
 def _lane_row(row: Any) -> LaneRow:

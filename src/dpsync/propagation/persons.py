@@ -1,5 +1,7 @@
 """Persons: who is certainly another, and who may be the same."""
 
+from collections.abc import Collection
+
 from sqlalchemy import Connection, bindparam, select
 
 from dpsync.store import tables as t
@@ -9,14 +11,14 @@ NAMELESS = "~"
 
 _OWN = t.alias.alias("own")
 _ANOTHER_ID = (
-    select(t.alias.c.person)
-    .join(_OWN, _OWN.c.pseudonym == t.alias.c.pseudonym)
+    select(_OWN.c.person)
+    .distinct()
+    .join(t.alias, _OWN.c.pseudonym == t.alias.c.pseudonym)
     .where(
-        _OWN.c.person == bindparam("person"),
-        t.alias.c.person != bindparam("person"),
+        _OWN.c.person.in_(bindparam("persons", expanding=True)),
+        t.alias.c.person != _OWN.c.person,
         ~t.alias.c.person.startswith(NAMELESS),
     )
-    .limit(1)
 )
 
 
@@ -25,7 +27,14 @@ def shares_an_address(connection: Connection, person: str) -> bool:
 
     An address that came without an id may be the same person's; only another *id* is another person for sure.
     """
-    return connection.execute(_ANOTHER_ID, {"person": person}).first() is not None
+    return bool(sharing_an_address(connection, {person}))
+
+
+def sharing_an_address(connection: Connection, persons: Collection[str]) -> frozenset[str]:
+    """Those of many persons who share an address so."""
+    if not persons:
+        return frozenset()
+    return frozenset(connection.execute(_ANOTHER_ID, {"persons": sorted(persons)}).scalars())
 
 
 def may_be_same(one: str, other: str) -> bool:

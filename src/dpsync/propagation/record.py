@@ -66,14 +66,13 @@ _END_ATTEMPT = (
     .where(t.attempt.c.id == bindparam("attempt_id"))
     .values(ended_at=bindparam("now"), outcome=bindparam("said"), reason=bindparam("why"))
 )
+_OPEN_STATES = [state.value for state in State if state not in CLOSED_STATES]
 _CLOSE = (
     update(t.request)
     .where(
-        _R.id == bindparam("request"),
+        _R.id.in_(bindparam("requests", expanding=True)),
         _R.closed_at.is_(None),
-        ~exists().where(
-            _P.request_id == bindparam("request"), _P.state.not_in([state.value for state in CLOSED_STATES])
-        ),
+        ~exists().where(_P.request_id == _R.id, _P.state.in_(_OPEN_STATES)),
     )
     .values(closed_at=bindparam("now"))
 )
@@ -159,7 +158,7 @@ def record_all(unit: Unit, controller: Controller, many: Sequence[Happened]) -> 
         connection.execute(_END_ATTEMPT, ended)
     connection.execute(_UPDATE, [_changed(rows[number]) for number in ids])
     left: list[tuple[str, str]] = []
-    closed: list[dict[str, Any]] = []
+    closed: list[str] = []
     for one, step in zip(many, steps, strict=True):
         row = rows[one.propagation_id]
         if step.state is State.PENDING:
@@ -167,12 +166,13 @@ def record_all(unit: Unit, controller: Controller, many: Sequence[Happened]) -> 
         elif before[one.propagation_id] is State.PENDING:
             left.append((row["account_id"], row["subject_id"]))
         if step.state in CLOSED_STATES and row["closed_at"] is None:
-            closed.append({"request": row["request_id"], "now": one.now})
+            closed.append(row["request_id"])
         elif step.state not in CLOSED_STATES and row["closed_at"] is not None:
             connection.execute(update(t.request).where(_R.id == row["request_id"]).values(closed_at=None))
-    lanes.leave_lanes(connection, left, max(one.now for one in many))
+    now = max(one.now for one in many)
+    lanes.leave_lanes(connection, left, now)
     if closed:
-        connection.execute(_CLOSE, closed)
+        connection.execute(_CLOSE, {"requests": closed, "now": now})
     return steps
 
 

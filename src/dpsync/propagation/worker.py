@@ -13,6 +13,7 @@ from dpsync import telemetry
 from dpsync.connector import Clock
 from dpsync.errors import Locked
 from dpsync.propagation import lease
+from dpsync.propagation.attempts import Attempts
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.drive import Drive
 from dpsync.propagation.lifecycle import Interrupted
@@ -58,6 +59,7 @@ class Worker:
         self._lease_for = lease_for
         self._call_deadline = call_deadline
         self._shared_now = shared_now or (lambda _: clock.now())
+        self._attempts = Attempts(controller, self.id)
         self._valid_until = 0.0
         self._next_beat = 0.0
         self._drives: dict[str, Drive] = {}
@@ -169,7 +171,7 @@ class Worker:
             self._writer,
             self._clock,
             self._pool,
-            worker_id=self.id,
+            attempts=self._attempts,
             may_call_until=lambda: self._valid_until if account_id in self._drives else 0.0,
             wake=self.wake,
         )

@@ -1,0 +1,300 @@
+"""Attempts: begun before the call, finished after it, those of all accounts of one worker together.
+
+What one attempt asks of the store is asked in one statement for all that wait: one by one, asking took longer than all
+the rest of an attempt. Each sees what stood before any of them, as if it had come first.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, func, insert, select, update
+
+from dpsync.alerts import raise_alert
+from dpsync.connector import Connector, Instruction, Processor
+from dpsync.ledger import entry
+from dpsync.ledger.entry import Event
+from dpsync.model import Cause, Mode, Request, State, Way
+from dpsync.propagation import at_rest, lanes
+from dpsync.propagation.contacts import is_confirmed
+from dpsync.propagation.controller import Controller
+from dpsync.propagation.instructions import instruction_of, known_addresses, next_letter, recipient_of
+from dpsync.propagation.lifecycle import Decision, DecisionKind, Step, Timer
+from dpsync.propagation.persons import sharing_an_address
+from dpsync.propagation.plan import Waiting, choose, overtaken, restriction_in_force
+from dpsync.propagation.record import Attempted, Happened, alert, record, record_all, request_key, supersede
+from dpsync.sealing import RequestKey
+from dpsync.store import tables as t
+from dpsync.store.writer import Unit
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Something due: the next of a lane (`timer` None), or what time alone brings about."""
+
+    subject_id: str
+    propagation_id: int | None = None
+    timer: Timer | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """An attempt that is committed as begun, and all that the call needs."""
+
+    propagation_id: int
+    attempt: Attempted
+    kind: str
+    connector: Connector
+    verifies: bool
+    instruction: Instruction
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a drive wants begun. `deadline`: the monotonic moment after which no call of it may begin."""
+
+    account_id: str
+    task: Task
+    now: datetime
+    deadline: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """The propagation that an order goes to. `kind` is "" where its row decides."""
+
+    order: Order
+    head: Waiting
+    kind: str
+    everywhere: Sequence[lanes.LaneRow]
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What is about to be told, if nothing speaks against it."""
+
+    chosen: _Chosen
+    row: Mapping[str, Any]
+    processor: Processor
+    key: RequestKey
+    request: Request
+    kind: str
+    by_letter: bool
+
+    @property
+    def destroys(self) -> bool:
+        return self.request.irreversible and self.kind != "reminder"
+
+
+_P, _R, _N = t.propagation.c, t.request.c, t.attempt.c.number
+_OWNERS = select(t.account.c.id, t.account.c.owner).where(t.account.c.id.in_(bindparam("accounts", expanding=True)))
+_TO_TELL = (
+    select(
+        t.propagation,
+        _R.sealed,
+        _R.wrapped_key,
+        _R.key_month,
+        select(func.max(_N)).where(t.attempt.c.propagation_id == _P.id).scalar_subquery().label("attempted"),
+    )
+    .join(t.request, _R.id == _P.request_id)
+    .where(_P.id.in_(bindparam("propagation_ids", expanding=True)))
+)
+_BEGIN = insert(t.attempt).returning(t.attempt.c.id, t.attempt.c.propagation_id)
+
+
+class Attempts:
+    """Begins and finishes attempts. One for all drives of a worker, so that they wait together."""
+
+    def __init__(self, controller: Controller, worker_id: str) -> None:
+        self._controller = controller
+        self._worker_id = worker_id
+
+    def begin(self, unit: Unit, orders: Sequence[Order]) -> list[Begun | None]:
+        """Commit to one attempt for each order, or find that there is none to make."""
+        connection = unit.connection
+        owners = {row.id: row.owner for row in connection.execute(_OWNERS, {"accounts": _accounts(orders)})}
+        everywhere = lanes.lanes_of(connection, [order.task.subject_id for order in orders])
+        chosen: dict[tuple[str, str], _Chosen | None] = {}
+        for order in orders:
+            lane = order.account_id, order.task.subject_id
+            # Another owner: the lease went while this waited for its turn. The same lane twice: one call at a time.
+            if lane not in chosen and owners.get(order.account_id) in {self._worker_id, None}:
+                chosen[lane] = self._choose(unit, order, everywhere.get(order.task.subject_id, []))
+        begun = self._tell(unit, [one for one in chosen.values() if one])
+        return [begun.pop((order.account_id, order.task.subject_id), None) for order in orders]
+
+    def finish(self, unit: Unit, answers: Sequence[Happened]) -> list[Step]:
+        """Record what came of attempts."""
+        return record_all(unit, self._controller, answers)
+
+    def _choose(self, unit: Unit, order: Order, everywhere: Sequence[lanes.LaneRow]) -> _Chosen | None:
+        task, now = order.task, order.now
+        lane = [row for row in everywhere if row.account_id == order.account_id]
+        if any(row.unanswered for row in lane):
+            return None
+        waiting = [row.waiting for row in lane]
+        if task.timer is not None and task.propagation_id is not None:
+            if task.timer in {Timer.COOLING_OFF, Timer.ESCALATE}:
+                record(unit, self._controller, task.propagation_id, task.timer, now)
+                return None
+            own = next((row for row in waiting if row.id == task.propagation_id), None)
+            if own is None:
+                return None  # its subject was joined with another meanwhile; it is found there next
+            if task.timer is Timer.REREAD and overtaken(own, waiting):
+                _clear_timer(unit, task.propagation_id)
+                return None
+            return _Chosen(order, own, "verify" if task.timer is Timer.REREAD else "reminder", everywhere)
+        # What belongs to a processor without a section blocks nobody else on the same account.
+        choice = choose([row for row in waiting if row.processor in self._controller.processors] or waiting)
+        supersede(unit, self._controller, choice.superseded, now)
+        if choice.head is None:
+            lanes.drop_lane(unit.connection, order.account_id, task.subject_id)
+            return None
+        return _Chosen(order, choice.head, "", everywhere)
+
+    def _tell(self, unit: Unit, chosen: Sequence[_Chosen]) -> dict[tuple[str, str], Begun]:
+        if not chosen:
+            return {}
+        controller, connection = self._controller, unit.connection
+        found = connection.execute(_TO_TELL, {"propagation_ids": [one.head.id for one in chosen]}).mappings()
+        rows = {row["id"]: dict(row) for row in found}
+        wanted = [told for one in chosen if (told := self._to_tell(unit, one, rows[one.head.id]))]
+        shared = sharing_an_address(connection, {told.row["person"] for told in wanted if told.destroys})
+        going: list[_Told] = []
+        for told in wanted:
+            wait = _must_wait(connection, controller, told, shared)
+            if wait and told.kind != "verify":
+                _hold_back(unit, controller, told.row["id"], State(told.row["state"]), wait, told.chosen.order.now)
+            else:
+                going.append(told)
+        if not going:
+            return {}
+        begun = connection.execute(_BEGIN, [self._attempt(told) for told in going])
+        ids = {row.propagation_id: row.id for row in begun}
+        return {
+            (told.chosen.order.account_id, told.chosen.order.task.subject_id): self._begun(
+                unit, told, ids[told.row["id"]]
+            )
+            for told in going
+        }
+
+    def _to_tell(self, unit: Unit, chosen: _Chosen, row: Mapping[str, Any]) -> _Told | None:
+        kind = chosen.kind
+        processor = self._controller.processors.get(row["processor"])
+        key = request_key(self._controller, row)
+        if processor is None or key is None:
+            _set_aside(unit, self._controller, row, chosen.order.now)
+            return None
+        request = at_rest.from_bytes(key.open(row["sealed"], row["request_id"].encode()))
+        by_letter = kind == "reminder" or (row["way"] != Way.API and kind != "verify")
+        kind = kind or ("verify" if row["doubtful"] else "notice" if by_letter else "carry_out")
+        return _Told(chosen, row, processor, key, request, kind, by_letter)
+
+    def _attempt(self, told: _Told) -> dict[str, Any]:
+        return {
+            "propagation_id": told.row["id"],
+            "number": (told.row["attempted"] or 0) + 1,
+            "kind": told.kind,
+            "worker": self._worker_id,
+            "begun_at": told.chosen.order.now,
+        }
+
+    def _begun(self, unit: Unit, told: _Told, attempt_id: int) -> Begun:
+        controller, row, order = self._controller, told.row, told.chosen.order
+        number = (row["attempted"] or 0) + 1
+        names = {"req": row["request_id"], "dest": row["processor"], "right": row["right"], "way": row["way"]}
+        unit.append(row["request_id"], entry.encode(Event.ATTEMPT, order.now, attempt=number, kind=told.kind, **names))
+        letter = next_letter(unit, controller, told.processor, row, told.kind, order.now) if told.by_letter else None
+        capability = told.processor.connector.capabilities.get(told.request.right)
+        lane = [one.waiting for one in told.chosen.everywhere if one.account_id == order.account_id]
+        addresses = known_addresses(unit.connection, controller, row, told.request, told.chosen.head, lane)
+        return Begun(
+            propagation_id=row["id"],
+            attempt=Attempted(attempt_id, number, charged=told.kind in {"carry_out", "notice"}),
+            kind=told.kind,
+            connector=controller.notice if told.by_letter else told.processor.connector,
+            verifies=bool(capability and capability.verified_by),
+            instruction=instruction_of(
+                controller, row, told.request, addresses, told.key.commit_key, letter, order.deadline
+            ),
+        )
+
+
+def _accounts(orders: Sequence[Order]) -> list[str]:
+    return sorted({order.account_id for order in orders})
+
+
+def _must_wait(
+    connection: Connection, controller: Controller, told: _Told, shared: Collection[str]
+) -> frozenset[Cause]:
+    """Why this call may not go *now*, whatever was so when the request came in. Asked before each call that tells.
+
+    A restriction may have come since, another id may use the address, the contact may be another one. What a named
+    person has released stays released.
+    """
+    causes: set[Cause] = set()
+    row, kind = told.row, told.kind
+    if controller.safety.mode is Mode.OBSERVE:
+        causes.add(Cause.OBSERVE)
+    if told.destroys:
+        if restriction_in_force((one.waiting for one in told.chosen.everywhere), row["person"]):
+            causes.add(Cause.RESTRICTION_IN_FORCE)
+        if row["person"] in shared:
+            causes.add(Cause.SHARED_ADDRESS)
+    released = lanes.causes_of(row["released"])
+    if row["way"] == Way.NOTICE or kind == "reminder":
+        to, _ = recipient_of(controller, told.processor, row, kind)
+        if to != controller.operator and not is_confirmed(connection, controller, told.processor.name, to):
+            causes.add(Cause.CONTACT_UNVERIFIED)
+        if row["released_contact"] != controller.keys.pseudonym("address", to):
+            released -= {Cause.CONTACT_UNVERIFIED}
+    return frozenset(causes) - released
+
+
+def _hold_back(
+    unit: Unit, controller: Controller, propagation_id: int, state: State, causes: frozenset[Cause], now: datetime
+) -> None:
+    if state is State.PENDING:
+        record(unit, controller, propagation_id, Decision(DecisionKind.HOLD, causes), now)
+        return
+    # A reminder that may not go is no reason to wait for ever: a person is told.
+    record(unit, controller, propagation_id, Timer.ESCALATE, now)
+    _clear_timer(unit, propagation_id)
+
+
+def _set_aside(unit: Unit, controller: Controller, row: Mapping[str, Any], now: datetime) -> None:
+    """The processor left the configuration (or the request is shredded): it is looked at again in an hour."""
+    later = now + timedelta(hours=1)
+    if row["timer_at"] is not None:
+        unit.connection.execute(update(t.propagation).where(_P.id == row["id"]).values(timer_at=later))
+    if row["state"] == State.PENDING:
+        lanes.put_lane_off(unit.connection, row["account_id"], row["subject_id"], later, 0)
+    alert(unit.connection, controller, "unconfigured", row["request_id"], row["processor"], None, now)
+
+
+def postpone(unit: Unit, controller: Controller, account_id: str, task: Task, now: datetime) -> None:
+    """Set a task that dpsync itself fails on aside for an hour, and tell the operator."""
+    if task.propagation_id is not None:
+        unit.connection.execute(
+            update(t.propagation)
+            .where(t.propagation.c.id == task.propagation_id)
+            .values(timer_at=now + timedelta(hours=1))
+        )
+    else:
+        lanes.put_lane_off(unit.connection, account_id, task.subject_id, now + timedelta(hours=1), 0)
+    raise_alert(
+        unit.connection,
+        cause=f"defect:{account_id}",
+        role="operator",
+        subject="A defect of dpsync on one request",
+        body="It cannot be begun; it is tried again every hour. The log names the place. `dpsync status`",
+        now=now,
+        zone=controller.zone,
+    )
+
+
+def _clear_timer(unit: Unit, propagation_id: int) -> None:
+    unit.connection.execute(
+        update(t.propagation).where(t.propagation.c.id == propagation_id).values(timer="", timer_at=None)
+    )

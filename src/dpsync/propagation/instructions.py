@@ -1,0 +1,157 @@
+"""What a processor is told: the instruction of one attempt, with every address the person may be held under."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, select, update
+
+from dpsync.connector import Instruction, Letter, NoticeKind, Processor
+from dpsync.model import Request, Right, State, Way, normalised
+from dpsync.propagation import at_rest
+from dpsync.propagation.controller import Controller, token_hash
+from dpsync.propagation.plan import Waiting
+from dpsync.propagation.record import request_key
+from dpsync.store import tables as t
+from dpsync.store.upsert import insert_or_ignore
+from dpsync.store.writer import Unit
+
+NOTICE_LINK_LIVES = timedelta(days=400)
+
+_P, _R = t.propagation.c, t.request.c
+
+
+def instruction_of(
+    controller: Controller,
+    row: Mapping[str, Any],
+    request: Request,
+    addresses: tuple[str, ...],
+    digest_key: bytes,
+    letter: Letter | None,
+    deadline: float,
+) -> Instruction:
+    names = row["request_id"], row["processor"], letter.number if letter else 1
+    token = controller.answer_token(*names)
+    return Instruction(
+        reference=controller.reference(*names),
+        right=request.right,
+        addresses=addresses,
+        subject_id=request.subject.id,
+        phone=request.subject.phone,
+        name=request.subject.name,
+        references=request.subject.references,
+        changes=request.changes,
+        lifted=request.lifted,
+        message_id=controller.message_id(*names),
+        answer_url=f"{controller.public_url}/answers/{token}" if controller.public_url else "",
+        digest_key=digest_key,
+        deadline=deadline,
+        letter=letter,
+    )
+
+
+def known_addresses(
+    connection: Connection,
+    controller: Controller,
+    row: Mapping[str, Any],
+    request: Request,
+    head: Waiting,
+    lane: Sequence[Waiting],
+) -> tuple[str, ...]:
+    """Every address this processor may hold the person under, the request's own first.
+
+    Besides those of the request: old and new of each rectification of the same person, unless it was *seen* that the
+    processor carried it out; then the new one only, for the old one may be somebody else's by now. An open
+    rectification A -> B, then the erasure of B: the processor still holds A.
+    """
+    own = {normalised(address): address for address in request.addresses}
+    rectified = [
+        other.id
+        for other in lane
+        if other.right is Right.RECTIFICATION
+        and other.person == head.person
+        and other.id != head.id
+        # What is held or newer, and was never tried, is known to nobody there: the brake may have stopped it because
+        # its address is a stranger's.
+        and (other.tried or (other.state is not State.HELD and other.ordinal < head.ordinal))
+    ]
+    if not rectified:
+        return tuple(own.values())
+    others = connection.execute(
+        select(_P.request_id, _P.state, _P.attempts, _R.sealed, _R.wrapped_key, _R.key_month)
+        .join(t.request, _R.id == _P.request_id)
+        .where(_P.id.in_(rectified), _P.processor == row["processor"], _R.sealed.is_not(None))
+        .order_by(_P.ordinal)
+    )
+    earlier: dict[str, str] = {}
+    for other in others.mappings():
+        if other["state"] == State.WITHDRAWN and other["attempts"] == 0:
+            continue  # never told to anybody, and withdrawn perhaps because the address was somebody else's
+        key = request_key(controller, dict(other))
+        if key is None:
+            continue
+        told = at_rest.from_bytes(key.open(other["sealed"], other["request_id"].encode()))
+        new = told.changes.email if told.changes else None
+        for address in told.addresses:
+            if other["state"] == State.VERIFIED and new and normalised(address) != normalised(new):
+                earlier.pop(normalised(address), None)
+            else:
+                earlier[normalised(address)] = address
+    return tuple((own | {name: address for name, address in earlier.items() if name not in own}).values())
+
+
+def next_letter(
+    unit: Unit, controller: Controller, processor: Processor, row: Mapping[str, Any], kind: str, now: datetime
+) -> Letter:
+    """The next letter of this correspondence, or the one that was begun and never confirmed as sent."""
+    number, (to, letter_kind) = row["notices"] + 1, recipient_of(controller, processor, row, kind)
+    names = row["request_id"], row["processor"], number
+    recipient = controller.keys.pseudonym("address", to)
+    here = (t.notice.c.propagation_id == row["id"]) & (t.notice.c.number == number)
+    # Stored before it is sent: a retry after a crash repeats the same Message-ID, so people see one letter.
+    insert_or_ignore(
+        unit.connection,
+        t.notice,
+        {
+            "propagation_id": row["id"],
+            "number": number,
+            "kind": letter_kind,
+            "message_id": controller.message_id(*names),
+            "reference": controller.reference(*names),
+            "token_hash": token_hash(controller.answer_token(*names)),
+            "recipient": recipient,
+            "created_at": now,
+            "expires_at": now + NOTICE_LINK_LIVES,
+        },
+    )
+    # From the day it was first written: a retry on another day must not change the letter under the same id.
+    written = unit.connection.execute(select(t.notice.c.created_at).where(here)).scalar_one()
+    # The contact may be another one than when it was first written.
+    unit.connection.execute(update(t.notice).where(here).values(recipient=recipient))
+    references: tuple[str, ...] = ()
+    if row["handed"]:
+        context = f"{row['request_id']}/{row['processor']}".encode()
+        opened = controller.keys.open("handed", row["handed"], context).decode()
+        references = tuple(line for line in opened.split("\n") if line)
+    return Letter(
+        number=number,
+        kind=letter_kind,
+        to=to,
+        processor_title=processor.title,
+        answer_by=(written + processor.answer_within).astimezone(controller.zone).date(),
+        in_reply_to=controller.message_id(row["request_id"], row["processor"], 1) if row["notices"] else None,
+        task=row["task"],
+        references=references,
+    )
+
+
+def recipient_of(
+    controller: Controller, processor: Processor, row: Mapping[str, Any], kind: str
+) -> tuple[str, NoticeKind]:
+    if row["way"] == Way.OPERATOR:
+        return controller.operator, NoticeKind.REMINDER if kind == "reminder" else NoticeKind.TASK
+    if kind != "reminder":
+        return processor.contact, NoticeKind.FIRST
+    if row["state"] == State.ESCALATED and processor.backup_contact:  # held back unless it has confirmed itself
+        return processor.backup_contact, NoticeKind.BACKUP
+    return processor.contact, NoticeKind.REMINDER

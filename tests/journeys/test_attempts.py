@@ -1,0 +1,90 @@
+"""Attempts that wait together: one statement for all of them, one call a lane, and one bad row harms no other."""
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import Engine, event, update
+
+from dpsync.connector import Applied, AsAsked
+from dpsync.errors import KeyProblem
+from dpsync.model import Right, State
+from dpsync.propagation.attempts import Attempts, Begun, Order, Task
+from dpsync.propagation.lifecycle import Happening
+from dpsync.propagation.record import Happened
+from dpsync.store import tables as t
+from tests.builders import World, proof
+from tests.invariants import faults
+
+PEOPLE = [f"p{number}@example.org" for number in range(12)]
+
+
+def orders(world: World) -> list[Order]:
+    """Twelve people are to be erased: what a worker would order."""
+    world.worker()
+    for number, address in enumerate(PEOPLE):
+        world.vendors["alpha"].hold(address)
+        world.ask(Right.ERASURE, address, id=str(number))
+    now, until = world.clock.now(), world.clock.monotonic() + 60
+    return [Order("alpha", Task(row.subject_id), now, until) for row in world.rows(t.lane)]
+
+
+def done(world: World, begun: Begun) -> Happened:
+    said: list[Happening] = [Applied(evidence=proof(204)), AsAsked(evidence=proof(404))]
+    return Happened(begun.propagation_id, said, world.clock.now() + timedelta(seconds=1), begun.attempt)
+
+
+def asked_of_the_store(engine: Engine) -> list[str]:
+    seen: list[str] = []
+    event.listen(engine, "before_cursor_execute", lambda _c, _r, statement, *_: seen.append(statement))
+    return seen
+
+
+def test_what_twelve_attempts_ask_of_the_store_is_what_one_asks(world: World, engine: Engine) -> None:
+    attempts, twelve = Attempts(world.controller, "w"), orders(world)
+    seen = asked_of_the_store(engine)
+
+    def cost(some: list[Order]) -> int:
+        before = len(seen)
+        begun = world.writer.call(lambda unit: attempts.begin(unit, some))
+        answers = [done(world, one) for one in begun if one]
+        assert len(answers) == len(some)
+        world.writer.call(lambda unit: attempts.finish(unit, answers))
+        return len(seen) - before
+
+    one, eleven = cost(twelve[:1]), cost(twelve[1:])
+    assert eleven == one, "asking for each anew was most of what an attempt cost"
+    assert {row.state for row in world.rows(t.propagation)} == {State.VERIFIED}
+    assert all(row.closed_at for row in world.rows(t.request))
+    assert world.rows(t.lane) == []
+    assert faults(world) == []
+
+
+def test_a_lane_that_is_ordered_twice_at_once_is_begun_once(world: World) -> None:
+    attempts, (first, *_) = Attempts(world.controller, "w"), orders(world)
+    begun = world.writer.call(lambda unit: attempts.begin(unit, [first, first]))
+    assert [one is not None for one in begun] == [True, False]
+    assert len(world.rows(t.attempt)) == 1
+    assert world.writer.call(lambda unit: attempts.begin(unit, [first])) == [None], "it is under way"
+
+
+def test_nothing_is_begun_of_an_account_that_another_worker_took(world: World) -> None:
+    attempts, some = Attempts(world.controller, "w"), orders(world)
+    world.writer.call(lambda unit: unit.connection.execute(update(t.account).values(owner="another")))
+    assert world.writer.call(lambda unit: attempts.begin(unit, some)) == [None] * 12
+    assert world.rows(t.attempt) == []
+
+
+def test_a_request_that_cannot_be_opened_keeps_no_other_from_being_begun(world: World) -> None:
+    attempts, twelve = Attempts(world.controller, "w"), orders(world)
+    broken = world.rows(t.request)[3]
+    world.writer.call(
+        lambda unit: unit.connection.execute(
+            update(t.request).where(t.request.c.id == broken.id).values(sealed=b"\x01" + bytes(40))
+        )
+    )
+    futures = [world.writer.submit_to(attempts.begin, order) for order in twelve]
+    lost = [order for order, future in zip(twelve, futures, strict=True) if future.exception(20)]
+    assert [order.task.subject_id for order in lost] == [broken.subject_id]
+    with pytest.raises(KeyProblem):
+        world.writer.call(lambda unit: attempts.begin(unit, lost))
+    assert len(world.rows(t.attempt)) == 11
