@@ -136,9 +136,10 @@ class ProcessorError(DpsyncError):
 class CredentialsRejected(ProcessorError):
     """Read by the operator: the processor does not accept our key. Its account is paused until somebody acts.
 
-    `endpoint` is the template of the call, `status` the HTTP status, `request_id` the vendor's id for it. `evidence`:
-    that of every call of the instruction, this one last (`connector.Evidence`). `doubtful`: an earlier call of it may
-    have had an effect.
+    `endpoint` is the template of the call, `status` the HTTP status (None: its answer was lost), `request_id` the
+    vendor's id for it. `evidence`: that of every call of the instruction, this one last (`connector.Evidence`).
+    `doubtful`: an earlier call of it may have had an effect. `advice`: what to do, where the connector knows more than
+    "put the right key in place".
     """
 
     code = "DP-212"
@@ -146,18 +147,20 @@ class CredentialsRejected(ProcessorError):
     def __init__(
         self,
         endpoint: str,
-        status: int,
+        status: int | None,
         request_id: str = "",
         *,
         evidence: tuple[Any, ...] = (),
         doubtful: bool = False,
+        advice: str = "",
     ) -> None:
         self.endpoint = endpoint
         self.status = status
         self.request_id = request_id
         self.evidence = evidence
         self.doubtful = doubtful
-        super().__init__(f"the processor rejected our credential ({status} to {endpoint})")
+        self.brief = f"{status or 'no answer'} to {endpoint}{advice and ': '}{advice}"
+        super().__init__(f"the processor rejected our credential ({self.brief})")
 
     @property
     def by_mail_host(self) -> bool:

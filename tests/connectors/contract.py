@@ -66,7 +66,7 @@ class Hands:
 class OpenShelf:
     """A shelf in memory; its keys are public, so they may hold no identifier."""
 
-    kept: dict[str, str] = field(default_factory=dict)
+    kept: dict[str, str] = field(default_factory=dict, repr=False)
 
     def put(self, key: str, value: str) -> None:
         assert_clean(key)
@@ -146,25 +146,25 @@ class Stage:
         return finding
 
 
-class ConnectorContract:
-    """What holds for every connector, whatever it speaks."""
+class Promises:
+    """What holds for every connector, even of a right for which it makes no call."""
 
     connector: ClassVar[type[Connector]]
+    rights: ClassVar[tuple[Right, ...]] = ()
+    """Those of the declared rights that are told here; none named: all of them."""
     done: ClassVar[type[Outcome]] = Applied
     nothing: ClassVar[type[Outcome]] = NothingHeld
     found: ClassVar[type[Finding]] = AsAsked
+    shown_later: ClassVar[tuple[Right, ...]] = ()
+    """Of these the read-back waits for what the vendor sends of its own accord."""
 
     def stage(self, right: Right, *, held: bool = True) -> AbstractContextManager[Stage]:
         """A processor that holds the person, or does not, and the connector before it."""
         raise AssertionError("a contract test gives the stage")
 
-    def silent(self, right: Right) -> AbstractContextManager[Stage]:
-        """A processor from which no answer comes."""
-        raise AssertionError("a contract test gives the stage")
-
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         if "right" in metafunc.fixturenames:
-            metafunc.parametrize("right", sorted(self.connector.capabilities), ids=str)
+            metafunc.parametrize("right", sorted(self.rights or self.connector.capabilities), ids=str)
 
     @pytest.fixture(autouse=True)
     def nothing_is_logged_of_the_person(self, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
@@ -174,16 +174,12 @@ class ConnectorContract:
 
     def test_who_is_held_is_told_and_it_is_done(self, right: Right) -> None:
         with self.stage(right) as stage:
-            outcome = stage.tell(instruction(right))
-        assert isinstance(outcome, self.done)
-        assert outcome.evidence
+            assert isinstance(stage.tell(instruction(right)), self.done)
 
     def test_who_is_not_held_is_said_to_be_not_held(self, right: Right) -> None:
         with self.stage(right, held=False) as stage:
             before = stage.state()
-            outcome = stage.tell(instruction(right))
-            assert isinstance(outcome, self.nothing)
-            assert outcome.evidence
+            assert isinstance(stage.tell(instruction(right)), self.nothing)
             assert stage.state() == before
 
     def test_told_twice_the_effect_is_that_of_once(self, right: Right) -> None:
@@ -204,18 +200,6 @@ class ConnectorContract:
     def test_what_was_not_done_is_never_found_as_asked(self, right: Right) -> None:
         with self.stage(right) as stage:
             assert not isinstance(stage.read_back(instruction(right)), AsAsked)
-
-    def test_no_call_begins_after_the_deadline(self, right: Right) -> None:
-        with self.stage(right) as stage:
-            late = instruction(right, deadline=stage.clock.monotonic())
-            assert isinstance(stage.tell(late), Retryable)
-            assert stage.calls() == 0
-
-    def test_without_an_answer_nothing_is_known(self, right: Right) -> None:
-        with self.silent(right) as stage:
-            assert isinstance(stage.tell(instruction(right)), Retryable)
-            finding = stage.read_back(instruction(right))
-            assert isinstance(finding, CannotTell)
 
     def test_nobody_can_be_told_of_a_person_without_any_identifier(self, right: Right) -> None:
         with self.stage(right) as stage:
@@ -257,8 +241,36 @@ class ConnectorContract:
         assert capability.effect
         assert capability.limits
         assert re.search(r"20\d\d", capability.source)
-        assert bool(capability.verified_by) == (self.found is AsAsked)
+        assert bool(capability.verified_by) == (self.found is AsAsked or right in self.shown_later)
         assert self.connector.name == self.connector.__module__.rpartition(".")[2]
+
+
+class ConnectorContract(Promises):
+    """What holds besides where the processor is called, whatever it speaks."""
+
+    proves_absence: ClassVar[bool] = True
+    """Whether a call is made about whom nobody knows there."""
+
+    def silent(self, right: Right) -> AbstractContextManager[Stage]:
+        """A processor from which no answer comes."""
+        raise AssertionError("a contract test gives the stage")
+
+    def test_what_was_said_is_kept_as_evidence(self, right: Right) -> None:
+        for held in (True, False) if self.proves_absence else (True,):
+            with self.stage(right, held=held) as stage:
+                assert stage.tell(instruction(right)).evidence
+
+    def test_no_call_begins_after_the_deadline(self, right: Right) -> None:
+        with self.stage(right) as stage:
+            late = instruction(right, deadline=stage.clock.monotonic())
+            assert isinstance(stage.tell(late), Retryable)
+            assert stage.calls() == 0
+
+    def test_without_an_answer_nothing_is_known(self, right: Right) -> None:
+        with self.silent(right) as stage:
+            assert isinstance(stage.tell(instruction(right)), Retryable)
+            finding = stage.read_back(instruction(right))
+            assert isinstance(finding, CannotTell)
 
 
 # --- vendors that speak HTTP
@@ -303,6 +315,8 @@ class HttpContract(ConnectorContract):
     """What holds for every connector whose vendor speaks HTTP: each fault is planted at every call it makes."""
 
     section: ClassVar[Mapping[str, object]]
+    asks_back: ClassVar[bool] = True
+    """Whether a read-back calls the vendor."""
     undocumented: ClassVar[tuple[int, ...]] = (301, 302, 303, 307, 308, 402, 409, 418, 451)
     unreadable: ClassVar[tuple[bytes, ...]] = (b"", HTML, b'{"id": "6', b"[]", b"{}", b'"ok"', b"null", b"[" * 10_000)
     """Bodies of a 200 that the vendor does not document for any call of this connector."""
@@ -414,7 +428,7 @@ class HttpContract(ConnectorContract):
     def test_a_rejected_credential_stops_everything(self, right: Right, status: int) -> None:
         trouble = Said(status, {"Content-Type": "application/json", "X-Request-Id": "r-1"}, PROBLEM)
         with self.stage(right, trouble=trouble) as stage:
-            for act in (stage.connector.carry_out, stage.connector.verify):
+            for act in (stage.connector.carry_out, stage.connector.verify)[: 1 + self.asks_back]:
                 with pytest.raises(CredentialsRejected) as caught:
                     act(instruction(right))
                 assert (caught.value.status, caught.value.request_id) == (status, "r-1")
@@ -461,7 +475,7 @@ class HttpContract(ConnectorContract):
             with self.stage(right, trouble=trouble) as stage:
                 finding = stage.read_back(instruction(right))
             assert isinstance(finding, CannotTell)
-            assert finding.later
+            assert finding.later or not self.asks_back
 
     def test_a_processor_that_cannot_be_probed_is_said_to_be_unreachable(self) -> None:
         troubles: list[Trouble] = [*UNANSWERED, Said(500, {}, b""), Said(200, {"Content-Type": "text/html"}, HTML)]

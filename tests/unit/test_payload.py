@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dpsync import strict_json
 from dpsync.errors import PayloadInvalid
-from dpsync.intake import strict_json
 from dpsync.intake.payload import Withdrawal, parse, parse_request
 from dpsync.model import Changes, Lifted, Request, Right, Subject
 from dpsync.propagation import at_rest

@@ -11,8 +11,8 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
+from dpsync import strict_json
 from dpsync.errors import PayloadInvalid
-from dpsync.intake import strict_json
 from dpsync.intake.fields import (
     Address,
     Clearable,

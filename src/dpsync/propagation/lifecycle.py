@@ -397,7 +397,7 @@ def _after_timer(at: Position, timer: Timer, now: datetime) -> Step:
 
 def _after_rejection(at: Position, rejected: CredentialsRejected, now: datetime) -> Step:
     """The credential is ours: the account waits, nobody is charged. What earlier calls did stays in doubt."""
-    reason = f"{rejected.status} to {rejected.endpoint}"
+    reason = rejected.brief
     # Our own mail host is no account of the processor's: nothing is stopped, letters come back by themselves.
     alert = "mail_credential" if rejected.by_mail_host else "credential"
     if at.state is State.PENDING:

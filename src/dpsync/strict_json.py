@@ -14,11 +14,13 @@ LONGEST_NUMBER = 19
 _TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[{\]}]', re.DOTALL)
 
 
-def load(body: bytes) -> object:
+def load(body: bytes, *, quoting: bool = False) -> object:
     """Read UTF-8 JSON, or raise `PayloadInvalid` with a sentence that repeats nothing of it.
 
     Refused: another encoding, a byte order mark, nesting beyond 16, a key twice in one object, `NaN` and `Infinity`,
     numbers beyond 19 digits, and NUL or half a surrogate pair in any string (RFC 8259 leaves all of these open).
+    `quoting`: it quotes what strangers wrote, so strings may hold anything, and numbers a fraction. Otherwise one
+    message with a NUL in it would keep a whole conversation out of sight; whoever keeps a string looks at it first.
     """
     if _too_deep(body):
         raise PayloadInvalid("", f"nested deeper than {DEEPEST}")
@@ -30,7 +32,7 @@ def load(body: bytes) -> object:
             object_pairs_hook=_once_each,
             parse_constant=_no_constant,
             parse_int=_bounded,
-            parse_float=_no_fraction,
+            parse_float=float if quoting else _no_fraction,
         )
     except PayloadInvalid as refusal:
         problem = refusal.problem
@@ -38,7 +40,7 @@ def load(body: bytes) -> object:
         pass  # its text may quote the body; ours is raised below, outside, so that it does not travel along as context
     else:
         # Raw control characters are refused by the parser; NUL and half a pair can only come escaped.
-        if b"\\u" not in body or _clean(value):
+        if quoting or b"\\u" not in body or _clean(value):
             return value
         problem = "holds NUL or half a surrogate pair"
     raise PayloadInvalid("", problem)

@@ -1,0 +1,1023 @@
+"""Hootsuite: private conversations in Inbox 2.0, whose API can set CRM-managed attributes of a contact and no more.
+
+No published call lists, reads or deletes a contact or a conversation. So the vendor's write-back webhook is all that
+dpsync sees, what it cannot do goes to people, and what was not seen is never called "nothing held".
+"""
+
+import base64
+import hashlib
+import hmac
+import json
+import re
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
+from typing import ClassVar, Final, Literal, Self, assert_never
+from urllib.parse import quote, urlencode, urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+
+from dpsync import strict_json
+from dpsync.connector import (
+    Accepted,
+    Account,
+    AsAsked,
+    CannotTell,
+    Capability,
+    Connector,
+    Contradicts,
+    Conversation,
+    Evidence,
+    Exported,
+    Finding,
+    HandOver,
+    Instruction,
+    KeepsConversations,
+    Kit,
+    Means,
+    NoAnswer,
+    NotIdentifiable,
+    Outcome,
+    Recipient,
+    Refused,
+    Reply,
+    Retryable,
+)
+from dpsync.errors import (
+    ConfigurationError,
+    CredentialsRejected,
+    Fault,
+    PayloadInvalid,
+    ProcessorUnreachable,
+    SignatureInvalid,
+    UnsupportedRight,
+)
+from dpsync.http import TOO_LATE, is_loopback, json_of, retry_after
+from dpsync.model import Changes, Right, normalised
+
+_VENDOR: Final = "https://platform.hootsuite.com"
+_TOKEN: Final = "/oauth2/token"
+_ATTRIBUTES: Final = "/inbox/v2/contact/{contactProfileId}/contact-attributes"
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,99}")
+_TRACE = re.compile(r"[A-Za-z0-9._:/=+-]{1,128}")
+_PHONE = re.compile(r"\+?[0-9]{7,15}")
+
+_DEAD = frozenset({"1000", "1001", "1036"})
+_OVER_LIMIT = frozenset({"1003", "1004", "1043"})
+_ANOTHERS = "1202"
+_WATCH: Final = timedelta(minutes=15)  # no time is documented in which an import fails; the note's suggestion
+_SLACK: Final = timedelta(minutes=2)  # between the vendor's clock and ours
+_IN_FLIGHT: Final = timedelta(minutes=5)  # longer than any call lasts
+_EARLY: Final = timedelta(minutes=1)
+
+UNDOCUMENTED: Final = "an answer that the processor's documentation does not know"
+UNREADABLE: Final = "an answer that is not of the documented shape"
+BUSY: Final = "the processor asks us to wait"
+FAULT_THERE: Final = "a fault at the processor"
+MALFORMED: Final = "the processor rejected the attributes"
+PARTLY: Final = "the processor said yes, and named errors beside it"
+NOT_OURS: Final = "the contact belongs to another organisation"
+RENEWING: Final = "another process is renewing the token"
+NEVER_SENT: Final = "nothing was sent yet"
+IMPORT_FAILED: Final = "the processor reported that attributes which came in at that time were not taken over"
+NOT_SHOWN: Final = "no later conversation has shown the attributes"
+STILL_OTHER: Final = "a later conversation shows another value"
+SEEN_AGAIN: Final = "the contact was seen again after the deletion: it was not deleted, or the person has written anew"
+NOT_SEEN: Final = "no conversation of the person came in since; that is no proof of the deletion"
+NOT_BLOCKED: Final = "our own block-list does not name every address of the person"
+NOTHING_SHOWS: Final = "Hootsuite has no flag that could be read back; our own block-list names the person"
+ANEW: Final = "authorise the app anew and put the new refresh_token in the settings; the old one is used up"
+NO_RIGHT: Final = "the app or its member lacks the permission; the token itself is good"
+REVOKED: Final = "the app is not linked to the organisation any more"
+
+
+class HootsuiteSettings(BaseModel):
+    """`webhook_secret`: as Inbox shows it, in hexadecimal. `attributes`: what the CRM-managed ones are called there."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    client_id: str = Field(pattern=r"^[!-9;-~]+$")
+    client_secret: SecretStr
+    organization_id: str = Field(pattern=r"^[0-9]{1,20}$")
+    refresh_token: SecretStr | None = None
+    webhook_secret: SecretStr | None = None
+    attributes: Mapping[Literal["email", "first_name", "last_name"], str] = Field(default_factory=dict)
+    base_url: str | None = None
+
+    @field_validator("client_secret", "refresh_token")
+    @classmethod
+    def _secret(cls, secret: SecretStr | None) -> SecretStr | None:
+        if secret is not None and not re.fullmatch(r"[!-~]+", secret.get_secret_value()):
+            raise ValueError("must be printable, without spaces")
+        return secret
+
+    @field_validator("webhook_secret")
+    @classmethod
+    def _hexadecimal(cls, secret: SecretStr | None) -> SecretStr | None:
+        if secret is not None and not re.fullmatch(r"(?:[0-9A-Fa-f]{2}){16,}", secret.get_secret_value()):
+            raise ValueError("must be 32 or more hexadecimal digits")
+        return secret
+
+    @field_validator("base_url")
+    @classmethod
+    def _url(cls, base_url: str | None) -> str | None:
+        if base_url is None:
+            return None
+        parts = urlsplit(base_url)
+        plain = parts.scheme == "http" and is_loopback(parts.hostname or "")
+        if (parts.scheme != "https" and not plain) or not parts.hostname:
+            raise ValueError("must be https (plain http on loopback only)")
+        if "@" in parts.netloc or parts.query or parts.fragment:
+            raise ValueError("must have no user, query or fragment")
+        return base_url.rstrip("/")
+
+    @property
+    def base(self) -> str:
+        """Where the API is, without a slash at the end."""
+        return self.base_url or _VENDOR
+
+
+class _Ended(Exception):
+    """An answer after which asking on is of no use."""
+
+    def __init__(self, outcome: Retryable | Refused) -> None:
+        self.outcome = outcome
+        super().__init__(outcome.reason)
+
+
+def _refused(reason: str = UNDOCUMENTED) -> _Ended:
+    return _Ended(Refused(reason=reason, evidence=()))
+
+
+# --- the answers: three shapes of an error on one host
+
+
+def _errors(reply: Reply) -> list[object]:
+    """The errors of an answer in whichever shape: REST and Inbox (`errors`), OAuth (`error`), SCIM (`schemas`)."""
+    said = json_of(reply)
+    match said:
+        case {"errors": list(errors)}:
+            return errors
+        case {"error": str()} | {"schemas": list(), "status": str()}:
+            return [said]
+    return []
+
+
+def _codes(reply: Reply) -> frozenset[str]:
+    found = [error.get("code", error.get("error")) for error in _errors(reply) if isinstance(error, dict)]
+    return frozenset(str(code) for code in found)
+
+
+def _traced(reply: Reply) -> Reply:
+    """The answer with the id of its error in the evidence: no header is documented for it."""
+    ids = [str(error.get("id")) for error in _errors(reply) if isinstance(error, dict) and error.get("id")]
+    if reply.evidence.request_id or not ids or not _TRACE.fullmatch(ids[0]):
+        return reply
+    return replace(reply, evidence=replace(reply.evidence, request_id=ids[0]))
+
+
+def _wish(reply: Reply, now: datetime) -> timedelta | None:
+    """How long to wait. No Retry-After is documented: the next second, or the next day where the quota is used up."""
+    if "retry-after" in reply.headers or reply.status != 429:
+        return retry_after(reply, now)
+    quota, used = (reply.headers.get(name, "") for name in ("x-account-quota", "x-account-quota-used"))
+    if re.fullmatch(r"[0-9]{1,15}", quota) and re.fullmatch(r"[0-9]{1,15}", used) and int(used) >= int(quota):
+        # in whose time zone their day ends is not documented
+        return now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1) - now
+    return timedelta(seconds=1)
+
+
+def _rejected(reply: Reply, advice: str = "") -> CredentialsRejected:
+    codes = _codes(reply)
+    if not advice and "request_forbidden" in codes:
+        advice = REVOKED
+    elif not advice and codes and not codes & _DEAD and reply.evidence.endpoint != f"POST {_TOKEN}":
+        advice = NO_RIGHT
+    return CredentialsRejected(reply.evidence.endpoint, reply.status, reply.evidence.request_id, advice)
+
+
+def _passable(reply: Reply, now: datetime, *, writing: bool) -> None:
+    """Let through what the caller must understand; end what speaks of us, of the account or of a fault there."""
+    wait = _wish(reply, now)
+    match reply.status:
+        case 403 if _ANOTHERS in _codes(reply):
+            raise _refused(NOT_OURS)
+        case status if status in (429, 503) or (status >= 400 and _codes(reply) & _OVER_LIMIT):
+            doubtful = writing and status == 503
+            raise _Ended(Retryable(reason=BUSY, busy=True, doubtful=doubtful, retry_after=wait))
+        case 401 | 403:
+            raise _rejected(reply)
+        case 408 | 425:
+            raise _Ended(Retryable(reason=BUSY, doubtful=writing and reply.status == 408, retry_after=wait))
+        case status if status >= 500:
+            raise _Ended(Retryable(reason=FAULT_THERE, doubtful=writing, retry_after=wait))
+
+
+# --- the token
+
+
+@dataclass(frozen=True, slots=True)
+class _Tokens:
+    """A token with its end and, of an authorised account, the one that renews it; `begun`: a renewal is under way."""
+
+    access: str = ""
+    ends: str = ""
+    refresh: str = ""
+    begun: str = ""
+
+    def text(self) -> str:
+        return json.dumps(asdict(self))
+
+
+class _Access:
+    """The access token, kept on the shelf so that no restart asks for another. Shared by threads and processes."""
+
+    def __init__(self, settings: HootsuiteSettings, kit: Kit) -> None:
+        self._settings = settings
+        self._kit = kit
+        self._lock = threading.Lock()
+        self._refresh = settings.refresh_token.get_secret_value() if settings.refresh_token else ""
+        # a token that somebody configures anew has its own place, so an old one on the shelf never wins over it
+        self._place = f"token/{kit.pseudonym(self._refresh or f'{settings.client_id}/{settings.organization_id}')}"
+
+    def header(self) -> str:
+        """Whose app it is; the vendor refuses these two in a body."""
+        pair = f"{self._settings.client_id}:{self._settings.client_secret.get_secret_value()}"
+        return f"Basic {base64.b64encode(pair.encode()).decode()}"
+
+    def token(self, ask: Callable[[bytes, bool], Reply], spent: str = "") -> str:
+        """A token that is not known to be dead and is not `spent`. Raises `_Ended`, `CredentialsRejected`, `NoAnswer`.
+
+        `ask` makes the token call with a form; its flag: once begun, it may take its full time.
+        """
+        with self._lock:
+            kept = self._kit.shelf.get(self._place)
+            tokens = _Tokens(**json.loads(kept)) if kept else _Tokens(refresh=self._refresh)
+            good = tokens.access not in ("", spent) and _iso(self._kit.clock.now() + _EARLY) < tokens.ends
+            if good and not tokens.begun:
+                return tokens.access
+            new = self._renewed(ask, kept, tokens) if self._refresh else self._granted(ask)
+            return new.access
+
+    def _granted(self, ask: Callable[[bytes, bool], Reply]) -> _Tokens:
+        form = {"grant_type": "organization_app", "organization_id": self._settings.organization_id}
+        reply = ask(urlencode(form).encode(), False)
+        _passable(reply, self._kit.clock.now(), writing=False)
+        if reply.status == 400 and _codes(reply):
+            raise _rejected(reply)
+        if not 200 <= reply.status < 300:
+            raise _refused()
+        new = self._tokens_in(reply)
+        if new is None:
+            raise _Ended(Retryable(reason=UNREADABLE))
+        self._kit.shelf.put(self._place, new.text())
+        return new
+
+    def _renewed(self, ask: Callable[[bytes, bool], Reply], kept: str | None, tokens: _Tokens) -> _Tokens:
+        """Spend the refresh token, which is good once only: never twice, whatever becomes of the answer.
+
+        The mark is durable before the call. If we crash after it, nobody knows whether the token was spent.
+        """
+        now = self._kit.clock.now()
+        if tokens.begun and now - datetime.fromisoformat(tokens.begun) > _IN_FLIGHT:
+            raise CredentialsRejected(f"POST {_TOKEN}", None, advice=ANEW)
+        marked = replace(tokens, begun=_iso(now))
+        if tokens.begun or not self._kit.shelf.swap(self._place, kept, marked.text()):
+            raise _Ended(Retryable(reason=RENEWING, busy=True, retry_after=timedelta(seconds=5)))
+        form = {"grant_type": "refresh_token", "refresh_token": tokens.refresh}
+        try:
+            reply = ask(urlencode(form).encode(), True)
+        except NoAnswer as failure:
+            if failure.sent:
+                raise CredentialsRejected(f"POST {_TOKEN}", None, advice=ANEW) from None
+            self._kit.shelf.swap(self._place, marked.text(), tokens.text())
+            raise
+        if reply.status == 429:  # turned away at the door; after any other answer the token may be spent
+            self._kit.shelf.swap(self._place, marked.text(), tokens.text())
+            _passable(reply, now, writing=False)
+        new = self._tokens_in(reply)
+        if new is None or not new.refresh:
+            raise _rejected(reply, ANEW)
+        # durable before it is used: the old pair is worth nothing any more
+        self._kit.shelf.put(self._place, new.text())
+        return new
+
+    def _tokens_in(self, reply: Reply) -> _Tokens | None:
+        match json_of(reply) if reply.status == 200 else None:
+            case {"access_token": str(access), "expires_in": int() | float() as seconds, **more} if access:
+                ends = self._kit.clock.now() + timedelta(seconds=min(max(float(seconds), 0.0), 1e7))
+                refresh = more.get("refresh_token", "")
+                return _Tokens(access, _iso(ends), refresh if isinstance(refresh, str) else "")
+        return None
+
+
+class _Calls:
+    """The calls of one instruction, and what is kept of them."""
+
+    def __init__(self, kit: Kit, base: str, access: _Access, order: Instruction | None) -> None:
+        self._kit = kit
+        self._base = base
+        self._access = access
+        self._digest_key = order.digest_key if order else b""
+        self._deadline = order.deadline if order else float("inf")
+        self.evidence: list[Evidence] = []
+        self.wrote = False
+
+    def ask(self, method: str, template: str, place: str = "", body: bytes | None = None) -> Reply:
+        """Make one call, and once more with a fresh token where the answer calls ours dead.
+
+        Raises `_Ended`, `CredentialsRejected`. What was answered 401 was not done, so it may be repeated.
+        """
+        url = self._base + re.sub(r"\{\w+\}", quote(place, safe=""), template)
+        writing = method != "GET"
+        try:
+            token = self._access.token(self._exchange)
+            reply = self._bearing(method, url, template, token, body)
+            # the Inbox documents no code for a dead token, so a 401 without any is taken for one
+            if reply.status == 401 and (not _errors(reply) or _codes(reply) & _DEAD):
+                token = self._access.token(self._exchange, spent=token)
+                reply = self._bearing(method, url, template, token, body)
+        except NoAnswer as failure:
+            about_this = failure.evidence.endpoint != f"POST {_TOKEN}"
+            doubtful = (writing and failure.sent and about_this) or (failure.reason == TOO_LATE and self.wrote)
+            raise _Ended(Retryable(reason=failure.reason, doubtful=doubtful)) from None
+        self.wrote = self.wrote or writing
+        _passable(reply, self._kit.clock.now(), writing=writing)
+        return reply
+
+    def data(self, template: str, place: str = "") -> list[dict[str, object]]:
+        """The list in a read's envelope; clean only without errors beside it. Raises `_Ended`."""
+        reply = self.ask("GET", template, place)
+        match json_of(reply):
+            case {"data": list(rows)} if reply.status == 200 and not _errors(reply):
+                return [row for row in rows if isinstance(row, dict)]
+        raise _refused() if reply.status != 200 else _Ended(Retryable(reason=UNREADABLE))
+
+    def _bearing(self, method: str, url: str, template: str, token: str, body: bytes | None) -> Reply:
+        headers = {"Authorization": f"Bearer {token}", "Accept": "application/json"}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        return self._call(method, url, template, headers, body, self._deadline)
+
+    def _exchange(self, form: bytes, once_begun: bool) -> Reply:
+        headers = {"Authorization": self._access.header(), "Content-Type": "application/x-www-form-urlencoded"}
+        late = self._kit.clock.monotonic() >= self._deadline
+        # a renewal that the deadline cut off would lock us out, so only its beginning is bound by it
+        deadline = float("inf") if once_begun and not late else self._deadline
+        return self._call("POST", self._base + _TOKEN, _TOKEN, headers, form, deadline)
+
+    def _call(
+        self, method: str, url: str, template: str, headers: Mapping[str, str], body: bytes | None, deadline: float
+    ) -> Reply:
+        try:
+            reply = self._kit.http.call(
+                method,
+                url,
+                template=f"{method} {template}",
+                headers=headers,
+                body=body,
+                digest_key=self._digest_key,
+                deadline=deadline,
+            )
+        except NoAnswer as failure:
+            self.evidence.append(failure.evidence)
+            raise
+        reply = _traced(reply)
+        self.evidence.append(reply.evidence)
+        return reply
+
+
+# --- what write-back has shown
+
+
+@dataclass(frozen=True, slots=True)
+class _Profile:
+    """A contact as its last conversation showed it, sealed on the shelf.
+
+    `at`, `event`: which conversation. `crm`: the CRM-managed attributes, None where they are not known; the only
+    personal data here. `put_at`: when we wrote that set ourselves, "" for never. `sure`: pseudonyms of what medium and
+    CRM call the person, `copies` of each value that the CRM does not manage; `by_hand`: attributes that staff typed.
+    `erased`: an erasure was asked for, so no value is kept any more.
+    """
+
+    at: str = ""
+    event: str = ""
+    crm: dict[str, str | None] | None = None
+    sure: tuple[str, ...] = ()
+    copies: tuple[str, ...] = ()
+    by_hand: tuple[str, ...] = ()
+    put_at: str = ""
+    erased: bool = False
+
+    def text(self) -> str:
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def of(cls, text: str | None) -> "_Profile":
+        return cls(**json.loads(text)) if text else cls()
+
+
+def _iso(moment: datetime) -> str:
+    """One spelling, so that texts compare as moments do."""
+    return moment.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+def _telling(value: str) -> bool:
+    """Whether it is an address or a telephone number: a name tells two people apart no more than a colour does."""
+    return "@" in value.strip("@") or bool(_PHONE.fullmatch(_written(value)))
+
+
+def _written(value: str) -> str:
+    """One spelling of an address or telephone number; a national number stays what it is."""
+    plain = normalised(value.encode(errors="replace").decode())
+    digits = re.sub(r"[\s()./-]", "", plain)
+    digits = f"+{digits[2:]}" if digits.startswith("00") else digits
+    return digits if _PHONE.fullmatch(digits) else plain
+
+
+class _Memory:
+    """Everything on the shelf that write-back has shown, and what we ourselves did."""
+
+    def __init__(self, kit: Kit) -> None:
+        self._kit = kit
+        self.shelf = kit.shelf
+
+    def pseudonym(self, value: str) -> str:
+        return self._kit.pseudonym(_written(value))
+
+    def profile(self, contact: str) -> _Profile:
+        return _Profile.of(self.shelf.get(f"profile/{contact}"))
+
+    def change(self, contact: str, changed: Callable[[_Profile], _Profile]) -> None:
+        """Replace a profile; two deliveries at once both count."""
+        while True:
+            kept = self.shelf.get(f"profile/{contact}")
+            old = _Profile.of(kept)
+            new = changed(old)
+            if new == old or self.shelf.swap(f"profile/{contact}", kept, new.text()):
+                return
+
+    def people(self, order: Instruction) -> tuple[str, ...]:
+        """Pseudonyms of every address and telephone number of the person, the new address of a change included."""
+        new = order.changes.email if order.changes and order.right is Right.RECTIFICATION else None
+        named = [*order.addresses, new or "", order.phone or ""]
+        return tuple(dict.fromkeys(self.pseudonym(value) for value in named if value.strip()))
+
+    def located(self, order: Instruction) -> dict[str, bool]:
+        """The contacts of the person; False where a person must look first.
+
+        So it is where only staff typed the address, or the last conversation shows it no more: a slip of the pen that
+        was put right since must not have somebody else deleted or overwritten.
+        """
+        people = self.people(order)
+        prefixes = [f"person/{who}/" for who in people]
+        found = dict.fromkeys((key[len(one) :] for one in prefixes for key in self.shelf.find(one)), False)
+        found = {contact: bool(set(self.profile(contact).sure) & set(people)) for contact in found}
+        return found | {name: True for name in order.references.get("hootsuite", ()) if _ID.fullmatch(name)}
+
+    def since(self) -> str:
+        seen = self.shelf.get("since")
+        if seen is None:
+            return "No conversation has come in by write-back yet."
+        return f"Write-back has shown conversations since {seen[:10]} only."
+
+    def failed(self, put_at: str) -> bool:
+        """Whether an import error came within the watch window of a change; the error names no contact."""
+        moment = datetime.fromisoformat(put_at)
+        first, last = _minute(moment - _SLACK), _minute(moment + _WATCH)
+        hours = {f"import_error/{one[:13]}" for one in (first, last)}
+        return any(first <= key.partition("/")[2] <= last for hour in hours for key in self.shelf.find(hour))
+
+    def known(self, profile: _Profile) -> dict[str, str | None] | None:
+        """The complete CRM-managed set as it stands there, None where nobody knows it."""
+        in_doubt = profile.put_at > profile.at and self.failed(profile.put_at)
+        return None if in_doubt else profile.crm
+
+    def blocked(self, right: Right, people: Sequence[str]) -> bool:
+        """Whether our own block-list names all of these."""
+        return all("yes" in self.shelf.find(f"blocked/{right}/{who}/").values() for who in people)
+
+
+def _waits(finding: Finding) -> bool:
+    return isinstance(finding, CannotTell) and finding.later
+
+
+def _minute(moment: datetime) -> str:
+    return _iso(moment)[:16]
+
+
+# --- write-back
+
+
+@dataclass(frozen=True, slots=True)
+class _Values:
+    """The attributes in a delivery by who keeps them; `crm` is None where they are not all known."""
+
+    crm: dict[str, str | None] | None
+    typed: dict[str, str]
+    medium: tuple[str, ...]
+
+
+def _values(data: Mapping[str, object], medium: str) -> _Values:
+    rows = data.get("contactAttributes")
+    crm: dict[str, str | None] | None = {}
+    typed: dict[str, str] = {}
+    shown: list[str] = []
+    for row in rows if isinstance(rows, list) else ():
+        match row:
+            case {"attribute": str(name), "source": "CRM_CONFIRMED", "value": str() | None as value}:
+                # the same name with two values: which of them stands there nobody knows
+                crm = {**crm, name: value} if crm is not None and crm.get(name, value) == value else None
+            case {"attribute": str(name), "source": "AGENT", "value": str(text)}:
+                typed[name] = text
+            case {"source": "MEDIUM", "value": str(text)}:
+                shown.append(text)
+            case {"source": "AGENT" | "MEDIUM"}:
+                pass
+            case _:
+                crm = None
+    # of X (Twitter) the attributes are left out, so that none are shown does not mean that there are none
+    return _Values(crm if isinstance(rows, list) and medium != "twit" else None, typed, tuple(shown))
+
+
+def _part(data: Mapping[str, object], name: str) -> Mapping[str, object]:
+    part = data.get(name)
+    return part if isinstance(part, dict) else {}
+
+
+def _name(part: Mapping[str, object], field: str, *, needed: bool = False) -> str:
+    value = part.get("id")
+    if isinstance(value, str) and _ID.fullmatch(value):
+        return value
+    if needed or value not in (None, ""):
+        raise PayloadInvalid(field, "is not an id")
+    return ""
+
+
+def _moment(value: object, field: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(value if isinstance(value, str) else "")
+        # what has no zone is taken for UTC: it is not documented which, and counts by the month
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise PayloadInvalid(field, "is not a moment") from None
+
+
+_SOURCE: Final = (
+    "Hootsuite Inbox 2.0 API reference v1 (OpenAPI) and REST API v1 (Swagger), help pages 'Delete a contact in Inbox "
+    "2.0' and 'Create Inbox 2.0 data exports', as read in August 2026"
+)
+_UNSTOPPED: Final = (
+    "Hootsuite does not know our block-list: messages that people send in the app, posts, and proactive messages of "
+    "another program are not stopped by it. On social media people write first, so it speaks of proactive WhatsApp "
+    "messages only. "
+)
+_POSTS: Final = "Posts, scheduled ones too, and comments are not searched for the person."
+
+
+class Hootsuite(Connector, KeepsConversations):
+    """Puts CRM-managed attributes right, keeps a block-list, and says to people what only they can do."""
+
+    name: ClassVar[str] = "hootsuite"
+    Settings: ClassVar[type[BaseModel]] = HootsuiteSettings
+    max_inflight: ClassVar[int] = 4
+    """Well below the documented 20 requests a second."""
+
+    unseen: ClassVar[tuple[str, ...]] = (
+        "X (Twitter): names, posts, direct messages and attributes of its contacts are left out of write-back.",
+        "Inbox 1.0 has no write-back.",
+        "What was resolved before write-back was switched on, and what never was resolved or set to pending.",
+        "What write-back could not deliver six times in 63 hours is given up and not sent again.",
+        "Deletions: no webhook tells of them.",
+        "The vendor's back-ups, and the copy that each network keeps itself.",
+    )
+
+    capabilities: ClassVar[Mapping[Right, Capability]] = MappingProxyType(
+        {
+            Right.RECTIFICATION: Capability(
+                means=Means.API_AND_OPERATOR,
+                effect="Where write-back showed the complete CRM-managed attributes of a contact, those that change "
+                "are written with all the others. Everything else goes to the operator.",
+                limits="Names and handles that the network shows, what staff typed, and contacts that write-back never "
+                "showed are the operator's. The vendor deletes a CRM-managed attribute that is not sent: one that "
+                "another program set since the last conversation would be lost. An import error names no contact, so "
+                "it is held against every change of its quarter of an hour. Messages keep what was written. " + _POSTS,
+                verified_by="a later conversation's write-back shows the new value as confirmed by the CRM",
+                source=_SOURCE,
+                address_change=True,
+            ),
+            Right.ERASURE: Capability(
+                means=Means.API_AND_OPERATOR,
+                effect="The operator, as an Inbox admin, deletes the contact in the web app, with our reference as the "
+                "hint: history, attachments and attributes go for good.",
+                limits="No call deletes a contact. Who was never seen by write-back must be searched for in every "
+                "channel; that nothing is held, only an admin can say. Whoever writes again becomes a new contact. "
+                "The network's own copy and the vendor's back-ups stay. " + _POSTS,
+                verified_by="only the opposite can be seen: a conversation of the person after the deletion",
+                source=_SOURCE,
+            ),
+            Right.RESTRICTION: Capability(
+                means=Means.API_AND_OPERATOR,
+                effect="Addresses and telephone number are put on our own block-list for proactive messages, and the "
+                "processor's contact is told by notice.",
+                limits=_UNSTOPPED + "There is no state 'restricted': staff see and can use the data. Lifting takes "
+                "the entry off and subscribes nobody.",
+                verified_by="",
+                source=_SOURCE,
+            ),
+            Right.OPT_OUT: Capability(
+                means=Means.API_AND_OPERATOR,
+                effect="Addresses and telephone number are put on our own block-list for proactive messages, and the "
+                "operator tells the staff.",
+                limits=_UNSTOPPED + "Nothing there shows that it is kept to.",
+                verified_by="",
+                source=_SOURCE,
+            ),
+        }
+    )
+
+    def __init__(self, settings: HootsuiteSettings, kit: Kit) -> None:
+        self._settings = settings
+        self._kit = kit
+        self._access = _Access(settings, kit)
+        self._memory = _Memory(kit)
+
+    @classmethod
+    def from_settings(cls, section: BaseModel, kit: Kit) -> Self:
+        """Build it; opens no connection. Raises `ConfigurationError` for a foreign `base_url` outside a rehearsal."""
+        settings = (
+            section
+            if isinstance(section, HootsuiteSettings)
+            else HootsuiteSettings.model_validate(section.model_dump())
+        )
+        if settings.base != _VENDOR and not kit.rehearsal:
+            raise ConfigurationError(
+                [Fault("base_url", "is not Hootsuite's own; any other needs [controller] rehearsal = true")]
+            )
+        return cls(settings, kit)
+
+    def probe(self) -> Account:
+        """Read-only: that the token opens the organisation, and its channels; contacts cannot be counted.
+
+        Raises `CredentialsRejected` and `ProcessorUnreachable`.
+        """
+        calls = self._calls(None)
+        try:
+            calls.data("/v1/organizations/{organizationId}/members", self._settings.organization_id)
+            channels = calls.data("/v1/socialProfiles")
+        except _Ended as end:
+            raise ProcessorUnreachable(f"Hootsuite: {end.outcome.reason}") from None
+        return Account(
+            title=f"organisation {self._settings.organization_id}",
+            contacts=None,
+            # the name is null for X
+            lists=tuple(f"{one.get('socialNetworkUsername') or one.get('type')} ({one.get('id')})" for one in channels),
+        )
+
+    def carry_out(self, instruction: Instruction) -> Outcome:
+        """Tell it, or say who must do what. Raises `CredentialsRejected`; `UnsupportedRight` before any call."""
+        self._demand(instruction.right)
+        known = (*self._memory.people(instruction), instruction.name, *instruction.references.get("hootsuite", ()))
+        if not any(known):
+            return NotIdentifiable(
+                reason="no address, telephone number, name or contact profile of the person is known"
+            )
+        match instruction.right:
+            case Right.RECTIFICATION:
+                return self._put_right(instruction)
+            case Right.ERASURE:
+                return self._hand_erasure_over(instruction)
+            case Right.RESTRICTION | Right.OPT_OUT:
+                return self._block(instruction)
+            case never:
+                assert_never(never)
+
+    def verify(self, instruction: Instruction) -> Finding:
+        """Look up what write-back has shown since; the vendor answers no question. Makes no call."""
+        self._demand(instruction.right)
+        match instruction.right:
+            case Right.RECTIFICATION:
+                return self._shown(instruction)
+            case Right.ERASURE:
+                return self._seen_again(instruction)
+            case Right.RESTRICTION | Right.OPT_OUT:
+                standing = self._memory.blocked(instruction.right, self._memory.people(instruction))
+                if standing or instruction.lifted is not None:
+                    return CannotTell(reason=NOTHING_SHOWS)
+                return Contradicts(reason=NOT_BLOCKED, evidence=())
+            case never:
+                assert_never(never)
+
+    def _demand(self, right: Right) -> None:
+        if right not in self.capabilities:
+            raise UnsupportedRight(f"Hootsuite was asked for a right that it does not declare: {right}")
+
+    def _calls(self, order: Instruction | None) -> _Calls:
+        return _Calls(self._kit, self._settings.base, self._access, order)
+
+    # --- rectification
+
+    def _put_right(self, order: Instruction) -> Outcome:
+        calls = self._calls(order)
+        located = self._memory.located(order)
+        left: dict[str, str] = {} if located else {"": _SEARCH}
+        try:
+            for contact, sure in located.items():
+                if reason := self._put_contact_right(calls, order, contact, sure=sure):
+                    left[contact] = reason
+        except _Ended as end:
+            outcome = replace(end.outcome, evidence=tuple(calls.evidence))
+            return (
+                replace(outcome, doubtful=outcome.doubtful or calls.wrote)
+                if isinstance(outcome, Retryable)
+                else outcome
+            )
+        if not left:
+            return Accepted(evidence=tuple(calls.evidence), answer_by=self._kit.clock.now() + _WATCH)
+        task = " ".join(dict.fromkeys(left.values()))
+        return HandOver(
+            to=Recipient.OPERATOR,
+            task=f"{task} {self._memory.since()}",
+            evidence=tuple(calls.evidence),
+            references=tuple(filter(None, left)),
+        )
+
+    def _put_contact_right(self, calls: _Calls, order: Instruction, contact: str, *, sure: bool) -> str:
+        """Write the set, and say what is left for a person, "" for nothing. Raises `_Ended`."""
+        memory, changes = self._memory, order.changes or Changes()
+        profile = memory.profile(contact)
+        known = memory.known(profile)
+        if not sure:
+            return _LOOK
+        if known is None:
+            return _UNKNOWN
+        wanted = self._wanted(changes)
+        asked = {name: value for name, value in wanted.items() if name in known}
+        held = known.get(self._called("email"))
+        if changes.email and held and memory.pseudonym(held) not in memory.people(order):
+            return _LOOK
+        if asked and not self._put(calls, order, contact, known | asked, asked):
+            return _GONE
+        old = [*order.addresses, order.name or ""]
+        mistaken = {memory.pseudonym(value) for value in old if value} - {memory.pseudonym(changes.email or "")}
+        if set(wanted) & set(profile.by_hand) or mistaken & set(profile.copies) or not asked:
+            return _BY_HAND
+        return ""
+
+    def _called(self, name: Literal["email", "first_name", "last_name"]) -> str:
+        return self._settings.attributes.get(name, name)
+
+    def _wanted(self, changes: Changes) -> dict[str, str | None]:
+        """The attributes that change; None empties one."""
+        named = {
+            self._called("email"): changes.email,
+            self._called("first_name"): changes.first_name,
+            self._called("last_name"): changes.last_name,
+        }
+        told = {name: value for name, value in named.items() if value is not None} | dict(changes.fields)
+        return {name: value or None for name, value in told.items()}
+
+    def _put(
+        self,
+        calls: _Calls,
+        order: Instruction,
+        contact: str,
+        whole: dict[str, str | None],
+        asked: Mapping[str, str | None],
+    ) -> bool:
+        """Write the complete set; whether the contact is there. Raises `_Ended`."""
+        place, begun = f"put/{order.reference}/{contact}", self._kit.clock.now()
+        told = {name: self._memory.pseudonym(value) if value else "" for name, value in asked.items()}
+        # Before the call: if we crash after it, the next attempt knows that it may have been done.
+        self._kit.shelf.put(place, json.dumps([_iso(begun), told, False]))
+        rows = [{"attribute": name, "value": value} for name, value in whole.items()]
+        body = json.dumps({"autoConfirm": True, "contactAttributes": rows}).encode()
+        reply = calls.ask("PUT", _ATTRIBUTES, contact, body)
+        if reply.status == 404 and _errors(reply):
+            return False
+        if not 200 <= reply.status < 300:
+            raise _refused(MALFORMED if reply.status == 400 and _errors(reply) else UNDOCUMENTED)
+        if _errors(reply):
+            raise _refused(PARTLY)
+        if reply.status != 200 or not isinstance(json_of(reply), dict):
+            raise _Ended(Retryable(reason=UNREADABLE, doubtful=True))
+        now = _iso(self._kit.clock.now())
+        self._memory.change(contact, lambda one: replace(one, put_at=now, crm=None if one.erased else whole))
+        self._kit.shelf.put(place, json.dumps([now, told, True]))
+        return True
+
+    def _shown(self, order: Instruction) -> Finding:
+        prefix = f"put/{order.reference}/"
+        found: list[Finding] = []
+        for key, text in self._kit.shelf.find(prefix).items():
+            at, asked, accepted = json.loads(text)
+            found.append(self._judged(self._memory.profile(key[len(prefix) :]), at, asked, accepted=accepted))
+        if not found:
+            return CannotTell(reason=NEVER_SENT)
+        # the worst of all, and of what is open the one that nobody answered
+        found.sort(key=lambda one: (isinstance(one, AsAsked), not isinstance(one, Contradicts), _waits(one)))
+        if not isinstance(found[0], AsAsked):
+            return found[0]
+        return AsAsked(evidence=tuple(evidence for one in found for evidence in one.evidence))
+
+    def _judged(self, profile: _Profile, at: str, asked: Mapping[str, str], *, accepted: bool) -> Finding:
+        """What became of one change. What write-back shows weighs more than an error that names nobody."""
+        if profile.at > max(at, profile.put_at) and profile.crm is not None:
+            shown = {name: self._memory.pseudonym(profile.crm.get(name) or "") for name in profile.crm if name in asked}
+            empty = self._memory.pseudonym("")
+            evidence = (self._write_back(profile),)
+            if all(shown.get(name, empty) == (value or empty) for name, value in asked.items()):
+                return AsAsked(evidence=evidence)
+            if any(shown.get(name, empty) not in (value, empty) for name, value in asked.items()):
+                late = profile.at > _iso(datetime.fromisoformat(at) + _WATCH)
+                return Contradicts(reason=STILL_OTHER, evidence=evidence, final=late)
+        if self._memory.failed(at):
+            return Contradicts(reason=IMPORT_FAILED, evidence=(), final=True)
+        # without an answer to it, it is written again: the same set twice is the same set
+        return CannotTell(reason=NOT_SHOWN, later=accepted)
+
+    @staticmethod
+    def _write_back(profile: _Profile) -> Evidence:
+        at = datetime.fromisoformat(profile.at)
+        trace = profile.event if _TRACE.fullmatch(profile.event) else ""
+        return Evidence("POST crm-write-back", 200, at, request_id=trace, note="their webhook to us")
+
+    # --- erasure
+
+    def _hand_erasure_over(self, order: Instruction) -> Outcome:
+        located = self._memory.located(order)
+        mine = sorted(contact for contact, sure in located.items() if sure)
+        self._kit.shelf.put(f"erased/{order.reference}", json.dumps([mine, ""]))
+        for contact in mine:
+            # what was kept for a later change is not needed any more, and is a copy too
+            self._memory.change(contact, lambda one: replace(one, crm=None, erased=True))
+        task = _DELETE if mine else _SEARCH
+        doubt = f"{_LOOK} " if len(mine) < len(located) else ""
+        return HandOver(
+            to=Recipient.OPERATOR,
+            task=f"{task} {doubt}{self._memory.since()} {_HINT.format(reference=order.reference)}",
+            references=(*mine, *(f"{contact} (look first)" for contact in sorted(set(located) - set(mine)))),
+        )
+
+    def _seen_again(self, order: Instruction) -> Finding:
+        """The first look comes right after the operator's answer; from then on nobody may be seen any more."""
+        kept = self._kit.shelf.get(f"erased/{order.reference}")
+        if kept is None:
+            return CannotTell(reason=NEVER_SENT)
+        mine, since = json.loads(kept)
+        if not since:
+            since = _iso(self._kit.clock.now())
+            self._kit.shelf.put(f"erased/{order.reference}", json.dumps([mine, since]))
+        now_held = {contact for contact, sure in self._memory.located(order).items() if sure}
+        for profile in map(self._memory.profile, sorted(now_held | set(mine))):
+            if profile.at > since:
+                return Contradicts(reason=SEEN_AGAIN, evidence=(self._write_back(profile),))
+        return CannotTell(reason=NOT_SEEN, later=True)
+
+    # --- restriction and opt-out
+
+    def _block(self, order: Instruction) -> Outcome:
+        """Write our own block-list before anybody is told, so that a crash never leaves somebody told and not blocked.
+
+        Each entry is one person's: who shares a telephone stays blocked when the other's restriction is lifted.
+        """
+        who = self._kit.pseudonym(order.subject_id) if order.subject_id else "-"
+        people, lifted = self._memory.people(order), order.lifted is not None
+        entry = "lifted" if lifted else "yes"
+        self._kit.shelf.put_all({f"blocked/{order.right}/{one}/{who}": entry for one in people})
+        references = tuple(sorted(contact for contact, sure in self._memory.located(order).items() if sure))
+        if order.right is Right.OPT_OUT:
+            return HandOver(to=Recipient.OPERATOR, task=_OPTED_OUT, references=references)
+        return HandOver(to=Recipient.PROCESSOR, task=_LIFTED if lifted else _RESTRICTED, references=references)
+
+    # --- what the vendor sends
+
+    def receive(self, headers: Mapping[str, str], body: bytes) -> tuple[Conversation, ...]:
+        """Take in a write-back or an import error; the text of messages is dropped unread.
+
+        The same delivery again changes nothing and gives the same conversation: the first answer may have been lost
+        before anybody kept it. Raises `SignatureInvalid`, `PayloadInvalid`.
+        """
+        self._signed(headers, body)
+        match strict_json.load(body, quoting=True):
+            case {"type": "CONVERSATION_RESOLVED" | "CONVERSATION_SET_TO_PENDING", "data": dict(data), **said}:
+                return (self._written_back({str(name): value for name, value in said.items()}, data),)
+            case {"eventType": "DATA_IMPORT_ERROR", **said}:
+                moments = {_minute(self._kit.clock.now())}
+                if said.get("timestamp") is not None:
+                    moments.add(_minute(_moment(said.get("timestamp"), "timestamp")))
+                self._kit.shelf.put_all({f"import_error/{minute}": "" for minute in moments})
+        return ()
+
+    def _signed(self, headers: Mapping[str, str], body: bytes) -> None:
+        secret = self._settings.webhook_secret
+        if secret is None:
+            raise SignatureInvalid("no webhook_secret is configured, so nothing can be checked")
+        wanted = hmac.new(bytes.fromhex(secret.get_secret_value()), body, hashlib.sha256).hexdigest()
+        given = headers.get("x-hootsuite-signature", "").strip().lower()
+        if not hmac.compare_digest(wanted.encode(), given.encode()):
+            raise SignatureInvalid("the signature is not that of the shared secret")
+
+    def _written_back(self, event: Mapping[str, object], data: Mapping[str, object]) -> Conversation:
+        conversation = _part(data, "conversation")
+        key, at = str(event.get("idempotencyKey", "")), _moment(event.get("timestamp"), "timestamp")
+        if at > self._kit.clock.now() + timedelta(days=1):
+            # it would stand as the newest for ever
+            raise PayloadInvalid("timestamp", "lies in the future")
+        contact = _name(_part(data, "contactProfile"), "data.contactProfile.id")
+        seen = Conversation(
+            id=_name(conversation, "data.conversation.id", needed=True),
+            contact=contact,
+            medium=_name(_part(data, "medium"), "data.medium.id"),
+            channel=_name(_part(data, "channel"), "data.channel.id"),
+            started_at=_moment(conversation.get("createdAt"), "data.conversation.createdAt"),
+            seen_at=at,
+            open=conversation.get("currentStatus") != "resolved",
+        )
+        values = _values(data, seen.medium)
+        shown = [value for value in map(_part(data, "contactProfile").get, _IDENTIFIERS) if isinstance(value, str)]
+        managed = [value for value in (values.crm or {}).values() if value]
+        sure = self._pseudonyms([*shown, *managed])
+        people = self._pseudonyms([*shown, *managed, *values.typed.values(), *values.medium])
+        if self._kit.shelf.get("since") is None:
+            self._kit.shelf.swap("since", None, _iso(at))
+        if contact:
+            copies = {self._memory.pseudonym(value) for value in (*shown, *values.typed.values(), *values.medium)}
+            new = _Profile(_iso(at), key, values.crm, sure, tuple(sorted(copies)), tuple(sorted(values.typed)))
+            # the index first: if we crash between, the vendor sends it again
+            self._kit.shelf.put_all({f"person/{who}/{contact}": "" for who in people})
+            self._memory.change(contact, lambda old: _newer(old, new))
+        return replace(seen, people=people)
+
+    def _pseudonyms(self, values: Iterable[str]) -> tuple[str, ...]:
+        return tuple(sorted({self._memory.pseudonym(value) for value in values if _telling(value)}))
+
+    def read_export(self, rows: Iterable[Mapping[str, str]]) -> Iterator[Exported]:
+        """The rows of the export "Resolved conversations". Raises `PayloadInvalid`: the row, never its value."""
+        for number, row in enumerate(rows, 1):
+            where = f"row {number}"
+            named = {re.sub(r"[^a-z]+", " ", str(name).lower()).strip(): value for name, value in row.items()}
+            if missing := [name for name in _COLUMNS if not isinstance(named.get(name), str)]:
+                raise PayloadInvalid(where, f"lacks the column {missing[0]}")
+            conversation, contact, created = (named[name].strip() for name in _COLUMNS)
+            yield Exported(
+                conversation=_name({"id": conversation}, where, needed=True),
+                contact=_name({"id": contact}, where),
+                started_at=_moment(created, where),
+            )
+
+
+_IDENTIFIERS: Final = ("primaryIdentifier", "secondaryIdentifier")
+_COLUMNS: Final = ("conversation id", "contact profile id", "created at")
+
+
+def _newer(old: _Profile, new: _Profile) -> _Profile:
+    """The later of two, in whichever order they came; of what is older than our own writing, the values are too."""
+    if (new.at, new.event) <= (old.at, old.event):
+        return old
+    crm = None if old.erased else old.crm if old.put_at > new.at else new.crm
+    return replace(new, crm=crm, put_at=old.put_at, erased=old.erased)
+
+
+# --- what people are told
+
+_SEARCH: Final = (
+    "No contact of the person is known by its profile id. As an Inbox admin with access to all channels, search every "
+    "channel of Hootsuite Inbox for the person, X (Twitter) and Inbox 1.0 included, and do what is asked there. Answer "
+    "'nothing held' only after that search."
+)
+_LOOK: Final = (
+    "Look first whether a contact that is named here, perhaps as 'look first', is this person at all: the address in "
+    "it is another one, was typed by staff, or is not shown any more."
+)
+_UNKNOWN: Final = (
+    "The CRM-managed attributes of a contact that is named here are not known in full, and Hootsuite deletes those "
+    "that are not sent. Correct it in Hootsuite Inbox by hand."
+)
+_BY_HAND: Final = (
+    "In a contact that is named here something is kept that no call can change: a name, handle or address of the "
+    "network, or an attribute that staff typed. Correct it in Hootsuite Inbox where that is possible."
+)
+_GONE: Final = (
+    "Hootsuite does not find a contact that is named here any more. See whether the person is kept as another contact, "
+    "and correct that one by hand."
+)
+_DELETE: Final = (
+    "In Hootsuite Inbox open each contact that is named here by its profile id and delete it, as an Inbox admin with "
+    "access to all channels. Then search every channel for further contacts of the person, and delete those too."
+)
+_HINT: Final = (
+    "As the 'Contact identity hint' of each deletion enter {reference} and nothing else: the hint is kept, so no name "
+    "or address may stand in it."
+)
+_OPTED_OUT: Final = (
+    "The person wants no messages that they did not ask for. Tell everybody who writes from Hootsuite Inbox to send "
+    "the person no proactive message, WhatsApp above all, and take the person off prepared ones."
+)
+_RESTRICTED: Final = (
+    "Hootsuite has no state 'restricted'. Please keep what you hold about the person in Inbox and use it for nothing; "
+    "nobody is to send the person a proactive message."
+)
+_LIFTED: Final = "The restriction has ended. That is no consent: nobody is to be subscribed to anything by it."
