@@ -392,6 +392,20 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def api_root(base_url: str, path: str = "") -> str:
+    """A configured `base_url` without a slash at its end, and with `path` where it names none.
+
+    Raises ValueError (for pydantic): https only, plain http on loopback, no user, query or fragment.
+    """
+    parts = urlsplit(base_url)
+    plain = parts.scheme == "http" and is_loopback(parts.hostname or "")
+    if (parts.scheme != "https" and not plain) or not parts.hostname:
+        raise ValueError("must be https (plain http on loopback only)")
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        raise ValueError("must have no user, query or fragment")
+    return base_url.rstrip("/") + ("" if parts.path.strip("/") else path)
+
+
 # --- what connectors read out of a reply
 
 

@@ -44,7 +44,7 @@ from dpsync.connector import (
     Retryable,
 )
 from dpsync.errors import ConfigurationError, CredentialsRejected, Fault, ProcessorUnreachable, UnsupportedRight
-from dpsync.http import CUT, UNREACHABLE, is_loopback, json_of, retry_after
+from dpsync.http import CUT, UNREACHABLE, api_root, json_of, retry_after
 from dpsync.model import Changes, Right, normalised
 
 _VENDOR: Final = "https://api.createsend.com/api/v3.3"
@@ -110,16 +110,7 @@ class CampaignMonitorSettings(BaseModel):
     @field_validator("base_url")
     @classmethod
     def _url(cls, base_url: str | None) -> str | None:
-        if base_url is None:
-            return None
-        parts = urlsplit(base_url)
-        plain = parts.scheme == "http" and is_loopback(parts.hostname or "")
-        if (parts.scheme != "https" and not plain) or not parts.hostname:
-            raise ValueError("must be https (plain http on loopback only)")
-        if "@" in parts.netloc or parts.query or parts.fragment:
-            raise ValueError("must have no user, query or fragment")
-        base_url = base_url.rstrip("/")
-        return base_url if urlsplit(base_url).path else f"{base_url}/api/v3.3"
+        return None if base_url is None else api_root(base_url, "/api/v3.3")
 
     @model_validator(mode="after")
     def _one_way_in(self) -> Self:

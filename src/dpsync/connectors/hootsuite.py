@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import ClassVar, Final, Literal, Self, assert_never
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
@@ -54,7 +54,7 @@ from dpsync.errors import (
     SignatureInvalid,
     UnsupportedRight,
 )
-from dpsync.http import TOO_LATE, is_loopback, json_of, retry_after
+from dpsync.http import api_root, json_of, retry_after
 from dpsync.model import Changes, Right, normalised
 
 _VENDOR: Final = "https://platform.hootsuite.com"
@@ -64,7 +64,8 @@ _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,99}")
 _TRACE = re.compile(r"[A-Za-z0-9._:/=+-]{1,128}")
 _PHONE = re.compile(r"\+?[0-9]{7,15}")
 
-_DEAD = frozenset({"1000", "1001", "1036"})
+# besides the documented codes, what the token service of the same host calls it
+_DEAD = frozenset({"1000", "1001", "1036", "token_expired", "token_inactive", "invalid_token", "request_unauthorized"})
 _OVER_LIMIT = frozenset({"1003", "1004", "1043"})
 _ANOTHERS = "1202"
 _WATCH: Final = timedelta(minutes=15)  # no time is documented in which an import fails; the note's suggestion
@@ -123,15 +124,7 @@ class HootsuiteSettings(BaseModel):
     @field_validator("base_url")
     @classmethod
     def _url(cls, base_url: str | None) -> str | None:
-        if base_url is None:
-            return None
-        parts = urlsplit(base_url)
-        plain = parts.scheme == "http" and is_loopback(parts.hostname or "")
-        if (parts.scheme != "https" and not plain) or not parts.hostname:
-            raise ValueError("must be https (plain http on loopback only)")
-        if "@" in parts.netloc or parts.query or parts.fragment:
-            raise ValueError("must have no user, query or fragment")
-        return base_url.rstrip("/")
+        return None if base_url is None else api_root(base_url)
 
     @property
     def base(self) -> str:
@@ -166,13 +159,12 @@ def _errors(reply: Reply) -> list[object]:
 
 
 def _codes(reply: Reply) -> frozenset[str]:
-    found = [error.get("code", error.get("error")) for error in _errors(reply) if isinstance(error, dict)]
-    return frozenset(str(code) for code in found)
+    return frozenset(str(one.get("code", one.get("error"))) for one in _errors(reply) if isinstance(one, dict))
 
 
 def _traced(reply: Reply) -> Reply:
     """The answer with the id of its error in the evidence: no header is documented for it."""
-    ids = [str(error.get("id")) for error in _errors(reply) if isinstance(error, dict) and error.get("id")]
+    ids = [str(one.get("id", "")) for one in _errors(reply) if isinstance(one, dict)]
     if reply.evidence.request_id or not ids or not _TRACE.fullmatch(ids[0]):
         return reply
     return replace(reply, evidence=replace(reply.evidence, request_id=ids[0]))
@@ -195,7 +187,7 @@ def _rejected(reply: Reply, advice: str = "") -> CredentialsRejected:
         advice = REVOKED
     elif not advice and codes and not codes & _DEAD and reply.evidence.endpoint != f"POST {_TOKEN}":
         advice = NO_RIGHT
-    return CredentialsRejected(reply.evidence.endpoint, reply.status, reply.evidence.request_id, advice)
+    return CredentialsRejected(reply.evidence.endpoint, reply.status, reply.evidence.request_id, advice=advice)
 
 
 def _passable(reply: Reply, now: datetime, *, writing: bool) -> None:
@@ -323,28 +315,31 @@ class _Calls:
         self._digest_key = order.digest_key if order else b""
         self._deadline = order.deadline if order else float("inf")
         self.evidence: list[Evidence] = []
-        self.wrote = False
+        self.touched = False
+        """Something may stand changed since this instruction's first call."""
 
     def ask(self, method: str, template: str, place: str = "", body: bytes | None = None) -> Reply:
         """Make one call, and once more with a fresh token where the answer calls ours dead.
 
         Raises `_Ended`, `CredentialsRejected`. What was answered 401 was not done, so it may be repeated.
         """
-        url = self._base + re.sub(r"\{\w+\}", quote(place, safe=""), template)
         writing = method != "GET"
         try:
             token = self._access.token(self._exchange)
-            reply = self._bearing(method, url, template, token, body)
+            reply = self._bearing(method, template, place, token, body)
             # the Inbox documents no code for a dead token, so a 401 without any is taken for one
             if reply.status == 401 and (not _errors(reply) or _codes(reply) & _DEAD):
                 token = self._access.token(self._exchange, spent=token)
-                reply = self._bearing(method, url, template, token, body)
+                reply = self._bearing(method, template, place, token, body)
+            _passable(reply, self._kit.clock.now(), writing=writing)
         except NoAnswer as failure:
             about_this = failure.evidence.endpoint != f"POST {_TOKEN}"
-            doubtful = (writing and failure.sent and about_this) or (failure.reason == TOO_LATE and self.wrote)
+            doubtful = self.touched or (writing and failure.sent and about_this)
             raise _Ended(Retryable(reason=failure.reason, doubtful=doubtful)) from None
-        self.wrote = self.wrote or writing
-        _passable(reply, self._kit.clock.now(), writing=writing)
+        except CredentialsRejected as rejection:
+            rejection.evidence, rejection.doubtful = tuple(self.evidence), self.touched
+            raise
+        self.touched = self.touched or (writing and reply.status < 400)
         return reply
 
     def data(self, template: str, place: str = "") -> list[dict[str, object]]:
@@ -355,26 +350,26 @@ class _Calls:
                 return [row for row in rows if isinstance(row, dict)]
         raise _refused() if reply.status != 200 else _Ended(Retryable(reason=UNREADABLE))
 
-    def _bearing(self, method: str, url: str, template: str, token: str, body: bytes | None) -> Reply:
+    def _bearing(self, method: str, template: str, place: str, token: str, body: bytes | None) -> Reply:
         headers = {"Authorization": f"Bearer {token}", "Accept": "application/json"}
         if body is not None:
             headers["Content-Type"] = "application/json"
-        return self._call(method, url, template, headers, body, self._deadline)
+        return self._call(method, template, place, headers, body, self._deadline)
 
     def _exchange(self, form: bytes, once_begun: bool) -> Reply:
         headers = {"Authorization": self._access.header(), "Content-Type": "application/x-www-form-urlencoded"}
         late = self._kit.clock.monotonic() >= self._deadline
         # a renewal that the deadline cut off would lock us out, so only its beginning is bound by it
         deadline = float("inf") if once_begun and not late else self._deadline
-        return self._call("POST", self._base + _TOKEN, _TOKEN, headers, form, deadline)
+        return self._call("POST", _TOKEN, "", headers, form, deadline)
 
     def _call(
-        self, method: str, url: str, template: str, headers: Mapping[str, str], body: bytes | None, deadline: float
+        self, method: str, template: str, place: str, headers: Mapping[str, str], body: bytes | None, deadline: float
     ) -> Reply:
         try:
             reply = self._kit.http.call(
                 method,
-                url,
+                self._base + re.sub(r"\{\w+\}", quote(place, safe=""), template),
                 template=f"{method} {template}",
                 headers=headers,
                 body=body,
@@ -729,11 +724,9 @@ class Hootsuite(Connector, KeepsConversations):
                     left[contact] = reason
         except _Ended as end:
             outcome = replace(end.outcome, evidence=tuple(calls.evidence))
-            return (
-                replace(outcome, doubtful=outcome.doubtful or calls.wrote)
-                if isinstance(outcome, Retryable)
-                else outcome
-            )
+            if isinstance(outcome, Retryable):
+                return replace(outcome, doubtful=outcome.doubtful or calls.touched)
+            return outcome
         if not left:
             return Accepted(evidence=tuple(calls.evidence), answer_by=self._kit.clock.now() + _WATCH)
         task = " ".join(dict.fromkeys(left.values()))
@@ -760,7 +753,8 @@ class Hootsuite(Connector, KeepsConversations):
             return _LOOK
         if asked and not self._put(calls, order, contact, known | asked, asked):
             return _GONE
-        old = [*order.addresses, order.name or ""]
+        named = changes.first_name is not None or changes.last_name is not None
+        old = [*(order.addresses if changes.email else ()), order.name if named else None]
         mistaken = {memory.pseudonym(value) for value in old if value} - {memory.pseudonym(changes.email or "")}
         if set(wanted) & set(profile.by_hand) or mistaken & set(profile.copies) or not asked:
             return _BY_HAND

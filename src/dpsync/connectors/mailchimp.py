@@ -15,7 +15,7 @@ from datetime import timedelta
 from functools import partial
 from types import MappingProxyType
 from typing import Any, ClassVar, Final, Self, assert_never, cast
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from mailchimp_marketing.api import lists_api, ping_api, root_api
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
@@ -45,7 +45,7 @@ from dpsync.connector import (
     Retryable,
 )
 from dpsync.errors import ConfigurationError, CredentialsRejected, Fault, ProcessorUnreachable, UnsupportedRight
-from dpsync.http import CUT, UNREACHABLE, is_loopback, json_of, retry_after
+from dpsync.http import CUT, UNREACHABLE, api_root, json_of, retry_after
 from dpsync.model import Changes, Right
 
 _VENDOR = re.compile(r"https://[a-z]{2}[0-9]{1,3}\.api\.mailchimp\.com/3\.0")
@@ -100,16 +100,7 @@ class MailchimpSettings(BaseModel):
     @field_validator("base_url")
     @classmethod
     def _url(cls, base_url: str | None) -> str | None:
-        if base_url is None:
-            return None
-        parts = urlsplit(base_url)
-        plain = parts.scheme == "http" and is_loopback(parts.hostname or "")
-        if (parts.scheme != "https" and not plain) or not parts.hostname:
-            raise ValueError("must be https (plain http on loopback only)")
-        if "@" in parts.netloc or parts.query or parts.fragment:
-            raise ValueError("must have no user, query or fragment")
-        base_url = base_url.rstrip("/")
-        return base_url if urlsplit(base_url).path else f"{base_url}/3.0"
+        return None if base_url is None else api_root(base_url, "/3.0")
 
     @model_validator(mode="after")
     def _centre(self) -> Self:
