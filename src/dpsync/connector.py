@@ -5,7 +5,7 @@ the *processor* said; exceptions (`CredentialsRejected`, `UnsupportedRight`) are
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from enum import StrEnum
@@ -215,8 +215,7 @@ class Instruction:
     """What one processor is told about one subject. A value; told twice, the effect is that of once.
 
     `addresses`: every address the subject is known under, the current one first. `message_id`, `answer_url` and
-    `reference` are HMACs over propagation and notice number: a retry repeats them. `digest_key` keys the digests
-    in the evidence. No call begins after `deadline` (seconds of the kit's monotonic clock).
+    `reference` are HMACs over propagation and notice number. `digest_key` keys the digests in the evidence.
     """
 
     reference: str
@@ -231,8 +230,13 @@ class Instruction:
     message_id: str = ""
     answer_url: str = field(default="", repr=False)
     digest_key: bytes = field(default=b"", repr=False)
-    deadline: float = float("inf")
+    may_call_until: Callable[[], float] = field(default=lambda: float("inf"), repr=False, compare=False)
     letter: Letter | None = None
+
+    @property
+    def deadline(self) -> float:
+        """No call begins after this second of the kit's clock. Ask before *each*: a lease is renewed, or lost."""
+        return self.may_call_until()
 
 
 # --- what a connector declares
@@ -290,17 +294,11 @@ class Connector(ABC):
 
     @abstractmethod
     def probe(self) -> Account:
-        """Read-only: does the processor know us, and whose account is it?
-
-        Raises `CredentialsRejected` or `ProcessorUnreachable`.
-        """
+        """Read-only: whose account is it? Raises `CredentialsRejected` or `ProcessorUnreachable`."""
 
     @abstractmethod
     def carry_out(self, instruction: Instruction) -> Outcome:
-        """Tell the processor. Told twice, the effect is that of once.
-
-        Raises `CredentialsRejected`, and `UnsupportedRight` before any call is made.
-        """
+        """Tell it; told twice is told once. Raises `CredentialsRejected`, and `UnsupportedRight` before any call."""
 
     @abstractmethod
     def verify(self, instruction: Instruction) -> Finding:

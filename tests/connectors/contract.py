@@ -107,6 +107,9 @@ def instruction(right: Right, **more: Any) -> Instruction:
         else None,
         digest_key=b"digest",
     )
+    if "deadline" in more:
+        moment = more.pop("deadline")
+        more["may_call_until"] = lambda: moment
     return replace(told, **more)
 
 
@@ -443,6 +446,18 @@ class HttpContract(ConnectorContract):
             outcome = stage.tell(told)
             assert isinstance(outcome, Retryable)
             assert outcome.doubtful or stage.state() == before
+
+    def test_a_lease_that_is_lost_half_way_ends_the_calls(self, right: Right) -> None:
+        with self.stage(right) as smooth:
+            smooth.tell(instruction(right))
+        for number in range(1, smooth.calls()):
+            with self.stage(right) as stage:
+                before = stage.state()
+                lost = instruction(right, may_call_until=lambda n=number, s=stage: 0.0 if s.calls() >= n else 1e9)
+                outcome = stage.tell(lost)
+                assert isinstance(outcome, Retryable)
+                assert stage.calls() == number
+                assert outcome.doubtful or stage.state() == before
 
     def test_a_credential_rejected_half_way_keeps_what_the_first_calls_were_told(self, right: Right) -> None:
         told = instruction(right, addresses=(OLD, OTHER))

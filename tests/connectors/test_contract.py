@@ -151,7 +151,13 @@ class ArchivesAgain(Mailchimp):
 
 class IgnoresTheDeadline(Mailchimp):
     def carry_out(self, instruction: Instruction) -> Outcome:
-        return super().carry_out(replace(instruction, deadline=float("inf")))
+        return super().carry_out(replace(instruction, may_call_until=lambda: float("inf")))
+
+
+class AsksForTheLeaseOnce(Mailchimp):
+    def carry_out(self, instruction: Instruction) -> Outcome:
+        moment = instruction.deadline
+        return super().carry_out(replace(instruction, may_call_until=lambda: moment))
 
 
 class BringsBackOnLifting(Mailchimp):
@@ -208,6 +214,7 @@ CAUGHT: list[tuple[type[Mailchimp], Callable[[HttpContract], None]]] = [
     (WritesWhenProbed, lambda suite: suite.test_probing_only_reads()),
     (ArchivesAgain, lambda suite: suite.test_told_twice_the_effect_is_that_of_once(ERASURE)),
     (IgnoresTheDeadline, lambda suite: suite.test_no_call_begins_after_the_deadline(ERASURE)),
+    (AsksForTheLeaseOnce, lambda suite: suite.test_a_lease_that_is_lost_half_way_ends_the_calls(Right.RESTRICTION)),
     (BringsBackOnLifting, lambda suite: suite.test_lifting_a_restriction_brings_nobody_back()),
 ]
 

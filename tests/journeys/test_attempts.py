@@ -25,7 +25,7 @@ def orders(world: World) -> list[Order]:
         world.vendors["alpha"].hold(address)
         world.ask(Right.ERASURE, address, id=str(number))
     now, until = world.clock.now(), world.clock.monotonic() + 60
-    return [Order("alpha", Task(row.subject_id), now, until) for row in world.rows(t.lane)]
+    return [Order("alpha", Task(row.subject_id), now, lambda: until) for row in world.rows(t.lane)]
 
 
 def done(world: World, begun: Begun) -> Happened:

@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import Engine, text, update
 
-from dpsync.connector import Applied, Instruction, Outcome
+from dpsync.connector import Applied, Instruction, Outcome, Retryable
 from dpsync.intake.answers import Received
 from dpsync.model import Cause, Right, State
 from dpsync.propagation import lease
@@ -18,7 +18,7 @@ from dpsync.propagation.decisions import Person, decide
 from dpsync.propagation.lifecycle import DecisionKind
 from dpsync.propagation.worker import Worker
 from dpsync.store import tables as t
-from tests.builders import World, busy, later, proof
+from tests.builders import TestConnector, World, busy, later, proof
 from tests.invariants import faults
 
 ADA, BEN = "ada@example.org", "ben@example.org"
@@ -281,3 +281,64 @@ def _cut_every_connection(engine: Engine) -> None:
         connection.execute(
             text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()")
         )
+
+
+# --- many lists, one lease
+
+
+class ManyLists(TestConnector):
+    """One instruction is sixty calls, each a second long, while the worker's own thread goes on turning."""
+
+    def __init__(self, world: World, before_call: Callable[[int], object] = lambda _: None) -> None:
+        super().__init__(world.vendors["alpha"])
+        self.world, self.before_call = world, before_call
+        self.made: list[int] = []
+        self.worker: Worker | None = None
+
+    def carry_out(self, instruction: Instruction) -> Outcome:
+        clock, worker = self.world.clock, self.worker
+        assert worker is not None
+        for call in range(60):
+            self.before_call(call)
+            until(lambda: worker.turned_at == clock.now())
+            if clock.monotonic() >= instruction.deadline:
+                return Retryable(reason="too late", evidence=proof(None), doubtful=bool(self.made))
+            self.made.append(call)
+            clock.advance(timedelta(seconds=1))
+        return super().carry_out(instruction)
+
+
+def driven(world: World, lists: ManyLists) -> Worker:
+    """A worker that turns until the instruction has come to its end."""
+    world.use(world.processor("alpha", lists))
+    world.vendors["alpha"].hold(ADA)
+    lists.worker = worker = world.worker()
+    world.ask(Right.OPT_OUT, ADA, id="1")
+    until(lambda: worker.turn() == 0 and bool(lists.made))
+    return worker
+
+
+def test_an_instruction_that_takes_longer_than_one_lease_goes_on_while_the_lease_is_renewed(world: World) -> None:
+    lists = ManyLists(world)
+    driven(world, lists)
+    assert lists.made == list(range(60))
+    assert [row.state for row in world.rows(t.propagation)] == [State.VERIFIED]
+    assert len(world.rows(t.attempt)) == 1
+
+
+@pytest.mark.parametrize("comes_back", [False, True])
+def test_a_lease_that_was_lost_stops_what_was_begun_under_it_also_where_it_comes_back(
+    world: World, *, comes_back: bool
+) -> None:
+    def taken_by_another(call: int) -> None:
+        if call == 5:
+            world.clock.advance(timedelta(seconds=75))
+            owner = None if comes_back else "w-another"
+            taken = t.account.update().values(owner=owner, epoch=t.account.c.epoch + 1)
+            world.writer.call(lambda unit: unit.connection.execute(taken))
+            world.writer.call(lambda unit: lease.beat(unit, "w-another", world.clock.now() + timedelta(hours=1)))
+
+    lists = ManyLists(world, taken_by_another)
+    driven(world, lists)
+    assert lists.made == list(range(5))
+    assert [row.state for row in world.rows(t.propagation)] == [State.PENDING]

@@ -245,7 +245,7 @@ class _Calls:
         self._base = base
         self._credential = credential
         self._digest_key = order.digest_key if order else b""
-        self._deadline = order.deadline if order else float("inf")
+        self._until = order.may_call_until if order else lambda: float("inf")
         self._sleep = sleep
         self._spent_until = float("-inf")
         self.touched = False  # whether something may stand changed since this instruction's first call
@@ -339,7 +339,7 @@ class _Calls:
                 body=body,
                 digest_key=self._digest_key,
                 scope=place,
-                deadline=self._deadline,
+                deadline=self._until(),
             )
         except NoAnswer as failure:
             self.evidence.append(failure.evidence)
@@ -360,7 +360,7 @@ class _Calls:
     def _patiently(self, make: Callable[[], Reply]) -> Reply:
         def enough(state: RetryCallState) -> bool:
             wakes = self._kit.clock.monotonic() + state.upcoming_sleep
-            return state.attempt_number >= 3 or wakes >= self._deadline
+            return state.attempt_number >= 3 or wakes >= self._until()
 
         again = Retrying(
             retry=retry_if_exception(lambda error: isinstance(error, NoAnswer) and error.reason in (UNREACHABLE, CUT)),

@@ -151,7 +151,7 @@ class _Calls:
         user = base64.b64encode(b"dpsync:" + settings.api_key.get_secret_value().encode()).decode()
         self._authorization = f"Basic {user}"
         self._digest_key = order.digest_key if order else b""
-        self._deadline = order.deadline if order else float("inf")
+        self._until = order.may_call_until if order else lambda: float("inf")
         self._sleep = sleep
         self.evidence: list[Evidence] = []
         self.touched = False
@@ -190,7 +190,7 @@ class _Calls:
             body=None if body is None else json.dumps(body).encode(),
             digest_key=self._digest_key,
             scope=str((path_params or {}).get("list_id", "")),
-            deadline=self._deadline,
+            deadline=self._until(),
         )
         writing = method != "GET"
         try:
@@ -205,7 +205,7 @@ class _Calls:
     def _patiently(self, make: Callable[[], Reply]) -> Reply:
         def enough(state: RetryCallState) -> bool:
             wakes = self._kit.clock.monotonic() + state.upcoming_sleep
-            return state.attempt_number >= 3 or wakes >= self._deadline
+            return state.attempt_number >= 3 or wakes >= self._until()
 
         # a call that ran into its time may still hold its slot of ten there, so it is not repeated at once
         again = Retrying(

@@ -4,7 +4,7 @@ What one attempt asks of the store is asked in one statement for all that wait: 
 the rest of an attempt. Each sees what stood before any of them, as if it had come first.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -52,12 +52,12 @@ class Begun:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What a drive wants begun. `deadline`: the monotonic moment after which no call of it may begin."""
+    """What a drive wants begun. `may_call_until` gives, each time anew, the moment after which no call may begin."""
 
     account_id: str
     task: Task
     now: datetime
-    deadline: float
+    may_call_until: Callable[[], float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +216,7 @@ class Attempts:
             connector=controller.notice if told.by_letter else told.processor.connector,
             verifies=bool(capability and capability.verified_by),
             instruction=instruction_of(
-                controller, row, told.request, addresses, told.key.commit_key, letter, order.deadline
+                controller, row, told.request, addresses, told.key.commit_key, letter, order.may_call_until
             ),
         )
 

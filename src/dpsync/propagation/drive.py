@@ -57,6 +57,7 @@ class Drive:
         self._attempts = attempts
         self._may_call_until = may_call_until
         self._wake = wake
+        self._tenure = 0  # how often the lease was lost
         self._busy: set[str] = set()
         self._buffer: deque[Task] = deque()
         self._open_slots = 0  # how many the account's health allows
@@ -93,6 +94,14 @@ class Drive:
             now = self._clock.now()
             self._writer.call(lambda unit: recover(unit, self._controller, self.account_id, what, now))
             self._cut_off = None
+
+    def lose(self) -> None:
+        """The lease is gone: what was begun under it begins no call any more, also where the account comes back."""
+        self._tenure += 1
+
+    def _while_held(self) -> Callable[[], float]:
+        tenure = self._tenure
+        return lambda: self._may_call_until() if self._tenure == tenure else 0.0
 
     def _may_begin(self) -> bool:
         return self._clock.monotonic() < self._may_call_until()
@@ -162,7 +171,7 @@ class Drive:
     def _begin(self, task: Task) -> Begun | None:
         # After this commit the attempt is visible and unanswered, whatever happens to us.
         now = self._clock.now()
-        order = Order(self.account_id, task, now, self._may_call_until())
+        order = Order(self.account_id, task, now, self._while_held())
         try:
             return self._writer.submit_to(self._attempts.begin, order).result()
         except (SQLAlchemyError, Locked):

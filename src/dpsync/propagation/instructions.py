@@ -1,6 +1,6 @@
 """What a processor is told: the instruction of one attempt, with every address the person may be held under."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -28,7 +28,7 @@ def instruction_of(
     addresses: tuple[str, ...],
     digest_key: bytes,
     letter: Letter | None,
-    deadline: float,
+    may_call_until: Callable[[], float],
 ) -> Instruction:
     names = row["request_id"], row["processor"], letter.number if letter else 1
     token = controller.answer_token(*names)
@@ -45,7 +45,7 @@ def instruction_of(
         message_id=controller.message_id(*names),
         answer_url=f"{controller.public_url}/answers/{token}" if controller.public_url else "",
         digest_key=digest_key,
-        deadline=deadline,
+        may_call_until=may_call_until,
         letter=letter,
     )
 

@@ -63,6 +63,7 @@ class Worker:
         self._valid_until = 0.0
         self._next_beat = 0.0
         self._drives: dict[str, Drive] = {}
+        self._epochs: dict[str, int] = {}  # under which each account was taken
         self._lost: list[Drive] = []  # another worker's by now; a call of ours may still be under way
         self._wake = threading.Event()
         caps = {p.account: p.connector.max_inflight for p in controller.processors.values()}
@@ -139,24 +140,29 @@ class Worker:
     def _renew(self) -> None:
         # From before the question: what the answer's way took is time that another worker already counts.
         asked = self._clock.monotonic()
-        held = set(self._drives)
 
-        def work(unit: Unit) -> list[str]:
+        def work(unit: Unit) -> dict[str, int]:
             now = self._shared_now(unit.connection)
             lease.beat(unit, self.id, now + self._lease_for)
             taken = lease.acquire(unit, self.id, now, self._call_deadline)
             for account_id in taken:
                 lease.recover(unit, self._controller, account_id, Interrupted(), self._clock.now())
-            mine = select(t.account.c.id).where(t.account.c.owner == self.id)
-            return [row.id for row in unit.connection.execute(mine)]
+            mine = select(t.account.c.id, t.account.c.epoch).where(t.account.c.owner == self.id)
+            return {row.id: row.epoch for row in unit.connection.execute(mine)}
 
-        owned = set(self._writer.call(work))
+        owned = self._writer.call(work)
+        # Another epoch: it was somebody else's in between, who may have done what is newer.
+        kept = {account_id for account_id in self._drives if owned.get(account_id) == self._epochs[account_id]}
         # Before the lease is longer again: a slot that slept through its end must not go on with another's account.
         self._lost = [drive for drive in self._lost if not drive.idle]
-        self._lost += [self._drives.pop(account_id) for account_id in held - owned]
+        for account_id in self._drives.keys() - kept:
+            drive = self._drives.pop(account_id)
+            drive.lose()
+            self._lost.append(drive)
         self._valid_until = asked + self._lease_for.total_seconds()
         self._next_beat = asked + min(BEAT_EVERY, self._lease_for.total_seconds() / 3)
-        for account_id in owned - held:
+        self._epochs = owned
+        for account_id in owned.keys() - kept:
             self._drives[account_id] = self._back(account_id) or self._drive(account_id)
 
     def _back(self, account_id: str) -> Drive | None:
