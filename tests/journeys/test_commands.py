@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from email import message_from_bytes
 from pathlib import Path
 
 import pytest
@@ -341,6 +342,33 @@ def test_one_webhook_secret_given_twice_is_no_rotation(installation: Installatio
     assert ("DP-321" in ran.out, "2 webhook secrets, of the right form" in ran.out) == (False, True)
 
 
+def test_a_contact_is_asked_again_by_a_mail_of_its_own_until_it_has_confirmed_itself(
+    installation: Installation,
+) -> None:
+    installation.sandbox.rule(None)
+    installation.submit()
+    installation.run("run-once")
+    desk = "privacy@stratosoft.example"
+    assert len(installation.sandbox.messages(desk)) == 1
+    ran = installation.run("check", "--ask-contact", "forms")
+    assert "ask forms" in ran.out
+    assert "desk 1 asked: 250" in ran.out
+    first, second = installation.sandbox.messages(desk, settled=True)
+    assert len({message_from_bytes(one.raw)["Message-ID"] for one in (first, second)}) == 2
+    assert len(installation.sandbox.messages("privacy@mailchimp.example")) == 1
+    assert installation.run("check", "--ask-contact", "nosuch").code == 64
+    assert installation.run("check", "--offline", "--ask-contact", "forms").code == 64
+
+
+def test_a_contact_that_has_confirmed_itself_is_not_asked_again(installation: Installation) -> None:
+    with installation.serving():
+        installation.run("check", "--ask-contact", "forms")
+        installation.sandbox.messages(settled=True)
+    count = len(installation.sandbox.messages())
+    assert "has confirmed itself; nothing was sent" in installation.run("check", "--ask-contact", "forms").out
+    assert len(installation.sandbox.messages()) == count
+
+
 # --- submit, run-once, status
 
 
@@ -665,6 +693,33 @@ def test_a_ledger_that_was_changed_is_2_and_named(installation: Installation) ->
     assert installation.run("run-once").code == 2
     assert installation.run("report").code == 2
     assert installation.sandbox.effects() == 0
+
+
+EDITS = {
+    "another event": "replace(body, 'received', 'withdrew')",
+    "another processor": "replace(body, 'newsletter', 'newsletteX')",
+    "another digest": "substr(body, 1, 20) || 'x' || substr(body, 22)",
+    "no JSON": "'nothing'",
+    "no text": "x'ff00ff'",
+}
+
+
+@pytest.mark.parametrize("edit", sorted(EDITS))
+def test_an_entry_edited_by_hand_is_told_of_in_every_proof_and_page_of_its_request(
+    installation: Installation, edit: str
+) -> None:
+    request = installation.submit()
+    installation.run("run-once")
+    with sqlite3.connect(installation.folder / "var" / "dpsync.db") as connection:
+        connection.execute("DROP TRIGGER entry_no_update")
+        connection.execute(f"UPDATE entry SET body = CAST({EDITS[edit]} AS BLOB) WHERE request_id = ?", [request])  # noqa: S608 - because a test names it
+    for argv in (("receipt", request, "-o", str(installation.folder / "r.json")), ("dossier", request), ("verify",)):
+        ran = installation.run(*argv)
+        assert (ran.code, "DP-100" in ran.err, "Traceback" in ran.err) == (2, False, False), (argv, ran.err)
+    told = installation.run("receipt", request, "-o", str(installation.folder / "r.json"))
+    assert told.err.startswith("DP-601: ")
+    assert "dpsync verify" in told.err
+    assert not (installation.folder / "r.json").exists()
 
 
 def test_processors_says_what_cannot_be_done(installation: Installation) -> None:

@@ -15,11 +15,13 @@ from sqlalchemy import select
 from dpsync import settings as configuration
 from dpsync.cli.console import Talk
 from dpsync.cli.first_settings import MARK
-from dpsync.cli.opening import place_of_store, stopped_processors, store_errors_named
+from dpsync.cli.opening import demand_processors, place_of_store, stopped_processors, store_errors_named
 from dpsync.errors import ConfigurationError, DpsyncError, Exit, Fault, KeyProblem
 from dpsync.installation import connector_class
 from dpsync.intake import mail_directory
 from dpsync.intake.signature import Verifier, doubts
+from dpsync.kit import MailRefused, NoAnswer
+from dpsync.propagation import acknowledgement, contacts
 from dpsync.propagation.contacts import is_confirmed
 from dpsync.propagation.incoming import unread
 from dpsync.reports.words import several
@@ -53,8 +55,11 @@ class Line:
     fatal: bool = False
 
 
-def looked(talk: Talk, *, offline: bool, send_test: bool) -> list[Line]:
-    """Every line. Opens the network unless `offline`; sends something only with `send_test`."""
+def looked(talk: Talk, *, offline: bool, send_test: bool, ask: Sequence[str] = ()) -> list[Line]:
+    """Every line. Opens the network unless `offline`; sends something only with `send_test`, or to those in `ask`.
+
+    Raises `NotFound` for a processor in `ask` that there is none of.
+    """
     try:
         settings = configuration.load(talk.config, os.environ, secrets=False)
     except ConfigurationError as error:
@@ -76,6 +81,9 @@ def looked(talk: Talk, *, offline: bool, send_test: bool) -> list[Line]:
         lines += _stopped(service) if begun else ()
         lines += _same_secret(service)
         lines += _outside(service, offline=offline)
+        demand_processors(service, list(ask))
+        if not any(one.fatal for one in lines):
+            lines += [line for name in ask for line in _asked_again(service, name)]
         if send_test and not any(one.fatal for one in lines):
             lines += _tested(service)
     return lines
@@ -209,6 +217,36 @@ def _contact(one: Service, name: str, seen: str) -> Line:
     if one.read(lambda connection: is_confirmed(connection, controller, name, contact)):
         return Line(name, Verdict.OK, f"{seen}; contact confirmed")
     return Line(name, Verdict.WAITING, f"{seen}; its contact has not confirmed itself: notices are held")
+
+
+def _asked_again(service: Service, name: str) -> Iterator[Line]:
+    """Ask each of a processor's desks that has not confirmed itself, in a mail of its own."""
+    controller, now, what = service.controller, service.clock.now(), f"ask {name}"
+    if service.mail is None or not controller.public_url:
+        yield Line(what, Verdict.PROBLEM, "nobody can be asked: it needs [mail] and [intake] public_url", "DP-320")
+        return
+    service.write(lambda unit: contacts.register(unit.connection, controller, controller.processors[name], now))
+    for place, address in enumerate(contacts.desks(controller.processors[name]), 1):
+        if service.read(lambda connection, address=address: is_confirmed(connection, controller, name, address)):  # type: ignore[misc]  # because mypy does not infer a lambda's default
+            yield Line(what, Verdict.OK, f"desk {place} has confirmed itself; nothing was sent")
+            continue
+        try:
+            posted = acknowledgement.mail_question(
+                controller, service.mail, name, address, now, number=int(now.timestamp())
+            )
+        except NoAnswer as failure:
+            yield Line(what, Verdict.PROBLEM, f"desk {place}: {failure.reason}", "DP-303")
+        except MailRefused:
+            yield Line(
+                what, Verdict.PROBLEM, f"desk {place}: the mail host refused it; is the address right?", "DP-303"
+            )
+        except DpsyncError as error:
+            yield Line(what, Verdict.PROBLEM, f"desk {place}: {error.message}", "DP-303")
+        else:
+            service.write(
+                lambda unit, address=address: contacts.mark_asked(unit.connection, controller, name, address, now)  # type: ignore[misc]  # because mypy does not infer a lambda's default
+            )
+            yield Line(what, Verdict.OK, f"desk {place} asked: {posted.evidence.status}, inbox unknown")
 
 
 def _stopped(service: Service) -> Iterator[Line]:

@@ -2,6 +2,7 @@
 
 import re
 import sys
+from contextlib import suppress
 from datetime import date
 from enum import StrEnum
 from pathlib import Path
@@ -13,6 +14,8 @@ from dpsync.cli.console import Talk
 from dpsync.errors import ConfigurationError, Exit, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from dpsync.reports.dossier import Dossier
     from dpsync.reports.period import PeriodReport
     from dpsync.reports.processors import ProcessorLine
@@ -68,7 +71,6 @@ def dossier(
 ) -> int:
     """Tell one request from its first byte to its last answer. Exit 2 where the record does not verify."""
     from dpsync.cli.opening import full_id, installation
-    from dpsync.ledger import entry
     from dpsync.reporting import ledger_line, processor_lines
     from dpsync.reports.dossier import dossier as make
 
@@ -89,7 +91,7 @@ def dossier(
                 now=now,
                 ledger=ledger,
                 processors=processors,
-                entries=[(idx, entry.decode(body)) for idx, body in service.log.entries_of(connection, request_id)],
+                entries=_readable(service.log.entries_of(connection, request_id)),
                 rehearsal=service.settings.controller.rehearsal,
                 decided=service.opened_decision,
                 opener=opened if open_answers else None,
@@ -113,6 +115,17 @@ def processors(
     else:
         talk.data(capabilities_text(lines))
     return Exit.DONE
+
+
+def _readable(logged: "Sequence[tuple[int, bytes]]") -> "list[tuple[int, dict[str, str | int]]]":
+    """What the entries say; one that says nothing was edited by hand, and is named at the head as a problem."""
+    from dpsync.ledger import entry
+
+    found = []
+    for idx, body in logged:
+        with suppress(ValueError):
+            found.append((idx, entry.decode(body)))
+    return found
 
 
 def _period(month: str | None, first: str | None, last: str | None, today: date) -> tuple[date, date]:

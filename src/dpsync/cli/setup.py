@@ -57,15 +57,22 @@ def check(
     send_test: Annotated[
         bool, typer.Option("--send-test", help="Send a test through every channel for alerts.")
     ] = False,
+    ask_contact: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PROCESSOR",
+            help="Mail its contacts again the question whether they are the right desk. Repeatable.",
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For a program.")] = False,
 ) -> int:
     """Look at everything at once. Exit 2: a person must see something; 78: settings, keys or store are wrong."""
     from dpsync.cli.checks import Verdict, head_line, looked, worst_exit
 
     talk: Talk = ctx.obj
-    if offline and send_test:
-        raise UsageError("--send-test needs the network; leave --offline away")
-    lines = looked(talk, offline=offline, send_test=send_test)
+    if offline and (send_test or ask_contact):
+        raise UsageError("--send-test and --ask-contact need the network; leave --offline away")
+    lines = looked(talk, offline=offline, send_test=send_test, ask=tuple(ask_contact or ()))
     code = worst_exit(lines)
     if as_json:
         rows = [{"what": one.what, "verdict": one.verdict.value, "text": one.text, "code": one.code} for one in lines]

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, insert, select, update
 
 from dpsync.errors import CredentialsRejected, DecisionRefused, NotFound
-from dpsync.kit import Mail, NoAnswer
+from dpsync.kit import Mail, NoAnswer, Posted
 from dpsync.mail import compose, domain_of
 from dpsync.model import Cause, Right, State
 from dpsync.propagation import contacts, incoming
@@ -188,12 +188,24 @@ def contacts_to_ask(connection: Connection, controller: Controller) -> list[tupl
 
 
 def ask_contact(controller: Controller, mail: Mail, name: str, address: str, now: datetime) -> bool:
-    """Mail a contact the question whether it is the right one: no person is named in it.
+    """Mail a contact the question for the first time.
 
     False where it must be tried again. Raises `MailRefused` where that would be of no use: the letters stay held.
     """
+    try:
+        mail_question(controller, mail, name, address, now, number=1)
+    except (NoAnswer, CredentialsRejected):
+        return False
+    return True
+
+
+def mail_question(controller: Controller, mail: Mail, name: str, address: str, now: datetime, *, number: int) -> Posted:
+    """Ask a contact by mail whether it is the right one: no person is named in it. Raises what `Mail.post` does.
+
+    `number`: another one makes another mail; the same one again is seen as one by the mailbox.
+    """
     processor = controller.processors[name]
-    token, message_id = controller.contact_token(address, name), controller.question_id(address, name)
+    token = controller.contact_token(address, name)
     text = (
         f"{controller.name} sends data-protection instructions for {processor.title} to this address.\n"
         "Before a person's data goes anywhere, please confirm that this is the right desk for them:\n\n"
@@ -206,13 +218,10 @@ def ask_contact(controller: Controller, mail: Mail, name: str, address: str, now
         to=address,
         subject=f"Please confirm: data-protection contact of {processor.title}",
         text=text,
-        message_id=message_id,
+        message_id=controller.message_id(token, name, number),
         at=now,
     )
-    tag = message_id.partition("@")[0]
+    # Of whichever mail the report of delivery is, it comes back under the first one's tag, by which it is known.
+    tag = controller.question_id(address, name).partition("@")[0]
     back = f"bounce+{tag}@{domain_of(mail.sender)}"
-    try:
-        mail.post(raw, to=address, envelope_sender=back, envelope_id=tag, digest_key=b"contact")
-    except (NoAnswer, CredentialsRejected):
-        return False
-    return True
+    return mail.post(raw, to=address, envelope_sender=back, envelope_id=tag, digest_key=b"contact")

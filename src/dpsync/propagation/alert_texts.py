@@ -94,7 +94,8 @@ ALERTS: dict[str, tuple[str, str, str, str]] = {
         "operator",
         "A notice waits for its contact to confirm itself",
         (
-            "The contact was asked by mail to confirm; before that nothing about a person is sent. Telephone it. If "
+            "The contact was asked by mail to confirm; before that nothing about a person is sent. Telephone it, or "
+            "mail it again: `dpsync check --ask-contact {processor}`. If "
             "you have confirmed the address in another way, say how in --reason."
         ),
         RELEASE_CONTACT,

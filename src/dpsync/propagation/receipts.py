@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from dpsync.errors import NotFound
+from dpsync.errors import LedgerTampered, NotFound
 from dpsync.ledger import entry, receipt, verify_receipt
 from dpsync.ledger.log import Log
 from dpsync.propagation.controller import Controller
@@ -24,7 +24,8 @@ def receipt_of(
 ) -> dict[str, Any]:
     """The receipt of a request under a checkpoint of this moment, which is signed where it is new.
 
-    Raises `NotFound` where there is no such request, or its key is destroyed so that nothing could be opened any more.
+    Raises `NotFound` where there is no such request, or its key is destroyed so that nothing could be opened any more,
+    and `LedgerTampered` where an entry or its evidence was changed by hand.
     """
     r = t.request.c
     row = (
@@ -39,14 +40,20 @@ def receipt_of(
     key = request_key(controller, dict(row))
     if key is None:
         raise NotFound("this request is shredded; its receipt was written to the receipts folder before")
-    return log.receipt(
-        connection,
-        request_id,
-        commit_key=key.commit_key,
-        processors=[name for name in row["processors"].split("\n") if name],
-        evidence=_evidence(connection, request_id, key.commit_key, log.entries_of(connection, request_id)),
-        now=now,
-    )
+    try:
+        return log.receipt(
+            connection,
+            request_id,
+            commit_key=key.commit_key,
+            processors=[name for name in row["processors"].split("\n") if name],
+            evidence=_evidence(connection, request_id, key.commit_key, log.entries_of(connection, request_id)),
+            now=now,
+        )
+    except ValueError as problem:
+        raise LedgerTampered(
+            f"no receipt can be made, for the record of this request is not as it was written ({problem}): "
+            "`dpsync verify` names the place"
+        ) from None
 
 
 def _evidence(

@@ -129,7 +129,8 @@ def _said(line: Line, what: str, where: str, names: str) -> tuple[str, str]:
         Need.CONTACT: (
             (
                 f"Ask {where} to confirm its contact by the link it was mailed; until then the notice of the {what} "
-                "waits. If you have confirmed the address in another way, say how in --reason."
+                f"waits. To mail it again: dpsync check --ask-contact {line.processor}. "
+                "If you have confirmed the address in another way, say how in --reason."
             ),
             f"dpsync release {line.short} {names} --cause {Cause.CONTACT_UNVERIFIED} {by}",
         ),
