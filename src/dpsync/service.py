@@ -30,6 +30,7 @@ from dpsync.model import Request
 from dpsync.propagation import acknowledgement, contacts, escalation, incoming, receipts, retention
 from dpsync.propagation.lifecycle import AnswerKind
 from dpsync.propagation.worker import Worker
+from dpsync.retaining import Retaining
 from dpsync.store.database import database_now, worker_lock
 from dpsync.store.writer import Unit
 from dpsync.timed import Job, Jobs, daily, every
@@ -80,6 +81,7 @@ class Service(Installation):
             Job("heartbeat", every(timedelta(minutes=1)), lambda now: self._beat(worker, now)),
             Job("verify", every(timedelta(days=7)), self._verify_weekly),
         ]
+        jobs += Retaining(self).jobs()
         return Jobs({job.name: job for job in jobs}, self.engine, self.writer, self.clock, worker.id, self._job_failed)
 
     def read_post(self, now: datetime) -> None:
@@ -250,6 +252,8 @@ class Service(Installation):
             record_answer=self._record_answer,
             contact_page=self._contact_page,
             confirm_contact=self._confirm_contact,
+            worklist_page=Retaining(self).page,
+            attest=Retaining(self).attest,
             listens=self.inbound.listens,
             deliver=self._deliver,
             controller=self.settings.controller.name,

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 import pytest
 import requests
@@ -17,7 +17,7 @@ import uvicorn
 
 from dpsync.errors import DecisionRefused, EventConflict, NotFound, PayloadInvalid, SignatureInvalid
 from dpsync.intake import limits, payload
-from dpsync.intake.answers import AnswerPage, ContactPage, Received, ReceptionBusy
+from dpsync.intake.answers import AnswerPage, ContactPage, Received, ReceptionBusy, WorkListPage
 from dpsync.intake.payload import Withdrawal
 from dpsync.intake.signature import Verifier, signed_headers
 from dpsync.intake.web import Ports, create_app, serve_config
@@ -28,6 +28,7 @@ SECRET = bytes(range(32))
 NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 BODY = b'{"type": "data_subject.request", "data": {"right": "erasure", "subject": {"email": "canary@example.org"}}}'
 TOKEN = "t" * 43
+WORK_LIST = "w" * 43
 LINK_OF_NOBODY = "u" * 43
 INBOUND = "Inbound_secret-of_128-bits"
 
@@ -44,6 +45,7 @@ class House:
     received: list[Request | Withdrawal] = field(default_factory=list)
     answers: list[tuple[str, AnswerKind, str, str, str, datetime]] = field(default_factory=list)
     confirmed: list[str] = field(default_factory=list)
+    attested: list[tuple[str, frozenset[str] | None, str, str]] = field(default_factory=list)
     delivered: list[tuple[str, str, bytes]] = field(default_factory=list)
     answer: Callable[[], Received] = lambda: Received("r-1", held=False, repeated=False)
     unresolved: list[Future[Received]] | None = None
@@ -91,6 +93,18 @@ class House:
             raise PayloadInvalid("body", "is not JSON")
         self.delivered.append((processor, headers["x-event"], body))
 
+    def worklist_page(self, token: str, now: datetime) -> WorkListPage | None:
+        rows = (("DPS-AAAA", date(2026, 11, 30), True), ("DPS-BBBB", date(2026, 12, 1), not self.attested))
+        return WorkListPage("DPS-LIST", "Inbox <app>", rows) if token == WORK_LIST else None
+
+    def attest(
+        self, token: str, references: frozenset[str] | None, name: str, remark: str, peer: str, now: datetime
+    ) -> Future[int]:
+        self.attested.append((token, references, name, remark))
+        future: Future[int] = Future()
+        future.set_result(1)
+        return future
+
     def ready(self) -> dict[str, object]:
         if self.status == "broken":
             raise RuntimeError("canary@example.org")
@@ -114,6 +128,8 @@ def ports(house: House) -> Ports:
         record_answer=house.record_answer,
         contact_page=house.contact_page,
         confirm_contact=house.confirm_contact,
+        worklist_page=house.worklist_page,
+        attest=house.attest,
         listens=house.listens,
         deliver=house.deliver,
         controller="Example Society",
@@ -174,7 +190,7 @@ def _shared() -> Iterator[Served]:
 @pytest.fixture
 def served(_shared: Served) -> Served:
     fresh = House()
-    for name in ("received", "answers", "confirmed", "delivered", "answer", "unresolved", "status"):
+    for name in ("received", "answers", "confirmed", "attested", "delivered", "answer", "unresolved", "status"):
         setattr(_shared.house, name, getattr(fresh, name))
     return _shared
 
@@ -605,3 +621,43 @@ def test_a_transcript_may_be_longer_than_a_request_but_not_without_end(served: S
     assert served.raw(
         f"POST /in/newsletter/{INBOUND} HTTP/1.1\r\nHost: x\r\nContent-Length: 1048577\r\n\r\n".encode()
     ).startswith(b"HTTP/1.1 413")
+
+
+def test_opening_a_work_list_shows_references_and_days_and_changes_nothing(served: Served) -> None:
+    shown = requests.get(served.url(f"/answers/{WORK_LIST}"), timeout=10)
+    assert shown.status_code == 200
+    assert all(told in shown.text for told in ("DPS-AAAA", "2026-11-30", "DPS-BBBB", "Inbox &lt;app&gt;", "2 of 2"))
+    assert shown.headers["cache-control"] == "no-store"
+    assert served.house.attested == []
+    assert requests.get(served.url("/answers/" + "x" * 43), timeout=10).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("typed", "says"),
+    [
+        ({"name": "Pat"}, "whether all rows"),
+        ({"which": "some", "name": "Pat"}, "tick the rows"),
+        ({"which": "all", "name": " "}, "type your name"),
+        ({"which": "all", "name": "P" * 201}, "name below 200"),
+        ({"which": "every", "name": "Pat", "row": "DPS-AAAA"}, "whether all rows"),
+    ],
+)
+def test_a_work_list_is_not_answered_by_half_a_form(served: Served, typed: dict[str, str], says: str) -> None:
+    heard = requests.post(served.url(f"/answers/{WORK_LIST}"), data=typed, timeout=10)
+    assert heard.status_code == 422
+    assert says in heard.text
+    assert served.house.attested == []
+
+
+def test_all_or_the_ticked_rows_of_a_work_list_are_recorded(served: Served) -> None:
+    every = {"which": "all", "row": ["DPS-AAAA"], "name": "Pat", "remark": "done\x00"}
+    ticked = {"which": "some", "row": ["DPS-AAAA", "DPS-BBBB"], "name": "Pat"}
+    for typed in (every, ticked):
+        heard = requests.post(served.url(f"/answers/{WORK_LIST}"), data=typed, timeout=10)
+        assert heard.status_code == 200
+        assert "recorded" in heard.text
+    assert served.house.attested == [
+        (WORK_LIST, None, "Pat", "done"),
+        (WORK_LIST, frozenset({"DPS-AAAA", "DPS-BBBB"}), "Pat", ""),
+    ]
+    assert served.house.answers == []

@@ -7,7 +7,6 @@ no page names a person and none is cached, indexed or referred from.
 import asyncio
 import base64
 import hashlib
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,13 +20,13 @@ from dpsync.errors import DecisionRefused, NotFound
 from dpsync.intake import body as bodies
 from dpsync.intake.answers import AnswerPage, ContactPage
 from dpsync.intake.ports import Ports
+from dpsync.intake.typed import TOKEN, plain, too_long
+from dpsync.intake.worklists import WorkLists
 from dpsync.model import Right
 from dpsync.propagation.lifecycle import AnswerKind
 
 TEMPLATES = Path(__file__).parent / "templates"
 LONGEST_FORM = 32 * 1024
-LONGEST_NAME = 200
-LONGEST_REMARK = 2000
 
 CHOICES = {
     AnswerKind.RECEIVED: "Received; the outcome will follow",
@@ -44,8 +43,6 @@ RIGHTS = {
     Right.RESTRICTION: "Restriction of processing (GDPR Art. 18)",
     Right.OPT_OUT: "Objection, opt-out (GDPR Art. 21)",
 }
-_TOKEN = re.compile(r"[A-Za-z0-9_-]{32,128}")
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff\u2028\u2029]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +59,7 @@ class _Form:
             return "Please type your name."
         if self.kind in WITH_REASON and not self.remark:
             return "Please give the reason in the remark."
-        if len(self.name) > LONGEST_NAME or len(self.remark) > LONGEST_REMARK:
-            return f"Please keep the remark below {LONGEST_REMARK} characters and the name below {LONGEST_NAME}."
-        return ""
+        return too_long(self.name, self.remark)
 
 
 class Pages:
@@ -78,6 +73,7 @@ class Pages:
         style = (TEMPLATES / "page.css").read_text("utf-8")
         environment.globals |= {"controller": ports.controller, "rehearsal": ports.rehearsal, "style": style}
         self._environment = environment
+        self._worklists = WorkLists(ports, self._render)
         digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
         self._headers = {
             "content-security-policy": f"default-src 'none'; style-src 'sha256-{digest}'; form-action 'self'; "
@@ -90,6 +86,9 @@ class Pages:
 
     async def answers(self, request: Request) -> Response:
         """/answers/{token}: GET shows the form and changes nothing; POST thanks after the answer is committed."""
+        worklist = await self._worklists.page(request)
+        if worklist is not None:
+            return await self._worklists.answer(request, worklist)
         return await (self._record_answer(request) if request.method == "POST" else self._show_answer(request))
 
     async def contacts(self, request: Request) -> Response:
@@ -141,13 +140,13 @@ class Pages:
 
     async def _answer_page(self, request: Request) -> AnswerPage | None:
         token = request.path_params["token"]
-        if not _TOKEN.fullmatch(token):
+        if not TOKEN.fullmatch(token):
             return None
         return await asyncio.to_thread(self._ports.answer_page, token, self._ports.now())
 
     async def _contact_page(self, request: Request) -> ContactPage | None:
         token = request.path_params["token"]
-        return await asyncio.to_thread(self._ports.contact_page, token) if _TOKEN.fullmatch(token) else None
+        return await asyncio.to_thread(self._ports.contact_page, token) if TOKEN.fullmatch(token) else None
 
     def _form(self, page: AnswerPage, form: _Form, problem: str, status: int) -> Response:
         return self._render(
@@ -181,8 +180,4 @@ def _answer(sent: dict[str, str]) -> _Form:
     except ValueError:
         kind = None
     # A mail system's words (delivered, bounced) are none of the form's.
-    return _Form(kind if kind in CHOICES else None, _plain(sent.get("name", "")), _plain(sent.get("remark", "")))
-
-
-def _plain(text: str) -> str:
-    return _CONTROL.sub(" ", text.replace("\r\n", "\n")).strip()
+    return _Form(kind if kind in CHOICES else None, plain(sent.get("name", "")), plain(sent.get("remark", "")))

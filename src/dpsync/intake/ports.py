@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from dpsync.intake.answers import AnswerPage, ContactPage, Received
+from dpsync.intake.answers import AnswerPage, ContactPage, Received, WorkListPage
 from dpsync.intake.payload import Withdrawal
 from dpsync.intake.signature import VerifiedEvent
 from dpsync.model import Request
@@ -35,6 +35,17 @@ class RecordAnswer(Protocol):
     ) -> Future[object]: ...
 
 
+class Attest(Protocol):
+    """Keeps that rows of a work list are deleted (None: all); resolves after the commit, with how many are new.
+
+    `NotFound` (in the future) for a dead token.
+    """
+
+    def __call__(
+        self, token: str, references: frozenset[str] | None, name: str, remark: str, peer: str, now: datetime
+    ) -> Future[int]: ...
+
+
 class Deliver(Protocol):
     """Takes in what a processor's own webhook brings; returns after the commit. Called in a thread.
 
@@ -49,8 +60,8 @@ class Ports:
     """The receiver's doors into the house.
 
     `receive` may raise `ReceptionBusy` at once; its future resolves after the commit, or raises `EventConflict`,
-    `NotFound`, `DecisionRefused` or whatever went wrong with the store. `ready`, `answer_page` and `contact_page` may
-    read from the store: they are called in a thread. `ready` gives what /readyz shows; its `status` is "ready" or not.
+    `NotFound`, `DecisionRefused` or whatever went wrong with the store. `ready` and the pages may read from the store:
+    they are called in a thread. `ready` gives what /readyz shows; its `status` is "ready" or not.
     The pages are None where the token is unknown or expired. `listens`: whether this processor's webhooks are taken in
     under this secret. `controller` is who asks, as the pages name it.
     """
@@ -64,6 +75,8 @@ class Ports:
     record_answer: RecordAnswer
     contact_page: Callable[[str], ContactPage | None]
     confirm_contact: Callable[[str, datetime], Future[object]]
+    worklist_page: Callable[[str, datetime], WorkListPage | None]
+    attest: Attest
     listens: Callable[[str, str], bool]
     deliver: Deliver
     controller: str = ""

@@ -90,13 +90,16 @@ def sight(
         changed["overdue_at"] = clock.overdue_at(until, controller.zone)
     if seen.seen_at > row.seen_at:
         changed |= {"seen_at": seen.seen_at, "open": seen.open}
+    before = ConversationState(row.state)
+    contradicts = clock.seen_again(before, row.claimed_at, seen.seen_at) is not before
+    # Destroyed ids are not brought back by a delivery from before they were: it is repeated for days.
+    if contradicts or ("seen_at" in changed and row.sealed is not None):
         changed["sealed"] = _sealed(controller, name, key, seen.ids)
     if seen.by_webhook and row.told_at is None:
         changed["told_at"] = now
     if changed:
         connection.execute(update(ct.conversation).where(here).values(changed))
-    before = ConversationState(row.state)
-    return Sighted(key, before, contradicts=clock.seen_again(before, row.claimed_at, seen.seen_at) is not before)
+    return Sighted(key, before, contradicts)
 
 
 def _new(controller: Controller, name: str, key: str, rule: Retention, seen: Sighting, now: datetime) -> dict[str, Any]:
@@ -155,6 +158,16 @@ def of_act(connection: Connection, act_id: int) -> list[Any]:
         .order_by(C.overdue_at, C.reference)
     )
     return list(rows)
+
+
+def is_owed(row: Any, listed_at: datetime) -> bool:
+    """Whether a work list of that moment still waits for an answer about one of its rows.
+
+    What showed itself again since waits for a newer list.
+    """
+    if row.state == ConversationState.CONTRADICTED:
+        return row.contradicted_at is None or bool(row.contradicted_at <= listed_at)
+    return bool(row.state == ConversationState.LISTED)
 
 
 # --- acts

@@ -18,7 +18,7 @@ from dpsync.errors import DecisionRefused, NotFound
 from dpsync.ledger.entry import Event
 from dpsync.model import ActKind, ConversationState, Retention
 from dpsync.propagation import retention_clock as clock
-from dpsync.propagation.controller import Controller
+from dpsync.propagation.controller import Controller, token_hash
 from dpsync.propagation.conversations import (
     UNCLAIMED,
     A,
@@ -28,6 +28,7 @@ from dpsync.propagation.conversations import (
     VendorIds,
     act,
     by_reference,
+    is_owed,
     move,
     of_act,
     sight,
@@ -101,27 +102,25 @@ def contradict(
 def attest_by_link(
     unit: Unit,
     controller: Controller,
-    token_hash: str,
+    token: str,
     references: frozenset[str] | None,
     given: Mapping[str, str],
     now: datetime,
 ) -> int:
     """What whoever holds the link of a work list says was deleted: these of its rows, or all (None). Returns how many.
 
-    `given`: name, remark and peer, kept sealed. What showed itself again after the list was made waits for a newer
+    `given` (name, remark, peer) is kept sealed. What showed itself again after the list was made waits for a newer
     list: an old page that is sent once more must not say that it is gone. Raises `NotFound`.
     """
     found = unit.connection.execute(
-        select(A.id, A.processor, A.at, A.reference).where(A.token_hash == token_hash, A.expires_at > now)
+        select(A.id, A.processor, A.at, A.reference).where(A.token_hash == token_hash(token), A.expires_at > now)
     ).one_or_none()
     if found is None:
         raise NotFound("no work list has this link")
     keys = [
         row.pseudonym
         for row in of_act(unit.connection, found.id)
-        if row.state in UNCLAIMED
-        and (references is None or row.reference in references)
-        and (row.contradicted_at is None or row.contradicted_at <= found.at)
+        if is_owed(row, found.at) and (references is None or row.reference in references)
     ]
     if keys:
         sealed = controller.keys.seal("answer", json.dumps(dict(given)).encode(), found.reference.encode())
@@ -138,8 +137,8 @@ def attest_by_hand(
     Returns how many are new. Raises `NotFound` for a name that no conversation has, `DecisionRefused` for what is
     neither listed nor could be.
     """
-    _demand(by)
-    _rule(controller, name)
+    demanded(by)
+    rule_of(controller, name)
     if references:
         rows = _named(unit.connection, references, name)
     else:
@@ -174,9 +173,9 @@ def make_exception(unit: Unit, controller: Controller, reference: str, until: da
     At most as long again as the rule itself, and then anew: an exception is never a silent extension. Raises
     `NotFound`, `DecisionRefused`.
     """
-    _demand(by)
+    demanded(by)
     (row,) = _named(unit.connection, [reference])
-    rule = _rule(controller, row.processor)
+    rule = rule_of(controller, row.processor)
     today = clock.day_of(now, controller.zone)
     if row.state not in UNCLAIMED:
         raise DecisionRefused(f"{reference} is {row.state}; what is gone needs no exception")
@@ -203,8 +202,8 @@ def make_exception(unit: Unit, controller: Controller, reference: str, until: da
 
 def state_none_open(unit: Unit, controller: Controller, name: str, by: By, now: datetime) -> None:
     """That somebody looked, and no *open* conversation is older than the rule: no export can show it."""
-    _demand(by)
-    _rule(controller, name)
+    demanded(by)
+    rule_of(controller, name)
     act(unit, controller, name, ActKind.NO_OPEN, [], now, event=Event.DECLARED, by=by, said={"cause": "no_open"})
 
 
@@ -216,13 +215,15 @@ def _named(connection: Connection, references: Sequence[str], name: str = "") ->
     return rows
 
 
-def _rule(controller: Controller, name: str) -> Retention:
+def rule_of(controller: Controller, name: str) -> Retention:
+    """The rule of a processor. Raises `NotFound`."""
     processor = controller.processors.get(name)
     if processor is None or processor.retention is None:
         raise NotFound(f"{name} has no rule for private conversations (`retention` in its section)")
     return processor.retention
 
 
-def _demand(by: By) -> None:
+def demanded(by: By) -> None:
+    """Refuse what nobody stands for. Raises `DecisionRefused`."""
     if not by.name.strip() or not by.reason.strip():
         raise DecisionRefused("it needs the name of a person, and a reason or how it was said")

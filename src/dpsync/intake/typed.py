@@ -1,0 +1,22 @@
+"""What people type into a page: how long it may be, and what of it is kept."""
+
+import re
+
+LONGEST_NAME = 200
+LONGEST_REMARK = 2000
+TOKEN = re.compile(r"[A-Za-z0-9_-]{32,128}")
+"""The secret part of a link; anything else is not even looked up."""
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff\u2028\u2029]")
+
+
+def too_long(name: str, remark: str) -> str:
+    """What is said where one is longer than it may be, else nothing."""
+    if len(name) > LONGEST_NAME or len(remark) > LONGEST_REMARK:
+        return f"Please keep the remark below {LONGEST_REMARK} characters and the name below {LONGEST_NAME}."
+    return ""
+
+
+def plain(text: str) -> str:
+    """The text without control characters and blanks at its ends."""
+    return _CONTROL.sub(" ", text.replace("\r\n", "\n")).strip()

@@ -1,0 +1,74 @@
+"""Private conversations in an installation at work: its timed jobs, and what stands behind the link of a work list."""
+
+from collections.abc import Mapping
+from concurrent.futures import Future
+from datetime import datetime, timedelta
+from datetime import time as time_of_day
+from functools import partial
+
+from dpsync.installation import Installation
+from dpsync.intake.answers import WorkListPage
+from dpsync.model import Retention
+from dpsync.propagation import retention, worklist
+from dpsync.timed import Job, every, weekly
+
+LISTED_AT = time_of_day(8, 0)
+
+
+class Retaining:
+    """For every processor that keeps private conversations and has a rule for them."""
+
+    def __init__(self, service: Installation) -> None:
+        self._service = service
+
+    @property
+    def _rules(self) -> Mapping[str, Retention]:
+        processors = self._service.controller.processors
+        return {name: one.retention for name, one in processors.items() if one.retention is not None}
+
+    def jobs(self) -> list[Job]:
+        """A work list a week for each, and each hour what is owed of them; none where there is no rule."""
+        zone = self._service.zone
+        lists = [
+            Job(f"worklist:{name}", weekly(rule.weekday, LISTED_AT, zone), partial(self._list, name))
+            for name, rule in self._rules.items()
+        ]
+        return [*lists, Job("retention", every(timedelta(hours=1)), self._tend)] if lists else []
+
+    def _list(self, name: str, now: datetime) -> None:
+        service = self._service
+        service.write(lambda unit: worklist.make_list(unit, service.controller, name, now))
+        self._post(now)
+
+    def _tend(self, now: datetime) -> None:
+        service = self._service
+        service.write(lambda unit: worklist.tend(unit, service.controller, now))
+        self._post(now)
+
+    def _post(self, now: datetime) -> None:
+        """Mail the lists that wait. A crash after the mail host took one sends the same letter again."""
+        service = self._service
+        mail = service.mail
+        if mail is None:
+            return
+        for one in service.read(lambda connection: worklist.planned(connection, service.controller, now)):
+            status = worklist.post(mail, one)
+            if status is not None:
+                service.write(partial(worklist.mark_posted, one=one, status=status, now=now))
+
+    # --- the page
+
+    def page(self, token: str, now: datetime) -> WorkListPage | None:
+        """What a link shows; None where it is of no work list, or too old."""
+        service = self._service
+        found = service.read(lambda connection: worklist.question(connection, service.controller, token, now))
+        return None if found is None else WorkListPage(found.reference, found.processor, found.rows)
+
+    def attest(
+        self, token: str, references: frozenset[str] | None, name: str, remark: str, peer: str, now: datetime
+    ) -> "Future[int]":
+        """Keep what the holder of a link said, after the commit."""
+        service, given = self._service, {"name": name, "remark": remark, "peer": peer}
+        return service.writer.submit(
+            lambda unit: retention.attest_by_link(unit, service.controller, token, references, given, now)
+        )

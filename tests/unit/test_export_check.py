@@ -1,0 +1,245 @@
+"""The monthly check: an export proves what it would have shown, and nothing that it could not."""
+
+import hashlib
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from dpsync.errors import DecisionRefused, UsageError
+from dpsync.model import ConversationState
+from dpsync.propagation import export_check, retention, worklist
+from dpsync.propagation.conversations import By, opened
+from dpsync.propagation.export_check import Checked, Range, Read
+from dpsync.store import conversation_tables as ct
+from dpsync.store import tables as t
+from tests.builders import World
+from tests.keeping import HEADER, RULE, entries, export, keeping, note, postbox, row, told
+
+DAY = timedelta(days=1)
+DUE = datetime(2026, 8, 1, 12, tzinfo=UTC)  # last day: 1 November
+DANA = By("Dana Officer", "dana", "monthly check")
+RANGE = Range(date(2025, 1, 1), date(2026, 8, 19))  # on 20 November nothing of 19 August may be left
+STATES = ConversationState
+
+
+def read(world: World, folder: Path, text: str | bytes, *, most: int = export_check.MOST_BYTES) -> Read:
+    file = folder / "export.csv"
+    file.write_bytes(text.encode() if isinstance(text, str) else text)
+    return export_check.read(file, postbox(), RULE, world.controller.zone, world.clock.now(), most=most)
+
+
+def check(world: World, folder: Path, text: str, days: Range = RANGE, by: By = DANA) -> Checked:
+    found, now = read(world, folder, text), world.clock.now()
+    return world.writer.call(lambda unit: export_check.check(unit, world.controller, "inbox", found, days, by, now))
+
+
+def attest(world: World, *numbers: int) -> None:
+    references, now = [row(world, number).reference for number in numbers], world.clock.now()
+    world.writer.call(lambda unit: retention.attest_by_hand(unit, world.controller, "inbox", references, DANA, now))
+
+
+def contents(world: World) -> str:
+    """All that is in the store, to see that nothing changed."""
+    return str([world.rows(table) for table in t.metadata.sorted_tables])
+
+
+def test_an_export_without_rows_verifies_what_was_due_and_destroys_its_ids(world: World, tmp_path: Path) -> None:
+    keeping(world)
+    note(world, told(1, DUE), told(2, DUE), told(3, DUE + 60 * DAY))
+    attest(world, 1)
+    done = check(world, tmp_path, HEADER)
+    assert (done.rows, done.older, done.verified, done.contradicted, done.new) == (0, 0, 2, 0, 0)
+    assert [row(world, number).state for number in (1, 2, 3)] == [
+        STATES.VERIFIED_BY_EXPORT,
+        STATES.VERIFIED_BY_EXPORT,
+        STATES.KEPT,
+    ]
+    assert opened(world.controller, row(world, 1)) is None
+    assert opened(world.controller, row(world, 3)) is not None
+    (kept,) = [one for one in world.rows(ct.retention_act) if one.kind == "checked"]
+    assert (kept.file_sha256, kept.file_rows, kept.older) == (hashlib.sha256(HEADER.encode()).hexdigest(), 0, 0)
+    assert (kept.by, kept.os_user, kept.from_on, kept.to_on) == ("Dana Officer", "dana", "2025-01-01", "2026-08-19")
+    said = entries(world)[-1]
+    assert (said["event"], said["n"], said["digest"], said["name"]) == (
+        "verified",
+        2,
+        kept.file_sha256,
+        "export, 0 rows",
+    )
+    assert world.ledger_problems() == ()
+
+
+def test_a_row_that_should_be_gone_contradicts_whatever_was_said(world: World, tmp_path: Path) -> None:
+    keeping(world)
+    note(world, told(1, DUE), told(2, DUE), told(3, DUE))
+    attest(world, 1, 2)
+    text = export(("conv-canary-1", "2026-08-01T12:00:00+00:00"), ("conv-canary-3", "2026-08-01T12:00:00+00:00"))
+    done = check(world, tmp_path, text)
+    assert (done.rows, done.older, done.verified, done.contradicted, done.new) == (2, 2, 1, 2, 0)
+    assert [row(world, number).state for number in (1, 2, 3)] == [
+        STATES.CONTRADICTED,
+        STATES.VERIFIED_BY_EXPORT,
+        STATES.CONTRADICTED,
+    ]
+    assert [(one["event"], one["n"]) for one in entries(world)[1:]] == [("verified", 1), ("contradicted", 2)]
+    assert [(one.role, one.cause) for one in world.rows(t.alert)] == [("dpo", "retention-contradicted:inbox")]
+    assert world.writer.call(lambda unit: worklist.make_list(unit, world.controller, "inbox", world.clock.now()))
+    assert [row(world, number).state for number in (1, 3)] == [STATES.CONTRADICTED] * 2
+
+
+def test_a_row_that_no_webhook_told_of_becomes_known(world: World, tmp_path: Path) -> None:
+    keeping(world)
+    done = check(world, tmp_path, export(("conv-canary-9", "2026-05-31T23:30:00+00:00")))
+    assert (done.new, done.contradicted) == (1, 1)
+    found = row(world, 9)
+    assert (found.state, found.due_on, found.told_at) == (STATES.CONTRADICTED, "2026-09-01", None)
+    ids = opened(world.controller, found)
+    assert ids is not None
+    assert (ids.conversation, ids.contact) == ("conv-canary-9", "contact of conv-canary-9")
+
+
+def test_what_may_still_be_there_is_counted_and_not_kept(world: World, tmp_path: Path) -> None:
+    keeping(world)
+    days = Range(date(2025, 1, 1), date(2026, 11, 20))
+    text = export(("conv-canary-1", "2026-08-20T12:00:00+00:00"), ("conv-canary-2", "2026-11-01T12:00:00+00:00"))
+    done = check(world, tmp_path, text, days)
+    assert (done.rows, done.older, done.new) == (2, 0, 0)
+    assert world.rows(ct.conversation) == []
+    (kept,) = world.rows(ct.retention_act)
+    assert kept.oldest_on == "2026-08-20"
+
+
+def test_what_was_open_when_last_seen_is_not_verified_by_what_shows_only_closed_ones(
+    world: World, tmp_path: Path
+) -> None:
+    keeping(world)
+    note(world, told(1, DUE, open=True), told(2, DUE, open=True))
+    attest(world, 1)
+    assert check(world, tmp_path, HEADER).verified == 0
+    assert [row(world, number).state for number in (1, 2)] == [STATES.ATTESTED, STATES.KEPT]
+
+
+def test_what_began_outside_the_range_is_not_verified(world: World, tmp_path: Path) -> None:
+    keeping(world)
+    note(world, told(1, DUE), told(2, DUE - 30 * DAY), told(3, DUE + 10 * DAY))
+    days = Range(date(2026, 7, 15), date(2026, 8, 1))
+    assert check(world, tmp_path, HEADER, days).verified == 1
+    assert [row(world, number).state for number in (1, 2, 3)] == [STATES.VERIFIED_BY_EXPORT, STATES.KEPT, STATES.KEPT]
+
+
+def test_an_exception_that_still_runs_is_neither_verified_nor_contradicted(world: World, tmp_path: Path) -> None:
+    keeping(world)
+    note(world, told(1, DUE))
+    world.writer.call(
+        lambda unit: retention.make_exception(
+            unit, world.controller, row(world).reference, date(2026, 12, 10), DANA, world.clock.now()
+        )
+    )
+    done = check(world, tmp_path, export(("conv-canary-1", "2026-08-01T12:00:00+00:00")))
+    assert (done.older, done.verified, done.contradicted) == (1, 0, 0)
+    assert check(world, tmp_path, HEADER).verified == 0
+    assert row(world).state == STATES.EXCEPTED
+
+
+def test_what_an_export_showed_to_be_gone_is_known_again_when_it_comes_back(world: World, tmp_path: Path) -> None:
+    keeping(world)
+    note(world, told(1, DUE))
+    check(world, tmp_path, HEADER)
+    note(world, told(1, DUE, seen=DUE + DAY))  # an old delivery, repeated
+    assert row(world).state == STATES.VERIFIED_BY_EXPORT
+    assert row(world).sealed is None
+    world.clock.advance(DAY)
+    note(world, told(1, DUE, seen=world.clock.now()))
+    assert row(world).state == STATES.CONTRADICTED
+    assert opened(world.controller, row(world)) is not None
+
+
+@pytest.mark.parametrize(
+    ("days", "says"),
+    [
+        (Range(date(2026, 8, 2), date(2026, 8, 19)), "outside"),
+        (Range(date(2025, 1, 1), date(2026, 7, 31)), "outside"),
+        (Range(date(2026, 8, 19), date(2026, 8, 1)), "before it begins"),
+        (Range(date(2025, 1, 1), date(2026, 11, 21)), "in the future"),
+    ],
+)
+def test_a_file_that_was_made_for_another_range_changes_nothing(
+    world: World, tmp_path: Path, days: Range, says: str
+) -> None:
+    keeping(world)
+    note(world, told(1, DUE), told(2, DUE))
+    before = contents(world)
+    with pytest.raises(DecisionRefused, match=says):
+        check(world, tmp_path, export(("conv-canary-1", "2026-08-01T12:00:00+00:00")), days)
+    assert contents(world) == before
+
+
+def test_a_check_needs_a_name(world: World, tmp_path: Path) -> None:
+    keeping(world)
+    with pytest.raises(DecisionRefused, match="name of a person"):
+        check(world, tmp_path, HEADER, by=replace(DANA, name=" "))
+    assert world.rows(ct.retention_act) == []
+
+
+BAD: list[tuple[str | bytes, str]] = [
+    (b"", "is empty"),
+    (b"\r\n", "is empty"),
+    ("Name,Date\r\n", "lacks the columns Contact, Conversation, Created at"),
+    ("Name,Date\r\nx,y\r\n", "lacks the columns"),
+    ("Conversation,Contact,Created at,Contact\r\n", "a column twice"),
+    (HEADER + "1,2,not-a-date,fb\r\n", "row 1: its date cannot be read"),
+    (HEADER + "1,2,2026-08-01T12:00:00,fb\r\n", "lacks an id or a zone"),
+    (HEADER + "1,2\r\n", "row 1 of the export has 2 cells"),
+    (HEADER + '1,"2,3\r\n', "is not CSV"),
+    (HEADER + "1,2,2027-08-01T12:00:00+00:00,fb\r\n", "in the future"),
+    (HEADER.encode() + b"\xff\xfe\x00", "not UTF-8"),
+    (b"\x89PNG\r\n\x1a\n\x00\x00", "not UTF-8"),
+    (b'{"data": []}', "lacks the columns"),
+    (HEADER + "x" * 200_000 + ",2,3,4\r\n", "is not CSV"),
+]
+
+
+@pytest.mark.parametrize(("text", "says"), BAD)
+def test_a_file_that_is_no_such_export_is_refused_and_never_quoted(
+    world: World, tmp_path: Path, text: str | bytes, says: str
+) -> None:
+    keeping(world)
+    with pytest.raises(UsageError, match=says) as refused:
+        read(world, tmp_path, text)
+    assert "canary" not in refused.value.message
+    assert "not-a-date" not in refused.value.message
+
+
+def test_a_file_that_is_too_large_is_refused_before_it_is_read_whole(world: World, tmp_path: Path) -> None:
+    keeping(world)
+    text = export(*((f"c{number}", "2026-08-01T12:00:00+00:00") for number in range(1000)))
+    assert read(world, tmp_path, text, most=len(text)).rows == 1000
+    with pytest.raises(UsageError, match="too large"):
+        read(world, tmp_path, text, most=len(text) - 1)
+
+
+def test_what_is_no_file_is_refused(world: World, tmp_path: Path) -> None:
+    for path in (tmp_path / "none.csv", tmp_path):
+        with pytest.raises(UsageError, match="no file"):
+            export_check.read(path, postbox(), RULE, world.controller.zone, world.clock.now())
+
+
+def test_a_mark_at_the_beginning_and_the_order_of_columns_are_of_no_concern(world: World, tmp_path: Path) -> None:
+    keeping(world)
+    text = "\ufeffMedium,Created at,Contact,Conversation\r\nfb,2026-08-01T12:00:00+00:00,c1,conv-1\r\n"
+    found = read(world, tmp_path, text)
+    assert [(one.conversation, one.contact) for one in found.older] == [("conv-1", "c1")]
+    assert found.sha256 == hashlib.sha256(text.encode()).hexdigest()
+
+
+def test_a_connector_that_names_no_columns_cannot_tell_an_empty_export_from_another_file(
+    world: World, tmp_path: Path
+) -> None:
+    connector = postbox()
+    connector.export_columns = frozenset()
+    file = tmp_path / "export.csv"
+    file.write_text(HEADER)
+    with pytest.raises(UsageError, match="another file"):
+        export_check.read(file, connector, RULE, world.controller.zone, world.clock.now())
