@@ -248,6 +248,7 @@ class Means(StrEnum):
     API = "api"
     NOTICE = "notice"
     API_AND_OPERATOR = "api_and_operator"
+    API_AND_NOTICE = "api_and_notice"
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,6 +63,7 @@ MEANS = {
     Means.API: "through its API",
     Means.NOTICE: "by a tracked notice to its contact",
     Means.API_AND_OPERATOR: "through its API, and by our operator where that ends",
+    Means.API_AND_NOTICE: "found and read back through its API, done by a tracked notice to its contact",
 }
 
 GLOSSARY = (
