@@ -211,15 +211,14 @@ class _Calls:
     def _passable(self, reply: Reply, *, expanded: bool) -> None:
         error, wait = _error(reply), retry_after(reply, self._kit.clock.now())
         spoken = json_of(reply) is not None
-        if reply.status >= 400 and error in _REJECTED:  # the documentation says 400, the live interface 401
-            raise CredentialsRejected(reply.evidence.endpoint, reply.status, reply.evidence.request_id)
+        withheld = reply.status == 403 and error == "NOT_AUTHORIZED"
+        # the documentation says 400 for a bad token, the live interface 401
+        if error in _REJECTED or reply.status == 401 or (reply.status == 403 and spoken and not withheld):
+            at, kept = reply.evidence, tuple(self.evidence)
+            raise CredentialsRejected(at.endpoint, reply.status, at.request_id, evidence=kept)
         match reply.status:
-            case 403 if error == "NOT_AUTHORIZED":
+            case 403 if withheld:
                 raise _refused(WITHHELD)
-            case 401:
-                raise CredentialsRejected(reply.evidence.endpoint, reply.status, reply.evidence.request_id)
-            case 403 if spoken:
-                raise CredentialsRejected(reply.evidence.endpoint, reply.status, reply.evidence.request_id)
             case 429 | 503:
                 wait = wait if wait is not None else self._budget.left() or None
                 raise _Ended(Retryable(reason=BUSY, busy=True, retry_after=wait))
