@@ -703,13 +703,12 @@ class Eventbrite(Connector, Inbound):
 
     def _located(self, order: Instruction, found: Iterable[_Found]) -> list[_Found]:
         """Keep what was found for the read-back: what an earlier attempt found stays."""
-        located = {(one.kind, one.id): one for one in [*(self._kept(order) or ()), *found]}
+        located = {(one.kind, one.id): one for one in [*self._kept(order), *found]}
         self._kit.shelf.put(f"located/{order.reference}", json.dumps([asdict(one) for one in located.values()]))
         return list(located.values())
 
-    def _kept(self, order: Instruction) -> list[_Found] | None:
-        kept = self._kit.shelf.get(f"located/{order.reference}")
-        return None if kept is None else [_Found(**one) for one in json.loads(kept)]
+    def _kept(self, order: Instruction) -> list[_Found]:
+        return [_Found(**one) for one in json.loads(self._kit.shelf.get(f"located/{order.reference}") or "[]")]
 
     def _task(self, found: list[_Found], organisations: int) -> str:
         if found:
@@ -730,12 +729,10 @@ class Eventbrite(Connector, Inbound):
         if order.right is Right.RESTRICTION:
             return CannotTell(reason=NO_FLAG)
         located = self._kept(order)
-        if located is None:
-            return CannotTell(reason=NOT_LOCATED)  # not even searched to the end: it is told again
         listed = self._orders(calls, organisations, _old(order, addresses))
         if listed and order.right is not Right.OPT_OUT:
             return Contradicts(reason=_Verdict.OLD_VALUE, evidence=())
-        if not located:
+        if not located:  # never searched to the end, or nothing found: what is not shown now proves nothing
             return CannotTell(reason=NOT_LOCATED)
         verdicts = self._verdicts(calls, order, {one.id: one for one in [*listed, *located]}, addresses)
         said = set(verdicts.values())
