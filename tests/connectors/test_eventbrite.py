@@ -35,7 +35,6 @@ from dpsync.connector import (
 from dpsync.connectors import eventbrite as module
 from dpsync.connectors.eventbrite import (
     FILTER_IGNORED,
-    INDEXING,
     MOVED,
     NO_CONTROL,
     NO_FLAG,
@@ -49,7 +48,7 @@ from dpsync.connectors.eventbrite import (
     EventbriteSettings,
 )
 from dpsync.errors import ConfigurationError, CredentialsRejected, PayloadInvalid, ProcessorUnreachable
-from dpsync.http import HttpClient
+from dpsync.http import TOO_LATE, HttpClient
 from dpsync.model import Changes, Lifted, Right, normalised
 from tests.connectors.contract import (
     NEW,
@@ -248,7 +247,6 @@ class Finds(HttpContract):
             stage.tell(told)
             assert not isinstance(stage.read_back(told), AsAsked)
             stand_in.as_a_person_there_does(told)
-            stage.clock.seconds += 86_401
             done, written = stage.state(), stage.writes()
             assert isinstance(stage.read_back(told), self.found)
             assert (stage.state(), stage.writes()) == (done, written)
@@ -402,6 +400,30 @@ def test_an_old_address_still_finds_the_record_after_the_vendor_has_the_new_one(
         assert {one.split()[1] for one in found} == {"700001", "700002"}
 
 
+def test_what_an_earlier_attempt_found_is_read_back_though_a_later_one_finds_it_no_more() -> None:
+    stand_in = vendor()
+    with on_stage(stand_in) as stage:
+        once = handed(stage.tell(instruction(Right.ERASURE)))
+        gone(stand_in)
+        assert handed(stage.tell(instruction(Right.ERASURE))).references == once.references
+        assert isinstance(stage.read_back(instruction(Right.ERASURE)), AsAsked)
+
+
+@pytest.mark.parametrize("right", [Right.RECTIFICATION, Right.OPT_OUT])
+def test_a_ticket_that_is_somebody_elses_now_need_not_show_what_was_asked(right: Right) -> None:
+    stand_in = vendor()
+    with on_stage(stand_in) as stage:
+        stage.tell(instruction(Right.RESTRICTION))
+        theirs = {"name": "Nell", "first_name": "Nell", "last_name": "", "email": NEIGHBOUR}
+        stand_in.tickets[1]["profile"] |= theirs
+        stand_in.tickets[1]["changed"] = "2026-11-21T10:00:00Z"
+        stage.clock.seconds += 3600
+        assert "700002" in str(handed(stage.tell(instruction(right, reference="ref-2"))).references)
+        stand_in.as_a_person_there_does(instruction(right))
+        assert stand_in.tickets[1]["profile"]["email"] == NEIGHBOUR
+        assert isinstance(stage.read_back(instruction(right, reference="ref-2")), AsAsked)
+
+
 # --- nothing found
 
 
@@ -501,31 +523,22 @@ def test_a_list_from_which_rows_slipped_past_is_read_again() -> None:
     assert [one.split()[1] for one in found.references] == ["700001"]
 
 
-@dataclass
-class Slow(StandIn):
-    """Each call takes a second of the kit's clock."""
-
-    clock: Hands = field(default_factory=Hands)
-
-    def answer(self, request: requests.PreparedRequest) -> Said:
-        self.clock.seconds += 1
-        return super().answer(request)
-
-
-def test_an_attempt_that_is_cut_goes_on_where_it_was_and_charges_nobody() -> None:
+def test_an_attempt_that_is_cut_goes_on_where_it_was() -> None:
     crowd = [ticket(n, f"someone{n}@example.org") for n in range(100, 130)]
-    stand_in = Slow(tickets=[*crowd, ticket(1)], page=2)
+    stand_in = StandIn(tickets=[*crowd, ticket(1)], page=2)
     with on_stage(stand_in) as stage:
-        stand_in.clock = stage.clock
         outcomes: list[Outcome] = []
         while not outcomes or not isinstance(outcomes[-1], HandOver):
             assert len(outcomes) < 10
-            outcomes.append(stage.tell(instruction(Right.ERASURE, deadline=stage.clock.seconds + 6)))
+            until = stage.calls() + 6
+
+            def lease(until: int = until) -> float:
+                return float("inf") if stage.calls() < until else 0.0
+
+            outcomes.append(stage.tell(instruction(Right.ERASURE, may_call_until=lease)))
         pages = [query.get("continuation", "") for path, query in stand_in.asked if query.get("status") == "attending"]
     assert len(outcomes) == 4
-    for cut in outcomes[:-1]:
-        assert isinstance(cut, Retryable)
-        assert (cut.reason, cut.busy, cut.retry_after) == (INDEXING, True, timedelta(seconds=1))
+    assert all(isinstance(cut, Retryable) and cut.reason == TOO_LATE for cut in outcomes[:-1])
     assert len(pages) == len(set(pages)), "no page was read twice"
 
 
@@ -852,24 +865,6 @@ def test_a_cancelled_or_refunded_ticket_is_not_an_erasure() -> None:
         one.orders.clear()
 
     assert isinstance(after(vendor(), Right.ERASURE, refunded), Contradicts)
-
-
-def test_many_records_are_read_over_several_attempts() -> None:
-    tickets = [ticket(n) for n in range(30)]
-    stand_in = Slow(tickets=[*tickets, neighbour()])
-    with on_stage(stand_in) as stage:
-        stand_in.clock = stage.clock
-        stage.tell(instruction(Right.ERASURE))
-        blanked(stand_in)
-        findings: list[Finding] = []
-        while not findings or not isinstance(findings[-1], AsAsked):
-            assert len(findings) < 6
-            findings.append(stage.read_back(instruction(Right.ERASURE, deadline=stage.clock.seconds + 12)))
-        stage.clock.seconds += 30 * 86_400
-        stand_in.tickets[0]["profile"]["email"] = OLD
-        assert isinstance(stage.read_back(instruction(Right.ERASURE)), Contradicts), "a month later it is read anew"
-    assert len(findings) == 4
-    assert all(isinstance(one, CannotTell) and one.later for one in findings[:-1])
 
 
 # --- reading back a rectification

@@ -12,9 +12,9 @@ from enum import StrEnum
 from hashlib import sha256
 from types import MappingProxyType
 from typing import Annotated, ClassVar, Final, Self, assert_never, cast
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from dpsync.connector import (
     Account,
@@ -46,9 +46,8 @@ from dpsync.errors import (
     ProcessorUnreachable,
     UnsupportedRight,
 )
-from dpsync.http import json_of, retry_after
+from dpsync.http import api_root, json_of, retry_after
 from dpsync.model import Changes, Right, normalised
-from dpsync.settings.values import WebAddress
 
 _VENDOR: Final = "https://www.eventbriteapi.com/v3"
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -59,7 +58,6 @@ _LONGEST_WAIT: Final = timedelta(hours=24)
 _STATUSES: Final = ("attending", "not_attending")  # refunded and deleted tickets are in the second
 _OVERLAP: Final = timedelta(minutes=15)  # between two readings of changes: their clock is not ours
 _UNSUBSCRIBE: Final = timedelta(hours=48)  # how long the vendor says that an unsubscribe may take
-_READ_ONCE: Final = timedelta(hours=24)  # how long a record that was read is not read again for the same finding
 _OURS = frozenset({"question", "question_id", "ticket_class_name", "event", "barcodes", "resource_uri"})
 _REJECTED = frozenset({"INVALID_AUTH", "INVALID_AUTH_HEADER", "NO_AUTH", "ACCESS_DENIED"})
 _TEXTS: Final = ("answers", "survey_responses")
@@ -77,7 +75,6 @@ NOT_FOUND: Final = "what was asked for is not found there"
 NO_ORGANISATION: Final = "the token shows no organisation, or not the configured one"
 FILTER_IGNORED: Final = "the processor did not keep to the address that was asked for"
 STALE: Final = "the list moved while it was read"
-INDEXING: Final = "the index of attendees is not complete yet"
 NO_FLAG: Final = "nothing in the interface shows whether data is restricted"
 NOT_LOCATED: Final = "no record was found by the interface before, so there is none to compare"
 NO_LONGER_HELD: Final = "the records that were found are there no longer, so there is none to compare"
@@ -91,7 +88,7 @@ class EventbriteSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     token: SecretStr
-    base_url: WebAddress | None = None
+    base_url: Annotated[str, AfterValidator(lambda url: api_root(url, "/v3"))] | None = None
     organizations: tuple[Annotated[str, Field(pattern=f"^{_ID.pattern}$")], ...] = Field(default=(), max_length=1000)
 
     @field_validator("token")
@@ -104,8 +101,7 @@ class EventbriteSettings(BaseModel):
     @property
     def base(self) -> str:
         """Where the API is, without a slash at the end."""
-        base_url = self.base_url or _VENDOR
-        return base_url if urlsplit(base_url).path else f"{base_url}/v3"
+        return self.base_url or _VENDOR
 
 
 class _Ended(Exception):
@@ -175,11 +171,8 @@ class _Calls:
         self._budget = budget
         # in the header alone: the vendor takes it in the query too, and from there it gets into logs
         self._headers = {"Accept": "application/json", "Authorization": f"Bearer {settings.token.get_secret_value()}"}
-        self._digest_key = order.digest_key if order else b""
-        self._deadline = order.deadline if order else float("inf")
+        self._order = order
         self.evidence: list[Evidence] = []
-        self.progress = False
-        """Whether something was read that the next attempt need not read again."""
 
     def ask(self, template: str, names: Mapping[str, str] | None = None, **params: str) -> Reply:
         """Read once. A 200, 400, 404 and a failed expansion are left to the caller.
@@ -196,9 +189,9 @@ class _Calls:
                 template=f"GET {template}",
                 headers=self._headers,
                 params={name: value for name, value in params.items() if value},
-                digest_key=self._digest_key,
+                digest_key=self._order.digest_key if self._order else b"",
                 scope=names.get("organization", names.get("event", "")),  # an order's id would be a person's
-                deadline=self._deadline,
+                deadline=self._order.deadline if self._order else float("inf"),
             )
         except NoAnswer as failure:
             self.evidence.append(failure.evidence)
@@ -383,7 +376,6 @@ class _Index:
             if page is None or not page.next:  # the end, or the place was lost, or rows slipped past: from page 1 then
                 run = _Run(upto=run.begun) if whole else _Run(upto=run.upto, begun=run.begun)
             self._kit.shelf.put_all({**rows, place: json.dumps(asdict(run))})
-            calls.progress = calls.progress or page is not None
             if whole:
                 return
             if not run.next and again:
@@ -453,7 +445,7 @@ def _leaves(value: object) -> Iterator[str]:
     """Every text that people wrote, free answers included; not what the organiser or the vendor wrote."""
     if isinstance(value, Mapping):
         for name, inner in value.items():
-            if name not in _OURS and name != "id" and not str(name).endswith("_id"):
+            if name not in _OURS:
                 yield from _leaves(inner)
     elif isinstance(value, list):
         for inner in value:
@@ -623,10 +615,6 @@ class Eventbrite(Connector, Inbound):
                 instruction, [*self._orders(calls, organisations, addresses), *self._tickets(addresses)]
             )
         except _Ended as end:
-            if calls.progress and self._kit.clock.monotonic() >= instruction.deadline:
-                # Our own time was up in the middle of the index, which serves everybody: go on soon, charge nobody.
-                soon = timedelta(seconds=1)
-                return Retryable(reason=INDEXING, busy=True, retry_after=soon, evidence=tuple(calls.evidence))
             return replace(end.outcome, evidence=tuple(calls.evidence))
         return HandOver(
             to=Recipient.PROCESSOR,
@@ -734,7 +722,8 @@ class Eventbrite(Connector, Inbound):
             return Contradicts(reason=_Verdict.OLD_VALUE, evidence=())
         if not located:  # never searched to the end, or nothing found: what is not shown now proves nothing
             return CannotTell(reason=NOT_LOCATED)
-        verdicts = self._verdicts(calls, order, {one.id: one for one in [*listed, *located]}, addresses)
+        records = {one.id: one for one in [*listed, *located]}.values()
+        verdicts = {one: _verdict(calls, order, one, addresses) for one in records}
         said = set(verdicts.values())
         if _Verdict.SUBSCRIBED in said and self._still_unsubscribing(order):
             return CannotTell(reason=UNSUBSCRIBING, later=True)
@@ -749,22 +738,6 @@ class Eventbrite(Connector, Inbound):
         if said == {_Verdict.GONE} and order.right is not Right.ERASURE:
             return CannotTell(reason=NO_LONGER_HELD)
         return AsAsked(evidence=())
-
-    def _verdicts(
-        self, calls: _Calls, order: Instruction, records: Mapping[str, _Found], addresses: tuple[str, ...]
-    ) -> dict[_Found, _Verdict]:
-        """One for each record. What was as asked is not read again for a day: one attempt may be too short for all."""
-        place, now = f"read/{order.reference}", self._kit.clock.now()
-        kept = json.loads(self._kit.shelf.get(place) or "{}")
-        fine = {one: at for one, at in kept.items() if now - datetime.fromisoformat(at) < _READ_ONCE}
-        verdicts: dict[_Found, _Verdict] = {}
-        try:
-            for one in records.values():
-                verdicts[one] = _Verdict.FINE if one.id in fine else _verdict(calls, order, one, addresses)
-        finally:
-            new = {one.id: now.isoformat() for one, verdict in verdicts.items() if verdict is _Verdict.FINE}
-            self._kit.shelf.put(place, json.dumps(new | fine))
-        return verdicts
 
     def _still_unsubscribing(self, order: Instruction) -> bool:
         """Whether the vendor's 48 hours since we first read after the hand-over are not over yet."""
