@@ -10,6 +10,7 @@ from dpsync.installation import Installation
 from dpsync.intake.answers import WorkListPage
 from dpsync.model import Retention
 from dpsync.propagation import retention, worklist
+from dpsync.propagation.conversations import By
 from dpsync.timed import Job, every, weekly
 
 LISTED_AT = time_of_day(8, 0)
@@ -68,7 +69,7 @@ class Retaining:
         self, token: str, references: frozenset[str] | None, name: str, remark: str, peer: str, now: datetime
     ) -> "Future[int]":
         """Keep what the holder of a link said, after the commit."""
-        service, given = self._service, {"name": name, "remark": remark, "peer": peer}
+        service, by = self._service, By(name, reason=remark, peer=peer)
         return service.writer.submit(
-            lambda unit: retention.attest_by_link(unit, service.controller, token, references, given, now)
+            lambda unit: retention.attest_by_link(unit, service.controller, token, references, by, now)
         )

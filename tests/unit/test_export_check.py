@@ -1,6 +1,7 @@
 """The monthly check: an export proves what it would have shown, and nothing that it could not."""
 
 import hashlib
+import json
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from dpsync.errors import DecisionRefused, UsageError
 from dpsync.model import ConversationState
 from dpsync.propagation import export_check, retention, worklist
-from dpsync.propagation.conversations import By, opened
+from dpsync.propagation.conversations import PURPOSE, By, opened
 from dpsync.propagation.export_check import Checked, Range, Read
 from dpsync.store import conversation_tables as ct
 from dpsync.store import tables as t
@@ -60,7 +61,8 @@ def test_an_export_without_rows_verifies_what_was_due_and_destroys_its_ids(world
     assert opened(world.controller, row(world, 3)) is not None
     (kept,) = [one for one in world.rows(ct.retention_act) if one.kind == "checked"]
     assert (kept.file_sha256, kept.file_rows, kept.older) == (hashlib.sha256(HEADER.encode()).hexdigest(), 0, 0)
-    assert (kept.by, kept.os_user, kept.from_on, kept.to_on) == ("Dana Officer", "dana", "2025-01-01", "2026-08-19")
+    assert (kept.os_user, kept.from_on, kept.to_on) == ("dana", "2025-01-01", "2026-08-19")
+    assert json.loads(world.keys.open(PURPOSE, kept.sealed, b"inbox"))["by"] == "Dana Officer"
     said = entries(world)[-1]
     assert (said["event"], said["n"], said["digest"], said["name"]) == (
         "verified",
@@ -191,6 +193,7 @@ BAD: list[tuple[str | bytes, str]] = [
     ("Conversation,Contact,Created at,Contact\r\n", "a column twice"),
     (HEADER + "1,2,not-a-date,fb\r\n", "row 1: its date cannot be read"),
     (HEADER + "1,2,2026-08-01T12:00:00,fb\r\n", "lacks an id or a zone"),
+    ("conversation,CONTACT,created\r\n", "lacks the columns Created at"),
     (HEADER + "1,2\r\n", "row 1 of the export has 2 cells"),
     (HEADER + '1,"2,3\r\n', "is not CSV"),
     (HEADER + "1,2,2027-08-01T12:00:00+00:00,fb\r\n", "in the future"),

@@ -1,5 +1,6 @@
 """The weekly work list: the whole truth each time, mailed to whoever confirmed the address, and never silent."""
 
+import json
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from email import message_from_bytes, policy
@@ -13,7 +14,7 @@ from dpsync.connector import NoticeKind
 from dpsync.errors import NotFound
 from dpsync.model import ConversationState, Retention
 from dpsync.propagation import contacts, retention, worklist
-from dpsync.propagation.conversations import By
+from dpsync.propagation.conversations import PURPOSE, By
 from dpsync.propagation.worklist import Planned
 from dpsync.propagation.worklist_letter import Row, WorkLetter, written
 from dpsync.store import conversation_tables as ct
@@ -23,7 +24,7 @@ from tests.builders import START, World
 from tests.keeping import ADMIN, DEPUTY, RULE, entries, keeping, note, row, told
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
-PAT = {"name": "Pat Inbox", "remark": "all of them", "peer": "203.0.113.9"}
+PAT = By("Pat Inbox", reason="all of them", peer="203.0.113.9")
 DUE = datetime(2026, 8, 20, 12, tzinfo=UTC)  # last day: 20 November, the day on which the tests begin
 STATES = ConversationState
 
@@ -304,10 +305,12 @@ def test_whoever_answers_by_link_is_kept_sealed(world: World) -> None:
     listed(world)
     answer(world)
     attested = next(one for one in world.rows(ct.retention_act) if one.kind == "attested")
-    assert attested.by == ""
     assert b"Pat" not in attested.sealed
-    reference = next(one.reference for one in world.rows(ct.retention_act) if one.list_id)
-    assert b"Pat Inbox" in world.keys.open("answer", attested.sealed, reference.encode())
+    assert json.loads(world.keys.open(PURPOSE, attested.sealed, b"inbox")) == {
+        "by": "Pat Inbox",
+        "reason": "all of them",
+        "peer": "203.0.113.9",
+    }
     assert world.ledger_problems() == ()
 
 

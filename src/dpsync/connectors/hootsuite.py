@@ -589,6 +589,7 @@ class Hootsuite(Connector, KeepsConversations):
         "The vendor's back-ups, and the copy that each network keeps itself.",
     )
 
+    export_columns: ClassVar[frozenset[str]] = frozenset({"conversation id", "contact profile id", "created at"})
     capabilities: ClassVar[Mapping[Right, Capability]] = MappingProxyType(
         {
             Right.RECTIFICATION: Capability(

@@ -22,6 +22,9 @@ from dpsync.store import conversation_tables as ct
 from dpsync.store.writer import Unit
 
 C, A = ct.conversation.c, ct.retention_act.c
+PURPOSE = "retention"
+"""Under which purpose it is sealed who did it and why, with the processor's name as its place."""
+
 UNCLAIMED = tuple(state.value for state in ConversationState if state not in clock.CLAIMED)
 """The states of what is still there, as far as anybody knows."""
 
@@ -175,11 +178,12 @@ def is_owed(row: Any, listed_at: datetime) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class By:
-    """Who did it, on which account of the machine, and why or how."""
+    """Who did it, and why or how. `os_user`: on which account of the machine; `peer`: from where, by a link."""
 
     name: str = field(repr=False)
     os_user: str = field(default="", repr=False)
     reason: str = field(default="", repr=False)
+    peer: str = field(default="", repr=False)
 
 
 def act(
@@ -202,7 +206,8 @@ def act(
     concerned = sorted(set(keys))
     row = {"processor": name, "kind": kind.value, "at": now, "conversations": len(concerned), **values}
     if by is not None:
-        row |= {"by": by.name, "os_user": by.os_user, "reason": by.reason}
+        said_by = json.dumps({"by": by.name, "reason": by.reason, "peer": by.peer}).encode()
+        row |= {"sealed": controller.keys.seal(PURPOSE, said_by, name.encode()), "os_user": by.os_user}
     made = unit.connection.execute(insert(ct.retention_act).values(row).returning(A.id)).scalar_one()
     if concerned:
         rows = [{"act_id": made, "pseudonym": key} for key in concerned]

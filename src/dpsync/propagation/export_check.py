@@ -8,6 +8,7 @@ what was open when it was last seen is never verified by it.
 import csv
 import hashlib
 import io
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -81,7 +82,8 @@ def _rows(text: io.TextIOWrapper, demanded_columns: frozenset[str]) -> Iterator[
         raise UsageError("the export is empty: it lacks even the line with its columns")
     if len(set(head)) != len(head):
         raise UsageError("the export names a column twice")
-    missing = sorted(demanded_columns - set(head))
+    there = {_spelled(name) for name in head}
+    missing = sorted(name for name in demanded_columns if _spelled(name) not in there)
     # A header alone is an export that found nothing, so it must be *that* export and no other file.
     if missing or not demanded_columns:
         raise UsageError(f"the export is another file: it lacks the columns {', '.join(missing) or 'of this vendor'}")
@@ -93,6 +95,11 @@ def _rows(text: io.TextIOWrapper, demanded_columns: frozenset[str]) -> Iterator[
         if number > MOST_ROWS:
             raise UsageError(f"the export has more than {MOST_ROWS:,} rows: make it for a shorter range")
         yield dict(zip(head, cells, strict=True))
+
+
+def _spelled(column: str) -> str:
+    """A column's name without what differs from one export of a vendor to the next: case and punctuation."""
+    return re.sub(r"[^a-z0-9]+", " ", column.lower()).strip()
 
 
 class _Found:

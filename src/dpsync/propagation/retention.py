@@ -4,7 +4,6 @@ No interface of the vendor can delete them, so a person does; that is their word
 export shows that nothing is left. A conversation that shows itself again is *contradicted*, whatever was said.
 """
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
@@ -104,13 +103,13 @@ def attest_by_link(
     controller: Controller,
     token: str,
     references: frozenset[str] | None,
-    given: Mapping[str, str],
+    by: By,
     now: datetime,
 ) -> int:
     """What whoever holds the link of a work list says was deleted: these of its rows, or all (None). Returns how many.
 
-    `given` (name, remark, peer) is kept sealed. What showed itself again after the list was made waits for a newer
-    list: an old page that is sent once more must not say that it is gone. Raises `NotFound`.
+    What showed itself again after the list was made waits for a newer list: an old page that is sent once more must not
+    say that it is gone. Raises `NotFound`.
     """
     found = unit.connection.execute(
         select(A.id, A.processor, A.at, A.reference).where(A.token_hash == token_hash(token), A.expires_at > now)
@@ -123,9 +122,7 @@ def attest_by_link(
         if is_owed(row, found.at) and (references is None or row.reference in references)
     ]
     if keys:
-        sealed = controller.keys.seal("answer", json.dumps(dict(given)).encode(), found.reference.encode())
-        said: dict[str, str | int] = {"ref": found.reference, "way": "link"}
-        _attest(unit, controller, found.processor, keys, now, said=said, sealed=sealed)
+        _attest(unit, controller, found.processor, keys, by, now, ref=found.reference, way="link")
     return len(keys)
 
 
@@ -148,23 +145,15 @@ def attest_by_hand(
     if not rows:
         raise DecisionRefused("nothing is on a work list; name the conversations")
     if keys:
-        _attest(unit, controller, name, keys, now, said={"way": "operator"}, by=by)
+        _attest(unit, controller, name, keys, by, now, way="operator")
     return len(keys)
 
 
 def _attest(
-    unit: Unit,
-    controller: Controller,
-    name: str,
-    keys: Sequence[str],
-    now: datetime,
-    *,
-    said: Mapping[str, str | int],
-    by: By | None = None,
-    sealed: bytes | None = None,
+    unit: Unit, controller: Controller, name: str, keys: Sequence[str], by: By, now: datetime, **said: str
 ) -> None:
     move(unit.connection, name, keys, ConversationState.ATTESTED, claimed_at=now)
-    act(unit, controller, name, ActKind.ATTESTED, keys, now, event=Event.DECLARED, by=by, said=said, sealed=sealed)
+    act(unit, controller, name, ActKind.ATTESTED, keys, now, event=Event.DECLARED, by=by, said=said)
 
 
 def make_exception(unit: Unit, controller: Controller, reference: str, until: date, by: By, now: datetime) -> str:

@@ -33,10 +33,8 @@ retention_act = Table(
     Column("kind", Text, nullable=False),  # model.ActKind
     Column("at", Instant, nullable=False),
     Column("conversations", Integer, nullable=False),  # how many it concerns
-    Column("by", Text, nullable=False, server_default=""),  # staff of the controller; whoever used a link is sealed
+    Column("sealed", LargeBinary),  # who, and why or how: people write names there
     Column("os_user", Text, nullable=False, server_default=""),
-    Column("reason", Text, nullable=False, server_default=""),
-    Column("sealed", LargeBinary),  # name typed, remark, peer
     Column("until_on", Text),
     # of a check
     Column("file_sha256", Text),
