@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, bindparam, func, insert, select
@@ -21,7 +21,7 @@ from dpsync.intake.payload import Withdrawal
 from dpsync.ledger import entry
 from dpsync.ledger.entry import Event
 from dpsync.model import Cause, Request, Right, State
-from dpsync.propagation import at_rest, lanes, record
+from dpsync.propagation import at_rest, brake, lanes, record
 from dpsync.propagation.alert_texts import RELEASE_CONTACT
 from dpsync.propagation.contacts import confirmed
 from dpsync.propagation.controller import Controller
@@ -35,7 +35,6 @@ from dpsync.store import tables as t
 from dpsync.store.writer import Unit, Writer
 
 T = TypeVar("T")
-BRAKE_WINDOW = timedelta(hours=24)
 ID_ALPHABET = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", "0123456789ABCDEFGHJKMNPQRSTVWXYZ")
 
 
@@ -232,7 +231,7 @@ def _births(
     now: datetime,
 ) -> list[Birth]:
     restricted = restriction_in_force((row.waiting for row in history), who.person)
-    counted = {row.account_id: row.calls for row in connection.execute(_COUNTED, {"since": now - BRAKE_WINDOW})}
+    counted = {row.account_id: row.calls for row in connection.execute(_COUNTED, {"since": now - brake.WINDOW})}
     known = confirmed(connection, controller)
     today = now.astimezone(controller.zone).date()
     births = []

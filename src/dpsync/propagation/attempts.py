@@ -130,7 +130,8 @@ class Attempts:
 
     def _choose(self, unit: Unit, order: Order, everywhere: Sequence[lanes.LaneRow]) -> _Chosen | None:
         task, now = order.task, order.now
-        lane = [row for row in everywhere if row.account_id == order.account_id]
+        self._move(unit, order, everywhere)
+        lane = self._lane(order, everywhere)
         if any(row.unanswered for row in lane):
             return None
         waiting = [row.waiting for row in lane]
@@ -152,6 +153,24 @@ class Attempts:
             lanes.drop_lane(unit.connection, order.account_id, task.subject_id)
             return None
         return _Chosen(order, choice.head, "", everywhere)
+
+    def _lane(self, order: Order, everywhere: Sequence[lanes.LaneRow]) -> list[lanes.LaneRow]:
+        """What of a subject belongs to an account by the settings of today, whatever it was called before."""
+        return [row for row in everywhere if self._account_of(row) == order.account_id]
+
+    def _account_of(self, row: lanes.LaneRow) -> str:
+        processor = self._controller.processors.get(row.waiting.processor)
+        return processor.account if processor else row.account_id
+
+    def _move(self, unit: Unit, order: Order, everywhere: Sequence[lanes.LaneRow]) -> None:
+        """What somebody who still goes by older settings put elsewhere is moved to where it belongs."""
+        for row in everywhere:
+            account = self._account_of(row)
+            if row.account_id == account or row.unanswered:
+                continue
+            unit.connection.execute(update(t.propagation).where(_P.id == row.waiting.id).values(account_id=account))
+            if row.waiting.state is State.PENDING:
+                lanes.make_lane_due(unit.connection, account, order.task.subject_id, order.now, hurry=True)
 
     def _tell(self, unit: Unit, chosen: Sequence[_Chosen]) -> dict[tuple[str, str], Begun]:
         if not chosen:
@@ -207,7 +226,7 @@ class Attempts:
         unit.append(row["request_id"], entry.encode(Event.ATTEMPT, order.now, attempt=number, kind=told.kind, **names))
         letter = next_letter(unit, controller, told.processor, row, told.kind, order.now) if told.by_letter else None
         capability = told.processor.connector.capabilities.get(told.request.right)
-        lane = [one.waiting for one in told.chosen.everywhere if one.account_id == order.account_id]
+        lane = [one.waiting for one in self._lane(order, told.chosen.everywhere)]
         addresses = known_addresses(unit.connection, controller, row, told.request, told.chosen.head, lane)
         return Begun(
             propagation_id=row["id"],

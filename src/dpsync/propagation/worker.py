@@ -60,6 +60,8 @@ class Worker:
         self._call_deadline = call_deadline
         self._shared_now = shared_now or (lambda _: clock.now())
         self._attempts = Attempts(controller, self.id)
+        self._fresh: set[str] = set()  # accounts that nobody knew before
+        self._moved = False  # whether everything stands at the account that the settings name
         self._valid_until = 0.0
         self._next_beat = 0.0
         self._drives: dict[str, Drive] = {}
@@ -80,11 +82,17 @@ class Worker:
 
         def work(unit: Unit) -> None:
             for account_id in sorted(accounts):
-                insert_or_ignore(unit.connection, t.account, {"id": account_id})
+                if insert_or_ignore(unit.connection, t.account, {"id": account_id}):
+                    self._fresh.add(account_id)
             if self._alone:
                 lease.alone(unit, self.id)
+            self._move(unit)
 
         self._writer.call(work)
+
+    def _move(self, unit: Unit) -> None:
+        now = self._shared_now(unit.connection)
+        self._moved = lease.move(unit, self._controller, self.id, self._fresh, now, self._call_deadline)
 
     def turn(self) -> int:
         """Renew, take what is free, and fill every drive's slots. Returns how many calls are under way."""
@@ -144,6 +152,8 @@ class Worker:
         def work(unit: Unit) -> dict[str, int]:
             now = self._shared_now(unit.connection)
             lease.beat(unit, self.id, now + self._lease_for)
+            if not self._moved:
+                self._move(unit)
             taken = lease.acquire(unit, self.id, now, self._call_deadline)
             for account_id in taken:
                 lease.recover(unit, self._controller, account_id, Interrupted(), self._clock.now())
