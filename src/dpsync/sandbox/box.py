@@ -16,6 +16,9 @@ from dpsync.sandbox.control import PREFIX as CONTROL
 from dpsync.sandbox.control import ControlPlane
 from dpsync.sandbox.eventbrite.api import PREFIX as EVENTBRITE
 from dpsync.sandbox.eventbrite.api import Eventbrite
+from dpsync.sandbox.google_analytics.api import GoogleAnalytics
+from dpsync.sandbox.hootsuite.api import Hootsuite
+from dpsync.sandbox.hootsuite.staff import Member
 from dpsync.sandbox.mailbox import Mailbox
 from dpsync.sandbox.mailchimp.api import PREFIX as MAILCHIMP
 from dpsync.sandbox.mailchimp.api import Mailchimp
@@ -32,6 +35,12 @@ KEY = "sandbox-key-us1"
 CAMPAIGN_MONITOR_KEY = "sandbox-campaign-monitor-key"
 EVENTBRITE_TOKEN = "sandbox-eventbrite-token"
 EVENTBRITE_DESK = "privacy@eventbrite.example"
+HOOTSUITE_ORGANIZATION = "626731"
+HOOTSUITE_CLIENT = "sandbox-hootsuite-client"
+HOOTSUITE_SECRET = "sandbox-hootsuite-secret"
+GOOGLE_CLIENT = "sandbox-google-client"
+GOOGLE_SECRET = "sandbox-google-secret"
+GOOGLE_REFRESH = "sandbox-google-refresh"
 AUDIENCES = ("Newsletter", "Events")
 
 
@@ -42,6 +51,8 @@ class Addresses:
     mailchimp_url: str
     campaign_monitor_url: str
     eventbrite_url: str
+    hootsuite_url: str
+    google_analytics_url: str
     control_url: str
     smtp_host: str
     smtp_port: int
@@ -49,6 +60,12 @@ class Addresses:
     campaign_monitor_key: str = CAMPAIGN_MONITOR_KEY
     eventbrite_token: str = EVENTBRITE_TOKEN
     eventbrite_desk: str = EVENTBRITE_DESK
+    hootsuite_organization: str = HOOTSUITE_ORGANIZATION
+    hootsuite_client: str = HOOTSUITE_CLIENT
+    hootsuite_secret: str = HOOTSUITE_SECRET
+    google_client: str = GOOGLE_CLIENT
+    google_secret: str = GOOGLE_SECRET
+    google_refresh: str = GOOGLE_REFRESH
 
 
 def _listener(host: str, port: int) -> socket.socket:
@@ -134,6 +151,8 @@ class Sandbox:
         self.mailchimp = Mailchimp(now, self.waits)
         self.campaign_monitor = CampaignMonitor(now, self.waits)
         self.eventbrite = Eventbrite(now, self.waits)
+        self.hootsuite = Hootsuite(now, self.waits)
+        self.google_analytics = GoogleAnalytics(now, self.waits)
         self.mailbox = Mailbox(now, self.waits.pause)
         self.mailbox.desks[EVENTBRITE_DESK] = self.eventbrite.desk_reads
         self.keys = tuple(api_keys)
@@ -144,19 +163,25 @@ class Sandbox:
                 audience_of(account, digest(f"{name}/{title}")[:10], title, now())
         self.campaign_monitor.open_account("main", (CAMPAIGN_MONITOR_KEY,))
         self.eventbrite.open_organization("main", (EVENTBRITE_TOKEN,))
+        home = self.hootsuite.open_organization(HOOTSUITE_ORGANIZATION, "main", {HOOTSUITE_CLIENT: HOOTSUITE_SECRET})
+        home.profiles = {"115185509": "FACEBOOKPAGE", "115185510": "TWITTER"}
+        home.members["15240789"] = Member("15240789", "Pat Owner", "owner@example.org", paying=True)
+        self.google_analytics.open_app(GOOGLE_CLIENT, GOOGLE_SECRET, GOOGLE_REFRESH)
         self._ports: list[Port] = []
         self._smtp: asyncio.Server | None = None
 
     @property
     def vendors(self) -> list[Vendor]:
         """Every vendor, in the order of their ports."""
-        return [self.mailchimp, self.campaign_monitor, self.eventbrite]
+        return [self.mailchimp, self.campaign_monitor, self.eventbrite, self.hootsuite, self.google_analytics]
 
     def fill(self, scenario: Scenario) -> None:
         """Adds the scenario. Raises `Unwilling` for what a vendor itself would refuse."""
         self.mailchimp.fill(scenario.mailchimp)
         self.campaign_monitor.fill(scenario.campaign_monitor)
         self.eventbrite.fill(scenario.eventbrite)
+        self.hootsuite.fill(scenario.hootsuite)
+        self.google_analytics.fill(scenario.google_analytics)
         set_rules(scenario.mail, self.mailbox)
 
     def reset(self) -> None:
@@ -189,6 +214,8 @@ class Sandbox:
             mailchimp_url=self.mailchimp.url + MAILCHIMP,
             campaign_monitor_url=self.campaign_monitor.url + CAMPAIGN_MONITOR,
             eventbrite_url=self.eventbrite.url + EVENTBRITE,
+            hootsuite_url=self.hootsuite.url,
+            google_analytics_url=self.google_analytics.url,
             control_url=self.mailchimp.url + CONTROL,
             smtp_host=host,
             smtp_port=smtp,

@@ -7,6 +7,8 @@ from typing import TypeVar
 from dpsync.sandbox.box import Addresses, Sandbox
 from dpsync.sandbox.campaign_monitor.handle import CampaignMonitorHandle
 from dpsync.sandbox.eventbrite.handle import EventbriteHandle
+from dpsync.sandbox.google_analytics.handle import GoogleAnalyticsHandle
+from dpsync.sandbox.hootsuite.handle import HootsuiteHandle
 from dpsync.sandbox.mailbox import Message, Rule
 from dpsync.sandbox.mailchimp.handle import MailchimpHandle
 from dpsync.sandbox.scenario import Scenario
@@ -31,6 +33,8 @@ class RunningSandbox(MailchimpHandle):
         self.api_keys = addresses.api_keys
         self.campaign_monitor = CampaignMonitorHandle(sandbox.campaign_monitor, loop, addresses.campaign_monitor_url)
         self.eventbrite = EventbriteHandle(sandbox.eventbrite, loop, addresses.eventbrite_url)
+        self.hootsuite = HootsuiteHandle(sandbox.hootsuite, loop, addresses.hootsuite_url)
+        self.google_analytics = GoogleAnalyticsHandle(sandbox.google_analytics, loop, addresses.google_analytics_url)
 
     def _whole(self, deed: Callable[[Sandbox], T]) -> T:
         async def run() -> T:

@@ -4,6 +4,8 @@ from pydantic import Field
 
 from dpsync.sandbox.campaign_monitor.filling import CampaignMonitorSection
 from dpsync.sandbox.eventbrite.filling import EventbriteSection
+from dpsync.sandbox.google_analytics.filling import GoogleAnalyticsSection
+from dpsync.sandbox.hootsuite.filling import HootsuiteSection
 from dpsync.sandbox.mailbox import Mailbox, Rule
 from dpsync.sandbox.mailchimp.filling import MailchimpSection
 from dpsync.sandbox.vendor import Part
@@ -22,6 +24,8 @@ class Scenario(Part):
     mailchimp: MailchimpSection = MailchimpSection()
     campaign_monitor: CampaignMonitorSection = CampaignMonitorSection()
     eventbrite: EventbriteSection = EventbriteSection()
+    hootsuite: HootsuiteSection = HootsuiteSection()
+    google_analytics: GoogleAnalyticsSection = GoogleAnalyticsSection()
     mail: MailRules = MailRules()
 
 

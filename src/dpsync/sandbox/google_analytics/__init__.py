@@ -1,0 +1,1 @@
+"""Google Analytics on loopback: user deletion only."""

@@ -1,0 +1,1 @@
+"""Hootsuite on loopback."""
