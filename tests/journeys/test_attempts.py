@@ -1,9 +1,11 @@
 """Attempts that wait together: one statement for all of them, one call a lane, and one bad row harms no other."""
 
+from collections.abc import Sequence
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, event, update
+from sqlalchemy import Connection, Engine, event, update
 
 from dpsync.connector import Applied, AsAsked
 from dpsync.errors import KeyProblem
@@ -12,6 +14,7 @@ from dpsync.propagation.attempts import Attempts, Begun, Order, Task
 from dpsync.propagation.lifecycle import Happening
 from dpsync.propagation.record import Happened
 from dpsync.store import tables as t
+from dpsync.store.writer import Writer
 from tests.builders import World, proof
 from tests.invariants import faults
 
@@ -88,3 +91,29 @@ def test_a_request_that_cannot_be_opened_keeps_no_other_from_being_begun(world: 
     with pytest.raises(KeyProblem):
         world.writer.call(lambda unit: attempts.begin(unit, lost))
     assert len(world.rows(t.attempt)) == 11
+
+
+def test_an_outcome_that_cannot_be_written_leaves_nobody_behind_who_was_begun_with_it(
+    engine: Engine, tmp_path: Path
+) -> None:
+    world = World(engine, tmp_path)
+    refused: list[int] = []
+
+    def keep(connection: Connection, bodies: Sequence[tuple[str | None, bytes]]) -> None:
+        if not refused and any(b'"applied"' in body for _, body in bodies):
+            if len(bodies) == 2:  # one outcome and its reading, alone: the writer has nothing left to try
+                refused.append(1)
+            raise ArithmeticError
+        world.log.append(connection, bodies)
+
+    world.writer = Writer(engine, keep)
+    orders(world)
+    world.drive()
+    assert refused
+    world.clock.advance(timedelta(hours=1))
+    world.drive()
+    assert {row.state for row in world.rows(t.propagation)} == {State.VERIFIED}
+    assert all(row.ended_at for row in world.rows(t.attempt))
+    assert world.rows(t.lane) == []
+    assert faults(world) == []
+    world.close()

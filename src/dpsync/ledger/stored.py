@@ -1,15 +1,29 @@
 """What the database holds of the tree, read and nothing concluded."""
 
-from sqlalchemy import Connection, and_, func, or_, select
+from functools import cache
+from typing import Any
+
+from sqlalchemy import Connection, Select, and_, bindparam, func, or_, select
 
 from dpsync.errors import LedgerTampered
 from dpsync.ledger import merkle
 from dpsync.store import tables
 
+_NODE = tables.node.c
+# Made once, for both are asked in every transaction: making them anew took as long as asking.
+_LAST = select(func.max(tables.entry.c.idx))
+
+
+@cache
+def _nodes(count: int) -> Select[Any]:
+    """Any `count` nodes. Not by a list of pairs: for that SQLite reads the whole table."""
+    places = [and_(_NODE.level == bindparam(f"level{n}"), _NODE.idx == bindparam(f"idx{n}")) for n in range(count)]
+    return select(_NODE.level, _NODE.hash).where(or_(*places))
+
 
 def size(connection: Connection) -> int:
     """How many entries there are, by the number of the last."""
-    last = connection.execute(select(func.max(tables.entry.c.idx))).scalar_one()
+    last = connection.execute(_LAST).scalar_one()
     return 0 if last is None else int(last) + 1
 
 
@@ -31,10 +45,9 @@ def frontier(connection: Connection, leaves: int) -> dict[int, bytes]:
     wanted = merkle.peaks(0, leaves)
     if not wanted:
         return {}
-    node = tables.node.c
-    rows = connection.execute(
-        select(node.level, node.hash).where(or_(*(and_(node.level == level, node.idx == idx) for level, idx in wanted)))
-    )
+    places = {f"level{n}": level for n, (level, _) in enumerate(wanted)}
+    places |= {f"idx{n}": idx for n, (_, idx) in enumerate(wanted)}
+    rows = connection.execute(_nodes(len(wanted)), places)
     found = {row.level: raw(row.hash) for row in rows}
     for level, idx in wanted:
         if level not in found:

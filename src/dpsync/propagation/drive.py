@@ -7,10 +7,11 @@ stands unanswered in the store and is read back before it is repeated.
 import threading
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Connection, Engine, bindparam, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from dpsync import telemetry
@@ -26,6 +27,15 @@ from dpsync.store.database import reading
 from dpsync.store.writer import Writer
 
 Said = Outcome | Finding | CredentialsRejected | Defect
+
+
+@dataclass(frozen=True, slots=True)
+class _Ordered:
+    """A task whose attempt is being begun."""
+
+    task: Task
+    at: datetime
+    begun: "Future[Begun | None]"
 
 
 class Drive:
@@ -120,7 +130,7 @@ class Drive:
             self._buffer.extend(task for task in due if task.subject_id not in known)
 
     def _free(self, connection: Connection, now: datetime) -> int:
-        account = connection.execute(select(t.account).where(t.account.c.id == self.account_id)).one_or_none()
+        account = connection.execute(_ACCOUNT, {"account": self.account_id}).one_or_none()
         if account is None or account.stopped or (account.paused_until and account.paused_until > now):
             return 0
         # After a pause one call tries the door; the others come when it has opened.
@@ -139,45 +149,70 @@ class Drive:
 
     def _slot(self, task: Task) -> None:
         """Go on with one task after the other while this account has any."""
-        current: Task | None = task
+        current: _Ordered | None = self._order(task)
         try:
             while current is not None:
-                try:
-                    self._run(current)
-                except BaseException as error:
-                    ours = isinstance(error, Exception) and not isinstance(error, (SQLAlchemyError, Locked))
-                    self._cut_off = Defect() if ours else Interrupted()
-                    telemetry.log("drive").error("cut off", error=error, account=self.account_id)
-                    raise
-                finally:
-                    with self._lock:
-                        self._busy.discard(current.subject_id)
-                with self._lock:
-                    stay = self._slots <= self._open_slots
-                    current = self._take() if stay else None
-                    low = len(self._buffer) < self._cap
-                if low:
-                    self._wake()
+                current = self._through(current)
+        except BaseException as error:
+            ours = isinstance(error, Exception) and not isinstance(error, (SQLAlchemyError, Locked))
+            self._cut_off = Defect() if ours else Interrupted()
+            telemetry.log("drive").error("cut off", error=error, account=self.account_id)
+            raise
         finally:
             with self._lock:
                 self._slots -= 1
             self._wake()
 
-    def _run(self, task: Task) -> None:
-        begun = self._begin(task)
-        if begun is not None:
-            self._finish(begun, self._ask(begun))
-
-    def _begin(self, task: Task) -> Begun | None:
-        # After this commit the attempt is visible and unanswered, whatever happens to us.
-        now = self._clock.now()
-        order = Order(self.account_id, task, now, self._while_held())
+    def _through(self, ordered: _Ordered) -> _Ordered | None:
+        """Bring one task to its end, and begin the next in the same commit: a slot waits once a task, not twice."""
+        following: _Ordered | None = None
         try:
-            return self._writer.submit_to(self._attempts.begin, order).result()
+            begun = self._begun(ordered)
+            if begun is not None:
+                said = self._ask(begun)
+                happened = Happened(begun.propagation_id, said, self._clock.now(), begun.attempt)
+                finished = self._writer.submit_to(self._attempts.finish, happened)
+                trouble = any(isinstance(one, (Retryable, CredentialsRejected)) for one in said)
+                following = None if trouble else self._next()
+                finished.result()
+                if trouble:
+                    with self._lock:
+                        self._open_slots = 0  # until the account's row has been looked at again
+                        self._buffer.clear()
+        except BaseException:
+            self._release(following)
+            raise
+        finally:
+            self._release(ordered)
+        return following or self._next()
+
+    def _next(self) -> _Ordered | None:
+        with self._lock:
+            stay = self._slots <= self._open_slots
+            task = self._take() if stay else None
+            low = len(self._buffer) < self._cap
+        if low:
+            self._wake()
+        return self._order(task) if task else None
+
+    def _release(self, ordered: _Ordered | None) -> None:
+        if ordered is not None:
+            with self._lock:
+                self._busy.discard(ordered.task.subject_id)
+
+    def _order(self, task: Task) -> _Ordered:
+        order = Order(self.account_id, task, self._clock.now(), self._while_held())
+        return _Ordered(task, order.now, self._writer.submit_to(self._attempts.begin, order))
+
+    def _begun(self, ordered: _Ordered) -> Begun | None:
+        """The attempt, once it is committed as begun: from here on it is visible and unanswered, whatever happens."""
+        try:
+            return ordered.begun.result()
         except (SQLAlchemyError, Locked):
             raise  # the store's trouble, not this task's
         except Exception as error:  # noqa: BLE001 - because one row that cannot be read must not stop the others
             telemetry.log("drive").error("cannot begin", error=error, account=self.account_id)
+            task, now = ordered.task, ordered.at
             self._writer.call(lambda unit: postpone(unit, self._controller, self.account_id, task, now))
             return None
 
@@ -199,32 +234,29 @@ class Drive:
             said.append(Defect())
         return said
 
-    def _finish(self, begun: Begun, said: list[Said]) -> None:
-        happened = Happened(begun.propagation_id, said, self._clock.now(), begun.attempt)
-        self._writer.submit_to(self._attempts.finish, happened).result()
-        if any(isinstance(one, (Retryable, CredentialsRejected)) for one in said):
-            with self._lock:
-                self._open_slots = 0  # until the account's row has been looked at again
-                self._buffer.clear()
-
 
 # --- what is due
 
 
+_ACCOUNT = select(t.account.c.stopped, t.account.c.paused_until).where(t.account.c.id == bindparam("account"))
+_L, _P = t.lane.c, t.propagation.c
+_LANES = (
+    select(_L.subject_id)
+    .where(_L.account_id == bindparam("account"), _L.due_at <= bindparam("now"))
+    .order_by(_L.due_at)
+    .limit(bindparam("most"))
+)
+_TIMERS = (
+    select(_P.subject_id, _P.id, _P.timer)
+    .where(_P.account_id == bindparam("account"), _P.timer_at <= bindparam("now"))
+    .order_by(_P.timer_at)
+    .limit(bindparam("most"))
+)
+
+
 def due_tasks(connection: Connection, account_id: str, now: datetime, limit: int) -> list[Task]:
     """What is due at an account, longest due first: lanes, then timers."""
-    lane, p = t.lane.c, t.propagation.c
-    lanes = connection.execute(
-        select(lane.subject_id)
-        .where(lane.account_id == account_id, lane.due_at <= now)
-        .order_by(lane.due_at)
-        .limit(limit)
-    )
-    tasks = [Task(row.subject_id) for row in lanes]
-    timers = connection.execute(
-        select(p.subject_id, p.id, p.timer)
-        .where(p.account_id == account_id, p.timer_at <= now)
-        .order_by(p.timer_at)
-        .limit(limit)
-    )
+    asked = {"account": account_id, "now": now, "most": limit}
+    tasks = [Task(row.subject_id) for row in connection.execute(_LANES, asked)]
+    timers = connection.execute(_TIMERS, asked)
     return tasks + [Task(row.subject_id, row.id, Timer(row.timer)) for row in timers]
