@@ -41,7 +41,7 @@ LONG = {
     "connectors/campaign_monitor.py": 1205,
     "connectors/hootsuite.py": 1020,
     "connectors/mailchimp.py": 800,
-    "connectors/eventbrite.py": 805,
+    "connectors/eventbrite.py": 806,
     "propagation/lifecycle.py": 450,
     "http.py": 460,
 }

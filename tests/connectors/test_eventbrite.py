@@ -505,6 +505,29 @@ def test_a_place_that_is_always_stale_is_unknown_and_not_read_in_a_circle() -> N
     assert len(stand_in.asked) < 8
 
 
+def test_a_list_that_leads_in_a_circle_is_left() -> None:
+    @dataclass
+    class Circle(StandIn):
+        def pages(self, key: str, rows: list[dict[str, Any]], query: Mapping[str, str]) -> Said:
+            reply = super().pages(key, rows, query)
+            return reply._replace(body=reply.body.replace(b'"at-6"', b'"at-3"'))
+
+    outcome = told(Circle(tickets=[ticket(n) for n in range(10)], page=3))
+    assert isinstance(outcome, Retryable)
+
+
+def test_what_changed_since_a_run_that_was_cut_began_is_read_before_anybody_is_called_not_found() -> None:
+    stand_in = StandIn(tickets=[ticket(n, f"someone{n}@example.org") for n in range(4)], page=2)
+    with on_stage(stand_in) as stage:
+        until = stage.calls() + 2
+        cut = instruction(Right.ERASURE, may_call_until=lambda: float("inf") if stage.calls() < until else 0.0)
+        assert isinstance(stage.tell(cut), Retryable)
+        stand_in.tickets[0] |= {"changed": "2026-11-20T10:00:00Z"}
+        stand_in.tickets[0]["profile"]["email"] = OLD
+        stage.clock.seconds += 2 * 3600
+        assert len(handed(stage.tell(instruction(Right.ERASURE))).references) == 1
+
+
 def test_a_list_from_which_rows_slipped_past_is_read_again() -> None:
     @dataclass
     class Slips(StandIn):
@@ -539,6 +562,7 @@ def test_an_attempt_that_is_cut_goes_on_where_it_was() -> None:
         pages = [query.get("continuation", "") for path, query in stand_in.asked if query.get("status") == "attending"]
     assert len(outcomes) == 4
     assert all(isinstance(cut, Retryable) and cut.reason == TOO_LATE for cut in outcomes[:-1])
+    assert pages.pop() == "", "the changes since it began"
     assert len(pages) == len(set(pages)), "no page was read twice"
 
 

@@ -358,12 +358,15 @@ class _Index:
     def read(self, calls: _Calls, organisation: str) -> None:
         """Bring one organisation up to date. What was read stays read, however this ends. Raises `_Ended`."""
         for status in _STATUSES:
-            self._read(calls, organisation, status)
+            if not self._read(calls, organisation, status):
+                self._read(calls, organisation, status)  # what changed since the run that was cut began
 
-    def _read(self, calls: _Calls, organisation: str, status: str) -> None:
+    def _read(self, calls: _Calls, organisation: str, status: str) -> bool:
+        """Read to the end; whether it was begun just now. Raises `_Ended`."""
         place, names, again = f"index/{organisation}/{status}", {"organization": organisation}, False
         run = _Run(**json.loads(self._kit.shelf.get(place) or "{}"))
-        run = run if run.begun else replace(run, begun=self._kit.clock.now().isoformat())
+        resumed = bool(run.begun)
+        run = run if resumed else replace(run, begun=self._kit.clock.now().isoformat())
         while True:
             page = calls.page(
                 "attendees", _ATTENDEES, names, status=status, changed_since=run.since, continuation=run.next
@@ -377,7 +380,7 @@ class _Index:
                 run = _Run(upto=run.begun) if whole else _Run(upto=run.upto, begun=run.begun)
             self._kit.shelf.put_all({**rows, place: json.dumps(asdict(run))})
             if whole:
-                return
+                return not resumed
             if not run.next and again:
                 raise _Ended(Retryable(reason=STALE))
             again = again or not run.next
@@ -658,7 +661,7 @@ class Eventbrite(Connector, Inbound):
         if order.right not in self.capabilities:
             raise UnsupportedRight(f"Eventbrite was asked for a right that it does not declare: {order.right}")
         new = order.changes.email if order.changes and order.right is Right.RECTIFICATION else None
-        known = [*order.addresses, *([new] if new and order.addresses else [])]
+        known = [*order.addresses, *([new] if new else [])]
         return tuple({normalised(address): address for address in reversed(known)}.values())
 
     def _organisations(self, calls: _Calls) -> dict[str, str]:

@@ -1,0 +1,364 @@
+"""Google Analytics User Deletion API: queues the deletion of one identifier in one property, and shows nothing.
+
+An identifier that it never saw is accepted like any other, so an acceptance is all that can ever be said.
+"""
+
+import json
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from types import MappingProxyType
+from typing import Annotated, ClassVar, Final, Self
+from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+
+from dpsync.connector import (
+    Accepted,
+    Account,
+    CannotTell,
+    Capability,
+    Connector,
+    Evidence,
+    Finding,
+    Instruction,
+    Kit,
+    Means,
+    NoAnswer,
+    NotIdentifiable,
+    Outcome,
+    Refused,
+    Reply,
+    Retryable,
+)
+from dpsync.errors import ConfigurationError, CredentialsRejected, Fault, ProcessorUnreachable, UnsupportedRight
+from dpsync.http import api_root, json_of, retry_after
+from dpsync.model import Right
+
+_API: Final = "https://www.googleapis.com"
+_TOKENS: Final = "https://oauth2.googleapis.com"
+_SCOPE: Final = "https://www.googleapis.com/auth/analytics.user.deletion"
+_UPSERT: Final = "/analytics/v3/userDeletion/userDeletionRequests:upsert"
+_KINDS = frozenset({"CLIENT_ID", "USER_ID", "APP_INSTANCE_ID"})
+_ID = re.compile(r"[!-~]{1,256}")
+_A_DAY: Final = 500  # queries, of the calling project and of each property
+_PACE: Final = 0.7  # seconds between two calls to one property, of which 1.5 a second are allowed
+_PACIFIC: Final = ZoneInfo("America/Los_Angeles")  # Google's days; this interface's page does not say which it counts
+# It leaves the report on one user within 72 hours, and the servers with the next run, about every two months. Before
+# that the person's right is not carried out, so that is the date: whoever looks earlier sees the report alone.
+_CARRIED_OUT: Final = timedelta(days=62)
+
+UNDOCUMENTED: Final = "an answer that the processor's documentation does not know"
+UNREADABLE: Final = "an answer that is not of the documented shape"
+BUSY: Final = "the processor asks us to wait"
+DAY_SPENT: Final = "the queries of a day are used up"
+FAULT_THERE: Final = "a fault at the processor"
+WRONG: Final = "the processor does not know the property, or the kind of id"
+NO_ID: Final = "Google Analytics knows people by the ids of its own cookies and apps, and none is known"
+BAD_ID: Final = "a reference is not an id of Google Analytics, or names a kind that it does not have"
+
+
+def _property(written: str) -> str:
+    if written.upper().startswith("UA-"):
+        raise ValueError("is a Universal Analytics property: its interface ended in July 2024")
+    if not re.fullmatch(r"[0-9]{1,20}", written):
+        raise ValueError("must be the number of a Google Analytics 4 property")
+    return written
+
+
+def _printable(secret: SecretStr) -> SecretStr:
+    if not re.fullmatch(r"[!-~]+", secret.get_secret_value()):
+        raise ValueError("must be printable, without spaces")
+    return secret
+
+
+_Secret = Annotated[SecretStr, AfterValidator(_printable)]
+
+
+class GoogleAnalyticsSettings(BaseModel):
+    """An OAuth client, and the refresh token by which somebody who may edit the properties let it delete users.
+
+    `properties`: the numbers of the Analytics 4 properties. `user_id`: the site sends the subject's id as its USER_ID.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    client_id: str = Field(pattern=r"^[!-~]{1,256}$")
+    client_secret: _Secret
+    refresh_token: _Secret
+    properties: tuple[Annotated[str, AfterValidator(_property)], ...] = Field(min_length=1, max_length=100)
+    user_id: bool = False
+    base_url: Annotated[str, AfterValidator(api_root)] | None = None
+
+
+class _Ended(Exception):
+    """An answer after which this call is over."""
+
+    def __init__(self, outcome: Retryable | Refused) -> None:
+        self.outcome = outcome
+        super().__init__(outcome.reason)
+
+
+def _reason(reply: Reply) -> str:
+    """Why it said no; which words it has for a used-up quota is not documented for this interface."""
+    match json_of(reply):
+        case {"error": {"errors": [{"reason": str(reason)}, *_]}}:
+            return reason
+    return ""
+
+
+class _Calls:
+    """The calls of one instruction, and what is kept of each."""
+
+    def __init__(self, kit: Kit, order: Instruction | None) -> None:
+        self._kit = kit
+        self._order = order
+        self.evidence: list[Evidence] = []
+        self.touched = False
+        """Something may stand asked for since this instruction's first call."""
+
+    def post(
+        self, base: str, path: str, headers: Mapping[str, str], body: bytes, *, scope: str = "", writing: bool = False
+    ) -> Reply:
+        """Make one call; a 200, 400 or 401 is left to the caller. Raises `_Ended`, `CredentialsRejected`."""
+        try:
+            reply = self._kit.http.call(
+                "POST",
+                base + path,
+                template=f"POST {path}",
+                headers={"Accept": "application/json", **headers},
+                body=body,
+                digest_key=self._order.digest_key if self._order else b"",
+                scope=scope,
+                deadline=self._order.deadline if self._order else float("inf"),
+            )
+        except NoAnswer as failure:
+            self.evidence.append(failure.evidence)
+            raise self.later(failure.reason, doubtful=writing and failure.sent) from None
+        self.evidence.append(reply.evidence)
+        now, reason = self._kit.clock.now(), _reason(reply)
+        wait = retry_after(reply, now)
+        limited = re.search("limit|quota", reason, re.IGNORECASE) is not None
+        if limited and not reason.lower().endswith("ratelimitexceeded"):
+            wait = wait if wait is not None else _until_tomorrow(now)
+        match reply.status:
+            case 429 | 403 if limited or reply.status == 429:
+                raise self.later(BUSY, busy=True, wait=wait)
+            case 403:
+                raise self.rejected(reply)
+            case 503:
+                raise self.later(BUSY, busy=True, doubtful=writing, wait=wait)
+            case 408 | 425:
+                raise self.later(BUSY, doubtful=writing and reply.status == 408, wait=wait)
+            case status if status >= 500:
+                raise self.later(FAULT_THERE, doubtful=writing, wait=wait)
+            case status if 200 < status < 300:
+                raise self.later(UNREADABLE, doubtful=writing)
+            case status if status not in (200, 400, 401):
+                raise _Ended(Refused(reason=UNDOCUMENTED, evidence=()))
+        return reply
+
+    def later(
+        self, reason: str, *, doubtful: bool = False, busy: bool = False, wait: timedelta | None = None
+    ) -> _Ended:
+        """Not now. What earlier calls of this instruction asked for stays in doubt with it."""
+        doubtful = doubtful or self.touched
+        return _Ended(Retryable(reason=reason, doubtful=doubtful, busy=busy, retry_after=wait))
+
+    def rejected(self, reply: Reply) -> CredentialsRejected:
+        """Our credential is not accepted."""
+        at, kept = reply.evidence, tuple(self.evidence)
+        return CredentialsRejected(at.endpoint, reply.status, at.request_id, evidence=kept, doubtful=self.touched)
+
+
+def _until_tomorrow(now: datetime) -> timedelta:
+    midnight = (now.astimezone(_PACIFIC) + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
+    return midnight - now
+
+
+class GoogleAnalytics(Connector):
+    """Asks for deletions, keeps the first answer to each as proof, and claims no more."""
+
+    name: ClassVar[str] = "google_analytics"
+    Settings: ClassVar[type[BaseModel]] = GoogleAnalyticsSettings
+    max_inflight: ClassVar[int] = 1
+    """One at a time keeps the pace of each property."""
+
+    capabilities: ClassVar[Mapping[Right, Capability]] = MappingProxyType(
+        {
+            Right.ERASURE: Capability(
+                means=Means.API,
+                effect="For each of the person's client, user and app ids that we are told, and in each property, the "
+                "deletion of what was collected until that moment is queued: out of the report on one user within 72 "
+                "hours, off the servers about two months later.",
+                limits="An id that Google never saw is accepted as well, and nothing can be looked up. What was "
+                "aggregated in reports already, BigQuery and other exports are not reached. Whoever visits again is "
+                "collected anew: this is no opt-out, which only the site's own consent settings can bring about.",
+                verified_by="",
+                source="Google Analytics guide, reference and quotas of user deletion, and discovery document "
+                "analytics.v3 of 7 August 2019, as read in November 2026",
+            )
+        }
+    )
+
+    def __init__(
+        self, settings: GoogleAnalyticsSettings, kit: Kit, *, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        self._settings = settings
+        self._kit = kit
+        self._sleep = sleep
+        self._token = ("", float("-inf"))
+        self._next: dict[str, float] = {}
+
+    @classmethod
+    def from_settings(cls, section: BaseModel, kit: Kit) -> Self:
+        """Build it; opens no connection. Raises `ConfigurationError` for a `base_url` outside a rehearsal."""
+        settings = GoogleAnalyticsSettings.model_validate(section.model_dump())
+        if settings.base_url is not None and not kit.rehearsal:
+            raise ConfigurationError([Fault("base_url", "is not Google's own: it needs [controller] rehearsal = true")])
+        return cls(settings, kit)
+
+    def probe(self) -> Account:
+        """Whether the token may delete users, by its scope: a deletion to try it out would be one.
+
+        Raises `CredentialsRejected` and `ProcessorUnreachable`.
+        """
+        try:
+            self._renewed(_Calls(self._kit, None))
+        except _Ended as end:
+            raise ProcessorUnreachable(f"Google Analytics: {end.outcome.reason}") from None
+        held = self._settings.properties
+        return Account(title=f"Google Analytics, {len(held)} properties", contacts=None, lists=held)
+
+    def carry_out(self, instruction: Instruction) -> Outcome:
+        """Ask once for each id and property; what was answered in an earlier attempt is not asked again.
+
+        Raises `CredentialsRejected`, and `UnsupportedRight` before any call.
+        """
+        self._demand(instruction.right)
+        ids = list(dict.fromkeys(self._ids(instruction)))
+        if not ids:
+            return NotIdentifiable(reason=NO_ID)
+        if not all(kind in _KINDS and _ID.fullmatch(value) for kind, value in ids):
+            return NotIdentifiable(reason=BAD_ID)  # it would be accepted, and would delete nobody
+        calls, refused = _Calls(self._kit, instruction), None
+        latest = self._kit.clock.now()
+        for place in self._settings.properties:
+            for kind, value in ids:
+                try:
+                    latest = max(latest, self._ask(calls, instruction.reference, place, kind, value))
+                except _Ended as end:
+                    refused = replace(end.outcome, evidence=tuple(calls.evidence))
+                    if isinstance(refused, Retryable):
+                        return refused
+        if refused is not None:
+            return replace(refused, evidence=tuple(calls.evidence))
+        return Accepted(evidence=tuple(calls.evidence), answer_by=latest + _CARRIED_OUT)
+
+    def verify(self, instruction: Instruction) -> Finding:
+        """Always `CannotTell`, without a call: there is none that reads. A person may look, and attest it."""
+        self._demand(instruction.right)
+        return CannotTell(reason="Google Analytics lets nobody read back what was deleted")
+
+    def _demand(self, right: Right) -> None:
+        if right not in self.capabilities:
+            raise UnsupportedRight(f"Google Analytics was asked for a right that it does not declare: {right}")
+
+    def _ids(self, order: Instruction) -> Iterator[tuple[str, str]]:
+        """Kind and value: `references` hold `CLIENT_ID:…`, `USER_ID:…`, `APP_INSTANCE_ID:…`, or a bare client id."""
+        for reference in order.references.get(self.name, ()):
+            kind, colon, value = reference.strip().partition(":")
+            yield (kind, value) if colon else ("CLIENT_ID", kind)
+        if self._settings.user_id and order.subject_id:
+            yield "USER_ID", order.subject_id
+
+    def _ask(self, calls: _Calls, reference: str, place: str, kind: str, value: str) -> datetime:
+        """Until when Google deletes what it collected. Raises `_Ended`, `CredentialsRejected`."""
+        key = f"asked/{reference}/{place}/{self._kit.pseudonym(f'{kind}:{value}')}"
+        first = self._kit.shelf.get(key)
+        if first is not None:
+            return datetime.fromisoformat(first)  # asked again, the moment would move on and the first proof be lost
+        reply = self._upsert(calls, place, kind, value)
+        if reply.status == 401:
+            raise calls.rejected(reply)
+        if reply.status != 200:
+            raise _Ended(Refused(reason=WRONG if _reason(reply) else UNDOCUMENTED, evidence=()))
+        calls.touched = True
+        until = _queued(reply, place, kind, value)
+        if until is None:
+            raise calls.later(UNREADABLE, doubtful=True)
+        self._kit.shelf.put(key, until.isoformat())
+        return until
+
+    def _upsert(self, calls: _Calls, place: str, kind: str, value: str) -> Reply:
+        """One request, with a new token where the old one is over or was ended early."""
+        sent = {"kind": "analytics#userDeletionRequest", "id": {"type": kind, "userId": value}, "propertyId": place}
+        token, ends = self._token
+        kept = self._kit.clock.monotonic() < ends
+        reply = self._sent(calls, place, sent, token if kept else self._renewed(calls))
+        return self._sent(calls, place, sent, self._renewed(calls)) if kept and reply.status == 401 else reply
+
+    def _sent(self, calls: _Calls, place: str, sent: Mapping[str, object], token: str) -> Reply:
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        self._pace(calls, place)
+        body = json.dumps(sent).encode()
+        return calls.post(self._settings.base_url or _API, _UPSERT, headers, body, scope=place, writing=True)
+
+    def _renewed(self, calls: _Calls) -> str:
+        """A new access token, whose scope must be the one that deletes. Raises `_Ended`, `CredentialsRejected`."""
+        s = self._settings
+        form = {
+            "grant_type": "refresh_token",
+            "client_id": s.client_id,
+            "client_secret": s.client_secret.get_secret_value(),
+            "refresh_token": s.refresh_token.get_secret_value(),
+        }
+        kind = {"Content-Type": "application/x-www-form-urlencoded"}
+        reply = calls.post(s.base_url or _TOKENS, "/token", kind, urlencode(form).encode())
+        match json_of(reply):
+            case {"error": str()} if reply.status == 400:
+                raise calls.rejected(reply)
+            case {"access_token": str(token), "expires_in": int(seconds), "scope": str(scope)} if reply.status == 200:
+                if _SCOPE not in scope.split():
+                    raise calls.rejected(reply)
+                # a minute early: a token must not end under way
+                self._token = (token, self._kit.clock.monotonic() + seconds - 60)
+                return token
+        if reply.status == 401:
+            raise calls.rejected(reply)
+        if reply.status == 400:
+            raise _Ended(Refused(reason=UNDOCUMENTED, evidence=()))
+        raise calls.later(UNREADABLE)
+
+    def _pace(self, calls: _Calls, place: str) -> None:
+        """Keep the vendor's pace, and count the day. Raises `_Ended`."""
+        now = self._kit.clock.now()
+        today = now.astimezone(_PACIFIC).date().isoformat()
+        counts = {f"day/{counted}": 0 for counted in ("project", place)}
+        for key in counts:
+            day, _, used = (self._kit.shelf.get(key) or "").partition(" ")
+            counts[key] = int(used) if day == today else 0
+        if max(counts.values()) >= _A_DAY:
+            raise calls.later(DAY_SPENT, busy=True, wait=_until_tomorrow(now))
+        self._kit.shelf.put_all({key: f"{today} {used + 1}" for key, used in counts.items()})
+        wait = self._next.get(place, float("-inf")) - self._kit.clock.monotonic()
+        if wait > 0:
+            self._sleep(wait)
+        self._next[place] = self._kit.clock.monotonic() + _PACE
+
+
+def _queued(reply: Reply, place: str, kind: str, value: str) -> datetime | None:
+    """The moment up to which data is deleted, None where the answer is not the one to this request."""
+    found = json_of(reply)
+    if not isinstance(found, dict) or found.get("id") != {"type": kind, "userId": value}:
+        return None
+    if found.get("propertyId") != place:
+        return None
+    try:
+        until = datetime.fromisoformat(str(found.get("deletionRequestTime")))
+    except ValueError:
+        return None
+    return until if until.tzinfo is not None else None

@@ -1,0 +1,423 @@
+"""Google Analytics: the shared contract, and each trap of the User Deletion API under its name.
+
+Shapes: discovery document analytics.v3, revision 20190807, and the reference of userDeletionRequest; errors as sibling
+Analytics interfaces have them; the token endpoint as RFC 6749, section 5 (all as read in November 2026).
+"""
+
+import json
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, ClassVar
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+import requests
+from pydantic import ValidationError
+
+from dpsync.connector import Accepted, CannotTell, Connector, Kit, NotIdentifiable, Outcome, Refused, Retryable
+from dpsync.connectors.google_analytics import (
+    BAD_ID,
+    DAY_SPENT,
+    NO_ID,
+    WRONG,
+    GoogleAnalytics,
+    GoogleAnalyticsSettings,
+)
+from dpsync.errors import ConfigurationError, CredentialsRejected, ProcessorUnreachable
+from dpsync.http import HttpClient
+from dpsync.model import Right
+from tests.connectors.contract import (
+    SECRET,
+    Hands,
+    HttpContract,
+    HttpStage,
+    OpenShelf,
+    Said,
+    assert_clean,
+    instruction,
+    pseudonym,
+)
+
+ONE, TWO = "312345678", "412345678"
+COOKIE = "1148903321.1767225600"
+SCOPE = "https://www.googleapis.com/auth/analytics.user.deletion"
+SECTION: Mapping[str, object] = {
+    "client_id": "4711.apps.example.org",
+    "client_secret": f"client-{SECRET}",
+    "refresh_token": f"refresh-{SECRET}",
+    "properties": [ONE, TWO],
+    "user_id": True,
+}
+Id = tuple[str, str]
+
+
+def said(status: int, body: object, **headers: str) -> Said:
+    return Said(status, {"Content-Type": "application/json; charset=UTF-8", **headers}, json.dumps(body).encode())
+
+
+def no(status: int, reason: str, **headers: str) -> Said:
+    told = {"message": "No.", "domain": "global", "reason": reason}
+    return said(status, {"error": {"code": status, "message": "No.", "errors": [told]}}, **headers)
+
+
+@dataclass
+class StandIn:
+    """Takes any id there is, as the real one does; `held` is what it has collected, by property."""
+
+    held: dict[str, set[Id]] = field(default_factory=dict)
+    asked: list[tuple[str, Id]] = field(default_factory=list)
+    renewals: int = 0
+    scope: str = SCOPE
+    at: datetime = datetime(2026, 11, 20, 9, 0, 1, 120_000, UTC)
+    instead: dict[str, Said] = field(default_factory=dict)
+    """What is answered about a property, or to a renewal of the token (`token`)."""
+    dead: set[str] = field(default_factory=set)
+
+    def state(self) -> object:
+        return {place: sorted(ids) for place, ids in self.held.items()}
+
+    def answer(self, request: requests.PreparedRequest) -> Said:
+        url = urlsplit(request.url or "")
+        assert request.method == "POST"
+        if url.path == "/token":
+            form = parse_qs(str(request.body if isinstance(request.body, str) else (request.body or b"").decode()))
+            assert (url.netloc, form["grant_type"]) == ("oauth2.googleapis.com", ["refresh_token"])
+            self.renewals += 1
+            token = {"access_token": f"ya29.{self.renewals}", "expires_in": 3599, "token_type": "Bearer"}
+            return self.instead.get("token") or said(200, {**token, "scope": self.scope})
+        assert (url.netloc, url.path) == (
+            "www.googleapis.com",
+            "/analytics/v3/userDeletion/userDeletionRequests:upsert",
+        )
+        if request.headers["Authorization"].removeprefix("Bearer ") in self.dead:
+            return no(401, "authError")
+        body = json.loads(request.body or b"")
+        return self.instead.get(body["propertyId"]) or self.upsert(body)
+
+    def upsert(self, body: dict[str, Any]) -> Said:
+        one = (body["id"]["type"], body["id"]["userId"])
+        self.asked.append((body["propertyId"], one))
+        self.held.get(body["propertyId"], set()).discard(one)
+        self.at += timedelta(seconds=1)
+        return said(200, {**body, "deletionRequestTime": self.at.isoformat(timespec="milliseconds")[:-6] + "Z"})
+
+
+class Asks(HttpContract):
+    """The contract for a vendor that says yes to everything; not collected by its name."""
+
+    connector = GoogleAnalytics
+    section: ClassVar[Mapping[str, object]] = SECTION
+    done = Accepted
+    nothing = Accepted  # an id that it never saw is accepted as well
+    found = CannotTell
+
+    def vendor(self, right: Right, *, held: bool) -> StandIn:
+        return StandIn({place: {("USER_ID", "crm-4711")} if held else set() for place in (ONE, TWO)})
+
+    def built(self, kit: Kit) -> Connector:
+        return GoogleAnalytics(GoogleAnalyticsSettings.model_validate(self.section), kit, sleep=lambda _: None)
+
+    def writing(self, request: requests.PreparedRequest) -> bool:
+        """A new access token changes nothing that is held there."""
+        return not (request.url or "").endswith("/token")
+
+
+class TestGoogleAnalytics(Asks):
+    def test_what_cannot_be_read_back_is_not_found_as_asked(self, right: Right) -> None:
+        """Nothing can be read back at all, so no call is made and no time will come."""
+        with self.stage(right) as stage:
+            stage.tell(instruction(right))
+            calls = stage.calls()
+            stage.clock.seconds += 70 * 86_400
+            finding = stage.read_back(instruction(right))
+            assert isinstance(finding, CannotTell)
+            assert (finding.later, stage.calls()) == (False, calls)
+
+    @pytest.mark.parametrize("status", [401, 403])
+    def test_a_rejected_credential_stops_everything(self, right: Right, status: int) -> None:
+        trouble = Said(status, {"Content-Type": "application/json", "X-Request-Id": "r-1"}, b"{}")
+        for number in (1, 2, 3):
+            with self.stage(right, trouble=trouble, from_call=number) as stage:
+                with pytest.raises(CredentialsRejected) as caught:
+                    stage.tell(instruction(right))
+                assert (caught.value.status, caught.value.request_id) == (status, "r-1")
+        with self.stage(right, trouble=trouble) as stage, pytest.raises(CredentialsRejected):
+            stage.connector.probe()
+
+    def test_every_call_is_https_and_carries_a_credential_and_no_person_in_its_query(self, right: Right) -> None:
+        """The exchange of tokens has its credential in the body, and there alone."""
+        with self.stage(right) as stage:
+            stage.tell(instruction(right))
+        assert stage.sent
+        for request in stage.sent:
+            url = urlsplit(request.url or "")
+            assert (url.scheme, url.query) == ("https", "")
+            bearer = request.headers.get("Authorization", "")
+            assert bearer.startswith("Bearer ya29.") or url.path == "/token"
+
+
+class Only(Asks):
+    """The same stage for the tests of this vendor alone; not collected by its name."""
+
+
+def on_stage(stand_in: StandIn, **more: object) -> AbstractContextManager[HttpStage]:
+    class Given(Only):
+        section: ClassVar[Mapping[str, object]] = {**SECTION, **more}
+
+    return Given().before(stand_in)
+
+
+def told(stand_in: StandIn, *ids: str, **more: Any) -> Outcome:
+    with on_stage(stand_in, user_id=False, **more) as stage:
+        return stage.tell(instruction(Right.ERASURE, references={"google_analytics": ids}))
+
+
+# --- identifiers
+
+
+def test_each_id_is_asked_for_once_in_each_property() -> None:
+    stand_in = StandIn()
+    outcome = told(stand_in, COOKIE, "USER_ID:member:7", "APP_INSTANCE_ID:0a1b", f"CLIENT_ID:{COOKIE}")
+    assert isinstance(outcome, Accepted)
+    ids = [("CLIENT_ID", COOKIE), ("USER_ID", "member:7"), ("APP_INSTANCE_ID", "0a1b")]
+    assert stand_in.asked == [(place, one) for place in (ONE, TWO) for one in ids]
+
+
+@pytest.mark.parametrize("addresses", [(), ("ada@example.org",)])
+def test_without_an_id_nobody_is_identifiable_and_never_nothing_held(addresses: tuple[str, ...]) -> None:
+    with on_stage(StandIn(), user_id=False) as stage:
+        outcome = stage.tell(instruction(Right.ERASURE, addresses=addresses, references={"mailchimp": ("7",)}))
+        assert isinstance(outcome, NotIdentifiable)
+        assert outcome.reason == NO_ID
+        assert stage.calls() == 0
+
+
+@pytest.mark.parametrize("reference", ["ada:17", "client_id:1.2", "CLIENT_ID:", "1.2 3.4", "é", "x" * 257])
+def test_what_is_no_id_is_not_sent_where_every_id_is_accepted(reference: str) -> None:
+    stand_in = StandIn()
+    outcome = told(stand_in, COOKIE, reference)
+    assert isinstance(outcome, NotIdentifiable)
+    assert outcome.reason == BAD_ID
+    assert stand_in.asked == []
+
+
+@pytest.mark.parametrize("sends", [True, False])
+def test_the_subjects_own_id_is_an_id_here_only_where_the_site_sends_it(sends: bool) -> None:
+    stand_in = StandIn()
+    with on_stage(stand_in, user_id=sends) as stage:
+        stage.tell(instruction(Right.ERASURE, references={"google_analytics": (COOKIE,)}))
+    assert ((ONE, ("USER_ID", "crm-4711")) in stand_in.asked) is sends
+
+
+# --- accepted, and never more
+
+
+def test_the_answer_is_owed_when_the_servers_run_is_over_not_when_a_report_hides_the_person() -> None:
+    outcome = told(StandIn(), COOKIE)
+    assert isinstance(outcome, Accepted)
+    assert outcome.answer_by == datetime(2026, 11, 20, 9, 0, 3, 120_000, UTC) + timedelta(days=62)
+
+
+def test_the_first_answer_is_kept_as_proof_and_not_asked_for_again() -> None:
+    stand_in = StandIn()
+    with on_stage(stand_in) as stage:
+        first = stage.tell(instruction(Right.ERASURE))
+        again = stage.tell(instruction(Right.ERASURE))
+        assert isinstance(first, Accepted)
+        assert isinstance(again, Accepted)
+        assert again.answer_by == first.answer_by
+        assert len(stand_in.asked) == 2
+        kept = stage.connector._kit.shelf.find("asked/ref-1/")  # type: ignore[attr-defined]  # because it is this connector's own
+        assert sorted(kept.values()) == ["2026-11-20T09:00:02.120000+00:00", "2026-11-20T09:00:03.120000+00:00"]
+        stage.tell(instruction(Right.ERASURE, reference="ref-2"))
+        assert len(stand_in.asked) == 4, "who came back and asks anew has a cause"
+
+
+def test_a_cut_attempt_goes_on_with_what_was_not_answered() -> None:
+    stand_in = StandIn(instead={TWO: said(500, {})})
+    with on_stage(stand_in) as stage:
+        outcome = stage.tell(instruction(Right.ERASURE))
+        assert isinstance(outcome, Retryable)
+        assert outcome.doubtful
+        stand_in.instead.clear()
+        assert isinstance(stage.tell(instruction(Right.ERASURE)), Accepted)
+    assert [place for place, _ in stand_in.asked] == [ONE, TWO]
+
+
+def test_a_no_about_one_property_keeps_no_other_waiting() -> None:
+    stand_in = StandIn(instead={ONE: no(400, "invalidParameter")})
+    outcome = told(stand_in, COOKIE)
+    assert isinstance(outcome, Refused)
+    assert outcome.reason == WRONG
+    assert [place for place, _ in stand_in.asked] == [TWO]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"deletionRequestTime": None},
+        {"deletionRequestTime": "soon"},
+        {"deletionRequestTime": "2026-11-20T09:00:00"},
+        {"propertyId": TWO},
+        {"propertyId": None, "webPropertyId": "UA-1-1"},
+        {"id": {"type": "CLIENT_ID", "userId": "another"}},
+    ],
+)
+def test_a_200_that_is_not_the_answer_to_this_request_is_in_doubt(change: dict[str, object]) -> None:
+    whole = {"id": {"type": "CLIENT_ID", "userId": COOKIE}, "propertyId": ONE}
+    answer = {**whole, "deletionRequestTime": "2026-11-20T09:00:00.120Z"}
+    outcome = told(StandIn(instead={ONE: said(200, answer | change)}), COOKIE, properties=[ONE])
+    assert isinstance(outcome, Retryable)
+    assert outcome.doubtful
+    assert isinstance(told(StandIn(instead={ONE: said(200, answer)}), COOKIE, properties=[ONE]), Accepted)
+
+
+# --- quotas
+
+
+def test_a_property_is_called_no_faster_than_its_pace() -> None:
+    slept: list[float] = []
+    clock, stand_in = Hands(), StandIn()
+
+    def sleep(seconds: float) -> None:
+        slept.append(round(seconds, 3))
+        clock.seconds += seconds
+
+    class Paced(Only):
+        def built(self, kit: Kit) -> Connector:
+            settings = GoogleAnalyticsSettings.model_validate(SECTION)
+            given = Kit(kit.http, clock, kit.pseudonym, kit.shelf)
+            return GoogleAnalytics(settings, given, sleep=sleep)
+
+    with Paced().before(stand_in) as stage:
+        stage.tell(instruction(Right.ERASURE, references={"google_analytics": ("1.1", "1.2", "1.3")}))
+    assert len(stand_in.asked) == 8
+    assert slept == [0.7] * 6
+
+
+def test_the_501st_query_of_a_day_waits_for_the_next_one() -> None:
+    stand_in = StandIn()
+    with on_stage(stand_in, properties=[ONE], user_id=False) as stage:
+        ids = tuple(f"1.{number}" for number in range(501))
+        told = instruction(Right.ERASURE, references={"google_analytics": ids})
+        outcome = stage.tell(told)
+        assert isinstance(outcome, Retryable)
+        assert (outcome.reason, outcome.busy) == (DAY_SPENT, True)
+        assert outcome.retry_after == timedelta(hours=23), (
+            "to midnight at Google, from one o'clock in the morning there"
+        )
+        assert len(stand_in.asked) == 500
+        stage.clock.seconds += 23 * 3600 - 1
+        assert isinstance(stage.tell(told), Retryable)
+        stage.clock.seconds += 1
+        assert isinstance(stage.tell(told), Accepted)
+        assert len(stand_in.asked) == 501
+
+
+@pytest.mark.parametrize("status", [403, 429])
+@pytest.mark.parametrize(
+    ("reason", "wait"),
+    [
+        ("quotaExceeded", timedelta(hours=23)),
+        ("dailyLimitExceeded", timedelta(hours=23)),
+        ("rateLimitExceeded", None),
+        ("userRateLimitExceeded", None),
+    ],
+)
+def test_a_used_up_quota_is_later_whatever_its_status(status: int, reason: str, wait: timedelta | None) -> None:
+    outcome = told(StandIn(instead={ONE: no(status, reason)}), COOKIE)
+    assert isinstance(outcome, Retryable)
+    assert (outcome.busy, outcome.doubtful, outcome.retry_after) == (True, False, wait)
+
+
+@pytest.mark.parametrize("reason", ["forbidden", "insufficientPermissions", "accessNotConfigured"])
+def test_a_403_about_rights_is_a_matter_of_the_credential(reason: str) -> None:
+    with pytest.raises(CredentialsRejected):
+        told(StandIn(instead={ONE: no(403, reason)}), COOKIE)
+
+
+# --- the token
+
+
+def test_a_token_is_kept_for_its_time_and_renewed_a_minute_early() -> None:
+    stand_in = StandIn()
+    with on_stage(stand_in) as stage:
+        for number, (seconds, renewals) in enumerate([(0, 1), (3530, 1), (10, 2)]):
+            stage.clock.seconds += seconds
+            stage.tell(instruction(Right.ERASURE, reference=f"ref-{number}"))
+            assert stand_in.renewals == renewals
+
+
+def test_a_token_that_ended_early_is_renewed_once() -> None:
+    stand_in = StandIn()
+    with on_stage(stand_in) as stage:
+        stage.tell(instruction(Right.ERASURE))
+        stand_in.dead = {"ya29.1"}
+        assert isinstance(stage.tell(instruction(Right.ERASURE, reference="ref-2")), Accepted)
+        stand_in.dead = {f"ya29.{number}" for number in range(10)}
+        with pytest.raises(CredentialsRejected):
+            stage.tell(instruction(Right.ERASURE, reference="ref-3"))
+    assert stand_in.renewals == 3
+
+
+@pytest.mark.parametrize("answer", [said(400, {"error": "invalid_grant"}), said(401, {"error": "invalid_client"})])
+def test_a_refresh_token_that_is_not_accepted_stops_the_account(answer: Said) -> None:
+    stand_in = StandIn(instead={"token": answer})
+    with on_stage(stand_in) as stage:
+        with pytest.raises(CredentialsRejected):
+            stage.tell(instruction(Right.ERASURE))
+        with pytest.raises(CredentialsRejected):
+            stage.connector.probe()
+    assert stand_in.asked == []
+
+
+def test_the_token_is_tested_by_its_scope_and_never_by_a_deletion() -> None:
+    stand_in = StandIn()
+    with on_stage(stand_in) as stage:
+        account = stage.connector.probe()
+        assert (account.title, account.contacts, account.lists) == ("Google Analytics, 2 properties", None, (ONE, TWO))
+        stand_in.scope = "https://www.googleapis.com/auth/analytics.readonly"
+        with pytest.raises(CredentialsRejected):
+            stage.connector.probe()
+        stand_in.instead["token"] = said(200, {"access_token": "ya29.9", "expires_in": 3599})
+        with pytest.raises(ProcessorUnreachable):
+            stage.connector.probe()
+    assert stand_in.asked == []
+
+
+# --- settings
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"properties": []},
+        {"properties": ["UA-12345-1"]},
+        {"properties": ["G-ABCDEF"]},
+        {"client_secret": f"{SECRET} {SECRET}"},
+        {"refresh_token": ""},
+        {"client_id": ""},
+        {"base_url": "http://evil.example"},
+        {"else": 1},
+    ],
+)
+def test_wrong_settings_are_refused_without_repeating_them(change: dict[str, object]) -> None:
+    with pytest.raises(ValidationError) as caught:
+        GoogleAnalyticsSettings.model_validate({**SECTION, **change})
+    assert_clean(str(caught.value))
+
+
+def test_a_universal_property_is_refused_with_its_reason() -> None:
+    with pytest.raises(ValidationError, match="ended in July 2024"):
+        GoogleAnalyticsSettings.model_validate({**SECTION, "properties": ["UA-12345-1"]})
+
+
+def test_a_foreign_address_needs_a_rehearsal() -> None:
+    settings = GoogleAnalyticsSettings.model_validate({**SECTION, "base_url": "http://127.0.0.1:9105"})
+    clock = Hands()
+    with HttpClient(clock) as http:
+        GoogleAnalytics.from_settings(settings, Kit(http, clock, pseudonym, OpenShelf(), rehearsal=True))
+        with pytest.raises(ConfigurationError):
+            GoogleAnalytics.from_settings(settings, Kit(http, clock, pseudonym, OpenShelf()))
