@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -34,6 +35,57 @@ class Terminal(io.StringIO):
 
 def run(*argv: str) -> int:
     return main(list(argv))
+
+
+# --- a scenario for the sandbox
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"mailchimp": {}', "is no scenario: Invalid JSON: EOF while parsing an object at line 1 column 16"),
+        ('{\n"mailchimp": }', "at line 2 column 14"),
+        ("\xff", "is no scenario: Invalid JSON"),
+        ("[]", "is no scenario: "),
+        ('{"mailchamp": {}}', "is no scenario: mailchamp: no such key"),
+        ('{"mailchimp": {"accounts": [{"names": "x"}]}}', "mailchimp.accounts.0.name: is missing"),
+        ('{"mailchimp": {"accounts": [{"names": "x"}]}}', "; mailchimp.accounts.0.names: no such key"),
+        ('{"mail": {"rules": 7}}', "mail.rules: "),
+    ],
+)
+def test_a_scenario_that_is_none_is_refused_in_one_sentence_with_its_line_or_key(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, said: str
+) -> None:
+    path = tmp_path / "scenario.json"
+    path.write_bytes(text.encode("latin-1"))
+    assert run("sandbox", "--scenario", str(path)) == Exit.USAGE
+    seen = capsys.readouterr()
+    assert seen.out == ""
+    assert seen.err.startswith(f"DP-101: {path} is no scenario: ")
+    assert said in seen.err
+    assert seen.err.count("\n") == 1
+
+
+def test_a_scenario_that_is_not_there_is_said_to_be_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("sandbox", "--scenario", str(tmp_path / "none.json")) == Exit.USAGE
+    assert capsys.readouterr().err.startswith(f"DP-102: there is no file {tmp_path / 'none.json'}")
+
+
+def test_a_scenario_that_the_vendor_itself_would_refuse_names_the_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "scenario.json"
+    members = [{"email": "ada@example.org"}, {"email": "ada@example.org", "status": "nowhere"}]
+    account = {"name": "a", "audiences": [{"id": "l1", "members": members}]}
+    path.write_text(json.dumps({"mailchimp": {"accounts": [account]}}))
+    assert run("sandbox", "--scenario", str(path)) == Exit.USAGE
+    assert capsys.readouterr().err.startswith(f"DP-101: {path}: ")
+
+
+def test_a_port_of_the_sandbox_that_is_taken_is_said_in_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        assert run("sandbox", "--http-port", str(taken.getsockname()[1])) == Exit.USAGE
+    assert capsys.readouterr().err.startswith("DP-104: the sandbox cannot listen on its ports")
 
 
 # --- codes

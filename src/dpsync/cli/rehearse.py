@@ -18,17 +18,46 @@ def sandbox(
     api_key: Annotated[list[str] | None, typer.Option(help="A Mailchimp key the sandbox knows. Repeatable.")] = None,
 ) -> int:
     """Run the vendors' APIs and a mailbox on loopback, for rehearsals; prints their addresses as one JSON line."""
-    from dpsync.errors import NotFound
+    from dpsync.errors import UsageError
     from dpsync.sandbox.server import main
+    from dpsync.sandbox.vendor import Unwilling
 
     given = ["--http-port", str(http_port), "--smtp-port", str(smtp_port), "--latency-ms", str(latency_ms)]
     if scenario is not None:
-        if not scenario.is_file():
-            raise NotFound(f"there is no file {scenario}")
+        _demand_scenario(scenario)
         given += ["--scenario", str(scenario)]
     for key in api_key or []:
         given += [f"--api-key={key}"]
-    return main(given)
+    try:
+        return main(given)
+    except Unwilling as refusal:
+        raise UsageError(f"{scenario or 'the sandbox'}: {refusal}") from None
+    except OSError as error:
+        raise UsageError(f"the sandbox cannot listen on its ports: {error.strerror}", code="DP-104") from None
+
+
+def _demand_scenario(path: Path) -> None:
+    """Raise `UsageError` with every fault of a scenario, each with its line or key, never with a value."""
+    from pydantic import ValidationError
+
+    from dpsync.errors import NotFound, UsageError
+    from dpsync.sandbox.scenario import Scenario
+
+    if not path.is_file():
+        raise NotFound(f"there is no file {path}")
+    try:
+        Scenario.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}", code="DP-105") from None
+    except ValidationError as refused:
+        faults = [
+            ": ".join(filter(None, (".".join(map(str, fault["loc"])), _REFUSED.get(fault["type"], fault["msg"]))))
+            for fault in refused.errors(include_url=False, include_context=False, include_input=False)
+        ]
+        raise UsageError(f"{path} is no scenario: {'; '.join(faults)}") from None
+
+
+_REFUSED = {"extra_forbidden": "no such key", "missing": "is missing"}
 
 
 def demo(
