@@ -34,6 +34,7 @@ from dpsync.connector import (
 )
 from dpsync.intake.answers import Received
 from dpsync.intake.reception import Reception
+from dpsync.ledger.comparison import differences
 from dpsync.ledger.log import Log
 from dpsync.ledger.note import Signer
 from dpsync.model import Changes, Lifted, Request, Right, State, Subject, normalised
@@ -339,7 +340,7 @@ class World:
 
     def ledger_problems(self) -> tuple[str, ...]:
         with reading(self.engine) as connection:
-            return tuple(self.log.verify(connection, full=True).problems)
+            return (*self.log.verify(connection, full=True).problems, *differences(connection))
 
     def close(self) -> None:
         self.writer.close()

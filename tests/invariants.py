@@ -2,6 +2,7 @@
 
 from sqlalchemy import Connection, select
 
+from dpsync.ledger.comparison import differences
 from dpsync.model import State
 from dpsync.store import tables as t
 from dpsync.store.database import reading
@@ -32,4 +33,5 @@ def faults(world: World) -> list[str]:
         if cut := unanswered(connection):
             found.append(f"{cut} unanswered attempts")
         found += world.log.verify(connection, full=True).problems
+        found += differences(connection)
     return found

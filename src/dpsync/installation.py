@@ -21,7 +21,7 @@ from dpsync.alerts import Outbox, channels_from
 from dpsync.connector import Connector, Exemption, Inbound, KeepsConversations, Kit, Processor
 from dpsync.errors import ConfigurationError, Fault, KeyProblem, LedgerTampered, StoreProblem
 from dpsync.intake.inbound import Listener, Listeners
-from dpsync.ledger import entry
+from dpsync.ledger import comparison, entry
 from dpsync.ledger.audit import Verification
 from dpsync.ledger.entry import Event
 from dpsync.ledger.log import Log, protect
@@ -306,6 +306,10 @@ class Installation:
     def opened_decision(self, request_id: str, sealed: bytes) -> bytes:
         """The JSON of who decided and why."""
         return self.keys.open(PURPOSE, sealed, request_id.encode())
+
+    def differences(self) -> tuple[str, ...]:
+        """Where a state in the database is not what the ledger tells of; a few seconds for 100,000 requests."""
+        return self.read(comparison.differences)
 
     def anchored(self) -> list[str]:
         """The newest checkpoint that is kept outside the database."""

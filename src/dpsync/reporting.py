@@ -12,15 +12,19 @@ from dpsync.settings import ProcessorSection, Settings
 
 
 def ledger_line(service: Installation, now: datetime) -> LedgerLine:
-    """What a report begins with: the ledger verified from its last verified checkpoint, and against the anchor."""
+    """What a report begins with: the ledger verified from its last verified checkpoint, and against the anchor.
+
+    The states that the report will print are compared with what the ledger tells of.
+    """
     found = service.verify_ledger(full=False)
+    problems = (*found.problems, *service.differences())
     newest = parse_note(found.newest)[0].root.hex()[:8] if found.newest else ""
     return LedgerLine(
-        verified=not found.problems,
+        verified=not problems,
         entries=found.entries,
         checked_at=now,
         checkpoint=newest,
-        problems=tuple(found.problems),
+        problems=problems,
     )
 
 

@@ -176,6 +176,7 @@ class Installation:
     def sound(self) -> None:
         """The ledger verifies, and no propagation was lost."""
         assert self.service.verify_ledger(full=True).problems == ()
+        assert self.service.differences() == ()
         wanted = {(one.id, name) for one in self.asked for name in self.service.settings.processors}
         assert {(row.request_id, row.processor) for row in self.rows(t.propagation)} >= wanted
 

@@ -695,6 +695,40 @@ def test_a_ledger_that_was_changed_is_2_and_named(installation: Installation) ->
     assert installation.sandbox.effects() == 0
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            "UPDATE propagation SET state = 'verified', rung = 5 WHERE processor = 'forms'",
+            "at forms: the database says",
+        ),
+        ("UPDATE propagation SET rung = 6 WHERE processor = 'newsletter'", "rung 6; entry"),
+        ("UPDATE propagation SET state = 'withdrawn' WHERE processor = 'newsletter'", "says withdrawn, rung 5; entry"),
+        ("PRAGMA foreign_keys = OFF; DELETE FROM propagation WHERE processor = 'forms'", "its processors in the data"),
+    ],
+)
+def test_a_state_that_was_written_by_hand_is_named_and_no_report_calls_it_unaltered(
+    installation: Installation, change: str, said: str
+) -> None:
+    request = installation.submit()
+    installation.run("run-once")
+    installation.submit("--event-id", "later")
+    good = installation.run("verify")
+    assert (good.code, "every state as it tells" in good.out) == (0, True), good.err
+    with sqlite3.connect(installation.folder / "var" / "dpsync.db") as connection:
+        connection.executescript(change)
+    ran = installation.run("verify")
+    assert (ran.code, "DP-603" in ran.err, "DP-601" in ran.err) == (2, True, False)
+    assert f"request {request}" in ran.err
+    assert said in ran.err
+    shown = installation.run("verify", "--json")
+    assert_documented("verify", shown.json)
+    assert (shown.json["verified"], shown.json["problems"]) == (False, [])
+    for argv in (("report",), ("dossier", request)):
+        made = installation.run(*argv)
+        assert (made.code, "THE RECORD COULD NOT BE VERIFIED" in made.out, said in made.out) == (2, True, True)
+
+
 EDITS = {
     "another event": "replace(body, 'received', 'withdrew')",
     "another processor": "replace(body, 'newsletter', 'newsletteX')",

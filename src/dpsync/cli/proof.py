@@ -11,6 +11,8 @@ from dpsync.cli.console import Talk
 from dpsync.errors import Exit, NotFound, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from dpsync.ledger.audit import Verification
     from dpsync.service import Service
 
@@ -54,7 +56,7 @@ def verify(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For a program.")] = False,
 ) -> int:
-    """Check a receipt, or the whole ledger against itself, its checkpoints and the anchor. Exit 2 where it fails."""
+    """Check a receipt, or the whole ledger: itself, its checkpoints, the anchor, every state. Exit 2 where it fails."""
     talk: Talk = ctx.obj
     if file is None:
         if key or email:
@@ -114,26 +116,33 @@ def _ledger(talk: Talk, *, as_json: bool) -> int:
     with installation(talk, secrets=False) as service:
         with talk.progress("verifying") as progress:
             found = service.verify_ledger(full=True, progress=progress)
+            differing = service.differences()
         if as_json:
             talk.json(
                 {
                     "origin": service.origin,
-                    "verified": not found.problems,
+                    "verified": not (found.problems or differing),
                     "entries": found.entries,
                     "root": found.root.hex(),
                     "key": service.log.signer.verifier.line,
                     "problems": list(found.problems),
+                    "differences": list(differing),
                 }
             )
         else:
-            talk.data(_told(service, found))
-    for problem in found.problems:
+            talk.data(_told(service, found, differing))
+    for problem in (*found.problems, *differing):
         talk.warn(f"  {problem}")
     if found.problems:
         talk.warn("DP-601: the ledger is not what was signed; keep every copy as it is (dpsync explain DP-601)")
-    return Exit.LOOK if found.problems else Exit.DONE
+    if differing:
+        talk.warn("DP-603: states in the database are not what the ledger tells of (dpsync explain DP-603)")
+    return Exit.LOOK if found.problems or differing else Exit.DONE
 
 
-def _told(service: "Service", found: "Verification") -> str:
-    verdict = f"NOT VERIFIED: {len(found.problems)} problems" if found.problems else "verified"
+def _told(service: "Service", found: "Verification", differing: "Sequence[str]") -> str:
+    from dpsync.reports.words import several
+
+    problems = len(found.problems) + len(differing)
+    verdict = f"NOT VERIFIED: {several(problems, 'problem')}" if problems else "verified, every state as it tells"
     return f"{service.origin}: {verdict}, {found.entries:,} entries, root {found.root.hex()}"

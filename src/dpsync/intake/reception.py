@@ -300,7 +300,8 @@ def _write_propagations(
 def _tell_birth(
     unit: Unit, controller: Controller, request: Request, request_id: str, born: Birth, now: datetime
 ) -> None:
-    common = {"req": request_id, "dest": born.processor.name, "right": request.right.value}
+    common: dict[str, str | int] = {"req": request_id, "dest": born.processor.name, "right": request.right.value}
+    common |= {"state": born.state.value, "rung": 0}
     if born.state is State.HELD:
         unit.append(request_id, entry.encode(Event.HELD, now, cause=lanes.causes_text(born.causes), **common))
         _alert_held(unit.connection, controller, request_id, born, now)

@@ -69,7 +69,7 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9._:/-]")
 
 _NUMBERS = frozenset({"v", "ts", "attempt", "http", "n", "rung"})
 _COMMITMENTS = frozenset({"resp", "subj", "by", "why", "list", "digest"})
-_TEXTS = frozenset({"event", "req", "dest", "right", "ref", "cause", "way", "kind", "name"})
+_TEXTS = frozenset({"event", "req", "dest", "right", "ref", "cause", "way", "kind", "name", "state"})
 _DATES = frozenset({"due"})
 _DEMANDED = frozenset({"v", "ts", "event"})
 
@@ -78,8 +78,8 @@ def encode(event: Event, ts: datetime, **fields: str | int) -> bytes:
     """The bytes of one entry. `ts` is aware and kept to the second.
 
     Numbers: attempt, http, n (of processors), rung. 64 hex digits: resp, subj, by, why (commitments), list, digest.
-    Printable ASCII without "@", up to 120 characters: req, dest, right, ref, cause, way, kind, name. `due` is an ISO
-    date. A vendor's id goes through `safe` first.
+    Printable ASCII without "@", up to 120 characters: req, dest, right, ref, cause, way, kind, name, state. `due` is an
+    ISO date. A vendor's id goes through `safe` first.
 
     Raises `ValueError`, which names the key and never the value, for anything else.
     """

@@ -343,7 +343,7 @@ def _append(
     commit_key: bytes,
 ) -> None:
     fields: dict[str, str | int] = {"req": row["request_id"], "dest": row["processor"], "right": row["right"]}
-    fields |= {"rung": int(step.rung), "way": step.way.value}
+    fields |= {"state": step.state.value, "rung": int(step.rung), "way": step.way.value}
     if one.attempt:
         fields["attempt"] = one.attempt.number
     if digest:

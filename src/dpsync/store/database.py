@@ -72,7 +72,8 @@ def _begin_postgresql(connection: Connection) -> None:
     if connection.get_execution_options().get("dpsync_writes", False):
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITER_LOCK})")
     else:
-        connection.exec_driver_sql("SET TRANSACTION READ ONLY")
+        # READ COMMITTED would see another moment with each statement, and numbers of one report would not agree.
+        connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
 
 
 @contextmanager
