@@ -104,8 +104,11 @@ class Vendor:
                     self.people[address]["status"] = "lifted" if instruction.lifted else "archived"
                 case Right.RECTIFICATION:
                     new = instruction.changes.email if instruction.changes else None
+                    there = address
                     if new and normalised(new) not in self.people:
-                        self.people[normalised(new)] = self.people.pop(address)
+                        there = normalised(new)
+                        self.people[there] = self.people.pop(address)
+                    self.people[there] |= instruction.changes.fields if instruction.changes else {}
         return bool(here)
 
     def is_as_asked(self, instruction: Instruction) -> bool:
@@ -120,7 +123,9 @@ class Vendor:
                 return all(self.people[a]["status"] == wanted for a in here)
             case Right.RECTIFICATION:
                 new = instruction.changes.email if instruction.changes else None
-                return bool(here) and (new is None or here == [normalised(new)])
+                fields = instruction.changes.fields if instruction.changes else {}
+                put_right = all(self.people[a].items() >= fields.items() for a in here)
+                return bool(here) and put_right and (new is None or here == [normalised(new)])
 
 
 def proof(status: int | None = 200) -> tuple[Evidence, ...]:

@@ -157,6 +157,30 @@ class Changes:
     last_name: str | None = field(default=None, repr=False)
     fields: Mapping[str, str] = field(default_factory=dict, repr=False)
 
+    @property
+    def names(self) -> frozenset[str]:
+        """What is changed, never to what."""
+        own = {"email": self.email, "first_name": self.first_name, "last_name": self.last_name}
+        return frozenset(n for n, value in own.items() if value is not None) | {f"fields/{n}" for n in self.fields}
+
+    def under(self, newer: "Changes") -> "Changes":
+        """These changes as they are after newer ones: what both change is as the newer one says."""
+        return Changes(
+            email=self.email if newer.email is None else newer.email,
+            first_name=self.first_name if newer.first_name is None else newer.first_name,
+            last_name=self.last_name if newer.last_name is None else newer.last_name,
+            fields={**self.fields, **newer.fields},
+        )
+
+    def without(self, names: frozenset[str]) -> "Changes":
+        """These changes but for those names."""
+        return Changes(
+            email=None if "email" in names else self.email,
+            first_name=None if "first_name" in names else self.first_name,
+            last_name=None if "last_name" in names else self.last_name,
+            fields={name: value for name, value in self.fields.items() if f"fields/{name}" not in names},
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Lifted:

@@ -2,14 +2,17 @@
 
 import itertools
 import threading
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from dpsync.connector import Retryable
-from dpsync.model import Cause, Right, State
+from dpsync.model import Cause, Changes, Right, State
 from dpsync.propagation.controller import Safety
+from dpsync.propagation.decisions import Person, decide
 from dpsync.propagation.lanes import causes_of
+from dpsync.propagation.lifecycle import DecisionKind
 from dpsync.store import tables as t
 from tests.builders import World, busy, later, proof
 
@@ -148,6 +151,60 @@ def test_rectifications_go_by_version_and_an_older_one_never_undoes_a_newer(worl
     world.drive()
     assert world.state(newer) is State.VERIFIED
     assert world.state(older) is State.SUPERSEDED
+
+
+PARTS = {
+    1: Changes(email=NEW, fields={"CITY": "York", "ZIP": "1"}),
+    2: Changes(fields={"CITY": "Kent"}),
+    3: Changes(fields={"ZIP": "3"}),
+}
+
+
+@pytest.mark.parametrize("driven_between", list(itertools.product([False, True], repeat=2)))
+def test_what_an_older_rectification_alone_changes_is_not_lost_in_whatever_order_they_come(
+    world: World, driven_between: tuple[bool, bool]
+) -> None:
+    world.use(safety=Safety(irreversible_per_day=1000))
+    vendor = world.vendors["alpha"]
+    for number, order in enumerate(itertools.permutations(PARTS)):
+        old, new = f"p{number}@example.org", f"n{number}@example.org"
+        vendor.hold(old)
+        for version, drive in zip(order, (*driven_between, True), strict=True):
+            changes = replace(PARTS[version], email=new) if version == 1 else PARTS[version]
+            named = old if version == 1 else new
+            world.ask(Right.RECTIFICATION, named, id=f"crm-{number}", version=version, changes=changes)
+            if drive:
+                world.drive()
+        assert old not in vendor.people
+        assert vendor.people[new] == {"status": "subscribed", "CITY": "Kent", "ZIP": "3"}, order
+    assert State.CONTRADICTED not in {row.state for row in world.rows(t.propagation)}
+
+
+@pytest.mark.parametrize("shredded", [False, True])
+def test_a_rectification_that_was_held_is_told_as_it_is_after_the_newer_one(world: World, *, shredded: bool) -> None:
+    world.use(safety=Safety(irreversible_per_day=1))
+    vendor = world.vendors["alpha"]
+    vendor.hold(ADA)
+    world.ask(Right.OPT_OUT, "ben@example.org", id="2")
+    held = world.ask(Right.RECTIFICATION, ADA, id="1", version=1, changes=PARTS[1])
+    newer = world.ask(Right.RECTIFICATION, ADA, id="1", version=2, changes=PARTS[2])
+    world.drive()
+    assert (world.state(held), world.state(newer)) == (State.HELD, State.VERIFIED)
+    if shredded:
+        gone = t.request.update().where(t.request.c.id == newer.request_id).values(sealed=None, wrapped_key=None)
+        world.writer.call(lambda unit: unit.connection.execute(gone))
+    dpo, now = Person("Dana Officer", "dana", "decided in the test"), world.clock.now()
+    world.writer.call(lambda unit: decide(unit, world.controller, held.request_id, DecisionKind.RELEASE, dpo, now))
+    world.drive()
+    assert vendor.people == {NEW: {"status": "subscribed", "CITY": "Kent", "ZIP": "1"}}
+    assert world.state(held) is State.VERIFIED
+
+
+def test_the_store_keeps_no_name_of_a_changed_field(world: World) -> None:
+    asked = world.ask(Right.RECTIFICATION, ADA, id="1", changes=PARTS[1])
+    covers = world.row(asked).covers.split()
+    assert len(covers) == 3
+    assert all(len(one) == 16 and set(one) <= set("0123456789abcdef") for one in covers)
 
 
 def test_two_receivers_that_race_to_make_one_subject_make_one(world: World) -> None:

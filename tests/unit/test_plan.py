@@ -22,8 +22,10 @@ def row(
     lifting: bool = False,
     tried: bool = False,
     source: str = "crm",
+    covers: str = "",
 ) -> Waiting:
-    return Waiting(ordinal, "alpha", ordinal, right, lifting, source, version, person, state, tried)
+    covered = frozenset(covers.split())
+    return Waiting(ordinal, "alpha", ordinal, right, lifting, source, version, person, state, tried, covered)
 
 
 @st.composite
@@ -42,6 +44,7 @@ def lanes(draw: st.DrawFn) -> list[Waiting]:
                 lifting=right is Right.RESTRICTION and draw(st.booleans()),
                 tried=draw(st.booleans()),
                 source=draw(st.sampled_from(["crm", "shop"])),
+                covers=draw(st.sampled_from(["", "email", "CITY", "email CITY"])),
             )
         )
     return made
@@ -147,7 +150,50 @@ def test_a_backed_off_rectification_is_overtaken_and_an_untried_one_is_not() -> 
         assert head.right is expected
 
 
+@pytest.mark.parametrize(
+    ("newer", "superseded"),
+    [
+        ([("email CITY", State.VERIFIED)], True),
+        ([("email", State.VERIFIED)], False),
+        ([("email", State.VERIFIED), ("CITY", State.ACCEPTED)], True),
+        ([("email", State.VERIFIED), ("CITY", State.REFUSED)], False),
+        ([("email CITY", State.NOTHING_HELD)], False),
+        ([("email CITY", State.DECLARED_NOTHING_HELD)], False),
+        ([("email CITY", State.HELD)], False),
+    ],
+)
+def test_a_rectification_is_superseded_by_newer_ones_that_changed_all_of_it(
+    newer: list[tuple[str, State]], superseded: bool
+) -> None:
+    older = row(1, Right.RECTIFICATION, version=1, covers="email CITY")
+    later = [
+        row(number, Right.RECTIFICATION, state, version=number, covers=covers)
+        for number, (covers, state) in enumerate(newer, 2)
+    ]
+    assert (older in choose([older, *later]).superseded) is superseded
+    seen = replace(older, state=State.VERIFIED)
+    told = [one for one in later if one.state is not State.NOTHING_HELD]
+    assert overtaken(seen, [seen, *told]) is (superseded or newer[0][1] is State.DECLARED_NOTHING_HELD)
+
+
 # --- restrictions
+
+
+@given(lanes())
+def test_who_is_restricted_is_the_same_as_by_looking_at_every_pair(history: list[Waiting]) -> None:
+    def newer(one: Waiting, other: Waiting) -> bool:
+        same = (one.person, one.source) == (other.person, other.source) and None not in {one.version, other.version}
+        if same and one.version != other.version:
+            return (one.version or 0) > (other.version or 0)
+        return one.ordinal > other.ordinal
+
+    own = [
+        one
+        for one in history
+        if one.right is Right.RESTRICTION and one.person == "a" and one.state not in {State.WITHDRAWN, State.SUPERSEDED}
+    ]
+    slowly = any(not one.lifting and not any(two.lifting and newer(two, one) for two in own) for one in own)
+    assert restriction_in_force(history, "a") is slowly
 
 
 @pytest.mark.parametrize(

@@ -269,6 +269,7 @@ def _write_propagations(
         "right": request.right,
         "lifting": request.lifted is not None,
         "version": request.version,
+        "covers": " ".join(sorted(map(controller.change_digest, request.changes.names if request.changes else ()))),
         "opened_at": now,
         "state_since": now,
     }

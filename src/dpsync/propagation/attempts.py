@@ -19,7 +19,7 @@ from dpsync.model import Cause, Mode, Request, State, Way
 from dpsync.propagation import at_rest, lanes
 from dpsync.propagation.contacts import is_confirmed
 from dpsync.propagation.controller import Controller
-from dpsync.propagation.instructions import instruction_of, known_addresses, next_letter, recipient_of
+from dpsync.propagation.instructions import changes_now, instruction_of, known_addresses, next_letter, recipient_of
 from dpsync.propagation.lifecycle import Decision, DecisionKind, Step, Timer
 from dpsync.propagation.persons import sharing_an_address
 from dpsync.propagation.plan import Waiting, choose, overtaken, restriction_in_force
@@ -228,6 +228,7 @@ class Attempts:
         capability = told.processor.connector.capabilities.get(told.request.right)
         lane = [one.waiting for one in self._lane(order, told.chosen.everywhere)]
         addresses = known_addresses(unit.connection, controller, row, told.request, told.chosen.head, lane)
+        changes = changes_now(unit.connection, controller, told.request, told.chosen.head, lane)
         return Begun(
             propagation_id=row["id"],
             attempt=Attempted(attempt_id, number, charged=told.kind in {"carry_out", "notice"}),
@@ -235,7 +236,7 @@ class Attempts:
             connector=controller.notice if told.by_letter else told.processor.connector,
             verifies=bool(capability and capability.verified_by),
             instruction=instruction_of(
-                controller, row, told.request, addresses, told.key.commit_key, letter, order.may_call_until
+                controller, row, told.request, addresses, changes, told.key.commit_key, letter, order.may_call_until
             ),
         )
 

@@ -65,6 +65,10 @@ class Controller:
         """RFC 5322 Message-ID of the question whether a contact is the right one, without its angle brackets."""
         return self.message_id(self.contact_token(address, processor), processor, 1)
 
+    def change_digest(self, name: str) -> str:
+        """What the store keeps of the name of a changed field: enough to compare it, in 64 bits."""
+        return self.keys.mac("change", name.encode()).hex()[:16]
+
     def _code(self, purpose: str, request_id: str, processor: str, number: int) -> str:
         mac = self.keys.mac(purpose, f"{request_id}/{processor}/{number}".encode())
         return base64.b32encode(mac[:20]).decode()

@@ -7,10 +7,10 @@ from typing import Any
 from sqlalchemy import Connection, select, update
 
 from dpsync.connector import Instruction, Letter, NoticeKind, Processor
-from dpsync.model import Request, Right, State, Way, normalised
+from dpsync.model import Changes, Request, Right, State, Way, normalised
 from dpsync.propagation import at_rest
 from dpsync.propagation.controller import Controller, token_hash
-from dpsync.propagation.plan import Waiting
+from dpsync.propagation.plan import Waiting, told_since
 from dpsync.propagation.record import request_key
 from dpsync.store import tables as t
 from dpsync.store.upsert import insert_or_ignore
@@ -26,6 +26,7 @@ def instruction_of(
     row: Mapping[str, Any],
     request: Request,
     addresses: tuple[str, ...],
+    changes: Changes | None,
     digest_key: bytes,
     letter: Letter | None,
     may_call_until: Callable[[], float],
@@ -40,7 +41,7 @@ def instruction_of(
         phone=request.subject.phone,
         name=request.subject.name,
         references=request.subject.references,
-        changes=request.changes,
+        changes=changes,
         lifted=request.lifted,
         message_id=controller.message_id(*names),
         answer_url=f"{controller.public_url}/answers/{token}" if controller.public_url else "",
@@ -98,6 +99,36 @@ def known_addresses(
             else:
                 earlier[normalised(address)] = address
     return tuple((own | {name: address for name, address in earlier.items() if name not in own}).values())
+
+
+def changes_now(
+    connection: Connection, controller: Controller, request: Request, head: Waiting, lane: Sequence[Waiting]
+) -> Changes | None:
+    """What a rectification changes, as it is after the newer ones that were told before it.
+
+    So whatever was told last, the processor ends with the newest of each value. What a newer one found nobody for
+    is told with it too. Where the newer one is shredded, what it changed is left as it is.
+    """
+    newer = told_since(head, lane) if request.changes else []
+    if request.changes is None or not newer:
+        return request.changes
+    found = connection.execute(
+        select(_P.id, _P.covers, _P.request_id, _R.sealed, _R.wrapped_key, _R.key_month)
+        .join(t.request, _R.id == _P.request_id)
+        .where(_P.id.in_([one.id for one in newer]))
+    )
+    rows = {row["id"]: dict(row) for row in found.mappings()}
+    changes = request.changes
+    for one in newer:
+        row = rows[one.id]
+        key = request_key(controller, row)
+        if key is None or row["sealed"] is None:
+            covered = set(row["covers"].split())
+            changes = changes.without(frozenset(n for n in changes.names if controller.change_digest(n) in covered))
+            continue
+        told = at_rest.from_bytes(key.open(row["sealed"], row["request_id"].encode()))
+        changes = changes.under(told.changes) if told.changes else changes
+    return changes
 
 
 def next_letter(

@@ -42,6 +42,7 @@ _OF_SUBJECTS = (
         _P.lifting,
         _R.source,
         _P.version,
+        _P.covers,
         _P.person,
         _P.state,
         _P.attempts,
@@ -82,6 +83,7 @@ def _lane_row(row: Any) -> LaneRow:
         person=row.person,
         state=State(row.state),
         tried=bool(row.attempts > 0 or row.touched),
+        covers=frozenset(row.covers.split()),
     )
     unanswered = bool(row.unanswered)
     return LaneRow(waiting, row.account_id, causes_of(row.causes), unanswered, bool(row.doubtful or unanswered))

@@ -1,8 +1,10 @@
 """Which propagations a request gives birth to, and which of a lane's goes next. Pure."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from typing import assert_never
 
 from dpsync.connector import Means, Processor
 from dpsync.model import Cause, Mode, Request, Right, State, Way
@@ -75,7 +77,10 @@ def _causes(request: Request, way: Way, around: Surroundings, safety: Safety, *,
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """One propagation of a lane, as the order looks at it. `tried`: at least one attempt was made."""
+    """One propagation of a lane, as the order looks at it.
+
+    `tried`: at least one attempt was made. `covers`: keyed digests of the names of what a rectification changes.
+    """
 
     id: int
     processor: str
@@ -87,6 +92,7 @@ class Waiting:
     person: str
     state: State
     tried: bool
+    covers: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +110,12 @@ def choose(lane: Sequence[Waiting]) -> Choice:
     decided here, before each attempt, and nowhere else: so the end does not depend on the order of arrival.
     """
     pending = sorted((row for row in lane if row.state is State.PENDING), key=lambda row: row.ordinal)
-    superseded = tuple(row for row in pending if any(_supersedes(other, row) for other in lane))
+    # By person, or an address that hundreds of ids share would cost each of them a look at all the others.
+    deciding: dict[tuple[str, str], list[Waiting]] = defaultdict(list)
+    for row in lane:
+        if (row.right is Right.ERASURE and row.state not in _MAY_NEVER_GO) or row.state in _WENT_THROUGH:
+            deciding[row.person, row.processor].append(row)
+    superseded = tuple(row for row in pending if _is_superseded(row, deciding.get((row.person, row.processor), [])))
     gone = {row.id for row in superseded}
     return Choice(_head([row for row in pending if row.id not in gone]), superseded)
 
@@ -123,18 +134,43 @@ def _head(waiting: list[Waiting]) -> Waiting | None:
     return head
 
 
-def _supersedes(newer: Waiting, row: Waiting) -> bool:
-    if newer.id == row.id or not _about_the_same(newer, row) or not _is_newer(newer, row):
-        return False
+def _is_superseded(row: Waiting, deciding: Sequence[Waiting]) -> bool:
+    newer = [other for other in deciding if other.id != row.id and _is_newer(other, row)]
     match row.right:
-        case Right.RECTIFICATION if newer.right is Right.ERASURE:
-            return newer.state not in {State.HELD, State.WITHDRAWN, State.EXEMPT, State.SUPERSEDED}
-        case Right.RECTIFICATION | Right.RESTRICTION:
-            return _same_kind(newer, row) and newer.state in _WENT_THROUGH
+        case Right.RECTIFICATION:
+            erased = any(other.right is Right.ERASURE for other in newer)
+            # Where the newer one found nobody, this one may know the address under which somebody is.
+            return erased or _is_covered(row, [other for other in newer if other.state not in _FOUND_NOBODY])
+        case Right.RESTRICTION:
+            return any(other.right is Right.RESTRICTION for other in newer)
         case Right.ERASURE | Right.OPT_OUT:
             return False
+        case _:
+            assert_never(row.right)
 
 
+def _is_covered(row: Waiting, newer: Iterable[Waiting]) -> bool:
+    """Whether newer rectifications changed all that this one changes; what only this one changes must not be lost."""
+    covers = [other.covers for other in newer if other.right is Right.RECTIFICATION]
+    return bool(covers) and row.covers <= frozenset().union(*covers)
+
+
+def told_since(row: Waiting, lane: Iterable[Waiting]) -> list[Waiting]:
+    """The rectifications, oldest first, that are newer than this one and were told before it."""
+    newer = [
+        other
+        for other in lane
+        if other.right is Right.RECTIFICATION
+        and other.state in _WENT_THROUGH
+        and _about_the_same(other, row)
+        and _is_newer(other, row)
+    ]
+    one_source = len({other.source for other in newer}) == 1 and all(other.version is not None for other in newer)
+    return sorted(newer, key=_version if one_source else lambda other: (0, other.ordinal))
+
+
+_MAY_NEVER_GO = {State.HELD, State.WITHDRAWN, State.EXEMPT, State.SUPERSEDED}
+_FOUND_NOBODY = {State.NOTHING_HELD, State.DECLARED_NOTHING_HELD}
 _WENT_THROUGH = {
     State.ACCEPTED,
     State.HANDED_OVER,
@@ -180,13 +216,16 @@ def overtaken(row: Waiting, lane: Iterable[Waiting]) -> bool:
         Right.OPT_OUT: {Right.ERASURE},
         Right.ERASURE: set[Right](),
     }[row.right]
-    return any(
-        other.right in changes
+    newer = [
+        other
+        for other in lane
+        if other.right in changes
         and _about_the_same(other, row)
         and other.state in _WENT_THROUGH
         and _is_newer(other, row)
-        for other in lane
-    )
+    ]
+    # Of a rectification only what no newer one changed is still looked for, see `instructions.changes_now`.
+    return any(other.right is not Right.RECTIFICATION for other in newer) or _is_covered(row, newer)
 
 
 def restriction_in_force(history: Iterable[Waiting], person: str) -> bool:
@@ -200,4 +239,31 @@ def restriction_in_force(history: Iterable[Waiting], person: str) -> bool:
         for row in history
         if row.right is Right.RESTRICTION and row.state not in gone and may_be_same(row.person, person)
     ]
-    return any(not row.lifting and not any(other.lifting and _is_newer(other, row) for other in own) for row in own)
+    liftings = _Newest(row for row in own if row.lifting)
+    return any(not row.lifting and not liftings.is_after(row) for row in own)
+
+
+class _Newest:
+    """The newest of some rows, asked in constant time whether one of them is newer than another row."""
+
+    def __init__(self, rows: Iterable[Waiting]) -> None:
+        self._versions: dict[tuple[str, ...], tuple[int, int]] = {}
+        ordinals: dict[tuple[str, ...] | None, int] = {}
+        for row in rows:
+            key = _series(row)
+            ordinals[key] = max(ordinals.get(key, 0), row.ordinal)
+            if key is not None:
+                self._versions[key] = max(self._versions.get(key, (-1, 0)), _version(row))
+        # Two are enough: at most one of them is of the row's own series.
+        self._ordinals = sorted(ordinals.items(), key=lambda item: -item[1])[:2]
+
+    def is_after(self, row: Waiting) -> bool:
+        key = _series(row)
+        if key is not None and self._versions.get(key, (-1, 0)) > _version(row):
+            return True
+        return any(ordinal > row.ordinal for other, ordinal in self._ordinals if other is None or other != key)
+
+
+def _series(row: Waiting) -> tuple[str, ...] | None:
+    """What its version counts in, None where it has no version."""
+    return None if row.version is None else (row.person, row.processor, row.source)

@@ -94,6 +94,7 @@ propagation = Table(
     Column("right", Text, nullable=False),
     Column("lifting", Boolean, nullable=False),
     Column("version", BigInteger),
+    Column("covers", Text, nullable=False, server_default=""),  # keyed digests of the names of what is rectified
     Column("state", Text, nullable=False),
     Column("causes", Text, nullable=False, server_default=""),  # of being held; sorted, comma between
     Column("released", Text, nullable=False, server_default=""),  # causes that a person released it from, for good
