@@ -38,9 +38,9 @@ PAPERS = [README, CONTRIBUTING, CHANGELOG, *sorted((ROOT / "docs").rglob("*.md")
 HAND_WRITTEN = [README, ROOT / "docs" / "operating.md"]
 
 LONG = {
-    "connectors/campaign_monitor.py": 1205,
+    "connectors/campaign_monitor.py": 1090,
     "connectors/hootsuite.py": 1020,
-    "connectors/mailchimp.py": 800,
+    "connectors/mailchimp.py": 680,
     "connectors/eventbrite.py": 806,
     "propagation/lifecycle.py": 450,
     "http.py": 460,

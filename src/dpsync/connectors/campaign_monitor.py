@@ -9,8 +9,8 @@ import json
 import re
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from types import MappingProxyType
@@ -18,8 +18,20 @@ from typing import ClassVar, Final, Self, assert_never
 from urllib.parse import quote, urlencode, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
-from tenacity import RetryCallState, Retrying, retry_if_exception, wait_random_exponential
 
+from dpsync.calls import (
+    BUSY,
+    FAULT_THERE,
+    UNDOCUMENTED,
+    UNREADABLE,
+    Calls,
+    Ended,
+    each,
+    refused,
+    task,
+    together,
+    unreadable,
+)
 from dpsync.connector import (
     Account,
     Applied,
@@ -38,13 +50,12 @@ from dpsync.connector import (
     NothingHeld,
     NotIdentifiable,
     Outcome,
-    Recipient,
     Refused,
     Reply,
     Retryable,
 )
 from dpsync.errors import ConfigurationError, CredentialsRejected, Fault, ProcessorUnreachable, UnsupportedRight
-from dpsync.http import CUT, UNREACHABLE, api_root, json_of, retry_after
+from dpsync.http import api_root, json_of, retry_after
 from dpsync.model import Changes, Right, normalised
 
 _VENDOR: Final = "https://api.createsend.com/api/v3.3"
@@ -64,10 +75,6 @@ _NOT_IN_LIST: Final = 203
 _NO_MOBILE = frozenset({220, 221})
 _VALUES = frozenset({1, 211, 220, 221})
 
-UNDOCUMENTED: Final = "an answer that the processor's documentation does not know"
-UNREADABLE: Final = "an answer that is not of the documented shape"
-BUSY: Final = "the processor asks us to wait"
-FAULT_THERE: Final = "a fault at the processor"
 VALUE_REJECTED: Final = "the processor rejected a value"
 NOT_OURS: Final = "a list or client that does not exist or is not ours"
 NOT_AGENCY: Final = "the account is not of the type that this call needs"
@@ -124,23 +131,6 @@ class CampaignMonitorSettings(BaseModel):
     def base(self) -> str:
         """Where the API is, without a slash at the end."""
         return self.base_url or _VENDOR
-
-
-class _Ended(Exception):
-    """An answer that ends one step; `stop` where asking on would only meet the same."""
-
-    def __init__(self, outcome: Retryable | Refused, *, stop: bool = False) -> None:
-        self.outcome = outcome
-        self.stop = stop
-        super().__init__(outcome.reason)
-
-
-def _refused(reason: str = UNDOCUMENTED) -> _Ended:
-    return _Ended(Refused(reason=reason, evidence=()))
-
-
-def _unreadable(*, doubtful: bool = False) -> _Ended:
-    return _Ended(Retryable(reason=UNREADABLE, doubtful=doubtful))
 
 
 def _code(reply: Reply) -> int | None:
@@ -202,7 +192,7 @@ class _Credential:
     def renew(
         self, stale: str, exchange: Callable[[bytes], Reply], rejected: Callable[[Reply], CredentialsRejected]
     ) -> None:
-        """Replace the pair unless another thread just did. Raises `_Ended`, `CredentialsRejected`, `NoAnswer`."""
+        """Replace the pair unless another thread just did. Raises `Ended`, `CredentialsRejected`, `NoAnswer`."""
         with self._lock:
             self._read = None  # another process may have renewed it
             if self.header() != stale:
@@ -216,11 +206,11 @@ class _Credential:
             if reply.status != 200:
                 wait = retry_after(reply, self._kit.clock.now())
                 reason = BUSY if reply.status in (429, 503) else FAULT_THERE
-                raise _Ended(Retryable(reason=reason, busy=reason is BUSY, retry_after=wait), stop=True)
+                raise Ended(Retryable(reason=reason, busy=reason is BUSY, retry_after=wait), stop=True)
             access = found.get("access_token") if isinstance(found, dict) else None
             refresh = found.get("refresh_token", old) if isinstance(found, dict) else None
             if not isinstance(access, str) or not isinstance(refresh, str) or not access:
-                raise _Ended(Retryable(reason=UNREADABLE), stop=True)
+                raise Ended(Retryable(reason=UNREADABLE), stop=True)
             # durable before it is used: the vendor may take the old pair for used up
             self._kit.shelf.put(self._place, json.dumps([access, refresh]))
             self._read = (access, refresh)
@@ -235,23 +225,18 @@ class _Credential:
         return read
 
 
-class _Calls:
-    """The calls of one instruction, and what is kept of them."""
+class _Calls(Calls):
+    """The calls about lists and clients, with a credential that may be renewed between two of them."""
 
     def __init__(
         self, kit: Kit, base: str, credential: _Credential, order: Instruction | None, sleep: Callable[[float], None]
     ) -> None:
-        self._kit = kit
+        super().__init__(kit, order, sleep)
         self._base = base
         self._credential = credential
-        self._digest_key = order.digest_key if order else b""
-        self._until = order.may_call_until if order else lambda: float("inf")
-        self._sleep = sleep
         self._spent_until = float("-inf")
-        self.touched = False  # whether something may stand changed since this instruction's first call
-        self.evidence: list[Evidence] = []
 
-    def ask(
+    def about(
         self,
         method: str,
         template: str,
@@ -261,7 +246,7 @@ class _Calls:
     ) -> Reply:
         """Make one call about one list or client; a read is tried again where the connection broke.
 
-        Raises `_Ended` and `CredentialsRejected`; a 200 or a 400 is left to the caller.
+        Raises `Ended` and `CredentialsRejected`; a 200 or a 400 is left to the caller.
         """
         self._affordable()
         writing = method != "GET"
@@ -272,20 +257,21 @@ class _Calls:
             headers = {"Accept": "application/json", "Authorization": self._credential.header()}
             if body is not None:
                 headers["Content-Type"] = "application/json; charset=utf-8"
-            return self._call(method, url, f"{template}.json", headers, body, params, place)
+            return self.call(
+                method, url, template=f"{template}.json", headers=headers, params=params, body=body, scope=place
+            )
 
         try:
             used = self._credential.header()
-            reply = make() if writing else self._patiently(make)
+            reply = make() if writing else self.patiently(make)
             if reply.status == 401 and _code(reply) == 121 and self._credential.renewable():
-                self._credential.renew(used, self._exchange, self._rejected)
+                self._credential.renew(used, self._exchange, self.rejected)
                 reply = make()
         except NoAnswer as failure:
             about_this = failure.evidence.endpoint != "POST /oauth/token"
             doubtful = writing and failure.sent and about_this
-            raise _Ended(Retryable(reason=failure.reason, doubtful=doubtful), stop=True) from None
-        spared = 400 <= reply.status < 500 and reply.status != 408
-        self.touched = self.touched or (writing and not spared)
+            raise Ended(Retryable(reason=failure.reason, doubtful=doubtful), stop=True) from None
+        self.note_touch(reply, writing=writing)
         self._count(reply)
         self._passable(reply, writing=writing)
         return reply
@@ -303,73 +289,23 @@ class _Calls:
         """Change something: None where the vendor said so in its documented shape, else the code of its no."""
         content = json.dumps(json_body).encode() if json_body is not None else body
         params = {"email": email} if email is not None else None
-        reply = self.ask(method, template, place, params, content)
+        reply = self.about(method, template, place, params, content)
         if reply.status == 200:
             if reply.body.strip():
-                raise _unreadable(doubtful=True)
+                raise unreadable(doubtful=True)
             return None
         code = _code(reply)
         if reply.status != 400 or code is None:
             if 200 <= reply.status < 300:
-                raise _unreadable(doubtful=True)
-            raise _refused()
+                raise unreadable(doubtful=True)
+            raise refused()
         return code
-
-    def note(self, text: str) -> None:
-        """Say beside the last call what it showed."""
-        self.evidence[-1] = replace(self.evidence[-1], note=text)
-
-    def _call(
-        self,
-        method: str,
-        url: str,
-        template: str,
-        headers: Mapping[str, str],
-        body: bytes | None = None,
-        params: Mapping[str, str] | None = None,
-        place: str = "",
-    ) -> Reply:
-        try:
-            reply = self._kit.http.call(
-                method,
-                url,
-                template=f"{method} {template}",
-                headers=headers,
-                params=params,
-                body=body,
-                digest_key=self._digest_key,
-                scope=place,
-                deadline=self._until(),
-            )
-        except NoAnswer as failure:
-            self.evidence.append(failure.evidence)
-            raise
-        self.evidence.append(reply.evidence)
-        return reply
-
-    def _rejected(self, reply: Reply) -> CredentialsRejected:
-        at, kept = reply.evidence, tuple(self.evidence)
-        return CredentialsRejected(at.endpoint, reply.status, at.request_id, evidence=kept, doubtful=self.touched)
 
     def _exchange(self, form: bytes) -> Reply:
         parts = urlsplit(self._base)
         url = f"{parts.scheme}://{parts.netloc}/oauth/token"
         headers = {"Accept": "application/json", "Content-Type": "application/x-www-form-urlencoded"}
-        return self._call("POST", url, "/oauth/token", headers, form)
-
-    def _patiently(self, make: Callable[[], Reply]) -> Reply:
-        def enough(state: RetryCallState) -> bool:
-            wakes = self._kit.clock.monotonic() + state.upcoming_sleep
-            return state.attempt_number >= 3 or wakes >= self._until()
-
-        again = Retrying(
-            retry=retry_if_exception(lambda error: isinstance(error, NoAnswer) and error.reason in (UNREACHABLE, CUT)),
-            stop=enough,
-            wait=wait_random_exponential(multiplier=0.2, max=2),
-            sleep=self._sleep,
-            reraise=True,
-        )
-        return again(make)
+        return self.call("POST", url, template="/oauth/token", headers=headers, body=form)
 
     def _count(self, reply: Reply) -> None:
         """Only /transactional documents these headers; they are believed wherever they appear."""
@@ -380,27 +316,21 @@ class _Calls:
     def _affordable(self) -> None:
         left = self._spent_until - self._kit.clock.monotonic()
         if left > 0:
-            raise _Ended(Retryable(reason=BUSY, busy=True, retry_after=timedelta(seconds=left)), stop=True)
+            raise Ended(Retryable(reason=BUSY, busy=True, retry_after=timedelta(seconds=left)), stop=True)
 
     def _passable(self, reply: Reply, *, writing: bool) -> None:
         """Let through what the caller must understand; end what speaks of us, of the account or of a fault there."""
-        wait = retry_after(reply, self._kit.clock.now())
         match reply.status:
             case 401 if _code(reply) in (101, 102):
                 # a wrong id, or somebody else's: the key itself is good, and the other lists can be told
-                raise _refused(NOT_OURS)
+                raise refused(NOT_OURS)
             case 403 if _code(reply) == 403:
-                raise _refused(NOT_AGENCY)
+                raise refused(NOT_AGENCY)
             case 401 | 403:
-                raise self._rejected(reply)
-            case 429 | 503:
-                doubtful = writing and reply.status == 503
-                wait = wait if wait is not None else _reset(reply)
-                raise _Ended(Retryable(reason=BUSY, busy=True, doubtful=doubtful, retry_after=wait), stop=True)
-            case 408 | 425:
-                raise _Ended(Retryable(reason=BUSY, doubtful=writing and reply.status == 408, retry_after=wait))
-            case status if status >= 500:
-                raise _Ended(Retryable(reason=FAULT_THERE, doubtful=writing, retry_after=wait))
+                raise self.rejected(reply)
+        said = retry_after(reply, self._kit.clock.now())
+        limited = reply.status in (429, 503) and said is None
+        self.demand_sense(reply, writing=writing, wait=_reset(reply) if limited else said)
 
 
 def _reset(reply: Reply) -> timedelta | None:
@@ -410,13 +340,13 @@ def _reset(reply: Reply) -> timedelta | None:
 
 
 def _rows(calls: _Calls, template: str, place: str = "", params: Mapping[str, str] | None = None) -> list[object]:
-    """The array of an answer that must be one. Raises `_Ended`."""
-    reply = calls.ask("GET", template, place, params)
+    """The array of an answer that must be one. Raises `Ended`."""
+    reply = calls.about("GET", template, place, params)
     if reply.status != 200:
-        raise _unreadable() if 200 <= reply.status < 300 else _refused()
+        raise unreadable() if 200 <= reply.status < 300 else refused()
     found = json_of(reply)
     if not isinstance(found, list):
-        raise _unreadable()
+        raise unreadable()
     return found
 
 
@@ -424,17 +354,17 @@ def _named(rows: list[object], id_name: str, title: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for row in rows:
         if not isinstance(row, dict) or not _ID.fullmatch(str(row.get(id_name, ""))):
-            raise _unreadable()
+            raise unreadable()
         found[str(row[id_name])] = str(row.get(title, ""))
     return found
 
 
 def _object(reply: Reply) -> Mapping[str, object]:
     if reply.status != 200:
-        raise _unreadable() if 200 <= reply.status < 300 else _refused()
+        raise unreadable() if 200 <= reply.status < 300 else refused()
     found = json_of(reply)
     if not isinstance(found, dict):
-        raise _unreadable()
+        raise unreadable()
     return found
 
 
@@ -448,7 +378,7 @@ class _Suppression:
         self._total: int | None = None
 
     def holds(self, address: str) -> bool:
-        """Whether the address is on it, in any spelling of its letters. Raises `_Ended`."""
+        """Whether the address is on it, in any spelling of its letters. Raises `Ended`."""
         wanted = normalised(address)
         low, high = 1, self._count()
         last = high
@@ -478,20 +408,20 @@ class _Suppression:
 
     def _read(self, number: int) -> list[str]:
         params = {"page": str(number), "pagesize": str(_PAGE), "orderfield": "email", "orderdirection": "asc"}
-        reply = self._calls.ask("GET", "/clients/{id}/suppressionlist", self._client, params)
+        reply = self._calls.about("GET", "/clients/{id}/suppressionlist", self._client, params)
         found = _object(reply)
         rows, total, shown = found.get("Results"), found.get("TotalNumberOfRecords"), found.get("PageNumber")
         if not isinstance(rows, list) or not isinstance(total, int) or total < 0 or shown != number:
-            raise _unreadable()
+            raise unreadable()
         if self._total is not None and total != self._total:
-            raise _Ended(Retryable(reason=SET_MOVED))
+            raise Ended(Retryable(reason=SET_MOVED))
         self._total = total
         # a page that is short of what the total promises may lack the very address
         if len(rows) != max(0, min(_PAGE, total - _PAGE * (number - 1))):
-            raise _unreadable()
+            raise unreadable()
         addresses = [row.get("EmailAddress") if isinstance(row, dict) else None for row in rows]
         if not all(isinstance(address, str) for address in addresses):
-            raise _unreadable()
+            raise unreadable()
         return [normalised(str(address)) for address in addresses]
 
 
@@ -606,9 +536,9 @@ class CampaignMonitor(Connector):
         """
         calls = self._calls(None)
         try:
-            date = _object(calls.ask("GET", "/systemdate")).get("SystemDate")
+            date = _object(calls.about("GET", "/systemdate")).get("SystemDate")
             clients = self._clients(calls)
-        except _Ended as end:
+        except Ended as end:
             raise ProcessorUnreachable(f"Campaign Monitor: {end.outcome.reason}") from None
         if not isinstance(date, str):
             raise ProcessorUnreachable(f"Campaign Monitor: {UNREADABLE}")
@@ -628,10 +558,10 @@ class CampaignMonitor(Connector):
             steps = (
                 step for client in self._clients(calls) for step in self._steps(calls, client, instruction, addresses)
             )
-            outcomes = _each(steps)
-        except _Ended as end:
+            outcomes = each(steps)
+        except Ended as end:
             outcomes = [end.outcome]
-        return _together(outcomes, tuple(calls.evidence), touched=calls.touched)
+        return together(outcomes, calls.kept, touched=calls.touched)
 
     def verify(self, instruction: Instruction) -> Finding:
         """Read back every list and suppression list under every address. Raises `CredentialsRejected`.
@@ -653,9 +583,9 @@ class CampaignMonitor(Connector):
                 ]
                 seen += [(address, member) for _, address, member in held]
                 reasons.append(self._contradiction(calls, client, instruction, addresses, held))
-        except _Ended as end:
-            return CannotTell(reason=end.outcome.reason, evidence=tuple(calls.evidence), later=True)
-        evidence = tuple(calls.evidence)
+        except Ended as end:
+            return CannotTell(reason=end.outcome.reason, evidence=calls.kept, later=True)
+        evidence = calls.kept
         if instruction.right is Right.RECTIFICATION:
             return _rectified(instruction.changes or Changes(), seen, evidence)
         reason = next((reason for reason in reasons if reason), "")
@@ -679,17 +609,17 @@ class CampaignMonitor(Connector):
         return tuple(seen.values())
 
     def _clients(self, calls: _Calls) -> list[_Client]:
-        """Every client with all its lists, read anew each time: a list made since must be told too. Raises `_Ended`."""
+        """Every client with all its lists, read anew each time: a list made since must be told too. Raises `Ended`."""
         named = dict.fromkeys(self._settings.clients, "") or _named(_rows(calls, "/clients"), "ClientID", "Name")
         if not named:
-            raise _refused(NO_CLIENTS)
+            raise refused(NO_CLIENTS)
         clients = [
             _Client(client, name, _named(_rows(calls, "/clients/{id}/lists", client), "ListID", "Name"))
             for client, name in named.items()
         ]
         if not any(client.lists for client in clients):
             # a credential without the permission may look the same
-            raise _refused(NO_LISTS)
+            raise refused(NO_LISTS)
         return clients
 
     def _steps(
@@ -719,12 +649,12 @@ class CampaignMonitor(Connector):
         """The record, or None for the documented "not in list". Another list's id would be 401 code 101. Raises."""
         # whether capitals matter to the vendor is not documented: both spellings are asked before "no" is believed
         for spelling in dict.fromkeys((address, address.lower())):
-            reply = calls.ask("GET", "/subscribers/{id}", place, {"email": spelling})
+            reply = calls.about("GET", "/subscribers/{id}", place, {"email": spelling})
             if reply.status != 400:
                 return _member(_object(reply), spelling)
             code = _code(reply)
             if code != _NOT_IN_LIST:
-                raise _refused(VALUE_REJECTED if code == 1 else UNDOCUMENTED)
+                raise refused(VALUE_REJECTED if code == 1 else UNDOCUMENTED)
         return None
 
     def _shelf_key(self, kind: str, place: str, address: str) -> str:
@@ -749,16 +679,16 @@ class CampaignMonitor(Connector):
             steps.append(partial(self._blank, calls, place, member, key))
         if member.state != "Deleted":
             steps.append(partial(self._delete, calls, place, member))
-        together = _together(_each(steps), ())
-        if isinstance(together, Retryable | Refused):
-            return together
+        worst = together(each(steps))
+        if isinstance(worst, Retryable | Refused):
+            return worst
         return self._deactivated(self._held(calls, place, address), place)
 
     @staticmethod
     def _delete(calls: _Calls, place: str, member: _Member) -> Outcome:
         code = calls.write("DELETE", "/subscribers/{id}", place, email=member.address)
         if code not in (None, _NOT_IN_LIST):
-            raise _refused()
+            raise refused()
         return Applied(evidence=())
 
     @staticmethod
@@ -766,13 +696,13 @@ class CampaignMonitor(Connector):
         if now is None:
             return Applied(evidence=())
         if now.state != "Deleted":
-            raise _Ended(Retryable(reason=NOT_DONE, doubtful=True))
+            raise Ended(Retryable(reason=NOT_DONE, doubtful=True))
         if now.blank:
             kept = "The record is set to 'Deleted', its name and fields are blanked; address and history are kept."
             kept += " So may be what the API does not show."
         else:
             kept = "The record is set to 'Deleted' and could not be blanked: all of it is kept."
-        return _task(
+        return task(
             f"{kept} The API of Campaign Monitor has no erasure: erase the person permanently in the web app, in every "
             "list that is named here.",
             place,
@@ -787,7 +717,7 @@ class CampaignMonitor(Connector):
             code = calls.write("PUT", "/subscribers/{id}", place, email=member.address, json_body=body)
         # 203: the record may be beyond changing already; the read that follows shows what it holds
         if code not in (None, _NOT_IN_LIST):
-            raise _refused(VALUE_REJECTED if code in _VALUES else UNDOCUMENTED)
+            raise refused(VALUE_REJECTED if code in _VALUES else UNDOCUMENTED)
         if code is None:
             self._kit.shelf.put(key, "blanked")
         return Applied(evidence=())
@@ -797,7 +727,7 @@ class CampaignMonitor(Connector):
         """What keeps an objection is not ours to take away unasked: without it a new import would be mailed again."""
         if not suppression.holds(address):
             return NothingHeld(evidence=())
-        return _task(
+        return task(
             "The address is on the suppression list of a client that is named here. After the erasure take it off, or "
             "record on which legal ground it stays there.",
             client.id,
@@ -806,14 +736,14 @@ class CampaignMonitor(Connector):
     # --- opt-out and restriction
 
     def _opt_out(self, calls: _Calls, client: _Client, address: str) -> Outcome:
-        outcomes = _each(partial(self._leave, calls, client, place, address) for place in client.lists)
+        outcomes = each(partial(self._leave, calls, client, place, address) for place in client.lists)
         if all(isinstance(outcome, NothingHeld) for outcome in outcomes):
             return self._only_suppressed(calls, client, address)
-        together = _together(outcomes, ())
-        if isinstance(together, Applied):
+        worst = together(outcomes)
+        if isinstance(worst, Applied):
             self._kit.shelf.put(self._shelf_key("opted_out", client.id, address), "yes")
             self._suppress(calls, client, address)
-        return together
+        return worst
 
     @staticmethod
     def _only_suppressed(calls: _Calls, client: _Client, address: str) -> Outcome:
@@ -835,7 +765,7 @@ class CampaignMonitor(Connector):
         code = calls.write("POST", "/subscribers/{id}/unsubscribe", place, json_body=body)
         # what a repetition answers is not documented: 203 is read back like a yes
         if code not in (None, _NOT_IN_LIST):
-            raise _refused()
+            raise refused()
         states = self._reach(calls, client, member.address)
         if place not in states:
             calls.note(REACH_UNKNOWN)
@@ -843,7 +773,7 @@ class CampaignMonitor(Connector):
             calls.note(REACH_PART if _IN_USE & set(states.values()) else REACH_ALL)
         now = self._held(calls, place, member.address)
         if now is not None and now.state in _IN_USE:
-            raise _Ended(Retryable(reason=NOT_DONE, doubtful=True))
+            raise Ended(Retryable(reason=NOT_DONE, doubtful=True))
 
     @staticmethod
     def _reach(calls: _Calls, client: _Client, address: str) -> dict[str, str]:
@@ -852,7 +782,7 @@ class CampaignMonitor(Connector):
         _named(rows, "ListID", "ListName")
         states = {str(row["ListID"]): str(row.get("SubscriberState")) for row in rows if isinstance(row, dict)}
         if not set(states.values()) <= _STATES:
-            raise _unreadable()
+            raise unreadable()
         return states
 
     @staticmethod
@@ -860,7 +790,7 @@ class CampaignMonitor(Connector):
         body = {"EmailAddresses": [address]}
         code = calls.write("POST", "/clients/{id}/suppress", client.id, json_body=body)
         if code is not None:
-            raise _refused(VALUE_REJECTED if code == 1 else UNDOCUMENTED)
+            raise refused(VALUE_REJECTED if code == 1 else UNDOCUMENTED)
 
     def _restrict(self, calls: _Calls, client: _Client, address: str) -> Outcome:
         """Suppress; and unsubscribe where suppression is not known to silence a list, because its reach is its own."""
@@ -875,19 +805,19 @@ class CampaignMonitor(Connector):
             memory = _Memory(suppressed, {place: member.state for place, member in held.items()})
         memory.left += [place for place in alone if place not in memory.left]
         self._kit.shelf.put(key, memory.text())
-        outcomes = _each(partial(self._leave, calls, client, place, address) for place in alone)
-        together = _together([Applied(evidence=()), *outcomes], ())
-        if isinstance(together, Applied):
+        outcomes = each(partial(self._leave, calls, client, place, address) for place in alone)
+        worst = together([Applied(evidence=()), *outcomes])
+        if isinstance(worst, Applied):
             self._suppress(calls, client, address)
-        return together
+        return worst
 
     @staticmethod
     def _alone(calls: _Calls, place: str) -> bool:
         """Whether an unsubscribe of this list reaches no other."""
-        found = _object(calls.ask("GET", "/lists/{id}", place))
+        found = _object(calls.about("GET", "/lists/{id}", place))
         reach = found.get("UnsubscribeSetting")
         if str(found.get("ListID", "")).lower() != place.lower() or reach not in _REACHES:
-            raise _unreadable()
+            raise unreadable()
         return reach == "OnlyThisList"
 
     def _lift(self, calls: _Calls, client: _Client, address: str) -> Outcome:
@@ -908,10 +838,10 @@ class CampaignMonitor(Connector):
         if ours and not objected and not memory.lifted:
             code = calls.write("PUT", "/clients/{id}/unsuppress", client.id, email=address, body=b" ")
             if code not in (None, _NOT_SUPPRESSED):
-                raise _refused()
+                raise refused()
         memory.lifted = True
         self._kit.shelf.put(key, memory.text())
-        return _together([Applied(evidence=()), *_left_to_the_operator(memory, client, objected if ours else [])], ())
+        return together([Applied(evidence=()), *_left_to_the_operator(memory, client, objected if ours else [])])
 
     # --- rectification
 
@@ -935,27 +865,26 @@ class CampaignMonitor(Connector):
         if target is not None and all(isinstance(outcome, NothingHeld) for outcome in outcomes):
             # told before: the record has its new address already, or it never had another
             outcomes.append(self._set(calls, place, target, changes))
-        return _together(outcomes, ())
+        return together(outcomes)
 
     def _two_records(self, calls: _Calls, place: str, member: _Member, other: str, changes: Changes) -> Outcome:
         """Both addresses are in the list: put the rest right and leave the address, and any merging, to a person."""
         rest = self._set(calls, place, member, changes)
-        return _together(
+        return together(
             [
                 rest,
-                _task(
+                task(
                     f"In list {place} both the old and the new address have a record (state '{member.state}' and "
                     f"'{other}'). They may be two people: compare them in the web app and decide. Nothing was merged.",
                     place,
                 ),
-            ],
-            (),
+            ]
         )
 
     def _set(self, calls: _Calls, place: str, member: _Member, changes: Changes, new: str | None = None) -> Outcome:
         """Change what differs, by the old address in the query: with the new one there it would edit somebody else."""
         values, tasks = self._values(calls, place, member, changes)
-        outcomes: list[Outcome] = [Applied(evidence=()), *(_task(task, place) for task in tasks)]
+        outcomes: list[Outcome] = [Applied(evidence=()), *(task(sentence, place) for sentence in tasks)]
         if new is not None:
             values = {"EmailAddress": new, **values}
         if values:
@@ -967,14 +896,14 @@ class CampaignMonitor(Connector):
                 other = target.state if target is not None else "not shown by the API"
                 return self._two_records(calls, place, member, other, changes)
             if code is not None:
-                raise _refused(VALUE_REJECTED if code in _VALUES else UNDOCUMENTED)
-        return _together(outcomes, ())
+                raise refused(VALUE_REJECTED if code in _VALUES else UNDOCUMENTED)
+        return together(outcomes)
 
     @staticmethod
     def _beyond_change(now: _Member | None, place: str) -> Outcome:
         if now is None:
             return NothingHeld(evidence=())
-        return _task(
+        return task(
             f"In list {place} the API does not change a record of state '{now.state}'. Put it right in the web app.",
             place,
         )
@@ -1023,7 +952,7 @@ class CampaignMonitor(Connector):
         addresses: tuple[str, ...],
         held: Sequence[tuple[str, str, _Member]],
     ) -> str:
-        """Why what one client holds is not as asked, "" where it is. Raises `_Ended`."""
+        """Why what one client holds is not as asked, "" where it is. Raises `Ended`."""
         match order.right:
             case Right.RECTIFICATION:
                 return ""
@@ -1060,29 +989,14 @@ class CampaignMonitor(Connector):
 _SHOWS_NO_CAUSE: Final = "a suppressed address does not show why it is suppressed"
 
 
-def _each(steps: Iterable[Callable[[], Outcome]]) -> list[Outcome]:
-    """The outcome of each step, also of those that ended early. Raises `_Ended` where asking on would meet the same."""
-    outcomes: list[Outcome] = []
-    for step in steps:
-        try:
-            outcomes.append(step())
-        except _Ended as end:
-            outcomes.append(end.outcome)
-            if end.stop:
-                # what an earlier step left in doubt stays in doubt
-                worst = _together(outcomes, ())
-                raise _Ended(worst if isinstance(worst, Retryable) else end.outcome, stop=True) from None
-    return outcomes
-
-
 def _member(found: Mapping[str, object], spelling: str) -> _Member:
-    """The record in a 200, which must be the one that was asked for. Raises `_Ended`."""
+    """The record in a 200, which must be the one that was asked for. Raises `Ended`."""
     address, state, name = found.get("EmailAddress"), found.get("State"), found.get("Name", "")
     rows = found.get("CustomFields", [])
     if not isinstance(address, str) or normalised(address) != normalised(spelling) or state not in _STATES:
-        raise _unreadable()
+        raise unreadable()
     if not isinstance(rows, list) or not all(isinstance(row, dict) and "Key" in row for row in rows):
-        raise _unreadable()
+        raise unreadable()
     fields = tuple((str(row["Key"]), "" if row.get("Value") is None else str(row.get("Value"))) for row in rows)
     return _Member(address, str(state), "" if name is None else str(name), fields)
 
@@ -1111,11 +1025,11 @@ def _key(name: str) -> str:
 
 
 def _field_types(calls: _Calls, place: str) -> dict[str, tuple[str, str]]:
-    """Name, as records show it, and type of each custom field of a list, by name and by key. Raises `_Ended`."""
+    """Name, as records show it, and type of each custom field of a list, by name and by key. Raises `Ended`."""
     types: dict[str, tuple[str, str]] = {}
     for row in _rows(calls, "/lists/{id}/customfields", place):
         if not isinstance(row, dict) or not isinstance(row.get("Key"), str) or not row.get("FieldName"):
-            raise _unreadable()
+            raise unreadable()
         name = str(row["FieldName"])
         types[_key(str(row["Key"]))] = types[_key(name)] = (name, str(row.get("DataType", "")))
     return types
@@ -1137,13 +1051,9 @@ def _same(held: tuple[str, ...], asked: str) -> bool:
     return (not held) if not asked else (len(held) == 1 and plain(held[0]) == plain(asked))
 
 
-def _task(task: str, place: str) -> HandOver:
-    return HandOver(to=Recipient.OPERATOR, task=task, references=(place,))
-
-
 def _left_to_the_operator(memory: _Memory, client: _Client, objected: Sequence[str]) -> list[HandOver]:
     tasks = [
-        _task(
+        task(
             f"In list {place} the address was unsubscribed for a restriction that is now lifted; before, its state was "
             f"'{memory.before.get(place, 'unknown')}'. Leave it unsubscribed: only the person may subscribe anew.",
             place,
@@ -1152,41 +1062,13 @@ def _left_to_the_operator(memory: _Memory, client: _Client, objected: Sequence[s
     ]
     if objected:
         tasks.append(
-            _task(
+            task(
                 f"At client {client.id} the address left a list while it was restricted, so it was kept on the "
                 "suppression list. See whether the person objected before you take it off.",
                 client.id,
             )
         )
     return tasks
-
-
-def _together(outcomes: Sequence[Outcome], evidence: tuple[Evidence, ...], *, touched: bool = False) -> Outcome:
-    """The worst of all: not finished, then a no, then left to a person, then done, then nothing there."""
-    later = [outcome for outcome in outcomes if isinstance(outcome, Retryable)]
-    refused = [outcome for outcome in outcomes if isinstance(outcome, Refused)]
-    tasks = [outcome for outcome in outcomes if isinstance(outcome, HandOver)]
-    if later:
-        waits: list[timedelta] = [outcome.retry_after for outcome in later if outcome.retry_after is not None]
-        return Retryable(
-            reason=later[0].reason,
-            evidence=evidence,
-            doubtful=touched or any(outcome.doubtful for outcome in later),
-            busy=any(outcome.busy for outcome in later),
-            retry_after=max(waits, default=None),
-        )
-    if refused:
-        return Refused(reason=refused[0].reason, evidence=evidence)
-    if tasks:
-        return HandOver(
-            to=Recipient.OPERATOR,
-            task=" ".join(dict.fromkeys(outcome.task for outcome in tasks)),
-            evidence=evidence,
-            references=tuple(dict.fromkeys(name for outcome in tasks for name in outcome.references)),
-        )
-    if any(isinstance(outcome, Applied) for outcome in outcomes):
-        return Applied(evidence=evidence)
-    return NothingHeld(evidence=evidence)
 
 
 def _rectified(changes: Changes, seen: Sequence[tuple[str, _Member]], evidence: tuple[Evidence, ...]) -> Finding:

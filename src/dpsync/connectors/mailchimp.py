@@ -11,7 +11,6 @@ import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from functools import partial
 from types import MappingProxyType
 from typing import Any, ClassVar, Final, Self, assert_never, cast
@@ -19,8 +18,8 @@ from urllib.parse import quote
 
 from mailchimp_marketing.api import lists_api, ping_api, root_api
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
-from tenacity import RetryCallState, Retrying, retry_if_exception, wait_random_exponential
 
+from dpsync.calls import BUSY, UNREADABLE, Calls, Ended, each, refused, task, together, unreadable
 from dpsync.connector import (
     Account,
     Applied,
@@ -31,21 +30,17 @@ from dpsync.connector import (
     Contradicts,
     Evidence,
     Finding,
-    HandOver,
     Instruction,
     Kit,
     Means,
-    NoAnswer,
     NothingHeld,
     NotIdentifiable,
     Outcome,
-    Recipient,
-    Refused,
     Reply,
     Retryable,
 )
-from dpsync.errors import ConfigurationError, CredentialsRejected, Fault, ProcessorUnreachable, UnsupportedRight
-from dpsync.http import CUT, UNREACHABLE, api_root, json_of, retry_after
+from dpsync.errors import ConfigurationError, Fault, ProcessorUnreachable, UnsupportedRight
+from dpsync.http import api_root, json_of, retry_after
 from dpsync.model import Changes, Right
 
 _VENDOR = re.compile(r"https://[a-z]{2}[0-9]{1,3}\.api\.mailchimp\.com/3\.0")
@@ -57,10 +52,6 @@ _SET_KEPT: Final = 300.0  # seconds that the set of audiences is believed before
 _PAGE: Final = 1000  # the vendor's maximum; its default of 10 hides the eleventh audience
 _LIFTED: Final = "lifted:"
 
-UNDOCUMENTED: Final = "an answer that the processor's documentation does not know"
-UNREADABLE: Final = "an answer that is not of the documented shape"
-BUSY: Final = "the processor asks us to wait"
-FAULT_THERE: Final = "a fault at the processor"
 FIELDS_REJECTED: Final = "the processor rejected a value"
 NO_AUDIENCE: Final = "a configured audience does not exist"
 NO_AUDIENCES: Final = "the account shows no audience"
@@ -115,23 +106,6 @@ class MailchimpSettings(BaseModel):
         return self.base_url or f"https://{centre}.api.mailchimp.com/3.0"
 
 
-class _Ended(Exception):
-    """An answer that ends one step; `stop` where asking on would only meet the same."""
-
-    def __init__(self, outcome: Retryable | Refused, *, stop: bool = False) -> None:
-        self.outcome = outcome
-        self.stop = stop
-        super().__init__(outcome.reason)
-
-
-def _refused(reason: str = UNDOCUMENTED) -> _Ended:
-    return _Ended(Refused(reason=reason, evidence=()))
-
-
-def _unreadable(*, doubtful: bool) -> _Ended:
-    return _Ended(Retryable(reason=UNREADABLE, doubtful=doubtful))
-
-
 @dataclass(frozen=True, slots=True)
 class _Member:
     """What matters of a contact. It holds personal data and lives for one instruction."""
@@ -140,22 +114,16 @@ class _Member:
     merge_fields: Mapping[str, object]
 
 
-class _Calls:
-    """The calls of one instruction, and what is kept of them; the transport that the generated classes call."""
+class _Calls(Calls):
+    """The transport that the generated classes call: any object with these three methods serves them."""
 
     def __init__(
         self, kit: Kit, settings: MailchimpSettings, order: Instruction | None, sleep: Callable[[float], None]
     ) -> None:
-        self._kit = kit
+        super().__init__(kit, order, sleep)
         self._base = settings.base
         user = base64.b64encode(b"dpsync:" + settings.api_key.get_secret_value().encode()).decode()
         self._authorization = f"Basic {user}"
-        self._digest_key = order.digest_key if order else b""
-        self._until = order.may_call_until if order else lambda: float("inf")
-        self._sleep = sleep
-        self.evidence: list[Evidence] = []
-        self.touched = False
-        """Something may stand changed since this instruction's first call."""
         self.known: set[str] = set()
         """Audiences that an authenticated read within this instruction has shown to exist."""
         self.lists = _ListsApi(self)
@@ -176,97 +144,45 @@ class _Calls:
         body: object = None,
         **_: object,
     ) -> Reply:
-        """Make one call; a read is tried again where the connection broke. Raises `_Ended`, `CredentialsRejected`."""
+        """Make one call; a read is tried again where the connection broke. Raises `Ended`, `CredentialsRejected`."""
         url = self._base + resource_path
         for name, value in (path_params or {}).items():
             url = url.replace(f"{{{name}}}", quote(str(value), safe=""))
-        make = partial(
-            self._kit.http.call,
+        writing = method != "GET"
+        reply = self.ask(
             method,
             url,
-            template=f"{method} {resource_path}",
+            template=resource_path,
             headers={**(header_params or {}), "Authorization": self._authorization},
             params={name: str(value).lower() if value is True else str(value) for name, value in query_params},
             body=None if body is None else json.dumps(body).encode(),
-            digest_key=self._digest_key,
             scope=str((path_params or {}).get("list_id", "")),
-            deadline=self._until(),
+            patient=True,
         )
-        writing = method != "GET"
-        try:
-            reply = self._kept(make) if writing else self._patiently(make)
-        except NoAnswer as failure:
-            raise _Ended(Retryable(reason=failure.reason, doubtful=writing and failure.sent), stop=True) from None
-        spared = 400 <= reply.status < 500 and reply.status != 408
-        self.touched = self.touched or (writing and not spared)
-        self._passable(reply, writing=writing)
-        return reply
-
-    def _patiently(self, make: Callable[[], Reply]) -> Reply:
-        def enough(state: RetryCallState) -> bool:
-            wakes = self._kit.clock.monotonic() + state.upcoming_sleep
-            return state.attempt_number >= 3 or wakes >= self._until()
-
-        # a call that ran into its time may still hold its slot of ten there, so it is not repeated at once
-        again = Retrying(
-            retry=retry_if_exception(lambda error: isinstance(error, NoAnswer) and error.reason in (UNREACHABLE, CUT)),
-            stop=enough,
-            wait=wait_random_exponential(multiplier=0.2, max=2),
-            sleep=self._sleep,
-            reraise=True,
-        )
-        return again(self._kept, make)
-
-    def _kept(self, make: Callable[[], Reply]) -> Reply:
-        try:
-            reply = make()
-        except NoAnswer as failure:
-            self.evidence.append(failure.evidence)
-            raise
-        self.evidence.append(reply.evidence)
-        return reply
-
-    def _passable(self, reply: Reply, *, writing: bool) -> None:
-        """Let through what the caller must understand; end what speaks of us, of the account or of a fault there."""
+        # above its limits the vendor answers 429, or 403 without JSON
         spoken = json_of(reply) is not None
-        match reply.status:
-            case 401:
-                raise self._rejected(reply)
-            case 403 if spoken:
-                raise self._rejected(reply)
-            case 403 | 429:
-                # above its limits the vendor answers 403 or 429 without JSON
-                wait = retry_after(reply, self._kit.clock.now())
-                raise _Ended(Retryable(reason=BUSY, busy=True, retry_after=wait), stop=True)
-            case 503:
-                wait = retry_after(reply, self._kit.clock.now())
-                raise _Ended(Retryable(reason=BUSY, busy=True, doubtful=writing, retry_after=wait), stop=True)
-            case 408 | 425:
-                wait = retry_after(reply, self._kit.clock.now())
-                raise _Ended(Retryable(reason=BUSY, doubtful=writing and reply.status == 408, retry_after=wait))
-            case status if status >= 500:
-                wait = retry_after(reply, self._kit.clock.now())
-                raise _Ended(Retryable(reason=FAULT_THERE, doubtful=writing, retry_after=wait))
-
-    def _rejected(self, reply: Reply) -> CredentialsRejected:
-        at = reply.evidence
-        kept = tuple(self.evidence)
-        return CredentialsRejected(at.endpoint, reply.status, at.request_id, evidence=kept, doubtful=self.touched)
+        if reply.status == 401 or (reply.status == 403 and spoken):
+            raise self.rejected(reply)
+        if reply.status == 403:
+            wait = retry_after(reply, self._kit.clock.now())
+            raise Ended(Retryable(reason=BUSY, busy=True, retry_after=wait), stop=True)
+        self.demand_sense(reply, writing=writing)
+        return reply
 
     def object_in(self, reply: Reply, *, doubtful: bool = False) -> Mapping[str, object]:
-        """The JSON object of an answer that must have one. Raises `_Ended`."""
+        """The JSON object of an answer that must have one. Raises `Ended`."""
         found = json_of(reply)
         if not isinstance(found, dict):
-            raise _unreadable(doubtful=doubtful)
+            raise unreadable(doubtful=doubtful)
         return cast("dict[str, object]", found)
 
     def member_in(self, reply: Reply, list_id: str, member: str, *, doubtful: bool = False) -> _Member:
-        """The contact in a 200, which must be the one that was asked for. Raises `_Ended`."""
+        """The contact in a 200, which must be the one that was asked for. Raises `Ended`."""
         found = self.object_in(reply, doubtful=doubtful)
         status, fields = found.get("status"), found.get("merge_fields", {})
         same = found.get("id") == member and found.get("list_id", list_id) == list_id
         if not same or not isinstance(status, str) or status not in _STATUSES or not isinstance(fields, dict):
-            raise _unreadable(doubtful=doubtful)
+            raise unreadable(doubtful=doubtful)
         return _Member(status, fields)
 
     def absent(self, reply: Reply) -> bool:
@@ -275,7 +191,7 @@ class _Calls:
         if reply.status != 404:
             return False
         if not isinstance(found, dict) or found.get("status") != 404:
-            raise _refused()
+            raise refused()
         return True
 
 
@@ -288,7 +204,7 @@ class _Audiences:
         self._read: tuple[float, tuple[str, ...]] | None = None
 
     def ids(self, calls: _Calls) -> tuple[str, ...]:
-        """Every audience, by a read not older than some minutes. Raises `_Ended`."""
+        """Every audience, by a read not older than some minutes. Raises `Ended`."""
         if self._configured:
             return self._configured
         read = self._read
@@ -297,20 +213,20 @@ class _Audiences:
         return self._afresh(calls)
 
     def confirm(self, calls: _Calls, list_id: str) -> None:
-        """Return only where a read within this instruction shows that the audience exists. Raises `_Ended`."""
+        """Return only where a read within this instruction shows that the audience exists. Raises `Ended`."""
         if list_id in calls.known:
             return
         if not self._configured:
             if list_id not in self._afresh(calls):
-                raise _Ended(Retryable(reason=SET_CHANGED))
+                raise Ended(Retryable(reason=SET_CHANGED))
             return
         reply: Reply = calls.lists.get_list(list_id, fields="id")
         if calls.absent(reply):
-            raise _refused(NO_AUDIENCE)
+            raise refused(NO_AUDIENCE)
         if reply.status != 200:
-            raise _refused()
+            raise refused()
         if calls.object_in(reply).get("id") != list_id:
-            raise _unreadable(doubtful=False)
+            raise unreadable(doubtful=False)
         calls.known.add(list_id)
 
     def named(self, calls: _Calls) -> dict[str, str]:
@@ -322,18 +238,18 @@ class _Audiences:
                 fields="lists.id,lists.name,total_items", count=_PAGE, offset=len(found)
             )
             if reply.status != 200:
-                raise _refused()
+                raise refused()
             page = calls.object_in(reply)
             lists, counted = page.get("lists"), page.get("total_items")
             if not isinstance(lists, list) or not isinstance(counted, int) or counted < 0:
-                raise _unreadable(doubtful=False)
+                raise unreadable(doubtful=False)
             total, before = counted, len(found)
             for entry in lists:
                 if not isinstance(entry, dict) or not _LIST_ID.fullmatch(str(entry.get("id", ""))):
-                    raise _unreadable(doubtful=False)
+                    raise unreadable(doubtful=False)
                 found[str(entry["id"])] = str(entry.get("name", ""))
             if len(found) == before and len(found) < total:
-                raise _unreadable(doubtful=False)
+                raise unreadable(doubtful=False)
         return found
 
     def _afresh(self, calls: _Calls) -> tuple[str, ...]:
@@ -341,7 +257,7 @@ class _Audiences:
         ids = tuple(self.named(calls))
         if not ids:
             # a key whose role hides the audiences looks the same
-            raise _refused(NO_AUDIENCES)
+            raise refused(NO_AUDIENCES)
         self._read = (begun, ids)
         calls.known.update(ids)
         return ids
@@ -432,7 +348,7 @@ class Mailchimp(Connector):
             for audience in self._settings.audiences:
                 self._audiences.confirm(calls, audience)
             named = self._audiences.named(calls)
-        except _Ended as end:
+        except Ended as end:
             raise ProcessorUnreachable(f"Mailchimp: {end.outcome.reason}") from None
         title, contacts = root.get("account_name"), root.get("total_subscribers")
         if not isinstance(ping.get("health_status"), str) or not isinstance(title, str):
@@ -460,10 +376,10 @@ class Mailchimp(Connector):
             while pending := [audience for audience in self._audiences.ids(calls) if audience not in done]:
                 for list_id in pending:
                     done.add(list_id)
-                    self._tell(calls, list_id, instruction, addresses, outcomes)
-        except _Ended as end:
+                    outcomes += each(self._steps(calls, list_id, instruction, addresses))
+        except Ended as end:
             outcomes.append(end.outcome)
-        return _together(outcomes, tuple(calls.evidence), touched=calls.touched)
+        return together(outcomes, calls.kept, touched=calls.touched)
 
     def verify(self, instruction: Instruction) -> Finding:
         """Read back every audience under every address. Raises `CredentialsRejected`.
@@ -480,9 +396,9 @@ class Mailchimp(Connector):
                     member = self._held(calls, list_id, _hash(address))
                     if member is not None:
                         seen.append((address, member))
-        except _Ended as end:
-            return CannotTell(reason=end.outcome.reason, evidence=tuple(calls.evidence), later=True)
-        return _judged(instruction, seen, tuple(calls.evidence))
+        except Ended as end:
+            return CannotTell(reason=end.outcome.reason, evidence=calls.kept, later=True)
+        return _judged(instruction, seen, calls.kept)
 
     def _calls(self, instruction: Instruction | None) -> _Calls:
         return _Calls(self._kit, self._settings, instruction, self._sleep)
@@ -494,31 +410,23 @@ class Mailchimp(Connector):
         known = [*instruction.addresses, *([new] if new else [])]
         return tuple(dict.fromkeys(_folded(address) for address in known))
 
-    def _tell(
-        self, calls: _Calls, list_id: str, order: Instruction, addresses: tuple[str, ...], outcomes: list[Outcome]
-    ) -> None:
-        """Add one outcome a step; a step that fails does not keep the others from being done. Raises `_Ended`."""
-        steps: list[Callable[[], Outcome]]
+    def _steps(
+        self, calls: _Calls, list_id: str, order: Instruction, addresses: tuple[str, ...]
+    ) -> list[Callable[[], Outcome]]:
+        """One step an address, so that one that fails does not keep the others from being done."""
         match order.right:
             case Right.RECTIFICATION:
-                steps = [partial(self._put_right, calls, list_id, order.changes or Changes(), addresses)]
+                return [partial(self._put_right, calls, list_id, order.changes or Changes(), addresses)]
             case Right.ERASURE:
-                steps = [partial(self._erase, calls, list_id, address) for address in addresses]
+                return [partial(self._erase, calls, list_id, address) for address in addresses]
             case Right.RESTRICTION if order.lifted is not None:
-                steps = [partial(self._lift, calls, list_id, address) for address in addresses]
+                return [partial(self._lift, calls, list_id, address) for address in addresses]
             case Right.RESTRICTION:
-                steps = [partial(self._restrict, calls, list_id, address) for address in addresses]
+                return [partial(self._restrict, calls, list_id, address) for address in addresses]
             case Right.OPT_OUT:
-                steps = [partial(self._opt_out, calls, list_id, address) for address in addresses]
+                return [partial(self._opt_out, calls, list_id, address) for address in addresses]
             case never:
                 assert_never(never)
-        for step in steps:
-            try:
-                outcomes.append(step())
-            except _Ended as end:
-                if end.stop:
-                    raise
-                outcomes.append(end.outcome)
 
     # --- one contact in one audience
 
@@ -538,7 +446,7 @@ class Mailchimp(Connector):
     @staticmethod
     def _ok(reply: Reply) -> Reply:
         if reply.status != 200:
-            raise _refused()
+            raise refused()
         return reply
 
     def _shelf_key(self, kind: str, list_id: str, address: str) -> str:
@@ -550,8 +458,8 @@ class Mailchimp(Connector):
         try:
             reply: Reply = calls.lists.delete_list_member_permanent(list_id, _hash(address))
             if 200 <= reply.status < 300 and reply.status != 204:
-                raise _unreadable(doubtful=True)
-        except _Ended as end:
+                raise unreadable(doubtful=True)
+        except Ended as end:
             if isinstance(end.outcome, Retryable) and end.outcome.doubtful:
                 self._kit.shelf.put(key, "asked")  # the 404 of the next attempt may be the effect of this one
             raise
@@ -559,7 +467,7 @@ class Mailchimp(Connector):
             self._kit.shelf.put(key, "erased")
             return Applied(evidence=())
         if not self._nobody(calls, reply, list_id):
-            raise _refused()
+            raise refused()
         return Applied(evidence=()) if self._kit.shelf.get(key) else NothingHeld(evidence=())
 
     def _opt_out(self, calls: _Calls, list_id: str, address: str) -> Outcome:
@@ -582,7 +490,7 @@ class Mailchimp(Connector):
         if self._nobody(calls, reply, list_id):
             return False
         if calls.member_in(self._ok(reply), list_id, member, doubtful=True).status != "unsubscribed":
-            raise _unreadable(doubtful=True)
+            raise unreadable(doubtful=True)
         return True
 
     def _restrict(self, calls: _Calls, list_id: str, address: str) -> Outcome:
@@ -609,15 +517,15 @@ class Mailchimp(Connector):
         if self._nobody(calls, reply, list_id):
             return NothingHeld(evidence=())
         if 200 <= reply.status < 300:
-            raise _unreadable(doubtful=True)
+            raise unreadable(doubtful=True)
         if reply.status != 405:
-            raise _refused()
+            raise refused()
         now = self._held(calls, list_id, member)
         if now is None:
             return NothingHeld(evidence=())
         if now.status == "archived":
             return Applied(evidence=())
-        return _task(
+        return task(
             f"In audience {list_id} Mailchimp does not let a contact of status '{now.status}' be archived through the "
             "API. Archive it in the web app, or keep it from every use until the restriction is lifted.",
             list_id,
@@ -634,7 +542,7 @@ class Mailchimp(Connector):
             return Applied(evidence=())
         before = kept.removeprefix(_LIFTED)
         self._kit.shelf.put(key, f"{_LIFTED}{before}")
-        return _task(
+        return task(
             f"In audience {list_id} the contact was unsubscribed and archived for a restriction that is now lifted; "
             f"before, its status was '{before}'. Take it out of the archive in the web app if it is to be used again, "
             "and leave it unsubscribed: only the person may subscribe anew.",
@@ -655,7 +563,7 @@ class Mailchimp(Connector):
         if new and all(isinstance(outcome, NothingHeld) for outcome in outcomes):
             # told before: the contact has its new address already, or it never had another
             outcomes.append(self._set_fields(calls, list_id, _hash(new), changes))
-        return _together(outcomes, ())
+        return together(outcomes)
 
     def _rename(self, calls: _Calls, list_id: str, member: str, changes: Changes) -> Outcome:
         """Change address and fields in one PATCH; `status` is never sent: it would overwrite the person's choice."""
@@ -680,16 +588,16 @@ class Mailchimp(Connector):
         if old is None:
             return NothingHeld(evidence=())
         if new is not None:
-            task = (
+            sentence = (
                 f"In audience {list_id} both the old and the new address are contacts (status '{old.status}' and "
                 f"'{new.status}'). They may be two people: compare them in the web app and decide. Nothing was merged."
             )
         else:
-            task = (
+            sentence = (
                 f"In audience {list_id} Mailchimp refused the new address of a contact of status '{old.status}'. It "
                 "changes addresses of subscribed contacts only: correct it in the web app, or agree with the person."
             )
-        return _together([rest, _task(task, list_id)], ())
+        return together([rest, task(sentence, list_id)])
 
     def _set_fields(self, calls: _Calls, list_id: str, member: str, changes: Changes) -> Outcome:
         merge_fields = _merge_fields(changes)
@@ -701,7 +609,7 @@ class Mailchimp(Connector):
         if self._nobody(calls, reply, list_id):
             return NothingHeld(evidence=())
         if reply.status == 400 and json_of(reply) is not None:
-            raise _refused(FIELDS_REJECTED)
+            raise refused(FIELDS_REJECTED)
         return _fields_done(calls.member_in(self._ok(reply), list_id, member, doubtful=True), changes, list_id)
 
 
@@ -719,46 +627,14 @@ def _merge_fields(changes: Changes) -> dict[str, str]:
     return {**{tag: value for tag, value in names.items() if value is not None}, **changes.fields}
 
 
-def _task(task: str, list_id: str) -> HandOver:
-    return HandOver(to=Recipient.OPERATOR, task=task, references=(list_id,))
-
-
 def _fields_done(member: _Member, changes: Changes, list_id: str) -> Outcome:
     """Applied; but Mailchimp passes over a merge tag that the audience lacks, and a person must hear of it."""
     if all(tag in member.merge_fields for tag in changes.fields):
         return Applied(evidence=())
-    return _task(
+    return task(
         f"Audience {list_id} lacks a merge field that was to be put right. See whether it keeps the value elsewhere.",
         list_id,
     )
-
-
-def _together(outcomes: Sequence[Outcome], evidence: tuple[Evidence, ...], *, touched: bool = False) -> Outcome:
-    """The worst of all: not finished, then a no, then left to a person, then done, then nothing there."""
-    later = [outcome for outcome in outcomes if isinstance(outcome, Retryable)]
-    refused = [outcome for outcome in outcomes if isinstance(outcome, Refused)]
-    tasks = [outcome for outcome in outcomes if isinstance(outcome, HandOver)]
-    if later:
-        waits: list[timedelta] = [outcome.retry_after for outcome in later if outcome.retry_after is not None]
-        return Retryable(
-            reason=later[0].reason,
-            evidence=evidence,
-            doubtful=touched or any(outcome.doubtful for outcome in later),
-            busy=any(outcome.busy for outcome in later),
-            retry_after=max(waits, default=None),
-        )
-    if refused:
-        return Refused(reason=refused[0].reason, evidence=evidence)
-    if tasks:
-        return HandOver(
-            to=Recipient.OPERATOR,
-            task=" ".join(dict.fromkeys(outcome.task for outcome in tasks)),
-            evidence=evidence,
-            references=tuple(dict.fromkeys(name for outcome in tasks for name in outcome.references)),
-        )
-    if any(isinstance(outcome, Applied) for outcome in outcomes):
-        return Applied(evidence=evidence)
-    return NothingHeld(evidence=evidence)
 
 
 def _judged(order: Instruction, seen: Sequence[tuple[str, _Member]], evidence: tuple[Evidence, ...]) -> Finding:
