@@ -18,7 +18,7 @@ import pytest
 import dpsync
 from dpsync import settings
 from dpsync.__main__ import main
-from dpsync.cli.app import COMMANDS
+from dpsync.cli.app import COMMANDS, GROUPS
 from dpsync.cli.catalogue import CATALOGUE
 from dpsync.cli.reference import commands_page
 from dpsync.errors import Exit
@@ -159,7 +159,9 @@ def test_the_index_names_every_page() -> None:
 
 def test_every_command_is_documented_and_no_other_is_named() -> None:
     told = text_of(ROOT / "docs" / "commands.md") + text_of(README)
-    assert [name for name in COMMANDS if f"## dpsync {name}\n" not in told and f"`dpsync {name}" not in told] == []
+    assert [
+        name for name in (*COMMANDS, *GROUPS) if f"## dpsync {name}\n" not in told and f"`dpsync {name}" not in told
+    ] == []
     named = {
         (paper.name, word)
         for paper in PAPERS
@@ -167,7 +169,7 @@ def test_every_command_is_documented_and_no_other_is_named() -> None:
             r"(?:`|^ *\$ (?:sudo -u dpsync \S*/)?)dpsync ([a-z][a-z-]+)", text_of(paper), re.MULTILINE
         )
     }
-    assert {(paper, word) for paper, word in named if word not in COMMANDS} == set()
+    assert {(paper, word) for paper, word in named if word not in {*COMMANDS, *GROUPS}} == set()
 
 
 def test_no_page_names_an_option_that_does_not_exist() -> None:

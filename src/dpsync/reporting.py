@@ -2,9 +2,11 @@
 
 from datetime import date, datetime, timedelta
 
+from dpsync.connector import KeepsConversations
 from dpsync.errors import ConfigurationError, Fault
 from dpsync.installation import Installation, connector_class
 from dpsync.ledger.note import parse as parse_note
+from dpsync.reports.conversations import RetentionLine, RetentionRule, retention_lines
 from dpsync.reports.period import PeriodReport, period_report
 from dpsync.reports.processors import ExemptLine, ProcessorLine, capability_lines
 from dpsync.reports.proof import LedgerLine
@@ -49,6 +51,22 @@ def _line(name: str, section: ProcessorSection) -> ProcessorLine:
     return ProcessorLine(name, section.title, capability_lines(found.capabilities, by_notice), exempt)
 
 
+def rules_of(settings: Settings) -> list[RetentionRule]:
+    """The rules for private conversations that the settings name; needs no secret."""
+    found = []
+    for name, section in settings.processors.items():
+        connector = connector_class(section.connector)
+        if section.retention is not None and connector is not None and issubclass(connector, KeepsConversations):
+            found.append(RetentionRule(name, section.title, section.retention.months, connector.unseen))
+    return found
+
+
+def conversations_of(service: Installation, now: datetime) -> tuple[RetentionLine, ...]:
+    """How private conversations stand at each processor that has a rule for them."""
+    rules, today = rules_of(service.settings), now.astimezone(service.zone).date()
+    return service.read(lambda connection: retention_lines(connection, rules, now, today, service.opened_act))
+
+
 def month_report(service: Installation, now: datetime) -> PeriodReport:
     """The report over the controller's month in which `now` lies, as things stand at `now`."""
     today = now.astimezone(service.zone).date()
@@ -70,6 +88,8 @@ def period_of(service: Installation, first: date, last: date, now: datetime) -> 
             processors=lines,
             rehearsal=service.settings.controller.rehearsal,
             decided=service.opened_decision,
+            rules=rules_of(service.settings),
+            acted=service.opened_act,
         )
     )
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from dpsync.cli import decide, explain, operate, proof, rehearse, reports, setup, standing, submitting
+from dpsync.cli import decide, explain, operate, proof, rehearse, reports, retention, setup, standing, submitting
 from dpsync.cli.console import Talk
 
 SYSTEM_WIDE = Path("/etc/dpsync/dpsync.toml")
@@ -90,5 +90,10 @@ COMMANDS: dict[str, Callable[..., Any]] = {
 }
 """In the order in which they are first needed; docs/commands.md has them in it too."""
 
+GROUPS: dict[str, typer.Typer] = {"retention": retention.group}
+"""Commands that have commands of their own."""
+
 for _name, _command in COMMANDS.items():
     app.command(_name)(_command)
+for _name, _group in GROUPS.items():
+    app.add_typer(_group, name=_name)

@@ -156,6 +156,13 @@ CATALOGUE: dict[str, Explained] = {
         "that calls `dpsync run-once`).",
         "Start the service. What was missed is made up for by itself.",
     ),
+    "DP-340": Explained(
+        "Private conversations are kept too long, or nobody looks",
+        "Some should have been deleted at the processor by now and nobody says that they are; or for more than a month "
+        "no export was checked, or nobody looked at the open ones. No interface of the processor can delete them.",
+        "`dpsync retention show` lists them. Have the admin delete them there and answer by the link of the work list, "
+        "or record it with `dpsync retention attest`; then `dpsync retention check` and `dpsync retention state-open`.",
+    ),
     "DP-400": Explained(
         "What came in may not become a request",
         "The receiver, or a command, was given something that is no request.",

@@ -24,6 +24,8 @@ from dpsync.kit import MailRefused, NoAnswer
 from dpsync.propagation import acknowledgement, contacts
 from dpsync.propagation.contacts import is_confirmed
 from dpsync.propagation.incoming import unread
+from dpsync.reporting import conversations_of
+from dpsync.reports.conversations import retention_duties
 from dpsync.reports.words import several
 from dpsync.sealing import Keys
 from dpsync.service import Service
@@ -76,6 +78,7 @@ def looked(talk: Talk, *, offline: bool, send_test: bool, ask: Sequence[str] = (
         if not any(one.fatal for one in ready):
             lines += _jobs(service, service.clock.now())
             lines += _incoming(service)
+            lines += _conversations(service, service.clock.now())
         begun = not any(one.fatal for one in ready)
         lines += _processors(service, offline=offline, store=begun)
         lines += _stopped(service) if begun else ()
@@ -180,6 +183,17 @@ def _incoming(service: Service) -> Iterator[Line]:
         yield Line("incoming mail", Verdict.OK, f"{mail.incoming}; nothing waits for a person")
 
 
+def _conversations(service: Service, now: datetime) -> Iterator[Line]:
+    """Whether private conversations are deleted in time, and whether the list of them reaches anybody."""
+    for line in conversations_of(service, now):
+        what = f"{line.rule.processor} conversations"
+        for duty in retention_duties([line]):
+            yield Line(what, Verdict.PROBLEM, duty.sentence, "DP-340")
+        told = "" if line.told_since else "; no webhook has told of any yet"
+        rule = several(line.rule.months, "month")
+        yield Line(what, Verdict.OK, f"{line.known:,} known, {line.overdue:,} overdue; kept for {rule}{told}")
+
+
 def _processors(service: Service, *, offline: bool, store: bool) -> list[Line]:
     names = list(service.settings.processors)
     # A processor that sits in its deadline must not make the others wait for theirs.
@@ -213,10 +227,17 @@ def _probed(one: Service, name: str, *, offline: bool) -> str:
 
 
 def _contact(one: Service, name: str, seen: str) -> Line:
-    controller, contact = one.controller, one.controller.processors[name].contact
-    if one.read(lambda connection: is_confirmed(connection, controller, name, contact)):
-        return Line(name, Verdict.OK, f"{seen}; contact confirmed")
-    return Line(name, Verdict.WAITING, f"{seen}; its contact has not confirmed itself: notices are held")
+    controller, processor = one.controller, one.controller.processors[name]
+    rule = processor.retention
+
+    def confirmed(address: str) -> bool:
+        return one.read(lambda connection: is_confirmed(connection, controller, name, address))
+
+    if not confirmed(processor.contact):
+        return Line(name, Verdict.WAITING, f"{seen}; its contact has not confirmed itself: notices are held")
+    if rule is not None and not confirmed(rule.admin):
+        return Line(name, Verdict.WAITING, f"{seen}; its admin has not confirmed the address: no work list goes out")
+    return Line(name, Verdict.OK, f"{seen}; contact confirmed")
 
 
 def _asked_again(service: Service, name: str) -> Iterator[Line]:

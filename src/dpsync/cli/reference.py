@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import typer
+from typer.core import TyperGroup as Group
 
 from dpsync.cli.app import app
 from dpsync.cli.catalogue import CATALOGUE
@@ -70,12 +71,18 @@ def _commands() -> Iterator[str]:
         group, info_name="dpsync", terminal_width=100, max_content_width=100, help_option_names=["-h", "--help"]
     )
     yield from ("", "## dpsync", "", "```", group.get_help(context).rstrip(), "```")
+    yield from _within(group, context, "##", "dpsync")
+
+
+def _within(group: Group, context: typer.Context, mark: str, path: str) -> Iterator[str]:
     for name in group.list_commands(context):
         command = group.get_command(context, name)
         if command is None:
             continue
         inner = typer.Context(command, info_name=name, parent=context, terminal_width=100, max_content_width=100)
-        yield from ("", f"## dpsync {name}", "", "```", command.get_help(inner).rstrip(), "```")
+        yield from ("", f"{mark} {path} {name}", "", "```", command.get_help(inner).rstrip(), "```")
+        if isinstance(command, Group):
+            yield from _within(command, inner, f"{mark}#", f"{path} {name}")
 
 
 if __name__ == "__main__":

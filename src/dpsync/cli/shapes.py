@@ -40,6 +40,7 @@ SHAPES: dict[str, dict[str, str]] = {
         "requests[].needs_a_person": "whether somebody must act",
         "requests[].told": "how many processors have the instruction",
         "requests[].processors": "how many there are",
+        "conversations[]": "one object a processor that keeps private conversations, as in `dpsync retention show`",
         "places[]": "only with REQUEST: one object a processor, with `state`, `rung`, `causes`, `reason`, `attempts`",
     },
     "release": {
@@ -59,6 +60,37 @@ SHAPES: dict[str, dict[str, str]] = {
         "answer": "what was recorded",
         "state": "the state after it",
     },
+    "retention show": {
+        "version": "1",
+        "processors[]": "one object a processor that keeps private conversations: `rule`, `since`, `told_since`, "
+        "`known`, `due`, `counts` by state, `overdue`, `overdue_since`, `check`, `check_missing`, `none_open`, "
+        "`none_open_missing`",
+        "conversations[].reference": "DPS-..., as the work list calls it",
+        "conversations[].processor": "name",
+        "conversations[].state": "kept, listed, excepted, contradicted, attested or verified_by_export",
+        "conversations[].due_on": "the last day by the rule",
+        "conversations[].until_on": "the last day by an exception, or null",
+        "conversations[].overdue": "whether that day is over and nobody says that it is deleted",
+        "conversations[].open": "whether it was still going on when it was last seen",
+    },
+    "retention check": {
+        "version": "1",
+        "processor": "name",
+        "sha256": "of the file, which is not kept",
+        "rows": "how many the file has",
+        "older": "rows of conversations whose last day is over",
+        "verified": "conversations that the file would have shown and did not",
+        "contradicted": "conversations that should be gone and are in it",
+        "new": "those of them that no webhook had told of",
+    },
+    "retention attest": {"version": "1", "processor": "name", "attested": "how many are new"},
+    "retention except": {
+        "version": "1",
+        "processor": "name",
+        "reference": "the conversation",
+        "until_on": "its new last day",
+    },
+    "retention state-open": {"version": "1", "processor": "name", "stated": "1"},
     "processors": {
         "version": "1",
         "processors[].name": "name",

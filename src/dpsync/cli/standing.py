@@ -38,8 +38,8 @@ def status(
     fail_on: Annotated[
         list[FailOn] | None,
         typer.Option(
-            help="Exit with 2 if one is late (past our target or the legal date), held (by a cause, or at a stopped "
-            "processor), or if a processor is stopped. Repeatable."
+            help="Exit with 2 if one is late (past our target or the legal date; a private conversation: past its "
+            "last day), held (by a cause, or at a stopped processor), or if a processor is stopped. Repeatable."
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For a program.")] = False,
@@ -47,7 +47,8 @@ def status(
     """Show what is open, late, held, stopped, and waiting for whom. Reads only."""
     from dpsync.cli.opening import full_id, installation, stopped_processors
     from dpsync.propagation.incoming import unread
-    from dpsync.reporting import processor_lines
+    from dpsync.reporting import conversations_of, processor_lines
+    from dpsync.reports.conversations import retention_duties
     from dpsync.reports.render import json_value
     from dpsync.reports.status import status_rows
     from dpsync.reports.words import several
@@ -70,12 +71,14 @@ def status(
         one = standing_of(service, request_id) if request_id else None
         stopped = stopped_processors(service)
         post = len(service.read(unread))
-        head = head_line(rows, stopped)
+        kept = conversations_of(service, now)
+        head = head_line(rows, stopped, sum(line.overdue for line in kept))
         if as_json:
             places = {"places": [json_value(line) for line in one.lines]} if one else {}
             stops = [{**asdict(one), "command": one.command} for one in stopped]
             requests = [json_value(row) for row in rows[:limit]]
-            talk.json({"summary": head, "stopped": stops, "mail_waiting": post, "requests": requests, **places})
+            more = {"mail_waiting": post, "conversations": json_value(kept), "requests": requests, **places}
+            talk.json({"summary": head, "stopped": stops, **more})
         elif one:
             _show_one(talk, one, rows[0], service.zone)
         else:
@@ -86,7 +89,10 @@ def status(
             talk.say(f"{one_stopped.sentence}.")
         if post:
             talk.say(f"{several(post, 'message')} for a person to read; `dpsync check` names the folder.")
-    return Exit.LOOK if _applies(rows, stopped, fail_on or []) else Exit.DONE
+        for duty in retention_duties(kept):
+            talk.say(f"{duty.sentence} ({duty.command})")
+    late = any(line.overdue for line in kept) and FailOn.LATE in (fail_on or [])
+    return Exit.LOOK if late or _applies(rows, stopped, fail_on or []) else Exit.DONE
 
 
 def standing_of(service: "Service", request_id: str) -> "Asked":
@@ -109,8 +115,8 @@ def waiting_for(service: "Service", one: "Asked") -> str:
     return " ".join(f"{duty.sentence} ({duty.command})" for duty in found)
 
 
-def head_line(rows: Sequence["StatusRow"], stopped: Sequence["Stopped"] = ()) -> str:
-    """One sentence that is never better than its worst row."""
+def head_line(rows: Sequence["StatusRow"], stopped: Sequence["Stopped"] = (), conversations: int = 0) -> str:
+    """One sentence that is never better than its worst row. `conversations`: how many private ones are overdue."""
     from dpsync.reports.meaning import Count, Late
     from dpsync.reports.words import several
 
@@ -120,13 +126,14 @@ def head_line(rows: Sequence["StatusRow"], stopped: Sequence["Stopped"] = ()) ->
     people = sum(1 for row in rows if row.needs_a_person)
     open_ones = sum(1 for row in rows if row.counts_as is Count.NOT_YET)
     parts = [f"{overdue:,} OVERDUE"] if overdue else []
+    parts += [f"{several(conversations, 'private conversation')} OVERDUE"] if conversations else []
     parts += [f"{several(len(stopped), 'processor')} STOPPED"] if stopped else []
     parts += [f"{people:,} waiting for a person"] if people else []
     parts += [f"{behind:,} later than our own target"] if behind else []
     parts += [f"{held:,} held"] if held else []
     told, places = sum(row.told for row in rows), sum(row.processors for row in rows)
     return f"{'; '.join([*parts, several(open_ones, 'request') + ' open'])}. Told {told:,} of {places:,}." + (
-        "" if overdue or behind else " Nothing is late."
+        "" if overdue or behind or conversations else " Nothing is late."
     )
 
 

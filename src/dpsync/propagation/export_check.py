@@ -195,6 +195,7 @@ def check(unit: Unit, controller: Controller, name: str, found: Read, days: Rang
         oldest_on=found.oldest_on.isoformat() if found.oldest_on else None,
         from_on=days.first.isoformat(),
         to_on=days.last.isoformat(),
+        next_on=clock.next_check_on(clock.day_of(now, controller.zone)).isoformat(),
     )
     if contradicted:
         contradict(unit, controller, name, contradicted, now, cause="export", said={"digest": found.sha256})

@@ -37,15 +37,19 @@ from dpsync.store import tables as t
 from dpsync.store.upsert import insert_or_ignore
 from dpsync.store.writer import Unit
 
-SINCE = "retention:"
-"""Under which key, with the processor's name, table `meta` keeps when the rule began to be kept here."""
+SINCE, FIRST_CHECK = "retention_since:", "retention_first_check:"
+"""Under which keys, with the processor's name, table `meta` keeps when the rule began to be kept here, and by when the
+first monthly check is due.
+"""
 
 
 def begin(unit: Unit, controller: Controller, now: datetime) -> None:
     """Note for every processor with a rule since when it is kept. Twice changes nothing."""
     for name, processor in controller.processors.items():
         if processor.retention is not None:
-            insert_or_ignore(unit.connection, t.meta, {"key": f"{SINCE}{name}", "value": now.isoformat()})
+            first = clock.next_check_on(clock.day_of(now, controller.zone)).isoformat()
+            for key, value in ((SINCE, now.isoformat()), (FIRST_CHECK, first)):
+                insert_or_ignore(unit.connection, t.meta, {"key": f"{key}{name}", "value": value})
 
 
 def note(unit: Unit, controller: Controller, name: str, conversations: Iterable[Conversation], now: datetime) -> int:
@@ -193,7 +197,9 @@ def state_none_open(unit: Unit, controller: Controller, name: str, by: By, now: 
     """That somebody looked, and no *open* conversation is older than the rule: no export can show it."""
     demanded(by)
     rule_of(controller, name)
-    act(unit, controller, name, ActKind.NO_OPEN, [], now, event=Event.DECLARED, by=by, said={"cause": "no_open"})
+    next_on = clock.next_check_on(clock.day_of(now, controller.zone)).isoformat()
+    said = {"cause": "no_open"}
+    act(unit, controller, name, ActKind.NO_OPEN, [], now, event=Event.DECLARED, by=by, said=said, next_on=next_on)
 
 
 def _named(connection: Connection, references: Sequence[str], name: str = "") -> list[Any]:

@@ -23,7 +23,7 @@ from dpsync.propagation import retention_clock as clock
 from dpsync.propagation.contacts import is_confirmed
 from dpsync.propagation.controller import Controller, token_hash
 from dpsync.propagation.conversations import UNCLAIMED, A, C, act, is_owed, move, of_act, opened
-from dpsync.propagation.retention import SINCE
+from dpsync.propagation.retention import FIRST_CHECK
 from dpsync.propagation.worklist_letter import Row, WorkLetter, written
 from dpsync.store import conversation_tables as ct
 from dpsync.store import tables as t
@@ -285,16 +285,17 @@ def _say_overdue(unit: Unit, controller: Controller, name: str, now: datetime) -
 
 def _say_unchecked(unit: Unit, controller: Controller, name: str, now: datetime) -> None:
     """The monthly check, and the statement about what is open, are owed from a month after the last."""
-    today = clock.day_of(now, controller.zone)
-    since = unit.connection.execute(select(t.meta.c.value).where(t.meta.c.key == f"{SINCE}{name}")).scalar_one_or_none()
+    today = clock.day_of(now, controller.zone).isoformat()
+    first = select(t.meta.c.value).where(t.meta.c.key == f"{FIRST_CHECK}{name}")
+    first_on = unit.connection.execute(first).scalar_one_or_none()
     missing = []
     for kind, words in (
         (ActKind.CHECKED, "the monthly check of the export"),
         (ActKind.NO_OPEN, "the look at open ones"),
     ):
-        newest = select(func.max(A.at)).where(A.processor == name, A.kind == kind.value)
-        last = unit.connection.execute(newest).scalar_one() or (datetime.fromisoformat(since) if since else None)
-        if last is not None and today > clock.next_check_on(clock.day_of(last, controller.zone)):
+        newest = select(func.max(A.next_on)).where(A.processor == name, A.kind == kind.value)
+        next_on = unit.connection.execute(newest).scalar_one() or first_on
+        if next_on is not None and today > next_on:
             missing.append(words)
     if missing:
         told = f"Missing for more than a month: {' and '.join(missing)}."

@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from dpsync.ledger import entry
 from dpsync.reports import phrases
+from dpsync.reports.conversations import retention_rows
 from dpsync.reports.dossier import Dossier
 from dpsync.reports.period import PeriodReport
 from dpsync.reports.plain import dates
@@ -49,6 +50,7 @@ def _environment() -> Environment:
         "counting": COUNTING,
         "rights": RIGHTS,
         "capability_rows": capability_rows,
+        "retention_rows": retention_rows,
     }
     return made
 

@@ -8,6 +8,16 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection, and_, or_
 
 from dpsync.model import Right
+from dpsync.reports.conversations import (
+    Opener as ActOpener,
+)
+from dpsync.reports.conversations import (
+    RetentionLine,
+    RetentionRule,
+    retention_duties,
+    retention_lines,
+    retention_sentence,
+)
 from dpsync.reports.decided import Opener
 from dpsync.reports.housekeeping import AlertLine, JobLine, alerts_raised, jobs, undelivered
 from dpsync.reports.meaning import Late, Need
@@ -67,6 +77,7 @@ class PeriodReport:
     finished_late: tuple[Line, ...]
     attention: tuple[Line, ...]
     set_aside: tuple[SetAside, ...]
+    conversations: tuple[RetentionLine, ...]
     alerts_raised: int
     alerts: tuple[AlertLine, ...]
     jobs: tuple[JobLine, ...]
@@ -87,11 +98,14 @@ def period_report(
     processors: Sequence[ProcessorLine],
     rehearsal: bool,
     decided: Opener,
+    rules: Sequence[RetentionRule] = (),
+    acted: ActOpener | None = None,
 ) -> PeriodReport:
     """The report over the controller's days `first` to `last`, both included, as things stand at `now`.
 
     `connection` sees one moment (`store.database.reading`), so that the numbers agree with each other; `decided` opens
-    who decided and why. Raises ValueError where `last` is before `first`.
+    who decided and why, `acted` the same about private conversations, for which `rules` hold. Raises ValueError where
+    `last` is before `first`.
     """
     if last < first:
         raise ValueError("the period ends before it begins")
@@ -100,8 +114,9 @@ def period_report(
     received, carried = _requests(connection, begin, end, now, known)
     everything = (*received, *carried)
     lines = [line for one in everything for line in one.lines]
-    alerts = undelivered(connection)
-    duties = _duties(ledger, alerts, everything, now.astimezone(zone).date())
+    alerts, today = undelivered(connection), now.astimezone(zone).date()
+    conversations = retention_lines(connection, rules, now, today, acted) if acted else ()
+    duties = _duties(ledger, alerts, [*duties_of(everything, today), *retention_duties(conversations)])
     return PeriodReport(
         controller=controller_name,
         rehearsal=rehearsal,
@@ -113,7 +128,7 @@ def period_report(
         next_from=last + DAY,
         ledger=ledger,
         verdict=verdict(ledger, duties, everything),
-        sentence=sentence(everything),
+        sentence=sentence(everything) + retention_sentence(conversations),
         duties=tuple(duties[:SHOWN]),
         more_duties=max(0, len(duties) - SHOWN),
         by_right=tuple(tally(right, [one for one in received if one.right is right]) for right in Right),
@@ -128,6 +143,7 @@ def period_report(
         finished_late=tuple(line for line in lines if line.late is Late.FINISHED),
         attention=tuple(line for line in lines if line.need is not Need.NOTHING and line.late is not Late.OVERDUE),
         set_aside=set_aside(connection, everything, known, decided),
+        conversations=conversations,
         alerts_raised=alerts_raised(connection, begin, end),
         alerts=alerts,
         jobs=jobs(connection),
@@ -162,9 +178,8 @@ def _requests(
     )
 
 
-def _duties(ledger: LedgerLine, alerts: Sequence[AlertLine], asked: Sequence[Asked], today: date) -> list[Duty]:
+def _duties(ledger: LedgerLine, alerts: Sequence[AlertLine], found: Sequence[Duty]) -> list[Duty]:
     """All that somebody must do: the record first, then what is overdue, then what keeps anybody from hearing of it."""
-    found = duties_of(asked, today)
     duties = [] if ledger.sound else [_NOT_PROVED]
     duties += [duty for duty in found if duty.overdue]
     failing = [alert for alert in alerts if alert.attempts]

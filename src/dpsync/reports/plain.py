@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from zoneinfo import ZoneInfo
 
 from dpsync.reports import phrases
+from dpsync.reports.conversations import retention_rows
 from dpsync.reports.dossier import Dossier
 from dpsync.reports.period import PeriodReport
 from dpsync.reports.processors import capability_rows
@@ -37,6 +38,9 @@ def period_text(report: PeriodReport) -> str:
             for one in report.set_aside
         ],
     )
+    for one in report.conversations:
+        rows = [f"{label}: {told}" for label, told in retention_rows(one, zone)]
+        lines += _section(f"Private conversations at {one.rule.title}", rows)
     lines += _service(report, zone)
     for label, asked in (
         ("Each request of the period at each processor", report.received),

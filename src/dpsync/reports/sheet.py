@@ -7,7 +7,9 @@ import csv
 import io
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime
+from zoneinfo import ZoneInfo
 
+from dpsync.reports.conversations import RetentionLine, retention_rows
 from dpsync.reports.dossier import Dossier
 from dpsync.reports.period import PeriodReport
 from dpsync.reports.standing import Asked, Line
@@ -15,6 +17,8 @@ from dpsync.reports.visible import cell
 from dpsync.reports.words import RUNGS, STATES
 
 BOM = "\ufeff"
+CONVERSATIONS = "private conversations"
+"""In the column `period`: the row is of no request."""
 
 REQUEST_COLUMNS = (
     "request",
@@ -62,7 +66,10 @@ Value = str | int | bool | date | datetime | None
 
 
 def period_csv(report: PeriodReport) -> str:
-    """One row for each request and processor; a request that was asked of nobody has one row with empty cells."""
+    """One row for each request and processor; a request that was asked of nobody has one row with empty cells.
+
+    Then one for each thing that is said of private conversations.
+    """
     record = "verified" if report.ledger.sound else "NOT VERIFIED"
     rows: list[Sequence[Value]] = []
     for period, asked in (("received", report.received), ("carried", report.carried)):
@@ -71,7 +78,16 @@ def period_csv(report: PeriodReport) -> str:
             rows += [(*of_request, *_of_line(line), record) for line in one.lines]
             if not one.lines:
                 rows.append((*of_request, *("" for _ in LINE_COLUMNS), record))
+    rows += [(*row, record) for one in report.conversations for row in _of_conversations(one, ZoneInfo(report.zone))]
     return _written((*REQUEST_COLUMNS, *LINE_COLUMNS, "record"), rows, rehearsal=report.rehearsal)
+
+
+def _of_conversations(one: RetentionLine, zone: ZoneInfo) -> Iterable[tuple[Value, ...]]:
+    """One row for each thing that is said of a processor's conversations: label in `state_in_words`, rest in `task`."""
+    heads = (*REQUEST_COLUMNS, *LINE_COLUMNS)
+    for label, told in retention_rows(one, zone):
+        filled = {"processor": one.rule.processor, "title": one.rule.title, "state_in_words": label, "task": told}
+        yield tuple({"period": CONVERSATIONS, **filled}.get(head, "") for head in heads)
 
 
 def dossier_csv(dossier: Dossier) -> str:

@@ -36,6 +36,7 @@ retention_act = Table(
     Column("sealed", LargeBinary),  # who, and why or how: people write names there
     Column("os_user", Text, nullable=False, server_default=""),
     Column("until_on", Text),
+    Column("next_on", Text),  # of a check, or a statement about open ones: by when the next one is due
     # of a check
     Column("file_sha256", Text),
     Column("file_rows", Integer),
