@@ -18,6 +18,7 @@ from dpsync.errors import EventConflict
 from dpsync.intake.answers import Received
 from dpsync.intake.identity import Identity, resolve
 from dpsync.intake.payload import Withdrawal
+from dpsync.intake.withdrawals import take_back
 from dpsync.ledger import entry
 from dpsync.ledger.entry import Event
 from dpsync.model import Cause, Request, Right, State
@@ -25,7 +26,6 @@ from dpsync.propagation import at_rest, brake, lanes, record
 from dpsync.propagation.alert_texts import RELEASE_CONTACT
 from dpsync.propagation.contacts import confirmed
 from dpsync.propagation.controller import Controller
-from dpsync.propagation.decisions import Person, decide, find_request
 from dpsync.propagation.legal_clock import LegalDates
 from dpsync.propagation.lifecycle import Decision, DecisionKind, Timer
 from dpsync.propagation.persons import may_be_same
@@ -80,14 +80,7 @@ class Reception:
 
     def submit_withdrawal(self, withdrawal: Withdrawal, now: datetime) -> "Future[Received]":
         """Stop what is unsent of a request that the main database takes back. Raises `NotFound` in the future."""
-
-        def work(unit: Unit) -> Received:
-            request_id = find_request(unit.connection, withdrawal.request_id)
-            person = Person(by=withdrawal.source, os_user="", reason=f"withdrawn by event {withdrawal.event_id}")
-            withdrawn = decide(unit, self._controller, request_id, DecisionKind.WITHDRAW, person, now)
-            return Received(request_id, held=False, repeated=not any(one.kept for one in withdrawn))
-
-        return self._writer.submit(work)
+        return self._writer.submit(lambda unit: take_back(unit, self._controller, withdrawal, now))
 
 
 def _refuse_conflict(result: Received | Conflict) -> Received:

@@ -101,7 +101,7 @@ def decide(
     chosen = [row for row in rows if not processors or row.processor in processors]
     decided = [_one(unit, controller, row, kind, person, causes, now) for row in chosen]
     if any(one.kept for one in decided):
-        _write(unit, controller, request_id, kind, person, processors, causes, now)
+        remember(unit, controller, request_id, kind, person, now, processors=processors, causes=causes)
     return decided
 
 
@@ -113,16 +113,18 @@ def _propagations(connection: Connection, request_id: str) -> list[Row[Any]]:
     return rows
 
 
-def _write(
+def remember(
     unit: Unit,
     controller: Controller,
     request_id: str,
     kind: DecisionKind,
     person: Person,
-    processors: Collection[str],
-    causes: frozenset[Cause],
     now: datetime,
+    *,
+    processors: Collection[str] = (),
+    causes: frozenset[Cause] = frozenset(),
 ) -> None:
+    """Keep that somebody decided, and why; name and reason sealed."""
     said = json.dumps({"by": person.by.strip(), "reason": person.reason.strip()})
     unit.connection.execute(
         insert(t.decision).values(

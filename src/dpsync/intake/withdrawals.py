@@ -1,0 +1,50 @@
+"""A request that the main database takes back: what is unsent is stopped, and what was too late is told to a person."""
+
+from datetime import datetime
+
+from dpsync.alerts import raise_alert
+from dpsync.intake.answers import Received
+from dpsync.intake.payload import Withdrawal
+from dpsync.model import State
+from dpsync.propagation.controller import Controller
+from dpsync.propagation.decisions import Decided, Person, decide, find_request, remember
+from dpsync.propagation.lifecycle import DecisionKind
+from dpsync.store.writer import Unit
+
+_NOTHING_WENT = frozenset({State.WITHDRAWN, State.SUPERSEDED, State.EXEMPT})
+
+
+def take_back(unit: Unit, controller: Controller, withdrawal: Withdrawal, now: datetime) -> Received:
+    """Withdraw all of a request that was not sent yet, within the caller's transaction. Raises `NotFound`."""
+    request_id = find_request(unit.connection, withdrawal.request_id)
+    person = Person(by=withdrawal.source, os_user="", reason=f"withdrawn by event {withdrawal.event_id}")
+    decided = decide(unit, controller, request_id, DecisionKind.WITHDRAW, person, now)
+    gone = [one for one in decided if one.refused and one.state not in _NOTHING_WENT]
+    new = any(one.kept for one in decided)
+    # The sender hears the same 202 as if all had been stopped, so that a repeat is harmless: a person must hear more.
+    if gone and _tell(unit, controller, request_id, withdrawal.source, gone, now) and not new:
+        remember(unit, controller, request_id, DecisionKind.WITHDRAW, person, now)
+    return Received(request_id, held=False, repeated=not new)
+
+
+def _tell(unit: Unit, controller: Controller, request_id: str, source: str, gone: list[Decided], now: datetime) -> bool:
+    """One alert a request and day: each may be a person to whom something was done by mistake."""
+    titles = {one.processor: _title(controller, one.processor) for one in gone}
+    places = "; ".join(f"{titles[one.processor]}: {one.state.value.replace('_', ' ')}" for one in gone)
+    return raise_alert(
+        unit.connection,
+        cause=f"withdrawn_too_late:{request_id}",
+        role="operator",
+        subject=f"A request was taken back after it had gone ({', '.join(titles.values())})",
+        body=f"{source} took back request {request_id}. What had already gone cannot be called back: {places}. Where "
+        "it was asked by mistake, have it put right there by hand, and write to whoever had a letter; tell the DPO: an "
+        "erasure by mistake is a personal-data breach (Art. 4(12)). What went, and to whom: "
+        f"`dpsync dossier {request_id}`",
+        now=now,
+        zone=controller.zone,
+    )
+
+
+def _title(controller: Controller, name: str) -> str:
+    processor = controller.processors.get(name)
+    return processor.title if processor else name
