@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import requests
 
 from dpsync.sandbox.server import RunningSandbox, running_sandbox
+from tests.specification import held_against_its_files
 
 ADA = "ada@example.org"
 BEN = "ben@example.org"
@@ -21,13 +22,15 @@ def md5(address: str) -> str:
 
 
 class Caller:
-    """One key's calls to one sandbox."""
+    """One key's calls to one sandbox. `checked`: each answer must keep the vendor's own file, where it is at hand."""
 
-    def __init__(self, sandbox: RunningSandbox, key: str | None = None) -> None:
+    def __init__(self, sandbox: RunningSandbox, key: str | None = None, *, checked: bool = True) -> None:
         self.sandbox = sandbox
         self.session = requests.Session()
         self.session.trust_env = False
         self.session.auth = ("anybody", key or sandbox.api_keys[0])
+        if checked:
+            held_against_its_files(self.session, "mailchimp-openapi.json")
         self.first, self.second = sandbox.audiences()
 
     def call(self, method: str, path: str, body: object = None, **params: str) -> requests.Response:
@@ -41,10 +44,10 @@ class Caller:
 
 
 @contextmanager
-def calling() -> Iterator[Caller]:
+def calling(*, checked: bool = True) -> Iterator[Caller]:
     """A sandbox that holds Ada in its first audience, and a caller."""
     with running_sandbox() as sandbox:
-        caller = Caller(sandbox)
+        caller = Caller(sandbox, checked=checked)
         sandbox.add(ADA, merge_fields={"FNAME": "Ada", "LNAME": "L"})
         try:
             yield caller

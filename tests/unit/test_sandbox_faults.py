@@ -19,7 +19,7 @@ MEMBER = "/lists/{list_id}/members/{subscriber_hash}"
 
 @pytest.fixture
 def api() -> Iterator[Caller]:
-    with calling() as caller:
+    with calling(checked=False) as caller:  # what a fault makes of an answer keeps no file
         yield caller
 
 

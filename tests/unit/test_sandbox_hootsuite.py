@@ -14,6 +14,7 @@ import requests
 
 from dpsync.sandbox.server import RunningSandbox, running_sandbox
 from tests.sandbox_caller import Listener, listening
+from tests.specification import Specification, held_against_its_files
 
 START = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 ADA = "ada@example.org"
@@ -35,6 +36,7 @@ class Caller:
         self.auth, self.org = (at.hootsuite_client, at.hootsuite_secret), at.hootsuite_organization
         self.session = requests.Session()
         self.session.trust_env = False
+        held_against_its_files(self.session, "hootsuite-rest-swagger.yaml", "hootsuite-inbox-openapi.yaml")
         self.token = self.granted(grant_type="organization_app", organization_id=self.org)["access_token"]
 
     def grant(self, *, auth: tuple[str, str] | None = None, **form: Any) -> requests.Response:
@@ -270,6 +272,25 @@ def test_a_write_back_that_is_taken_at_last_is_not_sent_again(api: Caller) -> No
         assert (api.vendor.tick(), len(site.posts())) == (1, 2)
         api.clock[0] += timedelta(days=9)
         assert (api.vendor.tick(), api.vendor.lost()) == (0, 0)
+
+
+@pytest.mark.parametrize("medium", ["fb", "twit"])
+def test_what_is_sent_keeps_the_vendors_own_file(api: Caller, medium: str) -> None:
+    inbox = Specification("hootsuite-inbox-openapi.yaml")
+    with listening() as site:
+        contact = resolved(api, site, medium=medium, texts=["hello"])
+        api.vendor.switch(import_errors=True)
+        api.put(contact, email=ADA)
+        api.clock[0] += timedelta(minutes=5)
+        api.vendor.tick()
+        told, error = (json.loads(post.body) for post in site.posts())
+    for body, name in ((told, "CrmWriteBackRequest"), (error, "CrmErrorNotificationsRequest")):
+        schema = inbox.spec["components"]["schemas"][name]
+        assert set(body) <= set(schema["properties"])
+        inbox.assert_fits(body, schema)
+    assert set(told["data"]) <= set(
+        inbox.spec["components"]["schemas"]["CrmWriteBackRequest"]["properties"]["data"]["properties"]
+    )
 
 
 def test_each_event_has_a_key_of_its_own_and_pending_is_told_too(api: Caller) -> None:
