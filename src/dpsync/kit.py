@@ -42,6 +42,12 @@ class Shelf(Protocol):
     """A connector's memory: scoped to one processor, sealed, durable when the call returns."""
 
     def put(self, key: str, value: str) -> None: ...
+    def put_soon(self, key: str, value: str) -> None:
+        """The same without waiting; durable before the outcome is recorded of the instruction that this thread serves.
+
+        Only for what is noted after the call that it tells of: a crash in between leaves that attempt in doubt.
+        """
+
     def put_all(self, entries: Mapping[str, str]) -> None:
         """The same for many, in one commit: all of them stand, or none."""
 

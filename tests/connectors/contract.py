@@ -72,6 +72,9 @@ class OpenShelf:
         assert_clean(key)
         self.kept[key] = value
 
+    def put_soon(self, key: str, value: str) -> None:
+        self.put(key, value)
+
     def put_all(self, entries: Mapping[str, str]) -> None:
         for key, value in entries.items():
             self.put(key, value)

@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, Engine, event, update
 
-from dpsync.connector import Applied, AsAsked
+from dpsync.connector import Applied, AsAsked, Instruction, Outcome
 from dpsync.errors import KeyProblem
 from dpsync.model import Right, State
 from dpsync.propagation.attempts import Attempts, Begun, Order, Task
 from dpsync.propagation.lifecycle import Happening
 from dpsync.propagation.record import Happened
 from dpsync.store import tables as t
+from dpsync.store.shelf import StoredShelf
 from dpsync.store.writer import Writer
 from tests.builders import World, proof
 from tests.invariants import faults
@@ -117,3 +118,22 @@ def test_an_outcome_that_cannot_be_written_leaves_nobody_behind_who_was_begun_wi
     assert world.rows(t.lane) == []
     assert faults(world) == []
     world.close()
+
+
+def test_an_outcome_is_not_recorded_before_what_the_connector_noted_of_it_is_kept(world: World) -> None:
+    vendor, closed = world.vendors["alpha"], Writer(world.engine, world.log.append)
+    closed.close()
+    shelf = StoredShelf("alpha", world.engine, lambda: closed, world.keys, world.clock)
+
+    def note(instruction: Instruction) -> Outcome:
+        vendor.do(instruction)
+        shelf.put_soon("erased", "yes")
+        return Applied(evidence=proof(204))
+
+    vendor.hold(PEOPLE[0])
+    vendor.answers.append(note)
+    asked = world.ask(Right.ERASURE, PEOPLE[0], id="0")
+    world.drive()
+    assert [row.outcome for row in world.rows(t.attempt)] == ["Interrupted", "AsAsked"]
+    assert world.state(asked) is State.VERIFIED
+    assert faults(world) == []

@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -26,8 +27,8 @@ from dpsync.store.database import (
     worker_lock,
     writing,
 )
-from dpsync.store.shelf import StoredShelf
-from dpsync.store.writer import Writer
+from dpsync.store.shelf import StoredShelf, settle
+from dpsync.store.writer import Unit, Writer
 from tests.builders import World
 
 
@@ -303,6 +304,41 @@ def test_many_are_put_in_one_commit(world: World) -> None:
     shelf.put_all({"b": "3", "c": "4"})
     shelf.put_all({})
     assert shelf.find("") == {"a": "1", "b": "3", "c": "4"}
+
+
+def test_what_is_put_soon_is_durable_once_it_is_settled_and_the_last_of_one_key_stands(
+    engine: Engine, tmp_path: Path
+) -> None:
+    world = World(engine, tmp_path)
+    shelf = StoredShelf("alpha", engine, lambda: world.writer, world.keys, world.clock)
+    going, gone = threading.Event(), threading.Event()
+
+    def hold(unit: Unit) -> None:
+        going.set()
+        gone.wait(10)
+
+    held = world.writer.submit(hold)
+    assert going.wait(10)
+    for number in range(3):
+        shelf.put_soon("k", str(number))
+    shelf.put_soon("other", "v")
+    assert shelf.find("") == {}, "it waits for nobody"
+    gone.set()
+    settle()
+    assert held.done()
+    assert shelf.find("") == {"k": "2", "other": "v"}
+    world.close()
+
+
+def test_settling_says_once_that_something_could_not_be_kept(world: World) -> None:
+    closed = Writer(world.engine, world.log.append)
+    closed.close()
+    shelf = StoredShelf("alpha", world.engine, lambda: closed, world.keys, world.clock)
+    shelf.put_soon("k", "v")
+    with pytest.raises(Locked):
+        settle()
+    settle()
+    assert shelf.get("k") is None
 
 
 def test_this_program_names_the_newest_migration() -> None:

@@ -24,6 +24,7 @@ from dpsync.propagation.lifecycle import Defect, Interrupted, Timer
 from dpsync.propagation.record import Happened
 from dpsync.store import tables as t
 from dpsync.store.database import reading
+from dpsync.store.shelf import settle
 from dpsync.store.writer import Writer
 
 Said = Outcome | Finding | CredentialsRejected | Defect
@@ -170,6 +171,7 @@ class Drive:
             begun = self._begun(ordered)
             if begun is not None:
                 said = self._ask(begun)
+                settle()  # what the connector noted stands before the outcome does
                 happened = Happened(begun.propagation_id, said, self._clock.now(), begun.attempt)
                 finished = self._writer.submit_to(self._attempts.finish, happened)
                 trouble = any(isinstance(one, (Retryable, CredentialsRejected)) for one in said)

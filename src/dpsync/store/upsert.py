@@ -13,9 +13,9 @@ def insert_or_ignore(connection: Connection, table: Table, values: Mapping[str, 
     return connection.execute(_statement(connection, table, replace=False), dict(values)).first() is not None
 
 
-def insert_or_replace(connection: Connection, table: Table, values: Mapping[str, Any]) -> None:
-    """Insert a row; where its primary key stands already, the row takes the new values."""
-    connection.execute(_statement(connection, table, replace=True), dict(values))
+def insert_or_replace_all(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert rows, no two with one primary key; a row whose key stands already takes the new values."""
+    connection.execute(_statement(connection, table, replace=True), [dict(row) for row in rows])
 
 
 @cache
