@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, field_validator
 
+from dpsync.calls import BUSY, UNDOCUMENTED, Calls, Ended, refused, unreadable
 from dpsync.connector import (
     Account,
     AsAsked,
@@ -23,24 +24,20 @@ from dpsync.connector import (
     Capability,
     Connector,
     Contradicts,
-    Evidence,
     Finding,
     HandOver,
     Inbound,
     Instruction,
     Kit,
     Means,
-    NoAnswer,
     NotIdentifiable,
     Outcome,
     Recipient,
-    Refused,
     Reply,
     Retryable,
 )
 from dpsync.errors import (
     ConfigurationError,
-    CredentialsRejected,
     Fault,
     PayloadInvalid,
     ProcessorUnreachable,
@@ -64,10 +61,6 @@ _TEXTS: Final = ("answers", "survey_responses")
 _ORDER_TEXTS: Final = (*_TEXTS, "refund_requests")
 _PREFERENCES: Final = ("contact_list_preferences",)
 
-UNDOCUMENTED: Final = "an answer that the processor's documentation does not know"
-UNREADABLE: Final = "an answer that is not of the documented shape"
-BUSY: Final = "the processor asks us to wait"
-FAULT_THERE: Final = "a fault at the processor"
 NOT_ACCEPTED: Final = "the processor does not accept the question"
 MOVED: Final = "the processor says that its interface is elsewhere: see base_url"
 WITHHELD: Final = "the token may not read what an organisation holds"
@@ -104,22 +97,6 @@ class EventbriteSettings(BaseModel):
         return self.base_url or _VENDOR
 
 
-class _Ended(Exception):
-    """An answer after which asking on is of no use."""
-
-    def __init__(self, outcome: Retryable | Refused) -> None:
-        self.outcome = outcome
-        super().__init__(outcome.reason)
-
-
-def _refused(reason: str) -> _Ended:
-    return _Ended(Refused(reason=reason, evidence=()))
-
-
-def _unreadable() -> _Ended:
-    return _Ended(Retryable(reason=UNREADABLE))
-
-
 def _error(reply: Reply) -> str:
     """The vendor's own constant for an error, which it asks to go by; the status alone is coarse."""
     found = json_of(reply)
@@ -132,7 +109,7 @@ Row = Mapping[str, object]
 def _id_of(row: Row, name: str = "id") -> str:
     found = row.get(name)
     if not isinstance(found, str) or not _ID.fullmatch(found):
-        raise _unreadable()
+        raise unreadable()
     return found
 
 
@@ -162,99 +139,84 @@ class _Budget:
         return timedelta(seconds=max(0.0, self._spent_until - self._clock.monotonic()))
 
 
-class _Calls:
-    """The calls of one instruction, all of them reads, and what is kept of each."""
+class _Calls(Calls):
+    """The calls of one instruction, all of them reads."""
 
     def __init__(self, kit: Kit, settings: EventbriteSettings, budget: _Budget, order: Instruction | None) -> None:
-        self._kit = kit
+        super().__init__(kit, order)
         self._base = settings.base
         self._budget = budget
         # in the header alone: the vendor takes it in the query too, and from there it gets into logs
         self._headers = {"Accept": "application/json", "Authorization": f"Bearer {settings.token.get_secret_value()}"}
-        self._order = order
-        self.evidence: list[Evidence] = []
 
-    def ask(self, template: str, names: Mapping[str, str] | None = None, **params: str) -> Reply:
+    def read(self, template: str, names: Mapping[str, str] | None = None, **params: str) -> Reply:
         """Read once. A 200, 400, 404 and a failed expansion are left to the caller.
 
-        Raises `_Ended`, `CredentialsRejected`.
+        Raises `Ended`, `CredentialsRejected`.
         """
         names = names or {}
         if left := self._budget.left():
-            raise _Ended(Retryable(reason=BUSY, busy=True, retry_after=left))
-        try:
-            reply = self._kit.http.call(
-                "GET",
-                self._base + template.format(**{name: quote(value, safe="") for name, value in names.items()}),
-                template=f"GET {template}",
-                headers=self._headers,
-                params={name: value for name, value in params.items() if value},
-                digest_key=self._order.digest_key if self._order else b"",
-                scope=names.get("organization", names.get("event", "")),  # an order's id would be a person's
-                deadline=self._order.deadline if self._order else float("inf"),
-            )
-        except NoAnswer as failure:
-            self.evidence.append(failure.evidence)
-            raise _Ended(Retryable(reason=failure.reason)) from None
-        self.evidence.append(reply.evidence)
+            raise Ended(Retryable(reason=BUSY, busy=True, retry_after=left), stop=True)
+        reply = self.ask(
+            "GET",
+            self._base + template.format(**{name: quote(value, safe="") for name, value in names.items()}),
+            template=template,
+            headers=self._headers,
+            params={name: value for name, value in params.items() if value},
+            scope=names.get("organization", names.get("event", "")),  # an order's id would be a person's
+        )
         self._budget.note(reply)
         self._passable(reply, expanded="expand" in params)
         return reply
 
     def _passable(self, reply: Reply, *, expanded: bool) -> None:
-        error, wait = _error(reply), retry_after(reply, self._kit.clock.now())
-        spoken = json_of(reply) is not None
+        error, spoken = _error(reply), json_of(reply) is not None
         withheld = reply.status == 403 and error == "NOT_AUTHORIZED"
         # the documentation says 400 for a bad token, the live interface 401
         if error in _REJECTED or reply.status == 401 or (reply.status == 403 and spoken and not withheld):
-            at, kept = reply.evidence, tuple(self.evidence)
-            raise CredentialsRejected(at.endpoint, reply.status, at.request_id, evidence=kept)
+            raise self.rejected(reply)
+        if reply.status == 500 and expanded and error == "EXPANSION_FAILED":
+            return
+        said = retry_after(reply, self._kit.clock.now())
+        limited = reply.status in (429, 503) and said is None
+        self.demand_sense(reply, writing=False, wait=self._budget.left() or None if limited else said)
         match reply.status:
             case 403 if withheld:
-                raise _refused(WITHHELD)
-            case 429 | 503:
-                wait = wait if wait is not None else self._budget.left() or None
-                raise _Ended(Retryable(reason=BUSY, busy=True, retry_after=wait))
-            case 408 | 425:
-                raise _Ended(Retryable(reason=BUSY, retry_after=wait))
-            case 500 if expanded and error == "EXPANSION_FAILED":
-                return
-            case status if status >= 500:
-                raise _Ended(Retryable(reason=FAULT_THERE, retry_after=wait))
+                raise refused(WITHHELD)
             case 301 if error == "PERMANENTLY_MOVED":
-                raise _refused(MOVED)
+                raise refused(MOVED)
             case status if 200 < status < 300:
-                raise _unreadable()
+                raise unreadable()
             case status if status not in (200, 400, 404):
-                raise _refused(UNDOCUMENTED)
+                raise refused()
 
     @staticmethod
     def _object(reply: Reply) -> Row:
         if reply.status != 200:
             known = {400: NOT_ACCEPTED, 404: NOT_FOUND}
-            raise _refused(known[reply.status] if _error(reply) else UNDOCUMENTED)
+            raise refused(known[reply.status] if _error(reply) else UNDOCUMENTED)
         found = json_of(reply)
         if not isinstance(found, dict):
-            raise _unreadable()
+            raise unreadable()
         return cast("dict[str, object]", found)
 
     def page(self, key: str, template: str, names: Mapping[str, str] | None = None, **params: str) -> _Page | None:
-        """One page of a list; None where the token of its place is stale. Raises `_Ended`."""
-        reply = self.ask(template, names, **params)
+        """One page of a list; None where the token of its place is stale. Raises `Ended`."""
+        reply = self.read(template, names, **params)
         if reply.status == 400 and _error(reply) == "BAD_CONTINUATION_TOKEN":
             return None
         found = self._object(reply)
         rows, about = found.get(key), found.get("pagination")
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows) or not isinstance(about, dict):
-            raise _unreadable()
+            raise unreadable()
         more, token, total = about.get("has_more_items"), about.get("continuation"), about.get("object_count")
         if not isinstance(more, bool) or (more and not (isinstance(token, str) and token)):
-            raise _unreadable()
+            raise unreadable()
         if more and token == params.get("continuation"):
-            raise _unreadable()  # it would lead in a circle
+            raise unreadable()  # it would lead in a circle
         asked = normalised(params.get("only_emails", ""))
         if asked and any(normalised(str(row.get("email"))) != asked for row in rows):
-            raise _refused(FILTER_IGNORED)  # somebody else's orders must not be handed over
+            raise refused(FILTER_IGNORED)  # somebody else's orders must not be handed over
         return _Page(tuple(rows), str(token) if more else "", total if isinstance(total, int) else None)
 
     def rows(self, key: str, template: str, names: Mapping[str, str] | None = None, **params: str) -> list[Row]:
@@ -268,20 +230,20 @@ class _Calls:
                 if not page.next and len(found) >= (total or 0):
                     return found
                 page = self.page(key, template, names, **params, continuation=page.next) if page.next else None
-        raise _Ended(Retryable(reason=STALE))
+        raise Ended(Retryable(reason=STALE))
 
     def record(self, kind: str, names: Mapping[str, str], parts: tuple[str, ...]) -> tuple[Row | None, bool]:
         """An order or an attendee, None where it is said not to exist; and whether each part of it was read.
 
-        Where it cannot be put together there, it is read without its parts, and then each of them. Raises `_Ended`.
+        Where it cannot be put together there, it is read without its parts, and then each of them. Raises `Ended`.
         """
-        reply = self.ask(_RECORDS[kind], names, expand=",".join(parts))
+        reply = self.read(_RECORDS[kind], names, expand=",".join(parts))
         if reply.status != 500:
             return self._single(reply, names[kind]), True
-        record = self._single(self.ask(_RECORDS[kind], names), names[kind])
+        record = self._single(self.read(_RECORDS[kind], names), names[kind])
         whole = True
         for part in parts if record is not None else ():
-            reply = self.ask(_RECORDS[kind], names, expand=part)
+            reply = self.read(_RECORDS[kind], names, expand=part)
             more = None if reply.status == 500 else self._single(reply, names[kind])
             whole = whole and more is not None
             record = {**(record or {}), part: more.get(part) if more else None}
@@ -292,7 +254,7 @@ class _Calls:
             return None
         found = self._object(reply)
         if found.get("id") != wanted:
-            raise _unreadable()
+            raise unreadable()
         return found
 
 
@@ -356,13 +318,13 @@ class _Index:
         self._kit = kit
 
     def read(self, calls: _Calls, organisation: str) -> None:
-        """Bring one organisation up to date. What was read stays read, however this ends. Raises `_Ended`."""
+        """Bring one organisation up to date. What was read stays read, however this ends. Raises `Ended`."""
         for status in _STATUSES:
             if not self._read(calls, organisation, status):
                 self._read(calls, organisation, status)  # what changed since the run that was cut began
 
     def _read(self, calls: _Calls, organisation: str, status: str) -> bool:
-        """Read to the end; whether it was begun just now. Raises `_Ended`."""
+        """Read to the end; whether it was begun just now. Raises `Ended`."""
         place, names, again = f"index/{organisation}/{status}", {"organization": organisation}, False
         run = _Run(**json.loads(self._kit.shelf.get(place) or "{}"))
         resumed = bool(run.begun)
@@ -382,7 +344,7 @@ class _Index:
             if whole:
                 return not resumed
             if not run.next and again:
-                raise _Ended(Retryable(reason=STALE))
+                raise Ended(Retryable(reason=STALE))
             again = again or not run.next
 
     def _entries(self, organisation: str, rows: Iterable[Row]) -> dict[str, str]:
@@ -397,7 +359,7 @@ class _Index:
         return entries
 
     def look(self, calls: _Calls) -> None:
-        """Read what webhooks named. Raises `_Ended` only where the whole account must wait."""
+        """Read what webhooks named. Raises `Ended` only where the whole account must wait."""
         for place, path in self._kit.shelf.find("look/").items():
             if not path:
                 continue
@@ -411,7 +373,7 @@ class _Index:
                 rows = self._entries(
                     "", [row for row in listed if isinstance(row, dict)] if isinstance(listed, list) else ()
                 )
-            except _Ended as end:
+            except Ended as end:
                 if isinstance(end.outcome, Retryable):
                     raise
             self._kit.shelf.put_all(rows)
@@ -590,7 +552,7 @@ class Eventbrite(Connector, Inbound):
                 for key, template, statuses in (("attendees", _ATTENDEES, _STATUSES), ("orders", _ORDERS, ("both",)))
                 for status in statuses
             ]
-        except _Ended as end:
+        except Ended as end:
             raise ProcessorUnreachable(f"Eventbrite: {end.outcome.reason}") from None
         totals = [page.total if page else None for number, page in enumerate(pages) if number % 3 < 2]
         counted = [total for total in totals if total is not None]
@@ -617,13 +579,13 @@ class Eventbrite(Connector, Inbound):
             found = self._located(
                 instruction, [*self._orders(calls, organisations, addresses), *self._tickets(addresses)]
             )
-        except _Ended as end:
-            return replace(end.outcome, evidence=tuple(calls.evidence))
+        except Ended as end:
+            return replace(end.outcome, evidence=calls.kept)
         return HandOver(
             to=Recipient.PROCESSOR,
             task=self._task(found, len(organisations)),
             references=tuple(str(one) for one in found),
-            evidence=tuple(calls.evidence),
+            evidence=calls.kept,
         )
 
     def verify(self, instruction: Instruction) -> Finding:
@@ -632,9 +594,9 @@ class Eventbrite(Connector, Inbound):
         calls = _Calls(self._kit, self._settings, self._budget, instruction)
         try:
             finding = self._read_back(calls, instruction, addresses)
-        except _Ended as end:
+        except Ended as end:
             finding = CannotTell(reason=end.outcome.reason, later=True)
-        return replace(finding, evidence=tuple(calls.evidence))
+        return replace(finding, evidence=calls.kept)
 
     def receive(self, headers: Mapping[str, str], body: bytes) -> tuple[()]:
         """Remember the order or attendee that a webhook names, to be read in the next search. Raises `PayloadInvalid`.
@@ -671,7 +633,7 @@ class Eventbrite(Connector, Inbound):
         }
         wanted = self._settings.organizations or tuple(shown)
         if not wanted or not set(wanted) <= set(shown):
-            raise _refused(NO_ORGANISATION)
+            raise refused(NO_ORGANISATION)
         return {organisation: shown[organisation] for organisation in wanted}
 
     def _orders(self, calls: _Calls, organisations: Iterable[str], addresses: Iterable[str]) -> list[_Found]:
@@ -758,7 +720,7 @@ class Eventbrite(Connector, Inbound):
             page = calls.page("orders", _ORDERS, {"organization": organisation}, status="both")
             if page and page.rows:
                 return
-        raise _Ended(Retryable(reason=NO_CONTROL))
+        raise Ended(Retryable(reason=NO_CONTROL))
 
 
 def _old(order: Instruction, addresses: tuple[str, ...]) -> list[str]:
@@ -772,7 +734,7 @@ def _old(order: Instruction, addresses: tuple[str, ...]) -> list[str]:
 
 
 def _verdict(calls: _Calls, order: Instruction, one: _Found, addresses: tuple[str, ...]) -> _Verdict:
-    """What one record says now. Raises `_Ended`."""
+    """What one record says now. Raises `Ended`."""
     parts = _PREFERENCES if order.right is Right.OPT_OUT else _ORDER_TEXTS if one.kind == "order" else _TEXTS
     record, whole = calls.record(one.kind, one.names, parts)
     if record is None:

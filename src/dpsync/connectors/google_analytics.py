@@ -7,8 +7,8 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import product
 from types import MappingProxyType
 from typing import Annotated, ClassVar, Final, Self
 from urllib.parse import urlencode
@@ -16,13 +16,13 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
+from dpsync.calls import BUSY, UNDOCUMENTED, Calls, Ended, refused, together, unreadable
 from dpsync.connector import (
     Accepted,
     Account,
     CannotTell,
     Capability,
     Connector,
-    Evidence,
     Finding,
     Instruction,
     Kit,
@@ -30,11 +30,10 @@ from dpsync.connector import (
     NoAnswer,
     NotIdentifiable,
     Outcome,
-    Refused,
     Reply,
     Retryable,
 )
-from dpsync.errors import ConfigurationError, CredentialsRejected, Fault, ProcessorUnreachable, UnsupportedRight
+from dpsync.errors import ConfigurationError, Fault, ProcessorUnreachable, UnsupportedRight
 from dpsync.http import api_root, json_of, retry_after
 from dpsync.model import Right
 
@@ -51,11 +50,7 @@ _PACIFIC: Final = ZoneInfo("America/Los_Angeles")  # Google's days; this interfa
 # that the person's right is not carried out, so that is the date: whoever looks earlier sees the report alone.
 _CARRIED_OUT: Final = timedelta(days=62)
 
-UNDOCUMENTED: Final = "an answer that the processor's documentation does not know"
-UNREADABLE: Final = "an answer that is not of the documented shape"
-BUSY: Final = "the processor asks us to wait"
 DAY_SPENT: Final = "the queries of a day are used up"
-FAULT_THERE: Final = "a fault at the processor"
 WRONG: Final = "the processor does not know the property, or the kind of id"
 NO_ID: Final = "Google Analytics knows people by the ids of its own cookies and apps, and none is known"
 BAD_ID: Final = "a reference is not an id of Google Analytics, or names a kind that it does not have"
@@ -94,14 +89,6 @@ class GoogleAnalyticsSettings(BaseModel):
     base_url: Annotated[str, AfterValidator(api_root)] | None = None
 
 
-class _Ended(Exception):
-    """An answer after which this call is over."""
-
-    def __init__(self, outcome: Retryable | Refused) -> None:
-        self.outcome = outcome
-        super().__init__(outcome.reason)
-
-
 def _reason(reply: Reply) -> str:
     """Why it said no; which words it has for a used-up quota is not documented for this interface."""
     match json_of(reply):
@@ -110,68 +97,39 @@ def _reason(reply: Reply) -> str:
     return ""
 
 
-class _Calls:
-    """The calls of one instruction, and what is kept of each."""
+class _Calls(Calls):
+    """The calls of one instruction: deletions asked for, and the tokens for them."""
 
-    def __init__(self, kit: Kit, order: Instruction | None) -> None:
-        self._kit = kit
-        self._order = order
-        self.evidence: list[Evidence] = []
-        self.touched = False
-        """Something may stand asked for since this instruction's first call."""
-
-    def post(
-        self, base: str, path: str, headers: Mapping[str, str], body: bytes, *, scope: str = "", writing: bool = False
-    ) -> Reply:
-        """Make one call; a 200, 400 or 401 is left to the caller. Raises `_Ended`, `CredentialsRejected`."""
+    def post(self, base: str, path: str, headers: Mapping[str, str], body: bytes, scope: str = "") -> Reply:
+        """Make one call; a 200, 400 or 401 is left to the caller. Raises `Ended`, `CredentialsRejected`."""
+        asking = path == _UPSERT  # a call for a token changes nothing there
         try:
-            reply = self._kit.http.call(
+            reply = self.call(
                 "POST",
                 base + path,
-                template=f"POST {path}",
+                template=path,
                 headers={"Accept": "application/json", **headers},
                 body=body,
-                digest_key=self._order.digest_key if self._order else b"",
                 scope=scope,
-                deadline=self._order.deadline if self._order else float("inf"),
             )
         except NoAnswer as failure:
-            self.evidence.append(failure.evidence)
-            raise self.later(failure.reason, doubtful=writing and failure.sent) from None
-        self.evidence.append(reply.evidence)
+            raise Ended(Retryable(reason=failure.reason, doubtful=asking and failure.sent)) from None
+        self.note_touch(reply, writing=asking)
         now, reason = self._kit.clock.now(), _reason(reply)
         wait = retry_after(reply, now)
         limited = re.search("limit|quota", reason, re.IGNORECASE) is not None
         if limited and not reason.lower().endswith("ratelimitexceeded"):
             wait = wait if wait is not None else _until_tomorrow(now)
-        match reply.status:
-            case 429 | 403 if limited or reply.status == 429:
-                raise self.later(BUSY, busy=True, wait=wait)
-            case 403:
-                raise self.rejected(reply)
-            case 503:
-                raise self.later(BUSY, busy=True, doubtful=writing, wait=wait)
-            case 408 | 425:
-                raise self.later(BUSY, doubtful=writing and reply.status == 408, wait=wait)
-            case status if status >= 500:
-                raise self.later(FAULT_THERE, doubtful=writing, wait=wait)
-            case status if 200 < status < 300:
-                raise self.later(UNREADABLE, doubtful=writing)
-            case status if status not in (200, 400, 401):
-                raise _Ended(Refused(reason=UNDOCUMENTED, evidence=()))
+        if reply.status == 403 and limited:
+            raise Ended(Retryable(reason=BUSY, busy=True, retry_after=wait))
+        if reply.status == 403:
+            raise self.rejected(reply)
+        self.demand_sense(reply, writing=asking, wait=wait)
+        if 200 < reply.status < 300:
+            raise unreadable(doubtful=asking)
+        if reply.status not in (200, 400, 401):
+            raise refused()
         return reply
-
-    def later(
-        self, reason: str, *, doubtful: bool = False, busy: bool = False, wait: timedelta | None = None
-    ) -> _Ended:
-        """Not now. What earlier calls of this instruction asked for stays in doubt with it."""
-        doubtful = doubtful or self.touched
-        return _Ended(Retryable(reason=reason, doubtful=doubtful, busy=busy, retry_after=wait))
-
-    def rejected(self, reply: Reply) -> CredentialsRejected:
-        """Our credential is not accepted."""
-        at, kept = reply.evidence, tuple(self.evidence)
-        return CredentialsRejected(at.endpoint, reply.status, at.request_id, evidence=kept, doubtful=self.touched)
 
 
 def _until_tomorrow(now: datetime) -> timedelta:
@@ -228,7 +186,7 @@ class GoogleAnalytics(Connector):
         """
         try:
             self._renewed(_Calls(self._kit, None))
-        except _Ended as end:
+        except Ended as end:
             raise ProcessorUnreachable(f"Google Analytics: {end.outcome.reason}") from None
         held = self._settings.properties
         return Account(title=f"Google Analytics, {len(held)} properties", contacts=None, lists=held)
@@ -244,19 +202,18 @@ class GoogleAnalytics(Connector):
             return NotIdentifiable(reason=NO_ID)
         if not all(kind in _KINDS and _ID.fullmatch(value) for kind, value in ids):
             return NotIdentifiable(reason=BAD_ID)  # it would be accepted, and would delete nobody
-        calls, refused = _Calls(self._kit, instruction), None
-        latest = self._kit.clock.now()
-        for place in self._settings.properties:
-            for kind, value in ids:
-                try:
-                    latest = max(latest, self._ask(calls, instruction.reference, place, kind, value))
-                except _Ended as end:
-                    refused = replace(end.outcome, evidence=tuple(calls.evidence))
-                    if isinstance(refused, Retryable):
-                        return refused
-        if refused is not None:
-            return replace(refused, evidence=tuple(calls.evidence))
-        return Accepted(evidence=tuple(calls.evidence), answer_by=latest + _CARRIED_OUT)
+        calls = _Calls(self._kit, instruction)
+        latest, ended = self._kit.clock.now(), []
+        for place, (kind, value) in product(self._settings.properties, ids):
+            try:
+                latest = max(latest, self._ask(calls, instruction.reference, place, kind, value))
+            except Ended as end:
+                ended.append(end.outcome)
+                if isinstance(end.outcome, Retryable):
+                    break
+        if ended:
+            return together(ended, calls.kept, touched=calls.touched)
+        return Accepted(evidence=calls.kept, answer_by=latest + _CARRIED_OUT)
 
     def verify(self, instruction: Instruction) -> Finding:
         """Always `CannotTell`, without a call: there is none that reads. A person may look, and attest it."""
@@ -276,7 +233,7 @@ class GoogleAnalytics(Connector):
             yield "USER_ID", order.subject_id
 
     def _ask(self, calls: _Calls, reference: str, place: str, kind: str, value: str) -> datetime:
-        """Until when Google deletes what it collected. Raises `_Ended`, `CredentialsRejected`."""
+        """Until when Google deletes what it collected. Raises `Ended`, `CredentialsRejected`."""
         key = f"asked/{reference}/{place}/{self._kit.pseudonym(f'{kind}:{value}')}"
         first = self._kit.shelf.get(key)
         if first is not None:
@@ -285,11 +242,10 @@ class GoogleAnalytics(Connector):
         if reply.status == 401:
             raise calls.rejected(reply)
         if reply.status != 200:
-            raise _Ended(Refused(reason=WRONG if _reason(reply) else UNDOCUMENTED, evidence=()))
-        calls.touched = True
+            raise refused(WRONG if _reason(reply) else UNDOCUMENTED)
         until = _queued(reply, place, kind, value)
         if until is None:
-            raise calls.later(UNREADABLE, doubtful=True)
+            raise unreadable(doubtful=True)
         self._kit.shelf.put(key, until.isoformat())
         return until
 
@@ -303,12 +259,12 @@ class GoogleAnalytics(Connector):
 
     def _sent(self, calls: _Calls, place: str, sent: Mapping[str, object], token: str) -> Reply:
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-        self._pace(calls, place)
+        self._pace(place)
         body = json.dumps(sent).encode()
-        return calls.post(self._settings.base_url or _API, _UPSERT, headers, body, scope=place, writing=True)
+        return calls.post(self._settings.base_url or _API, _UPSERT, headers, body, place)
 
     def _renewed(self, calls: _Calls) -> str:
-        """A new access token, whose scope must be the one that deletes. Raises `_Ended`, `CredentialsRejected`."""
+        """A new access token, whose scope must be the one that deletes. Raises `Ended`, `CredentialsRejected`."""
         s = self._settings
         form = {
             "grant_type": "refresh_token",
@@ -330,11 +286,11 @@ class GoogleAnalytics(Connector):
         if reply.status == 401:
             raise calls.rejected(reply)
         if reply.status == 400:
-            raise _Ended(Refused(reason=UNDOCUMENTED, evidence=()))
-        raise calls.later(UNREADABLE)
+            raise refused()
+        raise unreadable()
 
-    def _pace(self, calls: _Calls, place: str) -> None:
-        """Keep the vendor's pace, and count the day. Raises `_Ended`."""
+    def _pace(self, place: str) -> None:
+        """Keep the vendor's pace, and count the day. Raises `Ended`."""
         now = self._kit.clock.now()
         today = now.astimezone(_PACIFIC).date().isoformat()
         counts = {f"day/{counted}": 0 for counted in ("project", place)}
@@ -342,7 +298,7 @@ class GoogleAnalytics(Connector):
             day, _, used = (self._kit.shelf.get(key) or "").partition(" ")
             counts[key] = int(used) if day == today else 0
         if max(counts.values()) >= _A_DAY:
-            raise calls.later(DAY_SPENT, busy=True, wait=_until_tomorrow(now))
+            raise Ended(Retryable(reason=DAY_SPENT, busy=True, retry_after=_until_tomorrow(now)))
         self._kit.shelf.put_all({key: f"{today} {used + 1}" for key, used in counts.items()})
         wait = self._next.get(place, float("-inf")) - self._kit.clock.monotonic()
         if wait > 0:

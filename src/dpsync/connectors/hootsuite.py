@@ -20,6 +20,7 @@ from urllib.parse import quote, urlencode
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from dpsync import strict_json
+from dpsync.calls import BUSY, FAULT_THERE, UNDOCUMENTED, Calls, Ended, refused, unreadable
 from dpsync.connector import (
     Accepted,
     Account,
@@ -41,7 +42,6 @@ from dpsync.connector import (
     NotIdentifiable,
     Outcome,
     Recipient,
-    Refused,
     Reply,
     Retryable,
 )
@@ -73,10 +73,6 @@ _SLACK: Final = timedelta(minutes=2)  # between the vendor's clock and ours
 _IN_FLIGHT: Final = timedelta(minutes=5)  # longer than any call lasts
 _EARLY: Final = timedelta(minutes=1)
 
-UNDOCUMENTED: Final = "an answer that the processor's documentation does not know"
-UNREADABLE: Final = "an answer that is not of the documented shape"
-BUSY: Final = "the processor asks us to wait"
-FAULT_THERE: Final = "a fault at the processor"
 MALFORMED: Final = "the processor rejected the attributes"
 PARTLY: Final = "the processor said yes, and named errors beside it"
 NOT_OURS: Final = "the contact belongs to another organisation"
@@ -132,18 +128,6 @@ class HootsuiteSettings(BaseModel):
         return self.base_url or _VENDOR
 
 
-class _Ended(Exception):
-    """An answer after which asking on is of no use."""
-
-    def __init__(self, outcome: Retryable | Refused) -> None:
-        self.outcome = outcome
-        super().__init__(outcome.reason)
-
-
-def _refused(reason: str = UNDOCUMENTED) -> _Ended:
-    return _Ended(Refused(reason=reason, evidence=()))
-
-
 # --- the answers: three shapes of an error on one host
 
 
@@ -160,14 +144,6 @@ def _errors(reply: Reply) -> list[object]:
 
 def _codes(reply: Reply) -> frozenset[str]:
     return frozenset(str(one.get("code", one.get("error"))) for one in _errors(reply) if isinstance(one, dict))
-
-
-def _traced(reply: Reply) -> Reply:
-    """The answer with the id of its error in the evidence: no header is documented for it."""
-    ids = [str(one.get("id", "")) for one in _errors(reply) if isinstance(one, dict)]
-    if reply.evidence.request_id or not ids or not _TRACE.fullmatch(ids[0]):
-        return reply
-    return replace(reply, evidence=replace(reply.evidence, request_id=ids[0]))
 
 
 def _wish(reply: Reply, now: datetime) -> timedelta | None:
@@ -195,16 +171,16 @@ def _passable(reply: Reply, now: datetime, *, writing: bool) -> None:
     wait = _wish(reply, now)
     match reply.status:
         case 403 if _ANOTHERS in _codes(reply):
-            raise _refused(NOT_OURS)
+            raise refused(NOT_OURS)
         case status if status in (429, 503) or (status >= 400 and _codes(reply) & _OVER_LIMIT):
             doubtful = writing and status == 503
-            raise _Ended(Retryable(reason=BUSY, busy=True, doubtful=doubtful, retry_after=wait))
+            raise Ended(Retryable(reason=BUSY, busy=True, doubtful=doubtful, retry_after=wait))
         case 401 | 403:
             raise _rejected(reply)
         case 408 | 425:
-            raise _Ended(Retryable(reason=BUSY, doubtful=writing and reply.status == 408, retry_after=wait))
+            raise Ended(Retryable(reason=BUSY, doubtful=writing and reply.status == 408, retry_after=wait))
         case status if status >= 500:
-            raise _Ended(Retryable(reason=FAULT_THERE, doubtful=writing, retry_after=wait))
+            raise Ended(Retryable(reason=FAULT_THERE, doubtful=writing, retry_after=wait))
 
 
 # --- the token
@@ -240,7 +216,7 @@ class _Access:
         return f"Basic {base64.b64encode(pair.encode()).decode()}"
 
     def token(self, ask: Callable[[bytes, bool], Reply], spent: str = "") -> str:
-        """A token that is not known to be dead and is not `spent`. Raises `_Ended`, `CredentialsRejected`, `NoAnswer`.
+        """A token that is not known to be dead and is not `spent`. Raises `Ended`, `CredentialsRejected`, `NoAnswer`.
 
         `ask` makes the token call with a form; its flag: once begun, it may take its full time.
         """
@@ -260,10 +236,10 @@ class _Access:
         if reply.status == 400 and _codes(reply):
             raise _rejected(reply)
         if not 200 <= reply.status < 300:
-            raise _refused()
+            raise refused()
         new = self._tokens_in(reply)
         if new is None:
-            raise _Ended(Retryable(reason=UNREADABLE))
+            raise unreadable()
         self._kit.shelf.put(self._place, new.text())
         return new
 
@@ -277,7 +253,7 @@ class _Access:
             raise CredentialsRejected(f"POST {_TOKEN}", None, advice=ANEW)
         marked = replace(tokens, begun=_iso(now))
         if tokens.begun or not self._kit.shelf.swap(self._place, kept, marked.text()):
-            raise _Ended(Retryable(reason=RENEWING, busy=True, retry_after=timedelta(seconds=5)))
+            raise Ended(Retryable(reason=RENEWING, busy=True, retry_after=timedelta(seconds=5)))
         form = {"grant_type": "refresh_token", "refresh_token": tokens.refresh}
         try:
             reply = ask(urlencode(form).encode(), True)
@@ -305,23 +281,18 @@ class _Access:
         return None
 
 
-class _Calls:
-    """The calls of one instruction, and what is kept of them."""
+class _Calls(Calls):
+    """The calls of one instruction, each under a token that is not known to be dead."""
 
     def __init__(self, kit: Kit, base: str, access: _Access, order: Instruction | None) -> None:
-        self._kit = kit
+        super().__init__(kit, order)
         self._base = base
         self._access = access
-        self._digest_key = order.digest_key if order else b""
-        self._deadline = order.deadline if order else float("inf")
-        self.evidence: list[Evidence] = []
-        self.touched = False
-        """Something may stand changed since this instruction's first call."""
 
-    def ask(self, method: str, template: str, place: str = "", body: bytes | None = None) -> Reply:
+    def tell(self, method: str, template: str, place: str = "", body: bytes | None = None) -> Reply:
         """Make one call, and once more with a fresh token where the answer calls ours dead.
 
-        Raises `_Ended`, `CredentialsRejected`. What was answered 401 was not done, so it may be repeated.
+        Raises `Ended`, `CredentialsRejected`. What was answered 401 was not done, so it may be repeated.
         """
         writing = method != "GET"
         try:
@@ -335,52 +306,50 @@ class _Calls:
         except NoAnswer as failure:
             about_this = failure.evidence.endpoint != f"POST {_TOKEN}"
             doubtful = self.touched or (writing and failure.sent and about_this)
-            raise _Ended(Retryable(reason=failure.reason, doubtful=doubtful)) from None
+            raise Ended(Retryable(reason=failure.reason, doubtful=doubtful)) from None
         except CredentialsRejected as rejection:
-            rejection.evidence, rejection.doubtful = tuple(self.evidence), self.touched
+            rejection.evidence, rejection.doubtful = self.kept, self.touched
             raise
-        self.touched = self.touched or (writing and reply.status < 400)
+        self.note_touch(reply, writing=writing)
         return reply
 
     def data(self, template: str, place: str = "") -> list[dict[str, object]]:
-        """The list in a read's envelope; clean only without errors beside it. Raises `_Ended`."""
-        reply = self.ask("GET", template, place)
+        """The list in a read's envelope; clean only without errors beside it. Raises `Ended`."""
+        reply = self.tell("GET", template, place)
         match json_of(reply):
             case {"data": list(rows)} if reply.status == 200 and not _errors(reply):
                 return [row for row in rows if isinstance(row, dict)]
-        raise _refused() if reply.status != 200 else _Ended(Retryable(reason=UNREADABLE))
+        raise refused() if reply.status != 200 else unreadable()
 
     def _bearing(self, method: str, template: str, place: str, token: str, body: bytes | None) -> Reply:
         headers = {"Authorization": f"Bearer {token}", "Accept": "application/json"}
         if body is not None:
             headers["Content-Type"] = "application/json"
-        return self._call(method, template, place, headers, body, self._deadline)
+        return self._traced(method, template, headers, body, place)
 
     def _exchange(self, form: bytes, once_begun: bool) -> Reply:
         headers = {"Authorization": self._access.header(), "Content-Type": "application/x-www-form-urlencoded"}
-        late = self._kit.clock.monotonic() >= self._deadline
+        late = self._kit.clock.monotonic() >= self._until()
         # a renewal that the deadline cut off would lock us out, so only its beginning is bound by it
-        deadline = float("inf") if once_begun and not late else self._deadline
-        return self._call("POST", _TOKEN, "", headers, form, deadline)
+        deadline = float("inf") if once_begun and not late else None
+        return self._traced("POST", _TOKEN, headers, form, deadline=deadline)
 
-    def _call(
-        self, method: str, template: str, place: str, headers: Mapping[str, str], body: bytes | None, deadline: float
+    def _traced(
+        self,
+        method: str,
+        template: str,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        place: str = "",
+        deadline: float | None = None,
     ) -> Reply:
-        try:
-            reply = self._kit.http.call(
-                method,
-                self._base + re.sub(r"\{\w+\}", quote(place, safe=""), template),
-                template=f"{method} {template}",
-                headers=headers,
-                body=body,
-                digest_key=self._digest_key,
-                deadline=deadline,
-            )
-        except NoAnswer as failure:
-            self.evidence.append(failure.evidence)
-            raise
-        reply = _traced(reply)
-        self.evidence.append(reply.evidence)
+        """The answer, with the id of its error in the evidence: no header is documented for it."""
+        url = self._base + re.sub(r"\{\w+\}", quote(place, safe=""), template)
+        reply = self.call(method, url, template=template, headers=headers, body=body, deadline=deadline)
+        ids = [str(one.get("id", "")) for one in _errors(reply) if isinstance(one, dict)]
+        if not reply.evidence.request_id and ids and _TRACE.fullmatch(ids[0]):
+            reply = replace(reply, evidence=replace(reply.evidence, request_id=ids[0]))
+            self.evidence[-1] = reply.evidence
         return reply
 
 
@@ -663,7 +632,7 @@ class Hootsuite(Connector, KeepsConversations):
         try:
             calls.data("/v1/organizations/{organizationId}/members", self._settings.organization_id)
             channels = calls.data("/v1/socialProfiles")
-        except _Ended as end:
+        except Ended as end:
             raise ProcessorUnreachable(f"Hootsuite: {end.outcome.reason}") from None
         return Account(
             title=f"organisation {self._settings.organization_id}",
@@ -723,23 +692,23 @@ class Hootsuite(Connector, KeepsConversations):
             for contact, sure in located.items():
                 if reason := self._put_contact_right(calls, order, contact, sure=sure):
                     left[contact] = reason
-        except _Ended as end:
-            outcome = replace(end.outcome, evidence=tuple(calls.evidence))
+        except Ended as end:
+            outcome = replace(end.outcome, evidence=calls.kept)
             if isinstance(outcome, Retryable):
                 return replace(outcome, doubtful=outcome.doubtful or calls.touched)
             return outcome
         if not left:
-            return Accepted(evidence=tuple(calls.evidence), answer_by=self._kit.clock.now() + _WATCH)
+            return Accepted(evidence=calls.kept, answer_by=self._kit.clock.now() + _WATCH)
         task = " ".join(dict.fromkeys(left.values()))
         return HandOver(
             to=Recipient.OPERATOR,
             task=f"{task} {self._memory.since()}",
-            evidence=tuple(calls.evidence),
+            evidence=calls.kept,
             references=tuple(filter(None, left)),
         )
 
     def _put_contact_right(self, calls: _Calls, order: Instruction, contact: str, *, sure: bool) -> str:
-        """Write the set, and say what is left for a person, "" for nothing. Raises `_Ended`."""
+        """Write the set, and say what is left for a person, "" for nothing. Raises `Ended`."""
         memory, changes = self._memory, order.changes or Changes()
         profile = memory.profile(contact)
         known = memory.known(profile)
@@ -782,22 +751,22 @@ class Hootsuite(Connector, KeepsConversations):
         whole: dict[str, str | None],
         asked: Mapping[str, str | None],
     ) -> bool:
-        """Write the complete set; whether the contact is there. Raises `_Ended`."""
+        """Write the complete set; whether the contact is there. Raises `Ended`."""
         place, begun = f"put/{order.reference}/{contact}", self._kit.clock.now()
         told = {name: self._memory.pseudonym(value) if value else "" for name, value in asked.items()}
         # Before the call: if we crash after it, the next attempt knows that it may have been done.
         self._kit.shelf.put(place, json.dumps([_iso(begun), told, False]))
         rows = [{"attribute": name, "value": value} for name, value in whole.items()]
         body = json.dumps({"autoConfirm": True, "contactAttributes": rows}).encode()
-        reply = calls.ask("PUT", _ATTRIBUTES, contact, body)
+        reply = calls.tell("PUT", _ATTRIBUTES, contact, body)
         if reply.status == 404 and _errors(reply):
             return False
         if not 200 <= reply.status < 300:
-            raise _refused(MALFORMED if reply.status == 400 and _errors(reply) else UNDOCUMENTED)
+            raise refused(MALFORMED if reply.status == 400 and _errors(reply) else UNDOCUMENTED)
         if _errors(reply):
-            raise _refused(PARTLY)
+            raise refused(PARTLY)
         if reply.status != 200 or not isinstance(json_of(reply), dict):
-            raise _Ended(Retryable(reason=UNREADABLE, doubtful=True))
+            raise unreadable(doubtful=True)
         now = _iso(self._kit.clock.now())
         self._memory.change(contact, lambda one: replace(one, put_at=now, crm=None if one.erased else whole))
         self._kit.shelf.put(place, json.dumps([now, told, True]))
