@@ -185,6 +185,12 @@ HOSTILE = {
 }
 
 
+@pytest.mark.parametrize("depth", [17, 300])
+def test_parts_in_parts_beyond_what_anybody_sends_are_not_even_parsed(depth: int) -> None:
+    nested = b"".join(b"Content-Type: multipart/mixed; BOUNDARY=b%d\n\n--b%d\n" % (n, n) for n in range(depth))
+    assert seen(mail(to=BACK).partition(b"Content-Type")[0] + nested).kind is Kind.UNCLEAR
+
+
 @pytest.mark.parametrize("name", HOSTILE)
 def test_nothing_that_is_sent_stops_the_reader_or_counts(name: str) -> None:
     began = time.process_time()

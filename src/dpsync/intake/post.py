@@ -13,14 +13,11 @@ from email.policy import compat32
 
 from dpsync.propagation.incoming import Incoming, Kind
 
-LOOKED_AT = 256 * 1024
+LOOKED_AT = 64 * 1024
 """Bytes. A report with the head of a letter (RET=HDRS) has a few kilobytes, and its report stands before that head."""
 
-MOST_BOUNDARIES = 64
-"""Parts in parts: the library's time grows with their square, and at some depth Python itself gives up."""
-
-LONGEST_HEADER = 16 * 1024
-MOST_HEADERS = 500
+MOST_BOUNDARIES = 16
+"""Parts in parts: each line is compared with the boundary of every part around it (measured: 300 parts took 3.4 s)."""
 
 _TAG = re.compile(r"[a-z2-7]{32}")
 _TAGGED = re.compile(r"(?<![A-Za-z0-9._-])[A-Za-z0-9._-]{1,31}\+([A-Za-z2-7]{32})@")
@@ -44,19 +41,13 @@ def read(start: bytes, digest: str) -> Incoming:
 
     `start`: its first `LOOKED_AT` bytes; `digest`: SHA-256 (hex) of all of it.
     """
-    if start.count(b"boundary") > MOST_BOUNDARIES or _has_a_monstrous_head(start):
+    if start.lower().count(b"boundary") > MOST_BOUNDARIES:
         return Incoming(Kind.UNCLEAR, digest)
     try:
         return _read(BytesParser(policy=compat32).parsebytes(start), digest)
     except (MessageError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         # The library meets what nobody foresaw in many ways; none of them is a reason to stop reading the others.
         return Incoming(Kind.UNCLEAR, digest)
-
-
-def _has_a_monstrous_head(start: bytes) -> bool:
-    head = re.split(rb"\r?\n\r?\n", start, maxsplit=1)[0]
-    fields = re.split(rb"\r?\n(?![ \t])", head)
-    return len(fields) > MOST_HEADERS or any(len(one) > LONGEST_HEADER for one in fields)
 
 
 def _read(message: Message, digest: str) -> Incoming:
