@@ -80,6 +80,10 @@ class Listener:
                 self._note()
                 self._answer(listener.get_status, listener.page.encode())
 
+            def do_HEAD(self) -> None:
+                self._note()
+                self._answer(listener.get_status, b"")
+
             def do_POST(self) -> None:
                 self._note()
                 self._answer(listener.status, b"")

@@ -19,7 +19,7 @@ ADA = "ada@example.org"
 CONTACT = "privacy@stratosoft.example"
 PERSON = {"name": "Ada Lovelace", "phone": "+44 7700 900123"}
 IDENTIFIERS = (ADA, "Lovelace", "7700", "crm-4711")
-DAY = timedelta(days=1)
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
 
 def ask(there: Installation, right: Right = Right.ERASURE) -> Asked:
@@ -159,14 +159,14 @@ def test_a_scanner_that_opens_every_link_proves_nothing(database_url: str, tmp_p
         there.sandbox.rule(CONTACT, "scanner_prefetch")
         there.drive()
         (question,) = there.sandbox.messages(CONTACT, settled=True)
-        assert [(deed.method, deed.status) for deed in question.deeds] == [("GET", 200)]
+        assert [(deed.method, deed.status) for deed in question.deeds] == [("HEAD", 200), ("GET", 200)]
         there.drive(SOON)
         assert there.state(asked, "forms") is State.HELD
         (link,) = links_of(question.raw)
         fill_in(link, {"confirm": "yes"})
         there.drive(SOON)
         (letter,) = letters(there)
-        assert {(deed.method, deed.status) for deed in letter.deeds} == {("GET", 200)}
+        assert {(deed.method, deed.status) for deed in letter.deeds} == {("HEAD", 200), ("GET", 200)}
         there.drive(SOON)
         assert there.state(asked, "forms") is State.ACCEPTED
         assert there.row(asked, "forms").rung == Rung.SENT
@@ -274,4 +274,26 @@ def test_what_the_api_cannot_do_is_a_task_for_our_operator_and_not_done_by_being
         there.service.run_once()
         assert there.state(asked) is State.CONTRADICTED, "our own reading shows that the old address is still there"
         assert ("dpo", "contradicted:newsletter") in there.alerts()
+        there.sound()
+
+
+def test_done_but_not_done_is_contradicted_told_and_never_counted_until_it_is_seen(tmp_path: Path) -> None:
+    with installed(tmp_path, sqlite_url(tmp_path), web=True) as there:
+        there.sandbox.add(ADA, status="unsubscribed", merge_fields={"LNAME": "Byron"})
+        there.sandbox.rule(OPERATOR, "done_but_not_done")
+        asked = there.ask(Right.RECTIFICATION, ADA, id="crm-4711", changes={"email": "ada.new@example.org"})
+        there.service.run_once()
+        (task,) = letters(there, OPERATOR)
+        assert [deed.method for deed in task.deeds] == ["GET", "POST"]
+        for _ in range(3):
+            there.drive(2 * HOUR)
+        row = there.row(asked)
+        assert (row.state, row.rung) == (State.CONTRADICTED, Rung.ACKNOWLEDGED)
+        assert [row.kind for row in there.rows(t.answer)] == ["done"]
+        assert ("dpo", "contradicted:newsletter") in there.alerts()
+        said = [event for event in events(there, asked) if event != "attempt"]
+        assert said[-3:] == ["declared", "contradicted", "contradicted"]
+        assert there.rows(t.request)[0].closed_at is None
+        there.drive(45 * DAY)
+        assert any("overdue" in cause for _, cause in there.alerts()), "it is open, and its legal date passes"
         there.sound()

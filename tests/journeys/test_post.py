@@ -266,6 +266,54 @@ def test_no_word_and_no_sender_of_a_message_is_kept_outside_its_file(
         assert not list(there.folder.rglob("*kanary*"))
 
 
+# --- the whole way: an imitated mail system answers our own letters into the folder
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "state", "rung", "alerts"),
+    [
+        ("delivered", State.ACCEPTED, Rung.DELIVERED, []),
+        ("relayed", State.ACCEPTED, Rung.SENT, []),
+        ("expanded", State.ACCEPTED, Rung.SENT, []),
+        ("delay_then_deliver", State.ACCEPTED, Rung.DELIVERED, [("operator", "delayed:forms")]),
+        ("bounce_later", State.ESCALATED, Rung.SENT, [("operator", "bounced:forms")]),
+        ("out_of_office", State.ACCEPTED, Rung.SENT, []),
+        ("silent", State.ACCEPTED, Rung.SENT, []),
+        ("ack_reply", State.ACCEPTED, Rung.SENT, [("operator", "replied:forms")]),
+        ("reply_wrong_ref", State.ACCEPTED, Rung.SENT, [("operator", "post")]),
+    ],
+)
+def test_what_a_mail_system_and_people_send_back_to_a_letter_is_taken_for_what_it_is(
+    behaviour: str, state: State, rung: Rung, alerts: list[tuple[str, str]], tmp_path: Path
+) -> None:
+    with installed(tmp_path, sqlite_url(tmp_path), processors=WITH_FOLDER, web=True) as there:
+        there.sandbox.seed({"mail": {"directory": str(tmp_path / "mail")}})
+        (tmp_path / "mail").mkdir()
+        confirmed(there)
+        there.sandbox.rule(CONTACT, behaviour, remark="Done, all of it.")
+        asked = ask(there)
+        there.drive()
+        there.sandbox.messages(settled=True)
+        there.drive(SOON)
+        row = there.row(asked, "forms")
+        assert (row.state, row.rung, there.alerts()) == (state, rung, alerts)
+        assert lies(there, "new") == []
+        there.sound()
+
+
+def test_an_opened_letter_is_an_answered_one_only_by_the_button(tmp_path: Path) -> None:
+    with installed(tmp_path, sqlite_url(tmp_path), processors=WITH_FOLDER, web=True) as there:
+        there.sandbox.seed({"mail": {"directory": str(tmp_path / "mail")}})
+        (tmp_path / "mail").mkdir()
+        confirmed(there)
+        there.sandbox.rule(CONTACT, "scanner_prefetch", "delivered", "out_of_office")
+        asked = ask(there)
+        there.drive()
+        there.sandbox.messages(settled=True)
+        there.drive(SOON)
+        assert (there.state(asked, "forms"), there.row(asked, "forms").rung) == (State.ACCEPTED, Rung.DELIVERED)
+
+
 # --- the folder
 
 

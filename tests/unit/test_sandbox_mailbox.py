@@ -5,7 +5,9 @@ import smtplib
 from base64 import b64decode
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from email import message_from_bytes, policy
 from email.message import EmailMessage
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -158,10 +160,9 @@ def test_a_scanner_opens_every_link_and_sends_nothing(sandbox: RunningSandbox) -
         sandbox.rule(DESK, "scanner_prefetch")
         send(sandbox, mail(f"{site.url}/answers/t1", f"{site.url}/contacts/c1", f"{site.url}/about"))
         sandbox.messages(settled=True)
+        paths = ("/answers/t1", "/contacts/c1", "/about")
         assert [(heard.method, heard.path) for heard in site.heard] == [
-            ("GET", "/answers/t1"),
-            ("GET", "/contacts/c1"),
-            ("GET", "/about"),
+            (method, path) for path in paths for method in ("HEAD", "GET")
         ]
 
 
@@ -172,6 +173,97 @@ def test_done_but_not_done_answers_done_whatever_else_was_set(sandbox: RunningSa
         sandbox.messages(settled=True)
         assert fields(site)[0]["answer"] == ["done"]
     assert sandbox.effects() == 0
+
+
+# --- what comes back by mail
+
+ASKED = (["RET=HDRS", "ENVID=tag+2B1"], ["NOTIFY=SUCCESS,FAILURE,DELAY", f"ORCPT=rfc822;{DESK}"])
+
+
+def returned(sandbox: RunningSandbox, folder: Path) -> list[EmailMessage]:
+    """What lies in the Maildir once everybody has acted, in order."""
+    sandbox.messages(settled=True)
+    raws = [path.read_bytes() for path in sorted(folder.glob("new/*"))]
+    return [message_from_bytes(raw, policy=policy.default) for raw in raws]
+
+
+def fields_of(report: EmailMessage) -> list[dict[str, str]]:
+    """The fields of the message, then those of each recipient."""
+    assert (report.get_content_type(), report.get_param("report-type")) == ("multipart/report", "delivery-status")
+    _, status, head = report.iter_parts()
+    assert [status.get_content_type(), head.get_content_type()] == ["message/delivery-status", "text/rfc822-headers"]
+    assert b"Subject: [DPS-7F3K2]" in head.get_payload(decode=True)
+    return [dict(block.items()) for block in status.iter_parts()]
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "actions"),
+    [
+        ("delivered", [("delivered", "2.0.0")]),
+        ("relayed", [("relayed", "2.0.0")]),
+        ("expanded", [("expanded", "2.0.0")]),
+        ("bounce_later", [("failed", "5.1.1")]),
+        ("delay_then_deliver", [("delayed", "4.4.1"), ("delivered", "2.0.0")]),
+    ],
+)
+def test_a_report_comes_to_the_envelopes_sender_with_the_envelope_id(
+    sandbox: RunningSandbox, tmp_path: Path, behaviour: str, actions: list[tuple[str, str]]
+) -> None:
+    sandbox.seed({"mail": {"directory": str(tmp_path / "mail"), "rules": {DESK: {"behaviours": [behaviour]}}}})
+    send(sandbox, mail(), [DESK], *ASKED)
+    reports = returned(sandbox, tmp_path / "mail")
+    assert [report["To"] for report in reports] == [SENDER] * len(actions)
+    for report, (action, status) in zip(reports, actions, strict=True):
+        whole, one = fields_of(report)
+        assert whole == {"Original-Envelope-Id": "tag+1", "Reporting-MTA": "dns; sandbox.example.org"}
+        assert (one["Action"], one["Status"], one["Original-Recipient"]) == (action, status, f"rfc822;{DESK}")
+    assert not list((tmp_path / "mail" / "tmp").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("notify", "actions"), [([], ["failed"]), (["NOTIFY=NEVER"], []), (["NOTIFY=DELAY"], ["delayed"])]
+)
+def test_nobody_gets_a_report_that_was_not_asked_for(
+    sandbox: RunningSandbox, tmp_path: Path, notify: list[str], actions: list[str]
+) -> None:
+    everything = {"behaviours": ["bounce_later", "relayed", "delay_then_deliver"]}
+    sandbox.seed({"mail": {"directory": str(tmp_path), "rules": {DESK: everything}}})
+    send(sandbox, mail(), [DESK], [], notify)
+    assert [fields_of(report)[1]["Action"] for report in returned(sandbox, tmp_path)] == actions
+
+
+def test_what_delays_a_letter_ends_when_it_is_told_to(sandbox: RunningSandbox, tmp_path: Path) -> None:
+    slow = {"behaviours": ["delay_then_deliver"], "seconds": 60}
+    sandbox.seed({"mail": {"directory": str(tmp_path), "rules": {DESK: slow}}})
+    send(sandbox, mail(), [DESK], *ASKED)
+    for _ in range(200):
+        if len(list(tmp_path.glob("new/*"))) == 2:
+            break
+        sandbox.release()
+    assert [fields_of(one)[1]["Action"] for one in returned(sandbox, tmp_path)] == ["delayed", "delivered"]
+
+
+def test_an_automatic_reply_says_so_and_sounds_like_an_answer(sandbox: RunningSandbox, tmp_path: Path) -> None:
+    sandbox.seed({"mail": {"directory": str(tmp_path), "default": {"behaviours": ["out_of_office"]}}})
+    send(sandbox, b"Message-ID: <1@example.org>\n" + mail())
+    (away,) = returned(sandbox, tmp_path)
+    assert (away["To"], away["Auto-Submitted"], away["In-Reply-To"]) == (SENDER, "auto-replied", "<1@example.org>")
+    assert "done" in away.get_content()
+
+
+def test_people_reply_to_the_tagged_address_or_with_a_wrong_reference(sandbox: RunningSandbox, tmp_path: Path) -> None:
+    rule = {"behaviours": ["ack_reply", "reply_wrong_ref"], "remark": "Done."}
+    sandbox.seed({"mail": {"directory": str(tmp_path), "default": rule}})
+    send(sandbox, b"Message-ID: <1@example.org>\nReply-To: dpo+tag@example.org\n" + mail())
+    reply, wrong = returned(sandbox, tmp_path)
+    assert (reply["To"], reply["References"], reply["Auto-Submitted"]) == (
+        "dpo+tag@example.org",
+        "<1@example.org>",
+        None,
+    )
+    assert (wrong["To"], wrong["References"], "DPS-7F3K2" in wrong["Subject"]) == ("dpo@example.org", None, False)
+    assert [one.get_content() for one in (reply, wrong)] == ["Done.\n", "Done.\n"]
+    assert [one["From"] for one in (reply, wrong)] == [DESK, DESK]
 
 
 def test_out_of_office_is_counted_and_opens_nothing(sandbox: RunningSandbox) -> None:

@@ -10,19 +10,28 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
+from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from dpsync.sandbox import postman
 from dpsync.sandbox.recipient import Deed, fill_in, is_near, links_of, look, path_of, words_of
 
 Behaviour = Literal[
     "silent",
     "answer_by_link",
     "confirm_contact",
+    "ack_reply",
+    "reply_wrong_ref",
     "scanner_prefetch",
     "out_of_office",
     "bounce_5.1.1",
+    "bounce_later",
+    "delivered",
+    "delay_then_deliver",
+    "relayed",
+    "expanded",
     "later",
     "slow",
     "done_but_not_done",
@@ -34,8 +43,11 @@ class Rule(BaseModel):
     """What one recipient does with a mail.
 
     `behaviours` add up: several may open links; `bounce_5.1.1` (550) and `later` (451, for the first `times` tries;
-    null: always) refuse at RCPT; `slow` waits `seconds` before the final 250. `done_but_not_done` answers "done" and
-    does nothing at any vendor, which is all a mailbox ever does: it is named for the tests that read back.
+    null: always) refuse at RCPT; `slow` waits `seconds` before the final 250. `scanner_prefetch` asks for the head and
+    the page of every link. `bounce_later`, `delivered`, `relayed`, `expanded` and `delay_then_deliver` (again after
+    `seconds`) send the reports that were asked for, `out_of_office` an automatic reply, `ack_reply` and
+    `reply_wrong_ref` a person's, with `remark`; all into the mail directory, if there is one.
+    `done_but_not_done` answers "done" and does nothing at any vendor: it is named for the tests that read back.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -94,9 +106,11 @@ class Mailbox:
     default: Rule = field(default_factory=Rule)
     rules: dict[str, Rule] = field(default_factory=dict)
     desks: dict[str, Callable[[str], object]] = field(default_factory=dict)
+    directory: Path | None = None
     messages: list[Message] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     delayed: Counter[str] = field(default_factory=Counter)
+    posted: int = 0
     background: set[asyncio.Task[None]] = field(default_factory=set)
     connections: set[asyncio.BaseTransport] = field(default_factory=set)
 
@@ -155,8 +169,7 @@ class Mailbox:
 
     async def _act(self, message: Message, address: str) -> None:
         rule = self.rule_for(address)
-        if "out_of_office" in rule.behaviours:
-            self.counts["out_of_office"] += 1
+        await self._write_back(message, address, rule)
         links = links_of(message.raw)
         desk = self.desks.get(address.strip().lower())
         if desk and rule.answer == "done" and "answer_by_link" in rule.behaviours and any(map(_is_answer, links)):
@@ -168,6 +181,37 @@ class Mailbox:
             deeds = await asyncio.to_thread(_follow, link, rule)
             message.deeds += deeds
             self.counts.update(f"{deed.method} {'ok' if 200 <= deed.status < 400 else 'failed'}" for deed in deeds)
+
+    async def _write_back(self, message: Message, address: str, rule: Rule) -> None:
+        """Sends what comes back by mail; without a directory it is counted, and lost."""
+        for behaviour in rule.behaviours:
+            match behaviour:
+                case "out_of_office":
+                    self._post(behaviour, postman.out_of_office(message.raw, message.mail_from, address, self.now()))
+                case "ack_reply":
+                    words = rule.remark or "We have received this, thank you."
+                    self._post(behaviour, postman.reply(message.raw, address, words, self.now()))
+                case "reply_wrong_ref":
+                    words = rule.remark or "We have done this, thank you."
+                    self._post(behaviour, postman.reply_with_wrong_reference(message.raw, address, words, self.now()))
+                case _:
+                    await self._report(message, address, rule, behaviour)
+
+    async def _report(self, message: Message, address: str, rule: Rule, behaviour: str) -> None:
+        for number, (action, status) in enumerate(postman.REPORTS.get(behaviour, ())):
+            if number:
+                await self.pause(rule.seconds)
+            options = message.mail_options, message.rcpt_options.get(address, ())
+            raw = postman.report(message.raw, message.mail_from, address, *options, action, status, self.now())
+            self._post(f"report {action}", raw)
+
+    def _post(self, kind: str, raw: bytes | None) -> None:
+        if raw is None:
+            return
+        self.counts[kind] += 1
+        if self.directory is not None:
+            self.posted += 1
+            postman.deliver(self.directory, raw, f"{int(self.now().timestamp())}.{self.posted}.{postman.HOST}")
 
 
 def _is_answer(link: str) -> bool:

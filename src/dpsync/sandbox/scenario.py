@@ -1,5 +1,7 @@
 """What a sandbox is filled with: a section for each vendor, and mailbox rules, as JSON says them."""
 
+from pathlib import Path
+
 from pydantic import Field
 
 from dpsync.sandbox.campaign_monitor.filling import CampaignMonitorSection
@@ -12,8 +14,9 @@ from dpsync.sandbox.vendor import Part
 
 
 class MailRules(Part):
-    """The mailbox: the rule for everybody, and rules by address."""
+    """The mailbox: the rule for everybody, rules by address, and the Maildir that everything comes back into."""
 
+    directory: str | None = None
     default: Rule | None = None
     rules: dict[str, Rule] = Field(default_factory=dict)
 
@@ -31,6 +34,8 @@ class Scenario(Part):
 
 def set_rules(given: MailRules, mailbox: Mailbox) -> None:
     """Sets the mailbox rules that are given."""
+    if given.directory is not None:
+        mailbox.directory = Path(given.directory)
     if given.default is not None:
         mailbox.set_rule(None, given.default)
     for address, rule in given.rules.items():
