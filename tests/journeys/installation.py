@@ -235,7 +235,7 @@ def installed(
     ):
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         named = {"smtp_host": sandbox.smtp_host, "smtp_port": sandbox.smtp_port, "mailchimp_url": sandbox.mailchimp_url}
-        named |= {"public_url": url, "dpo": DPO, "operator": OPERATOR}
+        named |= {"hootsuite_url": sandbox.hootsuite.url, "public_url": url, "dpo": DPO, "operator": OPERATOR}
         config = folder / "dpsync.toml"
         config.write_text((CONFIG + processors).format(**named), encoding="utf-8")
         Keys.create(folder / "keys")

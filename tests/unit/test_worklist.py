@@ -229,6 +229,26 @@ def test_a_list_is_reminded_of_at_half_time_and_escalated_at_its_end(world: Worl
     assert told_of == ["handed_over", "notice_sent", "reminded", "escalated", "alert", "notice_sent"]
 
 
+def test_only_the_newest_list_is_reminded_of_and_every_one_is_escalated(world: World) -> None:
+    keeping(world)
+    confirm(world, ADMIN, DEPUTY)
+    note(world, told(1, DUE))
+    listed(world)
+    sent(world)
+    world.clock.advance(3 * DAY)
+    listed(world)
+    sent(world)
+    world.clock.advance(DAY)
+    tend(world)
+    assert sent(world) == []
+    world.clock.advance(3 * DAY)
+    tend(world)
+    assert sorted(one.kind for one in sent(world)) == [NoticeKind.BACKUP, NoticeKind.REMINDER]
+    world.clock.advance(3 * DAY)
+    tend(world)
+    assert [one.kind for one in sent(world)] == [NoticeKind.BACKUP]
+
+
 def test_a_list_that_was_answered_for_is_neither_reminded_of_nor_escalated(world: World) -> None:
     keeping(world)
     confirm(world, ADMIN)

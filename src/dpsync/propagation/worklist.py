@@ -239,10 +239,10 @@ def _held_back(connection: Connection, controller: Controller, now: datetime) ->
 
 
 def _chase(unit: Unit, controller: Controller, name: str, rule: Retention, now: datetime) -> None:
+    of_it = (A.processor == name) & (A.kind == ActKind.LISTED.value)
+    newest = unit.connection.execute(select(func.max(A.id)).where(of_it)).scalar_one()
     lists = unit.connection.execute(
-        select(ct.retention_act)
-        .where(A.processor == name, A.kind == ActKind.LISTED.value, A.escalated_at.is_(None), A.expires_at > now)
-        .order_by(A.id)
+        select(ct.retention_act).where(of_it, A.escalated_at.is_(None), A.expires_at > now).order_by(A.id)
     ).all()
     for one in lists:
         half = one.at + (one.answer_by - one.at) / 2
@@ -251,7 +251,8 @@ def _chase(unit: Unit, controller: Controller, name: str, rule: Retention, now: 
             continue
         if now >= one.answer_by:
             _escalate(unit, controller, name, rule, one, owed, now)
-        elif one.reminded_at is None:
+        elif one.reminded_at is None and one.id == newest:
+            # A newer list says it all again; that an older one was left unanswered is still escalated in its time.
             unit.connection.execute(update(ct.retention_act).where(A.id == one.id).values(reminded_at=now))
             _plan(unit.connection, controller, one.id, one.list_id, name, NoticeKind.REMINDER, now)
 
