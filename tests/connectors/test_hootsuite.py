@@ -603,9 +603,16 @@ def test_an_empty_value_deletes_the_attribute_and_an_attribute_that_was_not_ther
     changes = Changes(first_name="Augusta", fields={"city": ""})
     with on_stage(stand_in) as stage:
         assert isinstance(right_it(stage, changes=changes), Accepted)
+        assert {"attribute": "city", "value": None} in json.loads(stage.sent[-1].body or b"")["contactAttributes"]
         assert stand_in.held[ADA] == {"email": OLD}
         deliver(stage.connector, conversation(ADA, stand_in.held[ADA], at=NOW + timedelta(hours=1)))
         assert isinstance(read_it(stage, changes=changes), AsAsked)
+
+
+def test_where_no_attribute_is_to_change_nothing_is_written_and_a_person_looks() -> None:
+    with on_stage(StandIn({ADA: {"email": OLD}})) as stage:
+        handed(right_it(stage, changes=Changes(first_name="Augusta")))
+        assert stage.calls() == 0
 
 
 def test_attributes_have_the_names_that_the_settings_give_them() -> None:
@@ -637,7 +644,7 @@ def test_what_the_crm_does_not_manage_is_left_to_the_operator_and_the_rest_is_wr
 
 
 def test_an_address_that_only_staff_typed_never_decides_whose_data_are_overwritten() -> None:
-    stand_in = StandIn({BOB: {"email": "bob@example.org", "first_name": "Bob"}}, shows=False)
+    stand_in = StandIn({BOB: {"first_name": "Bob"}}, shows=False)
     slip = [{"attribute": "other_mail", "value": OLD, "source": "AGENT"}]
     with on_stage(stand_in) as stage:
         deliver(stage.connector, conversation(BOB, stand_in.held[BOB], attributes=slip))
@@ -649,9 +656,10 @@ def test_an_address_that_only_staff_typed_never_decides_whose_data_are_overwritt
 
 
 def test_a_contact_whose_address_is_neither_old_nor_new_is_looked_at_first() -> None:
-    with on_stage(StandIn({ADA: {"email": "somebody@example.org"}})) as stage:
-        assert "Look first" in handed(right_it(stage, phone=PHONE)).task
-        assert stage.calls() == 0
+    for changes in (Changes(email=NEW), Changes(first_name="Augusta")):  # a telephone may be shared
+        with on_stage(StandIn({ADA: {"email": "somebody@example.org", "first_name": "Bob"}})) as stage:
+            assert "Look first" in handed(right_it(stage, phone=PHONE, changes=changes)).task
+            assert stage.calls() == 0
 
 
 def test_a_profile_that_is_gone_is_not_nothing_held() -> None:
@@ -703,6 +711,14 @@ def test_an_import_error_in_the_watch_window_is_held_against_every_change_of_it(
         assert isinstance(right_it(stage, **{**bob, "reference": "ref-3"}), Accepted)
 
 
+def test_an_import_error_without_a_time_of_its_own_counts_from_its_arrival() -> None:
+    for when in ("soon", None, 7):
+        with on_stage() as stage:
+            right_it(stage)
+            deliver(stage.connector, {**import_error(NOW), "timestamp": when})
+            assert isinstance(read_it(stage), Contradicts)
+
+
 def test_an_import_error_outside_the_window_says_nothing() -> None:
     with on_stage() as stage:
         deliver(stage.connector, import_error(NOW - timedelta(minutes=30)))
@@ -752,6 +768,17 @@ def test_attributes_that_were_cleared_since_prove_nothing() -> None:
         assert isinstance(read_it(stage), CannotTell)
 
 
+def test_what_we_wrote_later_ourselves_is_no_proof_of_an_earlier_change() -> None:
+    stand_in = StandIn({ADA: dict(CRM)})
+    with on_stage(stand_in) as stage:
+        right_it(stage)
+        deliver(stage.connector, conversation(ADA, stand_in.held[ADA], at=NOW + timedelta(hours=1)))
+        stage.clock.seconds += 7200
+        third = Changes(email="third@example.org")
+        right_it(stage, reference="ref-2", changes=third, addresses=(NEW, OLD))
+        assert isinstance(read_it(stage), CannotTell)
+
+
 def test_one_contact_that_was_seen_does_not_prove_the_other() -> None:
     stand_in = StandIn({ADA: dict(CRM), BOB: dict(CRM)})
     with on_stage(stand_in) as stage:
@@ -771,6 +798,7 @@ def test_an_erasure_names_the_contacts_and_a_hint_without_a_person_in_it() -> No
         assert stage.calls() == 0
     assert outcome.references == (ADA,)
     assert "enter ref-1 and nothing else" in outcome.task
+    assert "See that it is this person" in outcome.task
     assert "since 2026-11-20 only" in outcome.task
 
 
@@ -828,11 +856,19 @@ def test_a_conversation_before_the_operators_answer_contradicts_nothing_and_one_
             finding = stage.read_back(asked)  # the first look, right after the answer
             assert isinstance(finding, CannotTell)
             assert finding.later
+            stage.clock.seconds += 2 * 86_400
             deliver(stage.connector, conversation(contact, {}, at=NOW + timedelta(days=3)))
             finding = stage.read_back(asked)
             assert isinstance(finding, Contradicts)
             assert (finding.reason, finding.final) == (hootsuite.SEEN_AGAIN, False)
             assert finding.evidence
+            stage.clock.seconds += 5400  # the look that follows a contradiction after an hour
+            assert isinstance(stage.read_back(asked), Contradicts)
+            stage.clock.seconds += 5 * 86_400  # and deleted anew since
+            assert isinstance(stage.read_back(asked), CannotTell)
+            deliver(stage.connector, conversation(contact, {}, at=NOW + timedelta(days=9, hours=1)))
+            stage.clock.seconds += 86_400
+            assert isinstance(stage.read_back(asked), Contradicts)
 
 
 # --- restriction and opt-out
@@ -1015,7 +1051,6 @@ def _with(path: str, value: object) -> dict[str, Any]:
         _with("data.conversation.createdAt", "0001-01-01T00:00:00+14:00"),
         _with("timestamp", None),
         _with("timestamp", "2031-01-01T00:00:00Z"),
-        {"eventType": "DATA_IMPORT_ERROR", "timestamp": "soon"},
     ],
 )
 def test_a_hostile_body_is_refused_and_leaves_nothing_behind(hostile: object) -> None:

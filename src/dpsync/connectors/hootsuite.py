@@ -11,6 +11,7 @@ import json
 import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
@@ -72,6 +73,7 @@ _WATCH: Final = timedelta(minutes=15)  # no time is documented in which an impor
 _SLACK: Final = timedelta(minutes=2)  # between the vendor's clock and ours
 _IN_FLIGHT: Final = timedelta(minutes=5)  # longer than any call lasts
 _EARLY: Final = timedelta(minutes=1)
+_SAID_AGAIN: Final = timedelta(hours=2)
 
 MALFORMED: Final = "the processor rejected the attributes"
 PARTLY: Final = "the processor said yes, and named errors beside it"
@@ -464,10 +466,6 @@ class _Memory:
         return all("yes" in self.shelf.find(f"blocked/{right}/{who}/").values() for who in people)
 
 
-def _waits(finding: Finding) -> bool:
-    return isinstance(finding, CannotTell) and finding.later
-
-
 def _minute(moment: datetime) -> str:
     return _iso(moment)[:16]
 
@@ -475,16 +473,8 @@ def _minute(moment: datetime) -> str:
 # --- write-back
 
 
-@dataclass(frozen=True, slots=True)
-class _Values:
-    """The attributes in a delivery by who keeps them; `crm` is None where they are not all known."""
-
-    crm: dict[str, str | None] | None
-    typed: dict[str, str]
-    medium: tuple[str, ...]
-
-
-def _values(data: Mapping[str, object], medium: str) -> _Values:
+def _values(data: Mapping[str, object], medium: str) -> tuple[dict[str, str | None] | None, dict[str, str], list[str]]:
+    """The attributes in a delivery that the CRM manages (None: not all are known), staff typed, the network shows."""
     rows = data.get("contactAttributes")
     crm: dict[str, str | None] | None = {}
     typed: dict[str, str] = {}
@@ -503,7 +493,7 @@ def _values(data: Mapping[str, object], medium: str) -> _Values:
             case _:
                 crm = None
     # of X (Twitter) the attributes are left out, so that none are shown does not mean that there are none
-    return _Values(crm if isinstance(rows, list) and medium != "twit" else None, typed, tuple(shown))
+    return crm if isinstance(rows, list) and medium != "twit" else None, typed, shown
 
 
 def _part(data: Mapping[str, object], name: str) -> Mapping[str, object]:
@@ -712,15 +702,14 @@ class Hootsuite(Connector, KeepsConversations):
         memory, changes = self._memory, order.changes or Changes()
         profile = memory.profile(contact)
         known = memory.known(profile)
-        if not sure:
+        # a telephone may be shared: where the CRM names an address, it must be this person's
+        held = (known or {}).get(self._called("email"))
+        if not sure or (held and memory.pseudonym(held) not in memory.people(order)):
             return _LOOK
         if known is None:
             return _UNKNOWN
         wanted = self._wanted(changes)
         asked = {name: value for name, value in wanted.items() if name in known}
-        held = known.get(self._called("email"))
-        if changes.email and held and memory.pseudonym(held) not in memory.people(order):
-            return _LOOK
         if asked and not self._put(calls, order, contact, known | asked, asked):
             return _GONE
         named = changes.first_name is not None or changes.last_name is not None
@@ -781,9 +770,9 @@ class Hootsuite(Connector, KeepsConversations):
         if not found:
             return CannotTell(reason=NEVER_SENT)
         # the worst of all, and of what is open the one that nobody answered
-        found.sort(key=lambda one: (isinstance(one, AsAsked), not isinstance(one, Contradicts), _waits(one)))
-        if not isinstance(found[0], AsAsked):
-            return found[0]
+        worst = min(found, key=lambda one: _KINDS.index((type(one), isinstance(one, CannotTell) and one.later)))
+        if not isinstance(worst, AsAsked):
+            return worst
         return AsAsked(evidence=tuple(evidence for one in found for evidence in one.evidence))
 
     def _judged(self, profile: _Profile, at: str, asked: Mapping[str, str], *, accepted: bool) -> Finding:
@@ -813,7 +802,7 @@ class Hootsuite(Connector, KeepsConversations):
     def _hand_erasure_over(self, order: Instruction) -> Outcome:
         located = self._memory.located(order)
         mine = sorted(contact for contact, sure in located.items() if sure)
-        self._kit.shelf.put(f"erased/{order.reference}", json.dumps([mine, ""]))
+        self._kit.shelf.put(f"erased/{order.reference}", json.dumps([mine, "", ""]))
         for contact in mine:
             # what was kept for a later change is not needed any more, and is a copy too
             self._memory.change(contact, lambda one: replace(one, crm=None, erased=True))
@@ -826,18 +815,25 @@ class Hootsuite(Connector, KeepsConversations):
         )
 
     def _seen_again(self, order: Instruction) -> Finding:
-        """The first look comes right after the operator's answer; from then on nobody may be seen any more."""
+        """The first look comes right after the operator's answer; from then on nobody may be seen any more.
+
+        What was reported is said again for a while, in case that we crashed, or are to look once more; after that it
+        is known, and a second deletion is not held against what was seen before it.
+        """
         kept = self._kit.shelf.get(f"erased/{order.reference}")
         if kept is None:
             return CannotTell(reason=NEVER_SENT)
-        mine, since = json.loads(kept)
-        if not since:
-            since = _iso(self._kit.clock.now())
-            self._kit.shelf.put(f"erased/{order.reference}", json.dumps([mine, since]))
+        mine, since, reported = json.loads(kept)
+        now = self._kit.clock.now()
+        if not since or (reported and reported < _iso(now - _SAID_AGAIN)):
+            since, reported = reported or _iso(now), ""
         now_held = {contact for contact, sure in self._memory.located(order).items() if sure}
-        for profile in map(self._memory.profile, sorted(now_held | set(mine))):
-            if profile.at > since:
-                return Contradicts(reason=SEEN_AGAIN, evidence=(self._write_back(profile),))
+        profiles = map(self._memory.profile, sorted(now_held | set(mine)))
+        seen = next((profile for profile in profiles if profile.at > since), None)
+        reported = reported or (max(_iso(now), seen.at) if seen else "")
+        self._kit.shelf.put(f"erased/{order.reference}", json.dumps([mine, since, reported]))
+        if seen:
+            return Contradicts(reason=SEEN_AGAIN, evidence=(self._write_back(seen),))
         return CannotTell(reason=NOT_SEEN, later=True)
 
     # --- restriction and opt-out
@@ -869,10 +865,10 @@ class Hootsuite(Connector, KeepsConversations):
             case {"type": "CONVERSATION_RESOLVED" | "CONVERSATION_SET_TO_PENDING", "data": dict(data), **said}:
                 return (self._written_back({str(name): value for name, value in said.items()}, data),)
             case {"eventType": "DATA_IMPORT_ERROR", **said}:
-                moments = {_minute(self._kit.clock.now())}
-                if said.get("timestamp") is not None:
-                    moments.add(_minute(_moment(said.get("timestamp"), "timestamp")))
-                self._kit.shelf.put_all({f"import_error/{minute}": "" for minute in moments})
+                moments = [self._kit.clock.now()]
+                with suppress(PayloadInvalid):  # without a time of its own the error still counts from its arrival
+                    moments.append(_moment(said.get("timestamp"), "timestamp"))
+                self._kit.shelf.put_all({f"import_error/{_minute(moment)}": "" for moment in moments})
         return ()
 
     def _signed(self, headers: Mapping[str, str], body: bytes) -> None:
@@ -900,16 +896,16 @@ class Hootsuite(Connector, KeepsConversations):
             seen_at=at,
             open=conversation.get("currentStatus") != "resolved",
         )
-        values = _values(data, seen.medium)
-        shown = [value for value in map(_part(data, "contactProfile").get, _IDENTIFIERS) if isinstance(value, str)]
-        managed = [value for value in (values.crm or {}).values() if value]
-        sure = self._pseudonyms([*shown, *managed])
-        people = self._pseudonyms([*shown, *managed, *values.typed.values(), *values.medium])
+        crm, typed, shown = _values(data, seen.medium)
+        named = [value for value in map(_part(data, "contactProfile").get, _IDENTIFIERS) if isinstance(value, str)]
+        sure = self._pseudonyms([*named, *(value for value in (crm or {}).values() if value)])
+        copies = [*named, *typed.values(), *shown]
+        people = tuple(sorted({*sure, *self._pseudonyms(copies)}))
         if self._kit.shelf.get("since") is None:
             self._kit.shelf.swap("since", None, _iso(at))
         if contact:
-            copies = {self._memory.pseudonym(value) for value in (*shown, *values.typed.values(), *values.medium)}
-            new = _Profile(_iso(at), key, values.crm, sure, tuple(sorted(copies)), tuple(sorted(values.typed)))
+            elsewhere = tuple(sorted({self._memory.pseudonym(value) for value in copies}))
+            new = _Profile(_iso(at), key, crm, sure, elsewhere, tuple(sorted(typed)))
             # the index first: if we crash between, the vendor sends it again
             self._kit.shelf.put_all({f"person/{who}/{contact}": "" for who in people})
             self._memory.change(contact, lambda old: _newer(old, new))
@@ -933,6 +929,7 @@ class Hootsuite(Connector, KeepsConversations):
             )
 
 
+_KINDS: Final = ((Contradicts, False), (CannotTell, False), (CannotTell, True), (AsAsked, False))
 _IDENTIFIERS: Final = ("primaryIdentifier", "secondaryIdentifier")
 _COLUMNS: Final = ("conversation id", "contact profile id", "created at")
 
@@ -969,8 +966,9 @@ _GONE: Final = (
     "and correct that one by hand."
 )
 _DELETE: Final = (
-    "In Hootsuite Inbox open each contact that is named here by its profile id and delete it, as an Inbox admin with "
-    "access to all channels. Then search every channel for further contacts of the person, and delete those too."
+    "In Hootsuite Inbox open each contact that is named here by its profile id, as an Inbox admin with access to all "
+    "channels. See that it is this person, for a telephone or an address may be shared, and delete it. Then search "
+    "every channel for further contacts of the person, and delete those too."
 )
 _HINT: Final = (
     "As the 'Contact identity hint' of each deletion enter {reference} and nothing else: the hint is kept, so no name "
