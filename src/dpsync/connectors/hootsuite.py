@@ -21,7 +21,7 @@ from urllib.parse import quote, urlencode
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from dpsync import strict_json
-from dpsync.calls import BUSY, FAULT_THERE, UNDOCUMENTED, Calls, Ended, refused, unreadable
+from dpsync.calls import BUSY, UNDOCUMENTED, Calls, Ended, refused, together, unreadable
 from dpsync.connector import (
     Accepted,
     Account,
@@ -62,6 +62,7 @@ _VENDOR: Final = "https://platform.hootsuite.com"
 _TOKEN: Final = "/oauth2/token"
 _ATTRIBUTES: Final = "/inbox/v2/contact/{contactProfileId}/contact-attributes"
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,99}")
+_COLUMNS: Final = ("conversation id", "contact profile id", "created at")
 _TRACE = re.compile(r"[A-Za-z0-9._:/=+-]{1,128}")
 _PHONE = re.compile(r"\+?[0-9]{7,15}")
 
@@ -159,30 +160,12 @@ def _wish(reply: Reply, now: datetime) -> timedelta | None:
     return timedelta(seconds=1)
 
 
-def _rejected(reply: Reply, advice: str = "") -> CredentialsRejected:
+def _advice(reply: Reply) -> str:
+    """What a 401 or 403 asks of the operator, where its code says more than that the token is dead."""
     codes = _codes(reply)
-    if not advice and "request_forbidden" in codes:
-        advice = REVOKED
-    elif not advice and codes and not codes & _DEAD and reply.evidence.endpoint != f"POST {_TOKEN}":
-        advice = NO_RIGHT
-    return CredentialsRejected(reply.evidence.endpoint, reply.status, reply.evidence.request_id, advice=advice)
-
-
-def _passable(reply: Reply, now: datetime, *, writing: bool) -> None:
-    """Let through what the caller must understand; end what speaks of us, of the account or of a fault there."""
-    wait = _wish(reply, now)
-    match reply.status:
-        case 403 if _ANOTHERS in _codes(reply):
-            raise refused(NOT_OURS)
-        case status if status in (429, 503) or (status >= 400 and _codes(reply) & _OVER_LIMIT):
-            doubtful = writing and status == 503
-            raise Ended(Retryable(reason=BUSY, busy=True, doubtful=doubtful, retry_after=wait))
-        case 401 | 403:
-            raise _rejected(reply)
-        case 408 | 425:
-            raise Ended(Retryable(reason=BUSY, doubtful=writing and reply.status == 408, retry_after=wait))
-        case status if status >= 500:
-            raise Ended(Retryable(reason=FAULT_THERE, doubtful=writing, retry_after=wait))
+    if "request_forbidden" in codes:
+        return REVOKED
+    return NO_RIGHT if codes and not codes & _DEAD and reply.evidence.endpoint != f"POST {_TOKEN}" else ""
 
 
 # --- the token
@@ -217,59 +200,52 @@ class _Access:
         pair = f"{self._settings.client_id}:{self._settings.client_secret.get_secret_value()}"
         return f"Basic {base64.b64encode(pair.encode()).decode()}"
 
-    def token(self, ask: Callable[[bytes, bool], Reply], spent: str = "") -> str:
-        """A token that is not known to be dead and is not `spent`. Raises `Ended`, `CredentialsRejected`, `NoAnswer`.
-
-        `ask` makes the token call with a form; its flag: once begun, it may take its full time.
-        """
+    def token(self, calls: "_Calls", spent: str = "") -> str:
+        """A token that is neither known to be dead nor `spent`. Raises `Ended`, `CredentialsRejected`, `NoAnswer`."""
         with self._lock:
             kept = self._kit.shelf.get(self._place)
             tokens = _Tokens(**json.loads(kept)) if kept else _Tokens(refresh=self._refresh)
             good = tokens.access not in ("", spent) and _iso(self._kit.clock.now() + _EARLY) < tokens.ends
             if good and not tokens.begun:
                 return tokens.access
-            new = self._renewed(ask, kept, tokens) if self._refresh else self._granted(ask)
-            return new.access
+            return (self._renewed(calls, kept, tokens) if self._refresh else self._granted(calls)).access
 
-    def _granted(self, ask: Callable[[bytes, bool], Reply]) -> _Tokens:
-        form = {"grant_type": "organization_app", "organization_id": self._settings.organization_id}
-        reply = ask(urlencode(form).encode(), False)
-        _passable(reply, self._kit.clock.now(), writing=False)
+    def _granted(self, calls: "_Calls") -> _Tokens:
+        reply = calls.exchange({"grant_type": "organization_app", "organization_id": self._settings.organization_id})
+        calls.demand_passable(reply, writing=False)
         if reply.status == 400 and _codes(reply):
-            raise _rejected(reply)
-        if not 200 <= reply.status < 300:
-            raise refused()
+            raise calls.rejected(reply)
         new = self._tokens_in(reply)
         if new is None:
-            raise unreadable()
+            raise unreadable() if 200 <= reply.status < 300 else refused()
         self._kit.shelf.put(self._place, new.text())
         return new
 
-    def _renewed(self, ask: Callable[[bytes, bool], Reply], kept: str | None, tokens: _Tokens) -> _Tokens:
+    def _renewed(self, calls: "_Calls", kept: str | None, tokens: _Tokens) -> _Tokens:
         """Spend the refresh token, which is good once only: never twice, whatever becomes of the answer.
 
         The mark is durable before the call. If we crash after it, nobody knows whether the token was spent.
         """
         now = self._kit.clock.now()
         if tokens.begun and now - datetime.fromisoformat(tokens.begun) > _IN_FLIGHT:
-            raise CredentialsRejected(f"POST {_TOKEN}", None, advice=ANEW)
+            raise calls.lost()
         marked = replace(tokens, begun=_iso(now))
         if tokens.begun or not self._kit.shelf.swap(self._place, kept, marked.text()):
             raise Ended(Retryable(reason=RENEWING, busy=True, retry_after=timedelta(seconds=5)))
         form = {"grant_type": "refresh_token", "refresh_token": tokens.refresh}
         try:
-            reply = ask(urlencode(form).encode(), True)
+            reply = calls.exchange(form, to_its_end=True)
         except NoAnswer as failure:
             if failure.sent:
-                raise CredentialsRejected(f"POST {_TOKEN}", None, advice=ANEW) from None
+                raise calls.lost() from None
             self._kit.shelf.swap(self._place, marked.text(), tokens.text())
             raise
         if reply.status == 429:  # turned away at the door; after any other answer the token may be spent
             self._kit.shelf.swap(self._place, marked.text(), tokens.text())
-            _passable(reply, now, writing=False)
+            calls.demand_passable(reply, writing=False)
         new = self._tokens_in(reply)
         if new is None or not new.refresh:
-            raise _rejected(reply, ANEW)
+            raise calls.rejected(reply, ANEW)
         # durable before it is used: the old pair is worth nothing any more
         self._kit.shelf.put(self._place, new.text())
         return new
@@ -284,7 +260,7 @@ class _Access:
 
 
 class _Calls(Calls):
-    """The calls of one instruction, each under a token that is not known to be dead."""
+    """The calls of one instruction, each under a token that is believed good."""
 
     def __init__(self, kit: Kit, base: str, access: _Access, order: Instruction | None) -> None:
         super().__init__(kit, order)
@@ -298,20 +274,16 @@ class _Calls(Calls):
         """
         writing = method != "GET"
         try:
-            token = self._access.token(self._exchange)
+            token = self._access.token(self)
             reply = self._bearing(method, template, place, token, body)
             # the Inbox documents no code for a dead token, so a 401 without any is taken for one
             if reply.status == 401 and (not _errors(reply) or _codes(reply) & _DEAD):
-                token = self._access.token(self._exchange, spent=token)
+                token = self._access.token(self, spent=token)
                 reply = self._bearing(method, template, place, token, body)
-            _passable(reply, self._kit.clock.now(), writing=writing)
         except NoAnswer as failure:
             about_this = failure.evidence.endpoint != f"POST {_TOKEN}"
-            doubtful = self.touched or (writing and failure.sent and about_this)
-            raise Ended(Retryable(reason=failure.reason, doubtful=doubtful)) from None
-        except CredentialsRejected as rejection:
-            rejection.evidence, rejection.doubtful = self.kept, self.touched
-            raise
+            raise Ended(Retryable(reason=failure.reason, doubtful=writing and failure.sent and about_this)) from None
+        self.demand_passable(reply, writing=writing)
         self.note_touch(reply, writing=writing)
         return reply
 
@@ -321,35 +293,51 @@ class _Calls(Calls):
         match json_of(reply):
             case {"data": list(rows)} if reply.status == 200 and not _errors(reply):
                 return [row for row in rows if isinstance(row, dict)]
-        raise refused() if reply.status != 200 else unreadable()
+        raise unreadable() if reply.status == 200 else refused()
+
+    def exchange(self, form: Mapping[str, str], *, to_its_end: bool = False) -> Reply:
+        """The token call. `to_its_end`: the deadline binds its beginning and does not cut it off. Raises `NoAnswer`."""
+        headers = {"Authorization": self._access.header(), "Content-Type": "application/x-www-form-urlencoded"}
+        in_time = self._kit.clock.monotonic() < self._until()
+        # a renewal that the deadline cut off would lock us out
+        deadline = float("inf") if to_its_end and in_time else None
+        return self._traced("POST", _TOKEN, "", headers, urlencode(form).encode(), deadline)
+
+    def demand_passable(self, reply: Reply, *, writing: bool) -> None:
+        """Let through what the caller must understand; end what speaks of us, of the account or of a fault there."""
+        codes, wait = _codes(reply), _wish(reply, self._kit.clock.now())
+        if reply.status == 403 and _ANOTHERS in codes:
+            raise refused(NOT_OURS)
+        if 400 <= reply.status < 500 and codes & _OVER_LIMIT:
+            raise Ended(Retryable(reason=BUSY, busy=True, retry_after=wait))
+        if reply.status in (401, 403):
+            raise self.rejected(reply, _advice(reply))
+        self.demand_sense(reply, writing=writing, wait=wait)
+
+    def lost(self) -> CredentialsRejected:
+        """That nobody knows whether the refresh token was spent."""
+        return CredentialsRejected(f"POST {_TOKEN}", None, evidence=self.kept, doubtful=self.touched, advice=ANEW)
 
     def _bearing(self, method: str, template: str, place: str, token: str, body: bytes | None) -> Reply:
         headers = {"Authorization": f"Bearer {token}", "Accept": "application/json"}
         if body is not None:
             headers["Content-Type"] = "application/json"
-        return self._traced(method, template, headers, body, place)
-
-    def _exchange(self, form: bytes, once_begun: bool) -> Reply:
-        headers = {"Authorization": self._access.header(), "Content-Type": "application/x-www-form-urlencoded"}
-        late = self._kit.clock.monotonic() >= self._until()
-        # a renewal that the deadline cut off would lock us out, so only its beginning is bound by it
-        deadline = float("inf") if once_begun and not late else None
-        return self._traced("POST", _TOKEN, headers, form, deadline=deadline)
+        return self._traced(method, template, place, headers, body)
 
     def _traced(
         self,
         method: str,
         template: str,
+        place: str,
         headers: Mapping[str, str],
         body: bytes | None,
-        place: str = "",
         deadline: float | None = None,
     ) -> Reply:
-        """The answer, with the id of its error in the evidence: no header is documented for it."""
+        """Make the call, and keep the id that the vendor gives an error: no header is documented for it."""
         url = self._base + re.sub(r"\{\w+\}", quote(place, safe=""), template)
         reply = self.call(method, url, template=template, headers=headers, body=body, deadline=deadline)
         ids = [str(one.get("id", "")) for one in _errors(reply) if isinstance(one, dict)]
-        if not reply.evidence.request_id and ids and _TRACE.fullmatch(ids[0]):
+        if ids and _TRACE.fullmatch(ids[0]) and not reply.evidence.request_id:
             reply = replace(reply, evidence=replace(reply.evidence, request_id=ids[0]))
             self.evidence[-1] = reply.evidence
         return reply
@@ -548,7 +536,7 @@ class Hootsuite(Connector, KeepsConversations):
         "The vendor's back-ups, and the copy that each network keeps itself.",
     )
 
-    export_columns: ClassVar[frozenset[str]] = frozenset({"conversation id", "contact profile id", "created at"})
+    export_columns: ClassVar[frozenset[str]] = frozenset(_COLUMNS)
     capabilities: ClassVar[Mapping[Right, Capability]] = MappingProxyType(
         {
             Right.RECTIFICATION: Capability(
@@ -683,10 +671,7 @@ class Hootsuite(Connector, KeepsConversations):
                 if reason := self._put_contact_right(calls, order, contact, sure=sure):
                     left[contact] = reason
         except Ended as end:
-            outcome = replace(end.outcome, evidence=calls.kept)
-            if isinstance(outcome, Retryable):
-                return replace(outcome, doubtful=outcome.doubtful or calls.touched)
-            return outcome
+            return together([end.outcome], calls.kept, touched=calls.touched)
         if not left:
             return Accepted(evidence=calls.kept, answer_by=self._kit.clock.now() + _WATCH)
         task = " ".join(dict.fromkeys(left.values()))
@@ -931,7 +916,6 @@ class Hootsuite(Connector, KeepsConversations):
 
 _KINDS: Final = ((Contradicts, False), (CannotTell, False), (CannotTell, True), (AsAsked, False))
 _IDENTIFIERS: Final = ("primaryIdentifier", "secondaryIdentifier")
-_COLUMNS: Final = ("conversation id", "contact profile id", "created at")
 
 
 def _newer(old: _Profile, new: _Profile) -> _Profile:
