@@ -29,7 +29,7 @@ from dpsync.ledger.note import Signer
 from dpsync.ledger.note import parse as parse_note
 from dpsync.mail import Mailer, domain_of
 from dpsync.model import Retention
-from dpsync.propagation import acknowledgement, contacts, conversations, receipts, retention
+from dpsync.propagation import acknowledgement, contacts, receipts, retention
 from dpsync.propagation.controller import Controller, Safety
 from dpsync.propagation.decisions import PURPOSE
 from dpsync.propagation.legal_clock import LegalClock
@@ -310,10 +310,6 @@ class Installation:
     def differences(self) -> tuple[str, ...]:
         """Where a state in the database is not what the ledger tells of; a few seconds for 100,000 requests."""
         return self.read(comparison.differences)
-
-    def opened_act(self, processor: str, sealed: bytes) -> bytes:
-        """The JSON of who did something about private conversations, and why."""
-        return self.keys.open(conversations.PURPOSE, sealed, processor.encode())
 
     def anchored(self) -> list[str]:
         """The newest checkpoint that is kept outside the database."""

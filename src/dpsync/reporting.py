@@ -6,7 +6,8 @@ from dpsync.connector import KeepsConversations
 from dpsync.errors import ConfigurationError, Fault
 from dpsync.installation import Installation, connector_class
 from dpsync.ledger.note import parse as parse_note
-from dpsync.reports.conversations import RetentionLine, RetentionRule, retention_lines
+from dpsync.propagation.conversations import PURPOSE
+from dpsync.reports.conversations import Opener, RetentionLine, RetentionRule, retention_lines
 from dpsync.reports.period import PeriodReport, period_report
 from dpsync.reports.processors import ExemptLine, ProcessorLine, capability_lines
 from dpsync.reports.proof import LedgerLine
@@ -61,10 +62,15 @@ def rules_of(settings: Settings) -> list[RetentionRule]:
     return found
 
 
+def acts_of(service: Installation) -> Opener:
+    """Opens who did something about private conversations, and why."""
+    return lambda processor, sealed: service.keys.open(PURPOSE, sealed, processor.encode())
+
+
 def conversations_of(service: Installation, now: datetime) -> tuple[RetentionLine, ...]:
     """How private conversations stand at each processor that has a rule for them."""
     rules, today = rules_of(service.settings), now.astimezone(service.zone).date()
-    return service.read(lambda connection: retention_lines(connection, rules, now, today, service.opened_act))
+    return service.read(lambda connection: retention_lines(connection, rules, now, today, acts_of(service)))
 
 
 def month_report(service: Installation, now: datetime) -> PeriodReport:
@@ -89,7 +95,7 @@ def period_of(service: Installation, first: date, last: date, now: datetime) -> 
             rehearsal=service.settings.controller.rehearsal,
             decided=service.opened_decision,
             rules=rules_of(service.settings),
-            acted=service.opened_act,
+            acted=acts_of(service),
         )
     )
 
