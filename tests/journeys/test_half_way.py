@@ -95,15 +95,17 @@ def test_a_no_from_one_list_does_not_make_the_others_untold(world: World) -> Non
 
 def test_a_password_that_our_own_mail_host_rejects_stops_no_processor(world: World) -> None:
     alpha, paper = world.processor("alpha", account="main"), world.processor("paper", world.notice, account="main")
-    world.use(alpha, paper)
-    world.confirm("paper")
-    world.notice.vendor.answers.append(CredentialsRejected("SMTP AUTH", 535))
+    world.use(alpha, paper, world.processor("print", world.notice))
+    for name in ("paper", "print"):
+        world.confirm(name)
+    world.notice.vendor.answers += [CredentialsRejected("SMTP AUTH", 535)] * 2
     asked = world.ask(Right.OPT_OUT, ADA, id="1")
     world.drive()
-    assert world.rows(t.account)[0].stopped == ""
-    assert causes(world) == ["mail_credential:paper"]
-    assert world.states(asked) == {"alpha": State.NOTHING_HELD, "paper": State.PENDING}
+    assert {row.stopped for row in world.rows(t.account)} == {""}
+    assert causes(world) == ["mail_credential"]
+    assert "DP-303" in world.rows(t.alert)[0].body
+    assert world.states(asked) == {"alpha": State.NOTHING_HELD, "paper": State.PENDING, "print": State.PENDING}
     world.clock.advance(timedelta(minutes=1))
     world.drive()
-    assert world.states(asked)["paper"] is State.ACCEPTED
+    assert [world.states(asked)[name] for name in ("paper", "print")] == [State.ACCEPTED] * 2
     assert faults(world) == []

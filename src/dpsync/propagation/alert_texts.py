@@ -50,7 +50,7 @@ ALERTS: dict[str, tuple[str, str, str, str]] = {
         "A processor said done, and now says otherwise",
         (
             "The first answer stands in the record, and a person must look: write to the processor. If it was not "
-            "done, ask anew with `dpsync submit`."
+            "done, ask anew: `dpsync submit --help` shows how."
         ),
         _DOSSIER,
     ),
@@ -133,10 +133,17 @@ ALERTS: dict[str, tuple[str, str, str, str]] = {
     "mail_credential": (
         "operator",
         "Our own mail host rejects our password",
-        "Letters wait and are tried again; nothing else is stopped. Put the right password in place ([mail] password).",
+        (
+            "DP-303: letters, and alerts by mail, wait and are tried again; no processor's account is stopped. Put the "
+            "right password in place ([mail] password), restart, then look."
+        ),
         "dpsync check",
     ),
 }
+
+
+ABOUT_US = frozenset({"mail_credential"})
+"""What no processor has a part in: told once a day, however many letters wait for it."""
 
 
 def alert_text(cause: str, request_id: str, processor: str) -> tuple[str, str, str]:

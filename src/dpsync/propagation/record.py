@@ -17,7 +17,7 @@ from dpsync.ledger import entry
 from dpsync.ledger.entry import Event
 from dpsync.model import CLOSED_STATES, DONE_STATES, Request, Right, Rung, State, Way, normalised
 from dpsync.propagation import due, lanes
-from dpsync.propagation.alert_texts import alert_text
+from dpsync.propagation.alert_texts import ABOUT_US, alert_text
 from dpsync.propagation.contacts import is_confirmed
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.lanes import causes_of, causes_text
@@ -378,12 +378,14 @@ def alert(
 ) -> None:
     """One alert a cause, processor and day: the first request is named, `dpsync status` shows them all."""
     role, subject, body = alert_text(cause, request_id, name)
-    title = processor.title if processor else name
+    title, concerned = f" ({processor.title if processor else name})", f":{name}"
+    if cause in ABOUT_US:
+        title = concerned = ""
     raise_alert(
         connection,
-        cause=f"{cause}:{name}",
+        cause=f"{cause}{concerned}",
         role=role,
-        subject=f"{subject} ({title})",
+        subject=f"{subject}{title}",
         body=body,
         now=now,
         zone=controller.zone,
