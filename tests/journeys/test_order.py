@@ -3,11 +3,12 @@
 import itertools
 import threading
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
 from dpsync.connector import Retryable
+from dpsync.intake.answers import Received
 from dpsync.model import Cause, Changes, Right, State
 from dpsync.propagation.controller import Safety
 from dpsync.propagation.decisions import Person, decide
@@ -15,6 +16,7 @@ from dpsync.propagation.lanes import causes_of
 from dpsync.propagation.lifecycle import DecisionKind
 from dpsync.store import tables as t
 from tests.builders import World, busy, later, proof
+from tests.invariants import faults
 
 ADA, NEW = "ada@example.org", "ada.new@example.org"
 
@@ -59,6 +61,64 @@ def test_an_erasure_never_swallows_an_open_opt_out(world: World) -> None:
     assert [right for right, _ in carried_out(world)] == [Right.OPT_OUT, Right.OPT_OUT, Right.ERASURE]
     assert world.state(stop) in {State.VERIFIED, State.APPLIED}
     assert world.state(erase) is State.VERIFIED
+
+
+def backed_off(world: World, times: int) -> tuple[Received, datetime]:
+    """A rectification that failed so often, and when it is due again."""
+    vendor = world.vendors["alpha"]
+    vendor.hold(ADA)
+    asked = world.ask(Right.RECTIFICATION, ADA, id="crm-1", to=NEW)
+    for _ in range(times):
+        vendor.answers.append(later())
+        world.drive()
+        (lane,) = world.rows(t.lane)
+        world.clock.advance(lane.due_at - world.clock.now())
+    vendor.answers.append(later())
+    world.drive()
+    (lane,) = world.rows(t.lane)
+    assert lane.attempts == times + 1
+    return asked, lane.due_at
+
+
+def test_what_an_opt_out_overtook_keeps_the_back_off_that_it_had(world: World) -> None:
+    slow, due_at = backed_off(world, 3)
+    before = len(carried_out(world))
+    world.clock.advance(timedelta(seconds=1))
+    stop = world.ask(Right.OPT_OUT, ADA, id="crm-1")
+    world.drive()
+    assert (world.state(stop), world.state(slow)) == (State.VERIFIED, State.PENDING)
+    assert [right for right, _ in carried_out(world)[before:]] == [Right.OPT_OUT]
+    (lane,) = world.rows(t.lane)
+    assert (lane.due_at, lane.attempts, lane.kept_due_at) == (due_at, 4, None)
+    world.clock.advance(due_at - world.clock.now())
+    world.vendors["alpha"].answers.append(later())
+    world.drive()
+    assert world.rows(t.lane)[0].attempts == 5
+    assert faults(world) == []
+
+
+def test_a_second_one_that_hurries_does_not_wait_for_what_the_first_overtook(world: World) -> None:
+    slow, due_at = backed_off(world, 1)
+    world.vendors["alpha"].answers.append(later())
+    stop = world.ask(Right.OPT_OUT, ADA, id="crm-1")
+    world.drive()
+    assert world.state(stop) is State.PENDING
+    other = world.ask(Right.RESTRICTION, ADA, id="crm-1")
+    world.drive()
+    assert (world.state(stop), world.state(other), world.state(slow)) == (*[State.VERIFIED] * 2, State.PENDING)
+    assert world.rows(t.lane)[0].due_at == due_at
+
+
+def test_who_asks_for_it_by_name_need_not_wait(world: World) -> None:
+    slow, _ = backed_off(world, 2)
+    world.ask(Right.OPT_OUT, ADA, id="crm-1")
+    world.drive()
+    dana = Person("Dana Officer", "dana", "the vendor says that it is well again")
+    now = world.clock.now()
+    world.writer.call(lambda unit: decide(unit, world.controller, slow.request_id, DecisionKind.RETRY, dana, now))
+    world.drive()
+    assert world.state(slow) is State.VERIFIED
+    assert faults(world) == []
 
 
 def test_an_opt_out_is_sent_at_once_behind_a_rectification_that_backs_off(world: World) -> None:

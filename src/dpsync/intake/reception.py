@@ -285,8 +285,7 @@ def _write_propagations(
         ],
     )
     going = [born.processor.account for born in births if born.state is State.PENDING]
-    hurry = request.right is not Right.RECTIFICATION
-    lanes.make_lanes_due(unit.connection, going, who.subject_id, now, hurry=hurry)
+    lanes.make_lanes_due(unit.connection, going, who.subject_id, now, hurry=lanes.hurry_of(request.right))
     for born in births:
         _tell_birth(unit, controller, request, request_id, born, now)
 

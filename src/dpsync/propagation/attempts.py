@@ -170,7 +170,9 @@ class Attempts:
                 continue
             unit.connection.execute(update(t.propagation).where(_P.id == row.waiting.id).values(account_id=account))
             if row.waiting.state is State.PENDING:
-                lanes.make_lane_due(unit.connection, account, order.task.subject_id, order.now, hurry=True)
+                lanes.make_lane_due(
+                    unit.connection, account, order.task.subject_id, order.now, hurry=lanes.Hurry.AT_ONCE
+                )
 
     def _tell(self, unit: Unit, chosen: Sequence[_Chosen]) -> dict[tuple[str, str], Begun]:
         if not chosen:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, or_, update
 
 from dpsync.connector import Retryable
 from dpsync.errors import CredentialsRejected
-from dpsync.model import Way
+from dpsync.model import Right, Way
 from dpsync.propagation import backoff, lanes
 from dpsync.propagation.lifecycle import Happening, Next, Step
 from dpsync.store import tables as t
@@ -26,7 +26,8 @@ def make_next_due(
     here = row["account_id"], row["subject_id"]
     match step.next:
         case Next.NOW:
-            lanes.make_lane_due(connection, *here, now, hurry=True)
+            own = lanes.hurry_of(Right(row["right"]))
+            lanes.make_lane_due(connection, *here, now, hurry=lanes.Hurry.AT_ONCE if own is lanes.Hurry.NO else own)
         case Next.BACKOFF:
             attempts = lanes.lane_attempts(connection, *here) + 1
             wait = backoff.delay(attempts, jitter())
@@ -34,7 +35,7 @@ def make_next_due(
                 wait = max(wait, min(happening.retry_after, timedelta(hours=24)))
             lanes.put_lane_off(connection, *here, now + wait, attempts)
         case Next.ACCOUNT | Next.NOTHING:
-            lanes.make_lane_due(connection, *here, now, hurry=False)
+            lanes.make_lane_due(connection, *here, now, hurry=lanes.Hurry.NO)
 
 
 def note_account(

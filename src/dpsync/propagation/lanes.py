@@ -6,6 +6,7 @@ The statements are made once: building them anew for each row cost four times as
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import Enum
 from typing import Any
 
 from sqlalchemy import Connection, and_, bindparam, case, delete, exists, select, update
@@ -100,25 +101,75 @@ def causes_of(text: str) -> frozenset[Cause]:
 
 
 _HERE = and_(t.lane.c.account_id == bindparam("account"), t.lane.c.subject_id == bindparam("subject"))
+_L = t.lane.c
 # What hurries begins its own back-off: an opt-out must not wait as long as what failed before it.
-_SOONER = case((t.lane.c.due_at > bindparam("due"), bindparam("due")), else_=t.lane.c.due_at)
-_HURRY = update(t.lane).where(_HERE).values(due_at=_SOONER, attempts=0)
+_SOONER = case((_L.due_at > bindparam("due"), bindparam("due")), else_=_L.due_at)
+_HURRY = update(t.lane).where(_HERE).values(due_at=_SOONER, attempts=0, kept_due_at=None, kept_attempts=0)
+# And what it overtakes keeps its own: a vendor that asked us to wait is not called at once because of the opt-out.
+_TRIED = exists().where(
+    _P.account_id == bindparam("account"),
+    _P.subject_id == bindparam("subject"),
+    _P.state == State.PENDING.value,
+    _P.right == Right.RECTIFICATION.value,
+    _P.attempts > 0,
+)
+_RUNS = and_(_L.kept_due_at.is_(None), _L.due_at > bindparam("due"), _TRIED)
+_OVERTAKE = (
+    update(t.lane)
+    .where(_HERE)
+    .values(
+        due_at=_SOONER,
+        attempts=0,
+        kept_due_at=case((_RUNS, _L.due_at), else_=_L.kept_due_at),
+        kept_attempts=case((_RUNS, _L.attempts), else_=_L.kept_attempts),
+    )
+)
 _PUT_OFF = update(t.lane).where(_HERE).values(due_at=bindparam("due"), attempts=bindparam("tries"))
 _ATTEMPTS = select(t.lane.c.attempts).where(_HERE)
 _STILL_PENDING = exists().where(
     _P.account_id == bindparam("account"), _P.subject_id == bindparam("subject"), _P.state == State.PENDING.value
 )
+_HURRIES = exists().where(
+    _P.account_id == bindparam("account"),
+    _P.subject_id == bindparam("subject"),
+    _P.state == State.PENDING.value,
+    _P.right != Right.RECTIFICATION.value,
+)
+_OWN = and_(_L.kept_due_at.is_not(None), ~_HURRIES)
+_GO_ON = (
+    update(t.lane)
+    .where(_HERE)
+    .values(
+        due_at=case((and_(_OWN, _L.kept_due_at > bindparam("due")), _L.kept_due_at), else_=bindparam("due")),
+        attempts=case((_OWN, _L.kept_attempts), else_=0),
+        kept_due_at=case((_HURRIES, _L.kept_due_at), else_=None),
+        kept_attempts=case((_HURRIES, _L.kept_attempts), else_=0),
+    )
+)
 _EMPTY = delete(t.lane).where(_HERE, ~_STILL_PENDING)
 _DROP = delete(t.lane).where(_HERE)
 
 
-def make_lane_due(connection: Connection, account_id: str, subject_id: str, due_at: datetime, *, hurry: bool) -> None:
-    """See that a lane stands, due at the latest at `due_at`; without `hurry` a backoff that runs is kept."""
+class Hurry(Enum):
+    """Whether a lane waits on as it did, or is due now: at once, and whether what was waiting keeps its back-off."""
+
+    NO = 0
+    AT_ONCE = 1
+    OVERTAKING = 2
+
+
+def hurry_of(right: Right) -> Hurry:
+    """What a new request, or one that is let go, is to its lane: a rectification waits its turn."""
+    return Hurry.NO if right is Right.RECTIFICATION else Hurry.OVERTAKING
+
+
+def make_lane_due(connection: Connection, account_id: str, subject_id: str, due_at: datetime, *, hurry: Hurry) -> None:
+    """See that a lane stands, due at the latest at `due_at`; without hurry a backoff that runs is kept."""
     make_lanes_due(connection, [account_id], subject_id, due_at, hurry=hurry)
 
 
 def make_lanes_due(
-    connection: Connection, account_ids: Iterable[str], subject_id: str, due_at: datetime, *, hurry: bool
+    connection: Connection, account_ids: Iterable[str], subject_id: str, due_at: datetime, *, hurry: Hurry
 ) -> None:
     """The same for one subject at several accounts, in one statement."""
     rows = [
@@ -128,16 +179,16 @@ def make_lanes_due(
     if not rows:
         return
     insert_missing(connection, t.lane, rows)
-    if hurry:
+    if hurry is not Hurry.NO:
         now = [{"account": row["account_id"], "subject": subject_id, "due": due_at} for row in rows]
-        connection.execute(_HURRY, now)
+        connection.execute(_OVERTAKE if hurry is Hurry.OVERTAKING else _HURRY, now)
 
 
 def put_lane_off(connection: Connection, account_id: str, subject_id: str, due_at: datetime, attempts: int) -> None:
     """Let a lane wait until `due_at`."""
     here: Mapping[str, Any] = {"account": account_id, "subject": subject_id, "due": due_at, "tries": attempts}
     if connection.execute(_PUT_OFF, here).rowcount == 0:
-        make_lane_due(connection, account_id, subject_id, due_at, hurry=False)
+        make_lane_due(connection, account_id, subject_id, due_at, hurry=Hurry.NO)
         connection.execute(_PUT_OFF, here)
 
 
@@ -152,7 +203,10 @@ def drop_lane(connection: Connection, account_id: str, subject_id: str) -> None:
 
 
 def leave_lanes(connection: Connection, lanes: Sequence[tuple[str, str]], now: datetime) -> None:
-    """One propagation of each (account, subject) is through: the lane goes, or is due at once for the next."""
+    """One propagation of each (account, subject) is through: the lane goes, or is due at once for the next.
+
+    What was overtaken, and comes next again, waits as long as it would have.
+    """
     here = [{"account": account_id, "subject": subject_id} for account_id, subject_id in lanes]
     if here and connection.execute(_EMPTY, here).rowcount < len(here):
-        connection.execute(_PUT_OFF, [one | {"due": now, "tries": 0} for one in here])
+        connection.execute(_GO_ON, [one | {"due": now} for one in here])

@@ -208,6 +208,8 @@ lane = Table(
     Column("subject_id", Text, primary_key=True),
     Column("due_at", Instant, nullable=False),
     Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("kept_due_at", Instant),  # the back-off of what was overtaken, and how often it had failed
+    Column("kept_attempts", Integer, nullable=False, server_default="0"),
     Index("lane_due", "account_id", "due_at"),
 )
 
