@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from hashlib import md5
 
 import requests
@@ -13,10 +14,13 @@ from requests.adapters import HTTPAdapter
 from sqlalchemy import func, select
 
 from bench.installation import ACCOUNTS, AUDIENCE, Box, address, installed, key
-from dpsync.intake.reception import receive
+from dpsync.intake.answers import Received
+from dpsync.intake.reception import Asked, Conflict, receive_all
 from dpsync.model import Request, Right, Subject
+from dpsync.propagation.controller import Controller
 from dpsync.service import Service
 from dpsync.store import tables as t
+from dpsync.store.writer import Unit
 
 AT_ONCE = 10
 
@@ -111,12 +115,15 @@ def _accept(service: Service, numbers: range) -> None:
     now = datetime.now(UTC)
     for account in range(ACCOUNTS):
         only = replace(service.controller, processors={f"p{account}": service.controller.processors[f"p{account}"]})
+        accept = partial(_receive_all, only)
         futures = []
         for number in numbers:
             person = Subject(id=f"crm-{account}-{number}", email=address(account, number))
             request = Request("bench", f"evt-{account}-{number}", Right.ERASURE, person, now)
-            futures.append(
-                service.writer.submit(lambda unit, request=request, only=only: receive(unit, only, request, "mac", now))  # type: ignore[misc]  # because mypy does not infer a lambda's default
-            )
+            futures.append(service.writer.submit_to(accept, Asked(request, "mac", now)))
         for future in futures:
             future.result()
+
+
+def _receive_all(controller: Controller, unit: Unit, many: Sequence[Asked]) -> list[Received | Conflict]:
+    return receive_all(unit, controller, many)

@@ -6,8 +6,9 @@ family address is not one person.
 """
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, insert, or_, select, update
 
@@ -21,6 +22,9 @@ _KNOWN = select(t.alias.c.pseudonym, t.alias.c.person, t.alias.c.subject_id).whe
     or_(t.alias.c.pseudonym.in_(bindparam("named", expanding=True)), t.alias.c.person == bindparam("person"))
 )
 
+_BORNE = select(t.alias.c.pseudonym).where(t.alias.c.pseudonym.in_(bindparam("named", expanding=True)))
+_PERSONS = select(t.alias.c.person).where(t.alias.c.person.in_(bindparam("named", expanding=True)))
+
 
 @dataclass(frozen=True, slots=True)
 class Identity:
@@ -31,21 +35,51 @@ class Identity:
     shared: bool
 
 
+def names_of(request: Request, keys: Keys) -> list[str]:
+    """The pseudonyms of every address and of the id, the id's last; each once."""
+    addresses = [keys.pseudonym("address", address) for address in request.addresses]
+    own_id = [keys.pseudonym("id", request.subject.id)] if request.subject.id else []
+    return list(dict.fromkeys(addresses + own_id))
+
+
+def known_of(connection: Connection, names: Iterable[str]) -> frozenset[str]:
+    """Those of many names that anybody was ever called by."""
+    wanted = list(names)
+    found = connection.execute(_BORNE, {"named": wanted}).scalars().all()
+    return frozenset([*found, *connection.execute(_PERSONS, {"named": wanted}).scalars()])
+
+
+def introduce(connection: Connection, keys: Keys, requests: Sequence[Request]) -> list[Identity]:
+    """Make the identities of subjects that nobody has ever named, each another's than the others'."""
+    people: list[Identity] = []
+    rows: list[dict[str, Any]] = []
+    for request in requests:
+        names = names_of(request, keys)
+        person = names[-1] if request.subject.id else NAMELESS + secrets.token_hex(16)
+        who = Identity(secrets.token_hex(16), person, shared=False)
+        people.append(who)
+        rows += [
+            {"pseudonym": name, "person": person, "key_version": keys.key_version, "subject_id": who.subject_id}
+            for name in names
+        ]
+    insert_missing(connection, t.alias, rows)
+    return people
+
+
 def resolve(connection: Connection, request: Request, keys: Keys) -> Identity:
     """Find or make the identity of a request's subject, and remember its pseudonyms.
 
     Runs in the transaction that accepts the request, so two requests that name one new subject cannot both make it.
     """
-    addresses = [keys.pseudonym("address", address) for address in request.addresses]
-    own_id = keys.pseudonym("id", request.subject.id) if request.subject.id else None
-    named = [*addresses, own_id] if own_id else addresses
+    named = names_of(request, keys)
+    own_id = named[-1] if request.subject.id else None
     known = connection.execute(_KNOWN, {"named": named, "person": own_id or ""}).all()
     person = own_id or _nameless(connection, {row.person for row in known if row.person.startswith(NAMELESS)})
     subject_id = _joined(connection, {row.subject_id for row in known})
     remembered = {(row.pseudonym, row.person) for row in known}
     fresh = [
         {"pseudonym": pseudonym, "person": person, "key_version": keys.key_version, "subject_id": subject_id}
-        for pseudonym in dict.fromkeys(named)
+        for pseudonym in named
         if (pseudonym, person) not in remembered
     ]
     insert_missing(connection, t.alias, fresh)

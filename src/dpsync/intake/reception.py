@@ -5,7 +5,8 @@ All of it in one transaction; only after its commit does anybody hear "accepted"
 
 import base64
 import secrets
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,19 +17,19 @@ from sqlalchemy import Connection, bindparam, func, insert, select
 from dpsync.alerts import raise_alert
 from dpsync.errors import EventConflict
 from dpsync.intake.answers import Received
-from dpsync.intake.identity import Identity, resolve
+from dpsync.intake.identity import Identity, introduce, known_of, names_of, resolve
 from dpsync.intake.payload import Withdrawal
+from dpsync.intake.restrictions import meet_restriction
 from dpsync.intake.withdrawals import take_back
 from dpsync.ledger import entry
 from dpsync.ledger.entry import Event
-from dpsync.model import Cause, Request, Right, State
+from dpsync.model import Cause, Request, State
 from dpsync.propagation import at_rest, brake, lanes, record
 from dpsync.propagation.alert_texts import RELEASE_CONTACT
 from dpsync.propagation.contacts import confirmed
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.legal_clock import LegalDates
-from dpsync.propagation.lifecycle import Decision, DecisionKind, Timer
-from dpsync.propagation.persons import may_be_same
+from dpsync.propagation.lifecycle import Timer
 from dpsync.propagation.plan import Birth, Surroundings, birth, restriction_in_force
 from dpsync.sealing import RequestKey
 from dpsync.store import tables as t
@@ -48,17 +49,54 @@ class Conflict:
     """This event id came before, with another body."""
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request at the door. `mac`: the keyed digest of the bytes it came in."""
+
+    request: Request
+    mac: str
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    """What every request of one transaction meets; `counted`, the brake's count an account, is kept up to date."""
+
+    counted: dict[str, int]
+    confirmed: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """A request as it is going to be written."""
+
+    asked: Asked
+    who: Identity
+    history: Sequence[lanes.LaneRow]
+    request_id: str
+    key: RequestKey
+    dates: LegalDates
+    births: Sequence[Birth]
+
+    @property
+    def received(self) -> Received:
+        return Received(self.request_id, held=any(born.state is State.HELD for born in self.births), repeated=False)
+
+
 # Made once: building a statement anew for each row costs more than running it.
 _SEEN = select(t.request.c.id, t.request.c.body_mac).where(
     t.request.c.source == bindparam("source"), t.request.c.event_id == bindparam("event_id")
+)
+_SEEN_OF_SOURCE = select(t.request.c.event_id).where(
+    t.request.c.source == bindparam("source"), t.request.c.event_id.in_(bindparam("events", expanding=True))
 )
 _COUNTED = (
     select(t.propagation.c.account_id, func.count().label("calls"))
     .where(t.propagation.c.brake_at > bindparam("since"))
     .group_by(t.propagation.c.account_id)
 )
-_NEW_REQUEST = insert(t.request)
-_NEW_PROPAGATION = insert(t.propagation)
+_NEW_REQUESTS = insert(t.request).returning(t.request.c.id, t.request.c.ordinal)
+_NEW_PROPAGATIONS = insert(t.propagation)
 
 
 class Reception:
@@ -75,8 +113,11 @@ class Reception:
         `EventConflict` where it came before with another body.
         """
         mac = self._controller.keys.mac("event body", body).hex()
-        accepted = self._writer.submit(lambda unit: receive(unit, self._controller, request, mac, now))
+        accepted = self._writer.submit_to(self._receive_all, Asked(request, mac, now))
         return _then(accepted, _refuse_conflict)
+
+    def _receive_all(self, unit: Unit, many: Sequence[Asked]) -> list[Received | Conflict]:
+        return receive_all(unit, self._controller, many)
 
     def submit_withdrawal(self, withdrawal: Withdrawal, now: datetime) -> "Future[Received]":
         """Stop what is unsent of a request that the main database takes back. Raises `NotFound` in the future."""
@@ -104,11 +145,55 @@ def _then(future: "Future[T]", turn: Callable[[T], Received]) -> "Future[Receive
     return after
 
 
-def receive(unit: Unit, controller: Controller, request: Request, mac: str, now: datetime) -> Received | Conflict:
-    """What acceptance writes, within the caller's transaction."""
+def receive_all(unit: Unit, controller: Controller, many: Sequence[Asked]) -> list[Received | Conflict]:
+    """What acceptance writes, within the caller's transaction.
+
+    Whoever is named for the first time, and by nobody else here, is written together with all the others like that:
+    most people ask once in their lives, and eleven statements each were what a receiver under load did all day.
+    """
+    since = min(asked.now for asked in many) - brake.WINDOW
+    counted = {row.account_id: row.calls for row in unit.connection.execute(_COUNTED, {"since": since})}
+    standing = _Standing(counted, confirmed(unit.connection, controller))
+    new = _newcomers(unit.connection, controller, many)
+    answers: dict[int, Received | Conflict] = {}
+    for place, asked in enumerate(many):
+        if place not in new:
+            answers[place] = _receive(unit, controller, asked, standing)
+    people = introduce(unit.connection, controller.keys, [many[place].request for place in new])
+    drafts = [_draft(controller, many[place], who, [], standing) for place, who in zip(new, people, strict=True)]
+    _write(unit, controller, drafts)
+    answers |= {place: draft.received for place, draft in zip(new, drafts, strict=True)}
+    return [answers[place] for place in range(len(many))]
+
+
+def _newcomers(connection: Connection, controller: Controller, many: Sequence[Asked]) -> list[int]:
+    """The places of those whose event is new and whose names nobody bears, in the store or among the others."""
+    names = [names_of(asked.request, controller.keys) for asked in many]
+    events = [(asked.request.source, asked.request.event_id) for asked in many]
+    borne, came = Counter(name for some in names for name in some), Counter(events)
+    known = known_of(connection, borne)
+    seen = {event for source in {source for source, _ in events} for event in _seen(connection, source, events)}
+    return [
+        place
+        for place, some in enumerate(names)
+        if some
+        and came[events[place]] == 1
+        and events[place] not in seen
+        and all(borne[name] == 1 and name not in known for name in some)
+    ]
+
+
+def _seen(connection: Connection, source: str, events: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    asked = {"source": source, "events": [event_id for own, event_id in events if own == source]}
+    return [(source, event_id) for event_id in connection.execute(_SEEN_OF_SOURCE, asked).scalars()]
+
+
+def _receive(unit: Unit, controller: Controller, asked: Asked, standing: _Standing) -> Received | Conflict:
+    """One that may have come before, or whose person or address is known."""
+    request, now = asked.request, asked.now
     seen = _seen_before(unit.connection, request)
     if seen is not None:
-        if seen.body_mac == mac:
+        if seen.body_mac == asked.mac:
             return Received(seen.id, held=_is_held(unit.connection, seen.id), repeated=True)
         raise_alert(
             unit.connection,
@@ -122,16 +207,11 @@ def receive(unit: Unit, controller: Controller, request: Request, mac: str, now:
         )
         return Conflict()
     who = resolve(unit.connection, request, controller.keys)
-    request_id, key = new_request_id(), controller.keys.new_request_key()
     history = lanes.lane_of(unit.connection, who.subject_id)
-    dates = controller.legal_clock.dates(request.right, request.received_at)
-    births = _births(unit.connection, controller, request, who, history, now)
-    closed_at = now if all(born.state is State.EXEMPT for born in births) else None
-    ordinal = _write_request(unit, controller, request, who, request_id, key, mac, dates, closed_at, now)
-    _write_received(unit, controller, request, request_id, key, dates, now)
-    _write_propagations(unit, controller, request, who, request_id, ordinal, births, now)
-    _meet_restrictions(unit, controller, request, who, history, now)
-    return Received(request_id, held=any(born.state is State.HELD for born in births), repeated=False)
+    draft = _draft(controller, asked, who, history, standing)
+    _write(unit, controller, [draft])
+    meet_restriction(unit, controller, request, who, history, now)
+    return draft.received
 
 
 def _seen_before(connection: Connection, request: Request) -> Any:
@@ -143,121 +223,94 @@ def _is_held(connection: Connection, request_id: str) -> bool:
     return bool(connection.execute(held).scalar_one())
 
 
-def _write_request(
-    unit: Unit,
-    controller: Controller,
-    request: Request,
-    who: Identity,
-    request_id: str,
-    key: RequestKey,
-    mac: str,
-    dates: LegalDates,
-    closed_at: datetime | None,
-    now: datetime,
-) -> int:
-    month = f"{now:%Y-%m}"
-    written = unit.connection.execute(
-        _NEW_REQUEST,
-        {
-            "id": request_id,
-            "source": request.source,
-            "event_id": request.event_id,
-            "body_mac": mac,
-            "subject_id": who.subject_id,
-            "person": who.person,
-            "right": request.right,
-            "lifting": request.lifted is not None,
-            "ground": request.ground,
-            "version": request.version,
-            "received_at": request.received_at,
-            "received_assumed": request.received_assumed,
-            "accepted_at": now,
-            "starts_on": dates.starts_on.isoformat(),
-            "target_at": dates.target_at,
-            "strict_on": dates.strict_on.isoformat(),
-            "due_on": dates.due_on.isoformat(),
-            "letter_by": dates.letter_by.isoformat(),
-            "due_at": dates.due_at,
-            "clock_rule": dates.rule,
-            "processors": "\n".join(sorted(controller.processors)),
-            "sealed": key.seal(at_rest.to_bytes(request), request_id.encode()),
-            "wrapped_key": controller.keys.wrap(key, request_id, month),
-            "key_month": month,
-            "closed_at": closed_at,
-        },
-    )
-    made: Any = written.inserted_primary_key
-    return int(made[0])
-
-
-def _write_received(
-    unit: Unit,
-    controller: Controller,
-    request: Request,
-    request_id: str,
-    key: RequestKey,
-    dates: LegalDates,
-    now: datetime,
-) -> None:
-    names = sorted(controller.processors)
-    unit.append(
-        request_id,
-        entry.encode(
-            Event.LIFTED if request.lifted else Event.RECEIVED,
-            now,
-            req=request_id,
-            right=request.right.value,
-            subj=record.subject_commitment(request, key.commit_key),
-            n=len(names),
-            list=entry.list_digest(names),
-            due=dates.due_on.isoformat(),
-        ),
-    )
-
-
-def _births(
-    connection: Connection,
-    controller: Controller,
-    request: Request,
-    who: Identity,
-    history: list[lanes.LaneRow],
-    now: datetime,
-) -> list[Birth]:
+def _draft(
+    controller: Controller, asked: Asked, who: Identity, history: Sequence[lanes.LaneRow], standing: _Standing
+) -> _Draft:
+    request = asked.request
     restricted = restriction_in_force((row.waiting for row in history), who.person)
-    counted = {row.account_id: row.calls for row in connection.execute(_COUNTED, {"since": now - brake.WINDOW})}
-    known = confirmed(connection, controller)
-    today = now.astimezone(controller.zone).date()
+    today = asked.now.astimezone(controller.zone).date()
     births = []
     for processor in controller.processors.values():
         around = Surroundings(
             shared_address=who.shared,
             restricted=restricted,
-            counted=counted.get(processor.account, 0),
-            confirmed=processor.name in known,
+            counted=standing.counted.get(processor.account, 0),
+            confirmed=processor.name in standing.confirmed,
         )
         born = birth(request, processor, around, controller.safety, today)
         # Two processors on one account are two calls with one credential: both count.
-        counted[processor.account] = counted.get(processor.account, 0) + (born.counts and not born.braked)
+        standing.counted[processor.account] = around.counted + (born.counts and not born.braked)
         births.append(born)
-    return births
+    dates = controller.legal_clock.dates(request.right, request.received_at)
+    return _Draft(asked, who, history, new_request_id(), controller.keys.new_request_key(), dates, births)
 
 
-def _write_propagations(
-    unit: Unit,
-    controller: Controller,
-    request: Request,
-    who: Identity,
-    request_id: str,
-    ordinal: int,
-    births: list[Birth],
-    now: datetime,
-) -> None:
-    if not births:
+def _write(unit: Unit, controller: Controller, drafts: Sequence[_Draft]) -> None:
+    """Requests, propagations, lanes and entries: a statement for each kind, however many drafts there are."""
+    if not drafts:
         return
+    written = unit.connection.execute(_NEW_REQUESTS, [_request_row(controller, draft) for draft in drafts])
+    ordinals = {row.id: row.ordinal for row in written}
+    rows = [row for draft in drafts for row in _propagation_rows(controller, draft, ordinals[draft.request_id])]
+    if rows:
+        unit.connection.execute(_NEW_PROPAGATIONS, rows)
+    going = [
+        # Where there is no history no lane stands yet, so nothing waits that could be hurried.
+        lanes.Due(
+            born.processor.account,
+            draft.who.subject_id,
+            draft.asked.now,
+            lanes.hurry_of(draft.asked.request.right) if draft.history else lanes.Hurry.NO,
+        )
+        for draft in drafts
+        for born in draft.births
+        if born.state is State.PENDING
+    ]
+    lanes.make_lanes_due(unit.connection, going)
+    for draft in drafts:
+        _tell_received(unit, controller, draft)
+        for born in draft.births:
+            _tell_birth(unit, controller, draft.asked.request, draft.request_id, born, draft.asked.now)
+
+
+def _request_row(controller: Controller, draft: _Draft) -> dict[str, Any]:
+    request, dates, now = draft.asked.request, draft.dates, draft.asked.now
+    month = f"{now:%Y-%m}"
+    return {
+        "id": draft.request_id,
+        "source": request.source,
+        "event_id": request.event_id,
+        "body_mac": draft.asked.mac,
+        "subject_id": draft.who.subject_id,
+        "person": draft.who.person,
+        "right": request.right,
+        "lifting": request.lifted is not None,
+        "ground": request.ground,
+        "version": request.version,
+        "received_at": request.received_at,
+        "received_assumed": request.received_assumed,
+        "accepted_at": now,
+        "starts_on": dates.starts_on.isoformat(),
+        "target_at": dates.target_at,
+        "strict_on": dates.strict_on.isoformat(),
+        "due_on": dates.due_on.isoformat(),
+        "letter_by": dates.letter_by.isoformat(),
+        "due_at": dates.due_at,
+        "clock_rule": dates.rule,
+        "processors": "\n".join(sorted(controller.processors)),
+        "sealed": draft.key.seal(at_rest.to_bytes(request), draft.request_id.encode()),
+        "wrapped_key": controller.keys.wrap(draft.key, draft.request_id, month),
+        "key_month": month,
+        "closed_at": now if all(born.state is State.EXEMPT for born in draft.births) else None,
+    }
+
+
+def _propagation_rows(controller: Controller, draft: _Draft, ordinal: int) -> list[dict[str, Any]]:
+    request, now = draft.asked.request, draft.asked.now
     common = {
-        "request_id": request_id,
-        "subject_id": who.subject_id,
-        "person": who.person,
+        "request_id": draft.request_id,
+        "subject_id": draft.who.subject_id,
+        "person": draft.who.person,
         "ordinal": ordinal,
         "right": request.right,
         "lifting": request.lifted is not None,
@@ -267,27 +320,38 @@ def _write_propagations(
         "state_since": now,
     }
     cools = now + controller.safety.cooling_off
-    unit.connection.execute(
-        _NEW_PROPAGATION,
-        [
-            {
-                **common,
-                "processor": born.processor.name,
-                "account_id": born.processor.account,
-                "state": born.state,
-                "causes": lanes.causes_text(born.causes),
-                "way": born.way,
-                "timer": Timer.COOLING_OFF if Cause.COOLING_OFF in born.causes else "",
-                "timer_at": cools if Cause.COOLING_OFF in born.causes else None,
-                "brake_at": now if born.counts and not born.braked else None,
-            }
-            for born in births
-        ],
+    return [
+        {
+            **common,
+            "processor": born.processor.name,
+            "account_id": born.processor.account,
+            "state": born.state,
+            "causes": lanes.causes_text(born.causes),
+            "way": born.way,
+            "timer": Timer.COOLING_OFF if Cause.COOLING_OFF in born.causes else "",
+            "timer_at": cools if Cause.COOLING_OFF in born.causes else None,
+            "brake_at": now if born.counts and not born.braked else None,
+        }
+        for born in draft.births
+    ]
+
+
+def _tell_received(unit: Unit, controller: Controller, draft: _Draft) -> None:
+    names = sorted(controller.processors)
+    request = draft.asked.request
+    unit.append(
+        draft.request_id,
+        entry.encode(
+            Event.LIFTED if request.lifted else Event.RECEIVED,
+            draft.asked.now,
+            req=draft.request_id,
+            right=request.right.value,
+            subj=record.subject_commitment(request, draft.key.commit_key),
+            n=len(names),
+            list=entry.list_digest(names),
+            due=draft.dates.due_on.isoformat(),
+        ),
     )
-    going = [born.processor.account for born in births if born.state is State.PENDING]
-    lanes.make_lanes_due(unit.connection, going, who.subject_id, now, hurry=lanes.hurry_of(request.right))
-    for born in births:
-        _tell_birth(unit, controller, request, request_id, born, now)
 
 
 def _tell_birth(
@@ -330,43 +394,3 @@ HELD_BECAUSE = {
     Cause.RESTRICTION_IN_FORCE: "An erasure was asked while the processing of this person is restricted (Art. 18).",
     Cause.CONTACT_UNVERIFIED: "A notice would carry personal data to a contact that has not confirmed itself yet.",
 }
-
-
-def _meet_restrictions(
-    unit: Unit,
-    controller: Controller,
-    request: Request,
-    who: Identity,
-    history: list[lanes.LaneRow],
-    now: datetime,
-) -> None:
-    """A restriction that comes in holds the erasures of that person that have not gone yet; lifting releases none."""
-    if request.right is not Right.RESTRICTION:
-        return
-    erasures = [row for row in history if row.waiting.right is Right.ERASURE]
-    own = [row for row in erasures if may_be_same(row.waiting.person, who.person)]
-    if request.lifted:
-        held = [row.waiting.id for row in own if Cause.RESTRICTION_IN_FORCE in row.causes]
-        if held:
-            p, by = t.propagation.c, "--by NAME --reason WHY"
-            rows = unit.connection.execute(select(p.request_id, p.processor).where(p.id.in_(held))).all()
-            erasure = rows[0].request_id
-            names = " ".join(sorted(row.processor for row in rows if row.request_id == erasure))
-            raise_alert(
-                unit.connection,
-                cause="lifted-with-erasure-held",
-                role="dpo",
-                subject="A restriction was lifted while an erasure is held for it",
-                body="Lifting does not release the erasure. Decide: "
-                f"`dpsync release {erasure} {names} {by}`, or to stop it `dpsync withdraw {erasure} {by}`.",
-                now=now,
-                zone=controller.zone,
-            )
-        return
-    everything = [row.waiting for row in lanes.lane_of(unit.connection, who.subject_id)]
-    if not restriction_in_force(everything, who.person):
-        return
-    for row in own:
-        if row.waiting.state in {State.PENDING, State.HELD} and not row.on_its_way:
-            hold = Decision(DecisionKind.HOLD, frozenset({Cause.RESTRICTION_IN_FORCE}))
-            record.record(unit, controller, row.waiting.id, hold, now)

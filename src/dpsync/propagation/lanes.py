@@ -3,11 +3,11 @@
 The statements are made once: building them anew for each row cost four times as much as running them.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, and_, bindparam, case, delete, exists, select, update
 
@@ -163,25 +163,33 @@ def hurry_of(right: Right) -> Hurry:
     return Hurry.NO if right is Right.RECTIFICATION else Hurry.OVERTAKING
 
 
+class Due(NamedTuple):
+    """A lane, when it is due at the latest, and whether that hurries what waits there."""
+
+    account_id: str
+    subject_id: str
+    due_at: datetime
+    hurry: Hurry
+
+
 def make_lane_due(connection: Connection, account_id: str, subject_id: str, due_at: datetime, *, hurry: Hurry) -> None:
     """See that a lane stands, due at the latest at `due_at`; without hurry a backoff that runs is kept."""
-    make_lanes_due(connection, [account_id], subject_id, due_at, hurry=hurry)
+    make_lanes_due(connection, [Due(account_id, subject_id, due_at, hurry)])
 
 
-def make_lanes_due(
-    connection: Connection, account_ids: Iterable[str], subject_id: str, due_at: datetime, *, hurry: Hurry
-) -> None:
-    """The same for one subject at several accounts, in one statement."""
-    rows = [
-        {"account_id": account_id, "subject_id": subject_id, "due_at": due_at, "attempts": 0}
-        for account_id in sorted(set(account_ids))
-    ]
-    if not rows:
-        return
-    insert_missing(connection, t.lane, rows)
-    if hurry is not Hurry.NO:
-        now = [{"account": row["account_id"], "subject": subject_id, "due": due_at} for row in rows]
-        connection.execute(_OVERTAKE if hurry is Hurry.OVERTAKING else _HURRY, now)
+def make_lanes_due(connection: Connection, many: Sequence[Due]) -> None:
+    """The same for many lanes, in one statement for all that stand already in one manner."""
+    wanted = sorted(set(many), key=lambda due: (due.account_id, due.subject_id))
+    rows = [{"account_id": due.account_id, "subject_id": due.subject_id, "due_at": due.due_at} for due in wanted]
+    insert_missing(connection, t.lane, [{**row, "attempts": 0} for row in rows])
+    for hurry, statement in ((Hurry.AT_ONCE, _HURRY), (Hurry.OVERTAKING, _OVERTAKE)):
+        now = [
+            {"account": due.account_id, "subject": due.subject_id, "due": due.due_at}
+            for due in wanted
+            if due.hurry is hurry
+        ]
+        if now:
+            connection.execute(statement, now)
 
 
 def put_lane_off(connection: Connection, account_id: str, subject_id: str, due_at: datetime, attempts: int) -> None:

@@ -1,0 +1,57 @@
+"""What a restriction that comes in, or is lifted, means for the erasures of that person that have not gone yet."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import select
+
+from dpsync.alerts import raise_alert
+from dpsync.intake.identity import Identity
+from dpsync.model import Cause, Request, Right, State
+from dpsync.propagation import lanes, record
+from dpsync.propagation.controller import Controller
+from dpsync.propagation.lifecycle import Decision, DecisionKind
+from dpsync.propagation.persons import may_be_same
+from dpsync.propagation.plan import restriction_in_force
+from dpsync.store import tables as t
+from dpsync.store.writer import Unit
+
+
+def meet_restriction(
+    unit: Unit,
+    controller: Controller,
+    request: Request,
+    who: Identity,
+    history: Sequence[lanes.LaneRow],
+    now: datetime,
+) -> None:
+    """A restriction that comes in holds the erasures of that person that have not gone yet; lifting releases none."""
+    if request.right is not Right.RESTRICTION:
+        return
+    erasures = [row for row in history if row.waiting.right is Right.ERASURE]
+    own = [row for row in erasures if may_be_same(row.waiting.person, who.person)]
+    if request.lifted:
+        held = [row.waiting.id for row in own if Cause.RESTRICTION_IN_FORCE in row.causes]
+        if held:
+            p, by = t.propagation.c, "--by NAME --reason WHY"
+            rows = unit.connection.execute(select(p.request_id, p.processor).where(p.id.in_(held))).all()
+            erasure = rows[0].request_id
+            names = " ".join(sorted(row.processor for row in rows if row.request_id == erasure))
+            raise_alert(
+                unit.connection,
+                cause="lifted-with-erasure-held",
+                role="dpo",
+                subject="A restriction was lifted while an erasure is held for it",
+                body="Lifting does not release the erasure. Decide: "
+                f"`dpsync release {erasure} {names} {by}`, or to stop it `dpsync withdraw {erasure} {by}`.",
+                now=now,
+                zone=controller.zone,
+            )
+        return
+    everything = [row.waiting for row in lanes.lane_of(unit.connection, who.subject_id)]
+    if not restriction_in_force(everything, who.person):
+        return
+    for row in own:
+        if row.waiting.state in {State.PENDING, State.HELD} and not row.on_its_way:
+            hold = Decision(DecisionKind.HOLD, frozenset({Cause.RESTRICTION_IN_FORCE}))
+            record.record(unit, controller, row.waiting.id, hold, now)

@@ -1,0 +1,99 @@
+"""Many requests that come in at once: as cheap as one, and with the same end as one after the other."""
+
+import random
+import threading
+from collections.abc import Iterable
+
+import pytest
+from sqlalchemy import Engine, event
+
+from dpsync.intake.answers import Received
+from dpsync.intake.reception import Reception
+from dpsync.model import Request, Right, Subject
+from dpsync.propagation.controller import Safety
+from dpsync.store import tables as t
+from dpsync.store.writer import Unit
+from tests.builders import World
+from tests.invariants import faults
+
+RIGHTS = (Right.ERASURE, Right.OPT_OUT, Right.RESTRICTION)
+
+
+def asked(world: World, event_id: str, right: Right, own: str | None, *addresses: str) -> Request:
+    subject = Subject(id=own, email=addresses[0] if addresses else None, other_emails=addresses[1:])
+    return Request("crm", event_id, right, subject, received_at=world.clock.now())
+
+
+def received(world: World, requests: Iterable[Request], *, together: bool) -> list[Received]:
+    """What was answered to each: `together` in one transaction, or one after the other."""
+    door, going, go = Reception(world.controller, world.writer), threading.Event(), threading.Event()
+
+    def hold(unit: Unit) -> None:
+        going.set()
+        go.wait(20)
+
+    if not together:
+        return [door.submit(one, one.event_id.encode(), world.clock.now()).result(20) for one in requests]
+    world.writer.submit(hold)
+    assert going.wait(20)
+    futures = [door.submit(one, one.event_id.encode(), world.clock.now()) for one in requests]
+    go.set()
+    return [future.result(20) for future in futures]
+
+
+def test_a_hundred_new_people_cost_no_more_statements_than_one(world: World, engine: Engine) -> None:
+    world.use(safety=Safety(irreversible_per_day=1000))
+    seen: list[str] = []
+    event.listen(engine, "before_cursor_execute", lambda _c, _r, statement, *_: seen.append(statement))
+
+    def cost(numbers: range) -> int:
+        before = len(seen)
+        some = [asked(world, f"e{n}", Right.ERASURE, str(n), f"p{n}@example.org") for n in numbers]
+        assert not any(one.held or one.repeated for one in received(world, some, together=True))
+        return len(seen) - before
+
+    first = cost(range(1))
+    assert cost(range(1, 101)) <= first + 2, "the number of the ledger's peaks differs, nothing else may"
+    assert len(world.rows(t.request)) == len(world.rows(t.propagation)) == len(world.rows(t.lane)) == 101
+    assert len({row.subject_id for row in world.rows(t.request)}) == 101
+    assert faults(world) == []
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_together_ends_as_one_after_the_other(world: World, seed: int) -> None:
+    world.use(world.processor("alpha"), world.processor("beta"), safety=Safety(irreversible_per_day=1000))
+    chance = random.Random(seed)
+    plan = [
+        (
+            f"e{chance.randrange(20)}" if chance.random() < 0.2 else f"own{number}",
+            chance.choice(RIGHTS),
+            chance.choice([None, *"12345678", f"x{number}", f"y{number}"]),
+            tuple(f"{name}" for name in chance.sample("abcdefghijklmnopqrstuvwxyz", chance.randrange(1, 3))),
+        )
+        for number in range(24)
+    ]
+    once: dict[str, tuple[str, Right, str | None, tuple[str, ...]]] = {one[0]: one for one in plan}
+
+    def end(suffix: str, *, together: bool) -> list[object]:
+        some = [
+            asked(world, event_id + suffix, right, own and own + suffix, *[f"{a}{suffix}@example.org" for a in names])
+            for event_id, right, own, names in (once[one[0]] for one in plan)
+        ]
+        answers = received(world, some, together=together)
+        ids = [answer.request_id for answer in answers]
+        requests = {row.id: row for row in world.rows(t.request)}
+        subjects = [requests[one].subject_id for one in ids]
+        persons = [requests[one].person for one in ids]
+        states = {
+            one: sorted(
+                (row.processor, row.state, row.causes) for row in world.rows(t.propagation) if row.request_id == one
+            )
+            for one in ids
+        }
+        return [
+            (ids.index(one), answer.held, answer.repeated, subjects.index(subject), persons.index(person), states[one])
+            for one, answer, subject, person in zip(ids, answers, subjects, persons, strict=True)
+        ]
+
+    assert end("-s", together=False) == end("-t", together=True)
+    assert faults(world) == []
