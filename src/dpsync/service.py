@@ -27,7 +27,7 @@ from dpsync.intake.signature import Verifier
 from dpsync.intake.web import create_app
 from dpsync.kit import Mail, MailRefused, NoAnswer
 from dpsync.model import Request
-from dpsync.propagation import acknowledgement, contacts, escalation, incoming, receipts, retention
+from dpsync.propagation import acknowledgement, answer_receipts, contacts, escalation, incoming, receipts, retention
 from dpsync.propagation.lifecycle import AnswerKind
 from dpsync.propagation.worker import Worker
 from dpsync.retaining import Retaining
@@ -76,6 +76,7 @@ class Service(Installation):
             Job("alerts", every(timedelta(minutes=1)), self.send_alerts),
             Job("post", every(timedelta(minutes=1)), self.read_post),
             Job("contacts", every(timedelta(minutes=1)), self.ask_contacts),
+            Job("answer-receipts", every(timedelta(minutes=1)), self.mail_answer_receipts),
             Job("receipts", every(timedelta(minutes=1)), self.write_receipts),
             Job("checkpoint", morning, self._anchor_daily),
             Job("heartbeat", every(timedelta(minutes=1)), lambda now: self._beat(worker, now)),
@@ -97,6 +98,15 @@ class Service(Installation):
         read = mail_directory.put_right(folder, self.read(incoming.unread))
         if read:
             self.write(lambda unit: incoming.mark_read(unit, read, now))
+
+    def mail_answer_receipts(self, now: datetime) -> None:
+        """Mail the contacts what was answered in their name."""
+        if self.mail is None:
+            return
+        for one in self.read(lambda connection: answer_receipts.owed(connection, now)):
+            if not answer_receipts.send(self.controller, self.mail, self.log.signer, one, now):
+                return  # the mail host takes nothing just now
+            self.write(lambda unit, one=one: answer_receipts.mark_sent(unit, one, now))  # type: ignore[misc]  # because mypy does not infer a lambda's default
 
     def _ladder(self, now: datetime) -> None:
         self.write(lambda unit: escalation.climb(unit, self.controller, now))
@@ -282,12 +292,11 @@ class Service(Installation):
         found = self.read(lambda connection: acknowledgement.question(connection, self.controller, token, now))
         if found is None:
             return None
-        return AnswerPage(found.reference, found.right, found.processor, already_answered=found.answered)
+        return AnswerPage(found.reference, found.right, found.processor, found.lifting, found.earlier)
 
     def _record_answer(
-        self, token: str, kind: AnswerKind, name: str, remark: str, peer: str, now: datetime
+        self, token: str, kind: AnswerKind, given: acknowledgement.Given, now: datetime
     ) -> "Future[object]":
-        given = acknowledgement.Given(name, remark, peer)
         return self.writer.submit(
             lambda unit: acknowledgement.answer_by_link(unit, self.controller, token, kind, given, now)
         )

@@ -22,6 +22,7 @@ from dpsync.intake.payload import Withdrawal
 from dpsync.intake.signature import Verifier, signed_headers
 from dpsync.intake.web import Ports, create_app, serve_config
 from dpsync.model import Request, Right
+from dpsync.propagation.acknowledgement import Earlier, Given
 from dpsync.propagation.lifecycle import AnswerKind
 
 SECRET = bytes(range(32))
@@ -29,6 +30,7 @@ NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 BODY = b'{"type": "data_subject.request", "data": {"right": "erasure", "subject": {"email": "canary@example.org"}}}'
 TOKEN = "t" * 43
 WORK_LIST = "w" * 43
+LIFTING = "l" * 43
 LINK_OF_NOBODY = "u" * 43
 INBOUND = "Inbound_secret-of_128-bits"
 
@@ -43,7 +45,8 @@ class House:
     """What stands behind the receiver here: it remembers what reached it, and answers as it is told."""
 
     received: list[Request | Withdrawal] = field(default_factory=list)
-    answers: list[tuple[str, AnswerKind, str, str, str, datetime]] = field(default_factory=list)
+    answers: list[tuple[str, AnswerKind, Given, datetime]] = field(default_factory=list)
+    too_often: bool = False
     confirmed: list[str] = field(default_factory=list)
     attested: list[tuple[str, frozenset[str] | None, str, str]] = field(default_factory=list)
     delivered: list[tuple[str, str, bytes]] = field(default_factory=list)
@@ -64,14 +67,20 @@ class House:
         return future
 
     def answer_page(self, token: str, now: datetime) -> AnswerPage | None:
-        return AnswerPage("DPS-7F3K2", Right.ERASURE, "Sign-up <forms>", bool(self.answers)) if token == TOKEN else None
+        earlier = tuple(Earlier(kind, at) for _, kind, _, at in self.answers)
+        lifting = token == LIFTING
+        right = Right.RESTRICTION if lifting else Right.ERASURE
+        page = AnswerPage("DPS-7F3K2", right, "Sign-up <forms>", lifting, earlier)
+        return page if token in {TOKEN, LIFTING} else None
 
-    def record_answer(
-        self, token: str, kind: AnswerKind, name: str, remark: str, peer: str, now: datetime
-    ) -> Future[object]:
+    def record_answer(self, token: str, kind: AnswerKind, given: Given, now: datetime) -> Future[object]:
         if self.status == "broken":
             raise RuntimeError("canary@example.org")
-        self.answers.append((token, kind, name, remark, peer, now))
+        if self.too_often:
+            refused: Future[object] = Future()
+            refused.set_exception(DecisionRefused("this notice has been answered too often"))
+            return refused
+        self.answers.append((token, kind, given, now))
         return done()
 
     def contact_page(self, token: str) -> ContactPage | None:
@@ -190,7 +199,17 @@ def _shared() -> Iterator[Served]:
 @pytest.fixture
 def served(_shared: Served) -> Served:
     fresh = House()
-    for name in ("received", "answers", "confirmed", "attested", "delivered", "answer", "unresolved", "status"):
+    for name in (
+        "received",
+        "answers",
+        "confirmed",
+        "attested",
+        "delivered",
+        "answer",
+        "unresolved",
+        "status",
+        "too_often",
+    ):
         setattr(_shared.house, name, getattr(fresh, name))
     return _shared
 
@@ -493,8 +512,66 @@ def test_an_answer_is_recorded_with_name_remark_and_peer(served: Served, kind: s
     page = form(served, answer=kind, name=" Zoë ", remark="two\r\nlines\x00")
     assert page.status_code == 200
     assert "Thank you" in page.text
-    assert served.house.answers == [(TOKEN, AnswerKind(kind), "Zoë", "two\nlines", "127.0.0.1", NOW)]
-    assert "answered before" in requests.get(served.url(f"/answers/{TOKEN}"), timeout=10).text
+    ((token, said, given, at),) = served.house.answers
+    assert (token, said, at) == (TOKEN, AnswerKind(kind), NOW)
+    assert (given.name, given.remark, given.peer, given.places) == ("Zoë", "two\nlines", "127.0.0.1", {})
+    assert given.agent.startswith("python-requests/")
+
+
+def test_earlier_answers_are_shown_with_their_time_and_nobodys_name(served: Served) -> None:
+    form(served, answer="done", name="Zoë", remark="secret remark")
+    form(served, answer="refused", name="Zoë", remark="secret remark")
+    page = requests.get(served.url(f"/answers/{TOKEN}"), timeout=10).text
+    assert re.findall(r"<li>(.*?)</li>", page) == [
+        "20 Nov 2026, 09:00 UTC: Done", "20 Nov 2026, 09:00 UTC: Refused (please say why)"
+    ]  # fmt: skip
+    assert not {"Zoë", "secret"} & set(re.findall(r"\w+", page))
+
+
+def test_what_was_done_where_may_be_said_and_need_not(served: Served) -> None:
+    page = form(
+        served,
+        answer="done",
+        name="Zoë",
+        live="erased",
+        logs=" ",
+        backups="overwritten\x00",
+        backups_expire="2027-01-31",
+    )
+    assert page.status_code == 200
+    assert served.house.answers[0][2].places == {
+        "live data": "erased", "back-ups": "overwritten", "back-ups expire": "2027-01-31"
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"backups_expire": "31.1.2027"}, {"backups_expire": "20270131"}, {"copies": "x" * 301}]
+)
+def test_a_place_that_does_not_fit_is_asked_for_again_with_all_that_was_typed(
+    served: Served, wrong: dict[str, str]
+) -> None:
+    page = form(served, **{"answer": "done", "name": "Zoë", "live": "erased <all>", **wrong})
+    assert (page.status_code, served.house.answers) == (422, [])
+    assert 'name="live" maxlength="300" value="erased &lt;all&gt;"' in page.text
+    assert 'value="done" required checked' in page.text
+
+
+def test_whoever_answers_without_end_is_asked_to_write(served: Served) -> None:
+    served.house.too_often = True
+    page = form(served, answer="done", name="Zoë")
+    assert (page.status_code, served.house.answers) == (409, [])
+    assert "reply to the letter" in page.text
+
+
+def test_the_lifting_of_a_restriction_is_not_called_a_restriction(served: Served) -> None:
+    assert "The end of a restriction" in requests.get(served.url(f"/answers/{LIFTING}"), timeout=10).text
+
+
+def test_the_page_asks_nothing_that_a_phone_cannot_show(served: Served) -> None:
+    page = requests.get(served.url(f"/answers/{TOKEN}"), timeout=10).text
+    assert '<meta name="viewport" content="width=device-width, initial-scale=1">' in page
+    assert not re.findall(r"<(?:script|img|link|iframe|table)|\bon\w+=|style=|https?://", page)
+    assert ".choice{display:flex;align-items:center;gap:.75rem;min-height:2.75rem}" in page
 
 
 @pytest.mark.parametrize(

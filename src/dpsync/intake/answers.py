@@ -5,6 +5,7 @@ from datetime import date
 
 from dpsync.errors import Exit, IntakeError
 from dpsync.model import Right
+from dpsync.propagation.acknowledgement import Earlier
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,8 @@ class AnswerPage:
     reference: str
     right: Right
     processor: str
-    already_answered: bool = False
+    lifting: bool = False
+    earlier: tuple[Earlier, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

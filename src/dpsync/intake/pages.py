@@ -1,7 +1,8 @@
 """The two pages that people at a processor see: the answer to a notice, and the confirmation of a contact.
 
 GET only shows, because mail scanners open every link; POST records. The token in the path is the whole authority, so
-no page names a person and none is cached, indexed or referred from.
+no page names a person and none is cached, indexed or referred from. There is no session and no cookie, so a page
+elsewhere that posts a form here has nothing to borrow: who knows the token needs no borrowing.
 """
 
 import asyncio
@@ -9,6 +10,7 @@ import base64
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from urllib.parse import parse_qsl
 
@@ -23,6 +25,7 @@ from dpsync.intake.ports import Ports
 from dpsync.intake.typed import TOKEN, plain, too_long
 from dpsync.intake.worklists import WorkLists
 from dpsync.model import Right
+from dpsync.propagation.acknowledgement import Given
 from dpsync.propagation.lifecycle import AnswerKind
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -36,6 +39,16 @@ CHOICES = {
     AnswerKind.REFUSED: "Refused (please say why)",
     AnswerKind.WRONG_RECIPIENT: "We are the wrong recipient",
 }
+PLACES = {
+    "live": "Live data, such as accounts and form submissions",
+    "copies": "Copies that went out by e-mail",
+    "logs": "Logs",
+    "backups": "Back-ups",
+}
+LABELS = {"live": "live data", "copies": "e-mailed copies", "logs": "logs", "backups": "back-ups"}
+"""What a dossier calls them."""
+
+LONGEST_PLACE = 300
 WITH_REASON = frozenset({AnswerKind.PARTLY, AnswerKind.REFUSED})
 RIGHTS = {
     Right.RECTIFICATION: "Rectification (GDPR Art. 16)",
@@ -45,21 +58,40 @@ RIGHTS = {
 }
 
 
+LIFTED = "The end of a restriction of processing (GDPR Art. 18(3))"
+
+
 @dataclass(frozen=True, slots=True)
 class _Form:
     kind: AnswerKind | None
     name: str
     remark: str
+    places: Mapping[str, str]
+    expires: str
 
     @property
     def problem(self) -> str:
+        """What keeps it from being recorded, as a sentence to the person; "" where nothing does."""
         if self.kind is None:
             return "Please choose one of the answers."
         if not self.name:
             return "Please type your name."
         if self.kind in WITH_REASON and not self.remark:
             return "Please give the reason in the remark."
+        if any(len(text) > LONGEST_PLACE for text in self.places.values()):
+            return f"Please keep what you say of each place below {LONGEST_PLACE} characters."
+        if self.expires and not _is_day(self.expires):
+            return "Please write the day on which the back-ups expire like 2027-01-31, or leave it empty."
         return too_long(self.name, self.remark)
+
+    @property
+    def said_of_places(self) -> dict[str, str]:
+        """What was filled in, under the words that a dossier shows."""
+        said = {LABELS[name]: text for name, text in self.places.items() if text}
+        return said | ({"back-ups expire": self.expires} if self.expires else {})
+
+
+_NOTHING_YET = _Form(None, "", "", dict.fromkeys(PLACES, ""), "")
 
 
 class Pages:
@@ -101,7 +133,7 @@ class Pages:
 
     async def _show_answer(self, request: Request) -> Response:
         page = await self._answer_page(request)
-        return self._unknown() if page is None else self._form(page, _Form(None, "", ""), "", 200)
+        return self._unknown() if page is None else self._form(page, _NOTHING_YET, "", 200)
 
     async def _record_answer(self, request: Request) -> Response:
         sent = await _fields(request)
@@ -112,13 +144,17 @@ class Pages:
         if form.kind is None or form.problem:
             return self._form(page, form, form.problem, 422)
         peer = request.client.host if request.client else ""
-        recorded = self._ports.record_answer(
-            request.path_params["token"], form.kind, form.name, form.remark, peer, self._ports.now()
-        )
+        agent = plain(request.headers.get("user-agent", ""))[:LONGEST_PLACE]
+        given = Given(form.name, form.remark, peer, agent, form.said_of_places)
         try:
-            await asyncio.wrap_future(recorded)
+            await asyncio.wrap_future(
+                self._ports.record_answer(request.path_params["token"], form.kind, given, self._ports.now())
+            )
         except NotFound:
             return self._unknown()
+        except DecisionRefused:
+            often = "This notice has been answered many times. Please reply to the letter instead."
+            return self._form(page, form, often, 409)
         return self._render("thanks.html", 200, page=page, choice=CHOICES[form.kind])
 
     async def _show_contact(self, request: Request) -> Response:
@@ -149,8 +185,16 @@ class Pages:
         return await asyncio.to_thread(self._ports.contact_page, token) if TOKEN.fullmatch(token) else None
 
     def _form(self, page: AnswerPage, form: _Form, problem: str, status: int) -> Response:
+        right = LIFTED if page.lifting else RIGHTS[page.right]
         return self._render(
-            "answer.html", status, page=page, right=RIGHTS[page.right], choices=CHOICES, form=form, problem=problem
+            "answer.html",
+            status,
+            page=page,
+            right=right,
+            choices=CHOICES,
+            places=PLACES,
+            form=form,
+            problem=problem,
         )
 
     def _unknown(self) -> Response:
@@ -167,7 +211,7 @@ async def _fields(request: Request) -> dict[str, str]:
     """The form's fields; what is no form, or holds a field twice, counts as an empty one."""
     raw = await bodies.read(request, LONGEST_FORM)
     try:
-        pairs = parse_qsl(raw.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=10)
+        pairs = parse_qsl(raw.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=12)
     except ValueError:
         return {}
     fields = dict(pairs)
@@ -180,4 +224,17 @@ def _answer(sent: dict[str, str]) -> _Form:
     except ValueError:
         kind = None
     # A mail system's words (delivered, bounced) are none of the form's.
-    return _Form(kind if kind in CHOICES else None, plain(sent.get("name", "")), plain(sent.get("remark", "")))
+    return _Form(
+        kind=kind if kind in CHOICES else None,
+        name=plain(sent.get("name", "")),
+        remark=plain(sent.get("remark", "")),
+        places={name: plain(sent.get(name, "")) for name in PLACES},
+        expires=plain(sent.get("backups_expire", "")),
+    )
+
+
+def _is_day(text: str) -> bool:
+    try:
+        return date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False

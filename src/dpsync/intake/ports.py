@@ -10,6 +10,7 @@ from dpsync.intake.answers import AnswerPage, ContactPage, Received, WorkListPag
 from dpsync.intake.payload import Withdrawal
 from dpsync.intake.signature import VerifiedEvent
 from dpsync.model import Request
+from dpsync.propagation.acknowledgement import Given
 from dpsync.propagation.lifecycle import AnswerKind
 
 RawHeaders = list[tuple[bytes, bytes]]
@@ -28,11 +29,12 @@ class Parse(Protocol):
 
 
 class RecordAnswer(Protocol):
-    """Keeps what a processor's person said; resolves after the commit. `NotFound` (in the future) for a dead token."""
+    """Keeps what a processor's person said; resolves after the commit.
 
-    def __call__(
-        self, token: str, kind: AnswerKind, name: str, remark: str, peer: str, now: datetime
-    ) -> Future[object]: ...
+    `NotFound` (in the future) for a dead token, `DecisionRefused` for one that was used too often.
+    """
+
+    def __call__(self, token: str, kind: AnswerKind, given: Given, now: datetime) -> Future[object]: ...
 
 
 class Attest(Protocol):

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -24,6 +24,18 @@ CONFIRMED = Decision(DecisionKind.CONFIRM, frozenset({Cause.CONTACT_UNVERIFIED})
 FINAL = frozenset(AnswerKind) - {AnswerKind.RECEIVED, AnswerKind.DELIVERED, AnswerKind.BOUNCED}
 """What answers a notice. A mail system's reports are none of these."""
 
+BY_PEOPLE = FINAL | {AnswerKind.RECEIVED}
+MOST_BY_LINK = 20
+"""Answers to one notice. Whoever has the link may go on; each answer is a row for ever, and a mail to the contact."""
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """An answer that was given before: whoever has the link may see what and when, and not by whom."""
+
+    kind: AnswerKind
+    at: datetime
+
 
 @dataclass(frozen=True, slots=True)
 class Question:
@@ -31,17 +43,23 @@ class Question:
 
     reference: str
     right: Right
+    lifting: bool
     processor: str
-    answered: bool
+    earlier: tuple[Earlier, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What somebody filled in: who they say they are, a remark, and where it came from. Kept sealed."""
+    """What somebody filled in: who they say they are, a remark, and where it came from. Kept sealed.
+
+    `places`: what was done with live data, copies, logs and back-ups, each under the words that a dossier shows.
+    """
 
     name: str
     remark: str
     peer: str
+    agent: str = ""
+    places: Mapping[str, str] = field(default_factory=dict)
 
 
 def question(connection: Connection, controller: Controller, token: str, now: datetime) -> Question | None:
@@ -53,35 +71,41 @@ def question(connection: Connection, controller: Controller, token: str, now: da
     return Question(
         reference=row.reference,
         right=Right(row.right),
+        lifting=row.lifting,
         processor=processor.title if processor else row.processor,
-        answered=_final_answer(connection, row.propagation_id),
+        earlier=_earlier(connection, row.propagation_id),
     )
 
 
 def _notice(connection: Connection, token: str, now: datetime) -> Any:
     n, p = t.notice.c, t.propagation.c
     return connection.execute(
-        select(n.propagation_id, n.number, n.reference, p.right, p.processor, p.request_id)
+        select(n.propagation_id, n.number, n.reference, n.digest, p.right, p.lifting, p.processor, p.request_id)
         .join(t.propagation, p.id == n.propagation_id)
         .where(n.token_hash == token_hash(token), n.expires_at > now)
     ).one_or_none()
 
 
-def _final_answer(connection: Connection, propagation_id: int) -> bool:
+def _earlier(connection: Connection, propagation_id: int) -> tuple[Earlier, ...]:
     a = t.answer.c
-    found = select(a.id).where(a.propagation_id == propagation_id, a.final.is_(True)).limit(1)
-    return connection.execute(found).first() is not None
+    rows = connection.execute(select(a.kind, a.at).where(a.propagation_id == propagation_id).order_by(a.id)).all()
+    return tuple(Earlier(AnswerKind(row.kind), row.at) for row in rows if row.kind in BY_PEOPLE)
 
 
 def answer_by_link(
     unit: Unit, controller: Controller, token: str, kind: AnswerKind, given: Given, now: datetime
 ) -> Question:
-    """Record an answer. The first final one counts; later ones are added and change nothing. Raises `NotFound`."""
+    """Record an answer. The first final one counts; later ones are added and change nothing.
+
+    Raises `NotFound`, and `DecisionRefused` after `MOST_BY_LINK` answers.
+    """
     row = _notice(unit.connection, token, now)
     if row is None:
         raise NotFound("no notice has this link")
-    _keep(unit, controller, row.propagation_id, row.number, kind, given, now)
-    record(unit, controller, row.propagation_id, Answer(kind), now, cause=kind.value)
+    if len(_earlier(unit.connection, row.propagation_id)) >= MOST_BY_LINK:
+        raise DecisionRefused("this notice has been answered too often")
+    _keep(unit, controller, row.propagation_id, row.number, kind, given, now, digest=row.digest)
+    record(unit, controller, row.propagation_id, Answer(kind, row.digest), now, cause=kind.value)
     found = question(unit.connection, controller, token, now)
     if found is None:
         raise NotFound("no notice has this link")
@@ -119,9 +143,24 @@ def answer_by_hand(
 
 
 def _keep(
-    unit: Unit, controller: Controller, propagation_id: int, number: int, kind: AnswerKind, given: Given, now: datetime
+    unit: Unit,
+    controller: Controller,
+    propagation_id: int,
+    number: int,
+    kind: AnswerKind,
+    given: Given,
+    now: datetime,
+    *,
+    digest: str = "",
 ) -> None:
-    plain: Mapping[str, str] = {"name": given.name, "remark": given.remark, "peer": given.peer}
+    plain: Mapping[str, str] = {
+        "name": given.name,
+        "remark": given.remark,
+        **given.places,
+        "peer": given.peer,
+        "agent": given.agent,
+        "notice": f"sha256 {digest}" if digest else "",
+    }
     sealed = controller.keys.seal("answer", json.dumps(plain).encode(), str(propagation_id).encode())
     unit.connection.execute(
         insert(t.answer).values(

@@ -260,6 +260,7 @@ answer = Table(
     Column("final", Boolean, nullable=False),
     Column("sealed", LargeBinary, nullable=False),  # name typed, remark, peer: personal data of the one who answered
     Column("at", Instant, nullable=False),
+    Column("receipted_at", Instant),  # when the receipt of an answer by link was dealt with
     Index("answer_propagation", "propagation_id"),
 )
 

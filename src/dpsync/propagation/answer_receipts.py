@@ -1,0 +1,144 @@
+"""The receipt of an answer: mailed to the contact that the notice went to, signed with the ledger's key.
+
+It tells the right desk what was answered in its name, so that an answer by somebody else who had the link is noticed.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, select, update
+
+from dpsync.errors import CredentialsRejected
+from dpsync.kit import Mail, MailRefused, NoAnswer
+from dpsync.ledger.note import Signer, sign_text
+from dpsync.mail import bare, begin
+from dpsync.propagation.acknowledgement import BY_PEOPLE
+from dpsync.propagation.controller import Controller
+from dpsync.store import tables as t
+from dpsync.store.writer import Unit
+
+TRIED_FOR = timedelta(days=3)
+"""How long a receipt is worth sending. The answer itself is safe without it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """An answer by link whose receipt has not gone out. `number`: of the notice; `which`: the how-manieth answer."""
+
+    id: int
+    kind: str
+    at: datetime
+    final: bool
+    number: int
+    which: int
+    request_id: str
+    processor: str
+    right: str
+    reference: str
+    message_id: str
+    digest: str
+    recipient: str
+
+
+def owed(connection: Connection, now: datetime) -> list[Owed]:
+    """The answers whose receipts are to be sent now, the oldest first."""
+    a, n, p = t.answer.c, t.notice.c, t.propagation.c
+    rows = connection.execute(
+        select(a.id, a.kind, a.at, a.final, a.number, a.propagation_id, p.request_id, p.processor, p.right)
+        .add_columns(n.reference, n.message_id, n.digest, n.recipient)
+        .join(t.notice, (n.propagation_id == a.propagation_id) & (n.number == a.number))
+        .join(t.propagation, p.id == a.propagation_id)
+        .where(a.receipted_at.is_(None), a.at > now - TRIED_FOR, a.kind.in_([kind.value for kind in BY_PEOPLE]))
+        .order_by(a.id)
+    ).mappings()
+    return [_owed(connection, dict(row)) for row in rows]
+
+
+def _owed(connection: Connection, row: dict[str, Any]) -> Owed:
+    a = t.answer.c
+    earlier = select(a.id).where(
+        a.propagation_id == row["propagation_id"],
+        a.number == row["number"],
+        a.id <= row["id"],
+        a.kind.in_([kind.value for kind in BY_PEOPLE]),
+    )
+    which = len(connection.execute(earlier).all())
+    return Owed(which=which, **{name: value for name, value in row.items() if name != "propagation_id"})
+
+
+def send(controller: Controller, mail: Mail, signer: Signer, one: Owed, now: datetime) -> bool:
+    """Mail one receipt; False where it must be tried again.
+
+    To the present contact, if the notice went there: the store knows addresses by their pseudonyms only. After a crash
+    between sending and `mark_sent` it goes out twice, under the same Message-ID.
+    """
+    to = _address(controller, one)
+    if to is None:
+        return True
+    raw = _written(controller, mail.sender, signer, one, to, now)
+    try:
+        mail.post(
+            raw,
+            to=to,
+            # Not the notice's own: a receipt that comes back says nothing of whether the notice was delivered.
+            envelope_sender=bare(mail.sender),
+            envelope_id=_message_id(controller, one).partition("@")[0],
+            digest_key=b"receipt",
+        )
+    except MailRefused:
+        return True
+    except (NoAnswer, CredentialsRejected):
+        return False
+    return True
+
+
+def mark_sent(unit: Unit, one: Owed, now: datetime) -> None:
+    """Remember that this receipt is dealt with."""
+    unit.connection.execute(update(t.answer).where(t.answer.c.id == one.id).values(receipted_at=now))
+
+
+def note_of(one: Owed) -> str:
+    """What is signed: a fixed form that no checkpoint has, ending with a line feed."""
+    lines = {
+        "reference": one.reference,
+        "right": one.right,
+        "answer": one.kind,
+        "answered": one.at.isoformat(timespec="seconds"),
+        "number": f"{one.which} to notice {one.number}",
+        "notice-sha256": one.digest or "none",
+    }
+    return "dpsync receipt of an answer, version 1\n" + "".join(f"{key}: {value}\n" for key, value in lines.items())
+
+
+def _address(controller: Controller, one: Owed) -> str | None:
+    processor = controller.processors.get(one.processor)
+    there = (processor.contact, processor.backup_contact) if processor else ()
+    known = {controller.keys.pseudonym("address", one): one for one in (*there, controller.operator) if one}
+    return known.get(one.recipient)
+
+
+def _message_id(controller: Controller, one: Owed) -> str:
+    return controller.message_id(f"{one.request_id}/{one.at.isoformat()}", one.processor, one.number)
+
+
+def _written(controller: Controller, sender: str, signer: Signer, one: Owed, to: str, now: datetime) -> bytes:
+    rehearsal = "REHEARSAL " if controller.rehearsal else ""
+    message = begin(
+        sender=sender,
+        to=to,
+        subject=f"[{one.reference}] {rehearsal}Receipt of your answer",
+        message_id=_message_id(controller, one),
+        at=now,
+    )
+    message["In-Reply-To"] = message["References"] = f"<{one.message_id}>"
+    message.set_content(
+        f"{rehearsal and 'REHEARSAL: this is an exercise.' + chr(10) * 2}"
+        f"{controller.name} has recorded this answer to its notice {one.reference}:\n\n"
+        f"  {one.kind.replace('_', ' ')}\n  {one.at:%d %B %Y, %H:%M} UTC\n\n"
+        "The attached receipt.txt is signed; please keep it. notice-sha256 is the SHA-256 of our letter's bytes.\n"
+        "If nobody at your desk gave this answer, please reply to this mail at once.\n"
+    )
+    note = sign_text(note_of(one), [signer])
+    message.add_attachment(note.encode(), maintype="text", subtype="plain", filename="receipt.txt")
+    return message.as_bytes()

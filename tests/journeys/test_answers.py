@@ -1,0 +1,168 @@
+"""What is answered by the link: the first final word stands, later ones beside it, and the contact hears of each."""
+
+import base64
+import json
+from dataclasses import replace
+from datetime import timedelta
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+import requests
+
+from dpsync.ledger import entry
+from dpsync.ledger.note import VerifierKey
+from dpsync.model import State
+from dpsync.propagation.acknowledgement import MOST_BY_LINK
+from dpsync.sandbox.mailbox import Message
+from dpsync.sandbox.recipient import links_of
+from dpsync.store import tables as t
+from tests.journeys.installation import FORMS, OPERATOR, SOON, Asked, Installation, installed, sqlite_url
+from tests.journeys.test_letters import CONTACT, IDENTIFIERS, ask, confirmed, events, letters, readable
+
+DAY = timedelta(days=1)
+
+
+def link(there: Installation) -> str:
+    (letter,) = letters(there)
+    return next(one for one in links_of(letter.raw) if "/answers/" in one)
+
+
+def answer(there: Installation, word: str, **more: str) -> requests.Response:
+    return requests.post(
+        link(there), data={"answer": word, "name": "Pat Desk", "remark": "because", **more}, timeout=10
+    )
+
+
+def receipts(there: Installation, to: str = CONTACT) -> list[EmailMessage]:
+    mails = [message_from_bytes(one.raw, policy=policy.default) for one in there.sandbox.messages(to)]
+    return [one for one in mails if "Receipt of your answer" in str(one["Subject"])]
+
+
+def told(there: Installation) -> Asked:
+    confirmed(there)
+    asked = ask(there)
+    there.drive()
+    return asked
+
+
+def note_in(receipt: EmailMessage) -> tuple[dict[str, str], str, bytes]:
+    """The fields of the signed note, its text, and the signature."""
+    (part,) = receipt.iter_attachments()
+    text, _, line = part.get_content().replace("\r\n", "\n").partition("\n\n")
+    fields = dict(row.split(": ", 1) for row in text.splitlines()[1:])
+    return fields, text + "\n", base64.b64decode(line.split(" ")[2])[4:]
+
+
+def test_the_contact_gets_a_signed_receipt_with_the_digest_of_the_letter(database_url: str, tmp_path: Path) -> None:
+    with installed(tmp_path, database_url, processors=FORMS, web=True) as there:
+        asked = told(there)
+        (letter,) = letters(there)
+        assert answer(there, "done", live="erased", backups_expire="2027-01-31").status_code == 200
+        there.drive(SOON)
+        (receipt,) = receipts(there)
+        fields, text, signature = note_in(receipt)
+        assert fields == {
+            "reference": there.rows(t.notice)[0].reference,
+            "right": "erasure",
+            "answer": "done",
+            "answered": "2026-11-20T09:00:00+00:00",
+            "number": "1 to notice 1",
+            "notice-sha256": sha256(letter.raw).hexdigest(),
+        }
+        assert VerifierKey.parse(there.service.log.signer.verifier.line).fits(text, signature)
+        assert receipt["In-Reply-To"] == f"<{there.rows(t.notice)[0].message_id}>"
+        whole = readable(there.sandbox.messages(CONTACT)[-1])
+        assert not [one for one in (*IDENTIFIERS, "Pat Desk", "because", "/answers/") if one in whole]
+        there.drive(SOON)
+        assert len(receipts(there)) == 1
+        (row,) = there.rows(t.answer)
+        kept = json.loads(there.service.keys.open("answer", row.sealed, str(row.propagation_id).encode()))
+        assert (kept["live data"], kept["back-ups expire"]) == ("erased", "2027-01-31")
+        assert kept["notice"] == f"sha256 {sha256(letter.raw).hexdigest()}"
+        rows = there.service.read(lambda connection: there.service.log.entries_of(connection, asked.id))
+        declared = [one for one in (entry.decode(body) for _, body in rows) if one["event"] == "declared"]
+        assert len(str(declared[0]["digest"])) == 64
+        there.sound()
+
+
+def test_an_answer_that_takes_the_first_back_is_added_shown_and_told_to_the_dpo(
+    database_url: str, tmp_path: Path
+) -> None:
+    with installed(tmp_path, database_url, processors=FORMS, web=True) as there:
+        asked = told(there)
+        for word in ("done", "received", "refused"):
+            assert answer(there, word).status_code == 200
+        there.drive(SOON)
+        assert there.state(asked, "forms") is State.DECLARED_DONE, "what was said first is never overwritten"
+        assert there.alerts() == [("dpo", "taken_back:forms")]
+        assert [note_in(one)[0]["number"] for one in receipts(there)] == [f"{n} to notice 1" for n in (1, 2, 3)]
+        page = requests.get(link(there), timeout=10).text
+        assert page.count("<li>") == 3
+        assert [row.final for row in there.rows(t.answer)] == [True, False, True]
+        assert events(there, asked)[-2:] == ["repeat", "repeat"]
+        there.sound()
+
+
+def test_whoever_answers_without_end_is_stopped(tmp_path: Path) -> None:
+    with installed(tmp_path, sqlite_url(tmp_path), processors=FORMS, web=True) as there:
+        told(there)
+        statuses = [answer(there, "received").status_code for _ in range(MOST_BY_LINK + 1)]
+        assert statuses == [200] * MOST_BY_LINK + [409]
+        assert len(there.rows(t.answer)) == MOST_BY_LINK
+
+
+def test_a_receipt_waits_for_the_mail_host_and_goes_once(tmp_path: Path) -> None:
+    with installed(tmp_path, sqlite_url(tmp_path), processors=FORMS, web=True) as there:
+        told(there)
+        there.sandbox.rule(CONTACT, "later")
+        answer(there, "done")
+        there.drive(SOON)
+        assert receipts(there) == []
+        there.sandbox.rule(CONTACT, "silent")
+        there.drive(SOON)
+        there.drive(SOON)
+        assert len(receipts(there)) == 1
+
+
+@pytest.mark.parametrize(("rule", "days"), [("bounce_5.1.1", 0), ("later", 4)])
+def test_a_receipt_that_cannot_go_is_given_up(rule: str, days: int, tmp_path: Path) -> None:
+    with installed(tmp_path, sqlite_url(tmp_path), processors=FORMS, web=True) as there:
+        told(there)
+        there.sandbox.rule(CONTACT, rule)
+        answer(there, "done")
+        there.drive(SOON)
+        there.drive(days * DAY)
+        there.sandbox.rule(CONTACT, "silent")
+        there.drive(SOON)
+        assert receipts(there) == []
+
+
+def test_no_receipt_goes_to_a_contact_that_the_letter_did_not_go_to(tmp_path: Path) -> None:
+    with installed(tmp_path, sqlite_url(tmp_path), processors=FORMS, web=True) as there:
+        told(there)
+        answer(there, "done")
+        forms = there.service.controller.processors["forms"]
+        changed = {"forms": replace(forms, contact="new@stratosoft.example", backup_contact="two@stratosoft.example")}
+        vars(there.service)["controller"] = replace(there.service.controller, processors=changed)
+        there.drive(SOON)
+        mails: list[Message] = there.sandbox.messages()
+        assert not [one for one in mails if b"Receipt of your answer" in one.raw]
+        assert there.rows(t.answer)[0].receipted_at is not None
+
+
+def test_what_is_told_by_hand_or_by_a_mail_system_has_no_receipt(tmp_path: Path) -> None:
+    with installed(tmp_path, sqlite_url(tmp_path), processors=FORMS, web=True) as there:
+        told(there)
+        row = there.rows(t.propagation)[0]
+        for number, kind in ((0, "done"), (1, "delivered"), (1, "automatic")):
+            values = {"propagation_id": row.id, "number": number, "kind": kind, "final": False, "sealed": b"x"}
+            there.service.write(
+                lambda unit, values=values: unit.connection.execute(
+                    t.answer.insert().values(**values, at=there.clock.now())
+                )  # type: ignore[misc]  # because mypy does not infer a lambda's default
+            )
+        there.drive(SOON)
+        assert receipts(there) + receipts(there, OPERATOR) == []
