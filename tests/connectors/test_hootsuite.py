@@ -127,8 +127,8 @@ class StandIn:
         if path == "/v1/socialProfiles":
             whatsapp = {"id": "115185509", "type": "WHATSAPP", "socialNetworkUsername": "Front desk"}
             return said(200, {"data": [whatsapp, {"id": "2", "type": "TWITTER", "socialNetworkUsername": None}]})
-        if path == "/v1/organizations/900002/members":
-            return said(200, {"data": [{"id": "15240789", "fullName": "Dana Officer", "isActive": True}]})
+        if path == "/v1/me/organizations":
+            return said(200, {"data": [{"id": "1", "name": "Another"}, {"id": "900002", "name": "Example Trust"}]})
         return error(404, 4001)
 
     def _token(self, request: requests.PreparedRequest) -> Said:
@@ -405,7 +405,7 @@ def test_a_refresh_that_never_reached_the_vendor_is_made_later(unsent: Said | Ex
         with pytest.raises(ProcessorUnreachable):
             stage.connector.probe()
         stand_in.instead = None
-        assert stage.connector.probe().title == "organisation 900002"
+        assert stage.connector.probe().title == "Example Trust (900002)"
 
 
 def test_a_refresh_that_the_vendor_refuses_needs_a_person() -> None:
@@ -533,9 +533,14 @@ def test_the_vendors_id_of_an_error_is_kept() -> None:
 def test_probing_names_the_organisation_and_its_channels_also_those_without_a_name() -> None:
     with on_stage() as stage:
         account = stage.connector.probe()
-    assert account.title == "organisation 900002"
+    assert account.title == "Example Trust (900002)"
     assert account.contacts is None
     assert account.lists == ("Front desk (115185509)", "TWITTER (2)")
+
+
+def test_a_token_of_another_organisation_is_found_when_probing() -> None:
+    with on_stage(organization_id="900003") as stage, pytest.raises(ProcessorUnreachable, match=hootsuite.NOT_IN_IT):
+        stage.connector.probe()
 
 
 # --- rectification
@@ -754,11 +759,23 @@ def test_the_new_value_typed_by_staff_is_not_the_crms() -> None:
 def test_a_later_conversation_that_shows_the_old_value_contradicts_and_for_good_after_the_window() -> None:
     with on_stage() as stage:
         right_it(stage)
-        for minutes, final in ((1, False), (16, True)):
+        for minutes, final in ((3, False), (16, True)):
             deliver(stage.connector, conversation(at=NOW + timedelta(minutes=minutes)))
             finding = read_it(stage)
             assert isinstance(finding, Contradicts)
             assert (finding.final, finding.reason) == (final, hootsuite.STILL_OTHER)
+
+
+def test_a_conversation_of_the_same_minute_proves_nothing_for_the_clocks_may_differ() -> None:
+    stand_in = StandIn({ADA: dict(CRM)})
+    with on_stage(stand_in) as stage:
+        right_it(stage)
+        for seconds, values in ((30, CRM), (60, stand_in.held[ADA])):
+            deliver(stage.connector, conversation(ADA, values, at=NOW + timedelta(seconds=seconds)))
+            assert isinstance(read_it(stage), CannotTell)
+        more = {"reference": "ref-2", "changes": Changes(first_name="Ada"), "addresses": (NEW, OLD)}
+        assert isinstance(right_it(stage, **more), Accepted)
+    assert stand_in.held[ADA]["email"] == NEW
 
 
 def test_attributes_that_were_cleared_since_prove_nothing() -> None:

@@ -1,142 +1,166 @@
-"""A vendor that shows nothing when asked: its webhooks alone decide what is verified and what is contradicted."""
+"""A vendor that shows nothing when asked: what it sends of its own accord alone verifies and contradicts."""
 
-import hashlib
-import hmac
-import json
-import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import timedelta
+from pathlib import Path
 
 import pytest
-import responses
-from requests import PreparedRequest
 
-from dpsync.connector import Kit
-from dpsync.connectors.hootsuite import Hootsuite, HootsuiteSettings
-from dpsync.http import HttpClient
-from dpsync.intake.answers import Received
-from dpsync.model import Changes, Right, Rung, State, Way
-from dpsync.propagation.lifecycle import AnswerKind
+from dpsync.model import DONE_STATES, Right, Rung, State, Way
+from dpsync.sandbox.box import HOOTSUITE_CLIENT, HOOTSUITE_ORGANIZATION, HOOTSUITE_SECRET
+from dpsync.sandbox.recipient import fill_in, links_of
 from dpsync.store import tables as t
-from dpsync.store.shelf import StoredShelf
-from tests.builders import START, World
+from tests.journeys.installation import OPERATOR, SECRET, Asked, Installation, installed
 
-ADA, NEW, CONTACT = "ada@example.org", "ada.new@example.org", "693ed54b"
-HEX = "00ff" * 16
-
-
-@dataclass
-class Inbox:
-    """The world with Hootsuite as its only processor, before a line on which the vendor says yes."""
-
-    world: World
-    connector: Hootsuite
-    held: list[dict[str, str]] = field(default_factory=list)
-
-    def conversation(self, email: str, *, at: datetime, contact: str = CONTACT) -> None:
-        row = {"attribute": "email", "value": email, "source": "CRM_CONFIRMED"}
-        data = {
-            "conversation": {"id": "c-1", "createdAt": START.isoformat(), "currentStatus": "resolved"},
-            "medium": {"id": "whatsapp"},
-            "channel": {"id": "0-0253"},
-            "contactProfile": {"id": contact, "primaryIdentifier": "visitor"},
-            "contactAttributes": [row],
-        }
-        stamp = at.isoformat()
-        self.deliver({"timestamp": stamp, "idempotencyKey": stamp, "type": "CONVERSATION_RESOLVED", "data": data})
-
-    def deliver(self, event: dict[str, Any]) -> None:
-        body = json.dumps(event).encode()
-        signature = hmac.new(bytes.fromhex(HEX), body, hashlib.sha256).hexdigest()
-        self.connector.receive({"x-hootsuite-signature": signature}, body)
-
-    def ask(self, right: Right, **more: Any) -> Received:
-        asked = self.world.ask(right, ADA, id="1", **more)
-        self.world.drive()
-        return asked
-
-    def after(self, span: timedelta) -> None:
-        self.world.clock.advance(span)
-        self.world.drive()
-
-    def state(self, asked: Received) -> State:
-        return self.world.state(asked, "inbox")
+ADA, NEW, PHONE = "ada@example.org", "ada.new@example.org", "+447700900123"
+SIGNED = "5e" * 32
+DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
+HOOTSUITE = f"""
+[processors.inbox]
+title = "Hootsuite Inbox"
+connector = "hootsuite"
+contact = "privacy@hootsuite.example"
+base_url = "{{hootsuite_url}}"
+client_id = "{HOOTSUITE_CLIENT}"
+client_secret = {{{{ file = "hootsuite" }}}}
+organization_id = "{HOOTSUITE_ORGANIZATION}"
+webhook_secret = {{{{ file = "signing" }}}}
+inbound_secret = {{{{ env = "DPSYNC_TEST_SECRET" }}}}
+"""
 
 
 @pytest.fixture
-def inbox(world: World) -> Iterator[Inbox]:
-    section = {"client_id": "c", "client_secret": "s", "organization_id": "900002", "webhook_secret": HEX}
-    shelf = StoredShelf("inbox", world.engine, lambda: world.writer, world.keys, world.clock)
-    with responses.RequestsMock(assert_all_requests_are_fired=False) as line, HttpClient(world.clock) as http:
-        kit = Kit(http, world.clock, lambda value: world.keys.pseudonym("address", value), shelf)
-        connector = Hootsuite.from_settings(HootsuiteSettings.model_validate(section), kit)
-        made = Inbox(world, connector)
-
-        def put(request: PreparedRequest) -> tuple[int, dict[str, str], str]:
-            rows = json.loads(request.body or b"")["contactAttributes"]
-            made.held.append({row["attribute"]: row["value"] for row in rows})
-            return 200, {}, "{}"
-
-        line.post(re.compile(".*/oauth2/token"), json={"access_token": "t", "expires_in": 3599})
-        line.add_callback("PUT", re.compile(".*/contact-attributes"), put, content_type="application/json")
-        world.use(world.processor("inbox", connector))
-        yield made
+def inbox(tmp_path: Path, database_url: str) -> Iterator[Installation]:
+    for name, value in (("hootsuite", HOOTSUITE_SECRET), ("signing", SIGNED)):
+        file = tmp_path / name
+        file.write_text(value)
+        file.chmod(0o600)
+    with installed(tmp_path, database_url, processors=HOOTSUITE, web=True) as there:
+        there.sandbox.hootsuite.hear(f"{there.url}/in/inbox/{SECRET}", SIGNED)
+        yield there
 
 
-def test_a_change_is_accepted_and_only_a_later_conversation_verifies_it(inbox: Inbox) -> None:
-    inbox.conversation(ADA, at=START)
-    asked = inbox.ask(Right.RECTIFICATION, changes=Changes(email=NEW))
-    assert inbox.held == [{"email": NEW}]
-    assert inbox.state(asked) is State.ACCEPTED
-    inbox.after(timedelta(minutes=20))
-    assert inbox.state(asked) is State.ACCEPTED, "a 200 and no error is no proof"
-    inbox.conversation(NEW, at=inbox.world.clock.now())
-    inbox.after(timedelta(days=1))
-    assert inbox.state(asked) is State.VERIFIED
-    assert inbox.world.row(asked, "inbox").rung == Rung.VERIFIED
-    assert {one.endpoint for one in inbox.world.rows(t.evidence)} == {
-        "POST /oauth2/token",
-        "PUT /inbox/v2/contact/{contactProfileId}/contact-attributes",
-        "POST crm-write-back",
-    }
+def seen(there: Installation, medium: str = "whatsapp") -> str:
+    """Somebody wrote, staff resolved it, and write-back told us; the contact's id."""
+    attributes = {"email": ADA, "first_name": "Ada", "last_name": "Byron"}
+    contact = there.sandbox.hootsuite.add(PHONE, "visitor", medium=medium, attributes=attributes, texts=["my secret"])
+    there.sandbox.hootsuite.act(contact, "resolve")
+    return contact
 
 
-def test_an_erasure_is_the_operators_and_who_is_seen_after_it_contradicts_it(inbox: Inbox) -> None:
-    world = inbox.world
-    inbox.conversation(ADA, at=START)
-    asked = inbox.ask(Right.ERASURE)
-    assert (inbox.state(asked), world.row(asked, "inbox").way) == (State.HANDED_OVER, Way.OPERATOR)
-    (letter,) = world.notice.letters
-    assert letter.letter
-    assert letter.letter.references == (CONTACT,)
-    assert letter.reference in letter.letter.task, "the hint that the task names is the letter's own reference"
-    inbox.conversation(ADA, at=START + timedelta(days=1))  # while the task waits
-    world.clock.advance(timedelta(days=2))
-    world.answer(letter.answer_url.rpartition("/")[2], AnswerKind.DONE)
-    world.drive()
-    assert inbox.state(asked) is State.DECLARED_DONE
-    inbox.conversation(ADA, at=world.clock.now() + timedelta(minutes=1), contact="a-new-one")
-    inbox.after(timedelta(hours=1))
-    assert inbox.state(asked) is State.CONTRADICTED
-    assert "contradicted:inbox" in {row.cause for row in world.rows(t.alert)}
+def writes_again(there: Installation, contact: str) -> None:
+    there.sandbox.hootsuite.act(PHONE, "write", medium="whatsapp", text="hello again")
+    there.sandbox.hootsuite.act(contact, "resolve")
 
 
-def test_who_was_never_seen_is_a_search_and_never_called_not_held(inbox: Inbox) -> None:
-    asked = inbox.ask(Right.ERASURE)
-    assert inbox.state(asked) is State.HANDED_OVER
-    (letter,) = inbox.world.notice.letters
-    assert letter.letter
-    assert "No conversation has come in by write-back yet" in letter.letter.task
-    inbox.world.answer(letter.answer_url.rpartition("/")[2], AnswerKind.NOTHING_HELD)
-    inbox.world.drive()
-    assert inbox.state(asked) is State.DECLARED_NOTHING_HELD
+def change(there: Installation) -> Asked:
+    asked = there.ask(Right.RECTIFICATION, ADA, changes={"email": NEW})
+    there.drive()
+    return asked
 
 
-def test_an_opt_out_stands_on_our_own_list_before_the_operator_is_told(inbox: Inbox) -> None:
-    asked = inbox.ask(Right.OPT_OUT)
-    assert inbox.state(asked) is State.HANDED_OVER
-    blocked = [row.key for row in inbox.world.rows(t.shelf) if row.key.startswith("blocked/opt_out/")]
-    assert len(blocked) == 1
-    assert ADA not in blocked[0]
+def state(there: Installation, asked: Asked) -> State:
+    return there.state(asked, "inbox")
+
+
+def task(there: Installation) -> str:
+    """The words of the operator's last task, on one line."""
+    return " ".join(there.sandbox.messages(OPERATOR)[-1].raw.decode().split())
+
+
+def done(there: Installation) -> None:
+    (link,) = [one for one in links_of(there.sandbox.messages(OPERATOR)[-1].raw) if "/answers/" in one]
+    fill_in(link, {"answer": "done", "name": "Olli Operator"})
+    there.drive()
+
+
+def test_a_change_is_accepted_and_only_a_later_conversation_verifies_it(inbox: Installation) -> None:
+    contact = seen(inbox)
+    asked = change(inbox)
+    held = {name: value for name, (value, source) in inbox.sandbox.hootsuite.attributes(contact).items()}
+    assert held.items() >= {"email": NEW, "first_name": "Ada", "last_name": "Byron"}.items(), "none was lost"
+    assert state(inbox, asked) is State.ACCEPTED
+    inbox.drive(20 * MINUTE)
+    assert state(inbox, asked) is State.ACCEPTED, "a 200 and no error is no proof"
+    writes_again(inbox, contact)
+    inbox.drive(DAY)
+    assert state(inbox, asked) is State.VERIFIED
+    assert inbox.row(asked, "inbox").rung == Rung.VERIFIED
+    assert "POST crm-write-back" in {one.endpoint for one in inbox.rows(t.evidence)}
+    inbox.sound()
+
+
+def test_an_error_that_comes_after_the_yes_is_never_called_done_and_stops_further_writing(inbox: Installation) -> None:
+    contact = seen(inbox)
+    inbox.sandbox.hootsuite.switch(import_errors=True)
+    asked = change(inbox)
+    assert state(inbox, asked) is State.ACCEPTED
+    inbox.clock.advance(5 * MINUTE)
+    assert inbox.sandbox.hootsuite.tick() == 1
+    for _ in range(4):
+        inbox.drive(DAY)
+    assert state(inbox, asked) not in DONE_STATES
+    assert inbox.sandbox.hootsuite.attributes(contact)["email"][0] == ADA
+    more = inbox.ask(Right.RECTIFICATION, ADA, changes={"first_name": "Augusta"})
+    inbox.drive()
+    assert (state(inbox, more), inbox.row(more, "inbox").way) == (State.HANDED_OVER, Way.OPERATOR)
+    assert inbox.sandbox.hootsuite.calls("PUT /inbox/v2/contact/{contact_id}/contact-attributes") == 1
+
+
+def test_an_erasure_is_the_operators_and_who_is_seen_after_it_contradicts_it(inbox: Installation) -> None:
+    contact = seen(inbox)
+    asked = inbox.ask(Right.ERASURE, ADA, phone=PHONE)
+    inbox.drive()
+    assert state(inbox, asked) is State.HANDED_OVER
+    assert f"Where to find it: {contact}" in task(inbox)
+    reference = task(inbox).rpartition("Our reference: ")[2].split()[0]
+    assert f"enter {reference} and nothing else" in task(inbox)
+    writes_again(inbox, contact)  # while the task waits
+    inbox.clock.advance(2 * DAY)
+    inbox.sandbox.hootsuite.erase(contact, reference)
+    done(inbox)
+    assert state(inbox, asked) is State.DECLARED_DONE
+    assert inbox.sandbox.hootsuite.holds(ADA) == []
+    assert [one.hint for one in inbox.sandbox.hootsuite.deleted()] == [reference]
+    inbox.clock.advance(MINUTE)
+    writes_again(inbox, PHONE)
+    inbox.drive(HOUR)
+    assert state(inbox, asked) is State.CONTRADICTED
+    assert ("dpo", "contradicted:inbox") in inbox.alerts()
+    inbox.sound()
+
+
+def test_who_writes_on_x_is_a_search_and_never_called_not_held(inbox: Installation) -> None:
+    seen(inbox, medium="twit")
+    asked = inbox.ask(Right.ERASURE, "ada.on.x@example.org")
+    inbox.drive()
+    assert state(inbox, asked) is State.HANDED_OVER
+    assert "search every channel of Hootsuite Inbox" in task(inbox)
+    assert "since 2026-11-20 only" in task(inbox)
+
+
+def test_an_opt_out_stands_on_our_own_list_and_the_operator_is_told(inbox: Installation) -> None:
+    asked = inbox.ask(Right.OPT_OUT, ADA, phone=PHONE)
+    inbox.drive()
+    assert state(inbox, asked) is State.HANDED_OVER
+    blocked = [row.key for row in inbox.rows(t.shelf) if row.key.startswith("blocked/opt_out/")]
+    assert len(blocked) == 2
+    assert inbox.sandbox.hootsuite.calls() == 0
+    done(inbox)
+    assert state(inbox, asked) is State.DECLARED_DONE
+
+
+def test_a_revoked_app_stops_the_account_and_says_what_to_do(inbox: Installation) -> None:
+    seen(inbox)
+    inbox.sandbox.hootsuite.switch(revoked=True)
+    asked = change(inbox)
+    assert state(inbox, asked) is State.PENDING
+    assert [row.stopped for row in inbox.rows(t.account)] == ["credential"]
+    assert "not linked to the organisation" in inbox.rows(t.attempt)[-1].reason
+
+
+def test_no_word_of_a_message_comes_to_rest_here(inbox: Installation) -> None:
+    seen(inbox)
+    assert [row.key.partition("/")[0] for row in inbox.rows(t.shelf)]
+    for file in inbox.folder.rglob("*"):
+        assert not file.is_file() or b"my secret" not in file.read_bytes()

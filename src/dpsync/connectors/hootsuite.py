@@ -79,6 +79,7 @@ _SAID_AGAIN: Final = timedelta(hours=2)
 MALFORMED: Final = "the processor rejected the attributes"
 PARTLY: Final = "the processor said yes, and named errors beside it"
 NOT_OURS: Final = "the contact belongs to another organisation"
+NOT_IN_IT: Final = "the token opens no organisation of that organization_id"
 RENEWING: Final = "another process is renewing the token"
 NEVER_SENT: Final = "nothing was sent yet"
 IMPORT_FAILED: Final = "the processor reported that attributes which came in at that time were not taken over"
@@ -180,9 +181,6 @@ class _Tokens:
     refresh: str = ""
     begun: str = ""
 
-    def text(self) -> str:
-        return json.dumps(asdict(self))
-
 
 class _Access:
     """The access token, kept on the shelf so that no restart asks for another. Shared by threads and processes."""
@@ -218,7 +216,7 @@ class _Access:
         new = self._tokens_in(reply)
         if new is None:
             raise unreadable() if 200 <= reply.status < 300 else refused()
-        self._kit.shelf.put(self._place, new.text())
+        self._kit.shelf.put(self._place, _text(new))
         return new
 
     def _renewed(self, calls: "_Calls", kept: str | None, tokens: _Tokens) -> _Tokens:
@@ -230,7 +228,7 @@ class _Access:
         if tokens.begun and now - datetime.fromisoformat(tokens.begun) > _IN_FLIGHT:
             raise calls.lost()
         marked = replace(tokens, begun=_iso(now))
-        if tokens.begun or not self._kit.shelf.swap(self._place, kept, marked.text()):
+        if tokens.begun or not self._kit.shelf.swap(self._place, kept, _text(marked)):
             raise Ended(Retryable(reason=RENEWING, busy=True, retry_after=timedelta(seconds=5)))
         form = {"grant_type": "refresh_token", "refresh_token": tokens.refresh}
         try:
@@ -238,16 +236,16 @@ class _Access:
         except NoAnswer as failure:
             if failure.sent:
                 raise calls.lost() from None
-            self._kit.shelf.swap(self._place, marked.text(), tokens.text())
+            self._kit.shelf.swap(self._place, _text(marked), _text(tokens))
             raise
         if reply.status == 429:  # turned away at the door; after any other answer the token may be spent
-            self._kit.shelf.swap(self._place, marked.text(), tokens.text())
+            self._kit.shelf.swap(self._place, _text(marked), _text(tokens))
             calls.demand_passable(reply, writing=False)
         new = self._tokens_in(reply)
         if new is None or not new.refresh:
             raise calls.rejected(reply, ANEW)
         # durable before it is used: the old pair is worth nothing any more
-        self._kit.shelf.put(self._place, new.text())
+        self._kit.shelf.put(self._place, _text(new))
         return new
 
     def _tokens_in(self, reply: Reply) -> _Tokens | None:
@@ -287,9 +285,9 @@ class _Calls(Calls):
         self.note_touch(reply, writing=writing)
         return reply
 
-    def data(self, template: str, place: str = "") -> list[dict[str, object]]:
+    def data(self, template: str) -> list[dict[str, object]]:
         """The list in a read's envelope; clean only without errors beside it. Raises `Ended`."""
-        reply = self.tell("GET", template, place)
+        reply = self.tell("GET", template)
         match json_of(reply):
             case {"data": list(rows)} if reply.status == 200 and not _errors(reply):
                 return [row for row in rows if isinstance(row, dict)]
@@ -346,31 +344,35 @@ class _Calls(Calls):
 # --- what write-back has shown
 
 
+_Set = dict[str, str | None]
+
+
 @dataclass(frozen=True, slots=True)
 class _Profile:
     """A contact as its last conversation showed it, sealed on the shelf.
 
     `at`, `event`: which conversation. `crm`: the CRM-managed attributes, None where they are not known; the only
-    personal data here. `put_at`: when we wrote that set ourselves, "" for never. `sure`: pseudonyms of what medium and
-    CRM call the person, `copies` of each value that the CRM does not manage; `by_hand`: attributes that staff typed.
-    `erased`: an erasure was asked for, so no value is kept any more.
+    personal data here. `put_at`: when we wrote that set ourselves, where no conversation has shown it since. `sure`:
+    pseudonyms of what medium and CRM call the person, `copies` of each value that the CRM does not manage; `by_hand`:
+    attributes that staff typed. `erased`: an erasure was asked for, so no value is kept any more.
     """
 
     at: str = ""
     event: str = ""
-    crm: dict[str, str | None] | None = None
+    crm: _Set | None = None
     sure: tuple[str, ...] = ()
     copies: tuple[str, ...] = ()
     by_hand: tuple[str, ...] = ()
     put_at: str = ""
     erased: bool = False
 
-    def text(self) -> str:
-        return json.dumps(asdict(self))
 
-    @classmethod
-    def of(cls, text: str | None) -> "_Profile":
-        return cls(**json.loads(text)) if text else cls()
+def _text(value: _Tokens | _Profile) -> str:
+    return json.dumps(asdict(value))
+
+
+def _profile(text: str | None) -> _Profile:
+    return _Profile(**json.loads(text)) if text else _Profile()
 
 
 def _iso(moment: datetime) -> str:
@@ -402,15 +404,15 @@ class _Memory:
         return self._kit.pseudonym(_written(value))
 
     def profile(self, contact: str) -> _Profile:
-        return _Profile.of(self.shelf.get(f"profile/{contact}"))
+        return _profile(self.shelf.get(f"profile/{contact}"))
 
     def change(self, contact: str, changed: Callable[[_Profile], _Profile]) -> None:
         """Replace a profile; two deliveries at once both count."""
         while True:
             kept = self.shelf.get(f"profile/{contact}")
-            old = _Profile.of(kept)
+            old = _profile(kept)
             new = changed(old)
-            if new == old or self.shelf.swap(f"profile/{contact}", kept, new.text()):
+            if new == old or self.shelf.swap(f"profile/{contact}", kept, _text(new)):
                 return
 
     def people(self, order: Instruction) -> tuple[str, ...]:
@@ -444,9 +446,9 @@ class _Memory:
         hours = {f"import_error/{one[:13]}" for one in (first, last)}
         return any(first <= key.partition("/")[2] <= last for hour in hours for key in self.shelf.find(hour))
 
-    def known(self, profile: _Profile) -> dict[str, str | None] | None:
+    def known(self, profile: _Profile) -> _Set | None:
         """The complete CRM-managed set as it stands there, None where nobody knows it."""
-        in_doubt = profile.put_at > profile.at and self.failed(profile.put_at)
+        in_doubt = profile.put_at and self.failed(profile.put_at)
         return None if in_doubt else profile.crm
 
     def blocked(self, right: Right, people: Sequence[str]) -> bool:
@@ -461,10 +463,10 @@ def _minute(moment: datetime) -> str:
 # --- write-back
 
 
-def _values(data: Mapping[str, object], medium: str) -> tuple[dict[str, str | None] | None, dict[str, str], list[str]]:
+def _values(data: Mapping[str, object], medium: str) -> tuple[_Set | None, dict[str, str], list[str]]:
     """The attributes in a delivery that the CRM manages (None: not all are known), staff typed, the network shows."""
     rows = data.get("contactAttributes")
-    crm: dict[str, str | None] | None = {}
+    crm: _Set | None = {}
     typed: dict[str, str] = {}
     shown: list[str] = []
     for row in rows if isinstance(rows, list) else ():
@@ -590,11 +592,7 @@ class Hootsuite(Connector, KeepsConversations):
     @classmethod
     def from_settings(cls, section: BaseModel, kit: Kit) -> Self:
         """Build it; opens no connection. Raises `ConfigurationError` for a foreign `base_url` outside a rehearsal."""
-        settings = (
-            section
-            if isinstance(section, HootsuiteSettings)
-            else HootsuiteSettings.model_validate(section.model_dump())
-        )
+        settings = HootsuiteSettings.model_validate(section.model_dump())
         if settings.base != _VENDOR and not kit.rehearsal:
             raise ConfigurationError(
                 [Fault("base_url", "is not Hootsuite's own; any other needs [controller] rehearsal = true")]
@@ -602,18 +600,20 @@ class Hootsuite(Connector, KeepsConversations):
         return cls(settings, kit)
 
     def probe(self) -> Account:
-        """Read-only: that the token opens the organisation, and its channels; contacts cannot be counted.
+        """Read-only: the organisation by its name, and its channels; its contacts cannot be counted.
 
         Raises `CredentialsRejected` and `ProcessorUnreachable`.
         """
-        calls = self._calls(None)
+        calls, ours = self._calls(None), self._settings.organization_id
         try:
-            calls.data("/v1/organizations/{organizationId}/members", self._settings.organization_id)
+            names = [one.get("name") for one in calls.data("/v1/me/organizations") if str(one.get("id")) == ours]
             channels = calls.data("/v1/socialProfiles")
         except Ended as end:
             raise ProcessorUnreachable(f"Hootsuite: {end.outcome.reason}") from None
+        if not names:
+            raise ProcessorUnreachable(f"Hootsuite: {NOT_IN_IT}")
         return Account(
-            title=f"organisation {self._settings.organization_id}",
+            title=f"{names[0]} ({ours})",
             contacts=None,
             # the name is null for X
             lists=tuple(f"{one.get('socialNetworkUsername') or one.get('type')} ({one.get('id')})" for one in channels),
@@ -624,9 +624,7 @@ class Hootsuite(Connector, KeepsConversations):
         self._demand(instruction.right)
         known = (*self._memory.people(instruction), instruction.name, *instruction.references.get("hootsuite", ()))
         if not any(known):
-            return NotIdentifiable(
-                reason="no address, telephone number, name or contact profile of the person is known"
-            )
+            return NotIdentifiable(reason="no address, telephone number, name or profile of the person is known")
         match instruction.right:
             case Right.RECTIFICATION:
                 return self._put_right(instruction)
@@ -707,7 +705,7 @@ class Hootsuite(Connector, KeepsConversations):
     def _called(self, name: Literal["email", "first_name", "last_name"]) -> str:
         return self._settings.attributes.get(name, name)
 
-    def _wanted(self, changes: Changes) -> dict[str, str | None]:
+    def _wanted(self, changes: Changes) -> _Set:
         """The attributes that change; None empties one."""
         named = {
             self._called("email"): changes.email,
@@ -717,14 +715,7 @@ class Hootsuite(Connector, KeepsConversations):
         told = {name: value for name, value in named.items() if value is not None} | dict(changes.fields)
         return {name: value or None for name, value in told.items()}
 
-    def _put(
-        self,
-        calls: _Calls,
-        order: Instruction,
-        contact: str,
-        whole: dict[str, str | None],
-        asked: Mapping[str, str | None],
-    ) -> bool:
+    def _put(self, calls: _Calls, order: Instruction, contact: str, whole: _Set, asked: _Set) -> bool:
         """Write the complete set; whether the contact is there. Raises `Ended`."""
         place, begun = f"put/{order.reference}/{contact}", self._kit.clock.now()
         told = {name: self._memory.pseudonym(value) if value else "" for name, value in asked.items()}
@@ -762,7 +753,7 @@ class Hootsuite(Connector, KeepsConversations):
 
     def _judged(self, profile: _Profile, at: str, asked: Mapping[str, str], *, accepted: bool) -> Finding:
         """What became of one change. What write-back shows weighs more than an error that names nobody."""
-        if profile.at > max(at, profile.put_at) and profile.crm is not None:
+        if profile.at > at and not profile.put_at and profile.crm is not None:
             shown = {name: self._memory.pseudonym(profile.crm.get(name) or "") for name in profile.crm if name in asked}
             empty = self._memory.pseudonym("")
             evidence = (self._write_back(profile),)
@@ -919,11 +910,13 @@ _IDENTIFIERS: Final = ("primaryIdentifier", "secondaryIdentifier")
 
 
 def _newer(old: _Profile, new: _Profile) -> _Profile:
-    """The later of two, in whichever order they came; of what is older than our own writing, the values are too."""
+    """The later of two, in whichever order they came. What is older than our own writing has older values too."""
     if (new.at, new.event) <= (old.at, old.event):
         return old
-    crm = None if old.erased else old.crm if old.put_at > new.at else new.crm
-    return replace(new, crm=crm, put_at=old.put_at, erased=old.erased)
+    # the vendor's clock is not ours, and how soon it takes a set over is not documented
+    older = bool(old.put_at) and new.at <= _iso(datetime.fromisoformat(old.put_at) + _SLACK)
+    crm = None if old.erased else old.crm if older else new.crm
+    return replace(new, crm=crm, put_at=old.put_at if older else "", erased=old.erased)
 
 
 # --- what people are told
