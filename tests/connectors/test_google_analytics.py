@@ -181,6 +181,7 @@ def test_each_id_is_asked_for_once_in_each_property() -> None:
     stand_in = StandIn()
     outcome = told(stand_in, COOKIE, "USER_ID:member:7", "APP_INSTANCE_ID:0a1b", f"CLIENT_ID:{COOKIE}")
     assert isinstance(outcome, Accepted)
+    assert [one.scope for one in outcome.evidence] == ["", *[ONE] * 3, *[TWO] * 3]
     ids = [("CLIENT_ID", COOKIE), ("USER_ID", "member:7"), ("APP_INSTANCE_ID", "0a1b")]
     assert stand_in.asked == [(place, one) for place in (ONE, TWO) for one in ids]
 
@@ -218,6 +219,15 @@ def test_the_answer_is_owed_when_the_servers_run_is_over_not_when_a_report_hides
     outcome = told(StandIn(), COOKIE)
     assert isinstance(outcome, Accepted)
     assert outcome.answer_by == datetime(2026, 11, 20, 9, 0, 3, 120_000, UTC) + timedelta(days=62)
+
+
+def test_the_latest_of_all_moments_counts_in_whatever_order_they_are_told() -> None:
+    early, late = ({"id": {"type": "CLIENT_ID", "userId": COOKIE}, "propertyId": place} for place in (TWO, ONE))
+    early |= {"deletionRequestTime": "2026-11-20T09:00:01Z"}
+    late |= {"deletionRequestTime": "2026-11-20T09:00:09Z"}
+    outcome = told(StandIn(instead={ONE: said(200, late), TWO: said(200, early)}), COOKIE)
+    assert isinstance(outcome, Accepted)
+    assert outcome.answer_by == datetime(2026, 11, 20, 9, 0, 9, tzinfo=UTC) + timedelta(days=62)
 
 
 def test_the_first_answer_is_kept_as_proof_and_not_asked_for_again() -> None:
@@ -360,6 +370,10 @@ def test_a_token_that_ended_early_is_renewed_once() -> None:
         with pytest.raises(CredentialsRejected):
             stage.tell(instruction(Right.ERASURE, reference="ref-3"))
     assert stand_in.renewals == 3
+    new = StandIn(dead={"ya29.1", "ya29.2"})
+    with on_stage(new) as stage, pytest.raises(CredentialsRejected):
+        stage.tell(instruction(Right.ERASURE))
+    assert new.renewals == 1, "a token that was never good is not asked for again"
 
 
 @pytest.mark.parametrize("answer", [said(400, {"error": "invalid_grant"}), said(401, {"error": "invalid_client"})])

@@ -7,7 +7,7 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from tests.builders import TurnableClock
 
 KEY = "sandbox-key-us1"
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+INBOUND = "Zm9yLXRoZS1qb3VybmV5cy1vbmx5"
 SOON = timedelta(minutes=1)
 DPO, OPERATOR = "dpo@example.org", "it@example.org"
 ERASE = {"method": "POST", "template": "/lists/{list_id}/members/{subscriber_hash}/actions/delete-permanent"}
@@ -47,6 +48,26 @@ FORMS = """
 title = "Stratosoft, sign-up forms"
 connector = "notice"
 contact = "privacy@stratosoft.example"
+"""
+EVENTS = """
+[processors.events]
+title = "Eventbrite"
+connector = "eventbrite"
+contact = "{eventbrite_desk}"
+base_url = "{eventbrite_url}"
+inbound_secret = {{ env = "DPSYNC_TEST_INBOUND" }}
+token = {{ env = "DPSYNC_TEST_EVENTBRITE" }}
+"""
+ANALYTICS = """
+[processors.analytics]
+title = "Google Analytics"
+connector = "google_analytics"
+contact = "web@agency.example"
+base_url = "{google_analytics_url}"
+client_id = "{google_client}"
+client_secret = {{ env = "DPSYNC_TEST_GOOGLE" }}
+refresh_token = {{ env = "DPSYNC_TEST_GOOGLE_REFRESH" }}
+properties = ["312345678", "412345678"]
 """
 CONFIG = """\
 [controller]
@@ -234,12 +255,17 @@ def installed(
         socket.create_server(("127.0.0.1", 0)) as listening,
     ):
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        named = {"smtp_host": sandbox.smtp_host, "smtp_port": sandbox.smtp_port, "mailchimp_url": sandbox.mailchimp_url}
-        named |= {"hootsuite_url": sandbox.hootsuite.url, "public_url": url, "dpo": DPO, "operator": OPERATOR}
+        addresses = sandbox.addresses
+        named = {**asdict(addresses), "public_url": url, "dpo": DPO, "operator": OPERATOR}
         config = folder / "dpsync.toml"
         config.write_text((CONFIG + processors).format(**named), encoding="utf-8")
         Keys.create(folder / "keys")
         environ = {"DPSYNC_TEST_DATABASE": database_url, "DPSYNC_TEST_SECRET": SECRET, "DPSYNC_TEST_KEY": key}
+        environ |= {"DPSYNC_TEST_EVENTBRITE": addresses.eventbrite_token, "DPSYNC_TEST_INBOUND": INBOUND}
+        environ |= {
+            "DPSYNC_TEST_GOOGLE": addresses.google_secret,
+            "DPSYNC_TEST_GOOGLE_REFRESH": addresses.google_refresh,
+        }
         with Service(config, environ) as service:
             vars(service)["clock"] = clock
             made = Installation(service, sandbox, clock, folder, url)

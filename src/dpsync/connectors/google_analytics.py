@@ -197,7 +197,7 @@ class GoogleAnalytics(Connector):
         Raises `CredentialsRejected`, and `UnsupportedRight` before any call.
         """
         self._demand(instruction.right)
-        ids = list(dict.fromkeys(self._ids(instruction)))
+        ids = list(self._ids(instruction))
         if not ids:
             return NotIdentifiable(reason=NO_ID)
         if not all(kind in _KINDS and _ID.fullmatch(value) for kind, value in ids):
