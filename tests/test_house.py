@@ -42,7 +42,6 @@ LONG = {
     "connectors/hootsuite.py": 970,
     "connectors/mailchimp.py": 680,
     "connectors/eventbrite.py": 770,
-    "propagation/lifecycle.py": 450,
     "http.py": 460,
 }
 """Files that may be longer than 400 lines, and how long. A number here may fall, and may not rise."""

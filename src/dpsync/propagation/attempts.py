@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, insert, select, update
+from sqlalchemy import Connection, bindparam, func, insert, literal, select, update
 
 from dpsync.alerts import raise_alert
 from dpsync.connector import Connector, Instruction, Processor
@@ -26,6 +26,7 @@ from dpsync.propagation.plan import Waiting, choose, overtaken, restriction_in_f
 from dpsync.propagation.record import Attempted, Happened, alert, record, record_all, request_key, supersede
 from dpsync.sealing import RequestKey
 from dpsync.store import tables as t
+from dpsync.store.columns import Instant
 from dpsync.store.writer import Unit
 
 
@@ -143,7 +144,7 @@ class Attempts:
             if own is None:
                 return None  # its subject was joined with another meanwhile; it is found there next
             if task.timer is Timer.REREAD and overtaken(own, waiting):
-                _clear_timer(unit, task.propagation_id)
+                _read_no_more(unit, own, now)
                 return None
             return _Chosen(order, own, "verify" if task.timer is Timer.REREAD else "reminder", everywhere)
         # What belongs to a processor without a section blocks nobody else on the same account.
@@ -314,6 +315,15 @@ def postpone(unit: Unit, controller: Controller, account_id: str, task: Task, no
         now=now,
         zone=controller.zone,
     )
+
+
+def _read_no_more(unit: Unit, own: Waiting, now: datetime) -> None:
+    """A read-back would prove nothing; of what was only queued, nothing but the day of the answer is waited for."""
+    if own.state is not State.ACCEPTED:
+        _clear_timer(unit, own.id)
+        return
+    owed = {"timer": Timer.ESCALATE.value, "timer_at": func.coalesce(_P.answer_by, literal(now, Instant))}
+    unit.connection.execute(update(t.propagation).where(_P.id == own.id).values(**owed))
 
 
 def _clear_timer(unit: Unit, propagation_id: int) -> None:

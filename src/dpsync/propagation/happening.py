@@ -1,6 +1,6 @@
 """What can happen to a propagation, where it stands, and what a step decides: the values of `lifecycle`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -112,7 +112,7 @@ class Next(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What `advance` decided. `alert` names the cause of an alert, "" for none."""
+    """What `advance` decided. `alert`: the cause of an alert, "" for none. `answer_by`: a new day of the answer."""
 
     state: State
     rung: Rung
@@ -127,5 +127,20 @@ class Step:
     timer: Timer | None = None
     timer_at: datetime | None = None
     keep_timer: bool = False
+    answer_by: datetime | None = None
     alert: str = ""
     reason: str = ""
+
+
+def stay(at: Position, event: Event) -> Step:
+    """Nothing but the record changes."""
+    step = Step(at.state, at.rung, at.way, event, at.causes, at.doubtful, defects=at.defects, rereads=at.rereads)
+    return replace(step, keep_timer=event is Event.REPEAT)  # what changes nothing must not stop the clock that runs
+
+
+def go(at: Position, state: State, event: Event, rung: Rung | None = None, **more: object) -> Step:
+    """It goes to `state`; its rung never falls. `more`: other fields of the step."""
+    # Defects add up while it is on its way, whatever happens between them; a person who tries again forgives them.
+    defects = at.defects if state is at.state is State.PENDING else 0
+    step = Step(state, max(at.rung, rung or Rung.NONE), at.way, event, defects=defects)
+    return replace(step, **more)  # type: ignore[arg-type]  # because the names are Step's own fields

@@ -22,9 +22,10 @@ from dpsync.connector import (
     Refused,
     Retryable,
 )
-from dpsync.errors import CredentialsRejected, DecisionRefused, IllegalTransition
+from dpsync.errors import CredentialsRejected, IllegalTransition
 from dpsync.ledger.entry import Event
-from dpsync.model import CLOSED_STATES, DONE_STATES, Cause, Right, Rung, State, Way
+from dpsync.model import DONE_STATES, Cause, Rung, State, Way
+from dpsync.propagation.after_decision import after_decision, released
 from dpsync.propagation.backoff import STILL_VERIFIED_AFTER, reread_delay
 from dpsync.propagation.happening import (
     Answer,
@@ -38,6 +39,8 @@ from dpsync.propagation.happening import (
     Position,
     Step,
     Timer,
+    go,
+    stay,
 )
 
 __all__ = [
@@ -87,7 +90,7 @@ def _next(at: Position, happening: Happening, now: datetime) -> Step:
         case Answer():
             return _after_answer(at, happening, now)
         case Decision():
-            return _after_decision(at, happening)
+            return after_decision(at, happening)
         case Timer():
             return _after_timer(at, happening, now)
         case CredentialsRejected():
@@ -98,18 +101,6 @@ def _next(at: Position, happening: Happening, now: datetime) -> Step:
             return _after_interruption(at, now)
         case _:
             assert_never(happening)
-
-
-def _stay(at: Position, event: Event) -> Step:
-    step = Step(at.state, at.rung, at.way, event, at.causes, at.doubtful, defects=at.defects, rereads=at.rereads)
-    return replace(step, keep_timer=event is Event.REPEAT)  # what changes nothing must not stop the clock that runs
-
-
-def _go(at: Position, state: State, event: Event, rung: Rung | None = None, **more: object) -> Step:
-    # Defects add up while it is on its way, whatever happens between them; a person who tries again forgives them.
-    defects = at.defects if state is at.state is State.PENDING else 0
-    step = Step(state, max(at.rung, rung or Rung.NONE), at.way, event, defects=defects)
-    return replace(step, **more)  # type: ignore[arg-type]  # because the names are Step's own fields
 
 
 # --- the processor said something
@@ -127,30 +118,30 @@ def _after_late_outcome(at: Position, outcome: Outcome, now: datetime) -> Step:
     waiting = at.state in {State.ACCEPTED, State.HANDED_OVER, State.ESCALATED}
     if waiting and went:
         return _after_outcome_awaited(at, outcome, now)
-    if waiting:
+    if waiting and at.way is not Way.API:
         return _after_reminder(at, outcome, now)
     if at.state in {State.WITHDRAWN, State.SUPERSEDED} and isinstance(outcome, (Applied, Accepted)):
         # It was under way when it was called off, and it went through. A person must see that.
-        return _go(at, State.ESCALATED, Event.ESCALATED, Rung.SENT, alert="withdrawn_in_doubt")
-    return _stay(at, Event.REPEAT)  # too late to change anything, and still a fact
+        return go(at, State.ESCALATED, Event.ESCALATED, Rung.SENT, alert="withdrawn_in_doubt")
+    return stay(at, Event.REPEAT)  # too late to change anything, and still a fact
 
 
 def _after_outcome_awaited(at: Position, outcome: Outcome, now: datetime) -> Step:
     match outcome:
         case Applied():
-            return _go(at, State.APPLIED, Event.APPLIED, Rung.CONFIRMED, timer=Timer.REREAD, timer_at=now)
+            return go(at, State.APPLIED, Event.APPLIED, Rung.CONFIRMED, timer=Timer.REREAD, timer_at=now)
         case NothingHeld():
-            return _go(at, State.NOTHING_HELD, Event.NOTHING_HELD, Rung.CONFIRMED)
+            return go(at, State.NOTHING_HELD, Event.NOTHING_HELD, Rung.CONFIRMED)
         case Accepted(answer_by=answer_by):
             return _accepted(at, answer_by, now)
         case HandOver(to=to, task=task):
             return _handed_on(at, to, task)
         case NotIdentifiable(reason=reason):
-            return _go(at, State.NOT_IDENTIFIABLE, Event.NOT_IDENTIFIABLE, alert="not_identifiable", reason=reason)
+            return go(at, State.NOT_IDENTIFIABLE, Event.NOT_IDENTIFIABLE, alert="not_identifiable", reason=reason)
         case Refused(reason=reason):
-            return _go(at, State.REFUSED, Event.REFUSED, alert="refused", reason=reason)
+            return go(at, State.REFUSED, Event.REFUSED, alert="refused", reason=reason)
         case Retryable(busy=busy, doubtful=doubtful, reason=reason):
-            return _go(
+            return go(
                 at,
                 State.PENDING,
                 Event.DEFERRED,
@@ -164,16 +155,17 @@ def _after_outcome_awaited(at: Position, outcome: Outcome, now: datetime) -> Ste
 
 
 def _accepted(at: Position, answer_by: datetime | None, now: datetime) -> Step:
+    until = answer_by or now + at.answer_within
     match at.way:
         case Way.API:
-            first = now + (reread_delay(0) or timedelta(0))
-            return _go(at, State.ACCEPTED, Event.ACCEPTED, Rung.ACKNOWLEDGED, timer=Timer.REREAD, timer_at=first)
+            step = go(at, State.ACCEPTED, Event.ACCEPTED, Rung.ACKNOWLEDGED, answer_by=until)
+            return _read_again(step, replace(at, rereads=0, answer_by=until), now, readable=at.verifiable)
         case Way.NOTICE | Way.OPERATOR:
             state = State.ACCEPTED if at.way is Way.NOTICE else State.HANDED_OVER
-            until = answer_by or now + at.answer_within
             # A letter to our own operator tells nobody outside, so it proves nothing about the processor.
             rung = Rung.SENT if at.way is Way.NOTICE else Rung.NONE
-            return _go(at, state, Event.NOTICE_SENT, rung, timer=Timer.REMIND, timer_at=now + (until - now) / 2)
+            step = go(at, state, Event.NOTICE_SENT, rung, answer_by=until)
+            return replace(step, timer=Timer.REMIND, timer_at=now + (until - now) / 2)
         case _:
             assert_never(at.way)
 
@@ -184,27 +176,27 @@ def _handed_on(at: Position, to: Recipient, task: str) -> Step:
         raise IllegalTransition("the way by letter handed over to itself")
     if way is Way.NOTICE and not at.contact_confirmed:
         causes = frozenset({Cause.CONTACT_UNVERIFIED})
-        return _go(at, State.HELD, Event.HELD, way=way, causes=causes, alert="contact_unverified", reason=task)
-    return _go(at, State.PENDING, Event.HANDED_OVER, way=way, next=Next.NOW, reason=task)
+        return go(at, State.HELD, Event.HELD, way=way, causes=causes, alert="contact_unverified", reason=task)
+    return go(at, State.PENDING, Event.HANDED_OVER, way=way, next=Next.NOW, reason=task)
 
 
 def _after_reminder(at: Position, outcome: Outcome, now: datetime) -> Step:
     match outcome:
         case Accepted():
             return (
-                replace(_stay(at, Event.REMINDED), timer=Timer.ESCALATE, timer_at=now + at.answer_within / 2)
+                replace(stay(at, Event.REMINDED), timer=Timer.ESCALATE, timer_at=now + at.answer_within / 2)
                 if at.state is not State.ESCALATED
-                else _stay(at, Event.REMINDED)
+                else stay(at, Event.REMINDED)
             )
         case Retryable(reason=reason):
             if at.state is not State.ESCALATED and at.answer_by and now >= at.answer_by:
-                return _go(at, State.ESCALATED, Event.ESCALATED, alert="no_answer", reason=reason)
+                return go(at, State.ESCALATED, Event.ESCALATED, alert="no_answer", reason=reason)
             again = now + timedelta(hours=1)
-            return replace(_stay(at, Event.DEFERRED), timer=Timer.REMIND, timer_at=again, reason=reason)
+            return replace(stay(at, Event.DEFERRED), timer=Timer.REMIND, timer_at=again, reason=reason)
         case Refused(reason=reason) | NotIdentifiable(reason=reason):
-            return _go(at, State.ESCALATED, Event.BOUNCED, alert="bounced", reason=reason)
+            return go(at, State.ESCALATED, Event.BOUNCED, alert="bounced", reason=reason)
         case Applied() | NothingHeld() | HandOver():
-            return _stay(at, Event.REPEAT)
+            return stay(at, Event.REPEAT)
         case _:
             assert_never(outcome)
 
@@ -216,15 +208,17 @@ def _after_finding(at: Position, finding: Finding, now: datetime) -> Step:
     if at.state is State.PENDING and at.doubtful:
         return _doubt_resolved(at, finding, now)
     if at.state not in DONE_STATES | {State.CONTRADICTED, State.ACCEPTED, State.HANDED_OVER, State.ESCALATED}:
-        return _stay(at, Event.REPEAT)
+        return stay(at, Event.REPEAT)
     match finding:
         case AsAsked():
             return _seen(at, now)
-        case Contradicts(reason=reason):
-            return _seen_otherwise(at, reason, now)
+        case Contradicts():
+            return _seen_otherwise(at, finding, now)
+        case CannotTell(later=later, reason=reason) if at.state in _OWED and at.way is Way.API:
+            return _still_queued(at, reason, now, readable=later)
         case CannotTell(later=later, reason=reason):
             wait = reread_delay(at.rereads) if later else None
-            step = replace(_stay(at, Event.CANNOT_TELL), rereads=at.rereads + 1, reason=reason)
+            step = replace(stay(at, Event.CANNOT_TELL), rereads=at.rereads + 1, reason=reason)
             return replace(step, timer=Timer.REREAD, timer_at=now + wait) if wait else step
         case _:
             assert_never(finding)
@@ -232,37 +226,63 @@ def _after_finding(at: Position, finding: Finding, now: datetime) -> Step:
 
 def _seen(at: Position, now: datetime) -> Step:
     if at.state is State.VERIFIED:
-        return _go(at, State.VERIFIED, Event.VERIFIED, Rung.STILL_VERIFIED)
+        return go(at, State.VERIFIED, Event.VERIFIED, Rung.STILL_VERIFIED)
     later = now + STILL_VERIFIED_AFTER
-    return _go(at, State.VERIFIED, Event.VERIFIED, Rung.VERIFIED, timer=Timer.REREAD, timer_at=later)
+    return go(at, State.VERIFIED, Event.VERIFIED, Rung.VERIFIED, timer=Timer.REREAD, timer_at=later)
 
 
-def _seen_otherwise(at: Position, reason: str, now: datetime) -> Step:
-    if at.state in {State.ACCEPTED, State.HANDED_OVER, State.ESCALATED}:
-        # Nobody has said yet that it is done, so nothing is contradicted; an API's queue is looked at again.
-        wait = reread_delay(at.rereads) if at.way is Way.API else None
-        step = replace(_stay(at, Event.CANNOT_TELL), rereads=at.rereads + 1, reason=reason)
-        return replace(step, timer=Timer.REREAD, timer_at=now + wait) if wait else step
+_OWED = {State.ACCEPTED, State.HANDED_OVER, State.ESCALATED}
+
+
+def _seen_otherwise(at: Position, seen: Contradicts, now: datetime) -> Step:
+    refused_since = seen.final and at.way is Way.API
+    if at.state in _OWED and not refused_since:
+        # Nobody has said yet that it is done, so nothing is contradicted.
+        return _still_queued(at, seen.reason, now, readable=True)
     # Told they were; that it was done is not so. The vendor's index may lag, so it is looked at once more by itself.
     rung = min(at.rung, Rung.ACKNOWLEDGED)
-    step = Step(State.CONTRADICTED, rung, at.way, Event.CONTRADICTED, alert="contradicted", reason=reason)
-    if at.state is State.CONTRADICTED:
+    step = Step(State.CONTRADICTED, rung, at.way, Event.CONTRADICTED, alert="contradicted", reason=seen.reason)
+    if at.state in _OWED | {State.CONTRADICTED}:
         return step
     return replace(step, timer=Timer.REREAD, timer_at=now + timedelta(hours=1))
+
+
+def _still_queued(at: Position, reason: str, now: datetime, *, readable: bool) -> Step:
+    """It is not so yet. What an interface queued is looked at until the day of the answer; then a person is told."""
+    step = replace(stay(at, Event.CANNOT_TELL), rereads=at.rereads + 1, reason=reason)
+    if at.way is not Way.API:
+        return replace(step, keep_timer=True)
+    if at.state is State.ACCEPTED and now >= _owed_by(at, now):
+        step = go(at, State.ESCALATED, Event.ESCALATED, alert="no_answer", rereads=at.rereads + 1, reason=reason)
+    return _read_again(step, at, now, readable=readable)
+
+
+def _read_again(step: Step, at: Position, now: datetime, *, readable: bool) -> Step:
+    """After 10 min, 1 h, 6 h and then daily, for as long as nobody has said how it ended; on the day it is owed too."""
+    again = now + (reread_delay(at.rereads) or timedelta(days=1))
+    if step.state is State.ACCEPTED:
+        until = _owed_by(at, now)
+        timer, again = (Timer.REREAD, min(again, until)) if readable else (Timer.ESCALATE, until)
+        return replace(step, timer=timer, timer_at=again)
+    return replace(step, timer=Timer.REREAD, timer_at=again) if readable else step
+
+
+def _owed_by(at: Position, now: datetime) -> datetime:
+    return at.answer_by or now
 
 
 def _doubt_resolved(at: Position, finding: Finding, now: datetime) -> Step:
     match finding:
         case AsAsked():
             later = now + STILL_VERIFIED_AFTER
-            return _go(at, State.VERIFIED, Event.VERIFIED, Rung.VERIFIED, timer=Timer.REREAD, timer_at=later)
+            return go(at, State.VERIFIED, Event.VERIFIED, Rung.VERIFIED, timer=Timer.REREAD, timer_at=later)
         case Contradicts(reason=reason):
-            return _go(at, State.PENDING, Event.DEFERRED, next=Next.NOW, reason=reason)
+            return go(at, State.PENDING, Event.DEFERRED, next=Next.NOW, reason=reason)
         case CannotTell(later=True, reason=reason):
-            return _go(at, State.PENDING, Event.CANNOT_TELL, next=Next.BACKOFF, doubtful=True, reason=reason)
+            return go(at, State.PENDING, Event.CANNOT_TELL, next=Next.BACKOFF, doubtful=True, reason=reason)
         case CannotTell(reason=reason):
             # This cannot be read back at all; the contract says that told twice is told once, so it is told again.
-            return _go(at, State.PENDING, Event.CANNOT_TELL, next=Next.NOW, reason=reason)
+            return go(at, State.PENDING, Event.CANNOT_TELL, next=Next.NOW, reason=reason)
         case _:
             assert_never(finding)
 
@@ -282,98 +302,28 @@ def _after_answer(at: Position, answer: Answer, now: datetime) -> Step:
     if at.state not in waiting:
         # The first final answer stands, later ones are added to the record. Who takes a "done" back is heard.
         taken_back = at.state in DONE_STATES and answer.kind in _AGAINST
-        return replace(_stay(at, Event.REPEAT), alert="taken_back" if taken_back else "")
+        return replace(stay(at, Event.REPEAT), alert="taken_back" if taken_back else "")
     reread = {"timer": Timer.REREAD, "timer_at": now} if at.verifiable else {}
     match answer.kind:
         case AnswerKind.DELIVERED | AnswerKind.RECEIVED:
             # Neither is done: the reminder still goes. And what reached our own operator reached nobody outside.
             event, rung = _REACHED[answer.kind]
             rung = at.rung if at.way is Way.OPERATOR else max(at.rung, rung)
-            return replace(_stay(at, event), rung=rung, keep_timer=True)
+            return replace(stay(at, event), rung=rung, keep_timer=True)
         case AnswerKind.DONE:
-            return _go(at, State.DECLARED_DONE, Event.DECLARED, Rung.CONFIRMED, **reread)
+            return go(at, State.DECLARED_DONE, Event.DECLARED, Rung.CONFIRMED, **reread)
         case AnswerKind.NOTHING_HELD:
-            return _go(at, State.DECLARED_NOTHING_HELD, Event.DECLARED, Rung.CONFIRMED, **reread)
+            return go(at, State.DECLARED_NOTHING_HELD, Event.DECLARED, Rung.CONFIRMED, **reread)
         case AnswerKind.REFUSED:
-            return _go(at, State.REFUSED, Event.REFUSED, Rung.ACKNOWLEDGED, alert="refused")
+            return go(at, State.REFUSED, Event.REFUSED, Rung.ACKNOWLEDGED, alert="refused")
         case AnswerKind.PARTLY:
-            return _go(at, State.ESCALATED, Event.ESCALATED, Rung.ACKNOWLEDGED, alert="partly")
+            return go(at, State.ESCALATED, Event.ESCALATED, Rung.ACKNOWLEDGED, alert="partly")
         case AnswerKind.WRONG_RECIPIENT:
-            return _go(at, State.ESCALATED, Event.ESCALATED, alert="wrong_recipient")
+            return go(at, State.ESCALATED, Event.ESCALATED, alert="wrong_recipient")
         case AnswerKind.BOUNCED:
-            return _go(at, State.ESCALATED, Event.BOUNCED, alert="bounced")
+            return go(at, State.ESCALATED, Event.BOUNCED, alert="bounced")
         case _:
             assert_never(answer.kind)
-
-
-# --- somebody decided
-
-
-def _after_decision(at: Position, decision: Decision) -> Step:
-    match decision.kind:
-        case DecisionKind.RELEASE | DecisionKind.CONFIRM:
-            return _released(at, decision.causes)
-        case DecisionKind.HOLD:
-            if at.state not in {State.PENDING, State.HELD} or at.doubtful:
-                raise DecisionRefused("it is already on its way")
-            return replace(_stay(at, Event.HELD), state=State.HELD, causes=at.causes | decision.causes, keep_timer=True)
-        case DecisionKind.WITHDRAW:
-            return _withdrawn(at)
-        case DecisionKind.RETRY:
-            return _retried(at)
-        case DecisionKind.SETTLE:
-            if at.state in {State.SUPERSEDED, State.WITHDRAWN, State.SETTLED, State.VERIFIED, State.HELD}:
-                raise DecisionRefused(f"it is {at.state.value}; there is nothing to settle")
-            return _go(at, State.SETTLED, Event.SETTLED)
-        case DecisionKind.EXEMPT:
-            if at.right in {Right.ERASURE, Right.OPT_OUT}:
-                raise DecisionRefused("telling may be excused (Art. 19); erasing and stopping may not")
-            if at.state in CLOSED_STATES:
-                raise DecisionRefused(f"it is {at.state.value} already")
-            return _go(at, State.EXEMPT, Event.EXEMPTED)
-        case DecisionKind.SUPERSEDE:
-            if at.state not in {State.PENDING, State.HELD}:
-                raise IllegalTransition(f"superseded while {at.state.value}")
-            return _go(at, State.SUPERSEDED, Event.SUPERSEDED)
-        case _:
-            assert_never(decision.kind)
-
-
-def _released(at: Position, causes: frozenset[Cause]) -> Step:
-    if at.state is not State.HELD:
-        raise DecisionRefused(f"it is {at.state.value}, not held")
-    left = at.causes - causes
-    if left == at.causes:
-        raise DecisionRefused("it is held for other causes: " + ", ".join(sorted(at.causes)))
-    if left:
-        return replace(_stay(at, Event.RELEASED), causes=left, keep_timer=Cause.COOLING_OFF in left)
-    return _go(at, State.PENDING, Event.RELEASED, next=Next.NOW)
-
-
-def _withdrawn(at: Position) -> Step:
-    if at.state not in {State.HELD, State.PENDING}:
-        raise DecisionRefused(f"it is {at.state.value}; what has gone cannot be called back")
-    if at.doubtful or at.touched or at.rung > Rung.NONE:
-        # All or part of it may have happened. Nothing more is sent, and a person must look.
-        return _go(at, State.ESCALATED, Event.ESCALATED, alert="withdrawn_in_doubt")
-    return _go(at, State.WITHDRAWN, Event.WITHDRAWN)
-
-
-def _retried(at: Position) -> Step:
-    again = {
-        State.PENDING,
-        State.REFUSED,
-        State.CONTRADICTED,
-        State.ESCALATED,
-        State.NOT_IDENTIFIABLE,
-        State.ACCEPTED,
-        State.HANDED_OVER,
-    }
-    if at.state not in again:
-        raise DecisionRefused(f"it is {at.state.value}; there is nothing to try again")
-    # After an escalation or a contradiction nobody knows what stands there: it is read before it is repeated.
-    unread = at.way is Way.API and at.state in {State.ESCALATED, State.CONTRADICTED}
-    return _go(at, State.PENDING, Event.RETRIED, next=Next.NOW, doubtful=at.doubtful or unread)
 
 
 # --- time passed, or we failed
@@ -383,12 +333,16 @@ def _after_timer(at: Position, timer: Timer, now: datetime) -> Step:
     match timer:
         case Timer.COOLING_OFF:
             if Cause.COOLING_OFF not in at.causes:
-                return replace(_stay(at, Event.REPEAT), keep_timer=False)
-            return _released(at, frozenset({Cause.COOLING_OFF}))
+                return replace(stay(at, Event.REPEAT), keep_timer=False)
+            return released(at, frozenset({Cause.COOLING_OFF}))
         case Timer.ESCALATE:
             if at.state not in {State.ACCEPTED, State.HANDED_OVER}:
-                return replace(_stay(at, Event.REPEAT), keep_timer=False)
-            return _go(at, State.ESCALATED, Event.ESCALATED, alert="no_answer", timer=Timer.REMIND, timer_at=now)
+                return replace(stay(at, Event.REPEAT), keep_timer=False)
+            step = go(at, State.ESCALATED, Event.ESCALATED, alert="no_answer")
+            # A letter is followed by one to the backup contact; what an interface queued is only read.
+            if at.way is Way.API:
+                return _read_again(step, at, now, readable=at.verifiable)
+            return replace(step, timer=Timer.REMIND, timer_at=now)
         case Timer.REREAD | Timer.REMIND:
             raise IllegalTransition(f"{timer.value} is acted on by asking the connector")
         case _:
@@ -403,40 +357,41 @@ def _after_rejection(at: Position, rejected: CredentialsRejected, now: datetime)
     if at.state is State.PENDING:
         wait = Next.BACKOFF if rejected.by_mail_host else Next.ACCOUNT
         doubtful = at.doubtful or rejected.doubtful
-        step = _go(at, State.PENDING, Event.DEFERRED, next=wait, doubtful=doubtful, reason=reason, rereads=at.rereads)
+        step = go(at, State.PENDING, Event.DEFERRED, next=wait, doubtful=doubtful, reason=reason, rereads=at.rereads)
         return replace(step, alert=alert)
     if at.state in {State.WITHDRAWN, State.SUPERSEDED} and rejected.doubtful:
-        return _go(at, State.ESCALATED, Event.ESCALATED, alert="withdrawn_in_doubt", reason=reason)
+        return go(at, State.ESCALATED, Event.ESCALATED, alert="withdrawn_in_doubt", reason=reason)
     if rejected.by_mail_host:
         step = _after_reminder(at, Retryable(reason=reason), now)
         return replace(step, alert=step.alert or alert)
-    return replace(_stay(at, Event.DEFERRED), reason=reason, alert=alert, keep_timer=True)
+    return replace(stay(at, Event.DEFERRED), reason=reason, alert=alert, keep_timer=True)
 
 
 def _after_defect(at: Position, now: datetime) -> Step:
     defects = at.defects + 1
-    if at.state is not State.PENDING:
-        step = replace(_stay(at, Event.DEFERRED), defects=defects, alert="defect", reason="a defect of dpsync")
+    owed = at.state in {State.ACCEPTED, State.HANDED_OVER}
+    if at.state is not State.PENDING and not (owed and defects >= QUARANTINE_AFTER):
+        step = replace(stay(at, Event.DEFERRED), defects=defects, alert="defect", reason="a defect of dpsync")
         again = at.timer is not None and defects < QUARANTINE_AFTER
         return replace(step, timer=at.timer, timer_at=now + timedelta(hours=1)) if again else step
     if defects >= QUARANTINE_AFTER:
-        return _go(at, State.ESCALATED, Event.ESCALATED, defects=defects, alert="quarantine", reason="quarantined")
+        return go(at, State.ESCALATED, Event.ESCALATED, defects=defects, alert="quarantine", reason="quarantined")
     # What a defect left behind at the processor nobody knows.
     ours = {"alert": "defect", "reason": "a defect of dpsync"}
-    return _go(at, State.PENDING, Event.DEFERRED, None, next=Next.BACKOFF, doubtful=True, defects=defects, **ours)
+    return go(at, State.PENDING, Event.DEFERRED, None, next=Next.BACKOFF, doubtful=True, defects=defects, **ours)
 
 
 def _after_interruption(at: Position, now: datetime) -> Step:
     defects = at.defects + 1
     if at.state is State.PENDING and defects >= QUARANTINE_AFTER:
-        return _go(at, State.ESCALATED, Event.ESCALATED, defects=defects, alert="quarantine", reason="cut off")
+        return go(at, State.ESCALATED, Event.ESCALATED, defects=defects, alert="quarantine", reason="cut off")
     if at.state is State.PENDING:
         # Once is a crash; again and again is a propagation that kills us.
         soon = Next.NOW if defects == 1 else Next.BACKOFF
-        return _go(at, State.PENDING, Event.DEFERRED, next=soon, doubtful=True, defects=defects, reason="cut off")
+        return go(at, State.PENDING, Event.DEFERRED, next=soon, doubtful=True, defects=defects, reason="cut off")
     if at.state in {State.WITHDRAWN, State.SUPERSEDED}:
-        return _go(at, State.ESCALATED, Event.ESCALATED, alert="withdrawn_in_doubt", reason="cut off")
-    step = _stay(at, Event.DEFERRED)
+        return go(at, State.ESCALATED, Event.ESCALATED, alert="withdrawn_in_doubt", reason="cut off")
+    step = stay(at, Event.DEFERRED)
     if at.state in DONE_STATES | {State.CONTRADICTED}:
         return replace(step, timer=Timer.REREAD, timer_at=now, reason="cut off")
     if at.state in {State.ACCEPTED, State.HANDED_OVER, State.ESCALATED}:

@@ -292,8 +292,8 @@ def _change(
         sent = (t.notice.c.propagation_id == row["id"]) & (t.notice.c.number == row["notices"])
         digest = getattr(happening, "digest", "")
         connection.execute(update(t.notice).where(sent).values(sent_at=now, digest=digest))
-    if step.event is Event.NOTICE_SENT and step.timer_at:
-        row["answer_by"] = now + 2 * (step.timer_at - now)
+    if step.answer_by:
+        row["answer_by"] = step.answer_by
 
 
 def _keep_evidence(

@@ -71,6 +71,7 @@ def happenings() -> Iterator[tuple[str, Happening]]:
     yield "outcome: the whole account is busy", Retryable(reason="", busy=True)
     yield "finding: as asked", AsAsked(evidence=())
     yield "finding: contradicts", Contradicts(reason="", evidence=())
+    yield "finding: it will not be done", Contradicts(reason="", evidence=(), final=True)
     yield "finding: cannot tell now", CannotTell(reason="", later=True)
     yield "finding: cannot ever tell", CannotTell(reason="")
     for kind in AnswerKind:
@@ -96,6 +97,9 @@ def positions() -> Iterator[tuple[str, Position]]:
         if state is State.HELD:
             at = replace(at, causes=frozenset({Cause.BRAKE}), rung=Rung.NONE)
         yield state.value, at
+        if state is State.ACCEPTED:
+            yield "accepted, by its interface", replace(at, way=Way.API, answer_by=NOW + timedelta(days=10))
+            yield "accepted, by its interface, and the day has come", replace(at, way=Way.API, answer_by=NOW)
         if state is State.PENDING:
             yield "pending, in doubt", replace(at, doubtful=True)
 

@@ -1,0 +1,78 @@
+"""What a named person's decision makes of a propagation. Pure: a part of `lifecycle`."""
+
+from dataclasses import replace
+from typing import assert_never
+
+from dpsync.errors import DecisionRefused, IllegalTransition
+from dpsync.ledger.entry import Event
+from dpsync.model import CLOSED_STATES, Cause, Right, Rung, State, Way
+from dpsync.propagation.happening import Decision, DecisionKind, Next, Position, Step, go, stay
+
+
+def after_decision(at: Position, decision: Decision) -> Step:
+    """What a decision makes of it. Raises `DecisionRefused` where it does not fit the state."""
+    match decision.kind:
+        case DecisionKind.RELEASE | DecisionKind.CONFIRM:
+            return released(at, decision.causes)
+        case DecisionKind.HOLD:
+            if at.state not in {State.PENDING, State.HELD} or at.doubtful:
+                raise DecisionRefused("it is already on its way")
+            return replace(stay(at, Event.HELD), state=State.HELD, causes=at.causes | decision.causes, keep_timer=True)
+        case DecisionKind.WITHDRAW:
+            return _withdrawn(at)
+        case DecisionKind.RETRY:
+            return _retried(at)
+        case DecisionKind.SETTLE:
+            if at.state in {State.SUPERSEDED, State.WITHDRAWN, State.SETTLED, State.VERIFIED, State.HELD}:
+                raise DecisionRefused(f"it is {at.state.value}; there is nothing to settle")
+            return go(at, State.SETTLED, Event.SETTLED)
+        case DecisionKind.EXEMPT:
+            if at.right in {Right.ERASURE, Right.OPT_OUT}:
+                raise DecisionRefused("telling may be excused (Art. 19); erasing and stopping may not")
+            if at.state in CLOSED_STATES:
+                raise DecisionRefused(f"it is {at.state.value} already")
+            return go(at, State.EXEMPT, Event.EXEMPTED)
+        case DecisionKind.SUPERSEDE:
+            if at.state not in {State.PENDING, State.HELD}:
+                raise IllegalTransition(f"superseded while {at.state.value}")
+            return go(at, State.SUPERSEDED, Event.SUPERSEDED)
+        case _:
+            assert_never(decision.kind)
+
+
+def released(at: Position, causes: frozenset[Cause]) -> Step:
+    """It is held for these causes no more; by a person, or by time."""
+    if at.state is not State.HELD:
+        raise DecisionRefused(f"it is {at.state.value}, not held")
+    left = at.causes - causes
+    if left == at.causes:
+        raise DecisionRefused("it is held for other causes: " + ", ".join(sorted(at.causes)))
+    if left:
+        return replace(stay(at, Event.RELEASED), causes=left, keep_timer=Cause.COOLING_OFF in left)
+    return go(at, State.PENDING, Event.RELEASED, next=Next.NOW)
+
+
+def _withdrawn(at: Position) -> Step:
+    if at.state not in {State.HELD, State.PENDING}:
+        raise DecisionRefused(f"it is {at.state.value}; what has gone cannot be called back")
+    if at.doubtful or at.touched or at.rung > Rung.NONE:
+        # All or part of it may have happened. Nothing more is sent, and a person must look.
+        return go(at, State.ESCALATED, Event.ESCALATED, alert="withdrawn_in_doubt")
+    return go(at, State.WITHDRAWN, Event.WITHDRAWN)
+
+
+def _retried(at: Position) -> Step:
+    again = {
+        State.PENDING,
+        State.REFUSED,
+        State.CONTRADICTED,
+        State.ESCALATED,
+        State.NOT_IDENTIFIABLE,
+        State.ACCEPTED,
+        State.HANDED_OVER,
+    }
+    if at.state not in again:
+        raise DecisionRefused(f"it is {at.state.value}; there is nothing to try again")
+    # After an escalation or a contradiction nobody knows what stands there: it is read before it is repeated.
+    unread = at.way is Way.API and at.state in {State.ESCALATED, State.CONTRADICTED}
+    return go(at, State.PENDING, Event.RETRIED, next=Next.NOW, doubtful=at.doubtful or unread)
