@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from dpsync.connector import Applied, HandOver, Instruction, Recipient, Refused, Retryable
+from dpsync.ledger import entry
 from dpsync.model import Cause, Mode, Right, State
 from dpsync.propagation import acknowledgement
 from dpsync.propagation.controller import Safety
@@ -164,3 +165,48 @@ def test_observing_stops_what_was_pending(world: World) -> None:
     world.drive()
     assert world.state(erase) is State.HELD
     assert ADA in world.vendors["alpha"].people
+
+
+def test_an_answer_to_the_letter_from_before_a_retry_is_kept_and_does_not_close_the_new_round(world: World) -> None:
+    world.use(world.processor("paper", world.notice))
+    world.confirm("paper")
+    asked = world.ask(Right.ERASURE, ADA, id="1")
+    world.drive()
+    say(world, asked.request_id, DecisionKind.RETRY)
+    world.drive()
+    old, new = (letter.answer_url.rpartition("/")[2] for letter in world.notice.letters)
+    world.answer(old, AnswerKind.DONE)
+    assert world.state(asked, "paper") is State.ACCEPTED
+    assert [(row.number, row.kind) for row in world.rows(t.answer)] == [(1, "done")]
+    assert entry.decode(world.rows(t.entry)[-1].body)["event"] == "repeat"
+    assert [row.cause for row in world.rows(t.alert)] == ["older_letter:paper"]
+    world.answer(new, AnswerKind.NOTHING_HELD)
+    assert world.state(asked, "paper") is State.DECLARED_NOTHING_HELD
+
+
+def test_an_answer_to_the_first_letter_counts_after_its_reminder(world: World) -> None:
+    world.use(world.processor("paper", world.notice))
+    world.confirm("paper")
+    asked = world.ask(Right.ERASURE, ADA, id="1")
+    world.drive()
+    world.clock.advance(timedelta(days=6))
+    world.drive()
+    first, _reminder = world.notice.letters
+    world.answer(first.answer_url.rpartition("/")[2], AnswerKind.DONE)
+    assert world.state(asked, "paper") is State.DECLARED_DONE
+
+
+def test_the_first_of_two_approvals_stands_in_the_ledger_without_name_or_reason(world: World) -> None:
+    world.use(safety=Safety(approvals=2))
+    asked = world.ask(Right.ERASURE, ADA, id="1")
+    say(world, asked.request_id, DecisionKind.RELEASE)
+    assert world.state(asked) is State.HELD
+    body = world.rows(t.entry)[-1].body
+    told = entry.decode(body)
+    assert (told["event"], told["req"], told["dest"]) == ("approved", asked.request_id, "alpha")
+    assert {"by", "why"} <= told.keys()
+    assert b"Dana" not in body
+    assert b"decided" not in body
+    say(world, asked.request_id, DecisionKind.RELEASE, replace(DPO, by="Ben"))
+    assert world.state(asked) is State.PENDING
+    assert world.ledger_problems() == ()

@@ -28,6 +28,7 @@ class Event(StrEnum):
 
     RECEIVED = "received"
     HELD = "held"
+    APPROVED = "approved"
     RELEASED = "released"
     WITHDRAWN = "withdrawn"
     NOT_IDENTIFIABLE = "not_identifiable"

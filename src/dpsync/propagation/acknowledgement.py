@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
+from dpsync.connector import NoticeKind
 from dpsync.errors import CredentialsRejected, DecisionRefused, NotFound
 from dpsync.kit import Mail, NoAnswer, Posted
 from dpsync.mail import compose, domain_of
@@ -16,7 +17,7 @@ from dpsync.propagation import contacts, incoming
 from dpsync.propagation.controller import Controller, token_hash
 from dpsync.propagation.lanes import causes_of
 from dpsync.propagation.lifecycle import Answer, AnswerKind, Decision, DecisionKind
-from dpsync.propagation.record import Author, record
+from dpsync.propagation.record import Author, alert, record
 from dpsync.store import tables as t
 from dpsync.store.writer import Unit
 
@@ -97,6 +98,7 @@ def answer_by_link(
 ) -> Question:
     """Record an answer. The first final one counts; later ones are added and change nothing.
 
+    So is one to a letter from before `dpsync retry`: a person is told of it, and the new letter waits for its own.
     Raises `NotFound`, and `DecisionRefused` after `MOST_BY_LINK` answers.
     """
     row = _notice(unit.connection, token, now)
@@ -105,11 +107,23 @@ def answer_by_link(
     if len(_earlier(unit.connection, row.propagation_id)) >= MOST_BY_LINK:
         raise DecisionRefused("this notice has been answered too often")
     _keep(unit, controller, row.propagation_id, row.number, kind, given, now, digest=row.digest)
-    record(unit, controller, row.propagation_id, Answer(kind, row.digest), now, cause=kind.value)
+    older = row.number < _first_of_round(unit.connection, row.propagation_id)
+    record(unit, controller, row.propagation_id, Answer(kind, row.digest, older), now, cause=kind.value)
+    if older and kind in FINAL:
+        processor = controller.processors.get(row.processor)
+        alert(unit.connection, controller, "older_letter", row.request_id, row.processor, processor, now)
     found = question(unit.connection, controller, token, now)
     if found is None:
         raise NotFound("no notice has this link")
     return found
+
+
+def _first_of_round(connection: Connection, propagation_id: int) -> int:
+    """The number of the letter that asked last; reminders of it, and the second contact's, belong to it."""
+    n = t.notice.c
+    asking = [NoticeKind.FIRST.value, NoticeKind.TASK.value]
+    latest = select(func.max(n.number)).where(n.propagation_id == propagation_id, n.kind.in_(asking))
+    return connection.execute(latest).scalar_one() or 0
 
 
 def answer_by_hand(

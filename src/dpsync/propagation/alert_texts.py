@@ -100,6 +100,12 @@ ALERTS: dict[str, tuple[str, str, str, str]] = {
         ),
         RELEASE_CONTACT,
     ),
+    "older_letter": (
+        "operator",
+        "A processor answered an older letter",
+        "It was asked again since, so this closes nothing. If it holds for the new letter too, acknowledge it.",
+        _DOSSIER,
+    ),
     "withdrawn_in_doubt": (
         "dpo",
         "Withdrawn, but some of it may have gone",

@@ -11,11 +11,13 @@ from typing import Any
 from sqlalchemy import Connection, Row, func, insert, select, update
 
 from dpsync.errors import DecisionRefused, NotFound, UsageError
+from dpsync.ledger import entry
+from dpsync.ledger.entry import Event
 from dpsync.model import Cause, State
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.lanes import causes_of, causes_text
 from dpsync.propagation.lifecycle import Decision, DecisionKind
-from dpsync.propagation.record import Author, record
+from dpsync.propagation.record import Author, record, request_key
 from dpsync.store import tables as t
 from dpsync.store.writer import Unit
 
@@ -158,6 +160,7 @@ def _one(
         if yes < needed:
             causes -= {Cause.APPROVAL}
             if not held & causes:
+                _note_yes(unit, controller, row, person, now)
                 said = f"{yes} of {needed} people have said yes"
                 return Decided(row.processor, State(row.state), tuple(sorted(held)), said, counted=True)
     try:
@@ -172,6 +175,17 @@ def _one(
             update(t.propagation).where(t.propagation.c.id == row.id).values(released_contact=meant)
         )
     return Decided(row.processor, step.state, tuple(sorted(step.causes)))
+
+
+def _note_yes(unit: Unit, controller: Controller, row: Row[Any], person: Person, now: datetime) -> None:
+    """A yes that is not enough yet changes no state, and stands in the ledger all the same."""
+    r = t.request.c
+    found = select(r.id.label("request_id"), r.wrapped_key, r.key_month).where(r.id == row.request_id)
+    key = request_key(controller, dict(unit.connection.execute(found).mappings().one()))
+    commit_key = key.commit_key if key else b""
+    fields = {"req": row.request_id, "dest": row.processor, "right": row.right, "cause": Cause.APPROVAL.value}
+    said = {"by": entry.commitment(commit_key, person.by), "why": entry.commitment(commit_key, person.reason)}
+    unit.append(row.request_id, entry.encode(Event.APPROVED, now, **fields, **said))
 
 
 _CLOSED_BY = {

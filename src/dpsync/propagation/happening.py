@@ -47,10 +47,14 @@ class DecisionKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`digest`: SHA-256 (hex) of the notice it answers, or of the report it came in; "" for what was told otherwise."""
+    """`digest`: SHA-256 (hex) of the notice it answers, or of the report it came in; "" for what was told otherwise.
+
+    `older`: the notice it answers is from before somebody tried again, so it says nothing of what was asked since.
+    """
 
     kind: AnswerKind
     digest: str = ""
+    older: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -299,7 +299,7 @@ _AGAINST = frozenset({AnswerKind.PARTLY, AnswerKind.REFUSED, AnswerKind.WRONG_RE
 
 def _after_answer(at: Position, answer: Answer, now: datetime) -> Step:
     waiting = {State.ACCEPTED, State.HANDED_OVER, State.ESCALATED, State.CONTRADICTED, State.REFUSED}
-    if at.state not in waiting:
+    if at.state not in waiting or answer.older:
         # The first final answer stands, later ones are added to the record. Who takes a "done" back is heard.
         taken_back = at.state in DONE_STATES and answer.kind in _AGAINST
         return replace(stay(at, Event.REPEAT), alert="taken_back" if taken_back else "")
