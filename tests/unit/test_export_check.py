@@ -100,6 +100,11 @@ def test_a_row_that_no_webhook_told_of_becomes_known(world: World, tmp_path: Pat
     ids = opened(world.controller, found)
     assert ids is not None
     assert (ids.conversation, ids.contact) == ("conv-canary-9", "contact of conv-canary-9")
+    world.clock.advance(DAY)
+    check(world, tmp_path, export(("conv-canary-9", "2026-05-31T23:30:00+00:00")))
+    assert row(world, 9).told_at is None
+    note(world, told(9, DUE, seen=world.clock.now()))
+    assert row(world, 9).told_at == world.clock.now()
 
 
 def test_what_may_still_be_there_is_counted_and_not_kept(world: World, tmp_path: Path) -> None:
@@ -143,6 +148,21 @@ def test_an_exception_that_still_runs_is_neither_verified_nor_contradicted(world
     assert (done.older, done.verified, done.contradicted) == (1, 0, 0)
     assert check(world, tmp_path, HEADER).verified == 0
     assert row(world).state == STATES.EXCEPTED
+
+
+def test_what_was_said_to_be_deleted_is_contradicted_although_it_might_have_stayed(
+    world: World, tmp_path: Path
+) -> None:
+    keeping(world)
+    note(world, told(1, DUE))
+    world.writer.call(
+        lambda unit: retention.make_exception(
+            unit, world.controller, row(world).reference, date(2026, 12, 10), DANA, world.clock.now()
+        )
+    )
+    attest(world, 1)
+    assert check(world, tmp_path, export(("conv-canary-1", "2026-08-01T12:00:00+00:00"))).contradicted == 1
+    assert row(world).state == STATES.CONTRADICTED
 
 
 def test_what_an_export_showed_to_be_gone_is_known_again_when_it_comes_back(world: World, tmp_path: Path) -> None:

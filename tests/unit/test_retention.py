@@ -51,6 +51,12 @@ def test_a_conversation_is_known_once_and_from_its_oldest_moment(world: World) -
     assert len(world.rows(ct.conversation)) == 1
 
 
+def test_nothing_began_after_it_was_seen(world: World) -> None:
+    keeping(world)
+    note(world, told(1, datetime(2996, 8, 31, tzinfo=UTC), seen=AUGUST))
+    assert row(world).due_on == "2026-11-30"
+
+
 def test_whether_it_is_open_is_what_was_seen_last_and_not_what_came_last(world: World) -> None:
     keeping(world)
     note(world, told(1, AUGUST, seen=AUGUST + 2 * DAY, open=False))

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from dpsync.connector import NoticeKind
 from dpsync.errors import NotFound
-from dpsync.model import ConversationState, Retention
+from dpsync.model import ConversationState, Mode, Retention
 from dpsync.propagation import contacts, retention, worklist
+from dpsync.propagation.controller import Safety
 from dpsync.propagation.conversations import PURPOSE, By
 from dpsync.propagation.worklist import Planned
 from dpsync.propagation.worklist_letter import Row, WorkLetter, written
@@ -136,6 +137,25 @@ def test_no_list_goes_to_an_address_that_nobody_has_confirmed(world: World) -> N
     assert planned(world) == []
 
 
+def test_whoever_only_observes_sends_no_list(world: World) -> None:
+    keeping(world)
+    confirm(world, ADMIN)
+    note(world, told(1, DUE))
+    listed(world)
+    world.use(safety=Safety(mode=Mode.OBSERVE))
+    assert planned(world) == []
+    world.use(safety=Safety())
+    assert len(planned(world)) == 1
+
+
+def test_a_list_holds_no_more_than_its_page_can_and_the_oldest_come_first(world: World) -> None:
+    keeping(world)
+    note(world, *(told(number, DUE - number * DAY) for number in range(worklist.MOST_LISTED + 2)))
+    listed(world)
+    left = [one for one in world.rows(ct.conversation) if one.state == STATES.KEPT]
+    assert sorted(one.started_at for one in left) == [DUE - DAY, DUE]
+
+
 def test_the_admin_and_the_deputy_are_asked_to_confirm_themselves_like_any_contact(world: World) -> None:
     from dpsync.propagation import acknowledgement
 
@@ -222,7 +242,8 @@ def test_a_list_is_reminded_of_at_half_time_and_escalated_at_its_end(world: Worl
         tend(world)
     last = sent(world)
     assert [(one.kind, one.to) for one in last] == [(NoticeKind.BACKUP, DEPUTY)]
-    assert str(mail(last[0])["In-Reply-To"]) == f"<{last[0].letter.first_id}>"
+    first = next(one for one in world.rows(ct.retention_letter) if one.kind == NoticeKind.FIRST)
+    assert str(mail(last[0])["In-Reply-To"]) == f"<{first.message_id}>"
     assert "retention-unanswered:inbox" in causes(world)
     assert "retention-unanswered-deputy:inbox" in causes(world)
     told_of = [one["event"] for one in entries(world)]
@@ -343,6 +364,7 @@ def test_a_missing_monthly_check_is_said(world: World) -> None:
     world.clock.advance(DAY)
     tend(world)
     assert causes(world) == ["retention-unchecked:inbox"]
+    assert [(one["event"], one["cause"], one["n"]) for one in entries(world)] == [("alert", "retention-unchecked", 2)]
     assert "the monthly check of the export and the look at open ones" in world.rows(t.alert)[0].body
     by = By("Dana Officer", "dana", "looked in the app")
     world.writer.call(lambda unit: retention.state_none_open(unit, world.controller, "inbox", by, world.clock.now()))

@@ -63,7 +63,8 @@ def note(unit: Unit, controller: Controller, name: str, conversations: Iterable[
     new, contradicted = 0, []
     for one in conversations:
         ids = VendorIds(one.id, one.contact, one.medium, one.channel)
-        seen = Sighting(ids, one.started_at, one.seen_at, one.open)
+        # Whatever a vendor's clock says: nothing was seen before it began.
+        seen = Sighting(ids, min(one.started_at, one.seen_at), one.seen_at, one.open)
         known = sight(unit.connection, controller, name, processor.retention, seen, now)
         new += known.before is None
         if known.contradicts:

@@ -18,7 +18,7 @@ from dpsync.errors import CredentialsRejected
 from dpsync.ledger import entry
 from dpsync.ledger.entry import Event
 from dpsync.mail import domain_of, is_mailable
-from dpsync.model import ActKind, ConversationState, Retention
+from dpsync.model import ActKind, ConversationState, Mode, Retention
 from dpsync.propagation import retention_clock as clock
 from dpsync.propagation.contacts import is_confirmed
 from dpsync.propagation.controller import Controller, token_hash
@@ -104,7 +104,12 @@ class Planned:
 
 
 def planned(connection: Connection, controller: Controller, now: datetime) -> list[Planned]:
-    """The letters that wait and may go: their list still asks something, and their address has confirmed itself."""
+    """The letters that wait and may go: their list still asks something, and their address has confirmed itself.
+
+    None while we only observe: then nothing is ever sent.
+    """
+    if controller.safety.mode is Mode.OBSERVE:
+        return []
     return [one for one in _waiting(connection, controller, now) if _may_go(connection, controller, one)]
 
 
@@ -300,7 +305,8 @@ def _say_unchecked(unit: Unit, controller: Controller, name: str, now: datetime)
             missing.append(words)
     if missing:
         told = f"Missing for more than a month: {' and '.join(missing)}."
-        _alert(unit, controller, name, "unchecked", "dpo", "Private conversations are not checked", told, now)
+        if _alert(unit, controller, name, "unchecked", "dpo", "Private conversations are not checked", told, now):
+            unit.append(None, entry.encode(Event.ALERT, now, dest=name, cause="retention-unchecked", n=len(missing)))
 
 
 def _roles(controller: Controller) -> list[str]:
