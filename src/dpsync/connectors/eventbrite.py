@@ -476,14 +476,28 @@ _LIMITS = (
 )
 
 
-def _capability(effect: str, verified_by: str, limits: str = "") -> Capability:
-    return Capability(
-        means=Means.API_AND_NOTICE,
-        effect=_ASKED + effect,
-        limits=f"{_LIMITS} {limits}".strip(),
-        verified_by=verified_by,
-        source=_SOURCE,
-    )
+_BY_RIGHT: Final = {
+    Right.RECTIFICATION: (
+        "and the privacy contact is asked to put the new values there.",
+        "each record that was found is read: old values absent, also from free answers, new ones present",
+        "",
+    ),
+    Right.ERASURE: (
+        "and the privacy contact is asked to erase them.",
+        "each record that was found shows neither address, name nor number, or is gone while others can be read",
+        " A cancelled or refunded ticket still holds the person.",
+    ),
+    Right.RESTRICTION: (
+        "and the privacy contact is asked to keep them unused.",
+        "",
+        " No record has a flag for it, so their word is all there will be.",
+    ),
+    Right.OPT_OUT: (
+        "and the privacy contact is asked to stop all marketing.",
+        "each record that was found says that its address is on no contact list and has not opted in",
+        " An unsubscribe may take them 48 hours. Whoever is in no order and no ticket cannot be read back.",
+    ),
+}
 
 
 class Eventbrite(Connector, Inbound):
@@ -496,29 +510,15 @@ class Eventbrite(Connector, Inbound):
 
     capabilities: ClassVar[Mapping[Right, Capability]] = MappingProxyType(
         {
-            Right.RECTIFICATION: replace(
-                _capability(
-                    "and the privacy contact is asked to put the new values there.",
-                    "each record that was found is read: old values absent, also from free answers, new ones present",
-                ),
-                address_change=True,
-            ),
-            Right.ERASURE: _capability(
-                "and the privacy contact is asked to erase them.",
-                "each record that was found shows neither address, name nor telephone number, or is gone while others "
-                "can still be read; no order is listed under any address",
-                "A cancelled or refunded ticket still holds the person.",
-            ),
-            Right.RESTRICTION: _capability(
-                "and the privacy contact is asked to keep them unused.",
-                "",
-                "No record has a flag for it, so their word is all there will be.",
-            ),
-            Right.OPT_OUT: _capability(
-                "and the privacy contact is asked to stop all marketing.",
-                "each record that was found says that its address is on no contact list and has not opted in",
-                "An unsubscribe may take them 48 hours. Whoever is in no order and no ticket cannot be read back.",
-            ),
+            right: Capability(
+                means=Means.API_AND_NOTICE,
+                effect=_ASKED + effect,
+                limits=_LIMITS + limits,
+                verified_by=verified_by,
+                source=_SOURCE,
+                address_change=right is Right.RECTIFICATION,
+            )
+            for right, (effect, verified_by, limits) in _BY_RIGHT.items()
         }
     )
 
@@ -546,19 +546,18 @@ class Eventbrite(Connector, Inbound):
         calls = _Calls(self._kit, self._settings, self._budget, None)
         try:
             named = self._organisations(calls)
-            pages = [
-                calls.page(key, template, {"organization": organisation}, status=status)
-                for organisation in named
-                for key, template, statuses in (("attendees", _ATTENDEES, _STATUSES), ("orders", _ORDERS, ("both",)))
-                for status in statuses
-            ]
+            totals: list[int | None] = []
+            for organisation in named:
+                names = {"organization": organisation}
+                calls.page("orders", _ORDERS, names, status="both")  # a role may see tickets and no orders
+                for status in _STATUSES:
+                    page = calls.page("attendees", _ATTENDEES, names, status=status)
+                    totals.append(page.total if page else None)
         except Ended as end:
             raise ProcessorUnreachable(f"Eventbrite: {end.outcome.reason}") from None
-        totals = [page.total if page else None for number, page in enumerate(pages) if number % 3 < 2]
-        counted = [total for total in totals if total is not None]
         return Account(
             title=", ".join(named.values()),
-            contacts=sum(counted) if len(counted) == len(totals) else None,
+            contacts=None if None in totals else sum(total or 0 for total in totals),
             lists=tuple(f"{title} ({organisation})" for organisation, title in named.items()),
         )
 
