@@ -47,7 +47,8 @@ _A_DAY: Final = 500  # queries, of the calling project and of each property
 _PACE: Final = 0.7  # seconds between two calls to one property, of which 1.5 a second are allowed
 _PACIFIC: Final = ZoneInfo("America/Los_Angeles")  # Google's days; this interface's page does not say which it counts
 # It leaves the report on one user within 72 hours, and the servers with the next run, about every two months. Before
-# that the person's right is not carried out, so that is the date: whoever looks earlier sees the report alone.
+# that the person's right is not carried out, so that is the date from which somebody is asked to look and attest it:
+# whoever looks earlier sees the report alone.
 _CARRIED_OUT: Final = timedelta(days=62)
 
 DAY_SPENT: Final = "the queries of a day are used up"
