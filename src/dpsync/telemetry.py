@@ -136,13 +136,25 @@ class Log:
         self._write("error", event, error, fields)
 
     def _write(self, level: Level, event: str, error: BaseException | None, fields: Mapping[str, object]) -> None:
-        import structlog
-
+        structlog = _structlog()
         told = {**fields, **(described(error) if error else {}), "logger": self._name}
         if not structlog.is_configured():
             # structlog's own default prints every field as it is.
             configure("info", sys.stderr)
         getattr(structlog.get_logger(), level)(event, **told)
+
+
+def _structlog() -> Any:
+    """structlog without what it draws in for tracebacks on a terminal: rich, pygments and attrs are 5 MB and 45 ms."""
+    if not {"structlog", "rich"} & sys.modules.keys():
+        sys.modules["rich"] = None  # type: ignore[assignment]  # because None is how Python is told "not to be had"
+        try:
+            import structlog
+        finally:
+            del sys.modules["rich"]
+    import structlog
+
+    return structlog
 
 
 def log(name: str) -> Log:
@@ -156,8 +168,7 @@ def configure(level: Level, stream: TextIO) -> None:
     Other libraries' records of WARNING and above keep name, level and place; their text may be a URL and is not
     written. Calling it again replaces the stream.
     """
-    import structlog
-
+    structlog = _structlog()
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,

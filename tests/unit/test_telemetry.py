@@ -198,6 +198,15 @@ def test_importing_loads_neither_logging_nor_metrics_libraries() -> None:
     assert done.stdout.strip() == "[]"
 
 
+def test_writing_a_line_loads_nothing_for_terminals_and_leaves_it_to_be_had() -> None:
+    code = (
+        "import sys; from dpsync import telemetry; telemetry.log('test').info('begun'); "
+        "print(sorted({'rich', 'pygments', 'attr'} & set(sys.modules))); import rich.table"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "[]"
+
+
 # --- metrics
 
 
