@@ -230,13 +230,14 @@ class HttpClient:
     """Makes calls for connectors, by many threads at once; nothing here raises anything but `NoAnswer`.
 
     `deadline`: seconds for one whole call, name look-up to last byte. `cap`: bytes of body after decompression. `pool`:
-    connections kept per host. `rehearsal` allows plain http to loopback. Times in evidence come from `clock`; the
-    watchdog counts real seconds, because a socket does not live in a test's clock. A name look-up cannot be
-    interrupted: there the system resolver's own limits apply.
+    connections kept per host, as many as a worker calls by at most: one more would be made anew for each call.
+    `rehearsal` allows plain http to loopback. Times in evidence come from `clock`; the watchdog counts real seconds,
+    because a socket does not live in a test's clock. A name look-up cannot be interrupted: there the system resolver's
+    own limits apply.
     """
 
     def __init__(
-        self, clock: Clock, *, rehearsal: bool = False, deadline: float = 60.0, cap: int = 5_000_000, pool: int = 32
+        self, clock: Clock, *, rehearsal: bool = False, deadline: float = 60.0, cap: int = 5_000_000, pool: int = 256
     ) -> None:
         self._clock = clock
         self._rehearsal = rehearsal
