@@ -42,10 +42,11 @@ class Shelf(Protocol):
     """A connector's memory: scoped to one processor, sealed, durable when the call returns."""
 
     def put(self, key: str, value: str) -> None: ...
-    def put_soon(self, key: str, value: str) -> None:
-        """The same without waiting; durable before the outcome is recorded of the instruction that this thread serves.
+    def note(self, key: str, value: str) -> None:
+        """The same in the transaction that records the outcome of the instruction that this thread carries out.
 
-        Only for what is noted after the call that it tells of: a crash in between leaves that attempt in doubt.
+        Only for what is noted *after* the call that it tells of, and is not read again before the outcome: a crash in
+        between loses both, and the attempt is in doubt.
         """
 
     def put_all(self, entries: Mapping[str, str]) -> None:

@@ -72,7 +72,7 @@ class OpenShelf:
         assert_clean(key)
         self.kept[key] = value
 
-    def put_soon(self, key: str, value: str) -> None:
+    def note(self, key: str, value: str) -> None:
         self.put(key, value)
 
     def put_all(self, entries: Mapping[str, str]) -> None:

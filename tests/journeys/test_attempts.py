@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, event, update
 from dpsync.connector import Applied, AsAsked, Instruction, Outcome
 from dpsync.errors import KeyProblem
 from dpsync.model import Right, State
-from dpsync.propagation.attempts import Attempts, Begun, Order, Task
+from dpsync.propagation.attempts import Answered, Attempts, Begun, Order, Task
 from dpsync.propagation.lifecycle import Happening
 from dpsync.propagation.record import Happened
 from dpsync.store import tables as t
@@ -32,9 +32,9 @@ def orders(world: World) -> list[Order]:
     return [Order("alpha", Task(row.subject_id), now, lambda: until) for row in world.rows(t.lane)]
 
 
-def done(world: World, begun: Begun) -> Happened:
+def done(world: World, begun: Begun) -> Answered:
     said: list[Happening] = [Applied(evidence=proof(204)), AsAsked(evidence=proof(404))]
-    return Happened(begun.propagation_id, said, world.clock.now() + timedelta(seconds=1), begun.attempt)
+    return Answered(Happened(begun.propagation_id, said, world.clock.now() + timedelta(seconds=1), begun.attempt))
 
 
 def asked_of_the_store(engine: Engine) -> list[str]:
@@ -120,20 +120,25 @@ def test_an_outcome_that_cannot_be_written_leaves_nobody_behind_who_was_begun_wi
     world.close()
 
 
-def test_an_outcome_is_not_recorded_before_what_the_connector_noted_of_it_is_kept(world: World) -> None:
-    vendor, closed = world.vendors["alpha"], Writer(world.engine, world.log.append)
-    closed.close()
-    shelf = StoredShelf("alpha", world.engine, lambda: closed, world.keys, world.clock)
+def test_what_a_connector_notes_stands_with_the_outcome_and_not_with_another_persons(world: World) -> None:
+    vendor = world.vendors["alpha"]
+    shelf = StoredShelf("alpha", world.engine, lambda: world.writer, world.keys, world.clock)
 
-    def note(instruction: Instruction) -> Outcome:
+    def cut_off(instruction: Instruction) -> Outcome:
+        shelf.note("cut", "off")
+        raise SystemExit
+
+    def erased(instruction: Instruction) -> Outcome:
         vendor.do(instruction)
-        shelf.put_soon("erased", "yes")
+        shelf.note("erased", "yes")
+        assert shelf.get("erased") is None
         return Applied(evidence=proof(204))
 
     vendor.hold(PEOPLE[0])
-    vendor.answers.append(note)
+    vendor.answers += [cut_off, erased]
     asked = world.ask(Right.ERASURE, PEOPLE[0], id="0")
     world.drive()
-    assert [row.outcome for row in world.rows(t.attempt)] == ["Interrupted", "AsAsked"]
+    assert [row.outcome for row in world.rows(t.attempt)] == ["Interrupted", "Contradicts", "Applied AsAsked"]
+    assert shelf.find("") == {"erased": "yes"}
     assert world.state(asked) is State.VERIFIED
     assert faults(world) == []

@@ -5,7 +5,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -27,8 +26,8 @@ from dpsync.store.database import (
     worker_lock,
     writing,
 )
-from dpsync.store.shelf import StoredShelf, settle
-from dpsync.store.writer import Unit, Writer
+from dpsync.store.shelf import StoredShelf, keep, take_notes
+from dpsync.store.writer import Writer
 from tests.builders import World
 
 
@@ -306,39 +305,19 @@ def test_many_are_put_in_one_commit(world: World) -> None:
     assert shelf.find("") == {"a": "1", "b": "3", "c": "4"}
 
 
-def test_what_is_put_soon_is_durable_once_it_is_settled_and_the_last_of_one_key_stands(
-    engine: Engine, tmp_path: Path
-) -> None:
-    world = World(engine, tmp_path)
-    shelf = StoredShelf("alpha", engine, lambda: world.writer, world.keys, world.clock)
-    going, gone = threading.Event(), threading.Event()
-
-    def hold(unit: Unit) -> None:
-        going.set()
-        gone.wait(10)
-
-    held = world.writer.submit(hold)
-    assert going.wait(10)
+def test_what_is_noted_is_kept_by_whoever_records_the_outcome_and_the_last_of_one_key_stands(world: World) -> None:
+    shelf = StoredShelf("alpha", world.engine, lambda: world.writer, world.keys, world.clock)
+    take_notes()
     for number in range(3):
-        shelf.put_soon("k", str(number))
-    shelf.put_soon("other", "v")
-    assert shelf.find("") == {}, "it waits for nobody"
-    gone.set()
-    settle()
-    assert held.done()
+        shelf.note("k", str(number))
+    shelf.note("other", "v")
+    with ThreadPoolExecutor(1) as elsewhere:
+        assert not elsewhere.submit(take_notes).result(), "another thread asks for another person"
+    assert shelf.find("") == {}
+    notes = take_notes()
+    assert not take_notes()
+    world.writer.call(lambda unit: keep(unit.connection, notes))
     assert shelf.find("") == {"k": "2", "other": "v"}
-    world.close()
-
-
-def test_settling_says_once_that_something_could_not_be_kept(world: World) -> None:
-    closed = Writer(world.engine, world.log.append)
-    closed.close()
-    shelf = StoredShelf("alpha", world.engine, lambda: closed, world.keys, world.clock)
-    shelf.put_soon("k", "v")
-    with pytest.raises(Locked):
-        settle()
-    settle()
-    assert shelf.get("k") is None
 
 
 def test_this_program_names_the_newest_migration() -> None:

@@ -464,7 +464,7 @@ class Mailchimp(Connector):
                 self._kit.shelf.put(key, "asked")  # the 404 of the next attempt may be the effect of this one
             raise
         if reply.status == 204:
-            self._kit.shelf.put_soon(key, "erased")
+            self._kit.shelf.note(key, "erased")
             return Applied(evidence=())
         if not self._nobody(calls, reply, list_id):
             raise refused()

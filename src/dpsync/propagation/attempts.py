@@ -25,6 +25,7 @@ from dpsync.propagation.persons import sharing_an_address
 from dpsync.propagation.plan import Waiting, choose, overtaken, restriction_in_force
 from dpsync.propagation.record import Attempted, Happened, alert, record, record_all, request_key, supersede
 from dpsync.sealing import RequestKey
+from dpsync.store import shelf
 from dpsync.store import tables as t
 from dpsync.store.columns import Instant
 from dpsync.store.writer import Unit
@@ -59,6 +60,14 @@ class Order:
     task: Task
     now: datetime
     may_call_until: Callable[[], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What came of an attempt, and what the connector noted meanwhile for its shelf."""
+
+    happened: Happened
+    notes: Sequence[shelf.Row] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +134,10 @@ class Attempts:
         begun = self._tell(unit, [one for one in chosen.values() if one])
         return [begun.pop((order.account_id, order.task.subject_id), None) for order in orders]
 
-    def finish(self, unit: Unit, answers: Sequence[Happened]) -> list[Step]:
-        """Record what came of attempts."""
-        return record_all(unit, self._controller, answers)
+    def finish(self, unit: Unit, answers: Sequence[Answered]) -> list[Step]:
+        """Record what came of attempts, and what their connectors noted of it."""
+        shelf.keep(unit.connection, [row for one in answers for row in one.notes])
+        return record_all(unit, self._controller, [one.happened for one in answers])
 
     def _choose(self, unit: Unit, order: Order, everywhere: Sequence[lanes.LaneRow]) -> _Chosen | None:
         task, now = order.task, order.now

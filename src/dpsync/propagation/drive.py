@@ -17,14 +17,14 @@ from sqlalchemy.exc import SQLAlchemyError
 from dpsync import telemetry
 from dpsync.connector import Applied, Clock, Finding, Outcome, Retryable
 from dpsync.errors import CredentialsRejected, Locked
-from dpsync.propagation.attempts import Attempts, Begun, Order, Task, postpone
+from dpsync.propagation.attempts import Answered, Attempts, Begun, Order, Task, postpone
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.lease import recover
 from dpsync.propagation.lifecycle import Defect, Interrupted, Timer
 from dpsync.propagation.record import Happened
 from dpsync.store import tables as t
 from dpsync.store.database import reading
-from dpsync.store.shelf import settle
+from dpsync.store.shelf import take_notes
 from dpsync.store.writer import Writer
 
 Said = Outcome | Finding | CredentialsRejected | Defect
@@ -171,9 +171,8 @@ class Drive:
             begun = self._begun(ordered)
             if begun is not None:
                 said = self._ask(begun)
-                settle()  # what the connector noted stands before the outcome does
                 happened = Happened(begun.propagation_id, said, self._clock.now(), begun.attempt)
-                finished = self._writer.submit_to(self._attempts.finish, happened)
+                finished = self._writer.submit_to(self._attempts.finish, Answered(happened, take_notes()))
                 trouble = any(isinstance(one, (Retryable, CredentialsRejected)) for one in said)
                 following = None if trouble else self._next()
                 finished.result()
@@ -220,6 +219,7 @@ class Drive:
 
     def _ask(self, begun: Begun) -> list[Said]:
         """Call the connector, with no transaction open."""
+        take_notes()  # what a call noted that was cut off belongs to nobody's outcome
         said: list[Said] = []
         try:
             if begun.kind == "verify":

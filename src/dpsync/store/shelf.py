@@ -1,11 +1,10 @@
-"""The connectors' memory: scoped to one processor, sealed, durable when the call returns (or `settle` does)."""
+"""The connectors' memory: scoped to one processor, sealed, durable when the call returns; a note, with the outcome."""
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
-from sqlalchemy import Engine, select, update
+from sqlalchemy import Connection, Engine, select, update
 
 from dpsync.connector import Clock
 from dpsync.store import tables as t
@@ -21,28 +20,30 @@ class Sealer(Protocol):
     def open(self, purpose: str, sealed: bytes, context: bytes) -> bytes: ...
 
 
-class _Soon(threading.local):
-    """What a thread's connectors put without waiting."""
+Row = Mapping[str, Any]
+
+
+class _Noted(threading.local):
+    """What the connector that a thread is asking has noted of it."""
 
     def __init__(self) -> None:
-        self.kept: list[Future[None]] = []
+        self.rows: list[Row] = []
 
 
-_soon = _Soon()
+_noted = _Noted()
 
 
-def settle() -> None:
-    """Wait until everything that this thread put without waiting is durable. Raises what the database said."""
-    waiting, _soon.kept = _soon.kept, []
-    for kept in waiting:
-        kept.result()
+def take_notes() -> Sequence[Row]:
+    """What was noted by this thread since the last time, for `keep`."""
+    rows, _noted.rows = _noted.rows, []
+    return rows
 
 
-def _keep(unit: Unit, many: Sequence[Sequence[Mapping[str, Any]]]) -> list[None]:
-    # One statement must not touch a row twice: of two values for one key the later stands.
-    rows = {(row["processor"], row["key"]): row for rows in many for row in rows}
-    insert_or_replace_all(unit.connection, t.shelf, list(rows.values()))
-    return [None] * len(many)
+def keep(connection: Connection, rows: Iterable[Row]) -> None:
+    """Write what was put or noted, within the caller's transaction; of two values for one key the later stands."""
+    latest = {(row["processor"], row["key"]): row for row in rows}  # one statement must not touch a row twice
+    if latest:
+        insert_or_replace_all(connection, t.shelf, list(latest.values()))
 
 
 class StoredShelf:
@@ -63,20 +64,17 @@ class StoredShelf:
 
     def put_all(self, entries: Mapping[str, str]) -> None:
         """Keep many in one commit, replacing what stood there."""
-        if entries:
-            self._kept(entries).result()
-
-    def put_soon(self, key: str, value: str) -> None:
-        """Keep `value` under `key` without waiting: durable before the outcome of the instruction is recorded.
-
-        A crash loses it only together with the outcome, and then the attempt is in doubt anyway. For what is noted
-        *after* a call: waiting for it made each erasure a quarter longer.
-        """
-        _soon.kept.append(self._kept({key: value}))
-
-    def _kept(self, entries: Mapping[str, str]) -> "Future[None]":
         rows = [self._row(key, value) for key, value in sorted(entries.items())]
-        return self._writer().submit_to(_keep, rows)
+        if rows:
+            self._writer().call(lambda unit: keep(unit.connection, rows))
+
+    def note(self, key: str, value: str) -> None:
+        """Keep `value` under `key` in the transaction that records the outcome of what this thread is asking.
+
+        A crash loses it only together with the outcome, and then the attempt is in doubt anyway. A commit of its own
+        made each erasure a quarter longer.
+        """
+        _noted.rows.append(self._row(key, value))
 
     def swap(self, key: str, old: str | None, new: str) -> bool:
         """Replace `old` by `new` in one transaction; False where something else stands there."""
@@ -111,7 +109,7 @@ class StoredShelf:
             ).all()
         return {key: self._open(key, sealed) for key, sealed in rows}
 
-    def _row(self, key: str, value: str) -> dict[str, object]:
+    def _row(self, key: str, value: str) -> Row:
         sealed = self._sealer.seal("shelf", value.encode(), self._context(key))
         return {"processor": self._processor, "key": key, "sealed": sealed, "at": self._clock.now()}
 
