@@ -278,6 +278,7 @@ class World:
         body: bytes | None = None,
         lifted: bool = False,
         others: Iterable[str] = (),
+        phone: str | None = None,
         changes: Changes | None = None,
     ) -> Received:
         event_id = event or f"evt-{next(self._events)}"
@@ -285,7 +286,7 @@ class World:
             source="crm",
             event_id=event_id,
             right=right,
-            subject=Subject(id=id, email=email, other_emails=tuple(others)),
+            subject=Subject(id=id, email=email, other_emails=tuple(others), phone=phone),
             received_at=self.clock.now(),
             version=version,
             changes=changes or (Changes(email=to, first_name="Ada") if right is Right.RECTIFICATION else None),

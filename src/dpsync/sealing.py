@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from dpsync.errors import KeyProblem
-from dpsync.model import normalised
+from dpsync.model import normalised, phone_digits
 
 KEY_BYTES = 32
 NONCE_BYTES = 12
@@ -150,12 +150,14 @@ class Keys:
         """32 hex digits of signing key and pepper together, kept in the store so that other keys are refused."""
         return self._fingerprint
 
-    def pseudonym(self, kind: Literal["address", "id"], value: str) -> str:
+    def pseudonym(self, kind: Literal["address", "id", "phone"], value: str) -> str:
         """HMAC-SHA256 under the pepper, 64 hex digits: the same person again, to nobody without the pepper.
 
-        Addresses are `model.normalised` first. A pseudonym is still personal data (GDPR recital 26).
+        Addresses are `model.normalised` first, telephone numbers `model.phone_digits`. A pseudonym is still personal
+        data (GDPR recital 26).
         """
-        text = normalised(value) if kind == "address" else value
+        forms = {"address": normalised, "phone": phone_digits}
+        text = forms[kind](value) if kind in forms else value
         return hmac.new(self._pepper, f"{kind}\n{text}".encode(), hashlib.sha256).hexdigest()
 
     def mac(self, purpose: str, data: bytes) -> bytes:

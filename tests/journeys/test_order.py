@@ -165,6 +165,38 @@ def test_without_ids_a_chain_of_shared_addresses_is_one_person(world: World) -> 
     assert world.row(one).subject_id == world.row(two).subject_id == world.row(three).subject_id
 
 
+PHONE = "+44 20 7946 0958"
+
+
+@pytest.mark.parametrize(
+    "spelling", ["020 7946 0958", "0044 20 7946-0958", "+44 (0)20 7946 0958", "+４４ 20 7946 0958"]
+)
+def test_the_same_telephone_alone_is_the_same_person_however_it_is_written(world: World, spelling: str) -> None:
+    one, two = world.ask(Right.RESTRICTION, phone=PHONE), world.ask(Right.ERASURE, phone=spelling)
+    assert world.row(one).person == world.row(two).person
+    assert world.row(one).subject_id == world.row(two).subject_id
+    assert causes_of(world.row(two).causes) == {Cause.RESTRICTION_IN_FORCE}
+    assert not any("7946" in row.pseudonym for row in world.rows(t.alias))
+
+
+def test_a_telephone_that_an_id_uses_is_ordered_with_it_and_its_erasure_is_held(world: World) -> None:
+    known = world.ask(Right.OPT_OUT, ADA, id="crm-1", phone=PHONE)
+    erase = world.ask(Right.ERASURE, phone=PHONE)
+    assert world.row(known).subject_id == world.row(erase).subject_id
+    assert world.row(known).person != world.row(erase).person
+    assert causes_of(world.row(erase).causes) == {Cause.SHARED_ADDRESS}
+
+
+@pytest.mark.parametrize("ids", [("crm-1", "crm-2"), (None, None)])
+def test_a_household_has_one_telephone_and_stays_several_people(world: World, ids: tuple[str | None, ...]) -> None:
+    one = world.ask(Right.OPT_OUT, ADA, id=ids[0], phone=PHONE)
+    two = world.ask(Right.ERASURE, "ben@example.org", id=ids[1], phone=PHONE)
+    third = world.ask(Right.OPT_OUT, phone=PHONE)
+    assert len({world.row(asked).person for asked in (one, two, third)}) == 3
+    assert len({world.row(asked).subject_id for asked in (one, two, third)}) == 1
+    assert world.state(two) is State.PENDING, "its id, or its address, says who is meant"
+
+
 def test_a_restriction_holds_an_erasure_whichever_came_first(world: World) -> None:
     first = world.ask(Right.ERASURE, ADA, id="crm-1")
     world.ask(Right.RESTRICTION, ADA, id="crm-1")

@@ -1,8 +1,8 @@
 """Who is who: which requests are about one person, and which only share an address.
 
 A *person* is one id of the main database or, where it gave none, everybody who was named only by the same addresses. A
-*subject* is a group of persons connected by shared addresses: within it requests are ordered, but nothing is merged. A
-family address is not one person.
+*subject* is a group of persons connected by shared addresses or telephones: within it requests are ordered, but nothing
+is merged. A family address is not one person, and a telephone says who is meant only where nothing else does.
 """
 
 import secrets
@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, delete, insert, or_, select, update
 
 from dpsync.model import Request
-from dpsync.propagation.persons import NAMELESS, shares_an_address
+from dpsync.propagation.persons import BY_PHONE, NAMELESS, shares_an_address
 from dpsync.sealing import Keys
 from dpsync.store import tables as t
 from dpsync.store.upsert import insert_missing
@@ -36,10 +36,11 @@ class Identity:
 
 
 def names_of(request: Request, keys: Keys) -> list[str]:
-    """The pseudonyms of every address and of the id, the id's last; each once."""
+    """The pseudonyms of every address, of the telephone and of the id, the id's last; each once."""
     addresses = [keys.pseudonym("address", address) for address in request.addresses]
+    phone = [BY_PHONE + keys.pseudonym("phone", request.subject.phone)] if request.subject.phone else []
     own_id = [keys.pseudonym("id", request.subject.id)] if request.subject.id else []
-    return list(dict.fromkeys(addresses + own_id))
+    return list(dict.fromkeys(addresses + phone + own_id))
 
 
 def known_of(connection: Connection, names: Iterable[str]) -> frozenset[str]:
@@ -74,7 +75,7 @@ def resolve(connection: Connection, request: Request, keys: Keys) -> Identity:
     named = names_of(request, keys)
     own_id = named[-1] if request.subject.id else None
     known = connection.execute(_KNOWN, {"named": named, "person": own_id or ""}).all()
-    person = own_id or _nameless(connection, {row.person for row in known if row.person.startswith(NAMELESS)})
+    person = own_id or _nameless(connection, _persons_without_id(request, known))
     subject_id = _joined(connection, {row.subject_id for row in known})
     remembered = {(row.pseudonym, row.person) for row in known}
     fresh = [
@@ -84,6 +85,18 @@ def resolve(connection: Connection, request: Request, keys: Keys) -> Identity:
     ]
     insert_missing(connection, t.alias, fresh)
     return Identity(subject_id, person, shares_an_address(connection, person))
+
+
+def _persons_without_id(request: Request, known: Iterable[Any]) -> set[str]:
+    """Who of those without an id is meant: by address; and by telephone where nothing else is named.
+
+    A household has one telephone: where several are known by it, it is one more of them.
+    """
+    nameless = [row for row in known if row.person.startswith(NAMELESS)]
+    if request.addresses:
+        return {row.person for row in nameless if not row.pseudonym.startswith(BY_PHONE)}
+    persons = {row.person for row in nameless}
+    return persons if len(persons) == 1 else set()
 
 
 def _nameless(connection: Connection, known: set[str]) -> str:

@@ -2,12 +2,15 @@
 
 from collections.abc import Collection
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, bindparam, or_, select
 
 from dpsync.store import tables as t
 
 NAMELESS = "~"
 """First sign of a person without an id of the main database."""
+
+BY_PHONE = "tel:"
+"""First signs of the pseudonym of a telephone number."""
 
 _OWN = t.alias.alias("own")
 _ANOTHER_ID = (
@@ -18,6 +21,8 @@ _ANOTHER_ID = (
         _OWN.c.person.in_(bindparam("persons", expanding=True)),
         t.alias.c.person != _OWN.c.person,
         ~t.alias.c.person.startswith(NAMELESS),
+        # A household has one telephone; whoever is known by an id is not told apart by it.
+        or_(_OWN.c.person.startswith(NAMELESS), ~_OWN.c.pseudonym.startswith(BY_PHONE)),
     )
 )
 
