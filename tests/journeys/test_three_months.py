@@ -182,7 +182,7 @@ def test_what_was_said_to_be_deleted_and_is_in_the_export_is_contradicted_and_li
     assert month_report(hootsuite.service, hootsuite.clock.now()).verdict is Verdict.OVERDUE
     hootsuite.drive(WEEK)
     *_, newest = letters(hootsuite)
-    assert "said to be deleted, and seen again" in attached(newest)
+    assert "(overdue; should be gone, and was seen again)" in attached(newest)
     assert states(hootsuite) == [ConversationState.CONTRADICTED]
     assert {"retention-contradicted:inbox", "retention-overdue:inbox"} <= {cause for _, cause in hootsuite.alerts()}
     hootsuite.sound()

@@ -207,6 +207,18 @@ def test_a_letter_names_ids_in_its_attachment_only_and_no_person_anywhere(world:
     assert "19 August 2026" in text.get_content()  # what a check of today must reach
 
 
+def test_a_letter_says_which_are_overdue_on_its_own_day(world: World) -> None:
+    keeping(world)
+    confirm(world, ADMIN)
+    note(world, told(1, DUE - DAY), told(2, DUE))
+    listed(world)
+    (one,) = planned(world)
+    assert [(line.conversation, line.note) for line in one.letter.rows] == [
+        ("conv-canary-1", "overdue"),
+        ("conv-canary-2", ""),
+    ]
+
+
 def _list_id(world: World) -> str:
     return next(str(one.list_id) for one in world.rows(ct.retention_act) if one.list_id)
 

@@ -131,21 +131,24 @@ def _waiting(connection: Connection, controller: Controller, now: datetime) -> I
         rule = processor.retention if processor else None
         kind = NoticeKind(row.kind)
         to = (rule.deputy if kind is NoticeKind.BACKUP else rule.admin) if rule else None
-        listed = _listed(controller, of_act(connection, row.act_id), row.at)
+        written_on = clock.day_of(row.created_at, controller.zone)
+        listed = _listed(controller, of_act(connection, row.act_id), row.at, written_on)
         if processor and rule and to and listed:
             letter_of = _letter(controller, processor, rule, row, kind, to, listed)
             yield Planned(row.act_id, kind, row.processor, row.reference, to, letter_of)
 
 
-def _listed(controller: Controller, rows: Iterable[Any], made_at: datetime) -> list[Row]:
-    """The rows of a list that nobody has answered for, as the mail names them."""
+def _listed(controller: Controller, rows: Iterable[Any], made_at: datetime, written_on: date) -> list[Row]:
+    """The rows of a list that nobody has answered for, as a mail of that day names them."""
     found = []
     for row in rows:
         ids = opened(controller, row)
         if ids is None or not is_owed(row, made_at):
             continue
         last_day = date.fromisoformat(row.until_on or row.due_on)
-        note = "said to be deleted, and seen again" if row.state == ConversationState.CONTRADICTED else ""
+        marks = ("overdue", "should be gone, and was seen again")
+        so = (last_day < written_on, row.state == ConversationState.CONTRADICTED)
+        note = "; ".join(mark for mark, is_so in zip(marks, so, strict=True) if is_so)
         found.append(Row(row.reference, last_day, ids.contact, ids.conversation, ids.medium, ids.channel, note))
     return found
 
