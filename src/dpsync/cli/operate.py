@@ -42,6 +42,7 @@ def serve(ctx: typer.Context) -> int:
 def run_once(ctx: typer.Context) -> int:
     """Drive everything due until nothing is due, then stop. Exit 3: something is not through; 75: a serve runs."""
     from dpsync.cli.opening import installation, place_of_store
+    from dpsync.reports.words import several
 
     talk: Talk = ctx.obj
     with installation(talk) as service:
@@ -52,10 +53,11 @@ def run_once(ctx: typer.Context) -> int:
         for line in left:
             talk.warn(f"not through: {line.short} at {line.processor}: {line.state.value} {line.reason}".rstrip())
         people = _waiting_count(service)
+        left_open = several(_open_count(service), "request")
         talk.ending(
-            stored=f"every answer and its evidence, in {place_of_store(service)}; {_open_count(service)} requests open",
+            stored=f"every answer and its evidence, in {place_of_store(service)}; {left_open} open",
             by_itself="nothing before the next `dpsync run-once`, or a `dpsync serve`.",
-            waits=f"{people} requests for a person: `dpsync status`" if people else "",
+            waits=f"{several(people, 'request')} for a person: `dpsync status`" if people else "",
         )
     return Exit.PARTLY if left else Exit.DONE
 
