@@ -7,6 +7,8 @@ import socket
 import subprocess
 import sys
 import time
+import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -331,6 +333,13 @@ def test_the_first_settings_are_read_back_as_they_were_meant(tmp_path: Path) -> 
     assert settings.safety.approvals == 1
     assert settings.processors["newsletter"].connector == "mailchimp"
     assert MARK in settings_text(answers())
+
+
+def test_what_is_to_be_filled_in_has_the_form_of_what_goes_there() -> None:
+    text = settings_text(replace(answers(), processors={"analytics": "google_analytics"}))
+    section = tomllib.loads(text)["processors"]["analytics"]
+    assert (section["client_id"], section["properties"]) == ("", [])
+    assert section["client_secret"] == {"file": "secrets/analytics.client_secret"}
 
 
 def test_a_live_start_waits_for_nobody(tmp_path: Path) -> None:

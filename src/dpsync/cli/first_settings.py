@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import get_origin
 
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
@@ -93,7 +94,8 @@ def _section(name: str, kind: str) -> str:
 def _option(name: str, key: str, one: FieldInfo) -> str:
     if one.annotation is SecretStr:
         return f'{key} = {{ file = "{SECRET_FOLDER}/{name}.{key}" }}  {MARK}: put it into that file, mode 0600'
-    return f'{key} = ""  {MARK}'
+    several = get_origin(one.annotation) is tuple
+    return f"{key} = {'[]' if several else _quoted('')}  {MARK}"
 
 
 _HEAD = """\
