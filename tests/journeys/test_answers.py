@@ -14,8 +14,9 @@ import requests
 
 from dpsync.ledger import entry
 from dpsync.ledger.note import VerifierKey
-from dpsync.model import State
+from dpsync.model import Right, State
 from dpsync.propagation.acknowledgement import MOST_BY_LINK
+from dpsync.propagation.instructions import NOTICE_LINK_LIVES
 from dpsync.sandbox.mailbox import Message
 from dpsync.sandbox.recipient import links_of
 from dpsync.store import tables as t
@@ -104,6 +105,37 @@ def test_an_answer_that_takes_the_first_back_is_added_shown_and_told_to_the_dpo(
         assert [row.final for row in there.rows(t.answer)] == [True, False, True]
         assert events(there, asked)[-2:] == ["repeat", "repeat"]
         there.sound()
+
+
+def test_a_link_expires_and_the_store_holds_no_key_to_it(database_url: str, tmp_path: Path) -> None:
+    with installed(tmp_path, database_url, processors=FORMS, web=True) as there:
+        told(there)
+        token = link(there).rpartition("/")[2]
+        kept = "".join(repr(list(there.rows(table))) for table in t.metadata.sorted_tables)
+        assert token not in kept
+        assert requests.get(link(there), timeout=10).status_code == 200
+        there.clock.advance(NOTICE_LINK_LIVES)
+        assert requests.get(link(there), timeout=10).status_code == 404
+        assert answer(there, "done").status_code == 404
+        assert there.rows(t.answer) == []
+
+
+def test_each_letter_is_about_one_person_and_one_right(tmp_path: Path) -> None:
+    with installed(tmp_path, sqlite_url(tmp_path), processors=FORMS, web=True) as there:
+        confirmed(there)
+        people = ("ada@example.org", "ben@example.org")
+        for number, address in enumerate(people):
+            for right in (Right.OPT_OUT, Right.RESTRICTION):
+                there.ask(right, address, id=f"crm-{number}")
+        there.drive()
+        mails = [readable(one) for one in letters(there)]
+        assert len(mails) == 4
+        assert sorted([one for one in people if one in mail] for mail in mails) == [
+            [one] for one in people for _ in "12"
+        ]
+        rights = ("objects to direct marketing", "restricted: keep it")
+        assert all(sum(right in " ".join(mail.split()) for right in rights) == 1 for mail in mails)
+        assert len({row.message_id for row in there.rows(t.notice)}) == 4
 
 
 def test_whoever_answers_without_end_is_stopped(tmp_path: Path) -> None:

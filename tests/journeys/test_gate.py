@@ -134,6 +134,26 @@ def test_a_second_click_on_an_answer_does_not_stop_the_read_back(world: World) -
     assert world.state(asked) is State.VERIFIED
 
 
+def test_no_word_makes_done_what_was_seen_not_to_be_and_our_own_reading_does(world: World) -> None:
+    world.confirm("alpha")
+    vendor = world.vendors["alpha"]
+    vendor.hold(ADA)
+    vendor.answers.append(HandOver(to=Recipient.PROCESSOR, task="x"))
+    asked = world.ask(Right.ERASURE, ADA, id="1")
+    world.drive()
+    token = world.notice.letters[0].answer_url.rpartition("/")[2]
+    for kind in (AnswerKind.DONE, AnswerKind.DONE, AnswerKind.NOTHING_HELD):
+        world.answer(token, kind)
+        world.drive()
+        assert world.state(asked) is State.CONTRADICTED
+    world.answer(token, AnswerKind.DONE)
+    assert world.state(asked) is State.CONTRADICTED, "before anybody has looked again, too"
+    vendor.people.clear()
+    world.drive()
+    assert world.state(asked) is State.VERIFIED
+    assert world.ledger_problems() == ()
+
+
 def test_what_one_processor_did_supersedes_nothing_at_another_on_the_same_account(world: World) -> None:
     world.use(world.processor("alpha", account="shared"), world.processor("beta", account="shared"))
     world.vendors["beta"].hold(ADA)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from dpsync.connector import Applied, AsAsked, CannotTell, Contradicts, Retryable
 from dpsync.errors import DecisionRefused, IllegalTransition
 from dpsync.model import DONE_STATES, Cause, Right, Rung, State, Way
-from dpsync.propagation.lifecycle import Answer, Decision, DecisionKind, Happening, Position, Step, advance
+from dpsync.propagation.lifecycle import Answer, AnswerKind, Decision, DecisionKind, Happening, Position, Step, advance
 from dpsync.propagation.states import happenings, page
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -116,3 +116,23 @@ def test_an_answer_after_the_final_one_changes_nothing() -> None:
 def test_the_page_of_states_is_up_to_date() -> None:
     written = Path(__file__).parents[2] / "docs" / "states.md"
     assert written.read_text(encoding="utf-8") == page(), "run `make docs`"
+
+
+@given(POSITIONS, st.sampled_from([AnswerKind.DELIVERED, AnswerKind.BOUNCED]))
+def test_no_mail_system_makes_done_or_undoes_what_people_or_our_reading_said(at: Position, kind: AnswerKind) -> None:
+    step = advance(at, Answer(kind), NOW)
+    if step.state is not at.state:
+        assert kind is AnswerKind.BOUNCED
+        assert at.state in {State.ACCEPTED, State.HANDED_OVER, State.ESCALATED}
+
+
+@given(POSITIONS, st.sampled_from([AnswerKind.DELIVERED, AnswerKind.RECEIVED]))
+def test_a_letter_to_our_own_operator_proves_nothing_about_the_processor(at: Position, kind: AnswerKind) -> None:
+    step = advance(replace(at, way=Way.OPERATOR), Answer(kind), NOW)
+    assert (step.state, step.rung) == (at.state, at.rung)
+
+
+@given(POSITIONS, st.sampled_from(AnswerKind))
+def test_what_was_contradicted_is_made_done_by_no_answer_where_we_can_look(at: Position, kind: AnswerKind) -> None:
+    step = advance(replace(at, state=State.CONTRADICTED, verifiable=True), Answer(kind), NOW)
+    assert step.state not in DONE_STATES

@@ -237,6 +237,8 @@ def _contact(one: Service, name: str, seen: str) -> Line:
         return Line(name, Verdict.WAITING, f"{seen}; its contact has not confirmed itself: notices are held")
     if rule is not None and not confirmed(rule.admin):
         return Line(name, Verdict.WAITING, f"{seen}; its admin has not confirmed the address: no work list goes out")
+    if processor.backup_contact and not confirmed(processor.backup_contact):
+        return Line(name, Verdict.WAITING, f"{seen}; its second contact has not confirmed itself: it is not written to")
     return Line(name, Verdict.OK, f"{seen}; contact confirmed")
 
 

@@ -17,6 +17,7 @@ from dpsync.alerts import raise_alert
 from dpsync.ledger import entry
 from dpsync.ledger.entry import Event
 from dpsync.mail import domain_of
+from dpsync.propagation.contacts import desks
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.lifecycle import Answer, AnswerKind
 from dpsync.propagation.record import alert, record, request_key
@@ -146,7 +147,7 @@ def _domains(controller: Controller, name: str) -> frozenset[str]:
 def _asked_contact(controller: Controller, tags: Sequence[str]) -> str | None:
     """The processor whose contact was asked by the mail that came back."""
     for name, processor in controller.processors.items():
-        for address in filter(None, (processor.contact, processor.backup_contact)):
+        for address in desks(processor):
             if controller.question_id(address, name).partition("@")[0] in tags:
                 return name
     return None

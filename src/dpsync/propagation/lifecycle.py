@@ -294,15 +294,21 @@ _REACHED = {
     AnswerKind.DELIVERED: (Event.DELIVERED, Rung.DELIVERED),
     AnswerKind.RECEIVED: (Event.ACKNOWLEDGED, Rung.ACKNOWLEDGED),
 }
+_DONE = frozenset({AnswerKind.DONE, AnswerKind.NOTHING_HELD})
 _AGAINST = frozenset({AnswerKind.PARTLY, AnswerKind.REFUSED, AnswerKind.WRONG_RECIPIENT})
 
 
 def _after_answer(at: Position, answer: Answer, now: datetime) -> Step:
-    waiting = {State.ACCEPTED, State.HANDED_OVER, State.ESCALATED, State.CONTRADICTED, State.REFUSED}
-    if at.state not in waiting or answer.older:
+    waiting = {State.ACCEPTED, State.HANDED_OVER, State.ESCALATED}
+    # A bounce that comes after a word or after our own reading is about an older letter.
+    spoken = {State.CONTRADICTED, State.REFUSED} if answer.kind is not AnswerKind.BOUNCED else frozenset()
+    if at.state not in waiting | spoken or answer.older:
         # The first final answer stands, later ones are added to the record. Who takes a "done" back is heard.
         taken_back = at.state in DONE_STATES and answer.kind in _AGAINST
         return replace(stay(at, Event.REPEAT), alert="taken_back" if taken_back else "")
+    if at.state is State.CONTRADICTED and at.verifiable and answer.kind in _DONE:
+        # What was seen beats what is said: it is read again at once, and nothing but that makes it done.
+        return replace(stay(at, Event.ACKNOWLEDGED), timer=Timer.REREAD, timer_at=now)
     reread = {"timer": Timer.REREAD, "timer_at": now} if at.verifiable else {}
     match answer.kind:
         case AnswerKind.DELIVERED | AnswerKind.RECEIVED:
