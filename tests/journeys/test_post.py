@@ -166,6 +166,21 @@ def test_the_late_bounce_of_an_old_contact_says_nothing_of_the_new_one(tmp_path:
         assert there.state(asked, "forms") is State.ESCALATED
 
 
+def test_the_late_bounce_of_a_letter_from_before_a_retry_stops_nothing(tmp_path: Path) -> None:
+    with told(tmp_path, sqlite_url(tmp_path)) as (there, asked, tag):
+        comes(there, report(FAILED, envelope_id=tag))
+        person, now = Person("Olli Operator", "olli", "their mailbox is put right"), there.clock.now()
+        there.service.write(
+            lambda unit: decide(unit, there.service.controller, asked.id, DecisionKind.RETRY, person, now)
+        )
+        there.drive(SOON)
+        comes(there, report(("failed", "4.4.7"), envelope_id=tag))
+        assert there.state(asked, "forms") is State.ACCEPTED
+        assert [kind for kind, _ in answers(there)] == ["bounced", "bounced"]
+        comes(there, report(FAILED, envelope_id=tag_of(there, 2)))
+        assert there.state(asked, "forms") is State.ESCALATED
+
+
 def test_a_contact_whose_question_comes_back_is_told_to_the_operator(tmp_path: Path) -> None:
     (tmp_path / "mail").mkdir()
     with installed(tmp_path, sqlite_url(tmp_path), processors=WITH_FOLDER, web=True) as there:

@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, insert, select, update
 
-from dpsync.connector import NoticeKind
 from dpsync.errors import CredentialsRejected, DecisionRefused, NotFound
 from dpsync.kit import Mail, NoAnswer, Posted
 from dpsync.mail import compose, domain_of
@@ -107,7 +106,7 @@ def answer_by_link(
     if len(_earlier(unit.connection, row.propagation_id)) >= MOST_BY_LINK:
         raise DecisionRefused("this notice has been answered too often")
     _keep(unit, controller, row.propagation_id, row.number, kind, given, now, digest=row.digest)
-    older = row.number < _first_of_round(unit.connection, row.propagation_id)
+    older = row.number < incoming.first_of_round(unit.connection, row.propagation_id)
     record(unit, controller, row.propagation_id, Answer(kind, row.digest, older), now, cause=kind.value)
     if older and kind in FINAL:
         processor = controller.processors.get(row.processor)
@@ -116,14 +115,6 @@ def answer_by_link(
     if found is None:
         raise NotFound("no notice has this link")
     return found
-
-
-def _first_of_round(connection: Connection, propagation_id: int) -> int:
-    """The number of the letter that asked last; reminders of it, and the second contact's, belong to it."""
-    n = t.notice.c
-    asking = [NoticeKind.FIRST.value, NoticeKind.TASK.value]
-    latest = select(func.max(n.number)).where(n.propagation_id == propagation_id, n.kind.in_(asking))
-    return connection.execute(latest).scalar_one() or 0
 
 
 def answer_by_hand(

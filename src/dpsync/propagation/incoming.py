@@ -11,9 +11,10 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, assert_never
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
 from dpsync.alerts import raise_alert
+from dpsync.connector import NoticeKind
 from dpsync.ledger import entry
 from dpsync.ledger.entry import Event
 from dpsync.mail import domain_of
@@ -189,10 +190,23 @@ def _keep(unit: Unit, controller: Controller, one: Incoming, notice: Any, waits:
 
 
 def _is_current(connection: Connection, notice: Any) -> bool:
-    """Whether the report is about where letters go now: an old contact's late bounce says nothing of the new one."""
+    """Whether the report is about where letters go now: an old contact's late bounce says nothing of the new one.
+
+    Nor does one from before somebody tried again: the mailbox may have been put right since.
+    """
+    if notice.number < first_of_round(connection, notice.propagation_id):
+        return False
     n = t.notice.c
     latest = select(n.recipient).where(n.propagation_id == notice.propagation_id).order_by(n.number.desc()).limit(1)
     return bool(connection.execute(latest).scalar_one() == notice.recipient)
+
+
+def first_of_round(connection: Connection, propagation_id: int) -> int:
+    """The number of the letter that asked last; reminders of it, and the second contact's, belong to it."""
+    n = t.notice.c
+    asking = [NoticeKind.FIRST.value, NoticeKind.TASK.value]
+    latest = select(func.max(n.number)).where(n.propagation_id == propagation_id, n.kind.in_(asking))
+    return connection.execute(latest).scalar_one() or 0
 
 
 def tell_of_contact(unit: Unit, controller: Controller, name: str, now: datetime) -> None:

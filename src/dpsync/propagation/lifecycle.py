@@ -290,11 +290,6 @@ def _doubt_resolved(at: Position, finding: Finding, now: datetime) -> Step:
 # --- they answered
 
 
-_REACHED = {
-    AnswerKind.DELIVERED: (Event.DELIVERED, Rung.DELIVERED),
-    AnswerKind.RECEIVED: (Event.ACKNOWLEDGED, Rung.ACKNOWLEDGED),
-}
-_DONE = frozenset({AnswerKind.DONE, AnswerKind.NOTHING_HELD})
 _AGAINST = frozenset({AnswerKind.PARTLY, AnswerKind.REFUSED, AnswerKind.WRONG_RECIPIENT})
 
 
@@ -306,20 +301,18 @@ def _after_answer(at: Position, answer: Answer, now: datetime) -> Step:
         # The first final answer stands, later ones are added to the record. Who takes a "done" back is heard.
         taken_back = at.state in DONE_STATES and answer.kind in _AGAINST
         return replace(stay(at, Event.REPEAT), alert="taken_back" if taken_back else "")
-    if at.state is State.CONTRADICTED and at.verifiable and answer.kind in _DONE:
+    if at.state is State.CONTRADICTED and at.verifiable and answer.kind in {AnswerKind.DONE, AnswerKind.NOTHING_HELD}:
         # What was seen beats what is said: it is read again at once, and nothing but that makes it done.
         return replace(stay(at, Event.ACKNOWLEDGED), timer=Timer.REREAD, timer_at=now)
-    reread = {"timer": Timer.REREAD, "timer_at": now} if at.verifiable else {}
     match answer.kind:
         case AnswerKind.DELIVERED | AnswerKind.RECEIVED:
             # Neither is done: the reminder still goes. And what reached our own operator reached nobody outside.
-            event, rung = _REACHED[answer.kind]
-            rung = at.rung if at.way is Way.OPERATOR else max(at.rung, rung)
-            return replace(stay(at, event), rung=rung, keep_timer=True)
-        case AnswerKind.DONE:
-            return go(at, State.DECLARED_DONE, Event.DECLARED, Rung.CONFIRMED, **reread)
-        case AnswerKind.NOTHING_HELD:
-            return go(at, State.DECLARED_NOTHING_HELD, Event.DECLARED, Rung.CONFIRMED, **reread)
+            reached = Rung.ACKNOWLEDGED if answer.kind is AnswerKind.RECEIVED else Rung.DELIVERED
+            rung = at.rung if at.way is Way.OPERATOR else max(at.rung, reached)
+            return replace(stay(at, Event(reached.name.lower())), rung=rung, keep_timer=True)
+        case AnswerKind.DONE | AnswerKind.NOTHING_HELD:
+            reread = {"timer": Timer.REREAD, "timer_at": now} if at.verifiable else {}
+            return go(at, State(f"declared_{answer.kind}"), Event.DECLARED, Rung.CONFIRMED, **reread)
         case AnswerKind.REFUSED:
             return go(at, State.REFUSED, Event.REFUSED, Rung.ACKNOWLEDGED, alert="refused")
         case AnswerKind.PARTLY:
