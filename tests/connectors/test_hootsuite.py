@@ -358,9 +358,10 @@ def test_another_organisations_contact_is_a_no_about_that_contact() -> None:
     assert outcome.reason == hootsuite.NOT_OURS
 
 
-def test_eight_threads_with_no_token_ask_for_one() -> None:
+@pytest.mark.parametrize("section", [{}, {"refresh_token": "refresh-0"}], ids=["app", "member"])
+def test_eight_threads_with_no_token_ask_for_one(section: dict[str, object]) -> None:
     stand_in = StandIn({ADA: dict(CRM)})
-    with on_stage(stand_in) as stage, ThreadPoolExecutor(8) as pool:
+    with on_stage(stand_in, **section) as stage, ThreadPoolExecutor(8) as pool:
         assert all(isinstance(one, Accepted) for one in pool.map(lambda _: right_it(stage), range(8)))
     assert len(stand_in.forms) == 1
 
@@ -964,6 +965,27 @@ def test_a_conversation_is_told_by_its_ids_and_nothing_that_was_written_is_kept(
         assert text not in kept
 
 
+def test_no_key_on_the_shelf_names_a_contact() -> None:
+    with on_stage() as stage:
+        for right in Right:
+            stage.tell(instruction(right))
+        assert {key.partition("/")[0] for key in of_the_shelf(stage)} >= {
+            "profile",
+            "person",
+            "put",
+            "erased",
+            "blocked",
+        }
+        assert not [key for key in of_the_shelf(stage) if ADA in key]
+
+
+def test_two_contacts_whose_ids_differ_only_in_capitals_are_two() -> None:
+    with on_stage(StandIn({}, shows=False)) as stage:
+        for contact in ("aBc", "Abc"):
+            deliver(stage.connector, conversation(contact))
+        assert handed(stage.tell(instruction(Right.ERASURE))).references == ("Abc", "aBc")
+
+
 def test_the_signature_is_made_of_the_raw_body_with_the_secret_as_bytes() -> None:
     body = json.dumps(conversation(), indent=3).encode()
     as_text = hmac.new(HEX.encode(), body, hashlib.sha256).hexdigest()
@@ -1001,7 +1023,7 @@ def test_the_later_conversation_counts_in_whichever_order_they_come() -> None:
         with on_stage(StandIn({}, shows=False)) as stage:
             for n in order:
                 deliver(stage.connector, events[n])
-            kept.append(of_the_shelf(stage)[f"profile/{ADA}"])
+            kept.append(of_the_shelf(stage)[f"profile/{pseudonym(ADA.encode().hex())}"])
     assert len(set(kept)) == 1
     assert json.loads(kept[0])["crm"]["shoe"] == "2"
 
@@ -1013,7 +1035,7 @@ def test_deliveries_at_once_lose_nothing(world: World) -> None:
         connector = Hootsuite.from_settings(settings, Kit(http, Hands(), pseudonym, shelf))
         events = [conversation(ADA, {"shoe": str(n)}, at=NOW + timedelta(minutes=n)) for n in range(16)]
         assert len(list(pool.map(lambda event: deliver(connector, event), events))) == 16
-        assert json.loads(shelf.get(f"profile/{ADA}") or "")["crm"] == {"shoe": "15"}
+        assert json.loads(shelf.get(f"profile/{pseudonym(ADA.encode().hex())}") or "")["crm"] == {"shoe": "15"}
 
 
 def test_a_conversation_that_waits_is_open() -> None:

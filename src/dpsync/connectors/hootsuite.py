@@ -404,15 +404,22 @@ class _Memory:
         return self._kit.pseudonym(_written(value))
 
     def profile(self, contact: str) -> _Profile:
-        return _profile(self.shelf.get(f"profile/{contact}"))
+        return _profile(self.shelf.get(f"profile/{self.named(contact)}"))
+
+    def named(self, contact: str) -> str:
+        """A contact in a key: keys are read by whoever reads the database, and its id is of a person.
+
+        In hexadecimal, because a pseudonym takes capitals for small letters, and two ids may differ in them.
+        """
+        return self._kit.pseudonym(contact.encode().hex())
 
     def change(self, contact: str, changed: Callable[[_Profile], _Profile]) -> None:
         """Replace a profile; two deliveries at once both count."""
         while True:
-            kept = self.shelf.get(f"profile/{contact}")
+            kept = self.shelf.get(f"profile/{self.named(contact)}")
             old = _profile(kept)
             new = changed(old)
-            if new == old or self.shelf.swap(f"profile/{contact}", kept, _text(new)):
+            if new == old or self.shelf.swap(f"profile/{self.named(contact)}", kept, _text(new)):
                 return
 
     def people(self, order: Instruction) -> tuple[str, ...]:
@@ -428,9 +435,8 @@ class _Memory:
         was put right since must not have somebody else deleted or overwritten.
         """
         people = self.people(order)
-        prefixes = [f"person/{who}/" for who in people]
-        found = dict.fromkeys((key[len(one) :] for one in prefixes for key in self.shelf.find(one)), False)
-        found = {contact: bool(set(self.profile(contact).sure) & set(people)) for contact in found}
+        known = [contact for who in people for contact in self.shelf.find(f"person/{who}/").values()]
+        found = {contact: bool(set(self.profile(contact).sure) & set(people)) for contact in known}
         return found | {name: True for name in order.references.get("hootsuite", ()) if _ID.fullmatch(name)}
 
     def since(self) -> str:
@@ -717,10 +723,10 @@ class Hootsuite(Connector, KeepsConversations):
 
     def _put(self, calls: _Calls, order: Instruction, contact: str, whole: _Set, asked: _Set) -> bool:
         """Write the complete set; whether the contact is there. Raises `Ended`."""
-        place, begun = f"put/{order.reference}/{contact}", self._kit.clock.now()
+        place, begun = f"put/{order.reference}/{self._memory.named(contact)}", self._kit.clock.now()
         told = {name: self._memory.pseudonym(value) if value else "" for name, value in asked.items()}
         # Before the call: if we crash after it, the next attempt knows that it may have been done.
-        self._kit.shelf.put(place, json.dumps([_iso(begun), told, False]))
+        self._kit.shelf.put(place, json.dumps([contact, _iso(begun), told, False]))
         rows = [{"attribute": name, "value": value} for name, value in whole.items()]
         body = json.dumps({"autoConfirm": True, "contactAttributes": rows}).encode()
         reply = calls.tell("PUT", _ATTRIBUTES, contact, body)
@@ -734,15 +740,14 @@ class Hootsuite(Connector, KeepsConversations):
             raise unreadable(doubtful=True)
         now = _iso(self._kit.clock.now())
         self._memory.change(contact, lambda one: replace(one, put_at=now, crm=None if one.erased else whole))
-        self._kit.shelf.put(place, json.dumps([now, told, True]))
+        self._kit.shelf.put(place, json.dumps([contact, now, told, True]))
         return True
 
     def _shown(self, order: Instruction) -> Finding:
-        prefix = f"put/{order.reference}/"
         found: list[Finding] = []
-        for key, text in self._kit.shelf.find(prefix).items():
-            at, asked, accepted = json.loads(text)
-            found.append(self._judged(self._memory.profile(key[len(prefix) :]), at, asked, accepted=accepted))
+        for text in self._kit.shelf.find(f"put/{order.reference}/").values():
+            contact, at, asked, accepted = json.loads(text)
+            found.append(self._judged(self._memory.profile(contact), at, asked, accepted=accepted))
         if not found:
             return CannotTell(reason=NEVER_SENT)
         # the worst of all, and of what is open the one that nobody answered
@@ -883,7 +888,7 @@ class Hootsuite(Connector, KeepsConversations):
             elsewhere = tuple(sorted({self._memory.pseudonym(value) for value in copies}))
             new = _Profile(_iso(at), key, crm, sure, elsewhere, tuple(sorted(typed)))
             # the index first: if we crash between, the vendor sends it again
-            self._kit.shelf.put_all({f"person/{who}/{contact}": "" for who in people})
+            self._kit.shelf.put_all({f"person/{who}/{self._memory.named(contact)}": contact for who in people})
             self._memory.change(contact, lambda old: _newer(old, new))
         return replace(seen, people=people)
 
