@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dpsync.model import DONE_STATES, Right, Rung, State, Way
+from dpsync.model import Right, Rung, State, Way
 from dpsync.sandbox.box import HOOTSUITE_CLIENT, HOOTSUITE_ORGANIZATION, HOOTSUITE_SECRET
 from dpsync.sandbox.recipient import fill_in, links_of
 from dpsync.store import tables as t
@@ -97,14 +97,24 @@ def test_an_error_that_comes_after_the_yes_is_never_called_done_and_stops_furthe
     assert state(inbox, asked) is State.ACCEPTED
     inbox.clock.advance(5 * MINUTE)
     assert inbox.sandbox.hootsuite.tick() == 1
-    for _ in range(4):
-        inbox.drive(DAY)
-    assert state(inbox, asked) not in DONE_STATES
+    inbox.drive(6 * MINUTE)
+    assert state(inbox, asked) is State.CONTRADICTED
+    assert ("dpo", "contradicted:inbox") in inbox.alerts()
     assert inbox.sandbox.hootsuite.attributes(contact)["email"][0] == ADA
     more = inbox.ask(Right.RECTIFICATION, ADA, changes={"first_name": "Augusta"})
     inbox.drive()
     assert (state(inbox, more), inbox.row(more, "inbox").way) == (State.HANDED_OVER, Way.OPERATOR)
     assert inbox.sandbox.hootsuite.calls("PUT /inbox/v2/contact/{contact_id}/contact-attributes") == 1
+
+
+def test_a_change_that_no_conversation_shows_is_a_persons_after_the_contracts_time(inbox: Installation) -> None:
+    seen(inbox)
+    asked = change(inbox)
+    for _ in range(9):
+        inbox.drive(DAY)
+        assert state(inbox, asked) is State.ACCEPTED
+    inbox.drive(2 * DAY)
+    assert state(inbox, asked) is State.ESCALATED
 
 
 def test_an_erasure_is_the_operators_and_who_is_seen_after_it_contradicts_it(inbox: Installation) -> None:

@@ -677,7 +677,8 @@ class Hootsuite(Connector, KeepsConversations):
         except Ended as end:
             return together([end.outcome], calls.kept, touched=calls.touched)
         if not left:
-            return Accepted(evidence=calls.kept, answer_by=self._kit.clock.now() + _WATCH)
+            # by when the person writes again nobody knows: after the contract's own time somebody must look
+            return Accepted(evidence=calls.kept)
         task = " ".join(dict.fromkeys(left.values()))
         return HandOver(
             to=Recipient.OPERATOR,
