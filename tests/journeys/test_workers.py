@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import pytest
 from sqlalchemy import Engine, text, update
+from sqlalchemy.exc import OperationalError
 
 from dpsync.connector import Applied, Instruction, Outcome, Retryable
 from dpsync.intake.answers import Received
@@ -281,6 +282,29 @@ def _cut_every_connection(engine: Engine) -> None:
         connection.execute(
             text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()")
         )
+
+
+def test_a_store_that_does_not_answer_keeps_no_worker_from_stopping(world: World) -> None:
+    answers = threading.Event()
+    worker = world.worker(leave_within=0.2)
+    worker.turn()
+    stuck = world.writer.submit(lambda _: answers.wait(20))
+    worker.close()
+    assert not stuck.done(), "it waited for the store"
+    world.writer.close(within=0.2)
+    assert not stuck.done(), "the writer waited for the store"
+    answers.set()
+    assert stuck.result(20)
+
+
+def test_a_store_that_fails_while_a_connector_remembers_is_no_defect_of_the_propagation(world: World) -> None:
+    world.vendors["alpha"].hold(ADA)
+    world.vendors["alpha"].answers.append(OperationalError("SELECT", {}, Exception()))
+    asked = world.ask(Right.ERASURE, ADA, id="1")
+    world.drive()
+    assert world.state(asked) is State.VERIFIED
+    assert next(row.outcome for row in world.rows(t.attempt)) == "Interrupted"
+    assert world.rows(t.alert) == []
 
 
 # --- many lists, one lease

@@ -230,6 +230,8 @@ class Drive:
                 said.append(begun.connector.verify(begun.instruction))
         except CredentialsRejected as error:
             said.append(error)
+        except (SQLAlchemyError, Locked):
+            raise  # what a connector remembers is in the store too: its trouble is no defect of this propagation
         except Exception as error:  # noqa: BLE001 - because one poisoned propagation must not stop the others
             # The one place where what no connector may raise is caught: it becomes a defect on the record.
             telemetry.log("drive").error("defect", error=error, account=self.account_id, kind=begun.kind)

@@ -29,6 +29,7 @@ SHORT_POLL = 0.02
 FRUITLESS = 250
 """Turns in a row that could begin nothing of what is due; then it is somebody else's, and this run ends."""
 STOP_WITHIN = 20.0
+LEAVE_WITHIN = 10.0
 
 
 class Worker:
@@ -48,6 +49,7 @@ class Worker:
         alone: bool,
         lease_for: timedelta = LEASE,
         call_deadline: timedelta = timedelta(seconds=61),
+        leave_within: float = LEAVE_WITHIN,
         shared_now: Callable[[Connection], datetime] | None = None,
     ) -> None:
         self.id = "w-" + secrets.token_hex(8)
@@ -58,6 +60,7 @@ class Worker:
         self._alone = alone
         self._lease_for = lease_for
         self._call_deadline = call_deadline
+        self._leave_within = leave_within
         self._shared_now = shared_now or (lambda _: clock.now())
         self._attempts = Attempts(controller, self.id)
         self._fresh: set[str] = set()  # accounts that nobody knew before
@@ -140,7 +143,12 @@ class Worker:
         while (calling := self._calling()) and self._clock.monotonic() < until:
             waited.wait(SHORT_POLL)
         self._pool.shutdown(wait=False, cancel_futures=True)
-        self._writer.call(lambda unit: lease.leave(unit, self.id, calling))
+        left = self._writer.submit(lambda unit: lease.leave(unit, self.id, calling))
+        try:
+            left.result(timeout=self._leave_within)
+        except TimeoutError:
+            # A store that does not answer keeps nobody from stopping: the others wait for our heartbeat's end.
+            telemetry.log("worker").warning("left without giving the accounts back")
 
     def _calling(self) -> set[str]:
         return {drive.account_id for drive in [*self._drives.values(), *self._lost] if not drive.idle}

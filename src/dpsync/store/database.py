@@ -25,6 +25,9 @@ SCHEMA = "0001"
 WRITER_LOCK = 0x6470_7379  # any fixed number; one database serves one installation
 BUSY_SECONDS = 10.0
 CONNECT_SECONDS = 10
+GONE = {"keepalives_idle": 20, "keepalives_interval": 5, "keepalives_count": 4, "tcp_user_timeout": 40_000}
+"""A server that vanished in the middle of an answer is given up after 40 s (libpq), not after TCP's two hours."""
+
 PAUSED_HOLDER = "15s"
 """A writer that stops in the middle (SIGSTOP, a paused machine) loses its transaction after this, and the lock."""
 
@@ -46,7 +49,7 @@ def open_database(
         return engine
     options = f"-c timezone=UTC -c idle_in_transaction_session_timeout={paused_holder} -c synchronous_commit=on"
     # Without a limit a server that vanished is waited for as long as TCP likes: minutes, for each of what waits.
-    arguments = {"options": options, "connect_timeout": CONNECT_SECONDS}
+    arguments = {"options": options, "connect_timeout": CONNECT_SECONDS, **GONE}
     engine = create_engine(parsed, pool_size=pool_size, max_overflow=32, pool_pre_ping=True, connect_args=arguments)
     event.listen(engine, "begin", _begin_postgresql)
     return engine

@@ -20,6 +20,7 @@ from dpsync.store.database import writing
 T = TypeVar("T")
 X = TypeVar("X")
 LARGEST_BATCH = 256
+CLOSE_WITHIN = 30.0
 
 Bodies = list[tuple[str | None, bytes]]
 BeforeCommit = Callable[[Connection, Sequence[tuple[str | None, bytes]]], None]
@@ -98,15 +99,15 @@ class Writer:
         """How many items wait for a transaction."""
         return self._queue.qsize()
 
-    def close(self) -> None:
-        """Finish what waits, then stop."""
+    def close(self, within: float = CLOSE_WITHIN) -> None:
+        """Finish what waits, then stop; after `within` seconds go without a store that does not answer."""
         with self._lock:
             self._closed = True
             thread = self._thread
             if thread is not None:
                 self._queue.put(None)
         if thread is not None:
-            thread.join()
+            thread.join(within)
 
     def _run(self) -> None:
         stopping = False
