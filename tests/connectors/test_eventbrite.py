@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from typing import Any, ClassVar
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -452,6 +452,27 @@ def test_who_was_never_searched_to_the_end_is_told_again_and_never_found_as_aske
         finding = stage.read_back(instruction(Right.ERASURE))
     assert isinstance(finding, CannotTell)
     assert (finding.reason, finding.later) == (NOT_LOCATED, False)
+
+
+@pytest.mark.parametrize("right", [Right.OPT_OUT, Right.ERASURE])
+def test_a_hand_over_that_was_lost_before_it_was_recorded_is_made_again_at_once(right: Right) -> None:
+    class Crashes(OpenShelf):
+        def note(self, key: str, value: str) -> None:
+            """It goes where the outcome goes, and that was lost."""
+
+    class Lost(Only):
+        def built(self, kit: Kit) -> Connector:
+            return super().built(replace(kit, shelf=Crashes()))
+
+    stand_in = vendor()
+    with Lost().before(stand_in) as stage:
+        handed(stage.tell(instruction(right)))
+        if right is Right.ERASURE:
+            gone(stand_in)
+        finding = stage.read_back(instruction(right))
+        assert isinstance(finding, CannotTell)
+        assert (finding.reason, finding.later) == (NOT_LOCATED, False)
+        handed(stage.tell(instruction(right)))
 
 
 # --- the index of attendees

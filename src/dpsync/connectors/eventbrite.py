@@ -656,7 +656,8 @@ class Eventbrite(Connector, Inbound):
     def _located(self, order: Instruction, found: Iterable[_Found]) -> list[_Found]:
         """Keep what was found for the read-back: what an earlier attempt found stays."""
         located = {(one.kind, one.id): one for one in [*self._kept(order), *found]}
-        self._kit.shelf.put(f"located/{order.reference}", json.dumps([asdict(one) for one in located.values()]))
+        # Noted, so that it stands if the hand-over does: without one nobody was told, and nothing may wait for them.
+        self._kit.shelf.note(f"located/{order.reference}", json.dumps([asdict(one) for one in located.values()]))
         return list(located.values())
 
     def _kept(self, order: Instruction) -> list[_Found]:
