@@ -15,7 +15,7 @@ from dpsync.cli.checks import _incoming
 from dpsync.intake.mail_directory import AT_ONCE, take_in
 from dpsync.intake.post import LOOKED_AT, read
 from dpsync.ledger import entry
-from dpsync.model import Cause, Rung, State
+from dpsync.model import Cause, Right, Rung, State
 from dpsync.propagation import incoming
 from dpsync.propagation.acknowledgement import answer_by_hand
 from dpsync.propagation.decisions import Person, decide
@@ -23,8 +23,8 @@ from dpsync.propagation.incoming import Incoming
 from dpsync.propagation.lifecycle import AnswerKind, DecisionKind
 from dpsync.propagation.record import Author
 from dpsync.store import tables as t
-from tests.journeys.installation import FORMS, OPERATOR, SOON, Asked, Installation, installed, sqlite_url
-from tests.journeys.test_letters import CONTACT, DAY, ask, confirmed, letters
+from tests.journeys.installation import FORMS, NEWSLETTER, OPERATOR, SOON, Asked, Installation, installed, sqlite_url
+from tests.journeys.test_letters import ADA, CONTACT, DAY, ask, confirmed, letters
 from tests.returned import mail, report
 
 WITH_FOLDER = 'incoming = "mail/"\n' + FORMS
@@ -246,6 +246,7 @@ def test_a_reply_waits_for_a_person_who_says_what_it_means(database_url: str, tm
         ("x@elsewhere.example", "privacy+{tag}@example.org", "other_domain"),
         ('"pat@stratosoft.example" <x@elsewhere.example>', "privacy+{tag}@example.org", "other_domain"),
         ("x@sub.stratosoft.example", "privacy+{tag}@example.org", "other_domain"),
+        (OPERATOR, "privacy+{tag}@example.org", "other_domain"),
         (DESK, "privacy+DPS-7F3K2@example.org", "no_notice"),
         (DESK, FORGED, "no_notice"),
         (DESK, "privacy@example.org", "no_notice"),
@@ -279,6 +280,21 @@ def test_no_word_and_no_sender_of_a_message_is_kept_outside_its_file(
         kept += repr(answers(there)) + caplog.text + "".join(capfd.readouterr())
         assert "kanary" not in kept.lower()
         assert not list(there.folder.rglob("*kanary*"))
+
+
+def test_our_own_operators_reply_to_a_task_is_a_reply(tmp_path: Path) -> None:
+    (tmp_path / "mail" / "new").mkdir(parents=True)
+    with installed(tmp_path, sqlite_url(tmp_path), processors='incoming = "mail/"\n' + NEWSLETTER, web=True) as there:
+        there.sandbox.add(ADA, status="unsubscribed")
+        asked = there.ask(Right.RECTIFICATION, ADA, id="crm-4711", changes={"email": "ada.new@example.org"})
+        there.drive()
+        assert there.state(asked) is State.HANDED_OVER
+        tag = tag_of(there)
+        comes(there, mail(OPERATOR, to=f"privacy+{tag}@example.org"), report(DELIVERED, envelope_id=tag))
+        assert sorted(row.waits_for for row in there.rows(t.post)) == ["", "reply"]
+        assert (there.state(asked), there.row(asked).rung) == (State.HANDED_OVER, Rung.NONE), (
+            "the processor heard nothing"
+        )
 
 
 # --- the whole way: an imitated mail system answers our own letters into the folder

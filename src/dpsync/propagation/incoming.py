@@ -131,18 +131,20 @@ def _waits(controller: Controller, one: Incoming, notice: Any) -> Waits | None:
         case Kind.UNCLEAR:
             return Waits.UNCLEAR
         case Kind.REPLY:
-            return Waits.REPLY if one.domain in _domains(controller, notice.processor) else Waits.OTHER_DOMAIN
+            return Waits.REPLY if one.domain in _domains(controller, notice) else Waits.OTHER_DOMAIN
         case Kind.FAILED | Kind.DELAYED:
             return None
         case _:
             assert_never(one.kind)
 
 
-def _domains(controller: Controller, name: str) -> frozenset[str]:
-    """Where somebody who answers for this processor writes from: its contacts, and our operator for tasks."""
-    processor = controller.processors.get(name)
+def _domains(controller: Controller, notice: Any) -> frozenset[str]:
+    """Where somebody who answers for this processor writes from; a task's answer comes from our own operator."""
+    if notice.recipient == controller.keys.pseudonym("address", controller.operator):
+        return frozenset({domain_of(controller.operator).lower()})
+    processor = controller.processors.get(notice.processor)
     there = (processor.contact, processor.backup_contact) if processor else ()
-    return frozenset(domain_of(address).lower() for address in (*there, controller.operator) if address)
+    return frozenset(domain_of(address).lower() for address in there if address)
 
 
 def _asked_contact(controller: Controller, tags: Sequence[str]) -> str | None:
