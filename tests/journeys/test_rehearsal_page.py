@@ -40,15 +40,9 @@ def test_the_rehearsal_on_the_page_works_when_it_is_pasted(tmp_path: Path) -> No
     script = script.replace("9101", str(vendors)).replace("9125", str(mailbox))
     environ = {name: value for name, value in os.environ.items() if not name.startswith("DPSYNC")}
     environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environ['PATH']}"
-    ran = subprocess.run(
-        ["/bin/bash", "-e", "-c", script],
-        cwd=tmp_path,
-        env=environ,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    # Whatever fails on the way, the sandbox does not outlive the test.
+    command = ["/bin/bash", "-e", "-c", f"trap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n{script}"]
+    ran = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=120, check=False)
     assert ran.returncode == 0, ran.stderr
     assert "done, seen by us (newsletter); held: contact unverified (web-agency)" in ran.stdout
     assert ", REHEARSAL" in ran.stdout
