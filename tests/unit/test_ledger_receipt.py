@@ -176,7 +176,7 @@ def test_wrong_usage_exits_with_64_and_shows_the_right_one(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "receipt.json").write_bytes(receipt.dump(receipt_of()))
     assert verify_receipt.main(list(arguments)) == 64
-    assert "python verify_receipt.py receipt.json [--key" in capsys.readouterr().out
+    assert "python3 verify_receipt.py receipt.json [--key" in capsys.readouterr().out
 
 
 def test_a_rehearsal_is_marked_before_everything_else() -> None:

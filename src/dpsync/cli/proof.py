@@ -39,7 +39,7 @@ def receipt(
     talk.ending(
         stored=f"{path} ({kept}), and beside it verify_receipt.py. Whoever has both, and the key, needs no dpsync",
         by_itself="nothing: the receipt tells of this moment.",
-        waits=f"for whoever checks it: python verify_receipt.py {path.name} --key '{key}' --email ADDRESS",
+        waits=f"for whoever checks it: python3 verify_receipt.py {path.name} --key '{key}' --email ADDRESS",
     )
     return Exit.DONE
 

@@ -22,7 +22,7 @@ REHEARSAL = "REHEARSAL"
 EvidenceRow = Mapping[str, str | int | None]
 
 HOW_TO_CHECK = (
-    "With Python 3.11 and nothing else: python verify_receipt.py receipt.json --key LINE --email ADDRESS",
+    "With Python 3.11 and nothing else: python3 verify_receipt.py receipt.json --key LINE --email ADDRESS",
     "LINE is the verifier key as the controller handed it to its data protection officer.",
     "With the key in this file alone you learn that the file is whole, but not who signed it.",
     "ADDRESS is the person's e-mail address; the file does not contain it.",

@@ -1,6 +1,6 @@
 """Checks a receipt of dpsync offline, with Python 3.11 alone. The formats: docs/proof-format.md.
 
-python verify_receipt.py receipt.json [--key VERIFIER_KEY_LINE] [--email ADDRESS] (exit 0 holds, 2 does not, 64 usage)
+python3 verify_receipt.py receipt.json [--key VERIFIER_KEY_LINE] [--email ADDRESS] (exit 0 holds, 2 does not, 64 usage)
 """
 
 import base64
