@@ -1,5 +1,6 @@
 """Measures what is promised and writes bench/RESULTS.md. `python -m bench [--quick] [--rounds N]`."""
 
+import os
 import platform
 import statistics
 import sys
@@ -41,14 +42,19 @@ def drive(server: Server, people: int, rounds: int) -> list[Row]:
                 else:
                     run = driving.dpsync(name, None if name == "SQLite" else server.fresh(), box, people)
             runs.append(run)
-    floor = statistics.median(run.seconds for run in found["floor"])
+            say(f"  {run.seconds:.1f} s, {run.cpu_ms:.1f} ms CPU an erasure")
     ideal = people * len(each) * LATENCY_MS / 1000 / driving.AT_ONCE
     rows: list[Row] = []
     for name, runs in found.items():
         seconds = statistics.median(run.seconds for run in runs)
-        cpu = statistics.median(run.cpu_ms for run in runs)
+        # Each beside the floor of its own round: what else the machine did then weighed on both.
+        ratios = [run.seconds / floor.seconds for run, floor in zip(runs, found["floor"], strict=True)]
+        remark = f"{statistics.median(run.cpu_ms for run in runs):.1f} ms CPU an erasure"
+        if name != "floor":
+            remark += f", {statistics.median(run.statements for run in runs):.1f} statements"
+            remark += f"; rounds {min(ratios):.2f} to {max(ratios):.2f}" if rounds > 1 else ""
         what = f"{ACCOUNTS} x {people:,} erasures, {len(each)} calls each, 10 at once an account: {name}"
-        rows.append((what, f"{seconds:.1f} s, {seconds / floor:.2f} x the floor", f"{cpu:.1f} ms CPU an erasure"))
+        rows.append((what, f"{seconds:.1f} s, {statistics.median(ratios):.2f} x the floor", remark))
     rows.append(("the same, ideal", f"{ideal:.1f} s", "latency alone"))
     return rows
 
@@ -113,6 +119,7 @@ def main() -> None:
     if "--rounds" in sys.argv:
         rounds = int(sys.argv[sys.argv.index("--rounds") + 1])
     packages, megabytes = receiving.installed_size()
+    busy = os.getloadavg()[0]
     with postgresql() as server:
         rows = [
             *drive(server, people, rounds),
@@ -127,11 +134,12 @@ def main() -> None:
         (
             f"`make bench` on {datetime.now(UTC):%Y-%m-%d}: {receiving.cores()} cores, "
             f"Python {platform.python_version()}, "
-            f"{platform.system()}; sandbox, database and sender on the same cores, fsync on, the brake's limit raised."
+            f"{platform.system()}; sandbox, database and sender on the same cores, fsync on, the brake's limit raised; "
+            f"{busy:.1f} processes of others' wanted a core before it began."
         ),
         (
             "Floor: threads and pooled `requests` making the same calls to the same sandbox, which answers after "
-            f"{LATENCY_MS:.0f} ms; floor and dpsync in turn, the median of {rounds} rounds."
+            f"{LATENCY_MS:.0f} ms; floor and dpsync in turn, the median of {rounds} round{'s' if rounds > 1 else ''}."
         ),
         "",
         "| what | measured | remark |",

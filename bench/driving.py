@@ -2,8 +2,9 @@
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -11,7 +12,7 @@ from hashlib import md5
 
 import requests
 from requests.adapters import HTTPAdapter
-from sqlalchemy import func, select
+from sqlalchemy import Engine, event, func, select
 
 from bench.installation import ACCOUNTS, AUDIENCE, Box, address, installed, key
 from dpsync.intake.answers import Received
@@ -27,13 +28,14 @@ AT_ONCE = 10
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One measurement: seconds for `deliveries`, the calls the sandbox saw, and our CPU milliseconds a delivery."""
+    """One measurement: seconds for `deliveries`, the calls the sandbox saw, and ours a delivery: CPU and statements."""
 
     name: str
     seconds: float
     deliveries: int
     calls: int
     cpu_ms: float
+    statements: float = 0.0
 
 
 def floor(box: Box, people: int, calls_each: Sequence[str]) -> Run:
@@ -92,9 +94,10 @@ def dpsync(name: str, store_url: str | None, box: Box, people: int) -> Run:
         calls = _calls(box)
         worker = service.worker()
         worker.start()
-        cpu, started = time.process_time(), time.monotonic()
-        worker.run_until_idle()
-        seconds = time.monotonic() - started
+        with _counted() as statements:
+            cpu, started = time.process_time(), time.monotonic()
+            worker.run_until_idle()
+            seconds = time.monotonic() - started
         cpu_ms = (time.process_time() - cpu) / (ACCOUNTS * people) * 1000
         verified = service.read(
             lambda connection: connection.execute(
@@ -103,7 +106,23 @@ def dpsync(name: str, store_url: str | None, box: Box, people: int) -> Run:
         )
         if verified != ACCOUNTS * people:
             raise SystemExit(f"{name}: {verified} of {ACCOUNTS * people} were verified; the measurement says nothing")
-        return Run(name, seconds, ACCOUNTS * people, _calls(box) - calls, cpu_ms)
+        asked = len(statements) / (ACCOUNTS * people)
+        return Run(name, seconds, ACCOUNTS * people, _calls(box) - calls, cpu_ms, asked)
+
+
+@contextmanager
+def _counted() -> Iterator[list[None]]:
+    """One item for each statement that is asked of a database, an executemany being one."""
+    asked: list[None] = []
+
+    def count(*_: object) -> None:
+        asked.append(None)
+
+    event.listen(Engine, "before_cursor_execute", count)
+    try:
+        yield asked
+    finally:
+        event.remove(Engine, "before_cursor_execute", count)
 
 
 def _calls(box: Box) -> int:
