@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from email import message_from_bytes, policy
 from email.message import EmailMessage
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -20,7 +21,7 @@ from dpsync.propagation.worklist import Planned
 from dpsync.propagation.worklist_letter import Row, WorkLetter, written
 from dpsync.store import conversation_tables as ct
 from dpsync.store import tables as t
-from dpsync.store.database import reading
+from dpsync.store.database import reading, writing
 from tests.builders import START, World
 from tests.keeping import ADMIN, DEPUTY, RULE, entries, keeping, note, row, told
 
@@ -424,3 +425,48 @@ def test_what_a_vendor_calls_things_draws_no_row_and_no_header_of_its_own(one: s
     lines = attached.get_content().splitlines()
     assert sum(line.startswith("DPS-ROW") for line in lines) == 1
     assert len([line for line in lines if line.strip()]) <= 5
+
+
+# --- what is written by hand beside the ledger
+
+
+def by_hand(world: World, statement: Any) -> None:
+    with writing(world.engine) as connection:
+        connection.execute(statement)
+
+
+def test_a_state_that_nobody_recorded_is_found(world: World) -> None:
+    keeping(world)
+    note(world, told(1, DUE), told(2, DUE), told(3, DUE + 60 * DAY))
+    listed(world)
+    answer(world, frozenset({row(world, 1).reference}))
+    world.clock.advance(DAY)
+    note(world, told(1, DUE, seen=world.clock.now()))
+    listed(world)
+    assert world.ledger_problems() == ()
+    here = ct.conversation.c.pseudonym == row(world, 3).pseudonym
+    by_hand(world, ct.conversation.update().where(here).values(state=STATES.ATTESTED.value))
+    (found,) = world.ledger_problems()
+    assert found.endswith("at inbox: the database says attested, the ledger kept")
+    assert row(world, 3).reference in found
+
+
+def test_an_act_that_the_ledger_does_not_tell_of_is_found_and_leads_to_no_state(world: World) -> None:
+    keeping(world)
+    note(world, told(1, DUE))
+    act = {"processor": "inbox", "kind": "attested", "at": START, "conversations": 1}
+    by_hand(world, ct.retention_act.insert().values(act))
+    by_hand(world, ct.retention_act_row.insert().values(act_id=1, pseudonym=row(world).pseudonym))
+    by_hand(world, ct.conversation.update().values(state=STATES.ATTESTED.value))
+    first, second = world.ledger_problems()
+    assert "does not tell of act 1 (attested)" in first
+    assert "the database says attested, the ledger kept" in second
+
+
+def test_a_list_that_is_made_an_answer_by_hand_is_found(world: World) -> None:
+    keeping(world)
+    note(world, told(1, DUE))
+    listed(world)
+    by_hand(world, ct.retention_act.update().values(kind="attested"))
+    by_hand(world, ct.conversation.update().values(state=STATES.ATTESTED.value))
+    assert len(world.ledger_problems()) == 2

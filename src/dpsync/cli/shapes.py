@@ -111,7 +111,7 @@ SHAPES: dict[str, dict[str, str]] = {
         "root": "root of the tree, hex",
         "key": "the verifier key",
         "problems[]": "what does not fit, each with its place",
-        "differences[]": "states in the database that are not what the ledger tells of, by request and processor",
+        "differences[]": "states in the database that are not what the ledger tells of: requests, conversations",
     },
     "verify FILE": {
         "version": "1",

@@ -5,11 +5,12 @@ The ledger may be sound while a table beside it was written by hand: then report
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, select
 
-from dpsync.ledger import entry, stored
+from dpsync.ledger import conversation_comparison, entry, stored
 from dpsync.store import tables
 
 PAGE = 500
@@ -28,13 +29,14 @@ class _Told:
 
 
 def differences(connection: Connection) -> tuple[str, ...]:
-    """Each request and processor whose state or rung is not what its last ledger entry says, in order of receipt.
+    """Each request and processor whose state or rung is not what its last ledger entry says, in order of receipt; then
+    each private conversation whose state does not follow from what the ledger tells of.
 
     Needs the view of one moment, for a state and its entry are written together. An entry that cannot be read says
     nothing here: `Log.verify` names it.
     """
     found: list[str] = []
-    for problem in _problems(connection):
+    for problem in chain(_problems(connection), conversation_comparison.problems(connection)):
         if len(found) == MOST_NAMED:
             return (*found, "and more")
         found.append(problem)
