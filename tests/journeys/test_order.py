@@ -165,6 +165,28 @@ def test_without_ids_a_chain_of_shared_addresses_is_one_person(world: World) -> 
     assert world.row(one).subject_id == world.row(two).subject_id == world.row(three).subject_id
 
 
+@pytest.mark.parametrize("right", [Right.OPT_OUT, Right.ERASURE, Right.RESTRICTION])
+def test_one_more_who_shares_an_address_costs_no_more_than_in_proportion(world: World, right: Right) -> None:
+    calls = 0
+
+    def count(_frame: object, event: str, _argument: object) -> None:
+        nonlocal calls
+        calls += event in {"call", "c_call"}
+
+    world.use(safety=Safety(irreversible_per_day=1000))
+    threading.setprofile(count)  # the writer's thread is not begun yet, and does all the work
+    try:
+        costs = []
+        for number in range(81):
+            before = calls
+            world.ask(right, "family@example.org", id=str(number))
+            costs.append(calls - before)
+    finally:
+        threading.setprofile(None)
+    assert min(costs[75:]) > 0
+    assert sum(costs[75:81]) <= 2.3 * sum(costs[35:41])
+
+
 PHONE = "+44 20 7946 0958"
 
 

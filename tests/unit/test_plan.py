@@ -1,5 +1,6 @@
 """What of a lane goes next: rules that hold of every lane that could ever stand, not only of the likely ones."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import permutations
@@ -174,6 +175,40 @@ def test_a_rectification_is_superseded_by_newer_ones_that_changed_all_of_it(
     seen = replace(older, state=State.VERIFIED)
     told = [one for one in later if one.state is not State.NOTHING_HELD]
     assert overtaken(seen, [seen, *told]) is (superseded or newer[0][1] is State.DECLARED_NOTHING_HELD)
+
+
+def crowd(count: int, *, nameless: bool, state: State = State.VERIFIED) -> list[Waiting]:
+    """So many who share an address: half of them told, half waiting, each with a restriction and a rectification."""
+    made = []
+    for number in range(count):
+        person = "~1" if nameless else str(number)
+        now = state if number < count // 2 else State.PENDING
+        for ordinal, right in ((2 * number, Right.RECTIFICATION), (2 * number + 1, Right.RESTRICTION)):
+            made.append(row(ordinal, right, now, person=person, lifting=number % 2 == 0, version=number, covers="CITY"))
+    return made
+
+
+def work_of(lane: list[Waiting]) -> int:
+    """How many calls it takes to decide over a lane, for one who is among them."""
+    calls = 0
+
+    def count(_frame: object, event: str, _argument: object) -> None:
+        nonlocal calls
+        calls += event in {"call", "c_call"}
+
+    sys.setprofile(count)
+    try:
+        choose(lane)
+        restriction_in_force(lane, lane[0].person)
+    finally:
+        sys.setprofile(None)
+    return calls
+
+
+@pytest.mark.parametrize("nameless", [False, True])
+def test_deciding_over_twice_as_many_who_share_an_address_takes_twice_the_work(*, nameless: bool) -> None:
+    once, twice = (work_of(crowd(count, nameless=nameless)) for count in (200, 400))
+    assert twice <= 2.3 * once
 
 
 # --- restrictions

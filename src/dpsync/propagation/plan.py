@@ -115,7 +115,10 @@ def choose(lane: Sequence[Waiting]) -> Choice:
     for row in lane:
         if (row.right is Right.ERASURE and row.state not in _MAY_NEVER_GO) or row.state in _WENT_THROUGH:
             deciding[row.person, row.processor].append(row)
-    superseded = tuple(row for row in pending if _is_superseded(row, deciding.get((row.person, row.processor), [])))
+    newest = {group: _Newest(rows) for group, rows in deciding.items()}
+    # Nearly always nothing is newer, which is seen without a look at each of them.
+    in_question = [row for row in pending if (of := newest.get((row.person, row.processor))) and of.is_after(row)]
+    superseded = tuple(row for row in in_question if _is_superseded(row, deciding[row.person, row.processor]))
     gone = {row.id for row in superseded}
     return Choice(_head([row for row in pending if row.id not in gone]), superseded)
 
