@@ -694,6 +694,15 @@ def test_a_token_that_is_not_accepted_stops_the_account_under_whatever_status(st
             stage.connector.probe()
 
 
+def test_a_public_token_is_the_wrong_credential_and_refuses_nobodys_request() -> None:
+    with on_stage(failing("/users/me/.*", no(403, "NOT_AUTHORIZED"))) as stage:
+        for act in (stage.connector.carry_out, stage.connector.verify):
+            with pytest.raises(CredentialsRejected):
+                act(instruction(Right.ERASURE))
+        with pytest.raises(CredentialsRejected):
+            stage.connector.probe()
+
+
 @pytest.mark.parametrize("where", [ORDER_LIST, TICKET_LIST])
 def test_a_403_not_authorized_is_unknown_and_never_empty(where: str) -> None:
     stand_in = failing(where, no(403, "NOT_AUTHORIZED"))
