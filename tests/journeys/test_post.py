@@ -226,6 +226,11 @@ def test_a_reply_waits_for_a_person_who_says_what_it_means(database_url: str, tm
         assert there.alerts() == [("operator", "replied:forms")], "once, however many there are"
         assert raw in lies(there, "waiting")
         assert len(there.service.read(incoming.unread)) == 2
+        about = [
+            len(there.service.read(lambda connection, one=one: incoming.unread(connection, one)))  # type: ignore[misc]  # because mypy does not infer a lambda's default
+            for one in (asked.id, "r-another")
+        ]
+        assert about == [2, 0]
         assert answers(there)[0][1]["sender"] == "DMARC pass, says the receiving host"
         there.service.write(
             lambda unit: answer_by_hand(

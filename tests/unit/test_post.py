@@ -86,6 +86,12 @@ def test_a_report_without_a_recipient_or_of_another_type_reports_nothing() -> No
     assert seen(plain).kind is not Kind.DELIVERED
 
 
+def test_a_message_is_read_alike_whichever_way_its_lines_end() -> None:
+    for raw in (report(("failed", "5.1.10"), envelope_id=TAG, message_id=OTHER), mail(to=BACK)):
+        assert seen(raw.replace(b"\n", b"\r\n")) == seen(raw)
+        assert seen(raw).tags
+
+
 def test_an_internationalised_report_is_read_like_the_other() -> None:
     raw = report(("failed", "5.1.1"), envelope_id=TAG).replace(b"message/delivery", b"message/global-delivery")
     assert (seen(raw).kind, seen(raw).tags) == (Kind.FAILED, (TAG,))

@@ -23,7 +23,7 @@ SHAPES: dict[str, dict[str, str]] = {
         "stopped[].account": "its account",
         "stopped[].why": "person (`dpsync pause`) or credential (it rejected ours)",
         "stopped[].command": "how to go on",
-        "mail_waiting": "how many messages that came in by mail a person must read",
+        "mail_waiting": "how many messages that came in by mail a person must read; with REQUEST, those about it",
         "requests[].request_id": "the full id",
         "requests[].short": "its first signs",
         "requests[].right": "rectification, erasure, restriction or opt_out",

@@ -70,7 +70,7 @@ def status(
         )
         one = standing_of(service, request_id) if request_id else None
         stopped = stopped_processors(service)
-        post = len(service.read(unread))
+        post = len(service.read(lambda connection: unread(connection, request_id)))
         kept = conversations_of(service, now)
         head = head_line(rows, stopped, sum(line.overdue for line in kept))
         if as_json:

@@ -240,11 +240,14 @@ def _tell_operator(unit: Unit, controller: Controller, now: datetime) -> None:
 # --- until a person has read it
 
 
-def unread(connection: Connection) -> frozenset[str]:
-    """The digests of the messages that wait for a person."""
+def unread(connection: Connection, request_id: str | None = None) -> frozenset[str]:
+    """The digests of the messages that wait for a person: all, or those about one request."""
     p = t.post.c
-    rows = connection.execute(select(p.digest).where(p.waits_for != "", p.read_at.is_(None)))
-    return frozenset(row.digest for row in rows)
+    wanted = select(p.digest).where(p.waits_for != "", p.read_at.is_(None))
+    if request_id is not None:
+        wanted = wanted.join(t.propagation, t.propagation.c.id == p.propagation_id)
+        wanted = wanted.where(t.propagation.c.request_id == request_id)
+    return frozenset(row.digest for row in connection.execute(wanted))
 
 
 def mark_read(unit: Unit, digests: Sequence[str], now: datetime) -> None:
