@@ -115,6 +115,21 @@ def test_a_letter_that_was_put_off_keeps_its_message_id(database_url: str, tmp_p
         there.sound()
 
 
+def test_an_answer_to_a_letter_whose_receipt_was_lost_counts_and_nothing_is_sent_again(tmp_path: Path) -> None:
+    with installed(tmp_path, sqlite_url(tmp_path), processors=FORMS, web=True, patience=0.5) as there:
+        confirmed(there)
+        there.sandbox.rule(CONTACT, "slow", "answer_by_link", seconds=60, name="Pat Desk")
+        asked = ask(there)
+        there.drive()
+        assert len(letters(there)) == 1  # and whoever read it has answered
+        assert there.state(asked, "forms") is State.DECLARED_DONE
+        there.sandbox.release()
+        there.drive(DAY)
+        assert len(letters(there)) == 1
+        assert there.state(asked, "forms") is State.DECLARED_DONE
+        there.sound()
+
+
 def test_a_letter_whose_receipt_was_lost_is_repeated_to_the_byte(tmp_path: Path) -> None:
     with installed(tmp_path, sqlite_url(tmp_path), processors=FORMS, web=True, patience=0.5) as there:
         confirmed(there)

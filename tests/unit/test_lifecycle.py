@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dpsync.connector import Applied, AsAsked, CannotTell, Contradicts, Retryable
+from dpsync.connector import Accepted, Applied, AsAsked, CannotTell, Contradicts, Retryable
 from dpsync.errors import DecisionRefused, IllegalTransition
 from dpsync.model import DONE_STATES, Cause, Right, Rung, State, Way
 from dpsync.propagation.lifecycle import Answer, AnswerKind, Decision, DecisionKind, Happening, Position, Step, advance
@@ -107,10 +107,22 @@ def test_telling_may_be_excused_erasing_and_stopping_may_not(right: Right) -> No
 
 
 def test_an_answer_after_the_final_one_changes_nothing() -> None:
-    from dpsync.propagation.lifecycle import AnswerKind
-
     at = Position(right=Right.ERASURE, state=State.DECLARED_DONE, way=Way.NOTICE)
     assert advance(at, Answer(AnswerKind.REFUSED), NOW).state is State.DECLARED_DONE
+
+
+@pytest.mark.parametrize("way", [Way.NOTICE, Way.OPERATOR])
+def test_an_answer_that_overtakes_the_word_of_our_own_mail_host_counts(way: Way) -> None:
+    at = Position(right=Right.ERASURE, state=State.PENDING, way=way)
+    answered = advance(at, Answer(AnswerKind.DONE), NOW)
+    assert (answered.state, answered.event.value) == (State.DECLARED_DONE, "declared")
+    sent = advance(replace(at, state=answered.state, rung=answered.rung), Accepted(evidence=()), NOW)
+    assert (sent.state, sent.rung) == (State.DECLARED_DONE, Rung.CONFIRMED)
+
+
+def test_what_is_told_by_api_has_no_answer_before_it_was_told() -> None:
+    at = Position(right=Right.ERASURE, state=State.PENDING, way=Way.API)
+    assert advance(at, Answer(AnswerKind.DONE), NOW).state is State.PENDING
 
 
 def test_the_page_of_states_is_up_to_date() -> None:

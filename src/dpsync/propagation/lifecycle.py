@@ -297,7 +297,8 @@ def _after_answer(at: Position, answer: Answer, now: datetime) -> Step:
     waiting = {State.ACCEPTED, State.HANDED_OVER, State.ESCALATED}
     # A bounce that comes after a word or after our own reading is about an older letter.
     spoken = {State.CONTRADICTED, State.REFUSED} if answer.kind is not AnswerKind.BOUNCED else frozenset()
-    if at.state not in waiting | spoken or answer.older:
+    begun = {State.PENDING} if at.way is not Way.API else frozenset()  # who answers has the letter, whatever we noted
+    if at.state not in waiting | spoken | begun or answer.older:
         # The first final answer stands, later ones are added to the record. Who takes a "done" back is heard.
         taken_back = at.state in DONE_STATES and answer.kind in _AGAINST
         return replace(stay(at, Event.REPEAT), alert="taken_back" if taken_back else "")
