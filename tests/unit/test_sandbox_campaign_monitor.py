@@ -277,6 +277,12 @@ def test_the_web_app_really_erases_and_suppresses_nobody(box: Box) -> None:
     assert box.member("GET").json()["Code"] == 203
 
 
+def test_the_web_app_sets_a_name_where_the_api_would_need_the_whole_of_it(box: Box) -> None:
+    box.add(box.news)
+    assert box.handle.act(ADA, "rename", name="Ada Lovelace") == 1
+    assert (box.handle.names(ADA), box.kinds()) == (["Ada Lovelace"], ["patched"])
+
+
 # --- silence
 
 

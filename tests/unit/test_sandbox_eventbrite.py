@@ -330,11 +330,15 @@ def test_an_unsubscribe_by_the_person_shows_in_the_preferences(api: Caller) -> N
     assert (preferences["has_contact_list"], preferences["has_opted_in"]) == (False, False)
 
 
-def letter(api: Caller, link: str) -> None:
+def letter(api: Caller, link: str, right: str) -> None:
     mail = EmailMessage()
     mail["From"], mail["To"], mail["Subject"] = "privacy@example.org", DESK, "A request"
     mail.set_content(f"Please answer at {link}")
-    mail.add_attachment(json.dumps({"identifiers": [ADA]}).encode(), maintype="application", subtype="json")
+    mail.add_attachment(
+        json.dumps({"right": right, "subject": [{"type": "email", "value": ADA}]}).encode(),
+        maintype="application",
+        subtype="json",
+    )
     with smtplib.SMTP(api.sandbox.smtp_host, api.sandbox.smtp_port, timeout=5) as smtp:
         smtp.send_message(mail)
     api.sandbox.messages(settled=True)
@@ -344,23 +348,24 @@ FORM = '<form method="post"><input name="answer"><input name="name"></form>'
 
 
 @pytest.mark.parametrize(
-    ("switches", "rule", "left"),
+    ("switches", "rule", "right", "left"),
     [
-        ({"anonymise_after_ack": True}, {}, 0),
-        ({"anonymise_after_ack": True, "ack_but_do_nothing": True}, {}, 2),
-        ({}, {}, 2),
-        ({"anonymise_after_ack": True}, {"answer": "refused"}, 2),
+        ({"anonymise_after_ack": True}, {}, "erasure", 0),
+        ({"anonymise_after_ack": True}, {}, "opt_out", 2),
+        ({"anonymise_after_ack": True, "ack_but_do_nothing": True}, {}, "erasure", 2),
+        ({}, {}, "erasure", 2),
+        ({"anonymise_after_ack": True}, {"answer": "refused"}, "erasure", 2),
     ],
 )
 def test_the_desk_erases_whom_a_letter_names_only_if_it_does_what_it_says(
-    api: Caller, switches: dict[str, bool], rule: dict[str, str], left: int
+    api: Caller, switches: dict[str, bool], rule: dict[str, str], right: str, left: int
 ) -> None:
     api.vendor.add(ADA)
     api.vendor.add(BEN)
     api.vendor.switch(**switches)
     api.sandbox.rule(DESK, "answer_by_link", **rule)
     with listening(page=FORM) as site:
-        letter(api, site.url + "/answers/abc")
+        letter(api, site.url + "/answers/abc", right)
         assert len(site.posts()) == 1
     assert (len(api.vendor.holds(ADA)), len(api.vendor.holds(BEN))) == (left, 2)
 

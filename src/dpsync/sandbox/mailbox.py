@@ -16,7 +16,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from dpsync.sandbox import postman
-from dpsync.sandbox.recipient import Deed, fill_in, is_near, links_of, look, path_of, words_of
+from dpsync.sandbox.recipient import Deed, Letter, fill_in, is_near, links_of, look, path_of, read
 
 Behaviour = Literal[
     "silent",
@@ -98,14 +98,14 @@ class Message:
 class Mailbox:
     """All mail, the rules by recipient (lower case) and the rule for everybody else.
 
-    `desks`: by recipient, what somebody does at a vendor with the words of a letter, right before they answer "done".
+    `desks`: by recipient, what somebody does at a vendor because of a letter, right before they answer "done".
     """
 
     now: Callable[[], datetime]
     pause: Callable[[float], Awaitable[None]]
     default: Rule = field(default_factory=Rule)
     rules: dict[str, Rule] = field(default_factory=dict)
-    desks: dict[str, Callable[[str], object]] = field(default_factory=dict)
+    desks: dict[str, Callable[[Letter], object]] = field(default_factory=dict)
     directory: Path | None = None
     messages: list[Message] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
@@ -173,7 +173,7 @@ class Mailbox:
         links = links_of(message.raw)
         desk = self.desks.get(address.strip().lower())
         if desk and rule.answer == "done" and "answer_by_link" in rule.behaviours and any(map(_is_answer, links)):
-            desk(words_of(message.raw))
+            desk(read(message.raw))
         for link in links:
             if not is_near(link):
                 self.counts["not_followed"] += 1

@@ -22,9 +22,25 @@ def links_of(raw: bytes) -> list[str]:
     return list(found)
 
 
-def words_of(raw: bytes) -> str:
-    """All that a reader finds in the text and JSON parts of a mail, attachments included."""
-    return "\n".join(_parts(raw))
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A mail as somebody reads it: all its words, attachments included, and the first JSON object that it brings."""
+
+    words: str
+    data: Mapping[str, object]
+
+
+def read(raw: bytes) -> Letter:
+    """The letter in a mail."""
+    found: Mapping[str, object] = {}
+    for part in message_from_bytes(raw, policy=policy.default).walk():
+        if isinstance(part, EmailMessage) and part.get_content_type() == "application/json" and not found:
+            try:
+                given = json.loads(part.get_content())
+            except ValueError:
+                continue
+            found = given if isinstance(given, dict) else {}
+    return Letter("\n".join(_parts(raw)), found)
 
 
 def _parts(raw: bytes) -> list[str]:

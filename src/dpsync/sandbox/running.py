@@ -11,6 +11,7 @@ from dpsync.sandbox.google_analytics.handle import GoogleAnalyticsHandle
 from dpsync.sandbox.hootsuite.handle import HootsuiteHandle
 from dpsync.sandbox.mailbox import Message, Rule
 from dpsync.sandbox.mailchimp.handle import MailchimpHandle
+from dpsync.sandbox.recipient import Letter
 from dpsync.sandbox.scenario import Scenario
 
 T = TypeVar("T")
@@ -61,8 +62,8 @@ class RunningSandbox(MailchimpHandle):
         made = Rule.model_validate({"behaviours": behaviours, **details})
         self._whole(lambda box: box.mailbox.set_rule(address, made))
 
-    def desk(self, address: str, does: Callable[[str], object]) -> None:
-        """What somebody does with the words of a letter before they answer "done"; in the sandbox's own thread."""
+    def desk(self, address: str, does: Callable[[Letter], object]) -> None:
+        """What somebody does because of a letter before they answer "done"; in the sandbox's own thread."""
         self._whole(lambda box: box.mailbox.desks.update({address.lower(): does}))
 
     def messages(self, to: str | None = None, *, settled: bool = False) -> list[Message]:

@@ -14,7 +14,7 @@ STATES = ("Active", "Unconfirmed", "Unsubscribed", "Bounced", "Deleted")
 MAILED = frozenset({"Active", "Unconfirmed"})
 LONGEST_VALUE = 250
 Json = dict[str, object]
-Acts = Literal["unsubscribe", "bounce", "erase", "suppress", "subscribe"]
+Acts = Literal["unsubscribe", "bounce", "erase", "suppress", "subscribe", "rename"]
 
 MESSAGES: Mapping[int, str] = {
     1: "Invalid Email Address",
@@ -300,9 +300,9 @@ def add(client: Client, held: SubscriberList, body: Mapping[str, object], date: 
 
 
 def by_hand(
-    account: Account, client: Client, address: str, deed: Acts, list_id: str | None, stamp: str
+    account: Account, client: Client, address: str, deed: Acts, list_id: str | None, stamp: str, name: str = ""
 ) -> list[Change]:
-    """What the person does through a link, or somebody in the web app, at one client."""
+    """What the person does through a link, or somebody in the web app, at one client. `name`: of a `rename`."""
     changes: list[Change] = []
     if deed == "suppress":
         return suppress(account, client, [address], "Reason Unavailable", stamp)
@@ -320,6 +320,9 @@ def by_hand(
             case "subscribe":
                 member.state, member.date = "Active", stamp
                 changes.append(Change("resubscribed", client.id, one.id, address, member))
+            case "rename":
+                member.name = name
+                changes.append(Change("patched", client.id, one.id, address, member))
             case "erase":
                 del one.members[address]
                 changes.append(Change("erased", client.id, one.id, address))

@@ -140,7 +140,8 @@ class CampaignMonitor(Vendor):
         for account in self.accounts.values():
             stamp = account.stamp(self.now())
             for client in account.clients.values():
-                changes = by_hand(account, client, folded(wanted.address), wanted.act, wanted.list_id, stamp)
+                about = (folded(wanted.address), wanted.act, wanted.list_id, stamp, wanted.name)
+                changes = by_hand(account, client, *about)
                 self.note(account, changes)
                 done += len(changes)
         return done

@@ -66,8 +66,9 @@ class CampaignMonitorSection(Section):
 
 
 class PersonActs(Part):
-    """Something done by hand, by the person through a link or by somebody in the web app."""
+    """Something done by hand, by the person through a link or by somebody in the web app. `name`: of a `rename`."""
 
     address: str
     act: Acts
     list_id: str | None = None
+    name: str = ""

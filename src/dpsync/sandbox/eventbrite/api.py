@@ -38,6 +38,7 @@ from dpsync.sandbox.eventbrite.webhooks import Webhooks
 from dpsync.sandbox.fault_replies import Reply, Wire, send_reply
 from dpsync.sandbox.faults import Target
 from dpsync.sandbox.journal import Call, Effect
+from dpsync.sandbox.recipient import Letter
 from dpsync.sandbox.routes import Route, compiled, found
 from dpsync.sandbox.vendor import Vendor
 
@@ -155,15 +156,18 @@ class Eventbrite(Vendor):
         self.note(changes)
         return len(changes)
 
-    def desk_reads(self, letter: str) -> int:
-        """The privacy desk, about to answer "done", erases everybody whose address the letter holds; how many records.
+    def desk_reads(self, letter: Letter) -> int:
+        """The privacy desk, about to answer "done", erases everybody whom an erasure names; how many records.
 
         Only with the switch `anonymise_after_ack`, and in the moment before its answer goes out, so that no read-back
-        comes in between. Where weeks pass between the two, a test lets the desk act by hand.
+        comes in between. Where weeks pass between the two, a test lets the desk act by hand. A letter that says in no
+        machine's words what it asks for is taken for an erasure.
         """
         if not self.switches.anonymise_after_ack or self.switches.ack_but_do_nothing:
             return 0
-        text = letter.lower()
+        if letter.data.get("right", "erasure") != "erasure":
+            return 0
+        text = letter.words.lower()
         known = {folded(address_of(one)) for one in self.records.all()}
         done = 0
         for address in sorted(one for one in known if one and one in text):

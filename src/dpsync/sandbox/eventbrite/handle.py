@@ -60,3 +60,9 @@ class EventbriteHandle(Handle[Eventbrite]):
         return self.there(
             lambda vendor: [name_of(one) for one in vendor.records.all() if folded(address_of(one)) == folded(email)]
         )
+
+    def opted_in(self, email: str) -> list[bool]:
+        """The marketing opt-in on every order and ticket of an address."""
+        return self.there(
+            lambda vendor: [one.opted_in for one in vendor.records.all() if folded(address_of(one)) == folded(email)]
+        )

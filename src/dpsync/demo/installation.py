@@ -1,0 +1,185 @@
+"""An installation of dpsync for the demo: its folder, its settings, its secrets, and the service in a process."""
+
+import base64
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import requests
+
+from dpsync.errors import DpsyncError, UsageError
+from dpsync.sandbox.server import RunningSandbox
+
+MARK = ".dpsync-demo"
+TITLES = {
+    "newsletter": "Mailchimp, newsletter",
+    "campaigns": "Campaign Monitor, fundraising",
+    "events": "Eventbrite, open days",
+    "inbox": "Hootsuite, messages",
+    "forms": "Stratosoft, sign-up forms",
+}
+OPERATOR = "it@example.org"
+INBOX_ADMIN = "inbox@example.org"
+FORMS_DESK = "privacy@stratosoft.example"
+INBOX_DESK = "privacy@hootsuite.example"
+
+CONFIG = """\
+[controller]
+name = "Example Gardens"
+dpo = "dpo@example.org"
+operator = "{operator}"
+rehearsal = true
+
+[ledger]
+origin = "example.org/demo"
+
+[intake]
+secrets = [{{ env = "DPSYNC_DEMO_SECRET" }}]
+listen = "127.0.0.1:{port}"
+public_url = "{url}"
+
+[mail]
+host = "{at.smtp_host}"
+port = {at.smtp_port}
+tls = "none"
+from = "privacy@example.org"
+
+[processors.newsletter]
+title = "{titles[newsletter]}"
+connector = "mailchimp"
+contact = "privacy@mailchimp.example"
+base_url = "{at.mailchimp_url}"
+api_key = {{ env = "DPSYNC_DEMO_MAILCHIMP" }}
+
+[processors.campaigns]
+title = "{titles[campaigns]}"
+connector = "campaign_monitor"
+contact = "privacy@campaignmonitor.example"
+base_url = "{at.campaign_monitor_url}"
+api_key = {{ env = "DPSYNC_DEMO_CAMPAIGN_MONITOR" }}
+
+[processors.events]
+title = "{titles[events]}"
+connector = "eventbrite"
+contact = "{at.eventbrite_desk}"
+base_url = "{at.eventbrite_url}"
+token = {{ env = "DPSYNC_DEMO_EVENTBRITE" }}
+
+[processors.inbox]
+title = "{titles[inbox]}"
+connector = "hootsuite"
+contact = "{inbox_desk}"
+base_url = "{at.hootsuite_url}"
+client_id = "{at.hootsuite_client}"
+client_secret = {{ env = "DPSYNC_DEMO_HOOTSUITE" }}
+organization_id = "{at.hootsuite_organization}"
+inbound_secret = {{ env = "DPSYNC_DEMO_INBOUND" }}
+webhook_secret = {{ env = "DPSYNC_DEMO_WEBHOOK" }}
+retention = {{ months = 3, admin = "{inbox_admin}" }}
+
+[processors.forms]
+title = "{titles[forms]}"
+connector = "notice"
+contact = "{forms_desk}"
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the demo's dpsync is: its folder and settings file, its address, its secrets by name."""
+
+    folder: Path
+    config: Path
+    url: str
+    environ: dict[str, str]
+
+    @property
+    def write_back_url(self) -> str:
+        """Where Hootsuite's webhooks go."""
+        return f"{self.url}/in/inbox/{self.environ['DPSYNC_DEMO_INBOUND']}"
+
+
+def fresh(folder: Path) -> Path:
+    """Empty the folder of an earlier demo. Raises `UsageError` for a folder that holds anything else."""
+    if folder.exists() and any(folder.iterdir()) and not (folder / MARK).exists():
+        raise UsageError("that folder holds something that is not an earlier demo; name another with --folder")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    (folder / MARK).touch()
+    return folder
+
+
+def installed(folder: Path, sandbox: RunningSandbox) -> Place:
+    """Write the settings and make the installation, as `dpsync init` makes it. Raises `DpsyncError`."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+    place = Place(folder, folder / "dpsync.toml", f"http://127.0.0.1:{port}", _environment(sandbox))
+    text = CONFIG.format(
+        at=sandbox.addresses,
+        port=port,
+        url=place.url,
+        titles=TITLES,
+        operator=OPERATOR,
+        inbox_admin=INBOX_ADMIN,
+        inbox_desk=INBOX_DESK,
+        forms_desk=FORMS_DESK,
+    )
+    place.config.write_text(text, encoding="utf-8")
+    command = [sys.executable, "-m", "dpsync", "--config", str(place.config), "init", str(folder)]
+    made = subprocess.run(command, env=place.environ, capture_output=True, text=True, check=False)  # noqa: S603 - because it is this program
+    if made.returncode:
+        raise DpsyncError(f"`dpsync init` ended with {made.returncode}: {made.stderr.strip()[-300:]}")
+    return place
+
+
+def _environment(sandbox: RunningSandbox) -> dict[str, str]:
+    at = sandbox.addresses
+    return {
+        **os.environ,
+        "DPSYNC_DEMO_SECRET": "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode(),
+        "DPSYNC_DEMO_MAILCHIMP": at.api_keys[0],
+        "DPSYNC_DEMO_CAMPAIGN_MONITOR": at.campaign_monitor_key,
+        "DPSYNC_DEMO_EVENTBRITE": at.eventbrite_token,
+        "DPSYNC_DEMO_HOOTSUITE": at.hootsuite_secret,
+        "DPSYNC_DEMO_INBOUND": secrets.token_urlsafe(32),
+        "DPSYNC_DEMO_WEBHOOK": secrets.token_hex(32),
+    }
+
+
+@contextmanager
+def serving(place: Place) -> Iterator[None]:
+    """`dpsync serve` in a process of its own, ready; stopped at the end as an administrator would stop it."""
+    command = [sys.executable, "-m", "dpsync", "--config", str(place.config), "serve"]
+    with (place.folder / "serve.log").open("wb") as out:
+        process = subprocess.Popen(command, env=place.environ, stdout=out, stderr=out)  # noqa: S603 - because it is this program
+    try:
+        _wait_until_ready(place.url, process)
+        yield
+    finally:
+        process.terminate()
+        try:
+            process.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+
+def _wait_until_ready(url: str, process: "subprocess.Popen[bytes]") -> None:
+    until = time.monotonic() + 20
+    while time.monotonic() < until:
+        if process.poll() is not None:
+            raise DpsyncError("`dpsync serve` stopped at once; its words are in serve.log")
+        try:
+            if requests.get(f"{url}/readyz", timeout=2).status_code == 200:
+                return
+        except requests.ConnectionError:
+            pass
+        time.sleep(0.1)
+    raise DpsyncError("`dpsync serve` was not ready within 20 s; its words are in serve.log")
