@@ -11,6 +11,7 @@ import requests
 from dpsync.model import Right, Rung, State
 from dpsync.sandbox.eventbrite.api import Eventbrite
 from dpsync.sandbox.mailbox import Message
+from dpsync.sandbox.recipient import Letter
 from dpsync.store import tables as t
 from tests.journeys.installation import EVENTS, INBOUND, SOON, Asked, Installation, installed, sqlite_url
 from tests.journeys.test_letters import readable
@@ -176,7 +177,7 @@ def test_what_cannot_be_read_is_no_erasure_until_it_can(switch: str, database_ur
         filled(there)
         vendor: Eventbrite = there.sandbox.eventbrite.vendor
 
-        def erases_and_shuts(_: str) -> None:
+        def erases_and_shuts(_: Letter) -> None:
             vendor.act(address=ADA, act="anonymise")
             vendor.switch(**{switch: True})
 
