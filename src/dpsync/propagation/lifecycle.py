@@ -295,10 +295,10 @@ _AGAINST = frozenset({AnswerKind.PARTLY, AnswerKind.REFUSED, AnswerKind.WRONG_RE
 
 def _after_answer(at: Position, answer: Answer, now: datetime) -> Step:
     waiting = {State.ACCEPTED, State.HANDED_OVER, State.ESCALATED}
-    # A bounce that comes after a word or after our own reading is about an older letter.
-    spoken = {State.CONTRADICTED, State.REFUSED} if answer.kind is not AnswerKind.BOUNCED else frozenset()
-    begun = {State.PENDING} if at.way is not Way.API else frozenset()  # who answers has the letter, whatever we noted
-    if at.state not in waiting | spoken | begun or answer.older:
+    # A bounce after a word or our own reading is of an older letter. Who answers has it, whatever we noted of it yet.
+    if answer.kind is not AnswerKind.BOUNCED:
+        waiting |= {State.CONTRADICTED, State.REFUSED} | ({State.PENDING} if at.way is not Way.API else set())
+    if at.state not in waiting or answer.older:
         # The first final answer stands, later ones are added to the record. Who takes a "done" back is heard.
         taken_back = at.state in DONE_STATES and answer.kind in _AGAINST
         return replace(stay(at, Event.REPEAT), alert="taken_back" if taken_back else "")
