@@ -97,6 +97,7 @@ class RequestKey:
 
 @dataclass(frozen=True, slots=True)
 class _MonthKey:
+    path: Path
     device: int
     inode: int
     key: bytes = field(repr=False)
@@ -237,19 +238,19 @@ class Keys:
         return self._directory / MONTHS / f"{month}.key"
 
     def _month_key(self, month: str) -> bytes:
-        path = self._month_path(month)
+        known = self._months.get(month)
+        path = known.path if known else self._month_path(month)
         try:
             # Asked each time (2 µs): another process may have destroyed the month since.
             status = path.stat()
         except FileNotFoundError:
             self._months.pop(month, None)
             raise KeyProblem(f"the key of {month} is not there: destroyed, or not restored") from None
-        known = self._months.get(month)
         if known is None or (known.device, known.inode) != (status.st_dev, status.st_ino):
             key = _read(path)
             # Another process may have made the file a moment ago: what is wrapped must not outlive its key's name.
             _sync_directory(path.parent)
-            known = self._months[month] = _MonthKey(status.st_dev, status.st_ino, key)
+            known = self._months[month] = _MonthKey(path, status.st_dev, status.st_ino, key)
         return known.key
 
 

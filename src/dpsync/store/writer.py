@@ -76,8 +76,8 @@ class Writer:
     def submit_to(self, many: Callable[[Unit, Sequence[X]], Sequence[T]], item: X) -> "Future[T]":
         """The same for one item of a kind: all that wait for the same `many` are done by one call of it.
 
-        So a statement is asked once for all that wait, and not once for each: half of what an attempt cost was asking.
-        Where that call raises, each item is done by a call, and a savepoint, of its own.
+        So a statement is asked once for all that wait, and not once for each. Where that call raises, each item is done
+        by a call, and a savepoint, of its own.
         """
         future: Future[T] = Future()
         with self._lock:
