@@ -14,6 +14,8 @@ from dpsync.propagation.conversations import By
 from dpsync.timed import Job, every, weekly
 
 LISTED_AT = time_of_day(8, 0)
+LIST_JOB, RETENTION_JOB = "worklist:", "retention"
+"""What the jobs are called: a work list a processor, and what is owed of them all."""
 
 
 class Retaining:
@@ -31,10 +33,10 @@ class Retaining:
         """A work list a week for each, and each hour what is owed of them; none where there is no rule."""
         zone = self._service.zone
         lists = [
-            Job(f"worklist:{name}", weekly(rule.weekday, LISTED_AT, zone), partial(self._list, name))
+            Job(f"{LIST_JOB}{name}", weekly(rule.weekday, LISTED_AT, zone), partial(self._list, name))
             for name, rule in self._rules.items()
         ]
-        return [*lists, Job("retention", every(timedelta(hours=1)), self._tend)] if lists else []
+        return [*lists, Job(RETENTION_JOB, every(timedelta(hours=1)), self._tend)] if lists else []
 
     def _list(self, name: str, now: datetime) -> None:
         service = self._service

@@ -228,3 +228,18 @@ def test_a_processor_without_a_rule_is_refused(folder: Folder, processor: str) -
     for command in (("show",), ("attest", *HOW), ("state-open", *HOW)):
         code, _, err = folder.run("retention", *command, "--processor", processor)
         assert (code, "has no rule for private conversations" in err) == (64, True)
+
+
+def test_the_jobs_of_a_rule_that_was_taken_out_are_not_missed(folder: Folder) -> None:
+    def work(unit: Unit, _: Service, now: datetime) -> None:
+        for name in ("worklist:inbox", "retention", "worklist:gone"):
+            unit.connection.execute(t.job.insert().values(name=name, due_at=now - 9 * DAY))
+
+    folder.write(work)
+
+    def jobs() -> str:
+        return str(next(one["text"] for one in folder.json("check", "--offline")[1]["lines"] if one["what"] == "jobs"))
+
+    assert jobs().startswith("overdue for more than a day: retention, worklist:inbox;")
+    folder.config.write_text("\n".join(line for line in CONFIG.splitlines() if not line.startswith("retention")))
+    assert "overdue" not in jobs()

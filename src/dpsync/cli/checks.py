@@ -27,6 +27,7 @@ from dpsync.propagation.incoming import unread
 from dpsync.reporting import conversations_of
 from dpsync.reports.conversations import retention_duties
 from dpsync.reports.words import several
+from dpsync.retaining import LIST_JOB, RETENTION_JOB
 from dpsync.sealing import Keys
 from dpsync.service import Service
 from dpsync.settings import Settings
@@ -156,7 +157,7 @@ def _jobs(service: Service, now: datetime) -> Iterator[Line]:
     if not rows:
         yield Line("jobs", Verdict.WAITING, "never run yet: they begin with `dpsync serve`")
         return
-    late = sorted(row.name for row in rows if row.due_at < now - JOB_GRACE)
+    late = sorted(row.name for row in rows if row.due_at < now - JOB_GRACE and _is_wanted(service, row.name))
     if late:
         yield Line(
             "jobs", Verdict.PROBLEM, f"overdue for more than a day: {', '.join(late)}; is a service running?", "DP-330"
@@ -165,6 +166,14 @@ def _jobs(service: Service, now: datetime) -> Iterator[Line]:
         newest = max((row.last_ok_at for row in rows if row.last_ok_at), default=None)
         seen = f", the last at {newest.astimezone(service.zone):%d %b %Y %H:%M}" if newest else ""
         yield Line("jobs", Verdict.OK, f"{len(rows)} timed jobs{seen}")
+
+
+def _is_wanted(service: Service, job: str) -> bool:
+    """Whether a job still has something to do: those of a rule that was taken out of the settings never run again."""
+    rules = {name for name, section in service.settings.processors.items() if section.retention is not None}
+    if job == RETENTION_JOB:
+        return bool(rules)
+    return not job.startswith(LIST_JOB) or job.removeprefix(LIST_JOB) in rules
 
 
 def _incoming(service: Service) -> Iterator[Line]:
@@ -237,6 +246,8 @@ def _contact(one: Service, name: str, seen: str) -> Line:
         return Line(name, Verdict.WAITING, f"{seen}; its contact has not confirmed itself: notices are held")
     if rule is not None and not confirmed(rule.admin):
         return Line(name, Verdict.WAITING, f"{seen}; its admin has not confirmed the address: no work list goes out")
+    if rule is not None and rule.deputy and not confirmed(rule.deputy):
+        return Line(name, Verdict.WAITING, f"{seen}; its admin's deputy has not confirmed the address")
     if processor.backup_contact and not confirmed(processor.backup_contact):
         return Line(name, Verdict.WAITING, f"{seen}; its second contact has not confirmed itself: it is not written to")
     return Line(name, Verdict.OK, f"{seen}; contact confirmed")

@@ -238,8 +238,10 @@ def tend(unit: Unit, controller: Controller, now: datetime) -> None:
             _say_overdue(unit, controller, name, now)
             _say_unchecked(unit, controller, name, now)
     for name in sorted({one.processor for one in _held_back(unit.connection, controller, now)}):
-        told = "The admin has not confirmed the address by the link it was mailed, so no work list goes out."
-        _alert(unit, controller, name, "contact", "operator", "A work list waits for its admin to confirm", told, now)
+        told = (
+            "Its admin, or the deputy, has not confirmed the address by the link that was mailed: nothing goes there."
+        )
+        _alert(unit, controller, name, "contact", "operator", "A work list waits for an address to confirm", told, now)
 
 
 def _held_back(connection: Connection, controller: Controller, now: datetime) -> list[Planned]:
