@@ -159,35 +159,32 @@ def released_contact() -> list[Happening]:
 
 # --- alerts
 
-LEADS_TO: dict[str, list[Happening]] = {
+LEADS_TO: dict[str, list[Happening]] = {  # an alert that is not named here is raised while an answer is owed
     "not_identifiable": [NotIdentifiable(reason="no address")],
     "refused": [Refused(reason="it said no", evidence=proof(400))],
     "contradicted": [APPLIED, Contradicts(reason="still there", evidence=proof())],
     "partly": [ACCEPTED, Answer(AnswerKind.PARTLY)],
     "wrong_recipient": [ACCEPTED, WRONG_DESK],
     "bounced": [ACCEPTED, Answer(AnswerKind.BOUNCED)],
-    "no_answer": [ACCEPTED],
     "contact_unverified": held(Cause.CONTACT_UNVERIFIED),
     "withdrawn_in_doubt": [Defect(), Decision(DecisionKind.WITHDRAW)],
     "quarantine": [Defect()] * 5,
     "defect": [Defect()],
     "taken_back": [ACCEPTED, Answer(AnswerKind.DONE)],
-    "delayed": [ACCEPTED],
-    "replied": [ACCEPTED],
     "unconfigured": [],
     "credential": [],
     "mail_credential": [],
 }
 
 
-def test_there_is_a_case_for_every_alert() -> None:
-    assert set(LEADS_TO) == set(ALERTS)
+def test_no_case_speaks_of_an_alert_that_is_gone() -> None:
+    assert set(LEADS_TO) <= set(ALERTS)
 
 
 @pytest.mark.parametrize("cause", sorted(ALERTS))
 def test_each_command_in_an_alert_works_when_it_is_pasted(place: Place, cause: str) -> None:
     one = place.ask()
-    place.happens(one, LEADS_TO[cause])
+    place.happens(one, LEADS_TO.get(cause, [ACCEPTED]))
     commands = re.findall(r"`(dpsync [^`]+)`", alert_text(cause, one.id, "newsletter")[2])
     assert len(commands) >= 2
     for command in commands:
