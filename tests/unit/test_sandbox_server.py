@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 import requests
@@ -46,8 +46,26 @@ SCENARIO = {
                 "keys": ["agency-key"],
                 "clients": [{"name": "One", "lists": [{"title": "News", "subscribers": [{"email": ADA}]}]}],
             }
-        ]
+        ],
+        "switches": {"repeat_is_203": True},
     },
+    "eventbrite": {
+        "organizations": [
+            {
+                "name": "Gardens",
+                "tokens": ["gardens-token"],
+                "events": [{"name": "Open day", "orders": [{"email": ADA, "guests": [{"email": BEN}]}]}],
+            }
+        ],
+        "switches": {"page_size": 10},
+    },
+    "hootsuite": {
+        "clients": {"another-app": "its-secret"},
+        "contacts": [{"handle": "fb-1", "name": "Ada Byron", "attributes": {"email": ADA}, "resolved": True}],
+        "posts": [{"text": "Meet us", "at": "2026-12-01T09:00:00Z"}],
+        "faults": [{"kind": "html_502", "method": "DELETE"}],
+    },
+    "google_analytics": {"visitors": [{"property_id": "1", "user_id": "1148903321.1767225600"}]},
     "mail": {"default": {"behaviours": ["silent"]}, "rules": {"desk@example.org": {"behaviours": ["bounce_5.1.1"]}}},
 }
 EVENTS = dict.fromkeys(("subscribe", "unsubscribe", "profile", "cleaned", "upemail"), True)
@@ -96,6 +114,38 @@ def test_each_vendor_has_its_own_port_faults_counts_and_control(api: Caller) -> 
     assert requests.post(f"{base}/_sandbox/act", json=deed, timeout=5).json() == {"done": 1}
     assert (other.holds(ADA), other.effects("erased"), api.sandbox.holds(ADA)) == ([], 1, [(api.first, "subscribed")])
     assert requests.post(f"{base}/_sandbox/switches", json={"search_lag": True}, timeout=5).status_code == 422
+
+
+def test_one_scenario_fills_every_vendor(api: Caller) -> None:
+    box = api.sandbox
+    assert control(api, "POST", "/seed", SCENARIO) == {"seeded": True}
+    assert [state for _, state in box.holds(BEN)] == ["cleaned"]
+    assert [state for _, state in box.campaign_monitor.holds(ADA)] == ["Active"]
+    assert [place.split()[0] for place, _ in box.eventbrite.holds(BEN)] == ["attendee"]
+    assert [state for _, state in box.hootsuite.holds(ADA)] == ["fb"]
+    assert [state for _, state in box.hootsuite.holds("meet us")] == ["SCHEDULED"]
+    assert box.google_analytics.holds("1148903321.1767225600") == [("1", "collected")]
+    form = {"grant_type": "organization_app", "organization_id": box.addresses.hootsuite_organization}
+    url = f"{box.hootsuite.url}/oauth2/token"
+    assert requests.post(url, data=form, auth=("another-app", "its-secret"), timeout=5).status_code == 200
+    orders = f"{box.eventbrite.url}/organizations/{box.eventbrite.organizations()[1]}/orders/"
+    page = requests.get(orders, headers={"Authorization": "Bearer gardens-token"}, timeout=5).json()["pagination"]
+    assert (page["object_count"], page["page_size"]) == (1, 10)
+    waiting = requests.get(f"{box.hootsuite.url}/_sandbox/faults", timeout=5).json()
+    assert [one["kind"] for one in waiting] == ["html_502"]
+
+
+def test_the_control_plane_of_a_vendor_lets_it_do_what_it_owes(api: Caller) -> None:
+    box = api.sandbox
+    contact = box.hootsuite.add("fb-1", "Ada Byron")
+    with listening() as site:
+        box.hootsuite.hear(site.url, "00" * 32)
+        base = f"{box.hootsuite.url}/_sandbox"
+        acted = requests.post(f"{base}/act", json={"address": contact, "act": "resolve"}, timeout=5)
+        assert acted.json() == {"done": 1}
+        assert requests.get(f"{base}/webhooks", timeout=5).json() == [{"kind": "write_back", "tries": 1, "status": 200}]
+        assert requests.post(f"{base}/tick", timeout=5).json() == {"done": 0}
+    assert requests.post(f"{base}/act", json={"address": contact, "act": "vanish"}, timeout=5).status_code == 422
 
 
 def test_a_reset_at_any_port_empties_every_vendor(api: Caller) -> None:
@@ -236,6 +286,9 @@ def test_the_process_says_where_it_answers_and_stops_on_a_signal(tmp_path: Path,
         addresses = json.loads(process.stdout.readline())
         reply = requests.get(addresses["mailchimp_url"] + "/lists", auth=("x", "main-us1"), timeout=5)
         other = requests.get(addresses["campaign_monitor_url"] + "/clients.json", auth=("agency-key", "x"), timeout=5)
+        for name in ("eventbrite", "hootsuite", "google_analytics"):
+            where = urlsplit(addresses[f"{name}_url"])
+            assert requests.get(f"http://{where.netloc}/_sandbox/health", timeout=5).json() == {"ready": True}
         with smtplib.SMTP(addresses["smtp_host"], addresses["smtp_port"], timeout=5) as smtp:
             assert smtp.noop()[0] == 250
         os.kill(process.pid, number)
