@@ -307,6 +307,26 @@ def test_a_store_that_fails_while_a_connector_remembers_is_no_defect_of_the_prop
     assert world.rows(t.alert) == []
 
 
+def test_a_row_that_the_database_refuses_is_put_off_and_the_others_flow(world: World, engine: Engine) -> None:
+    vendor = world.vendors["alpha"]
+    vendor.hold(ADA, BEN)
+    vendor.answers.append(later())
+    world.ask(Right.ERASURE, ADA, id="1")
+    world.drive()
+    last = t.attempt.update().values(number=2**31 - 1)  # PostgreSQL knows no next one
+    world.writer.call(lambda unit: unit.connection.execute(last))
+    world.clock.advance(timedelta(hours=1))
+    good = world.ask(Right.ERASURE, BEN, id="2")
+    ended = threading.Thread(target=world.drive, daemon=True)
+    ended.start()
+    ended.join(20)
+    assert not ended.is_alive(), "it is asked in a circle"
+    assert world.state(good) is State.VERIFIED
+    refused = engine.dialect.name == "postgresql"
+    assert ("defect:alpha" in [row.cause for row in world.rows(t.alert)]) is refused
+    assert faults(world) == []
+
+
 # --- many lists, one lease
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection, Engine, bindparam, select
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DataError, IntegrityError, ProgrammingError, SQLAlchemyError
 
 from dpsync import telemetry
 from dpsync.connector import Applied, Clock, Finding, Outcome, Retryable
@@ -26,6 +26,9 @@ from dpsync.store import tables as t
 from dpsync.store.database import reading
 from dpsync.store.shelf import take_notes
 from dpsync.store.writer import Writer
+
+_OF_ONE_ROW = (DataError, IntegrityError, ProgrammingError)
+"""What a database refuses however often it is asked: tried again at once it would be asked in a circle."""
 
 Said = Outcome | Finding | CredentialsRejected | Defect
 
@@ -209,9 +212,9 @@ class Drive:
         """The attempt, once it is committed as begun: from here on it is visible and unanswered, whatever happens."""
         try:
             return ordered.begun.result()
-        except (SQLAlchemyError, Locked):
-            raise  # the store's trouble, not this task's
-        except Exception as error:  # noqa: BLE001 - because one row that cannot be read must not stop the others
+        except Exception as error:
+            if isinstance(error, (SQLAlchemyError, Locked)) and not isinstance(error, _OF_ONE_ROW):
+                raise  # the store's trouble, not this task's
             telemetry.log("drive").error("cannot begin", error=error, account=self.account_id)
             task, now = ordered.task, ordered.at
             self._writer.call(lambda unit: postpone(unit, self._controller, self.account_id, task, now))
