@@ -401,6 +401,17 @@ def test_a_long_message_is_known_by_all_of_it_and_read_by_its_beginning(tmp_path
     assert {one.kind for one in found} == {incoming.Kind.REPLY}
 
 
+def test_one_file_that_cannot_be_moved_keeps_no_other_waiting_and_is_told(tmp_path: Path) -> None:
+    for number, text in enumerate((b"stuck", b"free")):
+        path = tmp_path / f"{number}.eml"
+        path.write_bytes(text)
+        os.utime(path, (1000 + number, 1000 + number))
+    (tmp_path / "handled" / f"{sha256(b'stuck').hexdigest()}.eml").mkdir(parents=True)
+    with pytest.raises(OSError, match=r"0\.eml"):
+        take_in(tmp_path, lambda _: False)
+    assert [path.name for path in tmp_path.glob("*.eml")] == ["0.eml"]
+
+
 def test_a_flood_is_taken_in_parts_the_oldest_first(tmp_path: Path) -> None:
     for number in range(AT_ONCE + 1):
         path = tmp_path / f"{number}.eml"

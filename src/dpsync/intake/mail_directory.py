@@ -26,18 +26,24 @@ def take_in(folder: Path, take: Callable[[Incoming], bool]) -> int:
     """Hand every new message to `take` (True: a person must read it), then move it away. How many there were.
 
     If we crash between the two, the message is found again, and `take` knows it by its digest. Raises OSError where
-    the folder cannot be read or written.
+    the folder, or a file in it, cannot be read or moved; the other files are handled first.
     """
     for name in (HANDLED, WAITING):
         (folder / name).mkdir(mode=0o700, exist_ok=True)
-    taken = 0
-    for path in list(_new(folder))[:AT_ONCE]:
-        found = _opened(path)
-        if found is None:
-            continue
-        where = WAITING if take(found) else HANDLED
-        path.replace(folder / where / f"{found.digest}.eml")
-        taken += 1
+    taken, trouble = 0, None
+    for path in _new(folder):
+        if taken == AT_ONCE:
+            break
+        try:
+            found = _opened(path)
+            if found is not None:
+                where = WAITING if take(found) else HANDLED
+                path.replace(folder / where / f"{found.digest}.eml")
+                taken += 1
+        except OSError as error:
+            trouble = error
+    if trouble is not None:
+        raise trouble
     return taken
 
 
