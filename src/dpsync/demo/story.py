@@ -90,6 +90,8 @@ def _follow(service: Service, say: Say) -> dict[Key, str]:
             key = (str(row.right), str(row.processor))
             if seen.get(key) != row.state:
                 seen[key] = str(row.state)
+                if row.state == "pending":
+                    continue  # so is everything, at first
                 tries = f", {row.attempts} attempts" if row.attempts > 1 else ""
                 say(f"2/5 {key[0]:<14} {TITLES[key[1]]:<30} {seen[key].replace('_', ' ')}{tries}")
         rest = [key for key, state in seen.items() if state != end_of(key) and state not in TROUBLED]
