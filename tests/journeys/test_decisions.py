@@ -274,10 +274,10 @@ def test_every_decision_leaves_a_row_and_an_entry_without_the_words(
     world: World, kind: DecisionKind, state: State
 ) -> None:
     if kind is DecisionKind.RELEASE:
-        world.use(safety=Safety(mode=Mode.OBSERVE))
+        world.use(safety=Safety(irreversible_per_day=0))
     elif kind in {DecisionKind.SETTLE, DecisionKind.RETRY}:
         world.vendors["alpha"].answers.append(Refused(reason="no", evidence=proof(400)))
-    asked = world.ask(Right.RESTRICTION, ADA, id="1")
+    asked = world.ask(Right.OPT_OUT if kind is DecisionKind.RELEASE else Right.RESTRICTION, ADA, id="1")
     if kind in {DecisionKind.SETTLE, DecisionKind.RETRY}:
         world.drive()
     before = len(events(world, asked))

@@ -187,6 +187,35 @@ def test_observing_stops_what_was_pending(world: World) -> None:
     assert ADA in world.vendors["alpha"].people
 
 
+def test_while_dpsync_only_observes_no_yes_sends_anything(world: World) -> None:
+    world.vendors["alpha"].hold(ADA)
+    world.use(safety=Safety(mode=Mode.OBSERVE))
+    erase = world.ask(Right.ERASURE, ADA, id="1")
+    say(world, erase.request_id, DecisionKind.RELEASE)
+    assert world.state(erase) is State.HELD
+    assert world.rows(t.decision) == []
+    world.drive()
+    assert world.vendors["alpha"].calls == []
+    world.use(safety=Safety())
+    world.restart()
+    world.drive()
+    assert world.state(erase) is State.HELD
+    say(world, erase.request_id, DecisionKind.RELEASE)
+    world.drive()
+    assert world.state(erase) is State.VERIFIED
+
+
+def test_a_yes_from_before_sends_nothing_once_dpsync_only_observes(world: World) -> None:
+    world.vendors["alpha"].hold(ADA)
+    world.use(safety=Safety(mode=Mode.OBSERVE))
+    erase = world.ask(Right.ERASURE, ADA, id="1")
+    world.use(safety=Safety())
+    say(world, erase.request_id, DecisionKind.RELEASE)
+    world.use(safety=Safety(mode=Mode.OBSERVE))
+    world.drive()
+    assert (world.state(erase), world.vendors["alpha"].calls) == (State.HELD, [])
+
+
 def test_an_answer_to_the_letter_from_before_a_retry_is_kept_and_does_not_close_the_new_round(world: World) -> None:
     world.use(world.processor("paper", world.notice))
     world.confirm("paper")

@@ -126,7 +126,7 @@ listen = "127.0.0.1:8460"
 # public_url = "https://dpsync.{domain}"  # where processors reach this service to answer by link
 
 [safety]
-mode = {mode}          # observe: send only what is released; confirm: each erasure waits for a yes; live: act, brake on
+mode = {mode}          # observe: send nothing; confirm: each erasure waits for a yes; live: act, brake on
 irreversible_per_day = 50
 cooling_off = "{cooling_off}"
 approvals = {approvals}

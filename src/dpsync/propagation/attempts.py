@@ -283,6 +283,8 @@ def _must_wait(
             causes.add(Cause.CONTACT_UNVERIFIED)
         if row["released_contact"] != controller.keys.pseudonym("address", to):
             released -= {Cause.CONTACT_UNVERIFIED}
+    if controller.safety.mode is Mode.OBSERVE:
+        released -= {Cause.OBSERVE}  # an older yes was given in another mode
     return frozenset(causes) - released
 
 

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Row, func, insert, select, update
 from dpsync.errors import DecisionRefused, NotFound, UsageError
 from dpsync.ledger import entry
 from dpsync.ledger.entry import Event
-from dpsync.model import Cause, State
+from dpsync.model import Cause, Mode, State
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.lanes import causes_of, causes_text
 from dpsync.propagation.lifecycle import Decision, DecisionKind
@@ -154,6 +154,12 @@ def _one(
     since = _so_since(unit.connection, row, kind, causes)
     if since is not None:
         return Decided(row.processor, State(row.state), tuple(sorted(held)), already=since)
+    if kind is DecisionKind.RELEASE and Cause.OBSERVE in held & causes and controller.safety.mode is Mode.OBSERVE:
+        # A yes to one request is no yes to sending at all: that is decided in the settings, for everybody to see.
+        causes -= {Cause.OBSERVE}
+        if not held & causes:
+            said = "dpsync only observes; set [safety] mode to confirm or live, then release"
+            return Decided(row.processor, State(row.state), tuple(sorted(held)), said)
     if kind is DecisionKind.RELEASE and Cause.APPROVAL in held & causes:
         yes = _voices(unit.connection, controller, row.request_id, row.processor, person.by)
         needed = max(controller.safety.approvals, 1)

@@ -147,7 +147,7 @@ class SafetySection(Section):
 
     mode: Mode = Field(
         default=_as_written("live"),
-        description="observe: send only what is released. confirm: each erasure waits for a yes. live: act, brake on.",
+        description="observe: send nothing. confirm: each erasure waits for a yes. live: act, brake on.",
     )
     irreversible_per_day: Annotated[StrictInt, Field(ge=0, le=1_000_000)] = Field(
         default=50,
