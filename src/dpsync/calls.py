@@ -3,12 +3,14 @@
 Which answer means what is each vendor's own and stands in its connector; here is only what any vendor's may mean.
 """
 
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from typing import Final
+from typing import Annotated, Final
 
+from pydantic import AfterValidator, SecretStr
 from tenacity import RetryCallState, Retrying, retry_if_exception, wait_random_exponential
 
 from dpsync.connector import (
@@ -32,6 +34,16 @@ UNDOCUMENTED: Final = "an answer that the processor's documentation does not kno
 UNREADABLE: Final = "an answer that is not of the documented shape"
 BUSY: Final = "the processor asks us to wait"
 FAULT_THERE: Final = "a fault at the processor"
+
+
+def _printable(secret: SecretStr) -> SecretStr:
+    if not re.fullmatch(r"[!-~]+", secret.get_secret_value()):
+        raise ValueError("must be printable, without spaces")
+    return secret
+
+
+Secret = Annotated[SecretStr, AfterValidator(_printable)]
+"""A credential in a connector's section, as it may stand in a header."""
 
 
 class Ended(Exception):

@@ -3,7 +3,9 @@
 import base64
 import json
 import re
+import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -14,6 +16,7 @@ import pytest
 import requests
 from pydantic import ValidationError
 
+from dpsync.calls import UNDOCUMENTED
 from dpsync.connector import (
     Applied,
     AsAsked,
@@ -34,16 +37,20 @@ from dpsync.connectors.campaign_monitor import (
     NOT_AGENCY,
     NOT_DONE,
     NOT_OURS,
+    OUR_FAULT,
     REACH_ALL,
     REACH_PART,
     REACH_UNKNOWN,
     SET_MOVED,
+    VALUE_REJECTED,
     CampaignMonitor,
     CampaignMonitorSettings,
 )
-from dpsync.errors import ConfigurationError, CredentialsRejected
+from dpsync.errors import ConfigurationError, CredentialsRejected, ProcessorUnreachable
 from dpsync.http import HttpClient
 from dpsync.model import Changes, Lifted, Right, normalised
+from dpsync.store.shelf import StoredShelf
+from tests.builders import World
 from tests.connectors.contract import (
     HTML,
     NEW,
@@ -65,7 +72,8 @@ PATH = re.compile(r"/api/v3\.3/(\w+)(?:/([0-9a-f]{32}))?(?:/(\w+))?\.json")
 STATES = ("Active", "Unconfirmed", "Unsubscribed", "Bounced", "Deleted", "Spam", "Suppressed")
 SILENT = STATES[2:]
 LIFTED = Lifted(date(2026, 11, 19), "letter")
-FIELDS = {"City": "Text", "Visit date": "Date", "Interests": "MultiSelectMany"}
+FIELDS = {"city": ("City", "Text"), "seen": ("Visit date", "Date"), "interests": ("Interests", "MultiSelectMany")}
+"""Name and type by personalisation tag, which need not look like the name."""
 
 
 def said(status: int, body: object = None) -> Said:
@@ -143,10 +151,7 @@ class StandIn:
 
     def one_list(self, place: str, deed: str | None, held: Book) -> Said:
         if deed == "customfields":
-            rows = [
-                {"FieldName": name, "Key": f"[{name.replace(' ', '').lower()}]", "DataType": kind}
-                for name, kind in FIELDS.items()
-            ]
+            rows = [{"FieldName": name, "Key": f"[{tag}]", "DataType": kind} for tag, (name, kind) in FIELDS.items()]
             return said(200, rows)
         return said(200, {"ListID": place, "Title": "News", "UnsubscribeSetting": held.reach})
 
@@ -228,12 +233,11 @@ class StandIn:
             return no(201)
         record["EmailAddress"] = body.get("EmailAddress") or record["EmailAddress"]
         record["Name"] = body.get("Name") or record["Name"]
-        for entry in body.get("CustomFields", []):
-            record["CustomFields"] = [row for row in record["CustomFields"] if row["Key"] != entry["Key"]]
+        # an update knows a field by its tag, and passes over what it does not know
+        given = [(FIELDS[entry["Key"]][0], entry) for entry in body.get("CustomFields", []) if entry["Key"] in FIELDS]
+        record["CustomFields"] = [row for row in record["CustomFields"] if row["Key"] not in dict(given)]
         record["CustomFields"] += [
-            {"Key": entry["Key"], "Value": entry["Value"].replace("/", "-")}
-            for entry in body.get("CustomFields", [])
-            if not entry.get("Clear") and entry["Key"] in FIELDS
+            {"Key": name, "Value": entry["Value"].replace("/", "-")} for name, entry in given if not entry.get("Clear")
         ]
         if body["Resubscribe"]:
             record["State"] = "Active"
@@ -515,12 +519,16 @@ class Tokens(StandIn):
     refresh: str = "refresh-1"
     rotate: bool = True
     answer_to_refresh: Said | None = None
+    cut: bool = False
+    old: int = 121
     forms: list[dict[str, list[str]]] = field(default_factory=list)
 
     def answer(self, request: requests.PreparedRequest) -> Said:
         if urlsplit(request.url or "").path == "/oauth/token":
             form = parse_qs(str(request.body or b"", "ascii") if isinstance(request.body, bytes) else request.body)
             self.forms.append(form)
+            if self.cut:
+                raise requests.ReadTimeout
             if self.answer_to_refresh is not None:
                 return self.answer_to_refresh
             if form["refresh_token"] != [self.refresh]:
@@ -528,7 +536,7 @@ class Tokens(StandIn):
             self.refresh = "refresh-2" if self.rotate else self.refresh
             return said(200, {"access_token": self.access, "expires_in": 1209600, "refresh_token": self.refresh})
         if request.headers["Authorization"] != f"Bearer {self.access}":
-            return no(121, 401)
+            return no(self.old, 401)
         return super().answer(request)
 
 
@@ -590,12 +598,122 @@ def test_a_token_that_is_expired_again_at_once_is_a_matter_of_the_credential() -
     assert len(stand_in.forms) == 1
 
 
-@pytest.mark.parametrize("status", [500, 503, 429, 200])
-def test_a_refresh_without_a_usable_answer_is_later_and_leaves_nothing_in_doubt(status: int) -> None:
-    with Paired().before(tokens(answer_to_refresh=said(status, {"error": "x"}))) as stage:
+@pytest.mark.parametrize("answer", [said(500), said(503), said(429), said(200, {"error": "x"}), None])
+def test_a_refresh_without_a_usable_answer_leaves_nothing_in_doubt_and_is_tried_again(answer: Said | None) -> None:
+    stand_in = tokens(answer_to_refresh=answer, cut=answer is None)
+    with Paired().before(stand_in) as stage:
         outcome = stage.tell(instruction(Right.OPT_OUT))
-    assert isinstance(outcome, Retryable)
-    assert (outcome.doubtful, outcome.busy) == (False, status in (429, 503))
+        assert isinstance(outcome, Retryable)
+        assert (outcome.doubtful, outcome.busy) == (False, answer is not None and answer.status in (429, 503))
+        stand_in.answer_to_refresh, stand_in.cut = None, False
+        assert isinstance(stage.tell(instruction(Right.OPT_OUT)), Applied)
+    assert {form["refresh_token"][0] for form in stand_in.forms} == {"refresh-1"}
+
+
+def test_a_refresh_token_that_stays_the_same_is_kept() -> None:
+    stand_in = tokens(rotate=False)
+    with Paired().before(stand_in) as stage:
+        stage.connector.probe()
+        stand_in.access = "access-3"
+        stage.connector.probe()
+    assert [form["refresh_token"] for form in stand_in.forms] == [["refresh-1"]] * 2
+
+
+def twins(stage: HttpStage, shelf: Any, http: Any = None) -> CampaignMonitor:
+    """A connector of another process: the same settings, shelf and vendor, and a memory of its own."""
+    kit = stage.connector._kit  # type: ignore[attr-defined]  # because both processes are given its HTTP client
+    settings = CampaignMonitorSettings.model_validate(Paired.section)
+    return CampaignMonitor(settings, Kit(http or kit.http, stage.clock, pseudonym, shelf), sleep=lambda _: None)
+
+
+def test_of_two_processes_that_renew_at_once_only_one_spends_the_refresh_token(world: World) -> None:
+    stand_in, both, entered = tokens(), threading.Barrier(2, timeout=20), threading.Event()
+
+    class Slow:
+        """Holds the renewal up until the other process has asked as well."""
+
+        def __init__(self, http: HttpClient) -> None:
+            self._http = http
+
+        def call(self, method: str, url: str, **more: Any) -> Any:
+            if url.endswith("/oauth/token"):
+                entered.set()
+                both.wait()
+            return self._http.call(method, url, **more)
+
+    with Paired().before(stand_in) as stage:
+        http = Slow(stage.connector._kit.http)  # type: ignore[attr-defined]  # because both processes are given its HTTP client
+        shelves = [StoredShelf("news", world.engine, lambda: world.writer, world.keys, stage.clock) for _ in range(2)]
+        one, other = (twins(stage, shelf, http) for shelf in shelves)
+        with ThreadPoolExecutor(1) as pool:
+            winning = pool.submit(one.probe)
+            assert entered.wait(20)
+            with pytest.raises(ProcessorUnreachable, match="another process is renewing"):
+                other.probe()
+            outcome = other.carry_out(instruction(Right.OPT_OUT))
+            assert isinstance(outcome, Retryable)
+            assert (outcome.busy, outcome.doubtful, outcome.retry_after) == (True, False, timedelta(seconds=5))
+            both.wait()
+            assert winning.result().title
+        assert other.probe().title
+    assert [form["refresh_token"] for form in stand_in.forms] == [["refresh-1"]]
+
+
+@pytest.mark.parametrize("code", [120, 121, 122])
+def test_a_pair_that_another_process_renewed_is_used_whatever_the_old_one_is_called(code: int) -> None:
+    stand_in, shelf = tokens(old=code), OpenShelf()
+    with Paired().before(stand_in) as stage:
+        behind, ahead = twins(stage, shelf), twins(stage, shelf)
+        stand_in.access, stand_in.old = "access-1", 121
+        behind.probe()
+        stand_in.access = "access-2"
+        ahead.probe()
+        stand_in.old = code
+        assert isinstance(behind.carry_out(instruction(Right.OPT_OUT)), Applied)
+    assert len(stand_in.forms) == 1
+
+
+def test_a_renewal_that_a_crash_left_open_is_taken_over_after_five_minutes() -> None:
+    stand_in, shelf = tokens(), OpenShelf()
+    with Paired().before(stand_in) as stage:
+        crashed = twins(stage, shelf)
+        place = crashed._credential._place
+        shelf.put(place, json.dumps(["access-1", "refresh-1", stage.clock.now().isoformat()]))
+        with pytest.raises(ProcessorUnreachable, match="another process is renewing"):
+            twins(stage, shelf).probe()
+        assert stand_in.forms == []
+        stage.clock.seconds += 301
+        assert twins(stage, shelf).probe().title
+    assert len(stand_in.forms) == 1
+
+
+def test_the_deadline_binds_the_beginning_of_a_renewal_and_never_cuts_it_off() -> None:
+    given: dict[str, float] = {}
+
+    class Watched:
+        def __init__(self, http: HttpClient) -> None:
+            self._http = http
+
+        def call(self, method: str, url: str, *, template: str, deadline: float, **more: Any) -> Any:
+            given[template] = deadline
+            return self._http.call(method, url, template=template, deadline=deadline, **more)
+
+    with Paired().before(tokens()) as stage:
+        watched = Watched(stage.connector._kit.http)  # type: ignore[attr-defined]  # because its HTTP client is watched
+        twins(stage, OpenShelf(), watched).carry_out(instruction(Right.OPT_OUT, deadline=1001.0))
+    assert given["POST /oauth/token"] == float("inf")
+    assert {bound for template, bound in given.items() if template != "POST /oauth/token"} == {1001.0}
+
+
+@pytest.mark.parametrize(
+    ("code", "advice"), [(60, "lacks a permission"), (120, "authorise the app anew"), (122, "authorise the app anew")]
+)
+def test_a_401_says_what_to_do_where_another_key_is_not_what_is_needed(code: int, advice: str) -> None:
+    with (
+        on_stage(failing(vendor(), "GET", "/clients.json", no(code, 401))) as stage,
+        pytest.raises(CredentialsRejected, match=advice),
+    ):
+        stage.tell(instruction(Right.ERASURE))
 
 
 # --- trap: the address stands in the query, where "+" means a blank, and capitals are not documented
@@ -653,6 +771,22 @@ def test_an_erasure_blanks_and_deletes_and_leaves_the_erasing_to_the_operator(wa
     assert "history are kept" in outcome.task
     record = stand_in.clients[ONE][NEWS].people[normalised(OLD)]
     assert (record["State"], record["Name"], record["CustomFields"]) == ("Deleted", "Erased", [])
+
+
+def test_trap_tag_a_field_is_written_by_its_tag_and_not_by_the_name_that_a_record_shows() -> None:
+    stand_in = vendor(book(person(Visit_date="2026-01-02", Unheard_of="x")))
+    told(stand_in, Right.ERASURE)
+    (blanked,) = [body for method, _, body in stand_in.writes if method == "PUT"]
+    assert blanked["CustomFields"] == [{"Key": "seen", "Clear": True}, {"Key": "Unheard of", "Clear": True}]
+
+
+def test_trap_upsert_no_right_adds_or_imports_anybody() -> None:
+    posted = set()
+    for right in Right:
+        with on_stage(vendor(book(person()), book(person(NEW)))) as stage:
+            stage.tell(instruction(right, addresses=(OLD, NEW)))
+            posted |= {urlsplit(one.url or "").path.rpartition("/")[2] for one in stage.sent if one.method == "POST"}
+    assert posted == {"unsubscribe.json", "suppress.json"}
 
 
 def test_an_erasure_is_verified_only_when_every_list_says_203_and_no_suppression_list_has_the_address() -> None:
@@ -780,6 +914,15 @@ def test_a_repeated_unsubscribe_may_answer_203_and_is_settled_by_reading() -> No
     outcome = told(lies, Right.OPT_OUT)
     assert isinstance(outcome, Retryable)
     assert outcome.reason == NOT_DONE
+
+
+@pytest.mark.parametrize("code", [203, 204])
+def test_a_repeated_suppression_may_answer_no_and_is_settled_by_reading_the_list(code: int) -> None:
+    for right in (Right.OPT_OUT, Right.RESTRICTION):
+        there = failing(vendor(book(person())), "POST", "/suppress", no(code), applies=True)
+        assert isinstance(told(there, right), Applied)
+        never = failing(vendor(book(person(), reach="OnlyThisList")), "POST", "/suppress", no(code))
+        assert isinstance(told(never, right), Refused)
 
 
 def test_an_opt_out_without_suppression_is_contradicted_by_reading() -> None:
@@ -1035,10 +1178,24 @@ def test_trap_201_that_only_the_update_shows_is_left_to_the_operator_too() -> No
     assert record(stand_in, OLD)["Name"] == "Augusta Kingcanary"
 
 
-@pytest.mark.parametrize(("code", "expected"), [(211, Refused), (1, Refused), (214, Refused), (98798, Refused)])
-def test_a_value_that_the_vendor_rejects_is_a_no(code: int, expected: type[Outcome]) -> None:
-    stand_in = failing(vendor(book(person())), "PUT", "/subscribers/", no(code))
-    assert isinstance(told(stand_in, Right.RECTIFICATION), expected)
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        *((code, VALUE_REJECTED) for code in (1, 211, 220, 221)),
+        *((code, OUR_FAULT) for code in (214, 215)),
+        *((code, UNDOCUMENTED) for code in (0, 176, 204, 205, 98798)),
+    ],
+)
+def test_a_no_to_an_update_says_whether_the_value_or_we_are_at_fault(code: int, reason: str) -> None:
+    outcome = told(failing(vendor(book(person())), "PUT", "/subscribers/", no(code)), Right.RECTIFICATION)
+    assert isinstance(outcome, Refused)
+    assert outcome.reason == reason
+
+
+def test_a_path_that_the_vendor_does_not_know_is_our_fault() -> None:
+    outcome = told(failing(vendor(), "GET", "/clients.json", no(404, 404)), Right.ERASURE)
+    assert isinstance(outcome, Refused)
+    assert outcome.reason == OUR_FAULT
 
 
 def test_a_record_that_the_api_does_not_change_is_left_to_the_operator() -> None:
@@ -1054,13 +1211,10 @@ def put_right(stand_in: StandIn, **changes: Any) -> Outcome:
 
 def test_trap_clear_an_empty_value_clears_a_field_and_the_others_stay() -> None:
     stand_in = vendor(book(person(City="Kent", Visit_date="2026-01-02")))
-    fields = {"city": "", "[visitdate]": "2026-11-20"}
+    fields = {"city": "", "visit DATE": "2026-11-20"}
     assert isinstance(put_right(stand_in, fields=fields), Applied)
     ((_, _, body),) = stand_in.writes
-    assert body["CustomFields"] == [
-        {"Key": "City", "Clear": True},
-        {"Key": "Visit date", "Value": "2026/11/20"},
-    ]
+    assert body["CustomFields"] == [{"Key": "city", "Clear": True}, {"Key": "seen", "Value": "2026/11/20"}]
     assert "EmailAddress" not in body
     assert record(stand_in, OLD)["CustomFields"] == [{"Key": "Visit date", "Value": "2026-11-20"}]
     finding = read_back(stand_in, Right.RECTIFICATION, changes=Changes(fields=fields))
@@ -1214,6 +1368,6 @@ def test_a_foreign_address_needs_a_rehearsal(base_url: str) -> None:
 
 
 def test_the_address_of_the_api_is_the_vendors_or_the_rehearsals() -> None:
-    assert CampaignMonitorSettings.model_validate({"api_key": SECRET}).base == "https://api.createsend.com/api/v3.3"
+    assert CampaignMonitorSettings.model_validate({"api_key": SECRET}).base_url == "https://api.createsend.com/api/v3.3"
     rehearsed = CampaignMonitorSettings.model_validate({"api_key": SECRET, "base_url": "http://127.0.0.1:9101/"})
-    assert rehearsed.base == "http://127.0.0.1:9101/api/v3.3"
+    assert rehearsed.base_url == "http://127.0.0.1:9101/api/v3.3"

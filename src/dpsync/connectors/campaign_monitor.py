@@ -9,29 +9,18 @@ import json
 import re
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import timedelta
+from bisect import bisect_left
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import astuple, dataclass, field, replace
+from datetime import datetime, timedelta
 from functools import partial
 from types import MappingProxyType
-from typing import ClassVar, Final, Self, assert_never
+from typing import Annotated, ClassVar, Final, NamedTuple, Self, TypeVar, assert_never
 from urllib.parse import quote, urlencode, urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from dpsync.calls import (
-    BUSY,
-    FAULT_THERE,
-    UNDOCUMENTED,
-    UNREADABLE,
-    Calls,
-    Ended,
-    each,
-    refused,
-    task,
-    together,
-    unreadable,
-)
+from dpsync.calls import BUSY, UNDOCUMENTED, UNREADABLE, Calls, Ended, Secret, each, refused, task, together, unreadable
 from dpsync.connector import (
     Account,
     Applied,
@@ -54,7 +43,7 @@ from dpsync.connector import (
     Reply,
     Retryable,
 )
-from dpsync.errors import ConfigurationError, CredentialsRejected, Fault, ProcessorUnreachable, UnsupportedRight
+from dpsync.errors import ConfigurationError, Fault, ProcessorUnreachable, UnsupportedRight
 from dpsync.http import api_root, json_of, retry_after
 from dpsync.model import Changes, Right, normalised
 
@@ -72,8 +61,16 @@ _NEUTRAL: Final = "Erased"  # an empty Name leaves the old one in place
 _NOT_SUPPRESSED: Final = 176
 _TAKEN: Final = 201
 _NOT_IN_LIST: Final = 203
+_IN_SUPPRESSION_LIST: Final = 204
 _NO_MOBILE = frozenset({220, 221})
 _VALUES = frozenset({1, 211, 220, 221})
+_OUR_FAULT = frozenset({214, 215, 404, 800, 801, 802, 803})
+_EXPIRED: Final = 121
+_TOKEN_DEAD = frozenset({120, _EXPIRED, 122})
+
+_TOKEN: Final = "/oauth/token"
+_Shape = TypeVar("_Shape", list[object], dict[str, object])
+_IN_FLIGHT: Final = timedelta(minutes=5)  # longer than any call lasts
 
 VALUE_REJECTED: Final = "the processor rejected a value"
 NOT_OURS: Final = "a list or client that does not exist or is not ours"
@@ -85,6 +82,11 @@ SET_MOVED: Final = "the suppression list changed while it was read"
 REACH_ALL: Final = "reach: no list of this client that knows the address uses it"
 REACH_PART: Final = "reach: other lists of this client still use the address"
 REACH_UNKNOWN: Final = "reach: the lists of the address do not name the list that was left"
+OUR_FAULT: Final = "the processor calls the request malformed: a fault of dpsync, please report it"
+RENEWING: Final = "another process is renewing the token"
+ANEW: Final = "authorise the app anew and put the new access_token and refresh_token in the settings"
+NO_PERMISSION: Final = "the credential is good and lacks a permission: give the app or the key's user all that it needs"
+_ADVICE: Mapping[int | None, str] = {60: NO_PERMISSION, **dict.fromkeys(_TOKEN_DEAD, ANEW)}
 
 
 class CampaignMonitorSettings(BaseModel):
@@ -92,10 +94,10 @@ class CampaignMonitorSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
-    api_key: SecretStr | None = None
-    access_token: SecretStr | None = None
-    refresh_token: SecretStr | None = None
-    base_url: str | None = None
+    api_key: Secret | None = None
+    access_token: Secret | None = None
+    refresh_token: Secret | None = None
+    base_url: Annotated[str, AfterValidator(partial(api_root, path="/api/v3.3"))] = _VENDOR
     clients: tuple[str, ...] = Field(default=(), max_length=1000)
 
     @field_validator("clients")
@@ -107,18 +109,6 @@ class CampaignMonitorSettings(BaseModel):
             raise ValueError("names a client twice")
         return clients
 
-    @field_validator("api_key", "access_token", "refresh_token")
-    @classmethod
-    def _secret(cls, secret: SecretStr | None) -> SecretStr | None:
-        if secret is not None and not re.fullmatch(r"[!-~]+", secret.get_secret_value()):
-            raise ValueError("must be printable, without spaces")
-        return secret
-
-    @field_validator("base_url")
-    @classmethod
-    def _url(cls, base_url: str | None) -> str | None:
-        return None if base_url is None else api_root(base_url, "/api/v3.3")
-
     @model_validator(mode="after")
     def _one_way_in(self) -> Self:
         pair = self.access_token is not None and self.refresh_token is not None
@@ -126,11 +116,6 @@ class CampaignMonitorSettings(BaseModel):
         if half or pair == (self.api_key is not None):
             raise ValueError("needs api_key, or access_token and refresh_token, and not both")
         return self
-
-    @property
-    def base(self) -> str:
-        """Where the API is, without a slash at the end."""
-        return self.base_url or _VENDOR
 
 
 def _code(reply: Reply) -> int | None:
@@ -158,8 +143,7 @@ class _Member:
         return self.name.strip() in ("", _NEUTRAL) and not any(value for _, value in self.fields)
 
 
-@dataclass(frozen=True, slots=True)
-class _Client:
+class _Client(NamedTuple):
     """A client and its lists."""
 
     id: str
@@ -167,8 +151,25 @@ class _Client:
     lists: Mapping[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    """An access token and the one that renews it; `begun`: since when a renewal is under way."""
+
+    access: str
+    refresh: str
+    begun: str = ""
+
+    def text(self) -> str:
+        return json.dumps(astuple(self))
+
+
 class _Credential:
-    """What opens the account: a key, or a token pair that is renewed and kept on the shelf. Shared by threads."""
+    """What opens the account: a key, or a token pair that is renewed and kept on the shelf.
+
+    Shared by threads, the shelf by processes. Whether a refresh token is good a second time is not documented. So it is
+    never spent by two at once, whom a vendor that watches for that would lock out; and it is tried again where the
+    answer was lost, because then nothing is left to lose.
+    """
 
     def __init__(self, settings: CampaignMonitorSettings, kit: Kit) -> None:
         self._settings = settings
@@ -177,52 +178,49 @@ class _Credential:
         refresh = settings.refresh_token
         # a pair that somebody configures anew has its own place, so an old one on the shelf never wins over it
         self._place = f"oauth/{kit.pseudonym(refresh.get_secret_value())}" if refresh else ""
-        self._read: tuple[str, str] | None = None
+        self._pair: _Pair | None = None
 
     def header(self) -> str:
         """The value of `Authorization`."""
         if self._settings.api_key is not None:
             user = base64.b64encode(self._settings.api_key.get_secret_value().encode() + b":x").decode()
             return f"Basic {user}"
-        return f"Bearer {self._pair()[0]}"
+        pair = self._pair or self._kept()[1]
+        self._pair = pair
+        return f"Bearer {pair.access}"
 
-    def renewable(self) -> bool:
-        return self._settings.api_key is None
+    def other_than(self, used: str, refusal: Reply, calls: "_Calls") -> bool:
+        """Whether there is another token than the one that was refused: from another process, or renewed here.
 
-    def renew(
-        self, stale: str, exchange: Callable[[bytes], Reply], rejected: Callable[[Reply], CredentialsRejected]
-    ) -> None:
-        """Replace the pair unless another thread just did. Raises `Ended`, `CredentialsRejected`, `NoAnswer`."""
+        Raises `Ended`, `CredentialsRejected`.
+        """
+        if self._settings.api_key is not None or refusal.status != 401 or _code(refusal) not in _TOKEN_DEAD:
+            return False
         with self._lock:
-            self._read = None  # another process may have renewed it
-            if self.header() != stale:
-                return
-            old = self._pair()[1]
-            form = urlencode({"grant_type": "refresh_token", "refresh_token": old}).encode()
-            reply = exchange(form)
-            if reply.status in (400, 401, 403):
-                raise rejected(reply)
-            found = json_of(reply)
-            if reply.status != 200:
-                wait = retry_after(reply, self._kit.clock.now())
-                reason = BUSY if reply.status in (429, 503) else FAULT_THERE
-                raise Ended(Retryable(reason=reason, busy=reason is BUSY, retry_after=wait), stop=True)
-            access = found.get("access_token") if isinstance(found, dict) else None
-            refresh = found.get("refresh_token", old) if isinstance(found, dict) else None
-            if not isinstance(access, str) or not isinstance(refresh, str) or not access:
-                raise Ended(Retryable(reason=UNREADABLE), stop=True)
-            # durable before it is used: the vendor may take the old pair for used up
-            self._kit.shelf.put(self._place, json.dumps([access, refresh]))
-            self._read = (access, refresh)
+            kept, self._pair = self._kept()
+            if self.header() == used and _code(refusal) == _EXPIRED:
+                self._pair = self._renewed(kept, self._pair, calls)
+            return self.header() != used
 
-    def _pair(self) -> tuple[str, str]:
-        read = self._read
-        if read is None:
-            kept = self._kit.shelf.get(self._place)
-            configured = (self._settings.access_token, self._settings.refresh_token)
-            pair = json.loads(kept) if kept else [one.get_secret_value() for one in configured if one is not None]
-            self._read = read = (str(pair[0]), str(pair[1]))
-        return read
+    def _kept(self) -> tuple[str | None, _Pair]:
+        kept = self._kit.shelf.get(self._place)
+        configured = (self._settings.access_token, self._settings.refresh_token)
+        pair = json.loads(kept) if kept else [one.get_secret_value() for one in configured if one is not None]
+        return kept, _Pair(*pair)
+
+    def _renewed(self, kept: str | None, pair: _Pair, calls: "_Calls") -> _Pair:
+        now = self._kit.clock.now()
+        busy = bool(pair.begun) and now - datetime.fromisoformat(pair.begun) <= _IN_FLIGHT
+        marked = replace(pair, begun=now.isoformat())
+        if busy or not self._kit.shelf.swap(self._place, kept, marked.text()):
+            raise Ended(Retryable(reason=RENEWING, busy=True, retry_after=timedelta(seconds=5)), stop=True)
+        fresh = None
+        try:
+            fresh = calls.exchange(pair.refresh)
+        finally:
+            # durable before it is used: the vendor may take the old pair for used up
+            self._kit.shelf.swap(self._place, marked.text(), (fresh or replace(pair, begun="")).text())
+        return fresh
 
 
 class _Calls(Calls):
@@ -248,30 +246,25 @@ class _Calls(Calls):
 
         Raises `Ended` and `CredentialsRejected`; a 200 or a 400 is left to the caller.
         """
-        self._affordable()
+        left = self._spent_until - self._kit.clock.monotonic()
+        if left > 0:
+            raise Ended(Retryable(reason=BUSY, busy=True, retry_after=timedelta(seconds=left)), stop=True)
         writing = method != "GET"
         # without the suffix the vendor answers in XML
         url = f"{self._base}{template.replace('{id}', quote(place, safe=''))}.json"
 
         def make() -> Reply:
-            headers = {"Accept": "application/json", "Authorization": self._credential.header()}
-            if body is not None:
-                headers["Content-Type"] = "application/json; charset=utf-8"
-            return self.call(
-                method, url, template=f"{template}.json", headers=headers, params=params, body=body, scope=place
+            kind = {} if body is None else {"Content-Type": "application/json; charset=utf-8"}
+            headers = {"Accept": "application/json", "Authorization": self._credential.header(), **kind}
+            named = f"{template}.json"
+            return self.ask(
+                method, url, template=named, headers=headers, params=params, body=body, scope=place, patient=True
             )
 
-        try:
-            used = self._credential.header()
-            reply = make() if writing else self.patiently(make)
-            if reply.status == 401 and _code(reply) == 121 and self._credential.renewable():
-                self._credential.renew(used, self._exchange, self.rejected)
-                reply = make()
-        except NoAnswer as failure:
-            about_this = failure.evidence.endpoint != "POST /oauth/token"
-            doubtful = writing and failure.sent and about_this
-            raise Ended(Retryable(reason=failure.reason, doubtful=doubtful), stop=True) from None
-        self.note_touch(reply, writing=writing)
+        used = self._credential.header()
+        reply = make()
+        if self._credential.other_than(used, reply, self):
+            reply = make()
         self._count(reply)
         self._passable(reply, writing=writing)
         return reply
@@ -281,42 +274,57 @@ class _Calls(Calls):
         method: str,
         template: str,
         place: str,
+        body: Mapping[str, object] | bytes | None = None,
         *,
         email: str | None = None,
-        json_body: Mapping[str, object] | None = None,
-        body: bytes | None = None,
+        knows: Collection[int] = (),
     ) -> int | None:
-        """Change something: None where the vendor said so in its documented shape, else the code of its no."""
-        content = json.dumps(json_body).encode() if json_body is not None else body
-        params = {"email": email} if email is not None else None
-        reply = self.about(method, template, place, params, content)
+        """Change something: None where the vendor said so in its documented shape, else the code of a no in `knows`."""
+        content = json.dumps(body).encode() if isinstance(body, Mapping) else body
+        reply = self.about(method, template, place, None if email is None else {"email": email}, content)
         if reply.status == 200:
             if reply.body.strip():
                 raise unreadable(doubtful=True)
             return None
+        if 200 <= reply.status < 300:
+            raise unreadable(doubtful=True)
         code = _code(reply)
-        if reply.status != 400 or code is None:
-            if 200 <= reply.status < 300:
-                raise unreadable(doubtful=True)
-            raise refused()
+        if reply.status != 400 or code not in knows:
+            raise _refusal(reply)
         return code
 
-    def _exchange(self, form: bytes) -> Reply:
+    def exchange(self, refresh: str) -> _Pair:
+        """A new pair for a refresh token. Raises `Ended`, `CredentialsRejected`.
+
+        The deadline binds its beginning and does not cut it off: with the answer the successor would be lost.
+        """
         parts = urlsplit(self._base)
-        url = f"{parts.scheme}://{parts.netloc}/oauth/token"
-        headers = {"Accept": "application/json", "Content-Type": "application/x-www-form-urlencoded"}
-        return self.call("POST", url, template="/oauth/token", headers=headers, body=form)
+        form = urlencode({"grant_type": "refresh_token", "refresh_token": refresh}).encode()
+        try:
+            reply = self.call(
+                "POST",
+                f"{parts.scheme}://{parts.netloc}{_TOKEN}",
+                template=_TOKEN,
+                headers={"Accept": "application/json", "Content-Type": "application/x-www-form-urlencoded"},
+                body=form,
+                deadline=float("inf") if self._kit.clock.monotonic() < self._until() else None,
+            )
+        except NoAnswer as failure:
+            raise Ended(Retryable(reason=failure.reason), stop=True) from None
+        if reply.status in (400, 401, 403):
+            raise self.rejected(reply, ANEW)
+        self.demand_sense(reply, writing=False)
+        match json_of(reply) if reply.status == 200 else None:
+            case {"access_token": str(access), **more} if access:
+                # in the vendor's own recorded answers the refresh token stays the same
+                return _Pair(access, str(more.get("refresh_token") or refresh))
+        raise Ended(Retryable(reason=UNREADABLE), stop=True)
 
     def _count(self, reply: Reply) -> None:
         """Only /transactional documents these headers; they are believed wherever they appear."""
         reset = _reset(reply)
         if reset is not None and reply.headers.get("x-ratelimit-remaining", "").strip() == "0":
             self._spent_until = self._kit.clock.monotonic() + reset.total_seconds()
-
-    def _affordable(self) -> None:
-        left = self._spent_until - self._kit.clock.monotonic()
-        if left > 0:
-            raise Ended(Retryable(reason=BUSY, busy=True, retry_after=timedelta(seconds=left)), stop=True)
 
     def _passable(self, reply: Reply, *, writing: bool) -> None:
         """Let through what the caller must understand; end what speaks of us, of the account or of a fault there."""
@@ -327,7 +335,7 @@ class _Calls(Calls):
             case 403 if _code(reply) == 403:
                 raise refused(NOT_AGENCY)
             case 401 | 403:
-                raise self.rejected(reply)
+                raise self.rejected(reply, _ADVICE.get(_code(reply), ""))
         said = retry_after(reply, self._kit.clock.now())
         limited = reply.status in (429, 503) and said is None
         self.demand_sense(reply, writing=writing, wait=_reset(reply) if limited else said)
@@ -339,13 +347,20 @@ def _reset(reply: Reply) -> timedelta | None:
     return min(timedelta(seconds=int(said)), _LONGEST_WAIT) if re.fullmatch(r"[0-9]{1,9}", said) else None
 
 
-def _rows(calls: _Calls, template: str, place: str = "", params: Mapping[str, str] | None = None) -> list[object]:
-    """The array of an answer that must be one. Raises `Ended`."""
-    reply = calls.about("GET", template, place, params)
+def _refusal(reply: Reply) -> Ended:
+    """A no, by its code: about a value, about how we asked, or one that nobody documents for this call."""
+    code = _code(reply)
+    if code in _VALUES:
+        return refused(VALUE_REJECTED)
+    return refused(OUR_FAULT if code in _OUR_FAULT else UNDOCUMENTED)
+
+
+def _said(reply: Reply, shape: type[_Shape]) -> _Shape:
+    """The array or the object of a 200. Raises `Ended`."""
     if reply.status != 200:
-        raise unreadable() if 200 <= reply.status < 300 else refused()
+        raise unreadable() if 200 <= reply.status < 300 else _refusal(reply)
     found = json_of(reply)
-    if not isinstance(found, list):
+    if not isinstance(found, shape):
         raise unreadable()
     return found
 
@@ -356,15 +371,6 @@ def _named(rows: list[object], id_name: str, title: str) -> dict[str, str]:
         if not isinstance(row, dict) or not _ID.fullmatch(str(row.get(id_name, ""))):
             raise unreadable()
         found[str(row[id_name])] = str(row.get(title, ""))
-    return found
-
-
-def _object(reply: Reply) -> Mapping[str, object]:
-    if reply.status != 200:
-        raise unreadable() if 200 <= reply.status < 300 else refused()
-    found = json_of(reply)
-    if not isinstance(found, dict):
-        raise unreadable()
     return found
 
 
@@ -380,26 +386,17 @@ class _Suppression:
     def holds(self, address: str) -> bool:
         """Whether the address is on it, in any spelling of its letters. Raises `Ended`."""
         wanted = normalised(address)
-        low, high = 1, self._count()
-        last = high
-        while low < high:
-            middle = (low + high) // 2
-            if self._page(middle)[-1] < wanted:
-                low = middle + 1
-            else:
-                high = middle
+        self._page(1)
+        last = max(1, -(-(self._total or 0) // _PAGE))
+        at = 1 + bisect_left(range(1, last), wanted, key=lambda number: self._page(number)[-1])
         # how the vendor sorts "+", "_" and capitals is not documented: one page on either side is read as well
-        if any(wanted in self._page(number) for number in range(max(1, low - 1), min(last, low + 1) + 1)):
+        if any(wanted in self._page(number) for number in range(max(1, at - 1), min(last, at + 1) + 1)):
             return True
         seen = [address for number in sorted(self._pages) for address in self._pages[number]]
         if seen == sorted(seen):
             return False
         # what was read shows another order than ours, so halving proves nothing
         return any(wanted in self._page(number) for number in range(1, last + 1))
-
-    def _count(self) -> int:
-        self._page(1)
-        return max(1, -(-(self._total or 0) // _PAGE))
 
     def _page(self, number: int) -> list[str]:
         if number not in self._pages:
@@ -408,8 +405,7 @@ class _Suppression:
 
     def _read(self, number: int) -> list[str]:
         params = {"page": str(number), "pagesize": str(_PAGE), "orderfield": "email", "orderdirection": "asc"}
-        reply = self._calls.about("GET", "/clients/{id}/suppressionlist", self._client, params)
-        found = _object(reply)
+        found = _said(self._calls.about("GET", "/clients/{id}/suppressionlist", self._client, params), dict)
         rows, total, shown = found.get("Results"), found.get("TotalNumberOfRecords"), found.get("PageNumber")
         if not isinstance(rows, list) or not isinstance(total, int) or total < 0 or shown != number:
             raise unreadable()
@@ -419,10 +415,10 @@ class _Suppression:
         # a page that is short of what the total promises may lack the very address
         if len(rows) != max(0, min(_PAGE, total - _PAGE * (number - 1))):
             raise unreadable()
-        addresses = [row.get("EmailAddress") if isinstance(row, dict) else None for row in rows]
-        if not all(isinstance(address, str) for address in addresses):
+        addresses = [row["EmailAddress"] for row in rows if isinstance(row, dict) and "EmailAddress" in row]
+        if len(addresses) != len(rows) or not all(isinstance(address, str) for address in addresses):
             raise unreadable()
-        return [normalised(str(address)) for address in addresses]
+        return [normalised(address) for address in addresses]
 
 
 @dataclass(slots=True)
@@ -518,12 +514,8 @@ class CampaignMonitor(Connector):
     @classmethod
     def from_settings(cls, section: BaseModel, kit: Kit) -> Self:
         """Build it; opens no connection. Raises `ConfigurationError` for a foreign `base_url` outside a rehearsal."""
-        settings = (
-            section
-            if isinstance(section, CampaignMonitorSettings)
-            else CampaignMonitorSettings.model_validate(section.model_dump())
-        )
-        if settings.base != _VENDOR and not kit.rehearsal:
+        settings = CampaignMonitorSettings.model_validate(section.model_dump())
+        if settings.base_url != _VENDOR and not kit.rehearsal:
             raise ConfigurationError(
                 [Fault("base_url", "is not Campaign Monitor's own; any other needs [controller] rehearsal = true")]
             )
@@ -536,7 +528,7 @@ class CampaignMonitor(Connector):
         """
         calls = self._calls(None)
         try:
-            date = _object(calls.about("GET", "/systemdate")).get("SystemDate")
+            date = _said(calls.about("GET", "/systemdate"), dict).get("SystemDate")
             clients = self._clients(calls)
         except Ended as end:
             raise ProcessorUnreachable(f"Campaign Monitor: {end.outcome.reason}") from None
@@ -596,7 +588,7 @@ class CampaignMonitor(Connector):
     # --- what there is to tell
 
     def _calls(self, order: Instruction | None) -> _Calls:
-        return _Calls(self._kit, self._settings.base, self._credential, order, self._sleep)
+        return _Calls(self._kit, self._settings.base_url, self._credential, order, self._sleep)
 
     def _addresses(self, order: Instruction) -> tuple[str, ...]:
         if order.right not in self.capabilities:
@@ -610,11 +602,15 @@ class CampaignMonitor(Connector):
 
     def _clients(self, calls: _Calls) -> list[_Client]:
         """Every client with all its lists, read anew each time: a list made since must be told too. Raises `Ended`."""
-        named = dict.fromkeys(self._settings.clients, "") or _named(_rows(calls, "/clients"), "ClientID", "Name")
+        named = dict.fromkeys(self._settings.clients, "") or _named(
+            _said(calls.about("GET", "/clients"), list), "ClientID", "Name"
+        )
         if not named:
             raise refused(NO_CLIENTS)
         clients = [
-            _Client(client, name, _named(_rows(calls, "/clients/{id}/lists", client), "ListID", "Name"))
+            _Client(
+                client, name, _named(_said(calls.about("GET", "/clients/{id}/lists", client), list), "ListID", "Name")
+            )
             for client, name in named.items()
         ]
         if not any(client.lists for client in clients):
@@ -651,10 +647,9 @@ class CampaignMonitor(Connector):
         for spelling in dict.fromkeys((address, address.lower())):
             reply = calls.about("GET", "/subscribers/{id}", place, {"email": spelling})
             if reply.status != 400:
-                return _member(_object(reply), spelling)
-            code = _code(reply)
-            if code != _NOT_IN_LIST:
-                raise refused(VALUE_REJECTED if code == 1 else UNDOCUMENTED)
+                return _member(_said(reply, dict), spelling)
+            if _code(reply) != _NOT_IN_LIST:
+                raise _refusal(reply)
         return None
 
     def _shelf_key(self, kind: str, place: str, address: str) -> str:
@@ -675,8 +670,11 @@ class CampaignMonitor(Connector):
         steps: list[Callable[[], Outcome]] = []
         # a record does not show a mobile number, so one that looks blank is blanked once all the same
         if not member.blank or self._kit.shelf.get(key) != "blanked":
+            known = _fields_of(calls, place) if member.fields else {}
+            names = dict.fromkeys(name for name, _ in member.fields)
+            cleared = [_entry(known.get(_key(name), _Field(name, name, "")), "") for name in names]
             self._kit.shelf.put(key, "asked")
-            steps.append(partial(self._blank, calls, place, member, key))
+            steps.append(partial(self._blank, calls, place, member, cleared, key))
         if member.state != "Deleted":
             steps.append(partial(self._delete, calls, place, member))
         worst = together(each(steps))
@@ -686,9 +684,7 @@ class CampaignMonitor(Connector):
 
     @staticmethod
     def _delete(calls: _Calls, place: str, member: _Member) -> Outcome:
-        code = calls.write("DELETE", "/subscribers/{id}", place, email=member.address)
-        if code not in (None, _NOT_IN_LIST):
-            raise refused()
+        calls.write("DELETE", "/subscribers/{id}", place, email=member.address, knows=(_NOT_IN_LIST,))
         return Applied(evidence=())
 
     @staticmethod
@@ -708,18 +704,16 @@ class CampaignMonitor(Connector):
             place,
         )
 
-    def _blank(self, calls: _Calls, place: str, member: _Member, key: str) -> Outcome:
-        fields = [{"Key": key, "Clear": True} for key in dict.fromkeys(name for name, _ in member.fields)]
-        body = _change({"Name": _NEUTRAL, "CustomFields": fields, "MobileNumber": ""})
-        code = calls.write("PUT", "/subscribers/{id}", place, email=member.address, json_body=body)
-        if code in _NO_MOBILE:
-            body = _change({"Name": _NEUTRAL, "CustomFields": fields})
-            code = calls.write("PUT", "/subscribers/{id}", place, email=member.address, json_body=body)
-        # 203: the record may be beyond changing already; the read that follows shows what it holds
-        if code not in (None, _NOT_IN_LIST):
-            raise refused(VALUE_REJECTED if code in _VALUES else UNDOCUMENTED)
-        if code is None:
-            self._kit.shelf.put(key, "blanked")
+    def _blank(self, calls: _Calls, place: str, member: _Member, cleared: list[dict[str, object]], key: str) -> Outcome:
+        for mobile in ({"MobileNumber": ""}, {}):
+            body = _change({"Name": _NEUTRAL, "CustomFields": cleared, **mobile})
+            # 203: the record may be beyond changing already; the read that follows shows what it holds
+            knows = (_NOT_IN_LIST, *_NO_MOBILE)
+            code = calls.write("PUT", "/subscribers/{id}", place, body, email=member.address, knows=knows)
+            if code is None:
+                self._kit.shelf.put(key, "blanked")
+            if code not in _NO_MOBILE:
+                break
         return Applied(evidence=())
 
     @staticmethod
@@ -762,10 +756,8 @@ class CampaignMonitor(Connector):
     def _unsubscribe(self, calls: _Calls, client: _Client, place: str, member: _Member) -> None:
         """Unsubscribe and read again: how far it reached depends on a list setting that is never changed from here."""
         body = {"EmailAddress": member.address}
-        code = calls.write("POST", "/subscribers/{id}/unsubscribe", place, json_body=body)
         # what a repetition answers is not documented: 203 is read back like a yes
-        if code not in (None, _NOT_IN_LIST):
-            raise refused()
+        calls.write("POST", "/subscribers/{id}/unsubscribe", place, body, knows=(_NOT_IN_LIST,))
         states = self._reach(calls, client, member.address)
         if place not in states:
             calls.note(REACH_UNKNOWN)
@@ -778,7 +770,7 @@ class CampaignMonitor(Connector):
     @staticmethod
     def _reach(calls: _Calls, client: _Client, address: str) -> dict[str, str]:
         """The state in each list of the client that names the address; what an unknown one gets is not documented."""
-        rows = _rows(calls, "/clients/{id}/listsforemail", client.id, {"email": address})
+        rows = _said(calls.about("GET", "/clients/{id}/listsforemail", client.id, {"email": address}), list)
         _named(rows, "ListID", "ListName")
         states = {str(row["ListID"]): str(row.get("SubscriberState")) for row in rows if isinstance(row, dict)}
         if not set(states.values()) <= _STATES:
@@ -788,9 +780,11 @@ class CampaignMonitor(Connector):
     @staticmethod
     def _suppress(calls: _Calls, client: _Client, address: str) -> None:
         body = {"EmailAddresses": [address]}
-        code = calls.write("POST", "/clients/{id}/suppress", client.id, json_body=body)
-        if code is not None:
-            raise refused(VALUE_REJECTED if code == 1 else UNDOCUMENTED)
+        knows = (_NOT_IN_LIST, _IN_SUPPRESSION_LIST)
+        code = calls.write("POST", "/clients/{id}/suppress", client.id, body, knows=knows)
+        # what a repetition answers is not documented: either no is settled by reading the list
+        if code is not None and not _Suppression(calls, client.id).holds(address):
+            raise refused()
 
     def _restrict(self, calls: _Calls, client: _Client, address: str) -> Outcome:
         """Suppress; and unsubscribe where suppression is not known to silence a list, because its reach is its own."""
@@ -814,7 +808,7 @@ class CampaignMonitor(Connector):
     @staticmethod
     def _alone(calls: _Calls, place: str) -> bool:
         """Whether an unsubscribe of this list reaches no other."""
-        found = _object(calls.about("GET", "/lists/{id}", place))
+        found = _said(calls.about("GET", "/lists/{id}", place), dict)
         reach = found.get("UnsubscribeSetting")
         if str(found.get("ListID", "")).lower() != place.lower() or reach not in _REACHES:
             raise unreadable()
@@ -836,9 +830,7 @@ class CampaignMonitor(Connector):
             if member.state in _OBJECTED and place not in memory.left and memory.before.get(place) not in _OBJECTED
         ]
         if ours and not objected and not memory.lifted:
-            code = calls.write("PUT", "/clients/{id}/unsuppress", client.id, email=address, body=b" ")
-            if code not in (None, _NOT_SUPPRESSED):
-                raise refused()
+            calls.write("PUT", "/clients/{id}/unsuppress", client.id, b" ", email=address, knows=(_NOT_SUPPRESSED,))
         memory.lifted = True
         self._kit.shelf.put(key, memory.text())
         return together([Applied(evidence=()), *_left_to_the_operator(memory, client, objected if ours else [])])
@@ -888,25 +880,17 @@ class CampaignMonitor(Connector):
         if new is not None:
             values = {"EmailAddress": new, **values}
         if values:
-            code = calls.write("PUT", "/subscribers/{id}", place, email=member.address, json_body=_change(values))
+            knows = (_NOT_IN_LIST, _TAKEN) if new is not None else (_NOT_IN_LIST,)
+            code = calls.write("PUT", "/subscribers/{id}", place, _change(values), email=member.address, knows=knows)
             if code == _NOT_IN_LIST:
-                return self._beyond_change(self._held(calls, place, member.address), place)
-            if code == _TAKEN and new is not None:
+                now = self._held(calls, place, member.address)
+                beyond = "In list {} the API does not change a record of state '{}'. Put it right in the web app."
+                return task(beyond.format(place, now.state), place) if now else NothingHeld(evidence=())
+            if code is not None and new is not None:
                 target = self._held(calls, place, new)
                 other = target.state if target is not None else "not shown by the API"
                 return self._two_records(calls, place, member, other, changes)
-            if code is not None:
-                raise refused(VALUE_REJECTED if code in _VALUES else UNDOCUMENTED)
         return together(outcomes)
-
-    @staticmethod
-    def _beyond_change(now: _Member | None, place: str) -> Outcome:
-        if now is None:
-            return NothingHeld(evidence=())
-        return task(
-            f"In list {place} the API does not change a record of state '{now.state}'. Put it right in the web app.",
-            place,
-        )
 
     def _values(
         self, calls: _Calls, place: str, member: _Member, changes: Changes
@@ -924,20 +908,20 @@ class CampaignMonitor(Connector):
             elif name != member.name:
                 values["Name"] = name
         if changes.fields:
-            types = _field_types(calls, place)
+            known = _fields_of(calls, place)
             entries: list[dict[str, object]] = []
             for key, value in changes.fields.items():
-                name, kind = types.get(_key(key), ("", ""))
-                if not name:
+                one = known.get(_key(key))
+                if one is None:
                     if value:
                         tasks.append(f"List {place} lacks a field that was to be put right. See where it keeps it.")
-                elif len(value) > _LONGEST_VALUE or (value and len(member.values(key)) > 1):
+                elif len(value) > _LONGEST_VALUE or (value and len(member.values(one.name)) > 1):
                     tasks.append(
                         f"In list {place} a field has several chosen options, or its new value has over 250 "
                         "characters. The API would replace or cut the whole: put it right in the web app."
                     )
-                elif not _same(member.values(key), value):
-                    entries.append(_entry(name, value, kind))
+                elif not _same(member.values(one.name), value):
+                    entries.append(_entry(one, value))
             if entries:
                 values["CustomFields"] = entries
         return values, tasks
@@ -982,8 +966,7 @@ class CampaignMonitor(Connector):
 
     def _unsuppressed(self, calls: _Calls, client: _Client, held: Sequence[tuple[str, str, _Member]]) -> str:
         known = list(dict.fromkeys(address for _, address, _ in held))
-        on_list = self._on_list(calls, client, known) if known else []
-        return "" if on_list == known else "an address is not on the suppression list"
+        return "" if self._on_list(calls, client, known) == known else "an address is not on the suppression list"
 
 
 _SHOWS_NO_CAUSE: Final = "a suppressed address does not show why it is suppressed"
@@ -1021,26 +1004,40 @@ def _name(changes: Changes) -> str:
 
 def _key(name: str) -> str:
     """One form for `Subscription date`, `[subscriptiondate]` and what a record shows."""
-    return re.sub(r"[\[\]\s]", "", name).casefold()
+    return re.sub(r"[\W_]", "", name).casefold()
 
 
-def _field_types(calls: _Calls, place: str) -> dict[str, tuple[str, str]]:
-    """Name, as records show it, and type of each custom field of a list, by name and by key. Raises `Ended`."""
-    types: dict[str, tuple[str, str]] = {}
-    for row in _rows(calls, "/lists/{id}/customfields", place):
-        if not isinstance(row, dict) or not isinstance(row.get("Key"), str) or not row.get("FieldName"):
-            raise unreadable()
-        name = str(row["FieldName"])
-        types[_key(str(row["Key"]))] = types[_key(name)] = (name, str(row.get("DataType", "")))
-    return types
+class _Field(NamedTuple):
+    """A custom field of a list: `name` in what is read, `tag` in what is written, and its type.
+
+    That an update knows a field by its personalisation tag is said on the vendor's page "Accessing required keys &
+    IDs" and in createsend-php issue 3; the samples of API v3 write it without its brackets. Read in November 2026.
+    """
+
+    name: str
+    tag: str
+    kind: str
 
 
-def _entry(key: str, value: str, kind: str) -> dict[str, object]:
+def _fields_of(calls: _Calls, place: str) -> dict[str, _Field]:
+    """Each custom field of a list, by name and by tag. Raises `Ended`."""
+    found: dict[str, _Field] = {}
+    for row in _said(calls.about("GET", "/lists/{id}/customfields", place), list):
+        match row:
+            case {"FieldName": str(name), "Key": str(tag), **more} if name and _key(tag):
+                one = _Field(name, tag.strip("[]"), str(more.get("DataType", "")))
+                found[_key(tag)] = found[_key(name)] = one
+            case _:
+                raise unreadable()
+    return found
+
+
+def _entry(one: _Field, value: str) -> dict[str, object]:
     if not value:
-        return {"Key": key, "Clear": True}
+        return {"Key": one.tag, "Clear": True}
     # dates are written with slashes and read with dashes
-    date = kind == "Date" and re.fullmatch(r"\d{4}-\d{2}-\d{2}", value)
-    return {"Key": key, "Value": value.replace("-", "/") if date else value}
+    date = one.kind == "Date" and re.fullmatch(r"\d{4}-\d{2}-\d{2}", value)
+    return {"Key": one.tag, "Value": value.replace("-", "/") if date else value}
 
 
 def _same(held: tuple[str, ...], asked: str) -> bool:

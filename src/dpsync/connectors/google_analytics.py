@@ -14,9 +14,9 @@ from typing import Annotated, ClassVar, Final, Self
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from dpsync.calls import BUSY, UNDOCUMENTED, Calls, Ended, refused, together, unreadable
+from dpsync.calls import BUSY, UNDOCUMENTED, Calls, Ended, Secret, refused, together, unreadable
 from dpsync.connector import (
     Accepted,
     Account,
@@ -65,15 +65,6 @@ def _property(written: str) -> str:
     return written
 
 
-def _printable(secret: SecretStr) -> SecretStr:
-    if not re.fullmatch(r"[!-~]+", secret.get_secret_value()):
-        raise ValueError("must be printable, without spaces")
-    return secret
-
-
-_Secret = Annotated[SecretStr, AfterValidator(_printable)]
-
-
 class GoogleAnalyticsSettings(BaseModel):
     """An OAuth client, and the refresh token by which somebody who may edit the properties let it delete users.
 
@@ -83,8 +74,8 @@ class GoogleAnalyticsSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     client_id: str = Field(pattern=r"^[!-~]{1,256}$")
-    client_secret: _Secret
-    refresh_token: _Secret
+    client_secret: Secret
+    refresh_token: Secret
     properties: tuple[Annotated[str, AfterValidator(_property)], ...] = Field(min_length=1, max_length=100)
     user_id: bool = False
     base_url: Annotated[str, AfterValidator(api_root)] | None = None

@@ -21,7 +21,7 @@ from urllib.parse import quote, urlencode
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from dpsync import strict_json
-from dpsync.calls import BUSY, UNDOCUMENTED, Calls, Ended, refused, together, unreadable
+from dpsync.calls import BUSY, UNDOCUMENTED, Calls, Ended, Secret, refused, together, unreadable
 from dpsync.connector import (
     Accepted,
     Account,
@@ -100,19 +100,12 @@ class HootsuiteSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     client_id: str = Field(pattern=r"^[!-9;-~]+$")
-    client_secret: SecretStr
+    client_secret: Secret
     organization_id: str = Field(pattern=r"^[0-9]{1,20}$")
-    refresh_token: SecretStr | None = None
+    refresh_token: Secret | None = None
     webhook_secret: SecretStr | None = None
     attributes: Mapping[Literal["email", "first_name", "last_name"], str] = Field(default_factory=dict)
     base_url: str | None = None
-
-    @field_validator("client_secret", "refresh_token")
-    @classmethod
-    def _secret(cls, secret: SecretStr | None) -> SecretStr | None:
-        if secret is not None and not re.fullmatch(r"[!-~]+", secret.get_secret_value()):
-            raise ValueError("must be printable, without spaces")
-        return secret
 
     @field_validator("webhook_secret")
     @classmethod

@@ -114,9 +114,10 @@ class SubscriberList:
             raise Refusal(203)
         return found
 
-    def key_of(self, name: str) -> str | None:
-        """The field's own name, for a name or a key with or without brackets."""
-        return next((known for known in self.fields if _plain(known) == _plain(name)), None)
+    def field_of(self, key: str) -> str | None:
+        """The name of the field with this personalisation tag, with or without its brackets."""
+        wanted = key.strip("[]").lower()
+        return next((name for name in self.fields if tag_of(name) == wanted), None)
 
     def body(self) -> Json:
         """In the vendor's shape; what it does with unsubscribes beyond their reach is not shown."""
@@ -357,7 +358,7 @@ def _set_fields(held: SubscriberList, member: Subscriber, entries: list[Mapping[
     """A field that is named is replaced as a whole; unknown names are passed over, long values cut."""
     named: dict[str, list[Mapping[str, object]]] = {}
     for entry in entries:
-        if key := held.key_of(str(entry.get("Key", ""))):
+        if key := held.field_of(str(entry.get("Key", ""))):
             named.setdefault(key, []).append(entry)
     for key, given in named.items():
         options = {str(entry["Value"]) for entry in given if entry.get("Clear") is True and entry.get("Value")}
@@ -373,5 +374,6 @@ def _set_fields(held: SubscriberList, member: Subscriber, entries: list[Mapping[
         member.fields = kept + [(key, value) for value in values]
 
 
-def _plain(name: str) -> str:
-    return re.sub(r"[\[\]\s]", "", name).lower()
+def tag_of(name: str) -> str:
+    """The personalisation tag of a field, by which an update knows it, without its brackets."""
+    return re.sub(r"[^a-z0-9]", "", name.lower())

@@ -20,6 +20,7 @@ from dpsync.sandbox.campaign_monitor.account import (
     check_address,
     folded,
     suppress,
+    tag_of,
     unsubscribe,
     update,
 )
@@ -109,7 +110,7 @@ def custom_fields(asked: Asked) -> Answer:
     rows = [
         {
             "FieldName": name,
-            "Key": f"[{re.sub(r'[^a-z0-9]', '', name.lower())}]",
+            "Key": f"[{tag_of(name)}]",
             "DataType": kind,
             "FieldOptions": [],
             "VisibleInPreferenceCenter": True,
