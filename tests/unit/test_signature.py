@@ -8,7 +8,7 @@ import pytest
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from dpsync.errors import ConfigurationError, SignatureInvalid
-from dpsync.intake.signature import Verifier, sign, signed_headers
+from dpsync.intake.signature import PREFIX, Verifier, doubts, sign, signed_headers
 
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
 OLD = "whsec_" + base64.b64encode(bytes(range(40, 72))).decode()
@@ -185,3 +185,9 @@ def test_without_any_secret_nothing_starts() -> None:
 
 def test_raw_bytes_and_their_text_are_the_same_secret() -> None:
     assert sign(bytes(range(32)), "evt_1", 1, BODY) == sign(SECRET, "evt_1", 1, BODY)
+
+
+def test_a_random_secret_is_never_called_a_placeholder() -> None:
+    drawn = random.Random(1)
+    secrets = {number: PREFIX + base64.b64encode(drawn.randbytes(24)).decode() for number in range(2_000)}
+    assert doubts(secrets) == []
