@@ -77,6 +77,15 @@ def test_every_module_has_a_place() -> None:
         assert rooms - {"__init__"} == placed
 
 
+def test_the_guide_shows_every_room_from_the_top_down() -> None:
+    contracts = {one["id"]: one for one in PROJECT["tool"]["importlinter"]["contracts"]}
+    placed = [room.strip() for floor in contracts["house"]["layers"] for room in floor.split("|")]
+    guide = text_of(CONTRIBUTING)
+    table = guide[guide.index("| rooms, from the top down |") : guide.index("Besides: connectors reach neither")]
+    shown = [room for line in table.strip().splitlines() for room in re.findall(r"`(\w+)`", line.split("|")[1])]
+    assert shown == [room for room in placed if room != "__main__"]
+
+
 def test_no_file_is_longer_than_a_person_reads() -> None:
     lengths = {path.relative_to(SRC).as_posix(): len(text_of(path).splitlines()) for path in modules("src")}
     too_long = {name: lines for name, lines in lengths.items() if lines > LONG.get(name, 400)}
