@@ -12,14 +12,18 @@ from pathlib import Path
 import pytest
 import requests
 
+from dpsync.connector import Accepted, Instruction, Outcome
 from dpsync.ledger import entry
 from dpsync.ledger.note import VerifierKey
 from dpsync.model import Right, State
 from dpsync.propagation.acknowledgement import MOST_BY_LINK
+from dpsync.propagation.decisions import Person, decide
 from dpsync.propagation.instructions import NOTICE_LINK_LIVES
+from dpsync.propagation.lifecycle import AnswerKind, DecisionKind
 from dpsync.sandbox.mailbox import Message
 from dpsync.sandbox.recipient import links_of
 from dpsync.store import tables as t
+from tests.builders import TestLetters, World, proof
 from tests.journeys.installation import FORMS, OPERATOR, SOON, Asked, Installation, installed, sqlite_url
 from tests.journeys.test_letters import CONTACT, IDENTIFIERS, ask, confirmed, events, letters, readable
 
@@ -86,6 +90,46 @@ def test_the_contact_gets_a_signed_receipt_with_the_digest_of_the_letter(databas
         rows = there.service.read(lambda connection: there.service.log.entries_of(connection, asked.id))
         declared = [one for one in (entry.decode(body) for _, body in rows) if one["event"] == "declared"]
         assert len(str(declared[0]["digest"])) == 64
+        there.sound()
+
+
+def test_an_answer_that_is_quicker_than_the_mail_host_leaves_the_letter_its_digest(world: World) -> None:
+    class Quick(TestLetters):
+        def carry_out(self, instruction: Instruction) -> Outcome:
+            world.answer(instruction.answer_url.rpartition("/")[2], AnswerKind.DONE)
+            return Accepted(evidence=proof(250), digest="5a" * 32)
+
+    world.controller = replace(world.controller, notice=Quick())
+    world.use(world.processor("forms", connector=world.controller.notice))
+    world.confirm("forms")
+    asked = world.ask(Right.ERASURE, "ada@example.org", id="1")
+    world.drive()
+    assert world.state(asked, "forms") is State.DECLARED_DONE
+    (letter,) = world.rows(t.notice)
+    assert (letter.digest, letter.sent_at is None, world.row(asked, "forms").notices) == ("5a" * 32, False, 1)
+    assert world.ledger_problems() == ()
+
+
+def test_after_an_answer_to_a_letter_whose_receipt_was_lost_the_next_letter_is_another(tmp_path: Path) -> None:
+    with installed(tmp_path, sqlite_url(tmp_path), processors=FORMS, web=True, patience=0.5) as there:
+        confirmed(there)
+        there.sandbox.rule(CONTACT, "slow", "answer_by_link", seconds=60, answer="refused")
+        asked = ask(there)
+        there.drive()
+        there.sandbox.messages(settled=True)
+        assert there.state(asked, "forms") is State.REFUSED
+        there.sandbox.rule(CONTACT, "answer_by_link", answer="done")
+        there.sandbox.release()
+        now, dana = there.clock.now(), Person("Dana Officer", "root", "we spoke")
+        there.service.write(
+            lambda unit: decide(unit, there.service.controller, asked.id, DecisionKind.RETRY, dana, now)
+        )
+        there.drive(SOON)
+        first, second = letters(there)
+        ids = [message_from_bytes(one.raw, policy=policy.default)["Message-ID"] for one in (first, second)]
+        assert ids[0] != ids[1]
+        assert there.state(asked, "forms") is State.DECLARED_DONE
+        assert [row.number for row in there.rows(t.answer)] == [1, 2]
         there.sound()
 
 

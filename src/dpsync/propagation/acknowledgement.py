@@ -106,6 +106,12 @@ def answer_by_link(
     if len(_earlier(unit.connection, row.propagation_id)) >= MOST_BY_LINK:
         raise DecisionRefused("this notice has been answered too often")
     _keep(unit, controller, row.propagation_id, row.number, kind, given, now, digest=row.digest)
+    # Who has the link has the letter, though no mail host's word of it was kept: the next one is a letter of its own.
+    unit.connection.execute(
+        update(t.propagation)
+        .where(t.propagation.c.id == row.propagation_id, t.propagation.c.notices < row.number)
+        .values(notices=row.number)
+    )
     older = row.number < incoming.first_of_round(unit.connection, row.propagation_id)
     record(unit, controller, row.propagation_id, Answer(kind, row.digest, older), now, cause=kind.value)
     if older and kind in FINAL:

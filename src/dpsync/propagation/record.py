@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, exists, insert, select, update
+from sqlalchemy import Connection, bindparam, exists, func, insert, select, update
 
 from dpsync.alerts import raise_alert
-from dpsync.connector import AsAsked, CannotTell, Contradicts, Evidence, HandOver, Processor
+from dpsync.connector import Accepted, AsAsked, CannotTell, Contradicts, Evidence, HandOver, Processor
 from dpsync.errors import CredentialsRejected
 from dpsync.ledger import entry
 from dpsync.ledger.entry import Event
@@ -287,11 +287,13 @@ def _change(
         row["handed"] = controller.keys.seal(
             "handed", "\n".join(happening.references).encode(), f"{row['request_id']}/{row['processor']}".encode()
         )
-    if step.event in {Event.NOTICE_SENT, Event.REMINDED}:
-        row["notices"] += 1
-        sent = (t.notice.c.propagation_id == row["id"]) & (t.notice.c.number == row["notices"])
-        digest = getattr(happening, "digest", "")
-        connection.execute(update(t.notice).where(sent).values(sent_at=now, digest=digest))
+    # Also where the answer was quicker than our keeping the mail host's word: of a letter told twice the first counts.
+    if step.event in {Event.NOTICE_SENT, Event.REMINDED} or (isinstance(happening, Accepted) and happening.digest):
+        n = t.notice.c
+        written = select(func.max(n.number)).where(n.propagation_id == row["id"])
+        row["notices"] = max(row["notices"], connection.execute(written).scalar_one() or 0)
+        latest = (n.propagation_id == row["id"]) & (n.number == row["notices"]) & n.sent_at.is_(None)
+        connection.execute(update(t.notice).where(latest).values(sent_at=now, digest=getattr(happening, "digest", "")))
     if step.answer_by:
         row["answer_by"] = step.answer_by
 

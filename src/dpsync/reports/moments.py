@@ -141,7 +141,7 @@ def _of_attempt(attempt: AttemptLine) -> Iterator[Moment]:
 
 def _of_notices(notices: Iterable[NoticeLine]) -> Iterator[Moment]:
     for one in notices:
-        sent = "sent" if one.sent_at else "written, not sent yet"
+        sent = "sent" if one.sent_at else "written, not known to be sent"
         yield Moment(
             one.sent_at or one.created_at,
             "notice",
