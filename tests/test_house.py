@@ -38,11 +38,10 @@ PAPERS = [README, CONTRIBUTING, CHANGELOG, *sorted((ROOT / "docs").rglob("*.md")
 HAND_WRITTEN = [README, ROOT / "docs" / "operating.md"]
 
 LONG = {
-    "connectors/campaign_monitor.py": 1083,
-    "connectors/hootsuite.py": 961,
+    "connectors/campaign_monitor.py": 1079,
+    "connectors/hootsuite.py": 957,
     "connectors/mailchimp.py": 680,
     "connectors/eventbrite.py": 760,
-    "http.py": 460,
 }
 """Files that may be longer than 400 lines, and how long. A number here may fall, and may not rise."""
 

@@ -94,7 +94,6 @@ class Calls:
         params: Mapping[str, str] | None = None,
         body: bytes | None = None,
         scope: str = "",
-        deadline: float | None = None,
     ) -> Reply:
         """Make one call and keep its evidence, whatever came of it. Raises `NoAnswer`."""
         try:
@@ -107,7 +106,7 @@ class Calls:
                 body=body,
                 digest_key=self._digest_key,
                 scope=scope,
-                deadline=self._until() if deadline is None else deadline,
+                deadline=self._until(),
             )
         except NoAnswer as failure:
             self.evidence.append(failure.evidence)

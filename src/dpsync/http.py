@@ -1,7 +1,7 @@
 """The one polite HTTP client: pooled, https only, no redirects, a hard total deadline, a size cap, evidence kept.
 
-A read timeout as `requests` has it counts from one byte to the next, so a peer that drips never meets it. Here one
-watchdog shuts the socket of a call that is over its time, whatever the call is waiting for.
+Two times bound a call, and they are not one: none *begins* after the deadline of its instruction (the lease), and one
+that has begun may take the hard total, which whoever takes the lease over waits for.
 """
 
 import hashlib
@@ -10,12 +10,9 @@ import ipaddress
 import json
 import logging
 import re
-import socket
-import threading
 import time
 import zlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
@@ -24,20 +21,19 @@ from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
 import requests
-from requests.adapters import HTTPAdapter
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError, SSLError
-from urllib3.poolmanager import PoolManager
 
 from dpsync.connector import Clock, Evidence, NoAnswer, Reply
 from dpsync.errors import ProcessorError
+from dpsync.kit import CALL_SECONDS, CALLS_AT_ONCE
+from dpsync.watchdog import Adapter, Timed, Watchdog, current
 
 # urllib3 writes whole URLs into its messages, and Mailchimp's are the MD5 of an address.
 logging.getLogger("urllib3").setLevel(logging.CRITICAL + 1)
 
 TOO_LATE: Final = "no call begins after the deadline"
 TOO_SLOW: Final = "no complete answer within the deadline"
+STOPPED: Final = "dpsync was stopped before the answer was complete"
 TOO_BIG: Final = "the answer is larger than is accepted"
 BAD_ENCODING: Final = "the answer cannot be decompressed"
 UNREACHABLE: Final = "no connection could be made"
@@ -47,172 +43,6 @@ CUT: Final = "the connection ended before the answer was complete"
 _CHUNK = 65_536
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/=+-]{1,128}")
 _LONGEST_WAIT = timedelta(hours=24)
-
-
-class _Timed:
-    """One call in flight: when it must be over, and how far it came. `ends` is real seconds, not the kit's."""
-
-    __slots__ = ("cut", "ends", "link", "over", "sent")
-
-    def __init__(self, seconds: float) -> None:
-        self.ends = time.monotonic() + seconds
-        self.link: _Link | None = None
-        self.sent = self.cut = self.over = False
-
-    @property
-    def left(self) -> float:
-        """Seconds left, never so few that a socket would take them for "do not wait"."""
-        return max(0.001, self.ends - time.monotonic())
-
-
-_current = threading.local()
-
-
-class _Watchdog:
-    """Shuts the sockets of calls that are over their time. One thread for all; it ends when nothing is in flight."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Condition()
-        self._calls: set[_Timed] = set()
-        self._wakes_at = float("inf")
-        self._running = False
-
-    @contextmanager
-    def over(self, call: _Timed) -> Iterator[None]:
-        with self._lock:
-            self._calls.add(call)
-            if not self._running:
-                self._running = True
-                threading.Thread(target=self._run, name="dpsync-http-watchdog", daemon=True).start()
-            elif call.ends < self._wakes_at:
-                self._lock.notify()
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._calls.discard(call)
-            call.over = True
-            if call.link is not None:
-                call.link.finished(call)
-
-    def stop(self) -> None:
-        """Wake the thread, so that it sees that nothing is in flight and ends."""
-        with self._lock:
-            self._lock.notify()
-
-    def _run(self) -> None:
-        with self._lock:
-            while self._calls:
-                self._wakes_at = min(call.ends for call in self._calls)
-                self._lock.wait(max(0.0, self._wakes_at - time.monotonic()))
-                now = time.monotonic()
-                for call in [call for call in self._calls if call.ends <= now]:
-                    self._calls.discard(call)
-                    call.cut = True
-                    if call.link is not None:
-                        call.link.shut(call)
-            self._running = False
-
-
-class _Link(HTTPConnection):
-    """A connection that the watchdog can end from outside, whatever the thread using it is doing.
-
-    It keeps a duplicate of the descriptor: during the TLS handshake the original belongs to neither socket object.
-    """
-
-    twin: socket.socket | None = None
-    owner: _Timed | None = None
-
-    def _new_conn(self) -> socket.socket:
-        call = self._adopted()
-        sock = _dial(self.host, self.port, self.socket_options, call)
-        with _twins:
-            self.twin = sock.dup()
-        if call.cut:
-            self.shut(call)
-        return sock
-
-    def send(self, data: Any) -> None:
-        if self.sock is None:
-            self.connect()
-        self._adopted().sent = True
-        super().send(data)
-
-    def close(self) -> None:
-        super().close()
-        # http.client closes the connection as soon as it has read "Connection: close", and the body is still to come
-        if self.owner is None or self.owner.over:
-            self._drop_twin()
-
-    def finished(self, call: _Timed) -> None:
-        """The call is over: what it kept of a connection that was closed meanwhile is let go."""
-        if self.owner is call and self.sock is None:
-            self._drop_twin()
-
-    def shut(self, call: _Timed) -> None:
-        with _twins:
-            # a pooled connection may already serve the next call
-            if self.twin is not None and self.owner is call:
-                with suppress(OSError):  # the peer was first
-                    self.twin.shutdown(socket.SHUT_RDWR)
-
-    def _drop_twin(self) -> None:
-        with _twins:
-            if self.twin is not None:
-                self.twin.close()
-                self.twin = None
-
-    def _adopted(self) -> _Timed:
-        call: _Timed = _current.call
-        self.owner, call.link = call, self
-        return call
-
-
-_twins = threading.Lock()
-
-
-def _dial(host: str, port: int, options: Any, call: _Timed) -> socket.socket:
-    """Connect within the call's time, all addresses together; urllib3 would give each address the full time."""
-    problem: OSError = OSError("no address")
-    for family, kind, protocol, _, address in socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM):
-        sock = socket.socket(family, kind, protocol)
-        try:
-            for option in options or ():
-                sock.setsockopt(*option)
-            sock.settimeout(call.left)
-            sock.connect(address)
-        except OSError as error:
-            sock.close()
-            problem = error
-        else:
-            return sock
-        if call.cut:
-            break
-    raise problem
-
-
-class _Tls(_Link, HTTPSConnection):
-    pass
-
-
-class _PlainPool(HTTPConnectionPool):
-    ConnectionCls = _Link
-
-
-class _TlsPool(HTTPSConnectionPool):
-    ConnectionCls = _Tls
-
-
-class _Adapter(HTTPAdapter):
-    def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **more: Any) -> None:
-        self.poolmanager = PoolManager(num_pools=connections, maxsize=maxsize, block=block, **more)
-        self.poolmanager.pool_classes_by_scheme = {"http": _PlainPool, "https": _TlsPool}
-
-    def close(self) -> None:
-        # urllib3 leaves this to the garbage collector, which the traceback of a failed call may keep waiting
-        for key in list(self.poolmanager.pools.keys()):
-            self.poolmanager.pools[key].close()
-        super().close()
 
 
 class _Session(requests.Session):
@@ -229,26 +59,26 @@ class _TooBig(Exception):
 class HttpClient:
     """Makes calls for connectors, by many threads at once; nothing here raises anything but `NoAnswer`.
 
-    `deadline`: seconds for one whole call, name look-up to last byte. `cap`: bytes of body after decompression. `pool`:
-    connections kept per host, as many as a worker calls by at most: one more would be made anew for each call.
-    `rehearsal` allows plain http to loopback. Times in evidence come from `clock`; the watchdog counts real seconds,
-    because a socket does not live in a test's clock. A name look-up cannot be interrupted: there the system resolver's
-    own limits apply.
+    `longest`: seconds for one whole call, name look-up to last byte. `cap`: bytes of body after decompression. Kept per
+    host are as many connections as a worker calls by at most: one more would be made anew for each call. `rehearsal`
+    allows plain http to loopback. Times in evidence come from `clock`; the watchdog counts real seconds, because a
+    socket does not live in a test's clock. A name look-up cannot be interrupted: there the system resolver's own limits
+    apply, and a call whose time they used up sends nothing.
     """
 
     def __init__(
-        self, clock: Clock, *, rehearsal: bool = False, deadline: float = 60.0, cap: int = 5_000_000, pool: int = 256
+        self, clock: Clock, *, rehearsal: bool = False, longest: float = CALL_SECONDS, cap: int = 5_000_000
     ) -> None:
         self._clock = clock
         self._rehearsal = rehearsal
-        self._deadline = deadline
+        self._longest = longest
         self._cap = cap
-        self._watchdog = _Watchdog()
+        self._watchdog = Watchdog()
         self._session = _Session()
         self._session.trust_env = False  # no .netrc, no proxy and no CA bundle from the environment
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))  # never sent; kept neither
         for prefix in ("https://", "http://"):
-            self._session.mount(prefix, _Adapter(pool_connections=16, pool_maxsize=pool))
+            self._session.mount(prefix, Adapter(pool_connections=16, pool_maxsize=CALLS_AT_ONCE))
 
     def __enter__(self) -> Self:
         return self
@@ -260,6 +90,13 @@ class HttpClient:
         """Close every pooled connection."""
         self._session.close()
         self._watchdog.stop()
+
+    def cut(self) -> None:
+        """End every call that is under way, and begin none any more: for an orderly stop that has waited long enough.
+
+        What was sent is in doubt; it is read back by whoever goes on.
+        """
+        self._watchdog.cut()
 
     def call(
         self,
@@ -276,19 +113,20 @@ class HttpClient:
     ) -> Reply:
         """Make one call and return the complete answer, whatever its status; a redirect too is an answer.
 
-        `template` is what evidence keeps instead of `url`; `deadline` is in the clock's monotonic seconds.
+        `template` is what evidence keeps instead of `url`; after `deadline`, in the clock's monotonic seconds, no call
+        begins. A call that has begun is not cut by it: a vendor that needs 12 s would never succeed under a lease of
+        10 s.
         Raises `NoAnswer`; `ProcessorError` where the URL may not be called at all (RFC 9110 4.2.4: no user in a URL).
         """
         _allowed(url, self._rehearsal)
         endpoint = template if template.startswith(f"{method} ") else f"{method} {template}"
-        seconds = min(self._deadline, deadline - self._clock.monotonic())
-        if seconds <= 0:
+        if self._watchdog.closed or self._clock.monotonic() >= deadline:
             raise NoAnswer(TOO_LATE, Evidence(endpoint, None, self._clock.now(), scope=scope), sent=False)
         request = requests.PreparedRequest()
         sent_headers = {"Accept-Encoding": "gzip", "User-Agent": "dpsync", **(headers or {})}
         request.prepare(method=method, url=url, headers=sent_headers, params=dict(params or {}), data=body)
-        call = _Timed(seconds)
-        _current.call = call
+        call = Timed(self._longest)
+        current.call = call
         try:
             with self._watchdog.over(call):
                 status, names, content = self._exchange(request, call)
@@ -307,7 +145,7 @@ class HttpClient:
         )
         return Reply(status, names, content, evidence)
 
-    def _exchange(self, request: requests.PreparedRequest, call: _Timed) -> tuple[int, dict[str, str], bytes]:
+    def _exchange(self, request: requests.PreparedRequest, call: Timed) -> tuple[int, dict[str, str], bytes]:
         answer = self._session.send(
             request, stream=True, timeout=(call.left, call.left), allow_redirects=False, proxies={}
         )
@@ -342,12 +180,12 @@ def _body(raw: Any, encoding: str, cap: int) -> bytes:
     return bytes(content)
 
 
-def _reason(error: Exception, call: _Timed) -> str:
+def _reason(error: Exception, call: Timed) -> str:
     reason = CUT
     if isinstance(error, _TooBig):
         reason = TOO_BIG
     elif call.cut or isinstance(error, TimeoutError | requests.Timeout):
-        reason = TOO_SLOW
+        reason = STOPPED if call.cut and time.monotonic() < call.ends else TOO_SLOW
     elif isinstance(error, zlib.error):
         reason = BAD_ENCODING
     elif isinstance(error, requests.exceptions.SSLError | SSLError) and not call.sent:
@@ -357,7 +195,7 @@ def _reason(error: Exception, call: _Timed) -> str:
     return reason
 
 
-def _was_sent(error: Exception, call: _Timed) -> bool:
+def _was_sent(error: Exception, call: Timed) -> bool:
     if call.link is not None:
         return call.sent
     # an adapter that shows us no connection: only errors that speak of an answer prove that something was sent

@@ -3,9 +3,17 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import Final, Protocol
 
 from dpsync.errors import ProcessorError
+
+CALL_SECONDS: Final = 60.0
+"""The hard total of one call that has begun, whatever it waits for. Mailchimp cuts its own calls off at 120 s
+(mailchimp.com/developer/marketing/docs/fundamentals, read 2026-11); a minute without an answer is in doubt. A worker
+that takes an account over waits for the heartbeat's end and for this."""
+
+CALLS_AT_ONCE: Final = 256
+"""How many calls one process has under way at most, at all accounts together; each is a thread and a connection."""
 
 # --- what is kept of an answer
 
@@ -107,7 +115,9 @@ class Http(Protocol):
         scope: str = "",
         deadline: float = float("inf"),
     ) -> Reply:
-        """Make one call. `template` is what evidence keeps instead of `url`. Raises `NoAnswer`."""
+        """Make one call. `template` is what evidence keeps instead of `url`; none begins after `deadline`. Raises
+        `NoAnswer`.
+        """
 
 
 @dataclass(frozen=True, slots=True)

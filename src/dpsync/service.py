@@ -35,6 +35,9 @@ from dpsync.store.database import database_now, worker_lock
 from dpsync.store.writer import Unit
 from dpsync.timed import Job, Jobs, daily, every
 
+ENDED_WITHIN = 30.0
+"""The worker's own 20 s, what it needs besides, and a turn or a timed job that is not through."""
+
 
 class Service(Installation):
     """An installation at work. Commands use it for one thing and close it; `serve` keeps it."""
@@ -66,7 +69,9 @@ class Service(Installation):
         alone = self.engine.dialect.name == "sqlite"
         # Beyond one machine, heartbeats go by the database's clock; a clock that was given instead is the only one.
         shared = database_now if not alone and isinstance(self.clock, SystemClock) else None
-        return Worker(self.controller, self.engine, self.writer, self.clock, alone=alone, shared_now=shared)
+        return Worker(
+            self.controller, self.engine, self.writer, self.clock, alone=alone, cut=self.http.cut, shared_now=shared
+        )
 
     def _jobs(self, worker: Worker) -> Jobs:
         morning = daily(time_of_day(7, 0), self.zone)
@@ -200,8 +205,9 @@ class Service(Installation):
     def serve(self, *, ready: Callable[[str], None]) -> signal.Signals | None:
         """Receiver, worker and timed jobs in this process, until SIGTERM or SIGINT. `ready` is told once, with the URL.
 
-        On a signal: accept nothing more, finish what is under way within 20 s, give the accounts back. Raises `Locked`
-        where another worker drives this store, or the address is taken. Returns the signal that ended it.
+        On a signal: accept nothing more, let what is under way finish for 20 s, cut what is left of it, give the
+        accounts back. No thread holds the process beyond that. Raises `Locked` where another worker drives this store,
+        or the address is taken. Returns the signal that ended it.
         """
         with worker_lock(self.settings.store.url), self._listening() as listener, metrics.listening(self):
             self.start()
@@ -212,11 +218,11 @@ class Service(Installation):
             stop = threading.Event()
             host, port = listener.getsockname()[:2]
             server = _Server(
-                serve_config(create_app(self._ports(worker)), host, port), lambda: ready(f"http://{host}:{port}")
+                serve_config(create_app(self._ports(worker)), host, port), lambda: ready(f"http://{host}:{port}"), stop
             )
             threads = [
-                threading.Thread(target=worker.run, args=(stop,), name="worker"),
-                threading.Thread(target=jobs.tick, args=(stop,), name="timed"),
+                threading.Thread(target=worker.run, args=(stop,), name="worker", daemon=True),
+                threading.Thread(target=jobs.tick, args=(stop,), name="timed", daemon=True),
             ]
             try:
                 for thread in threads:
@@ -225,8 +231,9 @@ class Service(Installation):
             finally:
                 stop.set()
                 worker.wake()
+                until = self.clock.monotonic() + ENDED_WITHIN
                 for thread in threads:
-                    thread.join(timeout=30)
+                    thread.join(max(0.0, until - self.clock.monotonic()))
             return server.ended_by
 
     @contextmanager
@@ -310,16 +317,18 @@ class Service(Installation):
 
 
 class _Server(uvicorn.Server):
-    """uvicorn, telling once when it answers."""
+    """uvicorn, telling once when it answers; a signal sets `stop`, so that all wind up beside each other."""
 
-    def __init__(self, config: uvicorn.Config, up: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, up: Callable[[], None], stop: threading.Event) -> None:
         super().__init__(config)
         self._up = up
+        self._stop = stop
         self.ended_by: signal.Signals | None = None
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Stop in order, and remember why."""
         self.ended_by = signal.Signals(sig)
+        self._stop.set()
         super().handle_exit(sig, frame)
 
     @contextmanager

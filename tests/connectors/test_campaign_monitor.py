@@ -687,24 +687,6 @@ def test_a_renewal_that_a_crash_left_open_is_taken_over_after_five_minutes() -> 
     assert len(stand_in.forms) == 1
 
 
-def test_the_deadline_binds_the_beginning_of_a_renewal_and_never_cuts_it_off() -> None:
-    given: dict[str, float] = {}
-
-    class Watched:
-        def __init__(self, http: HttpClient) -> None:
-            self._http = http
-
-        def call(self, method: str, url: str, *, template: str, deadline: float, **more: Any) -> Any:
-            given[template] = deadline
-            return self._http.call(method, url, template=template, deadline=deadline, **more)
-
-    with Paired().before(tokens()) as stage:
-        watched = Watched(stage.connector._kit.http)  # type: ignore[attr-defined]  # because its HTTP client is watched
-        twins(stage, OpenShelf(), watched).carry_out(instruction(Right.OPT_OUT, deadline=1001.0))
-    assert given["POST /oauth/token"] == float("inf")
-    assert {bound for template, bound in given.items() if template != "POST /oauth/token"} == {1001.0}
-
-
 @pytest.mark.parametrize(
     ("code", "advice"), [(60, "lacks a permission"), (120, "authorise the app anew"), (122, "authorise the app anew")]
 )

@@ -472,22 +472,14 @@ def test_who_waits_for_anothers_refresh_keeps_the_account_waiting_and_nobody_els
         assert stage.calls() == 0
 
 
-def test_the_deadline_binds_the_beginning_of_a_refresh_and_never_cuts_it_off() -> None:
-    given: list[tuple[str, float]] = []
-
-    class Watched:
-        def call(self, method: str, url: str, *, template: str, deadline: float = 0, **more: Any) -> Any:
-            given.append((template, deadline))
-            raise requests.ConnectionError
-
-    clock = Hands()
-    for section, bound in ((Only.section, 1001.0), ({**Only.section, "refresh_token": "r"}, float("inf"))):
-        settings = HootsuiteSettings.model_validate(section)
-        connector = Hootsuite(settings, Kit(Watched(), clock, pseudonym, OpenShelf()))
-        deliver(connector, conversation())
-        with pytest.raises(requests.ConnectionError):
-            connector.carry_out(instruction(Right.RECTIFICATION, deadline=1001.0))
-        assert given.pop() == ("POST /oauth2/token", bound)
+def test_a_refresh_that_begins_too_late_leaves_the_token_as_it_was() -> None:
+    with on_stage(refresh_token="refresh-0") as stage:
+        late = instruction(Right.RECTIFICATION, deadline=stage.clock.monotonic())
+        deliver(stage.connector, conversation())
+        assert isinstance(stage.tell(late), Retryable)
+        assert stage.calls() == 0
+        outcome = right_it(stage)
+    assert not isinstance(outcome, Retryable), "the mark of a renewal that was never sent would lock us out"
 
 
 # --- limits and errors

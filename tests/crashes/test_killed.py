@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,11 @@ STEPS = [
 
 
 def run(folder: Path, step: str, nth: int) -> int:
-    command = [sys.executable, "-m", "tests.crashes.dying", str(folder), step, str(nth)]
+    return program("dying", str(folder), step, str(nth))
+
+
+def program(name: str, *argv: str) -> int:
+    command = [sys.executable, "-m", f"tests.crashes.{name}", *argv]
     root = Path(__file__).parents[2]
     return subprocess.run(command, cwd=root, check=False, timeout=60).returncode
 
@@ -54,3 +59,19 @@ def test_the_kills_really_kill(tmp_path: Path, sqlite_template: Path) -> None:
         folder.mkdir()
         shutil.copy(sqlite_template, folder / "dpsync.db")
         assert run(folder, step, nth) == -signal.SIGKILL
+
+
+def test_a_call_that_hangs_keeps_no_stopped_process_alive_and_stays_in_doubt(
+    tmp_path: Path, sqlite_template: Path
+) -> None:
+    shutil.copy(sqlite_template, tmp_path / "dpsync.db")
+    begun = time.monotonic()
+    assert program("stopping", str(tmp_path)) == 0
+    assert time.monotonic() - begun < 30
+    engine = open_database(f"sqlite:///{tmp_path / 'dpsync.db'}")
+    with reading(engine) as connection:
+        attempts = connection.execute(t.attempt.select()).all()
+        owners = [row.owner for row in connection.execute(t.account.select())]
+    engine.dispose()
+    assert [row.ended_at for row in attempts] == [None]
+    assert owners == [attempts[0].worker], "who comes next waits for the call that may still be there"

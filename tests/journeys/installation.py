@@ -218,7 +218,7 @@ class Installation:
         """How long one call and one mail may take. Before anything else is asked of the service."""
         own = vars(self.service)
         assert "controller" not in own, "the connectors have their client already"
-        own["http"] = HttpClient(self.clock, rehearsal=True, deadline=seconds)
+        own["http"] = HttpClient(self.clock, rehearsal=True, longest=seconds)
         host, port = self.sandbox.smtp_host, self.sandbox.smtp_port
         own["mail"] = Mailer(
             host, port, "none", None, None, "privacy@example.org", self.clock, timeout=seconds, rehearsal=True

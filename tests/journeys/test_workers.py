@@ -128,6 +128,27 @@ def test_a_worker_that_stops_keeps_the_account_whose_call_is_still_open(world: W
     )
 
 
+def test_a_worker_that_stops_cuts_what_has_had_its_time_and_leaves_it_in_doubt(world: World) -> None:
+    cut = threading.Event()
+
+    def endless(_: Instruction) -> Outcome:
+        assert cut.wait(20)
+        return Retryable(reason="cut", evidence=proof(None), doubtful=True)
+
+    world.vendors["alpha"].answers.append(endless)
+    asked = world.ask(Right.OPT_OUT, ADA, id="1")
+    worker = world.worker(cut=cut.set, stop_within=0.0)
+    worker.turn()
+    until(lambda: world.vendors["alpha"].running == 1)
+    closing = threading.Thread(target=worker.close)
+    closing.start()
+    closing.join(10)
+    assert not closing.is_alive()
+    assert [row.owner for row in world.rows(t.account)] == [None]
+    assert (world.state(asked), world.row(asked).doubtful) == (State.PENDING, True)
+    assert faults(world) == []
+
+
 def test_clocks_that_disagree_take_no_living_worker_for_dead(world: World) -> None:
     world.vendors["alpha"].answers += [later()] * 2
     world.ask(Right.OPT_OUT, ADA, id="1")

@@ -27,6 +27,7 @@ from dpsync.errors import ProcessorError
 from dpsync.http import (
     BAD_ENCODING,
     CUT,
+    STOPPED,
     TLS_FAILED,
     TOO_BIG,
     TOO_LATE,
@@ -151,7 +152,7 @@ def resets(sock: socket.socket, over: threading.Event) -> None:
 
 @pytest.fixture
 def client() -> Iterator[HttpClient]:
-    with HttpClient(StillClock(), rehearsal=True, deadline=5.0, cap=100_000) as client:
+    with HttpClient(StillClock(), rehearsal=True, longest=5.0, cap=100_000) as client:
         yield client
 
 
@@ -190,7 +191,7 @@ def failure(client: HttpClient, url: str, deadline: float = float("inf")) -> NoA
     ],
 )
 def test_a_peer_that_dawdles_is_cut_at_the_deadline_and_leaves_no_thread(script: Script) -> None:
-    with peer(script) as server, HttpClient(StillClock(), rehearsal=True, deadline=0.4) as client:
+    with peer(script) as server, HttpClient(StillClock(), rehearsal=True, longest=0.4) as client:
         begun = time.monotonic()
         cut = failure(client, server.url)
         assert time.monotonic() - begun <= 0.4 + 0.5
@@ -207,18 +208,49 @@ def watchdogs() -> list[threading.Thread]:
 
 
 def test_a_tls_handshake_that_never_comes_is_cut_and_nothing_was_sent() -> None:
-    with peer(silent) as server, HttpClient(StillClock(), deadline=0.4) as client:
+    with peer(silent) as server, HttpClient(StillClock(), longest=0.4) as client:
         begun = time.monotonic()
         cut = failure(client, server.url.replace("http:", "https:"))
         assert time.monotonic() - begun <= 0.4 + 0.5
         assert (cut.reason, cut.sent) == (TOO_SLOW, False)
 
 
-def test_the_instructions_deadline_cuts_sooner_than_the_clients_own(client: HttpClient) -> None:
-    with peer(silent) as server:
-        begun = time.monotonic()
-        assert failure(client, server.url, deadline=1000.3).reason == TOO_SLOW
-        assert time.monotonic() - begun <= 0.3 + 0.5
+def test_a_call_that_has_begun_is_not_cut_by_the_deadline_that_bound_its_beginning(client: HttpClient) -> None:
+    def slow(sock: socket.socket, over: threading.Event) -> None:
+        request_of(sock)
+        over.wait(0.5)
+        sock.sendall(OK + BODY)
+
+    with peer(slow) as server:
+        assert client.call("GET", server.url, template="GET /", deadline=1000.01).body == BODY
+
+
+def test_a_call_whose_time_is_up_before_it_speaks_sends_nothing() -> None:
+    with HttpClient(StillClock(), rehearsal=True, longest=0.0) as client, peer(says(OK, BODY)) as server:
+        for _ in range(20):
+            late = failure(client, server.url)
+            assert (late.reason, late.sent) == (TOO_SLOW, False)
+        assert server.heard == []
+
+
+def test_an_orderly_stop_ends_what_is_under_way_as_in_doubt_and_lets_nothing_begin(client: HttpClient) -> None:
+    asked, ended = threading.Event(), []
+
+    def unending(sock: socket.socket, over: threading.Event) -> None:
+        request_of(sock)
+        asked.set()
+        over.wait(20)
+
+    with peer(unending) as server:
+        calling = threading.Thread(target=lambda: ended.append(failure(client, server.url)))
+        calling.start()
+        assert asked.wait(5)
+        client.cut()
+        calling.join(2)
+        assert [(one.reason, one.sent) for one in ended] == [(STOPPED, True)]
+        late = failure(client, server.url)
+        assert (late.reason, late.sent, server.connections) == (TOO_LATE, False, 1)
+    assert not watchdogs()
 
 
 def test_no_call_begins_after_the_deadline(client: HttpClient) -> None:
@@ -229,7 +261,7 @@ def test_no_call_begins_after_the_deadline(client: HttpClient) -> None:
 
 
 def test_many_calls_at_once_share_one_watchdog(client: HttpClient) -> None:
-    with peer(drips(b"", b"")) as server, HttpClient(StillClock(), rehearsal=True, deadline=0.5) as hurried:
+    with peer(drips(b"", b"")) as server, HttpClient(StillClock(), rehearsal=True, longest=0.5) as hurried:
         reasons: list[str] = []
         callers = [
             threading.Thread(target=lambda: reasons.append(failure(hurried, server.url).reason)) for _ in range(8)
@@ -340,7 +372,7 @@ def test_a_certificate_that_nobody_vouches_for_gets_no_byte_of_the_request(
 
 
 def test_a_certificate_for_another_name_gets_no_byte_of_the_request(self_signed: Path) -> None:
-    with HttpClient(StillClock(), deadline=5) as client, peer(says(OK, BODY), serving(self_signed)) as server:
+    with HttpClient(StillClock(), longest=5) as client, peer(says(OK, BODY), serving(self_signed)) as server:
         client._session.verify = str(self_signed)
         assert client.call("GET", server.url.replace("127.0.0.1", "localhost"), template=TEMPLATE).status == 200
         refused = failure(client, server.url)
@@ -349,7 +381,7 @@ def test_a_certificate_for_another_name_gets_no_byte_of_the_request(self_signed:
 
 def test_a_dripped_body_is_cut_inside_tls_too(self_signed: Path) -> None:
     script = drips(OK.replace(b"11", b"900"), b"b")
-    with HttpClient(StillClock(), deadline=0.6) as client, peer(script, serving(self_signed)) as server:
+    with HttpClient(StillClock(), longest=0.6) as client, peer(script, serving(self_signed)) as server:
         client._session.verify = str(self_signed)
         begun = time.monotonic()
         cut = failure(client, server.url.replace("127.0.0.1", "localhost"))
@@ -438,7 +470,7 @@ def test_an_empty_answer_keeps_its_connection(client: HttpClient, head: bytes) -
 )
 def test_no_descriptor_is_left_whatever_becomes_of_a_connection(script: Script) -> None:
     before = len(list(Path("/dev/fd").iterdir()))
-    with peer(script) as server, HttpClient(StillClock(), rehearsal=True, deadline=5) as client:
+    with peer(script) as server, HttpClient(StillClock(), rehearsal=True, longest=5) as client:
         for _ in range(20):
             with suppress(NoAnswer):
                 client.call("GET", server.url, template=TEMPLATE)

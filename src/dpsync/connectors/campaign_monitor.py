@@ -294,10 +294,7 @@ class _Calls(Calls):
         return code
 
     def exchange(self, refresh: str) -> _Pair:
-        """A new pair for a refresh token. Raises `Ended`, `CredentialsRejected`.
-
-        The deadline binds its beginning and does not cut it off: with the answer the successor would be lost.
-        """
+        """A new pair for a refresh token. Raises `Ended`, `CredentialsRejected`."""
         parts = urlsplit(self._base)
         form = urlencode({"grant_type": "refresh_token", "refresh_token": refresh}).encode()
         try:
@@ -307,7 +304,6 @@ class _Calls(Calls):
                 template=_TOKEN,
                 headers={"Accept": "application/json", "Content-Type": "application/x-www-form-urlencoded"},
                 body=form,
-                deadline=float("inf") if self._kit.clock.monotonic() < self._until() else None,
             )
         except NoAnswer as failure:
             raise Ended(Retryable(reason=failure.reason), stop=True) from None

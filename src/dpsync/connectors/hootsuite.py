@@ -225,7 +225,7 @@ class _Access:
             raise Ended(Retryable(reason=RENEWING, busy=True, retry_after=timedelta(seconds=5)))
         form = {"grant_type": "refresh_token", "refresh_token": tokens.refresh}
         try:
-            reply = calls.exchange(form, to_its_end=True)
+            reply = calls.exchange(form)
         except NoAnswer as failure:
             if failure.sent:
                 raise calls.lost() from None
@@ -286,13 +286,10 @@ class _Calls(Calls):
                 return [row for row in rows if isinstance(row, dict)]
         raise unreadable() if reply.status == 200 else refused()
 
-    def exchange(self, form: Mapping[str, str], *, to_its_end: bool = False) -> Reply:
-        """The token call. `to_its_end`: the deadline binds its beginning and does not cut it off. Raises `NoAnswer`."""
+    def exchange(self, form: Mapping[str, str]) -> Reply:
+        """The token call. Raises `NoAnswer`."""
         headers = {"Authorization": self._access.header(), "Content-Type": "application/x-www-form-urlencoded"}
-        in_time = self._kit.clock.monotonic() < self._until()
-        # a renewal that the deadline cut off would lock us out
-        deadline = float("inf") if to_its_end and in_time else None
-        return self._traced("POST", _TOKEN, "", headers, urlencode(form).encode(), deadline)
+        return self._traced("POST", _TOKEN, "", headers, urlencode(form).encode())
 
     def demand_passable(self, reply: Reply, *, writing: bool) -> None:
         """Let through what the caller must understand; end what speaks of us, of the account or of a fault there."""
@@ -322,11 +319,10 @@ class _Calls(Calls):
         place: str,
         headers: Mapping[str, str],
         body: bytes | None,
-        deadline: float | None = None,
     ) -> Reply:
         """Make the call, and keep the id that the vendor gives an error: no header is documented for it."""
         url = self._base + re.sub(r"\{\w+\}", quote(place, safe=""), template)
-        reply = self.call(method, url, template=template, headers=headers, body=body, deadline=deadline)
+        reply = self.call(method, url, template=template, headers=headers, body=body)
         ids = [str(one.get("id", "")) for one in _errors(reply) if isinstance(one, dict)]
         if ids and _TRACE.fullmatch(ids[0]) and not reply.evidence.request_id:
             reply = replace(reply, evidence=replace(reply.evidence, request_id=ids[0]))

@@ -7,9 +7,10 @@ stands unanswered in the store and is read back before it is repeated.
 import threading
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Executor, Future
+from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from sqlalchemy import Connection, Engine, bindparam, select
 from sqlalchemy.exc import DataError, IntegrityError, ProgrammingError, SQLAlchemyError
@@ -18,6 +19,7 @@ from dpsync import telemetry
 from dpsync.connector import Applied, Clock, Finding, Outcome, Retryable
 from dpsync.errors import CredentialsRejected, Locked
 from dpsync.propagation.attempts import Answered, Attempts, Begun, Order, Task, postpone
+from dpsync.propagation.callers import Callers
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.lease import recover
 from dpsync.propagation.lifecycle import Defect, Interrupted, Timer
@@ -56,7 +58,7 @@ class Drive:
         engine: Engine,
         writer: Writer,
         clock: Clock,
-        pool: Executor,
+        callers: Callers,
         *,
         attempts: Attempts,
         may_call_until: Callable[[], float],
@@ -67,7 +69,7 @@ class Drive:
         self._engine = engine
         self._writer = writer
         self._clock = clock
-        self._pool = pool
+        self._callers = callers
         self._attempts = attempts
         self._may_call_until = may_call_until
         self._wake = wake
@@ -97,7 +99,7 @@ class Drive:
         with self._lock:
             while self._slots < self._open_slots and (task := self._take()) is not None:
                 self._slots += 1
-                self._pool.submit(self._slot, task)
+                self._callers.submit(partial(self._slot, task))
             return self._slots
 
     def _heal(self) -> None:
@@ -153,15 +155,17 @@ class Drive:
 
     def _slot(self, task: Task) -> None:
         """Go on with one task after the other while this account has any."""
-        current: _Ordered | None = self._order(task)
+        current = self._order(task) if self._may_begin() else None  # what waited for a thread may be too late
+        if current is None:
+            with self._lock:
+                self._busy.discard(task.subject_id)
         try:
             while current is not None:
                 current = self._through(current)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - because a slot that died in silence would be counted for ever
             ours = isinstance(error, Exception) and not isinstance(error, (SQLAlchemyError, Locked))
             self._cut_off = Defect() if ours else Interrupted()
             telemetry.log("drive").error("cut off", error=error, account=self.account_id)
-            raise
         finally:
             with self._lock:
                 self._slots -= 1

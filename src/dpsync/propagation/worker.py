@@ -3,7 +3,6 @@
 import secrets
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, Engine, select
@@ -12,8 +11,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from dpsync import telemetry
 from dpsync.connector import Clock
 from dpsync.errors import Locked
+from dpsync.kit import CALL_SECONDS, CALLS_AT_ONCE
 from dpsync.propagation import lease
 from dpsync.propagation.attempts import Attempts
+from dpsync.propagation.callers import Callers
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.drive import Drive
 from dpsync.propagation.lifecycle import Interrupted
@@ -29,14 +30,17 @@ SHORT_POLL = 0.02
 FRUITLESS = 250
 """Turns in a row that could begin nothing of what is due; then it is somebody else's, and this run ends."""
 STOP_WITHIN = 20.0
-LEAVE_WITHIN = 10.0
+"""How long an orderly stop lets calls go on; then they are cut."""
+CUT_WITHIN = 2.0
+"""How long what was cut may take to be recorded as in doubt."""
+LEAVE_WITHIN = 5.0
 
 
 class Worker:
     """Drives every account that it can get. `alone`: this process holds the file lock of a SQLite store.
 
     `shared_now` is the clock that heartbeats go by. Beyond one machine it must be the database's: a worker whose own
-    clock ran two minutes ahead would take living workers for dead.
+    clock ran two minutes ahead would take living workers for dead. `cut` ends every call that is under way.
     """
 
     def __init__(
@@ -48,7 +52,9 @@ class Worker:
         *,
         alone: bool,
         lease_for: timedelta = LEASE,
-        call_deadline: timedelta = timedelta(seconds=61),
+        call_deadline: timedelta = timedelta(seconds=CALL_SECONDS + 1),
+        cut: Callable[[], None] = lambda: None,
+        stop_within: float = STOP_WITHIN,
         leave_within: float = LEAVE_WITHIN,
         shared_now: Callable[[Connection], datetime] | None = None,
     ) -> None:
@@ -60,6 +66,8 @@ class Worker:
         self._alone = alone
         self._lease_for = lease_for
         self._call_deadline = call_deadline
+        self._cut = cut
+        self._stop_within = stop_within
         self._leave_within = leave_within
         self._shared_now = shared_now or (lambda _: clock.now())
         self._attempts = Attempts(controller, self.id)
@@ -72,7 +80,7 @@ class Worker:
         self._lost: list[Drive] = []  # another worker's by now; a call of ours may still be under way
         self._wake = threading.Event()
         caps = {p.account: p.connector.max_inflight for p in controller.processors.values()}
-        self._pool = ThreadPoolExecutor(max_workers=max(4, min(256, sum(caps.values()))), thread_name_prefix="call")
+        self._callers = Callers(max(4, min(CALLS_AT_ONCE, sum(caps.values()))))
         self.turned_at: datetime | None = None
 
     def wake(self) -> None:
@@ -137,19 +145,26 @@ class Worker:
             self._wake.wait(POLL if under_way else SHORT_POLL)
 
     def close(self) -> None:
-        """Begin nothing more, wait for what is under way, give the accounts back."""
+        """Begin nothing more, wait for what is under way, cut what is left of it, give the accounts back."""
         self._valid_until = 0.0
-        waited = threading.Event()
-        until = self._clock.monotonic() + STOP_WITHIN
-        while (calling := self._calling()) and self._clock.monotonic() < until:
-            waited.wait(SHORT_POLL)
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        if self._calling_after(self._stop_within):
+            self._cut()
+        calling = self._calling_after(CUT_WITHIN)
+        self._callers.close()
         left = self._writer.submit(lambda unit: lease.leave(unit, self.id, calling))
         try:
             left.result(timeout=self._leave_within)
-        except TimeoutError:
+        except (TimeoutError, SQLAlchemyError, Locked) as error:
             # A store that does not answer keeps nobody from stopping: the others wait for our heartbeat's end.
-            telemetry.log("worker").warning("left without giving the accounts back")
+            telemetry.log("worker").warning("left without giving the accounts back", error=error)
+
+    def _calling_after(self, seconds: float) -> set[str]:
+        """The accounts where calls are still under way once all have ended, or `seconds` have passed."""
+        waited = threading.Event()
+        until = self._clock.monotonic() + seconds
+        while (calling := self._calling()) and self._clock.monotonic() < until:
+            waited.wait(SHORT_POLL)
+        return calling
 
     def _calling(self) -> set[str]:
         return {drive.account_id for drive in [*self._drives.values(), *self._lost] if not drive.idle}
@@ -195,7 +210,7 @@ class Worker:
             self._engine,
             self._writer,
             self._clock,
-            self._pool,
+            self._callers,
             attempts=self._attempts,
             may_call_until=lambda: self._valid_until if account_id in self._drives else 0.0,
             wake=self.wake,
