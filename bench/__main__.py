@@ -135,7 +135,7 @@ def main() -> None:
             f"`make bench` on {datetime.now(UTC):%Y-%m-%d}: {receiving.cores()} cores, "
             f"Python {platform.python_version()}, "
             f"{platform.system()}; sandbox, database and sender on the same cores, fsync on, the brake's limit raised; "
-            f"{busy:.1f} processes of others' wanted a core before it began."
+            f"load {busy:.1f} from other work before it began."
         ),
         (
             "Floor: threads and pooled `requests` making the same calls to the same sandbox, which answers after "
