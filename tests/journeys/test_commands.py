@@ -682,6 +682,16 @@ def test_a_receipt_is_checked_by_the_program_beside_it_and_a_changed_one_is_not_
     assert installation.run("verify", str(path.with_name("nothing.json"))).code == 64
 
 
+def test_the_receipt_of_a_lifted_restriction_is_checked_like_any_other(installation: Installation) -> None:
+    lifted = ["restriction", "--email", ADA, "--lift-told-on", "2026-11-19", "--lift-how", "letter", "--json"]
+    request = str(installation.run("submit", *lifted).json["request"])
+    installation.run("run-once")
+    path = installation.folder / "receipt.json"
+    assert installation.run("receipt", request, "-o", str(path)).code == 0
+    checked = installation.run("verify", str(path), "--email", ADA)
+    assert (checked.code, f"VALID: request {request}" in checked.out) == (0, True), checked.out
+
+
 def test_a_ledger_that_was_changed_is_2_and_named(installation: Installation) -> None:
     installation.submit()
     with sqlite3.connect(installation.folder / "var" / "dpsync.db") as connection:
@@ -695,6 +705,20 @@ def test_a_ledger_that_was_changed_is_2_and_named(installation: Installation) ->
     assert installation.sandbox.effects() == 0
 
 
+def test_a_request_that_was_deleted_by_hand_is_missed(installation: Installation) -> None:
+    request = installation.submit()
+    installation.submit("--event-id", "later")
+    with sqlite3.connect(installation.folder / "var" / "dpsync.db") as connection:
+        connection.execute("DELETE FROM propagation WHERE request_id = ?", (request,))
+        connection.execute("DELETE FROM request WHERE id = ?", (request,))
+    ran = installation.run("verify")
+    assert (ran.code, "DP-603" in ran.err) == (2, True)
+    said = f"request {request}: the ledger tells of it, and the database does not have it"
+    assert said in ran.err
+    made = installation.run("report")
+    assert (made.code, "THE RECORD COULD NOT BE VERIFIED" in made.out, said in made.out) == (2, True, True)
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -705,9 +729,17 @@ def test_a_ledger_that_was_changed_is_2_and_named(installation: Installation) ->
         ("UPDATE propagation SET rung = 6 WHERE processor = 'newsletter'", "rung 6; entry"),
         ("UPDATE propagation SET state = 'withdrawn' WHERE processor = 'newsletter'", "says withdrawn, rung 5; entry"),
         ("PRAGMA foreign_keys = OFF; DELETE FROM propagation WHERE processor = 'forms'", "its processors in the data"),
+        ("UPDATE propagation SET told_at = told_at - 86400000000 WHERE told_at > 0", "the database says told at"),
+        ("UPDATE propagation SET done_at = done_at - 86400000000 WHERE done_at > 0", "the database says done at"),
+        ("UPDATE propagation SET done_at = opened_at WHERE done_at IS NULL", "at forms: the database says done at"),
+        ("UPDATE propagation SET right = 'opt_out'", "the database says opt_out, of a request for erasure"),
+        ("UPDATE request SET right = 'opt_out'", "right, time of acceptance or legal date are not those of entry"),
+        ("UPDATE request SET due_on = '2099-12-31'", "right, time of acceptance or legal date are not those of entry"),
+        ("UPDATE request SET due_at = due_at + 864000000000", "it counts as overdue from"),
+        ("UPDATE request SET closed_at = accepted_at", "the database says closed at"),
     ],
 )
-def test_a_state_that_was_written_by_hand_is_named_and_no_report_calls_it_unaltered(
+def test_a_state_or_a_date_that_was_written_by_hand_is_named_and_no_report_calls_it_unaltered(
     installation: Installation, change: str, said: str
 ) -> None:
     request = installation.submit()

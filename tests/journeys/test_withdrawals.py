@@ -1,7 +1,11 @@
 """What the main database takes back: stopped where it can be, told to a person where it went."""
 
 import re
+from dataclasses import replace
 
+import pytest
+
+from dpsync.errors import NotFound
 from dpsync.intake.answers import Received
 from dpsync.intake.payload import Withdrawal
 from dpsync.intake.reception import Reception
@@ -30,6 +34,14 @@ def test_what_was_not_sent_is_stopped_and_nobody_need_hear_of_it(world: World) -
     assert take_back(world, asked).repeated
     assert told(world) == []
     assert faults(world) == []
+
+
+def test_a_webhook_takes_back_by_the_whole_id_only(world: World) -> None:
+    asked = world.ask(Right.ERASURE, ADA, id="1")
+    for cut in (asked.request_id[:-1], asked.request_id[:6], asked.request_id.lower()):
+        with pytest.raises(NotFound):
+            take_back(world, replace(asked, request_id=cut))
+    assert world.state(asked) is State.PENDING
 
 
 def test_what_had_gone_when_it_was_taken_back_is_told_to_the_operator(world: World) -> None:

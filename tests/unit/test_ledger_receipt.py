@@ -138,7 +138,7 @@ def test_a_real_receipt_is_valid_for_a_stranger(tmp_path: Path) -> None:
         0,
         [
             "VALID: request r-one, recorded on 2026-11-20.",
-            "7 entries lie unchanged in the signed ledger, 3 with the calls behind them. Told:",
+            "7 entries lie unchanged in the signed ledger, 3 with the calls behind them. Recorded:",
             "  agency: attempt, applied",
             "  newsletter: attempt, applied",
             "  tickets: attempt, applied",

@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from dpsync.alerts import raise_alert
+from dpsync.errors import NotFound
 from dpsync.intake.answers import Received
 from dpsync.intake.payload import Withdrawal
 from dpsync.model import State
@@ -17,6 +18,9 @@ _NOTHING_WENT = frozenset({State.WITHDRAWN, State.SUPERSEDED, State.EXEMPT})
 def take_back(unit: Unit, controller: Controller, withdrawal: Withdrawal, now: datetime) -> Received:
     """Withdraw all of a request that was not sent yet, within the caller's transaction. Raises `NotFound`."""
     request_id = find_request(unit.connection, withdrawal.request_id)
+    # A person sees whom a short id means before saying yes; a machine that cut one off must not stop somebody else's.
+    if request_id != withdrawal.request_id:
+        raise NotFound("a webhook names the whole id")
     person = Person(by=withdrawal.source, os_user="", reason=f"withdrawn by event {withdrawal.event_id}")
     decided = decide(unit, controller, request_id, DecisionKind.WITHDRAW, person, now)
     gone = [one for one in decided if one.refused and one.state not in _NOTHING_WENT]

@@ -115,7 +115,7 @@ def check(raw: bytes, key: str | None = None, email: str | None = None) -> list[
     told = {str(index): entry["resp"] for index, entry in found if "resp" in entry}
     calls = {place: hmac.digest(secret, printed(rows), "sha256").hex() for place, rows in receipt["evidence"].items()}
     demand(calls == told, "recorded calls are missing, too many, or not those that were sealed")
-    (received,) = (entry for _, entry in found if entry["event"] == "received")
+    (received,) = (entry for _, entry in found if entry["event"] in ("received", "lifted"))
     listed = hashlib.sha256("".join(f"{name}\n" for name in names).encode()).hexdigest()
     demand((received["n"], received["list"]) == (len(names), listed), "the processors are not those recorded at first")
     whom = hmac.digest(secret, unicodedata.normalize("NFKC", email or "").strip().lower().encode(), "sha256").hex()
@@ -125,7 +125,7 @@ def check(raw: bytes, key: str | None = None, email: str | None = None) -> list[
     return [
         *["REHEARSAL: no real processor was told anything."] * receipt["rehearsal"],
         f"VALID: request {receipt['request']}, recorded on {time.strftime('%Y-%m-%d', time.gmtime(received['ts']))}.",
-        f"{len(found)} entries lie unchanged in the signed ledger, {len(calls)} with the calls behind them. Told:",
+        f"{len(found)} entries lie unchanged in the signed ledger, {len(calls)} with the calls behind them. Recorded:",
         *[f"  {name}: {', '.join(events)}" for name, events in story.items()],
         "The key is the one you gave." if key else "NOT CHECKED: whose key this is; compare it, or give --key.",
         "It is about the address you gave." if email else "NOT CHECKED: whom it is about; give --email.",
