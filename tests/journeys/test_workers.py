@@ -10,13 +10,14 @@ import pytest
 from sqlalchemy import Engine, text, update
 from sqlalchemy.exc import OperationalError
 
-from dpsync.connector import Applied, Instruction, Outcome, Retryable
+from dpsync.connector import Accepted, Applied, CannotTell, Instruction, Outcome, Retryable
 from dpsync.intake.answers import Received
 from dpsync.model import Cause, Right, State
 from dpsync.propagation import lease
+from dpsync.propagation.attempts import Attempts, Order, Task
 from dpsync.propagation.controller import Safety
 from dpsync.propagation.decisions import Person, decide
-from dpsync.propagation.lifecycle import DecisionKind
+from dpsync.propagation.lifecycle import DecisionKind, Timer
 from dpsync.propagation.worker import Worker
 from dpsync.store import tables as t
 from tests.builders import TestConnector, World, busy, later, proof
@@ -260,6 +261,73 @@ def test_a_hundred_random_mishaps_leave_no_lane_behind(world: World) -> None:
         world.clock.advance(timedelta(hours=13))
     assert faults(world) == []
     assert State.PENDING not in {row.state for row in world.rows(t.propagation)}
+
+
+# --- what time alone brings about
+
+
+def standing_still(world: World, how: str) -> None:
+    paused = {"paused_until": world.clock.now() + timedelta(days=90)}
+    values = paused if how == "paused" else {"stopped": how}
+    world.writer.call(lambda unit: unit.connection.execute(t.account.update().values(**values)))
+
+
+@pytest.mark.parametrize("how", ["person", "credential", "paused"])
+def test_a_cooling_off_ends_while_its_account_stands_still_and_nothing_goes_out(world: World, how: str) -> None:
+    world.use(safety=Safety(cooling_off=timedelta(hours=1)))
+    world.vendors["alpha"].hold(ADA)
+    world.worker()
+    asked = world.ask(Right.ERASURE, ADA, id="1")
+    world.drive()
+    standing_still(world, how)
+    world.clock.advance(timedelta(hours=2))
+    world.drive()
+    assert world.state(asked) is State.PENDING
+    assert world.vendors["alpha"].calls == []
+    assert faults(world) == []
+
+
+@pytest.mark.parametrize("how", ["person", "credential", "paused"])
+def test_the_silence_of_a_processor_escalates_while_its_account_stands_still(world: World, how: str) -> None:
+    world.use(world.processor("alpha"), world.processor("paper", world.notice))
+    world.worker()
+    queued = world.vendors["alpha"].answers
+    queued.append(Accepted(evidence=proof(202), answer_by=world.clock.now() + timedelta(days=3)))
+    world.vendors["alpha"].findings.append(CannotTell(reason="queued", later=True))
+    asked = world.ask(Right.OPT_OUT, ADA, id="1")
+    decided(world, asked, DecisionKind.RELEASE, frozenset({Cause.CONTACT_UNVERIFIED}))
+    world.drive()
+    assert set(world.states(asked).values()) == {State.ACCEPTED}
+    standing_still(world, how)
+    letters = len(world.notice.letters)
+    world.clock.advance(timedelta(days=2))
+    world.drive()
+    assert set(world.states(asked).values()) == {State.ACCEPTED}, "the day of the answer has not come"
+    world.clock.advance(timedelta(days=9))
+    world.drive()
+    assert set(world.states(asked).values()) == {State.ESCALATED}
+    assert {row.cause for row in world.rows(t.alert)} >= {"no_answer:alpha", "no_answer:paper"}
+    assert len(world.notice.letters) == letters
+    assert faults(world) == []
+
+
+def test_what_was_answered_between_being_looked_at_and_being_begun_is_neither_reminded_nor_forgotten(
+    world: World,
+) -> None:
+    world.use(world.processor("paper", world.notice))
+    worker = world.worker()
+    asked = world.ask(Right.OPT_OUT, ADA, id="1")
+    decided(world, asked, DecisionKind.RELEASE, frozenset({Cause.CONTACT_UNVERIFIED}))
+    world.drive()
+    row = world.row(asked, "paper")
+    later_on = row.timer_at + timedelta(hours=1)
+    for timer in (Timer.REMIND, Timer.ESCALATE):
+        elsewhen = t.propagation.update().values(timer="reread", timer_at=later_on + timedelta(days=1))
+        world.writer.call(lambda unit, to=elsewhen: unit.connection.execute(to))  # type: ignore[misc]  # because mypy cannot type the default
+        order = Order("paper", Task(row.subject_id, row.id, timer), later_on, lambda: float("inf"))
+        assert world.writer.submit_to(Attempts(world.controller, worker.id).begin, order).result() is None
+        assert world.row(asked, "paper").timer_at == later_on + timedelta(days=1)
+        assert world.state(asked, "paper") is State.ACCEPTED
 
 
 # --- the database goes away and comes back

@@ -147,13 +147,15 @@ class Attempts:
         if any(row.unanswered for row in lane):
             return None
         waiting = [row.waiting for row in lane]
-        if task.timer is not None and task.propagation_id is not None:
-            if task.timer in {Timer.COOLING_OFF, Timer.ESCALATE}:
-                record(unit, self._controller, task.propagation_id, task.timer, now)
+        if task.timer is not None:
+            row = next((row for row in lane if row.waiting.id == task.propagation_id), None)
+            # Its subject was joined with another meanwhile, and it is found there next; or somebody answered.
+            if row is None or not _still_due(row, task.timer, now):
                 return None
-            own = next((row for row in waiting if row.id == task.propagation_id), None)
-            if own is None:
-                return None  # its subject was joined with another meanwhile; it is found there next
+            own = row.waiting
+            if task.timer in {Timer.COOLING_OFF, Timer.ESCALATE}:
+                record(unit, self._controller, own.id, task.timer, now)
+                return None
             if task.timer is Timer.REREAD and overtaken(own, waiting):
                 _read_no_more(unit, own, now)
                 return None
@@ -255,6 +257,15 @@ class Attempts:
         )
 
 
+def _still_due(row: lanes.LaneRow, timer: Timer, now: datetime) -> bool:
+    """Whether time still brings it about: what was looked at a moment ago may have been answered since.
+
+    An escalation may come instead of a reminder or a reading that nothing can go out for.
+    """
+    due = row.timer_at is not None and row.timer_at <= now
+    return due and (row.timer == timer or (timer is Timer.ESCALATE and row.timer != Timer.COOLING_OFF))
+
+
 def _accounts(orders: Sequence[Order]) -> list[str]:
     return sorted({order.account_id for order in orders})
 
@@ -314,7 +325,7 @@ def postpone(unit: Unit, controller: Controller, account_id: str, task: Task, no
     if task.propagation_id is not None:
         unit.connection.execute(
             update(t.propagation)
-            .where(t.propagation.c.id == task.propagation_id)
+            .where(t.propagation.c.id == task.propagation_id, t.propagation.c.timer != "")
             .values(timer_at=now + timedelta(hours=1))
         )
     else:

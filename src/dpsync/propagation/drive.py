@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
-from sqlalchemy import Connection, Engine, bindparam, select
+from sqlalchemy import Connection, Engine, bindparam, or_, select
 from sqlalchemy.exc import DataError, IntegrityError, ProgrammingError, SQLAlchemyError
 
 from dpsync import telemetry
 from dpsync.connector import Applied, Clock, Finding, Outcome, Retryable
 from dpsync.errors import CredentialsRejected, Locked
+from dpsync.model import State
 from dpsync.propagation.attempts import Answered, Attempts, Begun, Order, Task, postpone
 from dpsync.propagation.callers import Callers
 from dpsync.propagation.controller import Controller
@@ -128,12 +129,17 @@ class Drive:
             known = self._busy | {task.subject_id for task in self._buffer}
         with reading(self._engine) as connection:
             free = self._free(connection, now)
-            due = due_tasks(connection, self.account_id, now, limit=2 * self._cap + len(known)) if free else []
+            look = due_tasks if free else due_without_a_call
+            due = look(connection, self.account_id, now, limit=2 * self._cap + len(known))
+        new = [task for task in due if task.subject_id not in known]
         with self._lock:
             self._open_slots = free
-            if not free:
-                self._buffer.clear()
-            self._buffer.extend(task for task in due if task.subject_id not in known)
+            if free:
+                self._buffer.extend(new)
+                return
+            self._buffer.clear()
+        for ordered in [self._order(task) for task in new]:
+            self._begun(ordered)
 
     def _free(self, connection: Connection, now: datetime) -> int:
         account = connection.execute(_ACCOUNT, {"account": self.account_id}).one_or_none()
@@ -263,6 +269,10 @@ _TIMERS = (
     .order_by(_P.timer_at)
     .limit(bindparam("most"))
 )
+_OWED = _P.state.in_([State.ACCEPTED, State.HANDED_OVER]) & (_P.answer_by <= bindparam("now"))
+NEEDS_NO_CALL = or_(
+    _P.timer.in_([Timer.COOLING_OFF, Timer.ESCALATE]), _OWED & _P.timer.in_([Timer.REMIND, Timer.REREAD])
+)
 
 
 def due_tasks(connection: Connection, account_id: str, now: datetime, limit: int) -> list[Task]:
@@ -271,3 +281,14 @@ def due_tasks(connection: Connection, account_id: str, now: datetime, limit: int
     tasks = [Task(row.subject_id) for row in connection.execute(_LANES, asked)]
     timers = connection.execute(_TIMERS, asked)
     return tasks + [Task(row.subject_id, row.id, Timer(row.timer)) for row in timers]
+
+
+def due_without_a_call(connection: Connection, account_id: str, now: datetime, limit: int) -> list[Task]:
+    """What time brings about although nothing may be called: a cooling-off ends, and silence is told to a person.
+
+    Silence is also that of a processor which could not be reminded, or read, until the day of its answer came.
+    """
+    asked = {"account": account_id, "now": now, "most": limit}
+    timers = connection.execute(_TIMERS.where(NEEDS_NO_CALL), asked)
+    ends = Timer.COOLING_OFF
+    return [Task(row.subject_id, row.id, ends if row.timer == ends else Timer.ESCALATE) for row in timers]

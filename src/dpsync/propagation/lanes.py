@@ -21,12 +21,15 @@ from dpsync.store.upsert import insert_missing
 class LaneRow:
     """A propagation of one subject, as the order and the brake see it.
 
-    `unanswered`: an attempt is under way, or was cut off. `on_its_way`: nobody can say that nothing has gone.
+    `timer`, `timer_at`: what time brings about, "" and None for nothing. `unanswered`: an attempt is under way, or was
+    cut off. `on_its_way`: nobody can say that nothing has gone.
     """
 
     waiting: Waiting
     account_id: str
     causes: frozenset[Cause]
+    timer: str
+    timer_at: datetime | None
     unanswered: bool
     on_its_way: bool
 
@@ -49,6 +52,8 @@ _OF_SUBJECTS = (
         _P.attempts,
         _P.account_id,
         _P.causes,
+        _P.timer,
+        _P.timer_at,
         _P.doubtful,
         _P.touched,
         _UNANSWERED,
@@ -87,7 +92,8 @@ def _lane_row(row: Any) -> LaneRow:
         covers=frozenset(row.covers.split()),
     )
     unanswered = bool(row.unanswered)
-    return LaneRow(waiting, row.account_id, causes_of(row.causes), unanswered, bool(row.doubtful or unanswered))
+    causes, on_its_way = causes_of(row.causes), bool(row.doubtful or unanswered)
+    return LaneRow(waiting, row.account_id, causes, row.timer, row.timer_at, unanswered, on_its_way)
 
 
 def causes_text(causes: frozenset[Cause]) -> str:

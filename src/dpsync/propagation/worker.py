@@ -16,7 +16,7 @@ from dpsync.propagation import lease
 from dpsync.propagation.attempts import Attempts
 from dpsync.propagation.callers import Callers
 from dpsync.propagation.controller import Controller
-from dpsync.propagation.drive import Drive
+from dpsync.propagation.drive import NEEDS_NO_CALL, Drive
 from dpsync.propagation.lifecycle import Interrupted
 from dpsync.store import tables as t
 from dpsync.store.database import reading
@@ -220,14 +220,13 @@ class Worker:
         now = self._clock.now()
         configured = {processor.account for processor in self._controller.processors.values()}
         with reading(self._engine) as connection:
-            ready = select(t.account.c.id).where(
-                t.account.c.id.in_(configured),
-                t.account.c.stopped == "",
-                t.account.c.paused_until.is_(None) | (t.account.c.paused_until <= now),
-                (t.account.c.owner == self.id) | t.account.c.owner.is_(None),
+            mine = select(t.account.c.id).where(
+                t.account.c.id.in_(configured), (t.account.c.owner == self.id) | t.account.c.owner.is_(None)
             )
+            paused = t.account.c.paused_until
+            ready = mine.where(t.account.c.stopped == "", paused.is_(None) | (paused <= now))
             lanes = select(t.lane.c.subject_id).where(t.lane.c.account_id.in_(ready), t.lane.c.due_at <= now)
-            timers = select(t.propagation.c.id).where(
-                t.propagation.c.account_id.in_(ready), t.propagation.c.timer_at <= now
-            )
-            return any(connection.execute(query.limit(1)).first() is not None for query in (lanes, timers))
+            timers = select(t.propagation.c.id).where(t.propagation.c.timer_at <= now)
+            at = t.propagation.c.account_id
+            queries = (lanes, timers.where(at.in_(ready)), timers.where(at.in_(mine), NEEDS_NO_CALL))
+            return any(connection.execute(query.limit(1), {"now": now}).first() is not None for query in queries)
