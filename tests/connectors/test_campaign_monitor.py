@@ -502,6 +502,21 @@ def test_a_configured_client_that_is_not_ours_is_never_nothing_held() -> None:
         assert outcome.reason == NOT_OURS
 
 
+def test_beside_a_configured_client_that_is_not_ours_the_others_are_told() -> None:
+    class Half(Only):
+        section: ClassVar[Mapping[str, object]] = {"api_key": SECRET, "clients": ["ff" * 16, ONE]}
+
+    stand_in = vendor(news=book(person()))
+    with Half().before(stand_in) as stage:
+        outcome = stage.tell(instruction(Right.OPT_OUT))
+        assert isinstance(outcome, Refused)
+        assert outcome.reason == NOT_OURS
+        assert isinstance(stage.read_back(instruction(Right.OPT_OUT)), CannotTell)
+        with pytest.raises(ProcessorUnreachable, match="not ours"):
+            stage.connector.probe()
+    assert state(stand_in, NEWS) == "Unsubscribed"
+
+
 def test_a_403_about_the_kind_of_account_is_configuration() -> None:
     outcome = told(failing(vendor(), "GET", "/clients.json", no(403, 403)), Right.ERASURE)
     assert isinstance(outcome, Refused)
@@ -598,14 +613,17 @@ def test_a_token_that_is_expired_again_at_once_is_a_matter_of_the_credential() -
     assert len(stand_in.forms) == 1
 
 
+@pytest.mark.parametrize("old", [120, 121, 122])
 @pytest.mark.parametrize("answer", [said(500), said(503), said(429), said(200, {"error": "x"}), None])
-def test_a_refresh_without_a_usable_answer_leaves_nothing_in_doubt_and_is_tried_again(answer: Said | None) -> None:
+def test_a_refresh_without_a_usable_answer_leaves_nothing_in_doubt_and_is_tried_again(
+    answer: Said | None, old: int
+) -> None:
     stand_in = tokens(answer_to_refresh=answer, cut=answer is None)
     with Paired().before(stand_in) as stage:
         outcome = stage.tell(instruction(Right.OPT_OUT))
         assert isinstance(outcome, Retryable)
         assert (outcome.doubtful, outcome.busy) == (False, answer is not None and answer.status in (429, 503))
-        stand_in.answer_to_refresh, stand_in.cut = None, False
+        stand_in.answer_to_refresh, stand_in.cut, stand_in.old = None, False, old
         assert isinstance(stage.tell(instruction(Right.OPT_OUT)), Applied)
     assert {form["refresh_token"][0] for form in stand_in.forms} == {"refresh-1"}
 
@@ -679,6 +697,9 @@ def test_a_renewal_that_a_crash_left_open_is_taken_over_after_five_minutes() -> 
         crashed = twins(stage, shelf)
         place = crashed._credential._place
         shelf.put(place, json.dumps(["access-1", "refresh-1", stage.clock.now().isoformat()]))
+        with pytest.raises(ProcessorUnreachable, match="another process is renewing"):
+            twins(stage, shelf).probe()
+        stand_in.old = 120
         with pytest.raises(ProcessorUnreachable, match="another process is renewing"):
             twins(stage, shelf).probe()
         assert stand_in.forms == []

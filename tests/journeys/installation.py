@@ -58,6 +58,14 @@ base_url = "{eventbrite_url}"
 inbound_secret = {{ env = "DPSYNC_TEST_INBOUND" }}
 token = {{ env = "DPSYNC_TEST_EVENTBRITE" }}
 """
+MAILINGS = """
+[processors.mailings]
+title = "Campaign Monitor"
+connector = "campaign_monitor"
+contact = "privacy@campaignmonitor.example"
+base_url = "{campaign_monitor_url}"
+api_key = {{ env = "DPSYNC_TEST_CAMPAIGN_MONITOR" }}
+"""
 ANALYTICS = """
 [processors.analytics]
 title = "Google Analytics"
@@ -108,12 +116,21 @@ class Asked:
 class Installation:
     """The service of one folder, its sandbox, and what was asked of it."""
 
-    def __init__(self, service: Service, sandbox: RunningSandbox, clock: TurnableClock, folder: Path, url: str) -> None:
+    def __init__(
+        self,
+        service: Service,
+        sandbox: RunningSandbox,
+        clock: TurnableClock,
+        folder: Path,
+        url: str,
+        environ: Mapping[str, str],
+    ) -> None:
         self.service = service
         self.sandbox = sandbox
         self.clock = clock
         self.folder = folder
         self.url = url
+        self.environ = environ
         self.asked: list[Asked] = []
 
     # --- asking
@@ -214,6 +231,13 @@ class Installation:
 
     # --- wiring that a test wants otherwise
 
+    @contextmanager
+    def another_process(self) -> Iterator[Service]:
+        """A second service on the same settings and database, as a command beside the worker is one."""
+        with Service(self.folder / "dpsync.toml", self.environ) as service:
+            vars(service)["clock"] = self.clock
+            yield service
+
     def patience(self, seconds: float) -> None:
         """How long one call and one mail may take. Before anything else is asked of the service."""
         own = vars(self.service)
@@ -262,13 +286,15 @@ def installed(
         Keys.create(folder / "keys")
         environ = {"DPSYNC_TEST_DATABASE": database_url, "DPSYNC_TEST_SECRET": SECRET, "DPSYNC_TEST_KEY": key}
         environ |= {"DPSYNC_TEST_EVENTBRITE": addresses.eventbrite_token, "DPSYNC_TEST_INBOUND": INBOUND}
+        environ |= {"DPSYNC_TEST_CAMPAIGN_MONITOR": addresses.campaign_monitor_key}
+        environ |= {"DPSYNC_TEST_ACCESS": "access-0", "DPSYNC_TEST_REFRESH": "refresh-0"}
         environ |= {
             "DPSYNC_TEST_GOOGLE": addresses.google_secret,
             "DPSYNC_TEST_GOOGLE_REFRESH": addresses.google_refresh,
         }
         with Service(config, environ) as service:
             vars(service)["clock"] = clock
-            made = Installation(service, sandbox, clock, folder, url)
+            made = Installation(service, sandbox, clock, folder, url, environ)
             if patience is not None:
                 made.patience(patience)
             service.initialise()

@@ -70,6 +70,7 @@ _TOKEN_DEAD = frozenset({120, _EXPIRED, 122})
 
 _TOKEN: Final = "/oauth/token"
 _Shape = TypeVar("_Shape", list[object], dict[str, object])
+_LOST: Final = "lost"
 _IN_FLIGHT: Final = timedelta(minutes=5)  # longer than any call lasts
 
 VALUE_REJECTED: Final = "the processor rejected a value"
@@ -153,7 +154,7 @@ class _Client(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Pair:
-    """An access token and the one that renews it; `begun`: since when a renewal is under way."""
+    """An access token and the one that renews it; `begun`: since when a renewal is under way, or that one was lost."""
 
     access: str
     refresh: str
@@ -198,7 +199,8 @@ class _Credential:
             return False
         with self._lock:
             kept, self._pair = self._kept()
-            if self.header() == used and _code(refusal) == _EXPIRED:
+            # a renewal that is under way, or whose answer was lost, may have made the old token any kind of dead
+            if self.header() == used and (_code(refusal) == _EXPIRED or self._pair.begun):
                 self._pair = self._renewed(kept, self._pair, calls)
             return self.header() != used
 
@@ -210,7 +212,7 @@ class _Credential:
 
     def _renewed(self, kept: str | None, pair: _Pair, calls: "_Calls") -> _Pair:
         now = self._kit.clock.now()
-        busy = bool(pair.begun) and now - datetime.fromisoformat(pair.begun) <= _IN_FLIGHT
+        busy = pair.begun not in ("", _LOST) and now - datetime.fromisoformat(pair.begun) <= _IN_FLIGHT
         marked = replace(pair, begun=now.isoformat())
         if busy or not self._kit.shelf.swap(self._place, kept, marked.text()):
             raise Ended(Retryable(reason=RENEWING, busy=True, retry_after=timedelta(seconds=5)), stop=True)
@@ -219,7 +221,7 @@ class _Credential:
             fresh = calls.exchange(pair.refresh)
         finally:
             # durable before it is used: the vendor may take the old pair for used up
-            self._kit.shelf.swap(self._place, marked.text(), (fresh or replace(pair, begun="")).text())
+            self._kit.shelf.swap(self._place, marked.text(), (fresh or replace(pair, begun=_LOST)).text())
         return fresh
 
 
@@ -542,13 +544,12 @@ class CampaignMonitor(Connector):
         if not addresses:
             return NotIdentifiable(reason="Campaign Monitor knows people by their e-mail address, and none is known")
         calls = self._calls(instruction)
+        outcomes: list[Outcome] = []
         try:
-            steps = (
-                step for client in self._clients(calls) for step in self._steps(calls, client, instruction, addresses)
-            )
-            outcomes = each(steps)
+            for client in self._clients(calls, foreign=outcomes):
+                outcomes += each(self._steps(calls, client, instruction, addresses))
         except Ended as end:
-            outcomes = [end.outcome]
+            outcomes.append(end.outcome)
         return together(outcomes, calls.kept, touched=calls.touched)
 
     def verify(self, instruction: Instruction) -> Finding:
@@ -596,20 +597,26 @@ class CampaignMonitor(Connector):
                 seen.setdefault(normalised(address), address.strip())
         return tuple(seen.values())
 
-    def _clients(self, calls: _Calls) -> list[_Client]:
-        """Every client with all its lists, read anew each time: a list made since must be told too. Raises `Ended`."""
-        named = dict.fromkeys(self._settings.clients, "") or _named(
-            _said(calls.about("GET", "/clients"), list), "ClientID", "Name"
-        )
+    def _clients(self, calls: _Calls, foreign: list[Outcome] | None = None) -> list[_Client]:
+        """Every client with all its lists, read anew each time: a list made since must be told too. Raises `Ended`.
+
+        `foreign` takes what is said of a configured client that is not ours, so that the others can be told.
+        """
+        named = dict.fromkeys(self._settings.clients, "")
+        named = named or _named(_said(calls.about("GET", "/clients"), list), "ClientID", "Name")
         if not named:
             raise refused(NO_CLIENTS)
-        clients = [
-            _Client(
-                client, name, _named(_said(calls.about("GET", "/clients/{id}/lists", client), list), "ListID", "Name")
-            )
-            for client, name in named.items()
-        ]
-        if not any(client.lists for client in clients):
+        clients = []
+        for client, name in named.items():
+            try:
+                rows = _said(calls.about("GET", "/clients/{id}/lists", client), list)
+            except Ended as end:
+                if foreign is None or end.outcome.reason != NOT_OURS:
+                    raise
+                foreign.append(end.outcome)
+            else:
+                clients.append(_Client(client, name, _named(rows, "ListID", "Name")))
+        if not foreign and not any(client.lists for client in clients):
             # a credential without the permission may look the same
             raise refused(NO_LISTS)
         return clients

@@ -176,6 +176,7 @@ class Switches:
     adds_wait: bool = False
     delete_fires: bool = True
     no_permission: bool = False
+    refresh_stays: bool = False
     collation: str = "plain"
 
 

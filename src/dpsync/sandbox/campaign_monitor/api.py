@@ -308,10 +308,14 @@ class CampaignMonitor(Vendor):
         return reply.changed(x_ratelimit_limit="60", x_ratelimit_remaining="0", x_ratelimit_reset="348")
 
     async def _exchange(self, method: str, raw: bytes, wire: Wire) -> None:
-        """A refresh token for a new pair; the old pair is used up."""
+        """A refresh token for a new pair; the old pair is used up, unless the switch says that the token stays."""
         form = {name: values[0] for name, values in parse_qs(raw.decode("latin-1")).items()}
         fault = self.faults.take(Target(method, TOKEN, "", lambda _: False))
+        before = {name: dict(account.tokens) for name, account in self.accounts.items()}
         answer = self._renewed(form)
+        if fault is not None and not fault.takes_effect:
+            for name, tokens in before.items():
+                self.accounts[name].tokens = tokens
         reply = Reply(answer.status, [("content-type", "application/json")], json.dumps(answer.body).encode())
         call = Call(self.now().timestamp(), "", f"{method} {TOKEN}", reply.status)
         self.journal.calls.append(call)
@@ -323,7 +327,8 @@ class CampaignMonitor(Vendor):
                 known = token.refresh == form.get("refresh_token") and token.state != "revoked"
                 if known and form.get("grant_type") == "refresh_token":
                     del account.tokens[access]
-                    fresh = (made_id(access, "access"), made_id(access, "refresh"))
+                    stays = account.switches.refresh_stays
+                    fresh = (made_id(access, "access"), token.refresh if stays else made_id(access, "refresh"))
                     account.tokens[fresh[0]] = Token(refresh=fresh[1])
                     body = {"access_token": fresh[0], "expires_in": LIVES, "refresh_token": fresh[1]}
                     return Answer(200, body)

@@ -54,6 +54,7 @@ class CampaignMonitorSwitches(Switches):
     adds_wait: bool | None = None
     delete_fires: bool | None = None
     no_permission: bool | None = None
+    refresh_stays: bool | None = None
     collation: Literal["plain", "letters"] | None = None
     webhooks_duplicated: bool | None = None
 
