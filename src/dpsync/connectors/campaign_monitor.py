@@ -58,10 +58,7 @@ _LONGEST_VALUE: Final = 250
 _LONGEST_WAIT: Final = timedelta(hours=24)
 _NEUTRAL: Final = "Erased"  # an empty Name leaves the old one in place
 
-_NOT_SUPPRESSED: Final = 176
-_TAKEN: Final = 201
-_NOT_IN_LIST: Final = 203
-_IN_SUPPRESSION_LIST: Final = 204
+_NOT_SUPPRESSED, _TAKEN, _NOT_IN_LIST, _IN_SUPPRESSION_LIST = 176, 201, 203, 204
 _NO_MOBILE = frozenset({220, 221})
 _VALUES = frozenset({1, 211, 220, 221})
 _OUR_FAULT = frozenset({214, 215, 404, 800, 801, 802, 803})
@@ -186,15 +183,11 @@ class _Credential:
         if self._settings.api_key is not None:
             user = base64.b64encode(self._settings.api_key.get_secret_value().encode() + b":x").decode()
             return f"Basic {user}"
-        pair = self._pair or self._kept()[1]
-        self._pair = pair
-        return f"Bearer {pair.access}"
+        self._pair = self._pair or self._kept()[1]
+        return f"Bearer {self._pair.access}"
 
     def other_than(self, used: str, refusal: Reply, calls: "_Calls") -> bool:
-        """Whether there is another token than the one that was refused: from another process, or renewed here.
-
-        Raises `Ended`, `CredentialsRejected`.
-        """
+        """Whether there is another token by now than the refused one. Raises `Ended`, `CredentialsRejected`."""
         if self._settings.api_key is not None or refusal.status != 401 or _code(refusal) not in _TOKEN_DEAD:
             return False
         with self._lock:
@@ -334,9 +327,8 @@ class _Calls(Calls):
                 raise refused(NOT_AGENCY)
             case 401 | 403:
                 raise self.rejected(reply, _ADVICE.get(_code(reply), ""))
-        said = retry_after(reply, self._kit.clock.now())
-        limited = reply.status in (429, 503) and said is None
-        self.demand_sense(reply, writing=writing, wait=_reset(reply) if limited else said)
+        reset = _reset(reply) if reply.status in (429, 503) else None
+        self.demand_sense(reply, writing=writing, wait=retry_after(reply, self._kit.clock.now()) or reset)
 
 
 def _reset(reply: Reply) -> timedelta | None:
