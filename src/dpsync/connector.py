@@ -198,10 +198,11 @@ class NoticeKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """What a notice needs beyond the instruction: to whom, the how-manieth, the answer to what, by when."""
+    """What a notice needs beyond the instruction: from and to whom, the how-manieth, the answer to what, by when."""
 
     number: int
     kind: NoticeKind
+    controller: str
     to: str = field(repr=False)
     processor_title: str
     answer_by: date

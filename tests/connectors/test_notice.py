@@ -42,6 +42,7 @@ TAG = "abcd2345" * 4
 LETTER = Letter(
     number=1,
     kind=NoticeKind.FIRST,
+    controller="Example Gardens",
     to="privacy@stratosoft.example.org",
     processor_title="Stratosoft Web Systems",
     answer_by=date(2026, 12, 4),
@@ -236,6 +237,7 @@ def test_the_attachment_says_all_that_is_needed_to_find_the_person_and_no_more()
         "reference": "DPS-7F3K2",
         "right": "erasure",
         "kind": "first",
+        "controller": "Example Gardens",
         "answer_by": "2026-12-04",
         "answer_url": ERASURE.answer_url,
         "subject": [
@@ -311,6 +313,11 @@ def test_a_task_for_our_own_operator_names_the_task_and_where_to_find_it() -> No
     assert attached(message)["references"] == ["order 5001", "order 5002"]
 
 
+@pytest.mark.parametrize("kind", [NoticeKind.FIRST, NoticeKind.REMINDER, NoticeKind.BACKUP])
+def test_a_processor_of_many_controllers_reads_which_of_them_is_writing(kind: NoticeKind) -> None:
+    assert "\nExample Gardens " in body_of(posted(letter(kind=kind)))
+
+
 def test_the_second_contact_is_told_that_the_first_did_not_answer() -> None:
     message = posted(letter(kind=NoticeKind.BACKUP))
     assert "second contact" in body_of(message)
@@ -338,7 +345,7 @@ CRUEL = "Ada\r\nBcc: all@example.org\r\n\r\n<b>\u202e\x1b[31m"
 def test_no_name_makes_a_header_or_draws_in_the_letter() -> None:
     changes = Changes(email=CRUEL, first_name=CRUEL, fields={CRUEL: CRUEL})
     told = replace(
-        letter(processor_title=CRUEL, task=CRUEL, references=(CRUEL,), kind=NoticeKind.TASK),
+        letter(controller=CRUEL, processor_title=CRUEL, task=CRUEL, references=(CRUEL,), kind=NoticeKind.TASK),
         right=Right.RECTIFICATION,
         name=CRUEL,
         addresses=(CRUEL,),

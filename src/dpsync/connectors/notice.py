@@ -303,14 +303,15 @@ def _filled(text: str) -> str:
 
 
 def _opening(letter: Letter) -> str:
-    who = _plain(letter.processor_title)
+    # A processor has many controllers, and the sender's address alone need not say which one this is.
+    we, who = _plain(letter.controller), _plain(letter.processor_title)
     match letter.kind:
         case NoticeKind.FIRST:
-            return f"We are writing to you as our processor ({who})."
+            return f"{we} is writing to you as its processor ({who})."
         case NoticeKind.REMINDER:
-            return f"We wrote about this before and have no answer yet ({who}). This is a reminder."
+            return f"{we} wrote about this before and has no answer yet ({who}). This is a reminder."
         case NoticeKind.BACKUP:
-            return f"We wrote about this to your colleague and have no answer ({who}). You are our second contact."
+            return f"{we} wrote about this to your colleague and has no answer ({who}). You are our second contact."
         case NoticeKind.TASK:
             return f"This is a task for you: {who} has no interface that could do it for us."
 
@@ -375,6 +376,7 @@ def _attached(instruction: Instruction, letter: Letter) -> dict[str, Any]:
         "reference": instruction.reference,
         "right": str(instruction.right),
         "kind": str(letter.kind),
+        "controller": letter.controller,
         "answer_by": letter.answer_by.isoformat(),
         "answer_url": instruction.answer_url,
         "subject": _identifiers(instruction),

@@ -167,6 +167,7 @@ def next_letter(
     return Letter(
         number=number,
         kind=letter_kind,
+        controller=controller.name,
         to=to,
         processor_title=processor.title,
         answer_by=(written + processor.answer_within).astimezone(controller.zone).date(),
