@@ -250,6 +250,8 @@ class Means(StrEnum):
     NOTICE = "notice"
     API_AND_OPERATOR = "api_and_operator"
     API_AND_NOTICE = "api_and_notice"
+    OPERATOR = "operator"
+    LIST_AND_NOTICE = "list_and_notice"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ A connector with an HTTP vendor inherits `HttpContract`, names its class and its
 inherited, so nothing is ever skipped.
 """
 
+import base64
 import hashlib
 import json
 import logging
@@ -31,6 +32,7 @@ from dpsync.connector import (
     HandOver,
     Instruction,
     Kit,
+    Means,
     NothingHeld,
     NotIdentifiable,
     Outcome,
@@ -46,6 +48,7 @@ OLD = "Ada+News@Example.org"
 NEW = "ada.new@example.org"
 OTHER = "ada.elsewhere@example.org"
 SECRET = "b8d1f3c7-s3cr3t-us19"
+THROUGH_THE_API = (Means.API, Means.API_AND_OPERATOR, Means.API_AND_NOTICE)
 SAID_YES_OR_NOBODY = (Applied, Accepted, NothingHeld, HandOver)
 
 
@@ -122,12 +125,13 @@ def traces() -> list[str]:
     for address in (OLD, NEW, OTHER):
         for spelling in (address, address.lower(), address.strip().casefold()):
             found += [spelling, quote(spelling), quote(spelling, safe="")]
+            found += [spelling.encode().hex(), base64.b64encode(spelling.encode()).decode().rstrip("=")]
             found += [hashlib.new(kind, spelling.encode()).hexdigest() for kind in ("md5", "sha1", "sha256")]
     return found
 
 
 def assert_clean(text: str) -> None:
-    """No trace of the person, plain or as MD5, SHA-1 or SHA-256, and no secret."""
+    """No trace of the person, plain, in hexadecimal, as base64, MD5, SHA-1 or SHA-256, and no secret."""
     assert not [number for number, trace in enumerate(traces()) if trace.lower() in text.lower()]
 
 
@@ -242,6 +246,20 @@ class Promises:
             shown = f"{stage.connector!r} {vars(stage.connector)!r} {instruction(right)!r}"
         assert_clean(shown)
 
+    def test_every_address_is_asked_for(self, right: Right) -> None:
+        """Who is held under the second of two addresses is found, and it is done as if it were the only one."""
+        with self.stage(right) as one:
+            one.tell(instruction(right))
+        with self.stage(right) as two:
+            assert isinstance(two.tell(instruction(right, addresses=(OTHER, OLD))), self.done)
+            assert two.state() == one.state()
+
+    def test_what_is_said_to_go_through_the_api_does_and_nothing_else(self, right: Right) -> None:
+        means = self.connector.capabilities[right].means
+        with self.stage(right) as stage:
+            stage.tell(instruction(right))
+            assert means is Means.NOTICE or (stage.calls() > 0) is (means in THROUGH_THE_API)
+
     def test_what_is_declared_is_said_in_full(self, right: Right) -> None:
         capability = self.connector.capabilities[right]
         assert capability.effect
@@ -315,6 +333,21 @@ UNANSWERED: list[Exception] = [
     requests.ConnectionError(OLD),
     requests.exceptions.SSLError(OLD),
 ]
+
+
+@dataclass
+class Overheard:
+    """A vendor whose answers are kept."""
+
+    vendor: Vendor
+    said: list[Said] = field(default_factory=list)
+
+    def answer(self, request: requests.PreparedRequest) -> Said:
+        self.said.append(self.vendor.answer(request))
+        return self.said[-1]
+
+    def state(self) -> object:
+        return self.vendor.state()
 
 
 class HttpContract(ConnectorContract):
@@ -418,6 +451,25 @@ class HttpContract(ConnectorContract):
             assert isinstance(outcome, Retryable)
             assert outcome.doubtful == (went or (wrote and not unsent))
             assert not outcome.busy
+
+    @pytest.mark.parametrize("error", UNANSWERED, ids=lambda error: type(error).__name__)
+    def test_a_write_that_may_have_been_done_is_not_made_again_at_once(self, right: Right, error: Exception) -> None:
+        told = instruction(right)
+        for number, stage in enumerate(self.half_way(told, error)):
+            stage.tell(told)
+            written = [(one.method, one.url, one.body) for one in stage.sent[number:] if self.writing(one)]
+            assert len(written) == len(set(written))
+
+    def test_the_answer_about_nobody_proves_nothing_where_every_question_gets_it(self, right: Right) -> None:
+        """A list that is gone, or a key that sees nothing, speaks of this person as it does of everything."""
+        if self.nothing is not NothingHeld:
+            return
+        overheard = Overheard(self.vendor(right, held=False))
+        with self.before(overheard) as stage:
+            assert isinstance(stage.tell(instruction(right)), NothingHeld)
+        for number, answer in enumerate(overheard.said):
+            with self.stage(right, held=False, trouble=answer) as stage:
+                assert not isinstance(stage.tell(instruction(right)), SAID_YES_OR_NOBODY), number
 
     def test_a_200_that_cannot_be_read_is_never_taken_for_done(self, right: Right) -> None:
         for body in self.unreadable:

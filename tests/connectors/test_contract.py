@@ -1,8 +1,11 @@
 """The contract suite itself: each careless connector planted here is caught by it, so its green means something."""
 
+import base64
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from types import MappingProxyType
+from typing import Any, ClassVar
 
 import pytest
 import requests
@@ -11,18 +14,24 @@ from dpsync.connector import (
     Account,
     Applied,
     AsAsked,
+    Capability,
     Connector,
     Evidence,
     Finding,
+    Http,
     Instruction,
     Kit,
+    Means,
+    NoAnswer,
     NothingHeld,
     Outcome,
     Refused,
+    Reply,
     Retryable,
 )
 from dpsync.connectors.mailchimp import Mailchimp, MailchimpSettings
 from dpsync.errors import CredentialsRejected
+from dpsync.http import json_of
 from dpsync.model import Right
 from tests.connectors import test_mailchimp as sound
 from tests.connectors.contract import OLD, SECRET, HttpContract, assert_clean, instruction
@@ -168,6 +177,60 @@ class BringsBackOnLifting(Mailchimp):
         return super().carry_out(instruction)
 
 
+class Between(Http):
+    """Stands between a connector and its client: `again` repeats what got no answer; `heard` are the answers."""
+
+    def __init__(self, http: Http, *, again: bool) -> None:
+        self.http, self.again, self.heard = http, again, list[Reply]()
+
+    def call(self, *args: Any, **more: Any) -> Reply:
+        try:
+            reply = self.http.call(*args, **more)
+        except NoAnswer:
+            if not self.again:
+                raise
+            reply = self.http.call(*args, **more)
+        self.heard.append(reply)
+        return reply
+
+
+class RepeatsAWriteAfterAReset(Mailchimp):
+    def __init__(self, settings: MailchimpSettings, kit: Kit, **more: Any) -> None:
+        super().__init__(settings, replace(kit, http=Between(kit.http, again=True)), **more)
+
+
+class TakesTheVendorsOwn404ForNobody(Mailchimp):
+    """Without asking whether there is anything at all that it can still read."""
+
+    def __init__(self, settings: MailchimpSettings, kit: Kit, **more: Any) -> None:
+        self.between = Between(kit.http, again=False)
+        super().__init__(settings, replace(kit, http=self.between), **more)
+
+    def carry_out(self, instruction: Instruction) -> Outcome:
+        outcome = super().carry_out(instruction)
+        match json_of(self.between.heard[-1]) if self.between.heard else None:
+            case {"status": 404, "title": "Resource Not Found"}:
+                return NothingHeld(evidence=outcome.evidence)
+        return outcome
+
+
+class PutsThePersonInAShelfKey(Mailchimp):
+    def carry_out(self, instruction: Instruction) -> Outcome:
+        self._kit.shelf.put(f"seen/{base64.b64encode(instruction.addresses[0].encode()).decode()}", "yes")
+        return super().carry_out(instruction)
+
+
+class AsksForTheFirstAddressOnly(Mailchimp):
+    def carry_out(self, instruction: Instruction) -> Outcome:
+        return super().carry_out(replace(instruction, addresses=instruction.addresses[:1]))
+
+
+class CallsByHandWhatItsApiDoes(Mailchimp):
+    capabilities: ClassVar[Mapping[Right, Capability]] = MappingProxyType(
+        {right: replace(can, means=Means.OPERATOR) for right, can in Mailchimp.capabilities.items()}
+    )
+
+
 def planted(kind: type[Mailchimp]) -> HttpContract:
     class Suite(sound.Only):
         connector = kind
@@ -215,6 +278,22 @@ CAUGHT: list[tuple[type[Mailchimp], Callable[[HttpContract], None]]] = [
     (ArchivesAgain, lambda suite: suite.test_told_twice_the_effect_is_that_of_once(ERASURE)),
     (IgnoresTheDeadline, lambda suite: suite.test_no_call_begins_after_the_deadline(ERASURE)),
     (AsksForTheLeaseOnce, lambda suite: suite.test_a_lease_that_is_lost_half_way_ends_the_calls(Right.RESTRICTION)),
+    (
+        RepeatsAWriteAfterAReset,
+        lambda suite: suite.test_a_write_that_may_have_been_done_is_not_made_again_at_once(
+            ERASURE, requests.exceptions.ChunkedEncodingError()
+        ),
+    ),
+    (
+        TakesTheVendorsOwn404ForNobody,
+        lambda suite: suite.test_the_answer_about_nobody_proves_nothing_where_every_question_gets_it(ERASURE),
+    ),
+    (PutsThePersonInAShelfKey, lambda suite: suite.test_who_is_held_is_told_and_it_is_done(ERASURE)),
+    (AsksForTheFirstAddressOnly, lambda suite: suite.test_every_address_is_asked_for(ERASURE)),
+    (
+        CallsByHandWhatItsApiDoes,
+        lambda suite: suite.test_what_is_said_to_go_through_the_api_does_and_nothing_else(ERASURE),
+    ),
     (BringsBackOnLifting, lambda suite: suite.test_lifting_a_restriction_brings_nobody_back()),
 ]
 

@@ -810,7 +810,7 @@ def test_every_right_of_every_processor_has_its_effect_limits_and_source() -> No
     text = capabilities_text(PROCESSORS)
     assert text.count("### ") == len(PROCESSORS) * len(Right)
     assert text.count("- Not true afterwards: It keeps its own log.") == len(Right)
-    assert text.count("- Seen by us: cannot be: their word only") == len(Right)
+    assert text.count("- Seen by us: cannot be: at most there is a word, theirs or our operator's") == len(Right)
 
 
 def test_a_right_that_no_connector_declares_goes_by_notice(world: World) -> None:

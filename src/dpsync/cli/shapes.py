@@ -96,7 +96,8 @@ SHAPES: dict[str, dict[str, str]] = {
         "processors[].name": "name",
         "processors[].title": "what people call it",
         "processors[].capabilities[].right": "the right",
-        "processors[].capabilities[].means": "api, notice, api_and_operator or api_and_notice",
+        "processors[].capabilities[].means": "api, notice, api_and_operator, api_and_notice, operator or "
+        "list_and_notice",
         "processors[].capabilities[].effect": "what is true afterwards",
         "processors[].capabilities[].limits": "what is not",
         "processors[].capabilities[].verified_by": "how we read it back; empty: their word only",

@@ -462,12 +462,13 @@ _SOURCE = (
     "Eventbrite API v3 blueprint, copy of March 2025, and Privacy Policy of 26 June 2024, as read in November 2026"
 )
 _ASKED = (
-    "Every order and ticket of the person, as buyer and as guest, is found through the API, in every organisation, "
+    "Every order and ticket that bears an address of the person, as buyer or as guest, is found through the API, in "
+    "each organisation that the settings name, or else that the token shows, "
 )
 _LIMITS = (
     "The API changes nothing: a person there must do it. That the API finds nothing does not say that Eventbrite holds "
-    "nothing (the person's own account, back-ups, guests of unpaid orders), so the notice goes out in any case and "
-    "says which of the two it is. Copies that the organiser exported are not reached."
+    "nothing (the person's own account, back-ups, guests of unpaid orders, tickets without an address), so the notice "
+    "goes out in any case and says which of the two it is. Copies that the organiser exported are not reached."
 )
 
 

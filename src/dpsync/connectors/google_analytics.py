@@ -181,7 +181,11 @@ class GoogleAnalytics(Connector):
         except Ended as end:
             raise ProcessorUnreachable(f"Google Analytics: {end.outcome.reason}") from None
         held = self._settings.properties
-        return Account(title=f"Google Analytics, {len(held)} properties", contacts=None, lists=held)
+        return Account(
+            title=f"Google Analytics, {len(held)} {'property' if len(held) == 1 else 'properties'}",
+            contacts=None,
+            lists=held,
+        )
 
     def carry_out(self, instruction: Instruction) -> Outcome:
         """Ask once for each id and property; what was answered in an earlier attempt is not asked again.

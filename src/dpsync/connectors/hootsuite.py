@@ -549,7 +549,7 @@ class Hootsuite(Connector, KeepsConversations):
                 address_change=True,
             ),
             Right.ERASURE: Capability(
-                means=Means.API_AND_OPERATOR,
+                means=Means.OPERATOR,
                 effect="The operator, as an Inbox admin, deletes the contact in the web app, with our reference as the "
                 "hint: history, attachments and attributes go for good.",
                 limits="No call deletes a contact. Who was never seen by write-back must be searched for in every "
@@ -559,7 +559,7 @@ class Hootsuite(Connector, KeepsConversations):
                 source=_SOURCE,
             ),
             Right.RESTRICTION: Capability(
-                means=Means.API_AND_OPERATOR,
+                means=Means.LIST_AND_NOTICE,
                 effect="Addresses and telephone number are put on our own block-list for proactive messages, and the "
                 "processor's contact is told by notice.",
                 limits=_UNSTOPPED + "There is no state 'restricted': staff see and can use the data. Lifting takes "
@@ -568,7 +568,7 @@ class Hootsuite(Connector, KeepsConversations):
                 source=_SOURCE,
             ),
             Right.OPT_OUT: Capability(
-                means=Means.API_AND_OPERATOR,
+                means=Means.OPERATOR,
                 effect="Addresses and telephone number are put on our own block-list for proactive messages, and the "
                 "operator tells the staff.",
                 limits=_UNSTOPPED + "Nothing there shows that it is kept to.",

@@ -102,6 +102,6 @@ def capability_rows(can: CapabilityLine) -> tuple[tuple[str, str], ...]:
         ("How", MEANS[can.means]),
         ("True afterwards", can.effect or "nothing that is known"),
         ("Not true afterwards", can.limits or "no limit is known"),
-        ("Seen by us", can.verified_by or "cannot be: their word only"),
+        ("Seen by us", can.verified_by or "cannot be: at most there is a word, theirs or our operator's"),
         ("Resting on", can.source or "no documentation"),
     )

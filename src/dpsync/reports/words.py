@@ -64,6 +64,8 @@ MEANS = {
     Means.NOTICE: "by a tracked notice to its contact",
     Means.API_AND_OPERATOR: "through its API, and by our operator where that ends",
     Means.API_AND_NOTICE: "found and read back through its API, done by a tracked notice to its contact",
+    Means.OPERATOR: "by our operator, by hand: no call of its API does it",
+    Means.LIST_AND_NOTICE: "by a list of our own, and by a tracked notice to its contact",
 }
 
 GLOSSARY = (
