@@ -136,8 +136,7 @@ class Refused:
 class Retryable:
     """No answer, or "later".
 
-    `doubtful`: the effect may have happened, so the next attempt reads before it repeats. `busy`: it concerns the whole
-    account (429, 503), not this subject; `retry_after` is the processor's own wish.
+    `doubtful`: it may have happened, so read before repeating. `busy`: of the whole account. `retry_after`: their wish.
     """
 
     reason: str
@@ -258,8 +257,7 @@ class Means(StrEnum):
 class Capability:
     """What a connector can do for a right, and what it cannot: printed in the report and in docs/processors.md.
 
-    `effect` is what is true afterwards, `limits` what is *not*, `verified_by` how it is read back ("" where it cannot
-    be), `source` the documentation it rests on, with its date.
+    `effect`: what is true afterwards; `limits`: what is not; `verified_by`: the read-back, "" for none; `source`: dated.
     """
 
     means: Means

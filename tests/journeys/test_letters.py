@@ -18,7 +18,7 @@ from tests.journeys.installation import DPO, FORMS, OPERATOR, SOON, Asked, Insta
 ADA = "ada@example.org"
 CONTACT = "privacy@stratosoft.example"
 PERSON = {"name": "Ada Lovelace", "phone": "+44 7700 900123"}
-IDENTIFIERS = (ADA, "Lovelace", "7700", "crm-4711")
+IDENTIFIERS = (ADA, "Lovelace", "900123", "crm-4711")
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
 

@@ -462,8 +462,7 @@ _SOURCE = (
     "Eventbrite API v3 blueprint, copy of March 2025, and Privacy Policy of 26 June 2024, as read in November 2026"
 )
 _ASKED = (
-    "Every order and ticket that bears an address of the person, as buyer or as guest, is found through the API, in "
-    "each organisation that the settings name, or else that the token shows, "
+    "In each organisation that is searched, every order and ticket that bears the person's address is found by API, "
 )
 _LIMITS = (
     "The API changes nothing: a person there must do it. That the API finds nothing does not say that Eventbrite holds "
