@@ -257,7 +257,7 @@ class Means(StrEnum):
 class Capability:
     """What a connector can do for a right, and what it cannot: printed in the report and in docs/processors.md.
 
-    `effect`: what is true afterwards; `limits`: what is not; `verified_by`: the read-back, "" for none; `source`: dated.
+    `effect`: what is true afterwards; `limits`: what is not; `verified_by`: the read-back, or ""; `source`: dated.
     """
 
     means: Means

@@ -49,6 +49,7 @@ def run(*argv: str) -> int:
         ('{\n"mailchimp": }', "at line 2 column 14"),
         ("\xff", "is no scenario: Invalid JSON"),
         ("[]", "is no scenario: "),
+        ('{"mail": {}, "mail": {}}', "is no scenario: a key stands twice in one object"),
         ('{"mailchamp": {}}', "is no scenario: mailchamp: no such key"),
         ('{"mailchimp": {"accounts": [{"names": "x"}]}}', "mailchimp.accounts.0.name: is missing"),
         ('{"mailchimp": {"accounts": [{"names": "x"}]}}', "; mailchimp.accounts.0.names: no such key"),
@@ -66,6 +67,12 @@ def test_a_scenario_that_is_none_is_refused_in_one_sentence_with_its_line_or_key
     assert seen.err.startswith(f"DP-101: {path} is no scenario: ")
     assert said in seen.err
     assert seen.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("port", ["--http-port=65532", "--smtp-port=65536", "--http-port=-1"])
+def test_a_port_that_no_machine_has_is_wrong_usage(port: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("sandbox", port) == Exit.USAGE
+    assert "Input should be" in capsys.readouterr().err
 
 
 def test_a_scenario_that_is_not_there_is_said_to_be_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

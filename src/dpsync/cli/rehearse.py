@@ -10,9 +10,14 @@ from dpsync.cli.console import Talk
 
 def sandbox(
     http_port: Annotated[
-        int, typer.Option(help="The first vendor's port on loopback; the others follow it. 0: any free ones.")
+        int,
+        typer.Option(
+            min=0, max=65531, help="The first vendor's port on loopback; the others follow it. 0: any free ones."
+        ),
     ] = 0,
-    smtp_port: Annotated[int, typer.Option(help="The mailbox's port on loopback; 0: any free one.")] = 0,
+    smtp_port: Annotated[
+        int, typer.Option(min=0, max=65535, help="The mailbox's port on loopback; 0: any free one.")
+    ] = 0,
     latency_ms: Annotated[float, typer.Option(help="How long every answer takes.")] = 0.0,
     scenario: Annotated[Path | None, typer.Option(help="Who is held there, and what goes wrong: a JSON file.")] = None,
     api_key: Annotated[list[str] | None, typer.Option(help="A Mailchimp key the sandbox knows. Repeatable.")] = None,
@@ -40,15 +45,20 @@ def _demand_scenario(path: Path) -> None:
     """Raise `UsageError` with every fault of a scenario, each with its line or key, never with a value."""
     from pydantic import ValidationError
 
-    from dpsync.errors import NotFound, UsageError
+    from dpsync import strict_json
+    from dpsync.errors import NotFound, PayloadInvalid, UsageError
     from dpsync.sandbox.scenario import Scenario
 
     if not path.is_file():
         raise NotFound(f"there is no file {path}")
     try:
-        Scenario.model_validate_json(path.read_bytes())
+        content = path.read_bytes()
+        Scenario.model_validate_json(content)
+        strict_json.load(content, quoting=True)  # of a key that stands twice the one would be lost unseen
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}", code="DP-105") from None
+    except PayloadInvalid as twice:
+        raise UsageError(f"{path} is no scenario: {twice.problem}") from None
     except ValidationError as refused:
         faults = [
             ": ".join(filter(None, (".".join(map(str, fault["loc"])), _REFUSED.get(fault["type"], fault["msg"]))))
