@@ -38,7 +38,7 @@ PAPERS = [README, CONTRIBUTING, CHANGELOG, *sorted((ROOT / "docs").rglob("*.md")
 HAND_WRITTEN = [README, ROOT / "docs" / "operating.md"]
 
 LONG = {
-    "connectors/campaign_monitor.py": 1078,
+    "connectors/campaign_monitor.py": 1077,
     "connectors/hootsuite.py": 957,
     "connectors/mailchimp.py": 680,
     "connectors/eventbrite.py": 760,

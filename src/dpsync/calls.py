@@ -32,6 +32,7 @@ from dpsync.http import CUT, UNREACHABLE, retry_after
 
 UNDOCUMENTED: Final = "an answer that the processor's documentation does not know"
 UNREADABLE: Final = "an answer that is not of the documented shape"
+OUR_FAULT: Final = "the processor calls the request malformed: a fault of dpsync, please report it"
 BUSY: Final = "the processor asks us to wait"
 FAULT_THERE: Final = "a fault at the processor"
 

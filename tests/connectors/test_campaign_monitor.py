@@ -16,7 +16,7 @@ import pytest
 import requests
 from pydantic import ValidationError
 
-from dpsync.calls import UNDOCUMENTED
+from dpsync.calls import OUR_FAULT, UNDOCUMENTED
 from dpsync.connector import (
     Applied,
     AsAsked,
@@ -37,7 +37,6 @@ from dpsync.connectors.campaign_monitor import (
     NOT_AGENCY,
     NOT_DONE,
     NOT_OURS,
-    OUR_FAULT,
     REACH_ALL,
     REACH_PART,
     REACH_UNKNOWN,

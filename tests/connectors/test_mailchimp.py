@@ -15,6 +15,7 @@ import pytest
 import requests
 from pydantic import ValidationError
 
+from dpsync.calls import OUR_FAULT, UNDOCUMENTED
 from dpsync.connector import (
     Applied,
     AsAsked,
@@ -30,7 +31,7 @@ from dpsync.connector import (
     Retryable,
 )
 from dpsync.connectors.mailchimp import NO_AUDIENCE, Mailchimp, MailchimpSettings
-from dpsync.errors import ConfigurationError, ProcessorUnreachable
+from dpsync.errors import ConfigurationError, CredentialsRejected, ProcessorUnreachable
 from dpsync.http import HttpClient
 from dpsync.model import Changes, Lifted, Right
 from tests.connectors.contract import (
@@ -280,6 +281,19 @@ def test_a_deletion_that_was_never_answered_is_not_called_nothing_held_afterward
         assert isinstance(stage.tell(instruction(Right.ERASURE)), Applied)
 
 
+def test_a_contact_that_the_api_will_not_delete_is_left_to_the_operator() -> None:
+    bounced = person(OLD, "list1", "cleaned")
+    stand_in = FailsIn({"list1": bounced}, where="list1", how=problem(405, "Method Not Allowed"))
+    with on_stage(stand_in) as stage:
+        outcome = stage.tell(instruction(Right.ERASURE))
+        assert isinstance(outcome, HandOver)
+        assert (outcome.to, outcome.references) == (Recipient.OPERATOR, ("list1",))
+        assert "in the web app" in outcome.task
+        assert isinstance(stage.read_back(instruction(Right.ERASURE)), Contradicts)
+        stand_in.lists["list1"].clear()
+        assert isinstance(stage.read_back(instruction(Right.ERASURE)), AsAsked)
+
+
 # --- opt-out
 
 
@@ -398,6 +412,65 @@ def test_where_the_address_may_not_be_changed_the_rest_is_and_the_operator_is_to
     assert isinstance(read_back(stand_in, Right.RECTIFICATION), Contradicts)
 
 
+IS_NO_LONGER = "ada.new@example.org was permanently deleted and cannot be re-imported. The contact must re-subscribe."
+NOT_SUBSCRIBED = (
+    'This member\'s status is "unsubscribed." You can only update email addresses for members with a status'
+)
+# Titles and texts as recorded by the Grouparoo project in 2021 and 2022 (plugins/@grouparoo/mailchimp, fixtures) and as
+# quoted in public issues (mailchimp-user-sync 96, mailchimp-for-wordpress 798); read in August 2026.
+RECORDED = {
+    "exists": (problem(400, "Member Exists"), "calls the new address a member and shows no such contact"),
+    "exists, older wording": (
+        problem(400, "Invalid Resource", detail='... is already in this list with a status of "subscribed".'),
+        "may take it for fake or invalid",
+    ),
+    "forgotten": (problem(400, "Forgotten Email Not Subscribed", detail=IS_NO_LONGER), "permanently deleted before"),
+    "fake": (
+        problem(400, "Invalid Resource", detail="... looks fake or invalid, please enter a real email address."),
+        "may take it for fake or invalid",
+    ),
+    "status": (
+        problem(400, "Invalid Resource", errors=[{"field": "email address", "message": NOT_SUBSCRIBED}]),
+        "of a contact of status 'unsubscribed'",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", RECORDED)
+def test_a_new_address_that_is_refused_is_the_operators_for_the_reason_that_was_given(case: str) -> None:
+    answer, sentence = RECORDED[case]
+
+    class Refuses(StandIn):
+        def _change(self, members: dict[str, dict[str, Any]], hashed: str, body: Any) -> Said:
+            return answer if "email_address" in body else super()._change(members, hashed, body)
+
+    stand_in = Refuses({"list1": person(OLD, "list1", "unsubscribed" if case == "status" else "subscribed")})
+    outcome = told(stand_in, Right.RECTIFICATION)
+    assert isinstance(outcome, HandOver)
+    assert sentence in outcome.task
+    assert "list1" in outcome.task
+    assert stand_in.lists["list1"][md5(OLD)]["merge_fields"]["LNAME"] == "Kingcanary"
+
+
+@pytest.mark.parametrize(
+    ("status", "title", "reason"),
+    [
+        *((400, title, OUR_FAULT) for title in ("Bad Request", "JSON Parse Exception")),
+        *((status, "", OUR_FAULT) for status in (414, 422, 426)),
+        (400, "Member In Compliance State", UNDOCUMENTED),
+        (405, "Method Not Allowed", UNDOCUMENTED),
+    ],
+)
+def test_a_no_says_whether_we_are_at_fault(status: int, title: str, reason: str) -> None:
+    stand_in = FailsIn({"list1": person(OLD, "list1")}, where="list1", how=problem(status, title))
+    fields: dict[str, Any] = {"changes": Changes(first_name="Augusta")}
+    for right, more in ((Right.RECTIFICATION, {}), (Right.RECTIFICATION, fields), (Right.OPT_OUT, {})):
+        outcome = told(stand_in, right, **more)
+        assert isinstance(outcome, Refused)
+        assert outcome.reason == reason
+    assert stand_in.state() == {"list1": person(OLD, "list1")}
+
+
 def test_two_records_are_never_merged_and_none_is_deleted() -> None:
     stand_in = vendor(list1={**person(OLD, "list1"), **person(NEW, "list1", "unsubscribed")})
     other = json.dumps(stand_in.lists["list1"][md5(NEW)])
@@ -494,6 +567,12 @@ def test_a_throttle_without_json_is_no_credential_fault_and_ends_all_asking() ->
             assert stage.writes() == 1
 
 
+def test_a_403_with_json_is_about_the_user_of_the_key_and_says_so() -> None:
+    stand_in = FailsIn({"list1": {}}, where="list1", how=problem(403, "Forbidden"))
+    with on_stage(stand_in) as stage, pytest.raises(CredentialsRejected, match="a role that may not do this"):
+        stage.tell(instruction(Right.ERASURE))
+
+
 def test_ten_threads_share_one_connector_without_mixing_their_evidence() -> None:
     stand_in = vendor(**{f"list{n}": {} for n in range(4)})
     outcomes: list[Outcome] = []
@@ -546,6 +625,13 @@ def test_a_foreign_address_needs_a_rehearsal(base_url: str) -> None:
             Mailchimp.from_settings(section, kit)
         rehearsing = Kit(http=http, clock=Hands(), pseudonym=pseudonym, shelf=OpenShelf(), rehearsal=True)
         assert Mailchimp.from_settings(section, rehearsing).name == "mailchimp"
+
+
+def test_the_vendors_address_without_a_data_centre_is_its_own_too() -> None:
+    section = MailchimpSettings.model_validate({"api_key": "token", "base_url": "https://api.mailchimp.com"})
+    assert section.base == "https://api.mailchimp.com/3.0"
+    with HttpClient(Hands()) as http:
+        Mailchimp.from_settings(section, Kit(http=http, clock=Hands(), pseudonym=pseudonym, shelf=OpenShelf()))
 
 
 def test_the_address_of_the_api_follows_from_the_key_or_from_the_rehearsal() -> None:

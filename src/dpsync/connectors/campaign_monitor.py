@@ -20,7 +20,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from dpsync.calls import BUSY, UNDOCUMENTED, UNREADABLE, Calls, Ended, Secret, each, refused, task, together, unreadable
+from dpsync.calls import BUSY, OUR_FAULT, UNREADABLE, Calls, Ended, Secret, each, refused, task, together, unreadable
 from dpsync.connector import (
     Account,
     Applied,
@@ -80,7 +80,6 @@ SET_MOVED: Final = "the suppression list changed while it was read"
 REACH_ALL: Final = "reach: no list of this client that knows the address uses it"
 REACH_PART: Final = "reach: other lists of this client still use the address"
 REACH_UNKNOWN: Final = "reach: the lists of the address do not name the list that was left"
-OUR_FAULT: Final = "the processor calls the request malformed: a fault of dpsync, please report it"
 RENEWING: Final = "another process is renewing the token"
 ANEW: Final = "authorise the app anew and put the new access_token and refresh_token in the settings"
 NO_PERMISSION: Final = "the credential is good and lacks a permission: give the app or the key's user all that it needs"
@@ -342,7 +341,7 @@ def _refusal(reply: Reply) -> Ended:
     code = _code(reply)
     if code in _VALUES:
         return refused(VALUE_REJECTED)
-    return refused(OUR_FAULT if code in _OUR_FAULT else UNDOCUMENTED)
+    return refused(OUR_FAULT) if code in _OUR_FAULT else refused()
 
 
 def _said(reply: Reply, shape: type[_Shape]) -> _Shape:

@@ -13,13 +13,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
-from typing import Any, ClassVar, Final, Self, assert_never, cast
+from typing import Annotated, Any, ClassVar, Final, Self, assert_never, cast
 from urllib.parse import quote
 
 from mailchimp_marketing.api import lists_api, ping_api, root_api
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from dpsync.calls import BUSY, UNREADABLE, Calls, Ended, each, refused, task, together, unreadable
+from dpsync.calls import BUSY, OUR_FAULT, UNREADABLE, Calls, Ended, Secret, each, refused, task, together, unreadable
 from dpsync.connector import (
     Account,
     Applied,
@@ -43,7 +43,7 @@ from dpsync.errors import ConfigurationError, Fault, ProcessorUnreachable, Unsup
 from dpsync.http import api_root, json_of, retry_after
 from dpsync.model import Changes, Right
 
-_VENDOR = re.compile(r"https://[a-z]{2}[0-9]{1,3}\.api\.mailchimp\.com/3\.0")
+_VENDOR = re.compile(r"https://([a-z]{2}[0-9]{1,3}\.)?api\.mailchimp\.com/3\.0")  # newer pages show no data centre
 _LIST_ID = re.compile(r"[A-Za-z0-9_-]{1,40}")
 _STATUSES = frozenset({"subscribed", "unsubscribed", "cleaned", "pending", "transactional", "archived"})
 _SILENT = frozenset({"unsubscribed", "cleaned", "archived"})
@@ -56,6 +56,16 @@ FIELDS_REJECTED: Final = "the processor rejected a value"
 NO_AUDIENCE: Final = "a configured audience does not exist"
 NO_AUDIENCES: Final = "the account shows no audience"
 SET_CHANGED: Final = "the set of audiences changed meanwhile"
+NO_ROLE: Final = "the key is good; its user is disabled, or has a role that may not do this"
+
+_INVALID: Final = "Invalid Resource"
+_MALFORMED = frozenset({"Bad Request", "JSON Parse Exception"})
+_ADDRESS_REFUSED: Mapping[str, str] = {
+    _INVALID: "Mailchimp refused the new address; it may take it for fake or invalid: see how it is spelt.",
+    "Member Exists": "Mailchimp calls the new address a member and shows no such contact: look for it in the web app.",
+    "Forgotten Email Not Subscribed": "the new address was permanently deleted before, and Mailchimp takes it back "
+    "through its own sign-up form only: agree with the person what becomes of the contact under the old address.",
+}
 
 # the generated classes carry no types
 _ListsApi: Any = lists_api.ListsApi
@@ -68,8 +78,8 @@ class MailchimpSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
-    api_key: SecretStr
-    base_url: str | None = None
+    api_key: Secret
+    base_url: Annotated[str, AfterValidator(partial(api_root, path="/3.0"))] | None = None
     audiences: tuple[str, ...] = Field(default=(), max_length=1000)
 
     @field_validator("audiences")
@@ -80,18 +90,6 @@ class MailchimpSettings(BaseModel):
         if len(set(audiences)) != len(audiences):
             raise ValueError("names an audience twice")
         return audiences
-
-    @field_validator("api_key")
-    @classmethod
-    def _key(cls, api_key: SecretStr) -> SecretStr:
-        if not re.fullmatch(r"[!-9;-~]+", api_key.get_secret_value()):
-            raise ValueError("must be printable, without spaces or colons")
-        return api_key
-
-    @field_validator("base_url")
-    @classmethod
-    def _url(cls, base_url: str | None) -> str | None:
-        return None if base_url is None else api_root(base_url, "/3.0")
 
     @model_validator(mode="after")
     def _centre(self) -> Self:
@@ -162,7 +160,7 @@ class _Calls(Calls):
         # above its limits the vendor answers 429, or 403 without JSON
         spoken = json_of(reply) is not None
         if reply.status == 401 or (reply.status == 403 and spoken):
-            raise self.rejected(reply)
+            raise self.rejected(reply, "" if reply.status == 401 else NO_ROLE)
         if reply.status == 403:
             wait = retry_after(reply, self._kit.clock.now())
             raise Ended(Retryable(reason=BUSY, busy=True, retry_after=wait), stop=True)
@@ -291,7 +289,7 @@ class Mailchimp(Connector):
                 effect="The contact is permanently deleted in every audience and cannot be imported again.",
                 limits="Mailchimp keeps a suppression trace of its own and anonymised campaign figures. E-commerce "
                 "customers and orders are another resource: their removal is not documented. Contacts that have only a "
-                "telephone number are not reached.",
+                "telephone number are not reached. A contact that the API will not delete is left to the operator.",
                 verified_by="the contact is not found in any audience, each audience itself being found",
                 source=f"{_SOURCE}; help page 'Delete Contacts'",
             ),
@@ -325,11 +323,7 @@ class Mailchimp(Connector):
     @classmethod
     def from_settings(cls, section: BaseModel, kit: Kit) -> Self:
         """Build it; opens no connection. Raises `ConfigurationError` for a foreign `base_url` outside a rehearsal."""
-        settings = (
-            section
-            if isinstance(section, MailchimpSettings)
-            else MailchimpSettings.model_validate(section.model_dump())
-        )
+        settings = MailchimpSettings.model_validate(section.model_dump())
         if not _VENDOR.fullmatch(settings.base) and not kit.rehearsal:
             raise ConfigurationError(
                 [Fault("base_url", "is not Mailchimp's own; any other needs [controller] rehearsal = true")]
@@ -446,7 +440,8 @@ class Mailchimp(Connector):
     @staticmethod
     def _ok(reply: Reply) -> Reply:
         if reply.status != 200:
-            raise refused()
+            ours = reply.status in (414, 422, 426) or (reply.status == 400 and _title(reply) in _MALFORMED)
+            raise refused(OUR_FAULT) if ours else refused()
         return reply
 
     def _shelf_key(self, kind: str, list_id: str, address: str) -> str:
@@ -466,6 +461,9 @@ class Mailchimp(Connector):
         if reply.status == 204:
             self._kit.shelf.note(key, "erased")
             return Applied(evidence=())
+        if reply.status == 405 and _title(reply):
+            # one report says so of bounced contacts; the documentation says nothing of it
+            return task(f"In audience {list_id} the API does not delete this contact: do it in the web app.", list_id)
         if not self._nobody(calls, reply, list_id):
             raise refused()
         return Applied(evidence=()) if self._kit.shelf.get(key) else NothingHeld(evidence=())
@@ -573,12 +571,12 @@ class Mailchimp(Connector):
         reply: Reply = calls.lists.update_list_member(list_id, member, body, skip_merge_validation=True)
         if self._nobody(calls, reply, list_id):
             return NothingHeld(evidence=())
-        if reply.status == 400 and json_of(reply) is not None:
-            return self._without_address(calls, list_id, member, changes)
+        if reply.status == 400 and _title(reply) in _ADDRESS_REFUSED:
+            return self._without_address(calls, list_id, member, changes, _title(reply))
         new = _hash(_folded(changes.email or ""))
         return _fields_done(calls.member_in(self._ok(reply), list_id, new, doubtful=True), changes, list_id)
 
-    def _without_address(self, calls: _Calls, list_id: str, member: str, changes: Changes) -> Outcome:
+    def _without_address(self, calls: _Calls, list_id: str, member: str, changes: Changes, title: str) -> Outcome:
         """The address cannot be changed: put the rest right and leave the address, and any merging, to a person."""
         rest = self._set_fields(calls, list_id, member, changes)
         if isinstance(rest, NothingHeld):
@@ -587,17 +585,18 @@ class Mailchimp(Connector):
         new = self._held(calls, list_id, _hash(_folded(changes.email or "")))
         if old is None:
             return NothingHeld(evidence=())
+        why = _ADDRESS_REFUSED[title]
         if new is not None:
-            sentence = (
-                f"In audience {list_id} both the old and the new address are contacts (status '{old.status}' and "
-                f"'{new.status}'). They may be two people: compare them in the web app and decide. Nothing was merged."
+            why = (
+                f"both the old and the new address are contacts (status '{old.status}' and '{new.status}'). They may "
+                "be two people: compare them in the web app and decide. Nothing was merged."
             )
-        else:
-            sentence = (
-                f"In audience {list_id} Mailchimp refused the new address of a contact of status '{old.status}'. It "
-                "changes addresses of subscribed contacts only: correct it in the web app, or agree with the person."
+        elif title == _INVALID and old.status != "subscribed":
+            why = (
+                f"Mailchimp refused the new address of a contact of status '{old.status}'. It changes addresses of "
+                "subscribed contacts only: correct it in the web app, or agree with the person."
             )
-        return together([rest, task(sentence, list_id)])
+        return together([rest, task(f"In audience {list_id} {why}", list_id)])
 
     def _set_fields(self, calls: _Calls, list_id: str, member: str, changes: Changes) -> Outcome:
         merge_fields = _merge_fields(changes)
@@ -608,7 +607,7 @@ class Mailchimp(Connector):
         reply: Reply = calls.lists.update_list_member(list_id, member, body, skip_merge_validation=True)
         if self._nobody(calls, reply, list_id):
             return NothingHeld(evidence=())
-        if reply.status == 400 and json_of(reply) is not None:
+        if reply.status == 400 and _title(reply) == _INVALID:
             raise refused(FIELDS_REJECTED)
         return _fields_done(calls.member_in(self._ok(reply), list_id, member, doubtful=True), changes, list_id)
 
@@ -620,6 +619,12 @@ def _folded(address: str) -> str:
 
 def _hash(folded: str) -> str:
     return hashlib.md5(folded.encode(), usedforsecurity=False).hexdigest()
+
+
+def _title(reply: Reply) -> str:
+    """What the vendor calls a refusal; the status alone does not tell them apart."""
+    found = json_of(reply)
+    return str(found.get("title", "")) if isinstance(found, dict) else ""
 
 
 def _merge_fields(changes: Changes) -> dict[str, str]:
