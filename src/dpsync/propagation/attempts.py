@@ -161,7 +161,9 @@ class Attempts:
                 return None
             return _Chosen(order, own, "verify" if task.timer is Timer.REREAD else "reminder", everywhere)
         # What belongs to a processor without a section blocks nobody else on the same account.
-        choice = choose([row for row in waiting if row.processor in self._controller.processors] or waiting)
+        choice = choose([row for row in waiting if row.processor in self._controller.processors])
+        if choice.head is None:
+            choice = choose(waiting)
         supersede(unit, self._controller, choice.superseded, now)
         if choice.head is None:
             lanes.drop_lane(unit.connection, order.account_id, task.subject_id)

@@ -22,7 +22,7 @@ from dpsync.model import State
 from dpsync.propagation.attempts import Answered, Attempts, Begun, Order, Task, postpone
 from dpsync.propagation.callers import Callers
 from dpsync.propagation.controller import Controller
-from dpsync.propagation.lease import recover
+from dpsync.propagation.lease import Cut, recover
 from dpsync.propagation.lifecycle import Defect, Interrupted, Timer
 from dpsync.propagation.record import Happened
 from dpsync.store import tables as t
@@ -79,7 +79,8 @@ class Drive:
         self._buffer: deque[Task] = deque()
         self._open_slots = 0  # how many the account's health allows
         self._slots = 0  # how many are at work
-        self._cut_off: Defect | Interrupted | None = None  # an attempt stands unanswered that nobody works on
+        self._cut_off = False  # an attempt stands unanswered that nobody works on
+        self._blamed: dict[int, Defect | Interrupted] = {}  # what became of it, by its attempt; else our store failed
         self._lock = threading.Lock()
         caps = [p.connector.max_inflight for p in controller.processors.values() if p.account == account_id]
         self._cap = min(caps, default=1)
@@ -106,11 +107,17 @@ class Drive:
     def _heal(self) -> None:
         """After a slot died under us (the store was gone when it wanted to finish), its attempt is in doubt."""
         with self._lock:
-            what = self._cut_off if self._slots == 0 else None
-        if what is not None:
-            now = self._clock.now()
-            self._writer.call(lambda unit: recover(unit, self._controller, self.account_id, what, now))
-            self._cut_off = None
+            if not self._cut_off or self._slots:
+                return
+        now, blamed = self._clock.now(), dict(self._blamed)
+
+        def judged(cut: Cut) -> Defect | Interrupted:
+            return blamed.get(cut.id, Interrupted())
+
+        self._writer.call(lambda unit: recover(unit, self._controller, self.account_id, judged, now))
+        with self._lock:
+            self._cut_off = False
+            self._blamed.clear()
 
     def lose(self) -> None:
         """The lease is gone: what was begun under it begins no call any more, also where the account comes back."""
@@ -149,8 +156,11 @@ class Drive:
         return 1 if account.paused_until else self._cap
 
     def _take(self) -> Task | None:
-        """The next task whose subject is not in flight; its subject is in flight from here on. Needs the lock."""
-        if not self._may_begin():
+        """The next task whose subject is not in flight; its subject is in flight from here on. Needs the lock.
+
+        None where an attempt was cut off: the account comes to rest, so that what was cut off is not left for ever.
+        """
+        if self._cut_off or not self._may_begin():
             return None
         for _ in range(len(self._buffer)):
             task = self._buffer.popleft()
@@ -169,8 +179,7 @@ class Drive:
             while current is not None:
                 current = self._through(current)
         except BaseException as error:  # noqa: BLE001 - because a slot that died in silence would be counted for ever
-            ours = isinstance(error, Exception) and not isinstance(error, (SQLAlchemyError, Locked))
-            self._cut_off = Defect() if ours else Interrupted()
+            self._cut_off = True
             telemetry.log("drive").error("cut off", error=error, account=self.account_id)
         finally:
             with self._lock:
@@ -180,6 +189,7 @@ class Drive:
     def _through(self, ordered: _Ordered) -> _Ordered | None:
         """Bring one task to its end, and begin the next in the same commit: a slot waits once a task, not twice."""
         following: _Ordered | None = None
+        begun: Begun | None = None
         try:
             begun = self._begun(ordered)
             if begun is not None:
@@ -193,8 +203,10 @@ class Drive:
                     with self._lock:
                         self._open_slots = 0  # until the account's row has been looked at again
                         self._buffer.clear()
-        except BaseException:
+        except BaseException as error:
             self._release(following)
+            if begun is not None:
+                self._blamed[begun.attempt.id] = _blame(error)
             raise
         finally:
             self._release(ordered)
@@ -250,6 +262,14 @@ class Drive:
             telemetry.log("drive").error("defect", error=error, account=self.account_id, kind=begun.kind)
             said.append(Defect())
         return said
+
+
+def _blame(error: BaseException) -> Defect | Interrupted:
+    """What became of an attempt whose thread ended with `error`: only what is not our store's trouble is charged."""
+    if isinstance(error, (SQLAlchemyError, Locked)) and not isinstance(error, _OF_ONE_ROW):
+        return Interrupted()
+    # What is no Exception (SystemExit) ends threads, and elsewhere whole processes.
+    return Defect() if isinstance(error, Exception) else Interrupted(crashed=True)
 
 
 # --- what is due

@@ -72,7 +72,13 @@ class Defect:
 
 @dataclass(frozen=True, slots=True)
 class Interrupted:
-    """An attempt was begun and never answered: the process died, or the lease went. The effect is in doubt."""
+    """An attempt was begun and never answered; the effect is in doubt.
+
+    `crashed`: the process died while it was under way, perhaps of it. Where our store was gone, the lease went or we
+    stopped in order, it is nobody's fault.
+    """
+
+    crashed: bool = False
 
 
 Happening = Outcome | Finding | Answer | Decision | Timer | CredentialsRejected | Defect | Interrupted

@@ -3,11 +3,12 @@
 On SQLite the worker holds an operating-system lock and is alone; on PostgreSQL the same rows are shared by many.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime, timedelta
 from math import ceil
+from typing import Final, NamedTuple
 
-from sqlalchemy import Connection, delete, exists, func, insert, literal, or_, select, update
+from sqlalchemy import Connection, Select, delete, exists, func, insert, literal, or_, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from dpsync import telemetry
@@ -18,6 +19,9 @@ from dpsync.propagation.lifecycle import Defect, Interrupted
 from dpsync.propagation.record import Attempted, record
 from dpsync.store import tables as t
 from dpsync.store.writer import Unit
+
+STOPPED: Final = "stopped"
+"""Noted of an attempt that is not answered when its worker stops in order."""
 
 
 def beat(unit: Unit, worker_id: str, until: datetime) -> None:
@@ -30,8 +34,11 @@ def beat(unit: Unit, worker_id: str, until: datetime) -> None:
 def leave(unit: Unit, worker_id: str, still_calling: Collection[str] = ()) -> None:
     """Give everything back, in order: a worker that stops makes nobody wait for its heartbeat.
 
-    An account where a call is still under way is kept until the heartbeat and that call are over.
+    An account where a call is still under way is kept until the heartbeat and that call are over. Whoever closes its
+    attempt then knows that this worker did not die of it.
     """
+    open_ones = (t.attempt.c.worker == worker_id) & t.attempt.c.ended_at.is_(None)
+    unit.connection.execute(update(t.attempt).where(open_ones).values(reason=STOPPED))
     account = t.account.c
     mine = (account.owner == worker_id) & account.id.not_in(still_calling)
     unit.connection.execute(update(t.account).where(mine).values(owner=None))
@@ -46,7 +53,7 @@ def alone(unit: Unit, worker_id: str) -> None:
 
 
 def acquire(unit: Unit, worker_id: str, now: datetime, call_deadline: timedelta) -> list[str]:
-    """Take this worker's share of the accounts that have work. Returns those newly taken.
+    """Take this worker's share of the accounts that have work, or a dead worker's attempt. Returns those newly taken.
 
     An account is taken from another worker only when that one's heartbeat *and* the longest call it may still have open
     are over: else old and new connections together exceed the processor's limit, and an old rectification may land
@@ -57,6 +64,8 @@ def acquire(unit: Unit, worker_id: str, now: datetime, call_deadline: timedelta)
     due = or_(
         exists().where(t.lane.c.account_id == account.id, t.lane.c.due_at <= now),
         exists().where(t.propagation.c.account_id == account.id, t.propagation.c.timer_at <= now),
+        # What was called off while it was under way has neither lane nor timer; that it is in doubt must be said.
+        account.id.in_(_cut_off(alive)),
     )
     active = unit.connection.execute(select(func.count()).select_from(t.account).where(due)).scalar_one()
     # What it owns and has nothing to do for takes nobody's share: else an account that wakes later is never taken.
@@ -76,27 +85,70 @@ def acquire(unit: Unit, worker_id: str, now: datetime, call_deadline: timedelta)
     return taken
 
 
-def recover(unit: Unit, controller: Controller, account_id: str, what: Interrupted | Defect, now: datetime) -> int:
-    """Close the attempts that were left unanswered: each is in doubt, and is read back before it is repeated."""
+class Cut(NamedTuple):
+    """An attempt that stands unanswered; `stopped`: its worker said that it was stopping."""
+
+    id: int
+    number: int
+    propagation_id: int
+    worker: str
+    stopped: bool
+
+
+def living(unit: Unit, now: datetime, call_deadline: timedelta) -> set[str]:
+    """The workers that may still have a call open."""
+    alive = select(t.worker.c.id).where(t.worker.c.beat_until > now - call_deadline)
+    return set(unit.connection.execute(alive).scalars())
+
+
+def abandoned(unit: Unit, worker_id: str, alive: Collection[str]) -> list[str]:
+    """This worker's accounts where an attempt of a dead worker stands unanswered.
+
+    Nearly always it took them with the account; but what moves to an account that it has already comes later.
+    """
+    mine = select(t.account.c.id).where(t.account.c.owner == worker_id, t.account.c.id.in_(_cut_off(alive)))
+    return list(unit.connection.execute(mine).scalars())
+
+
+def _cut_off(alive: Collection[str] | Select[tuple[str]]) -> Select[tuple[str]]:
+    """The accounts where an attempt stands unanswered that none of `alive` can answer."""
     a, p = t.attempt.c, t.propagation.c
-    cut = unit.connection.execute(
-        select(a.id, a.number, a.propagation_id)
+    joined = select(p.account_id).join(t.attempt, a.propagation_id == p.id)
+    return joined.where(a.ended_at.is_(None), a.worker.not_in(alive))
+
+
+def recover(
+    unit: Unit,
+    controller: Controller,
+    account_id: str,
+    judged: Callable[[Cut], Interrupted | Defect | None],
+    now: datetime,
+) -> int:
+    """Close the attempts that were left unanswered: each is in doubt, and is read back before it is repeated.
+
+    `judged` says what became of each, None where it is still under way. Returns how many were closed.
+    """
+    a, p = t.attempt.c, t.propagation.c
+    found = unit.connection.execute(
+        select(a.id, a.number, a.propagation_id, a.worker, a.reason)
         .join(t.propagation, p.id == a.propagation_id)
         .where(p.account_id == account_id, a.ended_at.is_(None))
         .order_by(a.id)
     ).all()
-    for row in cut:
+    cuts = [Cut(row.id, row.number, row.propagation_id, row.worker, row.reason == STOPPED) for row in found]
+    happened = [(cut, what) for cut in cuts if (what := judged(cut)) is not None]
+    for cut, what in happened:
         entries = len(unit.entries)
         try:
             with unit.connection.begin_nested():
-                record(unit, controller, row.propagation_id, what, now, attempt=Attempted(row.id, row.number))
+                record(unit, controller, cut.propagation_id, what, now, attempt=Attempted(cut.id, cut.number))
         except SQLAlchemyError:
             raise  # the store's trouble, not this row's
         except Exception as error:  # noqa: BLE001 - because one row that cannot be read must not keep the account shut
             del unit.entries[entries:]
             telemetry.log("lease").error("cannot record an interruption", error=error, account=account_id)
-            _close(unit.connection, row.id, row.propagation_id, now)
-    return len(cut)
+            _close(unit.connection, cut.id, cut.propagation_id, now)
+    return len(happened)
 
 
 def _close(connection: Connection, attempt_id: int, propagation_id: int, now: datetime) -> None:

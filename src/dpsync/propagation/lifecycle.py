@@ -26,6 +26,7 @@ from dpsync.errors import CredentialsRejected, IllegalTransition
 from dpsync.ledger.entry import Event
 from dpsync.model import DONE_STATES, Cause, Rung, State, Way
 from dpsync.propagation.after_decision import after_decision, released
+from dpsync.propagation.after_failure import after_defect, after_interruption
 from dpsync.propagation.backoff import STILL_VERIFIED_AFTER, reread_delay
 from dpsync.propagation.happening import (
     Answer,
@@ -57,9 +58,6 @@ __all__ = [
     "Timer",
     "advance",
 ]
-
-QUARANTINE_AFTER = 5
-"""A propagation whose driving raised this often waits for a person; the others flow on."""
 
 
 def advance(at: Position, happening: Happening, now: datetime) -> Step:
@@ -96,9 +94,9 @@ def _next(at: Position, happening: Happening, now: datetime) -> Step:
         case CredentialsRejected():
             return _after_rejection(at, happening, now)
         case Defect():
-            return _after_defect(at, now)
-        case Interrupted():
-            return _after_interruption(at, now)
+            return after_defect(at, now)
+        case Interrupted(crashed=crashed):
+            return after_interruption(at, now, crashed=crashed)
         case _:
             assert_never(happening)
 
@@ -326,7 +324,7 @@ def _after_answer(at: Position, answer: Answer, now: datetime) -> Step:
             assert_never(answer.kind)
 
 
-# --- time passed, or we failed
+# --- time passed, or our credential failed
 
 
 def _after_timer(at: Position, timer: Timer, now: datetime) -> Step:
@@ -365,36 +363,3 @@ def _after_rejection(at: Position, rejected: CredentialsRejected, now: datetime)
         step = _after_reminder(at, Retryable(reason=reason), now)
         return replace(step, alert=step.alert or alert)
     return replace(stay(at, Event.DEFERRED), reason=reason, alert=alert, keep_timer=True)
-
-
-def _after_defect(at: Position, now: datetime) -> Step:
-    defects = at.defects + 1
-    owed = at.state in {State.ACCEPTED, State.HANDED_OVER}
-    if at.state is not State.PENDING and not (owed and defects >= QUARANTINE_AFTER):
-        step = replace(stay(at, Event.DEFERRED), defects=defects, alert="defect", reason="a defect of dpsync")
-        again = at.timer is not None and defects < QUARANTINE_AFTER
-        return replace(step, timer=at.timer, timer_at=now + timedelta(hours=1)) if again else step
-    if defects >= QUARANTINE_AFTER:
-        return go(at, State.ESCALATED, Event.ESCALATED, defects=defects, alert="quarantine", reason="quarantined")
-    # What a defect left behind at the processor nobody knows.
-    ours = {"alert": "defect", "reason": "a defect of dpsync"}
-    return go(at, State.PENDING, Event.DEFERRED, None, next=Next.BACKOFF, doubtful=True, defects=defects, **ours)
-
-
-def _after_interruption(at: Position, now: datetime) -> Step:
-    defects = at.defects + 1
-    if at.state is State.PENDING and defects >= QUARANTINE_AFTER:
-        return go(at, State.ESCALATED, Event.ESCALATED, defects=defects, alert="quarantine", reason="cut off")
-    if at.state is State.PENDING:
-        # Once is a crash; again and again is a propagation that kills us.
-        soon = Next.NOW if defects == 1 else Next.BACKOFF
-        return go(at, State.PENDING, Event.DEFERRED, next=soon, doubtful=True, defects=defects, reason="cut off")
-    if at.state in {State.WITHDRAWN, State.SUPERSEDED}:
-        return go(at, State.ESCALATED, Event.ESCALATED, alert="withdrawn_in_doubt", reason="cut off")
-    step = stay(at, Event.DEFERRED)
-    if at.state in DONE_STATES | {State.CONTRADICTED}:
-        return replace(step, timer=Timer.REREAD, timer_at=now, reason="cut off")
-    if at.state in {State.ACCEPTED, State.HANDED_OVER, State.ESCALATED}:
-        timer = Timer.REREAD if at.way is Way.API else Timer.REMIND
-        return replace(step, timer=timer, timer_at=now, reason="cut off")
-    return step

@@ -87,6 +87,7 @@ def happenings() -> Iterator[tuple[str, Happening]]:
     yield "our mail host rejects our password", CredentialsRejected("SMTP AUTH", 535)
     yield "a defect of ours", Defect()
     yield "the attempt was cut off", Interrupted()
+    yield "the process died during the attempt", Interrupted(crashed=True)
 
 
 def positions() -> Iterator[tuple[str, Position]]:

@@ -4,6 +4,7 @@ import secrets
 import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 
 from sqlalchemy import Connection, Engine, select
 from sqlalchemy.exc import SQLAlchemyError
@@ -74,6 +75,8 @@ class Worker:
         self._fresh: set[str] = set()  # accounts that nobody knew before
         self._moved = False  # whether everything stands at the account that the settings name
         self._valid_until = 0.0
+        self._seen_until = float("inf")  # until when this worker's last heartbeat holds
+        self._blind_until = 0.0
         self._next_beat = 0.0
         self._drives: dict[str, Drive] = {}
         self._epochs: dict[str, int] = {}  # under which each account was taken
@@ -110,7 +113,16 @@ class Worker:
         if self._clock.monotonic() >= self._next_beat:
             self._renew()
         self.turned_at = self._clock.now()
-        return sum(drive.turn() for drive in list(self._drives.values()))
+        return sum(self._turned(drive) for drive in list(self._drives.values()))
+
+    def _turned(self, drive: Drive) -> int:
+        try:
+            return drive.turn()
+        except (SQLAlchemyError, Locked):
+            raise  # the store's trouble concerns all of them
+        except Exception as error:  # noqa: BLE001 - because one bad row at one account must not stop the others
+            telemetry.log("worker").error("defect", error=error, account=drive.account_id)
+            return 0
 
     def run(self, stop: threading.Event) -> None:
         """Turn until `stop` is set, then let what is under way finish."""
@@ -172,6 +184,7 @@ class Worker:
     def _renew(self) -> None:
         # From before the question: what the answer's way took is time that another worker already counts.
         asked = self._clock.monotonic()
+        blind = self._was_blind(asked)
 
         def work(unit: Unit) -> dict[str, int]:
             now = self._shared_now(unit.connection)
@@ -179,8 +192,16 @@ class Worker:
             if not self._moved:
                 self._move(unit)
             taken = lease.acquire(unit, self.id, now, self._call_deadline)
-            for account_id in taken:
-                lease.recover(unit, self._controller, account_id, Interrupted(), self._clock.now())
+            alive = lease.living(unit, now, self._call_deadline)
+
+            def judged(cut: lease.Cut, *, whole: bool) -> Interrupted | None:
+                if cut.worker in alive:
+                    return Interrupted() if whole else None
+                return Interrupted(crashed=not blind and not cut.stopped)
+
+            for account_id in sorted({*taken, *lease.abandoned(unit, self.id, alive)}):
+                what = partial(judged, whole=account_id in taken)
+                lease.recover(unit, self._controller, account_id, what, self._clock.now())
             mine = select(t.account.c.id, t.account.c.epoch).where(t.account.c.owner == self.id)
             return {row.id: row.epoch for row in unit.connection.execute(mine)}
 
@@ -193,11 +214,20 @@ class Worker:
             drive = self._drives.pop(account_id)
             drive.lose()
             self._lost.append(drive)
-        self._valid_until = asked + self._lease_for.total_seconds()
+        self._valid_until = self._seen_until = asked + self._lease_for.total_seconds()
         self._next_beat = asked + min(BEAT_EVERY, self._lease_for.total_seconds() / 3)
         self._epochs = owned
         for account_id in owned.keys() - kept:
             self._drives[account_id] = self._back(account_id) or self._drive(account_id)
+
+    def _was_blind(self, asked: float) -> bool:
+        """Whether the store was out of this worker's own reach a moment ago.
+
+        Then the other heartbeats ended because of that, and it says nothing of those workers that they are not back.
+        """
+        if asked >= self._seen_until:
+            self._blind_until = asked + (self._lease_for + self._call_deadline).total_seconds()
+        return asked < self._blind_until
 
     def _back(self, account_id: str) -> Drive | None:
         """The drive of an account that was lost and came back while a call was under way: that call still counts."""
