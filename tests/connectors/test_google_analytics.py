@@ -21,6 +21,7 @@ from dpsync.connectors.google_analytics import (
     BAD_ID,
     DAY_SPENT,
     NO_ID,
+    NO_RIGHT,
     WRONG,
     GoogleAnalytics,
     GoogleAnalyticsSettings,
@@ -344,8 +345,9 @@ def test_a_used_up_quota_is_later_whatever_its_status(status: int, reason: str, 
 
 @pytest.mark.parametrize("reason", ["forbidden", "insufficientPermissions", "accessNotConfigured"])
 def test_a_403_about_rights_is_a_matter_of_the_credential(reason: str) -> None:
-    with pytest.raises(CredentialsRejected):
+    with pytest.raises(CredentialsRejected) as caught:
         told(StandIn(instead={ONE: no(403, reason)}), COOKIE)
+    assert NO_RIGHT in str(caught.value)
 
 
 # --- the token

@@ -159,16 +159,19 @@ class _Calls(Calls):
             scope=names.get("organization", names.get("event", "")),  # an order's id would be a person's
         )
         self._budget.note(reply)
-        self._passable(reply, own=template == _MINE, expanded="expand" in params)
+        self.last = reply
+        self._passable(reply, own=template == _MINE, whole="organization" in names, expanded="expand" in params)
         return reply
 
-    def _passable(self, reply: Reply, *, own: bool, expanded: bool) -> None:
+    def _passable(self, reply: Reply, *, own: bool, whole: bool, expanded: bool) -> None:
         error, spoken = _error(reply), json_of(reply) is not None
         # a token that may not even see its own organisations is a public one, which reads nothing that we need
         withheld = reply.status == 403 and error == "NOT_AUTHORIZED" and not own
         # the documentation says 400 for a bad token, the live interface 401
         if error in _REJECTED or reply.status == 401 or (reply.status == 403 and spoken and not withheld):
             raise self.rejected(reply)
+        if withheld and whole:  # the token's role ended: not a no to this request, and the same for every other
+            raise self.rejected(reply, WITHHELD)
         if reply.status == 500 and expanded and error == "EXPANSION_FAILED":
             return
         said = retry_after(reply, self._kit.clock.now())
@@ -458,12 +461,8 @@ def _old_name(order: Instruction, changes: Changes) -> list[str]:
 
 # --- the connector
 
-_SOURCE = (
-    "Eventbrite API v3 blueprint, copy of March 2025, and Privacy Policy of 26 June 2024, as read in November 2026"
-)
-_ASKED = (
-    "In each organisation that is searched, every order and ticket that bears the person's address is found by API, "
-)
+_SOURCE = "Eventbrite API v3 blueprint, copy of March 2025, and Privacy Policy of 26 June 2024, read in November 2026"
+_ASKED = "In each organisation that is searched, every order and ticket with the person's address is found by API, "
 _LIMITS = (
     "The API changes nothing: a person there must do it. That the API finds nothing does not say that Eventbrite holds "
     "nothing (the person's own account, back-ups, guests of unpaid orders, tickets without an address), so the notice "
@@ -625,7 +624,7 @@ class Eventbrite(Connector, Inbound):
         shown = {_id_of(row): str(row.get("name", "")) for row in calls.rows("organizations", _MINE)}
         wanted = self._settings.organizations or tuple(shown)
         if not wanted or not set(wanted) <= set(shown):
-            raise refused(NO_ORGANISATION)
+            raise calls.rejected(calls.last, NO_ORGANISATION)
         return {organisation: shown[organisation] for organisation in wanted}
 
     def _orders(self, calls: _Calls, organisations: Iterable[str], addresses: Iterable[str]) -> list[_Found]:

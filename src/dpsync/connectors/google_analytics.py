@@ -53,6 +53,7 @@ _CARRIED_OUT: Final = timedelta(days=62)
 
 DAY_SPENT: Final = "the queries of a day are used up"
 WRONG: Final = "the processor does not know the property, or the kind of id"
+NO_RIGHT: Final = "who gave the refresh token may not delete users in this property, or it is there no longer"
 NO_ID: Final = "Google Analytics knows people by the ids of its own cookies and apps, and none is known"
 BAD_ID: Final = "a reference is not an id of Google Analytics, or names a kind that it does not have"
 
@@ -115,7 +116,7 @@ class _Calls(Calls):
         if reply.status == 403 and limited:
             raise Ended(Retryable(reason=BUSY, busy=True, retry_after=wait))
         if reply.status == 403:
-            raise self.rejected(reply)
+            raise self.rejected(reply, NO_RIGHT if asking and reason else "")
         self.demand_sense(reply, writing=asking, wait=wait)
         if 200 < reply.status < 300:
             raise unreadable(doubtful=asking)
