@@ -138,8 +138,12 @@ def in_state(asked: Asked) -> Answer:
         raise Refusal(404, status=404)
     held = [member for member in asked.home[1].members.values() if member.state == wanted]
     since = asked.query.get("date", "")
-    rows = [member.body() for member in held if member.date >= since]
+    rows = [member.body(with_consent=_consent_asked(asked)) for member in held if member.date >= since]
     return Answer(200, _page(asked, rows, {"email", "name", "date"}, "EmailAddress"))
+
+
+def _consent_asked(asked: Asked) -> bool:
+    return asked.query.get("includetrackingpreference", "").lower() == "true"
 
 
 def suppression_list(asked: Asked) -> Answer:
@@ -210,8 +214,7 @@ def take_off_list(asked: Asked) -> Answer:
 
 
 def read_member(asked: Asked) -> Answer:
-    shown = asked.query.get("includetrackingpreference", "").lower() == "true"
-    return Answer(200, asked.member.body(with_consent=shown))
+    return Answer(200, asked.member.body(with_consent=_consent_asked(asked)))
 
 
 def put_member(asked: Asked) -> Answer:
