@@ -130,7 +130,8 @@ class Service(Installation):
             telemetry.log("service").warning("heartbeat not delivered", error=error)
 
     def _verify_weekly(self, now: datetime) -> None:
-        problems = (*self.verify_ledger(full=True).problems, *self.differences())
+        found = self.verify_ledger(full=True)
+        problems = (*found.problems, *self.differences(), *self.evidence_differences())
         if problems:
             self.write(
                 lambda unit: raise_alert(

@@ -705,6 +705,34 @@ def test_a_ledger_that_was_changed_is_2_and_named(installation: Installation) ->
     assert installation.sandbox.effects() == 0
 
 
+ONE_MORE_CALL = """
+INSERT INTO evidence SELECT attempt_id, 'more', seq, endpoint, scope, status, request_id, at, digest, note FROM evidence
+WHERE part = 'finding' LIMIT 1"""
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("UPDATE evidence SET status = 299 WHERE status = 404", "the calls behind entry"),
+        ("UPDATE evidence SET endpoint = 1", "the calls behind entry"),
+        ("DELETE FROM evidence WHERE part = 'finding'", "the calls behind entry"),
+        (ONE_MORE_CALL, "calls are recorded that no entry tells of"),
+    ],
+)
+def test_calls_that_were_changed_by_hand_are_named_and_no_dossier_calls_them_unaltered(
+    installation: Installation, change: str, said: str
+) -> None:
+    request = installation.submit()
+    installation.run("run-once")
+    assert installation.run("verify").code == 0
+    with sqlite3.connect(installation.folder / "var" / "dpsync.db") as connection:
+        connection.execute(change)
+    ran = installation.run("verify")
+    assert (ran.code, "DP-603" in ran.err, f"request {request}: {said}" in ran.err) == (2, True, True), ran.err
+    made = installation.run("dossier", request)
+    assert (made.code, "THE RECORD COULD NOT BE VERIFIED" in made.out, said in made.out) == (2, True, True)
+
+
 def test_a_request_that_was_deleted_by_hand_is_missed(installation: Installation) -> None:
     request = installation.submit()
     installation.submit("--event-id", "later")

@@ -209,8 +209,8 @@ CATALOGUE: dict[str, Explained] = {
     "DP-603": Explained(
         "A state or a date in the database is not what the ledger tells of",
         "The ledger is as it was signed, but a table beside it was written past dpsync: a request is shown as further, "
-        "less far, earlier or later than anything on the record says, or is gone. Reports say so and may not be relied "
-        "on.",
+        "less far, earlier or later than anything on the record says, or is gone, or the calls that are kept as its "
+        "proof were changed. Reports say so and may not be relied on.",
         "Keep a copy. `dpsync verify` names request and processor, `dpsync dossier REQUEST` what is on the record. "
         "Find out who wrote there; then put it back to what the ledger tells, or restore the database.",
     ),

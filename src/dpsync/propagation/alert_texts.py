@@ -108,8 +108,11 @@ ALERTS: dict[str, tuple[str, str, str, str]] = {
     ),
     "withdrawn_in_doubt": (
         "dpo",
-        "Withdrawn, but some of it may have gone",
-        "It may have happened there, or a part of it. Look; a mistaken erasure is a personal-data breach (Art. 4(12)).",
+        "Called off, but some of it may have gone",
+        (
+            "It was withdrawn, or overtaken by a newer request, while it was under way: it may have happened there, or "
+            "a part of it. Look; a mistaken erasure is a personal-data breach (Art. 4(12))."
+        ),
         _DOSSIER,
     ),
     "quarantine": (
