@@ -1,5 +1,6 @@
 """Workers: which one drives what, what a lost lease means, and that nothing is ever left behind: on both databases."""
 
+import random
 import threading
 import time
 from collections.abc import Callable
@@ -235,16 +236,19 @@ def test_two_groups_that_become_one_while_both_are_in_flight_are_driven_one_at_a
 
 
 def test_a_hundred_random_mishaps_leave_no_lane_behind(world: World) -> None:
-    import random
+    a_hundred_mishaps(world, random.Random(7))
 
-    dice = random.Random(7)
+
+def a_hundred_mishaps(world: World, dice: random.Random) -> None:
+    """Requests of six people, with faults of the processor, of ours and of the store, pauses, decisions and deaths."""
     vendor = world.vendors["alpha"]
     world.use(safety=Safety(irreversible_per_day=1000, cooling_off=timedelta(hours=1)))
     people = [f"p{number}@example.org" for number in range(6)]
     vendor.hold(*people)
+    outage = OperationalError("SELECT", {}, Exception())
     for number in range(100):
         person = dice.randrange(6)
-        mishap = dice.choice([None, None, later(), busy(503), SystemExit(), RuntimeError("poison")])
+        mishap = dice.choice([None, None, later(), busy(503), SystemExit(), RuntimeError("poison"), outage])
         if mishap is not None:
             vendor.answers.append(mishap)
         right = dice.choice(list(Right))
@@ -253,9 +257,17 @@ def test_a_hundred_random_mishaps_leave_no_lane_behind(world: World) -> None:
         if dice.random() < 0.3:
             kind = dice.choice([DecisionKind.RELEASE, DecisionKind.WITHDRAW, DecisionKind.SETTLE, DecisionKind.RETRY])
             decided(world, asked, kind, frozenset(Cause))
+        if dice.random() < 0.1:
+            standing_still(world, dice.choice(["person", "", "paused", ""]))
         if dice.random() < 0.5:
             world.drive()
+        elif dice.random() < 0.3:
+            world.worker().turn()
+            until(lambda: vendor.running == 0)
+            world.restart()
         world.clock.advance(timedelta(minutes=dice.randrange(600)))
+    go_on = t.account.update().values(stopped="", paused_until=None)
+    world.writer.call(lambda unit: unit.connection.execute(go_on))
     for _ in range(20):
         world.drive()
         world.clock.advance(timedelta(hours=13))
