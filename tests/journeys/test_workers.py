@@ -268,6 +268,7 @@ def a_hundred_mishaps(world: World, dice: random.Random) -> None:
         world.clock.advance(timedelta(minutes=dice.randrange(600)))
     go_on = t.account.update().values(stopped="", paused_until=None)
     world.writer.call(lambda unit: unit.connection.execute(go_on))
+    vendor.answers.clear()  # the processor is well from here on
     for _ in range(20):
         world.drive()
         world.clock.advance(timedelta(hours=13))
