@@ -106,8 +106,7 @@ class Accepted:
 class HandOver:
     """The API did what it can; a person must do the rest.
 
-    `task` is a sentence of ours without personal data; `references` are the vendor's own ids that help to find the
-    record (order numbers, list ids).
+    `task`: a sentence of ours without personal data; `references`: the vendor's own ids of the record (order, list).
     """
 
     to: Recipient
@@ -358,10 +357,11 @@ class KeepsConversations(Inbound):
     """A connector whose vendor keeps private conversations that must be gone after a while.
 
     `unseen`: what its webhooks never show, one sentence each, printed in the report beside what they do.
-    `export_columns`: the columns without which a file is not that export. They are looked for before any row: an export
-    that found nothing is a header alone, and so is every other file that is empty.
+    `export_columns`: without these a file is not that export; a header alone may be an export that found nothing.
+    `whole_contacts`: only a contact can be deleted; while it shows itself, none of its conversations is gone.
     """
 
+    whole_contacts: ClassVar[bool] = False
     unseen: ClassVar[tuple[str, ...]]
     export_columns: ClassVar[frozenset[str]]
 

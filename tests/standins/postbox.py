@@ -36,6 +36,7 @@ class Postbox(Connector, KeepsConversations):
     """Says what it keeps by webhook, and in an export."""
 
     name: ClassVar[str] = "postbox"
+    whole_contacts: ClassVar[bool] = True
     Settings: ClassVar[type[BaseModel]] = PostboxSettings
     capabilities: ClassVar[Mapping[Right, Capability]] = MappingProxyType({})
     unseen: ClassVar[tuple[str, ...]] = ("Pigeon post is never told of.",)

@@ -1,5 +1,6 @@
 """What is kept of private conversations: once, from the oldest moment, sealed; what contradicts that one is gone."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -102,6 +103,20 @@ def test_seen_again_after_it_was_attested_is_contradicted_and_told_to_the_dpo(wo
     assert [(one.role, one.cause) for one in world.rows(t.alert)] == [("dpo", "retention-contradicted:inbox")]
     assert [one["event"] for one in entries(world)] == ["declared", "contradicted"]
     assert entries(world)[1]["n"] == 1
+
+
+def test_a_contact_that_shows_itself_after_its_deletion_was_attested_was_not_deleted(world: World) -> None:
+    keeping(world)
+    note(world, told(1, contact="canary-c"), told(2))
+    attest(world, row(world, 1).reference, row(world, 2).reference)
+    note(world, told(3, START - DAY, contact="canary-c", seen=START - timedelta(seconds=1)))
+    assert row(world, 1).state == ConversationState.ATTESTED, "it was seen before"
+    note(world, told(4, START + DAY, contact="canary-c"), replace(told(5, START + DAY), contact=""))
+    assert row(world, 1).state == ConversationState.CONTRADICTED
+    assert row(world, 2).state == ConversationState.ATTESTED, "another contact"
+    assert row(world, 4).state == ConversationState.KEPT
+    assert entries(world)[-1]["n"] == 1
+    assert world.ledger_problems() == ()
 
 
 def test_what_was_seen_before_it_was_attested_contradicts_nothing_however_late_it_comes(world: World) -> None:

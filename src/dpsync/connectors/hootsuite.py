@@ -513,7 +513,7 @@ _UNSTOPPED: Final = (
     "another program are not stopped by it. On social media people write first, so it speaks of proactive WhatsApp "
     "messages only. "
 )
-_POSTS: Final = "Posts, scheduled ones too, and comments are not searched for the person."
+_POSTS: Final = "Posts, scheduled ones too, comments and accounts of your own staff are not searched for the person."
 
 
 class Hootsuite(Connector, KeepsConversations):
@@ -532,7 +532,7 @@ class Hootsuite(Connector, KeepsConversations):
         "Deletions: no webhook tells of them.",
         "The vendor's back-ups, and the copy that each network keeps itself.",
     )
-
+    whole_contacts: ClassVar[bool] = True  # who writes after the deletion is another profile
     export_columns: ClassVar[frozenset[str]] = frozenset(_COLUMNS)
     capabilities: ClassVar[Mapping[Right, Capability]] = MappingProxyType(
         {

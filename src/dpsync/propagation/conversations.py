@@ -105,6 +105,13 @@ def sight(
     return Sighted(key, before, contradicts)
 
 
+def attested_of(connection: Connection, controller: Controller, name: str, seen: Sighting) -> list[str]:
+    """The conversations of the contact in a sighting of which somebody said, before it, that they are deleted."""
+    contact = pseudonym(controller, name, "contact", seen.ids.contact)
+    of_it = (C.processor == name) & (C.contact == contact) & (C.claimed_at < seen.seen_at)
+    return list(connection.scalars(select(C.pseudonym).where(of_it, C.state == ConversationState.ATTESTED.value)))
+
+
 def _new(controller: Controller, name: str, key: str, rule: Retention, seen: Sighting, now: datetime) -> dict[str, Any]:
     last_day = clock.due_on(seen.started_at, rule.months, controller.zone)
     return {

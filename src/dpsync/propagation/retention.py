@@ -12,7 +12,7 @@ from dateutil.relativedelta import relativedelta
 from sqlalchemy import Connection, select
 
 from dpsync.alerts import raise_alert
-from dpsync.connector import Conversation
+from dpsync.connector import Conversation, KeepsConversations
 from dpsync.errors import DecisionRefused, NotFound
 from dpsync.ledger.entry import Event
 from dpsync.model import ActKind, ConversationState, Retention
@@ -26,6 +26,7 @@ from dpsync.propagation.conversations import (
     Sighting,
     VendorIds,
     act,
+    attested_of,
     by_reference,
     is_owed,
     move,
@@ -69,8 +70,10 @@ def note(unit: Unit, controller: Controller, name: str, conversations: Iterable[
         new += known.before is None
         if known.contradicts:
             contradicted.append(known.key)
+        if one.contact and isinstance(processor.connector, KeepsConversations) and processor.connector.whole_contacts:
+            contradicted += attested_of(unit.connection, controller, name, seen)
     if contradicted:
-        contradict(unit, controller, name, contradicted, now, cause="webhook")
+        contradict(unit, controller, name, list(dict.fromkeys(contradicted)), now, cause="webhook")
     return new
 
 
