@@ -27,7 +27,7 @@ from dpsync.connector import (
     Reply,
     Retryable,
 )
-from dpsync.errors import CredentialsRejected
+from dpsync.errors import CredentialsRejected, ProcessorUnreachable
 from dpsync.http import CUT, UNREACHABLE, retry_after
 
 UNDOCUMENTED: Final = "an answer that the processor's documentation does not know"
@@ -190,6 +190,14 @@ class Calls:
         return CredentialsRejected(
             at.endpoint, reply.status, at.request_id, evidence=self.kept, doubtful=self.touched, advice=advice
         )
+
+    def unreachable(self, vendor: str, reason: str) -> ProcessorUnreachable:
+        """What whoever ran `check` reads: the reason, and at which call, about which of the vendor's lists."""
+        if not self.evidence:
+            return ProcessorUnreachable(f"{vendor}: {reason}")
+        at = self.evidence[-1]
+        where = f"{at.status or 'no answer'} to {at.endpoint}{at.scope and f', {at.scope}'}"
+        return ProcessorUnreachable(f"{vendor}: {reason} ({where})")
 
 
 def task(sentence: str, *references: str) -> HandOver:

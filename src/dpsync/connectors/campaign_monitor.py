@@ -43,7 +43,7 @@ from dpsync.connector import (
     Reply,
     Retryable,
 )
-from dpsync.errors import ConfigurationError, Fault, ProcessorUnreachable, UnsupportedRight
+from dpsync.errors import ConfigurationError, Fault, UnsupportedRight
 from dpsync.http import api_root, json_of, retry_after
 from dpsync.model import Changes, Right, normalised
 
@@ -71,7 +71,7 @@ _LOST: Final = "lost"
 _IN_FLIGHT: Final = timedelta(minutes=5)  # longer than any call lasts
 
 VALUE_REJECTED: Final = "the processor rejected a value"
-NOT_OURS: Final = "a list or client that does not exist or is not ours"
+NOT_OURS: Final = "a list or client that does not exist or is not ours: `dpsync check` names a configured one"
 NOT_AGENCY: Final = "the account is not of the type that this call needs"
 NO_CLIENTS: Final = "the account shows no client"
 NO_LISTS: Final = "the account shows no list"
@@ -517,12 +517,11 @@ class CampaignMonitor(Connector):
         """
         calls = self._calls(None)
         try:
-            date = _said(calls.about("GET", "/systemdate"), dict).get("SystemDate")
+            if not isinstance(_said(calls.about("GET", "/systemdate"), dict).get("SystemDate"), str):
+                raise unreadable()
             clients = self._clients(calls)
         except Ended as end:
-            raise ProcessorUnreachable(f"Campaign Monitor: {end.outcome.reason}") from None
-        if not isinstance(date, str):
-            raise ProcessorUnreachable(f"Campaign Monitor: {UNREADABLE}")
+            raise calls.unreachable("Campaign Monitor", end.outcome.reason) from None
         lists = tuple(f"{name} ({place})" for client in clients for place, name in client.lists.items())
         return Account(title=", ".join(client.name or client.id for client in clients), contacts=None, lists=lists)
 

@@ -19,7 +19,7 @@ from urllib.parse import quote
 from mailchimp_marketing.api import lists_api, ping_api, root_api
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from dpsync.calls import BUSY, OUR_FAULT, UNREADABLE, Calls, Ended, Secret, each, refused, task, together, unreadable
+from dpsync.calls import BUSY, OUR_FAULT, Calls, Ended, Secret, each, refused, task, together, unreadable
 from dpsync.connector import (
     Account,
     Applied,
@@ -39,7 +39,7 @@ from dpsync.connector import (
     Reply,
     Retryable,
 )
-from dpsync.errors import ConfigurationError, Fault, ProcessorUnreachable, UnsupportedRight
+from dpsync.errors import ConfigurationError, Fault, UnsupportedRight
 from dpsync.http import api_root, json_of, retry_after
 from dpsync.model import Changes, Right
 
@@ -53,7 +53,7 @@ _PAGE: Final = 1000  # the vendor's maximum; its default of 10 hides the elevent
 _LIFTED: Final = "lifted:"
 
 FIELDS_REJECTED: Final = "the processor rejected a value"
-NO_AUDIENCE: Final = "a configured audience does not exist"
+NO_AUDIENCE: Final = "a configured audience does not exist: `dpsync check` names it"
 NO_AUDIENCES: Final = "the account shows no audience"
 SET_CHANGED: Final = "the set of audiences changed meanwhile"
 NO_ROLE: Final = "the key is good; its user is disabled, or has a role that may not do this"
@@ -206,9 +206,7 @@ class _Audiences:
         if self._configured:
             return self._configured
         read = self._read
-        if read and self._clock.monotonic() - read[0] < _SET_KEPT:
-            return read[1]
-        return self._afresh(calls)
+        return read[1] if read and self._clock.monotonic() - read[0] < _SET_KEPT else self._afresh(calls)
 
     def confirm(self, calls: _Calls, list_id: str) -> None:
         """Return only where a read within this instruction shows that the audience exists. Raises `Ended`."""
@@ -337,16 +335,17 @@ class Mailchimp(Connector):
         """
         calls = self._calls(None)
         try:
-            ping = calls.object_in(self._ok(_PingApi(calls).get()))
+            if not isinstance(calls.object_in(self._ok(_PingApi(calls).get())).get("health_status"), str):
+                raise unreadable()
             root = calls.object_in(self._ok(_RootApi(calls).get_root(fields="account_name,total_subscribers")))
+            title, contacts = root.get("account_name"), root.get("total_subscribers")
+            if not isinstance(title, str):
+                raise unreadable()
             for audience in self._settings.audiences:
                 self._audiences.confirm(calls, audience)
             named = self._audiences.named(calls)
         except Ended as end:
-            raise ProcessorUnreachable(f"Mailchimp: {end.outcome.reason}") from None
-        title, contacts = root.get("account_name"), root.get("total_subscribers")
-        if not isinstance(ping.get("health_status"), str) or not isinstance(title, str):
-            raise ProcessorUnreachable(f"Mailchimp: {UNREADABLE}")
+            raise calls.unreachable("Mailchimp", end.outcome.reason) from None
         wanted = self._settings.audiences or tuple(named)
         return Account(
             title=title,
