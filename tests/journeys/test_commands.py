@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from email import message_from_bytes
 from pathlib import Path
@@ -58,6 +58,13 @@ api_key = {{ file = "key" }}
 connector = "notice"
 contact = "privacy@stratosoft.example"
 """
+
+
+@contextmanager
+def by_hand(database: Path) -> Iterator[sqlite3.Connection]:
+    """The database as somebody opens it beside dpsync; what was changed is kept, and the file is let go."""
+    with closing(sqlite3.connect(database)) as connection, connection:
+        yield connection
 
 
 @dataclass(frozen=True)
@@ -118,11 +125,11 @@ class Installation:
         return str(ran.json["request"])
 
     def states(self) -> dict[str, str]:
-        with sqlite3.connect(self.folder / "var" / "dpsync.db") as connection:
+        with by_hand(self.folder / "var" / "dpsync.db") as connection:
             return dict(connection.execute("SELECT processor, state FROM propagation ORDER BY id").fetchall())
 
     def count(self, table: str) -> int:
-        with sqlite3.connect(self.folder / "var" / "dpsync.db") as connection:
+        with by_hand(self.folder / "var" / "dpsync.db") as connection:
             found: int = connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]  # noqa: S608 - because a test names it
             return found
 
@@ -190,7 +197,7 @@ def everything(folder: Path) -> dict[str, bytes]:
     kept = {name: content for name, content in found.items() if not name.startswith("var/")}
     database = folder / "var" / "dpsync.db"
     if database.exists():
-        with sqlite3.connect(database) as connection:
+        with by_hand(database) as connection:
             kept["var/dpsync.db"] = "\n".join(connection.iterdump()).encode()
     return kept | {str(path.relative_to(folder)): b"" for path in folder.rglob("*") if path.is_dir()}
 
@@ -557,7 +564,7 @@ def test_held_erasures_wait_for_one_yes_and_the_yes_is_recorded(installation: In
     assert_documented("release", ran.json)
     installation.run("run-once")
     assert installation.states()["newsletter"] == "verified"
-    with sqlite3.connect(installation.folder / "var" / "dpsync.db") as connection:
+    with by_hand(installation.folder / "var" / "dpsync.db") as connection:
         kept = connection.execute("SELECT kind, os_user FROM decision").fetchall()
     assert [row[0] for row in kept] == ["release"]
     assert kept[0][1]
@@ -694,7 +701,7 @@ def test_the_receipt_of_a_lifted_restriction_is_checked_like_any_other(installat
 
 def test_a_ledger_that_was_changed_is_2_and_named(installation: Installation) -> None:
     installation.submit()
-    with sqlite3.connect(installation.folder / "var" / "dpsync.db") as connection:
+    with by_hand(installation.folder / "var" / "dpsync.db") as connection:
         connection.execute("DROP TRIGGER entry_no_update")
         connection.execute("UPDATE entry SET body = CAST(replace(body, 'received', 'withdrew') AS BLOB) WHERE idx = 2")
     ran = installation.run("verify")
@@ -725,7 +732,7 @@ def test_calls_that_were_changed_by_hand_are_named_and_no_dossier_calls_them_una
     request = installation.submit()
     installation.run("run-once")
     assert installation.run("verify").code == 0
-    with sqlite3.connect(installation.folder / "var" / "dpsync.db") as connection:
+    with by_hand(installation.folder / "var" / "dpsync.db") as connection:
         connection.execute(change)
     ran = installation.run("verify")
     assert (ran.code, "DP-603" in ran.err, f"request {request}: {said}" in ran.err) == (2, True, True), ran.err
@@ -736,7 +743,7 @@ def test_calls_that_were_changed_by_hand_are_named_and_no_dossier_calls_them_una
 def test_a_request_that_was_deleted_by_hand_is_missed(installation: Installation) -> None:
     request = installation.submit()
     installation.submit("--event-id", "later")
-    with sqlite3.connect(installation.folder / "var" / "dpsync.db") as connection:
+    with by_hand(installation.folder / "var" / "dpsync.db") as connection:
         connection.execute("DELETE FROM propagation WHERE request_id = ?", (request,))
         connection.execute("DELETE FROM request WHERE id = ?", (request,))
     ran = installation.run("verify")
@@ -775,7 +782,7 @@ def test_a_state_or_a_date_that_was_written_by_hand_is_named_and_no_report_calls
     installation.submit("--event-id", "later")
     good = installation.run("verify")
     assert (good.code, "every state as it tells" in good.out) == (0, True), good.err
-    with sqlite3.connect(installation.folder / "var" / "dpsync.db") as connection:
+    with by_hand(installation.folder / "var" / "dpsync.db") as connection:
         connection.executescript(change)
     ran = installation.run("verify")
     assert (ran.code, "DP-603" in ran.err, "DP-601" in ran.err) == (2, True, False)
@@ -804,7 +811,7 @@ def test_an_entry_edited_by_hand_is_told_of_in_every_proof_and_page_of_its_reque
 ) -> None:
     request = installation.submit()
     installation.run("run-once")
-    with sqlite3.connect(installation.folder / "var" / "dpsync.db") as connection:
+    with by_hand(installation.folder / "var" / "dpsync.db") as connection:
         connection.execute("DROP TRIGGER entry_no_update")
         connection.execute(f"UPDATE entry SET body = CAST({EDITS[edit]} AS BLOB) WHERE request_id = ?", [request])  # noqa: S608 - because a test names it
     for argv in (("receipt", request, "-o", str(installation.folder / "r.json")), ("dossier", request), ("verify",)):

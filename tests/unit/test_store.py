@@ -133,7 +133,9 @@ def test_a_deleted_value_is_gone_from_the_files_once_the_wal_is_cut(file: str, t
         reader.execute(select(t.meta)).all()
         with writing(engine) as connection:
             connection.execute(insert(t.meta).values(key="more", value=""))
-        assert not truncate_wal(open_database(file, busy_seconds=0.1)), "a reader holds it open"
+        impatient = open_database(file, busy_seconds=0.1)
+        assert not truncate_wal(impatient), "a reader holds it open"
+        impatient.dispose()
     assert truncate_wal(engine)
     assert (tmp_path / "dpsync.db-wal").read_bytes() == b""
     assert b"canary" not in (tmp_path / "dpsync.db").read_bytes()
