@@ -1,5 +1,6 @@
 """The one way in: runs a command and turns every ending into its exit code and one sentence."""
 
+import errno
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -27,14 +28,23 @@ def main(argv: Sequence[str] | None = None, *, commands: "Typer | None" = None) 
         return error.exit
     except BrokenPipeError:
         # Whoever read our data has gone; Python would complain once more when it flushes at the end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _say_no_more()
         return Exit.FAULT
     except Exception as error:  # noqa: BLE001 - because this is the one place where nothing may escape
         _trace(talk)
+        if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            _say_no_more()
+            talk.warn("DP-105: the disk is full; what was asked for is not whole (dpsync explain DP-105)")
+            return Exit.FAULT
         # The text of a foreign exception may be a URL, and the URL a person: its kind is all that is shown.
         more = "" if talk.verbose > 1 else "; -vv shows where"
         talk.warn(f"DP-100: a fault of dpsync itself ({type(error).__name__}){more} (dpsync explain DP-100)")
         return Exit.FAULT
+
+
+def _say_no_more() -> None:
+    """What still waits to be written to standard output goes nowhere, instead of failing once more at the end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run(argv: list[str], talk: Talk, commands: "Typer | None") -> int:

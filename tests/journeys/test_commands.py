@@ -599,6 +599,8 @@ def test_withdraw_stops_the_unsent_lists_what_had_gone_and_twice_is_harmless(ins
     assert ran.code == 3
     assert "what has gone cannot be called back" in ran.out
     assert installation.states() == {"newsletter": "verified", "forms": "withdrawn"}
+    told = next(line for line in installation.run("status", request).out.splitlines() if line.startswith("forms"))
+    assert told.split()[-2:] == ["0", "no"], "it never will be"
     count = installation.count("decision")
     again = installation.run("withdraw", request, "forms", "--by", "Dora", "--reason", "again")
     assert (again.code, "already withdrawn on" in again.out, "nothing changed" in again.out) == (0, True, True)

@@ -364,3 +364,18 @@ def test_a_processor_that_cannot_be_is_refused_before_anything_is_written(pairs:
 
 def test_the_version_of_the_shapes_is_one() -> None:
     assert console.SHAPES_VERSION == 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no disk here that is always full")
+def test_a_full_disk_is_called_that_and_no_fault_of_dpsync() -> None:
+    with Path("/dev/full").open("w") as full:
+        ran = subprocess.run(
+            [sys.executable, "-m", "dpsync", "explain"], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert (ran.returncode, ran.stderr.count("\n")) == (1, 1)
+    assert ran.stderr.startswith("DP-105: the disk is full")
+
+
+def test_settings_that_are_a_folder_are_called_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--config", str(tmp_path), "status"]) == 78
+    assert f"{tmp_path}: is a folder" in capsys.readouterr().err

@@ -183,6 +183,7 @@ def _due(row: "StatusRow") -> str:
 
 
 def _show_one(talk: Talk, one: "Asked", row: "StatusRow", zone: "ZoneInfo") -> None:
+    from dpsync.model import CLOSED_STATES
     from dpsync.reports.words import CAUSES, RIGHTS, RUNGS, STATES, moment
 
     received = moment(one.received_at, zone) + (" (assumed)" if one.received_assumed else "")
@@ -195,7 +196,7 @@ def _show_one(talk: Talk, one: "Asked", row: "StatusRow", zone: "ZoneInfo") -> N
                 STATES[line.state],
                 RUNGS[line.rung],
                 str(line.attempts),
-                moment(line.told_at, zone) or "not yet",
+                moment(line.told_at, zone) or ("no" if line.state in CLOSED_STATES else "not yet"),
                 "; ".join(filter(None, [*(CAUSES[cause] for cause in line.causes), line.reason, line.task])),
             )
             for line in one.lines

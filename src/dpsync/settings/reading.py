@@ -125,6 +125,8 @@ def _parsed(path: Path) -> tuple[str, dict[str, Any]]:
         raise refused("is not there; `dpsync init` writes one") from None
     except UnicodeDecodeError:
         raise refused("is not UTF-8 text") from None
+    except IsADirectoryError:
+        raise refused("is a folder; name the file dpsync.toml in it") from None
     except OSError:
         raise refused("cannot be read by this user") from None
     except tomllib.TOMLDecodeError as error:
