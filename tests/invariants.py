@@ -36,12 +36,12 @@ def timer_faults(connection: Connection) -> list[str]:
 
 
 def account_faults(connection: Connection) -> list[str]:
-    """Work at an account without a row, and an account whose owner no heartbeat speaks for."""
+    """Work at an account without a row, once a worker has begun, and an account whose owner no heartbeat speaks for."""
     accounts = {row.id: row.owner for row in connection.execute(select(t.account))}
     workers = set(connection.execute(select(t.worker.c.id)).scalars())
     used = set(connection.execute(select(t.lane.c.account_id).union(select(t.propagation.c.account_id))).scalars())
     return [
-        *(f"an account that no worker can take: {name}" for name in used - accounts.keys()),
+        *(f"an account that no worker can take: {name}" for name in used - accounts.keys() if accounts),
         *(f"owned by nobody: {name}" for name, owner in accounts.items() if owner and owner not in workers),
     ]
 
