@@ -8,9 +8,11 @@ from functools import partial
 
 from dpsync.installation import Installation
 from dpsync.intake.answers import WorkListPage
+from dpsync.kit import MailRefused
 from dpsync.model import Retention
 from dpsync.propagation import retention, worklist
 from dpsync.propagation.conversations import By
+from dpsync.propagation.incoming import tell_of_worklist
 from dpsync.timed import Job, every, weekly
 
 LISTED_AT = time_of_day(8, 0)
@@ -55,7 +57,12 @@ class Retaining:
         if mail is None:
             return
         for one in service.read(lambda connection: worklist.planned(connection, service.controller, now)):
-            status = worklist.post(mail, one)
+            try:
+                status = worklist.post(mail, one)
+            except MailRefused:
+                # kept, and tried again: the settings may be put right
+                service.write(partial(tell_of_worklist, controller=service.controller, name=one.processor, now=now))
+                continue
             if status is not None:
                 service.write(partial(worklist.mark_posted, one=one, status=status, now=now))
 

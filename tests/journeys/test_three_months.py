@@ -259,6 +259,20 @@ def test_a_list_that_the_mail_host_put_off_goes_out_later_under_the_same_message
     assert events(inbox) == ["handed_over", "notice_sent"]
 
 
+def test_a_list_that_the_mail_host_refuses_for_good_is_told_at_once_and_goes_out_when_it_can(
+    inbox: Installation,
+) -> None:
+    begun(inbox)
+    inbox.sandbox.rule(ADMIN, "bounce_5.1.1")
+    deliver(inbox, told(1, OLD))
+    inbox.drive(3 * DAY)  # Monday
+    assert ("operator", "retention-bounced:inbox") in inbox.alerts()
+    assert letters(inbox) == []
+    inbox.sandbox.rule(ADMIN, "silent")
+    inbox.drive(HOUR)
+    assert len(letters(inbox)) == 1
+
+
 def test_silence_is_reminded_of_escalated_to_the_deputy_and_shown_as_overdue(inbox: Installation) -> None:
     deliver(inbox, told(1, OLD))
     begun(inbox)

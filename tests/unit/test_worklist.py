@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from dpsync.connector import NoticeKind
 from dpsync.errors import NotFound
 from dpsync.model import ConversationState, Mode, Retention
-from dpsync.propagation import contacts, retention, worklist
+from dpsync.propagation import contacts, incoming, retention, worklist
 from dpsync.propagation.controller import Safety
 from dpsync.propagation.conversations import PURPOSE, By
 from dpsync.propagation.worklist import Planned
@@ -182,6 +182,27 @@ def test_a_letter_that_was_not_taken_is_the_same_message_when_it_is_sent_again(w
     sent(world)
     assert planned(world) == []
     assert [one["event"] for one in entries(world)] == ["handed_over", "notice_sent"]
+
+
+def test_a_work_list_that_comes_back_is_told_to_the_operator_and_known_by_what_nobody_can_guess(world: World) -> None:
+    keeping(world)
+    confirm(world, ADMIN)
+    note(world, told(1, DUE))
+    listed(world)
+    (letter,) = sent(world)
+    (kept,) = world.rows(ct.retention_letter)
+    tag = kept.message_id.partition("@")[0]
+    assert len(tag) >= 26
+    assert str(mail(letter)["Reply-To"]) == f"privacy+{tag}@example.org"
+
+    def comes_back(tag: str, digest: str) -> bool:
+        one = incoming.Incoming(incoming.Kind.FAILED, digest, (tag,), "5.1.1")
+        return world.writer.call(lambda unit: incoming.take(unit, world.controller, one, world.clock.now()))
+
+    assert comes_back(letter.reference, "00" * 32), "a reference is no proof, so a person reads it"
+    assert causes(world) == ["post"]
+    assert not comes_back(tag, "01" * 32)
+    assert causes(world) == ["post", "retention-bounced:inbox"]
 
 
 def test_a_letter_names_ids_in_its_attachment_only_and_no_person_anywhere(world: World) -> None:

@@ -22,6 +22,7 @@ from dpsync.propagation.contacts import desks
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.lifecycle import Answer, AnswerKind
 from dpsync.propagation.record import alert, record, request_key
+from dpsync.store import conversation_tables as ct
 from dpsync.store import tables as t
 from dpsync.store.writer import Unit
 
@@ -90,6 +91,9 @@ def take(unit: Unit, controller: Controller, one: Incoming, now: datetime) -> bo
     if notice is None and one.kind is Kind.FAILED and (name := _asked_contact(controller, one.tags)):
         tell_of_contact(unit, controller, name, now)
         waits = None
+    elif notice is None and one.kind is Kind.FAILED and (name := _listed_at(unit.connection, controller, one.tags)):
+        tell_of_worklist(unit, controller, name, now)
+        waits = None
     unit.connection.execute(
         insert(t.post).values(
             digest=one.digest,
@@ -153,6 +157,19 @@ def _asked_contact(controller: Controller, tags: Sequence[str]) -> str | None:
         for address in desks(processor):
             if controller.question_id(address, name).partition("@")[0] in tags:
                 return name
+    return None
+
+
+def _listed_at(connection: Connection, controller: Controller, tags: Sequence[str]) -> str | None:
+    """The processor whose work list came back."""
+    letter, a = ct.retention_letter, ct.retention_act.c
+    for tag in tags:
+        of_it = (
+            select(a.processor).join(letter, letter.c.act_id == a.id).where(letter.c.message_id.startswith(f"{tag}@"))
+        )
+        name = connection.execute(of_it).scalar_one_or_none()
+        if name in controller.processors:
+            return str(name)
     return None
 
 
@@ -220,6 +237,20 @@ def tell_of_contact(unit: Unit, controller: Controller, name: str, now: datetime
         subject=f"A contact cannot be reached ({controller.processors[name].title})",
         body="The question whether it is the right one came back, so notices to this processor stay held. Correct "
         "`contact` or `backup_contact` in the settings and restart; `dpsync check`",
+        now=now,
+        zone=controller.zone,
+    )
+
+
+def tell_of_worklist(unit: Unit, controller: Controller, name: str, now: datetime) -> None:
+    """A work list did not reach whoever deletes: what it names would be overdue before anybody hears of it."""
+    raise_alert(
+        unit.connection,
+        cause=f"retention-bounced:{name}",
+        role="operator",
+        subject=f"A work list could not be delivered ({controller.processors[name].title})",
+        body="Correct `admin` or `deputy` under `retention` in the settings, restart, and have what is listed deleted. "
+        "`dpsync retention show`",
         now=now,
         zone=controller.zone,
     )

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, func, select, update
 
 from dpsync.alerts import raise_alert
-from dpsync.connector import Mail, MailRefused, NoAnswer, NoticeKind, Processor
+from dpsync.connector import Mail, NoAnswer, NoticeKind, Processor
 from dpsync.errors import CredentialsRejected
 from dpsync.ledger import entry
 from dpsync.ledger.entry import Event
@@ -176,16 +176,19 @@ def _letter(
 
 
 def post(mail: Mail, one: Planned) -> int | None:
-    """Hand one letter to the mail host. Its status; None where it did not take it, and it is tried again."""
+    """Hand one letter to the mail host. Its status; None where it did not take it, and it is tried again.
+
+    Raises `MailRefused`: the host takes nothing for this address.
+    """
     try:
         posted = mail.post(
             written(one.letter, mail.sender),
             to=one.to,
-            envelope_sender=f"bounce+{one.reference}@{domain_of(mail.sender)}",
-            envelope_id=one.reference,
+            envelope_sender=f"bounce+{one.letter.tag}@{domain_of(mail.sender)}",
+            envelope_id=one.letter.tag,
             digest_key=one.letter.message_id.encode(),
         )
-    except (NoAnswer, CredentialsRejected, MailRefused):
+    except (NoAnswer, CredentialsRejected):
         return None
     return posted.evidence.status
 

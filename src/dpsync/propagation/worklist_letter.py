@@ -12,6 +12,8 @@ from datetime import date, datetime
 from dpsync.connector import NoticeKind
 from dpsync.mail import bare, begin
 
+LONGEST_LOCAL_PART = 64  # of an address (RFC 5321, 4.5.3.1.1)
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -45,6 +47,11 @@ class WorkLetter:
     rows: Sequence[Row] = field(repr=False)
     rehearsal: bool = False
 
+    @property
+    def tag(self) -> str:
+        """What its addresses and envelope carry: nobody can guess it, so a bounce that repeats it is of this letter."""
+        return self.message_id.partition("@")[0]
+
 
 def written(letter: WorkLetter, sender: str) -> bytes:
     """The complete RFC 5322 message: the same bytes for the same letter."""
@@ -52,7 +59,8 @@ def written(letter: WorkLetter, sender: str) -> bytes:
         sender=sender, to=letter.to, subject=_subject(letter), message_id=letter.message_id, at=letter.dated
     )
     local, _, domain = bare(sender).rpartition("@")
-    message["Reply-To"] = f"{local}+{letter.reference}@{domain}"
+    tagged = f"{local}+{letter.tag}"
+    message["Reply-To"] = f"{tagged if len(tagged) <= LONGEST_LOCAL_PART else local}@{domain}"
     if letter.message_id != letter.first_id:
         message["In-Reply-To"] = f"<{letter.first_id}>"
         message["References"] = f"<{letter.first_id}>"
