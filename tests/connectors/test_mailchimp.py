@@ -515,6 +515,62 @@ def test_nobody_to_compare_with_proves_nothing_about_a_value() -> None:
     assert not finding.later
 
 
+# --- traps that show in what is sent
+
+
+def everything_sent(status: str = "subscribed") -> list[requests.PreparedRequest]:
+    sent: list[requests.PreparedRequest] = []
+    for right in Right:
+        with on_stage(vendor(list1=person(OLD, "list1", status), list2={})) as stage:
+            stage.connector.probe()
+            stage.tell(instruction(right))
+            stage.read_back(instruction(right))
+            sent += stage.sent
+    return sent
+
+
+def test_trap_hash_an_address_is_folded_and_a_plus_tag_is_part_of_it() -> None:
+    hashes = {found[2] for one in everything_sent() if (found := MEMBER.fullmatch(urlsplit(one.url or "").path))}
+    assert hashes == {md5("ada+news@example.org"), md5("ada.new@example.org")}
+
+
+def test_trap_put_no_right_can_create_anybody_and_every_change_passes_over_required_fields() -> None:
+    writes = [one for one in everything_sent() if one.method != "GET"]
+    assert {one.method for one in writes} == {"PATCH", "POST", "DELETE"}
+    posted = {urlsplit(one.url or "").path.rpartition("/")[2] for one in writes if one.method == "POST"}
+    assert posted == {"delete-permanent"}
+    assert all("skip_merge_validation=true" in (one.url or "") for one in writes if one.method == "PATCH")
+
+
+def test_trap_status_a_correction_never_sends_one() -> None:
+    with on_stage(vendor(list1=person(OLD, "list1"))) as stage:
+        stage.tell(instruction(Right.RECTIFICATION))
+        bodies = [json.loads(one.body or b"null") for one in stage.sent if one.method == "PATCH"]
+    assert [set(body) for body in bodies] == [{"email_address", "merge_fields"}]
+
+
+def test_trap_search_absence_is_never_taken_from_a_search_or_a_filter_by_address() -> None:
+    urls = [urlsplit(one.url or "") for one in everything_sent()]
+    assert not [url for url in urls if "search-members" in url.path or "email=" in url.query or "query=" in url.query]
+
+
+def test_trap_archive_whoever_takes_it_out_of_the_archive_finds_it_unsubscribed() -> None:
+    before: list[str] = []
+
+    class Watched(StandIn):
+        def answer(self, request: requests.PreparedRequest) -> Said:
+            if request.method == "DELETE":
+                before.append(self.lists["list1"][md5(OLD)]["status"])
+            return super().answer(request)
+
+    told(Watched({"list1": person(OLD, "list1")}), Right.RESTRICTION)
+    assert before == ["unsubscribed"]
+
+
+def test_trap_limit_no_more_calls_at_once_than_the_vendor_allows_a_user() -> None:
+    assert Mailchimp.max_inflight <= 10
+
+
 # --- the line to the vendor
 
 

@@ -146,6 +146,19 @@ def test_a_token_that_expired_or_was_revoked_has_its_own_code_and_is_renewed_onc
     assert requests.get(url, headers=bearer, timeout=5).json()["Code"] == 120
 
 
+@pytest.mark.parametrize("stays", [True, False])
+def test_a_renewal_that_never_arrived_renews_nothing_and_the_refresh_token_may_stay(box: Box, stays: bool) -> None:
+    box.vendor.give_token(box.account, "access", "refresh")
+    box.account.switches.refresh_stays = stays
+    form = {"grant_type": "refresh_token", "refresh_token": "refresh"}
+    box.fault("status", status=503, template="/oauth/token")
+    assert requests.post(f"{box.url}/oauth/token", data=form, timeout=5).status_code == 503
+    assert list(box.account.tokens) == ["access"]
+    pair = requests.post(f"{box.url}/oauth/token", data=form, timeout=5).json()
+    assert (pair["refresh_token"] == "refresh") is stays
+    assert list(box.account.tokens) == [pair["access_token"]]
+
+
 def test_a_missing_permission_is_401_code_60(box: Box) -> None:
     box.account.switches.no_permission = True
     assert box.code("GET", "/clients") == (401, 60)
@@ -250,6 +263,14 @@ def test_consent_is_mandatory_and_resubscribe_brings_back_whoever_left(box: Box)
     assert box.news.members[ADA].state == "Active"
 
 
+def test_a_mobile_number_is_in_its_international_form_or_empty(box: Box) -> None:
+    box.add(box.news)
+    assert box.member("PUT", {"MobileNumber": "07700 900123", **CONSENT}).json()["Code"] == 220
+    assert box.member("PUT", {"MobileNumber": "+447700900123", **CONSENT}).status_code == 200
+    assert box.member("PUT", {"MobileNumber": "", **CONSENT}).status_code == 200
+    assert box.news.members[ADA].mobile == ""
+
+
 def test_deleting_sets_a_state_keeps_everything_and_suppresses_nobody(box: Box) -> None:
     box.add(box.news, ADA, "Active", ("City", "Kent"))
     assert box.member("DELETE").content == b""
@@ -267,6 +288,9 @@ def test_a_repetition_answers_either_way(box: Box, strict: bool, expected: int) 
     assert box.member("DELETE").status_code == expected
     out = box.call("POST", f"/subscribers/{box.news.id}/unsubscribe", {"EmailAddress": ADA})
     assert out.status_code == expected
+    for status in (200, expected):
+        path = f"/clients/{box.one}/suppress"
+        assert box.call("POST", path, {"EmailAddresses": [ADA]}).status_code == status
 
 
 def test_the_web_app_really_erases_and_suppresses_nobody(box: Box) -> None:
@@ -486,6 +510,17 @@ def test_a_webhook_is_told_of_deeds_by_hand_and_by_api_alike_and_unsigned(box: B
     assert not [name for name in listener.posts()[0].headers if "signature" in name]
     shown = box.call("GET", f"/lists/{box.news.id}/webhooks").json()
     assert [(one["WebhookID"], one["Status"]) for one in shown] == [(hook, "Active")]
+
+
+def test_a_webhook_is_told_of_every_update_also_of_one_that_brings_somebody_back(box: Box, listener: Listener) -> None:
+    hooked(box, listener.url)
+    box.add(box.news, ADA, "Unsubscribed")
+    box.member("PUT", {"EmailAddress": BEN, "Resubscribe": True, **CONSENT})
+    box.there(lambda _: None)
+    events = [event for post in listener.posts() for event in json.loads(post.body)["Events"]]
+    assert [event["Type"] for event in events] == ["Update", "Subscribe"]
+    assert events[0]["OldEmailAddress"] == ADA
+    assert box.kinds() == ["moved", "resubscribed"]
 
 
 def test_events_come_in_batches_of_a_thousand_and_perhaps_twice(box: Box, listener: Listener) -> None:

@@ -38,6 +38,7 @@ MESSAGES: Mapping[int, str] = {
     211: "Invalid New Email Address",
     214: "ConsentToTrack is required",
     215: "Invalid ConsentToTrack",
+    220: "Invalid Mobile Number",
     404: "Resource not found",
     601: "Invalid webhook URL",
     602: "Invalid webhook format",
@@ -248,9 +249,14 @@ def suppress(account: Account, client: Client, addresses: Iterable[str], reason:
     return changes
 
 
-def update(held: SubscriberList, member: Subscriber, body: Mapping[str, object], date: str) -> tuple[str, str]:
-    """Changes what the body names; absent and empty values stay. (kind, address before). Raises `Refusal`."""
+def update(held: SubscriberList, member: Subscriber, body: Mapping[str, object], date: str) -> list[tuple[str, str]]:
+    """Changes what the body names; absent and empty values stay. (kind, address before) of each effect.
+
+    Raises `Refusal`.
+    """
     check_consent(body)
+    if body.get("MobileNumber") and not re.fullmatch(r"\+[1-9][0-9]{6,14}", str(body["MobileNumber"])):
+        raise Refusal(220)
     new = body.get("EmailAddress")
     if new:
         new = check_address(new, 211)
@@ -271,10 +277,12 @@ def update(held: SubscriberList, member: Subscriber, body: Mapping[str, object],
     _set_fields(held, member, entries)
     if body.get("Resubscribe") is True:
         member.state = "Active"
+    # the vendor tells its webhooks of every update, also of one that brings somebody back
+    effects = [("moved", was) if folded(was) != folded(member.address) else ("patched", "")]
     if member.state != left:
         member.date = date
-        return "resubscribed", was
-    return ("moved", was) if folded(was) != folded(member.address) else ("patched", "")
+        effects.append(("resubscribed", ""))
+    return effects
 
 
 def add(client: Client, held: SubscriberList, body: Mapping[str, object], date: str) -> Change:

@@ -202,6 +202,8 @@ def put_on_list(asked: Asked) -> Answer:
     addresses = [check_address(address) for address in given] if isinstance(given, list) else []
     if not addresses:
         raise Refusal(1)
+    if all(folded(address) in client.suppressed for address in addresses):
+        return _repeated(asked)
     changes = suppress(asked.account, client, addresses, "Reason Unavailable", asked.now)
     return Answer(200, None, tuple(changes))
 
@@ -222,8 +224,10 @@ def put_member(asked: Asked) -> Answer:
     member = asked.member
     if member.state == "Deleted" and asked.account.switches.deleted_is_fixed:
         raise Refusal(203)
-    kind, was = update(held, member, asked.body, asked.now)
-    return Answer(200, None, (Change(kind, client.id, held.id, member.address, member, was),))
+    effects = update(held, member, asked.body, asked.now)
+    return Answer(
+        200, None, tuple(Change(kind, client.id, held.id, member.address, member, was) for kind, was in effects)
+    )
 
 
 def delete_member(asked: Asked) -> Answer:

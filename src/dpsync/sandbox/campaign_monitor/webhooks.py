@@ -60,7 +60,10 @@ class Webhooks:
     deliveries: list[Delivery] = field(default_factory=list)
 
     def register(self, asked: Asked) -> Answer:
-        """POST webhooks: 201 with the id as a string. Raises `Refusal` 601 to 603."""
+        """POST webhooks: 201 with the id as a string. Raises `Refusal` 601 to 603.
+
+        The vendor sends XML as well; only JSON is imitated.
+        """
         held = asked.home[1]
         url, events = asked.body.get("Url"), asked.body.get("Events")
         if not isinstance(url, str) or not url.startswith(("http://", "https://")):
