@@ -225,16 +225,17 @@ class Service(Installation):
                 threading.Thread(target=worker.run, args=(stop,), name="worker", daemon=True),
                 threading.Thread(target=jobs.tick, args=(stop,), name="timed", daemon=True),
             ]
-            try:
-                for thread in threads:
-                    thread.start()
-                server.run(sockets=[listener])
-            finally:
-                stop.set()
-                worker.wake()
-                until = self.clock.monotonic() + ENDED_WITHIN
-                for thread in threads:
-                    thread.join(max(0.0, until - self.clock.monotonic()))
+            with server.holding_signals():
+                try:
+                    for thread in threads:
+                        thread.start()
+                    server.run(sockets=[listener])
+                finally:
+                    stop.set()
+                    worker.wake()
+                    until = self.clock.monotonic() + ENDED_WITHIN
+                    for thread in threads:
+                        thread.join(max(0.0, until - self.clock.monotonic()))
             return server.ended_by
 
     @contextmanager
@@ -334,9 +335,12 @@ class _Server(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Stop in order on SIGTERM and SIGINT. As shipped, uvicorn sends itself the signal again when it has stopped,
-        and that would end the process before the worker has finished what is under way.
-        """
+        """Nothing: uvicorn would let go of the signals, and send itself the last again, before the worker has ended."""
+        yield
+
+    @contextmanager
+    def holding_signals(self) -> Iterator[None]:
+        """Stop in order on SIGTERM and SIGINT, however often they come until the worker has finished what it does."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return

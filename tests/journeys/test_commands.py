@@ -8,8 +8,9 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from email import message_from_bytes
 from pathlib import Path
@@ -886,6 +887,28 @@ def test_the_interrupt_of_a_service_is_an_orderly_end(installation: Installation
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Traceback" not in err
+
+
+def test_a_signal_that_comes_again_and_again_ends_no_service_before_its_call_is_over(
+    installation: Installation, sandbox: RunningSandbox
+) -> None:
+    installation.submit()
+    sandbox.switch(latency_ms=4000)
+    process = installation.start("serve")
+    assert process.stderr is not None
+    next(line for line in process.stderr if '"ready"' in line)
+    end = time.monotonic() + 20
+    while installation.count("attempt") == 0:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    for _ in range(10):
+        process.send_signal(signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(0.1)
+    process.communicate(timeout=60)
+    assert process.returncode == 0
+    with sqlite3.connect(installation.folder / "var" / "dpsync.db") as connection:
+        assert connection.execute("SELECT count(*) FROM attempt WHERE ended_at IS NULL").fetchone() == (0,)
 
 
 def test_a_table_through_a_pipe_is_whole(installation: Installation) -> None:
