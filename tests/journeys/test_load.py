@@ -6,15 +6,16 @@ from typing import ClassVar
 
 from sqlalchemy import Engine, event
 
-from dpsync.connector import Instruction, Outcome, Shelf
+from dpsync.connector import Instruction, NothingHeld, Outcome, Shelf
 from dpsync.kit import CALLS_AT_ONCE
 from dpsync.model import Right, State
 from dpsync.propagation.controller import Safety
 from dpsync.store import tables as t
 from dpsync.store.database import CONNECTIONS, KEPT
 from dpsync.store.shelf import StoredShelf
-from tests.builders import TestConnector, Vendor, World
+from tests.builders import TestConnector, Vendor, World, proof
 from tests.invariants import faults
+from tests.journeys.test_workers import until
 
 AT_ONE_ACCOUNT = 8
 ACCOUNTS = CALLS_AT_ONCE // AT_ONE_ACCOUNT
@@ -75,4 +76,35 @@ def test_all_callers_reach_for_the_store_at_once_and_none_waits_long(world: Worl
     assert len(world.rows(t.shelf)) == CALLS_AT_ONCE
     assert KEPT < most <= CONNECTIONS, "they did not meet"
     assert max(one.longest for one in connectors) < 15
+    assert faults(world) == []
+
+
+def test_a_long_backlog_at_one_account_does_not_keep_the_threads_from_another(world: World) -> None:
+    world.use(world.processor("alpha"), world.processor("beta"))
+    alpha, beta = world.vendors["alpha"], world.vendors["beta"]
+    turnstile = threading.Semaphore(0)
+
+    def slow(_: Instruction) -> Outcome:
+        turnstile.acquire(timeout=20)
+        return NothingHeld(evidence=proof(404))
+
+    alpha.answers += [slow] * 40
+    beta.answers += [slow] * 40
+    for number in range(40):
+        world.ask(Right.OPT_OUT, f"p{number}@example.org", id=str(number))
+    worker = world.worker(calls_at_once=4)
+    begun = 4
+
+    def all_threads_call() -> bool:
+        return worker.turn() > 0 and len(alpha.calls) + len(beta.calls) == begun
+
+    while not (alpha.calls and beta.calls) and begun < 24:
+        until(all_threads_call)
+        turnstile.release()
+        begun += 1
+    assert begun < 24, "one account waits until the other has nothing left"
+    for _ in range(80):
+        turnstile.release()
+    world.drive()
+    assert {row.state for row in world.rows(t.propagation)} == {State.NOTHING_HELD}
     assert faults(world) == []

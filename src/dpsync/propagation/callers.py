@@ -19,6 +19,11 @@ class Callers:
         self._lock = threading.Lock()
         self._works: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
 
+    @property
+    def crowded(self) -> bool:
+        """Whether something waits for a thread: who has one for long lets it go after what it is at."""
+        return self._owed > self._most
+
     def submit(self, work: Callable[[], object]) -> None:
         """Have `work` done as soon as a thread is free. What it raises ends its thread, and no other."""
         with self._lock:

@@ -214,7 +214,8 @@ class Drive:
 
     def _next(self) -> _Ordered | None:
         with self._lock:
-            stay = self._slots <= self._open_slots
+            # A long backlog at one account must not keep the threads from the others.
+            stay = self._slots <= self._open_slots and not self._callers.crowded
             task = self._take() if stay else None
             low = len(self._buffer) < self._cap
         if low:

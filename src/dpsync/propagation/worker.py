@@ -54,6 +54,7 @@ class Worker:
         alone: bool,
         lease_for: timedelta = LEASE,
         call_deadline: timedelta = timedelta(seconds=CALL_SECONDS + 1),
+        calls_at_once: int = CALLS_AT_ONCE,
         cut: Callable[[], None] = lambda: None,
         stop_within: float = STOP_WITHIN,
         leave_within: float = LEAVE_WITHIN,
@@ -83,7 +84,7 @@ class Worker:
         self._lost: list[Drive] = []  # another worker's by now; a call of ours may still be under way
         self._wake = threading.Event()
         caps = {p.account: p.connector.max_inflight for p in controller.processors.values()}
-        self._callers = Callers(max(4, min(CALLS_AT_ONCE, sum(caps.values()))))
+        self._callers = Callers(max(4, min(calls_at_once, sum(caps.values()))))
         self.turned_at: datetime | None = None
 
     def wake(self) -> None:
