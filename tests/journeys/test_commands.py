@@ -692,6 +692,19 @@ def test_a_receipt_is_checked_by_the_program_beside_it_and_a_changed_one_is_not_
     assert installation.run("verify", str(path.with_name("nothing.json"))).code == 64
 
 
+def test_a_receipt_that_comes_too_early_says_so(installation: Installation) -> None:
+    installation.run("pause")
+    request = installation.submit()
+    path = installation.folder / "receipt.json"
+    early = installation.run("receipt", request, "-o", str(path))
+    assert (early.code, "Not whole yet: no word of newsletter." in early.err) == (3, True)
+    assert installation.run("verify", str(path)).code == 2
+    installation.run("resume")
+    installation.run("run-once")
+    assert installation.run("receipt", request, "-o", str(path)).code == 0
+    assert installation.run("verify", str(path)).code == 0
+
+
 def test_the_receipt_of_a_lifted_restriction_is_checked_like_any_other(installation: Installation) -> None:
     lifted = ["restriction", "--email", ADA, "--lift-told-on", "2026-11-19", "--lift-how", "letter", "--json"]
     request = str(installation.run("submit", *lifted).json["request"])

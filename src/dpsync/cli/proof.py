@@ -26,14 +26,14 @@ def receipt(
         typer.Option("-o", "--output", metavar="FILE", help="A file, or a folder. Without it: ./REQUEST.json."),
     ] = None,
 ) -> int:
-    """Write the proof of one request, and beside it the program that checks it without dpsync."""
+    """Write the proof of one request, and beside it the program that checks it without dpsync. Exit 3: too early."""
     from dpsync.cli.opening import full_id, installation
 
     talk: Talk = ctx.obj
     with installation(talk) as service:
         request_id = full_id(service, request)
         path = _placed(output, request_id)
-        kept = _proof(service, request_id, path)
+        kept, silent = _proof(service, request_id, path)
         key = service.log.signer.verifier.line
     talk.data(str(path))
     talk.ending(
@@ -41,6 +41,9 @@ def receipt(
         by_itself="nothing: the receipt tells of this moment.",
         waits=f"for whoever checks it: python3 verify_receipt.py {path.name} --key '{key}' --email ADDRESS",
     )
+    if silent:
+        talk.warn(f"Not whole yet: no word of {', '.join(silent)}. Until there is one, the check says NOT VALID.")
+        return Exit.PARTLY
     return Exit.DONE
 
 
@@ -71,23 +74,27 @@ def _placed(output: Path | None, request_id: str) -> Path:
     return output / f"{request_id}.json" if output.is_dir() else output
 
 
-def _proof(service: "Service", request_id: str, path: Path) -> str:
-    """Write the receipt and its verifier. What is shredded can no longer be opened: then the kept receipt is copied."""
+def _proof(service: "Service", request_id: str, path: Path) -> tuple[str, list[str]]:
+    """Write the receipt and its verifier; gives as of when, and of whom it has no word.
+
+    What is shredded can no longer be opened: then the kept receipt is copied.
+    """
     from dpsync.cli.opening import written
-    from dpsync.ledger.receipt import dump
+    from dpsync.ledger.receipt import dump, silent
     from dpsync.propagation.receipts import VERIFIER
 
     kept = service.settings.ledger.receipts / f"{request_id}.json"
     try:
-        content, said = dump(service.receipt(request_id, service.clock.now())), "as of now"
+        value = service.receipt(request_id, service.clock.now())
+        content, said, unheard = dump(value), "as of now", silent(value)
     except NotFound:
         if not kept.exists():
             raise
-        content, said = kept.read_bytes(), "as it was kept when the request closed"
+        content, said, unheard = kept.read_bytes(), "as it was kept when the request closed", []
     beside = path.parent / VERIFIER.name
     written(path, content)
     written(beside, VERIFIER.read_bytes(), mode=0o644)
-    return said
+    return said, unheard
 
 
 def _receipt(talk: Talk, file: Path, key: str | None, email: str | None, *, as_json: bool) -> int:

@@ -96,6 +96,12 @@ def dump(receipt: Mapping[str, Any]) -> bytes:
     return json.dumps(receipt, sort_keys=True, indent=1, ensure_ascii=True).encode("ascii") + b"\n"
 
 
+def silent(receipt: Mapping[str, Any]) -> list[str]:
+    """The processors of whom no entry says a word yet: before that the verifier does not take the story for whole."""
+    spoken = {entry.decode(base64.b64decode(logged["body"])).get("dest") for logged in receipt["entries"]}
+    return [name for name in receipt["processors"] if name not in spoken]
+
+
 def tlog_proof(receipt: Mapping[str, Any], idx: int) -> str:
     """One entry's proof as a C2SP `tlog-proof` file, for tools that know nothing of dpsync. Raises `ValueError`."""
     for logged in receipt["entries"]:
