@@ -1,7 +1,7 @@
 """The Campaign Monitor API v3.3 on loopback: authentication, OAuth, XML and JSON, counting and faults.
 
-Source: the vendor notes on API v3.3. One call is one coroutine and its rules run without waiting in between, so two
-calls never see a subscriber half changed.
+Source: the reference of API v3.3 as read in August 2026. One call is one coroutine and its rules run without waiting in
+between, so two calls never see a subscriber half changed.
 """
 
 import base64

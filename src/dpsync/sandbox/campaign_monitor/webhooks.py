@@ -1,6 +1,7 @@
 """List webhooks of Campaign Monitor: batches of at most 1000 events, unsigned, sometimes twice, without an id.
 
-Source: the vendor notes on API v3.3, section 6. How often the vendor tries again is not published: here once.
+Source: the reference of API v3.3 and staff answers in its forum, as read in August 2026. How often the vendor tries
+again is not published: here once.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """The Marketing API 3.0 on loopback: authentication, the limit of ten, counting and faults around the endpoints.
 
-Source: the vendor notes on the Marketing API 3.0. One call is one coroutine and its rules run without waiting in
-between, so two calls never see a contact half changed.
+Source: the vendor's pages on errors, rate limits and authentication, and specification 3.0.55, as read in August 2026.
+One call is one coroutine and its rules run without waiting in between, so two calls never see a contact half changed.
 """
 
 import base64

@@ -1,6 +1,6 @@
 """What Mailchimp holds: accounts, audiences and contacts, and the rules by which a contact may change.
 
-Source: the vendor notes on the Marketing API 3.0, sections 2, 3 and 9. What they mark as unknown is decided against
+Source: the Marketing API 3.0 as documented and recorded, read in August 2026. What nobody documents is decided against
 the caller here, so that a connector which only works by luck is found out.
 """
 

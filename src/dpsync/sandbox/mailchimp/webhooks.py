@@ -1,6 +1,7 @@
 """Audience webhooks: registered with a GET probe, then sent as forms, optionally signed, doubled or with gaps.
 
-Source: the vendor notes, section 6. Deliveries are tried once; the vendor's retries over 75 minutes are not copied.
+Source: the vendor's page on webhooks and its changelog of 2021-04-05, as read in August 2026. Deliveries are tried
+once; the vendor's retries over 75 minutes are not copied.
 """
 
 import asyncio
