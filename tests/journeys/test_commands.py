@@ -920,7 +920,7 @@ def test_a_signal_that_comes_again_and_again_ends_no_service_before_its_call_is_
             process.wait(0.1)
     process.communicate(timeout=60)
     assert process.returncode == 0
-    with sqlite3.connect(installation.folder / "var" / "dpsync.db") as connection:
+    with by_hand(installation.folder / "var" / "dpsync.db") as connection:
         assert connection.execute("SELECT count(*) FROM attempt WHERE ended_at IS NULL").fetchone() == (0,)
 
 
