@@ -26,7 +26,7 @@ from dpsync.kit import (
     Reply,
     Shelf,
 )
-from dpsync.model import Changes, Lifted, Retention, Right
+from dpsync.model import Changes, Exemption, Lifted, Retention, Right
 
 __all__ = [
     "Accepted",
@@ -192,6 +192,7 @@ class NoticeKind(StrEnum):
     REMINDER = "reminder"
     BACKUP = "backup"
     TASK = "task"
+    TASK_REMINDER = "task_reminder"
 
 
 @dataclass(frozen=True, slots=True)
@@ -381,20 +382,10 @@ class Processor:
     contact: str = field(repr=False)
     answer_within: timedelta
     backup_contact: str | None = field(default=None, repr=False)
-    exempt: Mapping[Right, "Exemption"] = field(default_factory=dict)
+    exempt: Mapping[Right, Exemption] = field(default_factory=dict)
     retention: Retention | None = None
 
     def means(self, right: Right) -> Means:
         """How this right reaches the processor; what its connector does not declare goes to its contact by notice."""
         capability = self.connector.capabilities.get(right)
         return capability.means if capability else Means.NOTICE
-
-
-@dataclass(frozen=True, slots=True)
-class Exemption:
-    """Why a processor need not be told of a right (Art. 19): a code, a reason, a named person, an end."""
-
-    code: str
-    reason: str
-    by: str = field(repr=False)
-    until: date

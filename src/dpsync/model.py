@@ -234,3 +234,13 @@ class Request:
     def irreversible(self) -> bool:
         """Whether carrying it out destroys something at the processor."""
         return self.right is Right.ERASURE
+
+
+@dataclass(frozen=True, slots=True)
+class Exemption:
+    """Why a processor need not be told of a right (Art. 19): a code, a reason, a named person, an end."""
+
+    code: str
+    reason: str
+    by: str = field(repr=False)
+    until: date

@@ -301,15 +301,16 @@ def test_lifting_a_restriction_does_not_ask_to_restrict() -> None:
     assert attached(message)["lifted"] is True
 
 
-def test_a_task_for_our_own_operator_names_the_task_and_where_to_find_it() -> None:
-    task = letter(
-        kind=NoticeKind.TASK, task="Delete the attendee in the web app.", references=("order 5001", "order 5002")
-    )
+@pytest.mark.parametrize("kind", [NoticeKind.TASK, NoticeKind.TASK_REMINDER])
+def test_a_task_for_our_own_operator_names_the_task_and_where_to_find_it(kind: NoticeKind) -> None:
+    task = letter(kind=kind, task="Delete the attendee in the web app.", references=("order 5001", "order 5002"))
     message = posted(task)
     text = " ".join(body_of(message).split())
     assert "Delete the attendee in the web app." in text
     assert "order 5001, order 5002" in text
-    assert "Task" in message["Subject"]
+    assert "task" in message["Subject"].lower()
+    assert ("Reminder" in message["Subject"]) is (kind is NoticeKind.TASK_REMINDER)
+    assert "as the controller" not in text
     assert attached(message)["references"] == ["order 5001", "order 5002"]
 
 

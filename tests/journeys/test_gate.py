@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import timedelta
 
-from dpsync.connector import Applied, HandOver, Instruction, Recipient, Refused, Retryable
+from dpsync.connector import Applied, HandOver, Instruction, NoticeKind, Recipient, Refused, Retryable
 from dpsync.ledger import entry
 from dpsync.model import Cause, Mode, Right, State
 from dpsync.propagation import acknowledgement
@@ -231,6 +231,19 @@ def test_an_answer_to_the_letter_from_before_a_retry_is_kept_and_does_not_close_
     assert [row.cause for row in world.rows(t.alert)] == ["older_letter:paper"]
     world.answer(new, AnswerKind.NOTHING_HELD)
     assert world.state(asked, "paper") is State.DECLARED_NOTHING_HELD
+
+
+def test_a_reminder_to_our_own_operator_is_the_task_again(world: World) -> None:
+    world.vendors["alpha"].answers.append(HandOver(to=Recipient.OPERATOR, task="Delete it there.", evidence=proof()))
+    world.ask(Right.ERASURE, ADA, id="1")
+    world.drive()
+    world.clock.advance(timedelta(days=6))
+    world.drive()
+    told = [letter.letter for letter in world.notice.letters if letter.letter is not None]
+    assert [(one.kind, one.task) for one in told] == [
+        (NoticeKind.TASK, "Delete it there."),
+        (NoticeKind.TASK_REMINDER, "Delete it there."),
+    ]
 
 
 def test_an_answer_to_the_first_letter_counts_after_its_reminder(world: World) -> None:

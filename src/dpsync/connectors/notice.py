@@ -259,6 +259,9 @@ def _written(instruction: Instruction, letter: Letter, sender: str, dated: datet
     return message.as_bytes()
 
 
+_TO_OUR_OWN = frozenset({NoticeKind.TASK, NoticeKind.TASK_REMINDER})
+
+
 def _wish(instruction: Instruction) -> _Wish:
     if instruction.right is Right.RESTRICTION and instruction.lifted is not None:
         return _LIFTED
@@ -276,6 +279,8 @@ def _subject(instruction: Instruction, letter: Letter, *, rehearsal: bool) -> st
             wish = f"No answer yet: {what} - please help"
         case NoticeKind.TASK:
             wish = f"Task: {what} - please do this by hand"
+        case NoticeKind.TASK_REMINDER:
+            wish = f"Reminder: task, {what} - please do this by hand"
     return f"[{instruction.reference}] {'REHEARSAL ' if rehearsal else ''}{wish}"
 
 
@@ -286,7 +291,7 @@ def _text(instruction: Instruction, letter: Letter, *, rehearsal: bool) -> str:
     paragraphs += ["Hello,", _opening(letter)]
     if letter.task:
         paragraphs.append(f"What is to be done: {_plain(letter.task)}")
-    if letter.kind is NoticeKind.TASK:
+    if letter.kind in _TO_OUR_OWN:
         if letter.references:
             paragraphs.append("Where to find it: " + ", ".join(_plain(one) for one in letter.references))
         paragraphs += [f"It is part of this request: {wish.asked}", f"Please do it by {by}."]
@@ -314,6 +319,8 @@ def _opening(letter: Letter) -> str:
             return f"{we} wrote about this to your colleague and has no answer ({who}). You are our second contact."
         case NoticeKind.TASK:
             return f"This is a task for you: {who} has no interface that could do it for us."
+        case NoticeKind.TASK_REMINDER:
+            return f"This task has no answer from you yet: {who} has no interface that could do it for us."
 
 
 def _when(instruction: Instruction, by: str) -> str:
@@ -333,7 +340,7 @@ def _how(instruction: Instruction) -> str:
 
 
 def _also(instruction: Instruction, letter: Letter) -> list[str]:
-    if letter.kind is NoticeKind.TASK or instruction.lifted is not None:
+    if letter.kind in _TO_OUR_OWN or instruction.lifted is not None:
         return []
     asked = (
         "In your answer, please say for each of these what you did:\n\n"

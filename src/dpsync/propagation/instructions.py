@@ -181,7 +181,7 @@ def recipient_of(
     controller: Controller, processor: Processor, row: Mapping[str, Any], kind: str
 ) -> tuple[str, NoticeKind]:
     if row["way"] == Way.OPERATOR:
-        return controller.operator, NoticeKind.REMINDER if kind == "reminder" else NoticeKind.TASK
+        return controller.operator, NoticeKind.TASK_REMINDER if kind == "reminder" else NoticeKind.TASK
     if kind != "reminder":
         return processor.contact, NoticeKind.FIRST
     if row["state"] == State.ESCALATED and processor.backup_contact:  # held back unless it has confirmed itself
