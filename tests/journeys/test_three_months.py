@@ -287,7 +287,7 @@ def test_silence_is_reminded_of_escalated_to_the_deputy_and_shown_as_overdue(inb
     assert causes.count("retention-overdue:inbox") >= 5
     report = month_report(inbox.service, inbox.clock.now())
     assert report.verdict is Verdict.OVERDUE
-    assert "Overdue at Postbox, messages: 1 private conversation." in report.sentence
+    assert "at Postbox, messages 1 private conversation is overdue." in report.sentence
     inbox.sound()
 
 

@@ -150,7 +150,8 @@ def test_one_overdue_conversation_makes_the_verdict_overdue(world: World) -> Non
     assert [(duty.overdue, duty.by, duty.command) for duty in late.duties] == [
         (True, date(2026, 11, 20), "dpsync retention show")
     ]
-    assert "Overdue at Inbox, <messages>: 1 private conversation." in late.sentence
+    none = "No request came in, and none was open from before"
+    assert late.sentence == f"{none}; at Inbox, <messages> 1 private conversation is overdue."
     attest(world, 1)
     assert report(world).verdict is Verdict.IN_ORDER
 

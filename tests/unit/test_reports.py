@@ -31,7 +31,7 @@ from dpsync.reports.period import PeriodReport, period_report
 from dpsync.reports.processors import ExemptLine, ProcessorLine, capabilities_text, capability_lines, processor_line
 from dpsync.reports.proof import LedgerLine
 from dpsync.reports.status import status_rows
-from dpsync.reports.verdict import Verdict
+from dpsync.reports.verdict import Verdict, sentence
 from dpsync.reports.visible import cell, visible
 from dpsync.store import tables as t
 from dpsync.store.database import open_database, reading, writing
@@ -416,7 +416,78 @@ def test_what_cannot_be_seen_is_said_for_what_was_asked_and_for_nothing_else(row
         ("gone", Right.ERASURE, 1),
     ]
     for page in (render.text(report), render.html(report)):
-        assert "It keeps its own log. We cannot look there: their word only. Done on their word: 1 of 1." in page
+        assert "Beta, forms (erasure through its API). Done on their word: 1 of 1." in page
+        assert "It keeps its own log. We cannot look there: their word only." in page
+
+
+LETTERS = ProcessorLine("letters", "Letters", capability_lines({}, {}))
+"""Reached by letter alone: the same holds for every right."""
+
+MIXED = ProcessorLine(
+    "mixed",
+    "Mixed",
+    capability_lines(
+        {
+            Right.ERASURE: Capability(Means.API, "", "It keeps a log. Back-ups stay a month.", "read", "its pages"),
+            Right.OPT_OUT: Capability(Means.OPERATOR, "", "It keeps a log. Old mail still goes.", "read", "its pages"),
+        },
+        {},
+    ),
+)
+
+
+def test_what_cannot_be_seen_is_said_once_with_the_rights_it_holds_for(rows: Rows) -> None:
+    for right in Right:
+        rows.ask(right, letters=State.DECLARED_DONE)
+    for right in (Right.ERASURE, Right.OPT_OUT):
+        rows.ask(right, mixed=State.APPLIED)
+    report = november(rows, processors=(LETTERS, MIXED))
+    head = "Letters (all four rights by a tracked notice to its contact). Done on their word: 4 of 4."
+    pages = ((render.text(report), "Each request of the period"), (render.html(report), "<details"))
+    for page, after in pages:
+        shown = page.partition("What we cannot see")[2].partition(after)[0]
+        for said in (head, "Nothing is done before a person there does it", "their word only", "It keeps a log."):
+            assert shown.count(said) == 1
+        assert "Mixed (erasure through its API; opt-out by our operator, by hand" in shown
+        assert "Erasure: Back-ups stay a month." in shown
+        assert "Opt-out: Old mail still goes." in shown
+
+
+def test_a_row_names_the_number_under_which_its_limits_stand_in_every_format(rows: Rows) -> None:
+    for right in Right:
+        rows.ask(right, letters=State.DECLARED_DONE, alpha=State.VERIFIED)
+    rows.ask(Right.OPT_OUT, mixed=State.APPLIED)
+    report = november(rows, processors=(LETTERS, PROCESSORS[0], MIXED))
+    told = {(one["number"], one["processor"]) for one in json.loads(render.json(report))["limits"]}
+    assert told == {(1, "letters"), (2, "mixed")}
+    assert len(report.limits) == 5
+    text, page = render.text(report), render.html(report)
+    assert re.findall(r"^  (\d)\. (\w+) \(", text, re.MULTILINE) == [("1", "Letters"), ("2", "Mixed")]
+    assert re.findall(r'<li value="(\d)">(\w+) ', page) == [("1", "Letters"), ("2", "Mixed")]
+    for shown in (text, page):
+        assert Counter(re.findall(r"limit \d", shown)) == {"limit 1": 4, "limit 2": 1}
+    rows_of = csv.DictReader(io.StringIO(render.csv(report).removeprefix("\ufeff")))
+    assert {row["processor"] for row in rows_of if row["limits"]} == {"letters", "mixed"}
+
+
+def test_the_sentence_says_apart_what_is_overdue_and_no_request(rows: Rows) -> None:
+    rows.ask(alpha=State.VERIFIED)
+    told = sentence(november(rows).received, "at Inbox 1 private conversation is")
+    assert told.endswith("No request is overdue; at Inbox 1 private conversation is.")
+
+
+@pytest.mark.parametrize(
+    ("after", "said"),
+    [
+        (timedelta(0), "as a rule within a minute; slowest less than a minute (Alpha)"),
+        (timedelta(seconds=59), "as a rule within a minute; slowest less than a minute (Alpha)"),
+        (timedelta(seconds=70), "as a rule within 1 minute; slowest 1 minute (Alpha)"),
+        (timedelta(minutes=9), "as a rule within 9 minutes; slowest 9 minutes (Alpha)"),
+    ],
+)
+def test_no_time_is_called_nought_minutes(rows: Rows, after: timedelta, said: str) -> None:
+    rows.ask(alpha={"state": State.VERIFIED, "told_at": RECEIVED + after})
+    assert said in render.text(november(rows))
 
 
 # --- the verdict
@@ -482,7 +553,7 @@ def test_a_missed_legal_date_stays_missed_when_the_request_is_closed(rows: Rows)
     finished(rows, datetime(2026, 11, 25, 23, 59, tzinfo=UTC))
     report = november(rows)
     assert (report.verdict, report.total.finished_late, report.total.overdue) == (Verdict.FINISHED_LATE, 1, 0)
-    assert report.sentence.endswith("None is overdue, 1 was finished after the legal date.")
+    assert report.sentence.endswith("No request is overdue. 1 request was finished after the legal date.")
     assert [(line.request_id, line.processor) for line in report.finished_late] == [(late, "beta")]
     said = "FINISHED LATE: 26 Nov 2026, 10:00 GMT, the last day was Wed 25 Nov 2026"
     own = the_dossier(rows, late)

@@ -571,7 +571,7 @@ class Hootsuite(Connector, KeepsConversations):
                 means=Means.OPERATOR,
                 effect="Addresses and telephone number are put on our own block-list for proactive messages, and the "
                 "operator tells the staff.",
-                limits=_UNSTOPPED + "Nothing there shows that it is kept to.",
+                limits=_UNSTOPPED + "Nothing there shows that the list is kept to.",
                 verified_by="",
                 source=_SOURCE,
             ),

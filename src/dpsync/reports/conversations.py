@@ -211,10 +211,12 @@ def _duties(line: RetentionLine) -> list[Duty]:
 # --- words
 
 
-def retention_sentence(lines: Sequence[RetentionLine]) -> str:
-    """What is overdue, in words that follow the verdict's own sentence; nothing where nothing is."""
+def retention_overdue(lines: Sequence[RetentionLine]) -> str:
+    """What is overdue, as the part of the verdict's sentence that ends in "is" or "are"; nothing where nothing is."""
     late = [(line.overdue, line.rule.title) for line in lines if line.overdue]
-    return "".join(f" Overdue at {title}: {several(count, 'private conversation')}." for count, title in late)
+    return ", ".join(
+        f"at {title} {several(count, 'private conversation')} {'is' if count == 1 else 'are'}" for count, title in late
+    )
 
 
 def retention_rows(line: RetentionLine, zone: ZoneInfo) -> tuple[tuple[str, str], ...]:

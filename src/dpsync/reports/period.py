@@ -16,7 +16,7 @@ from dpsync.reports.conversations import (
     RetentionRule,
     retention_duties,
     retention_lines,
-    retention_sentence,
+    retention_overdue,
 )
 from dpsync.reports.decided import Opener
 from dpsync.reports.housekeeping import AlertLine, JobLine, alerts_raised, jobs, undelivered
@@ -128,7 +128,7 @@ def period_report(
         next_from=last + DAY,
         ledger=ledger,
         verdict=verdict(ledger, duties, everything),
-        sentence=sentence(everything) + retention_sentence(conversations),
+        sentence=sentence(everything, retention_overdue(conversations)),
         duties=tuple(duties[:SHOWN]),
         more_duties=max(0, len(duties) - SHOWN),
         by_right=tuple(tally(right, [one for one in received if one.right is right]) for right in Right),

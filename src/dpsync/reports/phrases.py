@@ -1,6 +1,9 @@
 """Sentences about the values of a report, the same in text and HTML. They word numbers; they compute none."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
 from zoneinfo import ZoneInfo
 
 from dpsync.model import Right, State
@@ -88,17 +91,62 @@ def quick(speed: Speed, of: str) -> str:
         return f"{of}: nobody had to be told."
     told = f"{of}: told {speed.told:,} of {several(speed.to_tell, 'time')}"
     if speed.told:
-        told += f", as a rule within {hours(speed.median_hours)}"
+        told += f", as a rule within {hours(speed.median_hours).removeprefix('less than ')}"
         told += f"; slowest {hours(speed.slowest_hours)} ({speed.slowest_title})"
     return f"{told}. Past the target or not told by then: {speed.after_target:,}."
 
 
-def limit(one: Limit) -> str:
-    """What cannot be seen or done, with how many stand on their word."""
-    can = MEANS[one.means] if one.means else "not known how"
-    unseen = "" if one.verified_by else " We cannot look there: their word only."
-    word = f" Done on their word: {one.on_word:,} of {one.lines:,}."
-    return f"{one.title}, {RIGHTS[one.right]} ({can}). {one.limits}{unseen}{word}".replace("  ", " ")
+@dataclass(frozen=True, slots=True)
+class LimitEntry:
+    """What cannot be seen or done at one processor. Each of `points` holds for the rights that it begins with, or for
+    all of `head` where it names none.
+    """
+
+    number: int
+    head: str
+    points: tuple[str, ...]
+
+
+def limit_entries(limits: Sequence[Limit]) -> tuple[LimitEntry, ...]:
+    """One entry a processor, in which no sentence stands twice: each names the rights that it holds for."""
+    return tuple(_limit_entry(number, tuple(alike)) for number, alike in groupby(limits, lambda one: one.number))
+
+
+def _limit_entry(number: int, limits: Sequence[Limit]) -> LimitEntry:
+    ways: dict[str, list[Right]] = {}
+    holds: dict[str, list[Right]] = {}
+    for one in limits:
+        ways.setdefault(MEANS[one.means] if one.means else "not known how", []).append(one.right)
+        for said in _sentences(one):
+            holds.setdefault(said, []).append(one.right)
+    points: dict[tuple[Right, ...], list[str]] = {}
+    for said, rights in holds.items():
+        points.setdefault(tuple(rights), []).append(said)
+    everything = tuple(one.right for one in limits)
+    how = "; ".join(f"{_rights(rights)} {way}" for way, rights in ways.items())
+    word = f"Done on their word: {sum(one.on_word for one in limits):,} of {sum(one.lines for one in limits):,}."
+    return LimitEntry(
+        number,
+        f"{limits[0].title} ({how}). {word}",
+        tuple(
+            " ".join(said) if rights == everything else f"{_rights(rights).capitalize()}: {' '.join(said)}"
+            for rights, said in sorted(points.items(), key=lambda point: -len(point[0]))
+        ),
+    )
+
+
+def _sentences(one: Limit) -> list[str]:
+    found = dict.fromkeys(said for said in re.split(r"(?<=[.!?]) (?=[A-Z])", one.limits) if said)
+    # Some processors' own text says so already.
+    if not one.verified_by and "their word only" not in one.limits.lower():
+        found["We cannot look there: their word only."] = None
+    return list(found)
+
+
+def _rights(rights: Sequence[Right]) -> str:
+    if len(rights) == len(Right):
+        return "all four rights"
+    return ", ".join(RIGHTS[right] for right in rights)
 
 
 def source(one: SourceLine) -> str:

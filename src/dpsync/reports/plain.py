@@ -27,7 +27,9 @@ def period_text(report: PeriodReport) -> str:
         lines.append(f"  and {several(report.more_duties, 'more thing')}: dpsync status")
     lines += _numbers(report)
     numbers = numbered(report.limits)
-    lines += _section("What we cannot see", [f"{one.number}. {phrases.limit(one)}" for one in report.limits])
+    lines += ["", "What we cannot see"] if report.limits else []
+    for entry in phrases.limit_entries(report.limits):
+        lines += [f"  {entry.number}. {entry.head}", *(f"     - {point}" for point in entry.points)]
     late = (("Overdue", report.overdue), ("Finished after the legal date", report.finished_late))
     for label, chosen in (*late, ("Needs attention", report.attention)):
         lines += _lines(label, chosen, zone, numbers)

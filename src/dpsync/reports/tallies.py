@@ -80,7 +80,7 @@ class Speed:
 @dataclass(frozen=True, slots=True)
 class Limit:
     """What cannot be seen or done at one processor for one right that was asked. `lines` were asked, `on_word` of them
-    are done on its word only.
+    are done on its word only. All of one processor stand under one `number`.
     """
 
     number: int
@@ -165,6 +165,7 @@ def speed(asked: Iterable[Asked], now: datetime) -> Speed:
 def limits_of(lines: Sequence[Line], known: Mapping[str, ProcessorLine]) -> tuple[Limit, ...]:
     asked = Counter((line.processor, line.right) for line in lines)
     words = Counter((line.processor, line.right) for line in lines if line.counts_as is Count.SAID)
+    numbers: dict[str, int] = {}
     found: list[Limit] = []
     for name, right in sorted(asked):
         processor = known.get(name)
@@ -173,7 +174,7 @@ def limits_of(lines: Sequence[Line], known: Mapping[str, ProcessorLine]) -> tupl
             continue
         found.append(
             Limit(
-                number=len(found) + 1,
+                number=numbers.setdefault(name, len(numbers) + 1),
                 processor=name,
                 title=processor.title if processor else name,
                 right=right,

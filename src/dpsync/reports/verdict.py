@@ -182,10 +182,13 @@ def _causes(line: Line) -> str:
     return "; ".join(left or [CAUSES[Cause.COOLING_OFF]])
 
 
-def sentence(asked: Sequence[Asked]) -> str:
-    """The verdict in one sentence whose numbers add up. Settled and exempt are said, and are not among the done."""
+def sentence(asked: Sequence[Asked], elsewhere: str = "") -> str:
+    """The verdict in a few words whose numbers add up. Settled and exempt are said, and are not among the done.
+
+    `elsewhere`: what is overdue and no request, ending in "is" or "are".
+    """
     if not asked:
-        return "No request came in, and none was open from before."
+        return f"No request came in, and none was open from before{f'; {elsewhere} overdue' if elsewhere else ''}."
     counts = {count: sum(1 for one in asked if one.counts_as is count) for count in Count}
     done = counts[Count.SEEN] + counts[Count.SAID]
     how = f"{counts[Count.SEEN]:,} seen by us, {counts[Count.SAID]:,} on their word"
@@ -196,7 +199,12 @@ def sentence(asked: Sequence[Asked]) -> str:
     late = sum(1 for one in asked if one.late is Late.OVERDUE)
     waiting = sum(1 for one in asked if any(line.need is not Need.NOTHING for line in one.lines))
     parts.append(f"{counts[Count.NOT_YET]:,} not yet")
-    overdue = f"{late:,} {'is' if late == 1 else 'are'} overdue" if late else "None is overdue"
+    overdue = f"{several(late, 'request') if late else 'No request'} {'are' if late > 1 else 'is'} overdue"
+    overdue += f"; {elsewhere}" if elsewhere else ""
     after = sum(1 for one in asked if one.late is Late.FINISHED)
-    missed = f", {after:,} {'was' if after == 1 else 'were'} finished after the legal date" if after else ""
-    return f"{', '.join(parts)}. {waiting:,} {'waits' if waiting == 1 else 'wait'} for a person. {overdue}{missed}."
+    missed = (
+        f" {several(after, 'request')} {'was' if after == 1 else 'were'} finished after the legal date."
+        if after
+        else ""
+    )
+    return f"{', '.join(parts)}. {waiting:,} {'waits' if waiting == 1 else 'wait'} for a person. {overdue}.{missed}"

@@ -107,7 +107,9 @@ def hours(value: float | None) -> str:
     """A length of time in words: minutes below two hours, else hours."""
     if value is None:
         return "not known"
-    return f"{round(value * 60)} minutes" if value < 2 else f"{value:.1f} hours"
+    if value < 1 / 60:
+        return "less than a minute"
+    return several(round(value * 60), "minute") if value < 2 else f"{value:.1f} hours"
 
 
 def several(count: int, one: str, many: str = "") -> str:
