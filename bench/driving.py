@@ -16,7 +16,8 @@ from sqlalchemy import Engine, event, func, select
 
 from bench.installation import ACCOUNTS, AUDIENCE, Box, address, installed, key
 from dpsync.intake.answers import Received
-from dpsync.intake.reception import Asked, Conflict, receive_all
+from dpsync.intake.events import Conflict
+from dpsync.intake.reception import Asked, receive_all
 from dpsync.model import Request, Right, Subject
 from dpsync.propagation.controller import Controller
 from dpsync.service import Service

@@ -49,7 +49,7 @@ class Service(Installation):
     def receive(self, request: Request | Withdrawal, body: bytes, now: datetime) -> "Future[Received]":
         """Accept what came in by any door."""
         if isinstance(request, Withdrawal):
-            return self.reception.submit_withdrawal(request, now)
+            return self.reception.submit_withdrawal(request, body, now)
         return self.reception.submit(request, body, now)
 
     def run_once(self, progress: Callable[[int], None] | None = None) -> None:

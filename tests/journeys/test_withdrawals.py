@@ -1,25 +1,39 @@
 """What the main database takes back: stopped where it can be, told to a person where it went."""
 
 import re
+import threading
+from concurrent.futures import Future
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
-from dpsync.errors import NotFound
+from dpsync.errors import EventConflict, NotFound
 from dpsync.intake.answers import Received
 from dpsync.intake.payload import Withdrawal
 from dpsync.intake.reception import Reception
-from dpsync.model import Right, State
+from dpsync.model import Request, Right, State, Subject
 from dpsync.store import tables as t
+from dpsync.store.writer import Unit
 from tests.builders import World
 from tests.invariants import faults
 
 ADA = "ada@example.org"
 
 
-def take_back(world: World, asked: Received, event: str = "evt-back") -> Received:
-    withdrawal = Withdrawal(source="crm", event_id=event, request_id=asked.request_id)
-    return Reception(world.controller, world.writer).submit_withdrawal(withdrawal, world.clock.now()).result(10)
+def taking_back(world: World, request_id: str, event: str, body: bytes | None = None) -> "Future[Received]":
+    withdrawal = Withdrawal(source="crm", event_id=event, request_id=request_id)
+    reception = Reception(world.controller, world.writer)
+    return reception.submit_withdrawal(withdrawal, body or f"back {request_id}".encode(), world.clock.now())
+
+
+def take_back(world: World, asked: Received, event: str = "evt-back", body: bytes | None = None) -> Received:
+    return taking_back(world, asked.request_id, event, body).result(10)
+
+
+def conflicts(world: World) -> list[tuple[str, str]]:
+    rows = [row for row in world.rows(t.alert) if row.cause.startswith("event-conflict")]
+    return [(row.cause, re.findall(r"`(dpsync [^`]+)`", row.body)[0]) for row in rows]
 
 
 def told(world: World) -> list[tuple[str, str, str]]:
@@ -31,7 +45,7 @@ def test_what_was_not_sent_is_stopped_and_nobody_need_hear_of_it(world: World) -
     asked = world.ask(Right.ERASURE, ADA, id="1")
     assert not take_back(world, asked).repeated
     assert world.state(asked) is State.WITHDRAWN
-    assert take_back(world, asked).repeated
+    assert take_back(world, asked, "evt-back-again").repeated
     assert told(world) == []
     assert faults(world) == []
 
@@ -51,7 +65,7 @@ def test_what_had_gone_when_it_was_taken_back_is_told_to_the_operator(world: Wor
     world.drive()
     assert world.states(asked) == {"alpha": State.VERIFIED, "beta": State.NOTHING_HELD}
     take_back(world, asked)
-    take_back(world, asked)
+    take_back(world, asked, "evt-back-again")
     ((role, subject, body),) = told(world)
     assert (role, subject) == ("operator", "A request was taken back after it had gone (Alpha, Beta)")
     assert "Alpha: verified; Beta: nothing held" in body
@@ -70,3 +84,97 @@ def test_only_what_had_gone_is_named(world: World) -> None:
     ((_, subject, body),) = told(world)
     assert subject.endswith("(Alpha)")
     assert "Letters" not in body
+
+
+# --- its event is one event
+
+
+def test_the_same_withdrawal_again_gets_the_same_answer_and_nothing_new(world: World) -> None:
+    world.vendors["alpha"].hold(ADA)
+    asked = world.ask(Right.ERASURE, ADA, id="1")
+    world.drive()
+    first = take_back(world, asked)
+    before = [world.rows(table) for table in t.metadata.sorted_tables]
+    # On another day, what had gone would be told anew.
+    world.clock.advance(timedelta(days=2))
+    assert take_back(world, asked) == replace(first, repeated=True)
+    assert [world.rows(table) for table in t.metadata.sorted_tables] == before
+    assert faults(world) == []
+
+
+def test_a_withdrawal_under_the_event_of_another_withdrawal_is_refused_and_told(world: World) -> None:
+    one, two = world.ask(Right.ERASURE, ADA, id="1"), world.ask(Right.ERASURE, "bob@example.org", id="2")
+    take_back(world, one)
+    with pytest.raises(EventConflict):
+        take_back(world, two)
+    assert (world.state(one), world.state(two)) == (State.WITHDRAWN, State.PENDING)
+    assert conflicts(world) == [("event-conflict:crm", f"dpsync status {one.request_id}")]
+    assert faults(world) == []
+
+
+def test_a_withdrawal_under_the_event_of_a_request_is_refused_and_told(world: World) -> None:
+    asked = world.ask(Right.ERASURE, ADA, id="1", event="evt")
+    with pytest.raises(EventConflict):
+        take_back(world, asked, "evt")
+    assert world.state(asked) is State.PENDING
+    assert conflicts(world) == [("event-conflict:crm", f"dpsync status {asked.request_id}")]
+
+
+@pytest.mark.parametrize("email", [ADA, "bob@example.org"], ids=["known", "new"])
+def test_a_request_under_the_event_of_a_withdrawal_is_refused_and_told(world: World, email: str) -> None:
+    asked = world.ask(Right.ERASURE, ADA, id="1")
+    take_back(world, asked, "evt")
+    with pytest.raises(EventConflict):
+        world.ask(Right.OPT_OUT, email, event="evt")
+    assert [row.id for row in world.rows(t.request)] == [asked.request_id]
+    assert conflicts(world) == [("event-conflict:crm", f"dpsync status {asked.request_id}")]
+
+
+def test_what_was_not_found_leaves_its_event_free(world: World) -> None:
+    asked = world.ask(Right.ERASURE, ADA, id="1")
+    with pytest.raises(NotFound):
+        take_back(world, replace(asked, request_id="r-0000"), "evt")
+    take_back(world, asked, "evt")
+    assert world.state(asked) is State.WITHDRAWN
+    assert conflicts(world) == []
+
+
+def test_the_same_id_of_another_source_is_another_event(world: World) -> None:
+    asked = world.ask(Right.ERASURE, ADA, id="1", event="evt")
+    withdrawal = Withdrawal("webhook", "evt", asked.request_id)
+    Reception(world.controller, world.writer).submit_withdrawal(withdrawal, b"back", world.clock.now()).result(10)
+    assert world.state(asked) is State.WITHDRAWN
+
+
+@pytest.mark.parametrize("withdrawal_first", [True, False])
+def test_one_event_of_both_kinds_in_one_batch_is_one_of_them_and_a_conflict(
+    world: World, withdrawal_first: bool
+) -> None:
+    old = world.ask(Right.ERASURE, ADA, id="1")
+    inside, go = threading.Event(), threading.Event()
+
+    def keep_busy(_: Unit) -> None:
+        inside.set()
+        assert go.wait(10)
+
+    world.writer.submit(keep_busy)
+    assert inside.wait(10)
+
+    def back() -> "Future[Received]":
+        return taking_back(world, old.request_id, "evt")
+
+    def new() -> "Future[Received]":
+        request = Request(
+            "crm", "evt", Right.OPT_OUT, Subject(id="2", email="bob@example.org"), received_at=world.clock.now()
+        )
+        return Reception(world.controller, world.writer).submit(request, b"new", world.clock.now())
+
+    first, second = [ask() for ask in ((back, new) if withdrawal_first else (new, back))]
+    go.set()
+    stands = first.result(10)
+    with pytest.raises(EventConflict):
+        second.result(10)
+    assert world.state(old) is (State.WITHDRAWN if withdrawal_first else State.PENDING)
+    assert len(world.rows(t.request)) == (1 if withdrawal_first else 2)
+    assert conflicts(world) == [("event-conflict:crm", f"dpsync status {stands.request_id}")]
+    assert faults(world) == []

@@ -6,7 +6,7 @@ All of it in one transaction; only after its commit does anybody hear "accepted"
 import base64
 import secrets
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,7 +16,9 @@ from sqlalchemy import Connection, bindparam, func, insert, select
 
 from dpsync.alerts import raise_alert
 from dpsync.errors import EventConflict
+from dpsync.intake import events
 from dpsync.intake.answers import Received
+from dpsync.intake.events import Conflict
 from dpsync.intake.identity import Identity, introduce, known_of, names_of, resolve
 from dpsync.intake.payload import Withdrawal
 from dpsync.intake.restrictions import meet_restriction
@@ -42,11 +44,6 @@ ID_ALPHABET = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", "0123456789ABCDE
 def new_request_id() -> str:
     """128 random bits in Crockford's alphabet (no I, L, O, U to misread): never a row number, never reused."""
     return "r-" + base64.b32encode(secrets.token_bytes(16)).decode().rstrip("=").translate(ID_ALPHABET)
-
-
-@dataclass(frozen=True, slots=True)
-class Conflict:
-    """This event id came before, with another body."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +81,6 @@ class _Draft:
 
 
 # Made once: building a statement anew for each row costs more than running it.
-_SEEN = select(t.request.c.id, t.request.c.body_mac).where(
-    t.request.c.source == bindparam("source"), t.request.c.event_id == bindparam("event_id")
-)
-_SEEN_OF_SOURCE = select(t.request.c.event_id).where(
-    t.request.c.source == bindparam("source"), t.request.c.event_id.in_(bindparam("events", expanding=True))
-)
 _COUNTED = (
     select(t.propagation.c.account_id, func.count().label("calls"))
     .where(t.propagation.c.brake_at > bindparam("since"))
@@ -112,16 +103,21 @@ class Reception:
         The same event of the same source again gets the same answer and changes nothing. Raises (in the future)
         `EventConflict` where it came before with another body.
         """
-        mac = self._controller.keys.mac("event body", body).hex()
+        mac = events.body_mac(self._controller, body)
         accepted = self._writer.submit_to(self._receive_all, Asked(request, mac, now))
         return _then(accepted, _refuse_conflict)
 
     def _receive_all(self, unit: Unit, many: Sequence[Asked]) -> list[Received | Conflict]:
         return receive_all(unit, self._controller, many)
 
-    def submit_withdrawal(self, withdrawal: Withdrawal, now: datetime) -> "Future[Received]":
-        """Stop what is unsent of a request that the main database takes back. Raises `NotFound` in the future."""
-        return self._writer.submit(lambda unit: take_back(unit, self._controller, withdrawal, now))
+    def submit_withdrawal(self, withdrawal: Withdrawal, body: bytes, now: datetime) -> "Future[Received]":
+        """Stop what is unsent of a request that the main database takes back; its event counts as a request's does.
+
+        Raises (in the future) `NotFound`, and `EventConflict` where the event came before with another body.
+        """
+        mac = events.body_mac(self._controller, body)
+        taken = self._writer.submit(lambda unit: take_back(unit, self._controller, withdrawal, mac, now))
+        return _then(taken, _refuse_conflict)
 
 
 def _refuse_conflict(result: Received | Conflict) -> Received:
@@ -169,53 +165,34 @@ def receive_all(unit: Unit, controller: Controller, many: Sequence[Asked]) -> li
 def _newcomers(connection: Connection, controller: Controller, many: Sequence[Asked]) -> list[int]:
     """The places of those whose event is new and whose names nobody bears, in the store or among the others."""
     names = [names_of(asked.request, controller.keys) for asked in many]
-    events = [(asked.request.source, asked.request.event_id) for asked in many]
-    borne, came = Counter(name for some in names for name in some), Counter(events)
+    named = [(asked.request.source, asked.request.event_id) for asked in many]
+    borne, came = Counter(name for some in names for name in some), Counter(named)
     known = known_of(connection, borne)
-    seen = {event for source in {source for source, _ in events} for event in _seen(connection, source, events)}
+    seen = events.known_among(connection, named)
     return [
         place
         for place, some in enumerate(names)
         if some
-        and came[events[place]] == 1
-        and events[place] not in seen
+        and came[named[place]] == 1
+        and named[place] not in seen
         and all(borne[name] == 1 and name not in known for name in some)
     ]
-
-
-def _seen(connection: Connection, source: str, events: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    asked = {"source": source, "events": [event_id for own, event_id in events if own == source]}
-    return [(source, event_id) for event_id in connection.execute(_SEEN_OF_SOURCE, asked).scalars()]
 
 
 def _receive(unit: Unit, controller: Controller, asked: Asked, standing: _Standing) -> Received | Conflict:
     """One that may have come before, or whose person or address is known."""
     request, now = asked.request, asked.now
-    seen = _seen_before(unit.connection, request)
+    seen = events.came_before(unit, controller, request.source, request.event_id, asked.mac, now)
+    if isinstance(seen, Conflict):
+        return seen
     if seen is not None:
-        if seen.body_mac == asked.mac:
-            return Received(seen.id, held=_is_held(unit.connection, seen.id), repeated=True)
-        raise_alert(
-            unit.connection,
-            cause=f"event-conflict:{request.source}",
-            role="operator",
-            subject="An event id came twice with different bodies",
-            body="The second was refused (409) and nothing was changed. Look at the sender's log: an id must never be "
-            f"used again. The request that stands: {seen.id}. `dpsync status {seen.id}`",
-            now=now,
-            zone=controller.zone,
-        )
-        return Conflict()
+        return Received(seen, held=_is_held(unit.connection, seen), repeated=True)
     who = resolve(unit.connection, request, controller.keys)
     history = lanes.lane_of(unit.connection, who.subject_id)
     draft = _draft(controller, asked, who, history, standing)
     _write(unit, controller, [draft])
     meet_restriction(unit, controller, request, who, history, now)
     return draft.received
-
-
-def _seen_before(connection: Connection, request: Request) -> Any:
-    return connection.execute(_SEEN, {"source": request.source, "event_id": request.event_id}).one_or_none()
 
 
 def _is_held(connection: Connection, request_id: str) -> bool:

@@ -2,25 +2,44 @@
 
 from datetime import datetime
 
+from sqlalchemy import insert
+
 from dpsync.alerts import raise_alert
 from dpsync.errors import NotFound
 from dpsync.intake.answers import Received
+from dpsync.intake.events import Conflict, came_before
 from dpsync.intake.payload import Withdrawal
 from dpsync.model import State
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.decisions import Decided, Person, decide, find_request, remember
 from dpsync.propagation.lifecycle import DecisionKind
+from dpsync.store import tables as t
 from dpsync.store.writer import Unit
 
 _NOTHING_WENT = frozenset({State.WITHDRAWN, State.SUPERSEDED, State.EXEMPT})
 
 
-def take_back(unit: Unit, controller: Controller, withdrawal: Withdrawal, now: datetime) -> Received:
-    """Withdraw all of a request that was not sent yet, within the caller's transaction. Raises `NotFound`."""
+def take_back(
+    unit: Unit, controller: Controller, withdrawal: Withdrawal, mac: str, now: datetime
+) -> Received | Conflict:
+    """Withdraw all of a request that was not sent yet, within the caller's transaction. Raises `NotFound`.
+
+    `mac`: the keyed digest of the bytes it came in. The same event again gets the same answer and changes nothing.
+    """
+    seen = came_before(unit, controller, withdrawal.source, withdrawal.event_id, mac, now)
+    if isinstance(seen, Conflict):
+        return seen
+    if seen is not None:
+        return Received(seen, held=False, repeated=True)
     request_id = find_request(unit.connection, withdrawal.request_id)
     # A person sees whom a short id means before saying yes; a machine that cut one off must not stop somebody else's.
     if request_id != withdrawal.request_id:
         raise NotFound("a webhook names the whole id")
+    unit.connection.execute(
+        insert(t.withdrawal).values(
+            source=withdrawal.source, event_id=withdrawal.event_id, body_mac=mac, request_id=request_id, at=now
+        )
+    )
     person = Person(by=withdrawal.source, os_user="", reason=f"withdrawn by event {withdrawal.event_id}")
     decided = decide(unit, controller, request_id, DecisionKind.WITHDRAW, person, now)
     gone = [one for one in decided if one.refused and one.state not in _NOTHING_WENT]

@@ -79,6 +79,16 @@ request = Table(
     Index("request_received", "received_at"),
 )
 
+withdrawal = Table(
+    "withdrawal",
+    metadata,
+    Column("source", Text, primary_key=True),
+    Column("event_id", Text, primary_key=True),
+    Column("body_mac", Text, nullable=False),
+    Column("request_id", Text, ForeignKey("request.id"), nullable=False),
+    Column("at", Instant, nullable=False),
+)
+
 # --- on its way to one processor
 
 propagation = Table(
