@@ -1,22 +1,27 @@
 """What the main database takes back: stopped where it can be, told to a person where it went."""
 
+import json
 import re
 import threading
 from concurrent.futures import Future
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
+import requests
 
 from dpsync.errors import EventConflict, NotFound
 from dpsync.intake.answers import Received
 from dpsync.intake.payload import Withdrawal
 from dpsync.intake.reception import Reception
+from dpsync.intake.signature import signed_headers
 from dpsync.model import Request, Right, State, Subject
 from dpsync.store import tables as t
 from dpsync.store.writer import Unit
 from tests.builders import World
 from tests.invariants import faults
+from tests.journeys.installation import SECRET, installed
 
 ADA = "ada@example.org"
 
@@ -178,3 +183,25 @@ def test_one_event_of_both_kinds_in_one_batch_is_one_of_them_and_a_conflict(
     assert len(world.rows(t.request)) == (1 if withdrawal_first else 2)
     assert conflicts(world) == [("event-conflict:crm", f"dpsync status {stands.request_id}")]
     assert faults(world) == []
+
+
+def test_at_the_signed_door_an_event_is_one_event_whichever_of_the_two_it_is(tmp_path: Path, database_url: str) -> None:
+    with installed(tmp_path, database_url, web=True) as there:
+
+        def post(event: str, kind: str, data: dict[str, object]) -> tuple[int, str]:
+            body = json.dumps({"type": kind, "data": data}).encode()
+            signed = signed_headers(SECRET, event, there.clock.now(), body)
+            answer = requests.post(f"{there.url}/requests", data=body, headers=signed, timeout=10)
+            return answer.status_code, answer.json().get("request", "")
+
+        def ask(event: str, right: str) -> tuple[int, str]:
+            return post(event, "data_subject.request", {"right": right, "subject": {"id": event, "email": ADA}})
+
+        def back(event: str, request_id: str) -> tuple[int, str]:
+            return post(event, "data_subject.request.withdrawn", {"request": request_id})
+
+        (_, one), (_, two) = ask("w1", "erasure"), ask("w2", "erasure")
+        assert back("w4", one) == back("w4", one) == (202, one)
+        assert back("w4", two) == ask("w4", "opt_out") == back("w1", two) == (409, "")
+        assert [cause for _, cause in there.alerts()].count("event-conflict:webhook") == 1
+        assert len(there.rows(t.request)) == 2
