@@ -185,8 +185,7 @@ class Installation:
     def _connector(self, name: str, kind: str, section: Any) -> Connector:
         found = connector_class(kind)
         if found is None:
-            known = ", ".join(connector_names())
-            raise ConfigurationError([Fault(f"processors.{name}.connector", f"no such connector; there are: {known}")])
+            raise ConfigurationError([unknown_connector(name)])
         kit = Kit(
             http=self.http,
             clock=self.clock,
@@ -377,6 +376,11 @@ def connector_class(name: str) -> type[Connector] | None:
         if issubclass(found, Connector) and getattr(found, "name", None) == name:
             return found
     return None
+
+
+def unknown_connector(name: str) -> Fault:
+    """What is wrong with a processor's section that names a connector that there is not."""
+    return Fault(f"processors.{name}.connector", f"no such connector; there are: {', '.join(connector_names())}")
 
 
 def os_user() -> str:

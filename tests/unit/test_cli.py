@@ -209,6 +209,38 @@ def test_all_faults_of_the_settings_are_told_at_once_with_their_keys(
     assert "fast" not in err
 
 
+CANARY_KEY = "key-canary-us6"
+
+FAULTY = f"""[controller]
+naem = "x"
+[processors.news]
+connector = "mailchimp"
+contact = "privacy@example.org"
+api_key = "{CANARY_KEY}"
+listz = []
+[processors.days]
+connector = "eventbright"
+contact = "privacy@example.org"
+[processors.odd]
+connector = 7
+"""
+
+
+@pytest.mark.parametrize("command", [("status",), ("check", "--offline"), ("run-once",)])
+def test_faults_of_connectors_are_told_in_the_same_round_as_all_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: tuple[str, ...]
+) -> None:
+    config = tmp_path / "dpsync.toml"
+    config.write_text(FAULTY, encoding="utf-8")
+    assert run("--config", str(config), *command) == Exit.CONFIGURATION
+    shown = capsys.readouterr()
+    told = shown.out + shown.err
+    keys = ("controller.naem", "processors.news.api_key", "processors.news.listz", "processors.days.connector")
+    assert [told.count(key) for key in (*keys, "processors.odd.connector")] == [1] * 5
+    assert "there are: " in told
+    assert CANARY_KEY not in told
+
+
 def test_settings_that_are_not_there_name_the_command_that_writes_them(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -15,7 +15,7 @@ from sqlalchemy import select
 from dpsync import settings as configuration
 from dpsync.cli.console import Talk
 from dpsync.cli.first_settings import MARK
-from dpsync.cli.opening import demand_processors, place_of_store, stopped_processors, store_errors_named
+from dpsync.cli.opening import demand_processors, load_settings, place_of_store, stopped_processors, store_errors_named
 from dpsync.errors import ConfigurationError, DpsyncError, Exit, Fault, KeyProblem
 from dpsync.installation import connector_class
 from dpsync.intake import mail_directory
@@ -64,7 +64,7 @@ def looked(talk: Talk, *, offline: bool, send_test: bool, ask: Sequence[str] = (
     Raises `NotFound` for a processor in `ask` that there is none of.
     """
     try:
-        settings = configuration.load(talk.config, os.environ, secrets=False)
+        settings = load_settings(talk.config, secrets=False)
     except ConfigurationError as error:
         return [_fault_line(fault) for fault in error.faults]
     lines = [*_settings(talk, settings), *(_unset_line(fault, offline=offline) for fault in settings.unset)]

@@ -12,10 +12,13 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 
 from dpsync import settings as configuration
 from dpsync.cli.console import Talk
-from dpsync.errors import Locked, NotFound, StoreProblem
+from dpsync.errors import ConfigurationError, Fault, Locked, NotFound, StoreProblem
+from dpsync.installation import connector_class, unknown_connector
 from dpsync.propagation.decisions import find_request
 from dpsync.reports.words import STOPS
 from dpsync.service import Service
+from dpsync.settings import Settings
+from dpsync.settings.values import UNSET_CODE
 from dpsync.store import tables as t
 from dpsync.store.upsert import insert_or_ignore
 from dpsync.store.writer import Unit
@@ -28,11 +31,43 @@ def installation(talk: Talk, *, secrets: bool = True) -> Iterator[Service]:
     `secrets=False` for what tells nobody anything: it works in a shell without the service's environment.
     """
     with store_errors_named():
-        settings = configuration.load(talk.config, os.environ, secrets=secrets)
+        settings = load_settings(talk.config, secrets=secrets)
         with Service(talk.config, os.environ, settings=settings) as service:
             service.demand_own_store()
             talk.detail(f"settings {talk.config}, database {place_of_store(service)}")
             yield service
+
+
+def load_settings(config: Path, *, secrets: bool) -> Settings:
+    """The settings; where they have faults, those of the connectors' own keys are told with them, in one round.
+
+    Raises `ConfigurationError`.
+    """
+    try:
+        return configuration.load(config, os.environ, secrets=secrets)
+    except ConfigurationError as refused:
+        told = {fault.key for fault in refused.faults}
+        both = [*refused.faults, *(fault for fault in _connector_faults(config) if fault.key not in told)]
+        # As `load` has it: what is merely not set here comes last.
+        raise ConfigurationError(sorted(both, key=lambda fault: fault.code == UNSET_CODE)) from None
+
+
+def _connector_faults(config: Path) -> list[Fault]:
+    found: list[Fault] = []
+    try:
+        sections = configuration.processors_as_written(config)
+    except ConfigurationError:
+        return found  # told already
+    for name, section in sections.items():
+        kind = connector_class(section.connector)
+        if kind is None:
+            found.append(unknown_connector(name))
+            continue
+        try:
+            configuration.connector_section(kind.Settings, name, section, os.environ, config.parent)
+        except ConfigurationError as error:
+            found += error.faults
+    return found
 
 
 @contextmanager

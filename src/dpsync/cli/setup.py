@@ -151,16 +151,13 @@ def _write_settings(talk: Talk, answers: "Answers") -> None:
 
 def _look_first(folder: Path, text: str) -> None:
     """Read the settings as they would stand there: what they point to may be an older installation's."""
-    import os
-
-    from dpsync import settings as configuration
     from dpsync.cli.beginning import look_first
-    from dpsync.cli.opening import written
+    from dpsync.cli.opening import load_settings, written
 
     draft = folder / ".dpsync.toml.draft"
     try:
         written(draft, text.encode())
-        look_first(configuration.load(draft, os.environ, secrets=False))
+        look_first(load_settings(draft, secrets=False))
     finally:
         draft.unlink(missing_ok=True)
 
@@ -168,13 +165,12 @@ def _look_first(folder: Path, text: str) -> None:
 def _begin(talk: Talk, *, kept: bool) -> int:
     import os
 
-    from dpsync import settings as configuration
     from dpsync.cli.beginning import look_first
-    from dpsync.cli.opening import place_of_store, store_errors_named
+    from dpsync.cli.opening import load_settings, place_of_store, store_errors_named
     from dpsync.sealing import Keys
     from dpsync.service import Service
 
-    loaded = configuration.load(talk.config, os.environ, secrets=False)
+    loaded = load_settings(talk.config, secrets=False)
     had_keys = look_first(loaded)
     if kept:
         talk.say(f"Kept     {talk.config} (nothing in it is changed)")

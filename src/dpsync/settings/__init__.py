@@ -4,7 +4,7 @@
 the file into `Settings` or into a list of faults.
 """
 
-from dpsync.settings.reading import connector_section, digest, load, schema
+from dpsync.settings.reading import connector_section, digest, load, processors_as_written, schema
 from dpsync.settings.sections import (
     AlertsSection,
     ControllerSection,
@@ -36,5 +36,6 @@ __all__ = [
     "connector_section",
     "digest",
     "load",
+    "processors_as_written",
     "schema",
 ]

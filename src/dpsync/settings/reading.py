@@ -95,6 +95,24 @@ def connector_section(
     return filled
 
 
+def processors_as_written(path: Path) -> dict[str, ProcessorSection]:
+    """The processors of a file that `load` refused, for `connector_section` alone: nothing else in them is filled.
+
+    Raises `ConfigurationError` where the file cannot be read.
+    """
+    _, document = _parsed(path)
+    written = document.get("processors")
+    own = ProcessorSection.model_fields.keys()
+    found = {}
+    for name, raw in written.items() if isinstance(written, dict) else ():
+        if isinstance(raw, dict) and isinstance(kind := raw.get("connector"), str):
+            options = {key: value for key, value in raw.items() if key not in own}
+            found[name] = ProcessorSection.model_construct(
+                connector=kind, base_url=raw.get("base_url"), options=options
+            )
+    return found
+
+
 def digest(settings: Settings) -> str:
     """SHA-256 (64 hex digits) of the effective settings, secrets as their references: for the ledger."""
     shown = settings.model_dump(mode="json", by_alias=True)
