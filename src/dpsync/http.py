@@ -24,8 +24,8 @@ import requests
 from urllib3.exceptions import HTTPError, SSLError
 
 from dpsync.connector import Clock, Evidence, NoAnswer, Reply
-from dpsync.errors import ProcessorError
-from dpsync.kit import CALL_SECONDS, CALLS_AT_ONCE
+from dpsync.errors import ConfigurationError, Fault, ProcessorError
+from dpsync.kit import CALL_SECONDS, CALLS_AT_ONCE, Kit
 from dpsync.watchdog import Adapter, Timed, Watchdog, current
 
 # urllib3 writes whole URLs into its messages, and Mailchimp's are the MD5 of an address.
@@ -243,6 +243,16 @@ def api_root(base_url: str, path: str = "") -> str:
     if "@" in parts.netloc or parts.query or parts.fragment:
         raise ValueError("must have no user, query or fragment")
     return base_url.rstrip("/") + ("" if parts.path.strip("/") else path)
+
+
+def demand_own_address(kit: Kit, vendor: str, *, own: bool) -> None:
+    """Refuse an address that is not the vendor's own outside a rehearsal: our credential, and people, would go there.
+
+    Raises `ConfigurationError`.
+    """
+    if not own and not kit.rehearsal:
+        problem = f"is not {vendor}'s own; any other needs [controller] rehearsal = true"
+        raise ConfigurationError([Fault("base_url", problem)])
 
 
 # --- what connectors read out of a reply

@@ -331,10 +331,9 @@ def _pages(engine: Engine) -> int:
     return pages
 
 
-def test_a_server_that_goes_in_the_middle_is_told_to_all_of_the_batch(postgresql_url: str, database_url: str) -> None:
-    if not database_url.startswith("postgresql"):
-        pytest.skip("a file has no server")
-    engine, other = open_database(postgresql_url), open_database(postgresql_url)
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_server_that_goes_in_the_middle_is_told_to_all_of_the_batch(database_url: str) -> None:
+    engine, other = open_database(database_url), open_database(database_url)
     writer = Writer(engine, lambda *_: None)
     ran: list[str] = []
 

@@ -43,8 +43,8 @@ from dpsync.connector import (
     Reply,
     Retryable,
 )
-from dpsync.errors import ConfigurationError, Fault, UnsupportedRight
-from dpsync.http import api_root, json_of, retry_after
+from dpsync.errors import UnsupportedRight
+from dpsync.http import api_root, demand_own_address, json_of, retry_after
 from dpsync.model import Changes, Right, normalised
 
 _VENDOR: Final = "https://api.createsend.com/api/v3.3"
@@ -504,10 +504,7 @@ class CampaignMonitor(Connector):
     def from_settings(cls, section: BaseModel, kit: Kit) -> Self:
         """Build it; opens no connection. Raises `ConfigurationError` for a foreign `base_url` outside a rehearsal."""
         settings = CampaignMonitorSettings.model_validate(section.model_dump())
-        if settings.base_url != _VENDOR and not kit.rehearsal:
-            raise ConfigurationError(
-                [Fault("base_url", "is not Campaign Monitor's own; any other needs [controller] rehearsal = true")]
-            )
+        demand_own_address(kit, "Campaign Monitor", own=settings.base_url == _VENDOR)
         return cls(settings, kit)
 
     def probe(self) -> Account:

@@ -37,13 +37,11 @@ from dpsync.connector import (
     Retryable,
 )
 from dpsync.errors import (
-    ConfigurationError,
-    Fault,
     PayloadInvalid,
     ProcessorUnreachable,
     UnsupportedRight,
 )
-from dpsync.http import api_root, json_of, retry_after
+from dpsync.http import api_root, demand_own_address, json_of, retry_after
 from dpsync.model import Changes, Right, normalised
 
 _VENDOR: Final = "https://www.eventbriteapi.com/v3"
@@ -526,10 +524,7 @@ class Eventbrite(Connector, Inbound):
     def from_settings(cls, section: BaseModel, kit: Kit) -> Self:
         """Build it; opens no connection. Raises `ConfigurationError` for a foreign `base_url` outside a rehearsal."""
         settings = EventbriteSettings.model_validate(section.model_dump())
-        if settings.base != _VENDOR and not kit.rehearsal:
-            raise ConfigurationError(
-                [Fault("base_url", "is not Eventbrite's own; any other needs [controller] rehearsal = true")]
-            )
+        demand_own_address(kit, "Eventbrite", own=settings.base == _VENDOR)
         return cls(settings, kit)
 
     def probe(self) -> Account:

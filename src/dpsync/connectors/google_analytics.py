@@ -33,8 +33,8 @@ from dpsync.connector import (
     Reply,
     Retryable,
 )
-from dpsync.errors import ConfigurationError, Fault, ProcessorUnreachable, UnsupportedRight
-from dpsync.http import api_root, json_of, retry_after
+from dpsync.errors import ProcessorUnreachable, UnsupportedRight
+from dpsync.http import api_root, demand_own_address, json_of, retry_after
 from dpsync.model import Right
 
 _API: Final = "https://www.googleapis.com"
@@ -168,8 +168,7 @@ class GoogleAnalytics(Connector):
     def from_settings(cls, section: BaseModel, kit: Kit) -> Self:
         """Build it; opens no connection. Raises `ConfigurationError` for a `base_url` outside a rehearsal."""
         settings = GoogleAnalyticsSettings.model_validate(section.model_dump())
-        if settings.base_url is not None and not kit.rehearsal:
-            raise ConfigurationError([Fault("base_url", "is not Google's own: it needs [controller] rehearsal = true")])
+        demand_own_address(kit, "Google", own=settings.base_url is None)
         return cls(settings, kit)
 
     def probe(self) -> Account:

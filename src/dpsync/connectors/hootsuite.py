@@ -47,15 +47,13 @@ from dpsync.connector import (
     Retryable,
 )
 from dpsync.errors import (
-    ConfigurationError,
     CredentialsRejected,
-    Fault,
     PayloadInvalid,
     ProcessorUnreachable,
     SignatureInvalid,
     UnsupportedRight,
 )
-from dpsync.http import api_root, json_of, retry_after
+from dpsync.http import api_root, demand_own_address, json_of, retry_after
 from dpsync.model import Changes, Right, normalised
 
 _VENDOR: Final = "https://platform.hootsuite.com"
@@ -588,10 +586,7 @@ class Hootsuite(Connector, KeepsConversations):
     def from_settings(cls, section: BaseModel, kit: Kit) -> Self:
         """Build it; opens no connection. Raises `ConfigurationError` for a foreign `base_url` outside a rehearsal."""
         settings = HootsuiteSettings.model_validate(section.model_dump())
-        if settings.base != _VENDOR and not kit.rehearsal:
-            raise ConfigurationError(
-                [Fault("base_url", "is not Hootsuite's own; any other needs [controller] rehearsal = true")]
-            )
+        demand_own_address(kit, "Hootsuite", own=settings.base == _VENDOR)
         return cls(settings, kit)
 
     def probe(self) -> Account:

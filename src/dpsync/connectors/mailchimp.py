@@ -39,8 +39,8 @@ from dpsync.connector import (
     Reply,
     Retryable,
 )
-from dpsync.errors import ConfigurationError, Fault, UnsupportedRight
-from dpsync.http import api_root, json_of, retry_after
+from dpsync.errors import UnsupportedRight
+from dpsync.http import api_root, demand_own_address, json_of, retry_after
 from dpsync.model import Changes, Right
 
 _VENDOR = re.compile(r"https://([a-z]{2}[0-9]{1,3}\.)?api\.mailchimp\.com/3\.0")  # newer pages show no data centre
@@ -322,10 +322,7 @@ class Mailchimp(Connector):
     def from_settings(cls, section: BaseModel, kit: Kit) -> Self:
         """Build it; opens no connection. Raises `ConfigurationError` for a foreign `base_url` outside a rehearsal."""
         settings = MailchimpSettings.model_validate(section.model_dump())
-        if not _VENDOR.fullmatch(settings.base) and not kit.rehearsal:
-            raise ConfigurationError(
-                [Fault("base_url", "is not Mailchimp's own; any other needs [controller] rehearsal = true")]
-            )
+        demand_own_address(kit, "Mailchimp", own=bool(_VENDOR.fullmatch(settings.base)))
         return cls(settings, kit)
 
     def probe(self) -> Account:

@@ -75,8 +75,12 @@ def _may_have_touched(happening: Happening) -> bool:
             return bool(evidence)  # a no in one list says nothing of the others
         case Applied() | Accepted() | Defect() | Interrupted():
             return True
-        case _:
+        case NothingHeld() | NotIdentifiable() | Retryable() | CredentialsRejected() | AsAsked() | Contradicts():
+            return False  # what was left in doubt is in the step's own doubt
+        case CannotTell() | Answer() | Decision() | Timer():
             return False
+        case _:
+            assert_never(happening)
 
 
 def _next(at: Position, happening: Happening, now: datetime) -> Step:

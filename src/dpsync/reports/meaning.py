@@ -111,8 +111,12 @@ def waits_for(state: State, causes: frozenset[Cause], *, stopped: bool) -> Waits
             return Waits.OPERATOR
         case State.CONTRADICTED | State.ESCALATED:
             return Waits.DPO
-        case _:
+        case State.APPLIED | State.DECLARED_DONE | State.NOTHING_HELD | State.DECLARED_NOTHING_HELD | State.VERIFIED:
             return Waits.NOBODY
+        case State.SUPERSEDED | State.WITHDRAWN | State.SETTLED | State.EXEMPT:
+            return Waits.NOBODY
+        case never:
+            assert_never(never)
 
 
 def need(state: State, causes: frozenset[Cause], late: Late, *, stopped: bool, silent: bool) -> Need:
