@@ -91,18 +91,21 @@ def happenings() -> Iterator[tuple[str, Happening]]:
 
 
 def positions() -> Iterator[tuple[str, Position]]:
-    """Every state, and `pending` in doubt, each as it typically stands."""
+    """Every state as it typically stands, and those that go on otherwise by letter, in doubt or unreadable."""
     for state in State:
         way = Way.NOTICE if state is State.ACCEPTED else Way.OPERATOR if state is State.HANDED_OVER else Way.API
-        at = Position(right=Right.RECTIFICATION, state=state, way=way, rung=Rung.SENT)
-        if state is State.HELD:
-            at = replace(at, causes=frozenset({Cause.BRAKE}), rung=Rung.NONE)
+        causes = frozenset({Cause.BRAKE}) if state is State.HELD else frozenset()
+        at = Position(right=Right.RECTIFICATION, state=state, way=way, causes=causes)
         yield state.value, at
         if state is State.ACCEPTED:
             yield "accepted, by its interface", replace(at, way=Way.API, answer_by=NOW + timedelta(days=10))
             yield "accepted, by its interface, and the day has come", replace(at, way=Way.API, answer_by=NOW)
         if state is State.PENDING:
             yield "pending, in doubt", replace(at, doubtful=True)
+        if state in {State.PENDING, State.ESCALATED}:
+            yield f"{state.value}, by letter", replace(at, way=Way.NOTICE)
+        if state is State.CONTRADICTED:
+            yield "contradicted, and can be read no more", replace(at, verifiable=False)
 
 
 def page() -> str:
@@ -116,7 +119,9 @@ def page() -> str:
         "| --- | --- |",
         *[f"| `{state.value}` | {EXPLAINED[state]} |" for state in State],
         "",
-        "Rungs, how far the proof reaches: " + " < ".join(rung.name.lower().replace("_", " ") for rung in Rung) + ".",
+        "Rungs, how far the proof reaches: " + " < ".join(_named(rung) for rung in Rung) + ". What follows is asked of",
+        "every rung: *at least* one raises a lower rung to it, *at most* one takes a higher rung down to it, and where",
+        "no rung is named each stays as it was. A withdrawal is shown of what was never told.",
     ]
     for name, at in positions():
         rows = [(words, told) for words, happening in happenings() if (told := _told(at, happening))]
@@ -137,15 +142,15 @@ def _told(at: Position, happening: Happening) -> str:
         return ""
     if step.event.value == "repeat" and not step.alert:
         return ""  # noted, changes nothing
-    return _words(at, step)
+    return _words(at, happening, step)
 
 
-def _words(at: Position, step: Step) -> str:
+def _words(at: Position, happening: Happening, step: Step) -> str:
     parts = [f"`{step.state.value}`" if step.state is not at.state else "stays"]
     if step.causes:
         parts.append("held for " + ", ".join(sorted(step.causes)))
-    if step.rung is not at.rung:
-        parts.append(f"rung {step.rung.name.lower().replace('_', ' ')}")
+    if rungs := _rungs(at, happening):
+        parts.append(f"rung {rungs}")
     if step.way is not at.way:
         parts.append(f"by {step.way.value}")
     if step.doubtful:
@@ -159,6 +164,23 @@ def _words(at: Position, step: Step) -> str:
     if step.alert:
         parts.append(f"alert `{step.alert}`")
     return "; ".join(parts)
+
+
+def _rungs(at: Position, happening: Happening) -> str:
+    """What becomes of each rung, in the fewest words that say it of all of them; "" where each stays."""
+    after = {rung: advance(replace(at, rung=rung), happening, NOW).rung for rung in Rung}
+    if all(after[rung] is rung for rung in Rung):
+        return ""
+    for bound in Rung:
+        if all(after[rung] is max(rung, bound) for rung in Rung):
+            return f"at least {_named(bound)}"
+        if all(after[rung] is min(rung, bound) for rung in Rung):
+            return f"at most {_named(bound)}"
+    return ", ".join(f"{_named(rung)} to {_named(then)}" for rung, then in after.items() if then is not rung)
+
+
+def _named(rung: Rung) -> str:
+    return rung.name.lower().replace("_", " ")
 
 
 def _span(span: timedelta) -> str:
