@@ -21,7 +21,7 @@ from sqlalchemy.exc import DatabaseError, OperationalError
 from dpsync.errors import Locked, StoreProblem
 from dpsync.kit import CALLS_AT_ONCE
 
-SCHEMA = "0001"
+SCHEMA = "0002"
 """The newest migration: what this program works with."""
 WRITER_LOCK = 0x6470_7379  # any fixed number; one database serves one installation
 KEPT = 8
