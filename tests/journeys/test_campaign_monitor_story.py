@@ -110,7 +110,7 @@ def test_a_right_reaches_every_list_of_every_client_and_its_receipt_holds(
         assert holds(there, NEIGHBOUR) == dict.fromkeys(PLACES, "Active")
         assert there.row(asked, "mailings").attempts == 1
         assert there.alerts() == []
-        assert f"VALID: request {asked.id}" in there.verified_by_a_stranger(asked, ADA)
+        assert f": request {asked.id}, recorded" in there.verified_by_a_stranger(asked, ADA)
         there.drive(31 * DAY)
         assert there.row(asked, "mailings").rung == Rung.STILL_VERIFIED
         there.sound()
@@ -169,7 +169,7 @@ def test_an_erasure_is_verified_only_when_the_operator_has_erased_and_it_is_read
         assert {"suppressed", "destroyed"}.isdisjoint(
             kind for _, kind in there.sandbox.campaign_monitor.effects_on(ADA)
         )
-        assert f"VALID: request {asked.id}" in there.verified_by_a_stranger(asked, ADA)
+        assert f": request {asked.id}, recorded" in there.verified_by_a_stranger(asked, ADA)
         there.drive(31 * DAY)
         assert there.row(asked, "mailings").rung == Rung.STILL_VERIFIED
         there.sound()

@@ -698,11 +698,30 @@ def test_a_receipt_that_comes_too_early_says_so(installation: Installation) -> N
     path = installation.folder / "receipt.json"
     early = installation.run("receipt", request, "-o", str(path))
     assert (early.code, "Not whole yet: no word of newsletter." in early.err) == (3, True)
-    assert installation.run("verify", str(path)).code == 2
+    assert "VALID, and STILL OPEN at 2 of 2 processors" in installation.run("verify", str(path)).out
     installation.run("resume")
     installation.run("run-once")
     assert installation.run("receipt", request, "-o", str(path)).code == 0
-    assert installation.run("verify", str(path)).code == 0
+    assert "STILL OPEN at 2 of 2" not in installation.run("verify", str(path)).out
+
+
+def test_a_receipt_shows_that_its_ledger_continues_a_checkpoint_that_somebody_kept(installation: Installation) -> None:
+    installation.submit()
+    installation.run("run-once")
+    kept = installation.folder / "kept"
+    kept.write_bytes((installation.folder / "anchors" / "checkpoint").read_bytes())
+    request = installation.submit()
+    installation.run("run-once")
+    path = installation.folder / "proof" / "receipt.json"
+    path.parent.mkdir()
+    made = installation.run("receipt", request, "-o", str(path), "--since", str(kept))
+    (step,) = path.parent.glob("*.consistency")
+    assert (made.code, made.out.split()) == (0, [str(path), str(step)])
+    checked = installation.run("verify", str(path), "--checkpoint", str(kept), "--consistency", str(step))
+    assert "Its ledger continues, or is continued by, that of your checkpoint." in checked.out
+    assert installation.run("verify", str(path), "--checkpoint", str(kept)).code == 2
+    assert installation.run("receipt", request, "-o", str(path), "--since", str(path)).code == 64
+    assert installation.run("verify", "--checkpoint", str(kept)).code == 64
 
 
 def test_the_receipt_of_a_lifted_restriction_is_checked_like_any_other(installation: Installation) -> None:
@@ -712,7 +731,7 @@ def test_the_receipt_of_a_lifted_restriction_is_checked_like_any_other(installat
     path = installation.folder / "receipt.json"
     assert installation.run("receipt", request, "-o", str(path)).code == 0
     checked = installation.run("verify", str(path), "--email", ADA)
-    assert (checked.code, f"VALID: request {request}" in checked.out) == (0, True), checked.out
+    assert (checked.code, f": request {request}, recorded" in checked.out) == (0, True), checked.out
 
 
 def test_a_ledger_that_was_changed_is_2_and_named(installation: Installation) -> None:

@@ -63,7 +63,7 @@ def test_a_right_reaches_every_audience_under_every_address_and_its_receipt_hold
         assert kinds(there, NEIGHBOUR) == []
         assert there.row(asked).attempts == 1
         said = there.verified_by_a_stranger(asked, ADA)
-        assert f"VALID: request {asked.id}" in said
+        assert f": request {asked.id}, recorded" in said
         assert "about the address you gave" in said
         assert "NOT VALID" in there.verified_by_a_stranger(asked, NEIGHBOUR)
         there.sound()

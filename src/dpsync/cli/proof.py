@@ -25,6 +25,10 @@ def receipt(
         Path | None,
         typer.Option("-o", "--output", metavar="FILE", help="A file, or a folder. Without it: ./REQUEST.json."),
     ] = None,
+    since: Annotated[
+        Path | None,
+        typer.Option(help="A checkpoint that somebody kept: also write what shows that the ledger only continued it."),
+    ] = None,
 ) -> int:
     """Write the proof of one request, and beside it the program that checks it without dpsync. Exit 3: too early."""
     from dpsync.cli.opening import full_id, installation
@@ -34,15 +38,16 @@ def receipt(
         request_id = full_id(service, request)
         path = _placed(output, request_id)
         kept, silent = _proof(service, request_id, path)
+        step = _step(service, path, since) if since else None
         key = service.log.signer.verifier.line
-    talk.data(str(path))
+    talk.data("\n".join(str(written) for written in (path, step) if written))
     talk.ending(
         stored=f"{path} ({kept}), and beside it verify_receipt.py. Whoever has both, and the key, needs no dpsync",
         by_itself="nothing: the receipt tells of this moment.",
         waits=f"for whoever checks it: python3 verify_receipt.py {path.name} --key '{key}' --email ADDRESS",
     )
     if silent:
-        talk.warn(f"Not whole yet: no word of {', '.join(silent)}. Until there is one, the check says NOT VALID.")
+        talk.warn(f"Not whole yet: no word of {', '.join(silent)}. Until there is one, the check says STILL OPEN.")
         return Exit.PARTLY
     return Exit.DONE
 
@@ -57,15 +62,24 @@ def verify(
     email: Annotated[
         str | None, typer.Option(help="A receipt: the person's address, to see that it is theirs.")
     ] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="A receipt: a checkpoint that somebody kept, to see that this ledger is its.")
+    ] = None,
+    consistency: Annotated[
+        list[Path] | None, typer.Option(help="A receipt: the files ….consistency between both checkpoints.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For a program.")] = False,
 ) -> int:
     """Check a receipt, or the whole ledger: itself, its checkpoints, the anchor, every state. Exit 2 where it fails."""
     talk: Talk = ctx.obj
+    given = {"--key": key, "--email": email, "--checkpoint": checkpoint}
+    pairs = [*given.items(), *(("--consistency", step) for step in consistency or ())]
+    options = [str(part) for name, value in pairs if value is not None for part in (name, value)]
     if file is None:
-        if key or email:
-            raise UsageError("--key and --email belong to a receipt; name its file")
+        if options:
+            raise UsageError(f"{options[0]} belongs to a receipt; name its file")
         return _ledger(talk, as_json=as_json)
-    return _receipt(talk, file, key, email, as_json=as_json)
+    return _receipt(talk, file, options, as_json=as_json)
 
 
 def _placed(output: Path | None, request_id: str) -> Path:
@@ -97,14 +111,31 @@ def _proof(service: "Service", request_id: str, path: Path) -> tuple[str, list[s
     return said, unheard
 
 
-def _receipt(talk: Talk, file: Path, key: str | None, email: str | None, *, as_json: bool) -> int:
+def _step(service: "Service", path: Path, since: Path) -> Path:
+    """Write the consistency file from a kept checkpoint to that of the receipt, or the reverse. Gives its path."""
+    from dpsync.cli.opening import written
+    from dpsync.errors import NoteInvalid
+    from dpsync.ledger.note import parse
+    from dpsync.ledger.receipt import read
+
+    try:
+        notes = [since.read_text("utf-8"), read(path.read_bytes())["checkpoint"]]
+        older, newer = sorted(notes, key=lambda note: parse(note)[0].size)
+    except (OSError, UnicodeDecodeError, NoteInvalid):
+        raise NotFound(f"{since} is no checkpoint that can be read") from None
+    content = service.read(lambda connection: service.log.continuation(connection, parse(older)[0].size, newer))
+    step = path.parent / f"{parse(older)[0].size}-{parse(newer)[0].size}.consistency"
+    written(step, content.encode())
+    return step
+
+
+def _receipt(talk: Talk, file: Path, options: "Sequence[str]", *, as_json: bool) -> int:
     from dpsync.propagation.receipts import VERIFIER
 
     if not file.is_file():
         raise NotFound(f"there is no file {file}")
-    given = [*(["--key", key] if key else []), *(["--email", email] if email else [])]
     # By the program that is handed out, alone and isolated: what holds here holds for whoever trusts none of us.
-    command = [sys.executable, "-I", str(VERIFIER), str(file.resolve()), *given]
+    command = [sys.executable, "-I", str(VERIFIER), str(file.resolve()), *options]
     ran = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - because it is our own file
     lines = ran.stdout.splitlines()
     valid = ran.returncode == 0

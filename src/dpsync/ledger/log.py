@@ -4,6 +4,7 @@ Every method works inside the caller's transaction. Whoever writes is alone (`st
 is read here is still the head at the commit.
 """
 
+from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -131,6 +132,15 @@ class Log:
     def consistency(self, connection: Connection, old: int, new: int) -> list[bytes]:
         """The proof that the first `new` entries begin with the first `old`. Raises `ValueError` if `old` > `new`."""
         return merkle.consistency_proof(stored.reader(connection), old, new)
+
+    def continuation(self, connection: Connection, old: int, signed: str) -> str:
+        """The consistency file from the ledger's first `old` entries to the checkpoint `signed`.
+
+        It is the body of a C2SP `tlog-witness` add-checkpoint request: `old` and the size, the proof, an empty line,
+        the checkpoint. Raises `ValueError` where `old` is larger, and `NoteInvalid` for what is no checkpoint.
+        """
+        proof = self.consistency(connection, old, note.parse(signed)[0].size)
+        return "".join([f"old {old}\n", *(f"{b64encode(step).decode()}\n" for step in proof), "\n", signed])
 
     def receipt(
         self,

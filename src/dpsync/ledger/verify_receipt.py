@@ -1,6 +1,8 @@
 """Checks a receipt of dpsync offline, with Python 3.11 alone. The formats: docs/proof-format.md.
 
-python3 verify_receipt.py receipt.json [--key VERIFIER_KEY_LINE] [--email ADDRESS] (exit 0 holds, 2 does not, 64 usage)
+python3 verify_receipt.py receipt.json [--key VERIFIER_KEY_LINE] [--email ADDRESS]
+  [--checkpoint FILE [--consistency FILE ...]]       (exit 0 holds, 2 does not, 64 usage)
+A checkpoint that you kept shows that the ledger was not made anew; the consistency files lie beside the anchors.
 """
 
 import base64
@@ -17,6 +19,10 @@ P, L = 2**255 - 19, 2**252 + 27742317777372353535851937790883648493
 D, ROOT_OF_MINUS_1 = -121665 * pow(121666, -1, P) % P, pow(2, (P - 1) // 4, P)
 NOT_HOLDING = (ArithmeticError, AttributeError, LookupError, OSError, RecursionError, TypeError, ValueError)
 Point = tuple[int, int, int, int]
+Head = tuple[str, int, bytes]
+RUNGS = ("nothing sent", "sent", "delivered", "acknowledged", "confirmed by them", "seen by us", "seen 30 days later")
+DONE = {"applied", "declared_done", "nothing_held", "declared_nothing_held", "verified"}
+CLOSED = {"superseded", "withdrawn", "settled", "exempt"} | DONE
 
 
 def demand(holds: object, otherwise: str) -> None:
@@ -68,10 +74,21 @@ def signed_text(note: str, key: str) -> str:
     key_id = hashlib.sha256(f"{name}\n".encode() + public).digest()[:4]
     demand(len(public) == 33 and public[0] == 1 and rest[:9] == f"{key_id.hex()}+", "the key line is damaged")
     well = signatures.pop() == [""] and all(len(line) == 3 and line[0] == "—" for line in signatures)
+    well = well and all(mark == "\n" or mark.isprintable() for mark in note)
     found = [raw[4:] for line in signatures if (raw := unb64(line[2]))[:4] == key_id and line[1] == name]
     demand(well and len(found) == 1, "a note is not signed just once by the key")
     demand(ed25519(public[1:], f"{text}\n".encode(), found[0]), "a signature does not fit the key")
     return text
+
+
+def head(note: str, key: str) -> Head:
+    origin, size, root = signed_text(note, key).split("\n")
+    demand(size == str(int(size)) and len(unb64(root)) == 32, "a checkpoint is not in the one spelling of the format")
+    return origin, int(size), unb64(root)
+
+
+def node(left: bytes, right: bytes) -> bytes:
+    return hashlib.sha256(b"\1" + left + right).digest()
 
 
 def root_over(value: bytes, index: int, size: int, proof: list[bytes]) -> bytes:  # RFC 9162, 2.1.1 and 2.1.3
@@ -80,18 +97,46 @@ def root_over(value: bytes, index: int, size: int, proof: list[bytes]) -> bytes:
         return value
     half, (*lower, other) = 1 << (size - 1).bit_length() - 1, proof
     if index < half:
-        return hashlib.sha256(b"\1" + root_over(value, index, half, lower) + other).digest()
-    return hashlib.sha256(b"\1" + other + root_over(value, index - half, size - half, lower)).digest()
+        return node(root_over(value, index, half, lower), other)
+    return node(other, root_over(value, index - half, size - half, lower))
+
+
+def both_roots(old: int, new: int, proof: list[bytes], known: bytes | None) -> tuple[bytes, bytes]:  # RFC 9162, 2.1.4
+    demand(0 < old <= new, "the trees to compare are empty, or in the wrong order")
+    if old == new:
+        (root,) = proof if known is None else [known, *proof]
+        return root, root
+    half, (*lower, other) = 1 << (new - 1).bit_length() - 1, proof
+    if old <= half:
+        before, after = both_roots(old, half, lower, known)
+        return before, node(after, other)
+    before, after = both_roots(old - half, new - half, lower, None)
+    return node(other, before), node(other, after)
+
+
+def continues(one: Head, other: Head, key: str, steps: tuple[str, ...]) -> None:
+    """Go from the smaller ledger to the larger, one consistency file (`old SIZE`, proof, checkpoint) a step."""
+    (origin, size, root), until = sorted((one, other), key=lambda head: head[1])
+    for step in sorted(steps, key=lambda step: int(step.split("\n")[0].removeprefix("old "))):
+        proved, _, checkpoint = step.partition("\n\n")
+        first, *proof = proved.split("\n")
+        demand(first == f"old {size}", f"no consistency file goes on from {size} entries")
+        name, larger, top = head(checkpoint, key)
+        found = both_roots(size, larger, [unb64(line) for line in proof], root)
+        demand(found == (root, top) and name == origin, f"{larger} entries do not continue those {size}")
+        size, root = larger, top
+    demand(size == until[1], "no consistency file leads from your checkpoint to that of the receipt, or back")
+    demand((origin, size, root) == until, "your checkpoint and that of the receipt are of two different ledgers")
 
 
 def entries_of(receipt: dict[str, Any]) -> list[tuple[int, dict[str, Any]]]:
-    origin, size, root = signed_text(receipt["checkpoint"], receipt["key"]).split("\n")
-    demand(origin == receipt["origin"] and size == str(int(size)), "the checkpoint is of another ledger")
+    origin, size, root = head(receipt["checkpoint"], receipt["key"])
+    demand(origin == receipt["origin"], "the checkpoint is of another ledger")
     found: list[tuple[int, dict[str, Any]]] = []
     for row in receipt["entries"]:
         body, index, proof = unb64(row["body"]), row["index"], [unb64(step) for step in row["proof"]]
-        top, entry = root_over(hashlib.sha256(b"\0" + body).digest(), index, int(size), proof), json.loads(body)
-        demand(top == unb64(root), f"entry {index} is not in the signed ledger")
+        top, entry = root_over(hashlib.sha256(b"\0" + body).digest(), index, size, proof), json.loads(body)
+        demand(top == root, f"entry {index} is not in the signed ledger")
         well = printed(entry) == body and all(type(part) in (str, int) for part in entry.values()) and entry["v"] == 1
         demand(well and len(body) <= 2048, f"entry {index} is not in the one spelling of the format")
         ordered = type(index) is int and (not found or found[-1][0] < index)
@@ -100,18 +145,20 @@ def entries_of(receipt: dict[str, Any]) -> list[tuple[int, dict[str, Any]]]:
     return found
 
 
-def check(raw: bytes, key: str | None = None, email: str | None = None) -> list[str]:
-    """What holds, in sentences. Raises one of `NOT_HOLDING` for what does not."""
-    receipt = json.loads(raw)
-    demand(receipt["format"] == "dpsync-receipt/1", "this is no receipt of format 1")
-    demand(json.dumps(receipt, sort_keys=True, indent=1).encode() + b"\n" == raw, "the file was formatted anew")
-    digest = hashlib.sha256(printed({name: receipt[name] for name in receipt if name != "seal"})).digest()
-    seal = f"{receipt['origin']}\nreceipt {receipt['request']}\n{base64.b64encode(digest).decode()}"
-    demand(receipt["seal"].startswith(f"{seal}\n\n"), "something in the file was changed, left out or added")
-    demand(signed_text(receipt["seal"], receipt["key"]) == seal, "the seal is not in its format")
-    demand(key is None or key.strip() == receipt["key"], "it is signed by another key than the one given")
-    demand(receipt["rehearsal"] is ("REHEARSAL" in receipt["origin"]), "it contradicts itself about being a rehearsal")
-    found, secret, names = entries_of(receipt), bytes.fromhex(receipt["commit_key"]), receipt["processors"]
+def last_words(name: str, found: list[tuple[int, dict[str, Any]]]) -> tuple[str, str]:
+    """The state at one processor, and a sentence: right, state, how far the proof reaches, since when, the story."""
+    said = [entry for _, entry in found if entry.get("dest") == name]
+    if not any("state" in entry for entry in said):
+        return "pending", f"  {name}: nothing is recorded of it yet"
+    last = [entry for entry in said if "state" in entry][-1]
+    state, when = last["state"].replace("_", " "), time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(last["ts"]))
+    told = f"{last['right']}: {state}; {RUNGS[last['rung']]} (rung {last['rung']} of 6), as of {when}"
+    return last["state"], f"  {name}: {told}. Recorded: {', '.join(entry['event'] for entry in said)}"
+
+
+def opened(receipt: dict[str, Any], found: list[tuple[int, dict[str, Any]]], email: str | None) -> dict[str, Any]:
+    """The first entry, once the commitments that its key opens are found to fit: calls, processors, the address."""
+    secret, names = bytes.fromhex(receipt["commit_key"]), receipt["processors"]
     told = {str(index): entry["resp"] for index, entry in found if "resp" in entry}
     calls = {place: hmac.digest(secret, printed(rows), "sha256").hex() for place, rows in receipt["evidence"].items()}
     demand(calls == told, "recorded calls are missing, too many, or not those that were sealed")
@@ -120,26 +167,63 @@ def check(raw: bytes, key: str | None = None, email: str | None = None) -> list[
     demand((received["n"], received["list"]) == (len(names), listed), "the processors are not those recorded at first")
     whom = hmac.digest(secret, unicodedata.normalize("NFKC", email or "").strip().lower().encode(), "sha256").hex()
     demand(email is None or received["subj"] == whom, "the request is not about this e-mail address")
-    story = {name: [entry["event"] for _, entry in found if entry.get("dest") == name] for name in names}
-    demand(all(story.values()), "no word is recorded about one of the processors that were to be told")
+    return received
+
+
+def check(
+    raw: bytes, key: str | None = None, email: str | None = None, kept: str | None = None, steps: tuple[str, ...] = ()
+) -> list[str]:
+    """What holds, in sentences. Raises one of `NOT_HOLDING` for what does not."""
+    receipt = json.loads(raw)
+    demand(receipt["format"] == "dpsync-receipt/1", "this is no receipt of format 1")
+    demand(json.dumps(receipt, sort_keys=True, indent=1).encode() + b"\n" == raw, "the file was formatted anew")
+    digest = hashlib.sha256(printed({name: receipt[name] for name in receipt if name != "seal"})).digest()
+    seal = f"{receipt['origin']}\nreceipt {receipt['request']}\n{base64.b64encode(digest).decode()}"
+    demand(receipt["seal"].startswith(f"{seal}\n\n"), "something in the file was changed, left out or added")
+    alone = receipt["seal"].count("\n") == seal.count("\n") + 3
+    demand(signed_text(receipt["seal"], receipt["key"]) == seal and alone, "the seal is not one text and one signature")
+    demand(key is None or key.strip() == receipt["key"], "it is signed by another key than the one given")
+    demand(receipt["rehearsal"] is ("REHEARSAL" in receipt["origin"]), "it contradicts itself about being a rehearsal")
+    found = entries_of(receipt)
+    received = opened(receipt, found, email)
+    words = [last_words(name, found) for name in receipt["processors"]]
+    if kept is not None:
+        heads = head(kept, receipt["key"]), head(receipt["checkpoint"], receipt["key"])
+        continues(*heads, receipt["key"], steps)
     return [
         *["REHEARSAL: no real processor was told anything."] * receipt["rehearsal"],
-        f"VALID: request {receipt['request']}, recorded on {time.strftime('%Y-%m-%d', time.gmtime(received['ts']))}.",
-        f"{len(found)} entries lie unchanged in the signed ledger, {len(calls)} with the calls behind them. Recorded:",
-        *[f"  {name}: {', '.join(events)}" for name, events in story.items()],
+        f"VALID, {standing([state for state, _ in words])}: request {receipt['request']}, recorded on "
+        + time.strftime("%Y-%m-%d.", time.gmtime(received["ts"])),
+        *[sentence for _, sentence in words],
+        f"{len(found)} entries lie unchanged in the signed ledger, {len(receipt['evidence'])} with their calls.",
         "The key is the one you gave." if key else "NOT CHECKED: whose key this is; compare it, or give --key.",
         "It is about the address you gave." if email else "NOT CHECKED: whom it is about; give --email.",
+        "Its ledger continues, or is continued by, that of your checkpoint."
+        if kept
+        else "NOT CHECKED: whether the ledger was made anew; give --checkpoint, one that somebody else kept.",
         "Not proved: that what a processor said is true; what was never recorded.",
     ]
 
 
+def standing(states: list[str]) -> str:
+    still, done = sum(state not in CLOSED for state in states), sum(state in DONE for state in states)
+    return f"and STILL OPEN at {still} of {len(states)} processors" if still else f"done at {done} of {len(states)}"
+
+
 def main(arguments: list[str]) -> int:
-    options = dict(zip(arguments[1::2], arguments[2::2], strict=False))
-    if len(arguments) % 2 == 0 or not options.keys() <= {"--key", "--email"} or not Path(arguments[0]).is_file():
+    options: dict[str, list[str]] = {"--key": [], "--email": [], "--checkpoint": [], "--consistency": []}
+    pairs = list(zip(arguments[1::2], arguments[2::2], strict=False))
+    for name, value in pairs:
+        options.get(name, []).append(value)
+    key, email, kept, steps = options.values()
+    taken = len(key) < 2 and len(email) < 2 and len(kept) < 2 and len(pairs) == sum(map(len, options.values()))
+    if len(arguments) % 2 == 0 or not taken or not Path(arguments[0]).is_file():
         sys.stdout.write(f"{__doc__}")
         return 64
     try:
-        lines, code = check(Path(arguments[0]).read_bytes(), options.get("--key"), options.get("--email")), 0
+        read = [tuple(Path(file).read_text("utf-8") for file in files) for files in (kept, steps)]
+        given = (*key, None)[0], (*email, None)[0], (*read[0], None)[0], read[1]
+        lines, code = check(Path(arguments[0]).read_bytes(), *given), 0
     except NOT_HOLDING as error:
         lines, code = [f"NOT VALID: {error}."], 2
     sys.stdout.write("\n".join(lines) + "\n")
