@@ -321,6 +321,25 @@ def test_another_members_record_in_the_answer_is_not_believed() -> None:
     assert outcome.doubtful
 
 
+@pytest.mark.parametrize("right", list(Right))
+def test_a_contact_of_another_audience_in_the_answer_is_not_believed(right: Right) -> None:
+    """As asked or not, what one audience holds says nothing of another."""
+
+    class Mixed(StandIn):
+        def answer(self, request: requests.PreparedRequest) -> Said:
+            there = f"/lists/list2/members/{md5(NEW if right is Right.RECTIFICATION else OLD)}"
+            if there in (request.url or "") and request.method in ("GET", "PATCH"):
+                return said(200, self.lists["list1"][there[-32:]])
+            return super().answer(request)
+
+    lists = {name: person(OLD, name) for name in ("list1", "list2")}
+    with on_stage(vendor(**lists)) as smooth:
+        smooth.tell(instruction(right))
+    elsewhere = {"list1": lists["list1"] or person(OLD, "list1"), "list2": {}}
+    with on_stage(Mixed(elsewhere)) as stage:
+        assert isinstance(stage.read_back(instruction(right)), CannotTell)
+
+
 # --- restriction
 
 LIFTED = Lifted(date(2026, 11, 19), "letter")

@@ -100,6 +100,15 @@ ALERTS: dict[str, tuple[str, str, str, str]] = {
         ),
         RELEASE_CONTACT,
     ),
+    "brake": (
+        "dpo",
+        "Let go in bulk, and held again by the brake",
+        (
+            "More would have gone to one account in 24 hours than [safety] irreversible_per_day allows. Nothing of it "
+            "is sent until a named person decides; the legal dates run on. `dpsync status` shows what is held."
+        ),
+        f"dpsync release {{request}} {{processor}} {_BY}",
+    ),
     "older_letter": (
         "operator",
         "A processor answered an older letter",

@@ -5,6 +5,7 @@ an erasure instead of 17, and 1.4 ms of the writer's time instead of 2.4. Each s
 if it had come first.
 """
 
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -17,7 +18,7 @@ from dpsync.connector import Connector, Instruction, Processor
 from dpsync.ledger import entry
 from dpsync.ledger.entry import Event
 from dpsync.model import Cause, Mode, Request, State, Way
-from dpsync.propagation import at_rest, lanes
+from dpsync.propagation import allowance, at_rest, brake, lanes
 from dpsync.propagation.contacts import is_confirmed
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.instructions import changes_now, instruction_of, known_addresses, next_letter, recipient_of
@@ -96,6 +97,12 @@ class _Told:
     @property
     def destroys(self) -> bool:
         return self.request.irreversible and self.kind != "reminder"
+
+    @property
+    def uses_allowance(self) -> bool:
+        """Whether the brake counts it, and has not counted it yet: it was held until now."""
+        tells = self.kind in {"carry_out", "notice"}
+        return tells and self.row["brake_at"] is None and brake.counts(self.request)
 
 
 _P, _R, _N = t.propagation.c, t.request.c, t.attempt.c.number
@@ -198,15 +205,18 @@ class Attempts:
         rows = {row["id"]: dict(row) for row in found}
         wanted = [told for one in chosen if (told := self._to_tell(unit, one, rows[one.head.id]))]
         shared = sharing_an_address(connection, {told.row["person"] for told in wanted if told.destroys})
+        used = _allowance_used(connection, wanted)
         going: list[_Told] = []
         for told in wanted:
-            wait = _must_wait(connection, controller, told, shared)
+            wait = _must_wait(connection, controller, told, shared) or _braked(controller, told, used)
             if wait and told.kind != "verify":
-                _hold_back(unit, controller, told.row["id"], State(told.row["state"]), wait, told.chosen.order.now)
+                _hold_back(unit, controller, told.row, wait, told.chosen.order.now)
             else:
                 going.append(told)
+                used[told.row["account_id"]] += told.uses_allowance
         if not going:
             return {}
+        allowance.take(connection, [told.row["id"] for told in going if told.uses_allowance], going[0].chosen.order.now)
         begun = connection.execute(_BEGIN, [self._attempt(told) for told in going])
         ids = {row.propagation_id: row.id for row in begun}
         return {
@@ -301,15 +311,32 @@ def _must_wait(
     return frozenset(causes) - released
 
 
+def _allowance_used(connection: Connection, wanted: Sequence[_Told]) -> Counter[str]:
+    """What each account has used up; not asked where nothing is going to use any."""
+    of = [told.chosen.order.now for told in wanted if told.uses_allowance]
+    return Counter(allowance.used(connection, min(of)) if of else {})
+
+
+def _braked(controller: Controller, told: _Told, used: Mapping[str, int]) -> frozenset[Cause]:
+    """Whether what was held until now goes beyond the allowance: hundreds may have cooled off in the same minute."""
+    if not told.uses_allowance or Cause.BRAKE in lanes.causes_of(told.row["released"]):
+        return frozenset()
+    beyond = brake.must_hold(used[told.row["account_id"]], controller.safety.irreversible_per_day)
+    return frozenset({Cause.BRAKE}) if beyond else frozenset()
+
+
 def _hold_back(
-    unit: Unit, controller: Controller, propagation_id: int, state: State, causes: frozenset[Cause], now: datetime
+    unit: Unit, controller: Controller, row: Mapping[str, Any], causes: frozenset[Cause], now: datetime
 ) -> None:
-    if state is State.PENDING:
-        record(unit, controller, propagation_id, Decision(DecisionKind.HOLD, causes), now)
+    if State(row["state"]) is State.PENDING:
+        record(unit, controller, row["id"], Decision(DecisionKind.HOLD, causes), now)
+        if Cause.BRAKE in causes:
+            processor = controller.processors.get(row["processor"])
+            alert(unit.connection, controller, "brake", row["request_id"], row["processor"], processor, now)
         return
     # A reminder that may not go is no reason to wait for ever: a person is told.
-    record(unit, controller, propagation_id, Timer.ESCALATE, now)
-    _clear_timer(unit, propagation_id)
+    record(unit, controller, row["id"], Timer.ESCALATE, now)
+    _clear_timer(unit, row["id"])
 
 
 def _set_aside(unit: Unit, controller: Controller, row: Mapping[str, Any], now: datetime) -> None:

@@ -38,8 +38,9 @@ class Birth:
     counts: bool
 
     @property
-    def braked(self) -> bool:
-        return Cause.BRAKE in self.causes
+    def counted(self) -> bool:
+        """Whether the brake counts it now. What is held cannot go out: it is counted when it is let go."""
+        return self.counts and self.state is State.PENDING
 
 
 def birth(request: Request, processor: Processor, around: Surroundings, safety: Safety, today: date) -> Birth:
@@ -49,15 +50,15 @@ def birth(request: Request, processor: Processor, around: Surroundings, safety: 
     exemption = processor.exempt.get(request.right)
     if exemption and exemption.until >= today:
         return Birth(processor, State.EXEMPT, frozenset(), way, counts=False)
-    causes = frozenset(_causes(request, way, around, safety, counts=counts))
+    causes = frozenset(_causes(request, way, around, safety))
+    if counts and not causes and brake.must_hold(around.counted, safety.irreversible_per_day):
+        causes = frozenset({Cause.BRAKE})
     return Birth(processor, State.HELD if causes else State.PENDING, causes, way, counts)
 
 
-def _causes(request: Request, way: Way, around: Surroundings, safety: Safety, *, counts: bool) -> Iterable[Cause]:
+def _causes(request: Request, way: Way, around: Surroundings, safety: Safety) -> Iterable[Cause]:
     if safety.mode is Mode.OBSERVE:
         yield Cause.OBSERVE
-    if counts and brake.must_hold(around.counted, safety.irreversible_per_day):
-        yield Cause.BRAKE
     if request.irreversible:
         # An opt-out never waits for a yes: it has hours (Art. 21(3)).
         if around.shared_address:

@@ -16,7 +16,7 @@ from dpsync.errors import CredentialsRejected
 from dpsync.ledger import entry
 from dpsync.ledger.entry import Event
 from dpsync.model import CLOSED_STATES, DONE_STATES, Request, Right, Rung, State, Way, normalised
-from dpsync.propagation import due, lanes
+from dpsync.propagation import allowance, due, lanes
 from dpsync.propagation.alert_texts import ABOUT_US, alert_text
 from dpsync.propagation.contacts import is_confirmed
 from dpsync.propagation.controller import Controller
@@ -55,6 +55,7 @@ _CHANGED = (
     "answer_by",
     "timer",
     "timer_at",
+    "brake_at",
 )
 _UPDATE = (
     update(t.propagation)
@@ -146,8 +147,7 @@ def record_all(unit: Unit, controller: Controller, many: Sequence[Happened]) -> 
     ids = [one.propagation_id for one in many]
     if len(set(ids)) < len(ids):
         raise ValueError("one propagation twice: the second would not see what happened to it first")
-    found = connection.execute(_ROWS, {"propagation_ids": ids}).mappings()
-    rows = {row["id"]: dict(row) for row in found}
+    rows = {row["id"]: dict(row) for row in connection.execute(_ROWS, {"propagation_ids": ids}).mappings()}
     failures = {row["account_id"]: row["failures"] or 0 for row in rows.values()}
     kept: list[dict[str, Any]] = []
     before = {number: State(row["state"]) for number, row in rows.items()}
@@ -271,6 +271,7 @@ def _change(
         "touched": step.touched,
         "defects": step.defects,
         "rereads": step.rereads,
+        "brake_at": row["brake_at"] if step.touched or step.state not in allowance.GIVEN_BACK else None,
         "reason": row["reason"] if step.event is Event.REPEAT else step.reason,
     }
     if not step.keep_timer:
@@ -360,8 +361,7 @@ def _append(
         fields["why"] = entry.commitment(commit_key, one.author.reason)
     if isinstance(happening, Answer) and happening.digest:
         fields["digest"] = entry.commitment(commit_key, happening.digest)
-    told = one.cause or causes_text(step.causes)
-    if told:
+    if told := one.cause or causes_text(step.causes):
         fields["cause"] = told
     unit.append(row["request_id"], entry.encode(step.event, one.now, **fields))
 
