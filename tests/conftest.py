@@ -13,7 +13,8 @@ import pytest
 from sqlalchemy import Engine, create_engine, text
 
 from dpsync.store import tables as t
-from dpsync.store.database import migrate, open_database
+from dpsync.store.database import open_database
+from dpsync.store.schema import migrate
 from tests.builders import World
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy import Connection, select
 
 from dpsync import settings as configuration
 from dpsync.alerts import Outbox, channels_from
@@ -37,7 +37,8 @@ from dpsync.sealing import Keys
 from dpsync.settings import ProcessorSection, Settings
 from dpsync.settings.sections import WEEKDAYS
 from dpsync.store import tables as t
-from dpsync.store.database import demand_current_schema, migrate, open_database, reading, writing
+from dpsync.store.database import open_database, reading
+from dpsync.store.schema import Migration, demand_current_schema, migrate
 from dpsync.store.shelf import StoredShelf
 from dpsync.store.writer import Unit, Writer
 
@@ -214,18 +215,17 @@ class Installation:
 
     # --- beginning
 
-    def initialise(self) -> bool:
-        """Make or migrate the database and begin the ledger. Whether it is new; twice changes nothing.
+    def initialise(self, *, backed_up: bool = False) -> tuple[bool, Migration | None]:
+        """Make or migrate the database and begin the ledger. Whether it is new, and what was migrated.
 
-        Raises `KeyProblem` where the database was made with other keys: nothing is written then.
+        Twice changes nothing. Raises what `store.schema.migrate` does, and `KeyProblem` where the database was made
+        with other keys: nothing is begun then.
         """
-        migrate(self.engine)
-        with writing(self.engine) as connection:
-            protect(connection)
+        migrated = migrate(self.engine, backed_up=backed_up, then=protect)
         new = "origin" not in self.read(_meta)
         if not new:
             self.demand_own_store()
-            return False
+            return False, migrated
 
         def work(unit: Unit) -> None:
             facts = {"origin": self.origin, "keys": self.keys.fingerprint()}
@@ -238,7 +238,7 @@ class Installation:
             _note_configuration(unit, configuration.digest(self.settings), self.clock.now())
 
         self.write(work)
-        return True
+        return True, migrated
 
     def demand_own_store(self) -> None:
         """Refuse a store of another version, other keys, or another ledger. Nothing is overwritten."""
@@ -391,10 +391,3 @@ def os_user() -> str:
         return pwd.getpwuid(os.getuid()).pw_name
     except KeyError:
         return str(os.getuid())
-
-
-def open_count(engine: Engine) -> int:
-    """How many requests are not closed."""
-    with reading(engine) as connection:
-        open_requests = select(func.count()).select_from(t.request).where(t.request.c.closed_at.is_(None))
-        return int(connection.execute(open_requests).scalar_one())

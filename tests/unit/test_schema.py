@@ -1,49 +1,23 @@
 """The schema: its migrations, and that they make what the code speaks of."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, inspect, text
-from sqlalchemy.engine import make_url
+import pytest
+from alembic.script import ScriptDirectory
+from sqlalchemy import Engine, insert, inspect, text
 
-from dpsync.store import database
+from dpsync.errors import StoreProblem
+from dpsync.store import schema
 from dpsync.store import tables as t
 from dpsync.store.database import open_database, writing
+from dpsync.store.schema import demand_current_schema, migrate, schema_version
+from tests.builders import World
+from tests.databases import new_database
 
+FOLDER = Path(schema.__file__).with_name("migrations")
 Shape = dict[str, dict[str, Any]]
 """What a database says of each of its tables."""
-
-
-@contextmanager
-def new_database(url: str, folder: Path) -> Iterator[Engine]:
-    """An empty database on the same engine as `url`."""
-    parsed = make_url(url)
-    if parsed.get_backend_name() == "sqlite":
-        with closing(f"sqlite:///{folder / 'new.db'}") as engine:
-            yield engine
-        return
-    name = f"{parsed.database}_new"
-    admin = create_engine(url, isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.execute(text(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
-        connection.execute(text(f"CREATE DATABASE {name}"))
-        try:
-            with closing(parsed.set(database=name).render_as_string(hide_password=False)) as engine:
-                yield engine
-        finally:
-            connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-    admin.dispose()
-
-
-@contextmanager
-def closing(url: str) -> Iterator[Engine]:
-    engine = open_database(url)
-    try:
-        yield engine
-    finally:
-        engine.dispose()
 
 
 def shape(engine: Engine) -> Shape:
@@ -84,5 +58,40 @@ def test_the_migrations_make_exactly_the_tables_of_the_code(engine: Engine, data
 
 
 def test_a_migration_imports_nothing_of_the_house() -> None:
-    folder = Path(database.__file__).with_name("migrations") / "versions"
-    assert [one.name for one in folder.glob("*.py") if "dpsync" in one.read_text(encoding="utf-8")] == []
+    assert [one.name for one in (FOLDER / "versions").glob("*.py") if "dpsync" in one.read_text(encoding="utf-8")] == []
+
+
+def test_migrating_twice_changes_nothing(world: World, engine: Engine) -> None:
+    world.writer.call(lambda unit: unit.connection.execute(insert(t.meta).values(key="kept", value="yes")))
+    before = shape(engine)
+    for _ in range(2):
+        migrate(engine)
+        assert shape(engine) == before
+    assert "kept" in {row.key for row in world.rows(t.meta)}
+    demand_current_schema(engine)
+
+
+def test_an_empty_database_and_one_of_another_version_are_refused(tmp_path: Path) -> None:
+    engine = open_database(f"sqlite:///{tmp_path / 'new.db'}")
+    assert schema_version(engine) is None
+    with pytest.raises(StoreProblem, match="dpsync init"):
+        demand_current_schema(engine)
+    migrate(engine)
+    demand_current_schema(engine)
+    with writing(engine) as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(StoreProblem, match="9999"):
+        demand_current_schema(engine)
+    engine.dispose()
+
+
+def test_a_file_that_is_no_database_is_refused_and_says_so(tmp_path: Path) -> None:
+    (tmp_path / "broken.db").write_bytes(b"not a database at all" * 500)
+    engine = open_database(f"sqlite:///{tmp_path / 'broken.db'}")
+    with pytest.raises(StoreProblem):
+        demand_current_schema(engine)
+    engine.dispose()
+
+
+def test_this_program_names_the_newest_migration() -> None:
+    assert ScriptDirectory(FOLDER).get_current_head() == schema.SCHEMA

@@ -10,18 +10,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, insert, inspect, select, text, update
+from sqlalchemy import Engine, insert, select, text, update
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from dpsync.errors import Locked, StoreProblem
+from dpsync.errors import Locked
 from dpsync.sealing import Keys
 from dpsync.store import tables as t
 from dpsync.store.database import (
-    demand_current_schema,
-    migrate,
     open_database,
     reading,
-    schema_version,
     truncate_wal,
     worker_lock,
     writing,
@@ -35,52 +32,6 @@ from tests.builders import World
 def file(sqlite_template: Path, tmp_path: Path) -> str:
     shutil.copy(sqlite_template, tmp_path / "dpsync.db")
     return f"sqlite:///{tmp_path / 'dpsync.db'}"
-
-
-# --- the schema
-
-
-def test_migrating_twice_changes_nothing(world: World, engine: Engine) -> None:
-    world.writer.call(lambda unit: unit.connection.execute(insert(t.meta).values(key="kept", value="yes")))
-    columns = _columns(engine)
-    for _ in range(2):
-        migrate(engine)
-        assert _columns(engine) == columns
-    assert "kept" in {row.key for row in world.rows(t.meta)}
-    demand_current_schema(engine)
-
-
-def _columns(engine: Engine) -> set[tuple[str, str]]:
-    inspector = inspect(engine)
-    return {(table, column["name"]) for table in inspector.get_table_names() for column in inspector.get_columns(table)}
-
-
-def test_the_migrated_schema_is_the_one_that_the_code_speaks_of(engine: Engine) -> None:
-    found = _columns(engine)
-    wanted = {(table.name, column.name) for table in t.metadata.sorted_tables for column in table.columns}
-    assert wanted <= found
-
-
-def test_an_empty_database_and_one_of_another_version_are_refused(tmp_path: Path) -> None:
-    engine = open_database(f"sqlite:///{tmp_path / 'new.db'}")
-    assert schema_version(engine) is None
-    with pytest.raises(StoreProblem, match="dpsync init"):
-        demand_current_schema(engine)
-    migrate(engine)
-    demand_current_schema(engine)
-    with writing(engine) as connection:
-        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
-    with pytest.raises(StoreProblem, match="9999"):
-        demand_current_schema(engine)
-    engine.dispose()
-
-
-def test_a_file_that_is_no_database_is_refused_and_says_so(tmp_path: Path) -> None:
-    (tmp_path / "broken.db").write_bytes(b"not a database at all" * 500)
-    engine = open_database(f"sqlite:///{tmp_path / 'broken.db'}")
-    with pytest.raises(StoreProblem):
-        demand_current_schema(engine)
-    engine.dispose()
 
 
 # --- who may write
@@ -320,12 +271,3 @@ def test_what_is_noted_is_kept_by_whoever_records_the_outcome_and_the_last_of_on
     assert not take_notes()
     world.writer.call(lambda unit: keep(unit.connection, notes))
     assert shelf.find("") == {"k": "2", "other": "v"}
-
-
-def test_this_program_names_the_newest_migration() -> None:
-    from alembic.script import ScriptDirectory
-
-    from dpsync.store import database
-
-    folder = Path(database.__file__).with_name("migrations")
-    assert ScriptDirectory(folder).get_current_head() == database.SCHEMA

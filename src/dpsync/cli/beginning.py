@@ -14,7 +14,8 @@ from dpsync.ledger import note
 from dpsync.sealing import Keys
 from dpsync.settings import Settings
 from dpsync.store import tables as t
-from dpsync.store.database import open_database, reading, schema_version
+from dpsync.store.database import open_database, reading
+from dpsync.store.schema import refuse_newer, schema_version
 
 
 def look_first(settings: Settings) -> bool:
@@ -55,8 +56,10 @@ def _begun(url: str) -> Mapping[str, str]:
         return {}
     engine = open_database(url)
     try:
-        if schema_version(engine) is None:
+        has = schema_version(engine)
+        if has is None:
             return {}
+        refuse_newer(has)
         with reading(engine) as connection:
             return {row.key: row.value for row in connection.execute(select(t.meta))}
     except OperationalError:

@@ -68,7 +68,8 @@ CATALOGUE: dict[str, Explained] = {
     "DP-203": Explained(
         "The database cannot be used",
         "It cannot be opened, is empty, is of another version, or holds another ledger than the settings name.",
-        "For a new one, or one of an older version: back it up, then `dpsync init`. For another ledger: point "
+        "For a new one, or one of an older version: stop the service, then `dpsync init`. For one of a newer version: "
+        "install the newer dpsync again. For another ledger: point "
         "[store] url and [ledger] origin at the pair that belongs together.",
     ),
     "DP-204": Explained(

@@ -122,9 +122,12 @@ def _show_switched(talk: Talk, concerned: "dict[str, str]", word: str) -> None:
 
 
 def _open_count(service: "Service") -> int:
-    from dpsync.installation import open_count
+    from sqlalchemy import func, select
 
-    return open_count(service.engine)
+    from dpsync.store import tables as t
+
+    open_requests = select(func.count()).select_from(t.request).where(t.request.c.closed_at.is_(None))
+    return int(service.read(lambda connection: connection.execute(open_requests).scalar_one()))
 
 
 def _waiting_count(service: "Service") -> int:

@@ -37,15 +37,21 @@ def init(
     mode: Annotated[
         str | None, typer.Option(help="confirm (recommended: each erasure waits 24 h and for a yes), live or observe.")
     ] = None,
+    backed_up: Annotated[
+        bool, typer.Option("--backed-up", help="A PostgreSQL database of an older schema is backed up: migrate it.")
+    ] = False,
 ) -> int:
-    """Write the settings, make the keys, begin database and ledger. Run again, it changes nothing that exists."""
+    """Write the settings, make the keys, begin database and ledger. Run again, it changes nothing that exists.
+
+    Only a database of an older schema is migrated: a SQLite file is copied first, beside itself.
+    """
     talk: Talk = ctx.obj
     # DIR decides; else --config, or wherever the settings usually are.
     talk.config = (folder / "dpsync.toml" if folder else talk.config).absolute()
     kept = talk.config.exists()
     if not kept:
         _write_settings(talk, _answers(talk, name, dpo, operator, processor, mode))
-    return _begin(talk, kept=kept)
+    return _begin(talk, kept=kept, backed_up=backed_up)
 
 
 def check(
@@ -162,13 +168,14 @@ def _look_first(folder: Path, text: str) -> None:
         draft.unlink(missing_ok=True)
 
 
-def _begin(talk: Talk, *, kept: bool) -> int:
+def _begin(talk: Talk, *, kept: bool, backed_up: bool) -> int:
     import os
 
     from dpsync.cli.beginning import look_first
     from dpsync.cli.opening import load_settings, place_of_store, store_errors_named
     from dpsync.sealing import Keys
     from dpsync.service import Service
+    from dpsync.store.schema import SCHEMA
 
     loaded = load_settings(talk.config, secrets=False)
     had_keys = look_first(loaded)
@@ -177,7 +184,10 @@ def _begin(talk: Talk, *, kept: bool) -> int:
     Keys.create(loaded.keys.directory)
     talk.say(f"{'Kept    ' if had_keys else 'Created '} {loaded.keys.directory} (keys, mode 0700)")
     with store_errors_named(), Service(talk.config, os.environ, settings=loaded) as service:
-        new = service.initialise()
+        new, migrated = service.initialise(backed_up=backed_up)
+        if migrated is not None and migrated.was is not None:
+            copy = f"as it was: {migrated.copy}" if migrated.copy else "as it was: in your back-up"
+            talk.say(f"Migrated {place_of_store(service)} from schema {migrated.was} to {SCHEMA} ({copy})")
         talk.say(f"{'Created ' if new else 'Kept    '} {place_of_store(service)} (database, ledger {service.origin})")
         _paper(talk, loaded)
         talk.say("GIVE TO YOUR DPO, in another way than by this machine; it proves every later report:")

@@ -14,15 +14,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.engine import URL, make_url
 
-from dpsync.errors import Locked, StoreProblem
+from dpsync.errors import Locked
 from dpsync.kit import CALLS_AT_ONCE
 
-SCHEMA = "0002"
-"""The newest migration: what this program works with."""
 WRITER_LOCK = 0x6470_7379  # any fixed number; one database serves one installation
 KEPT = 8
 """Connections that stay open between transactions."""
@@ -119,48 +116,8 @@ def database_now(connection: Connection) -> datetime:
     return value.astimezone(UTC)
 
 
-# --- the schema's version
-
-
-def migrate(engine: Engine) -> None:
-    """Bring the schema to this version, in one transaction. Twice changes nothing."""
-    # Imported here: alembic costs 60 ms and 10 MB, and a service that runs has no use for it.
-    from alembic import command
-    from alembic.config import Config
-
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
-    # The engine is handed on: alembic's own would begin as it likes, and a killed migration would stay half done.
-    config.attributes["engine"] = engine
-    command.upgrade(config, "head")
-
-
-def schema_version(engine: Engine) -> str | None:
-    """The version the database has; None where it is empty."""
-    with reading(engine) as connection:
-        if not inspect(connection).has_table("alembic_version"):
-            return None
-        return connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
-
-
-def demand_current_schema(engine: Engine) -> None:
-    """Refuse to go on with a database that is damaged or of another version. Raises `StoreProblem`."""
-    try:
-        has = schema_version(engine)
-    except OperationalError:
-        raise  # it is locked or away, which passes
-    except DatabaseError:
-        raise StoreProblem("the database is damaged, or no database; restore it from the newest backup") from None
-    if has is None:
-        raise StoreProblem("the database is empty; `dpsync init` makes it")
-    if has != SCHEMA:
-        raise StoreProblem(
-            f"the database has schema {has}, this program needs {SCHEMA}; run `dpsync init` to migrate it"
-        )
-
-
 @contextmanager
-def worker_lock(url: str) -> Iterator[None]:
+def worker_lock(url: str | URL) -> Iterator[None]:
     """Be the only *worker* on a SQLite store; other commands write beside it. On PostgreSQL the lease decides.
 
     The operating system frees the lock when its holder dies, however it dies. Raises `Locked`, naming the holder.

@@ -1,0 +1,183 @@
+"""The schema's version: what a database has, what this program needs, and the way from the one to the other.
+
+A program that starts never changes the schema by itself: a version that was put in place by mistake could not be taken
+back. `dpsync init` migrates, after the copy that leads back.
+"""
+
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine, inspect, text
+from sqlalchemy.exc import DatabaseError, OperationalError
+
+from dpsync.errors import Locked, StoreProblem
+from dpsync.store.columns import EPOCH
+from dpsync.store.database import database_now, reading, worker_lock, writing
+
+SCHEMA = "0002"
+"""The newest migration: what this program works with."""
+A_BEAT = timedelta(minutes=1)
+"""A sign of life that holds for longer was given by a clock that was ahead."""
+MICROSECOND = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """What `migrate` did: from which version, None where there was nothing; `copy`: the database as it was before."""
+
+    was: str | None
+    copy: Path | None = None
+
+
+def schema_version(engine: Engine) -> str | None:
+    """The version the database has; None where it is empty."""
+    with reading(engine) as connection:
+        return _version(connection)
+
+
+def _version(connection: Connection) -> str | None:
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
+
+
+def demand_current_schema(engine: Engine) -> None:
+    """Refuse to go on with a database that is damaged or of another version. Raises `StoreProblem`."""
+    try:
+        has = schema_version(engine)
+    except OperationalError:
+        raise  # it is locked or away, which passes
+    except DatabaseError:
+        raise StoreProblem("the database is damaged, or no database; restore it from the newest backup") from None
+    if has is None:
+        raise StoreProblem("the database is empty; `dpsync init` makes it")
+    refuse_newer(has)
+    if has != SCHEMA:
+        raise StoreProblem(
+            f"the database has the older schema {has}, this program needs {SCHEMA}: stop the service, then "
+            "`dpsync init` copies the database and migrates it"
+        )
+
+
+def refuse_newer(has: str | None) -> None:
+    """Refuse a database that a newer program has migrated. Raises `StoreProblem`."""
+    if has is not None and has > SCHEMA:
+        raise StoreProblem(
+            f"the database has schema {has}, which is newer than this program ({SCHEMA}): install the newer dpsync "
+            "again, or restore the copy of the database that was made before it was migrated; nothing was changed"
+        )
+
+
+def migrate(
+    engine: Engine, *, backed_up: bool = False, then: Callable[[Connection], None] = lambda _: None
+) -> Migration | None:
+    """Bring the schema to this version, in one transaction, and do what belongs to it (`then`) in the same.
+
+    A SQLite file that holds something is copied first, to `NAME.schema-VERSION` beside it; of a PostgreSQL database
+    somebody must say that it is `backed_up`. None where nothing was to migrate. Raises `StoreProblem`, and `Locked`
+    while a worker is at work.
+    """
+    if schema_version(engine) == SCHEMA:
+        with writing(engine) as connection:  # a worker may go on beside this
+            then(connection)
+        return None
+    with worker_lock(engine.url), _alone(engine) as connection:
+        was = _version(connection)
+        refuse_newer(was)
+        if was == SCHEMA:
+            return None
+        done = Migration(was)
+        if was is not None:
+            _demand_rest(connection)
+            done = Migration(was, _kept(engine, was, backed_up=backed_up))
+        _upgrade(connection)
+        then(connection)
+        return done
+
+
+def _demand_rest(connection: Connection) -> None:
+    """Refuse while a worker of the older program gives signs of life: it would go on by tables that are no more."""
+    now = (database_now(connection) - EPOCH) // MICROSECOND
+    beats = text("SELECT 1 FROM worker WHERE beat_until > :now AND beat_until < :soon")
+    if connection.execute(beats, {"now": now, "soon": now + A_BEAT // MICROSECOND}).first() is not None:
+        raise Locked("a dpsync worker is at work on this database: stop it, wait a minute, then try again")
+
+
+def _upgrade(connection: Connection) -> None:
+    # Imported here: alembic costs 60 ms and 10 MB, and a service that runs has no use for it.
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
+    # The connection is handed on: alembic's own would begin as it likes, and a killed migration would stay half done.
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+@contextmanager
+def _alone(engine: Engine) -> Iterator[Connection]:
+    """A transaction in which tables may be rebuilt: on SQLite that drops the old one, whose rows others refer to.
+
+    What refers to nothing at the end is refused all the same. https://sqlite.org/lang_altertable.html#otheralter
+    """
+    with engine.connect().execution_options(dpsync_writes=True) as connection:
+        lite = engine.dialect.name == "sqlite"
+        if lite:
+            _references(connection, demanded=False)  # SQLite takes it outside transactions only
+        try:
+            with connection.begin():
+                yield connection
+                if lite and connection.exec_driver_sql("PRAGMA foreign_key_check").first() is not None:
+                    raise StoreProblem("the migration would leave rows that refer to nothing; nothing was changed")
+        finally:
+            if lite:
+                _references(connection, demanded=True)
+
+
+def _references(connection: Connection, *, demanded: bool) -> None:
+    connection.connection.cursor().execute(f"PRAGMA foreign_keys={'ON' if demanded else 'OFF'}")
+
+
+def _kept(engine: Engine, was: str, *, backed_up: bool) -> Path | None:
+    """The copy to which one can go back. Needs the writer's lock: so it holds all that was ever committed before."""
+    if engine.dialect.name == "sqlite":
+        database = Path(engine.url.database or "")
+        return _copied(database, database.with_name(f"{database.name}.schema-{was}"))
+    if not backed_up:
+        raise StoreProblem(
+            f"the database has schema {was} and is to get {SCHEMA}: stop the service, back the database up (pg_dump), "
+            "then say so: `dpsync init --backed-up`; nothing was changed"
+        )
+    return None
+
+
+def _copied(database: Path, copy: Path) -> Path:
+    draft = copy.with_name(f".{copy.name}.part")
+    try:
+        draft.unlink(missing_ok=True)
+        with closing(sqlite3.connect(database)) as source, closing(sqlite3.connect(draft)) as target:
+            draft.chmod(0o600)
+            source.backup(target)
+        _to_disk(draft)
+        draft.replace(copy)
+        _to_disk(copy.parent)
+    except (OSError, sqlite3.Error):
+        raise StoreProblem(
+            f"{copy}, the copy that leads back, cannot be written: look at the disk and at who owns the folder; "
+            "nothing was changed"
+        ) from None
+    return copy
+
+
+def _to_disk(path: Path) -> None:
+    file = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)

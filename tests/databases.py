@@ -1,0 +1,40 @@
+"""Databases that a test makes for itself, besides the one that its run has."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy import Engine, create_engine, text
+from sqlalchemy.engine import make_url
+
+from dpsync.store.database import open_database
+
+
+@contextmanager
+def new_database(url: str, folder: Path) -> Iterator[Engine]:
+    """An empty database on the same engine as `url`."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        with closing(f"sqlite:///{folder / 'new.db'}") as engine:
+            yield engine
+        return
+    name = f"{parsed.database}_new"
+    admin = create_engine(url, isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(text(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
+        connection.execute(text(f"CREATE DATABASE {name}"))
+        try:
+            with closing(parsed.set(database=name).render_as_string(hide_password=False)) as engine:
+                yield engine
+        finally:
+            connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    admin.dispose()
+
+
+@contextmanager
+def closing(url: str) -> Iterator[Engine]:
+    engine = open_database(url)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
