@@ -125,10 +125,14 @@ class NotIdentifiable:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
-    """A no, or an undocumented answer. `reason` is a fixed phrase of ours, never the vendor's text."""
+    """A no, or an undocumented answer. `reason` is a fixed phrase of ours, never the vendor's text.
+
+    `status`: the status code of a mail system that refused a letter, such as 5.1.1.
+    """
 
     reason: str
     evidence: tuple[Evidence, ...]
+    status: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

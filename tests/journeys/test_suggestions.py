@@ -101,6 +101,7 @@ CASES: list[tuple[Need, list[Happening], set[State]]] = [
     (Need.CONTRADICTED, [APPLIED, Contradicts(reason="still there", evidence=proof())], {State.PENDING}),
     (Need.REFUSED, [Refused(reason="it said no", evidence=proof(400))], {State.PENDING}),
     (Need.ESCALATED, [ACCEPTED, WRONG_DESK], {State.ESCALATED}),
+    (Need.UNDELIVERED, [DONE_BY_HAND, ACCEPTED, Answer(AnswerKind.BOUNCED, status="5.1.1")], {State.PENDING}),
     (Need.NOT_IDENTIFIABLE, [NotIdentifiable(reason="no address")], {State.SETTLED}),
 ]
 

@@ -103,23 +103,26 @@ def acknowledge(
     processor: Annotated[str, typer.Argument(help="Who answered.", metavar="PROCESSOR")],
     *,
     answer: Annotated[
-        str, typer.Option(help="done, nothing_held, partly, refused, received or wrong_recipient.", metavar="ANSWER")
+        str,
+        typer.Option(
+            help="done, nothing_held, partly, refused, received, wrong_recipient or bounced.", metavar="ANSWER"
+        ),
     ],
     by: By,
     reason: Annotated[str, typer.Option(help="How it was said, and by whom; kept sealed.")],
     as_json: AsJson = False,
 ) -> int:
-    """Record what a processor said by letter, telephone or mail."""
+    """Record what a processor said by letter, telephone or mail, or that a notice came back (bounced)."""
     from dpsync.cli.opening import demand_processors, full_id, installation
     from dpsync.installation import os_user
-    from dpsync.propagation.acknowledgement import answer_by_hand
+    from dpsync.propagation.acknowledgement import BY_HAND, answer_by_hand
     from dpsync.propagation.lifecycle import AnswerKind
     from dpsync.propagation.record import Author
 
     talk: Talk = ctx.obj
-    by_people = [kind for kind in AnswerKind if kind not in {AnswerKind.DELIVERED, AnswerKind.BOUNCED}]
-    if answer.replace("-", "_") not in by_people:
-        raise UsageError("--answer is one of " + ", ".join(by_people))
+    known = [kind for kind in AnswerKind if kind in BY_HAND]
+    if answer.replace("-", "_") not in known:
+        raise UsageError("--answer is one of " + ", ".join(known))
     if not by.strip() or not reason.strip():
         raise UsageError("an answer needs a name (--by) and how it was said (--reason)")
     kind = AnswerKind(answer.replace("-", "_"))

@@ -184,7 +184,7 @@ def _due(row: "StatusRow") -> str:
 
 def _show_one(talk: Talk, one: "Asked", row: "StatusRow", zone: "ZoneInfo") -> None:
     from dpsync.model import CLOSED_STATES
-    from dpsync.reports.words import CAUSES, RIGHTS, RUNGS, STATES, moment
+    from dpsync.reports.words import CAUSES, RIGHTS, STATES, moment, reached
 
     received = moment(one.received_at, zone) + (" (assumed)" if one.received_assumed else "")
     talk.data(f"{one.id}  {RIGHTS[one.right]}  received {received}  due {_due(row)}")
@@ -194,7 +194,7 @@ def _show_one(talk: Talk, one: "Asked", row: "StatusRow", zone: "ZoneInfo") -> N
             (
                 line.processor,
                 STATES[line.state],
-                RUNGS[line.rung],
+                reached(line.rung, told=line.told_at is not None),
                 str(line.attempts),
                 moment(line.told_at, zone) or ("no" if line.state in CLOSED_STATES else "not yet"),
                 "; ".join(filter(None, [*(CAUSES[cause] for cause in line.causes), line.reason, line.task])),

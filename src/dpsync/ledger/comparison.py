@@ -26,7 +26,7 @@ MOST_NAMED = 50
 class _Place:
     """What the entries about one request at one processor say; `idx` None: none did since it was accepted.
 
-    `told`, `done` and `closed` are seconds: the first time that it was told, and since when it has been done or closed.
+    `told`, `done` and `closed` are seconds: since when it has been told, done or closed.
     """
 
     state: str = "pending"
@@ -40,8 +40,9 @@ class _Place:
         """Go on by the next entry."""
         state, ts = str(said["state"]), int(said["ts"])
         self.rung, self.idx = int(said["rung"]), idx
-        if self.told is None and self.rung >= Rung.SENT:
-            self.told = ts
+        # An entry from before this was written down tells it by the rung, which never fell.
+        told = said.get("told", int(self.rung >= Rung.SENT))
+        self.told = (ts if self.told is None else self.told) if told else None
         # What was contradicted was not done: it counts from when it is done again.
         if state in DONE_STATES and not (self.state in DONE_STATES and self.done):
             self.done = ts

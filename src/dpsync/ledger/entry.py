@@ -68,7 +68,7 @@ class Event(StrEnum):
 _HEX_256 = re.compile(r"[0-9a-f]{64}\Z")
 _UNSAFE = re.compile(r"[^A-Za-z0-9._:/-]")
 
-_NUMBERS = frozenset({"v", "ts", "attempt", "http", "n", "rung"})
+_NUMBERS = frozenset({"v", "ts", "attempt", "http", "n", "rung", "told"})
 _COMMITMENTS = frozenset({"resp", "subj", "by", "why", "list", "digest"})
 _TEXTS = frozenset({"event", "req", "dest", "right", "ref", "cause", "way", "kind", "name", "state"})
 _DATES = frozenset({"due"})
@@ -79,7 +79,8 @@ _DEMANDED = frozenset({"v", "ts", "event"})
 def encode(event: Event, ts: datetime, **fields: str | int) -> bytes:
     """The bytes of one entry. `ts` is aware and kept to the second.
 
-    Numbers: attempt, http, n (of processors), rung. 64 hex digits: resp, subj, by, why (commitments), list, digest.
+    Numbers: attempt, http, n (of processors), rung, told (0 or 1). 64 hex digits: resp, subj, by, why (commitments),
+    list, digest.
     Printable ASCII without "@", up to 120 characters: req, dest, right, ref, cause, way, kind, name, state. `due` is an
     ISO date. A vendor's id goes through `safe` first.
 

@@ -17,10 +17,14 @@ from dpsync.propagation.controller import Controller, token_hash
 from dpsync.propagation.lanes import causes_of
 from dpsync.propagation.lifecycle import Answer, AnswerKind, Decision, DecisionKind
 from dpsync.propagation.record import Author, alert, record
+from dpsync.propagation.rounds import first_of_round
 from dpsync.store import tables as t
 from dpsync.store.writer import Unit
 
 CONFIRMED = Decision(DecisionKind.CONFIRM, frozenset({Cause.CONTACT_UNVERIFIED}))
+BY_HAND = frozenset(AnswerKind) - {AnswerKind.DELIVERED}
+"""What one of us may record of an answer: a mail that came back too, where no machine could place it."""
+
 FINAL = frozenset(AnswerKind) - {AnswerKind.RECEIVED, AnswerKind.DELIVERED, AnswerKind.BOUNCED}
 """What answers a notice. A mail system's reports are none of these."""
 
@@ -112,7 +116,7 @@ def answer_by_link(
         .where(t.propagation.c.id == row.propagation_id, t.propagation.c.notices < row.number)
         .values(notices=row.number)
     )
-    older = row.number < incoming.first_of_round(unit.connection, row.propagation_id)
+    older = row.number < first_of_round(unit.connection, row.propagation_id)
     record(unit, controller, row.propagation_id, Answer(kind, row.digest, older), now, cause=kind.value)
     if older and kind in FINAL:
         processor = controller.processors.get(row.processor)
@@ -133,10 +137,13 @@ def answer_by_hand(
     os_user: str,
     now: datetime,
 ) -> State:
-    """Record what a processor told one of us by letter, telephone or mail. Raises `NotFound`, `DecisionRefused`."""
+    """Record what a processor told one of us by letter, telephone or mail, or that a letter came back.
+
+    Raises `NotFound`, `DecisionRefused`.
+    """
     p = t.propagation.c
     row = unit.connection.execute(
-        select(p.id, p.state).where(p.request_id == request_id, p.processor == processor)
+        select(p.id, p.state, p.notices).where(p.request_id == request_id, p.processor == processor)
     ).one_or_none()
     if row is None:
         raise NotFound(f"request {request_id} does not go to {processor}")
@@ -148,6 +155,8 @@ def answer_by_hand(
         State.REFUSED,
     }:
         raise DecisionRefused(f"it is {row.state}; no answer is owed")
+    if kind is AnswerKind.BOUNCED and (not row.notices or State(row.state) in {State.CONTRADICTED, State.REFUSED}):
+        raise DecisionRefused(f"it is {row.state}; no letter is out that could have come back")
     _keep(unit, controller, row.id, 0, kind, Given(author.by, author.reason, os_user), now)
     incoming.mark_answered(unit, row.id, now)
     return record(unit, controller, row.id, Answer(kind), now, author=author, cause=kind.value).state

@@ -4,6 +4,8 @@ A command works as it stands, once NAME and WHY are filled in. Where an answer i
 pasted unchanged, that makes nothing done.
 """
 
+from dpsync.mail_status import is_undelivered
+
 _BY = "--by NAME --reason WHY"
 _RETRY = f"dpsync retry {{request}} {{processor}} {_BY}"
 _SETTLE = f"dpsync settle {{request}} {{processor}} {_BY}"
@@ -20,10 +22,11 @@ ALERTS: dict[str, tuple[str, str, str, str]] = {
     ),
     "refused": (
         "operator",
-        "A processor refused, or answered in no documented way",
+        "A processor, or its contact's mail host, refused, or answered in no documented way",
         (
-            "It was told and said no. Look at the evidence (`dpsync dossier {request}`); write to the processor, or "
-            "try again."
+            "Where a letter was not delivered nobody there was told: correct the contact in the settings, restart, and "
+            "try again. Otherwise it said no: look at the evidence (`dpsync dossier {request}`); write to it, or try "
+            "again."
         ),
         _RETRY,
     ),
@@ -57,13 +60,13 @@ ALERTS: dict[str, tuple[str, str, str, str]] = {
     "wrong_recipient": (
         "operator",
         "A contact says that the notice reached the wrong desk",
-        "Find the right contact, change the configuration, restart, and tell it again.",
+        "The processor is not told. Find the right contact, correct it in the settings, restart, and tell it again.",
         _RETRY,
     ),
     "bounced": (
         "operator",
         "A notice could not be delivered",
-        "The mail host refused it for good. Correct the contact, restart, and tell it again; or write a letter.",
+        "Nobody there was told. Correct the contact in the settings, restart, and tell it again; or write a letter.",
         _RETRY,
     ),
     "delayed": (
@@ -164,9 +167,12 @@ ABOUT_US = frozenset({"mail_credential"})
 """What no processor has a part in: told once a day, however many letters wait for it."""
 
 
-def alert_text(cause: str, request_id: str, processor: str) -> tuple[str, str, str]:
-    """Role, subject and body of one alert; `processor` is its name in the settings."""
+def alert_text(cause: str, request_id: str, processor: str, reason: str = "") -> tuple[str, str, str]:
+    """Role, subject and body of one alert; `processor` is its name in the settings, `reason` a phrase of ours."""
     role, subject, body, command = ALERTS[cause]
     named = {"request": request_id, "processor": processor}
-    said = f"{body} `{command}` First seen at request {{request}}; `dpsync status {{request}}` shows where it stands."
+    why = f"{reason[0].upper()}{reason[1:]}. " if is_undelivered(reason) else ""
+    said = (
+        f"{why}{body} `{command}` First seen at request {{request}}; `dpsync status {{request}}` shows where it stands."
+    )
     return role, subject, said.format(**named)

@@ -50,11 +50,13 @@ class Answer:
     """`digest`: SHA-256 (hex) of the notice it answers, or of the report it came in; "" for what was told otherwise.
 
     `older`: the notice it answers is from before somebody tried again, so it says nothing of what was asked since.
+    `status`: the status code of a report, such as 5.1.1.
     """
 
     kind: AnswerKind
     digest: str = ""
     older: bool = False
+    status: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +92,9 @@ class Position:
 
     `doubtful`: the last attempt may have had an effect, so it is read before it is repeated. `touched`: some attempt
     may have had one; it is never taken back, so what is withdrawn then is not called untold. `verifiable`: the
-    connector declares a read-back for this right. `contact_confirmed`: the processor's contact has confirmed itself by
-    link. `answer_within` is what the contract with the processor grants.
+    connector declares a read-back for this right. `told`: the processor has the instruction, as far as anybody can
+    know; `heard`: a person there has answered the letter that asked last. `contact_confirmed`: the processor's contact
+    has confirmed itself by link. `answer_within` is what the contract with the processor grants.
     """
 
     right: Right
@@ -101,6 +104,8 @@ class Position:
     causes: frozenset[Cause] = frozenset()
     doubtful: bool = False
     touched: bool = False
+    told: bool = False
+    heard: bool = False
     defects: int = 0
     rereads: int = 0
     lifting: bool = False
@@ -131,6 +136,7 @@ class Step:
     causes: frozenset[Cause] = frozenset()
     doubtful: bool = False
     touched: bool = False
+    told: bool = False
     defects: int = 0
     rereads: int = 0
     next: Next = Next.NOTHING
@@ -145,12 +151,15 @@ class Step:
 def stay(at: Position, event: Event) -> Step:
     """Nothing but the record changes."""
     step = Step(at.state, at.rung, at.way, event, at.causes, at.doubtful, defects=at.defects, rereads=at.rereads)
-    return replace(step, keep_timer=event is Event.REPEAT)  # what changes nothing must not stop the clock that runs
+    return replace(
+        step, told=at.told, keep_timer=event is Event.REPEAT
+    )  # what changes nothing must not stop the clock that runs
 
 
 def go(at: Position, state: State, event: Event, rung: Rung | None = None, **more: object) -> Step:
-    """It goes to `state`; its rung never falls. `more`: other fields of the step."""
+    """It goes to `state`; its rung never falls. `rung`: what this step proves. `more`: other fields of the step."""
     # Defects add up while it is on its way, whatever happens between them; a person who tries again forgives them.
     defects = at.defects if state is at.state is State.PENDING else 0
-    step = Step(state, max(at.rung, rung or Rung.NONE), at.way, event, defects=defects)
+    told = at.told or (rung or Rung.NONE) >= Rung.SENT
+    step = Step(state, max(at.rung, rung or Rung.NONE), at.way, event, told=told, defects=defects)
     return replace(step, **more)  # type: ignore[arg-type]  # because the names are Step's own fields

@@ -11,10 +11,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, assert_never
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, insert, select, update
 
 from dpsync.alerts import raise_alert
-from dpsync.connector import NoticeKind
 from dpsync.ledger import entry
 from dpsync.ledger.entry import Event
 from dpsync.mail import domain_of
@@ -22,6 +21,7 @@ from dpsync.propagation.contacts import desks
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.lifecycle import Answer, AnswerKind
 from dpsync.propagation.record import alert, record, request_key
+from dpsync.propagation.rounds import first_of_round
 from dpsync.store import conversation_tables as ct
 from dpsync.store import tables as t
 from dpsync.store.writer import Unit
@@ -175,14 +175,14 @@ def _listed_at(connection: Connection, controller: Controller, tags: Sequence[st
 
 def _keep(unit: Unit, controller: Controller, one: Incoming, notice: Any, waits: Waits | None, now: datetime) -> None:
     """Beside the answers of people: what it was, and what it changes, which is nothing but for two kinds of report."""
-    said = {
+    kept = {
         "status": one.status,
         "remark": _REMARKS.get(one.kind, ""),
         "waits": "for a person to read it" if waits else "",
         "sender": "DMARC pass, says the receiving host" if one.vouched else "",
         "message": f"sha256 {one.digest}",
     }
-    sealed = controller.keys.seal("answer", json.dumps(said).encode(), str(notice.propagation_id).encode())
+    sealed = controller.keys.seal("answer", json.dumps(kept).encode(), str(notice.propagation_id).encode())
     unit.connection.execute(
         insert(t.answer).values(
             propagation_id=notice.propagation_id,
@@ -196,7 +196,8 @@ def _keep(unit: Unit, controller: Controller, one: Incoming, notice: Any, waits:
     counted = _COUNTED.get(one.kind)
     if counted and _is_current(unit.connection, notice):
         cause = f"{counted.value} {one.status}".strip()
-        record(unit, controller, notice.propagation_id, Answer(counted, one.digest), now, cause=cause)
+        said = Answer(counted, one.digest, status=one.status)
+        record(unit, controller, notice.propagation_id, said, now, cause=cause)
         return
     key = request_key(controller, {name: getattr(notice, name) for name in _OF_KEY})
     fields = {"req": notice.request_id, "dest": notice.processor, "right": notice.right, "cause": one.kind.value}
@@ -218,14 +219,6 @@ def _is_current(connection: Connection, notice: Any) -> bool:
     n = t.notice.c
     latest = select(n.recipient).where(n.propagation_id == notice.propagation_id).order_by(n.number.desc()).limit(1)
     return bool(connection.execute(latest).scalar_one() == notice.recipient)
-
-
-def first_of_round(connection: Connection, propagation_id: int) -> int:
-    """The number of the letter that asked last; reminders of it, and the second contact's, belong to it."""
-    n = t.notice.c
-    asking = [NoticeKind.FIRST.value, NoticeKind.TASK.value]
-    latest = select(func.max(n.number)).where(n.propagation_id == propagation_id, n.kind.in_(asking))
-    return connection.execute(latest).scalar_one() or 0
 
 
 def tell_of_contact(unit: Unit, controller: Controller, name: str, now: datetime) -> None:

@@ -24,6 +24,7 @@ from dpsync.connector import (
 )
 from dpsync.errors import CredentialsRejected, IllegalTransition
 from dpsync.ledger.entry import Event
+from dpsync.mail_status import undelivered
 from dpsync.model import DONE_STATES, Cause, Rung, State, Way
 from dpsync.propagation.after_decision import after_decision, released
 from dpsync.propagation.after_failure import after_defect, after_interruption
@@ -65,7 +66,24 @@ def advance(at: Position, happening: Happening, now: datetime) -> Step:
     `IllegalTransition` for what can only be a bug.
     """
     step = _next(at, happening, now)
-    return replace(step, touched=at.touched or step.doubtful or _may_have_touched(happening))
+    told = step.told and not _shows_the_contrary(at, happening)
+    return replace(step, told=told, touched=at.touched or step.doubtful or _may_have_touched(happening))
+
+
+def _shows_the_contrary(at: Position, happening: Happening) -> bool:
+    """Whether it takes back that the processor was told: a letter that reached nobody, or the wrong desk.
+
+    A letter to our own operator says nothing of the processor; and what was done, or seen to be, had been heard of.
+    """
+    if at.way is not Way.NOTICE or at.state in DONE_STATES | {State.CONTRADICTED}:
+        return False
+    match happening:
+        case Answer(kind=AnswerKind.WRONG_RECIPIENT, older=False):
+            return True
+        case Answer(kind=AnswerKind.BOUNCED, older=False) | Refused():
+            return not at.heard
+        case _:
+            return False
 
 
 def _may_have_touched(happening: Happening) -> bool:
@@ -140,8 +158,10 @@ def _after_outcome_awaited(at: Position, outcome: Outcome, now: datetime) -> Ste
             return _handed_on(at, to, task)
         case NotIdentifiable(reason=reason):
             return go(at, State.NOT_IDENTIFIABLE, Event.NOT_IDENTIFIABLE, alert="not_identifiable", reason=reason)
-        case Refused(reason=reason):
+        case Refused(reason=reason) if at.way is Way.API:
             return go(at, State.REFUSED, Event.REFUSED, alert="refused", reason=reason)
+        case Refused(reason=reason, status=status):
+            return go(at, State.REFUSED, Event.BOUNCED, alert="refused", reason=undelivered(status, reason))
         case Retryable(busy=busy, doubtful=doubtful, reason=reason):
             return go(
                 at,
@@ -195,7 +215,9 @@ def _after_reminder(at: Position, outcome: Outcome, now: datetime) -> Step:
                 return go(at, State.ESCALATED, Event.ESCALATED, alert="no_answer", reason=reason)
             again = now + timedelta(hours=1)
             return replace(stay(at, Event.DEFERRED), timer=Timer.REMIND, timer_at=again, reason=reason)
-        case Refused(reason=reason) | NotIdentifiable(reason=reason):
+        case Refused(reason=reason, status=status):
+            return go(at, State.ESCALATED, Event.BOUNCED, alert="bounced", reason=undelivered(status, reason))
+        case NotIdentifiable(reason=reason):
             return go(at, State.ESCALATED, Event.BOUNCED, alert="bounced", reason=reason)
         case Applied() | NothingHeld() | HandOver():
             return stay(at, Event.REPEAT)
@@ -243,7 +265,7 @@ def _seen_otherwise(at: Position, seen: Contradicts, now: datetime) -> Step:
         return _still_queued(at, seen.reason, now, readable=True)
     # Told they were; that it was done is not so. The vendor's index may lag, so it is looked at once more by itself.
     rung = min(at.rung, Rung.ACKNOWLEDGED)
-    step = Step(State.CONTRADICTED, rung, at.way, Event.CONTRADICTED, alert="contradicted", reason=seen.reason)
+    step = replace(go(at, State.CONTRADICTED, Event.CONTRADICTED, alert="contradicted", reason=seen.reason), rung=rung)
     if at.state in _OWED | {State.CONTRADICTED}:
         return step
     return replace(step, timer=Timer.REREAD, timer_at=now + timedelta(hours=1))
@@ -311,8 +333,10 @@ def _after_answer(at: Position, answer: Answer, now: datetime) -> Step:
         case AnswerKind.DELIVERED | AnswerKind.RECEIVED:
             # Neither is done: the reminder still goes. And what reached our own operator reached nobody outside.
             reached = Rung.ACKNOWLEDGED if answer.kind is AnswerKind.RECEIVED else Rung.DELIVERED
-            rung = at.rung if at.way is Way.OPERATOR else max(at.rung, reached)
-            return replace(stay(at, Event(reached.name.lower())), rung=rung, keep_timer=True)
+            step = replace(stay(at, Event(reached.name.lower())), keep_timer=True)
+            # A host's word that one desk has it does not outweigh another's that one has not: a person's does.
+            told = at.told or answer.kind is AnswerKind.RECEIVED or at.rung is Rung.NONE
+            return step if at.way is Way.OPERATOR else replace(step, rung=max(at.rung, reached), told=told)
         case AnswerKind.DONE | AnswerKind.NOTHING_HELD:
             reread = {"timer": Timer.REREAD, "timer_at": now} if at.verifiable else {}
             return go(at, State(f"declared_{answer.kind}"), Event.DECLARED, Rung.CONFIRMED, **reread)
@@ -321,9 +345,11 @@ def _after_answer(at: Position, answer: Answer, now: datetime) -> Step:
         case AnswerKind.PARTLY:
             return go(at, State.ESCALATED, Event.ESCALATED, Rung.ACKNOWLEDGED, alert="partly")
         case AnswerKind.WRONG_RECIPIENT:
-            return go(at, State.ESCALATED, Event.ESCALATED, alert="wrong_recipient")
+            reason = "" if at.way is Way.API else undelivered(otherwise="the contact says that it is the wrong desk")
+            return go(at, State.ESCALATED, Event.ESCALATED, alert="wrong_recipient", reason=reason)
         case AnswerKind.BOUNCED:
-            return go(at, State.ESCALATED, Event.BOUNCED, alert="bounced")
+            reason = "" if at.way is Way.API else undelivered(answer.status)
+            return go(at, State.ESCALATED, Event.BOUNCED, alert="bounced", reason=reason)
         case _:
             assert_never(answer.kind)
 

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, exists, func, insert, select, update
 
 from dpsync.alerts import raise_alert
-from dpsync.connector import Accepted, AsAsked, CannotTell, Contradicts, Evidence, HandOver, Processor
+from dpsync.connector import Accepted, AsAsked, CannotTell, Contradicts, Evidence, HandOver, Processor, Refused
 from dpsync.errors import CredentialsRejected
 from dpsync.ledger import entry
 from dpsync.ledger.entry import Event
@@ -23,6 +23,7 @@ from dpsync.propagation.controller import Controller
 from dpsync.propagation.lanes import causes_of, causes_text
 from dpsync.propagation.lifecycle import Answer, Decision, DecisionKind, Happening, Position, Step, Timer, advance
 from dpsync.propagation.plan import Waiting
+from dpsync.propagation.rounds import is_heard
 from dpsync.sealing import RequestKey
 from dpsync.store import tables as t
 from dpsync.store.writer import Unit
@@ -193,6 +194,8 @@ def _happen(
     for happening in one.happenings:
         if isinstance(happening, Decision) and _is_under_way(unit.connection, row["id"]):
             at = replace(at, doubtful=True)  # nobody can say that nothing has gone
+        if isinstance(happening, (Answer, Refused)) and at.way is Way.NOTICE and not one.author:
+            at = replace(at, heard=is_heard(unit.connection, row["id"]))
         if isinstance(happening, HandOver) and processor is not None:
             at = replace(
                 at, contact_confirmed=is_confirmed(unit.connection, controller, processor.name, processor.contact)
@@ -205,7 +208,8 @@ def _happen(
         _change(unit.connection, controller, row, happening, step, one.now)
         due.note_account(unit.connection, row, happening, failures, one.now)
         if step.alert:
-            alert(unit.connection, controller, step.alert, row["request_id"], row["processor"], processor, one.now)
+            whose = (row["request_id"], row["processor"], processor)
+            alert(unit.connection, controller, step.alert, *whose, one.now, step.reason)
         at = _position(row, processor)
     if step is None:
         raise ValueError("nothing happened")
@@ -234,6 +238,7 @@ def _position(row: Mapping[str, Any], processor: Processor | None) -> Position:
         causes=causes_of(row["causes"]),
         doubtful=row["doubtful"],
         touched=row["touched"],
+        told=row["told_at"] is not None,
         defects=row["defects"],
         rereads=row["rereads"],
         lifting=row["lifting"],
@@ -267,17 +272,13 @@ def _change(
         "causes": causes_text(step.causes),
         "rung": int(step.rung),
         "way": step.way.value,
-        "doubtful": step.doubtful,
-        "touched": step.touched,
-        "defects": step.defects,
-        "rereads": step.rereads,
+        **{name: getattr(step, name) for name in ("doubtful", "touched", "defects", "rereads")},
         "brake_at": row["brake_at"] if step.touched or step.state not in allowance.GIVEN_BACK else None,
         "reason": row["reason"] if step.event is Event.REPEAT else step.reason,
     }
     if not step.keep_timer:
         row |= {"timer": step.timer.value if step.timer else "", "timer_at": step.timer_at}
-    if row["told_at"] is None and step.rung >= Rung.SENT:
-        row["told_at"] = now
+    row["told_at"] = (row["told_at"] or now) if step.told else None
     # What was contradicted was not done: it counts from when it is done again, or a late end would look timely.
     if step.state in DONE_STATES and not (done_before and row["done_at"]):
         row["done_at"] = now
@@ -306,11 +307,10 @@ def _keep_evidence(
     given: Sequence[Evidence] = getattr(happening, "evidence", ())
     if not given or attempt is None:
         return ""
-    part = "finding" if reading else "outcome"
     rows: list[dict[str, Any]] = [
         {
             "attempt_id": attempt.id,
-            "part": part,
+            "part": "finding" if reading else "outcome",
             "seq": seq,
             "endpoint": one.endpoint,
             "scope": one.scope,
@@ -346,7 +346,7 @@ def _append(
     commit_key: bytes,
 ) -> None:
     fields: dict[str, str | int] = {"req": row["request_id"], "dest": row["processor"], "right": row["right"]}
-    fields |= {"state": step.state.value, "rung": int(step.rung), "way": step.way.value}
+    fields |= {"state": step.state.value, "rung": int(step.rung), "told": int(step.told), "way": step.way.value}
     if one.attempt:
         fields["attempt"] = one.attempt.number
     if digest:
@@ -377,12 +377,12 @@ def alert(
     name: str,
     processor: Processor | None,
     now: datetime,
+    reason: str = "",
 ) -> None:
     """One alert a cause, processor and day: the first request is named, `dpsync status` shows them all."""
-    role, subject, body = alert_text(cause, request_id, name)
-    title, concerned = f" ({processor.title if processor else name})", f":{name}"
-    if cause in ABOUT_US:
-        title = concerned = ""
+    role, subject, body = alert_text(cause, request_id, name, reason)
+    whose = (f" ({processor.title if processor else name})", f":{name}")
+    title, concerned = ("", "") if cause in ABOUT_US else whose
     raise_alert(
         connection,
         cause=f"{cause}{concerned}",

@@ -52,6 +52,7 @@ class Need(StrEnum):
     CONTRADICTED = "contradicted"
     REFUSED = "refused"
     ESCALATED = "escalated"
+    UNDELIVERED = "undelivered"
     NOT_IDENTIFIABLE = "not_identifiable"
 
 
@@ -119,9 +120,16 @@ def waits_for(state: State, causes: frozenset[Cause], *, stopped: bool) -> Waits
             assert_never(never)
 
 
-def need(state: State, causes: frozenset[Cause], late: Late, *, stopped: bool, silent: bool) -> Need:
-    """What a person must do now. What is overdue always needs one, whoever it waits for."""
+def need(
+    state: State, causes: frozenset[Cause], late: Late, *, stopped: bool, silent: bool, reached: bool = True
+) -> Need:
+    """What a person must do now. What is overdue always needs one, whoever it waits for.
+
+    `reached`: false where the letter is known to have reached nobody who could do it.
+    """
     match state:
+        case State.REFUSED | State.ESCALATED if not reached:
+            return Need.UNDELIVERED
         case State.HELD if Cause.CONTACT_UNVERIFIED in causes and causes <= {
             Cause.CONTACT_UNVERIFIED,
             Cause.COOLING_OFF,

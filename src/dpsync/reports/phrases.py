@@ -13,7 +13,7 @@ from dpsync.reports.proof import LedgerLine
 from dpsync.reports.standing import Asked, Line
 from dpsync.reports.tallies import Limit, ProcessorTally, SourceLine, Speed, Tally
 from dpsync.reports.verdict import Duty
-from dpsync.reports.words import CAUSES, MEANS, RIGHTS, RUNGS, STATES, STOPS, day, hours, moment, several
+from dpsync.reports.words import CAUSES, MEANS, RIGHTS, STATES, STOPS, day, hours, moment, reached, several
 
 Numbers = Mapping[tuple[str, Right], int]
 """Under which number the limits of a processor and right stand."""
@@ -199,7 +199,7 @@ def line_cells(line: Line, zone: ZoneInfo, numbers: Numbers) -> tuple[str, ...]:
         moment(line.told_at, zone) or "no",
         done(line, zone),
         STATES[line.state],
-        RUNGS[line.rung],
+        reached(line.rung, told=line.told_at is not None),
         waiting(line, zone),
         notes(line, zone, numbers),
     )

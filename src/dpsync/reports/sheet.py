@@ -14,7 +14,7 @@ from dpsync.reports.dossier import Dossier
 from dpsync.reports.period import PeriodReport
 from dpsync.reports.standing import Asked, Line
 from dpsync.reports.visible import cell
-from dpsync.reports.words import RUNGS, STATES
+from dpsync.reports.words import STATES, reached
 
 BOM = "\ufeff"
 CONVERSATIONS = "private conversations"
@@ -140,7 +140,7 @@ def _of_line(line: Line) -> tuple[Value, ...]:
         STATES[line.state],
         line.counts_as,
         int(line.rung),
-        RUNGS[line.rung],
+        reached(line.rung, told=line.told_at is not None),
         line.way,
         line.told_at,
         line.done_at,

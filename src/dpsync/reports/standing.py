@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, select
 
+from dpsync.mail_status import is_undelivered
 from dpsync.model import CLOSED_STATES, DONE_STATES, Cause, Right, Rung, State, Way
 from dpsync.reports.meaning import Count, Late, Need, Waits, counted, counted_together, need, waits_for
 from dpsync.reports.processors import ProcessorLine
@@ -157,6 +158,7 @@ def _line(row: Row[Any], now: datetime, processors: Mapping[str, ProcessorLine],
     late = _late(row, None if finished_at else now, finished_at)
     stop = stopped.get(row.p_account_id, "") if state is State.PENDING else ""
     silent = row.p_answer_by is not None and row.p_answer_by <= now
+    reached = not is_undelivered(row.p_reason)
     return Line(
         request_id=row.id,
         short=row.id[:SHORT],
@@ -184,7 +186,7 @@ def _line(row: Row[Any], now: datetime, processors: Mapping[str, ProcessorLine],
         late=late,
         waits_for=waits_for(state, frozenset(causes), stopped=bool(stop)),
         waits_until=row.p_timer_at if state is State.HELD else row.p_answer_by if state is State.ACCEPTED else None,
-        need=need(state, frozenset(causes), late, stopped=bool(stop), silent=silent),
+        need=need(state, frozenset(causes), late, stopped=bool(stop), silent=silent, reached=reached),
         stopped=stop,
         limits=can.limits if can else "" if processor else "not configured any more: what it can do is not known",
     )

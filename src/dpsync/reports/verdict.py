@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 
-from dpsync.model import Cause
+from dpsync.model import Cause, Way
 from dpsync.reports.meaning import Count, Late, Need
 from dpsync.reports.proof import LedgerLine
 from dpsync.reports.standing import Asked, Line
@@ -75,7 +75,7 @@ def duties_of(asked: Iterable[Asked], today: date) -> list[Duty]:
     return sorted(made, key=lambda duty: (not duty.overdue, duty.by or today, -len(duty.requests)))
 
 
-_ANSWERED = frozenset({Need.CHASE, Need.BY_HAND, Need.ESCALATED})
+_ANSWERED = frozenset({Need.CHASE, Need.BY_HAND, Need.ESCALATED, Need.UNDELIVERED})
 
 
 def _asked_of_nobody(one: Asked) -> Duty:
@@ -159,12 +159,23 @@ def _said(line: Line, what: str, where: str, names: str) -> tuple[str, str]:
             f"Speak with {where} about the {what}: no answer that settles it{because}. {choices}",
             answered,
         ),
+        Need.UNDELIVERED: (
+            f"The letter about the {what} was {line.reason}: {_set_right(line, where)}, then send it again.",
+            f"dpsync retry {line.short} {names} {by}",
+        ),
         Need.NOT_IDENTIFIABLE: (
             f"Tell {where} of the {what} in another way: it knows the person by nothing that we have. Then settle it.",
             f"dpsync settle {line.short} {names} {by}",
         ),
     }
     return table[line.need]
+
+
+def _set_right(line: Line, where: str) -> str:
+    """What must be corrected before a letter can reach whom it is for."""
+    if line.way is Way.OPERATOR:
+        return "correct `operator` in the settings and restart"
+    return f"nobody at {where} was told. Correct its `contact` in the settings and restart"
 
 
 def _named(line: Line) -> str:

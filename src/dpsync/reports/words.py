@@ -90,6 +90,11 @@ COUNTING = (
 )
 
 
+def reached(rung: Rung, *, told: bool) -> str:
+    """How far the proof reaches. A rung never falls: where a letter came back, or lay at the wrong desk, it says so."""
+    return f"{RUNGS[rung]}, and taken back" if rung >= Rung.SENT and not told else RUNGS[rung]
+
+
 def day(value: date) -> str:
     """A date in words: `Fri 4 Dec 2026`."""
     return f"{value:%a} {value.day} {value:%b %Y}"

@@ -1,0 +1,32 @@
+"""Letters by rounds: the one that asked last, its reminders, and what people said to them."""
+
+from sqlalchemy import Connection, func, or_, select
+
+from dpsync.connector import NoticeKind
+from dpsync.propagation.happening import AnswerKind
+from dpsync.store import tables as t
+
+_HEARD = [
+    kind.value
+    for kind in (AnswerKind.RECEIVED, AnswerKind.DONE, AnswerKind.NOTHING_HELD, AnswerKind.PARTLY, AnswerKind.REFUSED)
+]
+
+
+def first_of_round(connection: Connection, propagation_id: int) -> int:
+    """The number of the letter that asked last; reminders of it, and the second contact's, belong to it."""
+    n = t.notice.c
+    asking = [NoticeKind.FIRST.value, NoticeKind.TASK.value]
+    latest = select(func.max(n.number)).where(n.propagation_id == propagation_id, n.kind.in_(asking))
+    return connection.execute(latest).scalar_one() or 0
+
+
+def is_heard(connection: Connection, propagation_id: int) -> bool:
+    """Whether a person there has answered the letter that asked last: no mail system takes that back."""
+    n, a = t.notice.c, t.answer.c
+    first = first_of_round(connection, propagation_id)
+    since = select(n.created_at).where(n.propagation_id == propagation_id, n.number == first).scalar_subquery()
+    by_hand = (a.number == 0) & (a.at >= since)
+    said = select(a.id).where(
+        a.propagation_id == propagation_id, a.kind.in_(_HEARD), or_(by_hand, (a.number > 0) & (a.number >= first))
+    )
+    return connection.execute(said.limit(1)).first() is not None
