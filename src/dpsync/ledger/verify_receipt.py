@@ -152,7 +152,8 @@ def last_words(name: str, found: list[tuple[int, dict[str, Any]]]) -> tuple[str,
         return "pending", f"  {name}: nothing is recorded of it yet"
     last = [entry for entry in said if "state" in entry][-1]
     state, when = last["state"].replace("_", " "), time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(last["ts"]))
-    told = f"{last['right']}: {state}; {RUNGS[last['rung']]} (rung {last['rung']} of 6), as of {when}"
+    back = ", and taken back: not told" * (last["rung"] > 0 and last.get("told") == 0)
+    told = f"{last['right']}: {state}; {RUNGS[last['rung']]}{back} (rung {last['rung']} of 6), as of {when}"
     return last["state"], f"  {name}: {told}. Recorded: {', '.join(entry['event'] for entry in said)}"
 
 
