@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 from pydantic import BaseModel
 from sqlalchemy import Engine, select
 
+from dpsync.address import normalised
 from dpsync.connector import (
     Accepted,
     Account,
@@ -37,7 +38,7 @@ from dpsync.intake.reception import Reception
 from dpsync.ledger.comparison import differences
 from dpsync.ledger.log import Log
 from dpsync.ledger.note import Signer
-from dpsync.model import Changes, Lifted, Request, Right, State, Subject, normalised
+from dpsync.model import Changes, Lifted, Request, Right, State, Subject
 from dpsync.propagation import acknowledgement, contacts
 from dpsync.propagation.controller import Controller, Safety
 from dpsync.propagation.legal_clock import LegalClock

@@ -13,6 +13,7 @@ from typing import ClassVar, Self
 
 from pydantic import BaseModel
 
+from dpsync.address import spellings
 from dpsync.kit import (
     Clock,
     Evidence,
@@ -241,6 +242,13 @@ class Instruction:
     def deadline(self) -> float:
         """No call begins after this second of the kit's clock. Ask before *each*: a lease is renewed, or lost."""
         return self.may_call_until()
+
+    @property
+    def spellings(self) -> tuple[str, ...]:
+        """Each to be asked for before "nobody" is believed: every spelling of every address, of a new one last."""
+        new = self.changes.email if self.changes and self.right is Right.RECTIFICATION else None
+        known = (*self.addresses, *([new] if new else []))
+        return tuple(dict.fromkeys(form for one in known for form in spellings(one)))
 
 
 # --- what a connector declares

@@ -190,7 +190,7 @@ class Installation:
         kit = Kit(
             http=self.http,
             clock=self.clock,
-            pseudonym=lambda value: self.keys.pseudonym("address", value),
+            pseudonym=lambda text: self.keys.pseudonym("id", f"shelf\n{name}\n{text}"),
             shelf=StoredShelf(name, self.engine, lambda: self.writer, self.keys, self.clock),
             mail=self.mail,
             rehearsal=self.settings.controller.rehearsal,

@@ -71,7 +71,7 @@ class Shelf(Protocol):
 
 
 class Pseudonym(Protocol):
-    """The keyed pseudonym of an address or id, as it may stand in a Shelf key."""
+    """The keyed pseudonym of a text, to the letter, as it may stand in a Shelf key; see `address.normalised`."""
 
     def __call__(self, value: str) -> str: ...
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import IntEnum, StrEnum
 
+from dpsync.address import normalised
+
 
 class Right(StrEnum):
     """What the person may demand (GDPR Art. 16, 17, 18, 21)."""
@@ -126,14 +128,6 @@ class Mode(StrEnum):
     OBSERVE = "observe"
     CONFIRM = "confirm"
     LIVE = "live"
-
-
-def normalised(address: str) -> str:
-    """The one form in which two spellings of an address are compared: NFKC, trimmed, lower case.
-
-    Only for comparing and for pseudonyms; what a processor is told is the spelling that came in.
-    """
-    return unicodedata.normalize("NFKC", address).strip().lower()
 
 
 def phone_digits(phone: str) -> str:

@@ -23,8 +23,9 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from dpsync.address import normalised
 from dpsync.errors import KeyProblem
-from dpsync.model import normalised, phone_digits
+from dpsync.model import phone_digits
 
 KEY_BYTES = 32
 NONCE_BYTES = 12
@@ -154,7 +155,7 @@ class Keys:
     def pseudonym(self, kind: Literal["address", "id", "phone"], value: str) -> str:
         """HMAC-SHA256 under the pepper, 64 hex digits: the same person again, to nobody without the pepper.
 
-        Addresses are `model.normalised` first, telephone numbers `model.phone_digits`. A pseudonym is still personal
+        Addresses are `address.normalised` first, telephone numbers `model.phone_digits`. A pseudonym is still personal
         data (GDPR recital 26).
         """
         forms = {"address": normalised, "phone": phone_digits}

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise, permutations
 from typing import Any, ClassVar, NamedTuple, Protocol, cast
 from urllib.parse import quote
 
@@ -41,12 +42,15 @@ from dpsync.connector import (
 )
 from dpsync.errors import CredentialsRejected, ProcessorUnreachable, UnsupportedRight
 from dpsync.http import HttpClient
-from dpsync.model import Changes, Lifted, Right, normalised
+from dpsync.model import Changes, Lifted, Right
 
 NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 OLD = "Ada+News@Example.org"
 NEW = "ada.new@example.org"
 OTHER = "ada.elsewhere@example.org"
+SPELT = ("ada@bücher.example", "ada@xn--bcher-kva.example", "ada@bu\u0308cher.example", "ADA@BÜCHER.EXAMPLE")
+"""One mailbox: its domain as U-label and as A-label, in NFD, and in capitals."""
+
 SECRET = "b8d1f3c7-s3cr3t-us19"
 THROUGH_THE_API = (Means.API, Means.API_AND_OPERATOR, Means.API_AND_NOTICE)
 SAID_YES_OR_NOBODY = (Applied, Accepted, NothingHeld, HandOver)
@@ -96,8 +100,8 @@ class OpenShelf:
 
 
 def pseudonym(value: str) -> str:
-    """Keyed, so that nobody can find it by hashing addresses; of spellings that are one address it is one."""
-    return hashlib.blake2s(normalised(value).encode(), key=b"of the tests").hexdigest()
+    """Keyed, so that nobody can find it by hashing addresses; to the letter."""
+    return hashlib.blake2s(value.encode(), key=b"of the tests").hexdigest()
 
 
 def instruction(right: Right, **more: Any) -> Instruction:
@@ -122,7 +126,7 @@ def instruction(right: Right, **more: Any) -> Instruction:
 def traces() -> list[str]:
     """Everything by which the person or the credential could be found again in a text."""
     found = ["Canary", "Kingcanary", "Augusta", SECRET]
-    for address in (OLD, NEW, OTHER):
+    for address in (OLD, NEW, OTHER, *SPELT):
         for spelling in (address, address.lower(), address.strip().casefold()):
             found += [spelling, quote(spelling), quote(spelling, safe="")]
             found += [spelling.encode().hex(), base64.b64encode(spelling.encode()).decode().rstrip("=")]
@@ -167,6 +171,10 @@ class Promises:
     found: ClassVar[type[Finding]] = AsAsked
     shown_later: ClassVar[tuple[Right, ...]] = ()
     """Of these the read-back waits for what the vendor sends of its own accord."""
+    address: ClassVar[str] = OLD
+    """Under which the processor holds the person, in the spelling that it keeps to the letter."""
+    passes_over_capitals: ClassVar[bool] = True
+    """Whether the processor takes capitals for small letters; where nobody says so, no question finds all of them."""
 
     def stage(self, right: Right, *, held: bool = True) -> AbstractContextManager[Stage]:
         """A processor that holds the person, or does not, and the connector before it."""
@@ -253,6 +261,33 @@ class Promises:
         with self.stage(right) as two:
             assert isinstance(two.tell(instruction(right, addresses=(OTHER, OLD))), self.done)
             assert two.state() == one.state()
+
+    @pytest.mark.parametrize(("kept", "asked"), [*pairwise(SPELT), *pairwise(SPELT[::-1])])
+    def test_a_mailbox_is_found_whatever_its_spelling_there(self, right: Right, kept: str, asked: str) -> None:
+        """Whoever compares letters holds it in one spelling and is asked in another: "nobody" would be a false word."""
+        if kept.isupper() and not self.passes_over_capitals:
+            return
+        there: Promises = type("There", (type(self),), {"address": kept})()
+        with there.stage(right) as one:
+            smooth = one.tell(instruction(right, addresses=(kept,)))
+            found = one.read_back(instruction(right, addresses=(kept,)))
+        with there.stage(right) as two:
+            assert not isinstance(two.read_back(instruction(right, addresses=(asked,))), AsAsked)
+            outcome = two.tell(instruction(right, addresses=(asked,)))
+            assert type(outcome) is type(smooth)
+            assert f"{two.state()}".lower() == f"{one.state()}".lower()
+            assert getattr(outcome, "references", ()) == getattr(smooth, "references", ())
+            assert type(two.read_back(instruction(right, addresses=(asked,)))) is type(found)
+
+    def test_a_new_address_is_read_back_whatever_its_spelling_there(self) -> None:
+        if Right.RECTIFICATION not in (self.rights or self.connector.capabilities):
+            return
+        for kept, asked in permutations(SPELT[:3], 2):
+            with self.stage(Right.RECTIFICATION) as stage:
+                stage.tell(instruction(Right.RECTIFICATION, changes=Changes(email=kept)))
+                found = stage.read_back(instruction(Right.RECTIFICATION, changes=Changes(email=kept)))
+                again = stage.read_back(instruction(Right.RECTIFICATION, changes=Changes(email=asked)))
+                assert type(again) is type(found)
 
     def test_what_is_said_to_go_through_the_api_does_and_nothing_else(self, right: Right) -> None:
         means = self.connector.capabilities[right].means

@@ -34,7 +34,7 @@ from dpsync.errors import CredentialsRejected
 from dpsync.http import json_of
 from dpsync.model import Right
 from tests.connectors import test_mailchimp as sound
-from tests.connectors.contract import OLD, SECRET, HttpContract, assert_clean, instruction
+from tests.connectors.contract import OLD, SECRET, SPELT, HttpContract, assert_clean, instruction
 
 
 class EmptyFaultIsSuccess(Mailchimp):
@@ -225,6 +225,11 @@ class AsksForTheFirstAddressOnly(Mailchimp):
         return super().carry_out(replace(instruction, addresses=instruction.addresses[:1]))
 
 
+class AsksUnderTheGivenSpellingOnly(Mailchimp):
+    def _addresses(self, instruction: Instruction) -> tuple[str, ...]:
+        return tuple(address.lower() for address in instruction.addresses)
+
+
 class CallsByHandWhatItsApiDoes(Mailchimp):
     capabilities: ClassVar[Mapping[Right, Capability]] = MappingProxyType(
         {right: replace(can, means=Means.OPERATOR) for right, can in Mailchimp.capabilities.items()}
@@ -290,6 +295,10 @@ CAUGHT: list[tuple[type[Mailchimp], Callable[[HttpContract], None]]] = [
     ),
     (PutsThePersonInAShelfKey, lambda suite: suite.test_who_is_held_is_told_and_it_is_done(ERASURE)),
     (AsksForTheFirstAddressOnly, lambda suite: suite.test_every_address_is_asked_for(ERASURE)),
+    (
+        AsksUnderTheGivenSpellingOnly,
+        lambda suite: suite.test_a_mailbox_is_found_whatever_its_spelling_there(ERASURE, *SPELT[:2]),
+    ),
     (
         CallsByHandWhatItsApiDoes,
         lambda suite: suite.test_what_is_said_to_go_through_the_api_does_and_nothing_else(ERASURE),

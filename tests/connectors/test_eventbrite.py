@@ -18,6 +18,7 @@ import pytest
 import requests
 from pydantic import ValidationError
 
+from dpsync.address import normalised
 from dpsync.connector import (
     AsAsked,
     CannotTell,
@@ -49,7 +50,7 @@ from dpsync.connectors.eventbrite import (
 )
 from dpsync.errors import ConfigurationError, CredentialsRejected, PayloadInvalid, ProcessorUnreachable
 from dpsync.http import TOO_LATE, HttpClient
-from dpsync.model import Changes, Lifted, Right, normalised
+from dpsync.model import Changes, Lifted, Right
 from tests.connectors.contract import (
     NEW,
     OLD,
@@ -218,10 +219,10 @@ class StandIn:
                     one["contact_list_preferences"] = {"has_contact_list": False, "has_opted_in": False}
 
 
-def vendor(*, held: bool = True) -> StandIn:
+def vendor(*, held: bool = True, address: str = OLD) -> StandIn:
     """A buyer with a ticket of her own, a ticket that somebody else bought for her, and a neighbour."""
-    own = [ticket(1, order_id="440001"), ticket(2)] if held else []
-    return StandIn(orders=[order(1)] if held else [], tickets=[*own, neighbour()])
+    own = [ticket(1, address, order_id="440001"), ticket(2, address)] if held else []
+    return StandIn(orders=[order(1, address)] if held else [], tickets=[*own, neighbour()])
 
 
 class Finds(HttpContract):
@@ -232,13 +233,14 @@ class Finds(HttpContract):
     done = HandOver
     nothing = HandOver
     rights: ClassVar[tuple[Right, ...]] = (Right.RECTIFICATION, Right.ERASURE, Right.OPT_OUT)
+    passes_over_capitals = False
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         if "right" in metafunc.fixturenames:
             metafunc.parametrize("right", self.rights, ids=str)
 
     def vendor(self, right: Right, *, held: bool) -> StandIn:
-        return vendor(held=held)
+        return vendor(held=held, address=self.address)
 
     def test_what_was_done_is_found_by_reading_and_reading_changes_nothing(self, right: Right) -> None:
         """What happens after the letter happens there, by a person."""
@@ -301,6 +303,15 @@ def after(stand_in: StandIn, right: Right, change: Callable[[StandIn], object], 
         handed(stage.tell(instruction(right, **more)))
         change(stand_in)
         return stage.read_back(instruction(right, **more))
+
+
+def test_a_new_address_that_stands_there_in_its_other_spelling_is_as_asked() -> None:
+    def corrected(stand_in: StandIn) -> None:
+        kept = Changes(email="ada@xn--bcher-kva.example", first_name="Augusta", last_name="Kingcanary")
+        stand_in.as_a_person_there_does(instruction(Right.RECTIFICATION, changes=kept))
+
+    asked = Changes(email="ada@bücher.example", first_name="Augusta", last_name="Kingcanary")
+    assert isinstance(after(vendor(), Right.RECTIFICATION, corrected, changes=asked), AsAsked)
 
 
 @dataclass

@@ -224,7 +224,7 @@ class TestRectification(HttpContract):
     unreadable = tuple(body for body in HttpContract.unreadable if body != b"{}")
 
     def vendor(self, right: Right, *, held: bool) -> StandIn:
-        return StandIn({ADA: dict(CRM)} if held else {}, shows=held)
+        return StandIn({ADA: {**CRM, "email": self.address}} if held else {}, shows=held)
 
     def writing(self, request: requests.PreparedRequest) -> bool:
         return request.method == "PUT"
@@ -253,7 +253,8 @@ class TestByHand(Promises):
     shown_later = (Right.ERASURE,)
 
     def stage(self, right: Right, *, held: bool = True) -> AbstractContextManager[Stage]:
-        return Only().stage(right, held=held)
+        there: Only = type("There", (Only,), {"address": self.address})()
+        return there.stage(right, held=held)
 
 
 def on_stage(stand_in: StandIn | None = None, **section: object) -> AbstractContextManager[HttpStage]:
@@ -1015,7 +1016,7 @@ def test_the_later_conversation_counts_in_whichever_order_they_come() -> None:
         with on_stage(StandIn({}, shows=False)) as stage:
             for n in order:
                 deliver(stage.connector, events[n])
-            kept.append(of_the_shelf(stage)[f"profile/{pseudonym(ADA.encode().hex())}"])
+            kept.append(of_the_shelf(stage)[f"profile/{pseudonym(ADA)}"])
     assert len(set(kept)) == 1
     assert json.loads(kept[0])["crm"]["shoe"] == "2"
 
@@ -1027,7 +1028,7 @@ def test_deliveries_at_once_lose_nothing(world: World) -> None:
         connector = Hootsuite.from_settings(settings, Kit(http, Hands(), pseudonym, shelf))
         events = [conversation(ADA, {"shoe": str(n)}, at=NOW + timedelta(minutes=n)) for n in range(16)]
         assert len(list(pool.map(lambda event: deliver(connector, event), events))) == 16
-        assert json.loads(shelf.get(f"profile/{pseudonym(ADA.encode().hex())}") or "")["crm"] == {"shoe": "15"}
+        assert json.loads(shelf.get(f"profile/{pseudonym(ADA)}") or "")["crm"] == {"shoe": "15"}
 
 
 def test_a_conversation_that_waits_is_open() -> None:

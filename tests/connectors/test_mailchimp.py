@@ -141,7 +141,7 @@ class TestMailchimp(HttpContract):
     section: ClassVar[Mapping[str, object]] = {"api_key": SECRET}
 
     def vendor(self, right: Right, *, held: bool) -> StandIn:
-        return vendor(list1=person(OLD, "list1") if held else {}, list2={})
+        return vendor(list1=person(self.address, "list1") if held else {}, list2={})
 
     def built(self, kit: Kit) -> Connector:
         return Mailchimp(MailchimpSettings.model_validate(self.section), kit, sleep=lambda _: None)

@@ -251,6 +251,14 @@ def test_the_attachment_says_all_that_is_needed_to_find_the_person_and_no_more()
     }
 
 
+@pytest.mark.parametrize("given", ["ada@bücher.example", "ada@xn--bcher-kva.example"])
+def test_a_letter_names_a_domain_as_people_read_it_and_as_programs_keep_it(given: str) -> None:
+    told = replace(ERASURE, addresses=(given,), phone=None, name=None, subject_id=None)
+    found = [one["value"] for one in attached(posted(told))["subject"]]
+    assert sorted(found) == ["ada@bücher.example", "ada@xn--bcher-kva.example"]
+    assert found[0] == given
+
+
 def test_a_rectification_carries_the_right_values_and_clears_with_an_empty_one() -> None:
     changes = Changes(email="ada.new@example.org", last_name="", fields={"CITY": ""})
     content = attached(posted(replace(ERASURE, right=Right.RECTIFICATION, changes=changes)))

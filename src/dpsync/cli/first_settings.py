@@ -9,6 +9,7 @@ from typing import get_origin
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
+from dpsync.address import NotAnAddress, in_a_labels, mailbox
 from dpsync.connector import Connector
 from dpsync.errors import UsageError
 
@@ -16,7 +17,6 @@ MARK = "# FILL IN"
 SECRET_FOLDER = "secrets"
 WEBHOOK = "webhook"
 
-_ADDRESS = re.compile(r"[^\s@\"\\]+@[^\s@\"\\]+\.[^\s@\"\\]+")
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 
 
@@ -49,15 +49,13 @@ def processors_of(pairs: Sequence[str]) -> dict[str, str]:
 
 def settings_text(answers: Answers) -> str:
     """The file. Raises `UsageError` for an address that is none."""
-    for option, address in (("--dpo", answers.dpo), ("--operator", answers.operator)):
-        if not _ADDRESS.fullmatch(address):
-            raise UsageError(f"{option} must be one bare mail address")
-    domain = answers.dpo.rpartition("@")[2].lower()
+    dpo, operator = _address("--dpo", answers.dpo), _address("--operator", answers.operator)
+    domain = dpo.rpartition("@")[2].lower()
     careful = answers.mode != "live"
     head = _HEAD.format(
         name=_quoted(answers.name),
-        dpo=_quoted(answers.dpo),
-        operator=_quoted(answers.operator),
+        dpo=_quoted(dpo),
+        operator=_quoted(operator),
         origin=_quoted(f"{domain}/dpsync"),
         mode=_quoted(answers.mode),
         cooling_off="24h" if careful else "0h",
@@ -68,6 +66,13 @@ def settings_text(answers: Answers) -> str:
         domain=domain,
     )
     return head + "".join(_section(name, connector) for name, connector in answers.processors.items())
+
+
+def _address(option: str, text: str) -> str:
+    try:
+        return in_a_labels(mailbox(text))
+    except NotAnAddress:
+        raise UsageError(f"{option} must be one bare mail address") from None
 
 
 def _quoted(text: str) -> str:

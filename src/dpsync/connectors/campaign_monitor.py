@@ -20,6 +20,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from dpsync.address import normalised
 from dpsync.calls import BUSY, OUR_FAULT, UNREADABLE, Calls, Ended, Secret, each, refused, task, together, unreadable
 from dpsync.connector import (
     Account,
@@ -45,7 +46,7 @@ from dpsync.connector import (
 )
 from dpsync.errors import UnsupportedRight
 from dpsync.http import api_root, demand_own_address, json_of, retry_after
-from dpsync.model import Changes, Right, normalised
+from dpsync.model import Changes, Right
 
 _VENDOR: Final = "https://api.createsend.com/api/v3.3"
 _ID = re.compile(r"[0-9A-Fa-f]{32}")
@@ -373,8 +374,8 @@ class _Suppression:
         self._total: int | None = None
 
     def holds(self, address: str) -> bool:
-        """Whether the address is on it, in any spelling of its letters. Raises `Ended`."""
-        wanted = normalised(address)
+        """Whether the address is on it, in capitals or not. Raises `Ended`."""
+        wanted = address.lower()
         self._page(1)
         last = max(1, -(-(self._total or 0) // _PAGE))
         at = 1 + bisect_left(range(1, last), wanted, key=lambda number: self._page(number)[-1])
@@ -407,7 +408,7 @@ class _Suppression:
         addresses = [row["EmailAddress"] for row in rows if isinstance(row, dict) and "EmailAddress" in row]
         if len(addresses) != len(rows) or not all(isinstance(address, str) for address in addresses):
             raise unreadable()
-        return [normalised(address) for address in addresses]
+        return [address.strip().lower() for address in addresses]
 
 
 @dataclass(slots=True)
@@ -577,12 +578,8 @@ class CampaignMonitor(Connector):
     def _addresses(self, order: Instruction) -> tuple[str, ...]:
         if order.right not in self.capabilities:
             raise UnsupportedRight(f"Campaign Monitor was asked for a right that it does not declare: {order.right}")
-        new = order.changes.email if order.changes and order.right is Right.RECTIFICATION else None
-        seen: dict[str, str] = {}
-        for address in (*order.addresses, new or ""):
-            if address.strip():
-                seen.setdefault(normalised(address), address.strip())
-        return tuple(seen.values())
+        # `_held` asks in capitals as given and in lower case
+        return tuple({form.lower(): form for form in reversed(order.spellings)}.values())[::-1]
 
     def _clients(self, calls: _Calls, foreign: list[Outcome] | None = None) -> list[_Client]:
         """Every client with all its lists, read anew each time: a list made since must be told too. Raises `Ended`.
@@ -643,7 +640,7 @@ class CampaignMonitor(Connector):
         return None
 
     def _shelf_key(self, kind: str, place: str, address: str) -> str:
-        return f"{kind}/{place}/{self._kit.pseudonym(normalised(address))}"
+        return f"{kind}/{place}/{self._kit.pseudonym(address.lower())}"
 
     # --- erasure
 

@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from dpsync.address import folded, normalised
 from dpsync.calls import BUSY, UNDOCUMENTED, Calls, Ended, Secret, refused, unreadable
 from dpsync.connector import (
     Account,
@@ -42,7 +43,7 @@ from dpsync.errors import (
     UnsupportedRight,
 )
 from dpsync.http import api_root, demand_own_address, json_of, retry_after
-from dpsync.model import Changes, Right, normalised
+from dpsync.model import Changes, Right
 
 _VENDOR: Final = "https://www.eventbriteapi.com/v3"
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -416,7 +417,7 @@ def _leaves(value: object) -> Iterator[str]:
 
 
 def _plain(text: str) -> str:
-    return " ".join(normalised(text).split())
+    return " ".join(folded(text).split())
 
 
 def _shows(record: Row, values: Iterable[str], phone: str | None = None) -> bool:
@@ -438,7 +439,8 @@ def _corrected(record: Row, kind: str, changes: Changes) -> _Verdict:
     holder = record if kind == "order" else _profile(record)
     named = {"email": changes.email, "first_name": changes.first_name, "last_name": changes.last_name}
     for name, value in named.items():
-        if value is not None and _plain(str(holder.get(name) or "")) != _plain(value):
+        form = normalised if name == "email" else _plain
+        if value is not None and form(str(holder.get(name) or "")) != form(value):
             return _Verdict.NEW_MISSING
     unknown = False
     for name, value in changes.fields.items():
@@ -610,9 +612,7 @@ class Eventbrite(Connector, Inbound):
     def _addresses(self, order: Instruction) -> tuple[str, ...]:
         if order.right not in self.capabilities:
             raise UnsupportedRight(f"Eventbrite was asked for a right that it does not declare: {order.right}")
-        new = order.changes.email if order.changes and order.right is Right.RECTIFICATION else None
-        known = [*order.addresses, *([new] if new else [])]
-        return tuple({normalised(address): address for address in reversed(known)}.values())
+        return order.spellings
 
     def _organisations(self, calls: _Calls) -> dict[str, str]:
         """Id and name of each organisation to search: what the token shows must have all that are configured."""
@@ -623,17 +623,13 @@ class Eventbrite(Connector, Inbound):
         return {organisation: shown[organisation] for organisation in wanted}
 
     def _orders(self, calls: _Calls, organisations: Iterable[str], addresses: Iterable[str]) -> list[_Found]:
-        """The orders that these addresses placed, whatever became of them."""
+        """The orders that these addresses placed, whatever became of them; asked for one at a time."""
         found: dict[str, _Found] = {}
         for organisation in organisations:
             for address in addresses:
-                # whether capitals matter there is not documented: both spellings are asked for, one at a time
-                for spelling in dict.fromkeys((address, normalised(address))):
-                    rows = calls.rows(
-                        "orders", _ORDERS, {"organization": organisation}, only_emails=spelling, status="both"
-                    )
-                    for row in rows:
-                        found[_id_of(row)] = _Found("order", _id_of(row), _id_of(row, "event_id"))
+                rows = calls.rows("orders", _ORDERS, {"organization": organisation}, only_emails=address, status="both")
+                for row in rows:
+                    found[_id_of(row)] = _Found("order", _id_of(row), _id_of(row, "event_id"))
         return list(found.values())
 
     def _tickets(self, addresses: Iterable[str]) -> list[_Found]:

@@ -21,6 +21,7 @@ from urllib.parse import quote, urlencode
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from dpsync import strict_json
+from dpsync.address import normalised
 from dpsync.calls import BUSY, UNDOCUMENTED, Calls, Ended, Secret, refused, together, unreadable
 from dpsync.connector import (
     Accepted,
@@ -54,7 +55,7 @@ from dpsync.errors import (
     UnsupportedRight,
 )
 from dpsync.http import api_root, demand_own_address, json_of, retry_after
-from dpsync.model import Changes, Right, normalised
+from dpsync.model import Changes, Right
 
 _VENDOR: Final = "https://platform.hootsuite.com"
 _TOKEN: Final = "/oauth2/token"
@@ -394,11 +395,8 @@ class _Memory:
         return _profile(self.shelf.get(f"profile/{self.named(contact)}"))
 
     def named(self, contact: str) -> str:
-        """A contact in a key: keys are read by whoever reads the database, and its id is of a person.
-
-        In hexadecimal, because a pseudonym takes capitals for small letters, and two ids may differ in them.
-        """
-        return self._kit.pseudonym(contact.encode().hex())
+        """A contact in a key: keys are read by whoever reads the database, and its id is of a person."""
+        return self._kit.pseudonym(contact)
 
     def change(self, contact: str, changed: Callable[[_Profile], _Profile]) -> None:
         """Replace a profile; two deliveries at once both count."""
@@ -411,8 +409,7 @@ class _Memory:
 
     def people(self, order: Instruction) -> tuple[str, ...]:
         """Pseudonyms of every address and telephone number of the person, the new address of a change included."""
-        new = order.changes.email if order.changes and order.right is Right.RECTIFICATION else None
-        named = [*order.addresses, new or "", order.phone or ""]
+        named = [*order.spellings, order.phone or ""]
         return tuple(dict.fromkeys(self.pseudonym(value) for value in named if value.strip()))
 
     def located(self, order: Instruction) -> dict[str, bool]:

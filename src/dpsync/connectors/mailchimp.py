@@ -19,6 +19,7 @@ from urllib.parse import quote
 from mailchimp_marketing.api import lists_api, ping_api, root_api
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from dpsync.address import normalised, spellings
 from dpsync.calls import BUSY, OUR_FAULT, Calls, Ended, Secret, each, refused, task, together, unreadable
 from dpsync.connector import (
     Account,
@@ -396,9 +397,7 @@ class Mailchimp(Connector):
     def _addresses(self, instruction: Instruction) -> tuple[str, ...]:
         if instruction.right not in self.capabilities:
             raise UnsupportedRight(f"Mailchimp was asked for a right that it does not declare: {instruction.right}")
-        new = instruction.changes.email if instruction.changes and instruction.right is Right.RECTIFICATION else None
-        known = [*instruction.addresses, *([new] if new else [])]
-        return tuple(dict.fromkeys(_folded(address) for address in known))
+        return tuple(dict.fromkeys(map(_folded, instruction.spellings)))
 
     def _steps(
         self, calls: _Calls, list_id: str, order: Instruction, addresses: tuple[str, ...]
@@ -426,6 +425,11 @@ class Mailchimp(Connector):
         if self._nobody(calls, reply, list_id):
             return None
         return calls.member_in(self._ok(reply), list_id, member)
+
+    def _held_as(self, calls: _Calls, list_id: str, address: str, *, other: bool = False) -> _Member | None:
+        """The contact under whichever spelling; `other`: than the given one."""
+        forms = list(dict.fromkeys(map(_folded, spellings(address))))[other:]
+        return next(filter(None, (self._held(calls, list_id, _hash(form)) for form in forms)), None)
 
     def _nobody(self, calls: _Calls, reply: Reply, list_id: str) -> bool:
         if not calls.absent(reply):
@@ -546,21 +550,18 @@ class Mailchimp(Connector):
     # --- rectification
 
     def _put_right(self, calls: _Calls, list_id: str, changes: Changes, addresses: tuple[str, ...]) -> Outcome:
-        new = _folded(changes.email) if changes.email else None
-        outcomes = [
-            self._rename(calls, list_id, _hash(address), changes)
-            if new
-            else self._set_fields(calls, list_id, _hash(address), changes)
-            for address in addresses
-            if address != new
-        ]
-        if new and all(isinstance(outcome, NothingHeld) for outcome in outcomes):
+        new = normalised(changes.email) if changes.email else None
+        act = self._rename if new else self._set_fields
+        outcomes = [act(calls, list_id, _hash(one), changes) for one in addresses if normalised(one) != new]
+        if all(isinstance(outcome, NothingHeld) for outcome in outcomes):
             # told before: the contact has its new address already, or it never had another
-            outcomes.append(self._set_fields(calls, list_id, _hash(new), changes))
+            outcomes += [self._set_fields(calls, list_id, _hash(a), changes) for a in addresses if normalised(a) == new]
         return together(outcomes)
 
     def _rename(self, calls: _Calls, list_id: str, member: str, changes: Changes) -> Outcome:
         """Change address and fields in one PATCH; `status` is never sent: it would overwrite the person's choice."""
+        if self._held_as(calls, list_id, changes.email or "", other=True):
+            return self._without_address(calls, list_id, member, changes, "Member Exists")
         body: dict[str, object] = {"email_address": changes.email}
         if merge_fields := _merge_fields(changes):
             body["merge_fields"] = merge_fields
@@ -578,7 +579,7 @@ class Mailchimp(Connector):
         if isinstance(rest, NothingHeld):
             return rest
         old = self._held(calls, list_id, member)
-        new = self._held(calls, list_id, _hash(_folded(changes.email or "")))
+        new = self._held_as(calls, list_id, changes.email or "")
         if old is None:
             return NothingHeld(evidence=())
         why = _ADDRESS_REFUSED[title]
@@ -609,7 +610,7 @@ class Mailchimp(Connector):
 
 
 def _folded(address: str) -> str:
-    """Trimmed and lower case, as the vendor hashes it; no further rule is documented, plus-tags stay."""
+    """Trimmed and lower case, as the vendor hashes it; no further rule is documented, plus-tags and spellings stay."""
     return address.strip().lower()
 
 
@@ -661,10 +662,9 @@ def _judged(order: Instruction, seen: Sequence[tuple[str, _Member]], evidence: t
 
 
 def _rectified(changes: Changes, seen: Sequence[tuple[str, _Member]], evidence: tuple[Evidence, ...]) -> Finding:
-    new = _folded(changes.email) if changes.email else None
     if not seen:
         return CannotTell(reason="nobody is held under any address, so there is nothing to compare", evidence=evidence)
-    if new and any(address != new for address, _ in seen):
+    if changes.email and any(normalised(address) != normalised(changes.email) for address, _ in seen):
         return Contradicts(reason="a contact still has an old address", evidence=evidence)
     for _, member in seen:
         for tag, asked in _merge_fields(changes).items():

@@ -12,11 +12,13 @@ import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
+from itertools import chain
 from types import MappingProxyType
 from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict
 
+from dpsync.address import in_a_labels, in_u_labels
 from dpsync.connector import (
     Accepted,
     Account,
@@ -361,15 +363,11 @@ def _plain(text: str) -> str:
 
 
 def _identifiers(instruction: Instruction) -> list[dict[str, str]]:
-    found = [{"type": "email", "value": address} for address in instruction.addresses]
-    for kind, value in (
-        ("phone", instruction.phone),
-        ("name", instruction.name),
-        ("controller_customer_id", instruction.subject_id),
-    ):
-        if value:
-            found.append({"type": kind, "value": value})
-    return found
+    # a person who searches by hand sees a domain in letters, a program may hold it in A-labels
+    forms = ((one, in_u_labels(one), in_a_labels(one)) for one in instruction.addresses)
+    addresses = [("email", form) for form in dict.fromkeys(chain.from_iterable(forms))]
+    own = [("phone", instruction.phone), ("name", instruction.name), ("controller_customer_id", instruction.subject_id)]
+    return [{"type": kind, "value": value} for kind, value in (*addresses, *own) if value]
 
 
 def _attached(instruction: Instruction, letter: Letter) -> dict[str, Any]:

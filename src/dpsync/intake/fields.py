@@ -9,6 +9,8 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator
 from pydantic_core import PydanticCustomError
 
+from dpsync.address import NotAnAddress, mailbox
+
 LARGEST_VERSION = 2**63 - 1
 
 
@@ -36,17 +38,11 @@ def _breaks(mark: str, lines: bool) -> bool:
     return not (lines and mark == "\n") and unicodedata.category(mark) in {"Cc", "Cs", "Zl", "Zp"}
 
 
-_ADDRESS = re.compile(r"[^\x00-\x20\x7f<>,;@]{1,64}@[^\x00-\x20\x7f<>,;@.]+(?:\.[^\x00-\x20\x7f<>,;@.]+)*")
-
-
 def _address(text: str) -> str:
-    if len(text) > 254:
-        raise _fault("is longer than 254 characters")
-    # Both forms are looked at: a full-width @ or a no-break space becomes a plain one where addresses are compared.
-    for form in (text, unicodedata.normalize("NFKC", text)):
-        if not (_ADDRESS.fullmatch(form) and form.isprintable()):
-            raise _fault("is not an e-mail address")
-    return text
+    try:
+        return mailbox(text)
+    except NotAnAddress as problem:
+        raise _fault(str(problem)) from None
 
 
 def _phone(text: str) -> str:

@@ -163,7 +163,7 @@ def canonical(value: object) -> bytes:
 def commitment(key: bytes, value: str | bytes) -> str:
     """HMAC-SHA256 in hex: says nothing without `key` and the value, and fits no other value.
 
-    A string is committed to as UTF-8; an address is `model.normalised` first.
+    A string is committed to as UTF-8; an address is `address.normalised` first.
     """
     raw = value.encode() if isinstance(value, str) else value
     return hmac.new(key, raw, hashlib.sha256).hexdigest()

@@ -6,8 +6,9 @@ from typing import Any
 
 from sqlalchemy import Connection, select, update
 
+from dpsync.address import normalised
 from dpsync.connector import Instruction, Letter, NoticeKind, Processor
-from dpsync.model import Changes, Request, Right, State, Way, normalised
+from dpsync.model import Changes, Request, Right, State, Way
 from dpsync.propagation import at_rest
 from dpsync.propagation.controller import Controller, token_hash
 from dpsync.propagation.plan import Waiting, told_since

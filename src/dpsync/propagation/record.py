@@ -10,12 +10,13 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, exists, func, insert, select, update
 
+from dpsync.address import normalised
 from dpsync.alerts import raise_alert
 from dpsync.connector import Accepted, AsAsked, CannotTell, Contradicts, Evidence, HandOver, Processor, Refused
 from dpsync.errors import CredentialsRejected
 from dpsync.ledger import entry
 from dpsync.ledger.entry import Event
-from dpsync.model import CLOSED_STATES, DONE_STATES, Request, Right, Rung, State, Way, normalised
+from dpsync.model import CLOSED_STATES, DONE_STATES, Request, Right, Rung, State, Way
 from dpsync.propagation import allowance, due, lanes
 from dpsync.propagation.alert_texts import ABOUT_US, alert_text
 from dpsync.propagation.contacts import is_confirmed
@@ -99,9 +100,8 @@ class Author:
 
 def subject_commitment(request: Request, commit_key: bytes) -> str:
     """What the ledger holds of the subject: opened by whoever has the request's key and the address (or the id)."""
-    named = request.addresses
-    if request.subject.email or named:
-        return entry.commitment(commit_key, normalised(request.subject.email or named[0]))
+    if request.addresses:
+        return entry.commitment(commit_key, normalised(request.addresses[0]))
     return entry.commitment(commit_key, request.subject.id or request.subject.phone or "")
 
 

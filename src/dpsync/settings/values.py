@@ -25,6 +25,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from dpsync.address import NotAnAddress, in_a_labels, mailbox
 from dpsync.errors import ConfigurationError, Fault
 
 NAME = r"^[a-z0-9][a-z0-9_-]{0,39}$"
@@ -49,7 +50,6 @@ _UNITS = {
 }  # fmt: skip
 _DURATION = re.compile(r"([0-9]{1,6}) *(" + "|".join(_UNITS) + r")s?")
 _ENV_NAME = re.compile(r"[A-Z_][A-Z0-9_]*")
-_ADDRESS = re.compile(r"[^\s@<>\"(),:;\\\[\]]{1,64}@(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?\.)+[A-Za-z0-9-]{2,63}")
 _PATH_SECRET = re.compile(r"[A-Za-z0-9_-]{22,128}")
 _DATABASE = re.compile(r"(?:postgres|postgresql|postgresql\+psycopg)://(?P<rest>\S+)")
 
@@ -182,9 +182,14 @@ def _positive(length: timedelta) -> timedelta:
 
 
 def _address(text: str) -> str:
-    if len(text) > 254 or not text.isascii() or not _ADDRESS.fullmatch(text):
-        raise wrong("must be one bare e-mail address")
-    return text
+    """As the envelope of a mail carries it; not every mail host takes a name that is not ASCII."""
+    try:
+        address = in_a_labels(mailbox(text))
+    except NotAnAddress:
+        raise wrong("must be one bare e-mail address") from None
+    if not address.isascii() or '"' in address:
+        raise wrong("must be an e-mail address of plain letters before the @, without quotation marks")
+    return address
 
 
 def is_loopback(host: str) -> bool:

@@ -1,0 +1,154 @@
+"""What an e-mail address is, when two spellings are one mailbox, and under which spellings one may be held.
+
+A domain is one domain as U-label and as A-label (IDNA 2008, RFC 5890 2.3.2.1), whatever its capitals (RFC 4343); a text
+is one text in every normal form of Unicode. `straße.example` and `strasse.example` are two domains (RFC 5892), though
+IDNA 2003 took them for one: see docs/decisions/0011-one-mailbox-many-spellings.md.
+"""
+
+import re
+import unicodedata
+from contextlib import suppress
+from typing import Final
+from urllib.parse import unquote
+
+_LONGEST: Final = 254  # octets, RFC 5321 4.5.3.1.3 with RFC 3696 erratum 1690
+_TOP_LABEL = re.compile(r".+\.(?:[a-z]{2,63}|xn--[a-z0-9-]{1,59})")
+_ANY_DOMAIN: Final = "example.org"
+
+
+class NotAnAddress(ValueError):
+    """What no mail host could take for an address. It says a clause without the value, such as "is longer than …"."""
+
+
+def mailbox(text: str) -> str:
+    """The address in a text, white space at its ends trimmed, otherwise as it came. Raises `NotAnAddress`.
+
+    email-validator (RFC 5321, 5322, 6531; idna for the domain) decides, and is more strict than what is in use: dots
+    anywhere before the @, more than 64 characters there, and underscores in a host's name are taken. Text around an
+    address is no address: who looks for it finds nobody, which proves nothing about the person.
+    """
+    address = text.strip()
+    local, at, domain = address.rpartition("@")
+    # Both forms are looked at: a full-width @ or a no-break space becomes a plain one where addresses are compared.
+    for form in (address, folded(address)):
+        if not (at and form.isprintable() and form.count("@") == address.count("@")):
+            raise NotAnAddress("is not an e-mail address")
+    if max(len(address.encode()), len(normalised(address).encode())) > _LONGEST:
+        raise NotAnAddress(f"is longer than {_LONGEST} characters")
+    written = _local_part(local)
+    if written is None or _local_part(folded(local)) is None or not _is_domain(domain):
+        raise NotAnAddress("is not an e-mail address")
+    return f"{written}@{domain}"
+
+
+def normalised(address: str) -> str:
+    """The one form of all spellings of a mailbox: `folded`, with the domain in A-labels.
+
+    Only for comparing and for pseudonyms; what a processor is told is the spelling that came in. The stand-alone
+    verifier of receipts makes the same form from docs/proof-format.md, section 2.
+    """
+    text = folded(address)
+    local, at, domain = text.rpartition("@")
+    return f"{local}@{_a_labels(domain)}" if at and not domain.isascii() else text
+
+
+def folded(text: str) -> str:
+    """NFKC, white space at the ends trimmed, lower case character by character, and NFKC of that."""
+    if text.isascii():
+        return text.strip().lower()
+    # One character at a time: only so is a capital sigma at the end of a word what IDNA makes of it.
+    lower = "".join(map(str.lower, unicodedata.normalize("NFKC", text).strip()))
+    return unicodedata.normalize("NFKC", lower)
+
+
+def spellings(address: str) -> tuple[str, ...]:
+    """Every spelling under which whoever compares letter by letter may hold this mailbox; the given one first.
+
+    Domain as U-label and A-label, all of it in NFC and in NFD, capitals as given and in lower case. For an address of
+    ASCII letters in lower case that is one.
+    """
+    given, one = address.strip(), normalised(address)
+    forms, (local, _, domain) = [given, one], one.rpartition("@")
+    letters = _u_labels(domain)
+    if letters != domain:
+        names = dict.fromkeys((given.rpartition("@")[0], local))
+        forms += [f"{name}@{spelt}" for name in names for spelt in (domain, letters)]
+    both = [unicodedata.normalize(form, text) for text in forms for form in ("NFC", "NFD")]
+    return tuple(dict.fromkeys([given, *both]))
+
+
+def in_a_labels(address: str) -> str:
+    """The address as a mail's envelope carries it: its domain in A-labels, which is ASCII."""
+    local, at, domain = address.rpartition("@")
+    return address if domain.isascii() else f"{local}{at}{_a_labels(folded(domain))}"
+
+
+def in_u_labels(address: str) -> str:
+    """The address as people read it: its domain in U-labels."""
+    local, at, domain = address.rpartition("@")
+    return f"{local}{at}{_u_labels(domain)}"
+
+
+def _a_labels(domain: str) -> str:
+    """Of a folded domain; NFKC leaves the ideographic full stop, which separates labels too (UTS #46, 4.5)."""
+    labels = domain.replace("\u3002", ".").split(".")
+    return ".".join(one if one.isascii() else f"xn--{one.encode('punycode').decode()}" for one in labels)
+
+
+def _u_labels(domain: str) -> str:
+    return ".".join(map(_u_label, domain.replace("\u3002", ".").split(".")))
+
+
+def _u_label(label: str) -> str:
+    """What an A-label says in letters; itself, where it is none or only looks like one."""
+    if label[:4].lower() == "xn--":
+        with suppress(UnicodeError):
+            letters = label[4:].lower().encode("ascii").decode("punycode")
+            if _a_labels(folded(letters)) == label.lower():
+                return letters
+    return label
+
+
+def _local_part(local: str) -> str | None:
+    """What stands before the @ without needless quotation marks; None where no mailbox could be called so."""
+    from email_validator import EmailNotValidError, validate_email
+
+    quoted = local.startswith('"')
+    # A mailbox of Japan's mobile networks may have dots anywhere; an encoded or half-quoted text is a text around one.
+    if not quoted and (local.startswith("'") or _is_encoded(local) or not all(map(_is_name, local))):
+        return None
+    try:
+        judged = local if quoted else local.replace(".", "")
+        found = validate_email(f"{judged}@{_ANY_DOMAIN}", check_deliverability=False, allow_quoted_local=True)
+    except EmailNotValidError:
+        return None
+    return found.local_part if quoted else local
+
+
+def _is_encoded(local: str) -> bool:
+    """Whether it holds characters in the percent-encoding of URLs, such as %20 or %2B."""
+    try:
+        return unquote(local, errors="strict") != local
+    except UnicodeDecodeError:
+        return False
+
+
+def _is_name(mark: str) -> bool:
+    """Beyond ASCII, names are made of letters, marks and digits (RFC 8264, 4.2)."""
+    return mark.isascii() or unicodedata.category(mark)[0] in "LM" or unicodedata.category(mark) == "Nd"
+
+
+def _is_domain(domain: str) -> bool:
+    from email_validator import EmailNotValidError, validate_email
+
+    ascii_form = _a_labels(folded(domain))
+    if not _TOP_LABEL.fullmatch(ascii_form):
+        return False
+    # Before a name that mail can go to: `.local` is a good domain inside a house.
+    judged = domain.replace("_", "x")
+    try:
+        found = validate_email(f"a@{judged}.{_ANY_DOMAIN}", check_deliverability=False)
+    except EmailNotValidError:
+        return False
+    # idna leaves some characters out (a soft hyphen); then two spellings would have no form in common here.
+    return found.ascii_domain == f"{_a_labels(folded(judged))}.{_ANY_DOMAIN}"

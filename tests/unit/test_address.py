@@ -1,0 +1,200 @@
+"""What is an address, which spellings are one mailbox, and under which it is looked for."""
+
+import unicodedata
+
+import idna
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dpsync.address import NotAnAddress, folded, in_a_labels, in_u_labels, mailbox, normalised, spellings
+
+NFD = "ada@bu\u0308cher.example"
+ONE_MAILBOX = (
+    "ada@bücher.example",
+    "ada@xn--bcher-kva.example",
+    NFD,
+    "ADA@BÜCHER.EXAMPLE",
+    "Ada@BU\u0308CHER.example",
+    "ada@XN--BCHER-KVA.Example",
+    "ada@ｂüｃｈｅｒ.example",
+    "ada@bücher。example",
+    "ada@bücher．example",
+    "\u3000ada@bücher.example\u00a0\n",
+)
+NONE = (
+    "'ada@example.org'",
+    "'ada@example.org",
+    "ada@example.org'",
+    '"ada@example.org"',
+    "“ada@example.org”",
+    "“ada@example.org",
+    "‘ada@example.org’",
+    "`ada@example.org`",
+    "*ada@example.org*",
+    "__ada@example.org__",
+    "<ada@example.org>",
+    "ada@example.org>",
+    "(ada@example.org)",
+    "ada@example.org)",
+    "[ada@example.org]",
+    "{ada@example.org}",
+    "&lt;ada@example.org&gt;",
+    "mailto:ada@example.org",
+    "smtp:ada@example.org",
+    "https://example.org/?to=ada@example.org/",
+    "https://ada@example.org",
+    "ada@example.org?subject=hello",
+    "ada@example.org/",
+    "ada@example.org:25",
+    "ada@example.org\\",
+    "ada%20@example.org",
+    "%20ada@example.org",
+    "ada@example.org%20",
+    "ada%2Bnews@example.org",
+    "ada%40example.org",
+    "n/a@n/a",
+    "none",
+    "ada@none",
+    "ada@localhost",
+    "ada@127.0.0.1",
+    "ada@[127.0.0.1]",
+    "ada@eve@example.org",
+    "ada@example.org@",
+    "Ada <ada@example.org>",
+    "ada@example.org (Ada)",
+    "ada@example.org,eve@example.org",
+    "ada@example.org;eve@example.org",
+    "ada@example.org eve@example.org",
+    "ada@example.org/eve@example.org",
+    "ada@example.org.",
+    "ada@example.org\u3002",
+    "ada@example.org,",
+    "ada@.example.org",
+    "ada@example..org",
+    "ada@-example.org",
+    "ada@example.org-",
+    "ada@exa mple.org",
+    "a da@example.org",
+    "ada@xn--.org",
+    "ada@example.123",
+    "ada\u200b@example.org",
+    "ada@exam\u200bple.org",
+    "ada@exam\u00adple.org",
+    "\ufeffada@example.org",
+    "\u202eada@example.org",
+    "ada@example.org\u200f",
+    "ada\u00a0b@example.org",
+    "ada\x00@example.org",
+    "ada\n@example.org",
+    "ada＠example.org",
+    "ada\ud800@example.org",
+    "•ada@example.org",
+    "…@example.org",
+    "..@example.org",
+    "@example.org",
+    "ada@",
+    "@",
+    "",
+    " ",
+    "ada@" + "a" * 250 + ".org",
+    "ä" * 130 + "@example.org",
+)
+ODD = (
+    "o'hara@example.org",
+    "..ada..lovelace.@example.org",
+    "a!#$%&*+/=?^_`{|}~-'@example.org",
+    '"ada lovelace"@example.org',
+    '"ada@home"@example.org',
+    "ädä@example.org",
+    "用户@例子.中国",
+    "a" * 100 + "@example.org",
+    "ada@mail_host.example.org",
+    "ada@parish.local",
+    "ada%relay.example.org@example.org",
+    "reply+4711=ada@example.org",
+    "ada@straße.example",
+    "ada@xn--strae-oqa.example",
+    "ada@نامهای.example",
+)
+
+
+@pytest.mark.parametrize("text", NONE, ids=ascii)
+def test_text_around_an_address_or_instead_of_one_is_refused(text: str) -> None:
+    with pytest.raises(NotAnAddress) as caught:
+        mailbox(text)
+    assert not text.strip() or text.strip() not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ODD, ids=ascii)
+def test_what_vendors_hold_is_an_address_however_odd_and_stays_as_it_came(text: str) -> None:
+    assert mailbox(f"\u2003{text}\t") == text
+    assert text in spellings(text)
+
+
+def test_quotation_marks_without_need_are_taken_off() -> None:
+    assert mailbox('"ada.l"@example.org') == "ada.l@example.org"
+
+
+@pytest.mark.parametrize("text", ONE_MAILBOX, ids=ascii)
+def test_spellings_of_one_mailbox_have_one_form_and_each_asks_for_the_others(text: str) -> None:
+    assert mailbox(text) == text.strip()
+    assert normalised(text) == "ada@xn--bcher-kva.example"
+    assert {"ada@bücher.example", "ada@xn--bcher-kva.example", NFD} <= set(spellings(text))
+    assert spellings(text)[0] == text.strip()
+    assert len(spellings(text)) <= 10
+
+
+def test_an_address_that_has_one_spelling_is_asked_for_once() -> None:
+    assert spellings("ada@example.org") == ("ada@example.org",)
+    assert spellings("Ada@Example.org") == ("Ada@Example.org", "ada@example.org")
+
+
+def test_a_name_before_the_at_sign_is_asked_for_in_both_normal_forms() -> None:
+    assert set(spellings("zoë@example.org")) == {"zoë@example.org", "zoe\u0308@example.org"}
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("ada@straße.example", "ada@strasse.example"), ("ada@βόλος.example", "ada@βόλοσ.example")],
+)
+def test_what_idna_2008_tells_apart_is_two_mailboxes(one: str, other: str) -> None:
+    assert normalised(one) != normalised(other)
+    assert not set(spellings(one)) & set(spellings(other))
+
+
+def test_a_capital_sharp_s_and_sigma_are_what_idna_makes_of_them() -> None:
+    assert normalised("ada@STRAẞE.example") == normalised("ada@xn--strae-oqa.example")
+    assert normalised("ada@ΒΌΛΟΣ.example") == normalised("ada@βόλοσ.example")
+
+
+def test_what_only_looks_like_an_a_label_stays_what_it_is() -> None:
+    assert in_u_labels("ada@xn--example-.org") == "ada@xn--example-.org"
+    assert normalised("ada@xn--example-.org") != normalised("ada@example.org")
+
+
+def test_people_read_letters_and_envelopes_carry_ascii() -> None:
+    assert in_u_labels("Ada@XN--BCHER-KVA.example") == "Ada@bücher.example"
+    assert in_a_labels("Ada@Bücher.example") == "Ada@xn--bcher-kva.example"
+    assert in_a_labels("Ada@Example.org") == "Ada@Example.org"
+
+
+@given(st.text())
+def test_the_one_form_of_the_one_form_is_itself(text: str) -> None:
+    assert folded(folded(text)) == folded(text)
+    assert normalised(normalised(text)) == normalised(text)
+
+
+letters = st.characters(categories=["Lu", "Ll", "Lo", "Mn", "Nd"])
+
+
+@given(st.text(letters, min_size=1, max_size=12))
+def test_a_domain_that_is_taken_has_the_form_that_idna_gives_it(label: str) -> None:
+    try:
+        address = mailbox(f"ada@{label}.example")
+    except NotAnAddress:
+        return
+    assert normalised(address) == f"ada@{idna.encode(f'{label}.example', uts46=True).decode()}"
+    for form in ("NFC", "NFD"):
+        assert normalised(unicodedata.normalize(form, address)) == normalised(address)
+    assert {normalised(spelling) for spelling in spellings(address)} == {normalised(address)}
