@@ -156,20 +156,30 @@ class Subject:
     references: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
 
 
+FieldValue = str | Mapping[str, str]
+"""The new value of a processor's own field: a text, or the parts of an address by the processor's names for them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What is put right (Art. 16). `fields` are the processor's own field names; "" clears a field."""
+    """What is put right (Art. 16). `fields` are the processor's own field names.
+
+    "" clears a field or a part of it; what is not named stays as it is, parts of an address too.
+    """
 
     email: str | None = field(default=None, repr=False)
     first_name: str | None = field(default=None, repr=False)
     last_name: str | None = field(default=None, repr=False)
-    fields: Mapping[str, str] = field(default_factory=dict, repr=False)
+    fields: Mapping[str, FieldValue] = field(default_factory=dict, repr=False)
 
     @property
     def names(self) -> frozenset[str]:
         """What is changed, never to what."""
         own = {"email": self.email, "first_name": self.first_name, "last_name": self.last_name}
-        return frozenset(n for n, value in own.items() if value is not None) | {f"fields/{n}" for n in self.fields}
+        named = {name for name, value in own.items() if value is not None}
+        for name, value in self.fields.items():
+            named |= {f"fields/{name}"} if isinstance(value, str) else {f"fields/{name}/{part}" for part in value}
+        return frozenset(named)
 
     def under(self, newer: "Changes") -> "Changes":
         """These changes as they are after newer ones: what both change is as the newer one says."""
@@ -177,17 +187,31 @@ class Changes:
             email=self.email if newer.email is None else newer.email,
             first_name=self.first_name if newer.first_name is None else newer.first_name,
             last_name=self.last_name if newer.last_name is None else newer.last_name,
-            fields={**self.fields, **newer.fields},
+            fields={
+                **self.fields,
+                **{name: _value_under(self.fields.get(name), value) for name, value in newer.fields.items()},
+            },
         )
 
     def without(self, names: frozenset[str]) -> "Changes":
-        """These changes but for those names."""
+        """These changes but for those names; `fields/ADDRESS` takes every part of it."""
+        left = {name: _value_without(f"fields/{name}", value, names) for name, value in self.fields.items()}
         return Changes(
             email=None if "email" in names else self.email,
             first_name=None if "first_name" in names else self.first_name,
             last_name=None if "last_name" in names else self.last_name,
-            fields={name: value for name, value in self.fields.items() if f"fields/{name}" not in names},
+            fields={name: value for name, value in left.items() if value is not None},
         )
+
+
+def _value_under(older: FieldValue | None, newer: FieldValue) -> FieldValue:
+    return newer if isinstance(newer, str) or not isinstance(older, Mapping) else {**older, **newer}
+
+
+def _value_without(name: str, value: FieldValue, names: frozenset[str]) -> FieldValue | None:
+    if name in names or isinstance(value, str):
+        return None if name in names else value
+    return {part: text for part, text in value.items() if f"{name}/{part}" not in names} or None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,14 +4,22 @@ import re
 import unicodedata
 from collections.abc import Callable
 from datetime import UTC, date, datetime
-from typing import Annotated
+from typing import Annotated, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Tag
 from pydantic_core import PydanticCustomError
 
 from dpsync.address import NotAnAddress, mailbox
 
 LARGEST_VERSION = 2**63 - 1
+
+_WHOLE, _PARTS = "[whole]", "[parts]"
+
+
+# "[key]" is pydantic's; none of them is a name of ours or of the sender's
+NOT_NAMES = frozenset({"[key]", _WHOLE, _PARTS})
+
+Some = TypeVar("Some", list[str], dict[str, str])
 
 
 def _fault(problem: str) -> PydanticCustomError:
@@ -82,10 +90,14 @@ def at_most(count: int) -> Callable[[object], object]:
     return check
 
 
-def _some(value: list[str]) -> list[str]:
+def _some(value: Some) -> Some:
     if not value:
         raise _fault("is empty; leave it out")
     return value
+
+
+def _form(value: object) -> str:
+    return _PARTS if isinstance(value, dict) else _WHOLE
 
 
 def _key(text: str) -> str:
@@ -108,6 +120,9 @@ Clearable = Annotated[str, AfterValidator(_text(200, empty=True))]
 FieldName = Annotated[str, AfterValidator(_text(100))]
 FieldValue = Annotated[str, AfterValidator(_text(2000, empty=True, lines=True))]
 Key = Annotated[str, AfterValidator(_key)]
+Parts = Annotated[dict[Key, Clearable], BeforeValidator(at_most(20)), AfterValidator(_some)]
+Value = Annotated[Annotated[FieldValue, Tag(_WHOLE)] | Annotated[Parts, Tag(_PARTS)], Discriminator(_form)]
+"""A text, or the parts of an address."""
 Time = Annotated[datetime, BeforeValidator(_time)]
 Day = Annotated[date, BeforeValidator(_date)]
 Ids = Annotated[list[Short], BeforeValidator(at_most(50)), AfterValidator(_some)]

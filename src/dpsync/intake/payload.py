@@ -14,16 +14,17 @@ from pydantic_core import ErrorDetails
 from dpsync import strict_json
 from dpsync.errors import PayloadInvalid
 from dpsync.intake.fields import (
+    NOT_NAMES,
     Address,
     Clearable,
     Day,
     FieldName,
-    FieldValue,
     Ids,
     Key,
     Phone,
     Short,
     Time,
+    Value,
     Version,
     at_most,
 )
@@ -103,7 +104,7 @@ class _Changes(_Shape):
     email: Address | None = None
     first_name: Clearable | None = None
     last_name: Clearable | None = None
-    fields: Annotated[dict[FieldName, FieldValue], BeforeValidator(at_most(100))] | None = None
+    fields: Annotated[dict[FieldName, Value], BeforeValidator(at_most(100))] | None = None
 
 
 class _Lifted(_Shape):
@@ -172,7 +173,7 @@ def _checked(shape: type[_Envelope], value: dict[str, object]) -> _Envelope:
 
 def _path(where: tuple[int | str, ...]) -> str:
     """The field, in our names only: a key that the sender made up may itself be an address."""
-    names = [str(part) if isinstance(part, int) or part in _OURS else "*" for part in where if part != "[key]"]
+    names = [str(part) if isinstance(part, int) or part in _OURS else "*" for part in where if part not in NOT_NAMES]
     return ".".join(names)
 
 

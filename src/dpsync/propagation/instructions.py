@@ -125,7 +125,9 @@ def changes_now(
         key = request_key(controller, row)
         if key is None or row["sealed"] is None:
             covered = set(row["covers"].split())
-            changes = changes.without(frozenset(n for n in changes.names if controller.change_digest(n) in covered))
+            # a newer text for the whole of a field stands against older parts of it
+            names = changes.names | {f"fields/{name}" for name in changes.fields}
+            changes = changes.without(frozenset(n for n in names if controller.change_digest(n) in covered))
             continue
         told = at_rest.from_bytes(key.open(row["sealed"], row["request_id"].encode()))
         changes = changes.under(told.changes) if told.changes else changes
