@@ -109,7 +109,8 @@ class Vendor:
                     if new and normalised(new) not in self.people:
                         there = normalised(new)
                         self.people[there] = self.people.pop(address)
-                    self.people[there] |= instruction.changes.fields if instruction.changes else {}
+                    fields = instruction.changes.fields if instruction.changes else {}
+                    self.people[there] |= {name: str(value) for name, value in fields.items()}
         return bool(here)
 
     def is_as_asked(self, instruction: Instruction) -> bool:

@@ -511,9 +511,10 @@ def test_fields_alone_are_put_right_and_the_status_stays_the_persons_own() -> No
         assert isinstance(read_back(stand_in, Right.RECTIFICATION, changes=changes), AsAsked)
 
 
-def test_a_value_that_the_vendor_rejects_is_a_no() -> None:
+def test_a_value_that_the_vendor_rejects_is_the_operators() -> None:
     outcome = told(vendor(list1=person(OLD, "list1")), Right.RECTIFICATION, changes=Changes(fields={"LTV": "rejected"}))
-    assert isinstance(outcome, Refused)
+    assert isinstance(outcome, HandOver)
+    assert "LTV" in outcome.task
 
 
 def test_a_field_that_the_audience_lacks_is_left_to_the_operator() -> None:

@@ -10,7 +10,7 @@ import re
 import threading
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -44,9 +44,11 @@ from dpsync.connector import (
     Reply,
     Retryable,
 )
+from dpsync.corrections import NOT_COMPARABLE, Left, compared, named, refused_of
 from dpsync.errors import UnsupportedRight
+from dpsync.field_values import UNTYPED, FieldType, Kind, Likeness, likeness, options_in, written
 from dpsync.http import api_root, demand_own_address, json_of, retry_after
-from dpsync.model import Changes, Right
+from dpsync.model import Changes, FieldValue, Right
 
 _VENDOR: Final = "https://api.createsend.com/api/v3.3"
 _ID = re.compile(r"[0-9A-Fa-f]{32}")
@@ -62,9 +64,23 @@ _NEUTRAL: Final = "Erased"  # an empty Name leaves the old one in place
 _NOT_SUPPRESSED, _TAKEN, _NOT_IN_LIST, _IN_SUPPRESSION_LIST = 176, 201, 203, 204
 _NO_MOBILE = frozenset({220, 221})
 _VALUES = frozenset({1, 211, 220, 221})
+_TAKEN_OR_BAD = frozenset({1, _TAKEN, 211})
+_ANY_CODE: Final = range(1, 1_000_000)  # of a refused change it counts which one it was, whatever the code
 _OUR_FAULT = frozenset({214, 215, 404, 800, 801, 802, 803})
 _EXPIRED: Final = 121
 _TOKEN_DEAD = frozenset({120, _EXPIRED, 122})
+
+_EMAIL, _NAME = "EmailAddress", "Name"
+_SAID: Mapping[str, str] = {_EMAIL: "address", _NAME: "name"}
+_KINDS: Mapping[str, Kind] = {
+    "Text": Kind.TEXT,
+    "Number": Kind.NUMBER,
+    "Date": Kind.DATE,
+    "MultiSelectOne": Kind.CHOICE,
+    "MultiSelectMany": Kind.CHOICES,
+    "Country": Kind.REGION,
+    "USState": Kind.REGION,
+}
 
 _TOKEN: Final = "/oauth/token"
 _Shape = TypeVar("_Shape", list[object], dict[str, object])
@@ -548,8 +564,9 @@ class CampaignMonitor(Connector):
         """
         addresses = self._addresses(instruction)
         calls = self._calls(instruction)
-        seen: list[tuple[str, _Member]] = []
+        seen: list[tuple[str, str, _Member]] = []
         reasons: list[str] = []
+        fields: dict[str, Mapping[str, _Field]] = {}
         try:
             for client in self._clients(calls):
                 held = [
@@ -558,13 +575,15 @@ class CampaignMonitor(Connector):
                     for address in addresses
                     if (member := self._held(calls, place, address)) is not None
                 ]
-                seen += [(address, member) for _, address, member in held]
+                seen += held
+                if instruction.changes and instruction.changes.fields:
+                    fields |= {place: _fields_of(calls, place) for place, _, _ in held}
                 reasons.append(self._contradiction(calls, client, instruction, addresses, held))
         except Ended as end:
             return CannotTell(reason=end.outcome.reason, evidence=calls.kept, later=True)
         evidence = calls.kept
         if instruction.right is Right.RECTIFICATION:
-            return _rectified(instruction.changes or Changes(), seen, evidence)
+            return _rectified(instruction.changes or Changes(), seen, fields, evidence)
         reason = next((reason for reason in reasons if reason), "")
         if reason == _SHOWS_NO_CAUSE:
             return CannotTell(reason=reason, evidence=evidence)
@@ -659,7 +678,8 @@ class CampaignMonitor(Connector):
         if not member.blank or self._kit.shelf.get(key) != "blanked":
             known = _fields_of(calls, place) if member.fields else {}
             names = dict.fromkeys(name for name, _ in member.fields)
-            cleared = [_entry(known.get(_key(name), _Field(name, name, "")), "") for name in names]
+            fields = [known.get(_key(name), _Field(name, name, UNTYPED)) for name in names]
+            cleared = [entry for one in fields for entry in _entry(one, "")]
             self._kit.shelf.put(key, "asked")
             steps.append(partial(self._blank, calls, place, member, cleared, key))
         if member.state != "Deleted":
@@ -840,78 +860,50 @@ class CampaignMonitor(Connector):
                 outcomes.append(self._set(calls, place, member, changes, new))
                 target = self._held(calls, place, new)
             else:
-                outcomes.append(self._two_records(calls, place, member, target.state, changes))
+                rest = self._set(calls, place, member, changes)
+                outcomes.append(together([rest, _two_records(place, member.state, target.state)]))
         if target is not None and all(isinstance(outcome, NothingHeld) for outcome in outcomes):
             # told before: the record has its new address already, or it never had another
             outcomes.append(self._set(calls, place, target, changes))
         return together(outcomes)
 
-    def _two_records(self, calls: _Calls, place: str, member: _Member, other: str, changes: Changes) -> Outcome:
-        """Both addresses are in the list: put the rest right and leave the address, and any merging, to a person."""
-        rest = self._set(calls, place, member, changes)
-        return together(
-            [
-                rest,
-                task(
-                    f"In list {place} both the old and the new address have a record (state '{member.state}' and "
-                    f"'{other}'). They may be two people: compare them in the web app and decide. Nothing was merged.",
-                    place,
-                ),
-            ]
-        )
-
     def _set(self, calls: _Calls, place: str, member: _Member, changes: Changes, new: str | None = None) -> Outcome:
-        """Change what differs, by the old address in the query: with the new one there it would edit somebody else."""
-        values, tasks = self._values(calls, place, member, changes)
-        outcomes: list[Outcome] = [Applied(evidence=()), *(task(sentence, place) for sentence in tasks)]
+        """Change what differs, each for itself where the vendor does not take them all at once."""
+        fields = _fields_of(calls, place) if changes.fields else {}
+        left = Left("Campaign Monitor", f"list {place}", place, "field", f"{_LONGEST_VALUE} characters")
+        left.types = _typed(fields, changes.fields)
+        entries = _entries(fields, member, changes.fields, left)
+        whole = _name(changes)
+        one = _Update(calls, place, member.address, {**entries})
+        if whole and whole != member.name:
+            one.values[_NAME] = whole
         if new is not None:
-            values = {"EmailAddress": new, **values}
-        if values:
-            knows = (_NOT_IN_LIST, _TAKEN) if new is not None else (_NOT_IN_LIST,)
-            code = calls.write("PUT", "/subscribers/{id}", place, _change(values), email=member.address, knows=knows)
-            if code == _NOT_IN_LIST:
-                now = self._held(calls, place, member.address)
-                beyond = "In list {} the API does not change a record of state '{}'. Put it right in the web app."
-                return task(beyond.format(place, now.state), place) if now else NothingHeld(evidence=())
-            if code is not None and new is not None:
-                target = self._held(calls, place, new)
-                other = target.state if target is not None else "not shown by the API"
-                return self._two_records(calls, place, member, other, changes)
-        return together(outcomes)
+            one.values = {_EMAIL: new, **one.values}
+        no = refused_of(list(one.values), one.write)
+        now = self._held(calls, place, one.at) if one.beyond or entries else member
+        if one.beyond:
+            beyond = "In list {} the API does not change a record of state '{}'. Put it right in the web app."
+            return task(beyond.format(place, now.state), place) if now else NothingHeld(evidence=())
+        _demand_known(one, no)
+        left.refused = [key for key in no if key in entries]
+        if now is not None:
+            asked = {key: changes.fields[key] for key in entries if key not in no}
+            left.unclear = [*compared(asked, _shown(now, fields, asked), left.types).unclear]
+        outcomes = [*left.tasks(some_done=len(no) < len(one.values)), *_names_left(place, changes, no)]
+        if _EMAIL in no:
+            outcomes.append(self._address_left(calls, place, member, new or "", one.codes[_EMAIL]))
+        return together([Applied(evidence=()), *outcomes])
 
-    def _values(
-        self, calls: _Calls, place: str, member: _Member, changes: Changes
-    ) -> tuple[dict[str, object], list[str]]:
-        """What is to be sent of name and fields, and what only a person can decide."""
-        values: dict[str, object] = {}
-        tasks: list[str] = []
-        if changes.first_name is not None or changes.last_name is not None:
-            name = _name(changes)
-            if not name:
-                tasks.append(
-                    f"List {place} has one field for the whole name, which the API cannot empty, and the request gives "
-                    "only a part of a name. Put the name right in the web app."
-                )
-            elif name != member.name:
-                values["Name"] = name
-        if changes.fields:
-            known = _fields_of(calls, place)
-            entries: list[dict[str, object]] = []
-            for key, value in changes.fields.items():
-                one = known.get(_key(key))
-                if one is None:
-                    if value:
-                        tasks.append(f"List {place} lacks a field that was to be put right. See where it keeps it.")
-                elif len(value) > _LONGEST_VALUE or (value and len(member.values(one.name)) > 1):
-                    tasks.append(
-                        f"In list {place} a field has several chosen options, or its new value has over 250 "
-                        "characters. The API would replace or cut the whole: put it right in the web app."
-                    )
-                elif not _same(member.values(one.name), value):
-                    entries.append(_entry(one, value))
-            if entries:
-                values["CustomFields"] = entries
-        return values, tasks
+    def _address_left(self, calls: _Calls, place: str, member: _Member, new: str, code: int) -> HandOver:
+        """The address is left to a person, and so is any merging."""
+        if code != _TAKEN:
+            return task(
+                f"In list {place} Campaign Monitor did not accept the new address: see how it is spelt, and correct it "
+                "in the web app.",
+                place,
+            )
+        target = self._held(calls, place, new)
+        return _two_records(place, member.state, target.state if target is not None else "not shown by the API")
 
     # --- reading back
 
@@ -1003,7 +995,7 @@ class _Field(NamedTuple):
 
     name: str
     tag: str
-    kind: str
+    type: FieldType
 
 
 def _fields_of(calls: _Calls, place: str) -> dict[str, _Field]:
@@ -1012,27 +1004,131 @@ def _fields_of(calls: _Calls, place: str) -> dict[str, _Field]:
     for row in _said(calls.about("GET", "/lists/{id}/customfields", place), list):
         match row:
             case {"FieldName": str(name), "Key": str(tag), **more} if name and _key(tag):
-                one = _Field(name, tag.strip("[]"), str(more.get("DataType", "")))
+                options = more.get("FieldOptions")
+                choices = tuple(map(str, options)) if isinstance(options, list) else ()
+                kind = FieldType(_KINDS.get(str(more.get("DataType", "")), Kind.UNKNOWN), choices=choices)
+                one = _Field(name, tag.strip("[]"), kind)
                 found[_key(tag)] = found[_key(name)] = one
             case _:
                 raise unreadable()
     return found
 
 
-def _entry(one: _Field, value: str) -> dict[str, object]:
+def _entry(one: _Field, value: str) -> list[dict[str, object]]:
     if not value:
-        return {"Key": one.tag, "Clear": True}
+        return [{"Key": one.tag, "Clear": True}]
+    if one.type.kind is Kind.CHOICES:
+        # such a field is replaced as a whole by whatever is sent
+        return [{"Key": one.tag, "Value": option} for option in options_in(one.type, value) or (value,)]
+    text = written(one.type, value)
     # dates are written with slashes and read with dashes
-    date = one.kind == "Date" and re.fullmatch(r"\d{4}-\d{2}-\d{2}", value)
-    return {"Key": one.tag, "Value": value.replace("-", "/") if date else value}
+    return [{"Key": one.tag, "Value": text.replace("-", "/") if one.type.kind is Kind.DATE else text}]
 
 
-def _same(held: tuple[str, ...], asked: str) -> bool:
-    def plain(value: str) -> str:
-        date = re.fullmatch(r"(\d{4})[-/](\d{2})[-/](\d{2})", value.strip())
-        return "-".join(date.groups()) if date else value.strip()
+def _as_it_is(kind: FieldType, value: str, held: tuple[str, ...]) -> bool:
+    if kind.kind is Kind.TEXT:
+        return held == ((value.strip(),) if value else ())
+    return likeness(kind, value, held) is Likeness.SAME
 
-    return (not held) if not asked else (len(held) == 1 and plain(held[0]) == plain(asked))
+
+def _typed(fields: Mapping[str, _Field], keys: Iterable[str]) -> dict[str, FieldType]:
+    return {key: fields[_key(key)].type for key in keys if _key(key) in fields}
+
+
+def _shown(member: _Member, fields: Mapping[str, _Field], keys: Iterable[str]) -> dict[str, object]:
+    """What a record holds of the fields that were asked about, by the name that asked."""
+    return {key: member.values(fields[_key(key)].name if _key(key) in fields else key) for key in keys}
+
+
+def _entries(
+    types: Mapping[str, _Field], member: _Member, asked: Mapping[str, FieldValue], left: Left
+) -> dict[str, list[dict[str, object]]]:
+    """What is to be sent of each field that differs; `left` takes what only a person can decide."""
+    found: dict[str, list[dict[str, object]]] = {}
+    for key, value in asked.items():
+        one = types.get(_key(key))
+        if one is None:
+            if value:
+                left.missing.append(key)
+            continue
+        held = member.values(one.name)
+        if not isinstance(value, str):
+            left.unfit.append(key)
+        elif _as_it_is(one.type, value, held):
+            continue
+        elif len(value) > _LONGEST_VALUE:
+            left.too_long.append(key)
+        elif value and len(held) > 1 and len(options_in(one.type, value) or ()) < 2:
+            # whether one option is to be added, or to stay alone, is not said
+            left.several.append(key)
+        else:
+            found[key] = _entry(one, value)
+    return found
+
+
+@dataclass(slots=True)
+class _Update:
+    """The changes of one record on their way. `at`: its address; `codes`: what a refused change was refused with.
+
+    It is named by the old address in the query: with the new one there it would edit somebody else.
+    """
+
+    calls: _Calls
+    place: str
+    at: str
+    values: dict[str, str | list[dict[str, object]]]
+    codes: dict[str, int] = field(default_factory=dict)
+    beyond: bool = False
+
+    def write(self, parts: Sequence[str]) -> Collection[str] | None:
+        """Make some of the changes in one PUT; None, or which of them are refused for sure. Raises `Ended`."""
+        body: dict[str, object] = {part: self.values[part] for part in parts if part in (_EMAIL, _NAME)}
+        entries = [entry for part in parts if part not in body for entry in self.values[part]]
+        if entries:
+            body["CustomFields"] = entries
+        code = self.calls.write("PUT", "/subscribers/{id}", self.place, _change(body), email=self.at, knows=_ANY_CODE)
+        if code is None:
+            self.at = str(self.values[_EMAIL]) if _EMAIL in parts else self.at
+            self.calls.note("put right: " + ", ".join(_SAID.get(part) or named(part, known=False) for part in parts))
+            return None
+        if code in _OUR_FAULT:
+            raise refused(OUR_FAULT)
+        self.codes |= dict.fromkeys(parts, code)
+        if code == _NOT_IN_LIST:
+            self.beyond = True
+            return list(parts)
+        return [_EMAIL] if code in _TAKEN_OR_BAD and _EMAIL in parts else []
+
+
+def _demand_known(one: _Update, no: Sequence[str]) -> None:
+    """Raise `Ended` where nothing at all was changed, and the code does not say that it is about a value."""
+    known = {_EMAIL: _TAKEN_OR_BAD}
+    odd = [one.codes[part] for part in no if one.codes[part] not in known.get(part, ())]
+    if odd and len(no) == len(one.values):
+        raise refused(VALUE_REJECTED) if odd[0] in _VALUES else refused()
+
+
+def _names_left(place: str, changes: Changes, no: Sequence[str]) -> list[HandOver]:
+    if _NAME in no:
+        return [task(f"In list {place} Campaign Monitor did not accept the new name: put it right there.", place)]
+    if _name(changes) or (changes.first_name is None and changes.last_name is None):
+        return []
+    return [
+        task(
+            f"List {place} has one field for the whole name, which the API cannot empty, and the request gives only a "
+            "part of a name. Put the name right in the web app.",
+            place,
+        )
+    ]
+
+
+def _two_records(place: str, state: str, other: str) -> HandOver:
+    """Both addresses are in the list: nothing is merged, for they may be two people."""
+    return task(
+        f"In list {place} both the old and the new address have a record (state '{state}' and '{other}'). They may be "
+        "two people: compare them in the web app and decide. Nothing was merged.",
+        place,
+    )
 
 
 def _left_to_the_operator(memory: _Memory, client: _Client, objected: Sequence[str]) -> list[HandOver]:
@@ -1055,16 +1151,25 @@ def _left_to_the_operator(memory: _Memory, client: _Client, objected: Sequence[s
     return tasks
 
 
-def _rectified(changes: Changes, seen: Sequence[tuple[str, _Member]], evidence: tuple[Evidence, ...]) -> Finding:
+def _rectified(
+    changes: Changes,
+    seen: Sequence[tuple[str, str, _Member]],
+    fields: Mapping[str, Mapping[str, _Field]],
+    evidence: tuple[Evidence, ...],
+) -> Finding:
     if not seen:
         return CannotTell(reason="nobody is held under any address, so there is nothing to compare", evidence=evidence)
-    if changes.email and any(normalised(address) != normalised(changes.email) for address, _ in seen):
+    if changes.email and any(normalised(address) != normalised(changes.email) for _, address, _ in seen):
         return Contradicts(reason="a record still has an old address", evidence=evidence)
-    for _, member in seen:
+    unclear = False
+    for place, _, member in seen:
         whole, held = _name(changes), member.name.strip()
         first, last = (changes.first_name or "").strip(), (changes.last_name or "").strip()
         if (whole and held != whole) or not held.startswith(first) or not held.endswith(last):
             return Contradicts(reason="a name is not as asked", evidence=evidence)
-        if not all(_same(member.values(key), value) for key, value in changes.fields.items()):
+        known = fields.get(place, {})
+        shown = compared(changes.fields, _shown(member, known, changes.fields), _typed(known, changes.fields))
+        if shown.other:
             return Contradicts(reason="a field is not as asked", evidence=evidence)
-    return AsAsked(evidence=evidence)
+        unclear = unclear or bool(shown.unclear)
+    return CannotTell(reason=NOT_COMPARABLE, evidence=evidence) if unclear else AsAsked(evidence=evidence)

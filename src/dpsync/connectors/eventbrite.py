@@ -37,6 +37,7 @@ from dpsync.connector import (
     Reply,
     Retryable,
 )
+from dpsync.corrections import NOT_COMPARABLE, compared
 from dpsync.errors import (
     PayloadInvalid,
     ProcessorUnreachable,
@@ -395,6 +396,7 @@ class _Verdict(StrEnum):
     GONE = "not there any more"
     UNREAD = "a part of a record could not be read"
     NO_FIELD = "a field that was to be put right is none of the processor's"
+    UNCLEAR = NOT_COMPARABLE
     OLD_VALUE = "a record still shows the person, or an old value"
     NEW_MISSING = "a record does not show a new value"
     SUBSCRIBED = "still subscribed"
@@ -442,11 +444,14 @@ def _corrected(record: Row, kind: str, changes: Changes) -> _Verdict:
         form = normalised if name == "email" else _plain
         if value is not None and form(str(holder.get(name) or "")) != form(value):
             return _Verdict.NEW_MISSING
-    unknown = False
-    for name, value in changes.fields.items():
-        if name in holder and _plain(str(holder[name] or "")) != _plain(value):
-            return _Verdict.NEW_MISSING
-        unknown = unknown or (name not in holder and bool(value.strip()) and not _shows(record, [value]))
+    shown = compared({name: value for name, value in changes.fields.items() if name in holder}, holder, {})
+    if shown.other:
+        return _Verdict.NEW_MISSING
+    if shown.unclear:
+        return _Verdict.UNCLEAR
+    elsewhere = [value for name, value in changes.fields.items() if name not in holder]
+    texts = [text for value in elsewhere for text in ([value] if isinstance(value, str) else value.values())]
+    unknown = any(text.strip() and not _shows(record, [text]) for text in texts)
     return _Verdict.NO_FIELD if unknown else _Verdict.FINE
 
 
@@ -681,8 +686,9 @@ class Eventbrite(Connector, Inbound):
             self._control(calls, organisations, event)
         if _Verdict.UNREAD in said:
             return CannotTell(reason=_Verdict.UNREAD, later=True)
-        if _Verdict.NO_FIELD in said:
-            return CannotTell(reason=_Verdict.NO_FIELD)
+        for verdict in (_Verdict.NO_FIELD, _Verdict.UNCLEAR):
+            if verdict in said:
+                return CannotTell(reason=verdict)
         if said == {_Verdict.GONE} and order.right is not Right.ERASURE:
             return CannotTell(reason=NO_LONGER_HELD)
         return AsAsked(evidence=())

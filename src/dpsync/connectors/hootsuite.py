@@ -686,7 +686,8 @@ class Hootsuite(Connector, KeepsConversations):
         named = changes.first_name is not None or changes.last_name is not None
         old = [*(order.addresses if changes.email else ()), order.name if named else None]
         mistaken = {memory.pseudonym(value) for value in old if value} - {memory.pseudonym(changes.email or "")}
-        if set(wanted) & set(profile.by_hand) or mistaken & set(profile.copies) or not asked:
+        lacking = {name for name, value in changes.fields.items() if value and name not in asked}
+        if lacking or set(wanted) & set(profile.by_hand) or mistaken & set(profile.copies) or not asked:
             return _BY_HAND
         return ""
 
@@ -700,7 +701,9 @@ class Hootsuite(Connector, KeepsConversations):
             self._called("first_name"): changes.first_name,
             self._called("last_name"): changes.last_name,
         }
-        told = {name: value for name, value in named.items() if value is not None} | dict(changes.fields)
+        told = {name: value for name, value in named.items() if value is not None}
+        # an attribute is a text: the parts of an address are left to a person
+        told |= {name: value for name, value in changes.fields.items() if isinstance(value, str)}
         return {name: value or None for name, value in told.items()}
 
     def _put(self, calls: _Calls, order: Instruction, contact: str, whole: _Set, asked: _Set) -> bool:

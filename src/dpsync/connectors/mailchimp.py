@@ -9,8 +9,8 @@ import hashlib
 import json
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Final, Self, assert_never, cast
@@ -20,7 +20,19 @@ from mailchimp_marketing.api import lists_api, ping_api, root_api
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from dpsync.address import normalised, spellings
-from dpsync.calls import BUSY, OUR_FAULT, Calls, Ended, Secret, each, refused, task, together, unreadable
+from dpsync.calls import (
+    BUSY,
+    OUR_FAULT,
+    UNDOCUMENTED,
+    Calls,
+    Ended,
+    Secret,
+    each,
+    refused,
+    task,
+    together,
+    unreadable,
+)
 from dpsync.connector import (
     Account,
     Applied,
@@ -40,9 +52,11 @@ from dpsync.connector import (
     Reply,
     Retryable,
 )
+from dpsync.corrections import NOT_COMPARABLE, Left, compared, named, refused_of
 from dpsync.errors import UnsupportedRight
+from dpsync.field_values import UNTYPED, FieldType, Kind, written
 from dpsync.http import api_root, demand_own_address, json_of, retry_after
-from dpsync.model import Changes, Right
+from dpsync.model import Changes, FieldValue, Right
 
 _VENDOR = re.compile(r"https://([a-z]{2}[0-9]{1,3}\.)?api\.mailchimp\.com/3\.0")  # newer pages show no data centre
 _LIST_ID = re.compile(r"[A-Za-z0-9_-]{1,40}")
@@ -53,11 +67,29 @@ _SET_KEPT: Final = 300.0  # seconds that the set of audiences is believed before
 _PAGE: Final = 1000  # the vendor's maximum; its default of 10 hides the eleventh audience
 _LIFTED: Final = "lifted:"
 
-FIELDS_REJECTED: Final = "the processor rejected a value"
 NO_AUDIENCE: Final = "a configured audience does not exist: `dpsync check` names it"
 NO_AUDIENCES: Final = "the account shows no audience"
 SET_CHANGED: Final = "the set of audiences changed meanwhile"
 NO_ROLE: Final = "the key is good; its user is disabled, or has a role that may not do this"
+
+GONE: Final = "the contact went away while it was put right"
+
+_EMAIL: Final = ""  # among the tags of what is changed: no merge field is called so
+_TAG = re.compile(r"[A-Z][A-Z0-9_]{0,9}")
+_LONGEST_VALUE: Final = 255  # bytes: a text is cut there without a word (vendor page "Merge Fields", November 2026)
+_KINDS: Final[Mapping[str, Kind]] = {
+    "text": Kind.TEXT,
+    "number": Kind.NUMBER,
+    "address": Kind.ADDRESS,
+    "phone": Kind.PHONE,
+    "date": Kind.DATE,
+    "birthday": Kind.BIRTHDAY,
+    "url": Kind.URL,
+    "imageurl": Kind.URL,
+    "radio": Kind.CHOICE,
+    "dropdown": Kind.CHOICE,
+    "zip": Kind.POSTCODE,
+}
 
 _INVALID: Final = "Invalid Resource"
 _MALFORMED = frozenset({"Bad Request", "JSON Parse Exception"})
@@ -67,6 +99,7 @@ _ADDRESS_REFUSED: Mapping[str, str] = {
     "Forgotten Email Not Subscribed": "the new address was permanently deleted before, and Mailchimp takes it back "
     "through its own sign-up form only: agree with the person what becomes of the contact under the old address.",
 }
+_ABOUT_THE_ADDRESS: Final = frozenset({*_ADDRESS_REFUSED} - {_INVALID})
 
 # the generated classes carry no types
 _ListsApi: Any = lists_api.ListsApi
@@ -109,6 +142,7 @@ class MailchimpSettings(BaseModel):
 class _Member:
     """What matters of a contact. It holds personal data and lives for one instruction."""
 
+    list_id: str
     status: str
     merge_fields: Mapping[str, object]
 
@@ -125,6 +159,8 @@ class _Calls(Calls):
         self._authorization = f"Basic {user}"
         self.known: set[str] = set()
         """Audiences that an authenticated read within this instruction has shown to exist."""
+        self.types: dict[str, Mapping[str, FieldType]] = {}
+        """The merge fields of each audience that was asked for them, by tag."""
         self.lists = _ListsApi(self)
 
     def select_header_accept(self, accepts: Sequence[str]) -> str:
@@ -182,7 +218,7 @@ class _Calls(Calls):
         same = found.get("id") == member and found.get("list_id", list_id) == list_id
         if not same or not isinstance(status, str) or status not in _STATUSES or not isinstance(fields, dict):
             raise unreadable(doubtful=doubtful)
-        return _Member(status, fields)
+        return _Member(list_id, status, fields)
 
     def absent(self, reply: Reply) -> bool:
         """True for the documented "no such resource"; a proxy's own 404 page is no answer of the vendor's."""
@@ -333,9 +369,9 @@ class Mailchimp(Connector):
         """
         calls = self._calls(None)
         try:
-            if not isinstance(calls.object_in(self._ok(_PingApi(calls).get())).get("health_status"), str):
+            if not isinstance(calls.object_in(_ok(_PingApi(calls).get())).get("health_status"), str):
                 raise unreadable()
-            root = calls.object_in(self._ok(_RootApi(calls).get_root(fields="account_name,total_subscribers")))
+            root = calls.object_in(_ok(_RootApi(calls).get_root(fields="account_name,total_subscribers")))
             title, contacts = root.get("account_name"), root.get("total_subscribers")
             if not isinstance(title, str):
                 raise unreadable()
@@ -387,9 +423,11 @@ class Mailchimp(Connector):
                     member = self._held(calls, list_id, _hash(address))
                     if member is not None:
                         seen.append((address, member))
+                        if instruction.changes and instruction.changes.fields:
+                            self._types(calls, list_id)
         except Ended as end:
             return CannotTell(reason=end.outcome.reason, evidence=calls.kept, later=True)
-        return _judged(instruction, seen, calls.kept)
+        return _judged(instruction, seen, calls)
 
     def _calls(self, instruction: Instruction | None) -> _Calls:
         return _Calls(self._kit, self._settings, instruction, self._sleep)
@@ -424,7 +462,7 @@ class Mailchimp(Connector):
         reply: Reply = calls.lists.get_list_member(list_id, member, fields=_MEMBER_FIELDS)
         if self._nobody(calls, reply, list_id):
             return None
-        return calls.member_in(self._ok(reply), list_id, member)
+        return calls.member_in(_ok(reply), list_id, member)
 
     def _held_as(self, calls: _Calls, list_id: str, address: str, *, other: bool = False) -> _Member | None:
         """The contact under whichever spelling; `other`: than the given one."""
@@ -436,13 +474,6 @@ class Mailchimp(Connector):
             return False
         self._audiences.confirm(calls, list_id)
         return True
-
-    @staticmethod
-    def _ok(reply: Reply) -> Reply:
-        if reply.status != 200:
-            ours = reply.status in (414, 422, 426) or (reply.status == 400 and _title(reply) in _MALFORMED)
-            raise refused(OUR_FAULT) if ours else refused()
-        return reply
 
     def _shelf_key(self, kind: str, list_id: str, address: str) -> str:
         return f"{kind}/{list_id}/{self._kit.pseudonym(address)}"
@@ -487,7 +518,7 @@ class Mailchimp(Connector):
         reply: Reply = calls.lists.update_list_member(list_id, member, body, skip_merge_validation=True)
         if self._nobody(calls, reply, list_id):
             return False
-        if calls.member_in(self._ok(reply), list_id, member, doubtful=True).status != "unsubscribed":
+        if calls.member_in(_ok(reply), list_id, member, doubtful=True).status != "unsubscribed":
             raise unreadable(doubtful=True)
         return True
 
@@ -551,38 +582,62 @@ class Mailchimp(Connector):
 
     def _put_right(self, calls: _Calls, list_id: str, changes: Changes, addresses: tuple[str, ...]) -> Outcome:
         new = normalised(changes.email) if changes.email else None
-        act = self._rename if new else self._set_fields
-        outcomes = [act(calls, list_id, _hash(one), changes) for one in addresses if normalised(one) != new]
+        outcomes = [self._correct(calls, list_id, one, changes) for one in addresses if normalised(one) != new]
         if all(isinstance(outcome, NothingHeld) for outcome in outcomes):
             # told before: the contact has its new address already, or it never had another
-            outcomes += [self._set_fields(calls, list_id, _hash(a), changes) for a in addresses if normalised(a) == new]
+            kept = replace(changes, email=None)
+            outcomes += [self._correct(calls, list_id, one, kept) for one in addresses if normalised(one) == new]
         return together(outcomes)
 
-    def _rename(self, calls: _Calls, list_id: str, member: str, changes: Changes) -> Outcome:
-        """Change address and fields in one PATCH; `status` is never sent: it would overwrite the person's choice."""
-        if self._held_as(calls, list_id, changes.email or "", other=True):
-            return self._without_address(calls, list_id, member, changes, "Member Exists")
-        body: dict[str, object] = {"email_address": changes.email}
-        if merge_fields := _merge_fields(changes):
-            body["merge_fields"] = merge_fields
-        reply: Reply = calls.lists.update_list_member(list_id, member, body, skip_merge_validation=True)
-        if self._nobody(calls, reply, list_id):
+    def _correct(self, calls: _Calls, list_id: str, address: str, changes: Changes) -> Outcome:
+        """Put one contact right, each change for itself where Mailchimp does not take them all at once."""
+        asked, held = _merge_fields(changes), None
+        taken = bool(changes.email and self._held_as(calls, list_id, changes.email, other=True))
+        # a postal address is sent whole, so its other parts must be known
+        if taken or changes.fields or not (asked or changes.email):
+            held = self._held(calls, list_id, _hash(address))
+            if held is None:
+                return NothingHeld(evidence=())
+        types = self._types(calls, list_id) if changes.fields else {}
+        left = Left("Mailchimp", f"audience {list_id}", list_id, "merge field", f"{_LONGEST_VALUE} bytes", types)
+        sent = _sent(asked, types, held, left)
+        one = _Correction(calls, list_id, _hash(address), changes.email, sent, shown=held)
+        parts = [*([_EMAIL] if changes.email and not taken else []), *sent]
+        one.titles |= {_EMAIL: "Member Exists"} if taken else {}
+        try:
+            refused_parts = [*([_EMAIL] if taken else []), *refused_of(parts, one.write)]
+        except _Gone:
+            self._audiences.confirm(calls, list_id)
+            if one.done:
+                raise Ended(Retryable(reason=GONE, doubtful=True)) from None
             return NothingHeld(evidence=())
-        if reply.status == 400 and _title(reply) in _ADDRESS_REFUSED:
-            return self._without_address(calls, list_id, member, changes, _title(reply))
-        new = _hash(_folded(changes.email or ""))
-        return _fields_done(calls.member_in(self._ok(reply), list_id, new, doubtful=True), changes, list_id)
+        outcomes = self._left(one, changes, left, refused_parts)
+        return together([*([Applied(evidence=())] if one.done or not parts else []), *outcomes])
 
-    def _without_address(self, calls: _Calls, list_id: str, member: str, changes: Changes, title: str) -> Outcome:
-        """The address cannot be changed: put the rest right and leave the address, and any merging, to a person."""
-        rest = self._set_fields(calls, list_id, member, changes)
-        if isinstance(rest, NothingHeld):
-            return rest
-        old = self._held(calls, list_id, member)
-        new = self._held_as(calls, list_id, changes.email or "")
+    def _left(self, one: "_Correction", changes: Changes, left: Left, refused_parts: Sequence[str]) -> list[Outcome]:
+        """What a person must do of it. Raises `Ended` for a no that nobody documents."""
+        for part in refused_parts:
+            # where the others were changed, it is about this one, however Mailchimp calls it
+            if not one.done and one.titles[part] not in (_ADDRESS_REFUSED if part == _EMAIL else (_INVALID,)):
+                raise refused(OUR_FAULT if one.titles[part] in _MALFORMED else UNDOCUMENTED)
+        asked, shown = _merge_fields(changes), one.shown.merge_fields if one.shown else {}
+        lacking = [tag for tag, value in changes.fields.items() if one.shown and tag not in shown and value]
+        left.first, left.missing = one.foreign, lacking
+        left.refused = [part for part in refused_parts if part and part not in lacking]
+        left.unclear = [*compared({tag: asked[tag] for tag in one.done if tag in shown}, shown, left.types).unclear]
+        tasks: list[Outcome] = [*left.tasks(some_done=bool(one.done))]
+        return [*tasks, *([self._address_refused(one)] if _EMAIL in refused_parts else [])]
+
+    def _address_refused(self, one: "_Correction") -> Outcome:
+        """The address cannot be changed: leave it, and any merging, to a person."""
+        calls, list_id, title = one.calls, one.list_id, one.titles[_EMAIL]
+        if one.foreign:
+            return task(f"In audience {list_id} the address was not changed.", list_id)
+        old = self._held(calls, list_id, one.at)
+        new = self._held_as(calls, list_id, one.email or "")
         if old is None:
             return NothingHeld(evidence=())
-        why = _ADDRESS_REFUSED[title]
+        why = _ADDRESS_REFUSED.get(title, _ADDRESS_REFUSED[_INVALID])
         if new is not None:
             why = (
                 f"both the old and the new address are contacts (status '{old.status}' and '{new.status}'). They may "
@@ -593,20 +648,69 @@ class Mailchimp(Connector):
                 f"Mailchimp refused the new address of a contact of status '{old.status}'. It changes addresses of "
                 "subscribed contacts only: correct it in the web app, or agree with the person."
             )
-        return together([rest, task(f"In audience {list_id} {why}", list_id)])
+        return task(f"In audience {list_id} {why}", list_id)
 
-    def _set_fields(self, calls: _Calls, list_id: str, member: str, changes: Changes) -> Outcome:
-        merge_fields = _merge_fields(changes)
-        if not merge_fields:
-            held = self._held(calls, list_id, member)
-            return NothingHeld(evidence=()) if held is None else Applied(evidence=())
-        body = {"merge_fields": merge_fields}
-        reply: Reply = calls.lists.update_list_member(list_id, member, body, skip_merge_validation=True)
-        if self._nobody(calls, reply, list_id):
-            return NothingHeld(evidence=())
-        if reply.status == 400 and _title(reply) == _INVALID:
-            raise refused(FIELDS_REJECTED)
-        return _fields_done(calls.member_in(self._ok(reply), list_id, member, doubtful=True), changes, list_id)
+    @staticmethod
+    def _types(calls: _Calls, list_id: str) -> Mapping[str, FieldType]:
+        """The merge fields of an audience by tag; none where Mailchimp does not show them."""
+        if list_id not in calls.types:
+            wanted = "merge_fields.tag,merge_fields.type,merge_fields.options"
+            reply: Reply = calls.lists.get_list_merge_fields(list_id, fields=wanted, count=_PAGE)
+            calls.types[list_id] = _types_in(reply)
+        return calls.types[list_id]
+
+
+class _Gone(Exception):
+    """The contact is not there, or not any more."""
+
+
+@dataclass(slots=True)
+class _Correction:
+    """The changes of one contact on their way. Personal data, for one instruction.
+
+    `at`: its hash, which a new address changes; `shown`: the contact as Mailchimp last showed it; `done`: what was
+    changed; `titles`: what a refused change was refused as; `foreign`: merge fields that are in the way of all.
+    """
+
+    calls: _Calls
+    list_id: str
+    at: str
+    email: str | None
+    fields: Mapping[str, FieldValue]
+    shown: _Member | None = None
+    done: list[str] = field(default_factory=list)
+    titles: dict[str, str] = field(default_factory=dict)
+    foreign: list[str] = field(default_factory=list)
+
+    def write(self, parts: Sequence[str]) -> Collection[str] | None:
+        """Make some of the changes in one PATCH; None, or which of them it names in its refusal. Raises `Ended`.
+
+        `status` is never sent: it would overwrite the person's choice. PATCH, never PUT: a PUT would create a contact.
+        """
+        body: dict[str, object] = {"email_address": self.email} if _EMAIL in parts else {}
+        if merge_fields := {tag: value for tag, value in self.fields.items() if tag in parts}:
+            body["merge_fields"] = merge_fields
+        reply: Reply = self.calls.lists.update_list_member(self.list_id, self.at, body, skip_merge_validation=True)
+        if self.calls.absent(reply):
+            raise _Gone
+        title = _title(reply)
+        if reply.status == 400 and title:
+            self.titles |= dict.fromkeys(parts, title)
+            return self._named(parts, _blamed(reply, title))
+        at = _hash(_folded(self.email or "")) if _EMAIL in parts else self.at
+        self.shown = self.calls.member_in(_ok(reply), self.list_id, at, doubtful=True)
+        self.at = at
+        self.done += parts
+        self.calls.note("put right: " + ", ".join(named(part, known=False) if part else "address" for part in parts))
+        return None
+
+    def _named(self, parts: Sequence[str], blamed: Collection[str]) -> list[str]:
+        own = [part for part in parts if part.upper() in {word.upper() for word in blamed}]
+        if own or not (foreign := sorted(word for word in blamed if _TAG.fullmatch(word))):
+            return own
+        # a required field that is empty, or an address that is not complete, is in the way of every change
+        self.foreign = foreign
+        return list(parts)
 
 
 def _folded(address: str) -> str:
@@ -624,23 +728,78 @@ def _title(reply: Reply) -> str:
     return str(found.get("title", "")) if isinstance(found, dict) else ""
 
 
-def _merge_fields(changes: Changes) -> dict[str, str]:
+def _ok(reply: Reply) -> Reply:
+    if reply.status != 200:
+        ours = reply.status in (414, 422, 426) or (reply.status == 400 and _title(reply) in _MALFORMED)
+        raise refused(OUR_FAULT) if ours else refused()
+    return reply
+
+
+def _blamed(reply: Reply, title: str) -> frozenset[str]:
+    """What a refusal is about: tags as it writes them, `_EMAIL` for the address; none where it does not say."""
+    if title in _ABOUT_THE_ADDRESS:
+        return frozenset({_EMAIL})
+    found = json_of(reply)
+    errors = found.get("errors") if isinstance(found, dict) else None
+    words: set[str] = set()
+    for error in errors if isinstance(errors, list) else []:
+        name = str(error.get("field", "")) if isinstance(error, dict) else ""
+        if re.sub(r"[\W_]", "", name).lower() in ("email", "emailaddress"):
+            words.add(_EMAIL)
+        else:
+            words |= {word for word in name.split(".") if word}
+    return frozenset(words)
+
+
+def _types_in(reply: Reply) -> Mapping[str, FieldType]:
+    found = json_of(reply) if reply.status == 200 else None
+    rows = found.get("merge_fields") if isinstance(found, dict) else None
+    types: dict[str, FieldType] = {}
+    for row in rows if isinstance(rows, list) else []:
+        match row:
+            case {"tag": str(tag), "type": str(kind), **more}:
+                options = more.get("options")
+                options = options if isinstance(options, dict) else {}
+                choices = options.get("choices")
+                types[tag] = FieldType(
+                    _KINDS.get(kind, Kind.UNKNOWN),
+                    day_first=str(options.get("date_format", "")).upper().startswith("D"),
+                    choices=tuple(map(str, choices)) if isinstance(choices, list) else (),
+                    american=options.get("phone_format") == "US",
+                )
+    return types
+
+
+def _merge_fields(changes: Changes) -> dict[str, FieldValue]:
     names = {"FNAME": changes.first_name, "LNAME": changes.last_name}
     return {**{tag: value for tag, value in names.items() if value is not None}, **changes.fields}
 
 
-def _fields_done(member: _Member, changes: Changes, list_id: str) -> Outcome:
-    """Applied; but Mailchimp passes over a merge tag that the audience lacks, and a person must hear of it."""
-    if all(tag in member.merge_fields for tag in changes.fields):
-        return Applied(evidence=())
-    return task(
-        f"Audience {list_id} lacks a merge field that was to be put right. See whether it keeps the value elsewhere.",
-        list_id,
-    )
+def _sent(
+    asked: Mapping[str, FieldValue], types: Mapping[str, FieldType], held: _Member | None, left: Left
+) -> dict[str, FieldValue]:
+    """What is sent of each field, in the form of its type; `left` takes what is not."""
+    found: dict[str, FieldValue] = {}
+    for tag, value in asked.items():
+        kind = types.get(tag, UNTYPED)
+        if isinstance(value, str) and len(value.encode()) > _LONGEST_VALUE:
+            left.too_long.append(tag)
+        elif isinstance(value, str):
+            found[tag] = written(kind, value)
+        elif kind.kind in (Kind.ADDRESS, Kind.UNKNOWN):
+            before = held.merge_fields.get(tag) if held else None
+            kept = {part: str(text) for part, text in before.items()} if isinstance(before, dict) else {}
+            whole = {**kept, **value}
+            # "" empties a field of any type
+            found[tag] = whole if any(text for part, text in whole.items() if part != "country") else ""
+        else:
+            left.unfit.append(tag)
+    return found
 
 
-def _judged(order: Instruction, seen: Sequence[tuple[str, _Member]], evidence: tuple[Evidence, ...]) -> Finding:
+def _judged(order: Instruction, seen: Sequence[tuple[str, _Member]], calls: _Calls) -> Finding:
     """What the contacts found say about what was asked."""
+    evidence = calls.kept
     statuses = {member.status for _, member in seen}
     match order.right:
         case Right.ERASURE:
@@ -655,22 +814,32 @@ def _judged(order: Instruction, seen: Sequence[tuple[str, _Member]], evidence: t
         case Right.RESTRICTION:
             reason = "" if statuses <= {"archived"} else "a contact is not archived"
         case Right.RECTIFICATION:
-            return _rectified(order.changes or Changes(), seen, evidence)
+            return _rectified(order.changes or Changes(), seen, calls.types, evidence)
         case never:
             assert_never(never)
     return Contradicts(reason=reason, evidence=evidence) if reason else AsAsked(evidence=evidence)
 
 
-def _rectified(changes: Changes, seen: Sequence[tuple[str, _Member]], evidence: tuple[Evidence, ...]) -> Finding:
+def _rectified(
+    changes: Changes,
+    seen: Sequence[tuple[str, _Member]],
+    types: Mapping[str, Mapping[str, FieldType]],
+    evidence: tuple[Evidence, ...],
+) -> Finding:
     if not seen:
         return CannotTell(reason="nobody is held under any address, so there is nothing to compare", evidence=evidence)
     if changes.email and any(normalised(address) != normalised(changes.email) for address, _ in seen):
         return Contradicts(reason="a contact still has an old address", evidence=evidence)
+    unclear = False
     for _, member in seen:
-        for tag, asked in _merge_fields(changes).items():
-            # an audience without a name field holds no name that could be wrong
-            missing = tag in ("FNAME", "LNAME") and tag not in changes.fields
-            held = member.merge_fields.get(tag, asked if missing else None)
-            if str(held).strip() != asked.strip():
-                return Contradicts(reason="a field is not as asked", evidence=evidence)
-    return AsAsked(evidence=evidence)
+        # an audience without a name field holds no name that could be wrong
+        asked = {
+            tag: value
+            for tag, value in _merge_fields(changes).items()
+            if tag in {*member.merge_fields, *changes.fields}
+        }
+        shown = compared(asked, member.merge_fields, types.get(member.list_id, {}))
+        if shown.other:
+            return Contradicts(reason="a field is not as asked", evidence=evidence)
+        unclear = unclear or bool(shown.unclear)
+    return CannotTell(reason=NOT_COMPARABLE, evidence=evidence) if unclear else AsAsked(evidence=evidence)
