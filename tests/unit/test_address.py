@@ -1,5 +1,6 @@
 """What is an address, which spellings are one mailbox, and under which it is looked for."""
 
+import sys
 import unicodedata
 
 import idna
@@ -8,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dpsync.address import NotAnAddress, folded, in_a_labels, in_u_labels, mailbox, normalised, spellings
+from dpsync.ledger.verify_receipt import one_form
 
 NFD = "ada@bu\u0308cher.example"
 ONE_MAILBOX = (
@@ -183,6 +185,20 @@ def test_people_read_letters_and_envelopes_carry_ascii() -> None:
 def test_the_one_form_of_the_one_form_is_itself(text: str) -> None:
     assert folded(folded(text)) == folded(text)
     assert normalised(normalised(text)) == normalised(text)
+
+
+@given(st.one_of(st.text(), st.emails(), st.sampled_from([*ONE_MAILBOX, *NONE, *ODD])))
+def test_the_verifier_of_receipts_makes_the_same_form(text: str) -> None:
+    assert one_form(text) == normalised(text)
+
+
+def test_white_space_and_lower_case_are_those_that_the_proof_format_names() -> None:
+    every = [chr(number) for number in range(sys.maxunicode + 1)]
+    own = {mark for mark in every if mark.isspace() and unicodedata.normalize("NFKC", mark) == mark}
+    assert own == set("\t\n\v\f\r\x1c\x1d\x1e\x1f \x85\u1680\u2028\u2029")
+    assert not any(map(normalised, filter(str.isspace, every)))
+    assert [mark for mark in every if len(mark.lower()) > 1] == ["İ"]
+    assert [normalised(mark) for mark in "ΣςßẞİK"] == ["σ", "ς", "ß", "ß", "i\u0307", "k"]
 
 
 letters = st.characters(categories=["Lu", "Ll", "Lo", "Mn", "Nd"])

@@ -157,6 +157,15 @@ def last_words(name: str, found: list[tuple[int, dict[str, Any]]]) -> tuple[str,
     return last["state"], f"  {name}: {told}. Recorded: {', '.join(entry['event'] for entry in said)}"
 
 
+def one_form(address: str) -> str:
+    """Of all spellings of a mailbox (docs/proof-format.md, section 2): folded, the domain in A-labels (RFC 5890)."""
+    lower = "".join(map(str.lower, unicodedata.normalize("NFKC", address).strip()))  # one by one: no final sigma
+    local, at, domain = unicodedata.normalize("NFKC", lower).rpartition("@")
+    labels = domain.replace("\u3002", ".").split(".") if at and not domain.isascii() else [domain]
+    coded = [one if one.isascii() or not at else f"xn--{one.encode('punycode').decode()}" for one in labels]
+    return f"{local}{at}{'.'.join(coded)}"
+
+
 def opened(receipt: dict[str, Any], found: list[tuple[int, dict[str, Any]]], email: str | None) -> dict[str, Any]:
     """The first entry, once the commitments that its key opens are found to fit: calls, processors, the address."""
     secret, names = bytes.fromhex(receipt["commit_key"]), receipt["processors"]
@@ -166,7 +175,7 @@ def opened(receipt: dict[str, Any], found: list[tuple[int, dict[str, Any]]], ema
     (received,) = (entry for _, entry in found if entry["event"] in ("received", "lifted"))
     listed = hashlib.sha256("".join(f"{name}\n" for name in names).encode()).hexdigest()
     demand((received["n"], received["list"]) == (len(names), listed), "the processors are not those recorded at first")
-    whom = hmac.digest(secret, unicodedata.normalize("NFKC", email or "").strip().lower().encode(), "sha256").hex()
+    whom = hmac.digest(secret, one_form(email or "").encode(), "sha256").hex()
     demand(email is None or received["subj"] == whom, "the request is not about this e-mail address")
     return received
 
