@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help install format check test demo docs bench lock
+.PHONY: help install format check test demo docs bench mutants lock
 
 help:  ## list the targets
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ docs: $(READY)  ## write the generated pages of docs/ anew
 
 bench: $(READY)  ## measure, and write bench/RESULTS.md
 	@$(BIN)/python -m bench
+
+mutants: $(READY)  ## change the code that decides, and name each change that no test notices; takes hours
+	@$(BIN)/python -m bench.mutants
 
 lock:  ## write requirements.lock anew from pyproject.toml (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras --group dev pyproject.toml \

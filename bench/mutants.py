@@ -1,0 +1,90 @@
+"""Changes the code that decides, one small change at a time, and names each that no test notices. `make mutants`.
+
+mutmut makes the changes and runs the tests that reach them; `[tool.mutmut]` in pyproject.toml says where. A change of
+wording alone is counted and not named: no rule hangs on it. What else survives must stand in equivalent_mutants.toml
+beside this file, with the reason why it is no other program; whatever does not is printed, and the exit code is 2.
+It takes long, goes on where it was stopped, and belongs to no other check.
+"""
+
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+EQUIVALENT = Path(__file__).with_name("equivalent_mutants.toml")
+WORKERS = "2"
+_TEXT = re.compile(r'[rbf]*("(?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)*\')')
+_UNNOTICED = {"survived", "no tests", "suspicious"}
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """One change that no test noticed: in which function, what stood there, what stands there now."""
+
+    where: str
+    before: str
+    after: str
+
+    @property
+    def is_wording(self) -> bool:
+        """Whether nothing but the text of a sentence was changed, or the sentence left out."""
+        return _TEXT.sub("''", self.before) == _TEXT.sub("''", self.after).replace("(None)", "('')")
+
+
+def run(*patterns: str) -> None:
+    """Let mutmut work; what it found before is kept."""
+    subprocess.run([_mutmut(), "run", "--max-children", WORKERS, *patterns], check=False)
+
+
+def unnoticed() -> Iterator[Mutant]:
+    """Each change that the last run found unnoticed."""
+    listed = subprocess.run([_mutmut(), "results"], capture_output=True, text=True, check=True).stdout
+    for line in listed.splitlines():
+        name, _, result = line.strip().partition(": ")
+        if result in _UNNOTICED:
+            yield _read(
+                name, subprocess.run([_mutmut(), "show", name], capture_output=True, text=True, check=True).stdout
+            )
+
+
+def accepted() -> dict[tuple[str, str], str]:
+    """Why each change that is listed is no other program, by function and by what stands there after it."""
+    listed = tomllib.loads(EQUIVALENT.read_text(encoding="utf-8"))["equivalent"]
+    return {(one["where"], one["after"]): one["why"] for one in listed}
+
+
+def main() -> int:
+    """Run, and print what is unnoticed and not accounted for."""
+    run(*sys.argv[1:])
+    wording, known, left = 0, 0, []
+    reasons = accepted()
+    for mutant in unnoticed():
+        if mutant.is_wording:
+            wording += 1
+        elif (mutant.where, mutant.after) in reasons:
+            known += 1
+        else:
+            left.append(mutant)
+    for mutant in left:
+        sys.stdout.write(f"{mutant.where}\n  - {mutant.before}\n  + {mutant.after}\n")
+    sys.stdout.write(f"{len(left)} unnoticed; {known} are no other program (listed); {wording} change wording only\n")
+    return 2 if left else 0
+
+
+def _read(name: str, shown: str) -> Mutant:
+    lines = [line for line in shown.splitlines() if line[:3] not in {"---", "+++"}]
+    before = " ".join(line[1:].strip() for line in lines if line.startswith("-"))
+    after = " ".join(line[1:].strip() for line in lines if line.startswith("+"))
+    where = re.sub(r"__mutmut_\d+$", "", name)
+    return Mutant(re.sub(r"\.x(?:_|ǁ)", ".", where).replace("ǁ", "."), before, after)
+
+
+def _mutmut() -> str:
+    return str(Path(sys.executable).with_name("mutmut"))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
