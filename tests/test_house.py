@@ -38,7 +38,7 @@ PAPERS = [README, CONTRIBUTING, CHANGELOG, *sorted((ROOT / "docs").rglob("*.md")
 HAND_WRITTEN = [README, ROOT / "docs" / "operating.md"]
 
 LONG = {
-    "connectors/campaign_monitor.py": 1175,
+    "connectors/campaign_monitor.py": 1176,
     "connectors/hootsuite.py": 952,
     "connectors/mailchimp.py": 845,
     "connectors/eventbrite.py": 756,

@@ -26,8 +26,7 @@ _TOO_LONG: Final = (
     "shorter one and put it right in the web app."
 )
 _MISSING: Final = (
-    "In {place} there is no such field as {names}, which was to be put right: see whether the value is kept elsewhere "
-    "there."
+    "In {place} the request would put right {names}, which it lacks: see whether the value is kept elsewhere there."
 )
 _UNCLEAR: Final = (
     "In {place} {vendor} took the new value of {names} and shows it in a form that cannot be compared with what was "
@@ -140,4 +139,4 @@ def named(name: str, *, known: bool) -> str:
     """The name of a field as it may stand in a task: the vendor's own, or one that cannot be an address or a number."""
     if known or re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,24}", name):
         return name
-    return "of the request"
+    return "that the request names"

@@ -46,7 +46,7 @@ from dpsync.connector import (
 )
 from dpsync.corrections import NOT_COMPARABLE, Left, compared, named, refused_of
 from dpsync.errors import UnsupportedRight
-from dpsync.field_values import UNTYPED, FieldType, Kind, Likeness, likeness, options_in, written
+from dpsync.field_values import UNTYPED, FieldType, Kind, Likeness, likeness, options_in, plain, written
 from dpsync.http import api_root, demand_own_address, json_of, retry_after
 from dpsync.model import Changes, FieldValue, Right
 
@@ -1022,7 +1022,8 @@ def _entry(one: _Field, value: str) -> list[dict[str, object]]:
         return [{"Key": one.tag, "Value": option} for option in options_in(one.type, value) or (value,)]
     text = written(one.type, value)
     # dates are written with slashes and read with dashes
-    return [{"Key": one.tag, "Value": text.replace("-", "/") if one.type.kind is Kind.DATE else text}]
+    date = one.type.kind is Kind.DATE and re.fullmatch(r"\d{4}-\d{2}-\d{2}", text)
+    return [{"Key": one.tag, "Value": text.replace("-", "/") if date else text}]
 
 
 def _as_it_is(kind: FieldType, value: str, held: tuple[str, ...]) -> bool:
@@ -1163,8 +1164,8 @@ def _rectified(
         return Contradicts(reason="a record still has an old address", evidence=evidence)
     unclear = False
     for place, _, member in seen:
-        whole, held = _name(changes), member.name.strip()
-        first, last = (changes.first_name or "").strip(), (changes.last_name or "").strip()
+        whole, held = plain(_name(changes)), plain(member.name)
+        first, last = plain(changes.first_name or ""), plain(changes.last_name or "")
         if (whole and held != whole) or not held.startswith(first) or not held.endswith(last):
             return Contradicts(reason="a name is not as asked", evidence=evidence)
         known = fields.get(place, {})
