@@ -59,6 +59,7 @@ class MailHost:
     queue_id: str = "4ZbX1kQ2"
     taken: list[Taken] = field(default_factory=list)
     commands: list[str] = field(default_factory=list)
+    senders: list[str] = field(default_factory=list)
     port: int = 0
 
 
@@ -99,6 +100,7 @@ class _Handler:
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
         envelope.mail_from = address
+        self.host.senders.append(address)
         return self.host.replies.get("MAIL", "250 2.1.0 Ok")
 
     async def handle_RCPT(  # noqa: N802 - because aiosmtpd looks for this name

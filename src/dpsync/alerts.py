@@ -4,6 +4,7 @@ What an alert may hold: our own ids, a processor's title, what to do. No persona
 and pagers that are processors themselves.
 """
 
+import base64
 import hashlib
 import re
 import warnings
@@ -17,7 +18,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from dpsync.connector import Mail, MailRefused, NoAnswer
 from dpsync.errors import ProcessorError
-from dpsync.mail import bare, compose, domain_of, is_mailable
+from dpsync.mail import bare, bounce_address, compose, domain_of, is_mailable
+from dpsync.mail_status import undelivered
 from dpsync.store.tables import alert
 
 T = TypeVar("T")
@@ -101,11 +103,15 @@ class Alert:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """Whether a channel's server took an alert; `detail` is a fixed phrase of ours, with the mail host's queue id."""
+    """Whether a channel's server took an alert; `detail` is a fixed phrase of ours, with the mail host's queue id.
+
+    `code`: what `dpsync explain` knows it by where it did not.
+    """
 
     channel: str
     took: bool
     detail: str
+    code: str = "DP-302"
 
 
 class Channel(Protocol):
@@ -193,7 +199,18 @@ class MailChannel:
         self._addresses = dict(addresses)
 
     def send(self, message: Alert) -> Delivery:
-        """The Message-ID is the alert's, so a repeat after a lost reply is seen as one mail."""
+        """The Message-ID is the alert's, so a repeat after a lost reply is seen as one mail.
+
+        From the mailbox itself: where the mail host takes no other sender, this is what people must still hear.
+        """
+        return self._send(message, bare(self._mail.sender))
+
+    def send_as_letters_go(self, message: Alert) -> Delivery:
+        """The same from an envelope sender like a letter's: only that shows whether the mail host takes letters."""
+        tag = base64.b32encode(hashlib.sha256(message.id.encode()).digest()[:20]).decode().lower()
+        return self._send(message, bounce_address(self._mail.sender, tag))
+
+    def _send(self, message: Alert, envelope_sender: str) -> Delivery:
         # An alert for a role that nobody holds must still reach somebody.
         to = bare(self._addresses.get(message.role) or self._addresses.get("operator") or "")
         if not is_mailable(to):
@@ -209,14 +226,14 @@ class MailChannel:
         )
         try:
             posted = self._mail.post(
-                raw, to=to, envelope_sender=bare(sender), envelope_id=message.id, digest_key=message.id.encode()
+                raw, to=to, envelope_sender=envelope_sender, envelope_id=message.id, digest_key=message.id.encode()
             )
         except NoAnswer as error:
-            return Delivery(self.name, took=False, detail=error.reason)
-        except MailRefused:
-            return Delivery(self.name, took=False, detail="the mail host refused it")
-        except ProcessorError:
-            return Delivery(self.name, took=False, detail="the mail host rejected our password")
+            return Delivery(self.name, took=False, detail=error.reason, code="DP-303")
+        except MailRefused as error:
+            return Delivery(self.name, took=False, detail=undelivered(error.status, "the mail host refused it"))
+        except ProcessorError as error:
+            return Delivery(self.name, took=False, detail=error.message, code="DP-303")
         queue_id = posted.evidence.request_id or "none"
         return Delivery(self.name, took=True, detail=f"{posted.evidence.status}, id {queue_id}; inbox unknown")
 
@@ -297,7 +314,8 @@ class Outbox:
         message = self._message(
             read(lambda connection: connection.execute(select(alert).where(alert.c.id == made)).one())
         )
-        deliveries = tuple(channel.send(message) for channel in (*self._first, *self._second))
+        first = [channel.send(message) for channel in self._first]
+        deliveries = (*first, *(channel.send_as_letters_go(message) for channel in self._second))
         if any(delivery.took for delivery in deliveries):
             call(lambda connection: _mark_sent(connection, made, now))
         return deliveries

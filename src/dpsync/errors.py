@@ -160,12 +160,34 @@ class CredentialsRejected(ProcessorError):
         self.evidence = evidence
         self.doubtful = doubtful
         self.brief = f"{status or 'no answer'} to {endpoint}{advice and ': '}{advice}"
-        super().__init__(f"the processor rejected our credential ({self.brief})")
+        super().__init__(f"{self.said} ({self.brief})")
+
+    @property
+    def said(self) -> str:
+        """What happened, in one clause."""
+        us = self.by_mail_host
+        return "our own mail host rejected our password" if us else "the processor rejected our credential"
 
     @property
     def by_mail_host(self) -> bool:
         """Whether it was our own mail host that refused us, and no processor."""
         return self.endpoint.startswith("SMTP ")
+
+    @property
+    def alert(self) -> str:
+        """Which alert tells the operator."""
+        return "mail_credential" if self.by_mail_host else "credential"
+
+
+class MailHostRefused(CredentialsRejected):
+    """Read by the operator: our own mail host does not take our mail, and no processor has a part in it.
+
+    Letters wait and are tried again. `advice` says what the refusal is about: us, the envelope, the message.
+    """
+
+    code = "DP-303"
+    alert = "mail_refused"
+    said = "our own mail host does not take our mail"
 
 
 class UnsupportedRight(ProcessorError):

@@ -138,15 +138,20 @@ class Mail(Protocol):
     def post(self, raw: bytes, *, to: str, envelope_sender: str, envelope_id: str, digest_key: bytes) -> Posted:
         """Hand one complete RFC 5322 message to the mail host.
 
-        Raises `NoAnswer` (no reply, or a 4xx: later) and `MailRefused` (a 5xx: never).
+        Raises `NoAnswer` (no reply, or a 4xx: later), `MailRefused` (nobody is reached there: never) and
+        `CredentialsRejected` (our own mail host takes nothing from us, or not this: later, and our own trouble).
         """
 
 
 class MailRefused(ProcessorError):
-    """The mail host said no for good (5xx). Read by the connector."""
+    """The mail host said for good that nobody is reached under this address. Read by the connector.
 
-    def __init__(self, evidence: Evidence) -> None:
+    `status`: its enhanced status code, such as 5.1.1, or "".
+    """
+
+    def __init__(self, evidence: Evidence, status: str = "") -> None:
         self.evidence = evidence
+        self.status = status
         super().__init__(f"the mail host refused the message ({evidence.status})")
 
 

@@ -22,7 +22,8 @@ from threading import Timer
 from typing import Literal
 
 from dpsync.connector import Clock, Evidence, MailRefused, NoAnswer, Posted
-from dpsync.errors import ConfigurationError, CredentialsRejected, Fault, ProcessorUnreachable
+from dpsync.errors import ConfigurationError, CredentialsRejected, Fault, MailHostRefused, ProcessorUnreachable
+from dpsync.mail_status import ADVICE, BEFORE_ANY_LETTER, ENHANCED, About, Phase, about
 
 Tls = Literal["starttls", "tls", "none"]
 
@@ -34,8 +35,6 @@ _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _MAILABLE = re.compile(rf"{_ATEXT}+(?:\.{_ATEXT}+)*@{_LABEL}(?:\.{_LABEL})*")
 # Postfix "queued as 4ZbX1", Exim "OK id=1tDx-0007-Xy". No dot and no @: what looks like a name must not pass for an id.
 _QUEUE_ID = re.compile(r"(?:queued as |\bid=)(?=[0-9A-Za-z-]*[0-9])([0-9A-Za-z-]{5,40})(?=[\s.;)]|$)")
-_ENHANCED = re.compile(r"[245]\.[0-9]{1,3}\.[0-9]{1,3}(?=\s|$)")
-_NOT_ABOUT_THE_MESSAGE = frozenset({530, 534, 535, 538})
 
 
 def is_mailable(address: str) -> bool:
@@ -57,6 +56,11 @@ def bare(address: str) -> str:
 def domain_of(address: str) -> str:
     """The domain of an address or of `Name <address>`: the right-hand side of our Message-IDs."""
     return bare(address).rpartition("@")[2]
+
+
+def bounce_address(sender: str, tag: str) -> str:
+    """The envelope sender of a letter: what comes back of it, comes back under its tag."""
+    return f"bounce+{tag}@{domain_of(sender)}"
 
 
 def begin(*, sender: str, to: str, subject: str, message_id: str, at: datetime) -> EmailMessage:
@@ -155,6 +159,7 @@ class _Progress:
 
     def __init__(self, endpoint: str, digest: str) -> None:
         self.endpoint = endpoint
+        self.phase = Phase.CONNECT
         self.digest = digest
         self.tls = "no TLS"
         self.handed_over = False
@@ -213,7 +218,8 @@ class Mailer:
         """Hand one complete RFC 5322 message to the mail host; ask for delivery reports (RFC 3461) if it offers them.
 
         Raises `NoAnswer` (no reply, a 4xx, no trusted TLS: later; `sent` only where the reply to the whole message was
-        lost), `MailRefused` (a 5xx, or an address that is none: never) and `CredentialsRejected` (our password).
+        lost), `MailRefused` (a 5xx about the recipient, or an address that is none: never), `MailHostRefused` (any
+        other 5xx: ours, see `mail_status.about`) and `CredentialsRejected` (our password).
         ValueError for bytes with a bare CR or LF, with which one message could pose as two (SMTP smuggling).
         """
         if re.search(rb"\r(?!\n)|(?<!\r)\n|\0", raw) or not raw.endswith(b"\r\n"):
@@ -229,7 +235,7 @@ class Mailer:
             self._say(line, at, "DATA", "", good=354)
             # The last thing sent is the dot that ends the message: if sending breaks, the host has not seen it.
             line.send(re.sub(rb"(?m)^\.", b"..", raw) + b".\r\n")
-            at.handed_over = True
+            at.handed_over, at.phase = True, Phase.END
             code, text = line.getreply()
             evidence = self._judge(at, code, text)
             with suppress(OSError):  # the message is theirs; whether they say goodbye is nobody's concern
@@ -247,9 +253,10 @@ class Mailer:
                 self._say(line, at, "NOOP", "")
                 with suppress(OSError):
                     line.quit()
-        except (NoAnswer, MailRefused) as error:
-            said = error.reason if isinstance(error, NoAnswer) else "the mail host refused us"
-            raise ProcessorUnreachable(f"mail.host: {said}") from None
+        except NoAnswer as error:
+            raise ProcessorUnreachable(f"mail.host: {error.reason}") from None
+        except MailHostRefused as error:
+            raise ProcessorUnreachable(f"mail.host: {error.brief}") from None
         return f"{self._host}, {at.tls}"
 
     @contextmanager
@@ -267,7 +274,10 @@ class Mailer:
                 raise self._no_answer(at, "the mail host asks to try later", error.smtp_code) from None
             raise CredentialsRejected("SMTP AUTH", error.smtp_code) from None
         except smtplib.SMTPResponseException as error:
-            # A greeting of 554 or a STARTTLS refused says nothing about this message: later, never "refused for good".
+            # Later on it is the library's own word for a line without an end: the message may have been taken.
+            if at.phase in BEFORE_ANY_LETTER and 500 <= error.smtp_code < 600:
+                at.endpoint = f"SMTP {at.phase.value}"
+                raise self._ours(at, error.smtp_code, b"", about(at.phase, error.smtp_code, "")) from None
             raise self._no_answer(at, "the mail host does not speak with us", error.smtp_code) from None
         except OSError:
             raise self._no_answer(at, "the mail host did not answer") from None
@@ -286,15 +296,19 @@ class Mailer:
         )
 
     def _greet(self, line: _Line, at: _Progress, tls: ssl.SSLContext | None) -> None:
+        at.phase = Phase.EHLO
         line.ehlo_or_helo_if_needed()
         if tls and self._tls == "starttls":
             # Never without: whoever sits on the line could have taken the offer out of the EHLO.
             if not line.has_extn("starttls"):
                 raise self._no_answer(at, "the mail host offers no TLS")
+            at.phase = Phase.STARTTLS
             line.secure(tls)
+            at.phase = Phase.EHLO
             line.ehlo_or_helo_if_needed()
         if isinstance(line.sock, ssl.SSLSocket):
             at.tls = line.sock.version() or "TLS"
+        at.phase = Phase.AUTH
         if self._user:
             self._log_in(line, at)
 
@@ -306,6 +320,7 @@ class Mailer:
 
     def _say(self, line: _Line, at: _Progress, verb: str, rest: str, *, good: int = 250) -> None:
         at.endpoint = f"SMTP {verb}"
+        at.phase = at.phase if verb == "NOOP" else Phase(verb)
         code, text = line.docmd(verb, rest)
         if code != good and not (good == 250 and code == 251):
             self._judge(at, code, text, good=None)
@@ -313,28 +328,45 @@ class Mailer:
     def _judge(self, at: _Progress, code: int, text: bytes, *, good: int | None = 250) -> Evidence:
         if code == good:
             return self._evidence(at, code, text)
-        if code in _NOT_ABOUT_THE_MESSAGE:
-            raise CredentialsRejected(at.endpoint, code)
         if 500 <= code < 600:
-            raise MailRefused(self._evidence(at, code, text))
+            raise self._refused(at, code, text)
         if 400 <= code < 500:
             at.handed_over = False  # a whole reply came: it was not taken
             raise self._no_answer(at, "the mail host asks to try later", code, text)
         raise self._no_answer(at, "the mail host gave an undocumented reply", code)
 
+    def _refused(self, at: _Progress, code: int, text: bytes) -> MailRefused | CredentialsRejected:
+        at.handed_over = False  # a whole reply came: it was not taken
+        status = _enhanced(text)
+        concerned = about(at.phase, code, status)
+        if concerned is About.RECIPIENT:
+            return MailRefused(self._evidence(at, code, text), status)
+        return self._ours(at, code, text, concerned)
+
+    def _ours(self, at: _Progress, code: int, text: bytes, concerned: About) -> CredentialsRejected:
+        if concerned is About.PASSWORD:
+            return CredentialsRejected(at.endpoint, code)
+        kept = (self._evidence(at, code, text),)
+        return MailHostRefused(at.endpoint, code, evidence=kept, advice=ADVICE[concerned])
+
     def _no_answer(self, at: _Progress, reason: str, code: int | None = None, text: bytes = b"") -> NoAnswer:
         return NoAnswer(reason, self._evidence(at, code, text), sent=at.handed_over)
 
     def _evidence(self, at: _Progress, code: int | None, text: bytes = b"") -> Evidence:
-        enhanced = _ENHANCED.match(text.decode("ascii", "replace"))
+        enhanced = _enhanced(text)
         return Evidence(
             endpoint=at.endpoint,
             status=code,
             at=self._clock.now(),
             request_id=_queue_id(text) if code == 250 else "",
             digest=at.digest,
-            note=" ".join([self._host, at.tls, *([enhanced[0]] if enhanced else [])]),
+            note=" ".join([self._host, at.tls, *([enhanced] if enhanced else [])]),
         )
+
+
+def _enhanced(reply: bytes) -> str:
+    found = ENHANCED.match(reply.decode("ascii", "replace"))
+    return found[0] if found else ""
 
 
 def _queue_id(reply: bytes) -> str:

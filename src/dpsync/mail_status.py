@@ -46,7 +46,7 @@ ADVICE: Final = {
 """What our own operator is told; of the recipient the processor's contact must be corrected instead."""
 
 _ABOUT_PASSWORDS = frozenset({530, 534, 535, 538})
-_BEFORE_ANY_LETTER = frozenset({Phase.CONNECT, Phase.EHLO, Phase.STARTTLS, Phase.AUTH})
+BEFORE_ANY_LETTER = frozenset({Phase.CONNECT, Phase.EHLO, Phase.STARTTLS, Phase.AUTH})
 _PROTOCOL = frozenset({500, 501, 502, 503, 504, 555})
 # Not 5.1.0: Postfix says it of a sender that it does not know. Nor 5.1.7 and 5.1.8: they are about the sender.
 _NO_SUCH_RECIPIENT = frozenset({"5.1.1", "5.1.2", "5.1.3", "5.1.4", "5.1.6", "5.1.10"})
@@ -65,7 +65,7 @@ def about(phase: Phase, code: int, status: str) -> About:
     subject = ".".join(status.split(".")[:2])
     if code in _ABOUT_PASSWORDS:
         return About.PASSWORD
-    if phase in _BEFORE_ANY_LETTER:
+    if phase in BEFORE_ANY_LETTER:
         return About.US
     if status in _TOO_LARGE or subject == "5.6" or (code == 552 and not status and phase is not Phase.RCPT):
         return About.MESSAGE

@@ -6,13 +6,14 @@ from datetime import datetime, timedelta
 from datetime import time as time_of_day
 from functools import partial
 
+from dpsync.errors import CredentialsRejected
 from dpsync.installation import Installation
 from dpsync.intake.answers import WorkListPage
 from dpsync.kit import MailRefused
 from dpsync.model import Retention
 from dpsync.propagation import retention, worklist
 from dpsync.propagation.conversations import By
-from dpsync.propagation.incoming import tell_of_worklist
+from dpsync.propagation.incoming import tell_of_mail_host, tell_of_worklist
 from dpsync.timed import Job, every, weekly
 
 LISTED_AT = time_of_day(8, 0)
@@ -63,6 +64,9 @@ class Retaining:
                 # kept, and tried again: the settings may be put right
                 service.write(partial(tell_of_worklist, controller=service.controller, name=one.processor, now=now))
                 continue
+            except CredentialsRejected as refused:
+                service.write(partial(tell_of_mail_host, controller=service.controller, refused=refused, now=now))
+                return
             if status is not None:
                 service.write(partial(worklist.mark_posted, one=one, status=status, now=now))
 

@@ -15,7 +15,7 @@ import uvicorn
 
 from dpsync import metrics, telemetry
 from dpsync.alerts import raise_alert
-from dpsync.errors import Locked
+from dpsync.errors import CredentialsRejected, Locked
 from dpsync.installation import Installation, SystemClock
 from dpsync.intake import mail_directory
 from dpsync.intake.answers import AnswerPage, ContactPage, Received
@@ -109,8 +109,12 @@ class Service(Installation):
         if self.mail is None:
             return
         for one in self.read(lambda connection: answer_receipts.owed(connection, now)):
-            if not answer_receipts.send(self.controller, self.mail, self.log.signer, one, now):
-                return  # the mail host takes nothing just now
+            try:
+                if not answer_receipts.send(self.controller, self.mail, self.log.signer, one, now):
+                    return  # the mail host takes nothing just now
+            except CredentialsRejected as refused:
+                self._tell_of_mail_host(refused, now)
+                return
             self.write(lambda unit, one=one: answer_receipts.mark_sent(unit, one, now))  # type: ignore[misc]  # because mypy does not infer a lambda's default
 
     def _ladder(self, now: datetime) -> None:
@@ -178,6 +182,9 @@ class Service(Installation):
         try:
             if not acknowledgement.ask_contact(self.controller, mail, name, address, now):
                 return
+        except CredentialsRejected as error:
+            self._tell_of_mail_host(error, now)
+            return  # it is asked again: nobody there has said no
         except MailRefused:
             refused = True  # asked once a minute for ever, it would be refused as often: a person must hear of it
 
@@ -187,6 +194,9 @@ class Service(Installation):
                 incoming.tell_of_contact(unit, self.controller, name, now)
 
         self.write(work)
+
+    def _tell_of_mail_host(self, refused: CredentialsRejected, now: datetime) -> None:
+        self.write(lambda unit: incoming.tell_of_mail_host(unit, self.controller, refused, now))
 
     def write_receipts(self, now: datetime) -> None:
         """Write the receipt of each request that closed, or closed anew, since its receipt was written."""

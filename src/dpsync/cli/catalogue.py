@@ -127,9 +127,11 @@ CATALOGUE: dict[str, Explained] = {
     ),
     "DP-303": Explained(
         "The mail host does not take our mail",
-        "It does not answer, does not offer TLS with a certificate that holds, or refuses our password. Notices to "
-        "processors and questions to contacts wait.",
-        "Correct [mail]; `dpsync check` tries again.",
+        "It does not answer, does not offer TLS with a certificate that holds, refuses our password, or takes nothing "
+        "from us: not from senders like bounce+TAG@ at our domain, not for other hosts, or not of this size. Notices "
+        "to processors and questions to contacts wait, and no processor has refused anything.",
+        "Correct [mail], or have the mail host take those senders and relay for us; `dpsync check --send-test` sends a "
+        "mail from such a sender.",
     ),
     "DP-304": Explained(
         "What comes back by mail cannot be read",

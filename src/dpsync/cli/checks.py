@@ -371,4 +371,4 @@ def _tested(service: Service) -> Iterator[Line]:
     )
     for one in deliveries:
         verdict = Verdict.OK if one.took else Verdict.PROBLEM
-        yield Line(f"test {one.channel}", verdict, one.detail, "" if one.took else "DP-302")
+        yield Line(f"test {one.channel}", verdict, one.detail, "" if one.took else one.code)

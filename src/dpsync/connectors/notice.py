@@ -39,7 +39,7 @@ from dpsync.connector import (
     Retryable,
 )
 from dpsync.errors import ProcessorUnreachable, UnsupportedRight
-from dpsync.mail import bare, begin, domain_of, is_mailable
+from dpsync.mail import bare, begin, bounce_address, is_mailable
 from dpsync.model import Right
 
 _WORD = re.compile(r"[A-Za-z0-9-]{1,64}")
@@ -175,12 +175,12 @@ class Notice(Connector):
             posted = mail.post(
                 raw,
                 to=letter.to,
-                envelope_sender=f"bounce+{_tag(instruction)}@{domain_of(mail.sender)}",
+                envelope_sender=bounce_address(mail.sender, _tag(instruction)),
                 envelope_id=_tag(instruction),
                 digest_key=instruction.digest_key,
             )
         except MailRefused as error:
-            return Refused(reason="the mail host refused the message", evidence=(error.evidence,))
+            return Refused(reason="the mail host refused the message", evidence=(error.evidence,), status=error.status)
         except NoAnswer as error:
             return Retryable(reason=error.reason, evidence=(error.evidence,), doubtful=error.sent)
         return Accepted(

@@ -8,9 +8,9 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
 
-from dpsync.errors import CredentialsRejected, DecisionRefused, NotFound
+from dpsync.errors import DecisionRefused, NotFound
 from dpsync.kit import Mail, NoAnswer, Posted
-from dpsync.mail import compose, domain_of
+from dpsync.mail import bounce_address, compose
 from dpsync.model import Cause, Right, State
 from dpsync.propagation import contacts, incoming
 from dpsync.propagation.controller import Controller, token_hash
@@ -249,11 +249,12 @@ def contacts_to_ask(connection: Connection, controller: Controller) -> list[tupl
 def ask_contact(controller: Controller, mail: Mail, name: str, address: str, now: datetime) -> bool:
     """Mail a contact the question for the first time.
 
-    False where it must be tried again. Raises `MailRefused` where that would be of no use: the letters stay held.
+    False where it must be tried again. Raises `CredentialsRejected` where that is our own trouble, and `MailRefused`
+    where trying again would be of no use: the letters stay held.
     """
     try:
         mail_question(controller, mail, name, address, now, number=1)
-    except (NoAnswer, CredentialsRejected):
+    except NoAnswer:
         return False
     return True
 
@@ -282,5 +283,5 @@ def mail_question(controller: Controller, mail: Mail, name: str, address: str, n
     )
     # Of whichever mail the report of delivery is, it comes back under the first one's tag, by which it is known.
     tag = controller.question_id(address, name).partition("@")[0]
-    back = f"bounce+{tag}@{domain_of(mail.sender)}"
+    back = bounce_address(mail.sender, tag)
     return mail.post(raw, to=address, envelope_sender=back, envelope_id=tag, digest_key=b"contact")

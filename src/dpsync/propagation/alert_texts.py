@@ -160,10 +160,20 @@ ALERTS: dict[str, tuple[str, str, str, str]] = {
         ),
         "dpsync check",
     ),
+    "mail_refused": (
+        "operator",
+        "Our own mail host does not take our mail",
+        (
+            "DP-303: no processor has refused anything; letters wait and are tried again. See that the mail host takes "
+            "the envelope senders bounce+TAG of the domain in [mail] from, relays for us, and takes mail of this size. "
+            "Then look."
+        ),
+        "dpsync check --send-test",
+    ),
 }
 
 
-ABOUT_US = frozenset({"mail_credential"})
+ABOUT_US = frozenset({"mail_credential", "mail_refused"})
 """What no processor has a part in: told once a day, however many letters wait for it."""
 
 
@@ -171,8 +181,14 @@ def alert_text(cause: str, request_id: str, processor: str, reason: str = "") ->
     """Role, subject and body of one alert; `processor` is its name in the settings, `reason` a phrase of ours."""
     role, subject, body, command = ALERTS[cause]
     named = {"request": request_id, "processor": processor}
-    why = f"{reason[0].upper()}{reason[1:]}. " if is_undelivered(reason) else ""
+    why = f"{reason[0].upper()}{reason[1:]}. " if is_undelivered(reason) or (cause in ABOUT_US and reason) else ""
     said = (
         f"{why}{body} `{command}` First seen at request {{request}}; `dpsync status {{request}}` shows where it stands."
     )
     return role, subject, said.format(**named)
+
+
+def about_us(cause: str, reason: str) -> tuple[str, str, str]:
+    """The same of what no processor has a part in, where no request need be concerned."""
+    role, subject, body, command = ALERTS[cause]
+    return role, subject, f"{reason[0].upper()}{reason[1:]}. {body} `{command}`"

@@ -9,7 +9,6 @@ from typing import Any
 
 from sqlalchemy import Connection, select, update
 
-from dpsync.errors import CredentialsRejected
 from dpsync.kit import Mail, MailRefused, NoAnswer
 from dpsync.ledger.note import Signer, sign_text
 from dpsync.mail import bare, begin
@@ -68,7 +67,7 @@ def _owed(connection: Connection, row: dict[str, Any]) -> Owed:
 
 
 def send(controller: Controller, mail: Mail, signer: Signer, one: Owed, now: datetime) -> bool:
-    """Mail one receipt; False where it must be tried again.
+    """Mail one receipt; False where it must be tried again. Raises `CredentialsRejected`: our mail host takes nothing.
 
     To the present contact, if the notice went there: the store knows addresses by their pseudonyms only. After a crash
     between sending and `mark_sent` it goes out twice, under the same Message-ID.
@@ -88,7 +87,7 @@ def send(controller: Controller, mail: Mail, signer: Signer, one: Owed, now: dat
         )
     except MailRefused:
         return True
-    except (NoAnswer, CredentialsRejected):
+    except NoAnswer:
         return False
     return True
 

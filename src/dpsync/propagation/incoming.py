@@ -14,9 +14,11 @@ from typing import Any, assert_never
 from sqlalchemy import Connection, insert, select, update
 
 from dpsync.alerts import raise_alert
+from dpsync.errors import CredentialsRejected
 from dpsync.ledger import entry
 from dpsync.ledger.entry import Event
 from dpsync.mail import domain_of
+from dpsync.propagation.alert_texts import about_us
 from dpsync.propagation.contacts import desks
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.lifecycle import Answer, AnswerKind
@@ -232,6 +234,14 @@ def tell_of_contact(unit: Unit, controller: Controller, name: str, now: datetime
         "`contact` or `backup_contact` in the settings and restart; `dpsync check`",
         now=now,
         zone=controller.zone,
+    )
+
+
+def tell_of_mail_host(unit: Unit, controller: Controller, refused: CredentialsRejected, now: datetime) -> None:
+    """Our own mail host takes nothing from us: whatever waits for it, one alert a day."""
+    role, subject, body = about_us(refused.alert, refused.brief)
+    raise_alert(
+        unit.connection, cause=refused.alert, role=role, subject=subject, body=body, now=now, zone=controller.zone
     )
 
 

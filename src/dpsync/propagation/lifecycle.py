@@ -381,7 +381,7 @@ def _after_rejection(at: Position, rejected: CredentialsRejected, now: datetime)
     """The credential is ours: the account waits, nobody is charged. What earlier calls did stays in doubt."""
     reason = rejected.brief
     # Our own mail host is no account of the processor's: nothing is stopped, letters come back by themselves.
-    alert = "mail_credential" if rejected.by_mail_host else "credential"
+    alert = rejected.alert
     if at.state is State.PENDING:
         wait = Next.BACKOFF if rejected.by_mail_host else Next.ACCOUNT
         doubtful = at.doubtful or rejected.doubtful

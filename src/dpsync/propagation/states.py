@@ -18,7 +18,7 @@ from dpsync.connector import (
     Refused,
     Retryable,
 )
-from dpsync.errors import CredentialsRejected, DecisionRefused, IllegalTransition
+from dpsync.errors import CredentialsRejected, DecisionRefused, IllegalTransition, MailHostRefused
 from dpsync.model import Cause, Right, Rung, State, Way
 from dpsync.propagation.lifecycle import (
     Answer,
@@ -85,6 +85,7 @@ def happenings() -> Iterator[tuple[str, Happening]]:
     yield "our credential is rejected", CredentialsRejected("GET /", 401)
     yield "our credential is rejected half way", CredentialsRejected("GET /", 401, doubtful=True)
     yield "our mail host rejects our password", CredentialsRejected("SMTP AUTH", 535)
+    yield "our mail host takes no letter of ours", MailHostRefused("SMTP RCPT", 553)
     yield "a defect of ours", Defect()
     yield "the attempt was cut off", Interrupted()
     yield "the process died during the attempt", Interrupted(crashed=True)

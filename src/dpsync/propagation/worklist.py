@@ -14,10 +14,9 @@ from sqlalchemy import Connection, func, select, update
 
 from dpsync.alerts import raise_alert
 from dpsync.connector import Mail, NoAnswer, NoticeKind, Processor
-from dpsync.errors import CredentialsRejected
 from dpsync.ledger import entry
 from dpsync.ledger.entry import Event
-from dpsync.mail import domain_of, is_mailable
+from dpsync.mail import bounce_address, is_mailable
 from dpsync.model import ActKind, ConversationState, Mode, Retention
 from dpsync.propagation import retention_clock as clock
 from dpsync.propagation.contacts import is_confirmed
@@ -178,17 +177,17 @@ def _letter(
 def post(mail: Mail, one: Planned) -> int | None:
     """Hand one letter to the mail host. Its status; None where it did not take it, and it is tried again.
 
-    Raises `MailRefused`: the host takes nothing for this address.
+    Raises `MailRefused` (the host takes nothing for this address) and `CredentialsRejected` (nothing from us).
     """
     try:
         posted = mail.post(
             written(one.letter, mail.sender),
             to=one.to,
-            envelope_sender=f"bounce+{one.letter.tag}@{domain_of(mail.sender)}",
+            envelope_sender=bounce_address(mail.sender, one.letter.tag),
             envelope_id=one.letter.tag,
             digest_key=one.letter.message_id.encode(),
         )
-    except (NoAnswer, CredentialsRejected):
+    except NoAnswer:
         return None
     return posted.evidence.status
 

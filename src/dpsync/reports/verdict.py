@@ -160,7 +160,7 @@ def _said(line: Line, what: str, where: str, names: str) -> tuple[str, str]:
             answered,
         ),
         Need.UNDELIVERED: (
-            f"The letter about the {what} was {line.reason}: {_set_right(line, where)}, then send it again.",
+            f"The letter about the {what} at {where} was {line.reason}: {_set_right(line)}, then send it again.",
             f"dpsync retry {line.short} {names} {by}",
         ),
         Need.NOT_IDENTIFIABLE: (
@@ -171,11 +171,11 @@ def _said(line: Line, what: str, where: str, names: str) -> tuple[str, str]:
     return table[line.need]
 
 
-def _set_right(line: Line, where: str) -> str:
+def _set_right(line: Line) -> str:
     """What must be corrected before a letter can reach whom it is for."""
     if line.way is Way.OPERATOR:
         return "correct `operator` in the settings and restart"
-    return f"nobody at {where} was told. Correct its `contact` in the settings and restart"
+    return "nobody there was told. Correct its `contact` in the settings and restart"
 
 
 def _named(line: Line) -> str:

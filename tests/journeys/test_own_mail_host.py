@@ -1,0 +1,135 @@
+"""Our own trouble is never the processor's no: what our own mail host does not take waits, and our operator hears."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dpsync.cli.checks import Verdict, _tested
+from dpsync.mail import Mailer
+from dpsync.model import State
+from dpsync.reporting import month_report
+from dpsync.store import tables as t
+from tests.journeys.installation import FORMS, OPERATOR, Asked, Installation, installed, sqlite_url
+from tests.journeys.test_letters import CONTACT, DAY, ask, confirmed, events
+from tests.mailhost import MailHost, mail_host
+
+PRIVACY = "privacy@example.org"
+MODES = {
+    "its sender at MAIL": {"MAIL": "550 5.7.60 Client does not have permissions to send as this sender"},
+    "its sender at RCPT": {"RCPT": "553 5.7.1 <x>: Sender address rejected: not owned by user"},
+    "an unknown sender at RCPT": {"RCPT": "550 5.1.0 <x>: Sender address rejected: User unknown"},
+    "relaying": {"RCPT": "554 5.7.1 <x>: Relay access denied"},
+    "relaying, without a code": {"RCPT": "550 relay not permitted"},
+    "relaying, as qmail says it": {"RCPT": "553 sorry, that domain isn't in my list of allowed rcpthosts"},
+    "its sender at the end": {"DATA": "554 5.2.252 SendAsDenied; not allowed to send as this address"},
+    "our domain": {"DATA": "550 5.7.26 This mail is unauthenticated"},
+    "its size": {"DATA": "552 5.3.4 Message size exceeds fixed limit"},
+    "its contents": {"DATA": "554 5.7.1 looks like spam"},
+}
+
+
+@contextmanager
+def own_host(there: Installation, replies: dict[str, str]) -> Iterator[MailHost]:
+    """From here on our mail goes to a host of its own, which takes the mailbox's own mail and answers letters so."""
+    host = MailHost()
+
+    class Picky(dict[str, str]):
+        def get(self, step: str, otherwise: Any = None) -> Any:
+            from_letters = host.senders and host.senders[-1] != PRIVACY
+            return replies.get(step, otherwise) if from_letters else otherwise
+
+    host.replies = Picky()
+    with mail_host(host):
+        own = vars(there.service)
+        for name in ("controller", "outbox"):
+            own.pop(name, None)
+        own["mail"] = Mailer(
+            "127.0.0.1", host.port, "none", None, None, PRIVACY, there.clock, timeout=20, rehearsal=True
+        )
+        yield host
+
+
+BY_CODE_AND_WITHOUT = ["its sender at RCPT", "relaying, without a code"]
+
+
+@pytest.mark.parametrize("mode", BY_CODE_AND_WITHOUT)
+def test_what_our_own_mail_host_does_not_take_is_nobodys_refusal_and_goes_once_it_does(
+    mode: str, database_url: str, tmp_path: Path
+) -> None:
+    waits_and_goes(mode, database_url, tmp_path)
+
+
+@pytest.mark.parametrize("mode", [mode for mode in MODES if mode not in BY_CODE_AND_WITHOUT])
+def test_whatever_it_is_about_and_whenever_it_says_so(mode: str, tmp_path: Path) -> None:
+    waits_and_goes(mode, sqlite_url(tmp_path), tmp_path)
+
+
+def waits_and_goes(mode: str, database_url: str, tmp_path: Path) -> None:
+    with installed(tmp_path, database_url, processors=FORMS, web=True) as there:
+        confirmed(there)
+        replies = dict(MODES[mode])
+        with own_host(there, replies) as host:
+            asked = ask(there)
+            there.drive()
+            row = there.row(asked, "forms")
+            assert (row.state, row.told_at, there.alerts()) == (State.PENDING, None, [("operator", "mail_refused")])
+            assert "refused" not in events(there, asked)
+            (alert,) = there.rows(t.alert)
+            assert "DP-303" in alert.body
+            assert not month_report(there.service, there.clock.now()).duties, "nobody is to write to the processor"
+            assert [one.to for one in host.taken] == [(OPERATOR,)], "an alert goes from the mailbox itself"
+            there.sound()
+            replies.clear()
+            there.drive(DAY)
+            assert there.state(asked, "forms") is State.ACCEPTED
+            there.sound()
+
+
+def test_a_question_that_our_own_mail_host_does_not_take_is_asked_again_and_no_contact_is_blamed(
+    database_url: str, tmp_path: Path
+) -> None:
+    with installed(tmp_path, database_url, processors=FORMS, web=True) as there:
+        replies = dict(MODES["its sender at RCPT"])
+        with own_host(there, replies) as host:
+            there.drive()
+            assert there.alerts() == [("operator", "mail_refused")]
+            replies.clear()
+            there.drive(DAY)
+            assert (CONTACT,) in [one.to for one in host.taken]
+            assert there.alerts() == [("operator", "mail_refused")]
+
+
+def test_a_test_mail_goes_as_letters_go(tmp_path: Path) -> None:
+    with installed(tmp_path, sqlite_url(tmp_path), processors=FORMS) as there:
+        replies = dict(MODES["its sender at RCPT"])
+        with own_host(there, replies) as host:
+            (line,) = _tested(there.service)
+            assert (line.verdict, line.code) == (Verdict.PROBLEM, "DP-303")
+            assert "envelope sender" in line.text
+            replies.clear()
+            there.clock.advance(DAY)
+            (line,) = _tested(there.service)
+            assert line.verdict is Verdict.OK
+            assert re.fullmatch(r"bounce\+[a-z2-7]{32}@example\.org", host.taken[-1].sender)
+
+
+def test_a_recipient_that_is_unknown_there_is_still_the_contacts(tmp_path: Path) -> None:
+    with installed(tmp_path, sqlite_url(tmp_path), processors=FORMS, web=True) as there:
+        confirmed(there)
+        with own_host(there, {"RCPT": "550 5.1.1 <x>: Recipient address rejected: User unknown"}):
+            asked = ask(there)
+            there.drive()
+            assert there.state(asked, "forms") is State.REFUSED
+            assert there.row(asked, "forms").told_at is None
+            assert duty_of(there, asked).startswith("The letter about the erasure")
+            there.sound()
+
+
+def duty_of(there: Installation, asked: Asked) -> str:
+    (duty,) = month_report(there.service, there.clock.now()).duties
+    assert duty.requests == (asked.id,)
+    return duty.sentence
