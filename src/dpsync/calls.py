@@ -35,6 +35,8 @@ UNREADABLE: Final = "an answer that is not of the documented shape"
 OUR_FAULT: Final = "the processor calls the request malformed: a fault of dpsync, please report it"
 BUSY: Final = "the processor asks us to wait"
 FAULT_THERE: Final = "a fault at the processor"
+NOT_DONE: Final = "the processor said yes, and its record did not change"
+DENIED: Final = "the processor does not find a record that it shows"
 
 
 def _printable(secret: SecretStr) -> SecretStr:
@@ -168,6 +170,16 @@ class Calls:
     def note(self, text: str) -> None:
         """Say beside the last call what it showed: a fixed phrase of ours."""
         self.evidence[-1] = replace(self.evidence[-1], note=text)
+
+    def unchanged(self, *, said_yes: bool = True) -> Applied:
+        """What a write left as it was although it said yes: our read-back says so, and that makes it *contradicted*.
+
+        Asked again it would say yes again, and nobody would hear of it. A no that its record belies raises `Ended`.
+        """
+        if not said_yes:
+            raise refused(DENIED)
+        self.note(NOT_DONE)
+        return Applied(evidence=())
 
     def demand_sense(self, reply: Reply, *, writing: bool, wait: timedelta | None = None) -> None:
         """End what any vendor's status means of the account or of a fault there; let everything else through.

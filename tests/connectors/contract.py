@@ -13,6 +13,7 @@ import re
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise, permutations
@@ -29,6 +30,7 @@ from dpsync.connector import (
     AsAsked,
     CannotTell,
     Connector,
+    Contradicts,
     Finding,
     HandOver,
     Instruction,
@@ -385,6 +387,35 @@ class Overheard:
         return self.vendor.state()
 
 
+@dataclass
+class SaysYes:
+    """A vendor that says yes to every write in its own words, and changes nothing.
+
+    `echoes`: where it has words beside the yes, they are the record as it still is.
+    """
+
+    vendor: Vendor
+    writing: Callable[[requests.PreparedRequest], bool]
+    echoes: bool
+
+    def answer(self, request: requests.PreparedRequest) -> Said:
+        if not self.writing(request):
+            return self.vendor.answer(request)
+        yes = deepcopy(self.vendor).answer(request)
+        if not self.echoes or not yes.body:
+            return yes
+        asked = request.copy()
+        asked.method, asked.body = "GET", None
+        record = self.vendor.answer(asked)
+        return yes._replace(body=record.body) if record.status == 200 else yes
+
+    def state(self) -> object:
+        return self.vendor.state()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.vendor, name)
+
+
 class HttpContract(ConnectorContract):
     """What holds for every connector whose vendor speaks HTTP: each fault is planted at every call it makes."""
 
@@ -444,14 +475,14 @@ class HttpContract(ConnectorContract):
         return self.stage(right, trouble=requests.ReadTimeout(OLD))
 
     def troubled(self, right: Right, trouble: Trouble) -> Iterator[tuple[Outcome, bool, bool]]:
-        """The outcome with `trouble` from the first call on, from the second on, and so on; whether it met a write, and
-        whether an earlier call had an effect already.
+        """The outcome with `trouble` from the first call on, from the second on, and so on; whether it met any write,
+        and whether an earlier call had an effect already.
         """
         told = instruction(right)
         for number, stage in enumerate(self.half_way(told, trouble)):
             before = stage.state()
             outcome = stage.tell(told)
-            yield outcome, self.writing(stage.sent[number]), stage.state() != before
+            yield outcome, any(map(self.writing, stage.sent[number:])), stage.state() != before
 
     def half_way(self, told: Instruction, trouble: Trouble) -> Iterator[HttpStage]:
         """The processor in `trouble` from the first call on, from the second on, and so on to the last."""
@@ -511,6 +542,17 @@ class HttpContract(ConnectorContract):
             for outcome, wrote, went in self.troubled(right, Said(200, {"Content-Type": "application/json"}, body)):
                 assert isinstance(outcome, Retryable)
                 assert outcome.doubtful == (wrote or went)
+
+    def test_a_vendor_that_says_yes_and_does_nothing_is_contradicted(self, right: Right) -> None:
+        """Not asked again and again in silence: what it said is taken for what it is, and our reading tells."""
+        reads = self.found is AsAsked
+        for echoes in (False, True) if reads else (False,):
+            with self.before(SaysYes(self.vendor(right, held=True), self.writing, echoes)) as stage:
+                before = stage.state()
+                assert isinstance(stage.tell(instruction(right)), Applied if reads and stage.writes() else self.done)
+                if reads and stage.writes():
+                    assert isinstance(stage.read_back(instruction(right)), Contradicts)
+                assert stage.state() == before
 
     def test_a_page_of_html_is_never_taken_for_an_answer(self, right: Right) -> None:
         for status in (200, 400, 404, 405):

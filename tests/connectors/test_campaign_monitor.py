@@ -16,7 +16,7 @@ import pytest
 import requests
 from pydantic import ValidationError
 
-from dpsync.calls import OUR_FAULT, UNDOCUMENTED
+from dpsync.calls import DENIED, OUR_FAULT, UNDOCUMENTED
 from dpsync.connector import (
     Applied,
     AsAsked,
@@ -35,7 +35,6 @@ from dpsync.connectors.campaign_monitor import (
     NO_CLIENTS,
     NO_LISTS,
     NOT_AGENCY,
-    NOT_DONE,
     NOT_OURS,
     REACH_ALL,
     REACH_PART,
@@ -864,10 +863,10 @@ def test_a_write_that_was_never_answered_is_not_called_nothing_held_afterwards(m
         assert isinstance(stage.tell(instruction(Right.ERASURE)), Applied)
 
 
-def test_a_vendor_that_says_yes_to_a_deletion_and_keeps_the_state_is_not_believed() -> None:
-    outcome = told(failing(vendor(book(person())), "DELETE", "/subscribers/", said(200)), Right.ERASURE)
-    assert isinstance(outcome, Retryable)
-    assert (outcome.reason, outcome.doubtful) == (NOT_DONE, True)
+def test_a_record_that_the_vendor_does_not_find_and_still_uses_is_a_no_for_a_person_to_look_at() -> None:
+    outcome = told(failing(vendor(book(person())), "DELETE", "/subscribers/", no(203)), Right.ERASURE)
+    assert isinstance(outcome, Refused)
+    assert outcome.reason == DENIED
 
 
 # --- trap: how far one unsubscribe reaches is a setting of the list
@@ -919,8 +918,18 @@ def test_a_repeated_unsubscribe_may_answer_203_and_is_settled_by_reading() -> No
     assert isinstance(told(gone, Right.OPT_OUT), Applied)
     lies = failing(vendor(book(person())), "POST", "/unsubscribe", no(203))
     outcome = told(lies, Right.OPT_OUT)
-    assert isinstance(outcome, Retryable)
-    assert outcome.reason == NOT_DONE
+    assert isinstance(outcome, Refused)
+    assert outcome.reason == DENIED
+
+
+@pytest.mark.parametrize("how", [said(500), no(999), no(203), said(200)], ids=["fault", "no", "not in list", "yes"])
+@pytest.mark.parametrize("right", [Right.OPT_OUT, Right.RESTRICTION])
+def test_who_cannot_be_unsubscribed_is_suppressed_all_the_same(right: Right, how: Said) -> None:
+    stand_in = failing(vendor(book(person(), reach="OnlyThisList")), "POST", "/unsubscribe", how)
+    outcome = told(stand_in, right)
+    assert [plain(one) for one in stand_in.suppressed[ONE]] == [plain(OLD)]
+    assert isinstance(outcome, Retryable if how.status == 500 else Refused if how.status == 400 else Applied)
+    assert isinstance(read_back(stand_in, right), Contradicts)
 
 
 @pytest.mark.parametrize("code", [203, 204])

@@ -16,6 +16,7 @@ from dpsync.connector import (
     AsAsked,
     Capability,
     Connector,
+    Contradicts,
     Evidence,
     Finding,
     Http,
@@ -83,6 +84,16 @@ class ForgetsWhatWentBeforeTheWait(Mailchimp):
         outcome = super().carry_out(instruction)
         busy = isinstance(outcome, Retryable) and outcome.evidence[-1].status == 429
         return replace(outcome, doubtful=False) if busy and isinstance(outcome, Retryable) else outcome
+
+
+class AsksAgainWhatSaidYes(Mailchimp):
+    """It looks, and says "later" for ever."""
+
+    def carry_out(self, instruction: Instruction) -> Outcome:
+        outcome = super().carry_out(instruction)
+        if isinstance(outcome, Applied) and isinstance(self.verify(instruction), Contradicts):
+            return Retryable(reason="not done yet", evidence=outcome.evidence, doubtful=True)
+        return outcome
 
 
 class AnyMissingIsNothingHeld(Mailchimp):
@@ -263,6 +274,10 @@ CAUGHT: list[tuple[type[Mailchimp], Callable[[HttpContract], None]]] = [
     (
         ForgetsWhatWentBeforeTheWait,
         lambda suite: suite.test_what_was_done_before_the_processor_asked_to_wait_leaves_doubt(ERASURE),
+    ),
+    (
+        AsksAgainWhatSaidYes,
+        lambda suite: suite.test_a_vendor_that_says_yes_and_does_nothing_is_contradicted(ERASURE),
     ),
     (AnyMissingIsNothingHeld, lambda suite: suite.test_a_404_of_another_shape_is_not_nothing_held(ERASURE)),
     (UnknownIsLater, lambda suite: suite.test_an_undocumented_answer_is_a_no_for_a_person_to_look_at(ERASURE)),

@@ -14,7 +14,8 @@ import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
@@ -108,6 +109,9 @@ class StandIn:
     where: str = ""
     forms: list[dict[str, str]] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __deepcopy__(self, memo: dict[int, object]) -> "StandIn":
+        return replace(self, held=deepcopy(self.held, memo))
 
     def state(self) -> object:
         return json.loads(json.dumps(self.held))

@@ -306,14 +306,6 @@ def test_after_an_opt_out_nobody_is_mailed_and_nobody_comes_out_of_the_archive(s
     assert isinstance(read_back(stand_in, Right.OPT_OUT), AsAsked)
 
 
-def test_a_vendor_that_says_yes_and_leaves_the_status_is_not_believed() -> None:
-    member = person(OLD, "list1")
-    stand_in = FailsIn({"list1": member}, where="list1", how=said(200, member[md5(OLD)]))
-    outcome = told(stand_in, Right.OPT_OUT)
-    assert isinstance(outcome, Retryable)
-    assert outcome.doubtful
-
-
 def test_another_members_record_in_the_answer_is_not_believed() -> None:
     other = {**person(NEW, "list1")[md5(NEW)], "status": "unsubscribed"}
     outcome = told(FailsIn({"list1": person(OLD, "list1")}, where="list1", how=said(200, other)), Right.OPT_OUT)

@@ -133,6 +133,22 @@ def test_a_vendor_that_says_yes_and_does_nothing_is_contradicted_and_told(world:
     assert world.state(asked) is State.VERIFIED, "it is read once more by itself"
 
 
+def test_what_stays_undone_after_each_unclear_answer_is_told_to_a_person_and_tried_on(world: World) -> None:
+    vendor = world.vendors["alpha"]
+    vendor.hold(ADA)
+    vendor.answers += [Retryable(reason="unclear", evidence=proof(), doubtful=True)] * 5
+    asked = world.ask(Right.ERASURE, ADA, id="1")
+    told: list[int] = []
+    for _ in range(5):
+        world.drive()
+        told.append(len(world.rows(t.alert)))
+        world.clock.advance(timedelta(hours=7))
+    assert told == [0, 0, 0, 1, 1]
+    assert {row.cause for row in world.rows(t.alert)} == {"undone:alpha"}
+    world.drive()
+    assert world.state(asked) is State.VERIFIED
+
+
 def test_thirty_days_later_it_is_read_again(world: World) -> None:
     world.vendors["alpha"].hold(ADA)
     asked = world.ask(Right.ERASURE, ADA, id="1")

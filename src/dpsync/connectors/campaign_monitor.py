@@ -92,7 +92,6 @@ NOT_OURS: Final = "a list or client that does not exist or is not ours: `dpsync 
 NOT_AGENCY: Final = "the account is not of the type that this call needs"
 NO_CLIENTS: Final = "the account shows no client"
 NO_LISTS: Final = "the account shows no list"
-NOT_DONE: Final = "the processor said yes, and its record did not change"
 SET_MOVED: Final = "the suppression list changed while it was read"
 REACH_ALL: Final = "reach: no list of this client that knows the address uses it"
 REACH_PART: Final = "reach: other lists of this client still use the address"
@@ -684,22 +683,24 @@ class CampaignMonitor(Connector):
             steps.append(partial(self._blank, calls, place, member, cleared, key))
         if member.state != "Deleted":
             steps.append(partial(self._delete, calls, place, member))
-        worst = together(each(steps))
+        outcomes = each(steps)
+        worst = together(outcomes)
         if isinstance(worst, Retryable | Refused):
             return worst
-        return self._deactivated(self._held(calls, place, address), place)
+        said_yes = not any(isinstance(outcome, NothingHeld) for outcome in outcomes)
+        return self._deactivated(calls, self._held(calls, place, address), place, said_yes=said_yes)
 
     @staticmethod
     def _delete(calls: _Calls, place: str, member: _Member) -> Outcome:
-        calls.write("DELETE", "/subscribers/{id}", place, email=member.address, knows=(_NOT_IN_LIST,))
-        return Applied(evidence=())
+        code = calls.write("DELETE", "/subscribers/{id}", place, email=member.address, knows=(_NOT_IN_LIST,))
+        return NothingHeld(evidence=()) if code else Applied(evidence=())
 
     @staticmethod
-    def _deactivated(now: _Member | None, place: str) -> Outcome:
+    def _deactivated(calls: _Calls, now: _Member | None, place: str, *, said_yes: bool) -> Outcome:
         if now is None:
             return Applied(evidence=())
         if now.state != "Deleted":
-            raise Ended(Retryable(reason=NOT_DONE, doubtful=True))
+            return calls.unchanged(said_yes=said_yes)
         if now.blank:
             kept = "The record is set to 'Deleted', its name and fields are blanked; address and history are kept."
             kept += " So may be what the API does not show."
@@ -737,14 +738,15 @@ class CampaignMonitor(Connector):
     # --- opt-out and restriction
 
     def _opt_out(self, calls: _Calls, client: _Client, address: str) -> Outcome:
-        outcomes = each(partial(self._leave, calls, client, place, address) for place in client.lists)
-        if all(isinstance(outcome, NothingHeld) for outcome in outcomes):
+        """Leave every list, and suppress: that also where a list could not be left, so that nothing is sent to it."""
+        known: set[str] = set()
+        outcomes = each(partial(self._leave, calls, client, place, address, known) for place in client.lists)
+        if not known and all(isinstance(outcome, NothingHeld) for outcome in outcomes):
             return self._only_suppressed(calls, client, address)
-        worst = together(outcomes)
-        if isinstance(worst, Applied):
+        if known:
             self._kit.shelf.put(self._shelf_key("opted_out", client.id, address), "yes")
-            self._suppress(calls, client, address)
-        return worst
+            outcomes += each([partial(self._suppress, calls, client, address)])
+        return together(outcomes)
 
     @staticmethod
     def _only_suppressed(calls: _Calls, client: _Client, address: str) -> Outcome:
@@ -752,27 +754,26 @@ class CampaignMonitor(Connector):
         suppressed = _Suppression(calls, client.id).holds(address)
         return Applied(evidence=()) if suppressed else NothingHeld(evidence=())
 
-    def _leave(self, calls: _Calls, client: _Client, place: str, address: str) -> Outcome:
+    def _leave(self, calls: _Calls, client: _Client, place: str, address: str, known: set[str]) -> Outcome:
+        """Unsubscribe in one list; `known` takes the list where it holds the address, however that ends."""
         member = self._held(calls, place, address)
         if member is None:
             return NothingHeld(evidence=())
-        if member.state in _IN_USE:
-            self._unsubscribe(calls, client, place, member)
-        return Applied(evidence=())
+        known.add(place)
+        return self._unsubscribe(calls, client, place, member) if member.state in _IN_USE else Applied(evidence=())
 
-    def _unsubscribe(self, calls: _Calls, client: _Client, place: str, member: _Member) -> None:
+    def _unsubscribe(self, calls: _Calls, client: _Client, place: str, member: _Member) -> Outcome:
         """Unsubscribe and read again: how far it reached depends on a list setting that is never changed from here."""
         body = {"EmailAddress": member.address}
         # what a repetition answers is not documented: 203 is read back like a yes
-        calls.write("POST", "/subscribers/{id}/unsubscribe", place, body, knows=(_NOT_IN_LIST,))
+        code = calls.write("POST", "/subscribers/{id}/unsubscribe", place, body, knows=(_NOT_IN_LIST,))
         states = self._reach(calls, client, member.address)
         if place not in states:
             calls.note(REACH_UNKNOWN)
         else:
             calls.note(REACH_PART if _IN_USE & set(states.values()) else REACH_ALL)
         now = self._held(calls, place, member.address)
-        if now is not None and now.state in _IN_USE:
-            raise Ended(Retryable(reason=NOT_DONE, doubtful=True))
+        return calls.unchanged(said_yes=code is None) if now and now.state in _IN_USE else Applied(evidence=())
 
     @staticmethod
     def _reach(calls: _Calls, client: _Client, address: str) -> dict[str, str]:
@@ -785,13 +786,14 @@ class CampaignMonitor(Connector):
         return states
 
     @staticmethod
-    def _suppress(calls: _Calls, client: _Client, address: str) -> None:
+    def _suppress(calls: _Calls, client: _Client, address: str) -> Outcome:
         body = {"EmailAddresses": [address]}
         knows = (_NOT_IN_LIST, _IN_SUPPRESSION_LIST)
         code = calls.write("POST", "/clients/{id}/suppress", client.id, body, knows=knows)
         # what a repetition answers is not documented: either no is settled by reading the list
         if code is not None and not _Suppression(calls, client.id).holds(address):
             raise refused()
+        return Applied(evidence=())
 
     def _restrict(self, calls: _Calls, client: _Client, address: str) -> Outcome:
         """Suppress; and unsubscribe where suppression is not known to silence a list, because its reach is its own."""
@@ -806,11 +808,8 @@ class CampaignMonitor(Connector):
             memory = _Memory(suppressed, {place: member.state for place, member in held.items()})
         memory.left += [place for place in alone if place not in memory.left]
         self._kit.shelf.put(key, memory.text())
-        outcomes = each(partial(self._leave, calls, client, place, address) for place in alone)
-        worst = together([Applied(evidence=()), *outcomes])
-        if isinstance(worst, Applied):
-            self._suppress(calls, client, address)
-        return worst
+        leave = [partial(self._leave, calls, client, place, address, set()) for place in alone]
+        return together(each([*leave, partial(self._suppress, calls, client, address)]))
 
     @staticmethod
     def _alone(calls: _Calls, place: str) -> bool:

@@ -22,6 +22,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 from dpsync.address import normalised, spellings
 from dpsync.calls import (
     BUSY,
+    NOT_DONE,
     OUR_FAULT,
     UNDOCUMENTED,
     Calls,
@@ -142,6 +143,7 @@ class MailchimpSettings(BaseModel):
 class _Member:
     """What matters of a contact. It holds personal data and lives for one instruction."""
 
+    id: str
     list_id: str
     status: str
     merge_fields: Mapping[str, object]
@@ -199,8 +201,9 @@ class _Calls(Calls):
         if reply.status == 401 or (reply.status == 403 and spoken):
             raise self.rejected(reply, "" if reply.status == 401 else NO_ROLE)
         if reply.status == 403:
-            wait = retry_after(reply, self._kit.clock.now())
-            raise Ended(Retryable(reason=BUSY, busy=True, retry_after=wait), stop=True)
+            raise Ended(
+                Retryable(reason=BUSY, busy=True, retry_after=retry_after(reply, self._kit.clock.now())), stop=True
+            )
         self.demand_sense(reply, writing=writing)
         return reply
 
@@ -211,14 +214,14 @@ class _Calls(Calls):
             raise unreadable(doubtful=doubtful)
         return cast("dict[str, object]", found)
 
-    def member_in(self, reply: Reply, list_id: str, member: str, *, doubtful: bool = False) -> _Member:
-        """The contact in a 200, which must be the one that was asked for. Raises `Ended`."""
+    def member_in(self, reply: Reply, list_id: str, member: str, *, doubtful: bool = False, was: str = "") -> _Member:
+        """The contact in a 200: the one asked for, or the same as it `was`. Raises `Ended`."""
         found = self.object_in(reply, doubtful=doubtful)
         status, fields = found.get("status"), found.get("merge_fields", {})
-        same = found.get("id") == member and found.get("list_id", list_id) == list_id
+        same = found.get("id") in {member, was or member} and found.get("list_id", list_id) == list_id
         if not same or not isinstance(status, str) or status not in _STATUSES or not isinstance(fields, dict):
             raise unreadable(doubtful=doubtful)
-        return _Member(list_id, status, fields)
+        return _Member(str(found["id"]), list_id, status, fields)
 
     def absent(self, reply: Reply) -> bool:
         """True for the documented "no such resource"; a proxy's own 404 page is no answer of the vendor's."""
@@ -508,19 +511,16 @@ class Mailchimp(Connector):
         member = self._held(calls, list_id, _hash(address))
         if member is None:
             return NothingHeld(evidence=())
-        if member.status in _SILENT or self._unsubscribe(calls, list_id, _hash(address)):
-            return Applied(evidence=())
-        return NothingHeld(evidence=())
+        return Applied(evidence=()) if member.status in _SILENT else self._unsubscribe(calls, list_id, _hash(address))
 
-    def _unsubscribe(self, calls: _Calls, list_id: str, member: str) -> bool:
-        """Whether there was anybody to unsubscribe. PATCH, never PUT: a PUT would create a contact."""
+    def _unsubscribe(self, calls: _Calls, list_id: str, member: str) -> Outcome:
+        """PATCH, never PUT: a PUT would create a contact."""
         body = {"status": "unsubscribed"}
         reply: Reply = calls.lists.update_list_member(list_id, member, body, skip_merge_validation=True)
         if self._nobody(calls, reply, list_id):
-            return False
-        if calls.member_in(_ok(reply), list_id, member, doubtful=True).status != "unsubscribed":
-            raise unreadable(doubtful=True)
-        return True
+            return NothingHeld(evidence=())
+        now = calls.member_in(_ok(reply), list_id, member, doubtful=True)
+        return Applied(evidence=()) if now.status == "unsubscribed" else calls.unchanged()
 
     def _restrict(self, calls: _Calls, list_id: str, address: str) -> Outcome:
         """Unsubscribe, then archive: unsubscribed first, so that whoever takes it out of the archive mails nobody."""
@@ -535,9 +535,10 @@ class Mailchimp(Connector):
         if member.status != "unsubscribed" or kept.startswith(_LIFTED):
             self._kit.shelf.put(key, member.status)
         usable = member.status not in ("unsubscribed", "cleaned")
-        if usable and not self._unsubscribe(calls, list_id, _hash(address)):
-            return NothingHeld(evidence=())
-        return self._archive(calls, list_id, _hash(address))
+        left = each([partial(self._unsubscribe, calls, list_id, _hash(address))] if usable else [])
+        if left and isinstance(left[0], NothingHeld | Retryable):
+            return left[0]  # not archived yet: what is archived looks restricted, and the rest would be forgotten
+        return together([*left, *each([partial(self._archive, calls, list_id, _hash(address))])])
 
     def _archive(self, calls: _Calls, list_id: str, member: str) -> Outcome:
         reply: Reply = calls.lists.delete_list_member(list_id, member)
@@ -698,10 +699,11 @@ class _Correction:
             self.titles |= dict.fromkeys(parts, title)
             return self._named(parts, _blamed(reply, title))
         at = _hash(_folded(self.email or "")) if _EMAIL in parts else self.at
-        self.shown = self.calls.member_in(_ok(reply), self.list_id, at, doubtful=True)
-        self.at = at
+        self.shown = self.calls.member_in(_ok(reply), self.list_id, at, doubtful=True, was=self.at)
         self.done += parts
-        self.calls.note("put right: " + ", ".join(named(part, known=False) if part else "address" for part in parts))
+        self.at = self.shown.id
+        put = "put right: " + ", ".join(named(part, known=False) if part else "address" for part in parts)
+        self.calls.note(put if self.at == at else NOT_DONE)
         return None
 
     def _named(self, parts: Sequence[str], blamed: Collection[str]) -> list[str]:

@@ -11,6 +11,9 @@ LONGEST_WISH = timedelta(hours=24)
 STILL_VERIFIED_AFTER = timedelta(days=30)
 """How long after `verified` it is read back once more: nightly imports and restored back-ups bring people back."""
 
+UNDONE_AFTER = 3
+"""So many readings of what was in doubt that each showed nothing done, and a person hears of it; it is tried on."""
+
 _STEPS = (
     timedelta(0),
     timedelta(seconds=30),

@@ -28,7 +28,7 @@ from dpsync.mail_status import undelivered
 from dpsync.model import DONE_STATES, Cause, Rung, State, Way
 from dpsync.propagation.after_decision import after_decision, released
 from dpsync.propagation.after_failure import after_defect, after_interruption
-from dpsync.propagation.backoff import STILL_VERIFIED_AFTER, reread_delay
+from dpsync.propagation.backoff import STILL_VERIFIED_AFTER, UNDONE_AFTER, reread_delay
 from dpsync.propagation.happening import (
     Answer,
     AnswerKind,
@@ -301,7 +301,10 @@ def _doubt_resolved(at: Position, finding: Finding, now: datetime) -> Step:
             later = now + STILL_VERIFIED_AFTER
             return go(at, State.VERIFIED, Event.VERIFIED, Rung.VERIFIED, timer=Timer.REREAD, timer_at=later)
         case Contradicts(reason=reason):
-            return go(at, State.PENDING, Event.DEFERRED, next=Next.NOW, reason=reason)
+            # What is asked for again and again with nothing to show for it must not be so in silence.
+            seen = at.rereads + 1
+            alert = "undone" if seen >= UNDONE_AFTER else ""
+            return go(at, State.PENDING, Event.DEFERRED, next=Next.NOW, reason=reason, rereads=seen, alert=alert)
         case CannotTell(later=True, reason=reason):
             return go(at, State.PENDING, Event.CANNOT_TELL, next=Next.BACKOFF, doubtful=True, reason=reason)
         case CannotTell(reason=reason):
