@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Self
 from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel
-from sqlalchemy import Engine, select
+from sqlalchemy import Connection, Engine, select
 
 from dpsync.address import normalised
 from dpsync.connector import (
@@ -48,6 +48,7 @@ from dpsync.sealing import Keys
 from dpsync.store import tables as t
 from dpsync.store.database import reading
 from dpsync.store.writer import Unit, Writer
+from tests.told import Told, told_by
 
 START = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 
@@ -345,6 +346,15 @@ class World:
     def rows(self, table: Any) -> list[Any]:
         with reading(self.engine) as connection:
             return list(connection.execute(select(table)))
+
+    def told(self) -> list[Told]:
+        """What the outbox tells, the oldest first."""
+
+        def read(work: Callable[[Connection], Any]) -> Any:
+            with reading(self.engine) as connection:
+                return work(connection)
+
+        return told_by(read)
 
     def ledger_problems(self) -> tuple[str, ...]:
         with reading(self.engine) as connection:

@@ -1,35 +1,42 @@
-"""Alerts: a durable outbox. Written in the transaction of what it tells of, sent outside any, one a cause and day.
+"""Alerts: a durable outbox. Written in the transaction of what it tells of, sent outside any, gathered by cause.
+
+One alert a cause and day, which lists all that it is about: whoever gets a mail for each of seven processors soon reads
+none. What comes after it went is gathered for four hours and told once more that day, and after that the next morning.
 
 What an alert may hold: our own ids, a processor's title, what to do. No personal data: it goes through chat services
 and pagers that are processors themselves.
 """
 
-import base64
 import hashlib
 import re
-import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, tzinfo
+from datetime import datetime, time, timedelta, tzinfo
 from typing import Any, Literal, Protocol, TypeVar
 
-from sqlalchemy import Connection, Row, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, Row, func, insert, select, update
 
-from dpsync.connector import Mail, MailRefused, NoAnswer
-from dpsync.errors import ProcessorError
-from dpsync.mail import bare, bounce_address, compose, domain_of, is_mailable
-from dpsync.mail_status import undelivered
-from dpsync.store.tables import alert
+from dpsync.channels import Alert, Channel, Delivery, MailChannel
+from dpsync.store.tables import alert, alert_concern
+from dpsync.store.upsert import insert_missing, insert_or_ignore
 
 T = TypeVar("T")
 Role = Literal["operator", "dpo", "deputy"]
 
+GATHERED_FOR = timedelta(hours=4)
+"""How long what comes after the first alert of a cause waits for others of its kind."""
+
+MORNING = time(7)
+"""When what came after the second alert of a day is told, by the controller's own clock."""
+
 # Capped at ten minutes and without an end: the service promises fewer than 15 silent minutes after a channel recovers.
 _WAITS = (timedelta(minutes=2), timedelta(minutes=5), timedelta(minutes=10))
 _AT_ONCE = 50
+_IN_ONE = 500  # SQLite takes a bounded number of parameters in one statement
+_MOST_A_DAY = 2
 _SUBJECT_LENGTH = 150
 _BODY_LENGTH = 4000
+_LINES_LENGTH = 3000
 # Bounded, or a long text without an @ would take time with the square of its length.
 _ADDRESS = re.compile(r"[^\s@<>()\[\]\"',;:]{1,254}@[^\s@<>()\[\]\"',;]+")
 
@@ -43,33 +50,111 @@ class Call(Protocol):
 # --- writing
 
 
-def raise_alert(
-    connection: Connection, *, cause: str, role: str, subject: str, body: str, now: datetime, zone: tzinfo
-) -> bool:
-    """Put an alert into the outbox, in the caller's transaction; False where this cause has one today already.
+@dataclass(frozen=True, slots=True)
+class Concern:
+    """One thing that an alert tells of. `about` names it for us: it is told once a cause and day.
 
-    `cause` is a fixed word with the processor or account it concerns; where two roles are told of one thing, it names
-    the role too. `body` ends with what to do: a command. `zone` is the controller's: a day is a day on their wall.
+    `text`: its line, with the command to type. `place`: the title of the processor that it is about, "" for none;
+    the subject names it, or how many there are. `why`: a sentence that its line, and those like it, stand under.
+    """
+
+    about: str
+    text: str
+    place: str = ""
+    why: str = ""
+
+
+def raise_alert(
+    connection: Connection,
+    *,
+    cause: str,
+    role: str,
+    subject: str,
+    body: str,
+    now: datetime,
+    zone: tzinfo,
+    concerns: Sequence[Concern] = (),
+    at_once: bool = False,
+) -> bool:
+    """Put an alert into the outbox, in the caller's transaction; False where all of it was told today already.
+
+    `cause` is a fixed word; where two roles are told of one thing, it names the role too. What differs from one time
+    to the next (request, processor, job) is a concern, so that many of them are one alert. `body` says what to do; one
+    without concerns is told once a day. `zone` is the controller's: a day is a day on their wall. `at_once`: what comes
+    after the first is not gathered, for whoever sees to it that there are few.
     Whatever looks like an address is struck out, not refused: a text that is wrong must not undo what it tells of.
     """
-    row = _row(cause, role, subject, body, now, _day(now, zone), due_at=now)
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    insertion = dialect.insert(alert).values(row).on_conflict_do_nothing(index_elements=["cause", "day"])
-    # RETURNING, not rowcount: with psycopg an insert whose key the server makes reports -1 rows.
-    return connection.execute(insertion.returning(alert.c.id)).first() is not None
+    wanted = {one.about: one for one in concerns or (Concern("", ""),)}
+    for about in told_of(connection, cause, list(wanted), now, zone):
+        del wanted[about]
+    if not wanted:
+        return False
+    values = _row(cause, role, subject, body, now)
+    number, day = _gathering(connection, cause, _day(now, zone)) or _begun(connection, values, zone, at_once=at_once)
+    rows = [
+        {
+            "cause": cause,
+            "day": day,
+            "about": one.about,
+            "alert_id": number,
+            "place": _one_line(one.place),
+            "why": _one_line(one.why),
+            "text": _one_line(one.text),
+        }
+        for one in wanted.values()
+    ]
+    insert_missing(connection, alert_concern, rows)
+    return True
 
 
-def _row(
-    cause: str, role: str, subject: str, body: str, now: datetime, day: str, *, due_at: datetime
-) -> dict[str, Any]:
+def told_of(connection: Connection, cause: str, abouts: Sequence[str], now: datetime, zone: tzinfo) -> set[str]:
+    """Those of `abouts` that an alert of this cause tells of today, or has gathered for tomorrow morning."""
+    c = alert_concern.c
+    of_cause = select(c.about).where(c.cause == cause, c.day >= _day(now, zone))
+    parts = [abouts[at : at + _IN_ONE] for at in range(0, len(abouts), _IN_ONE)]
+    return {about for part in parts for about in connection.execute(of_cause.where(c.about.in_(part))).scalars()}
+
+
+def _gathering(connection: Connection, cause: str, today: str) -> tuple[int, str] | None:
+    """The alert of this cause that no channel was given yet; it does not go before our commit."""
+    waiting = select(func.min(alert.c.id)).where(alert.c.cause == cause, alert.c.day >= today, _untouched())
+    held = update(alert).where(alert.c.id == waiting.scalar_subquery(), _untouched())
+    found = connection.execute(held.values(attempts=0).returning(alert.c.id, alert.c.day)).first()
+    return (found.id, found.day) if found else None
+
+
+def _untouched() -> Any:
+    return alert.c.sent_at.is_(None) & (alert.c.attempts == 0)
+
+
+def _begun(connection: Connection, values: dict[str, Any], zone: tzinfo, *, at_once: bool) -> tuple[int, str]:
+    """A new alert: the first of a day at once, the second when it has gathered, what comes then the next morning."""
+    now = values["created_at"]
+    today = _day(now, zone)
+    of_today = (alert.c.cause == values["cause"]) & (alert.c.day == today)
+    while True:
+        parts, newest = connection.execute(select(func.count(), func.max(alert.c.created_at)).where(of_today)).one()
+        day, part, due_at = today, parts + 1, now
+        if parts >= _MOST_A_DAY and not at_once:
+            tomorrow = now.astimezone(zone).date() + timedelta(days=1)
+            day, part, due_at = tomorrow.isoformat(), 1, datetime.combine(tomorrow, MORNING, tzinfo=zone)
+        elif parts and not at_once:
+            due_at = max(now, newest + GATHERED_FOR)
+        # Another process may have been faster, on PostgreSQL: then its alert takes ours in, or ours is the next.
+        if insert_or_ignore(connection, alert, {**values, "day": day, "part": part, "due_at": due_at}):
+            of_it = (alert.c.cause == values["cause"]) & (alert.c.day == day) & (alert.c.part == part)
+            return connection.execute(select(alert.c.id).where(of_it)).scalar_one(), day
+        if found := _gathering(connection, values["cause"], today):
+            return found
+
+
+def _row(cause: str, role: str, subject: str, body: str, now: datetime) -> dict[str, Any]:
     return {
         "cause": cause,
-        "day": day,
         "role": role,
         "subject": _one_line(subject)[:_SUBJECT_LENGTH],
         "body": _clean(body)[:_BODY_LENGTH],
         "created_at": now,
-        "due_at": due_at,
         "attempts": 0,
     }
 
@@ -85,165 +170,6 @@ def _clean(text: str) -> str:
 
 def _one_line(text: str) -> str:
     return " ".join(_clean(text).split())
-
-
-# --- the channels
-
-
-@dataclass(frozen=True, slots=True)
-class Alert:
-    """One alert as a channel gets it. `id` is the same for every attempt, so that a mailbox sees one mail."""
-
-    id: str
-    role: str
-    subject: str
-    body: str
-    created_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """Whether a channel's server took an alert; `detail` is a fixed phrase of ours, with the mail host's queue id.
-
-    `code`: what `dpsync explain` knows it by where it did not.
-    """
-
-    channel: str
-    took: bool
-    detail: str
-    code: str = "DP-302"
-
-
-class Channel(Protocol):
-    """One way to a person. `name` never holds a URL: that is where the secret stands."""
-
-    @property
-    def name(self) -> str: ...
-    def send(self, message: Alert) -> Delivery:
-        """Send it now. Never raises because of the other side."""
-
-
-class AppriseChannel:
-    """One apprise URL. Apprise is loaded with the first alert: 0.2 s for the import, 0.3 s to find its plug-ins."""
-
-    def __init__(self, name: str, url: str) -> None:
-        self._name = name
-        self._url = url
-        self._notifier: Any = None
-
-    @property
-    def name(self) -> str:
-        """The key path of the setting."""
-        return self._name
-
-    def is_understood(self) -> bool:
-        """Whether apprise knows this kind of URL. Opens no connection."""
-        return self._loaded() is not None
-
-    def send(self, message: Alert) -> Delivery:
-        """Apprise swallows every error and answers with a result that is true only if each server said yes."""
-        notifier = self._loaded()
-        if notifier is None:
-            return Delivery(self._name, took=False, detail="the URL is of no kind that apprise knows")
-        try:
-            took = bool(notifier.notify(title=message.subject, body=message.body))
-        except Exception:  # noqa: BLE001 - because a plug-in's fault must not stop the other channels; its text may hold the URL
-            took = False
-        return Delivery(self._name, took=took, detail="taken by the server" if took else "the server did not take it")
-
-    def _loaded(self) -> Any:
-        if self._notifier is None:
-            notifier = _new_notifier()
-            with _without_deprecations():
-                if not notifier.add(self._url):
-                    return None
-            self._notifier = notifier
-        return self._notifier
-
-
-def _new_notifier() -> Any:
-    import logging
-
-    with _without_deprecations():
-        import apprise
-    # Its log lines repeat what servers answered; what we need of it is in the result.
-    logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)
-    asset = apprise.AppriseAsset(
-        app_id="dpsync",
-        app_desc="dpsync",
-        app_url="",
-        # As shipped, messages show pictures from a public server, which learns when an alert is read.
-        image_url_mask="",
-        image_url_logo="",
-        async_mode=False,
-        http_redirects=False,
-        storage_mode="memory",
-        pgp_autogen=False,
-        pem_autogen=False,
-    )
-    return apprise.Apprise(asset=asset)
-
-
-def _without_deprecations() -> "warnings.catch_warnings[None]":
-    # Apprise 2.2 imports imghdr with its first plug-in, which Python 3.11 and 3.12 announce to be leaving.
-    return warnings.catch_warnings(action="ignore", category=DeprecationWarning)
-
-
-class MailChannel:
-    """The controller's own mail, to the address of the role that the alert is for."""
-
-    name = "mail"
-
-    def __init__(self, mail: Mail, addresses: Mapping[str, str]) -> None:
-        self._mail = mail
-        self._addresses = dict(addresses)
-
-    def send(self, message: Alert) -> Delivery:
-        """The Message-ID is the alert's, so a repeat after a lost reply is seen as one mail.
-
-        From the mailbox itself: where the mail host takes no other sender, this is what people must still hear.
-        """
-        return self._send(message, bare(self._mail.sender))
-
-    def send_as_letters_go(self, message: Alert) -> Delivery:
-        """The same from an envelope sender like a letter's: only that shows whether the mail host takes letters."""
-        tag = base64.b32encode(hashlib.sha256(message.id.encode()).digest()[:20]).decode().lower()
-        return self._send(message, bounce_address(self._mail.sender, tag))
-
-    def _send(self, message: Alert, envelope_sender: str) -> Delivery:
-        # An alert for a role that nobody holds must still reach somebody.
-        to = bare(self._addresses.get(message.role) or self._addresses.get("operator") or "")
-        if not is_mailable(to):
-            return Delivery(self.name, took=False, detail="no address is set for this role")
-        sender = self._mail.sender
-        raw = compose(
-            sender=sender,
-            to=to,
-            subject=message.subject,
-            text=message.body + "\n",
-            message_id=f"alert.{message.id}@{domain_of(sender)}",
-            at=message.created_at,
-        )
-        try:
-            posted = self._mail.post(
-                raw, to=to, envelope_sender=envelope_sender, envelope_id=message.id, digest_key=message.id.encode()
-            )
-        except NoAnswer as error:
-            return Delivery(self.name, took=False, detail=error.reason, code="DP-303")
-        except MailRefused as error:
-            return Delivery(self.name, took=False, detail=undelivered(error.status, "the mail host refused it"))
-        except ProcessorError as error:
-            return Delivery(self.name, took=False, detail=error.message, code="DP-303")
-        queue_id = posted.evidence.request_id or "none"
-        return Delivery(self.name, took=True, detail=f"{posted.evidence.status}, id {queue_id}; inbox unknown")
-
-
-def channels_from(urls: Sequence[str], mail: Mail | None, addresses: Mapping[str, str]) -> tuple[Channel, ...]:
-    """The channels in order: every apprise URL, then mail. `urls` are resolved secrets, `addresses` stand by role."""
-    named: list[Channel] = [AppriseChannel(f"alerts.urls[{number}]", url) for number, url in enumerate(urls)]
-    if mail is not None:
-        named.append(MailChannel(mail, addresses))
-    return tuple(named)
 
 
 # --- sending
@@ -280,9 +206,10 @@ class Outbox:
         sent = unsent = 0
         failing: set[str] = set()
         for row in rows:
-            if not call(lambda connection, row=row: _claim(connection, row, now)):  # type: ignore[misc]  # because mypy does not infer a lambda's default
+            concerns = call(lambda connection, row=row: _claim(connection, row, now))  # type: ignore[misc]  # because mypy does not infer a lambda's default
+            if concerns is None:
                 continue  # another process was faster
-            deliveries = self._deliver(self._message(row))
+            deliveries = self._deliver(self._message(row, concerns))
             failing.update(delivery.channel for delivery in deliveries if not delivery.took)
             if any(delivery.took for delivery in deliveries):
                 call(lambda connection, row=row: _mark_sent(connection, row.id, now))  # type: ignore[misc]  # because mypy does not infer a lambda's default
@@ -298,21 +225,16 @@ class Outbox:
         """
 
         def work(connection: Connection) -> int:
-            values = _row(
-                f"test:{now.isoformat()}",
-                "operator",
-                "Test of the alerts",
-                "This is a test; nothing is wrong and there is nothing to do. `dpsync check` shows more.",
-                now,
-                _day(now, zone),
-                due_at=now + _WAITS[0],  # so that a running service does not take it out of our hands
-            )
+            text = "This is a test; nothing is wrong and there is nothing to do. `dpsync check` shows more."
+            values = _row(f"test:{now.isoformat()}", "operator", "Test of the alerts", text, now)
+            # Due later, so that a running service does not take it out of our hands.
+            values |= {"day": _day(now, zone), "part": 1, "due_at": now + _WAITS[0]}
             made = connection.execute(insert(alert).values(values).returning(alert.c.id))
             return int(made.scalar_one())
 
         made = call(work)
         message = self._message(
-            read(lambda connection: connection.execute(select(alert).where(alert.c.id == made)).one())
+            read(lambda connection: connection.execute(select(alert).where(alert.c.id == made)).one()), ()
         )
         first = [channel.send(message) for channel in self._first]
         deliveries = (*first, *(channel.send_as_letters_go(message) for channel in self._second))
@@ -328,16 +250,39 @@ class Outbox:
             deliveries.extend(channel.send(message) for channel in self._second)
         return deliveries
 
-    def _message(self, row: Row[Any]) -> Alert:
+    def _message(self, row: Row[Any], concerns: Sequence[Concern]) -> Alert:
         # A hash, not the row's number: after a restored back-up a number would come again for another alert.
-        made_of = f"{row.cause}\n{row.day}\n{row.created_at.isoformat()}"
+        made_of = f"{row.cause}\n{row.day}\n{row.part}\n{row.created_at.isoformat()}"
         return Alert(
             id=hashlib.sha256(made_of.encode()).hexdigest()[:32],
             role=row.role,
-            subject=self._prefix + row.subject,
-            body=row.body,
+            subject=self._prefix + row.subject + _places(concerns),
+            body=f"{row.body}\n\n{_listed(concerns)}".strip(),
             created_at=row.created_at,
         )
+
+
+def _places(concerns: Sequence[Concern]) -> str:
+    places = {one.place for one in concerns if one.place}
+    if not places:
+        return ""
+    return f" ({places.pop()})" if len(places) == 1 else f" ({len(places)} processors)"
+
+
+def _listed(concerns: Sequence[Concern]) -> str:
+    """The concerns a line each, those with one reason under it; of very many the first, and how many there are."""
+    lines: list[str] = []
+    why, length = "", 0
+    told = [one for one in concerns if one.text]
+    for number, one in enumerate(told):
+        length += len(one.text) + len(one.why if one.why != why else "")
+        if length > _LINES_LENGTH:
+            return "\n".join([*lines, f"- and {len(told) - number:,} more: `dpsync status` shows them"])
+        if one.why != why:
+            lines += ["", one.why] if lines else [one.why]
+            why = one.why
+        lines.append(f"- {one.text}")
+    return "\n".join(lines)
 
 
 def _due(connection: Connection, now: datetime) -> Sequence[Row[Any]]:
@@ -345,12 +290,21 @@ def _due(connection: Connection, now: datetime) -> Sequence[Row[Any]]:
     return connection.execute(select(alert).where(waiting).order_by(alert.c.due_at, alert.c.id).limit(_AT_ONCE)).all()
 
 
-def _claim(connection: Connection, row: Row[Any], now: datetime) -> bool:
-    """Move it to its next time *before* sending: a second sender finds it gone, and a crash here is only a delay."""
+def _claim(connection: Connection, row: Row[Any], now: datetime) -> tuple[Concern, ...] | None:
+    """Move it to its next time *before* sending: a second sender finds it gone, and a crash here is only a delay.
+
+    Gives what it tells of: from here on nothing joins it, so that a repeat says the same. None where it was gone.
+    """
     ours = (alert.c.id == row.id) & alert.c.sent_at.is_(None) & (alert.c.attempts == row.attempts)
     wait = _WAITS[min(row.attempts, len(_WAITS) - 1)]
     taken = connection.execute(update(alert).where(ours).values(due_at=now + wait, attempts=row.attempts + 1))
-    return taken.rowcount == 1
+    if taken.rowcount != 1:
+        return None
+    c = alert_concern.c
+    found = connection.execute(
+        select(c.about, c.text, c.place, c.why).where(c.alert_id == row.id).order_by(c.why, c.place, c.about)
+    )
+    return tuple(Concern(one.about, one.text, one.place, one.why) for one in found)
 
 
 def _mark_sent(connection: Connection, number: int, now: datetime) -> None:

@@ -17,7 +17,8 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection, select
 
 from dpsync import settings as configuration
-from dpsync.alerts import Outbox, channels_from
+from dpsync.alerts import Outbox
+from dpsync.channels import channels_from
 from dpsync.connector import Connector, Exemption, Inbound, KeepsConversations, Kit, Processor
 from dpsync.errors import ConfigurationError, Fault, KeyProblem, LedgerTampered, StoreProblem
 from dpsync.intake.inbound import Listener, Listeners

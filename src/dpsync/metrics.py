@@ -10,6 +10,7 @@ from sqlalchemy import Connection, func, select
 
 from dpsync import telemetry
 from dpsync.installation import Installation
+from dpsync.reports.housekeeping import undelivered
 from dpsync.store import tables as t
 
 
@@ -21,8 +22,7 @@ def exposition(installation: Installation) -> tuple[bytes, str]:
         metrics = telemetry.Metrics()
         counts = connection.execute(select(p.state, p.processor, func.count()).group_by(p.state, p.processor))
         metrics.propagations({(row[0], row[1]): row[2] for row in counts})
-        waiting = select(func.count()).select_from(t.alert).where(t.alert.c.sent_at.is_(None))
-        metrics.alerts_waiting(connection.execute(waiting).scalar_one())
+        metrics.alerts_waiting(len(undelivered(connection, now)))
         metrics.ledger_size(installation.log.size(connection))
         oldest = connection.execute(select(func.min(t.lane.c.due_at))).scalar_one()
         metrics.oldest_due((now - oldest) / timedelta(seconds=1) if oldest else 0.0)

@@ -14,7 +14,7 @@ from types import FrameType
 import uvicorn
 
 from dpsync import metrics, telemetry
-from dpsync.alerts import raise_alert
+from dpsync.alerts import Concern, raise_alert
 from dpsync.errors import CredentialsRejected, Locked
 from dpsync.installation import Installation, SystemClock
 from dpsync.intake import mail_directory
@@ -153,12 +153,13 @@ class Service(Installation):
         self.write(
             lambda unit: raise_alert(
                 unit.connection,
-                cause=f"job:{name}",
+                cause="job",
                 role="operator",
-                subject=f"The timed job '{name}' failed",
+                subject="A timed job failed",
                 body="It is tried again in five minutes. `dpsync check` shows more.",
                 now=self.clock.now(),
                 zone=self.zone,
+                concerns=[Concern(name, f"job {name}")],
             )
         )
 

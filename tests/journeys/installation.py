@@ -27,6 +27,7 @@ from dpsync.sealing import Keys
 from dpsync.service import Service
 from dpsync.store import tables as t
 from tests.builders import TurnableClock
+from tests.told import Told, told_by
 
 KEY = "sandbox-key-us1"
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -210,6 +211,10 @@ class Installation:
     def alerts(self) -> list[tuple[str, str]]:
         """(role, cause) of every alert, in order."""
         return [(row.role, row.cause) for row in self.rows(t.alert)]
+
+    def told(self) -> list[Told]:
+        """What the outbox tells, the oldest first."""
+        return told_by(self.service.read)
 
     def sound(self) -> None:
         """The ledger verifies, and no propagation was lost."""

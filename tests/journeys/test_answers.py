@@ -142,7 +142,7 @@ def test_an_answer_that_takes_the_first_back_is_added_shown_and_told_to_the_dpo(
             assert answer(there, word).status_code == 200
         there.drive(SOON)
         assert there.state(asked, "forms") is State.DECLARED_DONE, "what was said first is never overwritten"
-        assert there.alerts() == [("dpo", "taken_back:forms")]
+        assert there.alerts() == [("dpo", "taken_back")]
         assert [note_in(one)[0]["number"] for one in receipts(there)] == [f"{n} to notice 1" for n in (1, 2, 3)]
         page = requests.get(link(there), timeout=10).text
         assert page.count("<li>") == 3

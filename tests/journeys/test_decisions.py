@@ -151,7 +151,7 @@ def test_withdrawn_in_doubt_it_waits_for_a_person(world: World) -> None:
     world.drive()
     say(world, asked, DecisionKind.WITHDRAW)
     assert world.state(asked) is State.ESCALATED
-    assert "withdrawn_in_doubt:alpha" in [row.cause for row in world.rows(t.alert)]
+    assert "withdrawn_in_doubt" in [row.cause for row in world.rows(t.alert)]
     assert faults(world) == []
 
 

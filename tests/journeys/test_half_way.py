@@ -39,7 +39,7 @@ def test_a_credential_rejected_half_way_leaves_doubt_and_the_evidence_of_the_fir
     (told,) = [one for row in world.rows(t.entry) if (one := entry.decode(row.body))["event"] == "deferred"]
     assert told["http"] == 401
     assert "resp" in told
-    assert (world.rows(t.account)[0].stopped, causes(world)) == ("credential", ["credential:alpha"])
+    assert (world.rows(t.account)[0].stopped, causes(world)) == ("credential", ["credential"])
     assert say(world, asked.request_id, DecisionKind.WITHDRAW) is State.ESCALATED
     assert faults(world) == []
 
@@ -64,7 +64,7 @@ def test_what_went_in_part_stays_gone_after_a_reading_that_shows_the_rest(world:
     assert [what for what, _, _ in vendor.calls] == ["carry_out", "verify", "carry_out"]
     assert not world.row(asked).doubtful
     assert say(world, asked.request_id, DecisionKind.WITHDRAW) is State.ESCALATED
-    assert causes(world) == ["withdrawn_in_doubt:alpha"]
+    assert causes(world) == ["withdrawn_in_doubt"]
 
 
 def test_what_the_interface_did_before_it_handed_the_rest_on_is_not_withdrawn(world: World) -> None:

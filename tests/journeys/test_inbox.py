@@ -99,7 +99,7 @@ def test_an_error_that_comes_after_the_yes_is_never_called_done_and_stops_furthe
     assert inbox.sandbox.hootsuite.tick() == 1
     inbox.drive(6 * MINUTE)
     assert state(inbox, asked) is State.CONTRADICTED
-    assert ("dpo", "contradicted:inbox") in inbox.alerts()
+    assert ("dpo", "contradicted") in inbox.alerts()
     assert inbox.sandbox.hootsuite.attributes(contact)["email"][0] == ADA
     more = inbox.ask(Right.RECTIFICATION, ADA, changes={"first_name": "Augusta"})
     inbox.drive()
@@ -136,7 +136,7 @@ def test_an_erasure_is_the_operators_and_who_is_seen_after_it_contradicts_it(inb
     writes_again(inbox, PHONE)
     inbox.drive(HOUR)
     assert state(inbox, asked) is State.CONTRADICTED
-    assert ("dpo", "contradicted:inbox") in inbox.alerts()
+    assert ("dpo", "contradicted") in inbox.alerts()
     inbox.sound()
 
 

@@ -163,7 +163,7 @@ def test_silence_is_reminded_of_in_the_same_thread_and_then_a_person_hears(datab
         assert there.state(asked, "forms") is State.ACCEPTED
         there.drive(6 * DAY)
         assert there.state(asked, "forms") is State.ESCALATED
-        assert ("dpo", "no_answer:forms") in there.alerts()
+        assert ("dpo", "no_answer") in there.alerts()
         assert any(b"has not answered in time" in one.raw for one in there.sandbox.messages(DPO))
         there.sound()
 
@@ -194,9 +194,9 @@ def test_a_scanner_that_opens_every_link_proves_nothing(database_url: str, tmp_p
     [
         ("done", State.DECLARED_DONE, Rung.CONFIRMED, None),
         ("nothing_held", State.DECLARED_NOTHING_HELD, Rung.CONFIRMED, None),
-        ("partly", State.ESCALATED, Rung.ACKNOWLEDGED, ("dpo", "partly:forms")),
-        ("refused", State.REFUSED, Rung.ACKNOWLEDGED, ("operator", "refused:forms")),
-        ("wrong_recipient", State.ESCALATED, Rung.SENT, ("operator", "wrong_recipient:forms")),
+        ("partly", State.ESCALATED, Rung.ACKNOWLEDGED, ("dpo", "partly")),
+        ("refused", State.REFUSED, Rung.ACKNOWLEDGED, ("operator", "refused")),
+        ("wrong_recipient", State.ESCALATED, Rung.SENT, ("operator", "wrong_recipient")),
         ("received", State.ACCEPTED, Rung.ACKNOWLEDGED, None),
     ],
 )
@@ -251,7 +251,7 @@ def test_a_letter_that_bounces_is_refused_and_the_operator_hears(database_url: s
         there.drive(DAY)
         assert there.state(asked, "forms") is State.REFUSED
         assert there.row(asked, "forms").rung == Rung.NONE
-        assert ("operator", "refused:forms") in there.alerts()
+        assert ("operator", "refused") in there.alerts()
         assert letters(there) == []
         assert any(b"refused" in one.raw for one in there.sandbox.messages(OPERATOR))
         there.sound()
@@ -265,7 +265,7 @@ def test_a_reminder_that_bounces_is_escalated(tmp_path: Path) -> None:
         there.sandbox.rule(CONTACT, "bounce_5.1.1")
         there.drive(6 * DAY)
         assert there.state(asked, "forms") is State.ESCALATED
-        assert ("operator", "bounced:forms") in there.alerts()
+        assert ("operator", "bounced") in there.alerts()
         assert "bounced" in events(there, asked)
         there.sound()
 
@@ -288,7 +288,7 @@ def test_what_the_api_cannot_do_is_a_task_for_our_operator_and_not_done_by_being
         fill_in(link, {"answer": "done", "name": "Olli Operator"})
         there.service.run_once()
         assert there.state(asked) is State.CONTRADICTED, "our own reading shows that the old address is still there"
-        assert ("dpo", "contradicted:newsletter") in there.alerts()
+        assert ("dpo", "contradicted") in there.alerts()
         there.sound()
 
 
@@ -305,7 +305,7 @@ def test_done_but_not_done_is_contradicted_told_and_never_counted_until_it_is_se
         row = there.row(asked)
         assert (row.state, row.rung) == (State.CONTRADICTED, Rung.ACKNOWLEDGED)
         assert [row.kind for row in there.rows(t.answer)] == ["done"]
-        assert ("dpo", "contradicted:newsletter") in there.alerts()
+        assert ("dpo", "contradicted") in there.alerts()
         said = [event for event in events(there, asked) if event != "attempt"]
         assert said[-3:] == ["declared", "contradicted", "contradicted"]
         assert there.rows(t.request)[0].closed_at is None

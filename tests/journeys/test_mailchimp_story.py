@@ -160,7 +160,7 @@ def test_a_yes_that_did_nothing_is_contradicted_and_the_dpo_hears_of_it(database
         there.drive()
         assert there.state(asked) is State.CONTRADICTED
         assert there.sandbox.effects() == 0
-        assert there.alerts() == [("dpo", "contradicted:newsletter")]
+        assert there.alerts() == [("dpo", "contradicted")]
         (mail,) = there.sandbox.messages(DPO, settled=True)
         assert b"our own reading says otherwise" in mail.raw
         there.drive(2 * HOUR)
@@ -202,7 +202,7 @@ def test_a_redirect_is_not_followed_and_the_other_host_hears_nothing(status: int
         with pytest.raises(BlockingIOError):
             other.accept()
         assert there.state(asked) is State.REFUSED
-        assert there.alerts() == [("operator", "refused:newsletter")]
+        assert there.alerts() == [("operator", "refused")]
         assert there.sandbox.effects() == 0
         there.sound()
 
@@ -218,7 +218,7 @@ def test_a_rejected_credential_stops_the_account_once_and_charges_nobody(databas
         there.drive(HOUR)
         assert there.sandbox.calls() == calls, "a stopped account was called again"
         assert [row.stopped for row in there.rows(t.account)] == ["credential"]
-        assert there.alerts() == [("operator", "credential:newsletter")]
+        assert there.alerts() == [("operator", "credential")]
         assert [(there.state(one), there.row(one).attempts) for one in asked] == [(State.PENDING, 0)] * 2
         there.sandbox.clear_faults()
         there.service.write(lambda unit: unit.connection.execute(t.account.update().values(stopped="")))
@@ -238,7 +238,7 @@ def test_a_wrong_audience_id_is_refused_and_never_nothing_held(right: Right, tmp
         there.drive(HOUR)
         assert there.state(asked) is State.REFUSED
         assert there.sandbox.effects() == 0
-        assert ("operator", "refused:newsletter") in there.alerts()
+        assert ("operator", "refused") in there.alerts()
         there.sound()
 
 

@@ -53,7 +53,7 @@ def test_what_is_queued_is_read_until_its_day_and_then_a_person_is_told(
     assert readings(world) >= days - 1, "it is not looked at every day"
     assert causes(world) == []
     pass_days(world, 1)
-    assert (world.state(asked), causes(world)) == (State.ESCALATED, ["no_answer:alpha"])
+    assert (world.state(asked), causes(world)) == (State.ESCALATED, ["no_answer"])
     assert faults(world) == []
 
 
@@ -93,7 +93,7 @@ def test_what_the_processor_said_since_it_will_not_do_is_contradicted_and_can_be
     world.drive()
     world.vendors["alpha"].findings.append(Contradicts(reason="taken back", evidence=proof(200), final=True))
     pass_days(world, 1)
-    assert (world.state(asked), causes(world)) == (State.CONTRADICTED, ["contradicted:alpha"])
+    assert (world.state(asked), causes(world)) == (State.CONTRADICTED, ["contradicted"])
     world.writer.call(
         lambda unit: decide(unit, world.controller, asked.request_id, DecisionKind.RETRY, DPO, world.clock.now())
     )
@@ -117,7 +117,7 @@ def test_where_nothing_can_be_read_only_the_day_is_waited_for(world: World) -> N
     pass_days(world, 9)
     assert (world.state(asked), readings(world)) == (State.ACCEPTED, 0)
     pass_days(world, 1)
-    assert (world.state(asked), causes(world)) == (State.ESCALATED, ["no_answer:alpha"])
+    assert (world.state(asked), causes(world)) == (State.ESCALATED, ["no_answer"])
     pass_days(world, 5)
     assert (readings(world), world.notice.letters) == (0, [])
 
@@ -143,7 +143,7 @@ def test_a_connector_that_fails_on_every_reading_leaves_it_to_a_person(world: Wo
     world.drive()
     pass_days(world, 8)
     assert world.state(asked) is State.ESCALATED
-    assert "quarantine:alpha" in causes(world)
+    assert "quarantine" in causes(world)
 
 
 def test_an_answer_that_comes_after_a_withdrawal_sends_no_reminder_by_letter(world: World) -> None:

@@ -9,7 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import update
 
 from dpsync.__main__ import main
 from dpsync.connector import (
@@ -179,8 +179,9 @@ def test_no_case_speaks_of_an_alert_that_is_gone() -> None:
 def test_each_command_in_an_alert_works_when_it_is_pasted(place: Place, cause: str) -> None:
     one = place.ask()
     place.happens(one, LEADS_TO.get(cause, [ACCEPTED]))
-    commands = re.findall(r"`(dpsync [^`]+)`", alert_text(cause, one.id, "newsletter")[2])
-    assert len(commands) >= 2
+    told = alert_text(cause, one.id, "newsletter", "Newsletter")
+    commands = re.findall(r"`(dpsync [^`]+)`", told.concern.text)
+    assert commands
     for command in commands:
         code, _, err = place.run(command)
         # A check may find what has nothing to do with it: here there is one channel for alerts.
@@ -189,9 +190,10 @@ def test_each_command_in_an_alert_works_when_it_is_pasted(place: Place, cause: s
 
 def test_the_alert_of_a_held_request_names_commands_that_work(place: Place) -> None:
     one = place.ask()
-    service = place.installation.service
-    row = service.read(lambda connection: connection.execute(select(t.alert)).one())
-    release, withdraw = (found for found in re.findall(r"`(dpsync [^`]+)`", row.body) if "NAME" in found)
+    (told,) = place.installation.told()
+    (release,) = re.findall(r"`(dpsync [^`]+)`", "".join(told.concerns))
+    withdraw = next(found for found in re.findall(r"`(dpsync [^`]+)`", told.body) if "withdraw" in found)
+    withdraw = withdraw.replace("REQUEST", one.id)
     assert place.run(release)[0] == 0
     assert place.installation.state(one, "forms") is State.PENDING
     assert place.run(withdraw)[0] == 0
@@ -206,7 +208,7 @@ def test_the_alert_of_a_lifted_restriction_names_the_erasure_that_waits(place: P
     )
     erasure = installation.ask(Right.ERASURE, ADA)
     installation.ask(Right.RESTRICTION, ADA, lifted={"told_on": "2026-11-19", "how": "letter"})
-    row = next(row for row in installation.rows(t.alert) if row.cause == "lifted-with-erasure-held")
-    release, _ = re.findall(r"`(dpsync [^`]+)`", row.body)
+    told = next(told for told in installation.told() if told.cause == "lifted-with-erasure-held")
+    release, _ = re.findall(r"`(dpsync [^`]+)`", told.text)
     assert erasure.id in release
     assert place.run(release)[0] == 0

@@ -102,9 +102,9 @@ def test_a_bounce_takes_back_that_the_processor_was_told_and_says_what_to_do(dat
         assert "Correct its `contact` in the settings" in sentence
         assert "Speak with" not in sentence
         assert command.startswith(f"dpsync retry {asked.id[:8]} forms ")
-        (alert,) = there.rows(t.alert)
-        assert "5.1.1: no such mailbox" in alert.body
-        assert "contact" in alert.body
+        (alert,) = there.told()
+        assert "5.1.1: no such mailbox" in alert.text
+        assert "contact" in alert.text
         retried(there, asked, "new@right.example")
         assert is_told(there, asked)
         assert there.row(asked, "forms").told_at == there.rows(t.notice)[-1].sent_at, "since the letter that went"

@@ -183,7 +183,7 @@ def test_one_attempt_that_cannot_be_read_keeps_no_account_shut(world: World) -> 
     world.drive()
     assert world.state(good) is State.VERIFIED
     assert world.state(bad) is State.PENDING
-    assert "defect:alpha" in [row.cause for row in world.rows(t.alert)]
+    assert "defect-begin" in [row.cause for row in world.rows(t.alert)]
     assert faults(world) == []
 
 
@@ -319,7 +319,7 @@ def test_the_silence_of_a_processor_escalates_while_its_account_stands_still(wor
     world.clock.advance(timedelta(days=9))
     world.drive()
     assert set(world.states(asked).values()) == {State.ESCALATED}
-    assert {row.cause for row in world.rows(t.alert)} >= {"no_answer:alpha", "no_answer:paper"}
+    assert {row.cause for row in world.rows(t.alert)} >= {"no_answer"}
     assert len(world.notice.letters) == letters
     assert faults(world) == []
 
@@ -425,7 +425,7 @@ def test_a_row_that_the_database_refuses_is_put_off_and_the_others_flow(world: W
     assert not ended.is_alive(), "it is asked in a circle"
     assert world.state(good) is State.VERIFIED
     refused = engine.dialect.name == "postgresql"
-    assert ("defect:alpha" in [row.cause for row in world.rows(t.alert)]) is refused
+    assert ("defect-begin" in [row.cause for row in world.rows(t.alert)]) is refused
     assert faults(world) == []
 
 

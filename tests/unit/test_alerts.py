@@ -16,7 +16,8 @@ from zoneinfo import ZoneInfo
 import pytest
 from sqlalchemy import Connection, Engine, Row, select
 
-from dpsync.alerts import Alert, AppriseChannel, Channel, Delivery, MailChannel, Outbox, channels_from, raise_alert
+from dpsync.alerts import GATHERED_FOR, Concern, Outbox, raise_alert
+from dpsync.channels import Alert, AppriseChannel, Channel, Delivery, MailChannel, channels_from
 from dpsync.mail import Mailer
 from dpsync.store.database import reading, writing
 from dpsync.store.tables import alert
@@ -54,9 +55,24 @@ class Database:
     def rows(self) -> list[Row[Any]]:
         return list(self.read(lambda connection: connection.execute(select(alert).order_by(alert.c.id)).all()))
 
-    def alarm(self, cause: str = "refused:newsletter", *, now: datetime = NOW, **more: str) -> bool:
+    def alarm(
+        self, cause: str = "refused:newsletter", *abouts: str, now: datetime = NOW, at_once: bool = False, **more: str
+    ) -> bool:
         texts = {"role": "dpo", "subject": "A processor refused", "body": "Look. `dpsync status r-1`", **more}
-        return self.call(lambda connection: raise_alert(connection, cause=cause, now=now, zone=LONDON, **texts))
+        concerns = [Concern(about, f"{about}: `dpsync retry {about}`", about.partition("/")[2]) for about in abouts]
+        return self.call(
+            lambda connection: raise_alert(
+                connection,
+                cause=cause,
+                role=texts["role"],
+                subject=texts["subject"],
+                body=texts["body"],
+                now=now,
+                zone=LONDON,
+                concerns=concerns,
+                at_once=at_once,
+            )
+        )
 
 
 @pytest.fixture
@@ -121,6 +137,82 @@ def test_no_text_is_too_long_for_a_header(database: Database) -> None:
     (row,) = database.rows()
     assert len(row.subject) <= 150
     assert len(row.body) <= 4000
+
+
+# --- gathered
+
+
+def test_what_one_cause_is_about_is_one_alert_that_lists_it(database: Database) -> None:
+    bell = Bell()
+    assert database.alarm("refused", "r-1/forms", "r-1/newsletter")
+    assert database.alarm("refused", "r-2/forms")
+    assert not database.alarm("refused", "r-1/forms")
+    assert passes(Outbox([bell]), database, NOW) == 1
+    (message,) = bell.rung
+    assert message.subject == "A processor refused (2 processors)"
+    assert message.body.splitlines()[2:] == [
+        "- r-1/forms: `dpsync retry r-1/forms`",
+        "- r-2/forms: `dpsync retry r-2/forms`",
+        "- r-1/newsletter: `dpsync retry r-1/newsletter`",
+    ]
+
+
+def test_whatever_comes_in_a_day_each_is_told_once_in_two_alerts_and_the_next_morning_at_the_latest(
+    database: Database,
+) -> None:
+    bell = Bell()
+    outbox = Outbox([bell])
+    raised: dict[str, datetime] = {}
+    heard: dict[str, datetime] = {}
+    began = datetime(2026, 11, 24, 0, 10, tzinfo=UTC)
+    for minute in range(0, 2 * 24 * 60, 10):
+        now = began + timedelta(minutes=minute)
+        if minute < 24 * 60 - 10 and minute % 60 == 0:
+            raised[f"r-{minute}/forms"] = now
+            database.alarm("refused", f"r-{minute}/forms", now=now)
+        before = len(bell.rung)
+        outbox.send_due(database.call, database.read, now)
+        for message in bell.rung[before:]:
+            for line in message.body.splitlines()[2:]:
+                about = line.removeprefix("- ").partition(":")[0]
+                assert about not in heard, "told twice"
+                heard[about] = now
+    assert heard.keys() == raised.keys()
+    assert len(bell.rung) == 3
+    assert heard["r-0/forms"] == began
+    assert heard["r-60/forms"] <= began + timedelta(hours=1) + GATHERED_FOR
+    assert max(heard.values()) <= datetime(2026, 11, 25, 7, 10, tzinfo=UTC)
+
+
+def test_what_is_told_at_once_does_not_wait_for_others(database: Database) -> None:
+    bell = Bell()
+    for number in range(4):
+        database.alarm("credential", f"a-{number}", now=NOW + timedelta(minutes=number), at_once=True)
+        assert passes(Outbox([bell]), database, NOW + timedelta(minutes=number)) == 1
+    assert len({message.id for message in bell.rung}) == 4
+
+
+def test_nothing_joins_an_alert_that_a_channel_was_given_already(database: Database) -> None:
+    down = Bell(works=False)
+    database.alarm("refused", "r-1/forms")
+    Outbox([down]).send_due(database.call, database.read, NOW)
+    database.alarm("refused", "r-2/forms", now=NOW + timedelta(minutes=1))
+    Outbox([down]).send_due(database.call, database.read, NOW + timedelta(minutes=2))
+    first, repeat = down.rung
+    assert (first.id, first.body) == (repeat.id, repeat.body)
+    bell = Bell()
+    assert passes(Outbox([bell]), database, NOW + timedelta(hours=5)) == 2
+    assert "r-2/forms" in bell.rung[-1].body + bell.rung[0].body
+
+
+def test_of_very_many_the_alert_says_how_many_more_there_are(database: Database) -> None:
+    bell = Bell()
+    database.alarm("refused", *(f"r-{number:04}/forms" for number in range(2000)))
+    passes(Outbox([bell]), database, NOW)
+    (message,) = bell.rung
+    listed = message.body.count("- r-")
+    assert message.body.endswith(f"- and {2000 - listed:,} more: `dpsync status` shows them")
+    assert len(message.body) < 5000
 
 
 # --- sending
@@ -339,7 +431,8 @@ def test_nobody_listening_is_not_sent() -> None:
 
 def test_apprise_is_not_loaded_before_the_first_alert() -> None:
     program = (
-        "import sys, dpsync.alerts as a; a.Outbox(a.channels_from(['json://127.0.0.1'], None, {}));"
+        "import sys, dpsync.alerts as a, dpsync.channels as c;"
+        "a.Outbox(c.channels_from(['json://127.0.0.1'], None, {}));"
         "print('apprise' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
@@ -347,7 +440,7 @@ def test_apprise_is_not_loaded_before_the_first_alert() -> None:
 
 
 def test_loading_apprise_warns_nobody() -> None:
-    program = "import dpsync.alerts as a; print(a.AppriseChannel('x', 'json://127.0.0.1').is_understood())"
+    program = "import dpsync.channels as c; print(c.AppriseChannel('x', 'json://127.0.0.1').is_understood())"
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, check=False, timeout=60
     )

@@ -86,7 +86,7 @@ def test_a_row_that_should_be_gone_contradicts_whatever_was_said(world: World, t
         STATES.CONTRADICTED,
     ]
     assert [(one["event"], one["n"]) for one in entries(world)[1:]] == [("verified", 1), ("contradicted", 2)]
-    assert [(one.role, one.cause) for one in world.rows(t.alert)] == [("dpo", "retention-contradicted:inbox")]
+    assert [(one.role, one.cause) for one in world.rows(t.alert)] == [("dpo", "retention-contradicted")]
     assert world.writer.call(lambda unit: worklist.make_list(unit, world.controller, "inbox", world.clock.now()))
     assert [row(world, number).state for number in (1, 3)] == [STATES.CONTRADICTED] * 2
 

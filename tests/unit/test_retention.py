@@ -100,7 +100,7 @@ def test_seen_again_after_it_was_attested_is_contradicted_and_told_to_the_dpo(wo
     note(world, told(1, seen=START + DAY))
     assert row(world, 1).state == ConversationState.CONTRADICTED
     assert row(world, 2).state == ConversationState.ATTESTED
-    assert [(one.role, one.cause) for one in world.rows(t.alert)] == [("dpo", "retention-contradicted:inbox")]
+    assert [(one.role, one.cause) for one in world.rows(t.alert)] == [("dpo", "retention-contradicted")]
     assert [one["event"] for one in entries(world)] == ["declared", "contradicted"]
     assert entries(world)[1]["n"] == 1
 

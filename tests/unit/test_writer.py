@@ -270,7 +270,7 @@ def test_one_event_with_two_bodies_in_one_batch_is_one_request_and_a_conflict(wo
         second.result(10)
     other.result(10)
     assert len(world.rows(t.request)) == 2
-    assert [row.cause for row in world.rows(t.alert)] == ["event-conflict:crm"]
+    assert [row.cause for row in world.rows(t.alert)] == ["event-conflict"]
     assert faults(world) == []
 
 

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, Text, bindparam, select, union_all
 
-from dpsync.alerts import raise_alert
+from dpsync.alerts import Concern, raise_alert
 from dpsync.propagation.controller import Controller
 from dpsync.store import tables as t
 from dpsync.store.writer import Unit
@@ -60,12 +60,13 @@ def came_before(
         return request_id
     raise_alert(
         unit.connection,
-        cause=f"event-conflict:{source}",
+        cause="event-conflict",
         role="operator",
         subject="An event id came twice with different bodies",
         body="The second was refused (409) and nothing was changed. Look at the sender's log: an id must never be "
-        f"used again. What the first asked stands: {seen.request_id}. `dpsync status {seen.request_id}`",
+        "used again. What the first asked stands:",
         now=now,
         zone=controller.zone,
+        concerns=[Concern(seen.request_id, f"from {source}: `dpsync status {seen.request_id}`")],
     )
     return Conflict()

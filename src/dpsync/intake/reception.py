@@ -14,7 +14,6 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, func, insert, select
 
-from dpsync.alerts import raise_alert
 from dpsync.errors import EventConflict
 from dpsync.intake import events
 from dpsync.intake.answers import Received
@@ -27,9 +26,9 @@ from dpsync.ledger import entry
 from dpsync.ledger.entry import Event
 from dpsync.model import Cause, Request, State
 from dpsync.propagation import allowance, at_rest, lanes, record
-from dpsync.propagation.alert_texts import RELEASE_CONTACT
 from dpsync.propagation.contacts import confirmed
 from dpsync.propagation.controller import Controller
+from dpsync.propagation.held import Held, tell_of_held
 from dpsync.propagation.legal_clock import LegalDates
 from dpsync.propagation.lifecycle import Timer
 from dpsync.propagation.plan import Birth, Surroundings, birth, restriction_in_force
@@ -241,7 +240,15 @@ def _write(unit: Unit, controller: Controller, drafts: Sequence[_Draft]) -> None
     for draft in drafts:
         _tell_received(unit, controller, draft)
         for born in draft.births:
-            _tell_birth(unit, controller, draft.asked.request, draft.request_id, born, draft.asked.now)
+            _tell_birth(unit, draft.asked.request, draft.request_id, born, draft.asked.now)
+    held = [
+        # What is merely observed was decided in the settings, for everybody to see.
+        Held(draft.request_id, born.processor.name, born.causes - {Cause.OBSERVE})
+        for draft in drafts
+        for born in draft.births
+        if born.state is State.HELD
+    ]
+    tell_of_held(unit.connection, controller, held, max(draft.asked.now for draft in drafts))
 
 
 def _request_row(controller: Controller, draft: _Draft) -> dict[str, Any]:
@@ -325,43 +332,11 @@ def _tell_received(unit: Unit, controller: Controller, draft: _Draft) -> None:
     )
 
 
-def _tell_birth(
-    unit: Unit, controller: Controller, request: Request, request_id: str, born: Birth, now: datetime
-) -> None:
+def _tell_birth(unit: Unit, request: Request, request_id: str, born: Birth, now: datetime) -> None:
     common: dict[str, str | int] = {"req": request_id, "dest": born.processor.name, "right": request.right.value}
     common |= {"state": born.state.value, "rung": 0}
     if born.state is State.HELD:
         unit.append(request_id, entry.encode(Event.HELD, now, cause=lanes.causes_text(born.causes), **common))
-        _alert_held(unit.connection, controller, request_id, born, now)
     elif born.state is State.EXEMPT:
         exemption = born.processor.exempt[request.right]
         unit.append(request_id, entry.encode(Event.EXEMPTED, now, cause=exemption.code, **common))
-
-
-def _alert_held(connection: Connection, controller: Controller, request_id: str, born: Birth, now: datetime) -> None:
-    by = "--by NAME --reason WHY"
-    for cause in sorted(born.causes - {Cause.OBSERVE, Cause.COOLING_OFF}):
-        release = f"dpsync release {request_id} {born.processor.name} {by}"
-        if cause is Cause.CONTACT_UNVERIFIED:
-            release = RELEASE_CONTACT.format(request=request_id, processor=born.processor.name)
-        raise_alert(
-            connection,
-            cause=f"held:{cause}:{born.processor.account if cause is Cause.BRAKE else born.processor.name}",
-            role="dpo",
-            subject=f"Held: {cause.replace('_', ' ')} ({born.processor.title})",
-            body=f"{HELD_BECAUSE[cause]} Nothing of it is sent until a named person decides; the legal dates run on. "
-            f"`dpsync status` shows what is held. For the first of today: `{release}`, or to stop it "
-            f"`dpsync withdraw {request_id} {by}`.",
-            now=now,
-            zone=controller.zone,
-        )
-
-
-HELD_BECAUSE = {
-    Cause.BRAKE: "More was asked of one account in 24 hours than [safety] irreversible_per_day allows: "
-    "a fault in the main database or a stolen secret looks like this.",
-    Cause.APPROVAL: "An erasure waits for a person's yes.",
-    Cause.SHARED_ADDRESS: "An erasure names an address that another person in the main database uses too.",
-    Cause.RESTRICTION_IN_FORCE: "An erasure was asked while the processing of this person is restricted (Art. 18).",
-    Cause.CONTACT_UNVERIFIED: "A notice would carry personal data to a contact that has not confirmed itself yet.",
-}

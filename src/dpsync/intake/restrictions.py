@@ -5,7 +5,7 @@ from datetime import datetime
 
 from sqlalchemy import select
 
-from dpsync.alerts import raise_alert
+from dpsync.alerts import Concern, raise_alert
 from dpsync.intake.identity import Identity
 from dpsync.model import Cause, Request, Right, State
 from dpsync.propagation import lanes, record
@@ -35,17 +35,25 @@ def meet_restriction(
         if held:
             p, by = t.propagation.c, "--by NAME --reason WHY"
             rows = unit.connection.execute(select(p.request_id, p.processor).where(p.id.in_(held))).all()
-            erasure = rows[0].request_id
-            names = " ".join(sorted(row.processor for row in rows if row.request_id == erasure))
+            places: dict[str, list[str]] = {}
+            for erasure, processor in sorted((row.request_id, row.processor) for row in rows):
+                places.setdefault(erasure, []).append(processor)
             raise_alert(
                 unit.connection,
                 cause="lifted-with-erasure-held",
                 role="dpo",
                 subject="A restriction was lifted while an erasure is held for it",
-                body="Lifting does not release the erasure. Decide: "
-                f"`dpsync release {erasure} {names} {by}`, or to stop it `dpsync withdraw {erasure} {by}`.",
+                body="Lifting does not release the erasure. Decide:",
                 now=now,
                 zone=controller.zone,
+                concerns=[
+                    Concern(
+                        erasure,
+                        f"`dpsync release {erasure} {' '.join(names)} {by}`, or to stop it "
+                        f"`dpsync withdraw {erasure} {by}`",
+                    )
+                    for erasure, names in places.items()
+                ],
             )
         return
     everything = [row.waiting for row in lanes.lane_of(unit.connection, who.subject_id)]

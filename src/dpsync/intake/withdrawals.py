@@ -4,7 +4,7 @@ from datetime import datetime
 
 from sqlalchemy import insert
 
-from dpsync.alerts import raise_alert
+from dpsync.alerts import Concern, raise_alert
 from dpsync.errors import NotFound
 from dpsync.intake.answers import Received
 from dpsync.intake.events import Conflict, came_before
@@ -51,23 +51,22 @@ def take_back(
 
 
 def _tell(unit: Unit, controller: Controller, request_id: str, source: str, gone: list[Decided], now: datetime) -> bool:
-    """One alert a request and day: each may be a person to whom something was done by mistake."""
-    titles = {one.processor: _title(controller, one.processor) for one in gone}
-    places = "; ".join(f"{titles[one.processor]}: {one.state.value.replace('_', ' ')}" for one in gone)
+    """Each request is told once a day: it may be a person to whom something was done by mistake."""
+    titles = [controller.title_of(one.processor) for one in gone]
+    places = "; ".join(f"{title}: {one.state.value.replace('_', ' ')}" for title, one in zip(titles, gone, strict=True))
     return raise_alert(
         unit.connection,
-        cause=f"withdrawn_too_late:{request_id}",
+        cause="withdrawn_too_late",
         role="operator",
-        subject=f"A request was taken back after it had gone ({', '.join(titles.values())})",
-        body=f"{source} took back request {request_id}. What had already gone cannot be called back: {places}. Where "
-        "it was asked by mistake, have it put right there by hand, and write to whoever had a letter; tell the DPO: an "
-        "erasure by mistake is a personal-data breach (Art. 4(12)). What went, and to whom: "
-        f"`dpsync dossier {request_id}`",
+        subject="A request was taken back after it had gone",
+        body="What had already gone cannot be called back. Where it was asked by mistake, have it put right there by "
+        "hand, and write to whoever had a letter; tell the DPO: an erasure by mistake is a personal-data breach "
+        "(Art. 4(12)). The dossier says what went, and to whom.",
         now=now,
         zone=controller.zone,
+        concerns=[
+            Concern(
+                request_id, f"{source} took back request {request_id}; gone: {places}. `dpsync dossier {request_id}`"
+            )
+        ],
     )
-
-
-def _title(controller: Controller, name: str) -> str:
-    processor = controller.processors.get(name)
-    return processor.title if processor else name

@@ -4,6 +4,9 @@ A command works as it stands, once NAME and WHY are filled in. Where an answer i
 pasted unchanged, that makes nothing done.
 """
 
+from dataclasses import dataclass, replace
+
+from dpsync.alerts import Concern
 from dpsync.mail_status import is_undelivered
 
 _BY = "--by NAME --reason WHY"
@@ -11,24 +14,25 @@ _RETRY = f"dpsync retry {{request}} {{processor}} {_BY}"
 _SETTLE = f"dpsync settle {{request}} {{processor}} {_BY}"
 _ACKNOWLEDGE = f"dpsync acknowledge {{request}} {{processor}} --answer received {_BY}"
 _DOSSIER = "dpsync dossier {request}"
-RELEASE_CONTACT = f"dpsync release {{request}} {{processor}} --cause contact_unverified {_BY}"
+_RELEASE_CONTACT = f"dpsync release {{request}} {{processor}} --cause contact_unverified {_BY}"
+_ASK_CONTACT = "dpsync check --ask-contact {processor}"
 
-ALERTS: dict[str, tuple[str, str, str, str]] = {
+ALERTS: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
     "not_identifiable": (
         "operator",
         "A processor cannot find the person with what we have",
         "None of the identifiers is one this processor understands. Tell it in another way, then settle it.",
-        _SETTLE,
+        (_SETTLE,),
     ),
     "refused": (
         "operator",
         "A processor, or its contact's mail host, refused, or answered in no documented way",
         (
             "Where a letter was not delivered nobody there was told: correct the contact in the settings, restart, and "
-            "try again. Otherwise it said no: look at the evidence (`dpsync dossier {request}`); write to it, or try "
+            "try again. Otherwise it said no: look at the evidence in the dossier; write to it, or try "
             "again."
         ),
-        _RETRY,
+        (_DOSSIER, _RETRY),
     ),
     "contradicted": (
         "dpo",
@@ -37,7 +41,7 @@ ALERTS: dict[str, tuple[str, str, str, str]] = {
             "What was declared is not so. It is read once more within the hour; then write to the processor, and try "
             "again."
         ),
-        _RETRY,
+        (_RETRY,),
     ),
     "partly": (
         "dpo",
@@ -46,7 +50,7 @@ ALERTS: dict[str, tuple[str, str, str, str]] = {
             "Read its remark, write to it, and record the outcome when it is known: --answer done, nothing_held, "
             "refused, or received where it only promised."
         ),
-        _ACKNOWLEDGE,
+        (_ACKNOWLEDGE,),
     ),
     "taken_back": (
         "dpo",
@@ -55,25 +59,25 @@ ALERTS: dict[str, tuple[str, str, str, str]] = {
             "The first answer stands in the record, and a person must look: write to the processor. If it was not "
             "done, ask anew: `dpsync submit --help` shows how."
         ),
-        _DOSSIER,
+        (_DOSSIER,),
     ),
     "wrong_recipient": (
         "operator",
         "A contact says that the notice reached the wrong desk",
         "The processor is not told. Find the right contact, correct it in the settings, restart, and tell it again.",
-        _RETRY,
+        (_RETRY,),
     ),
     "bounced": (
         "operator",
         "A notice could not be delivered",
         "Nobody there was told. Correct the contact in the settings, restart, and tell it again; or write a letter.",
-        _RETRY,
+        (_RETRY,),
     ),
     "delayed": (
         "operator",
         "A notice is delayed on its way",
         "Its mail host still tries, and has not said yes or no. If the date is near, telephone.",
-        _DOSSIER,
+        (_DOSSIER,),
     ),
     "replied": (
         "operator",
@@ -82,7 +86,7 @@ ALERTS: dict[str, tuple[str, str, str, str]] = {
             "Read it in the folder that `dpsync check` names, then record what it says: --answer done, nothing_held, "
             "partly, refused, wrong_recipient, or received where it only promised. No word of it counts by itself."
         ),
-        _ACKNOWLEDGE,
+        (_ACKNOWLEDGE,),
     ),
     "no_answer": (
         "dpo",
@@ -91,32 +95,22 @@ ALERTS: dict[str, tuple[str, str, str, str]] = {
             "Silence is not success. Write or telephone, then record what was said: --answer done, nothing_held, "
             "partly, refused, wrong_recipient, or received where it only promised."
         ),
-        _ACKNOWLEDGE,
+        (_ACKNOWLEDGE,),
     ),
     "contact_unverified": (
         "operator",
         "A notice waits for its contact to confirm itself",
         (
             "The contact was asked by mail to confirm; before that nothing about a person is sent. Telephone it, or "
-            "mail it again: `dpsync check --ask-contact {processor}`. If "
-            "you have confirmed the address in another way, say how in --reason."
+            "mail it again. If you have confirmed the address in another way, release it, and say how in --reason."
         ),
-        RELEASE_CONTACT,
-    ),
-    "brake": (
-        "dpo",
-        "Let go in bulk, and held again by the brake",
-        (
-            "More would have gone to one account in 24 hours than [safety] irreversible_per_day allows. Nothing of it "
-            "is sent until a named person decides; the legal dates run on. `dpsync status` shows what is held."
-        ),
-        f"dpsync release {{request}} {{processor}} {_BY}",
+        (_ASK_CONTACT, _RELEASE_CONTACT),
     ),
     "older_letter": (
         "operator",
         "A processor answered an older letter",
         "It was asked again since, so this closes nothing. If it holds for the new letter too, acknowledge it.",
-        _DOSSIER,
+        (_DOSSIER,),
     ),
     "withdrawn_in_doubt": (
         "dpo",
@@ -125,31 +119,31 @@ ALERTS: dict[str, tuple[str, str, str, str]] = {
             "It was withdrawn, or overtaken by a newer request, while it was under way: it may have happened there, or "
             "a part of it. Look; a mistaken erasure is a personal-data breach (Art. 4(12))."
         ),
-        _DOSSIER,
+        (_DOSSIER,),
     ),
     "quarantine": (
         "operator",
         "A propagation was set aside after five defects",
         "dpsync itself failed on it. Update or report the fault, then try again.",
-        _RETRY,
+        (_RETRY,),
     ),
     "defect": (
         "operator",
         "A defect of dpsync on one propagation",
         "It is tried again, and set aside after five times.",
-        _DOSSIER,
+        (_DOSSIER,),
     ),
     "unconfigured": (
         "operator",
         "A request waits for a processor that is no longer configured",
         "Put its section back, or settle what waits there with the reason.",
-        _SETTLE,
+        (_SETTLE,),
     ),
     "credential": (
         "operator",
         "A processor rejects our credential",
         "Its account is stopped; no request was charged an attempt. Put the right key in place, restart, then go on.",
-        "dpsync resume {processor}",
+        ("dpsync resume {processor}",),
     ),
     "mail_credential": (
         "operator",
@@ -158,7 +152,7 @@ ALERTS: dict[str, tuple[str, str, str, str]] = {
             "DP-303: letters, and alerts by mail, wait and are tried again; no processor's account is stopped. Put the "
             "right password in place ([mail] password), restart, then look."
         ),
-        "dpsync check",
+        ("dpsync check",),
     ),
     "mail_refused": (
         "operator",
@@ -168,7 +162,7 @@ ALERTS: dict[str, tuple[str, str, str, str]] = {
             "the envelope senders bounce+TAG of the domain in [mail] from, relays for us, and takes mail of this size. "
             "Then look."
         ),
-        "dpsync check --send-test",
+        ("dpsync check --send-test",),
     ),
 }
 
@@ -176,19 +170,39 @@ ALERTS: dict[str, tuple[str, str, str, str]] = {
 ABOUT_US = frozenset({"mail_credential", "mail_refused"})
 """What no processor has a part in: told once a day, however many letters wait for it."""
 
+AT_ONCE = frozenset({"credential"})
+"""What stops a whole account is told at once, and once: there are few."""
 
-def alert_text(cause: str, request_id: str, processor: str, reason: str = "") -> tuple[str, str, str]:
-    """Role, subject and body of one alert; `processor` is its name in the settings, `reason` a phrase of ours."""
-    role, subject, body, command = ALERTS[cause]
-    named = {"request": request_id, "processor": processor}
-    why = f"{reason[0].upper()}{reason[1:]}. " if is_undelivered(reason) or (cause in ABOUT_US and reason) else ""
-    said = (
-        f"{why}{body} `{command}` First seen at request {{request}}; `dpsync status {{request}}` shows where it stands."
-    )
-    return role, subject, said.format(**named)
+
+@dataclass(frozen=True, slots=True)
+class AlertText:
+    """What an alert says: to whom, in one line, in full, and for the one that it is about."""
+
+    role: str
+    subject: str
+    body: str
+    concern: Concern
+    at_once: bool
+
+
+def alert_text(cause: str, request_id: str, processor: str, title: str, reason: str = "") -> AlertText:
+    """What is said of one propagation; `processor` is its name in the settings, `title` what people call it.
+
+    `reason`: a phrase of ours.
+    """
+    role, subject, body, commands = ALERTS[cause]
+    typed = ", ".join(f"`{one.format(request=request_id, processor=processor)}`" for one in commands)
+    why = f"{reason}. " if reason and (is_undelivered(reason) or cause in ABOUT_US) else ""
+    text = f"{title}, request {request_id}: {why}{typed}"
+    concern = Concern(f"{request_id}/{processor}", text, title)
+    if cause in AT_ONCE:
+        concern = replace(concern, about=processor)
+    if cause in ABOUT_US:
+        concern = Concern("", f"{why}First seen at request {request_id}: {typed}")
+    return AlertText(role, subject, f"{body} `dpsync status` shows all that waits.", concern, cause in AT_ONCE)
 
 
 def about_us(cause: str, reason: str) -> tuple[str, str, str]:
-    """The same of what no processor has a part in, where no request need be concerned."""
-    role, subject, body, command = ALERTS[cause]
-    return role, subject, f"{reason[0].upper()}{reason[1:]}. {body} `{command}`"
+    """Role, subject and body of what no processor has a part in, where no request need be concerned."""
+    role, subject, body, commands = ALERTS[cause]
+    return role, subject, f"{reason[0].upper()}{reason[1:]}. {body} `{commands[0]}`"

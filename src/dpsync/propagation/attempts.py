@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, func, insert, literal, select, update
 
-from dpsync.alerts import raise_alert
+from dpsync.alerts import Concern, raise_alert
 from dpsync.connector import Connector, Instruction, Processor
 from dpsync.ledger import entry
 from dpsync.ledger.entry import Event
@@ -21,6 +21,7 @@ from dpsync.model import Cause, Mode, Request, State, Way
 from dpsync.propagation import allowance, at_rest, brake, lanes
 from dpsync.propagation.contacts import is_confirmed
 from dpsync.propagation.controller import Controller
+from dpsync.propagation.held import Held, tell_of_held
 from dpsync.propagation.instructions import changes_now, instruction_of, known_addresses, next_letter, recipient_of
 from dpsync.propagation.lifecycle import Decision, DecisionKind, Step, Timer
 from dpsync.propagation.persons import sharing_an_address
@@ -330,9 +331,8 @@ def _hold_back(
 ) -> None:
     if State(row["state"]) is State.PENDING:
         record(unit, controller, row["id"], Decision(DecisionKind.HOLD, causes), now)
-        if Cause.BRAKE in causes:
-            processor = controller.processors.get(row["processor"])
-            alert(unit.connection, controller, "brake", row["request_id"], row["processor"], processor, now)
+        held = Held(row["request_id"], row["processor"], causes - {Cause.OBSERVE})
+        tell_of_held(unit.connection, controller, [held], now)
         return
     # A reminder that may not go is no reason to wait for ever: a person is told.
     record(unit, controller, row["id"], Timer.ESCALATE, now)
@@ -361,12 +361,13 @@ def postpone(unit: Unit, controller: Controller, account_id: str, task: Task, no
         lanes.put_lane_off(unit.connection, account_id, task.subject_id, now + timedelta(hours=1), 0)
     raise_alert(
         unit.connection,
-        cause=f"defect:{account_id}",
+        cause="defect-begin",
         role="operator",
         subject="A defect of dpsync on one request",
         body="It cannot be begun; it is tried again every hour. The log names the place. `dpsync status`",
         now=now,
         zone=controller.zone,
+        concerns=[Concern(account_id, f"at account {account_id}")],
     )
 
 

@@ -43,6 +43,11 @@ class Controller:
     deputy: bool = False
     rehearsal: bool = False
 
+    def title_of(self, processor: str) -> str:
+        """What people call it; its name in the settings where it stands there no more."""
+        known = self.processors.get(processor)
+        return known.title if known else processor
+
     def reference(self, request_id: str, processor: str, number: int) -> str:
         """What both sides call a notice: the same for a retry, another for a reminder; says nothing of the person."""
         return "DPS-" + self._code("reference", request_id, processor, number)[:10]

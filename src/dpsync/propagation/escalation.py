@@ -1,21 +1,23 @@
 """The ladder of alerts above what is open: no state, only voices that grow louder. Retries go on beneath it.
 
-One alert per rung, processor and day, however many requests stand behind it. Sources: docs on the legal dates; GDPR
+One alert per rung and day, however many requests and processors stand behind it. Sources: docs on the legal dates; GDPR
 Art. 12(3), 19, 21(3).
 """
 
-from collections import defaultdict
-from collections.abc import Iterable
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from sqlalchemy import Connection, select
 
-from dpsync.alerts import raise_alert
+from dpsync.alerts import Concern, raise_alert, told_of
 from dpsync.ledger import entry
 from dpsync.ledger.entry import Event
 from dpsync.model import CLOSED_STATES, Cause, Right, State
 from dpsync.propagation.controller import Controller
+from dpsync.propagation.held import CAUSE, Held, tell_of_held
+from dpsync.propagation.lanes import causes_of
 from dpsync.store import tables as t
 from dpsync.store.writer import Unit
 
@@ -28,90 +30,132 @@ class Open:
     processor: str
     right: Right
     state: State
+    causes: frozenset[Cause]
     received_at: datetime
     target_at: datetime
     strict_on: date
     due_at: datetime
 
+    @property
+    def about(self) -> str:
+        """What it is called among the concerns of an alert."""
+        return f"{self.request_id}/{self.processor}"
+
 
 @dataclass(frozen=True, slots=True)
 class Voice:
-    """One rung of the ladder: who hears of it and how it is called."""
+    """One rung of the ladder: who hears of it and how it is called. `after`: at which age, where hours are counted."""
 
     rung: str
     role: str
     sentence: str
+    after: timedelta | None = None
 
 
-STOP_OPERATOR = Voice("opt-out-4h", "operator", "An opt-out is not done four hours after it was received")
-STOP_DPO = Voice("opt-out-12h", "dpo", "An opt-out is not done twelve hours after it was received")
-STOP_OVERDUE = Voice("opt-out-overdue", "dpo", "An opt-out is overdue: it had 24 hours (Art. 21(3))")
+STOP_OPERATOR = Voice(
+    "opt-out-4h", "operator", "An opt-out is not done four hours after it was received", timedelta(hours=4)
+)
+STOP_DPO = Voice("opt-out-12h", "dpo", "An opt-out is not done twelve hours after it was received", timedelta(hours=12))
+STOP_OVERDUE = Voice(
+    "opt-out-overdue", "dpo", "An opt-out is overdue: it had 24 hours (Art. 21(3))", timedelta(hours=24)
+)
 TARGET = Voice("target", "operator", "Not done within the target of 72 hours")
 TARGET_DPO = Voice("target-dpo", "dpo", "Not done a day after the target of 72 hours")
 DAY_SEVEN = Voice("day-7", "dpo", "Not done after seven days: write to the processor")
 NEAR = Voice("near", "dpo", "The legal date is near")
 OVERDUE = Voice("overdue", "dpo", "Overdue: the legal date has passed")
-HELD = Voice("held", "dpo", "Held and waiting for a decision")
 
 
-def voices(one: Open, now: datetime, today: date) -> Iterable[Voice]:
-    """The rungs that one open propagation has reached: the loudest only, and that it is held. Pure."""
-    if one.state is State.HELD:
-        yield HELD
+def voice_of(one: Open, now: datetime, today: date) -> Voice | None:
+    """The rung that one open propagation has reached, the loudest only. Pure."""
     age = now - one.received_at
     if one.right is Right.OPT_OUT:
-        ladder = [
-            (timedelta(hours=24), STOP_OVERDUE),
-            (timedelta(hours=12), STOP_DPO),
-            (timedelta(hours=4), STOP_OPERATOR),
-        ]
-        yield from [voice for after, voice in ladder if age >= after][:1]
-        return
+        ladder = (STOP_OVERDUE, STOP_DPO, STOP_OPERATOR)
+        return next((voice for voice in ladder if voice.after and age >= voice.after), None)
     if now >= one.due_at:
-        yield OVERDUE
-    elif one.strict_on - today == timedelta(days=7) or one.strict_on - today <= timedelta(days=2):
-        yield NEAR
-    elif age >= timedelta(days=7):
-        yield DAY_SEVEN
-    elif now >= one.target_at + timedelta(days=1):
-        yield TARGET_DPO
-    elif now >= one.target_at:
-        yield TARGET
+        return OVERDUE
+    if one.strict_on - today == timedelta(days=7) or one.strict_on - today <= timedelta(days=2):
+        return NEAR
+    if age >= timedelta(days=7):
+        return DAY_SEVEN
+    if now >= one.target_at + timedelta(days=1):
+        return TARGET_DPO
+    return TARGET if now >= one.target_at else None
 
 
 def climb(unit: Unit, controller: Controller, now: datetime) -> int:
     """Raise what the ladder says now. Returns how many alerts are new; each is a ledger entry too."""
     today = now.astimezone(controller.zone).date()
-    heard: dict[tuple[Voice, str], list[str]] = defaultdict(list)
-    for one in open_propagations(unit.connection):
-        for voice in voices(one, now, today):
-            heard[voice, one.processor].append(one.request_id)
-    new = 0
-    for (voice, name), requests in sorted(heard.items(), key=lambda item: (item[0][0].rung, item[0][1])):
-        processor = controller.processors.get(name)
-        raised = raise_alert(
+    everything = open_propagations(unit.connection)
+    heard: dict[Voice, list[Open]] = defaultdict(list)
+    for one in everything:
+        if voice := voice_of(one, now, today):
+            heard[voice].append(one)
+    new = sum(
+        _raise(unit, controller, voice, ones, everything, now)
+        for voice, ones in sorted(heard.items(), key=lambda item: item[0].rung)
+    )
+    held = [one for one in everything if one.state is State.HELD]
+    told = [Held(one.request_id, one.processor, one.causes) for one in held]
+    fresh = _untold(unit, controller, CAUSE, held, now)
+    if tell_of_held(unit.connection, controller, told, now):
+        _enter(unit, CAUSE, fresh, now)
+        new += 1
+    return new
+
+
+def _raise(
+    unit: Unit, controller: Controller, voice: Voice, ones: Sequence[Open], everything: Sequence[Open], now: datetime
+) -> bool:
+    fresh = _untold(unit, controller, voice.rung, ones, now)
+    if not fresh:
+        return False
+    listed = list(ones)
+    if voice.after is not None:
+        # Those that reach it next are named with the first, and need no mail of their own: whatever is received after
+        # this one reaches it `after` later, so there are as few mails a day, and none comes late.
+        younger = now - voice.after
+        listed += [one for one in everything if one.right is Right.OPT_OUT and one.received_at > younger]
+    concerns = [_concern(controller, voice, one) for one in listed]
+    roles = [voice.role, *(["deputy"] if voice in {NEAR, OVERDUE} and controller.deputy else [])]
+    for role in roles:
+        raise_alert(
             unit.connection,
-            cause=f"{voice.rung}:{name}",
-            role=voice.role,
-            subject=f"{voice.sentence} ({processor.title if processor else name})",
-            body=f"{len(requests)} request(s) at this processor, the first: {requests[0]}. `dpsync status` shows all.",
+            cause=voice.rung if role == voice.role else f"{voice.rung}-{role}",
+            role=role,
+            subject=voice.sentence,
+            body="`dpsync status REQUEST` says where each stands, and what to do.",
             now=now,
             zone=controller.zone,
+            concerns=concerns,
+            at_once=voice.after is not None,
         )
-        if raised:
-            new += 1
-            unit.append(None, entry.encode(Event.ALERT, now, dest=name, cause=voice.rung, n=len(requests)))
-            if voice in {NEAR, OVERDUE} and controller.deputy:
-                raise_alert(
-                    unit.connection,
-                    cause=f"{voice.rung}-deputy:{name}",
-                    role="deputy",
-                    subject=f"{voice.sentence} ({processor.title if processor else name})",
-                    body=f"{len(requests)} request(s), the first: {requests[0]}. `dpsync status` shows all.",
-                    now=now,
-                    zone=controller.zone,
-                )
-    return new
+    _enter(unit, voice.rung, fresh, now)
+    return True
+
+
+def _untold(unit: Unit, controller: Controller, cause: str, ones: Sequence[Open], now: datetime) -> list[Open]:
+    told = told_of(unit.connection, cause, [one.about for one in ones], now, controller.zone)
+    return [one for one in ones if one.about not in told]
+
+
+def _enter(unit: Unit, rung: str, ones: Sequence[Open], now: datetime) -> None:
+    for name, count in sorted(Counter(one.processor for one in ones).items()):
+        unit.append(None, entry.encode(Event.ALERT, now, dest=name, cause=rung, n=count))
+
+
+def _concern(controller: Controller, voice: Voice, one: Open) -> Concern:
+    title = controller.title_of(one.processor)
+
+    def at(moment: datetime) -> str:
+        return f"{moment.astimezone(controller.zone):%d %b %Y, %H:%M}"
+
+    if voice.after is None:
+        limit = f"the legal date is {one.strict_on:%d %b %Y}"
+    else:
+        hours = voice.after // timedelta(hours=1)
+        limit = f"its {hours} hours end {at(one.received_at + voice.after)}"
+    return Concern(one.about, f"{title}: request {one.request_id}, received {at(one.received_at)}; {limit}", title)
 
 
 def open_propagations(connection: Connection) -> list[Open]:
@@ -129,6 +173,7 @@ def open_propagations(connection: Connection) -> list[Open]:
             row.processor,
             Right(row.right),
             State(row.state),
+            causes_of(row.causes),
             row.received_at,
             row.target_at,
             date.fromisoformat(row.strict_on),

@@ -13,7 +13,7 @@ from typing import Any, assert_never
 
 from sqlalchemy import Connection, insert, select, update
 
-from dpsync.alerts import raise_alert
+from dpsync.alerts import Concern, raise_alert
 from dpsync.errors import CredentialsRejected
 from dpsync.ledger import entry
 from dpsync.ledger.entry import Event
@@ -227,13 +227,14 @@ def tell_of_contact(unit: Unit, controller: Controller, name: str, now: datetime
     """The question whether a contact is the right one did not reach it: its letters would wait for ever."""
     raise_alert(
         unit.connection,
-        cause=f"contact_bounced:{name}",
+        cause="contact_bounced",
         role="operator",
-        subject=f"A contact cannot be reached ({controller.processors[name].title})",
+        subject="A contact cannot be reached",
         body="The question whether it is the right one came back, so notices to this processor stay held. Correct "
         "`contact` or `backup_contact` in the settings and restart; `dpsync check`",
         now=now,
         zone=controller.zone,
+        concerns=[Concern(name, controller.title_of(name), controller.title_of(name))],
     )
 
 
@@ -249,13 +250,14 @@ def tell_of_worklist(unit: Unit, controller: Controller, name: str, now: datetim
     """A work list did not reach whoever deletes: what it names would be overdue before anybody hears of it."""
     raise_alert(
         unit.connection,
-        cause=f"retention-bounced:{name}",
+        cause="retention-bounced",
         role="operator",
-        subject=f"A work list could not be delivered ({controller.processors[name].title})",
+        subject="A work list could not be delivered",
         body="Correct `admin` or `deputy` under `retention` in the settings, restart, and have what is listed deleted. "
         "`dpsync retention show`",
         now=now,
         zone=controller.zone,
+        concerns=[Concern(name, controller.title_of(name), controller.title_of(name))],
     )
 
 

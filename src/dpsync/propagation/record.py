@@ -18,7 +18,7 @@ from dpsync.ledger import entry
 from dpsync.ledger.entry import Event
 from dpsync.model import CLOSED_STATES, DONE_STATES, Request, Right, Rung, State, Way
 from dpsync.propagation import allowance, due, lanes
-from dpsync.propagation.alert_texts import ABOUT_US, alert_text
+from dpsync.propagation.alert_texts import alert_text
 from dpsync.propagation.contacts import is_confirmed
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.lanes import causes_of, causes_text
@@ -379,18 +379,18 @@ def alert(
     now: datetime,
     reason: str = "",
 ) -> None:
-    """One alert a cause, processor and day: the first request is named, `dpsync status` shows them all."""
-    role, subject, body = alert_text(cause, request_id, name, reason)
-    whose = (f" ({processor.title if processor else name})", f":{name}")
-    title, concerned = ("", "") if cause in ABOUT_US else whose
+    """Tell of one propagation; all of one cause are one alert a day."""
+    told = alert_text(cause, request_id, name, processor.title if processor else name, reason)
     raise_alert(
         connection,
-        cause=f"{cause}{concerned}",
-        role=role,
-        subject=f"{subject}{title}",
-        body=body,
+        cause=cause,
+        role=told.role,
+        subject=told.subject,
+        body=told.body,
         now=now,
         zone=controller.zone,
+        concerns=[told.concern],
+        at_once=told.at_once,
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from dateutil.relativedelta import relativedelta
 from sqlalchemy import Connection, select
 
-from dpsync.alerts import raise_alert
+from dpsync.alerts import Concern, raise_alert
 from dpsync.connector import Conversation, KeepsConversations
 from dpsync.errors import DecisionRefused, NotFound
 from dpsync.ledger.entry import Event
@@ -88,18 +88,19 @@ def contradict(
     said: Mapping[str, str | int] | None = None,
 ) -> None:
     """Conversations that should be gone showed themselves: state, entry, and an alert to the DPO."""
+    title = controller.title_of(name)
     move(unit.connection, name, keys, ConversationState.CONTRADICTED, contradicted_at=now)
     fields = {"cause": cause, **(said or {})}
     act(unit, controller, name, ActKind.CONTRADICTED, keys, now, event=Event.CONTRADICTED, said=fields)
     raise_alert(
         unit.connection,
-        cause=f"retention-contradicted:{name}",
+        cause="retention-contradicted",
         role="dpo",
-        subject=f"Private conversations are still there ({controller.processors[name].title})",
-        body=f"{len(keys)} that should be gone showed themselves ({cause}). They are on the next work list. "
-        "`dpsync retention show`",
+        subject="Private conversations are still there",
+        body="They should be gone, and showed themselves. They are on the next work list. `dpsync retention show`",
         now=now,
         zone=controller.zone,
+        concerns=[Concern(name, f"{title}: {len(keys)} ({cause})", title)],
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select, update
 
-from dpsync.alerts import raise_alert
+from dpsync.alerts import Concern, raise_alert
 from dpsync.connector import Mail, NoAnswer, NoticeKind, Processor
 from dpsync.ledger import entry
 from dpsync.ledger.entry import Event
@@ -279,7 +279,17 @@ def _escalate(
     unit.append(None, entry.encode(Event.ESCALATED, now, **fields))
     told = f"Work list {one.reference}: {owed} of {one.conversations} are not answered for after a week."
     for role in _roles(controller):
-        _alert(unit, controller, name, "unanswered", role, "A work list was left unanswered", told, now)
+        _alert(
+            unit,
+            controller,
+            name,
+            "unanswered",
+            role,
+            "A work list was left unanswered",
+            told,
+            now,
+            about=f"{name}/{one.reference}",
+        )
 
 
 def _say_overdue(unit: Unit, controller: Controller, name: str, now: datetime) -> None:
@@ -321,14 +331,25 @@ def _roles(controller: Controller) -> list[str]:
 
 
 def _alert(
-    unit: Unit, controller: Controller, name: str, cause: str, role: str, subject: str, told: str, now: datetime
+    unit: Unit,
+    controller: Controller,
+    name: str,
+    cause: str,
+    role: str,
+    subject: str,
+    told: str,
+    now: datetime,
+    *,
+    about: str = "",
 ) -> bool:
+    title = controller.title_of(name)
     return raise_alert(
         unit.connection,
-        cause=f"retention-{cause}{'-deputy' if role == 'deputy' else ''}:{name}",
+        cause=f"retention-{cause}{'-deputy' if role == 'deputy' else ''}",
         role=role,
-        subject=f"{subject} ({controller.processors[name].title})",
-        body=f"{told} `dpsync retention show`",
+        subject=subject,
+        body="`dpsync retention show` says what to do.",
         now=now,
         zone=controller.zone,
+        concerns=[Concern(about or name, f"{title}: {told}", title)],
     )

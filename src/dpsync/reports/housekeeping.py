@@ -27,11 +27,11 @@ class JobLine:
     due_at: datetime
 
 
-def undelivered(connection: Connection) -> tuple[AlertLine, ...]:
+def undelivered(connection: Connection, now: datetime) -> tuple[AlertLine, ...]:
+    """What should have gone by now, or was tried in vain; what is still being gathered is not late."""
     a = t.alert.c
-    rows = connection.execute(
-        select(a.subject, a.role, a.created_at, a.attempts).where(a.sent_at.is_(None)).order_by(a.id)
-    )
+    owed = a.sent_at.is_(None) & ((a.attempts > 0) | (a.due_at <= now))
+    rows = connection.execute(select(a.subject, a.role, a.created_at, a.attempts).where(owed).order_by(a.id))
     return tuple(AlertLine(row.subject, row.role, row.created_at, row.attempts) for row in rows)
 
 

@@ -114,7 +114,7 @@ def period_report(
     received, carried = _requests(connection, begin, end, now, known)
     everything = (*received, *carried)
     lines = [line for one in everything for line in one.lines]
-    alerts, today = undelivered(connection), now.astimezone(zone).date()
+    alerts, today = undelivered(connection, now), now.astimezone(zone).date()
     conversations = retention_lines(connection, rules, now, today, acted) if acted else ()
     duties = _duties(ledger, alerts, [*duties_of(everything, today), *retention_duties(conversations)])
     return PeriodReport(

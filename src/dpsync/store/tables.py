@@ -317,6 +317,7 @@ alert = Table(
     Column("id", Serial, primary_key=True, autoincrement=True),
     Column("cause", Text, nullable=False),
     Column("day", Text, nullable=False),
+    Column("part", Integer, nullable=False, server_default="1"),  # what came after the first went is another
     Column("role", Text, nullable=False),
     Column("subject", Text, nullable=False),
     Column("body", Text, nullable=False),
@@ -324,8 +325,34 @@ alert = Table(
     Column("due_at", Instant, nullable=False),
     Column("attempts", Integer, nullable=False, server_default="0"),
     Column("sent_at", Instant),
-    UniqueConstraint("cause", "day"),
+    UniqueConstraint("cause", "day", "part"),
     Index("alert_due", "due_at", postgresql_where=text("sent_at IS NULL"), sqlite_where=text("sent_at IS NULL")),
+)
+
+alert_concern = Table(
+    "alert_concern",
+    metadata,
+    Column("cause", Text, primary_key=True),
+    Column("day", Text, primary_key=True),
+    Column("about", Text, primary_key=True),  # request, processor, job: what is told once a day
+    Column("alert_id", BigInteger, ForeignKey("alert.id"), nullable=False),
+    Column("place", Text, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Index("alert_concern_alert", "alert_id"),
+)
+
+# --- what was refused at our door
+
+refusal = Table(
+    "refusal",
+    metadata,
+    Column("day", Text, primary_key=True),
+    Column("source", Text, primary_key=True),
+    Column("status", Integer, primary_key=True, autoincrement=False),
+    Column("field", Text, primary_key=True),  # a name of ours, never a value
+    Column("count", BigInteger, nullable=False),  # a flood is one row that counts
+    Column("last_at", Instant, nullable=False),
 )
 
 # --- the ledger

@@ -1,0 +1,67 @@
+"""How a person hears of what is held: one alert a day that lists it all, with the command for each."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from dpsync.alerts import Concern, raise_alert
+from dpsync.model import Cause
+from dpsync.propagation.controller import Controller
+
+BY = "--by NAME --reason WHY"
+RELEASE_CONTACT = f"dpsync release {{request}} {{processor}} --cause contact_unverified {BY}"
+CAUSE = "held"
+
+BECAUSE = {
+    Cause.BRAKE: "More was asked of one account in 24 hours than [safety] irreversible_per_day allows: "
+    "a fault in the main database or a stolen secret looks like this.",
+    Cause.APPROVAL: "An erasure waits for a person's yes.",
+    Cause.SHARED_ADDRESS: "An erasure names an address that another person in the main database uses too.",
+    Cause.RESTRICTION_IN_FORCE: "An erasure was asked while the processing of this person is restricted (Art. 18).",
+    Cause.CONTACT_UNVERIFIED: "A notice would carry personal data to a contact that has not confirmed itself yet.",
+    Cause.OBSERVE: "dpsync only observes: [safety] mode.",
+}
+"""Why a person must decide. What only cools off is released by time, and is no concern of anybody's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """One propagation that is held, and for what."""
+
+    request_id: str
+    processor: str
+    causes: frozenset[Cause]
+
+
+def tell_of_held(connection: Connection, controller: Controller, held: Sequence[Held], now: datetime) -> bool:
+    """Tell the DPO of what a person must decide on; False where all of it was told today already."""
+    concerns = [_concern(controller, one) for one in held if one.causes & BECAUSE.keys()]
+    if not concerns:
+        return False
+    return raise_alert(
+        connection,
+        cause=CAUSE,
+        role="dpo",
+        subject="Held and waiting for a decision",
+        body="Nothing of it is sent until a named person decides; the legal dates run on. Whom a request is about: "
+        "`dpsync status REQUEST --who`. Each command is for one processor; for all at which a request is held, leave "
+        f"the processor's name out. To stop a request instead: `dpsync withdraw REQUEST {BY}`.",
+        now=now,
+        zone=controller.zone,
+        concerns=concerns,
+    )
+
+
+def _concern(controller: Controller, one: Held) -> Concern:
+    title = controller.title_of(one.processor)
+    release = f"dpsync release {one.request_id} {one.processor} {BY}"
+    if one.causes & BECAUSE.keys() == {Cause.CONTACT_UNVERIFIED}:
+        release = RELEASE_CONTACT.format(request=one.request_id, processor=one.processor)
+    return Concern(
+        about=f"{one.request_id}/{one.processor}",
+        text=f"{title}, request {one.request_id}: `{release}`",
+        place=title,
+        why=" ".join(BECAUSE[cause] for cause in sorted(one.causes & BECAUSE.keys())),
+    )
