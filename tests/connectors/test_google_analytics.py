@@ -18,10 +18,18 @@ from pydantic import ValidationError
 
 from dpsync.connector import Accepted, CannotTell, Connector, Kit, NotIdentifiable, Outcome, Refused, Retryable
 from dpsync.connectors.google_analytics import (
+    ADDRESS,
     BAD_ID,
     DAY_SPENT,
+    NO_APP,
     NO_ID,
     NO_RIGHT,
+    OTHER_COOKIE,
+    OWN,
+    SESSION,
+    SHORTENED,
+    UNKNOWN_FORM,
+    UNSET,
     WRONG,
     GoogleAnalytics,
     GoogleAnalyticsSettings,
@@ -196,13 +204,64 @@ def test_without_an_id_nobody_is_identifiable_and_never_nothing_held(addresses: 
         assert stage.calls() == 0
 
 
-@pytest.mark.parametrize("reference", ["ada:17", "client_id:1.2", "CLIENT_ID:", "1.2 3.4", "é", "x" * 257])
-def test_what_is_no_id_is_not_sent_where_every_id_is_accepted(reference: str) -> None:
+@pytest.mark.parametrize(
+    "reference",
+    [
+        COOKIE,
+        f" {COOKIE}\n",
+        f"GA1.2.{COOKIE}",
+        f"GA1.3.{COOKIE}",
+        f"GA1.1-2.{COOKIE}",
+        f"_ga=GA1.2.{COOKIE}",
+        f"CLIENT_ID:{COOKIE}",
+        f"CLIENT_ID:GA1.2.{COOKIE}",
+    ],
+)
+def test_a_whole_cookie_is_the_client_id_in_it(reference: str) -> None:
+    stand_in = StandIn()
+    assert isinstance(told(stand_in, reference, COOKIE), Accepted)
+    assert stand_in.asked == [(place, ("CLIENT_ID", COOKIE)) for place in (ONE, TWO)]
+
+
+@pytest.mark.parametrize(
+    ("reference", "reason"),
+    [
+        *((one, BAD_ID) for one in ("ada:17", "client_id:1.2", "1.2 3.4", "é", "x" * 257)),
+        *((one, UNSET) for one in ("undefined", "null", "NaN", "0", "-", '"null"', "[object Object]", "(not set)")),
+        *(
+            (one, UNSET)
+            for one in ("CLIENT_ID:", "USER_ID:undefined", "APP_INSTANCE_ID:null", "GA1.2.", "GA1.2.NaN.NaN")
+        ),
+        *((one, ADDRESS) for one in ("ada@example.org", "mailto:ada@example.org", "USER_ID:ada@example.org")),
+        *((one, SESSION) for one in ("GS1.1.1767225600.3.1.1767226000.0.0.0", "USER_ID:GS1.1.1767225600.3")),
+        *((one, SESSION) for one in ("GS2.1.s1767225600$o3$g1$t1767226000$j60$l0$h0", "_ga_ABC123=GS1.1.1767225600")),
+        *((one, OTHER_COOKIE) for one in ("fb.1.1596403881668.1116446470", f"1.1.{COOKIE}", f"_gid=GA1.2.{COOKIE}")),
+        *((one, OTHER_COOKIE) for one in (f"USER_ID:GA1.2.{COOKIE}", f"_ga=GA1.2.{COOKIE}; _gid=GA1.2.1.2", "GA1.2")),
+        *((one, OWN) for one in ("G-ABC123DEF4", "UA-12345-1", "CLIENT_ID:GTM-ABC123")),
+        *((one, SHORTENED) for one in ("1148903321.17672", "GA1.2.1148903321.17672256", "1.14890332117672E+09")),
+        *((one, UNKNOWN_FORM) for one in ("c-1", "member-7", "4711")),
+        ("APP_INSTANCE_ID:member-7", NO_APP),
+    ],
+)
+def test_what_is_no_id_is_named_and_not_sent_where_every_id_is_accepted(reference: str, reason: str) -> None:
     stand_in = StandIn()
     outcome = told(stand_in, COOKIE, reference)
     assert isinstance(outcome, NotIdentifiable)
-    assert outcome.reason == BAD_ID
+    assert outcome.reason == reason
     assert stand_in.asked == []
+
+
+def test_each_kind_of_fault_is_named() -> None:
+    outcome = told(StandIn(), "undefined", "null", "ada@example.org")
+    assert isinstance(outcome, NotIdentifiable)
+    assert outcome.reason == f"{UNSET}; {ADDRESS}"
+
+
+def test_a_site_may_name_its_visitors_as_it_likes() -> None:
+    stand_in = StandIn()
+    ids = ("CLIENT_ID:c-1", "USER_ID:_a=1.2.3", "USER_ID:A1", "USER_ID:a1", "35009a79-1a05-49d7-b876-2b884d0f825b")
+    assert isinstance(told(stand_in, *ids), Accepted)
+    assert len(stand_in.asked) == 2 * len(ids)
 
 
 @pytest.mark.parametrize("sends", [True, False])

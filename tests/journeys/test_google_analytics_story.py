@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from dpsync.connectors.google_analytics import UNSET
 from dpsync.model import Right, Rung, State
 from dpsync.propagation.acknowledgement import answer_by_hand
 from dpsync.propagation.lifecycle import AnswerKind
@@ -63,6 +64,23 @@ def test_a_person_who_looked_may_attest_it(database_url: str, tmp_path: Path) ->
         )
         there.drive(DAY)
         assert there.state(asked, "analytics") is State.DECLARED_DONE
+        there.sound()
+
+
+def test_a_whole_cookie_deletes_its_visitor_and_what_is_no_id_is_not_identifiable(
+    database_url: str, tmp_path: Path
+) -> None:
+    with installed(tmp_path, database_url, processors=ANALYTICS) as there:
+        filled(there)
+        whole = there.ask(Right.ERASURE, ADA, references={"google_analytics": [f"GA1.2.{COOKIE}"]})
+        nothing = there.ask(Right.ERASURE, "bob@example.org", references={"google_analytics": ["undefined"]})
+        there.drive()
+        assert there.state(whole, "analytics") is State.ACCEPTED
+        assert there.state(nothing, "analytics") is State.NOT_IDENTIFIABLE
+        assert there.row(nothing, "analytics").reason == UNSET
+        assert there.sandbox.google_analytics.calls(UPSERT) == 2
+        there.drive(62 * DAY)
+        assert there.sandbox.google_analytics.holds(COOKIE) == []
         there.sound()
 
 

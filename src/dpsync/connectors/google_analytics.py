@@ -41,8 +41,11 @@ _API: Final = "https://www.googleapis.com"
 _TOKENS: Final = "https://oauth2.googleapis.com"
 _SCOPE: Final = "https://www.googleapis.com/auth/analytics.user.deletion"
 _UPSERT: Final = "/analytics/v3/userDeletion/userDeletionRequests:upsert"
-_KINDS = frozenset({"CLIENT_ID", "USER_ID", "APP_INSTANCE_ID"})
 _ID = re.compile(r"[!-~]{1,256}")
+# What the site's own code and its tag write (Google's page "Cookies and user identification" and gtag.js, read in
+# November 2026): `_ga` is GA1.<parts of the domain>[-<parts of the path>].<client id>, `_ga_<stream>` a session.
+_COOKIE = re.compile(r"(?:_ga=)?GA[0-9]+\.[0-9]+(?:-[0-9]+)?\.(.*)")
+_CLIENT = re.compile(r"[0-9]{1,10}\.[0-9]{1,10}|amp-[\w-]{16,}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 _A_DAY: Final = 500  # queries, of the calling project and of each property
 _PACE: Final = 0.7  # seconds between two calls to one property, of which 1.5 a second are allowed
 _PACIFIC: Final = ZoneInfo("America/Los_Angeles")  # Google's days; this interface's page does not say which it counts
@@ -55,7 +58,29 @@ DAY_SPENT: Final = "the queries of a day are used up"
 WRONG: Final = "the processor does not know the property, or the kind of id"
 NO_RIGHT: Final = "who gave the refresh token may not delete users in this property, or it is there no longer"
 NO_ID: Final = "Google Analytics knows people by the ids of its own cookies and apps, and none is known"
-BAD_ID: Final = "a reference is not an id of Google Analytics, or names a kind that it does not have"
+BAD_ID: Final = "an id that was given is none of Google Analytics, or names a kind that it does not have"
+UNSET: Final = "an id that was given says that there was none (such as undefined or null)"
+ADDRESS: Final = "an id that was given is an e-mail address, which Google Analytics does not know people by"
+SESSION: Final = "an id that was given is a session cookie (_ga_...): the client id stands in the cookie _ga"
+OTHER_COOKIE: Final = "an id that was given is another cookie than _ga, in which the client id stands"
+OWN: Final = "an id that was given is that of the site's own property or tag, not of a visitor"
+SHORTENED: Final = "an id that was given lacks its last digits, as a spreadsheet leaves it: send it as text"
+UNKNOWN_FORM: Final = "an id that was given is none that Google makes: before one of the site's own write CLIENT_ID:"
+NO_APP: Final = "an id that was given after APP_INSTANCE_ID: is not of hexadecimal digits"
+
+_NO_WORD: Final = "undefined|null|none|nil|nan|true|false|0|-1|unset|unknown|empty|not.?set|n/a|(?:object )?object"
+_NOT_THEIRS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = (
+    (UNSET, re.compile(rf"[\W_]*|\W*(?:{_NO_WORD})(?:\W+(?:{_NO_WORD}))*\W*", re.IGNORECASE)),
+    (ADDRESS, re.compile(r".*(?:@|%40).*", re.DOTALL)),
+    (SESSION, re.compile(r"_ga_.*|GS[0-9]+\..*", re.DOTALL)),
+    (OTHER_COOKIE, re.compile(r"GA[0-9]+\..*|_(?:g[a-z]+|fb[pc])[\w.-]*=.*|fb\.[0-9]\..*|FPID[0-9].*", re.DOTALL)),
+)
+_NO_CLIENTS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = (
+    (OTHER_COOKIE, re.compile(r"_.*|FPLC.*|[0-9]+(?:\.[0-9]+){2,}|.*[=;$,].*", re.DOTALL)),
+    (OWN, re.compile(r"(?:G|GT|GTM|AW|DC|UA)-[0-9A-Z]{4,}(?:-[0-9]+)?", re.IGNORECASE)),
+    (SHORTENED, re.compile(r"[0-9]{8,10}\.[0-9]{1,9}|[0-9.]+e\+?[0-9]+", re.IGNORECASE)),
+)
+"""What would be accepted there like any id, and would delete nobody; the second only where a client id is meant."""
 
 
 def _property(written: str) -> str:
@@ -123,6 +148,23 @@ class _Calls(Calls):
         if reply.status not in (200, 400, 401):
             raise refused()
         return reply
+
+
+def _fault(kind: str, value: str) -> str:
+    """Why this cannot be what Google stores, "" where it can."""
+    for reason, form in (*_NOT_THEIRS, *(_NO_CLIENTS if kind in ("CLIENT_ID", "") else ())):
+        if form.fullmatch(value):
+            return reason
+    if not _ID.fullmatch(value):
+        return BAD_ID
+    match kind:
+        case "CLIENT_ID" | "USER_ID":
+            return ""
+        case "APP_INSTANCE_ID":
+            return "" if re.fullmatch(r"[0-9A-Fa-f]{4,64}", value) else NO_APP
+        case "":
+            return UNKNOWN_FORM
+    return BAD_ID
 
 
 def _until_tomorrow(now: datetime) -> timedelta:
@@ -193,11 +235,11 @@ class GoogleAnalytics(Connector):
         Raises `CredentialsRejected`, and `UnsupportedRight` before any call.
         """
         self._demand(instruction.right)
-        ids = list(self._ids(instruction))
+        ids = list(dict.fromkeys(self._ids(instruction)))
         if not ids:
             return NotIdentifiable(reason=NO_ID)
-        if not all(kind in _KINDS and _ID.fullmatch(value) for kind, value in ids):
-            return NotIdentifiable(reason=BAD_ID)  # it would be accepted, and would delete nobody
+        if faults := dict.fromkeys(filter(None, (_fault(*one) for one in ids))):
+            return NotIdentifiable(reason="; ".join(faults))
         calls = _Calls(self._kit, instruction)
         latest, ended = self._kit.clock.now(), []
         for place, (kind, value) in product(self._settings.properties, ids):
@@ -221,10 +263,17 @@ class GoogleAnalytics(Connector):
             raise UnsupportedRight(f"Google Analytics was asked for a right that it does not declare: {right}")
 
     def _ids(self, order: Instruction) -> Iterator[tuple[str, str]]:
-        """Kind and value: `references` hold `CLIENT_ID:…`, `USER_ID:…`, `APP_INSTANCE_ID:…`, or a bare client id."""
+        """Kind and value: `references` hold `CLIENT_ID:…`, `USER_ID:…`, `APP_INSTANCE_ID:…`, or a bare client id.
+
+        A whole `_ga` cookie is its client id. The kind of a bare one is "": only what Google makes is taken for one.
+        """
         for reference in order.references.get(self.name, ()):
             kind, colon, value = reference.strip().partition(":")
-            yield (kind, value) if colon else ("CLIENT_ID", kind)
+            kind, value = (kind, value.strip()) if colon else ("", kind)
+            cookie = _COOKIE.fullmatch(value) if kind in ("", "CLIENT_ID") else None
+            value = cookie[1] if cookie else value
+            theirs = cookie or (not kind and _CLIENT.fullmatch(value))
+            yield "CLIENT_ID" if theirs else kind, value
         if self._settings.user_id and order.subject_id:
             yield "USER_ID", order.subject_id
 
