@@ -199,6 +199,8 @@ def _region(_: FieldType, asked: str, held: str) -> Likeness:
 def _unknown(field: FieldType, asked: str, held: str) -> Likeness:
     """By every rule that both texts look made for; one that finds them the same is right to."""
     found = [rule(field, asked, held) for looks, rule in _LOOKS if looks(asked) and looks(held)]
+    if _MONTH_AND_DAY.fullmatch(asked) or _MONTH_AND_DAY.fullmatch(held):
+        found += [_birthday(field, asked, held)] if _birthdays(asked) and _birthdays(held) else []
     return min(found, default=Likeness.OTHER)
 
 
@@ -209,7 +211,6 @@ def _like(pattern: str) -> Callable[[str], bool]:
 _LOOKS: Final[tuple[tuple[Callable[[str], bool], Callable[[FieldType, str, str], Likeness]], ...]] = (
     (_like(r"[+-]?[0-9]+(\.[0-9]+)?"), _number),
     (lambda text: bool(_dates(text)), _date),
-    (_like(r"[0-9]{1,2}/[0-9]{1,2}"), _birthday),
     (_like(r"\+?[0-9 ()./-]{7,40}"), _phone),
     (_like(r"https?://\S+"), _url),
 )

@@ -355,3 +355,25 @@ def test_every_path_that_the_vendors_file_has_is_answered_as_it_says(api: Caller
     assert api.call("GET", "/search-members", query=ADA).status_code == 200
     problem = api.call("GET", "/lists/nowhere").json()
     spec.assert_fits(problem, spec.spec["definitions"]["ProblemDetailDocument"])
+
+
+def test_what_stands_beside_a_contact_has_the_shapes_of_the_vendors_file(api: Caller) -> None:
+    fields = f"/lists/{api.first}/merge-fields"
+    assert api.call("GET", fields, count="3").json()["total_items"] == 6
+    assert [one["tag"] for one in api.call("GET", fields, type="birthday").json()["merge_fields"]] == ["BIRTHDAY"]
+    added = api.call("POST", fields, {"name": "Colour", "type": "dropdown", "options": {"choices": ["Red"]}}).json()
+    assert (added["tag"], added["options"]) == ("MMERGE7", {"choices": ["Red"]})
+    note = api.member("POST", ADA, {"note": "rang"}, below="/notes").json()["id"]
+    assert api.member("PATCH", ADA, {"note": "wrote"}, below=f"/notes/{note}").status_code == 200
+    assert api.member("GET", ADA, below="/notes").json()["total_items"] == 1
+    assert api.member("POST", ADA, {"name": "visited"}, below="/events").status_code == 204
+    for below in ("/events", "/activity", "/activity-feed", f"/notes/{note}"):
+        assert api.member("GET", ADA, below=below).status_code == 200
+    assert api.member("DELETE", ADA, below=f"/notes/{note}").status_code == 204
+    members = {"members": [{"email_address": BEN, "status": "subscribed"}], "update_existing": True}
+    assert api.call("POST", f"/lists/{api.first}", members).json()["total_created"] == 1
+
+
+def test_a_body_that_is_null_is_none(api: Caller) -> None:
+    url = f"{api.sandbox.mailchimp_url}/lists/{api.first}/members/{md5(ADA)}{ERASE}"
+    assert api.session.post(url, data=b"null", timeout=10).status_code == 204

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
 from typing import Literal
 
+from dpsync.sandbox.campaign_monitor.custom_fields import changed
+
 STATES = ("Active", "Unconfirmed", "Unsubscribed", "Bounced", "Deleted")
 MAILED = frozenset({"Active", "Unconfirmed"})
-LONGEST_VALUE = 250
 Json = dict[str, object]
 Acts = Literal["unsubscribe", "bounce", "erase", "suppress", "subscribe", "rename"]
 
@@ -73,7 +74,7 @@ def made_id(*parts: str) -> str:
 
 @dataclass(slots=True)
 class Subscriber:
-    """An address inside one list. `fields` repeat a name where several options are chosen."""
+    """An address inside one list. `fields` repeat a name where several options are chosen; `history`: as shown."""
 
     address: str
     name: str = ""
@@ -83,6 +84,7 @@ class Subscriber:
     consent: str = "Unchanged"
     date: str = ""
     joined: str = ""
+    history: list[Json] = field(default_factory=list)
 
     def body(self, *, with_consent: bool = False) -> Json:
         """In the vendor's shape; a mobile number is not shown."""
@@ -100,13 +102,15 @@ class Subscriber:
 
 @dataclass(slots=True)
 class SubscriberList:
-    """One list. `fields`: type by name; `suppresses`: whether its unsubscribes go to the suppression list."""
+    """One list. `fields`: type by name; `options`: of those that have some, by name; `suppresses`: whether its
+    unsubscribes go to the suppression list."""
 
     id: str
     title: str
     reach: str = "AllClientLists"
     suppresses: bool = True
     fields: dict[str, str] = field(default_factory=dict)
+    options: dict[str, tuple[str, ...]] = field(default_factory=dict)
     members: dict[str, Subscriber] = field(default_factory=dict)
 
     def find(self, address: str, *, exact: bool = False) -> Subscriber:
@@ -115,11 +119,6 @@ class SubscriberList:
         if found is None or (exact and found.address != address.strip()):
             raise Refusal(203)
         return found
-
-    def field_of(self, key: str) -> str | None:
-        """The name of the field with this personalisation tag, with or without its brackets."""
-        wanted = key.strip("[]").lower()
-        return next((name for name in self.fields if tag_of(name) == wanted), None)
 
     def body(self) -> Json:
         """In the vendor's shape; what it does with unsubscribes beyond their reach is not shown."""
@@ -195,6 +194,11 @@ class Account:
     zone: tzinfo = UTC
     switches: Switches = field(default_factory=Switches)
 
+    @property
+    def lists(self) -> list[SubscriberList]:
+        """Every list of every client."""
+        return [one for client in self.clients.values() for one in client.lists.values()]
+
     def stamp(self, now: datetime) -> str:
         """The account's own time, without a zone."""
         return now.astimezone(self.zone).strftime("%Y-%m-%d %H:%M:%S")
@@ -263,7 +267,6 @@ def update(held: SubscriberList, member: Subscriber, body: Mapping[str, object],
         new = check_address(new, 211)
         if folded(new) != folded(member.address) and folded(new) in held.members:
             raise Refusal(201)
-    entries = _entries(body)
     was, left = member.address, member.state
     if isinstance(new, str) and new:
         del held.members[folded(member.address)]
@@ -275,7 +278,7 @@ def update(held: SubscriberList, member: Subscriber, body: Mapping[str, object],
         member.mobile = str(body["MobileNumber"])
     if body["ConsentToTrack"] != "Unchanged":
         member.consent = str(body["ConsentToTrack"])
-    _set_fields(held, member, entries)
+    member.fields = changed(member.fields, body, held.fields, held.options)
     if body.get("Resubscribe") is True:
         member.state = "Active"
     # the vendor tells its webhooks of every update, also of one that brings somebody back
@@ -306,7 +309,7 @@ def add(client: Client, held: SubscriberList, body: Mapping[str, object], date: 
         kind = "resubscribed" if present.state != "Active" else "patched"
         present.state = "Active"
     present.name = str(body.get("Name") or present.name)
-    _set_fields(held, present, _entries(body))
+    present.fields = changed(present.fields, body, held.fields, held.options)
     return Change(kind, client.id, held.id, present.address, present)
 
 
@@ -357,33 +360,3 @@ def check_consent(body: Mapping[str, object]) -> None:
         raise Refusal(214)
     if body["ConsentToTrack"] not in ("Yes", "No", "Unchanged"):
         raise Refusal(215)
-
-
-def _entries(body: Mapping[str, object]) -> list[Mapping[str, object]]:
-    entries = body.get("CustomFields") or []
-    return [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
-
-
-def _set_fields(held: SubscriberList, member: Subscriber, entries: list[Mapping[str, object]]) -> None:
-    """A field that is named is replaced as a whole; unknown names are passed over, long values cut."""
-    named: dict[str, list[Mapping[str, object]]] = {}
-    for entry in entries:
-        if key := held.field_of(str(entry.get("Key", ""))):
-            named.setdefault(key, []).append(entry)
-    for key, given in named.items():
-        options = {str(entry["Value"]) for entry in given if entry.get("Clear") is True and entry.get("Value")}
-        if options:
-            member.fields = [(name, value) for name, value in member.fields if name != key or value not in options]
-            continue
-        if not any(entry.get("Clear") is True or entry.get("Value") for entry in given):
-            continue
-        values = [str(entry["Value"])[:LONGEST_VALUE] for entry in given if entry.get("Value")]
-        if held.fields[key] == "Date":
-            values = [value.replace("/", "-") for value in values]
-        kept = [(name, value) for name, value in member.fields if name != key]
-        member.fields = kept + [(key, value) for value in values]
-
-
-def tag_of(name: str) -> str:
-    """The personalisation tag of a field, by which an update knows it, without its brackets."""
-    return re.sub(r"[^a-z0-9]", "", name.lower())

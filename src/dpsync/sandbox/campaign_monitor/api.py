@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from urllib.parse import parse_qs
 from xml.sax.saxutils import escape
+from zoneinfo import ZoneInfo
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive, Scope, Send
@@ -32,7 +33,12 @@ from dpsync.sandbox.campaign_monitor.account import (
     made_id,
 )
 from dpsync.sandbox.campaign_monitor.endpoints import BY_STATE, LIST, ROUTES, Answer, Asked, Handler, in_state
-from dpsync.sandbox.campaign_monitor.filling import CampaignMonitorSection, CampaignMonitorSwitches, PersonActs
+from dpsync.sandbox.campaign_monitor.filling import (
+    CampaignMonitorSection,
+    CampaignMonitorSwitches,
+    PersonActs,
+    subscriber,
+)
 from dpsync.sandbox.campaign_monitor.webhooks import Webhooks
 from dpsync.sandbox.fault_replies import Reply, Wire, send_reply
 from dpsync.sandbox.faults import Target
@@ -98,7 +104,8 @@ class CampaignMonitor(Vendor):
 
     def plant(self, held: SubscriberList, subscriber: Subscriber) -> None:
         """Adds one subscriber as it is described, in whatever state."""
-        stamp = self.now().strftime("%Y-%m-%d %H:%M:%S")
+        home = next(account for account in self.accounts.values() if held in account.lists)
+        stamp = home.stamp(self.now())
         subscriber.date, subscriber.joined = subscriber.date or stamp, subscriber.joined or stamp
         held.members[folded(subscriber.address)] = subscriber
 
@@ -106,12 +113,15 @@ class CampaignMonitor(Vendor):
         """Adds what a scenario says."""
         for seeded in section.accounts:
             account = self.open_account(seeded.name, seeded.keys)
+            account.zone = ZoneInfo(seeded.zone)
             for client in seeded.clients:
                 for part in client.lists:
-                    held = self.open_list(account, client.name, part.title, reach=part.reach, **part.fields)
+                    types = {name: one if isinstance(one, str) else one.type for name, one in part.fields.items()}
+                    held = self.open_list(account, client.name, part.title, reach=part.reach, **types)
+                    given = {name: one.options for name, one in part.fields.items() if not isinstance(one, str)}
+                    held.options |= given
                     for one in part.subscribers:
-                        fields = [(name, value) for name, value in one.fields.items()]
-                        self.plant(held, Subscriber(one.email, one.name, one.state, fields))
+                        self.plant(held, subscriber(one))
                 for address in client.suppressed:
                     home = self.open_client(account, client.name)
                     home.suppress(address, "Reason Unavailable", account.stamp(self.now()))

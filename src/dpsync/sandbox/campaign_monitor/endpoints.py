@@ -21,10 +21,18 @@ from dpsync.sandbox.campaign_monitor.account import (
     check_address,
     folded,
     suppress,
-    tag_of,
     unsubscribe,
     update,
 )
+from dpsync.sandbox.campaign_monitor.custom_fields import tag_of
+
+TIME_ZONES = (
+    "(GMT) Coordinated Universal Time",
+    "(GMT) Dublin, Edinburgh, Lisbon, London",
+    "(GMT+01:00) Amsterdam, Berlin, Bern, Rome, Stockholm, Vienna",
+    "(GMT+10:00) Canberra, Melbourne, Sydney",
+)
+COUNTRIES = ("Australia", "Ireland", "United Kingdom", "United States of America")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +88,26 @@ def systemdate(asked: Asked) -> Answer:
     return Answer(200, {"SystemDate": asked.now})
 
 
+def timezones(_: Asked) -> Answer:
+    """Names, which are no zones that a computer knows; the account's own is not told anywhere."""
+    return Answer(200, list(TIME_ZONES))
+
+
+def countries(_: Asked) -> Answer:
+    return Answer(200, list(COUNTRIES))
+
+
+def client_details(asked: Asked) -> Answer:
+    client = asked.client
+    basics = {"ClientID": client.id, "CompanyName": client.name, "Country": COUNTRIES[-2], "TimeZone": TIME_ZONES[1]}
+    return Answer(200, {"ApiKey": "", "BasicDetails": basics, "BillingDetails": {}})
+
+
+def history(asked: Asked) -> Answer:
+    """What was sent to the subscriber and what they did; a deletion leaves it there."""
+    return Answer(200, list(asked.member.history))
+
+
 def clients(asked: Asked) -> Answer:
     return Answer(200, [{"ClientID": client.id, "Name": client.name} for client in asked.clients])
 
@@ -113,7 +141,7 @@ def custom_fields(asked: Asked) -> Answer:
             "FieldName": name,
             "Key": f"[{tag_of(name)}]",
             "DataType": kind,
-            "FieldOptions": [],
+            "FieldOptions": list(asked.home[1].options.get(name, ())),
             "VisibleInPreferenceCenter": True,
         }
         for name, kind in asked.home[1].fields.items()
@@ -299,8 +327,10 @@ CLIENT = "/clients/{client_id}"
 LIST = "/lists/{list_id}"
 ROUTES: Mapping[str, Mapping[str, Handler]] = {
     "/systemdate": {"GET": systemdate},
+    "/timezones": {"GET": timezones},
+    "/countries": {"GET": countries},
     "/clients": {"GET": clients},
-    CLIENT: {"DELETE": delete_client},
+    CLIENT: {"GET": client_details, "DELETE": delete_client},
     f"{CLIENT}/lists": {"GET": lists},
     f"{CLIENT}/listsforemail": {"GET": lists_for_email},
     f"{CLIENT}/suppressionlist": {"GET": suppression_list},
@@ -309,6 +339,7 @@ ROUTES: Mapping[str, Mapping[str, Handler]] = {
     LIST: {"GET": one_list, "DELETE": delete_list},
     f"{LIST}/customfields": {"GET": custom_fields},
     MEMBER: {"GET": read_member, "PUT": put_member, "POST": add_member, "DELETE": delete_member},
+    f"{MEMBER}/history": {"GET": history},
     f"{MEMBER}/unsubscribe": {"POST": unsubscribe_member},
     f"{MEMBER}/import": {"POST": import_members},
 }

@@ -4,27 +4,51 @@ from typing import Literal
 
 from pydantic import Field
 
-from dpsync.sandbox.campaign_monitor.account import Acts
+from dpsync.sandbox.campaign_monitor.account import Acts, Json, Subscriber, made_id
 from dpsync.sandbox.vendor import Part, Section, Switches
 
 State = Literal["Active", "Unconfirmed", "Unsubscribed", "Bounced", "Deleted"]
 
 
+class SeedAction(Part):
+    """What a subscriber did with one campaign."""
+
+    event: Literal["Open", "Click"] = "Open"
+    date: str
+    ip_address: str = "203.0.113.9"
+    detail: str = ""
+
+
+class SeedCampaign(Part):
+    """One campaign that was sent to a subscriber."""
+
+    name: str
+    actions: tuple[SeedAction, ...] = ()
+
+
 class SeedSubscriber(Part):
-    """One address in one list. `fields`: value by the name of the custom field."""
+    """One address in one list. `fields`: value, or several options, by the name of the custom field."""
 
     email: str
     name: str = ""
     state: State = "Active"
-    fields: dict[str, str] = Field(default_factory=dict)
+    fields: dict[str, str | tuple[str, ...]] = Field(default_factory=dict)
+    history: tuple[SeedCampaign, ...] = ()
+
+
+class SeedField(Part):
+    """A custom field that has options."""
+
+    type: Literal["MultiSelectOne", "MultiSelectMany"]
+    options: tuple[str, ...]
 
 
 class SeedList(Part):
-    """One list. `reach`: how far an unsubscribe goes; `fields`: type by name."""
+    """One list. `reach`: how far an unsubscribe goes; `fields`: type by name, or type and options."""
 
     title: str
     reach: Literal["AllClientLists", "OnlyThisList"] = "AllClientLists"
-    fields: dict[str, str] = Field(default_factory=dict)
+    fields: dict[str, str | SeedField] = Field(default_factory=dict)
     subscribers: tuple[SeedSubscriber, ...] = ()
 
 
@@ -37,11 +61,34 @@ class SeedClient(Part):
 
 
 class SeedAccount(Part):
-    """One account; its keys see every client."""
+    """One account; its keys see every client. `zone`: its time zone, in which the vendor tells every time."""
 
     name: str
+    zone: str = "UTC"
     keys: tuple[str, ...] = ()
     clients: tuple[SeedClient, ...] = ()
+
+
+def subscriber(one: SeedSubscriber) -> Subscriber:
+    """The subscriber that a scenario describes."""
+    fields = [
+        (name, value)
+        for name, values in one.fields.items()
+        for value in ([values] if isinstance(values, str) else values)
+    ]
+    history: list[Json] = [
+        {
+            "ID": made_id(one.email, campaign.name),
+            "Type": "Campaign",
+            "Name": campaign.name,
+            "Actions": [
+                {"Event": deed.event, "Date": deed.date, "IPAddress": deed.ip_address, "Detail": deed.detail}
+                for deed in campaign.actions
+            ],
+        }
+        for campaign in one.history
+    ]
+    return Subscriber(one.email, one.name, one.state, fields, history=history)
 
 
 class CampaignMonitorSwitches(Switches):

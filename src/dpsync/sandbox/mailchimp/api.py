@@ -19,6 +19,8 @@ from dpsync.sandbox.fault_replies import Reply, Wire, send_reply
 from dpsync.sandbox.faults import Fault, Target
 from dpsync.sandbox.journal import Call, Effect
 from dpsync.sandbox.mailchimp.audience import Account, Problem, digest, not_found
+from dpsync.sandbox.mailchimp.beside import ROUTES as BESIDE
+from dpsync.sandbox.mailchimp.beside import add_members
 from dpsync.sandbox.mailchimp.endpoints import ROUTES, Answer, Asked, Handler
 from dpsync.sandbox.mailchimp.filling import (
     MailchimpSection,
@@ -39,7 +41,8 @@ PREFIX = "/3.0"
 PARALLEL = 10
 LARGEST_REQUEST = 1_000_000
 ERRORS = "https://mailchimp.com/developer/marketing/docs/errors/"
-HOOKS = "/lists/{list_id}/webhooks"
+LIST = "/lists/{list_id}"
+HOOKS = LIST + "/webhooks"
 HOOK = HOOKS + "/{webhook_id}"
 KINDS = ("created", "patched", "moved", "unsubscribed", "resubscribed", "archived", "deleted", "tagged")
 
@@ -60,7 +63,8 @@ class Mailchimp(Vendor):
             HOOKS: {"GET": self.webhooks.listed},
             HOOK: {"DELETE": self.webhooks.remove},
         }
-        self.routes = compiled({**ROUTES, **hooks})
+        many: dict[str, Mapping[str, Handler]] = {LIST: {**ROUTES[LIST], "POST": add_members}}
+        self.routes = compiled({**ROUTES, **many, **BESIDE, **hooks})
 
     def open_account(self, name: str, keys: tuple[str, ...]) -> Account:
         """The account of that name, made where it is new; the keys are added to it."""
@@ -145,6 +149,7 @@ class Mailchimp(Vendor):
             query=request.query_params,
             body=_json(raw),
             now=self.now().astimezone(UTC).isoformat(timespec="seconds"),
+            part=names.get("merge_id", names.get("note_id", "")),
         )
 
     async def _under(self, fault: Fault, route: Route[Handler] | None, method: str, asked: Asked) -> Answer:
@@ -285,6 +290,9 @@ def _json(raw: bytes) -> Mapping[str, object]:
         body = json.loads(raw)
     except (ValueError, RecursionError) as damaged:
         raise Problem(400, "JSON Parse Exception", "We encountered an unspecified JSON parsing error.") from damaged
+    if body is None:
+        # what the official Python client sends where a call has no body
+        return {}
     if not isinstance(body, dict):
         raise Problem(400, "Invalid Resource", "The resource submitted could not be validated: an object is expected.")
     return body

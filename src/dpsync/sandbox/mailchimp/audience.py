@@ -5,13 +5,21 @@ the caller here, so that a connector which only works by luck is found out.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from dpsync.sandbox.mailchimp.merge_fields import MergeField, MergeFieldType, Rejected
 from dpsync.sandbox.vendor import Unwilling
 
 STATUSES = ("subscribed", "unsubscribed", "cleaned", "pending", "transactional")
-DEFAULT_FIELDS = {"FNAME": "text", "LNAME": "text", "PHONE": "phone", "BIRTHDAY": "birthday", "CITY": "text"}
+DEFAULT_FIELDS: Mapping[str, MergeFieldType] = {
+    "FNAME": "text",
+    "LNAME": "text",
+    "PHONE": "phone",
+    "BIRTHDAY": "birthday",
+    "CITY": "text",
+    "ADDRESS": "address",
+}
 MERGE = Mapping[str, object]
 
 
@@ -33,6 +41,17 @@ def invalid(field_name: str, message: str) -> Problem:
     """400 Invalid Resource about one field."""
     detail = "The resource submitted could not be validated. For field-specific details, see the 'errors' array."
     return Problem(400, "Invalid Resource", detail, [{"field": field_name, "message": message}])
+
+
+def made_fields(types: Mapping[str, str | Mapping[str, object]], required: Iterable[str] = ()) -> dict[str, MergeField]:
+    """Merge fields by tag: each a type, or a type with `options`."""
+    fields = {}
+    for number, (tag, said) in enumerate(types.items(), 1):
+        given: Mapping[str, object] = {"type": said} if isinstance(said, str) else said
+        options = given.get("options", {})
+        kept = dict(options) if isinstance(options, dict) else {}
+        fields[tag] = MergeField(number, tag, str(given["type"]), tag, tag in required, kept)
+    return fields
 
 
 def not_found() -> Problem:
@@ -60,6 +79,8 @@ class Member:
     left_by_link: bool = False
     language: str = ""
     vip: bool = False
+    notes: dict[int, str] = field(default_factory=dict)
+    events: list[dict[str, object]] = field(default_factory=list)
 
     @property
     def id(self) -> str:
@@ -75,8 +96,7 @@ class Audience:
     name: str
     web_id: int
     created: str
-    fields: dict[str, str] = field(default_factory=lambda: dict(DEFAULT_FIELDS))
-    required: frozenset[str] = frozenset()
+    fields: dict[str, MergeField] = field(default_factory=lambda: made_fields(DEFAULT_FIELDS))
     members: dict[str, Member] = field(default_factory=dict)
     contacts: dict[str, Member] = field(default_factory=dict)
     forgotten: set[str] = field(default_factory=set)
@@ -152,19 +172,22 @@ class Audience:
         """Sets the given merge fields; the others stay, and tags this audience does not know are ignored.
 
         Raises:
-            Problem: 400, about the field; nothing has been changed then.
+            Problem: 400, about each field that does not take its value; nothing has been changed then.
         """
-        known = {tag: value for tag, value in fields.items() if tag in self.fields}
-        for tag, value in known.items():
-            if isinstance(value, bool) or not isinstance(value, str | int | float | dict):
-                raise invalid(tag, "Schema describes string, boolean found instead")
-            if self.fields[tag] == "number" and value != "" and not _is_number(value):
-                raise invalid(tag, "Please enter a number")
-        if not skip_validation:
+        known: dict[str, object] = {}
+        refused: list[dict[str, str]] = []
+        for tag, value in fields.items():
+            if tag in self.fields:
+                try:
+                    known[tag] = self.fields[tag].kept(value)
+                except Rejected as no:
+                    refused.append({"field": tag, "message": str(no)})
+        if not skip_validation and not refused:
             after = {**member.merge_fields, **known}
-            for tag in sorted(self.required):
-                if after.get(tag, "") == "":
-                    raise invalid(tag, "Please enter a value")
+            empty = [tag for tag, one in self.fields.items() if one.required and after.get(tag, "") == ""]
+            refused = [{"field": tag, "message": "Please enter a value"} for tag in sorted(empty)]
+        if refused:
+            raise Problem(400, "Invalid Resource", "Your merge fields were invalid.", refused)
         member.merge_fields.update(known)
 
     def check_move(self, member: Member, address: str) -> None:
@@ -223,14 +246,6 @@ def check_return(member: Member, status: str) -> None:
             f"{member.email_address} is in a compliance state due to unsubscribe, bounce, or compliance review "
             "and cannot be subscribed.",
         )
-
-
-def _is_number(value: object) -> bool:
-    try:
-        float(str(value))
-    except ValueError:
-        return False
-    return True
 
 
 @dataclass(slots=True)

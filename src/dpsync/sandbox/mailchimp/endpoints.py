@@ -22,7 +22,7 @@ from dpsync.sandbox.mailchimp.rendering import Json, account_body, audience_body
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One authenticated call. `now`: the vendor's time stamp for whatever it changes."""
+    """One authenticated call. `now`: the vendor's time stamp for whatever it changes; `part`: a note or merge field."""
 
     account: Account
     list_id: str
@@ -30,6 +30,7 @@ class Asked:
     query: Mapping[str, str]
     body: Mapping[str, object]
     now: str
+    part: str = ""
 
     @property
     def audience(self) -> Audience:
@@ -39,7 +40,8 @@ class Asked:
     @property
     def lax(self) -> bool:
         """Whether required merge fields may stay empty."""
-        return self.query.get("skip_merge_validation") == "true"
+        # the official Python client writes True
+        return self.query.get("skip_merge_validation", "").lower() == "true"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,9 @@ from typing import Literal
 
 from pydantic import Field
 
-from dpsync.sandbox.mailchimp.audience import DEFAULT_FIELDS, Account, Audience, digest
+from dpsync.sandbox.mailchimp.audience import DEFAULT_FIELDS, Account, Audience, digest, made_fields
 from dpsync.sandbox.mailchimp.endpoints import Change, search_index
+from dpsync.sandbox.mailchimp.merge_fields import MergeFieldType
 from dpsync.sandbox.mailchimp.webhooks import Webhooks
 from dpsync.sandbox.vendor import Part, Section, Switches
 
@@ -18,17 +19,28 @@ class SeedMember(Part):
 
     email: str
     status: str = "subscribed"
-    merge_fields: dict[str, str | int | float] = Field(default_factory=dict)
+    merge_fields: dict[str, str | int | float | dict[str, str]] = Field(default_factory=dict)
     left_by_link: bool = False
     tags: tuple[str, ...] = ()
 
 
+class SeedMergeField(Part):
+    """A merge field that is set as somebody set it in the web app: such as `date_format`, `phone_format`, `choices`."""
+
+    type: MergeFieldType
+    options: dict[str, str | list[str]] = Field(default_factory=dict)
+
+
+def _usual() -> dict[str, MergeFieldType | SeedMergeField]:
+    return {**DEFAULT_FIELDS}
+
+
 class SeedAudience(Part):
-    """One audience. `merge_fields`: type by tag; `forgotten` and `fake`: addresses it refuses."""
+    """One audience. `merge_fields`: type by tag, or type and options; `forgotten` and `fake`: addresses it refuses."""
 
     id: str
     name: str = ""
-    merge_fields: dict[str, str] = Field(default_factory=lambda: dict(DEFAULT_FIELDS))
+    merge_fields: dict[str, MergeFieldType | SeedMergeField] = Field(default_factory=_usual)
     required: tuple[str, ...] = ()
     members: tuple[SeedMember, ...] = ()
     forgotten: tuple[str, ...] = ()
@@ -108,8 +120,8 @@ def audience_of(account: Account, list_id: str, name: str, now: datetime) -> Aud
 
 def fill(audience: Audience, part: SeedAudience, now: datetime) -> None:
     """Adds what a scenario says of one audience."""
-    audience.fields = dict(part.merge_fields)
-    audience.required = frozenset(part.required)
+    types = {tag: one if isinstance(one, str) else one.model_dump() for tag, one in part.merge_fields.items()}
+    audience.fields = made_fields(types, part.required)
     audience.fake |= {address.strip().lower() for address in part.fake}
     audience.forgotten |= {digest(address) for address in part.forgotten}
     for member in part.members:

@@ -18,7 +18,7 @@ class MailchimpHandle(Handle[Mailchimp]):
         self,
         email: str,
         status: str = "subscribed",
-        merge_fields: Mapping[str, str | int | float] | None = None,
+        merge_fields: Mapping[str, str | int | float | dict[str, str]] | None = None,
         *,
         list_id: str | None = None,
         account: str | None = None,
