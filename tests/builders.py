@@ -264,8 +264,11 @@ class World:
         processor = self.controller.processors[name]
 
         def work(unit: Unit) -> None:
-            contacts.register(unit.connection, self.controller, processor, self.clock.now())
-            unit.connection.execute(t.contact.update().values(confirmed_at=self.clock.now()))
+            now = self.clock.now()
+            contacts.register(unit.connection, self.controller, processor, now)
+            for address in contacts.desks(processor):
+                token = self.controller.contact_token(address, name)
+                acknowledgement.confirm_contact(unit, self.controller, token, now)
 
         self.writer.call(work)
 
@@ -358,7 +361,7 @@ class World:
 
     def ledger_problems(self) -> tuple[str, ...]:
         with reading(self.engine) as connection:
-            return (*self.log.verify(connection, full=True).problems, *differences(connection))
+            return (*self.log.verify(connection, full=True).problems, *differences(connection, self.keys))
 
     def close(self) -> None:
         self.writer.close()

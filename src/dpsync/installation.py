@@ -308,12 +308,8 @@ class Installation:
         return self.keys.open(PURPOSE, sealed, request_id.encode())
 
     def differences(self) -> tuple[str, ...]:
-        """Where a state in the database is not what the ledger tells of; a few seconds for 100,000 requests."""
-        return self.read(comparison.differences)
-
-    def evidence_differences(self, request_id: str = "") -> tuple[str, ...]:
-        """Where the recorded calls (of one request) are not those that the ledger digests; opens each request's key."""
-        return self.read(lambda connection: receipts.evidence_differences(connection, self.keys, request_id))
+        """Where a row in the database is not what the ledger tells of; opens each request's key."""
+        return self.read(lambda connection: comparison.differences(connection, self.keys))
 
     def anchored(self) -> list[str]:
         """The newest checkpoint that is kept outside the database."""

@@ -14,15 +14,13 @@ from dpsync.reports.proof import LedgerLine
 from dpsync.settings import ProcessorSection, Settings
 
 
-def ledger_line(service: Installation, now: datetime, request_id: str = "") -> LedgerLine:
+def ledger_line(service: Installation, now: datetime) -> LedgerLine:
     """What a report begins with: the ledger verified from its last verified checkpoint, and against the anchor.
 
-    The states that the report will print are compared with what the ledger tells of, and for the dossier of one
-    request, which prints its calls, those with their digests.
+    Every row that a report may print from is compared with what the ledger tells of, by the one comparison there is.
     """
     found = service.verify_ledger(full=False)
-    calls = service.evidence_differences(request_id) if request_id else ()
-    problems = (*found.problems, *service.differences(), *calls)
+    problems = (*found.problems, *service.differences())
     newest = parse_note(found.newest)[0].root.hex()[:8] if found.newest else ""
     return LedgerLine(
         verified=not problems,

@@ -794,19 +794,22 @@ def test_a_request_that_was_deleted_by_hand_is_missed(installation: Installation
     [
         (
             "UPDATE propagation SET state = 'verified', rung = 5 WHERE processor = 'forms'",
-            "at forms: the database says",
+            "at forms: the database says state",
         ),
         ("UPDATE propagation SET rung = 6 WHERE processor = 'newsletter'", "rung 6; entry"),
-        ("UPDATE propagation SET state = 'withdrawn' WHERE processor = 'newsletter'", "says withdrawn, rung 5; entry"),
+        (
+            "UPDATE propagation SET state = 'withdrawn' WHERE processor = 'newsletter'",
+            "says state withdrawn, rung 5; entry",
+        ),
         ("PRAGMA foreign_keys = OFF; DELETE FROM propagation WHERE processor = 'forms'", "its processors in the data"),
-        ("UPDATE propagation SET told_at = told_at - 86400000000 WHERE told_at > 0", "the database says told at"),
-        ("UPDATE propagation SET done_at = done_at - 86400000000 WHERE done_at > 0", "the database says done at"),
-        ("UPDATE propagation SET done_at = opened_at WHERE done_at IS NULL", "at forms: the database says done at"),
-        ("UPDATE propagation SET right = 'opt_out'", "the database says opt_out, of a request for erasure"),
-        ("UPDATE request SET right = 'opt_out'", "right, time of acceptance or legal date are not those of entry"),
-        ("UPDATE request SET due_on = '2099-12-31'", "right, time of acceptance or legal date are not those of entry"),
-        ("UPDATE request SET due_at = due_at + 864000000000", "it counts as overdue from"),
-        ("UPDATE request SET closed_at = accepted_at", "the database says closed at"),
+        ("UPDATE propagation SET told_at = told_at - 86400000000 WHERE told_at > 0", "the database says told_at"),
+        ("UPDATE propagation SET done_at = done_at - 86400000000 WHERE done_at > 0", "the database says done_at"),
+        ("UPDATE propagation SET done_at = opened_at WHERE done_at IS NULL", "at forms: the database says done_at"),
+        ("UPDATE propagation SET right = 'opt_out'", "right is not that of the request"),
+        ("UPDATE request SET right = 'opt_out'", "right is opt_out; entry"),
+        ("UPDATE request SET due_on = '2099-12-31'", "due_on is 2099-12-31; entry"),
+        ("UPDATE request SET due_at = due_at + 864000000000", "due_at is"),
+        ("UPDATE request SET closed_at = accepted_at", "the database says closed_at"),
     ],
 )
 def test_a_state_or_a_date_that_was_written_by_hand_is_named_and_no_report_calls_it_unaltered(

@@ -288,7 +288,8 @@ def test_every_decision_leaves_a_row_and_an_entry_without_the_words(
     assert not any(word in row.sealed for word in (b"Dana", WHY.encode()))
     opened = world.keys.open("decision", row.sealed, asked.request_id.encode())
     assert json.loads(opened) == {"by": DANA.by, "reason": WHY}
-    assert len(events(world, asked)) == before + 1
+    assert len(events(world, asked)) == before + 2
+    assert events(world, asked)[-1] == "decided"
     last = world.rows(t.entry)[-1].body
     assert WHY.encode() not in last
     assert b"Dana" not in last

@@ -18,10 +18,10 @@ from dpsync.ledger import entry
 from dpsync.model import Cause, Right, Rung, State
 from dpsync.propagation import incoming
 from dpsync.propagation.acknowledgement import answer_by_hand
+from dpsync.propagation.commitments import Author
 from dpsync.propagation.decisions import Person, decide
 from dpsync.propagation.incoming import Incoming
 from dpsync.propagation.lifecycle import AnswerKind, DecisionKind
-from dpsync.propagation.record import Author
 from dpsync.store import tables as t
 from tests.journeys.installation import FORMS, NEWSLETTER, OPERATOR, SOON, Asked, Installation, installed, sqlite_url
 from tests.journeys.test_letters import ADA, CONTACT, DAY, ask, confirmed, letters

@@ -12,9 +12,9 @@ from dpsync.ledger import entry
 from dpsync.model import Cause, Right, Rung, State
 from dpsync.propagation import incoming
 from dpsync.propagation.acknowledgement import answer_by_hand
+from dpsync.propagation.commitments import Author
 from dpsync.propagation.decisions import Person, decide
 from dpsync.propagation.lifecycle import AnswerKind, DecisionKind
-from dpsync.propagation.record import Author
 from dpsync.reporting import month_report
 from dpsync.reports.status import status_rows
 from dpsync.sandbox.recipient import fill_in, links_of

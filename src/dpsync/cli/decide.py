@@ -116,8 +116,8 @@ def acknowledge(
     from dpsync.cli.opening import demand_processors, full_id, installation
     from dpsync.installation import os_user
     from dpsync.propagation.acknowledgement import BY_HAND, answer_by_hand
+    from dpsync.propagation.commitments import Author
     from dpsync.propagation.lifecycle import AnswerKind
-    from dpsync.propagation.record import Author
 
     talk: Talk = ctx.obj
     known = [kind for kind in AnswerKind if kind in BY_HAND]

@@ -154,7 +154,7 @@ def _ledger(talk: Talk, *, as_json: bool) -> int:
     with installation(talk, secrets=False) as service:
         with talk.progress("verifying") as progress:
             found = service.verify_ledger(full=True, progress=progress)
-            differing = (*service.differences(), *service.evidence_differences())
+            differing = service.differences()
         if as_json:
             talk.json(
                 {

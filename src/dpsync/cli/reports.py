@@ -77,7 +77,7 @@ def dossier(
     talk: Talk = ctx.obj
     with installation(talk, secrets=False) as service:
         request_id, now = full_id(service, request), service.clock.now()
-        ledger, processors = ledger_line(service, now, request_id), processor_lines(service)
+        ledger, processors = ledger_line(service, now), processor_lines(service)
 
         def opened(propagation_id: int, sealed: bytes) -> bytes:
             return service.keys.open("answer", sealed, str(propagation_id).encode())

@@ -8,15 +8,21 @@ is merged. A family address is not one person, and a telephone says who is meant
 import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, insert, or_, select, update
 
+from dpsync.ledger import entry
+from dpsync.ledger.entry import Event
 from dpsync.model import Request
+from dpsync.propagation.commitments import request_key, rows_said
+from dpsync.propagation.controller import Controller
 from dpsync.propagation.persons import BY_PHONE, NAMELESS, shares_an_address
 from dpsync.sealing import Keys
 from dpsync.store import tables as t
 from dpsync.store.upsert import insert_missing
+from dpsync.store.writer import Unit
 
 _KNOWN = select(t.alias.c.pseudonym, t.alias.c.person, t.alias.c.subject_id).where(
     or_(t.alias.c.pseudonym.in_(bindparam("named", expanding=True)), t.alias.c.person == bindparam("person"))
@@ -67,16 +73,22 @@ def introduce(connection: Connection, keys: Keys, requests: Sequence[Request]) -
     return people
 
 
-def resolve(connection: Connection, request: Request, keys: Keys) -> Identity:
+def resolve(unit: Unit, controller: Controller, request: Request, now: datetime) -> Identity:
     """Find or make the identity of a request's subject, and remember its pseudonyms.
 
     Runs in the transaction that accepts the request, so two requests that name one new subject cannot both make it.
+    Whoever turns out to be the same as, or to share an address with, somebody known changes what is committed of the
+    older requests; each of them gets an entry of it.
     """
+    connection, keys = unit.connection, controller.keys
     named = names_of(request, keys)
     own_id = named[-1] if request.subject.id else None
     known = connection.execute(_KNOWN, {"named": named, "person": own_id or ""}).all()
-    person = own_id or _nameless(connection, _persons_without_id(request, known))
-    subject_id = _joined(connection, {row.subject_id for row in known})
+    joined: set[str] = set()
+    person = own_id or _nameless(connection, _persons_without_id(request, known), joined)
+    subject_id = _joined(connection, {row.subject_id for row in known}, joined)
+    for request_id in sorted(joined):
+        _tell_joined(unit, controller, request_id, now)
     remembered = {(row.pseudonym, row.person) for row in known}
     fresh = [
         {"pseudonym": pseudonym, "person": person, "key_version": keys.key_version, "subject_id": subject_id}
@@ -99,30 +111,43 @@ def _persons_without_id(request: Request, known: Iterable[Any]) -> set[str]:
     return persons if len(persons) == 1 else set()
 
 
-def _nameless(connection: Connection, known: set[str]) -> str:
+def _tell_joined(unit: Unit, controller: Controller, request_id: str, now: datetime) -> None:
+    found = select(t.request, t.request.c.id.label("request_id")).where(t.request.c.id == request_id)
+    row = dict(unit.connection.execute(found).mappings().one())
+    key = request_key(controller, row)
+    said = {"rows": rows_said(key.commit_key, [("request", row)])} if key else {}
+    unit.append(request_id, entry.encode(Event.JOINED, now, req=request_id, **said))
+
+
+def _move(connection: Connection, column: str, old: str, new: str, joined: set[str]) -> None:
+    """Bring everything from one group of people, or one person, to another; `joined` learns which requests it met."""
+    joined |= set(connection.execute(select(t.request.c.id).where(t.request.c[column] == old)).scalars())
+    for table in (t.alias, t.request, t.propagation):
+        connection.execute(update(table).where(table.c[column] == old).values({column: new}))
+
+
+def _nameless(connection: Connection, known: set[str], joined: set[str]) -> str:
     if not known:
         return NAMELESS + secrets.token_hex(16)
     person = min(known)
     for other in known - {person}:
-        _rename_person(connection, other, person)
+        _rename_person(connection, other, person, joined)
     return person
 
 
-def _rename_person(connection: Connection, old: str, new: str) -> None:
+def _rename_person(connection: Connection, old: str, new: str, joined: set[str]) -> None:
     have = select(t.alias.c.pseudonym).where(t.alias.c.person == new)
     connection.execute(delete(t.alias).where(t.alias.c.person == old, t.alias.c.pseudonym.in_(have)))
-    for table in (t.alias, t.request, t.propagation):
-        connection.execute(update(table).where(table.c.person == old).values(person=new))
+    _move(connection, "person", old, new, joined)
 
 
-def _joined(connection: Connection, known: Iterable[str]) -> str:
+def _joined(connection: Connection, known: Iterable[str], joined: set[str]) -> str:
     groups = sorted(known)
     if not groups:
         return secrets.token_hex(16)
     subject_id, *others = groups
     for other in others:
-        for table in (t.alias, t.request, t.propagation):
-            connection.execute(update(table).where(table.c.subject_id == other).values(subject_id=subject_id))
+        _move(connection, "subject_id", other, subject_id, joined)
         lanes = connection.execute(select(t.lane).where(t.lane.c.subject_id.in_([subject_id, other]))).all()
         connection.execute(delete(t.lane).where(t.lane.c.subject_id.in_([subject_id, other])))
         earliest = {}

@@ -6,7 +6,7 @@ All of it in one transaction; only after its commit does anybody hear "accepted"
 import base64
 import secrets
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,10 +22,10 @@ from dpsync.intake.identity import Identity, introduce, known_of, names_of, reso
 from dpsync.intake.payload import Withdrawal
 from dpsync.intake.restrictions import meet_restriction
 from dpsync.intake.withdrawals import take_back
-from dpsync.ledger import entry
+from dpsync.ledger import entry, rows
 from dpsync.ledger.entry import Event
 from dpsync.model import Cause, Request, State
-from dpsync.propagation import allowance, at_rest, lanes, record
+from dpsync.propagation import allowance, at_rest, commitments, lanes
 from dpsync.propagation.contacts import confirmed
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.held import Held, tell_of_held
@@ -180,7 +180,7 @@ def _receive(unit: Unit, controller: Controller, asked: Asked, standing: _Standi
         return seen
     if seen is not None:
         return Received(seen, held=_is_held(unit.connection, seen), repeated=True)
-    who = resolve(unit.connection, request, controller.keys)
+    who = resolve(unit, controller, request, now)
     history = lanes.lane_of(unit.connection, who.subject_id)
     draft = _draft(controller, asked, who, history, standing)
     _write(unit, controller, [draft])
@@ -219,11 +219,12 @@ def _write(unit: Unit, controller: Controller, drafts: Sequence[_Draft]) -> None
     """Requests, propagations, lanes and entries: a statement for each kind, however many drafts there are."""
     if not drafts:
         return
-    written = unit.connection.execute(_NEW_REQUESTS, [_request_row(controller, draft) for draft in drafts])
-    ordinals = {row.id: row.ordinal for row in written}
-    rows = [row for draft in drafts for row in _propagation_rows(controller, draft, ordinals[draft.request_id])]
-    if rows:
-        unit.connection.execute(_NEW_PROPAGATIONS, rows)
+    requests = {draft.request_id: _request_row(controller, draft) for draft in drafts}
+    for written in unit.connection.execute(_NEW_REQUESTS, list(requests.values())):
+        requests[written.id]["ordinal"] = written.ordinal
+    parts = {draft.request_id: _propagation_rows(controller, draft, requests[draft.request_id]) for draft in drafts}
+    if any(parts.values()):
+        unit.connection.execute(_NEW_PROPAGATIONS, [row for some in parts.values() for row in some])
     going = [
         # Where there is no history no lane stands yet, so nothing waits that could be hurried.
         lanes.Due(
@@ -238,9 +239,9 @@ def _write(unit: Unit, controller: Controller, drafts: Sequence[_Draft]) -> None
     ]
     lanes.make_lanes_due(unit.connection, going)
     for draft in drafts:
-        _tell_received(unit, controller, draft)
-        for born in draft.births:
-            _tell_birth(unit, draft.asked.request, draft.request_id, born, draft.asked.now)
+        _tell_received(unit, draft, requests[draft.request_id], parts[draft.request_id])
+        for born, row in zip(draft.births, parts[draft.request_id], strict=True):
+            _tell_birth(unit, draft, born, row)
     held = [
         # What is merely observed was decided in the settings, for everybody to see.
         Held(draft.request_id, born.processor.name, born.causes - {Cause.OBSERVE})
@@ -283,16 +284,11 @@ def _request_row(controller: Controller, draft: _Draft) -> dict[str, Any]:
     }
 
 
-def _propagation_rows(controller: Controller, draft: _Draft, ordinal: int) -> list[dict[str, Any]]:
+def _propagation_rows(controller: Controller, draft: _Draft, request_row: Mapping[str, Any]) -> list[dict[str, Any]]:
     request, now = draft.asked.request, draft.asked.now
     common = {
         "request_id": draft.request_id,
-        "subject_id": draft.who.subject_id,
-        "person": draft.who.person,
-        "ordinal": ordinal,
-        "right": request.right,
-        "lifting": request.lifted is not None,
-        "version": request.version,
+        **{name: request_row[name] for name in rows.COPIED},
         "covers": " ".join(sorted(map(controller.change_digest, request.changes.names if request.changes else ()))),
         "opened_at": now,
         "state_since": now,
@@ -314,29 +310,49 @@ def _propagation_rows(controller: Controller, draft: _Draft, ordinal: int) -> li
     ]
 
 
-def _tell_received(unit: Unit, controller: Controller, draft: _Draft) -> None:
-    names = sorted(controller.processors)
-    request = draft.asked.request
-    unit.append(
-        draft.request_id,
-        entry.encode(
-            Event.LIFTED if request.lifted else Event.RECEIVED,
-            draft.asked.now,
-            req=draft.request_id,
-            right=request.right.value,
-            subj=record.subject_commitment(request, draft.key.commit_key),
-            n=len(names),
-            list=entry.list_digest(names),
-            due=draft.dates.due_on.isoformat(),
-        ),
-    )
+def _tell_received(unit: Unit, draft: _Draft, row: Mapping[str, Any], parts: Sequence[Mapping[str, Any]]) -> None:
+    """What was asked, as far as the ledger may know, and every date that follows from it."""
+    request, dates, commit_key = draft.asked.request, draft.dates, draft.key.commit_key
+    names = [one["processor"] for one in parts]
+    fields: dict[str, str | int] = {
+        "req": draft.request_id,
+        "right": request.right.value,
+        "subj": commitments.subject_commitment(request, commit_key),
+        "n": len(names),
+        "list": entry.list_digest(names),
+        "received": int(request.received_at.timestamp()),
+        "starts": dates.starts_on.isoformat(),
+        "target": int(dates.target_at.timestamp()),
+        "strict": dates.strict_on.isoformat(),
+        "letter": dates.letter_by.isoformat(),
+        "due": dates.due_on.isoformat(),
+        "overdue": int(dates.due_at.timestamp()),
+        "rule": dates.rule,
+        "rows": commitments.rows_said(commit_key, [("request", row), ("births", rows.births(parts))]),
+    }
+    if request.received_assumed:
+        fields["assumed"] = 1
+    if request.ground:
+        fields["ground"] = request.ground
+    if request.lifted:
+        fields |= {
+            "told_on": request.lifted.told_on.isoformat(),
+            "how": entry.commitment(commit_key, request.lifted.how),
+        }
+    event = Event.LIFTED if request.lifted else Event.RECEIVED
+    unit.append(draft.request_id, entry.encode(event, draft.asked.now, **fields))
 
 
-def _tell_birth(unit: Unit, request: Request, request_id: str, born: Birth, now: datetime) -> None:
-    common: dict[str, str | int] = {"req": request_id, "dest": born.processor.name, "right": request.right.value}
-    common |= {"state": born.state.value, "rung": 0}
+def _tell_birth(unit: Unit, draft: _Draft, born: Birth, row: Mapping[str, Any]) -> None:
+    if born.state not in {State.HELD, State.EXEMPT}:
+        return
+    right, now = draft.asked.request.right, draft.asked.now
+    fields: dict[str, str | int] = {"req": draft.request_id, "dest": born.processor.name, "right": right.value}
+    fields |= {"state": born.state.value, "rung": 0, "way": born.way.value}
+    fields["rows"] = commitments.rows_said(draft.key.commit_key, [("propagation", {**rows.BORN, **row})])
     if born.state is State.HELD:
-        unit.append(request_id, entry.encode(Event.HELD, now, cause=lanes.causes_text(born.causes), **common))
-    elif born.state is State.EXEMPT:
-        exemption = born.processor.exempt[request.right]
-        unit.append(request_id, entry.encode(Event.EXEMPTED, now, cause=exemption.code, **common))
+        fields["cause"] = lanes.causes_text(born.causes)
+        unit.append(draft.request_id, entry.encode(Event.HELD, now, **fields))
+    else:
+        fields["cause"] = born.processor.exempt[right].code
+        unit.append(draft.request_id, entry.encode(Event.EXEMPTED, now, **fields))

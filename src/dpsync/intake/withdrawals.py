@@ -9,7 +9,10 @@ from dpsync.errors import NotFound
 from dpsync.intake.answers import Received
 from dpsync.intake.events import Conflict, came_before
 from dpsync.intake.payload import Withdrawal
+from dpsync.ledger import entry
+from dpsync.ledger.entry import Event
 from dpsync.model import State
+from dpsync.propagation import commitments
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.decisions import Decided, Person, decide, find_request, remember
 from dpsync.propagation.lifecycle import DecisionKind
@@ -35,11 +38,11 @@ def take_back(
     # A person sees whom a short id means before saying yes; a machine that cut one off must not stop somebody else's.
     if request_id != withdrawal.request_id:
         raise NotFound("a webhook names the whole id")
-    unit.connection.execute(
-        insert(t.withdrawal).values(
-            source=withdrawal.source, event_id=withdrawal.event_id, body_mac=mac, request_id=request_id, at=now
-        )
-    )
+    row = {"source": withdrawal.source, "event_id": withdrawal.event_id, "body_mac": mac, "at": now}
+    unit.connection.execute(insert(t.withdrawal).values(request_id=request_id, **row))
+    key = commitments.key_of(unit.connection, controller, request_id)
+    said = {"rows": commitments.rows_said(key.commit_key, [("withdrawal", row)])} if key else {}
+    unit.append(request_id, entry.encode(Event.WITHDRAWN, now, req=request_id, **said))
     person = Person(by=withdrawal.source, os_user="", reason=f"withdrawn by event {withdrawal.event_id}")
     decided = decide(unit, controller, request_id, DecisionKind.WITHDRAW, person, now)
     gone = [one for one in decided if one.refused and one.state not in _NOTHING_WENT]

@@ -1,20 +1,25 @@
-"""Whether the states and dates in the database are those that the ledger tells of.
+"""Whether the rows in the database are those that the ledger tells of: every column that is proof, by its name.
 
 The ledger may be sound while a table beside it was written by hand: then reports would print what nobody recorded, or
-leave out what was.
+leave out what was. What is no proof, and why, stands in `rows`.
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from itertools import chain
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, Table, bindparam, select, type_coerce
+from sqlalchemy.types import NullType
 
-from dpsync.ledger import conversation_comparison, entry, stored
-from dpsync.model import CLOSED_STATES, DONE_STATES, Rung
-from dpsync.store import tables
+from dpsync.errors import KeyProblem
+from dpsync.ledger import conversation_comparison, entry, evidence, row_comparison, rows, stored, told
+from dpsync.ledger.row_comparison import Belongings, Row
+from dpsync.ledger.rows import COPIED
+from dpsync.ledger.told import Place
+from dpsync.sealing import Keys, RequestKey
+from dpsync.store import tables as t
 
 PAGE = 500
 """Requests compared at a time; SQLite takes a bounded number of parameters in one statement."""
@@ -22,180 +27,232 @@ PAGE = 500
 MOST_NAMED = 50
 
 
-@dataclass(slots=True)
-class _Place:
-    """What the entries about one request at one processor say; `idx` None: none did since it was accepted.
+def differences(connection: Connection, keys: Keys) -> tuple[str, ...]:
+    """Each request that the ledger tells of and the database has not; each column of a request and of what belongs to
+    it that is not as its entries say, in order of receipt; then what belongs to no request.
 
-    `told`, `done` and `closed` are seconds: since when it has been told, done or closed.
-    """
-
-    state: str = "pending"
-    rung: int = 0
-    idx: int | None = None
-    told: int | None = None
-    done: int | None = None
-    closed: int | None = None
-
-    def hear(self, idx: int, said: dict[str, str | int]) -> None:
-        """Go on by the next entry."""
-        state, ts = str(said["state"]), int(said["ts"])
-        self.rung, self.idx = int(said["rung"]), idx
-        # An entry from before this was written down tells it by the rung, which never fell.
-        told = said.get("told", int(self.rung >= Rung.SENT))
-        self.told = (ts if self.told is None else self.told) if told else None
-        # What was contradicted was not done: it counts from when it is done again.
-        if state in DONE_STATES and not (self.state in DONE_STATES and self.done):
-            self.done = ts
-        if state in CLOSED_STATES and not (self.state in CLOSED_STATES and self.closed):
-            self.closed = ts
-        self.state = state
-
-    @property
-    def ended(self) -> int | None:
-        """Since when nobody is waited for here."""
-        return self.closed if self.state in CLOSED_STATES else None
-
-
-@dataclass(slots=True)
-class _Request:
-    """What the entries of one request say. `receipt`: the first, which is about no processor."""
-
-    idx: int = 0
-    receipt: dict[str, str | int] = field(default_factory=dict)
-    places: dict[str, _Place] = field(default_factory=dict)
-
-    def ended(self, processors: Iterable[str]) -> int | None:
-        """Since when nobody is waited for at any of them; None while somebody is."""
-        closed = [self.places.get(name, _Place()).ended for name in processors]
-        ends = [one for one in closed if one is not None]
-        return max(ends) if ends and len(ends) == len(closed) else None
-
-
-def differences(connection: Connection) -> tuple[str, ...]:
-    """Each request that the ledger tells of and the database has not; each request and processor whose right, state,
-    rung or dates are not what its ledger entries say, in order of receipt; then each private conversation whose state
-    does not follow from what the ledger tells of.
-
-    Needs the view of one moment, for a state and its entry are written together. An entry that cannot be read says
-    nothing here: `Log.verify` names it.
+    Needs the view of one moment, for a row and its entry are written together. An entry that cannot be read says
+    nothing here: `Log.verify` names it. What is committed under a request's key is compared while that key exists.
     """
     found: list[str] = []
-    for problem in chain(_missing(connection), _problems(connection), conversation_comparison.problems(connection)):
+    everything = chain(
+        _missing(connection),
+        _problems(connection, keys),
+        _of_no_request(connection, keys),
+        conversation_comparison.problems(connection),
+    )
+    for problem in everything:
         if len(found) == MOST_NAMED:
             return (*found, "and more")
         found.append(problem)
     return tuple(found)
 
 
+def older_requests(connection: Connection) -> int:
+    """How many requests were accepted before entries committed to rows: of those less is compared."""
+    bodies = connection.execute(select(t.entry.c.body).where(t.entry.c.request_id.is_not(None))).scalars()
+    receipts = (said for body in bodies if (said := told.readable(body)) is not None and "list" in said)
+    return sum("rows" not in said for said in receipts)
+
+
 def _missing(connection: Connection) -> Iterator[str]:
-    told = tables.entry.c.request_id
-    kept = select(tables.request.c.id).where(tables.request.c.id == told)
-    query = select(told).distinct().where(told.is_not(None), ~kept.exists()).order_by(told).limit(MOST_NAMED + 1)
+    named = t.entry.c.request_id
+    kept = select(t.request.c.id).where(t.request.c.id == named)
+    query = select(named).distinct().where(named.is_not(None), ~kept.exists()).order_by(named).limit(MOST_NAMED + 1)
     for request_id in connection.execute(query).scalars():
         yield f"request {request_id}: the ledger tells of it, and the database does not have it"
 
 
-def _problems(connection: Connection) -> Iterator[str]:
-    last = 0
-    while rows := connection.execute(_REQUESTS, {"last": last}).all():
-        last = rows[-1].ordinal
-        ids = [row.id for row in rows]
-        told = _told(connection, ids)
-        kept = _kept(connection, ids)
-        for row in rows:
-            yield from _of_request(row, kept.get(row.id, {}), told.get(row.id, _Request()))
+# --- reading
 
 
-_REQUEST = tables.request.c
-_REQUESTS = (
-    select(
-        _REQUEST.ordinal,
-        _REQUEST.id,
-        _REQUEST.right,
-        _REQUEST.accepted_at,
-        _REQUEST.due_on,
-        _REQUEST.due_at,
-        _REQUEST.closed_at,
-    )
-    .where(_REQUEST.ordinal > bindparam("last"))
-    .order_by(_REQUEST.ordinal)
-    .limit(PAGE)
-)
+def _as_stored(table: Table) -> list[Any]:
+    """Every column as it is kept: what somebody wrote there by hand need not be of its type."""
+    return [type_coerce(column, NullType()).label(column.name) for column in table.c]
 
 
-def _of_request(row: Any, here: dict[str, Any], told: _Request) -> Iterator[str]:
-    name, said = f"request {row.id}", told.receipt
-    if not said:
-        yield f"{name}: the ledger does not tell of its receipt"
-    elif said["list"] != entry.list_digest(here):
-        yield f"{name}: its processors in the database are not those it was accepted for"
-    if said and (row.right, row.due_on, _seconds(row.accepted_at)) != (said["right"], said["due"], said["ts"]):
-        yield f"{name}: right, time of acceptance or legal date are not those of entry {told.idx}"
-    # The end of a day depends on the controller's zone, which is nowhere more than a day from UTC.
-    elif said and not timedelta() <= row.due_at.date() - date.fromisoformat(row.due_on) <= timedelta(days=1):
-        yield f"{name}: it counts as overdue from {row.due_at.date()} on, its legal date is {row.due_on}"
-    if _is_otherwise(row.closed_at, told.ended(here)):
-        yield f"{name}: the database says closed at {row.closed_at or 'no time'}; the ledger tells otherwise"
-    for processor, kept in here.items():
-        yield from _of_place(f"{name} at {processor}", row, kept, told.places.get(processor, _Place()))
+_R, _P = t.request.c, t.propagation.c
+_IDS: Any = bindparam("ids", expanding=True)
+_REQUESTS = select(*_as_stored(t.request)).where(_R.ordinal > bindparam("last")).order_by(_R.ordinal).limit(PAGE)
+_PARTS = select(*_as_stored(t.propagation)).where(_P.request_id.in_(_IDS)).order_by(_P.processor)
+_OF_PARTS = {
+    table.name: select(*_as_stored(table), _P.request_id.label("of"), _P.processor.label("at_processor"))
+    .join(t.propagation, _P.id == table.c.propagation_id)
+    .where(_P.request_id.in_(_IDS))
+    .order_by(*table.primary_key.columns)
+    for table in (t.attempt, t.notice, t.answer, t.post)
+}
+_OF_REQUESTS = {
+    table.name: select(*_as_stored(table), table.c.request_id.label("of"))
+    .where(table.c.request_id.in_(_IDS))
+    .order_by(*table.primary_key.columns)
+    for table in (t.decision, t.withdrawal)
+}
 
 
-def _is_otherwise(closed_at: datetime | None, ended: int | None) -> bool:
-    """Closed where the ledger tells of no end, or the reverse, or too early: a group is closed at its last moment."""
-    closed = _seconds(closed_at)
-    return (closed is None) != (ended is None) or (closed is not None and ended is not None and closed < ended)
+def _belongings(connection: Connection, ids: Sequence[str]) -> dict[str, Belongings]:
+    found: dict[str, Belongings] = defaultdict(Belongings)
+    for row in connection.execute(_PARTS, {"ids": ids}).mappings():
+        found[row["request_id"]].parts[row["processor"]] = dict(row)
+    for table, query in chain(_OF_PARTS.items(), _OF_REQUESTS.items()):
+        for row in connection.execute(query, {"ids": ids}).mappings():
+            place = row["at_processor"] if table in row_comparison.AT_A_PLACE else ""
+            found[row["of"]].rows[table, place].append(dict(row))
+    return found
 
 
-def _of_place(name: str, row: Any, kept: Any, said: _Place) -> Iterator[str]:
-    if (kept.state, kept.rung) != (said.state, said.rung):
-        where = "no entry tells of more than" if said.idx is None else f"entry {said.idx} says"
-        yield f"{name}: the database says {kept.state}, rung {kept.rung}; {where} {said.state}, rung {said.rung}"
-    if kept.right != row.right:
-        yield f"{name}: the database says {kept.right}, of a request for {row.right}"
-    for what, at, ts in (("told", kept.told_at, said.told), ("done", kept.done_at, said.done)):
-        if _seconds(at) != ts:
-            yield f"{name}: the database says {what} at {at or 'no time'}; the ledger tells of another time, or none"
+def _problems(connection: Connection, keys: Keys) -> Iterator[str]:
+    last = -(2**63)
+    while page := connection.execute(_REQUESTS, {"last": last}).mappings().all():
+        last = page[-1]["ordinal"]
+        ids = [row["id"] for row in page]
+        kept, said = _belongings(connection, ids), told.of_requests(connection, ids)
+        calls = evidence.answers(connection, ids)
+        for row in page:
+            one, has = said.get(row["id"], told.Request()), kept[row["id"]]
+            yield from _of_request(keys, dict(row), has, one, calls.get(row["id"], {}))
 
 
-def _seconds(at: datetime | None) -> int | None:
-    return None if at is None else int(at.timestamp())
+# --- one request
 
 
-def _told(connection: Connection, ids: list[str]) -> dict[str, _Request]:
-    column = tables.entry.c
-    told: dict[str, _Request] = {}
-    rows = connection.execute(
-        select(column.idx, column.request_id, column.body).where(column.request_id.in_(ids)).order_by(column.idx)
-    )
-    for idx, request_id, body in rows:
-        try:
-            said = entry.decode(stored.raw(body))
-        except ValueError:
-            continue
-        request = told.setdefault(request_id, _Request())
-        if "list" in said:
-            request.idx, request.receipt = idx, said
-        if "state" in said:
-            request.places.setdefault(str(said["dest"]), _Place()).hear(idx, said)
-    return told
+def _of_request(
+    keys: Keys, row: Row, has: Belongings, said: told.Request, calls: dict[evidence.Place, evidence.Answer]
+) -> Iterator[str]:
+    name = f"request {row['id']}"
+    named: set[tuple[str, str]] = set()
+    for place, column, problem in chain(_openly(row, has, said), _places(row, has, said)):
+        named.add((place, column))
+        yield f"{name}{place}: {problem}"
+    key, problem = _key(keys, row, said)
+    if problem:
+        yield f"{name}: {problem}"
+    if key is None:
+        return
+    if said.commits:
+        for place, columns, problem in row_comparison.problems(key.commit_key, row, has, said):
+            left = [column for column in columns if (place, column) not in named]
+            if left:
+                yield f"{name}{place}: {', '.join(left)} {problem}"
+    for problem in evidence.problems(key.commit_key, said.answers, calls):
+        yield f"{name}: {problem}"
 
 
-def _kept(connection: Connection, ids: list[str]) -> dict[str, dict[str, Any]]:
-    column = tables.propagation.c
-    kept: dict[str, dict[str, Any]] = {}
-    rows = connection.execute(
-        select(
-            column.request_id,
-            column.processor,
-            column.right,
-            column.state,
-            column.rung,
-            column.told_at,
-            column.done_at,
+def _key(keys: Keys, row: Row, said: told.Request) -> tuple[RequestKey | None, str]:
+    """The request's key, or what is wrong with it."""
+    if row["wrapped_key"] is None:
+        return None, "" if said.shredded else "wrapped_key is gone, and no entry tells that the request was shredded"
+    try:
+        return keys.unwrap(stored.raw(row["wrapped_key"]), str(row["id"]), str(row["key_month"])), ""
+    except KeyProblem as error:
+        return (
+            None,
+            f"wrapped_key does not open under key_month {row['key_month']}, so less is compared: {error.message}",
         )
-        .where(column.request_id.in_(ids))
-        .order_by(column.processor)
-    )
-    for row in rows:
-        kept.setdefault(row.request_id, {})[row.processor] = row
-    return kept
+
+
+Problem = tuple[str, str, str]
+"""Place below the request, column, and what is wrong with it."""
+
+_MOMENTS = {"accepted_at": "ts", "received_at": "received", "target_at": "target", "due_at": "overdue"}
+_WORDS = {
+    "right": "right",
+    "starts_on": "starts",
+    "strict_on": "strict",
+    "letter_by": "letter",
+    "due_on": "due",
+    "clock_rule": "rule",
+    "ground": "ground",
+}
+_UNSAID = {"ground": ""}
+"""What an entry leaves out where there is nothing to say."""
+
+
+def _openly(row: Row, has: Belongings, said: told.Request) -> Iterator[Problem]:
+    """What anybody can compare, with the request's key or without it."""
+    receipt = said.receipt
+    if not receipt:
+        yield "", "id", "the ledger does not tell of its receipt"
+        return
+    unsaid = _UNSAID if said.commits else {}
+    for column, key in _WORDS.items():
+        wanted = receipt.get(key, unsaid.get(column))
+        if wanted is not None and row[column] != wanted:
+            yield "", column, f"{column} is {row[column]}; entry {said.idx} says {wanted or 'none'}"
+    for column, key in _MOMENTS.items():
+        if key in receipt and _seconds(row[column]) != receipt[key]:
+            yield "", column, f"{column} is {_moment(row[column])}; entry {said.idx} says another time"
+    if said.commits and int(bool(row["received_assumed"])) != receipt.get("assumed", 0):
+        yield "", "received_assumed", f"received_assumed is not what entry {said.idx} says"
+    if bool(row["lifting"]) is not (receipt["event"] == "lifted"):
+        yield "", "lifting", f"lifting is not what entry {said.idx} says"
+    if entry.list_digest(has.parts) != receipt["list"]:
+        told_of = "its processors in the database are not those it was accepted for"
+        yield "", "processor", f"{told_of} (propagation: request_id, processor)"
+    if entry.list_digest(filter(None, str(row["processors"]).split("\n"))) != receipt["list"]:
+        yield "", "processors", f"processors is not the list of entry {said.idx}"
+    for column, ts in (("closed_at", said.closed), ("shredded_at", said.shredded)):
+        if _seconds(row[column]) != ts:
+            shown = _moment(row[column])
+            yield "", column, f"the database says {column} {shown}; the ledger tells of another time, or none"
+
+
+def _places(row: Row, has: Belongings, said: told.Request) -> Iterator[Problem]:
+    opened = said.receipt.get("ts")
+    for processor, kept in has.parts.items():
+        one, at = said.places.get(processor, Place()), f" at {processor}"
+        if (kept["state"], kept["rung"]) != (one.state, one.rung):
+            column = "state" if kept["state"] != one.state else "rung"
+            where = "no entry tells of more than" if one.idx is None else f"entry {one.idx} says"
+            yield (
+                at,
+                column,
+                (f"the database says state {kept['state']}, rung {kept['rung']}; {where} {one.state}, rung {one.rung}"),
+            )
+        moments = {"told_at": one.told, "done_at": one.done, "state_since": one.since, "opened_at": opened}
+        if one.since is None:
+            moments["state_since"] = opened
+        for column, ts in moments.items():
+            if _seconds(kept[column]) != ts:
+                shown = _moment(kept[column])
+                yield at, column, f"the database says {column} {shown}; the ledger tells of another time, or none"
+        for column in COPIED:
+            if kept[column] != row[column]:
+                yield at, column, f"{column} is not that of the request"
+
+
+def _seconds(stored_at: object) -> object:
+    """A stored time in whole seconds, as entries have it; what is no time stays as it is, and fits none."""
+    return stored_at // 1_000_000 if isinstance(stored_at, int) else stored_at
+
+
+def _moment(stored_at: object) -> str:
+    if stored_at is None:
+        return "no time"
+    try:
+        return f"{t.EPOCH + timedelta(microseconds=int(str(stored_at))):%Y-%m-%d %H:%M:%S} UTC"
+    except (ValueError, OverflowError):
+        return "no time at all"
+
+
+# --- what belongs to no request
+
+
+def _of_no_request(connection: Connection, keys: Keys) -> Iterator[str]:
+    """Contacts that confirmed themselves, and mail that belongs to no notice."""
+    key = rows.own_key(keys)
+    committed: dict[str, list[told.Kept]] = defaultdict(list)
+    for idx, said in told.of_no_request(connection):
+        for one in told.items(idx, said):
+            committed[one.said.table].append(one)
+    older = older_requests(connection) > 0
+    for table, which in (
+        (t.contact, t.contact.c.confirmed_at.is_not(None)),
+        (t.post, t.post.c.propagation_id.is_(None)),
+    ):
+        found = connection.execute(select(*_as_stored(table)).where(which)).mappings().all()
+        for columns, problem, untold in row_comparison.of_added(
+            key, table.name, committed[table.name], list(map(dict, found))
+        ):
+            if not (untold and older):
+                yield f"{table.name}: {', '.join(columns)} {problem}"

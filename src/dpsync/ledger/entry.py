@@ -56,6 +56,9 @@ class Event(StrEnum):
     EXEMPTED = "exempted"
     EXTENDED = "extended"
     SETTLED = "settled"
+    DECIDED = "decided"
+    JOINED = "joined"
+    CONFIRMED = "confirmed"
     LIFTED = "lifted"
     SHREDDED = "shredded"
     ALERT = "alert"
@@ -68,21 +71,22 @@ class Event(StrEnum):
 _HEX_256 = re.compile(r"[0-9a-f]{64}\Z")
 _UNSAFE = re.compile(r"[^A-Za-z0-9._:/-]")
 
-_NUMBERS = frozenset({"v", "ts", "attempt", "http", "n", "rung", "told"})
-_COMMITMENTS = frozenset({"resp", "subj", "by", "why", "list", "digest"})
-_TEXTS = frozenset({"event", "req", "dest", "right", "ref", "cause", "way", "kind", "name", "state"})
-_DATES = frozenset({"due"})
-_STRINGS = _COMMITMENTS | _TEXTS | _DATES
+_NUMBERS = frozenset({"v", "ts", "attempt", "http", "n", "rung", "told", "received", "assumed", "target", "overdue"})
+_COMMITMENTS = frozenset({"resp", "subj", "by", "why", "list", "digest", "how"})
+_TEXTS = frozenset({"event", "req", "dest", "right", "ref", "cause", "way", "kind", "name", "state", "ground", "rule"})
+_DATES = frozenset({"due", "starts", "strict", "letter", "told_on"})
+_STRINGS = _COMMITMENTS | _TEXTS | _DATES | {"rows"}
+_ROWS = re.compile(r"[a-z0-9_/:]+(?: [a-z0-9_/:]+)*\Z")
 _DEMANDED = frozenset({"v", "ts", "event"})
 
 
 def encode(event: Event, ts: datetime, **fields: str | int) -> bytes:
     """The bytes of one entry. `ts` is aware and kept to the second.
 
-    Numbers: attempt, http, n (of processors), rung, told (0 or 1). 64 hex digits: resp, subj, by, why (commitments),
-    list, digest.
-    Printable ASCII without "@", up to 120 characters: req, dest, right, ref, cause, way, kind, name, state. `due` is an
-    ISO date. A vendor's id goes through `safe` first.
+    Numbers: attempt, http, n (of processors), rung, told and assumed (0 or 1); received, target, overdue (seconds).
+    64 hex digits: resp, subj, by, why, how (commitments), list, digest. Printable ASCII without "@", up to 120
+    characters: req, dest, right, ref, cause, way, kind, name, state, ground, rule. ISO dates: due, starts, strict,
+    letter, told_on. `rows`: items of `ledger.rows`, a space between. A vendor's id goes through `safe` first.
 
     Raises `ValueError`, which names the key and never the value, for anything else.
     """
@@ -133,6 +137,9 @@ def _plain(key: str, given: object) -> str | int:
             raise ValueError(f"{key}: not 64 hex digits")
     elif key in _DATES:
         _demand_date(key, text)
+    elif key == "rows":
+        if not _ROWS.match(text):
+            raise ValueError(f"{key}: not a list of digests of rows")
     # The one character every e-mail address has; an entry outlives every erasure.
     elif len(text) > LONGEST_TEXT or not text.isascii() or not text.isprintable() or "@" in text:
         raise ValueError(f"{key}: not printable ASCII without @ of at most {LONGEST_TEXT} characters")
@@ -167,6 +174,11 @@ def commitment(key: bytes, value: str | bytes) -> str:
     """
     raw = value.encode() if isinstance(value, str) else value
     return hmac.new(key, raw, hashlib.sha256).hexdigest()
+
+
+def authorship(key: bytes, name: str, account: str = "") -> str:
+    """The `by` of an entry: who decided, and on which account of the operating system ("" where by a link or event)."""
+    return commitment(key, canonical([name, account]))
 
 
 def list_digest(processors: Iterable[str]) -> str:

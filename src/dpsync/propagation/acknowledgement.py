@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -10,13 +10,16 @@ from sqlalchemy import Connection, insert, select, update
 
 from dpsync.errors import DecisionRefused, NotFound
 from dpsync.kit import Mail, NoAnswer, Posted
+from dpsync.ledger import entry, rows
+from dpsync.ledger.entry import Event
 from dpsync.mail import bounce_address, compose
 from dpsync.model import Cause, Right, State
 from dpsync.propagation import contacts, incoming
+from dpsync.propagation.commitments import Author, Beside
 from dpsync.propagation.controller import Controller, token_hash
 from dpsync.propagation.lanes import causes_of
 from dpsync.propagation.lifecycle import Answer, AnswerKind, Decision, DecisionKind
-from dpsync.propagation.record import Author, alert, record
+from dpsync.propagation.record import alert, record
 from dpsync.propagation.rounds import first_of_round
 from dpsync.store import tables as t
 from dpsync.store.writer import Unit
@@ -109,7 +112,7 @@ def answer_by_link(
         raise NotFound("no notice has this link")
     if len(_earlier(unit.connection, row.propagation_id)) >= MOST_BY_LINK:
         raise DecisionRefused("this notice has been answered too often")
-    _keep(unit, controller, row.propagation_id, row.number, kind, given, now, digest=row.digest)
+    kept = _keep(unit, controller, row.propagation_id, row.number, kind, given, now, digest=row.digest)
     # Who has the link has the letter, though no mail host's word of it was kept: the next one is a letter of its own.
     unit.connection.execute(
         update(t.propagation)
@@ -117,7 +120,8 @@ def answer_by_link(
         .values(notices=row.number)
     )
     older = row.number < first_of_round(unit.connection, row.propagation_id)
-    record(unit, controller, row.propagation_id, Answer(kind, row.digest, older), now, cause=kind.value)
+    answered = Answer(kind, row.digest, older)
+    record(unit, controller, row.propagation_id, answered, now, cause=kind.value, beside=[kept])
     if older and kind in FINAL:
         processor = controller.processors.get(row.processor)
         alert(unit.connection, controller, "older_letter", row.request_id, row.processor, processor, now)
@@ -157,9 +161,10 @@ def answer_by_hand(
         raise DecisionRefused(f"it is {row.state}; no answer is owed")
     if kind is AnswerKind.BOUNCED and (not row.notices or State(row.state) in {State.CONTRADICTED, State.REFUSED}):
         raise DecisionRefused(f"it is {row.state}; no letter is out that could have come back")
-    _keep(unit, controller, row.id, 0, kind, Given(author.by, author.reason, os_user), now)
+    kept = _keep(unit, controller, row.id, 0, kind, Given(author.by, author.reason, os_user), now)
     incoming.mark_answered(unit, row.id, now)
-    return record(unit, controller, row.id, Answer(kind), now, author=author, cause=kind.value).state
+    who = replace(author, account=os_user)
+    return record(unit, controller, row.id, Answer(kind), now, author=who, cause=kind.value, beside=[kept]).state
 
 
 def _keep(
@@ -172,7 +177,7 @@ def _keep(
     now: datetime,
     *,
     digest: str = "",
-) -> None:
+) -> Beside:
     plain: Mapping[str, str] = {
         "name": given.name,
         "remark": given.remark,
@@ -182,11 +187,9 @@ def _keep(
         "notice": f"sha256 {digest}" if digest else "",
     }
     sealed = controller.keys.seal("answer", json.dumps(plain).encode(), str(propagation_id).encode())
-    unit.connection.execute(
-        insert(t.answer).values(
-            propagation_id=propagation_id, number=number, kind=kind, final=kind in FINAL, sealed=sealed, at=now
-        )
-    )
+    row = {"number": number, "kind": kind.value, "final": kind in FINAL, "sealed": sealed, "at": now}
+    unit.connection.execute(insert(t.answer).values(propagation_id=propagation_id, **row))
+    return ("answer", row)
 
 
 # --- contacts
@@ -209,14 +212,16 @@ def confirm_contact(unit: Unit, controller: Controller, token: str, now: datetim
     """
     c = t.contact.c
     here = c.token_hash == token_hash(token)
-    row = unit.connection.execute(select(c.processor, c.confirmed_at).where(here)).one_or_none()
+    row = unit.connection.execute(select(t.contact).where(here)).mappings().one_or_none()
     if row is None:
         raise NotFound("no contact has this link")
-    if row.confirmed_at is None:
+    if row["confirmed_at"] is None:
         unit.connection.execute(update(t.contact).where(here).values(confirmed_at=now))
+        said = rows.item(rows.own_key(controller.keys), "contact", {**row, "confirmed_at": now})
+        unit.append(None, entry.encode(Event.CONFIRMED, now, dest=row["processor"], rows=said))
         release_confirmed(unit, controller, now)
-    processor = controller.processors.get(row.processor)
-    return processor.title if processor else row.processor
+    processor = controller.processors.get(row["processor"])
+    return processor.title if processor else str(row["processor"])
 
 
 def release_confirmed(unit: Unit, controller: Controller, now: datetime) -> None:

@@ -19,14 +19,22 @@ from dpsync.ledger import entry
 from dpsync.ledger.entry import Event
 from dpsync.model import Cause, Mode, Request, State, Way
 from dpsync.propagation import allowance, at_rest, brake, lanes
+from dpsync.propagation.commitments import Beside, request_key, rows_said
 from dpsync.propagation.contacts import is_confirmed
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.held import Held, tell_of_held
-from dpsync.propagation.instructions import changes_now, instruction_of, known_addresses, next_letter, recipient_of
+from dpsync.propagation.instructions import (
+    changes_now,
+    instruction_of,
+    known_addresses,
+    next_letter,
+    notice_row,
+    recipient_of,
+)
 from dpsync.propagation.lifecycle import Decision, DecisionKind, Step, Timer
 from dpsync.propagation.persons import sharing_an_address
 from dpsync.propagation.plan import Waiting, choose, overtaken, restriction_in_force
-from dpsync.propagation.record import Attempted, Happened, alert, record, record_all, request_key, supersede
+from dpsync.propagation.record import Attempted, Happened, alert, record, record_all, supersede
 from dpsync.sealing import RequestKey
 from dpsync.store import shelf
 from dpsync.store import tables as t
@@ -252,8 +260,13 @@ class Attempts:
         controller, row, order = self._controller, told.row, told.chosen.order
         number = (row["attempted"] or 0) + 1
         names = {"req": row["request_id"], "dest": row["processor"], "right": row["right"], "way": row["way"]}
-        unit.append(row["request_id"], entry.encode(Event.ATTEMPT, order.now, attempt=number, kind=told.kind, **names))
         letter = next_letter(unit, controller, told.processor, row, told.kind, order.now) if told.by_letter else None
+        written: list[Beside] = [("attempt", {"number": number, "kind": told.kind, "begun_at": order.now})]
+        if letter:
+            written.append(("notice", notice_row(unit.connection, row["id"], letter.number)))
+        said = rows_said(told.key.commit_key, written)
+        begun = entry.encode(Event.ATTEMPT, order.now, attempt=number, kind=told.kind, rows=said, **names)
+        unit.append(row["request_id"], begun)
         capability = told.processor.connector.capabilities.get(told.request.right)
         lane = [one.waiting for one in self._lane(order, told.chosen.everywhere)]
         addresses = known_addresses(unit.connection, controller, row, told.request, told.chosen.head, lane)

@@ -8,16 +8,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import Connection, Row, func, insert, select
 
 from dpsync.errors import DecisionRefused, NotFound, UsageError
 from dpsync.ledger import entry
 from dpsync.ledger.entry import Event
 from dpsync.model import Cause, Mode, State
+from dpsync.propagation.commitments import Author, key_of, rows_said
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.lanes import causes_of, causes_text
 from dpsync.propagation.lifecycle import Decision, DecisionKind
-from dpsync.propagation.record import Author, record, request_key
+from dpsync.propagation.record import record
 from dpsync.store import tables as t
 from dpsync.store.writer import Unit
 
@@ -38,6 +39,11 @@ class Person:
     by: str
     os_user: str
     reason: str
+
+    @property
+    def author(self) -> Author:
+        """What the ledger commits to of it."""
+        return Author(self.by.strip(), self.reason.strip(), self.os_user)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,17 +134,24 @@ def remember(
 ) -> None:
     """Keep that somebody decided, and why; name and reason sealed."""
     said = json.dumps({"by": person.by.strip(), "reason": person.reason.strip()})
-    unit.connection.execute(
-        insert(t.decision).values(
-            request_id=request_id,
-            processor=",".join(sorted(processors)),
-            kind=kind,
-            detail=causes_text(causes) if kind is DecisionKind.RELEASE else "",
-            sealed=controller.keys.seal(PURPOSE, said.encode(), request_id.encode()),
-            os_user=person.os_user,
-            at=now,
-        )
-    )
+    detail = causes_text(causes) if kind is DecisionKind.RELEASE else ""
+    row = {
+        "request_id": request_id,
+        "processor": ",".join(sorted(processors)),
+        "kind": kind.value,
+        "detail": detail,
+        "sealed": controller.keys.seal(PURPOSE, said.encode(), request_id.encode()),
+        "os_user": person.os_user,
+        "at": now,
+    }
+    unit.connection.execute(insert(t.decision).values(row))
+    fields: dict[str, str | int] = {"req": request_id, "kind": kind.value}
+    if detail:
+        fields["cause"] = detail
+    if key := key_of(unit.connection, controller, request_id):
+        fields |= person.author.said(key.commit_key)
+        fields["rows"] = rows_said(key.commit_key, [("decision", row)])
+    unit.append(request_id, entry.encode(Event.DECIDED, now, **fields))
 
 
 def _one(
@@ -169,29 +182,22 @@ def _one(
                 _note_yes(unit, controller, row, person, now)
                 said = f"{yes} of {needed} people have said yes"
                 return Decided(row.processor, State(row.state), tuple(sorted(held)), said, counted=True)
+    processor, meant = controller.processors.get(row.processor), ""
+    if kind is DecisionKind.RELEASE and Cause.CONTACT_UNVERIFIED in held & causes and processor:
+        meant = controller.keys.pseudonym("address", processor.contact)
     try:
-        step = record(unit, controller, row.id, Decision(kind, causes), now, author=Author(person.by, person.reason))
+        step = record(unit, controller, row.id, Decision(kind, causes), now, author=person.author, contact=meant)
     except DecisionRefused as refusal:
         return Decided(row.processor, State(row.state), tuple(sorted(held)), refusal.message)
-    processor = controller.processors.get(row.processor)
-    if kind is DecisionKind.RELEASE and Cause.CONTACT_UNVERIFIED in held & causes and processor:
-        # The yes was to this address. The second contact, or another one next week, must confirm itself or be named.
-        meant = controller.keys.pseudonym("address", processor.contact)
-        unit.connection.execute(
-            update(t.propagation).where(t.propagation.c.id == row.id).values(released_contact=meant)
-        )
     return Decided(row.processor, step.state, tuple(sorted(step.causes)))
 
 
 def _note_yes(unit: Unit, controller: Controller, row: Row[Any], person: Person, now: datetime) -> None:
     """A yes that is not enough yet changes no state, and stands in the ledger all the same."""
-    r = t.request.c
-    found = select(r.id.label("request_id"), r.wrapped_key, r.key_month).where(r.id == row.request_id)
-    key = request_key(controller, dict(unit.connection.execute(found).mappings().one()))
-    commit_key = key.commit_key if key else b""
     fields = {"req": row.request_id, "dest": row.processor, "right": row.right, "cause": Cause.APPROVAL.value}
-    said = {"by": entry.commitment(commit_key, person.by), "why": entry.commitment(commit_key, person.reason)}
-    unit.append(row.request_id, entry.encode(Event.APPROVED, now, **fields, **said))
+    if key := key_of(unit.connection, controller, row.request_id):
+        fields |= person.author.said(key.commit_key)
+    unit.append(row.request_id, entry.encode(Event.APPROVED, now, **fields))
 
 
 _CLOSED_BY = {

@@ -15,14 +15,15 @@ from sqlalchemy import Connection, insert, select, update
 
 from dpsync.alerts import Concern, raise_alert
 from dpsync.errors import CredentialsRejected
-from dpsync.ledger import entry
+from dpsync.ledger import entry, rows
 from dpsync.ledger.entry import Event
 from dpsync.mail import domain_of
 from dpsync.propagation.alert_texts import about_us
+from dpsync.propagation.commitments import Beside, request_key, rows_said
 from dpsync.propagation.contacts import desks
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.lifecycle import Answer, AnswerKind
-from dpsync.propagation.record import alert, record, request_key
+from dpsync.propagation.record import alert, record
 from dpsync.propagation.rounds import first_of_round
 from dpsync.store import conversation_tables as ct
 from dpsync.store import tables as t
@@ -96,18 +97,14 @@ def take(unit: Unit, controller: Controller, one: Incoming, now: datetime) -> bo
     elif notice is None and one.kind is Kind.FAILED and (name := _listed_at(unit.connection, controller, one.tags)):
         tell_of_worklist(unit, controller, name, now)
         waits = None
-    unit.connection.execute(
-        insert(t.post).values(
-            digest=one.digest,
-            kind=one.kind,
-            propagation_id=notice.propagation_id if notice else None,
-            waits_for=waits or "",
-            at=now,
-        )
-    )
+    row = {"digest": one.digest, "kind": one.kind.value, "waits_for": (waits or ""), "at": now}
+    unit.connection.execute(insert(t.post).values(propagation_id=notice.propagation_id if notice else None, **row))
     if notice is not None:
-        _keep(unit, controller, one, notice, waits, now)
-    elif waits:
+        _keep(unit, controller, one, notice, waits, now, ("post", row))
+        return waits is not None
+    own = rows.item(rows.own_key(controller.keys), "post", row)
+    unit.append(None, entry.encode(Event.REPEAT, now, kind="post", cause=one.kind.value, rows=own))
+    if waits:
         _tell_operator(unit, controller, now)
     return waits is not None
 
@@ -175,7 +172,15 @@ def _listed_at(connection: Connection, controller: Controller, tags: Sequence[st
     return None
 
 
-def _keep(unit: Unit, controller: Controller, one: Incoming, notice: Any, waits: Waits | None, now: datetime) -> None:
+def _keep(
+    unit: Unit,
+    controller: Controller,
+    one: Incoming,
+    notice: Any,
+    waits: Waits | None,
+    now: datetime,
+    post: Beside,
+) -> None:
     """Beside the answers of people: what it was, and what it changes, which is nothing but for two kinds of report."""
     kept = {
         "status": one.status,
@@ -185,26 +190,20 @@ def _keep(unit: Unit, controller: Controller, one: Incoming, notice: Any, waits:
         "message": f"sha256 {one.digest}",
     }
     sealed = controller.keys.seal("answer", json.dumps(kept).encode(), str(notice.propagation_id).encode())
-    unit.connection.execute(
-        insert(t.answer).values(
-            propagation_id=notice.propagation_id,
-            number=notice.number,
-            kind=_COUNTED.get(one.kind, one.kind),
-            final=False,
-            sealed=sealed,
-            at=now,
-        )
-    )
     counted = _COUNTED.get(one.kind)
+    row = {"number": notice.number, "kind": str(counted or one.kind), "final": False, "sealed": sealed, "at": now}
+    unit.connection.execute(insert(t.answer).values(propagation_id=notice.propagation_id, **row))
+    written: list[Beside] = [("answer", row), post]
     if counted and _is_current(unit.connection, notice):
         cause = f"{counted.value} {one.status}".strip()
-        said = Answer(counted, one.digest, status=one.status)
-        record(unit, controller, notice.propagation_id, said, now, cause=cause)
+        answered = Answer(counted, one.digest, status=one.status)
+        record(unit, controller, notice.propagation_id, answered, now, cause=cause, beside=written)
         return
     key = request_key(controller, {name: getattr(notice, name) for name in _OF_KEY})
     fields = {"req": notice.request_id, "dest": notice.processor, "right": notice.right, "cause": one.kind.value}
     if key:
         fields["digest"] = entry.commitment(key.commit_key, one.digest)
+        fields["rows"] = rows_said(key.commit_key, written)
     unit.append(notice.request_id, entry.encode(Event.REPEAT, now, **fields))
     if (spoken := _SPEAKS_UP.get(one.kind)) or waits:
         processor = controller.processors.get(notice.processor)

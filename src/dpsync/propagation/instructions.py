@@ -10,9 +10,9 @@ from dpsync.address import normalised
 from dpsync.connector import Instruction, Letter, NoticeKind, Processor
 from dpsync.model import Changes, Request, Right, State, Way
 from dpsync.propagation import at_rest
+from dpsync.propagation.commitments import request_key
 from dpsync.propagation.controller import Controller, token_hash
 from dpsync.propagation.plan import Waiting, told_since
-from dpsync.propagation.record import request_key
 from dpsync.store import tables as t
 from dpsync.store.upsert import insert_or_ignore
 from dpsync.store.writer import Unit
@@ -178,6 +178,13 @@ def next_letter(
         task=row["task"],
         references=references,
     )
+
+
+def notice_row(connection: Connection, propagation_id: int, number: int) -> Mapping[str, Any]:
+    """A letter as it stands in the store."""
+    n = t.notice.c
+    found = select(t.notice).where(n.propagation_id == propagation_id, n.number == number)
+    return dict(connection.execute(found).mappings().one())
 
 
 def recipient_of(

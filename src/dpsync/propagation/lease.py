@@ -4,6 +4,7 @@ On SQLite the worker holds an operating-system lock and is alone; on PostgreSQL 
 """
 
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from datetime import datetime, timedelta
 from math import ceil
 from typing import Final, NamedTuple
@@ -12,8 +13,12 @@ from sqlalchemy import Connection, Select, delete, exists, func, insert, literal
 from sqlalchemy.exc import SQLAlchemyError
 
 from dpsync import telemetry
+from dpsync.errors import KeyProblem
+from dpsync.ledger import entry
+from dpsync.ledger.entry import Event
 from dpsync.model import CLOSED_STATES, State
 from dpsync.propagation import brake
+from dpsync.propagation.commitments import request_key, rows_said
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.lifecycle import Defect, Interrupted
 from dpsync.propagation.record import Attempted, record
@@ -147,14 +152,27 @@ def recover(
         except Exception as error:  # noqa: BLE001 - because one row that cannot be read must not keep the account shut
             del unit.entries[entries:]
             telemetry.log("lease").error("cannot record an interruption", error=error, account=account_id)
-            _close(unit.connection, cut.id, cut.propagation_id, now)
+            _close(unit, controller, cut, now)
     return len(happened)
 
 
-def _close(connection: Connection, attempt_id: int, propagation_id: int, now: datetime) -> None:
+def _close(unit: Unit, controller: Controller, cut: Cut, now: datetime) -> None:
+    """The same without the rules, which could not be asked; where the key opens, its entry commits to the rows too."""
     ended = {"ended_at": now, "outcome": "Interrupted", "reason": "cut off"}
-    connection.execute(update(t.attempt).where(t.attempt.c.id == attempt_id).values(**ended))
-    connection.execute(update(t.propagation).where(t.propagation.c.id == propagation_id).values(doubtful=True))
+    p = t.propagation.c
+    unit.connection.execute(update(t.attempt).where(t.attempt.c.id == cut.id).values(**ended))
+    unit.connection.execute(update(t.propagation).where(p.id == cut.propagation_id).values(doubtful=True))
+    found = select(t.propagation, t.request.c.wrapped_key, t.request.c.key_month).join(
+        t.request, t.request.c.id == p.request_id
+    )
+    row = dict(unit.connection.execute(found.where(p.id == cut.propagation_id)).mappings().one())
+    said: dict[str, str | int] = {"req": row["request_id"], "dest": row["processor"], "right": row["right"]}
+    said |= {"state": row["state"], "rung": row["rung"], "way": row["way"], "attempt": cut.number}
+    with suppress(KeyProblem):
+        if key := request_key(controller, row):
+            written = [("propagation", row), ("ended", {"number": cut.number, **ended})]
+            said["rows"] = rows_said(key.commit_key, written)
+    unit.append(row["request_id"], entry.encode(Event.DEFERRED, now, **said))
 
 
 # --- a processor that has another account now

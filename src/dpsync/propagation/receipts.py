@@ -1,7 +1,6 @@
 """The receipt of a request: gathered from the store, built by `ledger.receipt`, written beside its verifier."""
 
 import shutil
-from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -10,19 +9,13 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from dpsync.errors import LedgerTampered, NotFound
-from dpsync.ledger import entry, receipt, stored, verify_receipt
+from dpsync.ledger import entry, evidence, receipt, verify_receipt
 from dpsync.ledger.log import Log
+from dpsync.propagation.commitments import request_key
 from dpsync.propagation.controller import Controller
-from dpsync.propagation.record import canonical, request_key
-from dpsync.sealing import Keys
 from dpsync.store import tables as t
 
 VERIFIER = Path(verify_receipt.__file__)
-
-PAGE = 500
-"""Requests looked at together; SQLite takes a bounded number of parameters in one statement."""
-
-MOST_NAMED = 50
 
 
 def receipt_of(
@@ -64,87 +57,12 @@ def receipt_of(
 
 def _evidence(
     connection: Connection, request_id: str, commit_key: bytes, logged: Sequence[tuple[int, bytes]]
-) -> dict[int, list[dict[str, str | int | None]]]:
-    """The evidence rows by the entry that digests them."""
-    groups = _groups(connection, [request_id]).get(request_id, ())
-    by_digest = {entry.resp_digest(commit_key, rows): rows for rows in groups}
-    found = {}
-    for idx, body in logged:
-        digest = entry.decode(body).get("resp")
-        if isinstance(digest, str) and digest in by_digest:
-            found[idx] = by_digest[digest]
-    return found
-
-
-def _groups(connection: Connection, ids: Sequence[str]) -> dict[str, list[list[dict[str, str | int | None]]]]:
-    """The evidence rows of each request, those of one answer together and in their order."""
-    e, a, p = t.evidence.c, t.attempt.c, t.propagation.c
-    groups: dict[tuple[str, int, str], list[dict[str, str | int | None]]] = defaultdict(list)
-    rows = connection.execute(
-        select(t.evidence, p.request_id.label("of_request"))
-        .join(t.attempt, a.id == e.attempt_id)
-        .join(t.propagation, p.id == a.propagation_id)
-        .where(p.request_id.in_(ids))
-        .order_by(e.attempt_id, e.part, e.seq)
-    )
-    for row in rows.mappings():
-        groups[row["of_request"], row["attempt_id"], row["part"]].append(canonical(dict(row)))
-    found = defaultdict(list)
-    for (request_id, _, _), group in groups.items():
-        found[request_id].append(group)
-    return found
-
-
-def evidence_differences(connection: Connection, keys: Keys, request_id: str = "") -> tuple[str, ...]:
-    """Each request (or the one) whose recorded calls are not those that its ledger entries digest.
-
-    A request whose key is destroyed says nothing: then its receipt alone still holds the calls.
-    """
-    r = t.request.c
-    query = select(r.ordinal, r.id.label("request_id"), r.wrapped_key, r.key_month).order_by(r.ordinal).limit(PAGE)
-    if request_id:
-        query = query.where(r.id == request_id)
-    found: list[str] = []
-    last = 0
-    while rows := connection.execute(query.where(r.ordinal > last)).mappings().all():
-        last = rows[-1]["ordinal"]
-        ids = [row["request_id"] for row in rows]
-        groups, digests = _groups(connection, ids), _digests(connection, ids)
-        for row in rows:
-            one = row["request_id"]
-            if row["wrapped_key"] is None:
-                continue
-            key = keys.unwrap(row["wrapped_key"], one, row["key_month"])
-            kept = {_digest(key.commit_key, group) for group in groups.get(one, ())}
-            if changed := [idx for idx, told in digests.get(one, {}).items() if told not in kept]:
-                found.append(f"request {one}: the calls behind entry {changed[0]} are not recorded as they were")
-            elif kept - set(digests.get(one, {}).values()):
-                found.append(f"request {one}: calls are recorded that no entry tells of")
-            if len(found) == MOST_NAMED:
-                return (*found, "and perhaps more")
-    return tuple(found)
-
-
-def _digest(commit_key: bytes, group: Sequence[dict[str, str | int | None]]) -> str:
-    try:
-        return entry.resp_digest(commit_key, group)
-    except ValueError:
-        return ""  # no answer was ever kept in that shape, so it fits no entry
-
-
-def _digests(connection: Connection, ids: Sequence[str]) -> dict[str, dict[int, str]]:
-    """The digests of calls that the ledger holds, by request and entry; `Log.verify` names what cannot be read."""
-    column = t.entry.c
-    query = select(column.idx, column.request_id, column.body).where(column.request_id.in_(ids)).order_by(column.idx)
-    found: dict[str, dict[int, str]] = defaultdict(dict)
-    for idx, request_id, body in connection.execute(query):
-        try:
-            said = entry.decode(stored.raw(body))
-        except ValueError:
-            continue
-        if "resp" in said:
-            found[request_id][idx] = str(said["resp"])
-    return found
+) -> dict[int, list[evidence.Call]]:
+    """The recorded calls by the entry that digests them."""
+    kept = evidence.answers(connection, [request_id]).get(request_id, {}).values()
+    by_digest = {answer.digest(commit_key): answer.calls for answer in kept}
+    told = {idx: said["resp"] for idx, body in logged if "resp" in (said := entry.decode(body))}
+    return {idx: by_digest[str(digest)] for idx, digest in told.items() if digest in by_digest}
 
 
 def write(value: dict[str, Any], folder: Path) -> Path:

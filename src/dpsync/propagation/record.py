@@ -10,22 +10,21 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, exists, func, insert, select, update
 
-from dpsync.address import normalised
 from dpsync.alerts import raise_alert
 from dpsync.connector import Accepted, AsAsked, CannotTell, Contradicts, Evidence, HandOver, Processor, Refused
 from dpsync.errors import CredentialsRejected
 from dpsync.ledger import entry
 from dpsync.ledger.entry import Event
-from dpsync.model import CLOSED_STATES, DONE_STATES, Request, Right, Rung, State, Way
+from dpsync.model import CLOSED_STATES, DONE_STATES, Right, Rung, State, Way
 from dpsync.propagation import allowance, due, lanes
 from dpsync.propagation.alert_texts import alert_text
+from dpsync.propagation.commitments import Author, Beside, calls_digest, calls_of, request_key, rows_said
 from dpsync.propagation.contacts import is_confirmed
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.lanes import causes_of, causes_text
 from dpsync.propagation.lifecycle import Answer, Decision, DecisionKind, Happening, Position, Step, Timer, advance
 from dpsync.propagation.plan import Waiting
 from dpsync.propagation.rounds import is_heard
-from dpsync.sealing import RequestKey
 from dpsync.store import tables as t
 from dpsync.store.writer import Unit
 
@@ -58,6 +57,7 @@ _CHANGED = (
     "timer",
     "timer_at",
     "brake_at",
+    "released_contact",
 )
 _UPDATE = (
     update(t.propagation)
@@ -67,9 +67,11 @@ _UPDATE = (
 _END_ATTEMPT = (
     update(t.attempt)
     .where(t.attempt.c.id == bindparam("attempt_id"))
-    .values(ended_at=bindparam("now"), outcome=bindparam("said"), reason=bindparam("why"))
+    .values({name: bindparam(f"new_{name}") for name in ("ended_at", "outcome", "reason")})
 )
 _OPEN_STATES = [state.value for state in State if state not in CLOSED_STATES]
+# Never the moment of whoever happened to write last: that one may have looked at the clock before it waited its turn.
+_CAME_TO_REST = select(func.max(_P.state_since)).where(_P.request_id == _R.id).scalar_subquery()
 _CLOSE = (
     update(t.request)
     .where(
@@ -77,7 +79,7 @@ _CLOSE = (
         _R.closed_at.is_(None),
         ~exists().where(_P.request_id == _R.id, _P.state.in_(_OPEN_STATES)),
     )
-    .values(closed_at=bindparam("now"))
+    .values(closed_at=_CAME_TO_REST)
 )
 
 
@@ -91,30 +93,12 @@ class Attempted:
 
 
 @dataclass(frozen=True, slots=True)
-class Author:
-    """Who decided or answered, as far as the ledger may know: commitments are made of it, never the text."""
-
-    by: str
-    reason: str
-
-
-def subject_commitment(request: Request, commit_key: bytes) -> str:
-    """What the ledger holds of the subject: opened by whoever has the request's key and the address (or the id)."""
-    if request.addresses:
-        return entry.commitment(commit_key, normalised(request.addresses[0]))
-    return entry.commitment(commit_key, request.subject.id or request.subject.phone or "")
-
-
-def request_key(controller: Controller, row: Mapping[str, Any]) -> RequestKey | None:
-    """The key of a request, None once it is shredded. `row` has its request_id, wrapped_key and key_month."""
-    if row["wrapped_key"] is None:
-        return None
-    return controller.keys.unwrap(row["wrapped_key"], row["request_id"], row["key_month"])
-
-
-@dataclass(frozen=True, slots=True)
 class Happened:
-    """What happened to one propagation, in order: for an attempt its outcome, then what our own reading showed."""
+    """What happened to one propagation, in order: for an attempt its outcome, then what our own reading showed.
+
+    `beside`: the rows that were written of it, which its entry commits to. `contact`: the pseudonym of whom a release
+    meant, where that is remembered.
+    """
 
     propagation_id: int
     happenings: Sequence[Happening]
@@ -122,6 +106,8 @@ class Happened:
     attempt: Attempted | None = None
     author: Author | None = None
     cause: str = ""
+    beside: Sequence[Beside] = ()
+    contact: str = ""
 
 
 def record(
@@ -134,9 +120,12 @@ def record(
     attempt: Attempted | None = None,
     author: Author | None = None,
     cause: str = "",
+    beside: Sequence[Beside] = (),
+    contact: str = "",
 ) -> Step:
     """Let `happening` happen to one propagation. Raises what `lifecycle.advance` raises; then nothing is written."""
-    return record_all(unit, controller, [Happened(propagation_id, [happening], now, attempt, author, cause)])[0]
+    one = Happened(propagation_id, [happening], now, attempt, author, cause, beside, contact)
+    return record_all(unit, controller, [one])[0]
 
 
 def record_all(unit: Unit, controller: Controller, many: Sequence[Happened]) -> list[Step]:
@@ -155,7 +144,8 @@ def record_all(unit: Unit, controller: Controller, many: Sequence[Happened]) -> 
     steps = [_happen(unit, controller, rows[one.propagation_id], one, failures, kept) for one in many]
     if kept:
         connection.execute(_KEEP, kept)
-    if ended := [_ended(one, step) for one, step in zip(many, steps, strict=True) if one.attempt]:
+    pairs = zip(many, steps, strict=True)
+    if ended := [_end(one.attempt, _ended(one, step)) for one, step in pairs if one.attempt]:
         connection.execute(_END_ATTEMPT, ended)
     connection.execute(_UPDATE, [_changed(rows[number]) for number in ids])
     left: list[tuple[str, str]] = []
@@ -170,10 +160,9 @@ def record_all(unit: Unit, controller: Controller, many: Sequence[Happened]) -> 
             closed.append(row["request_id"])
         elif step.state not in CLOSED_STATES and row["closed_at"] is not None:
             connection.execute(update(t.request).where(_R.id == row["request_id"]).values(closed_at=None))
-    now = max(one.now for one in many)
-    lanes.leave_lanes(connection, left, now)
+    lanes.leave_lanes(connection, left, max(one.now for one in many))
     if closed:
-        connection.execute(_CLOSE, {"requests": closed, "now": now})
+        connection.execute(_CLOSE, {"requests": closed})
     return steps
 
 
@@ -191,6 +180,9 @@ def _happen(
     commit_key = key.commit_key if key else b""
     at = _position(row, processor)
     step: Step | None = None
+    if one.attempt:
+        row["attempts"] += one.attempt.charged and not isinstance(one.happenings[0], CredentialsRejected)
+    beside = list(one.beside)
     for happening in one.happenings:
         if isinstance(happening, Decision) and _is_under_way(unit.connection, row["id"]):
             at = replace(at, doubtful=True)  # nobody can say that nothing has gone
@@ -203,9 +195,15 @@ def _happen(
         # What follows the outcome is our own reading, also where the credential was rejected in it.
         reading = isinstance(happening, (AsAsked, Contradicts, CannotTell)) or step is not None
         step = advance(at, happening, one.now)
-        digest = _keep_evidence(kept, happening, one.attempt, commit_key, reading=reading)
-        _append(unit, row, happening, step, one, digest, commit_key)
-        _change(unit.connection, controller, row, happening, step, one.now)
+        part = "finding" if reading else "outcome"
+        calls = calls_of(happening, one.attempt.id, part) if one.attempt else []
+        kept += calls
+        digest = calls_digest(commit_key, calls)
+        beside += _change(unit.connection, controller, row, happening, step, one)
+        if one.attempt and happening is one.happenings[-1]:
+            beside.append(("ended", {"number": one.attempt.number, **_ended(one, step)}))
+        _append(unit, row, happening, step, one, (part, digest), commit_key, beside)
+        beside.clear()
         due.note_account(unit.connection, row, happening, failures, one.now)
         if step.alert:
             whose = (row["request_id"], row["processor"], processor)
@@ -213,14 +211,16 @@ def _happen(
         at = _position(row, processor)
     if step is None:
         raise ValueError("nothing happened")
-    if one.attempt:
-        row["attempts"] += one.attempt.charged and not isinstance(one.happenings[0], CredentialsRejected)
     return step
 
 
 def _ended(one: Happened, step: Step) -> dict[str, Any]:
     said = " ".join(type(happening).__name__ for happening in one.happenings)
-    return {"attempt_id": one.attempt and one.attempt.id, "now": one.now, "said": said, "why": step.reason}
+    return {"ended_at": one.now, "outcome": said, "reason": step.reason}
+
+
+def _end(attempt: Attempted, values: Mapping[str, Any]) -> dict[str, Any]:
+    return {"attempt_id": attempt.id, **{f"new_{name}": value for name, value in values.items()}}
 
 
 def _changed(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -261,10 +261,13 @@ def _change(
     row: dict[str, Any],
     happening: Happening,
     step: Step,
-    now: datetime,
-) -> None:
-    """What the step makes of the row, in memory; it is written once, when all has happened."""
-    done_before = row["state"] in DONE_STATES
+    one: Happened,
+) -> list[Beside]:
+    """What the step makes of the row, in memory; it is written once, when all has happened.
+
+    Gives the letter that was sent by it.
+    """
+    now, done_before = one.now, row["state"] in DONE_STATES
     if step.state != row["state"]:
         row["state_since"] = now
     row |= {
@@ -284,56 +287,28 @@ def _change(
         row["done_at"] = now
     if isinstance(happening, Decision) and happening.kind is DecisionKind.RELEASE:
         row["released"] = causes_text(causes_of(row["released"]) | happening.causes)
+        # The yes was to this address. The second contact, or another one next week, must confirm itself or be named.
+        row["released_contact"] = one.contact or row["released_contact"]
     if isinstance(happening, HandOver):
         row["task"] = happening.task
         row["handed"] = controller.keys.seal(
             "handed", "\n".join(happening.references).encode(), f"{row['request_id']}/{row['processor']}".encode()
         )
+    if step.answer_by:
+        row["answer_by"] = step.answer_by
     # Also where the answer was quicker than our keeping the mail host's word: of a letter told twice the first counts.
     if step.event in {Event.NOTICE_SENT, Event.REMINDED} or (isinstance(happening, Accepted) and happening.digest):
         n = t.notice.c
         written = select(func.max(n.number)).where(n.propagation_id == row["id"])
         row["notices"] = max(row["notices"], connection.execute(written).scalar_one() or 0)
         latest = (n.propagation_id == row["id"]) & (n.number == row["notices"]) & n.sent_at.is_(None)
-        connection.execute(update(t.notice).where(latest).values(sent_at=now, digest=getattr(happening, "digest", "")))
-    if step.answer_by:
-        row["answer_by"] = step.answer_by
-
-
-def _keep_evidence(
-    kept: list[dict[str, Any]], happening: Happening, attempt: Attempted | None, commit_key: bytes, *, reading: bool
-) -> str:
-    """Add the rows of one answer to what is kept. Returns their digest for the ledger, "" where there are none."""
-    given: Sequence[Evidence] = getattr(happening, "evidence", ())
-    if not given or attempt is None:
-        return ""
-    rows: list[dict[str, Any]] = [
-        {
-            "attempt_id": attempt.id,
-            "part": "finding" if reading else "outcome",
-            "seq": seq,
-            "endpoint": one.endpoint,
-            "scope": one.scope,
-            "status": one.status,
-            "request_id": entry.safe(one.request_id),
-            "at": one.at,
-            "digest": one.digest,
-            "note": one.note,
-        }
-        for seq, one in enumerate(given)
-    ]
-    kept += rows
-    return entry.resp_digest(commit_key, [canonical(row) for row in rows])
+        sent = {"sent_at": now, "digest": getattr(happening, "digest", "")}
+        if connection.execute(update(t.notice).where(latest).values(**sent)).rowcount:
+            return [("sent", {"number": row["notices"], **sent})]
+    return []
 
 
 _KEEP = insert(t.evidence)
-
-
-def canonical(row: Mapping[str, Any]) -> dict[str, str | int | None]:
-    """An evidence row in the form that its digest in the ledger is made of."""
-    names = ("endpoint", "scope", "status", "request_id", "digest", "note")
-    microseconds = (row["at"] - t.EPOCH) // timedelta(microseconds=1)
-    return {**{name: row[name] for name in names}, "at": microseconds}
 
 
 def _append(
@@ -342,27 +317,30 @@ def _append(
     happening: Happening,
     step: Step,
     one: Happened,
-    digest: str,
+    calls: tuple[str, str],
     commit_key: bytes,
+    beside: Sequence[Beside],
 ) -> None:
     fields: dict[str, str | int] = {"req": row["request_id"], "dest": row["processor"], "right": row["right"]}
     fields |= {"state": step.state.value, "rung": int(step.rung), "told": int(step.told), "way": step.way.value}
     if one.attempt:
         fields["attempt"] = one.attempt.number
+    part, digest = calls
     if digest:
-        fields["resp"] = digest
+        fields |= {"resp": digest, "kind": part}
         last: Evidence = happening.evidence[-1]  # type: ignore[union-attr]  # because a digest is only made of evidence
         if last.status is not None:
             fields["http"] = last.status
         if last.request_id:
             fields["ref"] = entry.safe(last.request_id)
-    if one.author:
-        fields["by"] = entry.commitment(commit_key, one.author.by)
-        fields["why"] = entry.commitment(commit_key, one.author.reason)
-    if isinstance(happening, Answer) and happening.digest:
+    if one.author and commit_key:
+        fields |= one.author.said(commit_key)
+    if isinstance(happening, Answer) and happening.digest and commit_key:
         fields["digest"] = entry.commitment(commit_key, happening.digest)
     if told := one.cause or causes_text(step.causes):
         fields["cause"] = told
+    if commit_key:
+        fields["rows"] = rows_said(commit_key, [("propagation", row), *beside])
     unit.append(row["request_id"], entry.encode(step.event, one.now, **fields))
 
 

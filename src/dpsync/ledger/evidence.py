@@ -1,0 +1,77 @@
+"""Whether the recorded calls are those that the ledger digests."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from dpsync.ledger import entry
+from dpsync.store import tables as t
+
+Call = dict[str, str | int | None]
+Place = tuple[str, int, str]
+"""Processor, number of the attempt, and which part of its answer: `outcome`, or the `finding` of our own reading."""
+
+COLUMNS = "evidence: attempt_id, part, seq, endpoint, scope, status, request_id, at, digest or note"
+
+
+@dataclass(slots=True)
+class Answer:
+    """The calls behind one answer, in their order."""
+
+    calls: list[Call] = field(default_factory=list)
+    seqs: list[int] = field(default_factory=list)
+
+    def digest(self, commit_key: bytes) -> str:
+        """What an entry would say of them; "" where no answer was ever kept in that shape."""
+        if self.seqs != list(range(len(self.seqs))):
+            return ""
+        try:
+            return entry.resp_digest(commit_key, self.calls)
+        except ValueError:
+            return ""
+
+
+def canonical(row: Mapping[str, Any]) -> Call:
+    """An evidence row in the form that its digest in the ledger is made of."""
+    names = ("endpoint", "scope", "status", "request_id", "digest", "note")
+    microseconds = (row["at"] - t.EPOCH) // timedelta(microseconds=1)
+    return {**{name: row[name] for name in names}, "at": microseconds}
+
+
+def answers(connection: Connection, ids: Sequence[str]) -> dict[str, dict[Place, Answer]]:
+    """The recorded calls of requests, those of one answer together."""
+    e, a, p = t.evidence.c, t.attempt.c, t.propagation.c
+    found: dict[str, dict[Place, Answer]] = defaultdict(lambda: defaultdict(Answer))
+    rows = connection.execute(
+        select(t.evidence, p.request_id.label("of_request"), p.processor, a.number)
+        .join(t.attempt, a.id == e.attempt_id)
+        .join(t.propagation, p.id == a.propagation_id)
+        .where(p.request_id.in_(ids))
+        .order_by(e.attempt_id, e.part, e.seq)
+    )
+    for row in rows.mappings():
+        answer = found[row["of_request"]][row["processor"], row["number"], row["part"]]
+        answer.calls.append(canonical(dict(row)))
+        answer.seqs.append(row["seq"])
+    return found
+
+
+def place_of(said: Mapping[str, str | int]) -> Place:
+    """Of which answer an entry with a `resp` tells."""
+    return str(said.get("dest", "")), int(said.get("attempt", 0)), str(said.get("kind", ""))
+
+
+def problems(commit_key: bytes, told: Mapping[Place, tuple[int, str]], kept: Mapping[Place, Answer]) -> Iterator[str]:
+    """What differs of one request's calls. `told`: index and `resp` of the entries that tell of each answer."""
+    digests = {place: answer.digest(commit_key) for place, answer in kept.items()}
+    for place, (idx, digest) in told.items():
+        # An older entry does not say which part of an answer it is about.
+        if digest not in ([digests.get(place)] if place[2] else digests.values()):
+            yield f"the calls behind entry {idx} are not recorded as they were ({COLUMNS})"
+            return
+    if digests.keys() - told.keys() and set(digests.values()) - {digest for _, digest in told.values()}:
+        yield f"calls are recorded that no entry tells of ({COLUMNS})"

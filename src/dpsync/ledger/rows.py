@@ -1,0 +1,243 @@
+"""What the ledger commits of the rows beside it: a digest of the whole row, and a mark of each of its columns.
+
+The digest shows that a row is as it was written; the marks name the column that is not. Both are keyed, so an entry
+says nothing of a row to whoever has not the request's key. The format: docs/proof-format.md, section 2.
+"""
+
+import hmac
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from dpsync.model import State
+from dpsync.sealing import Keys
+from dpsync.store.columns import EPOCH
+
+MARK = 4
+"""Hex digits of a column's mark. It only names the column; what shows that something differs is the digest."""
+
+COMMITTED: Mapping[str, tuple[str, ...]] = {
+    "request": (
+        "ordinal",
+        "source",
+        "event_id",
+        "body_mac",
+        "subject_id",
+        "person",
+        "right",
+        "lifting",
+        "ground",
+        "version",
+        "received_at",
+        "received_assumed",
+        "accepted_at",
+        "starts_on",
+        "target_at",
+        "strict_on",
+        "due_on",
+        "letter_by",
+        "due_at",
+        "clock_rule",
+        "processors",
+        "sealed",
+    ),
+    "births": ("way", "covers"),
+    "propagation": (
+        "processor",
+        "state",
+        "causes",
+        "released",
+        "rung",
+        "way",
+        "task",
+        "handed",
+        "doubtful",
+        "touched",
+        "defects",
+        "attempts",
+        "notices",
+        "rereads",
+        "reason",
+        "opened_at",
+        "told_at",
+        "done_at",
+        "state_since",
+        "answer_by",
+        "released_contact",
+    ),
+    "attempt": ("number", "kind", "begun_at"),
+    "ended": ("ended_at", "outcome", "reason"),
+    "notice": ("number", "kind", "message_id", "reference", "token_hash", "recipient", "created_at", "expires_at"),
+    "sent": ("sent_at", "digest"),
+    "answer": ("number", "kind", "final", "sealed", "at"),
+    "post": ("digest", "kind", "waits_for", "at"),
+    "decision": ("processor", "kind", "detail", "sealed", "os_user", "at"),
+    "withdrawal": ("source", "event_id", "body_mac", "at"),
+    "contact": ("pseudonym", "processor", "token_hash", "created_at", "confirmed_at"),
+}
+"""The columns that an item of an entry's `rows` commits to, in the order of their marks.
+
+`births` are the ways and names of all that a request gave birth to; `ended` and `sent` are the later halves of
+`attempt` and `notice`. A new column is added at the end: an older entry has no mark of it and is compared without.
+"""
+
+BORN: Mapping[str, Any] = {
+    "state": State.PENDING.value,
+    "causes": "",
+    "released": "",
+    "rung": 0,
+    "task": "",
+    "handed": None,
+    "doubtful": False,
+    "touched": False,
+    "defects": 0,
+    "attempts": 0,
+    "notices": 0,
+    "rereads": 0,
+    "reason": "",
+    "told_at": None,
+    "done_at": None,
+    "answer_by": None,
+    "released_contact": "",
+}
+"""A propagation as it is born where nothing speaks against it: of that no entry tells but `received`."""
+
+COPIED = ("subject_id", "person", "ordinal", "right", "lifting", "version")
+"""Columns of a propagation that repeat the request's."""
+
+_ITEM = re.compile(r"([a-z_]+)(?:/([0-9]{1,9}))?:([0-9a-f]{64}):((?:[0-9a-f]{4})+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """One item of an entry's `rows`. `number`: of the attempt or letter that it is about."""
+
+    table: str
+    number: int | None
+    digest: str
+    marks: tuple[str, ...]
+
+
+def item(key: bytes, table: str, row: Mapping[str, Any], number: int | None = None) -> str:
+    """What an entry says of one row. `row` has at least the table's columns in `COMMITTED`."""
+    digest, marks = _digests(key, table, row, COMMITTED[table])
+    return f"{_named(table, number)}:{digest}:{''.join(marks)}"
+
+
+def own_key(keys: Keys) -> bytes:
+    """The key of what no request's key could keep: the installation's own."""
+    return keys.mac("ledger", b"rows")
+
+
+def _named(table: str, number: int | None) -> str:
+    return table if number is None else f"{table}/{number}"
+
+
+def read(text: str) -> list[Committed]:
+    """The items of an entry's `rows`. Raises `ValueError` for what `item` would not have written."""
+    found = []
+    for part in text.split(" "):
+        match = _ITEM.fullmatch(part)
+        if match is None:
+            raise ValueError("rows: not a list of digests of rows")
+        table, number, digest, marks = match.groups()
+        cut = tuple(marks[at : at + MARK] for at in range(0, len(marks), MARK))
+        found.append(Committed(table, int(number) if number else None, digest, cut))
+    return found
+
+
+def differing(key: bytes, said: Committed, row: Mapping[str, Any]) -> list[str]:
+    """The columns of a row that are not as an entry commits to them; empty where all are."""
+    known = COMMITTED.get(said.table, ())
+    columns = known[: len(said.marks)]
+    digest, marks = _digests(key, said.table, row, columns)
+    if digest == said.digest:
+        return []
+    named = [column for column, mark, was in zip(columns, marks, said.marks, strict=False) if mark != was]
+    # One time in 65,536 a mark fits by chance.
+    return named or list(columns)
+
+
+def _digests(key: bytes, table: str, row: Mapping[str, Any], columns: Sequence[str]) -> tuple[str, list[str]]:
+    cells = [hmac.digest(key, f"{table}.{column}\n{spelled(row[column])}".encode(), "sha256") for column in columns]
+    return hmac.digest(key, b"".join(cells), "sha256").hex(), [cell.hex()[:MARK] for cell in cells]
+
+
+def spelled(value: object) -> str:
+    """A value of a column in its one spelling: a text behind `=`, bytes in hex behind `:`, a number as it is.
+
+    A time is its microseconds since the epoch, a truth value 0 or 1, nothing is nothing.
+    """
+    match value:
+        case None:
+            return ""
+        case str():
+            return f"={value}"
+        case bool() | int():
+            return str(int(value))
+        case datetime():
+            return str((value - EPOCH) // timedelta(microseconds=1))
+        case bytes() | memoryview():
+            return f":{bytes(value).hex()}"
+        case _:
+            return f"~{value!r}"  # what somebody wrote there by hand; nothing of ours is spelled so
+
+
+def births(rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """What `births` commits to: by which way each processor is told at first, and what a rectification covers."""
+    ordered = sorted(rows, key=lambda row: str(row["processor"]))
+    return {column: "".join(f"{row['processor']} {row[column]}\n" for row in ordered) for column in COMMITTED["births"]}
+
+
+# --- what is no proof
+
+
+WHOLE_TABLES = {
+    "account": "whether a processor's door is open: pauses and leases",
+    "lane": "when something is tried next",
+    "worker": "who is at work just now",
+    "job": "when a timed job runs next",
+    "shelf": "what a connector remembers, sealed; it may be read again at the vendor",
+    "alert": "mails to our own people about what an entry tells already",
+    "meta": "the schema's own notes; the digest of the settings is an entry",
+    "alias": "what pseudonyms a person was named by; that requests are about one person is committed in each of them",
+    "entry": "the ledger itself: hashed",
+    "node": "the ledger itself: hashed",
+    "checkpoint": "the ledger itself: signed",
+}
+"""Tables no row of which proves anything, and why."""
+
+OTHERWISE = {
+    "request.id": "names the request in every entry",
+    "request.closed_at": "compared: follows from the states in the entries",
+    "request.shredded_at": "compared: follows from the entry that tells of it",
+    "request.wrapped_key": "compared: what it wraps must open what is committed",
+    "request.key_month": "compared: the key opens under no other month",
+    "propagation.request_id": "names the request in every entry",
+    "propagation.subject_id": "compared with the request's",
+    "propagation.person": "compared with the request's",
+    "propagation.ordinal": "compared with the request's",
+    "propagation.right": "compared with the request's",
+    "propagation.lifting": "compared with the request's",
+    "propagation.version": "compared with the request's",
+    "evidence.*": "compared: the digest `resp` is of all of them",
+}
+"""Columns that are compared in another way than by an item of `rows`."""
+
+UNPROVEN = {
+    "propagation.id": "a number of the database's own",
+    "propagation.account_id": "which credential is used; follows the settings",
+    "propagation.timer": "when something is tried next",
+    "propagation.timer_at": "when something is tried next",
+    "propagation.brake_at": "the brake's own count of the last 24 hours",
+    "attempt.id": "a number of the database's own",
+    "attempt.worker": "which process made it",
+    "answer.id": "a number of the database's own",
+    "answer.receipted_at": "when the courtesy receipt of it was mailed",
+    "post.read_at": "when a person took the message out of the folder",
+    "contact.asked_at": "when the question was mailed; only the answer counts",
+    "decision.id": "a number of the database's own",
+}
+"""Columns that prove nothing, and why."""

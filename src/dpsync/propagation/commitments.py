@@ -1,0 +1,93 @@
+"""What the ledger may hold of a request: commitments under its key, to whom it is about, who decided, and its rows."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from dpsync.address import normalised
+from dpsync.connector import Evidence
+from dpsync.ledger import entry, evidence, rows
+from dpsync.model import Request
+from dpsync.propagation.controller import Controller
+from dpsync.propagation.happening import Happening
+from dpsync.sealing import RequestKey
+from dpsync.store import tables as t
+
+_R = t.request.c
+
+
+@dataclass(frozen=True, slots=True)
+class Author:
+    """Who decided or answered, as far as the ledger may know: commitments are made of it, never the text.
+
+    `account`: that of the operating system which gave the command, "" where there was none.
+    """
+
+    by: str
+    reason: str
+    account: str = ""
+
+    def said(self, commit_key: bytes) -> dict[str, str]:
+        """What an entry holds of it."""
+        by = entry.authorship(commit_key, self.by, self.account)
+        return {"by": by, "why": entry.commitment(commit_key, self.reason)}
+
+
+Beside = tuple[str, Mapping[str, Any]]
+"""A row that is written with an entry: the table's name in `ledger.rows`, and its columns."""
+
+
+def subject_commitment(request: Request, commit_key: bytes) -> str:
+    """What the ledger holds of the subject: opened by whoever has the request's key and the address (or the id)."""
+    if request.addresses:
+        return entry.commitment(commit_key, normalised(request.addresses[0]))
+    return entry.commitment(commit_key, request.subject.id or request.subject.phone or "")
+
+
+def request_key(controller: Controller, row: Mapping[str, Any]) -> RequestKey | None:
+    """The key of a request, None once it is shredded. `row` has its request_id, wrapped_key and key_month."""
+    if row["wrapped_key"] is None:
+        return None
+    return controller.keys.unwrap(row["wrapped_key"], row["request_id"], row["key_month"])
+
+
+def key_of(connection: Connection, controller: Controller, request_id: str) -> RequestKey | None:
+    """The key of the request of that id, None once it is shredded."""
+    found = select(_R.id.label("request_id"), _R.wrapped_key, _R.key_month).where(_R.id == request_id)
+    return request_key(controller, dict(connection.execute(found).mappings().one()))
+
+
+def rows_said(key: bytes, written: Iterable[Beside]) -> str:
+    """The `rows` of an entry: what it commits of the rows that are written with it."""
+    return " ".join(rows.item(key, table, row, row["number"] if table in NUMBERED else None) for table, row in written)
+
+
+NUMBERED = frozenset({"attempt", "ended", "notice", "sent"})
+"""What is known by a number of its own, and may change."""
+
+
+def calls_of(happening: Happening, attempt_id: int, part: str) -> list[dict[str, Any]]:
+    """The evidence rows of one answer; none where nothing was called. `part`: outcome, or the finding of a reading."""
+    given: Sequence[Evidence] = getattr(happening, "evidence", ())
+    return [
+        {
+            "attempt_id": attempt_id,
+            "part": part,
+            "seq": seq,
+            "endpoint": one.endpoint,
+            "scope": one.scope,
+            "status": one.status,
+            "request_id": entry.safe(one.request_id),
+            "at": one.at,
+            "digest": one.digest,
+            "note": one.note,
+        }
+        for seq, one in enumerate(given)
+    ]
+
+
+def calls_digest(commit_key: bytes, calls: Sequence[Mapping[str, Any]]) -> str:
+    """Their digest for the ledger, "" where there are none."""
+    return entry.resp_digest(commit_key, [evidence.canonical(call) for call in calls]) if calls else ""
