@@ -115,6 +115,17 @@ def told_of(connection: Connection, cause: str, abouts: Sequence[str], now: date
     return {about for part in parts for about in connection.execute(of_cause.where(c.about.in_(part))).scalars()}
 
 
+def renewed(connection: Connection, cause: str, concern: Concern, now: datetime, zone: tzinfo) -> bool:
+    """Say a concern in other words where no channel was given its alert yet; whether that was so."""
+    c, today = alert_concern.c, _day(now, zone)
+    if _gathering(connection, cause, today) is None:
+        return False
+    waiting = select(alert.c.id).where(alert.c.cause == cause, alert.c.day >= today, _untouched())
+    of_it = (c.cause == cause) & (c.day >= today) & (c.about == concern.about) & c.alert_id.in_(waiting)
+    changed = connection.execute(update(alert_concern).where(of_it).values(text=_one_line(concern.text)))
+    return bool(changed.rowcount)
+
+
 def _gathering(connection: Connection, cause: str, today: str) -> tuple[int, str] | None:
     """The alert of this cause that no channel was given yet; it does not go before our commit."""
     waiting = select(func.min(alert.c.id)).where(alert.c.cause == cause, alert.c.day >= today, _untouched())

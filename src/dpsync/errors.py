@@ -107,6 +107,10 @@ class SignatureInvalid(IntakeError):
     code = "DP-401"
 
 
+class WebhookStale(SignatureInvalid):
+    """The signature is right and its time is not: the sender's clock, or an old webhook sent again. Outside, a 401."""
+
+
 class PayloadInvalid(IntakeError):
     """Read by the sender (422): the field, and what is wrong with it, never its value."""
 

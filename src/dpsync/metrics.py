@@ -24,6 +24,9 @@ def exposition(installation: Installation) -> tuple[bytes, str]:
         metrics.propagations({(row[0], row[1]): row[2] for row in counts})
         metrics.alerts_waiting(len(undelivered(connection, now)))
         metrics.ledger_size(installation.log.size(connection))
+        f = t.refusal.c
+        refused = select(f.source, f.status, f.field, func.sum(f.times)).group_by(f.source, f.status, f.field)
+        metrics.refused({(row[0], row[1], row[2]): int(row[3]) for row in connection.execute(refused)})
         oldest = connection.execute(select(func.min(t.lane.c.due_at))).scalar_one()
         metrics.oldest_due((now - oldest) / timedelta(seconds=1) if oldest else 0.0)
         return metrics

@@ -23,6 +23,7 @@ from dpsync.intake.limits import serve_config
 from dpsync.intake.payload import Withdrawal, parse
 from dpsync.intake.ports import Ports
 from dpsync.intake.reception import Reception
+from dpsync.intake.refusals import Refusals, tell_of_rest
 from dpsync.intake.signature import Verifier
 from dpsync.intake.web import create_app
 from dpsync.kit import Mail, MailRefused, NoAnswer
@@ -45,6 +46,10 @@ class Service(Installation):
     @cached_property
     def reception(self) -> Reception:
         return Reception(self.controller, self.writer)
+
+    @cached_property
+    def refusals(self) -> Refusals:
+        return Refusals(self.controller, self.writer)
 
     def receive(self, request: Request | Withdrawal, body: bytes, now: datetime) -> "Future[Received]":
         """Accept what came in by any door."""
@@ -83,6 +88,7 @@ class Service(Installation):
             Job("contacts", every(timedelta(minutes=1)), self.ask_contacts),
             Job("answer-receipts", every(timedelta(minutes=1)), self.mail_answer_receipts),
             Job("receipts", every(timedelta(minutes=1)), self.write_receipts),
+            Job("refusals", morning, self._tell_of_refusals),
             Job("checkpoint", morning, self._anchor_daily),
             Job("heartbeat", every(timedelta(minutes=1)), lambda now: self._beat(worker, now)),
             Job("verify", every(timedelta(days=7)), self._verify_weekly),
@@ -119,6 +125,9 @@ class Service(Installation):
 
     def _ladder(self, now: datetime) -> None:
         self.write(lambda unit: escalation.climb(unit, self.controller, now))
+
+    def _tell_of_refusals(self, now: datetime) -> None:
+        self.write(lambda unit: tell_of_rest(unit, self.controller, now))
 
     def _anchor_daily(self, now: datetime) -> None:
         self.anchor(now)
@@ -286,6 +295,7 @@ class Service(Installation):
             attest=Retaining(self).attest,
             listens=self.inbound.listens,
             deliver=self._deliver,
+            refused=self.refusals.note,
             controller=self.settings.controller.name,
             rehearsal=self.settings.controller.rehearsal,
         )

@@ -22,8 +22,8 @@ WITHHELD = "[withheld]"
 """What stands in a line where a value might have been personal data or a secret."""
 
 WORDS = frozenset({
-    "account", "attempt", "cause", "code", "connector", "error", "job", "kind", "level", "logger", "mode",
-    "module", "outcome", "processor", "propagation", "request", "request_id", "right", "role", "rung", "source",
+    "account", "attempt", "cause", "code", "connector", "error", "event_id", "field", "job", "kind", "level", "logger",
+    "mode", "module", "outcome", "processor", "propagation", "request", "request_id", "right", "role", "rung", "source",
     "state", "status", "thread", "version", "where", "worker",
 })  # fmt: skip
 """Fields that hold one word of ours, an id of ours, or the vendor's id of a call."""
@@ -42,6 +42,7 @@ NUMBERS = frozenset({
 _WORD = re.compile(r"[A-Za-z0-9_.:<>/-]{1,80}")
 _PHRASE = re.compile(r"[A-Za-z0-9 _.,:;/(){}<>+=-]{1,200}")
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+_FIELD = re.compile(r"[a-z_*-]{0,40}(?:\.[a-z_*-]{1,40}){0,5}")
 _LABEL = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 # MD5 of an address is Mailchimp's path; 32 hex digits or more are never a word of ours.
 _HASH = re.compile(r"[0-9A-Fa-f]{32}")
@@ -221,7 +222,7 @@ class Metrics:
     """What Prometheus may know: how things stand, by processor and by words of ours. All read from the store."""
 
     def __init__(self) -> None:
-        from prometheus_client import CollectorRegistry, Gauge
+        from prometheus_client import CollectorRegistry, Counter, Gauge
 
         here = self.registry = CollectorRegistry(auto_describe=True)
         self._propagations = Gauge(
@@ -229,6 +230,9 @@ class Metrics:
         )
         self._alerts = Gauge("dpsync_alerts_waiting", "Alerts that no channel has taken yet", registry=here)
         self._ledger = Gauge("dpsync_ledger_entries", "Entries in the ledger", registry=here)
+        self._refused = Counter(
+            "dpsync_requests_refused", "What was refused at our doors", ["source", "status", "field"], registry=here
+        )
         self._oldest = Gauge("dpsync_oldest_due_seconds", "How long the oldest due work has been due", registry=here)
 
     def propagations(self, counts: Mapping[tuple[str, str], int]) -> None:
@@ -244,6 +248,13 @@ class Metrics:
     def ledger_size(self, entries: int) -> None:
         """How many entries the ledger has."""
         self._ledger.set(entries)
+
+    def refused(self, counts: Mapping[tuple[str, int, str], int]) -> None:
+        """Sets how often each was refused, by (source, HTTP status, field in our names)."""
+        self._refused.clear()
+        for (source, status, field), count in counts.items():
+            named = field if _FIELD.fullmatch(field) else "other"
+            self._refused.labels(_label(source), str(status), named).inc(count)
 
     def oldest_due(self, seconds: float) -> None:
         """How long the oldest due work has been due; 0 where nothing is."""

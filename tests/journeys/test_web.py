@@ -19,6 +19,7 @@ from dpsync.errors import DecisionRefused, EventConflict, NotFound, PayloadInval
 from dpsync.intake import limits, payload
 from dpsync.intake.answers import AnswerPage, ContactPage, Received, ReceptionBusy, WorkListPage
 from dpsync.intake.payload import Withdrawal
+from dpsync.intake.refusals import Refusal
 from dpsync.intake.signature import Verifier, signed_headers
 from dpsync.intake.web import Ports, create_app, serve_config
 from dpsync.model import Request, Right
@@ -53,6 +54,7 @@ class House:
     answer: Callable[[], Received] = lambda: Received("r-1", held=False, repeated=False)
     unresolved: list[Future[Received]] | None = None
     status: str = "ready"
+    refusals: list[tuple[Refusal, str]] = field(default_factory=list)
 
     def receive(self, asked: Request | Withdrawal, body: bytes, now: datetime) -> Future[Received]:
         self.received.append(asked)
@@ -114,6 +116,12 @@ class House:
         future.set_result(1)
         return future
 
+    def refused(self, refusal: Refusal, now: datetime, event_id: str) -> "Future[None]":
+        self.refusals.append((refusal, event_id))
+        future: Future[None] = Future()
+        future.set_result(None)
+        return future
+
     def ready(self) -> dict[str, object]:
         if self.status == "broken":
             raise RuntimeError("canary@example.org")
@@ -141,6 +149,7 @@ def ports(house: House) -> Ports:
         attest=house.attest,
         listens=house.listens,
         deliver=house.deliver,
+        refused=house.refused,
         controller="Example Society",
     )
 

@@ -153,6 +153,14 @@ CATALOGUE: dict[str, Explained] = {
         "Make a new one, `printf whsec_; openssl rand -base64 32`, put it where the settings point, mode 0600, and "
         "give the same to the main database.",
     ),
+    "DP-322": Explained(
+        "Requests were refused at our door",
+        "Your main database (or a processor, by its own webhook) sent what cannot become a request: a field that is "
+        "missing or malformed, an event id that came before, a clock that is off. The sender heard a 4xx with the "
+        "reason; where it sends once and forgets, somebody's request is lost while its legal dates run on.",
+        "Look at the sender's log for the field that `dpsync check` names, correct what it sends, and have it sent "
+        "again. Where that takes time, enter the request with `dpsync submit --received DATE`.",
+    ),
     "DP-330": Explained(
         "A timed job has not run when it was due",
         "Reminders, checkpoints and alerts hang on the timed jobs, and these on a running `dpsync serve` (or a timer "

@@ -19,6 +19,7 @@ from dpsync.cli.opening import demand_processors, load_settings, place_of_store,
 from dpsync.errors import ConfigurationError, DpsyncError, Exit, Fault, KeyProblem
 from dpsync.installation import connector_class
 from dpsync.intake import mail_directory
+from dpsync.intake.refusals import phrase, refused_since
 from dpsync.intake.signature import Verifier, doubts
 from dpsync.kit import MailRefused, NoAnswer
 from dpsync.propagation import acknowledgement, contacts
@@ -79,6 +80,7 @@ def looked(talk: Talk, *, offline: bool, send_test: bool, ask: Sequence[str] = (
         if not any(one.fatal for one in ready):
             lines += _jobs(service, service.clock.now())
             lines += _incoming(service)
+            lines += _refused(service, service.clock.now())
             lines += _conversations(service, service.clock.now())
         begun = not any(one.fatal for one in ready)
         lines += _processors(service, offline=offline, store=begun)
@@ -190,6 +192,19 @@ def _incoming(service: Service) -> Iterator[Line]:
         yield Line("incoming mail", Verdict.WAITING, f"{several(waiting, 'message')} for a person to read, in {place}")
     else:
         yield Line("incoming mail", Verdict.OK, f"{mail.incoming}; nothing waits for a person")
+
+
+def _refused(service: Service, now: datetime) -> Iterator[Line]:
+    """What was refused at our doors since yesterday: each may be somebody's request."""
+    yesterday = (now.astimezone(service.zone) - timedelta(days=1)).date().isoformat()
+    rows = service.read(lambda connection: refused_since(connection, yesterday))
+    ours = "; ".join(phrase(row) for row in rows if row.told)
+    others = sum(row.times for row in rows if not row.told)
+    unsigned = f"; {others:,} of strangers or told elsewhere" if others else ""
+    if ours:
+        yield Line("refusals", Verdict.PROBLEM, f"since yesterday: {ours}{unsigned}", "DP-322")
+    else:
+        yield Line("refusals", Verdict.OK, f"nothing that was signed was refused since yesterday{unsigned}")
 
 
 def _conversations(service: Service, now: datetime) -> Iterator[Line]:

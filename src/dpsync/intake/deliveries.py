@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse, Response
 from dpsync.errors import NotFound, PayloadInvalid, SignatureInvalid
 from dpsync.intake import body as bodies
 from dpsync.intake.ports import Ports
+from dpsync.intake.refusals import Refusal
 
 LONGEST_DELIVERY = 1024 * 1024
 """A transcript of a long conversation is far longer than a request; it is read, and its text dropped."""
@@ -34,6 +35,7 @@ class Deliveries:
         """
         processor, secret = request.path_params["processor"], request.path_params["secret"]
         if not self._ports.listens(processor, secret):  # before a byte of the body is read
+            self._ports.refused(Refusal("in", 404, told=False), self._ports.now(), "")
             return Response(status_code=404)
         if request.method != "POST":
             return Response(status_code=200)
@@ -46,14 +48,21 @@ class Deliveries:
             self._under_way -= 1
 
     async def _take_in(self, request: Request, processor: str, secret: str) -> Response:
-        body = await bodies.read(request, LONGEST_DELIVERY)
+        now = self._ports.now()
+        try:
+            body = await bodies.read(request, LONGEST_DELIVERY)
+        except bodies.TooLarge:
+            self._ports.refused(Refusal(processor, 413), now, "")
+            raise
         headers = {name.lower(): value for name, value in request.headers.items()}
         try:
-            await asyncio.to_thread(self._ports.deliver, processor, secret, headers, body, self._ports.now())
+            await asyncio.to_thread(self._ports.deliver, processor, secret, headers, body, now)
         except NotFound:
             return Response(status_code=404)
         except SignatureInvalid:
+            self._ports.refused(Refusal(processor, 401), now, "")
             return Response(status_code=401)
         except PayloadInvalid as refusal:
+            self._ports.refused(Refusal(processor, 422, refusal.field, problem=refusal.problem), now, "")
             return JSONResponse({"error": refusal.problem, "field": refusal.field}, 422)
         return Response(status_code=200)

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from dpsync.intake.answers import AnswerPage, ContactPage, Received, WorkListPage
 from dpsync.intake.payload import Withdrawal
+from dpsync.intake.refusals import Refusal
 from dpsync.intake.signature import VerifiedEvent
 from dpsync.model import Request
 from dpsync.propagation.acknowledgement import Given
@@ -65,7 +66,8 @@ class Ports:
     `NotFound`, `DecisionRefused` or whatever went wrong with the store. `ready` and the pages may read from the store:
     they are called in a thread. `ready` gives what /readyz shows; its `status` is "ready" or not.
     The pages are None where the token is unknown or expired. `listens`: whether this processor's webhooks are taken in
-    under this secret. `controller` is who asks, as the pages name it.
+    under this secret. `refused` keeps the trace of a refusal, with the event's id; its future resolves after the
+    commit. `controller` is who asks, as the pages name it.
     """
 
     now: Callable[[], datetime]
@@ -81,5 +83,6 @@ class Ports:
     attest: Attest
     listens: Callable[[str, str], bool]
     deliver: Deliver
+    refused: Callable[[Refusal, datetime, str], Future[None]]
     controller: str = ""
     rehearsal: bool = False

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from dpsync.errors import ConfigurationError, Fault, SignatureInvalid
+from dpsync.errors import ConfigurationError, Fault, PayloadInvalid, SignatureInvalid, WebhookStale
 
 TOLERANCE = timedelta(minutes=5)
 """How far the sender's clock may be from ours, either way (the specification's value)."""
@@ -31,8 +31,11 @@ _PLACEHOLDER = re.compile(
     r"replace|change.?me|fill.?in|example|your|todo|secret|placeholder|xxx|\.\.\.|…|<|>", re.IGNORECASE
 )
 
-# No full stop: it separates the three signed parts, and an id that holds one could be cut elsewhere.
-_ID = re.compile(rb"[A-Za-z0-9_:+/=-]{1,128}")
+# A full stop separates the three signed parts. An id may hold some all the same: a body that means anything begins with
+# a brace, which no id and no timestamp holds, so what was signed can be cut in one way only. And no @: an id outlives
+# what it asked for, so it must not be an address.
+_ID = re.compile(rb"[A-Za-z0-9_:+/=.-](?:[A-Za-z0-9_:+/=. -]{0,126}[A-Za-z0-9_:+/=.-])?")
+_ANY_ID = re.compile(rb"[^\x00-\x1f\x7f]{1,2048}")
 _TIMESTAMP = re.compile(rb"[1-9][0-9]{0,10}")
 _PRINTABLE = re.compile(rb"[\x20-\x7e]{1,2048}")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -68,13 +71,14 @@ class Verifier:
         """Say who is speaking, or raise `SignatureInvalid`, for whatever reason: the caller may not tell them apart.
 
         `headers`: a mapping, or the raw pairs, in which each of the three must stand exactly once. `now`: aware.
+        Raises `WebhookStale` where the signature is right and the time is not, `PayloadInvalid` for its id alone.
         """
         event_id, timestamp, signatures = _three(headers)
-        if not (_ID.fullmatch(event_id) and _TIMESTAMP.fullmatch(timestamp) and _PRINTABLE.fullmatch(signatures)):
+        if not (_ANY_ID.fullmatch(event_id) and _TIMESTAMP.fullmatch(timestamp) and _PRINTABLE.fullmatch(signatures)):
             raise SignatureInvalid("the webhook is not signed")
         at = _EPOCH + timedelta(seconds=int(timestamp))
         offered = signatures.split(b" ")
-        if abs(now - at) > TOLERANCE or len(offered) > MOST_SIGNATURES:
+        if len(offered) > MOST_SIGNATURES:
             raise SignatureInvalid("the webhook is not signed")
         signed = b"%b.%b.%b" % (event_id, timestamp, body)
         matched = False
@@ -86,6 +90,10 @@ class Verifier:
                 matched |= hmac.compare_digest(expected, candidate)
         if not matched:
             raise SignatureInvalid("the webhook is not signed")
+        if abs(now - at) > TOLERANCE:
+            raise WebhookStale("the webhook is not signed")
+        if not _ID.fullmatch(event_id):
+            raise PayloadInvalid("webhook-id", "must be 1 to 128 letters, digits, spaces (not at its ends) or _:+/=.-")
         return VerifiedEvent(event_id.decode("ascii"), at)
 
 

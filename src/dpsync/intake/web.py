@@ -7,6 +7,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from datetime import datetime
 
 from starlette.applications import Starlette
@@ -14,7 +15,15 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from dpsync.errors import DecisionRefused, EventConflict, NotFound, PayloadInvalid, SignatureInvalid
+from dpsync.errors import (
+    DecisionRefused,
+    EventConflict,
+    IntakeError,
+    NotFound,
+    PayloadInvalid,
+    SignatureInvalid,
+    WebhookStale,
+)
 from dpsync.intake import body as bodies
 from dpsync.intake.answers import Received, ReceptionBusy
 from dpsync.intake.deliveries import Deliveries
@@ -22,12 +31,11 @@ from dpsync.intake.limits import serve_config
 from dpsync.intake.pages import Pages
 from dpsync.intake.payload import Withdrawal
 from dpsync.intake.ports import Ports
+from dpsync.intake.refusals import SIGNED_DOOR as SOURCE
+from dpsync.intake.refusals import Refusal
 from dpsync.model import Request as Asked
 
 __all__ = ["SOURCE", "Ports", "create_app", "serve_config"]
-
-SOURCE = "webhook"
-"""What the signed door is called as a source of requests."""
 
 COMMIT_SECONDS = 20.0
 """Senders give up after 15 to 30 s (Standard Webhooks). What is committed later answers their repetition."""
@@ -95,24 +103,31 @@ class _Receiver:
 
     async def requests(self, request: Request) -> Response:
         """Verify, read, hand over, wait for the commit; then, and only then, say 202."""
-        body = await bodies.read(request)
-        now = self._ports.now()
+        now, event_id = self._ports.now(), ""
         try:
-            event = self._ports.verify(request.scope["headers"], body, now)
-        except SignatureInvalid:
-            return Response(status_code=401)
-        try:
-            asked = self._ports.parse(body, source=SOURCE, event_id=event.id, now=now)
+            body = await bodies.read(request)
+            event_id = self._ports.verify(request.scope["headers"], body, now).id
+            asked = self._ports.parse(body, source=SOURCE, event_id=event_id, now=now)
             received = await self._commit(asked, body, now)
-        except PayloadInvalid as refusal:
-            return _json(422, {"error": refusal.problem, "field": refusal.field})
-        except (EventConflict, DecisionRefused) as refusal:
-            return _json(409, {"error": refusal.message})
-        except NotFound:
-            return _json(404, {"error": "no such request"})
         except ReceptionBusy:
             return _json(503, {"error": "busy; try again"}, RETRY_AFTER)
+        except bodies.TooLarge:
+            # Nobody can say who sent it; whoever signs at all may be one of ours.
+            await self._note(Refusal(SOURCE, 413, told="webhook-signature" in request.headers), now, "")
+            raise
+        except (SignatureInvalid, PayloadInvalid, EventConflict, DecisionRefused, NotFound) as error:
+            refusal, answer = _refused(error)
+            await self._note(refusal, now, event_id)
+            return answer
         return _json(202, {"request": received.request_id, "status": "held" if received.held else "accepted"})
+
+    async def _note(self, refusal: Refusal, now: datetime, event_id: str) -> None:
+        """Keep the trace before the sender hears of it. Nobody waits for that of a stranger's."""
+        noted = self._ports.refused(refusal, now, event_id)
+        if refusal.told:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._commit_seconds):
+                    await asyncio.wrap_future(noted)
 
     async def _commit(self, asked: Asked | Withdrawal, body: bytes, now: datetime) -> Received:
         """Wait for the commit. If we crash or give up here, the sender repeats, and gets the answer of the first."""
@@ -129,6 +144,24 @@ class _Receiver:
         """Whether requests can be committed just now, for whoever places traffic."""
         state = await asyncio.to_thread(self._ports.ready)
         return _json(200 if state.get("status") == "ready" else 503, state)
+
+
+def _refused(error: IntakeError | DecisionRefused | NotFound) -> tuple[Refusal, Response]:
+    """What is kept of a refusal at the signed door, and what its sender hears."""
+    match error:
+        case WebhookStale():
+            return Refusal(SOURCE, 401, "webhook-timestamp", problem="not of this time"), Response(status_code=401)
+        case SignatureInvalid():
+            return Refusal(SOURCE, 401, told=False), Response(status_code=401)
+        case PayloadInvalid(field=field, problem=problem):
+            return Refusal(SOURCE, 422, field, problem=problem), _json(422, {"error": problem, "field": field})
+        case NotFound():
+            answer = _json(404, {"error": "no such request"})
+            return Refusal(SOURCE, 404, "data.request", problem="no such request"), answer
+        case _:
+            # A conflict of event ids has an alert of its own, which names what stands.
+            told = not isinstance(error, EventConflict)
+            return Refusal(SOURCE, 409, told=told, problem="conflict"), _json(409, {"error": error.message})
 
 
 def _json(status: int, content: Mapping[str, object], headers: Mapping[str, str] | None = None) -> Response:

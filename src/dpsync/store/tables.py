@@ -351,7 +351,9 @@ refusal = Table(
     Column("source", Text, primary_key=True),
     Column("status", Integer, primary_key=True, autoincrement=False),
     Column("field", Text, primary_key=True),  # a name of ours, never a value
-    Column("count", BigInteger, nullable=False),  # a flood is one row that counts
+    Column("told", Boolean, primary_key=True),  # whether a person must hear of it
+    Column("times", BigInteger, nullable=False),  # a flood is one row that counts
+    Column("said", BigInteger, nullable=False),  # of how many an alert has told
     Column("last_at", Instant, nullable=False),
 )
 

@@ -41,6 +41,8 @@ def _refusals_are_counted() -> None:
         sa.Column("source", sa.Text(), primary_key=True),
         sa.Column("status", sa.Integer(), primary_key=True, autoincrement=False),
         sa.Column("field", sa.Text(), primary_key=True),
-        sa.Column("count", sa.BigInteger(), nullable=False),
+        sa.Column("told", sa.Boolean(), primary_key=True),
+        sa.Column("times", sa.BigInteger(), nullable=False),
+        sa.Column("said", sa.BigInteger(), nullable=False),
         sa.Column("last_at", sa.BigInteger(), nullable=False),
     )

@@ -1,0 +1,214 @@
+"""What was refused at our doors: counted, told to the operator, and never what it held.
+
+Whoever signs well is our own main database, and often a program that sends once and forgets: then a refusal is
+somebody's request that is lost with its legal dates, unless a person hears of it. A flood is one row a day and cause
+that counts.
+"""
+
+import re
+import threading
+from collections import Counter
+from collections.abc import Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Row, bindparam, select, update
+
+from dpsync import telemetry
+from dpsync.alerts import Concern, raise_alert, renewed, told_of
+from dpsync.propagation.controller import Controller
+from dpsync.store import tables as t
+from dpsync.store.upsert import insert_or_ignore
+from dpsync.store.writer import Unit, Writer
+
+SIGNED_DOOR = "webhook"
+"""What the signed door is called as a source of requests."""
+
+CAUSE = "requests-refused"
+_FROM_US = (
+    "Signed by your own main database: what it asked for is not known to dpsync and is done nowhere, while its legal "
+    "dates run on."
+)
+_FROM_A_PROCESSOR = "Sent by a processor of its own accord: what it would have told is not known to dpsync."
+CODE = "DP-322"
+_F = t.refusal.c
+_DIGITS = re.compile(r"[0-9]+")
+# Ids that programs make: a UUID, a ULID, or a short word with a number. Others may have been made of a person's name.
+_MADE = re.compile(
+    r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|[0-9A-HJKMNP-TV-Z]{26}"
+    r"|(?:evt|event|msg|wh|webhook|req|request|hook|id|w)?[-_.]?[0-9]{1,7}"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """One kind of refusal: HTTP `status`, and the `field` it is about, in our names and without numbers.
+
+    `told`: whether a person must hear of it, because whoever was refused is one of ours. `problem`: a phrase of ours.
+    """
+
+    source: str
+    status: int
+    field: str = ""
+    told: bool = True
+    problem: str = ""
+
+    @property
+    def kind(self) -> tuple[str, int, str, bool]:
+        return self.source, self.status, _DIGITS.sub("*", self.field), self.told
+
+
+class Refusals:
+    """Counts refusals, with one write under way at a time: whatever comes in meanwhile is the next one."""
+
+    def __init__(self, controller: Controller, writer: Writer) -> None:
+        self._controller = controller
+        self._writer = writer
+        self._lock = threading.Lock()
+        self._waiting: Counter[tuple[str, int, str, bool]] = Counter()
+        self._next = _begun()
+        self._writing = False
+
+    def note(self, refusal: Refusal, now: datetime, event_id: str = "") -> "Future[None]":
+        """Count it, and log it where a person must hear of it. The future resolves after the commit.
+
+        Where the store takes nothing it resolves all the same, and the count is written with the next one.
+        """
+        if refusal.told:
+            telemetry.log("receiver").warning(
+                "request refused",
+                code=CODE,
+                source=refusal.source,
+                status=refusal.status,
+                field=refusal.kind[2],
+                reason=refusal.problem,
+                event_id=event_id if _MADE.fullmatch(event_id) else telemetry.WITHHELD,
+            )
+        with self._lock:
+            self._waiting[refusal.kind] += 1
+            counted = self._next
+        self._write(now)
+        return counted
+
+    def _write(self, now: datetime) -> None:
+        with self._lock:
+            if self._writing or not self._waiting:
+                return
+            counts, counted = self._waiting, self._next
+            self._waiting, self._next, self._writing = Counter(), _begun(), True
+        writing = self._writer.submit(lambda unit: keep(unit, self._controller, counts, now))
+        writing.add_done_callback(lambda done: self._written(done, counts, counted, now))
+
+    def _written(
+        self,
+        done: "Future[None]",
+        counts: "Counter[tuple[str, int, str, bool]]",
+        counted: "Future[None]",
+        now: datetime,
+    ) -> None:
+        failed = done.exception() is not None
+        with self._lock:
+            self._writing = False
+            if failed:
+                self._waiting.update(counts)
+        counted.set_result(None)
+        if not failed:
+            self._write(now)
+
+
+def _begun() -> "Future[None]":
+    future: Future[None] = Future()
+    future.set_running_or_notify_cancel()  # from here on nobody who waits in vain can cancel it for the others
+    return future
+
+
+_COUNT = (
+    update(t.refusal)
+    .where(
+        _F.day == bindparam("of_day"),
+        _F.source == bindparam("of_source"),
+        _F.status == bindparam("of_status"),
+        _F.field == bindparam("of_field"),
+        _F.told == bindparam("of_told"),
+    )
+    .values(times=_F.times + bindparam("more"), last_at=bindparam("now"))
+)
+
+
+def keep(unit: Unit, controller: Controller, counts: Mapping[tuple[str, int, str, bool], int], now: datetime) -> None:
+    """Add what was refused to today's rows, and raise or renew the alert of those a person must hear of."""
+    day = now.astimezone(controller.zone).date().isoformat()
+    for (source, status, field, told), more in sorted(counts.items()):
+        row = {"day": day, "source": source, "status": status, "field": field, "told": told}
+        insert_or_ignore(unit.connection, t.refusal, {**row, "times": 0, "said": 0, "last_at": now})
+        of_it = {"of_day": day, "of_source": source, "of_status": status, "of_field": field, "of_told": told}
+        unit.connection.execute(_COUNT, {**of_it, "more": more, "now": now})
+    if any(told for _, _, _, told in counts):
+        _tell(unit.connection, controller, _unsaid(unit.connection, day, day), now)
+
+
+def tell_of_rest(unit: Unit, controller: Controller, now: datetime) -> None:
+    """Each morning: what was refused yesterday after the alert had gone."""
+    today = now.astimezone(controller.zone).date()
+    _tell(
+        unit.connection,
+        controller,
+        _unsaid(unit.connection, (today - timedelta(days=7)).isoformat(), (today - timedelta(days=1)).isoformat()),
+        now,
+    )
+
+
+def refused_since(connection: Connection, day: str) -> list[Row[Any]]:
+    """The rows from that day on (ISO), the newest day first."""
+    return list(
+        connection.execute(
+            select(t.refusal).where(_F.day >= day).order_by(_F.day.desc(), _F.source, _F.status, _F.field)
+        )
+    )
+
+
+def phrase(row: Any) -> str:
+    """One row in words: how often, with which status, about which field, from whom."""
+    about = f", field {row.field}" if row.field else ""
+    return f"{row.times:,} times {row.status}{about}, from {row.source}"
+
+
+def _unsaid(connection: Connection, first: str, last: str) -> list[Row[Any]]:
+    owed = (_F.day >= first) & (_F.day <= last) & _F.told & (_F.times > _F.said)
+    return list(connection.execute(select(t.refusal).where(owed).order_by(_F.day, _F.source, _F.status, _F.field)))
+
+
+def _tell(connection: Connection, controller: Controller, rows: list[Row[Any]], now: datetime) -> None:
+    if not rows:
+        return
+    by_about = {f"{row.day} {row.source} {row.status} {row.field}": row for row in rows}
+    concerns = [
+        Concern(about, f"{row.day}: {phrase(row)}", why=_FROM_US if row.source == SIGNED_DOOR else _FROM_A_PROCESSOR)
+        for about, row in by_about.items()
+    ]
+    before = told_of(connection, CAUSE, list(by_about), now, controller.zone)
+    raise_alert(
+        connection,
+        cause=CAUSE,
+        role="operator",
+        subject="Requests were refused at our door",
+        body="Look at the sender's log, put right what it sends, and have it sent again. `dpsync check` shows how many "
+        "there are by now.",
+        now=now,
+        zone=controller.zone,
+        concerns=concerns,
+    )
+    for one in concerns:
+        if one.about in before and not renewed(connection, CAUSE, one, now, controller.zone):
+            continue  # the alert has gone: the rest is told in the morning
+        row = by_about[one.about]
+        of_it = (
+            (_F.day == row.day)
+            & (_F.source == row.source)
+            & (_F.status == row.status)
+            & (_F.field == row.field)
+            & _F.told
+        )
+        connection.execute(update(t.refusal).where(of_it).values(said=row.times))
