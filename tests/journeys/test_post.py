@@ -302,6 +302,69 @@ def test_our_own_operators_reply_to_a_task_is_a_reply(tmp_path: Path) -> None:
         )
 
 
+# --- what nobody can place
+
+REFUSAL = "Hello, we refuse: there is an unpaid invoice. Please telephone. Pat"
+
+
+def test_a_bounce_with_a_machines_marks_waits_for_a_person_who_hears_of_it(database_url: str, tmp_path: Path) -> None:
+    with told(tmp_path, database_url) as (there, asked, tag):
+        automatic = "Return-Path: <>\nAuto-Submitted: auto-replied\nPrecedence: bulk\n"
+        raw = mail(
+            "Mail Delivery System <mailer-daemon@hoster.example>", to=f"bounce+{tag}@example.org", headers=automatic
+        )
+        comes(there, raw)
+        assert lies(there, "waiting") == [raw]
+        assert there.alerts() == [("operator", "unclear")]
+        assert "may not have been delivered" in there.rows(t.alert)[0].subject
+        assert there.state(asked, "forms") is State.ACCEPTED, "nobody has said yet what it is"
+        there.sound()
+
+
+@pytest.mark.parametrize("container", ["multipart/report", "multipart/mixed"])
+def test_a_failed_report_counts_in_whatever_it_lies(container: str, tmp_path: Path) -> None:
+    with told(tmp_path, sqlite_url(tmp_path)) as (there, asked, tag):
+        raw = report(FAILED, to=f"bounce+{tag}@example.org")
+        comes(there, raw.replace(b"multipart/report; report-type=delivery-status", container.encode()))
+        assert there.state(asked, "forms") is State.ESCALATED
+        assert there.alerts() == [("operator", "bounced")]
+
+
+@pytest.mark.parametrize("headers", ["X-Auto-Response-Suppress: DR, OOF, AutoReply\n", "Precedence: list\n"])
+def test_a_persons_refusal_is_heard_whatever_their_mail_system_puts_on_it(headers: str, tmp_path: Path) -> None:
+    with told(tmp_path, sqlite_url(tmp_path)) as (there, _, tag):
+        raw = mail(DESK, to=f"privacy+{tag}@example.org", headers=headers, body=REFUSAL)
+        comes(there, raw)
+        assert (lies(there, "waiting"), there.alerts()) == ([raw], [("operator", "replied")])
+
+
+@pytest.mark.parametrize(
+    ("sender", "to", "alert"),
+    [
+        ("robot@elsewhere.example", "privacy+{tag}@example.org", "unclear"),
+        (DESK, "privacy@example.org", "post"),
+    ],
+)
+def test_a_machine_that_nobody_can_place_is_never_left_to_a_folder(
+    sender: str, to: str, alert: str, tmp_path: Path
+) -> None:
+    with told(tmp_path, sqlite_url(tmp_path)) as (there, _, tag):
+        comes(there, mail(sender, to=to.format(tag=tag), headers="Auto-Submitted: auto-replied\n"))
+        assert len(lies(there, "waiting")) == 1
+        assert there.alerts() == [("operator", alert)]
+
+
+def test_an_absence_in_answer_to_the_question_for_the_contact_bothers_nobody(tmp_path: Path) -> None:
+    (tmp_path / "mail").mkdir()
+    with installed(tmp_path, sqlite_url(tmp_path), processors=WITH_FOLDER, web=True) as there:
+        there.drive()
+        (question,) = there.sandbox.messages(CONTACT)
+        raw = mail(DESK, to=question.mail_from, headers="Auto-Submitted: auto-replied\n")
+        (there.folder / "mail" / "a.eml").write_bytes(raw)
+        there.drive(SOON)
+        assert (lies(there, "handled"), there.alerts()) == ([raw], [])
+
+
 # --- the whole way: an imitated mail system answers our own letters into the folder
 
 

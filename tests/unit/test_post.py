@@ -1,5 +1,6 @@
 """What a message of the monitored mailbox is: by its form, its marks and its tags, and never by its words."""
 
+import base64
 import time
 
 import pytest
@@ -105,10 +106,10 @@ def test_an_internationalised_report_is_read_like_the_other() -> None:
     [
         "Auto-Submitted: auto-replied\n",
         "Auto-Submitted: Auto-Generated (vacation)\n",
-        "Precedence: bulk\n",
+        "Auto-Submitted: auto-replied; owner-email=pat\n",
         "Precedence: auto_reply\n",
-        "X-Auto-Response-Suppress: All\n",
         "X-Autoreply: yes\n",
+        "X-Autorespond: Away\n",
     ],
 )
 def test_an_out_of_office_reply_is_automatic_whatever_it_says(headers: str) -> None:
@@ -130,10 +131,139 @@ def test_a_bounce_in_a_form_of_its_own_is_left_to_a_person() -> None:
 
 
 @pytest.mark.parametrize(
-    "headers", ["", "Auto-Submitted: no\n", "Auto-Submitted: no (really)\n", "Precedence: first-class\n"]
+    "headers",
+    [
+        "",
+        "Auto-Submitted: no\n",
+        "Auto-Submitted: no (really)\n",
+        "Precedence: first-class\n",
+        "Precedence: bulk\n",
+        "Precedence: list\nList-Id: <desk.processor.example>\n",
+        "Precedence: junk\n",
+        "X-Auto-Response-Suppress: DR, OOF, AutoReply\n",
+        "X-Auto-Response-Suppress: All\nPrecedence: bulk\n",
+        "X-Autoreply: no\n",
+        "Return-Path: <pat@processor.example>\n",
+    ],
 )
 def test_what_no_mark_calls_a_machines_is_a_reply(headers: str) -> None:
-    assert seen(mail(to=BACK, headers=headers)).kind is Kind.REPLY
+    found = seen(mail(to=BACK, headers=headers, body="We refuse: there is an unpaid invoice."))
+    assert (found.kind, found.tags) == (Kind.REPLY, (TAG,))
+
+
+# --- what came back, whatever marks it carries
+
+MARKS = ("", "Auto-Submitted: auto-replied\n", "Auto-Submitted: auto-generated\nPrecedence: bulk\nX-Autoreply: yes\n")
+DAEMON = "Mail Delivery System <MAILER-DAEMON@relay.example>"
+
+
+@pytest.mark.parametrize("marks", MARKS)
+@pytest.mark.parametrize(
+    ("sender", "headers"),
+    [
+        ("Pat <pat@processor.example>", "Return-Path: <>\n"),
+        ("Pat <pat@processor.example>", "Return-Path:\n"),
+        ("Pat <pat@processor.example>", "Return-Path: <#@[]>\n"),
+        ("Pat <pat@processor.example>", "Return-Path: <MAILER-DAEMON@relay.example>\n"),
+        ("Pat <pat@processor.example>", "X-Failed-Recipients: desk@processor.example\n"),
+        ("Pat <pat@processor.example>", "Sender: postmaster@processor.example\n"),
+        (DAEMON, ""),
+        ("MAILER-DAEMON <>", ""),
+        ("MAILER-DAEMON (Mail Delivery System)", ""),
+        ("postmaster@processor.example", ""),
+        ('"Mail Delivery Subsystem" <noreply@relay.example>', ""),
+        ("System Administrator <x@processor.example>", ""),
+        ("mailer-daemon-2@relay.example", ""),
+        ("MDaemon@processor.example", ""),
+    ],
+)
+def test_a_mail_system_reports_to_a_person_whatever_marks_it_puts_on_it(sender: str, headers: str, marks: str) -> None:
+    found = seen(mail(sender, to=BACK, headers=headers + marks, body="550 5.1.1 no such mailbox"))
+    assert (found.kind, found.tags) == (Kind.UNCLEAR, (TAG,))
+
+
+def as_part_of(container: str, raw: bytes) -> bytes:
+    return raw.replace(b"multipart/report; report-type=delivery-status", container.encode())
+
+
+@pytest.mark.parametrize("marks", [b"", b"Precedence: bulk\n", b"X-Auto-Response-Suppress: All\nX-Autoreply: yes\n"])
+@pytest.mark.parametrize("container", ["multipart/report", "multipart/mixed", "multipart/related", "Multipart/Report"])
+@pytest.mark.parametrize(
+    ("action", "status", "kind"), [("failed", "5.1.1", Kind.FAILED), ("delayed", "4.4.1", Kind.DELAYED)]
+)
+def test_a_report_is_one_in_whatever_it_lies(
+    action: str, status: str, kind: Kind, container: str, marks: bytes
+) -> None:
+    raw = marks + as_part_of(container, report((action, status), to=BACK, message_id=OTHER))
+    assert seen(raw) == Incoming(kind, "0" * 64, (TAG, OTHER), status)
+
+
+def test_of_what_is_no_report_by_its_form_nothing_good_is_believed() -> None:
+    raw = as_part_of("multipart/mixed", report(("delivered", "2.0.0"), to=BACK))
+    assert seen(raw).kind is Kind.AUTOMATIC
+
+
+def test_a_report_that_a_person_puts_beside_an_answer_is_read_by_a_person() -> None:
+    raw = as_part_of("multipart/mixed", report(("failed", "5.1.1"), to=BACK))
+    raw = (
+        raw.replace(b"Return-Path: <>\n", b"").replace(b"MAILER-DAEMON@", b"pat@").replace(b"Mail Delivery System", b"")
+    )
+    assert seen(raw).kind is Kind.UNCLEAR
+
+
+def test_a_report_without_its_part_or_with_a_letter_sent_back_is_no_absence() -> None:
+    bare = b"Content-Type: multipart/report; boundary=b\n\n--b\nContent-Type: text/plain\n\nSorry.\n--b--\n"
+    head = f"From: relay@processor.example\nTo: {BACK}\nAuto-Submitted: auto-replied\n".encode()
+    assert seen(head + bare).kind is Kind.UNCLEAR
+    back = bare.replace(b"report", b"mixed").replace(b"text/plain", b"text/rfc822-headers")
+    back = back.replace(b"Sorry.", f"Message-ID: <{OTHER}@example.org>\n".encode())
+    assert (seen(head + back).kind, seen(head + back).tags) == (Kind.UNCLEAR, (TAG, OTHER))
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        ("displayed", Kind.AUTOMATIC),
+        ("deleted", Kind.UNCLEAR),
+        ("displayed/error", Kind.UNCLEAR),
+        ("failed", Kind.UNCLEAR),
+        ("", Kind.UNCLEAR),
+    ],
+)
+def test_a_receipt_says_no_more_than_that_it_was_shown(body: str, kind: Kind) -> None:
+    raw = (
+        f"Return-Path: <>\nFrom: pat@processor.example\nTo: {BACK}\nAuto-Submitted: auto-replied\n"
+        "Content-Type: multipart/report; report-type=disposition-notification; boundary=b\n\n"
+        "--b\nContent-Type: text/plain\n\nRead.\n--b\nContent-Type: message/disposition-notification\n\n"
+        f"Final-Recipient: rfc822;pat@processor.example\nDisposition: automatic-action/MDN-sent-automatically; {body}\n"
+        "\n--b--\n"
+    )
+    assert seen(raw.encode()).kind is kind
+
+
+def test_a_complaint_about_our_letter_is_read_by_a_person() -> None:
+    raw = report(("failed", "5.1.1"), message_id=TAG, returned="message/rfc822")
+    raw = raw.replace(b"delivery-status", b"feedback-report")
+    assert (seen(raw).kind, seen(raw).tags) == (Kind.UNCLEAR, (TAG,))
+
+
+def test_what_comes_back_in_plain_text_or_in_base64_finds_its_letter() -> None:
+    body = f"This is qmail-send.\n\n--- Below this line is a copy.\n\nMessage-ID: <{TAG}@example.org>\n"
+    assert seen(mail(DAEMON, body=body)).tags == (TAG,)
+    coded = base64.encodebytes(body.encode()).decode()
+    raw = mail(DAEMON, headers="MIME-Version: 1.0\nContent-Transfer-Encoding: base64\n", body=coded)
+    assert (seen(raw).kind, seen(raw).tags) == (Kind.UNCLEAR, (TAG,))
+
+
+def test_what_cannot_be_read_is_not_lost() -> None:
+    broken = f"To: {BACK}\n".encode() + b"Content-Type: multipart/mixed; boundary=b\n\n" + b"--boundary" * 20
+    assert (seen(broken).kind, seen(broken).tags) == (Kind.UNCLEAR, (TAG,))
+
+
+@pytest.mark.parametrize("end", [b"\r\n", b"\r"])
+def test_a_bounce_is_one_however_its_lines_end(end: bytes) -> None:
+    for raw in (as_part_of("multipart/mixed", report(("failed", "5.1.1"), to=BACK)), mail(DAEMON, to=BACK)):
+        assert seen(raw.replace(b"\n", end)).kind is seen(raw).kind
 
 
 def test_a_reply_is_matched_by_tagged_address_in_reply_to_and_references() -> None:

@@ -1,12 +1,13 @@
 """What one message of the monitored mailbox is. Pure: bytes in, a value out, whatever the bytes are.
 
-Everybody may write to that mailbox, so nothing of a text decides: only the form of a report (RFC 3464), the marks of a
-machine (RFC 3834), and the tags that our own letters carried. Only the beginning of a message is looked at.
+Everybody may write to that mailbox, so nothing of a text decides: only the form of a report (RFC 3464), where it comes
+from, the marks of a machine (RFC 3834), and the tags that our own letters carried, in this order: a machine's mark says
+nothing of what it wrote. What is none of these a person reads. Only the beginning of a message is looked at.
 """
 
 import re
-from collections.abc import Iterator
-from email.errors import MessageError
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from email.message import Message
 from email.parser import BytesHeaderParser, BytesParser, HeaderParser
 from email.policy import compat32
@@ -19,9 +20,18 @@ LOOKED_AT = 64 * 1024
 MOST_BOUNDARIES = 16
 """Parts in parts: each line is compared with the boundary of every part around it (measured: 300 parts took 3.4 s)."""
 
+MOST_TAGS = 50
+"""Each is looked up; a long message can repeat more of them than anybody could have been sent."""
+
 _TAG = re.compile(r"[a-z2-7]{32}")
 _TAGGED = re.compile(r"(?<![A-Za-z0-9._-])[A-Za-z0-9._-]{1,31}\+([A-Za-z2-7]{32})@")
 _MESSAGE_ID = re.compile(r"<([A-Za-z2-7]{32})@[A-Za-z0-9.-]{1,255}>")
+# What mail systems call themselves, as far as it stands before any number or host, without its signs.
+_MAIL_SYSTEMS = (
+    "mailerdaemon", "maildaemon", "mdaemon", "postmaster", "maildelivery", "mailsystem", "mailadmin", "mailrouter",
+    "systemadmin", "doublebounce", "mailerror", "smtpdaemon", "bouncehandler", "internetmaildelivery",
+)  # fmt: skip
+_RETURNED = frozenset({"message/rfc822", "message/global", "text/rfc822-headers", "message/global-headers"})
 _ONE_SENDER = re.compile(r"[^@]*?<?[^\s@<>,;]{1,64}@([A-Za-z0-9.-]{1,255})>?\s*")
 _STATUS = re.compile(r"([245])\.[0-9]{1,3}\.[0-9]{1,3}")
 _TO = ("to", "cc", "delivered-to", "x-original-to", "envelope-to", "x-envelope-to", "x-delivered-to")
@@ -42,65 +52,149 @@ def read(start: bytes, digest: str) -> Incoming:
     `start`: its first `LOOKED_AT` bytes; `digest`: SHA-256 (hex) of all of it.
     """
     if start.lower().count(b"boundary") > MOST_BOUNDARIES:
-        return Incoming(Kind.UNCLEAR, digest)
+        return _unclear(digest, [start])
     try:
-        return _read(BytesParser(policy=compat32).parsebytes(start), digest)
-    except (MessageError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        # The library meets what nobody foresaw in many ways; none of them is a reason to stop reading the others.
-        return Incoming(Kind.UNCLEAR, digest)
+        found = _read(BytesParser(policy=compat32).parsebytes(start), digest)
+    except Exception:  # noqa: BLE001 - because the library fails in ways that nobody foresaw, and no mail may be lost by it
+        return _unclear(digest, [start])
+    return found if found.kind is not Kind.UNCLEAR else _unclear(digest, [start, *_bodies(start)], found)
+
+
+def _unclear(digest: str, texts: Iterable[bytes], found: Incoming | None = None) -> Incoming:
+    """For a person. Its tags are looked for everywhere: they decide nothing here but beside which letter it is read."""
+    tags = list(found.tags) if found else []
+    for text in texts:
+        plain = text.decode("ascii", "replace")
+        tags += [*_tagged(plain), *_ids(plain)]
+    known = tuple(dict.fromkeys(tags))[:MOST_TAGS]
+    return replace(found or Incoming(Kind.UNCLEAR, digest), tags=known)
+
+
+def _bodies(start: bytes) -> Iterator[bytes]:
+    """What stands in base64 or quoted-printable."""
+    for part in _parts(BytesParser(policy=compat32).parsebytes(start)):
+        if part.get("content-transfer-encoding") and isinstance(decoded := part.get_payload(decode=True), bytes):
+            yield decoded
 
 
 def _read(message: Message, digest: str) -> Incoming:
     to = [tag for name in _TO for text in _texts(message, name) for tag in _tagged(text)]
-    if _is_report(message, "delivery-status"):
-        return _report(message, to, digest)
+    parts = list(_parts(message))
+    if _kinds_of_report(message) == ["delivery-status"] or any(_is_status(part) for part in parts):
+        return _report(message, parts, to, digest)
     answered = [tag for name in ("in-reply-to", "references") for text in _texts(message, name) for tag in _ids(text)]
-    kind = Kind.AUTOMATIC if _is_automatic(message) else Kind.REPLY
-    if kind is Kind.AUTOMATIC and _texts(message, "x-failed-recipients"):
-        kind = Kind.UNCLEAR  # a host that reports a failure in a form of its own
     senders = _texts(message, "from")
     sender = _ONE_SENDER.fullmatch(senders[0]) if len(senders) == 1 else None
     vouched = any("dmarc=pass" in text.lower() for text in _texts(message, "authentication-results")[:1])
     return Incoming(
-        kind,
+        _kind(message, parts),
         digest,
-        tuple(dict.fromkeys([*to, *answered])),
+        tuple(dict.fromkeys([*to, *answered, *(tag for part in parts for tag in _returned(part))])),
         domain=sender[1].lower() if sender else "",
         vouched=vouched,
     )
 
 
-def _is_report(message: Message, kind: str) -> bool:
-    told = str(message.get_param("report-type", "") or "").lower()
-    return message.get_content_type() == "multipart/report" and told == kind
+def _kind(message: Message, parts: list[Message]) -> Kind:
+    """A person's, a machine's, or what a person must look at. `Auto-Submitted` says that a machine wrote, not what."""
+    if receipt := _receipt(message, parts):
+        return receipt
+    if _kinds_of_report(message) or _is_from_mail_system(message):
+        return Kind.UNCLEAR
+    if not _is_automatic(message):
+        return Kind.REPLY
+    # Who is only away sends nothing back.
+    return Kind.UNCLEAR if any(part.get_content_type() in _RETURNED for part in parts) else Kind.AUTOMATIC
+
+
+def _parts(message: Message) -> Iterator[Message]:
+    """The message's own parts, not those of a message in it: what somebody forwards is not what happened here."""
+    yield message
+    if message.get_content_maintype() == "multipart" and isinstance(payload := message.get_payload(), list):
+        for part in payload:
+            if isinstance(part, Message):
+                yield from _parts(part)
+
+
+def _kinds_of_report(message: Message) -> list[str]:
+    """What it reports, where it is a report: by its parameter, or by the part that it must have (RFC 6522)."""
+    if message.get_content_type() != "multipart/report":
+        return []
+    if told := str(message.get_param("report-type", "") or "").lower():
+        return [told]
+    payload = message.get_payload()
+    inner = [part for part in payload if isinstance(part, Message)] if isinstance(payload, list) else []
+    return [part.get_content_subtype() for part in inner[1:2]] or ["nothing"]
+
+
+def _is_from_mail_system(message: Message) -> bool:
+    """Whether it comes from where nobody is: no return path (RFC 5321, 4.5.5), or a name that mail systems write under.
+
+    Exim says in a header of its own who did not get it.
+    """
+    if _texts(message, "x-failed-recipients"):
+        return True
+    if any(text.strip() in {"", "<>", "<#@[]>"} for text in _texts(message, "return-path")):
+        return True
+    for text in (one for name in ("return-path", "from", "sender") for one in _texts(message, name)):
+        name, _, address = text.rpartition("<")
+        local = address.rpartition("@")[0] or address
+        if any(_bare(one).startswith(_MAIL_SYSTEMS) for one in (name, local)):
+            return True
+    return False
+
+
+def _bare(name: str) -> str:
+    return "".join(sign for sign in name.lower() if sign.isalnum())
 
 
 def _is_automatic(message: Message) -> bool:
-    """Whether a machine sent it, by any of the marks that are in use. A read receipt (RFC 8098) is one too."""
-    marked = [text.strip().lower() for text in _texts(message, "auto-submitted")]
-    precedence = {text.strip().lower() for text in _texts(message, "precedence")}
+    """Whether a machine says that it sent it by itself (RFC 3834).
+
+    Not `X-Auto-Response-Suppress`, which asks others not to answer by machine, nor `Precedence: bulk` or `list`: help
+    desks and lists put them on people's mail. An unread refusal costs more than an absence that somebody reads.
+    """
+    marked = [text.partition(";")[0].partition("(")[0].strip().lower() for text in _texts(message, "auto-submitted")]
+    precedence = [text.strip().lower() for text in _texts(message, "precedence")]
+    own = [text.strip().lower() for name in ("x-autoreply", "x-autorespond") for text in _texts(message, name)]
     return (
-        any(not text.startswith("no") for text in marked)
-        or bool(precedence & {"bulk", "junk", "list", "auto_reply"})
-        or any(_texts(message, name) for name in ("x-auto-response-suppress", "x-autoreply", "x-autorespond"))
-        or _is_report(message, "disposition-notification")
+        any(text in {"auto-replied", "auto-generated"} for text in marked)
+        or "auto_reply" in precedence
+        or any(text not in {"", "no", "none", "false"} for text in own)
     )
+
+
+def _receipt(message: Message, parts: list[Message]) -> Kind | None:
+    """A read receipt (RFC 8098) says that it was shown and no more; what was deleted unread a person looks at."""
+    inner = [part for part in parts if part.get_content_type() == "message/disposition-notification"]
+    if not inner:
+        return None
+    fields = [one for part in inner for one in _blocks(part)]
+    said = [text.rpartition(";")[2].strip().lower() for one in fields for text in _texts(one, "disposition")]
+    shown = said == ["displayed"] and _kinds_of_report(message) == ["disposition-notification"]
+    return Kind.AUTOMATIC if shown else Kind.UNCLEAR
 
 
 # --- a report of delivery
 
 
-def _report(message: Message, to: list[str], digest: str) -> Incoming:
-    parts = message.get_payload()
-    parts = parts if isinstance(parts, list) else []
-    blocks = next((_blocks(part) for part in parts if isinstance(part, Message) and _is_status(part)), [])
-    if len(blocks) < 2:
-        return Incoming(Kind.UNCLEAR, digest, tuple(to))
-    envelope = [text.strip().lower() for text in _texts(blocks[0], "original-envelope-id")]
-    tags = [tag for tag in envelope if _TAG.fullmatch(tag)]
-    tags += [*to, *(tag for part in parts[1:] if isinstance(part, Message) for tag in _returned(part))]
-    kind, status = _worst(blocks[1:])
+def _report(message: Message, parts: list[Message], to: list[str], digest: str) -> Incoming:
+    reports = [_blocks(part) for part in parts if _is_status(part)]
+    tags = [*to, *(tag for part in parts for tag in _returned(part))]
+    if not reports or any(len(blocks) < 2 for blocks in reports):
+        return Incoming(Kind.UNCLEAR, digest, tuple(tags))
+    envelope = [text.strip().lower() for blocks in reports for text in _texts(blocks[0], "original-envelope-id")]
+    tags = [*(tag for tag in envelope if _TAG.fullmatch(tag)), *tags]
+    kind, status = _worst([block for blocks in reports for block in blocks[1:]])
+    if _kinds_of_report(message) != ["delivery-status"]:
+        # OpenSMTPD sends it so; and a person may put somebody's report beside an answer.
+        kind = _elsewhere(kind) if _is_from_mail_system(message) else Kind.UNCLEAR
     return Incoming(kind, digest, tuple(dict.fromkeys(tags)), status=status)
+
+
+def _elsewhere(kind: Kind) -> Kind:
+    """What a report says that does not stand where RFC 3464 has it: nothing good is believed of it."""
+    return Kind.AUTOMATIC if kind in {Kind.DELIVERED, Kind.RELAYED, Kind.EXPANDED} else kind
 
 
 def _is_status(part: Message) -> bool:
@@ -122,7 +216,7 @@ def _worst(recipients: list[Message]) -> tuple[Kind, str]:
     """The worst of all recipients: an alias stands for several, and one that failed is one that was not told."""
     found: list[tuple[Kind, str]] = []
     for one in recipients:
-        action = "".join(_texts(one, "action")).strip().lower()
+        action = "".join(_texts(one, "action")).partition("(")[0].strip().lower()
         status = _STATUS.match("".join(_texts(one, "status")).strip())
         kind, classes = _ACTIONS.get(action, (Kind.UNCLEAR, ""))
         if status is None or status[1] not in classes:

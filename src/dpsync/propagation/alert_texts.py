@@ -88,6 +88,15 @@ ALERTS: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
         ),
         (_ACKNOWLEDGE,),
     ),
+    "unclear": (
+        "operator",
+        "A notice may not have been delivered",
+        (
+            "A mail system, or a machine that we cannot place, wrote back. Read it in the folder that `dpsync check` "
+            "names; then record what it says: `dpsync acknowledge --help`, with --answer bounced where it came back."
+        ),
+        (_DOSSIER,),
+    ),
     "no_answer": (
         "dpo",
         "A processor has not answered in time",

@@ -91,11 +91,7 @@ def take(unit: Unit, controller: Controller, one: Incoming, now: datetime) -> bo
         return bool(known.waits_for) and known.read_at is None
     notice = _notice(unit.connection, one.tags)
     waits = _waits(controller, one, notice)
-    if notice is None and one.kind is Kind.FAILED and (name := _asked_contact(controller, one.tags)):
-        tell_of_contact(unit, controller, name, now)
-        waits = None
-    elif notice is None and one.kind is Kind.FAILED and (name := _listed_at(unit.connection, controller, one.tags)):
-        tell_of_worklist(unit, controller, name, now)
+    if notice is None and one.kind in {Kind.FAILED, Kind.AUTOMATIC} and _is_of_no_request(unit, controller, one, now):
         waits = None
     row = {"digest": one.digest, "kind": one.kind.value, "waits_for": (waits or ""), "at": now}
     unit.connection.execute(insert(t.post).values(propagation_id=notice.propagation_id if notice else None, **row))
@@ -107,6 +103,17 @@ def take(unit: Unit, controller: Controller, one: Incoming, now: datetime) -> bo
     if waits:
         _tell_operator(unit, controller, now)
     return waits is not None
+
+
+def _is_of_no_request(unit: Unit, controller: Controller, one: Incoming, now: datetime) -> bool:
+    """Whether it answers a mail of ours about no person: the question to a contact, or a work list."""
+    contact = _asked_contact(controller, one.tags)
+    listed = None if contact else _listed_at(unit.connection, controller, one.tags)
+    if contact and one.kind is Kind.FAILED:
+        tell_of_contact(unit, controller, contact, now)
+    if listed and one.kind is Kind.FAILED:
+        tell_of_worklist(unit, controller, listed, now)
+    return bool(contact or listed)
 
 
 def _notice(connection: Connection, tags: Sequence[str]) -> Any:
@@ -127,10 +134,13 @@ def _notice(connection: Connection, tags: Sequence[str]) -> Any:
 
 def _waits(controller: Controller, one: Incoming, notice: Any) -> Waits | None:
     match one.kind:
-        case Kind.AUTOMATIC | Kind.DELIVERED | Kind.RELAYED | Kind.EXPANDED:
+        case Kind.DELIVERED | Kind.RELAYED | Kind.EXPANDED:
             return None
         case _ if notice is None:
             return Waits.NO_NOTICE
+        case Kind.AUTOMATIC:
+            # From elsewhere it may be any machine on the way, and anything that it has to say.
+            return None if one.domain in _domains(controller, notice) else Waits.UNCLEAR
         case Kind.UNCLEAR:
             return Waits.UNCLEAR
         case Kind.REPLY:
@@ -205,7 +215,8 @@ def _keep(
         fields["digest"] = entry.commitment(key.commit_key, one.digest)
         fields["rows"] = rows_said(key.commit_key, written)
     unit.append(notice.request_id, entry.encode(Event.REPEAT, now, **fields))
-    if (spoken := _SPEAKS_UP.get(one.kind)) or waits:
+    spoken = "unclear" if waits is Waits.UNCLEAR else _SPEAKS_UP.get(one.kind)
+    if spoken or waits:
         processor = controller.processors.get(notice.processor)
         alert(unit.connection, controller, spoken or "replied", notice.request_id, notice.processor, processor, now)
 
