@@ -56,6 +56,12 @@ class Locked(DpsyncError):
     exit = Exit.LATER
 
 
+class Stalled(DpsyncError):
+    """Read by whoever runs the service: a part of it ended or hung, so it ends as a whole, to be started again."""
+
+    code = "DP-106"
+
+
 @dataclass(frozen=True, slots=True)
 class Fault:
     """One thing wrong with the configuration.
@@ -93,6 +99,13 @@ class StoreProblem(DpsyncError):
 
     code = "DP-203"
     exit = Exit.CONFIGURATION
+
+
+class StoreAway(DpsyncError):
+    """Read by whoever ran the command: the database cannot be used just now, and that passes. Try later."""
+
+    code = "DP-205"
+    exit = Exit.LATER
 
 
 class IntakeError(DpsyncError):

@@ -9,13 +9,13 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from datetime import time as time_of_day
 from functools import cached_property
-from types import FrameType
+from typing import TypeVar
 
-import uvicorn
+from sqlalchemy import Connection
 
-from dpsync import metrics, telemetry
+from dpsync import liveness, metrics, systemd, telemetry
 from dpsync.alerts import Concern, raise_alert
-from dpsync.errors import CredentialsRejected, Locked
+from dpsync.errors import CredentialsRejected, Locked, Stalled
 from dpsync.installation import Installation, SystemClock
 from dpsync.intake import mail_directory
 from dpsync.intake.answers import AnswerPage, ContactPage, Received
@@ -24,9 +24,11 @@ from dpsync.intake.payload import Withdrawal, parse
 from dpsync.intake.ports import Ports
 from dpsync.intake.reception import Reception
 from dpsync.intake.refusals import Refusals, tell_of_rest
+from dpsync.intake.server import Server
 from dpsync.intake.signature import Verifier
 from dpsync.intake.web import create_app
 from dpsync.kit import Mail, MailRefused, NoAnswer
+from dpsync.liveness import Guard, Pulse, Watched
 from dpsync.model import Request
 from dpsync.propagation import acknowledgement, answer_receipts, contacts, escalation, incoming, receipts, retention
 from dpsync.propagation.lifecycle import AnswerKind
@@ -34,14 +36,29 @@ from dpsync.propagation.worker import Worker
 from dpsync.retaining import Retaining
 from dpsync.store.database import database_now, worker_lock
 from dpsync.store.writer import Unit
-from dpsync.timed import Job, Jobs, daily, every
+from dpsync.timed import TAKEN_FOR, Job, Jobs, daily, every
 
+T = TypeVar("T")
 ENDED_WITHIN = 30.0
 """The worker's own 20 s, what it needs besides, and a turn or a timed job that is not through."""
 
 
 class Service(Installation):
     """An installation at work. Commands use it for one thing and close it; `serve` keeps it."""
+
+    silent_for: Mapping[str, float] = {"worker": 300.0, "timed": TAKEN_FOR.total_seconds()}
+    """How long a part of `serve` may show no sign of life, in real seconds. The store's own time limits are shorter."""
+    parts: tuple[Pulse, ...] = ()
+
+    def read(self, work: Callable[[Connection], T]) -> T:
+        """The same; and a sign of life of whoever reads."""
+        liveness.beat()
+        return super().read(work)
+
+    def write(self, work: Callable[[Unit], T]) -> T:
+        """The same; and a sign of life of whoever writes."""
+        liveness.beat()
+        return super().write(work)
 
     @cached_property
     def reception(self) -> Reception:
@@ -143,7 +160,7 @@ class Service(Installation):
             telemetry.log("service").warning("heartbeat not delivered", error=error)
 
     def _verify_weekly(self, now: datetime) -> None:
-        found = self.verify_ledger(full=True)
+        found = self.verify_ledger(full=True, progress=lambda *_: liveness.beat())
         problems = (*found.problems, *self.differences())
         if problems:
             self.write(
@@ -238,25 +255,39 @@ class Service(Installation):
             jobs.start()
             stop = threading.Event()
             host, port = listener.getsockname()[:2]
-            server = _Server(
-                serve_config(create_app(self._ports(worker)), host, port), lambda: ready(f"http://{host}:{port}"), stop
+            parts = (
+                Watched("worker", lambda: worker.run(stop), silent_for=self.silent_for["worker"]),
+                Watched("timed", lambda: jobs.tick(stop), silent_for=self.silent_for["timed"]),
             )
-            threads = [
-                threading.Thread(target=worker.run, args=(stop,), name="worker", daemon=True),
-                threading.Thread(target=jobs.tick, args=(stop,), name="timed", daemon=True),
-            ]
+            self.parts = parts
+
+            def up() -> None:
+                systemd.notify("READY=1", "STATUS=ready")
+                ready(f"http://{host}:{port}")
+
+            server = Server(serve_config(create_app(self._ports(worker)), host, port), up, stop)
+            guard = Guard((*parts, server.pulse), stop, server.end, lambda: self._how_it_goes(worker))
             with server.holding_signals():
                 try:
-                    for thread in threads:
-                        thread.start()
+                    for part in parts:
+                        part.start()
+                    guard.start()
                     server.run(sockets=[listener])
                 finally:
+                    systemd.notify("STOPPING=1")
                     stop.set()
                     worker.wake()
                     until = self.clock.monotonic() + ENDED_WITHIN
-                    for thread in threads:
-                        thread.join(max(0.0, until - self.clock.monotonic()))
+                    for part in parts:
+                        if not part.trouble:  # what hangs is not waited for
+                            part.join(max(0.0, until - self.clock.monotonic()))
+                    guard.ended()
+            if guard.failed:
+                raise Stalled(f"{guard.failed}: this process ends, to be started again")
             return server.ended_by
+
+    def _how_it_goes(self, worker: Worker) -> str:
+        return "ready" if self._turning(worker, self.clock.now()) else "waiting: the database does not answer"
 
     @contextmanager
     def _listening(self) -> Iterator[socket.socket]:
@@ -268,8 +299,9 @@ class Service(Installation):
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind((host.strip("[]"), int(port)))
             listener.listen(512)
-        except OSError as error:
-            raise Locked(f"cannot listen on {self.settings.intake.listen}: {error.strerror}", code="DP-104") from error
+        except (OSError, UnicodeError) as error:
+            why = getattr(error, "strerror", None) or "no such host"
+            raise Locked(f"cannot listen on {self.settings.intake.listen}: {why}", code="DP-104") from error
         with listener:
             yield listener
 
@@ -306,12 +338,14 @@ class Service(Installation):
             self.write(lambda unit: retention.note(unit, self.controller, processor, seen, now))
 
     def readiness(self, worker: Worker) -> dict[str, object]:
-        """What /readyz says: ready means that the worker turned within half a minute and the store answers."""
+        """What /readyz says: ready means that worker and timed jobs go on, and that the store answers."""
         turning = self._turning(worker, self.clock.now())
         entries = self.read(self.log.size)
+        still = {part.name for part in self.parts if part.trouble} | (set() if turning else {"worker"})
         return {
-            "status": "ready" if turning else "not ready",
-            "worker": "turning" if turning else "still",
+            "status": "not ready" if still else "ready",
+            "worker": "still" if "worker" in still else "turning",
+            "timed": "still" if "timed" in still else "turning",
             "entries": entries,
         }
 
@@ -337,42 +371,3 @@ class Service(Installation):
 
     def _confirm_contact(self, token: str, now: datetime) -> "Future[object]":
         return self.writer.submit(lambda unit: acknowledgement.confirm_contact(unit, self.controller, token, now))
-
-
-class _Server(uvicorn.Server):
-    """uvicorn, telling once when it answers; a signal sets `stop`, so that all wind up beside each other."""
-
-    def __init__(self, config: uvicorn.Config, up: Callable[[], None], stop: threading.Event) -> None:
-        super().__init__(config)
-        self._up = up
-        self._stop = stop
-        self.ended_by: signal.Signals | None = None
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Stop in order, and remember why."""
-        self.ended_by = signal.Signals(sig)
-        self._stop.set()
-        super().handle_exit(sig, frame)
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Nothing: uvicorn would let go of the signals, and send itself the last again, before the worker has ended."""
-        yield
-
-    @contextmanager
-    def holding_signals(self) -> Iterator[None]:
-        """Stop in order on SIGTERM and SIGINT, however often they come until the worker has finished what it does."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGTERM, signal.SIGINT)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to answer."""
-        await super().startup(sockets)
-        self._up()

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 import schedule
 from sqlalchemy import Engine, or_, select, update
 
-from dpsync import telemetry
+from dpsync import liveness, telemetry
 from dpsync.connector import Clock
 from dpsync.store import tables as t
 from dpsync.store.database import reading
@@ -103,6 +103,7 @@ class Jobs:
         for name in self._due():
             if not self._take(name):
                 continue
+            liveness.beat()
             job, now = self._jobs[name], self._clock.now()
             try:
                 job.run(now)
@@ -121,6 +122,7 @@ class Jobs:
         ticker.every(seconds).seconds.do(self._look)
         ticker.run_all()
         while not stop.wait(min(1.0, seconds / 4)):
+            liveness.beat()
             if (ticker.idle_seconds or 0) > seconds:
                 # The machine's clock was set back, or summer time ended; `schedule` would wait for it to come round.
                 ticker.run_all()

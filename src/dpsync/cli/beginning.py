@@ -5,7 +5,6 @@ from pathlib import Path
 
 from sqlalchemy import select
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DatabaseError, OperationalError
 
 from dpsync.cli.opening import store_errors_named
 from dpsync.errors import KeyProblem, NoteInvalid, StoreProblem
@@ -26,7 +25,7 @@ def look_first(settings: Settings) -> bool:
     """
     directory = settings.keys.directory
     keys = None if Keys.absent(directory) else Keys.load(directory)
-    with store_errors_named():
+    with store_errors_named(settings.store.url):
         begun = _begun(str(settings.store.url))
     if not begun:
         _demand_no_past(settings)
@@ -62,10 +61,6 @@ def _begun(url: str) -> Mapping[str, str]:
         refuse_newer(has)
         with reading(engine) as connection:
             return {row.key: row.value for row in connection.execute(select(t.meta))}
-    except OperationalError:
-        raise  # it is locked or away, which passes
-    except DatabaseError:
-        raise StoreProblem("the database is damaged, or no database; restore it from the newest backup") from None
     finally:
         engine.dispose()
 

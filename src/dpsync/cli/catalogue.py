@@ -45,6 +45,12 @@ CATALOGUE: dict[str, Explained] = {
         "The operating system refused the file or folder that was named. Nothing else was changed.",
         "Look at its owner and mode, and whether the disk is full.",
     ),
+    "DP-106": Explained(
+        "A part of the service ended, or hung",
+        "The worker, the timed jobs or the receiver gave no sign of life, so the whole service ended. What was "
+        "committed stands; what was under way is in doubt and is read back first.",
+        "systemd starts it again (docs/operating.md). If it comes back, report what the log says before it.",
+    ),
     "DP-110": Explained(
         "This decision does not fit the state",
         "What was asked for cannot be decided any more, or not yet: what has gone cannot be withdrawn, what is not "
@@ -78,6 +84,12 @@ CATALOGUE: dict[str, Explained] = {
         "not readable by this user. The settings themselves may be right.",
         "Run the command as the service's user with the service's environment, or put the secret where the key "
         "points. `dpsync status`, `report`, `dossier` and `verify` need no secrets.",
+    ),
+    "DP-205": Explained(
+        "The database cannot be used just now",
+        "PostgreSQL does not answer, is starting or stopping, or the disk is full. Nothing of what was asked was "
+        "written; what was committed before stands. `dpsync serve` waits for it, answers 503 meanwhile, and goes on.",
+        "Look at the database server and its log, and at the room on the disk; then try again.",
     ),
     "DP-210": Explained(
         "Something on our side towards a processor is wrong",

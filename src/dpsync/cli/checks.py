@@ -16,7 +16,7 @@ from dpsync import settings as configuration
 from dpsync.cli.console import Talk
 from dpsync.cli.first_settings import MARK
 from dpsync.cli.opening import demand_processors, load_settings, place_of_store, stopped_processors, store_errors_named
-from dpsync.errors import ConfigurationError, DpsyncError, Exit, Fault, KeyProblem
+from dpsync.errors import ConfigurationError, DpsyncError, Exit, Fault, KeyProblem, Locked, StoreAway
 from dpsync.installation import connector_class
 from dpsync.intake import mail_directory
 from dpsync.intake.refusals import phrase, refused_since
@@ -50,13 +50,14 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One thing that was looked at. `fatal`: nothing can begin before it is put right."""
+    """One thing that was looked at. `fatal`: nothing can begin before it is put right; `passes`: by itself."""
 
     what: str
     verdict: Verdict
     text: str
     code: str = ""
     fatal: bool = False
+    passes: bool = False
 
 
 def looked(talk: Talk, *, offline: bool, send_test: bool, ask: Sequence[str] = ()) -> list[Line]:
@@ -96,9 +97,10 @@ def looked(talk: Talk, *, offline: bool, send_test: bool, ask: Sequence[str] = (
 
 
 def worst_exit(lines: Sequence[Line]) -> Exit:
-    """0, 2 or 78."""
-    if any(one.fatal for one in lines):
-        return Exit.CONFIGURATION
+    """0, 2, 75 or 78."""
+    fatal = [one for one in lines if one.fatal]
+    if fatal:
+        return Exit.LATER if all(one.passes for one in fatal) else Exit.CONFIGURATION
     return Exit.LOOK if any(one.verdict is Verdict.PROBLEM for one in lines) else Exit.DONE
 
 
@@ -142,11 +144,12 @@ def _settings(talk: Talk, settings: Settings) -> Iterator[Line]:
 
 def _own_store(service: Service) -> list[Line]:
     try:
-        with store_errors_named():
+        with store_errors_named(service.settings.store.url):
             service.demand_own_store()
             found = service.verify_ledger(full=False)
     except DpsyncError as error:
-        return [Line("ledger", Verdict.PROBLEM, error.message, error.code, fatal=True)]
+        passes = isinstance(error, (StoreAway, Locked))
+        return [Line("ledger", Verdict.PROBLEM, error.message, error.code, fatal=True, passes=passes)]
     place = f"{place_of_store(service)}, origin {service.origin}"
     if found.problems:
         return [Line("ledger", Verdict.PROBLEM, f"{found.problems[0]} ({place})", "DP-601")]

@@ -8,11 +8,12 @@ from datetime import datetime
 from pathlib import Path
 
 from sqlalchemy import select
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from dpsync import settings as configuration
 from dpsync.cli.console import Talk
-from dpsync.errors import ConfigurationError, Fault, Locked, NotFound, StoreProblem
+from dpsync.errors import ConfigurationError, Fault, NotFound, StoreAway
 from dpsync.installation import connector_class, unknown_connector
 from dpsync.propagation.decisions import find_request
 from dpsync.reports.words import STOPS
@@ -20,6 +21,7 @@ from dpsync.service import Service
 from dpsync.settings import Settings
 from dpsync.settings.values import UNSET_CODE
 from dpsync.store import tables as t
+from dpsync.store.trouble import trouble
 from dpsync.store.upsert import insert_or_ignore
 from dpsync.store.writer import Unit
 
@@ -30,12 +32,11 @@ def installation(talk: Talk, *, secrets: bool = True) -> Iterator[Service]:
 
     `secrets=False` for what tells nobody anything: it works in a shell without the service's environment.
     """
-    with store_errors_named():
-        settings = load_settings(talk.config, secrets=secrets)
-        with Service(talk.config, os.environ, settings=settings) as service:
-            service.demand_own_store()
-            talk.detail(f"settings {talk.config}, database {place_of_store(service)}")
-            yield service
+    settings = load_settings(talk.config, secrets=secrets)
+    with store_errors_named(settings.store.url), Service(talk.config, os.environ, settings=settings) as service:
+        service.demand_own_store()
+        talk.detail(f"settings {talk.config}, database {place_of_store(service)}")
+        yield service
 
 
 def load_settings(config: Path, *, secrets: bool) -> Settings:
@@ -71,17 +72,17 @@ def _connector_faults(config: Path) -> list[Fault]:
 
 
 @contextmanager
-def store_errors_named() -> Iterator[None]:
+def store_errors_named(url: str = "") -> Iterator[None]:
     """Turn what the database library raises into an error of ours. Its text may hold values, so none of it is kept."""
     try:
         yield
-    except (IntegrityError, DataError):
-        raise  # a defect of ours, not the database's state
+    except PoolTimeoutError as error:
+        raise StoreAway("the database answers nobody in time; try again in a moment") from error
     except DBAPIError as error:
-        if "locked" in str(error.orig):
-            raise Locked("another process holds the database; try again in a moment") from error
-        kind = type(error.orig).__name__
-        raise StoreProblem(f"the database cannot be used ({kind}): look at its path, its owner and the disk") from error
+        found = trouble(error, url)
+        if found is None:
+            raise  # a defect of ours, not the database's state
+        raise found from error
 
 
 def place_of_store(service: Service) -> str:

@@ -3,6 +3,7 @@
 import json
 import signal
 import sys
+import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -19,16 +20,38 @@ if TYPE_CHECKING:
     from dpsync.reports.standing import Line
     from dpsync.service import Service
 
+STORE_PATIENCE = 120.0
+STORE_PAUSE = 2.0
 Processor = Annotated[str, typer.Argument(help="One processor; without it, all of them.", metavar="PROCESSOR")]
 
 
 def serve(ctx: typer.Context) -> int:
-    """Run receiver, worker and timed jobs in this process, until SIGTERM or SIGINT. Logs are JSON lines on stderr."""
-    from dpsync.cli.opening import installation
+    """Run receiver, worker and timed jobs in this process, until SIGTERM or SIGINT. Logs are JSON lines on stderr.
+
+    A database that is away for a moment is waited for, for two minutes; then the exit code is 75.
+    """
+    from dpsync import systemd
+    from dpsync.errors import StoreAway
 
     talk: Talk = ctx.obj
     telemetry.configure("info" if talk.verbose else "warning", sys.stderr)
     telemetry.guard_threads()
+    until = time.monotonic() + STORE_PATIENCE
+    while True:
+        try:
+            return _served(talk)
+        except StoreAway as away:
+            if time.monotonic() > until:
+                raise
+            telemetry.log("service").warning("waiting for the database", code=away.code, reason=away.message)
+            # Else systemd takes a start that lasts for one that failed.
+            systemd.notify(f"STATUS=waiting: {away.message}", f"EXTEND_TIMEOUT_USEC={int(60e6)}")
+            time.sleep(STORE_PAUSE)
+
+
+def _served(talk: Talk) -> int:
+    from dpsync.cli.opening import installation
+
     with installation(talk) as service:
 
         def ready(url: str) -> None:

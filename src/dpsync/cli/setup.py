@@ -72,7 +72,10 @@ def check(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For a program.")] = False,
 ) -> int:
-    """Look at everything at once. Exit 2: a person must see something; 78: settings, keys or store are wrong."""
+    """Look at everything at once.
+
+    Exit 2: a person must see something; 75: the database is away; 78: settings, keys or store are wrong.
+    """
     from dpsync.cli.checks import Verdict, head_line, looked, worst_exit
 
     talk: Talk = ctx.obj
@@ -183,7 +186,7 @@ def _begin(talk: Talk, *, kept: bool, backed_up: bool) -> int:
         talk.say(f"Kept     {talk.config} (nothing in it is changed)")
     Keys.create(loaded.keys.directory)
     talk.say(f"{'Kept    ' if had_keys else 'Created '} {loaded.keys.directory} (keys, mode 0700)")
-    with store_errors_named(), Service(talk.config, os.environ, settings=loaded) as service:
+    with store_errors_named(loaded.store.url), Service(talk.config, os.environ, settings=loaded) as service:
         new, migrated = service.initialise(backed_up=backed_up)
         if migrated is not None and migrated.was is not None:
             copy = f"as it was: {migrated.copy}" if migrated.copy else "as it was: in your back-up"

@@ -9,7 +9,7 @@ from functools import partial
 from sqlalchemy import Connection, Engine, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from dpsync import telemetry
+from dpsync import liveness, telemetry
 from dpsync.connector import Clock
 from dpsync.errors import Locked
 from dpsync.kit import CALL_SECONDS, CALLS_AT_ONCE
@@ -128,6 +128,7 @@ class Worker:
     def run(self, stop: threading.Event) -> None:
         """Turn until `stop` is set, then let what is under way finish."""
         while not stop.is_set():
+            liveness.beat()
             self._wake.clear()
             try:
                 self.turn()

@@ -40,7 +40,8 @@ def load(path: Path, environ: Mapping[str, str], *, secrets: bool = True) -> Set
     """The settings in `path`, with every secret resolved and every relative path begun at the file's folder.
 
     Raises `ConfigurationError` with all faults at once. A secret that is merely not set here has code DP-204 and comes
-    after all that is wrong. With `secrets=False` such secrets alone are no error: they are in `Settings.unset`.
+    after all that is wrong. With `secrets=False` such secrets alone are no error: they are in `Settings.unset`. But the
+    address of the store is needed by every command.
     """
     text, document = _parsed(path)
     here = Surroundings(environ, path.absolute().parent)
@@ -56,6 +57,8 @@ def load(path: Path, environ: Mapping[str, str], *, secrets: bool = True) -> Set
         return settings
     if secrets or any(fault.code != UNSET_CODE for fault in faults):
         raise ConfigurationError(faults)
+    if nowhere := [fault for fault in faults if fault.key == "store.url"]:
+        raise ConfigurationError(nowhere)  # every command needs the store
     lenient = Surroundings(environ, here.folder, lenient=True)
     return Settings.model_validate(document, context=lenient).missing(tuple(faults))
 

@@ -24,6 +24,8 @@ from pydantic import (
     WithJsonSchema,
 )
 from pydantic_core import PydanticCustomError
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 
 from dpsync.address import NotAnAddress, in_a_labels, mailbox
 from dpsync.errors import ConfigurationError, Fault
@@ -270,7 +272,12 @@ def _database(raw: object, info: ValidationInfo) -> DatabaseUrl:
 
 def _engine_url(text: str, folder: Path) -> str:
     if found := _DATABASE.fullmatch(text):
-        return f"postgresql+psycopg://{found['rest']}"
+        url = f"postgresql+psycopg://{found['rest']}"
+        try:
+            make_url(url)
+        except (ArgumentError, ValueError):
+            raise wrong("is no address of a database: postgresql://user:password@host:port/name") from None
+        return url
     path, question, query = text.removeprefix("sqlite:///").partition("?")
     if not text.startswith("sqlite:///") or not path:
         raise wrong("must begin with sqlite:/// or postgresql://")

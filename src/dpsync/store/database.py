@@ -5,20 +5,24 @@ and ledger indices are in commit order, no two writers can deadlock, and a race 
 See docs/decisions/0001-one-writer-at-a-time.md.
 """
 
+import errno
 import fcntl
 import os
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
 
-from dpsync.errors import Locked
+from dpsync.errors import Locked, StoreAway, StoreProblem
 from dpsync.kit import CALLS_AT_ONCE
+from dpsync.store.columns import EPOCH
+from dpsync.store.trouble import FULL, file_trouble
 
 WRITER_LOCK = 0x6470_7379  # any fixed number; one database serves one installation
 KEPT = 8
@@ -42,26 +46,81 @@ def open_database(
 ) -> Engine:
     """An engine for `url`, its connections set up as this house needs them. Opens no connection yet.
 
+    Raises `StoreProblem` or `StoreAway` where the folder of a SQLite file cannot be made.
     `busy_seconds`: how long a writer waits for another process's transaction on SQLite before it gives up.
     """
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite":
         if parsed.database and parsed.database != ":memory:":
-            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+            _make_folder(url, Path(parsed.database).parent)
         engine = create_engine(
             parsed, pool_size=pool_size, max_overflow=CONNECTIONS - pool_size, connect_args={"timeout": busy_seconds}
         )
         event.listen(engine, "connect", _set_up_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
-    options = f"-c timezone=UTC -c idle_in_transaction_session_timeout={paused_holder} -c synchronous_commit=on"
     # Without a limit a server that vanished is waited for as long as TCP likes: minutes, for each of what waits.
-    arguments = {"options": options, "connect_timeout": CONNECT_SECONDS, **GONE}
+    # No prepared statements: a pooler (PgBouncer in transaction mode) gives each transaction to another session.
+    arguments = {"connect_timeout": CONNECT_SECONDS, "prepare_threshold": None, "client_encoding": "utf8", **GONE}
     engine = create_engine(
         parsed, pool_size=pool_size, max_overflow=CONNECTIONS - pool_size, pool_pre_ping=True, connect_args=arguments
     )
-    event.listen(engine, "begin", _begin_postgresql)
+    event.listen(engine, "begin", _Beginning(schema_of(parsed), paused_holder))
     return engine
+
+
+def _make_folder(url: str, folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        full = error.errno in {errno.ENOSPC, errno.EDQUOT}
+        raise (
+            StoreAway(FULL)
+            if full
+            else file_trouble(url)
+            or StoreProblem(f"{folder}, the folder of [store] url, cannot be made: {error.strerror}")
+        ) from None
+
+
+def schema_of(url: URL) -> str:
+    """The PostgreSQL schema that the tables are in: `search_path` of the URL's `options`, without it `public`."""
+    options = url.query.get("options", "")
+    found = _SEARCH_PATH.findall(options if isinstance(options, str) else " ".join(options))
+    return str(found[-1]) if found else "public"
+
+
+_SEARCH_PATH = re.compile(r"(?:-c\s*|--)search_path=\"?([A-Za-z_][A-Za-z0-9_$]*)\"?(?=\s|$)")
+
+
+class _Beginning:
+    """How a transaction begins on PostgreSQL: with every setting that the code rests on, in one round trip.
+
+    Set for the transaction and not for the session: what the server's file, `ALTER ROLE`, `ALTER DATABASE`, the URL or
+    a pooler's last user have set changes nothing here, and nothing of ours is left behind for a pooler's next one.
+    """
+
+    def __init__(self, schema: str, paused_holder: str) -> None:
+        always = {
+            "timezone": "UTC",
+            "datestyle": "ISO",
+            "standard_conforming_strings": "on",
+            "search_path": f'"{schema}"',
+            "statement_timeout": "0",
+            "lock_timeout": "0",
+            "idle_in_transaction_session_timeout": f"'{paused_holder}'",
+        }
+        pins = "".join(f"; SET LOCAL {name} = {value}" for name, value in always.items())
+        # READ COMMITTED: a snapshot from before the writer's lock would not show what its last holder did.
+        self._writing = (
+            f"SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE{pins}; SET LOCAL synchronous_commit = on; "
+            f"SELECT pg_advisory_xact_lock({WRITER_LOCK})"
+        )
+        # READ COMMITTED would see another moment with each statement, and numbers of one report would not agree.
+        self._reading = f"SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY{pins}"
+
+    def __call__(self, connection: Connection) -> None:
+        writes = connection.get_execution_options().get("dpsync_writes", False)
+        connection.exec_driver_sql(self._writing if writes else self._reading)
 
 
 def _set_up_sqlite(connection: sqlite3.Connection, _record: object) -> None:
@@ -78,14 +137,6 @@ def _set_up_sqlite(connection: sqlite3.Connection, _record: object) -> None:
 def _begin_sqlite(connection: Connection) -> None:
     writing = connection.get_execution_options().get("dpsync_writes", False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
-
-
-def _begin_postgresql(connection: Connection) -> None:
-    if connection.get_execution_options().get("dpsync_writes", False):
-        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITER_LOCK})")
-    else:
-        # READ COMMITTED would see another moment with each statement, and numbers of one report would not agree.
-        connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
 
 
 @contextmanager
@@ -112,8 +163,10 @@ def database_now(connection: Connection) -> datetime:
     """The time by the clock that every worker shares: the server's on PostgreSQL, the machine's on SQLite."""
     if connection.dialect.name == "sqlite":
         return datetime.now(UTC)
-    value: datetime = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
-    return value.astimezone(UTC)
+    microseconds: int = connection.execute(
+        text("SELECT (extract(epoch FROM clock_timestamp()) * 1e6)::bigint")
+    ).scalar_one()
+    return EPOCH + timedelta(microseconds=microseconds)
 
 
 @contextmanager
@@ -126,7 +179,7 @@ def worker_lock(url: str | URL) -> Iterator[None]:
     if parsed.get_backend_name() != "sqlite" or not parsed.database:
         yield
         return
-    with Path(f"{parsed.database}.worker").open("a+", encoding="ascii") as file:
+    with _lock_file(str(url), Path(f"{parsed.database}.worker")) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -137,6 +190,15 @@ def worker_lock(url: str | URL) -> Iterator[None]:
         file.write(str(os.getpid()))
         file.flush()
         yield
+
+
+def _lock_file(url: str, path: Path) -> TextIO:
+    try:
+        return path.open("a+", encoding="ascii")
+    except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise StoreAway(FULL) from None
+        raise file_trouble(url) or StoreProblem(f"{path} cannot be opened: {error.strerror}") from None
 
 
 def truncate_wal(engine: Engine) -> bool:

@@ -13,11 +13,12 @@ from datetime import timedelta
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, inspect, text
-from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy.exc import DBAPIError
 
 from dpsync.errors import Locked, StoreProblem
 from dpsync.store.columns import EPOCH
 from dpsync.store.database import database_now, reading, worker_lock, writing
+from dpsync.store.trouble import trouble
 
 SCHEMA = "0002"
 """The newest migration: what this program works with."""
@@ -35,9 +36,17 @@ class Migration:
 
 
 def schema_version(engine: Engine) -> str | None:
-    """The version the database has; None where it is empty."""
+    """The version the database has; None where it is empty, or not there yet.
+
+    Raises `StoreProblem` where PostgreSQL has the tables in another schema than the one that is looked at.
+    """
+    if engine.dialect.name == "sqlite" and not Path(engine.url.database or "").exists():
+        return None  # asking would make it
     with reading(engine) as connection:
-        return _version(connection)
+        found = _version(connection)
+        if found is None and engine.dialect.name == "postgresql" and "options" not in engine.url.query:
+            _look_elsewhere(connection)
+        return found
 
 
 def _version(connection: Connection) -> str | None:
@@ -46,14 +55,29 @@ def _version(connection: Connection) -> str | None:
     return connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
 
 
+def _look_elsewhere(connection: Connection) -> None:
+    """Refuse to call empty what has its tables in another schema: a second ledger would be begun beside the first."""
+    names = "SELECT schemaname FROM pg_tables WHERE tablename = :table AND schemaname <> 'public'"
+    both = (
+        connection.execute(text(names), {"table": name}).scalars().all() for name in ("alembic_version", "checkpoint")
+    )
+    places = sorted(set.intersection(*map(set, both)))
+    if places:
+        raise StoreProblem(
+            f"the tables are in the schema {places[0]} of this database, and not in public: say so in [store] url, "
+            f"postgresql://...?options=-csearch_path%3D{places[0]}"
+        )
+
+
 def demand_current_schema(engine: Engine) -> None:
     """Refuse to go on with a database that is damaged or of another version. Raises `StoreProblem`."""
     try:
         has = schema_version(engine)
-    except OperationalError:
+    except DBAPIError as error:
+        found = trouble(error, str(engine.url))
+        if isinstance(found, StoreProblem):
+            raise found from None
         raise  # it is locked or away, which passes
-    except DatabaseError:
-        raise StoreProblem("the database is damaged, or no database; restore it from the newest backup") from None
     if has is None:
         raise StoreProblem("the database is empty; `dpsync init` makes it")
     refuse_newer(has)

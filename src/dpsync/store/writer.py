@@ -14,8 +14,9 @@ from typing import Any, NamedTuple, TypeVar
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from dpsync.errors import Locked
+from dpsync.errors import Locked, StoreAway
 from dpsync.store.database import writing
+from dpsync.store.trouble import trouble
 
 T = TypeVar("T")
 X = TypeVar("X")
@@ -203,14 +204,9 @@ def _concerns_all(error: BaseException) -> bool:
     if not isinstance(error, DBAPIError):
         return False
     # Without a statement it was the connecting or the commit that failed.
-    return error.connection_invalidated or error.statement is None or _is_locked(error)
-
-
-def _is_locked(error: BaseException) -> bool:
-    return isinstance(error, DBAPIError) and "locked" in str(error.orig)
+    return error.connection_invalidated or error.statement is None or isinstance(trouble(error), (Locked, StoreAway))
 
 
 def _named(error: BaseException) -> BaseException:
-    if _is_locked(error):
-        return Locked("another process holds the database; try again in a moment")
-    return error
+    found = trouble(error) if isinstance(error, DBAPIError) else None
+    return found if isinstance(found, Locked) else error

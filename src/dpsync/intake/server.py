@@ -1,0 +1,65 @@
+"""The server that the receiver's application runs on: uvicorn, ending as a part of the whole service."""
+
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import uvicorn
+
+from dpsync.liveness import Pulse
+
+SILENT_FOR = 60.0
+"""Real seconds within which its loop turns, ten times a second else."""
+
+
+class Server(uvicorn.Server):
+    """uvicorn, telling once when it answers; a signal sets `stop`, so that all wind up beside each other."""
+
+    def __init__(self, config: uvicorn.Config, up: Callable[[], None], stop: threading.Event) -> None:
+        super().__init__(config)
+        self._up = up
+        self._stop = stop
+        self.pulse = Pulse("receiver", SILENT_FOR)
+        self.ended_by: signal.Signals | None = None
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Stop in order, and remember why."""
+        self.ended_by = signal.Signals(sig)
+        self._stop.set()
+        super().handle_exit(sig, frame)
+
+    def end(self) -> None:
+        """Stop in order, although nobody sent a signal."""
+        self._stop.set()
+        self.should_exit = True
+
+    async def on_tick(self, counter: int) -> bool:
+        """A sign of life, ten times a second."""
+        self.pulse.beat()
+        return await super().on_tick(counter)
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Nothing: uvicorn would let go of the signals, and send itself the last again, before the worker has ended."""
+        yield
+
+    @contextmanager
+    def holding_signals(self) -> Iterator[None]:
+        """Stop in order on SIGTERM and SIGINT, however often they come until the worker has finished what it does."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to answer."""
+        await super().startup(sockets)
+        self._up()
