@@ -9,7 +9,7 @@ and pagers that are processors themselves.
 
 import hashlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, time, timedelta, tzinfo
 from typing import Any, Literal, Protocol, TypeVar
@@ -181,6 +181,21 @@ def _clean(text: str) -> str:
 
 def _one_line(text: str) -> str:
     return " ".join(_clean(text).split())
+
+
+def tell_of_useless(connection: Connection, found: Mapping[str, str], now: datetime, zone: tzinfo) -> None:
+    """Tell the operator of settings by which no alert can ever go; `found`: what is wrong, by key path."""
+    raise_alert(
+        connection,
+        cause="channel-useless",
+        role="operator",
+        subject="A channel for alerts can never be used",
+        body="Nothing is ever sent by it. Correct the URL that the setting points to, restart, and try it: "
+        "`dpsync check --send-test`",
+        now=now,
+        zone=zone,
+        concerns=[Concern(name, f"{name} {problem}") for name, problem in found.items()],
+    )
 
 
 # --- sending

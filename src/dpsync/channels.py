@@ -4,14 +4,19 @@ import base64
 import hashlib
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
 from dpsync.connector import Mail, MailRefused, NoAnswer
-from dpsync.errors import ProcessorError
+from dpsync.errors import ConfigurationError, ProcessorError
+from dpsync.http import may_be_called
 from dpsync.mail import bare, bounce_address, compose, domain_of, is_mailable
 from dpsync.mail_status import undelivered
+from dpsync.settings.sections import AlertsSection
+
+UNKNOWN_KIND = "is of no kind that apprise knows"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +73,7 @@ class AppriseChannel:
         """Apprise swallows every error and answers with a result that is true only if each server said yes."""
         notifier = self._loaded()
         if notifier is None:
-            return Delivery(self._name, took=False, detail="the URL is of no kind that apprise knows")
+            return Delivery(self._name, took=False, detail=f"the URL {UNKNOWN_KIND}")
         try:
             took = bool(notifier.notify(title=message.subject, body=message.body))
         except Exception:  # noqa: BLE001 - because a plug-in's fault must not stop the other channels; its text may hold the URL
@@ -160,6 +165,25 @@ class MailChannel:
             return Delivery(self.name, took=False, detail=error.message, code="DP-303")
         queue_id = posted.evidence.request_id or "none"
         return Delivery(self.name, took=True, detail=f"{posted.evidence.status}, id {queue_id}; inbox unknown")
+
+
+HEARTBEAT = "alerts.heartbeat"
+
+
+def useless(alerts: AlertsSection, *, rehearsal: bool) -> dict[str, str]:
+    """What is wrong with each URL that nothing could ever be sent by, under its key path. Opens no connection.
+
+    What is not set here is not judged here.
+    """
+    found: dict[str, str] = {}
+    for number, url in enumerate(alerts.urls):
+        with suppress(ConfigurationError):
+            if not AppriseChannel("", url.get_secret_value()).is_understood():
+                found[f"alerts.urls[{number}]"] = UNKNOWN_KIND
+    with suppress(ConfigurationError):
+        if alerts.heartbeat is not None and not may_be_called(alerts.heartbeat.get_secret_value(), rehearsal=rehearsal):
+            found[HEARTBEAT] = "is no https URL, so it is never called"
+    return found
 
 
 def channels_from(urls: Sequence[str], mail: Mail | None, addresses: Mapping[str, str]) -> tuple[Channel, ...]:

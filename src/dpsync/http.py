@@ -215,9 +215,17 @@ def _host(scheme: str, netloc: str, rehearsal: bool) -> bool:
     return scheme == "https" or (scheme == "http" and rehearsal and is_loopback(host))
 
 
+def may_be_called(url: str, *, rehearsal: bool) -> bool:
+    """Whether a URL is one that is ever called: https, or plain http on loopback in a rehearsal; without a user."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return _host(parts.scheme, parts.netloc, rehearsal)
+
+
 def _allowed(url: str, rehearsal: bool) -> None:
-    parts = urlsplit(url)
-    if not _host(parts.scheme, parts.netloc, rehearsal):
+    if not may_be_called(url, rehearsal=rehearsal):
         raise ProcessorError("only https is called (plain http on loopback in a rehearsal), without a user in the URL")
 
 

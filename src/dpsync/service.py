@@ -14,7 +14,8 @@ from typing import TypeVar
 from sqlalchemy import Connection
 
 from dpsync import liveness, metrics, systemd, telemetry
-from dpsync.alerts import Concern, raise_alert
+from dpsync.alerts import Concern, raise_alert, tell_of_useless
+from dpsync.channels import useless
 from dpsync.errors import CredentialsRejected, Locked, Stalled
 from dpsync.installation import Installation, SystemClock
 from dpsync.intake import mail_directory
@@ -28,6 +29,7 @@ from dpsync.intake.server import Server
 from dpsync.intake.signature import Verifier
 from dpsync.intake.web import create_app
 from dpsync.kit import Mail, MailRefused, NoAnswer
+from dpsync.ledger.audit import Verification
 from dpsync.liveness import Guard, Pulse, Watched
 from dpsync.model import Request
 from dpsync.propagation import acknowledgement, answer_receipts, contacts, escalation, incoming, receipts, retention
@@ -63,6 +65,15 @@ class Service(Installation):
     @cached_property
     def reception(self) -> Reception:
         return Reception(self.controller, self.writer)
+
+    def start(self) -> Verification:
+        """What must be so before anything is sent; and say of which channel for alerts nobody would ever hear."""
+        verification = super().start()
+        found = useless(self.settings.alerts, rehearsal=self.settings.controller.rehearsal)
+        if found:
+            telemetry.log("service").error("channels for alerts are useless", code="DP-302", count=len(found))
+            self.write(lambda unit: tell_of_useless(unit.connection, found, self.clock.now(), self.zone))
+        return verification
 
     @cached_property
     def refusals(self) -> Refusals:

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from dpsync.cli.checks import Verdict, _tested
+from dpsync.cli.check_lines import Verdict
+from dpsync.cli.checks import _tested
 from dpsync.mail import Mailer
 from dpsync.model import State
 from dpsync.reporting import month_report

@@ -13,7 +13,8 @@ import pytest
 import requests
 
 from dpsync import metrics, telemetry
-from dpsync.cli.checks import Line, Verdict, _refused
+from dpsync.cli.check_doors import refused_of
+from dpsync.cli.check_lines import Line, Verdict
 from dpsync.intake.refusals import Refusal, Refusals, tell_of_rest
 from dpsync.intake.signature import signed_headers
 from dpsync.store import tables as t
@@ -39,7 +40,7 @@ def told(there: Installation) -> list[str]:
 
 
 def checked(there: Installation) -> Line:
-    (line,) = _refused(there.service, there.clock.now())
+    (line,) = refused_of(there.service, there.clock.now())
     return line
 
 
@@ -143,7 +144,7 @@ def test_the_trace_is_there_before_the_sender_hears_of_it_and_outlives_a_restart
         assert post(there, {**GOOD, "right": "forget_me"}) == 422
         with there.another_process() as other:
             assert [row.times for row in other.read(lambda c: c.execute(t.refusal.select()).all())] == [1]
-            assert _refused(other, there.clock.now()).__next__().verdict is Verdict.PROBLEM
+            assert refused_of(other, there.clock.now()).__next__().verdict is Verdict.PROBLEM
 
 
 def test_a_flood_is_one_row_and_every_one_of_it_is_counted(tmp_path: Path, database_url: str) -> None:

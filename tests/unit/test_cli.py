@@ -18,7 +18,8 @@ from dpsync.__main__ import main
 from dpsync.cli import console
 from dpsync.cli.app import COMMANDS, everywhere
 from dpsync.cli.catalogue import CATALOGUE
-from dpsync.cli.checks import Line, Verdict, head_line, worst_exit
+from dpsync.cli.check_lines import Line, Verdict
+from dpsync.cli.checks import head_line, worst_exit
 from dpsync.cli.console import Talk, drawn
 from dpsync.cli.first_settings import MARK, Answers, processors_of, settings_text
 from dpsync.cli.reference import EXITS, commands_page

@@ -4,23 +4,20 @@ import os
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 
 from pydantic import SecretStr
 from sqlalchemy import select
 
 from dpsync import settings as configuration
+from dpsync.cli.check_doors import outside, refused_of
+from dpsync.cli.check_lines import Line, Verdict
 from dpsync.cli.console import Talk
 from dpsync.cli.first_settings import MARK
 from dpsync.cli.opening import demand_processors, load_settings, place_of_store, stopped_processors, store_errors_named
 from dpsync.errors import ConfigurationError, DpsyncError, Exit, Fault, KeyProblem, Locked, StoreAway
 from dpsync.installation import connector_class
 from dpsync.intake import mail_directory
-from dpsync.intake.refusals import phrase, refused_since
-from dpsync.intake.signature import Verifier, doubts
 from dpsync.kit import MailRefused, NoAnswer
 from dpsync.propagation import acknowledgement, contacts
 from dpsync.propagation.contacts import is_confirmed
@@ -37,27 +34,6 @@ from dpsync.store import tables as t
 UNSET = "DP-204"
 JOB_GRACE = timedelta(days=1)
 """How late a timed job may be before somebody must look: a machine may be switched off for a night."""
-
-
-class Verdict(StrEnum):
-    """From the best to the worst; the worst line decides."""
-
-    OK = "ok"
-    NOT_SET = "not set"
-    WAITING = "waiting"
-    PROBLEM = "PROBLEM"
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One thing that was looked at. `fatal`: nothing can begin before it is put right; `passes`: by itself."""
-
-    what: str
-    verdict: Verdict
-    text: str
-    code: str = ""
-    fatal: bool = False
-    passes: bool = False
 
 
 def looked(talk: Talk, *, offline: bool, send_test: bool, ask: Sequence[str] = ()) -> list[Line]:
@@ -81,13 +57,13 @@ def looked(talk: Talk, *, offline: bool, send_test: bool, ask: Sequence[str] = (
         if not any(one.fatal for one in ready):
             lines += _jobs(service, service.clock.now())
             lines += _incoming(service)
-            lines += _refused(service, service.clock.now())
+            lines += refused_of(service, service.clock.now())
             lines += _conversations(service, service.clock.now())
         begun = not any(one.fatal for one in ready)
         lines += _processors(service, offline=offline, store=begun)
         lines += _stopped(service) if begun else ()
         lines += _same_secret(service)
-        lines += _outside(service, offline=offline)
+        lines += outside(service, offline=offline)
         demand_processors(service, list(ask))
         if not any(one.fatal for one in lines):
             lines += [line for name in ask for line in _asked_again(service, name)]
@@ -195,19 +171,6 @@ def _incoming(service: Service) -> Iterator[Line]:
         yield Line("incoming mail", Verdict.WAITING, f"{several(waiting, 'message')} for a person to read, in {place}")
     else:
         yield Line("incoming mail", Verdict.OK, f"{mail.incoming}; nothing waits for a person")
-
-
-def _refused(service: Service, now: datetime) -> Iterator[Line]:
-    """What was refused at our doors since yesterday: each may be somebody's request."""
-    yesterday = (now.astimezone(service.zone) - timedelta(days=1)).date().isoformat()
-    rows = service.read(lambda connection: refused_since(connection, yesterday))
-    ours = "; ".join(phrase(row) for row in rows if row.told)
-    others = sum(row.times for row in rows if not row.told)
-    unsigned = f"; {others:,} of strangers or told elsewhere" if others else ""
-    if ours:
-        yield Line("refusals", Verdict.PROBLEM, f"since yesterday: {ours}{unsigned}", "DP-322")
-    else:
-        yield Line("refusals", Verdict.OK, f"nothing that was signed was refused since yesterday{unsigned}")
 
 
 def _conversations(service: Service, now: datetime) -> Iterator[Line]:
@@ -327,60 +290,6 @@ def _same_secret(service: Service) -> Iterator[Line]:
         if len(sharing) > 1:
             text = f'one secret in {len(sharing)} accounts: give {" and ".join(names[secret])} the same account = "..."'
             yield Line("accounts", Verdict.PROBLEM, text, "DP-220")
-
-
-def _outside(service: Service, *, offline: bool) -> Iterator[Line]:
-    settings = service.settings
-    try:
-        mail = service.mail
-        if mail is None:
-            yield Line("mail", Verdict.NOT_SET, "no notice can be sent, no contact asked: section [mail]")
-        elif offline:
-            yield Line("mail", Verdict.OK, f"{settings.mail.host if settings.mail else ''}; not asked (--offline)")
-        else:
-            yield Line("mail", Verdict.OK, mail.probe())
-    except ConfigurationError:
-        yield Line("mail", Verdict.NOT_SET, "its password is not set here", UNSET)
-    except DpsyncError as error:
-        yield Line("mail", Verdict.PROBLEM, error.message, "DP-303")
-    channels = len(settings.alerts.urls) + (1 if settings.mail else 0)
-    if channels + (1 if settings.alerts.heartbeat else 0) < 2:
-        text = "one channel and no heartbeat: if it fails, nobody hears of it" if channels else "no channel at all"
-        yield Line("alerts", Verdict.PROBLEM, text, "DP-301")
-    else:
-        heartbeat = "with" if settings.alerts.heartbeat else "without"
-        yield Line("alerts", Verdict.OK, f"{several(channels, 'channel')}, {heartbeat} a heartbeat")
-    if settings.intake.public_url:
-        yield Line("public_url", Verdict.OK, settings.intake.public_url)
-    else:
-        yield Line("public_url", Verdict.NOT_SET, "links in mails will not work; commands will", "DP-320")
-    yield from _intake(settings)
-
-
-def _intake(settings: Settings) -> Iterator[Line]:
-    """The secrets that the main database signs with; those that are not set here have a line of their own."""
-    if not settings.intake.secrets:
-        yield Line("intake", Verdict.NOT_SET, "no webhook secret: the receiver refuses every webhook")
-        return
-    known: dict[int, str] = {}
-    for number, secret in enumerate(settings.intake.secrets):
-        with suppress(ConfigurationError):
-            known[number] = secret.get_secret_value()
-    found = doubts(known)
-    for fault in found:
-        refused = _is_refused(known[int(fault.key.partition("[")[2].rstrip("]"))])
-        yield Line("intake", Verdict.PROBLEM, f"{fault.key}: {fault.problem}", fault.code, fatal=refused)
-    if known and not found:
-        yield Line("intake", Verdict.OK, f"{several(len(known), 'webhook secret')}, of the right form")
-
-
-def _is_refused(secret: str) -> bool:
-    """Whether `serve` would not begin with it."""
-    try:
-        Verifier([secret])
-    except ConfigurationError:
-        return True
-    return False
 
 
 def _tested(service: Service) -> Iterator[Line]:

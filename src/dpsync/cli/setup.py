@@ -76,7 +76,8 @@ def check(
 
     Exit 2: a person must see something; 75: the database is away; 78: settings, keys or store are wrong.
     """
-    from dpsync.cli.checks import Verdict, head_line, looked, worst_exit
+    from dpsync.cli.check_lines import Verdict
+    from dpsync.cli.checks import head_line, looked, worst_exit
 
     talk: Talk = ctx.obj
     if offline and (send_test or ask_contact):

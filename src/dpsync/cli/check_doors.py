@@ -1,0 +1,92 @@
+"""What `dpsync check` sees of the ways in and out: mail, alerts, the public address, webhook secrets, refusals."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import datetime, timedelta
+
+from dpsync.channels import HEARTBEAT, useless
+from dpsync.cli.check_lines import Line, Verdict
+from dpsync.errors import ConfigurationError, DpsyncError
+from dpsync.intake.refusals import phrase, refused_since
+from dpsync.intake.signature import Verifier, doubts
+from dpsync.reports.words import several
+from dpsync.service import Service
+from dpsync.settings import Settings
+from dpsync.settings.values import UNSET_CODE
+
+
+def refused_of(service: Service, now: datetime) -> Iterator[Line]:
+    """What was refused at our doors since yesterday: each may be somebody's request."""
+    yesterday = (now.astimezone(service.zone) - timedelta(days=1)).date().isoformat()
+    rows = service.read(lambda connection: refused_since(connection, yesterday))
+    ours = "; ".join(phrase(row) for row in rows if row.told)
+    others = sum(row.times for row in rows if not row.told)
+    unsigned = f"; {others:,} of strangers or told elsewhere" if others else ""
+    if ours:
+        yield Line("refusals", Verdict.PROBLEM, f"since yesterday: {ours}{unsigned}", "DP-322")
+    else:
+        yield Line("refusals", Verdict.OK, f"nothing that was signed was refused since yesterday{unsigned}")
+
+
+def outside(service: Service, *, offline: bool) -> Iterator[Line]:
+    settings = service.settings
+    try:
+        mail = service.mail
+        if mail is None:
+            yield Line("mail", Verdict.NOT_SET, "no notice can be sent, no contact asked: section [mail]")
+        elif offline:
+            yield Line("mail", Verdict.OK, f"{settings.mail.host if settings.mail else ''}; not asked (--offline)")
+        else:
+            yield Line("mail", Verdict.OK, mail.probe())
+    except ConfigurationError:
+        yield Line("mail", Verdict.NOT_SET, "its password is not set here", UNSET_CODE)
+    except DpsyncError as error:
+        yield Line("mail", Verdict.PROBLEM, error.message, "DP-303")
+    yield from _alerts(settings)
+    if settings.intake.public_url:
+        yield Line("public_url", Verdict.OK, settings.intake.public_url)
+    else:
+        yield Line("public_url", Verdict.NOT_SET, "links in mails will not work; commands will", "DP-320")
+    yield from _intake(settings)
+
+
+def _alerts(settings: Settings) -> Iterator[Line]:
+    """Whether anybody would hear; a URL that cannot be used is no channel."""
+    found = useless(settings.alerts, rehearsal=settings.controller.rehearsal)
+    for name, problem in found.items():
+        yield Line("alerts", Verdict.PROBLEM, f"{name}: {problem}", "DP-302")
+    beats = settings.alerts.heartbeat is not None and HEARTBEAT not in found
+    channels = len(settings.alerts.urls) + (1 if settings.mail else 0) - len(found.keys() - {HEARTBEAT})
+    if channels + beats < 2:
+        text = "one channel and no heartbeat: if it fails, nobody hears of it" if channels else "no channel at all"
+        yield Line("alerts", Verdict.PROBLEM, text, "DP-301")
+    else:
+        yield Line(
+            "alerts", Verdict.OK, f"{several(channels, 'channel')}, {'with' if beats else 'without'} a heartbeat"
+        )
+
+
+def _intake(settings: Settings) -> Iterator[Line]:
+    """The secrets that the main database signs with; those that are not set here have a line of their own."""
+    if not settings.intake.secrets:
+        yield Line("intake", Verdict.NOT_SET, "no webhook secret: the receiver refuses every webhook")
+        return
+    known: dict[int, str] = {}
+    for number, secret in enumerate(settings.intake.secrets):
+        with suppress(ConfigurationError):
+            known[number] = secret.get_secret_value()
+    found = doubts(known)
+    for fault in found:
+        refused = _is_refused(known[int(fault.key.partition("[")[2].rstrip("]"))])
+        yield Line("intake", Verdict.PROBLEM, f"{fault.key}: {fault.problem}", fault.code, fatal=refused)
+    if known and not found:
+        yield Line("intake", Verdict.OK, f"{several(len(known), 'webhook secret')}, of the right form")
+
+
+def _is_refused(secret: str) -> bool:
+    """Whether `serve` would not begin with it."""
+    try:
+        Verifier([secret])
+    except ConfigurationError:
+        return True
+    return False
