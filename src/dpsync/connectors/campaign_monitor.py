@@ -845,10 +845,11 @@ class CampaignMonitor(Connector):
 
     def _put_right(self, calls: _Calls, place: str, changes: Changes, addresses: tuple[str, ...]) -> Outcome:
         new = changes.email.strip() if changes.email else None
-        target = self._held(calls, place, new) if new else None
+        same = [address for address in addresses if new and normalised(address) == normalised(new)]
+        target = next(filter(None, (self._held(calls, place, address) for address in same)), None)
         outcomes: list[Outcome] = []
         for address in addresses:
-            if new and normalised(address) == normalised(new):
+            if address in same:
                 continue
             member = self._held(calls, place, address)
             if member is None:
