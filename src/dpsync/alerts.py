@@ -31,6 +31,7 @@ MORNING = time(7)
 
 # Capped at ten minutes and without an end: the service promises fewer than 15 silent minutes after a channel recovers.
 _WAITS = (timedelta(minutes=2), timedelta(minutes=5), timedelta(minutes=10))
+LONGEST_WAIT = timedelta(days=2)
 _AT_ONCE = 50
 _IN_ONE = 500  # SQLite takes a bounded number of parameters in one statement
 _MOST_A_DAY = 2
@@ -110,7 +111,9 @@ def raise_alert(
 def told_of(connection: Connection, cause: str, abouts: Sequence[str], now: datetime, zone: tzinfo) -> set[str]:
     """Those of `abouts` that an alert of this cause tells of today, or has gathered for tomorrow morning."""
     c = alert_concern.c
-    of_cause = select(c.about).where(c.cause == cause, c.day >= _day(now, zone))
+    # Not after tomorrow: what a clock told that was ahead is told anew.
+    days = c.day.between(_day(now, zone), _day(now + timedelta(days=1), zone))
+    of_cause = select(c.about).where(c.cause == cause, days)
     parts = [abouts[at : at + _IN_ONE] for at in range(0, len(abouts), _IN_ONE)]
     return {about for part in parts for about in connection.execute(of_cause.where(c.about.in_(part))).scalars()}
 
@@ -312,7 +315,9 @@ def _listed(concerns: Sequence[Concern]) -> str:
 
 
 def _due(connection: Connection, now: datetime) -> Sequence[Row[Any]]:
-    waiting = alert.c.sent_at.is_(None) & (alert.c.due_at <= now)
+    # One that would wait longer than any does was put off by a clock that was ahead.
+    due = (alert.c.due_at <= now) | (alert.c.due_at > now + LONGEST_WAIT)
+    waiting = alert.c.sent_at.is_(None) & due
     return connection.execute(select(alert).where(waiting).order_by(alert.c.due_at, alert.c.id).limit(_AT_ONCE)).all()
 
 

@@ -32,7 +32,16 @@ from dpsync.kit import Mail, MailRefused, NoAnswer
 from dpsync.ledger.audit import Verification
 from dpsync.liveness import Guard, Pulse, Watched
 from dpsync.model import Request
-from dpsync.propagation import acknowledgement, answer_receipts, contacts, escalation, incoming, receipts, retention
+from dpsync.propagation import (
+    acknowledgement,
+    answer_receipts,
+    contacts,
+    escalation,
+    incoming,
+    receipts,
+    retention,
+    waits,
+)
 from dpsync.propagation.lifecycle import AnswerKind
 from dpsync.propagation.worker import Worker
 from dpsync.retaining import Retaining
@@ -88,6 +97,7 @@ class Service(Installation):
     def run_once(self, progress: Callable[[int], None] | None = None) -> None:
         """Drive everything due, and what the clock owes, until nothing is due. Raises `Locked` beside a `serve`."""
         with worker_lock(self.settings.store.url):
+            self._look_at_clock(self.clock.now())
             worker = self.worker()
             worker.start()
             jobs = self._jobs(worker)
@@ -112,6 +122,7 @@ class Service(Installation):
             Job("ladder", every(timedelta(hours=1)), self._ladder),
             # Alerts first, and each for itself: what fails beside them must not keep them back.
             Job("alerts", every(timedelta(minutes=1)), self.send_alerts),
+            Job("clock", every(timedelta(minutes=1)), self._look_at_clock),
             Job("post", every(timedelta(minutes=1)), self.read_post),
             Job("contacts", every(timedelta(minutes=1)), self.ask_contacts),
             Job("answer-receipts", every(timedelta(minutes=1)), self.mail_answer_receipts),
@@ -150,6 +161,9 @@ class Service(Installation):
                 self._tell_of_mail_host(refused, now)
                 return
             self.write(lambda unit, one=one: answer_receipts.mark_sent(unit, one, now))  # type: ignore[misc]  # because mypy does not infer a lambda's default
+
+    def _look_at_clock(self, now: datetime) -> None:
+        self.write(lambda unit: waits.tell_of_clock(unit.connection, now, self.zone))
 
     def _ladder(self, now: datetime) -> None:
         self.write(lambda unit: escalation.climb(unit, self.controller, now))
@@ -260,6 +274,7 @@ class Service(Installation):
         """
         with worker_lock(self.settings.store.url), self._listening() as listener, metrics.listening(self):
             self.start()
+            self._look_at_clock(self.clock.now())
             worker = self.worker()
             worker.start()
             jobs = self._jobs(worker)

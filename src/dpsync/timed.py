@@ -12,7 +12,7 @@ from datetime import time as time_of_day
 from zoneinfo import ZoneInfo
 
 import schedule
-from sqlalchemy import Engine, or_, select, update
+from sqlalchemy import Engine, select, update
 
 from dpsync import liveness, telemetry
 from dpsync.connector import Clock
@@ -21,6 +21,8 @@ from dpsync.store.database import reading
 from dpsync.store.upsert import insert_or_ignore
 from dpsync.store.writer import Unit, Writer
 
+SLACK = timedelta(minutes=10)
+"""By so much a clock may be put back without that anything is thought of it."""
 TAKEN_FOR = timedelta(minutes=10)
 """How long a job belongs to whoever took it; a worker that died in it delays it by no more than this."""
 
@@ -137,20 +139,24 @@ class Jobs:
     def _due(self) -> list[str]:
         now = self._clock.now()
         with reading(self._engine) as connection:
-            rows = connection.execute(select(t.job.c.name).where(t.job.c.due_at <= now).order_by(t.job.c.due_at))
-            return [row.name for row in rows if row.name in self._jobs]
+            rows = connection.execute(select(t.job.c.name, t.job.c.due_at).order_by(t.job.c.due_at)).all()
+        return [row.name for row in rows if row.name in self._jobs and self._is_due(row.name, row.due_at, now)]
+
+    def _is_due(self, name: str, due_at: datetime, now: datetime) -> bool:
+        """Whether its time has come, or is one that only a clock that was ahead can have named."""
+        return due_at <= now or due_at > self._jobs[name].next_due(now + TAKEN_FOR) + SLACK
 
     def _take(self, name: str) -> bool:
         now, job = self._clock.now(), t.job.c
 
         def work(unit: Unit) -> bool:
-            free = or_(job.owner.is_(None), job.owner_until <= now)
-            taken = unit.connection.execute(
-                update(t.job)
-                .where(job.name == name, job.due_at <= now, free)
-                .values(owner=self._owner, owner_until=now + TAKEN_FOR)
-            )
-            return taken.rowcount == 1
+            row = unit.connection.execute(select(job.due_at, job.owner_until).where(job.name == name)).one()
+            taken = row.owner_until is not None and now < row.owner_until <= now + TAKEN_FOR + SLACK
+            if taken or not self._is_due(name, row.due_at, now):
+                return False
+            values = {"owner": self._owner, "owner_until": now + TAKEN_FOR}
+            unit.connection.execute(update(t.job).where(job.name == name).values(values))
+            return True
 
         return self._writer.call(work)
 

@@ -20,14 +20,20 @@ GIVEN_BACK = frozenset(
 
 _P = t.propagation.c
 _USED = (
-    select(_P.account_id, func.count().label("calls")).where(_P.brake_at > bindparam("since")).group_by(_P.account_id)
+    select(_P.account_id, func.count().label("calls"))
+    # What a clock that was ahead stamped with a time to come would be counted until that has come.
+    .where(_P.brake_at > bindparam("since"), _P.brake_at <= bindparam("until"))
+    .group_by(_P.account_id)
 )
 _TAKE = update(t.propagation).where(_P.id.in_(bindparam("taking", expanding=True))).values(brake_at=bindparam("at"))
 
 
 def used(connection: Connection, now: datetime) -> dict[str, int]:
     """What each account has used of its allowance in the window that ends now; an account without any is not in it."""
-    return {row.account_id: row.calls for row in connection.execute(_USED, {"since": now - brake.WINDOW})}
+    return {
+        row.account_id: row.calls
+        for row in connection.execute(_USED, {"since": now - brake.WINDOW, "until": now + brake.WINDOW})
+    }
 
 
 def take(connection: Connection, propagation_ids: Collection[int], now: datetime) -> None:

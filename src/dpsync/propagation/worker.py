@@ -13,7 +13,7 @@ from dpsync import liveness, telemetry
 from dpsync.connector import Clock
 from dpsync.errors import Locked
 from dpsync.kit import CALL_SECONDS, CALLS_AT_ONCE
-from dpsync.propagation import lease
+from dpsync.propagation import lease, waits
 from dpsync.propagation.attempts import Attempts
 from dpsync.propagation.callers import Callers
 from dpsync.propagation.controller import Controller
@@ -26,6 +26,7 @@ from dpsync.store.writer import Unit, Writer
 
 LEASE = timedelta(seconds=10)
 BEAT_EVERY = 2.0
+SHORTEN_EVERY = 60.0
 POLL = 0.5
 SHORT_POLL = 0.02
 FRUITLESS = 250
@@ -79,6 +80,7 @@ class Worker:
         self._seen_until = float("inf")  # until when this worker's last heartbeat holds
         self._blind_until = 0.0
         self._next_beat = 0.0
+        self._next_shortening = 0.0
         self._drives: dict[str, Drive] = {}
         self._epochs: dict[str, int] = {}  # under which each account was taken
         self._lost: list[Drive] = []  # another worker's by now; a call of ours may still be under way
@@ -101,6 +103,7 @@ class Worker:
                     self._fresh.add(account_id)
             if self._alone:
                 lease.alone(unit, self.id)
+            self._shorten(unit, self._shared_now(unit.connection))
             self._move(unit)
 
         self._writer.call(work)
@@ -108,6 +111,14 @@ class Worker:
     def _move(self, unit: Unit) -> None:
         now = self._shared_now(unit.connection)
         self._moved = lease.move(unit, self._controller, self.id, self._fresh, now, self._call_deadline)
+
+    def _shorten(self, unit: Unit, shared_now: datetime) -> None:
+        """See that nothing waits for a time that a clock named which was ahead: once a minute, over few rows."""
+        waits.shorten_beats(unit.connection, shared_now, self._lease_for)
+        if self._clock.monotonic() >= self._next_shortening:
+            accounts = {processor.account for processor in self._controller.processors.values()}
+            waits.shorten(unit.connection, self._controller, accounts, self._clock.now())
+            self._next_shortening = self._clock.monotonic() + SHORTEN_EVERY
 
     def turn(self) -> int:
         """Renew, take what is free, and fill every drive's slots. Returns how many calls are under way."""
@@ -190,6 +201,7 @@ class Worker:
 
         def work(unit: Unit) -> dict[str, int]:
             now = self._shared_now(unit.connection)
+            self._shorten(unit, now)
             lease.beat(unit, self.id, now + self._lease_for)
             if not self._moved:
                 self._move(unit)

@@ -1,0 +1,98 @@
+"""The longest that anything waits by itself. What would wait longer was written by a clock that was ahead.
+
+Legal dates are no waits and are never touched; nor is the day by which an answer is owed, which letters have named.
+"""
+
+from collections.abc import Collection
+from datetime import datetime, timedelta, tzinfo
+
+from sqlalchemy import Connection, func, select, update
+
+from dpsync.alerts import Concern, raise_alert
+from dpsync.propagation import backoff
+from dpsync.propagation.controller import Controller
+from dpsync.propagation.happening import Timer
+from dpsync.store import tables as t
+
+SLACK = timedelta(hours=1)
+"""By so much clocks of two machines may differ, and a clock be put right, without that anything is thought of it."""
+LONGEST_LANE = backoff.LONGEST_WISH
+LONGEST_COOLING_OFF = timedelta(days=30)
+LONGEST_ANSWER = timedelta(days=90)
+"""How long an answer may take at a processor that names the day itself."""
+HEARTBEAT = timedelta(minutes=1)
+
+_L, _A, _P, _W = t.lane.c, t.account.c, t.propagation.c, t.worker.c
+
+
+def shorten(connection: Connection, controller: Controller, account_ids: Collection[str], now: datetime) -> None:
+    """Let nothing at these accounts wait beyond the longest that it can be meant to.
+
+    A lane and a reading are due at once: a call too early does no harm. What is promised to people is only brought
+    back to the whole of its time from now: a cooling-off, and the wait for an answer.
+    """
+    late = now + LONGEST_LANE + SLACK
+    lanes = _L.account_id.in_(account_ids)
+    connection.execute(update(t.lane).where(lanes, _L.due_at > late).values(due_at=now))
+    connection.execute(update(t.lane).where(lanes, _L.kept_due_at > late).values(kept_due_at=now))
+    paused = (_A.id.in_(account_ids)) & (_A.paused_until > late)
+    connection.execute(update(t.account).where(paused).values(paused_until=now))
+    for timer, (longest, then) in _timers(controller).items():
+        beyond = _P.account_id.in_(account_ids) & (_P.timer == timer.value) & (_P.timer_at > now + longest + SLACK)
+        connection.execute(update(t.propagation).where(beyond).values(timer_at=now + then))
+
+
+def _timers(controller: Controller) -> dict[Timer, tuple[timedelta, timedelta]]:
+    """How long each timer runs at most, and for how long one that runs longer is set from now."""
+    cooling_off = controller.safety.cooling_off
+    answer = max((LONGEST_ANSWER, *(one.answer_within for one in controller.processors.values())))
+    return {
+        Timer.COOLING_OFF: (max(cooling_off, LONGEST_COOLING_OFF), cooling_off),
+        Timer.REREAD: (backoff.STILL_VERIFIED_AFTER, timedelta(0)),
+        Timer.REMIND: (answer, answer),
+        Timer.ESCALATE: (answer, answer),
+    }
+
+
+def shorten_beats(connection: Connection, now: datetime, lease: timedelta) -> None:
+    """Let no sign of life hold for longer than one given now would: a living worker gives its next one long before."""
+    beyond = _W.beat_until > now + lease + HEARTBEAT
+    connection.execute(update(t.worker).where(beyond).values(beat_until=now + lease))
+
+
+def tell_of_clock(connection: Connection, now: datetime, zone: tzinfo) -> None:
+    """Tell the operator, once, where it is earlier than what is stored: this clock is wrong, or that one was."""
+    newest = newest_time(connection)
+    if newest is None or newest <= now + SLACK:
+        return
+    about = newest.isoformat()
+    told = select(t.alert_concern.c.about).where(t.alert_concern.c.cause == "clock", t.alert_concern.c.about == about)
+    if connection.execute(told.limit(1)).first() is not None:
+        return
+    raise_alert(
+        connection,
+        cause="clock",
+        role="operator",
+        subject="The clock is behind what is stored",
+        body=(
+            f"The newest row is of {newest.astimezone(zone):%d %b %Y %H:%M}, and now it is "
+            f"{now.astimezone(zone):%d %b %Y %H:%M}. Either the clock is wrong now, or it was ahead. Put it right "
+            "(timedatectl). What waited for a time to come is taken up now; the legal dates of requests that came in "
+            "under the wrong clock are as wrong as it was: look at each with `dpsync status`."
+        ),
+        now=now,
+        zone=zone,
+        concerns=(Concern(about, "the newest stored time"),),
+    )
+
+
+def newest_time(connection: Connection) -> datetime | None:
+    """The newest moment that is stored, as far as the newest row of each kind tells; None for nothing."""
+    newest = (
+        select(t.request.c.accepted_at).order_by(t.request.c.ordinal.desc()).limit(1),
+        select(t.attempt.c.begun_at).order_by(t.attempt.c.id.desc()).limit(1),
+        select(t.checkpoint.c.at).order_by(t.checkpoint.c.size.desc()).limit(1),
+        select(func.max(t.job.c.last_ok_at)),
+    )
+    found = [connection.execute(one).scalar_one_or_none() for one in newest]
+    return max((one for one in found if one is not None), default=None)

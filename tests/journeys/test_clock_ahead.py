@@ -1,0 +1,206 @@
+"""A clock that was two years ahead, and was put right: nothing waits for 2028, and a person hears of it."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+from sqlalchemy import insert, update
+
+from dpsync.alerts import Concern, Outbox, raise_alert
+from dpsync.channels import Alert, Delivery
+from dpsync.model import Right, State
+from dpsync.propagation import waits
+from dpsync.propagation.lease import beat
+from dpsync.propagation.lifecycle import Timer
+from dpsync.store import tables as t
+from dpsync.timed import Job, Jobs, daily, every
+from tests.builders import START, World, busy, later
+
+AHEAD = timedelta(days=730)
+LONDON = ZoneInfo("Europe/London")
+
+
+def put_right(world: World) -> None:
+    world.clock._now -= AHEAD
+
+
+def alerts_of(world: World) -> list[str]:
+    return [row.cause for row in world.rows(t.alert)]
+
+
+def test_what_was_put_off_while_the_clock_was_ahead_goes_on_when_it_is_right_again(world: World) -> None:
+    world.use(world.processor("alpha"), world.processor("beta"))
+    for name in ("alpha", "beta"):
+        world.vendors[name].hold("ada@example.org")
+    world.clock.advance(AHEAD)
+    world.vendors["alpha"].answers = [later(), later()]
+    world.vendors["beta"].answers = [busy(429, 3600)]
+    asked = world.ask(Right.ERASURE, "ada@example.org", id="crm-1")
+    world.drive()
+    world.clock.advance(timedelta(minutes=5))
+    world.drive()
+    assert set(world.states(asked).values()) == {State.PENDING}
+    put_right(world)
+    world.restart()
+    world.drive()
+    assert set(world.states(asked).values()) == {State.VERIFIED}
+    reread = world.row(asked).timer_at
+    assert reread <= world.clock.now() + timedelta(days=31)
+    assert world.ledger_problems() == ()
+
+
+@pytest.mark.parametrize("column", ["lane.due_at", "lane.kept_due_at", "account.paused_until"])
+def test_no_time_that_something_is_due_at_keeps_it_for_years(column: str, world: World) -> None:
+    world.vendors["alpha"].hold("ada@example.org")
+    world.vendors["alpha"].answers = [later()]
+    asked = world.ask(Right.ERASURE, "ada@example.org", id="crm-1")
+    world.drive()
+    assert world.state(asked) is State.PENDING
+    table, _, name = column.partition(".")
+    values = {name: world.clock.now() + AHEAD}
+    world.writer.call(lambda unit: unit.connection.execute(update(t.metadata.tables[table]).values(values)))
+    world.clock.advance(timedelta(hours=25))  # the longest that a vendor may ask us to wait
+    world.drive()
+    assert world.state(asked) is State.VERIFIED
+
+
+def test_what_is_meant_to_wait_waits_on(world: World) -> None:
+    world.vendors["alpha"].answers = [busy(429, 24 * 3600)]
+    asked = world.ask(Right.ERASURE, "ada@example.org", id="crm-1")
+    world.drive()
+    world.restart()
+    world.clock.advance(timedelta(hours=23))
+    world.drive()
+    assert len([one for one in world.vendors["alpha"].calls if one[0] == "carry_out"]) == 1
+    assert world.state(asked) is State.PENDING
+
+
+@pytest.mark.parametrize(
+    ("timer", "at_most"),
+    [
+        (Timer.REREAD, timedelta(0)),
+        (Timer.REMIND, waits.LONGEST_ANSWER),
+        (Timer.ESCALATE, waits.LONGEST_ANSWER),
+        (Timer.COOLING_OFF, waits.LONGEST_COOLING_OFF),
+    ],
+)
+def test_a_timer_is_brought_back_to_the_whole_of_its_time_and_a_legal_date_is_not_touched(
+    timer: Timer, at_most: timedelta, world: World
+) -> None:
+    asked = world.ask(Right.ERASURE, "ada@example.org", id="crm-1")
+    dates = world.rows(t.request)
+    answer_by = world.clock.now() + AHEAD
+    values = {"timer": timer.value, "timer_at": world.clock.now() + AHEAD, "answer_by": answer_by}
+    world.writer.call(lambda unit: unit.connection.execute(update(t.propagation).values(values)))
+    world.writer.call(lambda unit: waits.shorten(unit.connection, world.controller, {"alpha"}, world.clock.now()))
+    row = world.row(asked)
+    assert row.timer_at <= world.clock.now() + at_most
+    assert row.answer_by == answer_by
+    assert world.rows(t.request) == dates
+
+
+def test_a_sign_of_life_from_2028_keeps_nobodys_accounts(world: World) -> None:
+    world.vendors["alpha"].hold("ada@example.org")
+    asked = world.ask(Right.ERASURE, "ada@example.org", id="crm-1")
+
+    def work(unit: object) -> None:
+        beat(unit, "w-dead", world.clock.now() + AHEAD)  # type: ignore[arg-type]  # because it is the writer's unit
+        connection = unit.connection  # type: ignore[attr-defined]  # because it is the writer's unit
+        connection.execute(insert(t.account).values(id="alpha", owner="w-dead"))
+
+    world.writer.call(work)
+    worker = world.worker()
+    worker.run_until_idle()
+    assert world.state(asked) is State.PENDING, "whoever gave it may be alive, until it has had the time to say so"
+    world.clock.advance(timedelta(minutes=3))
+    worker.run_until_idle()
+    assert world.state(asked) is State.VERIFIED
+
+
+# --- timed jobs, alerts
+
+
+@pytest.mark.parametrize("next_due", [every(timedelta(minutes=1)), daily(START.time(), LONDON)])
+def test_a_timed_job_that_is_due_in_2028_runs_now_and_then_as_it_should(
+    next_due: Callable[[datetime], datetime], world: World
+) -> None:
+    ran: list[datetime] = []
+    jobs = Jobs({"one": Job("one", next_due, ran.append)}, world.engine, world.writer, world.clock, "w", ran.append)  # type: ignore[arg-type]  # because no job fails here
+    jobs.start()
+    world.clock.advance(AHEAD)
+    jobs.run_due()
+    values = {"owner": "w-dead", "owner_until": world.clock.now()}
+    world.writer.call(lambda unit: unit.connection.execute(update(t.job).values(values)))
+    put_right(world)
+    assert jobs.run_due() == ["one"]
+    assert jobs.run_due() == []
+    world.clock.advance(timedelta(days=1, hours=1))
+    assert jobs.run_due() == ["one"]
+
+
+class Room:
+    """A channel that takes everything."""
+
+    name = "room"
+
+    def __init__(self) -> None:
+        self.took: list[str] = []
+
+    def send(self, message: Alert) -> Delivery:
+        self.took.append(message.subject)
+        return Delivery(self.name, took=True, detail="")
+
+
+def test_an_alert_of_2028_goes_out_and_keeps_no_other_back(world: World) -> None:
+    room = Room()
+    outbox = Outbox([room])
+
+    def tell() -> None:
+        world.writer.call(
+            lambda unit: raise_alert(
+                unit.connection,
+                cause="job",
+                role="operator",
+                subject="A timed job failed",
+                body="Look.",
+                now=world.clock.now(),
+                zone=LONDON,
+                concerns=[Concern("one", "the job")],
+            )
+        )
+
+    def send() -> None:
+        from dpsync.store.database import reading
+
+        def read(work: Callable[..., object]) -> object:
+            with reading(world.engine) as connection:
+                return work(connection)
+
+        outbox.send_due(lambda work: world.writer.call(lambda unit: work(unit.connection)), read, world.clock.now())  # type: ignore[arg-type]  # because the types of the two are the same
+
+    world.clock.advance(AHEAD)
+    tell()
+    put_right(world)
+    send()
+    assert room.took == ["A timed job failed"]
+    tell()
+    world.clock.advance(timedelta(days=1))
+    send()
+    assert len(room.took) == 2, "what was told in 2028 is no reason to be silent today"
+
+
+def test_a_clock_that_is_behind_what_is_stored_is_told_of_once(world: World) -> None:
+    def look() -> None:
+        world.writer.call(lambda unit: waits.tell_of_clock(unit.connection, world.clock.now(), LONDON))
+
+    world.ask(Right.ERASURE, "ada@example.org", id="crm-1")
+    look()
+    assert "clock" not in alerts_of(world)
+    world.clock.advance(AHEAD)
+    world.ask(Right.ERASURE, "bob@example.org", id="crm-2")
+    put_right(world)
+    for _ in range(3):
+        look()
+        world.clock.advance(timedelta(days=1))
+    assert alerts_of(world).count("clock") == 1
