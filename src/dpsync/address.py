@@ -15,6 +15,8 @@ _LONGEST: Final = 254  # octets, RFC 5321 4.5.3.1.3 with RFC 3696 erratum 1690
 _TOP_LABEL = re.compile(r".+\.(?:[a-z]{2,63}|xn--[a-z0-9-]{1,59})")
 _ANY_DOMAIN: Final = "example.org"
 
+_DEVIATIONS: Final = str.maketrans({"ß": "ss", "ς": "σ", "\u200c": "", "\u200d": ""})
+
 
 class NotAnAddress(ValueError):
     """What no mail host could take for an address. It says a clause without the value, such as "is longer than …"."""
@@ -75,6 +77,17 @@ def spellings(address: str) -> tuple[str, ...]:
         forms += [f"{name}@{spelt}" for name in names for spelt in (domain, letters)]
     both = [unicodedata.normalize(form, text) for text in forms for form in ("NFC", "NFD")]
     return tuple(dict.fromkeys([given, *both]))
+
+
+def older_spellings(address: str) -> tuple[str, ...]:
+    """Every spelling of the mailbox that software of IDNA 2003 makes of this one; none for nearly all.
+
+    By the standard of today it is another mailbox, which may be another person's (UTS #46, 1.3, "deviations").
+    """
+    local, _, domain = normalised(address).rpartition("@")
+    letters = _u_labels(domain)
+    older = letters.translate(_DEVIATIONS)
+    return () if older == letters else spellings(f"{local}@{older}")
 
 
 def in_a_labels(address: str) -> str:

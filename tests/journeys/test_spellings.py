@@ -10,7 +10,17 @@ import requests
 from dpsync.intake.signature import signed_headers
 from dpsync.model import Right, State
 from dpsync.store import tables as t
-from tests.journeys.installation import MAILINGS, NEWSLETTER, SECRET, Asked, Installation, installed, sqlite_url
+from tests.journeys.installation import (
+    MAILINGS,
+    NEWSLETTER,
+    OPERATOR,
+    SECRET,
+    SOON,
+    Asked,
+    Installation,
+    installed,
+    sqlite_url,
+)
 
 LETTERS, CODED, NFD = "ada@bücher.example", "ada@xn--bcher-kva.example", "ada@bu\u0308cher.example"
 CAPITALS = "ADA@BÜCHER.EXAMPLE"
@@ -99,6 +109,33 @@ def test_an_address_that_is_put_right_is_seen_in_the_spelling_that_the_vendor_ke
         there.drive()
         assert set(there.states(changed).values()) == {State.VERIFIED}
         assert len(held(there, LETTERS)) == 2
+
+
+@pytest.mark.parametrize(
+    ("kept", "asked", "states"),
+    [
+        ("ada@xn--strae-oqa.example", "ada@straße.example", {State.VERIFIED}),
+        ("ada@straße.example", "ada@STRAẞE.example", {State.VERIFIED}),
+        ("ada@strasse.example", "ada@straße.example", {State.HANDED_OVER}),
+        ("ada@strasse.example", "ada@xn--strae-oqa.example", {State.HANDED_OVER}),
+        ("ada@straße.example", "ada@strasse.example", {State.NOTHING_HELD}),
+        ("ada@example.org", "ada@straße.example", {State.NOTHING_HELD}),
+    ],
+)
+def test_what_only_older_software_takes_for_the_address_is_compared_by_a_person_and_left_alone(
+    kept: str, asked: str, states: set[State], database_url: str, tmp_path: Path
+) -> None:
+    with installed(tmp_path, database_url, processors=BOTH, web=True) as there:
+        fill(there, kept)
+        before = held(there, kept)
+        opted = ask(there, Right.OPT_OUT, {"id": "i1", "email": asked})
+        there.drive()
+        there.drive(SOON)
+        assert set(there.states(opted).values()) == states
+        assert (held(there, kept) == before) is (states != {State.VERIFIED})
+        letters = [one for one in there.sandbox.messages(OPERATOR, settled=True) if b"notice.json" in one.raw]
+        assert len(letters) == (2 if states == {State.HANDED_OVER} else 0)
+        there.sound()
 
 
 @pytest.mark.parametrize(

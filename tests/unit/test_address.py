@@ -8,7 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dpsync.address import NotAnAddress, folded, in_a_labels, in_u_labels, mailbox, normalised, spellings
+from dpsync.address import (
+    NotAnAddress,
+    folded,
+    in_a_labels,
+    in_u_labels,
+    mailbox,
+    normalised,
+    older_spellings,
+    spellings,
+)
 from dpsync.ledger.verify_receipt import one_form
 
 NFD = "ada@bu\u0308cher.example"
@@ -163,6 +172,14 @@ def test_a_name_before_the_at_sign_is_asked_for_in_both_normal_forms() -> None:
 def test_what_idna_2008_tells_apart_is_two_mailboxes(one: str, other: str) -> None:
     assert normalised(one) != normalised(other)
     assert not set(spellings(one)) & set(spellings(other))
+
+
+def test_what_older_software_makes_of_a_domain_is_known_and_kept_apart() -> None:
+    assert older_spellings("Ada@STRAẞE.example") == ("ada@strasse.example",)
+    assert older_spellings("ada@xn--strae-oqa.example") == ("ada@strasse.example",)
+    assert "ada@βόλοσ.example" in older_spellings("ada@βόλος.example")
+    assert older_spellings("ada@strasse.example") == older_spellings("ada@bücher.example") == ()
+    assert older_spellings("straße@example.org") == ()
 
 
 def test_a_capital_sharp_s_and_sigma_are_what_idna_makes_of_them() -> None:

@@ -19,6 +19,7 @@ from dpsync import telemetry
 from dpsync.connector import Applied, Clock, Finding, Outcome, Retryable
 from dpsync.errors import CredentialsRejected, Locked
 from dpsync.model import State
+from dpsync.propagation import lookalikes
 from dpsync.propagation.attempts import Answered, Attempts, Begun, Order, Task, postpone
 from dpsync.propagation.callers import Callers
 from dpsync.propagation.controller import Controller
@@ -250,7 +251,7 @@ class Drive:
         try:
             if begun.kind == "verify":
                 return [begun.connector.verify(begun.instruction)]
-            outcome = begun.connector.carry_out(begun.instruction)
+            outcome = lookalikes.tell(begun.connector, begun.instruction)
             said.append(outcome)
             if isinstance(outcome, Applied) and begun.verifies:
                 said.append(begun.connector.verify(begun.instruction))
