@@ -383,6 +383,7 @@ class Processor:
     answer_within: timedelta
     backup_contact: str | None = field(default=None, repr=False)
     exempt: Mapping[Right, Exemption] = field(default_factory=dict)
+    is_controller: bool = False  # of its own: it is told (Art. 19), and answers itself for what it holds
     retention: Retention | None = None
 
     def means(self, right: Right) -> Means:

@@ -181,6 +181,7 @@ class Installation:
             backup_contact=section.backup_contact,
             answer_within=section.answer_within,
             exempt={right: Exemption(one.code, one.reason, one.by, one.until) for right, one in section.exempt.items()},
+            is_controller=section.kind == "controller",
             retention=retention_of(section),
         )
 

@@ -254,11 +254,18 @@ class Request:
         return self.right is Right.ERASURE
 
 
+class ExemptionCode(StrEnum):
+    """On which ground a recipient need not be told (GDPR Art. 19)."""
+
+    IMPOSSIBLE = "art19_impossible"
+    DISPROPORTIONATE = "art19_disproportionate"
+
+
 @dataclass(frozen=True, slots=True)
 class Exemption:
     """Why a processor need not be told of a right (Art. 19): a code, a reason, a named person, an end."""
 
-    code: str
+    code: ExemptionCode
     reason: str
     by: str = field(repr=False)
     until: date

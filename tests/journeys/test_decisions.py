@@ -1,18 +1,19 @@
 """What a named person decides: each with a reason, each on the record, none beyond what it was given for."""
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from sqlalchemy import insert, select
 
-from dpsync.connector import Accepted, Refused
+from dpsync.connector import Accepted, Applied, Contradicts, Outcome, Refused
 from dpsync.errors import NotFound, UsageError
 from dpsync.intake.answers import Received
 from dpsync.ledger import entry
-from dpsync.model import Cause, Mode, Right, State
+from dpsync.model import Cause, ExemptionCode, Mode, Right, State
 from dpsync.propagation.controller import Safety
-from dpsync.propagation.decisions import Decided, Person, decide, find_request
+from dpsync.propagation.decisions import RELEASED_BY_A_YES, Decided, Person, decide, find_request
 from dpsync.propagation.lanes import causes_of
 from dpsync.propagation.lifecycle import DecisionKind
 from dpsync.store import tables as t
@@ -32,11 +33,22 @@ def say(
     person: Person = DANA,
     *,
     at: tuple[str, ...] = (),
-    causes: frozenset[Cause] | None = None,
+    causes: frozenset[Cause] = RELEASED_BY_A_YES,
+    code: ExemptionCode | None = ExemptionCode.IMPOSSIBLE,
 ) -> list[Decided]:
-    now, more = world.clock.now(), {} if causes is None else {"causes": causes}
+    now = world.clock.now()
     return world.writer.call(
-        lambda unit: decide(unit, world.controller, asked.request_id, kind, person, now, processors=at, **more)
+        lambda unit: decide(
+            unit,
+            world.controller,
+            asked.request_id,
+            kind,
+            person,
+            now,
+            processors=at,
+            causes=causes,
+            code=code if kind is DecisionKind.EXEMPT else None,
+        )
     )
 
 
@@ -190,6 +202,49 @@ def test_telling_may_be_excused_but_erasing_and_stopping_may_not(world: World, r
     excused = right in {Right.RECTIFICATION, Right.RESTRICTION}
     assert (decided.state is State.EXEMPT) is excused
     assert bool(decided.refused) is not excused
+    assert faults(world) == []
+
+
+def test_an_exemption_needs_its_ground_which_stands_in_the_ledger_and_in_the_decision(world: World) -> None:
+    asked = world.ask(Right.RESTRICTION, ADA, id="1")
+    (refused,) = say(world, asked, DecisionKind.EXEMPT, code=None)
+    assert "--code" in refused.refused
+    assert world.state(asked) is State.PENDING
+    (decided,) = say(world, asked, DecisionKind.EXEMPT, code=ExemptionCode.DISPROPORTIONATE)
+    assert decided.state is State.EXEMPT
+    assert [row.detail for row in world.rows(t.decision)] == ["art19_disproportionate"]
+    said = [entry.decode(row.body) for row in world.rows(t.entry) if row.request_id == asked.request_id]
+    assert [one["cause"] for one in said if one["event"] == "exempted"] == ["art19_disproportionate"]
+    assert faults(world) == []
+
+
+REFUSED = Refused(reason="no", evidence=proof(400))
+
+
+@pytest.mark.parametrize("answers", [[Applied(evidence=proof())], [REFUSED], [Accepted(evidence=proof(202))]])
+def test_what_was_told_and_not_done_is_settled_and_never_exempt(world: World, answers: list[Outcome]) -> None:
+    world.vendors["alpha"].answers += answers
+    world.vendors["alpha"].findings += [Contradicts(reason="still there", evidence=proof())] * 5
+    asked = world.ask(Right.RESTRICTION, ADA, id="1")
+    world.drive()
+    before = world.state(asked)
+    assert before in {State.CONTRADICTED, State.REFUSED, State.ACCEPTED}
+    (decided,) = say(world, asked, DecisionKind.EXEMPT)
+    assert "settle" in decided.refused
+    assert world.state(asked) is before
+    assert say(world, asked, DecisionKind.SETTLE)[0].state is State.SETTLED
+    assert faults(world) == []
+
+
+def test_a_recipient_that_is_a_controller_may_be_exempt_for_erasure_and_a_processor_may_not(world: World) -> None:
+    partner = replace(world.processor("partner"), is_controller=True)
+    world.use(world.processor("alpha"), partner)
+    asked = world.ask(Right.ERASURE, ADA, id="1")
+    told = {one.processor: one for one in say(world, asked, DecisionKind.EXEMPT)}
+    assert "erasing and stopping may not" in told["alpha"].refused
+    assert world.states(asked) == {"alpha": State.PENDING, "partner": State.EXEMPT}
+    stop = world.ask(Right.OPT_OUT, ADA, id="1")
+    assert all(one.refused for one in say(world, stop, DecisionKind.EXEMPT))
     assert faults(world) == []
 
 

@@ -11,7 +11,7 @@ import pytest
 from dpsync.connector import Accepted, Applied, AsAsked, CannotTell, Contradicts, HandOver, NothingHeld
 from dpsync.errors import DecisionRefused, IllegalTransition
 from dpsync.ledger.entry import Event
-from dpsync.model import CLOSED_STATES, DONE_STATES, Cause, Right, Rung, State, Way
+from dpsync.model import CLOSED_STATES, DONE_STATES, Cause, ExemptionCode, Right, Rung, State, Way
 from dpsync.propagation.lifecycle import (
     Answer,
     AnswerKind,
@@ -249,7 +249,23 @@ def test_a_doubt_ends_by_reading_by_an_answer_or_by_a_person_and_nothing_else(ev
 def test_telling_may_be_excused_erasing_may_not(every: list[Stepped]) -> None:
     assert not against(
         every,
-        lambda at, _, step: at.right is Right.ERASURE and step.state is State.EXEMPT and at.state is not State.EXEMPT,
+        lambda at, _, step: (
+            at.right is Right.ERASURE
+            and not at.controller
+            and step.state is State.EXEMPT
+            and at.state is not State.EXEMPT
+        ),
+    )
+
+
+def test_what_was_told_is_never_exempt(every: list[Stepped]) -> None:
+    assert not against(
+        every,
+        lambda at, _, step: (
+            step.state is State.EXEMPT
+            and at.state is not State.EXEMPT
+            and (at.told or at.doubtful or at.state in {State.REFUSED, State.CONTRADICTED})
+        ),
     )
 
 
@@ -326,7 +342,7 @@ def test_what_went_through_after_it_was_withdrawn_is_shown_to_a_person() -> None
 def test_telling_may_be_excused_erasing_and_stopping_may_not(right: Right) -> None:
     at = Position(right=right, state=State.REFUSED, way=Way.API)
     with pytest.raises(DecisionRefused):
-        advance(at, Decision(DecisionKind.EXEMPT), NOW)
+        advance(at, Decision(DecisionKind.EXEMPT, code=ExemptionCode.IMPOSSIBLE), NOW)
 
 
 def test_an_answer_after_the_final_one_changes_nothing() -> None:

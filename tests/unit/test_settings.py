@@ -284,6 +284,17 @@ def test_an_exemption_has_a_code_a_reason_a_person_and_an_end(folder: Folder, un
     assert "Dana" not in repr(section)
 
 
+def test_a_controller_of_its_own_may_be_exempt_for_erasure(folder: Folder) -> None:
+    exempt = f"exempt = {{ erasure = {EXEMPT.format(until='2027-06-30')} }}"
+    section = folder.load(processors__news=f'{NEWSLETTER}\nkind = "controller"\n{exempt}').processors["news"]
+    assert set(section.exempt) == {Right.ERASURE}
+    stop = exempt.replace("erasure", "opt_out")
+    assert set(folder.faults(processors__news=f'{NEWSLETTER}\nkind = "controller"\n{stop}')) == {
+        "processors.news.exempt"
+    }
+    assert "processors.news.kind" in folder.faults(processors__news=f'{NEWSLETTER}\nkind = "friend"\n{exempt}')
+
+
 @pytest.mark.parametrize("right", ["erasure", "opt_out", "everything"])
 def test_erasure_and_opt_out_are_never_exempt(folder: Folder, right: str) -> None:
     until = EXEMPT.format(until='"2027-06-30"')

@@ -10,7 +10,7 @@ from dpsync.errors import DecisionRefused, Exit, UsageError
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
-    from dpsync.model import Cause
+    from dpsync.model import Cause, ExemptionCode
     from dpsync.propagation.decisions import Decided
     from dpsync.propagation.lifecycle import DecisionKind
     from dpsync.service import Service
@@ -89,12 +89,20 @@ def exempt(
     request: Request,
     processors: Annotated[list[str], typer.Argument(help="These processors.", metavar="PROCESSOR")],
     *,
+    code: Annotated[str, typer.Option(help="The ground: art19_impossible or art19_disproportionate.", metavar="CODE")],
     by: By,
     reason: Reason,
     as_json: AsJson = False,
 ) -> int:
-    """Record that a processor need not be told (GDPR Article 19). Never for an erasure or an opt-out."""
-    return _decide(ctx.obj, "exempt", request, processors, by, reason, as_json)
+    """Record that a recipient need not be told (GDPR Article 19). What was told and not done is for `settle`.
+
+    Never for an opt-out; for an erasure only at a recipient that is a controller of its own (kind = "controller").
+    """
+    from dpsync.model import ExemptionCode
+
+    if code not in set(ExemptionCode):
+        raise UsageError("--code is one of " + ", ".join(ExemptionCode))
+    return _decide(ctx.obj, "exempt", request, processors, by, reason, as_json, code=ExemptionCode(code))
 
 
 def acknowledge(
@@ -154,6 +162,8 @@ def _decide(
     reason: str,
     as_json: bool,
     causes: list[str] | None = None,
+    *,
+    code: "ExemptionCode | None" = None,
 ) -> int:
     from dpsync.cli.opening import full_id, installation
     from dpsync.installation import os_user
@@ -169,7 +179,15 @@ def _decide(
 
         def work(unit: "Unit") -> "list[Decided]":
             decided = decide(
-                unit, service.controller, request_id, kind, person, now, processors=chosen, causes=released
+                unit,
+                service.controller,
+                request_id,
+                kind,
+                person,
+                now,
+                processors=chosen,
+                causes=released,
+                code=code,
             )
             if not any(one.kept or one.already for one in decided):
                 # Raised, so that nothing is written where the decision fits nowhere.

@@ -5,7 +5,7 @@ from typing import assert_never
 
 from dpsync.errors import DecisionRefused, IllegalTransition
 from dpsync.ledger.entry import Event
-from dpsync.model import CLOSED_STATES, Cause, Right, Rung, State, Way
+from dpsync.model import CLOSED_STATES, Cause, ExemptionCode, Right, Rung, State, Way
 from dpsync.propagation.happening import Decision, DecisionKind, Next, Position, Step, go, stay
 
 
@@ -27,11 +27,7 @@ def after_decision(at: Position, decision: Decision) -> Step:
                 raise DecisionRefused(f"it is {at.state.value}; there is nothing to settle")
             return go(at, State.SETTLED, Event.SETTLED)
         case DecisionKind.EXEMPT:
-            if at.right in {Right.ERASURE, Right.OPT_OUT}:
-                raise DecisionRefused("telling may be excused (Art. 19); erasing and stopping may not")
-            if at.state in CLOSED_STATES:
-                raise DecisionRefused(f"it is {at.state.value} already")
-            return go(at, State.EXEMPT, Event.EXEMPTED)
+            return _exempted(at, decision.code)
         case DecisionKind.SUPERSEDE:
             if at.state not in {State.PENDING, State.HELD}:
                 raise IllegalTransition(f"superseded while {at.state.value}")
@@ -59,6 +55,20 @@ def _withdrawn(at: Position) -> Step:
         # All or part of it may have happened. Nothing more is sent, and a person must look.
         return go(at, State.ESCALATED, Event.ESCALATED, alert="withdrawn_in_doubt")
     return go(at, State.WITHDRAWN, Event.WITHDRAWN)
+
+
+def _exempted(at: Position, code: ExemptionCode | None) -> Step:
+    """It need not be told (Art. 19). What was told and not done is no exemption: that would hide a contradiction."""
+    if code is None:
+        raise DecisionRefused("an exemption needs its ground: --code " + " or ".join(ExemptionCode))
+    if at.right is Right.OPT_OUT or (at.right is Right.ERASURE and not at.controller):
+        raise DecisionRefused("telling may be excused (Art. 19); erasing and stopping may not")
+    if at.state in CLOSED_STATES:
+        raise DecisionRefused(f"it is {at.state.value} already")
+    heard = at.told or at.doubtful or (at.touched and at.way is Way.API)
+    if heard or at.state in {State.REFUSED, State.CONTRADICTED}:
+        raise DecisionRefused("it was told, or may have been; how that was dealt with is for `dpsync settle` to record")
+    return go(at, State.EXEMPT, Event.EXEMPTED)
 
 
 def _retried(at: Position) -> Step:

@@ -4,7 +4,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Row, func, insert, select
 from dpsync.errors import DecisionRefused, NotFound, UsageError
 from dpsync.ledger import entry
 from dpsync.ledger.entry import Event
-from dpsync.model import Cause, Mode, State
+from dpsync.model import Cause, ExemptionCode, Mode, State
 from dpsync.propagation.commitments import Author, key_of, rows_said
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.lanes import causes_of, causes_text
@@ -93,6 +93,7 @@ def decide(
     *,
     processors: Collection[str] = (),
     causes: frozenset[Cause] = RELEASED_BY_A_YES,
+    code: ExemptionCode | None = None,
 ) -> list[Decided]:
     """Apply one decision to the propagations of a request (all, or those at `processors`).
 
@@ -107,9 +108,11 @@ def decide(
     if unknown:
         raise NotFound("this request does not go to " + ", ".join(sorted(unknown)))
     chosen = [row for row in rows if not processors or row.processor in processors]
-    decided = [_one(unit, controller, row, kind, person, causes, now) for row in chosen]
+    decision = Decision(kind, causes, code)
+    decided = [_one(unit, controller, row, decision, person, now) for row in chosen]
     if any(one.kept for one in decided):
-        remember(unit, controller, request_id, kind, person, now, processors=processors, causes=causes)
+        detail = causes_text(causes) if kind is DecisionKind.RELEASE else code or ""
+        remember(unit, controller, request_id, kind, person, now, processors=processors, detail=detail)
     return decided
 
 
@@ -130,11 +133,10 @@ def remember(
     now: datetime,
     *,
     processors: Collection[str] = (),
-    causes: frozenset[Cause] = frozenset(),
+    detail: str = "",
 ) -> None:
-    """Keep that somebody decided, and why; name and reason sealed."""
+    """Keep that somebody decided, and why; name and reason sealed. `detail`: causes, or an exemption's code."""
     said = json.dumps({"by": person.by.strip(), "reason": person.reason.strip()})
-    detail = causes_text(causes) if kind is DecisionKind.RELEASE else ""
     row = {
         "request_id": request_id,
         "processor": ",".join(sorted(processors)),
@@ -158,12 +160,11 @@ def _one(
     unit: Unit,
     controller: Controller,
     row: Row[Any],
-    kind: DecisionKind,
+    decision: Decision,
     person: Person,
-    causes: frozenset[Cause],
     now: datetime,
 ) -> Decided:
-    held = causes_of(row.causes)
+    kind, causes, held = decision.kind, decision.causes, causes_of(row.causes)
     since = _so_since(unit.connection, row, kind, causes)
     if since is not None:
         return Decided(row.processor, State(row.state), tuple(sorted(held)), already=since)
@@ -186,7 +187,16 @@ def _one(
     if kind is DecisionKind.RELEASE and Cause.CONTACT_UNVERIFIED in held & causes and processor:
         meant = controller.keys.pseudonym("address", processor.contact)
     try:
-        step = record(unit, controller, row.id, Decision(kind, causes), now, author=person.author, contact=meant)
+        step = record(
+            unit,
+            controller,
+            row.id,
+            replace(decision, causes=causes),
+            now,
+            author=person.author,
+            contact=meant,
+            cause=decision.code or "",
+        )
     except DecisionRefused as refusal:
         return Decided(row.processor, State(row.state), tuple(sorted(held)), refusal.message)
     return Decided(row.processor, step.state, tuple(sorted(step.causes)))

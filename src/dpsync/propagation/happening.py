@@ -7,7 +7,7 @@ from enum import StrEnum
 from dpsync.connector import Finding, Outcome
 from dpsync.errors import CredentialsRejected
 from dpsync.ledger.entry import Event
-from dpsync.model import Cause, Right, Rung, State, Way
+from dpsync.model import Cause, ExemptionCode, Right, Rung, State, Way
 
 
 class Timer(StrEnum):
@@ -61,10 +61,11 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """`causes`: what is released or, for HOLD, what it is held for."""
+    """`causes`: what is released or, for HOLD, what it is held for. `code`: the ground of an exemption."""
 
     kind: DecisionKind
     causes: frozenset[Cause] = frozenset()
+    code: ExemptionCode | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,8 @@ class Position:
     may have had one; it is never taken back, so what is withdrawn then is not called untold. `verifiable`: the
     connector declares a read-back for this right. `told`: the processor has the instruction, as far as anybody can
     know; `heard`: a person there has answered the letter that asked last. `contact_confirmed`: the processor's contact
-    has confirmed itself by link. `answer_within` is what the contract with the processor grants.
+    has confirmed itself by link. `controller`: it is one of its own, and no processor. `answer_within` is what the
+    contract with the processor grants.
     """
 
     right: Right
@@ -109,6 +111,7 @@ class Position:
     defects: int = 0
     rereads: int = 0
     lifting: bool = False
+    controller: bool = False
     verifiable: bool = True
     contact_confirmed: bool = True
     answer_within: timedelta = timedelta(days=10)

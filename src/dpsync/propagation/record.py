@@ -242,6 +242,7 @@ def _position(row: Mapping[str, Any], processor: Processor | None) -> Position:
         defects=row["defects"],
         rereads=row["rereads"],
         lifting=row["lifting"],
+        controller=processor is not None and processor.is_controller,
         verifiable=bool(capability and capability.verified_by),
         answer_within=processor.answer_within if processor else timedelta(days=10),
         answer_by=row["answer_by"],

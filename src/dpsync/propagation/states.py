@@ -19,7 +19,7 @@ from dpsync.connector import (
     Retryable,
 )
 from dpsync.errors import CredentialsRejected, DecisionRefused, IllegalTransition, MailHostRefused
-from dpsync.model import Cause, Right, Rung, State, Way
+from dpsync.model import Cause, ExemptionCode, Right, Rung, State, Way
 from dpsync.propagation.lifecycle import (
     Answer,
     AnswerKind,
@@ -79,7 +79,10 @@ def happenings() -> Iterator[tuple[str, Happening]]:
     for decided in DecisionKind:
         names = {DecisionKind.RELEASE, DecisionKind.HOLD, DecisionKind.CONFIRM}
         causes = frozenset({Cause.BRAKE}) if decided in names else frozenset()
-        yield f"decision: {decided.value}", Decision(decided, causes)
+        yield (
+            f"decision: {decided.value}",
+            Decision(decided, causes, ExemptionCode.IMPOSSIBLE if decided is DecisionKind.EXEMPT else None),
+        )
     yield "time: cooling-off over", Timer.COOLING_OFF
     yield "time: no answer in time", Timer.ESCALATE
     yield "our credential is rejected", CredentialsRejected("GET /", 401)

@@ -46,6 +46,7 @@ def set_aside(
             decided |= {(one.id, line.processor) for line in lines}
             titles = tuple(line.title for line in lines)
             by, reason = by_and_reason(row, opener)
+            reason += f" ({row.detail})" if row.detail else ""
             found.append(SetAside(one.id, one.short, titles, kind.value, reason, by, row.at))
     return (*found, *_exempt_by_configuration(apart.values(), known, decided))
 

@@ -14,11 +14,12 @@ from pydantic import (
     PrivateAttr,
     StrictBool,
     StrictInt,
+    ValidationInfo,
     model_validator,
 )
 
 from dpsync.errors import Fault
-from dpsync.model import Mode, Right
+from dpsync.model import ExemptionCode, Mode, Right
 from dpsync.settings.values import (
     NAME,
     Address,
@@ -204,7 +205,7 @@ class AlertsSection(Section):
 class ExemptionSection(Section):
     """Why a processor need not be told of a right (Art. 19). After `until` it no longer applies."""
 
-    code: Literal["art19_impossible", "art19_disproportionate"] = Field(description="The ground.")
+    code: ExemptionCode = Field(description="The ground.")
     reason: Text = Field(description="Why, in a sentence that the report shows.")
     by: Text = Field(repr=False, description="The person who decided it.")
     until: Day = Field(description="The last day it applies.")
@@ -228,13 +229,15 @@ class RetentionSection(Section):
     )
 
 
-def _excusable(raw: object) -> object:
+def _excusable(raw: object, info: ValidationInfo) -> object:
     if isinstance(raw, dict):
         for right in raw:
+            if right == Right.ERASURE and info.data.get("kind") == "controller":
+                continue
             if right not in set(_TELLING_ONLY):
                 raise wrong(
-                    "may name restriction and rectification only: Art. 19 excuses telling, "
-                    "never leaving data at a processor or going on with marketing"
+                    'may name restriction and rectification only, and erasure where kind = "controller": Art. 19 '
+                    "excuses telling, never leaving data at a processor or going on with marketing"
                 )
     return raw
 
@@ -247,6 +250,10 @@ class ProcessorSection(Section):
         description="How it is told: mailchimp, eventbrite and so on; notice for one without an API."
     )
     account: Name = Field(description="Names a credential that several sections share. Without it: the section's name.")
+    kind: Literal["processor", "controller"] = Field(
+        default="processor",
+        description="A processor holds your data for you (Art. 28); a controller of its own is told of it (Art. 19).",
+    )
     contact: Address = Field(repr=False, description="Who does there what the API cannot; notices go to this address.")
     backup_contact: Address | None = Field(
         default=None, repr=False, description="Who is written to when the contact stays silent."
@@ -263,7 +270,8 @@ class ProcessorSection(Section):
     )
     exempt: Annotated[Mapping[Right, ExemptionSection], BeforeValidator(_excusable)] = Field(
         default=_as_written({}),
-        description="Rights it need not be told of: restriction and rectification only, each with a reason.",
+        description="Rights it need not be told of: restriction and rectification (at a controller of its own erasure, "
+        "too), each with a reason.",
     )
     retention: RetentionSection | None = Field(
         default=None,
