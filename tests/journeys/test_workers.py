@@ -280,7 +280,8 @@ def a_hundred_mishaps(world: World, dice: random.Random) -> None:
 
 
 def standing_still(world: World, how: str) -> None:
-    paused = {"paused_until": world.clock.now() + timedelta(days=90)}
+    """The account takes nothing; a pause is asked for anew each time, for the longest that a vendor may ask for."""
+    paused = {"paused_until": world.clock.now() + timedelta(hours=24)}
     values = paused if how == "paused" else {"stopped": how}
     world.writer.call(lambda unit: unit.connection.execute(t.account.update().values(**values)))
 
@@ -292,8 +293,8 @@ def test_a_cooling_off_ends_while_its_account_stands_still_and_nothing_goes_out(
     world.worker()
     asked = world.ask(Right.ERASURE, ADA, id="1")
     world.drive()
-    standing_still(world, how)
     world.clock.advance(timedelta(hours=2))
+    standing_still(world, how)
     world.drive()
     assert world.state(asked) is State.PENDING
     assert world.vendors["alpha"].calls == []
@@ -311,12 +312,13 @@ def test_the_silence_of_a_processor_escalates_while_its_account_stands_still(wor
     decided(world, asked, DecisionKind.RELEASE, frozenset({Cause.CONTACT_UNVERIFIED}))
     world.drive()
     assert set(world.states(asked).values()) == {State.ACCEPTED}
-    standing_still(world, how)
     letters = len(world.notice.letters)
     world.clock.advance(timedelta(days=2))
+    standing_still(world, how)
     world.drive()
     assert set(world.states(asked).values()) == {State.ACCEPTED}, "the day of the answer has not come"
     world.clock.advance(timedelta(days=9))
+    standing_still(world, how)
     world.drive()
     assert set(world.states(asked).values()) == {State.ESCALATED}
     assert {row.cause for row in world.rows(t.alert)} >= {"no_answer"}
