@@ -110,8 +110,7 @@ class Vendor:
                     if new and normalised(new) not in self.people:
                         there = normalised(new)
                         self.people[there] = self.people.pop(address)
-                    fields = instruction.changes.fields if instruction.changes else {}
-                    self.people[there] |= {name: str(value) for name, value in fields.items()}
+                    self.people[there] |= flat(instruction.changes)
         return bool(here)
 
     def is_as_asked(self, instruction: Instruction) -> bool:
@@ -126,9 +125,16 @@ class Vendor:
                 return all(self.people[a]["status"] == wanted for a in here)
             case Right.RECTIFICATION:
                 new = instruction.changes.email if instruction.changes else None
-                fields = instruction.changes.fields if instruction.changes else {}
-                put_right = all(self.people[a].items() >= fields.items() for a in here)
+                put_right = all(self.people[a].items() >= flat(instruction.changes).items() for a in here)
                 return bool(here) and put_right and (new is None or here == [normalised(new)])
+
+
+def flat(changes: Changes | None) -> dict[str, str]:
+    """The fields that are changed, the parts of an address each for itself."""
+    found: dict[str, str] = {}
+    for name, value in changes.fields.items() if changes else ():
+        found |= {name: value} if isinstance(value, str) else {f"{name}.{part}": text for part, text in value.items()}
+    return found
 
 
 def proof(status: int | None = 200) -> tuple[Evidence, ...]:

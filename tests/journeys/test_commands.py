@@ -415,6 +415,10 @@ def test_the_same_event_twice_is_one_request_and_with_another_body_refused(insta
         (["erasure", "--email", ADA, "--received", "2001-01-01"], "--received"),
         (["restriction", "--email", ADA, "--lift-how", "letter"], "--lift-told-on"),
         (["rectification", "--email", ADA, "--set", "nothing"], "--set"),
+        *(
+            (["rectification", "--email", ADA, "--set", f"HOME={value}"], "--set")
+            for value in ('{"a":', "{}", '{"a":1}')
+        ),
     ],
 )
 def test_what_does_not_fit_names_the_option_and_never_its_value(
@@ -432,6 +436,7 @@ def test_every_field_of_a_request_can_be_given_by_hand(installation: Installatio
         "submit", "rectification", "--email", ADA, "--other-email", "a2@example.org", "--phone", "+441234567890",
         "--name", "Ada L", "--reference", "google_analytics=c-1", "--reference", "google_analytics=c-2",
         "--set", "email=ada.new@example.org", "--set", "first_name=Ada", "--set", "CITY=", "--ground", "correction",
+        "--set", 'HOME={"addr1":"1 High Street","addr2":""}',
         "--received", "2026-11-02",
     )  # fmt: skip
     assert ran.code == 0, ran.err

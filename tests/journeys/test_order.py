@@ -272,36 +272,61 @@ PARTS = {
     2: Changes(fields={"CITY": "Kent"}),
     3: Changes(fields={"ZIP": "3"}),
 }
+PARTS_OF_AN_ADDRESS = {
+    1: Changes(email=NEW, fields={"HOME": {"city": "York", "zip": "1"}}),
+    2: Changes(fields={"HOME": {"city": "Kent"}}),
+    3: Changes(fields={"HOME": {"zip": "3"}}),
+}
 
 
-@pytest.mark.parametrize("driven_between", list(itertools.product([False, True], repeat=2)))
+FIELDS_END, ADDRESS_ENDS = {"CITY": "Kent", "ZIP": "3"}, {"HOME.city": "Kent", "HOME.zip": "3"}
+
+
+@pytest.mark.parametrize(
+    ("driven_between", "changes_by_version", "ends"),
+    [
+        *((driven, PARTS, FIELDS_END) for driven in itertools.product([False, True], repeat=2)),
+        ((False, True), PARTS_OF_AN_ADDRESS, ADDRESS_ENDS),
+    ],
+)
 def test_what_an_older_rectification_alone_changes_is_not_lost_in_whatever_order_they_come(
-    world: World, driven_between: tuple[bool, bool]
+    world: World, driven_between: tuple[bool, bool], changes_by_version: dict[int, Changes], ends: dict[str, str]
 ) -> None:
     world.use(safety=Safety(irreversible_per_day=1000))
     vendor = world.vendors["alpha"]
-    for number, order in enumerate(itertools.permutations(PARTS)):
+    for number, order in enumerate(itertools.permutations(changes_by_version)):
         old, new = f"p{number}@example.org", f"n{number}@example.org"
         vendor.hold(old)
         for version, drive in zip(order, (*driven_between, True), strict=True):
-            changes = replace(PARTS[version], email=new) if version == 1 else PARTS[version]
+            changes = changes_by_version[version]
+            changes = replace(changes, email=new) if version == 1 else changes
             named = old if version == 1 else new
             world.ask(Right.RECTIFICATION, named, id=f"crm-{number}", version=version, changes=changes)
             if drive:
                 world.drive()
         assert old not in vendor.people
-        assert vendor.people[new] == {"status": "subscribed", "CITY": "Kent", "ZIP": "3"}, order
+        assert vendor.people[new] == {"status": "subscribed", **ends}, order
     assert State.CONTRADICTED not in {row.state for row in world.rows(t.propagation)}
 
 
+HELD_AND_NEWER: list[tuple[Changes, Changes, dict[str, str]]] = [
+    (PARTS[1], PARTS[2], {"CITY": "Kent", "ZIP": "1"}),
+    (PARTS_OF_AN_ADDRESS[1], PARTS_OF_AN_ADDRESS[2], {"HOME.city": "Kent", "HOME.zip": "1"}),
+    (PARTS_OF_AN_ADDRESS[1], Changes(fields={"HOME": ""}), {"HOME": ""}),
+]
+
+
 @pytest.mark.parametrize("shredded", [False, True])
-def test_a_rectification_that_was_held_is_told_as_it_is_after_the_newer_one(world: World, *, shredded: bool) -> None:
+@pytest.mark.parametrize(("first", "second", "ends"), HELD_AND_NEWER, ids=["fields", "address", "emptied"])
+def test_a_rectification_that_was_held_is_told_as_it_is_after_the_newer_one(
+    world: World, first: Changes, second: Changes, ends: dict[str, str], *, shredded: bool
+) -> None:
     world.use(safety=Safety(irreversible_per_day=1))
     vendor = world.vendors["alpha"]
     vendor.hold(ADA)
     world.ask(Right.OPT_OUT, "ben@example.org", id="2")
-    held = world.ask(Right.RECTIFICATION, ADA, id="1", version=1, changes=PARTS[1])
-    newer = world.ask(Right.RECTIFICATION, ADA, id="1", version=2, changes=PARTS[2])
+    held = world.ask(Right.RECTIFICATION, ADA, id="1", version=1, changes=first)
+    newer = world.ask(Right.RECTIFICATION, ADA, id="1", version=2, changes=second)
     world.drive()
     assert (world.state(held), world.state(newer)) == (State.HELD, State.VERIFIED)
     if shredded:
@@ -310,7 +335,7 @@ def test_a_rectification_that_was_held_is_told_as_it_is_after_the_newer_one(worl
     dpo, now = Person("Dana Officer", "dana", "decided in the test"), world.clock.now()
     world.writer.call(lambda unit: decide(unit, world.controller, held.request_id, DecisionKind.RELEASE, dpo, now))
     world.drive()
-    assert vendor.people == {NEW: {"status": "subscribed", "CITY": "Kent", "ZIP": "1"}}
+    assert vendor.people == {NEW: {"status": "subscribed", **ends}}
     assert world.state(held) is State.VERIFIED
 
 

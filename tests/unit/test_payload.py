@@ -95,6 +95,25 @@ def test_the_canonical_body_becomes_the_request_it_describes() -> None:
     )
 
 
+HOME = {"addr1": "1 High Street", "city": "Kent", "addr2": ""}
+
+
+def test_a_field_may_be_an_address_by_its_parts_and_each_part_has_a_name() -> None:
+    changes = read_request(right="rectification", changes={"fields": {"HOME": HOME, "CITY": "Kent"}}).changes
+    assert changes is not None
+    assert changes == Changes(fields={"HOME": HOME, "CITY": "Kent"})
+    assert changes.names == {"fields/CITY", "fields/HOME/addr1", "fields/HOME/addr2", "fields/HOME/city"}
+
+
+def test_of_two_rectifications_of_an_address_the_newer_part_stands_and_the_others_stay() -> None:
+    older, newer = Changes(fields={"HOME": HOME}), Changes(fields={"HOME": {"city": "Leeds"}})
+    assert older.under(newer).fields == {"HOME": HOME | {"city": "Leeds"}}
+    assert older.under(Changes(fields={"HOME": ""})).fields == {"HOME": ""}
+    assert Changes(fields={"HOME": "old"}).under(newer).fields == newer.fields
+    assert older.without(newer.names).fields == {"HOME": {"addr1": "1 High Street", "addr2": ""}}
+    assert older.without(older.names).fields == older.without(frozenset({"fields/HOME"})).fields == {}
+
+
 def test_a_request_by_hand_follows_the_same_rules() -> None:
     data = copy.deepcopy(CANONICAL["data"])
     by_hand = parse_request(data, source="hand", event_id="evt_1", now=NOW, by="Grace")
@@ -234,6 +253,17 @@ def test_an_emoji_written_as_a_surrogate_pair_is_one_character() -> None:
         ({"right": "rectification", "changes": {"fields": {CANARY: 1}}}, "data.changes.fields.*"),
         ({"right": "rectification", "changes": {"fields": {"": "x"}}}, "data.changes.fields.*"),
         ({"right": "rectification", "changes": {"fields": {"A": "x\r\ny"}}}, "data.changes.fields.*"),
+        ({"right": "rectification", "changes": {"fields": {CANARY: {}}}}, "data.changes.fields.*"),
+        ({"right": "rectification", "changes": {"fields": {CANARY: {"city": 1}}}}, "data.changes.fields.*.*"),
+        ({"right": "rectification", "changes": {"fields": {CANARY: {CANARY + "@x": "a"}}}}, "data.changes.fields.*.*"),
+        ({"right": "rectification", "changes": {"fields": {"A": {"city": {"b": "c"}}}}}, "data.changes.fields.*.*"),
+        ({"right": "rectification", "changes": {"fields": {"A": {"city": "x\ny"}}}}, "data.changes.fields.*.*"),
+        ({"right": "rectification", "changes": {"fields": {"A": {"city": "x" * 201}}}}, "data.changes.fields.*.*"),
+        (
+            {"right": "rectification", "changes": {"fields": {"A": {str(n): "" for n in range(21)}}}},
+            "data.changes.fields.*",
+        ),
+        ({"right": "rectification", "changes": {"fields": {"A": ["x"]}}}, "data.changes.fields.*"),
         ({"lifted": {"told_on": "2026-11-19", "how": "letter"}}, "data.lifted"),
         ({"right": "restriction", "lifted": {"how": "letter"}}, "data.lifted.told_on"),
         ({"right": "restriction", "lifted": {"told_on": "2026-11-19"}}, "data.lifted.how"),
@@ -326,7 +356,13 @@ subjects = st.fixed_dictionaries(
     },
 )
 changes = st.fixed_dictionaries(
-    {"first_name": words}, optional={"email": addresses, "fields": st.dictionaries(words, words)}
+    {"first_name": words},
+    optional={
+        "email": addresses,
+        "fields": st.dictionaries(
+            words, words | st.dictionaries(st.sampled_from(["addr1", "city"]), words | st.just(""), min_size=1)
+        ),
+    },
 )
 
 

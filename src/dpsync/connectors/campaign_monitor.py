@@ -888,7 +888,10 @@ class CampaignMonitor(Connector):
         left.refused = [key for key in no if key in entries]
         if now is not None:
             asked = {key: changes.fields[key] for key in entries if key not in no}
-            left.unclear = [*compared(asked, _shown(now, fields, asked), left.types).unclear]
+            found = compared(asked, _shown(now, fields, asked), left.types)
+            # what is no value of a field it passes over with a yes; where nothing was taken the read-back will say so
+            left.refused += found.other if len(found.other) < len(one.values) - len(no) else ()
+            left.unclear = [*found.unclear]
         outcomes = [*left.tasks(some_done=len(no) < len(one.values)), *_names_left(place, changes, no)]
         if _EMAIL in no:
             outcomes.append(self._address_left(calls, place, member, new or "", one.codes[_EMAIL]))

@@ -55,7 +55,7 @@ from dpsync.connector import (
 )
 from dpsync.corrections import NOT_COMPARABLE, Left, compared, named, refused_of
 from dpsync.errors import UnsupportedRight
-from dpsync.field_values import UNTYPED, FieldType, Kind, written
+from dpsync.field_values import UNTYPED, FieldType, Kind, Likeness, likeness, written
 from dpsync.http import api_root, demand_own_address, json_of, retry_after
 from dpsync.model import Changes, FieldValue, Right
 
@@ -624,8 +624,12 @@ class Mailchimp(Connector):
         asked, shown = _merge_fields(changes), one.shown.merge_fields if one.shown else {}
         lacking = [tag for tag, value in changes.fields.items() if one.shown and tag not in shown and value]
         left.first, left.missing = one.foreign, lacking
+        written_tags = [tag for tag in one.done if tag in shown]
+        found = compared({tag: asked[tag] for tag in written_tags}, shown, left.types)
         left.refused = [part for part in refused_parts if part and part not in lacking]
-        left.unclear = [*compared({tag: asked[tag] for tag in one.done if tag in shown}, shown, left.types).unclear]
+        # a yes that changed nothing at all is for the read-back; beside others that were taken it is a no to this one
+        left.refused += found.other if len(found.other) < len(written_tags) else ()
+        left.unclear = [*found.unclear]
         tasks: list[Outcome] = [*left.tasks(some_done=bool(one.done))]
         return [*tasks, *([self._address_refused(one)] if _EMAIL in refused_parts else [])]
 
@@ -784,12 +788,15 @@ def _sent(
     found: dict[str, FieldValue] = {}
     for tag, value in asked.items():
         kind = types.get(tag, UNTYPED)
+        before = held.merge_fields.get(tag) if held else None
+        typed = kind.kind not in (Kind.TEXT, Kind.UNKNOWN)
+        if typed and held and likeness(kind, value, before) is Likeness.SAME:
+            continue  # put right by a person, perhaps from a value that the vendor would refuse again
         if isinstance(value, str) and len(value.encode()) > _LONGEST_VALUE:
             left.too_long.append(tag)
         elif isinstance(value, str):
             found[tag] = written(kind, value)
         elif kind.kind in (Kind.ADDRESS, Kind.UNKNOWN):
-            before = held.merge_fields.get(tag) if held else None
             kept = {part: str(text) for part, text in before.items()} if isinstance(before, dict) else {}
             whole = {**kept, **value}
             # "" empties a field of any type
