@@ -431,6 +431,29 @@ def test_what_does_not_fit_names_the_option_and_never_its_value(
     assert installation.count("request") == 0
 
 
+@pytest.mark.parametrize("text", ["'ada@example.org'", "mailto:ada@example.org", "ada@example.org,eve@example.org"])
+@pytest.mark.parametrize("option", [("--email",), ("--other-email",), ("--set", "email=")])
+def test_text_around_an_address_is_refused_by_hand_too(
+    installation: Installation, option: tuple[str, ...], text: str
+) -> None:
+    name, *prefix = option
+    ran = installation.run("submit", "rectification", "--id", "crm-1", name, "".join([*prefix, text]))
+    assert ran.code == 64
+    assert "is not an e-mail address" in ran.err
+    assert installation.count("request") == 0
+
+
+def test_blanks_at_the_ends_of_an_address_are_trimmed_by_hand_too(installation: Installation) -> None:
+    blank = f" \u00a0{ADA}\u3000\t"
+    ran = installation.run(
+        "submit", "rectification", "--email", blank, "--other-email", f"a2@example.org{blank[-1]}", "--set",
+        f"email={blank}", "--event-id", "evt-blank",
+    )  # fmt: skip
+    assert ran.code == 0, ran.err
+    assert installation.run("submit", "erasure", "--email", ADA, "--event-id", "evt-plain").code == 0
+    assert installation.count("alias") == 2
+
+
 def test_every_field_of_a_request_can_be_given_by_hand(installation: Installation) -> None:
     ran = installation.run(
         "submit", "rectification", "--email", ADA, "--other-email", "a2@example.org", "--phone", "+441234567890",

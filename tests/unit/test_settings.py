@@ -127,6 +127,25 @@ def test_a_fault_says_what_is_allowed(folder: Folder, sections: dict[str, str], 
     assert says in faults[key].problem
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "'privacy@processor.example'",
+        "mailto:privacy@processor.example",
+        "privacy@processor.example)",
+        "größe@b.example",
+    ],
+)
+def test_a_contact_is_one_address_that_any_mail_host_takes(folder: Folder, text: str) -> None:
+    faults = folder.faults(processors__news=f'connector = "mailchimp"\ncontact = "{text}"')
+    assert "e-mail address" in faults["processors.news.contact"].problem
+
+
+def test_a_contacts_domain_may_be_written_in_letters_and_is_kept_as_an_envelope_carries_it(folder: Folder) -> None:
+    settings = folder.load(processors__news='connector = "mailchimp"\ncontact = " privacy@bücher.example "')
+    assert settings.processors["news"].contact == "privacy@xn--bcher-kva.example"
+
+
 def test_a_fault_names_the_line(folder: Folder) -> None:
     fault = folder.faults(safety="\n\n# here\napprovals = 9")["safety.approvals"]
     lines = (folder.path / "dpsync.toml").read_text().splitlines()
