@@ -144,7 +144,7 @@ def test_what_stays_undone_after_each_unclear_answer_is_told_to_a_person_and_tri
         told.append(len(world.rows(t.alert)))
         world.clock.advance(timedelta(hours=7))
     assert told == [0, 0, 0, 1, 1]
-    assert {row.cause for row in world.rows(t.alert)} == {"undone:alpha"}
+    assert {row.cause for row in world.rows(t.alert)} == {"undone"}
     world.drive()
     assert world.state(asked) is State.VERIFIED
 

@@ -43,6 +43,15 @@ ALERTS: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
         ),
         (_RETRY,),
     ),
+    "undone": (
+        "operator",
+        "A processor takes what it is asked, and it stays undone",
+        (
+            "Each try ended in doubt, and our own reading shows that it is not so. It is tried on. Look at the "
+            "dossier, and write to the processor."
+        ),
+        (_DOSSIER,),
+    ),
     "partly": (
         "dpo",
         "A processor did only part of what was asked",
