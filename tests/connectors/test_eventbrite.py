@@ -50,7 +50,7 @@ from dpsync.connectors.eventbrite import (
 )
 from dpsync.errors import ConfigurationError, CredentialsRejected, PayloadInvalid, ProcessorUnreachable
 from dpsync.http import TOO_LATE, HttpClient
-from dpsync.model import Changes, Lifted, Right
+from dpsync.model import Changes, FieldValue, Lifted, Right
 from tests.connectors.contract import (
     NEW,
     OLD,
@@ -985,14 +985,24 @@ def test_records_that_are_gone_are_no_rectification() -> None:
         ({"company": "Kew"}, AsAsked),
         ({"company": ""}, Contradicts),
         ({"company": "Other"}, Contradicts),
-        ({"CITY": "Kent"}, CannotTell),
+        ({"CITY": "York"}, CannotTell),
         ({"CITY": ""}, AsAsked),
+        ({"company": "kew "}, AsAsked),
+        ({"birth_date": "31/12/1990"}, AsAsked),
+        ({"birth_date": "1990-12-30"}, Contradicts),
+        ({"birth_date": "01/02/1990"}, Contradicts),
+        ({"joined": "01/02/1990"}, CannotTell),
+        ({"home": {"city": "Kent"}}, AsAsked),
+        ({"home": {"city": "Leeds"}}, Contradicts),
+        ({"HOME": {"city": "Kent"}}, AsAsked),
+        ({"HOME": {"city": "Leeds"}}, CannotTell),
     ],
 )
-def test_a_field_that_the_vendor_has_is_compared_and_another_is_not_called_right(
-    fields: dict[str, str], expected: type[Finding]
+def test_a_field_that_the_vendor_has_is_compared_as_what_it_is_and_another_is_not_called_right(
+    fields: dict[str, FieldValue], expected: type[Finding]
 ) -> None:
-    stand_in = StandIn(tickets=[ticket(1, profile={"company": "Kew"}), neighbour()])
+    held = {"company": "Kew", "birth_date": "1990-12-31", "joined": "1990-02-01", "home": {"city": "Kent"}}
+    stand_in = StandIn(tickets=[ticket(1, profile=held), neighbour()])
     assert isinstance(after(stand_in, Right.RECTIFICATION, lambda _: None, changes=Changes(fields=fields)), expected)
 
 

@@ -49,7 +49,7 @@ from dpsync.errors import (
     SignatureInvalid,
 )
 from dpsync.http import HttpClient
-from dpsync.model import Changes, Lifted, Right
+from dpsync.model import Changes, FieldValue, Lifted, Right
 from dpsync.store.shelf import StoredShelf
 from tests.builders import World
 from tests.connectors.contract import (
@@ -610,6 +610,14 @@ def test_an_empty_value_deletes_the_attribute_and_an_attribute_that_was_not_ther
         assert stand_in.held[ADA] == {"email": OLD}
         deliver(stage.connector, conversation(ADA, stand_in.held[ADA], at=NOW + timedelta(hours=1)))
         assert isinstance(read_it(stage, changes=changes), AsAsked)
+
+
+@pytest.mark.parametrize("value", ["Kent", {"city": "Kent"}])
+def test_what_is_no_attribute_there_is_left_to_a_person_and_the_rest_is_written(value: FieldValue) -> None:
+    stand_in = StandIn({ADA: {"email": OLD, "first_name": "Ada"}})
+    with on_stage(stand_in) as stage:
+        handed(right_it(stage, changes=Changes(first_name="Augusta", fields={"home": value})))
+    assert stand_in.held[ADA] == {"email": OLD, "first_name": "Augusta"}
 
 
 def test_where_no_attribute_is_to_change_nothing_is_written_and_a_person_looks() -> None:

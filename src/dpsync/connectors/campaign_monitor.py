@@ -465,8 +465,8 @@ class CampaignMonitor(Connector):
                 "it; nobody is subscribed anew.",
                 limits="Where the new address is in the list already, nothing is merged: the operator decides. So does "
                 "the operator about a first or last name alone (there is one name field), a field that the list lacks, "
-                "one of several chosen options, and values over 250 characters. Sent campaigns and reports keep what "
-                "they had.",
+                "one of several chosen options, values over 250 characters and values that it does not take. Sent "
+                "campaigns and reports keep what they had.",
                 verified_by="the record is read under its new address and the old ones are unknown, in every list",
                 source=_SOURCE,
                 address_change=True,

@@ -444,7 +444,9 @@ def _corrected(record: Row, kind: str, changes: Changes) -> _Verdict:
         form = normalised if name == "email" else _plain
         if value is not None and form(str(holder.get(name) or "")) != form(value):
             return _Verdict.NEW_MISSING
-    shown = compared({name: value for name, value in changes.fields.items() if name in holder}, holder, {})
+    kept = {name: value for name, value in changes.fields.items() if name in holder}
+    texts_alike = {n for n, v in kept.items() if isinstance(v, str) and _plain(str(holder[n] or "")) == _plain(v)}
+    shown = compared({name: value for name, value in kept.items() if name not in texts_alike}, holder, {})
     if shown.other:
         return _Verdict.NEW_MISSING
     if shown.unclear:

@@ -316,9 +316,11 @@ class Mailchimp(Connector):
                 means=Means.API_AND_OPERATOR,
                 effect="Name, merge fields and, for subscribed contacts, the address are changed in every audience.",
                 limits="The address of a contact that is not subscribed, or whose new address is a contact already, is "
-                "left to the operator: records are never merged or deleted. Sent campaigns, notes, tags and e-commerce "
-                "records keep what they had.",
-                verified_by="the contact is read under its new address and is gone under the old ones",
+                "left to the operator: records are never merged or deleted. So is a value that Mailchimp refuses or "
+                "would cut, and a field that the audience lacks. Sent campaigns, notes, tags and e-commerce records "
+                "keep what they had.",
+                verified_by="the contact is read under its new address and is gone under the old ones; each value is "
+                "compared as its merge field's type",
                 source=_SOURCE,
                 address_change=True,
             ),
