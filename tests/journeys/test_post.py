@@ -22,6 +22,8 @@ from dpsync.propagation.commitments import Author
 from dpsync.propagation.decisions import Person, decide
 from dpsync.propagation.incoming import Incoming
 from dpsync.propagation.lifecycle import AnswerKind, DecisionKind
+from dpsync.reporting import month_report
+from dpsync.reports.verdict import Verdict
 from dpsync.store import tables as t
 from tests.journeys.installation import FORMS, NEWSLETTER, OPERATOR, SOON, Asked, Installation, installed, sqlite_url
 from tests.journeys.test_letters import ADA, CONTACT, DAY, ask, confirmed, letters
@@ -304,6 +306,15 @@ def test_our_own_operators_reply_to_a_task_is_a_reply(tmp_path: Path) -> None:
 
 # --- what nobody can place
 
+
+def by_hand(there: Installation, asked: Asked) -> State:
+    controller, now = there.service.controller, there.clock.now()
+    author = Author("Olli", "its reply")
+    return there.service.write(
+        lambda unit: answer_by_hand(unit, controller, asked.id, "forms", AnswerKind.REFUSED, author, "olli", now)
+    )
+
+
 REFUSAL = "Hello, we refuse: there is an unpaid invoice. Please telephone. Pat"
 
 
@@ -332,10 +343,15 @@ def test_a_failed_report_counts_in_whatever_it_lies(container: str, tmp_path: Pa
 
 @pytest.mark.parametrize("headers", ["X-Auto-Response-Suppress: DR, OOF, AutoReply\n", "Precedence: list\n"])
 def test_a_persons_refusal_is_heard_whatever_their_mail_system_puts_on_it(headers: str, tmp_path: Path) -> None:
-    with told(tmp_path, sqlite_url(tmp_path)) as (there, _, tag):
+    with told(tmp_path, sqlite_url(tmp_path)) as (there, asked, tag):
         raw = mail(DESK, to=f"privacy+{tag}@example.org", headers=headers, body=REFUSAL)
         comes(there, raw)
         assert (lies(there, "waiting"), there.alerts()) == ([raw], [("operator", "replied")])
+        month = month_report(there.service, there.clock.now())
+        assert month.verdict is Verdict.NEEDS_A_DECISION
+        assert [one.sentence.startswith("Read 1 message") for one in month.duties] == [True]
+        assert by_hand(there, asked) is State.REFUSED
+        assert not [one for one in month_report(there.service, there.clock.now()).duties if "Read" in one.sentence]
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Row, select
 from dpsync.errors import NotFound
 from dpsync.reports.decided import Opener as Decided
 from dpsync.reports.decided import by_and_reason
+from dpsync.reports.housekeeping import mail_waiting
 from dpsync.reports.moments import (
     AnswerLine,
     AttemptLine,
@@ -25,7 +26,7 @@ from dpsync.reports.moments import (
 from dpsync.reports.processors import ProcessorLine
 from dpsync.reports.proof import LedgerLine
 from dpsync.reports.standing import Asked, read_standing
-from dpsync.reports.verdict import Duty, Verdict, duties_of, verdict
+from dpsync.reports.verdict import Duty, Verdict, duties_of, mail_duties, verdict
 from dpsync.store import tables as t
 
 Opener = Callable[[int, bytes], bytes]
@@ -79,7 +80,8 @@ def dossier(
         raise NotFound(f"there is no request {request_id}")
     asked = found[0]
     titles = {line.processor: line.title for line in asked.lines}
-    duties = duties_of(found, now.astimezone(zone).date())
+    waiting = mail_duties(mail_waiting(connection, request_id))
+    duties = [*waiting, *duties_of(found, now.astimezone(zone).date())]
     attempts = _attempts(connection, request_id, titles)
     notices = _notices(connection, request_id, titles)
     answers = _answers(connection, request_id, titles, opener)

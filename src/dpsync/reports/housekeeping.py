@@ -45,3 +45,13 @@ def jobs(connection: Connection) -> tuple[JobLine, ...]:
     j = t.job.c
     rows = connection.execute(select(j.name, j.last_ok_at, j.due_at).order_by(j.name))
     return tuple(JobLine(row.name, row.last_ok_at, row.due_at) for row in rows)
+
+
+def mail_waiting(connection: Connection, request_id: str | None = None) -> int:
+    """How many messages that came in by mail nobody has read yet: all, or those about one request."""
+    p = t.post.c
+    waiting = select(func.count()).select_from(t.post).where(p.waits_for != "", p.read_at.is_(None))
+    if request_id is not None:
+        of_it = select(t.propagation.c.id).where(t.propagation.c.request_id == request_id)
+        waiting = waiting.where(p.propagation_id.in_(of_it))
+    return int(connection.execute(waiting).scalar_one())

@@ -19,7 +19,7 @@ from dpsync.reports.conversations import (
     retention_overdue,
 )
 from dpsync.reports.decided import Opener
-from dpsync.reports.housekeeping import AlertLine, JobLine, alerts_raised, jobs, undelivered
+from dpsync.reports.housekeeping import AlertLine, JobLine, alerts_raised, jobs, mail_waiting, undelivered
 from dpsync.reports.meaning import Late, Need
 from dpsync.reports.processors import ProcessorLine
 from dpsync.reports.proof import LedgerLine
@@ -37,7 +37,7 @@ from dpsync.reports.tallies import (
     speed,
     tally,
 )
-from dpsync.reports.verdict import SHOWN, Duty, Verdict, duties_of, sentence, verdict
+from dpsync.reports.verdict import SHOWN, Duty, Verdict, duties_of, mail_duties, sentence, verdict
 from dpsync.reports.words import several
 from dpsync.store import tables as t
 
@@ -116,7 +116,8 @@ def period_report(
     lines = [line for one in everything for line in one.lines]
     alerts, today = undelivered(connection, now), now.astimezone(zone).date()
     conversations = retention_lines(connection, rules, now, today, acted) if acted else ()
-    duties = _duties(ledger, alerts, [*duties_of(everything, today), *retention_duties(conversations)])
+    mail = mail_duties(mail_waiting(connection))
+    duties = _duties(ledger, alerts, [*mail, *duties_of(everything, today), *retention_duties(conversations)])
     return PeriodReport(
         controller=controller_name,
         rehearsal=rehearsal,

@@ -75,6 +75,15 @@ def duties_of(asked: Iterable[Asked], today: date) -> list[Duty]:
     return sorted(made, key=lambda duty: (not duty.overdue, duty.by or today, -len(duty.requests)))
 
 
+def mail_duties(waiting: int) -> list[Duty]:
+    """That somebody reads what came in by mail: a refusal or a bounce may be among it."""
+    if not waiting:
+        return []
+    told = f"Read {several(waiting, 'message')} that came in by mail: a refusal or a letter that came back may be "
+    told += "among it. Then record what it says: dpsync acknowledge --help."
+    return [Duty(overdue=False, by=None, sentence=told, command="dpsync check")]
+
+
 _ANSWERED = frozenset({Need.CHASE, Need.BY_HAND, Need.ESCALATED, Need.UNDELIVERED})
 
 
