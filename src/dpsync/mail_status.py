@@ -115,9 +115,21 @@ def undelivered(status: str = "", otherwise: str = "") -> str:
     `otherwise`: what is said where there is no status code.
     """
     _, _, detail = status.partition(".")
-    words = _WORDS.get(detail) or ("refused by a rule there" if detail.startswith("7.") else "")
+    rule = "our mail is not vouched for: SPF, DKIM, DMARC" if status in _NOT_VOUCHED_FOR else "refused by a rule there"
+    words = _WORDS.get(detail) or (rule if detail.startswith("7.") else "")
     said = ": ".join(part for part in (status, words) if part) or otherwise
     return f"{NOT_DELIVERED} ({said})" if said else NOT_DELIVERED
+
+
+def to_do(reason: str) -> str:
+    """What must be put right before the letter is sent again, by the status code that `undelivered` wrote down."""
+    found = re.search(r"\([245]\.([0-9]+\.[0-9]+)", reason)
+    detail = found[1] if found else ""
+    if detail in {"2.3", "3.4"} or detail.startswith(("6.", "7.")):
+        return "See with whoever runs our mail why their mail system does not take it"
+    if detail in {"2.2", "4.1", "4.2", "4.7"}:
+        return "Telephone, or correct its `contact` in the settings and restart"
+    return "Correct its `contact` in the settings and restart"
 
 
 def is_undelivered(reason: str) -> bool:

@@ -151,6 +151,7 @@ def test_who_answers_has_the_letter_whatever_came_back(database_url: str, tmp_pa
         comes(there, report(("failed", "4.4.7"), envelope_id=tag))
         assert is_told(there, asked)
         assert there.state(asked, "forms") is State.ESCALATED
+        assert "they have answered an earlier one" in duty(there)[0]
 
 
 def test_the_bounce_of_an_older_letter_does_not_take_back_the_newer(tmp_path: Path) -> None:

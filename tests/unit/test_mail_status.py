@@ -4,7 +4,7 @@ from itertools import product
 
 import pytest
 
-from dpsync.mail_status import About, Phase, about, is_undelivered, undelivered
+from dpsync.mail_status import About, Phase, about, is_undelivered, to_do, undelivered
 
 BEFORE = (Phase.CONNECT, Phase.EHLO, Phase.STARTTLS, Phase.AUTH)
 AFTER = (Phase.RCPT, Phase.DATA, Phase.END)
@@ -95,6 +95,23 @@ def test_only_what_is_surely_about_the_recipient_is_ever_the_processors() -> Non
 )
 def test_each_reply_is_about_what_its_codes_say(phase: Phase, code: int, status: str, whose: About) -> None:
     assert about(phase, code, status) is whose
+
+
+@pytest.mark.parametrize(
+    ("status", "what"),
+    [
+        ("5.1.1", "Correct its `contact`"),
+        ("5.1.2", "Correct its `contact`"),
+        ("", "Correct its `contact`"),
+        ("5.2.2", "Telephone, or correct"),
+        ("4.4.7", "Telephone, or correct"),
+        ("5.7.1", "whoever runs our mail"),
+        ("5.7.26", "whoever runs our mail"),
+        ("5.3.4", "whoever runs our mail"),
+    ],
+)
+def test_what_is_to_be_done_follows_from_the_code(status: str, what: str) -> None:
+    assert what in to_do(undelivered(status))
 
 
 def test_a_letter_that_reached_nobody_says_why() -> None:

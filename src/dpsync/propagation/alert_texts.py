@@ -79,7 +79,10 @@ ALERTS: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
     "bounced": (
         "operator",
         "A notice could not be delivered",
-        "Nobody there was told. Correct the contact in the settings, restart, and tell it again; or write a letter.",
+        (
+            "Correct the contact in the settings, or see with whoever runs our mail why a rule or the size refused "
+            "it; restart, and tell it again; or write a letter."
+        ),
         (_RETRY,),
     ),
     "delayed": (

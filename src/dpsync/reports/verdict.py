@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 
+from dpsync.mail_status import to_do
 from dpsync.model import Cause, Way
 from dpsync.reports.meaning import Count, Late, Need
 from dpsync.reports.proof import LedgerLine
@@ -184,7 +185,8 @@ def _set_right(line: Line) -> str:
     """What must be corrected before a letter can reach whom it is for."""
     if line.way is Way.OPERATOR:
         return "correct `operator` in the settings and restart"
-    return "nobody there was told. Correct its `contact` in the settings and restart"
+    heard = "nobody there was told" if line.told_at is None else "they have answered an earlier one"
+    return f"{heard}. {to_do(line.reason)}"
 
 
 def _named(line: Line) -> str:
