@@ -246,13 +246,12 @@ def _show(
 
 
 def _end(talk: Talk, service: "Service", request_id: str, stored: str) -> None:
-    from dpsync.cli.opening import place_of_store, what_goes_on
-    from dpsync.cli.standing import standing_of, waiting_for
+    from dpsync.cli.opening import place_of_store
+    from dpsync.cli.standing import by_itself, standing_of, waiting_for
 
     one = standing_of(service, request_id)
-    goes_on = what_goes_on(service, service.clock.now())
     talk.ending(
         stored=f"{stored}, in {place_of_store(service)}" if stored else "nothing new: it was decided so before",
-        by_itself=goes_on if one.open else "nothing: this request is closed everywhere.",
+        by_itself=by_itself(service, one),
         waits=waiting_for(service, one),
     )

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
@@ -24,6 +25,9 @@ from dpsync.store import tables as t
 from dpsync.store.trouble import trouble
 from dpsync.store.upsert import insert_or_ignore
 from dpsync.store.writer import Unit
+
+if TYPE_CHECKING:
+    from dpsync.reports.who import Who
 
 
 @contextmanager
@@ -94,6 +98,18 @@ def place_of_store(service: Service) -> str:
 def full_id(service: Service, prefix: str) -> str:
     """The one request that begins so. Raises `NotFound`."""
     return service.read(lambda connection: find_request(connection, prefix))
+
+
+def shown_to(service: Service, request_id: str, by: str, command: str) -> "Who":
+    """Whom a request is about; that it was shown, and to whom, is on the record first. Raises `NotFound`."""
+    from dpsync.installation import os_user
+    from dpsync.propagation.decisions import Person
+    from dpsync.propagation.showing import show
+    from dpsync.reports.who import who_of
+
+    now, user = service.clock.now(), os_user()
+    person = Person(by.strip() or user, user, f"shown by `{command}`")
+    return who_of(service.write(lambda unit: show(unit, service, request_id, person, now)))
 
 
 def demand_processors(service: Service, names: list[str]) -> None:

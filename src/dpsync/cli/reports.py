@@ -66,17 +66,22 @@ def dossier(
     open_answers: Annotated[
         bool, typer.Option(help="Show the names and remarks of those who answered: personal data of theirs.")
     ] = False,
+    who: Annotated[
+        bool, typer.Option("--who", help="Show whom it is about, and what it changes; recorded as shown.")
+    ] = False,
+    by: Annotated[str, typer.Option(help="Who looks, for the record. Default: the account of the system.")] = "",
     form: Format = None,
     output: Output = None,
 ) -> int:
     """Tell one request from its first byte to its last answer. Exit 2 where the record does not verify."""
-    from dpsync.cli.opening import full_id, installation
+    from dpsync.cli.opening import full_id, installation, shown_to
     from dpsync.reporting import ledger_line, processor_lines
     from dpsync.reports.dossier import dossier as make
 
     talk: Talk = ctx.obj
     with installation(talk, secrets=False) as service:
         request_id, now = full_id(service, request), service.clock.now()
+        about = shown_to(service, request_id, by, "dpsync dossier --who") if who else None
         ledger, processors = ledger_line(service, now), processor_lines(service)
 
         def opened(propagation_id: int, sealed: bytes) -> bytes:
@@ -95,6 +100,7 @@ def dossier(
                 rehearsal=service.settings.controller.rehearsal,
                 decided=service.opened_decision,
                 opener=opened if open_answers else None,
+                who=about,
             )
         )
         _write(talk, made, _form(form, output), output)

@@ -41,6 +41,8 @@ SHAPES: dict[str, dict[str, str]] = {
         "requests[].told": "how many processors have the instruction",
         "requests[].processors": "how many there are",
         "conversations[]": "one object a processor that keeps private conversations, as in `dpsync retention show`",
+        "who": "only with --who: the subject's `id`, `name`, `email`, `other_emails`, `phone`, `references`, and "
+        "`changes` by field",
         "places[]": "only with REQUEST: one object a processor, with `state`, `rung`, `causes`, `reason`, `attempts`",
     },
     "release": {

@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dpsync.cli.console import Talk
-from dpsync.errors import Exit
+from dpsync.errors import Exit, UsageError
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from dpsync.cli.opening import Stopped
     from dpsync.reports.standing import Asked
     from dpsync.reports.status import StatusRow
+    from dpsync.reports.who import Who
     from dpsync.service import Service
 
 EVERYTHING = 1_000_000
@@ -42,10 +44,14 @@ def status(
             "last day), held (by a cause, or at a stopped processor), or if a processor is stopped. Repeatable."
         ),
     ] = None,
+    who: Annotated[
+        bool, typer.Option("--who", help="With REQUEST: whom it is about, and what it changes; recorded as shown.")
+    ] = False,
+    by: Annotated[str, typer.Option(help="Who looks, for the record. Default: the account of the system.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="For a program.")] = False,
 ) -> int:
-    """Show what is open, late, held, stopped, and waiting for whom. Reads only."""
-    from dpsync.cli.opening import full_id, installation, stopped_processors
+    """Show what is open, late, held, stopped, and waiting for whom. Reads only; --who is on the record."""
+    from dpsync.cli.opening import full_id, installation, shown_to, stopped_processors
     from dpsync.propagation.incoming import unread
     from dpsync.reporting import conversations_of, processor_lines
     from dpsync.reports.conversations import retention_duties
@@ -54,8 +60,11 @@ def status(
     from dpsync.reports.words import several
 
     talk: Talk = ctx.obj
+    if who and not request:
+        raise UsageError("--who needs one request: `dpsync status REQUEST --who`")
     with installation(talk, secrets=False) as service:
         request_id = full_id(service, request) if request else None
+        about = shown_to(service, request_id, by, "dpsync status --who") if who and request_id else None
         known = {line.name: line for line in processor_lines(service)}
         now = service.clock.now()
         rows = service.read(
@@ -75,12 +84,14 @@ def status(
         head = head_line(rows, stopped, sum(line.overdue for line in kept))
         if as_json:
             places = {"places": [json_value(line) for line in one.lines]} if one else {}
+            places |= {"who": json_value(about)} if about else {}
             stops = [{**asdict(one), "command": one.command} for one in stopped]
             requests = [json_value(row) for row in rows[:limit]]
             more = {"mail_waiting": post, "conversations": json_value(kept), "requests": requests, **places}
             talk.json({"summary": head, "stopped": stops, **more})
         elif one:
             _show_one(talk, one, rows[0], service.zone)
+            _show_who(talk, about)
         else:
             _show(talk, rows[:limit], service.zone)
     if not as_json:
@@ -113,6 +124,27 @@ def waiting_for(service: "Service", one: "Asked") -> str:
 
     found = duties_of([one], service.clock.now().astimezone(service.zone).date())
     return " ".join(f"{duty.sentence} ({duty.command})" for duty in found)
+
+
+def by_itself(service: "Service", one: "Asked") -> str:
+    """What of a request goes on without anybody, and until when what only cools off waits."""
+    from dpsync.cli.opening import what_goes_on
+    from dpsync.model import Cause, State
+
+    if not one.open:
+        return "nothing: this request is closed everywhere."
+    cooling: dict[datetime, list[str]] = {}
+    for line in one.lines:
+        if line.state is State.HELD and Cause.COOLING_OFF in line.causes and line.waits_until:
+            cooling.setdefault(line.waits_until, []).append(line.title)
+    waits = [
+        f"until {until.astimezone(service.zone):%-d %b, %H:%M}, cooling-off: {', '.join(titles)}"
+        for until, titles in sorted(cooling.items())
+    ]
+    if all(line.state is State.HELD or not line.open for line in one.lines):
+        return f"nothing {'; '.join(waits)}." if waits else "nothing: it is held everywhere until somebody decides."
+    goes_on = what_goes_on(service, service.clock.now())
+    return f"{goes_on} What is held waits {'; '.join(waits)}." if waits else goes_on
 
 
 def head_line(rows: Sequence["StatusRow"], stopped: Sequence["Stopped"] = (), conversations: int = 0) -> str:
@@ -180,6 +212,13 @@ def _due(row: "StatusRow") -> str:
         Late.FINISHED: " FINISHED LATE",
     }
     return f"{row.due_on}{marks[row.late]}"
+
+
+def _show_who(talk: Talk, about: "Who | None") -> None:
+    from dpsync.reports.who import who_rows
+
+    if about:
+        talk.table(("WHO", ""), who_rows(about))
 
 
 def _show_one(talk: Talk, one: "Asked", row: "StatusRow", zone: "ZoneInfo") -> None:

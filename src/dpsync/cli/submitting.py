@@ -184,8 +184,8 @@ def _word(result: "Received") -> str:
 
 
 def _end(talk: Talk, service: "Service", result: "Received", event: str, *, named: bool) -> None:
-    from dpsync.cli.opening import place_of_store, what_goes_on
-    from dpsync.cli.standing import standing_of, waiting_for
+    from dpsync.cli.opening import place_of_store
+    from dpsync.cli.standing import by_itself, standing_of, waiting_for
     from dpsync.reports.words import day
 
     one = standing_of(service, result.request_id)
@@ -194,7 +194,7 @@ def _end(talk: Talk, service: "Service", result: "Received", event: str, *, name
     stored = f"the request, {len(one.lines)} processors to tell and the ledger entry, in {place_of_store(service)}; "
     talk.ending(
         stored=stored + f"due {day(one.due_on)}",
-        by_itself=what_goes_on(service, service.clock.now()),
+        by_itself=by_itself(service, one),
         waits=waiting_for(service, one),
     )
     if not named and not result.repeated:

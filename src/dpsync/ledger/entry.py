@@ -57,6 +57,7 @@ class Event(StrEnum):
     EXTENDED = "extended"
     SETTLED = "settled"
     DECIDED = "decided"
+    SHOWN = "shown"
     JOINED = "joined"
     CONFIRMED = "confirmed"
     LIFTED = "lifted"

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import Connection, select
 
@@ -10,9 +10,8 @@ from dpsync.address import normalised
 from dpsync.connector import Evidence
 from dpsync.ledger import entry, evidence, rows
 from dpsync.model import Request
-from dpsync.propagation.controller import Controller
 from dpsync.propagation.happening import Happening
-from dpsync.sealing import RequestKey
+from dpsync.sealing import Keys, RequestKey
 from dpsync.store import tables as t
 
 _R = t.request.c
@@ -35,6 +34,13 @@ class Author:
         return {"by": by, "why": entry.commitment(commit_key, self.reason)}
 
 
+class Keyring(Protocol):
+    """Whoever holds the installation's keys."""
+
+    @property
+    def keys(self) -> Keys: ...
+
+
 Beside = tuple[str, Mapping[str, Any]]
 """A row that is written with an entry: the table's name in `ledger.rows`, and its columns."""
 
@@ -46,17 +52,17 @@ def subject_commitment(request: Request, commit_key: bytes) -> str:
     return entry.commitment(commit_key, request.subject.id or request.subject.phone or "")
 
 
-def request_key(controller: Controller, row: Mapping[str, Any]) -> RequestKey | None:
+def request_key(keyring: Keyring, row: Mapping[str, Any]) -> RequestKey | None:
     """The key of a request, None once it is shredded. `row` has its request_id, wrapped_key and key_month."""
     if row["wrapped_key"] is None:
         return None
-    return controller.keys.unwrap(row["wrapped_key"], row["request_id"], row["key_month"])
+    return keyring.keys.unwrap(row["wrapped_key"], row["request_id"], row["key_month"])
 
 
-def key_of(connection: Connection, controller: Controller, request_id: str) -> RequestKey | None:
+def key_of(connection: Connection, keyring: Keyring, request_id: str) -> RequestKey | None:
     """The key of the request of that id, None once it is shredded."""
     found = select(_R.id.label("request_id"), _R.wrapped_key, _R.key_month).where(_R.id == request_id)
-    return request_key(controller, dict(connection.execute(found).mappings().one()))
+    return request_key(keyring, dict(connection.execute(found).mappings().one()))
 
 
 def rows_said(key: bytes, written: Iterable[Beside]) -> str:

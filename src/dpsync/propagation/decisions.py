@@ -14,7 +14,7 @@ from dpsync.errors import DecisionRefused, NotFound, UsageError
 from dpsync.ledger import entry
 from dpsync.ledger.entry import Event
 from dpsync.model import Cause, ExemptionCode, Mode, State
-from dpsync.propagation.commitments import Author, key_of, rows_said
+from dpsync.propagation.commitments import Author, Keyring, key_of, rows_said
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.lanes import causes_of, causes_text
 from dpsync.propagation.lifecycle import Decision, DecisionKind
@@ -126,34 +126,35 @@ def _propagations(connection: Connection, request_id: str) -> list[Row[Any]]:
 
 def remember(
     unit: Unit,
-    controller: Controller,
+    keyring: Keyring,
     request_id: str,
-    kind: DecisionKind,
+    kind: str,
     person: Person,
     now: datetime,
     *,
     processors: Collection[str] = (),
     detail: str = "",
+    event: Event = Event.DECIDED,
 ) -> None:
     """Keep that somebody decided, and why; name and reason sealed. `detail`: causes, or an exemption's code."""
     said = json.dumps({"by": person.by.strip(), "reason": person.reason.strip()})
     row = {
         "request_id": request_id,
         "processor": ",".join(sorted(processors)),
-        "kind": kind.value,
+        "kind": str(kind),
         "detail": detail,
-        "sealed": controller.keys.seal(PURPOSE, said.encode(), request_id.encode()),
+        "sealed": keyring.keys.seal(PURPOSE, said.encode(), request_id.encode()),
         "os_user": person.os_user,
         "at": now,
     }
     unit.connection.execute(insert(t.decision).values(row))
-    fields: dict[str, str | int] = {"req": request_id, "kind": kind.value}
+    fields: dict[str, str | int] = {"req": request_id, "kind": str(kind)}
     if detail:
         fields["cause"] = detail
-    if key := key_of(unit.connection, controller, request_id):
+    if key := key_of(unit.connection, keyring, request_id):
         fields |= person.author.said(key.commit_key)
         fields["rows"] = rows_said(key.commit_key, [("decision", row)])
-    unit.append(request_id, entry.encode(Event.DECIDED, now, **fields))
+    unit.append(request_id, entry.encode(event, now, **fields))
 
 
 def _one(

@@ -27,6 +27,7 @@ from dpsync.reports.processors import ProcessorLine
 from dpsync.reports.proof import LedgerLine
 from dpsync.reports.standing import Asked, read_standing
 from dpsync.reports.verdict import Duty, Verdict, duties_of, mail_duties, verdict
+from dpsync.reports.who import Who
 from dpsync.store import tables as t
 
 Opener = Callable[[int, bytes], bytes]
@@ -37,7 +38,8 @@ Opener = Callable[[int, bytes], bytes]
 class Dossier:
     """One request: where it stands, and everything that happened, in its tables and as one list of `moments`.
 
-    What the person is called stands nowhere in it; what the one who answered typed does only where it was opened.
+    What the person is called stands in `who` only, where somebody asked to see it and that was recorded; what the one
+    who answered typed stands in it only where it was opened.
     """
 
     controller: str
@@ -54,6 +56,7 @@ class Dossier:
     decisions: tuple[DecisionLine, ...]
     entries: tuple[EntryLine, ...]
     moments: tuple[Moment, ...]
+    who: Who | None = None
 
 
 def dossier(
@@ -69,11 +72,12 @@ def dossier(
     rehearsal: bool,
     decided: Decided,
     opener: Opener | None = None,
+    who: Who | None = None,
 ) -> Dossier:
     """The dossier of the request with the full id `request_id`. Raises `NotFound`.
 
     `entries` are its ledger entries: index and what `ledger.entry.decode` gave. Answers stay sealed (kind and time
-    only) unless `opener` is given; `decided` opens who decided and why.
+    only) unless `opener` is given; `decided` opens who decided and why. `who`: the person, where that may be shown.
     """
     found = read_standing(connection, t.request.c.id == request_id, now, {line.name: line for line in processors})
     if not found:
@@ -102,6 +106,7 @@ def dossier(
         decisions=decisions,
         entries=logged,
         moments=moments(asked, attempts, notices, answers, decisions),
+        who=who,
     )
 
 

@@ -22,6 +22,7 @@ from dpsync.reports.standing import Line
 from dpsync.reports.tallies import numbered
 from dpsync.reports.verdict import Verdict
 from dpsync.reports.visible import visible
+from dpsync.reports.who import who_rows
 from dpsync.reports.words import COUNTING, GLOSSARY, RIGHTS, moment
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -87,6 +88,7 @@ def dossier_html(dossier: Dossier, csv_sha256: str) -> str:
         dossier=dossier,
         shape=SHAPES[dossier.verdict],
         dates=dates(dossier.asked, zone),
+        about=who_rows(dossier.who) if dossier.who else (),
         cells=lambda line: phrases.line_cells(line, zone, {}),
         csv_sha256=csv_sha256,
     )

@@ -13,6 +13,7 @@ from dpsync.reports.standing import Asked, Line
 from dpsync.reports.tallies import numbered
 from dpsync.reports.verdict import Duty
 from dpsync.reports.visible import visible
+from dpsync.reports.who import who_rows
 from dpsync.reports.words import COUNTING, GLOSSARY, RIGHTS, day, moment, several
 
 
@@ -63,6 +64,8 @@ def dossier_text(dossier: Dossier) -> str:
     lines = [*_head(title, moment(dossier.made_at, zone), dossier.ledger, zone, rehearsal=dossier.rehearsal)]
     lines += ["", f"[ {dossier.verdict.value.upper()} ]"]
     lines += [f"  {label}: {value}" for label, value in dates(asked, zone)]
+    if dossier.who:
+        lines += _section("Whom it is about", [f"{label}: {value}" for label, value in who_rows(dossier.who)])
     lines += ["", "What you need to do", *(_duties(dossier.duties) or ["  Nothing."])]
     lines += _lines("At each processor", asked.lines, zone, {})
     rows = [(moment(one.at, zone), one.kind, one.title, one.what, one.detail) for one in dossier.moments]

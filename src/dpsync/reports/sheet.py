@@ -14,6 +14,7 @@ from dpsync.reports.dossier import Dossier
 from dpsync.reports.period import PeriodReport
 from dpsync.reports.standing import Asked, Line
 from dpsync.reports.visible import cell
+from dpsync.reports.who import who_rows
 from dpsync.reports.words import STATES, reached
 
 BOM = "\ufeff"
@@ -91,10 +92,12 @@ def _of_conversations(one: RetentionLine, zone: ZoneInfo) -> Iterable[tuple[Valu
 
 
 def dossier_csv(dossier: Dossier) -> str:
-    """One row for each moment, then one for each ledger entry."""
+    """One row for each moment, then whom it is about, where that is shown, then one for each ledger entry."""
     rows: list[Sequence[Value]] = [
         (dossier.asked.id, one.at, one.kind, one.title, one.what, one.detail) for one in dossier.moments
     ]
+    about = who_rows(dossier.who) if dossier.who else ()
+    rows += [(dossier.asked.id, dossier.made_at, "who", "", label, value) for label, value in about]
     for entry in dossier.entries:
         fields = " ".join(f"{key}={value}" for key, value in entry.fields.items() if key != "dest")
         rows.append(
