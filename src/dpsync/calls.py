@@ -15,6 +15,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception, wait_random_e
 
 from dpsync.connector import (
     Applied,
+    CannotTell,
     Evidence,
     HandOver,
     Instruction,
@@ -28,15 +29,19 @@ from dpsync.connector import (
     Retryable,
 )
 from dpsync.errors import CredentialsRejected, ProcessorUnreachable
-from dpsync.http import CUT, UNREACHABLE, retry_after
+from dpsync.http import CUT, UNREACHABLE, json_of, retry_after, says_json
 
 UNDOCUMENTED: Final = "an answer that the processor's documentation does not know"
 UNREADABLE: Final = "an answer that is not of the documented shape"
 OUR_FAULT: Final = "the processor calls the request malformed: a fault of dpsync, please report it"
 BUSY: Final = "the processor asks us to wait"
 FAULT_THERE: Final = "a fault at the processor"
+BLOCKED: Final = "blocked before the processor: the answer is not its own"
 NOT_DONE: Final = "the processor said yes, and its record did not change"
 DENIED: Final = "the processor does not find a record that it shows"
+
+_BETWEEN: Final = frozenset({407, 511})  # what only a proxy or a network before the processor says (RFC 9110, 6585)
+_BLOCKED: Final = "DP-214"
 
 
 def _printable(secret: SecretStr) -> SecretStr:
@@ -71,7 +76,8 @@ def unreadable(*, doubtful: bool = False) -> Ended:
 class Calls:
     """The calls of one instruction, and what is kept of each.
 
-    `touched`: something may stand changed at the vendor since the first of them.
+    `touched`: something may stand changed at the vendor since the first of them. A connector says how its vendor's
+    errors look (`speaks`): whatever else answers stands between us and the vendor, and says nothing of any person.
     """
 
     def __init__(self, kit: Kit, order: Instruction | None, sleep: Callable[[float], None] = time.sleep) -> None:
@@ -79,6 +85,7 @@ class Calls:
         self._digest_key = order.digest_key if order else b""
         self._until = order.may_call_until if order else lambda: float("inf")
         self._sleep = sleep
+        self._heard = False
         self.evidence: list[Evidence] = []
         self.touched = False
 
@@ -129,7 +136,7 @@ class Calls:
         scope: str = "",
         patient: bool = False,
     ) -> Reply:
-        """Make one call, or end the instruction where no answer came. Raises `Ended`.
+        """Make one call, or end the instruction where no answer of the vendor's own came. Raises `Ended`.
 
         `patient`: a read is tried again where the connection broke. What the answer means is the connector's to say.
         """
@@ -143,7 +150,46 @@ class Calls:
         except NoAnswer as failure:
             raise Ended(Retryable(reason=failure.reason, doubtful=writing and failure.sent), stop=True) from None
         self.note_touch(reply, writing=writing)
+        self.demand_own(reply, writing=writing)
         return reply
+
+    def speaks(self, reply: Reply) -> bool:
+        """Whether an error, or a redirect, is in the vendor's own documented shape. Override it: any JSON object is."""
+        return self.shaped(reply)
+
+    @staticmethod
+    def shaped(reply: Reply, **kinds: type) -> bool:
+        """Whether a reply is a JSON object that has these members, each of its kind."""
+        found = json_of(reply)
+        return isinstance(found, dict) and all(isinstance(found.get(name), kind) for name, kind in kinds.items())
+
+    def demand_own(self, reply: Reply, *, writing: bool, counts: bool = True) -> None:
+        """End what the vendor did not say: a firewall's page, a proxy, a portal, a balancer, nothing. Raises `Ended`.
+
+        A single one may be a limit; what no answer of the vendor's own stands beside is a fact about the account, and
+        how long that lasts is seen there. `counts`: whether this answer shows that the vendor itself is reached.
+        """
+        if self.is_own(reply, writing=writing):
+            self._heard = self._heard or counts
+            return
+        fault = reply.status >= 500 and reply.status not in (503, *_BETWEEN)
+        if fault and self._heard:
+            return  # of one list, perhaps: `demand_sense` knows it
+        doubtful = writing and not 400 <= reply.status < 500
+        wait = retry_after(reply, self._kit.clock.now())
+        blocked = not self._heard
+        why = Retryable(reason=BLOCKED, busy=True, blocked=blocked, doubtful=doubtful, retry_after=wait)
+        raise Ended(why, stop=not fault)
+
+    def is_own(self, reply: Reply, *, writing: bool) -> bool:
+        """Whether the vendor itself answered, as far as an answer shows that."""
+        if reply.status in _BETWEEN:
+            return False
+        if reply.status >= 300:
+            return self.speaks(reply)
+        if not reply.body.strip():
+            return writing or reply.status == 204  # whether a yes may be empty is the connector's to know
+        return says_json(reply)
 
     def patiently(self, read: Callable[[], Reply]) -> Reply:
         """Read, and again where the connection broke: three times in all, within the deadline. Raises `NoAnswer`."""
@@ -203,13 +249,19 @@ class Calls:
             at.endpoint, reply.status, at.request_id, evidence=self.kept, doubtful=self.touched, advice=advice
         )
 
-    def unreachable(self, vendor: str, reason: str) -> ProcessorUnreachable:
+    def cannot_tell(self, end: Ended) -> CannotTell:
+        """What a read-back shows that ended so."""
+        blocked = isinstance(end.outcome, Retryable) and end.outcome.blocked
+        return CannotTell(reason=end.outcome.reason, evidence=self.kept, later=True, blocked=blocked)
+
+    def unreachable(self, vendor: str, end: Ended) -> ProcessorUnreachable:
         """What whoever ran `check` reads: the reason, and at which call, about which of the vendor's lists."""
+        reason, code = end.outcome.reason, _BLOCKED if end.outcome.reason == BLOCKED else None
         if not self.evidence:
-            return ProcessorUnreachable(f"{vendor}: {reason}")
+            return ProcessorUnreachable(f"{vendor}: {reason}", code=code)
         at = self.evidence[-1]
         where = f"{at.status or 'no answer'} to {at.endpoint}{at.scope and f', {at.scope}'}"
-        return ProcessorUnreachable(f"{vendor}: {reason} ({where})")
+        return ProcessorUnreachable(f"{vendor}: {reason} ({where})", code=code)
 
 
 def task(sentence: str, *references: str) -> HandOver:
@@ -244,6 +296,7 @@ def together(outcomes: Sequence[Outcome], evidence: tuple[Evidence, ...] = (), *
             evidence=evidence,
             doubtful=touched or any(outcome.doubtful for outcome in later),
             busy=any(outcome.busy for outcome in later),
+            blocked=any(outcome.blocked for outcome in later),
             retry_after=max(waits, default=None),
         )
     if noes:

@@ -129,12 +129,14 @@ class Retryable:
     """No answer, or "later".
 
     `doubtful`: it may have happened, so read before repeating. `busy`: of the whole account. `retry_after`: their wish.
+    `blocked`: no answer to the instruction was the processor's own, so it is a fact about the account.
     """
 
     reason: str
     evidence: tuple[Evidence, ...] = ()
     doubtful: bool = False
     busy: bool = False
+    blocked: bool = False
     retry_after: timedelta | None = None
 
 
@@ -165,11 +167,15 @@ class Contradicts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CannotTell:
-    """No read-back is possible: for ever (`later` false: this API cannot show it) or just now (`later` true)."""
+    """No read-back is possible: for ever (`later` false: this API cannot show it) or just now (`later` true).
+
+    `blocked`: as of `Retryable`.
+    """
 
     reason: str
     evidence: tuple[Evidence, ...] = ()
     later: bool = False
+    blocked: bool = False
 
 
 Finding = AsAsked | Contradicts | CannotTell

@@ -277,16 +277,21 @@ def _no_constant(_: str) -> object:
     raise ValueError("no JSON number")
 
 
+def says_json(reply: Reply) -> bool:
+    """Whether a reply calls its body JSON."""
+    kind = reply.headers.get("content-type", "").partition(";")[0]
+    return kind.strip().lower() in ("application/json", "application/problem+json")
+
+
 def json_of(reply: Reply) -> object | None:
     """The JSON of a reply, or None where it is not JSON throughout (RFC 8259).
 
     None for an HTML page, a cut or empty body, another charset, a key twice, NaN, a lone surrogate, and what is nested
     deeper than the interpreter goes. Raises nothing.
     """
-    kind, _, parameters = reply.headers.get("content-type", "").partition(";")
-    if kind.strip().lower() not in ("application/json", "application/problem+json"):
+    if not says_json(reply):
         return None
-    named = re.search(r"charset\s*=\s*\"?([^\s\";]+)", parameters, re.IGNORECASE)
+    named = re.search(r"charset\s*=\s*\"?([^\s\";]+)", reply.headers["content-type"], re.IGNORECASE)
     if named and named.group(1).lower() not in ("utf-8", "utf8", "us-ascii"):
         return None
     try:

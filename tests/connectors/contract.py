@@ -12,7 +12,7 @@ import logging
 import re
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
@@ -24,6 +24,7 @@ import pytest
 import requests
 import responses
 
+from dpsync.calls import BLOCKED
 from dpsync.connector import (
     Accepted,
     Applied,
@@ -73,16 +74,27 @@ class Hands:
 
 @dataclass
 class OpenShelf:
-    """A shelf in memory; its keys are public, so they may hold no identifier."""
+    """A shelf in memory; its keys are public, so they may hold no identifier.
+
+    As in the real one, what was noted stands only once the outcome does: until then nobody reads it, and a crash or
+    another attempt leaves nothing of it.
+    """
 
     kept: dict[str, str] = field(default_factory=dict, repr=False)
+    noted: dict[str, str] = field(default_factory=dict, repr=False)
 
     def put(self, key: str, value: str) -> None:
         assert_clean(key)
         self.kept[key] = value
 
     def note(self, key: str, value: str) -> None:
-        self.put(key, value)
+        assert_clean(key)
+        self.noted[key] = value
+
+    def record(self) -> None:
+        """The outcome is recorded, and with it what was noted."""
+        self.kept |= self.noted
+        self.noted.clear()
 
     def put_all(self, entries: Mapping[str, str]) -> None:
         for key, value in entries.items():
@@ -150,10 +162,14 @@ class Stage:
     writes: Callable[[], int]
     state: Callable[[], object]
     clock: Hands = field(default_factory=Hands)
+    shelf: OpenShelf = field(default_factory=OpenShelf, repr=False)
 
-    def tell(self, told: Instruction) -> Outcome:
+    def tell(self, told: Instruction, *, record: bool = True) -> Outcome:
+        self.shelf.noted.clear()
         outcome = self.connector.carry_out(told)
         assert_clean(repr(outcome))
+        if record:
+            self.shelf.record()
         return outcome
 
     def read_back(self, told: Instruction) -> Finding:
@@ -216,6 +232,19 @@ class Promises:
             done, written = stage.state(), stage.writes()
             assert isinstance(stage.read_back(instruction(right)), self.found)
             assert (stage.state(), stage.writes()) == (done, written)
+
+    def test_the_first_read_back_needs_nothing_that_was_only_noted(self, right: Right) -> None:
+        """It is made in the same attempt, before the outcome is recorded."""
+        with self.stage(right) as stage:
+            outcome = stage.tell(instruction(right), record=False)
+            if isinstance(outcome, Applied):
+                assert isinstance(stage.read_back(instruction(right)), self.found)
+
+    def test_what_was_noted_and_never_recorded_is_no_yes(self, right: Right) -> None:
+        """We died before the outcome stood: of who is not there any more, nothing shows that it was our doing."""
+        with self.stage(right, held=False) as stage:
+            stage.tell(instruction(right), record=False)
+            assert isinstance(stage.tell(instruction(right)), self.nothing)
 
     def test_what_was_not_done_is_never_found_as_asked(self, right: Right) -> None:
         with self.stage(right) as stage:
@@ -362,8 +391,18 @@ class HttpStage(Stage):
 
 Trouble = Said | Exception
 HTML = b"<html><body>Bad gateway</body></html>"
-PROBLEM = json.dumps({"type": "about:blank", "title": "Trouble", "status": 0, "detail": f"{OLD} {NEW}"}).encode()
-BODIES = [("application/json", b""), ("text/html", HTML), ("application/problem+json; charset=utf-8", PROBLEM)]
+NOBODYS = json.dumps({"message": f"Forbidden: {OLD} {NEW}"}).encode()
+FOREIGN = [
+    ("text/html; charset=utf-8", HTML),
+    ("text/plain", b"Access denied"),
+    ("application/json", b""),
+    ("application/json", NOBODYS),
+]
+"""What a firewall, a proxy, a portal or a balancer says; a vendor's own error is `HttpContract.refusal`."""
+ORDINARY = frozenset(
+    {"accept", "accept-encoding", "connection", "content-length", "content-type", "host", "user-agent"}
+)
+"""Headers that carry no credential."""
 UNANSWERED: list[Exception] = [
     requests.ReadTimeout(OLD),
     requests.exceptions.ChunkedEncodingError(OLD),
@@ -431,6 +470,21 @@ class HttpContract(ConnectorContract):
         """A vendor that holds the person of `instruction`, or does not."""
         raise AssertionError("a contract test gives the vendor")
 
+    def refusal(self, status: int) -> Said:
+        """An error of this status in the vendor's own documented shape, of no meaning that a connector knows."""
+        raise AssertionError("a contract test gives an error of the vendor's")
+
+    def refusals(self) -> Iterator[Said]:
+        """Every no that the vendor documents for the calls of this connector; `refusal` of each status besides."""
+        yield from map(self.refusal, (400, 404, 405, 409, 422))
+
+    def answers(self, status: int, *, own: bool, **headers: str) -> list[Said]:
+        """Answers of this status: the vendor's own, or what somebody in its place says."""
+        if own:
+            said = self.refusal(status)
+            return [said._replace(headers=said.headers | headers)]
+        return [Said(status, {"Content-Type": kind, **headers}, body) for kind, body in FOREIGN]
+
     def built(self, kit: Kit) -> Connector:
         """The connector; override where it takes a sleep function."""
         return self.connector.from_settings(self.connector.Settings.model_validate(self.section), kit)
@@ -441,20 +495,30 @@ class HttpContract(ConnectorContract):
 
     @contextmanager
     def stage(
-        self, right: Right, *, held: bool = True, trouble: Trouble | None = None, from_call: int = 1
+        self,
+        right: Right,
+        *,
+        held: bool = True,
+        trouble: Trouble | None = None,
+        from_call: int = 1,
+        times: int | None = None,
     ) -> Iterator[HttpStage]:
-        """From the `from_call`-th call on, whatever is asked is answered with `trouble`."""
-        with self.before(self.vendor(right, held=held), trouble=trouble, from_call=from_call) as stage:
+        """From the `from_call`-th call on, `times` or for ever, whatever is asked is answered with `trouble`."""
+        vendor = self.vendor(right, held=held)
+        with self.before(vendor, trouble=trouble, from_call=from_call, times=times) as stage:
             yield stage
 
     @contextmanager
-    def before(self, vendor: Vendor, *, trouble: Trouble | None = None, from_call: int = 1) -> Iterator[HttpStage]:
+    def before(
+        self, vendor: Vendor, *, trouble: Trouble | None = None, from_call: int = 1, times: int | None = None
+    ) -> Iterator[HttpStage]:
         """The connector before a given vendor."""
         seen: list[requests.PreparedRequest] = []
 
         def answered(request: requests.PreparedRequest) -> Any:
             seen.append(request)
-            if trouble is not None and len(seen) >= from_call:
+            late = times is not None and len(seen) >= from_call + times
+            if trouble is not None and len(seen) >= from_call and not late:
                 return trouble if isinstance(trouble, Exception) else tuple(trouble)
             return tuple(vendor.answer(request))
 
@@ -462,7 +526,8 @@ class HttpContract(ConnectorContract):
         with responses.RequestsMock(assert_all_requests_are_fired=False) as rsps, HttpClient(clock) as http:
             for method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
                 rsps.add_callback(method, re.compile(".*"), answered, content_type=None)
-            connector = self.built(Kit(http=http, clock=clock, pseudonym=pseudonym, shelf=OpenShelf()))
+            shelf = OpenShelf()
+            connector = self.built(Kit(http=http, clock=clock, pseudonym=pseudonym, shelf=shelf))
             yield HttpStage(
                 connector,
                 calls=lambda: len(seen),
@@ -470,6 +535,7 @@ class HttpContract(ConnectorContract):
                 state=vendor.state,
                 clock=clock,
                 sent=seen,
+                shelf=shelf,
             )
 
     def silent(self, right: Right) -> AbstractContextManager[Stage]:
@@ -495,15 +561,16 @@ class HttpContract(ConnectorContract):
 
     @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, 520])
     def test_later_is_later_and_the_processors_wish_is_kept(self, right: Right, status: int) -> None:
-        for kind, body in BODIES:
-            trouble = Said(status, {"Content-Type": kind, "Retry-After": "30"}, body)
-            for outcome, wrote, went in self.troubled(right, trouble):
-                assert isinstance(outcome, Retryable)
-                assert outcome.retry_after == timedelta(seconds=30)
-                assert outcome.busy == (status in (429, 503))
-                assert outcome.doubtful or not wrote or status in (408, 425, 429, 503)
-                assert outcome.doubtful or not went
-                assert outcome.evidence[-1].status == status
+        wish = {"Retry-After": "30"}
+        for own in (True, False):
+            for trouble in self.answers(status, own=own, **wish):
+                for outcome, wrote, went in self.troubled(right, trouble):
+                    assert isinstance(outcome, Retryable)
+                    assert outcome.retry_after == timedelta(seconds=30)
+                    assert outcome.busy == (status in (429, 503)) or not own
+                    assert outcome.doubtful or not wrote or status in (408, 425, 429, 503)
+                    assert outcome.doubtful or not went
+                    assert outcome.evidence[-1].status == status
 
     def test_a_wish_to_wait_ten_years_or_a_negative_time_is_harmless(self, right: Right) -> None:
         for said, wait in (("315360000", timedelta(hours=24)), ("-5", timedelta()), ("nonsense", None)):
@@ -562,7 +629,7 @@ class HttpContract(ConnectorContract):
 
     @pytest.mark.parametrize("status", [401, 403])
     def test_a_rejected_credential_stops_everything(self, right: Right, status: int) -> None:
-        trouble = Said(status, {"Content-Type": "application/json", "X-Request-Id": "r-1"}, PROBLEM)
+        (trouble,) = self.answers(status, own=True, **{"X-Request-Id": "r-1"})
         with self.stage(right, trouble=trouble) as stage:
             for act in (stage.connector.carry_out, stage.connector.verify)[: 1 + self.asks_back]:
                 with pytest.raises(CredentialsRejected) as caught:
@@ -594,7 +661,7 @@ class HttpContract(ConnectorContract):
 
     def test_a_credential_rejected_half_way_keeps_what_the_first_calls_were_told(self, right: Right) -> None:
         told = instruction(right, addresses=(OLD, OTHER))
-        for stage in self.half_way(told, Said(401, {"Content-Type": "application/json"}, PROBLEM)):
+        for stage in self.half_way(told, self.refusal(401)):
             before = stage.state()
             with pytest.raises(CredentialsRejected) as caught:
                 stage.tell(told)
@@ -605,16 +672,50 @@ class HttpContract(ConnectorContract):
 
     def test_an_undocumented_answer_is_a_no_for_a_person_to_look_at(self, right: Right) -> None:
         for status in self.undocumented:
-            for kind, body in BODIES:
-                headers = {"Content-Type": kind, "Location": "https://elsewhere.example/"}
-                for outcome, _, _ in self.troubled(right, Said(status, headers, body)):
-                    assert isinstance(outcome, Refused)
-                    assert outcome.evidence[-1].status == status
+            (trouble,) = self.answers(status, own=True, Location="https://elsewhere.example/")
+            for outcome, _, _ in self.troubled(right, trouble):
+                assert isinstance(outcome, Refused)
+                assert outcome.evidence[-1].status == status
+
+    @pytest.mark.parametrize("status", [200, 302, 307, 400, 401, 403, 404, 405, 407, 429, 451, 502, 503, 511])
+    def test_an_answer_that_is_not_the_vendors_is_about_the_account_and_about_nobody(
+        self, right: Right, status: int
+    ) -> None:
+        """A firewall's page, a proxy, a portal: never a no, a yes, nobody, or a word about our credential."""
+        for trouble in self.answers(status, own=False, Location="https://portal.example/")[: 2 if status == 200 else 4]:
+            for number, (outcome, wrote, went) in enumerate(self.troubled(right, trouble)):
+                assert isinstance(outcome, Retryable)
+                assert outcome.blocked or number
+                assert outcome.reason == BLOCKED or not outcome.blocked
+                assert outcome.busy or status == 502
+                assert outcome.doubtful or not went
+                assert outcome.doubtful or not wrote or 400 <= status < 500
+            with self.stage(right, trouble=trouble) as stage:
+                finding = stage.read_back(instruction(right))
+                assert isinstance(finding, CannotTell)
+                assert finding.blocked or not finding.later
+                with pytest.raises(ProcessorUnreachable) as caught:
+                    stage.connector.probe()
+            assert (caught.value.code, BLOCKED in caught.value.message) == ("DP-214", True)
+            assert str(status) in caught.value.message
+            assert_clean(caught.value.message)
+
+    def test_done_is_said_only_where_the_vendor_did_it(self, right: Right) -> None:
+        """Each no that the vendor documents, at each call in turn, once and from then on."""
+        with self.stage(right) as smooth:
+            smooth.tell(instruction(right))
+        for no in self.refusals():
+            for number in range(1, smooth.calls() + 1):
+                for times in (1, None):
+                    stand_in = self.stage(right, trouble=no, from_call=number, times=times)
+                    with stand_in as stage, suppress(CredentialsRejected):
+                        done = isinstance(stage.tell(instruction(right)), Applied | Accepted)
+                        assert not done or stage.state() == smooth.state(), (no, number)
 
     def test_a_404_of_another_shape_is_not_nothing_held(self, right: Right) -> None:
-        for kind, body in BODIES:
-            for outcome, _, _ in self.troubled(right, Said(404, {"Content-Type": kind}, body)):
-                assert isinstance(outcome, Refused | Retryable)
+        for trouble in self.answers(404, own=False):
+            for outcome, _, _ in self.troubled(right, trouble):
+                assert not isinstance(outcome, SAID_YES_OR_NOBODY)
 
     def test_what_cannot_be_read_back_is_not_found_as_asked(self, right: Right) -> None:
         troubles: list[Trouble] = [Said(200, {"Content-Type": "application/json"}, body) for body in self.unreadable]
@@ -641,7 +742,9 @@ class HttpContract(ConnectorContract):
         for request in stage.sent:
             url = request.url or ""
             assert url.startswith("https://")
-            assert request.headers.get("Authorization")
+            body = request.body if isinstance(request.body, bytes) else (request.body or "").encode()
+            assert set(map(str.lower, request.headers)) - ORDINARY or SECRET.encode() in body
+            assert SECRET not in url
             assert_clean(url.partition("?")[2])
 
     def test_evidence_names_each_call_by_its_template_and_proves_the_body_under_a_key(self, right: Right) -> None:

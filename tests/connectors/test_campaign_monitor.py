@@ -4,7 +4,7 @@ import base64
 import json
 import re
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ import pytest
 import requests
 from pydantic import ValidationError
 
-from dpsync.calls import DENIED, OUR_FAULT, UNDOCUMENTED
+from dpsync.calls import BLOCKED, DENIED, OUR_FAULT, UNDOCUMENTED
 from dpsync.connector import (
     Applied,
     AsAsked,
@@ -274,6 +274,14 @@ class Keeps(HttpContract):
 
     def vendor(self, right: Right, *, held: bool) -> StandIn:
         return vendor(book(person(self.address), reach="OnlyThisList") if held else None)
+
+    def refusal(self, status: int) -> Said:
+        return no(100 if status in (401, 403) else 999, status)
+
+    def refusals(self) -> Iterator[Said]:
+        """By its numbers, as the reference has them for these calls."""
+        yield from map(no, (999, 1, 176, 201, 203, 204, 205, 211, 221))
+        yield no(101, 401)
 
     def built(self, kit: Kit) -> Connector:
         return CampaignMonitor(CampaignMonitorSettings.model_validate(self.section), kit, sleep=lambda _: None)
@@ -760,7 +768,9 @@ def test_a_state_that_is_not_documented_is_not_believed() -> None:
 
 def test_xml_is_never_read_as_an_answer() -> None:
     xml = Said(400, {"Content-Type": "application/xml"}, b"<Result><Code>203</Code></Result>")
-    assert isinstance(told(failing(vendor(), "GET", f"/subscribers/{NEWS}", xml), Right.ERASURE), Refused)
+    outcome = told(failing(vendor(), "GET", f"/subscribers/{NEWS}", xml), Right.ERASURE)
+    assert isinstance(outcome, Retryable)
+    assert outcome.reason == BLOCKED
 
 
 # --- trap: DELETE is not erasure
@@ -1295,7 +1305,9 @@ def test_nobody_to_compare_with_proves_nothing_about_a_value() -> None:
 
 
 def test_trap_rate_limit_reset_counts_seconds_left() -> None:
-    limited = Said(429, {"X-RateLimit-Limit": "60", "X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "348"}, b"")
+    told_of = {"X-RateLimit-Limit": "60", "X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "348"}
+    limited = no(429, 429)
+    limited.headers.update(told_of)
     outcome = told(failing(vendor(), "GET", "/clients.json", limited), Right.ERASURE)
     assert isinstance(outcome, Retryable)
     assert (outcome.busy, outcome.retry_after) == (True, timedelta(seconds=348))

@@ -14,6 +14,7 @@ from dpsync.connector import (
     Account,
     Applied,
     AsAsked,
+    CannotTell,
     Capability,
     Connector,
     Contradicts,
@@ -101,6 +102,47 @@ class AnyMissingIsNothingHeld(Mailchimp):
         outcome = super().carry_out(instruction)
         missing = bool(outcome.evidence) and outcome.evidence[-1].status == 404
         return NothingHeld(evidence=outcome.evidence) if missing else outcome
+
+
+class TakesADocumentedNoForDone(Mailchimp):
+    def carry_out(self, instruction: Instruction) -> Outcome:
+        outcome = super().carry_out(instruction)
+        no = bool(outcome.evidence) and outcome.evidence[-1].status == 400
+        return Applied(evidence=outcome.evidence) if no else outcome
+
+
+class TakesAPageForANo(Mailchimp):
+    def carry_out(self, instruction: Instruction) -> Outcome:
+        outcome = super().carry_out(instruction)
+        blocked = isinstance(outcome, Retryable) and outcome.blocked
+        return Refused(reason="no", evidence=outcome.evidence) if blocked else outcome
+
+
+class TakesAPageForItsRejection(Mailchimp):
+    def carry_out(self, instruction: Instruction) -> Outcome:
+        outcome = super().carry_out(instruction)
+        if isinstance(outcome, Retryable) and outcome.blocked:
+            raise CredentialsRejected(outcome.evidence[-1].endpoint, outcome.evidence[-1].status)
+        return outcome
+
+
+class SaysThatItIsAskedToWait(Mailchimp):
+    """And nobody hears that somebody else says so."""
+
+    def carry_out(self, instruction: Instruction) -> Outcome:
+        outcome = super().carry_out(instruction)
+        return replace(outcome, blocked=False) if isinstance(outcome, Retryable) else outcome
+
+
+class NeedsItsNoteToReadBack(Mailchimp):
+    def carry_out(self, instruction: Instruction) -> Outcome:
+        outcome = super().carry_out(instruction)
+        self._kit.shelf.note("told", "yes")
+        return outcome
+
+    def verify(self, instruction: Instruction) -> Finding:
+        known = self._kit.shelf.get("told") is not None
+        return super().verify(instruction) if known else CannotTell(reason="never told")
 
 
 class UnknownIsLater(Mailchimp):
@@ -225,6 +267,27 @@ class TakesTheVendorsOwn404ForNobody(Mailchimp):
         return outcome
 
 
+class Keyless(Http):
+    """Takes the credential off each call; `where` puts it there instead."""
+
+    def __init__(self, http: Http, where: str) -> None:
+        self.http, self.where = http, where
+
+    def call(self, method: str, url: str, **more: Any) -> Reply:
+        headers = {name: value for name, value in more.pop("headers").items() if name != "Authorization"}
+        return self.http.call(method, url + self.where, headers=headers, **more)
+
+
+class SendsNoKey(Mailchimp):
+    def __init__(self, settings: MailchimpSettings, kit: Kit, **more: Any) -> None:
+        super().__init__(settings, replace(kit, http=Keyless(kit.http, "")), **more)
+
+
+class SendsItsKeyInTheAddress(Mailchimp):
+    def __init__(self, settings: MailchimpSettings, kit: Kit, **more: Any) -> None:
+        super().__init__(settings, replace(kit, http=Keyless(kit.http, f"?key={SECRET}")), **more)
+
+
 class PutsThePersonInAShelfKey(Mailchimp):
     def carry_out(self, instruction: Instruction) -> Outcome:
         self._kit.shelf.put(f"seen/{base64.b64encode(instruction.addresses[0].encode()).decode()}", "yes")
@@ -280,6 +343,31 @@ CAUGHT: list[tuple[type[Mailchimp], Callable[[HttpContract], None]]] = [
         lambda suite: suite.test_a_vendor_that_says_yes_and_does_nothing_is_contradicted(ERASURE),
     ),
     (AnyMissingIsNothingHeld, lambda suite: suite.test_a_404_of_another_shape_is_not_nothing_held(ERASURE)),
+    (TakesADocumentedNoForDone, lambda suite: suite.test_done_is_said_only_where_the_vendor_did_it(ERASURE)),
+    (
+        TakesAPageForANo,
+        lambda suite: suite.test_an_answer_that_is_not_the_vendors_is_about_the_account_and_about_nobody(ERASURE, 404),
+    ),
+    (
+        TakesAPageForItsRejection,
+        lambda suite: suite.test_an_answer_that_is_not_the_vendors_is_about_the_account_and_about_nobody(ERASURE, 403),
+    ),
+    (
+        SaysThatItIsAskedToWait,
+        lambda suite: suite.test_an_answer_that_is_not_the_vendors_is_about_the_account_and_about_nobody(ERASURE, 429),
+    ),
+    (
+        NeedsItsNoteToReadBack,
+        lambda suite: suite.test_the_first_read_back_needs_nothing_that_was_only_noted(ERASURE),
+    ),
+    (
+        SendsNoKey,
+        lambda suite: suite.test_every_call_is_https_and_carries_a_credential_and_no_person_in_its_query(ERASURE),
+    ),
+    (
+        SendsItsKeyInTheAddress,
+        lambda suite: suite.test_every_call_is_https_and_carries_a_credential_and_no_person_in_its_query(ERASURE),
+    ),
     (UnknownIsLater, lambda suite: suite.test_an_undocumented_answer_is_a_no_for_a_person_to_look_at(ERASURE)),
     (
         ForgetsDoubt,
@@ -327,7 +415,7 @@ def test_a_careless_connector_is_caught_and_a_careful_one_is_not(
     kind: type[Mailchimp], check: Callable[[HttpContract], None]
 ) -> None:
     check(planted(Mailchimp))
-    with pytest.raises((AssertionError, pytest.fail.Exception)):
+    with pytest.raises((AssertionError, pytest.fail.Exception, CredentialsRejected)):
         check(planted(kind))
 
 

@@ -242,6 +242,9 @@ class Finds(HttpContract):
     def vendor(self, right: Right, *, held: bool) -> StandIn:
         return vendor(held=held, address=self.address)
 
+    def refusal(self, status: int) -> Said:
+        return no(status, "TROUBLE")
+
     def test_what_was_done_is_found_by_reading_and_reading_changes_nothing(self, right: Right) -> None:
         """What happens after the letter happens there, by a person."""
         stand_in, told = vendor(), instruction(right)

@@ -128,6 +128,9 @@ class Asks(HttpContract):
     def built(self, kit: Kit) -> Connector:
         return GoogleAnalytics(GoogleAnalyticsSettings.model_validate(self.section), kit, sleep=lambda _: None)
 
+    def refusal(self, status: int) -> Said:
+        return no(status, "trouble")
+
     def writing(self, request: requests.PreparedRequest) -> bool:
         """A new access token changes nothing that is held there."""
         return not (request.url or "").endswith("/token")
@@ -146,7 +149,7 @@ class TestGoogleAnalytics(Asks):
 
     @pytest.mark.parametrize("status", [401, 403])
     def test_a_rejected_credential_stops_everything(self, right: Right, status: int) -> None:
-        trouble = Said(status, {"Content-Type": "application/json", "X-Request-Id": "r-1"}, b"{}")
+        (trouble,) = self.answers(status, own=True, **{"X-Request-Id": "r-1"})
         for number in (1, 2, 3):
             with self.stage(right, trouble=trouble, from_call=number) as stage:
                 with pytest.raises(CredentialsRejected) as caught:

@@ -230,6 +230,9 @@ class TestRectification(HttpContract):
     def vendor(self, right: Right, *, held: bool) -> StandIn:
         return StandIn({ADA: {**CRM, "email": self.address}} if held else {}, shows=held)
 
+    def refusal(self, status: int) -> Said:
+        return error(status, 9999)
+
     def writing(self, request: requests.PreparedRequest) -> bool:
         return request.method == "PUT"
 

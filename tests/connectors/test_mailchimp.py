@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import date
@@ -142,6 +142,18 @@ class TestMailchimp(HttpContract):
 
     def vendor(self, right: Right, *, held: bool) -> StandIn:
         return vendor(list1=person(self.address, "list1") if held else {}, list2={})
+
+    def refusal(self, status: int) -> Said:
+        return problem(status, "Trouble")
+
+    def refusals(self) -> Iterator[Said]:
+        """Those of the vendor's page on errors that these calls may meet, and two that its forum shows."""
+        yield from super().refusals()
+        for title in ("Invalid Resource", "Member Exists", "Member In Compliance State"):
+            yield problem(400, title)
+        yield problem(400, "Forgotten Email Not Subscribed")
+        yield problem(404, "Resource Not Found")
+        yield problem(405, "Method Not Allowed")
 
     def built(self, kit: Kit) -> Connector:
         return Mailchimp(MailchimpSettings.model_validate(self.section), kit, sleep=lambda _: None)

@@ -126,10 +126,10 @@ def letter(**change: Any) -> Instruction:
 class MailStage(Stage):
     """Gives each instruction the letter that propagation gives it."""
 
-    def tell(self, told: Instruction) -> Outcome:
-        return super().tell(
-            replace(told, letter=LETTER, message_id=f"{TAG}@dp.example.org", answer_url="https://dp.example.org/a/1")
-        )
+    def tell(self, told: Instruction, *, record: bool = True) -> Outcome:
+        link = "https://dp.example.org/a/1"
+        told = replace(told, letter=LETTER, message_id=f"{TAG}@dp.example.org", answer_url=link)
+        return super().tell(told, record=record)
 
 
 class TestContract(ConnectorContract):

@@ -113,6 +113,15 @@ CATALOGUE: dict[str, Explained] = {
         "A fault of dpsync: a right that a connector does not declare must go by notice.",
         "Report it, with the names of the connector and the right.",
     ),
+    "DP-214": Explained(
+        "Something before a processor answers in its place",
+        "An answer came that is not the processor's own: a page, an empty body, a proxy's refusal, somebody else's "
+        "JSON. A firewall, a proxy, a page to sign in to, or the processor's own gateway denies this machine's address "
+        "or asks something of it. A single such answer may be a limit. Requests wait, none is charged with it, and "
+        "they are tried on by themselves.",
+        "See which address of this machine the processor sees, and call its interface from there by hand (`curl -i`). "
+        "Have your network's administrator let it through, or ask the processor to unblock the address.",
+    ),
     "DP-220": Explained(
         "One secret serves two accounts",
         "Two processors use the same secret but name different accounts. Each account is driven on its own, so "

@@ -279,6 +279,12 @@ class _Calls(Calls):
         self._passable(reply, writing=writing)
         return reply
 
+    def speaks(self, reply: Reply) -> bool:
+        """By its number, and at the token call as OAuth says."""
+        return self.shaped(reply, Code=int) or (
+            reply.evidence.endpoint.endswith(_TOKEN) and self.shaped(reply, error=str)
+        )
+
     def write(
         self,
         method: str,
@@ -317,6 +323,7 @@ class _Calls(Calls):
             )
         except NoAnswer as failure:
             raise Ended(Retryable(reason=failure.reason), stop=True) from None
+        self.demand_own(reply, writing=False)
         if reply.status in (400, 401, 403):
             raise self.rejected(reply, ANEW)
         self.demand_sense(reply, writing=False)
@@ -534,7 +541,7 @@ class CampaignMonitor(Connector):
                 raise unreadable()
             clients = self._clients(calls)
         except Ended as end:
-            raise calls.unreachable("Campaign Monitor", end.outcome.reason) from None
+            raise calls.unreachable("Campaign Monitor", end) from None
         lists = tuple(f"{name} ({place})" for client in clients for place, name in client.lists.items())
         return Account(title=", ".join(client.name or client.id for client in clients), contacts=None, lists=lists)
 
@@ -579,7 +586,7 @@ class CampaignMonitor(Connector):
                     fields |= {place: _fields_of(calls, place) for place, _, _ in held}
                 reasons.append(self._contradiction(calls, client, instruction, addresses, held))
         except Ended as end:
-            return CannotTell(reason=end.outcome.reason, evidence=calls.kept, later=True)
+            return calls.cannot_tell(end)
         evidence = calls.kept
         if instruction.right is Right.RECTIFICATION:
             return _rectified(instruction.changes or Changes(), seen, fields, evidence)

@@ -40,7 +40,6 @@ from dpsync.connector import (
 from dpsync.corrections import NOT_COMPARABLE, compared
 from dpsync.errors import (
     PayloadInvalid,
-    ProcessorUnreachable,
     UnsupportedRight,
 )
 from dpsync.http import api_root, demand_own_address, json_of, retry_after
@@ -163,12 +162,16 @@ class _Calls(Calls):
         self._passable(reply, own=template == _MINE, whole="organization" in names, expanded="expand" in params)
         return reply
 
+    def speaks(self, reply: Reply) -> bool:
+        """As its documentation says of every error."""
+        return self.shaped(reply, error=str, status_code=int)
+
     def _passable(self, reply: Reply, *, own: bool, whole: bool, expanded: bool) -> None:
-        error, spoken = _error(reply), json_of(reply) is not None
+        error = _error(reply)
         # a token that may not even see its own organisations is a public one, which reads nothing that we need
         withheld = reply.status == 403 and error == "NOT_AUTHORIZED" and not own
         # the documentation says 400 for a bad token, the live interface 401
-        if error in _REJECTED or reply.status == 401 or (reply.status == 403 and spoken and not withheld):
+        if error in _REJECTED or reply.status == 401 or (reply.status == 403 and not withheld):
             raise self.rejected(reply)
         if withheld and whole:  # the token's role ended: not a no to this request, and the same for every other
             raise self.rejected(reply, WITHHELD)
@@ -552,7 +555,7 @@ class Eventbrite(Connector, Inbound):
                     page = calls.page("attendees", _ATTENDEES, names, status=status)
                     totals.append(page.total if page else None)
         except Ended as end:
-            raise ProcessorUnreachable(f"Eventbrite: {end.outcome.reason}") from None
+            raise calls.unreachable("Eventbrite", end) from None
         return Account(
             title=", ".join(named.values()),
             contacts=None if None in totals else sum(total or 0 for total in totals),
@@ -592,7 +595,7 @@ class Eventbrite(Connector, Inbound):
         try:
             finding = self._read_back(calls, instruction, addresses)
         except Ended as end:
-            finding = CannotTell(reason=end.outcome.reason, later=True)
+            return calls.cannot_tell(end)
         return replace(finding, evidence=calls.kept)
 
     def receive(self, headers: Mapping[str, str], body: bytes) -> tuple[()]:

@@ -33,7 +33,7 @@ from dpsync.connector import (
     Reply,
     Retryable,
 )
-from dpsync.errors import ProcessorUnreachable, UnsupportedRight
+from dpsync.errors import UnsupportedRight
 from dpsync.http import api_root, demand_own_address, json_of, retry_after
 from dpsync.model import Right
 
@@ -118,6 +118,13 @@ def _reason(reply: Reply) -> str:
 class _Calls(Calls):
     """The calls of one instruction: deletions asked for, and the tokens for them."""
 
+    def speaks(self, reply: Reply) -> bool:
+        """As Google's interfaces say it; at the token call as OAuth does."""
+        match json_of(reply):
+            case {"error": {"code": int()}}:
+                return True
+        return reply.evidence.endpoint == "POST /token" and self.shaped(reply, error=str)
+
     def post(self, base: str, path: str, headers: Mapping[str, str], body: bytes, scope: str = "") -> Reply:
         """Make one call; a 200, 400 or 401 is left to the caller. Raises `Ended`, `CredentialsRejected`."""
         asking = path == _UPSERT  # a call for a token changes nothing there
@@ -133,6 +140,7 @@ class _Calls(Calls):
         except NoAnswer as failure:
             raise Ended(Retryable(reason=failure.reason, doubtful=asking and failure.sent)) from None
         self.note_touch(reply, writing=asking)
+        self.demand_own(reply, writing=asking, counts=asking)  # tokens come from another host
         now, reason = self._kit.clock.now(), _reason(reply)
         wait = retry_after(reply, now)
         limited = re.search("limit|quota", reason, re.IGNORECASE) is not None
@@ -218,10 +226,11 @@ class GoogleAnalytics(Connector):
 
         Raises `CredentialsRejected` and `ProcessorUnreachable`.
         """
+        calls = _Calls(self._kit, None)
         try:
-            self._renewed(_Calls(self._kit, None))
+            self._renewed(calls)
         except Ended as end:
-            raise ProcessorUnreachable(f"Google Analytics: {end.outcome.reason}") from None
+            raise calls.unreachable("Google Analytics", end) from None
         held = self._settings.properties
         return Account(
             title=f"Google Analytics, {len(held)} {'property' if len(held) == 1 else 'properties'}",

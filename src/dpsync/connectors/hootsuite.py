@@ -230,7 +230,8 @@ class _Access:
                 raise calls.lost() from None
             self._kit.shelf.swap(self._place, _text(marked), _text(tokens))
             raise
-        if reply.status == 429:  # turned away at the door; after any other answer the token may be spent
+        # turned away at the door, or before it; after any other answer the token may be spent
+        if reply.status == 429 or (reply.status < 500 and not calls.is_own(reply, writing=False)):
             self._kit.shelf.swap(self._place, _text(marked), _text(tokens))
             calls.demand_passable(reply, writing=False)
         new = self._tokens_in(reply)
@@ -292,6 +293,7 @@ class _Calls(Calls):
 
     def demand_passable(self, reply: Reply, *, writing: bool) -> None:
         """Let through what the caller must understand; end what speaks of us, of the account or of a fault there."""
+        self.demand_own(reply, writing=writing)
         codes, wait = _codes(reply), _wish(reply, self._kit.clock.now())
         if reply.status == 403 and _ANOTHERS in codes:
             raise refused(NOT_OURS)
@@ -300,6 +302,10 @@ class _Calls(Calls):
         if reply.status in (401, 403):
             raise self.rejected(reply, _advice(reply))
         self.demand_sense(reply, writing=writing, wait=wait)
+
+    def speaks(self, reply: Reply) -> bool:
+        """In one of the three shapes that an error has on its host."""
+        return bool(_errors(reply)) and (self.shaped(reply, error_description=str) or not self.shaped(reply, error=str))
 
     def lost(self) -> CredentialsRejected:
         """That nobody knows whether the refresh token was spent."""
@@ -596,7 +602,7 @@ class Hootsuite(Connector, KeepsConversations):
             names = [one.get("name") for one in calls.data("/v1/me/organizations") if str(one.get("id")) == ours]
             channels = calls.data("/v1/socialProfiles")
         except Ended as end:
-            raise ProcessorUnreachable(f"Hootsuite: {end.outcome.reason}") from None
+            raise calls.unreachable("Hootsuite", end) from None
         if not names:
             raise ProcessorUnreachable(f"Hootsuite: {NOT_IN_IT}")
         return Account(

@@ -21,7 +21,6 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 
 from dpsync.address import normalised, spellings
 from dpsync.calls import (
-    BUSY,
     NOT_DONE,
     OUR_FAULT,
     UNDOCUMENTED,
@@ -50,13 +49,14 @@ from dpsync.connector import (
     NothingHeld,
     NotIdentifiable,
     Outcome,
+    Refused,
     Reply,
     Retryable,
 )
 from dpsync.corrections import NOT_COMPARABLE, Left, compared, named, refused_of
 from dpsync.errors import UnsupportedRight
 from dpsync.field_values import UNTYPED, FieldType, Kind, Likeness, likeness, written
-from dpsync.http import api_root, demand_own_address, json_of, retry_after
+from dpsync.http import api_root, demand_own_address, json_of
 from dpsync.model import Changes, FieldValue, Right
 
 _VENDOR = re.compile(r"https://([a-z]{2}[0-9]{1,3}\.)?api\.mailchimp\.com/3\.0")  # newer pages show no data centre
@@ -196,16 +196,14 @@ class _Calls(Calls):
             scope=str((path_params or {}).get("list_id", "")),
             patient=True,
         )
-        # above its limits the vendor answers 429, or 403 without JSON
-        spoken = json_of(reply) is not None
-        if reply.status == 401 or (reply.status == 403 and spoken):
+        if reply.status in (401, 403):
             raise self.rejected(reply, "" if reply.status == 401 else NO_ROLE)
-        if reply.status == 403:
-            raise Ended(
-                Retryable(reason=BUSY, busy=True, retry_after=retry_after(reply, self._kit.clock.now())), stop=True
-            )
         self.demand_sense(reply, writing=writing)
         return reply
+
+    def speaks(self, reply: Reply) -> bool:
+        """As its `ProblemDetailDocument` says; above its limits it answers 429, or 403 without JSON."""
+        return self.shaped(reply, title=str, status=int, detail=str)
 
     def object_in(self, reply: Reply, *, doubtful: bool = False) -> Mapping[str, object]:
         """The JSON object of an answer that must have one. Raises `Ended`."""
@@ -384,7 +382,7 @@ class Mailchimp(Connector):
                 self._audiences.confirm(calls, audience)
             named = self._audiences.named(calls)
         except Ended as end:
-            raise calls.unreachable("Mailchimp", end.outcome.reason) from None
+            raise calls.unreachable("Mailchimp", end) from None
         wanted = self._settings.audiences or tuple(named)
         return Account(
             title=title,
@@ -431,7 +429,7 @@ class Mailchimp(Connector):
                         if instruction.changes and instruction.changes.fields:
                             self._types(calls, list_id)
         except Ended as end:
-            return CannotTell(reason=end.outcome.reason, evidence=calls.kept, later=True)
+            return calls.cannot_tell(end)
         return _judged(instruction, seen, calls)
 
     def _calls(self, instruction: Instruction | None) -> _Calls:
@@ -540,7 +538,8 @@ class Mailchimp(Connector):
         left = each([partial(self._unsubscribe, calls, list_id, _hash(address))] if usable else [])
         if left and isinstance(left[0], NothingHeld | Retryable):
             return left[0]  # not archived yet: what is archived looks restricted, and the rest would be forgotten
-        return together([*left, *each([partial(self._archive, calls, list_id, _hash(address))])])
+        noes = [outcome for outcome in left if isinstance(outcome, Refused)]
+        return together([*noes, *each([partial(self._archive, calls, list_id, _hash(address))])])
 
     def _archive(self, calls: _Calls, list_id: str, member: str) -> Outcome:
         reply: Reply = calls.lists.delete_list_member(list_id, member)

@@ -154,6 +154,16 @@ ALERTS: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
         "It is tried again, and set aside after five times.",
         (_DOSSIER,),
     ),
+    "blocked": (
+        "operator",
+        "Blocked before the processor",
+        (
+            "DP-214: for most of an hour no answer was the processor's own. Something before it denies this machine's "
+            "address, or asks something of it: a firewall, a proxy, a page to sign in to, the processor's own gateway. "
+            "No request was charged with it; all wait and are tried on. Have it unblocked; see how it answers."
+        ),
+        ("dpsync check",),
+    ),
     "unconfigured": (
         "operator",
         "A request waits for a processor that is no longer configured",
@@ -191,7 +201,7 @@ ALERTS: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
 ABOUT_US = frozenset({"mail_credential", "mail_refused"})
 """What no processor has a part in: told once a day, however many letters wait for it."""
 
-AT_ONCE = frozenset({"credential"})
+AT_ONCE = frozenset({"credential", "blocked"})
 """What stops a whole account is told at once, and once: there are few."""
 
 

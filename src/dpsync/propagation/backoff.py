@@ -8,6 +8,12 @@ CIRCUIT_OPENS_AT = 5
 LONGEST_WISH = timedelta(hours=24)
 """`Retry-After` is honoured up to here; one vendor bug must not silence a right for ten years."""
 
+LONGEST_PAUSE = timedelta(minutes=15)
+"""How long an account pauses at most where its processor names no time."""
+
+BLOCKED_AFTER = timedelta(minutes=45)
+"""How long no answer was the processor's own before the operator hears of it: with one more pause, within the hour."""
+
 STILL_VERIFIED_AFTER = timedelta(days=30)
 """How long after `verified` it is read back once more: nightly imports and restored back-ups bring people back."""
 
@@ -25,7 +31,6 @@ _STEPS = (
     timedelta(hours=12),
 )
 _FIRST_PAUSE = timedelta(seconds=5)
-_LONGEST_PAUSE = timedelta(minutes=15)
 _REREADS = (timedelta(minutes=10), timedelta(hours=1), timedelta(hours=6), timedelta(hours=24))
 _REREADS_IN_ALL = 7
 
@@ -51,7 +56,7 @@ def account_pause(failures: int, retry_after: timedelta | None, jitter: float) -
         return min(retry_after, LONGEST_WISH)
     # The exponent is capped before the power is taken: a count that ran for months must not overflow a timedelta.
     doublings = min(max(failures - 1, 0), 16)
-    return _spread(min(_FIRST_PAUSE * 2**doublings, _LONGEST_PAUSE), jitter)
+    return _spread(min(_FIRST_PAUSE * 2**doublings, LONGEST_PAUSE), jitter)
 
 
 def reread_delay(n: int) -> timedelta | None:

@@ -23,6 +23,7 @@ from dpsync.propagation import lookalikes
 from dpsync.propagation.attempts import Answered, Attempts, Begun, Order, Task, postpone
 from dpsync.propagation.callers import Callers
 from dpsync.propagation.controller import Controller
+from dpsync.propagation.due import is_blocked
 from dpsync.propagation.lease import Cut, recover
 from dpsync.propagation.lifecycle import Defect, Interrupted, Timer
 from dpsync.propagation.record import Happened
@@ -197,7 +198,7 @@ class Drive:
                 said = self._ask(begun)
                 happened = Happened(begun.propagation_id, said, self._clock.now(), begun.attempt)
                 finished = self._writer.submit_to(self._attempts.finish, Answered(happened, take_notes()))
-                trouble = any(isinstance(one, (Retryable, CredentialsRejected)) for one in said)
+                trouble = any(isinstance(one, (Retryable, CredentialsRejected)) or is_blocked(one) for one in said)
                 following = None if trouble else self._next()
                 finished.result()
                 if trouble:

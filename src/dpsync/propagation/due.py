@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, or_, update
 
-from dpsync.connector import Retryable
+from dpsync.connector import AsAsked, CannotTell, Contradicts, Retryable
 from dpsync.errors import CredentialsRejected
 from dpsync.model import Right, Way
 from dpsync.propagation import backoff, lanes
@@ -35,20 +35,56 @@ def make_next_due(
             if isinstance(happening, Retryable) and happening.retry_after:
                 wait = max(wait, min(happening.retry_after, timedelta(hours=24)))
             lanes.put_lane_off(connection, *here, now + wait, attempts)
+        case Next.ACCOUNT if is_blocked(happening):
+            # Behind all others, or one that alone is answered so would keep them from trying the door.
+            lanes.put_lane_off(connection, *here, now, lanes.lane_attempts(connection, *here))
         case Next.ACCOUNT | Next.NOTHING:
             lanes.make_lane_due(connection, *here, now, hurry=lanes.Hurry.NO)
 
 
+def is_blocked(happening: Happening) -> bool:
+    """Whether no answer was the processor's own: a fact about its account, and charged to no request."""
+    return isinstance(happening, Retryable | CannotTell) and happening.blocked
+
+
+def is_of_the_account(happening: Happening) -> bool:
+    """Whether an attempt that ended so says nothing of its request."""
+    return isinstance(happening, CredentialsRejected) or is_blocked(happening)
+
+
 def note_account(
     connection: Connection, row: Mapping[str, Any], happening: Happening, counted: dict[str, int], now: datetime
-) -> None:
-    """Keep the account's health: what concerns the whole account moves one row, whatever the backlog.
+) -> bool:
+    """Keep the account's health; whether it is blocked before its processor for so long that the operator must hear.
 
-    `counted`: each account's failures in a row, as they stand; kept up to date here.
+    What concerns the whole account moves one row, whatever the backlog. `counted`: each account's failures in a row, as
+    they stand; kept up to date here.
     """
+    _note_failures(connection, row, happening, counted, now)
+    here, since = {"here": row["account_id"]}, row["blocked_since"]
+    if is_blocked(happening):
+        if since is None:
+            connection.execute(_ACCOUNT.where(_A.blocked_since.is_(None)).values(blocked_since=now), here)
+        return since is not None and now - since >= backoff.BLOCKED_AFTER
+    by_letter = row["way"] != Way.API and not isinstance(happening, AsAsked | Contradicts | CannotTell)
+    if since is not None and not by_letter and any(one.status for one in getattr(happening, "evidence", ())):
+        connection.execute(_ACCOUNT.values(blocked_since=None), here)
+    return False
+
+
+def _note_failures(
+    connection: Connection, row: Mapping[str, Any], happening: Happening, counted: dict[str, int], now: datetime
+) -> None:
     here = {"here": row["account_id"]}
     if isinstance(happening, CredentialsRejected) and not happening.by_mail_host:
         connection.execute(_ACCOUNT.values(stopped="credential"), here)
+        return
+    if is_blocked(happening):
+        failures = counted[row["account_id"]] = counted[row["account_id"]] + 1
+        # Who answers in the processor's place does not say how long it must be left in peace.
+        wish = getattr(happening, "retry_after", None)
+        wait = min(backoff.account_pause(failures, wish, jitter()), backoff.LONGEST_PAUSE)
+        connection.execute(_ACCOUNT.values(failures=failures, paused_until=now + wait), here)
         return
     if row["way"] != Way.API:
         return  # our own mail host's trouble says nothing of the processor's interface

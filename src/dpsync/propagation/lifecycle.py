@@ -240,10 +240,11 @@ def _after_finding(at: Position, finding: Finding, now: datetime) -> Step:
             return _seen_otherwise(at, finding, now)
         case CannotTell(later=later, reason=reason) if at.state in _OWED and at.way is Way.API:
             return _still_queued(at, reason, now, readable=later)
-        case CannotTell(later=later, reason=reason):
-            wait = reread_delay(at.rereads) if later else None
-            step = replace(stay(at, Event.CANNOT_TELL), rereads=at.rereads + 1, reason=reason)
-            return replace(step, timer=Timer.REREAD, timer_at=now + wait) if wait else step
+        case CannotTell(later=later, blocked=blocked, reason=reason):
+            # What was blocked was no reading: it goes on when the account does, and none of them is used up.
+            wait = timedelta(0) if blocked else reread_delay(at.rereads) if later else None
+            step = replace(stay(at, Event.CANNOT_TELL), rereads=at.rereads + (not blocked), reason=reason)
+            return step if wait is None else replace(step, timer=Timer.REREAD, timer_at=now + wait)
         case _:
             assert_never(finding)
 
@@ -305,8 +306,9 @@ def _doubt_resolved(at: Position, finding: Finding, now: datetime) -> Step:
             seen = at.rereads + 1
             alert = "undone" if seen >= UNDONE_AFTER else ""
             return go(at, State.PENDING, Event.DEFERRED, next=Next.NOW, reason=reason, rereads=seen, alert=alert)
-        case CannotTell(later=True, reason=reason):
-            return go(at, State.PENDING, Event.CANNOT_TELL, next=Next.BACKOFF, doubtful=True, reason=reason)
+        case CannotTell(later=True, blocked=blocked, reason=reason):
+            wait, kept = Next.ACCOUNT if blocked else Next.BACKOFF, at.rereads
+            return go(at, State.PENDING, Event.CANNOT_TELL, next=wait, doubtful=True, reason=reason, rereads=kept)
         case CannotTell(reason=reason):
             # This cannot be read back at all; the contract says that told twice is told once, so it is told again.
             return go(at, State.PENDING, Event.CANNOT_TELL, next=Next.NOW, reason=reason)

@@ -12,7 +12,6 @@ from sqlalchemy import Connection, bindparam, exists, func, insert, select, upda
 
 from dpsync.alerts import raise_alert
 from dpsync.connector import Accepted, AsAsked, CannotTell, Contradicts, Evidence, HandOver, Processor, Refused
-from dpsync.errors import CredentialsRejected
 from dpsync.ledger import entry
 from dpsync.ledger.entry import Event
 from dpsync.model import CLOSED_STATES, DONE_STATES, Right, Rung, State, Way
@@ -30,7 +29,7 @@ from dpsync.store.writer import Unit
 
 _P, _R, _A = t.propagation.c, t.request.c, t.account.c
 _ROWS = (
-    select(t.propagation, _R.wrapped_key, _R.key_month, _R.closed_at, _A.failures)
+    select(t.propagation, _R.wrapped_key, _R.key_month, _R.closed_at, _A.failures, _A.blocked_since)
     .join(t.request, _R.id == _P.request_id)
     .outerjoin(t.account, _A.id == _P.account_id)
     .where(_P.id.in_(bindparam("propagation_ids", expanding=True)))
@@ -181,7 +180,7 @@ def _happen(
     at = _position(row, processor)
     step: Step | None = None
     if one.attempt:
-        row["attempts"] += one.attempt.charged and not isinstance(one.happenings[0], CredentialsRejected)
+        row["attempts"] += one.attempt.charged and not due.is_of_the_account(one.happenings[0])
     beside = list(one.beside)
     for happening in one.happenings:
         if isinstance(happening, Decision) and _is_under_way(unit.connection, row["id"]):
@@ -204,7 +203,8 @@ def _happen(
             beside.append(("ended", {"number": one.attempt.number, **_ended(one, step)}))
         _append(unit, row, happening, step, one, (part, digest), commit_key, beside)
         beside.clear()
-        due.note_account(unit.connection, row, happening, failures, one.now)
+        if due.note_account(unit.connection, row, happening, failures, one.now):
+            alert(unit.connection, controller, "blocked", row["request_id"], row["account_id"], processor, one.now)
         if step.alert:
             whose = (row["request_id"], row["processor"], processor)
             alert(unit.connection, controller, step.alert, *whose, one.now, step.reason)

@@ -199,6 +199,7 @@ account = Table(
     Column("id", Text, primary_key=True),
     Column("paused_until", Instant),
     Column("failures", Integer, nullable=False, server_default="0"),  # in a row; a success clears it
+    Column("blocked_since", Instant),  # since when no answer was the processor's own
     Column("stopped", Text, nullable=False, server_default=""),  # "", credential or person: until `resume`
     Column("owner", Text),
     Column("epoch", Integer, nullable=False, server_default="0"),

@@ -14,6 +14,7 @@ down_revision = "0001"
 def upgrade() -> None:
     _alerts_are_gathered()
     _refusals_are_counted()
+    op.add_column("account", sa.Column("blocked_since", sa.BigInteger()))
 
 
 def _alerts_are_gathered() -> None:
