@@ -68,7 +68,9 @@ class Retaining:
                 service.write(partial(tell_of_mail_host, controller=service.controller, refused=refused, now=now))
                 return
             if status is not None:
-                service.write(partial(worklist.mark_posted, one=one, status=status, now=now))
+                service.write(
+                    partial(worklist.mark_posted, controller=service.controller, one=one, status=status, now=now)
+                )
 
     # --- the page
 

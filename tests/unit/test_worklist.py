@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from email import message_from_bytes, policy
 from email.message import EmailMessage
+from functools import partial
 from typing import Any
 
 import pytest
@@ -60,7 +61,8 @@ def sent(world: World) -> list[Planned]:
     """What would go out now goes out."""
     found = planned(world)
     for one in found:
-        world.writer.call(lambda unit, one=one: worklist.mark_posted(unit, one, 250, world.clock.now()))  # type: ignore[misc]  # because mypy does not infer a lambda's default
+        now = world.clock.now()
+        world.writer.call(partial(worklist.mark_posted, controller=world.controller, one=one, status=250, now=now))
     return found
 
 
@@ -468,7 +470,7 @@ def test_a_state_that_nobody_recorded_is_found(world: World) -> None:
     here = ct.conversation.c.pseudonym == row(world, 3).pseudonym
     by_hand(world, ct.conversation.update().where(here).values(state=STATES.ATTESTED.value))
     (found,) = world.ledger_problems()
-    assert found.endswith("at inbox: the database says attested, the ledger kept")
+    assert found.endswith("at inbox: the database says state attested, the ledger kept")
     assert row(world, 3).reference in found
 
 
@@ -479,9 +481,11 @@ def test_an_act_that_the_ledger_does_not_tell_of_is_found_and_leads_to_no_state(
     by_hand(world, ct.retention_act.insert().values(act))
     by_hand(world, ct.retention_act_row.insert().values(act_id=1, pseudonym=row(world).pseudonym))
     by_hand(world, ct.conversation.update().values(state=STATES.ATTESTED.value))
-    first, second = world.ledger_problems()
-    assert "does not tell of act 1 (attested)" in first
-    assert "the database says attested, the ledger kept" in second
+    row_of, act_of, state_of = world.ledger_problems()
+    assert "retention_act: " in row_of
+    assert row_of.endswith("of a row that no entry tells of")
+    assert "does not tell of act 1 (attested; " in act_of
+    assert "the database says state attested, the ledger kept" in state_of
 
 
 def test_a_list_that_is_made_an_answer_by_hand_is_found(world: World) -> None:
@@ -490,4 +494,7 @@ def test_a_list_that_is_made_an_answer_by_hand_is_found(world: World) -> None:
     listed(world)
     by_hand(world, ct.retention_act.update().values(kind="attested"))
     by_hand(world, ct.conversation.update().values(state=STATES.ATTESTED.value))
-    assert len(world.ledger_problems()) == 2
+    row_of, act_of, state_of = world.ledger_problems()
+    assert "kind not as entry" in row_of
+    assert "does not tell of act 1 (attested; " in act_of
+    assert "the database says state attested, the ledger kept" in state_of

@@ -10,11 +10,10 @@ from datetime import timedelta
 from itertools import chain
 from typing import Any
 
-from sqlalchemy import Connection, Table, bindparam, select, type_coerce
-from sqlalchemy.types import NullType
+from sqlalchemy import Connection, bindparam, select
 
 from dpsync.errors import KeyProblem
-from dpsync.ledger import conversation_comparison, entry, evidence, row_comparison, rows, stored, told
+from dpsync.ledger import conversation_comparison, entry, evidence, row_comparison, rows, stored, stored_rows, told
 from dpsync.ledger.row_comparison import Belongings, Row
 from dpsync.ledger.rows import COPIED
 from dpsync.ledger.told import Place
@@ -35,11 +34,12 @@ def differences(connection: Connection, keys: Keys) -> tuple[str, ...]:
     nothing here: `Log.verify` names it. What is committed under a request's key is compared while that key exists.
     """
     found: list[str] = []
+    older = older_requests(connection) > 0
     everything = chain(
         _missing(connection),
         _problems(connection, keys),
-        _of_no_request(connection, keys),
-        conversation_comparison.problems(connection),
+        _of_no_request(connection, keys, older=older),
+        conversation_comparison.problems(connection, keys, older=older),
     )
     for problem in everything:
         if len(found) == MOST_NAMED:
@@ -50,9 +50,15 @@ def differences(connection: Connection, keys: Keys) -> tuple[str, ...]:
 
 def older_requests(connection: Connection) -> int:
     """How many requests were accepted before entries committed to rows: of those less is compared."""
-    bodies = connection.execute(select(t.entry.c.body).where(t.entry.c.request_id.is_not(None))).scalars()
-    receipts = (said for body in bodies if (said := told.readable(body)) is not None and "list" in said)
-    return sum("rows" not in said for said in receipts)
+    column, last, older = t.entry.c, -1, 0
+    query = select(column.idx, column.body).where(column.request_id.is_not(None), column.idx > bindparam("last"))
+    while page := connection.execute(query.order_by(column.idx).limit(PAGE), {"last": last}).all():
+        last = page[-1].idx
+        for said in filter(None, (told.readable(row.body) for row in page)):
+            if "list" in said and "rows" in said:
+                return older
+            older += "list" in said
+    return older
 
 
 def _missing(connection: Connection) -> Iterator[str]:
@@ -66,24 +72,21 @@ def _missing(connection: Connection) -> Iterator[str]:
 # --- reading
 
 
-def _as_stored(table: Table) -> list[Any]:
-    """Every column as it is kept: what somebody wrote there by hand need not be of its type."""
-    return [type_coerce(column, NullType()).label(column.name) for column in table.c]
-
-
 _R, _P = t.request.c, t.propagation.c
 _IDS: Any = bindparam("ids", expanding=True)
-_REQUESTS = select(*_as_stored(t.request)).where(_R.ordinal > bindparam("last")).order_by(_R.ordinal).limit(PAGE)
-_PARTS = select(*_as_stored(t.propagation)).where(_P.request_id.in_(_IDS)).order_by(_P.processor)
+_REQUESTS = (
+    select(*stored_rows.columns_of(t.request)).where(_R.ordinal > bindparam("last")).order_by(_R.ordinal).limit(PAGE)
+)
+_PARTS = select(*stored_rows.columns_of(t.propagation)).where(_P.request_id.in_(_IDS)).order_by(_P.processor)
 _OF_PARTS = {
-    table.name: select(*_as_stored(table), _P.request_id.label("of"), _P.processor.label("at_processor"))
+    table.name: select(*stored_rows.columns_of(table), _P.request_id.label("of"), _P.processor.label("at_processor"))
     .join(t.propagation, _P.id == table.c.propagation_id)
     .where(_P.request_id.in_(_IDS))
     .order_by(*table.primary_key.columns)
     for table in (t.attempt, t.notice, t.answer, t.post)
 }
 _OF_REQUESTS = {
-    table.name: select(*_as_stored(table), table.c.request_id.label("of"))
+    table.name: select(*stored_rows.columns_of(table), table.c.request_id.label("of"))
     .where(table.c.request_id.in_(_IDS))
     .order_by(*table.primary_key.columns)
     for table in (t.decision, t.withdrawal)
@@ -96,7 +99,7 @@ def _belongings(connection: Connection, ids: Sequence[str]) -> dict[str, Belongi
         found[row["request_id"]].parts[row["processor"]] = dict(row)
     for table, query in chain(_OF_PARTS.items(), _OF_REQUESTS.items()):
         for row in connection.execute(query, {"ids": ids}).mappings():
-            place = row["at_processor"] if table in row_comparison.AT_A_PLACE else ""
+            place = row["at_processor"] if table in told.AT_A_PLACE else ""
             found[row["of"]].rows[table, place].append(dict(row))
     return found
 
@@ -180,7 +183,7 @@ def _openly(row: Row, has: Belongings, said: told.Request) -> Iterator[Problem]:
         if wanted is not None and row[column] != wanted:
             yield "", column, f"{column} is {row[column]}; entry {said.idx} says {wanted or 'none'}"
     for column, key in _MOMENTS.items():
-        if key in receipt and _seconds(row[column]) != receipt[key]:
+        if key in receipt and stored_rows.seconds(row[column]) != receipt[key]:
             yield "", column, f"{column} is {_moment(row[column])}; entry {said.idx} says another time"
     if said.commits and int(bool(row["received_assumed"])) != receipt.get("assumed", 0):
         yield "", "received_assumed", f"received_assumed is not what entry {said.idx} says"
@@ -192,7 +195,7 @@ def _openly(row: Row, has: Belongings, said: told.Request) -> Iterator[Problem]:
     if entry.list_digest(filter(None, str(row["processors"]).split("\n"))) != receipt["list"]:
         yield "", "processors", f"processors is not the list of entry {said.idx}"
     for column, ts in (("closed_at", said.closed), ("shredded_at", said.shredded)):
-        if _seconds(row[column]) != ts:
+        if stored_rows.seconds(row[column]) != ts:
             shown = _moment(row[column])
             yield "", column, f"the database says {column} {shown}; the ledger tells of another time, or none"
 
@@ -213,17 +216,12 @@ def _places(row: Row, has: Belongings, said: told.Request) -> Iterator[Problem]:
         if one.since is None:
             moments["state_since"] = opened
         for column, ts in moments.items():
-            if _seconds(kept[column]) != ts:
+            if stored_rows.seconds(kept[column]) != ts:
                 shown = _moment(kept[column])
                 yield at, column, f"the database says {column} {shown}; the ledger tells of another time, or none"
         for column in COPIED:
             if kept[column] != row[column]:
                 yield at, column, f"{column} is not that of the request"
-
-
-def _seconds(stored_at: object) -> object:
-    """A stored time in whole seconds, as entries have it; what is no time stays as it is, and fits none."""
-    return stored_at // 1_000_000 if isinstance(stored_at, int) else stored_at
 
 
 def _moment(stored_at: object) -> str:
@@ -238,21 +236,16 @@ def _moment(stored_at: object) -> str:
 # --- what belongs to no request
 
 
-def _of_no_request(connection: Connection, keys: Keys) -> Iterator[str]:
+def _of_no_request(connection: Connection, keys: Keys, *, older: bool) -> Iterator[str]:
     """Contacts that confirmed themselves, and mail that belongs to no notice."""
     key = rows.own_key(keys)
     committed: dict[str, list[told.Kept]] = defaultdict(list)
     for idx, said in told.of_no_request(connection):
         for one in told.items(idx, said):
             committed[one.said.table].append(one)
-    older = older_requests(connection) > 0
-    for table, which in (
-        (t.contact, t.contact.c.confirmed_at.is_not(None)),
-        (t.post, t.post.c.propagation_id.is_(None)),
-    ):
-        found = connection.execute(select(*_as_stored(table)).where(which)).mappings().all()
-        for columns, problem, untold in row_comparison.of_added(
-            key, table.name, committed[table.name], list(map(dict, found))
-        ):
+    confirmed = stored_rows.all_of(connection, t.contact, t.contact.c.confirmed_at.is_not(None))
+    unplaced = stored_rows.all_of(connection, t.post, t.post.c.propagation_id.is_(None))
+    for table, found in (("contact", confirmed), ("post", unplaced)):
+        for columns, problem, untold in row_comparison.of_added(key, table, committed[table], found):
             if not (untold and older):
-                yield f"{table.name}: {', '.join(columns)} {problem}"
+                yield f"{table}: {', '.join(columns)} {problem}"

@@ -59,6 +59,7 @@ class Event(StrEnum):
     DECIDED = "decided"
     SHOWN = "shown"
     JOINED = "joined"
+    SIGHTED = "sighted"
     CONFIRMED = "confirmed"
     LIFTED = "lifted"
     SHREDDED = "shredded"

@@ -7,14 +7,11 @@ from typing import Any
 
 from dpsync.ledger import rows, told
 from dpsync.ledger.rows import BORN, COMMITTED, differing, spelled
-from dpsync.ledger.told import ONLY_ADDED, Kept, Place
+from dpsync.ledger.told import AT_A_PLACE, ONLY_ADDED, Kept, Place
 
 Row = Mapping[str, Any]
 Problem = tuple[str, Sequence[str], str]
 """Place below the request, columns, and what is wrong with them."""
-
-AT_A_PLACE = frozenset({"attempt", "notice", "answer"})
-"""Tables whose rows belong to one processor; the others to the request."""
 
 _LATER = {"attempt": ("ended", {"ended_at": None, "outcome": ""}), "notice": ("sent", {"sent_at": None, "digest": ""})}
 """The later half of a row, and what stands there until an entry tells of it."""
@@ -110,6 +107,20 @@ def of_added(
             left.remove(row)
             yield columns, _not_as(kept), False
         else:
-            yield COMMITTED[table], f"of a row that entry {kept.idx} recorded: it is not there", False
+            yield _whole(table), f"of a row that entry {kept.idx} recorded: it is not there", False
     for _ in left:
-        yield COMMITTED[table], "of a row that no entry tells of", True
+        yield _whole(table), "of a row that no entry tells of", True
+
+
+def _whole(table: str) -> tuple[str, ...]:
+    return (*COMMITTED[table], *([_OWNER[table]] if table in _OWNER else ()))
+
+
+_OWNER = {
+    "answer": "propagation_id",
+    "post": "propagation_id",
+    "decision": "request_id",
+    "withdrawal": "request_id",
+    "retention_letter": "act_id",
+}
+"""Which column says whose a row is: moved elsewhere, it is missed here and too much there."""

@@ -76,6 +76,39 @@ COMMITTED: Mapping[str, tuple[str, ...]] = {
     "decision": ("processor", "kind", "detail", "sealed", "os_user", "at"),
     "withdrawal": ("source", "event_id", "body_mac", "at"),
     "contact": ("pseudonym", "processor", "token_hash", "created_at", "confirmed_at"),
+    "conversation": (
+        "processor",
+        "pseudonym",
+        "reference",
+        "contact",
+        "started_at",
+        "due_on",
+        "until_on",
+        "overdue_at",
+        "told_at",
+    ),
+    "retention_act": (
+        "processor",
+        "kind",
+        "at",
+        "conversations",
+        "sealed",
+        "os_user",
+        "until_on",
+        "next_on",
+        "file_sha256",
+        "file_rows",
+        "older",
+        "oldest_on",
+        "from_on",
+        "to_on",
+        "list_id",
+        "reference",
+        "token_hash",
+        "answer_by",
+        "expires_at",
+    ),
+    "retention_letter": ("kind", "message_id", "created_at", "sent_at"),
 }
 """The columns that an item of an entry's `rows` commits to, in the order of their marks.
 
@@ -201,6 +234,8 @@ WHOLE_TABLES = {
     "job": "when a timed job runs next",
     "shelf": "what a connector remembers, sealed; it may be read again at the vendor",
     "alert": "mails to our own people about what an entry tells already",
+    "alert_concern": "what such a mail lists",
+    "refusal": "how often something was refused at our door: nothing was taken in of it",
     "meta": "the schema's own notes; the digest of the settings is an entry",
     "alias": "what pseudonyms a person was named by; that requests are about one person is committed in each of them",
     "entry": "the ledger itself: hashed",
@@ -223,6 +258,12 @@ OTHERWISE = {
     "propagation.lifting": "compared with the request's",
     "propagation.version": "compared with the request's",
     "evidence.*": "compared: the digest `resp` is of all of them",
+    "conversation.state": "compared: follows from the acts",
+    "conversation.claimed_at": "compared: follows from the acts",
+    "conversation.contradicted_at": "compared: follows from the acts",
+    "retention_act.escalated_at": "compared: follows from the entry that tells of it",
+    "retention_act_row.act_id": "compared: the digest `list` is of all of an act",
+    "retention_act_row.pseudonym": "compared: the digest `list` is of all of an act",
 }
 """Columns that are compared in another way than by an item of `rows`."""
 
@@ -239,5 +280,10 @@ UNPROVEN = {
     "post.read_at": "when a person took the message out of the folder",
     "contact.asked_at": "when the question was mailed; only the answer counts",
     "decision.id": "a number of the database's own",
+    "conversation.sealed": "the vendor's ids, renewed with each delivery and destroyed when it is gone",
+    "conversation.open": "as it was last seen; renewed with each delivery",
+    "conversation.seen_at": "when it was last seen; renewed with each delivery",
+    "retention_act.id": "a number of the database's own",
+    "retention_act.reminded_at": "when a reminder was planned; that it went is an entry",
 }
 """Columns that prove nothing, and why."""

@@ -109,10 +109,13 @@ class Request:
     def _keep(self, name: str, kept: Kept) -> None:
         table, number = kept.said.table, kept.said.number or 0
         if table in ONLY_ADDED:
-            self.added.setdefault((table, name if table == "answer" else ""), []).append(kept)
+            self.added.setdefault((table, name if table in AT_A_PLACE else ""), []).append(kept)
         else:
             self.rows[table, name, number] = kept
 
+
+AT_A_PLACE = frozenset({"attempt", "notice", "answer", "post"})
+"""Tables whose rows belong to one processor of a request; the others belong to the request."""
 
 ONLY_ADDED = frozenset({"answer", "post", "decision", "withdrawal"})
 """Rows that are written once and never change."""

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, bindparam, insert, select, update
 
-from dpsync.ledger import entry
+from dpsync.ledger import entry, rows
 from dpsync.ledger.entry import Event
 from dpsync.model import ActKind, ConversationState, Retention
 from dpsync.propagation import retention_clock as clock
@@ -72,18 +72,20 @@ def opened(controller: Controller, row: Any) -> VendorIds | None:
     return VendorIds(**json.loads(plain))
 
 
-def sight(
-    connection: Connection, controller: Controller, name: str, rule: Retention, seen: Sighting, now: datetime
-) -> Sighted:
+def sight(unit: Unit, controller: Controller, name: str, rule: Retention, seen: Sighting, now: datetime) -> Sighted:
     """Know of a conversation, or know it again. Its state is the caller's to change.
 
-    Its oldest moment counts. What was known is never made younger, and never less than it is by an old message.
+    Its oldest moment counts. What was known is never made younger, and never less than it is by an old message. That it
+    is known, since when, and its dates are an entry of the ledger.
     """
+    connection = unit.connection
     key = pseudonym(controller, name, "conversation", seen.ids.conversation)
     here = (C.processor == name) & (C.pseudonym == key)
     row = connection.execute(select(ct.conversation).where(here)).one_or_none()
     if row is None:
-        connection.execute(insert(ct.conversation).values(_new(controller, name, key, rule, seen, now)))
+        new = _new(controller, name, key, rule, seen, now)
+        connection.execute(insert(ct.conversation).values(new))
+        _tell_sighted(unit, controller, {**new, "until_on": None}, now)
         return Sighted(key, before=None, contradicts=False)
     changed: dict[str, Any] = {}
     if seen.started_at < row.started_at:
@@ -102,7 +104,20 @@ def sight(
         changed["told_at"] = now
     if changed:
         connection.execute(update(ct.conversation).where(here).values(changed))
+    if changed.keys() & {"started_at", "told_at"}:
+        _tell_sighted(unit, controller, {**row._asdict(), **changed}, now)
     return Sighted(key, before, contradicts)
+
+
+def _tell_sighted(unit: Unit, controller: Controller, row: Mapping[str, Any], now: datetime) -> None:
+    said = committed_row(controller, "conversation", row)
+    fields = {"dest": row["processor"], "kind": "conversation", "ref": row["reference"], "rows": said}
+    unit.append(None, entry.encode(Event.SIGHTED, now, **fields))
+
+
+def committed_row(controller: Controller, table: str, row: Mapping[str, Any]) -> str:
+    """What the ledger holds of a row where there is no request whose key could keep it."""
+    return rows.item(rows.own_key(controller.keys), table, {**dict.fromkeys(rows.COMMITTED[table]), **row})
 
 
 def attested_of(connection: Connection, controller: Controller, name: str, seen: Sighting) -> list[str]:
@@ -144,11 +159,11 @@ def _place(name: str, key: str) -> bytes:
 def move(connection: Connection, name: str, keys: Iterable[str], state: ConversationState, **values: object) -> None:
     """Bring conversations into a state, and set more columns with it."""
     changed = {"state": state.value, **values}
-    rows = [{"key": key, **{f"new_{column}": value for column, value in changed.items()}} for key in keys]
-    if rows:
+    moved = [{"key": key, **{f"new_{column}": value for column, value in changed.items()}} for key in keys]
+    if moved:
         wanted: dict[str, Any] = {column: bindparam(f"new_{column}") for column in changed}
         here = (C.processor == name) & (C.pseudonym == bindparam("key"))
-        connection.execute(update(ct.conversation).where(here).values(wanted), rows)
+        connection.execute(update(ct.conversation).where(here).values(wanted), moved)
 
 
 def by_reference(connection: Connection, references: Sequence[str], name: str = "") -> list[Any]:
@@ -160,14 +175,14 @@ def by_reference(connection: Connection, references: Sequence[str], name: str = 
 def of_act(connection: Connection, act_id: int) -> list[Any]:
     """The conversations of an act as they are now, in order of their dates."""
     of_it = ct.retention_act_row.c
-    rows = connection.execute(
+    found = connection.execute(
         select(ct.conversation)
         .join(ct.retention_act, A.processor == C.processor)
         .join(ct.retention_act_row, (of_it.act_id == A.id) & (of_it.pseudonym == C.pseudonym))
         .where(A.id == act_id)
         .order_by(C.overdue_at, C.reference)
     )
-    return list(rows)
+    return list(found)
 
 
 def is_owed(row: Any, listed_at: datetime) -> bool:
@@ -204,26 +219,30 @@ def act(
     event: Event,
     by: By | None = None,
     said: Mapping[str, str | int] | None = None,
+    also: Sequence[str] = (),
     **values: object,
 ) -> int:
     """Keep what was done, to which conversations, with its entry in the ledger. Returns its number.
 
-    `said`: more fields of the entry; `values`: more columns. Who and why are in the ledger as commitments only.
+    `said`: more fields of the entry; `also`: what it commits to of other rows; `values`: more columns. Who and why are
+    in the ledger as commitments only.
     """
     concerned = sorted(set(keys))
-    row = {"processor": name, "kind": kind.value, "at": now, "conversations": len(concerned), **values}
+    row = {"processor": name, "kind": kind.value, "at": now, "conversations": len(concerned), "os_user": "", **values}
     if by is not None:
         said_by = json.dumps({"by": by.name, "reason": by.reason, "peer": by.peer}).encode()
         row |= {"sealed": controller.keys.seal(PURPOSE, said_by, name.encode()), "os_user": by.os_user}
     made = unit.connection.execute(insert(ct.retention_act).values(row).returning(A.id)).scalar_one()
     if concerned:
-        rows = [{"act_id": made, "pseudonym": key} for key in concerned]
-        unit.connection.execute(insert(ct.retention_act_row), rows)
+        unit.connection.execute(insert(ct.retention_act_row), [{"act_id": made, "pseudonym": key} for key in concerned])
     fields: dict[str, str | int] = {"dest": name, "kind": "retention", "n": len(concerned), **(said or {})}
     if concerned:
         fields["list"] = entry.list_digest(concerned)
     if by is not None:
-        fields |= {"by": commitment(controller, by.name), "why": commitment(controller, by.reason)}
+        named = entry.canonical([by.name, by.os_user]).decode()
+        fields |= {"by": commitment(controller, named), "why": commitment(controller, by.reason)}
+    written = [committed_row(controller, "retention_act", row), *also]
+    fields["rows"] = " ".join(written)
     unit.append(None, entry.encode(event, now, **fields))
     return int(made)
 

@@ -222,7 +222,7 @@ def _sighted(
     for one in found.older:
         ids = VendorIds(one.conversation, one.contact)
         known = sight(
-            unit.connection,
+            unit,
             controller,
             name,
             rule,

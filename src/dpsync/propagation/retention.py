@@ -28,6 +28,7 @@ from dpsync.propagation.conversations import (
     act,
     attested_of,
     by_reference,
+    committed_row,
     is_owed,
     move,
     of_act,
@@ -66,7 +67,7 @@ def note(unit: Unit, controller: Controller, name: str, conversations: Iterable[
         ids = VendorIds(one.id, one.contact, one.medium, one.channel)
         # Whatever a vendor's clock says: nothing was seen before it began.
         seen = Sighting(ids, min(one.started_at, one.seen_at), one.seen_at, one.open)
-        known = sight(unit.connection, controller, name, processor.retention, seen, now)
+        known = sight(unit, controller, name, processor.retention, seen, now)
         new += known.before is None
         if known.contradicts:
             contradicted.append(known.key)
@@ -193,6 +194,7 @@ def make_exception(unit: Unit, controller: Controller, reference: str, until: da
         event=Event.EXTENDED,
         by=by,
         said={"ref": reference, "due": until.isoformat()},
+        also=[committed_row(controller, "conversation", {**row._asdict(), **values})],
         until_on=until.isoformat(),
     )
     return str(row.processor)

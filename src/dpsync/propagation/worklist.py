@@ -21,7 +21,7 @@ from dpsync.model import ActKind, ConversationState, Mode, Retention
 from dpsync.propagation import retention_clock as clock
 from dpsync.propagation.contacts import is_confirmed
 from dpsync.propagation.controller import Controller, token_hash
-from dpsync.propagation.conversations import UNCLAIMED, A, C, act, is_owed, move, of_act, opened
+from dpsync.propagation.conversations import UNCLAIMED, A, C, act, committed_row, is_owed, move, of_act, opened
 from dpsync.propagation.retention import FIRST_CHECK
 from dpsync.propagation.worklist_letter import Row, WorkLetter, written
 from dpsync.store import conversation_tables as ct
@@ -192,14 +192,17 @@ def post(mail: Mail, one: Planned) -> int | None:
     return posted.evidence.status
 
 
-def mark_posted(unit: Unit, one: Planned, status: int, now: datetime) -> None:
+def mark_posted(unit: Unit, controller: Controller, one: Planned, status: int, now: datetime) -> None:
     """That the next mail host took it. Twice changes nothing."""
     letter = ct.retention_letter.c
-    here = (letter.act_id == one.act_id) & (letter.kind == one.kind.value) & letter.sent_at.is_(None)
-    if unit.connection.execute(update(ct.retention_letter).where(here).values(sent_at=now)).rowcount:
+    posted = (letter.act_id == one.act_id) & (letter.kind == one.kind.value)
+    sending = update(ct.retention_letter).where(posted, letter.sent_at.is_(None)).values(sent_at=now)
+    if unit.connection.execute(sending).rowcount:
         event = Event.REMINDED if one.kind is NoticeKind.REMINDER else Event.NOTICE_SENT
+        row = unit.connection.execute(select(ct.retention_letter).where(posted)).mappings().one()
         fields: dict[str, str | int] = {"dest": one.processor, "kind": "worklist", "cause": one.kind.value}
-        unit.append(None, entry.encode(event, now, ref=one.reference, http=status, n=len(one.letter.rows), **fields))
+        fields |= {"ref": one.reference, "rows": committed_row(controller, "retention_letter", dict(row))}
+        unit.append(None, entry.encode(event, now, http=status, n=len(one.letter.rows), **fields))
 
 
 # --- the page behind the link

@@ -1,0 +1,23 @@
+"""Rows as they are stored: what somebody wrote there by hand need not be of its column's type."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection, Table, select, type_coerce
+from sqlalchemy.types import NullType
+
+
+def columns_of(table: Table) -> list[Any]:
+    """Every column of a table, untouched by its type."""
+    return [type_coerce(column, NullType()).label(column.name) for column in table.c]
+
+
+def all_of(connection: Connection, table: Table, which: Any = True) -> list[Mapping[str, Any]]:
+    """All rows of a table, or those of a condition, in the order of its key."""
+    found = select(*columns_of(table)).where(which).order_by(*table.primary_key.columns)
+    return [dict(row) for row in connection.execute(found).mappings()]
+
+
+def seconds(stored_at: object) -> object:
+    """A stored time in whole seconds, as entries have it; what is no time stays as it is, and fits none."""
+    return stored_at // 1_000_000 if isinstance(stored_at, int) else stored_at
