@@ -11,6 +11,7 @@ from sqlalchemy import Connection, func, select
 from dpsync import telemetry
 from dpsync.installation import Installation
 from dpsync.reports.housekeeping import undelivered
+from dpsync.soundness import judged_last
 from dpsync.store import tables as t
 
 
@@ -24,6 +25,8 @@ def exposition(installation: Installation) -> tuple[bytes, str]:
         metrics.propagations({(row[0], row[1]): row[2] for row in counts})
         metrics.alerts_waiting(len(undelivered(connection, now)))
         metrics.ledger_size(installation.log.size(connection))
+        judged = judged_last(connection)
+        metrics.record_judged(judged.problems if judged else None, judged.at if judged else None)
         f = t.refusal.c
         refused = select(f.source, f.status, f.field, func.sum(f.times)).group_by(f.source, f.status, f.field)
         metrics.refused({(row[0], row[1], row[2]): int(row[3]) for row in connection.execute(refused)})

@@ -12,6 +12,7 @@ from dpsync.reports.period import PeriodReport, period_report
 from dpsync.reports.processors import ExemptLine, ProcessorLine, capability_lines
 from dpsync.reports.proof import LedgerLine
 from dpsync.settings import ProcessorSection, Settings
+from dpsync.soundness import judge
 
 
 def ledger_line(service: Installation, now: datetime) -> LedgerLine:
@@ -19,15 +20,14 @@ def ledger_line(service: Installation, now: datetime) -> LedgerLine:
 
     Every row that a report may print from is compared with what the ledger tells of, by the one comparison there is.
     """
-    found = service.verify_ledger(full=False)
-    problems = (*found.problems, *service.differences())
-    newest = parse_note(found.newest)[0].root.hex()[:8] if found.newest else ""
+    sound = judge(service, now, full=False)
+    newest = parse_note(sound.ledger.newest)[0].root.hex()[:8] if sound.ledger.newest else ""
     return LedgerLine(
-        verified=not problems,
-        entries=found.entries,
+        verified=not sound.problems,
+        entries=sound.ledger.entries,
         checked_at=now,
         checkpoint=newest,
-        problems=problems,
+        problems=sound.problems,
     )
 
 

@@ -45,6 +45,7 @@ from dpsync.propagation import (
 from dpsync.propagation.lifecycle import AnswerKind
 from dpsync.propagation.worker import Worker
 from dpsync.retaining import Retaining
+from dpsync.soundness import judge_and_tell
 from dpsync.store.database import database_now, worker_lock
 from dpsync.store.writer import Unit
 from dpsync.timed import TAKEN_FOR, Job, Jobs, daily, every
@@ -130,7 +131,8 @@ class Service(Installation):
             Job("refusals", morning, self._tell_of_refusals),
             Job("checkpoint", morning, self._anchor_daily),
             Job("heartbeat", every(timedelta(minutes=1)), lambda now: self._beat(worker, now)),
-            Job("verify", every(timedelta(days=7)), self._verify_weekly),
+            Job("compare", every(timedelta(hours=1)), lambda now: self._judge(now, full=False)),
+            Job("verify", every(timedelta(days=7)), lambda now: self._judge(now, full=True)),
         ]
         jobs += Retaining(self).jobs()
         return Jobs({job.name: job for job in jobs}, self.engine, self.writer, self.clock, worker.id, self._job_failed)
@@ -184,21 +186,8 @@ class Service(Installation):
         except NoAnswer as error:
             telemetry.log("service").warning("heartbeat not delivered", error=error)
 
-    def _verify_weekly(self, now: datetime) -> None:
-        found = self.verify_ledger(full=True, progress=lambda *_: liveness.beat())
-        problems = (*found.problems, *self.differences())
-        if problems:
-            self.write(
-                lambda unit: raise_alert(
-                    unit.connection,
-                    cause="ledger",
-                    role="dpo",
-                    subject="The ledger does not verify",
-                    body=f"{problems[0]}. Keep every copy as it is. `dpsync verify`",
-                    now=now,
-                    zone=self.zone,
-                )
-            )
+    def _judge(self, now: datetime, *, full: bool) -> None:
+        judge_and_tell(self, now, full=full, progress=lambda *_: liveness.beat())
 
     def _job_failed(self, name: str) -> None:
         self.write(

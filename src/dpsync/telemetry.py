@@ -230,6 +230,15 @@ class Metrics:
         )
         self._alerts = Gauge("dpsync_alerts_waiting", "Alerts that no channel has taken yet", registry=here)
         self._ledger = Gauge("dpsync_ledger_entries", "Entries in the ledger", registry=here)
+        self._problems = Gauge(
+            "dpsync_record_problems",
+            "Problems of the record when it was last compared, as check, verify and reports do; NaN: not yet",
+            registry=here,
+        )
+        self._compared = Gauge(
+            "dpsync_record_compared_timestamp_seconds", "When the record was last compared; NaN: not yet", registry=here
+        )
+        self.record_judged(None, None)
         self._refused = Counter(
             "dpsync_requests_refused", "What was refused at our doors", ["source", "status", "field"], registry=here
         )
@@ -248,6 +257,11 @@ class Metrics:
     def ledger_size(self, entries: int) -> None:
         """How many entries the ledger has."""
         self._ledger.set(entries)
+
+    def record_judged(self, problems: int | None, at: datetime | None) -> None:
+        """Sets how the last comparison of the whole record ended, and when that was; None: there was none yet."""
+        self._problems.set(math.nan if problems is None else problems)
+        self._compared.set(at.timestamp() if at else math.nan)
 
     def refused(self, counts: Mapping[tuple[str, int, str], int]) -> None:
         """Sets how often each was refused, by (source, HTTP status, field in our names)."""

@@ -847,7 +847,7 @@ def test_a_state_or_a_date_that_was_written_by_hand_is_named_and_no_report_calls
     installation.run("run-once")
     installation.submit("--event-id", "later")
     good = installation.run("verify")
-    assert (good.code, "every state as it tells" in good.out) == (0, True), good.err
+    assert (good.code, "every row as it tells" in good.out) == (0, True), good.err
     with by_hand(installation.folder / "var" / "dpsync.db") as connection:
         connection.executescript(change)
     ran = installation.run("verify")

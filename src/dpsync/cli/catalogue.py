@@ -239,12 +239,12 @@ CATALOGUE: dict[str, Explained] = {
         "Ask for the file again, unchanged; compare the key with the one that the data protection officer was given.",
     ),
     "DP-603": Explained(
-        "A state or a date in the database is not what the ledger tells of",
+        "A row in the database is not what the ledger tells of",
         "The ledger is as it was signed, but a table beside it was written past dpsync: a request is shown as further, "
-        "less far, earlier or later than anything on the record says, or is gone, or the calls that are kept as its "
-        "proof were changed. Reports say so and may not be relied on.",
-        "Keep a copy. `dpsync verify` names request and processor, `dpsync dossier REQUEST` what is on the record. "
-        "Find out who wrote there; then put it back to what the ledger tells, or restore the database.",
+        "less far, earlier or later than anything on the record says, or is gone; or a decision, an answer, a letter "
+        "or a call that is kept as its proof was changed, added or removed. Reports say so and may not be relied on.",
+        "Keep a copy. `dpsync verify` names request, processor and column, `dpsync dossier REQUEST` what is on the "
+        "record. Find out who wrote there; then put it back to what the ledger tells, or restore the database.",
     ),
     "DP-700": Explained(
         "The demo's account and the sandbox's differ",

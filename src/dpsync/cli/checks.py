@@ -29,6 +29,7 @@ from dpsync.retaining import LIST_JOB, RETENTION_JOB
 from dpsync.sealing import Keys
 from dpsync.service import Service
 from dpsync.settings import Settings
+from dpsync.soundness import judge
 from dpsync.store import tables as t
 
 UNSET = "DP-204"
@@ -122,14 +123,15 @@ def _own_store(service: Service) -> list[Line]:
     try:
         with store_errors_named(service.settings.store.url):
             service.demand_own_store()
-            found = service.verify_ledger(full=False)
+            sound = judge(service, service.clock.now(), full=False)
     except DpsyncError as error:
         passes = isinstance(error, (StoreAway, Locked))
         return [Line("ledger", Verdict.PROBLEM, error.message, error.code, fatal=True, passes=passes)]
     place = f"{place_of_store(service)}, origin {service.origin}"
-    if found.problems:
-        return [Line("ledger", Verdict.PROBLEM, f"{found.problems[0]} ({place})", "DP-601")]
-    return [Line("ledger", Verdict.OK, f"{found.entries:,} entries verified, {place}")]
+    if sound.problems:
+        code = "DP-601" if sound.ledger.problems else "DP-603"
+        return [Line("ledger", Verdict.PROBLEM, f"{sound.problems[0]} ({place})", code)]
+    return [Line("ledger", Verdict.OK, f"{sound.ledger.entries:,} entries verified, every row as they tell, {place}")]
 
 
 def _jobs(service: Service, now: datetime) -> Iterator[Line]:

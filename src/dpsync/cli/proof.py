@@ -13,8 +13,8 @@ from dpsync.errors import Exit, NotFound, UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from dpsync.ledger.audit import Verification
     from dpsync.service import Service
+    from dpsync.soundness import Soundness
 
 
 def receipt(
@@ -150,37 +150,44 @@ def _receipt(talk: Talk, file: Path, options: "Sequence[str]", *, as_json: bool)
 
 def _ledger(talk: Talk, *, as_json: bool) -> int:
     from dpsync.cli.opening import installation
+    from dpsync.reports.words import several
+    from dpsync.soundness import judge
 
     with installation(talk, secrets=False) as service:
         with talk.progress("verifying") as progress:
-            found = service.verify_ledger(full=True, progress=progress)
-            differing = service.differences()
+            sound = judge(service, service.clock.now(), full=True, progress=progress)
         if as_json:
             talk.json(
                 {
                     "origin": service.origin,
-                    "verified": not (found.problems or differing),
-                    "entries": found.entries,
-                    "root": found.root.hex(),
+                    "verified": not sound.problems,
+                    "entries": sound.ledger.entries,
+                    "root": sound.ledger.root.hex(),
                     "key": service.log.signer.verifier.line,
-                    "problems": list(found.problems),
-                    "differences": list(differing),
+                    "older": sound.older,
+                    "problems": list(sound.ledger.problems),
+                    "differences": list(sound.differences),
                 }
             )
         else:
-            talk.data(_told(service, found, differing))
-    for problem in (*found.problems, *differing):
+            talk.data(_told(service, sound))
+    if sound.older:
+        talk.warn(
+            f"  {several(sound.older, 'request')} came in before the ledger committed to every row: of those right, "
+            "dates, processors, states and calls are compared, and nothing else."
+        )
+    for problem in sound.problems:
         talk.warn(f"  {problem}")
-    if found.problems:
+    if sound.ledger.problems:
         talk.warn("DP-601: the ledger is not what was signed; keep every copy as it is (dpsync explain DP-601)")
-    if differing:
-        talk.warn("DP-603: states in the database are not what the ledger tells of (dpsync explain DP-603)")
-    return Exit.LOOK if found.problems or differing else Exit.DONE
+    if sound.differences:
+        talk.warn("DP-603: rows in the database are not what the ledger tells of (dpsync explain DP-603)")
+    return Exit.LOOK if sound.problems else Exit.DONE
 
 
-def _told(service: "Service", found: "Verification", differing: "Sequence[str]") -> str:
+def _told(service: "Service", sound: "Soundness") -> str:
     from dpsync.reports.words import several
 
-    problems = len(found.problems) + len(differing)
-    verdict = f"NOT VERIFIED: {several(problems, 'problem')}" if problems else "verified, every state as it tells"
-    return f"{service.origin}: {verdict}, {found.entries:,} entries, root {found.root.hex()}"
+    problems = len(sound.problems)
+    verdict = f"NOT VERIFIED: {several(problems, 'problem')}" if problems else "verified, every row as it tells"
+    return f"{service.origin}: {verdict}, {sound.ledger.entries:,} entries, root {sound.ledger.root.hex()}"

@@ -113,8 +113,9 @@ SHAPES: dict[str, dict[str, str]] = {
         "entries": "how many there are",
         "root": "root of the tree, hex",
         "key": "the verifier key",
+        "older": "how many requests are from before the ledger committed to every row",
         "problems[]": "what does not fit, each with its place",
-        "differences[]": "states in the database that are not what the ledger tells of: requests, conversations",
+        "differences[]": "rows in the database that are not what the ledger tells of, each with its columns",
     },
     "verify FILE": {
         "version": "1",
