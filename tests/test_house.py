@@ -38,7 +38,7 @@ PAPERS = [README, CONTRIBUTING, CHANGELOG, *sorted((ROOT / "docs").rglob("*.md")
 HAND_WRITTEN = [README, ROOT / "docs" / "operating.md"]
 
 LONG = {
-    "connectors/campaign_monitor.py": 1186,
+    "connectors/campaign_monitor.py": 1187,
     "connectors/hootsuite.py": 958,
     "connectors/mailchimp.py": 855,
     "connectors/eventbrite.py": 761,

@@ -5,7 +5,7 @@ never by its value.
 """
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -135,8 +135,13 @@ class Left:
         return f"{named(name, known=name in self.types)}{known}"
 
 
-def named(name: str, *, known: bool) -> str:
+def put_right(names: Iterable[str], known: Container[str]) -> str:
+    """What is noted beside a call that changed these fields. `known`: those that the vendor itself has."""
+    return "put right: " + ", ".join(named(name, known=name in known, otherwise="a field") for name in names)
+
+
+def named(name: str, *, known: bool, otherwise: str = "that the request names") -> str:
     """The name of a field as it may stand in a task: the vendor's own, or one that cannot be an address or a number."""
     if known or re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,24}", name):
         return name
-    return "that the request names"
+    return otherwise

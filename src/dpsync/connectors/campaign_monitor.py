@@ -44,7 +44,7 @@ from dpsync.connector import (
     Reply,
     Retryable,
 )
-from dpsync.corrections import NOT_COMPARABLE, Left, compared, named, refused_of
+from dpsync.corrections import NOT_COMPARABLE, Left, compared, put_right, refused_of
 from dpsync.errors import UnsupportedRight
 from dpsync.field_values import UNTYPED, FieldType, Kind, Likeness, likeness, options_in, plain, written
 from dpsync.http import api_root, demand_own_address, json_of, retry_after
@@ -1100,7 +1100,8 @@ class _Update:
         code = self.calls.write("PUT", "/subscribers/{id}", self.place, _change(body), email=self.at, knows=_ANY_CODE)
         if code is None:
             self.at = str(self.values[_EMAIL]) if _EMAIL in parts else self.at
-            self.calls.note("put right: " + ", ".join(_SAID.get(part) or named(part, known=False) for part in parts))
+            # each of the keys is one that the list knows
+            self.calls.note(put_right([_SAID.get(part, part) for part in parts], {*_SAID.values(), *parts}))
             return None
         if code in _OUR_FAULT:
             raise refused(OUR_FAULT)

@@ -53,7 +53,7 @@ from dpsync.connector import (
     Reply,
     Retryable,
 )
-from dpsync.corrections import NOT_COMPARABLE, Left, compared, named, refused_of
+from dpsync.corrections import NOT_COMPARABLE, Left, compared, put_right, refused_of
 from dpsync.errors import UnsupportedRight
 from dpsync.field_values import UNTYPED, FieldType, Kind, Likeness, likeness, written
 from dpsync.http import api_root, demand_own_address, json_of
@@ -707,7 +707,7 @@ class _Correction:
         self.shown = self.calls.member_in(_ok(reply), self.list_id, at, doubtful=True, was=self.at)
         self.done += parts
         self.at = self.shown.id
-        put = "put right: " + ", ".join(named(part, known=False) if part else "address" for part in parts)
+        put = put_right([part or "address" for part in parts], {"address", *self.shown.merge_fields})
         self.calls.note(put if self.at == at else NOT_DONE)
         return None
 
