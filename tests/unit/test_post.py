@@ -175,6 +175,11 @@ DAEMON = "Mail Delivery System <MAILER-DAEMON@relay.example>"
         ("System Administrator <x@processor.example>", ""),
         ("mailer-daemon-2@relay.example", ""),
         ("MDaemon@processor.example", ""),
+        ("=?utf-8?q?Mailer-Daemon?= <noreply@relay.example>", ""),
+        ("Notes Mail Router@processor.example", ""),
+        ("Microsoft Outlook <MicrosoftExchange329e71ec88ae4615bbc36ab6ce41109e@processor.example>", ""),
+        ("Pat <pat@processor.example>", "X-MS-Exchange-Message-Is-Ndr:\n"),
+        ("Pat <pat@processor.example>", "X-Envelope-From: <>\n"),
     ],
 )
 def test_a_mail_system_reports_to_a_person_whatever_marks_it_puts_on_it(sender: str, headers: str, marks: str) -> None:
@@ -241,10 +246,34 @@ def test_a_receipt_says_no_more_than_that_it_was_shown(body: str, kind: Kind) ->
     assert seen(raw.encode()).kind is kind
 
 
-def test_a_complaint_about_our_letter_is_read_by_a_person() -> None:
-    raw = report(("failed", "5.1.1"), message_id=TAG, returned="message/rfc822")
-    raw = raw.replace(b"delivery-status", b"feedback-report")
+@pytest.mark.parametrize("container", ["multipart/report; report-type=feedback-report", "multipart/mixed"])
+def test_a_complaint_about_our_letter_is_read_by_a_person(container: str) -> None:
+    raw = as_part_of(container, report(("failed", "5.1.1"), message_id=TAG, returned="message/rfc822"))
+    raw = raw.replace(b"message/delivery-status", b"message/feedback-report").replace(b"MAILER-DAEMON", b"fbl")
+    raw = raw.replace(b"Return-Path: <>\n", b"").replace(b"Mail Delivery System", b"").replace(b"Delivery Status", b"x")
     assert (seen(raw).kind, seen(raw).tags) == (Kind.UNCLEAR, (TAG,))
+
+
+@pytest.mark.parametrize(
+    ("subject", "kind"),
+    [
+        ("Undeliverable: Erasure notice", Kind.UNCLEAR),
+        ("Returned mail: see transcript", Kind.UNCLEAR),
+        ("Unzustellbar: Erasure notice", Kind.UNCLEAR),
+        ("Automatic reply: [DPS-7F3K2] Erasure notice - please confirm", Kind.AUTOMATIC),
+        ("Out of office: Reminder: Restriction notice - please confirm", Kind.AUTOMATIC),
+        ("Abwesenheit: No answer yet: Opt-out notice - please help", Kind.AUTOMATIC),
+    ],
+)
+def test_an_automatic_reply_that_speaks_of_trouble_is_no_absence(subject: str, kind: Kind) -> None:
+    assert seen(mail(to=BACK, headers="Auto-Submitted: auto-replied\n", subject=subject)).kind is kind
+
+
+def test_a_message_of_nobody_is_not_taken_for_a_reply() -> None:
+    marked = b"\xef\xbb\xbf" + mail(to=BACK, headers="Auto-Submitted: auto-replied\n")
+    assert (seen(marked).kind, seen(marked).tags) == (Kind.UNCLEAR, (TAG,))
+    old = b"From MAILER-DAEMON Sat Nov 28 10:00:00 2026\n" + mail(to=BACK, headers="Auto-Submitted: auto-replied\n")
+    assert seen(old).kind is Kind.UNCLEAR
 
 
 def test_what_comes_back_in_plain_text_or_in_base64_finds_its_letter() -> None:

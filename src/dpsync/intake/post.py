@@ -8,6 +8,7 @@ nothing of what it wrote. What is none of these a person reads. Only the beginni
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from email.header import decode_header, make_header
 from email.message import Message
 from email.parser import BytesHeaderParser, BytesParser, HeaderParser
 from email.policy import compat32
@@ -30,8 +31,18 @@ _MESSAGE_ID = re.compile(r"<([A-Za-z2-7]{32})@[A-Za-z0-9.-]{1,255}>")
 _MAIL_SYSTEMS = (
     "mailerdaemon", "maildaemon", "mdaemon", "postmaster", "maildelivery", "mailsystem", "mailadmin", "mailrouter",
     "systemadmin", "doublebounce", "mailerror", "smtpdaemon", "bouncehandler", "internetmaildelivery",
+    "microsoftexchange", "notesmailrouter", "gwia",
 )  # fmt: skip
-_RETURNED = frozenset({"message/rfc822", "message/global", "text/rfc822-headers", "message/global-headers"})
+# No absence is called so. It only takes a message out of the folder of automatic replies, to where a person reads it.
+_TROUBLE = re.compile(
+    r"deliver|daemon|bounc|fail|reject|return(?:ed|ing)|refus|error|warning|unknown|unreachable|quota|spam|virus"
+    r"|unzustell|zustell|remis|entreg|consegn|echec|rebot",
+    re.IGNORECASE,
+)
+_PATHS = ("return-path", "x-envelope-from", "envelope-from")
+_RETURNED = frozenset(
+    {"message/rfc822", "message/global", "text/rfc822-headers", "message/global-headers", "message/feedback-report"}
+)
 _ONE_SENDER = re.compile(r"[^@]*?<?[^\s@<>,;]{1,64}@([A-Za-z0-9.-]{1,255})>?\s*")
 _STATUS = re.compile(r"([245])\.[0-9]{1,3}\.[0-9]{1,3}")
 _TO = ("to", "cc", "delivered-to", "x-original-to", "envelope-to", "x-envelope-to", "x-delivered-to")
@@ -99,12 +110,14 @@ def _kind(message: Message, parts: list[Message]) -> Kind:
     """A person's, a machine's, or what a person must look at. `Auto-Submitted` says that a machine wrote, not what."""
     if receipt := _receipt(message, parts):
         return receipt
-    if _kinds_of_report(message) or _is_from_mail_system(message):
+    if _kinds_of_report(message) or _is_from_mail_system(message) or not message.get("from"):
         return Kind.UNCLEAR
     if not _is_automatic(message):
         return Kind.REPLY
-    # Who is only away sends nothing back.
-    return Kind.UNCLEAR if any(part.get_content_type() in _RETURNED for part in parts) else Kind.AUTOMATIC
+    # Who is only away sends no letter back and reports no trouble.
+    troubled = any(_TROUBLE.search(text) for text in _texts(message, "subject"))
+    back = any(part.get_content_type() in _RETURNED for part in parts)
+    return Kind.UNCLEAR if troubled or back else Kind.AUTOMATIC
 
 
 def _parts(message: Message) -> Iterator[Message]:
@@ -130,18 +143,26 @@ def _kinds_of_report(message: Message) -> list[str]:
 def _is_from_mail_system(message: Message) -> bool:
     """Whether it comes from where nobody is: no return path (RFC 5321, 4.5.5), or a name that mail systems write under.
 
-    Exim says in a header of its own who did not get it.
+    Exim says in a header of its own who did not get it, and Exchange that it is a report of non-delivery.
     """
-    if _texts(message, "x-failed-recipients"):
+    if any(message.get_all(name) for name in ("x-failed-recipients", "x-ms-exchange-message-is-ndr")):
         return True
-    if any(text.strip() in {"", "<>", "<#@[]>"} for text in _texts(message, "return-path")):
+    paths = [text for name in _PATHS for text in _texts(message, name)]
+    if any(text.strip() in {"", "<>", "<#@[]>"} for text in paths):
         return True
-    for text in (one for name in ("return-path", "from", "sender") for one in _texts(message, name)):
+    paths.append((message.get_unixfrom() or "").removeprefix("From "))
+    names = [_decoded(text) for name in ("from", "sender") for text in _texts(message, name)]
+    for text in (*paths, *names):
         name, _, address = text.rpartition("<")
         local = address.rpartition("@")[0] or address
         if any(_bare(one).startswith(_MAIL_SYSTEMS) for one in (name, local)):
             return True
     return False
+
+
+def _decoded(text: str) -> str:
+    """A header as it is read (RFC 2047)."""
+    return str(make_header(decode_header(text)))
 
 
 def _bare(name: str) -> str:
