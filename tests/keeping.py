@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 import dpsync.connectors
 from dpsync.connector import Conversation
-from dpsync.installation import connector_class
+from dpsync.known_connectors import connector_class
 from dpsync.ledger import entry
 from dpsync.model import Retention
 from dpsync.propagation import retention

@@ -22,9 +22,9 @@ from dpsync.cli.app import COMMANDS, GROUPS
 from dpsync.cli.catalogue import CATALOGUE
 from dpsync.cli.reference import commands_page
 from dpsync.errors import Exit
-from dpsync.installation import connector_names
 from dpsync.intake.payload import parse
 from dpsync.intake.signature import Verifier
+from dpsync.known_connectors import connector_names
 from dpsync.model import Request
 from dpsync.propagation.states import page as states_page
 

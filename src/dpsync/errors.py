@@ -244,6 +244,19 @@ class LedgerTampered(LedgerError):
     code = "DP-601"
 
 
+class ProofDamaged(LedgerError):
+    """Read by the operator: a file that keeps the proof outside the database is damaged, missing or not writable."""
+
+    code = "DP-604"
+    exit = Exit.CONFIGURATION
+
+
+class AcceptedLost(LedgerError):
+    """Read by operator and DPO: the journal outside tells of accepted requests that the database does not have."""
+
+    code = "DP-605"
+
+
 class NoteInvalid(LedgerError):
     """Read by whoever verifies: a checkpoint is not in the one spelling that the format allows, or not signed."""
 

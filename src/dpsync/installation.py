@@ -1,7 +1,5 @@
 """An installation, opened: the place that wires settings -> keys, store, ledger, processors and their connectors."""
 
-import importlib
-import inspect
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -9,19 +7,26 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
 from hashlib import sha256
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Self, TypeVar
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, select
 
+from dpsync import custody, journal, key_register
 from dpsync import settings as configuration
 from dpsync.alerts import Outbox
 from dpsync.channels import channels_from
 from dpsync.connector import Connector, Exemption, Inbound, KeepsConversations, Kit, Processor
-from dpsync.errors import ConfigurationError, Fault, KeyProblem, LedgerTampered, StoreProblem
+from dpsync.custody import Custody
+from dpsync.errors import (
+    ConfigurationError,
+    Fault,
+    KeyProblem,
+    StoreProblem,
+)
 from dpsync.intake.inbound import Listener, Listeners
+from dpsync.known_connectors import connector_class, unknown_connector
 from dpsync.ledger import comparison, entry
 from dpsync.ledger.audit import Verification
 from dpsync.ledger.entry import Event
@@ -37,6 +42,7 @@ from dpsync.propagation.legal_clock import LegalClock
 from dpsync.sealing import Keys
 from dpsync.settings import ProcessorSection, Settings
 from dpsync.settings.sections import WEEKDAYS
+from dpsync.store import integrity
 from dpsync.store import tables as t
 from dpsync.store.database import open_database, reading
 from dpsync.store.schema import Migration, demand_current_schema, migrate
@@ -70,7 +76,8 @@ class Installation:
         self.keys = Keys.load(self.settings.keys.directory)
         self.engine = open_database(self.settings.store.url)
         self.log = Log(self.origin, Signer(self.origin, self.keys.signing_key))
-        self.writer = Writer(self.engine, self.log.append)
+        self.custody = Custody(self.settings.ledger.anchor, self.settings.ledger.receipts, self.keys, self.log)
+        self.writer = Writer(self.engine, self.log.append, self.custody.journal)
 
     @property
     def origin(self) -> str:
@@ -227,7 +234,11 @@ class Installation:
         new = "origin" not in self.read(_meta)
         if not new:
             self.demand_own_store()
+            if self.read(journal.marked) is None:  # of a version that kept none
+                self._begin_custody()
             return False, migrated
+        if self.read(self.log.size):
+            raise StoreProblem("the database holds a ledger, and its table `meta` is empty: restore the newest back-up")
 
         def work(unit: Unit) -> None:
             facts = {"origin": self.origin, "keys": self.keys.fingerprint()}
@@ -240,7 +251,19 @@ class Installation:
             _note_configuration(unit, configuration.digest(self.settings), self.clock.now())
 
         self.write(work)
+        self._begin_custody()
         return True, migrated
+
+    def _begin_custody(self) -> None:
+        """What is kept outside begins, once: keys registered, folders, journal, and the first checkpoint."""
+        self.custody.begin()
+
+        def work(unit: Unit) -> None:
+            key_register.register(unit.connection, self.keys)
+            journal.mark(unit.connection, 0, 0)
+
+        self.write(work)
+        self.anchor(self.clock.now())
 
     def demand_own_store(self) -> None:
         """Refuse a store of another version, other keys, or another ledger. Nothing is overwritten."""
@@ -249,7 +272,8 @@ class Installation:
         if not meta:
             raise StoreProblem("the database is empty; `dpsync init` begins it")
         if meta["keys"] != self.keys.fingerprint():
-            raise KeyProblem("the key directory is not the one this database was made with; put the right one back")
+            others = "; ".join(key_register.foreign(meta, self.keys))
+            raise KeyProblem(others or "the keys are not those this database was made with; put the right ones back")
         if meta["origin"] != self.origin:
             raise StoreProblem(
                 f"the ledger in this database is {meta['origin']}, the settings say {self.origin}; "
@@ -257,15 +281,20 @@ class Installation:
             )
 
     def start(self) -> Verification:
-        """What must be so before anything is sent: own store, ledger in order and no older than the anchor.
+        """What must be so before anything is sent: own store, its file whole, every key there, ledger in order and no
+        older than what is kept outside, nothing accepted missing.
 
-        Raises `LedgerTampered`.
+        Raises `StoreProblem`, `KeyProblem`, `LedgerTampered`, `AcceptedLost`, `ProofDamaged`.
         """
         self.demand_own_store()
         processors = self.controller.processors.values()
+        if unsound := self.read(integrity.problem):
+            raise StoreProblem(f"the database file is damaged: {unsound}. Restore it from the newest back-up")
+        if problems := self.key_problems():
+            raise KeyProblem("; ".join(problems))
         verification = self.verify_ledger(full=False)
-        if verification.problems:
-            raise LedgerTampered(verification.problems[0])
+        verification.demand()
+        self.custody.settle(self.read, self.write, self.clock.now())
         digest = configuration.digest(self.settings)
         if self.read(_meta).get("configuration") != digest:
             self.write(lambda unit: _note_configuration(unit, digest, self.clock.now()))
@@ -282,15 +311,16 @@ class Installation:
     def verify_ledger(self, *, full: bool, progress: Callable[[int, int], None] | None = None) -> Verification:
         """Verify the ledger against itself, its checkpoints and the anchor outside; remember how far it was right."""
 
-        def work(connection: Connection) -> tuple[Verification, tuple[str, ...]]:
+        def work(connection: Connection) -> tuple[Verification, custody.Differences]:
             everything = full or self.log.size(connection) <= HASHED_AT_ONCE
             found = self.log.verify(connection, full=everything, progress=progress)
-            outside = [problem for note in self.anchored() for problem in self.log.consistent_with(connection, note)]
-            return found, tuple(outside)
+            return found, self.custody.against(connection, lying)
 
+        lying = self.custody.lying(self.read, full=full)
         found, outside = self.read(work)
-        if outside:
-            return replace(found, problems=(*found.problems, *(f"anchor: {one}" for one in outside)))
+        found = replace(found, damaged=outside.damaged, lost=outside.lost)
+        if outside.contradicted:
+            return replace(found, problems=(*found.problems, *outside.contradicted))
         if found.problems:
             self.write(lambda unit: self.log.distrust(unit.connection))
         elif found.entries:
@@ -312,21 +342,22 @@ class Installation:
         """Where a row in the database is not what the ledger tells of; opens each request's key."""
         return self.read(lambda connection: comparison.differences(connection, self.keys))
 
-    def anchored(self) -> list[str]:
-        """The newest checkpoint that is kept outside the database."""
-        path = self.settings.ledger.anchor / "checkpoint"
-        return [path.read_text(encoding="utf-8")] if path.exists() else []
+    def unopened(self, request_id: str = "") -> tuple[str, ...]:
+        """Each request (or the one) that does not open with its key."""
+        return self.read(lambda connection: receipts.unopened(connection, self.keys, request_id))
+
+    def key_problems(self) -> tuple[str, ...]:
+        """Each key that the database rests on and that is lost, or another one."""
+        return self.read(lambda connection: key_register.problems(connection, self.keys))
+
+    def unsound(self) -> str:
+        """What the engine says is wrong with its own file, indexes included; "" for nothing."""
+        return self.read(lambda connection: integrity.problem(connection, thorough=True))
 
     def anchor(self, now: datetime) -> str:
-        """Sign a checkpoint and write it to the anchor path, whole or not at all."""
+        """Sign a checkpoint and keep it outside. Raises what `Anchors.write` raises."""
         note = self.write(lambda unit: self.log.checkpoint(unit.connection, now))
-        folder = self.settings.ledger.anchor
-        folder.mkdir(parents=True, exist_ok=True)
-        size = parse_note(note)[0].size
-        for name in (f"{size:012d}.checkpoint", "checkpoint"):
-            draft = folder / f".{name}.part"
-            draft.write_text(note, encoding="utf-8")
-            draft.replace(folder / name)
+        self.custody.anchor(note, self.write)
         return note
 
     def receipt(self, request_id: str, now: datetime) -> dict[str, Any]:
@@ -353,32 +384,6 @@ def _note_configuration(unit: Unit, digest: str, now: datetime) -> None:
     unit.connection.execute(t.meta.delete().where(t.meta.c.key == "configuration"))
     unit.connection.execute(t.meta.insert().values(key="configuration", value=digest))
     unit.append(None, entry.encode(Event.CONFIGURATION, now, digest=digest))
-
-
-# --- connectors
-
-
-def connector_names() -> list[str]:
-    """The connectors there are: the modules of `dpsync.connectors`. A new file is a new connector."""
-    spec = find_spec("dpsync.connectors")
-    folders = spec.submodule_search_locations if spec else None
-    return sorted(path.stem for folder in folders or () for path in Path(folder).glob("[a-z]*.py"))
-
-
-def connector_class(name: str) -> type[Connector] | None:
-    """The connector of that name, None where there is none."""
-    if name not in connector_names():
-        return None
-    module = importlib.import_module(f"dpsync.connectors.{name}")
-    for _, found in inspect.getmembers(module, inspect.isclass):
-        if issubclass(found, Connector) and getattr(found, "name", None) == name:
-            return found
-    return None
-
-
-def unknown_connector(name: str) -> Fault:
-    """What is wrong with a processor's section that names a connector that there is not."""
-    return Fault(f"processors.{name}.connector", f"no such connector; there are: {', '.join(connector_names())}")
 
 
 def os_user() -> str:

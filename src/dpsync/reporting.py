@@ -4,7 +4,8 @@ from datetime import date, datetime, timedelta
 
 from dpsync.connector import KeepsConversations
 from dpsync.errors import ConfigurationError, Fault
-from dpsync.installation import Installation, connector_class
+from dpsync.installation import Installation
+from dpsync.known_connectors import connector_class
 from dpsync.ledger.note import parse as parse_note
 from dpsync.propagation.conversations import PURPOSE
 from dpsync.reports.conversations import Opener, RetentionLine, RetentionRule, retention_lines

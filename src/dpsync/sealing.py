@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from dpsync import durable
 from dpsync.address import normalised
 from dpsync.errors import KeyProblem
 from dpsync.model import phone_digits
@@ -99,8 +100,7 @@ class RequestKey:
 @dataclass(frozen=True, slots=True)
 class _MonthKey:
     path: Path
-    device: int
-    inode: int
+    state: tuple[int, ...]
     key: bytes = field(repr=False)
 
 
@@ -179,11 +179,27 @@ class Keys:
         """A fresh key for one request."""
         return RequestKey(secrets.token_bytes(KEY_BYTES))
 
-    def wrap(self, request_key: RequestKey, request_id: str, month: str) -> bytes:
-        """The request's key under the key of `month` (YYYY-MM), which is made, and on the disk, before it is used."""
+    def fingerprints(self) -> dict[str, str]:
+        """32 hex digits of each key that is not a month's, by the name of its file."""
+        public = self.signing_key.public_key().public_bytes_raw()
+        parts = {SIGNING: public, PEPPER: _derived(self._pepper, "fingerprint")}
+        return {name: hashlib.sha256(part).hexdigest()[:32] for name, part in parts.items()}
+
+    def month_fingerprint(self, month: str) -> str:
+        """32 hex digits of a month's key. Raises `KeyProblem` where it is not there, or no key."""
+        return hashlib.sha256(_derived(self._month_key(month), "fingerprint")).hexdigest()[:32]
+
+    def begin_month(self, month: str) -> None:
+        """Make the key of `month` (YYYY-MM), on the disk when this returns; one that is there already stays.
+
+        Whoever calls this has asked whether it should be there: see `key_register`.
+        """
         path = self._month_path(month)
-        if not path.exists():
-            _place(path, secrets.token_bytes(KEY_BYTES))
+        content = f"{secrets.token_bytes(KEY_BYTES).hex()}\n".encode()
+        _guarded(lambda: durable.place(path, content), path.parent)
+
+    def wrap(self, request_key: RequestKey, request_id: str, month: str) -> bytes:
+        """The request's key under the key of `month` (YYYY-MM). Raises `KeyProblem` where that is not there."""
         return request_key.wrapped_under(self._month_key(month), _place_of(request_id, month))
 
     def unwrap(self, wrapped: bytes, request_id: str, month: str) -> RequestKey:
@@ -207,7 +223,7 @@ class Keys:
             size = os.fstat(file).st_size
             # The name goes first: a crash must not leave a file of zeros that passes for a key.
             path.unlink(missing_ok=True)
-            _sync_directory(path.parent)
+            durable.sync_folder(path.parent)
             os.pwrite(file, bytes(size), 0)
             os.fsync(file)
         finally:
@@ -247,11 +263,12 @@ class Keys:
         except FileNotFoundError:
             self._months.pop(month, None)
             raise KeyProblem(f"the key of {month} is not there: destroyed, or not restored") from None
-        if known is None or (known.device, known.inode) != (status.st_dev, status.st_ino):
+        state = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+        if known is None or known.state != state:
             key = _read(path)
             # Another process may have made the file a moment ago: what is wrapped must not outlive its key's name.
-            _sync_directory(path.parent)
-            known = self._months[month] = _MonthKey(path, status.st_dev, status.st_ino, key)
+            durable.sync_folder(path.parent)
+            known = self._months[month] = _MonthKey(path, state, key)
         return known.key
 
 
@@ -289,28 +306,6 @@ def _read(path: Path) -> bytes:
     return key
 
 
-def _write(path: Path, text: str) -> None:
-    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(file, "w", encoding="utf-8") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-
-
-def _place(path: Path, key: bytes) -> None:
-    """Makes a key file, whole and on the disk, or leaves the one that another process made first."""
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    _guarded(lambda: _write(draft, key.hex() + "\n"), path.parent)
-    try:
-        # A link appears with its content and never replaces: of two processes one wins, and both use the winner's key.
-        os.link(draft, path)
-    except FileExistsError:
-        pass
-    finally:
-        draft.unlink()
-    _sync_directory(path.parent)
-
-
 def _vacant(directory: Path) -> bool:
     try:
         return not any(directory.iterdir())
@@ -327,32 +322,24 @@ def _create(directory: Path) -> None:
     _guarded(lambda: draft.mkdir(mode=0o700), directory)
     try:
         (draft / MONTHS).mkdir(mode=0o700)
-        _write(draft / SIGNING, signing.hex() + "\n")
-        _write(draft / PEPPER, pepper.hex() + "\n")
-        _write(draft / CARD, _card(Keys(draft, signing, pepper).fingerprint(), signing, pepper))
-        _sync_directory(draft)
+        durable.create(draft / SIGNING, f"{signing.hex()}\n".encode())
+        durable.create(draft / PEPPER, f"{pepper.hex()}\n".encode())
+        durable.create(draft / CARD, _card(Keys(draft, signing, pepper).fingerprint(), signing, pepper).encode())
+        durable.sync_folder(draft)
         # A rename replaces nothing but an empty directory: of two processes one wins, and the other opens its keys.
         draft.rename(directory)
     except OSError:
         shutil.rmtree(draft)
         if _vacant(directory):
             raise KeyProblem(f"{directory} cannot be made: name a folder that is no mount point itself") from None
-    _sync_directory(directory.parent)
+    durable.sync_folder(directory.parent)
 
 
-def _guarded(act: Callable[[], None], path: Path) -> None:
+def _guarded(act: Callable[[], object], path: Path) -> None:
     try:
         act()
     except OSError:
         raise KeyProblem(f"{path} cannot be written by this user, or the disk is full") from None
-
-
-def _sync_directory(path: Path) -> None:
-    file = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)
 
 
 def _card(fingerprint: str, signing: bytes, pepper: bytes) -> str:

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from sqlalchemy import Connection
 
-from dpsync import liveness, metrics, systemd, telemetry
+from dpsync import custody, liveness, metrics, systemd, telemetry
 from dpsync.alerts import Concern, raise_alert, tell_of_useless
 from dpsync.channels import useless
 from dpsync.errors import CredentialsRejected, Locked, Stalled
@@ -133,6 +133,7 @@ class Service(Installation):
             Job("heartbeat", every(timedelta(minutes=1)), lambda now: self._beat(worker, now)),
             Job("compare", every(timedelta(hours=1)), lambda now: self._judge(now, full=False)),
             Job("verify", every(timedelta(days=7)), lambda now: self._judge(now, full=True)),
+            Job("keys", every(timedelta(hours=1)), lambda now: custody.tell_of_keys(self, now)),
         ]
         jobs += Retaining(self).jobs()
         return Jobs({job.name: job for job in jobs}, self.engine, self.writer, self.clock, worker.id, self._job_failed)
@@ -241,11 +242,11 @@ class Service(Installation):
 
     def write_receipts(self, now: datetime) -> None:
         """Write the receipt of each request that closed, or closed anew, since its receipt was written."""
-        folder = self.settings.ledger.receipts
-        missing = receipts.missing(self.read(receipts.closed), folder)
-        for request_id in missing:
-            receipts.write(self.receipt(request_id, now), folder)
-        if missing:
+        missing = self.custody.receipts.missing(self.read(receipts.closed))
+        refused = self.custody.write_receipts(missing, lambda one: self.receipt(one, now))
+        if refused:
+            self.write(lambda unit: receipts.tell_of(unit.connection, refused, now, self.zone))
+        if len(missing) > len(refused):
             self.anchor(now)
 
     def send_alerts(self, now: datetime) -> None:

@@ -30,7 +30,7 @@ class Soundness:
     @property
     def problems(self) -> tuple[str, ...]:
         """Everything that is wrong, what is signed first."""
-        return (*self.ledger.problems, *self.differences)
+        return (*self.ledger.everything, *self.differences)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,9 +19,9 @@ from dpsync.http import HttpClient
 from dpsync.intake.limits import serve_config
 from dpsync.intake.payload import parse
 from dpsync.intake.web import create_app
+from dpsync.ledger.receipt_folder import VERIFIER
 from dpsync.mail import Mailer
 from dpsync.model import DONE_STATES, Right, State
-from dpsync.propagation import receipts
 from dpsync.sandbox.server import RunningSandbox, running_sandbox
 from dpsync.sealing import Keys
 from dpsync.service import Service
@@ -227,7 +227,7 @@ class Installation:
         """What the stand-alone verifier says of the receipt that was written when the request closed."""
         folder = self.service.settings.ledger.receipts
         line = self.service.log.signer.verifier.line
-        command = [sys.executable, "-I", str(folder / receipts.VERIFIER.name), str(folder / f"{one.id}.json")]
+        command = [sys.executable, "-I", str(folder / VERIFIER.name), str(folder / f"{one.id}.json")]
         ended = subprocess.run(
             [*command, "--key", line, "--email", email], capture_output=True, text=True, check=False, timeout=60
         )

@@ -15,7 +15,6 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dpsync import sealing
 from dpsync.errors import KeyProblem
 from dpsync.sealing import CARD, MONTHS, PEPPER, SIGNING, Keys, RequestKey
 
@@ -29,7 +28,9 @@ def directory(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def keys(directory: Path) -> Keys:
-    return Keys.create(directory)
+    made = Keys.create(directory)
+    made.begin_month(MONTH)
+    return made
 
 
 def _everything(directory: Path) -> dict[str, bytes]:
@@ -44,6 +45,7 @@ def test_a_new_key_directory_is_readable_by_its_owner_only_whatever_the_umask(di
     before = os.umask(0)
     try:
         keys = Keys.create(directory)
+        keys.begin_month(MONTH)
         keys.wrap(keys.new_request_key(), "r-1", MONTH)
     finally:
         os.umask(before)
@@ -212,6 +214,7 @@ def test_a_wrapped_key_comes_back_in_another_process_of_the_same_directory(keys:
 
 def test_a_wrapped_key_opens_for_its_own_request_and_month_only(keys: Keys) -> None:
     wrapped = keys.wrap(keys.new_request_key(), "r-1", MONTH)
+    keys.begin_month("2026-12")
     keys.wrap(keys.new_request_key(), "r-2", "2026-12")
     for request_id, month in (("r-2", MONTH), ("r-1", "2026-12"), ("r-1", "2027-01")):
         with pytest.raises(KeyProblem):
@@ -222,13 +225,16 @@ def test_a_destroyed_month_is_closed_for_ever_also_in_a_process_that_had_it_open
     other = Keys.load(directory)
     wrapped = keys.wrap(keys.new_request_key(), "r-1", MONTH)
     other.unwrap(wrapped, "r-1", MONTH)
+    keys.begin_month("2026-12")
     kept = keys.wrap(keys.new_request_key(), "r-2", "2026-12")
     keys.destroy_month(MONTH)
     keys.destroy_month(MONTH)
     for each in (keys, other):
         with pytest.raises(KeyProblem, match="destroyed"):
             each.unwrap(wrapped, "r-1", MONTH)
-    keys.wrap(keys.new_request_key(), "r-3", MONTH)
+        with pytest.raises(KeyProblem, match="destroyed"):
+            each.wrap(keys.new_request_key(), "r-3", MONTH)
+    keys.begin_month(MONTH)
     for each in (keys, other):
         with pytest.raises(KeyProblem):
             each.unwrap(wrapped, "r-1", MONTH)
@@ -248,6 +254,8 @@ def test_a_month_is_never_a_path(keys: Keys, month: str) -> None:
     with pytest.raises(KeyProblem, match="YYYY-MM"):
         keys.wrap(keys.new_request_key(), "r-1", month)
     with pytest.raises(KeyProblem, match="YYYY-MM"):
+        keys.begin_month(month)
+    with pytest.raises(KeyProblem, match="YYYY-MM"):
         keys.destroy_month(month)
 
 
@@ -256,17 +264,20 @@ def test_many_threads_that_need_a_new_month_at_once_share_one_key(directory: Pat
     several = [Keys.load(directory) for _ in range(16)]
     request = several[0].new_request_key()
     with ThreadPoolExecutor(16) as pool:
+        list(pool.map(lambda keys: keys.begin_month(MONTH), several))
         wrapped = list(pool.map(lambda keys: keys.wrap(request, "r-1", MONTH), several))
     assert {several[0].unwrap(each, "r-1", MONTH).commit_key for each in wrapped} == {request.commit_key}
     assert [path.name for path in (directory / MONTHS).iterdir()] == [f"{MONTH}.key"]
 
 
 def test_who_comes_second_to_a_new_month_finds_the_first_key_and_leaves_no_draft(tmp_path: Path) -> None:
-    path = tmp_path / f"{MONTH}.key"
-    sealing._place(path, bytes(32))
-    sealing._place(path, bytes(range(32)))
-    assert bytes.fromhex(path.read_text()) == bytes(32)
-    assert list(tmp_path.iterdir()) == [path]
+    first = Keys.create(tmp_path / "keys")
+    path = tmp_path / "keys" / MONTHS / f"{MONTH}.key"
+    first.begin_month(MONTH)
+    made = path.read_bytes()
+    Keys.load(tmp_path / "keys").begin_month(MONTH)
+    assert path.read_bytes() == made
+    assert list(path.parent.iterdir()) == [path]
 
 
 def test_processes_that_create_at_once_end_with_the_same_keys(directory: Path) -> None:

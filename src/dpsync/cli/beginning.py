@@ -9,7 +9,9 @@ from sqlalchemy.engine import make_url
 from dpsync.cli.opening import store_errors_named
 from dpsync.errors import KeyProblem, NoteInvalid, StoreProblem
 from dpsync.installation import origin_of
-from dpsync.ledger import note
+from dpsync.journal import NAME as JOURNAL
+from dpsync.ledger import note, receipt
+from dpsync.ledger.anchors import Anchors
 from dpsync.sealing import Keys
 from dpsync.settings import Settings
 from dpsync.store import tables as t
@@ -66,16 +68,34 @@ def _begun(url: str) -> Mapping[str, str]:
 
 
 def _demand_no_past(settings: Settings) -> None:
-    """Refuse to begin a ledger beside checkpoints of it: it could only contradict what was signed."""
-    path = settings.ledger.anchor / "checkpoint"
-    if not path.exists():
-        return
-    try:
-        head, _ = note.parse(path.read_text(encoding="utf-8"))
-    except (NoteInvalid, UnicodeDecodeError):
-        raise StoreProblem(f"{path} is no checkpoint; move it away or put the right one back") from None
-    if head.origin == origin_of(settings):
+    """Refuse to begin a ledger beside what tells of it: it could only contradict what was signed."""
+    origin, folder = origin_of(settings), settings.ledger.anchor
+    outside = Anchors(folder).read({})
+    if outside.damaged:
+        raise StoreProblem(f"{outside.damaged[0]}; nothing was made")
+    for text, name in outside.notes.items():
+        head, _ = note.parse(text)
+        if head.origin == origin:
+            raise StoreProblem(
+                f"the database is new, but {folder / name} is of this ledger with {head.size:,} entries: put the "
+                "database back from its back-up, or name another [ledger] origin; nothing was made"
+            )
+    journal = folder / JOURNAL
+    if journal.is_file() and journal.stat().st_size:
         raise StoreProblem(
-            f"the database is new, but {path} is of this ledger with {head.size:,} entries: put the database back "
-            "from its back-up, or name another [ledger] origin; nothing was made"
+            f"the database is new, but {journal} tells of requests that were accepted: put the database back from its "
+            "back-up, or name another [ledger] anchor; nothing was made"
         )
+    for path in sorted(settings.ledger.receipts.glob("r-*.json")):
+        if _origin_of_receipt(path) == origin:
+            raise StoreProblem(
+                f"the database is new, but {path} is a receipt of this ledger: put the database back from its back-up, "
+                "or name another [ledger] origin; nothing was made"
+            )
+
+
+def _origin_of_receipt(path: Path) -> object:
+    try:
+        return receipt.read(path.read_bytes()).get("origin")
+    except (OSError, NoteInvalid):
+        return None

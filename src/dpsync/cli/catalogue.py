@@ -69,7 +69,8 @@ CATALOGUE: dict[str, Explained] = {
         "The key directory holds the signing key, the pepper and the month keys. A database is bound to the keys it "
         "was made with; with others it is refused, and nothing is overwritten.",
         "Put the right directory back from its back-up, owned by the user that runs dpsync, mode 0700, files 0600. "
-        "Never make new keys for an old database.",
+        "Never make new keys for an old database: a month key that is lost is never made anew, and no request is "
+        "accepted before it is back. `dpsync verify` names each request that cannot be opened.",
     ),
     "DP-203": Explained(
         "The database cannot be used",
@@ -245,6 +246,24 @@ CATALOGUE: dict[str, Explained] = {
         "or a call that is kept as its proof was changed, added or removed. Reports say so and may not be relied on.",
         "Keep a copy. `dpsync verify` names request, processor and column, `dpsync dossier REQUEST` what is on the "
         "record. Find out who wrote there; then put it back to what the ledger tells, or restore the database.",
+    ),
+    "DP-604": Explained(
+        "What keeps the proof outside the database is damaged or missing",
+        "A checkpoint in the anchor folder is empty or cut off, or one that was written is not there any more; or the "
+        "receipts folder or the journal of accepted requests is missing or cannot be written. That alone is no sign "
+        "that anybody changed the ledger, but what it showed can no longer be seen. Nothing is made in its place.",
+        "Is the disk mounted, is it full? Put the file back from its copy. Where it is lost for good, let the data "
+        "protection officer compare the checkpoints that she holds; then rename what is damaged to a name that ends in "
+        "`.gap`, or make an empty file of the name that the message gives. That goes on the record.",
+    ),
+    "DP-605": Explained(
+        "Accepted requests are missing from the database",
+        "The journal beside the checkpoints tells of requests that were answered 202, or of entries, that the database "
+        "does not have: its newest writes were lost (a `-wal` file that was left behind or deleted, an older copy put "
+        "back, a disk that lied). Nothing is sent before a person has looked.",
+        "Put the database and its `-wal` back together, or the newest back-up. Where they are gone for good: tell the "
+        "data protection officer, rename `journal` to `journal.gap`, start, and have the main database send again all "
+        "events since then under their old ids. See docs/operating.md, Restore.",
     ),
     "DP-700": Explained(
         "The demo's account and the sandbox's differ",

@@ -14,11 +14,12 @@ from dpsync.cli.check_doors import outside, refused_of
 from dpsync.cli.check_lines import Line, Verdict
 from dpsync.cli.console import Talk
 from dpsync.cli.first_settings import MARK
+from dpsync.cli.kept import troubles, what_the_engine_sees
 from dpsync.cli.opening import demand_processors, load_settings, place_of_store, stopped_processors, store_errors_named
 from dpsync.errors import ConfigurationError, DpsyncError, Exit, Fault, KeyProblem, Locked, StoreAway
-from dpsync.installation import connector_class
 from dpsync.intake import mail_directory
 from dpsync.kit import MailRefused, NoAnswer
+from dpsync.known_connectors import connector_class
 from dpsync.propagation import acknowledgement, contacts
 from dpsync.propagation.contacts import is_confirmed
 from dpsync.propagation.incoming import unread
@@ -128,10 +129,13 @@ def _own_store(service: Service) -> list[Line]:
         passes = isinstance(error, (StoreAway, Locked))
         return [Line("ledger", Verdict.PROBLEM, error.message, error.code, fatal=True, passes=passes)]
     place = f"{place_of_store(service)}, origin {service.origin}"
-    if sound.problems:
+    wrong = [Line(one.what, Verdict.PROBLEM, one.text, one.code, one.fatal) for one in troubles(service, sound.ledger)]
+    if record := (*sound.ledger.problems, *sound.differences):
         code = "DP-601" if sound.ledger.problems else "DP-603"
-        return [Line("ledger", Verdict.PROBLEM, f"{sound.problems[0]} ({place})", code)]
-    return [Line("ledger", Verdict.OK, f"{sound.ledger.entries:,} entries verified, every row as they tell, {place}")]
+        return [Line("ledger", Verdict.PROBLEM, f"{record[0]} ({place})", code), *wrong]
+    seen = Line("database", Verdict.OK, what_the_engine_sees(service))
+    said = f"{sound.ledger.entries:,} entries verified, every row as they tell, {place}"
+    return [Line("ledger", Verdict.OK, said), *(wrong or [seen])]
 
 
 def _jobs(service: Service, now: datetime) -> Iterator[Line]:

@@ -33,7 +33,7 @@ class Answers:
 
 def processors_of(pairs: Sequence[str]) -> dict[str, str]:
     """Connector by processor, of `NAME=CONNECTOR` words. Raises `UsageError`."""
-    from dpsync.installation import connector_names
+    from dpsync.known_connectors import connector_names
 
     found: dict[str, str] = {}
     for pair in pairs:
@@ -81,7 +81,7 @@ def _quoted(text: str) -> str:
 
 
 def _section(name: str, kind: str) -> str:
-    from dpsync.installation import connector_class
+    from dpsync.known_connectors import connector_class
 
     lines = [
         f"\n[processors.{name}]",

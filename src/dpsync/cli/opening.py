@@ -15,7 +15,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from dpsync import settings as configuration
 from dpsync.cli.console import Talk
 from dpsync.errors import ConfigurationError, Fault, NotFound, StoreAway
-from dpsync.installation import connector_class, unknown_connector
+from dpsync.known_connectors import connector_class, unknown_connector
 from dpsync.propagation.decisions import find_request
 from dpsync.reports.words import STOPS
 from dpsync.service import Service

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dpsync.cli.console import Talk
-from dpsync.errors import Exit, NotFound, UsageError
+from dpsync.errors import DpsyncError, Exit, NotFound, StoreProblem, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from dpsync.service import Service
     from dpsync.soundness import Soundness
@@ -95,7 +95,7 @@ def _proof(service: "Service", request_id: str, path: Path) -> tuple[str, list[s
     """
     from dpsync.cli.opening import written
     from dpsync.ledger.receipt import dump, silent
-    from dpsync.propagation.receipts import VERIFIER
+    from dpsync.ledger.receipt_folder import VERIFIER
 
     kept = service.settings.ledger.receipts / f"{request_id}.json"
     try:
@@ -130,7 +130,7 @@ def _step(service: "Service", path: Path, since: Path) -> Path:
 
 
 def _receipt(talk: Talk, file: Path, options: "Sequence[str]", *, as_json: bool) -> int:
-    from dpsync.propagation.receipts import VERIFIER
+    from dpsync.ledger.receipt_folder import VERIFIER
 
     if not file.is_file():
         raise NotFound(f"there is no file {file}")
@@ -151,43 +151,75 @@ def _receipt(talk: Talk, file: Path, options: "Sequence[str]", *, as_json: bool)
 def _ledger(talk: Talk, *, as_json: bool) -> int:
     from dpsync.cli.opening import installation
     from dpsync.reports.words import several
-    from dpsync.soundness import judge
 
     with installation(talk, secrets=False) as service:
         with talk.progress("verifying") as progress:
-            sound = judge(service, service.clock.now(), full=True, progress=progress)
+            sound, found = _looked(service, progress)
+        entries, root = sound.ledger.entries, sound.ledger.root.hex()
+        wrong = sum(len(problems) for problems in found.values())
         if as_json:
-            talk.json(
-                {
-                    "origin": service.origin,
-                    "verified": not sound.problems,
-                    "entries": sound.ledger.entries,
-                    "root": sound.ledger.root.hex(),
-                    "key": service.log.signer.verifier.line,
-                    "older": sound.older,
-                    "problems": list(sound.ledger.problems),
-                    "differences": list(sound.differences),
-                }
-            )
+            head = {
+                "origin": service.origin,
+                "verified": not wrong,
+                "entries": entries,
+                "root": root,
+                "older": sound.older,
+            }
+            talk.json(head | {"key": service.log.signer.verifier.line, "older": sound.older} | found)
         else:
-            talk.data(_told(service, sound))
+            talk.data(_told(service, entries, root, wrong))
     if sound.older:
         talk.warn(
             f"  {several(sound.older, 'request')} came in before the ledger committed to every row: of those right, "
             "dates, processors, states and calls are compared, and nothing else."
         )
-    for problem in sound.problems:
+    for problem in (problem for problems in found.values() for problem in problems):
         talk.warn(f"  {problem}")
-    if sound.ledger.problems:
-        talk.warn("DP-601: the ledger is not what was signed; keep every copy as it is (dpsync explain DP-601)")
-    if sound.differences:
-        talk.warn("DP-603: rows in the database are not what the ledger tells of (dpsync explain DP-603)")
-    return Exit.LOOK if sound.problems else Exit.DONE
+    for kind in (kind for kind, problems in found.items() if problems):
+        code, sentence = _SAID[kind]
+        talk.warn(f"{code}: {sentence} (dpsync explain {code})")
+    return Exit.LOOK if wrong else Exit.DONE
 
 
-def _told(service: "Service", sound: "Soundness") -> str:
+_SAID = {
+    "problems": ("DP-601", "the ledger is not what was signed; keep every copy as it is"),
+    "differences": ("DP-603", "rows in the database are not what the ledger tells of"),
+    "lost": ("DP-605", "accepted requests are missing from the database"),
+    "outside": ("DP-604", "what keeps the proof outside the database is damaged or missing"),
+    "keys": ("DP-202", "keys are missing or other ones, or a request does not open with its key"),
+    "database": ("DP-203", "the database file is damaged: restore it from the newest back-up"),
+}
+
+
+def _looked(
+    service: "Service", progress: "Callable[[int, int], None] | None"
+) -> "tuple[Soundness, dict[str, list[str]]]":
+    """What was found, and what is wrong, by kind."""
+    from sqlalchemy.exc import DBAPIError
+
+    from dpsync.soundness import judge
+
+    unsound = service.unsound()
+    try:
+        sound = judge(service, service.clock.now(), full=True, progress=progress)
+        keys = (*service.key_problems(), *service.unopened())
+    except (DBAPIError, DpsyncError):
+        if not unsound:
+            raise
+        raise StoreProblem(f"the database file is damaged: {unsound}. Restore it from the newest back-up") from None
+    wrong = {
+        "problems": list(sound.ledger.problems),
+        "differences": list(sound.differences),
+        "lost": list(sound.ledger.lost),
+        "outside": list(sound.ledger.damaged),
+        "keys": list(keys),
+        "database": [unsound] if unsound else [],
+    }
+    return sound, wrong
+
+
+def _told(service: "Service", entries: int, root: str, wrong: int) -> str:
     from dpsync.reports.words import several
 
-    problems = len(sound.problems)
-    verdict = f"NOT VERIFIED: {several(problems, 'problem')}" if problems else "verified, every row as it tells"
-    return f"{service.origin}: {verdict}, {sound.ledger.entries:,} entries, root {sound.ledger.root.hex()}"
+    verdict = f"NOT VERIFIED: {several(wrong, 'problem')}" if wrong else "verified, every row as it tells"
+    return f"{service.origin}: {verdict}, {entries:,} entries, root {root}"

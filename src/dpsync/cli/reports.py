@@ -189,7 +189,7 @@ def _write(talk: Talk, made: "PeriodReport | Dossier", form: Form, output: Path 
 
 def _configured(talk: Talk) -> "list[ProcessorLine]":
     from dpsync import settings as configuration
-    from dpsync.installation import connector_class, connector_names
+    from dpsync.known_connectors import connector_class, connector_names
     from dpsync.reporting import lines_of
     from dpsync.reports.processors import ProcessorLine, capability_lines
 

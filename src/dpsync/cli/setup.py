@@ -106,7 +106,7 @@ def _answers(
     mode: str | None,
 ) -> "Answers":
     from dpsync.cli.first_settings import Answers, processors_of
-    from dpsync.installation import connector_names
+    from dpsync.known_connectors import connector_names
 
     given = {"name": name, "dpo": dpo, "operator": operator}
     missing = [key for key, value in given.items() if not value]

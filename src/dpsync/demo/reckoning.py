@@ -10,7 +10,7 @@ from pathlib import Path
 from dpsync.demo.installation import FORMS_DESK, INBOX_DESK, TITLES
 from dpsync.demo.people import ADA, BEN, CLEO, DORA, NEIGHBOUR, NEW, Staff
 from dpsync.errors import DpsyncError
-from dpsync.propagation import receipts
+from dpsync.ledger.receipt_folder import VERIFIER
 from dpsync.reports.period import PeriodReport
 from dpsync.sandbox.server import RunningSandbox
 from dpsync.service import Service
@@ -174,10 +174,10 @@ def _by_hand(sandbox: RunningSandbox, staff: Staff) -> Iterator[str]:
 def verified_apart(service: Service, request_id: str, folder: Path) -> Iterator[str]:
     """The receipt of the erasure, checked by a program that is not dpsync. What it finds wrong."""
     receipt = service.receipt(request_id, service.clock.now())
-    shutil.copy(receipts.write(receipt, folder / "receipts"), folder / "receipt.json")
-    shutil.copy(receipts.VERIFIER, folder / receipts.VERIFIER.name)
+    shutil.copy(service.custody.receipts.write(receipt), folder / "receipt.json")
+    shutil.copy(VERIFIER, folder / VERIFIER.name)
     line = service.log.signer.verifier.line
-    command = [sys.executable, str(folder / receipts.VERIFIER.name), str(folder / "receipt.json")]
+    command = [sys.executable, str(folder / VERIFIER.name), str(folder / "receipt.json")]
     command += ["--key", line, "--email", BEN]
     checked = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - because it is our own verifier
     if checked.returncode:

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, func, insert, select
 
+from dpsync import key_register
 from dpsync.errors import EventConflict
 from dpsync.intake import events
 from dpsync.intake.answers import Received
@@ -22,6 +23,7 @@ from dpsync.intake.identity import Identity, introduce, known_of, names_of, reso
 from dpsync.intake.payload import Withdrawal
 from dpsync.intake.restrictions import meet_restriction
 from dpsync.intake.withdrawals import take_back
+from dpsync.journal import Accepted
 from dpsync.ledger import entry, rows
 from dpsync.ledger.entry import Event
 from dpsync.model import Cause, Request, State
@@ -110,7 +112,15 @@ class Reception:
         Raises (in the future) `NotFound`, and `EventConflict` where the event came before with another body.
         """
         mac = events.body_mac(self._controller, body)
-        taken = self._writer.submit(lambda unit: take_back(unit, self._controller, withdrawal, mac, now))
+
+        def take(unit: Unit) -> Received | Conflict:
+            taken = take_back(unit, self._controller, withdrawal, mac, now)
+            if isinstance(taken, Received):
+                event = withdrawal.source, withdrawal.event_id
+                unit.accept(Accepted(taken.request_id, *event, now, kind="withdrawal"))
+            return taken
+
+        taken = self._writer.submit(take)
         return _then(taken, _refuse_conflict)
 
 
@@ -152,6 +162,10 @@ def receive_all(unit: Unit, controller: Controller, many: Sequence[Asked]) -> li
     drafts = [_draft(controller, many[place], who, [], standing) for place, who in zip(new, people, strict=True)]
     _write(unit, controller, drafts)
     answers |= {place: draft.received for place, draft in zip(new, drafts, strict=True)}
+    for place, answer in answers.items():
+        if isinstance(answer, Received):
+            request = many[place].request
+            unit.accept(Accepted(answer.request_id, request.source, request.event_id, many[place].now))
     return [answers[place] for place in range(len(many))]
 
 
@@ -219,6 +233,7 @@ def _write(unit: Unit, controller: Controller, drafts: Sequence[_Draft]) -> None
     """Requests, propagations, lanes and entries: a statement for each kind, however many drafts there are."""
     if not drafts:
         return
+    key_register.demand(unit.connection, controller.keys, {month_of(draft.asked.now) for draft in drafts})
     requests = {draft.request_id: _request_row(controller, draft) for draft in drafts}
     for written in unit.connection.execute(_NEW_REQUESTS, list(requests.values())):
         requests[written.id]["ordinal"] = written.ordinal
@@ -252,9 +267,14 @@ def _write(unit: Unit, controller: Controller, drafts: Sequence[_Draft]) -> None
     tell_of_held(unit.connection, controller, held, max(draft.asked.now for draft in drafts))
 
 
+def month_of(now: datetime) -> str:
+    """The month under whose key a request of that moment is sealed."""
+    return f"{now:%Y-%m}"
+
+
 def _request_row(controller: Controller, draft: _Draft) -> dict[str, Any]:
     request, dates, now = draft.asked.request, draft.dates, draft.asked.now
-    month = f"{now:%Y-%m}"
+    month = month_of(now)
     return {
         "id": draft.request_id,
         "source": request.source,

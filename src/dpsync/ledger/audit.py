@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, and_, func, or_, select
 
-from dpsync.errors import LedgerTampered, NoteInvalid
+from dpsync.errors import AcceptedLost, LedgerTampered, NoteInvalid, ProofDamaged
 from dpsync.ledger import entry, merkle, note, stored
 from dpsync.store import tables
 
@@ -24,6 +24,8 @@ class Verification:
 
     `entries` is how many there are, `checked_from` the first that was hashed again, `root` that of the stored tree,
     `newest` the newest checkpoint's note (None: none yet). Each problem names its place: entry, node or checkpoint.
+    `damaged` and `lost` are no sign of tampering: files outside that are missing or spoilt, and accepted requests that
+    the database does not have.
     """
 
     entries: int
@@ -31,6 +33,22 @@ class Verification:
     root: bytes
     newest: str | None
     problems: tuple[str, ...]
+    damaged: tuple[str, ...] = ()
+    lost: tuple[str, ...] = ()
+
+    @property
+    def everything(self) -> tuple[str, ...]:
+        """All that is wrong, the gravest first."""
+        return (*self.problems, *self.lost, *self.damaged)
+
+    def demand(self) -> None:
+        """Refuse to go on where anything is wrong. Raises `LedgerTampered`, `AcceptedLost` or `ProofDamaged`."""
+        if self.problems:
+            raise LedgerTampered("; ".join([self.problems[0], *self.lost]))
+        if self.lost:
+            raise AcceptedLost(self.lost[0])
+        if self.damaged:
+            raise ProofDamaged("; ".join(self.damaged))
 
 
 @dataclass(slots=True)

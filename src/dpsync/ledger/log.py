@@ -37,8 +37,10 @@ class Log:
         self._signers = (signer, *also)
         self.keys = (*(one.verifier for one in self._signers), *known)
 
-    def append(self, connection: Connection, bodies: Sequence[tuple[str | None, bytes]]) -> None:
+    def append(self, connection: Connection, bodies: Sequence[tuple[str | None, bytes]]) -> int:
         """Append entries, each with the id of the request that it names or None; four statements for any number.
+
+        Returns how many there are then.
 
         Raises `ValueError` for bytes that are no entry or name another request, and `LedgerTampered` where the tree's
         own nodes are gone.
@@ -46,9 +48,9 @@ class Log:
         for request_id, body in bodies:
             if entry.decode(body).get("req") != request_id:
                 raise ValueError("an entry is filed under another request than it names")
-        if not bodies:
-            return
         size = self.size(connection)
+        if not bodies:
+            return size
         nodes: list[dict[str, Any]] = []
 
         def take(level: int, idx: int, value: bytes) -> bytes:
@@ -60,6 +62,7 @@ class Log:
         rows = [{"idx": size + n, "request_id": filed, "body": body} for n, (filed, body) in enumerate(bodies)]
         connection.execute(insert(tables.entry), rows)
         connection.execute(insert(tables.node), nodes)
+        return size + len(bodies)
 
     def size(self, connection: Connection) -> int:
         """How many entries there are."""

@@ -139,7 +139,14 @@ def parse(note: str) -> tuple[Checkpoint, tuple[Signature, ...]]:
 
 def verify(note: str, keys: Sequence[VerifierKey]) -> Checkpoint:
     """The checkpoint, now that at least one of `keys` is known to have signed it. Raises `NoteInvalid`."""
-    checkpoint, signatures = parse(note)
+    checkpoint, _ = parse(note)
+    signed_text(note, keys)
+    return checkpoint
+
+
+def signed_text(note: str, keys: Sequence[VerifierKey]) -> str:
+    """The text of a signed note, now that one of `keys` is known to have signed it. Raises `NoteInvalid`."""
+    text, signatures = _split(note)
     known = {(key.name, key.key_id): key for key in keys}
     seen = set()
     for signature in signatures:
@@ -147,12 +154,12 @@ def verify(note: str, keys: Sequence[VerifierKey]) -> Checkpoint:
         key = known.get(place)
         if key is None:
             continue
-        if place in seen or not key.fits(checkpoint.text, signature.signature):
+        if place in seen or not key.fits(text, signature.signature):
             raise NoteInvalid("a signature by a known key does not fit the checkpoint")
         seen.add(place)
     if not seen:
         raise NoteInvalid("no known key has signed the checkpoint")
-    return checkpoint
+    return text
 
 
 def _split(note: str) -> tuple[str, tuple[Signature, ...]]:

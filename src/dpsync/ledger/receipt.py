@@ -165,6 +165,21 @@ def read(raw: bytes) -> dict[str, Any]:
     raise NoteInvalid("the file is not a receipt as it was written")
 
 
+def read_sealed(raw: bytes, request_id: str, keys: Sequence[note.VerifierKey]) -> dict[str, Any]:
+    """The receipt of that request as one of `keys` has sealed it; its entries and proofs are not checked here.
+
+    Raises `NoteInvalid` for anything else: cut off, changed, another's, or of another ledger's key.
+    """
+    value = read(raw)
+    seal, checkpoint = value.get("seal"), value.get("checkpoint")
+    if value.get("request") != request_id or not isinstance(seal, str) or not isinstance(checkpoint, str):
+        raise NoteInvalid("the file is another receipt than its name says")
+    if note.signed_text(seal, keys) != seal_text(value):
+        raise NoteInvalid("something in the receipt was changed")
+    note.verify(checkpoint, keys)
+    return value
+
+
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Receipt {{ receipt.request }}</title>
 <style>

@@ -164,6 +164,16 @@ ALERTS: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
         ),
         ("dpsync check",),
     ),
+    "unopened": (
+        "operator",
+        "A request cannot be opened, and waits",
+        (
+            "What was sealed for {request} does not open with its key: the row was damaged, or the key is another one. "
+            "All others go on; this one is tried again every hour, its legal dates run. `dpsync verify` names each; "
+            "restore the row from a back-up, or have the request sent again under another id, then withdraw this one."
+        ),
+        (_DOSSIER,),
+    ),
     "unconfigured": (
         "operator",
         "A request waits for a processor that is no longer configured",

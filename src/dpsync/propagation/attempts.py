@@ -19,7 +19,7 @@ from dpsync.ledger import entry
 from dpsync.ledger.entry import Event
 from dpsync.model import Cause, Mode, Request, State, Way
 from dpsync.propagation import allowance, at_rest, brake, lanes
-from dpsync.propagation.commitments import Beside, request_key, rows_said
+from dpsync.propagation.commitments import Beside, opened, rows_said
 from dpsync.propagation.contacts import is_confirmed
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.held import Held, tell_of_held
@@ -238,11 +238,11 @@ class Attempts:
     def _to_tell(self, unit: Unit, chosen: _Chosen, row: Mapping[str, Any]) -> _Told | None:
         kind = chosen.kind
         processor = self._controller.processors.get(row["processor"])
-        key = request_key(self._controller, row)
+        key, plain, why = opened(self._controller, row)
         if processor is None or key is None:
-            _set_aside(unit, self._controller, row, chosen.order.now)
+            _set_aside(unit, self._controller, row, chosen.order.now, why or "unconfigured")
             return None
-        request = at_rest.from_bytes(key.open(row["sealed"], row["request_id"].encode()))
+        request = at_rest.from_bytes(plain)
         by_letter = kind == "reminder" or (row["way"] != Way.API and kind != "verify")
         kind = kind or ("verify" if row["doubtful"] else "notice" if by_letter else "carry_out")
         return _Told(chosen, row, processor, key, request, kind, by_letter)
@@ -352,14 +352,14 @@ def _hold_back(
     _clear_timer(unit, row["id"])
 
 
-def _set_aside(unit: Unit, controller: Controller, row: Mapping[str, Any], now: datetime) -> None:
-    """The processor left the configuration (or the request is shredded): it is looked at again in an hour."""
+def _set_aside(unit: Unit, controller: Controller, row: Mapping[str, Any], now: datetime, why: str) -> None:
+    """The processor left the configuration, or the request does not open: it is looked at again in an hour."""
     later = now + timedelta(hours=1)
     if row["timer_at"] is not None:
         unit.connection.execute(update(t.propagation).where(_P.id == row["id"]).values(timer_at=later))
     if row["state"] == State.PENDING:
         lanes.put_lane_off(unit.connection, row["account_id"], row["subject_id"], later, 0)
-    alert(unit.connection, controller, "unconfigured", row["request_id"], row["processor"], None, now)
+    alert(unit.connection, controller, why, row["request_id"], row["processor"], None, now)
 
 
 def postpone(unit: Unit, controller: Controller, account_id: str, task: Task, now: datetime) -> None:

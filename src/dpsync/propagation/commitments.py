@@ -2,12 +2,14 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from secrets import token_bytes
 from typing import Any, Protocol
 
 from sqlalchemy import Connection, select
 
 from dpsync.address import normalised
 from dpsync.connector import Evidence
+from dpsync.errors import KeyProblem
 from dpsync.ledger import entry, evidence, rows
 from dpsync.model import Request
 from dpsync.propagation.happening import Happening
@@ -59,10 +61,34 @@ def request_key(keyring: Keyring, row: Mapping[str, Any]) -> RequestKey | None:
     return keyring.keys.unwrap(row["wrapped_key"], row["request_id"], row["key_month"])
 
 
+def opened(keyring: Keyring, row: Mapping[str, Any]) -> tuple[RequestKey | None, bytes, str]:
+    """The key of a request and what it opens (see `at_rest`); without one why: "unopened", "" where it is shredded."""
+    try:
+        key = request_key(keyring, row)
+        return key, key.open(row["sealed"], row["request_id"].encode()) if key else b"", ""
+    except KeyProblem:
+        return None, b"", "unopened"
+
+
+def commit_key_of(keyring: Keyring, row: Mapping[str, Any]) -> bytes:
+    """What commits to whatever is said of a request. Where it does not open, 32 bytes that nobody keeps: a person can
+    still decide what becomes of it, and what is committed then says nothing to anybody.
+    """
+    try:
+        key = request_key(keyring, row)
+    except KeyProblem:
+        return token_bytes(32)
+    return key.commit_key if key else b""
+
+
 def key_of(connection: Connection, keyring: Keyring, request_id: str) -> RequestKey | None:
-    """The key of the request of that id, None once it is shredded."""
+    """The key of the request of that id, None once it is shredded, or where it does not open."""
     found = select(_R.id.label("request_id"), _R.wrapped_key, _R.key_month).where(_R.id == request_id)
-    return request_key(keyring, dict(connection.execute(found).mappings().one()))
+    row = dict(connection.execute(found).mappings().one())
+    try:
+        return request_key(keyring, row)
+    except KeyProblem:
+        return None
 
 
 def rows_said(key: bytes, written: Iterable[Beside]) -> str:

@@ -1,21 +1,23 @@
-"""The receipt of a request: gathered from the store, built by `ledger.receipt`, written beside its verifier."""
+"""The receipt of a request: gathered from the store, built by `ledger.receipt`."""
 
-import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, select
 
-from dpsync.errors import LedgerTampered, NotFound
-from dpsync.ledger import entry, evidence, receipt, verify_receipt
+from dpsync.alerts import Concern, raise_alert
+from dpsync.errors import KeyProblem, LedgerTampered, NotFound
+from dpsync.ledger import entry, evidence
 from dpsync.ledger.log import Log
 from dpsync.propagation.commitments import request_key
 from dpsync.propagation.controller import Controller
+from dpsync.sealing import Keys
 from dpsync.store import tables as t
 
-VERIFIER = Path(verify_receipt.__file__)
+PAGE = 500
+MOST_NAMED = 50
 
 
 def receipt_of(
@@ -65,15 +67,25 @@ def _evidence(
     return {idx: by_digest[str(digest)] for idx, digest in told.items() if digest in by_digest}
 
 
-def write(value: dict[str, Any], folder: Path) -> Path:
-    """Write a receipt and the program that checks it into `folder`, whole or not at all. Returns the receipt's path."""
-    folder.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(VERIFIER, folder / VERIFIER.name)
-    path = folder / f"{value['request']}.json"
-    draft = path.with_suffix(".part")
-    draft.write_bytes(receipt.dump(value))
-    draft.replace(path)
-    return path
+def unopened(connection: Connection, keys: Keys, request_id: str = "") -> tuple[str, ...]:
+    """Each request (or the one) that does not open with its key, and why: none of what rests on it can be checked."""
+    r = t.request.c
+    query = select(r.ordinal, r.id, r.sealed, r.wrapped_key, r.key_month).order_by(r.ordinal).limit(PAGE)
+    query = query.where(r.wrapped_key.is_not(None), *([r.id == request_id] if request_id else []))
+    found: list[str] = []
+    last = 0
+    while rows := connection.execute(query.where(r.ordinal > last)).all():
+        last = rows[-1].ordinal
+        for row in rows:
+            try:
+                key = keys.unwrap(row.wrapped_key, row.id, row.key_month)
+                if row.sealed is not None:
+                    key.open(row.sealed, row.id.encode())
+            except KeyProblem as problem:
+                found.append(f"request {row.id} cannot be opened: {problem.message}")
+            if len(found) == MOST_NAMED:
+                return (*found, "and perhaps more")
+    return tuple(found)
 
 
 def closed(connection: Connection) -> list[tuple[str, datetime]]:
@@ -83,7 +95,15 @@ def closed(connection: Connection) -> list[tuple[str, datetime]]:
     return [(row.id, row.closed_at) for row in connection.execute(query)]
 
 
-def missing(requests: Sequence[tuple[str, datetime]], folder: Path) -> list[str]:
-    """Those without a receipt in `folder`, or with one from before they closed for the last time."""
-    written = {path.stem: path.stat().st_mtime for path in folder.glob("r-*.json")}
-    return [one for one, at in requests if written.get(one, 0.0) < at.timestamp()]
+def tell_of(connection: Connection, refused: Mapping[str, str], now: datetime, zone: ZoneInfo) -> None:
+    """One alert a day about the receipts that cannot be written: each request with its reason."""
+    raise_alert(
+        connection,
+        cause="receipts",
+        role="operator",
+        subject="A receipt cannot be written",
+        body="All others were written; it is tried again every minute. `dpsync verify`",
+        now=now,
+        zone=zone,
+        concerns=[Concern(request_id, f"{request_id}: {reason}") for request_id, reason in refused.items()],
+    )

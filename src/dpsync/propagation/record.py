@@ -17,7 +17,7 @@ from dpsync.ledger.entry import Event
 from dpsync.model import CLOSED_STATES, DONE_STATES, Right, Rung, State, Way
 from dpsync.propagation import allowance, due, lanes
 from dpsync.propagation.alert_texts import alert_text
-from dpsync.propagation.commitments import Author, Beside, calls_digest, calls_of, request_key, rows_said
+from dpsync.propagation.commitments import Author, Beside, calls_digest, calls_of, commit_key_of, rows_said
 from dpsync.propagation.contacts import is_confirmed
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.lanes import causes_of, causes_text
@@ -175,8 +175,7 @@ def _happen(
 ) -> Step:
     """What it makes of the row, in memory, and its entries; the evidence is added to what is kept."""
     processor = controller.processors.get(row["processor"])
-    key = request_key(controller, row)
-    commit_key = key.commit_key if key else b""
+    commit_key = commit_key_of(controller, row)
     at = _position(row, processor)
     step: Step | None = None
     if one.attempt:

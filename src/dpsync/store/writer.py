@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, IntegrityError
@@ -24,7 +24,18 @@ LARGEST_BATCH = 256
 CLOSE_WITHIN = 30.0
 
 Bodies = list[tuple[str | None, bytes]]
-BeforeCommit = Callable[[Connection, Sequence[tuple[str | None, bytes]]], None]
+BeforeCommit = Callable[[Connection, Sequence[tuple[str | None, bytes]]], int | None]
+"""Appends entries to the ledger; gives how many it has then, as far as it knows."""
+
+
+class Journal(Protocol):
+    """Where it is kept, outside the database, what people are told was accepted (`dpsync.journal`)."""
+
+    def demand(self) -> None:
+        """Raise where nothing could be kept now; then nothing is committed."""
+
+    def append(self, accepted: Sequence[Any], entries: int) -> object:
+        """Keep what was committed; raise where it could not be, then nobody is told that it was."""
 
 
 @dataclass(slots=True)
@@ -37,10 +48,15 @@ class Unit:
 
     connection: Connection
     entries: Bodies = field(default_factory=list)
+    accepted: list[Any] = field(default_factory=list)
 
     def append(self, request_id: str | None, body: bytes) -> None:
         """Add an entry of the ledger to what this transaction commits."""
         self.entries.append((request_id, body))
+
+    def accept(self, event: Any) -> None:
+        """Have it kept outside, after the commit, that this was accepted; only then does whoever waits hear of it."""
+        self.accepted.append(event)
 
 
 Many = Callable[[Unit, Sequence[Any]], Sequence[Any]]
@@ -62,8 +78,9 @@ def _one_by_one(unit: Unit, works: Sequence[Callable[[Unit], Any]]) -> list[Any]
 class Writer:
     """All of a process's writing. `before_commit` appends the entries to the ledger, in the same transaction."""
 
-    def __init__(self, engine: Engine, before_commit: BeforeCommit) -> None:
+    def __init__(self, engine: Engine, before_commit: BeforeCommit, journal: Journal | None = None) -> None:
         self._engine = engine
+        self._journal = journal
         self._before_commit = before_commit
         self._queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
@@ -154,18 +171,23 @@ class Writer:
         for place, job in enumerate(jobs):
             kinds.setdefault(job.many, []).append(place)
         results: list[Any] = [None] * len(jobs)
+        told: set[int] = set()
         with writing(self._engine) as connection:
             unit = Unit(connection)
             for many, places in kinds.items():
+                before = len(unit.accepted)
                 answers = many(unit, [jobs[place].item for place in places])
                 for place, answer in zip(places, answers, strict=True):
                     results[place] = answer
-            self._append(connection, [unit])
-        return results
+                if len(unit.accepted) > before:
+                    told.update(places)
+            size = self._append(connection, [unit])
+        return self._kept(results, told, unit.accepted, size)
 
     def _commit_guarded(self, jobs: Sequence[Job]) -> list[Any]:
         results: list[Any] = []
         good: list[Unit] = []
+        told: set[int] = set()
         with writing(self._engine) as connection:
             for job in jobs:
                 unit = Unit(connection)
@@ -179,15 +201,28 @@ class Writer:
                     results.append(_Failed(error))
                 else:
                     savepoint.commit()
+                    if unit.accepted:
+                        told.add(len(results))
                     results.append(answer)
                     good.append(unit)
-            self._append(connection, good)
-        return results
+            size = self._append(connection, good)
+        return self._kept(results, told, [one for unit in good for one in unit.accepted], size)
 
-    def _append(self, connection: Connection, units: Sequence[Unit]) -> None:
+    def _append(self, connection: Connection, units: Sequence[Unit]) -> int:
+        if self._journal is not None and any(unit.accepted for unit in units):
+            self._journal.demand()
         entries = [one for unit in units for one in unit.entries]
-        if entries:
-            self._before_commit(connection, entries)
+        return (entries and self._before_commit(connection, entries)) or 0
+
+    def _kept(self, results: list[Any], told: set[int], accepted: Sequence[Any], size: int) -> list[Any]:
+        """After the commit: those of `told` hear of it only once it is kept outside. Their work is done in any case."""
+        if self._journal is None or not accepted:
+            return results
+        try:
+            self._journal.append(accepted, size)
+        except BaseException as error:  # noqa: BLE001 - because it is handed to whoever waits; the thread lives on
+            return [_Failed(error) if place in told else result for place, result in enumerate(results)]
+        return results
 
 
 @dataclass(frozen=True, slots=True)

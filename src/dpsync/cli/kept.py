@@ -1,0 +1,41 @@
+"""What `dpsync check` says of keys, of the database's file, and of what is kept outside it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from dpsync.ledger.audit import Verification
+from dpsync.service import Service
+from dpsync.store import integrity
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """One thing that is wrong. `fatal`: `serve` would not begin."""
+
+    what: str
+    text: str
+    code: str
+    fatal: bool
+
+
+def troubles(service: Service, found: Verification) -> Iterator[Trouble]:
+    """All that is wrong there, besides a ledger that is not what was signed."""
+    if unsound := service.read(integrity.problem):
+        yield Trouble("database", f"damaged: {unsound}; restore the newest back-up", "DP-203", fatal=True)
+    for problem in service.key_problems():
+        yield Trouble("keys", problem, "DP-202", fatal=True)
+    for problem in found.lost:
+        yield Trouble("journal", problem, "DP-605", fatal=False)
+    for problem in found.damaged:
+        yield Trouble("anchors", problem, "DP-604", fatal=True)
+
+
+def what_the_engine_sees(service: Service) -> str:
+    """What the database's own engine notices of a damaged page, and what it does not."""
+    match service.read(integrity.checksums):
+        case None:
+            return "SQLite: quick_check finds nothing; it has no checksums, what the ledger covers is verified"
+        case True:
+            return "PostgreSQL with data checksums: a page that was damaged on the disk is refused when it is read"
+        case False:
+            return "PostgreSQL without data checksums: only what the ledger covers would be noticed (`pg_checksums`)"

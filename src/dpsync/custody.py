@@ -1,0 +1,200 @@
+"""What an installation keeps outside its database, compared with it: checkpoints, receipts, the journal.
+
+Files are always read before the view of the database begins: what is written meanwhile is then no difference.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Connection, delete, insert, select
+
+from dpsync import durable, journal
+from dpsync.alerts import raise_alert
+from dpsync.errors import KeyProblem, LedgerTampered, NotFound, ProofDamaged
+from dpsync.journal import Journal, Told
+from dpsync.ledger import anchors, entry
+from dpsync.ledger.anchors import GAP, RECORDED, Anchors, Outside
+from dpsync.ledger.entry import Event
+from dpsync.ledger.log import Log
+from dpsync.ledger.receipt_folder import ReceiptFolder
+from dpsync.sealing import Keys
+from dpsync.store import tables as t
+from dpsync.store.writer import Unit
+
+T = TypeVar("T")
+Writing = Callable[[Callable[[Unit], None]], None]
+
+
+class Reader(Protocol):
+    """Reads in one moment's view of the store (`Installation.read`)."""
+
+    def __call__(self, work: Callable[[Connection], T], /) -> T: ...
+
+
+ANCHORED = "anchored"
+"""The row of `meta` that says how many entries the newest checkpoint signs that was written to the anchor folder."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lying:
+    """What lay outside at one moment. `told` is None where there is no journal to compare with."""
+
+    checkpoints: Outside
+    told: Told | None
+    after: int
+    damaged: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Differences:
+    """What is wrong: `contradicted` says that the ledger is not what was signed, `damaged` that a file outside is
+    missing or spoilt, `lost` that accepted requests are missing from the database.
+    """
+
+    contradicted: tuple[str, ...]
+    damaged: tuple[str, ...]
+    lost: tuple[str, ...]
+
+
+class Custody:
+    """The anchor folder with its journal, and the receipts folder."""
+
+    def __init__(self, anchor: Path, receipts: Path, keys: Keys, log: Log) -> None:
+        self._folder = anchor
+        self._log = log
+        self.anchors = Anchors(anchor)
+        self.receipts = ReceiptFolder(receipts, log.keys)
+        self.journal = Journal(anchor, keys)
+
+    def begin(self) -> None:
+        """Make folders and journal, for a ledger that is new. Raises `ProofDamaged`."""
+        try:
+            self.anchors.begin()
+            self.receipts.begin()
+            self.journal.begin()
+        except OSError as refused:
+            raise ProofDamaged(f"the folders of [ledger] cannot be made: {refused.strerror}") from None
+
+    def lying(self, read: Reader, *, full: bool) -> Lying:
+        """Everything that lies outside now; of the journal, unless `full`, only what was not compared before."""
+        anchored, marked = read(lambda connection: (_anchored(connection), journal.marked(connection)))
+        checkpoints = self.anchors.read(self.receipts.checkpoints())
+        damaged = [*checkpoints.damaged]
+        if anchored is not None and (missing := self.anchors.missing(anchored)):
+            damaged.append(missing)
+        if anchored is not None and (absent := self.receipts.absent):
+            damaged.append(absent)
+        told = None
+        end, after = marked or (0, 0)
+        if marked and (missing := self.journal.missing):
+            damaged.append(missing)
+        elif marked and self.journal.exists:
+            try:
+                self.journal.read(end)  # whether it is as long as it was
+                told = self.journal.read(0 if full else end)
+            except ProofDamaged as problem:
+                damaged.append(problem.message)
+        if told and told.damaged:
+            damaged.append(
+                f"{self.journal.path} is a damaged file: lines are missing before line {told.damaged[0] + 1}"
+            )
+        return Lying(checkpoints, told, 0 if full else after, tuple(damaged))
+
+    def against(self, connection: Connection, lying: Lying) -> Differences:
+        """What the database says otherwise than what lay outside."""
+        contradicted = anchors.against(connection, self._log, lying.checkpoints)
+        if lying.told is None:
+            return Differences(contradicted, lying.damaged, ())
+        seen = journal.compared(connection, lying.told, lying.after, self._log.size(connection))
+        lost = (journal.sentence_of(seen.lost, seen.short, self.journal.path),) if seen.lost or seen.short else ()
+        return Differences(contradicted, lying.damaged, lost)
+
+    def settle(self, read: Reader, write: Writing, now: datetime) -> None:
+        """After nothing was found wrong: add to the journal what the database alone has, and remember that both agree.
+
+        Each gap that a person has accepted becomes an entry, once.
+        """
+        gaps = sorted(self._folder.glob(f"*{GAP}"))
+        end, after = read(journal.marked) or (0, 0)
+        if not self.journal.exists:
+            self.journal.begin()
+            end = after = 0
+        told = self.journal.read(end)
+        size = read(self._log.size)
+        seen = read(lambda connection: journal.compared(connection, told, after, size))
+        reached = told.end
+        for at in range(0, len(seen.alone), journal.PAGE):
+            reached = self.journal.append(seen.alone[at : at + journal.PAGE], size)
+        if not gaps and (reached, seen.ordinal) == (end, after):
+            return
+
+        def work(unit: Unit) -> None:
+            journal.mark(unit.connection, reached, seen.ordinal)
+            for gap in gaps:
+                digest = sha256(gap.read_bytes()).hexdigest()
+                unit.append(None, entry.encode(Event.GAP, now, name=gap.name, digest=digest))
+
+        write(work)
+        for gap in gaps:
+            gap.rename(gap.with_suffix(RECORDED))
+        if gaps:
+            durable.sync_folder(self._folder)
+
+    def write_receipts(self, missing: Sequence[str], make: Callable[[str], dict[str, Any]]) -> dict[str, str]:
+        """Write each receipt that is missing; gives those that cannot be made or written, with the reason."""
+        refused: dict[str, str] = {}
+        for request_id in missing:
+            try:
+                self.receipts.write(make(request_id))
+            except OSError as error:
+                refused[request_id] = f"its file cannot be written ({error.strerror})"
+            except (KeyProblem, LedgerTampered, NotFound) as error:
+                refused[request_id] = error.message
+        return refused
+
+    def anchor(self, text: str, write: Writing) -> None:
+        """Keep a checkpoint outside, and remember that it was. Raises what `Anchors.write` raises."""
+        size = self.anchors.write(text)
+        write(lambda unit: _note_anchored(unit.connection, size))
+
+
+def _anchored(connection: Connection) -> int | None:
+    value = connection.execute(select(t.meta.c.value).where(t.meta.c.key == ANCHORED)).scalar_one_or_none()
+    return None if value is None else int(value)
+
+
+def _note_anchored(connection: Connection, size: int) -> None:
+    if (_anchored(connection) or 0) < size:
+        connection.execute(delete(t.meta).where(t.meta.c.key == ANCHORED))
+        connection.execute(insert(t.meta).values(key=ANCHORED, value=str(size)))
+
+
+class Keyed(Protocol):
+    """What an installation is to `tell_of_keys`."""
+
+    zone: ZoneInfo
+
+    def write(self, work: Callable[[Unit], bool], /) -> bool: ...
+
+    def key_problems(self) -> tuple[str, ...]: ...
+
+
+def tell_of_keys(there: Keyed, now: datetime) -> None:
+    """A key that goes while the service runs is told at once: from then on nothing is accepted."""
+    if problems := there.key_problems():
+        there.write(
+            lambda unit: raise_alert(
+                unit.connection,
+                cause="keys",
+                role="operator",
+                subject="A key is lost, or another one: no request is accepted",
+                body=f"{'; '.join(problems)}. `dpsync check`",
+                now=now,
+                zone=there.zone,
+            )
+        )

@@ -1,0 +1,274 @@
+"""The journal: what was accepted, kept outside the database, so that a database that lost some of it is known.
+
+A line is one group of requests (and withdrawals), sealed; it is written and on the disk after their commit and before
+anybody is told 202. So every request that was answered 202 is in here, and every line tells of what was committed:
+
+- dead before the commit: neither database nor journal have it, and nobody was answered;
+- dead after the commit, before the line or within it: the database has it, nobody was answered. The sender repeats, and
+  that answer is written here too; at the next start what the database alone has is added;
+- dead after the line: both have it.
+
+A half line is no loss therefore, and a request in here that the database lacks was lost by the database. Nothing of
+what a person asked, or who it is, stands in here: see docs/decisions/0017-the-journal-knows-no-person.md.
+"""
+
+import base64
+import binascii
+import fcntl
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sqlalchemy import Connection, delete, insert, select, tuple_
+
+from dpsync import durable
+from dpsync.errors import KeyProblem, ProofDamaged
+from dpsync.sealing import Keys
+from dpsync.store import tables as t
+
+NAME = "journal"
+GAP = f"{NAME}.gap"
+MARK = "journal"
+"""The row of `meta` that says up to where (bytes of the file, ordinal of the requests) the two were found equal."""
+
+TAIL = 256 * 1024
+"""Bytes in which the last line is looked for first: the largest group has a sixth of it."""
+
+PAGE = 500
+MOST_NAMED = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """One event that was answered with "accepted". `kind`: request or withdrawal."""
+
+    request_id: str
+    source: str
+    event_id: str
+    at: datetime
+    kind: str = "request"
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a stretch of the journal tells: who was accepted, how many entries the ledger had, where it ends.
+
+    `damaged`: lines in the middle that do not open or are missing, by number; a torn last one is none.
+    """
+
+    accepted: tuple[Accepted, ...]
+    entries: int
+    end: int
+    damaged: tuple[int, ...]
+
+
+class Journal:
+    """One file for all processes of an installation; each writes whole lines to its end, under a lock."""
+
+    def __init__(self, folder: Path, keys: Keys) -> None:
+        self.path = folder / NAME
+        self._gap = folder / GAP
+        self._keys = keys
+        self._end, self._number = -1, 0  # where our last line ended, and its number
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is one."""
+        return self.path.is_file()
+
+    @property
+    def missing(self) -> str:
+        """What to do about a journal that is not there, "" where it is, or a person has accepted that it is not."""
+        if self.exists or self._gap.exists():
+            return ""
+        return (
+            f"the journal of accepted requests, {self.path}, is missing: put it back (is its disk mounted?). Where it "
+            f"is lost for good, make an empty file {self._gap}; another is begun then"
+        )
+
+    def begin(self) -> None:
+        """An empty one, where there is none: for a new ledger, or after a person has accepted its loss."""
+        durable.place(self.path, b"")
+
+    def demand(self) -> None:
+        """Refuse to accept anything that could not be written here. Raises `ProofDamaged`."""
+        if not os.access(self.path, os.W_OK):
+            raise ProofDamaged(self.missing or f"{self.path} cannot be written by this user: nothing is accepted")
+
+    def append(self, accepted: Sequence[Accepted], entries: int) -> int:
+        """Keep what was committed. `entries`: how many the ledger has, 0 for not known. On the disk when it returns.
+
+        Returns where the file ends. Raises `ProofDamaged`: then nobody may be told that it was accepted.
+        """
+        try:
+            with self._locked() as file:
+                begins = os.lseek(file, 0, os.SEEK_END)
+                torn = begins > 0 and os.pread(file, 1, begins - 1) != b"\n"
+                if begins != self._end:
+                    self._number = self._last_number()  # another process has written since
+                line = self._line(self._number + 1, accepted, entries)
+                content = (b"\n" if torn else b"") + line
+                if os.write(file, content) != len(content):
+                    raise OSError("half a line")  # noqa: TRY301 - because a full disk may also say so by writing less
+                os.fsync(file)
+                self._number += 1
+                self._end = begins + len(content)
+                return self._end
+        except OSError:
+            self._end = -1
+            raise ProofDamaged(
+                f"{self.path} cannot be written: is the disk full, or away? Nothing is accepted"
+            ) from None
+
+    def read(self, start: int = 0) -> Told:
+        """What it tells from that byte on. Raises `ProofDamaged` where it is shorter, or not to be read."""
+        try:
+            with self.path.open("rb") as file:
+                if file.seek(0, os.SEEK_END) < start:
+                    raise ProofDamaged(
+                        f"{self.path} is shorter than it was: an older copy, or a damaged file. Put the newest back"
+                    )
+                file.seek(start)
+                raw = file.read()
+        except OSError:
+            raise ProofDamaged(f"{self.path} cannot be read by this user") from None
+        accepted: list[Accepted] = []
+        damaged: list[int] = []
+        entries, number = 0, 0 if start == 0 else None
+        whole, _, torn = raw.rpartition(b"\n")
+        for place, line in enumerate(whole.split(b"\n") if whole else []):
+            opened = self._opened(line)
+            if opened is None:
+                continue
+            said, group = opened
+            if number is not None and said["n"] > number + 1:
+                damaged.append(place)
+            number = said["n"]
+            entries = max(entries, said["size"])
+            accepted += group
+        return Told(tuple(accepted), entries, start + len(raw) - len(torn), tuple(damaged))
+
+    def _last_number(self) -> int:
+        size = self.path.stat().st_size
+        for length in (min(size, TAIL), size):
+            with self.path.open("rb") as file:
+                file.seek(size - length)
+                lines = file.read(length).split(b"\n")
+            for line in reversed(lines):
+                opened = self._opened(line)
+                if opened is not None:
+                    number: int = opened[0]["n"]
+                    return number
+        return 0
+
+    def _line(self, number: int, accepted: Sequence[Accepted], entries: int) -> bytes:
+        group = [[one.request_id, one.source, one.event_id, int(one.at.timestamp()), one.kind] for one in accepted]
+        plain = json.dumps({"n": number, "size": entries, "accepted": group}, separators=(",", ":")).encode()
+        return base64.b64encode(self._keys.seal(NAME, plain, NAME.encode())) + b"\n"
+
+    def _opened(self, line: bytes) -> tuple[dict[str, int], list[Accepted]] | None:
+        try:
+            said = json.loads(self._keys.open(NAME, base64.b64decode(line, validate=True), NAME.encode()))
+        except (binascii.Error, KeyProblem):
+            return None
+        group = [
+            Accepted(request_id, source, event_id, datetime.fromtimestamp(at, UTC), kind)
+            for request_id, source, event_id, at, kind in said["accepted"]
+        ]
+        return said, group
+
+    @contextmanager
+    def _locked(self) -> Iterator[int]:
+        # Never created here: where it is missed, none is made.
+        file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield file
+        finally:
+            os.close(file)
+
+
+# --- compared with the database
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """What the journal and the database say of each other.
+
+    `lost`: accepted, and not in the database. `short`: how many entries the ledger lacks. `alone`: in the database
+    only. `mark`: for `note_equal`.
+    """
+
+    lost: tuple[Accepted, ...]
+    short: int
+    alone: tuple[Accepted, ...]
+    ordinal: int
+
+
+def marked(connection: Connection) -> tuple[int, int] | None:
+    """(bytes of the file, ordinal of the requests) up to which both were found equal; None before the first."""
+    value = connection.execute(select(t.meta.c.value).where(t.meta.c.key == MARK)).scalar_one_or_none()
+    if value is None:
+        return None
+    end, _, ordinal = value.partition(" ")
+    return int(end), int(ordinal)
+
+
+def mark(connection: Connection, end: int, ordinal: int) -> None:
+    """Remember up to where they are equal. In the database: one that is put back brings its own mark back with it."""
+    connection.execute(delete(t.meta).where(t.meta.c.key == MARK))
+    connection.execute(insert(t.meta).values(key=MARK, value=f"{end} {ordinal}"))
+
+
+def compared(connection: Connection, told: Told, after: int, entries: int) -> Compared:
+    """Compare what was read before this view of the database began with the requests behind ordinal `after`.
+
+    `entries`: how many the ledger has. What is accepted meanwhile may stand in the database alone, and never in the
+    journal alone.
+    """
+    r = t.request.c
+    rows = connection.execute(
+        select(r.ordinal, r.id, r.source, r.event_id, r.accepted_at).where(r.ordinal > after).order_by(r.ordinal)
+    ).all()
+    known = {one.request_id for one in told.accepted}
+    alone = [Accepted(row.id, row.source, row.event_id, row.accepted_at) for row in rows if row.id not in known]
+    return Compared(
+        lost=tuple(_lost(connection, told.accepted)),
+        short=max(0, told.entries - entries),
+        alone=tuple(alone),
+        ordinal=max((row.ordinal for row in rows), default=after),
+    )
+
+
+def _lost(connection: Connection, accepted: Sequence[Accepted]) -> Iterator[Accepted]:
+    events = {(one.kind, one.source, one.event_id): one for one in accepted}
+    for kind, table in (("request", t.request), ("withdrawal", t.withdrawal)):
+        names = [(source, event) for of, source, event in events if of == kind]
+        place = tuple_(table.c.source, table.c.event_id)
+        for at in range(0, len(names), PAGE):
+            asked = names[at : at + PAGE]
+            there = {tuple(row) for row in connection.execute(select(*place.clauses).where(place.in_(asked)))}
+            yield from (events[kind, *name] for name in asked if name not in there)
+
+
+def sentence_of(lost: Sequence[Accepted], short: int, path: Path) -> str:
+    """What is missing, and what a person can do."""
+    way_out = (
+        "look for the database's newest files (its -wal beside it) and put them back together. Where they are gone, "
+        f"have the main database send again all events since then, under their old ids, once {path} is renamed to "
+        f"{GAP} and the data protection officer knows"
+    )
+    if not lost:
+        return f"the database lacks {short:,} entries of the ledger that {path} tells of: {way_out}"
+    first = min(one.at for one in lost)
+    named = ", ".join(one.request_id for one in lost[:MOST_NAMED])
+    more = f" and {len(lost) - MOST_NAMED} more" if len(lost) > MOST_NAMED else ""
+    kinds = "request was" if len(lost) == 1 else "requests were"
+    return (
+        f"{len(lost)} {kinds} accepted since {first:%d %b %Y %H:%M} UTC and {'is' if len(lost) == 1 else 'are'} not in "
+        f"the database: {named}{more}. {way_out[0].upper()}{way_out[1:]}"
+    )

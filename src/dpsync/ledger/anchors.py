@@ -1,0 +1,147 @@
+"""The checkpoints that are kept outside the database: all of them are read, and none is ever written over.
+
+A person who has accepted that something is missing says so by a name that ends in `.gap`: a file that is renamed so is
+kept and no longer compared, and an empty one of that name stands for a file that is gone (docs/operating.md, Restore).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import Connection, select
+
+from dpsync import durable
+from dpsync.errors import LedgerTampered, NoteInvalid, ProofDamaged
+from dpsync.ledger import note
+from dpsync.ledger.log import Log
+from dpsync.store import tables
+
+NEWEST = "checkpoint"
+NUMBERED = ".checkpoint"
+GAP = ".gap"
+RECORDED = ".gap-recorded"
+"""What becomes of that ending once the ledger says so too (an entry `gap`)."""
+
+LARGEST = note.LARGEST
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """What lies outside: each distinct checkpoint with the file it was read from, and what is wrong with the files.
+
+    `damaged`: sentences, each about one file that is empty, cut off or no text; nobody need have meant harm.
+    """
+
+    notes: Mapping[str, str]
+    damaged: tuple[str, ...]
+
+    @property
+    def largest(self) -> int:
+        """How many entries the newest of them signs."""
+        return max((note.parse(one)[0].size for one in self.notes), default=0)
+
+
+class Anchors:
+    """The folder of checkpoints."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def begin(self) -> None:
+        """Make the folder, for a ledger that is new: where one is missed later, none is made."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+
+    def read(self, receipts: Mapping[Path, str]) -> Outside:
+        """Every checkpoint that lies here, and those under the receipts (by their files).
+
+        Those under receipts were found sealed by us: other content is the receipt's own trouble (`kept_receipts`).
+        """
+        found: dict[str, str] = {}
+        damaged: list[str] = []
+        for path in self._files():
+            text = _text(path)
+            if text is None:
+                damaged.append(
+                    f"{path} is a damaged file (empty, cut off or no checkpoint), which says nothing about the ledger: "
+                    f"put it back from a copy, or rename it to {path.with_suffix(GAP).name}"
+                )
+            else:
+                found.setdefault(text, path.name)
+        for path, text in receipts.items():
+            found.setdefault(text, path.name)
+        return Outside(found, tuple(damaged))
+
+    def missing(self, size: int) -> str:
+        """What is wrong where the anchor of that many entries, which was written, is not here; "" where it is."""
+        name = f"{size:012d}"
+        if any((self._folder / f"{name}{end}").exists() for end in (NUMBERED, GAP, RECORDED)):
+            return ""
+        return (
+            f"the checkpoint of {size:,} entries was written to {self._folder} and is not there any more: put the "
+            f"folder back from its copy (is its disk mounted?). Where it is lost for good, let the data protection "
+            f"officer compare hers, then make an empty file {self._folder / name}{GAP}"
+        )
+
+    def write(self, text: str) -> int:
+        """Keep a checkpoint under its number, and as the newest; how many entries it signs.
+
+        Raises `LedgerTampered` where another checkpoint of that number lies here, `ProofDamaged` where no checkpoint
+        does or the folder cannot be written.
+        """
+        head = note.parse(text)[0]
+        path = self._folder / f"{head.size:012d}{NUMBERED}"
+        try:
+            if not durable.place(path, text.encode(), mode=0o644):
+                _demand_same(path, head)
+            newest = _text(self._folder / NEWEST)
+            if newest is None or note.parse(newest)[0].size <= head.size:
+                durable.replace(self._folder / NEWEST, text.encode(), mode=0o644)
+        except OSError as refused:
+            raise ProofDamaged(
+                f"no checkpoint can be written to {self._folder} ({refused.strerror}): is it there, is its disk full?"
+            ) from None
+        return head.size
+
+    def _files(self) -> list[Path]:
+        try:
+            names = sorted(path for path in self._folder.iterdir() if not path.name.startswith("."))
+        except OSError:
+            return []
+        return [path for path in names if path.name == NEWEST or path.name.endswith(NUMBERED)]
+
+
+def against(connection: Connection, log: Log, outside: Outside) -> tuple[str, ...]:
+    """What speaks against this ledger being the continuation of each of them.
+
+    A note that the database holds too, in the same bytes, is compared there (`Log.verify`); all others are compared
+    with the tree, and so is the largest, which speaks for all that came before.
+    """
+    kept = set(connection.execute(select(tables.checkpoint.c.note)).scalars())
+    largest = outside.largest
+    found = []
+    for text, place in outside.notes.items():
+        if text in kept and note.parse(text)[0].size < largest:
+            continue
+        found += [f"anchor {place}: {problem}" for problem in log.consistent_with(connection, text)]
+    return tuple(found)
+
+
+def _text(path: Path) -> str | None:
+    """The note in a file, None where there is no file of that name or none that could be one."""
+    try:
+        with path.open("rb") as file:
+            text = file.read(LARGEST + 1).decode()
+        note.parse(text)
+    except (OSError, UnicodeDecodeError, NoteInvalid):
+        return None
+    return text
+
+
+def _demand_same(path: Path, head: note.Checkpoint) -> None:
+    text = _text(path)
+    if text is None:
+        raise ProofDamaged(
+            f"{path} is no checkpoint, and is not written over: rename it to {path.with_suffix(GAP).name}"
+        )
+    if note.parse(text)[0] != head:
+        raise LedgerTampered(f"nothing is written over {path}: it signs another ledger of {head.size:,} entries")

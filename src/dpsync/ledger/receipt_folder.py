@@ -1,0 +1,109 @@
+"""The folder of receipts: each is written whole, read again whenever it changed, and missed where it is not itself.
+
+What stands in a receipt's place and is none (a folder, an empty file, other content) is kept aside under another name,
+and stands in the way of no other.
+"""
+
+import base64
+import stat
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from dpsync import durable
+from dpsync.errors import NoteInvalid
+from dpsync.ledger import entry, note, receipt, verify_receipt
+
+VERIFIER = Path(verify_receipt.__file__)
+SUFFIX = ".json"
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """What a sealed receipt tells: its checkpoint, and the second of its last entry."""
+
+    checkpoint: str
+    told_until: int
+
+
+class ReceiptFolder:
+    """Receipts that one of `keys` has sealed."""
+
+    def __init__(self, folder: Path, keys: Sequence[note.VerifierKey]) -> None:
+        self._folder = folder
+        self._keys = keys
+        self._known: dict[Path, tuple[object, _Kept | None]] = {}
+
+    def begin(self) -> None:
+        """Make the folder, for a ledger that is new: where one is missed later, none is made."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def absent(self) -> str:
+        """What is wrong where the folder is not there, "" where it is."""
+        if self._folder.is_dir():
+            return ""
+        return (
+            f"the receipts folder {self._folder} is missing: put it back from its copy (is its disk mounted?); where "
+            "it is lost for good, make an empty one"
+        )
+
+    def checkpoints(self) -> dict[Path, str]:
+        """The checkpoint under each receipt, by its file."""
+        found = {path: self._read(path) for path in sorted(self._folder.glob(f"r-*{SUFFIX}"))}
+        return {path: kept.checkpoint for path, kept in found.items() if kept}
+
+    def missing(self, closed: Sequence[tuple[str, datetime]]) -> list[str]:
+        """Those of (id, when it closed) without a receipt here, or with one of before they closed for the last time."""
+        return [one for one, at in closed if not self._tells(one, at)]
+
+    def write(self, value: Mapping[str, Any]) -> Path:
+        """Keep a receipt, and beside it the program that checks it. Returns the receipt's path. Raises `OSError`."""
+        path = self._path(value["request"])
+        if self._read(path) is None and _stands(path):
+            durable.set_aside(path)
+        durable.replace(path, receipt.dump(value))
+        self._write_verifier()
+        return path
+
+    def _write_verifier(self) -> None:
+        path, program = self._folder / VERIFIER.name, VERIFIER.read_bytes()
+        if path.is_dir():
+            durable.set_aside(path)
+        if not path.is_file() or path.read_bytes() != program:
+            durable.replace(path, program, mode=0o644)
+
+    def _tells(self, request_id: str, closed_at: datetime) -> bool:
+        kept = self._read(self._path(request_id))
+        return kept is not None and kept.told_until >= int(closed_at.timestamp())
+
+    def _path(self, request_id: str) -> Path:
+        return self._folder / f"{request_id}{SUFFIX}"
+
+    def _read(self, path: Path) -> _Kept | None:
+        """What it tells, None where it is no receipt of ours. Read once for as long as the file stays what it was."""
+        try:
+            status = path.lstat()
+            state = (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+            known = self._known.get(path)
+            if known is None or known[0] != state:
+                plain = stat.S_ISREG(status.st_mode)
+                known = self._known[path] = (state, self._parsed(path) if plain else None)
+        except OSError:
+            return None
+        return known[1]
+
+    def _parsed(self, path: Path) -> _Kept | None:
+        try:
+            value = receipt.read_sealed(path.read_bytes(), path.name.removesuffix(SUFFIX), self._keys)
+            told = [int(entry.decode(base64.b64decode(one["body"]))["ts"]) for one in value["entries"]]
+        except (NoteInvalid, ValueError, LookupError, TypeError):
+            return None
+        return _Kept(value["checkpoint"], max(told, default=0))
+
+
+def _stands(path: Path) -> bool:
+    """Whether anything is there under that name, a dead link included."""
+    return path.exists() or path.is_symlink()

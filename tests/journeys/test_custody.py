@@ -1,0 +1,215 @@
+"""What is kept outside the database: a checkpoint that is missed or older, a spoilt file, a receipt that is none."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from dpsync.errors import LedgerTampered, ProofDamaged
+from dpsync.ledger import entry
+from dpsync.model import Right
+from dpsync.store import tables as t
+from tests.journeys.installation import Installation, installed
+
+ADA, BEN, CARA = "ada@example.org", "ben@example.org", "cara@example.org"
+
+
+@pytest.fixture
+def there(tmp_path: Path, database_url: str) -> Iterator[Installation]:
+    with installed(tmp_path, database_url) as made:
+        made.sandbox.add(ADA)
+        yield made
+
+
+def anchors(there: Installation) -> Path:
+    return there.service.settings.ledger.anchor
+
+
+def restart(there: Installation) -> None:
+    """What a `serve` or `run-once` looks at first."""
+    with there.another_process() as service:
+        service.start()
+
+
+def rolled_back(there: Installation, *, upto: int) -> None:
+    """The database as it was when the ledger had that many entries, and the rest of it gone, as a back-up would be."""
+    engine = create_engine(there.environ["DPSYNC_TEST_DATABASE"])
+    statements = [
+        "DELETE FROM entry WHERE idx >= :upto",
+        "DELETE FROM node WHERE (idx + 1) * (1 << level) > :upto",
+        "DELETE FROM checkpoint WHERE size > :upto",
+        "DELETE FROM meta WHERE key IN ('anchored', 'journal')",
+        "INSERT INTO meta VALUES ('anchored', CAST(:upto AS text)), ('journal', '0 0')",
+    ]
+    with engine.begin() as connection:
+        if engine.dialect.name == "sqlite":
+            for row in connection.execute(text("SELECT name FROM sqlite_master WHERE type = 'trigger'")).all():
+                connection.execute(text(f"DROP TRIGGER {row.name}"))
+        else:
+            connection.execute(text("SET session_replication_role = replica"))
+        for statement in statements:
+            connection.execute(text(statement), {"upto": upto})
+    engine.dispose()
+
+
+def test_a_new_ledger_has_its_first_checkpoint_and_journal_outside_from_the_beginning(there: Installation) -> None:
+    names = sorted(path.name for path in anchors(there).iterdir())
+    assert names == ["000000000002.checkpoint", "checkpoint", "journal"]
+    restart(there)
+
+
+@pytest.mark.parametrize("left", ["both", "numbered", "newest", "old newest"])
+def test_a_rollback_is_noticed_by_any_checkpoint_that_is_left(there: Installation, left: str) -> None:
+    first = (anchors(there) / "checkpoint").read_bytes()
+    there.ask(Right.ERASURE, ADA)
+    there.service.anchor(there.clock.now())
+    rolled_back(there, upto=2)
+    if left == "numbered":
+        (anchors(there) / "checkpoint").unlink()
+    if left == "newest":
+        next(anchors(there).glob("*3.checkpoint")).unlink()
+    if left == "old newest":
+        (anchors(there) / "checkpoint").write_bytes(first)
+    with pytest.raises(LedgerTampered, match="signs 3 entries, but the ledger ends after 2"):
+        restart(there)
+
+
+def test_a_rollback_is_noticed_where_a_receipt_alone_tells_of_it(there: Installation) -> None:
+    there.ask(Right.ERASURE, ADA)
+    there.drive()
+    assert len(list(there.service.settings.ledger.receipts.glob("r-*.json"))) == 1
+    for path in anchors(there).glob("*.checkpoint"):
+        if path.name != "000000000002.checkpoint":
+            path.unlink()
+    (anchors(there) / "checkpoint").unlink()
+    rolled_back(there, upto=2)
+    with pytest.raises(LedgerTampered, match=r"anchor r-\w+\.json: .* but the ledger ends after 2"):
+        restart(there)
+
+
+def test_a_numbered_checkpoint_is_never_written_over(there: Installation) -> None:
+    path = anchors(there) / "000000000003.checkpoint"
+    path.write_bytes((anchors(there) / "checkpoint").read_bytes())
+    there.ask(Right.ERASURE, ADA)
+    before = path.read_bytes()
+    with pytest.raises(LedgerTampered, match="nothing is written over"):
+        there.service.anchor(there.clock.now())
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("lost", ["all of the folder", "the newest", "the folder itself"])
+def test_missing_checkpoints_of_a_ledger_that_is_not_new_refuse_the_start(there: Installation, lost: str) -> None:
+    there.ask(Right.ERASURE, ADA)
+    there.service.anchor(there.clock.now())
+    if lost == "the newest":
+        (anchors(there) / "000000000003.checkpoint").unlink()
+        (anchors(there) / "checkpoint").unlink()
+    else:
+        shutil.rmtree(anchors(there))
+        if lost == "all of the folder":
+            anchors(there).mkdir()
+    with pytest.raises(ProofDamaged, match=r"the checkpoint of 3 entries was written .* empty file .*3\.gap"):
+        restart(there)
+    assert not (anchors(there) / "checkpoint").exists(), "nothing is made anew"
+    assert there.service.verify_ledger(full=True).damaged
+
+
+def test_a_loss_that_a_person_has_accepted_is_on_the_record_and_stops_nothing(there: Installation) -> None:
+    asked = there.ask(Right.ERASURE, ADA)
+    there.service.anchor(there.clock.now())
+    shutil.rmtree(anchors(there))
+    anchors(there).mkdir()
+    for name in ("000000000003.gap", "journal.gap"):
+        (anchors(there) / name).touch()
+    restart(there)
+    restart(there)
+    said = [entry.decode(row.body) for row in there.rows(t.entry)]
+    assert [one["name"] for one in said if one["event"] == "gap"] == ["000000000003.gap", "journal.gap"]
+    assert [one.request_id for one in there.service.custody.journal.read().accepted] == [asked.id], "what is there"
+    there.ask(Right.OPT_OUT, BEN, id="crm-2")
+    there.sound()
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00", b"example.org/journeys/REHEARSAL\n"])
+@pytest.mark.parametrize("name", ["checkpoint", "000000000002.checkpoint"])
+def test_a_spoilt_checkpoint_is_called_a_damaged_file_and_not_tampering(
+    there: Installation, name: str, content: bytes
+) -> None:
+    (anchors(there) / name).write_bytes(content)
+    found = there.service.verify_ledger(full=True)
+    assert found.problems == ()
+    (problem,) = found.damaged
+    assert f"{name} is a damaged file" in problem
+    with pytest.raises(ProofDamaged, match="damaged file"):
+        restart(there)
+    (anchors(there) / name).rename((anchors(there) / name).with_suffix(".gap"))
+    restart(there)
+
+
+@pytest.mark.parametrize("trap", ["checkpoint", "journal"])
+def test_no_draft_follows_a_link_that_somebody_laid(there: Installation, tmp_path: Path, trap: str) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    for name in (f".{trap}.part", f"{trap}.part"):
+        (anchors(there) / name).symlink_to(victim)
+    if trap == "checkpoint":
+        (anchors(there) / trap).unlink()
+        (anchors(there) / trap).symlink_to(victim)
+    there.ask(Right.ERASURE, ADA)
+    there.service.anchor(there.clock.now())
+    assert victim.read_text() == "precious"
+
+
+def odd_file(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def odd_folder(path: Path) -> None:
+    path.mkdir()
+    (path / "inside").write_text("x")
+
+
+def odd_content(path: Path) -> None:
+    path.write_text('{"format": "something else"}')
+
+
+def odd_link(path: Path) -> None:
+    path.symlink_to(path.parent / "nowhere")
+
+
+@pytest.mark.parametrize("odd", [odd_file, odd_folder, odd_content, odd_link])
+def test_what_is_no_receipt_is_kept_aside_and_blocks_no_other(there: Installation, odd: Callable[[Path], None]) -> None:
+    folder = there.service.settings.ledger.receipts
+    there.sandbox.add(BEN)
+    first = there.ask(Right.ERASURE, ADA)
+    there.drive()
+    path = folder / f"{first.id}.json"
+    path.unlink()
+    odd(path)
+    second = there.ask(Right.ERASURE, BEN, id="crm-2")
+    there.drive()
+    assert "VALID" in there.verified_by_a_stranger(first, ADA)
+    assert "VALID" in there.verified_by_a_stranger(second, BEN)
+    assert [one.name.startswith(f"{path.name}.odd-") for one in folder.glob("*.odd-*")] == [True]
+    assert there.alerts() == []
+
+
+def test_another_requests_receipt_under_the_wrong_name_is_no_receipt(there: Installation) -> None:
+    folder = there.service.settings.ledger.receipts
+    there.sandbox.add(BEN)
+    first, second = there.ask(Right.ERASURE, ADA), there.ask(Right.ERASURE, BEN, id="crm-2")
+    there.drive()
+    shutil.copy(folder / f"{first.id}.json", folder / f"{second.id}.json")
+    there.drive()
+    assert "VALID" in there.verified_by_a_stranger(second, BEN)
+
+
+def test_a_receipts_folder_that_is_gone_is_missed_and_not_made(there: Installation) -> None:
+    there.ask(Right.ERASURE, ADA)
+    there.drive()
+    shutil.rmtree(there.service.settings.ledger.receipts)
+    with pytest.raises(ProofDamaged, match=r"receipts folder .* is missing"):
+        restart(there)
+    assert not there.service.settings.ledger.receipts.exists()
