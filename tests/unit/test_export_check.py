@@ -235,6 +235,34 @@ def test_a_file_that_is_no_such_export_is_refused_and_never_quoted(
     assert "not-a-date" not in refused.value.message
 
 
+ROW = "conv-canary-1,c1,2026-08-01T12:00:00+00:00,fb\r\n"
+SAVED_AGAIN: list[tuple[bytes, str]] = [
+    ((HEADER + ROW).replace(",", ";").encode(), "divided by ;, not by commas"),
+    (b"\xef\xbb\xbf" + (HEADER + ROW).replace(",", ";").encode(), "divided by ;"),
+    ((HEADER + ROW).replace(",", "\t").encode(), "divided by tabs"),
+    ((HEADER + ROW).replace(",", "|").encode(), "divided by |"),
+    (("sep=;\r\n" + HEADER + ROW).replace(",", ";").encode(), "line sep="),
+    (("SEP=,\r\n" + HEADER + ROW).encode(), "line sep="),
+    ((HEADER + ROW).encode("utf-16"), "UTF-16"),
+    ((HEADER + ROW).encode("utf-16-le"), "UTF-16"),
+    ((HEADER + ROW).replace(",", "\t").encode("utf-16-be"), "UTF-16"),
+    (b"PK\x03\x04 a workbook", "a workbook"),
+    (HEADER.replace("\r\n", ",,\r\n").encode(), "columns without a name"),
+]
+
+
+@pytest.mark.parametrize(("text", "says"), SAVED_AGAIN)
+def test_an_export_that_a_spreadsheet_saved_again_is_named_as_that(
+    world: World, tmp_path: Path, text: bytes, says: str
+) -> None:
+    keeping(world)
+    with pytest.raises(UsageError, match=says) as refused:
+        read(world, tmp_path, text)
+    assert "as the vendor made it" in refused.value.message
+    assert "another file" not in refused.value.message
+    assert "canary" not in refused.value.message
+
+
 def test_a_file_that_is_too_large_is_refused_before_it_is_read_whole(world: World, tmp_path: Path) -> None:
     keeping(world)
     text = export(*((f"c{number}", "2026-08-01T12:00:00+00:00") for number in range(1000)))

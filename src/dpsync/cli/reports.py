@@ -50,11 +50,12 @@ def report(
     from dpsync.reporting import period_of
 
     talk: Talk = ctx.obj
+    chosen = _form(form, output)
     with installation(talk, secrets=False) as service:
         now = service.clock.now()
         begin, end = _period(month, first, last, now.astimezone(service.zone).date())
         made = period_of(service, begin, end, now)
-        _write(talk, made, _form(form, output), output)
+        _write(talk, made, chosen, output)
     talk.say(f"{made.label}: {made.sentence}")
     return Exit.DONE if made.ledger.sound else Exit.LOOK
 
@@ -79,6 +80,7 @@ def dossier(
     from dpsync.reports.dossier import dossier as make
 
     talk: Talk = ctx.obj
+    chosen = _form(form, output)
     with installation(talk, secrets=False) as service:
         request_id, now = full_id(service, request), service.clock.now()
         about = shown_to(service, request_id, by, "dpsync dossier --who") if who else None
@@ -103,7 +105,7 @@ def dossier(
                 who=about,
             )
         )
-        _write(talk, made, _form(form, output), output)
+        _write(talk, made, chosen, output)
     return Exit.DONE if made.ledger.sound else Exit.LOOK
 
 
@@ -135,6 +137,14 @@ def _readable(logged: "Sequence[tuple[int, bytes]]") -> "list[tuple[int, dict[st
 
 
 def _period(month: str | None, first: str | None, last: str | None, today: date) -> tuple[date, date]:
+    begin, end = _asked_for(month, first, last, today)
+    if begin > today:
+        # An empty report of it would say that nothing came in and nothing is late.
+        raise UsageError(f"that period has not begun: it begins on {begin.isoformat()}, today is {today.isoformat()}")
+    return begin, end
+
+
+def _asked_for(month: str | None, first: str | None, last: str | None, today: date) -> tuple[date, date]:
     from dpsync.reporting import month_end
 
     if month and (first or last):
@@ -165,7 +175,11 @@ def _form(form: Form | None, output: Path | None) -> Form:
     if form is not None:
         return form
     ending = output.suffix.lower().lstrip(".") if output else ""
-    return {"html": Form.HTML, "htm": Form.HTML, "csv": Form.CSV, "json": Form.JSON}.get(ending, Form.TEXT)
+    known = {"html": Form.HTML, "htm": Form.HTML, "csv": Form.CSV, "json": Form.JSON, "txt": Form.TEXT, "": Form.TEXT}
+    if ending not in known:
+        out = "write .html, open it and print it as PDF" if ending == "pdf" else "or say which with --format"
+        raise UsageError(f"nothing is written as .{ending}: a report is .html, .csv, .json or .txt; {out}")
+    return known[ending]
 
 
 def _write(talk: Talk, made: "PeriodReport | Dossier", form: Form, output: Path | None) -> None:

@@ -24,7 +24,7 @@ SHAPES: dict[str, dict[str, str]] = {
         "stopped[].why": "person (`dpsync pause`) or credential (it rejected ours)",
         "stopped[].command": "how to go on",
         "mail_waiting": "how many messages that came in by mail a person must read; with REQUEST, those about it",
-        "requests[].request_id": "the full id",
+        "requests[].request": "the full id, as `submit` gave it",
         "requests[].short": "its first signs",
         "requests[].right": "rectification, erasure, restriction or opt_out",
         "requests[].lifting": "whether a restriction is lifted",
@@ -95,7 +95,7 @@ SHAPES: dict[str, dict[str, str]] = {
     "retention state-open": {"version": "1", "processor": "name", "stated": "1"},
     "processors": {
         "version": "1",
-        "processors[].name": "name",
+        "processors[].processor": "name",
         "processors[].title": "what people call it",
         "processors[].capabilities[].right": "the right",
         "processors[].capabilities[].means": "api, notice, api_and_operator, api_and_notice, operator or "

@@ -8,7 +8,6 @@ what was open when it was last seen is never verified by it.
 import csv
 import hashlib
 import io
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -25,6 +24,7 @@ from dpsync.model import ActKind, ConversationState, Retention
 from dpsync.propagation import retention_clock as clock
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.conversations import UNCLAIMED, By, C, Sighting, VendorIds, act, move, sight
+from dpsync.propagation.export_form import STARTS_WITHIN, demand_as_made, spelled
 from dpsync.propagation.retention import contradict, demanded, rule_of
 from dpsync.store.writer import Unit
 
@@ -61,6 +61,8 @@ def read(
         if not path.is_file():
             raise UsageError("the export is no file that can be read", code="DP-105")
         with path.open("rb") as file:
+            demand_as_made(file.read(STARTS_WITHIN), connector.export_columns)
+            file.seek(0)
             hashing = _Hashing(file, most)
             text = io.TextIOWrapper(io.BufferedReader(hashing), encoding="utf-8-sig", newline="")
             found = _Found(connector.read_export(_rows(text, connector.export_columns)), rule, zone, now)
@@ -80,10 +82,12 @@ def _rows(text: io.TextIOWrapper, demanded_columns: frozenset[str]) -> Iterator[
     head = next(lines, None)
     if not head:
         raise UsageError("the export is empty: it lacks even the line with its columns")
+    if "" in (name.strip() for name in head):
+        raise UsageError("the export has columns without a name: hand it over as the vendor made it")
     if len(set(head)) != len(head):
         raise UsageError("the export names a column twice")
-    there = {_spelled(name) for name in head}
-    missing = sorted(name for name in demanded_columns if _spelled(name) not in there)
+    there = {spelled(name) for name in head}
+    missing = sorted(name for name in demanded_columns if spelled(name) not in there)
     # A header alone is an export that found nothing, so it must be *that* export and no other file.
     if missing or not demanded_columns:
         raise UsageError(f"the export is another file: it lacks the columns {', '.join(missing) or 'of this vendor'}")
@@ -95,11 +99,6 @@ def _rows(text: io.TextIOWrapper, demanded_columns: frozenset[str]) -> Iterator[
         if number > MOST_ROWS:
             raise UsageError(f"the export has more than {MOST_ROWS:,} rows: make it for a shorter range")
         yield dict(zip(head, cells, strict=True))
-
-
-def _spelled(column: str) -> str:
-    """A column's name without what differs from one export of a vendor to the next: case and punctuation."""
-    return re.sub(r"[^a-z0-9]+", " ", column.lower()).strip()
 
 
 class _Found:

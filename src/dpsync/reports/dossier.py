@@ -26,7 +26,7 @@ from dpsync.reports.moments import (
 from dpsync.reports.processors import ProcessorLine
 from dpsync.reports.proof import LedgerLine
 from dpsync.reports.standing import Asked, read_standing
-from dpsync.reports.verdict import Duty, Verdict, duties_of, mail_duties, verdict
+from dpsync.reports.verdict import Duty, Verdict, duties_of, mail_duties, notes_of, verdict
 from dpsync.reports.who import Who
 from dpsync.store import tables as t
 
@@ -49,6 +49,7 @@ class Dossier:
     ledger: LedgerLine
     verdict: Verdict
     duties: tuple[Duty, ...]
+    notes: tuple[str, ...]
     asked: Asked
     attempts: tuple[AttemptLine, ...]
     notices: tuple[NoticeLine, ...]
@@ -99,6 +100,7 @@ def dossier(
         ledger=ledger,
         verdict=verdict(ledger, duties, found),
         duties=tuple(duties),
+        notes=notes_of(found),
         asked=asked,
         attempts=attempts,
         notices=notices,

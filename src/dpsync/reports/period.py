@@ -37,7 +37,7 @@ from dpsync.reports.tallies import (
     speed,
     tally,
 )
-from dpsync.reports.verdict import SHOWN, Duty, Verdict, duties_of, mail_duties, sentence, verdict
+from dpsync.reports.verdict import SHOWN, Duty, Verdict, duties_of, mail_duties, notes_of, sentence, verdict
 from dpsync.reports.words import several
 from dpsync.store import tables as t
 
@@ -65,6 +65,7 @@ class PeriodReport:
     sentence: str
     duties: tuple[Duty, ...]
     more_duties: int
+    notes: tuple[str, ...]
     by_right: tuple[Tally, ...]
     total: Tally
     carried_total: Tally
@@ -132,6 +133,7 @@ def period_report(
         sentence=sentence(everything, retention_overdue(conversations)),
         duties=tuple(duties[:SHOWN]),
         more_duties=max(0, len(duties) - SHOWN),
+        notes=notes_of(everything),
         by_right=tuple(tally(right, [one for one in received if one.right is right]) for right in Right),
         total=tally(None, received),
         carried_total=tally(None, carried),

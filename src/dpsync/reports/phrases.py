@@ -82,7 +82,12 @@ def due(duty: Duty) -> str:
 
 def nothing_to_do(report: PeriodReport) -> str:
     """What stands where the list of duties is empty."""
-    return f"Nothing. The next report tells of the time from {day(report.next_from)}."
+    return f"{nothing_left(report.notes)} The next report tells of the time from {day(report.next_from)}."
+
+
+def nothing_left(notes: Sequence[str]) -> str:
+    """That nobody has to act; where a date was missed, that is not all there is to say."""
+    return "Nothing can be done any more; see what to note." if notes else "Nothing."
 
 
 def quick(speed: Speed, of: str) -> str:

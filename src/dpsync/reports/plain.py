@@ -26,6 +26,7 @@ def period_text(report: PeriodReport) -> str:
     lines += _duties(report.duties) or [f"  {phrases.nothing_to_do(report)}"]
     if report.more_duties:
         lines.append(f"  and {several(report.more_duties, 'more thing')}: dpsync status")
+    lines += _section("To note", report.notes)
     lines += _numbers(report)
     numbers = numbered(report.limits)
     lines += ["", "What we cannot see"] if report.limits else []
@@ -66,7 +67,8 @@ def dossier_text(dossier: Dossier) -> str:
     lines += [f"  {label}: {value}" for label, value in dates(asked, zone)]
     if dossier.who:
         lines += _section("Whom it is about", [f"{label}: {value}" for label, value in who_rows(dossier.who)])
-    lines += ["", "What you need to do", *(_duties(dossier.duties) or ["  Nothing."])]
+    lines += ["", "What you need to do", *(_duties(dossier.duties) or [f"  {phrases.nothing_left(dossier.notes)}"])]
+    lines += _section("To note", dossier.notes)
     lines += _lines("At each processor", asked.lines, zone, {})
     rows = [(moment(one.at, zone), one.kind, one.title, one.what, one.detail) for one in dossier.moments]
     lines += ["", "What happened", *_table([("When", "Kind", "Where", "What", "Detail"), *rows])]

@@ -15,6 +15,7 @@ from typing import Any, assert_never
 
 from dpsync.reports import pages, plain, sheet
 from dpsync.reports.dossier import Dossier
+from dpsync.reports.naming import NAMES
 from dpsync.reports.period import PeriodReport
 
 VERSION = 1
@@ -96,5 +97,6 @@ def _plain(value: object) -> Any:
         case tuple() | list():
             return [_plain(one) for one in value]
     if is_dataclass(value):
-        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+        names = NAMES.get(type(value), {})
+        return {names.get(field.name, field.name): _plain(getattr(value, field.name)) for field in fields(value)}
     raise TypeError(f"{type(value).__name__} has no form in JSON")

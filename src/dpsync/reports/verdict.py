@@ -1,18 +1,20 @@
 """The verdict of a report, and what somebody must do: the worst line decides, and readers act on this list first."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 
 from dpsync.mail_status import to_do
-from dpsync.model import Cause, Way
+from dpsync.model import Cause, Right, Way
 from dpsync.reports.meaning import Count, Late, Need
 from dpsync.reports.proof import LedgerLine
 from dpsync.reports.standing import Asked, Line
 from dpsync.reports.words import CAUSES, RIGHTS, STOPS, several
 
 SHOWN = 3
+NAMED = 5
 
 
 class Verdict(StrEnum):
@@ -204,6 +206,40 @@ def _causes(line: Line) -> str:
     return "; ".join(left or [CAUSES[Cause.COOLING_OFF]])
 
 
+def _seen_where(asked: Iterable[Asked]) -> str:
+    """Of what is done everywhere: at which processors our own reading shows it, and where there is their word only.
+
+    By processor, because one request is with one seen and with the next on its word.
+    """
+    seen: Counter[str] = Counter()
+    done: Counter[str] = Counter()
+    for one in asked:
+        for line in one.lines if one.counts_as in {Count.SEEN, Count.SAID} else ():
+            if line.counts_as in {Count.SEEN, Count.SAID}:
+                done[line.title] += 1
+                seen[line.title] += line.counts_as is Count.SEEN
+    read = [f"{title} {seen[title]:,} of {count:,}" for title, count in sorted(done.items()) if seen[title]]
+    word = [f"{title} {count - seen[title]:,}" for title, count in sorted(done.items()) if seen[title] < count]
+    said = [f"seen by us: {', '.join(read)}"] if read else []
+    said += [f"on their word: {', '.join(word)}"] if word else []
+    return f" ({'; '.join(said)})" if said else ""
+
+
+def notes_of(asked: Iterable[Asked]) -> tuple[str, ...]:
+    """What nobody can do any more and must stay on the record: what was finished after its date, by kind of date."""
+    late = [one for one in asked if any(line.late is Late.FINISHED for line in one.lines)]
+    stops = [one.short for one in late if one.right is Right.OPT_OUT]
+    others = [one.short for one in late if one.right is not Right.OPT_OUT]
+    found = [(stops, "opt-out", "24 hours (Art. 21(3))"), (others, "request", "legal date (Art. 12(3))")]
+    return tuple(
+        f"{several(len(which), what)} {'was' if len(which) == 1 else 'were'} finished after "
+        f"{'its' if len(which) == 1 else 'their'} {limit}: {', '.join(which[:NAMED])}"
+        f"{f' and {len(which) - NAMED:,} more' if len(which) > NAMED else ''}. Write down why, and keep it."
+        for which, what, limit in found
+        if which
+    )
+
+
 def sentence(asked: Sequence[Asked], elsewhere: str = "") -> str:
     """The verdict in a few words whose numbers add up. Settled and exempt are said, and are not among the done.
 
@@ -213,9 +249,8 @@ def sentence(asked: Sequence[Asked], elsewhere: str = "") -> str:
         return f"No request came in, and none was open from before{f'; {elsewhere} overdue' if elsewhere else ''}."
     counts = {count: sum(1 for one in asked if one.counts_as is count) for count in Count}
     done = counts[Count.SEEN] + counts[Count.SAID]
-    how = f"{counts[Count.SEEN]:,} seen by us, {counts[Count.SAID]:,} on their word"
     be = "is" if 1 in {done, len(asked)} else "are"
-    parts = [f"{done:,} of {several(len(asked), 'request')} {be} done everywhere ({how})"]
+    parts = [f"{done:,} of {several(len(asked), 'request')} {be} done everywhere{_seen_where(asked)}"]
     apart = (Count.SETTLED, Count.EXEMPT, Count.WITHDRAWN, Count.SUPERSEDED)
     parts += [f"{counts[count]:,} {count.value}" for count in apart if counts[count]]
     late = sum(1 for one in asked if one.late is Late.OVERDUE)

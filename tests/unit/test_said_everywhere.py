@@ -1,0 +1,102 @@
+"""What a report says of the done and notes of the late, and that one thing has one name wherever a program reads it."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+
+from dpsync.cli.proof import _placed
+from dpsync.cli.reports import Form, _form, _period
+from dpsync.errors import UsageError
+from dpsync.model import Right, State
+from dpsync.reports import render
+from dpsync.store.database import open_database
+from tests.unit.test_reports import RECEIVED, Rows, november, the_dossier
+
+
+@pytest.fixture
+def rows(sqlite_template: Path, tmp_path: Path) -> Iterator[Rows]:
+    path = tmp_path / "rows.db"
+    shutil.copy(sqlite_template, path)
+    engine = open_database(f"sqlite:///{path}")
+    yield Rows(engine)
+    engine.dispose()
+
+
+def test_of_the_done_it_says_at_each_processor_what_was_seen(rows: Rows) -> None:
+    for _ in range(3):
+        rows.ask(alpha=State.VERIFIED, beta=State.DECLARED_DONE)
+    rows.ask(alpha=State.APPLIED, beta=State.VERIFIED)
+    rows.ask(alpha=State.VERIFIED, beta=State.PENDING)
+    said = november(rows).sentence
+    assert "4 of 5 requests are done everywhere" in said
+    assert "seen by us: Alpha 3 of 4, Beta, forms 1 of 4; on their word: Alpha 1, Beta, forms 3" in said
+
+
+def test_what_is_seen_everywhere_speaks_of_nobodys_word(rows: Rows) -> None:
+    rows.ask(alpha=State.VERIFIED, beta=State.VERIFIED)
+    assert "(seen by us: Alpha 1 of 1, Beta, forms 1 of 1)" in november(rows).sentence
+
+
+@pytest.mark.parametrize(("right", "limit"), [(Right.OPT_OUT, "24 hours (Art. 21(3))"), (Right.ERASURE, "legal date")])
+def test_what_was_finished_late_is_noted_where_nothing_can_be_done(rows: Rows, right: Right, limit: str) -> None:
+    at = RECEIVED + timedelta(days=4)
+    last = {"state": State.VERIFIED, "done_at": at, "state_since": at}
+    late = rows.ask(right, due=(RECEIVED + timedelta(days=1)).date(), closed_at=at, alpha=last, beta=last)
+    for made in (november(rows), the_dossier(rows, late)):
+        (note,) = made.notes
+        assert limit in note
+        assert late[:8] in note
+        for page in (render.text(made), render.html(made)):
+            assert "To note" in page
+            assert "Nothing can be done any more; see what to note." in page
+
+
+def test_what_was_finished_in_time_needs_no_note(rows: Rows) -> None:
+    rows.ask(alpha=State.VERIFIED, beta=State.VERIFIED)
+    assert november(rows).notes == ()
+    assert "To note" not in render.text(november(rows))
+
+
+def test_a_request_is_called_request_and_a_vendors_id_is_not(rows: Rows) -> None:
+    one = rows.ask(alpha=State.VERIFIED, beta=State.SETTLED)
+    told = json.loads(render.json(november(rows)))
+    (asked,) = told["received"]
+    assert (asked["request"], {line["request"] for line in asked["lines"]}) == (one, {one})
+    assert {line["processor"] for line in told["processors"]} == {"alpha", "beta"}
+    assert '"request_id"' not in render.json(november(rows)) + render.json(the_dossier(rows, one))
+
+
+TODAY = date(2026, 11, 20)
+
+
+@pytest.mark.parametrize(
+    "asked", [("2026-12", None, None), ("2027-01", None, None), (None, "2026-11-21", "2026-11-30")]
+)
+def test_a_period_that_has_not_begun_is_refused(asked: tuple[str | None, str | None, str | None]) -> None:
+    with pytest.raises(UsageError, match="has not begun"):
+        _period(*asked, TODAY)
+
+
+@pytest.mark.parametrize(
+    "asked", [("2026-11", None, None), (None, "2026-11-20", "2026-11-20"), (None, "2026-11-01", "2026-12-31")]
+)
+def test_a_period_that_has_begun_is_not(asked: tuple[str | None, str | None, str | None]) -> None:
+    assert _period(*asked, TODAY)[0] <= TODAY
+
+
+@pytest.mark.parametrize("name", ["x.pdf", "x.PDF", "x.docx", "report.xlsx", "x.2026"])
+def test_what_nothing_is_written_as_is_refused_and_not_written_as_text(name: str) -> None:
+    with pytest.raises(UsageError, match="nothing is written as"):
+        _form(None, Path(name))
+    with pytest.raises(UsageError, match=r"JSON: name a file that ends in \.json"):
+        _placed(Path(name), "r-1")
+
+
+def test_what_is_written_goes_by_its_ending() -> None:
+    wanted = {"x.htm": Form.HTML, "x.csv": Form.CSV, "x.JSON": Form.JSON, "x.txt": Form.TEXT, "x": Form.TEXT}
+    assert {name: _form(None, Path(name)) for name in wanted} == wanted
+    assert _form(Form.HTML, Path("page.xyz")) is Form.HTML
