@@ -157,9 +157,20 @@ class Custody:
                 refused[request_id] = error.message
         return refused
 
-    def anchor(self, text: str, write: Writing) -> None:
-        """Keep a checkpoint outside, and remember that it was. Raises what `Anchors.write` raises."""
+    def anchor(self, text: str, read: Reader, write: Writing) -> None:
+        """Keep a checkpoint outside, with what shows that it continues the one before, and remember that it was.
+
+        Raises what `Anchors.write` raises.
+        """
         size = self.anchors.write(text)
+
+        def step(connection: Connection) -> tuple[int, str]:
+            before = _anchored(connection) or 0
+            return before, self._log.continuation(connection, before, text) if 0 < before < size else ""
+
+        before, continuation = read(step)
+        if continuation:
+            self.anchors.write_step(before, size, continuation)
         write(lambda unit: _note_anchored(unit.connection, size))
 
 

@@ -2,13 +2,14 @@
 
 import shutil
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine, text
 
 from dpsync.errors import LedgerTampered, ProofDamaged
-from dpsync.ledger import entry
+from dpsync.ledger import entry, receipt, verify_receipt
 from dpsync.model import Right
 from dpsync.store import tables as t
 from tests.journeys.installation import Installation, installed
@@ -58,6 +59,25 @@ def test_a_new_ledger_has_its_first_checkpoint_and_journal_outside_from_the_begi
     names = sorted(path.name for path in anchors(there).iterdir())
     assert names == ["000000000002.checkpoint", "checkpoint", "journal"]
     restart(there)
+
+
+def test_beside_each_checkpoint_lies_what_shows_that_it_continues_the_one_before(there: Installation) -> None:
+    kept = (anchors(there) / "checkpoint").read_text(encoding="utf-8")
+    for _ in range(3):
+        asked = there.ask(Right.ERASURE, ADA)
+        there.service.anchor(there.clock.now())
+    there.service.anchor(there.clock.now())  # nothing came in between: no step
+    steps = sorted(anchors(there).glob("*.consistency"), key=lambda path: int(path.name.partition("-")[0]))
+    numbers = sorted(int(path.stem) for path in anchors(there).glob("0*.checkpoint"))
+    assert [path.stem for path in steps] == [f"{old}-{new}" for old, new in pairwise(numbers)]
+    there.drive()
+    raw = receipt.dump(there.service.receipt(asked.id, there.clock.now()))
+    there.service.anchor(there.clock.now())
+    line = there.service.log.signer.verifier.line
+    every = tuple(path.read_text(encoding="utf-8") for path in anchors(there).glob("*.consistency"))
+    assert verify_receipt.check(raw, line, ADA, kept, every)
+    with pytest.raises(verify_receipt.NOT_HOLDING, match="no consistency file"):
+        verify_receipt.check(raw, line, ADA, kept, every[1:])
 
 
 @pytest.mark.parametrize("left", ["both", "numbered", "newest", "old newest"])

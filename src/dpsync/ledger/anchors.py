@@ -18,6 +18,7 @@ from dpsync.store import tables
 
 NEWEST = "checkpoint"
 NUMBERED = ".checkpoint"
+STEP = ".consistency"
 GAP = ".gap"
 RECORDED = ".gap-recorded"
 """What becomes of that ending once the ledger says so too (an entry `gap`)."""
@@ -101,6 +102,13 @@ class Anchors:
                 f"no checkpoint can be written to {self._folder} ({refused.strerror}): is it there, is its disk full?"
             ) from None
         return head.size
+
+    def write_step(self, old: int, new: int, continuation: str) -> None:
+        """Keep the consistency file between two checkpoints beside them. Raises `ProofDamaged`."""
+        try:
+            durable.place(self._folder / f"{old}-{new}{STEP}", continuation.encode(), mode=0o644)
+        except OSError as refused:
+            raise ProofDamaged(f"no consistency file can be written to {self._folder} ({refused.strerror})") from None
 
     def _files(self) -> list[Path]:
         try:
