@@ -40,7 +40,7 @@ class Place:
         # What was contradicted was not done: it counts from when it is done again.
         if state in DONE_STATES and not (self.state in DONE_STATES and self.done):
             self.done = ts
-        if state != self.state or self.since is None:
+        if state != self.state:
             self.since = ts
         self.state = state
 
@@ -81,7 +81,8 @@ class Request:
         name = str(said.get("dest", ""))
         if "list" in said:
             self.idx, self.receipt = idx, said
-        place = self.places.setdefault(name, Place()) if name else None
+        opened = int(self.receipt.get("ts", said["ts"]))
+        place = self.places.setdefault(name, Place(since=opened)) if name else None
         if place is not None and "way" in said:
             place.way = place.way or str(said["way"])
         if place is not None and "state" in said:
