@@ -178,7 +178,8 @@ class Calls:
         doubtful = writing and not 400 <= reply.status < 500
         wait = retry_after(reply, self._kit.clock.now())
         blocked = not self._heard
-        why = Retryable(reason=BLOCKED, busy=True, blocked=blocked, doubtful=doubtful, retry_after=wait)
+        # a fault may be of this one call, so it keeps nobody else waiting
+        why = Retryable(reason=BLOCKED, busy=not fault, blocked=blocked, doubtful=doubtful, retry_after=wait)
         raise Ended(why, stop=not fault)
 
     def is_own(self, reply: Reply, *, writing: bool) -> bool:

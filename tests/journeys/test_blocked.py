@@ -25,6 +25,8 @@ PAGES: dict[str, dict[str, Any]] = {
     "a proxy": {"kind": "status", "status": 407, "body": ""},
     "a portal": {"kind": "html_200"},
     "a redirect": {"kind": "redirect", "location": "https://portal.example/"},
+    "a gateway": {"kind": "html_502"},
+    "nothing": {"kind": "empty_500"},
     "a balancer": {"kind": "status", "status": 503, "body": '{"message": "Service Unavailable"}'},
     "a patient balancer": {"kind": "status", "status": 429, "body": "slow down", "retry_after": "86400"},
     "nobody's login": {"kind": "status", "status": 401, "body": '{"error": "unauthorized"}'},

@@ -34,6 +34,8 @@ def make_next_due(
             wait = backoff.delay(attempts, jitter())
             if isinstance(happening, Retryable) and happening.retry_after:
                 wait = max(wait, min(happening.retry_after, timedelta(hours=24)))
+            if is_blocked(happening):
+                wait = min(wait, backoff.LONGEST_PAUSE)  # how long it lasts must be seen within the hour
             lanes.put_lane_off(connection, *here, now + wait, attempts)
         case Next.ACCOUNT if is_blocked(happening):
             # Behind all others, or one that alone is answered so would keep them from trying the door.
@@ -79,7 +81,7 @@ def _note_failures(
     if isinstance(happening, CredentialsRejected) and not happening.by_mail_host:
         connection.execute(_ACCOUNT.values(stopped="credential"), here)
         return
-    if is_blocked(happening):
+    if is_blocked(happening) and getattr(happening, "busy", True):
         failures = counted[row["account_id"]] = counted[row["account_id"]] + 1
         # Who answers in the processor's place does not say how long it must be left in peace.
         wish = getattr(happening, "retry_after", None)
