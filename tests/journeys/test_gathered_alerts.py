@@ -10,9 +10,11 @@ from dpsync.alerts import Outbox
 from dpsync.channels import Alert, Delivery
 from dpsync.connector import Refused
 from dpsync.errors import CredentialsRejected
-from dpsync.model import Right, State
+from dpsync.model import Cause, Right, State
 from dpsync.propagation import escalation
 from dpsync.propagation.controller import Safety
+from dpsync.propagation.lifecycle import Decision, DecisionKind
+from dpsync.propagation.record import record
 from dpsync.store import tables as t
 from dpsync.store.database import reading, writing
 from tests.builders import World, later, proof
@@ -89,6 +91,20 @@ def test_a_second_request_that_is_held_the_same_day_is_told_within_hours_and_onc
     assert len(box.given) == 2
     for one in (second, third):
         assert box.heard_of(one.request_id, "Held") - asked_at <= 4 * HOUR
+
+
+def test_what_is_held_anew_for_another_cause_is_told_the_same_day(world: World) -> None:
+    box = seven(world, approvals=1)
+    first = world.ask(Right.ERASURE, "ada@example.org", id="1")
+    an_hour(world, box)
+    hold = Decision(DecisionKind.HOLD, frozenset({Cause.BRAKE}))
+    number = world.row(first, "beta").id
+    world.writer.call(lambda unit: record(unit, world.controller, number, hold, world.clock.now()))
+    for _ in range(5):
+        an_hour(world, box)
+    _, second = (one for _, one in box.given)
+    assert second.subject == "Held and waiting for a decision (Beta)"
+    assert "irreversible_per_day" in second.body
 
 
 def test_a_refusal_by_seven_processors_is_one_mail(world: World) -> None:

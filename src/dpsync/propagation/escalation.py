@@ -95,10 +95,8 @@ def climb(unit: Unit, controller: Controller, now: datetime) -> int:
         _raise(unit, controller, voice, ones, everything, now)
         for voice, ones in sorted(heard.items(), key=lambda item: item[0].rung)
     )
-    held = [one for one in everything if one.state is State.HELD]
-    told = [Held(one.request_id, one.processor, one.causes) for one in held]
-    fresh = _untold(unit, controller, CAUSE, held, now)
-    if tell_of_held(unit.connection, controller, told, now):
+    held = [Held(one.request_id, one.processor, one.causes) for one in everything if one.state is State.HELD]
+    if fresh := tell_of_held(unit.connection, controller, held, now):
         _enter(unit, CAUSE, fresh, now)
         new += 1
     return new
@@ -139,7 +137,7 @@ def _untold(unit: Unit, controller: Controller, cause: str, ones: Sequence[Open]
     return [one for one in ones if one.about not in told]
 
 
-def _enter(unit: Unit, rung: str, ones: Sequence[Open], now: datetime) -> None:
+def _enter(unit: Unit, rung: str, ones: Sequence[Open | Held], now: datetime) -> None:
     for name, count in sorted(Counter(one.processor for one in ones).items()):
         unit.append(None, entry.encode(Event.ALERT, now, dest=name, cause=rung, n=count))
 

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from dpsync.alerts import Concern, raise_alert
+from dpsync.alerts import Concern, raise_alert, told_of
 from dpsync.model import Cause
 from dpsync.propagation.controller import Controller
 
@@ -35,33 +35,39 @@ class Held:
     causes: frozenset[Cause]
 
 
-def tell_of_held(connection: Connection, controller: Controller, held: Sequence[Held], now: datetime) -> bool:
-    """Tell the DPO of what a person must decide on; False where all of it was told today already."""
-    concerns = [_concern(controller, one) for one in held if one.causes & BECAUSE.keys()]
-    if not concerns:
-        return False
-    return raise_alert(
-        connection,
-        cause=CAUSE,
-        role="dpo",
-        subject="Held and waiting for a decision",
-        body="Nothing of it is sent until a named person decides; the legal dates run on. Whom a request is about: "
-        "`dpsync status REQUEST --who`. Each command is for one processor; for all at which a request is held, leave "
-        f"the processor's name out. To stop a request instead: `dpsync withdraw REQUEST {BY}`.",
-        now=now,
-        zone=controller.zone,
-        concerns=concerns,
-    )
+def tell_of_held(connection: Connection, controller: Controller, held: Sequence[Held], now: datetime) -> list[Held]:
+    """Tell the DPO of what a person must decide on; gives those of which something is new today.
+
+    Each cause is a concern of its own: what is held anew, for another one, is told anew.
+    """
+    concerns = {one: _concerns(controller, one) for one in held}
+    abouts = [concern.about for some in concerns.values() for concern in some]
+    told = told_of(connection, CAUSE, abouts, now, controller.zone)
+    fresh = [one for one, some in concerns.items() if any(concern.about not in told for concern in some)]
+    if fresh:
+        raise_alert(
+            connection,
+            cause=CAUSE,
+            role="dpo",
+            subject="Held and waiting for a decision",
+            body="Nothing of it is sent until a named person decides; the legal dates run on. Whom a request is about: "
+            "`dpsync status REQUEST --who`. Each command is for one processor; for all at which a request is held, "
+            f"leave the processor's name out. To stop a request instead: `dpsync withdraw REQUEST {BY}`.",
+            now=now,
+            zone=controller.zone,
+            concerns=[concern for one in fresh for concern in concerns[one]],
+        )
+    return fresh
 
 
-def _concern(controller: Controller, one: Held) -> Concern:
+def _concerns(controller: Controller, one: Held) -> list[Concern]:
     title = controller.title_of(one.processor)
-    release = f"dpsync release {one.request_id} {one.processor} {BY}"
-    if one.causes & BECAUSE.keys() == {Cause.CONTACT_UNVERIFIED}:
-        release = RELEASE_CONTACT.format(request=one.request_id, processor=one.processor)
-    return Concern(
-        about=f"{one.request_id}/{one.processor}",
-        text=f"{title}, request {one.request_id}: `{release}`",
-        place=title,
-        why=" ".join(BECAUSE[cause] for cause in sorted(one.causes & BECAUSE.keys())),
-    )
+    found = []
+    for cause in sorted(one.causes & BECAUSE.keys()):
+        release = f"dpsync release {one.request_id} {one.processor} {BY}"
+        if cause is Cause.CONTACT_UNVERIFIED:
+            release = RELEASE_CONTACT.format(request=one.request_id, processor=one.processor)
+        about = f"{one.request_id}/{one.processor}/{cause}"
+        text = f"{title}, request {one.request_id}: `{release}`"
+        found.append(Concern(about, text, title, BECAUSE[cause]))
+    return found
