@@ -177,13 +177,13 @@ def scripted(replies: Sequence[bytes], *, drip: bytes = b"", wrap: ssl.SSLContex
     """A server that sends the next reply for each line it reads, then drips or hangs up. Gives the port."""
     over = threading.Event()
     listener = socket.create_server(("127.0.0.1", 0))
-    listener.settimeout(10)
+    listener.settimeout(60)
 
     def serve() -> None:
         with contextlib.suppress(OSError):
             plain, _ = listener.accept()
             with wrap.wrap_socket(plain, server_side=True) if wrap else plain as line:
-                line.settimeout(10)
+                line.settimeout(60)
                 _follow(line, replies)
                 while drip and not over.wait(0.02):
                     line.sendall(drip)

@@ -36,7 +36,7 @@ class Caller:
     def call(self, method: str, path: str, body: object = None, **params: str) -> requests.Response:
         """One call below /3.0, as it was answered."""
         url = self.sandbox.mailchimp_url + path
-        return self.session.request(method, url, json=body, params=params, timeout=10, allow_redirects=False)
+        return self.session.request(method, url, json=body, params=params, timeout=60, allow_redirects=False)
 
     def member(self, method: str, address: str, body: object = None, *, below: str = "") -> requests.Response:
         """One call about one contact of the first audience, by hash."""

@@ -291,7 +291,7 @@ def test_the_readmes_sender_is_understood_by_the_receiver(tmp_path: Path) -> Non
         thread.start()
         script = script.replace("127.0.0.1:8460", f"127.0.0.1:{server.server_port}")
         command = [sys.executable, "-I", "-c", script]
-        ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=30)
+        ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
         thread.join()
     assert "r-1" in ran.stdout, ran.stderr
     ((headers, body),) = kept

@@ -62,6 +62,13 @@ class Stalled(DpsyncError):
     code = "DP-106"
 
 
+class TooSlow(DpsyncError):
+    """Read by whoever ran the command: the machine had too little time for it. Try again when less is going on."""
+
+    code = "DP-107"
+    exit = Exit.LATER
+
+
 @dataclass(frozen=True, slots=True)
 class Fault:
     """One thing wrong with the configuration.

@@ -1,5 +1,6 @@
 """/metrics for Prometheus, on its own listener on this machine: how things stand, read from the store when asked."""
 
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -9,6 +10,7 @@ from threading import Thread
 from sqlalchemy import Connection, func, select
 
 from dpsync import telemetry
+from dpsync.errors import Locked
 from dpsync.installation import Installation
 from dpsync.reports.housekeeping import undelivered
 from dpsync.soundness import judged_last
@@ -37,6 +39,16 @@ def exposition(installation: Installation) -> tuple[bytes, str]:
     return installation.read(read).exposition()
 
 
+def _page(installation: Installation, path: str) -> tuple[int, bytes, str]:
+    if path != "/metrics":
+        return 404, b"", "text/plain"
+    try:
+        return 200, *exposition(installation)
+    except Exception as error:  # noqa: BLE001 - because a traceback on stderr would quote values
+        telemetry.log("metrics").error("not served", error=error)
+        return 503, b"", "text/plain"
+
+
 @contextmanager
 def listening(installation: Installation) -> Iterator[str]:
     """Answer /metrics while the block runs, where `[intake] metrics_listen` is set. Gives the address, "" for none."""
@@ -47,9 +59,8 @@ def listening(installation: Installation) -> Iterator[str]:
 
     class Page(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            found = self.path == "/metrics"
-            body, kind = exposition(installation) if found else (b"", "text/plain")
-            self.send_response(200 if found else 404)
+            status, body, kind = _page(installation, self.path)
+            self.send_response(status)
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
@@ -59,7 +70,15 @@ def listening(installation: Installation) -> Iterator[str]:
             """Nothing: who asks for metrics is nobody's business."""
 
     host, _, port = where.rpartition(":")
-    with ThreadingHTTPServer((host.strip("[]"), int(port)), Page) as server:
+
+    class Server(ThreadingHTTPServer):
+        address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+
+    try:
+        opened = Server((host.strip("[]"), int(port)), Page)
+    except OSError as error:
+        raise Locked(f"cannot listen on {where} (intake.metrics_listen): {error.strerror}", code="DP-104") from error
+    with opened as server:
         thread = Thread(target=server.serve_forever, name="metrics", daemon=True)
         thread.start()
         try:

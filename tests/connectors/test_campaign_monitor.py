@@ -656,7 +656,7 @@ def twins(stage: HttpStage, shelf: Any, http: Any = None) -> CampaignMonitor:
 
 
 def test_of_two_processes_that_renew_at_once_only_one_spends_the_refresh_token(world: World) -> None:
-    stand_in, both, entered = tokens(), threading.Barrier(2, timeout=20), threading.Event()
+    stand_in, both, entered = tokens(), threading.Barrier(2, timeout=60), threading.Event()
 
     class Slow:
         """Holds the renewal up until the other process has asked as well."""
@@ -676,7 +676,7 @@ def test_of_two_processes_that_renew_at_once_only_one_spends_the_refresh_token(w
         one, other = (twins(stage, shelf, http) for shelf in shelves)
         with ThreadPoolExecutor(1) as pool:
             winning = pool.submit(one.probe)
-            assert entered.wait(20)
+            assert entered.wait(60)
             with pytest.raises(ProcessorUnreachable, match="another process is renewing"):
                 other.probe()
             outcome = other.carry_out(instruction(Right.OPT_OUT))

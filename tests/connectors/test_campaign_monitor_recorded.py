@@ -207,12 +207,12 @@ class Shown:
 
     def renewed(self, token: str = "refresh") -> Any:
         form = {"grant_type": "refresh_token", "refresh_token": token}
-        return requests.post(f"{self.box.url}/oauth/token", data=form, timeout=5).json()
+        return requests.post(f"{self.box.url}/oauth/token", data=form, timeout=60).json()
 
     def expired(self) -> Any:
         self.box.account.tokens["access"].state = "expired"
         bearer = {"Authorization": "Bearer access"}
-        return requests.get(f"{self.box.url}/api/v3.3/clients.json", headers=bearer, timeout=5).json()
+        return requests.get(f"{self.box.url}/api/v3.3/clients.json", headers=bearer, timeout=60).json()
 
     def suppressed(self) -> Any:
         self.box.handle.act(ADA, "suppress")

@@ -438,7 +438,7 @@ def test_a_token_that_is_configured_anew_wins_over_a_lost_one() -> None:
 
 def test_of_two_processes_that_refresh_at_once_only_one_spends_the_token(world: World) -> None:
     stand_in = StandIn({ADA: dict(CRM)})
-    both, entered = threading.Barrier(2, timeout=20), threading.Event()
+    both, entered = threading.Barrier(2, timeout=60), threading.Event()
 
     class Slow:
         """Holds the refresh up until the other process has asked as well."""
@@ -461,7 +461,7 @@ def test_of_two_processes_that_refresh_at_once_only_one_spends_the_token(world: 
         ]
         with ThreadPoolExecutor(1) as pool:
             winning = pool.submit(one.probe)
-            assert entered.wait(20)
+            assert entered.wait(60)
             with pytest.raises(ProcessorUnreachable, match="another process is renewing"):
                 other.probe()
             both.wait()

@@ -141,7 +141,7 @@ class Installation:
         event_id = f"evt-{len(self.asked) + 1}"
         body = self.body(right, email, id=id, **more)
         request = parse(body, source="crm", event_id=event_id, now=self.clock.now())
-        received = self.service.receive(request, body, self.clock.now()).result(20)
+        received = self.service.receive(request, body, self.clock.now()).result(60)
         return self.remember(received.request_id, right, email, **more)
 
     def remember(self, request_id: str, right: Right, email: str, **more: Any) -> Asked:
@@ -264,7 +264,7 @@ class Installation:
             yield
         finally:
             server.should_exit = True
-            thread.join(20)
+            thread.join(60)
 
 
 @contextmanager

@@ -41,7 +41,7 @@ class FarConnector(TestConnector):
     def _call(self, instruction: Instruction, what: str) -> str | None:
         if time.monotonic() >= instruction.deadline:
             return None
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
             body = {"what": what, "right": instruction.right, "who": instruction.subject_id, "pid": os.getpid()}
             connection.request("POST", "/", json.dumps(body))

@@ -37,7 +37,7 @@ def link(there: Installation) -> str:
 
 def answer(there: Installation, word: str, **more: str) -> requests.Response:
     return requests.post(
-        link(there), data={"answer": word, "name": "Pat Desk", "remark": "because", **more}, timeout=10
+        link(there), data={"answer": word, "name": "Pat Desk", "remark": "because", **more}, timeout=60
     )
 
 
@@ -144,7 +144,7 @@ def test_an_answer_that_takes_the_first_back_is_added_shown_and_told_to_the_dpo(
         assert there.state(asked, "forms") is State.DECLARED_DONE, "what was said first is never overwritten"
         assert there.alerts() == [("dpo", "taken_back")]
         assert [note_in(one)[0]["number"] for one in receipts(there)] == [f"{n} to notice 1" for n in (1, 2, 3)]
-        page = requests.get(link(there), timeout=10).text
+        page = requests.get(link(there), timeout=60).text
         assert page.count("<li>") == 3
         assert [row.final for row in there.rows(t.answer)] == [True, False, True]
         assert events(there, asked)[-2:] == ["repeat", "repeat"]
@@ -157,9 +157,9 @@ def test_a_link_expires_and_the_store_holds_no_key_to_it(database_url: str, tmp_
         token = link(there).rpartition("/")[2]
         kept = "".join(repr(list(there.rows(table))) for table in t.metadata.sorted_tables)
         assert token not in kept
-        assert requests.get(link(there), timeout=10).status_code == 200
+        assert requests.get(link(there), timeout=60).status_code == 200
         there.clock.advance(NOTICE_LINK_LIVES)
-        assert requests.get(link(there), timeout=10).status_code == 404
+        assert requests.get(link(there), timeout=60).status_code == 404
         assert answer(there, "done").status_code == 404
         assert there.rows(t.answer) == []
 

@@ -318,7 +318,7 @@ def test_of_two_processes_only_one_spends_the_refresh_token_and_no_request_is_lo
             with pytest.raises(ProcessorUnreachable, match="another process is renewing the token"):
                 other.probe()
             there.sandbox.release()
-            driving.result(30)
+            driving.result(60)
             assert state(there, asked) is State.VERIFIED
             assert other.probe().title == "One, Two"
         assert vendor.calls(RENEWAL) == 1

@@ -173,7 +173,7 @@ def listening() -> Iterator[io.StringIO]:
 
 def post(there: Installation, event_id: str, body: bytes) -> requests.Response:
     signed = signed_headers(SECRET, event_id, there.clock.now(), body)
-    return requests.post(f"{there.url}/requests", data=body, headers=signed, timeout=10)
+    return requests.post(f"{there.url}/requests", data=body, headers=signed, timeout=60)
 
 
 def send(there: Installation, right: Right, **data: Any) -> str:
@@ -246,9 +246,9 @@ def broken(there: Installation, found: Searched) -> None:
         post(there, "evt-key", webhook(Right.ERASURE).replace(b'"right"', json.dumps(OTHER).encode())),
         post(there, "evt-mail", webhook(Right.ERASURE).replace(b"@example.org", b"@@example.org")),
         post(there, "evt-cut", webhook(Right.ERASURE)[:-9]),
-        requests.post(f"{there.url}/requests", data=webhook(Right.ERASURE), timeout=10),
-        requests.get(f"{there.url}/answers/{quote(MAIN)}", timeout=10),
-        requests.get(f"{there.url}/{quote(MAIN)}", timeout=10),
+        requests.post(f"{there.url}/requests", data=webhook(Right.ERASURE), timeout=60),
+        requests.get(f"{there.url}/answers/{quote(MAIN)}", timeout=60),
+        requests.get(f"{there.url}/{quote(MAIN)}", timeout=60),
     ]
     assert [one.status_code for one in said] == [422] * 5 + [401, 404, 404]
     for one in said:

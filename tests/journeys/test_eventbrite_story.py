@@ -245,7 +245,7 @@ def test_a_webhook_is_a_hint_that_the_next_search_reads(tmp_path: Path) -> None:
             f"{there.sandbox.eventbrite.url}/organizations/{home}/webhooks/",
             json={"endpoint_url": f"{there.url}/in/events/{INBOUND}", "actions": "attendee.updated,order.updated"},
             headers={"Authorization": f"Bearer {there.sandbox.addresses.eventbrite_token}"},
-            timeout=10,
+            timeout=60,
         )
         assert hooked.status_code == 200
         there.sandbox.eventbrite.act(ADA, "cancel")

@@ -203,7 +203,7 @@ def test_an_account_under_steady_work_comes_to_rest_for_an_attempt_that_was_cut_
         if people[0] in instruction.addresses and not cut.is_set():
             cut.set()
             raise OperationalError("SELECT", {}, Exception())
-        turnstile.acquire(timeout=20)
+        turnstile.acquire(timeout=60)
         vendor.do(instruction)
         return Applied(evidence=proof())
 

@@ -232,12 +232,12 @@ def test_the_first_final_answer_stands_and_a_later_one_is_kept_beside_it(databas
         there.drive()
         (letter,) = letters(there)
         link = next(one for one in links_of(letter.raw) if "/answers/" in one)
-        later = requests.post(link, data={"answer": "refused", "name": "Sam", "remark": "no"}, timeout=10)
+        later = requests.post(link, data={"answer": "refused", "name": "Sam", "remark": "no"}, timeout=60)
         assert later.status_code == 200
         there.drive(SOON)
         assert there.state(asked, "forms") is State.DECLARED_DONE
-        assert requests.get(f"{there.url}/answers/{'u' * 43}", timeout=10).status_code == 404
-        assert requests.post(f"{there.url}/answers/{'u' * 43}", data={"answer": "done"}, timeout=10).status_code == 404
+        assert requests.get(f"{there.url}/answers/{'u' * 43}", timeout=60).status_code == 404
+        assert requests.post(f"{there.url}/answers/{'u' * 43}", data={"answer": "done"}, timeout=60).status_code == 404
         assert [row.kind for row in there.rows(t.answer)] == ["done", "refused"]
         there.sound()
 

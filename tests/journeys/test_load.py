@@ -85,7 +85,7 @@ def test_a_long_backlog_at_one_account_does_not_keep_the_threads_from_another(wo
     turnstile = threading.Semaphore(0)
 
     def slow(_: Instruction) -> Outcome:
-        turnstile.acquire(timeout=20)
+        turnstile.acquire(timeout=60)
         return NothingHeld(evidence=proof(404))
 
     alpha.answers += [slow] * 40

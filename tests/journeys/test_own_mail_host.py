@@ -49,7 +49,7 @@ def own_host(there: Installation, replies: dict[str, str]) -> Iterator[MailHost]
         for name in ("controller", "outbox"):
             own.pop(name, None)
         own["mail"] = Mailer(
-            "127.0.0.1", host.port, "none", None, None, PRIVACY, there.clock, timeout=20, rehearsal=True
+            "127.0.0.1", host.port, "none", None, None, PRIVACY, there.clock, timeout=60, rehearsal=True
         )
         yield host
 

@@ -30,15 +30,15 @@ def received(world: World, requests: Iterable[Request], *, together: bool) -> li
 
     def hold(unit: Unit) -> None:
         going.set()
-        go.wait(20)
+        go.wait(60)
 
     if not together:
-        return [door.submit(one, one.event_id.encode(), world.clock.now()).result(20) for one in requests]
+        return [door.submit(one, one.event_id.encode(), world.clock.now()).result(60) for one in requests]
     world.writer.submit(hold)
-    assert going.wait(20)
+    assert going.wait(60)
     futures = [door.submit(one, one.event_id.encode(), world.clock.now()) for one in requests]
     go.set()
-    return [future.result(20) for future in futures]
+    return [future.result(60) for future in futures]
 
 
 def test_a_hundred_new_people_cost_no_more_statements_than_one(world: World, engine: Engine) -> None:

@@ -28,7 +28,7 @@ LATER = timedelta(minutes=1)
 def post(there: Installation, data: Any, event: str = "evt-0001", *, late: timedelta = timedelta(0)) -> int:
     body = json.dumps({"type": "data_subject.request", "data": data}).encode()
     signed = signed_headers(SECRET, event, there.clock.now() - late, body)
-    return requests.post(f"{there.url}/requests", data=body, headers=signed, timeout=30).status_code
+    return requests.post(f"{there.url}/requests", data=body, headers=signed, timeout=60).status_code
 
 
 def rows(there: Installation) -> dict[tuple[str, int, str], int]:
@@ -67,7 +67,7 @@ def test_a_signed_request_that_is_refused_is_counted_logged_told_once_and_shown(
             assert post(there, {**GOOD, "received_at": "2026-11-20T08:55:00+0000"}, f"evt-{number:04}") == 422
         assert post(there, {**GOOD, "ground": "whim of ada@example.org"}, "evt-0009") == 422
         assert post(there, GOOD, "evt-0010", late=timedelta(minutes=6)) == 401
-        assert requests.post(f"{there.url}/requests", data=b"{}", timeout=30).status_code == 401
+        assert requests.post(f"{there.url}/requests", data=b"{}", timeout=60).status_code == 401
         kinds = {("webhook", 422, "data.received_at"): 3, ("webhook", 422, "data.ground"): 1}
         there.service.send_alerts(there.clock.now() + LATER)
         assert rows(there) == kinds | {("webhook", 401, "webhook-timestamp"): 1, ("webhook", 401, ""): 1}
@@ -96,10 +96,10 @@ def test_a_conflict_and_a_withdrawal_of_nothing_are_counted_too(tmp_path: Path, 
         assert [post(there, GOOD), post(there, {**GOOD, "ground": "other"})] == [202, 409]
         body = json.dumps({"type": "data_subject.request.withdrawn", "data": {"request": "r-0000"}}).encode()
         signed = signed_headers(SECRET, "evt-0002", there.clock.now(), body)
-        assert requests.post(f"{there.url}/requests", data=body, headers=signed, timeout=30).status_code == 404
+        assert requests.post(f"{there.url}/requests", data=body, headers=signed, timeout=60).status_code == 404
         big = b"x" * 70_000
         signed = signed_headers(SECRET, "evt-0003", there.clock.now(), big)
-        assert requests.post(f"{there.url}/requests", data=big, headers=signed, timeout=30).status_code == 413
+        assert requests.post(f"{there.url}/requests", data=big, headers=signed, timeout=60).status_code == 413
         wanted = {("webhook", 409, ""): 1, ("webhook", 404, "data.request"): 1, ("webhook", 413, ""): 1}
         assert rows(there) == wanted
         assert "409" not in "".join(told(there)), "the conflict has an alert of its own"
@@ -111,8 +111,8 @@ def test_what_a_processors_own_webhook_is_refused_for_is_counted_under_its_name(
 ) -> None:
     with served(tmp_path, database_url, EVENTS) as there:
         url = f"{there.url}/in/events/{INBOUND}"
-        status = requests.post(url, data=b"not json", timeout=30).status_code
-        assert requests.post(url[:-1] + "!", data=b"{}", timeout=30).status_code == 404
+        status = requests.post(url, data=b"not json", timeout=60).status_code
+        assert requests.post(url[:-1] + "!", data=b"{}", timeout=60).status_code == 404
         there.service.write(lambda _: None)
         found = {(source, code) for source, code, _ in rows(there)}
         assert found == {("in", 404)} | ({("events", status)} if status != 200 else set())
@@ -155,7 +155,7 @@ def test_a_flood_is_one_row_and_every_one_of_it_is_counted(tmp_path: Path, datab
             for number in range(100):
                 refusals.note(Refusal("webhook", 422, f"data.subject.other_emails.{number % 20}"), now)
                 last = refusals.note(Refusal("webhook", 401, told=False), now)
-            last.result(30)
+            last.result(60)
 
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(hundred, range(8)))
@@ -177,7 +177,7 @@ def test_an_event_id_that_is_no_id_is_422_with_the_reason(tmp_path: Path, databa
         for event in (ADA, "a{b", "a" * 129, 'a"b'):
             body = json.dumps({"type": "data_subject.request", "data": GOOD}).encode()
             signed = signed_headers(SECRET, event, there.clock.now(), body)
-            answer = requests.post(f"{there.url}/requests", data=body, headers=signed, timeout=30)
+            answer = requests.post(f"{there.url}/requests", data=body, headers=signed, timeout=60)
             assert (answer.status_code, answer.json()["field"]) == (422, "webhook-id")
             assert event not in answer.text
         assert rows(there) == {("webhook", 422, "webhook-id"): 4}

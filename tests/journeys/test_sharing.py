@@ -43,7 +43,7 @@ class Processor:
             self.running[pid] = self.running.get(pid, 0) + 1
             self.peak = max(self.peak, sum(self.running.values()))
             self.calls.append((time.monotonic(), pid, said["who"], said["right"], said["what"]))
-        self.gate.wait(30)
+        self.gate.wait(60)
         time.sleep(0.005)
         with self.lock:
             self.running[pid] -= 1
@@ -133,7 +133,7 @@ def workers(
     for process in processes:
         process.send_signal(signal.SIGCONT)
         try:
-            process.communicate(timeout=30)
+            process.communicate(timeout=60)
         except subprocess.TimeoutExpired:
             process.kill()
             process.communicate()
@@ -142,7 +142,7 @@ def workers(
     world.engine.dispose()
 
 
-def until(done: Callable[[], object], *, within: float = 30.0) -> None:
+def until(done: Callable[[], object], *, within: float = 60.0) -> None:
     end = time.monotonic() + within
     while not done():
         assert time.monotonic() < end, "it did not happen in time"
@@ -172,7 +172,7 @@ def test_a_stopped_owner_is_followed_after_its_last_call_and_begins_nothing_when
     assert [call for call in far.calls if call[1] == old.pid and call[0] > stopped] == []
     assert far.peak <= CAP
     assert workers.order_was_kept()
-    until(lambda: faults(world) == [], within=5)
+    until(lambda: faults(world) == [])
 
 
 def test_a_killed_owner_leaves_nothing_behind(workers: Workers) -> None:
@@ -200,7 +200,7 @@ def test_an_owner_that_stops_in_order_makes_nobody_wait_for_its_heartbeat(worker
     assert workers.owner() == first_id
     assert first.stdin is not None
     first.stdin.close()
-    assert first.wait(20) == 0
+    assert first.wait(60) == 0
     first.stdin = None
     assert workers.owner() is None
     assert world.rows(t.worker) == []

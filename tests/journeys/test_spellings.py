@@ -33,7 +33,7 @@ def post(there: Installation, data: dict[str, Any]) -> requests.Response:
     body = json.dumps({"type": "data_subject.request", "data": data}).encode()
     event = f"evt-{len(there.asked) + 1}"
     signed = signed_headers(SECRET, event, there.clock.now(), body)
-    return requests.post(f"{there.url}/requests", data=body, headers=signed, timeout=20)
+    return requests.post(f"{there.url}/requests", data=body, headers=signed, timeout=60)
 
 
 def ask(there: Installation, right: Right, subject: dict[str, Any], **more: Any) -> Asked:

@@ -216,7 +216,7 @@ def inbox(tmp_path: Path, database_url: str) -> Iterator[Installation]:
 
 def deliver(there: Installation, *conversations: Any, secret: str = SECRET) -> int:
     body = body_of(*conversations)
-    return requests.post(f"{there.url}/in/inbox/{secret}", data=body, timeout=10).status_code
+    return requests.post(f"{there.url}/in/inbox/{secret}", data=body, timeout=60).status_code
 
 
 def test_what_is_seen_again_by_webhook_after_the_answer_is_contradicted(inbox: Installation) -> None:

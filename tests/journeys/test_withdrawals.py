@@ -33,7 +33,7 @@ def taking_back(world: World, request_id: str, event: str, body: bytes | None = 
 
 
 def take_back(world: World, asked: Received, event: str = "evt-back", body: bytes | None = None) -> Received:
-    return taking_back(world, asked.request_id, event, body).result(10)
+    return taking_back(world, asked.request_id, event, body).result(60)
 
 
 def conflicts(world: World) -> list[tuple[str, str]]:
@@ -146,7 +146,7 @@ def test_what_was_not_found_leaves_its_event_free(world: World) -> None:
 def test_the_same_id_of_another_source_is_another_event(world: World) -> None:
     asked = world.ask(Right.ERASURE, ADA, id="1", event="evt")
     withdrawal = Withdrawal("webhook", "evt", asked.request_id)
-    Reception(world.controller, world.writer).submit_withdrawal(withdrawal, b"back", world.clock.now()).result(10)
+    Reception(world.controller, world.writer).submit_withdrawal(withdrawal, b"back", world.clock.now()).result(60)
     assert world.state(asked) is State.WITHDRAWN
 
 
@@ -159,10 +159,10 @@ def test_one_event_of_both_kinds_in_one_batch_is_one_of_them_and_a_conflict(
 
     def keep_busy(_: Unit) -> None:
         inside.set()
-        assert go.wait(10)
+        assert go.wait(60)
 
     world.writer.submit(keep_busy)
-    assert inside.wait(10)
+    assert inside.wait(60)
 
     def back() -> "Future[Received]":
         return taking_back(world, old.request_id, "evt")
@@ -175,9 +175,9 @@ def test_one_event_of_both_kinds_in_one_batch_is_one_of_them_and_a_conflict(
 
     first, second = [ask() for ask in ((back, new) if withdrawal_first else (new, back))]
     go.set()
-    stands = first.result(10)
+    stands = first.result(60)
     with pytest.raises(EventConflict):
-        second.result(10)
+        second.result(60)
     assert world.state(old) is (State.WITHDRAWN if withdrawal_first else State.PENDING)
     assert len(world.rows(t.request)) == (1 if withdrawal_first else 2)
     assert conflicts(world) == [("event-conflict", f"dpsync status {stands.request_id}")]
@@ -190,7 +190,7 @@ def test_at_the_signed_door_an_event_is_one_event_whichever_of_the_two_it_is(tmp
         def post(event: str, kind: str, data: dict[str, object]) -> tuple[int, str]:
             body = json.dumps({"type": kind, "data": data}).encode()
             signed = signed_headers(SECRET, event, there.clock.now(), body)
-            answer = requests.post(f"{there.url}/requests", data=body, headers=signed, timeout=10)
+            answer = requests.post(f"{there.url}/requests", data=body, headers=signed, timeout=60)
             return answer.status_code, answer.json().get("request", "")
 
         def ask(event: str, right: str) -> tuple[int, str]:

@@ -28,7 +28,7 @@ ADA, BEN = "ada@example.org", "ben@example.org"
 DPO = Person("Dana Officer", "dana", "decided in the test")
 
 
-def until(done: Callable[[], object], *, within: float = 15.0) -> None:
+def until(done: Callable[[], object], *, within: float = 60.0) -> None:
     """Wait for what other threads and processes bring about."""
     end = time.monotonic() + within
     while not done():
@@ -50,7 +50,7 @@ class Gate:
         self.opened = threading.Event()
 
     def __call__(self, instruction: Instruction) -> Outcome:
-        self.opened.wait(20)
+        self.opened.wait(60)
         self.vendor.do(instruction)
         return Applied(evidence=proof())
 
@@ -134,7 +134,7 @@ def test_a_worker_that_stops_cuts_what_has_had_its_time_and_leaves_it_in_doubt(w
     cut = threading.Event()
 
     def endless(_: Instruction) -> Outcome:
-        assert cut.wait(20)
+        assert cut.wait(60)
         return Retryable(reason="cut", evidence=proof(None), doubtful=True)
 
     world.vendors["alpha"].answers.append(endless)
@@ -144,7 +144,7 @@ def test_a_worker_that_stops_cuts_what_has_had_its_time_and_leaves_it_in_doubt(w
     until(lambda: world.vendors["alpha"].running == 1)
     closing = threading.Thread(target=worker.close)
     closing.start()
-    closing.join(10)
+    closing.join(60)
     assert not closing.is_alive()
     assert [row.owner for row in world.rows(t.account)] == [None]
     assert (world.state(asked), world.row(asked).doubtful) == (State.PENDING, True)
@@ -207,7 +207,7 @@ def test_run_until_idle_ends_beside_a_paused_account_and_a_busy_one(world: World
         world.ask(Right.OPT_OUT, f"p{number}@example.org", id=str(number))
     ended = threading.Thread(target=world.drive, daemon=True)
     ended.start()
-    ended.join(20)
+    ended.join(60)
     assert not ended.is_alive()
     assert faults(world) == []
 
@@ -376,7 +376,7 @@ def test_the_worker_outlives_a_database_that_went_away(world: World, engine: Eng
     until(lambda: world.state(second) is State.VERIFIED)
     stop.set()
     worker.wake()
-    running.join(10)
+    running.join(60)
     assert not running.is_alive()
     assert faults(world) == []
 
@@ -392,13 +392,13 @@ def test_a_store_that_does_not_answer_keeps_no_worker_from_stopping(world: World
     answers = threading.Event()
     worker = world.worker(leave_within=0.2)
     worker.turn()
-    stuck = world.writer.submit(lambda _: answers.wait(20))
+    stuck = world.writer.submit(lambda _: answers.wait(60))
     worker.close()
     assert not stuck.done(), "it waited for the store"
     world.writer.close(within=0.2)
     assert not stuck.done(), "the writer waited for the store"
     answers.set()
-    assert stuck.result(20)
+    assert stuck.result(60)
 
 
 def test_a_store_that_fails_while_a_connector_remembers_is_no_defect_of_the_propagation(world: World) -> None:
@@ -423,7 +423,7 @@ def test_a_row_that_the_database_refuses_is_put_off_and_the_others_flow(world: W
     good = world.ask(Right.ERASURE, BEN, id="2")
     ended = threading.Thread(target=world.drive, daemon=True)
     ended.start()
-    ended.join(20)
+    ended.join(60)
     assert not ended.is_alive(), "it is asked in a circle"
     assert world.state(good) is State.VERIFIED
     refused = engine.dialect.name == "postgresql"

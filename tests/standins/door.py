@@ -47,7 +47,7 @@ def door(port: int, serve: Serve) -> Iterator[None]:
     finally:
         listener.shutdown(socket.SHUT_RDWR)
         listener.close()
-        thread.join(10)
+        thread.join(60)
 
 
 def to_server(folder: str) -> Serve:

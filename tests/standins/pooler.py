@@ -61,7 +61,7 @@ def pooled(url: str, folder: Path, *, size: int = 2, more: str = "") -> Iterator
         yield f"postgresql+psycopg://{behind.username}@127.0.0.1:{listen}/{behind.database}"
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(60)
         if process.stderr is not None:
             process.stderr.close()
 

@@ -3,10 +3,10 @@
 import io
 import json
 import re
+import resource
 import socket
 import subprocess
 import sys
-import time
 import tomllib
 from dataclasses import replace
 from pathlib import Path
@@ -325,10 +325,16 @@ def test_help_loads_neither_database_nor_network_libraries_and_is_quick() -> Non
         "import sys; from dpsync.__main__ import main; main(['submit', '--help']); "
         "print(sorted({'sqlalchemy', 'requests', 'alembic', 'uvicorn', 'rich', 'jinja2'} & set(sys.modules)))"
     )
-    begun = time.monotonic()
+    begun = _cpu_of_children()
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert ran.stdout.splitlines()[-1] == "[]"
-    assert time.monotonic() - begun < 3  # 0.1 s on an idle machine; the promise is 0.4 s
+    assert _cpu_of_children() - begun < 3  # 0.1 s on an idle machine; the promise is 0.4 s
+
+
+def _cpu_of_children() -> float:
+    """Seconds of work, which other work on the machine does not add to."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def test_a_shape_counts_lists_and_whole_objects() -> None:
@@ -405,7 +411,7 @@ def test_a_full_disk_is_called_that_and_no_fault_of_dpsync() -> None:
         ran = subprocess.run(
             [sys.executable, "-m", "dpsync", "explain"], stdout=full, stderr=subprocess.PIPE, text=True, check=False
         )
-    assert (ran.returncode, ran.stderr.count("\n")) == (1, 1)
+    assert (ran.returncode, ran.stderr.count("\n")) == (75, 1)
     assert ran.stderr.startswith("DP-105: the disk is full")
 
 

@@ -36,7 +36,7 @@ class Caller:
     ) -> requests.Response:
         headers = {"Authorization": f"Bearer {token or self.token}"}
         return self.session.request(
-            method, self.url + path, json=body, params=params, headers=headers, timeout=10, allow_redirects=False
+            method, self.url + path, json=body, params=params, headers=headers, timeout=60, allow_redirects=False
         )
 
     def get(self, path: str, **params: Any) -> Any:
@@ -81,8 +81,8 @@ def test_each_kind_of_token_opens_what_it_may(api: Caller) -> None:
     assert api.refusal("GET", "/users/me/organizations/", token="public") == (403, "NOT_AUTHORIZED")
     assert api.refusal("GET", "/users/me/organizations/", token="key") == (401, "INVALID_AUTH")
     assert api.refusal("GET", "/users/me/organizations/", token="nobody") == (401, "INVALID_AUTH")
-    assert requests.get(f"{api.url}/users/me/", timeout=5).json()["error"] == "NO_AUTH"
-    assert requests.get(f"{api.url}/users/me/?token={api.token}", timeout=5).status_code == 200
+    assert requests.get(f"{api.url}/users/me/", timeout=60).json()["error"] == "NO_AUTH"
+    assert requests.get(f"{api.url}/users/me/?token={api.token}", timeout=60).status_code == 200
     api.vendor.switch(auth_400=True)
     assert api.refusal("GET", "/users/me/", token="nobody") == (400, "INVALID_AUTH")
 
@@ -339,7 +339,7 @@ def letter(api: Caller, link: str, right: str) -> None:
         maintype="application",
         subtype="json",
     )
-    with smtplib.SMTP(api.sandbox.smtp_host, api.sandbox.smtp_port, timeout=5) as smtp:
+    with smtplib.SMTP(api.sandbox.smtp_host, api.sandbox.smtp_port, timeout=60) as smtp:
         smtp.send_message(mail)
     api.sandbox.messages(settled=True)
 

@@ -72,7 +72,7 @@ def hootsuite(box: RunningSandbox) -> Call:
     at = box.addresses
     form = {"grant_type": "organization_app", "organization_id": at.hootsuite_organization}
     auth = (at.hootsuite_client, at.hootsuite_secret)
-    token = requests.post(f"{at.hootsuite_url}/oauth2/token", data=form, auth=auth, timeout=5)
+    token = requests.post(f"{at.hootsuite_url}/oauth2/token", data=form, auth=auth, timeout=60)
     contact = box.hootsuite.add("fb-1", "Ada Byron", attributes={"email": ADA})
     body = {"autoConfirm": True, "contactAttributes": [{"attribute": "email", "value": "new@example.org"}]}
     url = f"{at.hootsuite_url}/inbox/v2/contact/{contact}/contact-attributes"
@@ -82,7 +82,7 @@ def hootsuite(box: RunningSandbox) -> Call:
 def google_analytics(box: RunningSandbox) -> Call:
     at = box.addresses
     form = {"client_id": at.google_client, "client_secret": at.google_secret, "refresh_token": at.google_refresh}
-    token = requests.post(f"{at.google_analytics_url}/token", data={"grant_type": "refresh_token", **form}, timeout=5)
+    token = requests.post(f"{at.google_analytics_url}/token", data={"grant_type": "refresh_token", **form}, timeout=60)
     url = f"{at.google_analytics_url}/analytics/v3/userDeletion/userDeletionRequests:upsert"
     body = {"id": {"type": "CLIENT_ID", "userId": "1.2"}, "propertyId": "312345678"}
     return Call(box.google_analytics, "POST", url, body, bearer(token))

@@ -32,7 +32,7 @@ class Caller:
             "client_secret": at.google_secret,
             "refresh_token": at.google_refresh,
         }
-        return requests.post(f"{self.url}/token", data=form | changed, timeout=5)
+        return requests.post(f"{self.url}/token", data=form | changed, timeout=60)
 
     def upsert(self, user: str = CLIENT, *, token: str | None = None, **changed: Any) -> requests.Response:
         body = {
@@ -44,7 +44,7 @@ class Caller:
             f"{self.url}/analytics/v3/userDeletion/userDeletionRequests:upsert",
             json=body | changed,
             headers={"Authorization": f"Bearer {token or self.token}"},
-            timeout=5,
+            timeout=60,
         )
 
     def refusal(self, **changed: Any) -> tuple[int, str]:
@@ -92,11 +92,11 @@ def test_deletion_follows_the_vendors_clock_and_a_returning_visitor_is_back(api:
 
 
 def test_a_token_lives_an_hour_and_its_refresh_token_for_ever(api: Caller) -> None:
-    info = requests.get(f"{api.url}/tokeninfo", params={"access_token": api.token}, timeout=5).json()
+    info = requests.get(f"{api.url}/tokeninfo", params={"access_token": api.token}, timeout=60).json()
     assert info["scope"].endswith("analytics.user.deletion")
     api.clock[0] += timedelta(seconds=3599)
     assert api.refusal() == (401, "UNAUTHENTICATED")
-    assert requests.get(f"{api.url}/tokeninfo", params={"access_token": api.token}, timeout=5).status_code == 400
+    assert requests.get(f"{api.url}/tokeninfo", params={"access_token": api.token}, timeout=60).status_code == 400
     for _ in range(2):
         assert api.upsert(token=api.exchange().json()["access_token"]).status_code == 200
     assert api.exchange(refresh_token="wrong").json()["error"] == "invalid_grant"

@@ -53,7 +53,7 @@ def send(
     mail_options: Sequence[str] = (),
     rcpt_options: Sequence[str] = (),
 ) -> dict[str, tuple[int, bytes]]:
-    with smtplib.SMTP(sandbox.smtp_host, sandbox.smtp_port, timeout=10) as smtp:
+    with smtplib.SMTP(sandbox.smtp_host, sandbox.smtp_port, timeout=60) as smtp:
         return smtp.sendmail(SENDER, list(to), raw, list(mail_options), list(rcpt_options))
 
 
@@ -62,7 +62,7 @@ def fields(listener: Listener) -> list[dict[str, list[str]]]:
 
 
 def test_the_host_offers_dsn_and_keeps_the_envelope_in_its_own_spelling(sandbox: RunningSandbox) -> None:
-    with smtplib.SMTP(sandbox.smtp_host, sandbox.smtp_port, timeout=10) as smtp:
+    with smtplib.SMTP(sandbox.smtp_host, sandbox.smtp_port, timeout=60) as smtp:
         smtp.ehlo()
         assert smtp.has_extn("dsn")
     options = ["NOTIFY=SUCCESS,FAILURE,DELAY", f"ORCPT=rfc822;{DESK}"]
@@ -277,7 +277,7 @@ def test_out_of_office_is_counted_and_opens_nothing(sandbox: RunningSandbox) -> 
 
 def control(sandbox: RunningSandbox) -> dict[str, Any]:
     shown: dict[str, Any] = requests.get(
-        sandbox.control_url + "/mail/messages", params={"settled": "yes"}, timeout=10
+        sandbox.control_url + "/mail/messages", params={"settled": "yes"}, timeout=60
     ).json()
     return shown
 
@@ -303,10 +303,10 @@ def test_no_recipient_leaves_the_machine(sandbox: RunningSandbox) -> None:
 def test_messages_and_rules_can_be_read_and_set_over_http(sandbox: RunningSandbox) -> None:
     rules = {"default": {"behaviours": ["out_of_office"]}, "rules": {DESK: {"behaviours": ["bounce_5.1.1"]}}}
     url = sandbox.control_url + "/mail/rules"
-    assert requests.post(url, json=rules, timeout=5).status_code == 200
-    shown = requests.get(url, timeout=5).json()
+    assert requests.post(url, json=rules, timeout=60).status_code == 200
+    shown = requests.get(url, timeout=60).json()
     assert (shown["default"]["behaviours"], list(shown["rules"])) == (["out_of_office"], [DESK])
-    assert requests.post(url, json={"rules": {DESK: {"behaviours": ["explode"]}}}, timeout=5).status_code == 422
+    assert requests.post(url, json={"rules": {DESK: {"behaviours": ["explode"]}}}, timeout=60).status_code == 422
     raw = mail().replace(b"\n", b"\r\n")
     send(sandbox, raw, ["other@example.org"])
     (message,) = control(sandbox)["messages"]

@@ -51,10 +51,8 @@ def test_who_only_reads_cannot_write(engine: Engine) -> None:
 def test_who_reads_sees_one_moment_and_holds_no_writer_up(engine: Engine) -> None:
     with reading(engine) as reader:
         before = len(reader.execute(select(t.meta)).all())
-        began = time.monotonic()
-        with writing(engine) as connection:
+        with writing(engine) as connection:  # it would wait for this reader for ever, or give up
             connection.execute(insert(t.meta).values(key="meanwhile", value=""))
-        assert time.monotonic() - began < 1
         if engine.dialect.name == "sqlite":
             assert len(reader.execute(select(t.meta)).all()) == before
     with reading(engine) as reader:
@@ -148,7 +146,7 @@ def test_a_stopped_process_that_holds_the_writers_lock_loses_it(postgresql_url: 
         assert waited < 5
     finally:
         holder.send_signal(signal.SIGKILL)
-        holder.communicate(timeout=10)
+        holder.communicate(timeout=60)
         engine.dispose()
 
 
@@ -163,7 +161,7 @@ def test_a_second_worker_hears_which_process_drives_and_a_killed_one_frees_it(fi
         engine.dispose()
     finally:
         first.send_signal(signal.SIGKILL)
-        first.communicate(timeout=10)
+        first.communicate(timeout=60)
     with worker_lock(file):
         assert Path(file.removeprefix("sqlite:///") + ".worker").read_text() == str(os.getpid())
 

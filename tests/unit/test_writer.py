@@ -50,11 +50,11 @@ class Held:
     def __init__(self, writer: Writer) -> None:
         self.inside, self.go = threading.Event(), threading.Event()
         self.done = writer.submit(self)
-        assert self.inside.wait(10)
+        assert self.inside.wait(60)
 
     def __call__(self, unit: Unit) -> None:
         self.inside.set()
-        assert self.go.wait(10)
+        assert self.go.wait(60)
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_all_that_waits_is_one_transaction(engine: Engine, writer: Writer, count
     futures = [writer.submit(put(f"k{number}")) for number in range(100)]
     counted.clear()
     held.go.set()
-    assert [future.result(10) for future in futures] == [f"k{number}" for number in range(100)]
+    assert [future.result(60) for future in futures] == [f"k{number}" for number in range(100)]
     assert counted == ["commit"] * 2, "the holder's own, then one for all hundred"
     assert len(keys(engine)) == 100
 
@@ -88,7 +88,7 @@ def test_a_batch_has_a_largest_size(engine: Engine, writer: Writer, counted: lis
     counted.clear()
     held.go.set()
     for future in futures:
-        future.result(10)
+        future.result(60)
     assert len(counted) == 3
 
 
@@ -113,8 +113,8 @@ def test_all_that_waits_for_the_same_is_done_by_one_call(engine: Engine, writer:
     futures = [writer.submit_to((one, other)[number % 2].all, f"k{number}") for number in range(10)]
     alone = writer.submit(put("alone"))
     held.go.set()
-    assert [future.result(10) for future in futures] == [f"K{number}" for number in range(10)]
-    assert alone.result(10) == "alone"
+    assert [future.result(60) for future in futures] == [f"K{number}" for number in range(10)]
+    assert alone.result(60) == "alone"
     assert one.calls == other.calls == [5]
     assert len(keys(engine)) == 11
 
@@ -124,9 +124,9 @@ def test_where_one_call_for_many_fails_each_has_its_own(engine: Engine, writer: 
     held = Held(writer)
     futures = {name: writer.submit_to(many.all, name) for name in ("a", "bad", "b")}
     held.go.set()
-    assert (futures["a"].result(10), futures["b"].result(10)) == ("A", "B")
+    assert (futures["a"].result(60), futures["b"].result(60)) == ("A", "B")
     with pytest.raises(NotFound):
-        futures["bad"].result(10)
+        futures["bad"].result(60)
     assert many.calls == [3, 1, 1, 1]
     assert keys(engine) == {"a", "b"}
 
@@ -157,9 +157,9 @@ def test_one_bad_item_harms_no_other(engine: Engine, kind: str, position: int, t
     for number, future in enumerate(futures):
         if number == position:
             with pytest.raises(raised):
-                future.result(10)
+                future.result(60)
         else:
-            assert future.result(10) == f"k{number}"
+            assert future.result(60) == f"k{number}"
     assert keys(engine) == {"taken"} | {f"k{number}" for number in range(11) if number != position}
     assert len(world.rows(t.entry)) == 11, "an entry for each row, and none for the bad one"
     assert faults(world) == []
@@ -181,9 +181,9 @@ def test_a_batch_that_cannot_be_committed_as_a_whole_lands_one_by_one(engine: En
     bad = writer.submit(poison)
     good += [writer.submit(put(f"k{number}")) for number in range(3, 6)]
     held.go.set()
-    assert {future.result(10) for future in good} == {f"k{number}" for number in range(6)}
+    assert {future.result(60) for future in good} == {f"k{number}" for number in range(6)}
     with pytest.raises(ValueError, match="none"):
-        bad.result(10)
+        bad.result(60)
     assert keys(engine) == {f"k{number}" for number in range(6)}
     writer.close()
 
@@ -196,7 +196,7 @@ def test_no_answer_comes_before_the_commit(engine: Engine) -> None:
     future.add_done_callback(lambda _: seen.append("mine" in keys(engine)))
     assert keys(engine) == set()
     held.go.set()
-    future.result(10)
+    future.result(60)
     writer.close()
     assert seen == [True]
 
@@ -206,7 +206,7 @@ def test_an_item_that_nobody_waits_for_any_more_is_not_done(engine: Engine, writ
     gone, kept = writer.submit(put("gone")), writer.submit(put("kept"))
     assert gone.cancel()
     held.go.set()
-    kept.result(10)
+    kept.result(60)
     assert keys(engine) == {"kept"}
 
 
@@ -220,7 +220,7 @@ def test_close_finishes_what_waits_and_takes_nothing_more(engine: Engine) -> Non
         time.sleep(0.001)
     late = writer.submit(put("late"))
     held.go.set()
-    closing.join(20)
+    closing.join(60)
     assert all(future.done() and future.exception() is None for future in waiting)
     with pytest.raises(Locked):
         late.result(1)
@@ -237,8 +237,8 @@ def test_whatever_an_item_raises_the_writer_goes_on(engine: Engine, writer: Writ
         bad, good = writer.submit(leave), writer.submit(put(f"k{time.monotonic_ns()}"))
         held.go.set()
         with pytest.raises(SystemExit):
-            bad.result(10)
-        good.result(10)
+            bad.result(60)
+        good.result(60)
 
 
 # --- what comes in twice, at once
@@ -253,7 +253,7 @@ def test_one_event_twice_in_one_batch_is_one_request_and_one_answer(world: World
     held = Held(world.writer)
     futures = [asked(world, "evt", b"same") for _ in range(100)]
     held.go.set()
-    answers = [future.result(10) for future in futures]
+    answers = [future.result(60) for future in futures]
     assert {answer.request_id for answer in answers} == {world.rows(t.request)[0].id}
     assert [answer.repeated for answer in answers] == [False] + [True] * 99
     assert len(world.rows(t.request)) == len(world.rows(t.propagation)) == 1
@@ -265,10 +265,10 @@ def test_one_event_with_two_bodies_in_one_batch_is_one_request_and_a_conflict(wo
     first, second = asked(world, "evt", b"one"), asked(world, "evt", b"two")
     other = asked(world, "evt-2", b"three")
     held.go.set()
-    assert not first.result(10).repeated
+    assert not first.result(60).repeated
     with pytest.raises(EventConflict):
-        second.result(10)
-    other.result(10)
+        second.result(60)
+    other.result(60)
     assert len(world.rows(t.request)) == 2
     assert [row.cause for row in world.rows(t.alert)] == ["event-conflict"]
     assert faults(world) == []
@@ -286,13 +286,14 @@ def file(sqlite_template: Path, tmp_path: Path) -> str:
 def test_a_locked_database_is_said_at_once_to_all_and_nothing_is_acknowledged(file: str) -> None:
     engine, holder = open_database(file, busy_seconds=0.2), open_database(file)
     writer = Writer(engine, lambda *_: None)
-    began = time.monotonic()
+    asked: list[object] = []
+    event.listen(engine, "begin", asked.append)
     with writing(holder) as connection:
         connection.execute(insert(t.meta).values(key="theirs", value=""))
         for future in [writer.submit(put(f"k{number}")) for number in range(50)]:
             with pytest.raises(Locked):
-                future.result(10)
-    assert time.monotonic() - began < 3, "each of what waited had its own turn of waiting"
+                future.result(60)
+    assert len(asked) < 25, "each of what waited had its own turn of waiting"
     assert keys(engine) == {"theirs"}
     assert writer.call(put("after")) == "after"
     writer.close()
@@ -348,7 +349,7 @@ def test_a_server_that_goes_in_the_middle_is_told_to_all_of_the_batch(database_u
     held.go.set()
     for future in futures:
         with pytest.raises(SQLAlchemyError):
-            future.result(20)
+            future.result(60)
     assert ran == ["cut"], "what may have been committed is not done again"
     assert keys(engine) == set()
     assert writer.call(put("later")) == "later"

@@ -51,6 +51,12 @@ CATALOGUE: dict[str, Explained] = {
         "committed stands; what was under way is in doubt and is read back first.",
         "systemd starts it again (docs/operating.md). If it comes back, report what the log says before it.",
     ),
+    "DP-107": Explained(
+        "The machine has too little for it",
+        "Too little time, memory or open files: what takes seconds was not through within minutes, or the system "
+        "refused to give more.",
+        "Look at what else runs there (`top`) and at its limits (`ulimit -a`), then try again.",
+    ),
     "DP-110": Explained(
         "This decision does not fit the state",
         "What was asked for cannot be decided any more, or not yet: what has gone cannot be withdrawn, what is not "

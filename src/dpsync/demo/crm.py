@@ -84,7 +84,7 @@ class Crm:
         with self._db:
             self._db.execute("INSERT INTO outbox VALUES (?, ?, NULL)", (event_id, body.decode()))
         headers = signed_headers(self._secret, event_id, now, body) | {"content-type": "application/json"}
-        answer = requests.post(f"{self._url}/requests", data=body, headers=headers, timeout=10)
+        answer = requests.post(f"{self._url}/requests", data=body, headers=headers, timeout=60)
         answer.raise_for_status()
         said = answer.json()
         with self._db:

@@ -2,6 +2,7 @@
 
 import base64
 import os
+import re
 import secrets
 import shutil
 import socket
@@ -15,10 +16,12 @@ from pathlib import Path
 
 import requests
 
-from dpsync.errors import DpsyncError, UsageError
+from dpsync.errors import DpsyncError, Exit, TooSlow, UsageError
 from dpsync.sandbox.server import RunningSandbox
 
 MARK = ".dpsync-demo"
+READY_WITHIN = 120.0
+"""Real seconds; one or two on an idle machine."""
 TITLES = {
     "newsletter": "Mailchimp, newsletter",
     "campaigns": "Campaign Monitor, fundraising",
@@ -109,11 +112,16 @@ class Place:
 
 def fresh(folder: Path) -> Path:
     """Empty the folder of an earlier demo. Raises `UsageError` for a folder that holds anything else."""
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is a file, and the demo needs a folder; name another with --folder")
     if folder.exists() and any(folder.iterdir()) and not (folder / MARK).exists():
         raise UsageError("that folder holds something that is not an earlier demo; name another with --folder")
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    (folder / MARK).touch()
+    try:
+        folder.mkdir(parents=True)
+        (folder / MARK).touch()
+    except OSError as error:
+        raise UsageError(f"{folder} cannot be made: {error.strerror}", code="DP-105") from None
     return folder
 
 
@@ -136,7 +144,7 @@ def installed(folder: Path, sandbox: RunningSandbox) -> Place:
     command = [sys.executable, "-m", "dpsync", "--config", str(place.config), "init", str(folder)]
     made = subprocess.run(command, env=place.environ, capture_output=True, text=True, check=False)  # noqa: S603 - because it is this program
     if made.returncode:
-        raise DpsyncError(f"`dpsync init` ended with {made.returncode}: {made.stderr.strip()[-300:]}")
+        raise _as_it_said(made.returncode, f"`dpsync init` ended with {made.returncode}: {made.stderr.strip()[-300:]}")
     return place
 
 
@@ -161,25 +169,35 @@ def serving(place: Place) -> Iterator[None]:
     with (place.folder / "serve.log").open("wb") as out:
         process = subprocess.Popen(command, env=place.environ, stdout=out, stderr=out)  # noqa: S603 - because it is this program
     try:
-        _wait_until_ready(place.url, process)
+        _wait_until_ready(place.url, process, place.folder / "serve.log")
         yield
     finally:
         process.terminate()
         try:
-            process.wait(timeout=30)
+            process.wait(timeout=90)
         except subprocess.TimeoutExpired:
             process.kill()
 
 
-def _wait_until_ready(url: str, process: "subprocess.Popen[bytes]") -> None:
-    until = time.monotonic() + 20
+def _as_it_said(ended: int, words: str) -> DpsyncError:
+    """What a command of the demo ended with, under its own code: a full disk there is none of our faults here."""
+    codes = re.findall(r"DP-[0-9]{3}", words)
+    error = DpsyncError(words, code=codes[-1] if codes else None)
+    if ended in set(Exit):
+        error.exit = Exit(ended)
+    return error
+
+
+def _wait_until_ready(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
+    until = time.monotonic() + READY_WITHIN
     while time.monotonic() < until:
         if process.poll() is not None:
-            raise DpsyncError("`dpsync serve` stopped at once; its words are in serve.log")
+            words = log.read_text(encoding="utf-8", errors="replace").strip()
+            raise _as_it_said(process.returncode, f"`dpsync serve` stopped at once: {words[-300:]}")
         try:
-            if requests.get(f"{url}/readyz", timeout=2).status_code == 200:
+            if requests.get(f"{url}/readyz", timeout=10).status_code == 200:
                 return
-        except requests.ConnectionError:
+        except (requests.ConnectionError, requests.Timeout):
             pass
         time.sleep(0.1)
-    raise DpsyncError("`dpsync serve` was not ready within 20 s; its words are in serve.log")
+    raise TooSlow(f"`dpsync serve` was not ready within {READY_WITHIN:.0f} s; its words are in serve.log")

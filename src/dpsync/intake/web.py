@@ -5,7 +5,6 @@ Nothing is answered 2xx before it is committed; no answer repeats what was sent;
 
 import asyncio
 import json
-import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from datetime import datetime
@@ -15,6 +14,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from dpsync import telemetry
 from dpsync.errors import (
     DecisionRefused,
     EventConflict,
@@ -45,8 +45,6 @@ MOST_WAITING = 400
 
 RETRY_AFTER = {"retry-after": "5"}
 CLOSE = {"connection": "close"}
-
-log = logging.getLogger(__name__)
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -84,7 +82,8 @@ def _guarded(endpoint: Endpoint, later: Callable[[], Response] = _later) -> Endp
         except ClientDisconnect:
             return Response(status_code=400, headers=CLOSE)
         except Exception as error:  # noqa: BLE001 - because no exception may become a 2xx or show its text
-            log.error("receiver: %s at %s", type(error).__name__, request.scope["path"].split("/")[1])  # noqa: TRY400 - because a traceback quotes values
+            door = f"{request.method} /{request.scope['path'].split('/')[1]}"
+            telemetry.log("receiver").error("not served", error=error, endpoint=door)
             return later()
 
     return guard

@@ -1,0 +1,198 @@
+"""Ordinary trouble is never a fault of dpsync itself: each command says what it is, and where, with its own code."""
+
+import os
+import resource
+import shutil
+import socket
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from dpsync.__main__ import main
+from tests.standins.door import free_port
+
+CONFIG = """\
+[controller]
+name = "Example Gardens"
+dpo = "dpo@example.org"
+operator = "it@example.org"
+
+[ledger]
+origin = "example.org/dpsync"
+
+[intake]
+secrets = [{{ file = "webhook" }}]
+listen = "{listen}"
+{more}
+
+[processors.forms]
+connector = "notice"
+contact = "privacy@stratosoft.example"
+"""
+FINE = {0, 2, 3, 64, 69, 75, 78}
+"""Every exit code that is no fault of dpsync."""
+
+Place = tuple[Path, str]
+"""The folder of an installation, and the id of the one request in it."""
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    folder = tmp_path_factory.mktemp("made")
+    configure(folder)
+    (folder / "webhook").write_text("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+    (folder / "webhook").chmod(0o600)
+    assert main(["--config", str(folder / "dpsync.toml"), "init"]) == 0
+    asked = ["submit", "erasure", "--email", "ada@example.org", "--id", "crm-1"]
+    assert main(["--config", str(folder / "dpsync.toml"), *asked]) == 0
+    with sqlite3.connect(folder / "var" / "dpsync.db") as connection:
+        (request,) = connection.execute("SELECT id FROM request").fetchone()
+    connection.close()
+    assert main(["--config", str(folder / "dpsync.toml"), "verify"]) == 0
+    return folder, str(request)
+
+
+@pytest.fixture
+def place(made: Place, tmp_path: Path) -> Place:
+    shutil.copytree(made[0], tmp_path / "here")
+    return tmp_path / "here", made[1]
+
+
+def configure(folder: Path, listen: str = "127.0.0.1:0", more: str = "") -> None:
+    (folder / "dpsync.toml").write_text(CONFIG.format(listen=listen, more=more), encoding="utf-8")
+
+
+def commands(place: Place) -> list[list[str]]:
+    folder, request = place
+    return [
+        ["init"],
+        ["check", "--offline"],
+        ["run-once"],
+        ["submit", "erasure", "--email", "ben@example.org"],
+        ["status", "--json"],
+        ["pause"],
+        ["withdraw", request, "--by", "Dana", "--reason", "a test"],
+        ["report", "-o", str(folder / "report.html")],
+        ["dossier", request, "-o", str(folder / "dossier.html")],
+        ["receipt", request, "-o", str(folder / "receipt.json")],
+        ["verify"],
+    ]
+
+
+def instead(*names: str, with_a: str) -> Callable[[Path], None]:
+    def plant(folder: Path) -> None:
+        for name in names:
+            path = folder / name
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+            path.mkdir() if with_a == "folder" else path.write_text("something else")
+
+    return plant
+
+
+TROUBLES: dict[str, Callable[[Path], None]] = {
+    "a file for the anchors' folder": instead("anchors", with_a="file"),
+    "a file for the receipts' folder": instead("receipts", with_a="file"),
+    "a file for the keys' folder": instead("keys", with_a="file"),
+    "a file for the database's folder": instead("var", with_a="file"),
+    "a folder for the database": instead("var/dpsync.db", with_a="folder"),
+    "a folder for the settings": instead("dpsync.toml", with_a="folder"),
+    "a folder for a secret": instead("webhook", with_a="folder"),
+    "a folder for what is written": instead("report.html", "dossier.html", "receipt.json", with_a="folder"),
+    "a folder for the worker's lock": instead("var/dpsync.db.worker", with_a="folder"),
+    "no folder at all": shutil.rmtree,
+}
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+def test_no_file_that_is_not_what_it_should_be_is_a_fault_of_dpsync(
+    trouble: str, place: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    TROUBLES[trouble](place[0])
+    for command in commands(place):
+        capsys.readouterr()
+        code = main(["--config", str(place[0] / "dpsync.toml"), *command])
+        seen = capsys.readouterr()
+        said = seen.out + seen.err
+        assert code in FINE, (command, said)
+        assert "DP-100" not in said, command
+        assert "Traceback" not in said, command
+        assert code == 0 or "DP-" in said or command[0] in {"status", "verify", "run-once"}, (command, said)
+
+
+# --- in a process of its own: what the shell, or the machine, may do to it
+
+
+def ran(place: Place, *command: str, **how: object) -> "subprocess.CompletedProcess[str]":
+    argv = [sys.executable, "-m", "dpsync", "--config", str(place[0] / "dpsync.toml"), *command]
+    given = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **how}
+    return subprocess.run(argv, text=True, check=False, timeout=120, **given)  # type: ignore[call-overload, no-any-return]  # because what is given differs
+
+
+@pytest.mark.parametrize("closed", [0, 1, 2])
+def test_a_stream_that_is_closed_does_no_harm(closed: int, place: Place) -> None:
+    def close() -> None:
+        os.close(closed)
+
+    ended = ran(place, "submit", "opt_out", "--email", "eve@example.org", preexec_fn=close)
+    assert ended.returncode == 0, ended.stderr
+    config = str(place[0] / "dpsync.toml")
+    assert main(["--config", config, "verify"]) == 0, "nothing was written into the database that is no row"
+
+
+def test_a_reader_that_has_gone_is_no_fault(place: Place) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    ended = ran(place, "status", "--json", stdout=writing)
+    os.close(writing)
+    assert (ended.returncode, ended.stderr) == (3, "")
+
+
+def test_a_limit_on_files_or_on_their_size_is_the_machines(place: Place) -> None:
+    def few() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (12, 12))
+
+    def small() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
+
+    for limit, command in ((few, ["status"]), (small, ["report", "-o", "report.html"])):
+        ended = ran(place, *command, preexec_fn=limit, cwd=place[0])
+        assert ended.returncode in FINE, ended.stderr
+        assert "DP-100" not in ended.stderr
+        assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("where", ["the receiver", "the metrics"])
+def test_a_port_that_is_taken_says_whose_setting_it_is_and_passes(where: str, place: Place) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        if where == "the receiver":
+            configure(place[0], address)
+        else:
+            configure(place[0], f"127.0.0.1:{free_port()}", f'metrics_listen = "{address}"')
+        ended = ran(place, "serve")
+    assert ended.returncode == 75
+    assert "DP-104" in ended.stderr
+    assert address in ended.stderr
+
+
+@pytest.mark.parametrize("listen", ["a..b:8460", "203.0.113.1:1"])
+def test_a_host_that_is_none_of_this_machine_is_said_in_a_sentence(listen: str, place: Place) -> None:
+    configure(place[0], listen)
+    ended = ran(place, "serve")
+    assert ended.returncode in {75, 78}
+    assert "DP-100" not in ended.stderr
+    assert "cannot listen on" in ended.stderr or "intake.listen" in ended.stderr
+
+
+def test_a_demo_that_may_not_have_its_folder_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("here first")
+    for folder in (tmp_path / "file", tmp_path / "file" / "below"):
+        assert main(["demo", "--folder", str(folder)]) == 64
+        assert "DP-10" in capsys.readouterr().err
