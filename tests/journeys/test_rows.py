@@ -1,6 +1,6 @@
 """Every column of every table is compared with what the ledger committed, or is named with the reason why not."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import date, timedelta
@@ -14,7 +14,9 @@ from sqlalchemy.exc import IntegrityError
 from dpsync.connector import Refused
 from dpsync.intake.payload import Withdrawal
 from dpsync.intake.reception import Reception
-from dpsync.ledger.comparison import differences
+from dpsync.ledger import entry
+from dpsync.ledger.comparison import differences, older_requests
+from dpsync.ledger.log import Log
 from dpsync.ledger.rows import OTHERWISE, UNPROVEN, WHOLE_TABLES
 from dpsync.model import Changes, Right, State
 from dpsync.propagation import export_check, incoming, retention, worklist
@@ -25,6 +27,7 @@ from dpsync.propagation.lifecycle import AnswerKind, DecisionKind
 from dpsync.store import tables as t
 from dpsync.store.columns import Instant
 from dpsync.store.database import reading
+from dpsync.store.writer import BeforeCommit, Writer
 from tests.builders import START, World
 from tests.keeping import RULE, note, postbox, row, told
 
@@ -192,3 +195,58 @@ def test_every_column_is_judged_and_nothing_is_that_is_not_there() -> None:
     there = {f"{column.table.name}.{column.name}" for column in columns()}
     assert {*UNPROVEN, *OTHERWISE} - there - {"evidence.*"} == set()
     assert set(WHOLE_TABLES) - {table.name for table in t.metadata.sorted_tables} == set()
+
+
+YOUNGER_KEYS = {
+    "rows",
+    "received",
+    "assumed",
+    "ground",
+    "starts",
+    "target",
+    "strict",
+    "letter",
+    "overdue",
+    "rule",
+    "how",
+}
+YOUNGER_EVENTS = {"decided", "joined", "sighted", "confirmed"}
+
+
+def as_before(log: Log) -> BeforeCommit:
+    """Appends entries as they were before they committed to rows."""
+
+    def append(connection: Connection, bodies: Sequence[tuple[str | None, bytes]]) -> None:
+        said = [(filed, entry.decode(body)) for filed, body in bodies]
+        older = [
+            (filed, entry.canonical({key: value for key, value in one.items() if key not in YOUNGER_KEYS}))
+            for filed, one in said
+            if one["event"] not in YOUNGER_EVENTS
+        ]
+        log.append(connection, older)
+
+    return append
+
+
+def test_a_record_from_before_rows_were_committed_is_not_called_altered_and_said_to_be_compared_less(
+    world: World,
+) -> None:
+    world.writer.close()
+    world.writer = Writer(world.engine, as_before(world.log))
+    world.use(world.processor("alpha"), world.processor("beta", connector=world.notice))
+    world.confirm("beta")
+    world.vendors["alpha"].hold(ADA)
+    older = world.ask(Right.ERASURE, ADA, id="1")
+    world.drive()
+    world.writer.close()
+    world.writer = Writer(world.engine, world.log.append)
+    world.restart()
+    world.ask(Right.ERASURE, BEN, id="2")
+    world.drive()
+    assert told_of(world) == ()
+    with reading(world.engine) as connection:
+        assert older_requests(connection) == 1
+    later = t.request.update().where(t.request.c.id == older.request_id).values(due_on="2099-12-31")
+    _by_hand(world.engine, lambda connection: connection.execute(later))
+    (found,) = told_of(world)
+    assert "due_on is 2099-12-31" in found
