@@ -152,8 +152,14 @@ def test_a_loss_that_a_person_has_accepted_is_on_the_record_and_stops_nothing(th
     there.sound()
 
 
-@pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00", b"example.org/journeys/REHEARSAL\n"])
-@pytest.mark.parametrize("name", ["checkpoint", "000000000002.checkpoint"])
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("checkpoint", b""),
+        ("checkpoint", b"\xff\xfe\x00"),
+        ("000000000002.checkpoint", b"example.org/journeys/REHEARSAL\n"),
+    ],
+)
 def test_a_spoilt_checkpoint_is_called_a_damaged_file_and_not_tampering(
     there: Installation, name: str, content: bytes
 ) -> None:
