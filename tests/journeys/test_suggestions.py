@@ -20,6 +20,7 @@ from dpsync.connector import (
     NotIdentifiable,
     Recipient,
     Refused,
+    Retryable,
 )
 from dpsync.model import Cause, Right, State
 from dpsync.propagation.alert_texts import ALERTS, alert_text
@@ -87,6 +88,8 @@ def held(*causes: Cause) -> list[Happening]:
 APPLIED = Applied(evidence=proof())
 ACCEPTED = Accepted(evidence=proof(202))
 DONE_BY_HAND = HandOver(to=Recipient.OPERATOR, task="Delete the order in the web app.")
+# What is handed over was tried by its interface before: the record tells by which way it was first told.
+LATER = Retryable(reason="the vendor asks to wait")
 WRONG_DESK = Answer(AnswerKind.WRONG_RECIPIENT)
 
 CASES: list[tuple[Need, list[Happening], set[State]]] = [
@@ -97,11 +100,11 @@ CASES: list[tuple[Need, list[Happening], set[State]]] = [
     (Need.LOOK, [], {State.PENDING}),
     (Need.RESUME, [], {State.PENDING}),
     (Need.CHASE, [ACCEPTED], {State.ACCEPTED}),
-    (Need.BY_HAND, [DONE_BY_HAND, ACCEPTED], {State.DECLARED_DONE}),
+    (Need.BY_HAND, [LATER, DONE_BY_HAND, ACCEPTED], {State.DECLARED_DONE}),
     (Need.CONTRADICTED, [APPLIED, Contradicts(reason="still there", evidence=proof())], {State.PENDING}),
     (Need.REFUSED, [Refused(reason="it said no", evidence=proof(400))], {State.PENDING}),
     (Need.ESCALATED, [ACCEPTED, WRONG_DESK], {State.ESCALATED}),
-    (Need.UNDELIVERED, [DONE_BY_HAND, ACCEPTED, Answer(AnswerKind.BOUNCED, status="5.1.1")], {State.PENDING}),
+    (Need.UNDELIVERED, [LATER, DONE_BY_HAND, ACCEPTED, Answer(AnswerKind.BOUNCED, status="5.1.1")], {State.PENDING}),
     (Need.NOT_IDENTIFIABLE, [NotIdentifiable(reason="no address")], {State.SETTLED}),
 ]
 
