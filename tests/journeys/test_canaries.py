@@ -253,7 +253,7 @@ def broken(there: Installation, found: Searched) -> None:
     assert [one.status_code for one in said] == [422] * 5 + [401, 404, 404]
     for one in said:
         found.look("answers of the receiver", one.content + str(one.headers).encode())
-    wrong = webhook(Right.RECTIFICATION, changes={**CHANGES, "email": "kanary.changed@example.org "})
+    wrong = webhook(Right.RECTIFICATION, changes={**CHANGES, "email": "kanary.changed@example.org>"})
     for attempt in (
         lambda: parse(wrong, source="crm", event_id="evt-9", now=there.clock.now()),
         lambda: there.service.read(lambda connection: find_request(connection, MAIN)),
