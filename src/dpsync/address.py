@@ -144,7 +144,9 @@ def _local_part(local: str) -> str | None:
 
 
 def _is_encoded(local: str) -> bool:
-    """Whether it holds characters in the percent-encoding of URLs, such as %20 or %2B."""
+    """Whether it holds characters as URLs (%20) or mail headers (=?utf-8?q?=20?=, RFC 2047) encode them."""
+    if re.search(r"=\?.*\?.*\?=", local):
+        return True
     try:
         return unquote(local, errors="strict") != local
     except UnicodeDecodeError:

@@ -54,6 +54,7 @@ from tests.connectors.contract import (
     NEW,
     OLD,
     SECRET,
+    SPELT,
     Hands,
     HttpContract,
     HttpStage,
@@ -1176,6 +1177,15 @@ def test_trap_old_address_in_the_query_and_new_one_in_the_body() -> None:
     (put,) = [request for request in stage.sent if request.method == "PUT"]
     assert parse_qs(urlsplit(put.url or "").query)["email"] == [OLD]
     assert json.loads(put.body or b"")["EmailAddress"] == NEW
+
+
+def test_a_new_address_that_has_a_record_in_another_spelling_is_a_persons_to_merge() -> None:
+    kept, asked = SPELT[1], SPELT[0]
+    stand_in = vendor(book(person(), person(kept)))
+    with on_stage(stand_in) as stage:
+        outcome = stage.tell(instruction(Right.RECTIFICATION, changes=Changes(email=asked)))
+    assert isinstance(outcome, HandOver)
+    assert set(stand_in.clients[ONE][NEWS].people) == {OLD.lower(), kept}
 
 
 @pytest.mark.parametrize("other", STATES)

@@ -242,7 +242,7 @@ def test_a_whole_cookie_is_the_client_id_in_it(reference: str) -> None:
         *((one, OTHER_COOKIE) for one in (f"USER_ID:GA1.2.{COOKIE}", f"_ga=GA1.2.{COOKIE}; _gid=GA1.2.1.2", "GA1.2")),
         *((one, OWN) for one in ("G-ABC123DEF4", "UA-12345-1", "CLIENT_ID:GTM-ABC123")),
         *((one, SHORTENED) for one in ("1148903321.17672", "GA1.2.1148903321.17672256", "1.14890332117672E+09")),
-        *((one, UNKNOWN_FORM) for one in ("c-1", "member-7", "4711")),
+        *((one, UNKNOWN_FORM) for one in ("c-1", "member-7", "4711", "GA1.2.1148903321", "GA1.2.1148903321.", "1..2")),
         ("APP_INSTANCE_ID:member-7", NO_APP),
     ],
 )
@@ -262,7 +262,14 @@ def test_each_kind_of_fault_is_named() -> None:
 
 def test_a_site_may_name_its_visitors_as_it_likes() -> None:
     stand_in = StandIn()
-    ids = ("CLIENT_ID:c-1", "USER_ID:_a=1.2.3", "USER_ID:A1", "USER_ID:a1", "35009a79-1a05-49d7-b876-2b884d0f825b")
+    ids = (
+        "CLIENT_ID:c-1",
+        "GA1.1.c-2",
+        "USER_ID:_a=1.2.3",
+        "USER_ID:A1",
+        "USER_ID:a1",
+        "35009a79-1a05-49d7-b876-2b884d0f825b",
+    )
     assert isinstance(told(stand_in, *ids), Accepted)
     assert len(stand_in.asked) == 2 * len(ids)
 

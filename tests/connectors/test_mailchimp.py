@@ -38,6 +38,7 @@ from tests.connectors.contract import (
     NEW,
     OLD,
     SECRET,
+    SPELT,
     Hands,
     HttpContract,
     HttpStage,
@@ -502,6 +503,15 @@ def test_two_records_are_never_merged_and_none_is_deleted() -> None:
     assert "two people" in outcome.task
     assert set(stand_in.lists["list1"]) == {md5(OLD), md5(NEW)}
     assert json.dumps(stand_in.lists["list1"][md5(NEW)]) == other
+
+
+def test_a_new_address_that_is_a_contact_in_another_spelling_is_a_persons_to_merge() -> None:
+    kept, asked = SPELT[1], SPELT[0]
+    stand_in = vendor(list1={**person(OLD, "list1"), **person(kept, "list1")})
+    outcome = told(stand_in, Right.RECTIFICATION, changes=Changes(email=asked))
+    assert isinstance(outcome, HandOver)
+    assert "two people" in outcome.task
+    assert set(stand_in.lists["list1"]) == {md5(OLD), md5(kept)}
 
 
 def test_fields_alone_are_put_right_and_the_status_stays_the_persons_own() -> None:

@@ -64,6 +64,7 @@ NONE = (
     "ada@example.org%20",
     "ada%2Bnews@example.org",
     "ada%40example.org",
+    "=?utf-8?q?ada?=@example.org",
     "n/a@n/a",
     "none",
     "ada@none",

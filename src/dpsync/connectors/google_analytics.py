@@ -77,6 +77,7 @@ _NOT_THEIRS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = (
 )
 _NO_CLIENTS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = (
     (OTHER_COOKIE, re.compile(r"_.*|FPLC.*|[0-9]+(?:\.[0-9]+){2,}|.*[=;$,].*", re.DOTALL)),
+    (UNKNOWN_FORM, re.compile(r"\.[0-9.]*|[0-9]+\.|[0-9.]*\.\.[0-9.]*|[0-9]{11,}\.[0-9]+|[0-9]+\.[0-9]{11,}")),
     (OWN, re.compile(r"(?:G|GT|GTM|AW|DC|UA)-[0-9A-Z]{4,}(?:-[0-9]+)?", re.IGNORECASE)),
     (SHORTENED, re.compile(r"[0-9]{8,10}\.[0-9]{1,9}|[0-9.]+e\+?[0-9]+", re.IGNORECASE)),
 )
@@ -281,8 +282,9 @@ class GoogleAnalytics(Connector):
             kind, value = (kind, value.strip()) if colon else ("", kind)
             cookie = _COOKIE.fullmatch(value) if kind in ("", "CLIENT_ID") else None
             value = cookie[1] if cookie else value
-            theirs = cookie or (not kind and _CLIENT.fullmatch(value))
-            yield "CLIENT_ID" if theirs else kind, value
+            # in a cookie too a site may name its visitors itself, though hardly by figures alone
+            theirs = _CLIENT.fullmatch(value) or (cookie and re.search(r"[^0-9.]", value))
+            yield ("CLIENT_ID" if theirs else "") if kind == "" or cookie else kind, value
         if self._settings.user_id and order.subject_id:
             yield "USER_ID", order.subject_id
 
