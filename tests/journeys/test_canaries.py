@@ -217,7 +217,9 @@ def tell_the_story(there: Installation, found: Searched) -> list[str]:
     for decision in (DecisionKind.RELEASE, DecisionKind.RETRY):
         decided(there, asked[-1], decision)
         go_on(there)
-    assert {row.state for row in there.rows(t.propagation) if row.processor == "newsletter"} == {"verified"}
+    states = {row.request_id: row.state for row in there.rows(t.propagation) if row.processor == "newsletter"}
+    # Of the rectification a person does what the audience has no such field for.
+    assert [states[one] for one in asked] == ["handed_over", "verified", "verified", "verified"]
     assert not [one for address in (MAIN, OTHER, CHANGED) for one in sandbox.holds(address)]
     return asked
 
@@ -282,7 +284,8 @@ def search_everything(there: Installation, engine: Engine, asked: list[str], fou
         found.look(f"file {where.parts[0] if len(where.parts) > 1 else where}", content)
         found.look("names of files", str(where))
     for mail in there.sandbox.messages(settled=True):
-        if CONTACT not in mail.recipients:
+        # A letter that asks somebody to act names the person: to a processor's desk, or as a task to our own operator.
+        if CONTACT not in mail.recipients and b"notice.json" not in mail.raw:
             found.look(f"mail to {mail.recipients[0]}", mail.raw)
     now = there.clock.now()
     for request_id in asked:
