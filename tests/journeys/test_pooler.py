@@ -69,6 +69,17 @@ def test_a_pooler_that_refuses_our_options_is_named(url: str, tmp_path: Path) ->
         assert "pooler" in found.message
 
 
+def test_a_pooler_in_statement_mode_is_named(url: str, tmp_path: Path) -> None:
+    with pooled(url, tmp_path, mode="statement") as through:
+        engine = open_database(through)
+        with pytest.raises(DBAPIError) as refused, reading(engine):
+            pass
+        found = trouble(refused.value)
+        engine.dispose()
+        assert isinstance(found, StoreProblem)
+        assert "statement mode" in found.message
+
+
 def test_what_was_set_for_the_role_and_the_database_changes_nothing(url: str, tmp_path: Path) -> None:
     admin = create_engine(url, isolation_level="AUTOCOMMIT")
     with admin.connect() as connection:

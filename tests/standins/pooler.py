@@ -1,4 +1,4 @@
-"""A real PgBouncer in transaction mode before a PostgreSQL server, where this machine has one installed."""
+"""A real PgBouncer before a PostgreSQL server, where this machine has one installed."""
 
 import os
 import shutil
@@ -19,15 +19,14 @@ INI = """\
 listen_addr = 127.0.0.1
 listen_port = {listen}
 auth_type = any
-pool_mode = transaction
+pool_mode = {mode}
 default_pool_size = {size}
 unix_socket_dir =
-{more}
 """
 
 
 @contextmanager
-def pooled(url: str, folder: Path, *, size: int = 2, more: str = "") -> Iterator[str]:
+def pooled(url: str, folder: Path, *, size: int = 2, mode: str = "transaction") -> Iterator[str]:
     """The same database by way of a pooler that has `size` connections to it. Skips where there is no PgBouncer."""
     program = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     if program is None:
@@ -45,7 +44,7 @@ def pooled(url: str, folder: Path, *, size: int = 2, more: str = "") -> Iterator
             user=behind.username,
             listen=listen,
             size=size,
-            more=more,
+            mode=mode,
         )
     )
     command = [program, "-q", str(ini)]

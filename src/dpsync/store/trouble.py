@@ -95,6 +95,10 @@ _PASSING = {
     "53300": "PostgreSQL takes no more connections: end some, or raise max_connections",
     "25006": _STANDBY,
 }
+_STATEMENTS = (
+    "a connection pooler in statement mode stands before the database, and dpsync needs transactions: use its "
+    "transaction or session mode"
+)
 _HELD = {"40001", "40P01", "55P03", "57014"}
 _LASTING = {
     "42501": "the user in [store] url may not do what is needed there: it must own the tables, or be granted CREATE on "
@@ -113,6 +117,8 @@ _LASTING = {
 def _of_state(state: str, said: str) -> DpsyncError | None:
     if state == "0A000" and "recovery" in said:
         return StoreAway(_STANDBY)
+    if "statement pooling" in said:
+        return StoreProblem(_STATEMENTS)
     if state in _HELD:
         return Locked(LOCKED)
     if state in _LASTING:
