@@ -100,7 +100,7 @@ def test_killed_in_the_middle_of_an_upgrade_the_old_database_is_whole_and_the_ne
     moment: str, older: Engine, tmp_path: Path
 ) -> None:
     if moment == "copied" and older.dialect.name == "postgresql":
-        pytest.skip("what is copied there is the operator's")
+        pytest.skip(reason="on PostgreSQL the copy is the operator's")
     before = stored_rows(older)
     assert program("migrating", url_of(older), moment) == -signal.SIGKILL
     assert schema_version(older) == "0001"

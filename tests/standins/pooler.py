@@ -30,7 +30,7 @@ def pooled(url: str, folder: Path, *, size: int = 2, mode: str = "transaction") 
     """The same database by way of a pooler that has `size` connections to it. Skips where there is no PgBouncer."""
     program = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     if program is None:
-        pytest.skip("PgBouncer is not installed here (the package pgbouncer)")
+        pytest.skip(reason="PgBouncer is not installed here (the package pgbouncer)")
     behind = make_url(url)
     with socket.create_server(("127.0.0.1", 0)) as free:
         listen = free.getsockname()[1]
