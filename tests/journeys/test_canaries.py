@@ -62,7 +62,10 @@ CHANGES = {
     "email": CHANGED,
     "first_name": "Kanarella",
     "last_name": "Fogelsang",
-    "fields": {"CITY": "Kanaryville", "BIRTHDAY": "kanary-0229"},
+    "fields": {
+        "CITY": "Kanaryville",
+        "ADDRESS": {"addr1": "7 Kanarienweg", "city": "Kanaryton", "state": "Kanaria", "zip": "KA1 0229"},
+    },
 }
 ANSWERED = {"name": "Pat Kanarienfeld", "remark": "kanary remark: see our Mr Vogelsberg"}
 CONTACT = "kanary.desk@stratosoft.example"
