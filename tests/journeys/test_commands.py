@@ -249,8 +249,8 @@ def test_init_that_cannot_reach_its_database_makes_no_keys(tmp_path: Path, capsy
         '[controller]\nname = "Example"\ndpo = "dpo@example.org"\noperator = "it@example.org"\n'
         '[store]\nurl = "postgresql://nobody@127.0.0.1:1/none"\n[ledger]\norigin = "example.org/dpsync"\n'
     )
-    assert main(["--config", str(config), "init"]) == 78
-    assert "DP-203" in capsys.readouterr().err
+    assert main(["--config", str(config), "init"]) == 75
+    assert "DP-205" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["dpsync.toml"]
 
 

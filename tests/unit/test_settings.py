@@ -219,17 +219,24 @@ def test_unset_here_is_told_apart_from_wrong_and_comes_last(folder: Folder, refe
 
 
 def test_without_secrets_what_is_merely_unset_here_is_listed_and_not_refused(folder: Folder) -> None:
-    file = folder.write(intake='secrets = [{ env = "UNSET" }]', store='url = { env = "UNSET_URL" }')
+    file = folder.write(intake='secrets = [{ env = "UNSET" }]')
     with pytest.raises(ConfigurationError):
         configuration.load(file, {})
     settings = configuration.load(file, {}, secrets=False)
-    assert {fault.key: fault.code for fault in settings.unset} == {"store.url": "DP-204", "intake.secrets[0]": "DP-204"}
+    assert {fault.key: fault.code for fault in settings.unset} == {"intake.secrets[0]": "DP-204"}
     with pytest.raises(ConfigurationError, match="not set here"):
         settings.intake.secrets[0].get_secret_value()
     file.write_text(file.read_text() + "\n[safety]\napprovals = 9\n")
     with pytest.raises(ConfigurationError) as caught:
         configuration.load(file, {}, secrets=False)
-    assert len(caught.value.faults) == 3
+    assert len(caught.value.faults) == 2
+
+
+def test_no_command_goes_on_without_the_address_of_the_store(folder: Folder) -> None:
+    file = folder.write(intake='secrets = [{ env = "UNSET" }]', store='url = { env = "UNSET_URL" }')
+    with pytest.raises(ConfigurationError) as caught:
+        configuration.load(file, {}, secrets=False)
+    assert [(fault.key, fault.code) for fault in caught.value.faults] == [("store.url", "DP-204")]
 
 
 @pytest.mark.parametrize("reference", ["{}", '{ env = "A", file = "b" }', "{ env = 1 }", '{ vault = "A" }', "7"])
