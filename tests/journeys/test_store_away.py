@@ -238,12 +238,11 @@ def test_tables_in_another_schema_are_never_taken_for_a_new_database(
     for command in ("status", "init"):
         told = said(server, config, monkeypatch, capsys, command)
         assert "options=-csearch_path%3Dgardens" in told
+    absent = f"{server}&options=-csearch_path%3Dno_such_schema"
+    assert "no schema of the name" in said(absent, config, monkeypatch, capsys, "init")
     monkeypatch.setenv("DPSYNC_TEST_DATABASE", named)
     assert main(["--config", str(config), "init"]) == 0
     assert main(["--config", str(config), "status"]) == 0
-    capsys.readouterr()
-    absent = f"{server}&options=-csearch_path%3Dno_such_schema"
-    assert "no schema of the name" in said(absent, config, monkeypatch, capsys, "init")
 
 
 @pytest.mark.parametrize("command", ["status", "serve", "check", "init", "report"])
