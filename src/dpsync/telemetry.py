@@ -39,8 +39,10 @@ NUMBERS = frozenset({
 })  # fmt: skip
 """Fields that hold a number or a time, never text."""
 
-_WORD = re.compile(r"[A-Za-z0-9_.:<>/-]{1,80}")
-_PHRASE = re.compile(r"[A-Za-z0-9 _.,:;/(){}<>+=-]{1,200}")
+# A star stands for a key that the caller made up.
+_WORD = re.compile(r"[A-Za-z0-9_.:<>/*-]{0,80}")
+# The longest phrase names every ground that a request may have.
+_PHRASE = re.compile(r"[A-Za-z0-9 _.,:;/(){}<>+=^'-]{0,300}")
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _FIELD = re.compile(r"[a-z_*-]{0,40}(?:\.[a-z_*-]{1,40}){0,5}")
 _LABEL = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")

@@ -91,7 +91,9 @@ def test_a_signed_request_that_is_refused_is_counted_logged_told_once_and_shown(
     assert "ada" not in text
 
 
-def test_a_conflict_and_a_withdrawal_of_nothing_are_counted_too(tmp_path: Path, database_url: str) -> None:
+def test_a_conflict_and_a_withdrawal_of_nothing_are_counted_too(
+    tmp_path: Path, database_url: str, lines: io.StringIO
+) -> None:
     with served(tmp_path, database_url) as there:
         assert [post(there, GOOD), post(there, {**GOOD, "ground": "other"})] == [202, 409]
         body = json.dumps({"type": "data_subject.request.withdrawn", "data": {"request": "r-0000"}}).encode()
@@ -104,6 +106,99 @@ def test_a_conflict_and_a_withdrawal_of_nothing_are_counted_too(tmp_path: Path, 
         assert rows(there) == wanted
         assert "409" not in "".join(told(there)), "the conflict has an alert of its own"
         assert [one.cause for one in there.told()].count("event-conflict") == 1
+        line = checked(there)
+        assert line.verdict is Verdict.PROBLEM
+        assert "1 times 409, an event id again with another body" in line.text
+    logged = [json.loads(one) for one in lines.getvalue().splitlines() if "request refused" in one]
+    assert [one["status"] for one in logged] == [409, 404, 413]
+    assert logged[0]["event_id"] == "evt-0001"
+
+
+def test_who_says_only_that_it_is_signed_is_never_told_of_as_ours(
+    tmp_path: Path, database_url: str, lines: io.StringIO
+) -> None:
+    with served(tmp_path, database_url) as there:
+        claim = {"webhook-id": "w-1", "webhook-timestamp": "1", "webhook-signature": "v1,bogus"}
+        for body, status in ((b"x" * 70_000, 413), (b"{}", 401)):
+            for _ in range(2):
+                answer = requests.post(f"{there.url}/requests", data=body, headers=claim, timeout=60)
+                assert answer.status_code == status
+        assert requests.get(f"{there.url}/healthz", headers=claim | {"a": "b" * 20_000}, timeout=60).status_code == 431
+        assert requests.post(f"{there.url}/request", data=b"{}", headers=claim, timeout=60).status_code == 404
+        there.service.write(lambda _: None)
+        assert told(there) == []
+        assert rows(there) == {
+            ("webhook", 413, ""): 2, ("webhook", 401, ""): 2, ("webhook", 431, ""): 1, ("webhook", 404, ""): 1,
+        }  # fmt: skip
+        line = checked(there)
+        assert line.verdict is Verdict.OK
+        assert "3 too large, so its signature was not looked at; 3 of strangers" in line.text
+    logged = [json.loads(one) for one in lines.getvalue().splitlines() if "request refused" in one]
+    assert [one["status"] for one in logged] == [413, 401, 431, 404], "one line a minute of each kind"
+    assert {one["reason"] for one in logged if one["status"] in {413, 431}} == {
+        "too large, so its signature was not looked at"
+    }
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("POST", "/requests/", 404),
+        ("POST", "/request", 404),
+        ("POST", "//requests", 404),
+        ("POST", "/Requests", 404),
+        ("PUT", "/requests", 405),
+    ],
+)
+def test_a_signed_request_that_comes_to_no_door_is_told_like_any_other(
+    tmp_path: Path, database_url: str, lines: io.StringIO, method: str, path: str, status: int
+) -> None:
+    with served(tmp_path, database_url) as there:
+        body = json.dumps({"type": "data_subject.request", "data": GOOD}).encode()
+        signed = signed_headers(SECRET, "w-astray-1", there.clock.now(), body)
+        answer = requests.request(method, there.url + path, data=body, headers=signed, timeout=60)
+        assert answer.status_code == status
+        assert rows(there) == {("webhook", status, ""): 1}
+        assert len(told(there)) == 1
+        assert checked(there).verdict is Verdict.PROBLEM
+    (line,) = [json.loads(one) for one in lines.getvalue().splitlines() if "request refused" in one]
+    assert (line["code"], line["status"], line["event_id"]) == ("DP-322", status, "w-astray-1")
+    assert telemetry.WITHHELD not in line.values()
+
+
+def test_every_line_names_the_field_and_the_reason_and_never_a_key_of_the_caller(
+    tmp_path: Path, database_url: str, lines: io.StringIO
+) -> None:
+    faults: list[tuple[bytes, str]] = [
+        (b"not json", ""),
+        (b'{"type": "x", "type": "y"}', ""),
+        (b'{"type": "\\u0000"}', ""),
+        (b"[" * 20, ""),
+    ]
+    for data, name in (
+        ({**GOOD, "lovelace": 1}, "data.*"),
+        ({**GOOD, "right": "forget"}, "data.right"),
+        ({**GOOD, "ground": "whim"}, "data.ground"),
+        ({**GOOD, "version": -1}, "data.version"),
+        ({**GOOD, "subject": {"lovelace": "x"}}, "data.subject.*"),
+        ({**GOOD, "subject": {"references": {"love lace": ["1"]}}}, "data.subject.references.*"),
+    ):
+        faults.append((json.dumps({"type": "data_subject.request", "data": data}).encode(), name))
+    with served(tmp_path, database_url) as there:
+        for number, (body, _) in enumerate(faults):
+            signed = signed_headers(SECRET, f"w-field-{number}", there.clock.now(), body)
+            assert requests.post(f"{there.url}/requests", data=body, headers=signed, timeout=60).status_code == 422
+        body = json.dumps({"type": "data_subject.request", "data": {**GOOD, "right": "x"}}).encode()
+        for event in ("07700900123", "44-7700.900123", "ada lovelace"):
+            signed = signed_headers(SECRET, event, there.clock.now(), body)
+            assert requests.post(f"{there.url}/requests", data=body, headers=signed, timeout=60).status_code == 422
+    logged = [json.loads(one) for one in lines.getvalue().splitlines() if "request refused" in one]
+    assert [one["field"] for one in logged[: len(faults)]] == [name for _, name in faults]
+    assert all(one["reason"] not in {telemetry.WITHHELD, ""} for one in logged)
+    assert [one["event_id"] for one in logged] == [f"w-field-{number}" for number in range(len(faults))] + [
+        telemetry.WITHHELD
+    ] * 3
+    assert "love" not in lines.getvalue()
 
 
 def test_what_a_processors_own_webhook_is_refused_for_is_counted_under_its_name(

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from dpsync.channels import HEARTBEAT, useless
 from dpsync.cli.check_lines import Line, Verdict
 from dpsync.errors import ConfigurationError, DpsyncError
-from dpsync.intake.refusals import phrase, refused_since
+from dpsync.intake.refusals import UNSEEN, is_of_ours, is_unseen, phrase, refused_since
 from dpsync.intake.signature import Verifier, doubts
 from dpsync.reports.words import several
 from dpsync.service import Service
@@ -19,9 +19,10 @@ def refused_of(service: Service, now: datetime) -> Iterator[Line]:
     """What was refused at our doors since yesterday: each may be somebody's request."""
     yesterday = (now.astimezone(service.zone) - timedelta(days=1)).date().isoformat()
     rows = service.read(lambda connection: refused_since(connection, yesterday))
-    ours = "; ".join(phrase(row) for row in rows if row.told)
-    others = sum(row.times for row in rows if not row.told)
-    unsigned = f"; {others:,} of strangers or told elsewhere" if others else ""
+    ours = "; ".join(phrase(row) for row in rows if is_of_ours(row))
+    unseen = sum(row.times for row in rows if is_unseen(row))
+    strangers = sum(row.times for row in rows if not is_of_ours(row) and not is_unseen(row))
+    unsigned = (f"; {unseen:,} {UNSEEN}" if unseen else "") + (f"; {strangers:,} of strangers" if strangers else "")
     if ours:
         yield Line("refusals", Verdict.PROBLEM, f"since yesterday: {ours}{unsigned}", "DP-322")
     else:

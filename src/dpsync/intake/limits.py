@@ -6,6 +6,7 @@ that sends half a header is waited for without end.
 
 import asyncio
 import socket
+from collections.abc import Callable
 from typing import Any
 
 import h11
@@ -38,6 +39,13 @@ class OneFraming(h11.Connection):
     refusal = 400
     """The status of the last refusal: h11 knows it, but uvicorn answers 400 to everything."""
 
+    claims = False
+    """Whether the last request that was read says that it is signed."""
+
+    def claims_signature(self) -> bool:
+        """Whether what lies here says that it is signed, read to its end or not."""
+        return self.claims or b"webhook-signature" in self.trailing_data[0].lower()
+
     def next_event(self) -> Any:
         try:
             event = super().next_event()
@@ -50,6 +58,7 @@ class OneFraming(h11.Connection):
 
     def _check(self, request: h11.Request) -> None:
         names = [name for name, _ in request.headers]
+        self.claims = b"webhook-signature" in names
         # h11 measures only what is still incomplete: a long header that comes in one piece would slip through.
         size = len(request.target) + sum(len(name) + len(value) for name, value in request.headers)
         if b"transfer-encoding" in names and (b"content-length" in names or request.http_version < b"1.1"):
@@ -77,6 +86,8 @@ class LimitedProtocol(H11Protocol):
         self.conn: OneFraming = OneFraming(h11.SERVER, HEADER_BYTES)
         # uvicorn's own switch is overruled by any handler on the root logger; the lines hold the paths of answer links.
         self.access_log = False
+        state = getattr(config.app, "state", None)
+        self._broken_off: Callable[[int], None] = getattr(state, "broken_off", lambda _: None)
         self._limit: asyncio.TimerHandle | None = None
         self._awaited: object = None
 
@@ -140,6 +151,8 @@ class LimitedProtocol(H11Protocol):
         if not self.transport.is_closing() and self.conn.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
             headers = [(b"content-length", b"0"), (b"connection", b"close"), (b"cache-control", b"no-store")]
             reason = PHRASES.get(status, b"Bad Request")
+            if self.conn.claims_signature():
+                self._broken_off(status)
             self.transport.write(
                 self.conn.send(h11.Response(status_code=status, headers=headers, reason=reason))
                 + self.conn.send(h11.EndOfMessage())

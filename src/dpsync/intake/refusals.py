@@ -35,18 +35,21 @@ _FROM_A_PROCESSOR = "Sent by a processor of its own accord: what it would have t
 CODE = "DP-322"
 _F = t.refusal.c
 _DIGITS = re.compile(r"[0-9]+")
-# Ids that programs make: a UUID, a ULID, or a short word with a number. Others may have been made of a person's name.
-_MADE = re.compile(
-    r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|[0-9A-HJKMNP-TV-Z]{26}"
-    r"|(?:evt|event|msg|wh|webhook|req|request|hook|id|w)?[-_.]?[0-9]{1,7}"
-)
+# The plain form of an id, which no address has; and seven digits with nothing but marks may be a telephone number.
+_PLAIN = re.compile(r"(?!(?:[-_.:]*[0-9]){7,}[-_.:]*$)[A-Za-z0-9_.:-]{1,80}")
+_BETWEEN_CLAIMS = timedelta(minutes=1)
+
+UNSEEN = "too large, so its signature was not looked at"
+"""Why nobody can say who sent it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
     """One kind of refusal: HTTP `status`, and the `field` it is about, in our names and without numbers.
 
-    `told`: whether a person must hear of it, because whoever was refused is one of ours. `problem`: a phrase of ours.
+    `told`: whether a person must hear of it, because whoever was refused is one of ours. `told_elsewhere`: it is one of
+    ours, and another alert says so. `claimed`: it carried a signature that was not found good, or not looked at.
+    `problem`: a phrase of ours.
     """
 
     source: str
@@ -54,6 +57,8 @@ class Refusal:
     field: str = ""
     told: bool = True
     problem: str = ""
+    told_elsewhere: bool = False
+    claimed: bool = False
 
     @property
     def kind(self) -> tuple[str, int, str, bool]:
@@ -70,13 +75,14 @@ class Refusals:
         self._waiting: Counter[tuple[str, int, str, bool]] = Counter()
         self._next = _begun()
         self._writing = False
+        self._claims: dict[tuple[str, int, str, bool], datetime] = {}
 
     def note(self, refusal: Refusal, now: datetime, event_id: str = "") -> "Future[None]":
-        """Count it, and log it where a person must hear of it. The future resolves after the commit.
+        """Count it, and log it where it is of ours, or claims to be. The future resolves after the commit.
 
         Where the store takes nothing it resolves all the same, and the count is written with the next one.
         """
-        if refusal.told:
+        if refusal.told or refusal.told_elsewhere or self._first_claim(refusal, now):
             telemetry.log("receiver").warning(
                 "request refused",
                 code=CODE,
@@ -84,13 +90,22 @@ class Refusals:
                 status=refusal.status,
                 field=refusal.kind[2],
                 reason=refusal.problem,
-                event_id=event_id if _MADE.fullmatch(event_id) else telemetry.WITHHELD,
+                event_id=event_id if _PLAIN.fullmatch(event_id) else telemetry.WITHHELD,
             )
         with self._lock:
             self._waiting[refusal.kind] += 1
             counted = self._next
         self._write(now)
         return counted
+
+    def _first_claim(self, refusal: Refusal, now: datetime) -> bool:
+        """One line a minute of each kind: anybody can claim, and a flood must not bury the lines of ours."""
+        with self._lock:
+            last = self._claims.get(refusal.kind)
+            if not refusal.claimed or (last is not None and abs(now - last) < _BETWEEN_CLAIMS):
+                return False
+            self._claims[refusal.kind] = now
+            return True
 
     def _write(self, now: datetime) -> None:
         with self._lock:
@@ -169,9 +184,21 @@ def refused_since(connection: Connection, day: str) -> list[Row[Any]]:
     )
 
 
+def is_of_ours(row: Any) -> bool:
+    """Whether its signature was found good. A conflict of event ids is told by an alert of its own."""
+    return bool(row.told) or (row.source == SIGNED_DOOR and row.status == 409)
+
+
+def is_unseen(row: Any) -> bool:
+    """Whether it was too large for anybody to say who sent it."""
+    return not row.told and row.status in {413, 431}
+
+
 def phrase(row: Any) -> str:
     """One row in words: how often, with which status, about which field, from whom."""
     about = f", field {row.field}" if row.field else ""
+    if row.status == 409 and not row.told:
+        about = ", an event id again with another body"
     return f"{row.times:,} times {row.status}{about}, from {row.source}"
 
 

@@ -10,6 +10,7 @@ from contextlib import suppress
 from datetime import datetime
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
@@ -26,13 +27,14 @@ from dpsync.errors import (
 )
 from dpsync.intake import body as bodies
 from dpsync.intake.answers import Received, ReceptionBusy
+from dpsync.intake.astray import Astray, broken_off
 from dpsync.intake.deliveries import Deliveries
 from dpsync.intake.limits import serve_config
 from dpsync.intake.pages import Pages
 from dpsync.intake.payload import Withdrawal
 from dpsync.intake.ports import Ports
 from dpsync.intake.refusals import SIGNED_DOOR as SOURCE
-from dpsync.intake.refusals import Refusal
+from dpsync.intake.refusals import UNSEEN, Refusal
 from dpsync.model import Request as Asked
 
 __all__ = ["SOURCE", "Ports", "create_app", "serve_config"]
@@ -61,7 +63,10 @@ def create_app(ports: Ports, *, most_waiting: int = MOST_WAITING, commit_seconds
             Route("/healthz", _healthz, methods=["GET"]),
             Route("/readyz", _guarded(receiver.readyz), methods=["GET"]),
         ],
+        middleware=[Middleware(Astray, ports=ports, note=receiver.note)],
     )
+    # What the server refuses by itself never comes to an application.
+    app.state.broken_off = broken_off(ports)
     # A redirect would repeat the path, secret part included, in a header.
     app.router.redirect_slashes = False
     return app
@@ -111,19 +116,19 @@ class _Receiver:
         except ReceptionBusy:
             return _json(503, {"error": "busy; try again"}, RETRY_AFTER)
         except bodies.TooLarge:
-            # Nobody can say who sent it; whoever signs at all may be one of ours.
-            await self._note(Refusal(SOURCE, 413, told="webhook-signature" in request.headers), now, "")
+            claimed = "webhook-signature" in request.headers
+            await self.note(Refusal(SOURCE, 413, told=False, claimed=claimed, problem=UNSEEN), now, "")
             raise
         except (SignatureInvalid, PayloadInvalid, EventConflict, DecisionRefused, NotFound) as error:
-            refusal, answer = _refused(error)
-            await self._note(refusal, now, event_id)
+            refusal, answer = _refused(error, claimed="webhook-signature" in request.headers)
+            await self.note(refusal, now, event_id)
             return answer
         return _json(202, {"request": received.request_id, "status": "held" if received.held else "accepted"})
 
-    async def _note(self, refusal: Refusal, now: datetime, event_id: str) -> None:
-        """Keep the trace before the sender hears of it. Nobody waits for that of a stranger's."""
+    async def note(self, refusal: Refusal, now: datetime, event_id: str) -> None:
+        """Keep the trace before the sender hears of it. Nobody waits where nothing claims to be ours."""
         noted = self._ports.refused(refusal, now, event_id)
-        if refusal.told:
+        if refusal.told or refusal.told_elsewhere or refusal.claimed:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._commit_seconds):
                     await asyncio.wrap_future(noted)
@@ -145,13 +150,14 @@ class _Receiver:
         return _json(200 if state.get("status") == "ready" else 503, state)
 
 
-def _refused(error: IntakeError | DecisionRefused | NotFound) -> tuple[Refusal, Response]:
+def _refused(error: IntakeError | DecisionRefused | NotFound, *, claimed: bool) -> tuple[Refusal, Response]:
     """What is kept of a refusal at the signed door, and what its sender hears."""
     match error:
         case WebhookStale():
             return Refusal(SOURCE, 401, "webhook-timestamp", problem="not of this time"), Response(status_code=401)
         case SignatureInvalid():
-            return Refusal(SOURCE, 401, told=False), Response(status_code=401)
+            refusal = Refusal(SOURCE, 401, told=False, claimed=claimed, problem="its signature is not good")
+            return refusal, Response(status_code=401)
         case PayloadInvalid(field=field, problem=problem):
             return Refusal(SOURCE, 422, field, problem=problem), _json(422, {"error": problem, "field": field})
         case NotFound():
@@ -159,8 +165,10 @@ def _refused(error: IntakeError | DecisionRefused | NotFound) -> tuple[Refusal, 
             return Refusal(SOURCE, 404, "data.request", problem="no such request"), answer
         case _:
             # A conflict of event ids has an alert of its own, which names what stands.
-            told = not isinstance(error, EventConflict)
-            return Refusal(SOURCE, 409, told=told, problem="conflict"), _json(409, {"error": error.message})
+            again = isinstance(error, EventConflict)
+            problem = "an event id again with another body" if again else "conflict"
+            refusal = Refusal(SOURCE, 409, told=not again, told_elsewhere=again, problem=problem)
+            return refusal, _json(409, {"error": error.message})
 
 
 def _json(status: int, content: Mapping[str, object], headers: Mapping[str, str] | None = None) -> Response:
