@@ -208,7 +208,14 @@ def test_a_contact_whose_question_is_refused_at_once_is_told_to_the_operator(tmp
 def test_an_out_of_office_reply_acknowledges_nothing(database_url: str, tmp_path: Path) -> None:
     with told(tmp_path, database_url) as (there, asked, tag):
         automatic = "Auto-Submitted: auto-replied\n"
-        comes(there, mail(DESK, to=f"privacy+{tag}@example.org", headers=automatic, body="Received. Done. Yes."))
+        away = mail(
+            DESK,
+            to=f"privacy+{tag}@example.org",
+            headers=automatic,
+            subject="Out of office",
+            body="Received. Done. Yes.",
+        )
+        comes(there, away)
         row = there.row(asked, "forms")
         assert (row.state, row.rung, there.alerts()) == (State.ACCEPTED, Rung.SENT, [])
         assert [kind for kind, _ in answers(there)] == ["automatic"]
@@ -332,6 +339,15 @@ def test_a_bounce_with_a_machines_marks_waits_for_a_person_who_hears_of_it(datab
         there.sound()
 
 
+@pytest.mark.parametrize("mark", ["auto-replied", "auto-generated"])
+def test_what_the_contacts_own_machine_wrote_waits_unless_it_is_an_absence(mark: str, tmp_path: Path) -> None:
+    with told(tmp_path, sqlite_url(tmp_path)) as (there, asked, tag):
+        raw = mail(DESK, headers=f"Auto-Submitted: {mark}\nIn-Reply-To: <{tag}@example.org>\n", body=REFUSAL)
+        comes(there, raw)
+        assert (lies(there, "waiting"), there.alerts()) == ([raw], [("operator", "unclear")])
+        assert by_hand(there, asked) is State.REFUSED
+
+
 @pytest.mark.parametrize("container", ["multipart/report", "multipart/mixed"])
 def test_a_failed_report_counts_in_whatever_it_lies(container: str, tmp_path: Path) -> None:
     with told(tmp_path, sqlite_url(tmp_path)) as (there, asked, tag):
@@ -375,7 +391,7 @@ def test_an_absence_in_answer_to_the_question_for_the_contact_bothers_nobody(tmp
     with installed(tmp_path, sqlite_url(tmp_path), processors=WITH_FOLDER, web=True) as there:
         there.drive()
         (question,) = there.sandbox.messages(CONTACT)
-        raw = mail(DESK, to=question.mail_from, headers="Auto-Submitted: auto-replied\n")
+        raw = mail(DESK, to=question.mail_from, headers="Auto-Submitted: auto-replied\n", subject="Out of office")
         (there.folder / "mail" / "a.eml").write_bytes(raw)
         there.drive(SOON)
         assert (lies(there, "handled"), there.alerts()) == ([raw], [])

@@ -113,16 +113,8 @@ def test_an_internationalised_report_is_read_like_the_other() -> None:
     ],
 )
 def test_an_out_of_office_reply_is_automatic_whatever_it_says(headers: str) -> None:
-    found = seen(mail(to=BACK, headers=headers, body="Received, and done."))
+    found = seen(mail(to=BACK, headers=headers, subject="Out of office: Erasure notice", body="Received, and done."))
     assert (found.kind, found.tags) == (Kind.AUTOMATIC, (TAG,))
-
-
-def test_a_read_receipt_is_no_more_than_a_remark() -> None:
-    raw = report(("delivered", "2.0.0"), envelope_id=TAG, to=BACK)
-    receipt = raw.replace(b"Auto-Submitted: auto-replied\n", b"").replace(
-        b"type=delivery-status", b"type=disposition-notification"
-    )
-    assert seen(receipt).kind is Kind.AUTOMATIC
 
 
 def test_a_bounce_in_a_form_of_its_own_is_left_to_a_person() -> None:
@@ -205,7 +197,7 @@ def test_a_report_is_one_in_whatever_it_lies(
 
 def test_of_what_is_no_report_by_its_form_nothing_good_is_believed() -> None:
     raw = as_part_of("multipart/mixed", report(("delivered", "2.0.0"), to=BACK))
-    assert seen(raw).kind is Kind.AUTOMATIC
+    assert seen(raw).kind is Kind.UNCLEAR
 
 
 def test_a_report_that_a_person_puts_beside_an_answer_is_read_by_a_person() -> None:
@@ -236,14 +228,7 @@ def test_a_report_without_its_part_or_with_a_letter_sent_back_is_no_absence() ->
     ],
 )
 def test_a_receipt_says_no_more_than_that_it_was_shown(body: str, kind: Kind) -> None:
-    raw = (
-        f"Return-Path: <>\nFrom: pat@processor.example\nTo: {BACK}\nAuto-Submitted: auto-replied\n"
-        "Content-Type: multipart/report; report-type=disposition-notification; boundary=b\n\n"
-        "--b\nContent-Type: text/plain\n\nRead.\n--b\nContent-Type: message/disposition-notification\n\n"
-        f"Final-Recipient: rfc822;pat@processor.example\nDisposition: automatic-action/MDN-sent-automatically; {body}\n"
-        "\n--b--\n"
-    )
-    assert seen(raw.encode()).kind is kind
+    assert seen(receipt("Read.", said=body)).kind is kind
 
 
 @pytest.mark.parametrize("container", ["multipart/report; report-type=feedback-report", "multipart/mixed"])
@@ -266,7 +251,114 @@ def test_a_complaint_about_our_letter_is_read_by_a_person(container: str) -> Non
     ],
 )
 def test_an_automatic_reply_that_speaks_of_trouble_is_no_absence(subject: str, kind: Kind) -> None:
-    assert seen(mail(to=BACK, headers="Auto-Submitted: auto-replied\n", subject=subject)).kind is kind
+    raw = mail(to=BACK, headers="Auto-Submitted: auto-replied\n", subject=subject, body="I am away until Monday.")
+    assert seen(raw).kind is kind
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        "Onbestelbaar: Erasure notice",
+        "Your message could not be accepted",
+        "This mailbox is no longer monitored",
+        "Please confirm your message",
+        "Mancato recapito",
+        "Niedostarczona: Erasure notice",
+        "=?utf-8?b?6YWN5L+h5LiN6IO9?=",
+        "Message held for review",
+        "Re: [DPS-7F3K2] Erasure notice - please confirm",
+        "Automatic reply: [DPS-7F3K2] Erasure notice",
+        "",
+    ],
+)
+@pytest.mark.parametrize("mark", ["auto-replied", "auto-generated"])
+def test_what_a_machine_wrote_and_nobody_knows_waits_for_a_person(subject: str, mark: str) -> None:
+    headers = f"Auto-Submitted: {mark}\nIn-Reply-To: <{TAG}@example.org>\n"
+    found = seen(mail(headers=headers, subject=subject, body="We have an unpaid bill of hers and keep everything."))
+    assert (found.kind, found.tags) == (Kind.UNCLEAR, (TAG,))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "550 5.1.1 There is no such mailbox here",
+        "Remote host said: 5.7.1",
+        "This mailbox is no longer monitored.",
+        "I am away. We refuse the erasure.",
+    ],
+)
+def test_an_absence_says_nothing_but_that_somebody_is_away(body: str) -> None:
+    raw = mail(to=BACK, headers="Auto-Submitted: auto-replied\n", subject="Out of office: Erasure notice", body=body)
+    assert seen(raw).kind is Kind.UNCLEAR
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        "Abwesenheitsnotiz: x", "Absence du bureau", "Fuera de la oficina", "Fuori ufficio", "Afwezig: x",
+        "=?utf-8?b?5LiN5Zyo?=", "Ik ben met vakantie", "Out of the office",
+    ],
+)  # fmt: skip
+def test_an_absence_is_known_in_several_languages(subject: str) -> None:
+    raw = mail(to=BACK, headers="Auto-Submitted: auto-replied\n", subject=subject, body="See you on 5.12.2026.")
+    assert seen(raw).kind is Kind.AUTOMATIC
+
+
+@pytest.mark.parametrize("path", ["<> (null)", "(nobody) <>", " <>  ", "<#@[]> (qmail)"])
+def test_no_comment_hides_that_there_is_no_return_path(path: str) -> None:
+    headers = f"Return-Path: {path}\nAuto-Submitted: auto-replied\n"
+    assert seen(mail(to=BACK, headers=headers, subject="Out of office")).kind is Kind.UNCLEAR
+
+
+OUTLOOK = "Your message \n\n   To: Pat Desk\n   Subject: Erasure notice\n   Sent: Saturday 10:00\n\n"
+OUTLOOK += " was read on Saturday, November 28, 2026 10:00:00 AM (UTC+00:00)."
+THUNDERBIRD = (
+    "This is a Return Receipt for the mail that you sent to pat@processor.example.\n\n"
+    "Note: This Return Receipt only acknowledges that the message was displayed on the\nrecipient's computer. "
+    "There is no guarantee that the recipient has read or\nunderstood the message contents.\n"
+)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "Read.", OUTLOOK, THUNDERBIRD, "Ihre Nachricht wurde am 28.11.2026 10:00 gelesen."]
+)
+def test_a_receipt_as_programs_write_it_is_left_unread(text: str) -> None:
+    assert seen(receipt(text)).kind is Kind.AUTOMATIC
+    assert seen(receipt(text.replace("\n", "<br>\n"), "text/html")).kind is Kind.AUTOMATIC
+
+
+@pytest.mark.parametrize(
+    "own",
+    ["We do not erase this: see invoice 7.", "No.", "Please telephone.", "Wir löschen nicht.", "received and refused"],
+)
+@pytest.mark.parametrize("before", ["", OUTLOOK + "\n\n", THUNDERBIRD + "\n", "Your message was read on Monday. "])
+def test_what_somebody_wrote_into_a_receipt_a_person_reads(before: str, own: str) -> None:
+    assert seen(receipt(before + own)).kind is Kind.UNCLEAR
+    assert seen(receipt(own + "\n\n" + before)).kind is Kind.UNCLEAR
+
+
+def test_what_somebody_put_beside_a_receipt_a_person_reads() -> None:
+    assert seen(receipt("%PDF", "application/pdf")).kind is Kind.UNCLEAR
+
+
+def test_a_receipt_of_many_dates_costs_no_more_than_its_length() -> None:
+    began = time.process_time()
+    for many in (" 1,", " sunday", " on", " 10:00", " 1st,", " to a@b", "<", " on a"):
+        assert seen(receipt("Your message was read on" + many * 190 + " x!")).kind is Kind.UNCLEAR
+        seen(mail(to=BACK, headers="Auto-Submitted: auto-replied\n", subject="Away", body=many * 20_000))
+    assert time.process_time() - began < 2
+
+
+def receipt(text: str, content: str = "text/plain", said: str = "displayed") -> bytes:
+    """A read receipt with a text of its own."""
+    return (
+        f"Return-Path: <>\nFrom: pat@processor.example\nTo: {BACK}\nAuto-Submitted: auto-replied\n"
+        "Content-Type: multipart/report; report-type=disposition-notification; boundary=b\n\n"
+        f"--b\nContent-Type: {content}; charset=utf-8\n\n{text}\n"
+        "--b\nContent-Type: message/disposition-notification\n\n"
+        f"Final-Recipient: rfc822;pat@processor.example\nDisposition: automatic-action/MDN-sent-automatically; {said}\n"
+        "\n--b--\n"
+    ).encode()
 
 
 def test_a_message_of_nobody_is_not_taken_for_a_reply() -> None:

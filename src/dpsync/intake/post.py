@@ -1,8 +1,9 @@
 """What one message of the monitored mailbox is. Pure: bytes in, a value out, whatever the bytes are.
 
 Everybody may write to that mailbox, so nothing of a text decides: only the form of a report (RFC 3464), where it comes
-from, the marks of a machine (RFC 3834), and the tags that our own letters carried, in this order: a machine's mark says
-nothing of what it wrote. What is none of these a person reads. Only the beginning of a message is looked at.
+from, the marks of a machine (RFC 3834), and the tags that our own letters carried, in this order. A machine's mark says
+nothing of what it wrote: only a known note of an absence, or a bare read receipt, is left unread. All else a person
+reads. Only the beginning of a message is looked at.
 """
 
 import re
@@ -12,7 +13,9 @@ from email.header import decode_header, make_header
 from email.message import Message
 from email.parser import BytesHeaderParser, BytesParser, HeaderParser
 from email.policy import compat32
+from email.utils import parseaddr
 
+from dpsync.intake.automatic import is_absence, is_plain_receipt
 from dpsync.propagation.incoming import Incoming, Kind
 
 LOOKED_AT = 64 * 1024
@@ -33,12 +36,6 @@ _MAIL_SYSTEMS = (
     "systemadmin", "doublebounce", "mailerror", "smtpdaemon", "bouncehandler", "internetmaildelivery",
     "microsoftexchange", "notesmailrouter", "gwia",
 )  # fmt: skip
-# No absence is called so. It only takes a message out of the folder of automatic replies, to where a person reads it.
-_TROUBLE = re.compile(
-    r"deliver|daemon|bounc|fail|reject|return(?:ed|ing)|refus|error|warning|unknown|unreachable|quota|spam|virus"
-    r"|unzustell|zustell|remis|entreg|consegn|echec|rebot",
-    re.IGNORECASE,
-)
 _PATHS = ("return-path", "x-envelope-from", "envelope-from")
 _RETURNED = frozenset(
     {"message/rfc822", "message/global", "text/rfc822-headers", "message/global-headers", "message/feedback-report"}
@@ -114,10 +111,10 @@ def _kind(message: Message, parts: list[Message]) -> Kind:
         return Kind.UNCLEAR
     if not _is_automatic(message):
         return Kind.REPLY
-    # Who is only away sends no letter back and reports no trouble.
-    troubled = any(_TROUBLE.search(text) for text in _texts(message, "subject"))
+    # Who is only away sends no letter back.
     back = any(part.get_content_type() in _RETURNED for part in parts)
-    return Kind.UNCLEAR if troubled or back else Kind.AUTOMATIC
+    subject = " ".join(_decoded(text) for text in _texts(message, "subject"))
+    return Kind.AUTOMATIC if not back and is_absence(subject, parts) else Kind.UNCLEAR
 
 
 def _parts(message: Message) -> Iterator[Message]:
@@ -148,7 +145,7 @@ def _is_from_mail_system(message: Message) -> bool:
     if any(message.get_all(name) for name in ("x-failed-recipients", "x-ms-exchange-message-is-ndr")):
         return True
     paths = [text for name in _PATHS for text in _texts(message, name)]
-    if any(text.strip() in {"", "<>", "<#@[]>"} for text in paths):
+    if any(parseaddr(text)[1] in {"", "#@[]"} for text in paths):
         return True
     paths.append((message.get_unixfrom() or "").removeprefix("From "))
     names = [_decoded(text) for name in ("from", "sender") for text in _texts(message, name)]
@@ -186,14 +183,17 @@ def _is_automatic(message: Message) -> bool:
 
 
 def _receipt(message: Message, parts: list[Message]) -> Kind | None:
-    """A read receipt (RFC 8098) says that it was shown and no more; what was deleted unread a person looks at."""
+    """A read receipt (RFC 8098) says that it was shown and no more; what was deleted unread a person looks at.
+
+    So does a person with what somebody wrote into it.
+    """
     inner = [part for part in parts if part.get_content_type() == "message/disposition-notification"]
     if not inner:
         return None
     fields = [one for part in inner for one in _blocks(part)]
     said = [text.rpartition(";")[2].strip().lower() for one in fields for text in _texts(one, "disposition")]
     shown = said == ["displayed"] and _kinds_of_report(message) == ["disposition-notification"]
-    return Kind.AUTOMATIC if shown else Kind.UNCLEAR
+    return Kind.AUTOMATIC if shown and is_plain_receipt(parts) else Kind.UNCLEAR
 
 
 # --- a report of delivery
@@ -208,14 +208,10 @@ def _report(message: Message, parts: list[Message], to: list[str], digest: str) 
     tags = [*(tag for tag in envelope if _TAG.fullmatch(tag)), *tags]
     kind, status = _worst([block for blocks in reports for block in blocks[1:]])
     if _kinds_of_report(message) != ["delivery-status"]:
-        # OpenSMTPD sends it so; and a person may put somebody's report beside an answer.
-        kind = _elsewhere(kind) if _is_from_mail_system(message) else Kind.UNCLEAR
+        # OpenSMTPD sends it so, and nothing good is believed of it; a person may put a report beside an answer.
+        bad = kind in {Kind.FAILED, Kind.DELAYED} and _is_from_mail_system(message)
+        kind = kind if bad else Kind.UNCLEAR
     return Incoming(kind, digest, tuple(dict.fromkeys(tags)), status=status)
-
-
-def _elsewhere(kind: Kind) -> Kind:
-    """What a report says that does not stand where RFC 3464 has it: nothing good is believed of it."""
-    return Kind.AUTOMATIC if kind in {Kind.DELIVERED, Kind.RELAYED, Kind.EXPANDED} else kind
 
 
 def _is_status(part: Message) -> bool:
