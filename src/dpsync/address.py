@@ -1,7 +1,8 @@
 """What an e-mail address is, when two spellings are one mailbox, and under which spellings one may be held.
 
 A domain is one domain as U-label and as A-label (IDNA 2008, RFC 5890 2.3.2.1), whatever its capitals (RFC 4343); a text
-is one text in every normal form of Unicode. `straße.example` and `strasse.example` are two domains (RFC 5892), though
+is one text in NFC and NFD. Compatibility forms (NFKC) are one in a domain alone: before the @, `ªda` and `ada` are two
+mailboxes, which may be two people's. `straße.example` and `strasse.example` are two domains (RFC 5892), though
 IDNA 2003 took them for one: see docs/decisions/0011-one-mailbox-many-spellings.md.
 """
 
@@ -10,13 +11,24 @@ import unicodedata
 from contextlib import suppress
 from functools import lru_cache
 from typing import Final
-from urllib.parse import unquote
 
 _LONGEST: Final = 254  # octets, RFC 5321 4.5.3.1.3 with RFC 3696 erratum 1690
 _TOP_LABEL = re.compile(r".+\.(?:[a-z]{2,63}|xn--[a-z0-9-]{1,59})")
 _ANY_DOMAIN: Final = "example.org"
 
 _JOINING: Final = str.maketrans("", "", ".-_+")
+_NEEDLESS: Final = re.compile(r'"[^\s()<>\[\]:;@\\,"]+"')
+# What templates, links, tables and lists leave at the ends of a name; an apostrophe may end one.
+_AROUND: Final = re.compile(
+    r"^['`|/{}*=?&%]|[`|/{}*=?&%]$|(?:^|[?&/])(?:e-?mail|mail|mailto|smtp|to|cc|bcc|from|user|address)=", re.IGNORECASE
+)
+# RFC 2047's words; quoted-printable (RFC 2045: capitals, so that `bounce+ada=aol.com` stays a name); percent-encoding
+# of any character set, where it is no route (`ada%de.example.org`).
+_ENCODED: Final = re.compile(
+    r"=\?[\w-]+\?[bBqQ]\?"
+    r"|=(?:0[9AD]|2[0278-9B-F]|3[A-E]|40|5[BDF]|60|7[BD]|[A-F][0-9]|[A-F]{2}(?![A-Z]))"
+    r"|%(?:[0-9A-F]{2}|[0-9][0-9a-f]|[uU][0-9A-Fa-f]{4}|[A-Fa-f][0-9A-Fa-f](?:%|[^.]*$))"
+)
 _DEVIATIONS: Final = str.maketrans({"ß": "ss", "ς": "σ", "\u200c": "", "\u200d": ""})
 
 
@@ -33,31 +45,48 @@ def mailbox(text: str) -> str:
     """
     address = text.strip()
     local, at, domain = address.rpartition("@")
-    # Both forms are looked at: a full-width @ or a no-break space becomes a plain one where addresses are compared.
-    for form in (address, folded(address)):
+    # Both forms are looked at: a full-width @ or a no-break space is no name, whatever it looks like.
+    for form in (address, unicodedata.normalize("NFKC", address)):
         if not (at and form.isprintable() and form.count("@") == address.count("@")):
             raise NotAnAddress("is not an e-mail address")
     if max(len(address.encode()), len(normalised(address).encode())) > _LONGEST:
         raise NotAnAddress(f"is longer than {_LONGEST} characters")
-    written = _local_part(local)
-    if written is None or _local_part(folded(local)) is None or not _is_domain(domain):
+    names = {local, *(unicodedata.normalize(form, local) for form in ("NFD", "NFKC"))}
+    if not (all(map(_is_local_part, names)) and _is_domain(domain)):
         raise NotAnAddress("is not an e-mail address")
-    return f"{written}@{domain}"
+    return address
 
 
 def normalised(address: str) -> str:
-    """The one form of all spellings of a mailbox: `folded`, with the domain in A-labels.
+    """The one form of all spellings of a mailbox: lower case, no needless quotation marks, the domain in A-labels.
 
     Only for comparing and for pseudonyms; what a processor is told is the spelling that came in. The stand-alone
     verifier of receipts makes the same form from docs/proof-format.md, section 2.
     """
-    text = folded(address)
+    if address.isascii():
+        return _unquoted(address.strip().lower())
+    text = _unquoted(_composed("".join(map(str.lower, _composed(address).strip()))))
     local, at, domain = text.rpartition("@")
     return f"{local}@{_a_labels(domain)}" if at and not domain.isascii() else text
 
 
+def _composed(text: str) -> str:
+    """NFC before the last @, NFKC behind it; NFKC of a text without one."""
+    local, at, domain = text.rpartition("@")
+    return f"{unicodedata.normalize('NFC', local)}{at}{unicodedata.normalize('NFKC', domain)}"
+
+
+def _unquoted(address: str) -> str:
+    """Without quotation marks that nothing before the @ needs: with and without is one mailbox (RFC 5321, 4.1.2)."""
+    local, at, domain = address.rpartition("@")
+    return f"{local[1:-1]}{at}{domain}" if _NEEDLESS.fullmatch(local) else address
+
+
 def folded(text: str) -> str:
-    """NFKC, white space at the ends trimmed, lower case character by character, and NFKC of that."""
+    """NFKC, white space at the ends trimmed, lower case character by character, and NFKC of that.
+
+    For domains and for free text; it makes one of what may be two mailboxes.
+    """
     if text.isascii():
         return text.strip().lower()
     # One character at a time: only so is a capital sigma at the end of a word what IDNA makes of it.
@@ -68,14 +97,14 @@ def folded(text: str) -> str:
 def spellings(address: str) -> tuple[str, ...]:
     """Every spelling under which whoever compares letter by letter may hold this mailbox; the given one first.
 
-    Domain as U-label and A-label, all of it in NFC and in NFD, capitals as given and in lower case. For an address of
-    ASCII letters in lower case that is one.
+    Domain as U-label and A-label, all of it in NFC and in NFD, capitals as given and in lower case, quotation marks as
+    given and without. For an address of ASCII letters in lower case that is one.
     """
     given, one = address.strip(), normalised(address)
-    forms, (local, _, domain) = [given, one], one.rpartition("@")
+    forms, domain = [given, _unquoted(given), one], one.rpartition("@")[2]
     letters = _u_labels(domain)
     if letters != domain:
-        names = dict.fromkeys((given.rpartition("@")[0], local))
+        names = dict.fromkeys(form.rpartition("@")[0] for form in forms)
         forms += [f"{name}@{spelt}" for name in names for spelt in (domain, letters)]
     both = [unicodedata.normalize(form, text) for text in forms for form in ("NFC", "NFD")]
     return tuple(dict.fromkeys([given, *both]))
@@ -124,33 +153,37 @@ def _u_label(label: str) -> str:
     return label
 
 
-def _local_part(local: str) -> str | None:
-    """What stands before the @ without needless quotation marks; None where no mailbox could be called so."""
-    from email_validator import EmailNotValidError, validate_email
+def _is_local_part(local: str) -> bool:
+    """Whether a mailbox could be called so. Between quotation marks the same is asked of each word."""
+    if len(local) > 1 and local[0] == local[-1] == '"':
+        return all(map(_is_quoted_word, local[1:-1].split(" "))) and _is_judged_good(local, quoted=True)
+    return _is_plain(local)
 
+
+def _is_quoted_word(word: str) -> bool:
+    """A whole address between quotation marks is one with text around it; `"ada@home"` is a name."""
+    name, at, rest = word.rpartition("@")
+    return _is_plain(rest) and not _is_domain(rest) and _is_plain(name) if at else _is_plain(word)
+
+
+def _is_plain(local: str) -> bool:
     # Of the judge's 0.1 ms, which the signed door would pay for nearly every address in vain.
     if local.isascii() and local.translate(_JOINING).isalnum():
-        return local
-    quoted = local.startswith('"')
-    # A mailbox of Japan's mobile networks may have dots anywhere; an encoded or half-quoted text is a text around one.
-    if not quoted and (local.startswith("'") or _is_encoded(local) or not all(map(_is_name, local))):
-        return None
-    try:
-        judged = local if quoted else local.replace(".", "")
-        found = validate_email(f"{judged}@{_ANY_DOMAIN}", check_deliverability=False, allow_quoted_local=True)
-    except EmailNotValidError:
-        return None
-    return found.local_part if quoted else local
-
-
-def _is_encoded(local: str) -> bool:
-    """Whether it holds characters as URLs (%20) or mail headers (=?utf-8?q?=20?=, RFC 2047) encode them."""
-    if re.search(r"=\?.*\?.*\?=", local):
         return True
-    try:
-        return unquote(local, errors="strict") != local
-    except UnicodeDecodeError:
+    if _AROUND.search(local) or _ENCODED.search(local) or not all(map(_is_name, local)):
         return False
+    # A mailbox of Japan's mobile networks may have dots anywhere.
+    return _is_judged_good(local.replace(".", ""))
+
+
+def _is_judged_good(local: str, *, quoted: bool = False) -> bool:
+    from email_validator import EmailNotValidError, validate_email
+
+    try:
+        validate_email(f"{local}@{_ANY_DOMAIN}", check_deliverability=False, allow_quoted_local=quoted)
+    except EmailNotValidError:
+        return False
+    return True
 
 
 def _is_name(mark: str) -> bool:

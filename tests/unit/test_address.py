@@ -65,6 +65,54 @@ NONE = (
     "ada%2Bnews@example.org",
     "ada%40example.org",
     "=?utf-8?q?ada?=@example.org",
+    "\"'fa'\"@example.org",
+    '"ada@example.org"@example.org',
+    '"ada@example.org eve"@example.org',
+    '"mailto:ada"@example.org',
+    '"ada,eve"@example.org',
+    '"<ada>"@example.org',
+    '" ada"@example.org',
+    '"ada "@example.org',
+    '"a\\da"@example.org',
+    '"%20ada"@example.org',
+    '"=20ada"@example.org',
+    '""@example.org',
+    '"@example.org',
+    '"ada@example.org',
+    "=20fa@example.org",
+    "=C3=A4da@example.org",
+    "=E4da@example.org",
+    "M=FCller@example.org",
+    "ada=40example.org@example.org",
+    "ada=2Enews@example.org",
+    "=?utf-8?q?ada@example.org",
+    "=?iso-8859-1?B?YWRh?=@example.org",
+    "ada?=@example.org",
+    "%A0ada@example.org",
+    "%E4da@example.org",
+    "%e4da@example.org",
+    "m%fcller@example.org",
+    "%C3%A4da@example.org",
+    "%c3%a4da@example.org",
+    "ada.l%e4%e4.b@example.org",
+    "％20ada@example.org",
+    "%u00e4da@example.org",
+    "|ada@example.org",
+    "//ada@example.org",
+    "Email=ada@example.org",
+    "email=ada@example.org",
+    "mailto=ada@example.org",
+    "x?to=ada@example.org",
+    "{{email}}@example.org",
+    "${email}@example.org",
+    "*|EMAIL|*@example.org",
+    "%EMAIL%@example.org",
+    "`ada@example.org",
+    "ada`@example.org",
+    "{ada@example.org",
+    "ada}@example.org",
+    "*ada*@example.org",
+    "=ada@example.org",
     "n/a@n/a",
     "none",
     "ada@none",
@@ -125,6 +173,14 @@ ODD = (
     "ada@parish.local",
     "ada%relay.example.org@example.org",
     "reply+4711=ada@example.org",
+    "reply+4711=aol.com@example.org",
+    "ada%de.example.org@example.org",
+    '"ada.l"@example.org',
+    '"..ada."@example.org',
+    "ªda@example.org",
+    "ŉada@example.org",
+    "ﬁa@example.org",
+    "ａｄａ@example.org",
     "ada@straße.example",
     "ada@xn--strae-oqa.example",
     "ada@نامهای.example",
@@ -144,8 +200,42 @@ def test_what_vendors_hold_is_an_address_however_odd_and_stays_as_it_came(text: 
     assert text in spellings(text)
 
 
-def test_quotation_marks_without_need_are_taken_off() -> None:
-    assert mailbox('"ada.l"@example.org') == "ada.l@example.org"
+def test_with_and_without_needless_quotation_marks_is_one_mailbox() -> None:
+    assert normalised('"Ha"@example.org') == normalised("ha@example.org") == "ha@example.org"
+    assert spellings('"Ha"@example.org') == ('"Ha"@example.org', "Ha@example.org", "ha@example.org")
+    assert '"ha"@bücher.example' in spellings('"ha"@bücher.example')
+    assert "ha@xn--bcher-kva.example" in spellings('"ha"@bücher.example')
+    assert normalised('"ada l"@example.org') == '"ada l"@example.org'
+
+
+@pytest.mark.parametrize("text", ODD, ids=ascii)
+def test_no_spelling_of_an_address_is_one_that_is_refused(text: str) -> None:
+    for spelling in (normalised(text), *spellings(text)):
+        assert mailbox(spelling) == spelling
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("ªda", "ada"),
+        ("ſam", "sam"),
+        ("ŉa", "ʼna"),
+        ("ﬁa", "fia"),
+        ("ａｄａ", "ada"),
+        ("Ａda", "Ada"),
+        ("ada²", "ada2"),
+    ],
+)
+def test_what_only_compatibility_makes_alike_before_the_at_sign_is_two_mailboxes(one: str, other: str) -> None:
+    for domain in ("example.org", "bücher.example", "ｂücher.example"):
+        this, that = f"{one}@{domain}", f"{other}@{domain}"
+        assert normalised(this) != normalised(that)
+        assert not {normalised(form) for form in spellings(this)} & {normalised(form) for form in spellings(that)}
+        assert not set(spellings(this)) & set(spellings(that))
+
+
+def test_a_name_in_another_normal_form_is_one_mailbox() -> None:
+    assert normalised("zoe\u0308@example.org") == normalised("ZOË@example.org") == "zoë@example.org"
 
 
 @pytest.mark.parametrize("text", ONE_MAILBOX, ids=ascii)
@@ -203,19 +293,24 @@ def test_people_read_letters_and_envelopes_carry_ascii() -> None:
 def test_the_one_form_of_the_one_form_is_itself(text: str) -> None:
     assert folded(folded(text)) == folded(text)
     assert normalised(normalised(text)) == normalised(text)
+    assert normalised(normalised(f"{text}@{text}")) == normalised(f"{text}@{text}")
 
 
 @given(st.one_of(st.text(), st.emails(), st.sampled_from([*ONE_MAILBOX, *NONE, *ODD])))
 def test_the_verifier_of_receipts_makes_the_same_form(text: str) -> None:
     assert one_form(text) == normalised(text)
+    assert one_form(f'"{text}"@{text}') == normalised(f'"{text}"@{text}')
 
 
 def test_white_space_and_lower_case_are_those_that_the_proof_format_names() -> None:
     every = [chr(number) for number in range(sys.maxunicode + 1)]
-    own = {mark for mark in every if mark.isspace() and unicodedata.normalize("NFKC", mark) == mark}
-    assert own == set("\t\n\v\f\r\x1c\x1d\x1e\x1f \x85\u1680\u2028\u2029")
+    wide = {chr(number) for number in range(0x2000, 0x200B)}
+    assert set(filter(str.isspace, every)) == wide | set(
+        "\t\n\v\f\r\x1c\x1d\x1e\x1f \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000"
+    )
     assert not any(map(normalised, filter(str.isspace, every)))
     assert [mark for mark in every if len(mark.lower()) > 1] == ["İ"]
+    assert [normalised(f"{mark}@example.org")[0] for mark in "Σςßẞª\u212a"] == ["σ", "ς", "ß", "ß", "ª", "k"]
     assert [normalised(mark) for mark in "ΣςßẞİK"] == ["σ", "ς", "ß", "ß", "i\u0307", "k"]
 
 

@@ -126,7 +126,7 @@ def refused(raw: bytes, key: str | None = LINE, email: str | None = None) -> str
 
 def test_the_verifier_is_one_short_file_of_the_standard_library_alone() -> None:
     source = Path(verify_receipt.__file__).read_text()
-    assert len(source.splitlines()) <= 245  # why not fewer: docs/proof-format.md
+    assert len(source.splitlines()) <= 255  # why not fewer: docs/proof-format.md
     imported = {
         name
         for part in ast.walk(ast.parse(source))

@@ -9,6 +9,7 @@ import base64
 import hashlib
 import hmac
 import json
+import re
 import sys
 import time
 import unicodedata
@@ -158,12 +159,18 @@ def last_words(name: str, found: list[tuple[int, dict[str, Any]]]) -> tuple[str,
 
 
 def one_form(address: str) -> str:
-    """Of all spellings of a mailbox (docs/proof-format.md, section 2): folded, the domain in A-labels (RFC 5890)."""
-    lower = "".join(map(str.lower, unicodedata.normalize("NFKC", address).strip()))  # one by one: no final sigma
-    local, at, domain = unicodedata.normalize("NFKC", lower).rpartition("@")
+    """Of all spellings of a mailbox (docs/proof-format.md, section 2): the domain alone in NFKC and A-labels."""
+    lower = "".join(map(str.lower, composed(address).strip()))  # one by one: no final sigma
+    local, at, domain = composed(lower).rpartition("@")
+    local = local[1:-1] if re.fullmatch(r'"[^\s()<>\[\]:;@\\,"]+"', local) else local
     labels = domain.replace("\u3002", ".").split(".") if at and not domain.isascii() else [domain]
     coded = [one if one.isascii() or not at else f"xn--{one.encode('punycode').decode()}" for one in labels]
     return f"{local}{at}{'.'.join(coded)}"
+
+
+def composed(address: str) -> str:
+    local, at, domain = address.rpartition("@")
+    return unicodedata.normalize("NFC", local) + at + unicodedata.normalize("NFKC", domain)
 
 
 def opened(receipt: dict[str, Any], found: list[tuple[int, dict[str, Any]]], email: str | None) -> dict[str, Any]:
