@@ -30,7 +30,7 @@ def test_it_is_contradicted_and_told_and_not_asked_again_by_itself(
         asked = there.ask(right, ADA, **more)
         there.drive()
         assert there.state(asked, name) is State.CONTRADICTED
-        assert there.alerts() == [("dpo", f"contradicted:{name}")]
+        assert there.alerts() == [("dpo", "contradicted")]
         kinds = [row.kind for row in there.rows(t.attempt)]
         there.drive(timedelta(hours=1))
         for _ in range(5):
