@@ -140,6 +140,8 @@ def _receipt(talk: Talk, file: Path, options: "Sequence[str]", *, as_json: bool)
     command = [sys.executable, "-I", str(VERIFIER), str(file.resolve()), *options]
     ran = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - because it is our own file
     lines = ran.stdout.splitlines()
+    if ran.returncode == Exit.USAGE:
+        raise UsageError(lines[0].rstrip("."))
     valid = ran.returncode == 0
     if as_json:
         talk.json({"file": str(file), "valid": valid, "says": lines})

@@ -70,7 +70,8 @@ def printed(value: Any) -> bytes:
 
 
 def signed_text(note: str, key: str) -> str:
-    (name, _, rest), (text, _, lines) = key.partition("+"), note.rpartition("\n\n")
+    (name, _, rest), (text, blank, lines) = key.partition("+"), note.rpartition("\n\n")
+    demand(blank, "a note is a damaged file: it is empty, cut off, or no signed note")
     public, signatures = unb64(rest[9:]), [line.split(" ") for line in lines.split("\n")]
     key_id = hashlib.sha256(f"{name}\n".encode() + public).digest()[:4]
     demand(len(public) == 33 and public[0] == 1 and rest[:9] == f"{key_id.hex()}+", "the key line is damaged")
@@ -192,7 +193,8 @@ def check(
 ) -> list[str]:
     """What holds, in sentences. Raises one of `NOT_HOLDING` for what does not."""
     receipt = json.loads(raw)
-    demand(receipt["format"] == "dpsync-receipt/1", "this is no receipt of format 1")
+    demand(type(receipt) is dict and receipt.get("format") == "dpsync-receipt/1", "this is no receipt of format 1")
+    demand(all(type(receipt.get(name)) is str for name in ("seal", "key", "checkpoint")), "a part of it is missing")
     demand(json.dumps(receipt, sort_keys=True, indent=1).encode() + b"\n" == raw, "the file was formatted anew")
     digest = hashlib.sha256(printed({name: receipt[name] for name in receipt if name != "seal"})).digest()
     seal = f"{receipt['origin']}\nreceipt {receipt['request']}\n{base64.b64encode(digest).decode()}"
@@ -234,8 +236,12 @@ def main(arguments: list[str]) -> int:
         options.get(name, []).append(value)
     key, email, kept, steps = options.values()
     taken = len(key) < 2 and len(email) < 2 and len(kept) < 2 and len(pairs) == sum(map(len, options.values()))
-    if len(arguments) % 2 == 0 or not taken or not Path(arguments[0]).is_file():
-        sys.stdout.write(f"{__doc__}")
+    files = [*arguments[:1], *kept, *steps]
+    absent = [name for name in files if not Path(name).is_file()]
+    no_key = any(len(one.strip().split("+", 2)) < 3 for one in key)
+    if len(arguments) % 2 == 0 or not taken or absent or no_key:
+        said = f"There is no file {absent[0]}.\n" if absent else "That is no verifier key line.\n" * no_key
+        sys.stdout.write(f"{said}{__doc__}")
         return 64
     try:
         read = [tuple(Path(file).read_text("utf-8") for file in files) for files in (kept, steps)]
