@@ -21,6 +21,7 @@ from dpsync.connectors.google_analytics import (
     ADDRESS,
     BAD_ID,
     DAY_SPENT,
+    ENCODED,
     NO_APP,
     NO_ID,
     NO_RIGHT,
@@ -28,6 +29,7 @@ from dpsync.connectors.google_analytics import (
     OWN,
     SESSION,
     SHORTENED,
+    TEMPLATE,
     UNKNOWN_FORM,
     UNSET,
     WRONG,
@@ -235,7 +237,24 @@ def test_a_whole_cookie_is_the_client_id_in_it(reference: str) -> None:
             (one, UNSET)
             for one in ("CLIENT_ID:", "USER_ID:undefined", "APP_INSTANCE_ID:null", "GA1.2.", "GA1.2.NaN.NaN")
         ),
-        *((one, ADDRESS) for one in ("ada@example.org", "mailto:ada@example.org", "USER_ID:ada@example.org")),
+        *(
+            (f"{kind}:{one}", UNSET)
+            for kind in ("CLIENT_ID", "USER_ID")
+            for one in ("denied", "REDACTED", "(deleted)", "no-consent", "consent_denied", "guest", "Anonymous", "0.0")
+        ),
+        *((one, UNSET) for one in ("USER_ID:00000000-0000-0000-0000-000000000000", "GA1.2.0000000000.0000000000")),
+        *((one, UNSET) for one in ("APP_INSTANCE_ID:00000000000000000000000000000000", "CLIENT_ID:0000")),
+        *(
+            (f"{kind}:{one}", TEMPLATE)
+            for kind in ("CLIENT_ID", "USER_ID")
+            for one in ("{{user_id}}", "%USER%", "${user.id}", "{userId}", "<user-id>", "[USER_ID]", "user_id", "$uid")
+        ),
+        *((one, ENCODED) for one in ("GA1.2.1148903321%2E1767225600", "_ga=GA1%2E2%2E1148903321%2E1767225600")),
+        *((one, ENCODED) for one in ("CLIENT_ID:1148903321%2e1767225600", "USER_ID:member%2F7", "GA1.2%2E1.2")),
+        *(
+            (one, ADDRESS)
+            for one in ("ada%40example.org", "ada@example.org", "mailto:ada@example.org", "USER_ID:ada@example.org")
+        ),
         *((one, SESSION) for one in ("GS1.1.1767225600.3.1.1767226000.0.0.0", "USER_ID:GS1.1.1767225600.3")),
         *((one, SESSION) for one in ("GS2.1.s1767225600$o3$g1$t1767226000$j60$l0$h0", "_ga_ABC123=GS1.1.1767225600")),
         *((one, OTHER_COOKIE) for one in ("fb.1.1596403881668.1116446470", f"1.1.{COOKIE}", f"_gid=GA1.2.{COOKIE}")),
@@ -268,6 +287,9 @@ def test_a_site_may_name_its_visitors_as_it_likes() -> None:
         "USER_ID:_a=1.2.3",
         "USER_ID:A1",
         "USER_ID:a1",
+        "USER_ID:guest-17",
+        "USER_ID:{35009a79-1a05-49d7-b876-2b884d0f825b}",
+        "USER_ID:100",
         "35009a79-1a05-49d7-b876-2b884d0f825b",
     )
     assert isinstance(told(stand_in, *ids), Accepted)

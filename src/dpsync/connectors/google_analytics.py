@@ -59,7 +59,9 @@ WRONG: Final = "the processor does not know the property, or the kind of id"
 NO_RIGHT: Final = "who gave the refresh token may not delete users in this property, or it is there no longer"
 NO_ID: Final = "Google Analytics knows people by the ids of its own cookies and apps, and none is known"
 BAD_ID: Final = "an id that was given is none of Google Analytics, or names a kind that it does not have"
-UNSET: Final = "an id that was given says that there was none (such as undefined or null)"
+UNSET: Final = "an id that was given says that there was none (such as undefined, denied or only noughts)"
+TEMPLATE: Final = "an id that was given is a place that nobody filled in (such as {{user_id}})"
+ENCODED: Final = "an id that was given is percent-encoded (%2E is a full stop): send it as it was before"
 ADDRESS: Final = "an id that was given is an e-mail address, which Google Analytics does not know people by"
 SESSION: Final = "an id that was given is a session cookie (_ga_...): the client id stands in the cookie _ga"
 OTHER_COOKIE: Final = "an id that was given is another cookie than _ga, in which the client id stands"
@@ -68,10 +70,20 @@ SHORTENED: Final = "an id that was given lacks its last digits, as a spreadsheet
 UNKNOWN_FORM: Final = "an id that was given is none that Google makes: before one of the site's own write CLIENT_ID:"
 NO_APP: Final = "an id that was given after APP_INSTANCE_ID: is not of hexadecimal digits"
 
-_NO_WORD: Final = "undefined|null|none|nil|nan|true|false|0|-1|unset|unknown|empty|not.?set|n/a|(?:object )?object"
+_NO_WORD: Final = (
+    "undefined|null|none|nil|nan|true|false|0|-1|unset|unknown|empty|not.?set|n/a|(?:object )?object|denied|redacted|"
+    "deleted|removed|hidden|consent|no.?consent|guest|anon|anonymous|anonymi[sz]ed|not.?logged.?in|logged.?out"
+)
+# Figures between braces are an id (a GUID is often written so); words alone are the name of a place to fill in.
+_PLACE: Final = (
+    r".*(?:\{\{|\$\{|<%|\}\}).*|[\[<({]+[a-z_. -]+[\])>}]+|%+[a-z_]+%+|%[sd]|\$[a-z_]+|"
+    r"(?:your.?)?(?:user|client|visitor|member|customer).?id"
+)
 _NOT_THEIRS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = (
-    (UNSET, re.compile(rf"[\W_]*|\W*(?:{_NO_WORD})(?:\W+(?:{_NO_WORD}))*\W*", re.IGNORECASE)),
+    (UNSET, re.compile(rf"(?:amp-)?[\W_0]*|[\W_]*(?:{_NO_WORD})(?:[\W_]+(?:{_NO_WORD}))*[\W_]*", re.IGNORECASE)),
+    (TEMPLATE, re.compile(_PLACE, re.IGNORECASE | re.DOTALL)),
     (ADDRESS, re.compile(r".*(?:@|%40).*", re.DOTALL)),
+    (ENCODED, re.compile(r".*%[0-9A-F]{2}.*", re.IGNORECASE | re.DOTALL)),
     (SESSION, re.compile(r"_ga_.*|GS[0-9]+\..*", re.DOTALL)),
     (OTHER_COOKIE, re.compile(r"GA[0-9]+\..*|_(?:g[a-z]+|fb[pc])[\w.-]*=.*|fb\.[0-9]\..*|FPID[0-9].*", re.DOTALL)),
 )
