@@ -1,6 +1,7 @@
 """Signed requests that came to no door for them: a slip in a path or method loses a request like any other refusal."""
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import datetime
 
 from starlette.requests import ClientDisconnect, Request
@@ -36,10 +37,11 @@ class Astray:
 
         async def sending(message: Message) -> None:
             if message["type"] == "http.response.start" and 400 <= message["status"] < 500:
-                now = self._ports.now()
-                # A body that was read once does not come again.
-                body = await _body(Request(scope, receive)) if unread else b""
-                await self._note(*self._judged(scope, message["status"], body, now))
+                # Who hung up, or was too slow, hears no answer: the server notes what it answered itself.
+                with suppress(ClientDisconnect):
+                    # A body that was read once does not come again.
+                    body = await _body(Request(scope, receive)) if unread else b""
+                    await self._note(*self._judged(scope, message["status"], body, self._ports.now()))
             await send(message)
 
         await self._app(scope, receiving, sending)
@@ -68,13 +70,11 @@ def broken_off(ports: Ports) -> Callable[[int], None]:
 
 
 async def _body(request: Request) -> bytes | None:
-    """The body; None where it is too large; empty where the sender hung up."""
+    """The body; None where it is too large. Raises `ClientDisconnect`."""
     try:
         return await bodies.read(request)
     except bodies.TooLarge:
         return None
-    except ClientDisconnect:
-        return b""
 
 
 def _claims(scope: Scope) -> bool:
