@@ -20,13 +20,15 @@ _JOINING: Final = str.maketrans("", "", ".-_+")
 _NEEDLESS: Final = re.compile(r'"[^\s()<>\[\]:;@\\,"]+"')
 # What templates, links, tables and lists leave at the ends of a name; an apostrophe may end one.
 _AROUND: Final = re.compile(
-    r"^['`|/{}*=?&%]|[`|/{}*=?&%]$|(?:^|[?&/])(?:e-?mail|mail|mailto|smtp|to|cc|bcc|from|user|address)=", re.IGNORECASE
+    r"^['`|/{}*=?&%]|[`|/{}*=?&%]$|&(?:lt|gt|quot|amp|nbsp|apos)"
+    r"|(?:^|[?&/])(?:e-?mail[\w-]*|mail|mailto|smtp|rfc822|to|cc|bcc|from|sender|recipient|user|address|href)=",
+    re.IGNORECASE,
 )
 # RFC 2047's words; quoted-printable (RFC 2045: capitals, so that `bounce+ada=aol.com` stays a name); percent-encoding
 # of any character set, where it is no route (`ada%de.example.org`).
 _ENCODED: Final = re.compile(
     r"=\?[\w-]+\?[bBqQ]\?"
-    r"|=(?:0[9AD]|2[0278-9B-F]|3[A-E]|40|5[BDF]|60|7[BD]|[A-F][0-9]|[A-F]{2}(?![A-Z]))"
+    r"|=(?:0[9AD]|2[0278-9B-F]|3[A-E]|40|5[BDF]|60|7[BD]|[A-F][0-9]|[A-F]{2}(?![A-Z])|[c-f][0-9a-f]=[89ab][0-9a-f])"
     r"|%(?:[0-9A-F]{2}|[0-9][0-9a-f]|[uU][0-9A-Fa-f]{4}|[A-Fa-f][0-9A-Fa-f](?:%|[^.]*$))"
 )
 _DEVIATIONS: Final = str.maketrans({"ß": "ss", "ς": "σ", "\u200c": "", "\u200d": ""})
