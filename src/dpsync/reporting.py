@@ -53,6 +53,11 @@ def _line(name: str, section: ProcessorSection) -> ProcessorLine:
     return ProcessorLine(name, section.title, capability_lines(found.capabilities, by_notice), exempt)
 
 
+def asks_contacts(settings: Settings) -> bool:
+    """Whether a contact is asked by mail to confirm itself: that needs a mail host, and where its link leads."""
+    return settings.mail is not None and bool(settings.intake.public_url)
+
+
 def rules_of(settings: Settings) -> list[RetentionRule]:
     """The rules for private conversations that the settings name; needs no secret."""
     found = []
@@ -95,6 +100,7 @@ def period_of(service: Installation, first: date, last: date, now: datetime) -> 
             processors=lines,
             rehearsal=service.settings.controller.rehearsal,
             decided=service.opened_decision,
+            asks=asks_contacts(service.settings),
             rules=rules_of(service.settings),
             acted=acts_of(service),
         )

@@ -653,6 +653,25 @@ def test_why_somebody_decided_stands_in_no_clear_text_and_is_read_in_dossier_and
         assert ("Ada Lovelace said so by telephone" in shown, "Dora Decider" in shown) == (True, True)
 
 
+def test_a_contact_that_nobody_asked_is_never_said_to_have_a_link(installation: Installation) -> None:
+    installation.configure('mode = "confirm"')
+    settings = installation.folder / "dpsync.toml"
+    lines = settings.read_text(encoding="utf-8").splitlines(keepends=True)
+    settings.write_text("".join(one for one in lines if not one.startswith("public_url")), encoding="utf-8")
+    installation.sandbox.rule(None)
+    request = installation.submit()
+    released = installation.run("release", request, "forms", *BY)
+    assert not installation.sandbox.messages("privacy@stratosoft.example")
+    for shown in (
+        released.err,
+        installation.run("report").out,
+        installation.run("dossier", request).out,
+    ):
+        plain = " ".join(shown.split())
+        assert "is not asked to confirm its contact, for that needs [mail] and [intake] public_url" in plain
+        assert "the link it was mailed" not in plain
+
+
 def test_an_answer_by_telephone_is_recorded_and_closes_what_waited(installation: Installation) -> None:
     installation.sandbox.rule(None)
     request = installation.submit()

@@ -151,7 +151,18 @@ def test_who_answers_has_the_letter_whatever_came_back(database_url: str, tmp_pa
         comes(there, report(("failed", "4.4.7"), envelope_id=tag))
         assert is_told(there, asked)
         assert there.state(asked, "forms") is State.ESCALATED
-        assert "they have answered an earlier one" in duty(there)[0]
+        assert "one of the two is wrong" in duty(there)[0]
+
+
+def test_a_letter_that_came_back_after_somebody_said_they_have_it_is_a_contradiction(tmp_path: Path) -> None:
+    with sent(tmp_path, sqlite_url(tmp_path)) as (there, asked, tag):
+        by_hand(there, asked, AnswerKind.RECEIVED)
+        comes(there, report(FAILED, envelope_id=tag))
+        assert is_told(there, asked), "a person said so"
+        sentence, command = duty(there)
+        assert "they said that they have it, and the letter came back: one of the two is wrong" in sentence
+        assert "earlier" not in sentence
+        assert command.startswith(f"dpsync retry {asked.id[:8]} forms ")
 
 
 def test_the_bounce_of_an_older_letter_does_not_take_back_the_newer(tmp_path: Path) -> None:

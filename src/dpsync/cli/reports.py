@@ -76,7 +76,7 @@ def dossier(
 ) -> int:
     """Tell one request from its first byte to its last answer. Exit 2 where the record does not verify."""
     from dpsync.cli.opening import full_id, installation, shown_to
-    from dpsync.reporting import ledger_line, processor_lines
+    from dpsync.reporting import asks_contacts, ledger_line, processor_lines
     from dpsync.reports.dossier import dossier as make
 
     talk: Talk = ctx.obj
@@ -101,6 +101,7 @@ def dossier(
                 entries=_readable(service.log.entries_of(connection, request_id)),
                 rehearsal=service.settings.controller.rehearsal,
                 decided=service.opened_decision,
+                asks=asks_contacts(service.settings),
                 opener=opened if open_answers else None,
                 who=about,
             )

@@ -120,9 +120,11 @@ def standing_of(service: "Service", request_id: str) -> "Asked":
 
 def waiting_for(service: "Service", one: "Asked") -> str:
     """What of a request will not happen until a person acts, and by which command; nothing where all goes by itself."""
+    from dpsync.reporting import asks_contacts
     from dpsync.reports.verdict import duties_of
 
-    found = duties_of([one], service.clock.now().astimezone(service.zone).date())
+    today = service.clock.now().astimezone(service.zone).date()
+    found = duties_of([one], today, asks=asks_contacts(service.settings))
     return " ".join(f"{duty.sentence} ({duty.command})" for duty in found)
 
 

@@ -122,8 +122,9 @@ ALERTS: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
         "operator",
         "A notice waits for its contact to confirm itself",
         (
-            "The contact was asked by mail to confirm; before that nothing about a person is sent. Telephone it, or "
-            "mail it again. If you have confirmed the address in another way, release it, and say how in --reason."
+            "Before its contact confirms, nothing about a person is sent. It is asked by mail only where [mail] and "
+            "[intake] public_url are set. Telephone it, or mail it again. If you have confirmed the address in another "
+            "way, release it, and say how in --reason."
         ),
         (_ASK_CONTACT, _RELEASE_CONTACT),
     ),

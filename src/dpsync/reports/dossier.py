@@ -72,6 +72,7 @@ def dossier(
     entries: Sequence[tuple[int, Mapping[str, str | int]]],
     rehearsal: bool,
     decided: Decided,
+    asks: bool = True,
     opener: Opener | None = None,
     who: Who | None = None,
 ) -> Dossier:
@@ -79,6 +80,7 @@ def dossier(
 
     `entries` are its ledger entries: index and what `ledger.entry.decode` gave. Answers stay sealed (kind and time
     only) unless `opener` is given; `decided` opens who decided and why. `who`: the person, where that may be shown.
+    `asks`: contacts are asked by mail to confirm themselves.
     """
     found = read_standing(connection, t.request.c.id == request_id, now, {line.name: line for line in processors})
     if not found:
@@ -86,7 +88,7 @@ def dossier(
     asked = found[0]
     titles = {line.processor: line.title for line in asked.lines}
     waiting = mail_duties(mail_waiting(connection, request_id))
-    duties = [*waiting, *duties_of(found, now.astimezone(zone).date())]
+    duties = [*waiting, *duties_of(found, now.astimezone(zone).date(), asks=asks)]
     attempts = _attempts(connection, request_id, titles)
     notices = _notices(connection, request_id, titles)
     answers = _answers(connection, request_id, titles, opener)

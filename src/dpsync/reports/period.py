@@ -99,14 +99,15 @@ def period_report(
     processors: Sequence[ProcessorLine],
     rehearsal: bool,
     decided: Opener,
+    asks: bool = True,
     rules: Sequence[RetentionRule] = (),
     acted: ActOpener | None = None,
 ) -> PeriodReport:
     """The report over the controller's days `first` to `last`, both included, as things stand at `now`.
 
     `connection` sees one moment (`store.database.reading`), so that the numbers agree with each other; `decided` opens
-    who decided and why, `acted` the same about private conversations, for which `rules` hold. Raises ValueError where
-    `last` is before `first`.
+    who decided and why, `acted` the same about private conversations, for which `rules` hold. `asks`: contacts are
+    asked by mail to confirm themselves. Raises ValueError where `last` is before `first`.
     """
     if last < first:
         raise ValueError("the period ends before it begins")
@@ -118,7 +119,9 @@ def period_report(
     alerts, today = undelivered(connection, now), now.astimezone(zone).date()
     conversations = retention_lines(connection, rules, now, today, acted) if acted else ()
     mail = mail_duties(mail_waiting(connection))
-    duties = _duties(ledger, alerts, [*mail, *duties_of(everything, today), *retention_duties(conversations)])
+    duties = _duties(
+        ledger, alerts, [*mail, *duties_of(everything, today, asks=asks), *retention_duties(conversations)]
+    )
     return PeriodReport(
         controller=controller_name,
         rehearsal=rehearsal,

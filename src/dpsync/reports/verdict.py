@@ -62,8 +62,8 @@ def verdict(ledger: LedgerLine, duties: Sequence[Duty], asked: Iterable[Asked]) 
     return Verdict.FINISHED_LATE if late else Verdict.IN_ORDER
 
 
-def duties_of(asked: Iterable[Asked], today: date) -> list[Duty]:
-    """What the lines need, alike ones together, the most urgent first."""
+def duties_of(asked: Iterable[Asked], today: date, *, asks: bool = True) -> list[Duty]:
+    """What the lines need, alike ones together, the most urgent first. `asks`: contacts are asked by mail."""
     groups: dict[tuple[object, ...], list[_Item]] = {}
     nowhere = []
     for one in asked:
@@ -74,7 +74,7 @@ def duties_of(asked: Iterable[Asked], today: date) -> list[Duty]:
             places = tuple((line.processor, line.title) for line in lines)
             by = first.due_on if first.late is Late.OVERDUE or first.strict_on < today else first.strict_on
             groups.setdefault((*key, first.right, places), []).append(_Item(first, by, places))
-    made = [*nowhere, *(_duty(items) for items in groups.values())]
+    made = [*nowhere, *(_duty(items, asks=asks) for items in groups.values())]
     return sorted(made, key=lambda duty: (not duty.overdue, duty.by or today, -len(duty.requests)))
 
 
@@ -106,11 +106,11 @@ def _needs_of(one: Asked) -> dict[tuple[object, ...], list[Line]]:
     return needs
 
 
-def _duty(items: list[_Item]) -> Duty:
+def _duty(items: list[_Item], *, asks: bool) -> Duty:
     line = items[0].line
     where = " and ".join(title for _, title in items[0].places)
     names = " ".join(name for name, _ in items[0].places)
-    sentence, command = _said(line, _what(line, len(items)), where, names)
+    sentence, command = _said(line, _what(line, len(items)), where, names, asks=asks)
     return Duty(
         overdue=line.late is Late.OVERDUE,
         by=min(item.by for item in items),
@@ -125,7 +125,7 @@ def _what(line: Line, count: int) -> str:
     return right if count == 1 else f"{right} and {count - 1:,} more alike"
 
 
-def _said(line: Line, what: str, where: str, names: str) -> tuple[str, str]:
+def _said(line: Line, what: str, where: str, names: str, *, asks: bool) -> tuple[str, str]:
     """A sentence and the command to type: with a name and a reason filled in, it works as it stands."""
     by = "--by NAME --reason WHY"
     # Received is what does no harm if it is pasted as it stands: nothing becomes done by it.
@@ -139,11 +139,7 @@ def _said(line: Line, what: str, where: str, names: str) -> tuple[str, str]:
             f"dpsync release {line.short} {names}{_named(line)} {by}",
         ),
         Need.CONTACT: (
-            (
-                f"Ask {where} to confirm its contact by the link it was mailed; until then the notice of the {what} "
-                f"waits. To mail it again: dpsync check --ask-contact {line.processor}. "
-                "If you have confirmed the address in another way, say how in --reason."
-            ),
+            _to_confirm(line, what, where, asks=asks),
             f"dpsync release {line.short} {names} --cause {Cause.CONTACT_UNVERIFIED} {by}",
         ),
         Need.RESUME: (
@@ -183,11 +179,31 @@ def _said(line: Line, what: str, where: str, names: str) -> tuple[str, str]:
     return table[line.need]
 
 
+def _to_confirm(line: Line, what: str, where: str, *, asks: bool) -> str:
+    """How the contact can confirm itself, or a person for it."""
+    if not asks:
+        return (
+            f"{where} is not asked to confirm its contact, for that needs [mail] and [intake] public_url. Set what is "
+            f"missing and restart; until then the notice of the {what} waits. "
+            "Or confirm the address in another way, release it, and say how in --reason."
+        )
+    return (
+        f"Ask {where} to confirm its contact by the link it was mailed; until then the notice of the {what} "
+        f"waits. To mail it again: dpsync check --ask-contact {line.processor}. "
+        "If you have confirmed the address in another way, say how in --reason."
+    )
+
+
 def _set_right(line: Line) -> str:
     """What must be corrected before a letter can reach whom it is for."""
     if line.way is Way.OPERATOR:
         return "correct `operator` in the settings and restart"
-    heard = "nobody there was told" if line.told_at is None else "they have answered an earlier one"
+    if line.told_at is None:
+        heard = "nobody there was told"
+    elif line.notices > 1:
+        heard = "they have answered, perhaps an earlier one"
+    else:
+        heard = "they said that they have it, and the letter came back: one of the two is wrong"
     return f"{heard}. {to_do(line.reason)}"
 
 
