@@ -285,6 +285,8 @@ def test_what_a_machine_wrote_and_nobody_knows_waits_for_a_person(subject: str, 
         "Remote host said: 5.7.1",
         "This mailbox is no longer monitored.",
         "I am away. We refuse the erasure.",
+        "Pat has left the company.",
+        "The mailbox is full.",
     ],
 )
 def test_an_absence_says_nothing_but_that_somebody_is_away(body: str) -> None:

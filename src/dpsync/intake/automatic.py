@@ -30,6 +30,7 @@ _AUTOMATIC = re.compile(
 _TROUBLE = re.compile(
     r"deliver|daemon|bounc|\bfail|reject|return(?:ed|ing) mail|refus|error|warning|unknown|unreachable|quota|spam|virus"
     r"|unzustell|zustell|remis|entreg|consegn|echec|rebot|no longer|not monitored|unmonitored|not accepted"
+    r"|\bleft (?:the|our|this)\b|\bhas left\b|\bis full\b|disabled|deactivated|does not exist|no such"
     r"|nicht mehr|n['’]est plus|ne travaille plus|ya no\b|non (?:è|lavora) più|niet meer|já não|ablehn|verweiger|weiger"
 )
 _STATUS = re.compile(r"(?<![0-9.])[45]\.[0-9]{1,3}\.[0-9]{1,3}(?![0-9.])|\b5[0-9]{2}[ -][a-z#(<]")
