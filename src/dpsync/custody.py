@@ -15,7 +15,7 @@ from sqlalchemy import Connection, delete, insert, select
 
 from dpsync import durable, journal
 from dpsync.alerts import raise_alert
-from dpsync.errors import KeyProblem, LedgerTampered, NotFound, ProofDamaged
+from dpsync.errors import AcceptedLost, KeyProblem, LedgerTampered, NotFound, ProofDamaged
 from dpsync.journal import Journal, Told
 from dpsync.ledger import anchors, entry
 from dpsync.ledger.anchors import GAP, RECORDED, Anchors, Outside
@@ -60,6 +60,15 @@ class Differences:
     damaged: tuple[str, ...]
     lost: tuple[str, ...]
 
+    def demand(self) -> None:
+        """Refuse to go on where anything is wrong. Raises `LedgerTampered`, `AcceptedLost` or `ProofDamaged`."""
+        if self.contradicted:
+            raise LedgerTampered("; ".join([self.contradicted[0], *self.lost]))
+        if self.lost:
+            raise AcceptedLost(self.lost[0])
+        if self.damaged:
+            raise ProofDamaged("; ".join(self.damaged))
+
 
 class Custody:
     """The anchor folder with its journal, and the receipts folder."""
@@ -80,10 +89,19 @@ class Custody:
         except OSError as refused:
             raise ProofDamaged(f"the folders of [ledger] cannot be made: {refused.strerror}") from None
 
-    def lying(self, read: Reader, *, full: bool) -> Lying:
+    def demand(self, read: Reader) -> None:
+        """Refuse to write into a database that lost something, or is another: what is written then would take away
+        the way back (its newest -wal fits no more). Raises `LedgerTampered`, `AcceptedLost` or `ProofDamaged`.
+
+        Quick: the journal from its mark on, and no receipt, for a checkpoint was kept after each.
+        """
+        lying = self.lying(read, full=False, receipts=False)
+        read(lambda connection: self.against(connection, lying)).demand()
+
+    def lying(self, read: Reader, *, full: bool, receipts: bool = True) -> Lying:
         """Everything that lies outside now; of the journal, unless `full`, only what was not compared before."""
         anchored, marked = read(lambda connection: (_anchored(connection), journal.marked(connection)))
-        checkpoints = self.anchors.read(self.receipts.checkpoints())
+        checkpoints = self.anchors.read(self.receipts.checkpoints() if receipts else {})
         damaged = [*checkpoints.damaged]
         if anchored is not None and (missing := self.anchors.missing(anchored)):
             damaged.append(missing)

@@ -323,7 +323,7 @@ class Installation:
             return replace(found, problems=(*found.problems, *outside.contradicted))
         if found.problems:
             self.write(lambda unit: self.log.distrust(unit.connection))
-        elif found.entries:
+        elif found.entries and not found.lost:  # nothing is written where the newest -wal may still be put back
             now = self.clock.now()
 
             def mark(unit: Unit) -> None:

@@ -50,6 +50,7 @@ def judge(
 ) -> Soundness:
     """Verify the ledger, compare every row with it, and remember how that ended.
 
+    Where accepted requests were lost it is not remembered here: a write would take away the way back.
     `full`: the ledger from its first entry; rows are all compared either way. Some fifteen seconds for 10,000 requests.
     """
     found = installation.verify_ledger(full=full, progress=progress)
@@ -63,7 +64,8 @@ def judge(
         return Soundness(found, differing, comparison.older_requests(connection))
 
     sound = installation.read(work)
-    installation.write(lambda unit: _remember(unit, Judged(now, len(sound.problems))))
+    if not found.lost:
+        installation.write(lambda unit: _remember(unit, Judged(now, len(sound.problems))))
     return sound
 
 
@@ -72,18 +74,22 @@ def judge_and_tell(
 ) -> None:
     """The same by the clock; what is found is told to the data protection officer, once a day."""
     problems = judge(installation, now, full=full, progress=progress).problems
-    if problems:
-        installation.write(
-            lambda unit: raise_alert(
-                unit.connection,
-                cause="ledger",
-                role="dpo",
-                subject="The record does not verify",
-                body=f"{problems[0]}. Keep every copy as it is. `dpsync verify`",
-                now=now,
-                zone=installation.zone,
-            )
+    if not problems:
+        return
+
+    def work(unit: Unit) -> None:
+        _remember(unit, Judged(now, len(problems)))
+        raise_alert(
+            unit.connection,
+            cause="ledger",
+            role="dpo",
+            subject="The record does not verify",
+            body=f"{problems[0]}. Keep every copy as it is. `dpsync verify`",
+            now=now,
+            zone=installation.zone,
         )
+
+    installation.write(work)
 
 
 def _remember(unit: Unit, judged: Judged) -> None:

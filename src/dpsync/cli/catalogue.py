@@ -266,7 +266,7 @@ CATALOGUE: dict[str, Explained] = {
         "Accepted requests are missing from the database",
         "The journal beside the checkpoints tells of requests that were answered 202, or of entries, that the database "
         "does not have: its newest writes were lost (a `-wal` file that was left behind or deleted, an older copy put "
-        "back, a disk that lied). Nothing is sent before a person has looked.",
+        "back, a disk that lied). Nothing is sent, and no command writes, before a person has looked.",
         "Put the database and its `-wal` back together, or the newest back-up. Where they are gone for good: tell the "
         "data protection officer, rename `journal` to `journal.gap`, start, and have the main database send again all "
         "events since then under their old ids. See docs/operating.md, Restore.",

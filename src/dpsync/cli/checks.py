@@ -67,11 +67,15 @@ def looked(talk: Talk, *, offline: bool, send_test: bool, ask: Sequence[str] = (
         lines += _same_secret(service)
         lines += outside(service, offline=offline)
         demand_processors(service, list(ask))
-        if not any(one.fatal for one in lines):
+        if not any(one.fatal or one.code in _NOTHING_WRITTEN for one in lines):
             lines += [line for name in ask for line in _asked_again(service, name)]
-        if send_test and not any(one.fatal for one in lines):
+        if send_test and not any(one.fatal or one.code in _NOTHING_WRITTEN for one in lines):
             lines += _tested(service)
     return lines
+
+
+_NOTHING_WRITTEN = frozenset({"DP-601", "DP-605"})
+"""Where one of these is found, nobody is asked and nothing is tried: a write would take away the way back."""
 
 
 def worst_exit(lines: Sequence[Line]) -> Exit:

@@ -31,14 +31,18 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def installation(talk: Talk, *, secrets: bool = True) -> Iterator[Service]:
+def installation(talk: Talk, *, secrets: bool = True, compare: bool = True) -> Iterator[Service]:
     """The service of `talk.config`, its store found to be its own; closed at the end.
 
     `secrets=False` for what tells nobody anything: it works in a shell without the service's environment.
+    `compare=False` for what only reads, or compares by itself: all else begins only where nothing was lost, before
+    anything is written. Raises what `Custody.demand` does.
     """
     settings = load_settings(talk.config, secrets=secrets)
     with store_errors_named(settings.store.url), Service(talk.config, os.environ, settings=settings) as service:
         service.demand_own_store()
+        if compare:
+            service.custody.demand(service.read)
         talk.detail(f"settings {talk.config}, database {place_of_store(service)}")
         yield service
 
@@ -107,6 +111,7 @@ def shown_to(service: Service, request_id: str, by: str, command: str) -> "Who":
     from dpsync.propagation.showing import show
     from dpsync.reports.who import who_of
 
+    service.custody.demand(service.read)
     now, user = service.clock.now(), os_user()
     person = Person(by.strip() or user, user, f"shown by `{command}`")
     return who_of(service.write(lambda unit: show(unit, service, request_id, person, now)))

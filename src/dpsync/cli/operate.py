@@ -52,7 +52,7 @@ def serve(ctx: typer.Context) -> int:
 def _served(talk: Talk) -> int:
     from dpsync.cli.opening import installation
 
-    with installation(talk) as service:
+    with installation(talk, compare=False) as service:
 
         def ready(url: str) -> None:
             line = {"event": "ready", "url": url, "origin": service.origin, "open": _open_count(service)}
@@ -68,7 +68,7 @@ def run_once(ctx: typer.Context) -> int:
     from dpsync.reports.words import several
 
     talk: Talk = ctx.obj
-    with installation(talk) as service:
+    with installation(talk, compare=False) as service:
         service.start()
         with talk.progress("telling processors") as progress:
             service.run_once(None if progress is None else lambda under_way: progress(under_way, 0))

@@ -156,7 +156,7 @@ def _ledger(talk: Talk, *, as_json: bool) -> int:
     from dpsync.cli.opening import installation
     from dpsync.reports.words import several
 
-    with installation(talk, secrets=False) as service:
+    with installation(talk, secrets=False, compare=False) as service:
         with talk.progress("verifying") as progress:
             sound, found = _looked(service, progress)
         entries, root = sound.ledger.entries, sound.ledger.root.hex()

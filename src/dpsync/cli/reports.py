@@ -51,7 +51,7 @@ def report(
 
     talk: Talk = ctx.obj
     chosen = _form(form, output)
-    with installation(talk, secrets=False) as service:
+    with installation(talk, secrets=False, compare=False) as service:
         now = service.clock.now()
         begin, end = _period(month, first, last, now.astimezone(service.zone).date())
         made = period_of(service, begin, end, now)
@@ -81,7 +81,7 @@ def dossier(
 
     talk: Talk = ctx.obj
     chosen = _form(form, output)
-    with installation(talk, secrets=False) as service:
+    with installation(talk, secrets=False, compare=False) as service:
         request_id, now = full_id(service, request), service.clock.now()
         about = shown_to(service, request_id, by, "dpsync dossier --who") if who else None
         ledger, processors = ledger_line(service, now), processor_lines(service)

@@ -47,7 +47,7 @@ def show(
     from dpsync.reports.render import json_value
 
     talk: Talk = ctx.obj
-    with installation(talk, secrets=False) as service:
+    with installation(talk, secrets=False, compare=False) as service:
         now = service.clock.now()
         chosen = [one for one in conversations_of(service, now) if processor in {"", one.rule.processor}]
         if processor and not chosen:

@@ -62,7 +62,7 @@ def status(
     talk: Talk = ctx.obj
     if who and not request:
         raise UsageError("--who needs one request: `dpsync status REQUEST --who`")
-    with installation(talk, secrets=False) as service:
+    with installation(talk, secrets=False, compare=False) as service:
         request_id = full_id(service, request) if request else None
         about = shown_to(service, request_id, by, "dpsync status --who") if who and request_id else None
         known = {line.name: line for line in processor_lines(service)}

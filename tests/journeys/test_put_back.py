@@ -1,0 +1,130 @@
+"""An older copy of the database put back: no command writes into it, for then the newest -wal would fit no more."""
+
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from dpsync.__main__ import main
+from dpsync.cli.app import COMMANDS
+from dpsync.cli.retention import group
+
+CONFIG = """\
+[controller]
+name = "Example Gardens"
+dpo = "dpo@example.org"
+operator = "it@example.org"
+rehearsal = true
+
+[ledger]
+origin = "example.org/dpsync"
+
+[processors.forms]
+connector = "notice"
+contact = "privacy@stratosoft.example"
+"""
+BY = ("--by", "Dora", "--reason", "telephoned")
+SUBMIT = ("submit", "opt_out", "--email", "ada@example.org", "--id", "crm-1")
+DECISIONS = [(name, "{request}", "forms", *BY) for name in ("release", "withdraw", "retry", "settle")]
+WRITING: list[tuple[str, ...]] = [
+    SUBMIT,
+    *DECISIONS,
+    ("exempt", "{request}", "forms", "--code", "art19_impossible", *BY),
+    ("acknowledge", "{request}", "forms", "--answer", "done", *BY),
+    ("pause",),
+    ("pause", "forms"),
+    ("resume",),
+    ("receipt", "{request}"),
+    ("status", "{request}", "--who", "--by", "Dora"),
+    ("dossier", "{request}", "--who", "--by", "Dora"),
+    ("serve",),
+    ("run-once",),
+    ("retention", "check", __file__, "--from", "2026-10-01", "--to", "2026-10-31", "--by", "Dora"),
+    ("retention", "attest", "--by", "Dora", "--how", "by telephone"),
+    ("retention", "except", "DPS-1", "--until", "2026-12-24", *BY),
+    ("retention", "state-open", "--by", "Dora", "--how", "by telephone"),
+]
+READING: list[tuple[str, ...]] = [
+    ("check", "--offline"),
+    ("status",),
+    ("report",),
+    ("dossier", "{request}"),
+    ("verify",),
+    ("retention", "show"),
+]
+OF_NO_DATABASE = {"init", "processors", "explain", "sandbox", "demo"}
+
+
+@dataclass
+class PutBack:
+    """The older copy with the one request that it has, and what its file holds."""
+
+    config: Path
+    database: Path
+    before: bytes
+    request: str
+    capsys: pytest.CaptureFixture[str]
+
+    def run(self, argv: Sequence[str]) -> tuple[int, str]:
+        self.capsys.readouterr()
+        code = main(["--config", str(self.config), *(word.format(request=self.request) for word in argv)])
+        seen = self.capsys.readouterr()
+        return code, seen.out + seen.err
+
+
+@pytest.fixture
+def put_back(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> PutBack:
+    monkeypatch.chdir(tmp_path)
+    there = PutBack(tmp_path / "dpsync.toml", tmp_path / "var" / "dpsync.db", b"", "", capsys)
+    there.config.write_text(CONFIG)
+    assert there.run(["init"])[0] == 0
+    code, said = there.run(SUBMIT)
+    assert code == 0, said
+    there.request = said.split()[0]
+    with closing(sqlite3.connect(there.database)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    there.before = there.database.read_bytes()
+    assert there.run([*SUBMIT[:2], "--email", "ben@example.org", "--id", "crm-2"])[0] == 0
+    for end in ("-wal", "-shm"):
+        Path(f"{there.database}{end}").unlink(missing_ok=True)
+    there.database.write_bytes(there.before)
+    return there
+
+
+def test_every_command_is_known_here_as_one_that_writes_or_reads() -> None:
+    own: set[tuple[str, ...]] = {(name,) for name in {*COMMANDS} - OF_NO_DATABASE}
+    own |= {("retention", str(one.name)) for one in group.registered_commands}
+    assert {argv[:2] if argv[0] == "retention" else argv[:1] for argv in (*WRITING, *READING)} == own
+
+
+def test_no_command_writes_into_a_database_that_lost_a_request(put_back: PutBack) -> None:
+    for argv in WRITING:
+        code, said = put_back.run(argv)
+        assert (code, "DP-605" in said) == (2, True), (argv, said)
+        assert put_back.database.read_bytes() == put_back.before, argv
+
+
+def test_what_only_reads_goes_on_and_leaves_the_database_as_it_was(put_back: PutBack) -> None:
+    for argv in READING:
+        code, said = put_back.run(argv)
+        assert code in {0, 2, 3}, (argv, said)
+        assert put_back.database.read_bytes() == put_back.before, argv
+    assert "DP-605" in put_back.run(["verify"])[1]
+
+
+def test_a_database_that_contradicts_a_checkpoint_outside_is_written_into_by_no_command(put_back: PutBack) -> None:
+    (journal,) = put_back.config.parent.rglob("journal")
+    journal.rename(journal.with_suffix(".gap"))
+    with closing(sqlite3.connect(put_back.database)) as connection, connection:
+        for (trigger,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+            connection.execute(f"DROP TRIGGER {trigger}")
+        connection.execute("DELETE FROM entry")
+        connection.execute("DELETE FROM node")
+    put_back.before = put_back.database.read_bytes()
+    for argv in WRITING:
+        code, said = put_back.run(argv)
+        assert (code, "DP-601" in said) == (2, True), (argv, said)
+        assert put_back.database.read_bytes() == put_back.before, argv
