@@ -340,11 +340,13 @@ class Installation:
 
     def differences(self) -> tuple[str, ...]:
         """Where a row in the database is not what the ledger tells of; opens each request's key."""
-        return self.read(lambda connection: comparison.differences(connection, self.keys))
+        shut = self.read(lambda connection: key_register.shut(connection, self.keys))
+        return self.read(lambda connection: comparison.differences(connection, self.keys, shut=shut))
 
     def unopened(self, request_id: str = "") -> tuple[str, ...]:
-        """Each request (or the one) that does not open with its key."""
-        return self.read(lambda connection: receipts.unopened(connection, self.keys, request_id))
+        """Each request (or the one) that does not open although its month's key is the right one."""
+        shut = () if request_id else self.read(lambda connection: key_register.shut(connection, self.keys))
+        return self.read(lambda connection: receipts.unopened(connection, self.keys, request_id, shut))
 
     def key_problems(self) -> tuple[str, ...]:
         """Each key that the database rests on and that is lost, or another one."""

@@ -6,7 +6,7 @@ is registered, or a request names it, none is ever made in its place: it would o
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, func, insert, select
 
 from dpsync.errors import KeyProblem
 from dpsync.sealing import Keys
@@ -36,7 +36,17 @@ def problems(connection: Connection, keys: Keys) -> tuple[str, ...]:
     known = _registered(connection)
     named = sorted(connection.execute(_NAMED).scalars())
     months = {*named, *(key.removeprefix(_MONTH) for key in known if key.startswith(_MONTH))}
-    return (*foreign(known, keys), *_of_months(known, keys, sorted(months)))
+    return (*foreign(known, keys), *_of_months(known, keys, sorted(months)).values())
+
+
+def shut(connection: Connection, keys: Keys) -> dict[str, int]:
+    """How many requests cannot be opened, by each month whose key is lost or another one."""
+    known = _registered(connection)
+    count = (
+        select(_R.key_month, func.count().label("requests")).where(_R.wrapped_key.is_not(None)).group_by(_R.key_month)
+    )
+    requests = {row.key_month: row.requests for row in connection.execute(count)}
+    return {month: requests[month] for month in _of_months(known, keys, sorted(requests))}
 
 
 def demand(connection: Connection, keys: Keys, months: Iterable[str]) -> None:
@@ -46,7 +56,7 @@ def demand(connection: Connection, keys: Keys, months: Iterable[str]) -> None:
     """
     known = _registered(connection)
     registered = [key.removeprefix(_MONTH) for key in known if key.startswith(_MONTH)]
-    for problem in _of_months(known, keys, registered):
+    for problem in _of_months(known, keys, registered).values():
         raise KeyProblem(f"{problem}. Nothing is accepted before it is back")
     for month in sorted(set(months) - set(registered)):
         named = connection.execute(select(_R.id).where(_R.key_month == month, _R.wrapped_key.is_not(None)).limit(1))
@@ -70,19 +80,22 @@ def foreign(known: Mapping[str, str], keys: Keys) -> Iterator[str]:
             yield f"{name} is another key than the one that this database was made with: put the right one back"
 
 
-def _of_months(known: Mapping[str, str], keys: Keys, months: Iterable[str]) -> Iterator[str]:
+def _of_months(known: Mapping[str, str], keys: Keys, months: Iterable[str]) -> dict[str, str]:
+    """What is wrong with a month's key, by month."""
+    wrong: dict[str, str] = {}
     for month in months:
         expected = known.get(f"{_MONTH}{month}")
         try:
             found = keys.month_fingerprint(month)
         except KeyProblem as problem:
-            yield f"{problem.message}: put it back from the copy of the key directory; none is made anew"
+            wrong[month] = f"{problem.message}: put it back from the copy of the key directory; none is made anew"
             continue
         if expected is not None and found != expected:
-            yield (
+            wrong[month] = (
                 f"the key of {month} is another one than that which its requests were sealed with: put the right one "
                 "back from the copy of the key directory"
             )
+    return wrong
 
 
 def _opens(connection: Connection, keys: Keys, month: str) -> bool:

@@ -283,9 +283,8 @@ def _private(path: Path) -> None:
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:
-        raise KeyProblem(
-            f"{path} is missing: restore it from its back-up or from the card; none is made anew"
-        ) from None
+        copy = "the copy of the key directory" if path.name == MONTHS else "its back-up or from the card"
+        raise KeyProblem(f"{path} is missing: restore it from {copy}; none is made anew") from None
     except OSError:
         raise KeyProblem(f"{path} cannot be reached by this user") from None
     if stat.S_IMODE(mode) & 0o077:

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, select
 
+from dpsync import key_register
 from dpsync.alerts import raise_alert
 from dpsync.installation import Installation
 from dpsync.ledger import comparison
@@ -26,11 +27,13 @@ class Soundness:
     ledger: Verification
     differences: tuple[str, ...]
     older: int
+    keys: tuple[str, ...] = ()
+    """Each key that is lost or another one, and how many requests cannot be compared before it is back."""
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """Everything that is wrong, what is signed first."""
-        return (*self.ledger.everything, *self.differences)
+        """Everything that is wrong: keys first, without which less can be known, then what is signed."""
+        return (*self.keys, *self.ledger.everything, *self.differences)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +63,14 @@ def judge(
             progress(found.entries, found.entries)
 
     def work(connection: Connection) -> Soundness:
-        differing = comparison.differences(connection, installation.keys, each_page)
-        return Soundness(found, differing, comparison.older_requests(connection))
+        keys = [*key_register.problems(connection, installation.keys)]
+        shut = key_register.shut(connection, installation.keys)
+        keys += [
+            f"{number} of the requests of {month} cannot be compared before it is back"
+            for month, number in shut.items()
+        ]
+        differing = comparison.differences(connection, installation.keys, each_page, shut)
+        return Soundness(found, differing, comparison.older_requests(connection), tuple(keys))
 
     sound = installation.read(work)
     if not found.lost:

@@ -16,6 +16,7 @@ from dpsync.propagation.decisions import Decided, Person
 from dpsync.propagation.lifecycle import DecisionKind
 from dpsync.sealing import MONTHS, PEPPER, SIGNING, Keys
 from dpsync.service import Service
+from dpsync.soundness import judge
 from dpsync.store import tables as t
 from tests.journeys.installation import FORMS, NEWSLETTER, Asked, Installation, installed
 
@@ -67,7 +68,11 @@ def test_a_months_key_that_is_lost_or_another_refuses_start_and_intake_and_is_no
     with pytest.raises(KeyProblem, match=r"the key of 2026-11 is .* Nothing is accepted"):
         there.ask(Right.OPT_OUT, CARA, id="crm-3")
     assert sorted(one.name for one in path.parent.iterdir()) == before
-    assert any(asked.id in one and "cannot be opened" in one for one in there.service.unopened())
+    assert any(asked.id in one and "cannot be opened" in one for one in there.service.unopened(asked.id))
+    assert there.service.differences() == there.service.unopened() == (), "nobody wrote past dpsync"
+    sound = judge(there.service, there.clock.now(), full=True)
+    assert "the key of 2026-11 is" in sound.problems[0]
+    assert sound.problems[1:] == ("1 of the requests of 2026-11 cannot be compared before it is back",)
     assert len(there.rows(t.request)) == 2
 
 

@@ -133,10 +133,13 @@ def _own_store(service: Service) -> list[Line]:
         passes = isinstance(error, (StoreAway, Locked))
         return [Line("ledger", Verdict.PROBLEM, error.message, error.code, fatal=True, passes=passes)]
     place = f"{place_of_store(service)}, origin {service.origin}"
-    wrong = [Line(one.what, Verdict.PROBLEM, one.text, one.code, one.fatal) for one in troubles(service, sound.ledger)]
+    wrong = [Line(one.what, Verdict.PROBLEM, one.text, one.code, one.fatal) for one in troubles(service, sound)]
     if record := (*sound.ledger.problems, *sound.differences):
         code = "DP-601" if sound.ledger.problems else "DP-603"
-        return [Line("ledger", Verdict.PROBLEM, f"{record[0]} ({place})", code), *wrong]
+        differs = Line("ledger", Verdict.PROBLEM, f"{record[0]} ({place})", code)
+        return [*wrong, differs] if sound.keys else [differs, *wrong]
+    if sound.keys:
+        return wrong
     seen = Line("database", Verdict.OK, what_the_engine_sees(service))
     said = f"{sound.ledger.entries:,} entries verified, every row as they tell, {place}"
     return [Line("ledger", Verdict.OK, said), *(wrong or [seen])]

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from dpsync.ledger.audit import Verification
 from dpsync.service import Service
+from dpsync.soundness import Soundness
 from dpsync.store import integrity
 
 
@@ -18,15 +18,15 @@ class Trouble:
     fatal: bool
 
 
-def troubles(service: Service, found: Verification) -> Iterator[Trouble]:
+def troubles(service: Service, found: Soundness) -> Iterator[Trouble]:
     """All that is wrong there, besides a ledger that is not what was signed."""
     if unsound := service.read(integrity.problem):
         yield Trouble("database", f"damaged: {unsound}; restore the newest back-up", "DP-203", fatal=True)
-    for problem in service.key_problems():
+    for problem in found.keys:
         yield Trouble("keys", problem, "DP-202", fatal=True)
-    for problem in found.lost:
+    for problem in found.ledger.lost:
         yield Trouble("journal", problem, "DP-605", fatal=False)
-    for problem in found.damaged:
+    for problem in found.ledger.damaged:
         yield Trouble("anchors", problem, "DP-604", fatal=True)
 
 

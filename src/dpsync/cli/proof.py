@@ -206,17 +206,17 @@ def _looked(
     unsound = service.unsound()
     try:
         sound = judge(service, service.clock.now(), full=True, progress=progress)
-        keys = (*service.key_problems(), *service.unopened())
+        keys = (*sound.keys, *service.unopened())
     except (DBAPIError, DpsyncError):
         if not unsound:
             raise
         raise StoreProblem(f"the database file is damaged: {unsound}. Restore it from the newest back-up") from None
     wrong = {
+        "keys": list(keys),
         "problems": list(sound.ledger.problems),
         "differences": list(sound.differences),
         "lost": list(sound.ledger.lost),
         "outside": list(sound.ledger.damaged),
-        "keys": list(keys),
         "database": [unsound] if unsound else [],
     }
     return sound, wrong

@@ -5,7 +5,7 @@ leave out what was. What is no proof, and why, stands in `rows`.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import timedelta
 from itertools import chain
 from typing import Any
@@ -30,19 +30,22 @@ def _nothing() -> None:
     """Nobody waits for a sign of life."""
 
 
-def differences(connection: Connection, keys: Keys, each_page: Callable[[], None] = _nothing) -> tuple[str, ...]:
+def differences(
+    connection: Connection, keys: Keys, each_page: Callable[[], None] = _nothing, shut: Collection[str] = ()
+) -> tuple[str, ...]:
     """Each request that the ledger tells of and the database has not; each column of a request and of what belongs to
     it that is not as its entries say, in order of receipt; then what belongs to no request.
 
     Needs the view of one moment, for a row and its entry are written together. An entry that cannot be read says
     nothing here: `Log.verify` names it. What is committed under a request's key is compared while that key exists.
+    Of requests of the months `shut`, whose key is lost, what it committed to is not compared and nothing is said.
     `each_page` is called after every few hundred requests: of 100,000 it takes two minutes.
     """
     found: list[str] = []
     older = older_requests(connection) > 0
     everything = chain(
         _missing(connection),
-        _problems(connection, keys, each_page),
+        _problems(connection, keys, each_page, shut),
         _of_no_request(connection, keys, older=older),
         conversation_comparison.problems(connection, keys, older=older),
     )
@@ -109,7 +112,9 @@ def _belongings(connection: Connection, ids: Sequence[str]) -> dict[str, Belongi
     return found
 
 
-def _problems(connection: Connection, keys: Keys, each_page: Callable[[], None]) -> Iterator[str]:
+def _problems(
+    connection: Connection, keys: Keys, each_page: Callable[[], None], shut: Collection[str]
+) -> Iterator[str]:
     last = -(2**63)
     while page := connection.execute(_REQUESTS, {"last": last}).mappings().all():
         last = page[-1]["ordinal"]
@@ -118,7 +123,8 @@ def _problems(connection: Connection, keys: Keys, each_page: Callable[[], None])
         calls = evidence.answers(connection, ids)
         for row in page:
             one, has = said.get(row["id"], told.Request()), kept[row["id"]]
-            yield from _of_request(keys, dict(row), has, one, calls.get(row["id"], {}))
+            opener = None if row["key_month"] in shut else keys
+            yield from _of_request(opener, dict(row), has, one, calls.get(row["id"], {}))
         each_page()
 
 
@@ -126,7 +132,7 @@ def _problems(connection: Connection, keys: Keys, each_page: Callable[[], None])
 
 
 def _of_request(
-    keys: Keys, row: Row, has: Belongings, said: told.Request, calls: dict[evidence.Place, evidence.Answer]
+    keys: Keys | None, row: Row, has: Belongings, said: told.Request, calls: dict[evidence.Place, evidence.Answer]
 ) -> Iterator[str]:
     name = f"request {row['id']}"
     named: set[tuple[str, str]] = set()
@@ -147,10 +153,12 @@ def _of_request(
         yield f"{name}: {problem}"
 
 
-def _key(keys: Keys, row: Row, said: told.Request) -> tuple[RequestKey | None, str]:
+def _key(keys: Keys | None, row: Row, said: told.Request) -> tuple[RequestKey | None, str]:
     """The request's key, or what is wrong with it."""
     if row["wrapped_key"] is None:
         return None, "" if said.shredded else "wrapped_key is gone, and no entry tells that the request was shredded"
+    if keys is None:
+        return None, ""
     try:
         return keys.unwrap(stored.raw(row["wrapped_key"]), str(row["id"]), str(row["key_month"])), ""
     except KeyProblem as error:

@@ -1,6 +1,6 @@
 """The receipt of a request: gathered from the store, built by `ledger.receipt`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -67,11 +67,16 @@ def _evidence(
     return {idx: by_digest[str(digest)] for idx, digest in told.items() if digest in by_digest}
 
 
-def unopened(connection: Connection, keys: Keys, request_id: str = "") -> tuple[str, ...]:
-    """Each request (or the one) that does not open with its key, and why: none of what rests on it can be checked."""
+def unopened(connection: Connection, keys: Keys, request_id: str = "", shut: Collection[str] = ()) -> tuple[str, ...]:
+    """Each request (or the one) that does not open with its key, and why: none of what rests on it can be checked.
+
+    Those of the months `shut` are left out: their key is known to be lost.
+    """
     r = t.request.c
     query = select(r.ordinal, r.id, r.sealed, r.wrapped_key, r.key_month).order_by(r.ordinal).limit(PAGE)
-    query = query.where(r.wrapped_key.is_not(None), *([r.id == request_id] if request_id else []))
+    query = query.where(
+        r.wrapped_key.is_not(None), r.key_month.not_in(list(shut)), *([r.id == request_id] if request_id else [])
+    )
     found: list[str] = []
     last = 0
     while rows := connection.execute(query.where(r.ordinal > last)).all():
