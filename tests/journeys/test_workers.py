@@ -183,7 +183,7 @@ def test_one_attempt_that_cannot_be_read_keeps_no_account_shut(world: World) -> 
     world.drive()
     assert world.state(good) is State.VERIFIED
     assert world.state(bad) is State.PENDING
-    assert "defect-begin" in [row.cause for row in world.rows(t.alert)]
+    assert "unopened" in [row.cause for row in world.rows(t.alert)]
     assert faults(world, planted=bad.request_id) == []
 
 

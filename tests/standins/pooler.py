@@ -47,6 +47,7 @@ def pooled(url: str, folder: Path, *, size: int = 2, mode: str = "transaction") 
             mode=mode,
         )
     )
+    ini.chmod(0o644)  # a command that ran before in this process may have made new files private
     command = [program, "-q", str(ini)]
     if os.getuid() == 0:
         # It refuses to be root. The server's own user may enter the folder of its socket, but not read our settings.
