@@ -12,6 +12,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Mapping, MutableMapping
+from contextlib import suppress
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Literal, TextIO
@@ -144,7 +145,9 @@ class Log:
         if not structlog.is_configured():
             # structlog's own default prints every field as it is.
             configure("info", sys.stderr)
-        getattr(structlog.get_logger(), level)(event, **told)
+        # A line that cannot be written (closed, a full disk, a reader gone) must not stop what it tells of.
+        with suppress(OSError, ValueError):
+            getattr(structlog.get_logger(), level)(event, **told)
 
 
 def _structlog() -> Any:

@@ -1,5 +1,6 @@
 """Logs and metrics: no line and no label may hold a person."""
 
+import errno
 import hashlib
 import io
 import json
@@ -252,3 +253,16 @@ def test_two_services_in_one_process_share_no_counts() -> None:
     first, second = Metrics(), Metrics()
     first.alerts_waiting(3)
     assert "dpsync_alerts_waiting 0.0" in _told(second)
+
+
+@pytest.mark.parametrize("broken", ["closed", "full"])
+def test_a_line_that_cannot_be_written_stops_nothing(broken: str) -> None:
+    class Full(io.StringIO):
+        def write(self, _text: str) -> int:
+            raise OSError(errno.ENOSPC, "no space left")
+
+    stream = Full() if broken == "full" else io.StringIO()
+    telemetry.configure("info", stream)
+    if broken == "closed":
+        stream.close()
+    telemetry.log("service").error("stopping", reason="timed has ended")
