@@ -1,11 +1,11 @@
 """What the data protection officer reads: the same numbers everywhere, and never a better word than the worst line."""
 
+import cProfile
 import csv
 import io
 import json
 import re
 import shutil
-import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -17,7 +17,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from sqlalchemy import Engine, insert, select
+from sqlalchemy import Engine, event, insert, select
 
 from dpsync.connector import Capability, Means
 from dpsync.errors import NotFound
@@ -85,7 +85,7 @@ class Rows:
                 connection.execute(insert(t.propagation), lines)
         return request_id
 
-    def many(self, count: int) -> None:
+    def many(self, count: int, after: int = 0) -> None:
         made = [
             self.rows(
                 f"r-M{number:05d}ABCDEFGHJKMNPQRSTV01",
@@ -96,7 +96,7 @@ class Rows:
                 RECEIVED + timedelta(hours=2),
                 {"alpha": State.VERIFIED, "beta": State.DECLARED_DONE, "gamma": State.APPLIED},
             )
-            for number in range(count)
+            for number in range(after, after + count)
         ]
         with writing(self.engine) as connection:
             connection.execute(insert(t.request), [request for request, _ in made])
@@ -826,15 +826,26 @@ def test_text_is_never_cut(rows: Rows) -> None:
     assert long.strip() in render.text(november(rows, processors=(known("alpha", long.strip()),)))
 
 
-def test_two_thousand_requests_are_reported_in_every_format_within_two_seconds(rows: Rows) -> None:
-    rows.many(2000)
-    begun = time.process_time()
-    report = november(rows)
-    pages = [render.rendered(report, form) for form in render.Format]
-    took = time.process_time() - begun
-    assert report.total.received == 2000
-    assert all(pages)
-    assert took < 2.0
+def test_two_thousand_requests_cost_four_times_what_five_hundred_do(rows: Rows) -> None:
+    """In steps of the interpreter and in questions to the database, so that a busy machine changes nothing."""
+
+    def cost(requests: int) -> tuple[int, int, PeriodReport]:
+        asked = []
+        event.listen(rows.engine, "before_cursor_execute", asking := lambda *_: asked.append(1))
+        with cProfile.Profile() as profile:
+            report = november(rows)
+            pages = [render.rendered(report, form) for form in render.Format]
+        event.remove(rows.engine, "before_cursor_execute", asking)
+        assert report.total.received == requests
+        assert all(pages)
+        return sum(one.callcount for one in profile.getstats()), len(asked), report
+
+    rows.many(500)
+    steps, asked, _ = cost(500)
+    rows.many(1500, after=500)
+    more_steps, asked_again, report = cost(2000)
+    assert more_steps < 4.4 * steps
+    assert asked_again <= 4.4 * asked
     page = render.html(report)
     assert "4000 finished lines more are in the CSV" in page
     assert from_html(report) == from_csv(report) == from_json(report)
