@@ -12,8 +12,9 @@ from typing import Any
 from sqlalchemy import Connection, insert, select, text, update
 
 from dpsync.errors import LedgerTampered
-from dpsync.ledger import audit, entry, merkle, note, receipt, stored
+from dpsync.ledger import audit, entry, merkle, note, stored
 from dpsync.ledger.audit import Verification
+from dpsync.ledger.receipt import REHEARSAL, EvidenceRow, Logged, build
 from dpsync.store import tables
 
 
@@ -152,18 +153,18 @@ class Log:
         *,
         commit_key: bytes,
         processors: Sequence[str],
-        evidence: Mapping[int, Sequence[receipt.EvidenceRow]],
+        evidence: Mapping[int, Sequence[EvidenceRow]],
         now: datetime,
     ) -> dict[str, Any]:
-        """The receipt of a request, under a checkpoint of now. Raises what `receipt.build` and `checkpoint` do."""
+        """The receipt of a request, under a checkpoint of now. Raises what `build` and `checkpoint` do."""
         signed = self.checkpoint(connection, now)
         size = note.parse(signed)[0].size
         get = stored.reader(connection)
         logged = [
-            receipt.Logged(idx, body, tuple(merkle.inclusion_proof(get, idx, size)))
+            Logged(idx, body, tuple(merkle.inclusion_proof(get, idx, size)))
             for idx, body in self.entries_of(connection, request_id)
         ]
-        return receipt.build(
+        return build(
             checkpoint=signed,
             signer=self.signer,
             request_id=request_id,
@@ -171,7 +172,7 @@ class Log:
             processors=processors,
             entries=logged,
             evidence=evidence,
-            rehearsal=receipt.REHEARSAL in self.origin,
+            rehearsal=REHEARSAL in self.origin,
         )
 
 
