@@ -213,7 +213,7 @@ def test_an_out_of_office_reply_acknowledges_nothing(database_url: str, tmp_path
             to=f"privacy+{tag}@example.org",
             headers=automatic,
             subject="Out of office",
-            body="Received. Done. Yes.",
+            body="I am out of the office until Monday.",
         )
         comes(there, away)
         row = there.row(asked, "forms")
@@ -348,6 +348,21 @@ def test_what_the_contacts_own_machine_wrote_waits_unless_it_is_an_absence(mark:
         assert by_hand(there, asked) is State.REFUSED
 
 
+@pytest.mark.parametrize(
+    ("headers", "alert"),
+    [("", "replied"), ("Auto-Submitted: auto-replied\n", "unclear"), ("X-Autoreply: yes\n", "unclear")],
+)
+def test_a_refusal_in_an_absence_is_heard_whatever_marks_it_carries(headers: str, alert: str, tmp_path: Path) -> None:
+    with told(tmp_path, sqlite_url(tmp_path)) as (there, asked, tag):
+        subject = "Out of office: we will not delete this, we refuse"
+        raw = mail(
+            DESK, to=f"privacy+{tag}@example.org", headers=headers, subject=subject, body="I am away until Monday."
+        )
+        comes(there, raw)
+        assert (lies(there, "waiting"), there.alerts()) == ([raw], [("operator", alert)])
+        assert by_hand(there, asked) is State.REFUSED
+
+
 @pytest.mark.parametrize("container", ["multipart/report", "multipart/mixed"])
 def test_a_failed_report_counts_in_whatever_it_lies(container: str, tmp_path: Path) -> None:
     with told(tmp_path, sqlite_url(tmp_path)) as (there, asked, tag):
@@ -391,7 +406,8 @@ def test_an_absence_in_answer_to_the_question_for_the_contact_bothers_nobody(tmp
     with installed(tmp_path, sqlite_url(tmp_path), processors=WITH_FOLDER, web=True) as there:
         there.drive()
         (question,) = there.sandbox.messages(CONTACT)
-        raw = mail(DESK, to=question.mail_from, headers="Auto-Submitted: auto-replied\n", subject="Out of office")
+        automatic = "Auto-Submitted: auto-replied\n"
+        raw = mail(DESK, to=question.mail_from, headers=automatic, subject="Out of office", body="I am on leave.")
         (there.folder / "mail" / "a.eml").write_bytes(raw)
         there.drive(SOON)
         assert (lies(there, "handled"), there.alerts()) == ([raw], [])

@@ -243,12 +243,12 @@ def test_what_delays_a_letter_ends_when_it_is_told_to(sandbox: RunningSandbox, t
     assert [fields_of(one)[1]["Action"] for one in returned(sandbox, tmp_path)] == ["delayed", "delivered"]
 
 
-def test_an_automatic_reply_says_so_and_sounds_like_an_answer(sandbox: RunningSandbox, tmp_path: Path) -> None:
+def test_an_automatic_reply_says_so_and_that_somebody_is_away(sandbox: RunningSandbox, tmp_path: Path) -> None:
     sandbox.seed({"mail": {"directory": str(tmp_path), "default": {"behaviours": ["out_of_office"]}}})
     send(sandbox, b"Message-ID: <1@example.org>\n" + mail())
     (away,) = returned(sandbox, tmp_path)
     assert (away["To"], away["Auto-Submitted"], away["In-Reply-To"]) == (SENDER, "auto-replied", "<1@example.org>")
-    assert "done" in away.get_content()
+    assert "I am away" in away.get_content()
 
 
 def test_people_reply_to_the_tagged_address_or_with_a_wrong_reference(sandbox: RunningSandbox, tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """What a machine wrote that nobody need read: the note of an absence, or a receipt that a letter was shown. Pure.
 
-Words only take something to a person, or leave unread what is known here as one of the two:
-a non-delivery, a challenge or a refusal may be worded in any language, and carry any mark.
+Each sentence must be one that is known. All else goes to a person: a non-delivery, a challenge or a refusal may be
+worded in any language, and carry any mark. A receipt in another language than English or German does, too; our letters
+ask for none.
 """
 
 import re
@@ -9,31 +10,7 @@ from collections.abc import Iterator
 from email.message import Message
 from html import unescape
 
-MOST = 2000
-"""Signs of a receipt's own text; a longer one says something of its own."""
-
-# Stems, in the languages that mail systems here write: English, German, French, Spanish, Portuguese, Italian, Dutch,
-# Polish, Czech, Danish, Swedish, Finnish, Japanese.
-_ABSENCE = re.compile(
-    r"\bout[ -]of[ -](?:the[ -])?office\b|(?<!right )\baway\b|\babsen[ct]|\bvacation|\bon (?:\w+ )?leave\b|\bholiday"
-    r"|\babwesen|\burlaub|\bnicht im (?:büro|haus)|\bcongés?\b|\bvacances\b|\bfuera de (?:la )?oficina|\bvacaciones\b"
-    r"|\bausen[tcê]|\bférias\b|\bfora do escritório|\bfuori (?:ufficio|sede)|\bassen(?:te|za)\b|\bferie\b|\bafwezig"
-    r"|\bvakantie|\bnieobecno|\burlop|\bnepřítom|\bdovolen|\bfravær|\bfrånvar|\bsemester\b|\bpoissa|\blomalla\b"
-    r"|不在|休暇"
-)
-# What Exchange writes before the subject of an absence, and others before anything: the text must speak of one, too.
-_AUTOMATIC = re.compile(
-    r"automatic reply|auto(?:matic)?[ -]?(?:reply|response)|automatische antwort|réponse automatique"
-    r"|respuesta automática|resposta automática|risposta automatica|automatisch antwoord|autosvar|自動応答"
-)
-# No absence is called so, or says so.
-_TROUBLE = re.compile(
-    r"deliver|daemon|bounc|\bfail|reject|return(?:ed|ing) mail|refus|error|warning|unknown|unreachable|quota|spam|virus"
-    r"|unzustell|zustell|remis|entreg|consegn|echec|rebot|no longer|not monitored|unmonitored|not accepted"
-    r"|\bleft (?:the|our|this)\b|\bhas left\b|\bis full\b|disabled|deactivated|does not exist|no such"
-    r"|nicht mehr|n['’]est plus|ne travaille plus|ya no\b|non (?:è|lavora) più|niet meer|já não|ablehn|verweiger|weiger"
-)
-_STATUS = re.compile(r"(?<![0-9.])[45]\.[0-9]{1,3}\.[0-9]{1,3}(?![0-9.])|\b5[0-9]{2}[ -][a-z#(<]")
+from dpsync.intake.absence import MOST, says_only_absence
 
 _HEADER = re.compile(r"^[ >]*(?:to|from|subject|sent|date|an|von|betreff|gesendet|datum)[ \t]*:.*$", re.MULTILINE)
 # Each sign can be read in one way only: a date of many words costs no more than its length.
@@ -55,32 +32,34 @@ _RECEIPT = re.compile(
 )  # fmt: skip
 
 
-def is_absence(subject: str, parts: list[Message]) -> bool:
-    """Whether a machine's mail only says that somebody is away. `parts`: the message's own."""
-    if any(part.get_content_maintype() == "application" for part in parts):
-        return False
-    subject, text = subject.lower(), _text(parts)
-    if any(_TROUBLE.search(one) or _STATUS.search(one) for one in (subject, text)):
-        return False
-    return bool(_ABSENCE.search(subject) or (_AUTOMATIC.search(subject) and _ABSENCE.search(text)))
+def is_absence(subject: str, name: str, parts: list[Message]) -> bool:
+    """Whether a machine's mail only says that somebody is away. `parts`: the message's own; `name`: its sender's."""
+    return _are_text(parts) and says_only_absence(subject, _text(parts), name)
 
 
 def is_plain_receipt(parts: list[Message]) -> bool:
     """Whether a read receipt has no word beside what every mail program writes into one."""
-    own = ("multipart", "message", "text")
-    if any(part.get_content_maintype() not in own for part in parts) or len(text := _text(parts)) > MOST:
+    if not _are_text(parts, "message") or len(text := _text(parts).lower()) > MOST:
         return False
     sentences = re.split(r"(?<=[.!?])\s+|\n\s*\n", _HEADER.sub("\n", text))
     return all(_RECEIPT.fullmatch(said) for one in sentences if (said := " ".join(one.split())))
 
 
+def _are_text(parts: list[Message], *others: str) -> bool:
+    """Whether a person sees the text of them and nothing beside it; what is damaged may hide some."""
+    own = ("multipart", "text", *others)
+    return all(part.get_content_maintype() in own and not part.defects for part in parts)
+
+
 def _text(parts: list[Message]) -> str:
-    return "\n\n".join(_texts(parts)).lower().strip()
+    return "\n\n".join(_texts(parts)).strip()
 
 
 def _texts(parts: list[Message]) -> Iterator[str]:
     for part in parts:
         content = part.get_content_type()
+        # Beside the parts of a message somebody may have written, too.
+        yield from (one for one in (part.preamble, part.epilogue) if one)
         if part.get_content_maintype() != "text" or content == "text/rfc822-headers":
             continue
         payload = part.get_payload(decode=True)
@@ -90,6 +69,7 @@ def _texts(parts: list[Message]) -> Iterator[str]:
 
 def _shown(html: str) -> str:
     """HTML's text, with its lines and paragraphs."""
-    lines = re.sub(r"<br[^<>]*>", "\n", " ".join(html.split()), flags=re.IGNORECASE)
+    bare = re.sub(r"<style\b[^<>]*>[^<]*</style>", " ", " ".join(html.split()), flags=re.IGNORECASE)
+    lines = re.sub(r"<br[^<>]*>", "\n", bare, flags=re.IGNORECASE)
     paragraphs = re.sub(r"</?(?:p|div|tr|table|h[1-6])\b[^<>]*>", "\n\n", lines, flags=re.IGNORECASE)
     return unescape(re.sub(r"<[^<>]*>", " ", paragraphs))

@@ -65,6 +65,8 @@ def read(start: bytes, digest: str) -> Incoming:
         found = _read(BytesParser(policy=compat32).parsebytes(start), digest)
     except Exception:  # noqa: BLE001 - because the library fails in ways that nobody foresaw, and no mail may be lost by it
         return _unclear(digest, [start])
+    if found.kind is Kind.AUTOMATIC and len(start) >= LOOKED_AT:
+        found = replace(found, kind=Kind.UNCLEAR)  # somebody may have written into what was not looked at
     return found if found.kind is not Kind.UNCLEAR else _unclear(digest, [start, *_bodies(start)], found)
 
 
@@ -114,7 +116,8 @@ def _kind(message: Message, parts: list[Message]) -> Kind:
     # Who is only away sends no letter back.
     back = any(part.get_content_type() in _RETURNED for part in parts)
     subject = " ".join(_decoded(text) for text in _texts(message, "subject"))
-    return Kind.AUTOMATIC if not back and is_absence(subject, parts) else Kind.UNCLEAR
+    name = " ".join(parseaddr(_decoded(text))[0] for text in _texts(message, "from"))
+    return Kind.AUTOMATIC if not back and is_absence(subject, name, parts) else Kind.UNCLEAR
 
 
 def _parts(message: Message) -> Iterator[Message]:

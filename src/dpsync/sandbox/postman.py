@@ -56,14 +56,14 @@ def report(
 
 
 def out_of_office(raw: bytes, sender: str, address: str, at: datetime) -> bytes | None:
-    """To the envelope's sender (RFC 3834, 4), None where that is nobody. Its words sound like an answer."""
+    """To the envelope's sender (RFC 3834, 4), None where that is nobody."""
     if not sender:
         return None
     message = _begun(address, sender, "Automatic reply: I am away", at)
     message["Auto-Submitted"] = "auto-replied"
     message["X-Auto-Response-Suppress"] = "All"
     _thread(message, raw)
-    message.set_content("I have received your mail. It will be done when I am back.\n")
+    message.set_content("I am away from my desk and will read your mail when I am back.\n")
     return message.as_bytes()
 
 
