@@ -1,46 +1,52 @@
 """The one way in: runs a command and turns every ending into its exit code and one sentence."""
 
-import errno
-import io
 import os
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from dpsync.cli.console import Talk
+from dpsync.cli.outlet import outlets, why
 from dpsync.errors import ConfigurationError, DpsyncError, Exit
 
 if TYPE_CHECKING:
-    from typing import TextIO
-
     from typer import Typer
 
 
 def main(argv: Sequence[str] | None = None, *, commands: "Typer | None" = None) -> int:
     """Run one command (of `commands`, by default ours); gives an exit code of `errors.Exit`, no trace without `-vv`."""
-    _complete_streams()
     talk = Talk()
     os.umask(0o077)  # database, keys, receipts and reports are for whoever runs this, and for nobody else
-    try:
+    with outlets() as out:
+        failed = False
         try:
-            return _run(list(sys.argv[1:] if argv is None else argv), talk, commands)
-        except BrokenPipeError:
-            raise
+            code = _run(list(sys.argv[1:] if argv is None else argv), talk, commands)
         except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - because this is the one place where nothing may escape
-            return _ending(talk, error)
-    except BrokenPipeError:
-        # Whoever read what we write has gone; Python would complain once more when it flushes at the end.
-        _say_no_more()
-        return Exit.PARTLY
+            code, failed = _ending(talk, error), True
+        sys.stdout.flush()
+        return _told(talk, code, failed=failed, refused=out.refused if out else None)
+
+
+def _told(talk: Talk, code: int, *, failed: bool, refused: OSError | None) -> int:
+    """Say what could not be printed, and what is done nevertheless: nobody may do it twice. Gives the exit code."""
+    if refused:
+        talk.warn(f"DP-108: not all of the answer could be printed: {why(refused)} (dpsync explain DP-108)")
+    if talk.did and (failed or refused):
+        talk.warn(f"It is done all the same; do not do it twice: {talk.did}")
+    elif refused and code == Exit.DONE:
+        talk.warn("It has stored nothing, and may be given again.")
+    untold = (talk.did and failed and code != Exit.INTERRUPTED) or (refused and code == Exit.DONE)
+    return Exit.UNTOLD if untold else code
 
 
 def _ending(talk: Talk, error: BaseException) -> int:
+    from dpsync.cli.ordinary import ordinary
+
     if isinstance(error, KeyboardInterrupt):
         talk.warn("interrupted; what was committed stays, what was under way is read back before it is repeated")
         return Exit.INTERRUPTED
     _trace(talk)
-    named = error if isinstance(error, DpsyncError) else _ordinary(error)
+    named = error if isinstance(error, DpsyncError) else ordinary(error)
     if named is not None:
         _refuse(talk, named)
         return named.exit
@@ -48,34 +54,6 @@ def _ending(talk: Talk, error: BaseException) -> int:
     more = "" if talk.verbose > 1 else "; -vv shows where"
     talk.warn(f"DP-100: a fault of dpsync itself ({type(error).__name__}){more} (dpsync explain DP-100)")
     return Exit.FAULT
-
-
-def _ordinary(error: BaseException) -> DpsyncError | None:
-    from dpsync.cli.ordinary import ordinary
-
-    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        _say_no_more(sys.stdout)
-    return ordinary(error)
-
-
-def _complete_streams() -> None:
-    """Open what of input, output and errors is closed: else the database would be the file that is written to."""
-    while (free := os.open(os.devnull, os.O_RDWR)) <= 2:
-        pass
-    os.close(free)
-    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        stream = getattr(sys, name)
-        if stream is None:
-            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode, encoding="utf-8"))
-        elif mode == "w" and isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a file's name may hold what this terminal cannot show
-
-
-def _say_no_more(*streams: "TextIO") -> None:
-    """What still waits to be written goes nowhere, instead of failing once more at the end."""
-    for stream in streams or (sys.stdout, sys.stderr):
-        with suppress(OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _run(argv: list[str], talk: Talk, commands: "Typer | None") -> int:
@@ -87,11 +65,10 @@ def _run(argv: list[str], talk: Talk, commands: "Typer | None") -> int:
     command = typer.main.get_command(commands or app)
     try:
         code = command.main(argv, prog_name="dpsync", standalone_mode=False, obj=talk)
-        sys.stdout.flush()
     except (TyperException, typer.Abort) as error:
         return _misused(talk, error)
     except SystemExit as ended:
-        raise BrokenPipeError from ended  # what typer makes of it, and of nothing else here
+        raise (ended.__context__ or ended) from None  # what typer makes of a pipe that broke, whosever it was
     return code if isinstance(code, int) else Exit.DONE
 
 

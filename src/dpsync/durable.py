@@ -12,6 +12,9 @@ from pathlib import Path
 ASIDE = ".odd"
 """Stands in the name of a file that was put aside because it was not what its name says."""
 
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""What the system says where there is no room: it passes."""
+
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
 

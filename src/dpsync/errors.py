@@ -18,6 +18,7 @@ class Exit(IntEnum):
     PARTLY = 3
     USAGE = 64
     UNREACHABLE = 69
+    UNTOLD = 74
     LATER = 75
     CONFIGURATION = 78
     INTERRUPTED = 130
@@ -230,6 +231,17 @@ class IllegalTransition(DpsyncError):
     """Read by the developer: a bug or a race. Never swallowed."""
 
     code = "DP-500"
+
+
+class NotWritten(UsageError):
+    """Read by whoever asked for a file: it is not written, and no half of it is left. `full`: room is what it lacks."""
+
+    code = "DP-105"
+
+    def __init__(self, message: str, *, full: bool) -> None:
+        super().__init__(message)
+        if full:
+            self.exit = Exit.LATER
 
 
 class DecisionRefused(UsageError):

@@ -135,23 +135,24 @@ def ran(place: Place, *command: str, **how: object) -> "subprocess.CompletedProc
     return subprocess.run(argv, text=True, check=False, timeout=120, **given)  # type: ignore[call-overload, no-any-return]  # because what is given differs
 
 
-@pytest.mark.parametrize("closed", [0, 1, 2])
-def test_a_stream_that_is_closed_does_no_harm(closed: int, place: Place) -> None:
+@pytest.mark.parametrize(("closed", "code"), [(0, 0), (1, 74), (2, 0)])
+def test_a_stream_that_is_closed_does_no_harm(closed: int, code: int, place: Place) -> None:
     def close() -> None:
         os.close(closed)
 
     ended = ran(place, "submit", "opt_out", "--email", "eve@example.org", preexec_fn=close)
-    assert ended.returncode == 0, ended.stderr
+    assert ended.returncode == code, ended.stderr
     config = str(place[0] / "dpsync.toml")
     assert main(["--config", config, "verify"]) == 0, "nothing was written into the database that is no row"
 
 
-def test_a_reader_that_has_gone_is_no_fault(place: Place) -> None:
+def test_a_reader_that_has_gone_is_no_fault_and_is_said(place: Place) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     ended = ran(place, "status", "--json", stdout=writing)
     os.close(writing)
-    assert (ended.returncode, ended.stderr) == (3, "")
+    assert (ended.returncode, ended.stderr.count("\n")) == (74, 2)
+    assert "its reader has gone" in ended.stderr
 
 
 def test_a_limit_on_files_or_on_their_size_is_the_machines(place: Place) -> None:

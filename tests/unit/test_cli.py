@@ -411,8 +411,8 @@ def test_a_full_disk_is_called_that_and_no_fault_of_dpsync() -> None:
         ran = subprocess.run(
             [sys.executable, "-m", "dpsync", "explain"], stdout=full, stderr=subprocess.PIPE, text=True, check=False
         )
-    assert (ran.returncode, ran.stderr.count("\n")) == (75, 1)
-    assert ran.stderr.startswith("DP-105: the disk is full")
+    assert (ran.returncode, ran.stderr.count("\n")) == (74, 2)
+    assert ran.stderr.startswith("DP-108: not all of the answer could be printed: its disk is full")
 
 
 def test_settings_that_are_a_folder_are_called_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

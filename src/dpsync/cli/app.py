@@ -49,7 +49,7 @@ def everywhere(
     """Tell every processor of rectification, erasure, restriction and opt-out, and keep the proof.
 
     Exit codes: 0 done, 1 a fault of dpsync, 2 a person must look, 3 partly done, 64 wrong usage, 69 processor
-    unreachable, 75 try later, 78 configuration, 130 interrupted. Any other code is a failure.
+    unreachable, 74 answer not printed, 75 try later, 78 configuration, 130 interrupted. Any other code is a failure.
     """
     del version
     talk: Talk = ctx.obj

@@ -57,6 +57,14 @@ CATALOGUE: dict[str, Explained] = {
         "refused to give more.",
         "Look at what else runs there (`top`) and at its limits (`ulimit -a`), then try again.",
     ),
+    "DP-108": Explained(
+        "The answer could not be printed",
+        "Standard output took not all of what the command says: its disk is full, its reader has gone, it is closed. "
+        "The command went on to its end all the same. Standard error says whether anything is stored, and under which "
+        "id; the exit code is 74, or what the command itself found.",
+        "Where something is done, do not give the command again: `dpsync status` shows it. What only reads may be "
+        "given again, once there is room or somebody who reads.",
+    ),
     "DP-110": Explained(
         "This decision does not fit the state",
         "What was asked for cannot be decided any more, or not yet: what has gone cannot be withdrawn, what is not "

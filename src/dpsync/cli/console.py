@@ -18,11 +18,16 @@ UNCUT = 10_000
 
 @dataclass(slots=True)
 class Talk:
-    """What one run of one command may say, and where. `config` is where the settings stand."""
+    """What one run of one command may say, and where. `config` is where the settings stand.
+
+    `did`: what was committed, with its ids, set as soon as it was. Where not all can be said after that, it is the one
+    thing that still is.
+    """
 
     config: Path = field(default_factory=lambda: Path("dpsync.toml"))
     quiet: bool = False
     verbose: int = 0
+    did: str = ""
 
     def data(self, text: str) -> None:
         """What was asked for: a line, or a whole page that ends its own last line."""
@@ -53,6 +58,7 @@ class Talk:
 
     def ending(self, *, stored: str, by_itself: str, waits: str = "") -> None:
         """How every command ends that changed something: what stands where, what goes on alone, what does not."""
+        self.did = self.did or stored
         self.say(f"Stored     {stored}")
         self.say(f"By itself  {by_itself}")
         self.say(f"Waits      {waits or 'for nobody.'}")

@@ -142,6 +142,7 @@ def acknowledge(
         state = service.write(
             lambda unit: answer_by_hand(unit, service.controller, request_id, processor, kind, author, os_user(), now)
         )
+        talk.did = f"the answer of {processor} to request {request_id} is recorded ({kind.value})"
         if as_json:
             talk.json({"request": request_id, "processor": processor, "answer": kind.value, "state": state.value})
         else:
@@ -196,6 +197,7 @@ def _decide(
             return decided
 
         decided = service.write(work)
+        talk.did = _did(request_id, kind, decided)
         _show(talk, request_id, kind, decided, service.zone, as_json=as_json)
         new = any(one.kept for one in decided)
         stored = f"the decision ({kind.value}, by {by.strip()}) and its ledger entries"
@@ -213,6 +215,11 @@ def _causes(names: list[str]) -> "frozenset[Cause]":
 
 
 _DONE = {"release": "released", "withdraw": "withdrawn", "settle": "settled", "exempt": "exempted"}
+
+
+def _did(request_id: str, kind: "DecisionKind", decided: "list[Decided]") -> str:
+    where = ", ".join(one.processor for one in decided if one.kept or one.already)
+    return f"that decision ({kind.value}) about request {request_id} is on the record, for {where}"
 
 
 def _show(

@@ -12,9 +12,11 @@ from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from dpsync import durable
 from dpsync import settings as configuration
 from dpsync.cli.console import Talk
-from dpsync.errors import ConfigurationError, Fault, NotFound, StoreAway
+from dpsync.durable import FULL
+from dpsync.errors import ConfigurationError, Fault, NotFound, NotWritten, StoreAway
 from dpsync.known_connectors import connector_class, unknown_connector
 from dpsync.propagation.decisions import find_request
 from dpsync.reports.words import STOPS
@@ -181,16 +183,9 @@ def known_accounts(service: Service, names: list[str]) -> Mapping[str, str]:
 def written(path: Path, content: bytes, *, mode: int = 0o600) -> None:
     """Write a file whole or not at all. It tells of a person's request, so by default only its owner may read it.
 
-    Raises `UsageError` (DP-105) where the system refuses.
+    Raises `NotWritten` where the system refuses; what stood there before still stands then.
     """
-    from dpsync.errors import UsageError
-
-    draft = path.with_name(f".{path.name}.part")
     try:
-        draft.unlink(missing_ok=True)
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-        draft.replace(path)
+        durable.replace(path, content, mode)
     except OSError as error:
-        raise UsageError(f"{path} cannot be written: {error.strerror}", code="DP-105") from error
+        raise NotWritten(f"{path} is not written: {error.strerror}", full=error.errno in FULL) from None

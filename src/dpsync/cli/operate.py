@@ -94,6 +94,7 @@ def pause(ctx: typer.Context, processor: Processor = "") -> int:
     with installation(talk, secrets=False) as service:
         # A rejected credential stays the reason that is shown: it is the one that somebody must put right.
         concerned = _switch(service, processor, {"stopped": "person"}, t.account.c.stopped == "")
+        talk.did = f"{', '.join(concerned)} will be told nothing"
         _show_switched(talk, concerned, "stopped")
         talk.ending(
             stored=f"the stop, in {place_of_store(service)}",
@@ -112,6 +113,7 @@ def resume(ctx: typer.Context, processor: Processor = "") -> int:
     talk: Talk = ctx.obj
     with installation(talk, secrets=False) as service:
         concerned = _switch(service, processor, {"stopped": "", "paused_until": None, "failures": 0}, true())
+        talk.did = f"{', '.join(concerned)} may be told again"
         _show_switched(talk, concerned, "going on")
         talk.ending(
             stored=f"that they may be told again, in {place_of_store(service)}",

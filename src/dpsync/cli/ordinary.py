@@ -5,9 +5,9 @@ import socket
 import ssl
 import sys
 
+from dpsync.durable import FULL
 from dpsync.errors import DpsyncError, Exit
 
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _TOO_LITTLE = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.ENOLCK}
 _TAKEN = {errno.EADDRINUSE, errno.EADDRNOTAVAIL}
 
@@ -39,7 +39,7 @@ def ordinary(error: BaseException) -> DpsyncError | None:
 
 def _refused(error: OSError) -> DpsyncError | None:
     what = error.strerror or type(error).__name__
-    if error.errno in _FULL:
+    if error.errno in FULL:
         return Ordinary("the disk is full; what was asked for is not whole", "DP-105", Exit.LATER)
     if error.errno in _TOO_LITTLE:
         return Ordinary(f"this machine has too little for it ({what}); try again later", "DP-107", Exit.LATER)

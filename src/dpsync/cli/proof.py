@@ -108,8 +108,8 @@ def _proof(service: "Service", request_id: str, path: Path) -> tuple[str, list[s
             raise
         content, said, unheard = kept.read_bytes(), "as it was kept when the request closed", []
     beside = path.parent / VERIFIER.name
-    written(path, content)
     written(beside, VERIFIER.read_bytes(), mode=0o644)
+    written(path, content)  # last: where it stands, all of it does
     return said, unheard
 
 

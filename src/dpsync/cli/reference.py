@@ -18,6 +18,7 @@ EXITS = {
     Exit.PARTLY: "partly done; what was not is listed",
     Exit.USAGE: "wrong usage; nothing was changed",
     Exit.UNREACHABLE: "a processor is unreachable",
+    Exit.UNTOLD: "not all of the answer could be printed; standard error says whether something is done",
     Exit.LATER: "try later: another process holds what is needed",
     Exit.CONFIGURATION: "settings, keys or store are wrong",
     Exit.INTERRUPTED: "interrupted",

@@ -84,6 +84,7 @@ def dossier(
     with installation(talk, secrets=False, compare=False) as service:
         request_id, now = full_id(service, request), service.clock.now()
         about = shown_to(service, request_id, by, "dpsync dossier --who") if who else None
+        talk.did = f"that request {request_id} was shown is on the record; it may be shown again" if about else ""
         ledger, processors = ledger_line(service, now), processor_lines(service)
 
         def opened(propagation_id: int, sealed: bytes) -> bytes:

@@ -88,6 +88,7 @@ def check(
             raise NotFound(f"{name} has no rule for private conversations (`retention` in its section)")
         found = export_check.read(file, of.connector, of.retention, service.zone, now)
         done = service.write(lambda unit: export_check.check(unit, service.controller, name, found, days, person, now))
+        talk.did = f"the export with SHA-256 {found.sha256} is checked at {name} and recorded"
         _show_checked(talk, service, name, found.sha256, done, as_json=as_json)
     return Exit.LOOK if done.contradicted else Exit.DONE
 
@@ -142,6 +143,7 @@ def make_exception(
         name = service.write(
             lambda unit: retention.make_exception(unit, service.controller, reference, new, person, now)
         )
+        talk.did = f"{reference} at {name} is excepted until {new}"
         if as_json:
             talk.json({"processor": name, "reference": reference, "until_on": new.isoformat()})
         else:
@@ -180,6 +182,7 @@ def _said(talk: Talk, processor: str, work: "Work", word: str, *, as_json: bool)
     with installation(talk) as service:
         name = _only(service, processor)
         count = work(service, name)
+        talk.did = f"{name}: {word} {count}" if count else ""
         if as_json:
             talk.json({"processor": name, word: count})
         else:

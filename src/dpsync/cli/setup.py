@@ -84,6 +84,8 @@ def check(
         raise UsageError("--send-test and --ask-contact need the network; leave --offline away")
     lines = looked(talk, offline=offline, send_test=send_test, ask=tuple(ask_contact or ()))
     code = worst_exit(lines)
+    if send_test or ask_contact:
+        talk.did = "the tests and questions are sent as far as the lines say"
     if as_json:
         rows = [{"what": one.what, "verdict": one.verdict.value, "text": one.text, "code": one.code} for one in lines]
         talk.json({"exit": int(code), "lines": rows})

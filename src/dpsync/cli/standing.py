@@ -65,6 +65,7 @@ def status(
     with installation(talk, secrets=False, compare=False) as service:
         request_id = full_id(service, request) if request else None
         about = shown_to(service, request_id, by, "dpsync status --who") if who and request_id else None
+        talk.did = f"that request {request_id} was shown is on the record; it may be shown again" if about else ""
         known = {line.name: line for line in processor_lines(service)}
         now = service.clock.now()
         rows = service.read(

@@ -94,6 +94,7 @@ def submit(
     with installation(talk) as service:
         data["received_at"] = _moment(received, service.zone) if received else None
         result = _handed_in(service, _given(data), event, by)
+        talk.did = f"request {result.request_id} is {_word(result)} (event {event})"
         if as_json:
             talk.json(
                 {"request": result.request_id, "status": _word(result), "repeated": result.repeated, "event": event}

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from dpsync import durable
 from dpsync.demo.crm import Crm, Sent
 from dpsync.demo.installation import TITLES, Place, fresh, installed, serving
 from dpsync.demo.people import ADA, BEN, CLEO, DORA, NEW, Staff, move_in, talk, trouble
@@ -107,7 +108,7 @@ def _report(service: Service, folder: Path, say: Say) -> PeriodReport:
     from dpsync.reports import render
 
     report = month_report(service, datetime.now(UTC))
-    (folder / "report.html").write_text(render.html(report), encoding="utf-8")
+    durable.replace(folder / "report.html", render.html(report).encode())
     say("")
     say(render.text(report).partition(f"\nWhat {TITLES['newsletter']} can do")[0])
     return report
