@@ -18,12 +18,18 @@ _ANY_DOMAIN: Final = "example.org"
 
 _JOINING: Final = str.maketrans("", "", ".-_+")
 _NEEDLESS: Final = re.compile(r'"[^\s()<>\[\]:;@\\,"]+"')
-# What templates, links, tables and lists leave at the ends of a name; an apostrophe may end one.
+# What quotes, templates, links, tables and lists leave at the ends of a name. An apostrophe within one is part of it.
 _AROUND: Final = re.compile(
-    r"^['`|/{}*=?&%]|[`|/{}*=?&%]$|&(?:lt|gt|quot|amp|nbsp|apos)"
-    r"|(?:^|[?&/])(?:e-?mail[\w-]*|mail|mailto|smtp|rfc822|to|cc|bcc|from|sender|recipient|user|address|href)=",
+    r"^['`\u02b9-\u02d1|/{}*=?&%$]|['`\u02b9-\u02d1|/{}*=?&%]$|&(?:lt|gt|quot|amp|nbsp|apos|#x?[0-9a-f]{2})"
+    # `=` after a label of a link, a form or a directory (LDAP, X.400); `bounce=ada`, `prvs=1a=ada` are names
+    r"|(?:^|[?&/])(?:[a-z]|cn|sn|gn|ou[0-9]?|dc|uid|id|user(?:id)?|account|login|value|contact|address(?:es)?"
+    r"|[\w-]*(?:mail|name|addr(?:ess(?:es)?)?)|e-?mail[\w-]*|mailto|smtp|rfc822|to|cc|bcc|from|sender|recipient|href)="
+    # the way to a page
+    r"|^[\w-]+(?:\.[\w-]+)+/",
     re.IGNORECASE,
 )
+# `\u003cada@…`: a bracket of JSON whose backslash was lost.
+_LOST: Final = re.compile(r"u003[ce][a-z]", re.IGNORECASE)
 # RFC 2047's words; quoted-printable (RFC 2045: capitals, so that `bounce+ada=aol.com` stays a name); percent-encoding
 # of any character set, where it is no route (`ada%de.example.org`).
 _ENCODED: Final = re.compile(
@@ -31,6 +37,11 @@ _ENCODED: Final = re.compile(
     r"|=(?:0[9AD]|2[0278-9B-F]|3[A-E]|40|5[BDF]|60|7[BD]|[A-F][0-9]|[A-F]{2}(?![A-Z])|[c-f][0-9a-f]=[89ab][0-9a-f])"
     r"|%(?:[0-9A-F]{2}|[0-9][0-9a-f]|[uU][0-9A-Fa-f]{4}|[A-Fa-f][0-9A-Fa-f](?:%|[^.]*$))"
 )
+# Letters and marks by their category, of which nothing is seen (Unicode, Default_Ignorable_Code_Point; RFC 8264, 9.13).
+_UNSEEN: Final = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
+_IN_NAMES: Final = frozenset({"Lu", "Ll", "Lt", "Lm", "Lo", "Mn", "Mc", "Me", "Nd"})
 _DEVIATIONS: Final = str.maketrans({"ß": "ss", "ς": "σ", "\u200c": "", "\u200d": ""})
 
 
@@ -170,9 +181,9 @@ def _is_quoted_word(word: str) -> bool:
 
 def _is_plain(local: str) -> bool:
     # Of the judge's 0.1 ms, which the signed door would pay for nearly every address in vain.
-    if local.isascii() and local.translate(_JOINING).isalnum():
+    if local.isascii() and local.translate(_JOINING).isalnum() and not _LOST.match(local):
         return True
-    if _AROUND.search(local) or _ENCODED.search(local) or not all(map(_is_name, local)):
+    if _AROUND.search(local) or _LOST.match(local) or _ENCODED.search(local) or not all(map(_is_name, local)):
         return False
     # A mailbox of Japan's mobile networks may have dots anywhere.
     return _is_judged_good(local.replace(".", ""))
@@ -189,8 +200,10 @@ def _is_judged_good(local: str, *, quoted: bool = False) -> bool:
 
 
 def _is_name(mark: str) -> bool:
-    """Beyond ASCII, names are made of letters, marks and digits (RFC 8264, 4.2)."""
-    return mark.isascii() or unicodedata.category(mark)[0] in "LM" or unicodedata.category(mark) == "Nd"
+    """Beyond ASCII, names are made of letters, marks and digits that can be seen (RFC 8264, 4.2)."""
+    if mark.isascii():
+        return True
+    return unicodedata.category(mark) in _IN_NAMES and not _UNSEEN.match(mark)
 
 
 @lru_cache(maxsize=4096)
