@@ -5,10 +5,10 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help install format check test demo docs bench mutants lock
+.PHONY: help install format check test test-fast demo docs bench mutants lock
 
 help:  ## list the targets
-	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(READY)  ## make the environment .venv from the lock file, with the dpsync executable
 
@@ -34,6 +34,9 @@ check: $(READY)  ## format, lint, types, import rules
 
 test: $(READY)  ## everything that must be green, on SQLite and on a real PostgreSQL
 	$(BIN)/pytest
+
+test-fast: $(READY)  ## the units alone, on SQLite: the answer within a minute, while you work
+	$(BIN)/pytest tests/unit -k "not postgresql"
 
 demo: $(READY)  ## the whole story on loopback; BREAK=1 makes the vendor lie
 	@$(BIN)/dpsync demo $(if $(filter 1,$(BREAK)),--break)
