@@ -56,5 +56,5 @@ mutants: $(READY)  ## change the code that decides, and name each change that no
 	@$(BIN)/python -m bench.mutants
 
 lock:  ## write requirements.lock anew from pyproject.toml (needs uv)
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras --group dev pyproject.toml \
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras --all-extras --group dev pyproject.toml \
 	  --no-emit-index-url --custom-compile-command "make lock" -o requirements.lock

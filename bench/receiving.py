@@ -6,17 +6,21 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import time
+import venv
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 
 from bench.installation import SECRET
 from dpsync.intake.signature import signed_headers
 
 CONNECTIONS = 32
+ROOT = Path(__file__).parents[1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,28 +127,20 @@ def load(port: int, count: int) -> Load:
 
 
 def installed_size() -> tuple[int, float]:
-    """Packages and megabytes (without bytecode) that an installation for use needs, as they lie in this environment."""
-    from importlib.metadata import distribution
+    """Packages besides dpsync, and megabytes with it but without bytecode, after `pip install .` into a bare venv.
 
-    seen: set[str] = set()
-    waiting = ["dpsync"]
-    size = 0
-    while waiting:
-        name = re.sub(r"[-_.]+", "-", waiting.pop()).lower()
-        if name in seen:
-            continue
-        try:
-            found = distribution(name)
-        except ImportError:
-            continue  # for another platform or Python
-        seen.add(name)
-        for file in found.files or ():
-            path = Path(str(found.locate_file(file)))
-            if path.suffix != ".pyc" and path.is_file():
-                size += path.stat().st_size
-        required = [one for one in found.requires or () if "extra ==" not in one or name == "psycopg"]
-        waiting += [re.split(r"[ ;<>=!~\[(]", one, maxsplit=1)[0] for one in required]
-    return len(seen) - 1, size / 1e6
+    What it installs is not looked for here, where mypy and pytest lie beside it: it is installed once more.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        bare = Path(folder) / "bare"
+        venv.create(bare, with_pip=False)
+        python = bare / "bin" / "python"
+        pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--no-compile"]
+        uv = ["uv", "pip", "install", "--python", str(python)]
+        subprocess.run([*(pip if find_spec("pip") else uv), "--quiet", str(ROOT)], check=True)
+        (packages,) = bare.glob("lib/python3*/site-packages")
+        size = sum(path.stat().st_size for path in packages.rglob("*") if path.is_file() and path.suffix != ".pyc")
+        return len(list(packages.glob("*.dist-info"))) - 1, size / 1e6
 
 
 def free_port() -> int:

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from dpsync.connector import Mail, MailRefused, NoAnswer
 from dpsync.errors import ConfigurationError, ProcessorError
+from dpsync.extras import is_installed, lacks
 from dpsync.http import may_be_called
 from dpsync.mail import bare, bounce_address, compose, domain_of, is_mailable
 from dpsync.mail_status import undelivered
@@ -65,17 +66,18 @@ class AppriseChannel:
         """The key path of the setting."""
         return self._name
 
-    def is_understood(self) -> bool:
-        """Whether apprise knows this kind of URL. Opens no connection."""
-        return self._loaded() is not None
+    def fault(self) -> str | None:
+        """Why nothing could ever be sent by this URL, None where something could. Opens no connection."""
+        if not is_installed("apprise"):
+            return lacks("apprise")
+        return None if self._loaded() is not None else UNKNOWN_KIND
 
     def send(self, message: Alert) -> Delivery:
         """Apprise swallows every error and answers with a result that is true only if each server said yes."""
-        notifier = self._loaded()
-        if notifier is None:
-            return Delivery(self._name, took=False, detail=f"the URL {UNKNOWN_KIND}")
+        if fault := self.fault():
+            return Delivery(self._name, took=False, detail=f"the URL {fault}")
         try:
-            took = bool(notifier.notify(title=message.subject, body=message.body))
+            took = bool(self._loaded().notify(title=message.subject, body=message.body))
         except Exception:  # noqa: BLE001 - because a plug-in's fault must not stop the other channels; its text may hold the URL
             took = False
         return Delivery(self._name, took=took, detail="taken by the server" if took else "the server did not take it")
@@ -178,8 +180,8 @@ def useless(alerts: AlertsSection, *, rehearsal: bool) -> dict[str, str]:
     found: dict[str, str] = {}
     for number, url in enumerate(alerts.urls):
         with suppress(ConfigurationError):
-            if not AppriseChannel("", url.get_secret_value()).is_understood():
-                found[f"alerts.urls[{number}]"] = UNKNOWN_KIND
+            if fault := AppriseChannel("", url.get_secret_value()).fault():
+                found[f"alerts.urls[{number}]"] = fault
     with suppress(ConfigurationError):
         if alerts.heartbeat is not None and not may_be_called(alerts.heartbeat.get_secret_value(), rehearsal=rehearsal):
             found[HEARTBEAT] = "is no https URL, so it is never called"

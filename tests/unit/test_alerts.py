@@ -419,13 +419,13 @@ def test_what_apprise_swallows_is_not_sent(database: Database, status: int, capl
 @pytest.mark.parametrize("url", ["nonsense", "nosuch://example.org", "json://", ""])
 def test_a_url_that_apprise_does_not_know_is_not_sent(url: str) -> None:
     channel = AppriseChannel("alerts.urls[0]", url)
-    assert not channel.is_understood()
+    assert channel.fault() == "is of no kind that apprise knows"
     assert not channel.send(Alert("1", "dpo", "s", "b", NOW)).took
 
 
 def test_nobody_listening_is_not_sent() -> None:
     channel = AppriseChannel("alerts.urls[0]", "json://127.0.0.1:1/")
-    assert channel.is_understood()
+    assert channel.fault() is None
     assert not channel.send(Alert("1", "dpo", "s", "b", NOW)).took
 
 
@@ -440,7 +440,7 @@ def test_apprise_is_not_loaded_before_the_first_alert() -> None:
 
 
 def test_loading_apprise_warns_nobody() -> None:
-    program = "import dpsync.channels as c; print(c.AppriseChannel('x', 'json://127.0.0.1').is_understood())"
+    program = "import dpsync.channels as c; print(c.AppriseChannel('x', 'json://127.0.0.1').fault() is None)"
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, check=False, timeout=60
     )

@@ -106,6 +106,13 @@ CATALOGUE: dict[str, Explained] = {
         "written; what was committed before stands. `dpsync serve` waits for it, answers 503 meanwhile, and goes on.",
         "Look at the database server and its log, and at the room on the disk; then try again.",
     ),
+    "DP-206": Explained(
+        "A package that this part needs is not installed",
+        "dpsync was installed without an extra: `sandbox` (for `dpsync sandbox` and `dpsync demo`), `postgresql` (for "
+        "a database at postgresql://) or `apprise` (for [alerts] urls). Everything else works without it.",
+        "In the folder of dpsync's source: `pip install '.[sandbox]'`, or whichever is named, with the pip of the "
+        "environment that dpsync runs in. `make install` brings all of them.",
+    ),
     "DP-210": Explained(
         "Something on our side towards a processor is wrong",
         "A call to a processor or to the mail host failed for a reason that lies with this installation.",

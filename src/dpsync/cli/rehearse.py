@@ -24,6 +24,9 @@ def sandbox(
 ) -> int:
     """Run the vendors' APIs and a mailbox on loopback, for rehearsals; prints their addresses as one JSON line."""
     from dpsync.errors import UsageError
+    from dpsync.extras import demand
+
+    demand("sandbox", "dpsync sandbox")
     from dpsync.sandbox.server import main
     from dpsync.sandbox.vendor import Unwilling
 
@@ -77,6 +80,9 @@ def demo(
     folder: Annotated[Path, typer.Option(help="Where report and receipt are left to look at.")] = Path("demo"),
 ) -> int:
     """Show the whole story in a minute. Everything stays on this machine."""
+    from dpsync.extras import demand
+
+    demand("sandbox", "dpsync demo")
     from dpsync.demo.story import run
 
     talk: Talk = ctx.obj

@@ -20,6 +20,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
 
 from dpsync.errors import Locked, StoreAway, StoreProblem
+from dpsync.extras import demand
 from dpsync.kit import CALLS_AT_ONCE
 from dpsync.store.columns import EPOCH
 from dpsync.store.trouble import FULL, file_trouble
@@ -46,7 +47,8 @@ def open_database(
 ) -> Engine:
     """An engine for `url`, its connections set up as this house needs them. Opens no connection yet.
 
-    Raises `StoreProblem` or `StoreAway` where the folder of a SQLite file cannot be made.
+    Raises `StoreProblem` or `StoreAway` where the folder of a SQLite file cannot be made, `ExtraMissing` where the
+    driver for PostgreSQL is not installed.
     `busy_seconds`: how long a writer waits for another process's transaction on SQLite before it gives up.
     """
     parsed = make_url(url)
@@ -59,6 +61,7 @@ def open_database(
         event.listen(engine, "connect", _set_up_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
+    demand("postgresql", "a database at postgresql://")
     # Without a limit a server that vanished is waited for as long as TCP likes: minutes, for each of what waits.
     # No prepared statements: a pooler (PgBouncer in transaction mode) gives each transaction to another session.
     arguments = {"connect_timeout": CONNECT_SECONDS, "prepare_threshold": None, "client_encoding": "utf8", **GONE}
