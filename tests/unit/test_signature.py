@@ -7,12 +7,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
-from dpsync.errors import ConfigurationError, SignatureInvalid
-from dpsync.intake.signature import PREFIX, Verifier, doubts, sign, signed_headers
+from dpsync.errors import ConfigurationError, PayloadInvalid, SignatureInvalid, WebhookStale
+from dpsync.intake.signature import PREFIX, PUBLISHED, UNFIT, Verifier, doubts, sign, signed_headers
 
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
 OLD = "whsec_" + base64.b64encode(bytes(range(40, 72))).decode()
 NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
+OTHER = "whsec_" + base64.b64encode(bytes(range(200, 232))).decode()
 BODY = '{"type": "data_subject.request", "name": "Zoë"}'.encode()
 
 
@@ -129,6 +130,36 @@ def test_a_hundred_signatures_are_refused_even_with_the_right_one_among_them() -
     Verifier([SECRET]).verify(headers(signature=" ".join(["v1,A"] * 15 + [good])), BODY, NOW)
 
 
+@pytest.mark.parametrize("event_id", ["e", "1", "e" * 128, "a.b", "a b", ".a", "-_:+/=.-", "a. -=b", "evt_2f3c.4 5"])
+def test_an_id_that_the_standard_allows_is_taken(event_id: str) -> None:
+    signed = signed_headers(SECRET, event_id, NOW, BODY)
+    assert Verifier([OLD, SECRET]).verify(signed, BODY, NOW).id == event_id
+
+
+@pytest.mark.parametrize("event_id", ["e" * 129, " e", "e ", " ", "a@b", "a,b", "a~b", "!" * 2048])
+def test_an_id_that_is_signed_and_cannot_be_kept_is_named_and_nothing_else(event_id: str) -> None:
+    signed = signed_headers(SECRET, event_id, NOW, BODY)
+    with pytest.raises(PayloadInvalid) as caught:
+        Verifier([SECRET]).verify(signed, BODY, NOW)
+    assert caught.value.field == "webhook-id"
+    refused(signed | {"webhook-signature": headers()["webhook-signature"]})
+    with pytest.raises(WebhookStale, match=r"^the webhook is not signed$"):
+        Verifier([SECRET]).verify(signed, BODY, NOW + timedelta(seconds=301))
+
+
+@pytest.mark.parametrize("event_id", ["!" * 2049, "", "a\x00b", "a\x7fb"])
+def test_an_id_that_no_sender_sends_is_refused_like_a_forged_one(event_id: str) -> None:
+    refused(signed_headers(SECRET, event_id, NOW, BODY))
+
+
+def test_signatures_of_any_length_up_to_two_thousand_are_looked_at() -> None:
+    good = headers()["webhook-signature"]
+    longest = "v1," + "A" * (2048 - len(good) - 4) + " " + good
+    assert len(longest) == 2048
+    Verifier([SECRET]).verify(headers(signature=longest), BODY, NOW)
+    refused(headers(signature="v1,A" + longest[3:]))
+
+
 @pytest.mark.parametrize("name", ["webhook-id", "webhook-timestamp", "webhook-signature"])
 def test_each_header_stands_exactly_once(name: str) -> None:
     pairs = list(headers().items())
@@ -191,3 +222,55 @@ def test_a_random_secret_is_never_called_a_placeholder() -> None:
     drawn = random.Random(1)
     secrets = {number: PREFIX + base64.b64encode(drawn.randbytes(24)).decode() for number in range(2_000)}
     assert doubts(secrets) == []
+
+
+@pytest.mark.parametrize("count", [24, 64])
+def test_a_secret_of_the_shortest_and_of_the_longest_length_is_taken(count: int) -> None:
+    secret = PREFIX + base64.b64encode(bytes(count)).decode()
+    for spelled in (secret, secret.rstrip("="), bytes(count)):
+        Verifier([spelled]).verify(signed_headers(secret, "evt_1", NOW, BODY), BODY, NOW)
+
+
+@pytest.mark.parametrize("count", [23, 65])
+def test_no_secret_is_used_to_sign_that_would_not_be_taken(count: int) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        sign(bytes(count), "evt_1", 1, BODY)
+    assert [fault.key for fault in caught.value.faults] == ["intake.secrets"]
+    assert "24 to 64 bytes" in str(caught.value)
+
+
+def spelled(text: str) -> str:
+    """A well-formed secret whose bytes are a text."""
+    return PREFIX + base64.b64encode(text.encode()).decode()
+
+
+@pytest.mark.parametrize(
+    ("secrets", "said"),
+    [
+        ([SECRET, OTHER], []),
+        ([SECRET, SECRET], [(1, "is the same secret as intake.secrets[0]")]),
+        (
+            [SECRET, OTHER, SECRET, OTHER],
+            [(2, "same secret as intake.secrets[0]"), (3, "same secret as intake.secrets[1]")],
+        ),
+        ([SECRET, SECRET, SECRET], [(1, "intake.secrets[0]"), (2, "intake.secrets[0]")]),
+        ([PREFIX + PUBLISHED, SECRET], [(0, "a placeholder still stands there, which anybody can guess")]),
+        ([SECRET, PREFIX + PUBLISHED], [(1, "anybody can guess")]),
+        ([spelled("replace-this-with-a-real-one")], [(0, "anybody can guess")]),
+        ([spelled("CHANGE ME CHANGE ME CHANGE ME")], [(0, "anybody can guess")]),
+        ([spelled("k3Jq8wZr2TnVbX5mLpYdHs7G")], []),
+        ([spelled("k3Jq8wZr2TnVbX5mLpYdHs7 <ü>")], []),
+        (["whsec_<fill in>"], [(0, "a placeholder still stands there")]),
+        (["<your secret>"], [(0, "a placeholder still stands there")]),
+        (["whsec_AAAA"], [(0, "must hold 24 to 64 bytes")]),
+        (["AAAA", SECRET, "whsec_!"], [(0, "does not begin with whsec_"), (2, "is not base64 after whsec_")]),
+        (["whsec_AAAA", "whsec_AAAA"], [(0, "must hold"), (1, "must hold")]),
+        ([PREFIX + PUBLISHED, PREFIX + PUBLISHED], [(0, "guess"), (1, "guess"), (1, "same secret")]),
+    ],
+)
+def test_each_secret_that_does_not_protect_is_named_with_its_place(
+    secrets: list[str], said: list[tuple[int, str]]
+) -> None:
+    found = doubts(dict(enumerate(secrets)))
+    assert [(fault.key, fault.code) for fault in found] == [(f"intake.secrets[{number}]", UNFIT) for number, _ in said]
+    assert all(text in fault.problem for fault, (_, text) in zip(found, said, strict=True))
