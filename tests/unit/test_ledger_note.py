@@ -148,6 +148,18 @@ def test_a_damaged_verifier_key_is_refused(line: str) -> None:
         note.VerifierKey.parse(line)
 
 
+@pytest.mark.parametrize("length", [0, 31, 33, 64])
+def test_a_key_of_another_length_is_refused_though_its_id_is_right(length: int) -> None:
+    with pytest.raises(NoteInvalid, match="not an Ed25519 key"):
+        note.VerifierKey.parse(note.VerifierKey("example.org", bytes(length)).line)
+
+
+def test_a_key_whose_base64_holds_the_separator_is_read() -> None:
+    keys = (note.Signer.from_seed("example.org", bytes([seed]) * 32).verifier for seed in range(64))
+    key = next(key for key in keys if "+" in key.line.partition("+")[2].partition("+")[2])
+    assert note.VerifierKey.parse(key.line) == key
+
+
 @pytest.mark.parametrize("name", ["", "a b", "a+b", "a\u00a0b", "a\nb"])
 def test_a_name_that_the_format_cannot_hold_is_refused(name: str) -> None:
     with pytest.raises(NoteInvalid):

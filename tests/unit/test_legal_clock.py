@@ -115,11 +115,10 @@ def test_an_objection_over_the_change_of_the_clocks_still_has_24_hours() -> None
     assert dates.due_on == date(2026, 3, 30)  # 00:30 in London, already summer time
 
 
-def test_the_rule_names_the_nation_and_the_version_of_the_holidays() -> None:
+def test_the_rule_that_the_ledger_keeps_names_the_nation_and_the_version_of_the_holidays() -> None:
     rule = SCOTLAND.dates(Right.ERASURE, noon("2026-03-03")).rule
-    assert "GB-SCT" in rule
-    assert version("holidays") in rule
-    assert SCOTLAND.dates(Right.OPT_OUT, noon("2026-03-03")).rule != rule
+    assert rule == f"ICO calendar month, GB-SCT, holidays {version('holidays')}"
+    assert ENGLAND.dates(Right.OPT_OUT, noon("2026-03-03")).rule == "objection, 24 hours, no day rolls"
 
 
 @pytest.mark.parametrize("nation", ["GB", "", "US-CA", "gb-eng", "GB-XXX"])
