@@ -374,7 +374,7 @@ class KeepsConversations(Inbound):
 
     @abstractmethod
     def read_export(self, rows: Iterable[Mapping[str, str]]) -> Iterator[Exported]:
-        """The rows of the vendor's export, header already read. Raises `PayloadInvalid`: the row, never its value."""
+        """The rows of the vendor's export, by `export_columns`. Raises `PayloadInvalid`: the row, never its value."""
 
 
 @dataclass(frozen=True, slots=True)

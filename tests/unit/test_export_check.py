@@ -5,6 +5,7 @@ import json
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -29,6 +30,14 @@ def read(world: World, folder: Path, text: str | bytes, *, most: int = export_ch
     file = folder / "export.csv"
     file.write_bytes(text.encode() if isinstance(text, str) else text)
     return export_check.read(file, postbox(), RULE, world.controller.zone, world.clock.now(), most=most)
+
+
+def read_alone(folder: Path, text: str | bytes) -> Read:
+    """Without a store, which a file's form is no concern of."""
+    file = folder / "export.csv"
+    file.write_bytes(text.encode() if isinstance(text, str) else text)
+    now = datetime(2026, 11, 20, 12, tzinfo=UTC)
+    return export_check.read(file, postbox(), RULE, ZoneInfo("Europe/London"), now)
 
 
 def check(world: World, folder: Path, text: str, days: Range = RANGE, by: By = DANA) -> Checked:
@@ -214,6 +223,8 @@ BAD: list[tuple[str | bytes, str]] = [
     (HEADER + "1,2,not-a-date,fb\r\n", "row 1: its date cannot be read"),
     (HEADER + "1,2,2026-08-01T12:00:00,fb\r\n", "lacks an id or a zone"),
     ("conversation,CONTACT,created\r\n", "lacks the columns Created at"),
+    ("conv-canary-1,c1,2026-08-01T12:00:00+00:00,fb\r\n", "or its first line is gone"),
+    ("\ufeff\r\n \r\n", "is empty"),
     (HEADER + "1,2\r\n", "row 1 of the export has 2 cells"),
     (HEADER + '1,"2,3\r\n', "is not CSV"),
     (HEADER + "1,2,2027-08-01T12:00:00+00:00,fb\r\n", "in the future"),
@@ -226,41 +237,100 @@ BAD: list[tuple[str | bytes, str]] = [
 
 @pytest.mark.parametrize(("text", "says"), BAD)
 def test_a_file_that_is_no_such_export_is_refused_and_never_quoted(
-    world: World, tmp_path: Path, text: str | bytes, says: str
+    tmp_path: Path, text: str | bytes, says: str
 ) -> None:
-    keeping(world)
     with pytest.raises(UsageError, match=says) as refused:
-        read(world, tmp_path, text)
+        read_alone(tmp_path, text)
     assert "canary" not in refused.value.message
     assert "not-a-date" not in refused.value.message
 
 
 ROW = "conv-canary-1,c1,2026-08-01T12:00:00+00:00,fb\r\n"
-SAVED_AGAIN: list[tuple[bytes, str]] = [
-    ((HEADER + ROW).replace(",", ";").encode(), "divided by ;, not by commas"),
-    (b"\xef\xbb\xbf" + (HEADER + ROW).replace(",", ";").encode(), "divided by ;"),
-    ((HEADER + ROW).replace(",", "\t").encode(), "divided by tabs"),
-    ((HEADER + ROW).replace(",", "|").encode(), "divided by |"),
-    (("sep=;\r\n" + HEADER + ROW).replace(",", ";").encode(), "line sep="),
-    (("SEP=,\r\n" + HEADER + ROW).encode(), "line sep="),
-    ((HEADER + ROW).encode("utf-16"), "UTF-16"),
-    ((HEADER + ROW).encode("utf-16-le"), "UTF-16"),
-    ((HEADER + ROW).replace(",", "\t").encode("utf-16-be"), "UTF-16"),
+ALL = HEADER + ROW
+
+
+def in_quotes(text: str) -> str:
+    return "".join('"{}"\r\n'.format(line.replace('"', '""')) for line in text.splitlines())
+
+
+SAVED_AGAIN: list[tuple[str | bytes, str]] = [
+    (ALL.replace(",", ";"), "divided by ;, not by commas"),
+    ("\ufeff" + ALL.replace(",", ";"), "divided by ;"),
+    (ALL.replace(",", ";").replace("\r\n", "\r"), "divided by ;"),
+    (ALL.replace(",", ";").replace("\r\n", ";;;\r\n"), "divided by ;"),
+    (ALL.replace(",", "\t"), "divided by tabs"),
+    (ALL.replace(",", "|"), r"divided by \|"),
+    (ALL.replace(",", "^"), r"divided by \^"),
+    (HEADER + ROW.replace(",", ";"), "row 1 of the export has 1 cells"),
+    ("sep=;\r\n" + ALL.replace(",", ";"), "line sep="),
+    ("SEP=,\r\n" + ALL, "line sep="),
+    ('\r\n"sep=;"\r\n' + ALL.replace(",", ";"), "line sep="),
+    (ALL.encode("utf-16"), "UTF-16"),
+    (ALL.encode("utf-16-le"), "UTF-16"),
+    (b"\xfe\xff" + ALL.encode("utf-16-be"), "UTF-16"),
+    (ALL.replace(",", "\t").encode("utf-16-be"), "UTF-16"),
+    (ALL.encode("utf-32"), "UTF-32"),
+    (ALL.replace("fb", "fä").encode("cp1252"), "not UTF-8 text"),
+    (ALL.replace("fb", "fä").encode("mac_roman"), "not UTF-8 text"),
     (b"PK\x03\x04 a workbook", "a workbook"),
-    (HEADER.replace("\r\n", ",,\r\n").encode(), "columns without a name"),
+    (b"\xd0\xcf\x11\xe0 an older one", "a workbook"),
+    ("<html><table><tr><td>Conversation</td></tr></table>", "a page"),
+    (b"\x1f\x8b\x08\x00", "compressed"),
+    ("%PDF-1.7\n", "a PDF"),
+    (in_quotes(ALL), "each line of the export is in quotation marks as a whole"),
+    (in_quotes(ALL.replace(",", ";")), "each line of the export is in quotation marks"),
+    (in_quotes('"Conversation","Contact","Created at"\r\n"c","d","2026-08-01T12:00:00Z"'), "each line of the export"),
+    (HEADER + in_quotes(ROW), "row 1 of the export has 1 cells"),
+    (ALL.replace("\r\n", ",,\r\n"), "columns without a name"),
+    (HEADER + ROW.replace("\r\n", ",,\r\n"), "row 1 of the export has 6 cells"),
+    ("Conversation,Contact,Created at;;;\r\nc,d,2026-08-01T12:00:00+00:00;;;\r\n", "divided by ; beside commas"),
+    (";;;\r\n" + ALL, "lines stand before"),
+    (",,,\r\n" + ALL, "lines stand before"),
+    ("Resolved conversations\r\n\r\n" + ALL, "lines stand before"),
+    (ALL + ",,,\r\n", "row 2 of the export is empty"),
+    (ALL + "Total,1,,\r\n", "row 2: its date cannot be read"),
+    (ALL.replace("2026-08-01T12:00:00+00:00", "01/08/2026 12:00"), "row 1: its date cannot be read"),
+    (ALL.replace("canary", "can\0ary"), "no text"),
+    ("\0" + ALL, "no text"),
+    (ALL + "\0\0\0", "no text"),
+    (ALL + "\x1a", "no text"),
+    *(
+        (ALL.replace("conv-canary-1", anew), "an id that a spreadsheet wrote anew")
+        for anew in ("1.23E+17", '"1,23E+17"', "'123", '"=""123"""', "123.0", "########")
+    ),
 ]
 
 
 @pytest.mark.parametrize(("text", "says"), SAVED_AGAIN)
 def test_an_export_that_a_spreadsheet_saved_again_is_named_as_that(
-    world: World, tmp_path: Path, text: bytes, says: str
+    tmp_path: Path, text: str | bytes, says: str
 ) -> None:
-    keeping(world)
     with pytest.raises(UsageError, match=says) as refused:
-        read(world, tmp_path, text)
+        read_alone(tmp_path, text)
     assert "as the vendor made it" in refused.value.message
     assert "another file" not in refused.value.message
     assert "canary" not in refused.value.message
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\r\n" + ALL,
+        "\ufeff\ufeff  \r\n\r\n" + ALL,
+        ALL.replace("\r\n", "\r"),
+        ALL.replace("\r\n", "\n"),
+        ALL.replace("\r\n", "\r\r\n"),
+        HEADER.upper() + ROW,
+        HEADER.lower().replace(" ", "_") + ROW,
+        HEADER.replace("Created at", " Created\u00a0at ") + ROW,
+        ALL.replace("Medium", "Medium,Agent").replace("fb", "fb,x"),
+        ALL + "\r\n\r\n",
+        '"Conversation","Contact","Created at"\r\n"conv-canary-1","c1","2026-08-01T12:00:00+00:00"\r\n',
+    ],
+)
+def test_what_changes_no_value_is_of_no_concern(tmp_path: Path, text: str) -> None:
+    found = read_alone(tmp_path, text)
+    assert [(one.conversation, one.contact) for one in found.older] == [("conv-canary-1", "c1")]
 
 
 def test_a_file_that_is_too_large_is_refused_before_it_is_read_whole(world: World, tmp_path: Path) -> None:

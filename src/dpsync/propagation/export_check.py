@@ -24,7 +24,7 @@ from dpsync.model import ActKind, ConversationState, Retention
 from dpsync.propagation import retention_clock as clock
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.conversations import UNCLAIMED, By, C, Sighting, VendorIds, act, move, sight
-from dpsync.propagation.export_form import STARTS_WITHIN, demand_as_made, spelled
+from dpsync.propagation.export_form import AS_MADE, STARTS_WITHIN, demand_as_made, demand_own_cell, spelled
 from dpsync.propagation.retention import contradict, demanded, rule_of
 from dpsync.store.writer import Unit
 
@@ -68,37 +68,58 @@ def read(
             found = _Found(connector.read_export(_rows(text, connector.export_columns)), rule, zone, now)
             return found.read(hashing)
     except UnicodeDecodeError:
-        raise UsageError("the export is not UTF-8 text: save it as CSV (UTF-8)") from None
+        raise UsageError(f"the export is not UTF-8 text: {AS_MADE}") from None
     except csv.Error:
         raise UsageError("the export is not CSV") from None
     except PayloadInvalid as refusal:
-        raise UsageError(f"the export cannot be read: {refusal.field}: {refusal.problem}") from None
+        raise UsageError(f"the export cannot be read: {refusal.field}: {refusal.problem}: {AS_MADE}") from None
     except OSError as error:
         raise UsageError(f"the export cannot be read: {error.strerror}", code="DP-105") from None
 
 
-def _rows(text: io.TextIOWrapper, demanded_columns: frozenset[str]) -> Iterator[Mapping[str, str]]:
-    lines = csv.reader(text, strict=True)
-    head = next(lines, None)
+def _rows(text: io.TextIOWrapper, columns: frozenset[str]) -> Iterator[Mapping[str, str]]:
+    """The rows, with the columns under the names that the connector has for them."""
+    lines = csv.reader(_text_lines(text), strict=True)
+    head = next((cells for cells in lines if any(cell.strip("\ufeff ") for cell in cells)), None)
     if not head:
         raise UsageError("the export is empty: it lacks even the line with its columns")
-    if "" in (name.strip() for name in head):
-        raise UsageError("the export has columns without a name: hand it over as the vendor made it")
-    if len(set(head)) != len(head):
-        raise UsageError("the export names a column twice")
-    there = {spelled(name) for name in head}
-    missing = sorted(name for name in demanded_columns if spelled(name) not in there)
-    # A header alone is an export that found nothing, so it must be *that* export and no other file.
-    if missing or not demanded_columns:
-        raise UsageError(f"the export is another file: it lacks the columns {', '.join(missing) or 'of this vendor'}")
+    names = _named(head, columns)
     for number, cells in enumerate(lines, 1):
         if not cells:
             continue
         if len(cells) != len(head):
-            raise UsageError(f"row {number} of the export has {len(cells)} cells, its head has {len(head)}")
+            raise UsageError(f"row {number} of the export has {len(cells)} cells, its head has {len(head)}: {AS_MADE}")
+        if not any(map(str.strip, cells)):
+            raise UsageError(f"row {number} of the export is empty: {AS_MADE}")
         if number > MOST_ROWS:
             raise UsageError(f"the export has more than {MOST_ROWS:,} rows: make it for a shorter range")
-        yield dict(zip(head, cells, strict=True))
+        row = dict(zip(names, cells, strict=True))
+        for name in columns:
+            demand_own_cell(number, row[name])
+        yield row
+
+
+def _named(head: list[str], columns: frozenset[str]) -> list[str]:
+    """The columns' names, those of the connector as it spells them. Raises `UsageError`."""
+    own = {spelled(name): name for name in columns}
+    names = [own.get(spelled(name), name) for name in head]
+    if len(set(names)) != len(names):
+        raise UsageError("the export names a column twice")
+    # A header alone is an export that found nothing, so it must be *that* export and no other file.
+    if missing := sorted(columns - set(names)):
+        raise UsageError(
+            f"the export is another file, or its first line is gone: it lacks the columns {', '.join(missing)}"
+        )
+    if not columns:
+        raise UsageError("the export is another file: it lacks the columns of this vendor")
+    return names
+
+
+def _text_lines(text: Iterable[str]) -> Iterator[str]:
+    for line in text:
+        if "\0" in line or "\x1a" in line:
+            raise UsageError(f"the export holds signs that are no text (NUL): {AS_MADE}")
+        yield line
 
 
 class _Found:
