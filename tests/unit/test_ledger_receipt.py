@@ -8,10 +8,11 @@ import random
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from io import StringIO
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -99,13 +100,16 @@ def resealed(value: dict[str, Any], signer: note.Signer = SIGNER) -> bytes:
     return receipt.dump(value)
 
 
-def run(tmp_path: Path, raw: bytes, *arguments: str) -> tuple[int, str]:
+Run = Callable[..., tuple[int, str]]
+
+
+def by_itself(tmp_path: Path, raw: bytes, *arguments: str) -> tuple[int, str]:
     """The verifier as a stranger runs it: the file alone, an isolated Python, no site packages."""
     (tmp_path / "receipt.json").write_bytes(raw)
     program = tmp_path / "verify_receipt.py"
     program.write_bytes(Path(verify_receipt.__file__).read_bytes())
     done = subprocess.run(
-        [sys.executable, "-I", "-S", str(program), *([str(tmp_path / "receipt.json")] if raw else []), *arguments],
+        [sys.executable, "-I", "-S", str(program), str(tmp_path / "receipt.json"), *arguments],
         capture_output=True,
         text=True,
         encoding="utf-8",
@@ -113,6 +117,21 @@ def run(tmp_path: Path, raw: bytes, *arguments: str) -> tuple[int, str]:
     )
     assert done.stderr == ""
     return done.returncode, done.stdout
+
+
+def imported(tmp_path: Path, raw: bytes, *arguments: str) -> tuple[int, str]:
+    """The same within this process, where a change of the code is seen, too (`make mutants`)."""
+    (tmp_path / "receipt.json").write_bytes(raw)
+    with redirect_stdout(StringIO()) as said:
+        code = verify_receipt.main([str(tmp_path / "receipt.json"), *arguments])
+    return code, said.getvalue()
+
+
+@pytest.fixture(params=[by_itself, imported], ids=["by-itself", "imported"])
+def run(request: pytest.FixtureRequest) -> Run:
+    """The verifier: a file, the bytes of a receipt, what is given besides; its exit code and what it said."""
+    ran: Run = request.param
+    return ran
 
 
 def refused(raw: bytes, key: str | None = LINE, email: str | None = None) -> str:
@@ -136,7 +155,7 @@ def test_the_verifier_is_one_short_file_of_the_standard_library_alone() -> None:
     assert {name.split(".")[0] for name in imported} <= sys.stdlib_module_names
 
 
-def test_a_real_receipt_is_valid_for_a_stranger(tmp_path: Path) -> None:
+def test_a_real_receipt_is_valid_for_a_stranger(run: Run, tmp_path: Path) -> None:
     code, said = run(tmp_path, receipt.dump(receipt_of()), "--key", LINE, "--email", "  ADA@Example.org ")
     assert (code, said.splitlines()) == (
         0,
@@ -156,14 +175,14 @@ def test_a_real_receipt_is_valid_for_a_stranger(tmp_path: Path) -> None:
     )
 
 
-def test_what_was_not_checked_is_said(tmp_path: Path) -> None:
+def test_what_was_not_checked_is_said(run: Run, tmp_path: Path) -> None:
     code, said = run(tmp_path, receipt.dump(receipt_of()))
     assert code == 0
     assert "NOT CHECKED: whose key this is" in said
     assert "NOT CHECKED: whom it is about" in said
 
 
-def test_a_faulty_receipt_exits_with_2_and_says_what_failed(tmp_path: Path) -> None:
+def test_a_faulty_receipt_exits_with_2_and_says_what_failed(run: Run, tmp_path: Path) -> None:
     value = deepcopy(receipt_of())
     value["processors"].pop()
     assert run(tmp_path, receipt.dump(value)) == (
@@ -507,7 +526,9 @@ def grown() -> tuple[dict[int, str], dict[tuple[int, int], str], bytes]:
     return notes, files, receipt.dump(value)
 
 
-def test_a_kept_checkpoint_and_consistency_files_show_that_the_ledger_was_only_continued(tmp_path: Path) -> None:
+def test_a_kept_checkpoint_and_consistency_files_show_that_the_ledger_was_only_continued(
+    run: Run, tmp_path: Path
+) -> None:
     notes, files, raw = grown()
     for old in STEPS[:-1]:
         said = verify_receipt.check(raw, LINE, EMAIL, notes[old], (files[old, STEPS[-1]],))
