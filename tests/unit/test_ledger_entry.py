@@ -19,6 +19,7 @@ from dpsync.ledger.entry import (
     resp_digest,
     safe,
 )
+from tests.names import plain
 
 NOW = datetime(2027, 1, 15, 8, 0, 0, tzinfo=UTC)
 HEX = "ab" * 32
@@ -75,7 +76,7 @@ def test_a_time_without_a_zone_is_refused() -> None:
         {"due": "20270115"},
         {"due": "2027-02-30"},
     ],
-    ids=str,
+    ids=plain,
 )
 def test_what_is_not_in_the_table_is_refused(fields: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r"\w"):
@@ -110,7 +111,7 @@ def test_a_refusal_never_repeats_the_value() -> None:
         b'{"event":"gap","ts":01,"v":1}',
         b"[" * 100_000,
     ],
-    ids=lambda body: str(body[:40]),
+    ids=lambda body: plain(body[:40]),
 )
 def test_bytes_that_encode_would_not_print_are_no_entry(body: bytes) -> None:
     with pytest.raises(ValueError, match=r"\w"):
@@ -177,7 +178,7 @@ def test_the_digest_of_the_calls_sees_order_number_and_every_field() -> None:
 
 
 @pytest.mark.parametrize(
-    "row", [{}, {**ROW, "url": "x"}, {**ROW, "status": "200"}, {**ROW, "at": 1.5}, {**ROW, "at": None}], ids=str
+    "row", [{}, {**ROW, "url": "x"}, {**ROW, "status": "200"}, {**ROW, "at": 1.5}, {**ROW, "at": None}], ids=plain
 )
 def test_an_evidence_row_of_another_shape_is_refused(row: dict[str, str | int | None]) -> None:
     with pytest.raises(ValueError, match="evidence"):

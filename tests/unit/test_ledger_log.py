@@ -17,6 +17,7 @@ from dpsync.ledger.entry import Event
 from dpsync.ledger.log import Log, protect
 from dpsync.store import tables as t
 from dpsync.store.database import writing
+from tests.names import plain
 
 ORIGIN = "example.org/dpsync"
 SIGNER = note.Signer.from_seed(ORIGIN, bytes(range(32)))
@@ -104,7 +105,9 @@ def test_an_append_that_is_rolled_back_leaves_no_trace(empty: Connection) -> Non
     assert problems(empty) == ()
 
 
-@pytest.mark.parametrize("wrong", [("r-1", body(2)), (None, body(2)), ("r-2", body(2) + b" "), (None, b"{}")], ids=str)
+@pytest.mark.parametrize(
+    "wrong", [("r-1", body(2)), (None, body(2)), ("r-2", body(2) + b" "), (None, b"{}")], ids=plain
+)
 def test_what_is_no_entry_or_is_filed_wrongly_is_not_appended(
     empty: Connection, wrong: tuple[str | None, bytes]
 ) -> None:

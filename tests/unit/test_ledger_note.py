@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from dpsync.errors import NoteInvalid
 from dpsync.ledger import note
+from tests.names import plain
 
 SIGNER = note.Signer.from_seed("example.org/dpsync", bytes(range(32)))
 WITNESS = note.Signer.from_seed("witness.example.org", bytes(32))
@@ -107,7 +108,7 @@ ROOT = base64.b64encode(bytes(32)).decode()
         signed(f"o\u2028x\n42\n{ROOT}\n"),
         NOTE + "— name AAAAAAA=\n" * 5000,
     ],
-    ids=lambda spelled: repr(spelled[:24] + "..." + spelled[-12:]),
+    ids=lambda spelled: plain(spelled[:24] + "..." + spelled[-12:]),
 )
 def test_a_note_in_another_spelling_is_refused(spelled: str) -> None:
     with pytest.raises(NoteInvalid):

@@ -30,6 +30,7 @@ from dpsync.ledger.entry import Event
 from dpsync.ledger.log import Log
 from dpsync.model import CLOSED_STATES, DONE_STATES, Rung, State
 from dpsync.store import tables as t
+from tests.names import plain
 
 ORIGIN = "example.org/dpsync"
 SIGNER = note.Signer.from_seed(ORIGIN, bytes(range(32)))
@@ -637,7 +638,7 @@ def test_a_signature_or_a_key_in_another_spelling_is_refused() -> None:
         b'{"event":"received","req":"r-one","ts":1,"v":2}',
         b'{"event":"received","name":"' + b"x" * 2048 + b'","req":"r-one","ts":1,"v":1}',
     ],
-    ids=lambda body: str(body[:60]),
+    ids=lambda body: plain(body[:60]),
 )
 def test_an_entry_that_was_signed_in_another_spelling_is_refused(body: bytes) -> None:
     head = note.Checkpoint(ORIGIN, 1, merkle.leaf_hash(body))
