@@ -28,6 +28,7 @@ from dpsync.connectors.google_analytics import (
     OTHER_COOKIE,
     OWN,
     SESSION,
+    SEVERAL,
     SHORTENED,
     TEMPLATE,
     UNKNOWN_FORM,
@@ -218,6 +219,11 @@ def test_without_an_id_nobody_is_identifiable_and_never_nothing_held(addresses: 
         f"GA1.3.{COOKIE}",
         f"GA1.1-2.{COOKIE}",
         f"_ga=GA1.2.{COOKIE}",
+        f"_ga=GA1.2.{COOKIE};",
+        f"_ga = GA1.2.{COOKIE}",
+        f"_ga: GA1.2.{COOKIE}",
+        f"CLIENT_ID:_ga=GA1.1.{COOKIE}",
+        f"GA1.2.{COOKIE}\u00a0",
         f"CLIENT_ID:{COOKIE}",
         f"CLIENT_ID:GA1.2.{COOKIE}",
     ],
@@ -262,6 +268,33 @@ def test_a_whole_cookie_is_the_client_id_in_it(reference: str) -> None:
         *((one, OWN) for one in ("G-ABC123DEF4", "UA-12345-1", "CLIENT_ID:GTM-ABC123")),
         *((one, SHORTENED) for one in ("1148903321.17672", "GA1.2.1148903321.17672256", "1.14890332117672E+09")),
         *((one, UNKNOWN_FORM) for one in ("c-1", "member-7", "4711", "GA1.2.1148903321", "GA1.2.1148903321.", "1..2")),
+        *(
+            (one, UNSET)
+            for one in ("GA1.2.1148903321.undefined", "null.1767225600", "GA1.2.NaN.1767225600", "[object Promise]")
+        ),
+        *(
+            (one, UNSET)
+            for one in ("GA1.2.opt-out", "CLIENT_ID:opted_out", "(not provided)", "not provided", "Infinity")
+        ),
+        *(
+            (one, SEVERAL)
+            for one in (f"{COOKIE},{COOKIE}", f"{COOKIE};{COOKIE}", f"{COOKIE} {COOKIE}", f"{COOKIE}{COOKIE}")
+        ),
+        *((one, SEVERAL) for one in (f"GA1.2.{COOKIE}GA1.2.{COOKIE}", f"GA1.2.{COOKIE}\nGA1.2.{COOKIE}")),
+        *((one, SEVERAL) for one in (f"CLIENT_ID:{COOKIE}|{COOKIE}", f"USER_ID:{COOKIE},{COOKIE}")),
+        *((one, TEMPLATE) for one in ("@@CID@@", "##cid##", "__CID__", "*|CID|*", "{%cid%}", ":cid", "CLIENT_ID_HERE")),
+        *((one, TEMPLATE) for one in ("1111111111.1111111111", "1234567890.1234567890", "GA1.2.123456789.1234567890")),
+        *((f"{kind}:CLIENT_ID:{COOKIE}", BAD_ID) for kind in ("CLIENT_ID", "USER_ID")),
+        *(
+            (one, BAD_ID)
+            for one in (f"client_id:{COOKIE}", f"\u200b{COOKIE}", f"\ufeff{COOKIE}", "１１４８.1767225600")
+        ),
+        *((one, UNKNOWN_FORM) for one in (f'"{COOKIE}"', f"'{COOKIE}'", f"ga1.2.{COOKIE}", "amp-x", "amp-undefined")),
+        *(
+            (one, UNKNOWN_FORM)
+            for one in (f"-{COOKIE}", "1148903321-1767225600", "test", f"{COOKIE}000", "properties/17")
+        ),
+        *((one, OTHER_COOKIE) for one in (f"GA1.2.3.{COOKIE}", f"{COOKIE}.1", "_gcl_au=1.1.1.1", "FPID2.2.abc.123")),
         ("APP_INSTANCE_ID:member-7", NO_APP),
     ],
 )

@@ -44,7 +44,7 @@ _UPSERT: Final = "/analytics/v3/userDeletion/userDeletionRequests:upsert"
 _ID = re.compile(r"[!-~]{1,256}")
 # What the site's own code and its tag write (Google's page "Cookies and user identification" and gtag.js, read in
 # November 2026): `_ga` is GA1.<parts of the domain>[-<parts of the path>].<client id>, `_ga_<stream>` a session.
-_COOKIE = re.compile(r"(?:_ga=)?GA[0-9]+\.[0-9]+(?:-[0-9]+)?\.(.*)")
+_COOKIE = re.compile(r"(?:_ga ?[=:] ?)?GA[0-9]+\.[0-9]+(?:-[0-9]+)?\.(.*?);?")
 _CLIENT = re.compile(r"[0-9]{1,10}\.[0-9]{1,10}|amp-[\w-]{16,}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 _A_DAY: Final = 500  # queries, of the calling project and of each property
 _PACE: Final = 0.7  # seconds between two calls to one property, of which 1.5 a second are allowed
@@ -66,28 +66,36 @@ ADDRESS: Final = "an id that was given is an e-mail address, which Google Analyt
 SESSION: Final = "an id that was given is a session cookie (_ga_...): the client id stands in the cookie _ga"
 OTHER_COOKIE: Final = "an id that was given is another cookie than _ga, in which the client id stands"
 OWN: Final = "an id that was given is that of the site's own property or tag, not of a visitor"
+SEVERAL: Final = "an id that was given is several in one: send each for itself"
 SHORTENED: Final = "an id that was given lacks its last digits, as a spreadsheet leaves it: send it as text"
 UNKNOWN_FORM: Final = "an id that was given is none that Google makes: before one of the site's own write CLIENT_ID:"
 NO_APP: Final = "an id that was given after APP_INSTANCE_ID: is not of hexadecimal digits"
 
 _NO_WORD: Final = (
-    "undefined|null|none|nil|nan|true|false|0|-1|unset|unknown|empty|not.?set|n/a|(?:object )?object|denied|redacted|"
-    "deleted|removed|hidden|consent|no.?consent|guest|anon|anonymous|anonymi[sz]ed|not.?logged.?in|logged.?out"
+    r"undefined|null|none|nil|nan|true|false|0|-1|unset|unknown|empty|not.?set|not.?provided|n/a|object(?: \w+)?|"
+    r"denied|redacted|"
+    "deleted|removed|hidden|consent|no.?consent|opt.?out|opted.?out|infinity|guest|anon|anonymous|anonymi[sz]ed|not.?logged.?in|logged.?out"
 )
 # Figures between braces are an id (a GUID is often written so); words alone are the name of a place to fill in.
 _PLACE: Final = (
-    r".*(?:\{\{|\$\{|<%|\}\}).*|[\[<({]+[a-z_. -]+[\])>}]+|%+[a-z_]+%+|%[sd]|\$[a-z_]+|"
-    r"(?:your.?)?(?:user|client|visitor|member|customer).?id"
+    r".*(?:\{\{|\$\{|<%|\{%|\*\||\}\}).*|[\[<({]+[a-z_. -]+[\])>}]+|"
+    r"([%@#]+|__+)[a-z_]+(?:[%@#]+|__+)|%[sd]|[$:][a-z_]+|"
+    r"(?:your.?|ga)?(?:user|client|visitor|member|customer).?id(?:.here)?|cid|"
+    # of an example: one figure over and over, or all in their order
+    r"(?:([0-9])\2{4,}|123456789?0?)\.(?:([0-9])\3{4,}|123456789?0?)"
 )
 _NOT_THEIRS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = (
     (UNSET, re.compile(rf"(?:amp-)?[\W_0]*|[\W_]*(?:{_NO_WORD})(?:[\W_]+(?:{_NO_WORD}))*[\W_]*", re.IGNORECASE)),
     (TEMPLATE, re.compile(_PLACE, re.IGNORECASE | re.DOTALL)),
+    (BAD_ID, re.compile(r"(?:CLIENT|USER|APP_INSTANCE)_ID:.*", re.IGNORECASE | re.DOTALL)),
+    (SEVERAL, re.compile(r".*[0-9]{6,10}\.[0-9]{10}.*[0-9]{6,10}\.[0-9]{10}.*", re.DOTALL)),
     (ADDRESS, re.compile(r".*(?:@|%40).*", re.DOTALL)),
     (ENCODED, re.compile(r".*%[0-9A-F]{2}.*", re.IGNORECASE | re.DOTALL)),
     (SESSION, re.compile(r"_ga_.*|GS[0-9]+\..*", re.DOTALL)),
     (OTHER_COOKIE, re.compile(r"GA[0-9]+\..*|_(?:g[a-z]+|fb[pc])[\w.-]*=.*|fb\.[0-9]\..*|FPID[0-9].*", re.DOTALL)),
 )
 _NO_CLIENTS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = (
+    (UNSET, re.compile(rf"[0-9]+\.(?=[a-z])(?:{_NO_WORD})|(?=[a-z])(?:{_NO_WORD})\.[0-9]+", re.IGNORECASE)),
     (OTHER_COOKIE, re.compile(r"_.*|FPLC.*|[0-9]+(?:\.[0-9]+){2,}|.*[=;$,].*", re.DOTALL)),
     (UNKNOWN_FORM, re.compile(r"\.[0-9.]*|[0-9]+\.|[0-9.]*\.\.[0-9.]*|[0-9]{11,}\.[0-9]+|[0-9]+\.[0-9]{11,}")),
     (OWN, re.compile(r"(?:G|GT|GTM|AW|DC|UA)-[0-9A-Z]{4,}(?:-[0-9]+)?", re.IGNORECASE)),
@@ -291,7 +299,7 @@ class GoogleAnalytics(Connector):
         """
         for reference in order.references.get(self.name, ()):
             kind, colon, value = reference.strip().partition(":")
-            kind, value = (kind, value.strip()) if colon else ("", kind)
+            kind, value = (kind, value.strip()) if colon and kind.strip() != "_ga" else ("", reference.strip())
             cookie = _COOKIE.fullmatch(value) if kind in ("", "CLIENT_ID") else None
             value = cookie[1] if cookie else value
             # in a cookie too a site may name its visitors itself, though hardly by figures alone

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import datetime
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dpsync.errors import PayloadInvalid, SignatureInvalid, WebhookStale
@@ -25,26 +25,24 @@ class Astray:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on what is asked; where the answer is 4xx, note it before the sender hears of it."""
-        if scope["type"] != "http" or not _claims(scope) or _has_a_door_that_notes(scope):
+        if scope["type"] != "http" or not _claims(scope) or _is_signed_door(scope):
             await self._app(scope, receive, send)
             return
-        unread = True
-
-        async def receiving() -> Message:
-            nonlocal unread
-            unread = False
-            return await receive()
+        heard = _Heard(receive)
 
         async def sending(message: Message) -> None:
             if message["type"] == "http.response.start" and 400 <= message["status"] < 500:
                 # Who hung up, or was too slow, hears no answer: the server notes what it answered itself.
                 with suppress(ClientDisconnect):
-                    # A body that was read once does not come again.
-                    body = await _body(Request(scope, receive)) if unread else b""
-                    await self._note(*self._judged(scope, message["status"], body, self._ports.now()))
+                    refusal, now, event_id = self._judged(
+                        scope, message["status"], await heard.body(), self._ports.now()
+                    )
+                    # A processor's door has noted what is not ours.
+                    if refusal.told or not _is_processors_door(scope):
+                        await self._note(refusal, now, event_id)
             await send(message)
 
-        await self._app(scope, receiving, sending)
+        await self._app(scope, heard, sending)
 
     def _judged(self, scope: Scope, status: int, body: bytes | None, now: datetime) -> tuple[Refusal, datetime, str]:
         if body is None:
@@ -69,20 +67,43 @@ def broken_off(ports: Ports) -> Callable[[int], None]:
     return noted
 
 
-async def _body(request: Request) -> bytes | None:
-    """The body; None where it is too large. Raises `ClientDisconnect`."""
-    try:
-        return await bodies.read(request)
-    except bodies.TooLarge:
-        return None
+class _Heard:
+    """What a door heard of a body, and the rest of it."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._parts: list[bytes] = []
+        self._ended = self._gone = False
+
+    async def __call__(self) -> Message:
+        """The next of it, for the door."""
+        message = await self._receive()
+        self._gone = message["type"] == "http.disconnect"
+        self._ended = not message.get("more_body", False)
+        if self._length() <= bodies.LONGEST_JUDGED:
+            self._parts.append(message.get("body", b""))
+        return message
+
+    async def body(self) -> bytes | None:
+        """All of it; None where it is too large. Raises `ClientDisconnect`."""
+        while not self._ended and self._length() <= bodies.LONGEST_JUDGED:
+            await self()
+        if self._gone:
+            raise ClientDisconnect
+        return b"".join(self._parts) if self._length() <= bodies.LONGEST_JUDGED else None
+
+    def _length(self) -> int:
+        return sum(map(len, self._parts))
 
 
 def _claims(scope: Scope) -> bool:
     return any(name == b"webhook-signature" for name, _ in scope["headers"])
 
 
-def _has_a_door_that_notes(scope: Scope) -> bool:
-    path, method = str(scope["path"]), scope["method"]
-    if path == "/requests":
-        return bool(method == "POST")
-    return path.startswith("/in/") and path.count("/") == 3 and method in {"GET", "HEAD", "POST"}
+def _is_signed_door(scope: Scope) -> bool:
+    return (scope["method"], scope["path"]) == ("POST", "/requests")
+
+
+def _is_processors_door(scope: Scope) -> bool:
+    path = str(scope["path"])
+    return path.startswith("/in/") and path.count("/") == 3 and scope["method"] in {"GET", "HEAD", "POST"}

@@ -3,10 +3,24 @@
 from starlette.requests import ClientDisconnect, Request
 
 LONGEST_BODY = 64 * 1024
+LONGEST_JUDGED = 256 * 1024
+"""Of what claims to be signed: beyond `LONGEST_BODY` it is refused, but whether it is one of ours can still be said."""
 
 
 class TooLarge(Exception):
-    """The body is, or says it is, longer than the cap. The connection is to be closed: the rest is never read."""
+    """The body is, or says it is, longer than the cap. The connection is to be closed: the rest is never read.
+
+    `signed`: it was read all the same, and its signature is good.
+    """
+
+    def __init__(self, *, signed: bool = False) -> None:
+        super().__init__("too large")
+        self.signed = signed
+
+
+def cap_of(request: Request, *, claimed: bool) -> int:
+    """How much is read of what claims to be signed, and of what does not: more only of a length that was announced."""
+    return LONGEST_JUDGED if claimed and "content-length" in request.headers else LONGEST_BODY
 
 
 async def read(request: Request, cap: int = LONGEST_BODY) -> bytes:
@@ -25,4 +39,4 @@ async def read(request: Request, cap: int = LONGEST_BODY) -> bytes:
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-__all__ = ["LONGEST_BODY", "ClientDisconnect", "TooLarge", "read"]
+__all__ = ["LONGEST_BODY", "LONGEST_JUDGED", "ClientDisconnect", "TooLarge", "cap_of", "read"]

@@ -47,10 +47,13 @@ class OneFraming(h11.Connection):
         return self.claims or b"webhook-signature" in self.trailing_data[0].lower()
 
     def next_event(self) -> Any:
+        # What cannot be read is gone once the library has said so.
+        head = self.trailing_data[0] if self.their_state is h11.IDLE else b""
         try:
             event = super().next_event()
         except h11.RemoteProtocolError as error:
             self.refusal = error.error_status_hint
+            self.claims = b"webhook-signature" in head.lower() if head else self.claims
             raise
         if isinstance(event, h11.Request):
             self._check(event)

@@ -108,22 +108,36 @@ class _Receiver:
     async def requests(self, request: Request) -> Response:
         """Verify, read, hand over, wait for the commit; then, and only then, say 202."""
         now, event_id = self._ports.now(), ""
+        claimed = "webhook-signature" in request.headers
         try:
-            body = await bodies.read(request)
-            event_id = self._ports.verify(request.scope["headers"], body, now).id
+            body = await bodies.read(request, bodies.cap_of(request, claimed=claimed))
+            event_id = self._verified(request, body, now)
             asked = self._ports.parse(body, source=SOURCE, event_id=event_id, now=now)
             received = await self._commit(asked, body, now)
         except ReceptionBusy:
             return _json(503, {"error": "busy; try again"}, RETRY_AFTER)
-        except bodies.TooLarge:
-            claimed = "webhook-signature" in request.headers
-            await self.note(Refusal(SOURCE, 413, told=False, claimed=claimed, problem=UNSEEN), now, "")
+        except bodies.TooLarge as large:
+            problem = "too large" if large.signed else UNSEEN
+            await self.note(Refusal(SOURCE, 413, told=large.signed, claimed=claimed, problem=problem), now, "")
             raise
         except (SignatureInvalid, PayloadInvalid, EventConflict, DecisionRefused, NotFound) as error:
-            refusal, answer = _refused(error, claimed="webhook-signature" in request.headers)
+            refusal, answer = _refused(error, claimed=claimed)
             await self.note(refusal, now, event_id)
             return answer
         return _json(202, {"request": received.request_id, "status": "held" if received.held else "accepted"})
+
+    def _verified(self, request: Request, body: bytes, now: datetime) -> str:
+        """The event's id. Raises as the verifier does; `TooLarge`, where that is so, in place of anything else."""
+        fault: IntakeError | None = None
+        try:
+            event_id = self._ports.verify(request.scope["headers"], body, now).id
+        except (SignatureInvalid, PayloadInvalid) as error:
+            fault = error
+        if len(body) > bodies.LONGEST_BODY:
+            raise bodies.TooLarge(signed=not isinstance(fault, SignatureInvalid) or isinstance(fault, WebhookStale))
+        if fault:
+            raise fault
+        return event_id
 
     async def note(self, refusal: Refusal, now: datetime, event_id: str) -> None:
         """Keep the trace before the sender hears of it. Nobody waits where nothing claims to be ours."""
