@@ -57,6 +57,10 @@ class Locked(DpsyncError):
     exit = Exit.LATER
 
 
+class StoreHeld(Locked):
+    """Read by whoever ran the command: another process held the database for as long as is waited. Try later."""
+
+
 class Stalled(DpsyncError):
     """Read by whoever runs the service: a part of it ended or hung, so it ends as a whole, to be started again."""
 

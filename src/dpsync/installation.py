@@ -45,6 +45,7 @@ from dpsync.settings.sections import WEEKDAYS
 from dpsync.store import integrity
 from dpsync.store import tables as t
 from dpsync.store.database import open_database, reading
+from dpsync.store.patience import Patience
 from dpsync.store.schema import Migration, demand_current_schema, migrate
 from dpsync.store.shelf import StoredShelf
 from dpsync.store.writer import Unit, Writer
@@ -67,14 +68,23 @@ class SystemClock:
 class Installation:
     """An installation, opened: settings, keys, store, ledger, connectors. Nothing runs yet."""
 
-    def __init__(self, config: Path, environ: Mapping[str, str], *, settings: Settings | None = None) -> None:
+    def __init__(
+        self,
+        config: Path,
+        environ: Mapping[str, str],
+        *,
+        settings: Settings | None = None,
+        told: Callable[[str], None] | None = None,
+    ) -> None:
+        """`told` hears of it where somebody else holds the database for long."""
         self.config = config
         self.environ = environ
         self.clock = SystemClock()
         self.settings = settings or configuration.load(config, environ)
         self.zone = ZoneInfo(self.settings.controller.time_zone)
         self.keys = Keys.load(self.settings.keys.directory)
-        self.engine = open_database(self.settings.store.url)
+        self.patience = Patience(told)
+        self.engine = open_database(self.settings.store.url, patience=self.patience)
         self.log = Log(self.origin, Signer(self.origin, self.keys.signing_key))
         self.custody = Custody(self.settings.ledger.anchor, self.settings.ledger.receipts, self.keys, self.log)
         self.writer = Writer(self.engine, self.log.append, self.custody.journal)

@@ -23,6 +23,7 @@ from dpsync.store.database import (
     worker_lock,
     writing,
 )
+from dpsync.store.patience import Patience
 from dpsync.store.shelf import StoredShelf, keep, take_notes
 from dpsync.store.writer import Writer
 from tests.builders import World
@@ -82,7 +83,7 @@ def test_a_deleted_value_is_gone_from_the_files_once_the_wal_is_cut(file: str, t
         reader.execute(select(t.meta)).all()
         with writing(engine) as connection:
             connection.execute(insert(t.meta).values(key="more", value=""))
-        impatient = open_database(file, busy_seconds=0.1)
+        impatient = open_database(file, patience=Patience(longest=0.1))
         assert not truncate_wal(impatient), "a reader holds it open"
         impatient.dispose()
     assert truncate_wal(engine)

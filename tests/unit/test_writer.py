@@ -21,6 +21,7 @@ from dpsync.ledger.entry import Event
 from dpsync.model import Request, Right, Subject
 from dpsync.store import tables as t
 from dpsync.store.database import open_database, reading, writing
+from dpsync.store.patience import Patience
 from dpsync.store.writer import LARGEST_BATCH, Unit, Writer
 from tests.builders import START, World
 from tests.invariants import faults
@@ -284,7 +285,7 @@ def file(sqlite_template: Path, tmp_path: Path) -> str:
 
 
 def test_a_locked_database_is_said_at_once_to_all_and_nothing_is_acknowledged(file: str) -> None:
-    engine, holder = open_database(file, busy_seconds=0.2), open_database(file)
+    engine, holder = open_database(file, patience=Patience(longest=0.2)), open_database(file)
     writer = Writer(engine, lambda *_: None)
     asked: list[object] = []
     event.listen(engine, "begin", asked.append)

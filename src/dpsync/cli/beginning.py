@@ -1,6 +1,6 @@
 """What `dpsync init` looks at before it makes anything: whether what is there already belongs together."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from sqlalchemy import select
@@ -16,11 +16,12 @@ from dpsync.sealing import Keys
 from dpsync.settings import Settings
 from dpsync.store import tables as t
 from dpsync.store.database import open_database, reading
+from dpsync.store.patience import Patience
 from dpsync.store.schema import refuse_newer, schema_version
 
 
-def look_first(settings: Settings) -> bool:
-    """Whether there are keys already. Changes nothing.
+def look_first(settings: Settings, told: Callable[[str], None]) -> bool:
+    """Whether there are keys already. Changes nothing; `told` hears of a database that somebody else holds.
 
     Raises `KeyProblem` or `StoreProblem` where keys, database and checkpoints do not belong together: new keys beside
     an old database would open nothing of it, and would later be taken for the ones to keep.
@@ -28,7 +29,7 @@ def look_first(settings: Settings) -> bool:
     directory = settings.keys.directory
     keys = None if Keys.absent(directory) else Keys.load(directory)
     with store_errors_named(settings.store.url):
-        begun = _begun(str(settings.store.url))
+        begun = _begun(str(settings.store.url), Patience(told))
     if not begun:
         _demand_no_past(settings)
         return keys is not None
@@ -50,12 +51,12 @@ def look_first(settings: Settings) -> bool:
     return True
 
 
-def _begun(url: str) -> Mapping[str, str]:
+def _begun(url: str, patience: Patience) -> Mapping[str, str]:
     """What a database says of itself; nothing where it has not begun."""
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite" and not Path(parsed.database or "").exists():
         return {}
-    engine = open_database(url)
+    engine = open_database(url, patience=patience)
     try:
         has = schema_version(engine)
         if has is None:

@@ -32,8 +32,10 @@ CATALOGUE: dict[str, Explained] = {
     ),
     "DP-103": Explained(
         "Somebody else holds it just now",
-        "Another dpsync process drives this database, or writes to it at this moment.",
-        "Where a `dpsync serve` is running there is nothing to do: it does the work. Otherwise try again in a moment.",
+        "Another dpsync process drives this database, or another program has held it for longer than is waited: a "
+        "back-up tool, an open database shell, a table that is locked. Nothing of what waited was stored.",
+        "Where a `dpsync serve` is running there is nothing to do: it does the work. Otherwise let the process that is "
+        "named finish, or end it, and give the command again.",
     ),
     "DP-104": Explained(
         "The receiver cannot listen",

@@ -53,7 +53,7 @@ def looked(talk: Talk, *, offline: bool, send_test: bool, ask: Sequence[str] = (
     except KeyProblem as problem:
         return [*lines, Line("keys", Verdict.PROBLEM, problem.message, problem.code, fatal=True)]
     lines.append(Line("keys", Verdict.OK, f"{settings.keys.directory}, readable by its owner only"))
-    with Service(talk.config, os.environ, settings=settings) as service:
+    with Service(talk.config, os.environ, settings=settings, told=talk.warn) as service:
         ready = _own_store(service)
         lines += ready
         if not any(one.fatal for one in ready):

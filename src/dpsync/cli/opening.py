@@ -1,7 +1,7 @@
 """An installation, opened for one command; what several commands ask of it."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -33,15 +33,19 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def installation(talk: Talk, *, secrets: bool = True, compare: bool = True) -> Iterator[Service]:
+def installation(
+    talk: Talk, *, secrets: bool = True, compare: bool = True, told: Callable[[str], None] | None = None
+) -> Iterator[Service]:
     """The service of `talk.config`, its store found to be its own; closed at the end.
 
     `secrets=False` for what tells nobody anything: it works in a shell without the service's environment.
     `compare=False` for what only reads, or compares by itself: all else begins only where nothing was lost, before
-    anything is written. Raises what `Custody.demand` does.
+    anything is written. `told` hears of a database that somebody else holds, in place of whoever ran the command.
+    Raises what `Custody.demand` does.
     """
     settings = load_settings(talk.config, secrets=secrets)
-    with store_errors_named(settings.store.url), Service(talk.config, os.environ, settings=settings) as service:
+    service = Service(talk.config, os.environ, settings=settings, told=told or talk.warn)
+    with store_errors_named(settings.store.url), service:
         service.demand_own_store()
         if compare:
             service.custody.demand(service.read)

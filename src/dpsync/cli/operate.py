@@ -28,10 +28,10 @@ Processor = Annotated[str, typer.Argument(help="One processor; without it, all o
 def serve(ctx: typer.Context) -> int:
     """Run receiver, worker and timed jobs in this process, until SIGTERM or SIGINT. Logs are JSON lines on stderr.
 
-    A database that is away for a moment is waited for, for two minutes; then the exit code is 75.
+    A database that is away for a moment, or held by another process, is waited for, for two minutes; then the exit
+    code is 75.
     """
-    from dpsync import systemd
-    from dpsync.errors import StoreAway
+    from dpsync.errors import StoreAway, StoreHeld
 
     talk: Talk = ctx.obj
     telemetry.configure("info" if talk.verbose else "warning", sys.stderr)
@@ -40,19 +40,26 @@ def serve(ctx: typer.Context) -> int:
     while True:
         try:
             return _served(talk)
-        except StoreAway as away:
+        except (StoreAway, StoreHeld) as away:
             if time.monotonic() > until:
                 raise
-            telemetry.log("service").warning("waiting for the database", code=away.code, reason=away.message)
-            # Else systemd takes a start that lasts for one that failed.
-            systemd.notify(f"STATUS=waiting: {away.message}", f"EXTEND_TIMEOUT_USEC={int(60e6)}")
+            _waiting(away.message, away.code)
             time.sleep(STORE_PAUSE)
+
+
+def _waiting(reason: str, code: str = "DP-103") -> None:
+    """Say in the log and to systemd what the service waits for."""
+    from dpsync import systemd
+
+    telemetry.log("service").warning("waiting for the database", code=code, reason=reason)
+    # Else systemd takes a start that lasts for one that failed.
+    systemd.notify(f"STATUS=waiting: {reason}", f"EXTEND_TIMEOUT_USEC={int(60e6)}")
 
 
 def _served(talk: Talk) -> int:
     from dpsync.cli.opening import installation
 
-    with installation(talk, compare=False) as service:
+    with installation(talk, compare=False, told=_waiting) as service:
 
         def ready(url: str) -> None:
             line = {"event": "ready", "url": url, "origin": service.origin, "open": _open_count(service)}

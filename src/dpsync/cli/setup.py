@@ -145,7 +145,7 @@ def _write_settings(talk: Talk, answers: "Answers") -> None:
     folder = talk.config.parent
     text = settings_text(answers)
     if folder.exists():
-        _look_first(folder, text)
+        _look_first(talk, folder, text)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / SECRET_FOLDER).mkdir(mode=0o700, exist_ok=True)
@@ -161,7 +161,7 @@ def _write_settings(talk: Talk, answers: "Answers") -> None:
     talk.say(f"{'Kept    ' if had_secret else 'Written '} {webhook}    the secret that your main database signs with")
 
 
-def _look_first(folder: Path, text: str) -> None:
+def _look_first(talk: Talk, folder: Path, text: str) -> None:
     """Read the settings as they would stand there: what they point to may be an older installation's."""
     from dpsync.cli.beginning import look_first
     from dpsync.cli.opening import load_settings, written
@@ -169,7 +169,7 @@ def _look_first(folder: Path, text: str) -> None:
     draft = folder / ".dpsync.toml.draft"
     try:
         written(draft, text.encode())
-        look_first(load_settings(draft, secrets=False))
+        look_first(load_settings(draft, secrets=False), talk.warn)
     finally:
         draft.unlink(missing_ok=True)
 
@@ -184,12 +184,13 @@ def _begin(talk: Talk, *, kept: bool, backed_up: bool) -> int:
     from dpsync.store.schema import SCHEMA
 
     loaded = load_settings(talk.config, secrets=False)
-    had_keys = look_first(loaded)
+    had_keys = look_first(loaded, talk.warn)
     if kept:
         talk.say(f"Kept     {talk.config} (nothing in it is changed)")
     Keys.create(loaded.keys.directory)
     talk.say(f"{'Kept    ' if had_keys else 'Created '} {loaded.keys.directory} (keys, mode 0700)")
-    with store_errors_named(loaded.store.url), Service(talk.config, os.environ, settings=loaded) as service:
+    service = Service(talk.config, os.environ, settings=loaded, told=talk.warn)
+    with store_errors_named(loaded.store.url), service:
         new, migrated = service.initialise(backed_up=backed_up)
         if migrated is not None and migrated.was is not None:
             copy = f"as it was: {migrated.copy}" if migrated.copy else "as it was: in your back-up"

@@ -11,16 +11,13 @@ import typer
 
 from dpsync import strict_json
 from dpsync.cli.console import Talk
-from dpsync.errors import Exit, Locked, PayloadInvalid, UsageError
+from dpsync.errors import Exit, PayloadInvalid, UsageError
 
 if TYPE_CHECKING:
     from dpsync.intake.answers import Received
     from dpsync.service import Service
 
 SOURCE = "command"
-TRIES = 5
-"""How often a busy database is asked again; each time waits up to 10 s."""
-
 OWN_CHANGES = frozenset({"email", "first_name", "last_name"})
 OPTIONS = {
     "right": "RIGHT",
@@ -121,11 +118,6 @@ def _handed_in(service: "Service", data: dict[str, object], event: str, by: str)
         refusal = PayloadInvalid(_option(fault.field), fault.problem)
     else:
         body = canonical({"type": "data_subject.request", "data": data})
-        for _ in range(TRIES):
-            # SQLite's waiting is not fair: among twenty at once one may starve. Locked means that nothing was written,
-            # and the event id would make even a repeat harmless.
-            with suppress(Locked):
-                return service.reception.submit(request, body, now).result()
         return service.reception.submit(request, body, now).result()
     raise refusal
 

@@ -23,6 +23,7 @@ from dpsync.errors import Locked, StoreAway, StoreProblem
 from dpsync.extras import demand
 from dpsync.kit import CALLS_AT_ONCE
 from dpsync.store.columns import EPOCH
+from dpsync.store.patience import Patience, ask_sqlite, listen_to_postgresql, quiet_seconds
 from dpsync.store.trouble import FULL, file_trouble
 
 WRITER_LOCK = 0x6470_7379  # any fixed number; one database serves one installation
@@ -33,7 +34,6 @@ CONNECTIONS = KEPT + CALLS_AT_ONCE // 8
 a call's fifty or more, and never while it waits for the one writer: so all of them wait in one line that always moves.
 Measured on two cores, with every caller reading five times at the same moment, the longest waited a second for all five
 on PostgreSQL and half of one on SQLite. PostgreSQL takes 100 as shipped: two workers beside reports and a person."""
-BUSY_SECONDS = 10.0
 CONNECT_SECONDS = 10
 GONE = {"keepalives_idle": 20, "keepalives_interval": 5, "keepalives_count": 4, "tcp_user_timeout": 40_000}
 """A server that vanished in the middle of an answer is given up after 40 s (libpq), not after TCP's two hours."""
@@ -43,32 +43,41 @@ PAUSED_HOLDER = "15s"
 
 
 def open_database(
-    url: str, *, pool_size: int = KEPT, busy_seconds: float = BUSY_SECONDS, paused_holder: str = PAUSED_HOLDER
+    url: str, *, pool_size: int = KEPT, patience: Patience | None = None, paused_holder: str = PAUSED_HOLDER
 ) -> Engine:
     """An engine for `url`, its connections set up as this house needs them. Opens no connection yet.
 
     Raises `StoreProblem` or `StoreAway` where the folder of a SQLite file cannot be made, `ExtraMissing` where the
     driver for PostgreSQL is not installed.
-    `busy_seconds`: how long a writer waits for another process's transaction on SQLite before it gives up.
+    `patience`: how its transactions wait for whoever holds the database.
     """
-    parsed = make_url(url)
-    if parsed.get_backend_name() == "sqlite":
-        if parsed.database and parsed.database != ":memory:":
-            _make_folder(url, Path(parsed.database).parent)
-        engine = create_engine(
-            parsed, pool_size=pool_size, max_overflow=CONNECTIONS - pool_size, connect_args={"timeout": busy_seconds}
-        )
-        event.listen(engine, "connect", _set_up_sqlite)
-        event.listen(engine, "begin", _begin_sqlite)
-        return engine
+    parsed, waits = make_url(url), patience or Patience()
+    if parsed.get_backend_name() != "sqlite":
+        return _postgresql(parsed, waits, pool_size, paused_holder)
+    if parsed.database and parsed.database != ":memory:":
+        _make_folder(url, Path(parsed.database).parent)
+    return _sqlite(parsed, waits, pool_size)
+
+
+def _sqlite(url: URL, patience: Patience, pool_size: int) -> Engine:
+    arguments = {"timeout": quiet_seconds(patience.longest)}
+    engine = create_engine(url, pool_size=pool_size, max_overflow=CONNECTIONS - pool_size, connect_args=arguments)
+    database = url.database or ""
+    event.listen(engine, "connect", lambda connection, _: _set_up_sqlite(connection, patience, database))
+    event.listen(engine, "begin", lambda connection: _begin_sqlite(connection, patience, database))
+    return engine
+
+
+def _postgresql(url: URL, patience: Patience, pool_size: int, paused_holder: str) -> Engine:
     demand("postgresql", "a database at postgresql://")
     # Without a limit a server that vanished is waited for as long as TCP likes: minutes, for each of what waits.
     # No prepared statements: a pooler (PgBouncer in transaction mode) gives each transaction to another session.
     arguments = {"connect_timeout": CONNECT_SECONDS, "prepare_threshold": None, "client_encoding": "utf8", **GONE}
     engine = create_engine(
-        parsed, pool_size=pool_size, max_overflow=CONNECTIONS - pool_size, pool_pre_ping=True, connect_args=arguments
+        url, pool_size=pool_size, max_overflow=CONNECTIONS - pool_size, pool_pre_ping=True, connect_args=arguments
     )
-    event.listen(engine, "begin", _Beginning(schema_of(parsed), paused_holder))
+    event.listen(engine, "begin", _Beginning(schema_of(url), patience.longest, paused_holder))
+    listen_to_postgresql(engine, patience, arguments)
     return engine
 
 
@@ -102,14 +111,14 @@ class _Beginning:
     a pooler's last user have set changes nothing here, and nothing of ours is left behind for a pooler's next one.
     """
 
-    def __init__(self, schema: str, paused_holder: str) -> None:
+    def __init__(self, schema: str, longest_wait: float, paused_holder: str) -> None:
         always = {
             "timezone": "UTC",
             "datestyle": "ISO",
             "standard_conforming_strings": "on",
             "search_path": f'"{schema}"',
             "statement_timeout": "0",
-            "lock_timeout": "0",
+            "lock_timeout": f"'{longest_wait * 1000:.0f}ms'",
             "idle_in_transaction_session_timeout": f"'{paused_holder}'",
         }
         pins = "".join(f"; SET LOCAL {name} = {value}" for name, value in always.items())
@@ -126,20 +135,32 @@ class _Beginning:
         connection.exec_driver_sql(self._writing if writes else self._reading)
 
 
-def _set_up_sqlite(connection: sqlite3.Connection, _record: object) -> None:
+def _set_up_sqlite(connection: sqlite3.Connection, patience: Patience, database: str) -> None:
     # sqlite3 would begin by itself, late and deferred: read-then-write would fail with BUSY at once.
     connection.isolation_level = None
     cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
+    ask_sqlite(patience, database, lambda: cursor.execute("PRAGMA journal_mode=WAL"))
     cursor.execute("PRAGMA synchronous=FULL")  # NORMAL may lose acknowledged commits on power loss
     cursor.execute("PRAGMA secure_delete=ON")
     cursor.execute("PRAGMA foreign_keys=ON")
     cursor.close()
 
 
-def _begin_sqlite(connection: Connection) -> None:
-    writing = connection.get_execution_options().get("dpsync_writes", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+def _begin_sqlite(connection: Connection, patience: Patience, database: str) -> None:
+    """Begin with all that a transaction may ever have to wait for.
+
+    A reader's view begins with the first thing it reads, so that is read here, and its wait is one that is told of.
+    """
+    options = connection.get_execution_options()
+    if options.get("dpsync_writes", False):
+        ask_sqlite(patience, database, lambda: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+        return
+    connection.exec_driver_sql("BEGIN")
+    if options.get("isolation_level") != "AUTOCOMMIT":
+        ask_sqlite(patience, database, lambda: connection.exec_driver_sql(_FIRST_READ).first())
+
+
+_FIRST_READ = "SELECT 1 FROM sqlite_master LIMIT 1"
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from dpsync.errors import Locked, StoreAway
+from dpsync.errors import Locked, StoreAway, StoreHeld
 from dpsync.store.database import writing
 from dpsync.store.trouble import trouble
 
@@ -236,6 +236,8 @@ def _concerns_all(error: BaseException) -> bool:
     Where the server went during the commit, nobody knows whether it happened; work that was done is not done again by
     the writer, but by whoever asked for it and looks first.
     """
+    if isinstance(error, StoreHeld):
+        return True
     if not isinstance(error, DBAPIError):
         return False
     # Without a statement it was the connecting or the commit that failed.
