@@ -5,6 +5,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import date, timedelta
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,7 +28,7 @@ from dpsync.propagation.lifecycle import AnswerKind, DecisionKind
 from dpsync.store import tables as t
 from dpsync.store.columns import Instant
 from dpsync.store.database import reading
-from dpsync.store.writer import BeforeCommit, Writer
+from dpsync.store.writer import BeforeCommit, Unit, Writer
 from tests.builders import START, World
 from tests.keeping import RULE, note, postbox, row, told
 
@@ -38,7 +39,7 @@ DANA = Person("Dana Officer", "dana", "asked by telephone")
 
 def told_of(world: World) -> tuple[str, ...]:
     with reading(world.engine) as connection:
-        return differences(connection, world.keys)
+        return (*world.log.verify(connection, full=True).problems, *differences(connection, world.keys))
 
 
 def is_judged(column: Column[Any]) -> str:
@@ -72,6 +73,7 @@ def busy_world(world: World) -> World:
     )
     back = Withdrawal(source="crm", event_id="evt-back", request_id=asked.request_id)
     Reception(world.controller, world.writer).submit_withdrawal(back, b"back", now).result()
+    world.writer.call(lambda unit: world.log.checkpoint(unit.connection, now))
     assert told_of(world) == ()
     return world
 
@@ -191,10 +193,64 @@ def test_one_wrong_value_in_any_column_is_found_by_the_name_of_the_column(busy_w
     assert sorted(untried) == []
 
 
+def test_the_names_of_a_person_are_compared_with_what_the_last_entry_says_of_them(world: World) -> None:
+    world.ask(Right.OPT_OUT, ADA)
+    world.ask(Right.OPT_OUT, BEN)
+    joining = world.ask(Right.OPT_OUT, ADA, others=(BEN,))  # whoever was named by either is one person
+    world.ask(Right.OPT_OUT, CEM, id="3")
+    world.ask(Right.OPT_OUT, ADA, id="4")  # another person, of the same subject
+    world.drive()
+    assert told_of(world) == ()
+    rows = world.rows(t.alias)
+    (person,) = {row.person for row in world.rows(t.request) if row.id == joining.request_id}
+    a = t.alias.c
+    hidden = t.alias.delete().where(
+        a.person == person, a.pseudonym == min(r.pseudonym for r in rows if r.person == person)
+    )
+    forged = t.alias.insert().values(
+        pseudonym=world.keys.pseudonym("address", CEM), person=person, key_version=1, subject_id=rows[0].subject_id
+    )
+    foreign = t.alias.insert().values(
+        pseudonym=world.keys.pseudonym("address", CEM), person="~nobody", key_version=1, subject_id=rows[0].subject_id
+    )
+    for statement in (hidden, forged, foreign):
+        _by_hand(world.engine, lambda connection, statement=statement: connection.execute(statement))  # type: ignore[misc]  # because mypy does not infer a lambda's default
+        (found,) = told_of(world)
+        assert "alias: " in found
+        assert "pseudonym" in found
+        _by_hand(world.engine, lambda connection: connection.execute(t.alias.delete()))
+        _by_hand(world.engine, lambda connection: connection.execute(t.alias.insert(), [row._asdict() for row in rows]))
+        assert told_of(world) == ()
+
+
+def test_names_are_compared_also_once_the_requests_own_keys_are_destroyed(world: World) -> None:
+    asked = world.ask(Right.OPT_OUT, ADA, id="1")
+    world.drive()
+    now = world.clock.now()
+
+    def shred(unit: Unit) -> None:
+        unit.append(asked.request_id, entry.encode(entry.Event.SHREDDED, now, req=asked.request_id))
+        unit.connection.execute(update(t.request).values(wrapped_key=None, sealed=None, shredded_at=now))
+
+    world.writer.call(shred)
+    world.ask(Right.OPT_OUT, BEN, id="2")
+    world.ask(Right.OPT_OUT, ADA, id="2")  # joins the subject of whom was shredded
+    assert told_of(world) == ()
+    _by_hand(world.engine, lambda connection: connection.execute(update(t.alias).values(key_version=7)))
+    assert len(told_of(world)) == 2
+    assert all("alias: key_version" in problem for problem in told_of(world))
+
+
 def test_every_column_is_judged_and_nothing_is_that_is_not_there() -> None:
     there = {f"{column.table.name}.{column.name}" for column in columns()}
     assert {*UNPROVEN, *OTHERWISE} - there - {"evidence.*"} == set()
     assert set(WHOLE_TABLES) - {table.name for table in t.metadata.sorted_tables} == set()
+
+
+def test_the_page_on_the_format_names_all_that_is_not_proven() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "proof-format.md").read_text(encoding="utf-8")
+    listed = page[page.index("What `verify` does not compare") :]
+    assert [name for name in (*WHOLE_TABLES, *UNPROVEN) if f"`{name}`" not in listed] == []
 
 
 YOUNGER_KEYS = {

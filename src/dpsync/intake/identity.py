@@ -13,10 +13,10 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, insert, or_, select, update
 
-from dpsync.ledger import entry
+from dpsync.ledger import entry, rows
 from dpsync.ledger.entry import Event
 from dpsync.model import Request
-from dpsync.propagation.commitments import request_key, rows_said
+from dpsync.propagation.commitments import names_said, request_key, rows_said
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.persons import BY_PHONE, NAMELESS, shares_an_address
 from dpsync.sealing import Keys
@@ -34,11 +34,14 @@ _PERSONS = select(t.alias.c.person).where(t.alias.c.person.in_(bindparam("named"
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """`subject_id` orders, `person` merges; `shared`: an address is in use by another id."""
+    """`subject_id` orders, `person` merges; `shared`: an address is in use by another id. `names`: what an entry of the
+    request commits to of all names of the person.
+    """
 
     subject_id: str
     person: str
     shared: bool
+    names: str
 
 
 def names_of(request: Request, keys: Keys) -> list[str]:
@@ -59,17 +62,16 @@ def known_of(connection: Connection, names: Iterable[str]) -> frozenset[str]:
 def introduce(connection: Connection, keys: Keys, requests: Sequence[Request]) -> list[Identity]:
     """Make the identities of subjects that nobody has ever named, each another's than the others'."""
     people: list[Identity] = []
-    rows: list[dict[str, Any]] = []
+    written: list[dict[str, Any]] = []
     for request in requests:
         names = names_of(request, keys)
         person = names[-1] if request.subject.id else NAMELESS + secrets.token_hex(16)
-        who = Identity(secrets.token_hex(16), person, shared=False)
-        people.append(who)
-        rows += [
-            {"pseudonym": name, "person": person, "key_version": keys.key_version, "subject_id": who.subject_id}
-            for name in names
-        ]
-    insert_missing(connection, t.alias, rows)
+        subject_id = secrets.token_hex(16)
+        named = _rows_of(names, person, subject_id, keys)
+        said = rows.item(rows.own_key(keys), "alias", rows.names(named))
+        people.append(Identity(subject_id, person, shared=False, names=said))
+        written += named
+    insert_missing(connection, t.alias, written)
     return people
 
 
@@ -90,13 +92,16 @@ def resolve(unit: Unit, controller: Controller, request: Request, now: datetime)
     for request_id in sorted(joined):
         _tell_joined(unit, controller, request_id, now)
     remembered = {(row.pseudonym, row.person) for row in known}
-    fresh = [
-        {"pseudonym": pseudonym, "person": person, "key_version": keys.key_version, "subject_id": subject_id}
-        for pseudonym in named
-        if (pseudonym, person) not in remembered
+    fresh = [name for name in named if (name, person) not in remembered]
+    insert_missing(connection, t.alias, _rows_of(fresh, person, subject_id, keys))
+    return Identity(subject_id, person, shares_an_address(connection, person), names_said(connection, keys, person))
+
+
+def _rows_of(names: Iterable[str], person: str, subject_id: str, keys: Keys) -> list[dict[str, Any]]:
+    return [
+        {"pseudonym": name, "person": person, "key_version": keys.key_version, "subject_id": subject_id}
+        for name in names
     ]
-    insert_missing(connection, t.alias, fresh)
-    return Identity(subject_id, person, shares_an_address(connection, person))
 
 
 def _persons_without_id(request: Request, known: Iterable[Any]) -> set[str]:
@@ -115,8 +120,9 @@ def _tell_joined(unit: Unit, controller: Controller, request_id: str, now: datet
     found = select(t.request, t.request.c.id.label("request_id")).where(t.request.c.id == request_id)
     row = dict(unit.connection.execute(found).mappings().one())
     key = request_key(controller, row)
-    said = {"rows": rows_said(key.commit_key, [("request", row)])} if key else {}
-    unit.append(request_id, entry.encode(Event.JOINED, now, req=request_id, **said))
+    said = [rows_said(key.commit_key, [("request", row)])] if key else []
+    said.append(names_said(unit.connection, controller.keys, row["person"]))
+    unit.append(request_id, entry.encode(Event.JOINED, now, req=request_id, rows=" ".join(said)))
 
 
 def _move(connection: Connection, column: str, old: str, new: str, joined: set[str]) -> None:

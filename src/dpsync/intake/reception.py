@@ -334,6 +334,7 @@ def _tell_received(unit: Unit, draft: _Draft, row: Mapping[str, Any], parts: Seq
     """What was asked, as far as the ledger may know, and every date that follows from it."""
     request, dates, commit_key = draft.asked.request, draft.dates, draft.key.commit_key
     names = [one["processor"] for one in parts]
+    beside = [("request", row), ("births", rows.births(parts))]
     fields: dict[str, str | int] = {
         "req": draft.request_id,
         "right": request.right.value,
@@ -348,7 +349,7 @@ def _tell_received(unit: Unit, draft: _Draft, row: Mapping[str, Any], parts: Seq
         "due": dates.due_on.isoformat(),
         "overdue": int(dates.due_at.timestamp()),
         "rule": dates.rule,
-        "rows": commitments.rows_said(commit_key, [("request", row), ("births", rows.births(parts))]),
+        "rows": f"{commitments.rows_said(commit_key, beside)} {draft.who.names}",
     }
     if request.received_assumed:
         fields["assumed"] = 1

@@ -165,7 +165,7 @@ def _heads(
         try:
             head = note.verify(row.note, keys)
         except NoteInvalid as error:
-            problems.add(f"checkpoint {row.size}: {error.message}")
+            problems.add(f"checkpoint {row.size}: its note: {error.message}")
             continue
         if head.size != row.size or head.origin != origin:
             problems.add(f"checkpoint {row.size}: the note is of another size or another ledger")

@@ -13,7 +13,17 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, select
 
 from dpsync.errors import KeyProblem
-from dpsync.ledger import conversation_comparison, entry, evidence, row_comparison, rows, stored, stored_rows, told
+from dpsync.ledger import (
+    alias_comparison,
+    conversation_comparison,
+    entry,
+    evidence,
+    row_comparison,
+    rows,
+    stored,
+    stored_rows,
+    told,
+)
 from dpsync.ledger.row_comparison import Belongings, Row
 from dpsync.ledger.rows import COPIED
 from dpsync.ledger.told import Place
@@ -43,9 +53,11 @@ def differences(
     """
     found: list[str] = []
     older = older_requests(connection) > 0
+    known = alias_comparison.Known()
     everything = chain(
         _missing(connection),
-        _problems(connection, keys, each_page, shut),
+        _problems(connection, keys, each_page, shut, known),
+        known.problems(connection, keys),
         _of_no_request(connection, keys, older=older),
         conversation_comparison.problems(connection, keys, older=older),
     )
@@ -113,7 +125,11 @@ def _belongings(connection: Connection, ids: Sequence[str]) -> dict[str, Belongi
 
 
 def _problems(
-    connection: Connection, keys: Keys, each_page: Callable[[], None], shut: Collection[str]
+    connection: Connection,
+    keys: Keys,
+    each_page: Callable[[], None],
+    shut: Collection[str],
+    known: alias_comparison.Known,
 ) -> Iterator[str]:
     last = -(2**63)
     while page := connection.execute(_REQUESTS, {"last": last}).mappings().all():
@@ -123,6 +139,7 @@ def _problems(
         calls = evidence.answers(connection, ids)
         for row in page:
             one, has = said.get(row["id"], told.Request()), kept[row["id"]]
+            known.hear(dict(row), one)
             opener = None if row["key_month"] in shut else keys
             yield from _of_request(opener, dict(row), has, one, calls.get(row["id"], {}))
         each_page()

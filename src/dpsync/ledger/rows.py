@@ -109,11 +109,14 @@ COMMITTED: Mapping[str, tuple[str, ...]] = {
         "expires_at",
     ),
     "retention_letter": ("kind", "message_id", "created_at", "sent_at"),
+    "alias": ("pseudonym", "person", "key_version", "subject_id"),
 }
 """The columns that an item of an entry's `rows` commits to, in the order of their marks.
 
 `births` are the ways and names of all that a request gave birth to; `ended` and `sent` are the later halves of
-`attempt` and `notice`. A new column is added at the end: an older entry has no mark of it and is compared without.
+`attempt` and `notice`. `alias` are all names of the person that a request is about, under the installation's own key:
+they are needed for as long as nobody is to come back, which is longer than any request's key exists. A new column is
+added at the end: an older entry has no mark of it and is compared without.
 """
 
 BORN: Mapping[str, Any] = {
@@ -224,6 +227,12 @@ def births(rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     return {column: "".join(f"{row['processor']} {row[column]}\n" for row in ordered) for column in COMMITTED["births"]}
 
 
+def names(found: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """What `alias` commits to: all rows of one person, in the order of their pseudonyms, a value a line."""
+    ordered = sorted(found, key=lambda row: str(row["pseudonym"]))
+    return {column: "".join(f"{row[column]}\n" for row in ordered) for column in COMMITTED["alias"]}
+
+
 # --- what is no proof
 
 
@@ -237,10 +246,8 @@ WHOLE_TABLES = {
     "alert_concern": "what such a mail lists",
     "refusal": "how often something was refused at our door: nothing was taken in of it",
     "meta": "the schema's own notes; the digest of the settings is an entry",
-    "alias": "what pseudonyms a person was named by; that requests are about one person is committed in each of them",
     "entry": "the ledger itself: hashed",
     "node": "the ledger itself: hashed",
-    "checkpoint": "the ledger itself: signed",
 }
 """Tables no row of which proves anything, and why."""
 
@@ -264,6 +271,8 @@ OTHERWISE = {
     "retention_act.escalated_at": "compared: follows from the entry that tells of it",
     "retention_act_row.act_id": "compared: the digest `list` is of all of an act",
     "retention_act_row.pseudonym": "compared: the digest `list` is of all of an act",
+    "checkpoint.size": "compared: the note says it",
+    "checkpoint.note": "compared: signed, with the root over the entries",
 }
 """Columns that are compared in another way than by an item of `rows`."""
 
@@ -283,6 +292,9 @@ UNPROVEN = {
     "conversation.sealed": "the vendor's ids, renewed with each delivery and destroyed when it is gone",
     "conversation.open": "as it was last seen; renewed with each delivery",
     "conversation.seen_at": "when it was last seen; renewed with each delivery",
+    "checkpoint.at": "when it was signed; no signature holds it, and nothing is printed of it",
+    "checkpoint.verified_at": "from where a short check begins; `verify` begins at the first entry, whatever it says",
+    "checkpoint.mailed_at": "whether it was mailed; what was mailed is with whoever received it",
     "retention_act.id": "a number of the database's own",
     "retention_act.reminded_at": "when a reminder was planned; that it went is an entry",
 }

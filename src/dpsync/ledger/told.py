@@ -91,10 +91,11 @@ class Request:
             self.answers[evidence.place_of(said)] = (idx, str(said["resp"]))
         if said["event"] == Event.SHREDDED:
             self.shredded = int(said["ts"])
-        if said["event"] == Event.JOINED and "rows" not in said:
-            self.joined_unseen = True
         self._close(said)
-        for kept in items(idx, said):
+        found = items(idx, said)
+        if said["event"] == Event.JOINED and not any(kept.said.table == "request" for kept in found):
+            self.joined_unseen = True
+        for kept in found:
             self._keep(name, kept)
 
     def _close(self, said: Said) -> None:

@@ -96,6 +96,12 @@ def rows_said(key: bytes, written: Iterable[Beside]) -> str:
     return " ".join(rows.item(key, table, row, row["number"] if table in NUMBERED else None) for table, row in written)
 
 
+def names_said(connection: Connection, keys: Keys, person: str) -> str:
+    """The item of an entry's `rows` about all names of a person, as they stand now."""
+    found = connection.execute(select(t.alias).where(t.alias.c.person == person)).mappings()
+    return rows.item(rows.own_key(keys), "alias", rows.names([dict(row) for row in found]))
+
+
 NUMBERED = frozenset({"attempt", "ended", "notice", "sent"})
 """What is known by a number of its own, and may change."""
 
