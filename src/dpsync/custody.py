@@ -111,7 +111,7 @@ class Custody:
         end, after = marked or (0, 0)
         if marked and (missing := self.journal.missing):
             damaged.append(missing)
-        elif marked and self.journal.exists:
+        elif self.journal.exists:  # also where the database is of a version that knew of none
             try:
                 self.journal.read(end)  # whether it is as long as it was
                 told = self.journal.read(0 if full else end)

@@ -113,6 +113,17 @@ class StoreProblem(DpsyncError):
     exit = Exit.CONFIGURATION
 
 
+class StoreEmpty(StoreProblem):
+    """Read by the operator: where [store] url leads to, dpsync has no tables. `seen`: that alone, with the place;
+    `elsewhere`: the way out is known, for they are in another place.
+    """
+
+    def __init__(self, seen: str, way_out: str, *, elsewhere: bool = False) -> None:
+        self.seen = seen
+        self.elsewhere = elsewhere
+        super().__init__(f"{seen}: {way_out}")
+
+
 class StoreAway(DpsyncError):
     """Read by whoever ran the command: the database cannot be used just now, and that passes. Try later."""
 

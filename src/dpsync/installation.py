@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
-from dpsync import custody, journal, key_register
+from dpsync import custody, journal, key_register, own_store
 from dpsync import settings as configuration
 from dpsync.alerts import Outbox
 from dpsync.channels import channels_from
@@ -46,7 +46,7 @@ from dpsync.store import integrity
 from dpsync.store import tables as t
 from dpsync.store.database import open_database, reading
 from dpsync.store.patience import Patience
-from dpsync.store.schema import Migration, demand_current_schema, migrate
+from dpsync.store.schema import Migration, migrate, schema_version
 from dpsync.store.shelf import StoredShelf
 from dpsync.store.writer import Unit, Writer
 
@@ -237,11 +237,13 @@ class Installation:
     def initialise(self, *, backed_up: bool = False) -> tuple[bool, Migration | None]:
         """Make or migrate the database and begin the ledger. Whether it is new, and what was migrated.
 
-        Twice changes nothing. Raises what `store.schema.migrate` does, and `KeyProblem` where the database was made
-        with other keys: nothing is begun then.
+        Twice changes nothing. Raises what `store.schema.migrate` does; what `Custody.demand` does where the database
+        lost something, before it is migrated; and `KeyProblem` where it was made with other keys.
         """
+        if schema_version(self.engine) is not None:
+            self.custody.demand(self.read)
         migrated = migrate(self.engine, backed_up=backed_up, then=protect)
-        new = "origin" not in self.read(_meta)
+        new = "origin" not in self.read(own_store.meta)
         if not new:
             self.demand_own_store()
             if self.read(journal.marked) is None:  # of a version that kept none
@@ -277,18 +279,7 @@ class Installation:
 
     def demand_own_store(self) -> None:
         """Refuse a store of another version, other keys, or another ledger. Nothing is overwritten."""
-        demand_current_schema(self.engine)
-        meta = self.read(_meta)
-        if not meta:
-            raise StoreProblem("the database is empty; `dpsync init` begins it")
-        if meta["keys"] != self.keys.fingerprint():
-            others = "; ".join(key_register.foreign(meta, self.keys))
-            raise KeyProblem(others or "the keys are not those this database was made with; put the right ones back")
-        if meta["origin"] != self.origin:
-            raise StoreProblem(
-                f"the ledger in this database is {meta['origin']}, the settings say {self.origin}; "
-                "a rehearsal and a live ledger are never mixed"
-            )
+        own_store.demand(self.engine, self.keys, self.origin, self.settings.ledger)
 
     def start(self) -> Verification:
         """What must be so before anything is sent: own store, its file whole, every key there, ledger in order and no
@@ -306,7 +297,7 @@ class Installation:
         verification.demand()
         self.custody.settle(self.read, self.write, self.clock.now())
         digest = configuration.digest(self.settings)
-        if self.read(_meta).get("configuration") != digest:
+        if self.read(own_store.meta).get("configuration") != digest:
             self.write(lambda unit: _note_configuration(unit, digest, self.clock.now()))
 
         def register(unit: Unit) -> None:
@@ -386,10 +377,6 @@ def retention_of(section: ProcessorSection) -> Retention | None:
 def origin_of(settings: Settings) -> str:
     """The name of the ledger that these settings speak of."""
     return f"{settings.ledger.origin}/REHEARSAL" if settings.controller.rehearsal else settings.ledger.origin
-
-
-def _meta(connection: Connection) -> dict[str, str]:
-    return {row.key: row.value for row in connection.execute(select(t.meta))}
 
 
 def _note_configuration(unit: Unit, digest: str, now: datetime) -> None:

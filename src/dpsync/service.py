@@ -13,11 +13,11 @@ from typing import TypeVar
 
 from sqlalchemy import Connection
 
-from dpsync import custody, liveness, metrics, systemd, telemetry
+from dpsync import custody, liveness, metrics, systemd, telemetry, timekeeping
 from dpsync.alerts import Concern, raise_alert, tell_of_useless
 from dpsync.channels import useless
 from dpsync.errors import CredentialsRejected, Locked, Stalled
-from dpsync.installation import Installation, SystemClock
+from dpsync.installation import Installation
 from dpsync.intake import mail_directory
 from dpsync.intake.answers import AnswerPage, ContactPage, Received
 from dpsync.intake.limits import serve_config
@@ -40,13 +40,12 @@ from dpsync.propagation import (
     incoming,
     receipts,
     retention,
-    waits,
 )
 from dpsync.propagation.lifecycle import AnswerKind
 from dpsync.propagation.worker import Worker
 from dpsync.retaining import Retaining
 from dpsync.soundness import judge_and_tell
-from dpsync.store.database import database_now, worker_lock
+from dpsync.store.database import worker_lock
 from dpsync.store.writer import Unit
 from dpsync.timed import TAKEN_FOR, Job, Jobs, daily, every
 
@@ -78,7 +77,10 @@ class Service(Installation):
 
     def start(self) -> Verification:
         """What must be so before anything is sent; and say of which channel for alerts nobody would ever hear."""
+        self.demand_own_store()
+        clock = timekeeping.trouble(self)  # before anything is written under it
         verification = super().start()
+        timekeeping.tell(self, clock)
         found = useless(self.settings.alerts, rehearsal=self.settings.controller.rehearsal)
         if found:
             telemetry.log("service").error("channels for alerts are useless", code="DP-302", count=len(found))
@@ -110,11 +112,14 @@ class Service(Installation):
 
     def worker(self) -> Worker:
         """A worker for this installation; on SQLite only under the worker's lock."""
-        alone = self.engine.dialect.name == "sqlite"
-        # Beyond one machine, heartbeats go by the database's clock; a clock that was given instead is the only one.
-        shared = database_now if not alone and isinstance(self.clock, SystemClock) else None
         return Worker(
-            self.controller, self.engine, self.writer, self.clock, alone=alone, cut=self.http.cut, shared_now=shared
+            self.controller,
+            self.engine,
+            self.writer,
+            self.clock,
+            alone=self.engine.dialect.name == "sqlite",
+            cut=self.http.cut,
+            shared_now=timekeeping.shared_clock(self),  # beyond one machine, heartbeats go by it
         )
 
     def _jobs(self, worker: Worker) -> Jobs:
@@ -165,8 +170,8 @@ class Service(Installation):
                 return
             self.write(lambda unit, one=one: answer_receipts.mark_sent(unit, one, now))  # type: ignore[misc]  # because mypy does not infer a lambda's default
 
-    def _look_at_clock(self, now: datetime) -> None:
-        self.write(lambda unit: waits.tell_of_clock(unit.connection, now, self.zone))
+    def _look_at_clock(self, _: datetime) -> None:
+        timekeeping.tell(self, timekeeping.trouble(self))
 
     def _ladder(self, now: datetime) -> None:
         self.write(lambda unit: escalation.climb(unit, self.controller, now))

@@ -1,12 +1,15 @@
 """A clock that was two years ahead, and was put right: nothing waits for 2028, and a person hears of it."""
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
-from sqlalchemy import insert, update
+from sqlalchemy import insert, select, update
 
+from dpsync.__main__ import main
 from dpsync.alerts import Concern, Outbox, raise_alert
 from dpsync.channels import Alert, Delivery
 from dpsync.model import Right, State
@@ -14,8 +17,12 @@ from dpsync.propagation import waits
 from dpsync.propagation.lease import beat
 from dpsync.propagation.lifecycle import Timer
 from dpsync.store import tables as t
+from dpsync.store.database import open_database, reading, writing
 from dpsync.timed import Job, Jobs, daily, every
 from tests.builders import START, World, busy, later
+from tests.databases import new_database
+from tests.journeys.test_store_away import CONFIG
+from tests.standins.door import free_port
 
 AHEAD = timedelta(days=730)
 LONDON = ZoneInfo("Europe/London")
@@ -171,8 +178,6 @@ def test_an_alert_of_2028_goes_out_and_keeps_no_other_back(world: World) -> None
         )
 
     def send() -> None:
-        from dpsync.store.database import reading
-
         def read(work: Callable[..., object]) -> object:
             with reading(world.engine) as connection:
                 return work(connection)
@@ -192,7 +197,11 @@ def test_an_alert_of_2028_goes_out_and_keeps_no_other_back(world: World) -> None
 
 def test_a_clock_that_is_behind_what_is_stored_is_told_of_once(world: World) -> None:
     def look() -> None:
-        world.writer.call(lambda unit: waits.tell_of_clock(unit.connection, world.clock.now(), LONDON))
+        now = world.clock.now()
+        with reading(world.engine) as connection:
+            trouble = waits.clock_trouble(connection, now, LONDON)
+        if trouble is not None:
+            world.writer.call(lambda unit: waits.tell_of_clock(unit.connection, trouble, now, LONDON))
 
     world.ask(Right.ERASURE, "ada@example.org", id="crm-1")
     look()
@@ -204,3 +213,56 @@ def test_a_clock_that_is_behind_what_is_stored_is_told_of_once(world: World) -> 
         look()
         world.clock.advance(timedelta(days=1))
     assert alerts_of(world).count("clock") == 1
+
+
+# --- said by the commands too
+
+
+@pytest.fixture
+def config(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    with new_database(database_url, tmp_path) as engine:
+        monkeypatch.setenv("DPSYNC_TEST_DATABASE", engine.url.render_as_string(hide_password=False))
+        monkeypatch.setenv("DPSYNC_TEST_SECRET", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+        path = tmp_path / "dpsync.toml"
+        path.write_text(CONFIG.format(port=free_port()), encoding="utf-8")
+        assert main(["--config", str(path), "init"]) == 0
+        assert main(["--config", str(path), "run-once"]) == 0
+        yield path
+
+
+def every_time_moved(span: timedelta) -> None:
+    """As if all that is stored had been stored under a clock that was so far ahead."""
+    engine = open_database(os.environ["DPSYNC_TEST_DATABASE"])
+    with writing(engine) as connection:
+        for table, column in ((t.checkpoint, "at"), (t.job, "last_ok_at")):
+            for row in connection.execute(select(table)).all():
+                where = [key == getattr(row, key.name) for key in table.primary_key]
+                if (at := getattr(row, column)) is not None:
+                    connection.execute(update(table).where(*where).values({column: at + span}))
+    engine.dispose()
+
+
+@pytest.mark.parametrize(("moved", "word"), [(AHEAD, "behind what is stored"), (-AHEAD, "far ahead of what is stored")])
+@pytest.mark.parametrize("command", [("check", "--offline"), ("run-once",)])
+def test_check_and_run_once_say_of_a_wrong_clock_what_the_alert_says(
+    command: tuple[str, ...], moved: timedelta, word: str, config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    main(["--config", str(config), *command])
+    seen = capsys.readouterr()
+    assert "DP-331" not in seen.out + seen.err, "a clock that is right"
+    every_time_moved(moved)
+    code = main(["--config", str(config), *command])
+    seen = capsys.readouterr()
+    said = seen.out + seen.err
+    assert "DP-331" in said
+    assert word in said
+    if command[0] == "check":
+        assert code == 2
+        return
+    engine = open_database(os.environ["DPSYNC_TEST_DATABASE"])
+    with reading(engine) as connection:
+        (alert,) = connection.execute(select(t.alert).where(t.alert.c.cause == "clock")).all()
+    engine.dispose()
+    assert alert.subject in said
+    assert alert.body.partition(".")[0] in said

@@ -239,7 +239,7 @@ def test_init_begins_no_second_ledger_beside_the_checkpoints_of_the_first(instal
     before = everything(installation.folder)
     assert (installation.folder / "anchors" / "checkpoint").exists()
     ran = installation.run("init")
-    assert (ran.code, "DP-203: the database is new, but" in ran.err, "from its back-up" in ran.err) == (78, True, True)
+    assert (ran.code, "DP-203: there is no database" in ran.err, "from its back-up" in ran.err) == (78, True, True)
     assert everything(installation.folder) == before
 
 

@@ -18,7 +18,6 @@ from sqlalchemy.exc import DBAPIError
 from dpsync.__main__ import main
 from dpsync.sealing import Keys
 from dpsync.store.database import open_database, writing
-from dpsync.store.schema import migrate
 from dpsync.store.trouble import trouble
 from tests.databases import new_database
 from tests.standins.door import door, free_port, refusing, to_server, with_tls
@@ -222,27 +221,6 @@ def test_each_refusal_of_a_server_has_its_own_sentence_with_the_way_out(
         assert "signed by nobody who is trusted" in said(by_tcp(server, port, other), *tell)
         own = f"sslmode=verify-full&sslrootcert={tmp_path}/localhost.pem"
         assert "for another name" in said(by_tcp(server, port, own), *tell)
-
-
-def test_tables_in_another_schema_are_never_taken_for_a_new_database(
-    server: str, config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    engine = open_database(server)
-    with writing(engine) as connection:
-        connection.execute(text("CREATE SCHEMA gardens"))
-    engine.dispose()
-    named = f"{server}&options=-csearch_path%3Dgardens"
-    engine = open_database(named)
-    migrate(engine)
-    engine.dispose()
-    for command in ("status", "init"):
-        told = said(server, config, monkeypatch, capsys, command)
-        assert "options=-csearch_path%3Dgardens" in told
-    absent = f"{server}&options=-csearch_path%3Dno_such_schema"
-    assert "no schema of the name" in said(absent, config, monkeypatch, capsys, "init")
-    monkeypatch.setenv("DPSYNC_TEST_DATABASE", named)
-    assert main(["--config", str(config), "init"]) == 0
-    assert main(["--config", str(config), "status"]) == 0
 
 
 @pytest.mark.parametrize("command", ["status", "serve", "check", "init", "report"])

@@ -1,5 +1,6 @@
 """An older database under a newer program: refused, then copied and migrated, and the work on the way goes on."""
 
+import shutil
 import signal
 import sqlite3
 from collections.abc import Iterator
@@ -169,6 +170,62 @@ def test_a_database_server_is_migrated_only_when_somebody_says_that_it_is_backed
     assert schema_version(older) == "0001"
     assert run(older, tmp_path, monkeypatch, "init", str(tmp_path), "--backed-up") == 0
     assert schema_version(older) == SCHEMA
+
+
+# --- an older copy that was put back
+
+
+def put_back(engine: Engine, folder: Path) -> None:
+    """The database as it was before the upgrade; what lies beside it stays as it is."""
+    (folder / "keys").rename(folder / "newest")
+    begin(engine, folder)
+    shutil.rmtree(folder / "keys")
+    (folder / "newest").rename(folder / "keys")
+
+
+def test_an_older_copy_that_lost_a_request_is_not_migrated(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    init = ("init", str(tmp_path), "--backed-up")
+    with new_database(database_url, tmp_path) as engine:
+        begin(engine, tmp_path)
+        assert run(engine, tmp_path, monkeypatch, *init) == 0
+        assert run(engine, tmp_path, monkeypatch, "submit", "erasure", "--email", "eve@example.org") == 0
+    for left in tmp_path.glob("new.db*"):
+        left.unlink()
+    with new_database(database_url, tmp_path) as engine:
+        put_back(engine, tmp_path)
+        before = stored_rows(engine)
+        capsys.readouterr()
+        assert run(engine, tmp_path, monkeypatch, *init) == 2
+        assert "DP-605" in capsys.readouterr().err
+        assert schema_version(engine) == "0001"
+        assert stored_rows(engine) == before
+        (tmp_path / "anchors" / "journal").rename(tmp_path / "anchors" / "journal.gap")
+        assert run(engine, tmp_path, monkeypatch, *init) == 0, "once a person has accepted the loss"
+
+
+def test_an_older_copy_that_does_not_reach_its_anchor_is_not_migrated(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    init = ("init", str(tmp_path), "--backed-up")
+    with new_database(database_url, tmp_path) as engine:
+        begin(engine, tmp_path)
+        assert run(engine, tmp_path, monkeypatch, *init) == 0
+        assert run(engine, tmp_path, monkeypatch, "submit", "erasure", "--email", "eve@example.org") == 0
+        run(engine, tmp_path, monkeypatch, "run-once")  # leaves a checkpoint behind the new entries
+        with reading(engine) as connection:
+            request = connection.execute(select(t.request.c.id).order_by(t.request.c.ordinal.desc())).scalars().first()
+        assert run(engine, tmp_path, monkeypatch, "receipt", str(request), "-o", str(tmp_path / "one.json")) == 0
+    for left in tmp_path.glob("new.db*"):
+        left.unlink()
+    (tmp_path / "anchors" / "journal").rename(tmp_path / "journal")
+    with new_database(database_url, tmp_path) as engine:
+        put_back(engine, tmp_path)
+        capsys.readouterr()
+        assert run(engine, tmp_path, monkeypatch, *init) == 2
+        assert "DP-601" in capsys.readouterr().err
+        assert schema_version(engine) == "0001"
 
 
 # --- who migrates, and who does not

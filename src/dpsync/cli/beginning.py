@@ -3,21 +3,17 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from sqlalchemy import select
 from sqlalchemy.engine import make_url
 
 from dpsync.cli.opening import store_errors_named
-from dpsync.errors import KeyProblem, NoteInvalid, StoreProblem
+from dpsync.errors import KeyProblem, StoreProblem
 from dpsync.installation import origin_of
-from dpsync.journal import NAME as JOURNAL
-from dpsync.ledger import note, receipt
-from dpsync.ledger.anchors import Anchors
+from dpsync.own_store import NOT_BEGUN, meta, past
 from dpsync.sealing import Keys
 from dpsync.settings import Settings
-from dpsync.store import tables as t
 from dpsync.store.database import open_database, reading
 from dpsync.store.patience import Patience
-from dpsync.store.schema import refuse_newer, schema_version
+from dpsync.store.schema import none_in_file, nothing_there, refuse_newer, schema_version
 
 
 def look_first(settings: Settings, told: Callable[[str], None]) -> bool:
@@ -29,9 +25,9 @@ def look_first(settings: Settings, told: Callable[[str], None]) -> bool:
     directory = settings.keys.directory
     keys = None if Keys.absent(directory) else Keys.load(directory)
     with store_errors_named(settings.store.url):
-        begun = _begun(str(settings.store.url), Patience(told))
+        begun, empty = _begun(str(settings.store.url), Patience(told))
     if not begun:
-        _demand_no_past(settings)
+        _demand_no_past(settings, empty)
         return keys is not None
     if keys is None:
         raise KeyProblem(
@@ -51,52 +47,27 @@ def look_first(settings: Settings, told: Callable[[str], None]) -> bool:
     return True
 
 
-def _begun(url: str, patience: Patience) -> Mapping[str, str]:
-    """What a database says of itself; nothing where it has not begun."""
+def _begun(url: str, patience: Patience) -> tuple[Mapping[str, str], str]:
+    """What a database says of itself; nothing where it has not begun, and then what was seen there."""
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite" and not Path(parsed.database or "").exists():
-        return {}
+        return {}, none_in_file(Path(parsed.database or "")).seen
     engine = open_database(url, patience=patience)
     try:
         has = schema_version(engine)
         if has is None:
-            return {}
+            return {}, nothing_there(engine).seen
         refuse_newer(has)
         with reading(engine) as connection:
-            return {row.key: row.value for row in connection.execute(select(t.meta))}
+            return meta(connection), NOT_BEGUN
     finally:
         engine.dispose()
 
 
-def _demand_no_past(settings: Settings) -> None:
+def _demand_no_past(settings: Settings, empty: str) -> None:
     """Refuse to begin a ledger beside what tells of it: it could only contradict what was signed."""
-    origin, folder = origin_of(settings), settings.ledger.anchor
-    outside = Anchors(folder).read({})
-    if outside.damaged:
-        raise StoreProblem(f"{outside.damaged[0]}; nothing was made")
-    for text, name in outside.notes.items():
-        head, _ = note.parse(text)
-        if head.origin == origin:
-            raise StoreProblem(
-                f"the database is new, but {folder / name} is of this ledger with {head.size:,} entries: put the "
-                "database back from its back-up, or name another [ledger] origin; nothing was made"
-            )
-    journal = folder / JOURNAL
-    if journal.is_file() and journal.stat().st_size:
+    if told := past(origin_of(settings), settings.ledger):
         raise StoreProblem(
-            f"the database is new, but {journal} tells of requests that were accepted: put the database back from its "
-            "back-up, or name another [ledger] anchor; nothing was made"
+            f"{empty}, but {told}: put the database back from its back-up, let [store] url name the right one, or, for "
+            "a new ledger, name another [ledger] origin, anchor and receipts; nothing was made"
         )
-    for path in sorted(settings.ledger.receipts.glob("r-*.json")):
-        if _origin_of_receipt(path) == origin:
-            raise StoreProblem(
-                f"the database is new, but {path} is a receipt of this ledger: put the database back from its back-up, "
-                "or name another [ledger] origin; nothing was made"
-            )
-
-
-def _origin_of_receipt(path: Path) -> object:
-    try:
-        return receipt.read(path.read_bytes()).get("origin")
-    except (OSError, NoteInvalid):
-        return None

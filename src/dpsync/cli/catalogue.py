@@ -212,6 +212,13 @@ CATALOGUE: dict[str, Explained] = {
         "that calls `dpsync run-once`).",
         "Start the service. What was missed is made up for by itself.",
     ),
+    "DP-331": Explained(
+        "The clock does not fit what is stored",
+        "It is behind the newest stored time, or far ahead of it, or not that of the database server. Legal dates and "
+        "deadlines follow this clock.",
+        "Put the clock right (`timedatectl`), and look at requests that came in under the wrong one. Where it is right "
+        "and nothing ran for a quarter of a year, there is nothing to do.",
+    ),
     "DP-340": Explained(
         "Private conversations are kept too long, or nobody looks",
         "Some should have been deleted at the processor by now and nobody says that they are; or for more than a month "

@@ -10,6 +10,7 @@ from pydantic import SecretStr
 from sqlalchemy import select
 
 from dpsync import settings as configuration
+from dpsync import timekeeping
 from dpsync.cli.check_doors import outside, refused_of
 from dpsync.cli.check_lines import Line, Verdict
 from dpsync.cli.console import Talk
@@ -30,7 +31,7 @@ from dpsync.retaining import LIST_JOB, RETENTION_JOB
 from dpsync.sealing import Keys
 from dpsync.service import Service
 from dpsync.settings import Settings
-from dpsync.soundness import judge
+from dpsync.soundness import Soundness, judge
 from dpsync.store import tables as t
 
 UNSET = "DP-204"
@@ -128,10 +129,16 @@ def _own_store(service: Service) -> list[Line]:
     try:
         with store_errors_named(service.settings.store.url):
             service.demand_own_store()
+            clock = timekeeping.trouble(service)  # before judging leaves its own time
             sound = judge(service, service.clock.now(), full=False)
     except DpsyncError as error:
         passes = isinstance(error, (StoreAway, Locked))
         return [Line("ledger", Verdict.PROBLEM, error.message, error.code, fatal=True, passes=passes)]
+    seen_of_clock = [Line("clock", Verdict.PROBLEM, f"{clock.subject}. {clock.body}", "DP-331")] if clock else []
+    return [*_seen_of_record(service, sound), *seen_of_clock]
+
+
+def _seen_of_record(service: Service, sound: Soundness) -> list[Line]:
     place = f"{place_of_store(service)}, origin {service.origin}"
     wrong = [Line(one.what, Verdict.PROBLEM, one.text, one.code, one.fatal) for one in troubles(service, sound)]
     if record := (*sound.ledger.problems, *sound.differences):

@@ -71,11 +71,14 @@ def _served(talk: Talk) -> int:
 
 def run_once(ctx: typer.Context) -> int:
     """Drive everything due until nothing is due, then stop. Exit 3: something is not through; 75: a serve runs."""
+    from dpsync import timekeeping
     from dpsync.cli.opening import installation, place_of_store
     from dpsync.reports.words import several
 
     talk: Talk = ctx.obj
     with installation(talk, compare=False) as service:
+        if clock := timekeeping.trouble(service):  # before anything is written under it
+            talk.warn(f"DP-331: {clock.subject}. {clock.body}")
         service.start()
         with talk.progress("telling processors") as progress:
             service.run_once(None if progress is None else lambda under_way: progress(under_way, 0))

@@ -4,6 +4,7 @@ Legal dates are no waits and are never touched; nor is the day by which an answe
 """
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 
 from sqlalchemy import Connection, func, select, update
@@ -21,6 +22,8 @@ LONGEST_COOLING_OFF = timedelta(days=30)
 LONGEST_ANSWER = timedelta(days=90)
 """How long an answer may take at a processor that names the day itself."""
 HEARTBEAT = timedelta(minutes=1)
+LONGEST_SILENCE = timedelta(days=92)
+"""Timed jobs leave a time every minute, `run-once` each time: a quarter without any is a stop, or a wrong clock."""
 
 _L, _A, _P, _W = t.lane.c, t.account.c, t.propagation.c, t.worker.c
 
@@ -60,30 +63,68 @@ def shorten_beats(connection: Connection, now: datetime, lease: timedelta) -> No
     connection.execute(update(t.worker).where(beyond).values(beat_until=now + lease))
 
 
-def tell_of_clock(connection: Connection, now: datetime, zone: tzinfo) -> None:
-    """Tell the operator, once, where it is earlier than what is stored: this clock is wrong, or that one was."""
-    newest = newest_time(connection)
-    if newest is None or newest <= now + SLACK:
-        return
-    about = newest.isoformat()
-    told = select(t.alert_concern.c.about).where(t.alert_concern.c.cause == "clock", t.alert_concern.c.about == about)
-    if connection.execute(told.limit(1)).first() is not None:
+@dataclass(frozen=True, slots=True)
+class WrongClock:
+    """That this clock and what is stored do not fit. `about`: of which stored time, so that it is told once."""
+
+    subject: str
+    body: str
+    about: str
+
+
+def clock_trouble(
+    connection: Connection, now: datetime, zone: tzinfo, shared: datetime | None = None
+) -> WrongClock | None:
+    """What is wrong between this machine's clock and what is stored; None where both may be right.
+
+    `shared`: what the database server's clock says, where that is another machine's. Nothing stored for so long that
+    either nothing ran or the clock jumped is trouble too: ask before anything is written under that clock.
+    """
+    here, newest = _shown(now, zone), newest_time(connection)
+    if newest is not None and newest > now + SLACK:
+        return WrongClock(
+            "The clock is behind what is stored",
+            f"The newest row is of {_shown(newest, zone)}, and now it is {here}. Either the clock is wrong now, or it "
+            "was ahead. Put it right (timedatectl). What waited for a time to come is taken up now; the legal dates of "
+            "requests that came in under the wrong clock are as wrong as it was: look at each with `dpsync status`.",
+            newest.isoformat(),
+        )
+    if shared is not None and not now - SLACK <= shared <= now + SLACK:
+        return WrongClock(
+            "The clock is not that of the database server",
+            f"PostgreSQL says {_shown(shared, zone)}, and here it is {here}. One of the two is wrong: put it right "
+            "(timedatectl). Legal dates follow the clock here.",
+            f"server {now:%Y-%m-%d}",
+        )
+    if newest is not None and newest < now - LONGEST_SILENCE:
+        return WrongClock(
+            "The clock is far ahead of what is stored",
+            f"The newest row is of {_shown(newest, zone)}, and now it is {here}. Either nothing ran in between, or the "
+            "clock is wrong: then stop the service and put it right (timedatectl) before anything comes in under it.",
+            newest.isoformat(),
+        )
+    return None
+
+
+def tell_of_clock(connection: Connection, trouble: WrongClock, now: datetime, zone: tzinfo) -> None:
+    """Tell the operator, once for each stored time."""
+    c = t.alert_concern.c
+    if connection.execute(select(c.about).where(c.cause == "clock", c.about == trouble.about).limit(1)).first():
         return
     raise_alert(
         connection,
         cause="clock",
         role="operator",
-        subject="The clock is behind what is stored",
-        body=(
-            f"The newest row is of {newest.astimezone(zone):%d %b %Y %H:%M}, and now it is "
-            f"{now.astimezone(zone):%d %b %Y %H:%M}. Either the clock is wrong now, or it was ahead. Put it right "
-            "(timedatectl). What waited for a time to come is taken up now; the legal dates of requests that came in "
-            "under the wrong clock are as wrong as it was: look at each with `dpsync status`."
-        ),
+        subject=trouble.subject,
+        body=trouble.body,
         now=now,
         zone=zone,
-        concerns=(Concern(about, "the newest stored time"),),
+        concerns=(Concern(trouble.about, "the clock"),),
     )
+
+
+def _shown(moment: datetime, zone: tzinfo) -> str:
+    return f"{moment.astimezone(zone):%d %b %Y %H:%M}"
 
 
 def newest_time(connection: Connection) -> datetime | None:

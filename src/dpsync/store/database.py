@@ -95,13 +95,24 @@ def _make_folder(url: str, folder: Path) -> None:
 
 
 def schema_of(url: URL) -> str:
-    """The PostgreSQL schema that the tables are in: `search_path` of the URL's `options`, without it `public`."""
+    """The PostgreSQL schema that the tables are in: the first of `search_path` in the URL's `options`, else `public`.
+
+    Spelled as PostgreSQL reads it: without quotation marks in lower case. `$user` names none of ours.
+    """
     options = url.query.get("options", "")
     found = _SEARCH_PATH.findall(options if isinstance(options, str) else " ".join(options))
-    return str(found[-1]) if found else "public"
+    names = _NAME.findall(re.sub(r"\\(.)", r"\1", found[-1])) if found else []
+    spelled = (name[1:-1].replace('""', '"') if name.startswith('"') else name.lower() for name in names)
+    return next((name for name in spelled if name != "$user"), "public")
 
 
-_SEARCH_PATH = re.compile(r"(?:-c\s*|--)search_path=\"?([A-Za-z_][A-Za-z0-9_$]*)\"?(?=\s|$)")
+_SEARCH_PATH = re.compile(r"(?:-c\s*|--)search_path=((?:\\.|\S)+)")
+"""With the backslashes that PostgreSQL takes before white space: libpq-connect, `options`."""
+_NAME = re.compile(r'"(?:[^"]|"")+"|[^\s,"]+')
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
 
 
 class _Beginning:
@@ -116,7 +127,7 @@ class _Beginning:
             "timezone": "UTC",
             "datestyle": "ISO",
             "standard_conforming_strings": "on",
-            "search_path": f'"{schema}"',
+            "search_path": _quoted(schema),
             "statement_timeout": "0",
             "lock_timeout": f"'{longest_wait * 1000:.0f}ms'",
             "idle_in_transaction_session_timeout": f"'{paused_holder}'",

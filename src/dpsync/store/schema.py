@@ -13,11 +13,12 @@ from datetime import timedelta
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, inspect, text
+from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
-from dpsync.errors import Locked, StoreProblem
+from dpsync.errors import Locked, StoreEmpty, StoreProblem
 from dpsync.store.columns import EPOCH
-from dpsync.store.database import database_now, reading, worker_lock, writing
+from dpsync.store.database import database_now, reading, schema_of, worker_lock, writing
 from dpsync.store.trouble import trouble
 
 SCHEMA = "0002"
@@ -38,14 +39,17 @@ class Migration:
 def schema_version(engine: Engine) -> str | None:
     """The version the database has; None where it is empty, or not there yet.
 
-    Raises `StoreProblem` where PostgreSQL has the tables in another schema than the one that is looked at.
+    Raises `StoreEmpty` where the URL names no PostgreSQL schema and another one than `public` has the tables: a second
+    ledger would be begun beside the first.
     """
     if engine.dialect.name == "sqlite" and not Path(engine.url.database or "").exists():
         return None  # asking would make it
     with reading(engine) as connection:
         found = _version(connection)
         if found is None and engine.dialect.name == "postgresql" and "options" not in engine.url.query:
-            _look_elsewhere(connection)
+            empty = _none_in_schema(connection, engine.url)
+            if empty.elsewhere:
+                raise empty
         return found
 
 
@@ -55,22 +59,53 @@ def _version(connection: Connection) -> str | None:
     return connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
 
 
-def _look_elsewhere(connection: Connection) -> None:
-    """Refuse to call empty what has its tables in another schema: a second ledger would be begun beside the first."""
-    names = "SELECT schemaname FROM pg_tables WHERE tablename = :table AND schemaname <> 'public'"
+def nothing_there(engine: Engine) -> StoreEmpty:
+    """What is to be said of a place that has no tables: where was looked, and what is there instead."""
+    if engine.dialect.name == "postgresql":
+        with reading(engine) as connection:
+            return _none_in_schema(connection, engine.url)
+    return none_in_file(Path(engine.url.database or ""))
+
+
+def none_in_file(path: Path) -> StoreEmpty:
+    """The same of a SQLite file, which need not be there."""
+    seen = f"{path} is a database without any table" if path.exists() else f"there is no database {path}"
+    return StoreEmpty(seen, INIT)
+
+
+INIT = "`dpsync init` makes it, or another name is to stand in [store] url"
+_PLACES = "SELECT schemaname FROM pg_tables WHERE tablename = :table AND schemaname <> :schema"
+
+
+def _none_in_schema(connection: Connection, url: URL) -> StoreEmpty:
+    schema = schema_of(url)
     both = (
-        connection.execute(text(names), {"table": name}).scalars().all() for name in ("alembic_version", "checkpoint")
+        connection.execute(text(_PLACES), {"table": name, "schema": schema}).scalars().all()
+        for name in ("alembic_version", "checkpoint")
     )
     places = sorted(set.intersection(*map(set, both)))
-    if places:
-        raise StoreProblem(
-            f"the tables are in the schema {places[0]} of this database, and not in public: say so in [store] url, "
-            f"postgresql://...?options=-csearch_path%3D{places[0]}"
+    there = connection.execute(text("SELECT 1 FROM pg_namespace WHERE nspname = :name"), {"name": schema}).first()
+    seen = f"the PostgreSQL database {url.database} has no " + (
+        f"table of dpsync in the schema {schema}"
+        if there
+        else f"schema {schema}, in which [store] url lets dpsync look"
+    )
+    if not places:
+        return StoreEmpty(
+            seen, INIT if there else "create it (CREATE SCHEMA), or put the right name there (search_path)"
         )
+    way = (
+        "take `options` out of [store] url"
+        if places[0] == "public"
+        else f"say so in [store] url, postgresql://...?options=-csearch_path%3D{places[0]}"
+    )
+    return StoreEmpty(seen, f"they are in the schema {places[0]}; {way}", elsewhere=True)
 
 
 def demand_current_schema(engine: Engine) -> None:
-    """Refuse to go on with a database that is damaged or of another version. Raises `StoreProblem`."""
+    """Refuse to go on with a database that is damaged or of another version. Raises `StoreProblem`; `StoreEmpty` where
+    there are no tables.
+    """
     try:
         has = schema_version(engine)
     except DBAPIError as error:
@@ -79,7 +114,7 @@ def demand_current_schema(engine: Engine) -> None:
             raise found from None
         raise  # it is locked or away, which passes
     if has is None:
-        raise StoreProblem("the database is empty; `dpsync init` makes it")
+        raise nothing_there(engine)
     refuse_newer(has)
     if has != SCHEMA:
         raise StoreProblem(
