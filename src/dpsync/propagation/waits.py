@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, func, select, true, update
 
 from dpsync.alerts import Concern, raise_alert
 from dpsync.propagation import backoff
@@ -78,7 +78,7 @@ def clock_trouble(
     """What is wrong between this machine's clock and what is stored; None where both may be right.
 
     `shared`: what the database server's clock says, where that is another machine's. Nothing stored for so long that
-    either nothing ran or the clock jumped is trouble too: ask before anything is written under that clock.
+    either nothing ran or the clock jumped is trouble too.
     """
     here, newest = _shown(now, zone), newest_time(connection)
     if newest is not None and newest > now + SLACK:
@@ -96,12 +96,14 @@ def clock_trouble(
             "(timedatectl). Legal dates follow the clock here.",
             f"server {now:%Y-%m-%d}",
         )
-    if newest is not None and newest < now - LONGEST_SILENCE:
+    before = newest_time(connection, now - SLACK)
+    if before is not None and before < now - LONGEST_SILENCE:
         return WrongClock(
             "The clock is far ahead of what is stored",
-            f"The newest row is of {_shown(newest, zone)}, and now it is {here}. Either nothing ran in between, or the "
-            "clock is wrong: then stop the service and put it right (timedatectl) before anything comes in under it.",
-            newest.isoformat(),
+            f"The newest row but those of the last hour is of {_shown(before, zone)}, and now it is {here}. Either "
+            "nothing ran in between, or the clock is wrong: then stop the service and put it right (timedatectl) "
+            "before anything comes in under it.",
+            before.isoformat(),
         )
     return None
 
@@ -127,13 +129,17 @@ def _shown(moment: datetime, zone: tzinfo) -> str:
     return f"{moment.astimezone(zone):%d %b %Y %H:%M}"
 
 
-def newest_time(connection: Connection) -> datetime | None:
-    """The newest moment that is stored, as far as the newest row of each kind tells; None for nothing."""
+def newest_time(connection: Connection, before: datetime | None = None) -> datetime | None:
+    """The newest moment that is stored, as far as the newest row of each kind tells; None for nothing.
+
+    `before`: of those that are earlier, so that what a clock wrote since it jumped does not speak for it.
+    """
+    signed, ran = t.checkpoint.c.at, t.job.c.last_ok_at
     newest = (
         select(t.request.c.accepted_at).order_by(t.request.c.ordinal.desc()).limit(1),
         select(t.attempt.c.begun_at).order_by(t.attempt.c.id.desc()).limit(1),
-        select(t.checkpoint.c.at).order_by(t.checkpoint.c.size.desc()).limit(1),
-        select(func.max(t.job.c.last_ok_at)),
+        select(func.max(signed)).where(true() if before is None else signed < before),
+        select(func.max(ran)).where(true() if before is None else ran < before),
     )
     found = [connection.execute(one).scalar_one_or_none() for one in newest]
-    return max((one for one in found if one is not None), default=None)
+    return max((one for one in found if one is not None and (before is None or one < before)), default=None)
