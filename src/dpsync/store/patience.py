@@ -23,9 +23,10 @@ from dpsync.errors import StoreHeld
 
 QUIET = 3.0
 """Seconds that are waited before anything is said: dpsync's own writers hold it for milliseconds."""
-LONGEST_WAIT = 20.0
-"""Seconds that are waited at most, by every command and by `serve` for each of its transactions. A sender of webhooks
-gives up after 15 to 30 s; a paused writer loses PostgreSQL's lock after 15 s (`database.PAUSED_HOLDER`)."""
+LONGEST_WAIT = 30.0
+"""Seconds that are waited at most, by every command and by `serve` for each of its transactions. SQLite's waiting is
+not fair: of twenty writers at once on a busy machine the last may need half of it. A paused writer loses PostgreSQL's
+lock after 15 s (`database.PAUSED_HOLDER`)."""
 LOOK_EVERY = 1.0
 LOCK_NOT_AVAILABLE = "55P03"
 
