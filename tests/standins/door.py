@@ -2,18 +2,13 @@
 
 import select
 import socket
-import ssl
 import struct
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from tests.certificates import certificate_for
 
 Serve = Callable[[socket.socket], None]
 _SSL_REQUEST = struct.pack("!ii", 8, 80877103)
@@ -85,27 +80,7 @@ def refusing(state: str, sentence: str) -> Serve:
 
 def with_tls(folder: Path, name: str = "localhost") -> Serve:
     """A server that speaks TLS with a certificate that it signed itself."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    own = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(own)
-        .issuer_name(own)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    pem = folder / f"{name}.pem"
-    pem.write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    private = folder / f"{name}.key"
-    encoding, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
-    private.write_bytes(key.private_bytes(encoding, form, serialization.NoEncryption()))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(pem, private)
+    context = certificate_for(folder, name).server
 
     def serve(client: socket.socket) -> None:
         assert client.recv(8) == _SSL_REQUEST

@@ -16,10 +16,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from dpsync.connector import Evidence, NoAnswer, Reply
 from dpsync.errors import ProcessorError
@@ -36,6 +32,7 @@ from dpsync.http import (
     json_of,
     retry_after,
 )
+from tests.certificates import Certificate, certificate_for
 
 NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 WHO = "62eeb292"
@@ -330,54 +327,36 @@ def test_a_gzip_bomb_is_stopped_at_the_cap_without_being_unpacked(client: HttpCl
 
 
 @pytest.fixture(scope="module")
-def self_signed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "processor.example")])
-    names = x509.SubjectAlternativeName([x509.DNSName("localhost")])
-    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
-    builder = builder.serial_number(1).not_valid_before(datetime.now(UTC) - timedelta(days=1))
-    builder = builder.not_valid_after(datetime.now(UTC) + timedelta(days=1))
-    certificate = builder.add_extension(names, critical=False).sign(key, hashes.SHA256())
-    path = tmp_path_factory.mktemp("tls") / "own.pem"
-    path.write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-        + certificate.public_bytes(serialization.Encoding.PEM)
-    )
-    return path
-
-
-def serving(pem: Path) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(pem)
-    return context
+def self_signed(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    return certificate_for(tmp_path_factory.mktemp("tls"))
 
 
 def test_a_certificate_that_nobody_vouches_for_gets_no_byte_of_the_request(
-    client: HttpClient, self_signed: Path
+    client: HttpClient, self_signed: Certificate
 ) -> None:
     heard: list[bytes] = []
 
     def script(sock: socket.socket, over: threading.Event) -> None:
         heard.append(sock.recv(100))
 
-    with peer(script, serving(self_signed)) as server:
+    with peer(script, self_signed.server) as server:
         refused = failure(client, server.url)
     assert (refused.reason, refused.sent) == (TLS_FAILED, False)
     assert b"".join(heard) == b""
 
 
-def test_a_certificate_for_another_name_gets_no_byte_of_the_request(self_signed: Path) -> None:
-    with HttpClient(StillClock(), longest=5) as client, peer(says(OK, BODY), serving(self_signed)) as server:
-        client._session.verify = str(self_signed)
+def test_a_certificate_for_another_name_gets_no_byte_of_the_request(self_signed: Certificate) -> None:
+    with HttpClient(StillClock(), longest=5) as client, peer(says(OK, BODY), self_signed.server) as server:
+        client._session.verify = str(self_signed.file)
         assert client.call("GET", server.url.replace("127.0.0.1", "localhost"), template=TEMPLATE).status == 200
         refused = failure(client, server.url)
     assert (refused.reason, refused.sent) == (TLS_FAILED, False)
 
 
-def test_a_dripped_body_is_cut_inside_tls_too(self_signed: Path) -> None:
+def test_a_dripped_body_is_cut_inside_tls_too(self_signed: Certificate) -> None:
     script = drips(OK.replace(b"11", b"900"), b"b")
-    with HttpClient(StillClock(), longest=0.6) as client, peer(script, serving(self_signed)) as server:
-        client._session.verify = str(self_signed)
+    with HttpClient(StillClock(), longest=0.6) as client, peer(script, self_signed.server) as server:
+        client._session.verify = str(self_signed.file)
         cut = failure(client, server.url.replace("127.0.0.1", "localhost"))
     assert (cut.reason, cut.sent) == (TOO_SLOW, True)
 

@@ -12,7 +12,8 @@ import pytest
 from dpsync.connector import Evidence, Mail, MailRefused, NoAnswer, Posted
 from dpsync.errors import ConfigurationError, CredentialsRejected, MailHostRefused, ProcessorUnreachable
 from dpsync.mail import Mailer, Tls, compose, domain_of, is_mailable, xtext
-from tests.mailhost import NOON, MailHost, TestClock, certificate_for, mail_host, only_password, scripted
+from tests.certificates import certificate_for
+from tests.mailhost import NOON, MailHost, TestClock, mail_host, only_password, scripted
 
 KEY = b"k" * 32
 TO = "privacy@processor.example.org"
