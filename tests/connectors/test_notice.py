@@ -84,7 +84,7 @@ def kit(
 
 
 def mailer(port: int, sender: str = "Data protection <dp@example.org>") -> Mailer:
-    return Mailer("127.0.0.1", port, "none", None, None, sender, Hands(), timeout=5)
+    return Mailer("127.0.0.1", port, "none", None, None, sender, Hands(), timeout=60)
 
 
 def posted(instruction: Instruction = ERASURE, *, rehearsal: bool = False) -> EmailMessage:

@@ -8,7 +8,6 @@ import socket
 import sqlite3
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ import pytest
 from dpsync.__main__ import main
 from dpsync.cli.shapes import SHAPES, documented, paths_of
 from dpsync.sandbox.server import RunningSandbox, running_sandbox
+from tests.waiting import until
 
 KEY = "sandbox-key-us1"
 ADA = "ada@example.org"
@@ -979,10 +979,7 @@ def test_a_signal_that_comes_again_and_again_ends_no_service_before_its_call_is_
     process = installation.start("serve")
     assert process.stderr is not None
     next(line for line in process.stderr if '"ready"' in line)
-    end = time.monotonic() + 60
-    while installation.count("attempt") == 0:
-        assert time.monotonic() < end
-        time.sleep(0.01)
+    until(lambda: installation.count("attempt"))
     for _ in range(10):
         process.send_signal(signal.SIGTERM)
         with suppress(subprocess.TimeoutExpired):

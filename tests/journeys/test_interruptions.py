@@ -14,7 +14,8 @@ from dpsync.propagation.worker import Worker
 from dpsync.store import tables as t
 from tests.builders import World, proof
 from tests.invariants import faults
-from tests.journeys.test_workers import Gate, decided, turned_until_idle, until
+from tests.journeys.test_workers import Gate, decided, turned_until_idle
+from tests.waiting import until
 
 ADA, BEN = "ada@example.org", "ben@example.org"
 

@@ -66,7 +66,7 @@ def test_every_request_and_withdrawal_that_was_accepted_is_in_the_journal(there:
     assert receive(there.service, there, 1) == Received(repeated.request_id, held=False, repeated=True)
     body = f'{{"type": "data_subject.request.withdrawn", "data": {{"request": "{asked[0].id}"}}}}'.encode()
     withdrawal = parse(body, source="crm", event_id="evt-w", now=there.clock.now())
-    there.service.receive(withdrawal, body, there.clock.now()).result(20)
+    there.service.receive(withdrawal, body, there.clock.now()).result(60)
     told = journal(there).read()
     assert named(there) == [*[one.id for one in asked], *[repeated.request_id] * 2, asked[0].id]
     assert told.accepted[-1].kind == "withdrawal"

@@ -22,6 +22,7 @@ from dpsync.store.database import open_database
 from tests.builders import World
 from tests.invariants import faults
 from tests.journeys.sharing import CALL, LEASE, STEPS
+from tests.waiting import until
 
 CAP = 4  # of the test's connector
 
@@ -140,13 +141,6 @@ def workers(
             raise
     world.close()
     world.engine.dispose()
-
-
-def until(done: Callable[[], object], *, within: float = 60.0) -> None:
-    end = time.monotonic() + within
-    while not done():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.02)
 
 
 pytestmark = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)

@@ -23,17 +23,10 @@ from dpsync.propagation.worker import Worker
 from dpsync.store import tables as t
 from tests.builders import TestConnector, World, busy, later, proof
 from tests.invariants import faults
+from tests.waiting import until
 
 ADA, BEN = "ada@example.org", "ben@example.org"
 DPO = Person("Dana Officer", "dana", "decided in the test")
-
-
-def until(done: Callable[[], object], *, within: float = 60.0) -> None:
-    """Wait for what other threads and processes bring about."""
-    end = time.monotonic() + within
-    while not done():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.01)
 
 
 def turned_until_idle(*workers: Worker) -> None:

@@ -310,7 +310,7 @@ def test_without_any_channel_alerts_stay(database: Database) -> None:
 
 
 def mailbox(host: MailHost) -> MailChannel:
-    mail = Mailer("127.0.0.1", host.port, "none", None, None, "dpsync <dp@example.org>", TestClock(), timeout=5)
+    mail = Mailer("127.0.0.1", host.port, "none", None, None, "dpsync <dp@example.org>", TestClock(), timeout=60)
     return MailChannel(mail, PEOPLE)
 
 

@@ -148,7 +148,7 @@ def resets(sock: socket.socket, over: threading.Event) -> None:
 
 @pytest.fixture
 def client() -> Iterator[HttpClient]:
-    with HttpClient(StillClock(), rehearsal=True, longest=5.0, cap=100_000) as client:
+    with HttpClient(StillClock(), rehearsal=True, longest=60.0, cap=100_000) as client:
         yield client
 
 
@@ -187,7 +187,7 @@ def failure(client: HttpClient, url: str, deadline: float = float("inf")) -> NoA
     ],
 )
 def test_a_peer_that_dawdles_is_cut_at_the_deadline_and_leaves_no_thread(script: Script) -> None:
-    with peer(script) as server, HttpClient(StillClock(), rehearsal=True, longest=0.4) as client:
+    with peer(script) as server, HttpClient(StillClock(), rehearsal=True, longest=2.0) as client:
         cut = failure(client, server.url)  # this peer goes on for as long as it is listened to
         assert (cut.reason, cut.sent, cut.evidence.status) == (TOO_SLOW, True, None)
     assert not watchdogs()
@@ -197,12 +197,12 @@ def watchdogs() -> list[threading.Thread]:
     """Those still there after a moment's grace to end."""
     for thread in threading.enumerate():
         if thread.name == "dpsync-http-watchdog":
-            thread.join(2)
+            thread.join(60)
     return [thread for thread in threading.enumerate() if thread.name == "dpsync-http-watchdog"]
 
 
 def test_a_tls_handshake_that_never_comes_is_cut_and_nothing_was_sent() -> None:
-    with peer(silent) as server, HttpClient(StillClock(), longest=0.4) as client:
+    with peer(silent) as server, HttpClient(StillClock(), longest=2.0) as client:
         cut = failure(client, server.url.replace("http:", "https:"))
         assert (cut.reason, cut.sent) == (TOO_SLOW, False)
 
@@ -238,7 +238,7 @@ def test_an_orderly_stop_ends_what_is_under_way_as_in_doubt_and_lets_nothing_beg
         calling.start()
         assert asked.wait(60)
         client.cut()
-        calling.join(2)
+        calling.join(60)
         assert [(one.reason, one.sent) for one in ended] == [(STOPPED, True)]
         late = failure(client, server.url)
         assert (late.reason, late.sent, server.connections) == (TOO_LATE, False, 1)
@@ -253,7 +253,7 @@ def test_no_call_begins_after_the_deadline(client: HttpClient) -> None:
 
 
 def test_many_calls_at_once_share_one_watchdog(client: HttpClient) -> None:
-    with peer(drips(b"", b"")) as server, HttpClient(StillClock(), rehearsal=True, longest=0.5) as hurried:
+    with peer(drips(b"", b"")) as server, HttpClient(StillClock(), rehearsal=True, longest=2.0) as hurried:
         reasons: list[str] = []
         callers = [
             threading.Thread(target=lambda: reasons.append(failure(hurried, server.url).reason)) for _ in range(8)
@@ -346,7 +346,7 @@ def test_a_certificate_that_nobody_vouches_for_gets_no_byte_of_the_request(
 
 
 def test_a_certificate_for_another_name_gets_no_byte_of_the_request(self_signed: Certificate) -> None:
-    with HttpClient(StillClock(), longest=5) as client, peer(says(OK, BODY), self_signed.server) as server:
+    with HttpClient(StillClock(), longest=60) as client, peer(says(OK, BODY), self_signed.server) as server:
         client._session.verify = str(self_signed.file)
         assert client.call("GET", server.url.replace("127.0.0.1", "localhost"), template=TEMPLATE).status == 200
         refused = failure(client, server.url)
@@ -355,7 +355,7 @@ def test_a_certificate_for_another_name_gets_no_byte_of_the_request(self_signed:
 
 def test_a_dripped_body_is_cut_inside_tls_too(self_signed: Certificate) -> None:
     script = drips(OK.replace(b"11", b"900"), b"b")
-    with HttpClient(StillClock(), longest=0.6) as client, peer(script, self_signed.server) as server:
+    with HttpClient(StillClock(), longest=2.0) as client, peer(script, self_signed.server) as server:
         client._session.verify = str(self_signed.file)
         cut = failure(client, server.url.replace("127.0.0.1", "localhost"))
     assert (cut.reason, cut.sent) == (TOO_SLOW, True)
@@ -442,7 +442,7 @@ def test_an_empty_answer_keeps_its_connection(client: HttpClient, head: bytes) -
 )
 def test_no_descriptor_is_left_whatever_becomes_of_a_connection(script: Script) -> None:
     before = len(list(Path("/dev/fd").iterdir()))
-    with peer(script) as server, HttpClient(StillClock(), rehearsal=True, longest=5) as client:
+    with peer(script) as server, HttpClient(StillClock(), rehearsal=True, longest=60) as client:
         for _ in range(20):
             with suppress(NoAnswer):
                 client.call("GET", server.url, template=TEMPLATE)

@@ -13,6 +13,7 @@ import pytest
 import requests
 
 from tests.sandbox_caller import ADA, BEN, Caller, calling, md5
+from tests.waiting import until
 
 MEMBER = "/lists/{list_id}/members/{subscriber_hash}"
 
@@ -116,7 +117,8 @@ def test_a_hang_keeps_the_slot_after_the_caller_has_gone(api: Caller) -> None:
     api.sandbox.fault("hang", seconds=121)
     with pytest.raises(requests.ReadTimeout):
         api.session.get(api.sandbox.mailchimp_url + "/lists", timeout=0.2)
-    assert api.sandbox.counters()["running"] == {api.sandbox.api_keys[0]: 1}
+    slots = {api.sandbox.api_keys[0]: 1}
+    until(lambda: api.sandbox.counters()["running"] == slots)  # a busy machine may come to it after the caller has gone
 
 
 def test_a_hang_answers_in_the_end(api: Caller) -> None:

@@ -114,7 +114,7 @@ def call(box: RunningSandbox, request: pytest.FixtureRequest) -> Call:
 def wrong(kind: Kind, call: Call) -> str:
     """What a caller sees of this fault, in one word."""
     try:
-        reply = call.send(timeout=0.3 if kind == "hang" else 10)
+        reply = call.send(timeout=0.3 if kind == "hang" else 60)
         text = reply.content.decode()
     except requests.ReadTimeout:
         return "late"

@@ -1,7 +1,6 @@
 """What runs by the clock runs once when it is due, over restarts, beside others, and through summer time."""
 
 import threading
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from datetime import time as time_of_day
@@ -18,6 +17,7 @@ from dpsync.store.database import reading
 from dpsync.store.writer import Unit, Writer
 from dpsync.timed import TAKEN_FOR, Job, Jobs, daily, every, weekly
 from tests.builders import START, TurnableClock
+from tests.waiting import until
 
 LONDON = ZoneInfo("Europe/London")
 
@@ -170,11 +170,11 @@ def test_the_ticker_really_ticks_and_a_store_that_was_gone_does_not_end_it(engin
     stop = threading.Event()
     ticking = threading.Thread(target=jobs.tick, args=(stop,), kwargs={"seconds": 1})
     ticking.start()
-    end = time.monotonic() + 60
-    while not office.ran and time.monotonic() < end and ticking.is_alive():
-        stop.wait(0.02)
-    stop.set()
-    ticking.join(60)
+    try:
+        until(lambda: office.ran or not ticking.is_alive())
+    finally:
+        stop.set()
+        ticking.join(60)
     assert office.ran
     assert office.ran[0][1] == START
 
@@ -199,12 +199,11 @@ def test_a_clock_that_is_set_back_delays_no_tick(engine: Engine) -> None:
         patch.setattr(schedule.Job, "_schedule_next_run", an_hour_late)
         ticking = threading.Thread(target=jobs.tick, args=(stop,), kwargs={"seconds": 1})
         ticking.start()
-        end = time.monotonic() + 60
-        while len(office.ran) < 2 and time.monotonic() < end:
-            stop.wait(0.02)
-        stop.set()
-        ticking.join(60)
-    assert len(office.ran) >= 2
+        try:
+            until(lambda: len(office.ran) >= 2)
+        finally:
+            stop.set()
+            ticking.join(60)
 
 
 @given(st.datetimes(datetime(2026, 1, 1), datetime(2028, 1, 1), timezones=st.just(UTC)), st.integers(0, 6))  # noqa: DTZ001 - because the zone is the strategy's other argument

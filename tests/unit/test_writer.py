@@ -224,7 +224,7 @@ def test_close_finishes_what_waits_and_takes_nothing_more(engine: Engine) -> Non
     closing.join(60)
     assert all(future.done() and future.exception() is None for future in waiting)
     with pytest.raises(Locked):
-        late.result(1)
+        late.result(60)
     assert len(keys(engine)) == 600
     writer.close()
 

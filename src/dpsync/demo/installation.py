@@ -195,7 +195,7 @@ def _wait_until_ready(url: str, process: "subprocess.Popen[bytes]", log: Path) -
             words = log.read_text(encoding="utf-8", errors="replace").strip()
             raise _as_it_said(process.returncode, f"`dpsync serve` stopped at once: {words[-300:]}")
         try:
-            if requests.get(f"{url}/readyz", timeout=10).status_code == 200:
+            if requests.get(f"{url}/readyz", timeout=60).status_code == 200:
                 return
         except (requests.ConnectionError, requests.Timeout):
             pass

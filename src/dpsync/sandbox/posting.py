@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import requests
 
-ANSWER_SECONDS = 10
+ANSWER_SECONDS = 60
 
 
 def probe(url: str) -> int:

@@ -13,7 +13,7 @@ from urllib.parse import urljoin, urlsplit
 import requests
 
 LINK = re.compile(r"""https?://[^\s<>"'()\[\]{}\\]+""")
-SECONDS = 10
+SECONDS = 60
 
 
 def links_of(raw: bytes) -> list[str]:

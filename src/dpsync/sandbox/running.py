@@ -41,7 +41,7 @@ class RunningSandbox(MailchimpHandle):
         async def run() -> T:
             return deed(self._sandbox)
 
-        return asyncio.run_coroutine_threadsafe(run(), self._loop).result(30)
+        return asyncio.run_coroutine_threadsafe(run(), self._loop).result(60)
 
     def seed(self, scenario: Scenario | Mapping[str, object]) -> None:
         """Adds accounts, people, faults, switches and rules, at every vendor.

@@ -49,7 +49,7 @@ def running_sandbox(
         return sandbox, await sandbox.start(HOST, http_port, smtp_port)
 
     try:
-        sandbox, addresses = asyncio.run_coroutine_threadsafe(start(), loop).result(30)
+        sandbox, addresses = asyncio.run_coroutine_threadsafe(start(), loop).result(60)
         try:
             running = RunningSandbox(sandbox, loop, addresses)
             if scenario is not None:
@@ -60,7 +60,7 @@ def running_sandbox(
     finally:
         asyncio.run_coroutine_threadsafe(_drain(loop), loop).result(60)
         loop.call_soon_threadsafe(loop.stop)
-        thread.join(30)
+        thread.join(60)
         loop.close()
 
 
