@@ -3,6 +3,7 @@
 Files are always read before the view of the database begins: what is written meanwhile is then no difference.
 """
 
+import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,7 +18,7 @@ from dpsync import durable, journal
 from dpsync.alerts import raise_alert
 from dpsync.errors import AcceptedLost, KeyProblem, LedgerTampered, NotFound, ProofDamaged
 from dpsync.journal import Journal, Told
-from dpsync.ledger import anchors, entry
+from dpsync.ledger import anchors, entry, note
 from dpsync.ledger.anchors import GAP, RECORDED, Anchors, Outside
 from dpsync.ledger.entry import Event
 from dpsync.ledger.log import Log
@@ -100,12 +101,12 @@ class Custody:
 
     def lying(self, read: Reader, *, full: bool, receipts: bool = True) -> Lying:
         """Everything that lies outside now; of the journal, unless `full`, only what was not compared before."""
-        anchored, marked = read(lambda connection: (_anchored(connection), journal.marked(connection)))
+        size, marked = read(lambda connection: (anchored(connection), journal.marked(connection)))
         checkpoints = self.anchors.read(self.receipts.checkpoints() if receipts else {})
         damaged = [*checkpoints.damaged]
-        if anchored is not None and (missing := self.anchors.missing(anchored)):
+        if size is not None and (missing := self.anchors.missing(size)):
             damaged.append(missing)
-        if anchored is not None and (absent := self.receipts.absent):
+        if size is not None and (absent := self.receipts.absent):
             damaged.append(absent)
         told = None
         end, after = marked or (0, 0)
@@ -135,11 +136,13 @@ class Custody:
     def settle(self, read: Reader, write: Writing, now: datetime) -> None:
         """After nothing was found wrong: add to the journal what the database alone has, and remember that both agree.
 
-        Each gap that a person has accepted becomes an entry, once.
+        Each gap that a person has accepted becomes an entry; once more where we ended before its file had its new name.
         """
         gaps = sorted(self._folder.glob(f"*{GAP}"))
         end, after = read(journal.marked) or (0, 0)
         if not self.journal.exists:
+            # Before it begins: one that is shorter than the mark says would be taken for a damaged one.
+            write(lambda unit: journal.mark(unit.connection, 0, 0))
             self.journal.begin()
             end = after = 0
         told = self.journal.read(end)
@@ -159,7 +162,7 @@ class Custody:
 
         write(work)
         for gap in gaps:
-            gap.rename(gap.with_suffix(RECORDED))
+            gap.rename(_free(gap.with_suffix(RECORDED)))
         if gaps:
             durable.sync_folder(self._folder)
 
@@ -175,6 +178,11 @@ class Custody:
                 refused[request_id] = error.message
         return refused
 
+    def behind(self, read: Reader) -> bool:
+        """Whether a receipt was written under a checkpoint that is newer than all that are kept among the anchors."""
+        under = (note.parse(one)[0].size for one in set(self.receipts.checkpoints().values()))
+        return max(under, default=0) > (read(anchored) or 0)
+
     def anchor(self, text: str, read: Reader, write: Writing) -> None:
         """Keep a checkpoint outside, with what shows that it continues the one before, and remember that it was.
 
@@ -183,7 +191,7 @@ class Custody:
         size = self.anchors.write(text)
 
         def step(connection: Connection) -> tuple[int, str]:
-            before = _anchored(connection) or 0
+            before = anchored(connection) or 0
             return before, self._log.continuation(connection, before, text) if 0 < before < size else ""
 
         before, continuation = read(step)
@@ -192,13 +200,19 @@ class Custody:
         write(lambda unit: _note_anchored(unit.connection, size))
 
 
-def _anchored(connection: Connection) -> int | None:
+def _free(path: Path) -> Path:
+    """That name, or another one beside what has it already: what a lost journal told of is kept."""
+    return path.with_name(f"{path.name}-{secrets.token_hex(4)}") if path.exists() else path
+
+
+def anchored(connection: Connection) -> int | None:
+    """How many entries the newest checkpoint signs that was kept outside; None before the first."""
     value = connection.execute(select(t.meta.c.value).where(t.meta.c.key == ANCHORED)).scalar_one_or_none()
     return None if value is None else int(value)
 
 
 def _note_anchored(connection: Connection, size: int) -> None:
-    if (_anchored(connection) or 0) < size:
+    if (anchored(connection) or 0) < size:
         connection.execute(delete(t.meta).where(t.meta.c.key == ANCHORED))
         connection.execute(insert(t.meta).values(key=ANCHORED, value=str(size)))
 

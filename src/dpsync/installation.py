@@ -246,8 +246,7 @@ class Installation:
         new = "origin" not in self.read(own_store.meta)
         if not new:
             self.demand_own_store()
-            if self.read(journal.marked) is None:  # of a version that kept none
-                self._begin_custody()
+            self._begin_custody()
             return False, migrated
         if self.read(self.log.size):
             raise StoreProblem("the database holds a ledger, and its table `meta` is empty: restore the newest back-up")
@@ -267,15 +266,17 @@ class Installation:
         return True, migrated
 
     def _begin_custody(self) -> None:
-        """What is kept outside begins, once: keys registered, folders, journal, and the first checkpoint."""
-        self.custody.begin()
+        """Begin what is kept outside, or what lacks of it after a beginning that was cut off; nothing is made anew."""
 
         def work(unit: Unit) -> None:
             key_register.register(unit.connection, self.keys)
             journal.mark(unit.connection, 0, 0)
 
-        self.write(work)
-        self.anchor(self.clock.now())
+        if self.read(journal.marked) is None:
+            self.custody.begin()
+            self.write(work)
+        if self.read(custody.anchored) is None:
+            self.anchor(self.clock.now())
 
     def demand_own_store(self) -> None:
         """Refuse a store of another version, other keys, or another ledger. Nothing is overwritten."""

@@ -251,7 +251,7 @@ class Service(Installation):
         refused = self.custody.write_receipts(missing, lambda one: self.receipt(one, now))
         if refused:
             self.write(lambda unit: receipts.tell_of(unit.connection, refused, now, self.zone))
-        if len(missing) > len(refused):
+        if self.custody.behind(self.read):  # of this time, or of one that ended between the two
             self.anchor(now)
 
     def send_alerts(self, now: datetime) -> None:

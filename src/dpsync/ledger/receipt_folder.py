@@ -64,8 +64,8 @@ class ReceiptFolder:
         path = self._path(value["request"])
         if self._read(path) is None and _stands(path):
             durable.set_aside(path)
+        self._write_verifier()  # first: who finds the receipt finds it too, whatever happens in between
         durable.replace(path, receipt.dump(value))
-        self._write_verifier()
         return path
 
     def _write_verifier(self) -> None:
