@@ -1,4 +1,4 @@
-"""Run as a program: the life of an installation, killed in every gap between two steps that last, one after the other.
+"""Run as a program: the life of an installation, cut off in every gap between two steps that last, one by one.
 
 A step is what outlives the process: a commit, a file opened for writing, written to, brought to the disk, linked,
 renamed or removed. Between two of them nothing lasting happens, so to die before each is to die in every gap. A gap is
@@ -30,6 +30,8 @@ Gap = tuple[str, ...]
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 MOVES = {"os.rename", "os.link", "os.remove", "os.mkdir", "os.rmdir"}
 CALLS = (os.write, os.fsync)
+LATER = 75
+FILLER = "filler"
 OURS = str(Path("src", "dpsync"))
 
 
@@ -48,6 +50,7 @@ class Steps:
         self._folder = str(folder)
         self._dying = dying
         self._armed = False
+        self.happens: Callable[[], None] = lambda: os.kill(os.getpid(), signal.SIGKILL)
         sys.addaudithook(self._audited)
         event.listen(Engine, "commit", self._committing)
 
@@ -78,7 +81,7 @@ class Steps:
         if gap not in self.died:
             self._armed = False
             self._dying(gap)
-            os.kill(os.getpid(), signal.SIGKILL)
+            self.happens()
 
     def _audited(self, what: str, arguments: tuple[Any, ...]) -> None:
         if not self._armed or not (what == "open" or what in MOVES):
@@ -107,6 +110,7 @@ class Place:
         self.config = config
         self.folder = config.parent
         self.told: list[str] = []
+        self.full = False
         self._heard, self._said = socket.socketpair()
         self._heard.setblocking(False)
         self.steps = Steps(self.folder, lambda gap: self._tell("died", *gap))
@@ -117,11 +121,24 @@ class Place:
             code = dpsync(["--config", str(self.config), *argv])
         return code, said.getvalue()
 
-    def demand(self, *argv: str) -> str:
-        """Run a command that must do what it is there for."""
+    def demand(self, *argv: str) -> bool:
+        """Run a command that must do what it is there for; False where the disk is full and it says so."""
         code, said = self.run(*argv)
-        assert code == 0, f"{argv[0]} ended with {code}: {said}"
-        return said
+        assert code == 0 or (self.full and code == LATER), f"{argv[0]} ended with {code}: {said}"
+        return code == 0
+
+    def fill(self) -> None:
+        """From here on nothing more goes onto this disk."""
+        self.full = True
+        file = os.open(self.folder / FILLER, os.O_WRONLY | os.O_CREAT)
+        with suppress(OSError):
+            while True:
+                os.write(file, bytes(4096))
+        os.close(file)
+
+    def make_room(self) -> None:
+        """Somebody has seen to the disk, if it was full."""
+        (self.folder / FILLER).unlink(missing_ok=True)
 
     def wrong(self) -> dict[str, str]:
         """What `check` finds wrong here: each code with its sentence."""
@@ -135,8 +152,9 @@ class Place:
     def _tell(self, *words: str) -> None:
         self._said.sendall(json.dumps(words).encode() + b"\n")
 
-    def killed(self, life: Callable[[], None]) -> bool:
-        """Live it in a fork; ends this program where it went wrong."""
+    def met(self, life: Callable[[], None]) -> bool:
+        """Live it in a fork: whether it came to a gap that none had. Ends this program where it went wrong."""
+        before = len(self.steps.died)
         child = os.fork()
         if not child:
             try:
@@ -154,20 +172,23 @@ class Place:
                     self.told += words
                 else:
                     self.steps.died.add(tuple(words))
-                    sys.stdout.write(f"died before {' '.join(words)}\n")
+                    sys.stdout.write(f"came to {' '.join(words)}\n")
         if code not in {0, -signal.SIGKILL}:
             sys.exit("after this the installation was not what it should be")
-        return code != 0
+        return len(self.steps.died) > before
 
 
-def main(config: Path, name: str) -> None:
+def main(config: Path, name: str, what: str) -> None:
     from tests.crashes import lives
 
     place, life = Place(config), lives.LIVES[name]
+    if what == "full":
+        place.steps.happens = place.fill
     life.begin(place)
     gc.freeze()
 
     def one(number: int) -> None:
+        place.make_room()
         if number > 1:
             life.after(place, number - 1)
         life.before(place, number)
@@ -175,11 +196,11 @@ def main(config: Path, name: str) -> None:
             life.live(place, number)
 
     number = 1
-    while place.killed(partial(one, number)):
+    while place.met(partial(one, number)):
         number += 1
-    place.killed(partial(life.after, place, number))
-    sys.stdout.write(f"{number - 1} kills\n")
+    place.make_room()
+    place.met(partial(life.after, place, number))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2])
+    main(Path(sys.argv[1]), *sys.argv[2:])
