@@ -1,5 +1,6 @@
 """What follows from what: rules that hold over every state and everything that can happen, each of them asked."""
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -25,6 +26,7 @@ from dpsync.propagation.lifecycle import (
     advance,
 )
 from dpsync.propagation.states import happenings, page
+from tests.steps import STORED, steps
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 Stepped = tuple[Position, Happening, Step]
@@ -362,6 +364,19 @@ def test_an_answer_that_overtakes_the_word_of_our_own_mail_host_counts(way: Way)
 def test_what_is_told_by_api_has_no_answer_before_it_was_told() -> None:
     at = Position(right=Right.ERASURE, state=State.PENDING, way=Way.API)
     assert advance(at, Answer(AnswerKind.DONE), NOW).state is State.PENDING
+
+
+def test_no_step_is_another_than_was_last_found_right() -> None:
+    on_record = json.loads(STORED.read_text(encoding="utf-8"))
+    found = steps()
+    others = [
+        (where, name)
+        for where, told in found.items()
+        for name, digest in told.items()
+        if on_record.get(where, {}).get(name) != digest
+    ]
+    assert not others, "read docs/states.md for what is meant; what is meant otherwise: python -m tests.steps"
+    assert found == on_record
 
 
 def test_the_page_of_states_is_up_to_date() -> None:
