@@ -230,6 +230,42 @@ def test_another_address_or_key_is_not_accepted() -> None:
     assert refused(raw, key="") == "it is signed by another key than the one given"
 
 
+def with_more(signers: str) -> str:
+    return str(receipt_of()["checkpoint"]) + signers
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("commit_key", receipt_of()["commit_key"].upper()),
+        ("commit_key", " " + receipt_of()["commit_key"]),
+        ("commit_key", "\n" + receipt_of()["commit_key"]),
+        ("commit_key", receipt_of()["commit_key"] + "00" * 32),
+        ("processors", dict.fromkeys(receipt_of()["processors"], 1)),
+        ("extra", 1.5),
+        ("extra", [{"deep": -0.0}]),
+        ("checkpoint", with_more("— name AAAAAAA=\n" * 5000)),
+        ("checkpoint", with_more("—  AAAAAAA=\n")),
+        ("checkpoint", with_more("— a+b AAAAAAA=\n")),
+        ("checkpoint", with_more("— name AAAAAA==\n")),
+        ("checkpoint", with_more("— name \n")),
+        ("checkpoint", receipt_of()["checkpoint"].replace("\n", "\r\n")),
+    ],
+    ids=lambda part: plain(part)[-24:],
+)
+def test_what_the_format_does_not_allow_is_refused_under_a_right_seal_too(name: str, value: object) -> None:
+    assert refused(resealed({**receipt_of(), name: value}))
+
+
+@pytest.mark.parametrize("end", [b"\r\n", b"\r"])
+def test_a_kept_checkpoint_with_other_line_ends_is_refused(run: Run, tmp_path: Path, end: bytes) -> None:
+    checkpoint = receipt_of()["checkpoint"].encode()
+    for kept, code in ((checkpoint, 0), (checkpoint.replace(b"\n", end), 2)):
+        (tmp_path / "kept").write_bytes(kept)
+        found = run(tmp_path, receipt.dump(receipt_of()), "--key", LINE, "--checkpoint", str(tmp_path / "kept"))
+        assert found[0] == code
+
+
 # --- mutations
 
 

@@ -164,7 +164,7 @@ def signed_text(note: str, keys: Sequence[VerifierKey]) -> str:
 
 def _split(note: str) -> tuple[str, tuple[Signature, ...]]:
     # Line feed is the only control character of the format; U+0085 and U+2028 would end a line for other readers.
-    if len(note) > LARGEST or any(mark != "\n" and not mark.isprintable() for mark in note):
+    if any(mark != "\n" and not mark.isprintable() for mark in note) or len(note.encode()) > LARGEST:
         raise NoteInvalid("the note is too long, or holds a control character")
     text, blank, block = note.rpartition("\n\n")
     if not blank or not block.endswith("\n"):

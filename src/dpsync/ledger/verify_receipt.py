@@ -76,7 +76,8 @@ def signed_text(note: str, key: str) -> str:
     key_id = hashlib.sha256(f"{name}\n".encode() + public).digest()[:4]
     demand(len(public) == 33 and public[0] == 1 and rest[:9] == f"{key_id.hex()}+", "the key line is damaged")
     well = signatures.pop() == [""] and all(len(line) == 3 and line[0] == "—" for line in signatures)
-    well = well and all(mark == "\n" or mark.isprintable() for mark in note)
+    well = well and all(line[1] and "+" not in line[1] and len(unb64(line[2])) > 4 for line in signatures)
+    well = well and all(mark == "\n" or mark.isprintable() for mark in note) and len(note.encode()) <= 65536
     found = [raw[4:] for line in signatures if (raw := unb64(line[2]))[:4] == key_id and line[1] == name]
     demand(well and len(found) == 1, "a note is not signed just once by the key")
     demand(ed25519(public[1:], f"{text}\n".encode(), found[0]), "a signature does not fit the key")
@@ -177,6 +178,8 @@ def composed(address: str) -> str:
 def opened(receipt: dict[str, Any], found: list[tuple[int, dict[str, Any]]], email: str | None) -> dict[str, Any]:
     """The first entry, once the commitments that its key opens are found to fit: calls, processors, the address."""
     secret, names = bytes.fromhex(receipt["commit_key"]), receipt["processors"]
+    well = secret.hex() == receipt["commit_key"] and len(secret) == 32 and type(names) is list
+    demand(well, "its key or its processors are not in the form of the format")
     told = {str(index): entry["resp"] for index, entry in found if "resp" in entry}
     calls = {place: hmac.digest(secret, printed(rows), "sha256").hex() for place, rows in receipt["evidence"].items()}
     demand(calls == told, "recorded calls are missing, too many, or not those that were sealed")
@@ -192,7 +195,7 @@ def check(
     raw: bytes, key: str | None = None, email: str | None = None, kept: str | None = None, steps: tuple[str, ...] = ()
 ) -> list[str]:
     """What holds, in sentences. Raises one of `NOT_HOLDING` for what does not."""
-    receipt = json.loads(raw)
+    receipt = json.loads(raw, parse_float=str, parse_constant=str)  # a fraction is then not printed the same
     demand(type(receipt) is dict and receipt.get("format") == "dpsync-receipt/1", "this is no receipt of format 1")
     demand(all(type(receipt.get(name)) is str for name in ("seal", "key", "checkpoint")), "a part of it is missing")
     demand(json.dumps(receipt, sort_keys=True, indent=1).encode() + b"\n" == raw, "the file was formatted anew")
@@ -244,7 +247,7 @@ def main(arguments: list[str]) -> int:
         sys.stdout.write(f"{said}{__doc__}")
         return 64
     try:
-        read = [tuple(Path(file).read_text("utf-8") for file in files) for files in (kept, steps)]
+        read = [tuple(Path(file).read_bytes().decode() for file in files) for files in (kept, steps)]
         given = (*key, None)[0], (*email, None)[0], (*read[0], None)[0], read[1]
         lines, code = check(Path(arguments[0]).read_bytes(), *given), 0
     except NOT_HOLDING as error:
