@@ -88,12 +88,55 @@ def test_a_period_that_has_begun_is_not(asked: tuple[str | None, str | None, str
     assert _period(*asked, TODAY)[0] <= TODAY
 
 
-@pytest.mark.parametrize("name", ["x.pdf", "x.PDF", "x.docx", "report.xlsx", "x.2026"])
+@pytest.mark.parametrize(
+    "name", ["x.pdf", "x.PDF", "x.docx", "report.xlsx", "x.2026", "x.html.gz", "x.pdf ", "x.pdf.", ".pdf"]
+)
 def test_what_nothing_is_written_as_is_refused_and_not_written_as_text(name: str) -> None:
     with pytest.raises(UsageError, match="nothing is written as"):
         _form(None, Path(name))
     with pytest.raises(UsageError, match=r"JSON: name a file that ends in \.json"):
         _placed(Path(name), "r-1")
+
+
+@pytest.mark.parametrize("name", ["x.pdf", "x.PDF", "x.docx", "x.xlsx", "x.html.gz"])
+@pytest.mark.parametrize("form", Form)
+def test_no_format_is_written_under_the_name_of_one_that_it_is_not(form: Form, name: str) -> None:
+    with pytest.raises(UsageError, match="nothing is written as"):
+        _form(form, Path(name))
+    for ending, wanted in (("html", Form.HTML), ("CSV", Form.CSV), ("json", Form.JSON), ("txt", Form.TEXT)):
+        if form is wanted:
+            assert _form(form, Path(f"x.{ending}")) is form
+        else:
+            with pytest.raises(UsageError, match="which is meant"):
+                _form(form, Path(f"x.{ending}"))
+
+
+def test_a_folder_is_no_file(tmp_path: Path) -> None:
+    (tmp_path / "there.html").mkdir()
+    for folder in (tmp_path, tmp_path / "there.html"):
+        with pytest.raises(UsageError, match="is a folder: name a file in it"):
+            _form(Form.HTML, folder)
+
+
+@pytest.mark.parametrize("name", ["", "."])
+def test_an_output_without_a_name_is_refused(name: str) -> None:
+    with pytest.raises(UsageError, match="names no file"):
+        _form(None, Path(name))
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        ("", None, None), (None, "", ""), (None, "", "2026-11-01"), ("2026-13", None, None), ("9999-12", None, None),
+        ("0001-01", None, None), ("２０２６-11", None, None), (None, "2026-11-01", "9999-12-31"), ("2026-11", "", ""),
+        (None, "0001-01-01", "2026-11-20"), (None, "2026-11-01", None),
+    ],
+)  # fmt: skip
+def test_a_period_that_is_none_is_refused_and_never_taken_for_this_month(
+    asked: tuple[str | None, str | None, str | None],
+) -> None:
+    with pytest.raises(UsageError):
+        _period(*asked, TODAY)
 
 
 def test_what_is_written_goes_by_its_ending() -> None:

@@ -184,6 +184,12 @@ def known_accounts(service: Service, names: list[str]) -> Mapping[str, str]:
     return accounts
 
 
+def ending_of(path: Path) -> str:
+    """What a file's name ends in, in lower case, also where the name is nothing else."""
+    name = path.name.rstrip(". ")
+    return name.rpartition(".")[2].lower() if "." in name else ""
+
+
 def written(path: Path, content: bytes, *, mode: int = 0o600) -> None:
     """Write a file whole or not at all. It tells of a person's request, so by default only its owner may read it.
 

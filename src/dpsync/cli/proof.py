@@ -85,8 +85,10 @@ def verify(
 def _placed(output: Path | None, request_id: str) -> Path:
     if output is None:
         return Path(f"{request_id}.json")
-    if output.suffix.lower() not in {"", ".json"} and not output.is_dir():
-        raise UsageError(f"a receipt is JSON: name a file that ends in .json, not in {output.suffix}")
+    from dpsync.cli.opening import ending_of
+
+    if (ending := ending_of(output)) not in {"", "json"} and not output.is_dir():
+        raise UsageError(f"a receipt is JSON: name a file that ends in .json, not in .{ending}")
     return output / f"{request_id}.json" if output.is_dir() else output
 
 

@@ -149,16 +149,17 @@ def _period(month: str | None, first: str | None, last: str | None, today: date)
 def _asked_for(month: str | None, first: str | None, last: str | None, today: date) -> tuple[date, date]:
     from dpsync.reporting import month_end
 
-    if month and (first or last):
+    # An option that was given empty, as by a variable that is not set, asks for something: for none of these.
+    if month is not None and not (first is last is None):
         raise UsageError("give --month, or --from and --to, not both")
-    if month:
-        if not re.fullmatch(r"\d{4}-\d{2}", month):
+    if month is not None:
+        if not re.fullmatch(r"\d{4}-\d{2}", month, re.ASCII):
             raise UsageError("--month is written YYYY-MM, such as 2026-11")
         begin = _day(f"{month}-01", "--month")
         return begin, month_end(begin)
-    if bool(first) != bool(last):
+    if (first is None) != (last is None):
         raise UsageError("--from and --to belong together")
-    if first and last:
+    if first is not None and last is not None:
         begin, end = _day(first, "--from"), _day(last, "--to")
         if end < begin:
             raise UsageError("the period ends before it begins")
@@ -168,20 +169,34 @@ def _asked_for(month: str | None, first: str | None, last: str | None, today: da
 
 def _day(text: str, option: str) -> date:
     try:
-        return date.fromisoformat(text)
+        day = date.fromisoformat(text)
     except ValueError:
         raise UsageError(f"{option} is no day of the calendar; days are written 2026-11-20") from None
+    if not _FIRST_YEAR <= day.year <= _LAST_YEAR:
+        raise UsageError(f"{option} is no day of the years {_FIRST_YEAR} to {_LAST_YEAR}")
+    return day
+
+
+_FIRST_YEAR, _LAST_YEAR = 1970, 9998
+_FORMS = {"html": Form.HTML, "htm": Form.HTML, "csv": Form.CSV, "json": Form.JSON, "txt": Form.TEXT, "": Form.TEXT}
+_OTHER_FORMS = frozenset({"pdf", "doc", "docx", "odt", "rtf", "xls", "xlsx", "ods", "zip", "gz"})
 
 
 def _form(form: Form | None, output: Path | None) -> Form:
-    if form is not None:
-        return form
-    ending = output.suffix.lower().lstrip(".") if output else ""
-    known = {"html": Form.HTML, "htm": Form.HTML, "csv": Form.CSV, "json": Form.JSON, "txt": Form.TEXT, "": Form.TEXT}
-    if ending not in known:
+    """How it is written. Raises `UsageError` where a file's name would say something else than the file."""
+    from dpsync.cli.opening import ending_of
+
+    if output is not None and not output.name:
+        raise UsageError("-o names no file")
+    if output is not None and output.is_dir():
+        raise UsageError(f"-o {output} is a folder: name a file in it, such as {output / 'report.html'}")
+    ending = ending_of(output) if output else ""
+    if ending in _OTHER_FORMS or (form is None and ending not in _FORMS):
         out = "write .html, open it and print it as PDF" if ending == "pdf" else "or say which with --format"
         raise UsageError(f"nothing is written as .{ending}: a report is .html, .csv, .json or .txt; {out}")
-    return known[ending]
+    if form and ending and _FORMS.get(ending, form) is not form:
+        raise UsageError(f"the file's name ends in .{ending}, and --format says {form.value}: which is meant?")
+    return form or _FORMS[ending]
 
 
 def _write(talk: Talk, made: "PeriodReport | Dossier", form: Form, output: Path | None) -> None:
