@@ -16,7 +16,7 @@ from sqlalchemy import Connection, delete, insert, select
 
 from dpsync import durable, journal
 from dpsync.alerts import raise_alert
-from dpsync.errors import AcceptedLost, KeyProblem, LedgerTampered, NotFound, ProofDamaged
+from dpsync.errors import AcceptedLost, KeyProblem, LedgerTampered, NotFound, ProofDamaged, ProofDiskFull
 from dpsync.journal import Journal, Told
 from dpsync.ledger import anchors, entry, note
 from dpsync.ledger.anchors import GAP, RECORDED, Anchors, Outside
@@ -88,7 +88,8 @@ class Custody:
             self.receipts.begin()
             self.journal.begin()
         except OSError as refused:
-            raise ProofDamaged(f"the folders of [ledger] cannot be made: {refused.strerror}") from None
+            kind = ProofDiskFull if durable.is_full(refused) else ProofDamaged
+            raise kind(f"the folders of [ledger] cannot be made: {refused.strerror}") from None
 
     def demand(self, read: Reader) -> None:
         """Refuse to write into a database that lost something, or is another: what is written then would take away

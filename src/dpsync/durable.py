@@ -18,6 +18,11 @@ FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
 
+def is_full(refused: OSError) -> bool:
+    """Whether the disk was full, which passes once somebody has made room, and is nobody's wrong setting."""
+    return refused.errno in {errno.ENOSPC, errno.EDQUOT}
+
+
 def create(path: Path, content: bytes, mode: int = 0o600) -> None:
     """A new file of that content. Raises `FileExistsError` where there is one, and other `OSError`s."""
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)

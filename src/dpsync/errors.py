@@ -285,6 +285,12 @@ class ProofDamaged(LedgerError):
     exit = Exit.CONFIGURATION
 
 
+class ProofDiskFull(ProofDamaged):
+    """Read by the operator: the disk that keeps the proof is full. It goes on by itself once there is room."""
+
+    exit = Exit.LATER
+
+
 class AcceptedLost(LedgerError):
     """Read by operator and DPO: the journal outside tells of accepted requests that the database does not have."""
 

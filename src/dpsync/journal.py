@@ -14,6 +14,7 @@ what a person asked, or who it is, stands in here: see docs/decisions/0017-the-j
 
 import base64
 import binascii
+import errno
 import fcntl
 import json
 import os
@@ -26,7 +27,7 @@ from pathlib import Path
 from sqlalchemy import Connection, delete, insert, select, tuple_
 
 from dpsync import durable
-from dpsync.errors import KeyProblem, ProofDamaged
+from dpsync.errors import KeyProblem, ProofDamaged, ProofDiskFull
 from dpsync.sealing import Keys
 from dpsync.store import tables as t
 
@@ -113,16 +114,15 @@ class Journal:
                 line = self._line(self._number + 1, accepted, entries)
                 content = (b"\n" if torn else b"") + line
                 if os.write(file, content) != len(content):
-                    raise OSError("half a line")  # noqa: TRY301 - because a full disk may also say so by writing less
+                    raise OSError(errno.ENOSPC, "half a line")  # noqa: TRY301 - because a full disk may also say so by writing less
                 os.fsync(file)
                 self._number += 1
                 self._end = begins + len(content)
                 return self._end
-        except OSError:
+        except OSError as refused:
             self._end = -1
-            raise ProofDamaged(
-                f"{self.path} cannot be written: is the disk full, or away? Nothing is accepted"
-            ) from None
+            kind = ProofDiskFull if durable.is_full(refused) else ProofDamaged
+            raise kind(f"{self.path} cannot be written: is the disk full, or away? Nothing is accepted") from None
 
     def read(self, start: int = 0) -> Told:
         """What it tells from that byte on. Raises `ProofDamaged` where it is shorter, or not to be read."""

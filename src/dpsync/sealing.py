@@ -327,8 +327,10 @@ def _create(directory: Path) -> None:
         durable.sync_folder(draft)
         # A rename replaces nothing but an empty directory: of two processes one wins, and the other opens its keys.
         draft.rename(directory)
-    except OSError:
+    except OSError as refused:
         shutil.rmtree(draft)
+        if durable.is_full(refused):
+            raise
         if _vacant(directory):
             raise KeyProblem(f"{directory} cannot be made: name a folder that is no mount point itself") from None
     durable.sync_folder(directory.parent)
@@ -337,8 +339,10 @@ def _create(directory: Path) -> None:
 def _guarded(act: Callable[[], object], path: Path) -> None:
     try:
         act()
-    except OSError:
-        raise KeyProblem(f"{path} cannot be written by this user, or the disk is full") from None
+    except OSError as refused:
+        if durable.is_full(refused):
+            raise  # it passes, and no key is wrong
+        raise KeyProblem(f"{path} cannot be written by this user") from None
 
 
 def _card(fingerprint: str, signing: bytes, pepper: bytes) -> str:

@@ -30,8 +30,6 @@ Gap = tuple[str, ...]
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 MOVES = {"os.rename", "os.link", "os.remove", "os.mkdir", "os.rmdir"}
 CALLS = (os.write, os.fsync)
-LATER = 75
-FILLER = "filler"
 OURS = str(Path("src", "dpsync"))
 
 
@@ -50,7 +48,6 @@ class Steps:
         self._folder = str(folder)
         self._dying = dying
         self._armed = False
-        self.happens: Callable[[], None] = lambda: os.kill(os.getpid(), signal.SIGKILL)
         sys.addaudithook(self._audited)
         event.listen(Engine, "commit", self._committing)
 
@@ -81,7 +78,7 @@ class Steps:
         if gap not in self.died:
             self._armed = False
             self._dying(gap)
-            self.happens()
+            os.kill(os.getpid(), signal.SIGKILL)
 
     def _audited(self, what: str, arguments: tuple[Any, ...]) -> None:
         if not self._armed or not (what == "open" or what in MOVES):
@@ -110,7 +107,6 @@ class Place:
         self.config = config
         self.folder = config.parent
         self.told: list[str] = []
-        self.full = False
         self._heard, self._said = socket.socketpair()
         self._heard.setblocking(False)
         self.steps = Steps(self.folder, lambda gap: self._tell("died", *gap))
@@ -121,24 +117,10 @@ class Place:
             code = dpsync(["--config", str(self.config), *argv])
         return code, said.getvalue()
 
-    def demand(self, *argv: str) -> bool:
-        """Run a command that must do what it is there for; False where the disk is full and it says so."""
+    def demand(self, *argv: str) -> None:
+        """Run a command that must do what it is there for."""
         code, said = self.run(*argv)
-        assert code == 0 or (self.full and code == LATER), f"{argv[0]} ended with {code}: {said}"
-        return code == 0
-
-    def fill(self) -> None:
-        """From here on nothing more goes onto this disk."""
-        self.full = True
-        file = os.open(self.folder / FILLER, os.O_WRONLY | os.O_CREAT)
-        with suppress(OSError):
-            while True:
-                os.write(file, bytes(4096))
-        os.close(file)
-
-    def make_room(self) -> None:
-        """Somebody has seen to the disk, if it was full."""
-        (self.folder / FILLER).unlink(missing_ok=True)
+        assert code == 0, f"{argv[0]} ended with {code}: {said}"
 
     def wrong(self) -> dict[str, str]:
         """What `check` finds wrong here: each code with its sentence."""
@@ -178,17 +160,14 @@ class Place:
         return len(self.steps.died) > before
 
 
-def main(config: Path, name: str, what: str) -> None:
+def main(config: Path, name: str) -> None:
     from tests.crashes import lives
 
     place, life = Place(config), lives.LIVES[name]
-    if what == "full":
-        place.steps.happens = place.fill
     life.begin(place)
     gc.freeze()
 
     def one(number: int) -> None:
-        place.make_room()
         if number > 1:
             life.after(place, number - 1)
         life.before(place, number)
@@ -198,9 +177,8 @@ def main(config: Path, name: str, what: str) -> None:
     number = 1
     while place.met(partial(one, number)):
         number += 1
-    place.make_room()
     place.met(partial(life.after, place, number))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), *sys.argv[2:])
+    main(Path(sys.argv[1]), sys.argv[2])

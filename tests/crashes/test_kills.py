@@ -4,7 +4,6 @@ import base64
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -58,37 +57,21 @@ FEWEST = {"work": 30, "door": 4, "gaps": 12, "init": 40}
 def test_killed_in_every_gap_nothing_accepted_is_lost_and_no_false_alarm_is_raised(
     life: str, database_url: str, tmp_path: Path
 ) -> None:
-    live(life, "killed", database_url, tmp_path)
+    live(life, database_url, tmp_path)
 
 
 def test_an_init_that_was_killed_in_any_gap_is_made_up_for_by_the_next(tmp_path: Path) -> None:
     """On a file: what differs on a server is the migration, which is killed in test_upgrade.py."""
-    live("init", "killed", f"sqlite:///{tmp_path / 'dpsync.db'}", tmp_path)
+    live("init", f"sqlite:///{tmp_path / 'dpsync.db'}", tmp_path)
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    if os.getuid():
-        pytest.skip("only root can mount a small disk")
-    folder = tmp_path / "small"
-    folder.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", folder], check=False).returncode:
-        pytest.skip("this machine lets nobody mount a small disk")
-    yield folder
-    subprocess.run(["umount", "--lazy", folder], check=True)
-
-
-def test_a_disk_that_is_full_from_any_gap_on_ends_with_75_and_leaves_nothing_half(small_disk: Path) -> None:
-    live("work", "full", f"sqlite:///{small_disk / 'dpsync.db'}", small_disk)
-
-
-def live(life: str, what: str, database_url: str, tmp_path: Path) -> None:
+def live(life: str, database_url: str, tmp_path: Path) -> None:
     port = free_port()
     with running_sandbox((KEY,)) as sandbox, new_database(database_url, tmp_path) as empty:
         (tmp_path / "dpsync.toml").write_text(CONFIG.format(addresses=sandbox.addresses, port=port))
         environ = {**os.environ, **ENVIRON, "DPSYNC_TEST_URL": f"http://127.0.0.1:{port}"}
         environ["DPSYNC_TEST_DATABASE"] = empty.url.render_as_string(hide_password=False)
-        command = [sys.executable, "-m", "tests.crashes.killing", str(tmp_path / "dpsync.toml"), life, what]
+        command = [sys.executable, "-m", "tests.crashes.killing", str(tmp_path / "dpsync.toml"), life]
         root = Path(__file__).parents[2]
         ended = subprocess.run(command, cwd=root, env=environ, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stdout + ended.stderr

@@ -11,7 +11,7 @@ from pathlib import Path
 from sqlalchemy import Connection, select
 
 from dpsync import durable
-from dpsync.errors import LedgerTampered, NoteInvalid, ProofDamaged
+from dpsync.errors import LedgerTampered, NoteInvalid, ProofDamaged, ProofDiskFull
 from dpsync.ledger import note
 from dpsync.ledger.log import Log
 from dpsync.store import tables
@@ -98,9 +98,7 @@ class Anchors:
             if newest is None or note.parse(newest)[0].size <= head.size:
                 durable.replace(self._folder / NEWEST, text.encode(), mode=0o644)
         except OSError as refused:
-            raise ProofDamaged(
-                f"no checkpoint can be written to {self._folder} ({refused.strerror}): is it there, is its disk full?"
-            ) from None
+            raise _unwritten("checkpoint", self._folder, refused) from None
         return head.size
 
     def write_step(self, old: int, new: int, continuation: str) -> None:
@@ -108,7 +106,7 @@ class Anchors:
         try:
             durable.place(self._folder / f"{old}-{new}{STEP}", continuation.encode(), mode=0o644)
         except OSError as refused:
-            raise ProofDamaged(f"no consistency file can be written to {self._folder} ({refused.strerror})") from None
+            raise _unwritten("consistency file", self._folder, refused) from None
 
     def _files(self) -> list[Path]:
         try:
@@ -132,6 +130,11 @@ def against(connection: Connection, log: Log, outside: Outside) -> tuple[str, ..
             continue
         found += [f"anchor {place}: {problem}" for problem in log.consistent_with(connection, text)]
     return tuple(found)
+
+
+def _unwritten(what: str, folder: Path, refused: OSError) -> ProofDamaged:
+    kind = ProofDiskFull if durable.is_full(refused) else ProofDamaged
+    return kind(f"no {what} can be written to {folder} ({refused.strerror}): is it there, is its disk full?")
 
 
 def _text(path: Path) -> str | None:
