@@ -36,7 +36,7 @@ test: $(READY)  ## everything that must be green, on SQLite and on a real Postgr
 	$(BIN)/pytest
 
 test-fast: $(READY)  ## the units alone, on SQLite: the answer within a minute, while you work
-	$(BIN)/pytest tests/unit -k "not postgresql"
+	$(BIN)/pytest tests/unit -m "not slow" -k "not postgresql"
 
 demo: $(READY)  ## the whole story on loopback; BREAK=1 makes the vendor lie
 	@$(BIN)/dpsync demo $(if $(filter 1,$(BREAK)),--break)

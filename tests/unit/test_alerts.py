@@ -429,6 +429,7 @@ def test_nobody_listening_is_not_sent() -> None:
     assert not channel.send(Alert("1", "dpo", "s", "b", NOW)).took
 
 
+@pytest.mark.slow
 def test_apprise_is_not_loaded_before_the_first_alert() -> None:
     program = (
         "import sys, dpsync.alerts as a, dpsync.channels as c;"
@@ -439,6 +440,7 @@ def test_apprise_is_not_loaded_before_the_first_alert() -> None:
     assert done.stdout.strip() == "False"
 
 
+@pytest.mark.slow
 def test_loading_apprise_warns_nobody() -> None:
     program = "import dpsync.channels as c; print(c.AppriseChannel('x', 'json://127.0.0.1').fault() is None)"
     done = subprocess.run(

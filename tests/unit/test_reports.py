@@ -826,6 +826,7 @@ def test_text_is_never_cut(rows: Rows) -> None:
     assert long.strip() in render.text(november(rows, processors=(known("alpha", long.strip()),)))
 
 
+@pytest.mark.slow
 def test_two_thousand_requests_cost_four_times_what_five_hundred_do(rows: Rows) -> None:
     """In steps of the interpreter and in questions to the database, so that a busy machine changes nothing."""
 

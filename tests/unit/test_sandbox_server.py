@@ -278,6 +278,7 @@ def test_a_410_ends_a_webhook(api: Caller) -> None:
     assert [item["status"] for item in control(api, "GET", "/webhooks")] == [410]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_the_process_says_where_it_answers_and_stops_on_a_signal(tmp_path: Path, number: signal.Signals) -> None:
     scenario = tmp_path / "scenario.json"

@@ -167,6 +167,7 @@ def test_each_header_stands_exactly_once(name: str) -> None:
     refused([*pairs, (name.upper(), headers()[name])])
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_malformed_webhooks_get_the_same_refusal() -> None:
     dice = random.Random(20261120)
     verifier = Verifier([SECRET, OLD])

@@ -183,6 +183,7 @@ world.close()
 """
 
 
+@pytest.mark.slow
 def test_eight_processes_that_write_at_once_lose_nothing(file: str, tmp_path: Path) -> None:
     Keys.create(tmp_path / "keys")
     processes = [started(WRITES_ONE_ROW, file, str(tmp_path), str(number)) for number in range(8)]

@@ -190,6 +190,7 @@ def test_a_line_before_any_configuration_passes_the_allow_list_too() -> None:
     assert json.loads(done.stderr)["dropped"] == ["email"]
 
 
+@pytest.mark.slow
 def test_importing_loads_neither_logging_nor_metrics_libraries() -> None:
     script = (
         "import sys; from dpsync import telemetry, settings; telemetry.log('x')\n"
