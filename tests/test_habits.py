@@ -1,9 +1,11 @@
-"""The habits of the project: its licence, its hooks and targets, and what it says of itself when it is installed."""
+"""The habits of the project: its licence, its hooks and targets, the page of its rooms, what it says when installed."""
 
+import ast
 import hashlib
 import re
 import tomllib
 from email.parser import Parser
+from itertools import pairwise
 from pathlib import Path
 
 import yaml
@@ -56,3 +58,39 @@ def test_the_templates_ask_for_no_personal_data() -> None:
             head = Parser().parsestr(text.removeprefix("---\n"))
             assert head["name"], template.name
             assert head["about"], template.name
+
+
+# --- the page of the rooms
+
+ARCHITECTURE = ROOT / "docs" / "architecture.md"
+CONTRACTS = {one["id"]: one for one in PROJECT["tool"]["importlinter"]["contracts"]}
+
+
+def test_the_picture_shows_every_floor_and_every_arrow_as_the_contract_has_them() -> None:
+    (picture,) = re.findall(r"```mermaid\nflowchart TB\n(.*?)```", ARCHITECTURE.read_text(encoding="utf-8"), re.DOTALL)
+    nodes = dict(re.findall(r'^ +(\w+)\["(.*)"\]$', picture, re.MULTILINE))
+    arrows = [
+        pair
+        for line in picture.splitlines()
+        if "-->" in line
+        for pair in pairwise(name.strip() for name in line.split("-->"))
+    ]
+    floors = [" · ".join(room.strip() for room in floor.split("|")) for floor in CONTRACTS["house"]["layers"]]
+    assert list(nodes.values()) == floors
+    assert arrows == list(pairwise(nodes))
+
+
+def test_the_page_names_every_contract() -> None:
+    page = " ".join(ARCHITECTURE.read_text(encoding="utf-8").split())
+    assert [one["name"] for one in CONTRACTS.values() if one["id"] != "house" and f"*{one['name']}*" not in page] == []
+
+
+def test_the_tour_has_at_most_fifteen_stops_and_each_is_there() -> None:
+    page = ARCHITECTURE.read_text(encoding="utf-8")
+    stops = re.findall(r"^\| (\d+) \| \[`([\w/.]+)`\]\(\.\./src/dpsync/([\w/.]+)\): `(\w+)`", page, re.MULTILINE)
+    assert [int(number) for number, *_ in stops] == list(range(1, len(stops) + 1))
+    assert 10 <= len(stops) <= 15
+    for _, shown, path, name in stops:
+        assert shown == path
+        tree = ast.parse((ROOT / "src" / "dpsync" / path).read_text(encoding="utf-8"))
+        assert name in {getattr(node, "name", "") for node in ast.walk(tree)}, f"{path} has no {name}"

@@ -418,3 +418,25 @@ def test_a_full_disk_is_called_that_and_no_fault_of_dpsync() -> None:
 def test_settings_that_are_a_folder_are_called_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--config", str(tmp_path), "status"]) == 78
     assert f"{tmp_path}: is a folder" in capsys.readouterr().err
+
+
+def test_a_rehearsal_is_chosen_at_the_beginning_and_waits_for_a_yes_and_not_for_a_day(tmp_path: Path) -> None:
+    config = tmp_path / "dpsync.toml"
+    config.write_text(settings_text(replace(answers(), rehearsal=True)), encoding="utf-8")
+    settings = load(config, {}, secrets=False)
+    assert settings.controller.rehearsal
+    assert (settings.safety.approvals, settings.safety.cooling_off.total_seconds()) == (1, 0)
+    assert settings.mail
+    assert (settings.mail.host, settings.mail.port) == ("127.0.0.1", 9125)
+    assert settings.processors["newsletter"].base_url == "http://127.0.0.1:9101/3.0"
+    assert MARK not in config.read_text(encoding="utf-8")
+
+
+def test_settings_that_are_there_become_no_rehearsal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = tmp_path / "dpsync.toml"
+    config.write_text(settings_text(answers()), encoding="utf-8")
+    before = config.read_bytes()
+    assert main(["init", str(tmp_path), "--rehearsal"]) == 64
+    assert "--rehearsal is for new settings" in capsys.readouterr().err
+    assert config.read_bytes() == before
+    assert not (tmp_path / "keys").exists()

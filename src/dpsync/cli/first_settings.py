@@ -17,18 +17,28 @@ MARK = "# FILL IN"
 SECRET_FOLDER = "secrets"
 WEBHOOK = "webhook"
 
+SANDBOX = {
+    "mailchimp": "http://127.0.0.1:9101/3.0",
+    "campaign_monitor": "http://127.0.0.1:9102/api/v3.3",
+    "eventbrite": "http://127.0.0.1:9103/v3",
+    "hootsuite": "http://127.0.0.1:9104",
+    "google_analytics": "http://127.0.0.1:9105",
+}
+"""Where `dpsync sandbox --http-port 9101 --smtp-port 9125` imitates each connector's vendor."""
+
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What `init` was told. `processors`: connector by name."""
+    """What `init` was told. `processors`: connector by name. `rehearsal`: all of it is played, before `SANDBOX`."""
 
     name: str
     dpo: str = field(repr=False)
     operator: str = field(repr=False)
     processors: Mapping[str, str]
     mode: str
+    rehearsal: bool = False
 
 
 def processors_of(pairs: Sequence[str]) -> dict[str, str]:
@@ -52,20 +62,24 @@ def settings_text(answers: Answers) -> str:
     dpo, operator = _address("--dpo", answers.dpo), _address("--operator", answers.operator)
     domain = dpo.rpartition("@")[2].lower()
     careful = answers.mode != "live"
+    mail = _MAIL.format(domain=domain, operator=_quoted(operator), folder=SECRET_FOLDER, mark=MARK)
     head = _HEAD.format(
         name=_quoted(answers.name),
         dpo=_quoted(dpo),
         operator=_quoted(operator),
         origin=_quoted(f"{domain}/dpsync"),
         mode=_quoted(answers.mode),
-        cooling_off="24h" if careful else "0h",
+        # nobody who rehearses waits for a day: the yes is what is practised
+        cooling_off="24h" if careful and not answers.rehearsal else "0h",
         approvals=1 if careful else 0,
         folder=SECRET_FOLDER,
         webhook=WEBHOOK,
-        mark=MARK,
-        domain=domain,
+        rehearsal=_REHEARSAL if answers.rehearsal else "",
+        public_url=_PUBLIC_URL if answers.rehearsal else f'# public_url = "https://dpsync.{domain}"',
+        mail=_REHEARSAL_MAIL.format(operator=_quoted(operator)) if answers.rehearsal else mail,
     )
-    return head + "".join(_section(name, connector) for name, connector in answers.processors.items())
+    sections = (_section(name, kind, rehearsal=answers.rehearsal) for name, kind in answers.processors.items())
+    return head + "".join(sections)
 
 
 def _address(option: str, text: str) -> str:
@@ -80,19 +94,22 @@ def _quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
-def _section(name: str, kind: str) -> str:
+def _section(name: str, kind: str, *, rehearsal: bool) -> str:
     from dpsync.known_connectors import connector_class
 
+    who = "" if rehearsal else f"  {MARK}: who does there what no API can"
     lines = [
         f"\n[processors.{name}]",
         f"title = {_quoted(name)}",
         f"connector = {_quoted(kind)}",
-        f'contact = "privacy@{name.replace("_", "-")}.example"  {MARK}: who does there what no API can',
+        f'contact = "privacy@{name.replace("_", "-")}.example"{who}',
         'answer_within = "10 days"',
+        *([f"base_url = {_quoted(SANDBOX[kind])}"] if rehearsal and kind in SANDBOX else ()),
     ]
     found = connector_class(kind)
     own = found.Settings.model_fields if found and issubclass(found, Connector) else {}
-    lines += [_option(name, key, one) for key, one in own.items() if one.is_required()]
+    written = [_option(name, key, one) for key, one in own.items() if one.is_required()]
+    lines += [line.replace(MARK, "# as `dpsync sandbox` prints it") for line in written] if rehearsal else written
     return "\n".join(lines) + "\n"
 
 
@@ -113,7 +130,7 @@ dpo = {dpo}            # reads the reports, decides
 operator = {operator}  # runs this machine, does by hand what no API can
 time_zone = "Europe/London"
 holidays = "GB-ENG"    # or GB-WLS, GB-SCT, GB-NIR: whose bank holidays move a legal date
-
+{rehearsal}
 [store]
 url = "sqlite:///var/dpsync.db"
 
@@ -128,7 +145,7 @@ receipts = "receipts/"
 [intake]
 secrets = [{{ file = "{folder}/{webhook}" }}]  # your main database signs with the same one
 listen = "127.0.0.1:8460"
-# public_url = "https://dpsync.{domain}"  # where processors reach this service to answer by link
+{public_url}  # where processors reach this service to answer by link
 
 [safety]
 mode = {mode}          # observe: send nothing; confirm: each erasure waits for a yes; live: act, brake on
@@ -136,6 +153,13 @@ irreversible_per_day = 50
 cooling_off = "{cooling_off}"
 approvals = {approvals}
 
+{mail}
+[alerts]
+urls = []              # Apprise URLs beside mail, each {{ file = "..." }}: Slack, Teams, PagerDuty and others
+# heartbeat = {{ file = "{folder}/heartbeat.url" }}  # called while all is well, so that silence is noticed elsewhere
+"""
+
+_MAIL = """\
 [mail]
 host = "smtp.{domain}"  {mark}: the host that takes your mail
 port = 587
@@ -143,8 +167,18 @@ tls = "starttls"
 from = {operator}  {mark}: a mailbox that somebody reads; notices come from it
 # user = "..."
 # password = {{ file = "{folder}/mail.password" }}
+"""
 
-[alerts]
-urls = []              # Apprise URLs beside mail, each {{ file = "..." }}: Slack, Teams, PagerDuty and others
-# heartbeat = {{ file = "{folder}/heartbeat.url" }}  # called while all is well, so that silence is noticed elsewhere
+_REHEARSAL = """\
+rehearsal = true       # before `dpsync sandbox --http-port 9101 --smtp-port 9125`; no real processor is told
+"""
+
+_PUBLIC_URL = 'public_url = "http://127.0.0.1:8460"'
+
+_REHEARSAL_MAIL = """\
+[mail]
+host = "127.0.0.1"
+port = 9125
+tls = "none"
+from = {operator}
 """

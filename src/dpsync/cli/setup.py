@@ -1,5 +1,6 @@
 """How an installation begins and is looked at: init, check."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -37,6 +38,10 @@ def init(
     mode: Annotated[
         str | None, typer.Option(help="confirm (recommended: each erasure waits 24 h and for a yes), live or observe.")
     ] = None,
+    rehearsal: Annotated[
+        bool,
+        typer.Option("--rehearsal", help="Everything before `dpsync sandbox`; no real processor is ever told by it."),
+    ] = False,
     backed_up: Annotated[
         bool, typer.Option("--backed-up", help="A PostgreSQL database of an older schema is backed up: migrate it.")
     ] = False,
@@ -49,8 +54,11 @@ def init(
     # DIR decides; else --config, or wherever the settings usually are.
     talk.config = (folder / "dpsync.toml" if folder else talk.config).absolute()
     kept = talk.config.exists()
+    if kept and rehearsal:
+        raise UsageError(f"--rehearsal is for new settings, and {talk.config} is there: give another folder")
     if not kept:
-        _write_settings(talk, _answers(talk, name, dpo, operator, processor, mode))
+        answers = _answers(talk, name, dpo, operator, processor, mode)
+        _write_settings(talk, replace(answers, rehearsal=rehearsal))
     return _begin(talk, kept=kept, backed_up=backed_up)
 
 
