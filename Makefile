@@ -26,11 +26,12 @@ $(READY): requirements.lock pyproject.toml
 format: $(READY)  ## rewrite the code in the house format
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
-check: $(READY)  ## format, lint, types, import rules
+check: $(READY)  ## format, lint, types, import rules, sizes and docstrings
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/pytest -n 0 -q --durations=0 --durations-min=60 tests/test_sizes.py
 
 test: $(READY)  ## everything that must be green, on SQLite and on a real PostgreSQL
 	$(BIN)/pytest
