@@ -82,7 +82,7 @@ def test_the_fault_on_the_page_is_one_that_the_sandbox_takes() -> None:
 def test_a_rehearsal_begins_at_the_addresses_of_the_sandbox() -> None:
     vendors, mailbox = free_ports()
     with running_sandbox(http_port=vendors, smtp_port=mailbox) as running:
-        real = {connector: str(getattr(running, f"{connector}_url")) for connector in SANDBOX}
+        real = {connector: str(getattr(running.addresses, f"{connector}_url")) for connector in SANDBOX}
     for connector, url in SANDBOX.items():
         port = int(url.split(":")[2].split("/")[0])
         assert url.replace(f":{port}", f":{port - 9101 + vendors}") == real[connector]

@@ -365,7 +365,7 @@ def answers(**more: str) -> Answers:
         "operator": "it@example.org",
         "mode": "confirm",
     }
-    return Answers(processors={"newsletter": "mailchimp", "forms": "notice"}, **(given | more))
+    return Answers(processors={"newsletter": "mailchimp", "forms": "notice"}, rehearsal=False, **(given | more))
 
 
 def test_the_first_settings_are_read_back_as_they_were_meant(tmp_path: Path) -> None:
