@@ -77,7 +77,7 @@ def quiet_seconds(longest: float) -> float:
 
 def ask_sqlite(patience: Patience, database: str, ask: Callable[[], object]) -> None:
     """Have `ask` done as soon as nobody stands in its way. Raises `StoreHeld`, and what else `ask` raises."""
-    began = time.monotonic()
+    began, waited = time.monotonic(), False
     while True:
         try:
             ask()
@@ -85,8 +85,10 @@ def ask_sqlite(patience: Patience, database: str, ask: Callable[[], object]) -> 
             if not _is_busy(error):
                 raise
         else:
-            patience.waits_for("")
+            if waited:  # of another thread of this process that still waits, a reader that did not says nothing
+                patience.waits_for("")
             return
+        waited = True
         if time.monotonic() - began >= patience.longest:
             raise patience.over() from None
         patience.waits_for(_holder_of_file(Path(database)))
