@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, delete, insert, select
 
-from dpsync import durable, journal
+from dpsync import durable, journal, paths
 from dpsync.alerts import raise_alert
 from dpsync.errors import AcceptedLost, KeyProblem, LedgerTampered, NotFound, ProofDamaged, ProofDiskFull
 from dpsync.journal import Journal, Told
@@ -23,6 +23,7 @@ from dpsync.ledger.anchors import GAP, RECORDED, Anchors, Outside
 from dpsync.ledger.entry import Event
 from dpsync.ledger.log import Log
 from dpsync.ledger.receipt_folder import ReceiptFolder
+from dpsync.paths import Kind, Trouble
 from dpsync.sealing import Keys
 from dpsync.store import tables as t
 from dpsync.store.writer import Unit
@@ -75,7 +76,7 @@ class Custody:
     """The anchor folder with its journal, and the receipts folder."""
 
     def __init__(self, anchor: Path, receipts: Path, keys: Keys, log: Log) -> None:
-        self._folder = anchor
+        self._folder, self._receipts = anchor, receipts
         self._log = log
         self.anchors = Anchors(anchor)
         self.receipts = ReceiptFolder(receipts, log.keys)
@@ -100,12 +101,31 @@ class Custody:
         lying = self.lying(read, full=False, receipts=False)
         read(lambda connection: self.against(connection, lying)).demand()
 
+    def unwritable(self) -> list[Trouble]:
+        """What is to be written into, and cannot be: found before there is anything to write."""
+        folders = (self._folder, self._receipts)
+        found = [paths.trouble_of(lambda path=path: paths.demand_folder(path, writes=True)) for path in folders]  # type: ignore[misc]  # because mypy does not infer a lambda's default
+        kept = self.journal.unwritable if self.journal.exists else None  # that it is gone is told by `missing`
+        return [one for one in (*found, kept) if one is not None]
+
+    def demand_room(self) -> None:
+        """Refuse to begin where what happens could not be kept outside. Raises `ProofDamaged`; `ProofDiskFull` where
+        only room is lacking.
+        """
+        found = self.unwritable()
+        if not found:
+            return
+        told = "; ".join(one.told("") for one in found)
+        if all(one.kind is Kind.FULL for one in found):
+            raise ProofDiskFull(told)
+        raise ProofDamaged(told)
+
     def lying(self, read: Reader, *, full: bool, receipts: bool = True) -> Lying:
         """Everything that lies outside now; of the journal, unless `full`, only what was not compared before."""
         size, marked = read(lambda connection: (anchored(connection), journal.marked(connection)))
         checkpoints = self.anchors.read(self.receipts.checkpoints() if receipts else {})
         damaged = [*checkpoints.damaged]
-        if size is not None and (missing := self.anchors.missing(size)):
+        if size is not None and (missing := self.anchors.trouble or self.anchors.missing(size)):
             damaged.append(missing)
         if size is not None and (absent := self.receipts.absent):
             damaged.append(absent)
@@ -158,7 +178,7 @@ class Custody:
         def work(unit: Unit) -> None:
             journal.mark(unit.connection, reached, seen.ordinal)
             for gap in gaps:
-                digest = sha256(gap.read_bytes()).hexdigest()
+                digest = sha256(gap.read_bytes() if gap.is_file() else b"").hexdigest()
                 unit.append(None, entry.encode(Event.GAP, now, name=gap.name, digest=digest))
 
         write(work)

@@ -296,6 +296,8 @@ class Installation:
             raise KeyProblem("; ".join(problems))
         verification = self.verify_ledger(full=False)
         verification.demand()
+        self.keys.demand_room()
+        self.custody.demand_room()
         self.custody.settle(self.read, self.write, self.clock.now())
         digest = configuration.digest(self.settings)
         if self.read(own_store.meta).get("configuration") != digest:

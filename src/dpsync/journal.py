@@ -18,6 +18,7 @@ import errno
 import fcntl
 import json
 import os
+import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,8 +27,9 @@ from pathlib import Path
 
 from sqlalchemy import Connection, delete, insert, select, tuple_
 
-from dpsync import durable
+from dpsync import durable, paths
 from dpsync.errors import KeyProblem, ProofDamaged, ProofDiskFull
+from dpsync.paths import Kind, Trouble
 from dpsync.sealing import Keys
 from dpsync.store import tables as t
 
@@ -78,18 +80,32 @@ class Journal:
 
     @property
     def exists(self) -> bool:
-        """Whether there is one."""
-        return self.path.is_file()
+        """Whether there is one. Whatever else stands there is in the way of another, too."""
+        return os.path.lexists(self.path)  # pathlib has none that never raises
 
     @property
     def missing(self) -> str:
-        """What to do about a journal that is not there, "" where it is, or a person has accepted that it is not."""
-        if self.exists or self._gap.exists():
+        """What to do about a journal that is not there or is something else; "" where it is, or a person has accepted
+        that it is not.
+        """
+        found = self._trouble(writes=False)
+        if found is None or (found.kind is Kind.VACANT and self._gap.exists()):
             return ""
-        return (
-            f"the journal of accepted requests, {self.path}, is missing: put it back (is its disk mounted?). Where it "
-            f"is lost for good, make an empty file {self._gap}; another is begun then"
+        return "the journal of accepted requests, " + found.told(
+            f"put it back (is its disk mounted?). Where it is lost for good, make an empty file {self._gap}: "
+            f"`touch {shlex.quote(str(self._gap))}`; another is begun then"
         )
+
+    @property
+    def unwritable(self) -> Trouble | None:
+        """What keeps this user from writing into it."""
+        return self._trouble(writes=True)
+
+    def _trouble(self, *, writes: bool) -> Trouble | None:
+        found = paths.trouble_of(lambda: paths.demand_file(self.path, writes=writes))
+        if found is None and self.path.is_symlink():  # never followed: it could lead into any file
+            return Trouble(Kind.OTHER, f"{self.path} is a link, where a file should be", paths.away(self.path))
+        return found
 
     def begin(self) -> None:
         """An empty one, where there is none: for a new ledger, or after a person has accepted its loss."""
@@ -97,8 +113,8 @@ class Journal:
 
     def demand(self) -> None:
         """Refuse to accept anything that could not be written here. Raises `ProofDamaged`."""
-        if not os.access(self.path, os.W_OK):
-            raise ProofDamaged(self.missing or f"{self.path} cannot be written by this user: nothing is accepted")
+        if found := self.unwritable:
+            raise ProofDamaged(self.missing or f"{found.told('')}. Nothing is accepted")
 
     def append(self, accepted: Sequence[Accepted], entries: int) -> int:
         """Keep what was committed. `entries`: how many the ledger has, 0 for not known. On the disk when it returns.
@@ -126,6 +142,8 @@ class Journal:
 
     def read(self, start: int = 0) -> Told:
         """What it tells from that byte on. Raises `ProofDamaged` where it is shorter, or not to be read."""
+        if wrong := self.missing:
+            raise ProofDamaged(wrong)  # a pipe would be waited for
         try:
             with self.path.open("rb") as file:
                 if file.seek(0, os.SEEK_END) < start:

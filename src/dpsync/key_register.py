@@ -88,7 +88,7 @@ def _of_months(known: Mapping[str, str], keys: Keys, months: Iterable[str]) -> d
         try:
             found = keys.month_fingerprint(month)
         except KeyProblem as problem:
-            wrong[month] = f"{problem.message}: put it back from the copy of the key directory; none is made anew"
+            wrong[month] = problem.message
             continue
         if expected is not None and found != expected:
             wrong[month] = (

@@ -73,7 +73,9 @@ def past(origin: str, ledger: LedgerSection) -> str:
     journal = ledger.anchor / JOURNAL
     if journal.is_file() and journal.stat().st_size:
         return f"{journal} tells of requests that were accepted"
-    receipts = (path for path in sorted(ledger.receipts.glob("r-*.json")) if _origin_of(path) == origin)
+    receipts = (
+        path for path in sorted(ledger.receipts.glob("r-*.json")) if path.is_file() and _origin_of(path) == origin
+    )
     return next((f"{path} is a receipt of this ledger" for path in receipts), "")
 
 

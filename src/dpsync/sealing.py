@@ -10,7 +10,6 @@ import os
 import re
 import secrets
 import shutil
-import stat
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -23,10 +22,11 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from dpsync import durable
+from dpsync import durable, paths
 from dpsync.address import normalised
-from dpsync.errors import KeyProblem
+from dpsync.errors import KeyProblem, StoreAway
 from dpsync.model import phone_digits
+from dpsync.paths import Kind, Unusable
 
 KEY_BYTES = 32
 NONCE_BYTES = 12
@@ -122,7 +122,7 @@ class Keys:
 
     @staticmethod
     def absent(directory: Path) -> bool:
-        """Whether there is no key directory yet, or an empty one. Raises `KeyProblem` where that cannot be seen."""
+        """Whether there is no key directory yet, or an empty one. Raises `KeyProblem` where something else is there."""
         return _vacant(directory)
 
     @classmethod
@@ -139,14 +139,17 @@ class Keys:
     def load(cls, directory: Path) -> Self:
         """Opens a key directory and changes nothing.
 
-        Raises `KeyProblem` where something is missing, of another length, or open to group or others.
+        Raises `KeyProblem` where something is missing, is something else, or is open to group or others.
         """
-        _private(directory)
-        keys = cls(directory, _read(directory / SIGNING), _read(directory / PEPPER))
-        _private(directory / MONTHS)
-        if (directory / CARD).exists():
-            _private(directory / CARD)
+        _demand_folder(directory, _BACK)
+        keys = cls(directory, _read(directory / SIGNING, _BACK), _read(directory / PEPPER, _BACK))
+        _demand_folder(directory / MONTHS, _COPY)
+        _demand_card(directory / CARD)
         return keys
+
+    def demand_room(self) -> None:
+        """The key of the next month could be made. Raises `KeyProblem`; `StoreAway` where only room is lacking."""
+        _demand_folder(self._directory / MONTHS, _COPY, writes=True)
 
     def fingerprint(self) -> str:
         """32 hex digits of signing key and pepper together, kept in the store so that other keys are refused."""
@@ -260,12 +263,14 @@ class Keys:
         try:
             # Asked each time (2 µs): another process may have destroyed the month since.
             status = path.stat()
-        except FileNotFoundError:
+        except OSError:
             self._months.pop(month, None)
-            raise KeyProblem(f"the key of {month} is not there: destroyed, or not restored") from None
+            if not _vacant_name(path):
+                _read(path, _COPY)
+            raise KeyProblem(f"the key of {month} is not there: destroyed, or not restored: {_COPY}") from None
         state = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
         if known is None or known.state != state:
-            key = _read(path)
+            key = _read(path, _COPY)
             # Another process may have made the file a moment ago: what is wrapped must not outlive its key's name.
             durable.sync_folder(path.parent)
             known = self._months[month] = _MonthKey(path, state, key)
@@ -279,39 +284,56 @@ def _place_of(request_id: str, month: str) -> bytes:
 # --- files
 
 
-def _private(path: Path) -> None:
-    try:
-        mode = path.stat().st_mode
-    except FileNotFoundError:
-        copy = "the copy of the key directory" if path.name == MONTHS else "its back-up or from the card"
-        raise KeyProblem(f"{path} is missing: restore it from {copy}; none is made anew") from None
-    except OSError:
-        raise KeyProblem(f"{path} cannot be reached by this user") from None
-    if stat.S_IMODE(mode) & 0o077:
-        raise KeyProblem(f"{path} is open to group or others: chmod {'0700' if stat.S_ISDIR(mode) else '0600'}")
+_BACK = "restore it from its back-up or from the card; none is made anew"
+_COPY = "put it back from the copy of the key directory; none is made anew"
 
 
-def _read(path: Path) -> bytes:
-    _private(path)
+def _demand_folder(path: Path, restore: str, *, shut_to: int = paths.ANYBODY_ELSE, writes: bool = False) -> None:
     try:
-        text = path.read_text("ascii")
-        key = bytes.fromhex(text)
-    except OSError:
-        raise KeyProblem(f"{path} cannot be read by this user") from None
+        paths.demand_folder(path, shut_to=shut_to, writes=writes)
+    except Unusable as unusable:
+        trouble = unusable.trouble
+        if trouble.kind is Kind.FULL:
+            raise StoreAway(trouble.told(""), code=KeyProblem.code) from None
+        raise KeyProblem(trouble.told(restore)) from None
+
+
+def _demand_card(path: Path) -> None:
+    """It is deleted once it is printed; as long as it is there, it is nobody else's."""
+    if not _vacant_name(path):
+        try:
+            paths.demand_file(path, shut_to=paths.ANYBODY_ELSE)
+        except Unusable as unusable:
+            raise KeyProblem(unusable.trouble.told("print it from its back-up, or do without")) from None
+
+
+def _read(path: Path, restore: str) -> bytes:
+    try:
+        text = paths.read(path, shut_to=paths.ANYBODY_ELSE)
+        key = bytes.fromhex(text.decode("ascii"))
+    except Unusable as unusable:
+        raise KeyProblem(unusable.trouble.told(restore)) from None
     except ValueError:
-        raise KeyProblem(f"{path} is not a key: 64 hex digits, spaces between them allowed") from None
+        raise KeyProblem(f"{path} is not a key (64 hex digits, spaces between them allowed): {restore}") from None
     if len(key) != KEY_BYTES:
-        raise KeyProblem(f"{path} has another length than a key: 64 hex digits, spaces between them allowed")
+        raise KeyProblem(
+            f"{path} has another length than a key (64 hex digits, spaces between them allowed): {restore}"
+        )
     return key
 
 
-def _vacant(directory: Path) -> bool:
+def _vacant_name(path: Path) -> bool:
     try:
-        return not any(directory.iterdir())
-    except FileNotFoundError:
+        return paths.vacant(path)
+    except Unusable:
+        return False
+
+
+def _vacant(directory: Path) -> bool:
+    if _vacant_name(directory):
         return True
-    except OSError:
-        raise KeyProblem(f"{directory} is no folder, or cannot be read by this user") from None
+    _demand_folder(directory, _BACK, shut_to=0)
+    return not any(directory.iterdir())
 
 
 def _create(directory: Path) -> None:

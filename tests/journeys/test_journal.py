@@ -1,5 +1,7 @@
 """What was answered 202 is known outside the database: a database that lost some of it does not start in silence."""
 
+import os
+import resource
 import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -133,12 +135,17 @@ def test_where_nothing_can_be_kept_outside_nothing_is_accepted(there: Installati
 
 def test_what_was_committed_and_could_not_be_kept_is_not_called_accepted_before_it_is(there: Installation) -> None:
     path = journal(there).path
-    path.rename(path.with_name("elsewhere"))
-    path.mkdir()
-    with pytest.raises(ProofDamaged):
-        receive(there.service, there, 1)
-    path.rmdir()
-    path.with_name("elsewhere").rename(path)
+    size, limit = path.stat().st_size, 16 * 1024 * 1024
+    os.truncate(path, limit)
+    _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, most))
+    try:
+        with pytest.raises(ProofDamaged):
+            receive(there.service, there, 1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+        os.truncate(path, size)
+    assert len(there.rows(t.request)) == 1, "committed, and nobody was answered"
     again = receive(there.service, there, 1)
     assert again.repeated
     assert named(there) == [again.request_id]

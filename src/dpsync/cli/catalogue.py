@@ -90,8 +90,10 @@ CATALOGUE: dict[str, Explained] = {
     ),
     "DP-203": Explained(
         "The database cannot be used",
-        "It cannot be opened, is empty, is of another version, or holds another ledger than the settings name.",
-        "For a new one, or one of an older version: stop the service, then `dpsync init`. For one of a newer version: "
+        "It cannot be opened, is empty, is lost (checkpoints, journal or receipts beside it tell of its ledger), is of "
+        "another version, or holds another ledger than the settings name.",
+        "A lost one is put back from its newest copy (docs/operating.md, Restore), and none is made in its place. For "
+        "a new one, or one of an older version: stop the service, then `dpsync init`. For one of a newer version: "
         "install the newer dpsync again. For another ledger: point "
         "[store] url and [ledger] origin at the pair that belongs together.",
     ),
@@ -280,10 +282,12 @@ CATALOGUE: dict[str, Explained] = {
     "DP-604": Explained(
         "What keeps the proof outside the database is damaged or missing",
         "A checkpoint in the anchor folder is empty or cut off, or one that was written is not there any more; or the "
-        "receipts folder or the journal of accepted requests is missing or cannot be written. That alone is no sign "
+        "receipts folder or the journal of accepted requests is missing, is something else, or cannot be written by "
+        "this user. That alone is no sign "
         "that anybody changed the ledger, but what it showed can no longer be seen. Nothing is made in its place.",
-        "Is the disk mounted, is it full? Put the file back from its copy. Where it is lost for good, let the data "
-        "protection officer compare the checkpoints that she holds; then rename what is damaged to a name that ends in "
+        "Is the disk mounted, is it full, whose is the folder? The message names the command that helps. Put a "
+        "lost file back from its copy. Where it is lost for good, let the data protection "
+        "officer compare the checkpoints that she holds; then rename what is damaged to a name that ends in "
         "`.gap`, or make an empty file of the name that the message gives. That goes on the record.",
     ),
     "DP-605": Explained(

@@ -140,7 +140,8 @@ def _own_store(service: Service) -> list[Line]:
 
 def _seen_of_record(service: Service, sound: Soundness) -> list[Line]:
     place = f"{place_of_store(service)}, origin {service.origin}"
-    wrong = [Line(one.what, Verdict.PROBLEM, one.text, one.code, one.fatal) for one in troubles(service, sound)]
+    found = troubles(service, sound)
+    wrong = [Line(one.what, Verdict.PROBLEM, one.text, one.code, one.fatal, one.passes) for one in found]
     if record := (*sound.ledger.problems, *sound.differences):
         code = "DP-601" if sound.ledger.problems else "DP-603"
         differs = Line("ledger", Verdict.PROBLEM, f"{record[0]} ({place})", code)
@@ -184,8 +185,8 @@ def _incoming(service: Service) -> Iterator[Line]:
         return
     if mail.incoming is None:
         yield Line("incoming mail", Verdict.NOT_SET, "bounces and replies are read by a person: [mail] incoming")
-    elif not os.access(mail.incoming, os.R_OK | os.W_OK | os.X_OK):
-        yield Line("incoming mail", Verdict.PROBLEM, f"{mail.incoming} is no folder that can be written", "DP-304")
+    elif trouble := mail_directory.trouble(mail.incoming):
+        yield Line("incoming mail", Verdict.PROBLEM, trouble, "DP-304")
     elif waiting := len(service.read(unread)):
         place = mail.incoming / mail_directory.WAITING
         yield Line("incoming mail", Verdict.WAITING, f"{several(waiting, 'message')} for a person to read, in {place}")

@@ -1,21 +1,25 @@
 """What `dpsync check` says of keys, of the database's file, and of what is kept outside it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from dpsync.errors import KeyProblem, StoreAway
+from dpsync.paths import Kind
 from dpsync.service import Service
 from dpsync.soundness import Soundness
 from dpsync.store import integrity
+from dpsync.store.trouble import file_trouble
 
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """One thing that is wrong. `fatal`: `serve` would not begin."""
+    """One thing that is wrong. `fatal`: `serve` would not begin; `passes`: by itself, once there is room."""
 
     what: str
     text: str
     code: str
     fatal: bool
+    passes: bool = False
 
 
 def troubles(service: Service, found: Soundness) -> Iterator[Trouble]:
@@ -28,6 +32,20 @@ def troubles(service: Service, found: Soundness) -> Iterator[Trouble]:
         yield Trouble("journal", problem, "DP-605", fatal=False)
     for problem in found.ledger.damaged:
         yield Trouble("anchors", problem, "DP-604", fatal=True)
+    yield from _unwritable(service, said=found.ledger.damaged)
+
+
+def _unwritable(service: Service, said: Sequence[str]) -> Iterator[Trouble]:
+    """What `serve` is to write into and cannot: before the first loss, not after it."""
+    try:
+        service.keys.demand_room()
+    except (KeyProblem, StoreAway) as problem:
+        yield Trouble("keys", problem.message, "DP-202", fatal=True, passes=isinstance(problem, StoreAway))
+    if trouble := file_trouble(str(service.settings.store.url)):
+        yield Trouble("database", trouble.message, trouble.code, fatal=True, passes=isinstance(trouble, StoreAway))
+    for one in service.custody.unwritable():
+        if not any(one.what in sentence for sentence in said):
+            yield Trouble("anchors", one.told(""), "DP-604", fatal=True, passes=one.kind is Kind.FULL)
 
 
 def what_the_engine_sees(service: Service) -> str:

@@ -5,13 +5,16 @@ name may be a subject, and a subject may name somebody. Whoever takes a file out
 """
 
 import os
+import shlex
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
+from dpsync import paths
 from dpsync.intake.post import LOOKED_AT, read
+from dpsync.paths import Kind
 from dpsync.propagation.incoming import Incoming
 
 HANDLED, WAITING = "handled", "waiting"
@@ -20,6 +23,15 @@ AT_ONCE = 200
 
 LARGEST = 64 * 1024 * 1024
 """Bytes. A larger file is known by its beginning, and a person reads it."""
+
+
+def trouble(folder: Path) -> str:
+    """What keeps this user from reading and moving what comes in; "" for nothing."""
+    for path in (folder, folder / HANDLED, folder / WAITING, folder / "new"):
+        found = paths.trouble_of(lambda path=path: paths.demand_folder(path, writes=True))  # type: ignore[misc]  # because mypy does not infer a lambda's default
+        if found is not None and not (path != folder and found.kind is Kind.VACANT):
+            return found.told(f"make the folder: `mkdir {shlex.quote(str(path))}`")
+    return ""
 
 
 def take_in(folder: Path, take: Callable[[Incoming], bool]) -> int:

@@ -4,16 +4,18 @@ A person who has accepted that something is missing says so by a name that ends 
 kept and no longer compared, and an empty one of that name stands for a file that is gone (docs/operating.md, Restore).
 """
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy import Connection, select
 
-from dpsync import durable
+from dpsync import durable, paths
 from dpsync.errors import LedgerTampered, NoteInvalid, ProofDamaged, ProofDiskFull
 from dpsync.ledger import note
 from dpsync.ledger.log import Log
+from dpsync.paths import Kind, Unusable
 from dpsync.store import tables
 
 NEWEST = "checkpoint"
@@ -62,15 +64,20 @@ class Anchors:
         for path in self._files():
             text = _text(path)
             if text is None:
-                damaged.append(
-                    f"{path} is a damaged file (empty, cut off or no checkpoint), which says nothing about the ledger: "
-                    f"put it back from a copy, or rename it to {path.with_suffix(GAP).name}"
-                )
+                damaged.append(_damaged(path))
             else:
                 found.setdefault(text, path.name)
         for path, text in receipts.items():
             found.setdefault(text, path.name)
         return Outside(found, tuple(damaged))
+
+    @property
+    def trouble(self) -> str:
+        """What stands in the place of the folder, or who may not enter it; "" where nothing is wrong, or it is gone."""
+        found = paths.trouble_of(lambda: paths.demand_folder(self._folder))
+        if found is None or found.kind is Kind.VACANT:
+            return ""  # what is gone is told by what was in it: `missing`
+        return found.told("put the folder of the checkpoints back from its copy (is its disk mounted?)")
 
     def missing(self, size: int) -> str:
         """What is wrong where the anchor of that many entries, which was written, is not here; "" where it is."""
@@ -80,7 +87,8 @@ class Anchors:
         return (
             f"the checkpoint of {size:,} entries was written to {self._folder} and is not there any more: put the "
             f"folder back from its copy (is its disk mounted?). Where it is lost for good, let the data protection "
-            f"officer compare hers, then make an empty file {self._folder / name}{GAP}"
+            f"officer compare hers, then make an empty file {self._folder / name}{GAP}: "
+            f"`mkdir -p {shlex.quote(str(self._folder))} && touch {shlex.quote(f'{self._folder / name}{GAP}')}`"
         )
 
     def write(self, text: str) -> int:
@@ -140,12 +148,24 @@ def _unwritten(what: str, folder: Path, refused: OSError) -> ProofDamaged:
 def _text(path: Path) -> str | None:
     """The note in a file, None where there is no file of that name or none that could be one."""
     try:
-        with path.open("rb") as file:
-            text = file.read(LARGEST + 1).decode()
+        text = paths.read(path, most=LARGEST).decode()
         note.parse(text)
-    except (OSError, UnicodeDecodeError, NoteInvalid):
+    except (Unusable, UnicodeDecodeError, NoteInvalid):
         return None
     return text
+
+
+def _damaged(path: Path) -> str:
+    found = paths.trouble_of(lambda: paths.read(path, most=LARGEST))
+    if found is not None and found.kind is Kind.SHUT:
+        return found.told("")
+    plain = found is None or found.kind is Kind.EMPTY
+    what = f"{path} is a damaged file (empty, cut off or no checkpoint)" if plain or not found else found.what
+    gap = path.with_suffix(GAP)
+    return (
+        f"{what}, which says nothing about the ledger: put it back from a copy, or rename it to {gap.name}: "
+        f"`mv {shlex.quote(str(path))} {shlex.quote(str(gap))}`"
+    )
 
 
 def _demand_same(path: Path, head: note.Checkpoint) -> None:

@@ -5,6 +5,7 @@ and stands in the way of no other.
 """
 
 import base64
+import shlex
 import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from dpsync import durable
+from dpsync import durable, paths
 from dpsync.errors import NoteInvalid
 from dpsync.ledger import entry, note, receipt, verify_receipt
 
@@ -42,12 +43,13 @@ class ReceiptFolder:
 
     @property
     def absent(self) -> str:
-        """What is wrong where the folder is not there, "" where it is."""
-        if self._folder.is_dir():
+        """What is wrong where the folder is not there, or is something else, "" where it is."""
+        found = paths.trouble_of(lambda: paths.demand_folder(self._folder))
+        if found is None:
             return ""
-        return (
-            f"the receipts folder {self._folder} is missing: put it back from its copy (is its disk mounted?); where "
-            "it is lost for good, make an empty one"
+        return "the receipts folder " + found.told(
+            "put it back from its copy (is its disk mounted?); where it is lost for good, make an empty one: "
+            f"`mkdir {shlex.quote(str(self._folder))}`"
         )
 
     def checkpoints(self) -> dict[Path, str]:

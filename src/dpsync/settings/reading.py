@@ -14,9 +14,14 @@ from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticCustomError
 
+from dpsync import paths
 from dpsync.errors import ConfigurationError, Fault
+from dpsync.paths import Kind, Unusable
 from dpsync.settings.sections import ProcessorSection, Settings
 from dpsync.settings.values import OURS, UNSET, UNSET_CODE, Surroundings, is_loopback, resolve
+
+LARGEST = 1024 * 1024
+"""Bytes; settings of a thousand processors have a fifth of it."""
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -140,16 +145,17 @@ def _parsed(path: Path) -> tuple[str, dict[str, Any]]:
         return ConfigurationError([Fault(str(path), problem)])
 
     try:
-        text = path.read_text(encoding="utf-8")
+        text = paths.read(path, most=LARGEST).decode()
         return text, tomllib.loads(text)
-    except FileNotFoundError:
-        raise refused("is not there; `dpsync init` writes one") from None
+    except Unusable as unusable:
+        trouble = unusable.trouble
+        if trouble.kind is Kind.VACANT:
+            raise refused("is not there; `dpsync init` writes one") from None
+        if trouble.kind is Kind.OTHER and path.is_dir():
+            raise refused("is a folder; name the file dpsync.toml in it") from None
+        raise refused(trouble.told("put it back from its copy").removeprefix(f"{path} ")) from None
     except UnicodeDecodeError:
         raise refused("is not UTF-8 text") from None
-    except IsADirectoryError:
-        raise refused("is a folder; name the file dpsync.toml in it") from None
-    except OSError:
-        raise refused("cannot be read by this user") from None
     except tomllib.TOMLDecodeError as error:
         # The library's own sentence may quote the line, and the line may hold a password.
         place = _PLACE.search(str(error))

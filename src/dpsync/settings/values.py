@@ -5,7 +5,6 @@ Each refusal is a fixed clause of ours: a value may be a password that slipped i
 
 import ipaddress
 import re
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -27,8 +26,10 @@ from pydantic_core import PydanticCustomError
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+from dpsync import paths
 from dpsync.address import NotAnAddress, in_a_labels, mailbox
 from dpsync.errors import ConfigurationError, Fault
+from dpsync.paths import Kind, Trouble, Unusable
 
 NAME = r"^[a-z0-9][a-z0-9_-]{0,39}$"
 
@@ -115,21 +116,26 @@ def _from_environment(name: str, environ: Mapping[str, str]) -> str:
 
 
 def _from_file(path: Path) -> str:
+    """The text of a secret's file. A path is named only where something stands: else it may be the secret itself."""
     try:
-        mode = path.stat().st_mode
-        # A FIFO would be waited for: it is not read, and so has no text.
-        text = path.read_text(encoding="utf-8").strip("\r\n") if stat.S_ISREG(mode) else ""
-    except FileNotFoundError:
-        raise PydanticCustomError(UNSET, "points to a file that is not there") from None
-    except PermissionError:
-        raise PydanticCustomError(UNSET, "points to a file that this user may not read") from None
-    except (OSError, ValueError):
+        text = paths.read(path, shut_to=paths.STRANGERS).decode().strip("\r\n")
+    except Unusable as unusable:
+        raise _unusable(unusable.trouble, path) from None
+    except ValueError:
         raise wrong("points to something that cannot be read as a file of text") from None
-    if mode & stat.S_IRWXO:
-        raise wrong("points to a file that everybody on this machine may open: chmod o-rwx")
     if not text:
-        raise PydanticCustomError(UNSET, "points to a file that is empty, or to no file at all")
+        raise PydanticCustomError(UNSET, "points to a file that is empty")
     return text
+
+
+def _unusable(trouble: Trouble, path: Path) -> PydanticCustomError:
+    if trouble.kind is Kind.VACANT:
+        return PydanticCustomError(UNSET, "points to a file that is not there")
+    if paths.holds_files(path):
+        return wrong("points to a folder, and not to a file in it")
+    told = trouble.told("put the secret into a file of that name, mode 0600")
+    type_ = UNSET if trouble.kind in {Kind.EMPTY, Kind.SHUT} else OURS
+    return PydanticCustomError(type_, "points to what cannot be used: {told}", {"told": told})
 
 
 def located(text: str, folder: Path) -> Path:

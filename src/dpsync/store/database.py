@@ -55,6 +55,8 @@ def open_database(
     if parsed.get_backend_name() != "sqlite":
         return _postgresql(parsed, waits, pool_size, paused_holder)
     if parsed.database and parsed.database != ":memory:":
+        if found := file_trouble(url, writes=False):  # a pipe in its place would be waited for
+            raise found
         _make_folder(url, Path(parsed.database).parent)
     return _sqlite(parsed, waits, pool_size)
 

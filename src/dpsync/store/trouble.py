@@ -6,7 +6,6 @@ server's unless `lc_messages` says otherwise. What is not known is called away, 
 https://www.postgresql.org/docs/current/errcodes-appendix.html, https://sqlite.org/rescode.html
 """
 
-import os
 import re
 import sqlite3
 from pathlib import Path
@@ -14,7 +13,9 @@ from pathlib import Path
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError, OperationalError
 
+from dpsync import paths
 from dpsync.errors import DpsyncError, Locked, StoreAway, StoreProblem
+from dpsync.paths import Kind, Unusable
 
 DAMAGED = "the database is damaged, or no database; restore it from the newest backup"
 LOCKED = "another process holds the database; try again in a moment"
@@ -62,22 +63,27 @@ def _of_sqlite(error: sqlite3.Error, url: str) -> DpsyncError | None:
             )
 
 
-def file_trouble(url: str) -> StoreProblem | None:
-    """What is wrong with the place of a SQLite database; None where nothing is to be seen there."""
+def file_trouble(url: str, *, writes: bool = True) -> DpsyncError | None:
+    """What is wrong with the place of a SQLite database, or with what lies beside it; None where nothing is seen.
+
+    Without `writes` only what stands there is looked at: quick enough for every command.
+    """
     parsed = make_url(url) if url.startswith("sqlite") else None
     if parsed is None or not parsed.database:
         return None
     path = Path(parsed.database)
-    if not path.parent.is_dir():
-        there = "is a file, where a folder should be" if path.parent.exists() else "is not there, and cannot be made"
-        return StoreProblem(f"{path.parent} {there}: it is the folder of [store] url")
-    if path.is_dir():
-        return StoreProblem(f"{path} is a folder, where a file should be: name another file in [store] url")
-    if path.exists() and not path.is_file():
-        return StoreProblem(f"{path} is no file: name another in [store] url")
-    for one in (path.parent, path, *path.parent.glob(f"{path.name}-*")):
-        if one.exists() and not os.access(one, os.R_OK | os.W_OK):
-            return StoreProblem(f"{one} cannot be written by this user: look at its owner, its mode and the disk")
+    back = "put the database back from its newest copy, or name another file in [store] url"
+    try:
+        if not paths.vacant(path.parent):
+            paths.demand_folder(path.parent, writes=writes)
+        for one in (path, *sorted(path.parent.glob(f"{path.name}-*"))):
+            if not paths.vacant(one):
+                paths.demand_file(one, writes=writes)
+    except Unusable as unusable:
+        trouble = unusable.trouble
+        if trouble.kind is Kind.FULL:
+            return StoreAway(FULL)
+        return StoreProblem(trouble.told(back))
     return None
 
 

@@ -1,0 +1,197 @@
+"""Where this user may not read or write, or the disk can only be read or is full: said before the first loss."""
+
+import json
+import os
+import pwd
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from dpsync.__main__ import main
+
+CONFIG = """\
+[controller]
+name = "Example Gardens"
+dpo = "dpo@example.org"
+operator = "it@example.org"
+
+[ledger]
+origin = "example.org/dpsync"
+
+[intake]
+listen = "127.0.0.1:0"
+
+[mail]
+host = "127.0.0.1"
+tls = "none"
+from = "it@example.org"
+incoming = "incoming"
+
+[processors.newsletter]
+connector = "mailchimp"
+contact = "privacy@mailchimp.example"
+api_key = { file = "mailchimp.key" }
+"""
+AS_ROOT = os.geteuid() == 0
+USER = pwd.getpwnam("nobody") if AS_ROOT else pwd.getpwuid(os.geteuid())
+WAYS_OUT = re.compile(r"`((?:chmod|chown) [^`]+)`")
+LOOK = """
+import contextlib, io, json, os, sys
+from dpsync.__main__ import main
+user, warm, *runs = json.loads(sys.argv[1])
+
+def look(config, *words):
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
+        code = main(["--config", config, *words])
+    return [int(code), out.getvalue()]
+
+if user:
+    look(*warm)  # whoever is not root may not load what lies in root's folders
+    os.setgroups([])
+    os.setgid(user)
+    os.setuid(user)
+print(json.dumps([look(*run) for run in runs]))
+"""
+CHECK = ("check", "--offline")
+
+
+@pytest.fixture(scope="module")
+def made() -> Iterator[Path]:
+    # Not below the tests' own folder, which nobody else may enter.
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        first = folder / "first"
+        first.mkdir()
+        (first / "incoming").mkdir()
+        (first / "dpsync.toml").write_text(CONFIG, encoding="utf-8")
+        (first / "mailchimp.key").write_text("abcdef-us1")
+        (first / "mailchimp.key").chmod(0o600)
+        assert main(["--config", str(first / "dpsync.toml"), "init"]) == 0
+        asked = ("submit", "erasure", "--email", "ada@example.org", "--id", "crm-1")
+        assert main(["--config", str(first / "dpsync.toml"), *asked]) == 0
+        yield folder
+
+
+def owned(path: Path) -> None:
+    """By the user who runs it, as after an installation."""
+    if AS_ROOT:
+        for one in (path, *path.rglob("*")):
+            os.chown(one, USER.pw_uid, USER.pw_gid)
+
+
+def looked(made: Path, *runs: tuple[str, ...]) -> list[tuple[int, str]]:
+    warm = (str(made / "first" / "dpsync.toml"), *CHECK)
+    given = json.dumps([USER.pw_uid if AS_ROOT else 0, warm, *runs])
+    ran = subprocess.run([sys.executable, "-c", LOOK, given], capture_output=True, text=True, check=False, timeout=300)
+    assert ran.returncode == 0, ran.stderr[-3000:]
+    return [(code, said) for code, said in json.loads(ran.stdout.splitlines()[-1])]
+
+
+def closed(mode: int) -> Callable[[Path], None]:
+    return lambda path: path.chmod(mode)
+
+
+def somebody_elses(path: Path) -> None:
+    if AS_ROOT:
+        os.chown(path, 0, 0)
+        path.chmod(0o755 if path.is_dir() else 0o600)
+    else:
+        path.chmod(0o500 if path.is_dir() else 0)
+
+
+CASES: dict[str, tuple[str, Callable[[Path], None], str]] = {
+    "anchors of somebody else": ("anchors", somebody_elses, "DP-604"),
+    "anchors that may only be read": ("anchors", closed(0o500), "DP-604"),
+    "anchors that may not be entered": ("anchors", closed(0), "DP-604"),
+    "receipts of somebody else": ("receipts", somebody_elses, "DP-604"),
+    "receipts that may only be read": ("receipts", closed(0o500), "DP-604"),
+    "a journal of somebody else": ("anchors/journal", somebody_elses, "DP-604"),
+    "a journal that may only be read": ("anchors/journal", closed(0o400), "DP-604"),
+    "a checkpoint that may not be read": ("anchors/checkpoint", closed(0), "DP-604"),
+    "a key of somebody else": ("keys/signing.key", somebody_elses, "DP-202"),
+    "a key that may not be read": ("keys/pepper-1.key", closed(0), "DP-202"),
+    "no room for the next month's key": ("keys/months", closed(0o500), "DP-202"),
+    "a secret of somebody else": ("mailchimp.key", somebody_elses, "DP-204"),
+    "a database's folder of somebody else": ("var", somebody_elses, "DP-203"),
+    "incoming mail of somebody else": ("incoming", somebody_elses, "DP-304"),
+}
+
+
+def test_what_this_user_may_not_have_is_said_with_a_command_that_helps(made: Path) -> None:
+    folders = {name: made / f"case {number}" for number, name in enumerate(CASES)}
+    for folder in folders.values():
+        shutil.copytree(made / "first", folder)
+        owned(folder)
+    runs = [(str(folder / "dpsync.toml"), *CHECK) for folder in folders.values()]
+    before = looked(made, *runs)
+    assert {code for code, _ in before} == {2}, "one channel for alerts, and nothing else"
+    for name, (place, plant, _) in CASES.items():
+        plant(folders[name] / place)
+
+    ways_out: dict[str, list[str]] = {}
+    for name, (code, said) in zip(CASES, looked(made, *runs), strict=True):
+        place, _, kind = CASES[name]
+        assert kind in said, (name, said)
+        assert f"{folders[name] / place} cannot be " in said, (name, said)
+        assert f"by this user ({USER.pw_name})" in said, (name, said)
+        assert code == (2 if kind in {"DP-204", "DP-304"} else 78), (name, said)
+        ways_out[name] = WAYS_OUT.findall(said)
+        assert ways_out[name], (name, said)
+    for commands in ways_out.values():
+        for command in commands:
+            subprocess.run(["/bin/sh", "-c", command], check=True, timeout=10)
+    assert [code for code, _ in looked(made, *runs)] == [2] * len(CASES)
+
+
+def test_nothing_is_begun_where_the_proof_could_not_be_kept(made: Path) -> None:
+    folder = made / "beginning"
+    shutil.copytree(made / "first", folder)
+    owned(folder)
+    config = str(folder / "dpsync.toml")
+    (folder / "receipts").chmod(0o500)
+    ended = looked(made, (config, *CHECK), (config, "run-once"), (config, "serve"))
+    assert [code for code, _ in ended] == [78, 78, 78]
+    for _, said in ended:
+        assert "DP-604" in said
+        assert f"{folder / 'receipts'} cannot be written by this user" in said
+
+
+MOUNTED = """
+set -e
+cd "$1"
+mount --bind receipts receipts && mount -o remount,ro,bind receipts
+"$2" -m dpsync check --offline 2>&1 || echo "ended $?"
+"$2" -m dpsync run-once 2>&1 || echo "ended $?"
+eval "$("$2" -m dpsync check --offline 2>&1 | sed -n 's/.*as root: `\\(mount [^`]*\\)`.*/\\1/p')"
+"$2" -m dpsync check --offline 2>&1 || echo "then $?"
+umount receipts
+mount -t tmpfs -o size=16k tmpfs receipts
+head -c 100000 /dev/zero > receipts/full 2>/dev/null || true
+"$2" -m dpsync check --offline 2>&1 || echo "full $?"
+"$2" -m dpsync run-once 2>&1 || echo "full $?"
+"""
+
+
+def test_a_disk_that_can_only_be_read_or_is_full_is_said(made: Path) -> None:
+    alone = ["unshare", "--mount", *([] if AS_ROOT else ["--map-root-user"])]
+    if subprocess.run([*alone, "mount", "-t", "tmpfs", "none", "/mnt"], check=False, capture_output=True).returncode:
+        pytest.skip("nothing may be mounted here")
+    folder = made / "mounted"
+    shutil.copytree(made / "first", folder)
+    command = [*alone, "sh", "-c", MOUNTED, "sh", str(folder), sys.executable]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert ran.returncode == 0, ran.stderr
+    assert [line for line in ran.stdout.splitlines() if re.fullmatch(r"(ended|then|full) \d+", line)] == [
+        "ended 78", "ended 78", "then 2", "full 75", "full 75",
+    ]  # fmt: skip
+    assert ran.stdout.count("receipts can only be read") >= 2
+    assert ran.stdout.count("receipts is full") >= 2
+    assert "DP-604" in ran.stdout
