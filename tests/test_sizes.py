@@ -35,6 +35,7 @@ LONG_MODULES = {
     "a list of entries of one kind: codes, tables, settings, lines of a check": [
         "cli/catalogue.py",
         "cli/checks.py",
+        "errors.py",
         "ledger/rows.py",
         "settings/reading.py",
         "settings/sections.py",
