@@ -327,9 +327,9 @@ DONE_TO_IT: list[tuple[Callable[[Connection], None], tuple[str, ...]]] = [
     (node_remove, ("node 2/4 is missing",)),
     (node_add, ("node 3/5 belongs to no entry",)),
     (forge_17, ("checkpoint 30: entries 10 to 29 are not all as they were signed",)),
-    (resigned_by_another, ("checkpoint 45: no known key has signed the checkpoint",)),
+    (resigned_by_another, ("checkpoint 45: its note: no known key has signed the checkpoint",)),
     (old_checkpoint, ("checkpoint 40: the note is of another size or another ledger",)),
-    (damaged_checkpoint, ("checkpoint 30: a signature by a known key does not fit the checkpoint",)),
+    (damaged_checkpoint, ("checkpoint 30: its note: a signature by a known key does not fit the checkpoint",)),
     (foreign_checkpoint, ("checkpoint 30: the note is of another size or another ledger",)),
 ]
 
