@@ -16,7 +16,7 @@ from sqlalchemy import Connection, delete, insert, select
 
 from dpsync import durable, journal, paths
 from dpsync.alerts import raise_alert
-from dpsync.errors import AcceptedLost, KeyProblem, LedgerTampered, NotFound, ProofDamaged, ProofDiskFull
+from dpsync.errors import AcceptedLost, KeyProblem, LedgerTampered, NotFound, ProofDamaged, ProofDiskFull, StoreProblem
 from dpsync.journal import Journal, Told
 from dpsync.ledger import anchors, entry, note
 from dpsync.ledger.anchors import GAP, RECORDED, Anchors, Outside
@@ -25,6 +25,7 @@ from dpsync.ledger.log import Log
 from dpsync.ledger.receipt_folder import ReceiptFolder
 from dpsync.paths import Kind, Trouble
 from dpsync.sealing import Keys
+from dpsync.store import integrity
 from dpsync.store import tables as t
 from dpsync.store.writer import Unit
 
@@ -67,7 +68,7 @@ class Differences:
         if self.contradicted:
             raise LedgerTampered("; ".join([self.contradicted[0], *self.lost]))
         if self.lost:
-            raise AcceptedLost(self.lost[0])
+            raise AcceptedLost("; ".join([self.lost[0], *self.damaged]))
         if self.damaged:
             raise ProofDamaged("; ".join(self.damaged))
 
@@ -78,7 +79,7 @@ class Custody:
     def __init__(self, anchor: Path, receipts: Path, keys: Keys, log: Log) -> None:
         self._folder, self._receipts = anchor, receipts
         self._log = log
-        self.anchors = Anchors(anchor)
+        self.anchors = Anchors(anchor, log.keys)
         self.receipts = ReceiptFolder(receipts, log.keys)
         self.journal = Journal(anchor, keys)
 
@@ -96,9 +97,9 @@ class Custody:
         """Refuse to write into a database that lost something, or is another: what is written then would take away
         the way back (its newest -wal fits no more). Raises `LedgerTampered`, `AcceptedLost` or `ProofDamaged`.
 
-        Quick: the journal from its mark on, and no receipt, for a checkpoint was kept after each.
+        Quick: the journal from its mark on, and of the receipts the one under the newest checkpoint.
         """
-        lying = self.lying(read, full=False, receipts=False)
+        lying = self.lying(read, quick=True)
         read(lambda connection: self.against(connection, lying)).demand()
 
     def unwritable(self) -> list[Trouble]:
@@ -120,10 +121,11 @@ class Custody:
             raise ProofDiskFull(told)
         raise ProofDamaged(told)
 
-    def lying(self, read: Reader, *, full: bool, receipts: bool = True) -> Lying:
-        """Everything that lies outside now; of the journal, unless `full`, only what was not compared before."""
+    def lying(self, read: Reader, *, quick: bool = False) -> Lying:
+        """Everything that lies outside now; where `quick`, of the journal only what was not compared before, and of the
+        receipts only the newest."""
         size, marked = read(lambda connection: (anchored(connection), journal.marked(connection)))
-        checkpoints = self.anchors.read(self.receipts.checkpoints() if receipts else {})
+        checkpoints = self.anchors.read(self.receipts.newest() if quick else self.receipts.checkpoints())
         damaged = [*checkpoints.damaged]
         if size is not None and (missing := self.anchors.trouble or self.anchors.missing(size)):
             damaged.append(missing)
@@ -136,23 +138,28 @@ class Custody:
         elif self.journal.exists:  # also where the database is of a version that knew of none
             try:
                 self.journal.read(end)  # whether it is as long as it was
-                told = self.journal.read(0 if full else end)
+                told = self.journal.read(end if quick else 0)
             except ProofDamaged as problem:
                 damaged.append(problem.message)
-        if told and told.damaged:
-            damaged.append(
-                f"{self.journal.path} is a damaged file: lines are missing before line {told.damaged[0] + 1}"
-            )
-        return Lying(checkpoints, told, 0 if full else after, tuple(damaged))
+        if told:
+            damaged += told.damaged
+        return Lying(checkpoints, told, after if quick else 0, tuple(damaged))
 
     def against(self, connection: Connection, lying: Lying) -> Differences:
-        """What the database says otherwise than what lay outside."""
+        """What the database says otherwise than what lay outside. Raises `StoreProblem` where its file is damaged, and
+        what it says is therefore not known."""
         contradicted = anchors.against(connection, self._log, lying.checkpoints)
         if lying.told is None:
             return Differences(contradicted, lying.damaged, ())
         seen = journal.compared(connection, lying.told, lying.after, self._log.size(connection))
-        lost = (journal.sentence_of(seen.lost, seen.short, self.journal.path),) if seen.lost or seen.short else ()
-        return Differences(contradicted, lying.damaged, lost)
+        if not (seen.lost or seen.short):
+            return Differences(contradicted, lying.damaged, ())
+        if unsound := integrity.problem(connection, thorough=True):
+            # A damaged index finds no row that stands in its table: that says nothing of what was lost.
+            raise StoreProblem(f"the database file is damaged: {unsound}. Restore it from the newest back-up")
+        damaged = bool(lying.told.damaged)
+        lost = journal.sentence_of(seen.lost, seen.short, self.journal.path, damaged=damaged)
+        return Differences(contradicted, lying.damaged, (lost,))
 
     def settle(self, read: Reader, write: Writing, now: datetime) -> None:
         """After nothing was found wrong: add to the journal what the database alone has, and remember that both agree.

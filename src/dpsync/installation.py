@@ -320,7 +320,7 @@ class Installation:
             found = self.log.verify(connection, full=everything, progress=progress)
             return found, self.custody.against(connection, lying)
 
-        lying = self.custody.lying(self.read, full=full)
+        lying = self.custody.lying(self.read)
         found, outside = self.read(work)
         found = replace(found, damaged=outside.damaged, lost=outside.lost)
         if outside.contradicted:

@@ -8,8 +8,11 @@ anybody is told 202. So every request that was answered 202 is in here, and ever
   that answer is written here too; at the next start what the database alone has is added;
 - dead after the line: both have it.
 
-A half line is no loss therefore, and a request in here that the database lacks was lost by the database. Nothing of
-what a person asked, or who it is, stands in here: see docs/decisions/0017-the-journal-knows-no-person.md.
+A half line (the last one, without its line feed) is no loss therefore: whoever writes next cuts it off. A whole line
+that does not open was changed, and what it told of is not known. A request in here that the database lacks was lost by
+the database.
+
+Nothing of what a person asked, or who it is, stands in here: see docs/decisions/0017-the-journal-knows-no-person.md.
 """
 
 import base64
@@ -44,6 +47,11 @@ TAIL = 256 * 1024
 PAGE = 500
 MOST_NAMED = 20
 
+_LINES_LOST = (
+    f", so which requests it told of is not known. Put the newest copy back; where there is none, rename it to {GAP}: "
+    "another is begun then"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
@@ -60,13 +68,13 @@ class Accepted:
 class Told:
     """What a stretch of the journal tells: who was accepted, how many entries the ledger had, where it ends.
 
-    `damaged`: lines in the middle that do not open or are missing, by number; a torn last one is none.
+    `damaged`: a sentence of each whole line that does not open, and of each place where lines are missing.
     """
 
     accepted: tuple[Accepted, ...]
     entries: int
     end: int
-    damaged: tuple[int, ...]
+    damaged: tuple[str, ...]
 
 
 class Journal:
@@ -123,12 +131,11 @@ class Journal:
         """
         try:
             with self._locked() as file:
-                begins = os.lseek(file, 0, os.SEEK_END)
-                torn = begins > 0 and os.pread(file, 1, begins - 1) != b"\n"
+                begins, first = self._mended(file)
                 if begins != self._end:
                     self._number = self._last_number()  # another process has written since
                 line = self._line(self._number + 1, accepted, entries)
-                content = (b"\n" if torn else b"") + line
+                content = first + line
                 if os.write(file, content) != len(content):
                     raise OSError(errno.ENOSPC, "half a line")  # noqa: TRY301 - because a full disk may also say so by writing less
                 os.fsync(file)
@@ -155,20 +162,40 @@ class Journal:
         except OSError:
             raise ProofDamaged(f"{self.path} cannot be read by this user") from None
         accepted: list[Accepted] = []
-        damaged: list[int] = []
+        damaged: list[str] = []
         entries, number = 0, 0 if start == 0 else None
-        whole, _, torn = raw.rpartition(b"\n")
-        for place, line in enumerate(whole.split(b"\n") if whole else []):
+        *whole, torn = raw.split(b"\n")
+        behind = f" behind byte {start:,}" if start else ""
+        for place, line in enumerate([*whole, torn], 1):
             opened = self._opened(line)
             if opened is None:
+                if place <= len(whole):
+                    damaged.append(f"{self.path} is a damaged file: line {place}{behind} does not open{_LINES_LOST}")
+                number = None
                 continue
             said, group = opened
             if number is not None and said["n"] > number + 1:
-                damaged.append(place)
+                damaged.append(
+                    f"{self.path} is a damaged file: lines are missing before line {place}{behind}{_LINES_LOST}"
+                )
             number = said["n"]
             entries = max(entries, said["size"])
             accepted += group
         return Told(tuple(accepted), entries, start + len(raw) - len(torn), tuple(damaged))
+
+    def _mended(self, file: int) -> tuple[int, bytes]:
+        """Where the next line begins and what it begins with, once the half of one that nobody finished is cut off.
+
+        Nobody was told "accepted" on such a half. One that lacks nothing but its line feed gets that.
+        """
+        end = os.lseek(file, 0, os.SEEK_END)
+        _, feed, half = os.pread(file, TAIL, max(0, end - TAIL)).rpartition(b"\n")
+        if not half:
+            return end, b""
+        if self._opened(half) or (not feed and end > TAIL):  # so long a one is none of ours: it stays, as damage
+            return end, b"\n"
+        os.ftruncate(file, end - len(half))
+        return end - len(half), b""
 
     def _last_number(self) -> int:
         size = self.path.stat().st_size
@@ -273,20 +300,21 @@ def _lost(connection: Connection, accepted: Sequence[Accepted]) -> Iterator[Acce
             yield from (events[kind, *name] for name in asked if name not in there)
 
 
-def sentence_of(lost: Sequence[Accepted], short: int, path: Path) -> str:
-    """What is missing, and what a person can do."""
+def sentence_of(lost: Sequence[Accepted], short: int, path: Path, *, damaged: bool) -> str:
+    """What is missing, and what a person can do. `damaged`: the journal may have told of more."""
     way_out = (
         "look for the database's newest files (its -wal beside it) and put them back together. Where they are gone, "
         f"have the main database send again all events since then, under their old ids, once {path} is renamed to "
         f"{GAP} and the data protection officer knows"
     )
+    least = "at least " if damaged else ""
     if not lost:
-        return f"the database lacks {short:,} entries of the ledger that {path} tells of: {way_out}"
+        return f"the database lacks {least}{short:,} entries of the ledger that {path} tells of: {way_out}"
     first = min(one.at for one in lost)
     named = ", ".join(one.request_id for one in lost[:MOST_NAMED])
     more = f" and {len(lost) - MOST_NAMED} more" if len(lost) > MOST_NAMED else ""
     kinds = "request was" if len(lost) == 1 else "requests were"
     return (
-        f"{len(lost)} {kinds} accepted since {first:%d %b %Y %H:%M} UTC and {'is' if len(lost) == 1 else 'are'} not in "
-        f"the database: {named}{more}. {way_out[0].upper()}{way_out[1:]}"
+        f"{least}{len(lost)} {kinds} accepted since {first:%d %b %Y %H:%M} UTC and "
+        f"{'is' if len(lost) == 1 else 'are'} not in the database: {named}{more}. {way_out[0].upper()}{way_out[1:]}"
     )

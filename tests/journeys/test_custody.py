@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from dpsync.errors import LedgerTampered, ProofDamaged
-from dpsync.ledger import entry, receipt, verify_receipt
+from dpsync.ledger import entry, note, receipt, verify_receipt
 from dpsync.model import Right
 from dpsync.store import tables as t
 from tests.journeys.installation import Installation, installed
@@ -111,12 +111,17 @@ def test_a_rollback_is_noticed_where_a_receipt_alone_tells_of_it(there: Installa
 
 def test_a_numbered_checkpoint_is_never_written_over(there: Installation) -> None:
     path = anchors(there) / "000000000003.checkpoint"
-    path.write_bytes((anchors(there) / "checkpoint").read_bytes())
     there.ask(Right.ERASURE, ADA)
-    before = path.read_bytes()
-    with pytest.raises(LedgerTampered, match="nothing is written over"):
-        there.service.anchor(there.clock.now())
-    assert path.read_bytes() == before
+    older = (anchors(there) / "checkpoint").read_bytes()
+    another = note.sign(note.Checkpoint(there.service.origin, 3, bytes(32)), there.service.log.signer).encode()
+    for content, refused, says in (
+        (older, ProofDamaged, "is not written over"),
+        (another, LedgerTampered, "nothing is written over"),
+    ):
+        path.write_bytes(content)
+        with pytest.raises(refused, match=says):
+            there.service.anchor(there.clock.now())
+        assert path.read_bytes() == content
 
 
 @pytest.mark.parametrize("lost", ["all of the folder", "the newest", "the folder itself"])

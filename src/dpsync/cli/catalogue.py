@@ -281,9 +281,10 @@ CATALOGUE: dict[str, Explained] = {
     ),
     "DP-604": Explained(
         "What keeps the proof outside the database is damaged or missing",
-        "A checkpoint in the anchor folder is empty or cut off, or one that was written is not there any more; or the "
-        "receipts folder or the journal of accepted requests is missing, is something else, or cannot be written by "
-        "this user. That alone is no sign "
+        "A checkpoint in the anchor folder is empty, cut off, not as a key of this ledger signed it, or under another "
+        "number than its own, or one that was written is not there any more; or the receipts folder or the journal of "
+        "accepted requests is missing, is something else, cannot be written by this user, or a whole line of the "
+        "journal does not open. That alone is no sign "
         "that anybody changed the ledger, but what it showed can no longer be seen. Nothing is made in its place.",
         "Is the disk mounted, is it full, whose is the folder? The message names the command that helps. Put a "
         "lost file back from its copy. Where it is lost for good, let the data protection "

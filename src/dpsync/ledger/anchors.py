@@ -5,7 +5,7 @@ kept and no longer compared, and an empty one of that name stands for a file tha
 """
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,7 +32,8 @@ LARGEST = note.LARGEST
 class Outside:
     """What lies outside: each distinct checkpoint with the file it was read from, and what is wrong with the files.
 
-    `damaged`: sentences, each about one file that is empty, cut off or no text; nobody need have meant harm.
+    `damaged`: sentences, each about one file that is empty, cut off, of another size than its name says, or not as a
+    key of this ledger signed it: it says nothing about the ledger, and nobody need have meant harm.
     """
 
     notes: Mapping[str, str]
@@ -45,10 +46,14 @@ class Outside:
 
 
 class Anchors:
-    """The folder of checkpoints."""
+    """The folder of checkpoints.
 
-    def __init__(self, folder: Path) -> None:
+    `keys` may have signed them: what none of them signed is a damaged file. Without keys the form alone is looked at.
+    """
+
+    def __init__(self, folder: Path, keys: Sequence[note.VerifierKey] = ()) -> None:
         self._folder = folder
+        self._keys = keys
 
     def begin(self) -> None:
         """Make the folder, for a ledger that is new: where one is missed later, none is made."""
@@ -62,11 +67,10 @@ class Anchors:
         found: dict[str, str] = {}
         damaged: list[str] = []
         for path in self._files():
-            text = _text(path)
-            if text is None:
-                damaged.append(_damaged(path))
-            else:
-                found.setdefault(text, path.name)
+            try:
+                found.setdefault(self._relied_on(path), path.name)
+            except NoteInvalid as problem:
+                damaged.append(_damaged(path, problem.message))
         for path, text in receipts.items():
             found.setdefault(text, path.name)
         return Outside(found, tuple(damaged))
@@ -98,12 +102,11 @@ class Anchors:
         does or the folder cannot be written.
         """
         head = note.parse(text)[0]
-        path = self._folder / f"{head.size:012d}{NUMBERED}"
+        path = self._folder / _numbered(head.size)
         try:
             if not durable.place(path, text.encode(), mode=0o644):
-                _demand_same(path, head)
-            newest = _text(self._folder / NEWEST)
-            if newest is None or note.parse(newest)[0].size <= head.size:
+                self._demand_same(path, head)
+            if self._size_of_newest() <= head.size:
                 durable.replace(self._folder / NEWEST, text.encode(), mode=0o644)
         except OSError as refused:
             raise _unwritten("checkpoint", self._folder, refused) from None
@@ -115,6 +118,35 @@ class Anchors:
             durable.place(self._folder / f"{old}-{new}{STEP}", continuation.encode(), mode=0o644)
         except OSError as refused:
             raise _unwritten("consistency file", self._folder, refused) from None
+
+    def _relied_on(self, path: Path) -> str:
+        """The note in a file. Raises `NoteInvalid` for one that says nothing about this ledger."""
+        text = _text(path)
+        if text is None:
+            raise NoteInvalid("empty, cut off or no checkpoint")
+        if self._keys:
+            note.verify(text, self._keys)
+        size = note.parse(text)[0].size
+        if path.name != NEWEST and path.name != _numbered(size):
+            raise NoteInvalid(f"it holds the checkpoint of {size:,} entries")
+        return text
+
+    def _size_of_newest(self) -> int:
+        try:
+            return note.parse(self._relied_on(self._folder / NEWEST))[0].size
+        except NoteInvalid:
+            return 0
+
+    def _demand_same(self, path: Path, head: note.Checkpoint) -> None:
+        try:
+            text = self._relied_on(path)
+        except NoteInvalid as problem:
+            raise ProofDamaged(
+                f"{path} is a damaged file ({problem.message}), and is not written over: rename it to "
+                f"{path.with_suffix(GAP).name}"
+            ) from None
+        if note.parse(text)[0] != head:
+            raise LedgerTampered(f"nothing is written over {path}: it signs another ledger of {head.size:,} entries")
 
     def _files(self) -> list[Path]:
         try:
@@ -155,12 +187,12 @@ def _text(path: Path) -> str | None:
     return text
 
 
-def _damaged(path: Path) -> str:
+def _damaged(path: Path, why: str) -> str:
     found = paths.trouble_of(lambda: paths.read(path, most=LARGEST))
     if found is not None and found.kind is Kind.SHUT:
         return found.told("")
     plain = found is None or found.kind is Kind.EMPTY
-    what = f"{path} is a damaged file (empty, cut off or no checkpoint)" if plain or not found else found.what
+    what = f"{path} is a damaged file ({why})" if plain or not found else found.what
     gap = path.with_suffix(GAP)
     return (
         f"{what}, which says nothing about the ledger: put it back from a copy, or rename it to {gap.name}: "
@@ -168,11 +200,5 @@ def _damaged(path: Path) -> str:
     )
 
 
-def _demand_same(path: Path, head: note.Checkpoint) -> None:
-    text = _text(path)
-    if text is None:
-        raise ProofDamaged(
-            f"{path} is no checkpoint, and is not written over: rename it to {path.with_suffix(GAP).name}"
-        )
-    if note.parse(text)[0] != head:
-        raise LedgerTampered(f"nothing is written over {path}: it signs another ledger of {head.size:,} entries")
+def _numbered(size: int) -> str:
+    return f"{size:012d}{NUMBERED}"

@@ -46,7 +46,7 @@ class Verification:
         if self.problems:
             raise LedgerTampered("; ".join([self.problems[0], *self.lost]))
         if self.lost:
-            raise AcceptedLost(self.lost[0])
+            raise AcceptedLost("; ".join([self.lost[0], *self.damaged]))
         if self.damaged:
             raise ProofDamaged("; ".join(self.damaged))
 
