@@ -251,17 +251,25 @@ def away(path: Path) -> str:
 
 
 def _mount_point(path: Path) -> Path:
-    return next((one for one in (path.resolve(), *path.resolve().parents) if one.is_mount()), path)
+    """Also where a folder of the same disk was mounted, which `Path.is_mount` cannot tell from any other folder."""
+    points = _mounted()
+    around = (path.resolve(), *path.resolve().parents)
+    return next((one for one in around if str(one) in points or one.is_mount()), path)
 
 
 def _disk_is_read_only(point: Path) -> bool:
-    """By the options of the file system itself: proc_pid_mountinfo(5), those behind the dash."""
+    """By the options of the file system itself."""
+    return "ro" in _mounted().get(str(point), ["ro"])
+
+
+def _mounted() -> dict[str, list[str]]:
+    """The options of each file system by its mount point: proc_pid_mountinfo(5), those behind the dash."""
+    found = {}
     with suppress(OSError):
         for line in Path("/proc/self/mountinfo").read_text(errors="replace").splitlines():
             own, _, disk = line.partition(" - ")
-            if own.split()[4].encode().decode("unicode_escape") == str(point):
-                return "ro" in disk.split()[-1].split(",")
-    return True
+            found[own.split()[4].encode().decode("unicode_escape")] = disk.split()[-1].split(",")
+    return found
 
 
 def _user() -> str:

@@ -42,7 +42,7 @@ AS_ROOT = os.geteuid() == 0
 USER = pwd.getpwnam("nobody") if AS_ROOT else pwd.getpwuid(os.geteuid())
 WAYS_OUT = re.compile(r"`((?:chmod|chown) [^`]+)`")
 LOOK = """
-import contextlib, io, json, os, sys
+import contextlib, encodings.ascii, encodings.idna, encodings.latin_1, io, json, os, sys
 from dpsync.__main__ import main
 user, warm, *runs = json.loads(sys.argv[1])
 
@@ -158,7 +158,7 @@ def test_nothing_is_begun_where_the_proof_could_not_be_kept(made: Path) -> None:
     config = str(folder / "dpsync.toml")
     (folder / "receipts").chmod(0o500)
     ended = looked(made, (config, *CHECK), (config, "run-once"), (config, "serve"))
-    assert [code for code, _ in ended] == [78, 78, 78]
+    assert [code for code, _ in ended] == [78, 78, 78], ended
     for _, said in ended:
         assert "DP-604" in said
         assert f"{folder / 'receipts'} cannot be written by this user" in said
@@ -188,8 +188,9 @@ def test_a_disk_that_can_only_be_read_or_is_full_is_said(made: Path) -> None:
     shutil.copytree(made / "first", folder)
     command = [*alone, "sh", "-c", MOUNTED, "sh", str(folder), sys.executable]
     ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
-    assert ran.returncode == 0, ran.stderr
-    assert [line for line in ran.stdout.splitlines() if re.fullmatch(r"(ended|then|full) \d+", line)] == [
+    assert ran.returncode == 0, ran.stderr + ran.stdout
+    found = [line for line in ran.stdout.splitlines() if re.fullmatch(r"(ended|then|full) \d+", line)]
+    assert found == [
         "ended 78", "ended 78", "then 2", "full 75", "full 75",
     ]  # fmt: skip
     assert ran.stdout.count("receipts can only be read") >= 2
