@@ -19,7 +19,7 @@ from dpsync.alerts import raise_alert
 from dpsync.errors import AcceptedLost, KeyProblem, LedgerTampered, NotFound, ProofDamaged, ProofDiskFull, StoreProblem
 from dpsync.journal import Journal, Told
 from dpsync.ledger import anchors, entry, note
-from dpsync.ledger.anchors import GAP, RECORDED, Anchors, Outside
+from dpsync.ledger.anchors import ANCHORED, GAP, RECORDED, Anchors, Outside
 from dpsync.ledger.entry import Event
 from dpsync.ledger.log import Log
 from dpsync.ledger.receipt_folder import ReceiptFolder
@@ -37,10 +37,6 @@ class Reader(Protocol):
     """Reads in one moment's view of the store (`Installation.read`)."""
 
     def __call__(self, work: Callable[[Connection], T], /) -> T: ...
-
-
-ANCHORED = "anchored"
-"""The row of `meta` that says how many entries the newest checkpoint signs that was written to the anchor folder."""
 
 
 @dataclass(frozen=True, slots=True)

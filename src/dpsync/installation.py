@@ -243,7 +243,7 @@ class Installation:
         if schema_version(self.engine) is not None:
             self.custody.demand(self.read)
         migrated = migrate(self.engine, backed_up=backed_up, then=protect)
-        new = "origin" not in self.read(own_store.meta)
+        new = not self.read(own_store.meta)
         if not new:
             self.demand_own_store()
             self._begin_custody()

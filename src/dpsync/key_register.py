@@ -31,6 +31,14 @@ def register(connection: Connection, keys: Keys) -> None:
         connection.execute(insert(t.meta), rows)
 
 
+def rows_of(connection: Connection, keys: Keys) -> set[str]:
+    """The rows of `meta` that tell of the keys: those of months whose key is lost are told of by `problems`."""
+    months = connection.execute(_NAMED).scalars().all()
+    return {f"{PREFIX}{name}" for name in keys.fingerprints()} | {
+        f"{_MONTH}{month}" for month in months if _opens(connection, keys, month)
+    }
+
+
 def problems(connection: Connection, keys: Keys) -> tuple[str, ...]:
     """Each key that is lost, or another than the one that the database was made with."""
     known = _registered(connection)

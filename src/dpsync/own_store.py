@@ -1,15 +1,17 @@
 """Whether the store is the installation's own: its version, its keys, its ledger; what else tells of that ledger."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, select
 
 from dpsync import key_register
 from dpsync.errors import KeyProblem, NoteInvalid, StoreEmpty, StoreProblem
+from dpsync.journal import MARK
 from dpsync.journal import NAME as JOURNAL
-from dpsync.ledger import note, receipt
-from dpsync.ledger.anchors import Anchors
+from dpsync.ledger import note, receipt, told
+from dpsync.ledger.anchors import ANCHORED, Anchors
 from dpsync.sealing import Keys
 from dpsync.settings.sections import LedgerSection
 from dpsync.store import tables as t
@@ -35,9 +37,48 @@ def demand(engine: Engine, keys: Keys, origin: str, ledger: LedgerSection) -> No
         raise _astray(empty, origin, ledger) from None
     with reading(engine) as connection:
         said = meta(connection)
+        wanted = _kept_from_the_beginning(connection, keys)
     if not said:
         raise _astray(StoreEmpty(NOT_BEGUN, "`dpsync init` begins it"), origin, ledger)
+    demand_rows(said, wanted)
     _demand_same(said, keys, origin)
+
+
+ALWAYS = frozenset({"origin", "keys"})
+"""The rows of `meta` that a ledger begins with."""
+
+_FORMS = {
+    ANCHORED: r"[0-9]{1,18}",
+    MARK: r"[0-9]{1,18} [0-9]{1,18}",
+    "soundness": r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{8,15}\+00:00 [0-9]{1,9}",
+}
+
+
+def demand_rows(said: Mapping[str, str], wanted: Collection[str] = ALWAYS) -> None:
+    """Refuse a table `meta` that lacks a row which is never deleted, or holds what is never written there.
+
+    Made anew, such a row would hide what it was there to show. Raises `StoreProblem`.
+    """
+    gone = sorted(set(wanted) - set(said))
+    odd = sorted(key for key, form in _FORMS.items() if key in said and not re.fullmatch(form, said[key]))
+    wrong = [f"lacks {', '.join(gone)}"] * bool(gone) + [f"is not what was written there ({', '.join(odd)})"] * bool(
+        odd
+    )
+    if wrong:
+        raise StoreProblem(
+            f"the database's table `meta` {' and '.join(wrong)}: somebody wrote there by hand, or the database is "
+            "damaged. Keep a copy, and put the newest back-up of the database back"
+        )
+
+
+def _kept_from_the_beginning(connection: Connection, keys: Keys) -> Collection[str]:
+    """The rows that must be there: all, once the newest request was accepted by a version that keeps them."""
+    newest = select(t.request.c.id).order_by(t.request.c.ordinal.desc()).limit(1).scalar_subquery()
+    receipt_of = select(t.entry.c.body).where(t.entry.c.request_id == newest).order_by(t.entry.c.idx).limit(1)
+    said = told.readable(connection.execute(receipt_of).scalar_one_or_none() or b"")
+    if said is None or "rows" not in said:
+        return ALWAYS
+    return ALWAYS | {ANCHORED, MARK} | key_register.rows_of(connection, keys)
 
 
 def _demand_same(said: Mapping[str, str], keys: Keys, origin: str) -> None:

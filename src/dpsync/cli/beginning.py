@@ -8,7 +8,7 @@ from sqlalchemy.engine import make_url
 from dpsync.cli.opening import store_errors_named
 from dpsync.errors import KeyProblem, StoreProblem
 from dpsync.installation import origin_of
-from dpsync.own_store import NOT_BEGUN, meta, past
+from dpsync.own_store import NOT_BEGUN, demand_rows, meta, past
 from dpsync.sealing import Keys
 from dpsync.settings import Settings
 from dpsync.store.database import open_database, reading
@@ -29,6 +29,7 @@ def look_first(settings: Settings, told: Callable[[str], None]) -> bool:
     if not begun:
         _demand_no_past(settings, empty)
         return keys is not None
+    demand_rows(begun)
     if keys is None:
         raise KeyProblem(
             f"the database has begun, and the keys it was made with are not in {directory}: put them back from their "

@@ -27,6 +27,9 @@ RECORDED = ".gap-recorded"
 
 LARGEST = note.LARGEST
 
+ANCHORED = "anchored"
+"""The row of `meta` that says how many entries the newest checkpoint signs that was written to the anchor folder."""
+
 
 @dataclass(frozen=True, slots=True)
 class Outside:
