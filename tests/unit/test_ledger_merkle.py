@@ -186,6 +186,24 @@ def test_equal_sizes_and_the_empty_tree_need_no_proof_and_accept_none() -> None:
     assert not merkle.verify_consistency(3, 5, root, root, [])
 
 
+def test_every_proof_between_the_trees_of_up_to_seventy_leaves_verifies_and_for_no_other_root() -> None:
+    leaves = [number.to_bytes(2, "big") for number in range(70)]
+    get, roots = reader(tree(leaves)), [naive_root(leaves[:size]) for size in range(71)]
+    for new, root in enumerate(roots):
+        for old, before in enumerate(roots[: new + 1]):
+            proof = merkle.consistency_proof(get, old, new)
+            assert merkle.verify_consistency(old, new, before, root, proof)
+            if 0 < old < new:
+                assert not merkle.verify_consistency(old, new, root, root, proof)
+                assert not merkle.verify_consistency(old, new, before, roots[new - 1], proof)
+                assert not merkle.verify_consistency(old, new, before, root, [*proof, root])
+                assert not (proof and merkle.verify_consistency(old, new, before, root, proof[:-1]))
+        for idx, leaf in enumerate(leaves[:new]):
+            proof = merkle.inclusion_proof(get, idx, new)
+            assert merkle.verify_inclusion(merkle.leaf_hash(leaf), idx, new, proof, root)
+            assert not merkle.verify_inclusion(merkle.leaf_hash(leaf), idx, new, [*proof, root], root)
+
+
 @pytest.mark.parametrize(("idx", "size"), [(0, 0), (3, 3), (-1, 3)])
 def test_there_is_no_proof_for_a_leaf_outside_the_tree(idx: int, size: int) -> None:
     with pytest.raises(ValueError, match="no such leaf"):

@@ -7,6 +7,7 @@ import json
 import random
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from copy import deepcopy
@@ -195,25 +196,34 @@ def test_a_faulty_receipt_exits_with_2_and_says_what_failed(run: Run, tmp_path: 
 
 
 @pytest.mark.parametrize(
-    "arguments",
+    ("arguments", "said"),
     [
-        (),
-        ("--help",),
-        ("nowhere.json",),
-        ("receipt.json", "--key"),
-        ("receipt.json", "--colour", "x"),
-        ("receipt.json", "--key", "garbage"),
-        ("receipt.json", "--checkpoint", "nowhere"),
-        ("receipt.json", "--checkpoint", "receipt.json", "--consistency", "nowhere"),
+        ((), "Checks a receipt"),
+        (("--help",), "There is no file --help."),
+        (("nowhere.json",), "There is no file nowhere.json."),
+        (("receipt.json", "--key"), "Checks a receipt"),
+        (("receipt.json", "--colour", "x"), "Checks a receipt"),
+        (("receipt.json", "--key", LINE, "--key", LINE), "Checks a receipt"),
+        (("receipt.json", "--email", EMAIL, "--email", EMAIL), "Checks a receipt"),
+        (("receipt.json", "--checkpoint", "receipt.json", "--checkpoint", "receipt.json"), "Checks a receipt"),
+        (("receipt.json", "--key", "garbage"), "That is no verifier key line."),
+        (("receipt.json", "--checkpoint", "nowhere"), "There is no file nowhere."),
+        (("receipt.json", "--checkpoint", "receipt.json", "--consistency", "nowhere"), "There is no file nowhere."),
     ],
 )
 def test_wrong_usage_exits_with_64_and_shows_the_right_one(
-    tmp_path: Path, arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    arguments: tuple[str, ...],
+    said: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "receipt.json").write_bytes(receipt.dump(receipt_of()))
     assert verify_receipt.main(list(arguments)) == 64
-    assert "python3 verify_receipt.py receipt.json [--key" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert shown.startswith(said)
+    assert "python3 verify_receipt.py receipt.json [--key" in shown
 
 
 def test_a_rehearsal_is_marked_before_everything_else() -> None:
@@ -827,6 +837,17 @@ def test_an_entrys_proof_can_be_had_in_the_public_format() -> None:
         receipt.tlog_proof(receipt_of(), 1)
 
 
+@pytest.fixture
+def in_tokyo(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What shows times in UTC shows them so on a machine that keeps another time, too."""
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.usefixtures("in_tokyo")
 def test_the_page_shows_the_story_and_executes_nothing() -> None:
     value = {**receipt_of(f"{ORIGIN}/REHEARSAL"), "processors": ["<script>x</script>"]}
     page = receipt.render_html(value)
