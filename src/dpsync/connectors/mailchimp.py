@@ -215,7 +215,7 @@ class _Calls(Calls):
     def member_in(self, reply: Reply, list_id: str, member: str, *, doubtful: bool = False, was: str = "") -> _Member:
         """The contact in a 200: the one asked for, or the same as it `was`. Raises `Ended`."""
         found = self.object_in(reply, doubtful=doubtful)
-        status, fields = found.get("status"), found.get("merge_fields", {})
+        status, fields = found.get("status"), found.get("merge_fields")
         same = found.get("id") in {member, was or member} and found.get("list_id", list_id) == list_id
         if not same or not isinstance(status, str) or status not in _STATUSES or not isinstance(fields, dict):
             raise unreadable(doubtful=doubtful)
@@ -746,23 +746,19 @@ def _blamed(reply: Reply, title: str) -> frozenset[str]:
     """What a refusal is about: tags as it writes them, `_EMAIL` for the address; none where it does not say."""
     if title in _ABOUT_THE_ADDRESS:
         return frozenset({_EMAIL})
-    found = json_of(reply)
-    errors = found.get("errors") if isinstance(found, dict) else None
     words: set[str] = set()
-    for error in errors if isinstance(errors, list) else []:
-        name = str(error.get("field", "")) if isinstance(error, dict) else ""
-        if re.sub(r"[\W_]", "", name).lower() in ("email", "emailaddress"):
-            words.add(_EMAIL)
-        else:
-            words |= {word for word in name.split(".") if word}
+    for error in _rows(reply, "errors"):
+        match error:
+            case {"field": str(name)} if re.sub(r"[\W_]", "", name).lower() in ("email", "emailaddress"):
+                words.add(_EMAIL)
+            case {"field": str(name)}:
+                words |= {word for word in name.split(".") if word}
     return frozenset(words)
 
 
 def _types_in(reply: Reply) -> Mapping[str, FieldType]:
-    found = json_of(reply) if reply.status == 200 else None
-    rows = found.get("merge_fields") if isinstance(found, dict) else None
     types: dict[str, FieldType] = {}
-    for row in rows if isinstance(rows, list) else []:
+    for row in _rows(reply, "merge_fields") if reply.status == 200 else []:
         match row:
             case {"tag": str(tag), "type": str(kind), **more}:
                 options = more.get("options")
@@ -770,11 +766,18 @@ def _types_in(reply: Reply) -> Mapping[str, FieldType]:
                 choices = options.get("choices")
                 types[tag] = FieldType(
                     _KINDS.get(kind, Kind.UNKNOWN),
-                    day_first=str(options.get("date_format", "")).upper().startswith("D"),
+                    day_first={"D": True, "M": False}.get(str(options.get("date_format"))[:1].upper()),
                     choices=tuple(map(str, choices)) if isinstance(choices, list) else (),
                     american=options.get("phone_format") == "US",
                 )
     return types
+
+
+def _rows(reply: Reply, name: str) -> list[object]:
+    """An array in an answer, empty where there is none."""
+    found = json_of(reply)
+    rows = found.get(name) if isinstance(found, dict) else None
+    return rows if isinstance(rows, list) else []
 
 
 def _merge_fields(changes: Changes) -> dict[str, FieldValue]:

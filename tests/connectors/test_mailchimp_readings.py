@@ -1,0 +1,247 @@
+"""What Mailchimp's answers mean, part by part: what one does not say is never read as if it did."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+import requests
+
+from dpsync.connector import (
+    Applied,
+    AsAsked,
+    CannotTell,
+    Contradicts,
+    Kit,
+    NothingHeld,
+    Refused,
+    Retryable,
+)
+from dpsync.connectors.mailchimp import Mailchimp, MailchimpSettings
+from dpsync.errors import ConfigurationError, ProcessorUnreachable
+from dpsync.http import HttpClient
+from dpsync.model import Changes, Right
+from tests.connectors.contract import NEW, OLD, SECRET, Hands, HttpStage, OpenShelf, Said, instruction, pseudonym
+from tests.connectors.test_mailchimp import Only, md5, on_stage, person, problem, read_back, said, told
+from tests.connectors.test_mailchimp import vendor as plain_vendor
+from tests.connectors.test_mailchimp_field_readings import PHONE
+from tests.connectors.test_mailchimp_fields import TYPES, Typed, held
+
+# --- what is asked for
+
+
+@dataclass
+class Choosy(Typed):
+    """Shows, as the vendor does, no more than `fields` names, and ten of anything where `count` says nothing."""
+
+    def answer(self, request: requests.PreparedRequest) -> Said:
+        found, query = super().answer(request), parse_qs(urlsplit(request.url or "").query)
+        if found.status != 200 or request.method != "GET":
+            return found
+        content = json.loads(found.body)
+        wanted = query["fields"][0].split(",") if "fields" in query else None
+        for name, value in list(content.items()):
+            if isinstance(value, list):
+                content[name] = [
+                    self.chosen(row, wanted, f"{name}.") for row in value[: int(query.get("count", ["10"])[0])]
+                ]
+            elif wanted is not None and name not in wanted:
+                del content[name]
+        return said(200, content)
+
+    @staticmethod
+    def chosen(row: dict[str, Any], wanted: list[str] | None, prefix: str) -> dict[str, Any]:
+        return {name: value for name, value in row.items() if wanted is None or f"{prefix}{name}" in wanted}
+
+
+def choosy(count: int = 1) -> Choosy:
+    many = {f"F{number}": {"type": "text", "help_text": "x"} for number in range(11)}
+    types = {"list1": {**many, **TYPES, "PHONE": TYPES["PHONE"] | {"help_text": "x"}}}
+    lists = {f"list{number}": held(list_id=f"list{number}", PHONE="(404) 555-0123") for number in range(1, count + 1)}
+    return Choosy(lists, types=types)
+
+
+def test_the_type_of_the_eleventh_merge_field_is_seen_too() -> None:
+    assert isinstance(read_back(choosy(), Right.RECTIFICATION, **PHONE), AsAsked)
+
+
+def test_no_more_is_asked_for_than_is_read() -> None:
+    with on_stage(choosy()) as stage:
+        stage.connector.probe()
+        stage.read_back(instruction(Right.RECTIFICATION, **PHONE))
+        wanted = {
+            urlsplit(one.url or "").path.rpartition("/")[2]: parse_qs(urlsplit(one.url or "").query).get("fields")
+            for one in stage.sent
+        }
+    assert wanted == {
+        "ping": None,
+        "": ["account_name,total_subscribers"],
+        "lists": ["lists.id,lists.name,total_items"],
+        md5(OLD): ["id,list_id,status,merge_fields"],
+        md5("ada+news@example.org"): ["id,list_id,status,merge_fields"],
+        "merge-fields": ["merge_fields.tag,merge_fields.type,merge_fields.options"],
+    }
+
+
+def test_a_thousand_audiences_come_on_one_page() -> None:
+    with on_stage(choosy(11)) as stage:
+        assert len(stage.connector.probe().lists) == 11
+        assert [urlsplit(one.url or "").path for one in stage.sent].count("/3.0/lists") == 1
+
+
+# --- a contact, an audience, the account
+
+
+@pytest.mark.parametrize("right", list(Right))
+@pytest.mark.parametrize(
+    "change",
+    [{"status": "sleeping"}, {"status": None}, {"merge_fields": None}, {"merge_fields": ["Ada"]}, {"id": None}],
+)
+def test_a_contact_that_is_not_as_documented_shows_nothing(right: Right, change: dict[str, object]) -> None:
+    whole = person(OLD, "list1", "archived")[md5(OLD)]
+    parts = {name: value for name, value in (whole | change).items() if value is not None}
+    vendor = plain_vendor(list1={md5(OLD): parts})
+    assert isinstance(read_back(vendor, right), CannotTell)
+    if right is not Right.RECTIFICATION:
+        assert isinstance(told(vendor, right), Applied if right is Right.ERASURE else Retryable)
+
+
+class Configured(Only):
+    section: ClassVar[Mapping[str, object]] = {"api_key": SECRET, "audiences": ["list1"]}
+
+
+@dataclass
+class Says(Typed):
+    """Answers one path as it is told to, and holds nobody."""
+
+    path: str = ""
+    how: Said | None = None
+
+    def answer(self, request: requests.PreparedRequest) -> Said:
+        there = urlsplit(request.url or "").path == self.path
+        return self.how if there and self.how else super().answer(request)
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (said(200, {"id": "list2"}), Retryable),
+        (said(200, {}), Retryable),
+        (said(202, {"id": "list1"}), Refused),
+        (problem(405, "Method Not Allowed"), Refused),
+    ],
+)
+def test_an_audience_is_there_only_where_a_200_names_it(answer: Said, kind: type) -> None:
+    with Configured().before(Says({"list1": {}}, path="/3.0/lists/list1", how=answer)) as stage:
+        assert isinstance(stage.tell(instruction(Right.ERASURE)), kind)
+        assert isinstance(stage.read_back(instruction(Right.ERASURE)), CannotTell)
+
+
+def test_a_404_that_calls_itself_something_else_is_no_proof_of_absence() -> None:
+    odd = said(404, {"title": "Resource Not Found", "status": 400, "detail": "x"})
+    with Configured().before(Says({"list1": {}}, path=f"/3.0/lists/list1/members/{md5(OLD)}", how=odd)) as stage:
+        assert isinstance(stage.read_back(instruction(Right.ERASURE)), CannotTell)
+
+
+LISTED = {"lists": [{"id": "list1", "name": "News"}], "total_items": 1}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"lists": None},
+        {"lists": {"id": "list1"}},
+        {"lists": ["list1"]},
+        {"lists": [{"name": "News"}]},
+        {"lists": [{"id": "../x"}]},
+        {"total_items": None},
+        {"total_items": "1"},
+        {"total_items": -1},
+        {"total_items": 2},
+    ],
+)
+def test_a_page_of_audiences_that_is_not_as_documented_proves_nothing(change: dict[str, object]) -> None:
+    with on_stage(Says({"list1": {}}, path="/3.0/lists", how=said(200, LISTED | change))) as stage:
+        assert isinstance(stage.tell(instruction(Right.ERASURE)), Retryable)
+        assert isinstance(stage.read_back(instruction(Right.ERASURE)), CannotTell)
+        with pytest.raises(ProcessorUnreachable):
+            stage.connector.probe()
+
+
+@pytest.mark.parametrize("answer", [said(202, LISTED), problem(400, "Trouble", **LISTED)])
+def test_the_audiences_are_read_of_a_200_alone(answer: Said) -> None:
+    assert isinstance(told(Says({"list1": {}}, path="/3.0/lists", how=answer), Right.ERASURE), Refused)
+
+
+@pytest.mark.parametrize(
+    ("path", "answer"),
+    [
+        ("/3.0/ping", said(200, {})),
+        ("/3.0/ping", said(200, {"health_status": None})),
+        ("/3.0/", said(200, {"total_subscribers": 1})),
+        ("/3.0/", said(202, {"account_name": "Example Trust"})),
+    ],
+)
+def test_an_account_that_does_not_say_who_it_is_is_not_reached(path: str, answer: Said) -> None:
+    with on_stage(Says({"list1": {}}, path=path, how=answer)) as stage, pytest.raises(ProcessorUnreachable):
+        stage.connector.probe()
+
+
+def test_an_account_that_does_not_say_how_many_contacts_it_has_is_reached_all_the_same() -> None:
+    answer = said(200, {"account_name": "Example Trust", "total_subscribers": "many"})
+    with on_stage(Says({"list1": {}}, path="/3.0/", how=answer)) as stage:
+        assert (stage.connector.probe().title, stage.connector.probe().contacts) == ("Example Trust", None)
+
+
+def set_reads(stage: HttpStage) -> int:
+    return [urlsplit(one.url or "").path for one in stage.sent].count("/3.0/lists")
+
+
+def test_the_set_of_audiences_is_read_once_in_five_minutes_where_the_person_is_found() -> None:
+    vendor = plain_vendor(list1=person(OLD, "list1"))
+    with on_stage(vendor) as stage:
+        for _ in range(2):
+            assert isinstance(stage.tell(instruction(Right.OPT_OUT, addresses=("ada+news@example.org",))), Applied)
+        assert set_reads(stage) == 1
+        vendor.lists["list2"] = person(OLD, "list2")
+        stage.clock.seconds += 301
+        stage.tell(instruction(Right.OPT_OUT))
+        assert set_reads(stage) == 2
+    assert vendor.lists["list2"][md5(OLD)]["status"] == "unsubscribed"
+
+
+def test_an_audience_is_looked_for_once_an_instruction() -> None:
+    for case, path in ((Only(), "/3.0/lists"), (Configured(), "/3.0/lists/list1")):
+        with case.before(plain_vendor(list1={})) as stage:
+            outcome = stage.tell(instruction(Right.ERASURE, addresses=(OLD, NEW)))
+            assert isinstance(outcome, NothingHeld)
+            assert [urlsplit(one.url or "").path for one in stage.sent].count(path) == 1
+
+
+# --- what a finding rests on
+
+
+def test_what_was_read_stands_as_evidence_whatever_it_shows() -> None:
+    unclear = Typed({"list1": held(BORN="1990-02-01")}, hides_types=True)
+    either = {"changes": Changes(fields={"BORN": "01/02/1990"})}
+    archived = plain_vendor(list1=person(OLD, "list1", "archived"))
+    for finding in (
+        read_back(plain_vendor(list1={}), Right.RECTIFICATION),
+        read_back(unclear, Right.RECTIFICATION, **either),
+        read_back(plain_vendor(list1=person(OLD, "list1")), Right.RECTIFICATION),
+        read_back(archived, Right.RECTIFICATION, changes=Changes(first_name="Ada")),
+        read_back(archived, Right.ERASURE),
+        read_back(archived, Right.OPT_OUT),
+    ):
+        assert isinstance(finding, AsAsked | CannotTell | Contradicts)
+        assert "GET /lists/{list_id}/members/{subscriber_hash}" in [one.endpoint for one in finding.evidence]
+
+
+def test_a_foreign_address_is_refused_by_the_vendors_name() -> None:
+    section = MailchimpSettings.model_validate({"api_key": SECRET, "base_url": "http://127.0.0.1:9101"})
+    with HttpClient(Hands()) as http:
+        kit = Kit(http=http, clock=Hands(), pseudonym=pseudonym, shelf=OpenShelf())
+        with pytest.raises(ConfigurationError, match="is not Mailchimp's own"):
+            Mailchimp.from_settings(section, kit)
