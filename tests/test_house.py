@@ -40,9 +40,9 @@ GENERATED = {"commands.md", "processors.md", "states.md"}
 HAND_WRITTEN = [README, SECURITY, *(page for page in (ROOT / "docs").glob("*.md") if page.name not in GENERATED)]
 
 LONG = {
-    "connectors/campaign_monitor.py": 1187,
+    "connectors/campaign_monitor.py": 1185,
     "connectors/hootsuite.py": 958,
-    "connectors/mailchimp.py": 855,
+    "connectors/mailchimp.py": 854,
     "connectors/eventbrite.py": 761,
 }
 """Files that may be longer than 400 lines, and how long. A number here may fall, and may not rise."""

@@ -467,6 +467,24 @@ def test_a_used_up_quota_is_later_whatever_its_status(status: int, reason: str, 
     assert (outcome.busy, outcome.doubtful, outcome.retry_after) == (True, False, wait)
 
 
+@pytest.mark.parametrize(
+    ("later", "wait"),
+    [
+        (timedelta(minutes=30, seconds=5.25), timedelta(hours=22, minutes=29, seconds=54.75)),
+        (timedelta(hours=22, minutes=59, seconds=59.5), timedelta(seconds=0.5)),
+        (timedelta(hours=23), timedelta(hours=24)),
+        # the day on which the clocks go forward there, 14 March 2027, has 23 hours
+        (timedelta(days=114), timedelta(hours=22)),
+    ],
+)
+def test_a_day_at_google_ends_at_midnight_pacific_time_to_the_second(later: timedelta, wait: timedelta) -> None:
+    with on_stage(StandIn(instead={ONE: no(403, "dailyLimitExceeded")}), user_id=False) as stage:
+        stage.clock.seconds += later.total_seconds()
+        outcome = stage.tell(instruction(Right.ERASURE, references={"google_analytics": (COOKIE,)}))
+    assert isinstance(outcome, Retryable)
+    assert outcome.retry_after == wait
+
+
 @pytest.mark.parametrize("reason", ["forbidden", "insufficientPermissions", "accessNotConfigured"])
 def test_a_403_about_rights_is_a_matter_of_the_credential(reason: str) -> None:
     with pytest.raises(CredentialsRejected) as caught:
@@ -559,5 +577,5 @@ def test_a_foreign_address_needs_a_rehearsal() -> None:
     clock = Hands()
     with HttpClient(clock) as http:
         GoogleAnalytics.from_settings(settings, Kit(http, clock, pseudonym, OpenShelf(), rehearsal=True))
-        with pytest.raises(ConfigurationError):
+        with pytest.raises(ConfigurationError, match="is not Google's own"):
             GoogleAnalytics.from_settings(settings, Kit(http, clock, pseudonym, OpenShelf()))

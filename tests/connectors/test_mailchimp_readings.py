@@ -9,6 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import requests
 
+from dpsync.calls import NOT_DONE
 from dpsync.connector import (
     Applied,
     AsAsked,
@@ -58,7 +59,9 @@ class Choosy(Typed):
 
 def choosy(count: int = 1) -> Choosy:
     many = {f"F{number}": {"type": "text", "help_text": "x"} for number in range(11)}
-    types = {"list1": {**many, **TYPES, "PHONE": TYPES["PHONE"] | {"help_text": "x"}}}
+    types: dict[str, Mapping[str, dict[str, Any]]] = {
+        "list1": {**many, **TYPES, "PHONE": TYPES["PHONE"] | {"help_text": "x"}}
+    }
     lists = {f"list{number}": held(list_id=f"list{number}", PHONE="(404) 555-0123") for number in range(1, count + 1)}
     return Choosy(lists, types=types)
 
@@ -218,6 +221,52 @@ def test_an_audience_is_looked_for_once_an_instruction() -> None:
             outcome = stage.tell(instruction(Right.ERASURE, addresses=(OLD, NEW)))
             assert isinstance(outcome, NothingHeld)
             assert [urlsplit(one.url or "").path for one in stage.sent].count(path) == 1
+
+
+# --- what was done, and what only seems so
+
+
+@pytest.mark.parametrize(("status", "outcome"), [(429, NothingHeld), (503, Applied), (500, Applied)])
+def test_only_a_deletion_that_may_have_been_made_explains_that_nobody_is_there_any_more(
+    status: int, outcome: type
+) -> None:
+    path = f"/3.0/lists/list1/members/{md5(OLD)}/actions/delete-permanent"
+    vendor = Says({"list1": person(OLD, "list1")}, path=path, how=problem(status, "Trouble"))
+    with on_stage(vendor) as stage:
+        assert isinstance(stage.tell(instruction(Right.ERASURE)), Retryable)
+        vendor.how = None
+        vendor.lists["list1"].clear()
+        assert isinstance(stage.tell(instruction(Right.ERASURE)), outcome)
+
+
+@pytest.mark.parametrize(
+    ("right", "status", "method"),
+    [
+        (Right.OPT_OUT, "subscribed", "PATCH"),
+        (Right.RESTRICTION, "subscribed", "PATCH"),
+        (Right.RESTRICTION, "unsubscribed", "DELETE"),
+        (Right.RECTIFICATION, "subscribed", "PATCH"),
+    ],
+)
+def test_a_contact_that_went_away_before_the_change_is_nothing_held(right: Right, status: str, method: str) -> None:
+    class Goes(Typed):
+        def answer(self, request: requests.PreparedRequest) -> Said:
+            if request.method == method:
+                self.lists["list1"].clear()
+            return super().answer(request)
+
+    assert isinstance(told(Goes({"list1": person(OLD, "list1", status)}), right), NothingHeld)
+
+
+def test_a_yes_that_unsubscribed_nobody_is_noted_beside_the_call() -> None:
+    class Deaf(Typed):
+        def _change(self, members: dict[str, dict[str, Any]], hashed: str, body: Any) -> Said:
+            return said(200, members[hashed])
+
+    for right in (Right.OPT_OUT, Right.RECTIFICATION):
+        outcome = told(Deaf({"list1": held()}), right)
+        assert isinstance(outcome, Applied)
+        assert NOT_DONE in [one.note for one in outcome.evidence]
 
 
 # --- what a finding rests on

@@ -298,12 +298,10 @@ class _Calls(Calls):
         """Change something: None where the vendor said so in its documented shape, else the code of a no in `knows`."""
         content = json.dumps(body).encode() if isinstance(body, Mapping) else body
         reply = self.about(method, template, place, None if email is None else {"email": email}, content)
-        if reply.status == 200:
-            if reply.body.strip():
-                raise unreadable(doubtful=True)
-            return None
         if 200 <= reply.status < 300:
-            raise unreadable(doubtful=True)
+            if reply.status != 200 or reply.body.strip():
+                raise unreadable()
+            return None
         code = _code(reply)
         if reply.status != 400 or code not in knows:
             raise _refusal(reply)

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Final, Self, assert_never, cast
-from urllib.parse import quote
 
 from mailchimp_marketing.api import lists_api, ping_api, root_api
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -182,9 +181,8 @@ class _Calls(Calls):
         **_: object,
     ) -> Reply:
         """Make one call; a read is tried again where the connection broke. Raises `Ended`, `CredentialsRejected`."""
-        url = self._base + resource_path
-        for name, value in (path_params or {}).items():
-            url = url.replace(f"{{{name}}}", quote(str(value), safe=""))
+        # every id in a path is one by its form (`_LIST_ID`, a hash), so nothing there needs quoting
+        url = self._base + resource_path.format_map(path_params or {})
         writing = method != "GET"
         reply = self.ask(
             method,
@@ -205,20 +203,20 @@ class _Calls(Calls):
         """As its `ProblemDetailDocument` says; above its limits it answers 429, or 403 without JSON."""
         return self.shaped(reply, title=str, status=int, detail=str)
 
-    def object_in(self, reply: Reply, *, doubtful: bool = False) -> Mapping[str, object]:
+    def object_in(self, reply: Reply) -> Mapping[str, object]:
         """The JSON object of an answer that must have one. Raises `Ended`."""
         found = json_of(reply)
         if not isinstance(found, dict):
-            raise unreadable(doubtful=doubtful)
+            raise unreadable()
         return cast("dict[str, object]", found)
 
-    def member_in(self, reply: Reply, list_id: str, member: str, *, doubtful: bool = False, was: str = "") -> _Member:
+    def member_in(self, reply: Reply, list_id: str, member: str, was: str = "") -> _Member:
         """The contact in a 200: the one asked for, or the same as it `was`. Raises `Ended`."""
-        found = self.object_in(reply, doubtful=doubtful)
+        found = self.object_in(reply)
         status, fields = found.get("status"), found.get("merge_fields")
         same = found.get("id") in {member, was or member} and found.get("list_id", list_id) == list_id
         if not same or not isinstance(status, str) or status not in _STATUSES or not isinstance(fields, dict):
-            raise unreadable(doubtful=doubtful)
+            raise unreadable()
         return _Member(str(found["id"]), list_id, status, fields)
 
     def absent(self, reply: Reply) -> bool:
@@ -260,7 +258,7 @@ class _Audiences:
         if reply.status != 200:
             raise refused()
         if calls.object_in(reply).get("id") != list_id:
-            raise unreadable(doubtful=False)
+            raise unreadable()
         calls.known.add(list_id)
 
     def named(self, calls: _Calls) -> dict[str, str]:
@@ -276,14 +274,14 @@ class _Audiences:
             page = calls.object_in(reply)
             lists, counted = page.get("lists"), page.get("total_items")
             if not isinstance(lists, list) or not isinstance(counted, int) or counted < 0:
-                raise unreadable(doubtful=False)
+                raise unreadable()
             total, before = counted, len(found)
             for entry in lists:
                 if not isinstance(entry, dict) or not _LIST_ID.fullmatch(str(entry.get("id", ""))):
-                    raise unreadable(doubtful=False)
+                    raise unreadable()
                 found[str(entry["id"])] = str(entry.get("name", ""))
             if len(found) == before and len(found) < total:
-                raise unreadable(doubtful=False)
+                raise unreadable()
         return found
 
     def _afresh(self, calls: _Calls) -> tuple[str, ...]:
@@ -495,7 +493,7 @@ class Mailchimp(Connector):
         if reply.status == 204:
             self._kit.shelf.note(key, "erased")
             return Applied(evidence=())
-        if reply.status == 405 and _title(reply):
+        if reply.status == 405:
             # one report says so of bounced contacts; the documentation says nothing of it
             return task(f"In audience {list_id} the API does not delete this contact: do it in the web app.", list_id)
         if not self._nobody(calls, reply, list_id):
@@ -519,7 +517,7 @@ class Mailchimp(Connector):
         reply: Reply = calls.lists.update_list_member(list_id, member, body, skip_merge_validation=True)
         if self._nobody(calls, reply, list_id):
             return NothingHeld(evidence=())
-        now = calls.member_in(_ok(reply), list_id, member, doubtful=True)
+        now = calls.member_in(_ok(reply), list_id, member)
         return Applied(evidence=()) if now.status == "unsubscribed" else calls.unchanged()
 
     def _restrict(self, calls: _Calls, list_id: str, address: str) -> Outcome:
@@ -547,10 +545,8 @@ class Mailchimp(Connector):
             return Applied(evidence=())
         if self._nobody(calls, reply, list_id):
             return NothingHeld(evidence=())
-        if 200 <= reply.status < 300:
-            raise unreadable(doubtful=True)
         if reply.status != 405:
-            raise refused()
+            raise unreadable() if 200 <= reply.status < 300 else refused()
         now = self._held(calls, list_id, member)
         if now is None:
             return NothingHeld(evidence=())
@@ -611,7 +607,7 @@ class Mailchimp(Connector):
         except _Gone:
             self._audiences.confirm(calls, list_id)
             if one.done:
-                raise Ended(Retryable(reason=GONE, doubtful=True)) from None
+                raise Ended(Retryable(reason=GONE)) from None
             return NothingHeld(evidence=())
         outcomes = self._left(one, changes, left, refused_parts)
         return together([*([Applied(evidence=())] if one.done or not parts else []), *outcomes])
@@ -704,7 +700,7 @@ class _Correction:
             self.titles |= dict.fromkeys(parts, title)
             return self._named(parts, _blamed(reply, title))
         at = _hash(_folded(self.email or "")) if _EMAIL in parts else self.at
-        self.shown = self.calls.member_in(_ok(reply), self.list_id, at, doubtful=True, was=self.at)
+        self.shown = self.calls.member_in(_ok(reply), self.list_id, at, self.at)
         self.done += parts
         self.at = self.shown.id
         put = put_right([part or "address" for part in parts], {"address", *self.shown.merge_fields})

@@ -193,7 +193,7 @@ class Notice(Connector):
         """Always `CannotTell`: only a person at the processor can say."""
         if instruction.right not in self.capabilities:
             raise UnsupportedRight("a notice knows no such right")
-        return CannotTell(reason="only the processor can say what it holds", later=False)
+        return CannotTell(reason="only the processor can say what it holds")
 
     def _dated(self, instruction: Instruction) -> datetime:
         # The time of the first attempt, durable before it is made: a repeat tomorrow is the same bytes, date included.

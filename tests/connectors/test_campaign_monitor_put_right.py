@@ -1,0 +1,189 @@
+"""What is left of a restriction and of a correction at Campaign Monitor, and to whom."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from dpsync.connector import (
+    Applied,
+    AsAsked,
+    CannotTell,
+    Contradicts,
+    HandOver,
+    Kit,
+    Refused,
+)
+from dpsync.connectors.campaign_monitor import VALUE_REJECTED, CampaignMonitor, CampaignMonitorSettings
+from dpsync.errors import ConfigurationError
+from dpsync.http import HttpClient
+from dpsync.model import Changes, Right
+from tests.connectors.contract import NEW, OLD, SECRET, Hands, OpenShelf, Said, instruction, pseudonym
+from tests.connectors.test_campaign_monitor import (
+    LIFTED,
+    NEWS,
+    ONE,
+    SHOP,
+    StandIn,
+    book,
+    failing,
+    no,
+    on_stage,
+    person,
+    plain,
+    put_right,
+    read_back,
+    record,
+    told,
+    vendor,
+)
+
+# --- lifting
+
+
+def test_lifting_with_nothing_of_ours_to_lift_looks_at_no_suppression_list_of_whom_it_holds() -> None:
+    stand_in = vendor(book(person()))
+    assert isinstance(told(stand_in, Right.RESTRICTION, lifted=LIFTED), Applied)
+    assert "suppressionlist" in stand_in.reads, "of the client that does not hold the person"
+    alone = StandIn({ONE: {NEWS: book(person())}})
+    assert isinstance(told(alone, Right.RESTRICTION, lifted=LIFTED), Applied)
+    assert "suppressionlist" not in alone.reads
+
+
+def test_what_was_objected_to_during_a_restriction_is_left_on_the_list_and_the_client_is_named() -> None:
+    for objected in ("Unsubscribed", "Spam"):
+        stand_in = vendor(book(person()))
+        with on_stage(stand_in) as stage:
+            stage.tell(instruction(Right.RESTRICTION))
+            record(stand_in, OLD)["State"] = objected
+            outcome = stage.tell(instruction(Right.RESTRICTION, lifted=LIFTED))
+        assert isinstance(outcome, HandOver)
+        assert f"At client {ONE} the address left a list while it was restricted" in outcome.task
+        assert outcome.references == (ONE,)
+        assert stand_in.suppressed[ONE] == [OLD]
+
+
+@pytest.mark.parametrize("before", ["Unsubscribed", "Spam", "Bounced"])
+def test_who_had_left_before_a_restriction_has_not_objected_during_it(before: str) -> None:
+    stand_in = vendor(book(person(state=before)))
+    with on_stage(stand_in) as stage:
+        stage.tell(instruction(Right.RESTRICTION))
+        assert isinstance(stage.tell(instruction(Right.RESTRICTION, lifted=LIFTED)), Applied)
+    assert stand_in.suppressed[ONE] == []
+
+
+def test_a_change_without_content_is_sent_with_a_body_all_the_same() -> None:
+    """The vendor's own clients send a blank there: a PUT without any length is refused by some of its hosts."""
+    with on_stage(vendor(book(person()))) as stage:
+        stage.tell(instruction(Right.RESTRICTION))
+        stage.tell(instruction(Right.RESTRICTION, lifted=LIFTED))
+        (put,) = [one for one in stage.sent if "/unsuppress" in (one.url or "")]
+    assert put.body == b" "
+
+
+# --- rectification
+
+
+def test_who_is_in_the_way_of_a_new_address_is_named_by_its_state_and_the_list_is_the_reference() -> None:
+    class Hides(StandIn):
+        """The other record appears only after the update was refused."""
+
+        hidden = True
+
+        def subscriber(self, place: str, held: Any, method: str, deed: Any, asked: Any, body: Any) -> Said:
+            if method == "PUT" and "EmailAddress" in body:
+                self.hidden = False
+            who = plain(asked.get("email", ""))
+            return no(203) if self.hidden and who == NEW else super().subscriber(place, held, method, deed, asked, body)
+
+    stand_in = Hides({ONE: {NEWS: book(person(), person(NEW, "Bounced"))}})
+    outcome = told(stand_in, Right.RECTIFICATION)
+    assert isinstance(outcome, HandOver)
+    assert "(state 'Active' and 'Bounced')" in outcome.task
+    assert outcome.references == (NEWS,)
+
+
+@pytest.mark.parametrize("code", [1, 211])
+def test_an_address_that_is_refused_is_the_operators_in_the_list_where_it_was(code: int) -> None:
+    class Refuses(StandIn):
+        def change(self, held: Any, who: str, body: Any) -> Said:
+            return no(code) if "EmailAddress" in body else super().change(held, who, body)
+
+    outcome = told(Refuses({ONE: {NEWS: book(person())}}), Right.RECTIFICATION, changes=Changes(email=NEW))
+    assert isinstance(outcome, HandOver)
+    assert "did not accept the new address" in outcome.task
+    assert outcome.references == (NEWS,)
+
+
+def test_each_task_about_a_name_names_its_list() -> None:
+    refused = failing(vendor(shop=book(person(City="Kent"))), "PUT", "/subscribers/", no(1))
+    outcome = told(refused, Right.RECTIFICATION, changes=Changes(first_name="Augusta", last_name="King"))
+    assert isinstance(outcome, Refused)
+    assert outcome.reason == VALUE_REJECTED
+    part = put_right(vendor(shop=book(person())), first_name="Augusta")
+    assert isinstance(part, HandOver)
+    assert part.references == (SHOP,)
+
+
+@pytest.mark.parametrize(
+    ("held", "asked", "writes"),
+    [
+        ("Hove", "Hove", 0),
+        ("Hove", " Hove ", 0),
+        ("Hove", "hove", 1),
+        ("Hove", "Hove.", 1),
+        ("", "", 0),
+        ("Hove", "", 1),
+    ],
+)
+def test_a_text_is_written_where_it_is_not_to_the_letter_as_asked(held: str, asked: str, writes: int) -> None:
+    stand_in = vendor(book(person(City=held)))
+    put_right(stand_in, fields={"City": asked})
+    assert len(stand_in.writes) == writes
+
+
+def test_a_text_field_that_a_record_does_not_have_is_empty() -> None:
+    stand_in = vendor(book(person() | {"CustomFields": []}))
+    assert isinstance(put_right(stand_in, fields={"City": ""}), Applied)
+    assert not stand_in.writes
+
+
+def test_what_was_read_stands_as_evidence_whatever_it_shows() -> None:
+    either = Changes(fields={"Visit date": "01/02/1990"})
+    findings: list[tuple[Callable[[], StandIn], dict[str, Any]]] = [
+        (vendor, {}),
+        (lambda: vendor(book(person())), {}),
+        (lambda: vendor(book(person(Visit_date="1990-02-01"))), {"changes": either}),
+        (lambda: vendor(book(person())), {"changes": Changes(fields={"City": "Kent"})}),
+    ]
+    for stand_in, more in findings:
+        finding = read_back(stand_in(), Right.RECTIFICATION, **more)
+        assert isinstance(finding, AsAsked | CannotTell | Contradicts)
+        assert "GET /subscribers/{id}.json" in [one.endpoint for one in finding.evidence]
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "right"),
+    [
+        ("Augusta Mary King", Changes(first_name="Augusta", last_name="King"), False),
+        ("Augusta King", Changes(first_name="Augusta", last_name="King"), True),
+        ("King", Changes(first_name="", last_name="King"), True),
+        ("Ada King", Changes(first_name="", last_name="King"), False),
+        (" Augusta  King", Changes(first_name=" Augusta ", last_name="King"), True),
+        ("Augusta King", Changes(first_name="King"), False),
+        ("Augusta King", Changes(last_name="Augusta"), False),
+    ],
+)
+def test_a_name_is_compared_as_a_whole_or_at_the_end_that_was_asked_about(
+    name: str, changes: Changes, right: bool
+) -> None:
+    finding = read_back(vendor(book(person(name=name))), Right.RECTIFICATION, changes=changes)
+    assert isinstance(finding, AsAsked if right else Contradicts)
+
+
+def test_a_foreign_address_is_refused_by_the_vendors_name() -> None:
+    section = CampaignMonitorSettings.model_validate({"api_key": SECRET, "base_url": "http://127.0.0.1:9101"})
+    with HttpClient(Hands()) as http:
+        kit = Kit(http=http, clock=Hands(), pseudonym=pseudonym, shelf=OpenShelf())
+        with pytest.raises(ConfigurationError, match="is not Campaign Monitor's own"):
+            CampaignMonitor.from_settings(section, kit)
