@@ -3,6 +3,7 @@
 import random
 import threading
 from collections.abc import Iterable
+from functools import partial
 
 import pytest
 from sqlalchemy import Engine, event
@@ -11,6 +12,8 @@ from dpsync.intake.answers import Received
 from dpsync.intake.reception import Reception
 from dpsync.model import Request, Right, Subject
 from dpsync.propagation.controller import Safety
+from dpsync.propagation.decisions import Person, decide
+from dpsync.propagation.lifecycle import DecisionKind
 from dpsync.store import tables as t
 from dpsync.store.writer import Unit
 from tests.builders import World
@@ -57,6 +60,29 @@ def test_a_hundred_new_people_cost_no_more_statements_than_one(world: World, eng
     assert len(world.rows(t.request)) == len(world.rows(t.propagation)) == len(world.rows(t.lane)) == 101
     assert len({row.subject_id for row in world.rows(t.request)}) == 101
     assert faults(world) == []
+
+
+def test_what_comes_again_is_called_held_as_long_as_it_is(world: World) -> None:
+    world.use(safety=Safety(approvals=1))
+    both = [
+        asked(world, "e1", Right.ERASURE, "1", "p1@example.org"),
+        asked(world, "e2", Right.OPT_OUT, "2", "p2@example.org"),
+    ]
+    first = received(world, both, together=False)
+    assert [(one.held, one.repeated) for one in first] == [(True, False), (False, False)]
+    again = received(world, both, together=False)
+    assert [(one.held, one.repeated) for one in again] == [(True, True), (False, True)]
+    officer = Person("Dana Officer", "root", "asked by telephone")
+    release = partial(
+        decide,
+        controller=world.controller,
+        request_id=first[0].request_id,
+        kind=DecisionKind.RELEASE,
+        person=officer,
+        now=world.clock.now(),
+    )
+    world.writer.submit(release).result(60)
+    assert [one.held for one in received(world, both, together=False)] == [False, False]
 
 
 @pytest.mark.parametrize("seed", range(6))
