@@ -46,11 +46,14 @@ from dpsync.connector import (
 from dpsync.errors import CredentialsRejected, ProcessorUnreachable, UnsupportedRight
 from dpsync.http import HttpClient
 from dpsync.model import Changes, Lifted, Right
+from tests.connectors.held import Holds, HoldsAsAsked
+from tests.connectors.left import texts_in, written
 
 NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 OLD = "Ada+News@Example.org"
 NEW = "ada.new@example.org"
 OTHER = "ada.elsewhere@example.org"
+THIRD = "ada.third@example.org"
 SPELT = ("ada@bücher.example", "ada@xn--bcher-kva.example", "ada@bu\u0308cher.example", "ADA@BÜCHER.EXAMPLE")
 """One mailbox: its domain as U-label and as A-label, in NFD, and in capitals."""
 
@@ -140,7 +143,7 @@ def instruction(right: Right, **more: Any) -> Instruction:
 def traces() -> list[str]:
     """Everything by which the person or the credential could be found again in a text."""
     found = ["Canary", "Kingcanary", "Augusta", SECRET]
-    for address in (OLD, NEW, OTHER, *SPELT):
+    for address in (OLD, NEW, OTHER, THIRD, *SPELT):
         for spelling in (address, address.lower(), address.strip().casefold()):
             found += [spelling, quote(spelling), quote(spelling, safe="")]
             found += [spelling.encode().hex(), base64.b64encode(spelling.encode()).decode().rstrip("=")]
@@ -151,6 +154,11 @@ def traces() -> list[str]:
 def assert_clean(text: str) -> None:
     """No trace of the person, plain, in hexadecimal, as base64, MD5, SHA-1 or SHA-256, and no secret."""
     assert not [number for number, trace in enumerate(traces()) if trace.lower() in text.lower()]
+
+
+def assert_nobody(text: str) -> None:
+    """No trace of the person; the credential is what a connector must know."""
+    assert_clean(text.replace(SECRET, ""))
 
 
 @dataclass
@@ -203,10 +211,14 @@ class Promises:
             metafunc.parametrize("right", sorted(self.rights or self.connector.capabilities), ids=str)
 
     @pytest.fixture(autouse=True)
-    def nothing_is_logged_of_the_person(self, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    def nothing_is_said_of_the_person(
+        self, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+    ) -> Iterator[None]:
+        """In no log line, on no screen."""
         caplog.set_level(logging.DEBUG)
         yield
         assert_clean(caplog.text)
+        assert_clean("".join(capfd.readouterr()))
 
     def test_who_is_held_is_told_and_it_is_done(self, right: Right) -> None:
         with self.stage(right) as stage:
@@ -256,6 +268,14 @@ class Promises:
             assert isinstance(stage.tell(nameless), NotIdentifiable)
             assert stage.calls() == 0
 
+    def test_no_identifier_is_needed_besides_another(self, right: Right) -> None:
+        """Whichever of them are known: an instruction without a name is none to crash at."""
+        without: list[dict[str, Any]] = [{"name": None}, {"subject_id": None}, {"name": None, "subject_id": None}]
+        for lacking in [*without, {"addresses": ()}]:
+            with self.stage(right) as stage:
+                assert isinstance(stage.tell(instruction(right, **lacking)), Outcome)
+                assert isinstance(stage.read_back(instruction(right, **lacking)), Finding)
+
     def test_lifting_a_restriction_brings_nobody_back(self) -> None:
         if Right.RESTRICTION not in self.connector.capabilities:
             return
@@ -284,6 +304,15 @@ class Promises:
         with self.stage(right) as stage:
             shown = f"{stage.connector!r} {vars(stage.connector)!r} {instruction(right)!r}"
         assert_clean(shown)
+
+    def test_nothing_of_the_person_stays_behind(self, right: Right) -> None:
+        """No file is written, and nothing that the connector still reaches tells of anybody; its shelf has rules."""
+        for held in (True, False):
+            with self.stage(right, held=held) as stage, written() as deeds:
+                for act in (stage.tell, stage.read_back):
+                    act(instruction(right))
+                    assert_nobody(texts_in(stage.connector, but=(stage.shelf,)))
+            assert not deeds
 
     def test_every_address_is_asked_for(self, right: Right) -> None:
         """Who is held under the second of two addresses is found, and it is done as if it were the only one."""
@@ -375,11 +404,15 @@ class Said(NamedTuple):
     body: bytes
 
 
-class Vendor(Protocol):
-    """A stand-in for a vendor: answers as its documentation says, and shows what it holds."""
+class Answers(Protocol):
+    """What stands before a connector: it answers as the vendor's documentation says."""
 
     def answer(self, request: requests.PreparedRequest) -> Said: ...
     def state(self) -> object: ...
+
+
+class Vendor(Answers, Holds, Protocol):
+    """A stand-in for a vendor."""
 
 
 @dataclass
@@ -416,7 +449,7 @@ UNANSWERED: list[Exception] = [
 class Overheard:
     """A vendor whose answers are kept."""
 
-    vendor: Vendor
+    vendor: Answers
     said: list[Said] = field(default_factory=list)
 
     def answer(self, request: requests.PreparedRequest) -> Said:
@@ -434,7 +467,7 @@ class SaysYes:
     `echoes`: where it has words beside the yes, they are the record as it still is.
     """
 
-    vendor: Vendor
+    vendor: Answers
     writing: Callable[[requests.PreparedRequest], bool]
     echoes: bool
 
@@ -456,10 +489,11 @@ class SaysYes:
         return getattr(self.vendor, name)
 
 
-class HttpContract(ConnectorContract):
+class HttpContract(HoldsAsAsked, ConnectorContract):
     """What holds for every connector whose vendor speaks HTTP: each fault is planted at every call it makes."""
 
     section: ClassVar[Mapping[str, object]]
+    known_as: ClassVar[tuple[str, ...]] = (OLD, OTHER, THIRD)
     asks_back: ClassVar[bool] = True
     """Whether a read-back calls the vendor."""
     undocumented: ClassVar[tuple[int, ...]] = (301, 302, 303, 307, 308, 402, 409, 418, 451)
@@ -469,6 +503,9 @@ class HttpContract(ConnectorContract):
     def vendor(self, right: Right, *, held: bool) -> Vendor:
         """A vendor that holds the person of `instruction`, or does not."""
         raise AssertionError("a contract test gives the vendor")
+
+    def telling(self, right: Right, known_as: tuple[str, ...], **more: Any) -> Instruction:
+        return instruction(right, addresses=known_as, **more)
 
     def refusal(self, status: int) -> Said:
         """An error of this status in the vendor's own documented shape, of no meaning that a connector knows."""
@@ -510,7 +547,7 @@ class HttpContract(ConnectorContract):
 
     @contextmanager
     def before(
-        self, vendor: Vendor, *, trouble: Trouble | None = None, from_call: int = 1, times: int | None = None
+        self, vendor: Answers, *, trouble: Trouble | None = None, from_call: int = 1, times: int | None = None
     ) -> Iterator[HttpStage]:
         """The connector before a given vendor."""
         seen: list[requests.PreparedRequest] = []
@@ -647,6 +684,36 @@ class HttpContract(ConnectorContract):
             assert isinstance(outcome, Retryable)
             assert outcome.doubtful or stage.state() == before
 
+    def test_once_asked_to_wait_it_makes_no_further_call(self, right: Right) -> None:
+        told = instruction(right, addresses=(OLD, OTHER))
+        with self.stage(right) as smooth:
+            smooth.tell(told)
+            telling = smooth.calls()
+            smooth.read_back(told)
+        for status in (429, 503):
+            (busy,) = self.answers(status, own=True, **{"Retry-After": "30"})
+            for number in range(1, smooth.calls() + 1):
+                with self.stage(right, trouble=busy, from_call=number) as stage:
+                    stage.tell(told)
+                    if number > telling:
+                        stage.read_back(told)
+                    assert stage.calls() == number, (status, number)
+
+    def test_trouble_leaves_nothing_of_the_person_behind(self, right: Right) -> None:
+        troubles: list[Trouble] = [
+            requests.ReadTimeout(OLD),
+            self.refusal(400)._replace(body=NOBODYS),
+            Said(429, {}, NOBODYS),
+        ]
+        for trouble in troubles:
+            with written() as deeds:
+                for stage in self.half_way(instruction(right), trouble):
+                    for act in (stage.tell, stage.read_back):
+                        with suppress(CredentialsRejected):
+                            act(instruction(right))
+                    assert_nobody(texts_in(stage.connector, but=(stage.shelf,)))
+            assert not deeds
+
     def test_a_lease_that_is_lost_half_way_ends_the_calls(self, right: Right) -> None:
         with self.stage(right) as smooth:
             smooth.tell(instruction(right))
@@ -756,4 +823,5 @@ class HttpContract(ConnectorContract):
         for request, evidence in zip(stage.sent, outcome.evidence, strict=True):
             assert evidence.endpoint.split()[0] == request.method
             assert evidence.endpoint.split()[1].startswith("/")
+            assert evidence.at == stage.clock.now()
             assert len(evidence.digest) == 64

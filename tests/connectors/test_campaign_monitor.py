@@ -4,7 +4,7 @@ import base64
 import json
 import re
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -64,6 +64,7 @@ from tests.connectors.contract import (
     instruction,
     pseudonym,
 )
+from tests.connectors.held import Held
 
 ONE, TWO = "c1" * 16, "c2" * 16
 NEWS, EVENTS, SHOP = "a1" * 16, "a2" * 16, "a3" * 16
@@ -128,6 +129,27 @@ class StandIn:
     def state(self) -> object:
         books = {place: one.people for lists in self.clients.values() for place, one in lists.items()}
         return json.loads(json.dumps([books, self.suppressed]))
+
+    def holds(self) -> Iterator[Held]:
+        for client, lists in self.clients.items():
+            suppressed = set(map(plain, self.suppressed[client]))
+            for place, one in lists.items():
+                for who, record in one.people.items():
+                    first, _, last = record["Name"].partition(" ")
+                    fields = {row["Key"]: row["Value"] for row in record["CustomFields"]}
+                    free, used = record["State"] not in SILENT, who not in suppressed
+                    yield Held(place, record["EmailAddress"], first, last, fields, mailed=free and used, used=used)
+
+    def hold(self, records: Iterable[Held]) -> None:
+        for client, lists in self.clients.items():
+            here = [one for one in records if one.place in lists]
+            self.suppressed[client] = sorted({one.address for one in here if not one.used})
+            for place, held in lists.items():
+                held.people = book(*(self.made(one) for one in here if one.place == place)).people
+
+    def made(self, one: Held) -> dict[str, Any]:
+        name = f"{one.first_name} {one.last_name}".strip()
+        return person(one.address, "Active" if one.mailed else "Unsubscribed", name, **one.fields)
 
     def answer(self, request: requests.PreparedRequest) -> Said:
         url = urlsplit(request.url or "")
@@ -266,6 +288,9 @@ class Keeps(HttpContract):
     connector = CampaignMonitor
     section: ClassVar[Mapping[str, object]] = {"api_key": SECRET}
     rights: ClassVar[tuple[Right, ...]] = (Right.RECTIFICATION, Right.RESTRICTION, Right.OPT_OUT)
+    places = (NEWS, EVENTS, SHOP)
+    text_field = "City"
+    by_hand: ClassVar[Mapping[str, str]] = dict.fromkeys(("first_name", "last_name"), "a first or last name alone")
     # an empty body is this vendor's documented yes to a write, and `[]` its documented "no such list"
     unreadable: ClassVar[tuple[bytes, ...]] = (HTML, b'{"id": "6', b"{}", b'"ok"', b"null", b"[" * 10_000)
 

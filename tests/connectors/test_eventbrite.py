@@ -7,7 +7,7 @@ like, so the stand-in knows two ways: blanked, and gone.
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
@@ -64,6 +64,7 @@ from tests.connectors.contract import (
     instruction,
     pseudonym,
 )
+from tests.connectors.held import Held
 
 ORG, OTHER_ORG = "5551", "5552"
 EVENT, LATER_EVENT = "900100", "900200"
@@ -134,9 +135,30 @@ class StandIn:
     asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     broken: set[str] = field(default_factory=set)
     """Expansions that fail there."""
+    ever: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """What `hold` was given, by id, whether it is still there or not."""
 
     def state(self) -> object:
         return json.loads(json.dumps([self.orders, self.tickets]))
+
+    def holds(self) -> Iterator[Held]:
+        for kind, rows in (("order", self.orders), ("ticket", self.tickets)):
+            for one in rows:
+                who = one.get("profile", one)
+                mailed = one["contact_list_preferences"]["has_opted_in"]
+                yield Held(f"{kind} {one['id']}", who["email"], who["first_name"], who["last_name"], mailed=mailed)
+
+    def hold(self, records: Iterable[Held]) -> None:
+        self.orders, self.tickets = [], []
+        for one in records:
+            kind, _, known = one.place.partition(" ")
+            name = known or str(len(self.ever))
+            rows, made = (self.orders, order) if kind == "order" else (self.tickets, ticket)
+            record = json.loads(json.dumps(self.ever.setdefault(name, {**made(0), "id": name})))
+            names = {"email": one.address, "first_name": one.first_name, "last_name": one.last_name}
+            record.get("profile", record).update(names, name=f"{one.first_name} {one.last_name}".strip())
+            record["contact_list_preferences"] = {"has_contact_list": one.mailed, "has_opted_in": one.mailed}
+            rows.append(record)
 
     def answer(self, request: requests.PreparedRequest) -> Said:
         url = urlsplit(request.url or "")
@@ -234,6 +256,8 @@ class Finds(HttpContract):
     nothing = HandOver
     rights: ClassVar[tuple[Right, ...]] = (Right.RECTIFICATION, Right.ERASURE, Right.OPT_OUT)
     passes_over_capitals = False
+    places = ("order", "ticket")
+    settles = timedelta(hours=49)  # "An unsubscribe may take them 48 hours."
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         if "right" in metafunc.fixturenames:

@@ -5,7 +5,7 @@ Analytics interfaces have them; the token endpoint as RFC 6749, section 5 (all a
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -16,7 +16,17 @@ import pytest
 import requests
 from pydantic import ValidationError
 
-from dpsync.connector import Accepted, CannotTell, Connector, Kit, NotIdentifiable, Outcome, Refused, Retryable
+from dpsync.connector import (
+    Accepted,
+    CannotTell,
+    Connector,
+    Instruction,
+    Kit,
+    NotIdentifiable,
+    Outcome,
+    Refused,
+    Retryable,
+)
 from dpsync.connectors.google_analytics import (
     ADDRESS,
     BAD_ID,
@@ -51,6 +61,7 @@ from tests.connectors.contract import (
     instruction,
     pseudonym,
 )
+from tests.connectors.held import Held
 
 ONE, TWO = "312345678", "412345678"
 COOKIE = "1148903321.1767225600"
@@ -90,6 +101,14 @@ class StandIn:
     def state(self) -> object:
         return {place: sorted(ids) for place, ids in self.held.items()}
 
+    def holds(self) -> Iterator[Held]:
+        return (Held(place, name) for place, ids in self.held.items() for _, name in ids)
+
+    def hold(self, records: Iterable[Held]) -> None:
+        self.held = {place: set() for place in self.held}
+        for one in records:
+            self.held[one.place].add(("USER_ID", one.address))
+
     def answer(self, request: requests.PreparedRequest) -> Said:
         url = urlsplit(request.url or "")
         assert request.method == "POST"
@@ -124,6 +143,12 @@ class Asks(HttpContract):
     done = Accepted
     nothing = Accepted  # an id that it never saw is accepted as well
     found = CannotTell
+    places = (ONE, TWO)
+    known_as = ("crm-4711", "crm-4712", "crm-4713")
+
+    def telling(self, right: Right, known_as: tuple[str, ...], **more: Any) -> Instruction:
+        """It knows people by ids and by nothing else."""
+        return instruction(right, references={"google_analytics": tuple(f"USER_ID:{one}" for one in known_as)}, **more)
 
     def vendor(self, right: Right, *, held: bool) -> StandIn:
         return StandIn({place: {("USER_ID", "crm-4711")} if held else set() for place in (ONE, TWO)})

@@ -11,7 +11,7 @@ import hmac
 import json
 import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from copy import deepcopy
@@ -68,6 +68,7 @@ from tests.connectors.contract import (
     instruction,
     pseudonym,
 )
+from tests.connectors.held import Held
 from tests.specification import Specification
 
 HEX = "00ff10ef" * 8
@@ -115,6 +116,18 @@ class StandIn:
 
     def state(self) -> object:
         return json.loads(json.dumps(self.held))
+
+    def holds(self) -> Iterator[Held]:
+        for contact, crm in self.held.items():
+            own = {"id": crm.get("id") or ""}
+            yield Held(contact, crm.get("email") or "", crm.get("first_name"), crm.get("last_name"), own)
+
+    def hold(self, records: Iterable[Held]) -> None:
+        self.shows, self.held = True, {}
+        for one in records:
+            contact = one.place or hashlib.md5(one.address.encode(), usedforsecurity=False).hexdigest()
+            names = {"email": one.address, "first_name": one.first_name, "last_name": one.last_name}
+            self.held[contact] = {**names, **one.fields}
 
     def answer(self, request: requests.PreparedRequest) -> Said:
         path = urlsplit(request.url or "").path
@@ -222,6 +235,7 @@ class TestRectification(HttpContract):
     nothing = HandOver
     found = CannotTell
     shown_later = (Right.RECTIFICATION, Right.ERASURE)
+    text_field = "id"
     proves_absence = False
     asks_back = False
     # an empty object is what the vendor documents as the answer to a change

@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import date
@@ -48,6 +48,7 @@ from tests.connectors.contract import (
     instruction,
     pseudonym,
 )
+from tests.connectors.held import Held
 from tests.specification import Specification
 
 MEMBER = re.compile(r"/3\.0/lists/(\w+)/members/([0-9a-f]{32})(/actions/delete-permanent)?")
@@ -77,6 +78,29 @@ class StandIn:
 
     def state(self) -> object:
         return json.loads(json.dumps(self.lists))
+
+    def holds(self) -> Iterator[Held]:
+        for place, members in self.lists.items():
+            for one in members.values():
+                fields, status = one["merge_fields"], one["status"]
+                yield Held(
+                    place,
+                    one["email_address"],
+                    fields["FNAME"],
+                    fields["LNAME"],
+                    {"CITY": fields["CITY"]},
+                    mailed=status not in ("unsubscribed", "cleaned", "archived"),
+                    used=status != "archived",
+                )
+
+    def hold(self, records: Iterable[Held]) -> None:
+        for members in self.lists.values():
+            members.clear()
+        for one in records:
+            status = "subscribed" if one.mailed else "unsubscribed" if one.used else "archived"
+            (record,) = person(one.address, one.place, status).values()
+            record["merge_fields"] |= {"FNAME": one.first_name, "LNAME": one.last_name, **one.fields}
+            self.lists[one.place][record["id"]] = record
 
     def answer(self, request: requests.PreparedRequest) -> Said:
         url = urlsplit(request.url or "")
@@ -121,7 +145,7 @@ class StandIn:
             if member["status"] != "subscribed":
                 return problem(400, "Invalid Resource", errors=[{"field": "email address", "message": "status"}])
             members[new] = members.pop(hashed)
-            member["id"] = new
+            member |= {"id": new, "email_address": body["email_address"]}
         known = {tag: value for tag, value in body.get("merge_fields", {}).items() if tag in member["merge_fields"]}
         member["merge_fields"].update(known)
         member["status"] = body.get("status", member["status"])
@@ -130,7 +154,8 @@ class StandIn:
 
 def person(address: str, list_id: str, status: str = "subscribed") -> dict[str, dict[str, Any]]:
     fields = {"FNAME": "Ada", "LNAME": "Canary", "CITY": "", "LTV": 3}
-    return {md5(address): {"id": md5(address), "list_id": list_id, "status": status, "merge_fields": fields}}
+    own = {"id": md5(address), "email_address": address, "list_id": list_id}
+    return {md5(address): {**own, "status": status, "merge_fields": fields}}
 
 
 def vendor(**lists: dict[str, dict[str, Any]]) -> StandIn:
@@ -140,6 +165,8 @@ def vendor(**lists: dict[str, dict[str, Any]]) -> StandIn:
 class TestMailchimp(HttpContract):
     connector = Mailchimp
     section: ClassVar[Mapping[str, object]] = {"api_key": SECRET}
+    places = ("list1", "list2")
+    text_field = "CITY"
 
     def vendor(self, right: Right, *, held: bool) -> StandIn:
         return vendor(list1=person(self.address, "list1") if held else {}, list2={})

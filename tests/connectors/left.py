@@ -1,0 +1,66 @@
+"""What a call leaves behind: the files that were written meanwhile, and everything that an object still reaches."""
+
+import gc
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FunctionType, ModuleType
+from typing import Any
+
+WRITES = os.O_WRONLY | os.O_RDWR
+DEEDS = frozenset(
+    {"os.mkdir", "os.rename", "os.link", "os.symlink", "os.system", "os.posix_spawn", "os.exec", "os.fork"}
+    | {"subprocess.Popen", "sqlite3.connect", "dbm.open"}
+)
+"""What besides opening a file leaves something on the disk, or lets another program do so."""
+
+_watching: list[list[str]] = []
+
+
+def _watch(event: str, args: tuple[Any, ...]) -> None:
+    if not _watching:
+        return
+    opened = event == "open" and isinstance(args[0], str | bytes) and args[2] & WRITES
+    if not opened and event not in DEEDS:
+        return
+    names = [os.fsdecode(one) for one in args if isinstance(one, str | bytes)]
+    compiled = any("__pycache__" in name for name in names)  # by Python, of a module that is imported late
+    if not compiled and os.devnull not in names:
+        _watching[-1].append(event)
+
+
+sys.addaudithook(_watch)  # for good: Python takes none away, and a spy on `open` would not see `os.open`
+
+
+@contextmanager
+def written() -> Iterator[list[str]]:
+    """By what means something was written to the disk within, wherever."""
+    seen: list[str] = []
+    _watching.append(seen)
+    try:
+        yield seen
+    finally:
+        _watching.remove(seen)
+
+
+def texts_in(root: object, *, but: tuple[object, ...]) -> str:
+    """Every text that can be reached from an object and its classes, whatever holds it; not through `but`."""
+    met: dict[int, object] = {id(one): one for one in but}
+    texts: list[str] = []
+    own = [vars(one) for one in type(root).__mro__ if one is not object]
+    ahead = [root, *(value for names in own for value in names.values())]
+    while ahead:
+        one = ahead.pop()
+        if id(one) in met or isinstance(one, type | ModuleType):
+            continue
+        met[id(one)] = one
+        if isinstance(one, str):
+            texts.append(one)
+        elif isinstance(one, bytes | bytearray):
+            texts.append(one.decode("latin-1"))
+        elif isinstance(one, FunctionType):
+            ahead += [one.__closure__, one.__defaults__, one.__kwdefaults__, one.__dict__]
+        else:
+            ahead += gc.get_referents(one)
+    return "\n".join(texts)
