@@ -72,13 +72,27 @@ def test_who_had_left_before_a_restriction_has_not_objected_during_it(before: st
     assert stand_in.suppressed[ONE] == []
 
 
-def test_a_change_without_content_is_sent_with_a_body_all_the_same() -> None:
-    """The vendor's own clients send a blank there: a PUT without any length is refused by some of its hosts."""
+def test_a_change_without_content_is_sent_with_a_blank_as_the_vendors_own_clients_do() -> None:
     with on_stage(vendor(book(person()))) as stage:
         stage.tell(instruction(Right.RESTRICTION))
         stage.tell(instruction(Right.RESTRICTION, lifted=LIFTED))
         (put,) = [one for one in stage.sent if "/unsuppress" in (one.url or "")]
     assert put.body == b" "
+
+
+def test_every_change_says_that_it_is_json_and_asks_for_json() -> None:
+    with on_stage(vendor(book(person()))) as stage:
+        for right in Right:
+            stage.tell(instruction(right))
+        writes = [one for one in stage.sent if one.method in ("POST", "PUT")]
+        assert {one.headers["Accept"] for one in stage.sent} == {"application/json"}
+    assert {one.headers["Content-Type"] for one in writes} == {"application/json; charset=utf-8"}
+
+
+def test_a_yes_may_hold_nothing_but_blanks() -> None:
+    blank = Said(200, {"Content-Type": "application/json"}, b" \r\n")
+    stand_in = failing(vendor(book(person())), "POST", "/suppress", blank, applies=True)
+    assert isinstance(told(stand_in, Right.RESTRICTION), Applied)
 
 
 # --- rectification

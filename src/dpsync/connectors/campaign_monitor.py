@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from types import MappingProxyType
 from typing import Annotated, ClassVar, Final, NamedTuple, Self, TypeVar, assert_never
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -260,8 +260,8 @@ class _Calls(Calls):
         if left > 0:
             raise Ended(Retryable(reason=BUSY, busy=True, retry_after=timedelta(seconds=left)), stop=True)
         writing = method != "GET"
-        # without the suffix the vendor answers in XML
-        url = f"{self._base}{template.replace('{id}', quote(place, safe=''))}.json"
+        # without the suffix the vendor answers in XML; an id is one by its form, so nothing in it needs quoting
+        url = f"{self._base}{template.replace('{id}', place)}.json"
 
         def make() -> Reply:
             kind = {} if body is None else {"Content-Type": "application/json; charset=utf-8"}
