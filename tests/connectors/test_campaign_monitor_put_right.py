@@ -201,3 +201,10 @@ def test_a_foreign_address_is_refused_by_the_vendors_name() -> None:
         kit = Kit(http=http, clock=Hands(), pseudonym=pseudonym, shelf=OpenShelf())
         with pytest.raises(ConfigurationError, match="is not Campaign Monitor's own"):
             CampaignMonitor.from_settings(section, kit)
+
+
+@pytest.mark.parametrize(("length", "kind"), [(250, Applied), (251, HandOver)])
+def test_a_value_of_250_characters_is_sent_and_one_of_251_is_not(length: int, kind: type) -> None:
+    stand_in = vendor(book(person()))
+    assert isinstance(put_right(stand_in, fields={"City": "x" * length}), kind)
+    assert len(stand_in.writes) == (kind is Applied)

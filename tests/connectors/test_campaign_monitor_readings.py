@@ -92,6 +92,28 @@ def test_a_blank_record_is_blanked_once_for_what_the_api_does_not_show() -> None
     assert "could not be blanked" in outcome.task
 
 
+def test_a_blanking_that_is_refused_for_no_known_reason_is_a_no_and_the_record_is_out_of_use() -> None:
+    stand_in = failing(vendor(book(person())), "PUT", "/subscribers/", no(999))
+    assert isinstance(told(stand_in, Right.ERASURE), Refused)
+    assert record(stand_in, OLD)["State"] == "Deleted"
+
+
+def test_a_record_that_is_nowhere_after_its_deletion_is_erased() -> None:
+    class Erases(StandIn):
+        def subscriber(self, place: str, held: Any, method: str, deed: Any, asked: Any, body: Any) -> Said:
+            found = super().subscriber(place, held, method, deed, asked, body)
+            if method == "DELETE":
+                held.people.clear()
+            return found
+
+    assert isinstance(told(Erases({ONE: {NEWS: book(person())}}), Right.ERASURE), Applied)
+
+
+def test_a_record_in_other_capitals_is_the_persons() -> None:
+    assert isinstance(told(vendor(book(person(OLD.upper()))), Right.OPT_OUT), Applied)
+    assert isinstance(read_back(vendor(book(person(OLD.upper()))), Right.OPT_OUT), Contradicts)
+
+
 @pytest.mark.parametrize("code", [220, 221])
 def test_a_list_without_mobile_numbers_says_so_in_two_ways(code: int) -> None:
     class NoMobile(StandIn):
@@ -198,7 +220,29 @@ def test_an_account_that_does_not_tell_the_time_is_not_reached(body: object) -> 
         stage.connector.probe()
 
 
+@pytest.mark.parametrize(
+    ("states", "reason"),
+    [
+        (("Deleted", "Deleted"), "a record is kept as 'Deleted'"),
+        (("Deleted", "Active"), "a record is still in use"),
+        (("Bounced", "Deleted"), "a record is still in use"),
+    ],
+)
+def test_an_erasure_is_called_half_done_only_where_every_record_is(states: tuple[str, str], reason: str) -> None:
+    finding = read_back(vendor(*(book(person(state=one)) for one in states)), Right.ERASURE)
+    assert isinstance(finding, Contradicts)
+    assert finding.reason == reason
+
+
 # --- the suppression list
+
+
+@pytest.mark.parametrize("right", [Right.OPT_OUT, Right.RESTRICTION])
+@pytest.mark.parametrize(("listed", "found"), [([OLD], Contradicts), ([NEW], Contradicts), ([OLD, NEW], AsAsked)])
+def test_every_address_of_the_person_must_be_on_it(right: Right, listed: list[str], found: type) -> None:
+    stand_in = vendor(book(person(state="Unsubscribed"), person(NEW, "Unsubscribed")))
+    stand_in.suppressed[ONE] = listed
+    assert isinstance(read_back(stand_in, right, addresses=(OLD, NEW)), found)
 
 
 def test_an_entry_of_the_suppression_list_is_the_same_in_capitals_and_between_blanks() -> None:

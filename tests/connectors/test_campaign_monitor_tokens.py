@@ -8,13 +8,14 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
+from dpsync.calls import BLOCKED, BUSY, FAULT_THERE
 from dpsync.connector import (
     Applied,
     Retryable,
 )
 from dpsync.errors import CredentialsRejected, ProcessorUnreachable
 from dpsync.model import Right
-from tests.connectors.contract import OpenShelf, Said, instruction
+from tests.connectors.contract import HTML, OpenShelf, Said, instruction
 from tests.connectors.test_campaign_monitor import (
     NEWS,
     ONE,
@@ -69,6 +70,24 @@ def test_a_renewal_that_is_refused_says_how_to_come_by_another_token(status: int
     with Paired().before(stand_in) as stage, pytest.raises(CredentialsRejected, match="authorise the app anew") as no_:
         stage.tell(instruction(Right.OPT_OUT))
     assert (no_.value.endpoint, no_.value.status, no_.value.doubtful) == ("POST /oauth/token", status, False)
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason", "busy"),
+    [
+        (Said(403, {"Content-Type": "text/html"}, HTML), BLOCKED, True),
+        (said(403, {"message": "Forbidden"}), BLOCKED, True),
+        (said(429, {"error": "slow_down"}), BUSY, True),
+        (said(503, {"error": "temporarily_unavailable"}), BUSY, True),
+        (said(500, {"error": "server_error"}), FAULT_THERE, False),
+    ],
+)
+def test_what_is_no_refusal_of_the_token_keeps_it(answer: Said, reason: str, busy: bool) -> None:
+    stand_in = tokens(answer_to_refresh=answer)
+    with Paired().before(stand_in) as stage:
+        outcome = stage.tell(instruction(Right.OPT_OUT))
+    assert isinstance(outcome, Retryable)
+    assert (outcome.reason, outcome.busy, outcome.doubtful) == (reason, busy, False)
 
 
 GIVEN = {"access_token": "access-2", "expires_in": 1209600, "refresh_token": "refresh-2"}

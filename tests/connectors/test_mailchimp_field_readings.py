@@ -9,10 +9,10 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from dpsync.connector import AsAsked, CannotTell, Contradicts, HandOver
+from dpsync.connector import Applied, AsAsked, CannotTell, Contradicts, HandOver
 from dpsync.model import Changes, Right
 from tests.connectors.contract import NEW, OLD, Said, instruction
-from tests.connectors.test_mailchimp import md5, on_stage, problem, read_back, said
+from tests.connectors.test_mailchimp import md5, on_stage, problem, read_back, said, told
 from tests.connectors.test_mailchimp_fields import ADDRESS, MESSAGE, TYPES, Typed, held, shown
 
 PHONE = {"changes": Changes(fields={"PHONE": "+1 404 555 0123"})}
@@ -165,6 +165,50 @@ def test_a_value_is_compared_as_its_type_and_as_anything_where_the_type_is_not_k
 ) -> None:
     vendor = Typed({"list1": held(SHOE=now)}, types=typed("SHOE", **row))
     assert isinstance(read_back(vendor, Right.RECTIFICATION, changes=Changes(fields={"SHOE": asked})), finding)
+
+
+@pytest.mark.parametrize(
+    ("choices", "sent"), [(["Red"], "Red"), ([38, "R"], "R"), ("R", "r"), ({"R": 1}, "r"), (None, "r")]
+)
+def test_options_are_a_list_and_nothing_else(choices: object, sent: str) -> None:
+    vendor = Typed({"list1": held()}, types=typed("SIZE", type="radio", options={"choices": choices}))
+    with on_stage(vendor) as stage:
+        stage.tell(instruction(Right.RECTIFICATION, changes=Changes(fields={"SIZE": sent.lower()})))
+        (patch,) = [one for one in stage.sent if one.method == "PATCH"]
+    assert json.loads(patch.body or b"") == {"merge_fields": {"SIZE": sent}}
+
+
+@pytest.mark.parametrize(
+    ("kind", "now", "asked", "sent"),
+    [("number", 12, "12.0", False), ("text", "one two", "one  two", True), ("a new type", 12, "12.0", True)],
+)
+def test_what_only_means_the_same_is_sent_unless_its_type_says_that_it_is_the_same(
+    kind: str, now: object, asked: str, sent: bool
+) -> None:
+    vendor = Typed({"list1": held(SIZE=now)}, types=typed("SIZE", type=kind))
+    with on_stage(vendor) as stage:
+        assert isinstance(
+            stage.tell(instruction(Right.RECTIFICATION, changes=Changes(fields={"SIZE": asked}))), Applied
+        )
+        assert stage.writes() == sent
+
+
+@pytest.mark.parametrize(("more", "kind"), [("x", Applied), ("\u00e9", HandOver)])
+def test_a_text_of_255_bytes_is_sent_and_one_of_256_is_not(more: str, kind: type) -> None:
+    text = "\u00e9" * 127 + more
+    vendor = Typed({"list1": held()})
+    assert isinstance(told(vendor, Right.RECTIFICATION, changes=Changes(fields={"NOTE": text})), kind)
+    assert shown(vendor)["NOTE"] == (text if kind is Applied else "")
+
+
+def test_an_empty_name_is_asked_for_like_any_other() -> None:
+    vendor = Typed({"list1": held()})
+    order = instruction(Right.RECTIFICATION, changes=Changes(first_name="", last_name="King"))
+    with on_stage(vendor) as stage:
+        assert isinstance(stage.read_back(order), Contradicts)
+        stage.tell(order)
+        assert isinstance(stage.read_back(order), AsAsked)
+    assert (shown(vendor)["FNAME"], shown(vendor)["LNAME"]) == ("", "King")
 
 
 @pytest.mark.parametrize("status", [202, 400])
