@@ -6,7 +6,11 @@ the URL a person.
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any
+from typing import Any, Final
+
+_SMTP: Final = "SMTP "
+MAIL_HOST: Final = f" to {_SMTP}"
+"""What stands in the reason of whatever our own mail host refused, and in no other."""
 
 
 class Exit(IntEnum):
@@ -211,7 +215,7 @@ class CredentialsRejected(ProcessorError):
     @property
     def by_mail_host(self) -> bool:
         """Whether it was our own mail host that refused us, and no processor."""
-        return self.endpoint.startswith("SMTP ")
+        return self.endpoint.startswith(_SMTP)
 
     @property
     def alert(self) -> str:

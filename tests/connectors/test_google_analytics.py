@@ -327,7 +327,7 @@ def test_what_is_no_id_is_named_and_not_sent_where_every_id_is_accepted(referenc
     stand_in = StandIn()
     outcome = told(stand_in, COOKIE, reference)
     assert isinstance(outcome, NotIdentifiable)
-    assert outcome.reason == reason
+    assert outcome.reason == f"{reason}; 1 of 2 ids can be used, and nothing is sent before all can be"
     assert stand_in.asked == []
 
 

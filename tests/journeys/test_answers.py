@@ -141,13 +141,13 @@ def test_an_answer_that_takes_the_first_back_is_added_shown_and_told_to_the_dpo(
         for word in ("done", "received", "refused"):
             assert answer(there, word).status_code == 200
         there.drive(SOON)
-        assert there.state(asked, "forms") is State.DECLARED_DONE, "what was said first is never overwritten"
+        assert there.state(asked, "forms") is State.ESCALATED, "what rests on a word falls with the word"
         assert there.alerts() == [("dpo", "taken_back")]
         assert [note_in(one)[0]["number"] for one in receipts(there)] == [f"{n} to notice 1" for n in (1, 2, 3)]
         page = requests.get(link(there), timeout=60).text
         assert page.count("<li>") == 3
         assert [row.final for row in there.rows(t.answer)] == [True, False, True]
-        assert events(there, asked)[-2:] == ["repeat", "repeat"]
+        assert events(there, asked)[-2:] == ["repeat", "escalated"]
         there.sound()
 
 

@@ -224,7 +224,9 @@ def test_what_somebody_answers_by_the_link_is_what_is_known(
         there.sound()
 
 
-def test_the_first_final_answer_stands_and_a_later_one_is_kept_beside_it(database_url: str, tmp_path: Path) -> None:
+def test_a_later_answer_is_kept_beside_the_first_and_what_rests_on_a_word_falls_with_it(
+    database_url: str, tmp_path: Path
+) -> None:
     with installed(tmp_path, database_url, processors=FORMS, web=True) as there:
         confirmed(there)
         there.sandbox.rule(CONTACT, "answer_by_link", answer="done")
@@ -235,25 +237,25 @@ def test_the_first_final_answer_stands_and_a_later_one_is_kept_beside_it(databas
         later = requests.post(link, data={"answer": "refused", "name": "Sam", "remark": "no"}, timeout=60)
         assert later.status_code == 200
         there.drive(SOON)
-        assert there.state(asked, "forms") is State.DECLARED_DONE
+        assert there.state(asked, "forms") is State.ESCALATED
         assert requests.get(f"{there.url}/answers/{'u' * 43}", timeout=60).status_code == 404
         assert requests.post(f"{there.url}/answers/{'u' * 43}", data={"answer": "done"}, timeout=60).status_code == 404
         assert [row.kind for row in there.rows(t.answer)] == ["done", "refused"]
         there.sound()
 
 
-def test_a_letter_that_bounces_is_refused_and_the_operator_hears(database_url: str, tmp_path: Path) -> None:
+def test_a_letter_that_bounces_at_once_is_escalated_and_the_operator_hears(database_url: str, tmp_path: Path) -> None:
     with installed(tmp_path, database_url, processors=FORMS, web=True) as there:
         confirmed(there)
         there.sandbox.rule(CONTACT, "bounce_5.1.1")
         asked = ask(there)
         there.drive()
         there.drive(DAY)
-        assert there.state(asked, "forms") is State.REFUSED
+        assert there.state(asked, "forms") is State.ESCALATED
         assert there.row(asked, "forms").rung == Rung.NONE
-        assert ("operator", "refused") in there.alerts()
+        assert ("operator", "bounced") in there.alerts()
         assert letters(there) == []
-        assert any(b"refused" in one.raw for one in there.sandbox.messages(OPERATOR))
+        assert any(b"could not be delivered" in one.raw for one in there.sandbox.messages(OPERATOR))
         there.sound()
 
 

@@ -8,10 +8,13 @@ from typing import Any
 
 import pytest
 
+from dpsync.cli.check_doors import letters_that_wait
 from dpsync.cli.check_lines import Verdict
 from dpsync.cli.checks import _tested
+from dpsync.errors import MailHostRefused
 from dpsync.mail import Mailer
 from dpsync.model import State
+from dpsync.propagation.incoming import tell_of_mail_host
 from dpsync.reporting import month_report
 from dpsync.store import tables as t
 from tests.journeys.installation import FORMS, OPERATOR, Asked, Installation, installed, sqlite_url
@@ -81,13 +84,32 @@ def waits_and_goes(mode: str, database_url: str, tmp_path: Path) -> None:
             assert "refused" not in events(there, asked)
             (alert,) = there.rows(t.alert)
             assert "DP-303" in alert.body
+            (line,) = letters_that_wait(there.service)
+            assert (line.verdict, line.code) == (Verdict.PROBLEM, "DP-303")
+            assert line.text.startswith("1 letter not taken by our own mail host since 20 Nov 2026, 09:00")
+            assert line.text.endswith(f": {row.reason}")
             assert not month_report(there.service, there.clock.now()).duties, "nobody is to write to the processor"
             assert [one.to for one in host.taken] == [(OPERATOR,)], "an alert goes from the mailbox itself"
             there.sound()
             replies.clear()
             there.drive(DAY)
             assert there.state(asked, "forms") is State.ACCEPTED
+            assert not list(letters_that_wait(there.service))
             there.sound()
+
+
+def test_each_reason_why_our_own_mail_host_refuses_is_told(database_url: str, tmp_path: Path) -> None:
+    with installed(tmp_path, database_url, processors=FORMS) as there:
+        reasons = [MailHostRefused("SMTP DATA", 554, advice="its size"), MailHostRefused("SMTP RCPT", 553)]
+        for refused in (*reasons, *reasons):
+            there.service.write(
+                lambda unit, refused=refused: tell_of_mail_host(  # type: ignore[misc]  # because mypy does not infer a lambda's default
+                    unit, there.service.controller, refused, there.clock.now()
+                )
+            )
+        (told,) = there.told()
+        assert len(told.concerns) == 2
+        assert all(any(one.brief in concern for concern in told.concerns) for one in reasons)
 
 
 def test_a_question_that_our_own_mail_host_does_not_take_is_asked_again_and_no_contact_is_blamed(
@@ -124,7 +146,9 @@ def test_a_recipient_that_is_unknown_there_is_still_the_contacts(tmp_path: Path)
         with own_host(there, {"RCPT": "550 5.1.1 <x>: Recipient address rejected: User unknown"}):
             asked = ask(there)
             there.drive()
-            assert there.state(asked, "forms") is State.REFUSED
+            assert there.state(asked, "forms") is State.ESCALATED, "a mail system's no is nobody's refusal"
+            assert ("operator", "bounced") in there.alerts()
+            assert ("operator", "refused") not in there.alerts()
             assert there.row(asked, "forms").told_at is None
             assert duty_of(there, asked).startswith("The letter about the erasure")
             there.sound()

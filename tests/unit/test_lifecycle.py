@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from dpsync.connector import Accepted, Applied, AsAsked, CannotTell, Contradicts, HandOver, NothingHeld
+from dpsync.connector import Accepted, Applied, AsAsked, CannotTell, Contradicts, HandOver, NothingHeld, Refused
 from dpsync.errors import DecisionRefused, IllegalTransition
 from dpsync.ledger.entry import Event
 from dpsync.model import CLOSED_STATES, DONE_STATES, Cause, ExemptionCode, Right, Rung, State, Way
+from dpsync.propagation.happening import reason_after
 from dpsync.propagation.lifecycle import (
     Answer,
     AnswerKind,
@@ -347,9 +348,68 @@ def test_telling_may_be_excused_erasing_and_stopping_may_not(right: Right) -> No
         advance(at, Decision(DecisionKind.EXEMPT, code=ExemptionCode.IMPOSSIBLE), NOW)
 
 
-def test_an_answer_after_the_final_one_changes_nothing() -> None:
-    at = Position(right=Right.ERASURE, state=State.DECLARED_DONE, way=Way.NOTICE)
-    assert advance(at, Answer(AnswerKind.REFUSED), NOW).state is State.DECLARED_DONE
+@pytest.mark.parametrize("kind", [AnswerKind.REFUSED, AnswerKind.PARTLY, AnswerKind.WRONG_RECIPIENT])
+def test_what_rests_on_a_word_falls_with_the_word_and_nothing_else_does(kind: AnswerKind) -> None:
+    for state, way in product(DONE_STATES, Way):
+        step = advance(Position(right=Right.ERASURE, state=state, way=way, rung=Rung.CONFIRMED), Answer(kind), NOW)
+        on_their_word = state in {State.DECLARED_DONE, State.DECLARED_NOTHING_HELD}
+        assert step.state is (State.ESCALATED if on_their_word else state)
+        assert (step.alert, step.rung) == ("taken_back", Rung.CONFIRMED)
+
+
+def test_no_mail_system_on_the_way_is_ever_taken_for_the_processors_no(every: list[Stepped]) -> None:
+    assert not against(
+        every,
+        lambda at, happening, step: (
+            isinstance(happening, Refused)
+            and at.way is not Way.API
+            and step.state is State.REFUSED
+            and at.state is not State.REFUSED
+        ),
+    )
+
+
+def test_who_once_acknowledged_is_never_exempt_whatever_took_back_that_it_was_told() -> None:
+    at = Position(right=Right.ERASURE, state=State.ACCEPTED, way=Way.NOTICE, told=True, controller=True)
+    for kind in (AnswerKind.REFUSED, AnswerKind.WRONG_RECIPIENT):
+        step = advance(at, Answer(kind), NOW)
+        at = replace(at, state=step.state, rung=step.rung, told=step.told)
+    assert not at.told
+    with pytest.raises(DecisionRefused, match="dpsync settle"):
+        advance(at, Decision(DecisionKind.EXEMPT, code=ExemptionCode.IMPOSSIBLE), NOW)
+
+
+def test_why_it_waits_for_a_person_is_said_until_the_state_moves(every: list[Stepped]) -> None:
+    waits = {State.HELD, State.CONTRADICTED, State.REFUSED, State.ESCALATED, State.NOT_IDENTIFIABLE}
+    anew = {Event.ESCALATED, Event.BOUNCED, Event.CONTRADICTED}
+    assert not against(
+        every,
+        lambda at, _, step: (
+            at.state in waits
+            and step.state is at.state
+            and step.event not in anew
+            and reason_after("the reason", at, step) != "the reason"
+        ),
+    )
+
+
+@pytest.mark.parametrize(("kind", "said"), [(AnswerKind.DELIVERED, True), (AnswerKind.RECEIVED, False)])
+def test_only_a_persons_word_ends_that_a_letter_reached_nobody(kind: AnswerKind, said: bool) -> None:
+    at = Position(right=Right.ERASURE, state=State.ESCALATED, way=Way.NOTICE, rung=Rung.SENT)
+    before = "not delivered (5.1.1: no such mailbox)"
+    step = advance(at, Answer(kind), NOW)
+    assert (reason_after(before, at, step) == before, step.told) == (said, not said)
+
+
+def test_a_letter_that_comes_back_after_an_answer_from_elsewhere_is_told(every: list[Stepped]) -> None:
+    def silent(at: Position, happening: Happening, step: Step) -> bool:
+        bounced = isinstance(happening, Answer) and happening.kind is AnswerKind.BOUNCED and not happening.older
+        return bounced and at.way is Way.NOTICE and at.state in DONE_STATES and step.alert != "letter_lost"
+
+    assert not against(every, silent)
+    at = Position(right=Right.ERASURE, state=State.DECLARED_DONE, way=Way.NOTICE, told=True, by_link=True)
+    assert advance(at, Answer(AnswerKind.BOUNCED), NOW).alert == "", "who answers from a letter has it"
+    assert advance(replace(at, by_link=False), Answer(AnswerKind.BOUNCED), NOW).told
 
 
 @pytest.mark.parametrize("way", [Way.NOTICE, Way.OPERATOR])

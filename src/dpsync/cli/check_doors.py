@@ -4,15 +4,19 @@ from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime, timedelta
 
+from sqlalchemy import func, select
+
 from dpsync.channels import HEARTBEAT, useless
 from dpsync.cli.check_lines import Line, Verdict
-from dpsync.errors import ConfigurationError, DpsyncError
+from dpsync.errors import MAIL_HOST, ConfigurationError, DpsyncError
 from dpsync.intake.refusals import UNSEEN, is_of_ours, is_unseen, phrase, refused_since
 from dpsync.intake.signature import Verifier, doubts
-from dpsync.reports.words import several
+from dpsync.model import State, Way
+from dpsync.reports.words import moment, several
 from dpsync.service import Service
 from dpsync.settings import Settings
 from dpsync.settings.values import UNSET_CODE
+from dpsync.store import tables as t
 
 
 def refused_of(service: Service, now: datetime) -> Iterator[Line]:
@@ -49,6 +53,25 @@ def outside(service: Service, *, offline: bool) -> Iterator[Line]:
     else:
         yield Line("public_url", Verdict.NOT_SET, "links in mails will not work; commands will", "DP-320")
     yield from _intake(settings)
+
+
+def letters_that_wait(service: Service) -> Iterator[Line]:
+    """How many letters our own mail host does not take, since when and why, also where a test mail went well."""
+    p, a = t.propagation.c, t.attempt.c
+    ours = p.reason.contains(MAIL_HOST, autoescape=True)
+    waits = (p.state == State.PENDING) & (p.way != Way.API) & ours
+    refused = a.ended_at.is_not(None) & a.reason.contains(MAIL_HOST, autoescape=True)
+    since = select(func.min(a.begun_at)).join(t.propagation, p.id == a.propagation_id).where(waits, refused)
+    many = select(p.reason, func.count().label("letters")).where(waits).group_by(p.reason).order_by(p.reason)
+    found = service.read(lambda connection: connection.execute(many).all())
+    if not found:
+        return
+    first = service.read(lambda connection: connection.execute(since).scalar_one())
+    begun = f" since {moment(first, service.zone)}" if first else ""
+    letters = several(sum(row.letters for row in found), "letter")
+    why = "; ".join(row.reason for row in found)
+    text = f"{letters} not taken by our own mail host{begun}, and tried again: {why}"
+    yield Line("letters", Verdict.PROBLEM, text, "DP-303")
 
 
 def _alerts(settings: Settings) -> Iterator[Line]:

@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from dpsync import settings as configuration
 from dpsync import timekeeping
-from dpsync.cli.check_doors import outside, refused_of
+from dpsync.cli.check_doors import letters_that_wait, outside, refused_of
 from dpsync.cli.check_lines import Line, Verdict
 from dpsync.cli.console import Talk
 from dpsync.cli.first_settings import MARK
@@ -60,6 +60,7 @@ def looked(talk: Talk, *, offline: bool, send_test: bool, ask: Sequence[str] = (
         if not any(one.fatal for one in ready):
             lines += _jobs(service, service.clock.now())
             lines += _incoming(service)
+            lines += letters_that_wait(service)
             lines += refused_of(service, service.clock.now())
             lines += _conversations(service, service.clock.now())
         begun = not any(one.fatal for one in ready)

@@ -146,7 +146,14 @@ def by_itself(service: "Service", one: "Asked") -> str:
     ]
     if all(line.state is State.HELD or not line.open for line in one.lines):
         return f"nothing {'; '.join(waits)}." if waits else "nothing: it is held everywhere until somebody decides."
-    goes_on = what_goes_on(service, service.clock.now())
+    on_the_way = [line for line in one.lines if line.state is State.PENDING]
+    if any(not line.stopped for line in on_the_way):
+        goes_on = what_goes_on(service, service.clock.now())
+        goes_on += " Not where it is stopped." if any(line.stopped for line in on_the_way) else ""
+    elif on_the_way:
+        goes_on = "nothing: what is left to send is stopped."
+    else:
+        goes_on = "nothing is left to send; answers that are owed are waited for."
     return f"{goes_on} What is held waits {'; '.join(waits)}." if waits else goes_on
 
 
@@ -236,7 +243,7 @@ def _show_one(talk: Talk, one: "Asked", row: "StatusRow", zone: "ZoneInfo") -> N
             (
                 line.processor,
                 STATES[line.state],
-                reached(line.rung, told=line.told_at is not None),
+                reached(line.rung, told=line.told_at is not None, undone=line.open),
                 str(line.attempts),
                 moment(line.told_at, zone) or ("no" if line.state in CLOSED_STATES else "not yet"),
                 "; ".join(filter(None, [*(CAUSES[cause] for cause in line.causes), line.reason, line.task])),

@@ -268,8 +268,11 @@ class GoogleAnalytics(Connector):
         ids = list(dict.fromkeys(self._ids(instruction)))
         if not ids:
             return NotIdentifiable(reason=NO_ID)
-        if faults := dict.fromkeys(filter(None, (_fault(*one) for one in ids))):
-            return NotIdentifiable(reason="; ".join(faults))
+        if faults := [fault for one in ids if (fault := _fault(*one))]:
+            # All or none: where a part of what is known was deleted, nobody would look for the rest.
+            kept = f"{len(ids) - len(faults)} of {len(ids)} ids can be used, and nothing is sent before all can be"
+            usable = [kept] if len(faults) < len(ids) else []
+            return NotIdentifiable(reason="; ".join([*dict.fromkeys(faults), *usable]))
         calls = _Calls(self._kit, instruction)
         latest, ended = self._kit.clock.now(), []
         for place, (kind, value) in product(self._settings.properties, ids):

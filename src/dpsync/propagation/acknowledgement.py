@@ -13,7 +13,7 @@ from dpsync.kit import Mail, NoAnswer, Posted
 from dpsync.ledger import entry, rows
 from dpsync.ledger.entry import Event
 from dpsync.mail import bounce_address, compose
-from dpsync.model import Cause, Right, State
+from dpsync.model import DONE_STATES, Cause, Right, State
 from dpsync.propagation import contacts, incoming
 from dpsync.propagation.commitments import Author, Beside
 from dpsync.propagation.controller import Controller, token_hash
@@ -31,6 +31,13 @@ BY_HAND = frozenset(AnswerKind) - {AnswerKind.DELIVERED}
 FINAL = frozenset(AnswerKind) - {AnswerKind.RECEIVED, AnswerKind.DELIVERED, AnswerKind.BOUNCED}
 """What answers a notice. A mail system's reports are none of these."""
 
+_ANSWERABLE = DONE_STATES | {
+    State.ACCEPTED,
+    State.HANDED_OVER,
+    State.ESCALATED,
+    State.CONTRADICTED,
+    State.REFUSED,
+}
 BY_PEOPLE = FINAL | {AnswerKind.RECEIVED}
 MOST_BY_LINK = 20
 """Answers to one notice. Whoever has the link may go on; each answer is a row for ever, and a mail to the contact."""
@@ -102,7 +109,8 @@ def _earlier(connection: Connection, propagation_id: int) -> tuple[Earlier, ...]
 def answer_by_link(
     unit: Unit, controller: Controller, token: str, kind: AnswerKind, given: Given, now: datetime
 ) -> Question:
-    """Record an answer. The first final one counts; later ones are added and change nothing.
+    """Record an answer. The first final one counts; later ones are added, and a "done" that rests on it alone falls
+    with it where they take it back.
 
     So is one to a letter from before `dpsync retry`: a person is told of it, and the new letter waits for its own.
     Raises `NotFound`, and `DecisionRefused` after `MOST_BY_LINK` answers.
@@ -143,7 +151,8 @@ def answer_by_hand(
 ) -> State:
     """Record what a processor told one of us by letter, telephone or mail, or that a letter came back.
 
-    Raises `NotFound`, `DecisionRefused`.
+    As by link, what is said after the final answer is added, and who takes a "done" back is heard. Raises `NotFound`,
+    `DecisionRefused`.
     """
     p = t.propagation.c
     row = unit.connection.execute(
@@ -151,15 +160,9 @@ def answer_by_hand(
     ).one_or_none()
     if row is None:
         raise NotFound(f"request {request_id} does not go to {processor}")
-    if State(row.state) not in {
-        State.ACCEPTED,
-        State.HANDED_OVER,
-        State.ESCALATED,
-        State.CONTRADICTED,
-        State.REFUSED,
-    }:
+    if State(row.state) not in _ANSWERABLE:
         raise DecisionRefused(f"it is {row.state}; no answer is owed")
-    if kind is AnswerKind.BOUNCED and (not row.notices or State(row.state) in {State.CONTRADICTED, State.REFUSED}):
+    if kind is AnswerKind.BOUNCED and not row.notices:
         raise DecisionRefused(f"it is {row.state}; no letter is out that could have come back")
     kept = _keep(unit, controller, row.id, 0, kind, Given(author.by, author.reason, os_user), now)
     incoming.mark_answered(unit, row.id, now)

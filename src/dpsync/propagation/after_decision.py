@@ -48,9 +48,14 @@ def released(at: Position, causes: frozenset[Cause]) -> Step:
     return go(at, State.PENDING, Event.RELEASED, next=Next.NOW)
 
 
+_NEVER_WENT = frozenset({State.NOT_IDENTIFIABLE, State.SUPERSEDED, State.WITHDRAWN, State.EXEMPT})
+
+
 def _withdrawn(at: Position) -> Step:
     if at.state not in {State.HELD, State.PENDING}:
-        raise DecisionRefused(f"it is {at.state.value}; what has gone cannot be called back")
+        never_went = at.state in _NEVER_WENT and not (at.told or at.touched or at.rung > Rung.NONE)
+        why = "nothing has gone, and nothing is on its way" if never_went else "what has gone cannot be called back"
+        raise DecisionRefused(f"it is {at.state.value}; {why}")
     if at.doubtful or at.touched or at.rung > Rung.NONE:
         # All or part of it may have happened. Nothing more is sent, and a person must look.
         return go(at, State.ESCALATED, Event.ESCALATED, alert="withdrawn_in_doubt")
@@ -65,7 +70,8 @@ def _exempted(at: Position, code: ExemptionCode | None) -> Step:
         raise DecisionRefused("telling may be excused (Art. 19); erasing and stopping may not")
     if at.state in CLOSED_STATES:
         raise DecisionRefused(f"it is {at.state.value} already")
-    heard = at.told or at.doubtful or (at.touched and at.way is Way.API)
+    # An acknowledgement is proved for good; `told` is taken back, as by whoever refused and then named another desk.
+    heard = at.told or at.rung >= Rung.ACKNOWLEDGED or at.doubtful or (at.touched and at.way is Way.API)
     if heard or at.state in {State.REFUSED, State.CONTRADICTED}:
         raise DecisionRefused("it was told, or may have been; how that was dealt with is for `dpsync settle` to record")
     return go(at, State.EXEMPT, Event.EXEMPTED)

@@ -26,12 +26,8 @@ ALERTS: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
     ),
     "refused": (
         "operator",
-        "A processor, or its contact's mail host, refused, or answered in no documented way",
-        (
-            "Where a letter was not delivered nobody there was told: correct the contact in the settings, restart, and "
-            "try again. Otherwise it said no: look at the evidence in the dossier; write to it, or try "
-            "again."
-        ),
+        "A processor refused, or answered in no documented way",
+        "It said no: look at the evidence in the dossier; write to it, or try again.",
         (_DOSSIER, _RETRY),
     ),
     "contradicted": (
@@ -65,8 +61,18 @@ ALERTS: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
         "dpo",
         "A processor said done, and now says otherwise",
         (
-            "The first answer stands in the record, and a person must look: write to the processor. If it was not "
-            "done, ask anew: `dpsync submit --help` shows how."
+            "Both stand in the record. Where only their word had closed it, it is open again: write to the processor, "
+            "then record the outcome, try again (`dpsync retry --help`) or settle it. What our own reading or its "
+            "interface showed stays; if it was not done all the same, ask anew: `dpsync submit --help` shows how."
+        ),
+        (_DOSSIER,),
+    ),
+    "letter_lost": (
+        "operator",
+        "A notice did not arrive, though an answer to it is on record",
+        (
+            "The answer came another way, and stands. The letter itself reached nobody: see that whoever answered has "
+            "in writing what was asked, and correct the contact in the settings before the next one."
         ),
         (_DOSSIER,),
     ),
@@ -210,7 +216,7 @@ ALERTS: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
 
 
 ABOUT_US = frozenset({"mail_credential", "mail_refused"})
-"""What no processor has a part in: told once a day, however many letters wait for it."""
+"""What no processor has a part in: each reason told once a day, however many letters wait for it."""
 
 AT_ONCE = frozenset({"credential", "blocked"})
 """What stops a whole account is told at once, and once: there are few."""
@@ -240,11 +246,11 @@ def alert_text(cause: str, request_id: str, processor: str, title: str, reason: 
     if cause in AT_ONCE:
         concern = replace(concern, about=processor)
     if cause in ABOUT_US:
-        concern = Concern("", f"{why}First seen at request {request_id}: {typed}")
+        concern = Concern(reason, f"{why}First seen at request {request_id}: {typed}")
     return AlertText(role, subject, f"{body} `dpsync status` shows all that waits.", concern, cause in AT_ONCE)
 
 
-def about_us(cause: str, reason: str) -> tuple[str, str, str]:
-    """Role, subject and body of what no processor has a part in, where no request need be concerned."""
+def about_us(cause: str, reason: str) -> AlertText:
+    """What is said of what no processor has a part in, where no request need be concerned."""
     role, subject, body, commands = ALERTS[cause]
-    return role, subject, f"{reason[0].upper()}{reason[1:]}. {body} `{commands[0]}`"
+    return AlertText(role, subject, body, Concern(reason, f"{reason[0].upper()}{reason[1:]}: `{commands[0]}`"), False)

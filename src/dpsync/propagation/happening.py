@@ -7,6 +7,7 @@ from enum import StrEnum
 from dpsync.connector import Finding, Outcome
 from dpsync.errors import CredentialsRejected
 from dpsync.ledger.entry import Event
+from dpsync.mail_status import is_undelivered
 from dpsync.model import Cause, ExemptionCode, Right, Rung, State, Way
 
 
@@ -94,9 +95,9 @@ class Position:
     `doubtful`: the last attempt may have had an effect, so it is read before it is repeated. `touched`: some attempt
     may have had one; it is never taken back, so what is withdrawn then is not called untold. `verifiable`: the
     connector declares a read-back for this right. `told`: the processor has the instruction, as far as anybody can
-    know; `heard`: a person there has answered the letter that asked last. `contact_confirmed`: the processor's contact
-    has confirmed itself by link. `controller`: it is one of its own, and no processor. `answer_within` is what the
-    contract with the processor grants.
+    know; `heard`: a person there has answered the letter that asked last, and `by_link` from the letter itself.
+    `contact_confirmed`: the processor's contact has confirmed itself by link. `controller`: it is one of its own, and
+    no processor. `answer_within` is what the contract with the processor grants.
     """
 
     right: Right
@@ -108,6 +109,7 @@ class Position:
     touched: bool = False
     told: bool = False
     heard: bool = False
+    by_link: bool = False
     defects: int = 0
     rereads: int = 0
     lifting: bool = False
@@ -166,3 +168,24 @@ def go(at: Position, state: State, event: Event, rung: Rung | None = None, **mor
     told = at.told or (rung or Rung.NONE) >= Rung.SENT
     step = Step(state, max(at.rung, rung or Rung.NONE), at.way, event, told=told, defects=defects)
     return replace(step, **more)  # type: ignore[arg-type]  # because the names are Step's own fields
+
+
+_WAITS_FOR_A_PERSON = frozenset(
+    {State.HELD, State.CONTRADICTED, State.REFUSED, State.ESCALATED, State.NOT_IDENTIFIABLE}
+)
+_ANEW = frozenset({Event.ESCALATED, Event.BOUNCED, Event.CONTRADICTED})
+
+
+def reason_after(before: str, at: Position, step: Step) -> str:
+    """Why it stands where it does after `step`; `before`: why it stood where it was.
+
+    Why it waits for a person belongs to the state: until that moves, or is entered anew with a reason of its own,
+    nothing that comes later says it over. Only that somebody was told after all ends that a letter reached nobody.
+    """
+    if step.event is Event.REPEAT:
+        return before
+    stays = step.state is at.state and step.state in _WAITS_FOR_A_PERSON and step.event not in _ANEW
+    if not stays:
+        return step.reason
+    reached = step.told and is_undelivered(before)
+    return step.reason if reached else before or step.reason

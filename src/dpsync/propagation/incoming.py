@@ -249,10 +249,17 @@ def tell_of_contact(unit: Unit, controller: Controller, name: str, now: datetime
 
 
 def tell_of_mail_host(unit: Unit, controller: Controller, refused: CredentialsRejected, now: datetime) -> None:
-    """Our own mail host takes nothing from us: whatever waits for it, one alert a day."""
-    role, subject, body = about_us(refused.alert, refused.brief)
+    """Our own mail host takes nothing from us: whatever waits for it, one alert a day for each reason."""
+    told = about_us(refused.alert, refused.brief)
     raise_alert(
-        unit.connection, cause=refused.alert, role=role, subject=subject, body=body, now=now, zone=controller.zone
+        unit.connection,
+        cause=refused.alert,
+        role=told.role,
+        subject=told.subject,
+        body=told.body,
+        now=now,
+        zone=controller.zone,
+        concerns=[told.concern],
     )
 
 

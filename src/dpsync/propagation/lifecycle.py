@@ -26,6 +26,7 @@ from dpsync.errors import CredentialsRejected, IllegalTransition
 from dpsync.ledger.entry import Event
 from dpsync.mail_status import undelivered
 from dpsync.model import DONE_STATES, Cause, Rung, State, Way
+from dpsync.propagation.after_answer import ON_THEIR_WORD, after_answer
 from dpsync.propagation.after_decision import after_decision, released
 from dpsync.propagation.after_failure import after_defect, after_interruption
 from dpsync.propagation.backoff import STILL_VERIFIED_AFTER, UNDONE_AFTER, reread_delay
@@ -73,11 +74,14 @@ def advance(at: Position, happening: Happening, now: datetime) -> Step:
 def _shows_the_contrary(at: Position, happening: Happening) -> bool:
     """Whether it takes back that the processor was told: a letter that reached nobody, or the wrong desk.
 
-    A letter to our own operator says nothing of the processor; and what was done, or seen to be, had been heard of.
+    A letter to our own operator says nothing of the processor; and what was done, or seen to be, had been heard of:
+    unless it was done on their word alone, and the same side says that the desk was wrong.
     """
-    if at.way is not Way.NOTICE or at.state in DONE_STATES | {State.CONTRADICTED}:
+    if at.way is not Way.NOTICE or at.state in DONE_STATES - ON_THEIR_WORD | {State.CONTRADICTED}:
         return False
     match happening:
+        case Answer(kind=AnswerKind.BOUNCED) | Refused() if at.state in ON_THEIR_WORD:
+            return False
         case Answer(kind=AnswerKind.WRONG_RECIPIENT, older=False):
             return True
         case Answer(kind=AnswerKind.BOUNCED, older=False) | Refused():
@@ -108,7 +112,7 @@ def _next(at: Position, happening: Happening, now: datetime) -> Step:
         case AsAsked() | Contradicts() | CannotTell():
             return _after_finding(at, happening, now)
         case Answer():
-            return _after_answer(at, happening, now)
+            return after_answer(at, happening, now)
         case Decision():
             return after_decision(at, happening)
         case Timer():
@@ -160,8 +164,8 @@ def _after_outcome_awaited(at: Position, outcome: Outcome, now: datetime) -> Ste
             return go(at, State.NOT_IDENTIFIABLE, Event.NOT_IDENTIFIABLE, alert="not_identifiable", reason=reason)
         case Refused(reason=reason) if at.way is Way.API:
             return go(at, State.REFUSED, Event.REFUSED, alert="refused", reason=reason)
-        case Refused(reason=reason, status=status):
-            return go(at, State.REFUSED, Event.BOUNCED, alert="refused", reason=undelivered(status, reason))
+        case Refused():
+            return _bounced(at, outcome)
         case Retryable(busy=busy, doubtful=doubtful, reason=reason):
             return go(
                 at,
@@ -174,6 +178,12 @@ def _after_outcome_awaited(at: Position, outcome: Outcome, now: datetime) -> Ste
             )
         case _:
             assert_never(outcome)
+
+
+def _bounced(at: Position, refused: Refused) -> Step:
+    """A mail system takes no letter for this desk: the same at once as in a report later, and nobody's no."""
+    reason = undelivered(refused.status, refused.reason)
+    return go(at, State.ESCALATED, Event.BOUNCED, alert="bounced", reason=reason)
 
 
 def _accepted(at: Position, answer_by: datetime | None, now: datetime) -> Step:
@@ -215,8 +225,8 @@ def _after_reminder(at: Position, outcome: Outcome, now: datetime) -> Step:
                 return go(at, State.ESCALATED, Event.ESCALATED, alert="no_answer", reason=reason)
             again = now + timedelta(hours=1)
             return replace(stay(at, Event.DEFERRED), timer=Timer.REMIND, timer_at=again, reason=reason)
-        case Refused(reason=reason, status=status):
-            return go(at, State.ESCALATED, Event.BOUNCED, alert="bounced", reason=undelivered(status, reason))
+        case Refused():
+            return _bounced(at, outcome)
         case NotIdentifiable(reason=reason):
             return go(at, State.ESCALATED, Event.BOUNCED, alert="bounced", reason=reason)
         case Applied() | NothingHeld() | HandOver():
@@ -314,49 +324,6 @@ def _doubt_resolved(at: Position, finding: Finding, now: datetime) -> Step:
             return go(at, State.PENDING, Event.CANNOT_TELL, next=Next.NOW, reason=reason)
         case _:
             assert_never(finding)
-
-
-# --- they answered
-
-
-_AGAINST = frozenset({AnswerKind.PARTLY, AnswerKind.REFUSED, AnswerKind.WRONG_RECIPIENT})
-
-
-def _after_answer(at: Position, answer: Answer, now: datetime) -> Step:
-    waiting = {State.ACCEPTED, State.HANDED_OVER, State.ESCALATED}
-    # A bounce after a word or our own reading is of an older letter. Who answers has it, whatever we noted of it yet.
-    if answer.kind is not AnswerKind.BOUNCED:
-        waiting |= {State.CONTRADICTED, State.REFUSED} | ({State.PENDING} if at.way is not Way.API else set())
-    if at.state not in waiting or answer.older:
-        # The first final answer stands, later ones are added to the record. Who takes a "done" back is heard.
-        taken_back = at.state in DONE_STATES and answer.kind in _AGAINST
-        return replace(stay(at, Event.REPEAT), alert="taken_back" if taken_back else "")
-    if at.state is State.CONTRADICTED and at.verifiable and answer.kind in {AnswerKind.DONE, AnswerKind.NOTHING_HELD}:
-        # What was seen beats what is said: it is read again at once, and nothing but that makes it done.
-        return replace(stay(at, Event.ACKNOWLEDGED), timer=Timer.REREAD, timer_at=now)
-    match answer.kind:
-        case AnswerKind.DELIVERED | AnswerKind.RECEIVED:
-            # Neither is done: the reminder still goes. And what reached our own operator reached nobody outside.
-            reached = Rung.ACKNOWLEDGED if answer.kind is AnswerKind.RECEIVED else Rung.DELIVERED
-            step = replace(stay(at, Event(reached.name.lower())), keep_timer=True)
-            # A host's word that one desk has it does not outweigh another's that one has not: a person's does.
-            told = at.told or answer.kind is AnswerKind.RECEIVED or at.rung is Rung.NONE
-            return step if at.way is Way.OPERATOR else replace(step, rung=max(at.rung, reached), told=told)
-        case AnswerKind.DONE | AnswerKind.NOTHING_HELD:
-            reread = {"timer": Timer.REREAD, "timer_at": now} if at.verifiable else {}
-            return go(at, State(f"declared_{answer.kind}"), Event.DECLARED, Rung.CONFIRMED, **reread)
-        case AnswerKind.REFUSED:
-            return go(at, State.REFUSED, Event.REFUSED, Rung.ACKNOWLEDGED, alert="refused")
-        case AnswerKind.PARTLY:
-            return go(at, State.ESCALATED, Event.ESCALATED, Rung.ACKNOWLEDGED, alert="partly")
-        case AnswerKind.WRONG_RECIPIENT:
-            reason = "" if at.way is Way.API else undelivered(otherwise="the contact says that it is the wrong desk")
-            return go(at, State.ESCALATED, Event.ESCALATED, alert="wrong_recipient", reason=reason)
-        case AnswerKind.BOUNCED:
-            reason = "" if at.way is Way.API else undelivered(answer.status)
-            return go(at, State.ESCALATED, Event.BOUNCED, alert="bounced", reason=reason)
-        case _:
-            assert_never(answer.kind)
 
 
 # --- time passed, or our credential failed

@@ -20,6 +20,7 @@ from dpsync.propagation.alert_texts import alert_text
 from dpsync.propagation.commitments import Author, Beside, calls_digest, calls_of, commit_key_of, rows_said
 from dpsync.propagation.contacts import is_confirmed
 from dpsync.propagation.controller import Controller
+from dpsync.propagation.happening import reason_after
 from dpsync.propagation.lanes import causes_of, causes_text
 from dpsync.propagation.lifecycle import Answer, Decision, DecisionKind, Happening, Position, Step, Timer, advance
 from dpsync.propagation.plan import Waiting
@@ -184,8 +185,11 @@ def _happen(
     for happening in one.happenings:
         if isinstance(happening, Decision) and _is_under_way(unit.connection, row["id"]):
             at = replace(at, doubtful=True)  # nobody can say that nothing has gone
-        if isinstance(happening, (Answer, Refused)) and at.way is Way.NOTICE and not one.author:
-            at = replace(at, heard=is_heard(unit.connection, row["id"]))
+        if isinstance(happening, (Answer, Refused)) and at.way is Way.NOTICE:
+            by_link = is_heard(unit.connection, row["id"], by_link=True)
+            # Who records by hand that it came back has weighed what was said before.
+            heard = not one.author and (by_link or is_heard(unit.connection, row["id"]))
+            at = replace(at, heard=heard, by_link=by_link)
         if isinstance(happening, HandOver) and processor is not None:
             at = replace(
                 at, contact_confirmed=is_confirmed(unit.connection, controller, processor.name, processor.contact)
@@ -197,7 +201,7 @@ def _happen(
         calls = calls_of(happening, one.attempt.id, part) if one.attempt else []
         kept += calls
         digest = calls_digest(commit_key, calls)
-        beside += _change(unit.connection, controller, row, happening, step, one)
+        beside += _change(unit.connection, controller, row, happening, at, step, one)
         if one.attempt and happening is one.happenings[-1]:
             beside.append(("ended", {"number": one.attempt.number, **_ended(one, step)}))
         _append(unit, row, happening, step, one, (part, digest), commit_key, beside)
@@ -260,6 +264,7 @@ def _change(
     controller: Controller,
     row: dict[str, Any],
     happening: Happening,
+    at: Position,
     step: Step,
     one: Happened,
 ) -> list[Beside]:
@@ -277,7 +282,7 @@ def _change(
         "way": step.way.value,
         **{name: getattr(step, name) for name in ("doubtful", "touched", "defects", "rereads")},
         "brake_at": row["brake_at"] if step.touched or step.state not in allowance.GIVEN_BACK else None,
-        "reason": row["reason"] if step.event is Event.REPEAT else step.reason,
+        "reason": reason_after(row["reason"], at, step),
     }
     if not step.keep_timer:
         row |= {"timer": step.timer.value if step.timer else "", "timer_at": step.timer_at}

@@ -20,13 +20,15 @@ def first_of_round(connection: Connection, propagation_id: int) -> int:
     return connection.execute(latest).scalar_one() or 0
 
 
-def is_heard(connection: Connection, propagation_id: int) -> bool:
-    """Whether a person there has answered the letter that asked last: no mail system takes that back."""
+def is_heard(connection: Connection, propagation_id: int, *, by_link: bool = False) -> bool:
+    """Whether a person there has answered the letter that asked last: no mail system takes that back.
+
+    `by_link`: only who answered from the letter itself counts.
+    """
     n, a = t.notice.c, t.answer.c
     first = first_of_round(connection, propagation_id)
     since = select(n.created_at).where(n.propagation_id == propagation_id, n.number == first).scalar_subquery()
-    by_hand = (a.number == 0) & (a.at >= since)
-    said = select(a.id).where(
-        a.propagation_id == propagation_id, a.kind.in_(_HEARD), or_(by_hand, (a.number > 0) & (a.number >= first))
-    )
+    from_letter = (a.number > 0) & (a.number >= first)
+    told_us = from_letter if by_link else or_((a.number == 0) & (a.at >= since), from_letter)
+    said = select(a.id).where(a.propagation_id == propagation_id, a.kind.in_(_HEARD), told_us)
     return connection.execute(said.limit(1)).first() is not None

@@ -1,6 +1,7 @@
 """docs/states.md: every state and what each happening makes of it, asked of `lifecycle.advance` itself."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -48,7 +49,7 @@ EXPLAINED = {
     State.VERIFIED: "our own reading shows that it is done",
     State.CONTRADICTED: "our own reading shows the opposite of what was said",
     State.REFUSED: "a no, or an answer that is not documented",
-    State.ESCALATED: "a person must look: bounce, wrong desk, partly done, silence, or five defects",
+    State.ESCALATED: "a person must look: bounce, wrong desk, partly done, a word taken back, silence, or five defects",
     State.NOT_IDENTIFIABLE: "no identifier that this processor understands; never called nothing held",
     State.SUPERSEDED: "a newer request made it pointless before it went",
     State.WITHDRAWN: "taken back before it went",
@@ -125,7 +126,7 @@ def page() -> str:
         "",
         "Rungs, how far the proof reaches: " + " < ".join(_named(rung) for rung in Rung) + ". What follows is asked of",
         "every rung: *at least* one raises a lower rung to it, *at most* one takes a higher rung down to it, and where",
-        "no rung is named each stays as it was. A withdrawal is shown of what was never told.",
+        "no rung is named each stays as it was. Withdrawal and exemption are shown of what was never told.",
     ]
     for name, at in positions():
         rows = [(words, told) for words, happening in happenings() if (told := _told(at, happening))]
@@ -172,13 +173,16 @@ def _words(at: Position, happening: Happening, step: Step) -> str:
 
 def _rungs(at: Position, happening: Happening) -> str:
     """What becomes of each rung, in the fewest words that say it of all of them; "" where each stays."""
-    after = {rung: advance(replace(at, rung=rung), happening, NOW).rung for rung in Rung}
-    if all(after[rung] is rung for rung in Rung):
+    after = {}
+    for rung in Rung:
+        with suppress(DecisionRefused):  # what proves that it was told excludes an exemption
+            after[rung] = advance(replace(at, rung=rung), happening, NOW).rung
+    if all(after[rung] is rung for rung in after):
         return ""
     for bound in Rung:
-        if all(after[rung] is max(rung, bound) for rung in Rung):
+        if all(after[rung] is max(rung, bound) for rung in after):
             return f"at least {_named(bound)}"
-        if all(after[rung] is min(rung, bound) for rung in Rung):
+        if all(after[rung] is min(rung, bound) for rung in after):
             return f"at most {_named(bound)}"
     return ", ".join(f"{_named(rung)} to {_named(then)}" for rung, then in after.items() if then is not rung)
 

@@ -204,7 +204,7 @@ def line_cells(line: Line, zone: ZoneInfo, numbers: Numbers) -> tuple[str, ...]:
         moment(line.told_at, zone) or "no",
         done(line, zone),
         STATES[line.state],
-        reached(line.rung, told=line.told_at is not None),
+        reached(line.rung, told=line.told_at is not None, undone=line.open),
         waiting(line, zone),
         notes(line, zone, numbers),
     )

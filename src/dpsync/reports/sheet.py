@@ -143,7 +143,7 @@ def _of_line(line: Line) -> tuple[Value, ...]:
         STATES[line.state],
         line.counts_as,
         int(line.rung),
-        reached(line.rung, told=line.told_at is not None),
+        reached(line.rung, told=line.told_at is not None, undone=line.open),
         line.way,
         line.told_at,
         line.done_at,

@@ -87,7 +87,7 @@ def mail_duties(waiting: int) -> list[Duty]:
     return [Duty(overdue=False, by=None, sentence=told, command="dpsync check")]
 
 
-_ANSWERED = frozenset({Need.CHASE, Need.BY_HAND, Need.ESCALATED, Need.UNDELIVERED})
+_ONE_BY_ONE = frozenset({Need.CHASE, Need.BY_HAND, Need.ESCALATED, Need.UNDELIVERED, Need.RESUME})
 
 
 def _asked_of_nobody(one: Asked) -> Duty:
@@ -100,8 +100,8 @@ def _needs_of(one: Asked) -> dict[tuple[object, ...], list[Line]]:
     for line in one.lines:
         if line.need is not Need.NOTHING:
             why = line.causes if line.need is Need.DECIDE else (line.reason, line.task)
-            # Each of those who answer says their own: one command records one answer.
-            alone = line.processor if line.need in _ANSWERED else ""
+            # Each says their own answer, and is stopped for itself: one command is about one of them.
+            alone = line.processor if line.need in _ONE_BY_ONE else ""
             needs.setdefault((line.late is Late.OVERDUE, line.need, why, alone), []).append(line)
     return needs
 
@@ -139,7 +139,7 @@ def _said(line: Line, what: str, where: str, names: str, *, asks: bool) -> tuple
             f"dpsync release {line.short} {names}{_named(line)} {by}",
         ),
         Need.CONTACT: (
-            _to_confirm(line, what, where, asks=asks),
+            _to_confirm(what, where, names, asks=asks),
             f"dpsync release {line.short} {names} --cause {Cause.CONTACT_UNVERIFIED} {by}",
         ),
         Need.RESUME: (
@@ -179,7 +179,7 @@ def _said(line: Line, what: str, where: str, names: str, *, asks: bool) -> tuple
     return table[line.need]
 
 
-def _to_confirm(line: Line, what: str, where: str, *, asks: bool) -> str:
+def _to_confirm(what: str, where: str, names: str, *, asks: bool) -> str:
     """How the contact can confirm itself, or a person for it."""
     if not asks:
         return (
@@ -189,7 +189,7 @@ def _to_confirm(line: Line, what: str, where: str, *, asks: bool) -> str:
         )
     return (
         f"Ask {where} to confirm its contact by the link it was mailed; until then the notice of the {what} "
-        f"waits. To mail it again: dpsync check --ask-contact {line.processor}. "
+        f"waits. To mail it again: dpsync check --ask-contact {' --ask-contact '.join(names.split())}. "
         "If you have confirmed the address in another way, say how in --reason."
     )
 

@@ -90,9 +90,12 @@ COUNTING = (
 )
 
 
-def reached(rung: Rung, *, told: bool) -> str:
-    """How far the proof reaches. A rung never falls: where a letter came back, or lay at the wrong desk, it says so."""
-    return f"{RUNGS[rung]}, and taken back" if rung >= Rung.SENT and not told else RUNGS[rung]
+def reached(rung: Rung, *, told: bool, undone: bool) -> str:
+    """How far the proof reaches. A rung never falls: where a letter came back, lay at the wrong desk, or who said that
+    it was done says otherwise, it says so. `undone`: it is open, whatever was said of it.
+    """
+    taken_back = (rung >= Rung.SENT and not told) or (rung >= Rung.CONFIRMED and undone)
+    return f"{RUNGS[rung]}, and taken back" if taken_back else RUNGS[rung]
 
 
 def day(value: date) -> str:
