@@ -162,6 +162,12 @@ def test_a_day_that_nobody_can_read_for_sure_is_neither_right_nor_wrong_and_a_ta
     assert isinstance(read_back(stand_in, Born="01/02/1990"), CannotTell)
 
 
+@pytest.mark.parametrize("shown", [("1990-02-01", "01/02/1990"), ("01/02/1990", "1990-02-01")])
+def test_one_value_that_cannot_be_compared_makes_the_whole_unclear(shown: tuple[str, str]) -> None:
+    news, events = (book(person(Born=value)) for value in shown)
+    assert isinstance(read_back(Typed({ONE: {NEWS: news, EVENTS: events}}), Born="01/02/1990"), CannotTell)
+
+
 def test_several_options_are_replaced_only_by_several_and_one_that_is_no_option_is_named() -> None:
     stand_in = vendor(person(Topics=["News", "Jobs"]))
     assert isinstance(put_right(stand_in, fields={"Topics": "Events; news"}), Applied)

@@ -208,3 +208,11 @@ def test_a_value_of_250_characters_is_sent_and_one_of_251_is_not(length: int, ki
     stand_in = vendor(book(person()))
     assert isinstance(put_right(stand_in, fields={"City": "x" * length}), kind)
     assert len(stand_in.writes) == (kind is Applied)
+
+
+def test_a_name_is_sent_without_the_blanks_around_its_parts() -> None:
+    stand_in = vendor(book(person()))
+    assert isinstance(put_right(stand_in, first_name=" Augusta ", last_name=" King "), Applied)
+    assert record(stand_in, OLD)["Name"] == "Augusta King"
+    assert isinstance(put_right(stand_in, first_name=" ", last_name="King"), Applied)
+    assert record(stand_in, OLD)["Name"] == "King"

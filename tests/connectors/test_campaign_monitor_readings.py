@@ -69,7 +69,7 @@ def test_a_name_or_a_value_that_is_null_is_empty() -> None:
     assert isinstance(read_back(stand_in, Right.RECTIFICATION, changes=changes), AsAsked)
     assert isinstance(put_right(stand_in, fields={"City": ""}), Applied)
     assert not stand_in.writes
-    named = Changes(first_name="None", last_name="None")
+    named = Changes(first_name="None")
     assert isinstance(read_back(stand_in, Right.RECTIFICATION, changes=named), Contradicts)
 
 
@@ -96,6 +96,15 @@ def test_a_blanking_that_is_refused_for_no_known_reason_is_a_no_and_the_record_i
     stand_in = failing(vendor(book(person())), "PUT", "/subscribers/", no(999))
     assert isinstance(told(stand_in, Right.ERASURE), Refused)
     assert record(stand_in, OLD)["State"] == "Deleted"
+
+
+def test_a_blanking_that_was_refused_is_made_again() -> None:
+    stand_in = failing(vendor(book(person(name="", City=""))), "PUT", "/subscribers/", no(203))
+    with on_stage(stand_in) as stage:
+        stage.tell(instruction(Right.ERASURE))
+        stand_in.how = None
+        stage.tell(instruction(Right.ERASURE))
+        assert [one.method for one in stage.sent if one.method != "GET"] == ["PUT", "DELETE", "PUT"]
 
 
 def test_a_record_that_is_nowhere_after_its_deletion_is_erased() -> None:
@@ -164,6 +173,16 @@ def test_rows_without_an_id_that_is_one_prove_nothing(part: str, rows: object) -
     )
     outcome = told(stand_in, Right.OPT_OUT)
     assert isinstance(outcome, Retryable)
+
+
+@pytest.mark.parametrize(
+    "row", [{"FieldName": "", "Key": "[x]"}, {"FieldName": "X", "Key": "[]"}, {"FieldName": "X"}, {"Key": "[x]"}, "X"]
+)
+def test_a_field_without_a_name_or_a_tag_makes_the_fields_of_a_list_unreadable(row: object) -> None:
+    stand_in = failing(vendor(book(person())), "GET", "/customfields", said(200, [row]))
+    changes = Changes(fields={"X": "x"})
+    assert isinstance(told(stand_in, Right.RECTIFICATION, changes=changes), Retryable)
+    assert isinstance(read_back(stand_in, Right.RECTIFICATION, changes=changes), CannotTell)
 
 
 @pytest.mark.parametrize("status", [201, 202])

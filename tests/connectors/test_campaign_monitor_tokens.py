@@ -20,6 +20,7 @@ from tests.connectors.test_campaign_monitor import (
     NEWS,
     ONE,
     Paired,
+    StandIn,
     Tokens,
     book,
     failing,
@@ -203,3 +204,21 @@ def test_how_long_to_wait_is_what_a_limit_says_and_never_over_a_day(answer: Said
     outcome = told(failing(vendor(), "GET", "/clients.json", answer), Right.ERASURE)
     assert isinstance(outcome, Retryable)
     assert outcome.retry_after == wait
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"X-RateLimit-Remaining": "59", "X-RateLimit-Reset": "30"},
+        {"X-RateLimit-Remaining": "0"},
+        {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "0"},
+        {"X-RateLimit-Reset": "30"},
+    ],
+)
+def test_while_something_remains_or_no_end_is_said_the_calls_go_on(headers: dict[str, str]) -> None:
+    class Counts(StandIn):
+        def answer(self, request: requests.PreparedRequest) -> Said:
+            status, others, body = super().answer(request)
+            return Said(status, {**others, **headers}, body)
+
+    assert isinstance(told(Counts({ONE: {NEWS: book(person())}}), Right.OPT_OUT), Applied)

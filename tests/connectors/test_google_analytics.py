@@ -492,6 +492,14 @@ def test_a_used_up_quota_is_later_whatever_its_status(status: int, reason: str, 
     assert (outcome.busy, outcome.doubtful, outcome.retry_after) == (True, False, wait)
 
 
+def test_of_several_reasons_the_first_counts() -> None:
+    reasons = [{"domain": "usageLimits", "reason": one} for one in ("quotaExceeded", "forbidden")]
+    answer = said(403, {"error": {"code": 403, "message": "x", "errors": reasons}})
+    outcome = told(StandIn(instead={ONE: answer}), COOKIE)
+    assert isinstance(outcome, Retryable)
+    assert outcome.busy
+
+
 @pytest.mark.parametrize(
     ("later", "wait"),
     [

@@ -180,7 +180,8 @@ def test_a_field_in_the_way_of_all_is_named_although_nobody_asked_about_it() -> 
 
 
 @pytest.mark.parametrize(
-    ("title", "reason"), [("Bad Request", OUR_FAULT), ("Member In Compliance State", UNDOCUMENTED)]
+    ("title", "reason"),
+    [("Bad Request", OUR_FAULT), ("Member In Compliance State", UNDOCUMENTED), ("Member Exists", UNDOCUMENTED)],
 )
 def test_a_no_that_nobody_documents_is_a_task_only_where_the_others_were_taken(title: str, reason: str) -> None:
     alone = told(Typed({"list1": held()}, title=title), Right.RECTIFICATION, changes=Changes(fields={"SEATS": "x"}))

@@ -1,0 +1,81 @@
+"""Who is put right at Mailchimp: a contact that is not there, or not any more, is never said to be right."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import pytest
+import requests
+
+from dpsync.connector import Applied, AsAsked, CannotTell, Contradicts, NothingHeld, Refused, Retryable
+from dpsync.connectors.mailchimp import GONE, NO_AUDIENCE
+from dpsync.model import Changes, Right
+from tests.connectors.contract import NEW, OLD, SECRET, Said, instruction
+from tests.connectors.test_mailchimp import Only, md5, on_stage, person, read_back, told, vendor
+from tests.connectors.test_mailchimp_fields import Typed, held
+
+ADDRESS, NAME = Changes(email=NEW), Changes(first_name="Augusta")
+
+
+@pytest.mark.parametrize("changes", [ADDRESS, NAME, Changes(fields={"NOTE": "x"})])
+def test_whom_an_audience_does_not_hold_is_nothing_held_whatever_is_asked(changes: Changes) -> None:
+    assert isinstance(told(vendor(list1={}), Right.RECTIFICATION, changes=changes), NothingHeld)
+
+
+@pytest.mark.parametrize("changes", [ADDRESS, NAME, Changes(fields={"NOTE": "x"})])
+def test_an_audience_that_does_not_exist_holds_nobody_and_is_never_nothing_held(changes: Changes) -> None:
+    class Typo(Only):
+        section: ClassVar[Mapping[str, object]] = {"api_key": SECRET, "audiences": ["lits1"]}
+
+    with Typo().before(vendor(list1=person(OLD, "list1"))) as stage:
+        outcome = stage.tell(instruction(Right.RECTIFICATION, changes=changes))
+        assert isinstance(outcome, Refused)
+        assert outcome.reason == NO_AUDIENCE
+        assert isinstance(stage.read_back(instruction(Right.RECTIFICATION, changes=changes)), CannotTell)
+
+
+def test_whose_address_is_the_new_one_already_is_right_without_a_change() -> None:
+    with on_stage(vendor(list1=person(NEW, "list1"))) as stage:
+        assert isinstance(stage.tell(instruction(Right.RECTIFICATION, changes=ADDRESS)), Applied)
+        assert stage.writes() == 1, "the old address is asked for by the change itself"
+
+
+@pytest.mark.parametrize("asked", [NEW, NEW.upper(), f" {NEW} "])
+def test_a_new_address_is_the_same_in_capitals_and_between_blanks(asked: str) -> None:
+    order = {"changes": Changes(email=asked)}
+    assert isinstance(read_back(vendor(list1=person(NEW, "list1")), Right.RECTIFICATION, **order), AsAsked)
+    both = vendor(list1={**person(NEW, "list1"), **person(OLD, "list1")})
+    assert isinstance(read_back(both, Right.RECTIFICATION, **order), Contradicts)
+
+
+def test_a_contact_that_goes_away_half_way_is_looked_for_again() -> None:
+    class Goes(Typed):
+        done = False
+
+        def _change(self, members: dict[str, dict[str, Any]], hashed: str, body: Any) -> Said:
+            found = super()._change(members, hashed, body)
+            self.done = found.status == 200
+            return found
+
+        def answer(self, request: requests.PreparedRequest) -> Said:
+            if self.done and request.method == "PATCH":
+                self.lists["list1"].clear()
+            return super().answer(request)
+
+    changes = Changes(first_name="Augusta", fields={"SEATS": "twelve"})
+    outcome = told(Goes({"list1": held()}, says=None), Right.RECTIFICATION, changes=changes)
+    assert isinstance(outcome, Retryable)
+    assert (outcome.reason, outcome.doubtful) == (GONE, True)
+
+
+def test_a_name_that_the_audience_has_no_field_for_cannot_be_wrong_there() -> None:
+    nameless = person(OLD, "list1")
+    nameless[md5(OLD)]["merge_fields"] = {"CITY": "Kent"}
+    assert isinstance(read_back(vendor(list1=nameless), Right.RECTIFICATION, changes=NAME), AsAsked)
+    assert isinstance(read_back(vendor(list1=person(OLD, "list1")), Right.RECTIFICATION, changes=NAME), Contradicts)
+
+
+@pytest.mark.parametrize("shown", [("1990-02-01", "01/02/1990"), ("01/02/1990", "1990-02-01")])
+def test_one_value_that_cannot_be_compared_makes_the_whole_unclear(shown: tuple[str, str]) -> None:
+    lists = {f"list{number}": held(list_id=f"list{number}", BORN=value) for number, value in enumerate(shown)}
+    order = {"changes": Changes(fields={"BORN": "01/02/1990"})}
+    assert isinstance(read_back(Typed(lists, hides_types=True), Right.RECTIFICATION, **order), CannotTell)
