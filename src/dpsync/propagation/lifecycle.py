@@ -80,8 +80,8 @@ def _shows_the_contrary(at: Position, happening: Happening) -> bool:
     if at.way is not Way.NOTICE or at.state in DONE_STATES - ON_THEIR_WORD | {State.CONTRADICTED}:
         return False
     match happening:
-        case Answer(kind=AnswerKind.BOUNCED) | Refused() if at.state in ON_THEIR_WORD:
-            return False
+        case Answer(kind=AnswerKind.BOUNCED) | Refused() if at.state in ON_THEIR_WORD | {State.REFUSED}:
+            return False  # somebody there said it
         case Answer(kind=AnswerKind.WRONG_RECIPIENT, older=False):
             return True
         case Answer(kind=AnswerKind.BOUNCED, older=False) | Refused():
