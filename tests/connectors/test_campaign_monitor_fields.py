@@ -181,6 +181,20 @@ def test_several_options_are_replaced_only_by_several_and_one_that_is_no_option_
     assert values(stand_in)["Topics"] == ["Events", "News"]
 
 
+@pytest.mark.parametrize("kind", ["Country", "USState"])
+def test_a_region_by_its_code_and_by_its_name_is_neither_right_nor_wrong(kind: str) -> None:
+    stand_in = vendor(person(Place="California"), lists={NEWS: {"place": ("Place", kind, [])}})
+    assert isinstance(read_back(stand_in, Place="CA"), CannotTell)
+    assert isinstance(read_back(stand_in, Place="california"), AsAsked)
+    assert isinstance(read_back(stand_in, Place="Nevada"), Contradicts)
+
+
+def test_what_is_no_option_is_sent_as_it_was_asked() -> None:
+    stand_in = vendor(person())
+    put_right(stand_in, fields={"Topics": "Sport"})
+    assert [body["CustomFields"] for _, _, body in stand_in.writes] == [[{"Key": "topics", "Value": "Sport"}]]
+
+
 def test_each_list_has_its_own_types() -> None:
     stand_in = Typed({ONE: {NEWS: book(person(Seats="12")), EVENTS: book(person(Seats="12"))}})
     stand_in.lists[EVENTS] = {**TYPES, "seats": ("Seats", "Text", [])}

@@ -67,6 +67,13 @@ def test_a_refusal_that_names_what_it_is_about_costs_one_call_more_and_no_search
     ]
 
 
+def test_a_field_is_the_same_in_small_letters_whoever_writes_it_so() -> None:
+    errors = [{"field": "SEATS", "message": MESSAGE}]
+    changes = Changes(first_name="Augusta", last_name="King", fields={"seats": "12"})
+    _, patches = rectify(Blames({"list1": held()}, bad=("seats",), errors=errors), changes)
+    assert patches == 2
+
+
 @pytest.mark.parametrize(
     "errors",
     [None, 7, "NOTE", {"field": "NOTE"}, ["NOTE", None], [{}], [{"field": None}], [{"field": 7}], [{"field": ""}]],

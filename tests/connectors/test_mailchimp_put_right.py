@@ -6,11 +6,11 @@ from typing import Any, ClassVar
 import pytest
 import requests
 
-from dpsync.connector import Applied, AsAsked, CannotTell, Contradicts, NothingHeld, Refused, Retryable
+from dpsync.connector import Applied, AsAsked, CannotTell, Contradicts, HandOver, NothingHeld, Refused, Retryable
 from dpsync.connectors.mailchimp import GONE, NO_AUDIENCE
 from dpsync.model import Changes, Right
 from tests.connectors.contract import NEW, OLD, SECRET, Said, instruction
-from tests.connectors.test_mailchimp import Only, md5, on_stage, person, read_back, told, vendor
+from tests.connectors.test_mailchimp import Only, md5, on_stage, person, problem, read_back, told, vendor
 from tests.connectors.test_mailchimp_fields import Typed, held
 
 ADDRESS, NAME = Changes(email=NEW), Changes(first_name="Augusta")
@@ -79,3 +79,46 @@ def test_one_value_that_cannot_be_compared_makes_the_whole_unclear(shown: tuple[
     lists = {f"list{number}": held(list_id=f"list{number}", BORN=value) for number, value in enumerate(shown)}
     order = {"changes": Changes(fields={"BORN": "01/02/1990"})}
     assert isinstance(read_back(Typed(lists, hides_types=True), Right.RECTIFICATION, **order), CannotTell)
+
+
+@pytest.mark.parametrize(
+    ("title", "status", "why"),
+    [
+        ("Invalid Resource", "unsubscribed", "of a contact of status 'unsubscribed'"),
+        ("Invalid Resource", "subscribed", "may take it for fake or invalid"),
+        ("Forgotten Email Not Subscribed", "unsubscribed", "permanently deleted before"),
+        ("Member Exists", "unsubscribed", "calls the new address a member"),
+    ],
+)
+def test_an_address_alone_that_is_refused_is_a_task_for_the_reason_that_was_given(
+    title: str, status: str, why: str
+) -> None:
+    class Refuses(Typed):
+        def _change(self, members: dict[str, dict[str, Any]], hashed: str, body: Any) -> Said:
+            return problem(400, title)
+
+    outcome = told(Refuses({"list1": person(OLD, "list1", status)}), Right.RECTIFICATION, changes=ADDRESS)
+    assert isinstance(outcome, HandOver)
+    assert why in outcome.task
+    assert outcome.references == ("list1",)
+
+
+def test_whose_address_was_refused_and_who_then_went_away_is_nothing_held() -> None:
+    class Goes(Typed):
+        def _change(self, members: dict[str, dict[str, Any]], hashed: str, body: Any) -> Said:
+            members.clear()
+            return problem(400, "Invalid Resource")
+
+    assert isinstance(told(Goes({"list1": person(OLD, "list1")}), Right.RECTIFICATION, changes=ADDRESS), NothingHeld)
+
+
+@pytest.mark.parametrize(("status", "patches"), [(400, 3), (405, 1), (422, 1)])
+def test_only_a_400_may_be_about_one_change_among_others(status: int, patches: int) -> None:
+    class Refuses(Typed):
+        def _change(self, members: dict[str, dict[str, Any]], hashed: str, body: Any) -> Said:
+            return problem(status, "Trouble")
+
+    with on_stage(Refuses({"list1": person(OLD, "list1")})) as stage:
+        changes = Changes(first_name="Augusta", last_name="King")
+        assert isinstance(stage.tell(instruction(Right.RECTIFICATION, changes=changes)), Refused)
+        assert stage.writes() == patches

@@ -397,7 +397,7 @@ class _Suppression:
         """Whether the address is on it, in capitals or not. Raises `Ended`."""
         wanted = address.lower()
         self._page(1)
-        last = max(1, -(-(self._total or 0) // _PAGE))
+        last = -(-(self._total or 0) // _PAGE)
         at = 1 + bisect_left(range(1, last), wanted, key=lambda number: self._page(number)[-1])
         # how the vendor sorts "+", "_" and capitals is not documented: one page on either side is read as well
         if any(wanted in self._page(number) for number in range(max(1, at - 1), min(last, at + 1) + 1)):

@@ -696,7 +696,7 @@ class _Correction:
         if self.calls.absent(reply):
             raise _Gone
         title = _title(reply)
-        if reply.status == 400 and title:
+        if reply.status == 400:
             self.titles |= dict.fromkeys(parts, title)
             return self._named(parts, _blamed(reply, title))
         at = _hash(_folded(self.email or "")) if _EMAIL in parts else self.at
