@@ -146,6 +146,7 @@ def test_each_task_about_a_name_names_its_list() -> None:
         ("Hove", " Hove ", 0),
         ("Hove", "hove", 1),
         ("Hove", "Hove.", 1),
+        ("one two", "one  two", 1),
         ("", "", 0),
         ("Hove", "", 1),
     ],
@@ -216,3 +217,10 @@ def test_a_name_is_sent_without_the_blanks_around_its_parts() -> None:
     assert record(stand_in, OLD)["Name"] == "Augusta King"
     assert isinstance(put_right(stand_in, first_name=" ", last_name="King"), Applied)
     assert record(stand_in, OLD)["Name"] == "King"
+
+
+def test_a_text_that_looks_like_a_day_is_sent_as_it_was_asked() -> None:
+    stand_in = vendor(book(person()))
+    put_right(stand_in, fields={"City": "1990-12-31", "Visit date": "1990-12-31"})
+    ((_, _, body),) = stand_in.writes
+    assert body["CustomFields"] == [{"Key": "city", "Value": "1990-12-31"}, {"Key": "seen", "Value": "1990/12/31"}]
