@@ -229,3 +229,13 @@ def test_types_are_read_of_a_200_alone(status: int) -> None:
 
     vendor = Odd({"list1": held(PHONE="(404) 555-0123")})
     assert isinstance(read_back(vendor, Right.RECTIFICATION, **PHONE), CannotTell)
+
+
+@pytest.mark.parametrize("answer", [[], "merge_fields", {"merge_fields": None}, {"merge_fields": {"tag": "PHONE"}}])
+def test_merge_fields_that_are_not_as_documented_are_not_known(answer: object) -> None:
+    class Odd(Typed):
+        def answer(self, request: requests.PreparedRequest) -> Said:
+            there = urlsplit(request.url or "").path.endswith("/merge-fields")
+            return said(200, answer) if there else super().answer(request)
+
+    assert isinstance(read_back(Odd({"list1": held(PHONE="(404) 555-0123")}), Right.RECTIFICATION, **PHONE), CannotTell)
