@@ -145,7 +145,7 @@ class Journal:
         except OSError as refused:
             self._end = -1
             kind = ProofDiskFull if durable.is_full(refused) else ProofDamaged
-            raise kind(f"{self.path} cannot be written: is the disk full, or away? Nothing is accepted") from None
+            raise kind(f"{paths.told_of(self.path, refused).told('')}. Nothing is accepted") from None
 
     def read(self, start: int = 0) -> Told:
         """What it tells from that byte on. Raises `ProofDamaged` where it is shorter, or not to be read."""

@@ -82,7 +82,7 @@ def read(path: Path, *, most: int = LARGEST, shut_to: int = 0) -> bytes:
         with os.fdopen(file, "rb") as stream:
             return stream.read(most + 1)
     except OSError as refused:
-        raise Unusable(_refused(path, refused)) from None
+        raise Unusable(told_of(path, refused)) from None
 
 
 def demand_file(path: Path, *, shut_to: int = 0, writes: bool = False) -> os.stat_result:
@@ -180,7 +180,7 @@ def _demand_rights(path: Path, wanted: int) -> None:
         try:
             os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK))
         except OSError as refused:
-            raise Unusable(_refused(path, refused)) from None
+            raise Unusable(told_of(path, refused)) from None
     raise Unusable(_not_ours(path, "read and entered" if wanted & os.X_OK else "read"))
 
 
@@ -196,18 +196,18 @@ def _try_to_write(folder: Path) -> None:
             if not os.access(folder, os.W_OK | os.X_OK, effective_ids=True):
                 raise Unusable(_not_ours(folder, "written")) from None
             return
-        raise Unusable(_refused(folder, refused)) from None
+        raise Unusable(told_of(folder, refused)) from None
     try:
         os.write(file, b"\n")
         os.fsync(file)
     except OSError as refused:
-        raise Unusable(_refused(folder, refused)) from None
+        raise Unusable(told_of(folder, refused)) from None
     finally:
         os.close(file)
 
 
-def _refused(path: Path, refused: OSError) -> Trouble:
-    """What the system's no means, and what helps."""
+def told_of(path: Path, refused: OSError) -> Trouble:
+    """What the system's no to a use of that path means, and what helps."""
     quoted = shlex.quote(str(path))
     match refused.errno:
         case errno.EROFS:
@@ -225,7 +225,7 @@ def _refused(path: Path, refused: OSError) -> Trouble:
                 Kind.SHUT, f"{path} may not be changed by anybody (immutable)", f"as root: `chattr -i {quoted}`"
             )
         case errno.EACCES:
-            return _not_ours(path, "written")
+            return _not_ours(next(one for one in (path, *path.parents) if one.exists()), "written")
         case number if number in FULL:
             return Trouble(Kind.FULL, f"the disk of {path} is full: make room, and it goes on by itself")
         case _:

@@ -364,7 +364,7 @@ def _guarded(act: Callable[[], object], path: Path) -> None:
     except OSError as refused:
         if durable.is_full(refused):
             raise  # it passes, and no key is wrong
-        raise KeyProblem(f"{path} cannot be written by this user") from None
+        raise KeyProblem(paths.told_of(path, refused).told("")) from None
 
 
 def _card(fingerprint: str, signing: bytes, pepper: bytes) -> str:

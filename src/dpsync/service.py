@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 from dpsync import custody, liveness, metrics, systemd, telemetry, timekeeping
 from dpsync.alerts import Concern, raise_alert, tell_of_useless
 from dpsync.channels import useless
+from dpsync.disks import Disks
 from dpsync.errors import CredentialsRejected, Locked, Stalled
 from dpsync.installation import Installation
 from dpsync.intake import mail_directory
@@ -70,6 +71,10 @@ class Service(Installation):
         """The same; and a sign of life of whoever writes."""
         liveness.beat()
         return super().write(work)
+
+    @cached_property
+    def disks(self) -> Disks:
+        return Disks(self.unwritable)
 
     @cached_property
     def reception(self) -> Reception:
@@ -308,7 +313,7 @@ class Service(Installation):
             return server.ended_by
 
     def _how_it_goes(self, worker: Worker) -> str:
-        if held := self.patience.said:
+        if held := self.patience.said or self.disks.trouble:
             return f"waiting: {held}"
         return "ready" if self._turning(worker, self.clock.now()) else "waiting: the database does not answer"
 
@@ -361,14 +366,16 @@ class Service(Installation):
             self.write(lambda unit: retention.note(unit, self.controller, processor, seen, now))
 
     def readiness(self, worker: Worker) -> dict[str, object]:
-        """What /readyz says: ready means that worker and timed jobs go on, and that the store answers."""
+        """What /readyz says: ready means that worker and timed jobs go on, and that store and disks take what comes."""
         turning = self._turning(worker, self.clock.now())
         entries = self.read(self.log.size)
+        closed = self.disks.trouble
         still = {part.name for part in self.parts if part.trouble} | (set() if turning else {"worker"})
         return {
-            "status": "not ready" if still else "ready",
+            "status": "not ready" if still or closed else "ready",
             "worker": "still" if "worker" in still else "turning",
             "timed": "still" if "timed" in still else "turning",
+            "disks": "cannot be written" if closed else "written",
             "entries": entries,
         }
 

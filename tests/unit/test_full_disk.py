@@ -1,7 +1,5 @@
 """A disk that is full passes: no file outside the database calls it a damage, a wrong key or a wrong setting."""
 
-import os
-import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -15,21 +13,15 @@ from dpsync.ledger import note
 from dpsync.ledger.anchors import Anchors
 from dpsync.ledger.note import Checkpoint, Signer
 from dpsync.sealing import Keys
+from tests.disks import small
 
 NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
 
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    """A small disk of its own."""
-    if os.getuid():
-        pytest.skip("only root can mount a small disk")
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", folder], check=False).returncode:
-        pytest.skip("this machine lets nobody mount a small disk")
-    yield folder
-    subprocess.run(["umount", "--lazy", folder], check=True)
+    with small(tmp_path / "disk", "64k") as folder:
+        yield folder
 
 
 def fill(disk: Path) -> None:

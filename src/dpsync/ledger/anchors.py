@@ -177,7 +177,7 @@ def against(connection: Connection, log: Log, outside: Outside) -> tuple[str, ..
 
 def _unwritten(what: str, folder: Path, refused: OSError) -> ProofDamaged:
     kind = ProofDiskFull if durable.is_full(refused) else ProofDamaged
-    return kind(f"no {what} can be written to {folder} ({refused.strerror}): is it there, is its disk full?")
+    return kind(f"no {what} can be written: {paths.told_of(folder, refused).told('')}")
 
 
 def _text(path: Path) -> str | None:
