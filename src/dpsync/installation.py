@@ -21,7 +21,6 @@ from dpsync.connector import Connector, Exemption, Inbound, KeepsConversations, 
 from dpsync.custody import Custody
 from dpsync.errors import (
     ConfigurationError,
-    DpsyncError,
     Fault,
     KeyProblem,
     StoreProblem,
@@ -49,7 +48,6 @@ from dpsync.store.database import open_database, reading
 from dpsync.store.patience import Patience
 from dpsync.store.schema import Migration, migrate, schema_version
 from dpsync.store.shelf import StoredShelf
-from dpsync.store.trouble import file_trouble
 from dpsync.store.writer import Unit, Writer
 
 T = TypeVar("T")
@@ -313,19 +311,6 @@ class Installation:
 
         self.write(register)
         return verification
-
-    def unwritable(self) -> dict[str, str]:
-        """A sentence for each of `proof`, `keys` and `database` that is to be written into, and cannot be."""
-        found: dict[str, str] = {}
-        if proof := self.custody.unwritable():
-            found["proof"] = "; ".join(one.told("") for one in proof)
-        try:
-            self.keys.demand_room()
-        except DpsyncError as problem:
-            found["keys"] = problem.message
-        if store := file_trouble(self.settings.store.url):
-            found["database"] = store.message
-        return found
 
     def verify_ledger(self, *, full: bool, progress: Callable[[int, int], None] | None = None) -> Verification:
         """Verify the ledger against itself, its checkpoints and the anchor outside; remember how far it was right."""

@@ -72,9 +72,7 @@ class Service(Installation):
         liveness.beat()
         return super().write(work)
 
-    @cached_property
-    def disks(self) -> Disks:
-        return Disks(self.unwritable)
+    disks = cached_property(Disks)
 
     @cached_property
     def reception(self) -> Reception:
@@ -368,7 +366,6 @@ class Service(Installation):
     def readiness(self, worker: Worker) -> dict[str, object]:
         """What /readyz says: ready means that worker and timed jobs go on, and that store and disks take what comes."""
         turning = self._turning(worker, self.clock.now())
-        entries = self.read(self.log.size)
         closed = self.disks.trouble
         still = {part.name for part in self.parts if part.trouble} | (set() if turning else {"worker"})
         return {
@@ -376,7 +373,7 @@ class Service(Installation):
             "worker": "still" if "worker" in still else "turning",
             "timed": "still" if "timed" in still else "turning",
             "disks": "cannot be written" if closed else "written",
-            "entries": entries,
+            "entries": self.read(self.log.size),
         }
 
     def _turning(self, worker: Worker, now: datetime) -> bool:
