@@ -4,6 +4,7 @@ from sqlalchemy import Connection, select
 
 from dpsync.ledger.comparison import differences
 from dpsync.model import CLOSED_STATES, Cause, State
+from dpsync.propagation import owed
 from dpsync.store import tables as t
 from dpsync.store.database import reading
 from tests.builders import World
@@ -75,6 +76,7 @@ def faults(world: World, planted: str = "") -> list[str]:
         ]
         if cut := unanswered(connection):
             found.append(f"{cut} unanswered attempts")
+        found += owed.problems(connection, {}, world.clock.now())
         found += world.log.verify(connection, full=True).problems
         found += [one for one in differences(connection, world.keys) if not planted or planted not in one]
     return found

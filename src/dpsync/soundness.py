@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 
 from sqlalchemy import Connection, select
 
@@ -11,6 +12,7 @@ from dpsync.alerts import raise_alert
 from dpsync.installation import Installation
 from dpsync.ledger import comparison
 from dpsync.ledger.audit import Verification
+from dpsync.propagation import owed
 from dpsync.store import tables as t
 from dpsync.store.writer import Unit
 
@@ -69,7 +71,11 @@ def judge(
             f"{number} of the requests of {month} cannot be compared before it is back"
             for month, number in shut.items()
         ]
-        differing = comparison.differences(connection, installation.keys, each_page, shut)
+        accounts = {name: section.account or name for name, section in installation.settings.processors.items()}
+        differing = (
+            *comparison.differences(connection, installation.keys, each_page, shut),
+            *islice(owed.problems(connection, accounts, now), comparison.MOST_NAMED),
+        )
         return Soundness(found, differing, comparison.older_requests(connection), tuple(keys))
 
     sound = installation.read(work)

@@ -140,6 +140,8 @@ class Jobs:
         now = self._clock.now()
         with reading(self._engine) as connection:
             rows = connection.execute(select(t.job.c.name, t.job.c.due_at).order_by(t.job.c.due_at)).all()
+        if self._jobs.keys() - {row.name for row in rows}:
+            self.start()  # somebody took a row away: the next look finds it due
         return [row.name for row in rows if row.name in self._jobs and self._is_due(row.name, row.due_at, now)]
 
     def _is_due(self, name: str, due_at: datetime, now: datetime) -> bool:

@@ -103,7 +103,9 @@ def test_a_database_of_before_the_register_is_believed_only_where_the_key_opens_
     there.ask(Right.ERASURE, ADA)
 
     def forget() -> None:
-        there.service.write(lambda unit: unit.connection.execute(t.meta.delete().where(t.meta.c.key.like("key:%"))))
+        there.service.write(
+            lambda unit: unit.connection.execute(t.meta.delete().where(t.meta.c.key.like("key:month:%")))
+        )
 
     forget()
     there.ask(Right.ERASURE, BEN, id="crm-2")

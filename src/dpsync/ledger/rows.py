@@ -237,15 +237,15 @@ def names(found: Iterable[Mapping[str, Any]]) -> dict[str, str]:
 
 
 WHOLE_TABLES = {
-    "account": "whether a processor's door is open: pauses and leases",
-    "lane": "when something is tried next",
+    "account": "pauses, which end within days, and leases; `check` names what is stopped. That one stands is compared",
+    "lane": "when something is tried next; that one stands for all that is pending is compared",
     "worker": "who is at work just now",
-    "job": "when a timed job runs next",
+    "job": "when a timed job runs next: one that is gone, or put off beyond its beat, is due at the next look",
     "shelf": "what a connector remembers, sealed; it may be read again at the vendor",
-    "alert": "mails to our own people about what an entry tells already",
+    "alert": "mails to our own people; what they tell of stays in `status` and in every report until it is done",
     "alert_concern": "what such a mail lists",
     "refusal": "how often something was refused at our door: nothing was taken in of it",
-    "meta": "the schema's own notes; the digest of the settings is an entry",
+    "meta": "how far files outside were compared; a row that is gone or odd is refused by every command",
     "entry": "the ledger itself: hashed",
     "node": "the ledger itself: hashed",
 }
@@ -278,14 +278,14 @@ OTHERWISE = {
 
 UNPROVEN = {
     "propagation.id": "a number of the database's own",
-    "propagation.account_id": "which credential is used; follows the settings",
-    "propagation.timer": "when something is tried next",
-    "propagation.timer_at": "when something is tried next",
-    "propagation.brake_at": "the brake's own count of the last 24 hours",
+    "propagation.account_id": "follows the settings; that a worker takes it is compared",
+    "propagation.timer": "what time brings next; that there is one wherever something is owed is compared",
+    "propagation.timer_at": "when; what is beyond the longest wait is brought back by the worker every minute",
+    "propagation.brake_at": "the brake's own count of the last 24 hours: nothing is owed by it",
     "attempt.id": "a number of the database's own",
     "attempt.worker": "which process made it",
     "answer.id": "a number of the database's own",
-    "answer.receipted_at": "when the courtesy receipt of it was mailed",
+    "answer.receipted_at": "when the courtesy receipt of it was mailed; the page that took the answer said so, too",
     "post.read_at": "when a person took the message out of the folder",
     "contact.asked_at": "when the question was mailed; only the answer counts",
     "decision.id": "a number of the database's own",
