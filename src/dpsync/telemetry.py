@@ -59,6 +59,15 @@ _Event = MutableMapping[str, Any]
 # --- what may stand in a line
 
 
+class Sentence(str):
+    """The message of an error of our own catalogue, which holds nobody's words but ours: it may stand as a `reason`.
+
+    Never made of a text that came from outside.
+    """
+
+    __slots__ = ()
+
+
 def allowed(field: str, value: object) -> object:
     """`value` as it may stand in `field` of a log line, else `WITHHELD`."""
     match value:
@@ -72,6 +81,8 @@ def allowed(field: str, value: object) -> object:
             return value.astimezone(UTC).isoformat() if value.tzinfo else WITHHELD
         case date():
             return value.isoformat()
+        case Sentence() if field == "reason" and value.isprintable():
+            return str(value)
         case str():
             return value if _may_stand(field, value) else WITHHELD
         case _:

@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 from dpsync import telemetry
 from dpsync.errors import KeyProblem
 from dpsync.sealing import RequestKey
-from dpsync.telemetry import WITHHELD, Metrics
+from dpsync.store import trouble
+from dpsync.telemetry import WITHHELD, Metrics, Sentence
 
 ADDRESS = "ada@example.org"
 
@@ -97,6 +98,16 @@ def test_a_value_that_may_be_a_person_is_replaced_in_every_field(
 @pytest.mark.parametrize("field", ["processor", "state", "request", "error"])
 def test_a_name_with_a_space_cannot_stand_where_one_word_belongs(field: str) -> None:
     assert telemetry.allowed(field, "Ada Lovelace") == WITHHELD
+
+
+def test_a_sentence_of_our_own_catalogue_stands_as_a_reason_and_as_nothing_else(stream: io.StringIO) -> None:
+    kinds = (trouble._NOT_NOW, trouble._NEVER, trouble._CLASSES, trouble._PASSING, trouble._LASTING)
+    for said in [trouble._UNREACHABLE, *(sentence for kind in kinds for sentence in kind.values())]:
+        telemetry.log("service").warning("waiting for the database", reason=Sentence(said))
+        assert _lines(stream)[-1]["reason"] == said
+    assert telemetry.allowed("processor", Sentence("is it running?")) == WITHHELD
+    assert telemetry.allowed("reason", Sentence("two\nlines")) == WITHHELD
+    assert telemetry.allowed("reason", "is it running?") == WITHHELD
 
 
 def test_no_text_stands_where_a_number_belongs() -> None:

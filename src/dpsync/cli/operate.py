@@ -43,7 +43,7 @@ def serve(ctx: typer.Context) -> int:
         except (StoreAway, StoreHeld) as away:
             if time.monotonic() > until:
                 raise
-            _waiting(away.message, away.code)
+            _waiting(telemetry.Sentence(away.message), away.code)
             time.sleep(STORE_PAUSE)
 
 
