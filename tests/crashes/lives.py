@@ -106,17 +106,18 @@ class Door(Work):
     def after(self, place: Place, number: int) -> None:
         sound(place)
         left_alone(place)
-        self._serve(place, number, lambda: None)  # the main database sends again what it has no answer for
+        # The main database sends again what it has no answer for. Ended right after its 202, a request would wait.
+        self._serve(place, number, lambda: None, to_the_end=True)
         place.demand("run-once")
         self.look(place, number)
 
-    def _serve(self, place: Place, number: int, ready: Callable[[], None]) -> None:
-        sender = threading.Thread(target=self._send, args=(place, number, ready))
+    def _serve(self, place: Place, number: int, ready: Callable[[], None], *, to_the_end: bool = False) -> None:
+        sender = threading.Thread(target=self._send, args=(place, number, ready, to_the_end))
         sender.start()
         place.demand("serve")
         sender.join()
 
-    def _send(self, place: Place, number: int, ready: Callable[[], None]) -> None:
+    def _send(self, place: Place, number: int, ready: Callable[[], None], to_the_end: bool) -> None:
         """What a main database does: it sends until it hears 202."""
         url, secret = os.environ["DPSYNC_TEST_URL"], os.environ["DPSYNC_TEST_SECRET"]
         subject = {"id": f"crm-{number}", "email": f"p{number}@example.org"}
@@ -125,8 +126,10 @@ class Door(Work):
             until(lambda: _ready(url))
             ready()
             headers = signed_headers(secret, f"evt-{number}", datetime.now(UTC), body)
-            if requests.post(f"{url}/requests", data=body, headers=headers, timeout=LONG).status_code == 202:
+            reply = requests.post(f"{url}/requests", data=body, headers=headers, timeout=LONG)
+            if reply.status_code == 202:
                 place.tell(f"evt-{number}")
+                until(lambda: not to_the_end or _is_through(place, reply.json()["request"]))
         finally:
             os.kill(os.getpid(), signal.SIGTERM)
 
@@ -162,6 +165,12 @@ def _ready(url: str) -> bool:
     with suppress(requests.ConnectionError):
         return requests.get(f"{url}/readyz", timeout=LONG).status_code == 200
     return False
+
+
+def _is_through(place: Place, request_id: str) -> bool:
+    mine = select(t.request.c.closed_at).where(t.request.c.id == request_id)
+    with Service(place.config, os.environ) as service:
+        return service.read(lambda connection: connection.execute(mine).scalar_one()) is not None
 
 
 def _answers(place: Place) -> list[str]:
