@@ -49,6 +49,7 @@ LONG_MODULES = {
         "http.py",
         "installation.py",
         "intake/reception.py",
+        "journal.py",
         "mail.py",
         "propagation/attempts.py",
         "propagation/drive.py",

@@ -311,7 +311,7 @@ class Service(Installation):
             return server.ended_by
 
     def _how_it_goes(self, worker: Worker) -> str:
-        if held := self.patience.said or self.disks.trouble:
+        if held := self.patience.said or self.disks.trouble or worker.away:
             return f"waiting: {held}"
         return "ready" if self._turning(worker, self.clock.now()) else "waiting: the database does not answer"
 

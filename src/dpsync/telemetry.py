@@ -60,10 +60,7 @@ _Event = MutableMapping[str, Any]
 
 
 class Sentence(str):
-    """The message of an error of our own catalogue, which holds nobody's words but ours: it may stand as a `reason`.
-
-    Never made of a text that came from outside.
-    """
+    """The message of an error of our own catalogue, which may stand as a `reason`. Never text from outside."""
 
     __slots__ = ()
 

@@ -7,11 +7,11 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from sqlalchemy import Connection, Engine, select
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from dpsync import liveness, telemetry
 from dpsync.connector import Clock
-from dpsync.errors import Locked
+from dpsync.errors import DpsyncError, Locked
 from dpsync.kit import CALL_SECONDS, CALLS_AT_ONCE
 from dpsync.propagation import lease, waits
 from dpsync.propagation.attempts import Attempts
@@ -21,6 +21,7 @@ from dpsync.propagation.drive import NEEDS_NO_CALL, Drive
 from dpsync.propagation.lifecycle import Interrupted
 from dpsync.store import tables as t
 from dpsync.store.database import reading
+from dpsync.store.trouble import trouble
 from dpsync.store.upsert import insert_or_ignore
 from dpsync.store.writer import Unit, Writer
 
@@ -88,6 +89,7 @@ class Worker:
         caps = {p.account: p.connector.max_inflight for p in controller.processors.values()}
         self._callers = Callers(max(4, min(calls_at_once, sum(caps.values()))))
         self.turned_at: datetime | None = None
+        self.away = ""  # why the store does not answer, in our words, for as long as it does not
 
     def wake(self) -> None:
         """Look again now: something was accepted, or finished."""
@@ -143,8 +145,12 @@ class Worker:
             self._wake.clear()
             try:
                 self.turn()
+                self.away = ""
             except (SQLAlchemyError, Locked) as error:
-                telemetry.log("worker").warning("the store does not answer", error=error)
+                self.away = _why(error)
+                telemetry.log("worker").warning(
+                    "the store does not answer", error=error, reason=telemetry.Sentence(self.away)
+                )
                 # The store is gone for the moment. Nothing was begun, and nothing is lost: the rows are the truth.
                 stop.wait(POLL)
             except Exception as error:  # noqa: BLE001 - because a worker that died of one bad row drives nothing at all
@@ -274,3 +280,9 @@ class Worker:
             at = t.propagation.c.account_id
             queries = (lanes, timers.where(at.in_(ready)), timers.where(at.in_(mine), NEEDS_NO_CALL))
             return any(connection.execute(query.limit(1), {"now": now}).first() is not None for query in queries)
+
+
+def _why(error: SQLAlchemyError | Locked) -> str:
+    """What is wrong with the store, as a command would say it at its start."""
+    found = trouble(error) if isinstance(error, DBAPIError) else error
+    return found.message if isinstance(found, DpsyncError) else "the database does not answer"
