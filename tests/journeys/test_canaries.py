@@ -359,7 +359,7 @@ def test_no_canary_is_found_in_anything_that_was_written(
     out, err = capfd.readouterr()
     found.look("standard output and error", out + err)
     found.look("log lines", lines.getvalue())
-    assert {"defect", "credential", "contradicted", "refused"} <= causes
+    assert {"defect", "credential", "contradicted", "bounced"} <= causes
     assert "event-conflict" in causes
     assert "defect" in lines.getvalue(), "nothing was logged: the search shows nothing"
     assert {f"mail to {DPO}", f"mail to {OPERATOR}", "receipt", "errors", "table evidence", "table alert"} <= set(

@@ -210,7 +210,7 @@ def test_what_an_api_cannot_do_goes_by_letter_once_the_contact_has_confirmed_its
     assert letter.message_id == world.rows(t.notice)[0].message_id
 
 
-def test_a_letter_is_answered_by_link_once_and_later_answers_are_added(world: World) -> None:
+def test_a_letter_is_answered_by_link_and_a_later_answer_may_take_back_what_rests_on_the_first(world: World) -> None:
     world.use(world.processor("paper", world.notice))
     world.confirm("paper")
     asked = world.ask(Right.ERASURE, ADA, id="1")
@@ -219,8 +219,9 @@ def test_a_letter_is_answered_by_link_once_and_later_answers_are_added(world: Wo
     token = world.notice.letters[0].answer_url.rpartition("/")[2]
     for kind in (AnswerKind.DONE, AnswerKind.REFUSED):
         world.answer(token, kind)
-    assert world.state(asked, "paper") is State.DECLARED_DONE
+    assert world.state(asked, "paper") is State.ESCALATED
     assert [row.kind for row in world.rows(t.answer)] == ["done", "refused"]
+    assert "taken_back" in [row.cause for row in world.rows(t.alert)]
 
 
 def test_silence_is_reminded_with_the_first_letter_named_then_escalated_and_never_success(world: World) -> None:

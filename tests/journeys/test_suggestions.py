@@ -24,7 +24,8 @@ from dpsync.connector import (
 )
 from dpsync.model import Cause, Right, State
 from dpsync.propagation.alert_texts import ALERTS, alert_text
-from dpsync.propagation.lifecycle import Answer, AnswerKind, Decision, DecisionKind, Defect, Happening
+from dpsync.propagation.lanes import causes_of
+from dpsync.propagation.lifecycle import Answer, AnswerKind, Decision, DecisionKind, Defect, Happening, Timer
 from dpsync.propagation.record import record
 from dpsync.reports.meaning import Need
 from dpsync.store import tables as t
@@ -55,6 +56,10 @@ class Place:
                     unit, service.controller, row.id, happening, self.installation.clock.now()
                 )
             )
+        if Cause.COOLING_OFF in causes_of(self.installation.row(one, processor).causes):
+            over = {"timer": Timer.COOLING_OFF, "timer_at": self.installation.clock.now() + timedelta(days=1)}
+            mine = update(t.propagation).where(t.propagation.c.id == row.id).values(over)
+            service.write(lambda unit: unit.connection.execute(mine))
 
     def run(self, command: str) -> tuple[int, str, str]:
         words = [{"NAME": "Dora", "WHY": "seen and asked back"}.get(word, word) for word in shlex.split(command)]
