@@ -33,9 +33,9 @@ def read_only(folder: Path) -> Iterator[None]:
 
 def _mount(*words: str | Path) -> None:
     if os.getuid():
-        pytest.skip("only root can mount a disk")
+        pytest.skip(reason="only root can mount a disk")
     if subprocess.run(["mount", *words], check=False, capture_output=True).returncode:
-        pytest.skip("this machine lets nobody mount a disk")
+        pytest.skip(reason="this machine lets nobody mount a disk")
 
 
 def _unmount(folder: Path) -> None:

@@ -4,6 +4,7 @@ What a stand-in holds is compared with what the *instruction* asked, never with 
 does less each time, and looks for no more than that, does it smoothly.
 """
 
+from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
@@ -125,15 +126,17 @@ class HoldsAsAsked:
     by_hand: ClassVar[Mapping[str, str]] = {}
     """Cases of `changes` that go to a person, each with the words of the capability's `limits` that say so."""
 
+    @abstractmethod
     def vendor(self, right: Right, *, held: bool) -> Holds:
-        raise NotImplementedError
+        """The stand-in, which holds the person or does not."""
 
+    @abstractmethod
     def before(self, vendor: Any) -> AbstractContextManager[Any]:
-        raise NotImplementedError
+        """The connector before that stand-in."""
 
+    @abstractmethod
     def telling(self, right: Right, known_as: tuple[str, ...], **more: Any) -> Instruction:
         """The instruction about who is known so."""
-        raise NotImplementedError
 
     def changes(self) -> Iterator[tuple[str, Changes]]:
         """One thing at a time, and everything at once."""

@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import tempfile
+from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -27,8 +28,9 @@ ERASURE, OPT_OUT, RECTIFICATION, RESTRICTION = Right.ERASURE, Right.OPT_OUT, Rig
 class Hears(Mailchimp):
     """Carries out, and looks for, what it takes an instruction for."""
 
+    @abstractmethod
     def heard(self, instruction: Instruction) -> Instruction:
-        raise NotImplementedError
+        """What it takes for the instruction."""
 
     def carry_out(self, instruction: Instruction) -> Outcome:
         return super().carry_out(self.heard(instruction))
@@ -53,8 +55,9 @@ class ArchivesForErasure(Hears):
 
 
 class Changing(Hears):
+    @abstractmethod
     def changes(self, changes: Changes) -> Changes:
-        raise NotImplementedError
+        """What it takes for the changes."""
 
     def heard(self, instruction: Instruction) -> Instruction:
         changes = instruction.changes

@@ -183,7 +183,7 @@ head -c 100000 /dev/zero > receipts/full 2>/dev/null || true
 def test_a_disk_that_can_only_be_read_or_is_full_is_said(made: Path) -> None:
     alone = ["unshare", "--mount", *([] if AS_ROOT else ["--map-root-user"])]
     if subprocess.run([*alone, "mount", "-t", "tmpfs", "none", "/mnt"], check=False, capture_output=True).returncode:
-        pytest.skip("nothing may be mounted here")
+        pytest.skip(reason="nothing may be mounted here")
     folder = made / "mounted"
     shutil.copytree(made / "first", folder)
     command = [*alone, "sh", "-c", MOUNTED, "sh", str(folder), sys.executable]
