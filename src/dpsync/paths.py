@@ -102,6 +102,19 @@ def demand_folder(path: Path, *, shut_to: int = 0, writes: bool = False) -> None
         _try_to_write(path)
 
 
+def demand_replaceable(path: Path) -> None:
+    """A file stands there, or nothing does: no device, pipe or folder, nor a name by which the system hands out one.
+
+    A name of /dev or /proc (`/dev/stdout`) may lead to a file and is none: what is moved over it is lost, and the name
+    with it. Raises `Unusable`.
+    """
+    if vacant(path):
+        return
+    _seen(path, _FILE)
+    if {Path("/dev"), Path("/proc")} & {folder := path.parent.resolve(), *folder.parents} and path.is_symlink():
+        raise Unusable(Trouble(Kind.OTHER, f"{path} is a name of the system, where {_FILE} should be"))
+
+
 def vacant(path: Path) -> bool:
     """Whether nothing stands there, not even a link. Raises `Unusable` where that cannot be seen."""
     try:

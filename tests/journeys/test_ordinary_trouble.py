@@ -126,6 +126,61 @@ def test_no_file_that_is_not_what_it_should_be_is_a_fault_of_dpsync(
         assert code in {0, 2, 3} or "DP-" in said, (command, said)
 
 
+# --- what a command is told to write, or to read
+
+
+def nobody_reads(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def a_device(path: Path) -> None:
+    path.symlink_to("/dev/full")  # not /dev/null: should a test go wrong as root, nothing that others need is lost
+
+
+def a_socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as one:
+        one.bind(str(path))
+
+
+@pytest.mark.parametrize("stands", [nobody_reads, a_device, a_socket], ids=["pipe", "device", "socket"])
+@pytest.mark.parametrize("command", ["report", "dossier", "receipt"])
+def test_what_is_no_file_is_never_written_over_and_never_waited_for(
+    command: str, stands: Callable[[Path], None], place: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = place[0] / "target"
+    stands(target)
+    before = target.lstat()
+    asked = [place[1]] if command in {"dossier", "receipt"} else []
+    assert main(["--config", str(place[0] / "dpsync.toml"), command, *asked, "-o", str(target)]) == 64
+    said = capsys.readouterr().err
+    assert "DP-105" in said
+    assert "where a file should be; name a file" in said
+    assert (target.lstat().st_ino, target.lstat().st_mode) == (before.st_ino, before.st_mode)
+
+
+@pytest.mark.parametrize("name", ["-", "/dev/stdout"])
+def test_standard_output_may_be_named(name: str, place: Place) -> None:
+    """Also where it leads to a file: `/dev/stdout` is then no file that anything may be moved over."""
+    plain = ran(place, "dossier", place[1], "--format", "json")
+    kept = place[0] / "kept"
+    with kept.open("wb") as out:
+        ended = ran(place, "dossier", place[1], "--format", "json", "-o", name, stdout=out, cwd=place[0])
+    assert (ended.returncode, kept.read_text(encoding="utf-8")[:40]) == (0, plain.stdout[:40])
+    assert not (place[0] / "-").exists()
+    assert Path("/dev/stdout").is_symlink()
+    with kept.open("wb") as out:
+        refused = ran(place, "receipt", place[1], "-o", name, stdout=out, cwd=place[0])
+    assert (refused.returncode, "name a file" in refused.stderr) == (64, True), refused.stderr
+    assert Path("/dev/stdout").is_symlink()
+
+
+def test_a_pipe_in_place_of_a_checkpoint_is_named_and_not_waited_for(place: Place) -> None:
+    pipe = place[0] / "pipe"
+    os.mkfifo(pipe)
+    ended = ran(place, "receipt", place[1], "-o", str(place[0] / "receipt.json"), "--since", str(pipe))
+    assert (ended.returncode, "is a pipe, where a file should be" in ended.stderr) == (64, True), ended.stderr
+
+
 # --- in a process of its own: what the shell, or the machine, may do to it
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from dpsync import durable
+from dpsync import durable, paths
 from dpsync import settings as configuration
 from dpsync.cli.console import Talk
 from dpsync.durable import FULL
@@ -193,8 +193,12 @@ def ending_of(path: Path) -> str:
 def written(path: Path, content: bytes, *, mode: int = 0o600) -> None:
     """Write a file whole or not at all. It tells of a person's request, so by default only its owner may read it.
 
-    Raises `NotWritten` where the system refuses; what stood there before still stands then.
+    Raises `NotWritten` where the system refuses, or something other than a file stands there (a pipe, a device, which
+    root could otherwise replace for the whole machine); what stood there before still stands then.
     """
+    other = paths.trouble_of(lambda: paths.demand_replaceable(path))
+    if other:
+        raise NotWritten(f"{path} is not written: {other.what}; name a file", full=False)
     try:
         durable.replace(path, content, mode)
     except OSError as error:

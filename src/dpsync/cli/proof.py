@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dpsync import paths
 from dpsync.cli.console import Talk
 from dpsync.errors import DpsyncError, Exit, NotFound, StoreProblem, UsageError
 
@@ -85,6 +86,8 @@ def verify(
 def _placed(output: Path | None, request_id: str) -> Path:
     if output is None:
         return Path(f"{request_id}.json")
+    if str(output) == "-":
+        raise UsageError("a receipt is kept with the program that checks it: name a file or a folder, not `-`")
     from dpsync.cli.opening import ending_of
 
     if (ending := ending_of(output)) not in {"", "json"} and not output.is_dir():
@@ -123,10 +126,11 @@ def _step(service: "Service", path: Path, since: Path) -> Path:
     from dpsync.ledger.receipt import read
 
     try:
-        notes = [since.read_text("utf-8"), read(path.read_bytes())["checkpoint"]]
+        notes = [paths.read(since).decode(), read(path.read_bytes())["checkpoint"]]
         older, newer = sorted(notes, key=lambda note: parse(note)[0].size)
-    except (OSError, UnicodeDecodeError, NoteInvalid):
-        raise NotFound(f"{since} is no checkpoint that can be read") from None
+    except (paths.Unusable, UnicodeDecodeError, NoteInvalid) as refused:
+        why = f": {refused.trouble.what}" if isinstance(refused, paths.Unusable) else ""
+        raise NotFound(f"{since} is no checkpoint that can be read{why}") from None
     content = service.read(lambda connection: service.log.continuation(connection, parse(older)[0].size, newer))
     step = path.parent / f"{parse(older)[0].size}-{parse(newer)[0].size}.consistency"
     written(step, content.encode())

@@ -31,7 +31,12 @@ class Form(StrEnum):
 
 
 Format = Annotated[Form | None, typer.Option("--format", help="Without it: what FILE ends in, else text.")]
-Output = Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", help="Without it: standard output.")]
+Output = Annotated[
+    Path | None, typer.Option("-o", "--output", metavar="FILE", help="Without it, or as `-`: standard output.")
+]
+
+STANDARD_OUTPUT = {Path("-"), Path("/dev/stdout")}
+"""Both would be a file of that name otherwise; the second belongs to the whole machine."""
 
 
 def report(
@@ -186,6 +191,8 @@ def _form(form: Form | None, output: Path | None) -> Form:
     """How it is written. Raises `UsageError` where a file's name would say something else than the file."""
     from dpsync.cli.opening import ending_of
 
+    if output in STANDARD_OUTPUT:
+        return form or Form.TEXT
     if output is not None and not output.name:
         raise UsageError("-o names no file")
     if output is not None and output.is_dir():
@@ -205,7 +212,7 @@ def _write(talk: Talk, made: "PeriodReport | Dossier", form: Form, output: Path 
     from dpsync.reports.render import rendered
 
     content = rendered(made, Rendered(form.value))
-    if output is None:
+    if output is None or output in STANDARD_OUTPUT:
         sys.stdout.flush()
         sys.stdout.buffer.write(content)
         sys.stdout.buffer.flush()
