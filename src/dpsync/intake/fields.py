@@ -27,16 +27,17 @@ def _fault(problem: str) -> PydanticCustomError:
 
 
 def _text(longest: int, *, empty: bool = False, lines: bool = False) -> Callable[[str], str]:
-    def check(text: str) -> str:
+    def check(given: str) -> str:
+        # Joiners (Cf) are part of names in several scripts; a line break is how a mail header is forged.
+        if not given.isprintable() and any(_breaks(mark, lines) for mark in given):
+            raise _fault("holds a control character")
+        text = given.strip()  # columns of fixed width (CHAR) come padded
+        if given and not text:
+            raise _fault("is blank")  # and no empty text, which would clear a field
         if not text and not empty:
             raise _fault("is empty; leave it out, or say null")
         if len(text) > longest:
             raise _fault(f"is longer than {longest} characters")
-        # Joiners (Cf) are part of names in several scripts; a line break is how a mail header is forged.
-        if not text.isprintable() and any(_breaks(mark, lines) for mark in text):
-            raise _fault("holds a control character")
-        if text != text.strip():
-            raise _fault("begins or ends with a space")
         return text
 
     return check
@@ -56,7 +57,7 @@ def _address(text: str) -> str:
 def _phone(text: str) -> str:
     if len(text) > 40 or not text.isprintable() or sum(mark.isdigit() for mark in text) < 3:
         raise _fault("is not a telephone number")
-    return text
+    return text.strip()
 
 
 # RFC 3339, 5.6: T and Z "may alternatively be lower case".
