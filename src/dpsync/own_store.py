@@ -107,10 +107,10 @@ def past(origin: str, ledger: LedgerSection) -> str:
     outside = Anchors(ledger.anchor).read({})
     if outside.damaged:
         return outside.damaged[0]
-    for text, name in outside.notes.items():
-        head, _ = note.parse(text)
-        if head.origin == origin:
-            return f"{ledger.anchor / name} is of this ledger with {head.size:,} entries"
+    heads = ((note.parse(text)[0], name) for text, name in outside.notes.items())
+    newest = max(((head.size, name) for head, name in heads if head.origin == origin), default=None)
+    if newest:
+        return f"{ledger.anchor / newest[1]} is of this ledger with {newest[0]:,} entries"
     journal = ledger.anchor / JOURNAL
     if journal.is_file() and journal.stat().st_size:
         return f"{journal} tells of requests that were accepted"

@@ -128,6 +128,9 @@ def test_an_empty_database_beside_checkpoints_of_a_ledger_is_another_place_or_a_
         other = make_url(first).set(database=name).render_as_string(hide_password=False)
         place = name
     say.good(first, "init")
+    older = (tmp_path / "anchors" / "000000000002.checkpoint").read_text(encoding="utf-8")
+    newer = older.replace("\n2\n", "\n7\n", 1)  # without its keys nobody can see that this one was not signed
+    (tmp_path / "anchors" / "000000000007.checkpoint").write_text(newer, encoding="utf-8")
     monkeypatch.setenv("DPSYNC_TEST_DATABASE", other)
     for command in (*ASKING, "init"):
         capsys.readouterr()
@@ -136,7 +139,7 @@ def test_an_empty_database_beside_checkpoints_of_a_ledger_is_another_place_or_a_
         said = seen.out + seen.err
         assert "DP-203" in said
         assert place in said
-        assert "is of this ledger with 2 entries" in said
+        assert "is of this ledger with 7 entries" in said
         assert "[store] url" in said
     if kind == "postgresql":
         by_hand(first, f"DROP DATABASE {name} WITH (FORCE)")

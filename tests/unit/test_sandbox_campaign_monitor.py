@@ -177,6 +177,8 @@ def test_without_the_suffix_it_answers_in_xml(box: Box) -> None:
 def test_an_unknown_path_or_method_is_404_code_404(box: Box) -> None:
     assert box.code("GET", "/nowhere") == (404, 404)
     assert box.code("PATCH", "/clients") == (404, 404)
+    assert box.call("GET", "/nowhere").headers["Sandbox"] == "this path is not imitated"
+    assert "Sandbox" not in box.call("GET", "/clients").headers
 
 
 def test_the_time_has_no_zone(box: Box) -> None:

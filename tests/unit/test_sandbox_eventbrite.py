@@ -278,6 +278,7 @@ def test_what_was_switched_off_years_ago_is_403(api: Caller) -> None:
     assert api.refusal("GET", "/users/me/contact_lists/") == (403, "NOT_AUTHORIZED")
     assert api.refusal("POST", "/webhooks/", {}) == (403, "NOT_AUTHORIZED")
     assert api.refusal("GET", "/nowhere/") == (404, "NOT_FOUND")
+    assert api.call("GET", "/nowhere/").headers["Sandbox"] == "this path is not imitated"
 
 
 # --- the privacy desk

@@ -36,6 +36,9 @@ class Switches(Part):
 class Unwilling(Exception):
     """What the vendor refuses, whoever asks: its API, a scenario or somebody in its web app."""
 
+UNKNOWN = " ?"
+"""What the endpoint of a call to a path without a template ends with."""
+
 
 @dataclass(slots=True)
 class Vendor(ABC):
@@ -124,6 +127,9 @@ class Vendor(ABC):
 
     async def answer(self, wire: Wire, call: Call, fault: Fault | None, right: Reply, trouble: Trouble) -> None:
         """Sends the right answer, or what the fault makes of it; notes what went out."""
+        if call.endpoint.endswith(UNKNOWN):
+            # The vendor itself may well have it: whoever reads its pages must not take this 404 for the vendor's.
+            right = right.changed(Sandbox="this path is not imitated")
         if fault is None:
             call.status = right.status
             await send_reply(wire, right)
