@@ -46,8 +46,8 @@ from dpsync.connector import (
 from dpsync.errors import CredentialsRejected, ProcessorUnreachable, UnsupportedRight
 from dpsync.http import HttpClient
 from dpsync.model import Changes, Lifted, Right
-from tests.connectors.held import Holds, HoldsAsAsked
-from tests.connectors.left import texts_in, written
+from tests.connectors.held import Holds, HoldsAsAsked, alike, as_asked, theirs
+from tests.connectors.left import kept_in_modules, texts_in, written
 
 NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 OLD = "Ada+News@Example.org"
@@ -309,9 +309,11 @@ class Promises:
         """No file is written, and nothing that the connector still reaches tells of anybody; its shelf has rules."""
         for held in (True, False):
             with self.stage(right, held=held) as stage, written() as deeds:
+                before = kept_in_modules(stage.connector)
                 for act in (stage.tell, stage.read_back):
                     act(instruction(right))
                     assert_nobody(texts_in(stage.connector, but=(stage.shelf,)))
+                    assert_nobody("\n".join(kept_in_modules(stage.connector) - before))
             assert not deeds
 
     def test_every_address_is_asked_for(self, right: Right) -> None:
@@ -708,10 +710,12 @@ class HttpContract(HoldsAsAsked, ConnectorContract):
         for trouble in troubles:
             with written() as deeds:
                 for stage in self.half_way(instruction(right), trouble):
+                    before = kept_in_modules(stage.connector)
                     for act in (stage.tell, stage.read_back):
                         with suppress(CredentialsRejected):
                             act(instruction(right))
                     assert_nobody(texts_in(stage.connector, but=(stage.shelf,)))
+                    assert_nobody("\n".join(kept_in_modules(stage.connector) - before))
             assert not deeds
 
     def test_a_lease_that_is_lost_half_way_ends_the_calls(self, right: Right) -> None:
@@ -780,6 +784,24 @@ class HttpContract(HoldsAsAsked, ConnectorContract):
                         assert not done or stage.state() == smooth.state(), (no, number)
                     if stage.calls() == number:
                         break  # it asked nothing after the first no: a single one is the same run
+
+    def test_a_no_about_one_of_several_records_is_not_lost_among_the_others(self, right: Right) -> None:
+        """Known under several addresses, in every place: one no at each call in turn, and a yes to all the rest."""
+        for case, told, records in self.orders(right):
+            if self.left_to_a_person(case, right) or len({one.address for one in records if not theirs(one)}) < 2:
+                continue
+            for no in (self.refusal(400), self.refusal(404)):
+                number, calls = 1, 1
+                while number <= calls:
+                    vendor = self.vendor(right, held=False)
+                    vendor.hold(records)
+                    before = list(vendor.holds())
+                    stand_in, done = self.before(vendor, trouble=no, from_call=number, times=1), False
+                    with stand_in as stage, suppress(CredentialsRejected):
+                        done = isinstance(stage.tell(told), Applied | Accepted)
+                    as_told = alike(vendor.holds(), right) == alike(as_asked(before, told), right)
+                    assert as_told or not done, (case, no.status, number)
+                    number, calls = number + 1, stage.calls()
 
     def test_a_404_of_another_shape_is_not_nothing_held(self, right: Right) -> None:
         for trouble in self.answers(404, own=False):

@@ -3,6 +3,7 @@
 import gc
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FunctionType, ModuleType
@@ -46,10 +47,27 @@ def written() -> Iterator[list[str]]:
 
 def texts_in(root: object, *, but: tuple[object, ...]) -> str:
     """Every text that can be reached from an object and its classes, whatever holds it; not through `but`."""
+    own = [vars(one) for one in type(root).__mro__ if one is not object]
+    return "\n".join(_reached([root, *(value for names in own for value in names.values())], but))
+
+
+def kept_in_modules(root: object) -> Counter[str]:
+    """Every text that the modules of an object's classes keep in names of their own, and how often.
+
+    To be compared with what they kept before: a test's module has the names of its people. What they import is not
+    theirs: `urllib.parse.urlsplit` remembers addresses, whoever asks.
+    """
+    modules = {sys.modules[one.__module__] for one in type(root).__mro__ if one.__module__ != "builtins"}
+    own = [
+        (value for value in vars(one).values() if getattr(value, "__module__", one.__name__) == one.__name__)
+        for one in modules
+    ]
+    return Counter(text for values in own for text in _reached(list(values), ()))
+
+
+def _reached(ahead: list[object], but: tuple[object, ...]) -> list[str]:
     met: dict[int, object] = {id(one): one for one in but}
     texts: list[str] = []
-    own = [vars(one) for one in type(root).__mro__ if one is not object]
-    ahead = [root, *(value for names in own for value in names.values())]
     while ahead:
         one = ahead.pop()
         if id(one) in met or isinstance(one, type | ModuleType):
@@ -63,4 +81,4 @@ def texts_in(root: object, *, but: tuple[object, ...]) -> str:
             ahead += [one.__closure__, one.__defaults__, one.__kwdefaults__, one.__dict__]
         else:
             ahead += gc.get_referents(one)
-    return "\n".join(texts)
+    return texts

@@ -209,6 +209,34 @@ class KeepsThePersonInItsClass(Mailchimp):
         return super().carry_out(instruction)
 
 
+LAST: dict[str, object] = {}
+
+
+class KeepsThePersonInAGlobal(Mailchimp):
+    def carry_out(self, instruction: Instruction) -> Outcome:
+        LAST["told"] = list(instruction.addresses)
+        return super().carry_out(instruction)
+
+
+class KeepsThePersonInAGlobalInTrouble(Mailchimp):
+    def carry_out(self, instruction: Instruction) -> Outcome:
+        outcome = super().carry_out(instruction)
+        LAST.update({} if isinstance(outcome, Applied | NothingHeld) else {"todo": instruction})
+        return outcome
+
+
+class HidesTheSecondNo(Mailchimp):
+    """Says of all addresses what it was told of the first that anybody is known by."""
+
+    def carry_out(self, instruction: Instruction) -> Outcome:
+        several = [
+            super(HidesTheSecondNo, self).carry_out(replace(instruction, addresses=(one,)))
+            for one in instruction.addresses
+        ]
+        outcome = next((one for one in several if isinstance(one, Applied)), several[0])
+        return replace(outcome, evidence=tuple(said for one in several for said in one.evidence))
+
+
 class KeepsThePersonInTrouble(Mailchimp):
     def carry_out(self, instruction: Instruction) -> Outcome:
         outcome = super().carry_out(instruction)
@@ -243,6 +271,10 @@ def stays(right: Right) -> Callable[[HttpContract], None]:
     return lambda suite: suite.test_nothing_of_the_person_stays_behind(right)
 
 
+def one_no(right: Right) -> Callable[[HttpContract], None]:
+    return lambda suite: suite.test_a_no_about_one_of_several_records_is_not_lost_among_the_others(right)
+
+
 def looking(kind: type[Hears]) -> type[Mailchimp]:
     return type(f"Looking{kind.__name__}", (Looking,), {"looks": kind, "changes": getattr(kind, "changes", None)})
 
@@ -273,7 +305,12 @@ CAUGHT: list[tuple[type[Mailchimp], Callable[[HttpContract], None]]] = [
     (KeepsThePerson, stays(ERASURE)),
     (KeepsTheInstruction, stays(ERASURE)),
     (KeepsThePersonInItsClass, stays(ERASURE)),
-    (KeepsThePersonInTrouble, lambda suite: suite.test_trouble_leaves_nothing_of_the_person_behind(ERASURE)),
+    (KeepsThePersonInAGlobal, stays(ERASURE)),
+    *(
+        (kind, lambda suite: suite.test_trouble_leaves_nothing_of_the_person_behind(ERASURE))
+        for kind in (KeepsThePersonInTrouble, KeepsThePersonInAGlobalInTrouble)
+    ),
+    *((HidesTheSecondNo, one_no(right)) for right in (ERASURE, OPT_OUT, RESTRICTION)),
     (
         OldEvidence,
         lambda suite: suite.test_evidence_names_each_call_by_its_template_and_proves_the_body_under_a_key(ERASURE),

@@ -36,6 +36,7 @@ class Switches(Part):
 class Unwilling(Exception):
     """What the vendor refuses, whoever asks: its API, a scenario or somebody in its web app."""
 
+
 UNKNOWN = " ?"
 """What the endpoint of a call to a path without a template ends with."""
 
