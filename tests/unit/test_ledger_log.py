@@ -189,6 +189,12 @@ def test_a_short_check_begins_at_the_last_verified_checkpoint(copy: Connection) 
     assert LOG.verify(copy, full=False).checked_from == 45
 
 
+def test_after_a_fault_every_check_begins_at_the_beginning(copy: Connection) -> None:
+    LOG.mark_verified(copy, 40, NOW)
+    LOG.distrust(copy)
+    assert LOG.verify(copy, full=False).checked_from == 0
+
+
 def test_a_short_check_of_a_ledger_cut_off_since_begins_at_what_is_left_and_names_the_cut(copy: Connection) -> None:
     LOG.mark_verified(copy, 40, NOW)
     truncate_with_nodes(copy)

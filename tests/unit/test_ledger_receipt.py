@@ -78,19 +78,26 @@ def bodies(request_id: str) -> list[tuple[str | None, bytes]]:
 
 @cache
 def receipt_of(origin: str = ORIGIN, signer: note.Signer = SIGNER) -> dict[str, Any]:
-    """A real one: through the database and back."""
+    return receipt_under("r-one", origin=origin, signer=signer)
+
+
+def receipt_under(
+    request_id: str, later: int = 0, *, origin: str = ORIGIN, signer: note.Signer = SIGNER
+) -> dict[str, Any]:
+    """A real one: through the database and back. `later`: entries that came before it was written."""
     engine = create_engine("sqlite://")
     t.metadata.create_all(engine)
     log = Log(origin, signer)
     with engine.begin() as connection:
-        log.append(connection, bodies("r-one"))
+        log.append(connection, bodies(request_id))
+        log.append(connection, [(None, entry.encode(Event.ALERT, NOW, cause="overdue"))] * later)
         evidence = {}
-        for idx, body in log.entries_of(connection, "r-one"):
+        for idx, body in log.entries_of(connection, request_id):
             said = entry.decode(body)
             if "resp" in said:
                 evidence[idx] = EVIDENCE[str(said["dest"])]
         value = log.receipt(
-            connection, "r-one", commit_key=COMMIT_KEY, processors=NAMES[::-1], evidence=evidence, now=NOW
+            connection, request_id, commit_key=COMMIT_KEY, processors=NAMES[::-1], evidence=evidence, now=NOW
         )
     engine.dispose()
     return value
@@ -143,6 +150,16 @@ def refused(raw: bytes, key: str | None = LINE, email: str | None = None) -> str
 
 
 # --- the file itself
+
+
+def test_who_has_said_nothing_yet_is_named_by_the_receipt() -> None:
+    whole = receipt_of()
+    assert receipt.silent(whole) == []
+    told = deepcopy(whole)
+    told["entries"] = [
+        one for one in told["entries"] if entry.decode(base64.b64decode(one["body"])).get("dest") != "newsletter"
+    ]
+    assert receipt.silent(told) == ["newsletter"]
 
 
 def test_the_verifier_is_one_short_file_of_the_standard_library_alone() -> None:

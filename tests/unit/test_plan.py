@@ -295,6 +295,12 @@ def test_a_rectification_is_superseded_by_newer_ones_that_changed_all_of_it(
     assert overtaken(seen, [seen, *told]) is (superseded or newer[0][1] is State.DECLARED_NOTHING_HELD)
 
 
+def test_nothing_overtakes_itself() -> None:
+    for right in Right:
+        own = row(1, right, State.VERIFIED, version=3)
+        assert not overtaken(own, [own])
+
+
 def crowd(count: int, *, nameless: bool, state: State = State.VERIFIED) -> list[Waiting]:
     """So many who share an address: half of them told, half waiting, each with a restriction and a rectification."""
     made = []

@@ -94,7 +94,7 @@ class Verifier:
             raise WebhookStale("the webhook is not signed")
         if not _ID.fullmatch(event_id):
             raise PayloadInvalid("webhook-id", "must be 1 to 128 letters, digits, spaces (not at its ends) or _:+/=.-")
-        return VerifiedEvent(event_id.decode("ascii"), at)
+        return VerifiedEvent(event_id.decode(), at)
 
 
 def doubts(secrets: Mapping[int, str]) -> list[Fault]:
@@ -123,7 +123,7 @@ def _faults(number: int, secret: Secret) -> list[Fault]:
     try:
         _key(secret)
     except ValueError as problem:
-        left_in = isinstance(secret, str) and _PLACEHOLDER.search(secret.removeprefix(PREFIX))
+        left_in = isinstance(secret, str) and _PLACEHOLDER.search(secret)
         told = "a placeholder still stands there" if left_in else str(problem)
         return [Fault(f"intake.secrets[{number}]", told, UNFIT)]
     return []
@@ -131,8 +131,8 @@ def _faults(number: int, secret: Secret) -> list[Fault]:
 
 def sign(secret: Secret, event_id: str, timestamp: int, body: bytes) -> str:
     """One `v1,` entry for the header `webhook-signature`. `timestamp`: whole seconds since the epoch."""
-    signed = b"%b.%d.%b" % (event_id.encode("ascii"), timestamp, body)
-    return _signature(_sole_key(secret), signed).decode("ascii")
+    signed = b"%b.%d.%b" % (event_id.encode(), timestamp, body)
+    return _signature(_sole_key(secret), signed).decode()
 
 
 def signed_headers(secret: Secret, event_id: str, now: datetime, body: bytes) -> dict[str, str]:
@@ -166,8 +166,8 @@ def _three(headers: Headers) -> tuple[bytes, bytes, bytes]:
 
 
 def _raw(text: bytes | str) -> bytes:
-    # What is not ASCII becomes a byte that no pattern above accepts.
-    return text if isinstance(text, bytes) else text.encode("ascii", "replace").replace(b"?", b"\xff")
+    # What is not ASCII becomes bytes that no pattern above accepts.
+    return text if isinstance(text, bytes) else text.encode(errors="surrogatepass")
 
 
 def _sole_key(secret: Secret) -> bytes:
@@ -185,7 +185,7 @@ def _key(secret: Secret) -> bytes:
     else:
         if not secret.startswith(PREFIX):
             raise ValueError("does not begin with whsec_")
-        text = secret.removeprefix(PREFIX).rstrip("=")
+        text = secret.removeprefix(PREFIX)
         try:
             key = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
         except ValueError:

@@ -256,12 +256,10 @@ def _places(row: Row, has: Belongings, said: told.Request) -> Iterator[Problem]:
 
 
 def _moment(stored_at: object) -> str:
-    if stored_at is None:
-        return "no time"
     try:
         return f"{t.EPOCH + timedelta(microseconds=int(str(stored_at))):%Y-%m-%d %H:%M:%S} UTC"
     except (ValueError, OverflowError):
-        return "no time at all"
+        return "no time"
 
 
 # --- what belongs to no request

@@ -69,7 +69,7 @@ class ReceiptFolder:
 
         Only that one is read whole, for every command that writes waits for it: of 10,000 it takes 0.2 s.
         """
-        sizes = {path: _size_said(path) for path in self._files()}
+        sizes = {path: size for path in self._files() if (size := _size_said(path)) is not None}
         for path in sorted(sizes, key=lambda one: sizes[one], reverse=True):
             if kept := self._read(path):
                 return {path: kept.checkpoint}
@@ -127,19 +127,19 @@ class ReceiptFolder:
         return _Kept(value["checkpoint"], max(told, default=0))
 
 
-def _size_said(path: Path) -> int:
-    """The size that a file says at its beginning, -1 for none: nothing is known yet of who wrote it."""
+def _size_said(path: Path) -> int | None:
+    """The size that a file says at its beginning, None for none: nothing is known yet of who wrote it."""
     try:
         file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
     except OSError:
-        return -1
+        return None
     try:
         said = _HEAD.match(os.read(file, _HEAD_BYTES))
     except OSError:
-        return -1
+        return None
     finally:
         os.close(file)
-    return int(said[1]) if said else -1
+    return int(said[1]) if said else None
 
 
 def _stands(path: Path) -> bool:

@@ -207,7 +207,7 @@ def _version(row: Waiting) -> tuple[int, int]:
 
 
 def _is_newer(one: Waiting, other: Waiting) -> bool:
-    if _comparable(one, other) and one.version != other.version:
+    if _comparable(one, other):
         return _version(one) > _version(other)
     return one.ordinal > other.ordinal
 
