@@ -136,7 +136,7 @@ def test_an_id_that_the_standard_allows_is_taken(event_id: str) -> None:
     assert Verifier([OLD, SECRET]).verify(signed, BODY, NOW).id == event_id
 
 
-@pytest.mark.parametrize("event_id", ["e" * 129, " e", "e ", " ", "a@b", "a,b", "a~b", "!" * 2048])
+@pytest.mark.parametrize("event_id", ["e" * 129, " e", "e ", " ", "a@b", "a,b", "a~b", "!" * 2048, "evt-\u00e9"])
 def test_an_id_that_is_signed_and_cannot_be_kept_is_named_and_nothing_else(event_id: str) -> None:
     signed = signed_headers(SECRET, event_id, NOW, BODY)
     with pytest.raises(PayloadInvalid) as caught:
@@ -147,7 +147,7 @@ def test_an_id_that_is_signed_and_cannot_be_kept_is_named_and_nothing_else(event
         Verifier([SECRET]).verify(signed, BODY, NOW + timedelta(seconds=301))
 
 
-@pytest.mark.parametrize("event_id", ["!" * 2049, "", "a\x00b", "a\x7fb", "evt-\u00e9"])
+@pytest.mark.parametrize("event_id", ["!" * 2049, "", "a\x00b", "a\x7fb"])
 def test_an_id_that_no_sender_sends_is_refused_like_a_forged_one(event_id: str) -> None:
     refused(signed_headers(SECRET, event_id, NOW, BODY))
 

@@ -166,7 +166,7 @@ def _three(headers: Headers) -> tuple[bytes, bytes, bytes]:
 
 
 def _raw(text: bytes | str) -> bytes:
-    # What is not ASCII becomes bytes that no pattern above accepts.
+    # What is not ASCII becomes bytes that stand in no id that is kept, in no time and no signature.
     return text if isinstance(text, bytes) else text.encode(errors="surrogatepass")
 
 
