@@ -39,7 +39,6 @@ from dpsync.connectors.campaign_monitor import (
     REACH_ALL,
     REACH_PART,
     REACH_UNKNOWN,
-    SET_MOVED,
     VALUE_REJECTED,
     CampaignMonitor,
     CampaignMonitorSettings,
@@ -1080,87 +1079,6 @@ def test_what_is_no_longer_suppressed_has_nothing_to_lift() -> None:
         stage.tell(instruction(Right.RESTRICTION))
         stand_in.suppressed[ONE] = []
         assert isinstance(stage.tell(instruction(Right.RESTRICTION, lifted=LIFTED)), Applied)
-
-
-# --- trap: no look-up in the suppression list, and its collation is not documented
-
-
-def crowd(count: int) -> list[str]:
-    return [f"reader{number:06}@example.org" for number in range(count)]
-
-
-@pytest.mark.parametrize("at", [0, 999, 1000, 4999, 8191, 16_383])
-def test_an_address_is_found_on_any_page_of_the_suppression_list_by_halving(at: int) -> None:
-    stand_in = vendor()
-    stand_in.suppressed[ONE] = crowd(16_384)
-    wanted = crowd(16_384)[at]
-    finding = read_back(stand_in, Right.ERASURE, addresses=(wanted,))
-    assert isinstance(finding, Contradicts)
-    assert stand_in.reads.count("suppressionlist") <= 9
-
-
-@pytest.mark.parametrize("wanted", ["a@example.org", "reader004999x@example.org", "zoe@example.org", OLD])
-def test_an_address_that_is_on_no_page_is_said_to_be_absent_without_reading_all(wanted: str) -> None:
-    stand_in = vendor()
-    stand_in.suppressed[ONE] = crowd(16_384)
-    assert isinstance(read_back(stand_in, Right.ERASURE, addresses=(wanted,)), AsAsked)
-    assert stand_in.reads.count("suppressionlist") <= 10
-
-
-def test_an_order_that_is_not_ours_makes_every_page_be_read() -> None:
-    def collation(address: str) -> str:
-        return re.sub(r"[^a-z0-9]", "", address.lower())[::-1]
-
-    stand_in = vendor()
-    stand_in.suppressed[ONE] = [*crowd(5000), OLD]
-    stand_in.order = collation
-    assert isinstance(read_back(stand_in, Right.ERASURE), Contradicts)
-    stand_in.suppressed[ONE].remove(OLD)
-    stand_in.reads.clear()
-    assert isinstance(read_back(stand_in, Right.ERASURE), AsAsked)
-    assert stand_in.reads.count("suppressionlist") == 5 + 1
-
-
-def test_an_address_that_the_vendor_sorts_a_page_later_than_we_do_is_found() -> None:
-    wanted = "reader006500+x@example.org"
-    stand_in = vendor()
-    stand_in.suppressed[ONE] = [*crowd(16_000), wanted]
-    stand_in.order = lambda address: "reader007005" if address == wanted else address
-    assert isinstance(read_back(stand_in, Right.ERASURE, addresses=(wanted,)), Contradicts)
-    assert stand_in.reads.count("suppressionlist") < 10
-
-
-def test_a_suppression_list_that_changes_while_it_is_read_proves_nothing() -> None:
-    class Moving(StandIn):
-        def page(self, suppressed: list[str], asked: Mapping[str, str]) -> Said:
-            suppressed.append(f"late{len(suppressed)}@example.org")
-            return super().page(suppressed, asked)
-
-    stand_in = Moving({ONE: {NEWS: book()}}, {ONE: crowd(5000)})
-    finding = read_back(stand_in, Right.ERASURE)
-    assert isinstance(finding, CannotTell)
-    assert (finding.reason, finding.later) == (SET_MOVED, True)
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"Results": []},
-        {"PageNumber": 2},
-        {"TotalNumberOfRecords": "7"},
-        {"Results": [{"State": "Suppressed"}] * 7},
-        {"Results": None},
-    ],
-)
-def test_a_page_of_the_suppression_list_that_is_not_whole_proves_nothing(change: dict[str, object]) -> None:
-    class Short(StandIn):
-        def page(self, suppressed: list[str], asked: Mapping[str, str]) -> Said:
-            whole = json.loads(super().page(suppressed, asked).body)
-            return said(200, {**whole, **change})
-
-    finding = read_back(Short({ONE: {NEWS: book()}}, {ONE: crowd(7)}), Right.ERASURE)
-    assert isinstance(finding, CannotTell)
-    assert finding.later
 
 
 # --- rectification

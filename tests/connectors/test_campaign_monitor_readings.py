@@ -251,33 +251,3 @@ def test_an_erasure_is_called_half_done_only_where_every_record_is(states: tuple
     finding = read_back(vendor(*(book(person(state=one)) for one in states)), Right.ERASURE)
     assert isinstance(finding, Contradicts)
     assert finding.reason == reason
-
-
-# --- the suppression list
-
-
-@pytest.mark.parametrize("right", [Right.OPT_OUT, Right.RESTRICTION])
-@pytest.mark.parametrize(("listed", "found"), [([OLD], Contradicts), ([NEW], Contradicts), ([OLD, NEW], AsAsked)])
-def test_every_address_of_the_person_must_be_on_it(right: Right, listed: list[str], found: type) -> None:
-    stand_in = vendor(book(person(state="Unsubscribed"), person(NEW, "Unsubscribed")))
-    stand_in.suppressed[ONE] = listed
-    assert isinstance(read_back(stand_in, right, addresses=(OLD, NEW)), found)
-
-
-def test_an_entry_of_the_suppression_list_is_the_same_in_capitals_and_between_blanks() -> None:
-    for entry in (OLD.upper(), f" {OLD} ", OLD.lower()):
-        stand_in = vendor()
-        stand_in.suppressed[ONE] = [entry]
-        assert isinstance(read_back(stand_in, Right.ERASURE), Contradicts)
-        assert isinstance(told(stand_in, Right.OPT_OUT), Applied)
-
-
-@pytest.mark.parametrize(
-    "change", [{"Results": [{"EmailAddress": None}]}, {"Results": ["x"]}, {"TotalNumberOfRecords": -1, "Results": []}]
-)
-def test_a_page_of_the_suppression_list_that_is_not_as_documented_proves_nothing(change: dict[str, object]) -> None:
-    class Odd(StandIn):
-        def page(self, suppressed: list[str], asked: Any) -> Said:
-            return said(200, {**json.loads(super().page(suppressed, asked).body), **change})
-
-    assert isinstance(read_back(Odd({ONE: {NEWS: book()}}, {ONE: ["a@example.org"]}), Right.ERASURE), CannotTell)

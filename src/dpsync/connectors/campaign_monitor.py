@@ -391,22 +391,22 @@ class _Suppression:
         self._calls = calls
         self._client = client
         self._pages: dict[int, list[str]] = {}
-        self._total: int | None = None
+        self._total: int
 
     def holds(self, address: str) -> bool:
         """Whether the address is on it, in capitals or not. Raises `Ended`."""
         wanted = address.lower()
         self._page(1)
-        last = -(-(self._total or 0) // _PAGE)
+        last = max(1, -(-self._total // _PAGE))
         at = 1 + bisect_left(range(1, last), wanted, key=lambda number: self._page(number)[-1])
-        # how the vendor sorts "+", "_" and capitals is not documented: one page on either side is read as well
-        if any(wanted in self._page(number) for number in range(max(1, at - 1), min(last, at + 1) + 1)):
-            return True
+        # how the vendor sorts "+", "_" and capitals is not documented: the page after it is read as well, as the one
+        # before it has been
+        self._page(min(last, at + 1))
         seen = [address for number in sorted(self._pages) for address in self._pages[number]]
-        if seen == sorted(seen):
-            return False
+        if wanted in seen or seen == sorted(seen):
+            return wanted in seen
         # what was read shows another order than ours, so halving proves nothing
-        return any(wanted in self._page(number) for number in range(1, last + 1))
+        return any(wanted in self._page(number) for number in range(2, last + 1))
 
     def _page(self, number: int) -> list[str]:
         if number not in self._pages:
@@ -419,11 +419,11 @@ class _Suppression:
         rows, total, shown = found.get("Results"), found.get("TotalNumberOfRecords"), found.get("PageNumber")
         if not isinstance(rows, list) or not isinstance(total, int) or total < 0 or shown != number:
             raise unreadable()
-        if self._total is not None and total != self._total:
+        if number > 1 and total != self._total:
             raise Ended(Retryable(reason=SET_MOVED))
         self._total = total
         # a page that is short of what the total promises may lack the very address
-        if len(rows) != max(0, min(_PAGE, total - _PAGE * (number - 1))):
+        if len(rows) != min(_PAGE, total - _PAGE * (number - 1)):
             raise unreadable()
         addresses = [row["EmailAddress"] for row in rows if isinstance(row, dict) and "EmailAddress" in row]
         if len(addresses) != len(rows) or not all(isinstance(address, str) for address in addresses):
@@ -623,7 +623,7 @@ class CampaignMonitor(Connector):
                 foreign.append(end.outcome)
             else:
                 clients.append(_Client(client, name, _named(rows, "ListID", "Name")))
-        if not foreign and not any(client.lists for client in clients):
+        if not any(client.lists for client in clients):
             # a credential without the permission may look the same
             raise refused(NO_LISTS)
         return clients
