@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from dpsync.ledger.entry import (
     LARGEST_NUMBER,
     Event,
+    authorship,
+    canonical,
     commitment,
     decode,
     encode,
@@ -157,6 +159,13 @@ def test_an_entry_of_more_than_two_kib_is_refused() -> None:
 def test_a_commitment_is_the_hmac_that_anybody_can_compute_with_the_key() -> None:
     expected = hmac.new(b"k" * 32, b"ada@example.org", hashlib.sha256).hexdigest()
     assert commitment(b"k" * 32, "ada@example.org") == commitment(b"k" * 32, b"ada@example.org") == expected
+
+
+def test_who_decided_is_committed_with_the_account() -> None:
+    key = b"k" * 32
+    assert authorship(key, "Dora") == authorship(key, "Dora", "") == commitment(key, canonical(["Dora", ""]))
+    made = {authorship(key, *who) for who in (("Dora", ""), ("Dora", "dora"), ("Dana", ""), ("Dana", "dora"))}
+    assert len(made) == 4
 
 
 def test_the_list_of_processors_has_one_digest_in_any_order() -> None:

@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 
 from dpsync.errors import LedgerTampered
 from dpsync.ledger import audit, entry, merkle, note
-from dpsync.ledger.audit import MOST_PROBLEMS
+from dpsync.ledger.audit import MOST_PROBLEMS, _Problems
 from dpsync.ledger.entry import Event
 from dpsync.ledger.log import Log, protect
 from dpsync.store import tables as t
@@ -371,6 +371,10 @@ def test_what_stands_in_a_report_is_bounded(copy: Connection) -> None:
     more = int(found[-1].removeprefix("and ").removesuffix(" more"))
     assert MOST_PROBLEMS + more >= nodes - peaks
     assert more > 1
+    many = _Problems()
+    for number in range(MOST_PROBLEMS + 3):
+        many.add(str(number))
+    assert many.all()[-1] == "and 3 more"
 
 
 def peak_of_the_signed(connection: Connection) -> None:

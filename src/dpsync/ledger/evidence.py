@@ -12,8 +12,11 @@ from dpsync.ledger import entry
 from dpsync.store import tables as t
 
 Call = dict[str, str | int | None]
-Place = tuple[str, int, str]
-"""Processor, number of the attempt, and which part of its answer: `outcome`, or the `finding` of our own reading."""
+Place = tuple[str | int | None, str | int | None, str | int | None]
+"""Processor, number of the attempt, and which part of its answer: `outcome`, or the `finding` of our own reading.
+
+Of an entry that does not say it, None.
+"""
 
 COLUMNS = "evidence: attempt_id, part, seq, endpoint, scope, status, request_id, at, digest or note"
 
@@ -62,7 +65,7 @@ def answers(connection: Connection, ids: Sequence[str]) -> dict[str, dict[Place,
 
 def place_of(said: Mapping[str, str | int]) -> Place:
     """Of which answer an entry with a `resp` tells."""
-    return str(said.get("dest", "")), int(said.get("attempt", 0)), str(said.get("kind", ""))
+    return said.get("dest"), said.get("attempt"), said.get("kind")
 
 
 def problems(commit_key: bytes, told: Mapping[Place, tuple[int, str]], kept: Mapping[Place, Answer]) -> Iterator[str]:

@@ -1,0 +1,144 @@
+"""Where the one-file verifier draws its lines: what stands on a line is taken, and what is one step over it is not."""
+
+import base64
+import json
+from copy import deepcopy
+from hashlib import sha256
+from typing import Any
+
+import pytest
+
+from dpsync.ledger import entry, merkle, note, receipt, verify_receipt
+from dpsync.ledger.entry import Event
+from dpsync.model import Rung
+from tests.unit.test_ledger_receipt import (
+    COMMIT_KEY,
+    EMAIL,
+    LINE,
+    NAMES,
+    NOW,
+    ORIGIN,
+    SIGNER,
+    ledger,
+    receipt_of,
+    refused,
+    resealed,
+)
+
+ROOT = base64.b64encode(bytes(32)).decode()
+
+
+def signed(text: str) -> str:
+    return note.sign_text(f"{text}\n", [SIGNER])
+
+
+def not_holding(note_text: str) -> None:
+    with pytest.raises(verify_receipt.NOT_HOLDING):
+        verify_receipt.head(note_text, LINE)
+
+
+def test_the_text_of_a_note_ends_at_its_last_empty_line() -> None:
+    assert verify_receipt.signed_text(signed("one\n\ntwo"), LINE) == "one\n\ntwo"
+
+
+def test_a_line_of_somebody_elses_holds_a_key_id_and_more() -> None:
+    good = signed("one")
+    for size, well in ((4, False), (5, True)):
+        other = f"{good}— other {base64.b64encode(bytes(size)).decode()}\n"
+        if well:
+            assert verify_receipt.signed_text(other, LINE) == "one"
+        else:
+            not_holding(other)
+
+
+def test_a_note_may_have_64_kilobytes() -> None:
+    spare = 64 * 1024 - len(signed("").encode())
+    longest = signed("x" * spare)
+    assert len(longest.encode()) == 64 * 1024
+    assert verify_receipt.signed_text(longest, LINE) == "x" * spare
+    with pytest.raises(verify_receipt.NOT_HOLDING, match="not signed just once"):
+        verify_receipt.signed_text(signed("x" * (spare + 1)), LINE)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{ORIGIN}\n05\n{ROOT}",
+        f"{ORIGIN}\n+5\n{ROOT}",
+        f"{ORIGIN}\n5\n{base64.b64encode(bytes(31)).decode()}",
+        f"{ORIGIN}\n\n5\n{ROOT}",
+        f"{ORIGIN} 5 {ROOT}",
+    ],
+)
+def test_a_checkpoint_has_one_spelling(text: str) -> None:
+    assert verify_receipt.head(signed(f"{ORIGIN}\n5\n{ROOT}"), LINE) == (ORIGIN, 5, bytes(32))
+    not_holding(signed(text))
+
+
+def test_an_entry_stands_before_the_end_of_the_ledger() -> None:
+    leaf = merkle.leaf_hash(b"x")
+    assert verify_receipt.root_over(leaf, 0, 1, []) == leaf
+    for index in (-1, 1):
+        with pytest.raises(verify_receipt.NOT_HOLDING):
+            verify_receipt.root_over(leaf, index, 1, [])
+
+
+@pytest.mark.parametrize(("size", "taken"), [(2048, True), (2049, False)])
+def test_an_entry_may_have_two_kilobytes(size: int, taken: bool) -> None:
+    frame = b'{"event":"received","name":"%b","req":"r-one","ts":1,"v":1}'
+    body = frame % (b"x" * (size - len(frame) + 2))
+    assert len(body) == size
+    head = note.Checkpoint(ORIGIN, 1, merkle.leaf_hash(body))
+    logged = {"index": 0, "body": base64.b64encode(body).decode(), "proof": []}
+    value = {**receipt_of(), "checkpoint": note.sign(head, SIGNER), "entries": [logged], "evidence": {}}
+    told = refused(resealed(value))
+    assert (told == "entry 0 is not in the one spelling of the format") is not taken
+
+
+@pytest.mark.parametrize(
+    ("rung", "told", "says_so"), [(0, 0, False), (1, 0, True), (4, 0, True), (1, 1, False), (4, None, False)]
+)
+def test_what_was_taken_back_is_said_of_what_was_sent(rung: int, told: int | None, says_so: bool) -> None:
+    last: dict[str, Any] = {"event": "bounced", "dest": "agency", "state": "escalated", "right": "erasure"}
+    last |= {"rung": rung, "ts": 1_800_000_000} | ({} if told is None else {"told": told})
+    _, sentence = verify_receipt.last_words("agency", [(0, last)])
+    assert (", and taken back: not told (rung" in sentence) is says_so
+
+
+def test_the_receipt_of_a_lifted_restriction_begins_with_the_lifting() -> None:
+    subj = entry.commitment(COMMIT_KEY, EMAIL)
+    first: dict[str, Any] = {"n": len(NAMES), "list": entry.list_digest(NAMES), "subj": subj, "right": "restriction"}
+    for event, valid in ((Event.LIFTED, True), (Event.ATTEMPT, False)):
+        with ledger([("r-one", entry.encode(event, NOW, req="r-one", **first))]) as (log, connection):
+            value = log.receipt(connection, "r-one", commit_key=COMMIT_KEY, processors=NAMES, evidence={}, now=NOW)
+        if valid:
+            lines = verify_receipt.check(receipt.dump(value), LINE, EMAIL)
+            assert lines[0].startswith("VALID, and STILL OPEN at 3 of 3 processors: ")
+        else:
+            refused(receipt.dump(value))
+
+
+def test_a_receipt_with_its_keys_in_another_order_is_refused_under_a_right_seal() -> None:
+    value = deepcopy(receipt_of())
+    turned = json.dumps({name: value[name] for name in sorted(value, reverse=True)}, indent=1).encode() + b"\n"
+    assert refused(turned) == "the file was formatted anew"
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), 1.5])
+def test_a_number_that_is_none_of_json_is_refused_under_a_right_seal(number: float) -> None:
+    value = deepcopy(receipt_of())
+    next(iter(value["evidence"].values()))[0]["status"] = number
+    digest = sha256(verify_receipt.printed({name: value[name] for name in value if name != "seal"})).digest()
+    text = f"{value['origin']}\nreceipt {value['request']}\n{base64.b64encode(digest).decode()}"
+    value["seal"] = signed(text)
+    raw = json.dumps(value, sort_keys=True, indent=1).encode() + b"\n"
+    assert refused(raw) == "the file was formatted anew"
+
+
+def test_each_rung_that_a_sentence_names_is_one() -> None:
+    for rung in Rung:
+        last = {"event": "x", "dest": "agency", "state": "pending", "right": "erasure", "rung": rung.value, "ts": 1}
+        assert (
+            f"{verify_receipt.RUNGS[rung]} (rung {rung.value} of 6)"
+            in verify_receipt.last_words("agency", [(0, last)])[1]
+        )
