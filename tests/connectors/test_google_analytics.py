@@ -348,6 +348,7 @@ def test_a_site_may_name_its_visitors_as_it_likes() -> None:
         "USER_ID:guest-17",
         "USER_ID:{35009a79-1a05-49d7-b876-2b884d0f825b}",
         "USER_ID:100",
+        "APP_INSTANCE_ID:0A1B",
         "35009a79-1a05-49d7-b876-2b884d0f825b",
     )
     assert isinstance(told(stand_in, *ids), Accepted)

@@ -263,6 +263,8 @@ def test_a_rectification_carries_the_right_values_and_clears_with_an_empty_one()
     changes = Changes(email="ada.new@example.org", last_name="", fields={"CITY": ""})
     content = attached(posted(replace(ERASURE, right=Right.RECTIFICATION, changes=changes)))
     assert content["changes"] == {"email": "ada.new@example.org", "last_name": "", "fields": {"CITY": ""}}
+    content = attached(posted(replace(ERASURE, right=Right.RECTIFICATION, changes=Changes(first_name="Ada"))))
+    assert content["changes"] == {"first_name": "Ada", "fields": {}}
 
 
 # --- the text
@@ -309,6 +311,43 @@ def test_lifting_a_restriction_does_not_ask_to_restrict() -> None:
     assert attached(message)["lifted"] is True
 
 
+def test_a_letter_is_filled_to_76_signs_and_what_must_stay_whole_does() -> None:
+    link = f"https://example.org/{'order-' * 20}"
+    task = letter(kind=NoticeKind.TASK, task=f"{'x ' * 100}{link}")
+    text = body_of(posted(task))
+    paragraph = text[text.index("What is to be done") :].partition("\n\n")[0].splitlines()
+    assert [len(line) for line in paragraph[:2]] == [75, 75], "a sign and a blank more would be 77"
+    assert link in paragraph
+    answers = ("done", "nothing held", "partly done, because ...", "refused, because ...", "wrong recipient")
+    for body in (text, body_of(posted(replace(ERASURE, answer_url="")))):
+        assert "\n\n" + "".join(f"  - {answer}\n" for answer in answers) in body
+        assert body.endswith("\n\nOur reference: DPS-7F3K2\n")
+
+
+def test_the_law_says_how_soon_and_only_a_processor_is_asked_for_each_copy() -> None:
+    soon = {right: " ".join(body_of(posted(replace(ERASURE, right=right))).split()) for right in Right}
+    assert [right for right, text in soon.items() if "Please stop within 24 hours" in text] == [Right.OPT_OUT]
+    assert [right for right, text in soon.items() if "within two working days" not in text] == [Right.OPT_OUT]
+    lifted = replace(ERASURE, right=Right.RESTRICTION, lifted=Lifted(date(2026, 11, 19), "letter"))
+    for told in (lifted, letter(kind=NoticeKind.TASK), letter(kind=NoticeKind.TASK_REMINDER)):
+        assert "live data" not in body_of(posted(told))
+
+
+def test_the_attachment_can_be_read_by_a_person_too_and_its_boundary_is_of_this_letter_alone() -> None:
+    raws = []
+    with mail_host() as host:
+        for tag in (TAG, TAG[::-1]):
+            Notice(kit(mailer(host.port))).carry_out(replace(ERASURE, message_id=f"{tag}@dp.example.org"))
+            raws.append(host.taken[-1].raw)
+    (part,) = parsed(raws[0]).iter_attachments()
+    content = attached(parsed(raws[0]))
+    lines = part.get_content().decode().splitlines()
+    assert lines[1:3] == [f'  "{name}": {json.dumps(content[name])},' for name in sorted(content)[:2]]
+    assert b"\r\nContent-Type: application/json\r\n" in raws[0]
+    # who has one letter could else make another to it, and see by its digest whether a guess at it fits
+    assert parsed(raws[0]).get_boundary() != parsed(raws[1]).get_boundary()
+
+
 @pytest.mark.parametrize("kind", [NoticeKind.TASK, NoticeKind.TASK_REMINDER])
 def test_a_task_for_our_own_operator_names_the_task_and_where_to_find_it(kind: NoticeKind) -> None:
     task = letter(kind=kind, task="Delete the attendee in the web app.", references=("order 5001", "order 5002"))
@@ -342,7 +381,8 @@ def test_without_a_public_address_the_answer_goes_by_reply() -> None:
 def test_a_rehearsal_says_so_in_subject_and_text() -> None:
     message = posted(rehearsal=True)
     assert message["Subject"].startswith("[DPS-7F3K2] REHEARSAL")
-    assert body_of(message).startswith("REHEARSAL")
+    assert body_of(message).startswith("REHEARSAL: this is an exercise. Nobody's data is meant.\n\nHello,\n\n")
+    assert body_of(posted()).startswith("Hello,\n\n")
 
 
 # --- what cannot become a header
@@ -367,6 +407,7 @@ def test_no_name_makes_a_header_or_draws_in_the_letter() -> None:
         "Auto-Submitted", "Content-Type", "Date", "From", "MIME-Version", "Message-ID", "Reply-To", "Subject", "To",
     ]  # fmt: skip
     assert not set(body_of(message)) & set("\u202e\x1b\r")
+    assert "What is to be done: Ada Bcc: all@example.org <b> [31m\n" in body_of(message)
     assert attached(message)["changes"]["fields"] == {CRUEL: CRUEL}
 
 

@@ -4,6 +4,7 @@ An identifier that it never saw is accepted like any other, so an acceptance is 
 """
 
 import json
+import math
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -150,27 +151,20 @@ class _Calls(Calls):
         """Make one call; a 200, 400 or 401 is left to the caller. Raises `Ended`, `CredentialsRejected`."""
         asking = path == _UPSERT  # a call for a token changes nothing there
         try:
-            reply = self.call(
-                "POST",
-                base + path,
-                template=path,
-                headers={"Accept": "application/json", **headers},
-                body=body,
-                scope=scope,
-            )
+            reply = self.call("POST", base + path, template=path, headers=headers, body=body, scope=scope)
         except NoAnswer as failure:
             raise Ended(Retryable(reason=failure.reason, doubtful=asking and failure.sent)) from None
         self.note_touch(reply, writing=asking)
         self.demand_own(reply, writing=asking, counts=asking)  # tokens come from another host
-        now, reason = self._kit.clock.now(), _reason(reply)
+        now, reason = self._kit.clock.now(), _reason(reply).lower()
         wait = retry_after(reply, now)
-        limited = re.search("limit|quota", reason, re.IGNORECASE) is not None
-        if limited and not reason.lower().endswith("ratelimitexceeded"):
-            wait = wait if wait is not None else _until_tomorrow(now)
+        limited = "limit" in reason or "quota" in reason
+        if limited and wait is None and not reason.endswith("ratelimitexceeded"):
+            wait = _until_tomorrow(now)
         if reply.status == 403 and limited:
             raise Ended(Retryable(reason=BUSY, busy=True, retry_after=wait))
         if reply.status == 403:
-            raise self.rejected(reply, NO_RIGHT if asking and reason else "")
+            raise self.rejected(reply, NO_RIGHT if asking else "")
         self.demand_sense(reply, writing=asking, wait=wait)
         if 200 < reply.status < 300:
             raise unreadable(doubtful=asking)
@@ -232,7 +226,7 @@ class GoogleAnalytics(Connector):
         self._settings = settings
         self._kit = kit
         self._sleep = sleep
-        self._token = ("", float("-inf"))
+        self._token = ("", -math.inf)
         self._next: dict[str, float] = {}
 
     @classmethod
@@ -372,17 +366,18 @@ class GoogleAnalytics(Connector):
         """Keep the vendor's pace, and count the day. Raises `Ended`."""
         now = self._kit.clock.now()
         today = now.astimezone(_PACIFIC).date().isoformat()
-        counts = {f"day/{counted}": 0 for counted in ("project", place)}
-        for key in counts:
-            day, _, used = (self._kit.shelf.get(key) or "").partition(" ")
-            counts[key] = int(used) if day == today else 0
+        counts = {key: self._used(key, today) for key in ("day/project", f"day/{place}")}
         if max(counts.values()) >= _A_DAY:
             raise Ended(Retryable(reason=DAY_SPENT, busy=True, retry_after=_until_tomorrow(now)))
         self._kit.shelf.put_all({key: f"{today} {used + 1}" for key, used in counts.items()})
-        wait = self._next.get(place, float("-inf")) - self._kit.clock.monotonic()
+        wait = self._next.get(place, -math.inf) - self._kit.clock.monotonic()
         if wait > 0:
             self._sleep(wait)
         self._next[place] = self._kit.clock.monotonic() + _PACE
+
+    def _used(self, key: str, today: str) -> int:
+        day, _, used = (self._kit.shelf.get(key) or "").partition(" ")
+        return int(used) if day == today else 0
 
 
 def _queued(reply: Reply, place: str, kind: str, value: str) -> datetime | None:

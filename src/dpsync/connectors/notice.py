@@ -257,7 +257,7 @@ def _written(instruction: Instruction, letter: Letter, sender: str, dated: datet
     # The library would draw the boundary by lot, and a repeat would be other bytes. Keyed by what is destroyed with the
     # request: afterwards the letter's SHA-256, which both sides keep, tells nobody whether a guess at the person fits.
     lot = hmac.new(instruction.digest_key, instruction.message_id.encode(), hashlib.sha256).hexdigest()
-    message.set_boundary(f"=_{lot[:32]}")
+    message.set_boundary(f"=_{lot}")
     return message.as_bytes()
 
 
