@@ -1,6 +1,7 @@
 """Who is put right at Mailchimp: a contact that is not there, or not any more, is never said to be right."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import pytest
@@ -9,9 +10,10 @@ import requests
 from dpsync.connector import Applied, AsAsked, CannotTell, Contradicts, HandOver, NothingHeld, Refused, Retryable
 from dpsync.connectors.mailchimp import GONE, NO_AUDIENCE
 from dpsync.model import Changes, Right
-from tests.connectors.contract import NEW, OLD, SECRET, Said, instruction
+from tests.connectors.contract import NEW, OLD, SECRET, SPELT, Said, instruction
 from tests.connectors.test_mailchimp import Only, md5, on_stage, person, problem, read_back, told, vendor
-from tests.connectors.test_mailchimp_fields import Typed, held
+from tests.connectors.test_mailchimp_fields import ADDRESS as POSTAL
+from tests.connectors.test_mailchimp_fields import Typed, held, shown
 
 ADDRESS, NAME = Changes(email=NEW), Changes(first_name="Augusta")
 
@@ -122,3 +124,113 @@ def test_only_a_400_may_be_about_one_change_among_others(status: int, patches: i
         changes = Changes(first_name="Augusta", last_name="King")
         assert isinstance(stage.tell(instruction(Right.RECTIFICATION, changes=changes)), Refused)
         assert stage.writes() == patches
+
+
+# --- what is asked, what is sent, and what is said of it
+
+
+def test_whose_name_is_too_long_to_be_sent_is_a_task_only_where_somebody_is_held() -> None:
+    long = Changes(first_name="\u00e9" * 128)
+    assert isinstance(told(vendor(list1={}), Right.RECTIFICATION, changes=long), NothingHeld)
+    outcome = told(vendor(list1=person(OLD, "list1")), Right.RECTIFICATION, changes=long)
+    assert isinstance(outcome, HandOver)
+    assert "FNAME has over 255 bytes" in outcome.task
+    beside = told(vendor(list1={}), Right.RECTIFICATION, changes=replace(long, last_name="King"))
+    assert isinstance(beside, NothingHeld)
+
+
+@pytest.mark.parametrize(
+    ("changes", "methods"),
+    [
+        (ADDRESS, ["PATCH"]),
+        (NAME, ["PATCH"]),
+        (replace(NAME, last_name="\u00e9" * 128), ["PATCH"]),
+        (Changes(), ["GET"]),
+        (Changes(fields={"NOTE": "x"}), ["GET", "GET", "PATCH"]),
+    ],
+)
+def test_no_contact_is_read_whom_the_change_itself_asks_for(changes: Changes, methods: list[str]) -> None:
+    with on_stage(Typed({"list1": held()})) as stage:
+        stage.tell(instruction(Right.RECTIFICATION, changes=changes, addresses=(OLD,)))
+        assert [one.method for one in stage.sent if "/lists?" not in (one.url or "")] == methods
+
+
+def test_a_new_address_that_another_has_keeps_the_names_from_nobody() -> None:
+    kept, asked = SPELT[1], SPELT[0]
+    for changes in (Changes(email=asked), Changes(email=asked, first_name="Augusta", fields={"NOTE": "x"})):
+        there = Typed({"list1": {**held(), **held(kept)}})
+        with on_stage(there) as stage:
+            outcome = stage.tell(instruction(Right.RECTIFICATION, changes=changes))
+            assert not [one for one in stage.sent if b"email_address" in (one.body or b"")]
+        assert isinstance(outcome, HandOver)
+        assert "two people" in outcome.task
+        assert shown(there)["FNAME"] == (changes.first_name or "Ada")
+        assert isinstance(
+            told(Typed({"list1": held(kept)}), Right.RECTIFICATION, changes=Changes(email=asked)), Applied
+        )
+
+
+def test_a_yes_that_left_one_value_as_it_was_is_a_no_to_that_one_and_alone_it_is_for_the_read_back() -> None:
+    class Keeps(Typed):
+        def _change(self, members: dict[str, dict[str, Any]], hashed: str, body: Any) -> Said:
+            taken = {tag: value for tag, value in body["merge_fields"].items() if tag != "SEATS"}
+            return super()._change(members, hashed, {"merge_fields": taken})
+
+    outcome = told(Keeps({"list1": held(SEATS=3)}), Right.RECTIFICATION, changes=Changes(fields={"SEATS": "12"}))
+    assert isinstance(outcome, Applied)
+    beside = Changes(fields={"SEATS": "12", "NOTE": "x"})
+    outcome = told(Keeps({"list1": held(SEATS=3)}), Right.RECTIFICATION, changes=beside)
+    assert isinstance(outcome, HandOver)
+    assert "In audience list1 Mailchimp did not accept the new value of the merge field SEATS (number)" in outcome.task
+
+
+def test_a_refused_field_that_the_audience_lacks_is_called_lacking() -> None:
+    class Refuses(Typed):
+        def _change(self, members: dict[str, dict[str, Any]], hashed: str, body: Any) -> Said:
+            return problem(400, "Invalid Resource", errors=[{"field": "SHOE"}])
+
+    outcome = told(Refuses({"list1": held()}), Right.RECTIFICATION, changes=Changes(fields={"SHOE": "38"}))
+    assert isinstance(outcome, HandOver)
+    assert "the merge field SHOE, which it lacks" in outcome.task
+    assert "did not accept" not in outcome.task
+
+
+@pytest.mark.parametrize(
+    ("changes", "says", "notes"),
+    [
+        (Changes(fields={"NOTE": "x"}), "{}", ["put right: NOTE"]),
+        (ADDRESS, "{}", ["put right: address"]),
+        (Changes(email="fake@example.org", fields={"NOTE": "x"}), "{}", ["put right: NOTE"]),
+        (Changes(email=NEW, fields={"SEATS": "x", "NOTE": "x"}), None, ["put right: address", "put right: NOTE"]),
+    ],
+)
+def test_what_was_put_right_stands_beside_the_call_that_did_it(
+    changes: Changes, says: str | None, notes: list[str]
+) -> None:
+    outcome = told(Typed({"list1": held()}, says=says), Right.RECTIFICATION, changes=changes)
+    assert [one.note for one in outcome.evidence if one.note] == notes
+
+
+def test_a_value_that_is_right_already_keeps_no_other_from_being_sent() -> None:
+    there = Typed({"list1": held(SEATS=12)})
+    told(there, Right.RECTIFICATION, changes=Changes(fields={"SEATS": "12.0", "NOTE": "x"}))
+    assert shown(there)["NOTE"] == "x"
+
+
+def test_a_postal_address_is_emptied_where_the_country_alone_would_be_left_and_needs_none() -> None:
+    there = Typed({"list1": held(HOME=POSTAL)})
+    emptied = Changes(fields={"HOME": dict.fromkeys(set(POSTAL) - {"country"}, "")})
+    assert isinstance(told(there, Right.RECTIFICATION, changes=emptied), Applied)
+    assert shown(there)["HOME"] == ""
+    without = {part: text for part, text in POSTAL.items() if part != "country"}
+    assert isinstance(told(there, Right.RECTIFICATION, changes=Changes(fields={"HOME": without})), Applied)
+    assert shown(there)["HOME"] == without
+
+
+def test_the_types_of_an_audience_are_asked_for_once_however_many_contacts_it_has() -> None:
+    order = instruction(Right.RECTIFICATION, changes=Changes(fields={"NOTE": "x"}), addresses=(OLD, NEW))
+    with on_stage(Typed({"list1": {**held(), **held(NEW)}})) as stage:
+        assert isinstance(stage.tell(order), Applied)
+        assert [(one.url or "").count("/merge-fields?") for one in stage.sent].count(1) == 1
+        assert isinstance(stage.read_back(order), AsAsked)
+        assert [(one.url or "").count("/merge-fields?") for one in stage.sent].count(1) == 2

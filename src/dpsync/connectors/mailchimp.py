@@ -221,12 +221,9 @@ class _Calls(Calls):
 
     def absent(self, reply: Reply) -> bool:
         """True for the documented "no such resource"; a proxy's own 404 page is no answer of the vendor's."""
-        found = json_of(reply)
-        if reply.status != 404:
-            return False
-        if not isinstance(found, dict) or found.get("status") != 404:
+        if reply.status == 404 and self.object_in(reply).get("status") != 404:
             raise refused()
-        return True
+        return reply.status == 404
 
 
 class _Audiences:
@@ -255,9 +252,7 @@ class _Audiences:
         reply: Reply = calls.lists.get_list(list_id, fields="id")
         if calls.absent(reply):
             raise refused(NO_AUDIENCE)
-        if reply.status != 200:
-            raise refused()
-        if calls.object_in(reply).get("id") != list_id:
+        if calls.object_in(_ok(reply)).get("id") != list_id:
             raise unreadable()
         calls.known.add(list_id)
 
@@ -269,9 +264,7 @@ class _Audiences:
             reply: Reply = calls.lists.get_all_lists(
                 fields="lists.id,lists.name,total_items", count=_PAGE, offset=len(found)
             )
-            if reply.status != 200:
-                raise refused()
-            page = calls.object_in(reply)
+            page = calls.object_in(_ok(reply))
             lists, counted = page.get("lists"), page.get("total_items")
             if not isinstance(lists, list) or not isinstance(counted, int) or counted < 0:
                 raise unreadable()
@@ -581,18 +574,19 @@ class Mailchimp(Connector):
     def _put_right(self, calls: _Calls, list_id: str, changes: Changes, addresses: tuple[str, ...]) -> Outcome:
         new = normalised(changes.email) if changes.email else None
         outcomes = [self._correct(calls, list_id, one, changes) for one in addresses if normalised(one) != new]
-        if all(isinstance(outcome, NothingHeld) for outcome in outcomes):
-            # told before: the contact has its new address already, or it never had another
-            kept = replace(changes, email=None)
-            outcomes += [self._correct(calls, list_id, one, kept) for one in addresses if normalised(one) == new]
-        return together(outcomes)
+        if not all(isinstance(outcome, NothingHeld) for outcome in outcomes):
+            return together(outcomes)
+        # told before: the contact has its new address already, or it never had another
+        kept = replace(changes, email=None)
+        return together([self._correct(calls, list_id, one, kept) for one in addresses if normalised(one) == new])
 
     def _correct(self, calls: _Calls, list_id: str, address: str, changes: Changes) -> Outcome:
         """Put one contact right, each change for itself where Mailchimp does not take them all at once."""
         asked, held = _merge_fields(changes), None
         taken = bool(changes.email and self._held_as(calls, list_id, changes.email, other=True))
-        # a postal address is sent whole, so its other parts must be known
-        if taken or changes.fields or not (asked or changes.email):
+        email = [_EMAIL] if changes.email and not taken else []
+        # a postal address is sent whole, so its other parts must be known; and nothing sent shows nobody
+        if changes.fields or (not email and all(map(_cut, asked.values()))):
             held = self._held(calls, list_id, _hash(address))
             if held is None:
                 return NothingHeld(evidence=())
@@ -600,15 +594,17 @@ class Mailchimp(Connector):
         left = Left("Mailchimp", f"audience {list_id}", list_id, "merge field", f"{_LONGEST_VALUE} bytes", types)
         sent = _sent(asked, types, held, left)
         one = _Correction(calls, list_id, _hash(address), changes.email, sent, shown=held)
-        parts = [*([_EMAIL] if changes.email and not taken else []), *sent]
-        one.titles |= {_EMAIL: "Member Exists"} if taken else {}
+        parts = [*email, *sent]
         try:
-            refused_parts = [*([_EMAIL] if taken else []), *refused_of(parts, one.write)]
+            refused_parts = refused_of(parts, one.write)
         except _Gone:
             self._audiences.confirm(calls, list_id)
             if one.done:
                 raise Ended(Retryable(reason=GONE)) from None
             return NothingHeld(evidence=())
+        if taken:
+            one.titles[_EMAIL] = "Member Exists"
+            refused_parts.append(_EMAIL)
         outcomes = self._left(one, changes, left, refused_parts)
         return together([*([Applied(evidence=())] if one.done or not parts else []), *outcomes])
 
@@ -695,15 +691,15 @@ class _Correction:
         reply: Reply = self.calls.lists.update_list_member(self.list_id, self.at, body, skip_merge_validation=True)
         if self.calls.absent(reply):
             raise _Gone
-        title = _title(reply)
         if reply.status == 400:
+            title = _title(reply)
             self.titles |= dict.fromkeys(parts, title)
             return self._named(parts, _blamed(reply, title))
-        at = _hash(_folded(self.email or "")) if _EMAIL in parts else self.at
+        at = _hash(_folded(self.email)) if self.email and _EMAIL in parts else self.at
         self.shown = self.calls.member_in(_ok(reply), self.list_id, at, self.at)
         self.done += parts
         self.at = self.shown.id
-        put = put_right([part or "address" for part in parts], {"address", *self.shown.merge_fields})
+        put = put_right([part or "address" for part in parts], self.shown.merge_fields)
         self.calls.note(put if self.at == at else NOT_DONE)
         return None
 
@@ -726,9 +722,8 @@ def _hash(folded: str) -> str:
 
 
 def _title(reply: Reply) -> str:
-    """What the vendor calls a refusal; the status alone does not tell them apart."""
-    found = json_of(reply)
-    return str(found.get("title", "")) if isinstance(found, dict) else ""
+    """What the vendor calls a refusal, as `speaks` demands it; the status alone does not tell them apart."""
+    return str(cast("dict[str, object]", json_of(reply))["title"])
 
 
 def _ok(reply: Reply) -> Reply:
@@ -781,6 +776,11 @@ def _merge_fields(changes: Changes) -> dict[str, FieldValue]:
     return {**{tag: value for tag, value in names.items() if value is not None}, **changes.fields}
 
 
+def _cut(value: FieldValue) -> bool:
+    """Whether the vendor would cut it."""
+    return isinstance(value, str) and len(value.encode()) > _LONGEST_VALUE
+
+
 def _sent(
     asked: Mapping[str, FieldValue], types: Mapping[str, FieldType], held: _Member | None, left: Left
 ) -> dict[str, FieldValue]:
@@ -792,7 +792,7 @@ def _sent(
         typed = kind.kind not in (Kind.TEXT, Kind.UNKNOWN)
         if typed and held and likeness(kind, value, before) is Likeness.SAME:
             continue  # put right by a person, perhaps from a value that the vendor would refuse again
-        if isinstance(value, str) and len(value.encode()) > _LONGEST_VALUE:
+        if _cut(value):
             left.too_long.append(tag)
         elif isinstance(value, str):
             found[tag] = written(kind, value)
