@@ -6,7 +6,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Delete, Insert, delete, insert
+from sqlalchemy import Delete, Insert, delete, insert, text
 
 from dpsync.errors import StoreProblem
 from dpsync.model import Right
@@ -72,3 +72,22 @@ def test_every_command_names_it_and_none_ends_in_a_fault_of_ours(put_back: PutBa
         assert (code, "DP-203" in said) == (78, True), (argv, said)
         assert "table `meta` lacks key" in said or f"table `meta` lacks {like}" in said, (argv, said)
         assert "DP-100" not in said
+
+
+@pytest.mark.parametrize(
+    ("lose", "put_back"),
+    [
+        ("ALTER TABLE alembic_version RENAME TO aside", "ALTER TABLE aside RENAME TO alembic_version"),
+        ("DELETE FROM alembic_version", "INSERT INTO alembic_version VALUES ('0002')"),
+    ],
+    ids=["table", "row"],
+)
+def test_a_ledger_without_its_version_is_no_empty_database(there: Installation, lose: str, put_back: str) -> None:
+    there.service.write(lambda unit: unit.connection.execute(text(lose)))
+    try:
+        for act in (there.service.demand_own_store, there.service.initialise):
+            with pytest.raises(StoreProblem, match=r"has a ledger, and nothing that says of which version"):
+                act()
+    finally:
+        there.service.write(lambda unit: unit.connection.execute(text(put_back)))
+    there.service.demand_own_store()

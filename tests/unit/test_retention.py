@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import delete
 
-from dpsync.errors import ConfigurationError, DecisionRefused, NotFound
+from dpsync.errors import ConfigurationError, DecisionRefused, NotFound, StoreProblem
 from dpsync.installation import Installation
 from dpsync.model import ConversationState, Retention
 from dpsync.propagation import retention
@@ -79,6 +80,26 @@ def test_without_a_rule_nothing_is_kept(world: World) -> None:
     world.use(world.processor("inbox"))
     assert note(world, told()) == 0
     assert world.rows(ct.conversation) == []
+
+
+@pytest.mark.parametrize("lost", ["retention_since:inbox", "retention_first_check:inbox"])
+def test_since_when_a_rule_is_kept_is_not_made_anew_beside_what_was_kept(world: World, lost: str) -> None:
+    keeping(world)
+
+    def begin() -> None:
+        world.writer.call(lambda unit: retention.begin(unit, world.controller, world.clock.now()))
+
+    def lose() -> None:
+        world.writer.call(lambda unit: unit.connection.execute(delete(t.meta).where(t.meta.c.key == lost)))
+
+    begin()
+    lose()
+    begin()  # nothing was kept yet, so nothing was lost with it
+    note(world, told(1))
+    begin()
+    lose()
+    with pytest.raises(StoreProblem, match=f"lacks {lost}:"):
+        begin()
 
 
 def test_no_vendor_id_stands_in_the_clear(world: World) -> None:

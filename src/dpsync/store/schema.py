@@ -54,9 +54,15 @@ def schema_version(engine: Engine) -> str | None:
 
 
 def _version(connection: Connection) -> str | None:
-    if not inspect(connection).has_table("alembic_version"):
-        return None
-    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
+    there, found = inspect(connection), None
+    if there.has_table("alembic_version"):
+        found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
+    if found is None and there.has_table("entry"):
+        raise StoreProblem(
+            "the database has a ledger, and nothing that says of which version (`alembic_version`): somebody wrote "
+            "there by hand, or the database is damaged. Keep a copy, and put the newest back-up of the database back"
+        )
+    return found
 
 
 def nothing_there(engine: Engine) -> StoreEmpty:
