@@ -1,16 +1,23 @@
-"""Checkpoints and receipts that lie beside the ledger: which is the newest, and what is said of what is none."""
+"""What the entries tell of a place, and what lies beside the ledger: checkpoints, receipts, and what is none."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from sqlalchemy import insert
 
 from dpsync.errors import ProofDamaged, ProofDiskFull
-from dpsync.ledger import note, receipt
-from dpsync.ledger.anchors import LARGEST, Anchors
+from dpsync.ledger import anchors as outside
+from dpsync.ledger import entry, note, receipt
+from dpsync.ledger.anchors import LARGEST, Anchors, Outside
+from dpsync.ledger.entry import Event
 from dpsync.ledger.note import Checkpoint, Signer
 from dpsync.ledger.receipt_folder import ReceiptFolder
-from tests.unit.test_ledger_receipt import SIGNER, receipt_under
+from dpsync.ledger.told import Place
+from dpsync.model import Rung
+from dpsync.store import tables as t
+from tests.unit.test_ledger_receipt import NOW, SIGNER, ledger, receipt_under
 
 ORIGIN = "example.org/outside"
 ANCHOR_SIGNER = Signer.from_seed(ORIGIN, bytes(range(32)))
@@ -69,3 +76,82 @@ def test_a_folder_that_takes_no_checkpoint_is_damaged_and_not_full(tmp_path: Pat
     with pytest.raises(ProofDamaged) as refused:
         Anchors(tmp_path / "file").write(checkpoint(1))
     assert not isinstance(refused.value, ProofDiskFull)
+
+
+def test_the_folders_are_made_with_those_above_and_may_be_there_already(tmp_path: Path) -> None:
+    for made in (Anchors(tmp_path / "a" / "b"), ReceiptFolder(tmp_path / "c" / "d", [])):
+        made.begin()
+        made.begin()
+    assert (tmp_path / "a" / "b").is_dir()
+    assert (tmp_path / "c" / "d").is_dir()
+
+
+def test_checkpoints_are_for_everybody_to_read(tmp_path: Path) -> None:
+    anchors = Anchors(tmp_path)
+    anchors.write(checkpoint(1))
+    anchors.write_step(1, 2, "old 1")
+    assert {path.name: oct(path.stat().st_mode & 0o777) for path in tmp_path.iterdir()} == dict.fromkeys(
+        ("000000000001.checkpoint", "checkpoint", "1-2.consistency"), "0o644"
+    )
+
+
+def test_the_newest_is_the_largest_and_of_one_size_the_last(tmp_path: Path) -> None:
+    anchors, newest = Anchors(tmp_path), tmp_path / "checkpoint"
+    other = note.sign(Checkpoint(ORIGIN, 2, bytes(32)), ANCHOR_SIGNER, Signer.from_seed(ORIGIN, bytes(32)))
+    for text, stands in ((checkpoint(2), checkpoint(2)), (checkpoint(1), checkpoint(2)), (other, other)):
+        anchors.write(text)
+        assert newest.read_text(encoding="utf-8") == stands
+    assert (tmp_path / "000000000002.checkpoint").read_text(encoding="utf-8") == checkpoint(2)
+    newest.write_bytes(b"damaged")
+    anchors.write(checkpoint(0))
+    assert newest.read_text(encoding="utf-8") == checkpoint(0)
+
+
+def test_a_hidden_file_is_nobodys_checkpoint(tmp_path: Path) -> None:
+    anchors = Anchors(tmp_path)
+    anchors.write(checkpoint(1))
+    (tmp_path / ".000000000009.checkpoint").touch()
+    assert anchors.read({}).damaged == ()
+
+
+def test_each_checkpoint_outside_is_compared_but_those_the_ledger_holds_itself() -> None:
+    """A kept one is compared where it is kept, unless it is the largest, which speaks for all before it."""
+    entries = [(None, entry.encode(Event.ALERT, NOW, cause="overdue"))]
+    with ledger(entries * 5) as (log, connection):
+        forks = {size: note.sign(Checkpoint(log.origin, size, bytes(32)), SIGNER) for size in (1, 2, 5)}
+        connection.execute(insert(t.checkpoint).values(size=1, note=forks[1], at=NOW))
+
+        def against(*sizes: int) -> list[str]:
+            told = Outside({forks[size]: str(size) for size in sizes}, ())
+            return sorted(problem.split(":")[0] for problem in outside.against(connection, log, told))
+
+        assert against(1, 2, 5) == ["anchor 2", "anchor 5"]
+        assert against(1) == ["anchor 1"]
+
+
+# --- what the entries tell of one place
+
+
+def heard(*said: Mapping[str, str | int]) -> Place:
+    place = Place()
+    for number, one in enumerate(said, 1):
+        place.hear(number, {"ts": number, "rung": Rung.SENT, "state": "handed_over", **one})
+    return place
+
+
+def test_it_is_told_from_its_first_proof_until_one_takes_it_back() -> None:
+    assert heard({"rung": Rung.NONE}).told is None
+    assert heard({"rung": Rung.SENT}).told == 1
+    assert heard({}, {}).told == 1
+    assert heard({"told": 1}, {"told": 1}).told == 1
+    assert heard({"told": 1}, {"told": 0}).told is None
+    assert heard({"told": 1}, {"told": 0}, {"told": 1}).told == 3
+    assert heard({"told": 0}).told is None
+
+
+def test_it_is_done_from_the_first_of_its_done_states_and_anew_after_a_contradiction() -> None:
+    done, seen, no = ({"state": state} for state in ("applied", "verified", "contradicted"))
+    assert heard(done, seen).done == 1
+    assert heard(done, no).done == 1
+    assert heard(done, no, seen).done == 3
+    assert (heard(done, done, no, no).since, heard(done, done, no, no).state) == (3, "contradicted")

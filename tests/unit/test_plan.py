@@ -301,6 +301,13 @@ def test_nothing_overtakes_itself() -> None:
         assert not overtaken(own, [own])
 
 
+def test_version_one_is_newer_than_version_zero_whatever_came_first() -> None:
+    zero = row(2, Right.RECTIFICATION, State.VERIFIED, version=0)
+    one = row(1, Right.RECTIFICATION, State.VERIFIED, version=1)
+    assert overtaken(zero, [zero, one])
+    assert not overtaken(one, [zero, one])
+
+
 def crowd(count: int, *, nameless: bool, state: State = State.VERIFIED) -> list[Waiting]:
     """So many who share an address: half of them told, half waiting, each with a restriction and a rectification."""
     made = []

@@ -38,7 +38,7 @@ class Place:
         told = said.get("told", int(self.rung >= Rung.SENT))
         self.told = (ts if self.told is None else self.told) if told else None
         # What was contradicted was not done: it counts from when it is done again.
-        if state in DONE_STATES and not (self.state in DONE_STATES and self.done):
+        if state in DONE_STATES and self.state not in DONE_STATES:
             self.done = ts
         if state != self.state:
             self.since = ts

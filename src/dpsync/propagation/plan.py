@@ -203,7 +203,7 @@ def _comparable(one: Waiting, other: Waiting) -> bool:
 
 
 def _version(row: Waiting) -> tuple[int, int]:
-    return (row.version if row.version is not None else -1, row.ordinal)
+    return (row.version or 0, row.ordinal)  # asked of those that have one
 
 
 def _is_newer(one: Waiting, other: Waiting) -> bool:
