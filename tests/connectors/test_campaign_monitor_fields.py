@@ -226,3 +226,52 @@ def test_types_are_asked_for_only_where_a_field_is_put_right() -> None:
     stand_in = vendor(person())
     put_right(stand_in, email=NEW, first_name="Augusta", last_name="King")
     assert "customfields" not in stand_in.reads
+
+
+@pytest.mark.parametrize(
+    ("left_out", "kind"),
+    [
+        ({"SHOE": "38"}, HandOver),
+        ({"SHOE": ""}, Applied),
+        ({"Colour": "Red"}, Applied),
+        ({"City": {"city": "Hove"}}, HandOver),
+        ({"City": "x" * 251}, HandOver),
+        ({"Topics": "Jobs"}, HandOver),
+    ],
+)
+def test_a_field_that_is_not_sent_keeps_no_other_from_being_sent(left_out: dict[str, Any], kind: type) -> None:
+    stand_in = vendor(person(Colour="Red", City="Kent", Topics=["News", "Events"]))
+    assert isinstance(put_right(stand_in, fields={**left_out, "Seats": "3"}), kind)
+    assert values(stand_in)["Seats"] == ["3"]
+    assert [len(body["CustomFields"]) for _, _, body in stand_in.writes] == [1]
+
+
+class PassesOver(Typed):
+    """Says yes to what is no number, and leaves the field as it was."""
+
+    def change(self, held: Book, who: str, body: Any) -> Said:
+        entries = [entry for entry in body.get("CustomFields", []) if entry.get("Value") != "many"]
+        return super().change(held, who, {**body, "CustomFields": entries})
+
+
+@pytest.mark.parametrize(
+    ("fields", "left", "others_done"),
+    [
+        ({"Seats": "many", "City": "Hove"}, ["Seats"], True),
+        ({"Seats": "many", "City": "odd"}, ["City"], False),
+        ({"Seats": "many"}, [], False),
+        ({"City": "odd", "Born": "1990-12-31"}, ["City"], True),
+        ({"City": "odd", "Born": "1990-12-31", "Seats": "many"}, ["City", "Seats"], True),
+    ],
+)
+def test_what_was_not_taken_is_named_and_nothing_is_called_done_that_is_not(
+    fields: dict[str, str], left: list[str], others_done: bool
+) -> None:
+    """Where it passed over all with a yes, the read-back contradicts."""
+    stand_in = PassesOver({ONE: {NEWS: book(person())}}, bad=("odd",))
+    outcome = put_right(stand_in, fields=fields)
+    assert isinstance(outcome, HandOver if left else Applied)
+    told_of = getattr(outcome, "task", "")
+    assert [name for name in ("City", "Seats", "Born") if name in told_of] == left
+    assert ("other changes are in place" in told_of) is others_done
+    assert isinstance(read_back(stand_in, **fields), Contradicts)

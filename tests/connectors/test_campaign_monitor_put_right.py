@@ -1,5 +1,6 @@
 """What is left of a restriction and of a correction at Campaign Monitor, and to whom."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +21,7 @@ from dpsync.http import HttpClient
 from dpsync.model import Changes, Right
 from tests.connectors.contract import NEW, OLD, SECRET, Hands, OpenShelf, Said, instruction, pseudonym
 from tests.connectors.test_campaign_monitor import (
+    EVENTS,
     LIFTED,
     NEWS,
     ONE,
@@ -93,6 +95,38 @@ def test_a_yes_may_hold_nothing_but_blanks() -> None:
     blank = Said(200, {"Content-Type": "application/json"}, b" \r\n")
     stand_in = failing(vendor(book(person())), "POST", "/suppress", blank, applies=True)
     assert isinstance(told(stand_in, Right.RESTRICTION), Applied)
+
+
+def test_a_restriction_told_again_remembers_what_the_first_time_changed() -> None:
+    """And a list that was made since is told of by the state that it had."""
+    stand_in = StandIn({ONE: {NEWS: book(person(), reach="OnlyThisList")}})
+    with on_stage(stand_in) as stage:
+        stage.tell(instruction(Right.RESTRICTION))
+        stand_in.clients[ONE][EVENTS] = book(person(state="Unconfirmed"), reach="OnlyThisList")
+        stage.tell(instruction(Right.RESTRICTION))
+        outcome = stage.tell(instruction(Right.RESTRICTION, lifted=LIFTED))
+    assert isinstance(outcome, HandOver)
+    assert outcome.references == (NEWS, EVENTS)
+    assert re.findall(r"its state was '(\w+)'", outcome.task) == ["Active", "Unconfirmed"]
+    assert stand_in.suppressed[ONE] == []
+
+
+def test_what_somebody_else_suppressed_after_the_lifting_is_theirs() -> None:
+    stand_in = vendor(book(person()))
+    with on_stage(stand_in) as stage:
+        stage.tell(instruction(Right.RESTRICTION))
+        for _ in range(2):
+            assert isinstance(stage.tell(instruction(Right.RESTRICTION, lifted=LIFTED)), Applied)
+            stand_in.suppressed[ONE] = [OLD]
+    assert stand_in.suppressed[ONE] == [OLD]
+
+
+def test_what_does_not_show_its_cause_stands_beside_what_was_read() -> None:
+    stand_in = vendor()
+    stand_in.suppressed[ONE] = [OLD]
+    finding = read_back(stand_in, Right.RESTRICTION, lifted=LIFTED)
+    assert isinstance(finding, CannotTell)
+    assert "GET /clients/{id}/suppressionlist.json" in [one.endpoint for one in finding.evidence]
 
 
 # --- rectification
@@ -174,6 +208,7 @@ def test_what_was_read_stands_as_evidence_whatever_it_shows() -> None:
     for stand_in, more in findings:
         finding = read_back(stand_in(), Right.RECTIFICATION, **more)
         assert isinstance(finding, AsAsked | CannotTell | Contradicts)
+        assert isinstance(finding, AsAsked) or finding.reason
         assert "GET /subscribers/{id}.json" in [one.endpoint for one in finding.evidence]
 
 

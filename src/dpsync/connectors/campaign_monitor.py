@@ -85,6 +85,8 @@ _KINDS: Mapping[str, Kind] = {
 _TOKEN: Final = "/oauth/token"
 _Shape = TypeVar("_Shape", list[object], dict[str, object])
 _LOST: Final = "lost"
+_ERASED, _RESTRICTED, _OPTED_OUT = "erased", "restricted", "opted_out"
+_ASKED, _BLANKED = "asked", "blanked"
 _IN_FLIGHT: Final = timedelta(minutes=5)  # longer than any call lasts
 
 VALUE_REJECTED: Final = "the processor rejected a value"
@@ -188,9 +190,10 @@ class _Credential:
         self._settings = settings
         self._kit = kit
         self._lock = threading.Lock()
-        refresh = settings.refresh_token
-        # a pair that somebody configures anew has its own place, so an old one on the shelf never wins over it
-        self._place = f"oauth/{kit.pseudonym(refresh.get_secret_value())}" if refresh else ""
+        self._place: str
+        if settings.refresh_token is not None:
+            # a pair that somebody configures anew has its own place, so an old one on the shelf never wins over it
+            self._place = f"oauth/{kit.pseudonym(settings.refresh_token.get_secret_value())}"
         self._pair: _Pair | None = None
 
     def header(self) -> str:
@@ -334,7 +337,7 @@ class _Calls(Calls):
     def _count(self, reply: Reply) -> None:
         """Only /transactional documents these headers; they are believed wherever they appear."""
         reset = _reset(reply)
-        if reset is not None and reply.headers.get("x-ratelimit-remaining", "").strip() == "0":
+        if reset is not None and str(reply.headers.get("x-ratelimit-remaining")).strip() == "0":
             self._spent_until = self._kit.clock.monotonic() + reset.total_seconds()
 
     def _passable(self, reply: Reply, *, writing: bool) -> None:
@@ -353,7 +356,7 @@ class _Calls(Calls):
 
 def _reset(reply: Reply) -> timedelta | None:
     """`X-RateLimit-Reset`: seconds left, not a time of day."""
-    said = reply.headers.get("x-ratelimit-reset", "").strip()
+    said = str(reply.headers.get("x-ratelimit-reset")).strip()
     return min(timedelta(seconds=int(said)), _LONGEST_WAIT) if re.fullmatch(r"[0-9]{1,9}", said) else None
 
 
@@ -378,7 +381,7 @@ def _said(reply: Reply, shape: type[_Shape]) -> _Shape:
 def _named(rows: list[object], id_name: str, title: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for row in rows:
-        if not isinstance(row, dict) or not _ID.fullmatch(str(row.get(id_name, ""))):
+        if not isinstance(row, dict) or not _ID.fullmatch(str(row.get(id_name))):
             raise unreadable()
         found[str(row[id_name])] = str(row.get(title, ""))
     return found
@@ -673,18 +676,18 @@ class CampaignMonitor(Connector):
         It is not unsubscribed first: in a list that reaches all lists that would put the address on the suppression
         list, where an erasure must not leave it. A blanking that fails does not keep the record in use.
         """
-        key = self._shelf_key("erased", place, address)
+        key = self._shelf_key(_ERASED, place, address)
         member = self._held(calls, place, address)
         if member is None:
             return Applied(evidence=()) if self._kit.shelf.get(key) else NothingHeld(evidence=())
         steps: list[Callable[[], Outcome]] = []
         # a record does not show a mobile number, so one that looks blank is blanked once all the same
-        if not member.blank or self._kit.shelf.get(key) != "blanked":
+        if not member.blank or self._kit.shelf.get(key) != _BLANKED:
             known = _fields_of(calls, place) if member.fields else {}
             names = dict.fromkeys(name for name, _ in member.fields)
             fields = [known.get(_key(name), _Field(name, name, UNTYPED)) for name in names]
             cleared = [entry for one in fields for entry in _entry(one, "")]
-            self._kit.shelf.put(key, "asked")
+            self._kit.shelf.put(key, _ASKED)
             steps.append(partial(self._blank, calls, place, member, cleared, key))
         if member.state != "Deleted":
             steps.append(partial(self._delete, calls, place, member))
@@ -724,7 +727,7 @@ class CampaignMonitor(Connector):
             knows = (_NOT_IN_LIST, *_NO_MOBILE)
             code = calls.write("PUT", "/subscribers/{id}", place, body, email=member.address, knows=knows)
             if code is None:
-                self._kit.shelf.put(key, "blanked")
+                self._kit.shelf.put(key, _BLANKED)
             if code not in _NO_MOBILE:
                 break
         return Applied(evidence=())
@@ -749,7 +752,7 @@ class CampaignMonitor(Connector):
         if not known and all(isinstance(outcome, NothingHeld) for outcome in outcomes):
             return self._only_suppressed(calls, client, address)
         if known:
-            self._kit.shelf.put(self._shelf_key("opted_out", client.id, address), "yes")
+            self._kit.shelf.put(self._shelf_key(_OPTED_OUT, client.id, address), _ASKED)
             outcomes += each([partial(self._suppress, calls, client, address)])
         return together(outcomes)
 
@@ -784,8 +787,7 @@ class CampaignMonitor(Connector):
     def _reach(calls: _Calls, client: _Client, address: str) -> dict[str, str]:
         """The state in each list of the client that names the address; what an unknown one gets is not documented."""
         rows = _said(calls.about("GET", "/clients/{id}/listsforemail", client.id, {"email": address}), list)
-        _named(rows, "ListID", "ListName")
-        states = {str(row["ListID"]): str(row.get("SubscriberState")) for row in rows if isinstance(row, dict)}
+        states = _named(rows, "ListID", "SubscriberState")
         if not set(states.values()) <= _STATES:
             raise unreadable()
         return states
@@ -806,12 +808,14 @@ class CampaignMonitor(Connector):
         if not held:
             return self._only_suppressed(calls, client, address)
         alone = [place for place, member in held.items() if member.state in _IN_USE and self._alone(calls, place)]
-        key = self._shelf_key("restricted", client.id, address)
+        key = self._shelf_key(_RESTRICTED, client.id, address)
         memory = _Memory.of(self._kit.shelf.get(key))
         if memory is None or memory.lifted:
             suppressed = _Suppression(calls, client.id).holds(address)
             memory = _Memory(suppressed, {place: member.state for place, member in held.items()})
-        memory.left += [place for place in alone if place not in memory.left]
+        # the oldest state counts: since then it may be ours
+        memory.before = {place: held[place].state for place in alone} | memory.before
+        memory.left = list(dict.fromkeys([*memory.left, *alone]))
         self._kit.shelf.put(key, memory.text())
         leave = [partial(self._leave, calls, client, place, address, set()) for place in alone]
         return together(each([*leave, partial(self._suppress, calls, client, address)]))
@@ -821,20 +825,18 @@ class CampaignMonitor(Connector):
         """Whether an unsubscribe of this list reaches no other."""
         found = _said(calls.about("GET", "/lists/{id}", place), dict)
         reach = found.get("UnsubscribeSetting")
-        if str(found.get("ListID", "")).lower() != place.lower() or reach not in _REACHES:
+        if str(found.get("ListID")).lower() != place.lower() or reach not in _REACHES:
             raise unreadable()
         return reach == "OnlyThisList"
 
     def _lift(self, calls: _Calls, client: _Client, address: str) -> Outcome:
         """Take back our own suppression, unless the person objected meanwhile; nobody is ever subscribed again."""
         held = {place: member for place in client.lists if (member := self._held(calls, place, address)) is not None}
-        key = self._shelf_key("restricted", client.id, address)
+        key = self._shelf_key(_RESTRICTED, client.id, address)
         memory = _Memory.of(self._kit.shelf.get(key))
         if memory is None:
             return Applied(evidence=()) if held else self._only_suppressed(calls, client, address)
-        ours = not memory.suppressed_before and not self._kit.shelf.get(
-            self._shelf_key("opted_out", client.id, address)
-        )
+        ours = not memory.suppressed_before and not self._kit.shelf.get(self._shelf_key(_OPTED_OUT, client.id, address))
         objected = [
             place
             for place, member in held.items()
@@ -891,26 +893,28 @@ class CampaignMonitor(Connector):
             return task(beyond.format(place, now.state), place) if now else NothingHeld(evidence=())
         _demand_known(one, no)
         left.refused = [key for key in no if key in entries]
+        taken = len(one.values) - len(no)
         if now is not None:
             asked = {key: changes.fields[key] for key in entries if key not in no}
             found = compared(asked, _shown(now, fields, asked), left.types)
             # what is no value of a field it passes over with a yes; where nothing was taken the read-back will say so
-            left.refused += found.other if len(found.other) < len(one.values) - len(no) else ()
+            taken -= len(found.other)
+            left.refused += found.other if taken else ()
             left.unclear = [*found.unclear]
-        outcomes = [*left.tasks(some_done=len(no) < len(one.values)), *_names_left(place, changes, no)]
+        outcomes = [*left.tasks(some_done=taken > 0), *_names_left(place, changes, no)]
         if _EMAIL in no:
-            outcomes.append(self._address_left(calls, place, member, new or "", one.codes[_EMAIL]))
+            outcomes.append(self._address_left(calls, place, member, one))
         return together([Applied(evidence=()), *outcomes])
 
-    def _address_left(self, calls: _Calls, place: str, member: _Member, new: str, code: int) -> HandOver:
+    def _address_left(self, calls: _Calls, place: str, member: _Member, one: "_Update") -> HandOver:
         """The address is left to a person, and so is any merging."""
-        if code != _TAKEN:
+        if one.codes[_EMAIL] != _TAKEN:
             return task(
                 f"In list {place} Campaign Monitor did not accept the new address: see how it is spelt, and correct it "
                 "in the web app.",
                 place,
             )
-        target = self._held(calls, place, new)
+        target = self._held(calls, place, str(one.values[_EMAIL]))
         return _two_records(place, member.state, target.state if target is not None else "not shown by the API")
 
     # --- reading back
@@ -961,7 +965,7 @@ _SHOWS_NO_CAUSE: Final = "a suppressed address does not show why it is suppresse
 
 def _member(found: Mapping[str, object], spelling: str) -> _Member:
     """The record in a 200, which must be the one that was asked for. Raises `Ended`."""
-    address, state, name = found.get("EmailAddress"), found.get("State"), found.get("Name", "")
+    address, state, name = found.get("EmailAddress"), found.get("State"), found.get("Name")
     rows = found.get("CustomFields", [])
     if not isinstance(address, str) or normalised(address) != normalised(spelling) or state not in _STATES:
         raise unreadable()
@@ -1014,7 +1018,7 @@ def _fields_of(calls: _Calls, place: str) -> dict[str, _Field]:
             case {"FieldName": str(name), "Key": str(tag), **more} if name and _key(tag):
                 options = more.get("FieldOptions")
                 choices = tuple(map(str, options)) if isinstance(options, list) else ()
-                kind = FieldType(_KINDS.get(str(more.get("DataType", "")), Kind.UNKNOWN), choices=choices)
+                kind = FieldType(_KINDS.get(str(more.get("DataType")), Kind.UNKNOWN), choices=choices)
                 one = _Field(name, tag.strip("[]"), kind)
                 found[_key(tag)] = found[_key(name)] = one
             case _:
@@ -1145,7 +1149,7 @@ def _left_to_the_operator(memory: _Memory, client: _Client, objected: Sequence[s
     tasks = [
         task(
             f"In list {place} the address was unsubscribed for a restriction that is now lifted; before, its state was "
-            f"'{memory.before.get(place, 'unknown')}'. Leave it unsubscribed: only the person may subscribe anew.",
+            f"'{memory.before[place]}'. Leave it unsubscribed: only the person may subscribe anew.",
             place,
         )
         for place in memory.left
