@@ -177,10 +177,12 @@ class StandIn:
                     "organizations", [{"id": one, "name": f"Gardens {one}"} for one in self.organizations], query
                 )
             case ["organizations", org, "orders"]:
+                assert query["status"] == "both"
                 return self.pages("orders", [one for one in self.orders if self.asked_for(one, org, query)], query)
             case ["organizations", org, "attendees"]:
                 return self.pages("attendees", [one for one in self.tickets if self.listed(one, org, query)], query)
             case ["events", event, "attendees"]:
+                assert query["status"] == "attending"
                 return self.pages("attendees", [one for one in self.tickets if one["event_id"] == event], query)
             case ["events", event, "attendees", name]:
                 return self.single(
@@ -191,7 +193,6 @@ class StandIn:
         return no(404, "NOT_FOUND")
 
     def asked_for(self, one: Mapping[str, Any], org: str, query: Mapping[str, str]) -> bool:
-        assert query["status"] == "both"
         emails = query.get("only_emails", "").split(",")
         return one["organization"] == org and ("only_emails" not in query or one["email"] in emails)
 

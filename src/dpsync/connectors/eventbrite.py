@@ -9,10 +9,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from hashlib import sha256
 from types import MappingProxyType
 from typing import Annotated, ClassVar, Final, Self, assert_never, cast
-from urllib.parse import quote
+from zlib import crc32
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -43,7 +42,7 @@ from dpsync.errors import (
     UnsupportedRight,
 )
 from dpsync.http import api_root, demand_own_address, json_of, retry_after
-from dpsync.model import Changes, Right
+from dpsync.model import Changes, FieldValue, Right
 
 _VENDOR: Final = "https://www.eventbriteapi.com/v3"
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -121,8 +120,8 @@ class _Budget:
 
     def note(self, reply: Reply) -> None:
         """The last twentieth is left to whatever else the organiser runs on this token."""
-        buckets = [[int(one) for one in found] for found in _BUCKET.findall(reply.headers.get("x-rate-limit", ""))]
-        waits = [reset for used, limit, reset in buckets if used >= limit - limit // 20]
+        buckets = [[int(one) for one in found] for found in _BUCKET.findall(str(reply.headers.get("x-rate-limit")))]
+        waits = [reset for used, limit, reset in buckets if 20 * used >= 19 * limit]
         if waits:
             self._spent_until = self._clock.monotonic() + min(max(waits), _LONGEST_WAIT.total_seconds())
 
@@ -151,7 +150,8 @@ class _Calls(Calls):
             raise Ended(Retryable(reason=BUSY, busy=True, retry_after=left), stop=True)
         reply = self.ask(
             "GET",
-            self._base + template.format(**{name: quote(value, safe="") for name, value in names.items()}),
+            # an id is one by its form, so nothing in it needs quoting
+            self._base + template.format(**names),
             template=template,
             headers=self._headers,
             params={name: value for name, value in params.items() if value},
@@ -311,7 +311,7 @@ def _profile(row: Row) -> Row:
 class _Index:
     """Who holds which ticket, by the keyed pseudonym of the address: the vendor's own search knows buyers only.
 
-    On the shelf: `who/PSEUDONYM/ATTENDEE` is [organisation, event, order], kept when the address changes; `is/ATTENDEE`
+    On the shelf: `who/PSEUDONYM/ATTENDEE` is [event, order], kept when the address changes; `is/ATTENDEE`
     the pseudonym it has now; `index/ORGANISATION/STATUS` how far the list was read; `look/N` what a webhook named.
     """
 
@@ -334,7 +334,7 @@ class _Index:
             page = calls.page(
                 "attendees", _ATTENDEES, names, status=status, changed_since=run.since, continuation=run.next
             )
-            rows = self._entries(organisation, page.rows) if page else {}
+            rows = self._entries(page.rows) if page else {}
             if page is not None:
                 first = run.total if run.next else page.total or 0
                 run = replace(run, next=page.next, seen=run.seen + len(page.rows), total=first)
@@ -348,12 +348,12 @@ class _Index:
                 raise Ended(Retryable(reason=STALE))
             again = again or not run.next
 
-    def _entries(self, organisation: str, rows: Iterable[Row]) -> dict[str, str]:
+    def _entries(self, rows: Iterable[Row]) -> dict[str, str]:
         entries: dict[str, str] = {}
         for row in rows:
             email = _profile(row).get("email")
             who = self._kit.pseudonym(normalised(email)) if isinstance(email, str) and email else ""
-            value = json.dumps([organisation, _id_of(row, "event_id"), str(row.get("order_id") or "")])
+            value = json.dumps([_id_of(row, "event_id"), str(row.get("order_id") or "")])
             entries[f"is/{_id_of(row)}"] = who
             if who:
                 entries[f"who/{who}/{_id_of(row)}"] = value
@@ -369,14 +369,14 @@ class _Index:
             names = {"order": ids[1]} if kind == "order" else {"event": ids[1], "attendee": ids[3]}
             rows: dict[str, str] = {}
             try:
-                found, _ = calls.record(kind, names, ("attendees",) if kind == "order" else ("answers",))
+                found, _ = calls.record(kind, names, ("attendees",) if kind == "order" else ())
                 listed = found.get("attendees") if found and kind == "order" else [found]
-                rows = self._entries(
-                    "", [row for row in listed if isinstance(row, dict)] if isinstance(listed, list) else ()
-                )
+                rows = self._entries(row for row in listed if isinstance(row, dict)) if isinstance(listed, list) else {}
             except Ended as end:
-                if isinstance(end.outcome, Retryable):
+                if end.stop:
                     raise
+                if isinstance(end.outcome, Retryable):
+                    continue  # a fault of this one record keeps nobody waiting: it is asked for in the next search
             self._kit.shelf.put_all(rows)
             self._kit.shelf.swap(place, path, "")  # a newer hint in the same place stays
 
@@ -385,7 +385,7 @@ class _Index:
         who = self._kit.pseudonym(normalised(address))
         for place, value in self._kit.shelf.find(f"who/{who}/").items():
             attendee = place.rpartition("/")[2]
-            _, event, order = json.loads(value)
+            event, order = json.loads(value)
             yield _Found("attendee", attendee, event, order, own=self._kit.shelf.get(f"is/{attendee}") == who)
 
 
@@ -425,18 +425,24 @@ def _plain(text: str) -> str:
     return " ".join(folded(text).split())
 
 
-def _shows(record: Row, values: Iterable[str], phone: str | None = None) -> bool:
+def _shows(record: Row, values: Iterable[str | None], phone: str | None = None) -> bool:
     """Whether a record shows one of these values anywhere, whatever it is called there.
 
     Looking for values: what an erased record looks like is documented nowhere.
     """
     texts = [_plain(leaf) for leaf in _leaves(record)]
     written = " ".join(texts)  # first and last name stand in two fields
-    words = [re.escape(_plain(value)) for value in values if value.strip()]
+    words = [re.escape(_plain(value)) for value in values if value and value.strip()]
     if any(re.search(rf"(?<!\w){word}(?!\w)", written) for word in words):
         return True
-    digits = re.sub(r"\D", "", phone or "")[-9:]  # without the country's number or the nought in its place
+    if phone is None:
+        return False
+    digits = re.sub(r"\D", "", phone)[-9:]  # without the country's number or the nought in its place
     return len(digits) >= 7 and any(digits in re.sub(r"\D", "", text) for text in texts)
+
+
+def _alike(held: object, asked: FieldValue) -> bool:
+    return isinstance(held, str) and isinstance(asked, str) and _plain(held) == _plain(asked)
 
 
 def _corrected(record: Row, kind: str, changes: Changes) -> _Verdict:
@@ -448,7 +454,7 @@ def _corrected(record: Row, kind: str, changes: Changes) -> _Verdict:
         if value is not None and form(str(holder.get(name) or "")) != form(value):
             return _Verdict.NEW_MISSING
     kept = {name: value for name, value in changes.fields.items() if name in holder}
-    texts_alike = {n for n, v in kept.items() if isinstance(v, str) and _plain(str(holder[n] or "")) == _plain(v)}
+    texts_alike = {name for name, value in kept.items() if _alike(holder[name], value)}
     shown = compared({name: value for name, value in kept.items() if name not in texts_alike}, holder, {})
     if shown.other:
         return _Verdict.NEW_MISSING
@@ -613,7 +619,7 @@ class Eventbrite(Connector, Inbound):
             case {"api_url": str(url), "config": {"action": str(action)}} if action.startswith(("order.", "attendee.")):
                 path = url.removeprefix(f"{self._settings.base}/")
                 if path != url and _HINT.fullmatch(path):
-                    slot = sha256(path.encode()).digest()[0] % _SLOTS
+                    slot = crc32(path.encode()) % _SLOTS
                     self._kit.shelf.put(f"look/{slot:02}", path)
         return ()
 
@@ -626,7 +632,7 @@ class Eventbrite(Connector, Inbound):
 
     def _organisations(self, calls: _Calls) -> dict[str, str]:
         """Id and name of each organisation to search: what the token shows must have all that are configured."""
-        shown = {_id_of(row): str(row.get("name", "")) for row in calls.rows("organizations", _MINE)}
+        shown = {_id_of(row): str(row.get("name") or _id_of(row)) for row in calls.rows("organizations", _MINE)}
         wanted = self._settings.organizations or tuple(shown)
         if not wanted or not set(wanted) <= set(shown):
             raise calls.rejected(calls.last, NO_ORGANISATION)
@@ -738,7 +744,7 @@ def _verdict(calls: _Calls, order: Instruction, one: _Found, addresses: tuple[st
         case Right.OPT_OUT:
             verdict = _preference(record.get("contact_list_preferences")) if one.own else verdict
         case Right.ERASURE:
-            if _shows(record, [*addresses, order.name or ""], order.phone):
+            if _shows(record, [*addresses, order.name], order.phone):
                 verdict = _Verdict.OLD_VALUE
         case Right.RECTIFICATION:
             if _shows(record, [*_old(order, addresses), *_old_name(order, changes)]):
