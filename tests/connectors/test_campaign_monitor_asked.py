@@ -214,7 +214,9 @@ def test_what_the_api_does_not_change_is_read_again_before_it_is_left_to_anybody
 
 def test_a_record_without_a_name_and_fields_has_none() -> None:
     bare = {key: value for key, value in person().items() if key not in ("Name", "CustomFields")}
-    finding = read_back(vendor(book(bare)), Right.RECTIFICATION, changes=Changes(first_name="", fields={"City": ""}))
+    finding = read_back(
+        vendor(book(bare)), Right.RECTIFICATION, changes=Changes(first_name="", last_name="", fields={"City": ""})
+    )
     assert isinstance(finding, AsAsked)
 
 

@@ -993,6 +993,17 @@ def _name(changes: Changes) -> str:
     return f"{changes.first_name.strip()} {changes.last_name.strip()}".strip()
 
 
+def _name_likeness(changes: Changes, held: str) -> Likeness:
+    """Whether the whole name that is held has the parts that were asked for, each at its own end."""
+    parts = [plain(part) for part in (changes.first_name, changes.last_name) if part is not None]
+    if len(parts) == 2:
+        return Likeness.SAME if held == plain(_name(changes)) else Likeness.OTHER
+    if not held.startswith(plain(changes.first_name or "")) or not held.endswith(plain(changes.last_name or "")):
+        return Likeness.OTHER
+    # of a part that is to be empty the whole shows nothing
+    return Likeness.UNCLEAR if "" in parts else Likeness.SAME
+
+
 def _key(name: str) -> str:
     """One form for `Subscription date`, `[subscriptiondate]` and what a record shows."""
     return re.sub(r"[\W_]", "", name).casefold()
@@ -1177,13 +1188,12 @@ def _rectified(
         return Contradicts(reason="a record still has an old address", evidence=evidence)
     unclear = False
     for place, _, member in seen:
-        whole, held = plain(_name(changes)), plain(member.name)
-        first, last = plain(changes.first_name or ""), plain(changes.last_name or "")
-        if (whole and held != whole) or not held.startswith(first) or not held.endswith(last):
+        name = _name_likeness(changes, plain(member.name))
+        if name is Likeness.OTHER:
             return Contradicts(reason="a name is not as asked", evidence=evidence)
         known = fields.get(place, {})
         shown = compared(changes.fields, _shown(member, known, changes.fields), _typed(known, changes.fields))
         if shown.other:
             return Contradicts(reason="a field is not as asked", evidence=evidence)
-        unclear = unclear or bool(shown.unclear)
+        unclear = unclear or bool(shown.unclear) or name is Likeness.UNCLEAR
     return CannotTell(reason=NOT_COMPARABLE, evidence=evidence) if unclear else AsAsked(evidence=evidence)

@@ -91,7 +91,7 @@ class EventbriteSettings(BaseModel):
 def _error(reply: Reply) -> str:
     """The vendor's own constant for an error, which it asks to go by; the status alone is coarse."""
     found = json_of(reply)
-    return str(found.get("error", "")) if isinstance(found, dict) else ""
+    return str(found.get("error")) if isinstance(found, dict) else ""
 
 
 Row = Mapping[str, object]
