@@ -109,6 +109,7 @@ def test_a_refused_name_is_a_task_and_the_fields_are_done() -> None:
     outcome = put_right(stand_in, first_name="Augusta", last_name="King", fields={"City": "Hove"})
     assert isinstance(outcome, HandOver)
     assert "did not accept the new name" in outcome.task
+    assert outcome.references == (NEWS,)
     assert values(stand_in)["City"] == ["Hove"]
 
 

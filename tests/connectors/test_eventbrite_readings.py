@@ -151,8 +151,8 @@ def test_each_kind_of_record_is_asked_for_with_its_own_parts_and_kept_under_its_
         {"orders": [{"email": OLD, "event_id": 7, "id": "440001"}]},
     ],
 )
-def test_a_page_that_is_not_as_documented_proves_nothing(page: Mapping[str, object]) -> None:
-    whole = {"orders": [], "pagination": {"has_more_items": False, "object_count": 0}}
+def test_a_page_that_is_not_as_documented_proves_nothing(page: dict[str, object]) -> None:
+    whole: dict[str, object] = {"orders": [], "pagination": {"has_more_items": False, "object_count": 0}}
     outcome = told(failing(ORDER_LIST, said(200, whole | page)))
     assert isinstance(outcome, Retryable)
     assert outcome.reason == UNREADABLE
@@ -262,7 +262,8 @@ def test_a_name_is_compared_in_an_order_and_in_a_ticket(
     stand_in = StandIn([order(1)] if kind == "order" else [], [neighbour(), *([ticket(1)] if kind == "ticket" else [])])
     for one in stand_in.ours():
         one.get("profile", one)[name] = held
-    finding = after(stand_in, Right.RECTIFICATION, lambda _: None, changes=Changes(**{name: asked}), name=None)
+    changes = Changes(first_name=asked) if name == "first_name" else Changes(last_name=asked)
+    finding = after(stand_in, Right.RECTIFICATION, lambda _: None, changes=changes, name=None)
     assert isinstance(finding, expected)
 
 

@@ -135,9 +135,10 @@ class CampaignMonitorSettings(BaseModel):
 
 def _code(reply: Reply) -> int | None:
     """The vendor's own number for an error; the HTTP status alone is coarse."""
-    found = json_of(reply)
-    code = found.get("Code") if isinstance(found, dict) else None
-    return code if isinstance(code, int) and not isinstance(code, bool) else None
+    match json_of(reply):
+        case {"Code": int(code)} if not isinstance(code, bool):
+            return code
+    return None
 
 
 @dataclass(frozen=True, slots=True)
