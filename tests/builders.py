@@ -39,11 +39,13 @@ from dpsync.ledger.comparison import differences
 from dpsync.ledger.log import Log
 from dpsync.ledger.note import Signer
 from dpsync.model import Changes, Lifted, Request, Right, State, Subject
-from dpsync.propagation import acknowledgement, contacts
-from dpsync.propagation.controller import Controller, Safety
-from dpsync.propagation.legal_clock import LegalClock
-from dpsync.propagation.lifecycle import AnswerKind
-from dpsync.propagation.worker import Worker
+from dpsync.propagation import contacts
+from dpsync.propagation.controller import Controller
+from dpsync.propagation.correspondence import acknowledgement
+from dpsync.propagation.engine.worker import Worker
+from dpsync.propagation.rules.legal_clock import LegalClock
+from dpsync.propagation.rules.lifecycle import AnswerKind
+from dpsync.propagation.rules.plan import Safety
 from dpsync.sealing import Keys
 from dpsync.store import tables as t
 from dpsync.store.database import reading

@@ -17,7 +17,7 @@ from pathlib import Path
 from dpsync.connector import Accepted, CannotTell, Contradicts, HandOver, NotIdentifiable, Recipient, Refused, Retryable
 from dpsync.errors import CredentialsRejected, DecisionRefused, IllegalTransition, MailHostRefused
 from dpsync.model import Cause, ExemptionCode, Right, Rung, State, Way
-from dpsync.propagation.lifecycle import (
+from dpsync.propagation.rules.lifecycle import (
     Answer,
     AnswerKind,
     Decision,
@@ -28,7 +28,7 @@ from dpsync.propagation.lifecycle import (
     Timer,
     advance,
 )
-from dpsync.propagation.states import happenings
+from dpsync.propagation.rules.states import happenings
 from tests.builders import proof
 
 STORED = Path(__file__).with_name("stored") / "steps.json"

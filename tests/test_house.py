@@ -26,7 +26,7 @@ from dpsync.intake.payload import parse
 from dpsync.intake.signature import Verifier
 from dpsync.known_connectors import connector_names
 from dpsync.model import Request
-from dpsync.propagation.states import page as states_page
+from dpsync.propagation.rules.states import page as states_page
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
@@ -69,13 +69,15 @@ def test_imports_point_down_only() -> None:
 
 
 def test_every_module_has_a_place() -> None:
-    contracts = {one["id"]: one for one in PROJECT["tool"]["importlinter"]["contracts"]}
-    house, inside = contracts["house"], contracts["propagation-inside"]
-    assert house["exhaustive"] is True
-    for contract, folder in ((house, SRC), (inside, SRC / "propagation")):
-        placed = {room.strip() for floor in contract["layers"] for room in floor.split("|")}
-        rooms = {path.stem for path in folder.glob("*") if path.suffix == ".py" or (path / "__init__.py").exists()}
-        assert rooms - {"__init__"} == placed
+    contracts = [one for one in PROJECT["tool"]["importlinter"]["contracts"] if one["type"] == "layers"]
+    assert len(contracts) == 1 + len(list(SRC.glob("propagation/**/__init__.py")))
+    for contract in contracts:
+        (room,) = contract["containers"]
+        assert contract["exhaustive"] is True, room
+        folder = SRC.parent / room.replace(".", "/")
+        placed = {name.strip() for floor in contract["layers"] for name in floor.split("|")}
+        modules_there = {one.stem for one in folder.glob("*") if one.suffix == ".py" or (one / "__init__.py").exists()}
+        assert modules_there - {"__init__"} == placed, room
 
 
 def test_the_guide_shows_every_room_from_the_top_down() -> None:

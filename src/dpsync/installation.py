@@ -35,10 +35,12 @@ from dpsync.ledger.note import Signer
 from dpsync.ledger.note import parse as parse_note
 from dpsync.mail import Mailer, domain_of
 from dpsync.model import Retention
-from dpsync.propagation import acknowledgement, contacts, receipts, retention
-from dpsync.propagation.controller import Controller, Safety
+from dpsync.propagation import contacts, receipts, retention
+from dpsync.propagation.controller import Controller
+from dpsync.propagation.correspondence import acknowledgement
 from dpsync.propagation.decisions import PURPOSE
-from dpsync.propagation.legal_clock import LegalClock
+from dpsync.propagation.rules.legal_clock import LegalClock
+from dpsync.propagation.rules.plan import Safety
 from dpsync.sealing import Keys
 from dpsync.settings import ProcessorSection, Settings
 from dpsync.settings.sections import WEEKDAYS

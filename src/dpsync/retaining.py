@@ -13,7 +13,7 @@ from dpsync.kit import MailRefused
 from dpsync.model import Retention
 from dpsync.propagation import retention, worklist
 from dpsync.propagation.conversations import By
-from dpsync.propagation.incoming import tell_of_mail_host, tell_of_worklist
+from dpsync.propagation.correspondence.incoming import tell_of_mail_host, tell_of_worklist
 from dpsync.timed import Job, every, weekly
 
 LISTED_AT = time_of_day(8, 0)

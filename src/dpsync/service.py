@@ -33,17 +33,10 @@ from dpsync.kit import Mail, MailRefused, NoAnswer
 from dpsync.ledger.audit import Verification
 from dpsync.liveness import Guard, Pulse, Watched
 from dpsync.model import Request
-from dpsync.propagation import (
-    acknowledgement,
-    answer_receipts,
-    contacts,
-    escalation,
-    incoming,
-    receipts,
-    retention,
-)
-from dpsync.propagation.lifecycle import AnswerKind
-from dpsync.propagation.worker import Worker
+from dpsync.propagation import contacts, receipts, retention
+from dpsync.propagation.correspondence import acknowledgement, answer_receipts, escalation, incoming
+from dpsync.propagation.engine.worker import Worker
+from dpsync.propagation.rules.lifecycle import AnswerKind
 from dpsync.retaining import Retaining
 from dpsync.soundness import judge_and_tell
 from dpsync.store.database import worker_lock

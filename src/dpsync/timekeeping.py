@@ -7,8 +7,8 @@ from sqlalchemy import Connection
 
 from dpsync import telemetry
 from dpsync.installation import Installation, SystemClock
-from dpsync.propagation import waits
-from dpsync.propagation.waits import WrongClock
+from dpsync.propagation.queue import waits
+from dpsync.propagation.queue.waits import WrongClock
 from dpsync.store.database import database_now
 
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from dpsync.errors import Stalled
-from dpsync.propagation.worker import Worker
+from dpsync.propagation.engine.worker import Worker
 from dpsync.service import Service
 
 

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from dpsync.connector import Applied, AsAsked, Contradicts, Finding, Instruction, Outcome, Retryable
-from dpsync.propagation.worker import Worker
+from dpsync.propagation.engine.worker import Worker
 from dpsync.store.database import database_now, open_database
 from tests.builders import TestConnector, TurnableClock, Vendor, World, proof
 

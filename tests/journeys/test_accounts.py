@@ -8,9 +8,9 @@ import pytest
 from dpsync.connector import Retryable
 from dpsync.errors import CredentialsRejected
 from dpsync.model import Cause, Right, State
-from dpsync.propagation import lease
-from dpsync.propagation.controller import Safety
-from dpsync.propagation.lanes import causes_of
+from dpsync.propagation.engine import lease
+from dpsync.propagation.queue.lanes import causes_of
+from dpsync.propagation.rules.plan import Safety
 from dpsync.store import tables as t
 from tests.builders import World, later, proof
 from tests.invariants import faults

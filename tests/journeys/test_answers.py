@@ -16,10 +16,10 @@ from dpsync.connector import Accepted, Instruction, Outcome
 from dpsync.ledger import entry
 from dpsync.ledger.note import VerifierKey
 from dpsync.model import Right, State
-from dpsync.propagation.acknowledgement import MOST_BY_LINK
+from dpsync.propagation.correspondence.acknowledgement import MOST_BY_LINK
 from dpsync.propagation.decisions import Person, decide
 from dpsync.propagation.instructions import NOTICE_LINK_LIVES
-from dpsync.propagation.lifecycle import AnswerKind, DecisionKind
+from dpsync.propagation.rules.lifecycle import AnswerKind, DecisionKind
 from dpsync.sandbox.mailbox import Message
 from dpsync.sandbox.recipient import links_of
 from dpsync.store import tables as t

@@ -8,9 +8,9 @@ from sqlalchemy import Connection, Engine, event, update
 
 from dpsync.connector import Applied, AsAsked, Instruction, Outcome
 from dpsync.model import Right, State
-from dpsync.propagation.attempts import Answered, Attempts, Begun, Order, Task
-from dpsync.propagation.lifecycle import Happening
+from dpsync.propagation.engine.attempts import Answered, Attempts, Begun, Order, Task
 from dpsync.propagation.record import Happened
+from dpsync.propagation.rules.lifecycle import Happening
 from dpsync.store import tables as t
 from dpsync.store.shelf import StoredShelf
 from dpsync.store.writer import Writer

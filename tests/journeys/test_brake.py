@@ -9,11 +9,11 @@ from dpsync.connector import NotIdentifiable, Retryable
 from dpsync.intake.answers import Received
 from dpsync.intake.reception import Reception
 from dpsync.model import Cause, Request, Right, State, Subject
-from dpsync.propagation import acknowledgement
-from dpsync.propagation.controller import Safety
+from dpsync.propagation.correspondence import acknowledgement
 from dpsync.propagation.decisions import Person, decide
-from dpsync.propagation.lanes import causes_of
-from dpsync.propagation.lifecycle import DecisionKind
+from dpsync.propagation.queue.lanes import causes_of
+from dpsync.propagation.rules.lifecycle import DecisionKind
+from dpsync.propagation.rules.plan import Safety
 from dpsync.store import tables as t
 from tests.builders import World, proof
 

@@ -11,7 +11,7 @@ import pytest
 from dpsync.errors import ProcessorUnreachable
 from dpsync.model import Right, Rung, State
 from dpsync.propagation.decisions import Person, decide
-from dpsync.propagation.lifecycle import DecisionKind
+from dpsync.propagation.rules.lifecycle import DecisionKind
 from dpsync.sandbox.campaign_monitor.account import Subscriber, made_id
 from dpsync.sandbox.campaign_monitor.api import CampaignMonitor
 from dpsync.sandbox.recipient import fill_in, links_of

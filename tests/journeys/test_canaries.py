@@ -27,7 +27,7 @@ from dpsync.intake.signature import signed_headers
 from dpsync.ledger import entry
 from dpsync.model import Right
 from dpsync.propagation.decisions import Person, decide, find_request
-from dpsync.propagation.lifecycle import DecisionKind
+from dpsync.propagation.rules.lifecycle import DecisionKind
 from dpsync.reports import render
 from dpsync.reports.dossier import dossier
 from dpsync.reports.period import period_report

@@ -13,9 +13,9 @@ from dpsync.__main__ import main
 from dpsync.alerts import Concern, Outbox, raise_alert
 from dpsync.channels import Alert, Delivery
 from dpsync.model import Right, State
-from dpsync.propagation import waits
-from dpsync.propagation.lease import beat
-from dpsync.propagation.lifecycle import Timer
+from dpsync.propagation.engine.lease import beat
+from dpsync.propagation.queue import waits
+from dpsync.propagation.rules.lifecycle import Timer
 from dpsync.store import tables as t
 from dpsync.store.database import open_database, reading, writing
 from dpsync.timed import Job, Jobs, daily, every

@@ -6,8 +6,8 @@ from datetime import timedelta
 from dpsync.connector import HandOver, Recipient
 from dpsync.model import Cause, Right, State
 from dpsync.propagation.decisions import Person, decide
-from dpsync.propagation.lanes import causes_of
-from dpsync.propagation.lifecycle import DecisionKind
+from dpsync.propagation.queue.lanes import causes_of
+from dpsync.propagation.rules.lifecycle import DecisionKind
 from dpsync.store import tables as t
 from tests.builders import World
 

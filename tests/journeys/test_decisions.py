@@ -12,10 +12,10 @@ from dpsync.errors import NotFound, UsageError
 from dpsync.intake.answers import Received
 from dpsync.ledger import entry
 from dpsync.model import Cause, ExemptionCode, Mode, Right, State
-from dpsync.propagation.controller import Safety
 from dpsync.propagation.decisions import RELEASED_BY_A_YES, Decided, Person, decide, find_request
-from dpsync.propagation.lanes import causes_of
-from dpsync.propagation.lifecycle import DecisionKind
+from dpsync.propagation.queue.lanes import causes_of
+from dpsync.propagation.rules.lifecycle import DecisionKind
+from dpsync.propagation.rules.plan import Safety
 from dpsync.store import tables as t
 from dpsync.store.database import reading
 from tests.builders import World, busy, later, proof

@@ -15,10 +15,10 @@ from dpsync.connector import (
 from dpsync.errors import CredentialsRejected
 from dpsync.ledger import entry
 from dpsync.model import Changes, Right, Rung, State
-from dpsync.propagation import acknowledgement, escalation
-from dpsync.propagation.controller import Safety
+from dpsync.propagation.correspondence import acknowledgement, escalation
 from dpsync.propagation.decisions import Person, decide
-from dpsync.propagation.lifecycle import AnswerKind, DecisionKind
+from dpsync.propagation.rules.lifecycle import AnswerKind, DecisionKind
+from dpsync.propagation.rules.plan import Safety
 from dpsync.store import tables as t
 from tests.builders import World, busy, later, proof
 

@@ -6,11 +6,11 @@ from datetime import timedelta
 from dpsync.connector import Applied, HandOver, Instruction, NoticeKind, Recipient, Refused, Retryable
 from dpsync.ledger import entry
 from dpsync.model import Cause, Mode, Right, State
-from dpsync.propagation import acknowledgement
-from dpsync.propagation.controller import Safety
+from dpsync.propagation.correspondence import acknowledgement
 from dpsync.propagation.decisions import Person, decide
-from dpsync.propagation.lanes import causes_of
-from dpsync.propagation.lifecycle import AnswerKind, DecisionKind
+from dpsync.propagation.queue.lanes import causes_of
+from dpsync.propagation.rules.lifecycle import AnswerKind, DecisionKind
+from dpsync.propagation.rules.plan import Safety
 from dpsync.store import tables as t
 from tests.builders import World, later, proof
 

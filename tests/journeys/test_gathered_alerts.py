@@ -11,10 +11,10 @@ from dpsync.channels import Alert, Delivery
 from dpsync.connector import Refused
 from dpsync.errors import CredentialsRejected
 from dpsync.model import Cause, Right, State
-from dpsync.propagation import escalation
-from dpsync.propagation.controller import Safety
-from dpsync.propagation.lifecycle import Decision, DecisionKind
+from dpsync.propagation.correspondence import escalation
 from dpsync.propagation.record import record
+from dpsync.propagation.rules.lifecycle import Decision, DecisionKind
+from dpsync.propagation.rules.plan import Safety
 from dpsync.store import tables as t
 from dpsync.store.database import reading, writing
 from tests.builders import World, later, proof

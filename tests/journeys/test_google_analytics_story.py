@@ -8,9 +8,9 @@ import pytest
 
 from dpsync.connectors.google_analytics import UNSET
 from dpsync.model import Right, Rung, State
-from dpsync.propagation.acknowledgement import answer_by_hand
 from dpsync.propagation.commitments import Author
-from dpsync.propagation.lifecycle import AnswerKind
+from dpsync.propagation.correspondence.acknowledgement import answer_by_hand
+from dpsync.propagation.rules.lifecycle import AnswerKind
 from dpsync.store import tables as t
 from tests.journeys.installation import ANALYTICS, Installation, installed, sqlite_url
 

@@ -8,7 +8,7 @@ from dpsync.errors import CredentialsRejected
 from dpsync.ledger import entry
 from dpsync.model import Right, State
 from dpsync.propagation.decisions import Person, decide
-from dpsync.propagation.lifecycle import DecisionKind
+from dpsync.propagation.rules.lifecycle import DecisionKind
 from dpsync.store import tables as t
 from tests.builders import World, proof
 from tests.invariants import faults

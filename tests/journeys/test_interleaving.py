@@ -11,9 +11,9 @@ from dpsync.errors import DecisionRefused
 from dpsync.intake.reception import Reception
 from dpsync.ledger.comparison import differences
 from dpsync.model import Changes, Request, Right, Subject
-from dpsync.propagation.controller import Safety
 from dpsync.propagation.decisions import Person, decide
-from dpsync.propagation.lifecycle import DecisionKind
+from dpsync.propagation.rules.lifecycle import DecisionKind
+from dpsync.propagation.rules.plan import Safety
 from dpsync.store import tables as t
 from dpsync.store.database import reading
 from tests.builders import TestConnector, TurnableClock, World, later, proof

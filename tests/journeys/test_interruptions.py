@@ -9,8 +9,8 @@ from sqlalchemy.exc import DataError, OperationalError
 
 from dpsync.connector import Applied, CannotTell, Finding, Instruction, Outcome
 from dpsync.model import Right, State
-from dpsync.propagation.lifecycle import DecisionKind
-from dpsync.propagation.worker import Worker
+from dpsync.propagation.engine.worker import Worker
+from dpsync.propagation.rules.lifecycle import DecisionKind
 from dpsync.store import tables as t
 from tests.builders import World, proof
 from tests.invariants import faults

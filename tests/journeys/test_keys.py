@@ -13,7 +13,7 @@ from dpsync.intake.payload import parse
 from dpsync.model import Right, State
 from dpsync.propagation import decisions
 from dpsync.propagation.decisions import Decided, Person
-from dpsync.propagation.lifecycle import DecisionKind
+from dpsync.propagation.rules.lifecycle import DecisionKind
 from dpsync.sealing import MONTHS, PEPPER, SIGNING, Keys
 from dpsync.service import Service
 from dpsync.soundness import judge

@@ -8,7 +8,7 @@ from sqlalchemy import Engine, event
 from dpsync.connector import Instruction, NothingHeld, Outcome, Shelf
 from dpsync.kit import CALLS_AT_ONCE
 from dpsync.model import Right, State
-from dpsync.propagation.controller import Safety
+from dpsync.propagation.rules.plan import Safety
 from dpsync.store import tables as t
 from dpsync.store.database import CONNECTIONS, KEPT
 from dpsync.store.shelf import StoredShelf

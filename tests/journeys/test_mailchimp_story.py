@@ -9,7 +9,7 @@ import pytest
 
 from dpsync.model import Right, State
 from dpsync.propagation.decisions import Person, decide
-from dpsync.propagation.lifecycle import DecisionKind
+from dpsync.propagation.rules.lifecycle import DecisionKind
 from dpsync.sandbox.mailchimp.audience import digest
 from dpsync.sandbox.running import RunningSandbox
 from dpsync.store import tables as t

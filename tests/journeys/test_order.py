@@ -10,10 +10,10 @@ import pytest
 from dpsync.connector import Retryable
 from dpsync.intake.answers import Received
 from dpsync.model import Cause, Changes, Right, State
-from dpsync.propagation.controller import Safety
 from dpsync.propagation.decisions import Person, decide
-from dpsync.propagation.lanes import causes_of
-from dpsync.propagation.lifecycle import DecisionKind
+from dpsync.propagation.queue.lanes import causes_of
+from dpsync.propagation.rules.lifecycle import DecisionKind
+from dpsync.propagation.rules.plan import Safety
 from dpsync.store import tables as t
 from tests.builders import World, busy, later, proof
 from tests.invariants import faults

@@ -14,7 +14,7 @@ from dpsync.cli.checks import _tested
 from dpsync.errors import MailHostRefused
 from dpsync.mail import Mailer
 from dpsync.model import State
-from dpsync.propagation.incoming import tell_of_mail_host
+from dpsync.propagation.correspondence.incoming import tell_of_mail_host
 from dpsync.reporting import month_report
 from dpsync.store import tables as t
 from tests.journeys.installation import FORMS, OPERATOR, Asked, Installation, installed, sqlite_url

@@ -16,12 +16,12 @@ from dpsync.intake.mail_directory import AT_ONCE, take_in
 from dpsync.intake.post import LOOKED_AT, read
 from dpsync.ledger import entry
 from dpsync.model import Cause, Right, Rung, State
-from dpsync.propagation import incoming
-from dpsync.propagation.acknowledgement import answer_by_hand
 from dpsync.propagation.commitments import Author
+from dpsync.propagation.correspondence import incoming
+from dpsync.propagation.correspondence.acknowledgement import answer_by_hand
+from dpsync.propagation.correspondence.incoming import Incoming
 from dpsync.propagation.decisions import Person, decide
-from dpsync.propagation.incoming import Incoming
-from dpsync.propagation.lifecycle import AnswerKind, DecisionKind
+from dpsync.propagation.rules.lifecycle import AnswerKind, DecisionKind
 from dpsync.reporting import month_report
 from dpsync.reports.verdict import Verdict
 from dpsync.store import tables as t

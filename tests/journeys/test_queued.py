@@ -7,10 +7,10 @@ import pytest
 
 from dpsync.connector import Accepted, CannotTell, Capability, Contradicts, Finding, Instruction, Means, Retryable
 from dpsync.model import Right, Rung, State
-from dpsync.propagation import acknowledgement
 from dpsync.propagation.commitments import Author
+from dpsync.propagation.correspondence import acknowledgement
 from dpsync.propagation.decisions import Person, decide
-from dpsync.propagation.lifecycle import AnswerKind, DecisionKind
+from dpsync.propagation.rules.lifecycle import AnswerKind, DecisionKind
 from dpsync.store import tables as t
 from tests.builders import START, TestConnector, World, proof
 from tests.invariants import faults

@@ -11,9 +11,9 @@ from sqlalchemy import Engine, event
 from dpsync.intake.answers import Received
 from dpsync.intake.reception import Reception
 from dpsync.model import Request, Right, Subject
-from dpsync.propagation.controller import Safety
 from dpsync.propagation.decisions import Person, decide
-from dpsync.propagation.lifecycle import DecisionKind
+from dpsync.propagation.rules.lifecycle import DecisionKind
+from dpsync.propagation.rules.plan import Safety
 from dpsync.store import tables as t
 from dpsync.store.writer import Unit
 from tests.builders import World

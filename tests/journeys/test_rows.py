@@ -20,11 +20,12 @@ from dpsync.ledger.comparison import differences, older_requests
 from dpsync.ledger.log import Log
 from dpsync.ledger.rows import OTHERWISE, UNPROVEN, WHOLE_TABLES
 from dpsync.model import Changes, Right, State
-from dpsync.propagation import export_check, incoming, retention, worklist
+from dpsync.propagation import export_check, retention, worklist
 from dpsync.propagation.conversations import By
+from dpsync.propagation.correspondence import incoming
 from dpsync.propagation.decisions import Person, decide
 from dpsync.propagation.export_check import Range, Read
-from dpsync.propagation.lifecycle import AnswerKind, DecisionKind
+from dpsync.propagation.rules.lifecycle import AnswerKind, DecisionKind
 from dpsync.store import tables as t
 from dpsync.store.columns import Instant
 from dpsync.store.database import reading

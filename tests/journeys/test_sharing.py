@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from dpsync.model import Right, State
-from dpsync.propagation.controller import Safety
+from dpsync.propagation.rules.plan import Safety
 from dpsync.store import tables as t
 from dpsync.store.database import open_database
 from tests.builders import World

@@ -24,9 +24,9 @@ from dpsync.connector import (
 )
 from dpsync.model import Cause, Right, State
 from dpsync.propagation.alert_texts import ALERTS, alert_text
-from dpsync.propagation.lanes import causes_of
-from dpsync.propagation.lifecycle import Answer, AnswerKind, Decision, DecisionKind, Defect, Happening, Timer
+from dpsync.propagation.queue.lanes import causes_of
 from dpsync.propagation.record import record
+from dpsync.propagation.rules.lifecycle import Answer, AnswerKind, Decision, DecisionKind, Defect, Happening, Timer
 from dpsync.reports.meaning import Need
 from dpsync.store import tables as t
 from tests.builders import proof

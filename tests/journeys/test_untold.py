@@ -9,11 +9,11 @@ import pytest
 
 from dpsync.ledger import entry
 from dpsync.model import Cause, Right, Rung, State
-from dpsync.propagation import incoming
-from dpsync.propagation.acknowledgement import answer_by_hand
 from dpsync.propagation.commitments import Author
+from dpsync.propagation.correspondence import incoming
+from dpsync.propagation.correspondence.acknowledgement import answer_by_hand
 from dpsync.propagation.decisions import Person, decide
-from dpsync.propagation.lifecycle import AnswerKind, DecisionKind
+from dpsync.propagation.rules.lifecycle import AnswerKind, DecisionKind
 from dpsync.reporting import month_report
 from dpsync.reports.status import status_rows
 from dpsync.sandbox.recipient import fill_in, links_of

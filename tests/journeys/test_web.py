@@ -27,8 +27,8 @@ from dpsync.intake.refusals import Refusal
 from dpsync.intake.signature import Verifier, signed_headers
 from dpsync.intake.web import Ports, create_app, serve_config
 from dpsync.model import Request, Right
-from dpsync.propagation.acknowledgement import Earlier, Given
-from dpsync.propagation.lifecycle import AnswerKind
+from dpsync.propagation.correspondence.acknowledgement import Earlier, Given
+from dpsync.propagation.rules.lifecycle import AnswerKind
 
 SECRET = bytes(range(32))
 NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)

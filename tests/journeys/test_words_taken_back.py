@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from dpsync.model import ExemptionCode, Rung, State
-from dpsync.propagation.acknowledgement import answer_by_hand
 from dpsync.propagation.commitments import Author
+from dpsync.propagation.correspondence.acknowledgement import answer_by_hand
 from dpsync.propagation.decisions import Decided, Person, decide
-from dpsync.propagation.lifecycle import AnswerKind, DecisionKind
+from dpsync.propagation.rules.lifecycle import AnswerKind, DecisionKind
 from dpsync.reporting import month_report
 from dpsync.store import tables as t
 from tests.journeys.installation import FORMS, Asked, Installation, installed

@@ -14,12 +14,12 @@ from sqlalchemy.exc import OperationalError
 from dpsync.connector import Accepted, Applied, CannotTell, Instruction, Outcome, Retryable
 from dpsync.intake.answers import Received
 from dpsync.model import Cause, Right, State
-from dpsync.propagation import lease
-from dpsync.propagation.attempts import Attempts, Order, Task
-from dpsync.propagation.controller import Safety
 from dpsync.propagation.decisions import Person, decide
-from dpsync.propagation.lifecycle import DecisionKind, Timer
-from dpsync.propagation.worker import Worker
+from dpsync.propagation.engine import lease
+from dpsync.propagation.engine.attempts import Attempts, Order, Task
+from dpsync.propagation.engine.worker import Worker
+from dpsync.propagation.rules.lifecycle import DecisionKind, Timer
+from dpsync.propagation.rules.plan import Safety
 from dpsync.store import tables as t
 from tests.builders import TestConnector, World, busy, later, proof
 from tests.invariants import faults

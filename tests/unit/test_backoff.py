@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dpsync.propagation.backoff import CIRCUIT_OPENS_AT, account_pause, delay, reread_delay
+from dpsync.propagation.rules.backoff import CIRCUIT_OPENS_AT, account_pause, delay, reread_delay
 
 JITTER = st.floats(0, 1, exclude_max=True)
 STEPS = [0, 30, 120, 600, 3600, 3 * 3600, 6 * 3600, 12 * 3600]

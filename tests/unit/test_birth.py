@@ -9,8 +9,7 @@ import pytest
 
 from dpsync.connector import Capability, Means, Processor
 from dpsync.model import Cause, Changes, Exemption, ExemptionCode, Mode, Request, Right, State, Subject, Way
-from dpsync.propagation.controller import Safety
-from dpsync.propagation.plan import Birth, Surroundings, birth
+from dpsync.propagation.rules.plan import Birth, Safety, Surroundings, birth
 from tests.builders import TestConnector, Vendor
 
 TODAY = date(2026, 11, 20)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dpsync.model import Changes, Request, Right, Subject
-from dpsync.propagation.brake import counts, must_hold
+from dpsync.propagation.rules.brake import counts, must_hold
 
 ERASURE = Request(
     source="crm",

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from dpsync.errors import ConfigurationError
 from dpsync.model import Right
-from dpsync.propagation.legal_clock import LegalClock
+from dpsync.propagation.rules.legal_clock import LegalClock
 
 LONDON = ZoneInfo("Europe/London")
 ENGLAND = LegalClock("Europe/London", "GB-ENG")

@@ -13,8 +13,8 @@ from dpsync.connector import Accepted, Applied, AsAsked, CannotTell, Contradicts
 from dpsync.errors import DecisionRefused, IllegalTransition
 from dpsync.ledger.entry import Event
 from dpsync.model import CLOSED_STATES, DONE_STATES, Cause, ExemptionCode, Right, Rung, State, Way
-from dpsync.propagation.happening import reason_after
-from dpsync.propagation.lifecycle import (
+from dpsync.propagation.rules.happening import reason_after
+from dpsync.propagation.rules.lifecycle import (
     Answer,
     AnswerKind,
     Decision,
@@ -26,7 +26,7 @@ from dpsync.propagation.lifecycle import (
     Timer,
     advance,
 )
-from dpsync.propagation.states import happenings, page
+from dpsync.propagation.rules.states import happenings, page
 from tests.steps import STORED, steps
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

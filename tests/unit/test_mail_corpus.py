@@ -6,7 +6,7 @@ from itertools import product
 import pytest
 
 from dpsync.intake.post import LOOKED_AT, read
-from dpsync.propagation.incoming import Kind
+from dpsync.propagation.correspondence.incoming import Kind
 from tests.returned import mail, report
 
 TAG = "abcd2345" * 4

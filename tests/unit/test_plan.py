@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dpsync.model import Right, State
-from dpsync.propagation.plan import Waiting, choose, overtaken, restriction_in_force, told_since
+from dpsync.propagation.rules.plan import Waiting, choose, overtaken, restriction_in_force, told_since
 
 
 def row(

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dpsync.intake.post import LOOKED_AT, read
-from dpsync.propagation.incoming import Incoming, Kind
+from dpsync.propagation.correspondence.incoming import Incoming, Kind
 from tests.returned import mail, report
 
 TAG, OTHER, THIRD = "abcd2345" * 4, "qrst2345" * 4, "wxyz2345" * 4

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, SecretStr, field_validator
 from dpsync import settings as configuration
 from dpsync.errors import ConfigurationError, Fault
 from dpsync.model import Mode, Right
-from dpsync.propagation.legal_clock import NATIONS
+from dpsync.propagation.rules.legal_clock import NATIONS
 from dpsync.settings import ProcessorSection, Settings
 from dpsync.settings.sections import NATIONS as ALLOWED_NATIONS
 from dpsync.settings.values import Surroundings, duration

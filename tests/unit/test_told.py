@@ -9,8 +9,8 @@ import pytest
 from dpsync.connector import Accepted, Applied, AsAsked, NothingHeld, Refused
 from dpsync.errors import DecisionRefused, IllegalTransition
 from dpsync.model import DONE_STATES, Cause, Right, Rung, State, Way
-from dpsync.propagation.lifecycle import Answer, AnswerKind, Happening, Position, Step, advance
-from dpsync.propagation.states import happenings
+from dpsync.propagation.rules.lifecycle import Answer, AnswerKind, Happening, Position, Step, advance
+from dpsync.propagation.rules.states import happenings
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 CONTRARY = {AnswerKind.BOUNCED, AnswerKind.WRONG_RECIPIENT}

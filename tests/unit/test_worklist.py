@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from dpsync.connector import NoticeKind
 from dpsync.errors import NotFound
 from dpsync.model import ConversationState, Mode, Retention
-from dpsync.propagation import contacts, incoming, retention, worklist
-from dpsync.propagation.controller import Safety
+from dpsync.propagation import contacts, retention, worklist
 from dpsync.propagation.conversations import PURPOSE, By
+from dpsync.propagation.correspondence import incoming
+from dpsync.propagation.rules.plan import Safety
 from dpsync.propagation.worklist import Planned
 from dpsync.propagation.worklist_letter import Row, WorkLetter, written
 from dpsync.store import conversation_tables as ct
@@ -160,7 +161,7 @@ def test_a_list_holds_no_more_than_its_page_can_and_the_oldest_come_first(world:
 
 
 def test_the_admin_and_the_deputy_are_asked_to_confirm_themselves_like_any_contact(world: World) -> None:
-    from dpsync.propagation import acknowledgement
+    from dpsync.propagation.correspondence import acknowledgement
 
     keeping(world)
     processor, now = world.controller.processors["inbox"], world.clock.now()

@@ -21,9 +21,10 @@ from dpsync.errors import ConfigurationError, DpsyncError, Exit, Fault, KeyProbl
 from dpsync.intake import mail_directory
 from dpsync.kit import MailRefused, NoAnswer
 from dpsync.known_connectors import connector_class
-from dpsync.propagation import acknowledgement, contacts
+from dpsync.propagation import contacts
 from dpsync.propagation.contacts import is_confirmed
-from dpsync.propagation.incoming import unread
+from dpsync.propagation.correspondence import acknowledgement
+from dpsync.propagation.correspondence.incoming import unread
 from dpsync.reporting import conversations_of
 from dpsync.reports.conversations import retention_duties
 from dpsync.reports.words import several

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from dpsync.model import Cause, ExemptionCode
     from dpsync.propagation.decisions import Decided
-    from dpsync.propagation.lifecycle import DecisionKind
+    from dpsync.propagation.rules.lifecycle import DecisionKind
     from dpsync.service import Service
     from dpsync.store.writer import Unit
 
@@ -123,9 +123,9 @@ def acknowledge(
     """Record what a processor said by letter, telephone or mail, or that a notice came back (bounced)."""
     from dpsync.cli.opening import demand_processors, full_id, installation
     from dpsync.installation import os_user
-    from dpsync.propagation.acknowledgement import BY_HAND, answer_by_hand
     from dpsync.propagation.commitments import Author
-    from dpsync.propagation.lifecycle import AnswerKind
+    from dpsync.propagation.correspondence.acknowledgement import BY_HAND, answer_by_hand
+    from dpsync.propagation.rules.lifecycle import AnswerKind
 
     talk: Talk = ctx.obj
     known = [kind for kind in AnswerKind if kind in BY_HAND]
@@ -169,7 +169,7 @@ def _decide(
     from dpsync.cli.opening import full_id, installation
     from dpsync.installation import os_user
     from dpsync.propagation.decisions import RELEASED_BY_A_YES, Person, decide
-    from dpsync.propagation.lifecycle import DecisionKind
+    from dpsync.propagation.rules.lifecycle import DecisionKind
 
     kind = DecisionKind(what)
     released = _causes(causes) if causes else RELEASED_BY_A_YES

@@ -52,7 +52,7 @@ def status(
 ) -> int:
     """Show what is open, late, held, stopped, and waiting for whom. Reads only; --who is on the record."""
     from dpsync.cli.opening import full_id, installation, shown_to, stopped_processors
-    from dpsync.propagation.incoming import unread
+    from dpsync.propagation.correspondence.incoming import unread
     from dpsync.reporting import conversations_of, processor_lines
     from dpsync.reports.conversations import retention_duties
     from dpsync.reports.render import json_value

@@ -5,7 +5,7 @@ from datetime import date
 
 from dpsync.errors import Exit, IntakeError
 from dpsync.model import Right
-from dpsync.propagation.acknowledgement import Earlier
+from dpsync.propagation.correspondence.acknowledgement import Earlier
 
 
 @dataclass(frozen=True, slots=True)

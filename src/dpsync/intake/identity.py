@@ -18,7 +18,8 @@ from dpsync.ledger.entry import Event
 from dpsync.model import Request
 from dpsync.propagation.commitments import names_said, request_key, rows_said
 from dpsync.propagation.controller import Controller
-from dpsync.propagation.persons import BY_PHONE, NAMELESS, shares_an_address
+from dpsync.propagation.persons import BY_PHONE, shares_an_address
+from dpsync.propagation.rules.persons import NAMELESS
 from dpsync.sealing import Keys
 from dpsync.store import tables as t
 from dpsync.store.upsert import insert_missing

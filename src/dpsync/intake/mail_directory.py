@@ -15,7 +15,7 @@ from pathlib import Path
 from dpsync import paths
 from dpsync.intake.post import LOOKED_AT, read
 from dpsync.paths import Kind
-from dpsync.propagation.incoming import Incoming
+from dpsync.propagation.correspondence.incoming import Incoming
 
 HANDLED, WAITING = "handled", "waiting"
 AT_ONCE = 200

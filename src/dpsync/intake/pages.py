@@ -25,8 +25,8 @@ from dpsync.intake.ports import Ports
 from dpsync.intake.typed import TOKEN, plain, too_long
 from dpsync.intake.worklists import WorkLists
 from dpsync.model import Right
-from dpsync.propagation.acknowledgement import Given
-from dpsync.propagation.lifecycle import AnswerKind
+from dpsync.propagation.correspondence.acknowledgement import Given
+from dpsync.propagation.rules.lifecycle import AnswerKind
 
 TEMPLATES = Path(__file__).parent / "templates"
 LONGEST_FORM = 32 * 1024

@@ -11,8 +11,8 @@ from dpsync.intake.payload import Withdrawal
 from dpsync.intake.refusals import Refusal
 from dpsync.intake.signature import VerifiedEvent
 from dpsync.model import Request
-from dpsync.propagation.acknowledgement import Given
-from dpsync.propagation.lifecycle import AnswerKind
+from dpsync.propagation.correspondence.acknowledgement import Given
+from dpsync.propagation.rules.lifecycle import AnswerKind
 
 RawHeaders = list[tuple[bytes, bytes]]
 

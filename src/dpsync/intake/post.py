@@ -16,7 +16,7 @@ from email.policy import compat32
 from email.utils import parseaddr
 
 from dpsync.intake.automatic import is_absence, is_plain_receipt
-from dpsync.propagation.incoming import Incoming, Kind
+from dpsync.propagation.correspondence.incoming import Incoming, Kind
 
 LOOKED_AT = 64 * 1024
 """Bytes. A report with the head of a letter (RET=HDRS) has a few kilobytes, and its report stands before that head."""

@@ -27,13 +27,14 @@ from dpsync.journal import Accepted
 from dpsync.ledger import entry, rows
 from dpsync.ledger.entry import Event
 from dpsync.model import Cause, Request, State
-from dpsync.propagation import allowance, at_rest, commitments, lanes
+from dpsync.propagation import at_rest, commitments
 from dpsync.propagation.contacts import confirmed
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.held import Held, tell_of_held
-from dpsync.propagation.legal_clock import LegalDates
-from dpsync.propagation.lifecycle import Timer
-from dpsync.propagation.plan import Birth, Surroundings, birth, restriction_in_force
+from dpsync.propagation.queue import allowance, lanes
+from dpsync.propagation.rules.legal_clock import LegalDates
+from dpsync.propagation.rules.lifecycle import Timer
+from dpsync.propagation.rules.plan import Birth, Surroundings, birth, restriction_in_force
 from dpsync.sealing import RequestKey
 from dpsync.store import tables as t
 from dpsync.store.writer import Unit, Writer

@@ -8,11 +8,12 @@ from sqlalchemy import select
 from dpsync.alerts import Concern, raise_alert
 from dpsync.intake.identity import Identity
 from dpsync.model import Cause, Request, Right, State
-from dpsync.propagation import lanes, record
+from dpsync.propagation import record
 from dpsync.propagation.controller import Controller
-from dpsync.propagation.lifecycle import Decision, DecisionKind
-from dpsync.propagation.persons import may_be_same
-from dpsync.propagation.plan import restriction_in_force
+from dpsync.propagation.queue import lanes
+from dpsync.propagation.rules.lifecycle import Decision, DecisionKind
+from dpsync.propagation.rules.persons import may_be_same
+from dpsync.propagation.rules.plan import restriction_in_force
 from dpsync.store import tables as t
 from dpsync.store.writer import Unit
 

@@ -15,7 +15,7 @@ from dpsync.model import State
 from dpsync.propagation import commitments
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.decisions import Decided, Person, decide, find_request, remember
-from dpsync.propagation.lifecycle import DecisionKind
+from dpsync.propagation.rules.lifecycle import DecisionKind
 from dpsync.store import tables as t
 from dpsync.store.writer import Unit
 

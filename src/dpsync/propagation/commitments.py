@@ -12,7 +12,7 @@ from dpsync.connector import Evidence
 from dpsync.errors import KeyProblem
 from dpsync.ledger import entry, evidence, rows
 from dpsync.model import Request
-from dpsync.propagation.happening import Happening
+from dpsync.propagation.rules.happening import Happening
 from dpsync.sealing import Keys, RequestKey
 from dpsync.store import tables as t
 

@@ -4,23 +4,12 @@ import base64
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
 from zoneinfo import ZoneInfo
 
 from dpsync.connector import Connector, Processor
-from dpsync.model import Mode
-from dpsync.propagation.legal_clock import LegalClock
+from dpsync.propagation.rules.legal_clock import LegalClock
+from dpsync.propagation.rules.plan import Safety
 from dpsync.sealing import Keys
-
-
-@dataclass(frozen=True, slots=True)
-class Safety:
-    """How carefully this installation acts: section [safety]."""
-
-    mode: Mode = Mode.LIVE
-    irreversible_per_day: int = 50
-    cooling_off: timedelta = timedelta(0)
-    approvals: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +26,7 @@ class Controller:
     notice: Connector
     keys: Keys
     operator: str = field(repr=False)
-    safety: Safety = Safety()
+    safety: Safety = field(default_factory=Safety)
     public_url: str = ""
     domain: str = "localhost"
     deputy: bool = False

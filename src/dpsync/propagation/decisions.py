@@ -16,9 +16,9 @@ from dpsync.ledger.entry import Event
 from dpsync.model import Cause, ExemptionCode, Mode, State
 from dpsync.propagation.commitments import Author, Keyring, key_of, rows_said
 from dpsync.propagation.controller import Controller
-from dpsync.propagation.lanes import causes_of, causes_text
-from dpsync.propagation.lifecycle import Decision, DecisionKind
+from dpsync.propagation.queue.lanes import causes_of, causes_text
 from dpsync.propagation.record import record
+from dpsync.propagation.rules.lifecycle import Decision, DecisionKind
 from dpsync.store import tables as t
 from dpsync.store.writer import Unit
 

@@ -12,7 +12,7 @@ from dpsync.model import Changes, Request, Right, State, Way
 from dpsync.propagation import at_rest
 from dpsync.propagation.commitments import request_key
 from dpsync.propagation.controller import Controller, token_hash
-from dpsync.propagation.plan import Waiting, told_since
+from dpsync.propagation.rules.plan import Waiting, told_since
 from dpsync.store import tables as t
 from dpsync.store.upsert import insert_or_ignore
 from dpsync.store.writer import Unit

@@ -1,13 +1,11 @@
-"""Persons: who is certainly another, and who may be the same."""
+"""Who shares an address with whom."""
 
 from collections.abc import Collection
 
 from sqlalchemy import Connection, bindparam, or_, select
 
+from dpsync.propagation.rules.persons import NAMELESS
 from dpsync.store import tables as t
-
-NAMELESS = "~"
-"""First sign of a person without an id of the main database."""
 
 BY_PHONE = "tel:"
 """First signs of the pseudonym of a telephone number."""
@@ -40,8 +38,3 @@ def sharing_an_address(connection: Connection, persons: Collection[str]) -> froz
     if not persons:
         return frozenset()
     return frozenset(connection.execute(_ANOTHER_ID, {"persons": sorted(persons)}).scalars())
-
-
-def may_be_same(one: str, other: str) -> bool:
-    """Whether two persons of one subject may be one: for holding back, never for merging."""
-    return one == other or one.startswith(NAMELESS) or other.startswith(NAMELESS)

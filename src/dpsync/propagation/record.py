@@ -15,16 +15,16 @@ from dpsync.connector import Accepted, AsAsked, CannotTell, Contradicts, Evidenc
 from dpsync.ledger import entry
 from dpsync.ledger.entry import Event
 from dpsync.model import CLOSED_STATES, DONE_STATES, Right, Rung, State, Way
-from dpsync.propagation import allowance, due, lanes
 from dpsync.propagation.alert_texts import alert_text
 from dpsync.propagation.commitments import Author, Beside, calls_digest, calls_of, commit_key_of, rows_said
 from dpsync.propagation.contacts import is_confirmed
 from dpsync.propagation.controller import Controller
-from dpsync.propagation.happening import reason_after
-from dpsync.propagation.lanes import causes_of, causes_text
-from dpsync.propagation.lifecycle import Answer, Decision, DecisionKind, Happening, Position, Step, Timer, advance
-from dpsync.propagation.plan import Waiting
+from dpsync.propagation.queue import allowance, due, lanes
+from dpsync.propagation.queue.lanes import causes_of, causes_text
 from dpsync.propagation.rounds import is_heard
+from dpsync.propagation.rules.happening import reason_after
+from dpsync.propagation.rules.lifecycle import Answer, Decision, DecisionKind, Happening, Position, Step, Timer, advance
+from dpsync.propagation.rules.plan import Waiting
 from dpsync.store import tables as t
 from dpsync.store.writer import Unit
 

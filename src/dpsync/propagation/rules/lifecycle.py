@@ -26,11 +26,11 @@ from dpsync.errors import CredentialsRejected, IllegalTransition
 from dpsync.ledger.entry import Event
 from dpsync.mail_status import undelivered
 from dpsync.model import DONE_STATES, Cause, Rung, State, Way
-from dpsync.propagation.after_answer import ON_THEIR_WORD, after_answer
-from dpsync.propagation.after_decision import after_decision, released
-from dpsync.propagation.after_failure import after_defect, after_interruption
-from dpsync.propagation.backoff import STILL_VERIFIED_AFTER, UNDONE_AFTER, reread_delay
-from dpsync.propagation.happening import (
+from dpsync.propagation.rules.after_answer import ON_THEIR_WORD, after_answer
+from dpsync.propagation.rules.after_decision import after_decision, released
+from dpsync.propagation.rules.after_failure import after_defect, after_interruption
+from dpsync.propagation.rules.backoff import STILL_VERIFIED_AFTER, UNDONE_AFTER, reread_delay
+from dpsync.propagation.rules.happening import (
     Answer,
     AnswerKind,
     Decision,

@@ -13,12 +13,13 @@ from dpsync import liveness, telemetry
 from dpsync.connector import Clock
 from dpsync.errors import DpsyncError, Locked
 from dpsync.kit import CALL_SECONDS, CALLS_AT_ONCE
-from dpsync.propagation import lease, waits
-from dpsync.propagation.attempts import Attempts
-from dpsync.propagation.callers import Callers
 from dpsync.propagation.controller import Controller
-from dpsync.propagation.drive import NEEDS_NO_CALL, Drive
-from dpsync.propagation.lifecycle import Interrupted
+from dpsync.propagation.engine import lease
+from dpsync.propagation.engine.attempts import Attempts
+from dpsync.propagation.engine.call_threads import Callers
+from dpsync.propagation.engine.drive import NEEDS_NO_CALL, Drive
+from dpsync.propagation.queue import waits
+from dpsync.propagation.rules.lifecycle import Interrupted
 from dpsync.store import tables as t
 from dpsync.store.database import reading
 from dpsync.store.trouble import trouble

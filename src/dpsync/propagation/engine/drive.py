@@ -19,14 +19,14 @@ from dpsync import telemetry
 from dpsync.connector import Applied, Clock, Finding, Outcome, Retryable
 from dpsync.errors import CredentialsRejected, Locked
 from dpsync.model import State
-from dpsync.propagation import lookalikes
-from dpsync.propagation.attempts import Answered, Attempts, Begun, Order, Task, postpone
-from dpsync.propagation.callers import Callers
 from dpsync.propagation.controller import Controller
-from dpsync.propagation.due import is_blocked
-from dpsync.propagation.lease import Cut, recover
-from dpsync.propagation.lifecycle import Defect, Interrupted, Timer
+from dpsync.propagation.engine import lookalikes
+from dpsync.propagation.engine.attempts import Answered, Attempts, Begun, Order, Task, postpone
+from dpsync.propagation.engine.call_threads import Callers
+from dpsync.propagation.engine.lease import Cut, recover
+from dpsync.propagation.queue.due import is_blocked
 from dpsync.propagation.record import Happened
+from dpsync.propagation.rules.lifecycle import Defect, Interrupted, Timer
 from dpsync.store import tables as t
 from dpsync.store.database import reading
 from dpsync.store.shelf import take_notes

@@ -8,9 +8,18 @@ from typing import assert_never
 
 from dpsync.connector import Means, Processor
 from dpsync.model import Cause, Mode, Request, Right, State, Way
-from dpsync.propagation import brake
-from dpsync.propagation.controller import Safety
-from dpsync.propagation.persons import may_be_same
+from dpsync.propagation.rules import brake
+from dpsync.propagation.rules.persons import may_be_same
+
+
+@dataclass(frozen=True, slots=True)
+class Safety:
+    """How carefully this installation acts: section [safety]."""
+
+    mode: Mode = Mode.LIVE
+    irreversible_per_day: int = 50
+    cooling_off: timedelta = timedelta(0)
+    approvals: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,8 @@ from sqlalchemy import Connection, select, update
 from dpsync.kit import Mail, MailRefused, NoAnswer
 from dpsync.ledger.note import Signer, sign_text
 from dpsync.mail import bare, begin
-from dpsync.propagation.acknowledgement import BY_PEOPLE
 from dpsync.propagation.controller import Controller
+from dpsync.propagation.correspondence.acknowledgement import BY_PEOPLE
 from dpsync.store import tables as t
 from dpsync.store.writer import Unit
 

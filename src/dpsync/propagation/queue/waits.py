@@ -10,9 +10,9 @@ from datetime import datetime, timedelta, tzinfo
 from sqlalchemy import Connection, func, select, true, update
 
 from dpsync.alerts import Concern, raise_alert
-from dpsync.propagation import backoff
 from dpsync.propagation.controller import Controller
-from dpsync.propagation.happening import Timer
+from dpsync.propagation.rules import backoff
+from dpsync.propagation.rules.happening import Timer
 from dpsync.store import tables as t
 
 SLACK = timedelta(hours=1)

@@ -21,7 +21,7 @@ from dpsync.connector import (
 )
 from dpsync.errors import CredentialsRejected, DecisionRefused, IllegalTransition, MailHostRefused
 from dpsync.model import Cause, ExemptionCode, Right, Rung, State, Way
-from dpsync.propagation.lifecycle import (
+from dpsync.propagation.rules.lifecycle import (
     Answer,
     AnswerKind,
     Decision,
@@ -118,7 +118,7 @@ def page() -> str:
     lines = [
         "# States of a propagation",
         "",
-        "Generated from `dpsync.propagation.lifecycle`; `make docs` writes it anew.",
+        "Generated from `dpsync.propagation.rules.lifecycle`; `make docs` writes it anew.",
         "",
         "| state | means |",
         "| --- | --- |",

@@ -17,11 +17,11 @@ from dpsync.errors import KeyProblem
 from dpsync.ledger import entry
 from dpsync.ledger.entry import Event
 from dpsync.model import CLOSED_STATES, State
-from dpsync.propagation import brake
 from dpsync.propagation.commitments import request_key, rows_said
 from dpsync.propagation.controller import Controller
-from dpsync.propagation.lifecycle import Defect, Interrupted
 from dpsync.propagation.record import Attempted, record
+from dpsync.propagation.rules import brake
+from dpsync.propagation.rules.lifecycle import Defect, Interrupted
 from dpsync.store import tables as t
 from dpsync.store.writer import Unit
 

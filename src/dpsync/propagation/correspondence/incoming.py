@@ -22,9 +22,9 @@ from dpsync.propagation.alert_texts import about_us
 from dpsync.propagation.commitments import Beside, request_key, rows_said
 from dpsync.propagation.contacts import desks
 from dpsync.propagation.controller import Controller
-from dpsync.propagation.lifecycle import Answer, AnswerKind
 from dpsync.propagation.record import alert, record
 from dpsync.propagation.rounds import first_of_round
+from dpsync.propagation.rules.lifecycle import Answer, AnswerKind
 from dpsync.store import conversation_tables as ct
 from dpsync.store import tables as t
 from dpsync.store.writer import Unit

@@ -17,7 +17,7 @@ from dpsync.ledger.entry import Event
 from dpsync.model import CLOSED_STATES, Cause, Right, State
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.held import CAUSE, Held, tell_of_held
-from dpsync.propagation.lanes import causes_of
+from dpsync.propagation.queue.lanes import causes_of
 from dpsync.store import tables as t
 from dpsync.store.writer import Unit
 

@@ -10,7 +10,7 @@ from datetime import datetime
 from sqlalchemy import Connection, bindparam, func, select, update
 
 from dpsync.model import State
-from dpsync.propagation import brake
+from dpsync.propagation.rules import brake
 from dpsync.store import tables as t
 
 GIVEN_BACK = frozenset(

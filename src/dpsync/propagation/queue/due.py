@@ -10,8 +10,9 @@ from sqlalchemy import Connection, bindparam, or_, update
 from dpsync.connector import AsAsked, CannotTell, Contradicts, Retryable
 from dpsync.errors import CredentialsRejected
 from dpsync.model import Right, Way
-from dpsync.propagation import backoff, lanes
-from dpsync.propagation.lifecycle import Happening, Next, Step
+from dpsync.propagation.queue import lanes
+from dpsync.propagation.rules import backoff
+from dpsync.propagation.rules.lifecycle import Happening, Next, Step
 from dpsync.store import tables as t
 
 jitter = random.SystemRandom().random

@@ -14,13 +14,14 @@ from dpsync.ledger import entry, rows
 from dpsync.ledger.entry import Event
 from dpsync.mail import bounce_address, compose
 from dpsync.model import DONE_STATES, Cause, Right, State
-from dpsync.propagation import contacts, incoming
+from dpsync.propagation import contacts
 from dpsync.propagation.commitments import Author, Beside
 from dpsync.propagation.controller import Controller, token_hash
-from dpsync.propagation.lanes import causes_of
-from dpsync.propagation.lifecycle import Answer, AnswerKind, Decision, DecisionKind
+from dpsync.propagation.correspondence import incoming
+from dpsync.propagation.queue.lanes import causes_of
 from dpsync.propagation.record import alert, record
 from dpsync.propagation.rounds import first_of_round
+from dpsync.propagation.rules.lifecycle import Answer, AnswerKind, Decision, DecisionKind
 from dpsync.store import tables as t
 from dpsync.store.writer import Unit
 

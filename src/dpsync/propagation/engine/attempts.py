@@ -18,23 +18,17 @@ from dpsync.connector import Connector, Instruction, Processor
 from dpsync.ledger import entry
 from dpsync.ledger.entry import Event
 from dpsync.model import Cause, Mode, Request, State, Way
-from dpsync.propagation import allowance, at_rest, brake, lanes
+from dpsync.propagation import at_rest, instructions
 from dpsync.propagation.commitments import Beside, opened, rows_said
 from dpsync.propagation.contacts import is_confirmed
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.held import Held, tell_of_held
-from dpsync.propagation.instructions import (
-    changes_now,
-    instruction_of,
-    known_addresses,
-    next_letter,
-    notice_row,
-    recipient_of,
-)
-from dpsync.propagation.lifecycle import Decision, DecisionKind, Step, Timer
 from dpsync.propagation.persons import sharing_an_address
-from dpsync.propagation.plan import Waiting, choose, overtaken, restriction_in_force
+from dpsync.propagation.queue import allowance, lanes
 from dpsync.propagation.record import Attempted, Happened, alert, record, record_all, supersede
+from dpsync.propagation.rules import brake
+from dpsync.propagation.rules.lifecycle import Decision, DecisionKind, Step, Timer
+from dpsync.propagation.rules.plan import Waiting, choose, overtaken, restriction_in_force
 from dpsync.sealing import RequestKey
 from dpsync.store import shelf
 from dpsync.store import tables as t
@@ -260,24 +254,28 @@ class Attempts:
         controller, row, order = self._controller, told.row, told.chosen.order
         number = (row["attempted"] or 0) + 1
         names = {"req": row["request_id"], "dest": row["processor"], "right": row["right"], "way": row["way"]}
-        letter = next_letter(unit, controller, told.processor, row, told.kind, order.now) if told.by_letter else None
+        letter = (
+            instructions.next_letter(unit, controller, told.processor, row, told.kind, order.now)
+            if told.by_letter
+            else None
+        )
         written: list[Beside] = [("attempt", {"number": number, "kind": told.kind, "begun_at": order.now})]
         if letter:
-            written.append(("notice", notice_row(unit.connection, row["id"], letter.number)))
+            written.append(("notice", instructions.notice_row(unit.connection, row["id"], letter.number)))
         said = rows_said(told.key.commit_key, written)
         begun = entry.encode(Event.ATTEMPT, order.now, attempt=number, kind=told.kind, rows=said, **names)
         unit.append(row["request_id"], begun)
         capability = told.processor.connector.capabilities.get(told.request.right)
         lane = [one.waiting for one in self._lane(order, told.chosen.everywhere)]
-        addresses = known_addresses(unit.connection, controller, row, told.request, told.chosen.head, lane)
-        changes = changes_now(unit.connection, controller, told.request, told.chosen.head, lane)
+        addresses = instructions.known_addresses(unit.connection, controller, row, told.request, told.chosen.head, lane)
+        changes = instructions.changes_now(unit.connection, controller, told.request, told.chosen.head, lane)
         return Begun(
             propagation_id=row["id"],
             attempt=Attempted(attempt_id, number, charged=told.kind in {"carry_out", "notice"}),
             kind=told.kind,
             connector=controller.notice if told.by_letter else told.processor.connector,
             verifies=bool(capability and capability.verified_by),
-            instruction=instruction_of(
+            instruction=instructions.instruction_of(
                 controller, row, told.request, addresses, changes, told.key.commit_key, letter, order.may_call_until
             ),
         )
@@ -315,7 +313,7 @@ def _must_wait(
             causes.add(Cause.SHARED_ADDRESS)
     released = lanes.causes_of(row["released"])
     if row["way"] == Way.NOTICE or kind == "reminder":
-        to, _ = recipient_of(controller, told.processor, row, kind)
+        to, _ = instructions.recipient_of(controller, told.processor, row, kind)
         if to != controller.operator and not is_confirmed(connection, controller, told.processor.name, to):
             causes.add(Cause.CONTACT_UNVERIFIED)
         if row["released_contact"] != controller.keys.pseudonym("address", to):

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, and_, bindparam, case, delete, exists, select, update
 
 from dpsync.model import Cause, Right, State
-from dpsync.propagation.plan import Waiting
+from dpsync.propagation.rules.plan import Waiting
 from dpsync.store import tables as t
 from dpsync.store.upsert import insert_missing
 
