@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
-from typing import ClassVar, Final, Literal, Self, assert_never
+from typing import ClassVar, Final, Literal, Self, assert_never, cast
 from urllib.parse import quote, urlencode
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
@@ -195,7 +195,7 @@ class _Access:
         with self._lock:
             kept = self._kit.shelf.get(self._place)
             tokens = _Tokens(**json.loads(kept)) if kept else _Tokens(refresh=self._refresh)
-            good = tokens.access not in ("", spent) and _iso(self._kit.clock.now() + _EARLY) < tokens.ends
+            good = tokens.access != spent and _iso(self._kit.clock.now() + _EARLY) < tokens.ends
             if good and not tokens.begun:
                 return tokens.access
             return (self._renewed(calls, kept, tokens) if self._refresh else self._granted(calls)).access
@@ -245,7 +245,7 @@ class _Access:
         match json_of(reply) if reply.status == 200 else None:
             case {"access_token": str(access), "expires_in": int() | float() as seconds, **more} if access:
                 ends = self._kit.clock.now() + timedelta(seconds=min(max(float(seconds), 0.0), 1e7))
-                refresh = more.get("refresh_token", "")
+                refresh = more.get("refresh_token")
                 return _Tokens(access, _iso(ends), refresh if isinstance(refresh, str) else "")
         return None
 
@@ -326,7 +326,7 @@ class _Calls(Calls):
         body: bytes | None,
     ) -> Reply:
         """Make the call, and keep the id that the vendor gives an error: no header is documented for it."""
-        url = self._base + re.sub(r"\{\w+\}", quote(place, safe=""), template)
+        url = self._base + re.sub(r"\{\w+\}", quote(place), template)
         reply = self.call(method, url, template=template, headers=headers, body=body)
         ids = [str(one.get("id", "")) for one in _errors(reply) if isinstance(one, dict)]
         if ids and _TRACE.fullmatch(ids[0]) and not reply.evidence.request_id:
@@ -376,7 +376,7 @@ def _iso(moment: datetime) -> str:
 
 def _telling(value: str) -> bool:
     """Whether it is an address or a telephone number: a name tells two people apart no more than a colour does."""
-    return "@" in value.strip("@") or bool(_PHONE.fullmatch(_written(value)))
+    return bool(re.search("[^@]@+[^@]", value) or _PHONE.fullmatch(_written(value)))
 
 
 def _written(value: str) -> str:
@@ -440,7 +440,7 @@ class _Memory:
         moment = datetime.fromisoformat(put_at)
         first, last = _minute(moment - _SLACK), _minute(moment + _WATCH)
         hours = {f"import_error/{one[:13]}" for one in (first, last)}
-        return any(first <= key.partition("/")[2] <= last for hour in hours for key in self.shelf.find(hour))
+        return any(first <= key.removeprefix("import_error/") <= last for one in hours for key in self.shelf.find(one))
 
     def known(self, profile: _Profile) -> _Set | None:
         """The complete CRM-managed set as it stands there, None where nobody knows it."""
@@ -498,10 +498,10 @@ def _name(part: Mapping[str, object], field: str, *, needed: bool = False) -> st
 
 def _moment(value: object, field: str) -> datetime:
     try:
-        moment = datetime.fromisoformat(value if isinstance(value, str) else "")
+        moment = datetime.fromisoformat(cast("str", value))
         # what has no zone is taken for UTC: it is not documented which, and counts by the month
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
-    except (ValueError, OverflowError):
+    except (TypeError, ValueError, OverflowError):
         raise PayloadInvalid(field, "is not a moment") from None
 
 
