@@ -6,7 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import requests
 
-from dpsync.calls import BLOCKED, UNREADABLE
+from dpsync.calls import BLOCKED, NOT_DONE, UNREADABLE
 from dpsync.connector import Applied, AsAsked, Contradicts, HandOver, NothingHeld, Refused, Retryable
 from dpsync.errors import CredentialsRejected
 from dpsync.model import Changes, Right
@@ -61,6 +61,12 @@ def test_a_yes_to_a_change_is_an_empty_200_and_nothing_else(
     outcome = told(failing(vendor(book(person())), method, part, said(status, body)), right)
     assert isinstance(outcome, Retryable)
     assert (outcome.reason, outcome.doubtful) == (UNREADABLE, True)
+
+
+def test_a_deletion_that_was_only_said_to_be_made_is_noted_as_not_done() -> None:
+    outcome = told(failing(vendor(book(person())), "DELETE", "/subscribers/", said(200)), Right.ERASURE)
+    assert isinstance(outcome, Applied)
+    assert NOT_DONE in [one.note for one in outcome.evidence]
 
 
 @pytest.mark.parametrize("status", [300, 404, 409])

@@ -722,7 +722,15 @@ def test_a_webhook_about_what_may_not_be_read_keeps_nobody_waiting() -> None:
 
 @pytest.mark.parametrize(
     ("status", "error"),
-    [(401, "INVALID_AUTH"), (400, "INVALID_AUTH"), (401, "NO_AUTH"), (401, "ACCESS_DENIED"), (403, "ACCESS_DENIED")],
+    [
+        (401, "INVALID_AUTH"),
+        (400, "INVALID_AUTH"),
+        (401, "NO_AUTH"),
+        (401, "ACCESS_DENIED"),
+        (403, "ACCESS_DENIED"),
+        (401, "SOMETHING_NEW"),
+        (403, "SOMETHING_NEW"),
+    ],
 )
 def test_a_token_that_is_not_accepted_stops_the_account_under_whatever_status(status: int, error: str) -> None:
     with on_stage(failing(".*", no(status, error))) as stage:
@@ -858,9 +866,10 @@ def test_the_tighter_bucket_stops_us_before_it_is_used_up(header: str, wait: int
         assert stage.calls() == 2
 
 
-def test_a_429_without_a_time_takes_the_time_from_the_rate_header() -> None:
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_limit_without_a_time_takes_the_time_from_the_rate_header(status: int) -> None:
     header = {"X-Rate-Limit": "token:ABC 2001/2000 reset=1651s, key:XYZ 3/2000 reset=20s"}
-    outcome = told(failing(ORDER_LIST, no(429, "HIT_RATE_LIMIT", **header)))
+    outcome = told(failing(ORDER_LIST, no(status, "HIT_RATE_LIMIT", **header)))
     assert isinstance(outcome, Retryable)
     assert (outcome.busy, outcome.retry_after) == (True, timedelta(seconds=1651))
 
