@@ -15,8 +15,8 @@ from dpsync.connector import Conversation
 from dpsync.known_connectors import connector_class
 from dpsync.ledger import entry
 from dpsync.model import Retention
-from dpsync.propagation import retention
-from dpsync.propagation.conversations import opened, pseudonym
+from dpsync.retention import acts
+from dpsync.retention.conversations import opened, pseudonym
 from dpsync.store import conversation_tables as ct
 from dpsync.store import tables as t
 from dpsync.store.database import reading
@@ -76,7 +76,7 @@ def told(
 def note(world: World, *conversations: Conversation) -> int:
     """A webhook came in."""
     now = world.clock.now()
-    return world.writer.call(lambda unit: retention.note(unit, world.controller, "inbox", conversations, now))
+    return world.writer.call(lambda unit: acts.note(unit, world.controller, "inbox", conversations, now))
 
 
 def row(world: World, number: int = 1) -> Any:

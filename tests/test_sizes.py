@@ -56,7 +56,7 @@ LONG_MODULES = {
         "propagation/correspondence/incoming.py",
         "propagation/rules/lifecycle.py",
         "propagation/record.py",
-        "propagation/worklist.py",
+        "retention/worklist.py",
         "sealing.py",
         "service.py",
     ],

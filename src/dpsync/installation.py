@@ -35,12 +35,12 @@ from dpsync.ledger.note import Signer
 from dpsync.ledger.note import parse as parse_note
 from dpsync.mail import Mailer, domain_of
 from dpsync.model import Retention
-from dpsync.propagation import contacts, receipts, retention
+from dpsync.propagation import contacts, receipts
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.correspondence import acknowledgement
 from dpsync.propagation.decisions import PURPOSE
-from dpsync.propagation.rules.legal_clock import LegalClock
-from dpsync.propagation.rules.plan import Safety
+from dpsync.propagation.rules import legal_clock, plan
+from dpsync.retention import acts
 from dpsync.sealing import Keys
 from dpsync.settings import ProcessorSection, Settings
 from dpsync.settings.sections import WEEKDAYS
@@ -161,12 +161,12 @@ class Installation:
         return Controller(
             name=s.controller.name,
             zone=self.zone,
-            legal_clock=LegalClock(s.controller.time_zone, s.controller.holidays),
+            legal_clock=legal_clock.LegalClock(s.controller.time_zone, s.controller.holidays),
             processors=processors,
             notice=self._connector("notice", "notice", {}),
             keys=self.keys,
             operator=s.controller.operator,
-            safety=Safety(s.safety.mode, s.safety.irreversible_per_day, s.safety.cooling_off, s.safety.approvals),
+            safety=plan.Safety(s.safety.mode, s.safety.irreversible_per_day, s.safety.cooling_off, s.safety.approvals),
             public_url=(s.intake.public_url or "").rstrip("/"),
             domain=domain_of(s.mail.sender) if s.mail else "localhost",
             deputy=bool(s.controller.deputy),
@@ -309,7 +309,7 @@ class Installation:
             for processor in processors:
                 contacts.register(unit.connection, self.controller, processor, self.clock.now())
             acknowledgement.release_confirmed(unit, self.controller, self.clock.now())
-            retention.begin(unit, self.controller, self.clock.now())
+            acts.begin(unit, self.controller, self.clock.now())
 
         self.write(register)
         return verification

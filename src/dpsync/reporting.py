@@ -7,11 +7,11 @@ from dpsync.errors import ConfigurationError, Fault
 from dpsync.installation import Installation
 from dpsync.known_connectors import connector_class
 from dpsync.ledger.note import parse as parse_note
-from dpsync.propagation.conversations import PURPOSE
-from dpsync.reports.conversations import Opener, RetentionLine, RetentionRule, retention_lines
 from dpsync.reports.period import PeriodReport, period_report
 from dpsync.reports.processors import ExemptLine, ProcessorLine, capability_lines
 from dpsync.reports.proof import LedgerLine
+from dpsync.retention.conversations import PURPOSE
+from dpsync.retention.standing import Opener, RetentionLine, RetentionRule, retention_lines
 from dpsync.settings import ProcessorSection, Settings
 from dpsync.soundness import judge
 

@@ -33,15 +33,16 @@ from dpsync.kit import Mail, MailRefused, NoAnswer
 from dpsync.ledger.audit import Verification
 from dpsync.liveness import Guard, Pulse, Watched
 from dpsync.model import Request
-from dpsync.propagation import contacts, receipts, retention
+from dpsync.propagation import contacts, receipts
 from dpsync.propagation.correspondence import acknowledgement, answer_receipts, escalation, incoming
 from dpsync.propagation.engine.worker import Worker
 from dpsync.propagation.rules.lifecycle import AnswerKind
-from dpsync.retaining import Retaining
+from dpsync.retention import acts
+from dpsync.retention.service import Retaining
+from dpsync.scheduler import TAKEN_FOR, Job, Jobs, daily, every
 from dpsync.soundness import judge_and_tell
 from dpsync.store.database import worker_lock
 from dpsync.store.writer import Unit
-from dpsync.timed import TAKEN_FOR, Job, Jobs, daily, every
 
 T = TypeVar("T")
 ENDED_WITHIN = 30.0
@@ -354,7 +355,7 @@ class Service(Installation):
     def _deliver(self, processor: str, secret: str, headers: Mapping[str, str], body: bytes, now: datetime) -> None:
         seen = self.inbound.connector(processor, secret).receive(headers, body)
         if seen:
-            self.write(lambda unit: retention.note(unit, self.controller, processor, seen, now))
+            self.write(lambda unit: acts.note(unit, self.controller, processor, seen, now))
 
     def readiness(self, worker: Worker) -> dict[str, object]:
         """What /readyz says: ready means that worker and timed jobs go on, and that store and disks take what comes."""

@@ -16,9 +16,9 @@ from dpsync.model import Right, State
 from dpsync.propagation.engine.lease import beat
 from dpsync.propagation.queue import waits
 from dpsync.propagation.rules.lifecycle import Timer
+from dpsync.scheduler import Job, Jobs, daily, every
 from dpsync.store import tables as t
 from dpsync.store.database import open_database, reading, writing
-from dpsync.timed import Job, Jobs, daily, every
 from tests.builders import START, World, busy, later
 from tests.databases import new_database
 from tests.journeys.test_store_away import CONFIG

@@ -13,7 +13,8 @@ import pytest
 from dpsync.__main__ import main
 from dpsync.cli.shapes import SHAPES, documented, paths_of
 from dpsync.connector import Conversation
-from dpsync.propagation import contacts, retention, worklist
+from dpsync.propagation import contacts
+from dpsync.retention import acts, worklist
 from dpsync.service import Service
 from dpsync.store import tables as t
 from dpsync.store.writer import Unit
@@ -77,7 +78,7 @@ class Folder:
         """Webhooks told of these, and they are on a list."""
 
         def work(unit: Unit, service: Service, now: datetime) -> None:
-            retention.note(unit, service.controller, "inbox", conversations, now)
+            acts.note(unit, service.controller, "inbox", conversations, now)
             worklist.make_list(unit, service.controller, "inbox", now)
 
         self.write(work)

@@ -20,12 +20,12 @@ from dpsync.ledger.comparison import differences, older_requests
 from dpsync.ledger.log import Log
 from dpsync.ledger.rows import OTHERWISE, UNPROVEN, WHOLE_TABLES
 from dpsync.model import Changes, Right, State
-from dpsync.propagation import export_check, retention, worklist
-from dpsync.propagation.conversations import By
 from dpsync.propagation.correspondence import incoming
 from dpsync.propagation.decisions import Person, decide
-from dpsync.propagation.export_check import Range, Read
 from dpsync.propagation.rules.lifecycle import AnswerKind, DecisionKind
+from dpsync.retention import acts, export_check, worklist
+from dpsync.retention.conversations import By
+from dpsync.retention.export_check import Range, Read
 from dpsync.store import tables as t
 from dpsync.store.columns import Instant
 from dpsync.store.database import reading
@@ -105,8 +105,8 @@ def _conversations_are_tended(world: World) -> None:
         (letter,) = worklist.planned(connection, controller, world.clock.now())
     posted = partial(worklist.mark_posted, controller=controller, one=letter, status=250, now=world.clock.now())
     world.writer.call(posted)
-    do(retention.attest_by_hand, "inbox", [row(world, number).reference for number in (1, 2)], BY)
-    do(retention.make_exception, row(world, 3).reference, (START + timedelta(days=30)).date(), BY)
+    do(acts.attest_by_hand, "inbox", [row(world, number).reference for number in (1, 2)], BY)
+    do(acts.make_exception, row(world, 3).reference, (START + timedelta(days=30)).date(), BY)
     world.clock.advance(timedelta(days=8))
     do(worklist.tend)
     note(world, told(1, due - timedelta(days=1), seen=world.clock.now()))

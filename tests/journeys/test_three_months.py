@@ -14,12 +14,12 @@ import requests
 from dpsync.connector import KeepsConversations
 from dpsync.ledger import entry
 from dpsync.model import ConversationState
-from dpsync.propagation import export_check, retention
-from dpsync.propagation.conversations import By
-from dpsync.propagation.export_check import Checked, Range
 from dpsync.reporting import month_report
 from dpsync.reports import render
 from dpsync.reports.verdict import Verdict
+from dpsync.retention import acts, export_check
+from dpsync.retention.conversations import By
+from dpsync.retention.export_check import Checked, Range
 from dpsync.sandbox.box import HOOTSUITE_CLIENT, HOOTSUITE_ORGANIZATION, HOOTSUITE_SECRET
 from dpsync.sandbox.recipient import fill_in, links_of
 from dpsync.store import conversation_tables as ct
@@ -297,7 +297,7 @@ def test_a_month_without_a_check_is_said_and_a_check_ends_it(inbox: Installation
     assert month_report(inbox.service, inbox.clock.now()).verdict is Verdict.NEEDS_A_DECISION
     assert check(inbox, HEADER, tmp_path).verified == 0
     now = inbox.clock.now()
-    inbox.service.write(lambda unit: retention.state_none_open(unit, inbox.service.controller, "inbox", DANA, now))
+    inbox.service.write(lambda unit: acts.state_none_open(unit, inbox.service.controller, "inbox", DANA, now))
     assert month_report(inbox.service, now).verdict is Verdict.IN_ORDER
 
 

@@ -21,7 +21,7 @@ import uvicorn
 from dpsync import telemetry
 from dpsync.errors import DecisionRefused, EventConflict, NotFound, PayloadInvalid, SignatureInvalid
 from dpsync.intake import limits, payload
-from dpsync.intake.answers import AnswerPage, ContactPage, Received, ReceptionBusy, WorkListPage
+from dpsync.intake.answers import AnswerPage, ContactPage, Received, ReceptionBusy
 from dpsync.intake.payload import Withdrawal
 from dpsync.intake.refusals import Refusal
 from dpsync.intake.signature import Verifier, signed_headers
@@ -29,6 +29,7 @@ from dpsync.intake.web import Ports, create_app, serve_config
 from dpsync.model import Request, Right
 from dpsync.propagation.correspondence.acknowledgement import Earlier, Given
 from dpsync.propagation.rules.lifecycle import AnswerKind
+from dpsync.retention.worklist import WorkListPage
 
 SECRET = bytes(range(32))
 NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)

@@ -11,22 +11,15 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from dpsync.model import ConversationState
-from dpsync.propagation import export_check, retention, worklist
-from dpsync.propagation.conversations import PURPOSE, By
-from dpsync.propagation.export_check import Range
 from dpsync.reports import render
-from dpsync.reports.conversations import (
-    STATES,
-    Opener,
-    RetentionLine,
-    RetentionRule,
-    conversation_lines,
-    retention_lines,
-    retention_rows,
-)
+from dpsync.reports.conversations import STATES, retention_rows
 from dpsync.reports.period import PeriodReport, period_report
 from dpsync.reports.proof import LedgerLine
 from dpsync.reports.verdict import Verdict
+from dpsync.retention import acts, export_check, worklist
+from dpsync.retention.conversations import PURPOSE, By
+from dpsync.retention.export_check import Range
+from dpsync.retention.standing import Opener, RetentionLine, RetentionRule, conversation_lines, retention_lines
 from dpsync.store.database import reading
 from tests.builders import START, World
 from tests.keeping import HEADER, RULE, export, keeping, note, postbox, row, told
@@ -78,7 +71,7 @@ def check(world: World, folder: Path, text: str) -> None:
 
 def attest(world: World, *numbers: int) -> None:
     references, now = [row(world, number).reference for number in numbers], world.clock.now()
-    world.writer.call(lambda unit: retention.attest_by_hand(unit, world.controller, "inbox", references, DANA, now))
+    world.writer.call(lambda unit: acts.attest_by_hand(unit, world.controller, "inbox", references, DANA, now))
 
 
 def busy(world: World, folder: Path) -> World:
@@ -88,9 +81,7 @@ def busy(world: World, folder: Path) -> World:
     attest(world, 1, 2)
     now = world.clock.now()
     world.writer.call(
-        lambda unit: retention.make_exception(
-            unit, world.controller, row(world, 3).reference, date(2026, 12, 24), DANA, now
-        )
+        lambda unit: acts.make_exception(unit, world.controller, row(world, 3).reference, date(2026, 12, 24), DANA, now)
     )
     world.writer.call(lambda unit: worklist.make_list(unit, world.controller, "inbox", now))
     note(world, told(1, DUE, seen=now + timedelta(minutes=1)), told(4, DUE, seen=DUE + DAY, open=True))
@@ -158,7 +149,7 @@ def test_one_overdue_conversation_makes_the_verdict_overdue(world: World) -> Non
 
 def test_a_month_without_a_check_needs_a_decision_and_a_check_ends_it(world: World, tmp_path: Path) -> None:
     keeping(world)
-    world.writer.call(lambda unit: retention.begin(unit, world.controller, START))
+    world.writer.call(lambda unit: acts.begin(unit, world.controller, START))
     world.clock.advance(30 * DAY)
     assert report(world).verdict is Verdict.IN_ORDER
     world.clock.advance(DAY)
@@ -170,7 +161,7 @@ def test_a_month_without_a_check_needs_a_decision_and_a_check_ends_it(world: Wor
     ]
     check(world, tmp_path, HEADER)
     now = world.clock.now()
-    world.writer.call(lambda unit: retention.state_none_open(unit, world.controller, "inbox", DANA, now))
+    world.writer.call(lambda unit: acts.state_none_open(unit, world.controller, "inbox", DANA, now))
     made = report(world)
     assert (made.verdict, made.duties) == (Verdict.IN_ORDER, ())
     (one,) = made.conversations

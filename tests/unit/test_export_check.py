@@ -11,9 +11,9 @@ import pytest
 
 from dpsync.errors import DecisionRefused, UsageError
 from dpsync.model import ConversationState
-from dpsync.propagation import export_check, retention, worklist
-from dpsync.propagation.conversations import PURPOSE, By, opened
-from dpsync.propagation.export_check import Checked, Range, Read
+from dpsync.retention import acts, export_check, worklist
+from dpsync.retention.conversations import PURPOSE, By, opened
+from dpsync.retention.export_check import Checked, Range, Read
 from dpsync.store import conversation_tables as ct
 from dpsync.store import tables as t
 from tests.builders import World
@@ -47,7 +47,7 @@ def check(world: World, folder: Path, text: str, days: Range = RANGE, by: By = D
 
 def attest(world: World, *numbers: int) -> None:
     references, now = [row(world, number).reference for number in numbers], world.clock.now()
-    world.writer.call(lambda unit: retention.attest_by_hand(unit, world.controller, "inbox", references, DANA, now))
+    world.writer.call(lambda unit: acts.attest_by_hand(unit, world.controller, "inbox", references, DANA, now))
 
 
 def contents(world: World) -> str:
@@ -149,7 +149,7 @@ def test_an_exception_that_still_runs_is_neither_verified_nor_contradicted(world
     keeping(world)
     note(world, told(1, DUE))
     world.writer.call(
-        lambda unit: retention.make_exception(
+        lambda unit: acts.make_exception(
             unit, world.controller, row(world).reference, date(2026, 12, 10), DANA, world.clock.now()
         )
     )
@@ -165,7 +165,7 @@ def test_what_was_said_to_be_deleted_is_contradicted_although_it_might_have_stay
     keeping(world)
     note(world, told(1, DUE))
     world.writer.call(
-        lambda unit: retention.make_exception(
+        lambda unit: acts.make_exception(
             unit, world.controller, row(world).reference, date(2026, 12, 10), DANA, world.clock.now()
         )
     )

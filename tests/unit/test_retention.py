@@ -12,8 +12,8 @@ from sqlalchemy import delete
 from dpsync.errors import ConfigurationError, DecisionRefused, NotFound, StoreProblem
 from dpsync.installation import Installation
 from dpsync.model import ConversationState, Retention
-from dpsync.propagation import retention
-from dpsync.propagation.conversations import By
+from dpsync.retention import acts
+from dpsync.retention.conversations import By
 from dpsync.sealing import Keys
 from dpsync.settings import load
 from dpsync.store import conversation_tables as ct
@@ -28,14 +28,12 @@ AUGUST = datetime(2026, 8, 31, 12, tzinfo=UTC)
 
 def attest(world: World, *references: str) -> int:
     now = world.clock.now()
-    return world.writer.call(
-        lambda unit: retention.attest_by_hand(unit, world.controller, "inbox", references, DANA, now)
-    )
+    return world.writer.call(lambda unit: acts.attest_by_hand(unit, world.controller, "inbox", references, DANA, now))
 
 
 def make_exception(world: World, reference: str, until: date, by: By = DANA) -> str:
     now = world.clock.now()
-    return world.writer.call(lambda unit: retention.make_exception(unit, world.controller, reference, until, by, now))
+    return world.writer.call(lambda unit: acts.make_exception(unit, world.controller, reference, until, by, now))
 
 
 def test_a_conversation_is_known_once_and_from_its_oldest_moment(world: World) -> None:
@@ -69,7 +67,7 @@ def test_whether_it_is_open_is_what_was_seen_last_and_not_what_came_last(world: 
 
 
 def test_the_same_id_at_another_processor_is_another_conversation(world: World) -> None:
-    from dpsync.propagation.conversations import pseudonym
+    from dpsync.retention.conversations import pseudonym
 
     one, other = (pseudonym(world.controller, name, "conversation", "7") for name in ("inbox", "outbox"))
     assert one != other
@@ -87,7 +85,7 @@ def test_since_when_a_rule_is_kept_is_not_made_anew_beside_what_was_kept(world: 
     keeping(world)
 
     def begin() -> None:
-        world.writer.call(lambda unit: retention.begin(unit, world.controller, world.clock.now()))
+        world.writer.call(lambda unit: acts.begin(unit, world.controller, world.clock.now()))
 
     def lose() -> None:
         world.writer.call(lambda unit: unit.connection.execute(delete(t.meta).where(t.meta.c.key == lost)))
@@ -162,7 +160,7 @@ def test_attesting_by_hand_needs_a_name_a_way_and_something_to_attest(world: Wor
     for by in (By("", "dana", "how"), By("Dana", "dana", " ")):
         with pytest.raises(DecisionRefused, match="name of a person"):
             world.writer.call(
-                lambda unit, by=by: retention.attest_by_hand(  # type: ignore[misc]  # because mypy does not infer a lambda's default
+                lambda unit, by=by: acts.attest_by_hand(  # type: ignore[misc]  # because mypy does not infer a lambda's default
                     unit, world.controller, "inbox", [row(world).reference], by, START
                 )
             )

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dpsync.model import ConversationState
-from dpsync.propagation import retention_clock as clock
+from dpsync.retention import clock
 
 LONDON = ZoneInfo("Europe/London")
 ZONES = st.sampled_from([ZoneInfo(name) for name in ("Europe/London", "Pacific/Auckland", "America/St_Johns", "UTC")])

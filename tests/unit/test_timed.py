@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine
 
 from dpsync.errors import Locked
+from dpsync.scheduler import TAKEN_FOR, Job, Jobs, daily, every, weekly
 from dpsync.store import tables as t
 from dpsync.store.database import reading
 from dpsync.store.writer import Unit, Writer
-from dpsync.timed import TAKEN_FOR, Job, Jobs, daily, every, weekly
 from tests.builders import START, TurnableClock
 from tests.waiting import until
 

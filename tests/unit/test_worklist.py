@@ -15,12 +15,13 @@ from hypothesis import strategies as st
 from dpsync.connector import NoticeKind
 from dpsync.errors import NotFound
 from dpsync.model import ConversationState, Mode, Retention
-from dpsync.propagation import contacts, retention, worklist
-from dpsync.propagation.conversations import PURPOSE, By
+from dpsync.propagation import contacts
 from dpsync.propagation.correspondence import incoming
 from dpsync.propagation.rules.plan import Safety
-from dpsync.propagation.worklist import Planned
-from dpsync.propagation.worklist_letter import Row, WorkLetter, written
+from dpsync.retention import acts, worklist
+from dpsync.retention.conversations import PURPOSE, By
+from dpsync.retention.letter import Row, WorkLetter, written
+from dpsync.retention.worklist import Planned
 from dpsync.store import conversation_tables as ct
 from dpsync.store import tables as t
 from dpsync.store.database import reading, writing
@@ -71,7 +72,7 @@ def answer(world: World, references: frozenset[str] | None = None, *, list_numbe
     made = [one for one in world.rows(ct.retention_act) if one.list_id][list_number]
     token = world.controller.answer_token(made.list_id, "inbox", 0)
     return world.writer.call(
-        lambda unit: retention.attest_by_link(unit, world.controller, token, references, PAT, world.clock.now())
+        lambda unit: acts.attest_by_link(unit, world.controller, token, references, PAT, world.clock.now())
     )
 
 
@@ -113,7 +114,7 @@ def test_what_is_excepted_comes_back_when_its_new_day_is_near(world: World) -> N
     note(world, told(1, DUE + 3 * DAY))
     by = By("Dana Officer", "dana", "a claim is open")
     world.writer.call(
-        lambda unit: retention.make_exception(
+        lambda unit: acts.make_exception(
             unit, world.controller, row(world).reference, date(2026, 12, 10), by, world.clock.now()
         )
     )
@@ -394,7 +395,7 @@ def test_whoever_answers_by_link_is_kept_sealed(world: World) -> None:
 
 def test_a_missing_monthly_check_is_said(world: World) -> None:
     keeping(world)
-    world.writer.call(lambda unit: retention.begin(unit, world.controller, world.clock.now()))
+    world.writer.call(lambda unit: acts.begin(unit, world.controller, world.clock.now()))
     world.clock.advance(30 * DAY)  # 20 December
     tend(world)
     assert causes(world) == []
@@ -404,7 +405,7 @@ def test_a_missing_monthly_check_is_said(world: World) -> None:
     assert [(one["event"], one["cause"], one["n"]) for one in entries(world)] == [("alert", "retention-unchecked", 2)]
     assert "the monthly check of the export and the look at open ones" in world.told()[0].text
     by = By("Dana Officer", "dana", "looked in the app")
-    world.writer.call(lambda unit: retention.state_none_open(unit, world.controller, "inbox", by, world.clock.now()))
+    world.writer.call(lambda unit: acts.state_none_open(unit, world.controller, "inbox", by, world.clock.now()))
     world.clock.advance(DAY)
     tend(world)
     assert "open ones" not in world.told()[1].text

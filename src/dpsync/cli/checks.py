@@ -28,7 +28,7 @@ from dpsync.propagation.correspondence.incoming import unread
 from dpsync.reporting import conversations_of
 from dpsync.reports.conversations import retention_duties
 from dpsync.reports.words import several
-from dpsync.retaining import LIST_JOB, RETENTION_JOB
+from dpsync.retention.service import LIST_JOB, RETENTION_JOB
 from dpsync.sealing import Keys
 from dpsync.service import Service
 from dpsync.settings import Settings

@@ -13,9 +13,9 @@ from dpsync.errors import Exit, NotFound, UsageError
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
-    from dpsync.propagation.conversations import By as Person
-    from dpsync.propagation.export_check import Checked
-    from dpsync.reports.conversations import ConversationLine, RetentionLine
+    from dpsync.retention.conversations import By as Person
+    from dpsync.retention.export_check import Checked
+    from dpsync.retention.standing import ConversationLine, RetentionLine
     from dpsync.service import Service
 
     Work = Callable[[Service, str], int]
@@ -43,8 +43,8 @@ def show(
     """Show what is due, attested, verified and overdue. Reads only. Exit 2: something is overdue, or not checked."""
     from dpsync.cli.opening import installation
     from dpsync.reporting import conversations_of
-    from dpsync.reports.conversations import GONE, conversation_lines
     from dpsync.reports.render import json_value
+    from dpsync.retention.standing import GONE, conversation_lines
 
     talk: Talk = ctx.obj
     with installation(talk, secrets=False, compare=False) as service:
@@ -76,8 +76,8 @@ def check(
     """Check a month's export: what it does not show any more is verified. The file is not kept. Exit 2: some left."""
     from dpsync.cli.opening import installation
     from dpsync.connector import KeepsConversations
-    from dpsync.propagation import export_check
-    from dpsync.propagation.export_check import Range
+    from dpsync.retention import export_check
+    from dpsync.retention.export_check import Range
 
     talk: Talk = ctx.obj
     days = Range(_day(first, "--from"), _day(last, "--to"))
@@ -107,7 +107,7 @@ def attest(
     as_json: AsJson = False,
 ) -> int:
     """Record that somebody said: they are deleted. What shows itself again later is contradicted."""
-    from dpsync.propagation.retention import attest_by_hand
+    from dpsync.retention.acts import attest_by_hand
 
     return _said(
         ctx.obj,
@@ -134,15 +134,13 @@ def make_exception(
 ) -> int:
     """Let one conversation stay until another day, for a reason. It comes back when that day is near."""
     from dpsync.cli.opening import installation, place_of_store
-    from dpsync.propagation import retention
+    from dpsync.retention import acts
 
     talk: Talk = ctx.obj
     new = _day(until, "--until")
     with installation(talk) as service:
         now, person = service.clock.now(), _person(by, reason)
-        name = service.write(
-            lambda unit: retention.make_exception(unit, service.controller, reference, new, person, now)
-        )
+        name = service.write(lambda unit: acts.make_exception(unit, service.controller, reference, new, person, now))
         talk.did = f"{reference} at {name} is excepted until {new}"
         if as_json:
             talk.json({"processor": name, "reference": reference, "until_on": new.isoformat()})
@@ -158,7 +156,7 @@ def make_exception(
 @group.command("state-open")
 def state_open(ctx: typer.Context, *, by: By, how: How, processor: Processor = "", as_json: AsJson = False) -> int:
     """Record that somebody looked, and no open conversation is older than the rule: no export shows those."""
-    from dpsync.propagation.retention import state_none_open
+    from dpsync.retention.acts import state_none_open
 
     def work(service: "Service", name: str) -> int:
         now, person = service.clock.now(), _person(by, how)
@@ -215,7 +213,7 @@ def _listed(names: Sequence[str]) -> str:
 
 def _person(by: str, reason: str) -> "Person":
     from dpsync.installation import os_user
-    from dpsync.propagation.conversations import By as Person
+    from dpsync.retention.conversations import By as Person
 
     return Person(by.strip(), os_user(), reason.strip())
 

@@ -1,7 +1,6 @@
 """What the receiver is told by the rooms behind it: values only, so that neither side imports the other."""
 
 from dataclasses import dataclass
-from datetime import date
 
 from dpsync.errors import Exit, IntakeError
 from dpsync.model import Right
@@ -40,20 +39,3 @@ class ContactPage:
 
     processor: str
     confirmed: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class WorkListPage:
-    """What whoever holds the link of a work list may see: references and last days, no id of the vendor.
-
-    `rows`: reference, last day, whether nobody has answered for it yet.
-    """
-
-    reference: str
-    processor: str
-    rows: tuple[tuple[str, date, bool], ...]
-
-    @property
-    def owed(self) -> int:
-        """How many rows nobody has answered for."""
-        return sum(owed for _, _, owed in self.rows)

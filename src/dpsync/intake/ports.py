@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from dpsync.intake.answers import AnswerPage, ContactPage, Received, WorkListPage
+from dpsync.intake.answers import AnswerPage, ContactPage, Received
 from dpsync.intake.payload import Withdrawal
 from dpsync.intake.refusals import Refusal
 from dpsync.intake.signature import VerifiedEvent
 from dpsync.model import Request
 from dpsync.propagation.correspondence.acknowledgement import Given
 from dpsync.propagation.rules.lifecycle import AnswerKind
+from dpsync.retention.worklist import WorkListPage
 
 RawHeaders = list[tuple[bytes, bytes]]
 

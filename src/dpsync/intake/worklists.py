@@ -13,9 +13,9 @@ from starlette.responses import Response
 
 from dpsync.errors import NotFound
 from dpsync.intake import body as bodies
-from dpsync.intake.answers import WorkListPage
 from dpsync.intake.ports import Ports
 from dpsync.intake.typed import TOKEN, plain, too_long
+from dpsync.retention.worklist import WorkListPage
 
 LONGEST_FORM = 64 * 1024
 MOST_FIELDS = 1000

@@ -8,16 +8,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection, and_, or_
 
 from dpsync.model import Right
-from dpsync.reports.conversations import (
-    Opener as ActOpener,
-)
-from dpsync.reports.conversations import (
-    RetentionLine,
-    RetentionRule,
-    retention_duties,
-    retention_lines,
-    retention_overdue,
-)
+from dpsync.reports.conversations import retention_duties, retention_overdue
 from dpsync.reports.decided import Opener
 from dpsync.reports.housekeeping import AlertLine, JobLine, alerts_raised, jobs, mail_waiting, undelivered
 from dpsync.reports.meaning import Late, Need
@@ -39,6 +30,8 @@ from dpsync.reports.tallies import (
 )
 from dpsync.reports.verdict import SHOWN, Duty, Verdict, duties_of, mail_duties, notes_of, sentence, verdict
 from dpsync.reports.words import several
+from dpsync.retention.standing import Opener as ActOpener
+from dpsync.retention.standing import RetentionLine, RetentionRule, retention_lines
 from dpsync.store import tables as t
 
 DAY = timedelta(days=1)

@@ -9,13 +9,14 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo
 
-from dpsync.reports.conversations import RetentionLine, retention_rows
+from dpsync.reports.conversations import retention_rows
 from dpsync.reports.dossier import Dossier
 from dpsync.reports.period import PeriodReport
 from dpsync.reports.standing import Asked, Line
 from dpsync.reports.visible import cell
 from dpsync.reports.who import who_rows
 from dpsync.reports.words import STATES, reached
+from dpsync.retention.standing import RetentionLine
 
 BOM = "\ufeff"
 CONVERSATIONS = "private conversations"

@@ -1,30 +1,60 @@
 """Private conversations in an installation at work: its timed jobs, and what stands behind the link of a work list."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from datetime import datetime, timedelta
 from datetime import time as time_of_day
 from functools import partial
+from typing import Protocol, TypeVar
+from zoneinfo import ZoneInfo
 
+from sqlalchemy import Connection
+
+from dpsync.connector import Mail
 from dpsync.errors import CredentialsRejected
-from dpsync.installation import Installation
-from dpsync.intake.answers import WorkListPage
 from dpsync.kit import MailRefused
 from dpsync.model import Retention
-from dpsync.propagation import retention, worklist
-from dpsync.propagation.conversations import By
+from dpsync.propagation.controller import Controller
 from dpsync.propagation.correspondence.incoming import tell_of_mail_host, tell_of_worklist
-from dpsync.timed import Job, every, weekly
+from dpsync.retention import acts, worklist
+from dpsync.retention.conversations import By
+from dpsync.retention.worklist import WorkListPage
+from dpsync.scheduler import Job, every, weekly
+from dpsync.store.writer import Unit, Writer
 
 LISTED_AT = time_of_day(8, 0)
 LIST_JOB, RETENTION_JOB = "worklist:", "retention"
 """What the jobs are called: a work list a processor, and what is owed of them all."""
 
 
+T = TypeVar("T")
+
+
+class Lent(Protocol):
+    """What an installation lends to this room."""
+
+    zone: ZoneInfo
+    writer: Writer
+
+    @property
+    def controller(self) -> Controller:
+        """On whose behalf, and with which processors."""
+
+    @property
+    def mail(self) -> Mail | None:
+        """The controller's own mail host."""
+
+    def read(self, work: Callable[[Connection], T]) -> T:
+        """Read in one moment's view of the store."""
+
+    def write(self, work: Callable[[Unit], T]) -> T:
+        """Write in a transaction; returns after its commit."""
+
+
 class Retaining:
     """For every processor that keeps private conversations and has a rule for them."""
 
-    def __init__(self, service: Installation) -> None:
+    def __init__(self, service: Lent) -> None:
         self._service = service
 
     @property
@@ -86,5 +116,5 @@ class Retaining:
         """Keep what the holder of a link said, after the commit."""
         service, by = self._service, By(name, reason=remark, peer=peer)
         return service.writer.submit(
-            lambda unit: retention.attest_by_link(unit, service.controller, token, references, by, now)
+            lambda unit: acts.attest_by_link(unit, service.controller, token, references, by, now)
         )

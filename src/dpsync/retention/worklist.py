@@ -18,12 +18,12 @@ from dpsync.ledger import entry
 from dpsync.ledger.entry import Event
 from dpsync.mail import bounce_address, is_mailable
 from dpsync.model import ActKind, ConversationState, Mode, Retention
-from dpsync.propagation import retention_clock as clock
 from dpsync.propagation.contacts import is_confirmed
 from dpsync.propagation.controller import Controller, token_hash
-from dpsync.propagation.conversations import UNCLAIMED, A, C, act, committed_row, is_owed, move, of_act, opened
-from dpsync.propagation.retention import FIRST_CHECK
-from dpsync.propagation.worklist_letter import Row, WorkLetter, written
+from dpsync.retention import clock
+from dpsync.retention.acts import FIRST_CHECK
+from dpsync.retention.conversations import UNCLAIMED, A, C, act, committed_row, is_owed, move, of_act, opened
+from dpsync.retention.letter import Row, WorkLetter, written
 from dpsync.store import conversation_tables as ct
 from dpsync.store import tables as t
 from dpsync.store.upsert import insert_or_ignore
@@ -88,6 +88,23 @@ def _plan(
 
 
 # --- letters
+
+
+@dataclass(frozen=True, slots=True)
+class WorkListPage:
+    """What whoever holds the link of a work list may see: references and last days, no id of the vendor.
+
+    `rows`: reference, last day, whether nobody has answered for it yet.
+    """
+
+    reference: str
+    processor: str
+    rows: tuple[tuple[str, date, bool], ...]
+
+    @property
+    def owed(self) -> int:
+        """How many rows nobody has answered for."""
+        return sum(owed for _, _, owed in self.rows)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,9 @@ from dpsync.connector import Conversation, KeepsConversations
 from dpsync.errors import DecisionRefused, NotFound, StoreProblem
 from dpsync.ledger.entry import Event
 from dpsync.model import ActKind, ConversationState, Retention
-from dpsync.propagation import retention_clock as clock
 from dpsync.propagation.controller import Controller, token_hash
-from dpsync.propagation.conversations import (
+from dpsync.retention import clock
+from dpsync.retention.conversations import (
     UNCLAIMED,
     A,
     By,

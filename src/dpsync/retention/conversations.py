@@ -16,8 +16,8 @@ from sqlalchemy import Connection, bindparam, insert, select, update
 from dpsync.ledger import entry, rows
 from dpsync.ledger.entry import Event
 from dpsync.model import ActKind, ConversationState, Retention
-from dpsync.propagation import retention_clock as clock
 from dpsync.propagation.controller import Controller
+from dpsync.retention import clock
 from dpsync.store import conversation_tables as ct
 from dpsync.store.writer import Unit
 

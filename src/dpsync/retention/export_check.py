@@ -21,11 +21,11 @@ from dpsync.connector import Exported, KeepsConversations
 from dpsync.errors import DecisionRefused, PayloadInvalid, UsageError
 from dpsync.ledger.entry import Event
 from dpsync.model import ActKind, ConversationState, Retention
-from dpsync.propagation import retention_clock as clock
 from dpsync.propagation.controller import Controller
-from dpsync.propagation.conversations import UNCLAIMED, By, C, Sighting, VendorIds, act, move, sight
-from dpsync.propagation.export_form import AS_MADE, STARTS_WITHIN, demand_as_made, demand_own_cell, spelled
-from dpsync.propagation.retention import contradict, demanded, rule_of
+from dpsync.retention import clock
+from dpsync.retention.acts import contradict, demanded, rule_of
+from dpsync.retention.conversations import UNCLAIMED, By, C, Sighting, VendorIds, act, move, sight
+from dpsync.retention.export_form import AS_MADE, STARTS_WITHIN, demand_as_made, demand_own_cell, spelled
 from dpsync.store.writer import Unit
 
 MOST_BYTES = 64 * 1024 * 1024
