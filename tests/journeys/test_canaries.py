@@ -30,6 +30,7 @@ from dpsync.propagation.decisions import Person, decide, find_request
 from dpsync.propagation.rules.lifecycle import DecisionKind
 from dpsync.reports import render
 from dpsync.reports.dossier import dossier
+from dpsync.reports.html import receipt_html
 from dpsync.reports.period import period_report
 from dpsync.reports.processors import ProcessorLine, capability_lines
 from dpsync.reports.proof import LedgerLine
@@ -293,7 +294,7 @@ def search_everything(there: Installation, engine: Engine, asked: list[str], fou
     for request_id in asked:
         receipt = service.receipt(request_id, now)
         found.look("receipt", json.dumps(receipt))
-        found.look("receipt as a page", render.receipt_html(receipt))
+        found.look("receipt as a page", receipt_html(receipt))
     for report in reports(there, asked):
         for form in Format:
             found.look(f"{type(report).__name__} as {form}", render.rendered(report, form))

@@ -19,8 +19,8 @@ from dpsync.reports.status import status_rows
 from dpsync.sandbox.recipient import fill_in, links_of
 from dpsync.store import tables as t
 from tests.journeys.installation import NEWSLETTER, SOON, Asked, Installation, installed, sqlite_url
+from tests.journeys.test_delivery_report import DELIVERED, FAILED, comes, tag_of, told
 from tests.journeys.test_letters import ADA, DAY, letters
-from tests.journeys.test_post import DELIVERED, FAILED, comes, tag_of, told
 from tests.returned import mail, report
 
 PERSON = Person("Olli Operator", "olli", "telephoned")

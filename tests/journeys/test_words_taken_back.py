@@ -14,8 +14,8 @@ from dpsync.propagation.rules.lifecycle import AnswerKind, DecisionKind
 from dpsync.reporting import month_report
 from dpsync.store import tables as t
 from tests.journeys.installation import FORMS, Asked, Installation, installed
+from tests.journeys.test_delivery_report import DELIVERED, FAILED, comes, tag_of
 from tests.journeys.test_letters import ask, confirmed
-from tests.journeys.test_post import DELIVERED, FAILED, comes, tag_of
 from tests.returned import report
 
 AGAINST = [AnswerKind.REFUSED, AnswerKind.PARTLY, AnswerKind.WRONG_RECIPIENT]

@@ -5,7 +5,7 @@ from itertools import product
 
 import pytest
 
-from dpsync.intake.post import LOOKED_AT, read
+from dpsync.intake.delivery_report import LOOKED_AT, read
 from dpsync.propagation.correspondence.incoming import Kind
 from tests.returned import mail, report
 

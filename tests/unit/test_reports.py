@@ -26,6 +26,7 @@ from dpsync.model import CLOSED_STATES, DONE_STATES, Cause, Right, Rung, State
 from dpsync.propagation.receipts import receipt_of
 from dpsync.reports import render
 from dpsync.reports.dossier import Dossier, dossier
+from dpsync.reports.html import receipt_html
 from dpsync.reports.meaning import Count, Late, Need, Waits, counted
 from dpsync.reports.period import PeriodReport, period_report
 from dpsync.reports.processors import ExemptLine, ProcessorLine, capabilities_text, capability_lines, processor_line
@@ -966,13 +967,13 @@ def test_a_receipt_is_a_page_to_read_with_every_entry_and_the_way_to_check(world
     world.drive()
     with writing(world.engine) as connection:
         value = receipt_of(connection, world.controller, world.log, asked.request_id, world.clock.now())
-    page = render.receipt_html(value)
+    page = receipt_html(value)
     assert len(Tables(page).tables["entries"]) - 1 == len(value["entries"])
     assert all(sentence in unescape(page) for sentence in value["how_to_check"])
     assert value["key"] in page
     assert Tables(page).refers == []
     assert '<p class="rehearsal"' not in page
-    marked = render.receipt_html({**value, "rehearsal": True, "processors": [HOSTILE]})
+    marked = receipt_html({**value, "rehearsal": True, "processors": [HOSTILE]})
     assert Tables(marked).title.startswith("REHEARSAL: ")
     assert Tables(marked).tags["script"] == 0
     assert "\x1b" not in marked

@@ -13,7 +13,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from dpsync import paths
-from dpsync.intake.post import LOOKED_AT, read
+from dpsync.intake.delivery_report import LOOKED_AT, read
 from dpsync.paths import Kind
 from dpsync.propagation.correspondence.incoming import Incoming
 

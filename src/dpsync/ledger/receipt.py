@@ -9,7 +9,6 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from dpsync.errors import NoteInvalid
@@ -135,21 +134,6 @@ def _demand_fitting(
             raise ValueError(f"the evidence of entry {idx} does not fit its digest")
 
 
-def render_html(receipt: Mapping[str, Any]) -> str:
-    """The receipt as one printable page, without any outside resource. For people; it proves nothing by itself."""
-    from jinja2 import Environment, StrictUndefined
-
-    said = [
-        {**entry.decode(base64.b64decode(logged["body"])), "index": logged["index"]} for logged in receipt["entries"]
-    ]
-    page = Environment(autoescape=True, undefined=StrictUndefined).from_string(_PAGE)
-    return page.render(receipt=receipt, said=said, when=_when)
-
-
-def _when(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-
-
 def _b64(raw: bytes) -> str:
     return base64.b64encode(raw).decode("ascii")
 
@@ -178,29 +162,3 @@ def read_sealed(raw: bytes, request_id: str, keys: Sequence[note.VerifierKey]) -
         raise NoteInvalid("something in the receipt was changed")
     note.verify(checkpoint, keys)
     return value
-
-
-_PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>Receipt {{ receipt.request }}</title>
-<style>
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 52rem; margin: 2rem auto; padding: 0 1rem; color: #1a1a1a }
-table { border-collapse: collapse; width: 100% } th, td { text-align: left; padding: .3rem .6rem .3rem 0 }
-tr { border-bottom: 1px solid #ccc; break-inside: avoid } pre { white-space: pre-wrap; overflow-wrap: anywhere }
-.rehearsal { border: 3px solid #a00; color: #a00; padding: .6rem; font-weight: bold }
-</style></head><body>
-{% if receipt.rehearsal %}<p class="rehearsal">REHEARSAL: no real processor was told anything.</p>{% endif %}
-<h1>Receipt</h1>
-<p>Request <code>{{ receipt.request }}</code> in the ledger <code>{{ receipt.origin }}</code>.
-Processors to be told: {{ receipt.processors | join(", ") or "none" }}.</p>
-<table><thead><tr><th>Entry</th><th>When</th><th>Processor</th><th>What</th><th>Their reference</th></tr></thead><tbody>
-{% for one in said %}<tr><td>{{ one.index }}</td><td>{{ when(one.ts) }}</td><td>{{ one.dest | default("") }}</td>
-<td>{{ one.event | replace("_", " ") }}{% if one.http is defined %} ({{ one.http }}){% endif %}</td>
-<td>{{ one.ref | default("") }}</td></tr>
-{% endfor %}</tbody></table>
-<h2>How to check</h2>
-<ol>{% for sentence in receipt.how_to_check %}<li>{{ sentence }}</li>{% endfor %}</ol>
-<h2>Checkpoint</h2><pre>{{ receipt.checkpoint }}</pre>
-<h2>Verifier key</h2><pre>{{ receipt.key }}</pre>
-<p>This page is a copy for reading. The proof is the file with the same name that ends in .json.</p>
-</body></html>
-"""

@@ -13,10 +13,12 @@ from datetime import UTC, date, datetime
 from enum import Enum, StrEnum
 from typing import Any, assert_never
 
-from dpsync.reports import pages, plain, sheet
+from dpsync.reports.csv import dossier_csv, period_csv
 from dpsync.reports.dossier import Dossier
+from dpsync.reports.html import dossier_html, period_html
 from dpsync.reports.naming import NAMES
 from dpsync.reports.period import PeriodReport
+from dpsync.reports.text import dossier_text, period_text
 
 VERSION = 1
 Report = PeriodReport | Dossier
@@ -49,20 +51,20 @@ def rendered(report: Report, form: Format) -> bytes:
 
 def text(report: Report) -> str:
     """Plain text for a terminal or a pipe."""
-    return plain.period_text(report) if isinstance(report, PeriodReport) else plain.dossier_text(report)
+    return period_text(report) if isinstance(report, PeriodReport) else dossier_text(report)
 
 
 def csv(report: Report) -> str:
     """CSV with a byte order mark and CR LF line ends; no cell is a formula."""
-    return sheet.period_csv(report) if isinstance(report, PeriodReport) else sheet.dossier_csv(report)
+    return period_csv(report) if isinstance(report, PeriodReport) else dossier_csv(report)
 
 
 def html(report: Report) -> str:
     """One self-contained page: no script, nothing remote. It names the SHA-256 of the CSV of the same values."""
     digest = hashlib.sha256(csv(report).encode()).hexdigest()
     if isinstance(report, PeriodReport):
-        return pages.period_html(report, digest)
-    return pages.dossier_html(report, digest)
+        return period_html(report, digest)
+    return dossier_html(report, digest)
 
 
 def json(report: Report) -> str:
@@ -70,11 +72,6 @@ def json(report: Report) -> str:
     kind = "period" if isinstance(report, PeriodReport) else "dossier"
     value = {"version": VERSION, "kind": kind, **_plain(report)}
     return json_format.dumps(value, indent=1, ensure_ascii=True, allow_nan=False) + "\n"
-
-
-def receipt_html(receipt: Mapping[str, Any]) -> str:
-    """A receipt (`ledger.receipt`) as a page for people to read and print. It proves nothing by itself."""
-    return pages.receipt_html(receipt)
 
 
 def json_value(value: object) -> Any:

@@ -16,10 +16,10 @@ from dpsync.reports import phrases
 from dpsync.reports.conversations import retention_rows
 from dpsync.reports.dossier import Dossier
 from dpsync.reports.period import PeriodReport
-from dpsync.reports.plain import dates
 from dpsync.reports.processors import capability_rows
 from dpsync.reports.standing import Line
 from dpsync.reports.tallies import numbered
+from dpsync.reports.text import dates
 from dpsync.reports.verdict import Verdict
 from dpsync.reports.visible import visible
 from dpsync.reports.who import who_rows

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from dpsync.cli.checks import _incoming
+from dpsync.intake.delivery_report import LOOKED_AT, read
 from dpsync.intake.mail_directory import AT_ONCE, take_in
-from dpsync.intake.post import LOOKED_AT, read
 from dpsync.ledger import entry
 from dpsync.model import Cause, Right, Rung, State
 from dpsync.propagation.commitments import Author

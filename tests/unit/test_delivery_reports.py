@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dpsync.intake.post import LOOKED_AT, read
+from dpsync.intake.delivery_report import LOOKED_AT, read
 from dpsync.propagation.correspondence.incoming import Incoming, Kind
 from tests.returned import mail, report
 
