@@ -186,9 +186,8 @@ def opened(receipt: dict[str, Any], found: list[tuple[int, dict[str, Any]]], ema
     (received,) = (entry for _, entry in found if entry["event"] in ("received", "lifted"))
     listed = hashlib.sha256("".join(f"{name}\n" for name in names).encode()).hexdigest()
     demand((received["n"], received["list"]) == (len(names), listed), "the processors are not those recorded at first")
-    if email is not None:
-        whom = hmac.digest(secret, one_form(email).encode(), "sha256").hex()
-        demand(received["subj"] == whom, "the request is not about this e-mail address")
+    about = email is None or received["subj"] == hmac.digest(secret, one_form(email).encode(), "sha256").hex()
+    demand(about, "the request is not about this e-mail address")
     return received
 
 
