@@ -40,7 +40,7 @@ GENERATED = {"commands.md", "processors.md", "states.md"}
 HAND_WRITTEN = [README, SECURITY, *(page for page in (ROOT / "docs").glob("*.md") if page.name not in GENERATED)]
 
 LONG = {
-    "connectors/campaign_monitor.py": 1200,
+    "connectors/campaign_monitor.py": 1212,
     "connectors/hootsuite.py": 958,
     "connectors/mailchimp.py": 854,
     "connectors/eventbrite.py": 767,

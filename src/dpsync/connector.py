@@ -14,7 +14,19 @@ from typing import ClassVar, Self
 from pydantic import BaseModel
 
 from dpsync.address import spellings
-from dpsync.kit import Clock, Evidence, Http, Kit, Mail, MailRefused, NoAnswer, Posted, Pseudonym, Reply, Shelf
+from dpsync.connector_services import (
+    Clock,
+    Evidence,
+    Http,
+    Kit,
+    Mail,
+    MailRefused,
+    NoAnswer,
+    Posted,
+    Pseudonym,
+    Reply,
+    Shelf,
+)
 from dpsync.model import Changes, Exemption, Lifted, Retention, Right
 
 __all__ = [

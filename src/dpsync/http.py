@@ -24,9 +24,9 @@ import requests
 from urllib3.exceptions import HTTPError, SSLError
 
 from dpsync.connector import Clock, Evidence, NoAnswer, Reply
+from dpsync.connector_services import CALL_SECONDS, CALLS_AT_ONCE, Kit
 from dpsync.errors import ConfigurationError, Fault, ProcessorError
-from dpsync.kit import CALL_SECONDS, CALLS_AT_ONCE, Kit
-from dpsync.watchdog import Adapter, Timed, Watchdog, current
+from dpsync.http_deadline import Adapter, Timed, Watchdog, current
 
 # urllib3 writes whole URLs into its messages, and Mailchimp's are the MD5 of an address.
 logging.getLogger("urllib3").setLevel(logging.CRITICAL + 1)

@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 from dpsync import custody, liveness, metrics, systemd, telemetry, timekeeping
 from dpsync.alerts import Concern, raise_alert, tell_of_useless
 from dpsync.channels import useless
+from dpsync.connector_services import Mail, MailRefused, NoAnswer
 from dpsync.disks import Disks
 from dpsync.errors import CredentialsRejected, Locked, Stalled
 from dpsync.installation import Installation
@@ -29,7 +30,6 @@ from dpsync.intake.refusals import Refusals, tell_of_rest
 from dpsync.intake.server import Server
 from dpsync.intake.signature import Verifier
 from dpsync.intake.web import create_app
-from dpsync.kit import Mail, MailRefused, NoAnswer
 from dpsync.ledger.audit import Verification
 from dpsync.liveness import Guard, Pulse, Watched
 from dpsync.model import Request

@@ -24,7 +24,6 @@ import pytest
 import requests
 import responses
 
-from dpsync.calls import BLOCKED
 from dpsync.connector import (
     Accepted,
     Applied,
@@ -46,6 +45,7 @@ from dpsync.connector import (
 from dpsync.errors import CredentialsRejected, ProcessorUnreachable, UnsupportedRight
 from dpsync.http import HttpClient
 from dpsync.model import Changes, Lifted, Right
+from dpsync.vendor_http import BLOCKED
 from tests.connectors.held import Holds, HoldsAsAsked, alike, as_asked, theirs
 from tests.connectors.left import kept_in_modules, texts_in, written
 

@@ -16,7 +16,6 @@ import pytest
 import requests
 from pydantic import ValidationError
 
-from dpsync.calls import BLOCKED, DENIED, OUR_FAULT, UNDOCUMENTED
 from dpsync.connector import (
     Applied,
     AsAsked,
@@ -47,6 +46,7 @@ from dpsync.errors import ConfigurationError, CredentialsRejected, ProcessorUnre
 from dpsync.http import HttpClient
 from dpsync.model import Changes, Lifted, Right
 from dpsync.store.shelf import StoredShelf
+from dpsync.vendor_http import BLOCKED, DENIED, OUR_FAULT, UNDOCUMENTED
 from tests.builders import World
 from tests.connectors.contract import (
     HTML,

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 import requests
 
-from dpsync.calls import UNDOCUMENTED
 from dpsync.connector import (
     Applied,
     AsAsked,
@@ -18,6 +17,7 @@ from dpsync.connector import (
 )
 from dpsync.errors import ProcessorUnreachable
 from dpsync.model import Changes, Right
+from dpsync.vendor_http import UNDOCUMENTED
 from tests.connectors.contract import NEW, OLD, Said, instruction
 from tests.connectors.test_campaign_monitor import (
     EVENTS,

@@ -15,11 +15,11 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import requests
 
-from dpsync.calls import NOT_DONE, UNDOCUMENTED
 from dpsync.connector import Applied, AsAsked, CannotTell, Contradicts, Refused, Retryable
 from dpsync.connectors.campaign_monitor import REACH_PART
 from dpsync.errors import CredentialsRejected
 from dpsync.model import Changes, Right
+from dpsync.vendor_http import NOT_DONE, UNDOCUMENTED
 from tests.connectors.contract import Said, instruction
 from tests.connectors.test_campaign_monitor import Only, Paired, no, notes
 from tests.specification import FOLDER

@@ -8,13 +8,13 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from dpsync.calls import BLOCKED, BUSY, FAULT_THERE
 from dpsync.connector import (
     Applied,
     Retryable,
 )
 from dpsync.errors import CredentialsRejected, ProcessorUnreachable
 from dpsync.model import Right
+from dpsync.vendor_http import BLOCKED, BUSY, FAULT_THERE
 from tests.connectors.contract import HTML, OpenShelf, Said, instruction
 from tests.connectors.test_campaign_monitor import (
     NEWS,

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import requests
 
-from dpsync.calls import BLOCKED, FAULT_THERE, UNREADABLE
 from dpsync.connector import AsAsked, CannotTell, Contradicts, Finding, Refused, Retryable
 from dpsync.connectors.eventbrite import NOT_ACCEPTED, NOT_FOUND, STALE
 from dpsync.model import Changes, FieldValue, Right
+from dpsync.vendor_http import BLOCKED, FAULT_THERE, UNREADABLE
 from tests.connectors.contract import NEW, OLD, Said, instruction
 from tests.connectors.test_eventbrite import (
     EVENT,

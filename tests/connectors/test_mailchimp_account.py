@@ -5,10 +5,10 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from dpsync.calls import BLOCKED, NOT_DONE
 from dpsync.connector import Applied, CannotTell, Retryable
 from dpsync.errors import ProcessorUnreachable
 from dpsync.model import Right
+from dpsync.vendor_http import BLOCKED, NOT_DONE
 from tests.connectors.contract import OLD, Said, instruction
 from tests.connectors.test_mailchimp import LIFTED, StandIn, on_stage, person, problem, said, told, vendor
 

@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from dpsync.calls import OUR_FAULT, UNDOCUMENTED
 from dpsync.connector import Applied, AsAsked, CannotTell, Contradicts, HandOver, NothingHeld, Refused, Retryable
 from dpsync.model import Changes, Right
+from dpsync.vendor_http import OUR_FAULT, UNDOCUMENTED
 from tests.connectors.contract import NEW, OLD, Said, instruction
 from tests.connectors.test_mailchimp import MEMBER, StandIn, md5, on_stage, problem, read_back, said, told
 

@@ -9,7 +9,6 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import requests
 
-from dpsync.calls import NOT_DONE
 from dpsync.connector import (
     Applied,
     AsAsked,
@@ -24,6 +23,7 @@ from dpsync.connectors.mailchimp import Mailchimp, MailchimpSettings
 from dpsync.errors import ConfigurationError, ProcessorUnreachable
 from dpsync.http import HttpClient
 from dpsync.model import Changes, Right
+from dpsync.vendor_http import NOT_DONE
 from tests.connectors.contract import NEW, OLD, SECRET, Hands, HttpStage, OpenShelf, Said, instruction, pseudonym
 from tests.connectors.test_mailchimp import Only, md5, on_stage, person, problem, read_back, said, told
 from tests.connectors.test_mailchimp import vendor as plain_vendor

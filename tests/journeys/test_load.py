@@ -6,7 +6,7 @@ from typing import ClassVar
 from sqlalchemy import Engine, event
 
 from dpsync.connector import Instruction, NothingHeld, Outcome, Shelf
-from dpsync.kit import CALLS_AT_ONCE
+from dpsync.connector_services import CALLS_AT_ONCE
 from dpsync.model import Right, State
 from dpsync.propagation.rules.plan import Safety
 from dpsync.store import tables as t

@@ -21,8 +21,8 @@ from dpsync.connector import (
     NothingHeld,
     Outcome,
 )
+from dpsync.connector_services import Kit
 from dpsync.errors import PayloadInvalid
-from dpsync.kit import Kit
 from dpsync.model import Right
 
 

@@ -17,9 +17,9 @@ from dpsync.cli.console import Talk
 from dpsync.cli.first_settings import MARK
 from dpsync.cli.kept import troubles, what_the_engine_sees
 from dpsync.cli.opening import demand_processors, load_settings, place_of_store, stopped_processors, store_errors_named
+from dpsync.connector_services import MailRefused, NoAnswer
 from dpsync.errors import ConfigurationError, DpsyncError, Exit, Fault, KeyProblem, Locked, StoreAway
 from dpsync.intake import mail_directory
-from dpsync.kit import MailRefused, NoAnswer
 from dpsync.known_connectors import connector_class
 from dpsync.propagation import contacts
 from dpsync.propagation.contacts import is_confirmed

@@ -21,7 +21,6 @@ from urllib.parse import urlencode, urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from dpsync.address import normalised
-from dpsync.calls import BUSY, OUR_FAULT, UNREADABLE, Calls, Ended, Secret, each, refused, task, together, unreadable
 from dpsync.connector import (
     Account,
     Applied,
@@ -49,6 +48,19 @@ from dpsync.errors import UnsupportedRight
 from dpsync.field_values import UNTYPED, FieldType, Kind, Likeness, likeness, options_in, plain, written
 from dpsync.http import api_root, demand_own_address, json_of, retry_after
 from dpsync.model import Changes, FieldValue, Right
+from dpsync.vendor_http import (
+    BUSY,
+    OUR_FAULT,
+    UNREADABLE,
+    Calls,
+    Ended,
+    Secret,
+    each,
+    refused,
+    task,
+    together,
+    unreadable,
+)
 
 _VENDOR: Final = "https://api.createsend.com/api/v3.3"
 _ID = re.compile(r"[0-9A-Fa-f]{32}")

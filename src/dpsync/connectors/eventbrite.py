@@ -16,7 +16,6 @@ from zlib import crc32
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from dpsync.address import folded, normalised
-from dpsync.calls import BUSY, UNDOCUMENTED, Calls, Ended, Secret, refused, unreadable
 from dpsync.connector import (
     Account,
     AsAsked,
@@ -43,6 +42,7 @@ from dpsync.errors import (
 )
 from dpsync.http import api_root, demand_own_address, json_of, retry_after
 from dpsync.model import Changes, FieldValue, Right
+from dpsync.vendor_http import BUSY, UNDOCUMENTED, Calls, Ended, Secret, refused, unreadable
 
 _VENDOR: Final = "https://www.eventbriteapi.com/v3"
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")

@@ -17,7 +17,6 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from dpsync.calls import BUSY, UNDOCUMENTED, Calls, Ended, Secret, refused, together, unreadable
 from dpsync.connector import (
     Accepted,
     Account,
@@ -37,6 +36,7 @@ from dpsync.connector import (
 from dpsync.errors import UnsupportedRight
 from dpsync.http import api_root, demand_own_address, json_of, retry_after
 from dpsync.model import Right
+from dpsync.vendor_http import BUSY, UNDOCUMENTED, Calls, Ended, Secret, refused, together, unreadable
 
 _API: Final = "https://www.googleapis.com"
 _TOKENS: Final = "https://oauth2.googleapis.com"

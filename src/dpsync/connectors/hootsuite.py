@@ -22,7 +22,6 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from dpsync import strict_json
 from dpsync.address import normalised
-from dpsync.calls import BUSY, UNDOCUMENTED, Calls, Ended, Secret, refused, together, unreadable
 from dpsync.connector import (
     Accepted,
     Account,
@@ -56,6 +55,7 @@ from dpsync.errors import (
 )
 from dpsync.http import api_root, demand_own_address, json_of, retry_after
 from dpsync.model import Changes, Right
+from dpsync.vendor_http import BUSY, UNDOCUMENTED, Calls, Ended, Secret, refused, together, unreadable
 
 _VENDOR: Final = "https://platform.hootsuite.com"
 _TOKEN: Final = "/oauth2/token"

@@ -19,19 +19,6 @@ from mailchimp_marketing.api import lists_api, ping_api, root_api
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from dpsync.address import normalised, spellings
-from dpsync.calls import (
-    NOT_DONE,
-    OUR_FAULT,
-    UNDOCUMENTED,
-    Calls,
-    Ended,
-    Secret,
-    each,
-    refused,
-    task,
-    together,
-    unreadable,
-)
 from dpsync.connector import (
     Account,
     Applied,
@@ -57,6 +44,19 @@ from dpsync.errors import UnsupportedRight
 from dpsync.field_values import UNTYPED, FieldType, Kind, Likeness, likeness, written
 from dpsync.http import api_root, demand_own_address, json_of
 from dpsync.model import Changes, FieldValue, Right
+from dpsync.vendor_http import (
+    NOT_DONE,
+    OUR_FAULT,
+    UNDOCUMENTED,
+    Calls,
+    Ended,
+    Secret,
+    each,
+    refused,
+    task,
+    together,
+    unreadable,
+)
 
 _VENDOR = re.compile(r"https://([a-z]{2}[0-9]{1,3}\.)?api\.mailchimp\.com/3\.0")  # newer pages show no data centre
 _LIST_ID = re.compile(r"[A-Za-z0-9_-]{1,40}")

@@ -11,8 +11,8 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection
 
 from dpsync.connector import Mail
+from dpsync.connector_services import MailRefused
 from dpsync.errors import CredentialsRejected
-from dpsync.kit import MailRefused
 from dpsync.model import Retention
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.correspondence.incoming import tell_of_mail_host, tell_of_worklist

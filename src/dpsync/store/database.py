@@ -19,9 +19,9 @@ from typing import Any, TextIO
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
 
+from dpsync.connector_services import CALLS_AT_ONCE
 from dpsync.errors import Locked, StoreAway, StoreProblem
 from dpsync.extras import demand
-from dpsync.kit import CALLS_AT_ONCE
 from dpsync.store.columns import EPOCH
 from dpsync.store.patience import Patience, ask_sqlite, listen_to_postgresql, quiet_seconds
 from dpsync.store.trouble import FULL, file_trouble

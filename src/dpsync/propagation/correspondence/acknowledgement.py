@@ -8,8 +8,8 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
 
+from dpsync.connector_services import Mail, NoAnswer, Posted
 from dpsync.errors import DecisionRefused, NotFound
-from dpsync.kit import Mail, NoAnswer, Posted
 from dpsync.ledger import entry, rows
 from dpsync.ledger.entry import Event
 from dpsync.mail import bounce_address, compose

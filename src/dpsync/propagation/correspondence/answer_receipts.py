@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select, update
 
-from dpsync.kit import Mail, MailRefused, NoAnswer
+from dpsync.connector_services import Mail, MailRefused, NoAnswer
 from dpsync.ledger.note import Signer, sign_text
 from dpsync.mail import bare, begin
 from dpsync.propagation.controller import Controller

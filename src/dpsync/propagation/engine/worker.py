@@ -11,8 +11,8 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from dpsync import liveness, telemetry
 from dpsync.connector import Clock
+from dpsync.connector_services import CALL_SECONDS, CALLS_AT_ONCE
 from dpsync.errors import DpsyncError, Locked
-from dpsync.kit import CALL_SECONDS, CALLS_AT_ONCE
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.engine import lease
 from dpsync.propagation.engine.attempts import Attempts
