@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-from dpsync.connector import Mail, MailRefused, NoAnswer
+from dpsync.connector_services import Mail, MailRefused, NoAnswer
 from dpsync.errors import ConfigurationError, ProcessorError
 from dpsync.extras import is_installed, lacks
 from dpsync.http import may_be_called

@@ -23,8 +23,8 @@ from urllib.parse import urlsplit
 import requests
 from urllib3.exceptions import HTTPError, SSLError
 
-from dpsync.connector import Clock, Evidence, NoAnswer, Reply
-from dpsync.connector_services import CALL_SECONDS, CALLS_AT_ONCE, Kit
+from dpsync.connector import Evidence, Reply
+from dpsync.connector_services import CALL_SECONDS, CALLS_AT_ONCE, Clock, Kit, NoAnswer
 from dpsync.errors import ConfigurationError, Fault, ProcessorError
 from dpsync.http_deadline import Adapter, Timed, Watchdog, current
 

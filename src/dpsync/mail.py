@@ -21,7 +21,8 @@ from hashlib import sha256
 from threading import Timer
 from typing import Literal
 
-from dpsync.connector import Clock, Evidence, MailRefused, NoAnswer, Posted
+from dpsync.connector import Evidence
+from dpsync.connector_services import Clock, MailRefused, NoAnswer, Posted
 from dpsync.errors import ConfigurationError, CredentialsRejected, Fault, MailHostRefused, ProcessorUnreachable
 from dpsync.mail_status import ADVICE, BEFORE_ANY_LETTER, ENHANCED, About, Phase, about
 

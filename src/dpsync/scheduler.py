@@ -15,7 +15,7 @@ import schedule
 from sqlalchemy import Engine, select, update
 
 from dpsync import liveness, telemetry
-from dpsync.connector import Clock
+from dpsync.connector_services import Clock
 from dpsync.store import tables as t
 from dpsync.store.database import reading
 from dpsync.store.upsert import insert_or_ignore

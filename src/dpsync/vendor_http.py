@@ -20,7 +20,6 @@ from dpsync.connector import (
     HandOver,
     Instruction,
     Kit,
-    NoAnswer,
     NothingHeld,
     Outcome,
     Recipient,
@@ -28,6 +27,7 @@ from dpsync.connector import (
     Reply,
     Retryable,
 )
+from dpsync.connector_services import NoAnswer
 from dpsync.errors import CredentialsRejected, ProcessorUnreachable
 from dpsync.http import CUT, UNREACHABLE, json_of, retry_after, says_json
 

@@ -24,13 +24,13 @@ from dpsync.connector import (
     Instruction,
     Kit,
     Means,
-    NoAnswer,
     NothingHeld,
     Outcome,
     Refused,
     Reply,
     Retryable,
 )
+from dpsync.connector_services import NoAnswer
 from dpsync.connectors.mailchimp import Mailchimp, MailchimpSettings
 from dpsync.errors import CredentialsRejected
 from dpsync.http import json_of

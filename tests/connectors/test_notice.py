@@ -22,13 +22,13 @@ from dpsync.connector import (
     Instruction,
     Kit,
     Letter,
-    Mail,
     NoticeKind,
     NotIdentifiable,
     Outcome,
     Refused,
     Retryable,
 )
+from dpsync.connector_services import Mail
 from dpsync.connectors.notice import Notice, Settings
 from dpsync.errors import CredentialsRejected, ProcessorUnreachable
 from dpsync.mail import Mailer

@@ -17,7 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from dpsync.connector import Evidence, NoAnswer, Reply
+from dpsync.connector import Evidence, Reply
+from dpsync.connector_services import NoAnswer
 from dpsync.errors import ProcessorError
 from dpsync.http import (
     BAD_ENCODING,

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from dpsync.connector import Evidence, Mail, MailRefused, NoAnswer, Posted
+from dpsync.connector import Evidence
+from dpsync.connector_services import Mail, MailRefused, NoAnswer, Posted
 from dpsync.errors import ConfigurationError, CredentialsRejected, MailHostRefused, ProcessorUnreachable
 from dpsync.mail import Mailer, Tls, compose, domain_of, is_mailable, xtext
 from tests.certificates import certificate_for

@@ -35,7 +35,6 @@ from dpsync.connector import (
     Instruction,
     Kit,
     Means,
-    NoAnswer,
     NothingHeld,
     NotIdentifiable,
     Outcome,
@@ -43,6 +42,7 @@ from dpsync.connector import (
     Reply,
     Retryable,
 )
+from dpsync.connector_services import NoAnswer
 from dpsync.corrections import NOT_COMPARABLE, Left, compared, put_right, refused_of
 from dpsync.errors import UnsupportedRight
 from dpsync.field_values import UNTYPED, FieldType, Kind, Likeness, likeness, options_in, plain, written

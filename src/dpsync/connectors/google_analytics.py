@@ -27,12 +27,12 @@ from dpsync.connector import (
     Instruction,
     Kit,
     Means,
-    NoAnswer,
     NotIdentifiable,
     Outcome,
     Reply,
     Retryable,
 )
+from dpsync.connector_services import NoAnswer
 from dpsync.errors import UnsupportedRight
 from dpsync.http import api_root, demand_own_address, json_of, retry_after
 from dpsync.model import Right

@@ -39,13 +39,13 @@ from dpsync.connector import (
     KeepsConversations,
     Kit,
     Means,
-    NoAnswer,
     NotIdentifiable,
     Outcome,
     Recipient,
     Reply,
     Retryable,
 )
+from dpsync.connector_services import NoAnswer
 from dpsync.errors import (
     CredentialsRejected,
     PayloadInvalid,

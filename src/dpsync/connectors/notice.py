@@ -29,15 +29,14 @@ from dpsync.connector import (
     Instruction,
     Kit,
     Letter,
-    MailRefused,
     Means,
-    NoAnswer,
     NoticeKind,
     NotIdentifiable,
     Outcome,
     Refused,
     Retryable,
 )
+from dpsync.connector_services import MailRefused, NoAnswer
 from dpsync.errors import ProcessorUnreachable, UnsupportedRight
 from dpsync.mail import bare, begin, bounce_address, is_mailable
 from dpsync.model import Right

@@ -10,8 +10,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
-from dpsync.connector import Mail
-from dpsync.connector_services import MailRefused
+from dpsync.connector_services import Mail, MailRefused
 from dpsync.errors import CredentialsRejected
 from dpsync.model import Retention
 from dpsync.propagation.controller import Controller

@@ -13,7 +13,8 @@ from typing import Any
 from sqlalchemy import Connection, func, select, update
 
 from dpsync.alerts import Concern, raise_alert
-from dpsync.connector import Mail, NoAnswer, NoticeKind, Processor
+from dpsync.connector import NoticeKind, Processor
+from dpsync.connector_services import Mail, NoAnswer
 from dpsync.ledger import entry
 from dpsync.ledger.entry import Event
 from dpsync.mail import bounce_address, is_mailable

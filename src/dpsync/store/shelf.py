@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from sqlalchemy import Connection, Engine, select, update
 
-from dpsync.connector import Clock
+from dpsync.connector_services import Clock
 from dpsync.store import tables as t
 from dpsync.store.database import reading
 from dpsync.store.upsert import insert_or_ignore, insert_or_replace_all

@@ -16,7 +16,8 @@ from sqlalchemy import Connection, Engine, bindparam, or_, select
 from sqlalchemy.exc import DataError, IntegrityError, ProgrammingError, SQLAlchemyError
 
 from dpsync import telemetry
-from dpsync.connector import Applied, Clock, Finding, Outcome, Retryable
+from dpsync.connector import Applied, Finding, Outcome, Retryable
+from dpsync.connector_services import Clock
 from dpsync.errors import CredentialsRejected, Locked
 from dpsync.model import State
 from dpsync.propagation.controller import Controller

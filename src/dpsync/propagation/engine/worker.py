@@ -10,8 +10,7 @@ from sqlalchemy import Connection, Engine, select
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from dpsync import liveness, telemetry
-from dpsync.connector import Clock
-from dpsync.connector_services import CALL_SECONDS, CALLS_AT_ONCE
+from dpsync.connector_services import CALL_SECONDS, CALLS_AT_ONCE, Clock
 from dpsync.errors import DpsyncError, Locked
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.engine import lease
