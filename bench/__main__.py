@@ -14,7 +14,7 @@ from bench import driving, receiving
 from bench.installation import ACCOUNTS, installed, sandbox
 from bench.postgresql import Server, postgresql
 from dpsync.ledger import entry
-from dpsync.ledger.entry import Event
+from dpsync.ledger.entry import EntryKind
 from dpsync.service import Service
 from dpsync.store import tables as t
 from dpsync.store.writer import Unit
@@ -107,7 +107,7 @@ def _fill(service: Service, count: int) -> None:
 
     def work(unit: Unit) -> None:
         for number in range(1000):
-            unit.append(None, entry.encode(Event.ALERT, now, dest="p0", cause="bench", n=number))
+            unit.append(None, entry.encode(EntryKind.ALERT, now, dest="p0", cause="bench", n=number))
 
     for _ in range(count // 1000):
         service.write(work)

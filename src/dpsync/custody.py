@@ -20,7 +20,7 @@ from dpsync.errors import AcceptedLost, KeyProblem, LedgerTampered, NotFound, Pr
 from dpsync.journal import Journal, Told
 from dpsync.ledger import anchors, entry, note
 from dpsync.ledger.anchors import ANCHORED, GAP, RECORDED, Anchors, Outside
-from dpsync.ledger.entry import Event
+from dpsync.ledger.entry import EntryKind
 from dpsync.ledger.log import Log
 from dpsync.ledger.receipt_folder import ReceiptFolder
 from dpsync.paths import Kind, Trouble
@@ -182,7 +182,7 @@ class Custody:
             journal.mark(unit.connection, reached, seen.ordinal)
             for gap in gaps:
                 digest = sha256(gap.read_bytes() if gap.is_file() else b"").hexdigest()
-                unit.append(None, entry.encode(Event.GAP, now, name=gap.name, digest=digest))
+                unit.append(None, entry.encode(EntryKind.GAP, now, name=gap.name, digest=digest))
 
         write(work)
         for gap in gaps:

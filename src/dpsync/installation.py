@@ -29,7 +29,7 @@ from dpsync.intake.inbound import Listener, Listeners
 from dpsync.known_connectors import connector_class, unknown_connector
 from dpsync.ledger import comparison, entry
 from dpsync.ledger.audit import Verification
-from dpsync.ledger.entry import Event
+from dpsync.ledger.entry import EntryKind
 from dpsync.ledger.log import Log, protect
 from dpsync.ledger.note import Signer
 from dpsync.ledger.note import parse as parse_note
@@ -257,10 +257,8 @@ class Installation:
             facts = {"origin": self.origin, "keys": self.keys.fingerprint()}
             for key, value in facts.items():
                 unit.connection.execute(t.meta.insert().values(key=key, value=value))
-            unit.append(
-                None,
-                entry.encode(Event.KEY, self.clock.now(), digest=sha256(self.log.signer.verifier.public).hexdigest()),
-            )
+            key = sha256(self.log.signer.verifier.public).hexdigest()
+            unit.append(None, entry.encode(EntryKind.KEY, self.clock.now(), digest=key))
             _note_configuration(unit, configuration.digest(self.settings), self.clock.now())
 
         self.write(work)
@@ -387,7 +385,7 @@ def origin_of(settings: Settings) -> str:
 def _note_configuration(unit: Unit, digest: str, now: datetime) -> None:
     unit.connection.execute(t.meta.delete().where(t.meta.c.key == "configuration"))
     unit.connection.execute(t.meta.insert().values(key="configuration", value=digest))
-    unit.append(None, entry.encode(Event.CONFIGURATION, now, digest=digest))
+    unit.append(None, entry.encode(EntryKind.CONFIGURATION, now, digest=digest))
 
 
 def os_user() -> str:

@@ -230,7 +230,7 @@ def test_names_are_compared_also_once_the_requests_own_keys_are_destroyed(world:
     now = world.clock.now()
 
     def shred(unit: Unit) -> None:
-        unit.append(asked.request_id, entry.encode(entry.Event.SHREDDED, now, req=asked.request_id))
+        unit.append(asked.request_id, entry.encode(entry.EntryKind.SHREDDED, now, req=asked.request_id))
         unit.connection.execute(update(t.request).values(wrapped_key=None, sealed=None, shredded_at=now))
 
     world.writer.call(shred)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from dpsync.ledger.entry import (
     LARGEST_NUMBER,
-    Event,
+    EntryKind,
     authorship,
     canonical,
     commitment,
@@ -37,7 +37,7 @@ ROW: dict[str, str | int | None] = {
 
 
 def test_an_entry_is_printed_in_its_one_documented_spelling() -> None:
-    body = encode(Event.VERIFIED, NOW, req="r-1", dest="newsletter", right="erasure", attempt=3, http=204, subj=HEX)
+    body = encode(EntryKind.VERIFIED, NOW, req="r-1", dest="newsletter", right="erasure", attempt=3, http=204, subj=HEX)
     assert body == (
         b'{"attempt":3,"dest":"newsletter","event":"verified","http":204,"req":"r-1","right":"erasure","subj":"'
         + HEX.encode()
@@ -47,12 +47,12 @@ def test_an_entry_is_printed_in_its_one_documented_spelling() -> None:
 
 def test_the_time_is_kept_in_whole_seconds_of_utc() -> None:
     east = datetime(2027, 1, 15, 10, 0, 0, 999_999, tzinfo=timezone(timedelta(hours=2)))
-    assert decode(encode(Event.GAP, east))["ts"] == 1_800_000_000
+    assert decode(encode(EntryKind.GAP, east))["ts"] == 1_800_000_000
 
 
 def test_a_time_without_a_zone_is_refused() -> None:
     with pytest.raises(ValueError, match="zone"):
-        encode(Event.GAP, datetime(2027, 1, 15, 8, 0, 0))  # noqa: DTZ001 - because the missing zone is the fault
+        encode(EntryKind.GAP, datetime(2027, 1, 15, 8, 0, 0))  # noqa: DTZ001 - because the missing zone is the fault
 
 
 @pytest.mark.parametrize(
@@ -82,12 +82,12 @@ def test_a_time_without_a_zone_is_refused() -> None:
 )
 def test_what_is_not_in_the_table_is_refused(fields: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r"\w"):
-        encode(Event.APPLIED, NOW, **fields)  # type: ignore[arg-type]  # because wrong types are the fault planted
+        encode(EntryKind.APPLIED, NOW, **fields)  # type: ignore[arg-type]  # because wrong types are the fault planted
 
 
 def test_a_refusal_never_repeats_the_value() -> None:
     with pytest.raises(ValueError, match=r"^ref: ") as caught:
-        encode(Event.APPLIED, NOW, ref="ada@example.org")
+        encode(EntryKind.APPLIED, NOW, ref="ada@example.org")
     assert "ada" not in str(caught.value)
 
 
@@ -126,7 +126,7 @@ digests = st.binary(min_size=32, max_size=32).map(bytes.hex)
 
 
 @given(
-    st.sampled_from(Event),
+    st.sampled_from(EntryKind),
     st.fixed_dictionaries(
         {},
         optional={
@@ -137,7 +137,7 @@ digests = st.binary(min_size=32, max_size=32).map(bytes.hex)
         },
     ),
 )
-def test_what_was_encoded_is_decoded_and_stays_small(event: Event, fields: dict[str, str | int]) -> None:
+def test_what_was_encoded_is_decoded_and_stays_small(event: EntryKind, fields: dict[str, str | int]) -> None:
     body = encode(event, NOW, **fields)
     assert decode(body) == {**fields, "event": event, "ts": 1_800_000_000, "v": 1}
     assert len(body) <= 2048
@@ -153,7 +153,7 @@ def test_a_parser_meets_any_bytes_with_one_error(body: bytes) -> None:
 def test_an_entry_of_more_than_two_kib_is_refused() -> None:
     texts = dict.fromkeys(("req", "dest", "right", "ref", "cause", "way", "kind", "name"), '"' * 120)
     with pytest.raises(ValueError, match="2048"):
-        encode(Event.APPLIED, NOW, **texts, subj=HEX, by=HEX, why=HEX)
+        encode(EntryKind.APPLIED, NOW, **texts, subj=HEX, by=HEX, why=HEX)
 
 
 def test_a_commitment_is_the_hmac_that_anybody_can_compute_with_the_key() -> None:
@@ -196,7 +196,7 @@ def test_an_evidence_row_of_another_shape_is_refused(row: dict[str, str | int | 
 
 @given(st.text())
 def test_a_vendors_id_made_safe_fits_into_an_entry(text: str) -> None:
-    assert decode(encode(Event.APPLIED, NOW, ref=safe(text)))["ref"] == safe(text)
+    assert decode(encode(EntryKind.APPLIED, NOW, ref=safe(text)))["ref"] == safe(text)
     assert len(safe(text)) <= 80
 
 

@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from dpsync.errors import LedgerTampered
 from dpsync.ledger import audit, entry, merkle, note
 from dpsync.ledger.audit import MOST_PROBLEMS, _Problems
-from dpsync.ledger.entry import Event
+from dpsync.ledger.entry import EntryKind
 from dpsync.ledger.log import Log, protect
 from dpsync.store import tables as t
 from dpsync.store.database import writing
@@ -26,7 +26,7 @@ LOG = Log(ORIGIN, SIGNER)
 
 
 def body(number: int) -> bytes:
-    return entry.encode(Event.ATTEMPT, NOW + timedelta(seconds=number), req=f"r-{number % 7}", attempt=number)
+    return entry.encode(EntryKind.ATTEMPT, NOW + timedelta(seconds=number), req=f"r-{number % 7}", attempt=number)
 
 
 def bodies(start: int, end: int) -> list[tuple[str | None, bytes]]:
@@ -117,7 +117,7 @@ def test_what_is_no_entry_or_is_filed_wrongly_is_not_appended(
 
 
 def test_entries_of_the_service_itself_belong_to_no_request(empty: Connection) -> None:
-    LOG.append(empty, [(None, entry.encode(Event.CONFIGURATION, NOW, digest="0" * 64)), *bodies(1, 3)])
+    LOG.append(empty, [(None, entry.encode(EntryKind.CONFIGURATION, NOW, digest="0" * 64)), *bodies(1, 3)])
     assert LOG.entries_of(empty, "r-1") == [(1, body(1))]
     assert problems(empty) == ()
 

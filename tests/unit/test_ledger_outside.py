@@ -11,7 +11,7 @@ from dpsync.errors import ProofDamaged, ProofDiskFull
 from dpsync.ledger import anchors as outside
 from dpsync.ledger import entry, note, receipt
 from dpsync.ledger.anchors import LARGEST, Anchors, Outside
-from dpsync.ledger.entry import Event
+from dpsync.ledger.entry import EntryKind
 from dpsync.ledger.note import Checkpoint, Signer
 from dpsync.ledger.receipt_folder import ReceiptFolder
 from dpsync.ledger.told import Place
@@ -116,7 +116,7 @@ def test_a_hidden_file_is_nobodys_checkpoint(tmp_path: Path) -> None:
 
 def test_each_checkpoint_outside_is_compared_but_those_the_ledger_holds_itself() -> None:
     """A kept one is compared where it is kept, unless it is the largest, which speaks for all before it."""
-    entries = [(None, entry.encode(Event.ALERT, NOW, cause="overdue"))]
+    entries = [(None, entry.encode(EntryKind.ALERT, NOW, cause="overdue"))]
     with ledger(entries * 5) as (log, connection):
         forks = {size: note.sign(Checkpoint(log.origin, size, bytes(32)), SIGNER) for size in (1, 2, 5)}
         connection.execute(insert(t.checkpoint).values(size=1, note=forks[1], at=NOW))

@@ -26,7 +26,7 @@ from sqlalchemy import Connection, create_engine
 
 from dpsync.errors import NoteInvalid
 from dpsync.ledger import entry, merkle, note, receipt, verify_receipt
-from dpsync.ledger.entry import Event
+from dpsync.ledger.entry import EntryKind
 from dpsync.ledger.log import Log
 from dpsync.model import CLOSED_STATES, DONE_STATES, Rung, State
 from dpsync.store import tables as t
@@ -60,18 +60,18 @@ def bodies(request_id: str) -> list[tuple[str | None, bytes]]:
     """A request's entries, with those of another request and of the service between them."""
     made: list[tuple[str | None, bytes]] = []
 
-    def add(event: Event, **fields: str | int) -> None:
+    def add(event: EntryKind, **fields: str | int) -> None:
         at = NOW + timedelta(minutes=len(made))
         made.append((request_id, entry.encode(event, at, req=request_id, **fields)))
-        made.append(("r-other", entry.encode(Event.ATTEMPT, at, req="r-other", dest="newsletter")))
-        made.append((None, entry.encode(Event.ALERT, at, cause="overdue")))
+        made.append(("r-other", entry.encode(EntryKind.ATTEMPT, at, req="r-other", dest="newsletter")))
+        made.append((None, entry.encode(EntryKind.ALERT, at, cause="overdue")))
 
     subj = entry.commitment(COMMIT_KEY, EMAIL)
-    add(Event.RECEIVED, right="erasure", n=len(NAMES), list=entry.list_digest(NAMES), subj=subj)
+    add(EntryKind.RECEIVED, right="erasure", n=len(NAMES), list=entry.list_digest(NAMES), subj=subj)
     for name in NAMES:
-        add(Event.ATTEMPT, dest=name, right="erasure", attempt=1)
+        add(EntryKind.ATTEMPT, dest=name, right="erasure", attempt=1)
         resp = entry.resp_digest(COMMIT_KEY, EVIDENCE[name])
-        add(Event.APPLIED, dest=name, right="erasure", state="applied", rung=4, way="api", resp=resp, http=204)
+        add(EntryKind.APPLIED, dest=name, right="erasure", state="applied", rung=4, way="api", resp=resp, http=204)
     return made
 
 
@@ -89,7 +89,7 @@ def receipt_under(
     log = Log(origin, signer)
     with engine.begin() as connection:
         log.append(connection, bodies(request_id))
-        log.append(connection, [(None, entry.encode(Event.ALERT, NOW, cause="overdue"))] * later)
+        log.append(connection, [(None, entry.encode(EntryKind.ALERT, NOW, cause="overdue"))] * later)
         evidence = {}
         for idx, body in log.entries_of(connection, request_id):
             said = entry.decode(body)
@@ -508,10 +508,10 @@ def of_states(**states: str) -> bytes:
         "list": entry.list_digest(states),
         "subj": entry.commitment(COMMIT_KEY, EMAIL),
     }
-    events.append(("r-one", entry.encode(Event.RECEIVED, NOW, req="r-one", right="erasure", **first)))
+    events.append(("r-one", entry.encode(EntryKind.RECEIVED, NOW, req="r-one", right="erasure", **first)))
     for name, state in states.items():
         told: dict[str, str | int] = {"dest": name, "right": "erasure", "state": state, "rung": 0}
-        events.append(("r-one", entry.encode(Event.HELD, NOW, req="r-one", **told)))
+        events.append(("r-one", entry.encode(EntryKind.HELD, NOW, req="r-one", **told)))
     with ledger(events) as (log, connection):
         value = log.receipt(connection, "r-one", commit_key=COMMIT_KEY, processors=list(states), evidence={}, now=NOW)
     return receipt.dump(value)
@@ -625,7 +625,7 @@ def test_every_consistency_proof_of_small_ledgers_leads_to_both_roots_and_to_no_
     with ledger([]) as (log, connection):
         roots = []
         for number in range(24):
-            log.append(connection, [(None, entry.encode(Event.ALERT, NOW, n=number))])
+            log.append(connection, [(None, entry.encode(EntryKind.ALERT, NOW, n=number))])
             roots.append(log.root(connection))
         for new in range(1, 25):
             for old in range(1, new + 1):
@@ -647,11 +647,11 @@ def test_every_consistency_proof_of_small_ledgers_leads_to_both_roots_and_to_no_
 
 def test_a_ledger_made_anew_does_not_continue_a_kept_checkpoint() -> None:
     notes, files, raw = grown()
-    with ledger([(None, entry.encode(Event.ALERT, NOW, cause="x"))] * 5) as (log, connection):
+    with ledger([(None, entry.encode(EntryKind.ALERT, NOW, cause="x"))] * 5) as (log, connection):
         other = log.checkpoint(connection, NOW)
     with pytest.raises(verify_receipt.NOT_HOLDING, match="do not continue"):
         verify_receipt.check(raw, LINE, EMAIL, other, (files[5, 21],))
-    with ledger([(None, entry.encode(Event.ALERT, NOW, cause="x"))] * 21) as (log, connection):
+    with ledger([(None, entry.encode(EntryKind.ALERT, NOW, cause="x"))] * 21) as (log, connection):
         fork = log.checkpoint(connection, NOW)
     with pytest.raises(verify_receipt.NOT_HOLDING, match="two different ledgers"):
         verify_receipt.check(raw, LINE, EMAIL, fork)

@@ -11,7 +11,7 @@ import pytest
 
 from dpsync.connector import Accepted, Applied, AsAsked, CannotTell, Contradicts, HandOver, NothingHeld, Refused
 from dpsync.errors import DecisionRefused, IllegalTransition
-from dpsync.ledger.entry import Event
+from dpsync.ledger.entry import EntryKind
 from dpsync.model import CLOSED_STATES, DONE_STATES, Cause, ExemptionCode, Right, Rung, State, Way
 from dpsync.propagation.rules.happening import reason_after
 from dpsync.propagation.rules.lifecycle import (
@@ -90,13 +90,13 @@ def test_all_that_can_happen_is_asked_of_every_position(every: list[Stepped]) ->
 
 
 def test_the_rung_never_falls_but_by_a_contradiction(every: list[Stepped]) -> None:
-    assert not against(every, lambda at, _, step: step.rung < at.rung and step.event is not Event.CONTRADICTED)
+    assert not against(every, lambda at, _, step: step.rung < at.rung and step.event is not EntryKind.CONTRADICTED)
 
 
 def test_a_contradiction_takes_the_proof_of_doing_and_leaves_that_of_telling(every: list[Stepped]) -> None:
     assert not against(
         every,
-        lambda at, _, step: step.event is Event.CONTRADICTED and step.rung is not min(at.rung, Rung.ACKNOWLEDGED),
+        lambda at, _, step: step.event is EntryKind.CONTRADICTED and step.rung is not min(at.rung, Rung.ACKNOWLEDGED),
     )
 
 
@@ -199,9 +199,9 @@ def test_what_is_held_goes_on_only_by_a_person_or_by_time(every: list[Stepped]) 
 
 def test_only_what_is_pending_goes_on_by_itself_and_it_always_does(every: list[Stepped]) -> None:
     def stuck(at: Position, _: Happening, step: Step) -> bool:
-        moved = step.event is not Event.REPEAT and (step.state is State.PENDING)
+        moved = step.event is not EntryKind.REPEAT and (step.state is State.PENDING)
         idle = step.next is Next.NOTHING
-        told = at.state is State.PENDING and step.event in {Event.DELIVERED, Event.ACKNOWLEDGED}
+        told = at.state is State.PENDING and step.event in {EntryKind.DELIVERED, EntryKind.ACKNOWLEDGED}
         return (moved and idle and not told) or (step.state is not State.PENDING and not idle)
 
     assert not against(every, stuck)
@@ -275,7 +275,7 @@ def test_what_was_told_is_never_exempt(every: list[Stepped]) -> None:
 def test_what_is_noted_only_changes_nothing(every: list[Stepped]) -> None:
     def changes(at: Position, _: Happening, step: Step) -> bool:
         was = (at.state, at.rung, at.way, at.causes, at.doubtful, at.defects)
-        return step.event is Event.REPEAT and was != (
+        return step.event is EntryKind.REPEAT and was != (
             step.state,
             step.rung,
             step.way,
@@ -381,7 +381,7 @@ def test_who_once_acknowledged_is_never_exempt_whatever_took_back_that_it_was_to
 
 def test_why_it_waits_for_a_person_is_said_until_the_state_moves(every: list[Stepped]) -> None:
     waits = {State.HELD, State.CONTRADICTED, State.REFUSED, State.ESCALATED, State.NOT_IDENTIFIABLE}
-    anew = {Event.ESCALATED, Event.BOUNCED, Event.CONTRADICTED}
+    anew = {EntryKind.ESCALATED, EntryKind.BOUNCED, EntryKind.CONTRADICTED}
     assert not against(
         every,
         lambda at, _, step: (

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from dpsync.ledger import entry, merkle, note, receipt, verify_receipt
-from dpsync.ledger.entry import Event
+from dpsync.ledger.entry import EntryKind
 from dpsync.model import Rung
 from tests.unit.test_ledger_receipt import (
     COMMIT_KEY,
@@ -108,7 +108,7 @@ def test_what_was_taken_back_is_said_of_what_was_sent(rung: int, told: int | Non
 def test_the_receipt_of_a_lifted_restriction_begins_with_the_lifting() -> None:
     subj = entry.commitment(COMMIT_KEY, EMAIL)
     first: dict[str, Any] = {"n": len(NAMES), "list": entry.list_digest(NAMES), "subj": subj, "right": "restriction"}
-    for event, valid in ((Event.LIFTED, True), (Event.ATTEMPT, False)):
+    for event, valid in ((EntryKind.LIFTED, True), (EntryKind.ATTEMPT, False)):
         with ledger([("r-one", entry.encode(event, NOW, req="r-one", **first))]) as (log, connection):
             value = log.receipt(connection, "r-one", commit_key=COMMIT_KEY, processors=NAMES, evidence={}, now=NOW)
         if valid:

@@ -17,7 +17,7 @@ from dpsync.errors import EventConflict, Locked, NotFound
 from dpsync.intake.answers import Received
 from dpsync.intake.reception import Reception
 from dpsync.ledger import entry
-from dpsync.ledger.entry import Event
+from dpsync.ledger.entry import EntryKind
 from dpsync.model import Request, Right, Subject
 from dpsync.store import tables as t
 from dpsync.store.database import open_database, reading, writing
@@ -34,7 +34,7 @@ def put(key: str, value: str = "") -> Callable[[Unit], str]:
 
     def work(unit: Unit) -> str:
         unit.connection.execute(insert(t.meta).values(key=key, value=value))
-        unit.append(None, entry.encode(Event.ALERT, NOW, cause="test"))
+        unit.append(None, entry.encode(EntryKind.ALERT, NOW, cause="test"))
         return key
 
     return work

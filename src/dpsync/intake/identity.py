@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, delete, insert, or_, select, update
 
 from dpsync.ledger import entry, rows
-from dpsync.ledger.entry import Event
+from dpsync.ledger.entry import EntryKind
 from dpsync.model import Request
 from dpsync.propagation.commitments import names_said, request_key, rows_said
 from dpsync.propagation.controller import Controller
@@ -123,7 +123,7 @@ def _tell_joined(unit: Unit, controller: Controller, request_id: str, now: datet
     key = request_key(controller, row)
     said = [rows_said(key.commit_key, [("request", row)])] if key else []
     said.append(names_said(unit.connection, controller.keys, row["person"]))
-    unit.append(request_id, entry.encode(Event.JOINED, now, req=request_id, rows=" ".join(said)))
+    unit.append(request_id, entry.encode(EntryKind.JOINED, now, req=request_id, rows=" ".join(said)))
 
 
 def _move(connection: Connection, column: str, old: str, new: str, joined: set[str]) -> None:

@@ -25,7 +25,7 @@ from dpsync.intake.restrictions import meet_restriction
 from dpsync.intake.withdrawals import take_back
 from dpsync.journal import Accepted
 from dpsync.ledger import entry, rows
-from dpsync.ledger.entry import Event
+from dpsync.ledger.entry import EntryKind
 from dpsync.model import Cause, Request, State
 from dpsync.propagation import at_rest, commitments
 from dpsync.propagation.contacts import confirmed
@@ -361,7 +361,7 @@ def _tell_received(unit: Unit, draft: _Draft, row: Mapping[str, Any], parts: Seq
             "told_on": request.lifted.told_on.isoformat(),
             "how": entry.commitment(commit_key, request.lifted.how),
         }
-    event = Event.LIFTED if request.lifted else Event.RECEIVED
+    event = EntryKind.LIFTED if request.lifted else EntryKind.RECEIVED
     unit.append(draft.request_id, entry.encode(event, draft.asked.now, **fields))
 
 
@@ -374,7 +374,7 @@ def _tell_birth(unit: Unit, draft: _Draft, born: Birth, row: Mapping[str, Any]) 
     fields["rows"] = commitments.rows_said(draft.key.commit_key, [("propagation", {**rows.BORN, **row})])
     if born.state is State.HELD:
         fields["cause"] = lanes.causes_text(born.causes)
-        unit.append(draft.request_id, entry.encode(Event.HELD, now, **fields))
+        unit.append(draft.request_id, entry.encode(EntryKind.HELD, now, **fields))
     else:
         fields["cause"] = born.processor.exempt[right].code
-        unit.append(draft.request_id, entry.encode(Event.EXEMPTED, now, **fields))
+        unit.append(draft.request_id, entry.encode(EntryKind.EXEMPTED, now, **fields))

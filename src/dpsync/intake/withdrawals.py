@@ -10,7 +10,7 @@ from dpsync.intake.answers import Received
 from dpsync.intake.events import Conflict, came_before
 from dpsync.intake.payload import Withdrawal
 from dpsync.ledger import entry
-from dpsync.ledger.entry import Event
+from dpsync.ledger.entry import EntryKind
 from dpsync.model import State
 from dpsync.propagation import commitments
 from dpsync.propagation.controller import Controller
@@ -42,7 +42,7 @@ def take_back(
     unit.connection.execute(insert(t.withdrawal).values(request_id=request_id, **row))
     key = commitments.key_of(unit.connection, controller, request_id)
     said = {"rows": commitments.rows_said(key.commit_key, [("withdrawal", row)])} if key else {}
-    unit.append(request_id, entry.encode(Event.WITHDRAWN, now, req=request_id, **said))
+    unit.append(request_id, entry.encode(EntryKind.WITHDRAWN, now, req=request_id, **said))
     person = Person(by=withdrawal.source, os_user="", reason=f"withdrawn by event {withdrawal.event_id}")
     decided = decide(unit, controller, request_id, DecisionKind.WITHDRAW, person, now)
     gone = [one for one in decided if one.refused and one.state not in _NOTHING_WENT]

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from dpsync.ledger import entry, row_comparison, rows, stored_rows, told
-from dpsync.ledger.entry import Event
+from dpsync.ledger.entry import EntryKind
 from dpsync.ledger.told import Kept
 from dpsync.model import ActKind, ConversationState
 from dpsync.sealing import Keys
@@ -27,11 +27,11 @@ _LEADS_TO = {
     ActKind.EXCEPTED: ConversationState.EXCEPTED,
 }
 _SAID_AS = {
-    Event.HANDED_OVER: ActKind.LISTED,
-    Event.DECLARED: ActKind.ATTESTED,
-    Event.VERIFIED: ActKind.CHECKED,
-    Event.CONTRADICTED: ActKind.CONTRADICTED,
-    Event.EXTENDED: ActKind.EXCEPTED,
+    EntryKind.HANDED_OVER: ActKind.LISTED,
+    EntryKind.DECLARED: ActKind.ATTESTED,
+    EntryKind.VERIFIED: ActKind.CHECKED,
+    EntryKind.CONTRADICTED: ActKind.CONTRADICTED,
+    EntryKind.EXTENDED: ActKind.EXCEPTED,
 }
 Row = Mapping[str, Any]
 
@@ -50,9 +50,9 @@ class _Told:
         """Go on by the next entry that is about no request."""
         name, reference = str(said.get("dest", "")), str(said.get("ref", ""))
         if said.get("kind") == "retention" and "list" in said:
-            kind = _SAID_AS.get(Event(str(said["event"])))
+            kind = _SAID_AS.get(EntryKind(str(said["event"])))
             self.lists.add((name, kind.value if kind else "", str(said["list"])))
-        if said.get("kind") == "worklist" and said["event"] == Event.ESCALATED:
+        if said.get("kind") == "worklist" and said["event"] == EntryKind.ESCALATED:
             self.escalated[reference] = int(said["ts"])
         for kept in told.items(idx, said):
             match kept.said.table:

@@ -23,7 +23,7 @@ LARGEST_NUMBER = 2**53 - 1
 EVIDENCE_KEYS = frozenset({"endpoint", "scope", "status", "request_id", "at", "digest", "note"})
 
 
-class Event(StrEnum):
+class EntryKind(StrEnum):
     """What an entry says happened."""
 
     RECEIVED = "received"
@@ -82,7 +82,7 @@ _ROWS = re.compile(r"[a-z0-9_/:]+(?: [a-z0-9_/:]+)*\Z")
 _DEMANDED = frozenset({"v", "ts", "event"})
 
 
-def encode(event: Event, ts: datetime, **fields: str | int) -> bytes:
+def encode(event: EntryKind, ts: datetime, **fields: str | int) -> bytes:
     """The bytes of one entry. `ts` is aware and kept to the second.
 
     Numbers: attempt, http, n (of processors), rung, told and assumed (0 or 1); received, target, overdue (seconds).
@@ -116,7 +116,7 @@ def decode(body: bytes) -> dict[str, str | int]:
     if plain["v"] != VERSION:
         raise ValueError("v: a version that this program does not know")
     try:
-        Event(str(plain["event"]))
+        EntryKind(str(plain["event"]))
     except ValueError:
         raise ValueError("event: not one of the list") from None
     if _printed(plain) != body:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection, select
 
 from dpsync.ledger import entry, evidence, rows, stored
-from dpsync.ledger.entry import Event
+from dpsync.ledger.entry import EntryKind
 from dpsync.ledger.rows import Committed
 from dpsync.model import CLOSED_STATES, DONE_STATES, Rung
 from dpsync.store import tables as t
@@ -89,11 +89,11 @@ class Request:
             place.hear(idx, said)
         if "resp" in said:
             self.answers[evidence.place_of(said)] = (idx, str(said["resp"]))
-        if said["event"] == Event.SHREDDED:
+        if said["event"] == EntryKind.SHREDDED:
             self.shredded = int(said["ts"])
         self._close(said)
         found = items(idx, said)
-        if said["event"] == Event.JOINED and not any(kept.said.table == "request" for kept in found):
+        if said["event"] == EntryKind.JOINED and not any(kept.said.table == "request" for kept in found):
             self.joined_unseen = True
         for kept in found:
             self._keep(name, kept)

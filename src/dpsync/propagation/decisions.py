@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Row, func, insert, select
 
 from dpsync.errors import DecisionRefused, NotFound, UsageError
 from dpsync.ledger import entry
-from dpsync.ledger.entry import Event
+from dpsync.ledger.entry import EntryKind
 from dpsync.model import Cause, ExemptionCode, Mode, State
 from dpsync.propagation.commitments import Author, Keyring, key_of, rows_said
 from dpsync.propagation.controller import Controller
@@ -134,7 +134,7 @@ def remember(
     *,
     processors: Collection[str] = (),
     detail: str = "",
-    event: Event = Event.DECIDED,
+    event: EntryKind = EntryKind.DECIDED,
 ) -> None:
     """Keep that somebody decided, and why; name and reason sealed. `detail`: causes, or an exemption's code."""
     said = json.dumps({"by": person.by.strip(), "reason": person.reason.strip()})
@@ -208,7 +208,7 @@ def _note_yes(unit: Unit, controller: Controller, row: Row[Any], person: Person,
     fields = {"req": row.request_id, "dest": row.processor, "right": row.right, "cause": Cause.APPROVAL.value}
     if key := key_of(unit.connection, controller, row.request_id):
         fields |= person.author.said(key.commit_key)
-    unit.append(row.request_id, entry.encode(Event.APPROVED, now, **fields))
+    unit.append(row.request_id, entry.encode(EntryKind.APPROVED, now, **fields))
 
 
 _CLOSED_BY = {

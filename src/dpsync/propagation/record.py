@@ -13,7 +13,7 @@ from sqlalchemy import Connection, bindparam, exists, func, insert, select, upda
 from dpsync.alerts import raise_alert
 from dpsync.connector import Accepted, AsAsked, CannotTell, Contradicts, Evidence, HandOver, Processor, Refused
 from dpsync.ledger import entry
-from dpsync.ledger.entry import Event
+from dpsync.ledger.entry import EntryKind
 from dpsync.model import CLOSED_STATES, DONE_STATES, Right, Rung, State, Way
 from dpsync.propagation.alert_texts import alert_text
 from dpsync.propagation.commitments import Author, Beside, calls_digest, calls_of, commit_key_of, rows_said
@@ -302,7 +302,9 @@ def _change(
     if step.answer_by:
         row["answer_by"] = step.answer_by
     # Also where the answer was quicker than our keeping the mail host's word: of a letter told twice the first counts.
-    if step.event in {Event.NOTICE_SENT, Event.REMINDED} or (isinstance(happening, Accepted) and happening.digest):
+    if step.event in {EntryKind.NOTICE_SENT, EntryKind.REMINDED} or (
+        isinstance(happening, Accepted) and happening.digest
+    ):
         n = t.notice.c
         written = select(func.max(n.number)).where(n.propagation_id == row["id"])
         row["notices"] = max(row["notices"], connection.execute(written).scalar_one() or 0)

@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import select
 
 from dpsync.errors import NotFound
-from dpsync.ledger.entry import Event
+from dpsync.ledger.entry import EntryKind
 from dpsync.model import Request
 from dpsync.propagation import at_rest
 from dpsync.propagation.commitments import Keyring, request_key
@@ -30,5 +30,5 @@ def show(unit: Unit, keyring: Keyring, request_id: str, person: Person, now: dat
     if key is None or row["sealed"] is None:
         raise NotFound("whom it was about is not known any more: the identifiers of this request were destroyed")
     asked = at_rest.from_bytes(key.open(row["sealed"], request_id.encode()))
-    remember(unit, keyring, request_id, SHOWN, person, now, event=Event.SHOWN)
+    remember(unit, keyring, request_id, SHOWN, person, now, event=EntryKind.SHOWN)
     return asked

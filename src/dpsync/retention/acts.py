@@ -14,7 +14,7 @@ from sqlalchemy import Connection, select
 from dpsync.alerts import Concern, raise_alert
 from dpsync.connector import Conversation, KeepsConversations
 from dpsync.errors import DecisionRefused, NotFound, StoreProblem
-from dpsync.ledger.entry import Event
+from dpsync.ledger.entry import EntryKind
 from dpsync.model import ActKind, ConversationState, Retention
 from dpsync.propagation.controller import Controller, token_hash
 from dpsync.retention import clock
@@ -111,7 +111,7 @@ def contradict(
     title = controller.title_of(name)
     move(unit.connection, name, keys, ConversationState.CONTRADICTED, contradicted_at=now)
     fields = {"cause": cause, **(said or {})}
-    act(unit, controller, name, ActKind.CONTRADICTED, keys, now, event=Event.CONTRADICTED, said=fields)
+    act(unit, controller, name, ActKind.CONTRADICTED, keys, now, event=EntryKind.CONTRADICTED, said=fields)
     raise_alert(
         unit.connection,
         cause="retention-contradicted",
@@ -182,7 +182,7 @@ def _attest(
     unit: Unit, controller: Controller, name: str, keys: Sequence[str], by: By, now: datetime, **said: str
 ) -> None:
     move(unit.connection, name, keys, ConversationState.ATTESTED, claimed_at=now)
-    act(unit, controller, name, ActKind.ATTESTED, keys, now, event=Event.DECLARED, by=by, said=said)
+    act(unit, controller, name, ActKind.ATTESTED, keys, now, event=EntryKind.DECLARED, by=by, said=said)
 
 
 def make_exception(unit: Unit, controller: Controller, reference: str, until: date, by: By, now: datetime) -> str:
@@ -210,7 +210,7 @@ def make_exception(unit: Unit, controller: Controller, reference: str, until: da
         ActKind.EXCEPTED,
         [row.pseudonym],
         now,
-        event=Event.EXTENDED,
+        event=EntryKind.EXTENDED,
         by=by,
         said={"ref": reference, "due": until.isoformat()},
         also=[committed_row(controller, "conversation", {**row._asdict(), **values})],
@@ -225,7 +225,7 @@ def state_none_open(unit: Unit, controller: Controller, name: str, by: By, now: 
     rule_of(controller, name)
     next_on = clock.next_check_on(clock.day_of(now, controller.zone)).isoformat()
     said = {"cause": "no_open"}
-    act(unit, controller, name, ActKind.NO_OPEN, [], now, event=Event.DECLARED, by=by, said=said, next_on=next_on)
+    act(unit, controller, name, ActKind.NO_OPEN, [], now, event=EntryKind.DECLARED, by=by, said=said, next_on=next_on)
 
 
 def _named(connection: Connection, references: Sequence[str], name: str = "") -> list[Any]:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from sqlalchemy import Connection, bindparam, insert, select, update
 
 from dpsync.ledger import entry, rows
-from dpsync.ledger.entry import Event
+from dpsync.ledger.entry import EntryKind
 from dpsync.model import ActKind, ConversationState, Retention
 from dpsync.propagation.controller import Controller
 from dpsync.retention import clock
@@ -112,7 +112,7 @@ def sight(unit: Unit, controller: Controller, name: str, rule: Retention, seen: 
 def _tell_sighted(unit: Unit, controller: Controller, row: Mapping[str, Any], now: datetime) -> None:
     said = committed_row(controller, "conversation", row)
     fields = {"dest": row["processor"], "kind": "conversation", "ref": row["reference"], "rows": said}
-    unit.append(None, entry.encode(Event.SIGHTED, now, **fields))
+    unit.append(None, entry.encode(EntryKind.SIGHTED, now, **fields))
 
 
 def committed_row(controller: Controller, table: str, row: Mapping[str, Any]) -> str:
@@ -216,7 +216,7 @@ def act(
     keys: Iterable[str],
     now: datetime,
     *,
-    event: Event,
+    event: EntryKind,
     by: By | None = None,
     said: Mapping[str, str | int] | None = None,
     also: Sequence[str] = (),

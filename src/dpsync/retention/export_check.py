@@ -19,7 +19,7 @@ from sqlalchemy import select
 
 from dpsync.connector import Exported, KeepsConversations
 from dpsync.errors import DecisionRefused, PayloadInvalid, UsageError
-from dpsync.ledger.entry import Event
+from dpsync.ledger.entry import EntryKind
 from dpsync.model import ActKind, ConversationState, Retention
 from dpsync.propagation.controller import Controller
 from dpsync.retention import clock
@@ -206,7 +206,7 @@ def check(unit: Unit, controller: Controller, name: str, found: Read, days: Rang
         ActKind.CHECKED,
         verified,
         now,
-        event=Event.VERIFIED,
+        event=EntryKind.VERIFIED,
         by=by,
         said=file,
         file_sha256=found.sha256,

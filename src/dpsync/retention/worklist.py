@@ -16,7 +16,7 @@ from dpsync.alerts import Concern, raise_alert
 from dpsync.connector import NoticeKind, Processor
 from dpsync.connector_services import Mail, NoAnswer
 from dpsync.ledger import entry
-from dpsync.ledger.entry import Event
+from dpsync.ledger.entry import EntryKind
 from dpsync.mail import bounce_address, is_mailable
 from dpsync.model import ActKind, ConversationState, Mode, Retention
 from dpsync.propagation.contacts import is_confirmed
@@ -58,7 +58,7 @@ def make_list(unit: Unit, controller: Controller, name: str, now: datetime) -> s
         ActKind.LISTED,
         [row.pseudonym for row in rows],
         now,
-        event=Event.HANDED_OVER,
+        event=EntryKind.HANDED_OVER,
         said={"ref": reference},
         list_id=list_id,
         reference=reference,
@@ -216,7 +216,7 @@ def mark_posted(unit: Unit, controller: Controller, one: Planned, status: int, n
     posted = (letter.act_id == one.act_id) & (letter.kind == one.kind.value)
     sending = update(ct.retention_letter).where(posted, letter.sent_at.is_(None)).values(sent_at=now)
     if unit.connection.execute(sending).rowcount:
-        event = Event.REMINDED if one.kind is NoticeKind.REMINDER else Event.NOTICE_SENT
+        event = EntryKind.REMINDED if one.kind is NoticeKind.REMINDER else EntryKind.NOTICE_SENT
         row = unit.connection.execute(select(ct.retention_letter).where(posted)).mappings().one()
         fields: dict[str, str | int] = {"dest": one.processor, "kind": "worklist", "cause": one.kind.value}
         fields |= {"ref": one.reference, "rows": committed_row(controller, "retention_letter", dict(row))}
@@ -297,7 +297,7 @@ def _escalate(
     if rule.deputy:
         _plan(unit.connection, controller, one.id, one.list_id, name, NoticeKind.BACKUP, now)
     fields: dict[str, str | int] = {"dest": name, "kind": "worklist", "ref": one.reference, "n": owed}
-    unit.append(None, entry.encode(Event.ESCALATED, now, **fields))
+    unit.append(None, entry.encode(EntryKind.ESCALATED, now, **fields))
     told = f"Work list {one.reference}: {owed} of {one.conversations} are not answered for after a week."
     for role in _roles(controller):
         _alert(
@@ -324,7 +324,7 @@ def _say_overdue(unit: Unit, controller: Controller, name: str, now: datetime) -
         for role in _roles(controller)
     ]
     if any(raised):
-        unit.append(None, entry.encode(Event.ALERT, now, dest=name, cause="retention-overdue", n=count))
+        unit.append(None, entry.encode(EntryKind.ALERT, now, dest=name, cause="retention-overdue", n=count))
 
 
 def _say_unchecked(unit: Unit, controller: Controller, name: str, now: datetime) -> None:
@@ -344,7 +344,9 @@ def _say_unchecked(unit: Unit, controller: Controller, name: str, now: datetime)
     if missing:
         told = f"Missing for more than a month: {' and '.join(missing)}."
         if _alert(unit, controller, name, "unchecked", "dpo", "Private conversations are not checked", told, now):
-            unit.append(None, entry.encode(Event.ALERT, now, dest=name, cause="retention-unchecked", n=len(missing)))
+            unit.append(
+                None, entry.encode(EntryKind.ALERT, now, dest=name, cause="retention-unchecked", n=len(missing))
+            )
 
 
 def _roles(controller: Controller) -> list[str]:

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, insert, select, update
 from dpsync.connector_services import Mail, NoAnswer, Posted
 from dpsync.errors import DecisionRefused, NotFound
 from dpsync.ledger import entry, rows
-from dpsync.ledger.entry import Event
+from dpsync.ledger.entry import EntryKind
 from dpsync.mail import bounce_address, compose
 from dpsync.model import DONE_STATES, Cause, Right, State
 from dpsync.propagation import contacts
@@ -222,7 +222,7 @@ def confirm_contact(unit: Unit, controller: Controller, token: str, now: datetim
     if row["confirmed_at"] is None:
         unit.connection.execute(update(t.contact).where(here).values(confirmed_at=now))
         said = rows.item(rows.own_key(controller.keys), "contact", {**row, "confirmed_at": now})
-        unit.append(None, entry.encode(Event.CONFIRMED, now, dest=row["processor"], rows=said))
+        unit.append(None, entry.encode(EntryKind.CONFIRMED, now, dest=row["processor"], rows=said))
         release_confirmed(unit, controller, now)
     processor = controller.processors.get(row["processor"])
     return processor.title if processor else str(row["processor"])

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, select
 
 from dpsync.alerts import Concern, raise_alert, told_of
 from dpsync.ledger import entry
-from dpsync.ledger.entry import Event
+from dpsync.ledger.entry import EntryKind
 from dpsync.model import CLOSED_STATES, Cause, Right, State
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.held import CAUSE, Held, tell_of_held
@@ -139,7 +139,7 @@ def _untold(unit: Unit, controller: Controller, cause: str, ones: Sequence[Open]
 
 def _enter(unit: Unit, rung: str, ones: Sequence[Open | Held], now: datetime) -> None:
     for name, count in sorted(Counter(one.processor for one in ones).items()):
-        unit.append(None, entry.encode(Event.ALERT, now, dest=name, cause=rung, n=count))
+        unit.append(None, entry.encode(EntryKind.ALERT, now, dest=name, cause=rung, n=count))
 
 
 def _concern(controller: Controller, voice: Voice, one: Open) -> Concern:

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, insert, select, update
 from dpsync.alerts import Concern, raise_alert
 from dpsync.errors import CredentialsRejected
 from dpsync.ledger import entry, rows
-from dpsync.ledger.entry import Event
+from dpsync.ledger.entry import EntryKind
 from dpsync.mail import domain_of
 from dpsync.propagation.alert_texts import about_us
 from dpsync.propagation.commitments import Beside, request_key, rows_said
@@ -99,7 +99,7 @@ def take(unit: Unit, controller: Controller, one: Incoming, now: datetime) -> bo
         _keep(unit, controller, one, notice, waits, now, ("post", row))
         return waits is not None
     own = rows.item(rows.own_key(controller.keys), "post", row)
-    unit.append(None, entry.encode(Event.REPEAT, now, kind="post", cause=one.kind.value, rows=own))
+    unit.append(None, entry.encode(EntryKind.REPEAT, now, kind="post", cause=one.kind.value, rows=own))
     if waits:
         _tell_operator(unit, controller, now)
     return waits is not None
@@ -214,7 +214,7 @@ def _keep(
     if key:
         fields["digest"] = entry.commitment(key.commit_key, one.digest)
         fields["rows"] = rows_said(key.commit_key, written)
-    unit.append(notice.request_id, entry.encode(Event.REPEAT, now, **fields))
+    unit.append(notice.request_id, entry.encode(EntryKind.REPEAT, now, **fields))
     spoken = "unclear" if waits is Waits.UNCLEAR else _SPEAKS_UP.get(one.kind)
     if spoken or waits:
         processor = controller.processors.get(notice.processor)

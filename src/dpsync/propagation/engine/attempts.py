@@ -16,7 +16,7 @@ from sqlalchemy import Connection, bindparam, func, insert, literal, select, upd
 from dpsync.alerts import Concern, raise_alert
 from dpsync.connector import Connector, Instruction, Processor
 from dpsync.ledger import entry
-from dpsync.ledger.entry import Event
+from dpsync.ledger.entry import EntryKind
 from dpsync.model import Cause, Mode, Request, State, Way
 from dpsync.propagation import at_rest, instructions
 from dpsync.propagation.commitments import Beside, opened, rows_said
@@ -263,7 +263,7 @@ class Attempts:
         if letter:
             written.append(("notice", instructions.notice_row(unit.connection, row["id"], letter.number)))
         said = rows_said(told.key.commit_key, written)
-        begun = entry.encode(Event.ATTEMPT, order.now, attempt=number, kind=told.kind, rows=said, **names)
+        begun = entry.encode(EntryKind.ATTEMPT, order.now, attempt=number, kind=told.kind, rows=said, **names)
         unit.append(row["request_id"], begun)
         capability = told.processor.connector.capabilities.get(told.request.right)
         lane = [one.waiting for one in self._lane(order, told.chosen.everywhere)]

@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from dpsync import telemetry
 from dpsync.errors import KeyProblem
 from dpsync.ledger import entry
-from dpsync.ledger.entry import Event
+from dpsync.ledger.entry import EntryKind
 from dpsync.model import CLOSED_STATES, State
 from dpsync.propagation.commitments import request_key, rows_said
 from dpsync.propagation.controller import Controller
@@ -172,7 +172,7 @@ def _close(unit: Unit, controller: Controller, cut: Cut, now: datetime) -> None:
         if key := request_key(controller, row):
             written = [("propagation", row), ("ended", {"number": cut.number, **ended})]
             said["rows"] = rows_said(key.commit_key, written)
-    unit.append(row["request_id"], entry.encode(Event.DEFERRED, now, **said))
+    unit.append(row["request_id"], entry.encode(EntryKind.DEFERRED, now, **said))
 
 
 # --- a processor that has another account now

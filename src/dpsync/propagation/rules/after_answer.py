@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final, assert_never
 
-from dpsync.ledger.entry import Event
+from dpsync.ledger.entry import EntryKind
 from dpsync.mail_status import undelivered
 from dpsync.model import DONE_STATES, Rung, State, Way
 from dpsync.propagation.rules.happening import Answer, AnswerKind, Position, Step, Timer, go, stay
@@ -24,39 +24,39 @@ def after_answer(at: Position, answer: Answer, now: datetime) -> Step:
         return _after_later_answer(at, answer)
     if at.state is State.CONTRADICTED and at.verifiable and answer.kind in {AnswerKind.DONE, AnswerKind.NOTHING_HELD}:
         # What was seen beats what is said: it is read again at once, and nothing but that makes it done.
-        return replace(stay(at, Event.ACKNOWLEDGED), timer=Timer.REREAD, timer_at=now)
+        return replace(stay(at, EntryKind.ACKNOWLEDGED), timer=Timer.REREAD, timer_at=now)
     match answer.kind:
         case AnswerKind.DELIVERED | AnswerKind.RECEIVED:
             # Neither is done: the reminder still goes. And what reached our own operator reached nobody outside.
             reached = Rung.ACKNOWLEDGED if answer.kind is AnswerKind.RECEIVED else Rung.DELIVERED
-            step = replace(stay(at, Event(reached.name.lower())), keep_timer=True)
+            step = replace(stay(at, EntryKind(reached.name.lower())), keep_timer=True)
             # A host's word that one desk has it does not outweigh another's that one has not: a person's does.
             told = at.told or answer.kind is AnswerKind.RECEIVED or at.rung is Rung.NONE
             return step if at.way is Way.OPERATOR else replace(step, rung=max(at.rung, reached), told=told)
         case AnswerKind.DONE | AnswerKind.NOTHING_HELD:
             reread = {"timer": Timer.REREAD, "timer_at": now} if at.verifiable else {}
-            return go(at, State(f"declared_{answer.kind}"), Event.DECLARED, Rung.CONFIRMED, **reread)
+            return go(at, State(f"declared_{answer.kind}"), EntryKind.DECLARED, Rung.CONFIRMED, **reread)
         case AnswerKind.REFUSED:
-            return go(at, State.REFUSED, Event.REFUSED, Rung.ACKNOWLEDGED, alert="refused")
+            return go(at, State.REFUSED, EntryKind.REFUSED, Rung.ACKNOWLEDGED, alert="refused")
         case AnswerKind.PARTLY:
-            return go(at, State.ESCALATED, Event.ESCALATED, Rung.ACKNOWLEDGED, alert="partly")
+            return go(at, State.ESCALATED, EntryKind.ESCALATED, Rung.ACKNOWLEDGED, alert="partly")
         case AnswerKind.WRONG_RECIPIENT:
             reason = "" if at.way is Way.API else undelivered(otherwise="the contact says that it is the wrong desk")
-            return go(at, State.ESCALATED, Event.ESCALATED, alert="wrong_recipient", reason=reason)
+            return go(at, State.ESCALATED, EntryKind.ESCALATED, alert="wrong_recipient", reason=reason)
         case AnswerKind.BOUNCED:
             reason = "" if at.way is Way.API else undelivered(answer.status)
-            return go(at, State.ESCALATED, Event.BOUNCED, alert="bounced", reason=reason)
+            return go(at, State.ESCALATED, EntryKind.BOUNCED, alert="bounced", reason=reason)
         case _:
             assert_never(answer.kind)
 
 
 def _after_later_answer(at: Position, answer: Answer) -> Step:
     """What is said after the final answer is added to the record; what rested on that answer alone falls with it."""
-    said = stay(at, Event.REPEAT)
+    said = stay(at, EntryKind.REPEAT)
     if answer.older:
         return replace(said, alert="taken_back" if at.state in DONE_STATES and answer.kind in _AGAINST else "")
     if at.state in ON_THEIR_WORD and answer.kind in _AGAINST:
-        return go(at, State.ESCALATED, Event.ESCALATED, alert="taken_back", reason=TAKEN_BACK)
+        return go(at, State.ESCALATED, EntryKind.ESCALATED, alert="taken_back", reason=TAKEN_BACK)
     if at.state in DONE_STATES and answer.kind in _AGAINST:
         return replace(said, alert="taken_back")
     lost = answer.kind is AnswerKind.BOUNCED and at.way is Way.NOTICE and not at.by_link

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import assert_never
 
 from dpsync.errors import DecisionRefused, IllegalTransition
-from dpsync.ledger.entry import Event
+from dpsync.ledger.entry import EntryKind
 from dpsync.model import CLOSED_STATES, Cause, ExemptionCode, Right, Rung, State, Way
 from dpsync.propagation.rules.happening import Decision, DecisionKind, Next, Position, Step, go, stay
 
@@ -17,7 +17,9 @@ def after_decision(at: Position, decision: Decision) -> Step:
         case DecisionKind.HOLD:
             if at.state not in {State.PENDING, State.HELD} or at.doubtful:
                 raise DecisionRefused("it is already on its way")
-            return replace(stay(at, Event.HELD), state=State.HELD, causes=at.causes | decision.causes, keep_timer=True)
+            return replace(
+                stay(at, EntryKind.HELD), state=State.HELD, causes=at.causes | decision.causes, keep_timer=True
+            )
         case DecisionKind.WITHDRAW:
             return _withdrawn(at)
         case DecisionKind.RETRY:
@@ -25,13 +27,13 @@ def after_decision(at: Position, decision: Decision) -> Step:
         case DecisionKind.SETTLE:
             if at.state in {State.SUPERSEDED, State.WITHDRAWN, State.SETTLED, State.VERIFIED, State.HELD}:
                 raise DecisionRefused(f"it is {at.state.value}; there is nothing to settle")
-            return go(at, State.SETTLED, Event.SETTLED)
+            return go(at, State.SETTLED, EntryKind.SETTLED)
         case DecisionKind.EXEMPT:
             return _exempted(at, decision.code)
         case DecisionKind.SUPERSEDE:
             if at.state not in {State.PENDING, State.HELD}:
                 raise IllegalTransition(f"superseded while {at.state.value}")
-            return go(at, State.SUPERSEDED, Event.SUPERSEDED)
+            return go(at, State.SUPERSEDED, EntryKind.SUPERSEDED)
         case _:
             assert_never(decision.kind)
 
@@ -44,8 +46,8 @@ def released(at: Position, causes: frozenset[Cause]) -> Step:
     if left == at.causes:
         raise DecisionRefused("it is held for other causes: " + ", ".join(sorted(at.causes)))
     if left:
-        return replace(stay(at, Event.RELEASED), causes=left, keep_timer=Cause.COOLING_OFF in left)
-    return go(at, State.PENDING, Event.RELEASED, next=Next.NOW)
+        return replace(stay(at, EntryKind.RELEASED), causes=left, keep_timer=Cause.COOLING_OFF in left)
+    return go(at, State.PENDING, EntryKind.RELEASED, next=Next.NOW)
 
 
 _NEVER_WENT = frozenset({State.NOT_IDENTIFIABLE, State.SUPERSEDED, State.WITHDRAWN, State.EXEMPT})
@@ -58,8 +60,8 @@ def _withdrawn(at: Position) -> Step:
         raise DecisionRefused(f"it is {at.state.value}; {why}")
     if at.doubtful or at.touched or at.rung > Rung.NONE:
         # All or part of it may have happened. Nothing more is sent, and a person must look.
-        return go(at, State.ESCALATED, Event.ESCALATED, alert="withdrawn_in_doubt")
-    return go(at, State.WITHDRAWN, Event.WITHDRAWN)
+        return go(at, State.ESCALATED, EntryKind.ESCALATED, alert="withdrawn_in_doubt")
+    return go(at, State.WITHDRAWN, EntryKind.WITHDRAWN)
 
 
 def _exempted(at: Position, code: ExemptionCode | None) -> Step:
@@ -74,7 +76,7 @@ def _exempted(at: Position, code: ExemptionCode | None) -> Step:
     heard = at.told or at.rung >= Rung.ACKNOWLEDGED or at.doubtful or (at.touched and at.way is Way.API)
     if heard or at.state in {State.REFUSED, State.CONTRADICTED}:
         raise DecisionRefused("it was told, or may have been; how that was dealt with is for `dpsync settle` to record")
-    return go(at, State.EXEMPT, Event.EXEMPTED)
+    return go(at, State.EXEMPT, EntryKind.EXEMPTED)
 
 
 def _retried(at: Position) -> Step:
@@ -91,4 +93,4 @@ def _retried(at: Position) -> Step:
         raise DecisionRefused(f"it is {at.state.value}; there is nothing to try again")
     # After an escalation or a contradiction nobody knows what stands there: it is read before it is repeated.
     unread = at.way is Way.API and at.state in {State.ESCALATED, State.CONTRADICTED}
-    return go(at, State.PENDING, Event.RETRIED, next=Next.NOW, doubtful=at.doubtful or unread)
+    return go(at, State.PENDING, EntryKind.RETRIED, next=Next.NOW, doubtful=at.doubtful or unread)

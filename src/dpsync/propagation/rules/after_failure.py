@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from dpsync.ledger.entry import Event
+from dpsync.ledger.entry import EntryKind
 from dpsync.model import DONE_STATES, State, Way
 from dpsync.propagation.rules.happening import Next, Position, Step, Timer, go, stay
 
@@ -17,14 +17,14 @@ def after_defect(at: Position, now: datetime) -> Step:
     """Our own code raised while driving it."""
     defects = at.defects + 1
     if at.state is not State.PENDING and not (at.state in _OWED and defects >= QUARANTINE_AFTER):
-        step = replace(stay(at, Event.DEFERRED), defects=defects, alert="defect", reason="a defect of dpsync")
+        step = replace(stay(at, EntryKind.DEFERRED), defects=defects, alert="defect", reason="a defect of dpsync")
         again = at.timer is not None and defects < QUARANTINE_AFTER
         return replace(step, timer=at.timer, timer_at=now + timedelta(hours=1)) if again else step
     if defects >= QUARANTINE_AFTER:
-        return go(at, State.ESCALATED, Event.ESCALATED, defects=defects, alert="quarantine", reason="quarantined")
+        return go(at, State.ESCALATED, EntryKind.ESCALATED, defects=defects, alert="quarantine", reason="quarantined")
     # What a defect left behind at the processor nobody knows.
     ours = {"alert": "defect", "reason": "a defect of dpsync"}
-    return go(at, State.PENDING, Event.DEFERRED, None, next=Next.BACKOFF, doubtful=True, defects=defects, **ours)
+    return go(at, State.PENDING, EntryKind.DEFERRED, None, next=Next.BACKOFF, doubtful=True, defects=defects, **ours)
 
 
 def after_interruption(at: Position, now: datetime, *, crashed: bool) -> Step:
@@ -32,14 +32,14 @@ def after_interruption(at: Position, now: datetime, *, crashed: bool) -> Step:
     defects = at.defects + crashed
     deadly = crashed and defects >= QUARANTINE_AFTER
     if deadly and at.state in {State.PENDING, *_OWED}:
-        return go(at, State.ESCALATED, Event.ESCALATED, defects=defects, alert="quarantine", reason="cut off")
+        return go(at, State.ESCALATED, EntryKind.ESCALATED, defects=defects, alert="quarantine", reason="cut off")
     if at.state is State.PENDING:
         # Once may be chance; again and again it kills us, or our store comes and goes.
         soon = Next.BACKOFF if at.doubtful or defects > 1 else Next.NOW
-        return go(at, State.PENDING, Event.DEFERRED, next=soon, doubtful=True, defects=defects, reason="cut off")
+        return go(at, State.PENDING, EntryKind.DEFERRED, next=soon, doubtful=True, defects=defects, reason="cut off")
     if at.state in {State.WITHDRAWN, State.SUPERSEDED}:
-        return go(at, State.ESCALATED, Event.ESCALATED, alert="withdrawn_in_doubt", reason="cut off")
-    step = replace(stay(at, Event.DEFERRED), defects=defects, reason="cut off")
+        return go(at, State.ESCALATED, EntryKind.ESCALATED, alert="withdrawn_in_doubt", reason="cut off")
+    step = replace(stay(at, EntryKind.DEFERRED), defects=defects, reason="cut off")
     if deadly:
         return replace(step, alert="defect")  # read, or reminded of, no more: it would kill us for ever
     soon_again = now if defects <= 1 else now + timedelta(hours=1)

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from dpsync.connector import Finding, Outcome
 from dpsync.errors import CredentialsRejected
-from dpsync.ledger.entry import Event
+from dpsync.ledger.entry import EntryKind
 from dpsync.mail_status import is_undelivered
 from dpsync.model import Cause, ExemptionCode, Right, Rung, State, Way
 
@@ -137,7 +137,7 @@ class Step:
     state: State
     rung: Rung
     way: Way
-    event: Event
+    event: EntryKind
     causes: frozenset[Cause] = frozenset()
     doubtful: bool = False
     touched: bool = False
@@ -153,15 +153,15 @@ class Step:
     reason: str = ""
 
 
-def stay(at: Position, event: Event) -> Step:
+def stay(at: Position, event: EntryKind) -> Step:
     """Nothing but the record changes."""
     step = Step(at.state, at.rung, at.way, event, at.causes, at.doubtful, defects=at.defects, rereads=at.rereads)
     return replace(
-        step, told=at.told, keep_timer=event is Event.REPEAT
+        step, told=at.told, keep_timer=event is EntryKind.REPEAT
     )  # what changes nothing must not stop the clock that runs
 
 
-def go(at: Position, state: State, event: Event, rung: Rung | None = None, **more: object) -> Step:
+def go(at: Position, state: State, event: EntryKind, rung: Rung | None = None, **more: object) -> Step:
     """It goes to `state`; its rung never falls. `rung`: what this step proves. `more`: other fields of the step."""
     # Defects add up while it is on its way, whatever happens between them; a person who tries again forgives them.
     defects = at.defects if state is at.state is State.PENDING else 0
@@ -173,7 +173,7 @@ def go(at: Position, state: State, event: Event, rung: Rung | None = None, **mor
 _WAITS_FOR_A_PERSON = frozenset(
     {State.HELD, State.CONTRADICTED, State.REFUSED, State.ESCALATED, State.NOT_IDENTIFIABLE}
 )
-_ANEW = frozenset({Event.ESCALATED, Event.BOUNCED, Event.CONTRADICTED})
+_ANEW = frozenset({EntryKind.ESCALATED, EntryKind.BOUNCED, EntryKind.CONTRADICTED})
 
 
 def reason_after(before: str, at: Position, step: Step) -> str:
@@ -182,7 +182,7 @@ def reason_after(before: str, at: Position, step: Step) -> str:
     Why it waits for a person belongs to the state: until that moves, or is entered anew with a reason of its own,
     nothing that comes later says it over. Only that somebody was told after all ends that a letter reached nobody.
     """
-    if step.event is Event.REPEAT:
+    if step.event is EntryKind.REPEAT:
         return before
     stays = step.state is at.state and step.state in _WAITS_FOR_A_PERSON and step.event not in _ANEW
     if not stays:

@@ -23,7 +23,7 @@ from dpsync.connector import (
     Retryable,
 )
 from dpsync.errors import CredentialsRejected, IllegalTransition
-from dpsync.ledger.entry import Event
+from dpsync.ledger.entry import EntryKind
 from dpsync.mail_status import undelivered
 from dpsync.model import DONE_STATES, Cause, Rung, State, Way
 from dpsync.propagation.rules.after_answer import ON_THEIR_WORD, after_answer
@@ -146,31 +146,31 @@ def _after_late_outcome(at: Position, outcome: Outcome, now: datetime) -> Step:
         return _after_reminder(at, outcome, now)
     if at.state in {State.WITHDRAWN, State.SUPERSEDED} and isinstance(outcome, (Applied, Accepted)):
         # It was under way when it was called off, and it went through. A person must see that.
-        return go(at, State.ESCALATED, Event.ESCALATED, Rung.SENT, alert="withdrawn_in_doubt")
-    return stay(at, Event.REPEAT)  # too late to change anything, and still a fact
+        return go(at, State.ESCALATED, EntryKind.ESCALATED, Rung.SENT, alert="withdrawn_in_doubt")
+    return stay(at, EntryKind.REPEAT)  # too late to change anything, and still a fact
 
 
 def _after_outcome_awaited(at: Position, outcome: Outcome, now: datetime) -> Step:
     match outcome:
         case Applied():
-            return go(at, State.APPLIED, Event.APPLIED, Rung.CONFIRMED, timer=Timer.REREAD, timer_at=now)
+            return go(at, State.APPLIED, EntryKind.APPLIED, Rung.CONFIRMED, timer=Timer.REREAD, timer_at=now)
         case NothingHeld():
-            return go(at, State.NOTHING_HELD, Event.NOTHING_HELD, Rung.CONFIRMED)
+            return go(at, State.NOTHING_HELD, EntryKind.NOTHING_HELD, Rung.CONFIRMED)
         case Accepted(answer_by=answer_by):
             return _accepted(at, answer_by, now)
         case HandOver(to=to, task=task):
             return _handed_on(at, to, task)
         case NotIdentifiable(reason=reason):
-            return go(at, State.NOT_IDENTIFIABLE, Event.NOT_IDENTIFIABLE, alert="not_identifiable", reason=reason)
+            return go(at, State.NOT_IDENTIFIABLE, EntryKind.NOT_IDENTIFIABLE, alert="not_identifiable", reason=reason)
         case Refused(reason=reason) if at.way is Way.API:
-            return go(at, State.REFUSED, Event.REFUSED, alert="refused", reason=reason)
+            return go(at, State.REFUSED, EntryKind.REFUSED, alert="refused", reason=reason)
         case Refused():
             return _bounced(at, outcome)
         case Retryable(busy=busy, doubtful=doubtful, reason=reason):
             return go(
                 at,
                 State.PENDING,
-                Event.DEFERRED,
+                EntryKind.DEFERRED,
                 next=Next.ACCOUNT if busy else Next.BACKOFF,
                 doubtful=at.doubtful or doubtful,
                 reason=reason,
@@ -183,20 +183,20 @@ def _after_outcome_awaited(at: Position, outcome: Outcome, now: datetime) -> Ste
 def _bounced(at: Position, refused: Refused) -> Step:
     """A mail system takes no letter for this desk: the same at once as in a report later, and nobody's no."""
     reason = undelivered(refused.status, refused.reason)
-    return go(at, State.ESCALATED, Event.BOUNCED, alert="bounced", reason=reason)
+    return go(at, State.ESCALATED, EntryKind.BOUNCED, alert="bounced", reason=reason)
 
 
 def _accepted(at: Position, answer_by: datetime | None, now: datetime) -> Step:
     until = answer_by or now + at.answer_within
     match at.way:
         case Way.API:
-            step = go(at, State.ACCEPTED, Event.ACCEPTED, Rung.ACKNOWLEDGED, answer_by=until)
+            step = go(at, State.ACCEPTED, EntryKind.ACCEPTED, Rung.ACKNOWLEDGED, answer_by=until)
             return _read_again(step, replace(at, rereads=0, answer_by=until), now, readable=at.verifiable)
         case Way.NOTICE | Way.OPERATOR:
             state = State.ACCEPTED if at.way is Way.NOTICE else State.HANDED_OVER
             # A letter to our own operator tells nobody outside, so it proves nothing about the processor.
             rung = Rung.SENT if at.way is Way.NOTICE else Rung.NONE
-            step = go(at, state, Event.NOTICE_SENT, rung, answer_by=until)
+            step = go(at, state, EntryKind.NOTICE_SENT, rung, answer_by=until)
             return replace(step, timer=Timer.REMIND, timer_at=now + (until - now) / 2)
         case _:
             assert_never(at.way)
@@ -208,29 +208,29 @@ def _handed_on(at: Position, to: Recipient, task: str) -> Step:
         raise IllegalTransition("the way by letter handed over to itself")
     if way is Way.NOTICE and not at.contact_confirmed:
         causes = frozenset({Cause.CONTACT_UNVERIFIED})
-        return go(at, State.HELD, Event.HELD, way=way, causes=causes, alert="contact_unverified", reason=task)
-    return go(at, State.PENDING, Event.HANDED_OVER, way=way, next=Next.NOW, reason=task)
+        return go(at, State.HELD, EntryKind.HELD, way=way, causes=causes, alert="contact_unverified", reason=task)
+    return go(at, State.PENDING, EntryKind.HANDED_OVER, way=way, next=Next.NOW, reason=task)
 
 
 def _after_reminder(at: Position, outcome: Outcome, now: datetime) -> Step:
     match outcome:
         case Accepted():
             return (
-                replace(stay(at, Event.REMINDED), timer=Timer.ESCALATE, timer_at=now + at.answer_within / 2)
+                replace(stay(at, EntryKind.REMINDED), timer=Timer.ESCALATE, timer_at=now + at.answer_within / 2)
                 if at.state is not State.ESCALATED
-                else stay(at, Event.REMINDED)
+                else stay(at, EntryKind.REMINDED)
             )
         case Retryable(reason=reason):
             if at.state is not State.ESCALATED and at.answer_by and now >= at.answer_by:
-                return go(at, State.ESCALATED, Event.ESCALATED, alert="no_answer", reason=reason)
+                return go(at, State.ESCALATED, EntryKind.ESCALATED, alert="no_answer", reason=reason)
             again = now + timedelta(hours=1)
-            return replace(stay(at, Event.DEFERRED), timer=Timer.REMIND, timer_at=again, reason=reason)
+            return replace(stay(at, EntryKind.DEFERRED), timer=Timer.REMIND, timer_at=again, reason=reason)
         case Refused():
             return _bounced(at, outcome)
         case NotIdentifiable(reason=reason):
-            return go(at, State.ESCALATED, Event.BOUNCED, alert="bounced", reason=reason)
+            return go(at, State.ESCALATED, EntryKind.BOUNCED, alert="bounced", reason=reason)
         case Applied() | NothingHeld() | HandOver():
-            return stay(at, Event.REPEAT)
+            return stay(at, EntryKind.REPEAT)
         case _:
             assert_never(outcome)
 
@@ -242,7 +242,7 @@ def _after_finding(at: Position, finding: Finding, now: datetime) -> Step:
     if at.state is State.PENDING and at.doubtful:
         return _doubt_resolved(at, finding, now)
     if at.state not in DONE_STATES | {State.CONTRADICTED, State.ACCEPTED, State.HANDED_OVER, State.ESCALATED}:
-        return stay(at, Event.REPEAT)
+        return stay(at, EntryKind.REPEAT)
     match finding:
         case AsAsked():
             return _seen(at, now)
@@ -253,7 +253,7 @@ def _after_finding(at: Position, finding: Finding, now: datetime) -> Step:
         case CannotTell(later=later, blocked=blocked, reason=reason):
             # What was blocked was no reading: it goes on when the account does, and none of them is used up.
             wait = timedelta(0) if blocked else reread_delay(at.rereads) if later else None
-            step = replace(stay(at, Event.CANNOT_TELL), rereads=at.rereads + (not blocked), reason=reason)
+            step = replace(stay(at, EntryKind.CANNOT_TELL), rereads=at.rereads + (not blocked), reason=reason)
             return step if wait is None else replace(step, timer=Timer.REREAD, timer_at=now + wait)
         case _:
             assert_never(finding)
@@ -261,9 +261,9 @@ def _after_finding(at: Position, finding: Finding, now: datetime) -> Step:
 
 def _seen(at: Position, now: datetime) -> Step:
     if at.state is State.VERIFIED:
-        return go(at, State.VERIFIED, Event.VERIFIED, Rung.STILL_VERIFIED)
+        return go(at, State.VERIFIED, EntryKind.VERIFIED, Rung.STILL_VERIFIED)
     later = now + STILL_VERIFIED_AFTER
-    return go(at, State.VERIFIED, Event.VERIFIED, Rung.VERIFIED, timer=Timer.REREAD, timer_at=later)
+    return go(at, State.VERIFIED, EntryKind.VERIFIED, Rung.VERIFIED, timer=Timer.REREAD, timer_at=later)
 
 
 _OWED = {State.ACCEPTED, State.HANDED_OVER, State.ESCALATED}
@@ -276,7 +276,9 @@ def _seen_otherwise(at: Position, seen: Contradicts, now: datetime) -> Step:
         return _still_queued(at, seen.reason, now, readable=True)
     # Told they were; that it was done is not so. The vendor's index may lag, so it is looked at once more by itself.
     rung = min(at.rung, Rung.ACKNOWLEDGED)
-    step = replace(go(at, State.CONTRADICTED, Event.CONTRADICTED, alert="contradicted", reason=seen.reason), rung=rung)
+    step = replace(
+        go(at, State.CONTRADICTED, EntryKind.CONTRADICTED, alert="contradicted", reason=seen.reason), rung=rung
+    )
     if at.state in _OWED | {State.CONTRADICTED}:
         return step
     return replace(step, timer=Timer.REREAD, timer_at=now + timedelta(hours=1))
@@ -284,11 +286,11 @@ def _seen_otherwise(at: Position, seen: Contradicts, now: datetime) -> Step:
 
 def _still_queued(at: Position, reason: str, now: datetime, *, readable: bool) -> Step:
     """It is not so yet. What an interface queued is looked at until the day of the answer; then a person is told."""
-    step = replace(stay(at, Event.CANNOT_TELL), rereads=at.rereads + 1, reason=reason)
+    step = replace(stay(at, EntryKind.CANNOT_TELL), rereads=at.rereads + 1, reason=reason)
     if at.way is not Way.API:
         return replace(step, keep_timer=True)
     if at.state is State.ACCEPTED and now >= _owed_by(at, now):
-        step = go(at, State.ESCALATED, Event.ESCALATED, alert="no_answer", rereads=at.rereads + 1, reason=reason)
+        step = go(at, State.ESCALATED, EntryKind.ESCALATED, alert="no_answer", rereads=at.rereads + 1, reason=reason)
     return _read_again(step, at, now, readable=readable)
 
 
@@ -310,18 +312,18 @@ def _doubt_resolved(at: Position, finding: Finding, now: datetime) -> Step:
     match finding:
         case AsAsked():
             later = now + STILL_VERIFIED_AFTER
-            return go(at, State.VERIFIED, Event.VERIFIED, Rung.VERIFIED, timer=Timer.REREAD, timer_at=later)
+            return go(at, State.VERIFIED, EntryKind.VERIFIED, Rung.VERIFIED, timer=Timer.REREAD, timer_at=later)
         case Contradicts(reason=reason):
             # What is asked for again and again with nothing to show for it must not be so in silence.
             seen = at.rereads + 1
             alert = "undone" if seen >= UNDONE_AFTER else ""
-            return go(at, State.PENDING, Event.DEFERRED, next=Next.NOW, reason=reason, rereads=seen, alert=alert)
+            return go(at, State.PENDING, EntryKind.DEFERRED, next=Next.NOW, reason=reason, rereads=seen, alert=alert)
         case CannotTell(later=True, blocked=blocked, reason=reason):
             wait, kept = Next.ACCOUNT if blocked else Next.BACKOFF, at.rereads
-            return go(at, State.PENDING, Event.CANNOT_TELL, next=wait, doubtful=True, reason=reason, rereads=kept)
+            return go(at, State.PENDING, EntryKind.CANNOT_TELL, next=wait, doubtful=True, reason=reason, rereads=kept)
         case CannotTell(reason=reason):
             # This cannot be read back at all; the contract says that told twice is told once, so it is told again.
-            return go(at, State.PENDING, Event.CANNOT_TELL, next=Next.NOW, reason=reason)
+            return go(at, State.PENDING, EntryKind.CANNOT_TELL, next=Next.NOW, reason=reason)
         case _:
             assert_never(finding)
 
@@ -333,12 +335,12 @@ def _after_timer(at: Position, timer: Timer, now: datetime) -> Step:
     match timer:
         case Timer.COOLING_OFF:
             if Cause.COOLING_OFF not in at.causes:
-                return replace(stay(at, Event.REPEAT), keep_timer=False)
+                return replace(stay(at, EntryKind.REPEAT), keep_timer=False)
             return released(at, frozenset({Cause.COOLING_OFF}))
         case Timer.ESCALATE:
             if at.state not in {State.ACCEPTED, State.HANDED_OVER}:
-                return replace(stay(at, Event.REPEAT), keep_timer=False)
-            step = go(at, State.ESCALATED, Event.ESCALATED, alert="no_answer")
+                return replace(stay(at, EntryKind.REPEAT), keep_timer=False)
+            step = go(at, State.ESCALATED, EntryKind.ESCALATED, alert="no_answer")
             # A letter is followed by one to the backup contact; what an interface queued is only read.
             if at.way is Way.API:
                 return _read_again(step, at, now, readable=at.verifiable)
@@ -357,11 +359,13 @@ def _after_rejection(at: Position, rejected: CredentialsRejected, now: datetime)
     if at.state is State.PENDING:
         wait = Next.BACKOFF if rejected.by_mail_host else Next.ACCOUNT
         doubtful = at.doubtful or rejected.doubtful
-        step = go(at, State.PENDING, Event.DEFERRED, next=wait, doubtful=doubtful, reason=reason, rereads=at.rereads)
+        step = go(
+            at, State.PENDING, EntryKind.DEFERRED, next=wait, doubtful=doubtful, reason=reason, rereads=at.rereads
+        )
         return replace(step, alert=alert)
     if at.state in {State.WITHDRAWN, State.SUPERSEDED} and rejected.doubtful:
-        return go(at, State.ESCALATED, Event.ESCALATED, alert="withdrawn_in_doubt", reason=reason)
+        return go(at, State.ESCALATED, EntryKind.ESCALATED, alert="withdrawn_in_doubt", reason=reason)
     if rejected.by_mail_host:
         step = _after_reminder(at, Retryable(reason=reason), now)
         return replace(step, alert=step.alert or alert)
-    return replace(stay(at, Event.DEFERRED), reason=reason, alert=alert, keep_timer=True)
+    return replace(stay(at, EntryKind.DEFERRED), reason=reason, alert=alert, keep_timer=True)
