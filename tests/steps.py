@@ -1,4 +1,4 @@
-"""What follows from what, as it was last read and found right: a short digest for each state, way and happening.
+"""What follows from what, as it was last read and found right: a short digest for each state, way and event.
 
 The rules in test_lifecycle.py say what must hold; this says that nothing else has changed, down to the minute of a
 timer and the words of a reason. Whoever means a change writes it anew (`python -m tests.steps`), and its review sees
@@ -22,13 +22,13 @@ from dpsync.propagation.rules.lifecycle import (
     AnswerKind,
     Decision,
     DecisionKind,
-    Happening,
+    Event,
     Position,
     Step,
     Timer,
     advance,
 )
-from dpsync.propagation.rules.states import happenings
+from dpsync.propagation.rules.states import events
 from tests.builders import proof
 
 STORED = Path(__file__).with_name("stored") / "steps.json"
@@ -37,9 +37,9 @@ _VALUES = attrgetter(*(one.name for one in fields(Step) if one.name != "causes")
 SOON, LATER = NOW + timedelta(hours=5), NOW + timedelta(days=40)
 
 
-def told() -> Iterator[tuple[str, Happening]]:
+def told() -> Iterator[tuple[str, Event]]:
     """All that the page of states asks, and each of them with more to it."""
-    yield from happenings()
+    yield from events()
     reason = "the reason"
     yield "accepted until", Accepted(evidence=(), answer_by=LATER)
     yield "accepted for hours", Accepted(evidence=(), answer_by=SOON)
@@ -95,16 +95,16 @@ def positions(state: State, way: Way) -> Iterator[Position]:
 def steps() -> dict[str, dict[str, str]]:
     """The digest of all steps from the positions of a state and way, for each thing that can happen."""
     return {
-        f"{state} {way}": {name: _digest(state, way, happening) for name, happening in told()}
+        f"{state} {way}": {name: _digest(state, way, event) for name, event in told()}
         for state, way in product(State, Way)
     }
 
 
-def _digest(state: State, way: Way, happening: Happening) -> str:
+def _digest(state: State, way: Way, event: Event) -> str:
     said = hashlib.sha256()
     for at in positions(state, way):
         try:
-            step = advance(at, happening, NOW)
+            step = advance(at, event, NOW)
             said.update(f"{_VALUES(step)} {sorted(step.causes)}\n".encode())
         except (DecisionRefused, IllegalTransition) as refusal:
             said.update(f"{refusal}\n".encode())

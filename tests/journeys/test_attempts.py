@@ -9,8 +9,8 @@ from sqlalchemy import Connection, Engine, event, update
 from dpsync.connector import Applied, AsAsked, Instruction, Outcome
 from dpsync.model import Right, State
 from dpsync.propagation.engine.attempts import Answered, Attempts, Begun, Order, Task
-from dpsync.propagation.record import Happened
-from dpsync.propagation.rules.lifecycle import Happening
+from dpsync.propagation.record import Update
+from dpsync.propagation.rules.lifecycle import Event
 from dpsync.store import tables as t
 from dpsync.store.shelf import StoredShelf
 from dpsync.store.writer import Writer
@@ -31,8 +31,8 @@ def orders(world: World) -> list[Order]:
 
 
 def done(world: World, begun: Begun) -> Answered:
-    said: list[Happening] = [Applied(evidence=proof(204)), AsAsked(evidence=proof(404))]
-    return Answered(Happened(begun.propagation_id, said, world.clock.now() + timedelta(seconds=1), begun.attempt))
+    said: list[Event] = [Applied(evidence=proof(204)), AsAsked(evidence=proof(404))]
+    return Answered(Update(begun.propagation_id, said, world.clock.now() + timedelta(seconds=1), begun.attempt))
 
 
 def asked_of_the_store(engine: Engine) -> list[str]:

@@ -26,7 +26,7 @@ from dpsync.model import Cause, Right, State
 from dpsync.propagation.alert_texts import ALERTS, alert_text
 from dpsync.propagation.queue.lanes import causes_of
 from dpsync.propagation.record import record
-from dpsync.propagation.rules.lifecycle import Answer, AnswerKind, Decision, DecisionKind, Defect, Happening, Timer
+from dpsync.propagation.rules.lifecycle import Answer, AnswerKind, Decision, DecisionKind, Defect, Event, Timer
 from dpsync.reports.meaning import Need
 from dpsync.store import tables as t
 from tests.builders import proof
@@ -48,12 +48,12 @@ class Place:
         more = {"changes": {"first_name": "Ada"}} if right is Right.RECTIFICATION else {}
         return self.installation.ask(right, f"p{self.people}@example.org", id=f"crm-{self.people}", **more)
 
-    def happens(self, one: Asked, happenings: Sequence[Happening], processor: str = "newsletter") -> None:
+    def happens(self, one: Asked, events: Sequence[Event], processor: str = "newsletter") -> None:
         service, row = self.installation.service, self.installation.row(one, processor)
-        for happening in happenings:
+        for event in events:
             service.write(
-                lambda unit, happening=happening: record(  # type: ignore[misc]  # because mypy does not infer a lambda's default
-                    unit, service.controller, row.id, happening, self.installation.clock.now()
+                lambda unit, event=event: record(  # type: ignore[misc]  # because mypy does not infer a lambda's default
+                    unit, service.controller, row.id, event, self.installation.clock.now()
                 )
             )
         if Cause.COOLING_OFF in causes_of(self.installation.row(one, processor).causes):
@@ -86,7 +86,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
         yield Place(made, capsys)
 
 
-def held(*causes: Cause) -> list[Happening]:
+def held(*causes: Cause) -> list[Event]:
     return [Decision(DecisionKind.HOLD, frozenset(causes))]
 
 
@@ -97,7 +97,7 @@ DONE_BY_HAND = HandOver(to=Recipient.OPERATOR, task="Delete the order in the web
 LATER = Retryable(reason="the vendor asks to wait")
 WRONG_DESK = Answer(AnswerKind.WRONG_RECIPIENT)
 
-CASES: list[tuple[Need, list[Happening], set[State]]] = [
+CASES: list[tuple[Need, list[Event], set[State]]] = [
     *((Need.DECIDE, held(cause), {State.PENDING}) for cause in Cause if cause is not Cause.CONTACT_UNVERIFIED),
     (Need.DECIDE, held(Cause.APPROVAL, Cause.CONTACT_UNVERIFIED, Cause.COOLING_OFF), {State.HELD}),
     (Need.CONTACT, held(Cause.CONTACT_UNVERIFIED), {State.PENDING}),
@@ -118,15 +118,15 @@ def test_there_is_a_case_for_every_kind_of_duty() -> None:
     assert {need for need, _, _ in CASES} == set(Need) - {Need.NOTHING}
 
 
-@pytest.mark.parametrize(("need", "happenings", "after"), CASES)
+@pytest.mark.parametrize(("need", "events", "after"), CASES)
 def test_the_command_of_each_duty_works_when_it_is_pasted(
-    place: Place, need: Need, happenings: list[Happening], after: set[State]
+    place: Place, need: Need, events: list[Event], after: set[State]
 ) -> None:
     # Long past its legal date: what only time would end needs a person by then.
     place.installation.clock.advance(timedelta(days=-365))
     one = place.ask()
     place.installation.clock.advance(timedelta(days=365))
-    place.happens(one, happenings)
+    place.happens(one, events)
     if need is Need.RESUME:
         place.installation.service.write(
             lambda unit: unit.connection.execute(update(t.account).values(stopped="person"))
@@ -155,13 +155,13 @@ def test_two_who_owe_an_answer_are_two_duties_each_with_its_own_command(place: P
     assert [place.run(command)[0] for command in commands] == [0, 0]
 
 
-def released_contact() -> list[Happening]:
+def released_contact() -> list[Event]:
     return [Decision(DecisionKind.RELEASE, frozenset({Cause.CONTACT_UNVERIFIED}))]
 
 
 # --- alerts
 
-LEADS_TO: dict[str, list[Happening]] = {  # an alert that is not named here is raised while an answer is owed
+LEADS_TO: dict[str, list[Event]] = {  # an alert that is not named here is raised while an answer is owed
     "not_identifiable": [NotIdentifiable(reason="no address")],
     "refused": [Refused(reason="it said no", evidence=proof(400))],
     "contradicted": [APPLIED, Contradicts(reason="still there", evidence=proof())],

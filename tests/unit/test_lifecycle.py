@@ -13,24 +13,24 @@ from dpsync.connector import Accepted, Applied, AsAsked, CannotTell, Contradicts
 from dpsync.errors import DecisionRefused, IllegalTransition
 from dpsync.ledger.entry import EntryKind
 from dpsync.model import CLOSED_STATES, DONE_STATES, Cause, ExemptionCode, Right, Rung, State, Way
-from dpsync.propagation.rules.happening import reason_after
+from dpsync.propagation.rules.event import reason_after
 from dpsync.propagation.rules.lifecycle import (
     Answer,
     AnswerKind,
     Decision,
     DecisionKind,
-    Happening,
+    Event,
     Next,
     Position,
     Step,
     Timer,
     advance,
 )
-from dpsync.propagation.rules.states import happenings, page
+from dpsync.propagation.rules.states import events, page
 from tests.steps import STORED, steps
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-Stepped = tuple[Position, Happening, Step]
+Stepped = tuple[Position, Event, Step]
 
 
 def positions() -> Iterator[Position]:
@@ -59,24 +59,24 @@ def positions() -> Iterator[Position]:
         )
 
 
-def can_happen() -> list[Happening]:
+def can_happen() -> list[Event]:
     """One of each kind, and an answer of each kind to an older letter."""
-    return [*(one for _, one in happenings()), *(Answer(kind, older=True) for kind in AnswerKind)]
+    return [*(one for _, one in events()), *(Answer(kind, older=True) for kind in AnswerKind)]
 
 
 @pytest.fixture(scope="module")
 def every() -> list[Stepped]:
-    """Each position with each happening, and the step that follows; what is refused by name is no step."""
+    """Each position with each event, and the step that follows; what is refused by name is no step."""
     found: list[Stepped] = []
-    for at, happening in product(positions(), can_happen()):
+    for at, event in product(positions(), can_happen()):
         try:
-            found.append((at, happening, advance(at, happening, NOW)))
+            found.append((at, event, advance(at, event, NOW)))
         except (DecisionRefused, IllegalTransition):
             continue
     return found
 
 
-def against(every: list[Stepped], breaks: Callable[[Position, Happening, Step], bool]) -> list[Stepped]:
+def against(every: list[Stepped], breaks: Callable[[Position, Event, Step], bool]) -> list[Stepped]:
     """The first few that break a rule, for whoever reads the failure."""
     found = (one for one in every if breaks(*one))
     return [one for one, _ in zip(found, range(3), strict=False)]
@@ -85,40 +85,40 @@ def against(every: list[Stepped], breaks: Callable[[Position, Happening, Step], 
 def test_all_that_can_happen_is_asked_of_every_position(every: list[Stepped]) -> None:
     assert len(list(positions())) == 4 * len(State) * len(Way) * len(Rung)
     assert {at.state for at, _, _ in every} == set(State)
-    assert {type(happening) for _, happening, _ in every} == {type(happening) for happening in can_happen()}
+    assert {type(event) for _, event, _ in every} == {type(event) for event in can_happen()}
     assert len(every) > 27_846
 
 
 def test_the_rung_never_falls_but_by_a_contradiction(every: list[Stepped]) -> None:
-    assert not against(every, lambda at, _, step: step.rung < at.rung and step.event is not EntryKind.CONTRADICTED)
+    assert not against(every, lambda at, _, step: step.rung < at.rung and step.entry is not EntryKind.CONTRADICTED)
 
 
 def test_a_contradiction_takes_the_proof_of_doing_and_leaves_that_of_telling(every: list[Stepped]) -> None:
     assert not against(
         every,
-        lambda at, _, step: step.event is EntryKind.CONTRADICTED and step.rung is not min(at.rung, Rung.ACKNOWLEDGED),
+        lambda at, _, step: step.entry is EntryKind.CONTRADICTED and step.rung is not min(at.rung, Rung.ACKNOWLEDGED),
     )
 
 
 def test_a_rung_rises_only_with_what_proves_it(every: list[Stepped]) -> None:
-    def unproved(at: Position, happening: Happening, step: Step) -> bool:
+    def unproved(at: Position, event: Event, step: Step) -> bool:
         if step.rung <= at.rung:
             return False
         match step.rung:
             case Rung.VERIFIED | Rung.STILL_VERIFIED:
-                return not isinstance(happening, AsAsked)
+                return not isinstance(event, AsAsked)
             case Rung.CONFIRMED:
                 final = {AnswerKind.DONE, AnswerKind.NOTHING_HELD}
-                said = isinstance(happening, Answer) and happening.kind in final and not happening.older
-                return not said and not isinstance(happening, (Applied, NothingHeld))
+                said = isinstance(event, Answer) and event.kind in final and not event.older
+                return not said and not isinstance(event, (Applied, NothingHeld))
             case Rung.ACKNOWLEDGED:
                 heard = {AnswerKind.RECEIVED, AnswerKind.PARTLY, AnswerKind.REFUSED}
-                queued = isinstance(happening, Accepted) and at.way is Way.API
-                return not queued and not (isinstance(happening, Answer) and happening.kind in heard)
+                queued = isinstance(event, Accepted) and at.way is Way.API
+                return not queued and not (isinstance(event, Answer) and event.kind in heard)
             case Rung.DELIVERED:
-                return not (isinstance(happening, Answer) and happening.kind is AnswerKind.DELIVERED)
+                return not (isinstance(event, Answer) and event.kind is AnswerKind.DELIVERED)
             case _:
-                went = isinstance(happening, (Accepted, Applied))
+                went = isinstance(event, (Accepted, Applied))
                 return not went and step.alert != "withdrawn_in_doubt"
 
     assert not against(every, unproved)
@@ -127,15 +127,15 @@ def test_a_rung_rises_only_with_what_proves_it(every: list[Stepped]) -> None:
 def test_verified_is_made_by_our_own_reading_alone(every: list[Stepped]) -> None:
     assert not against(
         every,
-        lambda at, happening, step: (
-            step.state is State.VERIFIED and at.state is not State.VERIFIED and not isinstance(happening, AsAsked)
+        lambda at, event, step: (
+            step.state is State.VERIFIED and at.state is not State.VERIFIED and not isinstance(event, AsAsked)
         ),
     )
 
 
 def test_done_is_made_only_by_what_proves_that_very_state(every: list[Stepped]) -> None:
-    def proved(happening: Happening, state: State) -> bool:
-        match happening:
+    def proved(event: Event, state: State) -> bool:
+        match event:
             case Applied():
                 return state is State.APPLIED
             case NothingHeld():
@@ -151,8 +151,8 @@ def test_done_is_made_only_by_what_proves_that_very_state(every: list[Stepped]) 
 
     assert not against(
         every,
-        lambda at, happening, step: (
-            step.state in DONE_STATES and step.state is not at.state and not proved(happening, step.state)
+        lambda at, event, step: (
+            step.state in DONE_STATES and step.state is not at.state and not proved(event, step.state)
         ),
     )
 
@@ -160,12 +160,12 @@ def test_done_is_made_only_by_what_proves_that_very_state(every: list[Stepped]) 
 def test_what_was_contradicted_is_forgotten_by_no_word_where_we_can_look(every: list[Stepped]) -> None:
     """It is done again by our own reading, or told again by a person's decision and then read before it is repeated."""
 
-    def forgotten(at: Position, happening: Happening, step: Step) -> bool:
+    def forgotten(at: Position, event: Event, step: Step) -> bool:
         if at.state is not State.CONTRADICTED or step.state is State.CONTRADICTED:
             return False
         if step.state is State.PENDING:
             return not step.doubtful and at.way is Way.API
-        return step.state in DONE_STATES and at.verifiable and not isinstance(happening, AsAsked)
+        return step.state in DONE_STATES and at.verifiable and not isinstance(event, AsAsked)
 
     assert not against(every, forgotten)
 
@@ -173,8 +173,8 @@ def test_what_was_contradicted_is_forgotten_by_no_word_where_we_can_look(every: 
 def test_what_is_seen_otherwise_is_told_to_a_person_or_told_again(every: list[Stepped]) -> None:
     assert not against(
         every,
-        lambda at, happening, step: (
-            isinstance(happening, Contradicts) and at.state in DONE_STATES and step.state is not State.CONTRADICTED
+        lambda at, event, step: (
+            isinstance(event, Contradicts) and at.state in DONE_STATES and step.state is not State.CONTRADICTED
         ),
     )
 
@@ -191,17 +191,17 @@ def test_what_is_held_has_a_cause_and_no_other_state_has_one(every: list[Stepped
 def test_what_is_held_goes_on_only_by_a_person_or_by_time(every: list[Stepped]) -> None:
     assert not against(
         every,
-        lambda at, happening, step: (
-            at.state is State.HELD and step.state is State.PENDING and not isinstance(happening, (Decision, Timer))
+        lambda at, event, step: (
+            at.state is State.HELD and step.state is State.PENDING and not isinstance(event, (Decision, Timer))
         ),
     )
 
 
 def test_only_what_is_pending_goes_on_by_itself_and_it_always_does(every: list[Stepped]) -> None:
-    def stuck(at: Position, _: Happening, step: Step) -> bool:
-        moved = step.event is not EntryKind.REPEAT and (step.state is State.PENDING)
+    def stuck(at: Position, _: Event, step: Step) -> bool:
+        moved = step.entry is not EntryKind.REPEAT and (step.state is State.PENDING)
         idle = step.next is Next.NOTHING
-        told = at.state is State.PENDING and step.event in {EntryKind.DELIVERED, EntryKind.ACKNOWLEDGED}
+        told = at.state is State.PENDING and step.entry in {EntryKind.DELIVERED, EntryKind.ACKNOWLEDGED}
         return (moved and idle and not told) or (step.state is not State.PENDING and not idle)
 
     assert not against(every, stuck)
@@ -231,9 +231,9 @@ def test_what_may_have_had_an_effect_is_never_called_untouched(every: list[Stepp
 
 
 def test_what_may_have_gone_is_never_called_withdrawn_or_superseded_by_a_person(every: list[Stepped]) -> None:
-    def wrong(at: Position, happening: Happening, step: Step) -> bool:
+    def wrong(at: Position, event: Event, step: Step) -> bool:
         gone = at.doubtful or at.touched or at.rung > Rung.NONE
-        called_off = isinstance(happening, Decision) and happening.kind is DecisionKind.WITHDRAW
+        called_off = isinstance(event, Decision) and event.kind is DecisionKind.WITHDRAW
         return called_off and gone and step.state is State.WITHDRAWN
 
     assert not against(every, wrong)
@@ -243,8 +243,8 @@ def test_a_doubt_ends_by_reading_by_an_answer_or_by_a_person_and_nothing_else(ev
     ends = (AsAsked, Contradicts, CannotTell, HandOver)
     assert not against(
         every,
-        lambda at, happening, step: (
-            at.doubtful and step.state is State.PENDING and not step.doubtful and not isinstance(happening, ends)
+        lambda at, event, step: (
+            at.doubtful and step.state is State.PENDING and not step.doubtful and not isinstance(event, ends)
         ),
     )
 
@@ -273,9 +273,9 @@ def test_what_was_told_is_never_exempt(every: list[Stepped]) -> None:
 
 
 def test_what_is_noted_only_changes_nothing(every: list[Stepped]) -> None:
-    def changes(at: Position, _: Happening, step: Step) -> bool:
+    def changes(at: Position, _: Event, step: Step) -> bool:
         was = (at.state, at.rung, at.way, at.causes, at.doubtful, at.defects)
-        return step.event is EntryKind.REPEAT and was != (
+        return step.entry is EntryKind.REPEAT and was != (
             step.state,
             step.rung,
             step.way,
@@ -288,16 +288,14 @@ def test_what_is_noted_only_changes_nothing(every: list[Stepped]) -> None:
 
 
 def test_the_way_changes_only_where_the_interface_hands_over(every: list[Stepped]) -> None:
-    assert not against(
-        every, lambda at, happening, step: step.way is not at.way and not isinstance(happening, HandOver)
-    )
+    assert not against(every, lambda at, event, step: step.way is not at.way and not isinstance(event, HandOver))
 
 
 def test_an_answer_to_an_older_letter_moves_nothing(every: list[Stepped]) -> None:
     assert not against(
         every,
-        lambda at, happening, step: (
-            isinstance(happening, Answer) and happening.older and (step.state, step.rung) != (at.state, at.rung)
+        lambda at, event, step: (
+            isinstance(event, Answer) and event.older and (step.state, step.rung) != (at.state, at.rung)
         ),
     )
 
@@ -305,11 +303,11 @@ def test_an_answer_to_an_older_letter_moves_nothing(every: list[Stepped]) -> Non
 def test_no_mail_system_makes_done_or_undoes_what_people_or_our_reading_said(every: list[Stepped]) -> None:
     by_machine = {AnswerKind.DELIVERED, AnswerKind.BOUNCED}
 
-    def wrong(at: Position, happening: Happening, step: Step) -> bool:
-        if not isinstance(happening, Answer) or happening.kind not in by_machine or step.state is at.state:
+    def wrong(at: Position, event: Event, step: Step) -> bool:
+        if not isinstance(event, Answer) or event.kind not in by_machine or step.state is at.state:
             return False
         waiting = {State.ACCEPTED, State.HANDED_OVER, State.ESCALATED}
-        return happening.kind is AnswerKind.DELIVERED or at.state not in waiting
+        return event.kind is AnswerKind.DELIVERED or at.state not in waiting
 
     assert not against(every, wrong)
 
@@ -317,8 +315,8 @@ def test_no_mail_system_makes_done_or_undoes_what_people_or_our_reading_said(eve
 def test_a_letter_to_our_own_operator_proves_nothing_about_the_processor(every: list[Stepped]) -> None:
     reached = {AnswerKind.DELIVERED, AnswerKind.RECEIVED}
 
-    def proves(at: Position, happening: Happening, step: Step) -> bool:
-        to_us = at.way is Way.OPERATOR and isinstance(happening, Answer) and happening.kind in reached
+    def proves(at: Position, event: Event, step: Step) -> bool:
+        to_us = at.way is Way.OPERATOR and isinstance(event, Answer) and event.kind in reached
         return to_us and (step.state, step.rung) != (at.state, at.rung)
 
     assert not against(every, proves)
@@ -331,7 +329,7 @@ def test_a_repeated_outcome_for_what_is_closed_is_noted_and_changes_nothing() ->
     at = Position(right=Right.ERASURE, state=State.SETTLED, way=Way.API)
     step = advance(at, Applied(evidence=()), NOW)
     assert step.state is State.SETTLED
-    assert step.event.value == "repeat"
+    assert step.entry.value == "repeat"
 
 
 def test_what_went_through_after_it_was_withdrawn_is_shown_to_a_person() -> None:
@@ -360,8 +358,8 @@ def test_what_rests_on_a_word_falls_with_the_word_and_nothing_else_does(kind: An
 def test_no_mail_system_on_the_way_is_ever_taken_for_the_processors_no(every: list[Stepped]) -> None:
     assert not against(
         every,
-        lambda at, happening, step: (
-            isinstance(happening, Refused)
+        lambda at, event, step: (
+            isinstance(event, Refused)
             and at.way is not Way.API
             and step.state is State.REFUSED
             and at.state is not State.REFUSED
@@ -387,7 +385,7 @@ def test_why_it_waits_for_a_person_is_said_until_the_state_moves(every: list[Ste
         lambda at, _, step: (
             at.state in waits
             and step.state is at.state
-            and step.event not in anew
+            and step.entry not in anew
             and reason_after("the reason", at, step) != "the reason"
         ),
     )
@@ -402,8 +400,8 @@ def test_only_a_persons_word_ends_that_a_letter_reached_nobody(kind: AnswerKind,
 
 
 def test_a_letter_that_comes_back_after_an_answer_from_elsewhere_is_told(every: list[Stepped]) -> None:
-    def silent(at: Position, happening: Happening, step: Step) -> bool:
-        bounced = isinstance(happening, Answer) and happening.kind is AnswerKind.BOUNCED and not happening.older
+    def silent(at: Position, event: Event, step: Step) -> bool:
+        bounced = isinstance(event, Answer) and event.kind is AnswerKind.BOUNCED and not event.older
         return bounced and at.way is Way.NOTICE and at.state in DONE_STATES and step.alert != "letter_lost"
 
     assert not against(every, silent)
@@ -416,7 +414,7 @@ def test_a_letter_that_comes_back_after_an_answer_from_elsewhere_is_told(every: 
 def test_an_answer_that_overtakes_the_word_of_our_own_mail_host_counts(way: Way) -> None:
     at = Position(right=Right.ERASURE, state=State.PENDING, way=way)
     answered = advance(at, Answer(AnswerKind.DONE), NOW)
-    assert (answered.state, answered.event.value) == (State.DECLARED_DONE, "declared")
+    assert (answered.state, answered.entry.value) == (State.DECLARED_DONE, "declared")
     sent = advance(replace(at, state=answered.state, rung=answered.rung), Accepted(evidence=()), NOW)
     assert (sent.state, sent.rung) == (State.DECLARED_DONE, Rung.CONFIRMED)
 

@@ -9,68 +9,66 @@ import pytest
 from dpsync.connector import Accepted, Applied, AsAsked, NothingHeld, Refused
 from dpsync.errors import DecisionRefused, IllegalTransition
 from dpsync.model import DONE_STATES, Cause, Right, Rung, State, Way
-from dpsync.propagation.rules.lifecycle import Answer, AnswerKind, Happening, Position, Step, advance
-from dpsync.propagation.rules.states import happenings
+from dpsync.propagation.rules.lifecycle import Answer, AnswerKind, Event, Position, Step, advance
+from dpsync.propagation.rules.states import events
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 CONTRARY = {AnswerKind.BOUNCED, AnswerKind.WRONG_RECIPIENT}
 BEYOND = DONE_STATES | {State.CONTRADICTED}
 
 
-def steps() -> Iterator[tuple[Position, Happening, Step]]:
-    every = [*(one for _, one in happenings()), *(Answer(kind, older=True) for kind in AnswerKind)]
+def steps() -> Iterator[tuple[Position, Event, Step]]:
+    every = [*(one for _, one in events()), *(Answer(kind, older=True) for kind in AnswerKind)]
     for told, heard, state, way, rung in product((False, True), (False, True), State, Way, (Rung.NONE, Rung.DELIVERED)):
         causes = frozenset({Cause.BRAKE} if state is State.HELD else ())
         at = Position(Right.RECTIFICATION, state, way, rung, causes, told=told, heard=heard)
-        for happening in every:
+        for event in every:
             try:
-                yield at, happening, advance(at, happening, NOW)
+                yield at, event, advance(at, event, NOW)
             except (IllegalTransition, DecisionRefused):
                 continue
 
 
 @pytest.fixture(scope="module")
-def every() -> list[tuple[Position, Happening, Step]]:
+def every() -> list[tuple[Position, Event, Step]]:
     return list(steps())
 
 
 def test_it_is_told_only_by_what_proves_that_it_has_the_instruction(
-    every: list[tuple[Position, Happening, Step]],
+    every: list[tuple[Position, Event, Step]],
 ) -> None:
-    for at, happening, step in every:
+    for at, event, step in every:
         if step.told and not at.told:
-            proves = isinstance(happening, (Applied, NothingHeld, Accepted, AsAsked))
-            proves |= isinstance(happening, Answer) and happening.kind not in CONTRARY and not happening.older
-            assert proves, (at, happening)
+            proves = isinstance(event, (Applied, NothingHeld, Accepted, AsAsked))
+            proves |= isinstance(event, Answer) and event.kind not in CONTRARY and not event.older
+            assert proves, (at, event)
             assert step.rung >= Rung.SENT
 
 
 def test_it_is_untold_by_whatever_shows_the_contrary_and_by_nothing_else(
-    every: list[tuple[Position, Happening, Step]],
+    every: list[tuple[Position, Event, Step]],
 ) -> None:
-    for at, happening, step in every:
+    for at, event, step in every:
         # What rests on their word alone, they may take back; our own reading they may not.
-        wrong_desk = isinstance(happening, Answer) and happening.kind is AnswerKind.WRONG_RECIPIENT
+        wrong_desk = isinstance(event, Answer) and event.kind is AnswerKind.WRONG_RECIPIENT
         on_their_word = wrong_desk and at.state in {State.DECLARED_DONE, State.DECLARED_NOTHING_HELD}
         by_letter = at.way is Way.NOTICE and (at.state not in BEYOND or on_their_word)
-        back = isinstance(happening, Answer) and happening.kind in CONTRARY and not happening.older
-        by_mail = isinstance(happening, Refused) or (
-            isinstance(happening, Answer) and happening.kind.value == "bounced"
-        )
+        back = isinstance(event, Answer) and event.kind in CONTRARY and not event.older
+        by_mail = isinstance(event, Refused) or (isinstance(event, Answer) and event.kind.value == "bounced")
         shown = (
             by_letter
-            and (back or isinstance(happening, Refused))
+            and (back or isinstance(event, Refused))
             and not (by_mail and (at.heard or at.state is State.REFUSED))
         )
         if shown:
-            assert not step.told, (at, happening)
+            assert not step.told, (at, event)
         elif at.told:
-            assert step.told, (at, happening)
+            assert step.told, (at, event)
 
 
 def test_a_host_that_says_delivered_does_not_outweigh_one_that_said_failed(
-    every: list[tuple[Position, Happening, Step]],
+    every: list[tuple[Position, Event, Step]],
 ) -> None:
-    for at, happening, step in every:
-        if isinstance(happening, Answer) and happening.kind is AnswerKind.DELIVERED and at.rung >= Rung.SENT:
+    for at, event, step in every:
+        if isinstance(event, Answer) and event.kind is AnswerKind.DELIVERED and at.rung >= Rung.SENT:
             assert step.told == at.told

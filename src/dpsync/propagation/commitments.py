@@ -12,7 +12,7 @@ from dpsync.connector import Evidence
 from dpsync.errors import KeyProblem
 from dpsync.ledger import entry, evidence, rows
 from dpsync.model import Request
-from dpsync.propagation.rules.happening import Happening
+from dpsync.propagation.rules.event import Event
 from dpsync.sealing import Keys, RequestKey
 from dpsync.store import tables as t
 
@@ -106,9 +106,9 @@ NUMBERED = frozenset({"attempt", "ended", "notice", "sent"})
 """What is known by a number of its own, and may change."""
 
 
-def calls_of(happening: Happening, attempt_id: int, part: str) -> list[dict[str, Any]]:
+def calls_of(event: Event, attempt_id: int, part: str) -> list[dict[str, Any]]:
     """The evidence rows of one answer; none where nothing was called. `part`: outcome, or the finding of a reading."""
-    given: Sequence[Evidence] = getattr(happening, "evidence", ())
+    given: Sequence[Evidence] = getattr(event, "evidence", ())
     return [
         {
             "attempt_id": attempt_id,

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, and_, bindparam, exists, or_, select
 from dpsync.model import Cause, Rung, State, Way
 from dpsync.propagation.queue.lanes import causes_of
 from dpsync.propagation.rules.backoff import STILL_VERIFIED_AFTER
-from dpsync.propagation.rules.happening import Timer
+from dpsync.propagation.rules.event import Timer
 from dpsync.store import tables as t
 from dpsync.store.columns import Instant
 

@@ -22,8 +22,8 @@ from dpsync.propagation.controller import Controller
 from dpsync.propagation.queue import allowance, due, lanes
 from dpsync.propagation.queue.lanes import causes_of, causes_text
 from dpsync.propagation.rounds import is_heard
-from dpsync.propagation.rules.happening import reason_after
-from dpsync.propagation.rules.lifecycle import Answer, Decision, DecisionKind, Happening, Position, Step, Timer, advance
+from dpsync.propagation.rules.event import reason_after
+from dpsync.propagation.rules.lifecycle import Answer, Decision, DecisionKind, Event, Position, Step, Timer, advance
 from dpsync.propagation.rules.plan import Waiting
 from dpsync.store import tables as t
 from dpsync.store.writer import Unit
@@ -85,7 +85,7 @@ _CLOSE = (
 
 @dataclass(frozen=True, slots=True)
 class Attempted:
-    """Which attempt a happening answers, and how it is to be charged."""
+    """Which attempt an event answers, and how it is to be charged."""
 
     id: int
     number: int
@@ -93,7 +93,7 @@ class Attempted:
 
 
 @dataclass(frozen=True, slots=True)
-class Happened:
+class Update:
     """What happened to one propagation, in order: for an attempt its outcome, then what our own reading showed.
 
     `beside`: the rows that were written of it, which its entry commits to. `contact`: the pseudonym of whom a release
@@ -101,7 +101,7 @@ class Happened:
     """
 
     propagation_id: int
-    happenings: Sequence[Happening]
+    events: Sequence[Event]
     now: datetime
     attempt: Attempted | None = None
     author: Author | None = None
@@ -114,7 +114,7 @@ def record(
     unit: Unit,
     controller: Controller,
     propagation_id: int,
-    happening: Happening,
+    event: Event,
     now: datetime,
     *,
     attempt: Attempted | None = None,
@@ -123,12 +123,12 @@ def record(
     beside: Sequence[Beside] = (),
     contact: str = "",
 ) -> Step:
-    """Let `happening` happen to one propagation. Raises what `lifecycle.advance` raises; then nothing is written."""
-    one = Happened(propagation_id, [happening], now, attempt, author, cause, beside, contact)
+    """Let `event` happen to one propagation. Raises what `lifecycle.advance` raises; then nothing is written."""
+    one = Update(propagation_id, [event], now, attempt, author, cause, beside, contact)
     return record_all(unit, controller, [one])[0]
 
 
-def record_all(unit: Unit, controller: Controller, many: Sequence[Happened]) -> list[Step]:
+def record_all(unit: Unit, controller: Controller, many: Sequence[Update]) -> list[Step]:
     """The same for many propagations, each named once: a statement is asked once for all of them.
 
     See `attempts` for what that saves.
@@ -153,7 +153,7 @@ def record_all(unit: Unit, controller: Controller, many: Sequence[Happened]) -> 
     for one, step in zip(many, steps, strict=True):
         row = rows[one.propagation_id]
         if step.state is State.PENDING:
-            due.make_next_due(connection, row, one.happenings[-1], step, one.now)
+            due.make_next_due(connection, row, one.events[-1], step, one.now)
         elif before[one.propagation_id] is State.PENDING:
             left.append((row["account_id"], row["subject_id"]))
         if step.state in CLOSED_STATES and row["closed_at"] is None:
@@ -170,7 +170,7 @@ def _happen(
     unit: Unit,
     controller: Controller,
     row: dict[str, Any],
-    one: Happened,
+    one: Update,
     failures: dict[str, int],
     kept: list[dict[str, Any]],
 ) -> Step:
@@ -180,33 +180,33 @@ def _happen(
     at = _position(row, processor)
     step: Step | None = None
     if one.attempt:
-        row["attempts"] += one.attempt.charged and not due.is_of_the_account(one.happenings[0])
+        row["attempts"] += one.attempt.charged and not due.is_of_the_account(one.events[0])
     beside = list(one.beside)
-    for happening in one.happenings:
-        if isinstance(happening, Decision) and _is_under_way(unit.connection, row["id"]):
+    for event in one.events:
+        if isinstance(event, Decision) and _is_under_way(unit.connection, row["id"]):
             at = replace(at, doubtful=True)  # nobody can say that nothing has gone
-        if isinstance(happening, (Answer, Refused)) and at.way is Way.NOTICE:
+        if isinstance(event, (Answer, Refused)) and at.way is Way.NOTICE:
             by_link = is_heard(unit.connection, row["id"], by_link=True)
             # Who records by hand that it came back has weighed what was said before.
             heard = not one.author and (by_link or is_heard(unit.connection, row["id"]))
             at = replace(at, heard=heard, by_link=by_link)
-        if isinstance(happening, HandOver) and processor is not None:
+        if isinstance(event, HandOver) and processor is not None:
             at = replace(
                 at, contact_confirmed=is_confirmed(unit.connection, controller, processor.name, processor.contact)
             )
         # What follows the outcome is our own reading, also where the credential was rejected in it.
-        reading = isinstance(happening, (AsAsked, Contradicts, CannotTell)) or step is not None
-        step = advance(at, happening, one.now)
+        reading = isinstance(event, (AsAsked, Contradicts, CannotTell)) or step is not None
+        step = advance(at, event, one.now)
         part = "finding" if reading else "outcome"
-        calls = calls_of(happening, one.attempt.id, part) if one.attempt else []
+        calls = calls_of(event, one.attempt.id, part) if one.attempt else []
         kept += calls
         digest = calls_digest(commit_key, calls)
-        beside += _change(unit.connection, controller, row, happening, at, step, one)
-        if one.attempt and happening is one.happenings[-1]:
+        beside += _change(unit.connection, controller, row, event, at, step, one)
+        if one.attempt and event is one.events[-1]:
             beside.append(("ended", {"number": one.attempt.number, **_ended(one, step)}))
-        _append(unit, row, happening, step, one, (part, digest), commit_key, beside)
+        _append(unit, row, event, step, one, (part, digest), commit_key, beside)
         beside.clear()
-        if due.note_account(unit.connection, row, happening, failures, one.now):
+        if due.note_account(unit.connection, row, event, failures, one.now):
             alert(unit.connection, controller, "blocked", row["request_id"], row["account_id"], processor, one.now)
         if step.alert:
             whose = (row["request_id"], row["processor"], processor)
@@ -217,8 +217,8 @@ def _happen(
     return step
 
 
-def _ended(one: Happened, step: Step) -> dict[str, Any]:
-    said = " ".join(type(happening).__name__ for happening in one.happenings)
+def _ended(one: Update, step: Step) -> dict[str, Any]:
+    said = " ".join(type(event).__name__ for event in one.events)
     return {"ended_at": one.now, "outcome": said, "reason": step.reason}
 
 
@@ -263,10 +263,10 @@ def _change(
     connection: Connection,
     controller: Controller,
     row: dict[str, Any],
-    happening: Happening,
+    event: Event,
     at: Position,
     step: Step,
-    one: Happened,
+    one: Update,
 ) -> list[Beside]:
     """What the step makes of the row, in memory; it is written once, when all has happened.
 
@@ -290,26 +290,24 @@ def _change(
     # What was contradicted was not done: it counts from when it is done again, or a late end would look timely.
     if step.state in DONE_STATES and not (done_before and row["done_at"]):
         row["done_at"] = now
-    if isinstance(happening, Decision) and happening.kind is DecisionKind.RELEASE:
-        row["released"] = causes_text(causes_of(row["released"]) | happening.causes)
+    if isinstance(event, Decision) and event.kind is DecisionKind.RELEASE:
+        row["released"] = causes_text(causes_of(row["released"]) | event.causes)
         # The yes was to this address. The second contact, or another one next week, must confirm itself or be named.
         row["released_contact"] = one.contact or row["released_contact"]
-    if isinstance(happening, HandOver):
-        row["task"] = happening.task
+    if isinstance(event, HandOver):
+        row["task"] = event.task
         row["handed"] = controller.keys.seal(
-            "handed", "\n".join(happening.references).encode(), f"{row['request_id']}/{row['processor']}".encode()
+            "handed", "\n".join(event.references).encode(), f"{row['request_id']}/{row['processor']}".encode()
         )
     if step.answer_by:
         row["answer_by"] = step.answer_by
     # Also where the answer was quicker than our keeping the mail host's word: of a letter told twice the first counts.
-    if step.event in {EntryKind.NOTICE_SENT, EntryKind.REMINDED} or (
-        isinstance(happening, Accepted) and happening.digest
-    ):
+    if step.entry in {EntryKind.NOTICE_SENT, EntryKind.REMINDED} or (isinstance(event, Accepted) and event.digest):
         n = t.notice.c
         written = select(func.max(n.number)).where(n.propagation_id == row["id"])
         row["notices"] = max(row["notices"], connection.execute(written).scalar_one() or 0)
         latest = (n.propagation_id == row["id"]) & (n.number == row["notices"]) & n.sent_at.is_(None)
-        sent = {"sent_at": now, "digest": getattr(happening, "digest", "")}
+        sent = {"sent_at": now, "digest": getattr(event, "digest", "")}
         if connection.execute(update(t.notice).where(latest).values(**sent)).rowcount:
             return [("sent", {"number": row["notices"], **sent})]
     return []
@@ -321,9 +319,9 @@ _KEEP = insert(t.evidence)
 def _append(
     unit: Unit,
     row: Mapping[str, Any],
-    happening: Happening,
+    event: Event,
     step: Step,
-    one: Happened,
+    one: Update,
     calls: tuple[str, str],
     commit_key: bytes,
     beside: Sequence[Beside],
@@ -335,20 +333,20 @@ def _append(
     part, digest = calls
     if digest:
         fields |= {"resp": digest, "kind": part}
-        last: Evidence = happening.evidence[-1]  # type: ignore[union-attr]  # because a digest is only made of evidence
+        last: Evidence = event.evidence[-1]  # type: ignore[union-attr]  # because a digest is only made of evidence
         if last.status is not None:
             fields["http"] = last.status
         if last.request_id:
             fields["ref"] = entry.safe(last.request_id)
     if one.author and commit_key:
         fields |= one.author.said(commit_key)
-    if isinstance(happening, Answer) and happening.digest and commit_key:
-        fields["digest"] = entry.commitment(commit_key, happening.digest)
+    if isinstance(event, Answer) and event.digest and commit_key:
+        fields["digest"] = entry.commitment(commit_key, event.digest)
     if told := one.cause or causes_text(step.causes):
         fields["cause"] = told
     if commit_key:
         fields["rows"] = rows_said(commit_key, [("propagation", row), *beside])
-    unit.append(row["request_id"], entry.encode(step.event, one.now, **fields))
+    unit.append(row["request_id"], entry.encode(step.entry, one.now, **fields))
 
 
 # --- alerts, and what is not about one propagation

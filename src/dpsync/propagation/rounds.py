@@ -3,7 +3,7 @@
 from sqlalchemy import Connection, func, or_, select
 
 from dpsync.connector import NoticeKind
-from dpsync.propagation.rules.happening import AnswerKind
+from dpsync.propagation.rules.event import AnswerKind
 from dpsync.store import tables as t
 
 _HEARD = [

@@ -25,7 +25,7 @@ from dpsync.propagation.controller import Controller
 from dpsync.propagation.held import Held, tell_of_held
 from dpsync.propagation.persons import sharing_an_address
 from dpsync.propagation.queue import allowance, lanes
-from dpsync.propagation.record import Attempted, Happened, alert, record, record_all, supersede
+from dpsync.propagation.record import Attempted, Update, alert, record, record_all, supersede
 from dpsync.propagation.rules import brake
 from dpsync.propagation.rules.lifecycle import Decision, DecisionKind, Step, Timer
 from dpsync.propagation.rules.plan import Waiting, choose, overtaken, restriction_in_force
@@ -71,7 +71,7 @@ class Order:
 class Answered:
     """What came of an attempt, and what the connector noted meanwhile for its shelf."""
 
-    happened: Happened
+    happened: Update
     notes: Sequence[shelf.Row] = ()
 
 

@@ -26,7 +26,7 @@ from dpsync.propagation.engine.attempts import Answered, Attempts, Begun, Order,
 from dpsync.propagation.engine.call_threads import Callers
 from dpsync.propagation.engine.lease import Cut, recover
 from dpsync.propagation.queue.due import is_blocked
-from dpsync.propagation.record import Happened
+from dpsync.propagation.record import Update
 from dpsync.propagation.rules.lifecycle import Defect, Interrupted, Timer
 from dpsync.store import tables as t
 from dpsync.store.database import reading
@@ -197,7 +197,7 @@ class Drive:
             begun = self._begun(ordered)
             if begun is not None:
                 said = self._ask(begun)
-                happened = Happened(begun.propagation_id, said, self._clock.now(), begun.attempt)
+                happened = Update(begun.propagation_id, said, self._clock.now(), begun.attempt)
                 finished = self._writer.submit_to(self._attempts.finish, Answered(happened, take_notes()))
                 trouble = any(isinstance(one, (Retryable, CredentialsRejected)) or is_blocked(one) for one in said)
                 following = None if trouble else self._next()

@@ -12,7 +12,7 @@ from dpsync.errors import CredentialsRejected
 from dpsync.model import Right, Way
 from dpsync.propagation.queue import lanes
 from dpsync.propagation.rules import backoff
-from dpsync.propagation.rules.lifecycle import Happening, Next, Step
+from dpsync.propagation.rules.lifecycle import Event, Next, Step
 from dpsync.store import tables as t
 
 jitter = random.SystemRandom().random
@@ -21,9 +21,7 @@ _A = t.account.c
 _ACCOUNT = update(t.account).where(_A.id == bindparam("here"))
 
 
-def make_next_due(
-    connection: Connection, row: Mapping[str, Any], happening: Happening, step: Step, now: datetime
-) -> None:
+def make_next_due(connection: Connection, row: Mapping[str, Any], event: Event, step: Step, now: datetime) -> None:
     """When the lane of what is still pending goes on, after what happened."""
     here = row["account_id"], row["subject_id"]
     match step.next:
@@ -33,76 +31,76 @@ def make_next_due(
         case Next.BACKOFF:
             attempts = lanes.lane_attempts(connection, *here) + 1
             wait = backoff.delay(attempts, jitter())
-            if isinstance(happening, Retryable) and happening.retry_after:
-                wait = max(wait, min(happening.retry_after, timedelta(hours=24)))
-            if is_blocked(happening):
+            if isinstance(event, Retryable) and event.retry_after:
+                wait = max(wait, min(event.retry_after, timedelta(hours=24)))
+            if is_blocked(event):
                 wait = min(wait, backoff.LONGEST_PAUSE)  # how long it lasts must be seen within the hour
             lanes.put_lane_off(connection, *here, now + wait, attempts)
-        case Next.ACCOUNT if is_blocked(happening):
+        case Next.ACCOUNT if is_blocked(event):
             # Behind all others, or one that alone is answered so would keep them from trying the door.
             lanes.put_lane_off(connection, *here, now, lanes.lane_attempts(connection, *here))
         case Next.ACCOUNT | Next.NOTHING:
             lanes.make_lane_due(connection, *here, now, hurry=lanes.Hurry.NO)
 
 
-def is_blocked(happening: Happening) -> bool:
+def is_blocked(event: Event) -> bool:
     """Whether no answer was the processor's own: a fact about its account, and charged to no request."""
-    return isinstance(happening, Retryable | CannotTell) and happening.blocked
+    return isinstance(event, Retryable | CannotTell) and event.blocked
 
 
-def is_of_the_account(happening: Happening) -> bool:
+def is_of_the_account(event: Event) -> bool:
     """Whether an attempt that ended so says nothing of its request."""
-    return isinstance(happening, CredentialsRejected) or is_blocked(happening)
+    return isinstance(event, CredentialsRejected) or is_blocked(event)
 
 
 def note_account(
-    connection: Connection, row: Mapping[str, Any], happening: Happening, counted: dict[str, int], now: datetime
+    connection: Connection, row: Mapping[str, Any], event: Event, counted: dict[str, int], now: datetime
 ) -> bool:
     """Keep the account's health; whether it is blocked before its processor for so long that the operator must hear.
 
     What concerns the whole account moves one row, whatever the backlog. `counted`: each account's failures in a row, as
     they stand; kept up to date here.
     """
-    _note_failures(connection, row, happening, counted, now)
+    _note_failures(connection, row, event, counted, now)
     here, since = {"here": row["account_id"]}, row["blocked_since"]
-    if is_blocked(happening):
+    if is_blocked(event):
         if since is None:
             connection.execute(_ACCOUNT.where(_A.blocked_since.is_(None)).values(blocked_since=now), here)
         return since is not None and now - since >= backoff.BLOCKED_AFTER
-    by_letter = row["way"] != Way.API and not isinstance(happening, AsAsked | Contradicts | CannotTell)
-    if since is not None and not by_letter and any(one.status for one in getattr(happening, "evidence", ())):
+    by_letter = row["way"] != Way.API and not isinstance(event, AsAsked | Contradicts | CannotTell)
+    if since is not None and not by_letter and any(one.status for one in getattr(event, "evidence", ())):
         connection.execute(_ACCOUNT.values(blocked_since=None), here)
     return False
 
 
 def _note_failures(
-    connection: Connection, row: Mapping[str, Any], happening: Happening, counted: dict[str, int], now: datetime
+    connection: Connection, row: Mapping[str, Any], event: Event, counted: dict[str, int], now: datetime
 ) -> None:
     here = {"here": row["account_id"]}
-    if isinstance(happening, CredentialsRejected) and not happening.by_mail_host:
+    if isinstance(event, CredentialsRejected) and not event.by_mail_host:
         connection.execute(_ACCOUNT.values(stopped="credential"), here)
         return
-    if is_blocked(happening) and getattr(happening, "busy", True):
+    if is_blocked(event) and getattr(event, "busy", True):
         failures = counted[row["account_id"]] = counted[row["account_id"]] + 1
         # Who answers in the processor's place does not say how long it must be left in peace.
-        wish = getattr(happening, "retry_after", None)
+        wish = getattr(event, "retry_after", None)
         wait = min(backoff.account_pause(failures, wish, jitter()), backoff.LONGEST_PAUSE)
         connection.execute(_ACCOUNT.values(failures=failures, paused_until=now + wait), here)
         return
     if row["way"] != Way.API:
         return  # our own mail host's trouble says nothing of the processor's interface
     failures = counted[row["account_id"]]
-    if isinstance(happening, Retryable):
+    if isinstance(event, Retryable):
         failures += 1
         values: dict[str, Any] = {"failures": failures}
-        if happening.busy:
-            values["paused_until"] = now + backoff.account_pause(failures, happening.retry_after, jitter())
+        if event.busy:
+            values["paused_until"] = now + backoff.account_pause(failures, event.retry_after, jitter())
         elif failures >= backoff.CIRCUIT_OPENS_AT:
             beyond = failures - backoff.CIRCUIT_OPENS_AT + 1
             values["paused_until"] = now + backoff.account_pause(beyond, None, jitter())
         connection.execute(_ACCOUNT.values(**values), here)
         counted[row["account_id"]] = failures
-    elif failures and getattr(happening, "evidence", None):
+    elif failures and getattr(event, "evidence", None):
         # Answers to calls that were under way when the processor asked for a pause do not end the pause.
         over = or_(_A.paused_until.is_(None), _A.paused_until <= now)
         if connection.execute(_ACCOUNT.where(over).values(failures=0, paused_until=None), here).rowcount:

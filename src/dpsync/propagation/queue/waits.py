@@ -12,7 +12,7 @@ from sqlalchemy import Connection, func, select, true, update
 from dpsync.alerts import Concern, raise_alert
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.rules import backoff
-from dpsync.propagation.rules.happening import Timer
+from dpsync.propagation.rules.event import Timer
 from dpsync.store import tables as t
 
 SLACK = timedelta(hours=1)

@@ -7,7 +7,7 @@ from typing import Final, assert_never
 from dpsync.ledger.entry import EntryKind
 from dpsync.mail_status import undelivered
 from dpsync.model import DONE_STATES, Rung, State, Way
-from dpsync.propagation.rules.happening import Answer, AnswerKind, Position, Step, Timer, go, stay
+from dpsync.propagation.rules.event import Answer, AnswerKind, Position, Step, Timer, go, stay
 
 _AGAINST = frozenset({AnswerKind.PARTLY, AnswerKind.REFUSED, AnswerKind.WRONG_RECIPIENT})
 ON_THEIR_WORD = frozenset({State.DECLARED_DONE, State.DECLARED_NOTHING_HELD})

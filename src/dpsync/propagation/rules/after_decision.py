@@ -6,7 +6,7 @@ from typing import assert_never
 from dpsync.errors import DecisionRefused, IllegalTransition
 from dpsync.ledger.entry import EntryKind
 from dpsync.model import CLOSED_STATES, Cause, ExemptionCode, Right, Rung, State, Way
-from dpsync.propagation.rules.happening import Decision, DecisionKind, Next, Position, Step, go, stay
+from dpsync.propagation.rules.event import Decision, DecisionKind, Next, Position, Step, go, stay
 
 
 def after_decision(at: Position, decision: Decision) -> Step:

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from dpsync.ledger.entry import EntryKind
 from dpsync.model import DONE_STATES, State, Way
-from dpsync.propagation.rules.happening import Next, Position, Step, Timer, go, stay
+from dpsync.propagation.rules.event import Next, Position, Step, Timer, go, stay
 
 QUARANTINE_AFTER = 5
 """A propagation whose driving raised, or during which we crashed, this often waits for a person; the others flow on."""

@@ -30,13 +30,13 @@ from dpsync.propagation.rules.after_answer import ON_THEIR_WORD, after_answer
 from dpsync.propagation.rules.after_decision import after_decision, released
 from dpsync.propagation.rules.after_failure import after_defect, after_interruption
 from dpsync.propagation.rules.backoff import STILL_VERIFIED_AFTER, UNDONE_AFTER, reread_delay
-from dpsync.propagation.rules.happening import (
+from dpsync.propagation.rules.event import (
     Answer,
     AnswerKind,
     Decision,
     DecisionKind,
     Defect,
-    Happening,
+    Event,
     Interrupted,
     Next,
     Position,
@@ -52,7 +52,7 @@ __all__ = [
     "Decision",
     "DecisionKind",
     "Defect",
-    "Happening",
+    "Event",
     "Interrupted",
     "Next",
     "Position",
@@ -62,16 +62,16 @@ __all__ = [
 ]
 
 
-def advance(at: Position, happening: Happening, now: datetime) -> Step:
-    """What follows from `happening`. Raises `DecisionRefused` for a decision that does not fit the state,
+def advance(at: Position, event: Event, now: datetime) -> Step:
+    """What follows from `event`. Raises `DecisionRefused` for a decision that does not fit the state,
     `IllegalTransition` for what can only be a bug.
     """
-    step = _next(at, happening, now)
-    told = step.told and not _shows_the_contrary(at, happening)
-    return replace(step, told=told, touched=at.touched or step.doubtful or _may_have_touched(happening))
+    step = _next(at, event, now)
+    told = step.told and not _shows_the_contrary(at, event)
+    return replace(step, told=told, touched=at.touched or step.doubtful or _may_have_touched(event))
 
 
-def _shows_the_contrary(at: Position, happening: Happening) -> bool:
+def _shows_the_contrary(at: Position, event: Event) -> bool:
     """Whether it takes back that the processor was told: a letter that reached nobody, or the wrong desk.
 
     A letter to our own operator says nothing of the processor; and what was done, or seen to be, had been heard of:
@@ -79,7 +79,7 @@ def _shows_the_contrary(at: Position, happening: Happening) -> bool:
     """
     if at.way is not Way.NOTICE or at.state in DONE_STATES - ON_THEIR_WORD | {State.CONTRADICTED}:
         return False
-    match happening:
+    match event:
         case Answer(kind=AnswerKind.BOUNCED) | Refused() if at.state in ON_THEIR_WORD | {State.REFUSED}:
             return False  # somebody there said it
         case Answer(kind=AnswerKind.WRONG_RECIPIENT, older=False):
@@ -90,9 +90,9 @@ def _shows_the_contrary(at: Position, happening: Happening) -> bool:
             return False
 
 
-def _may_have_touched(happening: Happening) -> bool:
+def _may_have_touched(event: Event) -> bool:
     """Whether something may stand changed at the processor, or somebody there may have heard of it, from here on."""
-    match happening:
+    match event:
         case Refused(evidence=evidence) | HandOver(evidence=evidence):
             return bool(evidence)  # a no in one list says nothing of the others
         case Applied() | Accepted() | Defect() | Interrupted():
@@ -102,29 +102,29 @@ def _may_have_touched(happening: Happening) -> bool:
         case CannotTell() | Answer() | Decision() | Timer():
             return False
         case _:
-            assert_never(happening)
+            assert_never(event)
 
 
-def _next(at: Position, happening: Happening, now: datetime) -> Step:
-    match happening:
+def _next(at: Position, event: Event, now: datetime) -> Step:
+    match event:
         case Applied() | NothingHeld() | Accepted() | HandOver() | NotIdentifiable() | Refused() | Retryable():
-            return _after_outcome(at, happening, now)
+            return _after_outcome(at, event, now)
         case AsAsked() | Contradicts() | CannotTell():
-            return _after_finding(at, happening, now)
+            return _after_finding(at, event, now)
         case Answer():
-            return after_answer(at, happening, now)
+            return after_answer(at, event, now)
         case Decision():
-            return after_decision(at, happening)
+            return after_decision(at, event)
         case Timer():
-            return _after_timer(at, happening, now)
+            return _after_timer(at, event, now)
         case CredentialsRejected():
-            return _after_rejection(at, happening, now)
+            return _after_rejection(at, event, now)
         case Defect():
             return after_defect(at, now)
         case Interrupted(crashed=crashed):
             return after_interruption(at, now, crashed=crashed)
         case _:
-            assert_never(happening)
+            assert_never(event)
 
 
 # --- the processor said something

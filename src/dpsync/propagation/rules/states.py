@@ -1,4 +1,4 @@
-"""docs/states.md: every state and what each happening makes of it, asked of `lifecycle.advance` itself."""
+"""docs/states.md: every state and what each event makes of it, asked of `lifecycle.advance` itself."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -27,7 +27,7 @@ from dpsync.propagation.rules.lifecycle import (
     Decision,
     DecisionKind,
     Defect,
-    Happening,
+    Event,
     Interrupted,
     Position,
     Step,
@@ -58,7 +58,7 @@ EXPLAINED = {
 }
 
 
-def happenings() -> Iterator[tuple[str, Happening]]:
+def events() -> Iterator[tuple[str, Event]]:
     """One of every kind of thing that can happen, with the words for it."""
     yield "outcome: applied", Applied(evidence=())
     yield "outcome: nothing held", NothingHeld(evidence=())
@@ -129,7 +129,7 @@ def page() -> str:
         "no rung is named each stays as it was. Withdrawal and exemption are shown of what was never told.",
     ]
     for name, at in positions():
-        rows = [(words, told) for words, happening in happenings() if (told := _told(at, happening))]
+        rows = [(words, told) for words, event in events() if (told := _told(at, event))]
         lines += ["", f"## {name}", ""]
         if rows:
             lines += ["| what happens | what follows |", "| --- | --- |", *[f"| {a} | {b} |" for a, b in rows]]
@@ -138,23 +138,23 @@ def page() -> str:
     return "\n".join(lines) + "\n"
 
 
-def _told(at: Position, happening: Happening) -> str:
+def _told(at: Position, event: Event) -> str:
     try:
-        step = advance(at, happening, NOW)
+        step = advance(at, event, NOW)
     except DecisionRefused as refusal:
         return f"refused: {refusal.message}"
     except IllegalTransition:
         return ""
-    if step.event.value == "repeat" and not step.alert:
+    if step.entry.value == "repeat" and not step.alert:
         return ""  # noted, changes nothing
-    return _words(at, happening, step)
+    return _words(at, event, step)
 
 
-def _words(at: Position, happening: Happening, step: Step) -> str:
+def _words(at: Position, event: Event, step: Step) -> str:
     parts = [f"`{step.state.value}`" if step.state is not at.state else "stays"]
     if step.causes:
         parts.append("held for " + ", ".join(sorted(step.causes)))
-    if rungs := _rungs(at, happening):
+    if rungs := _rungs(at, event):
         parts.append(f"rung {rungs}")
     if step.way is not at.way:
         parts.append(f"by {step.way.value}")
@@ -171,12 +171,12 @@ def _words(at: Position, happening: Happening, step: Step) -> str:
     return "; ".join(parts)
 
 
-def _rungs(at: Position, happening: Happening) -> str:
+def _rungs(at: Position, event: Event) -> str:
     """What becomes of each rung, in the fewest words that say it of all of them; "" where each stays."""
     after = {}
     for rung in Rung:
         with suppress(DecisionRefused):  # what proves that it was told excludes an exemption
-            after[rung] = advance(replace(at, rung=rung), happening, NOW).rung
+            after[rung] = advance(replace(at, rung=rung), event, NOW).rung
     if all(after[rung] is rung for rung in after):
         return ""
     for bound in Rung:

@@ -85,7 +85,7 @@ class Interrupted:
     crashed: bool = False
 
 
-Happening = Outcome | Finding | Answer | Decision | Timer | CredentialsRejected | Defect | Interrupted
+Event = Outcome | Finding | Answer | Decision | Timer | CredentialsRejected | Defect | Interrupted
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +137,7 @@ class Step:
     state: State
     rung: Rung
     way: Way
-    event: EntryKind
+    entry: EntryKind
     causes: frozenset[Cause] = frozenset()
     doubtful: bool = False
     touched: bool = False
@@ -153,20 +153,20 @@ class Step:
     reason: str = ""
 
 
-def stay(at: Position, event: EntryKind) -> Step:
+def stay(at: Position, entry: EntryKind) -> Step:
     """Nothing but the record changes."""
-    step = Step(at.state, at.rung, at.way, event, at.causes, at.doubtful, defects=at.defects, rereads=at.rereads)
+    step = Step(at.state, at.rung, at.way, entry, at.causes, at.doubtful, defects=at.defects, rereads=at.rereads)
     return replace(
-        step, told=at.told, keep_timer=event is EntryKind.REPEAT
+        step, told=at.told, keep_timer=entry is EntryKind.REPEAT
     )  # what changes nothing must not stop the clock that runs
 
 
-def go(at: Position, state: State, event: EntryKind, rung: Rung | None = None, **more: object) -> Step:
+def go(at: Position, state: State, entry: EntryKind, rung: Rung | None = None, **more: object) -> Step:
     """It goes to `state`; its rung never falls. `rung`: what this step proves. `more`: other fields of the step."""
     # Defects add up while it is on its way, whatever happens between them; a person who tries again forgives them.
     defects = at.defects if state is at.state is State.PENDING else 0
     told = at.told or (rung or Rung.NONE) >= Rung.SENT
-    step = Step(state, max(at.rung, rung or Rung.NONE), at.way, event, told=told, defects=defects)
+    step = Step(state, max(at.rung, rung or Rung.NONE), at.way, entry, told=told, defects=defects)
     return replace(step, **more)  # type: ignore[arg-type]  # because the names are Step's own fields
 
 
@@ -182,9 +182,9 @@ def reason_after(before: str, at: Position, step: Step) -> str:
     Why it waits for a person belongs to the state: until that moves, or is entered anew with a reason of its own,
     nothing that comes later says it over. Only that somebody was told after all ends that a letter reached nobody.
     """
-    if step.event is EntryKind.REPEAT:
+    if step.entry is EntryKind.REPEAT:
         return before
-    stays = step.state is at.state and step.state in _WAITS_FOR_A_PERSON and step.event not in _ANEW
+    stays = step.state is at.state and step.state in _WAITS_FOR_A_PERSON and step.entry not in _ANEW
     if not stays:
         return step.reason
     reached = step.told and is_undelivered(before)
