@@ -34,7 +34,7 @@ from dpsync.propagation.held import Held, tell_of_held
 from dpsync.propagation.queue import allowance, lanes
 from dpsync.propagation.rules.legal_clock import LegalDates
 from dpsync.propagation.rules.lifecycle import Timer
-from dpsync.propagation.rules.plan import Birth, Surroundings, birth, restriction_in_force
+from dpsync.propagation.rules.plan import InitialState, Surroundings, initial_state, restriction_in_force
 from dpsync.sealing import RequestKey
 from dpsync.store import tables as t
 from dpsync.store.writer import Unit, Writer
@@ -75,11 +75,13 @@ class _Draft:
     request_id: str
     key: RequestKey
     dates: LegalDates
-    births: Sequence[Birth]
+    initial_states: Sequence[InitialState]
 
     @property
     def received(self) -> Received:
-        return Received(self.request_id, held=any(born.state is State.HELD for born in self.births), repeated=False)
+        return Received(
+            self.request_id, held=any(initial.state is State.HELD for initial in self.initial_states), repeated=False
+        )
 
 
 # Made once: building a statement anew for each row costs more than running it.
@@ -214,7 +216,7 @@ def _draft(
     request = asked.request
     restricted = restriction_in_force((row.waiting for row in history), who.person)
     today = asked.now.astimezone(controller.zone).date()
-    births = []
+    initial_states = []
     for processor in controller.processors.values():
         around = Surroundings(
             shared_address=who.shared,
@@ -222,12 +224,12 @@ def _draft(
             counted=standing.counted.get(processor.account, 0),
             confirmed=processor.name in standing.confirmed,
         )
-        born = birth(request, processor, around, controller.safety, today)
+        initial = initial_state(request, processor, around, controller.safety, today)
         # Two processors on one account are two calls with one credential: both count.
-        standing.counted[processor.account] = around.counted + born.counted
-        births.append(born)
+        standing.counted[processor.account] = around.counted + initial.counted
+        initial_states.append(initial)
     dates = controller.legal_clock.dates(request.right, request.received_at)
-    return _Draft(asked, who, history, new_request_id(), controller.keys.new_request_key(), dates, births)
+    return _Draft(asked, who, history, new_request_id(), controller.keys.new_request_key(), dates, initial_states)
 
 
 def _write(unit: Unit, controller: Controller, drafts: Sequence[_Draft]) -> None:
@@ -244,26 +246,26 @@ def _write(unit: Unit, controller: Controller, drafts: Sequence[_Draft]) -> None
     going = [
         # Where there is no history no lane stands yet, so nothing waits that could be hurried.
         lanes.Due(
-            born.processor.account,
+            initial.processor.account,
             draft.who.subject_id,
             draft.asked.now,
             lanes.hurry_of(draft.asked.request.right) if draft.history else lanes.Hurry.NO,
         )
         for draft in drafts
-        for born in draft.births
-        if born.state is State.PENDING
+        for initial in draft.initial_states
+        if initial.state is State.PENDING
     ]
     lanes.make_lanes_due(unit.connection, going)
     for draft in drafts:
         _tell_received(unit, draft, requests[draft.request_id], parts[draft.request_id])
-        for born, row in zip(draft.births, parts[draft.request_id], strict=True):
-            _tell_birth(unit, draft, born, row)
+        for initial, row in zip(draft.initial_states, parts[draft.request_id], strict=True):
+            _append_initial_state(unit, draft, initial, row)
     held = [
         # What is merely observed was decided in the settings, for everybody to see.
-        Held(draft.request_id, born.processor.name, born.causes - {Cause.OBSERVE})
+        Held(draft.request_id, initial.processor.name, initial.causes - {Cause.OBSERVE})
         for draft in drafts
-        for born in draft.births
-        if born.state is State.HELD
+        for initial in draft.initial_states
+        if initial.state is State.HELD
     ]
     tell_of_held(unit.connection, controller, held, max(draft.asked.now for draft in drafts))
 
@@ -301,7 +303,7 @@ def _request_row(controller: Controller, draft: _Draft) -> dict[str, Any]:
         "sealed": draft.key.seal(at_rest.to_bytes(request), draft.request_id.encode()),
         "wrapped_key": controller.keys.wrap(draft.key, draft.request_id, month),
         "key_month": month,
-        "closed_at": now if all(born.state is State.EXEMPT for born in draft.births) else None,
+        "closed_at": now if all(initial.state is State.EXEMPT for initial in draft.initial_states) else None,
     }
 
 
@@ -318,16 +320,16 @@ def _propagation_rows(controller: Controller, draft: _Draft, request_row: Mappin
     return [
         {
             **common,
-            "processor": born.processor.name,
-            "account_id": born.processor.account,
-            "state": born.state,
-            "causes": lanes.causes_text(born.causes),
-            "way": born.way,
-            "timer": Timer.COOLING_OFF if Cause.COOLING_OFF in born.causes else "",
-            "timer_at": cools if Cause.COOLING_OFF in born.causes else None,
-            "brake_at": now if born.counted else None,
+            "processor": initial.processor.name,
+            "account_id": initial.processor.account,
+            "state": initial.state,
+            "causes": lanes.causes_text(initial.causes),
+            "way": initial.way,
+            "timer": Timer.COOLING_OFF if Cause.COOLING_OFF in initial.causes else "",
+            "timer_at": cools if Cause.COOLING_OFF in initial.causes else None,
+            "brake_at": now if initial.counted else None,
         }
-        for born in draft.births
+        for initial in draft.initial_states
     ]
 
 
@@ -365,16 +367,16 @@ def _tell_received(unit: Unit, draft: _Draft, row: Mapping[str, Any], parts: Seq
     unit.append(draft.request_id, entry.encode(event, draft.asked.now, **fields))
 
 
-def _tell_birth(unit: Unit, draft: _Draft, born: Birth, row: Mapping[str, Any]) -> None:
-    if born.state not in {State.HELD, State.EXEMPT}:
+def _append_initial_state(unit: Unit, draft: _Draft, initial: InitialState, row: Mapping[str, Any]) -> None:
+    if initial.state not in {State.HELD, State.EXEMPT}:
         return
     right, now = draft.asked.request.right, draft.asked.now
-    fields: dict[str, str | int] = {"req": draft.request_id, "dest": born.processor.name, "right": right.value}
-    fields |= {"state": born.state.value, "rung": 0, "way": born.way.value}
+    fields: dict[str, str | int] = {"req": draft.request_id, "dest": initial.processor.name, "right": right.value}
+    fields |= {"state": initial.state.value, "rung": 0, "way": initial.way.value}
     fields["rows"] = commitments.rows_said(draft.key.commit_key, [("propagation", {**rows.BORN, **row})])
-    if born.state is State.HELD:
-        fields["cause"] = lanes.causes_text(born.causes)
+    if initial.state is State.HELD:
+        fields["cause"] = lanes.causes_text(initial.causes)
         unit.append(draft.request_id, entry.encode(EntryKind.HELD, now, **fields))
     else:
-        fields["cause"] = born.processor.exempt[right].code
+        fields["cause"] = initial.processor.exempt[right].code
         unit.append(draft.request_id, entry.encode(EntryKind.EXEMPTED, now, **fields))

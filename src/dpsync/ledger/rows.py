@@ -113,7 +113,7 @@ COMMITTED: Mapping[str, tuple[str, ...]] = {
 }
 """The columns that an item of an entry's `rows` commits to, in the order of their marks.
 
-`births` are the ways and names of all that a request gave birth to; `ended` and `sent` are the later halves of
+`births` are the ways and names of all propagations of a request; `ended` and `sent` are the later halves of
 `attempt` and `notice`. `alias` are all names of the person that a request is about, under the installation's own key:
 they are needed for as long as nobody is to come back, which is longer than any request's key exists. A new column is
 added at the end: an older entry has no mark of it and is compared without.

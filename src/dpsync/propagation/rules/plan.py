@@ -1,4 +1,4 @@
-"""Which propagations a request gives birth to, and which of a lane's goes next. Pure."""
+"""How each propagation of a request begins, and which of a lane's goes next. Pure."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -37,7 +37,7 @@ class Surroundings:
 
 
 @dataclass(frozen=True, slots=True)
-class Birth:
+class InitialState:
     """A propagation as it begins."""
 
     processor: Processor
@@ -52,17 +52,19 @@ class Birth:
         return self.counts and self.state is State.PENDING
 
 
-def birth(request: Request, processor: Processor, around: Surroundings, safety: Safety, today: date) -> Birth:
+def initial_state(
+    request: Request, processor: Processor, around: Surroundings, safety: Safety, today: date
+) -> InitialState:
     """How one processor's part of `request` begins: exempt, held for some causes, or pending."""
     way = Way.NOTICE if processor.means(request.right) is Means.NOTICE else Way.API
     counts = brake.counts(request)
     exemption = processor.exempt.get(request.right)
     if exemption and exemption.until >= today:
-        return Birth(processor, State.EXEMPT, frozenset(), way, counts=False)
+        return InitialState(processor, State.EXEMPT, frozenset(), way, counts=False)
     causes = frozenset(_causes(request, way, around, safety))
     if counts and not causes and brake.must_hold(around.counted, safety.irreversible_per_day):
         causes = frozenset({Cause.BRAKE})
-    return Birth(processor, State.HELD if causes else State.PENDING, causes, way, counts)
+    return InitialState(processor, State.HELD if causes else State.PENDING, causes, way, counts)
 
 
 def _causes(request: Request, way: Way, around: Surroundings, safety: Safety) -> Iterable[Cause]:

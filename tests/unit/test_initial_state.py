@@ -9,7 +9,7 @@ import pytest
 
 from dpsync.connector import Capability, Means, Processor
 from dpsync.model import Cause, Changes, Exemption, ExemptionCode, Mode, Request, Right, State, Subject, Way
-from dpsync.propagation.rules.plan import Birth, Safety, Surroundings, birth
+from dpsync.propagation.rules.plan import InitialState, Safety, Surroundings, initial_state
 from tests.builders import TestConnector, Vendor
 
 TODAY = date(2026, 11, 20)
@@ -64,7 +64,7 @@ def test_each_cause_holds_when_its_own_condition_is_there_and_only_then(
 ) -> None:
     by_letter = connector is ByLetter and right in {Right.ERASURE, Right.RESTRICTION}
     for around, safety in product(AROUND, SAFETIES):
-        begun = birth(asked(right), processor(connector), around, safety, TODAY)
+        begun = initial_state(asked(right), processor(connector), around, safety, TODAY)
         destroys = right is Right.ERASURE
         others = {
             Cause.OBSERVE: safety.mode is Mode.OBSERVE,
@@ -94,12 +94,12 @@ def test_an_exemption_counts_for_its_right_to_the_end_of_its_last_day(
 ) -> None:
     of = processor(connector, erasure=until)
     worst = replace(CALM, shared_address=True, counted=99)
-    begun = birth(asked(Right.ERASURE), of, worst, Safety(cooling_off=COOL), TODAY)
+    begun = initial_state(asked(Right.ERASURE), of, worst, Safety(cooling_off=COOL), TODAY)
     way = Way.NOTICE if connector is ByLetter else Way.API
     if exempt:
-        assert begun == Birth(of, State.EXEMPT, frozenset(), way, counts=False)
+        assert begun == InitialState(of, State.EXEMPT, frozenset(), way, counts=False)
         assert not begun.counted
     else:
         assert begun.state is State.HELD
-    other = birth(asked(Right.OPT_OUT), of, CALM, Safety(), TODAY)
-    assert other == Birth(of, State.PENDING, frozenset(), Way.API, counts=True)
+    other = initial_state(asked(Right.OPT_OUT), of, CALM, Safety(), TODAY)
+    assert other == InitialState(of, State.PENDING, frozenset(), Way.API, counts=True)
