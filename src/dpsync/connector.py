@@ -198,7 +198,7 @@ class NoticeKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """What a notice needs beyond the instruction: from and to whom, the how-manieth, the answer to what, by when."""
+    """What a notice needs besides: from and to whom, its sequence number, the answer to what, by when."""
 
     number: int
     kind: NoticeKind

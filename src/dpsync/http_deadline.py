@@ -137,7 +137,7 @@ class _Link(HTTPConnection):
             self._drop_twin()
 
     def finished(self, call: Timed) -> None:
-        """The call is over: what it kept of a connection that was closed meanwhile is let go."""
+        """The call is over: what it kept of a connection that was closed meanwhile is dropped."""
         if self.owner is call and self.sock is None:
             self._drop_twin()
 

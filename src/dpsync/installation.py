@@ -97,7 +97,7 @@ class Installation:
         return origin_of(self.settings)
 
     def close(self) -> None:
-        """Finish what is being written, and let go."""
+        """Finish what is being written, and close."""
         self.writer.close()
         if "http" in self.__dict__:
             self.http.close()

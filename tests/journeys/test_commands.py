@@ -63,7 +63,7 @@ contact = "privacy@stratosoft.example"
 
 @contextmanager
 def by_hand(database: Path) -> Iterator[sqlite3.Connection]:
-    """The database as somebody opens it beside dpsync; what was changed is kept, and the file is let go."""
+    """The database as somebody opens it beside dpsync; what was changed is kept, and the file is closed."""
     with closing(sqlite3.connect(database)) as connection, connection:
         yield connection
 

@@ -15,7 +15,7 @@ from dpsync import strict_json
 from dpsync.errors import PayloadInvalid
 from dpsync.intake.payload import Withdrawal, parse, parse_request
 from dpsync.model import Changes, Lifted, Request, Right, Subject
-from dpsync.propagation import at_rest
+from dpsync.propagation import serialization
 
 NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 CANARY = "canary.person@example.org"
@@ -397,4 +397,4 @@ def test_what_was_read_rests_in_the_store_and_comes_back_the_same(
     request = read_request(
         right="rectification", subject=subject, changes=change, version=version, received_at=received
     )
-    assert at_rest.from_bytes(at_rest.to_bytes(request)) == request
+    assert serialization.from_bytes(serialization.to_bytes(request)) == request

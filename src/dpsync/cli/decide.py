@@ -41,7 +41,7 @@ def release(
     ] = None,
     as_json: AsJson = False,
 ) -> int:
-    """Let go on what is held."""
+    """Release what is held."""
     return _decide(ctx.obj, "release", request, processors, by, reason, as_json, cause or [])
 
 

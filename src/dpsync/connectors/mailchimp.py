@@ -694,7 +694,7 @@ class _Correction:
         if reply.status == 400:
             title = _title(reply)
             self.titles |= dict.fromkeys(parts, title)
-            return self._named(parts, _blamed(reply, title))
+            return self._named(parts, _named_in(reply, title))
         at = _hash(_folded(self.email)) if self.email and _EMAIL in parts else self.at
         self.shown = self.calls.member_in(_ok(reply), self.list_id, at, self.at)
         self.done += parts
@@ -703,9 +703,9 @@ class _Correction:
         self.calls.note(put if self.at == at else NOT_DONE)
         return None
 
-    def _named(self, parts: Sequence[str], blamed: Collection[str]) -> list[str]:
-        own = [part for part in parts if part.upper() in {word.upper() for word in blamed}]
-        if own or not (foreign := sorted(word for word in blamed if _TAG.fullmatch(word))):
+    def _named(self, parts: Sequence[str], named: Collection[str]) -> list[str]:
+        own = [part for part in parts if part.upper() in {word.upper() for word in named}]
+        if own or not (foreign := sorted(word for word in named if _TAG.fullmatch(word))):
             return own
         # a required field that is empty, or an address that is not complete, is in the way of every change
         self.foreign = foreign
@@ -733,7 +733,7 @@ def _ok(reply: Reply) -> Reply:
     return reply
 
 
-def _blamed(reply: Reply, title: str) -> frozenset[str]:
+def _named_in(reply: Reply, title: str) -> frozenset[str]:
     """What a refusal is about: tags as it writes them, `_EMAIL` for the address; none where it does not say."""
     if title in _ABOUT_THE_ADDRESS:
         return frozenset({_EMAIL})

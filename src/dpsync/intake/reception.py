@@ -27,7 +27,7 @@ from dpsync.journal import Accepted
 from dpsync.ledger import entry, rows
 from dpsync.ledger.entry import EntryKind
 from dpsync.model import Cause, Request, State
-from dpsync.propagation import at_rest, commitments
+from dpsync.propagation import commitments, serialization
 from dpsync.propagation.contacts import confirmed
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.held import Held, tell_of_held
@@ -300,7 +300,7 @@ def _request_row(controller: Controller, draft: _Draft) -> dict[str, Any]:
         "due_at": dates.due_at,
         "clock_rule": dates.rule,
         "processors": "\n".join(sorted(controller.processors)),
-        "sealed": draft.key.seal(at_rest.to_bytes(request), draft.request_id.encode()),
+        "sealed": draft.key.seal(serialization.to_bytes(request), draft.request_id.encode()),
         "wrapped_key": controller.keys.wrap(draft.key, draft.request_id, month),
         "key_month": month,
         "closed_at": now if all(initial.state is State.EXEMPT for initial in draft.initial_states) else None,

@@ -43,7 +43,7 @@ class Server(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Nothing: uvicorn would let go of the signals, and send itself the last again, before the worker has ended."""
+        """Nothing: uvicorn would give the signals back, and send itself the last again, before the worker has ended."""
         yield
 
     @contextmanager

@@ -62,7 +62,7 @@ def request_key(keyring: Keyring, row: Mapping[str, Any]) -> RequestKey | None:
 
 
 def opened(keyring: Keyring, row: Mapping[str, Any]) -> tuple[RequestKey | None, bytes, str]:
-    """The key of a request and what it opens (see `at_rest`); without one why: "unopened", "" where it is shredded."""
+    """A request's key and what it opens (`serialization`); without one why: "unopened", "" where it is shredded."""
     try:
         key = request_key(keyring, row)
         return key, key.open(row["sealed"], row["request_id"].encode()) if key else b"", ""

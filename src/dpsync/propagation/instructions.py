@@ -9,7 +9,7 @@ from sqlalchemy import Connection, select, update
 from dpsync.address import normalised
 from dpsync.connector import Instruction, Letter, NoticeKind, Processor
 from dpsync.model import Changes, Request, Right, State, Way
-from dpsync.propagation import at_rest
+from dpsync.propagation import serialization
 from dpsync.propagation.commitments import request_key
 from dpsync.propagation.controller import Controller, token_hash
 from dpsync.propagation.rules.plan import Waiting, told_since
@@ -92,7 +92,7 @@ def known_addresses(
         key = request_key(controller, dict(other))
         if key is None:
             continue
-        told = at_rest.from_bytes(key.open(other["sealed"], other["request_id"].encode()))
+        told = serialization.from_bytes(key.open(other["sealed"], other["request_id"].encode()))
         new = told.changes.email if told.changes else None
         for address in told.addresses:
             if other["state"] == State.VERIFIED and new and normalised(address) != normalised(new):
@@ -129,7 +129,7 @@ def changes_now(
             names = changes.names | {f"fields/{name}" for name in changes.fields}
             changes = changes.without(frozenset(n for n in names if controller.change_digest(n) in covered))
             continue
-        told = at_rest.from_bytes(key.open(row["sealed"], row["request_id"].encode()))
+        told = serialization.from_bytes(key.open(row["sealed"], row["request_id"].encode()))
         changes = changes.under(told.changes) if told.changes else changes
     return changes
 

@@ -7,7 +7,7 @@ from sqlalchemy import select
 from dpsync.errors import NotFound
 from dpsync.ledger.entry import EntryKind
 from dpsync.model import Request
-from dpsync.propagation import at_rest
+from dpsync.propagation import serialization
 from dpsync.propagation.commitments import Keyring, request_key
 from dpsync.propagation.decisions import Person, remember
 from dpsync.store import tables as t
@@ -29,6 +29,6 @@ def show(unit: Unit, keyring: Keyring, request_id: str, person: Person, now: dat
     key = request_key(keyring, row)
     if key is None or row["sealed"] is None:
         raise NotFound("whom it was about is not known any more: the identifiers of this request were destroyed")
-    asked = at_rest.from_bytes(key.open(row["sealed"], request_id.encode()))
+    asked = serialization.from_bytes(key.open(row["sealed"], request_id.encode()))
     remember(unit, keyring, request_id, SHOWN, person, now, event=EntryKind.SHOWN)
     return asked

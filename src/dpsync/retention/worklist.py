@@ -1,4 +1,4 @@
-"""The weekly work list: made, mailed, reminded of, escalated; and the voice that does not stop while one is overdue.
+"""The weekly work list: made, mailed, reminded of, escalated; and the alert that does not stop while one is overdue.
 
 A list names everything that is due before the next one, also what older lists named and nobody answered for, so that
 the newest list is always the whole truth. Letters go out only to an address that has confirmed itself.

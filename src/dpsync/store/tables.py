@@ -1,6 +1,6 @@
 """The schema; `columns` says how times are kept.
 
-Ids that leave the house are random, never row numbers: a restored back-up must not give an old number to a new person.
+Externally visible ids are random, never row numbers: a restored back-up must not give an old number to a new person.
 """
 
 from sqlalchemy import (

@@ -229,7 +229,7 @@ def confirm_contact(unit: Unit, controller: Controller, token: str, now: datetim
 
 
 def release_confirmed(unit: Unit, controller: Controller, now: datetime) -> None:
-    """Let go on what waited for a contact, where the *present* contact is the one that has confirmed itself."""
+    """Release what waited for a contact, where the *present* contact is the one that has confirmed itself."""
     p = t.propagation.c
     known = contacts.confirmed(unit.connection, controller)
     held = unit.connection.execute(

@@ -23,7 +23,7 @@ TRIED_FOR = timedelta(days=3)
 
 @dataclass(frozen=True, slots=True)
 class Owed:
-    """An answer by link whose receipt has not gone out. `number`: of the notice; `which`: the how-manieth answer."""
+    """An answer by link whose receipt has not gone out. `number`: of the notice, `which`: of the answer."""
 
     id: int
     kind: str

@@ -1,4 +1,4 @@
-"""The ladder of alerts above what is open: no state, only voices that grow louder. Retries go on beneath it.
+"""The ladder of alerts above what is open: no state, only levels that rise. Retries go on beneath it.
 
 One alert per rung and day, however many requests and processors stand behind it. Sources: docs on the legal dates; GDPR
 Art. 12(3), 19, 21(3).
@@ -43,7 +43,7 @@ class Open:
 
 
 @dataclass(frozen=True, slots=True)
-class Voice:
+class Level:
     """One rung of the ladder: who hears of it and how it is called. `after`: at which age, where hours are counted."""
 
     rung: str
@@ -52,26 +52,26 @@ class Voice:
     after: timedelta | None = None
 
 
-STOP_OPERATOR = Voice(
+STOP_OPERATOR = Level(
     "opt-out-4h", "operator", "An opt-out is not done four hours after it was received", timedelta(hours=4)
 )
-STOP_DPO = Voice("opt-out-12h", "dpo", "An opt-out is not done twelve hours after it was received", timedelta(hours=12))
-STOP_OVERDUE = Voice(
+STOP_DPO = Level("opt-out-12h", "dpo", "An opt-out is not done twelve hours after it was received", timedelta(hours=12))
+STOP_OVERDUE = Level(
     "opt-out-overdue", "dpo", "An opt-out is overdue: it had 24 hours (Art. 21(3))", timedelta(hours=24)
 )
-TARGET = Voice("target", "operator", "Not done within the target of 72 hours")
-TARGET_DPO = Voice("target-dpo", "dpo", "Not done a day after the target of 72 hours")
-DAY_SEVEN = Voice("day-7", "dpo", "Not done after seven days: write to the processor")
-NEAR = Voice("near", "dpo", "The legal date is near")
-OVERDUE = Voice("overdue", "dpo", "Overdue: the legal date has passed")
+TARGET = Level("target", "operator", "Not done within the target of 72 hours")
+TARGET_DPO = Level("target-dpo", "dpo", "Not done a day after the target of 72 hours")
+DAY_SEVEN = Level("day-7", "dpo", "Not done after seven days: write to the processor")
+NEAR = Level("near", "dpo", "The legal date is near")
+OVERDUE = Level("overdue", "dpo", "Overdue: the legal date has passed")
 
 
-def voice_of(one: Open, now: datetime, today: date) -> Voice | None:
+def level_of(one: Open, now: datetime, today: date) -> Level | None:
     """The rung that one open propagation has reached, the loudest only. Pure."""
     age = now - one.received_at
     if one.right is Right.OPT_OUT:
         ladder = (STOP_OVERDUE, STOP_DPO, STOP_OPERATOR)
-        return next((voice for voice in ladder if voice.after and age >= voice.after), None)
+        return next((level for level in ladder if level.after and age >= level.after), None)
     if now >= one.due_at:
         return OVERDUE
     if one.strict_on - today == timedelta(days=7) or one.strict_on - today <= timedelta(days=2):
@@ -87,13 +87,13 @@ def climb(unit: Unit, controller: Controller, now: datetime) -> int:
     """Raise what the ladder says now. Returns how many alerts are new; each is a ledger entry too."""
     today = now.astimezone(controller.zone).date()
     everything = open_propagations(unit.connection)
-    heard: dict[Voice, list[Open]] = defaultdict(list)
+    heard: dict[Level, list[Open]] = defaultdict(list)
     for one in everything:
-        if voice := voice_of(one, now, today):
-            heard[voice].append(one)
+        if level := level_of(one, now, today):
+            heard[level].append(one)
     new = sum(
-        _raise(unit, controller, voice, ones, everything, now)
-        for voice, ones in sorted(heard.items(), key=lambda item: item[0].rung)
+        _raise(unit, controller, level, ones, everything, now)
+        for level, ones in sorted(heard.items(), key=lambda item: item[0].rung)
     )
     held = [Held(one.request_id, one.processor, one.causes) for one in everything if one.state is State.HELD]
     if fresh := tell_of_held(unit.connection, controller, held, now):
@@ -103,32 +103,32 @@ def climb(unit: Unit, controller: Controller, now: datetime) -> int:
 
 
 def _raise(
-    unit: Unit, controller: Controller, voice: Voice, ones: Sequence[Open], everything: Sequence[Open], now: datetime
+    unit: Unit, controller: Controller, level: Level, ones: Sequence[Open], everything: Sequence[Open], now: datetime
 ) -> bool:
-    fresh = _untold(unit, controller, voice.rung, ones, now)
+    fresh = _untold(unit, controller, level.rung, ones, now)
     if not fresh:
         return False
     listed = list(ones)
-    if voice.after is not None:
+    if level.after is not None:
         # Those that reach it next are named with the first, and need no mail of their own: whatever is received after
         # this one reaches it `after` later, so there are as few mails a day, and none comes late.
-        younger = now - voice.after
+        younger = now - level.after
         listed += [one for one in everything if one.right is Right.OPT_OUT and one.received_at > younger]
-    concerns = [_concern(controller, voice, one) for one in listed]
-    roles = [voice.role, *(["deputy"] if voice in {NEAR, OVERDUE} and controller.deputy else [])]
+    concerns = [_concern(controller, level, one) for one in listed]
+    roles = [level.role, *(["deputy"] if level in {NEAR, OVERDUE} and controller.deputy else [])]
     for role in roles:
         raise_alert(
             unit.connection,
-            cause=voice.rung if role == voice.role else f"{voice.rung}-{role}",
+            cause=level.rung if role == level.role else f"{level.rung}-{role}",
             role=role,
-            subject=voice.sentence,
+            subject=level.sentence,
             body="`dpsync status REQUEST` says where each stands, and what to do.",
             now=now,
             zone=controller.zone,
             concerns=concerns,
-            at_once=voice.after is not None,
+            at_once=level.after is not None,
         )
-    _enter(unit, voice.rung, fresh, now)
+    _enter(unit, level.rung, fresh, now)
     return True
 
 
@@ -142,17 +142,17 @@ def _enter(unit: Unit, rung: str, ones: Sequence[Open | Held], now: datetime) ->
         unit.append(None, entry.encode(EntryKind.ALERT, now, dest=name, cause=rung, n=count))
 
 
-def _concern(controller: Controller, voice: Voice, one: Open) -> Concern:
+def _concern(controller: Controller, level: Level, one: Open) -> Concern:
     title = controller.title_of(one.processor)
 
     def at(moment: datetime) -> str:
         return f"{moment.astimezone(controller.zone):%d %b %Y, %H:%M}"
 
-    if voice.after is None:
+    if level.after is None:
         limit = f"the legal date is {one.strict_on:%d %b %Y}"
     else:
-        hours = voice.after // timedelta(hours=1)
-        limit = f"its {hours} hours end {at(one.received_at + voice.after)}"
+        hours = level.after // timedelta(hours=1)
+        limit = f"its {hours} hours end {at(one.received_at + level.after)}"
     return Concern(one.about, f"{title}: request {one.request_id}, received {at(one.received_at)}; {limit}", title)
 
 

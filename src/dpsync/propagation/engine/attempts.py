@@ -18,7 +18,7 @@ from dpsync.connector import Connector, Instruction, Processor
 from dpsync.ledger import entry
 from dpsync.ledger.entry import EntryKind
 from dpsync.model import Cause, Mode, Request, State, Way
-from dpsync.propagation import at_rest, instructions
+from dpsync.propagation import instructions, serialization
 from dpsync.propagation.commitments import Beside, opened, rows_said
 from dpsync.propagation.contacts import is_confirmed
 from dpsync.propagation.controller import Controller
@@ -236,7 +236,7 @@ class Attempts:
         if processor is None or key is None:
             _set_aside(unit, self._controller, row, chosen.order.now, why or "unconfigured")
             return None
-        request = at_rest.from_bytes(plain)
+        request = serialization.from_bytes(plain)
         by_letter = kind == "reminder" or (row["way"] != Way.API and kind != "verify")
         kind = kind or ("verify" if row["doubtful"] else "notice" if by_letter else "carry_out")
         return _Told(chosen, row, processor, key, request, kind, by_letter)

@@ -24,7 +24,7 @@ from dpsync.propagation.controller import Controller
 from dpsync.propagation.engine import lookalikes
 from dpsync.propagation.engine.attempts import Answered, Attempts, Begun, Order, Task, postpone
 from dpsync.propagation.engine.call_threads import Callers
-from dpsync.propagation.engine.lease import Cut, recover
+from dpsync.propagation.engine.lease import Unfinished, recover
 from dpsync.propagation.queue.due import is_blocked
 from dpsync.propagation.record import Update
 from dpsync.propagation.rules.lifecycle import Defect, Interrupted, Timer
@@ -83,7 +83,7 @@ class Drive:
         self._open_slots = 0  # how many the account's health allows
         self._slots = 0  # how many are at work
         self._cut_off = False  # an attempt stands unanswered that nobody works on
-        self._blamed: dict[int, Defect | Interrupted] = {}  # what became of it, by its attempt; else our store failed
+        self._failed: dict[int, Defect | Interrupted] = {}  # what became of it, by its attempt; else our store failed
         self._lock = threading.Lock()
         caps = [p.connector.max_inflight for p in controller.processors.values() if p.account == account_id]
         self._cap = min(caps, default=1)
@@ -112,15 +112,15 @@ class Drive:
         with self._lock:
             if not self._cut_off or self._slots:
                 return
-        now, blamed = self._clock.now(), dict(self._blamed)
+        now, failed = self._clock.now(), dict(self._failed)
 
-        def judged(cut: Cut) -> Defect | Interrupted:
-            return blamed.get(cut.id, Interrupted())
+        def judged(left: Unfinished) -> Defect | Interrupted:
+            return failed.get(left.id, Interrupted())
 
         self._writer.call(lambda unit: recover(unit, self._controller, self.account_id, judged, now))
         with self._lock:
             self._cut_off = False
-            self._blamed.clear()
+            self._failed.clear()
 
     def lose(self) -> None:
         """The lease is gone: what was begun under it begins no call any more, also where the account comes back."""
@@ -155,7 +155,7 @@ class Drive:
         account = connection.execute(_ACCOUNT, {"account": self.account_id}).one_or_none()
         if account is None or account.stopped or (account.paused_until and account.paused_until > now):
             return 0
-        # After a pause one call tries the door; the others come when it has opened.
+        # After a pause one call is a half-open probe; the others come when it has succeeded.
         return 1 if account.paused_until else self._cap
 
     def _take(self) -> Task | None:
@@ -209,7 +209,7 @@ class Drive:
         except BaseException as error:
             self._release(following)
             if begun is not None:
-                self._blamed[begun.attempt.id] = _blame(error)
+                self._failed[begun.attempt.id] = _failure_of(error)
             raise
         finally:
             self._release(ordered)
@@ -268,7 +268,7 @@ class Drive:
         return said
 
 
-def _blame(error: BaseException) -> Defect | Interrupted:
+def _failure_of(error: BaseException) -> Defect | Interrupted:
     """What became of an attempt whose thread ended with `error`: only what is not our store's trouble is charged."""
     if isinstance(error, (SQLAlchemyError, Locked)) and not isinstance(error, _OF_ONE_ROW):
         return Interrupted()

@@ -90,7 +90,7 @@ def acquire(unit: Unit, worker_id: str, now: datetime, call_deadline: timedelta)
     return taken
 
 
-class Cut(NamedTuple):
+class Unfinished(NamedTuple):
     """An attempt that stands unanswered; `stopped`: its worker said that it was stopping."""
 
     id: int
@@ -126,7 +126,7 @@ def recover(
     unit: Unit,
     controller: Controller,
     account_id: str,
-    judged: Callable[[Cut], Interrupted | Defect | None],
+    judged: Callable[[Unfinished], Interrupted | Defect | None],
     now: datetime,
 ) -> int:
     """Close the attempts that were left unanswered: each is in doubt, and is read back before it is repeated.
@@ -140,37 +140,39 @@ def recover(
         .where(p.account_id == account_id, a.ended_at.is_(None))
         .order_by(a.id)
     ).all()
-    cuts = [Cut(row.id, row.number, row.propagation_id, row.worker, row.reason == STOPPED) for row in found]
-    happened = [(cut, what) for cut in cuts if (what := judged(cut)) is not None]
-    for cut, what in happened:
+    unfinished = [
+        Unfinished(row.id, row.number, row.propagation_id, row.worker, row.reason == STOPPED) for row in found
+    ]
+    happened = [(left, what) for left in unfinished if (what := judged(left)) is not None]
+    for left, what in happened:
         entries = len(unit.entries)
         try:
             with unit.connection.begin_nested():
-                record(unit, controller, cut.propagation_id, what, now, attempt=Attempted(cut.id, cut.number))
+                record(unit, controller, left.propagation_id, what, now, attempt=Attempted(left.id, left.number))
         except SQLAlchemyError:
             raise  # the store's trouble, not this row's
         except Exception as error:  # noqa: BLE001 - because one row that cannot be read must not keep the account shut
             del unit.entries[entries:]
             telemetry.log("lease").error("cannot record an interruption", error=error, account=account_id)
-            _close(unit, controller, cut, now)
+            _close(unit, controller, left, now)
     return len(happened)
 
 
-def _close(unit: Unit, controller: Controller, cut: Cut, now: datetime) -> None:
+def _close(unit: Unit, controller: Controller, left: Unfinished, now: datetime) -> None:
     """The same without the rules, which could not be asked; where the key opens, its entry commits to the rows too."""
     ended = {"ended_at": now, "outcome": "Interrupted", "reason": "cut off"}
     p = t.propagation.c
-    unit.connection.execute(update(t.attempt).where(t.attempt.c.id == cut.id).values(**ended))
-    unit.connection.execute(update(t.propagation).where(p.id == cut.propagation_id).values(doubtful=True))
+    unit.connection.execute(update(t.attempt).where(t.attempt.c.id == left.id).values(**ended))
+    unit.connection.execute(update(t.propagation).where(p.id == left.propagation_id).values(doubtful=True))
     found = select(t.propagation, t.request.c.wrapped_key, t.request.c.key_month).join(
         t.request, t.request.c.id == p.request_id
     )
-    row = dict(unit.connection.execute(found.where(p.id == cut.propagation_id)).mappings().one())
+    row = dict(unit.connection.execute(found.where(p.id == left.propagation_id)).mappings().one())
     said: dict[str, str | int] = {"req": row["request_id"], "dest": row["processor"], "right": row["right"]}
-    said |= {"state": row["state"], "rung": row["rung"], "way": row["way"], "attempt": cut.number}
+    said |= {"state": row["state"], "rung": row["rung"], "way": row["way"], "attempt": left.number}
     with suppress(KeyProblem):
         if key := request_key(controller, row):
-            written = [("propagation", row), ("ended", {"number": cut.number, **ended})]
+            written = [("propagation", row), ("ended", {"number": left.number, **ended})]
             said["rows"] = rows_said(key.commit_key, written)
     unit.append(row["request_id"], entry.encode(EntryKind.DEFERRED, now, **said))
 

@@ -214,10 +214,10 @@ class Worker:
             taken = lease.acquire(unit, self.id, now, self._call_deadline)
             alive = lease.living(unit, now, self._call_deadline)
 
-            def judged(cut: lease.Cut, *, whole: bool) -> Interrupted | None:
-                if cut.worker in alive:
+            def judged(left: lease.Unfinished, *, whole: bool) -> Interrupted | None:
+                if left.worker in alive:
                     return Interrupted() if whole else None
-                return Interrupted(crashed=not blind and not cut.stopped)
+                return Interrupted(crashed=not blind and not left.stopped)
 
             for account_id in sorted({*taken, *lease.abandoned(unit, self.id, alive)}):
                 what = partial(judged, whole=account_id in taken)

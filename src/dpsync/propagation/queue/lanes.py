@@ -165,7 +165,7 @@ class Hurry(Enum):
 
 
 def hurry_of(right: Right) -> Hurry:
-    """What a new request, or one that is let go, is to its lane: a rectification waits its turn."""
+    """What a new request, or one that is released, is to its lane: a rectification waits its turn."""
     return Hurry.NO if right is Right.RECTIFICATION else Hurry.OVERTAKING
 
 

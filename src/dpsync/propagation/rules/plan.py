@@ -48,7 +48,7 @@ class InitialState:
 
     @property
     def counted(self) -> bool:
-        """Whether the brake counts it now. What is held cannot go out: it is counted when it is let go."""
+        """Whether the brake counts it now. What is held cannot go out: it is counted when it is released."""
         return self.counts and self.state is State.PENDING
 
 
