@@ -135,9 +135,6 @@ class Log:
     def __init__(self, name: str) -> None:
         self._name = name
 
-    def debug(self, event: str, *, error: BaseException | None = None, **fields: object) -> None:
-        self._write("debug", event, error, fields)
-
     def info(self, event: str, *, error: BaseException | None = None, **fields: object) -> None:
         self._write("info", event, error, fields)
 
