@@ -23,9 +23,9 @@ def is_full(refused: OSError) -> bool:
     return refused.errno in {errno.ENOSPC, errno.EDQUOT}
 
 
-def create(path: Path, content: bytes, mode: int = 0o600) -> None:
-    """A new file of that content. Raises `FileExistsError` where there is one, and other `OSError`s."""
-    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
+def create(path: Path, content: bytes) -> None:
+    """A new file of that content, its owner's alone. Raises `FileExistsError` where there is one, and other `OSError`s."""
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     try:
         with os.fdopen(file, "wb") as stream:
             stream.write(content)
@@ -36,9 +36,9 @@ def create(path: Path, content: bytes, mode: int = 0o600) -> None:
         raise
 
 
-def replace(path: Path, content: bytes, mode: int = 0o600) -> None:
+def replace(path: Path, content: bytes) -> None:
     """That content under that name, in place of what stood there. Raises `OSError`; then the old one still stands."""
-    draft = _draft(path, content, mode)
+    draft = _draft(path, content)
     try:
         draft.replace(path)
     except OSError:
@@ -47,12 +47,12 @@ def replace(path: Path, content: bytes, mode: int = 0o600) -> None:
     sync_folder(path.parent)
 
 
-def place(path: Path, content: bytes, mode: int = 0o600) -> bool:
+def place(path: Path, content: bytes) -> bool:
     """That content under that name, unless something stands there already: then False, and that is left as it is.
 
     Of two processes one wins, and nobody ever reads a half. Raises `OSError`.
     """
-    draft = _draft(path, content, mode)
+    draft = _draft(path, content)
     try:
         # A link appears with its content and never replaces.
         os.link(draft, path)
@@ -62,7 +62,7 @@ def place(path: Path, content: bytes, mode: int = 0o600) -> bool:
         if refused.errno not in _NO_LINKS:
             raise
         try:
-            create(path, content, mode)  # a file system without links (some shares): not atomic, and never over another
+            create(path, content)  # a file system without links (some shares): not atomic, and never over another
         except FileExistsError:
             return False
     finally:
@@ -91,7 +91,7 @@ def sync_folder(path: Path) -> None:
         os.close(file)
 
 
-def _draft(path: Path, content: bytes, mode: int) -> Path:
+def _draft(path: Path, content: bytes) -> Path:
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    create(draft, content, mode)
+    create(draft, content)
     return draft

@@ -86,15 +86,6 @@ def test_the_folders_are_made_with_those_above_and_may_be_there_already(tmp_path
     assert (tmp_path / "c" / "d").is_dir()
 
 
-def test_checkpoints_are_for_everybody_to_read(tmp_path: Path) -> None:
-    anchors = Anchors(tmp_path)
-    anchors.write(checkpoint(1))
-    anchors.write_step(1, 2, "old 1")
-    assert {path.name: oct(path.stat().st_mode & 0o777) for path in tmp_path.iterdir()} == dict.fromkeys(
-        ("000000000001.checkpoint", "checkpoint", "1-2.consistency"), "0o644"
-    )
-
-
 def test_the_newest_is_the_largest_and_of_one_size_the_last(tmp_path: Path) -> None:
     anchors, newest = Anchors(tmp_path), tmp_path / "checkpoint"
     other = note.sign(Checkpoint(ORIGIN, 2, bytes(32)), ANCHOR_SIGNER, Signer.from_seed(ORIGIN, bytes(32)))

@@ -96,8 +96,17 @@ def test_since_when_a_rule_is_kept_is_not_made_anew_beside_what_was_kept(world: 
     note(world, told(1))
     begin()
     lose()
-    with pytest.raises(StoreProblem, match=f"lacks {lost}:"):
-        begin()
+    for act in (begin, lambda: note(world, told(2)), lambda: attest(world, row(world, 1).reference)):
+        with pytest.raises(StoreProblem, match=f"lacks {lost}:"):
+            act()
+
+
+def test_the_first_that_is_kept_of_a_rule_begins_it_whoever_writes_it(world: World) -> None:
+    """A command may be the first, before any service ran."""
+    keeping(world)
+    world.writer.call(lambda unit: acts.state_none_open(unit, world.controller, "inbox", DANA, world.clock.now()))
+    kept = {one.key for one in world.rows(t.meta)}
+    assert kept >= {"retention_since:inbox", "retention_first_check:inbox"}
 
 
 def test_no_vendor_id_stands_in_the_clear(world: World) -> None:

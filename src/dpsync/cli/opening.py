@@ -190,8 +190,8 @@ def ending_of(path: Path) -> str:
     return name.rpartition(".")[2].lower() if "." in name else ""
 
 
-def written(path: Path, content: bytes, *, mode: int = 0o600) -> None:
-    """Write a file whole or not at all. It tells of a person's request, so by default only its owner may read it.
+def written(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all. It may tell of a person's request, so only its owner may read it.
 
     Raises `NotWritten` where the system refuses, or something other than a file stands there (a pipe, a device, which
     root could otherwise replace for the whole machine); what stood there before still stands then.
@@ -200,6 +200,6 @@ def written(path: Path, content: bytes, *, mode: int = 0o600) -> None:
     if other:
         raise NotWritten(f"{path} is not written: {other.what}; name a file", full=False)
     try:
-        durable.replace(path, content, mode)
+        durable.replace(path, content)
     except OSError as error:
         raise NotWritten(f"{path} is not written: {error.strerror}", full=error.errno in FULL) from None

@@ -113,7 +113,7 @@ def _proof(service: "Service", request_id: str, path: Path) -> tuple[str, list[s
             raise
         content, said, unheard = kept.read_bytes(), "as it was kept when the request closed", []
     beside = path.parent / VERIFIER.name
-    written(beside, VERIFIER.read_bytes(), mode=0o644)
+    written(beside, VERIFIER.read_bytes())
     written(path, content)  # last: where it stands, all of it does
     return said, unheard
 

@@ -163,7 +163,7 @@ def _write_settings(talk: Talk, answers: "Answers") -> None:
     had_secret = webhook.exists()
     if not had_secret:
         written(webhook, b"whsec_" + base64.b64encode(secrets.token_bytes(32)) + b"\n")
-    written(talk.config, text.encode(), mode=0o640)
+    written(talk.config, text.encode())
     marks = text.count(MARK)
     talk.say(f"Written  {talk.config}    {marks} values to fill in, each marked  {MARK}")
     talk.say(f"{'Kept    ' if had_secret else 'Written '} {webhook}    the secret that your main database signs with")

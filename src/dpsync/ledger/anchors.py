@@ -107,10 +107,10 @@ class Anchors:
         head = note.parse(text)[0]
         path = self._folder / _numbered(head.size)
         try:
-            if not durable.place(path, text.encode(), mode=0o644):
+            if not durable.place(path, text.encode()):
                 self._demand_same(path, head)
             if self._size_of_newest() <= head.size:
-                durable.replace(self._folder / NEWEST, text.encode(), mode=0o644)
+                durable.replace(self._folder / NEWEST, text.encode())
         except OSError as refused:
             raise _unwritten("checkpoint", self._folder, refused) from None
         return head.size
@@ -118,7 +118,7 @@ class Anchors:
     def write_step(self, old: int, new: int, continuation: str) -> None:
         """Keep the consistency file between two checkpoints beside them. Raises `ProofDamaged`."""
         try:
-            durable.place(self._folder / f"{old}-{new}{STEP}", continuation.encode(), mode=0o644)
+            durable.place(self._folder / f"{old}-{new}{STEP}", continuation.encode())
         except OSError as refused:
             raise _unwritten("consistency file", self._folder, refused) from None
 

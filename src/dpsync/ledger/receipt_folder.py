@@ -96,7 +96,7 @@ class ReceiptFolder:
         if path.is_dir():
             durable.set_aside(path)
         if not path.is_file() or path.read_bytes() != program:
-            durable.replace(path, program, mode=0o644)
+            durable.replace(path, program)
 
     def _tells(self, request_id: str, closed_at: datetime) -> bool:
         kept = self._read(self._path(request_id))

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, select
 
 from dpsync.alerts import Concern, raise_alert
 from dpsync.connector import Conversation, KeepsConversations
-from dpsync.errors import DecisionRefused, NotFound, StoreProblem
+from dpsync.errors import DecisionRefused, NotFound
 from dpsync.ledger.entry import EntryKind
 from dpsync.model import ActKind, ConversationState, Retention
 from dpsync.propagation.controller import Controller, token_hash
@@ -27,6 +27,7 @@ from dpsync.retention.conversations import (
     VendorIds,
     act,
     attested_of,
+    begin_rule,
     by_reference,
     committed_row,
     is_owed,
@@ -35,42 +36,14 @@ from dpsync.retention.conversations import (
     sight,
 )
 from dpsync.store import conversation_tables as ct
-from dpsync.store import tables as t
-from dpsync.store.upsert import insert_or_ignore
 from dpsync.store.writer import Unit
-
-SINCE, FIRST_CHECK = "retention_since:", "retention_first_check:"
-"""Under which keys, with the processor's name, table `meta` keeps when the rule began to be kept here, and by when the
-first monthly check is due.
-"""
 
 
 def begin(unit: Unit, controller: Controller, now: datetime) -> None:
-    """Note for every processor with a rule since when it is kept. Twice changes nothing.
-
-    Raises `StoreProblem` where that is missing beside conversations that were kept: made anew, it would put off the
-    first check, and so hide that it is overdue.
-    """
-    meta = t.meta.c
+    """Note for every processor with a rule since when it is kept. Raises what `begin_rule` does."""
     for name, processor in controller.processors.items():
-        if processor.retention is None:
-            continue
-        first = clock.next_check_on(clock.day_of(now, controller.zone)).isoformat()
-        wanted = {f"{SINCE}{name}": now.isoformat(), f"{FIRST_CHECK}{name}": first}
-        said = set(unit.connection.execute(select(meta.key).where(meta.key.in_(wanted))).scalars())
-        if (missing := sorted(wanted.keys() - said)) and _kept_before(unit.connection, name):
-            raise StoreProblem(
-                f"the database's table `meta` lacks {', '.join(missing)}: somebody wrote there by hand, or the "
-                "database is damaged. Keep a copy, and put the newest back-up of the database back"
-            )
-        for key in missing:
-            insert_or_ignore(unit.connection, t.meta, {"key": key, "value": wanted[key]})
-
-
-def _kept_before(connection: Connection, name: str) -> bool:
-    kept = select(C.processor).where(C.processor == name).limit(1)
-    acted = select(A.processor).where(A.processor == name).limit(1)
-    return any(connection.execute(one).first() for one in (kept, acted))
+        if processor.retention is not None:
+            begin_rule(unit, controller, name, now)
 
 
 def note(unit: Unit, controller: Controller, name: str, conversations: Iterable[Conversation], now: datetime) -> int:

@@ -13,12 +13,15 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, bindparam, insert, select, update
 
+from dpsync.errors import StoreProblem
 from dpsync.ledger import entry, rows
 from dpsync.ledger.entry import EntryKind
 from dpsync.model import ActKind, ConversationState, Retention
 from dpsync.propagation.controller import Controller
 from dpsync.retention import clock
 from dpsync.store import conversation_tables as ct
+from dpsync.store import tables as t
+from dpsync.store.upsert import insert_or_ignore
 from dpsync.store.writer import Unit
 
 C, A = ct.conversation.c, ct.retention_act.c
@@ -27,6 +30,11 @@ PURPOSE = "retention"
 
 UNCLAIMED = tuple(state.value for state in ConversationState if state not in clock.CLAIMED)
 """The states of what is still there, as far as anybody knows."""
+
+SINCE, FIRST_CHECK = "retention_since:", "retention_first_check:"
+"""Under which keys, with the processor's name, table `meta` keeps when the rule began to be kept here, and by when the
+first monthly check is due.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +80,31 @@ def opened(controller: Controller, row: Any) -> VendorIds | None:
     return VendorIds(**json.loads(plain))
 
 
+def begin_rule(unit: Unit, controller: Controller, name: str, now: datetime) -> None:
+    """Note since when a processor's rule is kept, before anything is kept by it. Twice changes nothing.
+
+    Raises `StoreProblem` where that is missing beside what was kept: made anew, it would put off the first check, and
+    so hide that it is overdue.
+    """
+    first = clock.next_check_on(clock.day_of(now, controller.zone)).isoformat()
+    wanted = {f"{SINCE}{name}": now.isoformat(), f"{FIRST_CHECK}{name}": first}
+    said = set(unit.connection.execute(select(t.meta.c.key).where(t.meta.c.key.in_(wanted))).scalars())
+    missing = sorted(wanted.keys() - said)
+    if missing and _kept_before(unit.connection, name):
+        raise StoreProblem(
+            f"the database's table `meta` lacks {', '.join(missing)}: somebody wrote there by hand, or the database "
+            "is damaged. Keep a copy, and put the newest back-up of the database back"
+        )
+    for key in missing:
+        insert_or_ignore(unit.connection, t.meta, {"key": key, "value": wanted[key]})
+
+
+def _kept_before(connection: Connection, name: str) -> bool:
+    kept = select(C.processor).where(C.processor == name).limit(1)
+    acted = select(A.processor).where(A.processor == name).limit(1)
+    return any(connection.execute(one).first() for one in (kept, acted))
+
+
 def sight(unit: Unit, controller: Controller, name: str, rule: Retention, seen: Sighting, now: datetime) -> Sighted:
     """Know of a conversation, or know it again. Its state is the caller's to change.
 
@@ -83,6 +116,7 @@ def sight(unit: Unit, controller: Controller, name: str, rule: Retention, seen: 
     here = (C.processor == name) & (C.pseudonym == key)
     row = connection.execute(select(ct.conversation).where(here)).one_or_none()
     if row is None:
+        begin_rule(unit, controller, name, now)
         new = _new(controller, name, key, rule, seen, now)
         connection.execute(insert(ct.conversation).values(new))
         _tell_sighted(unit, controller, {**new, "until_on": None}, now)
@@ -227,6 +261,7 @@ def act(
     `said`: more fields of the entry; `also`: what it commits to of other rows; `values`: more columns. Who and why are
     in the ledger as commitments only.
     """
+    begin_rule(unit, controller, name, now)
     concerned = sorted(set(keys))
     row = {"processor": name, "kind": kind.value, "at": now, "conversations": len(concerned), "os_user": "", **values}
     if by is not None:

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, func, select
 
 from dpsync.model import ActKind, ConversationState
-from dpsync.retention.acts import FIRST_CHECK, SINCE
+from dpsync.retention.conversations import FIRST_CHECK, SINCE
 from dpsync.store import conversation_tables as ct
 from dpsync.store import tables as t
 

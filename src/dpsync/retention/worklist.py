@@ -22,8 +22,18 @@ from dpsync.model import ActKind, ConversationState, Mode, Retention
 from dpsync.propagation.contacts import is_confirmed
 from dpsync.propagation.controller import Controller, token_hash
 from dpsync.retention import clock
-from dpsync.retention.acts import FIRST_CHECK
-from dpsync.retention.conversations import UNCLAIMED, A, C, act, committed_row, is_owed, move, of_act, opened
+from dpsync.retention.conversations import (
+    FIRST_CHECK,
+    UNCLAIMED,
+    A,
+    C,
+    act,
+    committed_row,
+    is_owed,
+    move,
+    of_act,
+    opened,
+)
 from dpsync.retention.letter import Row, WorkLetter, written
 from dpsync.store import conversation_tables as ct
 from dpsync.store import tables as t
