@@ -24,7 +24,7 @@ def is_full(refused: OSError) -> bool:
 
 
 def create(path: Path, content: bytes) -> None:
-    """A new file of that content, its owner's alone. Raises `FileExistsError` where there is one, and other `OSError`s."""
+    """A new file of that content, its owner's alone. Raises `OSError`, `FileExistsError` where there is one."""
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     try:
         with os.fdopen(file, "wb") as stream:
