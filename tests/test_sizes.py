@@ -156,7 +156,7 @@ def definitions(
             yield from definitions(node.body, f"{name}.", public=seen and isinstance(node, ast.ClassDef))
 
 
-def test_a_module_is_read_in_one_sitting() -> None:
+def test_a_module_is_not_longer_than_is_read_at_once() -> None:
     long = {name for name, (text, _) in modules().items() if len(text.splitlines()) > MODULE_LINES}
     assert long - excepted(LONG_MODULES) == set()
 
