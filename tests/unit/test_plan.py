@@ -377,6 +377,21 @@ def test_who_is_restricted_is_the_same_as_by_looking_at_every_pair(history: list
         # The lifting came in first and is the newer version all the same.
         ([row(1, Right.RESTRICTION, lifting=True, version=5), row(2, Right.RESTRICTION, version=4)], False),
         ([row(1, Right.RESTRICTION, version=5), row(2, Right.RESTRICTION, lifting=True, version=4)], True),
+        # What one processor was told of is the same person's restriction as what another was.
+        (
+            [
+                row(1, Right.RESTRICTION, version=5),
+                row(2, Right.RESTRICTION, lifting=True, version=4, processor="beta"),
+            ],
+            True,
+        ),
+        (
+            [
+                row(1, Right.RESTRICTION, lifting=True, version=5),
+                row(2, Right.RESTRICTION, version=4, processor="beta"),
+            ],
+            False,
+        ),
         # Versions of two sources say nothing about each other: then the order of receipt counts.
         (
             [row(1, Right.RESTRICTION, version=9), row(2, Right.RESTRICTION, lifting=True, version=1, source="shop")],

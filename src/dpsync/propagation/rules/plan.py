@@ -262,8 +262,8 @@ class _Newest:
     """The newest of some rows, asked in constant time whether one of them is newer than another row."""
 
     def __init__(self, rows: Iterable[Waiting]) -> None:
-        self._versions: dict[tuple[str, ...], tuple[int, int]] = {}
-        ordinals: dict[tuple[str, ...] | None, int] = {}
+        self._versions: dict[tuple[str, str], tuple[int, int]] = {}
+        ordinals: dict[tuple[str, str] | None, int] = {}
         for row in rows:
             key = _series(row)
             ordinals[key] = max(ordinals.get(key, 0), row.ordinal)
@@ -279,6 +279,6 @@ class _Newest:
         return any(ordinal > row.ordinal for other, ordinal in self._ordinals if other is None or other != key)
 
 
-def _series(row: Waiting) -> tuple[str, ...] | None:
-    """What its version counts in, None where it has no version."""
-    return None if row.version is None else (row.person, row.processor, row.source)
+def _series(row: Waiting) -> tuple[str, str] | None:
+    """What its version counts in, whichever processor is told of it; None where it has no version."""
+    return None if row.version is None else (row.person, row.source)
