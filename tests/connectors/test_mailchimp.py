@@ -688,6 +688,10 @@ def test_a_403_with_json_is_about_the_user_of_the_key_and_says_so() -> None:
     stand_in = FailsIn({"list1": {}}, where="list1", how=problem(403, "Forbidden"))
     with on_stage(stand_in) as stage, pytest.raises(CredentialsRejected, match="a role that may not do this"):
         stage.tell(instruction(Right.ERASURE))
+    stand_in.how = problem(401, "API Key Invalid")
+    with on_stage(stand_in) as stage, pytest.raises(CredentialsRejected) as caught:
+        stage.tell(instruction(Right.ERASURE))
+    assert "role" not in caught.value.message
 
 
 def test_ten_threads_share_one_connector_without_mixing_their_evidence() -> None:
@@ -758,6 +762,10 @@ def test_the_address_of_the_api_follows_from_the_key_or_from_the_rehearsal() -> 
 
 
 # --- the vendor's own specification
+
+
+def test_every_request_takes_the_answer_and_the_problem_as_json() -> None:
+    assert {one.headers["Accept"] for one in everything_sent()} == {"application/json, application/problem+json"}
 
 
 def test_every_request_is_one_that_the_vendors_specification_knows() -> None:

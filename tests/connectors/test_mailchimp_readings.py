@@ -25,7 +25,7 @@ from dpsync.http import HttpClient
 from dpsync.model import Changes, Right
 from dpsync.vendor_http import NOT_DONE
 from tests.connectors.contract import NEW, OLD, SECRET, Hands, HttpStage, OpenShelf, Said, instruction, pseudonym
-from tests.connectors.test_mailchimp import Only, md5, on_stage, person, problem, read_back, said, told
+from tests.connectors.test_mailchimp import LIFTED, Only, md5, on_stage, person, problem, read_back, said, told
 from tests.connectors.test_mailchimp import vendor as plain_vendor
 from tests.connectors.test_mailchimp_field_readings import PHONE
 from tests.connectors.test_mailchimp_fields import TYPES, Typed, held
@@ -271,6 +271,29 @@ def test_a_yes_that_unsubscribed_nobody_is_noted_beside_the_call() -> None:
         assert NOT_DONE in [one.note for one in outcome.evidence]
 
 
+@pytest.mark.parametrize("status", [300, 400, 409])
+def test_a_deletion_that_is_neither_a_yes_nor_a_documented_no_is_a_no(status: int) -> None:
+    path = f"/3.0/lists/list1/members/{md5(OLD)}/actions/delete-permanent"
+    stand_in = Says({"list1": person(OLD, "list1")}, path=path, how=problem(status, "Trouble"))
+    assert isinstance(told(stand_in, Right.ERASURE), Refused)
+
+
+def test_what_an_earlier_release_kept_of_a_deletion_and_a_restriction_is_still_understood() -> None:
+    """The shelf is durable: its keys are a stored format."""
+    who = pseudonym(OLD.strip().lower())
+    with on_stage(plain_vendor(list1=person(OLD, "list1"))) as stage:
+        stage.tell(instruction(Right.ERASURE))
+        assert stage.shelf.kept == {f"erased/list1/{who}": "erased"}
+    with on_stage(plain_vendor(list1={})) as stage:
+        stage.shelf.put(f"erased/list1/{who}", "asked")
+        assert isinstance(stage.tell(instruction(Right.ERASURE)), Applied)
+    with on_stage(plain_vendor(list1=person(OLD, "list1"))) as stage:
+        stage.tell(instruction(Right.RESTRICTION))
+        assert stage.shelf.kept == {f"restricted/list1/{who}": "subscribed"}
+        stage.tell(instruction(Right.RESTRICTION, lifted=LIFTED))
+        assert stage.shelf.kept == {f"restricted/list1/{who}": "lifted:subscribed"}
+
+
 # --- what a finding rests on
 
 
@@ -288,6 +311,22 @@ def test_what_was_read_stands_as_evidence_whatever_it_shows() -> None:
     ):
         assert isinstance(finding, AsAsked | CannotTell | Contradicts)
         assert "GET /lists/{list_id}/members/{subscriber_hash}" in [one.endpoint for one in finding.evidence]
+
+
+@pytest.mark.parametrize(
+    ("right", "status", "more", "reason"),
+    [
+        (Right.ERASURE, "archived", {}, "a contact is still held"),
+        (Right.OPT_OUT, "pending", {}, "a contact is not unsubscribed"),
+        (Right.RESTRICTION, "unsubscribed", {}, "a contact is not archived"),
+        (Right.RESTRICTION, "archived", {"lifted": LIFTED}, "an archived contact does not show why it is archived"),
+    ],
+)
+def test_a_finding_says_what_is_not_as_asked(right: Right, status: str, more: dict[str, Any], reason: str) -> None:
+    finding = read_back(plain_vendor(list1=person(OLD, "list1", status)), right, **more)
+    assert isinstance(finding, CannotTell if more else Contradicts)
+    assert finding.reason == reason
+    assert finding.evidence
 
 
 def test_a_foreign_address_is_refused_by_the_vendors_name() -> None:

@@ -56,6 +56,7 @@ def test_nobody_is_unsubscribed_twice(status: str, methods: list[str]) -> None:
     [
         (said(200, {}), Retryable),
         (said(202, {}), Retryable),
+        (problem(300, "Trouble"), Refused),
         (problem(400, "Trouble"), Refused),
         (problem(500, "Trouble"), Retryable),
     ],
