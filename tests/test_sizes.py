@@ -43,21 +43,15 @@ LONG_MODULES = {
         "store/tables.py",
     ],
     "one subject that is waiting to be divided": [
-        "alerts.py",
-        "vendor_http.py",
         "connector.py",
-        "http.py",
         "installation.py",
         "intake/reception.py",
-        "journal.py",
-        "mail.py",
         "propagation/engine/attempts.py",
         "propagation/engine/drive.py",
         "propagation/correspondence/incoming.py",
         "propagation/rules/lifecycle.py",
         "propagation/record.py",
         "retention/worklist.py",
-        "sealing.py",
         "service.py",
     ],
 }
@@ -72,7 +66,6 @@ LONG_FUNCTIONS = {
         "cli/submitting.py: submit",
     ],
     "a value or a row of many fields, written out once": [
-        "alerts.py: raise_alert",
         "ledger/receipt.py: build",
         "propagation/record.py: _change",
         "propagation/engine/worker.py: Worker.__init__",
@@ -84,7 +77,6 @@ LONG_FUNCTIONS = {
         "sandbox/hootsuite/inbox.py: write_back",
     ],
     "steps in one order that is waiting to be divided": [
-        "http.py: HttpClient.call",
         "intake/restrictions.py: meet_restriction",
         "propagation/decisions.py: _one",
         "propagation/instructions.py: known_addresses",

@@ -12,10 +12,10 @@ from typing import Any, Protocol
 from dpsync.connector_services import Mail, MailRefused, NoAnswer
 from dpsync.errors import ConfigurationError, ProcessorError
 from dpsync.extras import is_installed, lacks
-from dpsync.http import may_be_called
 from dpsync.mail import bare, bounce_address, compose, domain_of, is_mailable
 from dpsync.mail_status import undelivered
 from dpsync.settings.sections import AlertsSection
+from dpsync.urls import may_be_called
 
 UNKNOWN_KIND = "is of no kind that apprise knows"
 

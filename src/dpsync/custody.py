@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, delete, insert, select
 
-from dpsync import durable, journal, paths
+from dpsync import durable, journal_comparison, paths
 from dpsync.alerts import raise_alert
 from dpsync.errors import AcceptedLost, KeyProblem, LedgerTampered, NotFound, ProofDamaged, ProofDiskFull, StoreProblem
 from dpsync.journal import Journal, Told
@@ -120,7 +120,7 @@ class Custody:
     def lying(self, read: Reader, *, quick: bool = False) -> Lying:
         """Everything that lies outside now; where `quick`, of the journal only what was not compared before, and of the
         receipts only the newest."""
-        size, marked = read(lambda connection: (anchored(connection), journal.marked(connection)))
+        size, marked = read(lambda connection: (anchored(connection), journal_comparison.marked(connection)))
         checkpoints = self.anchors.read(self.receipts.newest() if quick else self.receipts.checkpoints())
         damaged = [*checkpoints.damaged]
         if size is not None and (missing := self.anchors.trouble or self.anchors.missing(size)):
@@ -147,14 +147,14 @@ class Custody:
         contradicted = anchors.against(connection, self._log, lying.checkpoints)
         if lying.told is None:
             return Differences(contradicted, lying.damaged, ())
-        seen = journal.compared(connection, lying.told, lying.after, self._log.size(connection))
+        seen = journal_comparison.compared(connection, lying.told, lying.after, self._log.size(connection))
         if not (seen.lost or seen.short):
             return Differences(contradicted, lying.damaged, ())
         if unsound := integrity.problem(connection, thorough=True):
             # A damaged index finds no row that stands in its table: that says nothing of what was lost.
             raise StoreProblem(f"the database file is damaged: {unsound}. Restore it from the newest back-up")
         damaged = bool(lying.told.damaged)
-        lost = journal.sentence_of(seen.lost, seen.short, self.journal.path, damaged=damaged)
+        lost = journal_comparison.sentence_of(seen.lost, seen.short, self.journal.path, damaged=damaged)
         return Differences(contradicted, lying.damaged, (lost,))
 
     def settle(self, read: Reader, write: Writing, now: datetime) -> None:
@@ -163,23 +163,23 @@ class Custody:
         Each gap that a person has accepted becomes an entry; once more where we ended before its file had its new name.
         """
         gaps = sorted(self._folder.glob(f"*{GAP}"))
-        end, after = read(journal.marked) or (0, 0)
+        end, after = read(journal_comparison.marked) or (0, 0)
         if not self.journal.exists:
             # Before it begins: one that is shorter than the mark says would be taken for a damaged one.
-            write(lambda unit: journal.mark(unit.connection, 0, 0))
+            write(lambda unit: journal_comparison.mark(unit.connection, 0, 0))
             self.journal.begin()
             end = after = 0
         told = self.journal.read(end)
         size = read(self._log.size)
-        seen = read(lambda connection: journal.compared(connection, told, after, size))
+        seen = read(lambda connection: journal_comparison.compared(connection, told, after, size))
         reached = told.end
-        for at in range(0, len(seen.alone), journal.PAGE):
-            reached = self.journal.append(seen.alone[at : at + journal.PAGE], size)
+        for at in range(0, len(seen.alone), journal_comparison.PAGE):
+            reached = self.journal.append(seen.alone[at : at + journal_comparison.PAGE], size)
         if not gaps and (reached, seen.ordinal) == (end, after):
             return
 
         def work(unit: Unit) -> None:
-            journal.mark(unit.connection, reached, seen.ordinal)
+            journal_comparison.mark(unit.connection, reached, seen.ordinal)
             for gap in gaps:
                 digest = sha256(gap.read_bytes() if gap.is_file() else b"").hexdigest()
                 unit.append(None, entry.encode(EntryKind.GAP, now, name=gap.name, digest=digest))

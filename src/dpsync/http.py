@@ -6,7 +6,6 @@ that has begun may take the hard total, which whoever takes the lease over waits
 
 import hashlib
 import hmac
-import ipaddress
 import json
 import logging
 import re
@@ -15,7 +14,6 @@ import zlib
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from functools import lru_cache
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
@@ -23,10 +21,12 @@ from urllib.parse import urlsplit
 import requests
 from urllib3.exceptions import HTTPError, SSLError
 
+from dpsync import strict_json
 from dpsync.connector import Evidence, Reply
 from dpsync.connector_services import CALL_SECONDS, CALLS_AT_ONCE, Clock, Kit, NoAnswer
-from dpsync.errors import ConfigurationError, Fault, ProcessorError
+from dpsync.errors import ConfigurationError, Fault, PayloadInvalid, ProcessorError
 from dpsync.http_deadline import Adapter, Timed, Watchdog, current
+from dpsync.urls import is_loopback, may_be_called
 
 # urllib3 writes whole URLs into its messages, and Mailchimp's are the MD5 of an address.
 logging.getLogger("urllib3").setLevel(logging.CRITICAL + 1)
@@ -126,26 +126,21 @@ class HttpClient:
         sent_headers = {"Accept-Encoding": "gzip", "User-Agent": "dpsync", **(headers or {})}
         request.prepare(method=method, url=url, headers=sent_headers, params=dict(params or {}), data=body)
         call = Timed(self._longest)
-        current.call = call
         try:
-            with self._watchdog.over(call):
-                status, names, content = self._exchange(request, call)
+            status, names, content = self._exchange(request, call)
         except (requests.RequestException, HTTPError, OSError, UnicodeError, zlib.error, _TooBig) as error:
             # `from None`: the text of the cause is a URL, and a traceback prints it
             evidence = Evidence(endpoint, None, self._clock.now(), scope=scope)
             raise NoAnswer(_reason(error, call), evidence, sent=_was_sent(error, call)) from None
-        evidence = Evidence(
-            endpoint,
-            status,
-            self._clock.now(),
-            request_id=_request_id(names),
-            # without a key a digest of a short answer could be guessed back
-            digest=hmac.new(digest_key, content, hashlib.sha256).hexdigest() if digest_key else "",
-            scope=scope,
-        )
-        return Reply(status, names, content, evidence)
+        at, request_id, digest = self._clock.now(), _request_id(names), _digest(digest_key, content)
+        return Reply(status, names, content, Evidence(endpoint, status, at, request_id, digest, scope=scope))
 
     def _exchange(self, request: requests.PreparedRequest, call: Timed) -> tuple[int, dict[str, str], bytes]:
+        current.call = call
+        with self._watchdog.over(call):
+            return self._received(request, call)
+
+    def _received(self, request: requests.PreparedRequest, call: Timed) -> tuple[int, dict[str, str], bytes]:
         answer = self._session.send(
             request, stream=True, timeout=(call.left, call.left), allow_redirects=False, proxies={}
         )
@@ -157,6 +152,11 @@ class HttpClient:
         if call.cut:
             raise TimeoutError
         return answer.status_code, names, content
+
+
+def _digest(key: bytes, content: bytes) -> str:
+    # without a key a digest of a short answer could be guessed back
+    return hmac.new(key, content, hashlib.sha256).hexdigest() if key else ""
 
 
 def _body(raw: Any, encoding: str, cap: int) -> bytes:
@@ -207,36 +207,9 @@ def _request_id(headers: Mapping[str, str]) -> str:
     return named if _REQUEST_ID.fullmatch(named) else ""
 
 
-@lru_cache(maxsize=256)
-def _host(scheme: str, netloc: str, rehearsal: bool) -> bool:
-    host = urlsplit(f"{scheme}://{netloc}").hostname or ""
-    if not host or "@" in netloc:
-        return False
-    return scheme == "https" or (scheme == "http" and rehearsal and is_loopback(host))
-
-
-def may_be_called(url: str, *, rehearsal: bool) -> bool:
-    """Whether a URL is one that is ever called: https, or plain http on loopback in a rehearsal; without a user."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return False
-    return _host(parts.scheme, parts.netloc, rehearsal)
-
-
 def _allowed(url: str, rehearsal: bool) -> None:
     if not may_be_called(url, rehearsal=rehearsal):
         raise ProcessorError("only https is called (plain http on loopback in a rehearsal), without a user in the URL")
-
-
-def is_loopback(host: str) -> bool:
-    """Whether `host` is this machine by its name or its literal address; nothing is looked up."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def api_root(base_url: str, path: str = "") -> str:
@@ -266,17 +239,6 @@ def demand_own_address(kit: Kit, vendor: str, *, own: bool) -> None:
 # --- what connectors read out of a reply
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key twice")
-    return found
-
-
-def _no_constant(_: str) -> object:
-    raise ValueError("no JSON number")
-
-
 def says_json(reply: Reply) -> bool:
     """Whether a reply calls its body JSON."""
     kind = reply.headers.get("content-type", "").partition(";")[0]
@@ -286,8 +248,7 @@ def says_json(reply: Reply) -> bool:
 def json_of(reply: Reply) -> object | None:
     """The JSON of a reply, or None where it is not JSON throughout (RFC 8259).
 
-    None for an HTML page, a cut or empty body, another charset, a key twice, NaN, a lone surrogate, and what is nested
-    deeper than the interpreter goes. Raises nothing.
+    None for an HTML page, a cut or empty body, another charset, a lone surrogate, and what `strict_json` refuses.
     """
     if not says_json(reply):
         return None
@@ -295,10 +256,10 @@ def json_of(reply: Reply) -> object | None:
     if named and named.group(1).lower() not in ("utf-8", "utf8", "us-ascii"):
         return None
     try:
-        value: object = json.loads(reply.body.decode(), object_pairs_hook=_once, parse_constant=_no_constant)
+        value = strict_json.load(reply.body, quoting=True)
         if b"\\ud" in reply.body.lower():
             json.dumps(value, ensure_ascii=False).encode()
-    except (ValueError, RecursionError):
+    except (PayloadInvalid, UnicodeEncodeError):
         return None
     return value
 

@@ -13,9 +13,8 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
-from dpsync import custody, journal, key_register, own_store
+from dpsync import custody, journal_comparison, key_register, own_store
 from dpsync import settings as configuration
-from dpsync.alerts import Outbox
 from dpsync.channels import channels_from
 from dpsync.connector import Connector, Exemption, Inbound, KeepsConversations, Kit, Processor
 from dpsync.custody import Custody
@@ -33,8 +32,9 @@ from dpsync.ledger.entry import EntryKind
 from dpsync.ledger.log import Log, protect
 from dpsync.ledger.note import Signer
 from dpsync.ledger.note import parse as parse_note
-from dpsync.mail import Mailer, domain_of
+from dpsync.mail import domain_of
 from dpsync.model import Retention
+from dpsync.outbox import Outbox
 from dpsync.propagation import contacts, receipts
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.correspondence import acknowledgement
@@ -44,6 +44,7 @@ from dpsync.retention import acts
 from dpsync.sealing import Keys
 from dpsync.settings import ProcessorSection, Settings
 from dpsync.settings.sections import WEEKDAYS
+from dpsync.smtp import Mailer
 from dpsync.store import integrity
 from dpsync.store import tables as t
 from dpsync.store.database import open_database, reading
@@ -270,9 +271,9 @@ class Installation:
 
         def work(unit: Unit) -> None:
             key_register.register(unit.connection, self.keys)
-            journal.mark(unit.connection, 0, 0)
+            journal_comparison.mark(unit.connection, 0, 0)
 
-        if self.read(journal.marked) is None:
+        if self.read(journal_comparison.marked) is None:
             self.custody.begin()
             self.write(work)
         if self.read(custody.anchored) is None:

@@ -28,24 +28,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sqlalchemy import Connection, delete, insert, select, tuple_
-
 from dpsync import durable, paths
 from dpsync.errors import KeyProblem, ProofDamaged, ProofDiskFull
 from dpsync.paths import Kind, Trouble
 from dpsync.sealing import Keys
-from dpsync.store import tables as t
 
 NAME = "journal"
 GAP = f"{NAME}.gap"
-MARK = "journal"
-"""The row of `meta` that says up to where (bytes of the file, ordinal of the requests) the two were found equal."""
 
 TAIL = 256 * 1024
 """Bytes in which the last line is looked for first: the largest group has a sixth of it."""
-
-PAGE = 500
-MOST_NAMED = 20
 
 _LINES_LOST = (
     f", so which requests it told of is not known. Put the newest copy back; where there is none, rename it to {GAP}: "
@@ -235,86 +227,3 @@ class Journal:
             yield file
         finally:
             os.close(file)
-
-
-# --- compared with the database
-
-
-@dataclass(frozen=True, slots=True)
-class Compared:
-    """What the journal and the database say of each other.
-
-    `lost`: accepted, and not in the database. `short`: how many entries the ledger lacks. `alone`: in the database
-    only. `mark`: for `note_equal`.
-    """
-
-    lost: tuple[Accepted, ...]
-    short: int
-    alone: tuple[Accepted, ...]
-    ordinal: int
-
-
-def marked(connection: Connection) -> tuple[int, int] | None:
-    """(bytes of the file, ordinal of the requests) up to which both were found equal; None before the first."""
-    value = connection.execute(select(t.meta.c.value).where(t.meta.c.key == MARK)).scalar_one_or_none()
-    if value is None:
-        return None
-    end, _, ordinal = value.partition(" ")
-    return int(end), int(ordinal)
-
-
-def mark(connection: Connection, end: int, ordinal: int) -> None:
-    """Remember up to where they are equal. In the database: one that is put back brings its own mark back with it."""
-    connection.execute(delete(t.meta).where(t.meta.c.key == MARK))
-    connection.execute(insert(t.meta).values(key=MARK, value=f"{end} {ordinal}"))
-
-
-def compared(connection: Connection, told: Told, after: int, entries: int) -> Compared:
-    """Compare what was read before this view of the database began with the requests behind ordinal `after`.
-
-    `entries`: how many the ledger has. What is accepted meanwhile may stand in the database alone, and never in the
-    journal alone.
-    """
-    r = t.request.c
-    rows = connection.execute(
-        select(r.ordinal, r.id, r.source, r.event_id, r.accepted_at).where(r.ordinal > after).order_by(r.ordinal)
-    ).all()
-    known = {one.request_id for one in told.accepted}
-    alone = [Accepted(row.id, row.source, row.event_id, row.accepted_at) for row in rows if row.id not in known]
-    return Compared(
-        lost=tuple(_lost(connection, told.accepted)),
-        short=max(0, told.entries - entries),
-        alone=tuple(alone),
-        ordinal=max((row.ordinal for row in rows), default=after),
-    )
-
-
-def _lost(connection: Connection, accepted: Sequence[Accepted]) -> Iterator[Accepted]:
-    events = {(one.kind, one.source, one.event_id): one for one in accepted}
-    for kind, table in (("request", t.request), ("withdrawal", t.withdrawal)):
-        names = [(source, event) for of, source, event in events if of == kind]
-        place = tuple_(table.c.source, table.c.event_id)
-        for at in range(0, len(names), PAGE):
-            asked = names[at : at + PAGE]
-            there = {tuple(row) for row in connection.execute(select(*place.clauses).where(place.in_(asked)))}
-            yield from (events[kind, *name] for name in asked if name not in there)
-
-
-def sentence_of(lost: Sequence[Accepted], short: int, path: Path, *, damaged: bool) -> str:
-    """What is missing, and what a person can do. `damaged`: the journal may have told of more."""
-    way_out = (
-        "look for the database's newest files (its -wal beside it) and put them back together. Where they are gone, "
-        f"have the main database send again all events since then, under their old ids, once {path} is renamed to "
-        f"{GAP} and the data protection officer knows"
-    )
-    least = "at least " if damaged else ""
-    if not lost:
-        return f"the database lacks {least}{short:,} entries of the ledger that {path} tells of: {way_out}"
-    first = min(one.at for one in lost)
-    named = ", ".join(one.request_id for one in lost[:MOST_NAMED])
-    more = f" and {len(lost) - MOST_NAMED} more" if len(lost) > MOST_NAMED else ""
-    kinds = "request was" if len(lost) == 1 else "requests were"
-    return (
-        f"{least}{len(lost)} {kinds} accepted since {first:%d %b %Y %H:%M} UTC and "
-        f"{'is' if len(lost) == 1 else 'are'} not in the database: {named}{more}. {way_out[0].upper()}{way_out[1:]}"
-    )

@@ -8,8 +8,8 @@ from sqlalchemy import Connection, Engine, select
 
 from dpsync import key_register
 from dpsync.errors import KeyProblem, NoteInvalid, StoreEmpty, StoreProblem
-from dpsync.journal import MARK
 from dpsync.journal import NAME as JOURNAL
+from dpsync.journal_comparison import MARK
 from dpsync.ledger import note, receipt, told
 from dpsync.ledger.anchors import ANCHORED, Anchors
 from dpsync.sealing import Keys

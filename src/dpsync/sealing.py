@@ -9,8 +9,6 @@ import hmac
 import os
 import re
 import secrets
-import shutil
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -22,22 +20,16 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from dpsync import durable, paths
+from dpsync import durable, key_files
 from dpsync.address import normalised
-from dpsync.errors import KeyProblem, StoreAway
+from dpsync.errors import KeyProblem
+from dpsync.key_files import CARD, KEY_BYTES, MONTHS, PEPPER, PUT_BACK, RESTORE, SIGNING
 from dpsync.model import phone_digits
-from dpsync.paths import Kind, Unusable
 
-KEY_BYTES = 32
 NONCE_BYTES = 12
 TAG_BYTES = 16
 FORMAT = b"\x01"
 """First byte of everything sealed, bound to it as associated data: a later format cannot be taken for this one."""
-
-SIGNING = "signing.key"
-PEPPER = "pepper-1.key"
-CARD = "card.txt"
-MONTHS = "months"
 
 _MONTH = re.compile(r"[0-9]{4}-(?:0[1-9]|1[0-2])")
 
@@ -123,7 +115,7 @@ class Keys:
     @staticmethod
     def absent(directory: Path) -> bool:
         """Whether there is no key directory yet, or an empty one. Raises `KeyProblem` where something else is there."""
-        return _vacant(directory)
+        return key_files.vacant(directory)
 
     @classmethod
     def create(cls, directory: Path) -> Self:
@@ -131,8 +123,9 @@ class Keys:
 
         Raises `KeyProblem` where it exists and cannot be opened: a half of the old keys is never mended with new ones.
         """
-        if _vacant(directory):
-            _create(directory)
+        if key_files.vacant(directory):
+            signing, pepper = secrets.token_bytes(KEY_BYTES), secrets.token_bytes(KEY_BYTES)
+            key_files.create(directory, signing, pepper, cls(directory, signing, pepper).fingerprint())
         return cls.load(directory)
 
     @classmethod
@@ -141,15 +134,15 @@ class Keys:
 
         Raises `KeyProblem` where something is missing, is something else, or is open to group or others.
         """
-        _demand_folder(directory, _BACK)
-        keys = cls(directory, _read(directory / SIGNING, _BACK), _read(directory / PEPPER, _BACK))
-        _demand_folder(directory / MONTHS, _COPY)
-        _demand_card(directory / CARD)
+        key_files.demand_folder(directory, RESTORE)
+        keys = cls(directory, key_files.read(directory / SIGNING, RESTORE), key_files.read(directory / PEPPER, RESTORE))
+        key_files.demand_folder(directory / MONTHS, PUT_BACK)
+        key_files.demand_card(directory / CARD)
         return keys
 
     def demand_room(self) -> None:
         """The key of the next month could be made. Raises `KeyProblem`; `StoreAway` where only room is lacking."""
-        _demand_folder(self._directory / MONTHS, _COPY, writes=True)
+        key_files.demand_folder(self._directory / MONTHS, PUT_BACK, writes=True)
 
     def fingerprint(self) -> str:
         """32 hex digits of signing key and pepper together, kept in the store so that other keys are refused."""
@@ -199,7 +192,7 @@ class Keys:
         """
         path = self._month_path(month)
         content = f"{secrets.token_bytes(KEY_BYTES).hex()}\n".encode()
-        _guarded(lambda: durable.place(path, content), path.parent)
+        key_files.guarded(lambda: durable.place(path, content), path.parent)
 
     def wrap(self, request_key: RequestKey, request_id: str, month: str) -> bytes:
         """The request's key under the key of `month` (YYYY-MM). Raises `KeyProblem` where that is not there."""
@@ -265,12 +258,12 @@ class Keys:
             status = path.stat()
         except OSError:
             self._months.pop(month, None)
-            if not _vacant_name(path):
-                _read(path, _COPY)
-            raise KeyProblem(f"the key of {month} is not there: destroyed, or not restored: {_COPY}") from None
+            if not key_files.vacant_name(path):
+                key_files.read(path, PUT_BACK)
+            raise KeyProblem(f"the key of {month} is not there: destroyed, or not restored: {PUT_BACK}") from None
         state = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
         if known is None or known.state != state:
-            key = _read(path, _COPY)
+            key = key_files.read(path, PUT_BACK)
             # Another process may have made the file a moment ago: what is wrapped must not outlive its key's name.
             durable.sync_folder(path.parent)
             known = self._months[month] = _MonthKey(path, state, key)
@@ -279,108 +272,3 @@ class Keys:
 
 def _place_of(request_id: str, month: str) -> bytes:
     return f"request key\n{month}\n{request_id}".encode()
-
-
-# --- files
-
-
-_BACK = "restore it from its back-up or from the card; none is made anew"
-_COPY = "put it back from the copy of the key directory; none is made anew"
-
-
-def _demand_folder(path: Path, restore: str, *, shut_to: int = paths.ANYBODY_ELSE, writes: bool = False) -> None:
-    try:
-        paths.demand_folder(path, shut_to=shut_to, writes=writes)
-    except Unusable as unusable:
-        trouble = unusable.trouble
-        if trouble.kind is Kind.FULL:
-            raise StoreAway(trouble.told(""), code=KeyProblem.code) from None
-        raise KeyProblem(trouble.told(restore)) from None
-
-
-def _demand_card(path: Path) -> None:
-    """It is deleted once it is printed; as long as it is there, it is nobody else's."""
-    if not _vacant_name(path):
-        try:
-            paths.demand_file(path, shut_to=paths.ANYBODY_ELSE)
-        except Unusable as unusable:
-            raise KeyProblem(unusable.trouble.told("print it from its back-up, or do without")) from None
-
-
-def _read(path: Path, restore: str) -> bytes:
-    try:
-        text = paths.read(path, shut_to=paths.ANYBODY_ELSE)
-        key = bytes.fromhex(text.decode("ascii"))
-    except Unusable as unusable:
-        raise KeyProblem(unusable.trouble.told(restore)) from None
-    except ValueError:
-        raise KeyProblem(f"{path} is not a key (64 hex digits, spaces between them allowed): {restore}") from None
-    if len(key) != KEY_BYTES:
-        raise KeyProblem(
-            f"{path} has another length than a key (64 hex digits, spaces between them allowed): {restore}"
-        )
-    return key
-
-
-def _vacant_name(path: Path) -> bool:
-    try:
-        return paths.vacant(path)
-    except Unusable:
-        return False
-
-
-def _vacant(directory: Path) -> bool:
-    if _vacant_name(directory):
-        return True
-    _demand_folder(directory, _BACK, shut_to=0)
-    return not any(directory.iterdir())
-
-
-def _create(directory: Path) -> None:
-    draft = directory.with_name(f".{directory.name}.{secrets.token_hex(8)}")
-    signing, pepper = secrets.token_bytes(KEY_BYTES), secrets.token_bytes(KEY_BYTES)
-    _guarded(lambda: directory.parent.mkdir(parents=True, exist_ok=True), directory)
-    _guarded(lambda: draft.mkdir(mode=0o700), directory)
-    try:
-        (draft / MONTHS).mkdir(mode=0o700)
-        durable.create(draft / SIGNING, f"{signing.hex()}\n".encode())
-        durable.create(draft / PEPPER, f"{pepper.hex()}\n".encode())
-        durable.create(draft / CARD, _card(Keys(draft, signing, pepper).fingerprint(), signing, pepper).encode())
-        durable.sync_folder(draft)
-        # A rename replaces nothing but an empty directory: of two processes one wins, and the other opens its keys.
-        draft.rename(directory)
-    except OSError as refused:
-        shutil.rmtree(draft)
-        if durable.is_full(refused):
-            raise
-        if _vacant(directory):
-            raise KeyProblem(f"{directory} cannot be made: name a folder that is no mount point itself") from None
-    durable.sync_folder(directory.parent)
-
-
-def _guarded(act: Callable[[], object], path: Path) -> None:
-    try:
-        act()
-    except OSError as refused:
-        if durable.is_full(refused):
-            raise  # it passes, and no key is wrong
-        raise KeyProblem(paths.told_of(path, refused).told("")) from None
-
-
-def _card(fingerprint: str, signing: bytes, pepper: bytes) -> str:
-    def rows(key: bytes) -> str:
-        digits = key.hex()
-        groups = [digits[at : at + 4] for at in range(0, len(digits), 4)]
-        return "\n".join("    " + " ".join(groups[at : at + 8]) for at in range(0, len(groups), 8))
-
-    return (
-        "dpsync: the keys that cannot be made again\n\n"
-        "Print this card, keep it away from the machine, then delete the file.\n"
-        "To restore: type the digits of a key into the file of its name (mode 0600), in a folder of mode 0700 beside\n"
-        f"an empty folder {MONTHS} of mode 0700. Spaces and new lines are ignored. The fingerprint must be the same\n"
-        "again.\n\n"
-        f"fingerprint {fingerprint}\n\n"
-        f"{SIGNING}  (signs the proof)\n{rows(signing)}\n\n"
-        f"{PEPPER}  (remembers whom never to bring back)\n{rows(pepper)}\n\n"
-        "The month keys are not on this card on purpose: they are made to be forgotten.\n"
-    )

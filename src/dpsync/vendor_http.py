@@ -8,7 +8,8 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from typing import Annotated, Final
+from functools import partial
+from typing import Annotated, Final, Required, TypedDict, Unpack
 
 from pydantic import AfterValidator, SecretStr
 from tenacity import RetryCallState, Retrying, retry_if_exception, wait_random_exponential
@@ -54,6 +55,16 @@ Secret = Annotated[SecretStr, AfterValidator(_printable)]
 """A credential in a connector's section, as it may stand in a header."""
 
 
+class Parts(TypedDict, total=False):
+    """What a call is made of besides method and URL. `template`: what evidence keeps instead of the URL."""
+
+    template: Required[str]
+    headers: Required[Mapping[str, str]]
+    params: Mapping[str, str] | None
+    body: bytes | None
+    scope: str
+
+
 class Ended(Exception):
     """An answer that ends one step; `stop` where asking on would only meet the same."""
 
@@ -94,57 +105,24 @@ class Calls:
         """All evidence so far."""
         return tuple(self.evidence)
 
-    def call(
-        self,
-        method: str,
-        url: str,
-        *,
-        template: str,
-        headers: Mapping[str, str],
-        params: Mapping[str, str] | None = None,
-        body: bytes | None = None,
-        scope: str = "",
-    ) -> Reply:
+    def call(self, method: str, url: str, **parts: Unpack[Parts]) -> Reply:
         """Make one call and keep its evidence, whatever came of it. Raises `NoAnswer`."""
+        parts["template"] = f"{method} {parts['template']}"
         try:
-            reply = self._kit.http.call(
-                method,
-                url,
-                template=f"{method} {template}",
-                headers=headers,
-                params=params,
-                body=body,
-                digest_key=self._digest_key,
-                scope=scope,
-                deadline=self._until(),
-            )
+            reply = self._kit.http.call(method, url, **parts, digest_key=self._digest_key, deadline=self._until())
         except NoAnswer as failure:
             self.evidence.append(failure.evidence)
             raise
         self.evidence.append(reply.evidence)
         return reply
 
-    def ask(
-        self,
-        method: str,
-        url: str,
-        *,
-        template: str,
-        headers: Mapping[str, str],
-        params: Mapping[str, str] | None = None,
-        body: bytes | None = None,
-        scope: str = "",
-        patient: bool = False,
-    ) -> Reply:
+    def ask(self, method: str, url: str, *, patient: bool = False, **parts: Unpack[Parts]) -> Reply:
         """Make one call, or end the instruction where no answer of the vendor's own came. Raises `Ended`.
 
         `patient`: a read is tried again where the connection broke. What the answer means is the connector's to say.
         """
         writing = method != "GET"
-
-        def make() -> Reply:
-            return self.call(method, url, template=template, headers=headers, params=params, body=body, scope=scope)
-
+        make = partial(self.call, method, url, **parts)
         try:
             reply = self.patiently(make) if patient and not writing else make()
         except NoAnswer as failure:

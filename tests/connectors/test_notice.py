@@ -31,8 +31,8 @@ from dpsync.connector import (
 from dpsync.connector_services import Mail
 from dpsync.connectors.notice import Notice, Settings
 from dpsync.errors import CredentialsRejected, ProcessorUnreachable
-from dpsync.mail import Mailer
 from dpsync.model import Changes, Lifted, Right
+from dpsync.smtp import Mailer
 from tests.connectors.contract import NOW, ConnectorContract, Hands, OpenShelf, Stage, assert_clean, pseudonym
 from tests.mailhost import MailHost, mail_host, scripted
 

@@ -20,11 +20,11 @@ from dpsync.intake.limits import serve_config
 from dpsync.intake.payload import parse
 from dpsync.intake.web import create_app
 from dpsync.ledger.receipt_folder import VERIFIER
-from dpsync.mail import Mailer
 from dpsync.model import DONE_STATES, Right, State
 from dpsync.sandbox.server import RunningSandbox, running_sandbox
 from dpsync.sealing import Keys
 from dpsync.service import Service
+from dpsync.smtp import Mailer
 from dpsync.store import tables as t
 from tests.builders import TurnableClock
 from tests.told import Told, told_by

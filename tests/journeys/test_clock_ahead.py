@@ -10,9 +10,10 @@ import pytest
 from sqlalchemy import insert, select, update
 
 from dpsync.__main__ import main
-from dpsync.alerts import Concern, Outbox, raise_alert
+from dpsync.alerts import Concern, raise_alert
 from dpsync.channels import Alert, Delivery
 from dpsync.model import Right, State
+from dpsync.outbox import Outbox
 from dpsync.propagation.engine.lease import beat
 from dpsync.propagation.queue import waits
 from dpsync.propagation.rules.lifecycle import Timer

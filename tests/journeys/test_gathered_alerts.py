@@ -6,11 +6,11 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
-from dpsync.alerts import Outbox
 from dpsync.channels import Alert, Delivery
 from dpsync.connector import Refused
 from dpsync.errors import CredentialsRejected
 from dpsync.model import Cause, Right, State
+from dpsync.outbox import Outbox
 from dpsync.propagation.correspondence import escalation
 from dpsync.propagation.record import record
 from dpsync.propagation.rules.lifecycle import Decision, DecisionKind

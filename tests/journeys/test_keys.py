@@ -10,11 +10,12 @@ from sqlalchemy import update
 
 from dpsync.errors import KeyProblem
 from dpsync.intake.payload import parse
+from dpsync.key_files import MONTHS, PEPPER, SIGNING
 from dpsync.model import Right, State
 from dpsync.propagation import decisions
 from dpsync.propagation.decisions import Decided, Person
 from dpsync.propagation.rules.lifecycle import DecisionKind
-from dpsync.sealing import MONTHS, PEPPER, SIGNING, Keys
+from dpsync.sealing import Keys
 from dpsync.service import Service
 from dpsync.soundness import judge
 from dpsync.store import tables as t

@@ -12,10 +12,10 @@ from dpsync.cli.check_doors import letters_that_wait
 from dpsync.cli.check_lines import Verdict
 from dpsync.cli.checks import _tested
 from dpsync.errors import MailHostRefused
-from dpsync.mail import Mailer
 from dpsync.model import State
 from dpsync.propagation.correspondence.incoming import tell_of_mail_host
 from dpsync.reporting import month_report
+from dpsync.smtp import Mailer
 from dpsync.store import tables as t
 from tests.journeys.installation import FORMS, OPERATOR, Asked, Installation, installed, sqlite_url
 from tests.journeys.test_letters import CONTACT, DAY, ask, confirmed, events

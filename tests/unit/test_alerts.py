@@ -16,9 +16,10 @@ from zoneinfo import ZoneInfo
 import pytest
 from sqlalchemy import Connection, Engine, Row, select
 
-from dpsync.alerts import GATHERED_FOR, Concern, Outbox, raise_alert
+from dpsync.alerts import GATHERED_FOR, Concern, raise_alert
 from dpsync.channels import Alert, AppriseChannel, Channel, Delivery, MailChannel, channels_from
-from dpsync.mail import Mailer
+from dpsync.outbox import Outbox
+from dpsync.smtp import Mailer
 from dpsync.store.database import reading, writing
 from dpsync.store.tables import alert
 from tests.mailhost import MailHost, TestClock, mail_host
@@ -432,7 +433,7 @@ def test_nobody_listening_is_not_sent() -> None:
 @pytest.mark.slow
 def test_apprise_is_not_loaded_before_the_first_alert() -> None:
     program = (
-        "import sys, dpsync.alerts as a, dpsync.channels as c;"
+        "import sys, dpsync.outbox as a, dpsync.channels as c;"
         "a.Outbox(c.channels_from(['json://127.0.0.1'], None, {}));"
         "print('apprise' in sys.modules)"
     )

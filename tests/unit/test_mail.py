@@ -12,7 +12,8 @@ import pytest
 from dpsync.connector import Evidence
 from dpsync.connector_services import Mail, MailRefused, NoAnswer, Posted
 from dpsync.errors import ConfigurationError, CredentialsRejected, MailHostRefused, ProcessorUnreachable
-from dpsync.mail import Mailer, Tls, compose, domain_of, is_mailable, xtext
+from dpsync.mail import compose, domain_of, is_mailable
+from dpsync.smtp import Mailer, Tls, xtext
 from tests.certificates import certificate_for
 from tests.mailhost import NOON, MailHost, TestClock, mail_host, only_password, scripted
 

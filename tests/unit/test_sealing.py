@@ -16,7 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dpsync.errors import KeyProblem
-from dpsync.sealing import CARD, MONTHS, PEPPER, SIGNING, Keys, RequestKey
+from dpsync.key_files import CARD, MONTHS, PEPPER, SIGNING
+from dpsync.sealing import Keys, RequestKey
 
 MONTH = "2026-11"
 

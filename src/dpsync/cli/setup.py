@@ -212,7 +212,7 @@ def _begin(talk: Talk, *, kept: bool, backed_up: bool) -> int:
 
 
 def _paper(talk: Talk, loaded: "Settings") -> None:
-    from dpsync.sealing import CARD
+    from dpsync.key_files import CARD
 
     card = loaded.keys.directory / CARD
     if card.exists():

@@ -18,7 +18,8 @@ from dpsync import paths
 from dpsync.errors import ConfigurationError, Fault
 from dpsync.paths import Kind, Unusable
 from dpsync.settings.sections import ProcessorSection, Settings
-from dpsync.settings.values import OURS, UNSET, UNSET_CODE, Surroundings, is_loopback, resolve
+from dpsync.settings.values import OURS, UNSET, UNSET_CODE, Surroundings, resolve
+from dpsync.urls import is_loopback
 
 LARGEST = 1024 * 1024
 """Bytes; settings of a thousand processors have a fifth of it."""

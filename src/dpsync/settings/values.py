@@ -3,7 +3,6 @@
 Each refusal is a fixed clause of ours: a value may be a password that slipped into the wrong line.
 """
 
-import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -30,6 +29,7 @@ from dpsync import paths
 from dpsync.address import NotAnAddress, in_a_labels, mailbox
 from dpsync.errors import ConfigurationError, Fault
 from dpsync.paths import Kind, Trouble, Unusable
+from dpsync.urls import is_loopback
 
 NAME = r"^[a-z0-9][a-z0-9_-]{0,39}$"
 
@@ -198,14 +198,6 @@ def _address(text: str) -> str:
     if not address.isascii() or '"' in address:
         raise wrong("must be an e-mail address of plain letters before the @, without quotation marks")
     return address
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host is this machine itself."""
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _listener(text: str) -> str:
