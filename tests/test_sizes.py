@@ -46,11 +46,8 @@ LONG_MODULES = {
         "connector.py",
         "installation.py",
         "intake/reception.py",
-        "propagation/engine/attempts.py",
-        "propagation/engine/drive.py",
         "propagation/correspondence/incoming.py",
         "propagation/rules/lifecycle.py",
-        "propagation/record.py",
         "retention/worklist.py",
         "service.py",
     ],
@@ -67,8 +64,6 @@ LONG_FUNCTIONS = {
     ],
     "a value or a row of many fields, written out once": [
         "ledger/receipt.py: build",
-        "propagation/record.py: _change",
-        "propagation/engine/worker.py: Worker.__init__",
         "reports/dossier.py: _attempts",
         "reports/dossier.py: dossier",
         "reports/period.py: period_report",
@@ -81,7 +76,6 @@ LONG_FUNCTIONS = {
         "propagation/decisions.py: _one",
         "propagation/instructions.py: known_addresses",
         "propagation/instructions.py: next_letter",
-        "propagation/record.py: _happen",
         "service.py: Service.serve",
     ],
 }

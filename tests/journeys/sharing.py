@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from dpsync.connector import Applied, AsAsked, Contradicts, Finding, Instruction, Outcome, Retryable
+from dpsync.propagation.engine.membership import Lease
 from dpsync.propagation.engine.worker import Worker
 from dpsync.store.database import database_now, open_database
 from tests.builders import TestConnector, TurnableClock, Vendor, World, proof
@@ -71,8 +72,7 @@ def main(url: str, folder: Path, port: int) -> None:
         world.writer,
         world.clock,
         alone=False,
-        lease_for=LEASE,
-        call_deadline=CALL,
+        terms=Lease(LEASE, CALL),
         shared_now=database_now,
     )
     worker.start()

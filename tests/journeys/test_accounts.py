@@ -8,7 +8,7 @@ import pytest
 from dpsync.connector import Retryable
 from dpsync.errors import CredentialsRejected
 from dpsync.model import Cause, Right, State
-from dpsync.propagation.engine import lease
+from dpsync.propagation.engine import moving
 from dpsync.propagation.queue.lanes import causes_of
 from dpsync.propagation.rules.plan import Safety
 from dpsync.store import tables as t
@@ -195,7 +195,7 @@ def test_moving_twice_changes_nothing(world: World) -> None:
     rename(world)
     before = world.rows(t.propagation), world.rows(t.lane), world.rows(t.account)
     moved = world.writer.call(
-        lambda unit: lease.move(unit, world.controller, "w-1", {"renamed"}, world.clock.now(), timedelta(seconds=61))
+        lambda unit: moving.move(unit, world.controller, "w-1", {"renamed"}, world.clock.now(), timedelta(seconds=61))
     )
     assert moved
     assert (world.rows(t.propagation), world.rows(t.lane), world.rows(t.account)) == before

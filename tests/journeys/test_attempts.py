@@ -8,7 +8,8 @@ from sqlalchemy import Connection, Engine, event, update
 
 from dpsync.connector import Applied, AsAsked, Instruction, Outcome
 from dpsync.model import Right, State
-from dpsync.propagation.engine.attempts import Answered, Attempts, Begun, Order, Task
+from dpsync.propagation.engine.attempts import Attempts, Begun
+from dpsync.propagation.queue.tasks import Task
 from dpsync.propagation.record import Update
 from dpsync.propagation.rules.lifecycle import Event
 from dpsync.store import tables as t
@@ -20,19 +21,18 @@ from tests.invariants import faults
 PEOPLE = [f"p{number}@example.org" for number in range(12)]
 
 
-def orders(world: World) -> list[Order]:
-    """Twelve people are to be erased: what a worker would order."""
+def tasks(world: World) -> list[Task]:
+    """Twelve people are to be erased: what a worker would begin."""
     world.worker()
     for number, address in enumerate(PEOPLE):
         world.vendors["alpha"].hold(address)
         world.ask(Right.ERASURE, address, id=str(number))
-    now, until = world.clock.now(), world.clock.monotonic() + 60
-    return [Order("alpha", Task(row.subject_id), now, lambda: until) for row in world.rows(t.lane)]
+    return [Task("alpha", row.subject_id) for row in world.rows(t.lane)]
 
 
-def done(world: World, begun: Begun) -> Answered:
+def done(world: World, begun: Begun) -> Update:
     said: list[Event] = [Applied(evidence=proof(204)), AsAsked(evidence=proof(404))]
-    return Answered(Update(begun.propagation_id, said, world.clock.now() + timedelta(seconds=1), begun.attempt))
+    return Update(begun.propagation_id, said, world.clock.now() + timedelta(seconds=1), begun)
 
 
 def asked_of_the_store(engine: Engine) -> list[str]:
@@ -42,10 +42,10 @@ def asked_of_the_store(engine: Engine) -> list[str]:
 
 
 def test_what_twelve_attempts_ask_of_the_store_is_what_one_asks(world: World, engine: Engine) -> None:
-    attempts, twelve = Attempts(world.controller, "w"), orders(world)
+    attempts, twelve = Attempts(world.controller, "w", world.clock), tasks(world)
     seen = asked_of_the_store(engine)
 
-    def cost(some: list[Order]) -> int:
+    def cost(some: list[Task]) -> int:
         before = len(seen)
         begun = world.writer.call(lambda unit: attempts.begin(unit, some))
         answers = [done(world, one) for one in begun if one]
@@ -62,7 +62,7 @@ def test_what_twelve_attempts_ask_of_the_store_is_what_one_asks(world: World, en
 
 
 def test_a_lane_that_is_ordered_twice_at_once_is_begun_once(world: World) -> None:
-    attempts, (first, *_) = Attempts(world.controller, "w"), orders(world)
+    attempts, (first, *_) = Attempts(world.controller, "w", world.clock), tasks(world)
     begun = world.writer.call(lambda unit: attempts.begin(unit, [first, first]))
     assert [one is not None for one in begun] == [True, False]
     assert len(world.rows(t.attempt)) == 1
@@ -70,24 +70,24 @@ def test_a_lane_that_is_ordered_twice_at_once_is_begun_once(world: World) -> Non
 
 
 def test_nothing_is_begun_of_an_account_that_another_worker_took(world: World) -> None:
-    attempts, some = Attempts(world.controller, "w"), orders(world)
+    attempts, some = Attempts(world.controller, "w", world.clock), tasks(world)
     world.writer.call(lambda unit: unit.connection.execute(update(t.account).values(owner="another")))
     assert world.writer.call(lambda unit: attempts.begin(unit, some)) == [None] * 12
     assert world.rows(t.attempt) == []
 
 
 def test_a_request_that_cannot_be_opened_keeps_no_other_from_being_begun(world: World) -> None:
-    attempts, twelve = Attempts(world.controller, "w"), orders(world)
+    attempts, twelve = Attempts(world.controller, "w", world.clock), tasks(world)
     broken = world.rows(t.request)[3]
     world.writer.call(
         lambda unit: unit.connection.execute(
             update(t.request).where(t.request.c.id == broken.id).values(sealed=b"\x01" + bytes(40))
         )
     )
-    futures = [world.writer.submit_to(attempts.begin, order) for order in twelve]
+    futures = [world.writer.submit_to(attempts.begin, task) for task in twelve]
     begun = [future.result(60) for future in futures]
-    lost = [order for order, one in zip(twelve, begun, strict=True) if one is None]
-    assert [order.task.subject_id for order in lost] == [broken.subject_id]
+    lost = [task for task, one in zip(twelve, begun, strict=True) if one is None]
+    assert [task.subject_id for task in lost] == [broken.subject_id]
     assert "unopened" in [row.cause for row in world.rows(t.alert)]
     assert len(world.rows(t.attempt)) == 11
 
@@ -106,7 +106,7 @@ def test_an_outcome_that_cannot_be_written_leaves_nobody_behind_who_was_begun_wi
         world.log.append(connection, bodies)
 
     world.writer = Writer(engine, keep)
-    orders(world)
+    tasks(world)
     world.drive()
     assert refused
     world.clock.advance(timedelta(hours=1))

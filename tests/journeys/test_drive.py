@@ -17,6 +17,7 @@ from dpsync.ledger import entry
 from dpsync.model import Changes, Right, Rung, State
 from dpsync.propagation.correspondence import acknowledgement, escalation
 from dpsync.propagation.decisions import Person, decide
+from dpsync.propagation.engine.membership import Lease
 from dpsync.propagation.rules.lifecycle import AnswerKind, DecisionKind
 from dpsync.propagation.rules.plan import Safety
 from dpsync.store import tables as t
@@ -289,8 +290,8 @@ def test_two_workers_share_accounts_and_a_dead_one_is_taken_over_only_after_its_
     for name in names:
         world.vendors[name].answers += [later() for _ in range(3)]
     world.ask(Right.OPT_OUT, ADA, id="1")
-    one = world.worker(call_deadline=timedelta(seconds=60))
-    two = world.worker(call_deadline=timedelta(seconds=60))
+    one = world.worker(terms=Lease(call_deadline=timedelta(seconds=60)))
+    two = world.worker(terms=Lease(call_deadline=timedelta(seconds=60)))
     one.turn()
     two.turn()
     owners = {row.id: row.owner for row in world.rows(t.account)}

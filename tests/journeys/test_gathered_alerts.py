@@ -12,7 +12,7 @@ from dpsync.errors import CredentialsRejected
 from dpsync.model import Cause, Right, State
 from dpsync.outbox import Outbox
 from dpsync.propagation.correspondence import escalation
-from dpsync.propagation.record import record
+from dpsync.propagation.record import Update, record
 from dpsync.propagation.rules.lifecycle import Decision, DecisionKind
 from dpsync.propagation.rules.plan import Safety
 from dpsync.store import tables as t
@@ -99,7 +99,7 @@ def test_what_is_held_anew_for_another_cause_is_told_the_same_day(world: World) 
     an_hour(world, box)
     hold = Decision(DecisionKind.HOLD, frozenset({Cause.BRAKE}))
     number = world.row(first, "beta").id
-    world.writer.call(lambda unit: record(unit, world.controller, number, hold, world.clock.now()))
+    world.writer.call(lambda unit: record(unit, world.controller, Update(number, [hold], world.clock.now())))
     for _ in range(5):
         an_hour(world, box)
     _, second = (one for _, one in box.given)

@@ -25,7 +25,7 @@ from dpsync.connector import (
 from dpsync.model import Cause, Right, State
 from dpsync.propagation.alert_texts import ALERTS, alert_text
 from dpsync.propagation.queue.lanes import causes_of
-from dpsync.propagation.record import record
+from dpsync.propagation.record import Update, record
 from dpsync.propagation.rules.lifecycle import Answer, AnswerKind, Decision, DecisionKind, Defect, Event, Timer
 from dpsync.reports.meaning import Need
 from dpsync.store import tables as t
@@ -53,7 +53,7 @@ class Place:
         for event in events:
             service.write(
                 lambda unit, event=event: record(  # type: ignore[misc]  # because mypy does not infer a lambda's default
-                    unit, service.controller, row.id, event, self.installation.clock.now()
+                    unit, service.controller, Update(row.id, [event], self.installation.clock.now())
                 )
             )
         if Cause.COOLING_OFF in causes_of(self.installation.row(one, processor).causes):

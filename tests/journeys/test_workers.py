@@ -16,8 +16,9 @@ from dpsync.intake.answers import Received
 from dpsync.model import Cause, Right, State
 from dpsync.propagation.decisions import Person, decide
 from dpsync.propagation.engine import lease
-from dpsync.propagation.engine.attempts import Attempts, Order, Task
+from dpsync.propagation.engine.attempts import Attempts
 from dpsync.propagation.engine.worker import Worker
+from dpsync.propagation.queue.tasks import Task
 from dpsync.propagation.rules.lifecycle import DecisionKind, Timer
 from dpsync.propagation.rules.plan import Safety
 from dpsync.store import tables as t
@@ -328,12 +329,14 @@ def test_what_was_answered_between_being_looked_at_and_being_begun_is_neither_re
     decided(world, asked, DecisionKind.RELEASE, frozenset({Cause.CONTACT_UNVERIFIED}))
     world.drive()
     row = world.row(asked, "paper")
-    later_on = row.timer_at + timedelta(hours=1)
+    world.clock.advance(row.timer_at + timedelta(hours=1) - world.clock.now())
+    later_on = world.clock.now()
     for timer in (Timer.REMIND, Timer.ESCALATE):
         elsewhen = t.propagation.update().values(timer="reread", timer_at=later_on + timedelta(days=1))
         world.writer.call(lambda unit, to=elsewhen: unit.connection.execute(to))  # type: ignore[misc]  # because mypy cannot type the default
-        order = Order("paper", Task(row.subject_id, row.id, timer), later_on, lambda: float("inf"))
-        assert world.writer.submit_to(Attempts(world.controller, worker.id).begin, order).result() is None
+        attempts = Attempts(world.controller, worker.id, world.clock)
+        task = Task("paper", row.subject_id, row.id, timer)
+        assert world.writer.submit_to(attempts.begin, task).result() is None
         assert world.row(asked, "paper").timer_at == later_on + timedelta(days=1)
         assert world.state(asked, "paper") is State.ACCEPTED
 

@@ -63,4 +63,4 @@ def meet_restriction(
     for row in own:
         if row.waiting.state in {State.PENDING, State.HELD} and not row.on_its_way:
             hold = Decision(DecisionKind.HOLD, frozenset({Cause.RESTRICTION_IN_FORCE}))
-            record.record(unit, controller, row.waiting.id, hold, now)
+            record.record(unit, controller, record.Update(row.waiting.id, [hold], now))

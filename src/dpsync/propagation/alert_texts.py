@@ -5,9 +5,13 @@ pasted unchanged, that makes nothing done.
 """
 
 from dataclasses import dataclass, replace
+from datetime import datetime
 
-from dpsync.alerts import Concern
+from sqlalchemy import Connection
+
+from dpsync.alerts import Concern, raise_alert
 from dpsync.mail_status import is_undelivered
+from dpsync.propagation.controller import Controller
 
 _BY = "--by NAME --reason WHY"
 _RETRY = f"dpsync retry {{request}} {{processor}} {_BY}"
@@ -230,7 +234,7 @@ class AlertText:
     subject: str
     body: str
     concern: Concern
-    at_once: bool
+    at_once: bool = False
 
 
 def alert_text(cause: str, request_id: str, processor: str, title: str, reason: str = "") -> AlertText:
@@ -250,7 +254,38 @@ def alert_text(cause: str, request_id: str, processor: str, title: str, reason: 
     return AlertText(role, subject, f"{body} `dpsync status` shows all that waits.", concern, cause in AT_ONCE)
 
 
-def about_us(cause: str, reason: str) -> AlertText:
-    """What is said of what no processor has a part in, where no request need be concerned."""
+def alert(
+    connection: Connection,
+    controller: Controller,
+    cause: str,
+    request_id: str,
+    processor: str,
+    now: datetime,
+    *,
+    title: str = "",
+    reason: str = "",
+) -> None:
+    """Tell of one propagation; all of one cause are one alert a day. `title`: where `processor` is an account."""
+    text = alert_text(cause, request_id, processor, title or controller.title_of(processor), reason)
+    _raise(connection, controller, cause, text, now)
+
+
+def alert_about_us(connection: Connection, controller: Controller, cause: str, reason: str, now: datetime) -> None:
+    """Tell of what no processor has a part in, where no request need be concerned: one alert a day for each reason."""
     role, subject, body, commands = ALERTS[cause]
-    return AlertText(role, subject, body, Concern(reason, f"{reason[0].upper()}{reason[1:]}: `{commands[0]}`"), False)
+    concern = Concern(reason, f"{reason[0].upper()}{reason[1:]}: `{commands[0]}`")
+    _raise(connection, controller, cause, AlertText(role, subject, body, concern), now)
+
+
+def _raise(connection: Connection, controller: Controller, cause: str, text: AlertText, now: datetime) -> None:
+    raise_alert(
+        connection,
+        cause=cause,
+        role=text.role,
+        subject=text.subject,
+        body=text.body,
+        now=now,
+        zone=controller.zone,
+        concerns=[text.concern],
+        at_once=text.at_once,
+    )

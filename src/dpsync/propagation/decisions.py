@@ -17,7 +17,7 @@ from dpsync.model import Cause, ExemptionCode, Mode, State
 from dpsync.propagation.commitments import Author, Keyring, key_of, rows_said
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.queue.lanes import causes_of, causes_text
-from dpsync.propagation.record import record
+from dpsync.propagation.record import Update, record
 from dpsync.propagation.rules.lifecycle import Decision, DecisionKind
 from dpsync.store import tables as t
 from dpsync.store.writer import Unit
@@ -188,16 +188,9 @@ def _one(
     if kind is DecisionKind.RELEASE and Cause.CONTACT_UNVERIFIED in held & causes and processor:
         meant = controller.keys.pseudonym("address", processor.contact)
     try:
-        step = record(
-            unit,
-            controller,
-            row.id,
-            replace(decision, causes=causes),
-            now,
-            author=person.author,
-            contact=meant,
-            cause=decision.code or "",
-        )
+        decided = [replace(decision, causes=causes)]
+        update = Update(row.id, decided, now, author=person.author, contact=meant, cause=decision.code or "")
+        (step,) = record(unit, controller, update)
     except DecisionRefused as refusal:
         return Decided(row.processor, State(row.state), tuple(sorted(held)), refusal.message)
     return Decided(row.processor, step.state, tuple(sorted(step.causes)))

@@ -3,28 +3,27 @@
 Everything here runs inside a unit of the one writer, so what it reads cannot change under it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, exists, func, insert, select, update
 
-from dpsync.alerts import raise_alert
-from dpsync.connector import Accepted, AsAsked, CannotTell, Contradicts, Evidence, HandOver, Processor, Refused
+from dpsync.connector import Accepted, AsAsked, CannotTell, Contradicts, Evidence, HandOver, Refused
 from dpsync.ledger import entry
 from dpsync.ledger.entry import EntryKind
-from dpsync.model import CLOSED_STATES, DONE_STATES, Right, Rung, State, Way
-from dpsync.propagation.alert_texts import alert_text
+from dpsync.model import CLOSED_STATES, Right, State, Way
+from dpsync.propagation.alert_texts import alert
+from dpsync.propagation.changeable import COLUMNS, Changeable
 from dpsync.propagation.commitments import Author, Beside, calls_digest, calls_of, commit_key_of, rows_said
 from dpsync.propagation.contacts import is_confirmed
 from dpsync.propagation.controller import Controller
-from dpsync.propagation.queue import allowance, due, lanes
-from dpsync.propagation.queue.lanes import causes_of, causes_text
+from dpsync.propagation.queue import due, lanes
+from dpsync.propagation.queue.lanes import causes_text
 from dpsync.propagation.rounds import is_heard
-from dpsync.propagation.rules.event import reason_after
-from dpsync.propagation.rules.lifecycle import Answer, Decision, DecisionKind, Event, Position, Step, Timer, advance
-from dpsync.propagation.rules.plan import Waiting
+from dpsync.propagation.rules.lifecycle import Answer, Decision, Event, Position, Step, advance
+from dpsync.store import shelf
 from dpsync.store import tables as t
 from dpsync.store.writer import Unit
 
@@ -35,35 +34,12 @@ _ROWS = (
     .outerjoin(t.account, _A.id == _P.account_id)
     .where(_P.id.in_(bindparam("propagation_ids", expanding=True)))
 )
-_CHANGED = (
-    "state",
-    "causes",
-    "released",
-    "rung",
-    "way",
-    "doubtful",
-    "touched",
-    "defects",
-    "rereads",
-    "reason",
-    "state_since",
-    "attempts",
-    "told_at",
-    "done_at",
-    "task",
-    "handed",
-    "notices",
-    "answer_by",
-    "timer",
-    "timer_at",
-    "brake_at",
-    "released_contact",
-)
 _UPDATE = (
     update(t.propagation)
     .where(_P.id == bindparam("propagation_id"))
-    .values({name: bindparam(f"new_{name}") for name in _CHANGED})
+    .values({name: bindparam(f"new_{name}") for name in COLUMNS})
 )
+_KEEP = insert(t.evidence)
 _END_ATTEMPT = (
     update(t.attempt)
     .where(t.attempt.c.id == bindparam("attempt_id"))
@@ -71,7 +47,7 @@ _END_ATTEMPT = (
 )
 _OPEN_STATES = [state.value for state in State if state not in CLOSED_STATES]
 # Never the moment of whoever happened to write last: that one may have looked at the clock before it waited its turn.
-_CAME_TO_REST = select(func.max(_P.state_since)).where(_P.request_id == _R.id).scalar_subquery()
+_LAST_CHANGE = select(func.max(_P.state_since)).where(_P.request_id == _R.id).scalar_subquery()
 _CLOSE = (
     update(t.request)
     .where(
@@ -79,16 +55,18 @@ _CLOSE = (
         _R.closed_at.is_(None),
         ~exists().where(_P.request_id == _R.id, _P.state.in_(_OPEN_STATES)),
     )
-    .values(closed_at=_CAME_TO_REST)
+    .values(closed_at=_LAST_CHANGE)
 )
+_REOPEN = update(t.request).where(_R.id.in_(bindparam("requests", expanding=True))).values(closed_at=None)
 
 
 @dataclass(frozen=True, slots=True)
-class Attempted:
-    """Which attempt an event answers, and how it is to be charged."""
+class Attempt:
+    """An attempt that was begun at a propagation: its row, and its number there. `charged`: the request is."""
 
     id: int
     number: int
+    propagation_id: int
     charged: bool = True
 
 
@@ -97,287 +75,202 @@ class Update:
     """What happened to one propagation, in order: for an attempt its outcome, then what our own reading showed.
 
     `beside`: the rows that were written of it, which its entry commits to. `contact`: the pseudonym of whom a release
-    meant, where that is remembered.
+    meant, where that is remembered. `notes`: what the connector noted meanwhile for its shelf.
     """
 
     propagation_id: int
     events: Sequence[Event]
     now: datetime
-    attempt: Attempted | None = None
+    attempt: Attempt | None = None
     author: Author | None = None
     cause: str = ""
     beside: Sequence[Beside] = ()
     contact: str = ""
+    notes: Sequence[shelf.Row] = ()
 
 
-def record(
-    unit: Unit,
-    controller: Controller,
-    propagation_id: int,
-    event: Event,
-    now: datetime,
-    *,
-    attempt: Attempted | None = None,
-    author: Author | None = None,
-    cause: str = "",
-    beside: Sequence[Beside] = (),
-    contact: str = "",
-) -> Step:
-    """Let `event` happen to one propagation. Raises what `lifecycle.advance` raises; then nothing is written."""
-    one = Update(propagation_id, [event], now, attempt, author, cause, beside, contact)
-    return record_all(unit, controller, [one])[0]
+def record(unit: Unit, controller: Controller, *updates: Update) -> list[Step]:
+    """Let what happened change the propagations, each named once, and keep what it was; gives the last step of each.
 
-
-def record_all(unit: Unit, controller: Controller, many: Sequence[Update]) -> list[Step]:
-    """The same for many propagations, each named once: a statement is asked once for all of them.
-
-    See `attempts` for what that saves.
+    A statement is asked once for all of them: see `attempts` for what that saves. Raises what `lifecycle.advance`
+    raises; then nothing is written.
     """
     connection = unit.connection
-    ids = [one.propagation_id for one in many]
+    ids = [one.propagation_id for one in updates]
     if len(set(ids)) < len(ids):
         raise ValueError("one propagation twice: the second would not see what happened to it first")
+    shelf.keep(connection, [row for one in updates for row in one.notes])
     rows = {row["id"]: dict(row) for row in connection.execute(_ROWS, {"propagation_ids": ids}).mappings()}
     failures = {row["account_id"]: row["failures"] or 0 for row in rows.values()}
-    kept: list[dict[str, Any]] = []
-    before = {number: State(row["state"]) for number, row in rows.items()}
-    steps = [_happen(unit, controller, rows[one.propagation_id], one, failures, kept) for one in many]
-    if kept:
-        connection.execute(_KEEP, kept)
-    pairs = zip(many, steps, strict=True)
-    if ended := [_end(one.attempt, _ended(one, step)) for one, step in pairs if one.attempt]:
+    recordings = [_Recording(unit, controller, rows[one.propagation_id], one, failures) for one in updates]
+    steps = [recording.carry_through() for recording in recordings]
+    if calls := [call for one in recordings for call in one.calls]:
+        connection.execute(_KEEP, calls)
+    if ended := [_new("attempt_id", one.attempt.id, one.ended) for one in recordings if one.attempt]:
         connection.execute(_END_ATTEMPT, ended)
-    connection.execute(_UPDATE, [_changed(rows[number]) for number in ids])
-    left: list[tuple[str, str]] = []
-    closed: list[str] = []
-    for one, step in zip(many, steps, strict=True):
-        row = rows[one.propagation_id]
-        if step.state is State.PENDING:
-            due.make_next_due(connection, row, one.events[-1], step, one.now)
-        elif before[one.propagation_id] is State.PENDING:
-            left.append((row["account_id"], row["subject_id"]))
-        if step.state in CLOSED_STATES and row["closed_at"] is None:
-            closed.append(row["request_id"])
-        elif step.state not in CLOSED_STATES and row["closed_at"] is not None:
-            connection.execute(update(t.request).where(_R.id == row["request_id"]).values(closed_at=None))
-    lanes.leave_lanes(connection, left, max(one.now for one in many))
-    if closed:
-        connection.execute(_CLOSE, {"requests": closed})
+    connection.execute(_UPDATE, [_new("propagation_id", one.row["id"], one.fields.columns()) for one in recordings])
+    for recording in recordings:
+        recording.make_next_due()
+    left = [(one.row["account_id"], one.row["subject_id"]) for one in recordings if one.left_its_lane]
+    lanes.leave_lanes(connection, list(dict.fromkeys(left)), max(one.now for one in updates))
+    _close_requests(connection, recordings)
     return steps
 
 
-def _happen(
-    unit: Unit,
-    controller: Controller,
-    row: dict[str, Any],
-    one: Update,
-    failures: dict[str, int],
-    kept: list[dict[str, Any]],
-) -> Step:
-    """What it makes of the row, in memory, and its entries; the evidence is added to what is kept."""
-    processor = controller.processors.get(row["processor"])
-    commit_key = commit_key_of(controller, row)
-    at = _position(row, processor)
-    step: Step | None = None
-    if one.attempt:
-        row["attempts"] += one.attempt.charged and not due.is_of_the_account(one.events[0])
-    beside = list(one.beside)
-    for event in one.events:
-        if isinstance(event, Decision) and _is_under_way(unit.connection, row["id"]):
-            at = replace(at, doubtful=True)  # nobody can say that nothing has gone
+def _new(key: str, number: int, values: dict[str, Any]) -> dict[str, Any]:
+    return {key: number, **{f"new_{name}": value for name, value in values.items()}}
+
+
+def _close_requests(connection: Connection, recordings: Sequence["_Recording"]) -> None:
+    """A request closes when the last of its propagations does, and opens again with any of them."""
+    opened = [one.row["request_id"] for one in recordings if one.row["closed_at"] and not one.is_closed]
+    if opened:
+        connection.execute(_REOPEN, {"requests": opened})
+    closed = [one.row["request_id"] for one in recordings if one.is_closed and one.row["closed_at"] is None]
+    if closed:
+        connection.execute(_CLOSE, {"requests": closed})
+
+
+class _Recording:
+    """One propagation while what happened to it is recorded: changed in memory, and written once at the end."""
+
+    def __init__(
+        self, unit: Unit, controller: Controller, row: dict[str, Any], one: Update, failures: dict[str, int]
+    ) -> None:
+        self.row = row
+        self.fields = Changeable.of(row)
+        self.attempt = one.attempt
+        self.calls: list[dict[str, Any]] = []
+        self.ended: dict[str, Any] = {}
+        self._was_pending = self.fields.state is State.PENDING
+        self._unit = unit
+        self._controller = controller
+        self._one = one
+        self._failures = failures  # of each account in a row, as they stand
+        self._commit_key = commit_key_of(controller, row)
+        self._step: Step | None = None
+
+    @property
+    def is_closed(self) -> bool:
+        return self.fields.state in CLOSED_STATES
+
+    @property
+    def left_its_lane(self) -> bool:
+        return self._was_pending and self.fields.state is not State.PENDING
+
+    def carry_through(self) -> Step:
+        """All that happened, one after the other."""
+        one = self._one
+        if one.attempt and one.attempt.charged and not due.is_of_the_account(one.events[0]):
+            self.fields = replace(self.fields, attempts=self.fields.attempts + 1)
+        written = list(one.beside)
+        for event in one.events:
+            # What follows the outcome is our own reading, also where the credential was rejected in it.
+            reading = isinstance(event, (AsAsked, Contradicts, CannotTell)) or self._step is not None
+            self._happen(event, "finding" if reading else "outcome", written)
+            written = []
+        if self._step is None:
+            raise ValueError("nothing happened")
+        return self._step
+
+    def make_next_due(self) -> None:
+        """See that it goes on where it still waits for us."""
+        if self._step is not None and self.fields.state is State.PENDING:
+            due.make_next_due(self._unit.connection, self.row, self._one.events[-1], self._step, self._one.now)
+
+    def _happen(self, event: Event, part: str, written: list[Beside]) -> None:
+        now, at = self._one.now, self._position(event)
+        step = self._step = advance(at, event, now)
+        self.fields = self.fields.after(at, event, step, now)
+        if isinstance(event, HandOver):
+            sealed = self._seal_handed(event)
+            self.fields = replace(self.fields, handed=sealed)
+        # The yes was to this address. The second contact, or another one next week, must confirm itself or be named.
+        self.fields = replace(self.fields, released_contact=self._one.contact or self.fields.released_contact)
+        written += self._letter_sent(event, step)
+        self.row |= self.fields.columns()
+        if self.attempt and event is self._one.events[-1]:
+            said = " ".join(type(event).__name__ for event in self._one.events)
+            self.ended = {"ended_at": now, "outcome": said, "reason": step.reason}
+            written.append(("ended", {"number": self.attempt.number, **self.ended}))
+        self._append(event, step, part, written)
+        self._tell(event, step)
+
+    def _position(self, event: Event) -> Position:
+        """Where it stands, with what of it the store alone can say and `event` turns on."""
+        connection, row = self._unit.connection, self.row
+        processor = self._controller.processors.get(row["processor"])
+        at = self.fields.position(Right(row["right"]), processor, lifting=row["lifting"])
+        if isinstance(event, Decision) and _is_under_way(connection, row["id"]):
+            return replace(at, doubtful=True)  # nobody can say that nothing has gone
         if isinstance(event, (Answer, Refused)) and at.way is Way.NOTICE:
-            by_link = is_heard(unit.connection, row["id"], by_link=True)
+            by_link = is_heard(connection, row["id"], by_link=True)
             # Who records by hand that it came back has weighed what was said before.
-            heard = not one.author and (by_link or is_heard(unit.connection, row["id"]))
-            at = replace(at, heard=heard, by_link=by_link)
+            heard = not self._one.author and (by_link or is_heard(connection, row["id"]))
+            return replace(at, heard=heard, by_link=by_link)
         if isinstance(event, HandOver) and processor is not None:
-            at = replace(
-                at, contact_confirmed=is_confirmed(unit.connection, controller, processor.name, processor.contact)
-            )
-        # What follows the outcome is our own reading, also where the credential was rejected in it.
-        reading = isinstance(event, (AsAsked, Contradicts, CannotTell)) or step is not None
-        step = advance(at, event, one.now)
-        part = "finding" if reading else "outcome"
-        calls = calls_of(event, one.attempt.id, part) if one.attempt else []
-        kept += calls
-        digest = calls_digest(commit_key, calls)
-        beside += _change(unit.connection, controller, row, event, at, step, one)
-        if one.attempt and event is one.events[-1]:
-            beside.append(("ended", {"number": one.attempt.number, **_ended(one, step)}))
-        _append(unit, row, event, step, one, (part, digest), commit_key, beside)
-        beside.clear()
-        if due.note_account(unit.connection, row, event, failures, one.now):
-            alert(unit.connection, controller, "blocked", row["request_id"], row["account_id"], processor, one.now)
+            known = is_confirmed(connection, self._controller, processor.name, processor.contact)
+            return replace(at, contact_confirmed=known)
+        return at
+
+    def _seal_handed(self, event: HandOver) -> bytes:
+        place = f"{self.row['request_id']}/{self.row['processor']}"
+        return self._controller.keys.seal("handed", "\n".join(event.references).encode(), place.encode())
+
+    def _letter_sent(self, event: Event, step: Step) -> list[Beside]:
+        """Note that the newest letter is out, where the event says so; of a letter told twice the first time counts."""
+        # Also where the answer was quicker than our keeping the mail host's word.
+        sent_now = step.entry in {EntryKind.NOTICE_SENT, EntryKind.REMINDED}
+        if not sent_now and not (isinstance(event, Accepted) and event.digest):
+            return []
+        n, connection, number = t.notice.c, self._unit.connection, self.row["id"]
+        newest = connection.execute(select(func.max(n.number)).where(n.propagation_id == number)).scalar_one() or 0
+        self.fields = replace(self.fields, notices=max(self.fields.notices, newest))
+        latest = (n.propagation_id == number) & (n.number == self.fields.notices) & n.sent_at.is_(None)
+        sent = {"sent_at": self._one.now, "digest": getattr(event, "digest", "")}
+        if connection.execute(update(t.notice).where(latest).values(**sent)).rowcount:
+            return [("sent", {"number": self.fields.notices, **sent})]
+        return []
+
+    def _append(self, event: Event, step: Step, part: str, written: Sequence[Beside]) -> None:
+        """The entry, with the evidence that it digests."""
+        one, row, key = self._one, self.row, self._commit_key
+        said: dict[str, str | int] = {"req": row["request_id"], "dest": row["processor"], "right": row["right"]}
+        said |= {"state": step.state.value, "rung": int(step.rung), "told": int(step.told), "way": step.way.value}
+        if self.attempt:
+            said["attempt"] = self.attempt.number
+            if calls := calls_of(event, self.attempt.id, part):
+                self.calls += calls
+                said |= {"resp": calls_digest(key, calls), "kind": part, **_last_call(event)}
+        if one.author and key:
+            said |= one.author.said(key)
+        if isinstance(event, Answer) and event.digest and key:
+            said["digest"] = entry.commitment(key, event.digest)
+        if told := one.cause or causes_text(step.causes):
+            said["cause"] = told
+        if key:
+            said["rows"] = rows_said(key, [("propagation", row), *written])
+        self._unit.append(row["request_id"], entry.encode(step.entry, one.now, **said))
+
+    def _tell(self, event: Event, step: Step) -> None:
+        """Keep the account's health, and have a person hear of what needs one."""
+        connection, row, now = self._unit.connection, self.row, self._one.now
+        title = self._controller.title_of(row["processor"])
+        if due.note_account(connection, row, event, self._failures, now):
+            alert(connection, self._controller, "blocked", row["request_id"], row["account_id"], now, title=title)
         if step.alert:
-            whose = (row["request_id"], row["processor"], processor)
-            alert(unit.connection, controller, step.alert, *whose, one.now, step.reason)
-        at = _position(row, processor)
-    if step is None:
-        raise ValueError("nothing happened")
-    return step
+            alert(
+                connection, self._controller, step.alert, row["request_id"], row["processor"], now, reason=step.reason
+            )
 
 
-def _ended(one: Update, step: Step) -> dict[str, Any]:
-    said = " ".join(type(event).__name__ for event in one.events)
-    return {"ended_at": one.now, "outcome": said, "reason": step.reason}
-
-
-def _end(attempt: Attempted, values: Mapping[str, Any]) -> dict[str, Any]:
-    return {"attempt_id": attempt.id, **{f"new_{name}": value for name, value in values.items()}}
-
-
-def _changed(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {"propagation_id": row["id"], **{f"new_{name}": row[name] for name in _CHANGED}}
-
-
-def _position(row: Mapping[str, Any], processor: Processor | None) -> Position:
-    right = Right(row["right"])
-    capability = processor.connector.capabilities.get(right) if processor else None
-    return Position(
-        right=right,
-        state=State(row["state"]),
-        way=Way(row["way"]),
-        rung=Rung(row["rung"]),
-        causes=causes_of(row["causes"]),
-        doubtful=row["doubtful"],
-        touched=row["touched"],
-        told=row["told_at"] is not None,
-        defects=row["defects"],
-        rereads=row["rereads"],
-        lifting=row["lifting"],
-        controller=processor is not None and processor.is_controller,
-        verifiable=bool(capability and capability.verified_by),
-        answer_within=processor.answer_within if processor else timedelta(days=10),
-        answer_by=row["answer_by"],
-        timer=Timer(row["timer"]) if row["timer"] else None,
-    )
+def _last_call(event: Event) -> dict[str, str | int]:
+    last: Evidence = event.evidence[-1]  # type: ignore[union-attr]  # because only what was called has calls
+    said: dict[str, str | int] = {} if last.status is None else {"http": last.status}
+    return said | ({"ref": entry.safe(last.request_id)} if last.request_id else {})
 
 
 def _is_under_way(connection: Connection, propagation_id: int) -> bool:
     of_it = t.attempt.c.propagation_id == propagation_id
     unanswered = select(t.attempt.c.id).where(of_it, t.attempt.c.ended_at.is_(None))
     return connection.execute(unanswered.limit(1)).first() is not None
-
-
-def _change(
-    connection: Connection,
-    controller: Controller,
-    row: dict[str, Any],
-    event: Event,
-    at: Position,
-    step: Step,
-    one: Update,
-) -> list[Beside]:
-    """What the step makes of the row, in memory; it is written once, when all has happened.
-
-    Gives the letter that was sent by it.
-    """
-    now, done_before = one.now, row["state"] in DONE_STATES
-    if step.state != row["state"]:
-        row["state_since"] = now
-    row |= {
-        "state": step.state.value,
-        "causes": causes_text(step.causes),
-        "rung": int(step.rung),
-        "way": step.way.value,
-        **{name: getattr(step, name) for name in ("doubtful", "touched", "defects", "rereads")},
-        "brake_at": row["brake_at"] if step.touched or step.state not in allowance.GIVEN_BACK else None,
-        "reason": reason_after(row["reason"], at, step),
-    }
-    if not step.keep_timer:
-        row |= {"timer": step.timer.value if step.timer else "", "timer_at": step.timer_at}
-    row["told_at"] = (row["told_at"] or now) if step.told else None
-    # What was contradicted was not done: it counts from when it is done again, or a late end would look timely.
-    if step.state in DONE_STATES and not (done_before and row["done_at"]):
-        row["done_at"] = now
-    if isinstance(event, Decision) and event.kind is DecisionKind.RELEASE:
-        row["released"] = causes_text(causes_of(row["released"]) | event.causes)
-        # The yes was to this address. The second contact, or another one next week, must confirm itself or be named.
-        row["released_contact"] = one.contact or row["released_contact"]
-    if isinstance(event, HandOver):
-        row["task"] = event.task
-        row["handed"] = controller.keys.seal(
-            "handed", "\n".join(event.references).encode(), f"{row['request_id']}/{row['processor']}".encode()
-        )
-    if step.answer_by:
-        row["answer_by"] = step.answer_by
-    # Also where the answer was quicker than our keeping the mail host's word: of a letter told twice the first counts.
-    if step.entry in {EntryKind.NOTICE_SENT, EntryKind.REMINDED} or (isinstance(event, Accepted) and event.digest):
-        n = t.notice.c
-        written = select(func.max(n.number)).where(n.propagation_id == row["id"])
-        row["notices"] = max(row["notices"], connection.execute(written).scalar_one() or 0)
-        latest = (n.propagation_id == row["id"]) & (n.number == row["notices"]) & n.sent_at.is_(None)
-        sent = {"sent_at": now, "digest": getattr(event, "digest", "")}
-        if connection.execute(update(t.notice).where(latest).values(**sent)).rowcount:
-            return [("sent", {"number": row["notices"], **sent})]
-    return []
-
-
-_KEEP = insert(t.evidence)
-
-
-def _append(
-    unit: Unit,
-    row: Mapping[str, Any],
-    event: Event,
-    step: Step,
-    one: Update,
-    calls: tuple[str, str],
-    commit_key: bytes,
-    beside: Sequence[Beside],
-) -> None:
-    fields: dict[str, str | int] = {"req": row["request_id"], "dest": row["processor"], "right": row["right"]}
-    fields |= {"state": step.state.value, "rung": int(step.rung), "told": int(step.told), "way": step.way.value}
-    if one.attempt:
-        fields["attempt"] = one.attempt.number
-    part, digest = calls
-    if digest:
-        fields |= {"resp": digest, "kind": part}
-        last: Evidence = event.evidence[-1]  # type: ignore[union-attr]  # because a digest is only made of evidence
-        if last.status is not None:
-            fields["http"] = last.status
-        if last.request_id:
-            fields["ref"] = entry.safe(last.request_id)
-    if one.author and commit_key:
-        fields |= one.author.said(commit_key)
-    if isinstance(event, Answer) and event.digest and commit_key:
-        fields["digest"] = entry.commitment(commit_key, event.digest)
-    if told := one.cause or causes_text(step.causes):
-        fields["cause"] = told
-    if commit_key:
-        fields["rows"] = rows_said(commit_key, [("propagation", row), *beside])
-    unit.append(row["request_id"], entry.encode(step.entry, one.now, **fields))
-
-
-# --- alerts, and what is not about one propagation
-
-
-def alert(
-    connection: Connection,
-    controller: Controller,
-    cause: str,
-    request_id: str,
-    name: str,
-    processor: Processor | None,
-    now: datetime,
-    reason: str = "",
-) -> None:
-    """Tell of one propagation; all of one cause are one alert a day."""
-    told = alert_text(cause, request_id, name, processor.title if processor else name, reason)
-    raise_alert(
-        connection,
-        cause=cause,
-        role=told.role,
-        subject=told.subject,
-        body=told.body,
-        now=now,
-        zone=controller.zone,
-        concerns=[told.concern],
-        at_once=told.at_once,
-    )
-
-
-def supersede(unit: Unit, controller: Controller, rows: Sequence[Waiting], now: datetime) -> None:
-    """Close what newer requests have overtaken before it was carried out."""
-    for row in rows:
-        record(unit, controller, row.id, Decision(DecisionKind.SUPERSEDE), now)

@@ -15,11 +15,12 @@ from dpsync.ledger.entry import EntryKind
 from dpsync.mail import bounce_address, compose
 from dpsync.model import DONE_STATES, Cause, Right, State
 from dpsync.propagation import contacts
+from dpsync.propagation.alert_texts import alert
 from dpsync.propagation.commitments import Author, Beside
 from dpsync.propagation.controller import Controller, token_hash
 from dpsync.propagation.correspondence import incoming
 from dpsync.propagation.queue.lanes import causes_of
-from dpsync.propagation.record import alert, record
+from dpsync.propagation.record import Update, record
 from dpsync.propagation.rounds import first_of_round
 from dpsync.propagation.rules.lifecycle import Answer, AnswerKind, Decision, DecisionKind
 from dpsync.store import tables as t
@@ -130,10 +131,9 @@ def answer_by_link(
     )
     older = row.number < first_of_round(unit.connection, row.propagation_id)
     answered = Answer(kind, row.digest, older)
-    record(unit, controller, row.propagation_id, answered, now, cause=kind.value, beside=[kept])
+    record(unit, controller, Update(row.propagation_id, [answered], now, cause=kind.value, beside=[kept]))
     if older and kind in FINAL:
-        processor = controller.processors.get(row.processor)
-        alert(unit.connection, controller, "older_letter", row.request_id, row.processor, processor, now)
+        alert(unit.connection, controller, "older_letter", row.request_id, row.processor, now)
     found = question(unit.connection, controller, token, now)
     if found is None:
         raise NotFound("no notice has this link")
@@ -168,7 +168,8 @@ def answer_by_hand(
     kept = _keep(unit, controller, row.id, 0, kind, Given(author.by, author.reason, os_user), now)
     incoming.mark_answered(unit, row.id, now)
     who = replace(author, account=os_user)
-    return record(unit, controller, row.id, Answer(kind), now, author=who, cause=kind.value, beside=[kept]).state
+    (step,) = record(unit, controller, Update(row.id, [Answer(kind)], now, author=who, cause=kind.value, beside=[kept]))
+    return step.state
 
 
 def _keep(
@@ -237,7 +238,7 @@ def release_confirmed(unit: Unit, controller: Controller, now: datetime) -> None
     ).all()
     for one in held:
         if Cause.CONTACT_UNVERIFIED in causes_of(one.causes):
-            record(unit, controller, one.id, CONFIRMED, now)
+            record(unit, controller, Update(one.id, [CONFIRMED], now))
 
 
 def contacts_to_ask(connection: Connection, controller: Controller) -> list[tuple[str, str]]:

@@ -18,11 +18,11 @@ from dpsync.errors import CredentialsRejected
 from dpsync.ledger import entry, rows
 from dpsync.ledger.entry import EntryKind
 from dpsync.mail import domain_of
-from dpsync.propagation.alert_texts import about_us
+from dpsync.propagation.alert_texts import alert, alert_about_us
 from dpsync.propagation.commitments import Beside, request_key, rows_said
 from dpsync.propagation.contacts import desks
 from dpsync.propagation.controller import Controller
-from dpsync.propagation.record import alert, record
+from dpsync.propagation.record import Update, record
 from dpsync.propagation.rounds import first_of_round
 from dpsync.propagation.rules.lifecycle import Answer, AnswerKind
 from dpsync.store import conversation_tables as ct
@@ -207,7 +207,7 @@ def _keep(
     if counted and _is_current(unit.connection, notice):
         cause = f"{counted.value} {one.status}".strip()
         answered = Answer(counted, one.digest, status=one.status)
-        record(unit, controller, notice.propagation_id, answered, now, cause=cause, beside=written)
+        record(unit, controller, Update(notice.propagation_id, [answered], now, cause=cause, beside=written))
         return
     key = request_key(controller, {name: getattr(notice, name) for name in _OF_KEY})
     fields = {"req": notice.request_id, "dest": notice.processor, "right": notice.right, "cause": one.kind.value}
@@ -217,8 +217,7 @@ def _keep(
     unit.append(notice.request_id, entry.encode(EntryKind.REPEAT, now, **fields))
     spoken = "unclear" if waits is Waits.UNCLEAR else _SPEAKS_UP.get(one.kind)
     if spoken or waits:
-        processor = controller.processors.get(notice.processor)
-        alert(unit.connection, controller, spoken or "replied", notice.request_id, notice.processor, processor, now)
+        alert(unit.connection, controller, spoken or "replied", notice.request_id, notice.processor, now)
 
 
 def _is_current(connection: Connection, notice: Any) -> bool:
@@ -250,17 +249,7 @@ def tell_of_contact(unit: Unit, controller: Controller, name: str, now: datetime
 
 def tell_of_mail_host(unit: Unit, controller: Controller, refused: CredentialsRejected, now: datetime) -> None:
     """Our own mail host takes nothing from us: whatever waits for it, one alert a day for each reason."""
-    told = about_us(refused.alert, refused.brief)
-    raise_alert(
-        unit.connection,
-        cause=refused.alert,
-        role=told.role,
-        subject=told.subject,
-        body=told.body,
-        now=now,
-        zone=controller.zone,
-        concerns=[told.concern],
-    )
+    alert_about_us(unit.connection, controller, refused.alert, refused.brief, now)
 
 
 def tell_of_worklist(unit: Unit, controller: Controller, name: str, now: datetime) -> None:

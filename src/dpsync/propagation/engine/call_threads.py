@@ -5,7 +5,7 @@ from collections.abc import Callable
 from queue import SimpleQueue
 
 
-class Callers:
+class CallThreads:
     """Up to `most` threads, each made when it is needed; none of them keeps a process that stops from ending.
 
     Not a `ThreadPoolExecutor`: the interpreter joins that one's threads at its end, and a name look-up that hangs is

@@ -8,26 +8,26 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
-from sqlalchemy import Connection, Engine, bindparam, or_, select
+from sqlalchemy import Connection, Engine, bindparam, select
 from sqlalchemy.exc import DataError, IntegrityError, ProgrammingError, SQLAlchemyError
 
 from dpsync import telemetry
 from dpsync.connector import Applied, Finding, Outcome, Retryable
 from dpsync.connector_services import Clock
 from dpsync.errors import CredentialsRejected, Locked
-from dpsync.model import State
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.engine import lookalikes
-from dpsync.propagation.engine.attempts import Answered, Attempts, Begun, Order, Task, postpone
-from dpsync.propagation.engine.call_threads import Callers
-from dpsync.propagation.engine.lease import Unfinished, recover
+from dpsync.propagation.engine.attempts import Attempts, Begun
+from dpsync.propagation.engine.call_threads import CallThreads
+from dpsync.propagation.engine.postponing import postpone
+from dpsync.propagation.engine.recovery import Unanswered, recover
 from dpsync.propagation.queue.due import is_blocked
+from dpsync.propagation.queue.tasks import Task, due_tasks, due_without_a_call
 from dpsync.propagation.record import Update
-from dpsync.propagation.rules.lifecycle import Defect, Interrupted, Timer
+from dpsync.propagation.rules.lifecycle import Defect, Interrupted
 from dpsync.store import tables as t
 from dpsync.store.database import reading
 from dpsync.store.shelf import take_notes
@@ -36,16 +36,11 @@ from dpsync.store.writer import Writer
 _OF_ONE_ROW = (DataError, IntegrityError, ProgrammingError)
 """What a database refuses however often it is asked: tried again at once it would be asked in a circle."""
 
+_ACCOUNT = select(t.account.c.stopped, t.account.c.paused_until).where(t.account.c.id == bindparam("account"))
+
 Said = Outcome | Finding | CredentialsRejected | Defect
-
-
-@dataclass(frozen=True, slots=True)
-class _Ordered:
-    """A task whose attempt is being begun."""
-
-    task: Task
-    at: datetime
-    begun: "Future[Begun | None]"
+Beginning = tuple[Task, "Future[Begun | None]"]
+"""A task, and its attempt that is being begun."""
 
 
 class Drive:
@@ -62,7 +57,7 @@ class Drive:
         engine: Engine,
         writer: Writer,
         clock: Clock,
-        callers: Callers,
+        threads: CallThreads,
         *,
         attempts: Attempts,
         may_call_until: Callable[[], float],
@@ -73,7 +68,7 @@ class Drive:
         self._engine = engine
         self._writer = writer
         self._clock = clock
-        self._callers = callers
+        self._threads = threads
         self._attempts = attempts
         self._may_call_until = may_call_until
         self._wake = wake
@@ -104,7 +99,7 @@ class Drive:
         with self._lock:
             while self._slots < self._open_slots and (task := self._take()) is not None:
                 self._slots += 1
-                self._callers.submit(partial(self._slot, task))
+                self._threads.submit(partial(self._slot, task))
             return self._slots
 
     def _heal(self) -> None:
@@ -114,7 +109,7 @@ class Drive:
                 return
         now, failed = self._clock.now(), dict(self._failed)
 
-        def judged(left: Unfinished) -> Defect | Interrupted:
+        def judged(left: Unanswered) -> Defect | Interrupted:
             return failed.get(left.id, Interrupted())
 
         self._writer.call(lambda unit: recover(unit, self._controller, self.account_id, judged, now))
@@ -123,8 +118,10 @@ class Drive:
             self._failed.clear()
 
     def lose(self) -> None:
-        """The lease is gone: what was begun under it begins no call any more, also where the account comes back."""
+        """The lease is gone: what was due under it begins no call any more, also where the account comes back."""
         self._tenure += 1
+        with self._lock:
+            self._buffer.clear()
 
     def _while_held(self) -> Callable[[], float]:
         tenure = self._tenure
@@ -138,18 +135,17 @@ class Drive:
         with self._lock:
             known = self._busy | {task.subject_id for task in self._buffer}
         with reading(self._engine) as connection:
-            free = self._free(connection, now)
-            look = due_tasks if free else due_without_a_call
-            due = look(connection, self.account_id, now, limit=2 * self._cap + len(known))
+            free, most = self._free(connection, now), 2 * self._cap + len(known)
+            if free:
+                due = due_tasks(connection, self.account_id, now, self._while_held(), most)
+            else:
+                due = due_without_a_call(connection, self.account_id, now, most)
         new = [task for task in due if task.subject_id not in known]
         with self._lock:
             self._open_slots = free
-            if free:
-                self._buffer.extend(new)
-                return
-            self._buffer.clear()
-        for ordered in [self._order(task) for task in new]:
-            self._begun(ordered)
+            self._buffer = deque([*self._buffer, *new] if free else [])
+        for beginning in [] if free else [self._order(task) for task in new]:
+            self._begun(beginning)
 
     def _free(self, connection: Connection, now: datetime) -> int:
         account = connection.execute(_ACCOUNT, {"account": self.account_id}).one_or_none()
@@ -189,16 +185,16 @@ class Drive:
                 self._slots -= 1
             self._wake()
 
-    def _through(self, ordered: _Ordered) -> _Ordered | None:
+    def _through(self, beginning: Beginning) -> Beginning | None:
         """Bring one task to its end, and begin the next in the same commit: a slot waits once a task, not twice."""
-        following: _Ordered | None = None
+        following: Beginning | None = None
         begun: Begun | None = None
         try:
-            begun = self._begun(ordered)
+            begun = self._begun(beginning)
             if begun is not None:
                 said = self._ask(begun)
-                happened = Update(begun.propagation_id, said, self._clock.now(), begun.attempt)
-                finished = self._writer.submit_to(self._attempts.finish, Answered(happened, take_notes()))
+                came = Update(begun.propagation_id, said, self._clock.now(), begun, notes=take_notes())
+                finished = self._writer.submit_to(self._attempts.finish, came)
                 trouble = any(isinstance(one, (Retryable, CredentialsRejected)) or is_blocked(one) for one in said)
                 following = None if trouble else self._next()
                 finished.result()
@@ -209,41 +205,41 @@ class Drive:
         except BaseException as error:
             self._release(following)
             if begun is not None:
-                self._failed[begun.attempt.id] = _failure_of(error)
+                self._failed[begun.id] = _failure_of(error)
             raise
         finally:
-            self._release(ordered)
+            self._release(beginning)
         return following or self._next()
 
-    def _next(self) -> _Ordered | None:
+    def _next(self) -> Beginning | None:
         with self._lock:
             # A long backlog at one account must not keep the threads from the others.
-            stay = self._slots <= self._open_slots and not self._callers.crowded
+            stay = self._slots <= self._open_slots and not self._threads.crowded
             task = self._take() if stay else None
             low = len(self._buffer) < self._cap
         if low:
             self._wake()
         return self._order(task) if task else None
 
-    def _release(self, ordered: _Ordered | None) -> None:
-        if ordered is not None:
+    def _release(self, beginning: Beginning | None) -> None:
+        if beginning is not None:
             with self._lock:
-                self._busy.discard(ordered.task.subject_id)
+                self._busy.discard(beginning[0].subject_id)
 
-    def _order(self, task: Task) -> _Ordered:
-        order = Order(self.account_id, task, self._clock.now(), self._while_held())
-        return _Ordered(task, order.now, self._writer.submit_to(self._attempts.begin, order))
+    def _order(self, task: Task) -> Beginning:
+        return task, self._writer.submit_to(self._attempts.begin, task)
 
-    def _begun(self, ordered: _Ordered) -> Begun | None:
+    def _begun(self, beginning: Beginning) -> Begun | None:
         """The attempt, once it is committed as begun: from here on it is visible and unanswered, whatever happens."""
+        task, begun = beginning
         try:
-            return ordered.begun.result()
+            return begun.result()
         except Exception as error:
             if isinstance(error, (SQLAlchemyError, Locked)) and not isinstance(error, _OF_ONE_ROW):
                 raise  # the store's trouble, not this task's
             telemetry.log("drive").error("cannot begin", error=error, account=self.account_id)
-            task, now = ordered.task, ordered.at
-            self._writer.call(lambda unit: postpone(unit, self._controller, self.account_id, task, now))
+            now = self._clock.now()
+            self._writer.call(lambda unit: postpone(unit, self._controller, task, now))
             return None
 
     def _ask(self, begun: Begun) -> list[Said]:
@@ -274,45 +270,3 @@ def _failure_of(error: BaseException) -> Defect | Interrupted:
         return Interrupted()
     # What is no Exception (SystemExit) ends threads, and elsewhere whole processes.
     return Defect() if isinstance(error, Exception) else Interrupted(crashed=True)
-
-
-# --- what is due
-
-
-_ACCOUNT = select(t.account.c.stopped, t.account.c.paused_until).where(t.account.c.id == bindparam("account"))
-_L, _P = t.lane.c, t.propagation.c
-_LANES = (
-    select(_L.subject_id)
-    .where(_L.account_id == bindparam("account"), _L.due_at <= bindparam("now"))
-    .order_by(_L.due_at)
-    .limit(bindparam("most"))
-)
-_TIMERS = (
-    select(_P.subject_id, _P.id, _P.timer)
-    .where(_P.account_id == bindparam("account"), _P.timer_at <= bindparam("now"))
-    .order_by(_P.timer_at)
-    .limit(bindparam("most"))
-)
-_OWED = _P.state.in_([State.ACCEPTED, State.HANDED_OVER]) & (_P.answer_by <= bindparam("now"))
-NEEDS_NO_CALL = or_(
-    _P.timer.in_([Timer.COOLING_OFF, Timer.ESCALATE]), _OWED & _P.timer.in_([Timer.REMIND, Timer.REREAD])
-)
-
-
-def due_tasks(connection: Connection, account_id: str, now: datetime, limit: int) -> list[Task]:
-    """What is due at an account, longest due first: lanes, then timers."""
-    asked = {"account": account_id, "now": now, "most": limit}
-    tasks = [Task(row.subject_id) for row in connection.execute(_LANES, asked)]
-    timers = connection.execute(_TIMERS, asked)
-    return tasks + [Task(row.subject_id, row.id, Timer(row.timer)) for row in timers]
-
-
-def due_without_a_call(connection: Connection, account_id: str, now: datetime, limit: int) -> list[Task]:
-    """What time brings about although nothing may be called: a cooling-off ends, and silence is told to a person.
-
-    Silence is also that of a processor which could not be reminded, or read, until the day of its answer came.
-    """
-    asked = {"account": account_id, "now": now, "most": limit}
-    timers = connection.execute(_TIMERS.where(NEEDS_NO_CALL), asked)
-    ends = Timer.COOLING_OFF
-    return [Task(row.subject_id, row.id, ends if row.timer == ends else Timer.ESCALATE) for row in timers]

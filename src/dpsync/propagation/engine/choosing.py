@@ -1,0 +1,91 @@
+"""Which propagation of a lane goes next, by the settings of today. What was overtaken is closed on the way."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import update
+
+from dpsync.model import State
+from dpsync.propagation.controller import Controller
+from dpsync.propagation.engine.postponing import read_no_more
+from dpsync.propagation.queue import lanes
+from dpsync.propagation.queue.lanes import LaneRow
+from dpsync.propagation.queue.tasks import Task
+from dpsync.propagation.record import Update, record
+from dpsync.propagation.rules.lifecycle import Decision, DecisionKind, Timer
+from dpsync.propagation.rules.plan import Waiting, choose, overtaken
+from dpsync.store import tables as t
+from dpsync.store.writer import Unit
+
+
+def next_of(
+    unit: Unit, controller: Controller, task: Task, everywhere: Sequence[LaneRow], now: datetime
+) -> tuple[Waiting, str] | None:
+    """The propagation that a call is made for, and "verify" or "reminder" where the timer says so; None for no call.
+
+    `everywhere`: all of the subject, at all accounts.
+    """
+    _move(unit, controller, task.subject_id, everywhere, now)
+    lane = lane_of(controller, task, everywhere)
+    if any(row.unanswered for row in lane):
+        return None
+    if task.timer is not None:
+        return _by_timer(unit, controller, task, lane, task.timer, now)
+    waiting = [row.waiting for row in lane]
+    # What belongs to a processor without a section blocks nobody else on the same account.
+    choice = choose([row for row in waiting if row.processor in controller.processors])
+    if choice.head is None:
+        choice = choose(waiting)
+    if choice.superseded:
+        supersede = [Decision(DecisionKind.SUPERSEDE)]
+        record(unit, controller, *(Update(row.id, supersede, now) for row in choice.superseded))
+    if choice.head is None:
+        lanes.drop_lane(unit.connection, task.account_id, task.subject_id)
+        return None
+    return choice.head, ""
+
+
+def lane_of(controller: Controller, task: Task, everywhere: Sequence[LaneRow]) -> list[LaneRow]:
+    """What of a subject belongs to an account by the settings of today, whatever it was called before."""
+    return [row for row in everywhere if _account_of(controller, row) == task.account_id]
+
+
+def _by_timer(
+    unit: Unit, controller: Controller, task: Task, lane: Sequence[LaneRow], timer: Timer, now: datetime
+) -> tuple[Waiting, str] | None:
+    row = next((row for row in lane if row.waiting.id == task.propagation_id), None)
+    # Its subject was joined with another meanwhile, and it is found there next; or somebody answered.
+    if row is None or not _still_due(row, timer, now):
+        return None
+    if timer in {Timer.COOLING_OFF, Timer.ESCALATE}:
+        record(unit, controller, Update(row.waiting.id, [timer], now))
+        return None
+    if timer is Timer.REREAD and overtaken(row.waiting, [one.waiting for one in lane]):
+        read_no_more(unit, row.waiting, now)
+        return None
+    return row.waiting, "verify" if timer is Timer.REREAD else "reminder"
+
+
+def _still_due(row: LaneRow, timer: Timer, now: datetime) -> bool:
+    """Whether time still brings it about: what was looked at a moment ago may have been answered since.
+
+    An escalation may come instead of a reminder or a reading that nothing can go out for.
+    """
+    due = row.timer_at is not None and row.timer_at <= now
+    return due and (row.timer == timer or (timer is Timer.ESCALATE and row.timer != Timer.COOLING_OFF))
+
+
+def _account_of(controller: Controller, row: LaneRow) -> str:
+    processor = controller.processors.get(row.waiting.processor)
+    return processor.account if processor else row.account_id
+
+
+def _move(unit: Unit, controller: Controller, subject_id: str, everywhere: Sequence[LaneRow], now: datetime) -> None:
+    """What somebody who still goes by older settings put elsewhere is moved to where it belongs."""
+    for row in everywhere:
+        account, own = _account_of(controller, row), row.waiting
+        if row.account_id == account or row.unanswered:
+            continue
+        unit.connection.execute(update(t.propagation).where(t.propagation.c.id == own.id).values(account_id=account))
+        if own.state is State.PENDING:
+            lanes.make_lane_due(unit.connection, account, subject_id, now, hurry=lanes.Hurry.AT_ONCE)

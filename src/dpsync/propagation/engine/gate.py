@@ -1,0 +1,120 @@
+"""The last look before a processor is told: whether it may be told now, whatever was so when the request came in."""
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection
+
+from dpsync.connector import Processor
+from dpsync.model import Cause, Mode, Request, State, Way
+from dpsync.propagation import instructions
+from dpsync.propagation.contacts import is_confirmed
+from dpsync.propagation.controller import Controller
+from dpsync.propagation.engine.postponing import clear_timer
+from dpsync.propagation.held import Held, tell_of_held
+from dpsync.propagation.persons import sharing_an_address
+from dpsync.propagation.queue import allowance
+from dpsync.propagation.queue.lanes import LaneRow, causes_of
+from dpsync.propagation.queue.tasks import Task
+from dpsync.propagation.record import Update, record
+from dpsync.propagation.rules import brake
+from dpsync.propagation.rules.lifecycle import Decision, DecisionKind, Timer
+from dpsync.propagation.rules.plan import Waiting, restriction_in_force
+from dpsync.sealing import RequestKey
+from dpsync.store.writer import Unit
+
+
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """What is about to be told, if nothing speaks against it. `everywhere`: all of its subject, at all accounts."""
+
+    task: Task
+    own: Waiting
+    everywhere: Sequence[LaneRow]
+    row: Mapping[str, Any]
+    processor: Processor
+    key: RequestKey
+    request: Request
+    kind: str
+    by_letter: bool
+
+    @property
+    def destroys(self) -> bool:
+        """Whether it destroys data that nobody brings back."""
+        return self.request.irreversible and self.kind != "reminder"
+
+    @property
+    def tells(self) -> bool:
+        """Whether it says for the first time, or once more, what is to be done."""
+        return self.kind in {"carry_out", "notice"}
+
+    @property
+    def uses_allowance(self) -> bool:
+        """Whether the brake counts it, and has not counted it yet: it was held until now."""
+        return self.tells and self.row["brake_at"] is None and brake.counts(self.request)
+
+
+def let_through(unit: Unit, controller: Controller, wanted: Sequence[Telling], now: datetime) -> list[Telling]:
+    """Those that may go now; the brake counts them, and the others are held back. A reading is never held back."""
+    connection = unit.connection
+    shared = sharing_an_address(connection, {one.row["person"] for one in wanted if one.destroys})
+    used = Counter(allowance.used(connection, now) if any(one.uses_allowance for one in wanted) else {})
+    going: list[Telling] = []
+    for one in wanted:
+        causes = _must_wait(connection, controller, one, shared) or _braked(controller, one, used)
+        if causes and one.kind != "verify":
+            _hold_back(unit, controller, one.row, causes, now)
+        else:
+            going.append(one)
+            used[one.row["account_id"]] += one.uses_allowance
+    allowance.take(connection, [one.row["id"] for one in going if one.uses_allowance], now)
+    return going
+
+
+def _must_wait(
+    connection: Connection, controller: Controller, one: Telling, shared: Collection[str]
+) -> frozenset[Cause]:
+    """Why this call may not go *now*. Asked before each call that tells.
+
+    A restriction may have come since, another id may use the address, the contact may be another one. What a named
+    person has released stays released.
+    """
+    causes: set[Cause] = set()
+    row, observes = one.row, controller.safety.mode is Mode.OBSERVE
+    if one.destroys and restriction_in_force((row.waiting for row in one.everywhere), row["person"]):
+        causes.add(Cause.RESTRICTION_IN_FORCE)
+    if one.destroys and row["person"] in shared:
+        causes.add(Cause.SHARED_ADDRESS)
+    released = causes_of(row["released"])
+    if row["way"] == Way.NOTICE or one.kind == "reminder":
+        to, _ = instructions.recipient_of(controller, one.processor, row, one.kind)
+        if to != controller.operator and not is_confirmed(connection, controller, one.processor.name, to):
+            causes.add(Cause.CONTACT_UNVERIFIED)
+        if row["released_contact"] != controller.keys.pseudonym("address", to):
+            released -= {Cause.CONTACT_UNVERIFIED}
+    # An older yes was given in another mode.
+    return frozenset(causes) - released | ({Cause.OBSERVE} if observes else frozenset())
+
+
+def _braked(controller: Controller, one: Telling, used: Mapping[str, int]) -> frozenset[Cause]:
+    """Whether what was held until now goes beyond the allowance: hundreds may have cooled off in the same minute."""
+    if not one.uses_allowance or Cause.BRAKE in causes_of(one.row["released"]):
+        return frozenset()
+    beyond = brake.must_hold(used[one.row["account_id"]], controller.safety.irreversible_per_day)
+    return frozenset({Cause.BRAKE}) if beyond else frozenset()
+
+
+def _hold_back(
+    unit: Unit, controller: Controller, row: Mapping[str, Any], causes: frozenset[Cause], now: datetime
+) -> None:
+    if State(row["state"]) is State.PENDING:
+        record(unit, controller, Update(row["id"], [Decision(DecisionKind.HOLD, causes)], now))
+        held = Held(row["request_id"], row["processor"], causes - {Cause.OBSERVE})
+        tell_of_held(unit.connection, controller, [held], now)
+        return
+    # A reminder that may not go is no reason to wait for ever: a person is told.
+    record(unit, controller, Update(row["id"], [Timer.ESCALATE], now))
+    clear_timer(unit, row["id"])
