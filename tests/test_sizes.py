@@ -73,9 +73,6 @@ LONG_FUNCTIONS = {
     ],
     "steps in one order that is waiting to be divided": [
         "intake/restrictions.py: meet_restriction",
-        "propagation/decisions.py: _one",
-        "propagation/instructions.py: known_addresses",
-        "propagation/instructions.py: next_letter",
         "service.py: Service.serve",
     ],
 }
@@ -105,8 +102,6 @@ UNDOCUMENTED = {
         "cli/opening.py",
         "installation.py",
         "intake/fields.py",
-        "propagation/commitments.py",
-        "propagation/instructions.py",
         "reports/housekeeping.py",
         "reports/set_aside.py",
         "reports/standing.py",

@@ -40,7 +40,8 @@ class Keyring(Protocol):
     """Whoever holds the installation's keys."""
 
     @property
-    def keys(self) -> Keys: ...
+    def keys(self) -> Keys:
+        """All of them."""
 
 
 Beside = tuple[str, Mapping[str, Any]]

@@ -158,42 +158,47 @@ def remember(
 
 
 def _one(
-    unit: Unit,
-    controller: Controller,
-    row: Row[Any],
-    decision: Decision,
-    person: Person,
-    now: datetime,
+    unit: Unit, controller: Controller, row: Row[Any], decision: Decision, person: Person, now: datetime
 ) -> Decided:
-    kind, causes, held = decision.kind, decision.causes, causes_of(row.causes)
-    since = _so_since(unit.connection, row, kind, causes)
+    here = Decided(row.processor, State(row.state), tuple(sorted(causes_of(row.causes))))
+    since = _so_since(unit.connection, row, decision.kind, decision.causes)
     if since is not None:
-        return Decided(row.processor, State(row.state), tuple(sorted(held)), already=since)
-    if kind is DecisionKind.RELEASE and Cause.OBSERVE in held & causes and controller.safety.mode is Mode.OBSERVE:
+        return replace(here, already=since)
+    meant = ""
+    if decision.kind is DecisionKind.RELEASE:
+        causes, refused, counted = _released_now(unit.connection, controller, row, decision.causes, person)
+        if counted:
+            _note_yes(unit, controller, row, person, now)
+        if refused:
+            return replace(here, refused=refused, counted=counted)
+        decision = replace(decision, causes=causes)
+        processor = controller.processors.get(row.processor)
+        if processor and Cause.CONTACT_UNVERIFIED in causes_of(row.causes) & causes:
+            meant = controller.keys.pseudonym("address", processor.contact)
+    update = Update(row.id, [decision], now, author=person.author, cause=decision.code or "", contact=meant)
+    try:
+        (step,) = record(unit, controller, update)
+    except DecisionRefused as refusal:
+        return replace(here, refused=refusal.message)
+    return Decided(row.processor, step.state, tuple(sorted(step.causes)))
+
+
+def _released_now(
+    connection: Connection, controller: Controller, row: Row[Any], causes: frozenset[Cause], person: Person
+) -> tuple[frozenset[Cause], str, bool]:
+    """What of these causes a person can release it from. Where nothing is left: why, and whether their yes counts."""
+    held, why, counted = causes_of(row.causes), "", False
+    if Cause.OBSERVE in held & causes and controller.safety.mode is Mode.OBSERVE:
         # A yes to one request is no yes to sending at all: that is decided in the settings, for everybody to see.
         causes -= {Cause.OBSERVE}
-        if not held & causes:
-            said = "dpsync only observes; set [safety] mode to confirm or live, then release"
-            return Decided(row.processor, State(row.state), tuple(sorted(held)), said)
-    if kind is DecisionKind.RELEASE and Cause.APPROVAL in held & causes:
-        yes = _voices(unit.connection, controller, row.request_id, row.processor, person.by)
+        why = "dpsync only observes; set [safety] mode to confirm or live, then release"
+    if Cause.APPROVAL in held & causes:
+        yes = _approvals(connection, controller, row.request_id, row.processor, person.by)
         needed = max(controller.safety.approvals, 1)
         if yes < needed:
             causes -= {Cause.APPROVAL}
-            if not held & causes:
-                _note_yes(unit, controller, row, person, now)
-                said = f"{yes} of {needed} people have said yes"
-                return Decided(row.processor, State(row.state), tuple(sorted(held)), said, counted=True)
-    processor, meant = controller.processors.get(row.processor), ""
-    if kind is DecisionKind.RELEASE and Cause.CONTACT_UNVERIFIED in held & causes and processor:
-        meant = controller.keys.pseudonym("address", processor.contact)
-    try:
-        decided = [replace(decision, causes=causes)]
-        update = Update(row.id, decided, now, author=person.author, contact=meant, cause=decision.code or "")
-        (step,) = record(unit, controller, update)
-    except DecisionRefused as refusal:
-        return Decided(row.processor, State(row.state), tuple(sorted(held)), refusal.message)
-    return Decided(row.processor, step.state, tuple(sorted(step.causes)))
+            why, counted = f"{yes} of {needed} people have said yes", True
+    return (causes, "", False) if held & causes else (causes, why, counted)
 
 
 def _note_yes(unit: Unit, controller: Controller, row: Row[Any], person: Person, now: datetime) -> None:
@@ -225,7 +230,7 @@ def _so_since(connection: Connection, row: Row[Any], kind: DecisionKind, causes:
     return told
 
 
-def _voices(connection: Connection, controller: Controller, request_id: str, processor: str, by: str) -> int:
+def _approvals(connection: Connection, controller: Controller, request_id: str, processor: str, by: str) -> int:
     """How many different people have said yes to this request at this processor, with `by`, who says it now.
 
     Spellings of one name are one.

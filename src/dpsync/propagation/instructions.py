@@ -1,10 +1,10 @@
 """What a processor is told: the instruction of one attempt, with every address the person may be held under."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, bindparam, select, update
 
 from dpsync.address import normalised
 from dpsync.connector import Instruction, Letter, NoticeKind, Processor
@@ -20,6 +20,12 @@ from dpsync.store.writer import Unit
 NOTICE_LINK_LIVES = timedelta(days=400)
 
 _P, _R = t.propagation.c, t.request.c
+_OTHERS = (
+    select(_P.id, _P.state, _P.covers, _P.request_id, _R.sealed, _R.wrapped_key, _R.key_month)
+    .join(t.request, _R.id == _P.request_id)
+    .where(_P.id.in_(bindparam("propagation_ids", expanding=True)))
+    .order_by(_P.ordinal)
+)
 
 
 def instruction_of(
@@ -32,6 +38,7 @@ def instruction_of(
     letter: Letter | None,
     may_call_until: Callable[[], float],
 ) -> Instruction:
+    """What a connector is told of one request, by API or in `letter`."""
     names = row["request_id"], row["processor"], letter.number if letter else 1
     token = controller.answer_token(*names)
     return Instruction(
@@ -66,8 +73,26 @@ def known_addresses(
     processor carried it out; then the new one only, for the old one may be somebody else's by now. An open
     rectification A -> B, then the erasure of B: the processor still holds A.
     """
+    earlier: dict[str, str] = {}
+    # Never told to anybody, and withdrawn perhaps because the address was somebody else's.
+    withdrawn = (_P.state == State.WITHDRAWN.value) & (_P.attempts == 0)
+    here = (_P.processor == row["processor"]) & ~withdrawn
+    for other, told in _asked_by(connection, controller, _rectified(head, lane), here):
+        if told is None:
+            continue
+        new = normalised(told.changes.email) if told.changes and told.changes.email else None
+        for address in told.addresses:
+            if other["state"] == State.VERIFIED and new and normalised(address) != new:
+                earlier.pop(normalised(address), None)
+            else:
+                earlier[normalised(address)] = address
     own = {normalised(address): address for address in request.addresses}
-    rectified = [
+    return tuple((own | {name: address for name, address in earlier.items() if name not in own}).values())
+
+
+def _rectified(head: Waiting, lane: Sequence[Waiting]) -> list[int]:
+    """The rectifications of the same person that the processor may know of."""
+    return [
         other.id
         for other in lane
         if other.right is Right.RECTIFICATION
@@ -77,29 +102,18 @@ def known_addresses(
         # its address is a stranger's.
         and (other.tried or (other.state is not State.HELD and other.ordinal < head.ordinal))
     ]
-    if not rectified:
-        return tuple(own.values())
-    others = connection.execute(
-        select(_P.request_id, _P.state, _P.attempts, _R.sealed, _R.wrapped_key, _R.key_month)
-        .join(t.request, _R.id == _P.request_id)
-        .where(_P.id.in_(rectified), _P.processor == row["processor"], _R.sealed.is_not(None))
-        .order_by(_P.ordinal)
-    )
-    earlier: dict[str, str] = {}
-    for other in others.mappings():
-        if other["state"] == State.WITHDRAWN and other["attempts"] == 0:
-            continue  # never told to anybody, and withdrawn perhaps because the address was somebody else's
-        key = request_key(controller, dict(other))
-        if key is None:
-            continue
-        told = serialization.from_bytes(key.open(other["sealed"], other["request_id"].encode()))
-        new = told.changes.email if told.changes else None
-        for address in told.addresses:
-            if other["state"] == State.VERIFIED and new and normalised(address) != normalised(new):
-                earlier.pop(normalised(address), None)
-            else:
-                earlier[normalised(address)] = address
-    return tuple((own | {name: address for name, address in earlier.items() if name not in own}).values())
+
+
+def _asked_by(
+    connection: Connection, controller: Controller, propagation_ids: Sequence[int], *where: ColumnElement[bool]
+) -> Iterator[tuple[RowMapping, Request | None]]:
+    """Each of these propagations, the oldest first, with what was asked by it: None where that is destroyed."""
+    if not propagation_ids:
+        return
+    for row in connection.execute(_OTHERS.where(*where), {"propagation_ids": propagation_ids}).mappings():
+        key = request_key(controller, dict(row)) if row["sealed"] is not None else None
+        context = row["request_id"].encode()
+        yield row, serialization.from_bytes(key.open(row["sealed"], context)) if key else None
 
 
 def changes_now(
@@ -113,24 +127,17 @@ def changes_now(
     newer = told_since(head, lane) if request.changes else []
     if request.changes is None or not newer:
         return request.changes
-    found = connection.execute(
-        select(_P.id, _P.covers, _P.request_id, _R.sealed, _R.wrapped_key, _R.key_month)
-        .join(t.request, _R.id == _P.request_id)
-        .where(_P.id.in_([one.id for one in newer]))
-    )
-    rows = {row["id"]: dict(row) for row in found.mappings()}
+    asked = {row["id"]: (row, told) for row, told in _asked_by(connection, controller, [one.id for one in newer])}
     changes = request.changes
     for one in newer:
-        row = rows[one.id]
-        key = request_key(controller, row)
-        if key is None or row["sealed"] is None:
+        row, told = asked[one.id]
+        if told is None:
             covered = set(row["covers"].split())
             # a newer text for the whole of a field stands against older parts of it
             names = changes.names | {f"fields/{name}" for name in changes.fields}
             changes = changes.without(frozenset(n for n in names if controller.change_digest(n) in covered))
-            continue
-        told = serialization.from_bytes(key.open(row["sealed"], row["request_id"].encode()))
-        changes = changes.under(told.changes) if told.changes else changes
+        elif told.changes:
+            changes = changes.under(told.changes)
     return changes
 
 
@@ -139,29 +146,7 @@ def next_letter(
 ) -> Letter:
     """The next letter of this correspondence, or the one that was begun and never confirmed as sent."""
     number, (to, letter_kind) = row["notices"] + 1, recipient_of(controller, processor, row, kind)
-    names = row["request_id"], row["processor"], number
-    recipient = controller.keys.pseudonym("address", to)
-    here = (t.notice.c.propagation_id == row["id"]) & (t.notice.c.number == number)
-    # Stored before it is sent: a retry after a crash repeats the same Message-ID, so people see one letter.
-    insert_or_ignore(
-        unit.connection,
-        t.notice,
-        {
-            "propagation_id": row["id"],
-            "number": number,
-            "kind": letter_kind,
-            "message_id": controller.message_id(*names),
-            "reference": controller.reference(*names),
-            "token_hash": token_hash(controller.answer_token(*names)),
-            "recipient": recipient,
-            "created_at": now,
-            "expires_at": now + NOTICE_LINK_LIVES,
-        },
-    )
-    # From the day it was first written: a retry on another day must not change the letter under the same id.
-    written = unit.connection.execute(select(t.notice.c.created_at).where(here)).scalar_one()
-    # The contact may be another one than when it was first written.
-    unit.connection.execute(update(t.notice).where(here).values(recipient=recipient))
+    begun = _keep_letter(unit.connection, controller, row, number, letter_kind, to, now)
     references: tuple[str, ...] = ()
     if row["handed"]:
         context = f"{row['request_id']}/{row['processor']}".encode()
@@ -173,11 +158,45 @@ def next_letter(
         controller=controller.name,
         to=to,
         processor_title=processor.title,
-        answer_by=(written + processor.answer_within).astimezone(controller.zone).date(),
+        answer_by=(begun + processor.answer_within).astimezone(controller.zone).date(),
         in_reply_to=controller.message_id(row["request_id"], row["processor"], 1) if row["notices"] else None,
         task=row["task"],
         references=references,
     )
+
+
+def _keep_letter(
+    connection: Connection,
+    controller: Controller,
+    row: Mapping[str, Any],
+    number: int,
+    kind: NoticeKind,
+    to: str,
+    now: datetime,
+) -> datetime:
+    """Store it before it is sent: a retry after a crash repeats the same Message-ID, so people see one letter.
+
+    Gives when it was first written: a retry on another day must not change the letter under the same id.
+    """
+    names = row["request_id"], row["processor"], number
+    values = {
+        "propagation_id": row["id"],
+        "number": number,
+        "kind": kind,
+        "message_id": controller.message_id(*names),
+        "reference": controller.reference(*names),
+        "token_hash": token_hash(controller.answer_token(*names)),
+        "recipient": controller.keys.pseudonym("address", to),
+        "created_at": now,
+        "expires_at": now + NOTICE_LINK_LIVES,
+    }
+    if insert_or_ignore(connection, t.notice, values):
+        return now
+    here = (t.notice.c.propagation_id == row["id"]) & (t.notice.c.number == number)
+    # The contact may be another one than when it was first written.
+    connection.execute(update(t.notice).where(here).values(recipient=values["recipient"]))
+    begun: datetime = connection.execute(select(t.notice.c.created_at).where(here)).scalar_one()
+    return begun
 
 
 def notice_row(connection: Connection, propagation_id: int, number: int) -> Mapping[str, Any]:
@@ -190,6 +209,7 @@ def notice_row(connection: Connection, propagation_id: int, number: int) -> Mapp
 def recipient_of(
     controller: Controller, processor: Processor, row: Mapping[str, Any], kind: str
 ) -> tuple[str, NoticeKind]:
+    """To whom the next letter goes, and which one it is."""
     if row["way"] == Way.OPERATOR:
         return controller.operator, NoticeKind.TASK_REMINDER if kind == "reminder" else NoticeKind.TASK
     if kind != "reminder":

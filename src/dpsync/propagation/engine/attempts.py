@@ -20,7 +20,7 @@ from dpsync.model import Way
 from dpsync.propagation import instructions, serialization
 from dpsync.propagation.commitments import Beside, opened, rows_said
 from dpsync.propagation.controller import Controller
-from dpsync.propagation.engine.choosing import lane_of, next_of
+from dpsync.propagation.engine.choosing import Chosen, next_of
 from dpsync.propagation.engine.gate import Telling, let_through
 from dpsync.propagation.engine.postponing import set_aside
 from dpsync.propagation.queue import lanes
@@ -28,7 +28,6 @@ from dpsync.propagation.queue.lanes import LaneRow
 from dpsync.propagation.queue.tasks import Task
 from dpsync.propagation.record import Attempt, Update, record
 from dpsync.propagation.rules.lifecycle import Step
-from dpsync.propagation.rules.plan import Waiting
 from dpsync.store import tables as t
 from dpsync.store.writer import Unit
 
@@ -72,17 +71,19 @@ class Attempts:
         accounts = sorted({task.account_id for task in tasks})
         owners = {row.id: row.owner for row in unit.connection.execute(_OWNERS, {"accounts": accounts})}
         everywhere = lanes.lanes_of(unit.connection, [task.subject_id for task in tasks])
-        chosen: dict[tuple[str, str], tuple[Task, Waiting, str] | None] = {}
+        first: dict[tuple[str, str], Task] = {}
         for task in tasks:
-            lane = task.account_id, task.subject_id
             # Another owner: the lease went while this waited for its turn. The same lane twice: one call at a time.
-            if lane not in chosen and owners.get(task.account_id) in {self._worker_id, None}:
-                found = next_of(unit, self._controller, task, everywhere.get(task.subject_id, []), now)
-                chosen[lane] = (task, *found) if found else None
-        wanted = self._wanted(unit, [one for one in chosen.values() if one], everywhere, now)
-        going = let_through(unit, self._controller, wanted, now)
+            if owners.get(task.account_id) in {self._worker_id, None}:
+                first.setdefault(task.lane, task)
+        chosen = [
+            (task, found)
+            for task in first.values()
+            if (found := next_of(unit, self._controller, task, everywhere.get(task.subject_id, []), now))
+        ]
+        going = let_through(unit, self._controller, self._wanted(unit, chosen, everywhere, now), now)
         begun = self._begin(unit, going, now)
-        return [begun.pop((task.account_id, task.subject_id), None) for task in tasks]
+        return [begun.pop(task.lane, None) for task in tasks]
 
     def finish(self, unit: Unit, updates: Sequence[Update]) -> list[Step]:
         """Record what came of attempts, and what their connectors noted of it."""
@@ -91,37 +92,29 @@ class Attempts:
     def _wanted(
         self,
         unit: Unit,
-        chosen: Sequence[tuple[Task, Waiting, str]],
-        everywhere: dict[str, list[LaneRow]],
+        chosen: Sequence[tuple[Task, Chosen]],
+        everywhere: Mapping[str, Sequence[LaneRow]],
         now: datetime,
     ) -> list[Telling]:
         """What is to be told, opened; what cannot be opened, or has no processor, is set aside."""
         if not chosen:
             return []
-        found = unit.connection.execute(_TO_TELL, {"propagation_ids": [own.id for _, own, _ in chosen]}).mappings()
+        found = unit.connection.execute(_TO_TELL, {"propagation_ids": [own.id for _, (own, *_) in chosen]}).mappings()
         rows = {row["id"]: dict(row) for row in found}
-        wanted = [self._telling(unit, *one, everywhere[one[0].subject_id], rows[one[1].id], now) for one in chosen]
-        return [one for one in wanted if one]
-
-    def _telling(
-        self,
-        unit: Unit,
-        task: Task,
-        own: Waiting,
-        kind: str,
-        everywhere: Sequence[LaneRow],
-        row: Mapping[str, Any],
-        now: datetime,
-    ) -> Telling | None:
-        processor = self._controller.processors.get(row["processor"])
-        key, plain, why = opened(self._controller, row)
-        if processor is None or key is None:
-            set_aside(unit, self._controller, row, why or "unconfigured", now)
-            return None
-        by_letter = kind == "reminder" or (row["way"] != Way.API and kind != "verify")
-        kind = kind or ("verify" if row["doubtful"] else "notice" if by_letter else "carry_out")
-        request = serialization.from_bytes(plain)
-        return Telling(task, own, everywhere, row, processor, key, request, kind, by_letter)
+        wanted = []
+        for task, (own, by_timer, lane) in chosen:
+            row = rows[own.id]
+            processor = self._controller.processors.get(row["processor"])
+            key, plain, why = opened(self._controller, row)
+            if processor is None or key is None:
+                set_aside(unit, self._controller, row, why or "unconfigured", now)
+                continue
+            by_letter = by_timer == "reminder" or (row["way"] != Way.API and by_timer != "verify")
+            kind = by_timer or ("verify" if row["doubtful"] else "notice" if by_letter else "carry_out")
+            request = serialization.from_bytes(plain)
+            everything = everywhere[task.subject_id]
+            wanted.append(Telling(task, own, lane, everything, row, processor, key, request, kind, by_letter))
+        return wanted
 
     def _begin(self, unit: Unit, going: Sequence[Telling], now: datetime) -> dict[tuple[str, str], Begun]:
         if not going:
@@ -138,7 +131,7 @@ class Attempts:
         ]
         ids = {row.propagation_id: row.id for row in unit.connection.execute(_BEGIN, rows)}
         return {
-            (one.task.account_id, one.task.subject_id): self._begun(unit, one, ids[one.row["id"]], written)
+            one.task.lane: self._begun(unit, one, ids[one.row["id"]], written)
             for one, written in zip(going, rows, strict=True)
         }
 
@@ -155,9 +148,8 @@ class Attempts:
         begun = entry.encode(EntryKind.ATTEMPT, now, attempt=number, kind=one.kind, rows=said, **names)
         unit.append(row["request_id"], begun)
         capability = one.processor.connector.capabilities.get(one.request.right)
-        lane = [other.waiting for other in lane_of(controller, one.task, one.everywhere)]
-        addresses = instructions.known_addresses(unit.connection, controller, row, one.request, one.own, lane)
-        changes = instructions.changes_now(unit.connection, controller, one.request, one.own, lane)
+        addresses = instructions.known_addresses(unit.connection, controller, row, one.request, one.own, one.lane)
+        changes = instructions.changes_now(unit.connection, controller, one.request, one.own, one.lane)
         return Begun(
             id=attempt_id,
             number=number,

@@ -17,21 +17,24 @@ from dpsync.propagation.rules.plan import Waiting, choose, overtaken
 from dpsync.store import tables as t
 from dpsync.store.writer import Unit
 
+Chosen = tuple[Waiting, str, Sequence[Waiting]]
+"""Which propagation, "verify" or "reminder" where its timer says so, and all of its lane."""
+
 
 def next_of(
     unit: Unit, controller: Controller, task: Task, everywhere: Sequence[LaneRow], now: datetime
-) -> tuple[Waiting, str] | None:
-    """The propagation that a call is made for, and "verify" or "reminder" where the timer says so; None for no call.
-
-    `everywhere`: all of the subject, at all accounts.
-    """
-    _move(unit, controller, task.subject_id, everywhere, now)
-    lane = lane_of(controller, task, everywhere)
+) -> Chosen | None:
+    """The propagation that a call is made for; None for no call. `everywhere`: all of the subject, at all accounts."""
+    lane = _lane(unit, controller, task, everywhere, now)
     if any(row.unanswered for row in lane):
         return None
-    if task.timer is not None:
-        return _by_timer(unit, controller, task, lane, task.timer, now)
     waiting = [row.waiting for row in lane]
+    if task.timer is not None:
+        row = next((row for row in lane if row.waiting.id == task.propagation_id), None)
+        # Its subject was joined with another meanwhile, and it is found there next; or somebody answered.
+        if row is None or not _still_due(row, task.timer, now):
+            return None
+        return _by_timer(unit, controller, row.waiting, waiting, task.timer, now)
     # What belongs to a processor without a section blocks nobody else on the same account.
     choice = choose([row for row in waiting if row.processor in controller.processors])
     if choice.head is None:
@@ -42,28 +45,19 @@ def next_of(
     if choice.head is None:
         lanes.drop_lane(unit.connection, task.account_id, task.subject_id)
         return None
-    return choice.head, ""
-
-
-def lane_of(controller: Controller, task: Task, everywhere: Sequence[LaneRow]) -> list[LaneRow]:
-    """What of a subject belongs to an account by the settings of today, whatever it was called before."""
-    return [row for row in everywhere if _account_of(controller, row) == task.account_id]
+    return choice.head, "", waiting
 
 
 def _by_timer(
-    unit: Unit, controller: Controller, task: Task, lane: Sequence[LaneRow], timer: Timer, now: datetime
-) -> tuple[Waiting, str] | None:
-    row = next((row for row in lane if row.waiting.id == task.propagation_id), None)
-    # Its subject was joined with another meanwhile, and it is found there next; or somebody answered.
-    if row is None or not _still_due(row, timer, now):
-        return None
+    unit: Unit, controller: Controller, own: Waiting, lane: Sequence[Waiting], timer: Timer, now: datetime
+) -> Chosen | None:
     if timer in {Timer.COOLING_OFF, Timer.ESCALATE}:
-        record(unit, controller, Update(row.waiting.id, [timer], now))
+        record(unit, controller, Update(own.id, [timer], now))
         return None
-    if timer is Timer.REREAD and overtaken(row.waiting, [one.waiting for one in lane]):
-        read_no_more(unit, row.waiting, now)
+    if timer is Timer.REREAD and overtaken(own, lane):
+        read_no_more(unit, own, now)
         return None
-    return row.waiting, "verify" if timer is Timer.REREAD else "reminder"
+    return own, "verify" if timer is Timer.REREAD else "reminder", lane
 
 
 def _still_due(row: LaneRow, timer: Timer, now: datetime) -> bool:
@@ -75,17 +69,22 @@ def _still_due(row: LaneRow, timer: Timer, now: datetime) -> bool:
     return due and (row.timer == timer or (timer is Timer.ESCALATE and row.timer != Timer.COOLING_OFF))
 
 
-def _account_of(controller: Controller, row: LaneRow) -> str:
-    processor = controller.processors.get(row.waiting.processor)
-    return processor.account if processor else row.account_id
+def _lane(
+    unit: Unit, controller: Controller, task: Task, everywhere: Sequence[LaneRow], now: datetime
+) -> list[LaneRow]:
+    """What of the subject belongs to the account by the settings of today, whatever it was called before.
 
-
-def _move(unit: Unit, controller: Controller, subject_id: str, everywhere: Sequence[LaneRow], now: datetime) -> None:
-    """What somebody who still goes by older settings put elsewhere is moved to where it belongs."""
+    What somebody who still goes by older settings put elsewhere is moved to where it belongs.
+    """
+    lane = []
     for row in everywhere:
-        account, own = _account_of(controller, row), row.waiting
+        processor, own = controller.processors.get(row.waiting.processor), row.waiting
+        account = processor.account if processor else row.account_id
+        if account == task.account_id:
+            lane.append(row)
         if row.account_id == account or row.unanswered:
             continue
         unit.connection.execute(update(t.propagation).where(t.propagation.c.id == own.id).values(account_id=account))
         if own.state is State.PENDING:
-            lanes.make_lane_due(unit.connection, account, subject_id, now, hurry=lanes.Hurry.AT_ONCE)
+            lanes.make_lane_due(unit.connection, account, task.subject_id, now, hurry=lanes.Hurry.AT_ONCE)
+    return lane

@@ -29,10 +29,14 @@ from dpsync.store.writer import Unit
 
 @dataclass(frozen=True, slots=True)
 class Telling:
-    """What is about to be told, if nothing speaks against it. `everywhere`: all of its subject, at all accounts."""
+    """What is about to be told, if nothing speaks against it.
+
+    `lane`: all of its subject at its account; `everywhere`: at all accounts.
+    """
 
     task: Task
     own: Waiting
+    lane: Sequence[Waiting]
     everywhere: Sequence[LaneRow]
     row: Mapping[str, Any]
     processor: Processor

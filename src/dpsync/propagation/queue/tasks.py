@@ -24,6 +24,11 @@ class Task:
     timer: Timer | None = None
     may_call_until: Callable[[], float] = field(default=lambda: float("inf"), repr=False, compare=False)
 
+    @property
+    def lane(self) -> tuple[str, str]:
+        """The account and the subject: of one lane, one call is under way at a time."""
+        return self.account_id, self.subject_id
+
 
 _L, _P, _A = t.lane.c, t.propagation.c, t.account.c
 _LANES = (
