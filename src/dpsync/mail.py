@@ -1,7 +1,10 @@
-"""The controller's own letters: which addresses one can go to, and the head of what a machine sends."""
+"""The controller's own letters: which addresses one can go to, and one head and one look for all of them."""
 
+import hashlib
 import re
-from datetime import datetime
+import textwrap
+from collections.abc import Sequence
+from datetime import date, datetime
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -9,6 +12,9 @@ from email.utils import format_datetime
 
 # 990 leaves long links and headers whole: RFC 5322 allows 998 octets a line, and folding is where injections hide.
 POLICY = SMTP.clone(cte_type="7bit", max_line_length=990)
+
+LONGEST_LOCAL_PART = 64  # of an address (RFC 5321, 4.5.3.1.1)
+REHEARSAL = "REHEARSAL: this is an exercise. Nobody's data is meant."
 
 _ATEXT = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]"
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
@@ -65,3 +71,67 @@ def compose(*, sender: str, to: str, subject: str, text: str, message_id: str, a
     message = begin(sender=sender, to=to, subject=subject, message_id=message_id, at=at)
     message.set_content(text)
     return message.as_bytes()
+
+
+# --- to people outside
+
+
+def letter(
+    *,
+    sender: str,
+    to: str,
+    subject: str,
+    message_id: str,
+    at: datetime,
+    paragraphs: Sequence[str],
+    reference: str = "",
+    in_reply_to: str = "",
+    attached: tuple[str, str | bytes] | None = None,
+    answered: bool = False,
+    rehearsal: bool = False,
+) -> bytes:
+    """The complete RFC 5322 message. Message-IDs are without angle brackets.
+
+    `attached`: a text file's name and content, which bytes carry as it is. `answered`: its answers come back under its
+    tag. A paragraph of several lines, or that begins with blanks, is left as it is. Raises `ValueError` where a value
+    would make a second header.
+    """
+    named = f"[{reference}] " if reference else ""
+    headline = f"{named}{'REHEARSAL ' if rehearsal else ''}{subject}"
+    message = begin(sender=sender, to=to, subject=headline, message_id=message_id, at=at)
+    if answered:
+        local, _, domain = bare(sender).rpartition("@")
+        tagged = f"{local}+{tag_of(message_id)}"
+        message["Reply-To"] = f"{tagged if len(tagged) <= LONGEST_LOCAL_PART else local}@{domain}"
+    if in_reply_to:
+        message["In-Reply-To"] = message["References"] = f"<{in_reply_to}>"
+    told = [*([REHEARSAL] if rehearsal else []), *paragraphs, *([f"Our reference: {reference}"] if reference else [])]
+    message.set_content("\n\n".join(text if "\n" in text or text[:1] == " " else _filled(text) for text in told) + "\n")
+    if attached is not None:
+        name, content = attached
+        if isinstance(content, bytes):
+            message.add_attachment(content, maintype="text", subtype="plain", filename=name)
+        else:
+            message.add_attachment(content, subtype="plain", filename=name)
+        # The library would draw the boundary by lot, and a repeat would be other bytes.
+        message.set_boundary("=_" + hashlib.sha256(message_id.encode()).hexdigest()[:32])
+    return message.as_bytes()
+
+
+def tag_of(message_id: str) -> str:
+    """What addresses and envelope carry: nobody can guess it, so whatever repeats it answers this very letter."""
+    return message_id.partition("@")[0]
+
+
+def _filled(text: str) -> str:
+    return textwrap.fill(text, 76, break_long_words=False, break_on_hyphens=False)
+
+
+def day(value: date) -> str:
+    """A day as people write it."""
+    return f"{value.day} {value:%B %Y}"
+
+
+def plain(text: str) -> str:
+    """One line without control characters: what comes from outside must not draw a letter of its own."""
+    return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())[:200]

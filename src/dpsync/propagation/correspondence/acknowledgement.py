@@ -12,7 +12,7 @@ from dpsync.connector_services import Mail, NoAnswer, Posted
 from dpsync.errors import DecisionRefused, NotFound
 from dpsync.ledger import entry, rows
 from dpsync.ledger.entry import EntryKind
-from dpsync.mail import bounce_address, compose
+from dpsync.mail import bounce_address, letter, tag_of
 from dpsync.model import DONE_STATES, Cause, Right, State
 from dpsync.propagation import contacts
 from dpsync.propagation.alert_texts import alert
@@ -276,22 +276,26 @@ def mail_question(controller: Controller, mail: Mail, name: str, address: str, n
     """
     processor = controller.processors[name]
     token = controller.contact_token(address, name)
-    text = (
-        f"{controller.name} sends data-protection instructions for {processor.title} to this address.\n"
-        "Before a person's data goes anywhere, please confirm that this is the right desk for them:\n\n"
-        f"  {controller.public_url}/contacts/{token}\n\n"
-        "The page shows one button; nothing is confirmed before it is pressed. If this is the wrong desk, please\n"
-        f"reply and say who is right.\n\n{'REHEARSAL: this is an exercise.' if controller.rehearsal else ''}\n"
-    )
-    raw = compose(
+    raw = letter(
         sender=mail.sender,
         to=address,
         subject=f"Please confirm: data-protection contact of {processor.title}",
-        text=text,
         message_id=controller.message_id(token, name, number),
         at=now,
+        paragraphs=[
+            (
+                f"{controller.name} sends data-protection instructions for {processor.title} to this address. Before a "
+                "person's data goes anywhere, please confirm that this is the right desk for them:"
+            ),
+            f"  {controller.public_url}/contacts/{token}",
+            (
+                "The page shows one button; nothing is confirmed before it is pressed. If this is the wrong desk, "
+                "please reply and say who is right."
+            ),
+        ],
+        rehearsal=controller.rehearsal,
     )
     # Of whichever mail the report of delivery is, it comes back under the first one's tag, by which it is known.
-    tag = controller.question_id(address, name).partition("@")[0]
+    tag = tag_of(controller.question_id(address, name))
     back = bounce_address(mail.sender, tag)
     return mail.post(raw, to=address, envelope_sender=back, envelope_id=tag, digest_key=b"contact")

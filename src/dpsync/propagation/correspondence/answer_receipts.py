@@ -11,7 +11,7 @@ from sqlalchemy import Connection, select, update
 
 from dpsync.connector_services import Mail, MailRefused, NoAnswer
 from dpsync.ledger.note import Signer, sign_text
-from dpsync.mail import bare, begin
+from dpsync.mail import bare, letter, tag_of
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.correspondence.acknowledgement import BY_PEOPLE
 from dpsync.store import tables as t
@@ -82,7 +82,7 @@ def send(controller: Controller, mail: Mail, signer: Signer, one: Owed, now: dat
             to=to,
             # Not the notice's own: a receipt that comes back says nothing of whether the notice was delivered.
             envelope_sender=bare(mail.sender),
-            envelope_id=_message_id(controller, one).partition("@")[0],
+            envelope_id=tag_of(_message_id(controller, one)),
             digest_key=b"receipt",
         )
     except MailRefused:
@@ -122,22 +122,22 @@ def _message_id(controller: Controller, one: Owed) -> str:
 
 
 def _written(controller: Controller, sender: str, signer: Signer, one: Owed, to: str, now: datetime) -> bytes:
-    rehearsal = "REHEARSAL " if controller.rehearsal else ""
-    message = begin(
+    return letter(
         sender=sender,
         to=to,
-        subject=f"[{one.reference}] {rehearsal}Receipt of your answer",
+        subject="Receipt of your answer",
         message_id=_message_id(controller, one),
         at=now,
+        paragraphs=[
+            f"{controller.name} has recorded this answer to its notice {one.reference}:",
+            f"  {one.kind.replace('_', ' ')}\n  {one.at:%d %B %Y, %H:%M} UTC",
+            (
+                "The attached receipt.txt is signed; please keep it. notice-sha256 is the SHA-256 of our letter's "
+                "bytes. If nobody at your desk gave this answer, please reply to this mail at once."
+            ),
+        ],
+        reference=one.reference,
+        in_reply_to=one.message_id,
+        attached=("receipt.txt", sign_text(note_of(one), [signer]).encode()),
+        rehearsal=controller.rehearsal,
     )
-    message["In-Reply-To"] = message["References"] = f"<{one.message_id}>"
-    message.set_content(
-        f"{rehearsal and 'REHEARSAL: this is an exercise.' + chr(10) * 2}"
-        f"{controller.name} has recorded this answer to its notice {one.reference}:\n\n"
-        f"  {one.kind.replace('_', ' ')}\n  {one.at:%d %B %Y, %H:%M} UTC\n\n"
-        "The attached receipt.txt is signed; please keep it. notice-sha256 is the SHA-256 of our letter's bytes.\n"
-        "If nobody at your desk gave this answer, please reply to this mail at once.\n"
-    )
-    note = sign_text(note_of(one), [signer])
-    message.add_attachment(note.encode(), maintype="text", subtype="plain", filename="receipt.txt")
-    return message.as_bytes()
