@@ -48,7 +48,6 @@ LONG_MODULES = {
         "intake/reception.py",
         "propagation/correspondence/incoming.py",
         "propagation/rules/lifecycle.py",
-        "retention/worklist.py",
         "service.py",
     ],
 }

@@ -18,10 +18,9 @@ from dpsync.model import ConversationState, Mode, Retention
 from dpsync.propagation import contacts
 from dpsync.propagation.correspondence import incoming
 from dpsync.propagation.rules.plan import Safety
-from dpsync.retention import acts, worklist
+from dpsync.retention import acts, mailing, reminding, worklist
 from dpsync.retention.conversations import PURPOSE, By
 from dpsync.retention.letter import Row, WorkLetter, written
-from dpsync.retention.worklist import Planned
 from dpsync.store import conversation_tables as ct
 from dpsync.store import tables as t
 from dpsync.store.database import reading, writing
@@ -41,7 +40,7 @@ def listed(world: World) -> str | None:
 
 def tend(world: World) -> None:
     now = world.clock.now()
-    world.writer.call(lambda unit: worklist.tend(unit, world.controller, now))
+    world.writer.call(lambda unit: reminding.tend(unit, world.controller, now))
 
 
 def confirm(world: World, *addresses: str) -> None:
@@ -54,17 +53,17 @@ def confirm(world: World, *addresses: str) -> None:
     )
 
 
-def planned(world: World) -> list[Planned]:
+def planned(world: World) -> list[WorkLetter]:
     with reading(world.engine) as connection:
-        return worklist.planned(connection, world.controller, world.clock.now())
+        return mailing.planned(connection, world.controller, world.clock.now())
 
 
-def sent(world: World) -> list[Planned]:
+def sent(world: World) -> list[WorkLetter]:
     """What would go out now goes out."""
     found = planned(world)
     for one in found:
         now = world.clock.now()
-        world.writer.call(partial(worklist.mark_posted, controller=world.controller, one=one, status=250, now=now))
+        world.writer.call(partial(mailing.mark_posted, controller=world.controller, one=one, status=250, now=now))
     return found
 
 
@@ -80,8 +79,8 @@ def causes(world: World) -> list[str]:
     return [one.cause for one in world.rows(t.alert)]
 
 
-def mail(one: Planned) -> EmailMessage:
-    return message_from_bytes(written(one.letter, "privacy@example.org"), policy=policy.default)
+def mail(one: WorkLetter) -> EmailMessage:
+    return message_from_bytes(written(one, "privacy@example.org"), policy=policy.default)
 
 
 def test_a_list_names_what_is_due_before_the_next_one_and_nothing_else(world: World) -> None:
@@ -180,7 +179,7 @@ def test_a_letter_that_was_not_taken_is_the_same_message_when_it_is_sent_again(w
     (first,) = planned(world)
     world.clock.advance(HOUR)
     (again,) = planned(world)
-    assert written(first.letter, "privacy@example.org") == written(again.letter, "privacy@example.org")
+    assert written(first, "privacy@example.org") == written(again, "privacy@example.org")
     (kept,) = world.rows(ct.retention_letter)
     assert (str(mail(first)["Message-ID"]), kept.sent_at) == (f"<{kept.message_id}>", None)
     sent(world)
@@ -239,7 +238,7 @@ def test_a_letter_says_which_are_overdue_on_its_own_day(world: World) -> None:
     note(world, told(1, DUE - DAY), told(2, DUE))
     listed(world)
     (one,) = planned(world)
-    assert [(line.conversation, line.note) for line in one.letter.rows] == [
+    assert [(line.conversation, line.note) for line in one.rows] == [
         ("conv-canary-1", "overdue"),
         ("conv-canary-2", ""),
     ]
@@ -256,7 +255,7 @@ def test_what_was_answered_for_is_on_no_letter_any_more(world: World) -> None:
     listed(world)
     assert answer(world, frozenset({row(world, 1).reference, "DPS-OTHER"})) == 1
     (one,) = planned(world)
-    assert [line.conversation for line in one.letter.rows] == ["conv-canary-2"]
+    assert [line.conversation for line in one.rows] == ["conv-canary-2"]
     assert answer(world) == 1
     assert planned(world) == []
 
@@ -349,15 +348,15 @@ def test_a_link_answers_for_its_own_list_and_dies_with_it(world: World) -> None:
     listed(world)
     token = world.controller.answer_token(_list_id(world), "inbox", 0)
     with reading(world.engine) as connection:
-        shown = worklist.question(connection, world.controller, token, world.clock.now())
-        assert worklist.question(connection, world.controller, "n" * 43, world.clock.now()) is None
+        shown = worklist.page_of(connection, world.controller, token, world.clock.now())
+        assert worklist.page_of(connection, world.controller, "n" * 43, world.clock.now()) is None
     assert shown is not None
     assert shown.rows == ((row(world).reference, date(2026, 11, 20), True),)
     world.clock.advance(61 * DAY)
     with pytest.raises(NotFound):
         answer(world)
     with reading(world.engine) as connection:
-        assert worklist.question(connection, world.controller, token, world.clock.now()) is None
+        assert worklist.page_of(connection, world.controller, token, world.clock.now()) is None
     assert row(world).state == STATES.LISTED
 
 
@@ -430,6 +429,8 @@ HOSTILE = st.text(max_size=80)
 @given(HOSTILE, HOSTILE, HOSTILE)
 def test_what_a_vendor_calls_things_draws_no_row_and_no_header_of_its_own(one: str, two: str, three: str) -> None:
     letter = WorkLetter(
+        act_id=1,
+        processor="inbox",
         kind=NoticeKind.FIRST,
         reference="DPS-LIST",
         message_id="a1@example.org",

@@ -81,20 +81,12 @@ def contradict(
     said: Mapping[str, str | int] | None = None,
 ) -> None:
     """Conversations that should be gone showed themselves: state, entry, and an alert to the DPO."""
-    title = controller.title_of(name)
     move(unit.connection, name, keys, ConversationState.CONTRADICTED, contradicted_at=now)
     fields = {"cause": cause, **(said or {})}
     act(unit, controller, name, ActKind.CONTRADICTED, keys, now, event=EntryKind.CONTRADICTED, said=fields)
-    raise_alert(
-        unit.connection,
-        cause="retention-contradicted",
-        role="dpo",
-        subject="Private conversations are still there",
-        body="They should be gone, and showed themselves. They are on the next work list. `dpsync retention show`",
-        now=now,
-        zone=controller.zone,
-        concerns=[Concern(name, f"{title}: {len(keys)} ({cause})", title)],
-    )
+    body = "They should be gone, and showed themselves. They are on the next work list. `dpsync retention show`"
+    subject, told = "Private conversations are still there", f"{len(keys)} ({cause})"
+    alert(unit, controller, name, "contradicted", subject, told, now, body=body)
 
 
 # --- what people say
@@ -221,3 +213,30 @@ def demanded(by: By) -> None:
     """Refuse what nobody stands for. Raises `DecisionRefused`."""
     if not by.name.strip() or not by.reason.strip():
         raise DecisionRefused("it needs the name of a person, and a reason or how it was said")
+
+
+def alert(
+    unit: Unit,
+    controller: Controller,
+    name: str,
+    cause: str,
+    subject: str,
+    told: str,
+    now: datetime,
+    *,
+    role: str = "dpo",
+    body: str = "`dpsync retention show` says what to do.",
+    about: str = "",
+) -> bool:
+    """Tell of the conversations at one processor; False where it was told today already."""
+    title = controller.title_of(name)
+    return raise_alert(
+        unit.connection,
+        cause=f"retention-{cause}{'-deputy' if role == 'deputy' else ''}",
+        role=role,
+        subject=subject,
+        body=body,
+        now=now,
+        zone=controller.zone,
+        concerns=[Concern(about or name, f"{title}: {told}", title)],
+    )

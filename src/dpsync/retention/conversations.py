@@ -229,6 +229,11 @@ def is_owed(row: Any, listed_at: datetime) -> bool:
     return bool(row.state == ConversationState.LISTED)
 
 
+def last_day_of(row: Any) -> date:
+    """Until when a conversation may stay: by the rule, or by a named exception."""
+    return date.fromisoformat(row.until_on or row.due_on)
+
+
 # --- acts
 
 

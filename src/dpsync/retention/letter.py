@@ -26,8 +26,13 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class WorkLetter:
-    """All that one mail says. `first_id` is the Message-ID of the list's first letter, `cutoff` that of its day."""
+    """All that one mail says, of the act `act_id` at one processor.
 
+    `first_id`: the Message-ID of the list's first letter; `cutoff`: the day up to which an export must reach.
+    """
+
+    act_id: int
+    processor: str
     kind: NoticeKind
     reference: str
     message_id: str

@@ -15,7 +15,7 @@ from dpsync.errors import CredentialsRejected
 from dpsync.model import Retention
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.correspondence.incoming import tell_of_mail_host, tell_of_worklist
-from dpsync.retention import acts, worklist
+from dpsync.retention import acts, mailing, reminding, worklist
 from dpsync.retention.conversations import By
 from dpsync.retention.worklist import WorkListPage
 from dpsync.scheduler import Job, every, weekly
@@ -77,7 +77,7 @@ class Retaining:
 
     def _tend(self, now: datetime) -> None:
         service = self._service
-        service.write(lambda unit: worklist.tend(unit, service.controller, now))
+        service.write(lambda unit: reminding.tend(unit, service.controller, now))
         self._post(now)
 
     def _post(self, now: datetime) -> None:
@@ -86,9 +86,9 @@ class Retaining:
         mail = service.mail
         if mail is None:
             return
-        for one in service.read(lambda connection: worklist.planned(connection, service.controller, now)):
+        for one in service.read(lambda connection: mailing.planned(connection, service.controller, now)):
             try:
-                status = worklist.post(mail, one)
+                status = mailing.post(mail, one)
             except MailRefused:
                 # kept, and tried again: the settings may be put right
                 service.write(partial(tell_of_worklist, controller=service.controller, name=one.processor, now=now))
@@ -98,7 +98,7 @@ class Retaining:
                 return
             if status is not None:
                 service.write(
-                    partial(worklist.mark_posted, controller=service.controller, one=one, status=status, now=now)
+                    partial(mailing.mark_posted, controller=service.controller, one=one, status=status, now=now)
                 )
 
     # --- the page
@@ -106,8 +106,7 @@ class Retaining:
     def page(self, token: str, now: datetime) -> WorkListPage | None:
         """What a link shows; None where it is of no work list, or too old."""
         service = self._service
-        found = service.read(lambda connection: worklist.question(connection, service.controller, token, now))
-        return None if found is None else WorkListPage(found.reference, found.processor, found.rows)
+        return service.read(lambda connection: worklist.page_of(connection, service.controller, token, now))
 
     def attest(
         self, token: str, references: frozenset[str] | None, name: str, remark: str, peer: str, now: datetime
