@@ -46,7 +46,6 @@ LONG_MODULES = {
         "connector.py",
         "installation.py",
         "intake/reception.py",
-        "propagation/correspondence/incoming.py",
         "propagation/rules/lifecycle.py",
         "service.py",
     ],

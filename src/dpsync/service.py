@@ -34,7 +34,7 @@ from dpsync.ledger.audit import Verification
 from dpsync.liveness import Guard, Pulse, Watched
 from dpsync.model import Request
 from dpsync.propagation import contacts, receipts
-from dpsync.propagation.correspondence import acknowledgement, answer_receipts, escalation, incoming
+from dpsync.propagation.correspondence import acknowledgement, answer_receipts, escalation, incoming, undelivered
 from dpsync.propagation.engine.worker import Worker
 from dpsync.propagation.rules.lifecycle import AnswerKind
 from dpsync.retention import acts
@@ -235,12 +235,12 @@ class Service(Installation):
         def work(unit: Unit) -> None:
             contacts.mark_asked(unit.connection, self.controller, name, address, now)
             if refused:
-                incoming.tell_of_contact(unit, self.controller, name, now)
+                undelivered.tell_of_contact(unit, self.controller, name, now)
 
         self.write(work)
 
     def _tell_of_mail_host(self, refused: CredentialsRejected, now: datetime) -> None:
-        self.write(lambda unit: incoming.tell_of_mail_host(unit, self.controller, refused, now))
+        self.write(lambda unit: undelivered.tell_of_mail_host(unit, self.controller, refused, now))
 
     def write_receipts(self, now: datetime) -> None:
         """Write the receipt of each request that closed, or closed anew, since its receipt was written."""

@@ -14,7 +14,7 @@ from dpsync.alerts import Concern, raise_alert
 from dpsync.channels import Alert, Delivery
 from dpsync.model import Right, State
 from dpsync.outbox import Outbox
-from dpsync.propagation.engine.lease import beat
+from dpsync.propagation.engine.lease import heartbeat
 from dpsync.propagation.queue import waits
 from dpsync.propagation.rules.lifecycle import Timer
 from dpsync.scheduler import Job, Jobs, daily, every
@@ -113,7 +113,7 @@ def test_a_sign_of_life_from_2028_keeps_nobodys_accounts(world: World) -> None:
     asked = world.ask(Right.ERASURE, "ada@example.org", id="crm-1")
 
     def work(unit: object) -> None:
-        beat(unit, "w-dead", world.clock.now() + AHEAD)  # type: ignore[arg-type]  # because it is the writer's unit
+        heartbeat(unit, "w-dead", world.clock.now() + AHEAD)  # type: ignore[arg-type]  # because it is the writer's unit
         connection = unit.connection  # type: ignore[attr-defined]  # because it is the writer's unit
         connection.execute(insert(t.account).values(id="alpha", owner="w-dead"))
 

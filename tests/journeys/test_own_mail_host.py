@@ -13,7 +13,7 @@ from dpsync.cli.check_lines import Verdict
 from dpsync.cli.checks import _tested
 from dpsync.errors import MailHostRefused
 from dpsync.model import State
-from dpsync.propagation.correspondence.incoming import tell_of_mail_host
+from dpsync.propagation.correspondence.undelivered import tell_of_mail_host
 from dpsync.reporting import month_report
 from dpsync.smtp import Mailer
 from dpsync.store import tables as t

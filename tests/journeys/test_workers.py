@@ -83,7 +83,7 @@ def test_a_slot_that_slept_through_the_end_of_its_lease_begins_nothing_more(worl
     one.turn()
     world.clock.advance(timedelta(seconds=75))
     world.writer.call(lambda unit: unit.connection.execute(t.account.update().values(owner="w-another")))
-    world.writer.call(lambda unit: lease.beat(unit, "w-another", world.clock.now() + timedelta(hours=1)))
+    world.writer.call(lambda unit: lease.heartbeat(unit, "w-another", world.clock.now() + timedelta(hours=1)))
     before = {row.id for row in world.rows(t.attempt)}
     one.turn()  # it woke, and renews its heartbeat
     gate.opened.set()
@@ -480,7 +480,7 @@ def test_a_lease_that_was_lost_stops_what_was_begun_under_it_also_where_it_comes
             owner = None if comes_back else "w-another"
             taken = t.account.update().values(owner=owner, epoch=t.account.c.epoch + 1)
             world.writer.call(lambda unit: unit.connection.execute(taken))
-            world.writer.call(lambda unit: lease.beat(unit, "w-another", world.clock.now() + timedelta(hours=1)))
+            world.writer.call(lambda unit: lease.heartbeat(unit, "w-another", world.clock.now() + timedelta(hours=1)))
 
     lists = ManyLists(world, taken_by_another)
     driven(world, lists)

@@ -73,7 +73,9 @@ def find_request(connection: Connection, prefix: str) -> str:
     """
     text = prefix.strip().upper().removeprefix("R-").translate(str.maketrans("ILO", "110"))
     if not re.fullmatch(r"[0-9A-Z]{4,26}", text):
-        raise NotFound("a request is named by its id or at least its first four signs, as `dpsync status` shows them")
+        raise NotFound(
+            "a request is named by at least the first four characters of its id, as `dpsync status` shows it"
+        )
     found = connection.execute(select(t.request.c.id).where(t.request.c.id.startswith("r-" + text)).limit(2)).all()
     if not found:
         raise NotFound(f"there is no request {prefix!r}")

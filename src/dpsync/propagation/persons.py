@@ -8,7 +8,7 @@ from dpsync.propagation.rules.persons import NAMELESS
 from dpsync.store import tables as t
 
 BY_PHONE = "tel:"
-"""First signs of the pseudonym of a telephone number."""
+"""First characters of the pseudonym of a telephone number."""
 
 _OWN = t.alias.alias("own")
 _ANOTHER_ID = (

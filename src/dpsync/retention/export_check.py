@@ -118,7 +118,7 @@ def _named(head: list[str], columns: frozenset[str]) -> list[str]:
 def _text_lines(text: Iterable[str]) -> Iterator[str]:
     for line in text:
         if "\0" in line or "\x1a" in line:
-            raise UsageError(f"the export holds signs that are no text (NUL): {AS_MADE}")
+            raise UsageError(f"the export holds characters that are no text (NUL): {AS_MADE}")
         yield line
 
 

@@ -14,7 +14,7 @@ from dpsync.connector_services import Mail, MailRefused
 from dpsync.errors import CredentialsRejected
 from dpsync.model import Retention
 from dpsync.propagation.controller import Controller
-from dpsync.propagation.correspondence.incoming import tell_of_mail_host, tell_of_worklist
+from dpsync.propagation.correspondence.undelivered import tell_of_mail_host, tell_of_worklist
 from dpsync.retention import acts, mailing, reminding, worklist
 from dpsync.retention.conversations import By
 from dpsync.retention.worklist import WorkListPage

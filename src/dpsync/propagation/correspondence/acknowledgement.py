@@ -288,10 +288,8 @@ def mail_question(controller: Controller, mail: Mail, name: str, address: str, n
                 "person's data goes anywhere, please confirm that this is the right desk for them:"
             ),
             f"  {controller.public_url}/contacts/{token}",
-            (
-                "The page shows one button; nothing is confirmed before it is pressed. If this is the wrong desk, "
-                "please reply and say who is right."
-            ),
+            "The page shows one button; nothing is confirmed before it is pressed.",
+            "If this is the wrong desk, please reply and say who is right.",
         ],
         rehearsal=controller.rehearsal,
     )

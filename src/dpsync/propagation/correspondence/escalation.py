@@ -1,7 +1,7 @@
 """The ladder of alerts above what is open: no state, only levels that rise. Retries go on beneath it.
 
-One alert per rung and day, however many requests and processors stand behind it. Sources: docs on the legal dates; GDPR
-Art. 12(3), 19, 21(3).
+One alert per level and day, however many requests and processors stand behind it. Sources: docs on the legal dates;
+GDPR Art. 12(3), 19, 21(3).
 """
 
 from collections import Counter, defaultdict
@@ -44,9 +44,9 @@ class Open:
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """One rung of the ladder: who hears of it and how it is called. `after`: at which age, where hours are counted."""
+    """A step of the ladder: who hears of it, and its alert's cause. `after`: at which age, where hours are counted."""
 
-    rung: str
+    cause: str
     role: str
     sentence: str
     after: timedelta | None = None
@@ -67,7 +67,7 @@ OVERDUE = Level("overdue", "dpo", "Overdue: the legal date has passed")
 
 
 def level_of(one: Open, now: datetime, today: date) -> Level | None:
-    """The rung that one open propagation has reached, the loudest only. Pure."""
+    """The level that one open propagation has reached, the loudest only. Pure."""
     age = now - one.received_at
     if one.right is Right.OPT_OUT:
         ladder = (STOP_OVERDUE, STOP_DPO, STOP_OPERATOR)
@@ -93,7 +93,7 @@ def climb(unit: Unit, controller: Controller, now: datetime) -> int:
             heard[level].append(one)
     new = sum(
         _raise(unit, controller, level, ones, everything, now)
-        for level, ones in sorted(heard.items(), key=lambda item: item[0].rung)
+        for level, ones in sorted(heard.items(), key=lambda item: item[0].cause)
     )
     held = [Held(one.request_id, one.processor, one.causes) for one in everything if one.state is State.HELD]
     if fresh := tell_of_held(unit.connection, controller, held, now):
@@ -105,7 +105,7 @@ def climb(unit: Unit, controller: Controller, now: datetime) -> int:
 def _raise(
     unit: Unit, controller: Controller, level: Level, ones: Sequence[Open], everything: Sequence[Open], now: datetime
 ) -> bool:
-    fresh = _untold(unit, controller, level.rung, ones, now)
+    fresh = _untold(unit, controller, level.cause, ones, now)
     if not fresh:
         return False
     listed = list(ones)
@@ -119,7 +119,7 @@ def _raise(
     for role in roles:
         raise_alert(
             unit.connection,
-            cause=level.rung if role == level.role else f"{level.rung}-{role}",
+            cause=level.cause if role == level.role else f"{level.cause}-{role}",
             role=role,
             subject=level.sentence,
             body="`dpsync status REQUEST` says where each stands, and what to do.",
@@ -128,7 +128,7 @@ def _raise(
             concerns=concerns,
             at_once=level.after is not None,
         )
-    _enter(unit, level.rung, fresh, now)
+    _enter(unit, level.cause, fresh, now)
     return True
 
 
@@ -137,9 +137,9 @@ def _untold(unit: Unit, controller: Controller, cause: str, ones: Sequence[Open]
     return [one for one in ones if one.about not in told]
 
 
-def _enter(unit: Unit, rung: str, ones: Sequence[Open | Held], now: datetime) -> None:
+def _enter(unit: Unit, cause: str, ones: Sequence[Open | Held], now: datetime) -> None:
     for name, count in sorted(Counter(one.processor for one in ones).items()):
-        unit.append(None, entry.encode(EntryKind.ALERT, now, dest=name, cause=rung, n=count))
+        unit.append(None, entry.encode(EntryKind.ALERT, now, dest=name, cause=cause, n=count))
 
 
 def _concern(controller: Controller, level: Level, one: Open) -> Concern:

@@ -13,19 +13,17 @@ from typing import Any, assert_never
 
 from sqlalchemy import Connection, insert, select, update
 
-from dpsync.alerts import Concern, raise_alert
-from dpsync.errors import CredentialsRejected
+from dpsync.alerts import raise_alert
 from dpsync.ledger import entry, rows
 from dpsync.ledger.entry import EntryKind
 from dpsync.mail import domain_of
-from dpsync.propagation.alert_texts import alert, alert_about_us
+from dpsync.propagation.alert_texts import alert
 from dpsync.propagation.commitments import Beside, request_key, rows_said
-from dpsync.propagation.contacts import desks
 from dpsync.propagation.controller import Controller
+from dpsync.propagation.correspondence.undelivered import is_about_no_person
 from dpsync.propagation.record import Update, record
 from dpsync.propagation.rounds import first_of_round
 from dpsync.propagation.rules.lifecycle import Answer, AnswerKind
-from dpsync.store import conversation_tables as ct
 from dpsync.store import tables as t
 from dpsync.store.writer import Unit
 
@@ -43,7 +41,7 @@ class Kind(StrEnum):
     UNCLEAR = "unclear"
 
 
-class Waits(StrEnum):
+class WhyRead(StrEnum):
     """Why a person must read it."""
 
     REPLY = "reply"
@@ -91,7 +89,11 @@ def take(unit: Unit, controller: Controller, one: Incoming, now: datetime) -> bo
         return bool(known.waits_for) and known.read_at is None
     notice = _notice(unit.connection, one.tags)
     waits = _waits(controller, one, notice)
-    if notice is None and one.kind in {Kind.FAILED, Kind.AUTOMATIC} and _is_of_no_request(unit, controller, one, now):
+    if (
+        notice is None
+        and one.kind in {Kind.FAILED, Kind.AUTOMATIC}
+        and is_about_no_person(unit, controller, one.tags, now, failed=one.kind is Kind.FAILED)
+    ):
         waits = None
     row = {"digest": one.digest, "kind": one.kind.value, "waits_for": (waits or ""), "at": now}
     unit.connection.execute(insert(t.post).values(propagation_id=notice.propagation_id if notice else None, **row))
@@ -103,17 +105,6 @@ def take(unit: Unit, controller: Controller, one: Incoming, now: datetime) -> bo
     if waits:
         _tell_operator(unit, controller, now)
     return waits is not None
-
-
-def _is_of_no_request(unit: Unit, controller: Controller, one: Incoming, now: datetime) -> bool:
-    """Whether it answers a mail of ours about no person: the question to a contact, or a work list."""
-    contact = _asked_contact(controller, one.tags)
-    listed = None if contact else _listed_at(unit.connection, controller, one.tags)
-    if contact and one.kind is Kind.FAILED:
-        tell_of_contact(unit, controller, contact, now)
-    if listed and one.kind is Kind.FAILED:
-        tell_of_worklist(unit, controller, listed, now)
-    return bool(contact or listed)
 
 
 def _notice(connection: Connection, tags: Sequence[str]) -> Any:
@@ -132,19 +123,19 @@ def _notice(connection: Connection, tags: Sequence[str]) -> Any:
     return None
 
 
-def _waits(controller: Controller, one: Incoming, notice: Any) -> Waits | None:
+def _waits(controller: Controller, one: Incoming, notice: Any) -> WhyRead | None:
     match one.kind:
         case Kind.DELIVERED | Kind.RELAYED | Kind.EXPANDED:
             return None
         case _ if notice is None:
-            return Waits.NO_NOTICE
+            return WhyRead.NO_NOTICE
         case Kind.AUTOMATIC:
             # From elsewhere it may be any machine on the way, and anything that it has to say.
-            return None if one.domain in _domains(controller, notice) else Waits.UNCLEAR
+            return None if one.domain in _domains(controller, notice) else WhyRead.UNCLEAR
         case Kind.UNCLEAR:
-            return Waits.UNCLEAR
+            return WhyRead.UNCLEAR
         case Kind.REPLY:
-            return Waits.REPLY if one.domain in _domains(controller, notice) else Waits.OTHER_DOMAIN
+            return WhyRead.REPLY if one.domain in _domains(controller, notice) else WhyRead.OTHER_DOMAIN
         case Kind.FAILED | Kind.DELAYED:
             return None
         case _:
@@ -160,34 +151,12 @@ def _domains(controller: Controller, notice: Any) -> frozenset[str]:
     return frozenset(domain_of(address).lower() for address in there if address)
 
 
-def _asked_contact(controller: Controller, tags: Sequence[str]) -> str | None:
-    """The processor whose contact was asked by the mail that came back."""
-    for name, processor in controller.processors.items():
-        for address in desks(processor):
-            if controller.question_id(address, name).partition("@")[0] in tags:
-                return name
-    return None
-
-
-def _listed_at(connection: Connection, controller: Controller, tags: Sequence[str]) -> str | None:
-    """The processor whose work list came back."""
-    letter, a = ct.retention_letter, ct.retention_act.c
-    for tag in tags:
-        of_it = (
-            select(a.processor).join(letter, letter.c.act_id == a.id).where(letter.c.message_id.startswith(f"{tag}@"))
-        )
-        name = connection.execute(of_it).scalar_one_or_none()
-        if name in controller.processors:
-            return str(name)
-    return None
-
-
 def _keep(
     unit: Unit,
     controller: Controller,
     one: Incoming,
     notice: Any,
-    waits: Waits | None,
+    waits: WhyRead | None,
     now: datetime,
     post: Beside,
 ) -> None:
@@ -215,7 +184,7 @@ def _keep(
         fields["digest"] = entry.commitment(key.commit_key, one.digest)
         fields["rows"] = rows_said(key.commit_key, written)
     unit.append(notice.request_id, entry.encode(EntryKind.REPEAT, now, **fields))
-    spoken = "unclear" if waits is Waits.UNCLEAR else _SPEAKS_UP.get(one.kind)
+    spoken = "unclear" if waits is WhyRead.UNCLEAR else _SPEAKS_UP.get(one.kind)
     if spoken or waits:
         alert(unit.connection, controller, spoken or "replied", notice.request_id, notice.processor, now)
 
@@ -230,41 +199,6 @@ def _is_current(connection: Connection, notice: Any) -> bool:
     n = t.notice.c
     latest = select(n.recipient).where(n.propagation_id == notice.propagation_id).order_by(n.number.desc()).limit(1)
     return bool(connection.execute(latest).scalar_one() == notice.recipient)
-
-
-def tell_of_contact(unit: Unit, controller: Controller, name: str, now: datetime) -> None:
-    """The question whether a contact is the right one did not reach it: its letters would wait for ever."""
-    raise_alert(
-        unit.connection,
-        cause="contact_bounced",
-        role="operator",
-        subject="A contact cannot be reached",
-        body="The question whether it is the right one came back, so notices to this processor stay held. Correct "
-        "`contact` or `backup_contact` in the settings and restart; `dpsync check`",
-        now=now,
-        zone=controller.zone,
-        concerns=[Concern(name, controller.title_of(name), controller.title_of(name))],
-    )
-
-
-def tell_of_mail_host(unit: Unit, controller: Controller, refused: CredentialsRejected, now: datetime) -> None:
-    """Our own mail host takes nothing from us: whatever waits for it, one alert a day for each reason."""
-    alert_about_us(unit.connection, controller, refused.alert, refused.brief, now)
-
-
-def tell_of_worklist(unit: Unit, controller: Controller, name: str, now: datetime) -> None:
-    """A work list did not reach whoever deletes: what it names would be overdue before anybody hears of it."""
-    raise_alert(
-        unit.connection,
-        cause="retention-bounced",
-        role="operator",
-        subject="A work list could not be delivered",
-        body="Correct `admin` or `deputy` under `retention` in the settings, restart, and have what is listed deleted. "
-        "`dpsync retention show`",
-        now=now,
-        zone=controller.zone,
-        concerns=[Concern(name, controller.title_of(name), controller.title_of(name))],
-    )
 
 
 def _tell_operator(unit: Unit, controller: Controller, now: datetime) -> None:

@@ -9,7 +9,7 @@ class CallThreads:
     """Up to `most` threads, each made when it is needed; none of them keeps a process that stops from ending.
 
     Not a `ThreadPoolExecutor`: the interpreter joins that one's threads at its end, and a name look-up that hangs is
-    cut by nobody.
+    aborted by nobody.
     """
 
     def __init__(self, most: int) -> None:
@@ -21,7 +21,7 @@ class CallThreads:
 
     @property
     def crowded(self) -> bool:
-        """Whether something waits for a thread: who has one for long lets it go after what it is at."""
+        """Whether something waits for a thread: who has one for long gives it back after what it is at."""
         return self._owed > self._most
 
     def submit(self, work: Callable[[], object]) -> None:

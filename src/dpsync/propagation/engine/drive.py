@@ -72,12 +72,12 @@ class Drive:
         self._attempts = attempts
         self._may_call_until = may_call_until
         self._wake = wake
-        self._tenure = 0  # how often the lease was lost
+        self._leases = 0  # how many leases were lost
         self._busy: set[str] = set()
         self._buffer: deque[Task] = deque()
         self._open_slots = 0  # how many the account's health allows
         self._slots = 0  # how many are at work
-        self._cut_off = False  # an attempt stands unanswered that nobody works on
+        self._interrupted = False  # an attempt stands unanswered that nobody works on
         self._failed: dict[int, Defect | Interrupted] = {}  # what became of it, by its attempt; else our store failed
         self._lock = threading.Lock()
         caps = [p.connector.max_inflight for p in controller.processors.values() if p.account == account_id]
@@ -91,7 +91,7 @@ class Drive:
 
     def turn(self) -> int:
         """Fill the free slots with what is due. Returns how many slots are at work."""
-        self._heal()
+        self._recover()
         with self._lock:
             full = self._slots >= self._open_slots and len(self._buffer) >= self._cap
         if not full and self._may_begin():
@@ -102,10 +102,10 @@ class Drive:
                 self._threads.submit(partial(self._slot, task))
             return self._slots
 
-    def _heal(self) -> None:
+    def _recover(self) -> None:
         """After a slot died under us (the store was gone when it wanted to finish), its attempt is in doubt."""
         with self._lock:
-            if not self._cut_off or self._slots:
+            if not self._interrupted or self._slots:
                 return
         now, failed = self._clock.now(), dict(self._failed)
 
@@ -114,18 +114,18 @@ class Drive:
 
         self._writer.call(lambda unit: recover(unit, self._controller, self.account_id, judged, now))
         with self._lock:
-            self._cut_off = False
+            self._interrupted = False
             self._failed.clear()
 
     def lose(self) -> None:
         """The lease is gone: what was due under it begins no call any more, also where the account comes back."""
-        self._tenure += 1
+        self._leases += 1
         with self._lock:
             self._buffer.clear()
 
     def _while_held(self) -> Callable[[], float]:
-        tenure = self._tenure
-        return lambda: self._may_call_until() if self._tenure == tenure else 0.0
+        lost = self._leases
+        return lambda: self._may_call_until() if self._leases == lost else 0.0
 
     def _may_begin(self) -> bool:
         return self._clock.monotonic() < self._may_call_until()
@@ -157,9 +157,9 @@ class Drive:
     def _take(self) -> Task | None:
         """The next task whose subject is not in flight; its subject is in flight from here on. Needs the lock.
 
-        None where an attempt was cut off: the account comes to rest, so that what was cut off is not left for ever.
+        None where an attempt was interrupted: the account runs empty, so that it is recovered.
         """
-        if self._cut_off or not self._may_begin():
+        if self._interrupted or not self._may_begin():
             return None
         for _ in range(len(self._buffer)):
             task = self._buffer.popleft()
@@ -178,8 +178,8 @@ class Drive:
             while current is not None:
                 current = self._through(current)
         except BaseException as error:  # noqa: BLE001 - because a slot that died in silence would be counted for ever
-            self._cut_off = True
-            telemetry.log("drive").error("cut off", error=error, account=self.account_id)
+            self._interrupted = True
+            telemetry.log("drive").error("interrupted", error=error, account=self.account_id)
         finally:
             with self._lock:
                 self._slots -= 1
@@ -244,7 +244,7 @@ class Drive:
 
     def _ask(self, begun: Begun) -> list[Said]:
         """Call the connector, with no transaction open."""
-        take_notes()  # what a call noted that was cut off belongs to nobody's outcome
+        take_notes()  # what an interrupted call noted belongs to nobody's outcome
         said: list[Said] = []
         try:
             if begun.kind == "verify":

@@ -17,7 +17,7 @@ STOPPED: Final = "stopped"
 """Noted of an attempt that is not answered when its worker stops in order."""
 
 
-def beat(unit: Unit, worker_id: str, until: datetime) -> None:
+def heartbeat(unit: Unit, worker_id: str, until: datetime) -> None:
     """Say that this worker lives. One row a worker, not one an account: renewed each second, rows cost vacuum."""
     done = unit.connection.execute(update(t.worker).where(t.worker.c.id == worker_id).values(beat_until=until))
     if done.rowcount == 0:
@@ -57,8 +57,8 @@ def acquire(unit: Unit, worker_id: str, now: datetime, call_deadline: timedelta)
     due = or_(
         exists().where(t.lane.c.account_id == account.id, t.lane.c.due_at <= now),
         exists().where(t.propagation.c.account_id == account.id, t.propagation.c.timer_at <= now),
-        # What was called off while it was under way has neither lane nor timer; that it is in doubt must be said.
-        account.id.in_(_cut_off(alive)),
+        # What was withdrawn while it was under way has neither lane nor timer; that it is in doubt must be said.
+        account.id.in_(_interrupted(alive)),
     )
     active = unit.connection.execute(select(func.count()).select_from(t.account).where(due)).scalar_one()
     # What it owns and has nothing to do for takes nobody's share: else an account that wakes later is never taken.
@@ -89,11 +89,11 @@ def abandoned(unit: Unit, worker_id: str, alive: Collection[str]) -> list[str]:
 
     Nearly always it took them with the account; but what moves to an account that it has already comes later.
     """
-    mine = select(t.account.c.id).where(t.account.c.owner == worker_id, t.account.c.id.in_(_cut_off(alive)))
+    mine = select(t.account.c.id).where(t.account.c.owner == worker_id, t.account.c.id.in_(_interrupted(alive)))
     return list(unit.connection.execute(mine).scalars())
 
 
-def _cut_off(alive: Collection[str] | Select[tuple[str]]) -> Select[tuple[str]]:
+def _interrupted(alive: Collection[str] | Select[tuple[str]]) -> Select[tuple[str]]:
     """The accounts where an attempt stands unanswered that none of `alive` can answer."""
     a, p = t.attempt.c, t.propagation.c
     joined = select(p.account_id).join(t.attempt, a.propagation_id == p.id)

@@ -58,7 +58,7 @@ class Membership:
         self._fresh: set[str] = set()  # accounts that nobody knew before
         self._moved = False  # whether everything stands at the account that the settings name
         self._seen_until = float("inf")  # until when this worker's last heartbeat holds
-        self._blind_until = 0.0
+        self._away_until = 0.0
         self._next_shortening = 0.0
         self.valid_until = 0.0
         self.next_beat = 0.0
@@ -86,7 +86,7 @@ class Membership:
         """
         # From before the question: what the answer's way took is time that another worker already counts.
         asked = self._clock.monotonic()
-        return self._writer.call(partial(self._renew, blind=self._was_blind(asked))), asked
+        return self._writer.call(partial(self._renew, store_was_away=self._store_was_away(asked))), asked
 
     def hold(self, asked: float) -> None:
         """The lease holds from when the store was asked."""
@@ -94,10 +94,10 @@ class Membership:
         self.valid_until = self._seen_until = asked + seconds
         self.next_beat = asked + min(BEAT_EVERY, seconds / 3)
 
-    def _renew(self, unit: Unit, *, blind: bool) -> dict[str, int]:
+    def _renew(self, unit: Unit, *, store_was_away: bool) -> dict[str, int]:
         now, deadline = self._shared_now(unit.connection), self._terms.call_deadline
         self._shorten(unit, now)
-        lease.beat(unit, self._id, now + self._terms.holds_for)
+        lease.heartbeat(unit, self._id, now + self._terms.holds_for)
         if not self._moved:
             self._move(unit, now)
         taken = lease.acquire(unit, self._id, now, deadline)
@@ -106,7 +106,7 @@ class Membership:
         def judged(left: Unanswered, *, whole: bool) -> Interrupted | None:
             if left.worker in alive:
                 return Interrupted() if whole else None
-            return Interrupted(crashed=not blind and not left.stopped)
+            return Interrupted(crashed=not store_was_away and not left.stopped)
 
         for account_id in sorted({*taken, *lease.abandoned(unit, self._id, alive)}):
             what = partial(judged, whole=account_id in taken)
@@ -125,11 +125,11 @@ class Membership:
             waits.shorten(unit.connection, self._controller, self._accounts, self._clock.now())
             self._next_shortening = self._clock.monotonic() + SHORTEN_EVERY
 
-    def _was_blind(self, asked: float) -> bool:
+    def _store_was_away(self, asked: float) -> bool:
         """Whether the store was out of this worker's own reach a moment ago.
 
         Then the other heartbeats ended because of that, and it says nothing of those workers that they are not back.
         """
         if asked >= self._seen_until:
-            self._blind_until = asked + (self._terms.holds_for + self._terms.call_deadline).total_seconds()
-        return asked < self._blind_until
+            self._away_until = asked + (self._terms.holds_for + self._terms.call_deadline).total_seconds()
+        return asked < self._away_until

@@ -1,7 +1,7 @@
 """How much of the brake's allowance is used: what went out, or is about to, and cannot be undone.
 
 What is held is not counted, or a hundred requests that wait for a yes would stop the one that somebody decided on. It
-is counted when it goes, whoever let it go: time, a contact that confirmed itself, a person. `brake` decides.
+is counted when it goes, whoever released it: time, a contact that confirmed itself, a person. `brake` decides.
 """
 
 from collections.abc import Collection

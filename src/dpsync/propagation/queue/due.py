@@ -37,7 +37,7 @@ def make_next_due(connection: Connection, row: Mapping[str, Any], event: Event, 
                 wait = min(wait, backoff.LONGEST_PAUSE)  # how long it lasts must be seen within the hour
             lanes.put_lane_off(connection, *here, now + wait, attempts)
         case Next.ACCOUNT if is_blocked(event):
-            # Behind all others, or one that alone is answered so would keep them from trying the door.
+            # Behind all others, or one that alone is answered so would keep them from their half-open probe.
             lanes.put_lane_off(connection, *here, now, lanes.lane_attempts(connection, *here))
         case Next.ACCOUNT | Next.NOTHING:
             lanes.make_lane_due(connection, *here, now, hurry=lanes.Hurry.NO)

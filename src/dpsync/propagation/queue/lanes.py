@@ -22,7 +22,7 @@ class LaneRow:
     """A propagation of one subject, as the order and the brake see it.
 
     `timer`, `timer_at`: what time brings about, "" and None for nothing. `unanswered`: an attempt is under way, or was
-    cut off. `on_its_way`: nobody can say that nothing has gone.
+    interrupted. `on_its_way`: nobody can say that nothing has gone.
     """
 
     waiting: Waiting
