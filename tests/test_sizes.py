@@ -53,24 +53,14 @@ LONG_MODULES = {
 
 LONG_FUNCTIONS = {
     "a command: half of it are its options": [
-        "cli/decide.py: _decide",
-        "cli/decide.py: acknowledge",
-        "cli/reports.py: dossier",
-        "cli/setup.py: check",
-        "cli/standing.py: status",
         "cli/submitting.py: submit",
     ],
     "a value or a row of many fields, written out once": [
         "ledger/receipt.py: build",
-        "reports/dossier.py: _attempts",
-        "reports/dossier.py: dossier",
-        "reports/period.py: period_report",
-        "reports/standing.py: _line",
         "reports/verdict.py: _said",
         "sandbox/hootsuite/inbox.py: write_back",
     ],
     "steps in one order that is waiting to be divided": [
-        "intake/restrictions.py: meet_restriction",
         "service.py: Service.serve",
     ],
 }
@@ -96,14 +86,7 @@ UNDOCUMENTED = {
         "http_deadline.py",
     ],
     "waiting for theirs": [
-        "cli/check_doors.py",
-        "cli/opening.py",
         "installation.py",
-        "intake/fields.py",
-        "reports/housekeeping.py",
-        "reports/set_aside.py",
-        "reports/standing.py",
-        "reports/tallies.py",
         "service.py",
         "telemetry.py",
     ],

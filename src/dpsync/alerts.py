@@ -11,14 +11,12 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta, tzinfo
-from typing import Any, Literal
+from typing import Any
 
 from sqlalchemy import Connection, func, select, update
 
 from dpsync.store.tables import alert, alert_concern
 from dpsync.store.upsert import insert_missing, insert_or_ignore
-
-Role = Literal["operator", "dpo", "deputy"]
 
 GATHERED_FOR = timedelta(hours=4)
 """How long what comes after the first alert of a cause waits for others of its kind."""

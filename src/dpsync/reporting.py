@@ -7,6 +7,7 @@ from dpsync.errors import ConfigurationError, Fault
 from dpsync.installation import Installation
 from dpsync.known_connectors import connector_class
 from dpsync.ledger.note import parse as parse_note
+from dpsync.reports.basis import Basis
 from dpsync.reports.period import PeriodReport, period_report
 from dpsync.reports.processors import ExemptLine, ProcessorLine, capability_lines
 from dpsync.reports.proof import LedgerLine
@@ -87,23 +88,21 @@ def month_report(service: Installation, now: datetime) -> PeriodReport:
 
 def period_of(service: Installation, first: date, last: date, now: datetime) -> PeriodReport:
     """The report over the controller's days `first` to `last`, its ledger verified first."""
-    ledger, lines = ledger_line(service, now), processor_lines(service)
-    return service.read(
-        lambda connection: period_report(
-            connection,
-            controller_name=service.settings.controller.name,
-            zone=service.zone,
-            first=first,
-            last=last,
-            now=now,
-            ledger=ledger,
-            processors=lines,
-            rehearsal=service.settings.controller.rehearsal,
-            decided=service.opened_decision,
-            asks=asks_contacts(service.settings),
-            rules=rules_of(service.settings),
-            acted=acts_of(service),
-        )
+    basis, rules, acted = basis_of(service, now), rules_of(service.settings), acts_of(service)
+    return service.read(lambda connection: period_report(connection, basis, first, last, rules=rules, acted=acted))
+
+
+def basis_of(service: Installation, now: datetime) -> Basis:
+    """What every report of this installation stands on, its ledger verified now."""
+    return Basis(
+        controller=service.settings.controller.name,
+        rehearsal=service.settings.controller.rehearsal,
+        zone=service.zone,
+        now=now,
+        ledger=ledger_line(service, now),
+        processors=processor_lines(service),
+        decided=service.opened_decision,
+        asks=asks_contacts(service.settings),
     )
 
 

@@ -29,12 +29,12 @@ from dpsync.model import Right
 from dpsync.propagation.decisions import Person, decide, find_request
 from dpsync.propagation.rules.lifecycle import DecisionKind
 from dpsync.reports import render
+from dpsync.reports.basis import Basis
 from dpsync.reports.dossier import dossier
-from dpsync.reports.html import receipt_html
+from dpsync.reports.formats import Format
 from dpsync.reports.period import period_report
 from dpsync.reports.processors import ProcessorLine, capability_lines
 from dpsync.reports.proof import LedgerLine
-from dpsync.reports.render import Format
 from dpsync.store import tables as t
 from dpsync.store.database import reading
 from tests.journeys.installation import (
@@ -294,7 +294,6 @@ def search_everything(there: Installation, engine: Engine, asked: list[str], fou
     for request_id in asked:
         receipt = service.receipt(request_id, now)
         found.look("receipt", json.dumps(receipt))
-        found.look("receipt as a page", receipt_html(receipt))
     for report in reports(there, asked):
         for form in Format:
             found.look(f"{type(report).__name__} as {form}", render.rendered(report, form))
@@ -307,26 +306,26 @@ def reports(there: Installation, asked: list[str]) -> Iterator[render.Report]:
     service, now = there.service, there.clock.now()
     verified = service.verify_ledger(full=True)
     held = service.controller.notice.capabilities
-    common: dict[str, Any] = {
-        "controller_name": service.settings.controller.name,
-        "zone": service.zone,
-        "now": now,
-        "ledger": LedgerLine(not verified.problems, verified.entries, now, "0", verified.problems),
-        "processors": [
+    basis = Basis(
+        controller=service.settings.controller.name,
+        rehearsal=True,
+        zone=service.zone,
+        now=now,
+        ledger=LedgerLine(not verified.problems, verified.entries, now, "0", verified.problems),
+        processors=[
             ProcessorLine(one.name, one.title, capability_lines(one.connector.capabilities, held))
             for one in service.controller.processors.values()
         ],
-        "rehearsal": True,
-        "decided": service.opened_decision,
-    }
+        decided=service.opened_decision,
+    )
     first, last = now.date().replace(day=1), now.date()
-    yield service.read(lambda connection: period_report(connection, first=first, last=last, **common))
+    yield service.read(lambda connection: period_report(connection, basis, first, last))
     for request_id in asked:
         logged = service.read(lambda connection, request_id=request_id: service.log.entries_of(connection, request_id))  # type: ignore[misc]  # because mypy does not infer a lambda's default
         entries = [(idx, entry.decode(body)) for idx, body in logged]
         yield service.read(
             lambda connection, request_id=request_id, entries=entries: dossier(  # type: ignore[misc]  # because mypy does not infer a lambda's default
-                connection, request_id, entries=entries, **common
+                connection, basis, request_id, entries=entries
             )
         )
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from dpsync.cli.check_doors import letters_that_wait
-from dpsync.cli.check_lines import Verdict
+from dpsync.cli.check_lines import CheckResult
 from dpsync.cli.checks import _tested
 from dpsync.errors import MailHostRefused
 from dpsync.model import State
@@ -85,7 +85,7 @@ def waits_and_goes(mode: str, database_url: str, tmp_path: Path) -> None:
             (alert,) = there.rows(t.alert)
             assert "DP-303" in alert.body
             (line,) = letters_that_wait(there.service)
-            assert (line.verdict, line.code) == (Verdict.PROBLEM, "DP-303")
+            assert (line.verdict, line.code) == (CheckResult.PROBLEM, "DP-303")
             assert line.text.startswith("1 letter not taken by our own mail host since 20 Nov 2026, 09:00")
             assert line.text.endswith(f": {row.reason}")
             assert not month_report(there.service, there.clock.now()).duties, "nobody is to write to the processor"
@@ -131,12 +131,12 @@ def test_a_test_mail_goes_as_letters_go(tmp_path: Path) -> None:
         replies = dict(MODES["its sender at RCPT"])
         with own_host(there, replies) as host:
             (line,) = _tested(there.service)
-            assert (line.verdict, line.code) == (Verdict.PROBLEM, "DP-303")
+            assert (line.verdict, line.code) == (CheckResult.PROBLEM, "DP-303")
             assert "envelope sender" in line.text
             replies.clear()
             there.clock.advance(DAY)
             (line,) = _tested(there.service)
-            assert line.verdict is Verdict.OK
+            assert line.verdict is CheckResult.OK
             assert re.fullmatch(r"bounce\+[a-z2-7]{32}@example\.org", host.taken[-1].sender)
 
 

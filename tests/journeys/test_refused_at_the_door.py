@@ -14,7 +14,7 @@ import requests
 
 from dpsync import metrics, telemetry
 from dpsync.cli.check_doors import refused_of
-from dpsync.cli.check_lines import Line, Verdict
+from dpsync.cli.check_lines import CheckLine, CheckResult
 from dpsync.intake.refusals import Refusal, Refusals, tell_of_rest
 from dpsync.intake.signature import signed_headers
 from dpsync.store import tables as t
@@ -39,7 +39,7 @@ def told(there: Installation) -> list[str]:
     return [one.text for one in there.told() if one.cause == "requests-refused"]
 
 
-def checked(there: Installation) -> Line:
+def checked(there: Installation) -> CheckLine:
     (line,) = refused_of(there.service, there.clock.now())
     return line
 
@@ -62,7 +62,7 @@ def test_a_signed_request_that_is_refused_is_counted_logged_told_once_and_shown(
     tmp_path: Path, database_url: str, lines: io.StringIO
 ) -> None:
     with served(tmp_path, database_url) as there:
-        assert checked(there).verdict is Verdict.OK
+        assert checked(there).verdict is CheckResult.OK
         for number in range(3):
             assert post(there, {**GOOD, "received_at": "2026-11-20T08:55:00+0000"}, f"evt-{number:04}") == 422
         assert post(there, {**GOOD, "ground": "whim of ada@example.org"}, "evt-0009") == 422
@@ -79,7 +79,7 @@ def test_a_signed_request_that_is_refused_is_counted_logged_told_once_and_shown(
         assert 'dpsync_requests_refused_total{field="data.received_at",source="webhook",status="422"} 3.0' in exposed
         assert 'dpsync_requests_refused_total{field="",source="webhook",status="401"} 1.0' in exposed
         line = checked(there)
-        assert (line.verdict, line.code) == (Verdict.PROBLEM, "DP-322")
+        assert (line.verdict, line.code) == (CheckResult.PROBLEM, "DP-322")
         assert "3 times 422, field data.received_at" in line.text
     logged = [json.loads(one) for one in lines.getvalue().splitlines() if "request refused" in one]
     assert len(logged) == 5, "a stranger's is no line: a flood of them would bury the others"
@@ -107,7 +107,7 @@ def test_a_conflict_and_a_withdrawal_of_nothing_are_counted_too(
         assert "409" not in "".join(told(there)), "the conflict has an alert of its own"
         assert [one.cause for one in there.told()].count("event-conflict") == 1
         line = checked(there)
-        assert line.verdict is Verdict.PROBLEM
+        assert line.verdict is CheckResult.PROBLEM
         assert "1 times 409, an event id again with another body" in line.text
     logged = [json.loads(one) for one in lines.getvalue().splitlines() if "request refused" in one]
     assert [one["status"] for one in logged] == [409, 404, 413]
@@ -131,7 +131,7 @@ def test_who_says_only_that_it_is_signed_is_never_told_of_as_ours(
             ("webhook", 413, ""): 2, ("webhook", 401, ""): 2, ("webhook", 431, ""): 1, ("webhook", 404, ""): 1,
         }  # fmt: skip
         line = checked(there)
-        assert line.verdict is Verdict.OK
+        assert line.verdict is CheckResult.OK
         assert "3 too large, so its signature was not looked at; 3 of strangers" in line.text
     logged = [json.loads(one) for one in lines.getvalue().splitlines() if "request refused" in one]
     assert [one["status"] for one in logged] == [413, 401, 431, 404], "one line a minute of each kind"
@@ -160,7 +160,7 @@ def test_a_signed_request_that_comes_to_no_door_is_told_like_any_other(
         assert answer.status_code == status
         assert rows(there) == {("webhook", status, ""): 1}
         assert len(told(there)) == 1
-        assert checked(there).verdict is Verdict.PROBLEM
+        assert checked(there).verdict is CheckResult.PROBLEM
     (line,) = [json.loads(one) for one in lines.getvalue().splitlines() if "request refused" in one]
     assert (line["code"], line["status"], line["event_id"]) == ("DP-322", status, "w-astray-1")
     assert telemetry.WITHHELD not in line.values()
@@ -239,7 +239,7 @@ def test_the_trace_is_there_before_the_sender_hears_of_it_and_outlives_a_restart
         assert post(there, {**GOOD, "right": "forget_me"}) == 422
         with there.another_process() as other:
             assert [row.times for row in other.read(lambda c: c.execute(t.refusal.select()).all())] == [1]
-            assert refused_of(other, there.clock.now()).__next__().verdict is Verdict.PROBLEM
+            assert refused_of(other, there.clock.now()).__next__().verdict is CheckResult.PROBLEM
 
 
 def test_a_flood_is_one_row_and_every_one_of_it_is_counted(tmp_path: Path, database_url: str) -> None:

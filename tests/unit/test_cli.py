@@ -18,7 +18,7 @@ from dpsync.__main__ import main
 from dpsync.cli import console
 from dpsync.cli.app import COMMANDS, everywhere
 from dpsync.cli.catalogue import CATALOGUE
-from dpsync.cli.check_lines import Line, Verdict
+from dpsync.cli.check_lines import CheckLine, CheckResult
 from dpsync.cli.checks import head_line, worst_exit
 from dpsync.cli.console import Talk, drawn
 from dpsync.cli.first_settings import MARK, Answers, processors_of, settings_text
@@ -347,8 +347,8 @@ def test_a_shape_counts_lists_and_whole_objects() -> None:
 
 
 def test_the_worst_line_decides_the_exit_code_and_leads_the_head_line() -> None:
-    ok, waiting = Line("a", Verdict.OK, ""), Line("b", Verdict.WAITING, "")
-    problem, fatal = Line("c", Verdict.PROBLEM, ""), Line("d", Verdict.PROBLEM, "", fatal=True)
+    ok, waiting = CheckLine("a", CheckResult.OK, ""), CheckLine("b", CheckResult.WAITING, "")
+    problem, fatal = CheckLine("c", CheckResult.PROBLEM, ""), CheckLine("d", CheckResult.PROBLEM, "", fatal=True)
     assert worst_exit([ok, waiting]) == Exit.DONE
     assert worst_exit([ok, problem]) == Exit.LOOK
     assert worst_exit([ok, problem, fatal]) == Exit.CONFIGURATION

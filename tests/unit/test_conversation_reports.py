@@ -12,6 +12,7 @@ import pytest
 
 from dpsync.model import ConversationState
 from dpsync.reports import render
+from dpsync.reports.basis import Basis
 from dpsync.reports.conversations import STATES, retention_rows
 from dpsync.reports.period import PeriodReport, period_report
 from dpsync.reports.proof import LedgerLine
@@ -41,15 +42,9 @@ def report(world: World) -> PeriodReport:
     with reading(world.engine) as connection:
         return period_report(
             connection,
-            controller_name="Example Gardens",
-            zone=LONDON,
-            first=date(2026, 11, 1),
-            last=date(2026, 11, 30),
-            now=now,
-            ledger=SOUND,
-            processors=[],
-            rehearsal=False,
-            decided=lambda _, sealed: sealed,
+            Basis("Example Gardens", False, LONDON, now, SOUND, [], lambda _, sealed: sealed),
+            date(2026, 11, 1),
+            date(2026, 11, 30),
             rules=RULES,
             acted=opener(world),
         )

@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, date, datetime, timedelta
-from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -23,13 +22,13 @@ from dpsync.connector import Capability, Means
 from dpsync.errors import NotFound
 from dpsync.ledger.entry import decode
 from dpsync.model import CLOSED_STATES, DONE_STATES, Cause, Right, Rung, State
-from dpsync.propagation.receipts import receipt_of
 from dpsync.reports import render
+from dpsync.reports.basis import Basis
 from dpsync.reports.dossier import Dossier, dossier
-from dpsync.reports.html import receipt_html
-from dpsync.reports.meaning import Count, Late, Need, Waits, counted
+from dpsync.reports.formats import Format
+from dpsync.reports.meaning import Count, Late, Need, WaitsFor, counted
 from dpsync.reports.period import PeriodReport, period_report
-from dpsync.reports.processors import ExemptLine, ProcessorLine, capabilities_text, capability_lines, processor_line
+from dpsync.reports.processors import ExemptLine, ProcessorLine, capabilities_text, capability_lines
 from dpsync.reports.proof import LedgerLine
 from dpsync.reports.status import status_rows
 from dpsync.reports.verdict import Verdict, sentence
@@ -183,35 +182,25 @@ def rows(sqlite_template: Path, tmp_path: Path) -> Iterator[Rows]:
     engine.dispose()
 
 
+BASIS = Basis("Example Gardens", False, LONDON, NOW, SOUND, PROCESSORS, lambda _, sealed: sealed)
+
+
+def basis_with(more: dict[str, Any]) -> Basis:
+    """The basis with what `more` says of it, which is taken out of there."""
+    return replace(BASIS, **{one.name: more.pop(one.name) for one in fields(Basis) if one.name in more})
+
+
 def november(rows: Rows, **more: Any) -> PeriodReport:
-    given: dict[str, Any] = {
-        "controller_name": "Example Gardens",
-        "zone": LONDON,
-        "first": date(2026, 11, 1),
-        "last": date(2026, 11, 30),
-        "now": NOW,
-        "ledger": SOUND,
-        "processors": PROCESSORS,
-        "rehearsal": False,
-        "decided": lambda _, sealed: sealed,
-    }
+    basis = basis_with(more)
+    days = {"first": date(2026, 11, 1), "last": date(2026, 11, 30)}
     with reading(rows.engine) as connection:
-        return period_report(connection, **(given | more))
+        return period_report(connection, basis, **(days | more))
 
 
 def the_dossier(rows: Rows, request_id: str, **more: Any) -> Dossier:
-    given: dict[str, Any] = {
-        "controller_name": "Example Gardens",
-        "zone": LONDON,
-        "now": NOW,
-        "ledger": SOUND,
-        "processors": PROCESSORS,
-        "entries": (),
-        "rehearsal": False,
-        "decided": lambda _, sealed: sealed,
-    }
+    basis = basis_with(more)
     with reading(rows.engine) as connection:
-        return dossier(connection, request_id, **(given | more))
+        return dossier(connection, basis, request_id, **({"entries": ()} | more))
 
 
 def one_of_each(rows: Rows) -> None:
@@ -606,7 +595,7 @@ def test_a_stopped_account_waits_for_the_operator(rows: Rows) -> None:
     with writing(rows.engine) as connection:
         connection.execute(insert(t.account).values(id="alpha", stopped="credential"))
     report = november(rows, last=date(2026, 12, 1))
-    assert report.received[0].lines[0].waits_for is Waits.OPERATOR
+    assert report.received[0].lines[0].waits_for is WaitsFor.OPERATOR
     assert report.duties[0].command == "dpsync resume alpha"
 
 
@@ -730,7 +719,7 @@ def hostile(rows: Rows) -> tuple[PeriodReport, Dossier]:
             )
         )
     more: dict[str, Any] = {
-        "controller_name": HOSTILE,
+        "controller": HOSTILE,
         "processors": (known("alpha", HOSTILE, HOSTILE), known("beta", "Beta", HOSTILE, "")),
         "ledger": replace(BROKEN, problems=(HOSTILE,), checkpoint=HOSTILE),
     }
@@ -739,7 +728,7 @@ def hostile(rows: Rows) -> tuple[PeriodReport, Dossier]:
 
 def test_hostile_text_is_inert_in_every_format(rows: Rows) -> None:
     for report in hostile(rows):
-        for form in render.Format:
+        for form in Format:
             raw = render.rendered(report, form).decode()
             assert "\x1b" not in raw
             assert "\u202e" not in raw
@@ -777,24 +766,24 @@ def test_tables_have_captions_scopes_and_labels_for_narrow_screens(rows: Rows) -
 def test_no_identifier_of_a_person_is_in_any_format(rows: Rows) -> None:
     one_of_each(rows)
     for report in (november(rows), the_dossier(rows, "r-000001ABCDEFGHJKMNPQRSTV01")):
-        for form in render.Format:
+        for form in Format:
             raw = render.rendered(report, form).decode()
             assert "example.org" not in raw
             assert "secret" not in raw
 
 
-@pytest.mark.parametrize("form", list(render.Format))
-def test_a_rehearsal_says_so_first_and_only_a_rehearsal_does(rows: Rows, form: render.Format) -> None:
+@pytest.mark.parametrize("form", list(Format))
+def test_a_rehearsal_says_so_first_and_only_a_rehearsal_does(rows: Rows, form: Format) -> None:
     request_id = rows.ask(alpha=State.VERIFIED)
     for make in (november, lambda rows, **more: the_dossier(rows, request_id, **more)):
         marked = render.rendered(make(rows, rehearsal=True), form).decode().lower()
         plain = render.rendered(make(rows, rehearsal=False), form).decode().lower()
         assert "rehearsal" in marked[:2500]
-        if form is render.Format.HTML:
+        if form is Format.HTML:
             assert Tables(marked).title.startswith("rehearsal: ")
             assert marked.index('<p class="rehearsal"') < marked.index("<main>")
             assert '<p class="rehearsal"' not in plain
-        elif form is not render.Format.JSON:
+        elif form is not Format.JSON:
             assert "rehearsal" not in plain
 
 
@@ -815,7 +804,7 @@ def test_the_json_has_a_version_and_every_field_by_name(rows: Rows) -> None:
 
 def test_the_csv_has_a_mark_full_ids_and_a_row_for_each_request_and_processor(rows: Rows) -> None:
     one_of_each(rows)
-    raw = render.rendered(november(rows), render.Format.CSV)
+    raw = render.rendered(november(rows), Format.CSV)
     assert raw.startswith(b"\xef\xbb\xbf")
     assert raw.count(b"\n") == raw.count(b"\r\n") == 1 + 20
     assert b"r-000001ABCDEFGHJKMNPQRSTV01" in raw
@@ -836,7 +825,7 @@ def test_two_thousand_requests_cost_four_times_what_five_hundred_do(rows: Rows) 
         event.listen(rows.engine, "before_cursor_execute", asking := lambda *_: asked.append(1))
         with cProfile.Profile() as profile:
             report = november(rows)
-            pages = [render.rendered(report, form) for form in render.Format]
+            pages = [render.rendered(report, form) for form in Format]
         event.remove(rows.engine, "before_cursor_execute", asking)
         assert report.total.received == requests
         assert all(pages)
@@ -899,8 +888,7 @@ def test_every_right_of_every_processor_has_its_effect_limits_and_source() -> No
 
 def test_a_right_that_no_connector_declares_goes_by_notice(world: World) -> None:
     letters = world.notice.capabilities
-    line = processor_line(world.processor("gamma", world.notice), {})
-    assert {can.means for can in line.capabilities} == {Means.NOTICE}
+    assert {can.means for can in capability_lines(letters, {})} == {Means.NOTICE}
     assert {can.means for can in capability_lines({}, letters)} == {Means.NOTICE}
     assert {can.verified_by for can in capability_lines({}, {})} == {""}
 
@@ -931,7 +919,7 @@ def test_a_dossier_tells_the_whole_story_in_order(world: World) -> None:
     assert len(made.attempts[1].evidence) == 2
     assert (made.entries[0].event, made.entries[-1].event) == ("received", "verified")
     assert [one.at for one in made.moments] == sorted(one.at for one in made.moments)
-    for form in render.Format:
+    for form in Format:
         raw = render.rendered(made, form).decode()
         assert "Applied AsAsked" in raw
         assert "ada@" not in raw
@@ -958,25 +946,8 @@ def test_an_answer_stays_sealed_unless_it_is_opened(world: World) -> None:
     opened = the_dossier(rows, asked.request_id, opener=lambda _number, raw: world.keys.open("answer", raw, b"1"))
     assert [(one.kind, one.said) for one in closed.answers] == [("done", ())]
     assert opened.answers[0].said == (("name", "Grace H"), ("remark", "done"))
-    assert all("Grace" not in render.rendered(closed, form).decode() for form in render.Format)
+    assert all("Grace" not in render.rendered(closed, form).decode() for form in Format)
     assert "Grace" in render.text(opened)
-
-
-def test_a_receipt_is_a_page_to_read_with_every_entry_and_the_way_to_check(world: World) -> None:
-    asked = world.ask(Right.ERASURE, "ada@example.org")
-    world.drive()
-    with writing(world.engine) as connection:
-        value = receipt_of(connection, world.controller, world.log, asked.request_id, world.clock.now())
-    page = receipt_html(value)
-    assert len(Tables(page).tables["entries"]) - 1 == len(value["entries"])
-    assert all(sentence in unescape(page) for sentence in value["how_to_check"])
-    assert value["key"] in page
-    assert Tables(page).refers == []
-    assert '<p class="rehearsal"' not in page
-    marked = receipt_html({**value, "rehearsal": True, "processors": [HOSTILE]})
-    assert Tables(marked).title.startswith("REHEARSAL: ")
-    assert Tables(marked).tags["script"] == 0
-    assert "\x1b" not in marked
 
 
 def test_a_dossier_over_a_record_that_does_not_verify_is_not_in_order(rows: Rows) -> None:
@@ -998,7 +969,10 @@ def test_the_report_of_real_rows_agrees_with_their_states_on_both_databases(worl
     world.ask(Right.ERASURE, "ada@example.org")
     world.ask(Right.OPT_OUT, "grace@example.org")
     world.drive()
-    lines = tuple(processor_line(one, world.notice.capabilities) for one in world.controller.processors.values())
+    lines = tuple(
+        ProcessorLine(one.name, one.title, capability_lines(one.connector.capabilities, world.notice.capabilities))
+        for one in world.controller.processors.values()
+    )
     report = november(Rows(world.engine), now=world.clock.now(), processors=lines)
     assert [line.state for one in report.received for line in one.lines] == [
         State.VERIFIED,

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from dpsync.cli.proof import _placed
-from dpsync.cli.reports import Form, _form, _period
+from dpsync.cli.reports import _form, _period
 from dpsync.errors import UsageError
 from dpsync.model import Right, State
 from dpsync.reports import render
+from dpsync.reports.formats import Format
 from dpsync.store.database import open_database
 from tests.unit.test_reports import RECEIVED, Rows, november, the_dossier
 
@@ -99,11 +100,11 @@ def test_what_nothing_is_written_as_is_refused_and_not_written_as_text(name: str
 
 
 @pytest.mark.parametrize("name", ["x.pdf", "x.PDF", "x.docx", "x.xlsx", "x.html.gz"])
-@pytest.mark.parametrize("form", Form)
-def test_no_format_is_written_under_the_name_of_one_that_it_is_not(form: Form, name: str) -> None:
+@pytest.mark.parametrize("form", Format)
+def test_no_format_is_written_under_the_name_of_one_that_it_is_not(form: Format, name: str) -> None:
     with pytest.raises(UsageError, match="nothing is written as"):
         _form(form, Path(name))
-    for ending, wanted in (("html", Form.HTML), ("CSV", Form.CSV), ("json", Form.JSON), ("txt", Form.TEXT)):
+    for ending, wanted in (("html", Format.HTML), ("CSV", Format.CSV), ("json", Format.JSON), ("txt", Format.TEXT)):
         if form is wanted:
             assert _form(form, Path(f"x.{ending}")) is form
         else:
@@ -115,7 +116,7 @@ def test_a_folder_is_no_file(tmp_path: Path) -> None:
     (tmp_path / "there.html").mkdir()
     for folder in (tmp_path, tmp_path / "there.html"):
         with pytest.raises(UsageError, match="is a folder: name a file in it"):
-            _form(Form.HTML, folder)
+            _form(Format.HTML, folder)
 
 
 @pytest.mark.parametrize("name", ["", "."])
@@ -140,6 +141,6 @@ def test_a_period_that_is_none_is_refused_and_never_taken_for_this_month(
 
 
 def test_what_is_written_goes_by_its_ending() -> None:
-    wanted = {"x.htm": Form.HTML, "x.csv": Form.CSV, "x.JSON": Form.JSON, "x.txt": Form.TEXT, "x": Form.TEXT}
+    wanted = {"x.htm": Format.HTML, "x.csv": Format.CSV, "x.JSON": Format.JSON, "x.txt": Format.TEXT, "x": Format.TEXT}
     assert {name: _form(None, Path(name)) for name in wanted} == wanted
-    assert _form(Form.HTML, Path("page.xyz")) is Form.HTML
+    assert _form(Format.HTML, Path("page.xyz")) is Format.HTML

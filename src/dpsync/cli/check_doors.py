@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import func, select
 
 from dpsync.channels import HEARTBEAT, useless
-from dpsync.cli.check_lines import Line, Verdict
+from dpsync.cli.check_lines import CheckLine, CheckResult
 from dpsync.errors import MAIL_HOST, ConfigurationError, DpsyncError
 from dpsync.intake.refusals import UNSEEN, is_of_ours, is_unseen, phrase, refused_since
 from dpsync.intake.signature import Verifier, doubts
@@ -19,7 +19,7 @@ from dpsync.settings.values import UNSET_CODE
 from dpsync.store import tables as t
 
 
-def refused_of(service: Service, now: datetime) -> Iterator[Line]:
+def refused_of(service: Service, now: datetime) -> Iterator[CheckLine]:
     """What was refused at our doors since yesterday: each may be somebody's request."""
     yesterday = (now.astimezone(service.zone) - timedelta(days=1)).date().isoformat()
     rows = service.read(lambda connection: refused_since(connection, yesterday))
@@ -28,34 +28,37 @@ def refused_of(service: Service, now: datetime) -> Iterator[Line]:
     strangers = sum(row.times for row in rows if not is_of_ours(row) and not is_unseen(row))
     unsigned = (f"; {unseen:,} {UNSEEN}" if unseen else "") + (f"; {strangers:,} of strangers" if strangers else "")
     if ours:
-        yield Line("refusals", Verdict.PROBLEM, f"since yesterday: {ours}{unsigned}", "DP-322")
+        yield CheckLine("refusals", CheckResult.PROBLEM, f"since yesterday: {ours}{unsigned}", "DP-322")
     else:
-        yield Line("refusals", Verdict.OK, f"nothing that was signed was refused since yesterday{unsigned}")
+        yield CheckLine("refusals", CheckResult.OK, f"nothing that was signed was refused since yesterday{unsigned}")
 
 
-def outside(service: Service, *, offline: bool) -> Iterator[Line]:
+def outside(service: Service, *, offline: bool) -> Iterator[CheckLine]:
+    """Mail, alerts, the public address and the webhook secrets; asked over the network unless `offline`."""
     settings = service.settings
     try:
         mail = service.mail
         if mail is None:
-            yield Line("mail", Verdict.NOT_SET, "no notice can be sent, no contact asked: section [mail]")
+            yield CheckLine("mail", CheckResult.NOT_SET, "no notice can be sent, no contact asked: section [mail]")
         elif offline:
-            yield Line("mail", Verdict.OK, f"{settings.mail.host if settings.mail else ''}; not asked (--offline)")
+            yield CheckLine(
+                "mail", CheckResult.OK, f"{settings.mail.host if settings.mail else ''}; not asked (--offline)"
+            )
         else:
-            yield Line("mail", Verdict.OK, mail.probe())
+            yield CheckLine("mail", CheckResult.OK, mail.probe())
     except ConfigurationError:
-        yield Line("mail", Verdict.NOT_SET, "its password is not set here", UNSET_CODE)
+        yield CheckLine("mail", CheckResult.NOT_SET, "its password is not set here", UNSET_CODE)
     except DpsyncError as error:
-        yield Line("mail", Verdict.PROBLEM, error.message, "DP-303")
+        yield CheckLine("mail", CheckResult.PROBLEM, error.message, "DP-303")
     yield from _alerts(settings)
     if settings.intake.public_url:
-        yield Line("public_url", Verdict.OK, settings.intake.public_url)
+        yield CheckLine("public_url", CheckResult.OK, settings.intake.public_url)
     else:
-        yield Line("public_url", Verdict.NOT_SET, "links in mails will not work; commands will", "DP-320")
+        yield CheckLine("public_url", CheckResult.NOT_SET, "links in mails will not work; commands will", "DP-320")
     yield from _intake(settings)
 
 
-def letters_that_wait(service: Service) -> Iterator[Line]:
+def letters_that_wait(service: Service) -> Iterator[CheckLine]:
     """How many letters our own mail host does not take, since when and why, also where a test mail went well."""
     p, a = t.propagation.c, t.attempt.c
     ours = p.reason.contains(MAIL_HOST, autoescape=True)
@@ -71,29 +74,29 @@ def letters_that_wait(service: Service) -> Iterator[Line]:
     letters = several(sum(row.letters for row in found), "letter")
     why = "; ".join(row.reason for row in found)
     text = f"{letters} not taken by our own mail host{begun}, and tried again: {why}"
-    yield Line("letters", Verdict.PROBLEM, text, "DP-303")
+    yield CheckLine("letters", CheckResult.PROBLEM, text, "DP-303")
 
 
-def _alerts(settings: Settings) -> Iterator[Line]:
+def _alerts(settings: Settings) -> Iterator[CheckLine]:
     """Whether anybody would hear; a URL that cannot be used is no channel."""
     found = useless(settings.alerts, rehearsal=settings.controller.rehearsal)
     for name, problem in found.items():
-        yield Line("alerts", Verdict.PROBLEM, f"{name}: {problem}", "DP-302")
+        yield CheckLine("alerts", CheckResult.PROBLEM, f"{name}: {problem}", "DP-302")
     beats = settings.alerts.heartbeat is not None and HEARTBEAT not in found
     channels = len(settings.alerts.urls) + (1 if settings.mail else 0) - len(found.keys() - {HEARTBEAT})
     if channels + beats < 2:
         text = "one channel and no heartbeat: if it fails, nobody hears of it" if channels else "no channel at all"
-        yield Line("alerts", Verdict.PROBLEM, text, "DP-301")
+        yield CheckLine("alerts", CheckResult.PROBLEM, text, "DP-301")
     else:
-        yield Line(
-            "alerts", Verdict.OK, f"{several(channels, 'channel')}, {'with' if beats else 'without'} a heartbeat"
+        yield CheckLine(
+            "alerts", CheckResult.OK, f"{several(channels, 'channel')}, {'with' if beats else 'without'} a heartbeat"
         )
 
 
-def _intake(settings: Settings) -> Iterator[Line]:
+def _intake(settings: Settings) -> Iterator[CheckLine]:
     """The secrets that the main database signs with; those that are not set here have a line of their own."""
     if not settings.intake.secrets:
-        yield Line("intake", Verdict.NOT_SET, "no webhook secret: the receiver refuses every webhook")
+        yield CheckLine("intake", CheckResult.NOT_SET, "no webhook secret: the receiver refuses every webhook")
         return
     known: dict[int, str] = {}
     for number, secret in enumerate(settings.intake.secrets):
@@ -102,9 +105,9 @@ def _intake(settings: Settings) -> Iterator[Line]:
     found = doubts(known)
     for fault in found:
         refused = _is_refused(known[int(fault.key.partition("[")[2].rstrip("]"))])
-        yield Line("intake", Verdict.PROBLEM, f"{fault.key}: {fault.problem}", fault.code, fatal=refused)
+        yield CheckLine("intake", CheckResult.PROBLEM, f"{fault.key}: {fault.problem}", fault.code, fatal=refused)
     if known and not found:
-        yield Line("intake", Verdict.OK, f"{several(len(known), 'webhook secret')}, of the right form")
+        yield CheckLine("intake", CheckResult.OK, f"{several(len(known), 'webhook secret')}, of the right form")
 
 
 def _is_refused(secret: str) -> bool:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class Verdict(StrEnum):
+class CheckResult(StrEnum):
     """From the best to the worst; the worst line decides."""
 
     OK = "ok"
@@ -14,11 +14,11 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class CheckLine:
     """One thing that was looked at. `fatal`: nothing can begin before it is put right; `passes`: by itself."""
 
     what: str
-    verdict: Verdict
+    verdict: CheckResult
     text: str
     code: str = ""
     fatal: bool = False

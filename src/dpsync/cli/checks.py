@@ -12,7 +12,7 @@ from sqlalchemy import select
 from dpsync import settings as configuration
 from dpsync import timekeeping
 from dpsync.cli.check_doors import letters_that_wait, outside, refused_of
-from dpsync.cli.check_lines import Line, Verdict
+from dpsync.cli.check_lines import CheckLine, CheckResult
 from dpsync.cli.console import Talk
 from dpsync.cli.first_settings import MARK
 from dpsync.cli.kept import troubles, what_the_engine_sees
@@ -40,7 +40,7 @@ JOB_GRACE = timedelta(days=1)
 """How late a timed job may be before somebody must look: a machine may be switched off for a night."""
 
 
-def looked(talk: Talk, *, offline: bool, send_test: bool, ask: Sequence[str] = ()) -> list[Line]:
+def looked(talk: Talk, *, offline: bool, send_test: bool, ask: Sequence[str] = ()) -> list[CheckLine]:
     """Every line. Opens the network unless `offline`; sends something only with `send_test`, or to those in `ask`.
 
     Raises `NotFound` for a processor in `ask` that there is none of.
@@ -53,8 +53,8 @@ def looked(talk: Talk, *, offline: bool, send_test: bool, ask: Sequence[str] = (
     try:
         Keys.load(settings.keys.directory)
     except KeyProblem as problem:
-        return [*lines, Line("keys", Verdict.PROBLEM, problem.message, problem.code, fatal=True)]
-    lines.append(Line("keys", Verdict.OK, f"{settings.keys.directory}, readable by its owner only"))
+        return [*lines, CheckLine("keys", CheckResult.PROBLEM, problem.message, problem.code, fatal=True)]
+    lines.append(CheckLine("keys", CheckResult.OK, f"{settings.keys.directory}, readable by its owner only"))
     with Service(talk.config, os.environ, settings=settings, told=talk.warn) as service:
         ready = _own_store(service)
         lines += ready
@@ -81,21 +81,26 @@ _NOTHING_WRITTEN = frozenset({"DP-601", "DP-605"})
 """Where one of these is found, nobody is asked and nothing is tried: a write would take away the way back."""
 
 
-def worst_exit(lines: Sequence[Line]) -> Exit:
+def worst_exit(lines: Sequence[CheckLine]) -> Exit:
     """0, 2, 75 or 78."""
     fatal = [one for one in lines if one.fatal]
     if fatal:
         return Exit.LATER if all(one.passes for one in fatal) else Exit.CONFIGURATION
-    return Exit.LOOK if any(one.verdict is Verdict.PROBLEM for one in lines) else Exit.DONE
+    return Exit.LOOK if any(one.verdict is CheckResult.PROBLEM for one in lines) else Exit.DONE
 
 
-def head_line(lines: Sequence[Line]) -> str:
+def head_line(lines: Sequence[CheckLine]) -> str:
     """How many of what, the worst first."""
-    counts = [(verdict, sum(1 for one in lines if one.verdict is verdict)) for verdict in reversed(Verdict)]
-    words = {Verdict.PROBLEM: "problem", Verdict.WAITING: "waiting", Verdict.NOT_SET: "not set", Verdict.OK: "ok"}
+    counts = [(verdict, sum(1 for one in lines if one.verdict is verdict)) for verdict in reversed(CheckResult)]
+    words = {
+        CheckResult.PROBLEM: "problem",
+        CheckResult.WAITING: "waiting",
+        CheckResult.NOT_SET: "not set",
+        CheckResult.OK: "ok",
+    }
     return (
         ", ".join(
-            several(count, words[verdict]) if verdict is Verdict.PROBLEM else f"{count} {words[verdict]}"
+            several(count, words[verdict]) if verdict is CheckResult.PROBLEM else f"{count} {words[verdict]}"
             for verdict, count in counts
             if count
         )
@@ -103,31 +108,31 @@ def head_line(lines: Sequence[Line]) -> str:
     )
 
 
-def _fault_line(fault: Fault) -> Line:
-    return Line("settings", Verdict.PROBLEM, f"{fault.key}: {fault.problem}", fault.code, fatal=True)
+def _fault_line(fault: Fault) -> CheckLine:
+    return CheckLine("settings", CheckResult.PROBLEM, f"{fault.key}: {fault.problem}", fault.code, fatal=True)
 
 
-def _unset_line(fault: Fault, *, offline: bool) -> Line:
-    verdict = Verdict.NOT_SET if offline else Verdict.PROBLEM
-    return Line("settings", verdict, f"{fault.key}: {fault.problem}", fault.code, fatal=not offline)
+def _unset_line(fault: Fault, *, offline: bool) -> CheckLine:
+    verdict = CheckResult.NOT_SET if offline else CheckResult.PROBLEM
+    return CheckLine("settings", verdict, f"{fault.key}: {fault.problem}", fault.code, fatal=not offline)
 
 
-def _settings(talk: Talk, settings: Settings) -> Iterator[Line]:
+def _settings(talk: Talk, settings: Settings) -> Iterator[CheckLine]:
     safety = settings.safety
     hours = f"{safety.cooling_off.total_seconds() / 3600:g} h"
     rehearsal = ", REHEARSAL" if settings.controller.rehearsal else ""
     text = f"{talk.config}, mode {safety.mode.value}, cooling-off {hours}, approvals {safety.approvals}{rehearsal}"
-    yield Line("settings", Verdict.OK, text)
+    yield CheckLine("settings", CheckResult.OK, text)
     marks = talk.config.read_text(encoding="utf-8").count(MARK)
     if marks:
-        yield Line("settings", Verdict.WAITING, f"{several(marks, 'value')} still marked {MARK}")
+        yield CheckLine("settings", CheckResult.WAITING, f"{several(marks, 'value')} still marked {MARK}")
     if not settings.processors:
-        yield Line(
-            "settings", Verdict.PROBLEM, "no processor is configured: nobody would be told of anything", "DP-201"
+        yield CheckLine(
+            "settings", CheckResult.PROBLEM, "no processor is configured: nobody would be told of anything", "DP-201"
         )
 
 
-def _own_store(service: Service) -> list[Line]:
+def _own_store(service: Service) -> list[CheckLine]:
     try:
         with store_errors_named(service.settings.store.url):
             service.demand_own_store()
@@ -135,41 +140,46 @@ def _own_store(service: Service) -> list[Line]:
             sound = judge(service, service.clock.now(), full=False)
     except DpsyncError as error:
         passes = isinstance(error, (StoreAway, Locked))
-        return [Line("ledger", Verdict.PROBLEM, error.message, error.code, fatal=True, passes=passes)]
-    seen_of_clock = [Line("clock", Verdict.PROBLEM, f"{clock.subject}. {clock.body}", "DP-331")] if clock else []
+        return [CheckLine("ledger", CheckResult.PROBLEM, error.message, error.code, fatal=True, passes=passes)]
+    seen_of_clock = (
+        [CheckLine("clock", CheckResult.PROBLEM, f"{clock.subject}. {clock.body}", "DP-331")] if clock else []
+    )
     return [*_seen_of_record(service, sound), *seen_of_clock]
 
 
-def _seen_of_record(service: Service, sound: Soundness) -> list[Line]:
+def _seen_of_record(service: Service, sound: Soundness) -> list[CheckLine]:
     place = f"{place_of_store(service)}, origin {service.origin}"
     found = troubles(service, sound)
-    wrong = [Line(one.what, Verdict.PROBLEM, one.text, one.code, one.fatal, one.passes) for one in found]
+    wrong = [CheckLine(one.what, CheckResult.PROBLEM, one.text, one.code, one.fatal, one.passes) for one in found]
     if record := (*sound.ledger.problems, *sound.differences):
         code = "DP-601" if sound.ledger.problems else "DP-603"
-        differs = Line("ledger", Verdict.PROBLEM, f"{record[0]} ({place})", code)
+        differs = CheckLine("ledger", CheckResult.PROBLEM, f"{record[0]} ({place})", code)
         return [*wrong, differs] if sound.keys else [differs, *wrong]
     if sound.keys:
         return wrong
-    seen = Line("database", Verdict.OK, what_the_engine_sees(service))
+    seen = CheckLine("database", CheckResult.OK, what_the_engine_sees(service))
     said = f"{sound.ledger.entries:,} entries verified, every row as they tell, {place}"
-    return [Line("ledger", Verdict.OK, said), *(wrong or [seen])]
+    return [CheckLine("ledger", CheckResult.OK, said), *(wrong or [seen])]
 
 
-def _jobs(service: Service, now: datetime) -> Iterator[Line]:
+def _jobs(service: Service, now: datetime) -> Iterator[CheckLine]:
     job = t.job.c
     rows = service.read(lambda connection: connection.execute(select(job.name, job.due_at, job.last_ok_at)).all())
     if not rows:
-        yield Line("jobs", Verdict.WAITING, "never run yet: they begin with `dpsync serve`")
+        yield CheckLine("jobs", CheckResult.WAITING, "never run yet: they begin with `dpsync serve`")
         return
     late = sorted(row.name for row in rows if row.due_at < now - JOB_GRACE and _is_wanted(service, row.name))
     if late:
-        yield Line(
-            "jobs", Verdict.PROBLEM, f"overdue for more than a day: {', '.join(late)}; is a service running?", "DP-330"
+        yield CheckLine(
+            "jobs",
+            CheckResult.PROBLEM,
+            f"overdue for more than a day: {', '.join(late)}; is a service running?",
+            "DP-330",
         )
     else:
         newest = max((row.last_ok_at for row in rows if row.last_ok_at), default=None)
         seen = f", the last at {newest.astimezone(service.zone):%d %b %Y %H:%M}" if newest else ""
-        yield Line("jobs", Verdict.OK, f"{len(rows)} timed jobs{seen}")
+        yield CheckLine("jobs", CheckResult.OK, f"{len(rows)} timed jobs{seen}")
 
 
 def _is_wanted(service: Service, job: str) -> bool:
@@ -180,55 +190,59 @@ def _is_wanted(service: Service, job: str) -> bool:
     return not job.startswith(LIST_JOB) or job.removeprefix(LIST_JOB) in rules
 
 
-def _incoming(service: Service) -> Iterator[Line]:
+def _incoming(service: Service) -> Iterator[CheckLine]:
     """The folder of what comes back by mail: whether it can be read, and what in it waits for a person."""
     mail = service.settings.mail
     if mail is None:
         return
     if mail.incoming is None:
-        yield Line("incoming mail", Verdict.NOT_SET, "bounces and replies are read by a person: [mail] incoming")
+        yield CheckLine(
+            "incoming mail", CheckResult.NOT_SET, "bounces and replies are read by a person: [mail] incoming"
+        )
     elif trouble := mail_directory.trouble(mail.incoming):
-        yield Line("incoming mail", Verdict.PROBLEM, trouble, "DP-304")
+        yield CheckLine("incoming mail", CheckResult.PROBLEM, trouble, "DP-304")
     elif waiting := len(service.read(unread)):
         place = mail.incoming / mail_directory.WAITING
-        yield Line("incoming mail", Verdict.WAITING, f"{several(waiting, 'message')} for a person to read, in {place}")
+        yield CheckLine(
+            "incoming mail", CheckResult.WAITING, f"{several(waiting, 'message')} for a person to read, in {place}"
+        )
     else:
-        yield Line("incoming mail", Verdict.OK, f"{mail.incoming}; nothing waits for a person")
+        yield CheckLine("incoming mail", CheckResult.OK, f"{mail.incoming}; nothing waits for a person")
 
 
-def _conversations(service: Service, now: datetime) -> Iterator[Line]:
+def _conversations(service: Service, now: datetime) -> Iterator[CheckLine]:
     """Whether private conversations are deleted in time, and whether the list of them reaches anybody."""
     for line in conversations_of(service, now):
         what = f"{line.rule.processor} conversations"
         for duty in retention_duties([line]):
-            yield Line(what, Verdict.PROBLEM, duty.sentence, "DP-340")
+            yield CheckLine(what, CheckResult.PROBLEM, duty.sentence, "DP-340")
         told = "" if line.told_since else "; no webhook has told of any yet"
         rule = several(line.rule.months, "month")
-        yield Line(what, Verdict.OK, f"{line.known:,} known, {line.overdue:,} overdue; kept for {rule}{told}")
+        yield CheckLine(what, CheckResult.OK, f"{line.known:,} known, {line.overdue:,} overdue; kept for {rule}{told}")
 
 
-def _processors(service: Service, *, offline: bool, store: bool) -> list[Line]:
+def _processors(service: Service, *, offline: bool, store: bool) -> list[CheckLine]:
     names = list(service.settings.processors)
     # A processor that sits in its deadline must not make the others wait for theirs.
     with ThreadPoolExecutor(max_workers=max(1, min(16, len(names)))) as pool:
         return list(pool.map(lambda name: _processor(service, name, offline=offline, store=store), names))
 
 
-def _processor(service: Service, name: str, *, offline: bool, store: bool) -> Line:
+def _processor(service: Service, name: str, *, offline: bool, store: bool) -> CheckLine:
     alone = service.settings.model_copy(update={"processors": {name: service.settings.processors[name]}})
     try:
         # On its own, so that one section's fault does not keep the others from being asked.
         with Service(service.config, service.environ, settings=alone) as one:
             seen = _probed(one, name, offline=offline)
-            return _contact(one, name, seen) if store else Line(name, Verdict.OK, seen)
+            return _contact(one, name, seen) if store else CheckLine(name, CheckResult.OK, seen)
     except ConfigurationError as error:
         unset = offline and all(fault.code == UNSET for fault in error.faults)
         told = "; ".join(f"{fault.key}: {fault.problem}" for fault in error.faults)
-        return Line(name, Verdict.NOT_SET if unset else Verdict.PROBLEM, told, error.code, fatal=not unset)
+        return CheckLine(name, CheckResult.NOT_SET if unset else CheckResult.PROBLEM, told, error.code, fatal=not unset)
     except DpsyncError as error:
-        return Line(name, Verdict.PROBLEM, error.message, error.code)
+        return CheckLine(name, CheckResult.PROBLEM, error.message, error.code)
     except Exception as error:  # noqa: BLE001 - because one connector's defect must not hide the other lines
-        return Line(name, Verdict.PROBLEM, f"a fault of dpsync ({type(error).__name__})", "DP-100")
+        return CheckLine(name, CheckResult.PROBLEM, f"a fault of dpsync ({type(error).__name__})", "DP-100")
 
 
 def _probed(one: Service, name: str, *, offline: bool) -> str:
@@ -239,7 +253,7 @@ def _probed(one: Service, name: str, *, offline: bool) -> str:
     return f'"{account.title}"' + ("" if account.contacts is None else f", {several(account.contacts, 'contact')}")
 
 
-def _contact(one: Service, name: str, seen: str) -> Line:
+def _contact(one: Service, name: str, seen: str) -> CheckLine:
     controller, processor = one.controller, one.controller.processors[name]
     rule = processor.retention
 
@@ -247,52 +261,60 @@ def _contact(one: Service, name: str, seen: str) -> Line:
         return one.read(lambda connection: is_confirmed(connection, controller, name, address))
 
     if not confirmed(processor.contact):
-        return Line(name, Verdict.WAITING, f"{seen}; its contact has not confirmed itself: notices are held")
+        return CheckLine(name, CheckResult.WAITING, f"{seen}; its contact has not confirmed itself: notices are held")
     if rule is not None and not confirmed(rule.admin):
-        return Line(name, Verdict.WAITING, f"{seen}; its admin has not confirmed the address: no work list goes out")
+        return CheckLine(
+            name, CheckResult.WAITING, f"{seen}; its admin has not confirmed the address: no work list goes out"
+        )
     if rule is not None and rule.deputy and not confirmed(rule.deputy):
-        return Line(name, Verdict.WAITING, f"{seen}; its admin's deputy has not confirmed the address")
+        return CheckLine(name, CheckResult.WAITING, f"{seen}; its admin's deputy has not confirmed the address")
     if processor.backup_contact and not confirmed(processor.backup_contact):
-        return Line(name, Verdict.WAITING, f"{seen}; its second contact has not confirmed itself: it is not written to")
-    return Line(name, Verdict.OK, f"{seen}; contact confirmed")
+        return CheckLine(
+            name, CheckResult.WAITING, f"{seen}; its second contact has not confirmed itself: it is not written to"
+        )
+    return CheckLine(name, CheckResult.OK, f"{seen}; contact confirmed")
 
 
-def _asked_again(service: Service, name: str) -> Iterator[Line]:
+def _asked_again(service: Service, name: str) -> Iterator[CheckLine]:
     """Ask each of a processor's desks that has not confirmed itself, in a mail of its own."""
     controller, now, what = service.controller, service.clock.now(), f"ask {name}"
     if service.mail is None or not controller.public_url:
-        yield Line(what, Verdict.PROBLEM, "nobody can be asked: it needs [mail] and [intake] public_url", "DP-320")
+        yield CheckLine(
+            what, CheckResult.PROBLEM, "nobody can be asked: it needs [mail] and [intake] public_url", "DP-320"
+        )
         return
     service.write(lambda unit: contacts.register(unit.connection, controller, controller.processors[name], now))
     for place, address in enumerate(contacts.desks(controller.processors[name]), 1):
         if service.read(lambda connection, address=address: is_confirmed(connection, controller, name, address)):  # type: ignore[misc]  # because mypy does not infer a lambda's default
-            yield Line(what, Verdict.OK, f"desk {place} has confirmed itself; nothing was sent")
+            yield CheckLine(what, CheckResult.OK, f"desk {place} has confirmed itself; nothing was sent")
             continue
         try:
             posted = acknowledgement.mail_question(
                 controller, service.mail, name, address, now, number=int(now.timestamp())
             )
         except NoAnswer as failure:
-            yield Line(what, Verdict.PROBLEM, f"desk {place}: {failure.reason}", "DP-303")
+            yield CheckLine(what, CheckResult.PROBLEM, f"desk {place}: {failure.reason}", "DP-303")
         except MailRefused:
-            yield Line(
-                what, Verdict.PROBLEM, f"desk {place}: the mail host refused it; is the address right?", "DP-303"
+            yield CheckLine(
+                what, CheckResult.PROBLEM, f"desk {place}: the mail host refused it; is the address right?", "DP-303"
             )
         except DpsyncError as error:
-            yield Line(what, Verdict.PROBLEM, f"desk {place}: {error.message}", "DP-303")
+            yield CheckLine(what, CheckResult.PROBLEM, f"desk {place}: {error.message}", "DP-303")
         else:
             service.write(
                 lambda unit, address=address: contacts.mark_asked(unit.connection, controller, name, address, now)  # type: ignore[misc]  # because mypy does not infer a lambda's default
             )
-            yield Line(what, Verdict.OK, f"desk {place} asked: {posted.evidence.status}, inbox unknown")
+            yield CheckLine(what, CheckResult.OK, f"desk {place} asked: {posted.evidence.status}, inbox unknown")
 
 
-def _stopped(service: Service) -> Iterator[Line]:
+def _stopped(service: Service) -> Iterator[CheckLine]:
     for one in stopped_processors(service):
-        yield Line(one.processor, Verdict.PROBLEM, f"{one.sentence}; requests and their legal dates run on", "DP-221")
+        yield CheckLine(
+            one.processor, CheckResult.PROBLEM, f"{one.sentence}; requests and their legal dates run on", "DP-221"
+        )
 
 
-def _same_secret(service: Service) -> Iterator[Line]:
+def _same_secret(service: Service) -> Iterator[CheckLine]:
     """Two accounts with one secret would together exceed the processor's limits, each unaware of the other."""
     accounts: dict[str, set[str]] = defaultdict(set)
     names: dict[str, list[str]] = defaultdict(list)
@@ -312,13 +334,13 @@ def _same_secret(service: Service) -> Iterator[Line]:
     for secret, sharing in accounts.items():
         if len(sharing) > 1:
             text = f'one secret in {len(sharing)} accounts: give {" and ".join(names[secret])} the same account = "..."'
-            yield Line("accounts", Verdict.PROBLEM, text, "DP-220")
+            yield CheckLine("accounts", CheckResult.PROBLEM, text, "DP-220")
 
 
-def _tested(service: Service) -> Iterator[Line]:
+def _tested(service: Service) -> Iterator[CheckLine]:
     deliveries = service.outbox.send_test(
         lambda work: service.write(lambda unit: work(unit.connection)), service.read, service.clock.now(), service.zone
     )
     for one in deliveries:
-        verdict = Verdict.OK if one.took else Verdict.PROBLEM
-        yield Line(f"test {one.channel}", verdict, one.detail, "" if one.took else one.code)
+        verdict = CheckResult.OK if one.took else CheckResult.PROBLEM
+        yield CheckLine(f"test {one.channel}", verdict, one.detail, "" if one.took else one.code)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from dpsync.model import Cause, ExemptionCode
     from dpsync.propagation.decisions import Decided
-    from dpsync.propagation.rules.lifecycle import DecisionKind
+    from dpsync.propagation.rules.lifecycle import AnswerKind, DecisionKind
     from dpsync.service import Service
     from dpsync.store.writer import Unit
 
@@ -124,16 +124,12 @@ def acknowledge(
     from dpsync.cli.opening import demand_processors, full_id, installation
     from dpsync.installation import os_user
     from dpsync.propagation.commitments import Author
-    from dpsync.propagation.correspondence.acknowledgement import BY_HAND, answer_by_hand
-    from dpsync.propagation.rules.lifecycle import AnswerKind
+    from dpsync.propagation.correspondence.acknowledgement import answer_by_hand
 
     talk: Talk = ctx.obj
-    known = [kind for kind in AnswerKind if kind in BY_HAND]
-    if answer.replace("-", "_") not in known:
-        raise UsageError("--answer is one of " + ", ".join(known))
     if not by.strip() or not reason.strip():
         raise UsageError("an answer needs a name (--by) and how it was said (--reason)")
-    kind = AnswerKind(answer.replace("-", "_"))
+    kind = _answer_kind(answer)
     with installation(talk) as service:
         request_id = full_id(service, request)
         demand_processors(service, [processor])
@@ -149,6 +145,16 @@ def acknowledge(
             talk.data(f"{processor}  {state.value}")
         _end(talk, service, request_id, "the answer (its words sealed) and its ledger entry")
     return Exit.DONE
+
+
+def _answer_kind(name: str) -> "AnswerKind":
+    from dpsync.propagation.correspondence.acknowledgement import BY_HAND
+    from dpsync.propagation.rules.lifecycle import AnswerKind
+
+    known = [kind for kind in AnswerKind if kind in BY_HAND]
+    if name.replace("-", "_") not in known:
+        raise UsageError("--answer is one of " + ", ".join(known))
+    return AnswerKind(name.replace("-", "_"))
 
 
 # --- one way for all decisions
@@ -171,30 +177,17 @@ def _decide(
     from dpsync.propagation.decisions import RELEASED_BY_A_YES, Person, decide
     from dpsync.propagation.rules.lifecycle import DecisionKind
 
-    kind = DecisionKind(what)
+    kind, person = DecisionKind(what), Person(by, os_user(), reason)
     released = _causes(causes) if causes else RELEASED_BY_A_YES
-    person = Person(by, os_user(), reason)
     with installation(talk) as service:
         request_id = full_id(service, request)
         now, chosen = service.clock.now(), processors or []
 
         def work(unit: "Unit") -> "list[Decided]":
-            decided = decide(
-                unit,
-                service.controller,
-                request_id,
-                kind,
-                person,
-                now,
-                processors=chosen,
-                causes=released,
-                code=code,
+            told = decide(
+                unit, service.controller, request_id, kind, person, now, processors=chosen, causes=released, code=code
             )
-            if not any(one.kept or one.already for one in decided):
-                # Raised, so that nothing is written where the decision fits nowhere.
-                told = "; ".join(f"{one.processor}: {one.refused}" for one in decided)
-                raise DecisionRefused(told or "it goes to no processor")
-            return decided
+            return _demand_any(told)
 
         decided = service.write(work)
         talk.did = _did(request_id, kind, decided)
@@ -203,6 +196,15 @@ def _decide(
         stored = f"the decision ({kind.value}, by {by.strip()}) and its ledger entries"
         _end(talk, service, request_id, stored if new else "")
     return Exit.PARTLY if any(one.refused for one in decided) else Exit.DONE
+
+
+def _demand_any(decided: "list[Decided]") -> "list[Decided]":
+    """Raise where the decision fits nowhere, so that nothing of it is written."""
+    if not any(one.kept or one.already for one in decided):
+        raise DecisionRefused(
+            "; ".join(f"{one.processor}: {one.refused}" for one in decided) or "it goes to no processor"
+        )
+    return decided
 
 
 def _causes(names: list[str]) -> "frozenset[Cause]":

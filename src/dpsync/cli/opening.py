@@ -141,10 +141,12 @@ class Stopped:
 
     @property
     def command(self) -> str:
+        """What ends it."""
         return f"dpsync resume {self.processor}"
 
     @property
     def sentence(self) -> str:
+        """What a person reads of it."""
         return f"{self.processor} is {STOPS.get(self.why, 'stopped')}: nothing is sent there before `{self.command}`"
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import ColumnElement
 
-    from dpsync.reports.standing import Line
+    from dpsync.reports.standing import PropagationLine
     from dpsync.service import Service
 
 STORE_PATIENCE = 120.0
@@ -174,7 +174,7 @@ def _waiting_count(service: "Service") -> int:
     return sum(1 for row in rows if row.needs_a_person)
 
 
-def _left(service: "Service") -> "Sequence[Line]":
+def _left(service: "Service") -> "Sequence[PropagationLine]":
     """What a run could not bring through: to be tried again, stopped, refused or contradicted. Nobody calls it done."""
     from sqlalchemy import select
 

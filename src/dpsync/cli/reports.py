@@ -4,7 +4,6 @@ import re
 import sys
 from contextlib import suppress
 from datetime import date
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,25 +11,18 @@ import typer
 
 from dpsync.cli.console import Talk
 from dpsync.errors import ConfigurationError, Exit, UsageError
+from dpsync.reports.formats import Format
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from dpsync.reports.dossier import Dossier
+    from dpsync.reports.dossier import Dossier, Opener
     from dpsync.reports.period import PeriodReport
     from dpsync.reports.processors import ProcessorLine
+    from dpsync.service import Service
 
 
-class Form(StrEnum):
-    """How a report may be written."""
-
-    TEXT = "text"
-    HTML = "html"
-    CSV = "csv"
-    JSON = "json"
-
-
-Format = Annotated[Form | None, typer.Option("--format", help="Without it: what FILE ends in, else text.")]
+FormatOption = Annotated[Format | None, typer.Option("--format", help="Without it: what FILE ends in, else text.")]
 Output = Annotated[
     Path | None, typer.Option("-o", "--output", metavar="FILE", help="Without it, or as `-`: standard output.")
 ]
@@ -47,7 +39,7 @@ def report(
         str | None, typer.Option("--from", metavar="DAY", help="The first day, such as 2026-11-01.")
     ] = None,
     last: Annotated[str | None, typer.Option("--to", metavar="DAY", help="The last day, included.")] = None,
-    form: Format = None,
+    form: FormatOption = None,
     output: Output = None,
 ) -> int:
     """Report on a period: who was told, what was done, what waits. Exit 2 where the record does not verify."""
@@ -76,12 +68,12 @@ def dossier(
         bool, typer.Option("--who", help="Show whom it is about, and what it changes; recorded as shown.")
     ] = False,
     by: Annotated[str, typer.Option(help="Who looks, for the record. Default: the account of the system.")] = "",
-    form: Format = None,
+    form: FormatOption = None,
     output: Output = None,
 ) -> int:
     """Tell one request from its first byte to its last answer. Exit 2 where the record does not verify."""
     from dpsync.cli.opening import full_id, installation, shown_to
-    from dpsync.reporting import asks_contacts, ledger_line, processor_lines
+    from dpsync.reporting import basis_of
     from dpsync.reports.dossier import dossier as make
 
     talk: Talk = ctx.obj
@@ -90,30 +82,23 @@ def dossier(
         request_id, now = full_id(service, request), service.clock.now()
         about = shown_to(service, request_id, by, "dpsync dossier --who") if who else None
         talk.did = f"that request {request_id} was shown is on the record; it may be shown again" if about else ""
-        ledger, processors = ledger_line(service, now), processor_lines(service)
-
-        def opened(propagation_id: int, sealed: bytes) -> bytes:
-            return service.keys.open("answer", sealed, str(propagation_id).encode())
-
+        basis = basis_of(service, now)
         made = service.read(
             lambda connection: make(
                 connection,
+                basis,
                 request_id,
-                controller_name=service.settings.controller.name,
-                zone=service.zone,
-                now=now,
-                ledger=ledger,
-                processors=processors,
                 entries=_readable(service.log.entries_of(connection, request_id)),
-                rehearsal=service.settings.controller.rehearsal,
-                decided=service.opened_decision,
-                asks=asks_contacts(service.settings),
-                opener=opened if open_answers else None,
+                opener=_opener(service) if open_answers else None,
                 who=about,
             )
         )
         _write(talk, made, chosen, output)
     return Exit.DONE if made.ledger.sound else Exit.LOOK
+
+
+def _opener(service: "Service") -> "Opener":
+    return lambda propagation_id, sealed: service.keys.open("answer", sealed, str(propagation_id).encode())
 
 
 def processors(
@@ -183,16 +168,23 @@ def _day(text: str, option: str) -> date:
 
 
 _FIRST_YEAR, _LAST_YEAR = 1970, 9998
-_FORMS = {"html": Form.HTML, "htm": Form.HTML, "csv": Form.CSV, "json": Form.JSON, "txt": Form.TEXT, "": Form.TEXT}
+_FORMS = {
+    "html": Format.HTML,
+    "htm": Format.HTML,
+    "csv": Format.CSV,
+    "json": Format.JSON,
+    "txt": Format.TEXT,
+    "": Format.TEXT,
+}
 _OTHER_FORMS = frozenset({"pdf", "doc", "docx", "odt", "rtf", "xls", "xlsx", "ods", "zip", "gz"})
 
 
-def _form(form: Form | None, output: Path | None) -> Form:
+def _form(form: Format | None, output: Path | None) -> Format:
     """How it is written. Raises `UsageError` where a file's name would say something else than the file."""
     from dpsync.cli.opening import ending_of
 
     if output in STANDARD_OUTPUT:
-        return form or Form.TEXT
+        return form or Format.TEXT
     if output is not None and not output.name:
         raise UsageError("-o names no file")
     if output is not None and output.is_dir():
@@ -206,12 +198,11 @@ def _form(form: Form | None, output: Path | None) -> Form:
     return form or _FORMS[ending]
 
 
-def _write(talk: Talk, made: "PeriodReport | Dossier", form: Form, output: Path | None) -> None:
+def _write(talk: Talk, made: "PeriodReport | Dossier", form: Format, output: Path | None) -> None:
     from dpsync.cli.opening import written
-    from dpsync.reports.render import Format as Rendered
     from dpsync.reports.render import rendered
 
-    content = rendered(made, Rendered(form.value))
+    content = rendered(made, form)
     if output is None or output in STANDARD_OUTPUT:
         sys.stdout.flush()
         sys.stdout.buffer.write(content)

@@ -10,6 +10,7 @@ from dpsync.cli.console import Talk
 from dpsync.errors import Exit, UsageError
 
 if TYPE_CHECKING:
+    from dpsync.cli.check_lines import CheckLine
     from dpsync.cli.first_settings import Answers
     from dpsync.settings import Settings
 
@@ -84,7 +85,7 @@ def check(
 
     Exit 2: a person must see something; 75: the database is away; 78: settings, keys or store are wrong.
     """
-    from dpsync.cli.check_lines import Verdict
+    from dpsync.cli.check_lines import CheckResult
     from dpsync.cli.checks import head_line, looked, worst_exit
 
     talk: Talk = ctx.obj
@@ -95,16 +96,17 @@ def check(
     if send_test or ask_contact:
         talk.did = "the tests and questions are sent as far as the lines say"
     if as_json:
-        rows = [{"what": one.what, "verdict": one.verdict.value, "text": one.text, "code": one.code} for one in lines]
-        talk.json({"exit": int(code), "lines": rows})
+        talk.json({"exit": int(code), "lines": [_as_row(one) for one in lines]})
     else:
-        talk.table(
-            ("WHAT", "VERDICT", "SEEN"),
-            [(one.what, one.verdict.value, f"{one.code} {one.text}".strip()) for one in lines],
-        )
-        codes = [one.code for one in lines if one.code and one.verdict is Verdict.PROBLEM]
+        seen = [(one.what, one.verdict.value, f"{one.code} {one.text}".strip()) for one in lines]
+        talk.table(("WHAT", "VERDICT", "SEEN"), seen)
+        codes = [one.code for one in lines if one.code and one.verdict is CheckResult.PROBLEM]
         talk.say(head_line(lines) + (f" dpsync explain {codes[0]}" if codes else ""))
     return code
+
+
+def _as_row(one: "CheckLine") -> dict[str, str]:
+    return {"what": one.what, "verdict": one.verdict.value, "text": one.text, "code": one.code}
 
 
 def _answers(

@@ -1,7 +1,7 @@
 """`dpsync status`: what is open, late, held, and waiting for whom."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
@@ -15,9 +15,10 @@ if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
     from dpsync.cli.opening import Stopped
-    from dpsync.reports.standing import Asked
+    from dpsync.reports.standing import RequestStanding
     from dpsync.reports.status import StatusRow
     from dpsync.reports.who import Who
+    from dpsync.retention.standing import RetentionLine
     from dpsync.service import Service
 
 EVERYTHING = 1_000_000
@@ -51,63 +52,63 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="For a program.")] = False,
 ) -> int:
     """Show what is open, late, held, stopped, and waiting for whom. Reads only; --who is on the record."""
-    from dpsync.cli.opening import full_id, installation, shown_to, stopped_processors
-    from dpsync.propagation.correspondence.incoming import unread
-    from dpsync.reporting import conversations_of, processor_lines
-    from dpsync.reports.conversations import retention_duties
-    from dpsync.reports.render import json_value
-    from dpsync.reports.status import status_rows
-    from dpsync.reports.words import several
+    from dpsync.cli.opening import installation
 
     talk: Talk = ctx.obj
     if who and not request:
         raise UsageError("--who needs one request: `dpsync status REQUEST --who`")
     with installation(talk, secrets=False, compare=False) as service:
-        request_id = full_id(service, request) if request else None
-        about = shown_to(service, request_id, by, "dpsync status --who") if who and request_id else None
-        talk.did = f"that request {request_id} was shown is on the record; it may be shown again" if about else ""
-        known = {line.name: line for line in processor_lines(service)}
-        now = service.clock.now()
-        rows = service.read(
+        zone = service.zone
+        found = _look(talk, service, request, limit=limit if every else EVERYTHING, every=every, who=who, by=by)
+    if as_json:
+        _show_json(talk, found, limit)
+    else:
+        _show(talk, found, limit, zone)
+    return Exit.LOOK if _applies(found, fail_on or []) else Exit.DONE
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What stands where now. `one` and `who` are of the request that was named; `mail`: messages nobody has read."""
+
+    rows: "Sequence[StatusRow]"
+    stopped: "Sequence[Stopped]"
+    conversations: "Sequence[RetentionLine]"
+    mail: int
+    one: "RequestStanding | None"
+    who: "Who | None"
+
+    @property
+    def head(self) -> str:
+        return head_line(self.rows, self.stopped, sum(line.overdue for line in self.conversations))
+
+
+def _look(talk: Talk, service: "Service", request: str, *, limit: int, every: bool, who: bool, by: str) -> _Found:
+    from dpsync.cli.opening import full_id, shown_to, stopped_processors
+    from dpsync.propagation.correspondence.incoming import unread
+    from dpsync.reporting import conversations_of, processor_lines
+    from dpsync.reports.status import status_rows
+
+    request_id = full_id(service, request) if request else None
+    about = shown_to(service, request_id, by, "dpsync status --who") if who and request_id else None
+    talk.did = f"that request {request_id} was shown is on the record; it may be shown again" if about else ""
+    known = {line.name: line for line in processor_lines(service)}
+    now = service.clock.now()
+    return _Found(
+        rows=service.read(
             lambda connection: status_rows(
-                connection,
-                now=now,
-                only_open=not every,
-                limit=EVERYTHING if not every else limit,
-                request_id=request_id,
-                processors=known,
+                connection, now=now, only_open=not every, limit=limit, request_id=request_id, processors=known
             )
-        )
-        one = standing_of(service, request_id) if request_id else None
-        stopped = stopped_processors(service)
-        post = len(service.read(lambda connection: unread(connection, request_id)))
-        kept = conversations_of(service, now)
-        head = head_line(rows, stopped, sum(line.overdue for line in kept))
-        if as_json:
-            places = {"places": [json_value(line) for line in one.lines]} if one else {}
-            places |= {"who": json_value(about)} if about else {}
-            stops = [{**asdict(one), "command": one.command} for one in stopped]
-            requests = [json_value(row) for row in rows[:limit]]
-            more = {"mail_waiting": post, "conversations": json_value(kept), "requests": requests, **places}
-            talk.json({"summary": head, "stopped": stops, **more})
-        elif one:
-            _show_one(talk, one, rows[0], service.zone)
-            _show_who(talk, about)
-        else:
-            _show(talk, rows[:limit], service.zone)
-    if not as_json:
-        talk.say(head + (f" {len(rows) - limit:,} more are not shown (--limit)." if len(rows) > limit else ""))
-        for one_stopped in stopped:
-            talk.say(f"{one_stopped.sentence}.")
-        if post:
-            talk.say(f"{several(post, 'message')} for a person to read; `dpsync check` names the folder.")
-        for duty in retention_duties(kept):
-            talk.say(f"{duty.sentence} ({duty.command})")
-    late = any(line.overdue for line in kept) and FailOn.LATE in (fail_on or [])
-    return Exit.LOOK if late or _applies(rows, stopped, fail_on or []) else Exit.DONE
+        ),
+        stopped=stopped_processors(service),
+        conversations=conversations_of(service, now),
+        mail=len(service.read(lambda connection: unread(connection, request_id))),
+        one=standing_of(service, request_id) if request_id else None,
+        who=about,
+    )
 
 
-def standing_of(service: "Service", request_id: str) -> "Asked":
+def standing_of(service: "Service", request_id: str) -> "RequestStanding":
     """Where one request stands at each processor."""
     from dpsync.reporting import processor_lines
     from dpsync.reports.standing import read_standing
@@ -119,7 +120,7 @@ def standing_of(service: "Service", request_id: str) -> "Asked":
     return found
 
 
-def waiting_for(service: "Service", one: "Asked") -> str:
+def waiting_for(service: "Service", one: "RequestStanding") -> str:
     """What of a request will not happen until a person acts, and by which command; nothing where all goes by itself."""
     from dpsync.reporting import asks_contacts
     from dpsync.reports.verdict import duties_of
@@ -129,7 +130,7 @@ def waiting_for(service: "Service", one: "Asked") -> str:
     return " ".join(f"{duty.sentence} ({duty.command})" for duty in found)
 
 
-def by_itself(service: "Service", one: "Asked") -> str:
+def by_itself(service: "Service", one: "RequestStanding") -> str:
     """What of a request goes on without anybody, and until when what only cools off waits."""
     from dpsync.cli.opening import what_goes_on
     from dpsync.model import Cause, State
@@ -179,19 +180,56 @@ def head_line(rows: Sequence["StatusRow"], stopped: Sequence["Stopped"] = (), co
     )
 
 
-def _applies(rows: Sequence["StatusRow"], stopped: Sequence["Stopped"], asked: Sequence[FailOn]) -> bool:
+def _applies(found: _Found, asked: Sequence[FailOn]) -> bool:
     from dpsync.reports.meaning import Late
 
-    found = {
-        # What was finished late is shown for ever, and would keep a monitor red for as long.
-        FailOn.LATE: any(row.late in {Late.TARGET, Late.OVERDUE} for row in rows),
-        FailOn.HELD: any(row.causes or row.stopped for row in rows),
-        FailOn.STOPPED: bool(stopped),
+    late = {Late.TARGET, Late.OVERDUE}  # what was finished late is shown for ever, and would keep a monitor red as long
+    applies = {
+        FailOn.LATE: any(row.late in late for row in found.rows) or any(one.overdue for one in found.conversations),
+        FailOn.HELD: any(row.causes or row.stopped for row in found.rows),
+        FailOn.STOPPED: bool(found.stopped),
     }
-    return any(found[one] for one in asked)
+    return any(applies[one] for one in asked)
 
 
-def _show(talk: Talk, rows: Sequence["StatusRow"], zone: "ZoneInfo") -> None:
+def _show_json(talk: Talk, found: _Found, limit: int) -> None:
+    from dpsync.reports.render import json_value
+
+    talk.json(
+        {
+            "summary": found.head,
+            "stopped": [{**asdict(one), "command": one.command} for one in found.stopped],
+            "mail_waiting": found.mail,
+            "conversations": json_value(found.conversations),
+            "requests": [json_value(row) for row in found.rows[:limit]],
+            **({"places": [json_value(line) for line in found.one.lines]} if found.one else {}),
+            **({"who": json_value(found.who)} if found.who else {}),
+        }
+    )
+
+
+def _show(talk: Talk, found: _Found, limit: int, zone: "ZoneInfo") -> None:
+    from dpsync.reports.conversations import retention_duties
+    from dpsync.reports.who import who_rows
+    from dpsync.reports.words import several
+
+    if found.one:
+        _show_one(talk, found.one, found.rows[0], zone)
+    else:
+        _show_rows(talk, found.rows[:limit], zone)
+    if found.who:
+        talk.table(("WHO", ""), who_rows(found.who))
+    left = len(found.rows) - limit
+    talk.say(found.head + (f" {left:,} more are not shown (--limit)." if left > 0 else ""))
+    for stopped in found.stopped:
+        talk.say(f"{stopped.sentence}.")
+    if found.mail:
+        talk.say(f"{several(found.mail, 'message')} for a person to read; `dpsync check` names the folder.")
+    for duty in retention_duties(found.conversations):
+        talk.say(f"{duty.sentence} ({duty.command})")
+
+
+def _show_rows(talk: Talk, rows: Sequence["StatusRow"], zone: "ZoneInfo") -> None:
     from dpsync.reports.words import RIGHTS
 
     if not rows:
@@ -224,14 +262,7 @@ def _due(row: "StatusRow") -> str:
     return f"{row.due_on}{marks[row.late]}"
 
 
-def _show_who(talk: Talk, about: "Who | None") -> None:
-    from dpsync.reports.who import who_rows
-
-    if about:
-        talk.table(("WHO", ""), who_rows(about))
-
-
-def _show_one(talk: Talk, one: "Asked", row: "StatusRow", zone: "ZoneInfo") -> None:
+def _show_one(talk: Talk, one: "RequestStanding", row: "StatusRow", zone: "ZoneInfo") -> None:
     from dpsync.model import CLOSED_STATES
     from dpsync.reports.words import CAUSES, RIGHTS, STATES, moment, reached
 

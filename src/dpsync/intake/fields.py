@@ -86,6 +86,8 @@ def _date(value: object) -> date:
 
 
 def at_most(count: int) -> Callable[[object], object]:
+    """A check that a list or an object holds no more than `count`."""
+
     def check(value: object) -> object:
         if isinstance(value, list | dict) and len(value) > count:
             raise _fault(f"holds more than {count}")

@@ -32,30 +32,7 @@ def meet_restriction(
     erasures = [row for row in history if row.waiting.right is Right.ERASURE]
     own = [row for row in erasures if may_be_same(row.waiting.person, who.person)]
     if request.lifted:
-        held = [row.waiting.id for row in own if Cause.RESTRICTION_IN_FORCE in row.causes]
-        if held:
-            p, by = t.propagation.c, "--by NAME --reason WHY"
-            rows = unit.connection.execute(select(p.request_id, p.processor).where(p.id.in_(held))).all()
-            places: dict[str, list[str]] = {}
-            for erasure, processor in sorted((row.request_id, row.processor) for row in rows):
-                places.setdefault(erasure, []).append(processor)
-            raise_alert(
-                unit.connection,
-                cause="lifted-with-erasure-held",
-                role="dpo",
-                subject="A restriction was lifted while an erasure is held for it",
-                body="Lifting does not release the erasure. Decide:",
-                now=now,
-                zone=controller.zone,
-                concerns=[
-                    Concern(
-                        erasure,
-                        f"`dpsync release {erasure} {' '.join(names)} {by}`, or to stop it "
-                        f"`dpsync withdraw {erasure} {by}`",
-                    )
-                    for erasure, names in places.items()
-                ],
-            )
+        _ask_about(unit, controller, [row for row in own if Cause.RESTRICTION_IN_FORCE in row.causes], now)
         return
     everything = [row.waiting for row in lanes.lane_of(unit.connection, who.subject_id)]
     if not restriction_in_force(everything, who.person):
@@ -64,3 +41,32 @@ def meet_restriction(
         if row.waiting.state in {State.PENDING, State.HELD} and not row.on_its_way:
             hold = Decision(DecisionKind.HOLD, frozenset({Cause.RESTRICTION_IN_FORCE}))
             record.record(unit, controller, record.Update(row.waiting.id, [hold], now))
+
+
+def _ask_about(unit: Unit, controller: Controller, held: Sequence[lanes.LaneRow], now: datetime) -> None:
+    """Ask the data protection officer about erasures that are still held although the restriction is lifted."""
+    if not held:
+        return
+    p, by = t.propagation.c, "--by NAME --reason WHY"
+    rows = unit.connection.execute(
+        select(p.request_id, p.processor).where(p.id.in_([row.waiting.id for row in held]))
+    ).all()
+    places: dict[str, list[str]] = {}
+    for erasure, processor in sorted((row.request_id, row.processor) for row in rows):
+        places.setdefault(erasure, []).append(processor)
+    raise_alert(
+        unit.connection,
+        cause="lifted-with-erasure-held",
+        role="dpo",
+        subject="A restriction was lifted while an erasure is held for it",
+        body="Lifting does not release the erasure. Decide:",
+        now=now,
+        zone=controller.zone,
+        concerns=[
+            Concern(
+                erasure,
+                f"`dpsync release {erasure} {' '.join(names)} {by}`, or to stop it `dpsync withdraw {erasure} {by}`",
+            )
+            for erasure, names in places.items()
+        ],
+    )

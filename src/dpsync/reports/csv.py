@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from dpsync.reports.conversations import retention_rows
 from dpsync.reports.dossier import Dossier
 from dpsync.reports.period import PeriodReport
-from dpsync.reports.standing import Asked, Line
+from dpsync.reports.standing import PropagationLine, RequestStanding
 from dpsync.reports.visible import cell
 from dpsync.reports.who import who_rows
 from dpsync.reports.words import STATES, reached
@@ -115,7 +115,7 @@ def dossier_csv(dossier: Dossier) -> str:
     return _written((*MOMENT_COLUMNS, "record"), [(*row, record) for row in rows], rehearsal=dossier.rehearsal)
 
 
-def _of_request(one: Asked, period: str) -> tuple[Value, ...]:
+def _of_request(one: RequestStanding, period: str) -> tuple[Value, ...]:
     return (
         one.id,
         period,
@@ -136,7 +136,7 @@ def _of_request(one: Asked, period: str) -> tuple[Value, ...]:
     )
 
 
-def _of_line(line: Line) -> tuple[Value, ...]:
+def _of_line(line: PropagationLine) -> tuple[Value, ...]:
     return (
         line.processor,
         line.title,

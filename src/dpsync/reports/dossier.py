@@ -5,11 +5,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, Select, Table, select
 
 from dpsync.errors import NotFound
+from dpsync.reports.basis import Basis
 from dpsync.reports.decided import Opener as Decided
 from dpsync.reports.decided import by_and_reason
 from dpsync.reports.housekeeping import mail_waiting
@@ -23,9 +23,9 @@ from dpsync.reports.moments import (
     NoticeLine,
     moments,
 )
-from dpsync.reports.processors import ProcessorLine
 from dpsync.reports.proof import LedgerLine
-from dpsync.reports.standing import Asked, read_standing
+from dpsync.reports.rows import value_of
+from dpsync.reports.standing import RequestStanding, read_standing
 from dpsync.reports.verdict import Duty, Verdict, duties_of, mail_duties, notes_of, verdict
 from dpsync.reports.who import Who
 from dpsync.store import tables as t
@@ -50,7 +50,7 @@ class Dossier:
     verdict: Verdict
     duties: tuple[Duty, ...]
     notes: tuple[str, ...]
-    asked: Asked
+    asked: RequestStanding
     attempts: tuple[AttemptLine, ...]
     notices: tuple[NoticeLine, ...]
     answers: tuple[AnswerLine, ...]
@@ -62,53 +62,40 @@ class Dossier:
 
 def dossier(
     connection: Connection,
+    basis: Basis,
     request_id: str,
     *,
-    controller_name: str,
-    zone: ZoneInfo,
-    now: datetime,
-    ledger: LedgerLine,
-    processors: Sequence[ProcessorLine],
     entries: Sequence[tuple[int, Mapping[str, str | int]]],
-    rehearsal: bool,
-    decided: Decided,
-    asks: bool = True,
     opener: Opener | None = None,
     who: Who | None = None,
 ) -> Dossier:
     """The dossier of the request with the full id `request_id`. Raises `NotFound`.
 
     `entries` are its ledger entries: index and what `ledger.entry.decode` gave. Answers stay sealed (kind and time
-    only) unless `opener` is given; `decided` opens who decided and why. `who`: the person, where that may be shown.
-    `asks`: contacts are asked by mail to confirm themselves.
+    only) unless `opener` is given. `who`: the person, where that may be shown.
     """
-    found = read_standing(connection, t.request.c.id == request_id, now, {line.name: line for line in processors})
+    found = read_standing(connection, t.request.c.id == request_id, basis.now, basis.known)
     if not found:
         raise NotFound(f"there is no request {request_id}")
     asked = found[0]
     titles = {line.processor: line.title for line in asked.lines}
     waiting = mail_duties(mail_waiting(connection, request_id))
-    duties = [*waiting, *duties_of(found, now.astimezone(zone).date(), asks=asks)]
+    duties = (*waiting, *duties_of(found, basis.today, asks=basis.asks))
     attempts = _attempts(connection, request_id, titles)
     notices = _notices(connection, request_id, titles)
     answers = _answers(connection, request_id, titles, opener)
-    decisions = _decisions(connection, request_id, decided)
-    logged = tuple(_entry(idx, fields) for idx, fields in entries)
+    decisions = _decisions(connection, request_id, basis.decided)
     return Dossier(
-        controller=controller_name,
-        rehearsal=rehearsal,
-        zone=zone.key,
-        made_at=now,
-        ledger=ledger,
-        verdict=verdict(ledger, duties, found),
-        duties=tuple(duties),
+        **basis.head,
+        verdict=verdict(basis.ledger, duties, found),
+        duties=duties,
         notes=notes_of(found),
         asked=asked,
         attempts=attempts,
         notices=notices,
         answers=answers,
         decisions=decisions,
-        entries=logged,
+        entries=tuple(_entry(idx, fields) for idx, fields in entries),
         moments=moments(asked, attempts, notices, answers, decisions),
         who=who,
     )
@@ -125,81 +112,38 @@ def _attempts(connection: Connection, request_id: str, titles: Mapping[str, str]
         .order_by(e.attempt_id, e.part.desc(), e.seq)  # the outcome, then what reading back found
     )
     for row in rows:
-        kept.setdefault(row.attempt_id, []).append(
-            EvidenceLine(
-                part=row.part,
-                endpoint=row.endpoint,
-                scope=row.scope,
-                status=row.status,
-                request_id=row.request_id,
-                at=row.at,
-                digest=row.digest,
-                note=row.note,
-            )
-        )
-    made = connection.execute(
-        select(t.attempt, p.processor)
-        .join(t.propagation, p.id == a.propagation_id)
-        .where(p.request_id == request_id)
-        .order_by(a.id)
-    )
+        kept.setdefault(row.attempt_id, []).append(value_of(EvidenceLine, row))
+    made = connection.execute(_at_processors(t.attempt, request_id).order_by(a.id))
     return tuple(
-        AttemptLine(
-            processor=row.processor,
-            title=titles.get(row.processor, row.processor),
-            number=row.number,
-            kind=row.kind,
-            begun_at=row.begun_at,
-            ended_at=row.ended_at,
-            outcome=row.outcome,
-            reason=row.reason,
-            evidence=tuple(kept.get(row.id, ())),
-        )
+        value_of(AttemptLine, row, title=titles.get(row.processor, row.processor), evidence=tuple(kept.get(row.id, ())))
         for row in made
     )
 
 
+def _at_processors(table: Table, request_id: str) -> Select[Any]:
+    """The rows of a request in a table that belongs to its propagations, each with its processor."""
+    p = t.propagation.c
+    joined = select(table, p.processor).join(t.propagation, p.id == table.c.propagation_id)
+    return joined.where(p.request_id == request_id)
+
+
 def _notices(connection: Connection, request_id: str, titles: Mapping[str, str]) -> tuple[NoticeLine, ...]:
-    p, n = t.propagation.c, t.notice.c
+    n = t.notice.c
     rows = connection.execute(
-        select(p.processor, n.number, n.kind, n.reference, n.created_at, n.sent_at, n.expires_at)
-        .join(t.propagation, p.id == n.propagation_id)
-        .where(p.request_id == request_id)
-        .order_by(n.created_at, p.processor, n.number)
+        _at_processors(t.notice, request_id).order_by(n.created_at, t.propagation.c.processor, n.number)
     )
-    return tuple(
-        NoticeLine(
-            processor=row.processor,
-            title=titles.get(row.processor, row.processor),
-            number=row.number,
-            kind=row.kind,
-            reference=row.reference,
-            created_at=row.created_at,
-            sent_at=row.sent_at,
-            expires_at=row.expires_at,
-        )
-        for row in rows
-    )
+    return tuple(value_of(NoticeLine, row, title=titles.get(row.processor, row.processor)) for row in rows)
 
 
 def _answers(
     connection: Connection, request_id: str, titles: Mapping[str, str], opener: Opener | None
 ) -> tuple[AnswerLine, ...]:
-    p, a = t.propagation.c, t.answer.c
-    rows = connection.execute(
-        select(t.answer, p.processor)
-        .join(t.propagation, p.id == a.propagation_id)
-        .where(p.request_id == request_id)
-        .order_by(a.id)
-    )
+    rows = connection.execute(_at_processors(t.answer, request_id).order_by(t.answer.c.id))
     return tuple(
-        AnswerLine(
-            processor=row.processor,
+        value_of(
+            AnswerLine,
+            row,
             title=titles.get(row.processor, row.processor),
-            number=row.number,
-            kind=row.kind,
-            final=row.final,
-            at=row.at,
             said=_opened(opener(row.propagation_id, row.sealed)) if opener else (),
         )
         for row in rows
@@ -217,15 +161,8 @@ def _decisions(connection: Connection, request_id: str, opener: Decided) -> tupl
 
 
 def _decision(row: Row[Any], by: str, reason: str) -> DecisionLine:
-    return DecisionLine(
-        processors=tuple(name for name in row.processor.split(",") if name),
-        kind=row.kind,
-        detail=row.detail,
-        by=by,
-        os_user=row.os_user,
-        reason=reason,
-        at=row.at,
-    )
+    processors = tuple(name for name in row.processor.split(",") if name)
+    return value_of(DecisionLine, row, processors=processors, by=by, reason=reason)
 
 
 def _entry(idx: int, fields: Mapping[str, str | int]) -> EntryLine:

@@ -36,12 +36,14 @@ def undelivered(connection: Connection, now: datetime) -> tuple[AlertLine, ...]:
 
 
 def alerts_raised(connection: Connection, begin: datetime, end: datetime) -> int:
+    """How many alerts were raised from `begin` up to `end`."""
     a = t.alert.c
     raised = select(func.count()).where(a.created_at >= begin, a.created_at < end)
     return int(connection.execute(raised).scalar_one())
 
 
 def jobs(connection: Connection) -> tuple[JobLine, ...]:
+    """The timed jobs by name."""
     j = t.job.c
     rows = connection.execute(select(j.name, j.last_ok_at, j.due_at).order_by(j.name))
     return tuple(JobLine(row.name, row.last_ok_at, row.due_at) for row in rows)

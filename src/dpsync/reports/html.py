@@ -1,23 +1,19 @@
 """Reports as HTML pages: self-contained, printable, readable on a telephone. Jinja2, everything escaped."""
 
-import base64
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
 from zoneinfo import ZoneInfo
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from dpsync.ledger import entry
 from dpsync.reports import phrases
 from dpsync.reports.conversations import retention_rows
 from dpsync.reports.dossier import Dossier
 from dpsync.reports.period import PeriodReport
 from dpsync.reports.processors import capability_rows
-from dpsync.reports.standing import Line
+from dpsync.reports.standing import PropagationLine
 from dpsync.reports.tallies import numbered
 from dpsync.reports.text import dates
 from dpsync.reports.verdict import Verdict
@@ -94,22 +90,11 @@ def dossier_html(dossier: Dossier, csv_sha256: str) -> str:
     )
 
 
-def receipt_html(receipt: Mapping[str, Any]) -> str:
-    """A receipt's page. Raises ValueError where an entry is none."""
-    said = [
-        {**entry.decode(base64.b64decode(logged["body"])), "index": logged["index"]} for logged in receipt["entries"]
-    ]
-    utc = ZoneInfo("UTC")
-    return _page(
-        "receipt.html", utc, receipt=receipt, said=said, at=lambda ts: moment(datetime.fromtimestamp(ts, UTC), utc)
-    )
-
-
 def _page(template: str, zone: ZoneInfo, **values: object) -> str:
     return _environment().get_template(template).render(**values, when=lambda value: moment(value, zone), zone=zone)
 
 
-def _shown(lines: Sequence[Line]) -> tuple[list[Line], int]:
+def _shown(lines: Sequence[PropagationLine]) -> tuple[list[PropagationLine], int]:
     if len(lines) <= ORDINARY_ROWS:
         return list(lines), 0
     shown, ordinary = [], 0

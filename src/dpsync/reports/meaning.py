@@ -28,7 +28,7 @@ class Late(StrEnum):
     FINISHED = "finished_late"
 
 
-class Waits(StrEnum):
+class WaitsFor(StrEnum):
     """For whom or what an open one waits."""
 
     NOBODY = ""
@@ -83,14 +83,14 @@ _FURTHEST_BEHIND = (Count.NOT_YET, Count.SETTLED, Count.EXEMPT, Count.WITHDRAWN,
 
 
 def counted_together(counts: Sequence[Count]) -> Count:
-    """A request is counted where the processor furthest behind is. Asked of nobody is not done."""
+    """A request is counted where the processor furthest behind is. RequestStanding of nobody is not done."""
     for count in _FURTHEST_BEHIND:
         if count in counts:
             return count
     return Count.SUPERSEDED if counts else Count.NOT_YET
 
 
-def waits_for(state: State, causes: frozenset[Cause], *, stopped: bool) -> Waits:
+def waits_for(state: State, causes: frozenset[Cause], *, stopped: bool) -> WaitsFor:
     """For whom it waits: the loudest, where there are several."""
     match state:
         case State.HELD if causes & {
@@ -99,23 +99,23 @@ def waits_for(state: State, causes: frozenset[Cause], *, stopped: bool) -> Waits
             Cause.SHARED_ADDRESS,
             Cause.RESTRICTION_IN_FORCE,
         }:
-            return Waits.DPO
+            return WaitsFor.DPO
         case State.HELD if Cause.OBSERVE in causes:
-            return Waits.OPERATOR
+            return WaitsFor.OPERATOR
         case State.HELD:
-            return Waits.PROCESSOR if Cause.CONTACT_UNVERIFIED in causes else Waits.TIME
+            return WaitsFor.PROCESSOR if Cause.CONTACT_UNVERIFIED in causes else WaitsFor.TIME
         case State.PENDING:
-            return Waits.OPERATOR if stopped else Waits.DPSYNC
+            return WaitsFor.OPERATOR if stopped else WaitsFor.DPSYNC
         case State.ACCEPTED:
-            return Waits.PROCESSOR
+            return WaitsFor.PROCESSOR
         case State.HANDED_OVER | State.REFUSED | State.NOT_IDENTIFIABLE:
-            return Waits.OPERATOR
+            return WaitsFor.OPERATOR
         case State.CONTRADICTED | State.ESCALATED:
-            return Waits.DPO
+            return WaitsFor.DPO
         case State.APPLIED | State.DECLARED_DONE | State.NOTHING_HELD | State.DECLARED_NOTHING_HELD | State.VERIFIED:
-            return Waits.NOBODY
+            return WaitsFor.NOBODY
         case State.SUPERSEDED | State.WITHDRAWN | State.SETTLED | State.EXEMPT:
-            return Waits.NOBODY
+            return WaitsFor.NOBODY
         case never:
             assert_never(never)
 

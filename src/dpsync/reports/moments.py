@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from dpsync.reports.standing import Asked
+from dpsync.reports.standing import RequestStanding
 from dpsync.reports.words import RIGHTS, STATES, day
 
 
@@ -99,7 +99,7 @@ class Moment:
 
 
 def moments(
-    asked: Asked,
+    asked: RequestStanding,
     attempts: Iterable[AttemptLine],
     notices: Iterable[NoticeLine],
     answers: Iterable[AnswerLine],
@@ -117,7 +117,7 @@ def moments(
     return tuple(sorted(found, key=lambda moment: moment.at))
 
 
-def _of_request(asked: Asked) -> Iterator[Moment]:
+def _of_request(asked: RequestStanding) -> Iterator[Moment]:
     assumed = " (assumed: the sender gave no time)" if asked.received_assumed else ""
     lifting = "lifting of a " if asked.lifting else ""
     yield Moment(asked.received_at, "request", "", f"{lifting}{RIGHTS[asked.right]} received{assumed}", asked.ground)
@@ -167,7 +167,7 @@ def _of_decisions(decisions: Iterable[DecisionLine]) -> Iterator[Moment]:
         )
 
 
-def _of_ends(asked: Asked) -> Iterator[Moment]:
+def _of_ends(asked: RequestStanding) -> Iterator[Moment]:
     for line in asked.lines:
         if line.done_at is not None:
             yield Moment(line.done_at, "request", line.title, "done", f"now: {STATES[line.state]}")

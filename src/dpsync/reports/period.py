@@ -1,21 +1,22 @@
 """All about a period: one set of values, computed by a few queries, from which every format is printed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, and_, or_
 
 from dpsync.model import Right
+from dpsync.reports.basis import Basis
 from dpsync.reports.conversations import retention_duties, retention_overdue
-from dpsync.reports.decided import Opener
 from dpsync.reports.housekeeping import AlertLine, JobLine, alerts_raised, jobs, mail_waiting, undelivered
 from dpsync.reports.meaning import Late, Need
 from dpsync.reports.processors import ProcessorLine
 from dpsync.reports.proof import LedgerLine
 from dpsync.reports.set_aside import SetAside, set_aside
-from dpsync.reports.standing import Asked, Line, read_standing
+from dpsync.reports.standing import PropagationLine, RequestStanding, read_standing
 from dpsync.reports.tallies import (
     Limit,
     ProcessorTally,
@@ -67,89 +68,84 @@ class PeriodReport:
     speed: Speed
     speed_opt_out: Speed
     limits: tuple[Limit, ...]
-    overdue: tuple[Line, ...]
-    finished_late: tuple[Line, ...]
-    attention: tuple[Line, ...]
+    overdue: tuple[PropagationLine, ...]
+    finished_late: tuple[PropagationLine, ...]
+    attention: tuple[PropagationLine, ...]
     set_aside: tuple[SetAside, ...]
     conversations: tuple[RetentionLine, ...]
     alerts_raised: int
     alerts: tuple[AlertLine, ...]
     jobs: tuple[JobLine, ...]
     processors: tuple[ProcessorLine, ...]
-    received: tuple[Asked, ...]
-    carried: tuple[Asked, ...]
+    received: tuple[RequestStanding, ...]
+    carried: tuple[RequestStanding, ...]
 
 
 def period_report(
     connection: Connection,
-    *,
-    controller_name: str,
-    zone: ZoneInfo,
+    basis: Basis,
     first: date,
     last: date,
-    now: datetime,
-    ledger: LedgerLine,
-    processors: Sequence[ProcessorLine],
-    rehearsal: bool,
-    decided: Opener,
-    asks: bool = True,
+    *,
     rules: Sequence[RetentionRule] = (),
     acted: ActOpener | None = None,
 ) -> PeriodReport:
-    """The report over the controller's days `first` to `last`, both included, as things stand at `now`.
+    """The report over the controller's days `first` to `last`, both included, as things stand at `basis.now`.
 
-    `connection` sees one moment (`store.database.reading`), so that the numbers agree with each other; `decided` opens
-    who decided and why, `acted` the same about private conversations, for which `rules` hold. `asks`: contacts are
-    asked by mail to confirm themselves. Raises ValueError where `last` is before `first`.
+    `connection` sees one moment (`store.database.reading`), so that the numbers agree with each other. `acted` opens
+    who did something about private conversations, for which `rules` hold. Raises ValueError where `last` is before
+    `first`.
     """
     if last < first:
         raise ValueError("the period ends before it begins")
-    begin, end = _beginning_of(first, zone), _beginning_of(last + DAY, zone)
-    known = {line.name: line for line in processors}
-    received, carried = _requests(connection, begin, end, now, known)
+    begin, end = _beginning_of(first, basis.zone), _beginning_of(last + DAY, basis.zone)
+    received, carried = _requests(connection, begin, end, basis)
     everything = (*received, *carried)
-    lines = [line for one in everything for line in one.lines]
-    alerts, today = undelivered(connection, now), now.astimezone(zone).date()
-    conversations = retention_lines(connection, rules, now, today, acted) if acted else ()
-    mail = mail_duties(mail_waiting(connection))
-    duties = _duties(
-        ledger, alerts, [*mail, *duties_of(everything, today, asks=asks), *retention_duties(conversations)]
-    )
+    conversations = retention_lines(connection, rules, basis.now, basis.today, acted) if acted else ()
+    alerts = undelivered(connection, basis.now)
+    found = [*mail_duties(mail_waiting(connection)), *duties_of(everything, basis.today, asks=basis.asks)]
+    duties = _duties(basis.ledger, alerts, [*found, *retention_duties(conversations)])
     return PeriodReport(
-        controller=controller_name,
-        rehearsal=rehearsal,
-        zone=zone.key,
-        made_at=now,
-        label=_label(first, last),
-        first=first,
-        last=last,
-        next_from=last + DAY,
-        ledger=ledger,
-        verdict=verdict(ledger, duties, everything),
+        **basis.head,
+        **_period(first, last),
+        **_numbers(received, carried, basis),
+        verdict=verdict(basis.ledger, duties, everything),
         sentence=sentence(everything, retention_overdue(conversations)),
         duties=tuple(duties[:SHOWN]),
         more_duties=max(0, len(duties) - SHOWN),
         notes=notes_of(everything),
-        by_right=tuple(tally(right, [one for one in received if one.right is right]) for right in Right),
-        total=tally(None, received),
-        carried_total=tally(None, carried),
-        by_processor=by_processor(lines),
-        sources=by_source(received),
-        speed=speed([one for one in received if one.right is not Right.OPT_OUT], now),
-        speed_opt_out=speed([one for one in received if one.right is Right.OPT_OUT], now),
-        limits=limits_of(lines, known),
-        overdue=tuple(line for line in lines if line.late is Late.OVERDUE),
-        finished_late=tuple(line for line in lines if line.late is Late.FINISHED),
-        attention=tuple(line for line in lines if line.need is not Need.NOTHING and line.late is not Late.OVERDUE),
-        set_aside=set_aside(connection, everything, known, decided),
+        set_aside=set_aside(connection, everything, basis.known, basis.decided),
         conversations=conversations,
         alerts_raised=alerts_raised(connection, begin, end),
         alerts=alerts,
         jobs=jobs(connection),
-        processors=tuple(processors),
-        received=received,
-        carried=carried,
+        processors=tuple(basis.processors),
     )
+
+
+def _period(first: date, last: date) -> dict[str, Any]:
+    return {"label": _label(first, last), "first": first, "last": last, "next_from": last + DAY}
+
+
+def _numbers(
+    received: tuple[RequestStanding, ...], carried: tuple[RequestStanding, ...], basis: Basis
+) -> dict[str, Any]:
+    lines = [line for one in (*received, *carried) for line in one.lines]
+    return {
+        "by_right": tuple(tally(right, [one for one in received if one.right is right]) for right in Right),
+        "total": tally(None, received),
+        "carried_total": tally(None, carried),
+        "by_processor": by_processor(lines),
+        "sources": by_source(received),
+        "speed": speed([one for one in received if one.right is not Right.OPT_OUT], basis.now),
+        "speed_opt_out": speed([one for one in received if one.right is Right.OPT_OUT], basis.now),
+        "limits": limits_of(lines, basis.known),
+        "overdue": tuple(line for line in lines if line.late is Late.OVERDUE),
+        "finished_late": tuple(line for line in lines if line.late is Late.FINISHED),
+        "attention": tuple(line for line in lines if line.need is not Need.NOTHING and line.late is not Late.OVERDUE),
+        "received": received,
+        "carried": carried,
+    }
 
 
 def _beginning_of(day: date, zone: ZoneInfo) -> datetime:
@@ -163,12 +159,12 @@ def _label(first: date, last: date) -> str:
 
 
 def _requests(
-    connection: Connection, begin: datetime, end: datetime, now: datetime, known: Mapping[str, ProcessorLine]
-) -> tuple[tuple[Asked, ...], tuple[Asked, ...]]:
+    connection: Connection, begin: datetime, end: datetime, basis: Basis
+) -> tuple[tuple[RequestStanding, ...], tuple[RequestStanding, ...]]:
     r = t.request.c
     within = and_(r.received_at >= begin, r.received_at < end)
     before = and_(r.received_at < begin, or_(r.closed_at.is_(None), r.closed_at >= begin))
-    both = read_standing(connection, or_(within, before), now, known)
+    both = read_standing(connection, or_(within, before), basis.now, basis.known)
     carried = [one for one in both if one.received_at < begin]
     return (
         tuple(one for one in both if one.received_at >= begin),

@@ -7,10 +7,10 @@ from itertools import groupby
 from zoneinfo import ZoneInfo
 
 from dpsync.model import Right, State
-from dpsync.reports.meaning import Count, Late, Waits
+from dpsync.reports.meaning import Count, Late, WaitsFor
 from dpsync.reports.period import PeriodReport
 from dpsync.reports.proof import LedgerLine
-from dpsync.reports.standing import Asked, Line
+from dpsync.reports.standing import PropagationLine, RequestStanding
 from dpsync.reports.tallies import Limit, ProcessorTally, SourceLine, Speed, Tally
 from dpsync.reports.verdict import Duty
 from dpsync.reports.words import CAUSES, MEANS, RIGHTS, STATES, STOPS, day, hours, moment, reached, several
@@ -160,25 +160,25 @@ def source(one: SourceLine) -> str:
     return f"{one.source}: {several(one.requests, 'request')}{assumed}"
 
 
-def right(one: Line | Asked) -> str:
+def right(one: PropagationLine | RequestStanding) -> str:
     """The right of a request; a lifting is called so."""
     return "restriction (lifting)" if one.lifting else RIGHTS[one.right]
 
 
-def waiting(line: Line, zone: ZoneInfo) -> str:
+def waiting(line: PropagationLine, zone: ZoneInfo) -> str:
     """For whom it waits, and until when where that is known."""
     who = {
-        Waits.NOBODY: "",
-        Waits.TIME: "time",
-        Waits.DPSYNC: "dpsync, which tries again",
-        Waits.PROCESSOR: line.title,
-        Waits.OPERATOR: "the operator",
-        Waits.DPO: "the DPO",
+        WaitsFor.NOBODY: "",
+        WaitsFor.TIME: "time",
+        WaitsFor.DPSYNC: "dpsync, which tries again",
+        WaitsFor.PROCESSOR: line.title,
+        WaitsFor.OPERATOR: "the operator",
+        WaitsFor.DPO: "the DPO",
     }[line.waits_for]
     return f"{who}, until {moment(line.waits_until, zone)}" if who and line.waits_until else who
 
 
-def notes(line: Line, zone: ZoneInfo, numbers: Numbers) -> str:
+def notes(line: PropagationLine, zone: ZoneInfo, numbers: Numbers) -> str:
     """Why it is held, late or stopped, what a person must do, and under which number its limits stand."""
     late = {
         Late.NO: "",
@@ -192,7 +192,7 @@ def notes(line: Line, zone: ZoneInfo, numbers: Numbers) -> str:
     return "; ".join(part for part in (late, stopped, held, line.task, line.reason, limits) if part)
 
 
-def line_cells(line: Line, zone: ZoneInfo, numbers: Numbers) -> tuple[str, ...]:
+def line_cells(line: PropagationLine, zone: ZoneInfo, numbers: Numbers) -> tuple[str, ...]:
     """One request at one processor, under `LINE_HEADS`."""
     return (
         line.short,
@@ -210,14 +210,14 @@ def line_cells(line: Line, zone: ZoneInfo, numbers: Numbers) -> tuple[str, ...]:
     )
 
 
-def closed(asked: Asked, zone: ZoneInfo) -> str:
+def closed(asked: RequestStanding, zone: ZoneInfo) -> str:
     """When a request was closed, and whether that was too late."""
     if asked.late is Late.FINISHED:
         return f"FINISHED LATE: {moment(asked.closed_at, zone)}, the last day was {day(asked.due_on)}"
     return moment(asked.closed_at, zone) or "no"
 
 
-def done(line: Line, zone: ZoneInfo) -> str:
+def done(line: PropagationLine, zone: ZoneInfo) -> str:
     """Since when it is done. What was done once and does not count as done now says so."""
     if line.done_at is None:
         return "no"

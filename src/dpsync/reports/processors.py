@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 
-from dpsync.connector import Capability, Exemption, Means, Processor
+from dpsync.connector import Capability, Means
 from dpsync.model import Right
 from dpsync.reports.visible import visible
 from dpsync.reports.words import MEANS, RIGHTS
@@ -65,20 +65,6 @@ def capability_lines(
         can = declared.get(right) or by_notice.get(right) or UNDECLARED
         lines.append(CapabilityLine(right, can.means, can.effect, can.limits, can.verified_by, can.source))
     return tuple(lines)
-
-
-def processor_line(processor: Processor, by_notice: Mapping[Right, Capability]) -> ProcessorLine:
-    """A configured processor. `by_notice`: the notice connector's capabilities."""
-    return ProcessorLine(
-        processor.name,
-        processor.title,
-        capability_lines(processor.connector.capabilities, by_notice),
-        tuple(_exempt(right, one) for right, one in sorted(processor.exempt.items())),
-    )
-
-
-def _exempt(right: Right, one: Exemption) -> ExemptLine:
-    return ExemptLine(right, one.code, one.reason, one.by, one.until)
 
 
 def capabilities_text(processors: Iterable[ProcessorLine]) -> str:

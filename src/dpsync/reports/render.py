@@ -10,11 +10,12 @@ import json as json_format
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from datetime import UTC, date, datetime
-from enum import Enum, StrEnum
+from enum import Enum
 from typing import Any, assert_never
 
 from dpsync.reports.csv import dossier_csv, period_csv
 from dpsync.reports.dossier import Dossier
+from dpsync.reports.formats import Format
 from dpsync.reports.html import dossier_html, period_html
 from dpsync.reports.naming import NAMES
 from dpsync.reports.period import PeriodReport
@@ -22,15 +23,6 @@ from dpsync.reports.text import dossier_text, period_text
 
 VERSION = 1
 Report = PeriodReport | Dossier
-
-
-class Format(StrEnum):
-    """How a report may be written."""
-
-    HTML = "html"
-    CSV = "csv"
-    JSON = "json"
-    TEXT = "text"
 
 
 def rendered(report: Report, form: Format) -> bytes:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, select
 from dpsync.reports.decided import Opener, by_and_reason
 from dpsync.reports.meaning import Count
 from dpsync.reports.processors import ProcessorLine
-from dpsync.reports.standing import Asked
+from dpsync.reports.standing import RequestStanding
 from dpsync.store import tables as t
 
 
@@ -27,8 +27,9 @@ class SetAside:
 
 
 def set_aside(
-    connection: Connection, asked: Sequence[Asked], known: Mapping[str, ProcessorLine], opener: Opener
+    connection: Connection, asked: Sequence[RequestStanding], known: Mapping[str, ProcessorLine], opener: Opener
 ) -> tuple[SetAside, ...]:
+    """Each settled or exempt part of these requests, with why. `opener` opens who decided."""
     apart = {one.id: one for one in asked if {line.counts_as for line in one.lines} & {Count.SETTLED, Count.EXEMPT}}
     if not apart:
         return ()
@@ -52,7 +53,7 @@ def set_aside(
 
 
 def _exempt_by_configuration(
-    asked: Iterable[Asked], known: Mapping[str, ProcessorLine], decided: set[tuple[str, str]]
+    asked: Iterable[RequestStanding], known: Mapping[str, ProcessorLine], decided: set[tuple[str, str]]
 ) -> Iterable[SetAside]:
     for one in asked:
         for line in one.lines:

@@ -9,15 +9,16 @@ from sqlalchemy import ColumnElement, Connection, Row, select
 
 from dpsync.mail_status import is_undelivered
 from dpsync.model import CLOSED_STATES, DONE_STATES, Cause, Right, Rung, State, Way
-from dpsync.reports.meaning import Count, Late, Need, Waits, counted, counted_together, need, waits_for
+from dpsync.reports.meaning import Count, Late, Need, WaitsFor, counted, counted_together, need, waits_for
 from dpsync.reports.processors import ProcessorLine
+from dpsync.reports.rows import value_of
 from dpsync.store import tables as t
 
 SHORT = len("r-") + 6
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class PropagationLine:
     """One request at one processor. Times are UTC; `limits` is what its API cannot do for this right.
 
     `waits_until`: when time alone, or the answer that is owed, ends the waiting. `stopped`: the account is stopped.
@@ -48,7 +49,7 @@ class Line:
     state_since: datetime
     finished_at: datetime | None
     late: Late
-    waits_for: Waits
+    waits_for: WaitsFor
     waits_until: datetime | None
     need: Need
     stopped: str
@@ -56,11 +57,12 @@ class Line:
 
     @property
     def open(self) -> bool:
+        """Whether it is not closed."""
         return self.state not in CLOSED_STATES
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class RequestStanding:
     """One request and where it stands everywhere. Dates are the controller's days, as reception stored them."""
 
     id: str
@@ -84,16 +86,17 @@ class Asked:
     counts_as: Count
     told_everyone: bool
     late: Late
-    lines: tuple[Line, ...]
+    lines: tuple[PropagationLine, ...]
 
     @property
     def open(self) -> bool:
+        """Whether it is not done, and not set aside, somewhere."""
         return self.counts_as is Count.NOT_YET
 
 
 def read_standing(
     connection: Connection, chosen: ColumnElement[bool], now: datetime, processors: Mapping[str, ProcessorLine]
-) -> tuple[Asked, ...]:
+) -> tuple[RequestStanding, ...]:
     """The requests for which `chosen` (over table `request`) holds, oldest first, each with its lines by name."""
     r, p = t.request.c, t.propagation.c
     stopped: dict[str, str] = {
@@ -113,34 +116,24 @@ def read_standing(
     rows: dict[str, list[Row[Any]]] = {}
     for row in connection.execute(query):
         rows.setdefault(row.id, []).append(row)
-    return tuple(_asked(group, now, processors, stopped) for group in rows.values())
+    return tuple(_standing(group, now, processors, stopped) for group in rows.values())
 
 
-def _asked(
+def _standing(
     rows: list[Row[Any]], now: datetime, processors: Mapping[str, ProcessorLine], stopped: Mapping[str, str]
-) -> Asked:
+) -> RequestStanding:
     row = rows[0]
     lines = tuple(_line(one, now, processors, stopped) for one in rows if one.p_id is not None)
     counts_as = counted_together([line.counts_as for line in lines])
-    return Asked(
-        id=row.id,
-        short=row.id[:SHORT],
-        right=Right(row.right),
-        lifting=row.lifting,
-        ground=row.ground,
-        source=row.source,
-        received_at=row.received_at,
-        received_assumed=row.received_assumed,
-        accepted_at=row.accepted_at,
-        target_at=row.target_at,
+    return value_of(
+        RequestStanding,
+        row,
         starts_on=date.fromisoformat(row.starts_on),
         strict_on=date.fromisoformat(row.strict_on),
         due_on=date.fromisoformat(row.due_on),
         letter_by=date.fromisoformat(row.letter_by),
-        due_at=row.due_at,
-        clock_rule=row.clock_rule,
-        closed_at=row.closed_at,
-        shredded_at=row.shredded_at,
+        short=row.id[:SHORT],
+        right=Right(row.right),
         counts_as=counts_as,
         told_everyone=_told_everyone(lines),
         late=_late(row, now if counts_as is Count.NOT_YET else None, row.closed_at),
@@ -148,7 +141,9 @@ def _asked(
     )
 
 
-def _line(row: Row[Any], now: datetime, processors: Mapping[str, ProcessorLine], stopped: Mapping[str, str]) -> Line:
+def _line(
+    row: Row[Any], now: datetime, processors: Mapping[str, ProcessorLine], stopped: Mapping[str, str]
+) -> PropagationLine:
     processor, right, state = processors.get(row.p_processor), Right(row.right), State(row.p_state)
     can = processor.of(right) if processor else None
     causes = tuple(Cause(name) for name in row.p_causes.split(",") if name)
@@ -159,29 +154,24 @@ def _line(row: Row[Any], now: datetime, processors: Mapping[str, ProcessorLine],
     stop = stopped.get(row.p_account_id, "") if state is State.PENDING else ""
     silent = row.p_answer_by is not None and row.p_answer_by <= now
     reached = not is_undelivered(row.p_reason)
-    return Line(
+    return value_of(
+        PropagationLine,
+        row,
+        prefix="p_",
+        strict_on=date.fromisoformat(row.strict_on),
+        due_on=date.fromisoformat(row.due_on),
         request_id=row.id,
         short=row.id[:SHORT],
         right=right,
         lifting=row.lifting,
         received_at=row.received_at,
         accepted_at=row.accepted_at,
-        strict_on=date.fromisoformat(row.strict_on),
-        due_on=date.fromisoformat(row.due_on),
-        processor=row.p_processor,
         title=processor.title if processor else row.p_processor,
         state=state,
         counts_as=counted(state),
         rung=Rung(row.p_rung),
         way=Way(row.p_way),
         causes=causes,
-        reason=row.p_reason,
-        task=row.p_task,
-        attempts=row.p_attempts,
-        notices=row.p_notices,
-        told_at=row.p_told_at,
-        done_at=row.p_done_at,
-        state_since=row.p_state_since,
         finished_at=finished_at,
         late=late,
         waits_for=waits_for(state, frozenset(causes), stopped=bool(stop)),
@@ -192,7 +182,7 @@ def _line(row: Row[Any], now: datetime, processors: Mapping[str, ProcessorLine],
     )
 
 
-def _told_everyone(lines: tuple[Line, ...]) -> bool:
+def _told_everyone(lines: tuple[PropagationLine, ...]) -> bool:
     # What a newer request overtook is told with that one; whoever is exempt was not told, whatever excuses it.
     concerned = [line for line in lines if line.state is not State.SUPERSEDED]
     return bool(concerned) and all(line.told_at is not None for line in concerned)

@@ -7,9 +7,9 @@ from datetime import date, datetime
 from sqlalchemy import Connection, exists, select
 
 from dpsync.model import CLOSED_STATES, Cause, Right, State
-from dpsync.reports.meaning import Count, Late, Waits
+from dpsync.reports.meaning import Count, Late, WaitsFor
 from dpsync.reports.processors import ProcessorLine
-from dpsync.reports.standing import Asked, Line, read_standing
+from dpsync.reports.standing import PropagationLine, RequestStanding, read_standing
 from dpsync.reports.words import STATES
 from dpsync.store import tables as t
 
@@ -74,7 +74,7 @@ def status_rows(
     return [_row(asked[one]) for one in ids]
 
 
-def _row(one: Asked) -> StatusRow:
+def _row(one: RequestStanding) -> StatusRow:
     return StatusRow(
         request_id=one.id,
         short=one.short,
@@ -95,7 +95,7 @@ def _row(one: Asked) -> StatusRow:
     )
 
 
-def _compact(lines: tuple[Line, ...]) -> str:
+def _compact(lines: tuple[PropagationLine, ...]) -> str:
     alike: dict[str, list[str]] = {}
     for line in lines:
         held = ", ".join(cause.replace("_", " ") for cause in line.causes)
@@ -107,16 +107,16 @@ def _compact(lines: tuple[Line, ...]) -> str:
     return "; ".join(f"{said} ({', '.join(titles)})" for said, titles in alike.items())
 
 
-def _waits(lines: tuple[Line, ...]) -> tuple[str, ...]:
+def _waits(lines: tuple[PropagationLine, ...]) -> tuple[str, ...]:
     found: dict[str, None] = {}
     for line in lines:
         match line.waits_for:
-            case Waits.NOBODY:
+            case WaitsFor.NOBODY:
                 continue
-            case Waits.PROCESSOR:
+            case WaitsFor.PROCESSOR:
                 found[line.title] = None
-            case Waits.DPO | Waits.OPERATOR:
-                found[f"the {'DPO' if line.waits_for is Waits.DPO else 'operator'}"] = None
-            case Waits.TIME | Waits.DPSYNC:
+            case WaitsFor.DPO | WaitsFor.OPERATOR:
+                found[f"the {'DPO' if line.waits_for is WaitsFor.DPO else 'operator'}"] = None
+            case WaitsFor.TIME | WaitsFor.DPSYNC:
                 found[line.waits_for.value] = None
     return tuple(found)

@@ -10,7 +10,7 @@ from dpsync.connector import Means
 from dpsync.model import Right
 from dpsync.reports.meaning import Count, Late
 from dpsync.reports.processors import ProcessorLine
-from dpsync.reports.standing import Asked, Line
+from dpsync.reports.standing import PropagationLine, RequestStanding
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,55 +94,50 @@ class Limit:
     on_word: int
 
 
-def tally(right: Right | None, asked: Sequence[Asked]) -> Tally:
-    counts = Counter(one.counts_as for one in asked)
+def tally(right: Right | None, asked: Sequence[RequestStanding]) -> Tally:
+    """The requests of one right counted; of all where `right` is None."""
     return Tally(
         right=right,
         received=len(asked),
         told_everyone=sum(1 for one in asked if one.told_everyone),
         overdue=sum(1 for one in asked if one.late is Late.OVERDUE),
         finished_late=sum(1 for one in asked if one.late is Late.FINISHED),
-        seen=counts[Count.SEEN],
-        said=counts[Count.SAID],
-        not_yet=counts[Count.NOT_YET],
-        settled=counts[Count.SETTLED],
-        exempt=counts[Count.EXEMPT],
-        withdrawn=counts[Count.WITHDRAWN],
-        superseded=counts[Count.SUPERSEDED],
+        **_counts(asked),
     )
 
 
-def by_processor(lines: Sequence[Line]) -> tuple[ProcessorTally, ...]:
+def _counts(counted: Iterable[RequestStanding | PropagationLine]) -> dict[str, int]:
+    counts = Counter(one.counts_as for one in counted)
+    return {count.name.lower(): counts[count] for count in Count}
+
+
+def by_processor(lines: Sequence[PropagationLine]) -> tuple[ProcessorTally, ...]:
+    """The lines counted, one tally a processor."""
     return tuple(
         _processor_tally(name, [line for line in lines if line.processor == name])
         for name in sorted({line.processor for line in lines})
     )
 
 
-def _processor_tally(name: str, lines: Sequence[Line]) -> ProcessorTally:
-    counts = Counter(line.counts_as for line in lines)
+def _processor_tally(name: str, lines: Sequence[PropagationLine]) -> ProcessorTally:
     return ProcessorTally(
         processor=name,
         title=lines[0].title,
         asked=len(lines),
         told=sum(1 for line in lines if line.told_at is not None),
-        seen=counts[Count.SEEN],
-        said=counts[Count.SAID],
-        not_yet=counts[Count.NOT_YET],
-        settled=counts[Count.SETTLED],
-        exempt=counts[Count.EXEMPT],
-        withdrawn=counts[Count.WITHDRAWN],
-        superseded=counts[Count.SUPERSEDED],
+        **_counts(lines),
     )
 
 
-def by_source(asked: Sequence[Asked]) -> tuple[SourceLine, ...]:
+def by_source(asked: Sequence[RequestStanding]) -> tuple[SourceLine, ...]:
+    """The requests counted, one line a source."""
     counts = Counter(one.source for one in asked)
     assumed = Counter(one.source for one in asked if one.received_assumed)
     return tuple(SourceLine(source, counts[source], assumed[source]) for source in sorted(counts))
 
 
-def speed(asked: Iterable[Asked], now: datetime) -> Speed:
+def speed(asked: Iterable[RequestStanding], now: datetime) -> Speed:
+    """How long it took until the processors were told."""
     excused = {Count.EXEMPT, Count.WITHDRAWN, Count.SUPERSEDED, Count.SETTLED}
     concerned = [(one, line) for one in asked for line in one.lines if line.told_at or line.counts_as not in excused]
     spans = [
@@ -162,7 +157,8 @@ def speed(asked: Iterable[Asked], now: datetime) -> Speed:
     )
 
 
-def limits_of(lines: Sequence[Line], known: Mapping[str, ProcessorLine]) -> tuple[Limit, ...]:
+def limits_of(lines: Sequence[PropagationLine], known: Mapping[str, ProcessorLine]) -> tuple[Limit, ...]:
+    """What cannot be seen or done for the rights that were asked, at each processor."""
     asked = Counter((line.processor, line.right) for line in lines)
     words = Counter((line.processor, line.right) for line in lines if line.counts_as is Count.SAID)
     numbers: dict[str, int] = {}

@@ -9,7 +9,7 @@ from dpsync.reports.dossier import Dossier
 from dpsync.reports.period import PeriodReport
 from dpsync.reports.processors import capability_rows
 from dpsync.reports.proof import LedgerLine
-from dpsync.reports.standing import Asked, Line
+from dpsync.reports.standing import PropagationLine, RequestStanding
 from dpsync.reports.tallies import numbered
 from dpsync.reports.verdict import Duty
 from dpsync.reports.visible import visible
@@ -80,7 +80,7 @@ def dossier_text(dossier: Dossier) -> str:
     return _joined(lines)
 
 
-def dates(asked: Asked, zone: ZoneInfo) -> tuple[tuple[str, str], ...]:
+def dates(asked: RequestStanding, zone: ZoneInfo) -> tuple[tuple[str, str], ...]:
     """The request and its stored dates, as label and value."""
     return (
         ("Right", phrases.right(asked)),
@@ -131,7 +131,7 @@ def _numbers(report: PeriodReport) -> list[str]:
     lines += _section("How quickly?", speeds)
     if report.by_processor:
         rows = [(one.title, *map(str, phrases.tally_cells(one))) for one in report.by_processor]
-        heads = ("Processor", "Asked", "Told", *phrases.TALLY_HEADS[phrases.WITHOUT_DATES])
+        heads = ("Processor", "RequestStanding", "Told", *phrases.TALLY_HEADS[phrases.WITHOUT_DATES])
         lines += ["", "Processors", *_table([heads, *rows], numbers=True)]
     return lines
 
@@ -163,7 +163,7 @@ def _section(label: str, items: Sequence[str], *, always: bool = False) -> list[
     return ["", label, *(f"  {item}" for item in items)] if items or always else []
 
 
-def _lines(label: str, chosen: Sequence[Line], zone: ZoneInfo, numbers: phrases.Numbers) -> list[str]:
+def _lines(label: str, chosen: Sequence[PropagationLine], zone: ZoneInfo, numbers: phrases.Numbers) -> list[str]:
     if not chosen:
         return []
     rows = [phrases.line_cells(line, zone, numbers) for line in chosen]

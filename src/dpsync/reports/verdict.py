@@ -10,7 +10,7 @@ from dpsync.mail_status import to_do
 from dpsync.model import Cause, Right, Way
 from dpsync.reports.meaning import Count, Late, Need
 from dpsync.reports.proof import LedgerLine
-from dpsync.reports.standing import Asked, Line
+from dpsync.reports.standing import PropagationLine, RequestStanding
 from dpsync.reports.words import CAUSES, RIGHTS, STOPS, several
 
 SHOWN = 3
@@ -47,12 +47,12 @@ class Duty:
 class _Item:
     """One request's part of a thing to do."""
 
-    line: Line
+    line: PropagationLine
     by: date
     places: tuple[tuple[str, str], ...]
 
 
-def verdict(ledger: LedgerLine, duties: Sequence[Duty], asked: Iterable[Asked]) -> Verdict:
+def verdict(ledger: LedgerLine, duties: Sequence[Duty], asked: Iterable[RequestStanding]) -> Verdict:
     """The worst line decides; a record that is not verified is never in order."""
     if any(duty.overdue for duty in duties):
         return Verdict.OVERDUE
@@ -62,7 +62,7 @@ def verdict(ledger: LedgerLine, duties: Sequence[Duty], asked: Iterable[Asked]) 
     return Verdict.FINISHED_LATE if late else Verdict.IN_ORDER
 
 
-def duties_of(asked: Iterable[Asked], today: date, *, asks: bool = True) -> list[Duty]:
+def duties_of(asked: Iterable[RequestStanding], today: date, *, asks: bool = True) -> list[Duty]:
     """What the lines need, alike ones together, the most urgent first. `asks`: contacts are asked by mail."""
     groups: dict[tuple[object, ...], list[_Item]] = {}
     nowhere = []
@@ -90,13 +90,13 @@ def mail_duties(waiting: int) -> list[Duty]:
 _ONE_BY_ONE = frozenset({Need.CHASE, Need.BY_HAND, Need.ESCALATED, Need.UNDELIVERED, Need.RESUME})
 
 
-def _asked_of_nobody(one: Asked) -> Duty:
+def _asked_of_nobody(one: RequestStanding) -> Duty:
     told = f"Look at the {RIGHTS[one.right]} {one.short}: it came when no processor was configured, so nobody was told."
     return Duty(one.late is Late.OVERDUE, one.due_on, told, f"dpsync dossier {one.short}", (one.id,))
 
 
-def _needs_of(one: Asked) -> dict[tuple[object, ...], list[Line]]:
-    needs: dict[tuple[object, ...], list[Line]] = {}
+def _needs_of(one: RequestStanding) -> dict[tuple[object, ...], list[PropagationLine]]:
+    needs: dict[tuple[object, ...], list[PropagationLine]] = {}
     for line in one.lines:
         if line.need is not Need.NOTHING:
             why = line.causes if line.need is Need.DECIDE else (line.reason, line.task)
@@ -120,12 +120,12 @@ def _duty(items: list[_Item], *, asks: bool) -> Duty:
     )
 
 
-def _what(line: Line, count: int) -> str:
+def _what(line: PropagationLine, count: int) -> str:
     right = ("lifting of a restriction" if line.lifting else RIGHTS[line.right]) + " " + line.short
     return right if count == 1 else f"{right} and {count - 1:,} more alike"
 
 
-def _said(line: Line, what: str, where: str, names: str, *, asks: bool) -> tuple[str, str]:
+def _said(line: PropagationLine, what: str, where: str, names: str, *, asks: bool) -> tuple[str, str]:
     """A sentence and the command to type: with a name and a reason filled in, it works as it stands."""
     by = "--by NAME --reason WHY"
     # Received is what does no harm if it is pasted as it stands: nothing becomes done by it.
@@ -194,7 +194,7 @@ def _to_confirm(what: str, where: str, names: str, *, asks: bool) -> str:
     )
 
 
-def _set_right(line: Line) -> str:
+def _set_right(line: PropagationLine) -> str:
     """What must be corrected before a letter can reach whom it is for."""
     if line.way is Way.OPERATOR:
         return "correct `operator` in the settings and restart"
@@ -207,7 +207,7 @@ def _set_right(line: Line) -> str:
     return f"{heard}. {to_do(line.reason)}"
 
 
-def _named(line: Line) -> str:
+def _named(line: PropagationLine) -> str:
     """The causes that a release must name, because a mere yes does not release from them."""
     if not frozenset(line.causes) <= _BY_NAME:
         return ""
@@ -217,12 +217,12 @@ def _named(line: Line) -> str:
 _BY_NAME = frozenset({Cause.COOLING_OFF, Cause.CONTACT_UNVERIFIED})
 
 
-def _causes(line: Line) -> str:
+def _causes(line: PropagationLine) -> str:
     left = [CAUSES[cause] for cause in line.causes if cause is not Cause.COOLING_OFF]
     return "; ".join(left or [CAUSES[Cause.COOLING_OFF]])
 
 
-def _seen_where(asked: Iterable[Asked]) -> str:
+def _seen_where(asked: Iterable[RequestStanding]) -> str:
     """Of what is done everywhere: at which processors our own reading shows it, and where there is their word only.
 
     By processor, because one request is with one seen and with the next on its word.
@@ -241,7 +241,7 @@ def _seen_where(asked: Iterable[Asked]) -> str:
     return f" ({'; '.join(said)})" if said else ""
 
 
-def notes_of(asked: Iterable[Asked]) -> tuple[str, ...]:
+def notes_of(asked: Iterable[RequestStanding]) -> tuple[str, ...]:
     """What nobody can do any more and must stay on the record: what was finished after its date, by kind of date."""
     late = [one for one in asked if any(line.late is Late.FINISHED for line in one.lines)]
     stops = [one.short for one in late if one.right is Right.OPT_OUT]
@@ -256,7 +256,7 @@ def notes_of(asked: Iterable[Asked]) -> tuple[str, ...]:
     )
 
 
-def sentence(asked: Sequence[Asked], elsewhere: str = "") -> str:
+def sentence(asked: Sequence[RequestStanding], elsewhere: str = "") -> str:
     """The verdict in a few words whose numbers add up. Settled and exempt are said, and are not among the done.
 
     `elsewhere`: what is overdue and no request, ending in "is" or "are".
