@@ -170,7 +170,7 @@ def tell_of_useless(connection: Connection, found: Mapping[str, str], now: datet
         cause="channel-useless",
         role="operator",
         subject="A channel for alerts can never be used",
-        body="Nothing is ever sent by it. Correct the URL that the setting points to, restart, and try it: "
+        body="It never sends anything. Correct the URL that the setting points to, restart, and try it: "
         "`dpsync check --send-test`",
         now=now,
         zone=zone,

@@ -259,7 +259,7 @@ def tell_of_keys(there: Keyed, now: datetime) -> None:
                 unit.connection,
                 cause="keys",
                 role="operator",
-                subject="A key is lost, or another one: no request is accepted",
+                subject="A key is lost or is the wrong one: dpsync accepts no request",
                 body=f"{'; '.join(problems)}. `dpsync check`",
                 now=now,
                 zone=there.zone,

@@ -14,7 +14,7 @@ from email.utils import format_datetime
 POLICY = SMTP.clone(cte_type="7bit", max_line_length=990)
 
 LONGEST_LOCAL_PART = 64  # of an address (RFC 5321, 4.5.3.1.1)
-REHEARSAL = "REHEARSAL: this is an exercise. Nobody's data is meant."
+REHEARSAL = "REHEARSAL: this is an exercise. It is about nobody's data."
 
 _ATEXT = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]"
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"

@@ -126,7 +126,7 @@ def to_do(reason: str) -> str:
     found = re.search(r"\([245]\.([0-9]+\.[0-9]+)", reason)
     detail = found[1] if found else ""
     if detail in {"2.3", "3.4"} or detail.startswith(("6.", "7.")):
-        return "See with whoever runs our mail why their mail system does not take it"
+        return "Ask the people who run our mail why the other mail system does not accept it"
     if detail in {"2.2", "4.1", "4.2", "4.7"}:
         return "Telephone, or correct its `contact` in the settings and restart"
     return "Correct its `contact` in the settings and restart"

@@ -80,7 +80,7 @@ class Outbox:
         """
 
         def work(connection: Connection) -> int:
-            text = "This is a test; nothing is wrong and there is nothing to do. `dpsync check` shows more."
+            text = "This is a test. Nothing is wrong and there is nothing to do. `dpsync check` shows more."
             values = new_row(f"test:{now.isoformat()}", "operator", "Test of the alerts", text, now)
             # Due later, so that a running service does not take it out of our hands.
             values |= {"day": day_of(now, zone), "part": 1, "due_at": now + _WAITS[0]}

@@ -199,7 +199,7 @@ class Service(Installation):
                 cause="job",
                 role="operator",
                 subject="A timed job failed",
-                body="It is tried again in five minutes. `dpsync check` shows more.",
+                body="dpsync tries again in five minutes. `dpsync check` shows more.",
                 now=self.clock.now(),
                 zone=self.zone,
                 concerns=[Concern(name, f"job {name}")],

@@ -98,7 +98,7 @@ def judge_and_tell(
             unit.connection,
             cause="ledger",
             role="dpo",
-            subject="The record does not verify",
+            subject="The ledger could not be verified",
             body=f"{problems[0]}. Keep every copy as it is. `dpsync verify`",
             now=now,
             zone=installation.zone,

@@ -116,7 +116,7 @@ def test_a_refusal_by_seven_processors_is_one_mail(world: World) -> None:
     an_hour(world, box)
     assert set(world.states(asked).values()) == {State.REFUSED}
     (message,) = (one for _, one in box.given)
-    assert message.subject.endswith("refused, or answered in no documented way (7 processors)")
+    assert message.subject.endswith("refused, or gave an unknown answer (7 processors)")
     assert all(f"`dpsync retry {asked.request_id} {name} " in message.body for name in SEVEN)
 
 

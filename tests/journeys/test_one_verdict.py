@@ -38,8 +38,8 @@ def test_every_command_and_the_metrics_give_the_same_verdict(
         asked = there.ask(Right.ERASURE, "ada@example.org")
         there.drive()
         sound = verdicts(there, asked, capsys)
-        assert "verified, every row as it tells" in sound["verify"]
-        assert "every row as they tell" in sound["check"]
+        assert "verified, every row agrees with it" in sound["verify"]
+        assert "every row agrees with them" in sound["check"]
         assert "COULD NOT BE VERIFIED" not in sound["report"] + sound["dossier"]
         assert "dpsync_record_problems 0.0" in sound["metrics"]
         later = t.request.update().values(closed_at=there.clock.now() + timedelta(hours=1))

@@ -86,7 +86,7 @@ def waits_and_goes(mode: str, database_url: str, tmp_path: Path) -> None:
             assert "DP-303" in alert.body
             (line,) = letters_that_wait(there.service)
             assert (line.verdict, line.code) == (CheckResult.PROBLEM, "DP-303")
-            assert line.text.startswith("1 letter not taken by our own mail host since 20 Nov 2026, 09:00")
+            assert line.text.startswith("1 letter not accepted by our own mail host since 20 Nov 2026, 09:00")
             assert line.text.endswith(f": {row.reason}")
             assert not month_report(there.service, there.clock.now()).duties, "nobody is to write to the processor"
             assert [one.to for one in host.taken] == [(OPERATOR,)], "an alert goes from the mailbox itself"

@@ -130,7 +130,7 @@ def test_what_is_overdue_is_said_by_show_status_check_and_report(folder: Folder)
 def test_check_says_that_no_list_goes_out_before_the_admin_has_confirmed(folder: Folder) -> None:
     folder.write(partial(_confirm, "contact"))
     lines = folder.json("check", "--offline")[1]["lines"]
-    assert next(one["text"] for one in lines if one["what"] == "inbox").endswith("no work list goes out")
+    assert next(one["text"] for one in lines if one["what"] == "inbox").endswith("no work list is sent")
     folder.write(partial(_confirm, "admin"))
     lines = folder.json("check", "--offline")[1]["lines"]
     assert next(one["verdict"] for one in lines if one["what"] == "inbox") == "ok"

@@ -159,7 +159,7 @@ def test_a_letter_that_came_back_after_somebody_said_they_have_it_is_a_contradic
         comes(there, report(FAILED, envelope_id=tag))
         assert is_told(there, asked), "a person said so"
         sentence, command = duty(there)
-        assert "they said that they have it, and the letter came back: one of the two is wrong" in sentence
+        assert "they said that they have it, but the letter came back: one of the two is wrong" in sentence
         assert "earlier" not in sentence
         assert command.startswith(f"dpsync retry {asked.id[:8]} forms ")
 

@@ -22,7 +22,7 @@ def test_each_stopped_place_is_named_with_its_own_command_and_nothing_is_said_to
     assert {"(dpsync resume newsletter)", "(dpsync resume forms)"} <= {
         f"({part.partition(')')[0]})" for part in said.split("(")
     }
-    assert "nothing: what is left to send is stopped." in said
+    assert "nothing: dpsync sends nothing to the processors that are left, because they are stopped." in said
     assert "within a second" not in said
 
 
@@ -31,7 +31,7 @@ def test_where_nothing_is_left_to_send_nobody_is_said_to_try_for_days(place: Pla
     place.happens(one, [ACCEPTED])
     place.happens(one, [ACCEPTED], "forms")
     _, out, err = place.run(f"dpsync acknowledge {one.id} newsletter --answer received --by NAME --reason WHY")
-    assert "nothing is left to send" in out + err
+    assert "there is nothing more to send now. dpsync waits for answers." in out + err
 
 
 def test_nothing_is_said_to_have_gone_where_nothing_had(place: Place) -> None:

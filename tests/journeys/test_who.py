@@ -98,4 +98,4 @@ def test_a_release_says_until_when_the_cooling_off_still_holds_it(desk: Desk) ->
     assert f"nothing until {until.astimezone(desk.there.service.zone):%-d %b, %H:%M}, cooling-off: " in err
     assert "tries again for days" not in err
     _, _, err = desk.run("release", asked.id, "newsletter", "--cause", "cooling_off", "--by", "Dana", "--reason", "now")
-    assert "What is held waits until" in err, "the other processor still cools off"
+    assert "Held until" in err, "the other processor still cools off"

@@ -71,7 +71,7 @@ def test_what_had_gone_when_it_was_taken_back_is_told_to_the_operator(world: Wor
     take_back(world, asked)
     take_back(world, asked, "evt-back-again")
     ((role, subject, body),) = told(world)
-    assert (role, subject) == ("operator", "A request was taken back after it had gone")
+    assert (role, subject) == ("operator", "A request was withdrawn after it had been sent")
     assert "Alpha: verified; Beta: nothing held" in body
     assert "personal-data breach" in body
     assert re.findall(r"`(dpsync [^`]+)`", body) == [f"dpsync dossier {asked.request_id}"]

@@ -132,4 +132,4 @@ def test_a_url_for_alerts_says_which_package_it_needs_and_is_no_channel(folder: 
     told = {line["code"]: line["text"] for line in json.loads(checked.out)["lines"] if line["what"] == "alerts"}
     assert "alerts.urls[0]: needs the package apprise" in told["DP-302"]
     assert "pip install '.[apprise]'" in told["DP-302"]
-    assert "if it fails, nobody hears of it" in told["DP-301"]
+    assert "if it fails, nobody notices" in told["DP-301"]

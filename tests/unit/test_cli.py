@@ -46,12 +46,12 @@ def run(*argv: str) -> int:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ('{"mailchimp": {}', "is no scenario: Invalid JSON: EOF while parsing an object at line 1 column 16"),
+        ('{"mailchimp": {}', "is not a scenario: Invalid JSON: EOF while parsing an object at line 1 column 16"),
         ('{\n"mailchimp": }', "at line 2 column 14"),
-        ("\xff", "is no scenario: Invalid JSON"),
-        ("[]", "is no scenario: "),
-        ('{"mail": {}, "mail": {}}', "is no scenario: a key stands twice in one object"),
-        ('{"mailchamp": {}}', "is no scenario: mailchamp: no such key"),
+        ("\xff", "is not a scenario: Invalid JSON"),
+        ("[]", "is not a scenario: "),
+        ('{"mail": {}, "mail": {}}', "is not a scenario: a key stands twice in one object"),
+        ('{"mailchamp": {}}', "is not a scenario: mailchamp: no such key"),
         ('{"mailchimp": {"accounts": [{"names": "x"}]}}', "mailchimp.accounts.0.name: is missing"),
         ('{"mailchimp": {"accounts": [{"names": "x"}]}}', "; mailchimp.accounts.0.names: no such key"),
         ('{"mail": {"rules": 7}}', "mail.rules: "),
@@ -65,7 +65,7 @@ def test_a_scenario_that_is_none_is_refused_in_one_sentence_with_its_line_or_key
     assert run("sandbox", "--scenario", str(path)) == Exit.USAGE
     seen = capsys.readouterr()
     assert seen.out == ""
-    assert seen.err.startswith(f"DP-101: {path} is no scenario: ")
+    assert seen.err.startswith(f"DP-101: {path} is not a scenario: ")
     assert said in seen.err
     assert seen.err.count("\n") == 1
 

@@ -105,9 +105,9 @@ def test_each_reply_is_about_what_its_codes_say(phase: Phase, code: int, status:
         ("", "Correct its `contact`"),
         ("5.2.2", "Telephone, or correct"),
         ("4.4.7", "Telephone, or correct"),
-        ("5.7.1", "whoever runs our mail"),
-        ("5.7.26", "whoever runs our mail"),
-        ("5.3.4", "whoever runs our mail"),
+        ("5.7.1", "the people who run our mail"),
+        ("5.7.26", "the people who run our mail"),
+        ("5.3.4", "the people who run our mail"),
     ],
 )
 def test_what_is_to_be_done_follows_from_the_code(status: str, what: str) -> None:

@@ -53,7 +53,7 @@ def test_what_was_finished_late_is_noted_where_nothing_can_be_done(rows: Rows, r
         assert late[:8] in note
         for page in (render.text(made), render.html(made)):
             assert "To note" in page
-            assert "Nothing can be done any more; see what to note." in page
+            assert "Nothing more can be done. Read the notes." in page
 
 
 def test_what_was_finished_in_time_needs_no_note(rows: Rows) -> None:
@@ -93,35 +93,35 @@ def test_a_period_that_has_begun_is_not(asked: tuple[str | None, str | None, str
     "name", ["x.pdf", "x.PDF", "x.docx", "report.xlsx", "x.2026", "x.html.gz", "x.pdf ", "x.pdf.", ".pdf"]
 )
 def test_what_nothing_is_written_as_is_refused_and_not_written_as_text(name: str) -> None:
-    with pytest.raises(UsageError, match="nothing is written as"):
+    with pytest.raises(UsageError, match="dpsync does not write"):
         _form(None, Path(name))
-    with pytest.raises(UsageError, match=r"JSON: name a file that ends in \.json"):
+    with pytest.raises(UsageError, match=r"JSON: give the file a name that ends in \.json"):
         _placed(Path(name), "r-1")
 
 
 @pytest.mark.parametrize("name", ["x.pdf", "x.PDF", "x.docx", "x.xlsx", "x.html.gz"])
 @pytest.mark.parametrize("form", Format)
 def test_no_format_is_written_under_the_name_of_one_that_it_is_not(form: Format, name: str) -> None:
-    with pytest.raises(UsageError, match="nothing is written as"):
+    with pytest.raises(UsageError, match="dpsync does not write"):
         _form(form, Path(name))
     for ending, wanted in (("html", Format.HTML), ("CSV", Format.CSV), ("json", Format.JSON), ("txt", Format.TEXT)):
         if form is wanted:
             assert _form(form, Path(f"x.{ending}")) is form
         else:
-            with pytest.raises(UsageError, match="which is meant"):
+            with pytest.raises(UsageError, match="make them agree"):
                 _form(form, Path(f"x.{ending}"))
 
 
 def test_a_folder_is_no_file(tmp_path: Path) -> None:
     (tmp_path / "there.html").mkdir()
     for folder in (tmp_path, tmp_path / "there.html"):
-        with pytest.raises(UsageError, match="is a folder: name a file in it"):
+        with pytest.raises(UsageError, match=r"is a folder\. Name a file in it"):
             _form(Format.HTML, folder)
 
 
 @pytest.mark.parametrize("name", ["", "."])
 def test_an_output_without_a_name_is_refused(name: str) -> None:
-    with pytest.raises(UsageError, match="names no file"):
+    with pytest.raises(UsageError, match="needs the name of a file"):
         _form(None, Path(name))
 
 

@@ -35,18 +35,18 @@ def everywhere(
     config: Annotated[
         Path | None,
         typer.Option(
-            help="The settings. Without it: $DPSYNC_CONFIG, else ./dpsync.toml, else /etc/dpsync/dpsync.toml.",
+            help="The settings file. Default: $DPSYNC_CONFIG, or else ./dpsync.toml, or else /etc/dpsync/dpsync.toml.",
             metavar="PATH",
         ),
     ] = None,
     *,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but data, warnings and errors.")] = False,
-    verbose: Annotated[int, typer.Option("--verbose", "-v", count=True, help="Say more; -vv shows traces.")] = 0,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only data, warnings and errors.")] = False,
+    verbose: Annotated[int, typer.Option("--verbose", "-v", count=True, help="Print more. -vv shows traces.")] = 0,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and stop.")
     ] = False,
 ) -> None:
-    """Tell every processor of rectification, erasure, restriction and opt-out, and keep the proof.
+    """Tell every processor about rectification, erasure, restriction and opt-out, and keep the proof.
 
     Exit codes: 0 done, 1 a fault of dpsync, 2 a person must look, 3 partly done, 64 wrong usage, 69 processor
     unreachable, 74 answer not printed, 75 try later, 78 configuration, 130 interrupted. Any other code is a failure.

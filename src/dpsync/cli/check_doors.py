@@ -30,7 +30,7 @@ def refused_of(service: Service, now: datetime) -> Iterator[CheckLine]:
     if ours:
         yield CheckLine("refusals", CheckResult.PROBLEM, f"since yesterday: {ours}{unsigned}", "DP-322")
     else:
-        yield CheckLine("refusals", CheckResult.OK, f"nothing that was signed was refused since yesterday{unsigned}")
+        yield CheckLine("refusals", CheckResult.OK, f"no signed request was refused since yesterday{unsigned}")
 
 
 def outside(service: Service, *, offline: bool) -> Iterator[CheckLine]:
@@ -39,7 +39,9 @@ def outside(service: Service, *, offline: bool) -> Iterator[CheckLine]:
     try:
         mail = service.mail
         if mail is None:
-            yield CheckLine("mail", CheckResult.NOT_SET, "no notice can be sent, no contact asked: section [mail]")
+            yield CheckLine(
+                "mail", CheckResult.NOT_SET, "dpsync cannot send notices or ask contacts: add the section [mail]"
+            )
         elif offline:
             yield CheckLine(
                 "mail", CheckResult.OK, f"{settings.mail.host if settings.mail else ''}; not asked (--offline)"
@@ -54,7 +56,7 @@ def outside(service: Service, *, offline: bool) -> Iterator[CheckLine]:
     if settings.intake.public_url:
         yield CheckLine("public_url", CheckResult.OK, settings.intake.public_url)
     else:
-        yield CheckLine("public_url", CheckResult.NOT_SET, "links in mails will not work; commands will", "DP-320")
+        yield CheckLine("public_url", CheckResult.NOT_SET, "links in emails will not work. Commands will", "DP-320")
     yield from _intake(settings)
 
 
@@ -73,7 +75,7 @@ def letters_that_wait(service: Service) -> Iterator[CheckLine]:
     begun = f" since {moment(first, service.zone)}" if first else ""
     letters = several(sum(row.letters for row in found), "letter")
     why = "; ".join(row.reason for row in found)
-    text = f"{letters} not taken by our own mail host{begun}, and tried again: {why}"
+    text = f"{letters} not accepted by our own mail host{begun}. dpsync tries again: {why}"
     yield CheckLine("letters", CheckResult.PROBLEM, text, "DP-303")
 
 
@@ -85,7 +87,7 @@ def _alerts(settings: Settings) -> Iterator[CheckLine]:
     beats = settings.alerts.heartbeat is not None and HEARTBEAT not in found
     channels = len(settings.alerts.urls) + (1 if settings.mail else 0) - len(found.keys() - {HEARTBEAT})
     if channels + beats < 2:
-        text = "one channel and no heartbeat: if it fails, nobody hears of it" if channels else "no channel at all"
+        text = "one channel and no heartbeat: if it fails, nobody notices" if channels else "no channel at all"
         yield CheckLine("alerts", CheckResult.PROBLEM, text, "DP-301")
     else:
         yield CheckLine(
@@ -96,7 +98,7 @@ def _alerts(settings: Settings) -> Iterator[CheckLine]:
 def _intake(settings: Settings) -> Iterator[CheckLine]:
     """The secrets that the main database signs with; those that are not set here have a line of their own."""
     if not settings.intake.secrets:
-        yield CheckLine("intake", CheckResult.NOT_SET, "no webhook secret: the receiver refuses every webhook")
+        yield CheckLine("intake", CheckResult.NOT_SET, "no webhook secret: dpsync refuses every webhook")
         return
     known: dict[int, str] = {}
     for number, secret in enumerate(settings.intake.secrets):

@@ -125,10 +125,10 @@ def _settings(talk: Talk, settings: Settings) -> Iterator[CheckLine]:
     yield CheckLine("settings", CheckResult.OK, text)
     marks = talk.config.read_text(encoding="utf-8").count(MARK)
     if marks:
-        yield CheckLine("settings", CheckResult.WAITING, f"{several(marks, 'value')} still marked {MARK}")
+        yield CheckLine("settings", CheckResult.WAITING, f"{several(marks, 'value')} still to fill in, marked {MARK}")
     if not settings.processors:
         yield CheckLine(
-            "settings", CheckResult.PROBLEM, "no processor is configured: nobody would be told of anything", "DP-201"
+            "settings", CheckResult.PROBLEM, "no processor is configured: dpsync would tell nobody", "DP-201"
         )
 
 
@@ -158,7 +158,7 @@ def _seen_of_record(service: Service, sound: Soundness) -> list[CheckLine]:
     if sound.keys:
         return wrong
     seen = CheckLine("database", CheckResult.OK, what_the_engine_sees(service))
-    said = f"{sound.ledger.entries:,} entries verified, every row as they tell, {place}"
+    said = f"{sound.ledger.entries:,} entries verified, every row agrees with them, {place}"
     return [CheckLine("ledger", CheckResult.OK, said), *(wrong or [seen])]
 
 
@@ -166,14 +166,14 @@ def _jobs(service: Service, now: datetime) -> Iterator[CheckLine]:
     job = t.job.c
     rows = service.read(lambda connection: connection.execute(select(job.name, job.due_at, job.last_ok_at)).all())
     if not rows:
-        yield CheckLine("jobs", CheckResult.WAITING, "never run yet: they begin with `dpsync serve`")
+        yield CheckLine("jobs", CheckResult.WAITING, "not run yet: `dpsync serve` runs them")
         return
     late = sorted(row.name for row in rows if row.due_at < now - JOB_GRACE and _is_wanted(service, row.name))
     if late:
         yield CheckLine(
             "jobs",
             CheckResult.PROBLEM,
-            f"overdue for more than a day: {', '.join(late)}; is a service running?",
+            f"overdue for more than a day: {', '.join(late)}. Is `dpsync serve` running?",
             "DP-330",
         )
     else:
@@ -197,7 +197,7 @@ def _incoming(service: Service) -> Iterator[CheckLine]:
         return
     if mail.incoming is None:
         yield CheckLine(
-            "incoming mail", CheckResult.NOT_SET, "bounces and replies are read by a person: [mail] incoming"
+            "incoming mail", CheckResult.NOT_SET, "a person must read bounces and replies: see [mail] incoming"
         )
     elif trouble := mail_directory.trouble(mail.incoming):
         yield CheckLine("incoming mail", CheckResult.PROBLEM, trouble, "DP-304")
@@ -216,7 +216,7 @@ def _conversations(service: Service, now: datetime) -> Iterator[CheckLine]:
         what = f"{line.rule.processor} conversations"
         for duty in retention_duties([line]):
             yield CheckLine(what, CheckResult.PROBLEM, duty.sentence, "DP-340")
-        told = "" if line.told_since else "; no webhook has told of any yet"
+        told = "" if line.told_since else "; no webhook has reported any yet"
         rule = several(line.rule.months, "month")
         yield CheckLine(what, CheckResult.OK, f"{line.known:,} known, {line.overdue:,} overdue; kept for {rule}{told}")
 
@@ -248,7 +248,7 @@ def _processor(service: Service, name: str, *, offline: bool, store: bool) -> Ch
 def _probed(one: Service, name: str, *, offline: bool) -> str:
     connector = one.controller.processors[name].connector
     if offline:
-        return "configured; not asked (--offline)"
+        return "configured. Not asked (--offline)"
     account = connector.probe()
     return f'"{account.title}"' + ("" if account.contacts is None else f", {several(account.contacts, 'contact')}")
 
@@ -261,16 +261,20 @@ def _contact(one: Service, name: str, seen: str) -> CheckLine:
         return one.read(lambda connection: is_confirmed(connection, controller, name, address))
 
     if not confirmed(processor.contact):
-        return CheckLine(name, CheckResult.WAITING, f"{seen}; its contact has not confirmed itself: notices are held")
+        return CheckLine(
+            name, CheckResult.WAITING, f"{seen}; its contact has not confirmed the address: notices are held"
+        )
     if rule is not None and not confirmed(rule.admin):
         return CheckLine(
-            name, CheckResult.WAITING, f"{seen}; its admin has not confirmed the address: no work list goes out"
+            name, CheckResult.WAITING, f"{seen}; its admin has not confirmed the address: no work list is sent"
         )
     if rule is not None and rule.deputy and not confirmed(rule.deputy):
         return CheckLine(name, CheckResult.WAITING, f"{seen}; its admin's deputy has not confirmed the address")
     if processor.backup_contact and not confirmed(processor.backup_contact):
         return CheckLine(
-            name, CheckResult.WAITING, f"{seen}; its second contact has not confirmed itself: it is not written to"
+            name,
+            CheckResult.WAITING,
+            f"{seen}; its second contact has not confirmed the address: dpsync does not write to it",
         )
     return CheckLine(name, CheckResult.OK, f"{seen}; contact confirmed")
 
@@ -280,38 +284,40 @@ def _asked_again(service: Service, name: str) -> Iterator[CheckLine]:
     controller, now, what = service.controller, service.clock.now(), f"ask {name}"
     if service.mail is None or not controller.public_url:
         yield CheckLine(
-            what, CheckResult.PROBLEM, "nobody can be asked: it needs [mail] and [intake] public_url", "DP-320"
+            what, CheckResult.PROBLEM, "dpsync cannot ask: it needs [mail] and [intake] public_url", "DP-320"
         )
         return
     service.write(lambda unit: contacts.register(unit.connection, controller, controller.processors[name], now))
     for place, address in enumerate(contacts.desks(controller.processors[name]), 1):
         if service.read(lambda connection, address=address: is_confirmed(connection, controller, name, address)):  # type: ignore[misc]  # because mypy does not infer a lambda's default
-            yield CheckLine(what, CheckResult.OK, f"desk {place} has confirmed itself; nothing was sent")
+            yield CheckLine(what, CheckResult.OK, f"contact {place} has confirmed the address. Nothing was sent")
             continue
         try:
             posted = acknowledgement.mail_question(
                 controller, service.mail, name, address, now, number=int(now.timestamp())
             )
         except NoAnswer as failure:
-            yield CheckLine(what, CheckResult.PROBLEM, f"desk {place}: {failure.reason}", "DP-303")
+            yield CheckLine(what, CheckResult.PROBLEM, f"contact {place}: {failure.reason}", "DP-303")
         except MailRefused:
             yield CheckLine(
-                what, CheckResult.PROBLEM, f"desk {place}: the mail host refused it; is the address right?", "DP-303"
+                what, CheckResult.PROBLEM, f"contact {place}: the mail host refused it. Is the address right?", "DP-303"
             )
         except DpsyncError as error:
-            yield CheckLine(what, CheckResult.PROBLEM, f"desk {place}: {error.message}", "DP-303")
+            yield CheckLine(what, CheckResult.PROBLEM, f"contact {place}: {error.message}", "DP-303")
         else:
             service.write(
                 lambda unit, address=address: contacts.mark_asked(unit.connection, controller, name, address, now)  # type: ignore[misc]  # because mypy does not infer a lambda's default
             )
-            yield CheckLine(what, CheckResult.OK, f"desk {place} asked: {posted.evidence.status}, inbox unknown")
+            yield CheckLine(
+                what,
+                CheckResult.OK,
+                f"contact {place} asked. The mail host answered {posted.evidence.status}",
+            )
 
 
 def _stopped(service: Service) -> Iterator[CheckLine]:
     for one in stopped_processors(service):
-        yield CheckLine(
-            one.processor, CheckResult.PROBLEM, f"{one.sentence}; requests and their legal dates run on", "DP-221"
-        )
+        yield CheckLine(one.processor, CheckResult.PROBLEM, f"{one.sentence}. The legal dates still run", "DP-221")
 
 
 def _same_secret(service: Service) -> Iterator[CheckLine]:
@@ -333,7 +339,9 @@ def _same_secret(service: Service) -> Iterator[CheckLine]:
                 names[value.get_secret_value()].append(name)
     for secret, sharing in accounts.items():
         if len(sharing) > 1:
-            text = f'one secret in {len(sharing)} accounts: give {" and ".join(names[secret])} the same account = "..."'
+            text = (
+                f'{len(sharing)} accounts use one secret: give {" and ".join(names[secret])} the same account = "..."'
+            )
             yield CheckLine("accounts", CheckResult.PROBLEM, text, "DP-220")
 
 

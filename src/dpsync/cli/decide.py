@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from dpsync.service import Service
     from dpsync.store.writer import Unit
 
-Request = Annotated[str, typer.Argument(help="The id of the request, or how it begins.", metavar="REQUEST")]
+Request = Annotated[str, typer.Argument(help="The id of the request, or its first characters.", metavar="REQUEST")]
 Processors = Annotated[
-    list[str] | None, typer.Argument(help="At these processors only; without one, at all of them.", metavar="PROCESSOR")
+    list[str] | None, typer.Argument(help="Only at these processors. Default: at all of them.", metavar="PROCESSOR")
 ]
-By = Annotated[str, typer.Option(help="Who decides. The account of the operating system is recorded too.")]
+By = Annotated[str, typer.Option(help="Who decides. Your account on this machine is recorded too.")]
 Reason = Annotated[str, typer.Option(help="Why, for the record.")]
-AsJson = Annotated[bool, typer.Option("--json", help="For a program.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for a program.")]
 
 
 def release(
@@ -35,13 +35,13 @@ def release(
     cause: Annotated[
         list[str] | None,
         typer.Option(
-            help="Release from this cause, such as cooling_off. Without it: all but cooling_off and "
-            "contact_unverified. Repeatable."
+            help="Release from this cause only, such as cooling_off. Default: from every cause except cooling_off "
+            "and contact_unverified. Repeatable."
         ),
     ] = None,
     as_json: AsJson = False,
 ) -> int:
-    """Release what is held."""
+    """Approve what is held, so that it goes ahead."""
     return _decide(ctx.obj, "release", request, processors, by, reason, as_json, cause or [])
 
 
@@ -54,7 +54,7 @@ def withdraw(
     reason: Reason,
     as_json: AsJson = False,
 ) -> int:
-    """Stop everything of a request that was not sent yet, and list what had already gone."""
+    """Stop everything of a request that is not sent yet, and list what was sent already."""
     return _decide(ctx.obj, "withdraw", request, processors, by, reason, as_json)
 
 
@@ -67,7 +67,7 @@ def retry(
     reason: Reason,
     as_json: AsJson = False,
 ) -> int:
-    """Tell again at once what was refused, contradicted, escalated, or waits for its next attempt."""
+    """Tell a processor again now: after a refusal, a contradiction or an escalation, or before its next attempt."""
     return _decide(ctx.obj, "retry", request, processors, by, reason, as_json)
 
 
@@ -80,7 +80,7 @@ def settle(
     reason: Reason,
     as_json: AsJson = False,
 ) -> int:
-    """Close what was dealt with outside dpsync. It is reported apart, and never counted as done."""
+    """Close what was dealt with outside dpsync. Reports list it separately and never count it as done."""
     return _decide(ctx.obj, "settle", request, processors, by, reason, as_json)
 
 
@@ -89,19 +89,22 @@ def exempt(
     request: Request,
     processors: Annotated[list[str], typer.Argument(help="These processors.", metavar="PROCESSOR")],
     *,
-    code: Annotated[str, typer.Option(help="The ground: art19_impossible or art19_disproportionate.", metavar="CODE")],
+    code: Annotated[
+        str, typer.Option(help="The legal ground: art19_impossible or art19_disproportionate.", metavar="CODE")
+    ],
     by: By,
     reason: Reason,
     as_json: AsJson = False,
 ) -> int:
-    """Record that a recipient need not be told (GDPR Article 19). What was told and not done is for `settle`.
+    """Record that a recipient need not be told (GDPR Article 19). If it was told, use `settle`.
 
-    Never for an opt-out; for an erasure only at a recipient that is a controller of its own (kind = "controller").
+    You cannot exempt an opt-out. You can exempt an erasure only where the recipient is itself a controller
+    (kind = "controller").
     """
     from dpsync.model import ExemptionCode
 
     if code not in set(ExemptionCode):
-        raise UsageError("--code is one of " + ", ".join(ExemptionCode))
+        raise UsageError("--code must be one of " + ", ".join(ExemptionCode))
     return _decide(ctx.obj, "exempt", request, processors, by, reason, as_json, code=ExemptionCode(code))
 
 
@@ -117,10 +120,10 @@ def acknowledge(
         ),
     ],
     by: By,
-    reason: Annotated[str, typer.Option(help="How it was said, and by whom; kept sealed.")],
+    reason: Annotated[str, typer.Option(help="Who said it, and how. dpsync keeps this sealed.")],
     as_json: AsJson = False,
 ) -> int:
-    """Record what a processor said by letter, telephone or mail, or that a notice came back (bounced)."""
+    """Record what a processor said by letter, telephone or email, or that a notice came back (bounced)."""
     from dpsync.cli.opening import demand_processors, full_id, installation
     from dpsync.installation import os_user
     from dpsync.propagation.commitments import Author
@@ -128,7 +131,7 @@ def acknowledge(
 
     talk: Talk = ctx.obj
     if not by.strip() or not reason.strip():
-        raise UsageError("an answer needs a name (--by) and how it was said (--reason)")
+        raise UsageError("give your name with --by, and say with --reason who answered and how")
     kind = _answer_kind(answer)
     with installation(talk) as service:
         request_id = full_id(service, request)
@@ -143,7 +146,7 @@ def acknowledge(
             talk.json({"request": request_id, "processor": processor, "answer": kind.value, "state": state.value})
         else:
             talk.data(f"{processor}  {state.value}")
-        _end(talk, service, request_id, "the answer (its words sealed) and its ledger entry")
+        _end(talk, service, request_id, "the answer, with its words sealed, and its ledger entry")
     return Exit.DONE
 
 
@@ -153,7 +156,7 @@ def _answer_kind(name: str) -> "AnswerKind":
 
     known = [kind for kind in AnswerKind if kind in BY_HAND]
     if name.replace("-", "_") not in known:
-        raise UsageError("--answer is one of " + ", ".join(known))
+        raise UsageError("--answer must be one of " + ", ".join(known))
     return AnswerKind(name.replace("-", "_"))
 
 
@@ -212,7 +215,7 @@ def _causes(names: list[str]) -> "frozenset[Cause]":
 
     spelled = {name.replace("-", "_") for name in names}
     if not spelled <= set(Cause):
-        raise UsageError("--cause is one of " + ", ".join(Cause))
+        raise UsageError("--cause must be one of " + ", ".join(Cause))
     return frozenset(Cause(name) for name in spelled)
 
 
@@ -260,7 +263,7 @@ def _end(talk: Talk, service: "Service", request_id: str, stored: str) -> None:
 
     one = standing_of(service, request_id)
     talk.ending(
-        stored=f"{stored}, in {place_of_store(service)}" if stored else "nothing new: it was decided so before",
+        stored=f"{stored}, in {place_of_store(service)}" if stored else "nothing new: this was decided before",
         by_itself=by_itself(service, one),
         waits=waiting_for(service, one),
     )

@@ -9,11 +9,11 @@ from dpsync.cli.console import Talk
 
 def explain(
     ctx: typer.Context,
-    code: Annotated[str, typer.Argument(help="A code such as DP-212; without one, all of them.")] = "",
+    code: Annotated[str, typer.Argument(help="A code such as DP-212. Default: all codes.")] = "",
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="For a program.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for a program.")] = False,
 ) -> None:
-    """Say what a DP code means and what to do about it. Works offline."""
+    """Explain a DP code and what to do about it. Works offline."""
     from dpsync.cli.catalogue import CATALOGUE
     from dpsync.errors import NotFound
 
@@ -21,7 +21,7 @@ def explain(
     wanted = code.strip().upper()
     wanted = wanted if not wanted or wanted.startswith("DP-") else f"DP-{wanted}"
     if wanted and wanted not in CATALOGUE:
-        raise NotFound("there is no such code; `dpsync explain` lists them all")
+        raise NotFound("there is no such code: `dpsync explain` lists them all")
     chosen = {name: one for name, one in CATALOGUE.items() if wanted in {"", name}}
     if as_json:
         codes = [

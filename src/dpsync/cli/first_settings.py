@@ -50,9 +50,13 @@ def processors_of(pairs: Sequence[str]) -> dict[str, str]:
         name, equals, connector = pair.strip().rstrip(",").partition("=")
         connector = connector if equals else name
         if not _NAME.fullmatch(name) or name in found:
-            raise UsageError("--processor is NAME=CONNECTOR; a name is of a-z, 0-9, _ and -, and given once")
+            raise UsageError(
+                "write --processor as NAME=CONNECTOR. A name has only a-z, 0-9, _ and -, and you can use it once"
+            )
         if connector not in connector_names():
-            raise UsageError(f"there is no connector for --processor {name}; there are {', '.join(connector_names())}")
+            raise UsageError(
+                f"there is no such connector for --processor {name}. The connectors are {', '.join(connector_names())}"
+            )
         found[name] = connector
     return found
 
@@ -86,7 +90,7 @@ def _address(option: str, text: str) -> str:
     try:
         return in_a_labels(mailbox(text))
     except NotAnAddress:
-        raise UsageError(f"{option} must be one bare mail address") from None
+        raise UsageError(f"{option} must be an email address, without a name") from None
 
 
 def _quoted(text: str) -> str:
@@ -97,7 +101,7 @@ def _quoted(text: str) -> str:
 def _section(name: str, kind: str, *, rehearsal: bool) -> str:
     from dpsync.known_connectors import connector_class
 
-    who = "" if rehearsal else f"  {MARK}: who does there what no API can"
+    who = "" if rehearsal else f"  {MARK}: who there does what no API can do"
     lines = [
         f"\n[processors.{name}]",
         f"title = {_quoted(name)}",
@@ -127,7 +131,7 @@ _HEAD = """\
 [controller]
 name = {name}
 dpo = {dpo}            # reads the reports, decides
-operator = {operator}  # runs this machine, does by hand what no API can
+operator = {operator}  # runs this machine, does by hand what no API can do
 time_zone = "Europe/London"
 holidays = "GB-ENG"    # or GB-WLS, GB-SCT, GB-NIR: whose bank holidays move a legal date
 {rehearsal}
@@ -135,20 +139,20 @@ holidays = "GB-ENG"    # or GB-WLS, GB-SCT, GB-NIR: whose bank holidays move a l
 url = "sqlite:///var/dpsync.db"
 
 [keys]
-directory = "keys"     # back it up apart from the database
+directory = "keys"     # back this folder up separately from the database
 
 [ledger]
-origin = {origin}      # the name under every signature; it can never be changed
+origin = {origin}      # the name under every signature. You can never change it
 anchor = "anchors/"    # best on another disk or machine
 receipts = "receipts/"
 
 [intake]
-secrets = [{{ file = "{folder}/{webhook}" }}]  # your main database signs with the same one
+secrets = [{{ file = "{folder}/{webhook}" }}]  # your main database signs with the same secret
 listen = "127.0.0.1:8460"
-{public_url}  # where processors reach this service to answer by link
+{public_url}  # where processors open the links that they answer by
 
 [safety]
-mode = {mode}          # observe: send nothing; confirm: each erasure waits for a yes; live: act, brake on
+mode = {mode}          # observe: send nothing. confirm: each erasure waits for approval. live: send, with the brake on
 irreversible_per_day = 50
 cooling_off = "{cooling_off}"
 approvals = {approvals}
@@ -156,21 +160,21 @@ approvals = {approvals}
 {mail}
 [alerts]
 urls = []              # Apprise URLs beside mail, each {{ file = "..." }}: Slack, Teams, PagerDuty and others
-# heartbeat = {{ file = "{folder}/heartbeat.url" }}  # called while all is well, so that silence is noticed elsewhere
+# heartbeat = {{ file = "{folder}/heartbeat.url" }}  # called while all is well: a watch service then notices silence
 """
 
 _MAIL = """\
 [mail]
-host = "smtp.{domain}"  {mark}: the host that takes your mail
+host = "smtp.{domain}"  {mark}: the host that sends your mail
 port = 587
 tls = "starttls"
-from = {operator}  {mark}: a mailbox that somebody reads; notices come from it
+from = {operator}  {mark}: a mailbox that somebody reads. Notices come from it
 # user = "..."
 # password = {{ file = "{folder}/mail.password" }}
 """
 
 _REHEARSAL = """\
-rehearsal = true       # before `dpsync sandbox --http-port 9101 --smtp-port 9125`; no real processor is told
+rehearsal = true       # for `dpsync sandbox --http-port 9101 --smtp-port 9125`. No real processor is told
 """
 
 _PUBLIC_URL = 'public_url = "http://127.0.0.1:8460"'

@@ -25,7 +25,7 @@ class Trouble:
 def troubles(service: Service, found: Soundness) -> Iterator[Trouble]:
     """All that is wrong there, besides a ledger that is not what was signed."""
     if unsound := service.read(integrity.problem):
-        yield Trouble("database", f"damaged: {unsound}; restore the newest back-up", "DP-203", fatal=True)
+        yield Trouble("database", f"damaged: {unsound}. Restore the newest back-up", "DP-203", fatal=True)
     for problem in found.keys:
         yield Trouble("keys", problem, "DP-202", fatal=True)
     for problem in found.ledger.lost:
@@ -52,8 +52,8 @@ def what_the_engine_sees(service: Service) -> str:
     """What the database's own engine notices of a damaged page, and what it does not."""
     match service.read(integrity.checksums):
         case None:
-            return "SQLite: quick_check finds nothing; it has no checksums, what the ledger covers is verified"
+            return "SQLite: quick_check finds nothing wrong. Damage that it misses shows in the ledger, or not at all"
         case True:
-            return "PostgreSQL with data checksums: a page that was damaged on the disk is refused when it is read"
+            return "PostgreSQL with data checksums: it refuses to read a page that was damaged on the disk"
         case False:
-            return "PostgreSQL without data checksums: only what the ledger covers would be noticed (`pg_checksums`)"
+            return "PostgreSQL without data checksums: only damage to what the ledger covers shows (see `pg_checksums`)"

@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 STORE_PATIENCE = 120.0
 STORE_PAUSE = 2.0
-Processor = Annotated[str, typer.Argument(help="One processor; without it, all of them.", metavar="PROCESSOR")]
+Processor = Annotated[str, typer.Argument(help="One processor. Default: all of them.", metavar="PROCESSOR")]
 
 
 def serve(ctx: typer.Context) -> int:
-    """Run receiver, worker and timed jobs in this process, until SIGTERM or SIGINT. Logs are JSON lines on stderr.
+    """Run the receiver, the worker and the timed jobs until SIGTERM or SIGINT. Logs go to stderr, as JSON lines.
 
-    A database that is away for a moment, or held by another process, is waited for, for two minutes; then the exit
-    code is 75.
+    If the database cannot be reached, or another process holds it, serve waits for two minutes. Then it stops with
+    exit code 75.
     """
     from dpsync.errors import StoreAway, StoreHeld
 
@@ -70,7 +70,7 @@ def _served(talk: Talk) -> int:
 
 
 def run_once(ctx: typer.Context) -> int:
-    """Drive everything due until nothing is due, then stop. Exit 3: something is not through; 75: a serve runs."""
+    """Do all work that is due, then stop. Exit code 3: something did not get through. 75: `dpsync serve` is running."""
     from dpsync import timekeeping
     from dpsync.cli.opening import installation, place_of_store
     from dpsync.reports.words import several
@@ -84,19 +84,21 @@ def run_once(ctx: typer.Context) -> int:
             service.run_once(None if progress is None else lambda under_way: progress(under_way, 0))
         left = _left(service)
         for line in left:
-            talk.warn(f"not through: {line.short} at {line.processor}: {line.state.value} {line.reason}".rstrip())
+            talk.warn(
+                f"did not get through: {line.short} at {line.processor}: {line.state.value} {line.reason}".rstrip()
+            )
         people = _waiting_count(service)
         left_open = several(_open_count(service), "request")
         talk.ending(
             stored=f"every answer and its evidence, in {place_of_store(service)}; {left_open} open",
-            by_itself="nothing before the next `dpsync run-once`, or a `dpsync serve`.",
+            by_itself="nothing until the next `dpsync run-once` or `dpsync serve`.",
             waits=f"{several(people, 'request')} for a person: `dpsync status`" if people else "",
         )
     return Exit.PARTLY if left else Exit.DONE
 
 
 def pause(ctx: typer.Context, processor: Processor = "") -> int:
-    """Send nothing more to a processor (or to any) until `dpsync resume`. Requests are still accepted."""
+    """Send nothing more to a processor, or to any, until `dpsync resume`. Requests are still accepted."""
     from dpsync.cli.opening import installation, place_of_store
     from dpsync.store import tables as t
 
@@ -104,18 +106,18 @@ def pause(ctx: typer.Context, processor: Processor = "") -> int:
     with installation(talk, secrets=False) as service:
         # A rejected credential stays the reason that is shown: it is the one that somebody must put right.
         concerned = _switch(service, processor, {"stopped": "person"}, t.account.c.stopped == "")
-        talk.did = f"{', '.join(concerned)} will be told nothing"
+        talk.did = f"nothing more is sent to {', '.join(concerned)}"
         _show_switched(talk, concerned, "stopped")
         talk.ending(
             stored=f"the stop, in {place_of_store(service)}",
-            by_itself="requests are accepted and their legal dates run; what is under way this moment is finished.",
-            waits=f"all the rest, for: dpsync resume {processor}".rstrip(),
+            by_itself="requests are still accepted, and their legal dates run. Calls that have begun are finished.",
+            waits=f"everything else, for `dpsync resume {processor}".rstrip() + "`",
         )
     return Exit.DONE
 
 
 def resume(ctx: typer.Context, processor: Processor = "") -> int:
-    """Go on with a processor (or with all): after a pause, a rejected credential, or a wait that it asked for."""
+    """Send to a processor again, or to all: after a pause, a rejected credential, or a wait that it asked for."""
     from sqlalchemy import true
 
     from dpsync.cli.opening import installation, place_of_store, what_goes_on
@@ -123,12 +125,12 @@ def resume(ctx: typer.Context, processor: Processor = "") -> int:
     talk: Talk = ctx.obj
     with installation(talk, secrets=False) as service:
         concerned = _switch(service, processor, {"stopped": "", "paused_until": None, "failures": 0}, true())
-        talk.did = f"{', '.join(concerned)} may be told again"
+        talk.did = f"dpsync sends to {', '.join(concerned)} again"
         _show_switched(talk, concerned, "going on")
         talk.ending(
-            stored=f"that they may be told again, in {place_of_store(service)}",
+            stored=f"that dpsync sends to them again, in {place_of_store(service)}",
             by_itself=what_goes_on(service, service.clock.now()),
-            waits="what is held: `dpsync status`. A credential that is still wrong stops its account again.",
+            waits="what is held: see `dpsync status`. If a credential is still wrong, its account stops again.",
         )
     return Exit.DONE
 

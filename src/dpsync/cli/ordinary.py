@@ -31,21 +31,21 @@ def ordinary(error: BaseException) -> DpsyncError | None:
         return trouble(error)
     web = sys.modules.get("requests.exceptions")
     if web is not None and isinstance(error, web.RequestException) and not isinstance(error, web.Timeout):
-        return Ordinary("a host cannot be reached, or does not answer as it should", "DP-211", Exit.UNREACHABLE)
+        return Ordinary("a host cannot be reached, or does not answer correctly", "DP-211", Exit.UNREACHABLE)
     if isinstance(error, (TimeoutError, MemoryError)) or (web is not None and isinstance(error, web.Timeout)):
-        return Ordinary("the machine had too little time or memory for it; try again later", "DP-107", Exit.LATER)
+        return Ordinary("the machine had too little time or memory. Try again later", "DP-107", Exit.LATER)
     return _refused(error) if isinstance(error, OSError) else None
 
 
 def _refused(error: OSError) -> DpsyncError | None:
     what = error.strerror or type(error).__name__
     if error.errno in FULL:
-        return Ordinary("the disk is full; what was asked for is not whole", "DP-105", Exit.LATER)
+        return Ordinary("the disk is full: the result is not complete", "DP-105", Exit.LATER)
     if error.errno in _TOO_LITTLE:
-        return Ordinary(f"this machine has too little for it ({what}); try again later", "DP-107", Exit.LATER)
+        return Ordinary(f"this machine does not have enough resources ({what}). Try again later", "DP-107", Exit.LATER)
     if error.errno in _TAKEN:
         return Ordinary(
-            f"an address that is to be listened on is taken, or not of this machine: {what}", "DP-104", Exit.LATER
+            f"an address to listen on is in use, or is not an address of this machine: {what}", "DP-104", Exit.LATER
         )
     if isinstance(error, (ConnectionError, socket.gaierror, ssl.SSLError)):
         return Ordinary(f"a host cannot be reached ({what})", "DP-211", Exit.UNREACHABLE)

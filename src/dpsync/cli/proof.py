@@ -20,18 +20,18 @@ if TYPE_CHECKING:
 
 def receipt(
     ctx: typer.Context,
-    request: Annotated[str, typer.Argument(help="The id of the request, or how it begins.")],
+    request: Annotated[str, typer.Argument(help="The id of the request, or its first characters.")],
     *,
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", metavar="FILE", help="A file, or a folder. Without it: ./REQUEST.json."),
+        typer.Option("-o", "--output", metavar="FILE", help="A file or a folder. Default: ./REQUEST.json."),
     ] = None,
     since: Annotated[
         Path | None,
-        typer.Option(help="A checkpoint that somebody kept: also write what shows that the ledger only continued it."),
+        typer.Option(help="A checkpoint that somebody kept. Also write the proof that the ledger only added to it."),
     ] = None,
 ) -> int:
-    """Write the proof of one request, and beside it the program that checks it without dpsync. Exit 3: too early."""
+    """Write the proof of one request, and the program that checks it without dpsync. Exit code 3: not complete yet."""
     from dpsync.cli.opening import full_id, installation
 
     talk: Talk = ctx.obj
@@ -43,12 +43,12 @@ def receipt(
         key = service.log.signer.verifier.line
     talk.data("\n".join(str(written) for written in (path, step) if written))
     talk.ending(
-        stored=f"{path} ({kept}), and beside it verify_receipt.py. Whoever has both, and the key, needs no dpsync",
-        by_itself="nothing: the receipt tells of this moment.",
-        waits=f"for whoever checks it: python3 verify_receipt.py {path.name} --key '{key}' --email ADDRESS",
+        stored=f"{path} ({kept}), and verify_receipt.py beside it. These two files and the key are enough to check it",
+        by_itself="nothing: the receipt shows how things stand now.",
+        waits=f"for the person who checks it: python3 verify_receipt.py {path.name} --key '{key}' --email ADDRESS",
     )
     if silent:
-        talk.warn(f"Not whole yet: no word of {', '.join(silent)}. Until there is one, the check says STILL OPEN.")
+        talk.warn(f"Not complete yet: {', '.join(silent)} has not answered. Until then the check says STILL OPEN.")
         return Exit.PARTLY
     return Exit.DONE
 
@@ -56,29 +56,31 @@ def receipt(
 def verify(
     ctx: typer.Context,
     file: Annotated[
-        Path | None, typer.Argument(help="A receipt. Without it: the whole ledger of this installation.")
+        Path | None, typer.Argument(help="A receipt. Default: the whole ledger of this installation.")
     ] = None,
     *,
-    key: Annotated[str | None, typer.Option(help="A receipt: the verifier key as the DPO was given it.")] = None,
+    key: Annotated[str | None, typer.Option(help="For a receipt: the verifier key that the DPO was given.")] = None,
     email: Annotated[
-        str | None, typer.Option(help="A receipt: the person's address, to see that it is theirs.")
+        str | None,
+        typer.Option(help="For a receipt: the person's email address, to check that the receipt is about them."),
     ] = None,
     checkpoint: Annotated[
-        Path | None, typer.Option(help="A receipt: a checkpoint that somebody kept, to see that this ledger is its.")
+        Path | None,
+        typer.Option(help="For a receipt: a checkpoint that somebody kept, to check that it is from the same ledger."),
     ] = None,
     consistency: Annotated[
-        list[Path] | None, typer.Option(help="A receipt: the files ….consistency between both checkpoints.")
+        list[Path] | None, typer.Option(help="For a receipt: the .consistency files between the two checkpoints.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For a program.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for a program.")] = False,
 ) -> int:
-    """Check a receipt, or the whole ledger: itself, its checkpoints, the anchor, every state. Exit 2 where it fails."""
+    """Check a receipt or the whole ledger: its entries, checkpoints, anchor, and every state. Exit code 2: it fails."""
     talk: Talk = ctx.obj
     given = {"--key": key, "--email": email, "--checkpoint": checkpoint}
     pairs = [*given.items(), *(("--consistency", step) for step in consistency or ())]
     options = [str(part) for name, value in pairs if value is not None for part in (name, value)]
     if file is None:
         if options:
-            raise UsageError(f"{options[0]} belongs to a receipt; name its file")
+            raise UsageError(f"{options[0]} is for a receipt: name its file")
         return _ledger(talk, as_json=as_json)
     return _receipt(talk, file, options, as_json=as_json)
 
@@ -87,11 +89,11 @@ def _placed(output: Path | None, request_id: str) -> Path:
     if output is None:
         return Path(f"{request_id}.json")
     if str(output) == "-":
-        raise UsageError("a receipt is kept with the program that checks it: name a file or a folder, not `-`")
+        raise UsageError("a receipt is written with the program that checks it: name a file or a folder, not `-`")
     from dpsync.cli.opening import ending_of
 
     if (ending := ending_of(output)) not in {"", "json"} and not output.is_dir():
-        raise UsageError(f"a receipt is JSON: name a file that ends in .json, not in .{ending}")
+        raise UsageError(f"a receipt is JSON: give the file a name that ends in .json, not .{ending}")
     return output / f"{request_id}.json" if output.is_dir() else output
 
 
@@ -130,7 +132,7 @@ def _step(service: "Service", path: Path, since: Path) -> Path:
         older, newer = sorted(notes, key=lambda note: parse(note)[0].size)
     except (paths.Unusable, UnicodeDecodeError, NoteInvalid) as refused:
         why = f": {refused.trouble.what}" if isinstance(refused, paths.Unusable) else ""
-        raise NotFound(f"{since} is no checkpoint that can be read{why}") from None
+        raise NotFound(f"{since} cannot be read as a checkpoint{why}") from None
     content = service.read(lambda connection: service.log.continuation(connection, parse(older)[0].size, newer))
     step = path.parent / f"{parse(older)[0].size}-{parse(newer)[0].size}.consistency"
     written(step, content.encode())
@@ -180,8 +182,8 @@ def _ledger(talk: Talk, *, as_json: bool) -> int:
             talk.data(_told(service, entries, root, wrong))
     if sound.older:
         talk.warn(
-            f"  {several(sound.older, 'request')} came in before the ledger committed to every row: of those right, "
-            "dates, processors, states and calls are compared, and nothing else."
+            f"  {several(sound.older, 'request')} came in before the ledger covered every row. For those, dpsync "
+            "compares only right, dates, processors, states and calls."
         )
     for problem in (problem for problems in found.values() for problem in problems):
         talk.warn(f"  {problem}")
@@ -192,11 +194,11 @@ def _ledger(talk: Talk, *, as_json: bool) -> int:
 
 
 _SAID = {
-    "problems": ("DP-601", "the ledger is not what was signed; keep every copy as it is"),
-    "differences": ("DP-603", "rows in the database are not what the ledger tells of"),
+    "problems": ("DP-601", "the ledger is not what was signed. Keep every copy as it is"),
+    "differences": ("DP-603", "rows in the database do not agree with the ledger"),
     "lost": ("DP-605", "accepted requests are missing from the database"),
-    "outside": ("DP-604", "what keeps the proof outside the database is damaged or missing"),
-    "keys": ("DP-202", "keys are missing or other ones, or a request does not open with its key"),
+    "outside": ("DP-604", "a file that keeps the proof outside the database is damaged or missing"),
+    "keys": ("DP-202", "keys are missing or are the wrong ones, or a request does not open with its key"),
     "database": ("DP-203", "the database file is damaged: restore it from the newest back-up"),
 }
 
@@ -231,5 +233,5 @@ def _looked(
 def _told(service: "Service", entries: int, root: str, wrong: int) -> str:
     from dpsync.reports.words import several
 
-    verdict = f"NOT VERIFIED: {several(wrong, 'problem')}" if wrong else "verified, every row as it tells"
+    verdict = f"NOT VERIFIED: {several(wrong, 'problem')}" if wrong else "verified, every row agrees with it"
     return f"{service.origin}: {verdict}, {entries:,} entries, root {root}"

@@ -12,17 +12,21 @@ def sandbox(
     http_port: Annotated[
         int,
         typer.Option(
-            min=0, max=65531, help="The first vendor's port on loopback; the others follow it. 0: any free ones."
+            min=0, max=65531, help="The first vendor's port on loopback. The others follow it. 0: free ports."
         ),
     ] = 0,
     smtp_port: Annotated[
-        int, typer.Option(min=0, max=65535, help="The mailbox's port on loopback; 0: any free one.")
+        int, typer.Option(min=0, max=65535, help="The mailbox's port on loopback. 0: a free port.")
     ] = 0,
-    latency_ms: Annotated[float, typer.Option(help="How long every answer takes.")] = 0.0,
-    scenario: Annotated[Path | None, typer.Option(help="Who is held there, and what goes wrong: a JSON file.")] = None,
-    api_key: Annotated[list[str] | None, typer.Option(help="A Mailchimp key the sandbox knows. Repeatable.")] = None,
+    latency_ms: Annotated[float, typer.Option(help="How long each answer takes, in milliseconds.")] = 0.0,
+    scenario: Annotated[
+        Path | None, typer.Option(help="A JSON file: who the vendors hold, and what goes wrong.")
+    ] = None,
+    api_key: Annotated[
+        list[str] | None, typer.Option(help="A Mailchimp key that the sandbox accepts. Repeatable.")
+    ] = None,
 ) -> int:
-    """Run the vendors' APIs and a mailbox on loopback, for rehearsals; prints their addresses as one JSON line."""
+    """Imitate the vendors' APIs and a mailbox on loopback, for rehearsals. Prints their addresses as one JSON line."""
     from dpsync.errors import UsageError
     from dpsync.extras import demand
 
@@ -61,13 +65,13 @@ def _demand_scenario(path: Path) -> None:
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}", code="DP-105") from None
     except PayloadInvalid as twice:
-        raise UsageError(f"{path} is no scenario: {twice.problem}") from None
+        raise UsageError(f"{path} is not a scenario: {twice.problem}") from None
     except ValidationError as refused:
         faults = [
             ": ".join(filter(None, (".".join(map(str, fault["loc"])), _REFUSED.get(fault["type"], fault["msg"]))))
             for fault in refused.errors(include_url=False, include_context=False, include_input=False)
         ]
-        raise UsageError(f"{path} is no scenario: {'; '.join(faults)}") from None
+        raise UsageError(f"{path} is not a scenario: {'; '.join(faults)}") from None
 
 
 _REFUSED = {"extra_forbidden": "no such key", "missing": "is missing"}
@@ -76,8 +80,10 @@ _REFUSED = {"extra_forbidden": "no such key", "missing": "is missing"}
 def demo(
     ctx: typer.Context,
     *,
-    broken: Annotated[bool, typer.Option("--break", help="Let the vendor say yes and do nothing.")] = False,
-    folder: Annotated[Path, typer.Option(help="Where report and receipt are left to look at.")] = Path("demo"),
+    broken: Annotated[
+        bool, typer.Option("--break", help="Let the vendor say yes and do nothing. The demo must then fail.")
+    ] = False,
+    folder: Annotated[Path, typer.Option(help="The folder for the report and the receipt.")] = Path("demo"),
 ) -> int:
     """Show the whole story in a minute. Everything stays on this machine."""
     from dpsync.extras import demand

@@ -22,9 +22,12 @@ if TYPE_CHECKING:
     from dpsync.service import Service
 
 
-FormatOption = Annotated[Format | None, typer.Option("--format", help="Without it: what FILE ends in, else text.")]
+FormatOption = Annotated[
+    Format | None, typer.Option("--format", help="Default: the format that the name of FILE ends in, or else text.")
+]
 Output = Annotated[
-    Path | None, typer.Option("-o", "--output", metavar="FILE", help="Without it, or as `-`: standard output.")
+    Path | None,
+    typer.Option("-o", "--output", metavar="FILE", help="Where to write it. Default, or -: standard output."),
 ]
 
 STANDARD_OUTPUT = {Path("-"), Path("/dev/stdout")}
@@ -34,15 +37,15 @@ STANDARD_OUTPUT = {Path("-"), Path("/dev/stdout")}
 def report(
     ctx: typer.Context,
     *,
-    month: Annotated[str | None, typer.Option(metavar="YYYY-MM", help="Without any period: this month so far.")] = None,
+    month: Annotated[str | None, typer.Option(metavar="YYYY-MM", help="A month. Default: this month so far.")] = None,
     first: Annotated[
         str | None, typer.Option("--from", metavar="DAY", help="The first day, such as 2026-11-01.")
     ] = None,
-    last: Annotated[str | None, typer.Option("--to", metavar="DAY", help="The last day, included.")] = None,
+    last: Annotated[str | None, typer.Option("--to", metavar="DAY", help="The last day. It is included.")] = None,
     form: FormatOption = None,
     output: Output = None,
 ) -> int:
-    """Report on a period: who was told, what was done, what waits. Exit 2 where the record does not verify."""
+    """Report on a period: who was told, what was done, what waits. Exit code 2: the ledger could not be verified."""
     from dpsync.cli.opening import installation
     from dpsync.reporting import period_of
 
@@ -59,19 +62,19 @@ def report(
 
 def dossier(
     ctx: typer.Context,
-    request: Annotated[str, typer.Argument(help="The id of the request, or how it begins.")],
+    request: Annotated[str, typer.Argument(help="The id of the request, or its first characters.")],
     *,
     open_answers: Annotated[
-        bool, typer.Option(help="Show the names and remarks of those who answered: personal data of theirs.")
+        bool, typer.Option(help="Show the names and remarks of the people who answered. These are personal data.")
     ] = False,
     who: Annotated[
-        bool, typer.Option("--who", help="Show whom it is about, and what it changes; recorded as shown.")
+        bool, typer.Option("--who", help="Show who it is about and what it changes. dpsync records that you looked.")
     ] = False,
-    by: Annotated[str, typer.Option(help="Who looks, for the record. Default: the account of the system.")] = "",
+    by: Annotated[str, typer.Option(help="Who looks, for the record. Default: your account on this machine.")] = "",
     form: FormatOption = None,
     output: Output = None,
 ) -> int:
-    """Tell one request from its first byte to its last answer. Exit 2 where the record does not verify."""
+    """Show everything about one request, in order of time. Exit code 2: the ledger could not be verified."""
     from dpsync.cli.opening import full_id, installation, shown_to
     from dpsync.reporting import basis_of
     from dpsync.reports.dossier import dossier as make
@@ -102,9 +105,9 @@ def _opener(service: "Service") -> "Opener":
 
 
 def processors(
-    ctx: typer.Context, *, as_json: Annotated[bool, typer.Option("--json", help="For a program.")] = False
+    ctx: typer.Context, *, as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for a program.")] = False
 ) -> int:
-    """Show what each processor can do for each right, and what it cannot. Without settings: each connector."""
+    """Show what each processor can and cannot do for each right. Without settings: what each connector can."""
     from dpsync.reports.processors import capabilities_text
     from dpsync.reports.render import json_value
 
@@ -132,7 +135,7 @@ def _period(month: str | None, first: str | None, last: str | None, today: date)
     begin, end = _asked_for(month, first, last, today)
     if begin > today:
         # An empty report of it would say that nothing came in and nothing is late.
-        raise UsageError(f"that period has not begun: it begins on {begin.isoformat()}, today is {today.isoformat()}")
+        raise UsageError(f"that period has not begun. It begins on {begin.isoformat()}, today is {today.isoformat()}")
     return begin, end
 
 
@@ -141,14 +144,14 @@ def _asked_for(month: str | None, first: str | None, last: str | None, today: da
 
     # An option that was given empty, as by a variable that is not set, asks for something: for none of these.
     if month is not None and not (first is last is None):
-        raise UsageError("give --month, or --from and --to, not both")
+        raise UsageError("use either --month, or --from and --to")
     if month is not None:
         if not re.fullmatch(r"\d{4}-\d{2}", month, re.ASCII):
-            raise UsageError("--month is written YYYY-MM, such as 2026-11")
+            raise UsageError("write --month as YYYY-MM, such as 2026-11")
         begin = _day(f"{month}-01", "--month")
         return begin, month_end(begin)
     if (first is None) != (last is None):
-        raise UsageError("--from and --to belong together")
+        raise UsageError("use --from and --to together")
     if first is not None and last is not None:
         begin, end = _day(first, "--from"), _day(last, "--to")
         if end < begin:
@@ -161,9 +164,9 @@ def _day(text: str, option: str) -> date:
     try:
         day = date.fromisoformat(text)
     except ValueError:
-        raise UsageError(f"{option} is no day of the calendar; days are written 2026-11-20") from None
+        raise UsageError(f"{option} is not a date. Write dates like 2026-11-20") from None
     if not _FIRST_YEAR <= day.year <= _LAST_YEAR:
-        raise UsageError(f"{option} is no day of the years {_FIRST_YEAR} to {_LAST_YEAR}")
+        raise UsageError(f"{option} is not a date in the years {_FIRST_YEAR} to {_LAST_YEAR}")
     return day
 
 
@@ -186,15 +189,19 @@ def _form(form: Format | None, output: Path | None) -> Format:
     if output in STANDARD_OUTPUT:
         return form or Format.TEXT
     if output is not None and not output.name:
-        raise UsageError("-o names no file")
+        raise UsageError("-o needs the name of a file")
     if output is not None and output.is_dir():
-        raise UsageError(f"-o {output} is a folder: name a file in it, such as {output / 'report.html'}")
+        raise UsageError(f"-o {output} is a folder. Name a file in it, such as {output / 'report.html'}")
     ending = ending_of(output) if output else ""
     if ending in _OTHER_FORMS or (form is None and ending not in _FORMS):
-        out = "write .html, open it and print it as PDF" if ending == "pdf" else "or say which with --format"
-        raise UsageError(f"nothing is written as .{ending}: a report is .html, .csv, .json or .txt; {out}")
+        out = (
+            "write .html, open it in a browser and print it as PDF"
+            if ending == "pdf"
+            else "choose one, or use --format"
+        )
+        raise UsageError(f"dpsync does not write .{ending} files. A report is .html, .csv, .json or .txt: {out}")
     if form and ending and _FORMS.get(ending, form) is not form:
-        raise UsageError(f"the file's name ends in .{ending}, and --format says {form.value}: which is meant?")
+        raise UsageError(f"the file name ends in .{ending}, but --format says {form.value}: make them agree")
     return form or _FORMS[ending]
 
 
@@ -210,7 +217,7 @@ def _write(talk: Talk, made: "PeriodReport | Dossier", form: Format, output: Pat
         return
     written(output, content)
     talk.ending(
-        stored=f"{output} ({form.value}, {len(content):,} bytes, for its owner's eyes only)",
+        stored=f"{output} ({form.value}, {len(content):,} bytes, readable by you only)",
         by_itself="nothing: a report changes nothing.",
         waits=" ".join(duty.sentence for duty in made.duties),
     )
@@ -227,7 +234,7 @@ def _configured(talk: Talk) -> "list[ProcessorLine]":
     except ConfigurationError:
         if talk.config.exists():
             raise
-        talk.say(f"There is no {talk.config}; these are the connectors there are.")
+        talk.say(f"There is no {talk.config}. These are the connectors that dpsync has.")
     else:
         return lines_of(loaded)
     notice = connector_class("notice")

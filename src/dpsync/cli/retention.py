@@ -21,15 +21,13 @@ if TYPE_CHECKING:
     Work = Callable[[Service, str], int]
 
 group = typer.Typer(
-    no_args_is_help=True, help="Private conversations that a processor keeps, and that must be gone after a while."
+    no_args_is_help=True, help="Private conversations that a processor keeps and must delete after a while."
 )
 
-Processor = Annotated[
-    str, typer.Option(metavar="NAME", help="At which processor. Without it: the only one that keeps them.")
-]
-By = Annotated[str, typer.Option(help="Who says so. The account of the operating system is recorded too.")]
-How = Annotated[str, typer.Option(help="How it was said or seen, for the record; kept sealed.")]
-AsJson = Annotated[bool, typer.Option("--json", help="For a program.")]
+Processor = Annotated[str, typer.Option(metavar="NAME", help="The processor. Default: the only one that keeps them.")]
+By = Annotated[str, typer.Option(help="Who says so. Your account on this machine is recorded too.")]
+How = Annotated[str, typer.Option(help="How you know, for the record. dpsync keeps this sealed.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for a program.")]
 
 
 @group.command("show")
@@ -37,10 +35,10 @@ def show(
     ctx: typer.Context,
     *,
     processor: Processor = "",
-    every: Annotated[bool, typer.Option("--all", help="Those too that are attested or verified.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Show attested and verified ones too.")] = False,
     as_json: AsJson = False,
 ) -> int:
-    """Show what is due, attested, verified and overdue. Reads only. Exit 2: something is overdue, or not checked."""
+    """Show what is due, attested, verified and overdue. Exit code 2: something is overdue or unchecked."""
     from dpsync.cli.opening import installation
     from dpsync.reporting import conversations_of
     from dpsync.reports.render import json_value
@@ -67,13 +65,15 @@ def check(
     ctx: typer.Context,
     file: Annotated[Path, typer.Argument(metavar="FILE.csv", help="The processor's export of closed conversations.")],
     *,
-    first: Annotated[str, typer.Option("--from", metavar="DAY", help="The first day that the export was made for.")],
-    last: Annotated[str, typer.Option("--to", metavar="DAY", help="The last one. The file does not say it itself.")],
+    first: Annotated[str, typer.Option("--from", metavar="DAY", help="The first day that the export covers.")],
+    last: Annotated[
+        str, typer.Option("--to", metavar="DAY", help="The last day that it covers. The file does not say it.")
+    ],
     by: By,
     processor: Processor = "",
     as_json: AsJson = False,
 ) -> int:
-    """Check a month's export: what it does not show any more is verified. The file is not kept. Exit 2: some left."""
+    """Check an export: what it no longer shows is verified. It does not keep the file. Exit code 2: some are left."""
     from dpsync.cli.opening import installation
     from dpsync.connector import KeepsConversations
     from dpsync.retention import export_check
@@ -98,7 +98,7 @@ def attest(
     ctx: typer.Context,
     references: Annotated[
         list[str] | None,
-        typer.Argument(metavar="DPS-REFERENCE", help="These conversations. Without one: all that are on a work list."),
+        typer.Argument(metavar="DPS-REFERENCE", help="These conversations. Default: all that are on a work list."),
     ] = None,
     *,
     by: By,
@@ -106,7 +106,7 @@ def attest(
     processor: Processor = "",
     as_json: AsJson = False,
 ) -> int:
-    """Record that somebody said: they are deleted. What shows itself again later is contradicted."""
+    """Record that somebody says conversations are deleted. If one is seen again later, it counts as contradicted."""
     from dpsync.retention.acts import attest_by_hand
 
     return _said(
@@ -125,14 +125,18 @@ def attest(
 @group.command("except")
 def make_exception(
     ctx: typer.Context,
-    reference: Annotated[str, typer.Argument(metavar="DPS-REFERENCE", help="One conversation, as `show` calls it.")],
+    reference: Annotated[
+        str, typer.Argument(metavar="DPS-REFERENCE", help="One conversation, by its reference in `show`.")
+    ],
     *,
-    until: Annotated[str, typer.Option(metavar="DAY", help="Its new last day; at most as long again as the rule.")],
+    until: Annotated[
+        str, typer.Option(metavar="DAY", help="Its new last day, at most as long again as the rule allows.")
+    ],
     by: By,
-    reason: Annotated[str, typer.Option(help="Why it must be kept longer; kept sealed.")],
+    reason: Annotated[str, typer.Option(help="Why it must be kept longer. dpsync keeps this sealed.")],
     as_json: AsJson = False,
 ) -> int:
-    """Let one conversation stay until another day, for a reason. It comes back when that day is near."""
+    """Let one conversation stay until a later day, for a reason. It is on the work list again in the week before."""
     from dpsync.cli.opening import installation, place_of_store
     from dpsync.retention import acts
 
@@ -147,15 +151,15 @@ def make_exception(
         else:
             talk.data(f"{reference}  excepted until {new}")
         talk.ending(
-            stored=f"the exception (by whom and why: sealed) and its ledger entry, in {place_of_store(service)}",
-            by_itself=f"it is on a work list again in the week before {new}.",
+            stored=f"the exception (who and why: sealed) and its ledger entry, in {place_of_store(service)}",
+            by_itself=f"it is on the work list again in the week before {new}.",
         )
     return Exit.DONE
 
 
 @group.command("state-open")
 def state_open(ctx: typer.Context, *, by: By, how: How, processor: Processor = "", as_json: AsJson = False) -> int:
-    """Record that somebody looked, and no open conversation is older than the rule: no export shows those."""
+    """Record that somebody looked and found no open conversation older than the rule. No export shows open ones."""
     from dpsync.retention.acts import state_none_open
 
     def work(service: "Service", name: str) -> int:
@@ -186,10 +190,10 @@ def _said(talk: Talk, processor: str, work: "Work", word: str, *, as_json: bool)
         else:
             talk.data(f"{name}  {word} {count}")
         talk.ending(
-            stored=f"who said it and how (sealed), and its ledger entry, in {place_of_store(service)}"
+            stored=f"who says it and how they know (sealed), and a ledger entry, in {place_of_store(service)}"
             if count
-            else "nothing new: it was said before",
-            by_itself="what shows itself again is contradicted, and told to the data protection officer.",
+            else "nothing new: this was recorded before",
+            by_itself="if one is seen again, dpsync calls it contradicted and tells the data protection officer.",
             waits=_owed(service, name),
         )
     return Exit.DONE
@@ -200,10 +204,10 @@ def _only(service: "Service", processor: str) -> str:
     known = [name for name, section in service.settings.processors.items() if section.retention is not None]
     if processor:
         if processor not in known:
-            raise NotFound(f"{processor} has no rule for private conversations; those that have: {_listed(known)}")
+            raise NotFound(f"{processor} has no rule for private conversations. These have one: {_listed(known)}")
         return processor
     if len(known) != 1:
-        raise UsageError(f"name one by --processor: {_listed(known)}")
+        raise UsageError(f"choose one with --processor: {_listed(known)}")
     return known[0]
 
 
@@ -222,7 +226,7 @@ def _day(text: str, option: str) -> date:
     try:
         return date.fromisoformat(text)
     except ValueError:
-        raise UsageError(f"{option} is no day of the calendar; days are written 2026-11-20") from None
+        raise UsageError(f"{option} is not a date. Write dates like 2026-11-20") from None
 
 
 def _owed(service: "Service", name: str) -> str:
@@ -275,7 +279,7 @@ def _show_checked(talk: Talk, service: "Service", name: str, sha256: str, done: 
         )
     left = f"{done.contradicted} that should be gone are on the next work list. " if done.contradicted else ""
     talk.ending(
-        stored=f"SHA-256 {sha256}, counts, range and who checked, with a ledger entry, in {place_of_store(service)}",
-        by_itself="nothing more: the file is not kept; destroy it.",
+        stored=f"SHA-256 {sha256}, counts, days, who checked, and a ledger entry, in {place_of_store(service)}",
+        by_itself="nothing more. dpsync does not keep the file: destroy it.",
         waits=(left + _owed(service, name)).strip(),
     )

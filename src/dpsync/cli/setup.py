@@ -15,48 +15,56 @@ if TYPE_CHECKING:
     from dpsync.settings import Settings
 
 QUESTIONS = {
-    "name": "Who is responsible for the data? (name)",
-    "dpo": "Who reads the reports, the DPO? (mail)",
-    "operator": "Who runs this machine? (mail)",
+    "name": "Which organisation is responsible for the data? (name)",
+    "dpo": "Who is the data protection officer? (email address)",
+    "operator": "Who runs this machine? (email address)",
 }
 
 
 def init(
     ctx: typer.Context,
     folder: Annotated[
-        Path | None, typer.Argument(metavar="DIR", help="Where the settings go. Without it: here.")
+        Path | None, typer.Argument(metavar="DIR", help="The folder for the settings. Default: this folder.")
     ] = None,
     *,
     name: Annotated[str | None, typer.Option(help="The organisation that is responsible for the data.")] = None,
-    dpo: Annotated[str | None, typer.Option(help="Mail address of the data protection officer.")] = None,
-    operator: Annotated[str | None, typer.Option(help="Mail address of whoever runs this machine.")] = None,
+    dpo: Annotated[str | None, typer.Option(help="Email address of the data protection officer (DPO).")] = None,
+    operator: Annotated[str | None, typer.Option(help="Email address of the person who runs this machine.")] = None,
     processor: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NAME=CONNECTOR", help="One processor; connector notice for one without an API. Repeatable."
+            metavar="NAME=CONNECTOR", help="A processor. Use the connector notice for one without an API. Repeatable."
         ),
     ] = None,
     mode: Annotated[
-        str | None, typer.Option(help="confirm (recommended: each erasure waits 24 h and for a yes), live or observe.")
+        str | None,
+        typer.Option(
+            help="confirm, live or observe. With confirm (recommended), each erasure waits 24 hours and for approval."
+        ),
     ] = None,
     rehearsal: Annotated[
         bool,
-        typer.Option("--rehearsal", help="Everything before `dpsync sandbox`; no real processor is ever told by it."),
+        typer.Option("--rehearsal", help="Write settings for `dpsync sandbox`. They never reach a real processor."),
     ] = False,
     backed_up: Annotated[
-        bool, typer.Option("--backed-up", help="A PostgreSQL database of an older schema is backed up: migrate it.")
+        bool,
+        typer.Option(
+            "--backed-up",
+            help="Migrate a PostgreSQL database of an older schema. Say this only after you have backed it up.",
+        ),
     ] = False,
 ) -> int:
-    """Write the settings, make the keys, begin database and ledger. Run again, it changes nothing that exists.
+    """Write the settings, make the keys, and create the database and the ledger.
 
-    Only a database of an older schema is migrated: a SQLite file is copied first, beside itself.
+    You can run it again: it changes nothing that exists, except that it migrates a database of an older schema. It
+    copies a SQLite file first, into the same folder.
     """
     talk: Talk = ctx.obj
     # DIR decides; else --config, or wherever the settings usually are.
     talk.config = (folder / "dpsync.toml" if folder else talk.config).absolute()
     kept = talk.config.exists()
     if kept and rehearsal:
-        raise UsageError(f"--rehearsal is for new settings, and {talk.config} is there: give another folder")
+        raise UsageError(f"--rehearsal is for new settings, but {talk.config} exists: choose another folder")
     if not kept:
         answers = _answers(talk, name, dpo, operator, processor, mode)
         _write_settings(talk, replace(answers, rehearsal=rehearsal))
@@ -66,31 +74,28 @@ def init(
 def check(
     ctx: typer.Context,
     *,
-    offline: Annotated[
-        bool, typer.Option("--offline", help="No network: settings, keys, database, ledger, jobs.")
-    ] = False,
-    send_test: Annotated[
-        bool, typer.Option("--send-test", help="Send a test through every channel for alerts.")
-    ] = False,
+    offline: Annotated[bool, typer.Option("--offline", help="Do not use the network.")] = False,
+    send_test: Annotated[bool, typer.Option("--send-test", help="Send a test alert through every channel.")] = False,
     ask_contact: Annotated[
         list[str] | None,
         typer.Option(
             metavar="PROCESSOR",
-            help="Mail its contacts again the question whether they are the right desk. Repeatable.",
+            help="Ask the contacts of this processor again, by email, to confirm their address. Repeatable.",
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For a program.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for a program.")] = False,
 ) -> int:
-    """Look at everything at once.
+    """Check the settings, keys, database, ledger, jobs, mail and every processor.
 
-    Exit 2: a person must see something; 75: the database is away; 78: settings, keys or store are wrong.
+    Exit code 2: a person must look at something. 75: the database cannot be reached. 78: settings, keys or database
+    are wrong.
     """
     from dpsync.cli.check_lines import CheckResult
     from dpsync.cli.checks import head_line, looked, worst_exit
 
     talk: Talk = ctx.obj
     if offline and (send_test or ask_contact):
-        raise UsageError("--send-test and --ask-contact need the network; leave --offline away")
+        raise UsageError("--send-test and --ask-contact need the network: leave out --offline")
     lines = looked(talk, offline=offline, send_test=send_test, ask=tuple(ask_contact or ()))
     code = worst_exit(lines)
     if send_test or ask_contact:
@@ -123,19 +128,23 @@ def _answers(
     given = {"name": name, "dpo": dpo, "operator": operator}
     missing = [key for key, value in given.items() if not value]
     if missing and not talk.may_ask():
-        raise UsageError("without a terminal nobody is asked: give " + ", ".join(f"--{key}" for key in missing))
+        raise UsageError("there is no terminal to ask you on. Add " + ", ".join(f"--{key}" for key in missing))
     for key in missing:
         given[key] = typer.prompt(QUESTIONS[key], err=True)
     if processors is None and talk.may_ask():
         known = ", ".join(connector_names())
-        asked = typer.prompt(f"Which processors? NAME=CONNECTOR, with spaces between ({known})", default="", err=True)
+        asked = typer.prompt(
+            f"Which processors? Write NAME=CONNECTOR for each, separated by spaces. Connectors: {known}",
+            default="",
+            err=True,
+        )
         processors = asked.split()
     if mode is None:
-        question = "Start carefully? Each erasure waits 24 h and for one person's yes (recommended)"
+        question = "Start carefully? Each erasure then waits 24 hours and for one person's approval (recommended)"
         careful = typer.confirm(question, default=True, err=True) if talk.may_ask() else True
         mode = "confirm" if careful else "live"
     if mode not in {"confirm", "live", "observe"}:
-        raise UsageError("--mode is one of confirm, live, observe")
+        raise UsageError("--mode must be confirm, live or observe")
     return Answers(
         name=given["name"] or "",
         dpo=given["dpo"] or "",
@@ -168,7 +177,7 @@ def _write_settings(talk: Talk, answers: "Answers") -> None:
     written(talk.config, text.encode())
     marks = text.count(MARK)
     talk.say(f"Written  {talk.config}    {marks} values to fill in, each marked  {MARK}")
-    talk.say(f"{'Kept    ' if had_secret else 'Written '} {webhook}    the secret that your main database signs with")
+    talk.say(f"{'Kept    ' if had_secret else 'Written '} {webhook}    your main database signs with this secret")
 
 
 def _look_first(talk: Talk, folder: Path, text: str) -> None:
@@ -196,18 +205,18 @@ def _begin(talk: Talk, *, kept: bool, backed_up: bool) -> int:
     loaded = load_settings(talk.config, secrets=False)
     had_keys = look_first(loaded, talk.warn)
     if kept:
-        talk.say(f"Kept     {talk.config} (nothing in it is changed)")
+        talk.say(f"Kept     {talk.config} (not changed)")
     Keys.create(loaded.keys.directory)
     talk.say(f"{'Kept    ' if had_keys else 'Created '} {loaded.keys.directory} (keys, mode 0700)")
     service = Service(talk.config, os.environ, settings=loaded, told=talk.warn)
     with store_errors_named(loaded.store.url), service:
         new, migrated = service.initialise(backed_up=backed_up)
         if migrated is not None and migrated.was is not None:
-            copy = f"as it was: {migrated.copy}" if migrated.copy else "as it was: in your back-up"
+            copy = f"the old one is in {migrated.copy}" if migrated.copy else "the old one is in your back-up"
             talk.say(f"Migrated {place_of_store(service)} from schema {migrated.was} to {SCHEMA} ({copy})")
         talk.say(f"{'Created ' if new else 'Kept    '} {place_of_store(service)} (database, ledger {service.origin})")
         _paper(talk, loaded)
-        talk.say("GIVE TO YOUR DPO, in another way than by this machine; it proves every later report:")
+        talk.say("GIVE THIS KEY TO YOUR DPO, on paper or by telephone. It proves every later report:")
         talk.data(service.log.signer.verifier.line)
         _next(talk, loaded, new=new)
     return Exit.DONE
@@ -218,7 +227,7 @@ def _paper(talk: Talk, loaded: "Settings") -> None:
 
     card = loaded.keys.directory / CARD
     if card.exists():
-        talk.say(f"KEEP ON PAPER, away from this machine, then delete:  {card} (signing key, pepper)")
+        talk.say(f"PRINT {card} (signing key and pepper), keep the paper elsewhere, delete the file")
 
 
 def _next(talk: Talk, loaded: "Settings", *, new: bool) -> None:
@@ -227,11 +236,13 @@ def _next(talk: Talk, loaded: "Settings", *, new: bool) -> None:
     marks = talk.config.read_text(encoding="utf-8").count(MARK)
     command = f"dpsync --config {talk.config}"
     talk.ending(
-        stored="settings, keys, database and ledger as listed" if new else "nothing new: everything was there before",
-        by_itself="nothing. Nothing has been sent to anybody; init again changes nothing that exists.",
-        waits="for you: NEXT STEPS",
+        stored="settings, keys, database and ledger, as listed above"
+        if new
+        else "nothing new: everything existed before",
+        by_itself="nothing. Nothing has been sent to anybody. You can run init again: it changes nothing that exists.",
+        waits="for you. Next steps:",
     )
-    steps = [f"fill in {marks} values marked {MARK}"] if marks else []
+    steps = [f"fill in the {marks} values marked {MARK}"] if marks else []
     steps += [f"put the secret into {fault.key} ({fault.problem})" for fault in loaded.unset]
     steps += [f"{command} check", f"{command} check --send-test", f"{command} serve"]
     for number, step in enumerate(steps, 1):

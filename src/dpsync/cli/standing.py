@@ -34,24 +34,28 @@ class FailOn(StrEnum):
 
 def status(
     ctx: typer.Context,
-    request: Annotated[str, typer.Argument(help="The id of one request, or how it begins.")] = "",
+    request: Annotated[str, typer.Argument(help="The id of one request, or its first characters.")] = "",
     *,
-    every: Annotated[bool, typer.Option("--all", help="Closed requests too, the newest first.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Show closed requests too, the newest first.")] = False,
     limit: Annotated[int, typer.Option(min=1, help="How many requests to show.")] = 100,
     fail_on: Annotated[
         list[FailOn] | None,
         typer.Option(
-            help="Exit with 2 if one is late (past our target or the legal date; a private conversation: past its "
-            "last day), held (by a cause, or at a stopped processor), or if a processor is stopped. Repeatable."
+            help="Exit with 2 if a request is late (past our target or its legal date; a private conversation: past "
+            "its last day), if one is held (for a cause, or at a stopped processor), or if a processor is stopped. "
+            "Repeatable."
         ),
     ] = None,
     who: Annotated[
-        bool, typer.Option("--who", help="With REQUEST: whom it is about, and what it changes; recorded as shown.")
+        bool,
+        typer.Option(
+            "--who", help="With REQUEST: show who it is about and what it changes. dpsync records that you looked."
+        ),
     ] = False,
-    by: Annotated[str, typer.Option(help="Who looks, for the record. Default: the account of the system.")] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="For a program.")] = False,
+    by: Annotated[str, typer.Option(help="Who looks, for the record. Default: your account on this machine.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for a program.")] = False,
 ) -> int:
-    """Show what is open, late, held, stopped, and waiting for whom. Reads only; --who is on the record."""
+    """Show which requests are open, late, held or stopped, and who must act. --who is recorded."""
     from dpsync.cli.opening import installation
 
     talk: Talk = ctx.obj
@@ -150,12 +154,12 @@ def by_itself(service: "Service", one: "RequestStanding") -> str:
     on_the_way = [line for line in one.lines if line.state is State.PENDING]
     if any(not line.stopped for line in on_the_way):
         goes_on = what_goes_on(service, service.clock.now())
-        goes_on += " Not where it is stopped." if any(line.stopped for line in on_the_way) else ""
+        goes_on += " Except at processors that are stopped." if any(line.stopped for line in on_the_way) else ""
     elif on_the_way:
-        goes_on = "nothing: what is left to send is stopped."
+        goes_on = "nothing: dpsync sends nothing to the processors that are left, because they are stopped."
     else:
-        goes_on = "nothing is left to send; answers that are owed are waited for."
-    return f"{goes_on} What is held waits {'; '.join(waits)}." if waits else goes_on
+        goes_on = "there is nothing more to send now. dpsync waits for answers."
+    return f"{goes_on} Held {'; '.join(waits)}." if waits else goes_on
 
 
 def head_line(rows: Sequence["StatusRow"], stopped: Sequence["Stopped"] = (), conversations: int = 0) -> str:
@@ -224,7 +228,7 @@ def _show(talk: Talk, found: _Found, limit: int, zone: "ZoneInfo") -> None:
     for stopped in found.stopped:
         talk.say(f"{stopped.sentence}.")
     if found.mail:
-        talk.say(f"{several(found.mail, 'message')} for a person to read; `dpsync check` names the folder.")
+        talk.say(f"{several(found.mail, 'message')} for a person to read. `dpsync check` names the folder.")
     for duty in retention_duties(found.conversations):
         talk.say(f"{duty.sentence} ({duty.command})")
 

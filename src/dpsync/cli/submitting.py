@@ -42,40 +42,46 @@ def submit(
     ctx: typer.Context,
     right: Annotated[str, typer.Argument(help="rectification, erasure, restriction or opt_out.")],
     *,
-    email: Annotated[str | None, typer.Option(help="The person's address.")] = None,
+    email: Annotated[str | None, typer.Option(help="The person's email address.")] = None,
     subject_id: Annotated[str | None, typer.Option("--id", help="The person's id in the main database.")] = None,
-    other_email: Annotated[list[str] | None, typer.Option(help="Another address of theirs. Repeatable.")] = None,
-    phone: Annotated[str | None, typer.Option(help="Their telephone number.")] = None,
-    name: Annotated[str | None, typer.Option(help="Their name.")] = None,
+    other_email: Annotated[
+        list[str] | None, typer.Option(help="Another email address of the person. Repeatable.")
+    ] = None,
+    phone: Annotated[str | None, typer.Option(help="The person's telephone number.")] = None,
+    name: Annotated[str | None, typer.Option(help="The person's name.")] = None,
     reference: Annotated[
-        list[str] | None, typer.Option(metavar="KEY=VALUE", help="What a processor knows them by. Repeatable.")
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE", help="An id by which a processor knows the person. Repeatable."),
     ] = None,
     changes: Annotated[
         list[str] | None,
         typer.Option(
             "--set",
             metavar="FIELD=VALUE",
-            help="What a rectification puts right: email, first_name, last_name, or a processor's own field. "
-            "An empty value clears it; a postal address is given by its parts, as in "
+            help="What a rectification corrects: email, first_name, last_name, or a processor's own field. An empty "
+            "value clears the field. Write a postal address in parts: "
             'ADDRESS={"addr1":"1 High Street","city":"Kent"}. Repeatable.',
         ),
     ] = None,
     received: Annotated[
         str | None,
-        typer.Option(metavar="DATE", help="When the controller received it: a day, or a time with its zone."),
+        typer.Option(
+            metavar="DATE", help="When the organisation received the request: a day, or a time with its time zone."
+        ),
     ] = None,
     ground: Annotated[str | None, typer.Option(help="The legal ground, such as consent_withdrawn.")] = None,
-    by: Annotated[str, typer.Option(help="Who asks for it here, for the record.")] = "",
+    by: Annotated[str, typer.Option(help="Who submits it, for the record.")] = "",
     lift_told_on: Annotated[
-        str | None, typer.Option(metavar="DATE", help="Lift a restriction: when the person was told (Art. 18(3)).")
+        str | None, typer.Option(metavar="DATE", help="To lift a restriction: when the person was told (Art. 18(3)).")
     ] = None,
-    lift_how: Annotated[str | None, typer.Option(help="Lift a restriction: how the person was told.")] = None,
+    lift_how: Annotated[str | None, typer.Option(help="To lift a restriction: how the person was told.")] = None,
     event_id: Annotated[
-        str | None, typer.Option(help="Names this event, so that sending it twice is harmless. Default: random.")
+        str | None,
+        typer.Option(help="An id for this event, so that you can send it twice without harm. Default: a random id."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For a program.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for a program.")] = False,
 ) -> int:
-    """Hand in a request by hand. It is in the ledger when this command ends; nothing was sent by then."""
+    """Submit a request by hand. When this command ends, the request is in the ledger and nothing has been sent yet."""
     from dpsync.cli.opening import installation
 
     talk: Talk = ctx.obj
@@ -130,7 +136,7 @@ def _option(field: str) -> str:
 def _pair(text: str, option: str) -> tuple[str, str]:
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
-        raise UsageError(f"{option} is written FIELD=VALUE")
+        raise UsageError(f"write {option} as FIELD=VALUE")
     return key.strip(), value
 
 
@@ -148,7 +154,7 @@ def _changes(pairs: Sequence[str]) -> dict[str, object]:
     for text in pairs:
         key, value = _pair(text, "--set")
         if key in found or key in fields:
-            raise UsageError("--set names one field twice")
+            raise UsageError("--set names the same field twice")
         if key in OWN_CHANGES:
             found[key] = value
         else:
@@ -160,7 +166,7 @@ def _parts(text: str) -> object:
     """The parts of an address. Raises `UsageError`: a slip of the pen must not go out as a text."""
     with suppress(PayloadInvalid):
         return strict_json.load(text.encode())
-    raise UsageError('--set: a value that begins with { is the parts of an address, as in {"city":"Kent"}')
+    raise UsageError('--set: a value that begins with { must be the parts of an address, such as {"city":"Kent"}')
 
 
 def _moment(text: str, zone: ZoneInfo) -> str:
@@ -183,7 +189,7 @@ def _end(talk: Talk, service: "Service", result: "Received", event: str, *, name
 
     one = standing_of(service, result.request_id)
     if result.repeated:
-        talk.say(f"This event ({event}) came before; nothing is new.")
+        talk.say(f"This event ({event}) was submitted before. Nothing is new.")
     stored = f"the request, {len(one.lines)} processors to tell and the ledger entry, in {place_of_store(service)}; "
     talk.ending(
         stored=stored + f"due {day(one.due_on)}",
@@ -191,4 +197,4 @@ def _end(talk: Talk, service: "Service", result: "Received", event: str, *, name
         waits=waiting_for(service, one),
     )
     if not named and not result.repeated:
-        talk.say(f"The same command again is a new request. To repeat it harmlessly: --event-id {event}")
+        talk.say(f"If you run this again, it makes a new request. To repeat this one safely: --event-id {event}")

@@ -62,9 +62,9 @@ def came_before(
         unit.connection,
         cause="event-conflict",
         role="operator",
-        subject="An event id came twice with different bodies",
-        body="The second was refused (409) and nothing was changed. Look at the sender's log: an id must never be "
-        "used again. What the first asked stands:",
+        subject="An event id was used twice, with different bodies",
+        body="dpsync refused the second (409) and changed nothing. Look at the sender's log: it must never use an id "
+        "again. The first request counts:",
         now=now,
         zone=controller.zone,
         concerns=[Concern(seen.request_id, f"from {source}: `dpsync status {seen.request_id}`")],

@@ -32,7 +32,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 LONGEST_FORM = 32 * 1024
 
 CHOICES = {
-    AnswerKind.RECEIVED: "Received; the outcome will follow",
+    AnswerKind.RECEIVED: "Received. The outcome will follow",
     AnswerKind.DONE: "Done",
     AnswerKind.NOTHING_HELD: "We hold nothing about this person",
     AnswerKind.PARTLY: "Partly done (please say what is missing and why)",
@@ -41,11 +41,11 @@ CHOICES = {
 }
 PLACES = {
     "live": "Live data, such as accounts and form submissions",
-    "copies": "Copies that went out by e-mail",
+    "copies": "Copies that were sent by email",
     "logs": "Logs",
     "backups": "Back-ups",
 }
-LABELS = {"live": "live data", "copies": "e-mailed copies", "logs": "logs", "backups": "back-ups"}
+LABELS = {"live": "live data", "copies": "emailed copies", "logs": "logs", "backups": "back-ups"}
 """What a dossier calls them."""
 
 LONGEST_PLACE = 300
@@ -79,7 +79,7 @@ class _Form:
         if self.kind in WITH_REASON and not self.remark:
             return "Please give the reason in the remark."
         if any(len(text) > LONGEST_PLACE for text in self.places.values()):
-            return f"Please keep what you say of each place below {LONGEST_PLACE} characters."
+            return f"Please write at most {LONGEST_PLACE} characters for each place."
         if self.expires and not _is_day(self.expires):
             return "Please write the day on which the back-ups expire like 2027-01-31, or leave it empty."
         return too_long(self.name, self.remark)

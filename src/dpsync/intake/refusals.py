@@ -220,8 +220,8 @@ def _tell(connection: Connection, controller: Controller, rows: list[Row[Any]], 
         connection,
         cause=CAUSE,
         role="operator",
-        subject="Requests were refused at our door",
-        body="Look at the sender's log, put right what it sends, and have it sent again. `dpsync check` shows how many "
+        subject="dpsync refused requests",
+        body="Look at the sender's log, correct what it sends, and have it sent again. `dpsync check` shows how many "
         "there are by now.",
         now=now,
         zone=controller.zone,

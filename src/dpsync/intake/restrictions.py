@@ -58,7 +58,7 @@ def _ask_about(unit: Unit, controller: Controller, held: Sequence[lanes.LaneRow]
         unit.connection,
         cause="lifted-with-erasure-held",
         role="dpo",
-        subject="A restriction was lifted while an erasure is held for it",
+        subject="A restriction was lifted, and an erasure is still held because of it",
         body="Lifting does not release the erasure. Decide:",
         now=now,
         zone=controller.zone,

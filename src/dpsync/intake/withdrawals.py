@@ -61,15 +61,16 @@ def _tell(unit: Unit, controller: Controller, request_id: str, source: str, gone
         unit.connection,
         cause="withdrawn_too_late",
         role="operator",
-        subject="A request was taken back after it had gone",
-        body="What had already gone cannot be called back. Where it was asked by mistake, have it put right there by "
-        "hand, and write to whoever had a letter; tell the DPO: an erasure by mistake is a personal-data breach "
-        "(Art. 4(12)). The dossier says what went, and to whom.",
+        subject="A request was withdrawn after it had been sent",
+        body="dpsync cannot call back what was sent. If the request was a mistake, have it corrected there by hand, "
+        "and write to everybody who got a letter. Tell the DPO: an erasure by mistake is a personal-data breach "
+        "(Art. 4(12)). The dossier shows what was sent, and to whom.",
         now=now,
         zone=controller.zone,
         concerns=[
             Concern(
-                request_id, f"{source} took back request {request_id}; gone: {places}. `dpsync dossier {request_id}`"
+                request_id,
+                f"{source} withdrew request {request_id}. Already sent to: {places}. `dpsync dossier {request_id}`",
             )
         ],
     )

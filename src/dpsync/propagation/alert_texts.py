@@ -24,31 +24,31 @@ _ASK_CONTACT = "dpsync check --ask-contact {processor}"
 ALERTS: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
     "not_identifiable": (
         "operator",
-        "A processor cannot find the person with what we have",
-        "None of the identifiers is one this processor understands. Tell it in another way, then settle it.",
+        "A processor cannot find the person with what we know",
+        (
+            "The processor understands none of the identifiers that we have. Tell it in another way, then settle the "
+            "request."
+        ),
         (_SETTLE,),
     ),
     "refused": (
         "operator",
-        "A processor refused, or answered in no documented way",
-        "It said no: look at the evidence in the dossier; write to it, or try again.",
+        "A processor refused, or gave an unknown answer",
+        "Look at the evidence in the dossier. Then write to the processor, or try again.",
         (_DOSSIER, _RETRY),
     ),
     "contradicted": (
         "dpo",
-        "A processor says done, our own reading says otherwise",
-        (
-            "What was declared is not so. It is read once more within the hour; then write to the processor, and try "
-            "again."
-        ),
+        "A processor says done, but we looked and it is not",
+        "dpsync looks once more within the hour. If this stays so, write to the processor, then try again.",
         (_RETRY,),
     ),
     "undone": (
         "operator",
-        "A processor takes what it is asked, and it stays undone",
+        "A processor accepts a request, but does not carry it out",
         (
-            "Each try ended in doubt, and our own reading shows that it is not so. It is tried on. Look at the "
-            "dossier, and write to the processor."
+            "Each attempt ended in doubt, and we looked: it is not done. dpsync keeps trying. Look at the dossier, "
+            "and write to the processor."
         ),
         (_DOSSIER,),
     ),
@@ -56,8 +56,8 @@ ALERTS: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
         "dpo",
         "A processor did only part of what was asked",
         (
-            "Read its remark, write to it, and record the outcome when it is known: --answer done, nothing_held, "
-            "refused, or received where it only promised."
+            "Read its remark and write to it. Record the outcome when you know it: --answer done, nothing_held or "
+            "refused, or received if it only promises."
         ),
         (_ACKNOWLEDGE,),
     ),
@@ -65,48 +65,53 @@ ALERTS: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
         "dpo",
         "A processor said done, and now says otherwise",
         (
-            "Both stand in the record. Where only their word had closed it, it is open again: write to the processor, "
-            "then record the outcome, try again (`dpsync retry --help`) or settle it. What our own reading or its "
-            "interface showed stays; if it was not done all the same, ask anew: `dpsync submit --help` shows how."
+            "Both answers are on the record. If only their word had closed the request, it is open again: write to "
+            "the processor, then record the outcome, try again (`dpsync retry --help`) or settle it. What we saw "
+            "ourselves, or what its interface showed, stays. If it was not done after all, submit a new request: see "
+            "`dpsync submit --help`."
         ),
         (_DOSSIER,),
     ),
     "letter_lost": (
         "operator",
-        "A notice did not arrive, though an answer to it is on record",
+        "A notice did not arrive, but there is an answer to it",
         (
-            "The answer came another way, and stands. The letter itself reached nobody: see that whoever answered has "
-            "in writing what was asked, and correct the contact in the settings before the next one."
+            "The answer came another way, and counts. But the letter reached nobody: make sure that whoever answered "
+            "has the request in writing, and correct the contact in the settings before the next one."
         ),
         (_DOSSIER,),
     ),
     "wrong_recipient": (
         "operator",
-        "A contact says that the notice reached the wrong desk",
-        "The processor is not told. Find the right contact, correct it in the settings, restart, and tell it again.",
+        "A contact says that they are the wrong recipient",
+        (
+            "The processor has not been told. Find the right contact, correct it in the settings, restart, and tell "
+            "it again."
+        ),
         (_RETRY,),
     ),
     "bounced": (
         "operator",
         "A notice could not be delivered",
         (
-            "Correct the contact in the settings, or see with whoever runs our mail why a rule or the size refused "
-            "it; restart, and tell it again; or write a letter."
+            "Correct the contact in the settings, or ask the people who run our mail why a rule or the size refused "
+            "it. Restart, and tell the processor again, or write a letter."
         ),
         (_RETRY,),
     ),
     "delayed": (
         "operator",
-        "A notice is delayed on its way",
-        "Its mail host still tries, and has not said yes or no. If the date is near, telephone.",
+        "A notice is delayed",
+        "The processor's mail host is still trying, and has not said yes or no. If the date is near, telephone.",
         (_DOSSIER,),
     ),
     "replied": (
         "operator",
-        "Somebody replied to a notice by mail",
+        "Somebody replied to a notice by email",
         (
-            "Read it in the folder that `dpsync check` names, then record what it says: --answer done, nothing_held, "
-            "partly, refused, wrong_recipient, or received where it only promised. No word of it counts by itself."
+            "Read it in the folder that `dpsync check` names. Then record what it says: --answer done, nothing_held, "
+            "partly, refused or wrong_recipient, or received if they only promise. dpsync counts nothing of it by "
+            "itself."
         ),
         (_ACKNOWLEDGE,),
     ),
@@ -114,8 +119,9 @@ ALERTS: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
         "operator",
         "A notice may not have been delivered",
         (
-            "A mail system, or a machine that we cannot place, wrote back. Read it in the folder that `dpsync check` "
-            "names; then record what it says: `dpsync acknowledge --help`, with --answer bounced where it came back."
+            "A mail system, or a machine that dpsync does not know, wrote back. Read it in the folder that `dpsync "
+            "check` names. Then record what it says (`dpsync acknowledge --help`), with --answer bounced if the "
+            "notice came back."
         ),
         (_DOSSIER,),
     ),
@@ -123,55 +129,59 @@ ALERTS: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
         "dpo",
         "A processor has not answered in time",
         (
-            "Silence is not success. Write or telephone, then record what was said: --answer done, nothing_held, "
-            "partly, refused, wrong_recipient, or received where it only promised."
+            "Silence does not mean done. Write or telephone, then record what they say: --answer done, nothing_held, "
+            "partly, refused or wrong_recipient, or received if they only promise."
         ),
         (_ACKNOWLEDGE,),
     ),
     "contact_unverified": (
         "operator",
-        "A notice waits for its contact to confirm itself",
+        "A notice waits for its contact to confirm the address",
         (
-            "Before its contact confirms, nothing about a person is sent. It is asked by mail only where [mail] and "
-            "[intake] public_url are set. Telephone it, or mail it again. If you have confirmed the address in another "
-            "way, release it, and say how in --reason."
+            "dpsync sends nothing about a person until the contact confirms. It asks by email only if [mail] and "
+            "[intake] public_url are set. Telephone, or send the email again. If you have confirmed the address in "
+            "another way, release the notice, and say how in --reason."
         ),
         (_ASK_CONTACT, _RELEASE_CONTACT),
     ),
     "older_letter": (
         "operator",
         "A processor answered an older letter",
-        "It was asked again since, so this closes nothing. If it holds for the new letter too, acknowledge it.",
+        (
+            "dpsync has asked again since, so this answer closes nothing. If it also answers the new letter, "
+            "acknowledge it."
+        ),
         (_DOSSIER,),
     ),
     "withdrawn_in_doubt": (
         "dpo",
-        "Called off, but some of it may have gone",
+        "Withdrawn, but some of it may have been done",
         (
-            "It was withdrawn, or overtaken by a newer request, while it was under way: it may have happened there, or "
-            "a part of it. Look; a mistaken erasure is a personal-data breach (Art. 4(12))."
+            "The request was withdrawn, or replaced by a newer one, while it was being sent: all or part of it may "
+            "have been done. Find out. An erasure by mistake is a personal-data breach (Art. 4(12))."
         ),
         (_DOSSIER,),
     ),
     "quarantine": (
         "operator",
-        "A propagation was set aside after five defects",
-        "dpsync itself failed on it. Update or report the fault, then try again.",
+        "dpsync gave up on a request at one processor after five faults",
+        "dpsync itself failed on it. Update dpsync or report the fault, then try again.",
         (_RETRY,),
     ),
     "defect": (
         "operator",
-        "A defect of dpsync on one propagation",
-        "It is tried again, and set aside after five times.",
+        "A fault of dpsync at one processor",
+        "dpsync tries again, and gives up after five times.",
         (_DOSSIER,),
     ),
     "blocked": (
         "operator",
-        "Blocked before the processor",
+        "Something blocks us before the processor",
         (
-            "DP-214: for most of an hour no answer was the processor's own. Something before it denies this machine's "
-            "address, or asks something of it: a firewall, a proxy, a page to sign in to, the processor's own gateway. "
-            "No request was charged with it; all wait and are tried on. Have it unblocked; see how it answers."
+            "DP-214: for most of an hour no answer was the processor's own. Something between us denies this "
+            "machine's address, or asks something of it: a firewall, a proxy, a sign-in page, the processor's own "
+            "gateway. No attempt was counted. All requests wait, and dpsync keeps trying. Have the address "
+            "unblocked, then check."
         ),
         ("dpsync check",),
     ),
@@ -179,40 +189,41 @@ ALERTS: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
         "operator",
         "A request cannot be opened, and waits",
         (
-            "What was sealed for {request} does not open with its key: the row was damaged, or the key is another one. "
-            "All others go on; this one is tried again every hour, its legal dates run. `dpsync verify` names each; "
-            "restore the row from a back-up, or have the request sent again under another id, then withdraw this one."
+            "What was sealed for {request} does not open with its key: the row was damaged, or the key is the wrong "
+            "one. All other requests go on. dpsync tries this one again every hour, and its legal dates run. `dpsync "
+            "verify` names each. Restore the row from a back-up, or have the request sent again under another id, "
+            "then withdraw this one."
         ),
         (_DOSSIER,),
     ),
     "unconfigured": (
         "operator",
         "A request waits for a processor that is no longer configured",
-        "Put its section back, or settle what waits there with the reason.",
+        "Put its section back into the settings, or settle what waits there and say why.",
         (_SETTLE,),
     ),
     "credential": (
         "operator",
         "A processor rejects our credential",
-        "Its account is stopped; no request was charged an attempt. Put the right key in place, restart, then go on.",
+        "dpsync has stopped its account and counts no attempt. Put the right key in place, restart, then resume.",
         ("dpsync resume {processor}",),
     ),
     "mail_credential": (
         "operator",
         "Our own mail host rejects our password",
         (
-            "DP-303: letters, and alerts by mail, wait and are tried again; no processor's account is stopped. Put the "
-            "right password in place ([mail] password), restart, then look."
+            "DP-303: letters, and alerts by email, wait, and dpsync tries them again. No processor's account is "
+            "stopped. Put the right password in place ([mail] password), restart, then check."
         ),
         ("dpsync check",),
     ),
     "mail_refused": (
         "operator",
-        "Our own mail host does not take our mail",
+        "Our own mail host does not accept our mail",
         (
-            "DP-303: no processor has refused anything; letters wait and are tried again. See that the mail host takes "
-            "the envelope senders bounce+TAG of the domain in [mail] from, relays for us, and takes mail of this size. "
-            "Then look."
+            "DP-303: no processor has refused anything. Letters wait, and dpsync tries them again. Make sure that "
+            "the mail host accepts the envelope senders bounce+TAG of the domain in [mail] from, relays for us, and "
+            "accepts mail of this size. Then check."
         ),
         ("dpsync check --send-test",),
     ),
@@ -251,7 +262,7 @@ def alert_text(cause: str, request_id: str, processor: str, title: str, reason: 
         concern = replace(concern, about=processor)
     if cause in ABOUT_US:
         concern = Concern(reason, f"{why}First seen at request {request_id}: {typed}")
-    return AlertText(role, subject, f"{body} `dpsync status` shows all that waits.", concern, cause in AT_ONCE)
+    return AlertText(role, subject, f"{body} `dpsync status` shows everything that waits.", concern, cause in AT_ONCE)
 
 
 def alert(

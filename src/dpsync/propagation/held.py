@@ -50,9 +50,9 @@ def tell_of_held(connection: Connection, controller: Controller, held: Sequence[
             cause=CAUSE,
             role="dpo",
             subject="Held and waiting for a decision",
-            body="Nothing of it is sent until a named person decides; the legal dates run on. Whom a request is about: "
-            "`dpsync status REQUEST --who`. Each command is for one processor; for all at which a request is held, "
-            f"leave the processor's name out. To stop a request instead: `dpsync withdraw REQUEST {BY}`.",
+            body="Nothing is sent until a named person decides, and the legal dates run. To see who a request is "
+            "about: `dpsync status REQUEST --who`. Each command below is for one processor. To release a request "
+            f"everywhere, leave out the processor. To stop a request instead: `dpsync withdraw REQUEST {BY}`.",
             now=now,
             zone=controller.zone,
             concerns=[concern for one in fresh for concern in concerns[one]],

@@ -107,7 +107,7 @@ def tell_of(connection: Connection, refused: Mapping[str, str], now: datetime, z
         cause="receipts",
         role="operator",
         subject="A receipt cannot be written",
-        body="All others were written; it is tried again every minute. `dpsync verify`",
+        body="dpsync wrote all others, and tries this one again every minute. `dpsync verify`",
         now=now,
         zone=zone,
         concerns=[Concern(request_id, f"{request_id}: {reason}") for request_id, reason in refused.items()],

@@ -31,16 +31,15 @@ def _duties(line: RetentionLine) -> list[Duty]:
     found = []
     if line.overdue:
         be = "is" if line.overdue == 1 else "are"
-        told = (
-            f"{several(line.overdue, 'private conversation')} at {title} {be} overdue. Have them deleted and attested."
-        )
+        late = several(line.overdue, "private conversation")
+        told = f"{late} at {title} {be} overdue. Have them deleted, and record who confirms it."
         found.append(Duty(True, line.overdue_since, told, "dpsync retention show"))
     if line.check_missing:
-        told = f"Have {title}'s export of conversations made, and check it: that is missing for more than a month."
+        told = f"Export the conversations at {title} and check the export: nobody has for more than a month."
         command = f"dpsync retention check FILE.csv --processor {name} --from DAY --to DAY --by NAME"
         found.append(Duty(False, None, told, command))
     if line.none_open_missing:
-        told = f"Have somebody look whether an open conversation at {title} is older than the rule: no export shows it."
+        told = f"Look whether an open conversation at {title} is older than the rule allows. No export shows that."
         command = f"dpsync retention state-open --processor {name} --by NAME --how HOW"
         found.append(Duty(False, None, told, command))
     return found
@@ -62,13 +61,13 @@ def retention_rows(line: RetentionLine, zone: ZoneInfo) -> tuple[tuple[str, str]
     counts = {STATES[state]: count for state, count in line.counts.items()}
     late = f"{line.overdue:,}" + (f", the first since {day(line.overdue_since)}" if line.overdue_since else "")
     return (
-        ("Rule", f"{several(line.rule.months, 'calendar month')} from the beginning of a conversation, no longer"),
-        ("Known", f"{line.known:,}, of these {line.due:,} whose last day by the rule is over"),
+        ("Rule", f"{several(line.rule.months, 'calendar month')} from the beginning of a conversation"),
+        ("Known", f"{line.known:,}, {line.due:,} of them past their last day by the rule"),
         ("Overdue", late),
         *((label.capitalize(), f"{count:,}") for label, count in counts.items()),
         ("Last check of an export", _check(line, zone)),
-        ("No open one is older", _statement(line, zone)),
-        ("Told by webhooks", _told(line, zone)),
+        ("No open one is too old", _statement(line, zone)),
+        ("Reported by webhooks", _told(line, zone)),
         *(("Not seen", one) for one in line.rule.unseen),
     )
 
@@ -80,7 +79,7 @@ def _check(line: RetentionLine, zone: ZoneInfo) -> str:
     days = f"{day(one.from_on)} to {day(one.to_on)}" if one.from_on and one.to_on else "no range"
     oldest = f", the oldest of {day(one.oldest_on)}" if one.oldest_on else ""
     return (
-        f"{moment(one.at, zone)} by {one.by}, made for {days}: {several(one.rows, 'row')}{oldest}, "
+        f"{moment(one.at, zone)} by {one.by}, for {days}: {several(one.rows, 'row')}{oldest}, "
         f"{one.older:,} too old; SHA-256 {one.sha256}.{missing}"
     )
 
@@ -92,5 +91,5 @@ def _statement(line: RetentionLine, zone: ZoneInfo) -> str:
 
 def _told(line: RetentionLine, zone: ZoneInfo) -> str:
     if line.told_since is None:
-        return "no webhook has told of any conversation yet: what is there is not known"
-    return f"since {moment(line.told_since, zone)}; what was closed before then is not known"
+        return "no webhook has reported any conversation yet: nobody knows what is there"
+    return f"since {moment(line.told_since, zone)}; nobody knows what was closed before"

@@ -132,16 +132,14 @@ def _of_attempt(attempt: AttemptLine) -> Iterator[Moment]:
         ids = " ".join(part for part in (one.request_id and f"their id {one.request_id}", one.scope, one.note) if part)
         yield Moment(one.at, "evidence", attempt.title, f"{one.endpoint}: {status}", ids)
     if attempt.ended_at is None:
-        yield Moment(
-            attempt.begun_at, "attempt", attempt.title, f"{called} is not answered yet: its effect is in doubt"
-        )
+        yield Moment(attempt.begun_at, "attempt", attempt.title, f"{called} has no answer yet: its effect is in doubt")
     else:
         yield Moment(attempt.ended_at, "attempt", attempt.title, f"{called}: {attempt.outcome}", attempt.reason)
 
 
 def _of_notices(notices: Iterable[NoticeLine]) -> Iterator[Moment]:
     for one in notices:
-        sent = "sent" if one.sent_at else "written, not known to be sent"
+        sent = "sent" if one.sent_at else "written; nobody knows whether it was sent"
         yield Moment(
             one.sent_at or one.created_at,
             "notice",
@@ -153,7 +151,7 @@ def _of_notices(notices: Iterable[NoticeLine]) -> Iterator[Moment]:
 
 def _of_answers(answers: Iterable[AnswerLine]) -> Iterator[Moment]:
     for one in answers:
-        to = f"to notice {one.number}" if one.number else "told in another way"
+        to = f"to notice {one.number}" if one.number else "given in another way"
         said = "; ".join(f"{label}: {text}" for label, text in one.said)
         yield Moment(one.at, "answer", one.title, f"answer {to}: {one.kind.replace('_', ' ')}", said)
 
@@ -172,6 +170,6 @@ def _of_ends(asked: RequestStanding) -> Iterator[Moment]:
         if line.done_at is not None:
             yield Moment(line.done_at, "request", line.title, "done", f"now: {STATES[line.state]}")
     if asked.closed_at is not None:
-        yield Moment(asked.closed_at, "request", "", "closed: nobody is waited for any more")
+        yield Moment(asked.closed_at, "request", "", "closed: nobody needs to act any more")
     if asked.shredded_at is not None:
-        yield Moment(asked.shredded_at, "request", "", "identifiers destroyed: only the proof is kept")
+        yield Moment(asked.shredded_at, "request", "", "identifiers destroyed: only the proof is left")

@@ -188,6 +188,6 @@ _NOT_PROVED = Duty(
     overdue=False,
     by=None,
     sentence="Do not rely on this report: its record could not be verified. Keep this page and every checkpoint "
-    "you were mailed, change nothing, and have somebody look who does not run this machine.",
+    "that you were sent, change nothing, and ask somebody to look who does not run this machine.",
     command="dpsync verify",
 )

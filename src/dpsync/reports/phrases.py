@@ -13,7 +13,7 @@ from dpsync.reports.proof import LedgerLine
 from dpsync.reports.standing import PropagationLine, RequestStanding
 from dpsync.reports.tallies import Limit, ProcessorTally, SourceLine, Speed, Tally
 from dpsync.reports.verdict import Duty
-from dpsync.reports.words import CAUSES, MEANS, RIGHTS, STATES, STOPS, day, hours, moment, reached, several
+from dpsync.reports.words import CAUSES, MEANS, RIGHTS, STATES, STOPS, day, hours, long_day, moment, reached, several
 
 Numbers = Mapping[tuple[str, Right], int]
 """Under which number the limits of a processor and right stand."""
@@ -70,7 +70,7 @@ def proof(ledger: LedgerLine, zone: ZoneInfo) -> str:
     entries = several(ledger.entries, "entry", "entries")
     if ledger.sound:
         return f"The record is unaltered: {entries}, checked {checked}, newest checkpoint {ledger.checkpoint}."
-    return f"THE RECORD COULD NOT BE VERIFIED ({entries}, checked {checked}). Nothing below may be relied on."
+    return f"THE RECORD COULD NOT BE VERIFIED ({entries}, checked {checked}). Do not rely on anything below."
 
 
 def due(duty: Duty) -> str:
@@ -82,12 +82,12 @@ def due(duty: Duty) -> str:
 
 def nothing_to_do(report: PeriodReport) -> str:
     """What stands where the list of duties is empty."""
-    return f"{nothing_left(report.notes)} The next report tells of the time from {day(report.next_from)}."
+    return f"{nothing_left(report.notes)} The next report starts on {long_day(report.next_from)}."
 
 
 def nothing_left(notes: Sequence[str]) -> str:
     """That nobody has to act; where a date was missed, that is not all there is to say."""
-    return "Nothing can be done any more; see what to note." if notes else "Nothing."
+    return "Nothing more can be done. Read the notes." if notes else "Nothing."
 
 
 def quick(speed: Speed, of: str) -> str:
@@ -96,9 +96,9 @@ def quick(speed: Speed, of: str) -> str:
         return f"{of}: nobody had to be told."
     told = f"{of}: told {speed.told:,} of {several(speed.to_tell, 'time')}"
     if speed.told:
-        told += f", as a rule within {hours(speed.median_hours).removeprefix('less than ')}"
+        told += f", usually within {hours(speed.median_hours).removeprefix('less than ')}"
         told += f"; slowest {hours(speed.slowest_hours)} ({speed.slowest_title})"
-    return f"{told}. Past the target or not told by then: {speed.after_target:,}."
+    return f"{told}. Told after the target, or still not told: {speed.after_target:,}."
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,7 @@ def _limit_entry(number: int, limits: Sequence[Limit]) -> LimitEntry:
     ways: dict[str, list[Right]] = {}
     holds: dict[str, list[Right]] = {}
     for one in limits:
-        ways.setdefault(MEANS[one.means] if one.means else "not known how", []).append(one.right)
+        ways.setdefault(MEANS[one.means] if one.means else "in a way that is not known", []).append(one.right)
         for said in _sentences(one):
             holds.setdefault(said, []).append(one.right)
     points: dict[tuple[Right, ...], list[str]] = {}
@@ -144,7 +144,7 @@ def _sentences(one: Limit) -> list[str]:
     found = dict.fromkeys(said for said in re.split(r"(?<=[.!?]) (?=[A-Z])", one.limits) if said)
     # Some processors' own text says so already.
     if not one.verified_by and "their word only" not in one.limits.lower():
-        found["We cannot look there: their word only."] = None
+        found["We cannot look there: there is only their word."] = None
     return list(found)
 
 

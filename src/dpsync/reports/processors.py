@@ -11,8 +11,8 @@ from dpsync.reports.words import MEANS, RIGHTS
 
 UNDECLARED = Capability(
     means=Means.NOTICE,
-    effect="The processor's contact has the instruction, with a link to answer by; reminded and escalated in time.",
-    limits="Nothing is done before a person there does it, and their answer is their word only.",
+    effect="The processor's contact has the instruction and a link to answer it. dpsync reminds and escalates in time.",
+    limits="Nothing happens until a person there does it, and their answer is their word only.",
     verified_by="",
     source="GDPR Art. 19, 28(3)(e)",
 )
@@ -78,7 +78,7 @@ def capabilities_text(processors: Iterable[ProcessorLine]) -> str:
             lines.append("")
         for one in processor.exempt:
             why = f"{visible(one.reason)} ({visible(one.code)}, {visible(one.by)})"
-            lines += [f"Exempt from being told of {RIGHTS[one.right]} until {one.until}: {why}.", ""]
+            lines += [f"It need not be told of {RIGHTS[one.right]} until {one.until}: {why}.", ""]
     return "\n".join(lines)
 
 
@@ -86,8 +86,8 @@ def capability_rows(can: CapabilityLine) -> tuple[tuple[str, str], ...]:
     """One capability as labels and texts, the same in every format."""
     return (
         ("How", MEANS[can.means]),
-        ("True afterwards", can.effect or "nothing that is known"),
-        ("Not true afterwards", can.limits or "no limit is known"),
-        ("Seen by us", can.verified_by or "cannot be: at most there is a word, theirs or our operator's"),
-        ("Resting on", can.source or "no documentation"),
+        ("Effect", can.effect or "not known"),
+        ("Limits", can.limits or "no limit is known"),
+        ("Seen by us", can.verified_by or "no: there is only their word, or our operator's"),
+        ("Source", can.source or "no documentation"),
     )

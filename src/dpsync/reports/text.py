@@ -51,7 +51,7 @@ def period_text(report: PeriodReport) -> str:
         ("Open from before, at each processor", report.carried),
     ):
         lines += _lines(label, [line for one in asked for line in one.lines], zone, numbers)
-        lines += [f"  {one.short}: asked of no processor" for one in asked if not one.lines]
+        lines += [f"  {one.short}: no processor was asked" for one in asked if not one.lines]
     lines += _processors(report)
     lines += _section("What the words mean", [f"{word}: {meaning}" for word, meaning in GLOSSARY])
     lines += _section("How this was counted", COUNTING)
@@ -66,7 +66,7 @@ def dossier_text(dossier: Dossier) -> str:
     lines += ["", f"[ {dossier.verdict.value.upper()} ]"]
     lines += [f"  {label}: {value}" for label, value in dates(asked, zone)]
     if dossier.who:
-        lines += _section("Whom it is about", [f"{label}: {value}" for label, value in who_rows(dossier.who)])
+        lines += _section("Who it is about", [f"{label}: {value}" for label, value in who_rows(dossier.who)])
     lines += ["", "What you need to do", *(_duties(dossier.duties) or [f"  {phrases.nothing_left(dossier.notes)}"])]
     lines += _section("To note", dossier.notes)
     lines += _lines("At each processor", asked.lines, zone, {})
@@ -88,11 +88,11 @@ def dates(asked: RequestStanding, zone: ZoneInfo) -> tuple[tuple[str, str], ...]
         ("Source", asked.source),
         ("Received", moment(asked.received_at, zone) + (" (assumed)" if asked.received_assumed else "")),
         ("Accepted", moment(asked.accepted_at, zone)),
-        ("Target for doing it", moment(asked.target_at, zone)),
-        ("Letter to the person by", day(asked.letter_by)),
-        ("Last day, strictly read", day(asked.strict_on)),
+        ("Our target", moment(asked.target_at, zone)),
+        ("Write to the person by", day(asked.letter_by)),
+        ("Last day, strict reading", day(asked.strict_on)),
         ("Last day, ICO's method", day(asked.due_on)),
-        ("Made by", asked.clock_rule),
+        ("Rule for these dates", asked.clock_rule),
         ("Counted as", asked.counts_as.replace("_", " ")),
         ("Told everyone", "yes" if asked.told_everyone else "no"),
         ("Closed", phrases.closed(asked, zone)),

@@ -82,8 +82,8 @@ def mail_duties(waiting: int) -> list[Duty]:
     """That somebody reads what came in by mail: a refusal or a bounce may be among it."""
     if not waiting:
         return []
-    told = f"Read {several(waiting, 'message')} that came in by mail: a refusal or a letter that came back may be "
-    told += "among it. Then record what it says: dpsync acknowledge --help."
+    told = f"Read {several(waiting, 'message')} that came in by email: there may be a refusal or a returned letter. "
+    told += "Then record what it says: dpsync acknowledge --help."
     return [Duty(overdue=False, by=None, sentence=told, command="dpsync check")]
 
 
@@ -91,7 +91,7 @@ _ONE_BY_ONE = frozenset({Need.CHASE, Need.BY_HAND, Need.ESCALATED, Need.UNDELIVE
 
 
 def _asked_of_nobody(one: RequestStanding) -> Duty:
-    told = f"Look at the {RIGHTS[one.right]} {one.short}: it came when no processor was configured, so nobody was told."
+    told = f"Look at the {RIGHTS[one.right]} {one.short}: no processor was configured when it came, so nobody was told."
     return Duty(one.late is Late.OVERDUE, one.due_on, told, f"dpsync dossier {one.short}", (one.id,))
 
 
@@ -125,71 +125,94 @@ def _what(line: PropagationLine, count: int) -> str:
     return right if count == 1 else f"{right} and {count - 1:,} more alike"
 
 
+_BY = "--by NAME --reason WHY"
+_CHOICES = "Then record what they say, with --answer done, nothing_held, partly, refused, wrong_recipient or received."
+_ANSWERED = f"dpsync acknowledge {{short}} {{names}} --answer received {_BY}"
+"""Received is what does no harm if it is pasted as it stands: nothing becomes done by it."""
+
+_RETRY = f"dpsync retry {{short}} {{names}} {_BY}"
+_LOOK = "dpsync dossier {short}"
+
+_WORDS: dict[Need, tuple[str, str]] = {
+    Need.DECIDE: (
+        f"Decide on the {{what}} at {{where}}: {{causes}}. To stop it instead: dpsync withdraw {{short}} {_BY}",
+        f"dpsync release {{short}} {{names}}{{named}} {_BY}",
+    ),
+    Need.CONTACT: (
+        "{confirm}",
+        f"dpsync release {{short}} {{names}} --cause {Cause.CONTACT_UNVERIFIED} {_BY}",
+    ),
+    Need.RESUME: (
+        "{where} is {stopped}: the {what} waits. Correct what is wrong, then resume.",
+        "dpsync resume {processor}",
+    ),
+    Need.LOOK: ("Find out why the {what} has not got through to {where}{because}.", _LOOK),
+    Need.CHASE: (f"Write to {{where}} or telephone: there is no answer to the {{what}}. {_CHOICES}", _ANSWERED),
+    Need.BY_HAND: (
+        "Do the {what} by hand at {where}.{task} Then record it.",
+        f"dpsync acknowledge {{short}} {{names}} --answer done {_BY}",
+    ),
+    Need.CONTRADICTED: (
+        "Write to {where}: they said that the {what} was done, but we looked and it was not{because}.",
+        _RETRY,
+    ),
+    Need.REFUSED: (
+        (
+            "{where} refused the {what}, or gave an answer that its documentation does not describe{because}. "
+            "Find out why, then try again or settle it."
+        ),
+        _RETRY,
+    ),
+    Need.ESCALATED: (
+        f"Speak with {{where}} about the {{what}}: no answer settles it{{because}}. {_CHOICES}",
+        _ANSWERED,
+    ),
+    Need.UNDELIVERED: (
+        "The letter about the {what} at {where} was {reason}: {set_right}, then send it again.",
+        _RETRY,
+    ),
+    Need.NOT_IDENTIFIABLE: (
+        (
+            "Tell {where} about the {what} in another way: it cannot find the person by anything that we know. "
+            "Then settle it."
+        ),
+        f"dpsync settle {{short}} {{names}} {_BY}",
+    ),
+}
+
+
 def _said(line: PropagationLine, what: str, where: str, names: str, *, asks: bool) -> tuple[str, str]:
     """A sentence and the command to type: with a name and a reason filled in, it works as it stands."""
-    by = "--by NAME --reason WHY"
-    # Received is what does no harm if it is pasted as it stands: nothing becomes done by it.
-    answered = f"dpsync acknowledge {line.short} {names} --answer received {by}"
-    choices = "Then record what was said, by --answer done, nothing_held, partly, refused, wrong_recipient or received."
-    because = f" ({line.reason})" if line.reason else ""
-    task = f" {line.task}" if line.task else ""
-    table = {
-        Need.DECIDE: (
-            f"Decide on the {what} at {where}: {_causes(line)}. To stop it instead: dpsync withdraw {line.short} {by}",
-            f"dpsync release {line.short} {names}{_named(line)} {by}",
-        ),
-        Need.CONTACT: (
-            _to_confirm(what, where, names, asks=asks),
-            f"dpsync release {line.short} {names} --cause {Cause.CONTACT_UNVERIFIED} {by}",
-        ),
-        Need.RESUME: (
-            f"{where} is {STOPS.get(line.stopped, 'stopped')}: the {what} waits. Put right what is wrong, then go on.",
-            f"dpsync resume {line.processor}",
-        ),
-        Need.LOOK: (f"Look why the {what} has not got through to {where}{because}.", f"dpsync dossier {line.short}"),
-        Need.CHASE: (
-            f"Write to {where} or telephone: no answer to the {what}. {choices}",
-            answered,
-        ),
-        Need.BY_HAND: (
-            f"Do the {what} by hand at {where}.{task} Then record it.",
-            f"dpsync acknowledge {line.short} {names} --answer done {by}",
-        ),
-        Need.CONTRADICTED: (
-            f"Write to {where}: the {what} was said to be done, and our own reading shows otherwise{because}.",
-            f"dpsync retry {line.short} {names} {by}",
-        ),
-        Need.REFUSED: (
-            f"{where} refused the {what}, or answered what nobody documented{because}. Look, then try again or settle.",
-            f"dpsync retry {line.short} {names} {by}",
-        ),
-        Need.ESCALATED: (
-            f"Speak with {where} about the {what}: no answer that settles it{because}. {choices}",
-            answered,
-        ),
-        Need.UNDELIVERED: (
-            f"The letter about the {what} at {where} was {line.reason}: {_set_right(line)}, then send it again.",
-            f"dpsync retry {line.short} {names} {by}",
-        ),
-        Need.NOT_IDENTIFIABLE: (
-            f"Tell {where} of the {what} in another way: it knows the person by nothing that we have. Then settle it.",
-            f"dpsync settle {line.short} {names} {by}",
-        ),
+    sentence, command = _WORDS[line.need]
+    words = {
+        "what": what,
+        "where": where,
+        "names": names,
+        "short": line.short,
+        "processor": line.processor,
+        "reason": line.reason,
+        "because": f" ({line.reason})" if line.reason else "",
+        "task": f" {line.task}" if line.task else "",
+        "stopped": STOPS.get(line.stopped, "stopped"),
+        "causes": _causes(line),
+        "named": _named(line),
+        "confirm": _to_confirm(what, where, names, asks=asks),
+        "set_right": _set_right(line),
     }
-    return table[line.need]
+    return sentence.format_map(words), command.format_map(words)
 
 
 def _to_confirm(what: str, where: str, names: str, *, asks: bool) -> str:
     """How the contact can confirm itself, or a person for it."""
     if not asks:
         return (
-            f"{where} is not asked to confirm its contact, for that needs [mail] and [intake] public_url. Set what is "
-            f"missing and restart; until then the notice of the {what} waits. "
+            f"dpsync cannot ask {where} to confirm its contact: that needs [mail] and [intake] public_url. Set what is "
+            f"missing and restart. Until then the notice of the {what} waits. "
             "Or confirm the address in another way, release it, and say how in --reason."
         )
     return (
-        f"Ask {where} to confirm its contact by the link it was mailed; until then the notice of the {what} "
-        f"waits. To mail it again: dpsync check --ask-contact {' --ask-contact '.join(names.split())}. "
+        f"Ask {where} to confirm its contact by the link in our email. Until then the notice of the {what} "
+        f"waits. To send the email again: dpsync check --ask-contact {' --ask-contact '.join(names.split())}. "
         "If you have confirmed the address in another way, say how in --reason."
     )
 
@@ -203,7 +226,7 @@ def _set_right(line: PropagationLine) -> str:
     elif line.notices > 1:
         heard = "they have answered, perhaps an earlier one"
     else:
-        heard = "they said that they have it, and the letter came back: one of the two is wrong"
+        heard = "they said that they have it, but the letter came back: one of the two is wrong"
     return f"{heard}. {to_do(line.reason)}"
 
 
@@ -262,7 +285,7 @@ def sentence(asked: Sequence[RequestStanding], elsewhere: str = "") -> str:
     `elsewhere`: what is overdue and no request, ending in "is" or "are".
     """
     if not asked:
-        return f"No request came in, and none was open from before{f'; {elsewhere} overdue' if elsewhere else ''}."
+        return f"No request came in, and no earlier one was open{f'; {elsewhere} overdue' if elsewhere else ''}."
     counts = {count: sum(1 for one in asked if one.counts_as is count) for count in Count}
     done = counts[Count.SEEN] + counts[Count.SAID]
     be = "is" if 1 in {done, len(asked)} else "are"

@@ -23,7 +23,7 @@ class Who:
 
 
 def who_of(request: Request) -> Who:
-    """Whom it is about, and what it changes."""
+    """Who it is about, and what it changes."""
     subject, changes = request.subject, request.changes
     own = {} if changes is None else {"email": changes.email, "first_name": changes.first_name}
     own |= {} if changes is None else {"last_name": changes.last_name}

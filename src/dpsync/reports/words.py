@@ -46,10 +46,10 @@ RUNGS = {
 CAUSES = {
     Cause.BRAKE: "the brake: more in 24 hours than is allowed",
     Cause.COOLING_OFF: "cooling-off",
-    Cause.APPROVAL: "a person's yes is needed",
+    Cause.APPROVAL: "a person must approve it",
     Cause.SHARED_ADDRESS: "same address as another person",
     Cause.RESTRICTION_IN_FORCE: "a restriction is in force",
-    Cause.CONTACT_UNVERIFIED: "the processor's contact has not confirmed itself",
+    Cause.CONTACT_UNVERIFIED: "the processor's contact has not confirmed the address",
     Cause.OBSERVE: "dpsync only observes",
 }
 
@@ -62,31 +62,34 @@ STOPS = {
 MEANS = {
     Means.API: "through its API",
     Means.NOTICE: "by a tracked notice to its contact",
-    Means.API_AND_OPERATOR: "through its API, and by our operator where that ends",
-    Means.API_AND_NOTICE: "found and read back through its API, done by a tracked notice to its contact",
-    Means.OPERATOR: "by our operator, by hand: no call of its API does it",
-    Means.LIST_AND_NOTICE: "by a list of our own, and by a tracked notice to its contact",
+    Means.API_AND_OPERATOR: "through its API. Our operator does what the API cannot do",
+    Means.API_AND_NOTICE: "found and checked through its API, done after a tracked notice to its contact",
+    Means.OPERATOR: "by our operator, by hand, because its API cannot do it",
+    Means.LIST_AND_NOTICE: "by our own list, and by a tracked notice to its contact",
 }
 
 GLOSSARY = (
-    ("Told", "The processor has our instruction. Told everyone: every processor has it, none exempt or left out."),
+    (
+        "Told",
+        "The processor has our instruction. Told everyone: every processor has it, and none is exempt or left out.",
+    ),
     ("Done, seen by us", "We looked again at the processor, and it is as asked."),
-    ("Done, they say", "The processor's API or a person there says so; we could not look, or have not yet."),
-    ("Not yet", "At least one processor is not done. It waits for somebody or something, named in the list."),
-    ("Held", "Accepted and recorded, the legal dates running, nothing sent."),
-    ("Settled", "A named person of the controller closed it with a reason. It is not counted as done."),
-    ("Exempt", "Telling was excused (Art. 19) with a reason and a name. It is not counted as done."),
-    ("Withdrawn, superseded", "Stopped by a person, or overtaken by a newer request. Neither is counted as done."),
-    ("Overdue", "Not closed when its legal date had passed: one month, for an opt-out 24 hours."),
-    ("Finished late", "Closed by now, but after its legal date. It stays so for ever."),
+    ("Done, they say", "The processor's API or a person there says so. We could not look, or have not looked yet."),
+    ("Not yet", "At least one processor is not done. The list says who or what it waits for."),
+    ("Held", "Accepted and recorded. The legal dates run, but nothing is sent."),
+    ("Settled", "A named person of the controller closed it, with a reason. It does not count as done."),
+    ("Exempt", "The processor need not be told (Art. 19). There is a reason and a name. It does not count as done."),
+    ("Withdrawn, superseded", "Stopped by a person, or replaced by a newer request. Neither counts as done."),
+    ("Overdue", "Not closed by its legal date: one month, or 24 hours for an opt-out."),
+    ("Finished late", "Closed, but after its legal date. That never changes."),
 )
 
 COUNTING = (
-    "A request is counted once, where the processor furthest behind stands: it is done when every processor is.",
-    "Furthest behind is not yet, then settled, exempt, withdrawn, done on their word; last is done and seen by us.",
-    "A request belongs to the day it was received on, in the controller's time zone; where it stands is as of now.",
-    "Open from before: received earlier and not closed when the period began; counted apart.",
-    "Speed is from receipt by the controller until the processor had the instruction.",
+    "Each request is counted once, by the processor that is furthest behind: it is done when every processor is.",
+    "Furthest behind is not yet, then settled, exempt, withdrawn, done on their word. Done and seen by us is last.",
+    "A request belongs to the day it was received, in the controller's time zone. Where it stands is as of now.",
+    "Open from before: received earlier and not closed when the period began. Counted separately.",
+    "Speed is the time from receipt by the controller until the processor had the instruction.",
 )
 
 
@@ -101,6 +104,11 @@ def reached(rung: Rung, *, told: bool, undone: bool) -> str:
 def day(value: date) -> str:
     """A date in words: `Fri 4 Dec 2026`."""
     return f"{value:%a} {value.day} {value:%b %Y}"
+
+
+def long_day(value: date) -> str:
+    """A date as a sentence says it: `4 December 2026`."""
+    return f"{value.day} {value:%B %Y}"
 
 
 def moment(value: datetime | None, zone: ZoneInfo) -> str:

@@ -84,7 +84,7 @@ def contradict(
     move(unit.connection, name, keys, ConversationState.CONTRADICTED, contradicted_at=now)
     fields = {"cause": cause, **(said or {})}
     act(unit, controller, name, ActKind.CONTRADICTED, keys, now, event=EntryKind.CONTRADICTED, said=fields)
-    body = "They should be gone, and showed themselves. They are on the next work list. `dpsync retention show`"
+    body = "They should be gone, but dpsync saw them again. They are on the next work list. `dpsync retention show`"
     subject, told = "Private conversations are still there", f"{len(keys)} ({cause})"
     alert(unit, controller, name, "contradicted", subject, told, now, body=body)
 

@@ -76,8 +76,8 @@ _SUBJECTS = {
     NoticeKind.BACKUP: "No answer yet: private conversations to delete",
 }
 _HINT = (
-    "Where its page asks for a hint or a reason, type the reference of the row (DPS-...), and nothing about the "
-    "person. What must be kept longer needs a named exception: tell us the reference, the reason and until when."
+    "If the page there asks for a hint or a reason, type the reference of the row (DPS-...), and nothing about the "
+    "person. If one must be kept longer, tell us its reference, the reason and until when."
 )
 
 
@@ -87,16 +87,16 @@ def _rule(work: WorkLetter) -> str:
     months = "1 month" if work.months == 1 else f"{work.months} months"
     return (
         f"{plain(work.controller)} keeps private conversations at {plain(work.processor_title)} for {months} and "
-        f"no longer. The attached worklist.txt names {what} with the last day of each. Please delete them there by "
+        f"no longer. The attached worklist.txt lists {what}, with the last day of each. Please delete them there by "
         "hand."
     )
 
 
 def _check(work: WorkLetter) -> str:
     return (
-        "Once a month, please also make its export of the conversations that are closed there, from the oldest it has "
-        f"to {day(work.cutoff)}, and hand us the file with the two days you made it for. If all is deleted it has "
-        "no row, and that is the proof. Please look too whether one that is still open is older: no export shows it."
+        "Once a month, please also export the conversations that are closed there, from the oldest "
+        f"to {day(work.cutoff)}, and give us the file and the two days. If everything is deleted, the file has no "
+        "row, and that is the proof. Please also look whether an open conversation is older: no export shows that."
     )
 
 
@@ -105,7 +105,7 @@ def _opening(work: WorkLetter) -> list[str]:
         case NoticeKind.REMINDER:
             return ["This is a reminder: we have no answer yet for what is attached."]
         case NoticeKind.BACKUP:
-            return ["We wrote about this to your colleague and have no answer. You are named as the deputy."]
+            return ["We wrote to your colleague about this and have no answer. You are named as the deputy."]
         case _:
             return []
 
@@ -117,7 +117,7 @@ def _how(work: WorkLetter) -> list[str]:
     return [
         f"When it is done, please say so by {by} on this page, for all rows or for those that you tick:",
         f"  {work.link}",
-        "The page only shows until you press its button; opening it tells us nothing.",
+        "Opening the page tells us nothing. Only the button records your answer.",
     ]
 
 

@@ -122,7 +122,7 @@ def _raise(
             cause=level.cause if role == level.role else f"{level.cause}-{role}",
             role=role,
             subject=level.sentence,
-            body="`dpsync status REQUEST` says where each stands, and what to do.",
+            body="`dpsync status REQUEST` shows where each stands, and what to do.",
             now=now,
             zone=controller.zone,
             concerns=concerns,

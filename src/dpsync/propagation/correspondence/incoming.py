@@ -206,8 +206,8 @@ def _tell_operator(unit: Unit, controller: Controller, now: datetime) -> None:
         unit.connection,
         cause="post",
         role="operator",
-        subject="Mail came in that belongs to no notice",
-        body="It counts for nothing until a person has read it. `dpsync check` says in which folder it lies.",
+        subject="An email came in that belongs to no notice",
+        body="It counts for nothing until a person has read it. `dpsync check` names its folder.",
         now=now,
         zone=controller.zone,
     )
