@@ -127,7 +127,7 @@ def standing_of(service: "Service", request_id: str) -> "RequestStanding":
 def waiting_for(service: "Service", one: "RequestStanding") -> str:
     """What of a request will not happen until a person acts, and by which command; nothing where all goes by itself."""
     from dpsync.reporting import asks_contacts
-    from dpsync.reports.verdict import duties_of
+    from dpsync.reports.duties import duties_of
 
     today = service.clock.now().astimezone(service.zone).date()
     found = duties_of([one], today, asks=asks_contacts(service.settings))

@@ -25,10 +25,7 @@ ALERTS: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
     "not_identifiable": (
         "operator",
         "A processor cannot find the person with what we know",
-        (
-            "The processor understands none of the identifiers that we have. Tell it in another way, then settle the "
-            "request."
-        ),
+        "The processor understands none of the identifiers that we have. Tell it in another way, then settle it.",
         (_SETTLE,),
     ),
     "refused": (
@@ -84,10 +81,7 @@ ALERTS: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
     "wrong_recipient": (
         "operator",
         "A contact says that they are the wrong recipient",
-        (
-            "The processor has not been told. Find the right contact, correct it in the settings, restart, and tell "
-            "it again."
-        ),
+        "Nobody there has been told. Find the right contact, correct it in the settings, restart, and tell it again.",
         (_RETRY,),
     ),
     "bounced": (

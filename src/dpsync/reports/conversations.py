@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from zoneinfo import ZoneInfo
 
 from dpsync.model import ConversationState
-from dpsync.reports.verdict import Duty
+from dpsync.reports.duties import Duty
 from dpsync.reports.words import day, moment, several
 from dpsync.retention.standing import RetentionLine
 

@@ -12,6 +12,7 @@ from dpsync.errors import NotFound
 from dpsync.reports.basis import Basis
 from dpsync.reports.decided import Opener as Decided
 from dpsync.reports.decided import by_and_reason
+from dpsync.reports.duties import Duty, duties_of, mail_duties
 from dpsync.reports.housekeeping import mail_waiting
 from dpsync.reports.moments import (
     AnswerLine,
@@ -26,7 +27,7 @@ from dpsync.reports.moments import (
 from dpsync.reports.proof import LedgerLine
 from dpsync.reports.rows import value_of
 from dpsync.reports.standing import RequestStanding, read_standing
-from dpsync.reports.verdict import Duty, Verdict, duties_of, mail_duties, notes_of, verdict
+from dpsync.reports.verdict import Verdict, notes_of, verdict
 from dpsync.reports.who import Who
 from dpsync.store import tables as t
 

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, and_, or_
 from dpsync.model import Right
 from dpsync.reports.basis import Basis
 from dpsync.reports.conversations import retention_duties, retention_overdue
+from dpsync.reports.duties import Duty, duties_of, mail_duties
 from dpsync.reports.housekeeping import AlertLine, JobLine, alerts_raised, jobs, mail_waiting, undelivered
 from dpsync.reports.meaning import Late, Need
 from dpsync.reports.processors import ProcessorLine
@@ -29,7 +30,7 @@ from dpsync.reports.tallies import (
     speed,
     tally,
 )
-from dpsync.reports.verdict import SHOWN, Duty, Verdict, duties_of, mail_duties, notes_of, sentence, verdict
+from dpsync.reports.verdict import SHOWN, Verdict, notes_of, sentence, verdict
 from dpsync.reports.words import several
 from dpsync.retention.standing import Opener as ActOpener
 from dpsync.retention.standing import RetentionLine, RetentionRule, retention_lines

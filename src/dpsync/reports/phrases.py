@@ -7,12 +7,12 @@ from itertools import groupby
 from zoneinfo import ZoneInfo
 
 from dpsync.model import Right, State
+from dpsync.reports.duties import Duty
 from dpsync.reports.meaning import Count, Late, WaitsFor
 from dpsync.reports.period import PeriodReport
 from dpsync.reports.proof import LedgerLine
 from dpsync.reports.standing import PropagationLine, RequestStanding
 from dpsync.reports.tallies import Limit, ProcessorTally, SourceLine, Speed, Tally
-from dpsync.reports.verdict import Duty
 from dpsync.reports.words import CAUSES, MEANS, RIGHTS, STATES, STOPS, day, hours, long_day, moment, reached, several
 
 Numbers = Mapping[tuple[str, Right], int]

@@ -6,12 +6,12 @@ from zoneinfo import ZoneInfo
 from dpsync.reports import phrases
 from dpsync.reports.conversations import retention_rows
 from dpsync.reports.dossier import Dossier
+from dpsync.reports.duties import Duty
 from dpsync.reports.period import PeriodReport
 from dpsync.reports.processors import capability_rows
 from dpsync.reports.proof import LedgerLine
 from dpsync.reports.standing import PropagationLine, RequestStanding
 from dpsync.reports.tallies import numbered
-from dpsync.reports.verdict import Duty
 from dpsync.reports.visible import visible
 from dpsync.reports.who import who_rows
 from dpsync.reports.words import COUNTING, GLOSSARY, RIGHTS, day, moment, several
