@@ -1,10 +1,19 @@
 """How the vendors call a webhook: plainly, without proxies and without following anything."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import requests
 
 ANSWER_SECONDS = 60
+
+
+@dataclass(slots=True)
+class Sent:
+    """What a vendor has sent of its own accord: every attempt, with `status` 0 where nobody answered."""
+
+    deliveries: list[Any] = field(default_factory=list)
 
 
 def probe(url: str) -> int:

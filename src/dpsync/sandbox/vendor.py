@@ -21,20 +21,33 @@ class Part(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class Section(Part):
-    """What a scenario says of one vendor; each vendor adds what it holds."""
-
-    faults: tuple[Fault, ...] = ()
-
-
 class Switches(Part):
     """What a vendor does now and then; None leaves a switch as it is. Each vendor adds its own."""
 
     latency_ms: float | None = Field(default=None, ge=0)
 
 
+class Section(Part):
+    """What a scenario says of one vendor; each vendor adds what it holds, and has switches of its own."""
+
+    faults: tuple[Fault, ...] = ()
+    switches: Switches = Switches()
+
+
 class Unwilling(Exception):
     """What the vendor refuses, whoever asks: its API, a scenario or somebody in its web app."""
+
+
+class Refusal(Unwilling):
+    """A no of the vendor's API. `counted`: what the journal calls a call that was turned away with it at the door."""
+
+    counted = "unauthenticated"
+
+    def __init__(self, status: int, message: str, *headers: tuple[str, str]) -> None:
+        self.status = status
+        self.message = message
+        self.headers = headers
+        super().__init__(message)
 
 
 UNKNOWN = " ?"

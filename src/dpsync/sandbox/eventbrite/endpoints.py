@@ -4,25 +4,12 @@ Source: the vendor notes on API v3, sections 1, 2, 6 and 7. There is no call tha
 attendee; every attempt at one is a 405.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Iterable, Mapping
 
-from starlette.datastructures import QueryParams
-
-from dpsync.sandbox.eventbrite.paging import Pages
-from dpsync.sandbox.eventbrite.records import (
-    Attendee,
-    Change,
-    Event,
-    Hook,
-    Json,
-    Order,
-    Records,
-    Refusal,
-    Token,
-    folded,
-)
+from dpsync.sandbox.asked import Answer, Json, Table, folded
+from dpsync.sandbox.eventbrite.asked import Asked, Refusal
+from dpsync.sandbox.eventbrite.paging import paged
+from dpsync.sandbox.eventbrite.records import Attendee, Change, Event, Hook, Order
 
 ATTENDING = {
     "attending": frozenset({"Attending", "Checked In"}),
@@ -47,97 +34,21 @@ ACTIONS = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """One authenticated call. `names`: what the path says; `access`: False where the organisation's rights are gone."""
-
-    records: Records
-    token: Token
-    names: Mapping[str, str]
-    query: QueryParams
-    body: Mapping[str, object]
-    pages: Pages
-    path: str
-    url: str
-    now: datetime
-    access: bool = True
-    expansion_failed: bool = False
-
-    @property
-    def organization(self) -> str:
-        """The organisation of the path. Raises `Refusal` 403 where it is another's, 404 where there is none."""
-        wanted = self.names["organization_id"]
-        if wanted not in self.records.organizations:
-            raise Refusal(404, "NOT_FOUND")
-        if not self.access or wanted not in self.token.organizations:
-            raise Refusal(403, "NOT_AUTHORIZED")
-        return wanted
-
-    @property
-    def event(self) -> Event:
-        """The event of the path. Raises `Refusal`."""
-        found = self.records.events.get(self.names["event_id"])
-        if found is None:
-            raise Refusal(404, "NOT_FOUND")
-        if not self.access or found.organization_id not in self.token.organizations:
-            raise Refusal(403, "NOT_AUTHORIZED")
-        return found
-
-    def ours(self, event_id: str) -> bool:
-        """Whether the token may see what belongs to an event. For one record without the right to it: as if gone."""
-        return self.access and self.records.organization_of(event_id) in self.token.organizations
-
-    def several(self, name: str) -> frozenset[str]:
-        """A list parameter, repeated or comma-joined: which of the two the vendor means is not documented."""
-        given = (part for value in self.query.getlist(name) for part in value.split(","))
-        return frozenset(folded(part) for part in given if part.strip())
-
-    @property
-    def expand(self) -> frozenset[str]:
-        """What is to be expanded. Raises `Refusal` 500 where the vendor cannot."""
-        wanted = self.several("expand") - {"none"}
-        if wanted and self.expansion_failed:
-            raise Refusal(500, "EXPANSION_FAILED")
-        return wanted
-
-    def changed_since(self) -> datetime | None:
-        """The filter. Raises `Refusal` 400 for what is no time."""
-        given = self.query.get("changed_since")
-        if given is None:
-            return None
-        try:
-            at = datetime.fromisoformat(given)
-        except ValueError:
-            raise Refusal(400, "ARGUMENTS_ERROR", "changed_since is not a datetime") from None
-        return at if at.tzinfo else at.replace(tzinfo=UTC)
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """Status, body and what it changed."""
-
-    status: int
-    body: Json
-    changes: tuple[Change, ...] = ()
-
-
 def me(_: Asked) -> Answer:
     return Answer(200, {"id": "310000000001", "name": "Organiser", "emails": [], "is_public": False})
 
 
 def organizations(asked: Asked) -> Answer:
-    held = asked.token.organizations if asked.access else ()
+    held = asked.token.organizations if not asked.switches.drop_access else ()
     rows: list[Json] = [
-        {"id": one, "name": asked.records.organizations[one], "vertical": "default", "image_id": None} for one in held
+        {"id": one, "name": asked.held.organizations[one], "vertical": "default", "image_id": None} for one in held
     ]
-    return _paged(asked, "organizations", rows)
+    return paged(asked, "organizations", rows)
 
 
 def events(asked: Asked) -> Answer:
     home = asked.organization
-    return _paged(
-        asked, "events", [_event(one) for one in asked.records.events.values() if one.organization_id == home]
-    )
+    return paged(asked, "events", [_event(one) for one in asked.held.events.values() if one.organization_id == home])
 
 
 def one_event(asked: Asked) -> Answer:
@@ -146,31 +57,29 @@ def one_event(asked: Asked) -> Answer:
 
 def delete_event(asked: Asked) -> Answer:
     event = asked.event
-    if any(order.event_id == event.id for order in asked.records.orders.values()):
+    if any(order.event_id == event.id for order in asked.held.orders.values()):
         raise Refusal(400, "CANNOT_DELETE", "There is at least one pending or completed order.")
-    del asked.records.events[event.id]
-    return Answer(200, {"deleted": True}, (Change("destroyed", "event.updated", event.id, None, ""),))
+    del asked.held.events[event.id]
+    return Answer(200, {"deleted": True}, (Change("destroyed", "event.updated", event.id),))
 
 
 def organization_orders(asked: Asked) -> Answer:
     home = asked.organization
-    return _orders(
-        asked, (o for o in asked.records.orders.values() if asked.records.organization_of(o.event_id) == home)
-    )
+    return _orders(asked, (o for o in asked.held.orders.values() if asked.held.organization_of(o.event_id) == home))
 
 
 def event_orders(asked: Asked) -> Answer:
     home = asked.event.id
-    return _orders(asked, (order for order in asked.records.orders.values() if order.event_id == home))
+    return _orders(asked, (order for order in asked.held.orders.values() if order.event_id == home))
 
 
 def own_orders(asked: Asked) -> Answer:
     """The token owner's own purchases, and nobody else's."""
-    return _paged(asked, "orders", [])
+    return paged(asked, "orders", [])
 
 
 def one_order(asked: Asked) -> Answer:
-    order = asked.records.orders.get(asked.names["order_id"])
+    order = asked.held.orders.get(asked.names["order_id"])
     if order is None or not asked.ours(order.event_id):
         raise Refusal(404, "NOT_FOUND")
     if order.expired:
@@ -179,18 +88,18 @@ def one_order(asked: Asked) -> Answer:
 
 
 def organization_attendees(asked: Asked) -> Answer:
-    home, held = asked.organization, asked.records.attendees.values()
-    return _attendees(asked, (one for one in held if asked.records.organization_of(one.event_id) == home), ATTENDING)
+    home, held = asked.organization, asked.held.attendees.values()
+    return _attendees(asked, (one for one in held if asked.held.organization_of(one.event_id) == home), ATTENDING)
 
 
 def event_attendees(asked: Asked) -> Answer:
     home, ids = asked.event.id, asked.several("attendee_ids")
-    held = (one for one in asked.records.attendees.values() if one.event_id == home and (not ids or one.id in ids))
+    held = (one for one in asked.held.attendees.values() if one.event_id == home and (not ids or one.id in ids))
     return _attendees(asked, held, ATTENDING)
 
 
 def one_attendee(asked: Asked) -> Answer:
-    found = asked.records.attendees.get(asked.names["attendee_id"])
+    found = asked.held.attendees.get(asked.names["attendee_id"])
     if found is None or found.event_id != asked.names["event_id"] or not asked.ours(found.event_id):
         raise Refusal(404, "NOT_FOUND")
     return Answer(200, _attendee(asked, found, asked.expand))
@@ -202,14 +111,12 @@ def legacy(_: Asked) -> Answer:
 
 
 def categories(asked: Asked) -> Answer:
-    return _paged(asked, "categories", [{"id": "103", "name": "Music", "name_localized": "Music"}])
+    return paged(asked, "categories", [{"id": "103", "name": "Music", "name_localized": "Music"}])
 
 
 def hooks(asked: Asked) -> Answer:
     home = asked.organization
-    return _paged(
-        asked, "webhooks", [one.body() for one in asked.records.hooks.values() if one.organization_id == home]
-    )
+    return paged(asked, "webhooks", [one.body() for one in asked.held.hooks.values() if one.organization_id == home])
 
 
 def add_hook(asked: Asked) -> Answer:
@@ -218,23 +125,17 @@ def add_hook(asked: Asked) -> Answer:
     event = asked.body.get("event_id") or None
     if not isinstance(url, str) or not url.startswith(("http://", "https://")) or not set(actions) <= ACTIONS:
         raise Refusal(400, "ARGUMENTS_ERROR")
-    made = Hook(asked.records.next_id(2_006_000), home, url, actions, None if event is None else str(event))
-    asked.records.hooks[made.id] = made
-    return Answer(200, made.body(), (Change("hooked", "", "", None, ""),))
+    made = Hook(asked.held.next_id(2_006_000), home, url, actions, None if event is None else str(event))
+    asked.held.hooks[made.id] = made
+    return Answer(200, made.body(), (Change("hooked", "", ""),))
 
 
 def remove_hook(asked: Asked) -> Answer:
-    found = asked.records.hooks.get(asked.names["webhook_id"])
+    found = asked.held.hooks.get(asked.names["webhook_id"])
     if found is None or found.organization_id not in asked.token.organizations:
         raise Refusal(404, "NOT_FOUND")
-    del asked.records.hooks[found.id]
-    return Answer(200, {"success": True}, (Change("unhooked", "", "", None, ""),))
-
-
-def _paged(asked: Asked, name: str, rows: list[Json]) -> Answer:
-    query = "&".join(sorted(f"{key}={value}" for key, value in asked.query.multi_items() if key != "continuation"))
-    pagination, shown = asked.pages.page(rows, f"{asked.path}?{query}", asked.query.get("continuation"), asked.now)
-    return Answer(200, {"pagination": pagination, name: shown})
+    del asked.held.hooks[found.id]
+    return Answer(200, {"success": True}, (Change("unhooked", "", ""),))
 
 
 def _orders(asked: Asked, held: Iterable[Order]) -> Answer:
@@ -253,7 +154,7 @@ def _orders(asked: Asked, held: Iterable[Order]) -> Answer:
         and folded(order.email) not in without
         and (since is None or order.changed.replace(microsecond=0) >= since)
     ]
-    return _paged(asked, "orders", rows)
+    return paged(asked, "orders", rows)
 
 
 def _attendees(asked: Asked, held: Iterable[Attendee], states: Mapping[str, frozenset[str]]) -> Answer:
@@ -266,7 +167,7 @@ def _attendees(asked: Asked, held: Iterable[Attendee], states: Mapping[str, froz
         for one in held
         if one.status in wanted and (since is None or one.changed.replace(microsecond=0) >= since)
     ]
-    return _paged(asked, "attendees", rows)
+    return paged(asked, "attendees", rows)
 
 
 def _event(event: Event) -> Json:
@@ -276,7 +177,7 @@ def _event(event: Event) -> Json:
 def _order(asked: Asked, order: Order, expand: frozenset[str]) -> Json:
     body = order.body(asked.url)
     if "attendees" in expand:
-        held = (one for one in asked.records.attendees.values() if one.order_id == order.id)
+        held = (one for one in asked.held.attendees.values() if one.order_id == order.id)
         body["attendees"] = [one.body(asked.url) for one in held]
     if "answers" in expand:
         body["answers"] = order.answers
@@ -291,8 +192,8 @@ def _order(asked: Asked, order: Order, expand: frozenset[str]) -> Json:
 
 def _attendee(asked: Asked, one: Attendee, expand: frozenset[str]) -> Json:
     body = one.body(asked.url)
-    if "order" in expand and one.order_id in asked.records.orders:
-        body["order"] = asked.records.orders[one.order_id].body(asked.url)
+    if "order" in expand and one.order_id in asked.held.orders:
+        body["order"] = asked.held.orders[one.order_id].body(asked.url)
     if "answers" in expand:
         body["answers"] = one.answers
     if "survey_responses" in expand:
@@ -306,9 +207,8 @@ def _preferences(kind: str, *, opted_in: bool) -> Json:
     return {"_type": f"{kind}_contact_list_preferences", "has_contact_list": opted_in, "has_opted_in": opted_in}
 
 
-Handler = Callable[[Asked], Answer]
 PUBLIC = frozenset({"/categories/"})
-ROUTES: Mapping[str, Mapping[str, Handler]] = {
+ROUTES: Table = {
     "/users/me/": {"GET": me},
     "/users/me/organizations/": {"GET": organizations},
     "/users/me/contact_lists/": {"GET": legacy},

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable, Mapping
 
+from dpsync.sandbox.asked import folded
 from dpsync.sandbox.eventbrite.api import Eventbrite
 from dpsync.sandbox.eventbrite.filling import SeedGuest, SeedOrder
-from dpsync.sandbox.eventbrite.records import address_of, folded, name_of
+from dpsync.sandbox.eventbrite.records import address_of, name_of
 from dpsync.sandbox.handle import Handle
 
 

@@ -1,7 +1,6 @@
-"""What Eventbrite holds: organisations, events, orders, attendees, tokens; and what its privacy desk may do to them.
+"""What Eventbrite holds: organisations, events, orders, attendees, tokens, webhooks. Plain data.
 
-Source: the vendor notes on API v3, sections 1 to 5 and 8. Plain data and plain functions: no HTTP, no faults, no
-counting. What the notes leave open is decided against the caller, or is a switch.
+Source: the vendor notes on API v3, sections 1 to 5 and 8.
 """
 
 from collections.abc import Iterator
@@ -9,44 +8,27 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal
 
-from dpsync.sandbox.vendor import Unwilling
+from dpsync.sandbox.asked import Json, folded
 
-Json = dict[str, object]
 HOUR = timedelta(hours=1)
 HOURLY = 2_000
 Shape = Literal["placeholder", "blank", "gone"]
-
-
-class Refusal(Unwilling):
-    """A no in the vendor's own words."""
-
-    def __init__(self, status: int, error: str, description: str = "", *headers: tuple[str, str]) -> None:
-        self.status = status
-        self.error = error
-        self.description = description or error.replace("_", " ").capitalize() + "."
-        self.headers = headers
-        super().__init__(error)
 
 
 @dataclass(slots=True)
 class Bucket:
     """Calls of one hour, from the first one on."""
 
-    limit: int = HOURLY
     used: int = 0
     until: datetime | None = None
 
-    def take(self, now: datetime) -> bool:
-        """Counts one call; whether it is still within the limit."""
+    def take(self, now: datetime, limit: int) -> tuple[bool, str]:
+        """Counts one call; whether it is within the limit, and what the header says: used/limit, seconds to refill."""
         if self.until is None or now >= self.until:
             self.used, self.until = 0, now + HOUR
         self.used += 1
-        return self.used <= self.limit
-
-    def shown(self, now: datetime) -> str:
-        """As the header says it: used/limit and the seconds to the refill."""
-        left = self.until - now if self.until else HOUR
-        return f"{min(self.used, self.limit)}/{self.limit} reset={max(0, round(left.total_seconds()))}s"
+        left = max(0, round((self.until - now).total_seconds()))
+        return self.used <= limit, f"{min(self.used, limit)}/{limit} reset={left}s"
 
 
 @dataclass(slots=True)
@@ -168,6 +150,15 @@ class Event:
     name: str
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a continuation token leads: into the same query, from one position on."""
+
+    query: str
+    offset: int
+    until: datetime
+
+
 @dataclass(slots=True)
 class Records:
     """Everything at the vendor but the tokens. Ids are counted, so that runs repeat."""
@@ -177,6 +168,7 @@ class Records:
     orders: dict[str, Order] = field(default_factory=dict)
     attendees: dict[str, Attendee] = field(default_factory=dict)
     hooks: dict[str, Hook] = field(default_factory=dict)
+    places: dict[str, Place] = field(default_factory=dict)
     counted: int = 0
 
     def next_id(self, first: int) -> str:
@@ -195,14 +187,29 @@ class Records:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One effect, on the order or attendee `record` of an event; `address` as it stood before, `now` afterwards."""
+    """One effect, on the order or attendee `record` of an event; `before` and `after`: its address."""
 
     kind: str
     action: str
     event_id: str
-    record: Order | Attendee | None
-    address: str
-    now: str = ""
+    record: Order | Attendee | None = None
+    before: str = ""
+    after: str = ""
+
+    @property
+    def place(self) -> str:
+        """The record, or the event."""
+        return self.record.id if self.record else self.event_id
+
+    @property
+    def address(self) -> str:
+        """The address afterwards; where none is left, that before."""
+        return self.after or self.before
+
+    @property
+    def was(self) -> str:
+        """The address before, where it changed."""
+        return self.before if folded(self.after) != folded(self.before) else ""
 
 
 NOTHING: Json = {"display": "£0.00", "currency": "GBP", "value": 0, "major_value": "0.00"}
@@ -211,11 +218,6 @@ NOTHING: Json = {"display": "£0.00", "currency": "GBP", "value": 0, "major_valu
 def stamp(at: datetime) -> str:
     """Seconds, in UTC."""
     return at.strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def folded(address: str) -> str:
-    """The form in which two spellings are one address."""
-    return address.strip().lower()
 
 
 def address_of(record: Order | Attendee) -> str:
@@ -234,71 +236,6 @@ def names(record: Order | Attendee, address: str) -> bool:
     """Whether the address stands anywhere in a record, free text included."""
     wanted = folded(address)
     return any(wanted in text for text in _texts(_personal(record)))
-
-
-def anonymise(records: Records, address: str, shape: Shape, now: datetime) -> list[Change]:
-    """Takes the person out of every record that is of this address; what others wrote of them stays, as in life."""
-    changes: list[Change] = []
-    for order in [one for one in records.orders.values() if folded(one.email) == folded(address)]:
-        changes.append(Change("anonymised", "order.updated", order.event_id, order, order.email))
-        if shape == "gone":
-            del records.orders[order.id]
-        order.first_name, order.last_name, order.email = _nobody(order.id, shape)
-        order.answers, order.refund_requests, order.changed, order.opted_in = [], [], now, False
-    for one in [one for one in records.attendees.values() if folded(address_of(one)) == folded(address)]:
-        changes.append(Change("anonymised", "attendee.updated", one.event_id, one, address_of(one)))
-        if shape == "gone":
-            del records.attendees[one.id]
-        first, last, email = _nobody(one.id, shape)
-        one.profile = {"name": f"{first} {last}".strip(), "first_name": first, "last_name": last, "email": email}
-        one.answers, one.changed, one.opted_in = [], now, False
-    return changes
-
-
-def correct(records: Records, address: str, to: str, first: str, last: str, now: datetime) -> list[Change]:
-    """Gives every record of this address another address, and another name where one is given."""
-    changes: list[Change] = []
-    for order in records.orders.values():
-        if folded(order.email) == folded(address):
-            order.email, order.changed = to or order.email, now
-            order.first_name, order.last_name = first or order.first_name, last or order.last_name
-            changes.append(Change("rectified", "order.updated", order.event_id, order, address, order.email))
-    for one in records.attendees.values():
-        if folded(address_of(one)) == folded(address):
-            one.profile |= {name: value for name, value in (("first_name", first), ("last_name", last)) if value}
-            one.profile |= {"name": f"{one.profile['first_name']} {one.profile['last_name']}".strip()}
-            one.profile["email"], one.changed = to or address_of(one), now
-            changes.append(Change("rectified", "attendee.updated", one.event_id, one, address, address_of(one)))
-    return changes
-
-
-def unsubscribe(records: Records, address: str, now: datetime) -> list[Change]:
-    """The marketing opt-in of an address goes."""
-    changes: list[Change] = []
-    for record in records.all():
-        if folded(address_of(record)) == folded(address) and record.opted_in:
-            record.opted_in, record.changed = False, now
-            action = "order.updated" if isinstance(record, Order) else "attendee.updated"
-            changes.append(Change("unsubscribed", action, record.event_id, record, address, address))
-    return changes
-
-
-def cancel(records: Records, address: str, *, refund: bool, now: datetime) -> list[Change]:
-    """Takes back the tickets of an address: a state of the ticket, which keeps every field of the person."""
-    changes: list[Change] = []
-    for one in records.attendees.values():
-        order = records.orders.get(one.order_id)
-        if folded(address) in {folded(address_of(one)), folded(order.email) if order else ""}:
-            one.status, one.cancelled, one.refunded, one.changed = "Not Attending", True, refund, now
-            changes.append(Change("cancelled", "attendee.updated", one.event_id, one, address, address))
-            if order is not None and folded(order.email) == folded(address):
-                order.status, order.changed = "refunded" if refund else "cancelled", now
-    return changes
-
-
-def _nobody(record_id: str, shape: Shape) -> tuple[str, str, str]:
-    # What an anonymised record looks like is not documented: nobody may rely on either of these.
-    return ("", "", "") if shape == "blank" else ("Removed", "Person", f"removed-{record_id}@privacy.example.org")
 
 
 def _personal(record: Order | Attendee) -> object:

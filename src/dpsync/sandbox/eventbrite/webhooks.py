@@ -6,10 +6,11 @@ here once. There is no event for a deletion.
 
 import asyncio
 import json
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from dpsync.sandbox.eventbrite.records import Attendee, Change, Hook, Records
-from dpsync.sandbox.posting import post
+from dpsync.sandbox.posting import Sent, post
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,18 +23,15 @@ class Delivery:
 
 
 @dataclass(slots=True)
-class Webhooks:
-    """What was sent. `duplicates`: everything is sent twice."""
+class Webhooks(Sent):
+    """What was sent."""
 
-    duplicates: bool = False
-    deliveries: list[Delivery] = field(default_factory=list)
-
-    async def tell(self, records: Records, changes: list[Change], url: str) -> None:
-        """Sends what these changes are worth to every hook of their events."""
+    async def tell(self, records: Records, changes: Sequence[Change], url: str, *, twice: bool) -> None:
+        """Sends what these changes are worth to every hook of their events, perhaps twice."""
         for change in changes:
             for hook in list(records.hooks.values()):
                 if _wants(records, hook, change):
-                    for _ in range(2 if self.duplicates else 1):
+                    for _ in range(2 if twice else 1):
                         await self._deliver(records, hook, change, url)
 
     async def _deliver(self, records: Records, hook: Hook, change: Change, url: str) -> None:
