@@ -74,7 +74,10 @@ class Api(Vendor, Generic[A]):
         """Raises `Refusal` where so many calls of one account at once are too many."""
 
     def admit(self, asked: A, /) -> None:
-        """Raises `Refusal` where a call that was let in may not be carried out, or its body not be read."""
+        """Raises `Refusal` where a call that was let in may not be carried out."""
+
+    def check(self, asked: A, /) -> None:
+        """Raises `Refusal` where the body of a call that could be answered cannot be read."""
 
     def done(self, asked: A, answer: Answer, /) -> None:
         """Follows an answer that took effect."""
@@ -188,6 +191,7 @@ class Api(Vendor, Generic[A]):
             handler = asked.route.handlers.get(asked.method) if asked.route else None
             if handler is None:
                 raise self.nothing_there(asked)
+            self.check(asked)
             answer = handler(asked)
             answer = await answer if inspect.isawaitable(answer) else answer
         except Refusal as no:

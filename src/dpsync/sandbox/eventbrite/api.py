@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from dpsync.sandbox.api import Api
-from dpsync.sandbox.asked import MALFORMED, Json, folded
+from dpsync.sandbox.asked import Json, folded
 from dpsync.sandbox.eventbrite.asked import Asked, Moved, Refusal
 from dpsync.sandbox.eventbrite.desk import anonymise, cancel, correct, unsubscribe
 from dpsync.sandbox.eventbrite.endpoints import PUBLIC, ROUTES
@@ -204,10 +204,9 @@ class Eventbrite(Api[Asked]):
             raise Refusal(403, "NOT_AUTHORIZED")
         return token.value
 
-    def admit(self, asked: Asked) -> None:
+    def check(self, asked: Asked) -> None:
         """Raises `Refusal` 400 for a body that is no JSON object."""
-        known = asked.route is not None and asked.method in asked.route.handlers
-        if known and (asked.said is MALFORMED or not isinstance(asked.said, dict | None)):
+        if asked.said is not None and not isinstance(asked.said, dict):
             raise Refusal(400, "INVALID_BODY")
 
     def nothing_there(self, asked: Asked) -> Refusal:

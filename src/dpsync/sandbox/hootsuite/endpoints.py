@@ -4,15 +4,15 @@ Source: the vendor notes, sections 2, 7 and 8. Nothing published lists, reads or
 """
 
 import re
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from starlette.datastructures import QueryParams
 
-from dpsync.sandbox.hootsuite.inbox import Contact, Json, Refusal
-from dpsync.sandbox.hootsuite.oauth import Token
-from dpsync.sandbox.hootsuite.staff import Member, Organization, Post
+from dpsync.sandbox.asked import Answer, Change, Table, whole_number
+from dpsync.sandbox.hootsuite.asked import TOKEN, Asked, ScimRefusal
+from dpsync.sandbox.hootsuite.inbox import Refusal, apply
+from dpsync.sandbox.hootsuite.staff import Member
 
 WINDOW = timedelta(weeks=4)
 LARGEST_PAGE = 100
@@ -20,75 +20,40 @@ SCIM_LIST = "urn:ietf:params:scim:api:messages:2.0:ListResponse"
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """One authenticated call."""
+class Late(Answer):
+    """A yes that is followed, minutes later and at another address, by what was wrong."""
 
-    organizations: Mapping[str, Organization]
-    token: Token
-    names: Mapping[str, str]
-    query: QueryParams
-    body: object
-    now: datetime
-
-    @property
-    def home(self) -> Organization:
-        """The organisation that the token is of, or its member. Raises `Refusal`."""
-        for one in self.organizations.values():
-            if one.id == self.token.organization or self.token.member in one.members:
-                return one
-        raise Refusal(403, 4004, "The member is in no organization")
-
-    @property
-    def inbox(self) -> Organization:
-        """The organisation of the Inbox, which only an app's own token opens. Raises `Refusal` 401."""
-        if self.token.organization not in self.organizations:
-            raise Refusal(401, 4003, "The Inbox needs a token of the organization", inbox=True)
-        return self.organizations[self.token.organization]
-
-    @property
-    def organization(self) -> Organization:
-        """The organisation of the path. Raises `Refusal` 403 for another's."""
-        home = self.home
-        if self.names["organization_id"] != home.id:
-            raise Refusal(403, 1202, "Not a member of this organization")
-        return home
-
-    @property
-    def member(self) -> Member:
-        """The member of the path. Raises `Refusal`."""
-        found = self.home.members.get(self.names["member_id"])
-        if found is None:
-            raise Refusal(403, 1202, "Not a member of this organization")
-        return found
-
-    @property
-    def post(self) -> Post:
-        """The message of the path. Raises `Refusal` 404."""
-        found = self.home.posts.get(self.names["message_id"])
-        if found is None:
-            raise Refusal(404, 4001, "Message not found")
-        return found
+    faults: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """Status, body, what it changed as (kind, about whom), and the contact whose attributes are to be set."""
-
-    status: int
-    body: Json
-    changes: tuple[tuple[str, str], ...] = ()
-    contact: Contact | None = None
-    wanted: Mapping[str, str | None] | None = None
-    confirmed: bool = False
+def exchange(asked: Asked) -> Answer:
+    """A token for a grant."""
+    linked = {one.id: () if asked.switches.revoked else one.linked for one in asked.held.organizations.values()}
+    client = asked.held.tokens.client_of(asked.basic)
+    return Answer(200, asked.held.tokens.granted(client, asked.form, linked, asked.now))
 
 
 def set_attributes(asked: Asked) -> Answer:
     """200 says that the set was taken, not that it is valid: that is said minutes later, to another address."""
-    contact = asked.inbox.inbox.contacts.get(asked.names["contact_id"])
+    inbox = asked.inbox.inbox
+    contact = inbox.contacts.get(asked.names["contact_id"])
     if contact is None:
         raise Refusal(404, 0, "Contact profile not found in organization", inbox=True)
-    body = asked.body if isinstance(asked.body, dict) else {}
-    rows, confirm = body.get("contactAttributes"), body.get("autoConfirm", False)
+    wanted, confirmed = _wanted(asked)
+    faults = inbox.faults_of(wanted)
+    if asked.switches.import_errors and asked.effect:
+        faults, asked.switches.import_errors = faults or ["The import failed"], False
+    if faults:
+        return Late(200, {}, faults=tuple(faults))
+    if confirmed:
+        return Answer(200, {}, apply(inbox, contact, wanted))
+    contact.proposed = wanted
+    return Answer(200, {})
+
+
+def _wanted(asked: Asked) -> tuple[dict[str, str | None], bool]:
+    """The attributes that are asked for, and whether they need no Confirm. Raises `Refusal` 400."""
+    rows, confirm = asked.body.get("contactAttributes"), asked.body.get("autoConfirm", False)
     if not isinstance(rows, list) or not isinstance(confirm, bool):
         raise Refusal(400, 0, "The request is malformed", inbox=True)
     wanted: dict[str, str | None] = {}
@@ -98,16 +63,18 @@ def set_attributes(asked: Asked) -> Answer:
                 wanted[name] = value
             case _:
                 raise Refusal(400, 0, "The request is malformed", inbox=True)
-    return Answer(200, {}, contact=contact, wanted=wanted, confirmed=confirm)
+    return wanted, confirm
 
 
 def send_proactive(asked: Asked) -> Answer:
     """A message of ours to a number: what must not be sent to whoever is restricted or has opted out."""
-    home, body = asked.inbox, asked.body if isinstance(asked.body, dict) else {}
+    home, body = asked.inbox, asked.body
     missing = [name for name in ("medium", "channel", "contact", "text") if not isinstance(body.get(name), str)]
     if missing:
         raise Refusal(400, 0, f"{missing[0]}: must not be blank", inbox=True)
-    return Answer(200, {"correlationId": home.inbox.made_id("proactive")}, (("proactive_sent", str(body["contact"])),))
+    return Answer(
+        200, {"correlationId": home.inbox.made_id("proactive")}, (Change("proactive_sent", "", str(body["contact"])),)
+    )
 
 
 def me(asked: Asked) -> Answer:
@@ -134,7 +101,7 @@ def remove_member(asked: Asked) -> Answer:
     if found.paying:
         raise Refusal(400, 3301, "The paying member cannot be removed")
     del home.members[found.id]
-    return Answer(200, {"data": {}}, (("member_removed", found.email),))
+    return Answer(200, {"data": {}}, (Change("member_removed", "", found.email),))
 
 
 def one_member(asked: Asked) -> Answer:
@@ -153,8 +120,8 @@ def messages(asked: Asked) -> Answer:
     start, end = _time(query, "startTime"), _time(query, "endTime")
     if not start <= end <= start + WINDOW:
         raise Refusal(400, 40020, "The time range is too large")
-    limit = int(query.get("limit", "50")) if query.get("limit", "50").isdigit() else 0
-    if not 1 <= limit <= LARGEST_PAGE:
+    limit = whole_number(query, "limit", 50, 1, LARGEST_PAGE)
+    if limit is None:
         raise Refusal(400, 4000, "limit is out of range")
     state, only = query.get("state"), query.getlist("socialProfileIds")
     held = sorted(
@@ -183,7 +150,7 @@ def delete_message(asked: Asked) -> Answer:
     if found.state in {"SENT", "SEND_FAILED_PERMANENTLY"}:
         raise Refusal(400, 40003, "The message cannot be deleted in its state")
     del asked.home.posts[found.id]
-    return Answer(200, {"data": []}, (("post_deleted", found.id),))
+    return Answer(200, {"data": []}, (Change("post_deleted", "", found.id),))
 
 
 def scim_users(asked: Asked) -> Answer:
@@ -203,8 +170,7 @@ def scim_user(asked: Asked) -> Answer:
 
 
 def patch_scim_user(asked: Asked) -> Answer:
-    found, body = _scim_member(asked), asked.body if isinstance(asked.body, dict) else {}
-    operations = body.get("Operations")
+    found, operations = _scim_member(asked), asked.body.get("Operations")
     if not isinstance(operations, list) or not all(isinstance(one, dict) for one in operations):
         raise ScimRefusal("Operations are missing", "invalidSyntax")
     for one in operations:
@@ -213,15 +179,7 @@ def patch_scim_user(asked: Asked) -> Answer:
         found.active = bool(values.get("active", found.active))
         found.name = str(values.get("displayName", found.name))
         found.email = str(values.get("userName", found.email))
-    return Answer(200, found.scim(), (("member_changed", found.email),))
-
-
-class ScimRefusal(Refusal):
-    """A no in SCIM's own shape."""
-
-    def __init__(self, message: str, scim_type: str = "", status: int = 400) -> None:
-        self.scim_type = scim_type
-        super().__init__(status, 0, message)
+    return Answer(200, found.scim(), (Change("member_changed", "", found.email),))
 
 
 def _scim_member(asked: Asked) -> Member:
@@ -249,9 +207,9 @@ def _offset(cursor: str | None) -> int:
     return int(cursor.partition(":")[0])
 
 
-Handler = Callable[[Asked], Answer]
 CONTACT = "/inbox/v2/contact/{contact_id}/contact-attributes"
-ROUTES: Mapping[str, Mapping[str, Handler]] = {
+ROUTES: Table = {
+    TOKEN: {"POST": exchange},
     CONTACT: {"PUT": set_attributes},
     "/inbox/v1/proactive-messaging": {"POST": send_proactive},
     "/v1/me": {"GET": me},

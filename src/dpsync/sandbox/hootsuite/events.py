@@ -11,8 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from dpsync.sandbox.hootsuite.inbox import Json, stamp
-from dpsync.sandbox.posting import post
+from dpsync.sandbox.asked import Json
+from dpsync.sandbox.hootsuite.inbox import stamp
+from dpsync.sandbox.posting import Sent, post
 
 SIGNATURE = "X-Hootsuite-Signature"
 LATE = timedelta(minutes=5)
@@ -40,14 +41,13 @@ class Delivery:
 
 
 @dataclass(slots=True)
-class Events:
+class Events(Sent):
     """The addresses an admin has entered, what waits, what was sent, and what the vendor gave up: `lost`."""
 
     write_back_url: str = ""
     notification_url: str = ""
     secret: str = "00" * 32
     waiting: list[Sending] = field(default_factory=list)
-    deliveries: list[Delivery] = field(default_factory=list)
     lost: list[Sending] = field(default_factory=list)
 
     def write_back(self, body: Json, now: datetime) -> None:

@@ -2,10 +2,11 @@
 
 from datetime import datetime
 
+from dpsync.sandbox.asked import folded
 from dpsync.sandbox.handle import Handle
 from dpsync.sandbox.hootsuite.api import Hootsuite
 from dpsync.sandbox.hootsuite.filling import SeedContact, SeedPost
-from dpsync.sandbox.hootsuite.inbox import Deleted, folded
+from dpsync.sandbox.hootsuite.inbox import Deleted
 
 
 class HootsuiteHandle(Handle[Hootsuite]):
@@ -20,8 +21,8 @@ class HootsuiteHandle(Handle[Hootsuite]):
         """Where write-backs go, signed with this secret (hexadecimal), and where errors that come late are told."""
 
         def do(vendor: Hootsuite) -> None:
-            vendor.events.write_back_url, vendor.events.secret = url, secret
-            vendor.events.notification_url = errors or url
+            vendor.webhooks.write_back_url, vendor.webhooks.secret = url, secret
+            vendor.webhooks.notification_url = errors or url
 
         self.there(do)
 
@@ -50,11 +51,11 @@ class HootsuiteHandle(Handle[Hootsuite]):
 
     def code(self, client: str, member: str, redirect_uri: str) -> str:
         """An authorisation code, as a member's consent in the browser gives it."""
-        return self.there(lambda vendor: vendor.tokens.open_code(client, member, redirect_uri, vendor.now()))
+        return self.there(lambda vendor: vendor.held.tokens.open_code(client, member, redirect_uri, vendor.now()))
 
     def lost(self) -> int:
         """How many write-backs the vendor has given up."""
-        return self.there(lambda vendor: len(vendor.events.lost))
+        return self.there(lambda vendor: len(vendor.webhooks.lost))
 
     def erase(self, person: str, hint: str) -> int:
         """An Inbox admin deletes every contact of this person, with the hint; how many."""

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from dpsync.sandbox.vendor import Unwilling
+from dpsync.sandbox import vendor
+from dpsync.sandbox.asked import Change, Json, folded, made_id
 
-Json = dict[str, object]
 Source = Literal["AGENT", "MEDIUM", "CRM_CONFIRMED"]
 Status = Literal["new", "pending", "resolved"]
 LONGEST_VALUE = 250
@@ -19,15 +19,12 @@ X = "twit"
 """The medium whose handles, posts and transcripts the write-back leaves out."""
 
 
-class Refusal(Unwilling):
+class Refusal(vendor.Refusal):
     """A no, with the vendor's code; `inbox`: in the shape that the Inbox API has."""
 
     def __init__(self, status: int, code: int, message: str, *, inbox: bool = False) -> None:
-        self.status = status
-        self.code = code
-        self.message = message
-        self.inbox = inbox
-        super().__init__(message)
+        super().__init__(status, message)
+        self.code, self.inbox = code, inbox
 
 
 @dataclass(slots=True)
@@ -89,7 +86,7 @@ class Inbox:
     def made_id(self, kind: str) -> str:
         """An id that follows from the order in which things came, so that runs repeat."""
         self.counted += 1
-        digits = hashlib.sha256(f"{kind}/{self.counted}".encode()).hexdigest()
+        digits = made_id(kind, self.counted)
         return f"{digits[:8]}-0000-11eb-9363-{digits[8:20]}"
 
     def of(self, person: str) -> list[Contact]:
@@ -126,36 +123,23 @@ class Inbox:
         ]
 
 
-def apply(inbox: Inbox, contact: Contact, wanted: Mapping[str, str | None]) -> tuple[list[str], list[str]]:
-    """The complete set of what the CRM manages: what is left out or null is deleted. (set, removed)."""
-    set_, removed = [], []
+def apply(inbox: Inbox, contact: Contact, wanted: Mapping[str, str | None]) -> list[Change]:
+    """The complete set of what the CRM manages: what is left out or null is deleted."""
+    kinds = []
     for name in inbox.managed:
         value, now = wanted.get(name), contact.attributes.get(name)
         if value is None:
             if contact.attributes.pop(name, None) is not None:
-                removed.append(name)
+                kinds.append("attribute_removed")
         elif now != (value, "CRM_CONFIRMED"):
             contact.attributes[name] = (value, "CRM_CONFIRMED")
-            set_.append(name)
+            kinds.append("attribute_set")
     contact.proposed = None
-    return set_, removed
+    return [Change(kind, contact.id, contact.name) for kind in kinds]
 
 
 def write_back(contact: Contact, conversation: Conversation, previous: Status, at: datetime, key: str) -> Json:
     """The body that tells of a conversation which was resolved or set to pending. Of X no identifier and no text."""
-    shown = contact.medium != X
-    profile: Json = {"id": contact.id}
-    if shown:
-        profile |= {
-            "mediumContactProfileId": hashlib.sha256(contact.handle.encode()).hexdigest()[:24],
-            "primaryIdentifier": contact.name,
-            "secondaryIdentifier": contact.handle,
-        }
-    attributes = [
-        {"attribute": name, "value": value, "source": source}
-        for name, (value, source) in contact.attributes.items()
-        if shown or source != "MEDIUM"
-    ]
     resolved = conversation.status == "resolved"
     return {
         "timestamp": stamp(at),
@@ -172,22 +156,33 @@ def write_back(contact: Contact, conversation: Conversation, previous: Status, a
             "medium": {"id": contact.medium},
             "channel": {"id": conversation.channel, "name": "Main page"},
             "agent": {"id": "11599", "email": "staff@example.org", "firstName": "Sam", "lastName": "Staff"},
-            "contactProfile": profile,
-            "messages": [
-                {"id": f"{conversation.id[:8]}-m{number}", "direction": direction, "text": text}
-                for number, (direction, text) in enumerate(conversation.texts, 1)
-                if shown
-            ],
-            "contactAttributes": attributes,
+            **_of_person(contact, conversation),
             "notes": [],
             "topics": [],
         },
     }
 
 
-def folded(value: str) -> str:
-    """The form in which two spellings are one."""
-    return value.strip().lower()
+def _of_person(contact: Contact, conversation: Conversation) -> Json:
+    shown = contact.medium != X
+    identifiers = {
+        "mediumContactProfileId": hashlib.sha256(contact.handle.encode()).hexdigest()[:24],
+        "primaryIdentifier": contact.name,
+        "secondaryIdentifier": contact.handle,
+    }
+    return {
+        "contactProfile": {"id": contact.id} | (identifiers if shown else {}),
+        "messages": [
+            {"id": f"{conversation.id[:8]}-m{number}", "direction": direction, "text": text}
+            for number, (direction, text) in enumerate(conversation.texts, 1)
+            if shown
+        ],
+        "contactAttributes": [
+            {"attribute": name, "value": value, "source": source}
+            for name, (value, source) in contact.attributes.items()
+            if shown or source != "MEDIUM"
+        ],
+    }
 
 
 def stamp(at: datetime) -> str:

@@ -7,6 +7,8 @@ import time
 from dataclasses import dataclass, field
 from datetime import date, datetime
 
+from dpsync.sandbox.asked import Header
+
 PER_SECOND = 20
 DAILY = 100_000
 
@@ -23,14 +25,13 @@ class Used:
 
 @dataclass(slots=True)
 class Limits:
-    """The limits, and what each account used of them."""
+    """What each account used of its limits."""
 
-    per_second: int = PER_SECOND
-    daily: int = DAILY
     used: dict[str, Used] = field(default_factory=dict)
 
-    def take(self, account: str, now: datetime) -> tuple[tuple[tuple[str, str], ...], bool]:
-        """Counts one call; the headers of its answer, and whether it is within both limits."""
+    def take(self, account: str, now: datetime, per_second: int | None, daily: int | None) -> tuple[list[Header], bool]:
+        """Counts one call; the headers of its answer, and whether it is within both limits (None: the usual ones)."""
+        per_second, daily = PER_SECOND if per_second is None else per_second, DAILY if daily is None else daily
         used = self.used.setdefault(account, Used(now.date()))
         if used.day != now.date():
             used.day, used.today = now.date(), 0
@@ -38,9 +39,9 @@ class Limits:
             used.second, used.in_second = time.monotonic(), 0
         used.today += 1
         used.in_second += 1
-        headers = (
-            ("x-account-quota", str(self.daily)),
-            ("x-account-quota-used", str(min(used.today, self.daily))),
-            ("x-account-rate-limit-requests-remaining", str(max(0, self.per_second - used.in_second))),
-        )
-        return headers, used.today <= self.daily and used.in_second <= self.per_second
+        headers = [
+            ("x-account-quota", str(daily)),
+            ("x-account-quota-used", str(min(used.today, daily))),
+            ("x-account-rate-limit-requests-remaining", str(max(0, per_second - used.in_second))),
+        ]
+        return headers, used.today <= daily and used.in_second <= per_second

@@ -3,13 +3,12 @@
 Source: the vendor notes, section 1. Client id and secret come as HTTP Basic and in no other way.
 """
 
-import base64
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from dpsync.sandbox.hootsuite.inbox import Json, Refusal
+from dpsync.sandbox.asked import Json, made_id
+from dpsync.sandbox.hootsuite.inbox import Refusal
 
 LIVES = timedelta(seconds=3_599)
 CODE_LIVES = timedelta(minutes=10)
@@ -19,8 +18,8 @@ class OAuthRefusal(Refusal):
     """A no of the token endpoint."""
 
     def __init__(self, status: int, error: str, description: str) -> None:
-        self.error = error
         super().__init__(status, 0, description)
+        self.error = error
 
 
 @dataclass(slots=True)
@@ -68,14 +67,10 @@ class Tokens:
     codes: dict[str, Code] = field(default_factory=dict)
     counted: int = 0
 
-    def client_of(self, authorization: str) -> str:
-        """Whose Basic header it is. Raises `OAuthRefusal` 401 for any other way of saying it."""
-        scheme, _, value = authorization.partition(" ")
-        try:
-            name, _, secret = base64.b64decode(value.strip(), validate=True).decode().partition(":")
-        except ValueError:
-            name = secret = ""
-        if scheme.lower() != "basic" or name not in self.clients or self.clients[name] != secret:
+    def client_of(self, basic: tuple[str, str]) -> str:
+        """Whose name and secret these are. Raises `OAuthRefusal` 401."""
+        name, secret = basic
+        if self.clients.get(name) != secret:
             raise OAuthRefusal(401, "invalid_client", "Client authentication failed")
         return name
 
@@ -142,4 +137,4 @@ class Tokens:
 
     def _made(self, kind: str) -> str:
         self.counted += 1
-        return hashlib.sha256(f"{kind}/{self.counted}".encode()).hexdigest()[:40]
+        return made_id(kind, self.counted)[:40]

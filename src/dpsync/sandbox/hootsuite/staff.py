@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from dpsync.sandbox.hootsuite.inbox import Inbox, Json, stamp
+from dpsync.sandbox.asked import Json
+from dpsync.sandbox.hootsuite.inbox import Inbox, stamp
 
 State = Literal["PENDING_APPROVAL", "REJECTED", "SENT", "SCHEDULED", "SEND_FAILED_PERMANENTLY"]
 
