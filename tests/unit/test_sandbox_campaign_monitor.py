@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta, timezone
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import pytest
 import requests
@@ -527,7 +527,7 @@ def test_a_webhook_is_told_of_every_update_also_of_one_that_brings_somebody_back
 
 def test_events_come_in_batches_of_a_thousand_and_perhaps_twice(box: Box, listener: Listener) -> None:
     hooked(box, listener.url)
-    box.vendor.webhooks.duplicates = True
+    box.vendor.switch(webhooks_duplicated=True)
     rows = [{"EmailAddress": f"r{number}@example.org", **CONSENT} for number in range(900)]
     for first in (0, 900):
         some = [{**row, "EmailAddress": f"{first}{row['EmailAddress']}"} for row in rows]
@@ -536,8 +536,8 @@ def test_events_come_in_batches_of_a_thousand_and_perhaps_twice(box: Box, listen
     assert sorted(one.events for one in box.vendor.webhooks.deliveries) == [900] * 4
     many = [Change("created", box.one, box.news.id, ADA, Subscriber(ADA))] * 2500
     box.vendor.webhooks.deliveries.clear()
-    box.vendor.webhooks.duplicates = False
-    box.there(lambda vendor: vendor.note(box.account, many))
+    box.vendor.switch(webhooks_duplicated=False)
+    box.there(lambda vendor: vendor.note("main", many))
     assert [one.events for one in box.vendor.webhooks.deliveries] == [1000, 1000, 500]
 
 
@@ -714,7 +714,9 @@ def test_a_key_of_one_client_reaches_that_client_only(box: Box) -> None:
 
 
 @pytest.mark.parametrize("collation", ["plain", "letters"])
-def test_an_address_in_a_long_suppression_list_is_found_in_any_order(box: Box, collation: str) -> None:
+def test_an_address_in_a_long_suppression_list_is_found_in_any_order(
+    box: Box, collation: Literal["plain", "letters"]
+) -> None:
     box.account.switches.collation = collation
     home = box.account.clients[box.one]
     for number in range(3500):

@@ -1,22 +1,19 @@
-"""What Campaign Monitor holds, and the rules it keeps: accounts, clients, lists, subscribers, suppression lists.
+"""What Campaign Monitor holds: accounts, clients, lists, subscribers, suppression lists, webhooks. Plain data.
 
 Source: the reference of API v3.3, the vendor's official clients with their fixtures, and staff answers in its forum,
-as read in August 2026. Plain data and plain functions: no HTTP, no faults, no counting.
+as read in August 2026.
 """
 
 import hashlib
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
 from typing import Literal
 
-from dpsync.sandbox.campaign_monitor.custom_fields import changed
+from dpsync.sandbox import vendor
+from dpsync.sandbox.asked import Header, Json, folded
 
 STATES = ("Active", "Unconfirmed", "Unsubscribed", "Bounced", "Deleted")
-MAILED = frozenset({"Active", "Unconfirmed"})
-Json = dict[str, object]
-Acts = Literal["unsubscribe", "bounce", "erase", "suppress", "subscribe", "rename"]
 
 MESSAGES: Mapping[int, str] = {
     1: "Invalid Email Address",
@@ -50,21 +47,29 @@ MESSAGES: Mapping[int, str] = {
     802: "Invalid order field",
     803: "Invalid order direction",
 }
-READD = {"Deleted": 205, "Unsubscribed": 206, "Bounced": 207, "Unconfirmed": 208}
 
 
-class Refusal(Exception):
-    """What the vendor refuses, by its code."""
+class Refusal(vendor.Refusal):
+    """What the vendor refuses, by its code; `message`: where it is none of the vendor's list."""
 
-    def __init__(self, code: int, *, status: int = 400) -> None:
+    def __init__(self, code: int, *headers: Header, status: int = 400, message: str = "") -> None:
+        super().__init__(status, message or MESSAGES[code], *headers)
         self.code = code
-        self.status = status
-        super().__init__(MESSAGES[code])
 
 
-def folded(address: str) -> str:
-    """The form in which two spellings are one address."""
-    return address.strip().lower()
+class CampaignMonitorSwitches(vendor.Switches):
+    """What the vendor does now and then, or leaves undocumented, to be tried both ways."""
+
+    repeat_is_203: bool | None = None
+    exact_case: bool | None = None
+    suppression_sets_state: bool | None = None
+    deleted_is_fixed: bool | None = None
+    adds_wait: bool | None = None
+    delete_fires: bool | None = None
+    no_permission: bool | None = None
+    refresh_stays: bool | None = None
+    collation: Literal["plain", "letters"] | None = None
+    webhooks_duplicated: bool | None = None
 
 
 def made_id(*parts: str) -> str:
@@ -167,23 +172,8 @@ class Token:
 
 
 @dataclass(slots=True)
-class Switches:
-    """What the vendor leaves undocumented, to be tried both ways."""
-
-    repeat_is_203: bool = False
-    exact_case: bool = False
-    suppression_sets_state: bool = False
-    deleted_is_fixed: bool = False
-    adds_wait: bool = False
-    delete_fires: bool = True
-    no_permission: bool = False
-    refresh_stays: bool = False
-    collation: str = "plain"
-
-
-@dataclass(slots=True)
 class Account:
-    """An account key sees all clients, a client key (`client_keys`) its own."""
+    """An account key sees all clients, a client key (`client_keys`) its own. `switches`: those of the vendor."""
 
     name: str
     keys: tuple[str, ...] = ()
@@ -192,7 +182,7 @@ class Account:
     clients: dict[str, Client] = field(default_factory=dict)
     waiting: list[tuple[str, Mapping[str, object]]] = field(default_factory=list)
     zone: tzinfo = UTC
-    switches: Switches = field(default_factory=Switches)
+    switches: CampaignMonitorSwitches = field(default_factory=CampaignMonitorSwitches)
 
     @property
     def lists(self) -> list[SubscriberList]:
@@ -215,148 +205,37 @@ class Change:
     member: Subscriber | None = None
     was: str = ""
 
-
-# --- the rules
-
-
-def check_address(address: object, code: int = 1) -> str:
-    """The address, where it looks like one. Raises `Refusal`."""
-    if not isinstance(address, str) or not re.fullmatch(r"[^@\s]+@[^@\s]+\.[^@\s]+", address.strip()):
-        raise Refusal(code)
-    return address.strip()
+    @property
+    def place(self) -> str:
+        """The list, or the client."""
+        return self.list_id or self.client_id
 
 
-def unsubscribe(account: Account, client: Client, held: SubscriberList, member: Subscriber, date: str) -> list[Change]:
-    """Takes the person out, as far as the list's setting reaches."""
-    reached = list(client.lists.values()) if held.reach == "AllClientLists" else [held]
-    changes = []
-    for one in reached:
-        found = one.members.get(folded(member.address))
-        if found is not None and found.state in MAILED:
-            found.state, found.date = "Unsubscribed", date
-            changes.append(Change("unsubscribed", client.id, one.id, found.address, found))
-    if held.reach == "AllClientLists" and held.suppresses:
-        changes += suppress(account, client, [member.address], "Unsubscribed", date)
-    return changes
+@dataclass(slots=True)
+class Hook:
+    """One registered webhook. `failing_since`: the first of the deliveries that have failed without a break."""
+
+    id: str
+    list_id: str
+    url: str
+    events: tuple[str, ...]
+    status: str = "Active"
+    failing_since: datetime | None = None
+
+    def body(self) -> Json:
+        """As the API shows it."""
+        return {
+            "WebhookID": self.id,
+            "Events": list(self.events),
+            "Url": self.url,
+            "Status": self.status,
+            "PayloadFormat": "Json",
+        }
 
 
-def suppress(account: Account, client: Client, addresses: Iterable[str], reason: str, date: str) -> list[Change]:
-    """Puts addresses on the client's suppression list."""
-    changes = []
-    for address in addresses:
-        if client.suppress(address, reason, date):
-            changes.append(Change("suppressed", client.id, "", address))
-        if account.switches.suppression_sets_state:
-            for one in client.lists.values():
-                found = one.members.get(folded(address))
-                if found is not None and found.state in MAILED:
-                    found.state, found.date = "Unsubscribed", date
-    return changes
+@dataclass(slots=True)
+class Held:
+    """All accounts, by name, and all webhooks, by id."""
 
-
-def update(held: SubscriberList, member: Subscriber, body: Mapping[str, object], date: str) -> list[tuple[str, str]]:
-    """Changes what the body names; absent and empty values stay. (kind, address before) of each effect.
-
-    Raises `Refusal`.
-    """
-    check_consent(body)
-    if body.get("MobileNumber") and not re.fullmatch(r"\+[1-9][0-9]{6,14}", str(body["MobileNumber"])):
-        raise Refusal(220)
-    new = body.get("EmailAddress")
-    if new:
-        new = check_address(new, 211)
-        if folded(new) != folded(member.address) and folded(new) in held.members:
-            raise Refusal(201)
-    was, left = member.address, member.state
-    if isinstance(new, str) and new:
-        del held.members[folded(member.address)]
-        member.address = new
-        held.members[folded(new)] = member
-    if body.get("Name"):
-        member.name = str(body["Name"])
-    if "MobileNumber" in body:
-        member.mobile = str(body["MobileNumber"])
-    if body["ConsentToTrack"] != "Unchanged":
-        member.consent = str(body["ConsentToTrack"])
-    member.fields = changed(member.fields, body, held.fields, held.options)
-    if body.get("Resubscribe") is True:
-        member.state = "Active"
-    # the vendor tells its webhooks of every update, also of one that brings somebody back
-    effects = [("moved", was) if folded(was) != folded(member.address) else ("patched", "")]
-    if member.state != left:
-        member.date = date
-        effects.append(("resubscribed", ""))
-    return effects
-
-
-def add(client: Client, held: SubscriberList, body: Mapping[str, object], date: str) -> Change:
-    """Adds or updates. Raises `Refusal` 204 to 208 for whoever may come back with Resubscribe only."""
-    check_consent(body)
-    address = check_address(body.get("EmailAddress"))
-    again = body.get("Resubscribe") is True
-    present = held.members.get(folded(address))
-    if not again and folded(address) in client.suppressed:
-        raise Refusal(204)
-    if not again and present is not None and present.state in READD:
-        raise Refusal(READD[present.state])
-    # with Resubscribe the vendor takes the person back even from the suppression list
-    client.suppressed.pop(folded(address), None)
-    if present is None:
-        present = Subscriber(address, date=date, joined=date)
-        held.members[folded(address)] = present
-        kind = "created"
-    else:
-        kind = "resubscribed" if present.state != "Active" else "patched"
-        present.state = "Active"
-    present.name = str(body.get("Name") or present.name)
-    present.fields = changed(present.fields, body, held.fields, held.options)
-    return Change(kind, client.id, held.id, present.address, present)
-
-
-def by_hand(
-    account: Account, client: Client, address: str, deed: Acts, list_id: str | None, stamp: str, name: str = ""
-) -> list[Change]:
-    """What the person does through a link, or somebody in the web app, at one client. `name`: of a `rename`."""
-    changes: list[Change] = []
-    if deed == "suppress":
-        return suppress(account, client, [address], "Reason Unavailable", stamp)
-    for one in client.lists.values():
-        member = one.members.get(address)
-        if member is None or list_id not in {None, one.id}:
-            continue
-        match deed:
-            case "unsubscribe":
-                changes += unsubscribe(account, client, one, member, stamp)
-            case "bounce":
-                member.state, member.date = "Bounced", stamp
-                changes.append(Change("bounced", client.id, one.id, address, member))
-                changes += suppress(account, client, [address], "Bounced", stamp)
-            case "subscribe":
-                member.state, member.date = "Active", stamp
-                changes.append(Change("resubscribed", client.id, one.id, address, member))
-            case "rename":
-                member.name = name
-                changes.append(Change("patched", client.id, one.id, address, member))
-            case "erase":
-                del one.members[address]
-                changes.append(Change("erased", client.id, one.id, address))
-    return changes
-
-
-def holdings(account: Account, address: str) -> list[tuple[str, str]]:
-    """(list or client id, state) wherever a folded address is; `Suppressed` for a suppression list."""
-    found = []
-    for client in account.clients.values():
-        members = [(one.id, one.members.get(address)) for one in client.lists.values()]
-        found += [(place, member.state) for place, member in members if member is not None]
-        if address in client.suppressed:
-            found.append((client.id, "Suppressed"))
-    return found
-
-
-def check_consent(body: Mapping[str, object]) -> None:
-    """Mandatory since v3.2. Raises `Refusal` 214 or 215."""
-    if "ConsentToTrack" not in body:
-        raise Refusal(214)
-    if body["ConsentToTrack"] not in ("Yes", "No", "Unchanged"):
-        raise Refusal(215)
+    accounts: dict[str, Account] = field(default_factory=dict)
+    hooks: dict[str, Hook] = field(default_factory=dict)

@@ -5,26 +5,14 @@ their shapes. Nothing here knows of connections, faults or counting.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
-from dpsync.sandbox.campaign_monitor.account import (
-    MESSAGES,
-    STATES,
-    Account,
-    Change,
-    Client,
-    Refusal,
-    Subscriber,
-    SubscriberList,
-    add,
-    check_address,
-    folded,
-    suppress,
-    unsubscribe,
-    update,
-)
+from dpsync.sandbox.asked import Answer, Json, Table, folded, whole_number
+from dpsync.sandbox.campaign_monitor.account import MESSAGES, STATES, Change, Refusal, Token, made_id
+from dpsync.sandbox.campaign_monitor.asked import Asked
 from dpsync.sandbox.campaign_monitor.custom_fields import tag_of
+from dpsync.sandbox.campaign_monitor.hooks import ROUTES as HOOKS
+from dpsync.sandbox.campaign_monitor.rules import add, check_address, suppress, unsubscribe, update
 
 TIME_ZONES = (
     "(GMT) Coordinated Universal Time",
@@ -35,57 +23,8 @@ TIME_ZONES = (
 COUNTRIES = ("Australia", "Ireland", "United Kingdom", "United States of America")
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """One authenticated call. `visible`: the clients that the credential shows; `now`: the account's time stamp."""
-
-    account: Account
-    visible: frozenset[str]
-    place: str
-    part: str
-    query: Mapping[str, str]
-    body: Mapping[str, object]
-    now: str
-
-    @property
-    def clients(self) -> list[Client]:
-        """The clients that the credential shows."""
-        return [client for client in self.account.clients.values() if client.id in self.visible]
-
-    @property
-    def client(self) -> Client:
-        """The client of the path. Raises `Refusal` 102, unknown or not ours."""
-        found = next((client for client in self.clients if client.id == self.place), None)
-        if found is None:
-            raise Refusal(102, status=401)
-        return found
-
-    @property
-    def home(self) -> tuple[Client, SubscriberList]:
-        """The list of the path and whose it is. Raises `Refusal` 101, unknown or not ours."""
-        for client in self.clients:
-            if self.place in client.lists:
-                return client, client.lists[self.place]
-        raise Refusal(101, status=401)
-
-    @property
-    def member(self) -> Subscriber:
-        """The subscriber of the query. Raises `Refusal` 1 or 203."""
-        address = check_address(self.query.get("email"))
-        return self.home[1].find(address, exact=self.account.switches.exact_case)
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """Status, body (None: empty) and what it changed."""
-
-    status: int
-    body: object = None
-    changes: tuple[Change, ...] = ()
-
-
 def systemdate(asked: Asked) -> Answer:
-    return Answer(200, {"SystemDate": asked.now})
+    return Answer(200, {"SystemDate": asked.stamp})
 
 
 def timezones(_: Asked) -> Answer:
@@ -157,12 +96,12 @@ def delete_list(asked: Asked) -> Answer:
 
 def delete_client(asked: Asked) -> Answer:
     client = asked.client
-    del asked.account.clients[client.id]
+    del asked.owner.clients[client.id]
     return Answer(200, None, (Change("destroyed", client.id, "", ""),))
 
 
 def in_state(asked: Asked) -> Answer:
-    wanted = asked.part.capitalize()
+    wanted = asked.names["part"].capitalize()
     if wanted not in STATES:
         raise Refusal(404, status=404)
     held = [member for member in asked.home[1].members.values() if member.state == wanted]
@@ -183,13 +122,13 @@ def suppression_list(asked: Asked) -> Answer:
     return Answer(200, _page(asked, rows, {"email", "date"}, "EmailAddress"))
 
 
-def _page(asked: Asked, rows: Sequence[Mapping[str, object]], fields: set[str], email: str) -> dict[str, object]:
+def _page(asked: Asked, rows: Sequence[Mapping[str, object]], fields: set[str], email: str) -> Json:
     query = asked.query
-    number, size = _number(query, "page", 1, 800), _number(query, "pagesize", 1000, 801)
+    number, size = whole_number(query, "page", 1, 1, 10**9), whole_number(query, "pagesize", 1000, 10, 1000)
     order, direction = query.get("orderfield", "date"), query.get("orderdirection", "asc")
-    if number < 1:
+    if number is None:
         raise Refusal(800)
-    if not 10 <= size <= 1000:
+    if size is None:
         raise Refusal(801)
     if order not in fields:
         raise Refusal(802)
@@ -200,9 +139,7 @@ def _page(asked: Asked, rows: Sequence[Mapping[str, object]], fields: set[str], 
     def place(row: Mapping[str, object]) -> str:
         value = str(row[column])
         # how the vendor sorts addresses is not documented: "letters" leaves out all but letters and figures
-        return (
-            re.sub(r"[^a-z0-9]", "", value.lower()) if asked.account.switches.collation == "letters" else value.lower()
-        )
+        return re.sub(r"[^a-z0-9]", "", value.lower()) if asked.switches.collation == "letters" else value.lower()
 
     ordered = sorted(rows, key=place, reverse=direction == "desc")
     shown = ordered[size * (number - 1) : size * number]
@@ -218,13 +155,6 @@ def _page(asked: Asked, rows: Sequence[Mapping[str, object]], fields: set[str], 
     }
 
 
-def _number(query: Mapping[str, str], name: str, usual: int, code: int) -> int:
-    said = query.get(name, str(usual))
-    if not re.fullmatch(r"[0-9]{1,9}", said):
-        raise Refusal(code)
-    return int(said)
-
-
 def put_on_list(asked: Asked) -> Answer:
     client = asked.client
     given = asked.body.get("EmailAddresses")
@@ -233,7 +163,7 @@ def put_on_list(asked: Asked) -> Answer:
         raise Refusal(1)
     if all(folded(address) in client.suppressed for address in addresses):
         return _repeated(asked)
-    changes = suppress(asked.account, client, addresses, "Reason Unavailable", asked.now)
+    changes = suppress(asked.owner, client, addresses, "Reason Unavailable", asked.stamp)
     return Answer(200, None, tuple(changes))
 
 
@@ -251,9 +181,9 @@ def read_member(asked: Asked) -> Answer:
 def put_member(asked: Asked) -> Answer:
     client, held = asked.home
     member = asked.member
-    if member.state == "Deleted" and asked.account.switches.deleted_is_fixed:
+    if member.state == "Deleted" and asked.switches.deleted_is_fixed:
         raise Refusal(203)
-    effects = update(held, member, asked.body, asked.now)
+    effects = update(held, member, asked.body, asked.stamp)
     return Answer(
         200, None, tuple(Change(kind, client.id, held.id, member.address, member, was) for kind, was in effects)
     )
@@ -265,21 +195,21 @@ def delete_member(asked: Asked) -> Answer:
     member = asked.member
     if member.state == "Deleted":
         return _repeated(asked)
-    member.state, member.date = "Deleted", asked.now
+    member.state, member.date = "Deleted", asked.stamp
     return Answer(200, None, (Change("deleted", client.id, held.id, member.address, member),))
 
 
 def unsubscribe_member(asked: Asked) -> Answer:
     client, held = asked.home
     address = check_address(asked.body.get("EmailAddress"))
-    member = held.find(address, exact=asked.account.switches.exact_case)
+    member = held.find(address, exact=bool(asked.switches.exact_case))
     if member.state not in ("Active", "Unconfirmed"):
         return _repeated(asked)
-    return Answer(200, None, tuple(unsubscribe(asked.account, client, held, member, asked.now)))
+    return Answer(200, None, tuple(unsubscribe(asked.owner, client, held, member, asked.stamp)))
 
 
 def _repeated(asked: Asked) -> Answer:
-    if asked.account.switches.repeat_is_203:
+    if asked.switches.repeat_is_203:
         raise Refusal(203)
     return Answer(200)
 
@@ -288,10 +218,10 @@ def add_member(asked: Asked) -> Answer:
     """An upsert that is only queued: what it does comes later where that switch is on."""
     client, held = asked.home
     address = check_address(asked.body.get("EmailAddress"))
-    if asked.account.switches.adds_wait:
-        asked.account.waiting.append((held.id, dict(asked.body)))
+    if asked.switches.adds_wait:
+        asked.owner.waiting.append((held.id, dict(asked.body)))
         return Answer(201, address)
-    return Answer(201, address, (add(client, held, asked.body, asked.now),))
+    return Answer(201, address, (add(client, held, asked.body, asked.stamp),))
 
 
 def import_members(asked: Asked) -> Answer:
@@ -305,7 +235,7 @@ def import_members(asked: Asked) -> Answer:
     failures: list[dict[str, object]] = []
     for row in rows:
         try:
-            changes.append(add(client, held, {**row, "Resubscribe": asked.body.get("Resubscribe", False)}, asked.now))
+            changes.append(add(client, held, {**row, "Resubscribe": asked.body.get("Resubscribe", False)}, asked.stamp))
         except Refusal as no:
             failures.append({"EmailAddress": row.get("EmailAddress"), "Code": no.code, "Message": MESSAGES[no.code]})
     result = {
@@ -321,11 +251,28 @@ def import_members(asked: Asked) -> Answer:
     return Answer(201, result, tuple(changes))
 
 
-Handler = Callable[[Asked], Answer]
+def renew(asked: Asked) -> Answer:
+    """A refresh token for a new pair; the old pair is used up, unless the switch says that the token stays."""
+    form = asked.form
+    for account in asked.held.accounts.values():
+        for access, token in list(account.tokens.items()):
+            known = token.refresh == form.get("refresh_token") and token.state != "revoked"
+            if known and form.get("grant_type") == "refresh_token":
+                del account.tokens[access]
+                refresh = token.refresh if asked.switches.refresh_stays else made_id(access, "refresh")
+                fresh = made_id(access, "access")
+                account.tokens[fresh] = Token(refresh=refresh)
+                return Answer(200, {"access_token": fresh, "expires_in": LIVES, "refresh_token": refresh})
+    return Answer(400, {"error": "invalid_grant", "error_description": "The token is not known or was used up"})
+
+
+TOKEN = "/oauth/token"
+LIVES = 1_209_600
 MEMBER = "/subscribers/{list_id}"
 CLIENT = "/clients/{client_id}"
 LIST = "/lists/{list_id}"
-ROUTES: Mapping[str, Mapping[str, Handler]] = {
+ROUTES: Table = {
+    TOKEN: {"POST": renew},
     "/systemdate": {"GET": systemdate},
     "/timezones": {"GET": timezones},
     "/countries": {"GET": countries},
@@ -342,5 +289,6 @@ ROUTES: Mapping[str, Mapping[str, Handler]] = {
     f"{MEMBER}/history": {"GET": history},
     f"{MEMBER}/unsubscribe": {"POST": unsubscribe_member},
     f"{MEMBER}/import": {"POST": import_members},
+    **HOOKS,
+    f"{LIST}/{{part}}": {"GET": in_state},
 }
-BY_STATE = f"{LIST}/{{part}}"

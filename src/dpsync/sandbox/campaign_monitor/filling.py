@@ -4,8 +4,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from dpsync.sandbox.campaign_monitor.account import Acts, Json, Subscriber, made_id
-from dpsync.sandbox.vendor import Part, Section, Switches
+from dpsync.sandbox.asked import Json
+from dpsync.sandbox.campaign_monitor.account import CampaignMonitorSwitches, Subscriber, made_id
+from dpsync.sandbox.campaign_monitor.rules import Acts
+from dpsync.sandbox.vendor import Part, Section
 
 State = Literal["Active", "Unconfirmed", "Unsubscribed", "Bounced", "Deleted"]
 
@@ -89,21 +91,6 @@ def subscriber(one: SeedSubscriber) -> Subscriber:
         for campaign in one.history
     ]
     return Subscriber(one.email, one.name, one.state, fields, history=history)
-
-
-class CampaignMonitorSwitches(Switches):
-    """What the vendor does now and then, or leaves undocumented; see account.Switches for the names."""
-
-    repeat_is_203: bool | None = None
-    exact_case: bool | None = None
-    suppression_sets_state: bool | None = None
-    deleted_is_fixed: bool | None = None
-    adds_wait: bool | None = None
-    delete_fires: bool | None = None
-    no_permission: bool | None = None
-    refresh_stays: bool | None = None
-    collation: Literal["plain", "letters"] | None = None
-    webhooks_duplicated: bool | None = None
 
 
 class CampaignMonitorSection(Section):
