@@ -22,13 +22,6 @@ LONG_MODULES = {
         "connectors/mailchimp.py",
         "connectors/notice.py",
     ],
-    "one vendor's imitation, with its routing and its paging": [
-        "sandbox/campaign_monitor/account.py",
-        "sandbox/campaign_monitor/api.py",
-        "sandbox/campaign_monitor/endpoints.py",
-        "sandbox/hootsuite/api.py",
-        "sandbox/mailchimp/api.py",
-    ],
     "a list of entries of one kind: codes, tables, settings, lines of a check": [
         "cli/catalogue.py",
         "cli/checks.py",
@@ -55,7 +48,6 @@ LONG_FUNCTIONS = {
     ],
     "a value or a row of many fields, written out once": [
         "ledger/receipt.py: build",
-        "sandbox/hootsuite/inbox.py: write_back",
     ],
     "steps in one order that is waiting to be divided": [
         "service.py: Service.serve",

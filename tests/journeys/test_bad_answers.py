@@ -168,7 +168,7 @@ def test_a_revoked_key_stops_the_account_and_says_so_and_resuming_completes_it(
 
 def revoke(one: Mailchimp | CampaignMonitor) -> None:
     if isinstance(one, Mailchimp):
-        one.by_key.clear()
+        one.accounts[KEY].keys = ()
     else:
         one.accounts["main"].keys = ()
 

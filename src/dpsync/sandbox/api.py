@@ -9,29 +9,25 @@ import inspect
 import json
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive, Scope, Send
 
-from dpsync.sandbox.asked import Answer, Asked, Changed, Header
+from dpsync.sandbox.asked import Answer, Asked, Header
 from dpsync.sandbox.fault_replies import Reply, Wire, perform, send_reply
 from dpsync.sandbox.faults import Target
-from dpsync.sandbox.journal import Call, Effect
-from dpsync.sandbox.posting import Sent
+from dpsync.sandbox.journal import Call
 from dpsync.sandbox.routes import Route, found
-from dpsync.sandbox.vendor import Refusal, Section, Switches, Vendor
+from dpsync.sandbox.vendor import Refusal, Vendor
 
 A = TypeVar("A", bound=Asked[Any, Any])
 
 
 @dataclass(slots=True)
 class Api(Vendor, Generic[A]):
-    """A vendor as the calls to it see it.
-
-    `held`: all that a call may change; `webhooks`: what it sends of its own accord.
-    """
+    """A vendor as the calls to it see it. `held`: all that a call may change."""
 
     prefix: ClassVar[str] = ""
     routes: ClassVar[Sequence[Route[Any]]]
@@ -39,8 +35,6 @@ class Api(Vendor, Generic[A]):
     json_type: ClassVar[str] = "application/json"
 
     held: Any = field(init=False)
-    switches: Any = field(init=False)
-    webhooks: Sent = field(default_factory=Sent)
 
     # --- what each vendor says
 
@@ -83,6 +77,12 @@ class Api(Vendor, Generic[A]):
         """Follows an answer that took effect."""
         self.note(asked.account, answer.changes)
 
+    def note(self, account: str, changes: Sequence[Any]) -> None:
+        """Counts what happened, and tells the webhooks."""
+        self.count(account, changes)
+        if changes:
+            self.tell(account, changes)
+
     def tell(self, account: str, changes: Sequence[Any]) -> None:
         """Tells the webhooks of what happened; most vendors have some."""
 
@@ -92,47 +92,6 @@ class Api(Vendor, Generic[A]):
         if body is None:
             return Reply(status, shown, b"")
         return Reply(status, [("content-type", self.json_type), *shown], json.dumps(body).encode())
-
-    # --- what all have
-
-    def set_up(self, section: Section) -> None:
-        """Switches on what a scenario's section says, once the vendor is filled."""
-        for fault in section.faults:
-            self.faults.add(fault)
-        self.set_switches(section.switches)
-
-    def switch(self, **switches: object) -> None:
-        """Sets the switches that are given. Raises pydantic.ValidationError."""
-        self.set_switches(type(self.switches).model_validate(switches))
-
-    def set_switches(self, given: Switches) -> None:
-        """Sets the switches that are not None."""
-        for name, value in given.model_dump(exclude_none=True).items():
-            setattr(self.switches, name, value)
-        self.latency = self.latency if given.latency_ms is None else given.latency_ms / 1000
-
-    def forget_counts(self) -> None:
-        """Counts, faults, what was sent, switches, and nothing else."""
-        self.journal.clear()
-        self.faults.clear()
-        self.webhooks.deliveries.clear()
-        for name in type(self.switches).model_fields:
-            setattr(self.switches, name, None)
-
-    def deliveries(self) -> list[dict[str, object]]:
-        """Every attempt to call a webhook, as JSON; its `status` is 0 where nobody answered."""
-        return [asdict(one) for one in self.webhooks.deliveries]
-
-    def note(self, account: str, changes: Sequence[Any]) -> None:
-        """Counts what happened, and tells the webhooks."""
-        self.count(account, changes)
-        if changes:
-            self.tell(account, changes)
-
-    def count(self, account: str, changes: Sequence[Changed]) -> None:
-        """Counts what happened."""
-        at = self.now().timestamp()
-        self.journal.effects += [Effect(at, account, one.place, one.kind, one.address, one.was) for one in changes]
 
     # --- one call
 

@@ -1,17 +1,19 @@
-"""What every imitated vendor has: a clock, a journal, faults, webhooks under way; and what every one must say."""
+"""What every imitated vendor has, a clock, a journal, faults, switches, webhooks under way; and what each must say."""
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.types import Receive, Scope, Send
 
-from dpsync.sandbox.fault_replies import Reply, Trouble, Wire, perform, send_reply
-from dpsync.sandbox.faults import Fault, Queue, Target
-from dpsync.sandbox.journal import Call, Journal
+from dpsync.sandbox.asked import Changed, Header
+from dpsync.sandbox.faults import Fault, Queue
+from dpsync.sandbox.journal import Effect, Journal
+from dpsync.sandbox.posting import Sent
 from dpsync.sandbox.waits import Waits
 
 
@@ -43,15 +45,11 @@ class Refusal(Unwilling):
 
     counted = "unauthenticated"
 
-    def __init__(self, status: int, message: str, *headers: tuple[str, str]) -> None:
+    def __init__(self, status: int, message: str, *headers: Header) -> None:
         self.status = status
         self.message = message
         self.headers = headers
         super().__init__(message)
-
-
-UNKNOWN = " ?"
-"""What the endpoint of a call to a path without a template ends with."""
 
 
 @dataclass(slots=True)
@@ -59,7 +57,7 @@ class Vendor(ABC):
     """One vendor as an ASGI application. All methods belong to the thread of the sandbox's loop.
 
     `now` gives the time as an aware datetime; `latency`: seconds each call takes; `url`: its own address, once it has
-    one.
+    one; `webhooks`: what it sends of its own accord.
     """
 
     now: Callable[[], datetime]
@@ -69,6 +67,8 @@ class Vendor(ABC):
     journal: Journal = field(default_factory=Journal)
     faults: Queue = field(default_factory=Queue)
     background: set[asyncio.Task[None]] = field(default_factory=set)
+    switches: Any = field(init=False)
+    webhooks: Sent = field(default_factory=Sent)
 
     @abstractmethod
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -81,14 +81,6 @@ class Vendor(ABC):
     def shown(self, address: str) -> list[dict[str, object]]:
         """The same as JSON, with whatever else this vendor has to say of it."""
         return [{"place": place, "state": state} for place, state in self.holds(address)]
-
-    @abstractmethod
-    def deliveries(self) -> list[dict[str, object]]:
-        """Every attempt to call a webhook, as JSON; its `status` is 0 where nobody answered."""
-
-    @abstractmethod
-    def switch(self, **switches: object) -> None:
-        """Sets the switches that are given. Raises pydantic.ValidationError."""
 
     @abstractmethod
     def act(self, **asked: object) -> int:
@@ -107,10 +99,38 @@ class Vendor(ABC):
         """Does what the vendor owes by now; how much. Most vendors owe nothing."""
         return 0
 
+    def set_up(self, section: Section) -> None:
+        """Switches on what a scenario's section says, once the vendor is filled."""
+        for fault in section.faults:
+            self.faults.add(fault)
+        self.set_switches(section.switches)
+
+    def switch(self, **switches: object) -> None:
+        """Sets the switches that are given. Raises pydantic.ValidationError."""
+        self.set_switches(type(self.switches).model_validate(switches))
+
+    def set_switches(self, given: Switches) -> None:
+        """Sets the switches that are not None."""
+        for name, value in given.model_dump(exclude_none=True).items():
+            setattr(self.switches, name, value)
+        self.latency = self.latency if given.latency_ms is None else given.latency_ms / 1000
+
     def forget_counts(self) -> None:
-        """Counts, faults and nothing else."""
+        """Counts, faults, what was sent, switches, and nothing else."""
         self.journal.clear()
         self.faults.clear()
+        self.webhooks.deliveries.clear()
+        for name in type(self.switches).model_fields:
+            setattr(self.switches, name, None)
+
+    def deliveries(self) -> list[dict[str, object]]:
+        """Every attempt to call a webhook, as JSON; its `status` is 0 where nobody answered."""
+        return [asdict(one) for one in self.webhooks.deliveries]
+
+    def count(self, account: str, changes: Sequence[Changed]) -> None:
+        """Counts what happened."""
+        at = self.now().timestamp()
+        self.journal.effects += [Effect(at, account, one.place, one.kind, one.address, one.was) for one in changes]
 
     def begin(self, telling: Coroutine[object, object, None]) -> None:
         """Lets webhooks be called beside the answer that caused them."""
@@ -122,31 +142,3 @@ class Vendor(ABC):
         """Returns once every webhook sent so far has been answered or given up."""
         while self.background:
             await asyncio.gather(*self.background)
-
-    async def carry(
-        self, wire: Wire, call: Call, target: Target, work: Callable[[bool], Reply], trouble: Trouble
-    ) -> None:
-        """Counts one call, lets it take its time, carries it out unless a fault forbids it, and answers.
-
-        `work(effect)` gives the right answer; with False nothing may have happened.
-        """
-        self.journal.calls.append(call)
-        self.journal.enter(call.account)
-        try:
-            await self.waits.pause(self.latency)
-            fault = self.faults.take(target)
-            await self.answer(wire, call, fault, work(fault is None or fault.takes_effect), trouble)
-        finally:
-            self.journal.leave(call.account)
-
-    async def answer(self, wire: Wire, call: Call, fault: Fault | None, right: Reply, trouble: Trouble) -> None:
-        """Sends the right answer, or what the fault makes of it; notes what went out."""
-        if call.endpoint.endswith(UNKNOWN):
-            # The vendor itself may well have it: whoever reads its pages must not take this 404 for the vendor's.
-            right = right.changed(Sandbox="this path is not imitated")
-        if fault is None:
-            call.status = right.status
-            await send_reply(wire, right)
-            return
-        self.journal.faults[fault.kind] += 1
-        call.status = await perform(fault, wire, right, trouble)

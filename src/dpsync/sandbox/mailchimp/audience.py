@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from dpsync.sandbox.mailchimp.merge_fields import MergeField, MergeFieldType, Rejected
-from dpsync.sandbox.vendor import Unwilling
+from dpsync.sandbox.vendor import Refusal
 
 STATUSES = ("subscribed", "unsubscribed", "cleaned", "pending", "transactional")
 DEFAULT_FIELDS: Mapping[str, MergeFieldType] = {
@@ -23,18 +23,14 @@ DEFAULT_FIELDS: Mapping[str, MergeFieldType] = {
 MERGE = Mapping[str, object]
 
 
-class Problem(Unwilling):
+class Problem(Refusal):
     """A refusal in the vendor's own words, sent as application/problem+json."""
 
     def __init__(
         self, status: int, title: str, detail: str, errors: list[dict[str, str]] | None = None, allow: str = ""
     ) -> None:
-        super().__init__(title)
-        self.status = status
-        self.title = title
-        self.detail = detail
-        self.errors = errors
-        self.allow = allow
+        super().__init__(status, title, *([("allow", allow)] if allow else []))
+        self.detail, self.errors = detail, errors
 
 
 def invalid(field_name: str, message: str) -> Problem:
@@ -250,17 +246,12 @@ def check_return(member: Member, status: str) -> None:
 
 @dataclass(slots=True)
 class Account:
-    """One user at the vendor, with every key of it and its audiences.
-
-    The switches stand for what the vendor leaves undocumented or does now and then: `search` serves this stale copy
-    while it is set; `lists_hide_archived` decides whether the e-mail filter of GET /lists sees archived contacts.
-    """
+    """One user at the vendor: its keys and audiences; `search`: what a search finds while it lags behind."""
 
     name: str
     keys: tuple[str, ...]
     audiences: dict[str, Audience] = field(default_factory=dict)
     search: list[dict[str, object]] | None = None
-    lists_hide_archived: bool = True
 
     def audience(self, list_id: str) -> Audience:
         """The audience, or Problem 404."""

@@ -4,12 +4,13 @@ Source: specification 3.0.55, as read in November 2026. Nothing of it is changed
 vendor's own clients find it, and because it is personal data that an erasure takes along.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
+from dpsync.sandbox.asked import Answer, Json, Table
+from dpsync.sandbox.mailchimp.asked import LIST, MEMBER, Asked, Change
 from dpsync.sandbox.mailchimp.audience import Audience, Member, Problem, check_status, digest, invalid, not_found
-from dpsync.sandbox.mailchimp.endpoints import MEMBER, Answer, Asked, Change
 from dpsync.sandbox.mailchimp.merge_fields import TYPES, MergeField
-from dpsync.sandbox.mailchimp.rendering import Json, chosen, member_body, page_of
+from dpsync.sandbox.mailchimp.rendering import chosen, member_body, page_of
 
 LARGEST_BATCH = 500
 
@@ -126,9 +127,9 @@ def _words(asked: Asked) -> str:
 def _note(asked: Asked, member: Member, number: int) -> Json:
     return {
         "id": number,
-        "created_at": asked.now,
+        "created_at": asked.stamp,
         "created_by": "API",
-        "updated_at": asked.now,
+        "updated_at": asked.stamp,
         "note": member.notes[number],
         "list_id": asked.list_id,
         "email_id": member.id,
@@ -146,7 +147,7 @@ def add_event(asked: Asked) -> Answer:
     member, name = asked.audience.find(asked.reference), asked.body.get("name")
     if not isinstance(name, str) or not 2 <= len(name) <= 30:
         raise invalid("name", "Schema describes string of 2 to 30 characters")
-    when = str(asked.body.get("occurred_at") or asked.now)
+    when = str(asked.body.get("occurred_at") or asked.stamp)
     member.events.append({"occurred_at": when, "name": name, "properties": asked.body.get("properties", {})})
     return Answer(204)
 
@@ -214,7 +215,7 @@ def _put(asked: Asked, audience: Audience, given: Mapping[str, object]) -> tuple
     values = fields if isinstance(fields, dict) else {}
     present = audience.members.get(digest(address))
     if present is None:
-        return audience.add(address, status, values, asked.now, skip_validation=asked.lax), "created"
+        return audience.add(address, status, values, asked.stamp, skip_validation=asked.lax), "created"
     if not asked.body.get("update_existing"):
         audience.check_new_address(address)
     audience.merge(present, values, skip_validation=asked.lax)
@@ -222,13 +223,12 @@ def _put(asked: Asked, audience: Audience, given: Mapping[str, object]) -> tuple
     return present, "patched"
 
 
-Handler = Callable[[Asked], Answer]
-FIELDS = "/lists/{list_id}/merge-fields"
-ROUTES: Mapping[str, Mapping[str, Handler]] = {
+FIELDS = LIST + "/merge-fields"
+ROUTES: Table = {
     FIELDS: {"GET": merge_fields, "POST": add_merge_field},
-    FIELDS + "/{merge_id}": {"GET": merge_field, "PATCH": change_merge_field, "DELETE": delete_merge_field},
+    FIELDS + "/{part}": {"GET": merge_field, "PATCH": change_merge_field, "DELETE": delete_merge_field},
     MEMBER + "/notes": {"GET": notes, "POST": add_note},
-    MEMBER + "/notes/{note_id}": {"GET": note, "PATCH": change_note, "DELETE": delete_note},
+    MEMBER + "/notes/{part}": {"GET": note, "PATCH": change_note, "DELETE": delete_note},
     MEMBER + "/events": {"GET": events, "POST": add_event},
     MEMBER + "/activity": {"GET": activity},
     MEMBER + "/activity-feed": {"GET": activity_feed},

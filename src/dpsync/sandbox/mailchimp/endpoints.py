@@ -4,68 +4,19 @@ Nothing here knows of HTTP connections, faults or counting. Source: specificatio
 answers that the Grouparoo project recorded in 2021 and 2022 (plugins/@grouparoo/mailchimp), as read in August 2026.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 
-from dpsync.sandbox.mailchimp.audience import (
-    Account,
-    Audience,
-    Member,
-    Problem,
-    check_return,
-    check_status,
-    digest,
-    invalid,
-)
-from dpsync.sandbox.mailchimp.rendering import Json, account_body, audience_body, chosen, member_body, page_of
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """One authenticated call. `now`: the vendor's time stamp for whatever it changes; `part`: a note or merge field."""
-
-    account: Account
-    list_id: str
-    reference: str
-    query: Mapping[str, str]
-    body: Mapping[str, object]
-    now: str
-    part: str = ""
-
-    @property
-    def audience(self) -> Audience:
-        """The audience of the path, or Problem 404."""
-        return self.account.audience(self.list_id)
-
-    @property
-    def lax(self) -> bool:
-        """Whether required merge fields may stay empty."""
-        # the official Python client writes True
-        return self.query.get("skip_merge_validation", "").lower() == "true"
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One effect of a call. `member` is the contact after it, `was` its address before a move."""
-
-    kind: str
-    audience: Audience
-    member: Member
-    was: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """Status, body (None: empty) and what it changed."""
-
-    status: int
-    body: Json | None = None
-    changes: tuple[Change, ...] = ()
-    allow: str = ""
+from dpsync.sandbox.asked import Answer, Json, Table
+from dpsync.sandbox.mailchimp.asked import LIST, MEMBER, Asked, Change
+from dpsync.sandbox.mailchimp.audience import Account, Member, Problem, check_return, check_status, digest, invalid
+from dpsync.sandbox.mailchimp.beside import ROUTES as BESIDE
+from dpsync.sandbox.mailchimp.beside import add_members
+from dpsync.sandbox.mailchimp.rendering import account_body, audience_body, chosen, member_body, page_of
+from dpsync.sandbox.mailchimp.webhooks import ROUTES as HOOKS
 
 
 def root(asked: Asked) -> Answer:
-    return Answer(200, chosen(account_body(asked.account), asked.query))
+    return Answer(200, chosen(account_body(asked.owner), asked.query))
 
 
 def ping(_: Asked) -> Answer:
@@ -74,10 +25,10 @@ def ping(_: Asked) -> Answer:
 
 def lists(asked: Asked) -> Answer:
     offset, count = page_of(asked.query)
-    held = list(asked.account.audiences.values())
+    held = list(asked.owner.audiences.values())
     if address := asked.query.get("email"):
         found = [(audience, audience.members.get(digest(address))) for audience in held]
-        held = [audience for audience, member in found if member and _in_filter(asked.account, member)]
+        held = [audience for audience, member in found if member and _in_filter(asked, member)]
     page: Json = {
         "lists": [audience_body(audience) for audience in held[offset : offset + count]],
         "total_items": len(held),
@@ -87,8 +38,8 @@ def lists(asked: Asked) -> Answer:
     return Answer(200, chosen(page, asked.query))
 
 
-def _in_filter(account: Account, member: Member) -> bool:
-    return not (account.lists_hide_archived and member.status == "archived")
+def _in_filter(asked: Asked, member: Member) -> bool:
+    return asked.switches.lists_hide_archived is False or member.status != "archived"
 
 
 def one_list(asked: Asked) -> Answer:
@@ -148,7 +99,7 @@ def archive_member(asked: Asked) -> Answer:
     audience = asked.audience
     member = audience.find(asked.reference)
     audience.archive(member)
-    member.last_changed = asked.now
+    member.last_changed = asked.stamp
     return Answer(204, None, (Change("archived", audience, member),))
 
 
@@ -161,7 +112,7 @@ def delete_permanent(asked: Asked) -> Answer:
 
 def read_tags(asked: Asked) -> Answer:
     member = asked.audience.find_by_hash(asked.reference)
-    tags = [{"id": number, "name": name, "date_added": asked.now} for name, number in member.tags.items()]
+    tags = [{"id": number, "name": name, "date_added": asked.stamp} for name, number in member.tags.items()]
     return Answer(200, {"tags": tags, "total_items": len(tags), "_links": []})
 
 
@@ -188,7 +139,7 @@ def search_members(asked: Asked) -> Answer:
     wanted = asked.query.get("query", "")
     if not wanted:
         raise invalid("query", "Required fields were not provided: query")
-    pool = search_index(asked.account) if asked.account.search is None else iter(asked.account.search)
+    pool = search_index(asked.owner) if asked.owner.search is None else iter(asked.owner.search)
     if only := asked.query.get("list_id"):
         pool = (body for body in pool if body["list_id"] == only)
     exact: list[Json] = []
@@ -232,7 +183,7 @@ def _merge_fields(asked: Asked) -> Mapping[str, object]:
 
 def _create(asked: Asked, address: str, status: str) -> Answer:
     audience = asked.audience
-    member = audience.add(address, status, _merge_fields(asked), asked.now, skip_validation=asked.lax)
+    member = audience.add(address, status, _merge_fields(asked), asked.stamp, skip_validation=asked.lax)
     return Answer(200, member_body(audience, member), (Change("created", audience, member),))
 
 
@@ -260,21 +211,21 @@ def _update(asked: Asked, member: Member) -> Answer:
     if isinstance(vip := asked.body.get("vip"), bool):
         member.vip = vip
     if kinds:
-        member.last_changed = asked.now
+        member.last_changed = asked.stamp
     changes = tuple(Change(kind, audience, member, was if kind == "moved" else "") for kind in dict.fromkeys(kinds))
     return Answer(200, member_body(audience, member), changes)
 
 
-Handler = Callable[[Asked], Answer]
-MEMBER = "/lists/{list_id}/members/{subscriber_hash}"
-ROUTES: Mapping[str, Mapping[str, Handler]] = {
+ROUTES: Table = {
     "/": {"GET": root},
     "/ping": {"GET": ping},
     "/lists": {"GET": lists},
-    "/lists/{list_id}": {"GET": one_list},
-    "/lists/{list_id}/members": {"GET": members, "POST": add_member},
+    LIST: {"GET": one_list, "POST": add_members},
+    LIST + "/members": {"GET": members, "POST": add_member},
     MEMBER: {"GET": read_member, "PATCH": patch_member, "PUT": put_member, "DELETE": archive_member},
     MEMBER + "/actions/delete-permanent": {"POST": delete_permanent},
     MEMBER + "/tags": {"GET": read_tags, "POST": change_tags},
     "/search-members": {"GET": search_members},
+    **BESIDE,
+    **HOOKS,
 }

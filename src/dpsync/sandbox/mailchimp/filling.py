@@ -7,11 +7,10 @@ from typing import Literal
 
 from pydantic import Field
 
+from dpsync.sandbox.mailchimp.asked import Change, MailchimpSwitches
 from dpsync.sandbox.mailchimp.audience import DEFAULT_FIELDS, Account, Audience, digest, made_fields
-from dpsync.sandbox.mailchimp.endpoints import Change, search_index
 from dpsync.sandbox.mailchimp.merge_fields import MergeFieldType
-from dpsync.sandbox.mailchimp.webhooks import Webhooks
-from dpsync.sandbox.vendor import Part, Section, Switches
+from dpsync.sandbox.vendor import Part, Section
 
 
 class SeedMember(Part):
@@ -53,16 +52,6 @@ class SeedAccount(Part):
     name: str
     keys: tuple[str, ...] = ()
     audiences: tuple[SeedAudience, ...] = ()
-
-
-class MailchimpSwitches(Switches):
-    """What the vendor does now and then, or leaves undocumented."""
-
-    search_lag: bool | None = None
-    lists_hide_archived: bool | None = None
-    webhooks_signed: bool | None = None
-    webhooks_duplicated: bool | None = None
-    webhooks_without_action: bool | None = None
 
 
 class MailchimpSection(Section):
@@ -135,19 +124,6 @@ def plant(audience: Audience, seeded: SeedMember, now: datetime) -> None:
     member.status = seeded.status
     member.left_by_link = seeded.left_by_link
     member.tags = {name: int(digest(name)[:6], 16) for name in seeded.tags}
-
-
-def set_switches(switches: MailchimpSwitches, accounts: Iterable[Account], hooks: Webhooks) -> None:
-    """Sets the switches that are given."""
-    for account in accounts:
-        if switches.lists_hide_archived is not None:
-            account.lists_hide_archived = switches.lists_hide_archived
-        if switches.search_lag is not None:
-            account.search = list(search_index(account)) if switches.search_lag else None
-    hooks.sign = hooks.sign if switches.webhooks_signed is None else switches.webhooks_signed
-    hooks.duplicates = hooks.duplicates if switches.webhooks_duplicated is None else switches.webhooks_duplicated
-    if switches.webhooks_without_action is not None:
-        hooks.without_action = switches.webhooks_without_action
 
 
 def by_hand(account: Account, asked: PersonActs) -> list[Change]:

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Literal, get_args
 
-Json = dict[str, object]
+from dpsync.sandbox.asked import Json
+
 LONGEST_TEXT = 255
 MergeFieldType = Literal[
     "text", "number", "address", "phone", "date", "url", "imageurl", "radio", "dropdown", "birthday", "zip"

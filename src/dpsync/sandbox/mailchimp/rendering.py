@@ -5,9 +5,9 @@ Source: specification 3.0.55 and answers that the Grouparoo project recorded in 
 
 from collections.abc import Iterable, Mapping
 
+from dpsync.sandbox.asked import Json, whole_number
 from dpsync.sandbox.mailchimp.audience import Account, Audience, Member, Problem, invalid
 
-Json = dict[str, object]
 LARGEST_PAGE = 1000
 
 
@@ -108,13 +108,11 @@ def page_of(query: Mapping[str, str]) -> tuple[int, int]:
     Raises:
         Problem: 400, for anything else.
     """
-    sizes = []
-    for name, usual, least, most in (("offset", 0, 0, 10**9), ("count", 10, 0, LARGEST_PAGE)):
-        text = query.get(name, str(usual))
-        if not text.isascii() or not text.isdigit() or not least <= int(text) <= most:
-            raise invalid(name, f"Schema describes a number from {least} to {most}")
-        sizes.append(int(text))
-    return sizes[0], sizes[1]
+    offset, count = whole_number(query, "offset", 0, 0, 10**9), whole_number(query, "count", 10, 0, LARGEST_PAGE)
+    if offset is None or count is None:
+        name, most = ("offset", 10**9) if offset is None else ("count", LARGEST_PAGE)
+        raise invalid(name, f"Schema describes a number from 0 to {most}")
+    return offset, count
 
 
 def chosen(body: Json, query: Mapping[str, str]) -> Json:

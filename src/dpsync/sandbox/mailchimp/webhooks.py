@@ -8,43 +8,19 @@ import asyncio
 import hashlib
 import hmac
 import secrets
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from urllib.parse import urlencode
 
+from dpsync.sandbox.asked import Answer, Table
+from dpsync.sandbox.mailchimp.asked import LIST, Asked, Change, Hook, MailchimpSwitches
 from dpsync.sandbox.mailchimp.audience import Audience, Member, invalid, not_found
-from dpsync.sandbox.mailchimp.endpoints import Answer, Asked, Change
-from dpsync.sandbox.mailchimp.rendering import Json
-from dpsync.sandbox.posting import post, probe
+from dpsync.sandbox.posting import Sent, post, probe
 
 EVENTS = ("subscribe", "unsubscribe", "profile", "cleaned", "upemail", "campaign")
 SOURCES = ("user", "admin", "api")
 SIGNATURE = "X-Mailchimp-Signature"
-
-
-@dataclass(slots=True)
-class Hook:
-    """One registered webhook."""
-
-    id: str
-    list_id: str
-    url: str
-    events: dict[str, bool]
-    sources: dict[str, bool]
-    secret: str
-    enabled: bool = True
-
-    def body(self) -> Json:
-        """The hook as the API shows it; the secret is shown by its creation only."""
-        return {
-            "id": self.id,
-            "url": self.url,
-            "events": self.events,
-            "sources": self.sources,
-            "list_id": self.list_id,
-            "signing_enabled": bool(self.secret),
-            "_links": [],
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,58 +32,59 @@ class Delivery:
     status: int
 
 
+async def register(asked: Asked) -> Answer:
+    """Probes the URL with GET, unless nothing may happen, which must answer 200. Raises `Problem` 400."""
+    audience, url = asked.audience, asked.body.get("url")
+    if not isinstance(url, str) or not url.startswith(("http://", "https://")):
+        raise invalid("url", "Please enter a valid URL.")
+    if asked.effect and await asyncio.to_thread(probe, url) != 200:
+        raise invalid("url", "We couldn't validate the URL: it did not answer a GET request with 200.")
+    hook = Hook(
+        id=secrets.token_hex(5),
+        list_id=audience.id,
+        url=url,
+        events=_flags(asked.body.get("events"), EVENTS),
+        sources=_flags(asked.body.get("sources"), SOURCES),
+        secret=secrets.token_hex(32) if asked.switches.webhooks_signed else "",
+    )
+    asked.held.hooks[hook.id] = hook
+    return Answer(200, hook.body() | ({"signing_secret": hook.secret} if hook.secret else {}))
+
+
+def listed(asked: Asked) -> Answer:
+    """Those of one audience."""
+    hooks = [hook.body() for hook in asked.held.hooks.values() if hook.list_id == asked.audience.id]
+    return Answer(200, {"webhooks": hooks, "list_id": asked.list_id, "total_items": len(hooks), "_links": []})
+
+
+def remove(asked: Asked) -> Answer:
+    """One that is there."""
+    hook = asked.held.hooks.get(asked.part)
+    if hook is None or hook.list_id != asked.audience.id:
+        raise not_found()
+    del asked.held.hooks[hook.id]
+    return Answer(204)
+
+
+ROUTES: Table = {
+    LIST + "/webhooks": {"GET": listed, "POST": register},
+    LIST + "/webhooks/{part}": {"DELETE": remove},
+}
+
+
 @dataclass(slots=True)
-class Webhooks:
-    """All hooks of all audiences. Switches: `sign` new hooks, send `duplicates`, leave out `data[action]`."""
+class Webhooks(Sent):
+    """What was sent."""
 
-    sign: bool = False
-    duplicates: bool = False
-    without_action: bool = False
-    hooks: dict[str, Hook] = field(default_factory=dict)
-    deliveries: list[Delivery] = field(default_factory=list)
-
-    async def register(self, asked: Asked) -> Answer:
-        """POST webhooks: probes the URL with GET, which must answer 200.
-
-        Raises:
-            Problem: 400, where it does not.
-        """
-        audience = asked.audience
-        url = asked.body.get("url")
-        if not isinstance(url, str) or not url.startswith(("http://", "https://")):
-            raise invalid("url", "Please enter a valid URL.")
-        if await asyncio.to_thread(probe, url) != 200:
-            raise invalid("url", "We couldn't validate the URL: it did not answer a GET request with 200.")
-        hook = Hook(
-            id=secrets.token_hex(5),
-            list_id=audience.id,
-            url=url,
-            events=_flags(asked.body.get("events"), EVENTS),
-            sources=_flags(asked.body.get("sources"), SOURCES),
-            secret=secrets.token_hex(32) if self.sign else "",
-        )
-        self.hooks[hook.id] = hook
-        return Answer(200, hook.body() | ({"signing_secret": hook.secret} if hook.secret else {}))
-
-    def listed(self, asked: Asked) -> Answer:
-        """GET webhooks of one audience."""
-        hooks = [hook.body() for hook in self.hooks.values() if hook.list_id == asked.audience.id]
-        return Answer(200, {"webhooks": hooks, "list_id": asked.list_id, "total_items": len(hooks), "_links": []})
-
-    def remove(self, asked: Asked) -> Answer:
-        """DELETE one webhook."""
-        hook = self.hooks.get(asked.reference)
-        if hook is None or hook.list_id != asked.audience.id:
-            raise not_found()
-        del self.hooks[hook.id]
-        return Answer(204)
-
-    async def tell(self, change: Change, source: str, fired_at: str, unix: int) -> None:
-        """Sends what this change is worth to every hook that wants it from that source."""
-        for kind, data in events_of(change, with_action=not self.without_action):
-            for hook in list(self.hooks.values()):
-                if hook.list_id == change.audience.id and hook.events[kind] and hook.sources[source] and hook.enabled:
-                    for _ in range(2 if self.duplicates else 1):
+    async def tell(
+        self, hooks: Iterable[Hook], change: Change, source: str, at: datetime, given: MailchimpSwitches
+    ) -> None:
+        """Sends what this change is worth to every hook that wants it from that source, perhaps twice."""
+        unix, fired_at = int(at.timestamp()), at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
+        for kind, data in events_of(change, with_action=not given.webhooks_without_action):
+            for hook in hooks:
+                if hook.list_id == change.place and hook.events[kind] and hook.sources[source] and hook.enabled:
+                    for _ in range(2 if given.webhooks_duplicated else 1):
                         await self._deliver(hook, kind, data | {"type": kind, "fired_at": fired_at}, unix)
 
     async def _deliver(self, hook: Hook, kind: str, form: Mapping[str, str], unix: int) -> None:
