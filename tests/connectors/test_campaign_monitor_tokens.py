@@ -47,7 +47,7 @@ class Strict(Tokens):
             self.sent.append(request)
             if request.headers.get("Content-Type") != "application/x-www-form-urlencoded":
                 return said(400, {"error": "invalid_request"})
-            if "application/json" not in request.headers.get("Accept", ""):
+            if request.headers["Accept"] != "application/json":
                 return Said(200, {"Content-Type": "application/xml"}, b"<token/>")
         return super().answer(request)
 

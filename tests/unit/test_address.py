@@ -146,7 +146,20 @@ def test_the_one_form_of_the_one_form_is_itself(text: str) -> None:
     assert normalised(normalised(f"{text}@{text}")) == normalised(f"{text}@{text}")
 
 
-@given(st.one_of(st.text(), st.emails(), st.sampled_from([*ONE_MAILBOX, *NONE, *ODD])))
+FULL_STOPS = [
+    "ada@b\u00fccher\u3002example",
+    "ada\u3002b\u00fccher",
+    "b\u00fccher\u3002example@",
+    "\u3002@example\u3002org",
+]
+
+
+@pytest.mark.parametrize("text", [*ONE_MAILBOX, *NONE, *ODD, *FULL_STOPS], ids=ascii)
+def test_the_verifier_of_receipts_makes_the_same_form_of_each_known_spelling(text: str) -> None:
+    assert one_form(text) == normalised(text)
+
+
+@given(st.one_of(st.text(), st.emails()))
 def test_the_verifier_of_receipts_makes_the_same_form(text: str) -> None:
     assert one_form(text) == normalised(text)
     assert one_form(f'"{text}"@{text}') == normalised(f'"{text}"@{text}')
