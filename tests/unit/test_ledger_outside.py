@@ -1,7 +1,9 @@
 """What the entries tell of a place, and what lies beside the ledger: checkpoints, receipts, and what is none."""
 
+import base64
 import os
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ from dpsync.ledger import entry, note, receipt
 from dpsync.ledger.anchors import LARGEST, Anchors, Outside
 from dpsync.ledger.entry import EntryKind
 from dpsync.ledger.note import Checkpoint, Signer
-from dpsync.ledger.receipt_folder import ReceiptFolder
+from dpsync.ledger.receipt_folder import VERIFIER, ReceiptFolder
 from dpsync.ledger.told import Place
 from dpsync.model import Rung
 from dpsync.store import tables as t
@@ -55,6 +57,35 @@ def test_what_is_no_receipt_is_not_the_newest_and_nothing_waits_for_it(folder: R
     (there / "r-link.json").symlink_to(tmp_path / "elsewhere.json")
     (there / "r-nowhere.json").symlink_to(tmp_path / "nowhere.json")
     assert folder.newest() == {path: value["checkpoint"]}
+
+
+def test_a_receipt_is_missing_until_it_tells_of_the_moment_at_which_its_request_closed(folder: ReceiptFolder) -> None:
+    closed = NOW + timedelta(minutes=1)
+    wanted = [("r-a", closed), ("r-b", closed)]
+    assert folder.missing(wanted) == ["r-a", "r-b"]
+    value = receipt_under("r-a", 2)
+    folder.write(value)
+    last = max(int(entry.decode(base64.b64decode(one["body"]))["ts"]) for one in value["entries"])
+    at = datetime.fromtimestamp(last, UTC)
+    assert folder.missing([("r-a", at)]) == []
+    assert folder.missing([("r-a", at + timedelta(seconds=0.9))]) == []
+    assert folder.missing([("r-a", at + timedelta(seconds=1))]) == ["r-a"]
+
+
+def test_a_receipt_that_is_a_link_is_missing(folder: ReceiptFolder, tmp_path: Path) -> None:
+    path = folder.write(receipt_under("r-a", 2))
+    path.rename(tmp_path / "elsewhere.json")
+    path.symlink_to(tmp_path / "elsewhere.json")
+    assert folder.missing([("r-a", datetime.fromtimestamp(0, UTC))]) == ["r-a"]
+
+
+def test_beside_receipts_lies_the_verifier_of_this_version(folder: ReceiptFolder, tmp_path: Path) -> None:
+    there = tmp_path / "receipts" / "verify_receipt.py"
+    folder.write(receipt_under("r-a", 2))
+    assert there.read_bytes() == VERIFIER.read_bytes()
+    there.write_bytes(b"of an earlier version")
+    folder.write(receipt_under("r-b", 2))
+    assert there.read_bytes() == VERIFIER.read_bytes()
 
 
 def test_what_stands_in_place_of_a_checkpoint_is_named_as_what_it_is(tmp_path: Path) -> None:

@@ -225,8 +225,8 @@ def test_a_random_secret_is_never_called_a_placeholder() -> None:
     assert doubts(secrets) == []
 
 
-@pytest.mark.parametrize("count", [24, 64])
-def test_a_secret_of_the_shortest_and_of_the_longest_length_is_taken(count: int) -> None:
+@pytest.mark.parametrize("count", [24, 25, 26, 32, 64])
+def test_a_secret_from_the_shortest_to_the_longest_length_is_taken_with_and_without_its_padding(count: int) -> None:
     secret = PREFIX + base64.b64encode(bytes(count)).decode()
     for spelled in (secret, secret.rstrip("="), bytes(count)):
         Verifier([spelled]).verify(signed_headers(secret, "evt_1", NOW, BODY), BODY, NOW)

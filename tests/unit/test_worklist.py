@@ -477,6 +477,16 @@ def test_a_state_that_nobody_recorded_is_found(world: World) -> None:
     assert row(world, 3).reference in found
 
 
+def test_a_conversation_that_no_entry_tells_of_is_found(world: World) -> None:
+    keeping(world)
+    note(world, told(1, DUE))
+    more = {"pseudonym": "of another", "reference": "DPS-9"}
+    by_hand(world, ct.conversation.insert().values(row(world)._asdict() | more))
+    assert world.ledger_problems() == (
+        "conversation DPS-9 at inbox: no entry tells of one of this processor and reference",
+    )
+
+
 def test_an_act_that_the_ledger_does_not_tell_of_is_found_and_leads_to_no_state(world: World) -> None:
     keeping(world)
     note(world, told(1, DUE))

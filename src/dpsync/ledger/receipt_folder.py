@@ -121,10 +121,10 @@ class ReceiptFolder:
     def _parsed(self, path: Path) -> _Kept | None:
         try:
             value = receipt.read_sealed(path.read_bytes(), path.name.removesuffix(SUFFIX), self._keys)
-            told = [int(entry.decode(base64.b64decode(one["body"]))["ts"]) for one in value["entries"]]
+            told = max(int(entry.decode(base64.b64decode(one["body"]))["ts"]) for one in value["entries"])
         except (NoteInvalid, ValueError, LookupError, TypeError):
             return None
-        return _Kept(value["checkpoint"], max(told, default=0))
+        return _Kept(value["checkpoint"], told)
 
 
 def _size_said(path: Path) -> int | None:
