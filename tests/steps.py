@@ -92,12 +92,9 @@ def positions(state: State, way: Way) -> Iterator[Position]:
     yield from (replace(rest, timer=timer, defects=defects) for timer in Timer for defects in (0, 3, 4))
 
 
-def steps() -> dict[str, dict[str, str]]:
+def steps_from(state: State, way: Way) -> dict[str, str]:
     """The digest of all steps from the positions of a state and way, for each thing that can happen."""
-    return {
-        f"{state} {way}": {name: _digest(state, way, event) for name, event in told()}
-        for state, way in product(State, Way)
-    }
+    return {name: _digest(state, way, event) for name, event in told()}
 
 
 def _digest(state: State, way: Way, event: Event) -> str:
@@ -112,4 +109,5 @@ def _digest(state: State, way: Way, event: Event) -> str:
 
 
 if __name__ == "__main__":
-    STORED.write_text(json.dumps(steps(), indent=1) + "\n", encoding="utf-8")
+    found = {f"{state} {way}": steps_from(state, way) for state, way in product(State, Way)}
+    STORED.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
