@@ -52,9 +52,9 @@ def answers(connection: Connection, ids: Sequence[str]) -> dict[str, dict[Place,
     rows = connection.execute(
         select(t.evidence, p.request_id.label("of_request"), p.processor, a.number)
         .join(t.attempt, a.id == e.attempt_id)
-        .join(t.propagation, p.id == a.propagation_id)
+        .join(t.propagation)
         .where(p.request_id.in_(ids))
-        .order_by(e.attempt_id, e.part, e.seq)
+        .order_by(e.seq)
     )
     for row in rows.mappings():
         answer = found[row["of_request"]][row["processor"], row["number"], row["part"]]
