@@ -10,12 +10,17 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from sqlalchemy import Engine, create_engine, text
 
 from dpsync.store import tables as t
 from dpsync.store.database import open_database
 from dpsync.store.schema import migrate
 from tests.builders import World
+
+# How long an example takes says more of the machine than of dpsync.
+settings.register_profile("dpsync", deadline=None)
+settings.load_profile("dpsync")
 
 
 @pytest.fixture(scope="session")

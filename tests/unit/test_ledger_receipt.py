@@ -712,7 +712,7 @@ def test_an_entry_that_was_signed_in_another_spelling_is_refused(body: bytes) ->
 # --- Ed25519 against the library
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.binary(min_size=32, max_size=32), st.binary(max_size=200), st.data())
 def test_the_verifiers_ed25519_agrees_with_the_library(seed: bytes, message: bytes, data: st.DataObject) -> None:
     key = Ed25519PrivateKey.from_private_bytes(seed)

@@ -218,7 +218,7 @@ DELIVERIES = st.lists(
 )
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(deliveries=DELIVERIES)
 def test_the_order_in_which_webhooks_come_changes_nothing(
     world: World, deliveries: list[tuple[int, int, bool]]

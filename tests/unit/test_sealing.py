@@ -176,7 +176,7 @@ def test_each_purpose_has_a_key_of_its_own(keys: Keys) -> None:
 
 
 @given(plain=st.binary(max_size=200), context=st.binary(max_size=50), flip=st.integers(min_value=0))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_whatever_is_sealed_opens_again_and_no_changed_byte_passes(plain: bytes, context: bytes, flip: int) -> None:
     key = RequestKey(bytes(range(32)))
     sealed = key.seal(plain, context)

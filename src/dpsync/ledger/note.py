@@ -6,7 +6,6 @@ key's signature that does not fit spoils the note.
 """
 
 import base64
-import binascii
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -189,13 +188,13 @@ def _demand_name(name: str) -> None:
 
 
 def _b64(raw: bytes) -> str:
-    return base64.b64encode(raw).decode("ascii")
+    return base64.b64encode(raw).decode()
 
 
 def _unb64(text: str) -> bytes:
     try:
-        raw = base64.b64decode(text.encode("ascii"), validate=True)
-    except (UnicodeEncodeError, binascii.Error, ValueError):
+        raw = base64.b64decode(text, validate=True)
+    except ValueError:
         raise NoteInvalid("a field of the note is not base64") from None
     if _b64(raw) != text:
         raise NoteInvalid("a field of the note is base64 in a spelling of its own")

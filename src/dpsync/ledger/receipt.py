@@ -92,7 +92,7 @@ def seal_text(receipt: Mapping[str, Any]) -> str:
 
 def dump(receipt: Mapping[str, Any]) -> bytes:
     """The file, in the only spelling that the verifier accepts."""
-    return json.dumps(receipt, sort_keys=True, indent=1, ensure_ascii=True).encode("ascii") + b"\n"
+    return json.dumps(receipt, sort_keys=True, indent=1).encode() + b"\n"
 
 
 def silent(receipt: Mapping[str, Any]) -> list[str]:
@@ -135,7 +135,7 @@ def _demand_fitting(
 
 
 def _b64(raw: bytes) -> str:
-    return base64.b64encode(raw).decode("ascii")
+    return base64.b64encode(raw).decode()
 
 
 def read(raw: bytes) -> dict[str, Any]:
