@@ -399,6 +399,29 @@ def test_only_a_persons_word_ends_that_a_letter_reached_nobody(kind: AnswerKind,
     assert (reason_after(before, at, step) == before, step.told) == (said, not said)
 
 
+WAITS = Step(State.HELD, Rung.NONE, Way.API, EntryKind.RETRIED, reason="new")
+
+
+@pytest.mark.parametrize(
+    ("at", "step", "reason"),
+    [
+        (State.HELD, WAITS, "old"),
+        (State.HELD, replace(WAITS, entry=EntryKind.REPEAT, state=State.PENDING), "old"),
+        (State.HELD, replace(WAITS, entry=EntryKind.ESCALATED), "new"),
+        (State.PENDING, WAITS, "new"),
+        (State.PENDING, replace(WAITS, state=State.PENDING), "new"),
+        (State.PENDING, replace(WAITS, state=State.PENDING, entry=EntryKind.ESCALATED), "new"),
+        (State.REFUSED, replace(WAITS, state=State.PENDING), "new"),
+    ],
+)
+def test_why_it_waits_for_a_person_stays_until_the_state_moves_or_is_entered_anew(
+    at: State, step: Step, reason: str
+) -> None:
+    position = Position(right=Right.ERASURE, state=at, way=Way.API)
+    assert reason_after("old", position, step) == reason
+    assert reason_after("", position, step) == ("" if step.entry is EntryKind.REPEAT else "new")
+
+
 def test_a_letter_that_comes_back_after_an_answer_from_elsewhere_is_told(every: list[Stepped]) -> None:
     def silent(at: Position, event: Event, step: Step) -> bool:
         bounced = isinstance(event, Answer) and event.kind is AnswerKind.BOUNCED and not event.older

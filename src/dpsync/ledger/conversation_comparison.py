@@ -48,11 +48,10 @@ class _Told:
 
     def hear(self, idx: int, said: told.Said) -> None:
         """Go on by the next entry that is about no request."""
-        name, reference = str(said.get("dest", "")), str(said.get("ref", ""))
-        if said.get("kind") == "retention" and "list" in said:
-            kind = _SAID_AS.get(EntryKind(str(said["event"])))
-            self.lists.add((name, kind.value if kind else "", str(said["list"])))
-        if said.get("kind") == "worklist" and said["event"] == EntryKind.ESCALATED:
+        name, reference, event = str(said.get("dest")), str(said.get("ref")), str(said["event"])
+        if "list" in said and event in _SAID_AS:
+            self.lists.add((name, _SAID_AS[EntryKind(event)].value, str(said["list"])))
+        if event == EntryKind.ESCALATED:
             self.escalated[reference] = int(said["ts"])
         for kept in told.items(idx, said):
             match kept.said.table:
