@@ -242,6 +242,25 @@ def test_names_are_compared_also_once_the_requests_own_keys_are_destroyed(world:
     assert all("alias: key_version" in problem for problem in told_of(world))
 
 
+def test_who_joined_while_a_request_could_not_be_opened_is_no_difference_once_it_can(world: World) -> None:
+    asked = world.ask(Right.OPT_OUT, ADA)
+    other = world.ask(Right.OPT_OUT, BEN)
+    world.drive()
+    (wrapped,) = {row.wrapped_key for row in world.rows(t.request) if row.id == asked.request_id}
+
+    def put(value: bytes) -> None:
+        here = update(t.request).where(t.request.c.id == asked.request_id).values(wrapped_key=value)
+        _by_hand(world.engine, lambda connection: connection.execute(here))
+
+    put(b"damaged" + wrapped)
+    world.ask(Right.OPT_OUT, ADA, others=(BEN,))
+    put(wrapped)
+    assert told_of(world) == ()
+    there = update(t.request).where(t.request.c.id == other.request_id).values(person="~nobody")
+    _by_hand(world.engine, lambda connection: connection.execute(there))
+    assert any(said.startswith(f"request {other.request_id}: person not as entry") for said in told_of(world))
+
+
 def test_every_column_is_judged_and_nothing_is_that_is_not_there() -> None:
     there = {f"{column.table.name}.{column.name}" for column in columns()}
     assert {*UNPROVEN, *OTHERWISE} - there - {"evidence.*"} == set()

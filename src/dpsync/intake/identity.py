@@ -16,7 +16,7 @@ from sqlalchemy import Connection, bindparam, delete, insert, or_, select, updat
 from dpsync.ledger import entry, rows
 from dpsync.ledger.entry import EntryKind
 from dpsync.model import Request
-from dpsync.propagation.commitments import names_said, request_key, rows_said
+from dpsync.propagation.commitments import key_of, names_said, rows_said
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.persons import BY_PHONE, shares_an_address
 from dpsync.propagation.rules.persons import NAMELESS
@@ -118,9 +118,8 @@ def _persons_without_id(request: Request, known: Iterable[Any]) -> set[str]:
 
 
 def _tell_joined(unit: Unit, controller: Controller, request_id: str, now: datetime) -> None:
-    found = select(t.request, t.request.c.id.label("request_id")).where(t.request.c.id == request_id)
-    row = dict(unit.connection.execute(found).mappings().one())
-    key = request_key(controller, row)
+    row = dict(unit.connection.execute(select(t.request).where(t.request.c.id == request_id)).mappings().one())
+    key = key_of(unit.connection, controller, request_id)  # none: of what does not open, nothing is committed anew
     said = [rows_said(key.commit_key, [("request", row)])] if key else []
     said.append(names_said(unit.connection, controller.keys, row["person"]))
     unit.append(request_id, entry.encode(EntryKind.JOINED, now, req=request_id, rows=" ".join(said)))
