@@ -129,6 +129,17 @@ def test_what_is_on_its_way_stays_sent_and_is_still_reminded_of(
         assert len(letters(there)) == 2
 
 
+@pytest.mark.parametrize("status", [DELIVERED, FAILED, ("delayed", "4.4.1"), ("relayed", "2.0.0")])
+def test_what_comes_back_of_a_request_that_does_not_open_is_heard(status: tuple[str, str], tmp_path: Path) -> None:
+    with told(tmp_path, sqlite_url(tmp_path)) as (there, asked, tag):
+        damaged = t.request.update().where(t.request.c.id == asked.id).values(wrapped_key=b"damaged")
+        there.service.write(lambda unit: unit.connection.execute(damaged))
+        comes(there, report(status, envelope_id=tag))
+        assert lies(there, "new") == []
+        assert len(there.rows(t.post)) == 1
+        assert last_entry(there, asked)["dest"] == "forms"
+
+
 def test_a_report_without_our_tag_counts_for_nothing(database_url: str, tmp_path: Path) -> None:
     with told(tmp_path, database_url) as (there, asked, _):
         reference = there.rows(t.notice)[0].reference

@@ -18,7 +18,7 @@ from dpsync.ledger import entry, rows
 from dpsync.ledger.entry import EntryKind
 from dpsync.mail import domain_of
 from dpsync.propagation.alert_texts import alert
-from dpsync.propagation.commitments import Beside, request_key, rows_said
+from dpsync.propagation.commitments import Beside, key_of, rows_said
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.correspondence.undelivered import is_about_no_person
 from dpsync.propagation.record import Update, record
@@ -67,7 +67,6 @@ class Incoming:
     vouched: bool = False
 
 
-_OF_KEY = ("request_id", "wrapped_key", "key_month")
 _COUNTED = {Kind.DELIVERED: AnswerKind.DELIVERED, Kind.FAILED: AnswerKind.BOUNCED}
 _SPEAKS_UP = {Kind.DELAYED: "delayed", Kind.REPLY: "replied"}
 _REMARKS = {
@@ -109,13 +108,12 @@ def take(unit: Unit, controller: Controller, one: Incoming, now: datetime) -> bo
 
 def _notice(connection: Connection, tags: Sequence[str]) -> Any:
     """The notice of the first tag that is one; who cannot name it, forged it or is answering something else."""
-    n, p, r = t.notice.c, t.propagation.c, t.request.c
+    n, p = t.notice.c, t.propagation.c
     for tag in tags:
         found = connection.execute(
             select(n.propagation_id, n.number, n.recipient)
-            .add_columns(p.request_id, p.processor, p.right, r.wrapped_key, r.key_month)
+            .add_columns(p.request_id, p.processor, p.right)
             .join(t.propagation, p.id == n.propagation_id)
-            .join(t.request, r.id == p.request_id)
             .where(n.message_id.startswith(f"{tag}@"))
         ).one_or_none()
         if found is not None:
@@ -178,7 +176,7 @@ def _keep(
         answered = Answer(counted, one.digest, status=one.status)
         record(unit, controller, Update(notice.propagation_id, [answered], now, cause=cause, beside=written))
         return
-    key = request_key(controller, {name: getattr(notice, name) for name in _OF_KEY})
+    key = key_of(unit.connection, controller, notice.request_id)
     fields = {"req": notice.request_id, "dest": notice.processor, "right": notice.right, "cause": one.kind.value}
     if key:
         fields["digest"] = entry.commitment(key.commit_key, one.digest)
