@@ -77,7 +77,6 @@ UNDOCUMENTED = {
     "waiting for theirs": [
         "installation.py",
         "service.py",
-        "telemetry.py",
     ],
 }
 

@@ -24,14 +24,14 @@ _AT_ONCE = 50
 _LINES_LENGTH = 3000
 
 
-class Call(Protocol):
+class Transact(Protocol):
     """Runs a short piece of work in a transaction and gives what it gave, after the commit."""
 
     def __call__(self, work: Callable[[Connection], T], /) -> T: ...
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class OutboxRun:
     """What one pass over the outbox did. `failing`: the channels that did not take something they were given."""
 
     sent: int = 0
@@ -50,14 +50,14 @@ class Outbox:
         self._second = tuple(channel for channel in channels if isinstance(channel, MailChannel))
         self._prefix = "REHEARSAL: " if rehearsal else ""
 
-    def send_due(self, call: Call, read: Call, now: datetime) -> Sent:
+    def send_due(self, call: Transact, read: Transact, now: datetime) -> OutboxRun:
         """Send every alert that is due. `call` writes, `read` reads; neither is open while a channel is spoken to.
 
         Crash before the claim: nothing happened. Between claim and mark: it is due again after its wait.
         """
         rows = read(lambda connection: _due(connection, now))
         if not rows or not (self._first or self._second):
-            return Sent(unsent=len(rows))
+            return OutboxRun(unsent=len(rows))
         sent = unsent = 0
         failing: set[str] = set()
         for row in rows:
@@ -71,9 +71,9 @@ class Outbox:
                 sent += 1
             else:
                 unsent += 1
-        return Sent(sent, unsent, tuple(sorted(failing)))
+        return OutboxRun(sent, unsent, tuple(sorted(failing)))
 
-    def send_test(self, call: Call, read: Call, now: datetime, zone: tzinfo) -> tuple[Delivery, ...]:
+    def send_test(self, call: Transact, read: Transact, now: datetime, zone: tzinfo) -> tuple[Delivery, ...]:
         """Put a test alert into the real outbox and send it by *every* channel; what each server said.
 
         Taken by the server is not read by a person. If no channel takes it, it stays in the outbox and is tried again.

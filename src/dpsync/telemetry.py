@@ -127,7 +127,7 @@ def described(error: BaseException) -> dict[str, str]:
 # --- logs
 
 
-class Log:
+class Logger:
     """Writes lines of one name. `error`: an exception, of which class and place are kept and nothing else."""
 
     __slots__ = ("_name",)
@@ -136,12 +136,15 @@ class Log:
         self._name = name
 
     def info(self, event: str, *, error: BaseException | None = None, **fields: object) -> None:
+        """Write what happened."""
         self._write("info", event, error, fields)
 
     def warning(self, event: str, *, error: BaseException | None = None, **fields: object) -> None:
+        """Write what somebody should see."""
         self._write("warning", event, error, fields)
 
     def error(self, event: str, *, error: BaseException | None = None, **fields: object) -> None:
+        """Write what is wrong."""
         self._write("error", event, error, fields)
 
     def _write(self, level: Level, event: str, error: BaseException | None, fields: Mapping[str, object]) -> None:
@@ -168,9 +171,9 @@ def _structlog() -> Any:
     return structlog
 
 
-def log(name: str) -> Log:
+def log(name: str) -> Logger:
     """The log of one module. Cheap; loads nothing."""
-    return Log(name)
+    return Logger(name)
 
 
 def configure(level: Level, stream: TextIO) -> None:

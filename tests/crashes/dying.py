@@ -14,7 +14,7 @@ from typing import Any
 from dpsync.connector import Finding, Instruction, Outcome
 from dpsync.model import Right
 from dpsync.store.database import open_database
-from dpsync.store.writer import Job, Writer
+from dpsync.store.writer import QueuedWrite, Writer
 from tests.builders import TestConnector, Vendor, World
 
 PEOPLE = [f"p{number}@example.org" for number in range(3)]
@@ -29,7 +29,7 @@ class DyingWriter(Writer):
 
     commits_left = -1
 
-    def _commit(self, jobs: Sequence[Job]) -> list[Any]:
+    def _commit(self, jobs: Sequence[QueuedWrite]) -> list[Any]:
         results = super()._commit(jobs)
         self.commits_left -= 1
         if self.commits_left == 0:

@@ -19,7 +19,7 @@ from dpsync.model import Mode, Right
 from dpsync.propagation.rules.legal_clock import NATIONS
 from dpsync.settings import ProcessorSection, Settings
 from dpsync.settings.sections import NATIONS as ALLOWED_NATIONS
-from dpsync.settings.values import Surroundings, duration
+from dpsync.settings.values import Environment, duration
 
 EXAMPLE = Path(__file__).parents[2] / "config" / "dpsync.example.toml"
 CANARY = "c4n4ry-5ecret"
@@ -488,7 +488,7 @@ def test_settings_cannot_be_changed_after_they_were_read(folder: Folder) -> None
 
 
 def test_settings_are_read_by_load_only() -> None:
-    here = Surroundings({}, Path("/x"))
+    here = Environment({}, Path("/x"))
     document = {name: tomllib.loads(body) for name, body in SMALL.items()}
     assert Settings.model_validate(document, context=here).keys.directory == Path("/x/keys")
     with pytest.raises(TypeError, match="load"):

@@ -149,8 +149,7 @@ def _own_store(service: Service) -> list[CheckLine]:
 
 def _seen_of_record(service: Service, sound: Soundness) -> list[CheckLine]:
     place = f"{place_of_store(service)}, origin {service.origin}"
-    found = troubles(service, sound)
-    wrong = [CheckLine(one.what, CheckResult.PROBLEM, one.text, one.code, one.fatal, one.passes) for one in found]
+    wrong = list(troubles(service, sound))
     if record := (*sound.ledger.problems, *sound.differences):
         code = "DP-601" if sound.ledger.problems else "DP-603"
         differs = CheckLine("ledger", CheckResult.PROBLEM, f"{record[0]} ({place})", code)

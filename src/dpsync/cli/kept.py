@@ -1,8 +1,8 @@
 """What `dpsync check` says of keys, of the database's file, and of what is kept outside it."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
+from dpsync.cli.check_lines import CheckLine, CheckResult
 from dpsync.errors import KeyProblem, StoreAway
 from dpsync.paths import Kind
 from dpsync.service import Service
@@ -11,41 +11,43 @@ from dpsync.store import integrity
 from dpsync.store.trouble import file_trouble
 
 
-@dataclass(frozen=True, slots=True)
-class Trouble:
-    """One thing that is wrong. `fatal`: `serve` would not begin; `passes`: by itself, once there is room."""
-
-    what: str
-    text: str
-    code: str
-    fatal: bool
-    passes: bool = False
-
-
-def troubles(service: Service, found: Soundness) -> Iterator[Trouble]:
+def troubles(service: Service, found: Soundness) -> Iterator[CheckLine]:
     """All that is wrong there, besides a ledger that is not what was signed."""
     if unsound := service.read(integrity.problem):
-        yield Trouble("database", f"damaged: {unsound}. Restore the newest back-up", "DP-203", fatal=True)
+        yield CheckLine(
+            "database", CheckResult.PROBLEM, f"damaged: {unsound}. Restore the newest back-up", "DP-203", fatal=True
+        )
     for problem in found.keys:
-        yield Trouble("keys", problem, "DP-202", fatal=True)
+        yield CheckLine("keys", CheckResult.PROBLEM, problem, "DP-202", fatal=True)
     for problem in found.ledger.lost:
-        yield Trouble("journal", problem, "DP-605", fatal=False)
+        yield CheckLine("journal", CheckResult.PROBLEM, problem, "DP-605", fatal=False)
     for problem in found.ledger.damaged:
-        yield Trouble("anchors", problem, "DP-604", fatal=True)
+        yield CheckLine("anchors", CheckResult.PROBLEM, problem, "DP-604", fatal=True)
     yield from _unwritable(service, said=found.ledger.damaged)
 
 
-def _unwritable(service: Service, said: Sequence[str]) -> Iterator[Trouble]:
+def _unwritable(service: Service, said: Sequence[str]) -> Iterator[CheckLine]:
     """What `serve` is to write into and cannot: before the first loss, not after it."""
     try:
         service.keys.demand_room()
     except (KeyProblem, StoreAway) as problem:
-        yield Trouble("keys", problem.message, "DP-202", fatal=True, passes=isinstance(problem, StoreAway))
+        yield CheckLine(
+            "keys", CheckResult.PROBLEM, problem.message, "DP-202", fatal=True, passes=isinstance(problem, StoreAway)
+        )
     if trouble := file_trouble(str(service.settings.store.url)):
-        yield Trouble("database", trouble.message, trouble.code, fatal=True, passes=isinstance(trouble, StoreAway))
+        yield CheckLine(
+            "database",
+            CheckResult.PROBLEM,
+            trouble.message,
+            trouble.code,
+            fatal=True,
+            passes=isinstance(trouble, StoreAway),
+        )
     for one in service.custody.unwritable():
         if not any(one.what in sentence for sentence in said):
-            yield Trouble("anchors", one.told(""), "DP-604", fatal=True, passes=one.kind is Kind.FULL)
+            yield CheckLine(
+                "anchors", CheckResult.PROBLEM, one.told(""), "DP-604", fatal=True, passes=one.kind is Kind.FULL
+            )
 
 
 def what_the_engine_sees(service: Service) -> str:

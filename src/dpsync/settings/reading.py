@@ -18,7 +18,7 @@ from dpsync import paths
 from dpsync.errors import ConfigurationError, Fault
 from dpsync.paths import Kind, Unusable
 from dpsync.settings.sections import ProcessorSection, Settings
-from dpsync.settings.values import OURS, UNSET, UNSET_CODE, Surroundings, resolve
+from dpsync.settings.values import OURS, UNSET, UNSET_CODE, Environment, resolve
 from dpsync.urls import is_loopback
 
 LARGEST = 1024 * 1024
@@ -50,7 +50,7 @@ def load(path: Path, environ: Mapping[str, str], *, secrets: bool = True) -> Set
     address of the store is needed by every command.
     """
     text, document = _parsed(path)
-    here = Surroundings(environ, path.absolute().parent)
+    here = Environment(environ, path.absolute().parent)
     cross = _between_sections(document)
     settings, faults = None, []
     try:
@@ -65,7 +65,7 @@ def load(path: Path, environ: Mapping[str, str], *, secrets: bool = True) -> Set
         raise ConfigurationError(faults)
     if nowhere := [fault for fault in faults if fault.key == "store.url"]:
         raise ConfigurationError(nowhere)  # every command needs the store
-    lenient = Surroundings(environ, here.folder, lenient=True)
+    lenient = Environment(environ, here.folder, lenient=True)
     return Settings.model_validate(document, context=lenient).missing(tuple(faults))
 
 
@@ -76,7 +76,7 @@ def connector_section(
 
     `folder` is that of the settings file. Raises `ConfigurationError` with every fault, keys `processors.NAME.key`.
     """
-    here = Surroundings(environ, folder.absolute())
+    here = Environment(environ, folder.absolute())
     known = {field.alias or key: field for key, field in model.model_fields.items()}
     shared = ProcessorSection.model_fields.keys() - {"options"}
     faults: list[Fault] = []
@@ -318,7 +318,7 @@ def _mentions_secret(annotation: object) -> bool:
     return annotation is SecretStr or any(_mentions_secret(part) for part in typing.get_args(annotation))
 
 
-def _resolved(raw: object, here: Surroundings) -> object:
+def _resolved(raw: object, here: Environment) -> object:
     if isinstance(raw, list):
         return [_resolved(one, here) for one in raw]
     return SecretStr(resolve(raw, here).get_secret_value())

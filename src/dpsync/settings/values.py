@@ -63,7 +63,7 @@ def wrong(problem: str) -> PydanticCustomError:
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class Environment:
     """What a value may depend on beside its text. `lenient`: a secret that is not set is let through, unset."""
 
     environ: Mapping[str, str]
@@ -90,7 +90,7 @@ class Secret:
         return self._value
 
 
-def resolve(raw: object, here: Surroundings) -> Secret:
+def resolve(raw: object, here: Environment) -> Secret:
     """The secret that a reference points to. Raises `PydanticCustomError`."""
     if not isinstance(raw, dict) or set(raw) not in ({"env"}, {"file"}):
         raise wrong('must be a reference, { env = "NAME" } or { file = "path" }: no secret stands in this file')
@@ -143,14 +143,14 @@ def located(text: str, folder: Path) -> Path:
     return Path(folder, text).absolute()
 
 
-def _surroundings(info: ValidationInfo) -> Surroundings:
-    if not isinstance(info.context, Surroundings):
+def _environment(info: ValidationInfo) -> Environment:
+    if not isinstance(info.context, Environment):
         raise TypeError("settings are read by load(), which knows the folder and the environment")
     return info.context
 
 
 def _secret(raw: object, info: ValidationInfo) -> Secret:
-    return resolve(raw, _surroundings(info))
+    return resolve(raw, _environment(info))
 
 
 def _path_secret(raw: object, info: ValidationInfo) -> Secret:
@@ -165,7 +165,7 @@ def _path_secret(raw: object, info: ValidationInfo) -> Secret:
 def _path(raw: object, info: ValidationInfo) -> Path:
     if not isinstance(raw, str) or not raw or "\0" in raw:
         raise wrong("must be the path of a folder, as text")
-    return located(raw, _surroundings(info).folder)
+    return located(raw, _environment(info).folder)
 
 
 def duration(raw: object) -> timedelta:
@@ -255,7 +255,7 @@ class DatabaseUrl(str):
 
 
 def _database(raw: object, info: ValidationInfo) -> DatabaseUrl:
-    here = _surroundings(info)
+    here = _environment(info)
     if isinstance(raw, str):
         if "@" in raw and ":" in urlsplit(raw).netloc.rpartition("@")[0]:
             raise wrong('has a password in it: give the whole URL as { env = "NAME" } or { file = "path" }')

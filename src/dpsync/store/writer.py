@@ -63,7 +63,7 @@ Many = Callable[[Unit, Sequence[Any]], Sequence[Any]]
 """Does many of one kind at once, and answers in their order."""
 
 
-class Job(NamedTuple):
+class QueuedWrite(NamedTuple):
     """One item of what waits."""
 
     many: Many
@@ -82,7 +82,7 @@ class Writer:
         self._engine = engine
         self._journal = journal
         self._before_commit = before_commit
-        self._queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[QueuedWrite | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
         self._closed = False
@@ -105,7 +105,7 @@ class Writer:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
                 self._thread.start()
-            self._queue.put(Job(many, item, future))
+            self._queue.put(QueuedWrite(many, item, future))
         return future
 
     def call(self, work: Callable[[Unit], T]) -> T:
@@ -145,7 +145,7 @@ class Writer:
             if batch:
                 self._write(batch)
 
-    def _write(self, batch: list[Job]) -> None:
+    def _write(self, batch: list[QueuedWrite]) -> None:
         live = [job for job in batch if job.future.set_running_or_notify_cancel()]
         for job, result in zip(live, self._results(live), strict=True):
             if isinstance(result, _Failed):
@@ -153,7 +153,7 @@ class Writer:
             else:
                 job.future.set_result(result)
 
-    def _results(self, jobs: list[Job]) -> list[Any]:
+    def _results(self, jobs: list[QueuedWrite]) -> list[Any]:
         """What came of each: all in one transaction; if that fails, a savepoint each; if that fails, one by one.
 
         Nearly every batch is good, and two savepoint statements an item were half of what PostgreSQL was asked.
@@ -166,7 +166,7 @@ class Writer:
                     return [_Failed(_named(error))] * len(jobs)
         return [result for job in jobs for result in self._results([job])]
 
-    def _commit(self, jobs: Sequence[Job]) -> list[Any]:
+    def _commit(self, jobs: Sequence[QueuedWrite]) -> list[Any]:
         kinds: dict[Many, list[int]] = {}
         for place, job in enumerate(jobs):
             kinds.setdefault(job.many, []).append(place)
@@ -184,7 +184,7 @@ class Writer:
             size = self._append(connection, [unit])
         return self._kept(results, told, unit.accepted, size)
 
-    def _commit_guarded(self, jobs: Sequence[Job]) -> list[Any]:
+    def _commit_guarded(self, jobs: Sequence[QueuedWrite]) -> list[Any]:
         results: list[Any] = []
         good: list[Unit] = []
         told: set[int] = set()
