@@ -94,7 +94,7 @@ def _refuse(talk: Talk, error: DpsyncError) -> None:
     if isinstance(error, ConfigurationError) and error.faults:
         count = len(error.faults)
         things = "1 thing" if count == 1 else f"{count} things"
-        talk.warn(f"{error.code}: {things} in the settings must be put right (dpsync explain {error.code})")
+        talk.warn(f"{error.code}: {things} in the settings must be corrected (dpsync explain {error.code})")
         for fault in error.faults:
             talk.warn(f"  {fault.key}: {fault.problem}" + (f"  {fault.code}" if fault.code != error.code else ""))
         return

@@ -16,8 +16,8 @@ PEPPER = "pepper-1.key"
 CARD = "card.txt"
 MONTHS = "months"
 
-RESTORE = "restore it from its back-up or from the card; none is made anew"
-PUT_BACK = "put it back from the copy of the key directory; none is made anew"
+RESTORE = "restore it from its back-up or from the card. dpsync makes no other"
+PUT_BACK = "restore it from the copy of the key directory. dpsync makes no other"
 
 
 def demand_folder(path: Path, restore: str, *, shut_to: int = paths.ANYBODY_ELSE, writes: bool = False) -> None:

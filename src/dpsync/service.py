@@ -215,7 +215,7 @@ class Service(Installation):
             self.send_alerts(now)
 
     def ask_contacts(self, now: datetime) -> None:
-        """Ask the contacts that letters wait for whether they are the right desk."""
+        """Ask the contacts that letters wait for whether they are the right ones."""
         if self.mail is None or not self.controller.public_url:
             return
         for name, address in self.read(lambda c: acknowledgement.contacts_to_ask(c, self.controller)):

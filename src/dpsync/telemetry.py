@@ -253,7 +253,7 @@ class Metrics:
         )
         self.record_judged(None, None)
         self._refused = Counter(
-            "dpsync_requests_refused", "What was refused at our doors", ["source", "status", "field"], registry=here
+            "dpsync_requests_refused", "Requests that dpsync refused", ["source", "status", "field"], registry=here
         )
         self._oldest = Gauge("dpsync_oldest_due_seconds", "How long the oldest due work has been due", registry=here)
 

@@ -20,7 +20,7 @@ from dpsync.store import tables as t
 
 
 def refused_of(service: Service, now: datetime) -> Iterator[CheckLine]:
-    """What was refused at our doors since yesterday: each may be somebody's request."""
+    """What dpsync refused since yesterday: each may be somebody's request."""
     yesterday = (now.astimezone(service.zone) - timedelta(days=1)).date().isoformat()
     rows = service.read(lambda connection: refused_since(connection, yesterday))
     ours = "; ".join(phrase(row) for row in rows if is_of_ours(row))

@@ -124,7 +124,7 @@ class Pages:
         return await (self._record_answer(request) if request.method == "POST" else self._show_answer(request))
 
     async def contacts(self, request: Request) -> Response:
-        """/contacts/{token}: GET asks whether this is the right desk; POST with confirm=yes says so."""
+        """/contacts/{token}: GET asks whether this is the right address; POST with confirm=yes says so."""
         return await (self._confirm_contact(request) if request.method == "POST" else self._show_contact(request))
 
     def later(self) -> Response:

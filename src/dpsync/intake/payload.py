@@ -213,7 +213,7 @@ def _must_fit_together(data: _Data, prefix: str, now: datetime) -> None:
     if changes and data.right != "rectification":
         raise PayloadInvalid(f"{prefix}changes", "only a rectification changes anything")
     if data.right == "rectification" and not changes:
-        raise PayloadInvalid(f"{prefix}changes", "missing: a rectification says what is put right")
+        raise PayloadInvalid(f"{prefix}changes", "missing: a rectification says what to correct")
     if changes and changes.email is changes.first_name is changes.last_name is None and not changes.fields:
         raise PayloadInvalid(f"{prefix}changes", "must hold at least one change")
     if lifted and data.right != "restriction":

@@ -1,4 +1,4 @@
-"""What was refused at our doors: counted, told to the operator, and never what it held.
+"""What dpsync refused: counted, told to the operator, and never what it held.
 
 Whoever signs well is our own main database, and often a program that sends once and forgets: then a refusal is
 somebody's request that is lost with its legal dates, unless a person hears of it. A flood is one row a day and cause

@@ -16,7 +16,7 @@ SILENT_FOR = 60.0
 
 
 class Server(uvicorn.Server):
-    """uvicorn, telling once when it answers; a signal sets `stop`, so that all wind up beside each other."""
+    """uvicorn, telling once when it answers; a signal sets `stop`, so that all shut down side by side."""
 
     def __init__(self, config: uvicorn.Config, up: Callable[[], None], stop: threading.Event) -> None:
         super().__init__(config)

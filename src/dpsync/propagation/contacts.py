@@ -1,4 +1,4 @@
-"""Whether a processor's contact has confirmed, by a link, that letters about persons reach the right desk."""
+"""Whether a processor's contact has confirmed, by a link, that letters about persons reach the right people."""
 
 from datetime import datetime
 

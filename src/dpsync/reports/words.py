@@ -94,8 +94,8 @@ COUNTING = (
 
 
 def reached(rung: Rung, *, told: bool, undone: bool) -> str:
-    """How far the proof reaches. A rung never falls: where a letter came back, lay at the wrong desk, or who said that
-    it was done says otherwise, it says so. `undone`: it is open, whatever was said of it.
+    """How far the proof reaches. A rung never falls: where a letter came back or went to the wrong contact, or where
+    they now say that it is not done, the text says so. `undone`: it is open, whatever was said of it.
     """
     taken_back = (rung >= Rung.SENT and not told) or (rung >= Rung.CONFIRMED and undone)
     return f"{RUNGS[rung]}, and taken back" if taken_back else RUNGS[rung]

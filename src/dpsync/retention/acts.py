@@ -165,7 +165,7 @@ def make_exception(unit: Unit, controller: Controller, reference: str, until: da
     if until <= max(today, date.fromisoformat(row.due_on)):
         raise DecisionRefused("the new date must be after today and after the day that the rule gives")
     if until > today + relativedelta(months=rule.months):
-        raise DecisionRefused(f"an exception is for {rule.months} months at most, and is then made anew")
+        raise DecisionRefused(f"an exception is for at most {rule.months} months. You can then make another")
     values = {"until_on": until.isoformat(), "overdue_at": clock.overdue_at(until, controller.zone)}
     move(unit.connection, row.processor, [row.pseudonym], ConversationState.EXCEPTED, **values)
     act(

@@ -343,7 +343,7 @@ alert_concern = Table(
     Index("alert_concern_alert", "alert_id"),
 )
 
-# --- what was refused at our door
+# --- what was refused
 
 refusal = Table(
     "refusal",

@@ -90,7 +90,7 @@ def file_trouble(url: str, *, writes: bool = True) -> DpsyncError | None:
 # --- PostgreSQL, connected
 
 _CLASSES = {
-    "08": "the connection to PostgreSQL broke; it is made anew",
+    "08": "the connection to PostgreSQL broke. dpsync connects again",
     "53": "PostgreSQL has too little of something (disk, memory, connections): its log says of what",
     "57": "PostgreSQL is starting, stopping, or has ended our session",
     "58": "PostgreSQL's own disk or system refused: its log says what",

@@ -211,7 +211,7 @@ def contact_of(connection: Connection, controller: Controller, token: str) -> tu
 
 
 def confirm_contact(unit: Unit, controller: Controller, token: str, now: datetime) -> str:
-    """A person at the processor says that the mail reached the right desk: what waited for that goes on.
+    """A person at the processor says that the mail reached the right contact: what waited for that goes on.
 
     Returns the processor's title. Raises `NotFound`.
     """
@@ -285,11 +285,11 @@ def mail_question(controller: Controller, mail: Mail, name: str, address: str, n
         paragraphs=[
             (
                 f"{controller.name} sends data-protection instructions for {processor.title} to this address. Before a "
-                "person's data goes anywhere, please confirm that this is the right desk for them:"
+                "person's data goes anywhere, please confirm that this is the right address for them:"
             ),
             f"  {controller.public_url}/contacts/{token}",
-            "The page shows one button; nothing is confirmed before it is pressed.",
-            "If this is the wrong desk, please reply and say who is right.",
+            "The page shows one button. Nothing is confirmed until you press it.",
+            "If this is not the right address, please reply and tell us which one is.",
         ],
         rehearsal=controller.rehearsal,
     )

@@ -1,6 +1,6 @@
 """The receipt of an answer: mailed to the contact that the notice went to, signed with the ledger's key.
 
-It tells the right desk what was answered in its name, so that an answer by somebody else who had the link is noticed.
+It tells the contact what was answered in its name, so that an answer by somebody else who had the link is noticed.
 """
 
 from dataclasses import dataclass
