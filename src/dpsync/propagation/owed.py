@@ -42,19 +42,8 @@ _UNREAD = and_(
 """Done, never looked at in vain, and yet no reading is to come: the first one, or that after a month."""
 
 _ROWS = (
-    select(
-        _P.request_id,
-        _P.processor,
-        _P.account_id,
-        _P.state,
-        _P.causes,
-        _P.attempts,
-        _P.timer,
-        _P.timer_at,
-        _IN_LANE.label("in_lane"),
-        _AT_ACCOUNT.label("at_account"),
-        _UNREAD.label("unread"),
-    )
+    select(_P.request_id, _P.processor, _P.account_id, _P.state, _P.causes, _P.attempts, _P.timer, _P.timer_at)
+    .add_columns(_IN_LANE.label("in_lane"), _AT_ACCOUNT.label("at_account"), _UNREAD.label("unread"))
     .where(
         ~_UNDER_WAY,
         or_(

@@ -181,12 +181,10 @@ class _Recording:
     def _happen(self, event: Event, part: str, written: list[Beside]) -> None:
         now, at = self._one.now, self._position(event)
         step = self._step = advance(at, event, now)
-        self.fields = self.fields.after(at, event, step, now)
-        if isinstance(event, HandOver):
-            sealed = self._seal_handed(event)
-            self.fields = replace(self.fields, handed=sealed)
         # The yes was to this address. The second contact, or another one next week, must confirm itself or be named.
-        self.fields = replace(self.fields, released_contact=self._one.contact or self.fields.released_contact)
+        contact = self._one.contact or self.fields.released_contact
+        handed = self._sealed(event.references) if isinstance(event, HandOver) else self.fields.handed
+        self.fields = replace(self.fields.after(at, event, step, now), handed=handed, released_contact=contact)
         written += self._letter_sent(event, step)
         self.row |= self.fields.columns()
         if self.attempt and event is self._one.events[-1]:
@@ -213,9 +211,9 @@ class _Recording:
             return replace(at, contact_confirmed=known)
         return at
 
-    def _seal_handed(self, event: HandOver) -> bytes:
+    def _sealed(self, references: Sequence[str]) -> bytes:
         place = f"{self.row['request_id']}/{self.row['processor']}"
-        return self._controller.keys.seal("handed", "\n".join(event.references).encode(), place.encode())
+        return self._controller.keys.seal("handed", "\n".join(references).encode(), place.encode())
 
     def _letter_sent(self, event: Event, step: Step) -> list[Beside]:
         """Note that the newest letter is out, where the event says so; of a letter told twice the first time counts."""

@@ -65,8 +65,7 @@ def read(
             file.seek(0)
             hashing = _Hashing(file, most)
             text = io.TextIOWrapper(io.BufferedReader(hashing), encoding="utf-8-sig", newline="")
-            found = _Found(connector.read_export(_rows(text, connector.export_columns)), rule, zone, now)
-            return found.read(hashing)
+            return _read(connector.read_export(_rows(text, connector.export_columns)), hashing, rule, zone, now)
     except UnicodeDecodeError:
         raise UsageError(f"the export is not UTF-8 text: {AS_MADE}") from None
     except csv.Error:
@@ -122,29 +121,20 @@ def _text_lines(text: Iterable[str]) -> Iterator[str]:
         yield line
 
 
-class _Found:
-    """Counts while it reads."""
-
-    def __init__(self, rows: Iterable[Exported], rule: Retention, zone: ZoneInfo, now: datetime) -> None:
-        self._rows = rows
-        self._rule = rule
-        self._zone = zone
-        self._today = clock.day_of(now, zone)
-
-    def read(self, hashing: "_Hashing") -> Read:
-        count, oldest, youngest = 0, None, None
-        older: list[Exported] = []
-        for one in self._rows:
-            count += 1
-            began = clock.day_of(one.started_at, self._zone)
-            if began > self._today:
-                raise UsageError(f"row {count} of the export begins in the future")
-            oldest, youngest = min(oldest or began, began), max(youngest or began, began)
-            if clock.due_on(one.started_at, self._rule.months, self._zone) < self._today:
-                older.append(one)
-                if len(older) > MOST_OLDER:
-                    raise UsageError(f"more than {MOST_OLDER:,} conversations are too old: delete them in bulk there")
-        return Read(hashing.digest(), count, oldest, youngest, tuple(older))
+def _read(rows: Iterable[Exported], hashing: "_Hashing", rule: Retention, zone: ZoneInfo, now: datetime) -> Read:
+    count, oldest, youngest, today = 0, None, None, clock.day_of(now, zone)
+    older: list[Exported] = []
+    for one in rows:
+        count += 1
+        began = clock.day_of(one.started_at, zone)
+        if began > today:
+            raise UsageError(f"row {count} of the export begins in the future")
+        oldest, youngest = min(oldest or began, began), max(youngest or began, began)
+        if clock.due_on(one.started_at, rule.months, zone) < today:
+            older.append(one)
+            if len(older) > MOST_OLDER:
+                raise UsageError(f"more than {MOST_OLDER:,} conversations are too old: delete them in bulk there")
+    return Read(hashing.digest(), count, oldest, youngest, tuple(older))
 
 
 class _Hashing(io.RawIOBase):

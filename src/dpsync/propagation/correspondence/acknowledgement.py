@@ -1,12 +1,11 @@
 """What processors answer: by the link in a notice, or told to one of us in another way; and contacts who confirm."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, select, update
 
 from dpsync.connector_services import Mail, NoAnswer, Posted
 from dpsync.errors import DecisionRefused, NotFound
@@ -183,18 +182,9 @@ def _keep(
     *,
     digest: str = "",
 ) -> Beside:
-    plain: Mapping[str, str] = {
-        "name": given.name,
-        "remark": given.remark,
-        **given.places,
-        "peer": given.peer,
-        "agent": given.agent,
-        "notice": f"sha256 {digest}" if digest else "",
-    }
-    sealed = controller.keys.seal("answer", json.dumps(plain).encode(), str(propagation_id).encode())
-    row = {"number": number, "kind": kind.value, "final": kind in FINAL, "sealed": sealed, "at": now}
-    unit.connection.execute(insert(t.answer).values(propagation_id=propagation_id, **row))
-    return ("answer", row)
+    said = {"name": given.name, "remark": given.remark, **given.places, "peer": given.peer, "agent": given.agent}
+    said["notice"] = f"sha256 {digest}" if digest else ""
+    return incoming.keep_answer(unit, controller, propagation_id, number, kind, said, now, final=kind in FINAL)
 
 
 # --- contacts

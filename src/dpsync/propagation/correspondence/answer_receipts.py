@@ -5,9 +5,8 @@ It tells the contact what was answered in its name, so that an answer by somebod
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, func, select, update
 
 from dpsync.connector_services import Mail, MailRefused, NoAnswer
 from dpsync.ledger.note import Signer, sign_text
@@ -42,28 +41,19 @@ class Owed:
 
 def owed(connection: Connection, now: datetime) -> list[Owed]:
     """The answers whose receipts are to be sent now, the oldest first."""
-    a, n, p = t.answer.c, t.notice.c, t.propagation.c
+    a, n, p, earlier = t.answer.c, t.notice.c, t.propagation.c, t.answer.alias().c
+    by_people = [kind.value for kind in BY_PEOPLE]
+    of_the_notice = (earlier.propagation_id == a.propagation_id) & (earlier.number == a.number)
+    which = select(func.count()).where(of_the_notice, earlier.id <= a.id, earlier.kind.in_(by_people))
     rows = connection.execute(
-        select(a.id, a.kind, a.at, a.final, a.number, a.propagation_id, p.request_id, p.processor, p.right)
-        .add_columns(n.reference, n.message_id, n.digest, n.recipient)
+        select(a.id, a.kind, a.at, a.final, a.number, p.request_id, p.processor, p.right)
+        .add_columns(n.reference, n.message_id, n.digest, n.recipient, which.scalar_subquery().label("which"))
         .join(t.notice, (n.propagation_id == a.propagation_id) & (n.number == a.number))
         .join(t.propagation, p.id == a.propagation_id)
-        .where(a.receipted_at.is_(None), a.at > now - TRIED_FOR, a.kind.in_([kind.value for kind in BY_PEOPLE]))
+        .where(a.receipted_at.is_(None), a.at > now - TRIED_FOR, a.kind.in_(by_people))
         .order_by(a.id)
-    ).mappings()
-    return [_owed(connection, dict(row)) for row in rows]
-
-
-def _owed(connection: Connection, row: dict[str, Any]) -> Owed:
-    a = t.answer.c
-    earlier = select(a.id).where(
-        a.propagation_id == row["propagation_id"],
-        a.number == row["number"],
-        a.id <= row["id"],
-        a.kind.in_([kind.value for kind in BY_PEOPLE]),
     )
-    which = len(connection.execute(earlier).all())
-    return Owed(which=which, **{name: value for name, value in row.items() if name != "propagation_id"})
+    return [Owed(**row) for row in rows.mappings()]
 
 
 def send(controller: Controller, mail: Mail, signer: Signer, one: Owed, now: datetime) -> bool:

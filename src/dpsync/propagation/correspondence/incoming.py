@@ -5,7 +5,7 @@ and no word of a text does. Sources: RFC 3461, 3464, 3834.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -166,11 +166,9 @@ def _keep(
         "sender": "DMARC pass, says the receiving host" if one.vouched else "",
         "message": f"sha256 {one.digest}",
     }
-    sealed = controller.keys.seal("answer", json.dumps(kept).encode(), str(notice.propagation_id).encode())
     counted = _COUNTED.get(one.kind)
-    row = {"number": notice.number, "kind": str(counted or one.kind), "final": False, "sealed": sealed, "at": now}
-    unit.connection.execute(insert(t.answer).values(propagation_id=notice.propagation_id, **row))
-    written: list[Beside] = [("answer", row), post]
+    answer = keep_answer(unit, controller, notice.propagation_id, notice.number, counted or one.kind, kept, now)
+    written = [answer, post]
     if counted and _is_current(unit.connection, notice):
         cause = f"{counted.value} {one.status}".strip()
         answered = Answer(counted, one.digest, status=one.status)
@@ -185,6 +183,24 @@ def _keep(
     spoken = "unclear" if waits is WhyRead.UNCLEAR else _SPEAKS_UP.get(one.kind)
     if spoken or waits:
         alert(unit.connection, controller, spoken or "replied", notice.request_id, notice.processor, now)
+
+
+def keep_answer(
+    unit: Unit,
+    controller: Controller,
+    propagation_id: int,
+    number: int,
+    kind: Kind | AnswerKind,
+    said: Mapping[str, str],
+    now: datetime,
+    *,
+    final: bool = False,
+) -> Beside:
+    """Keep one answer to a notice, what was said in it sealed; gives its row, for an entry to commit to."""
+    sealed = controller.keys.seal("answer", json.dumps(said).encode(), str(propagation_id).encode())
+    row = {"number": number, "kind": kind.value, "final": final, "sealed": sealed, "at": now}
+    unit.connection.execute(insert(t.answer).values(propagation_id=propagation_id, **row))
+    return "answer", row
 
 
 def _is_current(connection: Connection, notice: Any) -> bool:

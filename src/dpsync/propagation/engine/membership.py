@@ -10,7 +10,7 @@ from sqlalchemy import Connection, select
 from dpsync.connector_services import CALL_SECONDS, Clock
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.engine import lease, moving
-from dpsync.propagation.engine.recovery import Unanswered, recover
+from dpsync.propagation.engine.lease import Unanswered, recover
 from dpsync.propagation.queue import waits
 from dpsync.propagation.rules.lifecycle import Interrupted
 from dpsync.store import tables as t

@@ -37,27 +37,9 @@ class LaneRow:
 _P, _R = t.propagation.c, t.request.c
 _UNANSWERED = exists().where(t.attempt.c.propagation_id == _P.id, t.attempt.c.ended_at.is_(None)).label("unanswered")
 _OF_SUBJECTS = (
-    select(
-        _P.subject_id,
-        _P.id,
-        _P.processor,
-        _P.ordinal,
-        _P.right,
-        _P.lifting,
-        _R.source,
-        _P.version,
-        _P.covers,
-        _P.person,
-        _P.state,
-        _P.attempts,
-        _P.account_id,
-        _P.causes,
-        _P.timer,
-        _P.timer_at,
-        _P.doubtful,
-        _P.touched,
-        _UNANSWERED,
-    )
+    select(_P.subject_id, _P.id, _P.processor, _P.ordinal, _P.right, _P.lifting, _R.source, _P.version, _P.covers)
+    .add_columns(_P.person, _P.state, _P.attempts, _P.account_id, _P.causes, _P.timer, _P.timer_at)
+    .add_columns(_P.doubtful, _P.touched, _UNANSWERED)
     .join(t.request, _R.id == _P.request_id)
     .where(_P.subject_id.in_(bindparam("subjects", expanding=True)))
     .order_by(_P.ordinal)
