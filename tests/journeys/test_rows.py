@@ -23,7 +23,7 @@ from dpsync.model import Changes, Right, State
 from dpsync.propagation.correspondence import incoming
 from dpsync.propagation.decisions import Person, decide
 from dpsync.propagation.rules.lifecycle import AnswerKind, DecisionKind
-from dpsync.retention import acts, export_check, mailing, reminding, worklist
+from dpsync.retention import acts, export_check, mailing, worklist
 from dpsync.retention.conversations import By
 from dpsync.retention.export_check import Range, Read
 from dpsync.store import tables as t
@@ -108,7 +108,7 @@ def _conversations_are_tended(world: World) -> None:
     do(acts.attest_by_hand, "inbox", [row(world, number).reference for number in (1, 2)], BY)
     do(acts.make_exception, row(world, 3).reference, (START + timedelta(days=30)).date(), BY)
     world.clock.advance(timedelta(days=8))
-    do(reminding.tend)
+    do(worklist.tend)
     note(world, told(1, due - timedelta(days=1), seen=world.clock.now()))
     days = Range(date(2025, 1, 1), (START - timedelta(days=95)).date())
     do(export_check.check, "inbox", Read("ef" * 32, 0, START.date() - timedelta(days=120), None, ()), days, BY)

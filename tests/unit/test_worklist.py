@@ -18,7 +18,7 @@ from dpsync.model import ConversationState, Mode, Retention
 from dpsync.propagation import contacts
 from dpsync.propagation.correspondence import incoming
 from dpsync.propagation.rules.plan import Safety
-from dpsync.retention import acts, mailing, reminding, worklist
+from dpsync.retention import acts, mailing, worklist
 from dpsync.retention.conversations import PURPOSE, By
 from dpsync.retention.letter import Row, WorkLetter, written
 from dpsync.store import conversation_tables as ct
@@ -40,7 +40,7 @@ def listed(world: World) -> str | None:
 
 def tend(world: World) -> None:
     now = world.clock.now()
-    world.writer.call(lambda unit: reminding.tend(unit, world.controller, now))
+    world.writer.call(lambda unit: worklist.tend(unit, world.controller, now))
 
 
 def confirm(world: World, *addresses: str) -> None:

@@ -12,6 +12,7 @@ from dpsync.connector import Evidence
 from dpsync.errors import KeyProblem
 from dpsync.ledger import entry, evidence, rows
 from dpsync.model import Request
+from dpsync.propagation import serialization
 from dpsync.propagation.rules.event import Event
 from dpsync.sealing import Keys, RequestKey
 from dpsync.store import tables as t
@@ -62,13 +63,12 @@ def request_key(keyring: Keyring, row: Mapping[str, Any]) -> RequestKey | None:
     return keyring.keys.unwrap(row["wrapped_key"], row["request_id"], row["key_month"])
 
 
-def opened(keyring: Keyring, row: Mapping[str, Any]) -> tuple[RequestKey | None, bytes, str]:
-    """A request's key and what it opens (`serialization`); without one why: "unopened", "" where it is shredded."""
-    try:
-        key = request_key(keyring, row)
-        return key, key.open(row["sealed"], row["request_id"].encode()) if key else b"", ""
-    except KeyProblem:
-        return None, b"", "unopened"
+def opened(keyring: Keyring, row: Mapping[str, Any]) -> tuple[RequestKey, Request] | None:
+    """A request's key and what was asked, None once that is destroyed. `row` has `sealed` too. Raises `KeyProblem`."""
+    key = request_key(keyring, row)
+    if key is None or row["sealed"] is None:
+        return None
+    return key, serialization.from_bytes(key.open(row["sealed"], row["request_id"].encode()))
 
 
 def commit_key_of(keyring: Keyring, row: Mapping[str, Any]) -> bytes:

@@ -9,10 +9,10 @@ from sqlalchemy import ColumnElement, Connection, RowMapping, bindparam, select,
 from dpsync.address import normalised
 from dpsync.connector import Instruction, Letter, NoticeKind, Processor
 from dpsync.model import Changes, Request, Right, State, Way
-from dpsync.propagation import serialization
-from dpsync.propagation.commitments import request_key
+from dpsync.propagation.commitments import opened
 from dpsync.propagation.controller import Controller, token_hash
 from dpsync.propagation.rules.plan import Waiting, told_since
+from dpsync.sealing import RequestKey
 from dpsync.store import tables as t
 from dpsync.store.upsert import insert_or_ignore
 from dpsync.store.writer import Unit
@@ -29,37 +29,38 @@ _OTHERS = (
 
 
 def instruction_of(
+    connection: Connection,
     controller: Controller,
     row: Mapping[str, Any],
-    request: Request,
-    addresses: tuple[str, ...],
-    changes: Changes | None,
-    digest_key: bytes,
+    asked: tuple[RequestKey, Request],
+    own: Waiting,
+    lane: Sequence[Waiting],
     letter: Letter | None,
     may_call_until: Callable[[], float],
 ) -> Instruction:
-    """What a connector is told of one request, by API or in `letter`."""
+    """What a connector is told of what was `asked`, by API or in `letter`. `lane`: all of its subject there."""
+    key, request = asked
     names = row["request_id"], row["processor"], letter.number if letter else 1
-    token = controller.answer_token(*names)
+    link = f"{controller.public_url}/answers/{controller.answer_token(*names)}"
     return Instruction(
         reference=controller.reference(*names),
         right=request.right,
-        addresses=addresses,
+        addresses=_known_addresses(connection, controller, row, request, own, lane),
         subject_id=request.subject.id,
         phone=request.subject.phone,
         name=request.subject.name,
         references=request.subject.references,
-        changes=changes,
+        changes=_changes_now(connection, controller, request, own, lane),
         lifted=request.lifted,
         message_id=controller.message_id(*names),
-        answer_url=f"{controller.public_url}/answers/{token}" if controller.public_url else "",
-        digest_key=digest_key,
+        answer_url=link if controller.public_url else "",
+        digest_key=key.commit_key,
         may_call_until=may_call_until,
         letter=letter,
     )
 
 
-def known_addresses(
+def _known_addresses(
     connection: Connection,
     controller: Controller,
     row: Mapping[str, Any],
@@ -111,12 +112,11 @@ def _asked_by(
     if not propagation_ids:
         return
     for row in connection.execute(_OTHERS.where(*where), {"propagation_ids": propagation_ids}).mappings():
-        key = request_key(controller, dict(row)) if row["sealed"] is not None else None
-        context = row["request_id"].encode()
-        yield row, serialization.from_bytes(key.open(row["sealed"], context)) if key else None
+        found = opened(controller, dict(row))
+        yield row, found and found[1]
 
 
-def changes_now(
+def _changes_now(
     connection: Connection, controller: Controller, request: Request, head: Waiting, lane: Sequence[Waiting]
 ) -> Changes | None:
     """What a rectification changes, as it is after the newer ones that were told before it.
@@ -150,8 +150,8 @@ def next_letter(
     references: tuple[str, ...] = ()
     if row["handed"]:
         context = f"{row['request_id']}/{row['processor']}".encode()
-        opened = controller.keys.open("handed", row["handed"], context).decode()
-        references = tuple(line for line in opened.split("\n") if line)
+        handed = controller.keys.open("handed", row["handed"], context).decode()
+        references = tuple(line for line in handed.split("\n") if line)
     return Letter(
         number=number,
         kind=letter_kind,

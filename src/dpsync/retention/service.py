@@ -15,7 +15,7 @@ from dpsync.errors import CredentialsRejected
 from dpsync.model import Retention
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.correspondence.undelivered import tell_of_mail_host, tell_of_worklist
-from dpsync.retention import acts, mailing, reminding, worklist
+from dpsync.retention import acts, mailing, worklist
 from dpsync.retention.conversations import By
 from dpsync.retention.worklist import WorkListPage
 from dpsync.scheduler import Job, every, weekly
@@ -77,7 +77,7 @@ class Retaining:
 
     def _tend(self, now: datetime) -> None:
         service = self._service
-        service.write(lambda unit: reminding.tend(unit, service.controller, now))
+        service.write(lambda unit: worklist.tend(unit, service.controller, now))
         self._post(now)
 
     def _post(self, now: datetime) -> None:

@@ -1,21 +1,26 @@
-"""The weekly work list: what is due before the next one, also what older lists named and nobody answered for.
+"""The weekly work list: made, reminded of, escalated; and the alert that does not stop while one is overdue.
 
-So the newest list is always the whole truth. Behind its link a page shows it.
+A list names everything that is due before the next one, also what older lists named and nobody answered for, so that
+the newest list is always the whole truth. Behind its link a page shows it.
 """
 
 import secrets
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select, update
 
 from dpsync.connector import NoticeKind
+from dpsync.ledger import entry
 from dpsync.ledger.entry import EntryKind
-from dpsync.model import ActKind, ConversationState
+from dpsync.model import ActKind, ConversationState, Retention
 from dpsync.propagation.controller import Controller, token_hash
-from dpsync.retention import clock
-from dpsync.retention.conversations import UNCLAIMED, A, C, act, is_owed, last_day_of, move, of_act
-from dpsync.retention.mailing import plan
+from dpsync.retention import clock, mailing
+from dpsync.retention.acts import alert
+from dpsync.retention.conversations import FIRST_CHECK, UNCLAIMED, A, C, act, is_owed, last_day_of, move, of_act
+from dpsync.store import conversation_tables as ct
+from dpsync.store import tables as t
 from dpsync.store.writer import Unit
 
 MOST_LISTED = 500
@@ -55,7 +60,7 @@ def make_list(unit: Unit, controller: Controller, name: str, now: datetime) -> s
     # What is contradicted stays so until somebody answers for it: a list is no excuse.
     news = [row.pseudonym for row in rows if row.state != ConversationState.CONTRADICTED]
     move(unit.connection, name, news, ConversationState.LISTED)
-    plan(unit.connection, controller, made, list_id, name, NoticeKind.FIRST, now)
+    mailing.plan(unit.connection, controller, made, list_id, name, NoticeKind.FIRST, now)
     return reference
 
 
@@ -88,3 +93,96 @@ def page_of(connection: Connection, controller: Controller, token: str, now: dat
         return None
     rows = tuple((row.reference, last_day_of(row), is_owed(row, found.at)) for row in of_act(connection, found.id))
     return WorkListPage(found.reference, controller.title_of(found.processor), rows)
+
+
+# --- the ladder
+
+
+def tend(unit: Unit, controller: Controller, now: datetime) -> None:
+    """Remind, escalate, and say what is overdue: once a cause and day, for as long as it is so."""
+    for name, processor in controller.processors.items():
+        if processor.retention is not None:
+            _chase(unit, controller, name, processor.retention, now)
+            _say_overdue(unit, controller, name, now)
+            _say_unchecked(unit, controller, name, now)
+    for name in sorted({one.processor for one in mailing.held_back(unit.connection, controller, now)}):
+        told = (
+            "Its admin, or the deputy, has not confirmed the address by the link that was mailed: nothing goes there."
+        )
+        subject = "A work list waits for an address to confirm"
+        alert(unit, controller, name, "contact", subject, told, now, role="operator")
+
+
+def _chase(unit: Unit, controller: Controller, name: str, rule: Retention, now: datetime) -> None:
+    of_it = (A.processor == name) & (A.kind == ActKind.LISTED.value)
+    newest = unit.connection.execute(select(func.max(A.id)).where(of_it)).scalar_one()
+    lists = unit.connection.execute(
+        select(ct.retention_act).where(of_it, A.escalated_at.is_(None), A.expires_at > now).order_by(A.id)
+    ).all()
+    for one in lists:
+        half = one.at + (one.answer_by - one.at) / 2
+        owed = sum(is_owed(row, one.at) for row in of_act(unit.connection, one.id)) if now >= half else 0
+        if not owed:
+            continue
+        if now >= one.answer_by:
+            _escalate(unit, controller, name, rule, one, owed, now)
+        elif one.reminded_at is None and one.id == newest:
+            # A newer list says it all again; that an older one was left unanswered is still escalated in its time.
+            unit.connection.execute(update(ct.retention_act).where(A.id == one.id).values(reminded_at=now))
+            mailing.plan(unit.connection, controller, one.id, one.list_id, name, NoticeKind.REMINDER, now)
+
+
+def _escalate(
+    unit: Unit, controller: Controller, name: str, rule: Retention, one: Any, owed: int, now: datetime
+) -> None:
+    unit.connection.execute(update(ct.retention_act).where(A.id == one.id).values(escalated_at=now))
+    if rule.deputy:
+        mailing.plan(unit.connection, controller, one.id, one.list_id, name, NoticeKind.BACKUP, now)
+    fields: dict[str, str | int] = {"dest": name, "kind": "worklist", "ref": one.reference, "n": owed}
+    unit.append(None, entry.encode(EntryKind.ESCALATED, now, **fields))
+    told = f"Work list {one.reference}: {owed} of {one.conversations} are not answered for after a week."
+    for role in _roles(controller):
+        about = f"{name}/{one.reference}"
+        alert(
+            unit, controller, name, "unanswered", "A work list was left unanswered", told, now, role=role, about=about
+        )
+
+
+def _say_overdue(unit: Unit, controller: Controller, name: str, now: datetime) -> None:
+    late = (C.processor == name) & C.state.in_(UNCLAIMED) & (C.overdue_at <= now)
+    count = unit.connection.execute(select(func.count()).where(late)).scalar_one()
+    if not count:
+        return
+    told = f"{count} private conversation(s) should have been deleted by now, and nobody says that they are."
+    raised = [
+        alert(unit, controller, name, "overdue", "Private conversations are overdue", told, now, role=role)
+        for role in _roles(controller)
+    ]
+    if any(raised):
+        unit.append(None, entry.encode(EntryKind.ALERT, now, dest=name, cause="retention-overdue", n=count))
+
+
+def _say_unchecked(unit: Unit, controller: Controller, name: str, now: datetime) -> None:
+    """The monthly check, and the statement about what is open, are owed from a month after the last."""
+    today = clock.day_of(now, controller.zone).isoformat()
+    first = select(t.meta.c.value).where(t.meta.c.key == f"{FIRST_CHECK}{name}")
+    first_on = unit.connection.execute(first).scalar_one_or_none()
+    missing = []
+    for kind, words in (
+        (ActKind.CHECKED, "the monthly check of the export"),
+        (ActKind.NO_OPEN, "the look at open ones"),
+    ):
+        newest = select(func.max(A.next_on)).where(A.processor == name, A.kind == kind.value)
+        next_on = unit.connection.execute(newest).scalar_one() or first_on
+        if next_on is not None and today > next_on:
+            missing.append(words)
+    if missing:
+        told = f"Missing for more than a month: {' and '.join(missing)}."
+        if alert(unit, controller, name, "unchecked", "Private conversations are not checked", told, now):
+            unit.append(
+                None, entry.encode(EntryKind.ALERT, now, dest=name, cause="retention-unchecked", n=len(missing))
+            )
+
+
+def _roles(controller: Controller) -> list[str]:
+    return ["dpo", "deputy"] if controller.deputy else ["dpo"]

@@ -32,13 +32,7 @@ BY_HAND = frozenset(AnswerKind) - {AnswerKind.DELIVERED}
 FINAL = frozenset(AnswerKind) - {AnswerKind.RECEIVED, AnswerKind.DELIVERED, AnswerKind.BOUNCED}
 """What answers a notice. A mail system's reports are none of these."""
 
-_ANSWERABLE = DONE_STATES | {
-    State.ACCEPTED,
-    State.HANDED_OVER,
-    State.ESCALATED,
-    State.CONTRADICTED,
-    State.REFUSED,
-}
+_ANSWERABLE = DONE_STATES | {State.ACCEPTED, State.HANDED_OVER, State.ESCALATED, State.CONTRADICTED, State.REFUSED}
 BY_PEOPLE = FINAL | {AnswerKind.RECEIVED}
 MOST_BY_LINK = 20
 """Answers to one notice. Whoever has the link may go on; each answer is a row for ever, and a mail to the contact."""
@@ -82,12 +76,11 @@ def question(connection: Connection, controller: Controller, token: str, now: da
     row = _notice(connection, token, now)
     if row is None:
         return None
-    processor = controller.processors.get(row.processor)
     return Question(
         reference=row.reference,
         right=Right(row.right),
         lifting=row.lifting,
-        processor=processor.title if processor else row.processor,
+        processor=controller.title_of(row.processor),
         earlier=_earlier(connection, row.propagation_id),
     )
 
@@ -196,8 +189,7 @@ def contact_of(connection: Connection, controller: Controller, token: str) -> tu
     row = connection.execute(select(c.processor, c.confirmed_at).where(c.token_hash == token_hash(token))).one_or_none()
     if row is None:
         return None
-    processor = controller.processors.get(row.processor)
-    return (processor.title if processor else row.processor, row.confirmed_at is not None)
+    return controller.title_of(row.processor), row.confirmed_at is not None
 
 
 def confirm_contact(unit: Unit, controller: Controller, token: str, now: datetime) -> str:
@@ -215,8 +207,7 @@ def confirm_contact(unit: Unit, controller: Controller, token: str, now: datetim
         said = rows.item(rows.own_key(controller.keys), "contact", {**row, "confirmed_at": now})
         unit.append(None, entry.encode(EntryKind.CONFIRMED, now, dest=row["processor"], rows=said))
         release_confirmed(unit, controller, now)
-    processor = controller.processors.get(row["processor"])
-    return processor.title if processor else str(row["processor"])
+    return controller.title_of(row["processor"])
 
 
 def release_confirmed(unit: Unit, controller: Controller, now: datetime) -> None:

@@ -105,7 +105,8 @@ def climb(unit: Unit, controller: Controller, now: datetime) -> int:
 def _raise(
     unit: Unit, controller: Controller, level: Level, ones: Sequence[Open], everything: Sequence[Open], now: datetime
 ) -> bool:
-    fresh = _untold(unit, controller, level.cause, ones, now)
+    told = told_of(unit.connection, level.cause, [one.about for one in ones], now, controller.zone)
+    fresh = [one for one in ones if one.about not in told]
     if not fresh:
         return False
     listed = list(ones)
@@ -130,11 +131,6 @@ def _raise(
         )
     _enter(unit, level.cause, fresh, now)
     return True
-
-
-def _untold(unit: Unit, controller: Controller, cause: str, ones: Sequence[Open], now: datetime) -> list[Open]:
-    told = told_of(unit.connection, cause, [one.about for one in ones], now, controller.zone)
-    return [one for one in ones if one.about not in told]
 
 
 def _enter(unit: Unit, cause: str, ones: Sequence[Open | Held], now: datetime) -> None:

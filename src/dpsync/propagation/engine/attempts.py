@@ -14,15 +14,15 @@ from sqlalchemy import bindparam, func, insert, select
 
 from dpsync.connector import Connector, Instruction
 from dpsync.connector_services import Clock
+from dpsync.errors import KeyProblem
 from dpsync.ledger import entry
 from dpsync.ledger.entry import EntryKind
 from dpsync.model import Way
-from dpsync.propagation import instructions, serialization
+from dpsync.propagation import instructions
 from dpsync.propagation.commitments import Beside, opened, rows_said
 from dpsync.propagation.controller import Controller
-from dpsync.propagation.engine.choosing import Chosen, next_of
+from dpsync.propagation.engine.choosing import Chosen, next_of, set_aside
 from dpsync.propagation.engine.gate import Telling, let_through
-from dpsync.propagation.engine.postponing import set_aside
 from dpsync.propagation.queue import lanes
 from dpsync.propagation.queue.lanes import LaneRow
 from dpsync.propagation.queue.tasks import Task
@@ -105,15 +105,17 @@ class Attempts:
         for task, (own, by_timer, lane) in chosen:
             row = rows[own.id]
             processor = self._controller.processors.get(row["processor"])
-            key, plain, why = opened(self._controller, row)
-            if processor is None or key is None:
-                set_aside(unit, self._controller, row, why or "unconfigured", now)
+            try:
+                asked = opened(self._controller, row)
+            except KeyProblem:
+                set_aside(unit, self._controller, row, "unopened", now)
+                continue
+            if processor is None or asked is None:
+                set_aside(unit, self._controller, row, "unconfigured", now)
                 continue
             by_letter = by_timer == "reminder" or (row["way"] != Way.API and by_timer != "verify")
             kind = by_timer or ("verify" if row["doubtful"] else "notice" if by_letter else "carry_out")
-            request = serialization.from_bytes(plain)
-            everything = everywhere[task.subject_id]
-            wanted.append(Telling(task, own, lane, everything, row, processor, key, request, kind, by_letter))
+            wanted.append(Telling(task, own, lane, everywhere[task.subject_id], row, processor, asked, kind, by_letter))
         return wanted
 
     def _begin(self, unit: Unit, going: Sequence[Telling], now: datetime) -> dict[tuple[str, str], Begun]:
@@ -144,12 +146,13 @@ class Attempts:
             letter = instructions.next_letter(unit, controller, one.processor, row, one.kind, now)
             written.append(("notice", instructions.notice_row(unit.connection, row["id"], letter.number)))
         names = {"req": row["request_id"], "dest": row["processor"], "right": row["right"], "way": row["way"]}
-        said = rows_said(one.key.commit_key, written)
+        said = rows_said(one.asked[0].commit_key, written)
         begun = entry.encode(EntryKind.ATTEMPT, now, attempt=number, kind=one.kind, rows=said, **names)
         unit.append(row["request_id"], begun)
         capability = one.processor.connector.capabilities.get(one.request.right)
-        addresses = instructions.known_addresses(unit.connection, controller, row, one.request, one.own, one.lane)
-        changes = instructions.changes_now(unit.connection, controller, one.request, one.own, one.lane)
+        instruction = instructions.instruction_of(
+            unit.connection, controller, row, one.asked, one.own, one.lane, letter, one.task.may_call_until
+        )
         return Begun(
             id=attempt_id,
             number=number,
@@ -158,7 +161,5 @@ class Attempts:
             kind=one.kind,
             connector=controller.notice if one.by_letter else one.processor.connector,
             verifies=bool(capability and capability.verified_by),
-            instruction=instructions.instruction_of(
-                controller, row, one.request, addresses, changes, one.key.commit_key, letter, one.task.may_call_until
-            ),
+            instruction=instruction,
         )

@@ -1,13 +1,18 @@
-"""Which propagation of a lane goes next, by the settings of today. What was overtaken is closed on the way."""
+"""Which propagation of a lane goes next, by the settings of today; and what cannot go on now is put off.
 
-from collections.abc import Sequence
-from datetime import datetime
+What was overtaken is closed on the way.
+"""
 
-from sqlalchemy import update
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
 
+from sqlalchemy import func, literal, update
+
+from dpsync.alerts import Concern, raise_alert
 from dpsync.model import State
+from dpsync.propagation.alert_texts import alert
 from dpsync.propagation.controller import Controller
-from dpsync.propagation.engine.postponing import read_no_more
 from dpsync.propagation.queue import lanes
 from dpsync.propagation.queue.lanes import LaneRow
 from dpsync.propagation.queue.tasks import Task
@@ -15,8 +20,11 @@ from dpsync.propagation.record import Update, record
 from dpsync.propagation.rules.lifecycle import Decision, DecisionKind, Timer
 from dpsync.propagation.rules.plan import Waiting, choose, overtaken
 from dpsync.store import tables as t
+from dpsync.store.columns import Instant
 from dpsync.store.writer import Unit
 
+LATER = timedelta(hours=1)
+_P = t.propagation.c
 Chosen = tuple[Waiting, str, Sequence[Waiting]]
 """Which propagation, "verify" or "reminder" where its timer says so, and all of its lane."""
 
@@ -55,7 +63,7 @@ def _by_timer(
         record(unit, controller, Update(own.id, [timer], now))
         return None
     if timer is Timer.REREAD and overtaken(own, lane):
-        read_no_more(unit, own, now)
+        _read_no_more(unit, own, now)
         return None
     return own, "verify" if timer is Timer.REREAD else "reminder", lane
 
@@ -84,7 +92,55 @@ def _lane(
             lane.append(row)
         if row.account_id == account or row.unanswered:
             continue
-        unit.connection.execute(update(t.propagation).where(t.propagation.c.id == own.id).values(account_id=account))
+        unit.connection.execute(update(t.propagation).where(_P.id == own.id).values(account_id=account))
         if own.state is State.PENDING:
             lanes.make_lane_due(unit.connection, account, task.subject_id, now, hurry=lanes.Hurry.AT_ONCE)
     return lane
+
+
+# --- later
+
+
+def set_aside(unit: Unit, controller: Controller, row: Mapping[str, Any], why: str, now: datetime) -> None:
+    """The processor left the configuration, or the request does not open: it is looked at again in an hour."""
+    if row["timer_at"] is not None:
+        _set_timer(unit, row["id"], timer_at=now + LATER)
+    if row["state"] == State.PENDING:
+        lanes.put_lane_off(unit.connection, row["account_id"], row["subject_id"], now + LATER, 0)
+    alert(unit.connection, controller, why, row["request_id"], row["processor"], now)
+
+
+def postpone(unit: Unit, controller: Controller, task: Task, now: datetime) -> None:
+    """Set a task that dpsync itself fails on aside for an hour, and tell the operator."""
+    if task.propagation_id is not None:
+        has_timer = (_P.id == task.propagation_id) & (_P.timer != "")
+        unit.connection.execute(update(t.propagation).where(has_timer).values(timer_at=now + LATER))
+    else:
+        lanes.put_lane_off(unit.connection, task.account_id, task.subject_id, now + LATER, 0)
+    raise_alert(
+        unit.connection,
+        cause="defect-begin",
+        role="operator",
+        subject="A defect of dpsync on one request",
+        body="It cannot be begun; it is tried again every hour. The log names the place. `dpsync status`",
+        now=now,
+        zone=controller.zone,
+        concerns=[Concern(task.account_id, f"at account {task.account_id}")],
+    )
+
+
+def _read_no_more(unit: Unit, own: Waiting, now: datetime) -> None:
+    """A read-back would prove nothing; of what was only queued, nothing but the day of the answer is waited for."""
+    if own.state is not State.ACCEPTED:
+        clear_timer(unit, own.id)
+        return
+    _set_timer(unit, own.id, timer=Timer.ESCALATE.value, timer_at=func.coalesce(_P.answer_by, literal(now, Instant)))
+
+
+def clear_timer(unit: Unit, propagation_id: int) -> None:
+    """Nothing is brought about by time alone any more."""
+    _set_timer(unit, propagation_id, timer="", timer_at=None)
+
+
+def _set_timer(unit: Unit, propagation_id: int, **values: object) -> None:
+    unit.connection.execute(update(t.propagation).where(_P.id == propagation_id).values(**values))

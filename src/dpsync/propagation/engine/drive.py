@@ -22,8 +22,8 @@ from dpsync.propagation.controller import Controller
 from dpsync.propagation.engine import lookalikes
 from dpsync.propagation.engine.attempts import Attempts, Begun
 from dpsync.propagation.engine.call_threads import CallThreads
+from dpsync.propagation.engine.choosing import postpone
 from dpsync.propagation.engine.lease import Unanswered, recover
-from dpsync.propagation.engine.postponing import postpone
 from dpsync.propagation.queue.due import is_blocked
 from dpsync.propagation.queue.tasks import Task, due_tasks, due_without_a_call
 from dpsync.propagation.record import Update

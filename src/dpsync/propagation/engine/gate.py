@@ -13,7 +13,7 @@ from dpsync.model import Cause, Mode, Request, State, Way
 from dpsync.propagation import instructions
 from dpsync.propagation.contacts import is_confirmed
 from dpsync.propagation.controller import Controller
-from dpsync.propagation.engine.postponing import clear_timer
+from dpsync.propagation.engine.choosing import clear_timer
 from dpsync.propagation.held import Held, tell_of_held
 from dpsync.propagation.persons import sharing_an_address
 from dpsync.propagation.queue import allowance
@@ -40,10 +40,14 @@ class Telling:
     everywhere: Sequence[LaneRow]
     row: Mapping[str, Any]
     processor: Processor
-    key: RequestKey
-    request: Request
+    asked: tuple[RequestKey, Request]
     kind: str
     by_letter: bool
+
+    @property
+    def request(self) -> Request:
+        """What was asked."""
+        return self.asked[1]
 
     @property
     def destroys(self) -> bool:
