@@ -91,12 +91,12 @@ class HttpClient:
         self._session.close()
         self._watchdog.stop()
 
-    def cut(self) -> None:
+    def abort(self) -> None:
         """End every call that is under way, and begin none any more: for an orderly stop that has waited long enough.
 
         What was sent is in doubt; it is read back by whoever goes on.
         """
-        self._watchdog.cut()
+        self._watchdog.abort()
 
     def call(
         self,
@@ -114,7 +114,7 @@ class HttpClient:
         """Make one call and return the complete answer, whatever its status; a redirect too is an answer.
 
         `template` is what evidence keeps instead of `url`; after `deadline`, in the clock's monotonic seconds, no call
-        begins. A call that has begun is not cut by it: a vendor that needs 12 s would never succeed under a lease of
+        begins. No call that has begun is aborted by it: a vendor that needs 12 s would never succeed under a lease of
         10 s.
         Raises `NoAnswer`; `ProcessorError` where the URL may not be called at all (RFC 9110 4.2.4: no user in a URL).
         """
@@ -149,7 +149,7 @@ class HttpClient:
             content = _body(answer.raw, names.get("content-encoding", "").strip().lower(), self._cap)
         finally:
             answer.close()
-        if call.cut:
+        if call.aborted:
             raise TimeoutError
         return answer.status_code, names, content
 
@@ -184,8 +184,8 @@ def _reason(error: Exception, call: Timed) -> str:
     reason = CUT
     if isinstance(error, _TooBig):
         reason = TOO_BIG
-    elif call.cut or isinstance(error, TimeoutError | requests.Timeout):
-        reason = STOPPED if call.cut and time.monotonic() < call.ends else TOO_SLOW
+    elif call.aborted or isinstance(error, TimeoutError | requests.Timeout):
+        reason = STOPPED if call.aborted and time.monotonic() < call.ends else TOO_SLOW
     elif isinstance(error, zlib.error):
         reason = BAD_ENCODING
     elif isinstance(error, requests.exceptions.SSLError | SSLError) and not call.sent:

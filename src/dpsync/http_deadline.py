@@ -19,15 +19,15 @@ from urllib3.poolmanager import PoolManager
 class Timed:
     """One call in flight: when it must be over, and how far it came. `ends` is real seconds, not the kit's.
 
-    `cut`: the watchdog ended it. `over`: its thread has left it.
+    `aborted`: the watchdog ended it. `over`: its thread has left it.
     """
 
-    __slots__ = ("cut", "ends", "link", "over", "sent")
+    __slots__ = ("aborted", "ends", "link", "over", "sent")
 
     def __init__(self, seconds: float) -> None:
         self.ends = time.monotonic() + seconds
         self.link: _Link | None = None
-        self.sent = self.cut = self.over = False
+        self.sent = self.aborted = self.over = False
 
     @property
     def left(self) -> float:
@@ -41,7 +41,7 @@ current = threading.local()
 class Watchdog:
     """Shuts the sockets of calls that are over their time. One thread for all; it ends when nothing is in flight.
 
-    `closed`: everything was cut, and what still begins is cut too.
+    `closed`: everything was aborted, and so is what still begins.
     """
 
     def __init__(self) -> None:
@@ -55,7 +55,7 @@ class Watchdog:
     def over(self, call: Timed) -> Iterator[None]:
         """Watch over a call from here to its end."""
         with self._lock:
-            call.cut = self.closed
+            call.aborted = self.closed
             self._calls.add(call)
             if not self._running:
                 self._running = True
@@ -76,7 +76,7 @@ class Watchdog:
         with self._lock:
             self._lock.notify()
 
-    def cut(self) -> None:
+    def abort(self) -> None:
         """End every call that is in flight, and whatever still begins."""
         with self._lock:
             self.closed = True
@@ -87,7 +87,7 @@ class Watchdog:
         """Needs the lock."""
         for call in calls:
             self._calls.discard(call)
-            call.cut = True
+            call.aborted = True
             if call.link is not None:
                 call.link.shut(call)
 
@@ -115,7 +115,7 @@ class _Link(HTTPConnection):
         sock = _dial(self.host, self.port, self.socket_options, call)
         with _twins:
             self.twin = sock.dup()
-        if call.cut:
+        if call.aborted:
             self.shut(call)
         return sock
 
@@ -123,9 +123,9 @@ class _Link(HTTPConnection):
         if self.sock is None:
             self.connect()
         call = self._adopted()
-        if call.cut or time.monotonic() >= call.ends:
+        if call.aborted or time.monotonic() >= call.ends:
             # A paused machine wakes here: whoever took over has waited for this call's end, and begun its own.
-            call.cut = True
+            call.aborted = True
             raise TimeoutError
         call.sent = True
         super().send(data)
@@ -178,7 +178,7 @@ def _dial(host: str, port: int, options: Any, call: Timed) -> socket.socket:
             problem = error
         else:
             return sock
-        if call.cut:
+        if call.aborted:
             break
     raise problem
 

@@ -115,7 +115,7 @@ class Service(Installation):
             self.writer,
             self.clock,
             alone=self.engine.dialect.name == "sqlite",
-            cut=self.http.cut,
+            abort=self.http.abort,
             shared_now=timekeeping.shared_clock(self),  # beyond one machine, heartbeats go by it
         )
 
@@ -260,7 +260,7 @@ class Service(Installation):
     def serve(self, *, ready: Callable[[str], None]) -> signal.Signals | None:
         """Receiver, worker and timed jobs in this process, until SIGTERM or SIGINT. `ready` is told once, with the URL.
 
-        On a signal: accept nothing more, let what is under way finish for 20 s, cut what is left of it, give the
+        On a signal: accept nothing more, let what is under way finish for 20 s, abort what is left of it, give the
         accounts back. No thread holds the process beyond that. Raises `Locked` where another worker drives this store,
         or the address is taken. Returns the signal that ended it.
         """

@@ -133,7 +133,7 @@ def test_a_worker_that_stops_cuts_what_has_had_its_time_and_leaves_it_in_doubt(w
 
     world.vendors["alpha"].answers.append(endless)
     asked = world.ask(Right.OPT_OUT, ADA, id="1")
-    worker = world.worker(cut=cut.set, stop_within=0.0)
+    worker = world.worker(abort=cut.set, stop_within=0.0)
     worker.turn()
     until(lambda: world.vendors["alpha"].running == 1)
     closing = threading.Thread(target=worker.close)

@@ -238,7 +238,7 @@ def test_an_orderly_stop_ends_what_is_under_way_as_in_doubt_and_lets_nothing_beg
         calling = threading.Thread(target=lambda: ended.append(failure(client, server.url)))
         calling.start()
         assert asked.wait(60)
-        client.cut()
+        client.abort()
         calling.join(60)
         assert [(one.reason, one.sent) for one in ended] == [(STOPPED, True)]
         late = failure(client, server.url)

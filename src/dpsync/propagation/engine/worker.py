@@ -27,16 +27,16 @@ SHORT_POLL = 0.02
 FRUITLESS = 250
 """Turns in a row that could begin nothing of what is due; then it is somebody else's, and this run ends."""
 STOP_WITHIN = 20.0
-"""How long an orderly stop lets calls go on; then they are cut."""
-CUT_WITHIN = 2.0
-"""How long what was cut may take to be recorded as in doubt."""
+"""How long an orderly stop lets calls go on; then they are aborted."""
+ABORT_WITHIN = 2.0
+"""How long what was aborted may take to be recorded as in doubt."""
 LEAVE_WITHIN = 5.0
 
 
 class Worker:
     """Drives every account that it can get. `alone`: this process holds the file lock of a SQLite store.
 
-    `shared_now` is the clock that heartbeats go by, see `Membership`. `cut` ends every call that is under way.
+    `shared_now` is the clock that heartbeats go by, see `Membership`. `abort` ends every call that is under way.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Worker:
         alone: bool,
         terms: Lease = TERMS,
         calls_at_once: int = CALLS_AT_ONCE,
-        cut: Callable[[], None] = lambda: None,
+        abort: Callable[[], None] = lambda: None,
         stop_within: float = STOP_WITHIN,
         leave_within: float = LEAVE_WITHIN,
         shared_now: Callable[[Connection], datetime] | None = None,
@@ -60,7 +60,7 @@ class Worker:
         self._writer = writer
         self._clock = clock
         self._alone = alone
-        self._cut = cut
+        self._abort = abort
         self._stop_within = stop_within
         self._leave_within = leave_within
         self._attempts = Attempts(controller, self.id, clock)
@@ -137,11 +137,11 @@ class Worker:
             self._wake.wait(POLL if under_way else SHORT_POLL)
 
     def close(self) -> None:
-        """Begin nothing more, wait for what is under way, cut what is left of it, give the accounts back."""
+        """Begin nothing more, wait for what is under way, abort what is left of it, give the accounts back."""
         self._membership.valid_until = 0.0
         if self._calling_after(self._stop_within):
-            self._cut()
-        calling = self._calling_after(CUT_WITHIN)
+            self._abort()
+        calling = self._calling_after(ABORT_WITHIN)
         self._threads.close()
         left = self._writer.submit(lambda unit: lease.leave(unit, self.id, calling))
         try:
