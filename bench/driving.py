@@ -15,12 +15,13 @@ from requests.adapters import HTTPAdapter
 from sqlalchemy import Engine, event, func, select
 
 from bench.installation import ACCOUNTS, AUDIENCE, Box, address, installed, key
+from dpsync.installation import Installation
 from dpsync.intake.answers import Received
 from dpsync.intake.events import Conflict
 from dpsync.intake.reception import Asked, receive_all
 from dpsync.model import Request, Right, Subject
 from dpsync.propagation.controller import Controller
-from dpsync.service import Service
+from dpsync.service import Service, worker_of
 from dpsync.store import tables as t
 from dpsync.store.writer import Unit
 
@@ -76,11 +77,11 @@ def calls_of_one_erasure(box: Box) -> list[str]:
     """Which endpoints dpsync calls for one erasure, in the sandbox's own counting; the lists are read once before."""
     with installed(None, box) as (_, service):
         _accept(service, range(1))
-        service.run_once()  # the audience is known from here on, as in the middle of a long run
+        Service(service).run_once()  # the audience is known from here on, as in the middle of a long run
         requests.post(f"{box.control}/counters/reset", timeout=10)
         before = requests.get(f"{box.control}/counters", timeout=10).json()
         _accept(service, range(1, 2))
-        service.run_once()
+        Service(service).run_once()
         after = requests.get(f"{box.control}/counters", timeout=10).json()
     made: list[str] = []
     for endpoint, count in after["calls"].items():
@@ -93,7 +94,7 @@ def dpsync(name: str, store_url: str | None, box: Box, people: int) -> Run:
     with installed(store_url, box) as (_, service):
         _accept(service, range(people))
         calls = _calls(box)
-        worker = service.worker()
+        worker = worker_of(service)
         worker.start()
         with _counted() as statements:
             cpu, started = time.process_time(), time.monotonic()
@@ -130,7 +131,7 @@ def _calls(box: Box) -> int:
     return sum(requests.get(f"{box.control}/counters", timeout=10).json()["calls"].values())
 
 
-def _accept(service: Service, numbers: range) -> None:
+def _accept(service: Installation, numbers: range) -> None:
     """One request a person and account; each goes to the one processor that holds the person."""
     now = datetime.now(UTC)
     for account in range(ACCOUNTS):

@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from dpsync.installation import Installation
+from dpsync.running.start import initialise, start
 from dpsync.sealing import Keys
-from dpsync.service import Service
 
 ACCOUNTS = 4
 AUDIENCE = "bench00000"
@@ -104,13 +105,13 @@ def environment(store_url: str) -> dict[str, str]:
 
 
 @contextmanager
-def installed(store_url: str | None, box: Box | None, port: int = 0) -> Iterator[tuple[Path, Service]]:
+def installed(store_url: str | None, box: Box | None, port: int = 0) -> Iterator[tuple[Path, Installation]]:
     """A fresh installation, its store made. `store_url` None: a new SQLite file."""
     with tempfile.TemporaryDirectory(prefix="dpsync-bench-") as name:
         folder = Path(name)
         config = settings(folder, box, port)
         Keys.create(folder / "keys")
-        with Service(config, environment(store_url or f"sqlite:///{folder / 'dpsync.db'}")) as service:
-            service.initialise()
-            service.start()
+        with Installation(config, environment(store_url or f"sqlite:///{folder / 'dpsync.db'}")) as service:
+            initialise(service)
+            start(service)
             yield config, service

@@ -10,12 +10,10 @@ from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
-from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, delete, insert, select
 
 from dpsync import durable, journal_comparison, paths
-from dpsync.alerts import raise_alert
 from dpsync.errors import AcceptedLost, KeyProblem, LedgerTampered, NotFound, ProofDamaged, ProofDiskFull, StoreProblem
 from dpsync.journal import Journal, Told
 from dpsync.ledger import anchors, entry, note
@@ -239,29 +237,3 @@ def _note_anchored(connection: Connection, size: int) -> None:
     if (anchored(connection) or 0) < size:
         connection.execute(delete(t.meta).where(t.meta.c.key == ANCHORED))
         connection.execute(insert(t.meta).values(key=ANCHORED, value=str(size)))
-
-
-class Keyed(Protocol):
-    """What an installation is to `tell_of_keys`."""
-
-    zone: ZoneInfo
-
-    def write(self, work: Callable[[Unit], bool], /) -> bool: ...
-
-    def key_problems(self) -> tuple[str, ...]: ...
-
-
-def tell_of_keys(there: Keyed, now: datetime) -> None:
-    """A key that goes while the service runs is told at once: from then on nothing is accepted."""
-    if problems := there.key_problems():
-        there.write(
-            lambda unit: raise_alert(
-                unit.connection,
-                cause="keys",
-                role="operator",
-                subject="A key is lost or is the wrong one: dpsync accepts no request",
-                body=f"{'; '.join(problems)}. `dpsync check`",
-                now=now,
-                zone=there.zone,
-            )
-        )

@@ -1,7 +1,7 @@
 """Whether the record can be relied on: the one verdict that every command, report and alert goes by, and /metrics."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import islice
 
@@ -9,12 +9,17 @@ from sqlalchemy import Connection, select
 
 from dpsync import key_register
 from dpsync.alerts import raise_alert
+from dpsync.custody import Differences
 from dpsync.installation import Installation
 from dpsync.ledger import comparison
 from dpsync.ledger.audit import Verification
-from dpsync.propagation import owed
+from dpsync.ledger.note import parse as parse_note
+from dpsync.propagation import owed, receipts
 from dpsync.store import tables as t
 from dpsync.store.writer import Unit
+
+HASHED_AT_ONCE = 50_000
+"""Entries that are hashed in under a second (bench/RESULTS.md): up to here nothing is ever taken on trust."""
 
 _KEY = "soundness"
 """Under which key table `meta` keeps when it was judged last, and how many problems there were."""
@@ -46,6 +51,51 @@ class Judged:
     problems: int
 
 
+def verify_ledger(
+    installation: Installation, *, full: bool, progress: Callable[[int, int], None] | None = None
+) -> Verification:
+    """Verify the ledger against itself, its checkpoints and the anchor outside; remember how far it was right."""
+    log, custody = installation.log, installation.custody
+
+    def work(connection: Connection) -> tuple[Verification, Differences]:
+        everything = full or log.size(connection) <= HASHED_AT_ONCE
+        found = log.verify(connection, full=everything, progress=progress)
+        return found, custody.against(connection, lying)
+
+    lying = custody.lying(installation.read)
+    found, outside = installation.read(work)
+    found = replace(found, damaged=outside.damaged, lost=outside.lost)
+    if outside.contradicted:
+        return replace(found, problems=(*found.problems, *outside.contradicted))
+    if found.problems:
+        installation.write(lambda unit: log.distrust(unit.connection))
+    elif found.entries and not found.lost:  # nothing is written where the newest -wal may still be put back
+        now = installation.clock.now()
+
+        def mark(unit: Unit) -> None:
+            size = parse_note(log.checkpoint(unit.connection, now))[0].size
+            if size == found.entries:
+                log.mark_verified(unit.connection, size, now)
+
+        installation.write(mark)
+    return found
+
+
+def key_problems(installation: Installation) -> tuple[str, ...]:
+    """Each key that the database rests on and that is lost, or another one."""
+    return installation.read(lambda connection: key_register.problems(connection, installation.keys))
+
+
+def unopened(installation: Installation) -> tuple[str, ...]:
+    """Each request that does not open although its month's key is the right one."""
+
+    def work(connection: Connection) -> tuple[str, ...]:
+        shut = key_register.shut(connection, installation.keys)
+        return receipts.unopened(connection, installation.keys, shut)
+
+    return installation.read(work)
+
+
 def judge(
     installation: Installation,
     now: datetime,
@@ -58,7 +108,7 @@ def judge(
     Where accepted requests were lost it is not remembered here: a write would take away the way back.
     `full`: the ledger from its first entry; rows are all compared either way. Some fifteen seconds for 10,000 requests.
     """
-    found = installation.verify_ledger(full=full, progress=progress)
+    found = verify_ledger(installation, full=full, progress=progress)
 
     def each_page() -> None:
         if progress is not None:
@@ -105,6 +155,24 @@ def judge_and_tell(
         )
 
     installation.write(work)
+
+
+def tell_of_keys(installation: Installation, now: datetime) -> None:
+    """A key that goes while the service runs is told at once: from then on nothing is accepted."""
+    problems = key_problems(installation)
+    if not problems:
+        return
+    installation.write(
+        lambda unit: raise_alert(
+            unit.connection,
+            cause="keys",
+            role="operator",
+            subject="A key is lost or is the wrong one: dpsync accepts no request",
+            body=f"{'; '.join(problems)}. `dpsync check`",
+            now=now,
+            zone=installation.zone,
+        )
+    )
 
 
 def _remember(unit: Unit, judged: Judged) -> None:

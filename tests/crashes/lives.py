@@ -12,10 +12,10 @@ from typing import Protocol
 import requests
 from sqlalchemy import select, update
 
+from dpsync.installation import Installation
 from dpsync.intake.signature import signed_headers
 from dpsync.ledger import entry
 from dpsync.propagation.receipts import closed
-from dpsync.service import Service
 from dpsync.store import tables as t
 from tests.crashes.killing import Place
 from tests.waiting import LONG, until
@@ -47,7 +47,7 @@ def sound(place: Place) -> None:
 
 def left_alone(place: Place) -> None:
     """Ten minutes have passed: on a server nobody goes on with what a dead worker held before its lease is over."""
-    with Service(place.config, os.environ) as service:
+    with Installation(place.config, os.environ) as service:
         long_ago = datetime.now(UTC) - timedelta(minutes=10)
         service.write(lambda unit: unit.connection.execute(update(t.worker).values(beat_until=long_ago)))
 
@@ -76,7 +76,7 @@ class Work:
 
     def look(self, place: Place, number: int) -> None:
         """Everything that was accepted is there, in each of its places."""
-        with Service(place.config, os.environ) as service:
+        with Installation(place.config, os.environ) as service:
             rows = service.read(lambda connection: connection.execute(select(t.request)).all())
             events = [row.event_id for row in rows]
             assert len(events) == len(set(events)), "taken twice"
@@ -152,12 +152,12 @@ class Begun:
     def after(self, place: Place, number: int) -> None:
         place.config = place.folder / str(number) / "dpsync.toml"
         place.demand("init", *_answers(place))
-        with Service(place.config, os.environ) as service:
+        with Installation(place.config, os.environ) as service:
             assert service.custody.anchors.read({}).notes, "no checkpoint outside"
         sound(place)
         submit(place, number)
         place.demand("run-once")
-        with Service(place.config, os.environ) as service:
+        with Installation(place.config, os.environ) as service:
             assert [one.event_id for one in service.custody.journal.read().accepted] == [f"evt-{number}"]
 
 
@@ -169,7 +169,7 @@ def _ready(url: str) -> bool:
 
 def _is_through(place: Place, request_id: str) -> bool:
     mine = select(t.request.c.closed_at).where(t.request.c.id == request_id)
-    with Service(place.config, os.environ) as service:
+    with Installation(place.config, os.environ) as service:
         return service.read(lambda connection: connection.execute(mine).scalar_one()) is not None
 
 
@@ -206,7 +206,7 @@ class Gaps:
 
 
 def _gaps(place: Place) -> int:
-    with Service(place.config, os.environ) as service:
+    with Installation(place.config, os.environ) as service:
         bodies = service.read(lambda connection: connection.execute(select(t.entry.c.body)).scalars().all())
     return [entry.decode(body)["event"] for body in bodies].count("gap")
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from dpsync.errors import Stalled
-from dpsync.propagation.engine.worker import Worker
+from dpsync.installation import Installation, SystemClock
 from dpsync.service import Service
 
 
@@ -15,35 +15,25 @@ class Ends(BaseException):
     """Nothing that anybody catches."""
 
 
-def stall(how: str) -> None:
-    if how == "ends":
-        raise Ends
-    threading.Event().wait()
+class Stalling(SystemClock):
+    """A clock in which whichever thread of the service has that name ends, or hangs."""
 
+    def __init__(self, part: str, how: str) -> None:
+        self._part = part
+        self._how = how
 
-class Stalling(Service):
-    """Its timed jobs, or its worker, end or hang."""
-
-    part, how = "timed", "ends"
-
-    def send_alerts(self, now: datetime) -> None:
-        if self.part == "timed":
-            stall(self.how)
-        super().send_alerts(now)
-
-    def worker(self) -> Worker:
-        made = super().worker()
-        if self.part == "worker":
-            vars(made)["turn"] = lambda: stall(self.how)
-        return made
+    def now(self) -> datetime:
+        if threading.current_thread().name == self._part:
+            if self._how == "ends":
+                raise Ends
+            threading.Event().wait()
+        return super().now()
 
 
 def main(config: Path, part: str, how: str) -> int:
-    with Stalling(config, os.environ) as service:
-        service.part, service.how = part, how
-        service.silent_for = {"worker": 3.0, "timed": 3.0}
+    with Installation(config, os.environ, clock=Stalling(part, how)) as there:
         try:
-            service.serve(ready=lambda _: None)
+            Service(there, silent_for={"worker": 3.0, "timed": 3.0}).serve(ready=lambda _: None)
         except Stalled as error:
             sys.stderr.write(error.message)
             return error.exit

@@ -16,8 +16,8 @@ import pytest
 import requests
 
 from dpsync.__main__ import main
+from dpsync.installation import Installation
 from dpsync.intake.signature import signed_headers
-from dpsync.service import Service
 from tests.databases import new_database
 from tests.disks import read_only
 from tests.journeys.test_store_away import listening_as_systemd
@@ -59,7 +59,7 @@ class Serving:
     """A `serve`, as whoever sends, watches or runs it sees it."""
 
     def __init__(self, config: Path, told: Callable[[str], None]) -> None:
-        with Service(config, os.environ) as service:
+        with Installation(config, os.environ) as service:
             self._url = f"http://{service.settings.intake.listen}"
         self.told = told
         self._sent = 0
@@ -119,7 +119,7 @@ def test_serve_says_it_takes_nothing_meanwhile_and_goes_on_by_itself(place: Path
     for event in ("cannot write", "can write again"):
         assert [one["reason"] for one in told if one["event"] == event] == ["proof", "proof", "keys", whole]
     assert main(["--config", str(config), "verify"]) == 0
-    with Service(config, os.environ) as service:
+    with Installation(config, os.environ) as service:
         kept = {one.event_id for one in service.custody.journal.read().accepted}
     assert len(served.accepted) == 7
     assert set(served.accepted) <= kept

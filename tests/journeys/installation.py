@@ -5,8 +5,8 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -15,16 +15,24 @@ from typing import Any
 import uvicorn
 from sqlalchemy import select
 
+from dpsync import key_register
 from dpsync.http import HttpClient
+from dpsync.installation import Installation as Opened
+from dpsync.intake.answers import Received
 from dpsync.intake.limits import serve_config
-from dpsync.intake.payload import parse
+from dpsync.intake.payload import Withdrawal, parse
+from dpsync.intake.reception import Reception
 from dpsync.intake.web import create_app
+from dpsync.ledger import comparison
 from dpsync.ledger.receipt_folder import VERIFIER
-from dpsync.model import DONE_STATES, Right, State
+from dpsync.model import DONE_STATES, Request, Right, State
+from dpsync.running.health import Health
+from dpsync.running.start import initialise, start
 from dpsync.sandbox.server import RunningSandbox, running_sandbox
 from dpsync.sealing import Keys
-from dpsync.service import Service
+from dpsync.service import Service, receiver_of, worker_of
 from dpsync.smtp import Mailer
+from dpsync.soundness import verify_ledger
 from dpsync.store import tables as t
 from tests.builders import TurnableClock
 from tests.told import Told, told_by
@@ -114,25 +122,44 @@ class Asked:
     names: Mapping[str, str] = field(default_factory=dict)
 
 
+def receive(service: Opened, request: Request | Withdrawal, body: bytes) -> Received:
+    """Let in what the receiver has verified and read; back after the commit."""
+    reception, now = Reception(service.controller, service.writer), service.clock.now()
+    if isinstance(request, Withdrawal):
+        return reception.submit_withdrawal(request, body, now).result(60)
+    return reception.submit(request, body, now).result(60)
+
+
+def differences(service: Opened) -> tuple[str, ...]:
+    """Where a row in the database is not what the ledger tells of, as far as there are keys to compare them."""
+    shut = service.read(lambda connection: key_register.shut(connection, service.keys))
+    return service.read(lambda connection: comparison.differences(connection, service.keys, shut=shut))
+
+
 class Installation:
-    """The service of one folder, its sandbox, and what was asked of it."""
+    """What is installed in one folder, its sandbox, and what was asked of it."""
+
+    service: Opened
 
     def __init__(
         self,
-        service: Service,
         sandbox: RunningSandbox,
         clock: TurnableClock,
         folder: Path,
         url: str,
         environ: Mapping[str, str],
+        web: socket.socket | None,
+        patience: float | None,
+        http: Callable[[TurnableClock], HttpClient] | None,
     ) -> None:
-        self.service = service
         self.sandbox = sandbox
         self.clock = clock
         self.folder = folder
         self.url = url
         self.environ = environ
         self.asked: list[Asked] = []
+        self.running = ExitStack()
+        self._web, self._patience, self._http = web, patience, http
 
     # --- asking
 
@@ -141,7 +168,7 @@ class Installation:
         event_id = f"evt-{len(self.asked) + 1}"
         body = self.body(right, email, id=id, **more)
         request = parse(body, source="crm", event_id=event_id, now=self.clock.now())
-        received = self.service.receive(request, body, self.clock.now()).result(60)
+        received = receive(self.service, request, body)
         return self.remember(received.request_id, right, email, **more)
 
     def remember(self, request_id: str, right: Right, email: str, **more: Any) -> Asked:
@@ -167,7 +194,7 @@ class Installation:
     def drive(self, after: timedelta = timedelta(0)) -> None:
         """Turn the clock, drive all that is due, and see at the vendor that nothing is claimed that is not so."""
         self.clock.advance(after)
-        self.service.run_once()
+        Service(self.service).run_once()
         assert self.false_confirmations() == []
 
     def false_confirmations(self) -> list[str]:
@@ -218,8 +245,8 @@ class Installation:
 
     def sound(self) -> None:
         """The ledger verifies, and no propagation was lost."""
-        assert self.service.verify_ledger(full=True).problems == ()
-        assert self.service.differences() == ()
+        assert verify_ledger(self.service, full=True).problems == ()
+        assert differences(self.service) == ()
         wanted = {(one.id, name) for one in self.asked for name in self.service.settings.processors}
         assert {(row.request_id, row.processor) for row in self.rows(t.propagation)} >= wanted
 
@@ -234,37 +261,66 @@ class Installation:
         assert ended.returncode in {0, 2}, ended.stderr
         return ended.stdout
 
-    # --- wiring that a test wants otherwise
+    # --- beginning, and beginning anew
 
-    @contextmanager
-    def another_process(self) -> Iterator[Service]:
-        """A second service on the same settings and database, as a command beside the worker is one."""
-        with Service(self.folder / "dpsync.toml", self.environ) as service:
-            vars(service)["clock"] = self.clock
-            yield service
-
-    def patience(self, seconds: float) -> None:
-        """How long one call and one mail may take. Before anything else is asked of the service."""
-        own = vars(self.service)
-        assert "controller" not in own, "the connectors have their client already"
-        own["http"] = HttpClient(self.clock, rehearsal=True, longest=seconds)
-        host, port = self.sandbox.smtp_host, self.sandbox.smtp_port
-        own["mail"] = Mailer(
-            host, port, "none", None, None, "privacy@example.org", self.clock, timeout=seconds, rehearsal=True
+    def begin(self) -> None:
+        """Open what the settings name, and start."""
+        http, mail = self._lent()
+        self.service = self.running.enter_context(
+            Opened(self.folder / "dpsync.toml", self.environ, clock=self.clock, http=http, mail=mail)
         )
+        if http is not None:
+            self.running.callback(http.close)
+        initialise(self.service)
+        start(self.service)
+        if self._web is not None:
+            self.running.enter_context(receiving(self.service, self._web))
+
+    def restart(self, *changes: tuple[str, str]) -> None:
+        """Stop, write each second text into the settings in place of the first, and begin anew."""
+        self.running.close()
+        config = self.folder / "dpsync.toml"
+        text = config.read_text(encoding="utf-8")
+        for before, after in changes:
+            assert before in text
+            text = text.replace(before, after)
+        config.write_text(text, encoding="utf-8")
+        self.begin()
+
+    def _lent(self) -> tuple[HttpClient | None, Mailer | None]:
+        """Our own HTTP client and mail host, where a test wants them otherwise than the settings say."""
+        if self._patience is None:
+            return self._http and self._http(self.clock), None
+        host, port = self.sandbox.smtp_host, self.sandbox.smtp_port
+        patience, sender = self._patience, "privacy@example.org"
+        mail = Mailer(host, port, "none", None, None, sender, self.clock, timeout=patience, rehearsal=True)
+        return HttpClient(self.clock, rehearsal=True, longest=patience), mail
+
+    def start_beside(self) -> None:
+        """What a `serve` or `run-once` looks at first, on the same settings and database."""
+        with self.another_process() as other:
+            start(other)
 
     @contextmanager
-    def receiving(self, listening: socket.socket) -> Iterator[None]:
-        """The receiver, answering on a socket that listens already."""
-        app = create_app(self.service._ports(self.service.worker()))
-        server = uvicorn.Server(serve_config(app, "127.0.0.1", 0))
-        thread = threading.Thread(target=server.run, args=([listening],), name="receiver")
-        thread.start()
-        try:
-            yield
-        finally:
-            server.should_exit = True
-            thread.join(60)
+    def another_process(self) -> Iterator[Opened]:
+        """A second one on the same settings and database, as a command beside the worker is one."""
+        with Opened(self.folder / "dpsync.toml", self.environ, clock=self.clock) as other:
+            yield other
+
+
+@contextmanager
+def receiving(service: Opened, listening: socket.socket) -> Iterator[None]:
+    """The receiver, answering on a socket that listens already, and goes on to."""
+    worker = worker_of(service)
+    app = create_app(receiver_of(service, worker, Health(service, worker)))
+    server = uvicorn.Server(serve_config(app, "127.0.0.1", 0))
+    thread = threading.Thread(target=server.run, args=([listening.dup()],), name="receiver")
+    thread.start()
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        thread.join(60)
 
 
 @contextmanager
@@ -275,9 +331,12 @@ def installed(
     processors: str = NEWSLETTER,
     web: bool = False,
     patience: float | None = None,
+    http: Callable[[TurnableClock], HttpClient] | None = None,
     key: str = KEY,
 ) -> Iterator[Installation]:
-    """An installation with its sandbox. `web`: the receiver answers too, where links and webhooks lead."""
+    """An installation with its sandbox. `web`: the receiver answers too, where links and webhooks lead. `patience`: how
+    many seconds one call and one mail may take. `http`: makes another client for the calls.
+    """
     clock = TurnableClock()
     with (
         running_sandbox((key,), now=clock.now) as sandbox,
@@ -297,18 +356,10 @@ def installed(
             "DPSYNC_TEST_GOOGLE": addresses.google_secret,
             "DPSYNC_TEST_GOOGLE_REFRESH": addresses.google_refresh,
         }
-        with Service(config, environ) as service:
-            vars(service)["clock"] = clock
-            made = Installation(service, sandbox, clock, folder, url, environ)
-            if patience is not None:
-                made.patience(patience)
-            service.initialise()
-            service.start()
-            if web:
-                with made.receiving(listening):
-                    yield made
-            else:
-                yield made
+        made = Installation(sandbox, clock, folder, url, environ, listening if web else None, patience, http)
+        with made.running:
+            made.begin()
+            yield made
 
 
 def sqlite_url(folder: Path) -> str:

@@ -220,9 +220,8 @@ def test_no_receipt_goes_to_a_contact_that_the_letter_did_not_go_to(tmp_path: Pa
     with installed(tmp_path, sqlite_url(tmp_path), processors=FORMS, web=True) as there:
         told(there)
         answer(there, "done")
-        forms = there.service.controller.processors["forms"]
-        changed = {"forms": replace(forms, contact="new@stratosoft.example", backup_contact="two@stratosoft.example")}
-        vars(there.service)["controller"] = replace(there.service.controller, processors=changed)
+        others = 'contact = "new@stratosoft.example"\nbackup_contact = "two@stratosoft.example"'
+        there.restart((f'contact = "{CONTACT}"', others))
         there.drive(SOON)
         mails: list[Message] = there.sandbox.messages()
         assert not [one for one in mails if b"Receipt of your answer" in one.raw]

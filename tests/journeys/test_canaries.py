@@ -8,20 +8,19 @@ import logging
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any
 from urllib.parse import quote
 
 import pytest
 import requests
-from pydantic import BaseModel
 from sqlalchemy import Engine, select
 
-from dpsync import metrics, telemetry
-from dpsync.connector import Account, Capability, Connector, Finding, Instruction, Kit, Outcome
+from dpsync import telemetry
+from dpsync.connector_services import Reply
 from dpsync.errors import DpsyncError
+from dpsync.http import HttpClient
 from dpsync.intake.payload import parse
 from dpsync.intake.signature import signed_headers
 from dpsync.ledger import entry
@@ -35,6 +34,9 @@ from dpsync.reports.formats import Format
 from dpsync.reports.period import period_report
 from dpsync.reports.processors import ProcessorLine, capability_lines
 from dpsync.reports.proof import LedgerLine
+from dpsync.running import metrics
+from dpsync.service import Service
+from dpsync.soundness import verify_ledger
 from dpsync.store import tables as t
 from dpsync.store.database import reading
 from tests.journeys.installation import (
@@ -122,34 +124,16 @@ class Searched:
         self.hits |= {f"{place}: {canary} ({form})" for canary, form, needle in NEEDLES if needle in raw}
 
 
-class Clumsy(Connector):
-    """A connector with a defect: the first time it raises with all that it knows in its mouth, then it works."""
+class Clumsy(HttpClient):
+    """A client with a defect: at the first opt-out it raises with all that it knows in its mouth, then it works."""
 
-    name: ClassVar[str] = "clumsy"
+    raised = 0
 
-    def __init__(self, inner: Connector) -> None:
-        self.inner = inner
-        self.raised = 0
-
-    @property
-    def capabilities(self) -> Mapping[Right, Capability]:  # type: ignore[override]  # because it has those of another
-        return self.inner.capabilities
-
-    @classmethod
-    def from_settings(cls, section: BaseModel, kit: Kit) -> Self:
-        raise AssertionError(section, kit)
-
-    def probe(self) -> Account:
-        return self.inner.probe()
-
-    def carry_out(self, instruction: Instruction) -> Outcome:
-        if instruction.right is Right.OPT_OUT and self.raised == 0:
+    def call(self, method: str, url: str, *, body: bytes | None = None, **more: Any) -> Reply:
+        if body is not None and b"unsubscribed" in body and self.raised == 0:
             self.raised += 1
-            raise ValueError(instruction.addresses, instruction.name, instruction.phone, SECRETS, instruction)
-        return self.inner.carry_out(instruction)
-
-    def verify(self, instruction: Instruction) -> Finding:
-        return self.inner.verify(instruction)
+            raise ValueError(method, url, body, more, SUBJECT, CHANGES, SECRETS)
+        return super().call(method, url, body=body, **more)
 
 
 @contextmanager
@@ -304,7 +288,7 @@ def search_everything(there: Installation, engine: Engine, asked: list[str], fou
 def reports(there: Installation, asked: list[str]) -> Iterator[render.Report]:
     """What the DPO reads: the month, and each request by itself."""
     service, now = there.service, there.clock.now()
-    verified = service.verify_ledger(full=True)
+    verified = verify_ledger(service, full=True)
     held = service.controller.notice.capabilities
     basis = Basis(
         controller=service.settings.controller.name,
@@ -337,19 +321,21 @@ def test_no_canary_is_found_in_anything_that_was_written(
     with (
         listening() as lines,
         installed(
-            tmp_path, database_url, processors=NEWSLETTER + LETTERS, web=True, key=SECRETS["DPSYNC_TEST_KEY"]
+            tmp_path,
+            database_url,
+            processors=NEWSLETTER + LETTERS,
+            web=True,
+            http=lambda clock: Clumsy(clock, rehearsal=True),
+            key=SECRETS["DPSYNC_TEST_KEY"],
         ) as there,
     ):
-        whole = there.service.controller
-        clumsy = Clumsy(whole.processors["newsletter"].connector)
-        processors = {**whole.processors, "newsletter": replace(whole.processors["newsletter"], connector=clumsy)}
-        vars(there.service)["controller"] = replace(whole, processors=processors)
         asked = tell_the_story(there, found)
-        assert clumsy.raised == 1
+        assert isinstance(there.service.http, Clumsy)
+        assert there.service.http.raised == 1
         conflict = post(there, f"evt-{Right.OPT_OUT}", webhook(Right.ERASURE))
         assert conflict.status_code == 409
         found.look("answers of the receiver", conflict.content)
-        there.service.run_once()
+        Service(there.service).run_once()
         search_everything(there, engine, asked, found)
         there.sound()
         played = there.sandbox.counters()["faults"]

@@ -11,6 +11,7 @@ from sqlalchemy import create_engine, text
 from dpsync.errors import LedgerTampered, ProofDamaged
 from dpsync.ledger import entry, note, receipt, verify_receipt
 from dpsync.model import Right
+from dpsync.soundness import verify_ledger
 from dpsync.store import tables as t
 from tests.journeys.installation import Installation, installed
 
@@ -26,12 +27,6 @@ def there(tmp_path: Path, database_url: str) -> Iterator[Installation]:
 
 def anchors(there: Installation) -> Path:
     return there.service.settings.ledger.anchor
-
-
-def restart(there: Installation) -> None:
-    """What a `serve` or `run-once` looks at first."""
-    with there.another_process() as service:
-        service.start()
 
 
 def rolled_back(there: Installation, *, upto: int) -> None:
@@ -58,7 +53,7 @@ def rolled_back(there: Installation, *, upto: int) -> None:
 def test_a_new_ledger_has_its_first_checkpoint_and_journal_outside_from_the_beginning(there: Installation) -> None:
     names = sorted(path.name for path in anchors(there).iterdir())
     assert names == ["000000000002.checkpoint", "checkpoint", "journal"]
-    restart(there)
+    there.start_beside()
 
 
 def test_beside_each_checkpoint_lies_what_shows_that_it_continues_the_one_before(there: Installation) -> None:
@@ -93,7 +88,7 @@ def test_a_rollback_is_noticed_by_any_checkpoint_that_is_left(there: Installatio
     if left == "old newest":
         (anchors(there) / "checkpoint").write_bytes(first)
     with pytest.raises(LedgerTampered, match="signs 3 entries, but the ledger ends after 2"):
-        restart(there)
+        there.start_beside()
 
 
 def test_a_rollback_is_noticed_where_a_receipt_alone_tells_of_it(there: Installation) -> None:
@@ -106,7 +101,7 @@ def test_a_rollback_is_noticed_where_a_receipt_alone_tells_of_it(there: Installa
     (anchors(there) / "checkpoint").unlink()
     rolled_back(there, upto=2)
     with pytest.raises(LedgerTampered, match=r"anchor r-\w+\.json: .* but the ledger ends after 2"):
-        restart(there)
+        there.start_beside()
 
 
 def test_a_numbered_checkpoint_is_never_written_over(there: Installation) -> None:
@@ -136,9 +131,9 @@ def test_missing_checkpoints_of_a_ledger_that_is_not_new_refuse_the_start(there:
         if lost == "all of the folder":
             anchors(there).mkdir()
     with pytest.raises(ProofDamaged, match=r"the checkpoint of 3 entries was written .* empty file .*3\.gap"):
-        restart(there)
+        there.start_beside()
     assert not (anchors(there) / "checkpoint").exists(), "nothing is made anew"
-    assert there.service.verify_ledger(full=True).damaged
+    assert verify_ledger(there.service, full=True).damaged
 
 
 def test_a_loss_that_a_person_has_accepted_is_on_the_record_and_stops_nothing(there: Installation) -> None:
@@ -148,8 +143,8 @@ def test_a_loss_that_a_person_has_accepted_is_on_the_record_and_stops_nothing(th
     anchors(there).mkdir()
     for name in ("000000000003.gap", "journal.gap"):
         (anchors(there) / name).touch()
-    restart(there)
-    restart(there)
+    there.start_beside()
+    there.start_beside()
     said = [entry.decode(row.body) for row in there.rows(t.entry)]
     assert [one["name"] for one in said if one["event"] == "gap"] == ["000000000003.gap", "journal.gap"]
     assert [one.request_id for one in there.service.custody.journal.read().accepted] == [asked.id], "what is there"
@@ -169,14 +164,14 @@ def test_a_spoilt_checkpoint_is_called_a_damaged_file_and_not_tampering(
     there: Installation, name: str, content: bytes
 ) -> None:
     (anchors(there) / name).write_bytes(content)
-    found = there.service.verify_ledger(full=True)
+    found = verify_ledger(there.service, full=True)
     assert found.problems == ()
     (problem,) = found.damaged
     assert f"{name} is a damaged file" in problem
     with pytest.raises(ProofDamaged, match="damaged file"):
-        restart(there)
+        there.start_beside()
     (anchors(there) / name).rename((anchors(there) / name).with_suffix(".gap"))
-    restart(there)
+    there.start_beside()
 
 
 @pytest.mark.parametrize("trap", ["checkpoint", "journal"])
@@ -242,5 +237,5 @@ def test_a_receipts_folder_that_is_gone_is_missed_and_not_made(there: Installati
     there.drive()
     shutil.rmtree(there.service.settings.ledger.receipts)
     with pytest.raises(ProofDamaged, match=r"receipts folder .* is missing"):
-        restart(there)
+        there.start_beside()
     assert not there.service.settings.ledger.receipts.exists()

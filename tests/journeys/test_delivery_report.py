@@ -4,7 +4,6 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from dpsync.propagation.correspondence.acknowledgement import answer_by_hand
 from dpsync.propagation.correspondence.incoming import Incoming
 from dpsync.propagation.decisions import Person, decide
 from dpsync.propagation.rules.lifecycle import AnswerKind, DecisionKind
-from dpsync.reporting import month_report
+from dpsync.reports.make import month_report
 from dpsync.reports.verdict import Verdict
 from dpsync.store import tables as t
 from tests.journeys.installation import FORMS, NEWSLETTER, OPERATOR, SOON, Asked, Installation, installed, sqlite_url
@@ -159,9 +158,8 @@ def test_a_report_without_our_tag_counts_for_nothing(database_url: str, tmp_path
 def test_the_late_bounce_of_an_old_contact_says_nothing_of_the_new_one(tmp_path: Path) -> None:
     with told(tmp_path, sqlite_url(tmp_path)) as (there, asked, tag):
         comes(there, report(FAILED, envelope_id=tag))
-        forms = there.service.controller.processors["forms"]
-        corrected = replace(there.service.controller, processors={"forms": replace(forms, contact="new@right.example")})
-        vars(there.service)["controller"] = corrected
+        there.restart((f'contact = "{CONTACT}"', 'contact = "new@right.example"'))
+        corrected = there.service.controller
         person = Person("Olli Operator", "olli", "telephoned, new address")
         for kind in (DecisionKind.RETRY, DecisionKind.RELEASE):
             there.service.write(

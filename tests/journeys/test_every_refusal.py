@@ -12,7 +12,8 @@ from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from dpsync import metrics, telemetry
+from dpsync import telemetry
+from dpsync.running import metrics
 from dpsync.store import tables as t
 from tests.journeys.installation import EVENTS, SECRET, Installation, installed
 

@@ -5,20 +5,23 @@ import resource
 import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
 from sqlalchemy import delete
 
 from dpsync.errors import AcceptedLost, ProofDamaged, StoreProblem
+from dpsync.installation import Installation as Opened
 from dpsync.intake.answers import Received
 from dpsync.intake.payload import parse
 from dpsync.journal import Journal
 from dpsync.model import Right
-from dpsync.service import Service
+from dpsync.soundness import verify_ledger
+from dpsync.store import integrity
 from dpsync.store import tables as t
 from dpsync.store.writer import Unit
-from tests.journeys.installation import Asked, Installation, installed, sqlite_url
+from tests.journeys.installation import Asked, Installation, installed, receive, sqlite_url
 
 PEOPLE = [f"p{number}@example.org" for number in range(5)]
 
@@ -37,19 +40,17 @@ def named(there: Installation) -> list[str]:
     return [one.request_id for one in journal(there).read().accepted]
 
 
+unsound = partial(integrity.problem, thorough=True)
+
+
 def ask(there: Installation, count: int = 5) -> list[Asked]:
     return [there.ask(Right.OPT_OUT, email, id=f"crm-{email}") for email in PEOPLE[:count]]
 
 
-def start(there: Installation) -> None:
-    with there.another_process() as service:
-        service.start()
-
-
-def receive(service: Service, there: Installation, number: int) -> Received:
+def receive_one(service: Opened, there: Installation, number: int) -> Received:
     body = there.body(Right.OPT_OUT, f"q{number}@example.org", id=f"crm-q{number}")
     request = parse(body, source="crm", event_id=f"evt-q{number}", now=there.clock.now())
-    return service.receive(request, body, there.clock.now()).result(60)
+    return receive(service, request, body)
 
 
 def forget(there: Installation, asked: Asked) -> None:
@@ -64,24 +65,24 @@ def forget(there: Installation, asked: Asked) -> None:
 
 def test_every_request_and_withdrawal_that_was_accepted_is_in_the_journal(there: Installation) -> None:
     asked = ask(there)
-    repeated = receive(there.service, there, 1)
-    assert receive(there.service, there, 1) == Received(repeated.request_id, held=False, repeated=True)
+    repeated = receive_one(there.service, there, 1)
+    assert receive_one(there.service, there, 1) == Received(repeated.request_id, held=False, repeated=True)
     body = f'{{"type": "data_subject.request.withdrawn", "data": {{"request": "{asked[0].id}"}}}}'.encode()
     withdrawal = parse(body, source="crm", event_id="evt-w", now=there.clock.now())
-    there.service.receive(withdrawal, body, there.clock.now()).result(60)
+    receive(there.service, withdrawal, body)
     told = journal(there).read()
     assert named(there) == [*[one.id for one in asked], *[repeated.request_id] * 2, asked[0].id]
     assert told.accepted[-1].kind == "withdrawal"
     assert told.entries == there.service.read(there.service.log.size)
-    start(there)
+    there.start_beside()
 
 
 def test_a_request_that_the_database_lost_refuses_the_start_by_its_name(there: Installation) -> None:
     first, second = ask(there, 2)
     forget(there, second)
     with pytest.raises(AcceptedLost, match=rf"1 request was accepted .* {second.id}\. Look for"):
-        start(there)
-    (lost,) = there.service.verify_ledger(full=True).lost
+        there.start_beside()
+    (lost,) = verify_ledger(there.service, full=True).lost
     assert first.id not in lost
 
 
@@ -99,12 +100,12 @@ def test_a_lost_wal_names_each_request_that_vanished_with_it(tmp_path: Path) -> 
             Path(f"{database}{end}").unlink(missing_ok=True)
         database.write_bytes(without_wal)
         with pytest.raises(AcceptedLost) as caught:
-            start(there)
+            there.start_beside()
         assert all(one.id in caught.value.message for one in asked)
         (tmp_path / "anchors" / "journal").rename(tmp_path / "anchors" / "journal.gap")
-        start(there)
+        there.start_beside()
         with there.another_process() as service:
-            again = receive(service, there, 7)
+            again = receive_one(service, there, 7)
             assert [one.request_id for one in service.custody.journal.read().accepted] == [again.request_id]
         assert (tmp_path / "anchors" / "journal.gap-recorded").exists(), "what it told of is kept"
 
@@ -114,12 +115,12 @@ def test_dead_between_commit_and_journal_is_no_loss_and_is_made_up_for_at_the_ne
     whole = journal(there).path.read_bytes().splitlines(keepends=True)
     # Killed in the middle of the second line: the commit stands, nobody was answered.
     journal(there).path.write_bytes(whole[0] + whole[1][: len(whole[1]) // 2])
-    start(there)
+    there.start_beside()
     assert named(there) == [first.id, second.id]
-    third = receive(there.service, there, 3)
+    third = receive_one(there.service, there, 3)
     assert named(there) == [first.id, second.id, third.request_id]
     assert journal(there).read().damaged == ()
-    start(there)
+    there.start_beside()
 
 
 def test_where_nothing_can_be_kept_outside_nothing_is_accepted(there: Installation) -> None:
@@ -141,12 +142,12 @@ def test_what_was_committed_and_could_not_be_kept_is_not_called_accepted_before_
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, most))
     try:
         with pytest.raises(ProofDamaged):
-            receive(there.service, there, 1)
+            receive_one(there.service, there, 1)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
         os.truncate(path, size)
     assert len(there.rows(t.request)) == 1, "committed, and nobody was answered"
-    again = receive(there.service, there, 1)
+    again = receive_one(there.service, there, 1)
     assert again.repeated
     assert named(there) == [again.request_id]
     assert len(there.rows(t.request)) == 1
@@ -155,17 +156,17 @@ def test_what_was_committed_and_could_not_be_kept_is_not_called_accepted_before_
 def test_two_processes_write_one_journal_and_lose_no_line(there: Installation) -> None:
     with there.another_process() as other, ThreadPoolExecutor(8) as pool:
         several = [(there.service, other)[number % 2] for number in range(40)]
-        ids = [one.request_id for one in pool.map(lambda one, n: receive(one, there, n), several, range(40))]
+        ids = [one.request_id for one in pool.map(lambda one, n: receive_one(one, there, n), several, range(40))]
     told = journal(there).read()
     assert sorted(one.request_id for one in told.accepted) == sorted(ids)
     assert told.damaged == ()
-    start(there)
+    there.start_beside()
 
 
 @pytest.mark.parametrize("how", ["shorter", "a line less", "another key"])
 def test_a_journal_that_was_cut_or_changed_is_a_damaged_file(there: Installation, how: str) -> None:
     ask(there, 3)
-    start(there)
+    there.start_beside()
     path = journal(there).path
     lines = path.read_bytes().splitlines(keepends=True)
     spoilt = {
@@ -174,7 +175,7 @@ def test_a_journal_that_was_cut_or_changed_is_a_damaged_file(there: Installation
         "another key": [lines[0], b"A" * (len(lines[1]) - 1) + b"\n", lines[2]],
     }
     path.write_bytes(b"".join(spoilt[how]))
-    found = there.service.verify_ledger(full=True)
+    found = verify_ledger(there.service, full=True)
     assert found.problems == found.lost == ()
     assert str(path) in found.damaged[0]
 
@@ -183,7 +184,7 @@ def test_a_journal_that_is_gone_refuses_the_start_and_is_not_made_anew(there: In
     ask(there, 1)
     journal(there).path.unlink()
     with pytest.raises(ProofDamaged, match=r"journal of accepted requests.*make an empty file .*journal\.gap"):
-        start(there)
+        there.start_beside()
     assert not journal(there).path.exists()
 
 
@@ -209,13 +210,13 @@ def test_a_damaged_page_refuses_the_start_in_its_own_words(tmp_path: Path) -> No
             file.seek((page - 1) * size + 3)
             file.write(b"\xff\xff")
         with pytest.raises(StoreProblem, match=r"the database file is damaged: SQLite's quick_check says: .*Page"):
-            start(there)
+            there.start_beside()
 
 
 def test_an_index_that_does_not_fit_its_table_is_seen_by_verify(tmp_path: Path) -> None:
     with installed(tmp_path, sqlite_url(tmp_path)) as there:
         ask(there)
-        assert there.service.unsound() == ""
+        assert there.service.read(unsound) == ""
         there.service.close()
         with sqlite3.connect(tmp_path / "dpsync.db") as connection:
             connection.execute("PRAGMA writable_schema=ON")
@@ -224,7 +225,7 @@ def test_an_index_that_does_not_fit_its_table_is_seen_by_verify(tmp_path: Path) 
             )
         connection.close()
         with there.another_process() as service:
-            assert "request_received" in service.unsound()
+            assert "request_received" in service.read(unsound)
 
 
 def test_a_journal_follows_no_link(there: Installation, tmp_path: Path) -> None:
@@ -234,5 +235,5 @@ def test_a_journal_follows_no_link(there: Installation, tmp_path: Path) -> None:
     path.unlink()
     path.symlink_to(victim)
     with pytest.raises(ProofDamaged):
-        receive(there.service, there, 1)
+        receive_one(there.service, there, 1)
     assert victim.stat().st_size == 0

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import update
 
 from dpsync.errors import KeyProblem
+from dpsync.installation import Installation as Opened
 from dpsync.intake.payload import parse
 from dpsync.key_files import MONTHS, PEPPER, SIGNING
 from dpsync.model import Right, State
@@ -16,10 +17,9 @@ from dpsync.propagation import decisions
 from dpsync.propagation.decisions import Decided, Person
 from dpsync.propagation.rules.lifecycle import DecisionKind
 from dpsync.sealing import Keys
-from dpsync.service import Service
-from dpsync.soundness import judge
+from dpsync.soundness import judge, unopened
 from dpsync.store import tables as t
-from tests.journeys.installation import FORMS, NEWSLETTER, Asked, Installation, installed
+from tests.journeys.installation import FORMS, NEWSLETTER, Asked, Installation, differences, installed, receive
 
 ADA, BEN, CARA = "ada@example.org", "ben@example.org", "cara@example.org"
 MONTH = timedelta(days=31)
@@ -49,28 +49,22 @@ def decide(there: Installation, asked: Asked, kind: DecisionKind) -> list[Decide
     )
 
 
-def start(there: Installation) -> None:
-    with there.another_process() as service:
-        service.start()
-
-
 @pytest.mark.parametrize("how", ["lost", "another"])
 def test_a_months_key_that_is_lost_or_another_refuses_start_and_intake_and_is_not_made(
     there: Installation, how: str
 ) -> None:
-    asked = there.ask(Right.ERASURE, ADA)
+    there.ask(Right.ERASURE, ADA)
     there.clock.advance(MONTH)
     there.ask(Right.ERASURE, BEN, id="crm-2")
     path = month_key(there)
     path.unlink() if how == "lost" else another(path)
     before = sorted(one.name for one in path.parent.iterdir())
     with pytest.raises(KeyProblem, match="the key of 2026-11 is"):
-        start(there)
+        there.start_beside()
     with pytest.raises(KeyProblem, match=r"the key of 2026-11 is .* Nothing is accepted"):
         there.ask(Right.OPT_OUT, CARA, id="crm-3")
     assert sorted(one.name for one in path.parent.iterdir()) == before
-    assert any(asked.id in one and "cannot be opened" in one for one in there.service.unopened(asked.id))
-    assert there.service.differences() == there.service.unopened() == (), "nobody wrote past dpsync"
+    assert differences(there.service) == unopened(there.service) == (), "nobody wrote past dpsync"
     sound = judge(there.service, there.clock.now(), full=True)
     assert "the key of 2026-11 is" in sound.problems[0]
     assert sound.problems[1:] == ("1 of the requests of 2026-11 cannot be compared before it is back",)
@@ -82,10 +76,10 @@ def test_a_key_that_is_back_is_enough_to_go_on(there: Installation) -> None:
     kept = month_key(there).read_bytes()
     month_key(there).unlink()
     with pytest.raises(KeyProblem):
-        start(there)
+        there.start_beside()
     month_key(there).write_bytes(kept)
     month_key(there).chmod(0o600)
-    start(there)
+    there.start_beside()
     there.drive()
     assert there.state(asked) is State.VERIFIED
 
@@ -95,7 +89,7 @@ def test_another_signing_key_or_pepper_is_refused_by_its_name(there: Installatio
     there.ask(Right.ERASURE, ADA)
     another(there.folder / "keys" / name)
     with pytest.raises(KeyProblem, match=f"{name} is another key"):
-        start(there)
+        there.start_beside()
 
 
 def test_a_database_of_before_the_register_is_believed_only_where_the_key_opens_its_requests(
@@ -116,17 +110,17 @@ def test_a_database_of_before_the_register_is_believed_only_where_the_key_opens_
         there.ask(Right.OPT_OUT, CARA, id="crm-3")
     month_key(there).unlink()
     with pytest.raises(KeyProblem, match="2026-11"):
-        start(there)
+        there.start_beside()
     assert not month_key(there).exists()
 
 
 def test_two_processes_that_need_a_new_month_at_once_share_one_key(there: Installation) -> None:
     there.clock.advance(MONTH)
 
-    def ask(service: Service, number: int) -> str:
+    def ask(service: Opened, number: int) -> str:
         body = there.body(Right.OPT_OUT, f"p{number}@example.org", id=f"crm-{number}")
         request = parse(body, source="crm", event_id=f"evt-{number}", now=there.clock.now())
-        return service.receive(request, body, there.clock.now()).result(60).request_id
+        return receive(service, request, body).request_id
 
     with there.another_process() as other, ThreadPoolExecutor(8) as pool:
         several = [(there.service, other)[number % 2] for number in range(8)]
@@ -134,7 +128,7 @@ def test_two_processes_that_need_a_new_month_at_once_share_one_key(there: Instal
     assert [one.name for one in month_key(there).parent.iterdir()] == ["2026-12.key"]
     keys = Keys.load(there.folder / "keys")
     assert all(keys.unwrap(row.wrapped_key, row.id, row.key_month) for row in there.rows(t.request))
-    start(there)
+    there.start_beside()
 
 
 def test_one_request_that_does_not_open_is_named_and_stops_no_other(tmp_path: Path, database_url: str) -> None:
@@ -148,7 +142,7 @@ def test_one_request_that_does_not_open_is_named_and_stops_no_other(tmp_path: Pa
                 update(t.request).where(t.request.c.id == shut.id).values(wrapped_key=spoilt)
             )
         )
-        start(there)
+        there.start_beside()
         there.asked.clear()
         for days in (0, 1, 7, 15, 15):
             there.drive(timedelta(days=days))
@@ -159,6 +153,6 @@ def test_one_request_that_does_not_open_is_named_and_stops_no_other(tmp_path: Pa
         assert {one.state for one in decided} == {State.WITHDRAWN}
         told = {row.subject for row in there.rows(t.alert)}
         assert any(subject.startswith("A request cannot be opened, and waits") for subject in told)
-        (named,) = there.service.unopened()
+        (named,) = unopened(there.service)
         assert shut.id in named
-        assert all(shut.id in one for one in there.service.differences())
+        assert all(shut.id in one for one in differences(there.service))

@@ -12,6 +12,7 @@ from dpsync.ledger import entry
 from dpsync.model import DONE_STATES, Right, Rung, State
 from dpsync.sandbox.mailbox import Message
 from dpsync.sandbox.recipient import fill_in, links_of
+from dpsync.service import Service
 from dpsync.store import tables as t
 from tests.journeys.installation import DPO, FORMS, OPERATOR, SOON, Asked, Installation, installed, sqlite_url
 
@@ -288,7 +289,7 @@ def test_what_the_api_cannot_do_is_a_task_for_our_operator_and_not_done_by_being
         assert dict(there.sandbox.holdings(ADA)[0].merge_fields)["LNAME"] == "Lovelace"
         link = next(one for one in links_of(task.raw) if "/answers/" in one)
         fill_in(link, {"answer": "done", "name": "Olli Operator"})
-        there.service.run_once()
+        Service(there.service).run_once()
         assert there.state(asked) is State.CONTRADICTED, "our own reading shows that the old address is still there"
         assert ("dpo", "contradicted") in there.alerts()
         there.sound()
@@ -299,7 +300,7 @@ def test_done_but_not_done_is_contradicted_told_and_never_counted_until_it_is_se
         there.sandbox.add(ADA, status="unsubscribed", merge_fields={"LNAME": "Byron"})
         there.sandbox.rule(OPERATOR, "done_but_not_done")
         asked = there.ask(Right.RECTIFICATION, ADA, id="crm-4711", changes={"email": "ada.new@example.org"})
-        there.service.run_once()
+        Service(there.service).run_once()
         (task,) = letters(there, OPERATOR)
         assert [deed.method for deed in task.deeds] == ["GET", "POST"]
         for _ in range(3):

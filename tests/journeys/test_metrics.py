@@ -3,8 +3,8 @@
 import urllib.request
 from pathlib import Path
 
-from dpsync import metrics
 from dpsync.model import Right
+from dpsync.running import metrics
 from tests.builders import World
 
 

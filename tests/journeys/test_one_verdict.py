@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from dpsync import metrics
 from dpsync.__main__ import main
 from dpsync.model import Right
+from dpsync.running import metrics
 from dpsync.store import tables as t
 from tests.journeys.installation import Asked, Installation, installed
 

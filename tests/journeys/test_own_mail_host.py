@@ -14,8 +14,7 @@ from dpsync.cli.checks import _tested
 from dpsync.errors import MailHostRefused
 from dpsync.model import State
 from dpsync.propagation.correspondence.undelivered import tell_of_mail_host
-from dpsync.reporting import month_report
-from dpsync.smtp import Mailer
+from dpsync.reports.make import month_report
 from dpsync.store import tables as t
 from tests.journeys.installation import FORMS, OPERATOR, Asked, Installation, installed, sqlite_url
 from tests.journeys.test_letters import CONTACT, DAY, ask, confirmed, events
@@ -48,12 +47,7 @@ def own_host(there: Installation, replies: dict[str, str]) -> Iterator[MailHost]
 
     host.replies = Picky()
     with mail_host(host):
-        own = vars(there.service)
-        for name in ("controller", "outbox"):
-            own.pop(name, None)
-        own["mail"] = Mailer(
-            "127.0.0.1", host.port, "none", None, None, PRIVACY, there.clock, timeout=60, rehearsal=True
-        )
+        there.restart((f"port = {there.sandbox.smtp_port}", f"port = {host.port}"))
         yield host
 
 

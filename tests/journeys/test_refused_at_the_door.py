@@ -12,11 +12,13 @@ from typing import Any
 import pytest
 import requests
 
-from dpsync import metrics, telemetry
+from dpsync import telemetry
 from dpsync.cli.check_doors import refused_of
 from dpsync.cli.check_lines import CheckLine, CheckResult
 from dpsync.intake.refusals import Refusal, Refusals, tell_of_rest
 from dpsync.intake.signature import signed_headers
+from dpsync.running import metrics
+from dpsync.running.jobs import send_alerts
 from dpsync.store import tables as t
 from tests.journeys.installation import EVENTS, INBOUND, OPERATOR, SECRET, Installation, installed
 
@@ -69,7 +71,7 @@ def test_a_signed_request_that_is_refused_is_counted_logged_told_once_and_shown(
         assert post(there, GOOD, "evt-0010", late=timedelta(minutes=6)) == 401
         assert requests.post(f"{there.url}/requests", data=b"{}", timeout=60).status_code == 401
         kinds = {("webhook", 422, "data.received_at"): 3, ("webhook", 422, "data.ground"): 1}
-        there.service.send_alerts(there.clock.now() + LATER)
+        send_alerts(there.service, there.clock.now() + LATER)
         assert rows(there) == kinds | {("webhook", 401, "webhook-timestamp"): 1, ("webhook", 401, ""): 1}
         (mail,) = there.sandbox.messages(OPERATOR, settled=True)
         text = mail.raw.decode().replace("=\n", "").replace("\n", " ")
@@ -219,15 +221,15 @@ def test_what_is_refused_after_the_alert_went_is_told_the_next_morning_with_its_
     with served(tmp_path, database_url) as there:
         wrong = {**GOOD, "received_at": "yesterday"}
         post(there, wrong)
-        there.service.send_alerts(there.clock.now())
+        send_alerts(there.service, there.clock.now())
         for number in range(4):
             post(there, wrong, f"evt-{number:04}")
-        there.service.send_alerts(there.clock.now())
+        send_alerts(there.service, there.clock.now())
         assert len(there.sandbox.messages(OPERATOR, settled=True)) == 1
         there.clock.advance(timedelta(days=1))
         for _ in range(2):
             there.service.write(lambda unit: tell_of_rest(unit, there.service.controller, there.clock.now()))
-            there.service.send_alerts(there.clock.now())
+            send_alerts(there.service, there.clock.now())
         _, second = there.sandbox.messages(OPERATOR, settled=True)
         assert b"5 times 422" in second.raw
 

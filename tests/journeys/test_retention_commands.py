@@ -13,9 +13,9 @@ import pytest
 from dpsync.__main__ import main
 from dpsync.cli.shapes import SHAPES, documented, paths_of
 from dpsync.connector import Conversation
+from dpsync.installation import Installation
 from dpsync.propagation import contacts
 from dpsync.retention import acts, worklist
-from dpsync.service import Service
 from dpsync.store import tables as t
 from dpsync.store.writer import Unit
 from tests.keeping import HEADER, export, standins, told
@@ -70,14 +70,14 @@ class Folder:
         return code, value
 
     def write(self, work: Any) -> Any:
-        with Service(self.config, os.environ) as service:
+        with Installation(self.config, os.environ) as service:
             now = service.clock.now()
             return service.write(lambda unit: work(unit, service, now))
 
     def knows(self, *conversations: Conversation) -> None:
         """Webhooks told of these, and they are on a list."""
 
-        def work(unit: Unit, service: Service, now: datetime) -> None:
+        def work(unit: Unit, service: Installation, now: datetime) -> None:
             acts.note(unit, service.controller, "inbox", conversations, now)
             worklist.make_list(unit, service.controller, "inbox", now)
 
@@ -136,7 +136,7 @@ def test_check_says_that_no_list_goes_out_before_the_admin_has_confirmed(folder:
     assert next(one["verdict"] for one in lines if one["what"] == "inbox") == "ok"
 
 
-def _confirm(who: str, unit: Unit, service: Service, now: datetime) -> None:
+def _confirm(who: str, unit: Unit, service: Installation, now: datetime) -> None:
     processor = service.controller.processors["inbox"]
     assert processor.retention is not None
     address = processor.contact if who == "contact" else processor.retention.admin
@@ -232,7 +232,7 @@ def test_a_processor_without_a_rule_is_refused(folder: Folder, processor: str) -
 
 
 def test_the_jobs_of_a_rule_that_was_taken_out_are_not_missed(folder: Folder) -> None:
-    def work(unit: Unit, _: Service, now: datetime) -> None:
+    def work(unit: Unit, _: Installation, now: datetime) -> None:
         for name in ("worklist:inbox", "retention", "worklist:gone"):
             unit.connection.execute(t.job.insert().values(name=name, due_at=now - 9 * DAY))
 

@@ -9,7 +9,10 @@ import pytest
 from sqlalchemy import Delete, Insert, delete, insert, text
 
 from dpsync.errors import StoreProblem
+from dpsync.installation import Installation as Opened
 from dpsync.model import Right
+from dpsync.running.start import initialise
+from dpsync.soundness import verify_ledger
 from dpsync.store import tables as t
 from tests.journeys.installation import Installation, installed
 from tests.journeys.test_put_back import SUBMIT, PutBack, put_back
@@ -25,7 +28,7 @@ def there(tmp_path: Path, database_url: str) -> Iterator[Installation]:
     with installed(tmp_path, database_url) as made:
         made.ask(Right.OPT_OUT, "ada@example.org")
         made.drive()
-        made.service.verify_ledger(full=False)
+        verify_ledger(made.service, full=False)
         yield made
 
 
@@ -57,7 +60,7 @@ def test_before_the_first_request_a_beginning_that_was_cut_off_goes_on(tmp_path:
     with installed(tmp_path, database_url) as made:
         for key in ("anchored", "journal"):
             change(made, delete(t.meta).where(t.meta.c.key == key))
-        made.service.initialise()
+        initialise(made.service)
         assert {row.key for row in made.rows(t.meta)} >= {"anchored", "journal"}
 
 
@@ -85,9 +88,9 @@ def test_every_command_names_it_and_none_ends_in_a_fault_of_ours(put_back: PutBa
 def test_a_ledger_without_its_version_is_no_empty_database(there: Installation, lose: str, put_back: str) -> None:
     there.service.write(lambda unit: unit.connection.execute(text(lose)))
     try:
-        for act in (there.service.demand_own_store, there.service.initialise):
+        for act in (Opened.demand_own_store, initialise):
             with pytest.raises(StoreProblem, match=r"has a ledger, and nothing that says of which version"):
-                act()
+                act(there.service)
     finally:
         there.service.write(lambda unit: unit.connection.execute(text(put_back)))
     there.service.demand_own_store()

@@ -14,8 +14,8 @@ import requests
 from dpsync.connector import KeepsConversations
 from dpsync.ledger import entry
 from dpsync.model import ConversationState
-from dpsync.reporting import month_report
 from dpsync.reports import render
+from dpsync.reports.make import month_report
 from dpsync.reports.verdict import Verdict
 from dpsync.retention import acts, export_check
 from dpsync.retention.conversations import By

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,13 +13,13 @@ from dpsync.propagation.correspondence import incoming
 from dpsync.propagation.correspondence.acknowledgement import answer_by_hand
 from dpsync.propagation.decisions import Person, decide
 from dpsync.propagation.rules.lifecycle import AnswerKind, DecisionKind
-from dpsync.reporting import month_report
+from dpsync.reports.make import month_report
 from dpsync.reports.status import status_rows
 from dpsync.sandbox.recipient import fill_in, links_of
 from dpsync.store import tables as t
 from tests.journeys.installation import NEWSLETTER, SOON, Asked, Installation, installed, sqlite_url
 from tests.journeys.test_delivery_report import DELIVERED, FAILED, comes, tag_of, told
-from tests.journeys.test_letters import ADA, DAY, letters
+from tests.journeys.test_letters import ADA, CONTACT, DAY, letters
 from tests.returned import mail, report
 
 PERSON = Person("Olli Operator", "olli", "telephoned")
@@ -53,13 +52,11 @@ def duty(there: Installation) -> tuple[str, str]:
 
 def retried(there: Installation, asked: Asked, contact: str = "") -> None:
     """A person tries again; `contact` is put right before."""
-    controller = there.service.controller
     causes: list[DecisionKind] = [DecisionKind.RETRY]
     if contact:
-        forms = controller.processors["forms"]
-        controller = replace(controller, processors={"forms": replace(forms, contact=contact)})
-        vars(there.service)["controller"] = controller
+        there.restart((f'contact = "{CONTACT}"', f'contact = "{contact}"'))
         causes.append(DecisionKind.RELEASE)
+    controller = there.service.controller
     for kind in causes:
         there.service.write(
             lambda unit, kind=kind: decide(  # type: ignore[misc]  # because mypy does not infer a lambda's default

@@ -11,9 +11,10 @@ import pytest
 from dpsync.errors import AcceptedLost, LedgerTampered, ProofDamaged, StoreProblem
 from dpsync.ledger import note
 from dpsync.model import Right
+from dpsync.soundness import verify_ledger
 from tests.journeys.installation import Installation, installed, sqlite_url
 from tests.journeys.test_custody import anchors, rolled_back
-from tests.journeys.test_journal import ask, forget, journal, named, receive, start
+from tests.journeys.test_journal import ask, forget, journal, named, receive_one
 
 ADA, BEN = "ada@example.org", "ben@example.org"
 
@@ -95,23 +96,23 @@ def test_a_checkpoint_that_cannot_be_relied_on_is_a_damaged_file_and_no_tamperin
     path = anchors(there) / name
     good = path.read_bytes()
     spoil(path)
-    found = there.service.verify_ledger(full=True)
+    found = verify_ledger(there.service, full=True)
     assert found.problems == found.lost == ()
     (problem,) = found.damaged
     assert f"{path} is a damaged file" in problem
     assert says in problem
-    for go in (begin_to_write, start):
+    for go in (begin_to_write, Installation.start_beside):
         with pytest.raises(ProofDamaged, match=re.escape(says)):
             go(there)
     path.write_bytes(good)
-    start(there)
+    there.start_beside()
 
 
 def test_a_checkpoint_that_our_key_has_signed_and_the_rows_contradict_is_tampering(there: Installation) -> None:
     path = anchors(there) / "000000000002.checkpoint"
     head, _ = note.parse(path.read_text())
     path.write_text(note.sign(note.Checkpoint(head.origin, head.size, bytes(32)), there.service.log.signer))
-    for go in (begin_to_write, start):
+    for go in (begin_to_write, Installation.start_beside):
         with pytest.raises(LedgerTampered, match="have another root"):
             go(there)
 
@@ -132,16 +133,16 @@ def test_a_whole_line_that_does_not_open_is_a_damaged_journal_and_no_torn_one(
 ) -> None:
     ask(there, 3)
     if compared_before:
-        start(there)
+        there.start_beside()
     flip_in_last_line(journal(there).path)
     for full in (True, False):
-        found = there.service.verify_ledger(full=full)
+        found = verify_ledger(there.service, full=full)
         assert found.problems == found.lost == ()
         assert "is a damaged file: line 3 does not open" in found.damaged[0]
     with pytest.raises(ProofDamaged, match="line 3 does not open"):
-        start(there)
+        there.start_beside()
     journal(there).path.rename(journal(there).path.with_suffix(".gap"))
-    start(there)
+    there.start_beside()
 
 
 def test_where_the_journal_is_damaged_too_what_is_missing_is_not_counted_out(there: Installation) -> None:
@@ -149,7 +150,7 @@ def test_where_the_journal_is_damaged_too_what_is_missing_is_not_counted_out(the
     forget(there, asked[1])
     flip_in_last_line(journal(there).path)
     with pytest.raises(AcceptedLost, match=r"at least 1 request was .*; .* is a damaged file: line 3 does not open"):
-        start(there)
+        there.start_beside()
 
 
 def test_a_half_line_is_cut_off_by_whoever_writes_next(there: Installation) -> None:
@@ -157,13 +158,13 @@ def test_a_half_line_is_cut_off_by_whoever_writes_next(there: Installation) -> N
     path = journal(there).path
     whole = path.read_bytes()
     path.write_bytes(whole[:-30])
-    again = receive(there.service, there, 3)
+    again = receive_one(there.service, there, 3)
     assert named(there) == [first.id, again.request_id]
     path.write_bytes(path.read_bytes().removesuffix(b"\n"))
-    last = receive(there.service, there, 4)
+    last = receive_one(there.service, there, 4)
     assert named(there) == [first.id, again.request_id, last.request_id], "what lacks its line feed alone is whole"
     assert journal(there).read().damaged == ()
-    start(there)
+    there.start_beside()
     assert second.id in named(there)
 
 
@@ -188,6 +189,6 @@ def test_where_the_databases_file_is_damaged_nothing_is_called_lost(tmp_path: Pa
         spoilt = raw[at:end].replace(b"evt-", b"evt,")
         assert spoilt != raw[at:end]
         path.write_bytes(raw[:at] + spoilt + raw[end:])
-        for go in (begin_to_write, start):
+        for go in (begin_to_write, Installation.start_beside):
             with pytest.raises(StoreProblem, match="the database file is damaged"):
                 go(there)

@@ -11,7 +11,7 @@ from dpsync.propagation.commitments import Author
 from dpsync.propagation.correspondence.acknowledgement import answer_by_hand
 from dpsync.propagation.decisions import Decided, Person, decide
 from dpsync.propagation.rules.lifecycle import AnswerKind, DecisionKind
-from dpsync.reporting import month_report
+from dpsync.reports.make import month_report
 from dpsync.store import tables as t
 from tests.journeys.installation import FORMS, Asked, Installation, installed
 from tests.journeys.test_delivery_report import DELIVERED, FAILED, comes, tag_of

@@ -7,7 +7,6 @@ from sqlalchemy.engine import make_url
 
 from dpsync.cli.opening import store_errors_named
 from dpsync.errors import KeyProblem, StoreProblem
-from dpsync.installation import origin_of
 from dpsync.own_store import NOT_BEGUN, demand_rows, meta, past
 from dpsync.sealing import Keys
 from dpsync.settings import Settings
@@ -40,9 +39,9 @@ def look_first(settings: Settings, told: Callable[[str], None]) -> bool:
             f"the keys in {directory} are not those this database was made with: put the right ones back; "
             "nothing was made"
         )
-    if begun["origin"] != origin_of(settings):
+    if begun["origin"] != settings.origin:
         raise StoreProblem(
-            f"the ledger in this database is {begun['origin']}, the settings say {origin_of(settings)}: set [ledger] "
+            f"the ledger in this database is {begun['origin']}, the settings say {settings.origin}: set [ledger] "
             "origin and [controller] rehearsal to those of the database, or name another [store] url; nothing was made"
         )
     return True
@@ -67,7 +66,7 @@ def _begun(url: str, patience: Patience) -> tuple[Mapping[str, str], str]:
 
 def _demand_no_past(settings: Settings, empty: str) -> None:
     """Refuse to begin a ledger beside what tells of it: it could only contradict what was signed."""
-    if told := past(origin_of(settings), settings.ledger):
+    if told := past(settings.origin, settings.ledger):
         raise StoreProblem(
             f"{empty}, but {told}: put the database back from its back-up, let [store] url name the right one, or, for "
             "a new ledger, name another [ledger] origin, anchor and receipts; nothing was made"

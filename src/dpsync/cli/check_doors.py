@@ -13,13 +13,13 @@ from dpsync.intake.refusals import UNSEEN, is_of_ours, is_unseen, phrase, refuse
 from dpsync.intake.signature import Verifier, doubts
 from dpsync.model import State, Way
 from dpsync.reports.words import moment, several
-from dpsync.service import Service
+from dpsync.installation import Installation
 from dpsync.settings import Settings
 from dpsync.settings.values import UNSET_CODE
 from dpsync.store import tables as t
 
 
-def refused_of(service: Service, now: datetime) -> Iterator[CheckLine]:
+def refused_of(service: Installation, now: datetime) -> Iterator[CheckLine]:
     """What dpsync refused since yesterday: each may be somebody's request."""
     yesterday = (now.astimezone(service.zone) - timedelta(days=1)).date().isoformat()
     rows = service.read(lambda connection: refused_since(connection, yesterday))
@@ -33,7 +33,7 @@ def refused_of(service: Service, now: datetime) -> Iterator[CheckLine]:
         yield CheckLine("refusals", CheckResult.OK, f"no signed request was refused since yesterday{unsigned}")
 
 
-def outside(service: Service, *, offline: bool) -> Iterator[CheckLine]:
+def outside(service: Installation, *, offline: bool) -> Iterator[CheckLine]:
     """Mail, alerts, the public address and the webhook secrets; asked over the network unless `offline`."""
     settings = service.settings
     try:
@@ -60,7 +60,7 @@ def outside(service: Service, *, offline: bool) -> Iterator[CheckLine]:
     yield from _intake(settings)
 
 
-def letters_that_wait(service: Service) -> Iterator[CheckLine]:
+def letters_that_wait(service: Installation) -> Iterator[CheckLine]:
     """How many letters our own mail host does not take, since when and why, also where a test mail went well."""
     p, a = t.propagation.c, t.attempt.c
     ours = p.reason.contains(MAIL_HOST, autoescape=True)

@@ -10,7 +10,6 @@ from pydantic import SecretStr
 from sqlalchemy import select
 
 from dpsync import settings as configuration
-from dpsync import timekeeping
 from dpsync.cli.check_doors import letters_that_wait, outside, refused_of
 from dpsync.cli.check_lines import CheckLine, CheckResult
 from dpsync.cli.console import Talk
@@ -25,12 +24,13 @@ from dpsync.propagation import contacts
 from dpsync.propagation.contacts import is_confirmed
 from dpsync.propagation.correspondence import acknowledgement
 from dpsync.propagation.correspondence.incoming import unread
-from dpsync.reporting import conversations_of
+from dpsync.reports.make import conversations_of
 from dpsync.reports.conversations import retention_duties
 from dpsync.reports.words import several
 from dpsync.retention.service import LIST_JOB, RETENTION_JOB
+from dpsync.running import timekeeping
 from dpsync.sealing import Keys
-from dpsync.service import Service
+from dpsync.installation import Installation
 from dpsync.settings import Settings
 from dpsync.soundness import Soundness, judge
 from dpsync.store import tables as t
@@ -55,7 +55,7 @@ def looked(talk: Talk, *, offline: bool, send_test: bool, ask: Sequence[str] = (
     except KeyProblem as problem:
         return [*lines, CheckLine("keys", CheckResult.PROBLEM, problem.message, problem.code, fatal=True)]
     lines.append(CheckLine("keys", CheckResult.OK, f"{settings.keys.directory}, readable by its owner only"))
-    with Service(talk.config, os.environ, settings=settings, told=talk.warn) as service:
+    with Installation(talk.config, os.environ, settings=settings, told=talk.warn) as service:
         ready = _own_store(service)
         lines += ready
         if not any(one.fatal for one in ready):
@@ -132,7 +132,7 @@ def _settings(talk: Talk, settings: Settings) -> Iterator[CheckLine]:
         )
 
 
-def _own_store(service: Service) -> list[CheckLine]:
+def _own_store(service: Installation) -> list[CheckLine]:
     try:
         with store_errors_named(service.settings.store.url):
             service.demand_own_store()
@@ -147,7 +147,7 @@ def _own_store(service: Service) -> list[CheckLine]:
     return [*_seen_of_record(service, sound), *seen_of_clock]
 
 
-def _seen_of_record(service: Service, sound: Soundness) -> list[CheckLine]:
+def _seen_of_record(service: Installation, sound: Soundness) -> list[CheckLine]:
     place = f"{place_of_store(service)}, origin {service.origin}"
     wrong = list(troubles(service, sound))
     if record := (*sound.ledger.problems, *sound.differences):
@@ -161,7 +161,7 @@ def _seen_of_record(service: Service, sound: Soundness) -> list[CheckLine]:
     return [CheckLine("ledger", CheckResult.OK, said), *(wrong or [seen])]
 
 
-def _jobs(service: Service, now: datetime) -> Iterator[CheckLine]:
+def _jobs(service: Installation, now: datetime) -> Iterator[CheckLine]:
     job = t.job.c
     rows = service.read(lambda connection: connection.execute(select(job.name, job.due_at, job.last_ok_at)).all())
     if not rows:
@@ -181,7 +181,7 @@ def _jobs(service: Service, now: datetime) -> Iterator[CheckLine]:
         yield CheckLine("jobs", CheckResult.OK, f"{len(rows)} timed jobs{seen}")
 
 
-def _is_wanted(service: Service, job: str) -> bool:
+def _is_wanted(service: Installation, job: str) -> bool:
     """Whether a job still has something to do: those of a rule that was taken out of the settings never run again."""
     rules = {name for name, section in service.settings.processors.items() if section.retention is not None}
     if job == RETENTION_JOB:
@@ -189,7 +189,7 @@ def _is_wanted(service: Service, job: str) -> bool:
     return not job.startswith(LIST_JOB) or job.removeprefix(LIST_JOB) in rules
 
 
-def _incoming(service: Service) -> Iterator[CheckLine]:
+def _incoming(service: Installation) -> Iterator[CheckLine]:
     """The folder of what comes back by mail: whether it can be read, and what in it waits for a person."""
     mail = service.settings.mail
     if mail is None:
@@ -209,7 +209,7 @@ def _incoming(service: Service) -> Iterator[CheckLine]:
         yield CheckLine("incoming mail", CheckResult.OK, f"{mail.incoming}; nothing waits for a person")
 
 
-def _conversations(service: Service, now: datetime) -> Iterator[CheckLine]:
+def _conversations(service: Installation, now: datetime) -> Iterator[CheckLine]:
     """Whether private conversations are deleted in time, and whether the list of them reaches anybody."""
     for line in conversations_of(service, now):
         what = f"{line.rule.processor} conversations"
@@ -220,18 +220,18 @@ def _conversations(service: Service, now: datetime) -> Iterator[CheckLine]:
         yield CheckLine(what, CheckResult.OK, f"{line.known:,} known, {line.overdue:,} overdue; kept for {rule}{told}")
 
 
-def _processors(service: Service, *, offline: bool, store: bool) -> list[CheckLine]:
+def _processors(service: Installation, *, offline: bool, store: bool) -> list[CheckLine]:
     names = list(service.settings.processors)
     # A processor that sits in its deadline must not make the others wait for theirs.
     with ThreadPoolExecutor(max_workers=max(1, min(16, len(names)))) as pool:
         return list(pool.map(lambda name: _processor(service, name, offline=offline, store=store), names))
 
 
-def _processor(service: Service, name: str, *, offline: bool, store: bool) -> CheckLine:
+def _processor(service: Installation, name: str, *, offline: bool, store: bool) -> CheckLine:
     alone = service.settings.model_copy(update={"processors": {name: service.settings.processors[name]}})
     try:
         # On its own, so that one section's fault does not keep the others from being asked.
-        with Service(service.config, service.environ, settings=alone) as one:
+        with Installation(service.config, service.environ, settings=alone) as one:
             seen = _probed(one, name, offline=offline)
             return _contact(one, name, seen) if store else CheckLine(name, CheckResult.OK, seen)
     except ConfigurationError as error:
@@ -244,7 +244,7 @@ def _processor(service: Service, name: str, *, offline: bool, store: bool) -> Ch
         return CheckLine(name, CheckResult.PROBLEM, f"a fault of dpsync ({type(error).__name__})", "DP-100")
 
 
-def _probed(one: Service, name: str, *, offline: bool) -> str:
+def _probed(one: Installation, name: str, *, offline: bool) -> str:
     connector = one.controller.processors[name].connector
     if offline:
         return "configured. Not asked (--offline)"
@@ -252,7 +252,7 @@ def _probed(one: Service, name: str, *, offline: bool) -> str:
     return f'"{account.title}"' + ("" if account.contacts is None else f", {several(account.contacts, 'contact')}")
 
 
-def _contact(one: Service, name: str, seen: str) -> CheckLine:
+def _contact(one: Installation, name: str, seen: str) -> CheckLine:
     controller, processor = one.controller, one.controller.processors[name]
     rule = processor.retention
 
@@ -278,7 +278,7 @@ def _contact(one: Service, name: str, seen: str) -> CheckLine:
     return CheckLine(name, CheckResult.OK, f"{seen}; contact confirmed")
 
 
-def _asked_again(service: Service, name: str) -> Iterator[CheckLine]:
+def _asked_again(service: Installation, name: str) -> Iterator[CheckLine]:
     """Ask each of a processor's desks that has not confirmed itself, in a mail of its own."""
     controller, now, what = service.controller, service.clock.now(), f"ask {name}"
     if service.mail is None or not controller.public_url:
@@ -314,12 +314,12 @@ def _asked_again(service: Service, name: str) -> Iterator[CheckLine]:
             )
 
 
-def _stopped(service: Service) -> Iterator[CheckLine]:
+def _stopped(service: Installation) -> Iterator[CheckLine]:
     for one in stopped_processors(service):
         yield CheckLine(one.processor, CheckResult.PROBLEM, f"{one.sentence}. The legal dates still run", "DP-221")
 
 
-def _same_secret(service: Service) -> Iterator[CheckLine]:
+def _same_secret(service: Installation) -> Iterator[CheckLine]:
     """Two accounts with one secret would together exceed the processor's limits, each unaware of the other."""
     accounts: dict[str, set[str]] = defaultdict(set)
     names: dict[str, list[str]] = defaultdict(list)
@@ -344,7 +344,7 @@ def _same_secret(service: Service) -> Iterator[CheckLine]:
             yield CheckLine("accounts", CheckResult.PROBLEM, text, "DP-220")
 
 
-def _tested(service: Service) -> Iterator[CheckLine]:
+def _tested(service: Installation) -> Iterator[CheckLine]:
     deliveries = service.outbox.send_test(
         lambda work: service.write(lambda unit: work(unit.connection)), service.read, service.clock.now(), service.zone
     )

@@ -1,6 +1,7 @@
 """How a command speaks: data on stdout, talk on stderr. Off a terminal nothing is drawn, coloured or cut."""
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -104,3 +105,13 @@ def drawn(head: Sequence[str], rows: Sequence[Sequence[str]], out: TextIO) -> st
         table.add_row(*(Text(visible(cell)) for cell in row))
     console.print(table)
     return "".join(line.rstrip() + "\n" for line in kept.getvalue().splitlines())
+
+
+def os_user() -> str:
+    """The account of the operating system that runs this command, for the record of decisions."""
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from dpsync.model import Cause, ExemptionCode
     from dpsync.propagation.decisions import Decided
     from dpsync.propagation.rules.lifecycle import AnswerKind, DecisionKind
-    from dpsync.service import Service
+    from dpsync.installation import Installation
     from dpsync.store.writer import Unit
 
 Request = Annotated[str, typer.Argument(help="The id of the request, or its first characters.", metavar="REQUEST")]
@@ -125,7 +125,7 @@ def acknowledge(
 ) -> int:
     """Record what a processor said by letter, telephone or email, or that a notice came back (bounced)."""
     from dpsync.cli.opening import demand_processors, full_id, installation
-    from dpsync.installation import os_user
+    from dpsync.cli.console import os_user
     from dpsync.propagation.commitments import Author
     from dpsync.propagation.correspondence.acknowledgement import answer_by_hand
 
@@ -176,7 +176,7 @@ def _decide(
     code: "ExemptionCode | None" = None,
 ) -> int:
     from dpsync.cli.opening import full_id, installation
-    from dpsync.installation import os_user
+    from dpsync.cli.console import os_user
     from dpsync.propagation.decisions import RELEASED_BY_A_YES, Person, decide
     from dpsync.propagation.rules.lifecycle import DecisionKind
 
@@ -257,7 +257,7 @@ def _show(
     talk.table(("PROCESSOR", "STATE", "HELD FOR", "DECISION"), rows)
 
 
-def _end(talk: Talk, service: "Service", request_id: str, stored: str) -> None:
+def _end(talk: Talk, service: "Installation", request_id: str, stored: str) -> None:
     from dpsync.cli.opening import place_of_store
     from dpsync.cli.standing import by_itself, standing_of, waiting_for
 

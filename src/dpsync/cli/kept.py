@@ -4,14 +4,14 @@ from collections.abc import Iterator, Sequence
 
 from dpsync.cli.check_lines import CheckLine, CheckResult
 from dpsync.errors import KeyProblem, StoreAway
+from dpsync.installation import Installation
 from dpsync.paths import Kind
-from dpsync.service import Service
 from dpsync.soundness import Soundness
 from dpsync.store import integrity
 from dpsync.store.trouble import file_trouble
 
 
-def troubles(service: Service, found: Soundness) -> Iterator[CheckLine]:
+def troubles(service: Installation, found: Soundness) -> Iterator[CheckLine]:
     """All that is wrong there, besides a ledger that is not what was signed."""
     if unsound := service.read(integrity.problem):
         yield CheckLine(
@@ -26,7 +26,7 @@ def troubles(service: Service, found: Soundness) -> Iterator[CheckLine]:
     yield from _unwritable(service, said=found.ledger.damaged)
 
 
-def _unwritable(service: Service, said: Sequence[str]) -> Iterator[CheckLine]:
+def _unwritable(service: Installation, said: Sequence[str]) -> Iterator[CheckLine]:
     """What `serve` is to write into and cannot: before the first loss, not after it."""
     try:
         service.keys.demand_room()
@@ -50,7 +50,7 @@ def _unwritable(service: Service, said: Sequence[str]) -> Iterator[CheckLine]:
             )
 
 
-def what_the_engine_sees(service: Service) -> str:
+def what_the_engine_sees(service: Installation) -> str:
     """What the database's own engine notices of a damaged page, and what it does not."""
     match service.read(integrity.checksums):
         case None:

@@ -17,10 +17,10 @@ from dpsync import settings as configuration
 from dpsync.cli.console import Talk
 from dpsync.durable import FULL
 from dpsync.errors import ConfigurationError, Fault, NotFound, NotWritten, StoreAway
+from dpsync.installation import Installation
 from dpsync.known_connectors import connector_class, unknown_connector
 from dpsync.propagation.decisions import find_request
 from dpsync.reports.words import STOPS
-from dpsync.service import Service
 from dpsync.settings import Settings
 from dpsync.settings.values import UNSET_CODE
 from dpsync.store import tables as t
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 @contextmanager
 def installation(
     talk: Talk, *, secrets: bool = True, compare: bool = True, told: Callable[[str], None] | None = None
-) -> Iterator[Service]:
+) -> Iterator[Installation]:
     """The service of `talk.config`, its store found to be its own; closed at the end.
 
     `secrets=False` for what tells nobody anything: it works in a shell without the service's environment.
@@ -44,7 +44,7 @@ def installation(
     Raises what `Custody.demand` does.
     """
     settings = load_settings(talk.config, secrets=secrets)
-    service = Service(talk.config, os.environ, settings=settings, told=told or talk.warn)
+    service = Installation(talk.config, os.environ, settings=settings, told=told or talk.warn)
     with store_errors_named(settings.store.url), service:
         service.demand_own_store()
         if compare:
@@ -99,20 +99,20 @@ def store_errors_named(url: str = "") -> Iterator[None]:
         raise found from error
 
 
-def place_of_store(service: Service) -> str:
+def place_of_store(service: Installation) -> str:
     """The database as the settings name it: never the password in a URL."""
     reference: str = getattr(service.settings.store.url, "reference", "the database")
     return reference.removeprefix("sqlite:///")
 
 
-def full_id(service: Service, prefix: str) -> str:
+def full_id(service: Installation, prefix: str) -> str:
     """The one request that begins so. Raises `NotFound`."""
     return service.read(lambda connection: find_request(connection, prefix))
 
 
-def shown_to(service: Service, request_id: str, by: str, command: str) -> "Who":
+def shown_to(service: Installation, request_id: str, by: str, command: str) -> "Who":
     """Whom a request is about; that it was shown, and to whom, is on the record first. Raises `NotFound`."""
-    from dpsync.installation import os_user
+    from dpsync.cli.console import os_user
     from dpsync.propagation.decisions import Person
     from dpsync.propagation.showing import show
     from dpsync.reports.who import who_of
@@ -123,7 +123,7 @@ def shown_to(service: Service, request_id: str, by: str, command: str) -> "Who":
     return who_of(service.write(lambda unit: show(unit, service, request_id, person, now)))
 
 
-def demand_processors(service: Service, names: list[str]) -> None:
+def demand_processors(service: Installation, names: list[str]) -> None:
     """Refuse a name that no section has. Raises `NotFound`, and says which there are."""
     unknown = sorted(set(names) - set(service.settings.processors))
     if unknown:
@@ -150,7 +150,7 @@ class Stopped:
         return f"{self.processor} is {STOPS.get(self.why, 'stopped')}: nothing is sent there before `{self.command}`"
 
 
-def stopped_processors(service: Service) -> list[Stopped]:
+def stopped_processors(service: Installation) -> list[Stopped]:
     """The configured processors whose account is stopped, by name."""
     a = t.account.c
     stops = service.read(lambda connection: connection.execute(select(a.id, a.stopped).where(a.stopped != "")).all())
@@ -159,21 +159,21 @@ def stopped_processors(service: Service) -> list[Stopped]:
     return [Stopped(name, one.account, why[one.account]) for name, one in sections if one.account in why]
 
 
-def worker_alive(service: Service, now: datetime) -> bool:
+def worker_alive(service: Installation, now: datetime) -> bool:
     """Whether a `serve` (or another worker) has given a sign of life that still counts."""
     until = t.worker.c.beat_until  # one that holds for long was given by a clock that was ahead
     alive = select(t.worker.c.id).where(until > now, until < now + timedelta(minutes=2)).limit(1)
     return service.read(lambda connection: connection.execute(alive).first()) is not None
 
 
-def what_goes_on(service: Service, now: datetime) -> str:
+def what_goes_on(service: Installation, now: datetime) -> str:
     """What the end of a command says about the work that it left to the worker."""
     if worker_alive(service, now):
         return "the running service goes on within a second, and tries again for days."
     return "nothing yet: no service is running. `dpsync serve` (or `dpsync run-once`) begins it."
 
 
-def known_accounts(service: Service, names: list[str]) -> Mapping[str, str]:
+def known_accounts(service: Installation, names: list[str]) -> Mapping[str, str]:
     """Account by processor, each account with its row: those of `names`, or all."""
     chosen = names or list(service.settings.processors)
     accounts = {name: service.settings.processors[name].account for name in chosen}

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement
 
     from dpsync.reports.standing import PropagationLine
-    from dpsync.service import Service
+    from dpsync.installation import Installation
 
 STORE_PATIENCE = 120.0
 STORE_PAUSE = 2.0
@@ -58,6 +58,7 @@ def _waiting(reason: str, code: str = "DP-103") -> None:
 
 def _served(talk: Talk) -> int:
     from dpsync.cli.opening import installation
+    from dpsync.service import Service
 
     with installation(talk, compare=False, told=_waiting) as service:
 
@@ -65,23 +66,25 @@ def _served(talk: Talk) -> int:
             line = {"event": "ready", "url": url, "origin": service.origin, "open": _open_count(service)}
             talk.warn(json.dumps(line))
 
-        ended_by = service.serve(ready=ready)
+        ended_by = Service(service).serve(ready=ready)
     return Exit.INTERRUPTED if ended_by is signal.SIGINT else Exit.DONE
 
 
 def run_once(ctx: typer.Context) -> int:
     """Do all work that is due, then stop. Exit code 3: something did not get through. 75: `dpsync serve` is running."""
-    from dpsync import timekeeping
     from dpsync.cli.opening import installation, place_of_store
     from dpsync.reports.words import several
+    from dpsync.running import timekeeping
+    from dpsync.running.start import start
+    from dpsync.service import Service
 
     talk: Talk = ctx.obj
     with installation(talk, compare=False) as service:
         if clock := timekeeping.trouble(service):  # before anything is written under it
             talk.warn(f"DP-331: {clock.subject}. {clock.body}")
-        service.start()
+        start(service)
         with talk.progress("telling processors") as progress:
-            service.run_once(None if progress is None else lambda under_way: progress(under_way, 0))
+            Service(service).run_once(None if progress is None else lambda under_way: progress(under_way, 0))
         left = _left(service)
         for line in left:
             talk.warn(
@@ -136,7 +139,7 @@ def resume(ctx: typer.Context, processor: Processor = "") -> int:
 
 
 def _switch(
-    service: "Service", processor: str, values: dict[str, object], only: "ColumnElement[bool]"
+    service: "Installation", processor: str, values: dict[str, object], only: "ColumnElement[bool]"
 ) -> "dict[str, str]":
     """Change the accounts of one processor or of all. Gives the account of every processor that this concerns."""
     from sqlalchemy import update
@@ -158,7 +161,7 @@ def _show_switched(talk: Talk, concerned: "dict[str, str]", word: str) -> None:
     talk.table(("PROCESSOR", "ACCOUNT", "NOW"), [(name, account, word) for name, account in concerned.items()])
 
 
-def _open_count(service: "Service") -> int:
+def _open_count(service: "Installation") -> int:
     from sqlalchemy import func, select
 
     from dpsync.store import tables as t
@@ -167,7 +170,7 @@ def _open_count(service: "Service") -> int:
     return int(service.read(lambda connection: connection.execute(open_requests).scalar_one()))
 
 
-def _waiting_count(service: "Service") -> int:
+def _waiting_count(service: "Installation") -> int:
     from dpsync.cli.standing import EVERYTHING
     from dpsync.reports.status import status_rows
 
@@ -176,12 +179,12 @@ def _waiting_count(service: "Service") -> int:
     return sum(1 for row in rows if row.needs_a_person)
 
 
-def _left(service: "Service") -> "Sequence[PropagationLine]":
+def _left(service: "Installation") -> "Sequence[PropagationLine]":
     """What a run could not bring through: to be tried again, stopped, refused or contradicted. Nobody calls it done."""
     from sqlalchemy import select
 
     from dpsync.model import State
-    from dpsync.reporting import processor_lines
+    from dpsync.reports.make import processor_lines
     from dpsync.reports.standing import read_standing
     from dpsync.store import tables as t
 

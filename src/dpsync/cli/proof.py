@@ -14,7 +14,7 @@ from dpsync.errors import DpsyncError, Exit, NotFound, StoreProblem, UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from dpsync.service import Service
+    from dpsync.installation import Installation
     from dpsync.soundness import Soundness
 
 
@@ -97,7 +97,7 @@ def _placed(output: Path | None, request_id: str) -> Path:
     return output / f"{request_id}.json" if output.is_dir() else output
 
 
-def _proof(service: "Service", request_id: str, path: Path) -> tuple[str, list[str]]:
+def _proof(service: "Installation", request_id: str, path: Path) -> tuple[str, list[str]]:
     """Write the receipt and its verifier; gives as of when, and of whom it has no word.
 
     What is shredded can no longer be opened: then the kept receipt is copied.
@@ -120,7 +120,7 @@ def _proof(service: "Service", request_id: str, path: Path) -> tuple[str, list[s
     return said, unheard
 
 
-def _step(service: "Service", path: Path, since: Path) -> Path:
+def _step(service: "Installation", path: Path, since: Path) -> Path:
     """Write the consistency file from a kept checkpoint to that of the receipt, or the reverse. Gives its path."""
     from dpsync.cli.opening import written
     from dpsync.errors import NoteInvalid
@@ -204,17 +204,18 @@ _SAID = {
 
 
 def _looked(
-    service: "Service", progress: "Callable[[int, int], None] | None"
+    service: "Installation", progress: "Callable[[int, int], None] | None"
 ) -> "tuple[Soundness, dict[str, list[str]]]":
     """What was found, and what is wrong, by kind."""
     from sqlalchemy.exc import DBAPIError
 
-    from dpsync.soundness import judge
+    from dpsync.soundness import judge, unopened
+    from dpsync.store import integrity
 
-    unsound = service.unsound()
+    unsound = service.read(lambda connection: integrity.problem(connection, thorough=True))
     try:
         sound = judge(service, service.clock.now(), full=True, progress=progress)
-        keys = (*sound.keys, *service.unopened())
+        keys = (*sound.keys, *unopened(service))
     except (DBAPIError, DpsyncError):
         if not unsound:
             raise
@@ -230,7 +231,7 @@ def _looked(
     return sound, wrong
 
 
-def _told(service: "Service", entries: int, root: str, wrong: int) -> str:
+def _told(service: "Installation", entries: int, root: str, wrong: int) -> str:
     from dpsync.reports.words import several
 
     verdict = f"NOT VERIFIED: {several(wrong, 'problem')}" if wrong else "verified, every row agrees with it"

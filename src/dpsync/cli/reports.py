@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from dpsync.reports.dossier import Dossier, Opener
     from dpsync.reports.period import PeriodReport
     from dpsync.reports.processors import ProcessorLine
-    from dpsync.service import Service
+    from dpsync.installation import Installation
 
 
 FormatOption = Annotated[
@@ -47,7 +47,7 @@ def report(
 ) -> int:
     """Report on a period: who was told, what was done, what waits. Exit code 2: the ledger could not be verified."""
     from dpsync.cli.opening import installation
-    from dpsync.reporting import period_of
+    from dpsync.reports.make import period_of
 
     talk: Talk = ctx.obj
     chosen = _form(form, output)
@@ -76,7 +76,7 @@ def dossier(
 ) -> int:
     """Show everything about one request, in order of time. Exit code 2: the ledger could not be verified."""
     from dpsync.cli.opening import full_id, installation, shown_to
-    from dpsync.reporting import basis_of
+    from dpsync.reports.make import basis_of
     from dpsync.reports.dossier import dossier as make
 
     talk: Talk = ctx.obj
@@ -100,7 +100,7 @@ def dossier(
     return Exit.DONE if made.ledger.sound else Exit.LOOK
 
 
-def _opener(service: "Service") -> "Opener":
+def _opener(service: "Installation") -> "Opener":
     return lambda propagation_id, sealed: service.keys.open("answer", sealed, str(propagation_id).encode())
 
 
@@ -140,7 +140,7 @@ def _period(month: str | None, first: str | None, last: str | None, today: date)
 
 
 def _asked_for(month: str | None, first: str | None, last: str | None, today: date) -> tuple[date, date]:
-    from dpsync.reporting import month_end
+    from dpsync.reports.make import month_end
 
     # An option that was given empty, as by a variable that is not set, asks for something: for none of these.
     if month is not None and not (first is last is None):
@@ -226,7 +226,7 @@ def _write(talk: Talk, made: "PeriodReport | Dossier", form: Format, output: Pat
 def _configured(talk: Talk) -> "list[ProcessorLine]":
     from dpsync import settings as configuration
     from dpsync.known_connectors import connector_class, connector_names
-    from dpsync.reporting import lines_of
+    from dpsync.reports.make import lines_of
     from dpsync.reports.processors import ProcessorLine, capability_lines
 
     try:

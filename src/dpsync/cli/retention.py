@@ -13,12 +13,12 @@ from dpsync.errors import Exit, NotFound, UsageError
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
+    from dpsync.installation import Installation
     from dpsync.retention.conversations import By as Person
     from dpsync.retention.export_check import Checked
     from dpsync.retention.standing import ConversationLine, RetentionLine
-    from dpsync.service import Service
 
-    Work = Callable[[Service, str], int]
+    Work = Callable[[Installation, str], int]
 
 group = typer.Typer(
     no_args_is_help=True, help="Private conversations that a processor keeps and must delete after a while."
@@ -40,7 +40,7 @@ def show(
 ) -> int:
     """Show what is due, attested, verified and overdue. Exit code 2: something is overdue or unchecked."""
     from dpsync.cli.opening import installation
-    from dpsync.reporting import conversations_of
+    from dpsync.reports.make import conversations_of
     from dpsync.reports.render import json_value
     from dpsync.retention.standing import GONE, conversation_lines
 
@@ -162,7 +162,7 @@ def state_open(ctx: typer.Context, *, by: By, how: How, processor: Processor = "
     """Record that somebody looked and found no open conversation older than the rule. No export shows open ones."""
     from dpsync.retention.acts import state_none_open
 
-    def work(service: "Service", name: str) -> int:
+    def work(service: "Installation", name: str) -> int:
         now, person = service.clock.now(), _person(by, how)
         service.write(lambda unit: state_none_open(unit, service.controller, name, person, now))
         return 1
@@ -199,7 +199,7 @@ def _said(talk: Talk, processor: str, work: "Work", word: str, *, as_json: bool)
     return Exit.DONE
 
 
-def _only(service: "Service", processor: str) -> str:
+def _only(service: "Installation", processor: str) -> str:
     """The processor that was named, else the only one with a rule. Raises `UsageError`, `NotFound`."""
     known = [name for name, section in service.settings.processors.items() if section.retention is not None]
     if processor:
@@ -216,7 +216,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _person(by: str, reason: str) -> "Person":
-    from dpsync.installation import os_user
+    from dpsync.cli.console import os_user
     from dpsync.retention.conversations import By as Person
 
     return Person(by.strip(), os_user(), reason.strip())
@@ -229,9 +229,9 @@ def _day(text: str, option: str) -> date:
         raise UsageError(f"{option} is not a date. Write dates like 2026-11-20") from None
 
 
-def _owed(service: "Service", name: str) -> str:
-    from dpsync.reporting import conversations_of
+def _owed(service: "Installation", name: str) -> str:
     from dpsync.reports.conversations import retention_duties
+    from dpsync.reports.make import conversations_of
 
     lines = [one for one in conversations_of(service, service.clock.now()) if one.rule.processor == name]
     return " ".join(f"{duty.sentence} ({duty.command})" for duty in retention_duties(lines))
@@ -266,7 +266,9 @@ def _show(talk: Talk, lines: "Sequence[RetentionLine]", rows: "Sequence[Conversa
         talk.say("No processor has a rule for private conversations (`retention` in its section).")
 
 
-def _show_checked(talk: Talk, service: "Service", name: str, sha256: str, done: "Checked", *, as_json: bool) -> None:
+def _show_checked(
+    talk: Talk, service: "Installation", name: str, sha256: str, done: "Checked", *, as_json: bool
+) -> None:
     from dpsync.cli.opening import place_of_store
 
     if as_json:

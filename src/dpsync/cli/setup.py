@@ -198,8 +198,9 @@ def _begin(talk: Talk, *, kept: bool, backed_up: bool) -> int:
 
     from dpsync.cli.beginning import look_first
     from dpsync.cli.opening import load_settings, place_of_store, store_errors_named
+    from dpsync.installation import Installation
+    from dpsync.running.start import initialise
     from dpsync.sealing import Keys
-    from dpsync.service import Service
     from dpsync.store.schema import SCHEMA
 
     loaded = load_settings(talk.config, secrets=False)
@@ -208,9 +209,9 @@ def _begin(talk: Talk, *, kept: bool, backed_up: bool) -> int:
         talk.say(f"Kept     {talk.config} (not changed)")
     Keys.create(loaded.keys.directory)
     talk.say(f"{'Kept    ' if had_keys else 'Created '} {loaded.keys.directory} (keys, mode 0700)")
-    service = Service(talk.config, os.environ, settings=loaded, told=talk.warn)
+    service = Installation(talk.config, os.environ, settings=loaded, told=talk.warn)
     with store_errors_named(loaded.store.url), service:
-        new, migrated = service.initialise(backed_up=backed_up)
+        new, migrated = initialise(service, backed_up=backed_up)
         if migrated is not None and migrated.was is not None:
             copy = f"the old one is in {migrated.copy}" if migrated.copy else "the old one is in your back-up"
             talk.say(f"Migrated {place_of_store(service)} from schema {migrated.was} to {SCHEMA} ({copy})")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from dpsync.reports.status import StatusRow
     from dpsync.reports.who import Who
     from dpsync.retention.standing import RetentionLine
-    from dpsync.service import Service
+    from dpsync.installation import Installation
 
 EVERYTHING = 1_000_000
 
@@ -87,10 +87,10 @@ class _Found:
         return head_line(self.rows, self.stopped, sum(line.overdue for line in self.conversations))
 
 
-def _look(talk: Talk, service: "Service", request: str, *, limit: int, every: bool, who: bool, by: str) -> _Found:
+def _look(talk: Talk, service: "Installation", request: str, *, limit: int, every: bool, who: bool, by: str) -> _Found:
     from dpsync.cli.opening import full_id, shown_to, stopped_processors
     from dpsync.propagation.correspondence.incoming import unread
-    from dpsync.reporting import conversations_of, processor_lines
+    from dpsync.reports.make import conversations_of, processor_lines
     from dpsync.reports.status import status_rows
 
     request_id = full_id(service, request) if request else None
@@ -112,9 +112,9 @@ def _look(talk: Talk, service: "Service", request: str, *, limit: int, every: bo
     )
 
 
-def standing_of(service: "Service", request_id: str) -> "RequestStanding":
+def standing_of(service: "Installation", request_id: str) -> "RequestStanding":
     """Where one request stands at each processor."""
-    from dpsync.reporting import processor_lines
+    from dpsync.reports.make import processor_lines
     from dpsync.reports.standing import read_standing
     from dpsync.store import tables as t
 
@@ -124,9 +124,9 @@ def standing_of(service: "Service", request_id: str) -> "RequestStanding":
     return found
 
 
-def waiting_for(service: "Service", one: "RequestStanding") -> str:
+def waiting_for(service: "Installation", one: "RequestStanding") -> str:
     """What of a request will not happen until a person acts, and by which command; nothing where all goes by itself."""
-    from dpsync.reporting import asks_contacts
+    from dpsync.reports.make import asks_contacts
     from dpsync.reports.duties import duties_of
 
     today = service.clock.now().astimezone(service.zone).date()
@@ -134,7 +134,7 @@ def waiting_for(service: "Service", one: "RequestStanding") -> str:
     return " ".join(f"{duty.sentence} ({duty.command})" for duty in found)
 
 
-def by_itself(service: "Service", one: "RequestStanding") -> str:
+def by_itself(service: "Installation", one: "RequestStanding") -> str:
     """What of a request goes on without anybody, and until when what only cools off waits."""
     from dpsync.cli.opening import what_goes_on
     from dpsync.model import Cause, State

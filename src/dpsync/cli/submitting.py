@@ -14,8 +14,8 @@ from dpsync.cli.console import Talk
 from dpsync.errors import Exit, PayloadInvalid, UsageError
 
 if TYPE_CHECKING:
+    from dpsync.installation import Installation
     from dpsync.intake.answers import Received
-    from dpsync.service import Service
 
 SOURCE = "command"
 OWN_CHANGES = frozenset({"email", "first_name", "last_name"})
@@ -112,8 +112,9 @@ def _given(fields: dict[str, object]) -> dict[str, object]:
     return {name: value for name, value in fields.items() if value not in (None, [], {})}
 
 
-def _handed_in(service: "Service", data: dict[str, object], event: str, by: str) -> "Received":
+def _handed_in(service: "Installation", data: dict[str, object], event: str, by: str) -> "Received":
     from dpsync.intake.payload import parse_request
+    from dpsync.intake.reception import Reception
     from dpsync.ledger.entry import canonical
 
     now = service.clock.now()
@@ -124,7 +125,7 @@ def _handed_in(service: "Service", data: dict[str, object], event: str, by: str)
         refusal = PayloadInvalid(_option(fault.field), fault.problem)
     else:
         body = canonical({"type": "data_subject.request", "data": data})
-        return service.reception.submit(request, body, now).result()
+        return Reception(service.controller, service.writer).submit(request, body, now).result()
     raise refusal
 
 
@@ -182,7 +183,7 @@ def _word(result: "Received") -> str:
     return "held" if result.held else "accepted"
 
 
-def _end(talk: Talk, service: "Service", result: "Received", event: str, *, named: bool) -> None:
+def _end(talk: Talk, service: "Installation", result: "Received", event: str, *, named: bool) -> None:
     from dpsync.cli.opening import place_of_store
     from dpsync.cli.standing import by_itself, standing_of, waiting_for
     from dpsync.reports.words import day

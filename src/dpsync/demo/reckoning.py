@@ -10,10 +10,10 @@ from pathlib import Path
 from dpsync.demo.installation import FORMS_DESK, INBOX_DESK, TITLES
 from dpsync.demo.people import ADA, BEN, CLEO, DORA, NEIGHBOUR, NEW, Staff
 from dpsync.errors import DpsyncError
+from dpsync.installation import Installation
 from dpsync.ledger.receipt_folder import VERIFIER
 from dpsync.reports.period import PeriodReport
 from dpsync.sandbox.server import RunningSandbox
-from dpsync.service import Service
 
 RIGHTS = ("rectification", "erasure", "restriction", "opt_out")
 Key = tuple[str, str]
@@ -171,7 +171,7 @@ def _by_hand(sandbox: RunningSandbox, staff: Staff) -> Iterator[str]:
         yield "Hootsuite's desk got no letter"
 
 
-def verified_apart(service: Service, request_id: str, folder: Path) -> Iterator[str]:
+def verified_apart(service: Installation, request_id: str, folder: Path) -> Iterator[str]:
     """The receipt of the erasure, checked by a program that is not dpsync. What it finds wrong."""
     receipt = service.receipt(request_id, service.clock.now())
     shutil.copy(service.custody.receipts.write(receipt), folder / "receipt.json")

@@ -24,10 +24,11 @@ from dpsync.demo.reckoning import (
     verified_apart,
 )
 from dpsync.errors import TooSlow
+from dpsync.installation import Installation
 from dpsync.reports.period import PeriodReport
 from dpsync.sandbox.handle import Handle
 from dpsync.sandbox.server import RunningSandbox, running_sandbox
-from dpsync.service import Service
+from dpsync.soundness import verify_ledger
 
 PATIENCE = 240.0
 """Real seconds; it takes ten on an idle machine, and a minute on a busy one."""
@@ -47,7 +48,7 @@ def run(folder: Path, *, broken: bool, say: Say) -> int:
         staff = Staff(sandbox)
         staff.start_work()
         place = installed(folder, sandbox)
-        with serving(place), Service(place.config, place.environ) as service:
+        with serving(place), Installation(place.config, place.environ) as service:
             talk(sandbox, place)
             trouble(sandbox, broken=broken)
             asked = _ask(place, say)
@@ -77,7 +78,7 @@ def _ask(place: Place, say: Say) -> dict[str, Sent]:
     return asked
 
 
-def _follow(service: Service, say: Say) -> dict[Key, str]:
+def _follow(service: Installation, say: Say) -> dict[Key, str]:
     """Watch the states until nothing moves any more, and say each change."""
     from sqlalchemy import select
 
@@ -103,9 +104,9 @@ def _follow(service: Service, say: Say) -> dict[Key, str]:
     raise TooSlow(f"the story is not at its end within {PATIENCE:.0f} s: this machine is too busy for it just now")
 
 
-def _report(service: Service, folder: Path, say: Say) -> PeriodReport:
-    from dpsync.reporting import month_report
+def _report(service: Installation, folder: Path, say: Say) -> PeriodReport:
     from dpsync.reports import render
+    from dpsync.reports.make import month_report
 
     report = month_report(service, datetime.now(UTC))
     durable.replace(folder / "report.html", render.html(report).encode())
@@ -114,11 +115,11 @@ def _report(service: Service, folder: Path, say: Say) -> PeriodReport:
     return report
 
 
-def _proof(service: Service, erasure: Sent, folder: Path, say: Say) -> list[str]:
+def _proof(service: Installation, erasure: Sent, folder: Path, say: Say) -> list[str]:
     """What is wrong with the receipt of the erasure, and with the ledger."""
     receipt = list(verified_apart(service, erasure.request_id, folder))
     say(f"4/5 receipt, checked by a program that is not dpsync: {'NOT VALID' if receipt else 'valid'}")
-    ledger = service.verify_ledger(full=True)
+    ledger = verify_ledger(service, full=True)
     say(f"    ledger: {ledger.entries} entries, {'unaltered' if not ledger.problems else ledger.problems[0]}")
     return [*receipt, *ledger.problems]
 

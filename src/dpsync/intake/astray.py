@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dpsync.errors import PayloadInvalid, SignatureInvalid, WebhookStale
 from dpsync.intake import body as bodies
-from dpsync.intake.ports import Ports
+from dpsync.intake.receiver import Receiver
 from dpsync.intake.refusals import SIGNED_DOOR, UNSEEN, Refusal
 
 Note = Callable[[Refusal, datetime, str], Awaitable[None]]
@@ -18,9 +18,9 @@ Note = Callable[[Refusal, datetime, str], Awaitable[None]]
 class Astray:
     """Notes what carries a `webhook-signature` and ends 4xx, wherever no door has noted it."""
 
-    def __init__(self, app: ASGIApp, ports: Ports, note: Note) -> None:
+    def __init__(self, app: ASGIApp, receiver: Receiver, note: Note) -> None:
         self._app = app
-        self._ports = ports
+        self._receiver = receiver
         self._note = note
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -35,7 +35,7 @@ class Astray:
                 # Who hung up, or was too slow, hears no answer: the server notes what it answered itself.
                 with suppress(ClientDisconnect):
                     refusal, now, event_id = self._judged(
-                        scope, message["status"], await heard.body(), self._ports.now()
+                        scope, message["status"], await heard.body(), self._receiver.clock.now()
                     )
                     # A processor's door has noted what is not ours.
                     if refusal.told or not _is_processors_door(scope):
@@ -49,7 +49,7 @@ class Astray:
             return Refusal(SIGNED_DOOR, status, told=False, claimed=True, problem=UNSEEN), now, ""
         problem, event_id = "no door for signed requests: POST /requests is", ""
         try:
-            event_id = self._ports.verify(scope["headers"], body, now).id
+            event_id = self._receiver.verifier.verify(scope["headers"], body, now).id
         except (WebhookStale, PayloadInvalid):
             pass  # signed well all the same
         except SignatureInvalid:
@@ -57,12 +57,13 @@ class Astray:
         return Refusal(SIGNED_DOOR, status, problem=problem), now, event_id
 
 
-def broken_off(ports: Ports) -> Callable[[int], None]:
+def broken_off(receiver: Receiver) -> Callable[[int], None]:
     """What the server calls where it refuses by itself what claims to be signed, with the status it answers."""
 
     def noted(status: int) -> None:
         problem = UNSEEN if status == 431 else "not a whole request, so its signature was not looked at"
-        ports.refused(Refusal(SIGNED_DOOR, status, told=False, claimed=True, problem=problem), ports.now(), "")
+        refusal = Refusal(SIGNED_DOOR, status, told=False, claimed=True, problem=problem)
+        receiver.refusals.note(refusal, receiver.clock.now())
 
     return noted
 

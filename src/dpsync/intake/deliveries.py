@@ -5,13 +5,15 @@ vendor that gets an error sends the same again; what a repetition cannot change 
 """
 
 import asyncio
+from collections.abc import Mapping
+from datetime import datetime
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from dpsync.errors import NotFound, PayloadInvalid, SignatureInvalid
 from dpsync.intake import body as bodies
-from dpsync.intake.ports import Ports
+from dpsync.intake.receiver import Receiver
 from dpsync.intake.refusals import Refusal
 
 LONGEST_DELIVERY = 1024 * 1024
@@ -24,8 +26,8 @@ MOST_AT_ONCE = 8
 class Deliveries:
     """The endpoint under /in."""
 
-    def __init__(self, ports: Ports, most_at_once: int = MOST_AT_ONCE) -> None:
-        self._ports = ports
+    def __init__(self, receiver: Receiver, most_at_once: int = MOST_AT_ONCE) -> None:
+        self._receiver = receiver
         self._most_at_once = most_at_once
         self._under_way = 0
 
@@ -34,8 +36,8 @@ class Deliveries:
         that before it accepts an address.
         """
         processor, secret = request.path_params["processor"], request.path_params["secret"]
-        if not self._ports.listens(processor, secret):  # before a byte of the body is read
-            self._ports.refused(Refusal("in", 404, told=False), self._ports.now(), "")
+        if not self._receiver.listeners.listens(processor, secret):  # before a byte of the body is read
+            self._receiver.refusals.note(Refusal("in", 404, told=False), self._receiver.clock.now())
             return Response(status_code=404)
         if request.method != "POST":
             return Response(status_code=200)
@@ -48,21 +50,26 @@ class Deliveries:
             self._under_way -= 1
 
     async def _take_in(self, request: Request, processor: str, secret: str) -> Response:
-        now = self._ports.now()
+        now, refusals = self._receiver.clock.now(), self._receiver.refusals
         try:
             body = await bodies.read(request, LONGEST_DELIVERY)
         except bodies.TooLarge:
-            self._ports.refused(Refusal(processor, 413), now, "")
+            refusals.note(Refusal(processor, 413), now)
             raise
         headers = {name.lower(): value for name, value in request.headers.items()}
         try:
-            await asyncio.to_thread(self._ports.deliver, processor, secret, headers, body, now)
+            await asyncio.to_thread(self._deliver, processor, secret, headers, body, now)
         except NotFound:
             return Response(status_code=404)
         except SignatureInvalid:
-            self._ports.refused(Refusal(processor, 401), now, "")
+            refusals.note(Refusal(processor, 401), now)
             return Response(status_code=401)
         except PayloadInvalid as refusal:
-            self._ports.refused(Refusal(processor, 422, refusal.field, problem=refusal.problem), now, "")
+            refusals.note(Refusal(processor, 422, refusal.field, problem=refusal.problem), now)
             return JSONResponse({"error": refusal.problem, "field": refusal.field}, 422)
         return Response(status_code=200)
+
+    def _deliver(self, processor: str, secret: str, headers: Mapping[str, str], body: bytes, now: datetime) -> None:
+        seen = self._receiver.listeners.connector(processor, secret).receive(headers, body)
+        if seen:
+            self._receiver.conversations.note(processor, seen, now)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from dpsync.connector import Inbound
 from dpsync.errors import NotFound
+from dpsync.installation import Installation
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,3 +34,13 @@ class Listeners:
         if not self.listens(processor, secret):
             raise NotFound("no such address")
         return self._listeners[processor].connector
+
+
+def listeners_of(there: Installation) -> Listeners:
+    """The processors that the settings give a secret, and whose connector takes webhooks in."""
+    found: dict[str, Listener] = {}
+    for name, section in there.settings.processors.items():
+        connector = there.controller.processors[name].connector
+        if section.inbound_secret is not None and isinstance(connector, Inbound):
+            found[name] = Listener(section.inbound_secret.get_secret_value(), connector)
+    return Listeners(found)

@@ -20,12 +20,12 @@ from starlette.responses import HTMLResponse, Response
 
 from dpsync.errors import DecisionRefused, NotFound
 from dpsync.intake import body as bodies
-from dpsync.intake.answers import AnswerPage, ContactPage
-from dpsync.intake.ports import Ports
+from dpsync.intake.letter_links import ContactPage
+from dpsync.intake.receiver import Receiver
 from dpsync.intake.typed import TOKEN, plain, too_long
 from dpsync.intake.worklists import WorkLists
 from dpsync.model import Right
-from dpsync.propagation.correspondence.acknowledgement import Given
+from dpsync.propagation.correspondence.acknowledgement import Given, Question
 from dpsync.propagation.rules.lifecycle import AnswerKind
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -97,15 +97,15 @@ _NOTHING_YET = _Form(None, "", "", dict.fromkeys(PLACES, ""), "")
 class Pages:
     """The endpoints under /answers and /contacts."""
 
-    def __init__(self, ports: Ports) -> None:
-        self._ports = ports
+    def __init__(self, receiver: Receiver) -> None:
+        self._letters, self._clock = receiver.letters, receiver.clock
         environment = Environment(
             loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, auto_reload=False
         )
         style = (TEMPLATES / "page.css").read_text("utf-8")
-        environment.globals |= {"controller": ports.controller, "rehearsal": ports.rehearsal, "style": style}
+        environment.globals |= {"controller": receiver.controller, "rehearsal": receiver.rehearsal, "style": style}
         self._environment = environment
-        self._worklists = WorkLists(ports, self._render)
+        self._worklists = WorkLists(receiver, self._render)
         digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
         self._headers = {
             "content-security-policy": f"default-src 'none'; style-src 'sha256-{digest}'; form-action 'self'; "
@@ -132,12 +132,12 @@ class Pages:
         return self._render("later.html", 503, {"retry-after": "60"})
 
     async def _show_answer(self, request: Request) -> Response:
-        page = await self._answer_page(request)
+        page = await self._question(request)
         return self._unknown() if page is None else self._form(page, _NOTHING_YET, "", 200)
 
     async def _record_answer(self, request: Request) -> Response:
         sent = await _fields(request)
-        page = await self._answer_page(request)
+        page = await self._question(request)
         if page is None:
             return self._unknown()
         form = _answer(sent)
@@ -147,9 +147,8 @@ class Pages:
         agent = plain(request.headers.get("user-agent", ""))[:LONGEST_PLACE]
         given = Given(form.name, form.remark, peer, agent, form.said_of_places)
         try:
-            await asyncio.wrap_future(
-                self._ports.record_answer(request.path_params["token"], form.kind, given, self._ports.now())
-            )
+            answered = self._letters.answer(request.path_params["token"], form.kind, given, self._clock.now())
+            await asyncio.wrap_future(answered)
         except NotFound:
             return self._unknown()
         except DecisionRefused:
@@ -158,33 +157,33 @@ class Pages:
         return self._render("thanks.html", 200, page=page, choice=CHOICES[form.kind])
 
     async def _show_contact(self, request: Request) -> Response:
-        page = await self._contact_page(request)
+        page = await self._contact(request)
         return self._unknown() if page is None else self._render("contact.html", 200, page=page, done=page.confirmed)
 
     async def _confirm_contact(self, request: Request) -> Response:
         sent = await _fields(request)
-        page = await self._contact_page(request)
+        page = await self._contact(request)
         if page is None:
             return self._unknown()
         if sent.get("confirm") != "yes":
             return self._render("contact.html", 422, page=page, done=page.confirmed)
         try:
-            await asyncio.wrap_future(self._ports.confirm_contact(request.path_params["token"], self._ports.now()))
+            await asyncio.wrap_future(self._letters.confirm(request.path_params["token"], self._clock.now()))
         except (NotFound, DecisionRefused):
             return self._unknown()
         return self._render("contact.html", 200, page=page, done=True)
 
-    async def _answer_page(self, request: Request) -> AnswerPage | None:
+    async def _question(self, request: Request) -> Question | None:
         token = request.path_params["token"]
         if not TOKEN.fullmatch(token):
             return None
-        return await asyncio.to_thread(self._ports.answer_page, token, self._ports.now())
+        return await asyncio.to_thread(self._letters.question, token, self._clock.now())
 
-    async def _contact_page(self, request: Request) -> ContactPage | None:
+    async def _contact(self, request: Request) -> ContactPage | None:
         token = request.path_params["token"]
-        return await asyncio.to_thread(self._ports.contact_page, token) if TOKEN.fullmatch(token) else None
+        return await asyncio.to_thread(self._letters.contact, token) if TOKEN.fullmatch(token) else None
 
-    def _form(self, page: AnswerPage, form: _Form, problem: str, status: int) -> Response:
+    def _form(self, page: Question, form: _Form, problem: str, status: int) -> Response:
         right = LIFTED if page.lifting else RIGHTS[page.right]
         return self._render(
             "answer.html",

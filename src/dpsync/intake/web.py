@@ -29,15 +29,12 @@ from dpsync.intake import body as bodies
 from dpsync.intake.answers import Received, ReceptionBusy
 from dpsync.intake.astray import Astray, broken_off
 from dpsync.intake.deliveries import Deliveries
-from dpsync.intake.limits import serve_config
 from dpsync.intake.pages import Pages
-from dpsync.intake.payload import Withdrawal
-from dpsync.intake.ports import Ports
+from dpsync.intake.payload import Withdrawal, parse
+from dpsync.intake.receiver import Receiver
 from dpsync.intake.refusals import SIGNED_DOOR as SOURCE
 from dpsync.intake.refusals import UNSEEN, Refusal
 from dpsync.model import Request as Asked
-
-__all__ = ["SOURCE", "Ports", "create_app", "serve_config"]
 
 COMMIT_SECONDS = 20.0
 """Senders give up after 15 to 30 s (Standard Webhooks). What is committed later answers their repetition."""
@@ -51,22 +48,24 @@ CLOSE = {"connection": "close"}
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-def create_app(ports: Ports, *, most_waiting: int = MOST_WAITING, commit_seconds: float = COMMIT_SECONDS) -> Starlette:
-    """The web application over `ports`. It reads no clock but `ports.now`."""
-    receiver, pages = _Receiver(ports, most_waiting, commit_seconds), Pages(ports)
+def create_app(
+    receiver: Receiver, *, most_waiting: int = MOST_WAITING, commit_seconds: float = COMMIT_SECONDS
+) -> Starlette:
+    """The web application over what stands behind its doors."""
+    signed, pages = _SignedDoor(receiver, most_waiting, commit_seconds), Pages(receiver)
     app = Starlette(
         routes=[
-            Route("/requests", _guarded(receiver.requests), methods=["POST"]),
-            Route("/in/{processor}/{secret}", _guarded(Deliveries(ports).endpoint), methods=["GET", "POST"]),
+            Route("/requests", _guarded(signed.requests), methods=["POST"]),
+            Route("/in/{processor}/{secret}", _guarded(Deliveries(receiver).endpoint), methods=["GET", "POST"]),
             Route("/answers/{token}", _guarded(pages.answers, pages.later), methods=["GET", "POST"]),
             Route("/contacts/{token}", _guarded(pages.contacts, pages.later), methods=["GET", "POST"]),
             Route("/healthz", _healthz, methods=["GET"]),
-            Route("/readyz", _guarded(receiver.readyz), methods=["GET"]),
+            Route("/readyz", _guarded(signed.readyz), methods=["GET"]),
         ],
-        middleware=[Middleware(Astray, ports=ports, note=receiver.note)],
+        middleware=[Middleware(Astray, receiver=receiver, note=signed.note)],
     )
     # What the server refuses by itself never comes to an application.
-    app.state.broken_off = broken_off(ports)
+    app.state.broken_off = broken_off(receiver)
     # A redirect would repeat the path, secret part included, in a header.
     app.router.redirect_slashes = False
     return app
@@ -98,21 +97,21 @@ async def _healthz(_: Request) -> Response:
     return PlainTextResponse("ok\n")
 
 
-class _Receiver:
-    def __init__(self, ports: Ports, most_waiting: int, commit_seconds: float) -> None:
-        self._ports = ports
+class _SignedDoor:
+    def __init__(self, receiver: Receiver, most_waiting: int, commit_seconds: float) -> None:
+        self._receiver = receiver
         self._most_waiting = most_waiting
         self._commit_seconds = commit_seconds
         self._waiting = 0
 
     async def requests(self, request: Request) -> Response:
         """Verify, read, hand over, wait for the commit; then, and only then, say 202."""
-        now, event_id = self._ports.now(), ""
+        now, event_id = self._receiver.clock.now(), ""
         claimed = "webhook-signature" in request.headers
         try:
             body = await bodies.read(request, bodies.cap_of(request, claimed=claimed))
             event_id = self._verified(request, body, now)
-            asked = self._ports.parse(body, source=SOURCE, event_id=event_id, now=now)
+            asked = parse(body, source=SOURCE, event_id=event_id, now=now)
             received = await self._commit(asked, body, now)
         except ReceptionBusy:
             return _json(503, {"error": "busy; try again"}, RETRY_AFTER)
@@ -130,7 +129,7 @@ class _Receiver:
         """The event's id. Raises as the verifier does; `TooLarge`, where that is so, in place of anything else."""
         fault: IntakeError | None = None
         try:
-            event_id = self._ports.verify(request.scope["headers"], body, now).id
+            event_id = self._receiver.verifier.verify(request.scope["headers"], body, now).id
         except (SignatureInvalid, PayloadInvalid) as error:
             fault = error
         if len(body) > bodies.LONGEST_BODY:
@@ -141,7 +140,7 @@ class _Receiver:
 
     async def note(self, refusal: Refusal, now: datetime, event_id: str) -> None:
         """Keep the trace before the sender hears of it. Nobody waits where nothing claims to be ours."""
-        noted = self._ports.refused(refusal, now, event_id)
+        noted = self._receiver.refusals.note(refusal, now, event_id)
         if refusal.told or refusal.told_elsewhere or refusal.claimed:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._commit_seconds):
@@ -152,15 +151,21 @@ class _Receiver:
         if self._waiting >= self._most_waiting:
             raise ReceptionBusy("too many wait for the store")
         self._waiting += 1
+        reception, worker = self._receiver.reception, self._receiver.worker
         try:
             async with asyncio.timeout(self._commit_seconds):
-                return await asyncio.wrap_future(self._ports.receive(asked, body, now))
+                if isinstance(asked, Withdrawal):
+                    committed = reception.submit_withdrawal(asked, body, now)
+                else:
+                    committed = reception.submit(asked, body, now)
+                committed.add_done_callback(lambda _: worker.wake())
+                return await asyncio.wrap_future(committed)
         finally:
             self._waiting -= 1
 
     async def readyz(self, _: Request) -> Response:
         """Whether requests can be committed just now, for whoever places traffic."""
-        state = await asyncio.to_thread(self._ports.ready)
+        state = await asyncio.to_thread(self._receiver.health.readiness)
         return _json(200 if state.get("status") == "ready" else 503, state)
 
 

@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from dpsync.errors import NotFound
 from dpsync.intake import body as bodies
-from dpsync.intake.ports import Ports
+from dpsync.intake.receiver import Receiver
 from dpsync.intake.typed import TOKEN, plain, too_long
 from dpsync.retention.worklist import WorkListPage
 
@@ -42,8 +42,8 @@ class _Form:
 class WorkLists:
     """What `Pages` shows where a link is that of a work list."""
 
-    def __init__(self, ports: Ports, render: Callable[..., Response]) -> None:
-        self._ports = ports
+    def __init__(self, receiver: Receiver, render: Callable[..., Response]) -> None:
+        self._receiver = receiver
         self._render = render
 
     async def page(self, request: Request) -> WorkListPage | None:
@@ -51,7 +51,7 @@ class WorkLists:
         token = request.path_params["token"]
         if not TOKEN.fullmatch(token):
             return None
-        return await asyncio.to_thread(self._ports.worklist_page, token, self._ports.now())
+        return await asyncio.to_thread(self._receiver.conversations.page, token, self._receiver.clock.now())
 
     async def answer(self, request: Request, page: WorkListPage) -> Response:
         """GET shows the rows and changes nothing; POST thanks after it is committed."""
@@ -62,9 +62,10 @@ class WorkLists:
             return self._show(page, form, form.problem, 422)
         peer = request.client.host if request.client else ""
         rows = None if form.which == "all" else form.rows
-        token, now = request.path_params["token"], self._ports.now()
+        token, now = request.path_params["token"], self._receiver.clock.now()
         try:
-            count = await asyncio.wrap_future(self._ports.attest(token, rows, form.name, form.remark, peer, now))
+            attested = self._receiver.conversations.attest(token, rows, form.name, form.remark, peer, now)
+            count = await asyncio.wrap_future(attested)
         except NotFound:
             return self._render("unknown.html", 404)
         return self._render("attested.html", 200, page=page, count=count)

@@ -67,16 +67,14 @@ def _evidence(
     return {idx: by_digest[str(digest)] for idx, digest in told.items() if digest in by_digest}
 
 
-def unopened(connection: Connection, keys: Keys, request_id: str = "", shut: Collection[str] = ()) -> tuple[str, ...]:
-    """Each request (or the one) that does not open with its key, and why: none of what rests on it can be checked.
+def unopened(connection: Connection, keys: Keys, shut: Collection[str]) -> tuple[str, ...]:
+    """Each request that does not open with its key, and why: none of what rests on it can be checked.
 
     Those of the months `shut` are left out: their key is known to be lost.
     """
     r = t.request.c
     query = select(r.ordinal, r.id, r.sealed, r.wrapped_key, r.key_month).order_by(r.ordinal).limit(PAGE)
-    query = query.where(
-        r.wrapped_key.is_not(None), r.key_month.not_in(list(shut)), *([r.id == request_id] if request_id else [])
-    )
+    query = query.where(r.wrapped_key.is_not(None), r.key_month.not_in(list(shut)))
     found: list[str] = []
     last = 0
     while rows := connection.execute(query.where(r.ordinal > last)).all():

@@ -322,6 +322,11 @@ class Settings(Section):
     _unset: tuple[Fault, ...] = PrivateAttr(default=())
 
     @property
+    def origin(self) -> str:
+        """The ledger's name. A rehearsal's is another ledger, and says so under every signature."""
+        return f"{self.ledger.origin}/REHEARSAL" if self.controller.rehearsal else self.ledger.origin
+
+    @property
     def unset(self) -> tuple[Fault, ...]:
         """The secrets that are not set here (DP-204); only ever filled by `load(..., secrets=False)`."""
         return self._unset

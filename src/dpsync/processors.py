@@ -1,0 +1,101 @@
+"""The processors that the settings name, with their connectors; every fault of every section told at once."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from pydantic import BaseModel
+
+from dpsync import settings as configuration
+from dpsync.connector import Connector, Exemption, Inbound, KeepsConversations, Kit, Processor
+from dpsync.errors import ConfigurationError, Fault
+from dpsync.known_connectors import connector_class, unknown_connector
+from dpsync.mail import domain_of
+from dpsync.model import Retention
+from dpsync.propagation.controller import Controller
+from dpsync.propagation.rules.legal_clock import LegalClock
+from dpsync.propagation.rules.plan import Safety
+from dpsync.sealing import Keys
+from dpsync.settings import ProcessorSection, Settings
+from dpsync.settings.sections import WEEKDAYS
+
+
+def controller_of(
+    settings: Settings, environ: Mapping[str, str], folder: Path, keys: Keys, kit: Callable[[str], Kit]
+) -> Controller:
+    """The controller with all its processors. `kit` gives what a connector is lent, by its processor's name; `folder`
+    is where the settings lie. Raises `ConfigurationError`.
+    """
+
+    def connector(name: str, section: ProcessorSection) -> Connector:
+        kind = _kind(name, section.connector)
+        options = configuration.connector_section(kind.Settings, name, section, environ, folder)
+        return _connected(name, kind, options, kit(name))
+
+    faults: list[Fault] = []
+    processors: dict[str, Processor] = {}
+    for name, section in settings.processors.items():
+        try:
+            processors[name] = _processor(name, section, connector(name, section))
+        except ConfigurationError as error:
+            faults.extend(error.faults)
+    if faults:
+        raise ConfigurationError(faults)
+    c, safety, notice = settings.controller, settings.safety, _kind("notice", "notice")
+    return Controller(
+        name=c.name,
+        zone=ZoneInfo(c.time_zone),
+        legal_clock=LegalClock(c.time_zone, c.holidays),
+        processors=processors,
+        notice=_connected("notice", notice, notice.Settings(), kit("notice")),
+        keys=keys,
+        operator=c.operator,
+        safety=Safety(safety.mode, safety.irreversible_per_day, safety.cooling_off, safety.approvals),
+        public_url=(settings.intake.public_url or "").rstrip("/"),
+        domain=domain_of(settings.mail.sender) if settings.mail else "localhost",
+        deputy=bool(c.deputy),
+        rehearsal=c.rehearsal,
+    )
+
+
+def _kind(name: str, connector: str) -> type[Connector]:
+    found = connector_class(connector)
+    if found is None:
+        raise ConfigurationError([unknown_connector(name)])
+    return found
+
+
+def _connected(name: str, kind: type[Connector], options: BaseModel, kit: Kit) -> Connector:
+    try:
+        return kind.from_settings(options, kit)
+    except ConfigurationError as error:
+        raise ConfigurationError(
+            [Fault(f"processors.{name}.{fault.key}", fault.problem, fault.code) for fault in error.faults]
+        ) from None
+
+
+def _processor(name: str, section: ProcessorSection, connector: Connector) -> Processor:
+    if section.inbound_secret is not None and not isinstance(connector, Inbound):
+        key = f"processors.{name}.inbound_secret"
+        raise ConfigurationError([Fault(key, f"is of no use: {section.connector} takes in no webhooks")])
+    if section.retention is not None and not isinstance(connector, KeepsConversations):
+        key = f"processors.{name}.retention"
+        raise ConfigurationError([Fault(key, f"is of no use: {section.connector} keeps no private conversations")])
+    return Processor(
+        name=name,
+        title=section.title,
+        account=section.account or name,
+        connector=connector,
+        contact=section.contact,
+        backup_contact=section.backup_contact,
+        answer_within=section.answer_within,
+        exempt={right: Exemption(one.code, one.reason, one.by, one.until) for right, one in section.exempt.items()},
+        is_controller=section.kind == "controller",
+        retention=_retention(section),
+    )
+
+
+def _retention(section: ProcessorSection) -> Retention | None:
+    """The rule for private conversations that a section sets, if any."""
+    rule = section.retention
+    return Retention(rule.months, rule.admin, rule.deputy, WEEKDAYS.index(rule.weekday)) if rule else None

@@ -1,0 +1,58 @@
+"""How a service is going: what /readyz, systemd and the heartbeat's watcher hear of it."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+from dpsync import telemetry
+from dpsync.connector_services import NoAnswer
+from dpsync.installation import Installation
+from dpsync.liveness import Pulse
+from dpsync.propagation.engine.worker import Worker
+from dpsync.running.disks import Disks
+
+TURNS_WITHIN = timedelta(seconds=30)
+
+
+class Health:
+    """Whether the parts of a service go on, and whether store and disks take what comes.
+
+    `parts` are the threads that are watched, none before they begin.
+    """
+
+    def __init__(self, there: Installation, worker: Worker) -> None:
+        self._there = there
+        self._worker = worker
+        self._disks = Disks(there)
+        self.parts: Sequence[Pulse] = ()
+
+    def readiness(self) -> Mapping[str, object]:
+        """What /readyz says: ready means that worker and timed jobs go on, and that store and disks take what comes."""
+        closed = self._disks.trouble
+        still = {part.name for part in self.parts if part.trouble} | (set() if self._turning() else {"worker"})
+        return {
+            "status": "not ready" if still or closed else "ready",
+            "worker": "still" if "worker" in still else "turning",
+            "timed": "still" if "timed" in still else "turning",
+            "disks": "cannot be written" if closed else "written",
+            "entries": self._there.read(self._there.log.size),
+        }
+
+    def sentence(self) -> str:
+        """The same in a few words, for systemd; asks the database nothing."""
+        if held := self._there.patience.said or self._disks.trouble or self._worker.away:
+            return f"waiting: {held}"
+        return "ready" if self._turning() else "waiting: the database does not answer"
+
+    def beat(self, _: datetime) -> None:
+        """Tell the heartbeat's watcher that we live: only if the worker turned and the store took this job's row."""
+        url = self._there.settings.alerts.heartbeat
+        if url is None or not self._turning():
+            return
+        try:
+            self._there.http.call("GET", url.get_secret_value(), template="GET heartbeat")
+        except NoAnswer as error:
+            telemetry.log("service").warning("heartbeat not delivered", error=error)
+
+    def _turning(self) -> bool:
+        at = self._worker.turned_at
+        return at is not None and self._there.clock.now() - at < TURNS_WITHIN

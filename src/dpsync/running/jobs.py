@@ -1,0 +1,110 @@
+"""The table of jobs: what runs by the clock in an installation at work, and when."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from datetime import time as time_of_day
+from functools import partial
+
+from dpsync import liveness
+from dpsync.alerts import Concern, raise_alert
+from dpsync.installation import Installation
+from dpsync.intake.refusals import tell_of_rest
+from dpsync.propagation import receipts
+from dpsync.propagation.correspondence import escalation
+from dpsync.retention import service as retention
+from dpsync.running import mailing, timekeeping
+from dpsync.scheduler import Job, Jobs, daily, every
+from dpsync.soundness import judge_and_tell, tell_of_keys
+
+MINUTE, HOUR, WEEK = every(timedelta(minutes=1)), every(timedelta(hours=1)), every(timedelta(days=7))
+MORNING = time_of_day(7, 0)
+
+
+def table(there: Installation, beat: Callable[[datetime], None]) -> list[Job]:
+    """Name, when, what; those that are due at once run in this order of their times. `beat` tells the heartbeat's
+    watcher that the service lives.
+    """
+    morning = daily(MORNING, there.zone)
+    return [
+        Job("ladder", HOUR, partial(_climb, there)),
+        # Alerts first, and each for itself: what fails beside them must not keep them back.
+        Job("alerts", MINUTE, partial(send_alerts, there)),
+        Job("clock", MINUTE, lambda _: look_at_clock(there)),
+        Job("post", MINUTE, partial(mailing.read_incoming, there)),
+        Job("contacts", MINUTE, partial(mailing.ask_contacts, there)),
+        Job("answer-receipts", MINUTE, partial(mailing.send_answer_receipts, there)),
+        Job("receipts", MINUTE, partial(write_receipts, there)),
+        Job("refusals", morning, partial(_tell_of_refusals, there)),
+        Job("checkpoint", morning, partial(_anchor, there)),
+        Job("heartbeat", MINUTE, beat),
+        Job("compare", HOUR, partial(_judge, there, full=False)),
+        Job("verify", WEEK, partial(_judge, there, full=True)),
+        Job("keys", HOUR, partial(tell_of_keys, there)),
+        *retention.jobs_of(there),
+    ]
+
+
+def jobs_of(there: Installation, owner: str, beat: Callable[[datetime], None]) -> Jobs:
+    """The table, run by the worker `owner`."""
+    jobs = {job.name: job for job in table(there, beat)}
+    return Jobs(jobs, there.engine, there.writer, there.clock, owner, partial(_tell_of_failure, there))
+
+
+def after_work(there: Installation, now: datetime) -> None:
+    """What follows from what happened: questions to contacts, receipts of what closed, alerts."""
+    try:
+        mailing.ask_contacts(there, now)
+        write_receipts(there, now)
+    finally:
+        send_alerts(there, now)
+
+
+def send_alerts(there: Installation, now: datetime) -> None:
+    """Send what waits in the outbox."""
+    there.outbox.send_due(lambda work: there.write(lambda unit: work(unit.connection)), there.read, now)
+
+
+def look_at_clock(there: Installation) -> None:
+    """Tell the operator of a clock that does not fit what is stored."""
+    timekeeping.tell(there, timekeeping.trouble(there))
+
+
+def write_receipts(there: Installation, now: datetime) -> None:
+    """Write the receipt of each request that closed, or closed anew, since its receipt was written."""
+    missing = there.custody.receipts.missing(there.read(receipts.closed))
+    refused = there.custody.write_receipts(missing, lambda one: there.receipt(one, now))
+    if refused:
+        there.write(lambda unit: receipts.tell_of(unit.connection, refused, now, there.zone))
+    if there.custody.behind(there.read):  # of this time, or of one that ended between the two
+        there.anchor(now)
+
+
+def _climb(there: Installation, now: datetime) -> None:
+    there.write(lambda unit: escalation.climb(unit, there.controller, now))
+
+
+def _tell_of_refusals(there: Installation, now: datetime) -> None:
+    there.write(lambda unit: tell_of_rest(unit, there.controller, now))
+
+
+def _anchor(there: Installation, now: datetime) -> None:
+    there.anchor(now)
+
+
+def _judge(there: Installation, now: datetime, *, full: bool) -> None:
+    judge_and_tell(there, now, full=full, progress=lambda *_: liveness.beat())
+
+
+def _tell_of_failure(there: Installation, name: str) -> None:
+    there.write(
+        lambda unit: raise_alert(
+            unit.connection,
+            cause="job",
+            role="operator",
+            subject="A timed job failed",
+            body="dpsync tries again in five minutes. `dpsync check` shows more.",
+            now=there.clock.now(),
+            zone=there.zone,
+            concerns=[Concern(name, f"job {name}")],
+        )
+    )
