@@ -133,6 +133,12 @@ def test_every_suppression_has_its_reason() -> None:
     assert bare == []
 
 
+def test_a_clock_a_client_or_a_mail_host_is_handed_in_and_never_written_into_an_object() -> None:
+    reaches_in = re.compile(r"\bvars\([^()]*\)(?:\[| *$)", re.MULTILINE)
+    asked = [path for path in modules("tests") if path.parent.name != "connectors"]
+    assert [name_of(path) for path in asked if reaches_in.search(text_of(path))] == []
+
+
 def test_every_package_that_was_asked_for_is_used() -> None:
     asked = {"mailchimp_marketing", "requests", "tenacity", "sqlalchemy", "schedule", "responses", "pytest"}
     line = re.compile(r"^\s*(?:import|from) (\w+)", re.MULTILINE)

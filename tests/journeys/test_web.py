@@ -272,6 +272,7 @@ def served(_shared: Served) -> Served:
         "unresolved",
         "status",
         "too_often",
+        "woken",
     ):
         setattr(_shared.house, name, getattr(fresh, name))
     return _shared
@@ -300,9 +301,11 @@ def test_no_answer_comes_before_the_commit(served: Served) -> None:
         connection.sendall(written(BODY))
         with pytest.raises(TimeoutError):
             connection.recv(1)
+        assert served.house.woken == 0
         served.house.unresolved[0].set_result(Received("r-3", held=False, repeated=False))
         connection.settimeout(60)
         assert connection.recv(100).startswith(b"HTTP/1.1 202 ")
+        assert served.house.woken == 1, "the worker looks at once, and not at its next turn"
 
 
 def written(body: bytes, *, framing: bytes | None = None, sent: bytes | None = None, extra: bytes = b"") -> bytes:

@@ -1,4 +1,4 @@
-"""The controller: on whose behalf propagation works, and with what. A value that `service` fills once."""
+"""The controller: on whose behalf propagation works, and with what. A value that is made once, from the settings."""
 
 import base64
 import hashlib
