@@ -47,8 +47,7 @@ LONG_FUNCTIONS = {
     "a value or a row of many fields, written out once": [
         "ledger/receipt.py: build",
     ],
-    "steps in one order that is waiting to be divided": [
-    ],
+    "steps in one order that is waiting to be divided": [],
 }
 
 UNDOCUMENTED = {
@@ -70,8 +69,7 @@ UNDOCUMENTED = {
         "store/shelf.py",
         "http_deadline.py",
     ],
-    "waiting for theirs": [
-    ],
+    "waiting for theirs": [],
 }
 
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef

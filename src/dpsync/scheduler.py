@@ -35,7 +35,7 @@ class Job:
 
     name: str
     next_due: Due
-    run: Callable[[datetime], None]
+    run: Callable[[datetime], object]
 
 
 def every(span: timedelta) -> Due:

@@ -22,7 +22,7 @@ from dpsync.propagation.engine.worker import Worker
 from dpsync.retention.service import Conversations
 from dpsync.running import metrics, timekeeping
 from dpsync.running.health import Health
-from dpsync.running.jobs import after_work, jobs_of, look_at_clock
+from dpsync.running.jobs import after_work, jobs_of
 from dpsync.running.start import start
 from dpsync.scheduler import TAKEN_FOR
 from dpsync.store.database import worker_lock
@@ -126,7 +126,7 @@ class Service:
             return server.ended_by
 
     def _begin(self) -> None:
-        look_at_clock(self._there)
+        timekeeping.look(self._there)
         self._worker.start()
         self._jobs.start()
 

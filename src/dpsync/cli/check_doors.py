@@ -9,11 +9,11 @@ from sqlalchemy import func, select
 from dpsync.channels import HEARTBEAT, useless
 from dpsync.cli.check_lines import CheckLine, CheckResult
 from dpsync.errors import MAIL_HOST, ConfigurationError, DpsyncError
+from dpsync.installation import Installation
 from dpsync.intake.refusals import UNSEEN, is_of_ours, is_unseen, phrase, refused_since
 from dpsync.intake.signature import Verifier, doubts
 from dpsync.model import State, Way
 from dpsync.reports.words import moment, several
-from dpsync.installation import Installation
 from dpsync.settings import Settings
 from dpsync.settings.values import UNSET_CODE
 from dpsync.store import tables as t

@@ -18,19 +18,19 @@ from dpsync.cli.kept import troubles, what_the_engine_sees
 from dpsync.cli.opening import demand_processors, load_settings, place_of_store, stopped_processors, store_errors_named
 from dpsync.connector_services import MailRefused, NoAnswer
 from dpsync.errors import ConfigurationError, DpsyncError, Exit, Fault, KeyProblem, Locked, StoreAway
+from dpsync.installation import Installation
 from dpsync.intake import mail_directory
 from dpsync.known_connectors import connector_class
 from dpsync.propagation import contacts
 from dpsync.propagation.contacts import is_confirmed
 from dpsync.propagation.correspondence import acknowledgement
 from dpsync.propagation.correspondence.incoming import unread
-from dpsync.reports.make import conversations_of
 from dpsync.reports.conversations import retention_duties
+from dpsync.reports.make import conversations_of
 from dpsync.reports.words import several
 from dpsync.retention.service import LIST_JOB, RETENTION_JOB
 from dpsync.running import timekeeping
 from dpsync.sealing import Keys
-from dpsync.installation import Installation
 from dpsync.settings import Settings
 from dpsync.soundness import Soundness, judge
 from dpsync.store import tables as t

@@ -10,10 +10,10 @@ from dpsync.errors import DecisionRefused, Exit, UsageError
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
+    from dpsync.installation import Installation
     from dpsync.model import Cause, ExemptionCode
     from dpsync.propagation.decisions import Decided
     from dpsync.propagation.rules.lifecycle import AnswerKind, DecisionKind
-    from dpsync.installation import Installation
     from dpsync.store.writer import Unit
 
 Request = Annotated[str, typer.Argument(help="The id of the request, or its first characters.", metavar="REQUEST")]
@@ -124,8 +124,8 @@ def acknowledge(
     as_json: AsJson = False,
 ) -> int:
     """Record what a processor said by letter, telephone or email, or that a notice came back (bounced)."""
-    from dpsync.cli.opening import demand_processors, full_id, installation
     from dpsync.cli.console import os_user
+    from dpsync.cli.opening import demand_processors, full_id, installation
     from dpsync.propagation.commitments import Author
     from dpsync.propagation.correspondence.acknowledgement import answer_by_hand
 
@@ -175,8 +175,8 @@ def _decide(
     *,
     code: "ExemptionCode | None" = None,
 ) -> int:
-    from dpsync.cli.opening import full_id, installation
     from dpsync.cli.console import os_user
+    from dpsync.cli.opening import full_id, installation
     from dpsync.propagation.decisions import RELEASED_BY_A_YES, Person, decide
     from dpsync.propagation.rules.lifecycle import DecisionKind
 

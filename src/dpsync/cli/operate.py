@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import ColumnElement
 
-    from dpsync.reports.standing import PropagationLine
     from dpsync.installation import Installation
+    from dpsync.reports.standing import PropagationLine
 
 STORE_PATIENCE = 120.0
 STORE_PAUSE = 2.0

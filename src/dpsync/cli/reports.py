@@ -16,10 +16,10 @@ from dpsync.reports.formats import Format
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from dpsync.installation import Installation
     from dpsync.reports.dossier import Dossier, Opener
     from dpsync.reports.period import PeriodReport
     from dpsync.reports.processors import ProcessorLine
-    from dpsync.installation import Installation
 
 
 FormatOption = Annotated[
@@ -76,8 +76,8 @@ def dossier(
 ) -> int:
     """Show everything about one request, in order of time. Exit code 2: the ledger could not be verified."""
     from dpsync.cli.opening import full_id, installation, shown_to
-    from dpsync.reports.make import basis_of
     from dpsync.reports.dossier import dossier as make
+    from dpsync.reports.make import basis_of
 
     talk: Talk = ctx.obj
     chosen = _form(form, output)

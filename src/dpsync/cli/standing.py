@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
     from dpsync.cli.opening import Stopped
+    from dpsync.installation import Installation
     from dpsync.reports.standing import RequestStanding
     from dpsync.reports.status import StatusRow
     from dpsync.reports.who import Who
     from dpsync.retention.standing import RetentionLine
-    from dpsync.installation import Installation
 
 EVERYTHING = 1_000_000
 
@@ -126,8 +126,8 @@ def standing_of(service: "Installation", request_id: str) -> "RequestStanding":
 
 def waiting_for(service: "Installation", one: "RequestStanding") -> str:
     """What of a request will not happen until a person acts, and by which command; nothing where all goes by itself."""
-    from dpsync.reports.make import asks_contacts
     from dpsync.reports.duties import duties_of
+    from dpsync.reports.make import asks_contacts
 
     today = service.clock.now().astimezone(service.zone).date()
     found = duties_of([one], today, asks=asks_contacts(service.settings))

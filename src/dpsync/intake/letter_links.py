@@ -49,6 +49,6 @@ class LetterLinks:
         return None if found is None else ContactPage(found[0], confirmed=found[1])
 
     def confirm(self, token: str, now: datetime) -> "Future[str]":
-        """Keep that the mail reached the right desk; resolves after the commit. Raises (in the future) `NotFound`."""
+        """Keep that this is the right address; resolves after the commit. Raises (in the future) `NotFound`."""
         controller = self._there.controller
         return self._there.writer.submit(lambda unit: acknowledgement.confirm_contact(unit, controller, token, now))

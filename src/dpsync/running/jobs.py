@@ -5,40 +5,43 @@ from datetime import datetime, timedelta
 from datetime import time as time_of_day
 from functools import partial
 
-from dpsync import liveness
 from dpsync.alerts import Concern, raise_alert
 from dpsync.installation import Installation
 from dpsync.intake.refusals import tell_of_rest
 from dpsync.propagation import receipts
+from dpsync.propagation.controller import Controller
 from dpsync.propagation.correspondence import escalation
 from dpsync.retention import service as retention
 from dpsync.running import mailing, timekeeping
 from dpsync.scheduler import Job, Jobs, daily, every
 from dpsync.soundness import judge_and_tell, tell_of_keys
+from dpsync.store.writer import Unit
 
 MINUTE, HOUR, WEEK = every(timedelta(minutes=1)), every(timedelta(hours=1)), every(timedelta(days=7))
 MORNING = time_of_day(7, 0)
 
 
 def table(there: Installation, beat: Callable[[datetime], None]) -> list[Job]:
-    """Name, when, what; those that are due at once run in this order of their times. `beat` tells the heartbeat's
-    watcher that the service lives.
-    """
+    """Name, when, what. `beat` tells the heartbeat's watcher that the service lives."""
     morning = daily(MORNING, there.zone)
+
+    def written(work: Callable[[Unit, Controller, datetime], object]) -> Callable[[datetime], object]:
+        return lambda now: there.write(lambda unit: work(unit, there.controller, now))
+
     return [
-        Job("ladder", HOUR, partial(_climb, there)),
+        Job("ladder", HOUR, written(escalation.climb)),
         # Alerts first, and each for itself: what fails beside them must not keep them back.
         Job("alerts", MINUTE, partial(send_alerts, there)),
-        Job("clock", MINUTE, lambda _: look_at_clock(there)),
+        Job("clock", MINUTE, lambda _: timekeeping.look(there)),
         Job("post", MINUTE, partial(mailing.read_incoming, there)),
         Job("contacts", MINUTE, partial(mailing.ask_contacts, there)),
         Job("answer-receipts", MINUTE, partial(mailing.send_answer_receipts, there)),
         Job("receipts", MINUTE, partial(write_receipts, there)),
-        Job("refusals", morning, partial(_tell_of_refusals, there)),
-        Job("checkpoint", morning, partial(_anchor, there)),
+        Job("refusals", morning, written(tell_of_rest)),
+        Job("checkpoint", morning, there.anchor),
         Job("heartbeat", MINUTE, beat),
-        Job("compare", HOUR, partial(_judge, there, full=False)),
-        Job("verify", WEEK, partial(_judge, there, full=True)),
+        Job("compare", HOUR, partial(judge_and_tell, there, full=False)),
+        Job("verify", WEEK, partial(judge_and_tell, there, full=True)),
         Job("keys", HOUR, partial(tell_of_keys, there)),
         *retention.jobs_of(there),
     ]
@@ -64,11 +67,6 @@ def send_alerts(there: Installation, now: datetime) -> None:
     there.outbox.send_due(lambda work: there.write(lambda unit: work(unit.connection)), there.read, now)
 
 
-def look_at_clock(there: Installation) -> None:
-    """Tell the operator of a clock that does not fit what is stored."""
-    timekeeping.tell(there, timekeeping.trouble(there))
-
-
 def write_receipts(there: Installation, now: datetime) -> None:
     """Write the receipt of each request that closed, or closed anew, since its receipt was written."""
     missing = there.custody.receipts.missing(there.read(receipts.closed))
@@ -77,22 +75,6 @@ def write_receipts(there: Installation, now: datetime) -> None:
         there.write(lambda unit: receipts.tell_of(unit.connection, refused, now, there.zone))
     if there.custody.behind(there.read):  # of this time, or of one that ended between the two
         there.anchor(now)
-
-
-def _climb(there: Installation, now: datetime) -> None:
-    there.write(lambda unit: escalation.climb(unit, there.controller, now))
-
-
-def _tell_of_refusals(there: Installation, now: datetime) -> None:
-    there.write(lambda unit: tell_of_rest(unit, there.controller, now))
-
-
-def _anchor(there: Installation, now: datetime) -> None:
-    there.anchor(now)
-
-
-def _judge(there: Installation, now: datetime, *, full: bool) -> None:
-    judge_and_tell(there, now, full=full, progress=lambda *_: liveness.beat())
 
 
 def _tell_of_failure(there: Installation, name: str) -> None:

@@ -41,7 +41,7 @@ def send_answer_receipts(there: Installation, now: datetime) -> None:
 
 
 def ask_contacts(there: Installation, now: datetime) -> None:
-    """Ask the contacts that letters wait for whether they are the right desk."""
+    """Ask the contacts that letters wait for whether they are the right ones."""
     if there.mail is None or not there.controller.public_url:
         return
     for name, address in there.read(lambda c: acknowledgement.contacts_to_ask(c, there.controller)):

@@ -34,3 +34,8 @@ def tell(there: Installation, found: WrongClock | None) -> None:
     if found is not None:
         telemetry.log("service").warning("the clock does not fit what is stored", code="DP-331")
         there.write(lambda unit: waits.tell_of_clock(unit.connection, found, there.clock.now(), there.zone))
+
+
+def look(there: Installation) -> None:
+    """Tell of a clock that does not fit, if that is so."""
+    tell(there, trouble(there))
