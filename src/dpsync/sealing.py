@@ -12,7 +12,7 @@ import secrets
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, Self
+from typing import Final, Literal, Self
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -87,6 +87,10 @@ class RequestKey:
     def wrapped_under(self, key: bytes, context: bytes) -> bytes:
         """This key, sealed under another."""
         return _sealed(key, self._secret, context)
+
+
+UNREADABLE: Final = "(cannot be opened)"
+"""What a report says of one thing that does not open; it stops nothing else."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ import pytest
 from dpsync.__main__ import main
 from dpsync.cli.shapes import SHAPES, documented, paths_of
 from dpsync.sandbox.server import RunningSandbox, running_sandbox
+from dpsync.sealing import UNREADABLE
 from tests.waiting import until
 
 KEY = "sandbox-key-us1"
@@ -651,6 +652,25 @@ def test_why_somebody_decided_stands_in_no_clear_text_and_is_read_in_dossier_and
     for argv in (("dossier", request), ("report",)):
         shown = installation.run(*argv).out
         assert ("Ada Lovelace said so by telephone" in shown, "Dora Decider" in shown) == (True, True)
+
+
+def test_a_decision_and_an_answer_that_do_not_open_are_said_so_and_stop_no_report(installation: Installation) -> None:
+    request = installation.submit()
+    assert installation.run("release", request, "forms", "--cause", "contact_unverified", *BY).code == 0
+    installation.run("run-once")
+    assert installation.run("acknowledge", request, "forms", "--answer", "done", *BY).code == 0
+    installation.run("pause")
+    another = str(
+        installation.run("submit", "erasure", "--email", "ben@example.org", "--id", "crm-2", "--json").json["request"]
+    )
+    assert installation.run("settle", another, "newsletter", *BY).code == 0
+    with by_hand(installation.folder / "var" / "dpsync.db") as connection:
+        assert connection.execute("UPDATE decision SET sealed = X'00'").rowcount
+        assert connection.execute("UPDATE answer SET sealed = X'00'").rowcount
+    for argv in (("dossier", request, "--open-answers"), ("report",)):
+        shown = installation.run(*argv)
+        assert shown.code == 2, "a row that was written by hand"
+        assert UNREADABLE in shown.out
 
 
 def test_a_contact_that_nobody_asked_is_never_said_to_have_a_link(installation: Installation) -> None:

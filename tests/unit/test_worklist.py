@@ -95,6 +95,22 @@ def test_a_list_names_what_is_due_before_the_next_one_and_nothing_else(world: Wo
     assert (made["event"], made["n"], made["ref"]) == ("handed_over", 2, reference)
 
 
+def test_a_conversation_that_does_not_open_is_listed_so_and_keeps_no_other_from_the_list(world: World) -> None:
+    keeping(world)
+    note(world, told(1, DUE), told(2, DUE))
+    by_hand(
+        world, ct.conversation.update().where(ct.conversation.c.pseudonym == row(world).pseudonym).values(sealed=b"x")
+    )
+    listed(world)
+    confirm(world, ADMIN)
+    (letter,) = planned(world)
+    found = {one.reference: (one.conversation, one.note) for one in letter.rows}
+    assert found == {
+        row(world, 1).reference: ("not known", "its ids cannot be read: ask whoever runs dpsync"),
+        row(world, 2).reference: ("conv-canary-2", ""),
+    }
+
+
 def test_each_list_is_the_whole_truth(world: World) -> None:
     keeping(world)
     note(world, told(1, DUE), told(2, DUE))

@@ -6,11 +6,17 @@ from typing import Any
 
 from sqlalchemy import Row
 
+from dpsync.errors import KeyProblem
+from dpsync.sealing import UNREADABLE
+
 Opener = Callable[[str, bytes], bytes]
 """Opens what is sealed of a decision: the request's full id and the sealed bytes give its JSON."""
 
 
 def by_and_reason(row: Row[Any], opener: Opener) -> tuple[str, str]:
-    """The name and the reason of one row of table `decision`."""
-    said = json.loads(opener(row.request_id, row.sealed))
+    """The name and the reason of one row of table `decision`; of one that does not open, that it does not."""
+    try:
+        said = json.loads(opener(row.request_id, row.sealed))
+    except KeyProblem:
+        return UNREADABLE, UNREADABLE
     return str(said["by"]), str(said["reason"])

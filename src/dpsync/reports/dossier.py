@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, Table, select
 
-from dpsync.errors import NotFound
+from dpsync.errors import KeyProblem, NotFound
 from dpsync.reports.basis import Basis
 from dpsync.reports.decided import Opener as Decided
 from dpsync.reports.decided import by_and_reason
@@ -29,6 +29,7 @@ from dpsync.reports.rows import value_of
 from dpsync.reports.standing import RequestStanding, read_standing
 from dpsync.reports.verdict import Verdict, notes_of, verdict
 from dpsync.reports.who import Who
+from dpsync.sealing import UNREADABLE
 from dpsync.store import tables as t
 
 Opener = Callable[[int, bytes], bytes]
@@ -145,14 +146,18 @@ def _answers(
             AnswerLine,
             row,
             title=titles.get(row.processor, row.processor),
-            said=_opened(opener(row.propagation_id, row.sealed)) if opener else (),
+            said=_opened(opener, row) if opener else (),
         )
         for row in rows
     )
 
 
-def _opened(plain: bytes) -> tuple[tuple[str, str], ...]:
-    return tuple((str(label), str(text)) for label, text in json.loads(plain).items() if text)
+def _opened(opener: Opener, row: Row[Any]) -> tuple[tuple[str, str], ...]:
+    try:
+        said = json.loads(opener(row.propagation_id, row.sealed))
+    except KeyProblem:
+        return (("answer", UNREADABLE),)
+    return tuple((str(label), str(text)) for label, text in said.items() if text)
 
 
 def _decisions(connection: Connection, request_id: str, opener: Decided) -> tuple[DecisionLine, ...]:

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, select, update
 
 from dpsync.connector import NoticeKind, Processor
 from dpsync.connector_services import Mail, NoAnswer
+from dpsync.errors import KeyProblem
 from dpsync.ledger import entry
 from dpsync.ledger.entry import EntryKind
 from dpsync.mail import bounce_address, is_mailable
@@ -15,7 +16,7 @@ from dpsync.model import ConversationState, Mode, Retention
 from dpsync.propagation.contacts import is_confirmed
 from dpsync.propagation.controller import Controller
 from dpsync.retention import clock
-from dpsync.retention.conversations import A, committed_row, is_owed, last_day_of, of_act, opened
+from dpsync.retention.conversations import A, VendorIds, committed_row, is_owed, last_day_of, of_act, opened
 from dpsync.retention.letter import Row, WorkLetter, written
 from dpsync.store import conversation_tables as ct
 from dpsync.store.upsert import insert_or_ignore
@@ -82,15 +83,23 @@ def _listed(controller: Controller, rows: Iterable[Any], made_at: datetime, writ
     """The rows of a list that nobody has answered for, as a mail of that day names them."""
     found = []
     for row in rows:
-        ids = opened(controller, row)
+        ids, unreadable = _ids(controller, row)
         if ids is None or not is_owed(row, made_at):
             continue
         last_day = last_day_of(row)
-        marks = ("overdue", "should be gone, and was seen again")
-        so = (last_day < written_on, row.state == ConversationState.CONTRADICTED)
+        marks = ("overdue", "should be gone, and was seen again", "its ids cannot be read: ask whoever runs dpsync")
+        so = (last_day < written_on, row.state == ConversationState.CONTRADICTED, unreadable)
         note = "; ".join(mark for mark, is_so in zip(marks, so, strict=True) if is_so)
         found.append(Row(row.reference, last_day, ids.contact, ids.conversation, ids.medium, ids.channel, note))
     return found
+
+
+def _ids(controller: Controller, row: Any) -> tuple[VendorIds | None, bool]:
+    """How the vendor calls it, and whether that cannot be read: then it is listed so, and keeps no other from it."""
+    try:
+        return opened(controller, row), False
+    except KeyProblem:
+        return VendorIds("not known", "not known"), True
 
 
 def _letter(

@@ -12,8 +12,10 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select
 
+from dpsync.errors import KeyProblem
 from dpsync.model import ActKind, ConversationState
 from dpsync.retention.conversations import FIRST_CHECK, SINCE
+from dpsync.sealing import UNREADABLE
 from dpsync.store import conversation_tables as ct
 from dpsync.store import tables as t
 
@@ -147,6 +149,13 @@ def _missing(last: Act | None, first_on: str | None, today: date) -> bool:
     return owed is not None and today > owed
 
 
+def _by(name: str, sealed: bytes, opener: Opener) -> str:
+    try:
+        return str(json.loads(opener(name, sealed))["by"])
+    except KeyProblem:
+        return UNREADABLE
+
+
 def _newest(connection: Connection, name: str, kind: ActKind, opener: Opener) -> Act | None:
     wanted = select(ct.retention_act).where(A.processor == name, A.kind == kind.value).order_by(A.id.desc()).limit(1)
     row = connection.execute(wanted).one_or_none()
@@ -154,7 +163,7 @@ def _newest(connection: Connection, name: str, kind: ActKind, opener: Opener) ->
         return None
     return Act(
         at=row.at,
-        by=str(json.loads(opener(name, row.sealed))["by"]) if row.sealed else "",
+        by=_by(name, row.sealed, opener) if row.sealed else "",
         next_on=_day(row.next_on),
         sha256=row.file_sha256 or "",
         rows=row.file_rows or 0,
