@@ -64,14 +64,14 @@ def receive(name: str, url: str | None, count: int) -> list[Row]:
     """Start, load, rest: one `dpsync serve` a database. Its processors are stopped, so that only receiving is seen."""
     say(f"receiving: {name}")
     port = receiving.free_port()
-    with installed(url, None, port) as (config, service):
-        accounts = sorted({one.account for one in service.controller.processors.values()})
-        service.write(
+    with installed(url, None, port) as (config, there):
+        accounts = sorted({one.account for one in there.controller.processors.values()})
+        there.write(
             lambda unit: unit.connection.execute(
                 insert(t.account), [{"id": account, "stopped": "person"} for account in accounts]
             )
         )
-        with receiving.serving(config, service.environ, port) as served:
+        with receiving.serving(config, there.environ, port) as served:
             time.sleep(1)
             idle = served.resident_mb
             load = receiving.load(port, count)
@@ -93,17 +93,17 @@ def receive(name: str, url: str | None, count: int) -> list[Row]:
 def verify(count: int) -> list[Row]:
     """Verify a ledger of `count` entries in full."""
     say("verifying")
-    with installed(None, None) as (_, service):
-        _fill(service, count)
+    with installed(None, None) as (_, there):
+        _fill(there, count)
         started = time.monotonic()
-        found = verify_ledger(service, full=True)
+        found = verify_ledger(there, full=True)
         seconds = time.monotonic() - started
         if found.problems:
             raise SystemExit(found.problems[0])
     return [("ledger verified in full", f"{seconds / found.entries * 100_000:.1f} s per 100,000 entries", "SQLite")]
 
 
-def _fill(service: Installation, count: int) -> None:
+def _fill(there: Installation, count: int) -> None:
     now = datetime.now(UTC)
 
     def work(unit: Unit) -> None:
@@ -111,7 +111,7 @@ def _fill(service: Installation, count: int) -> None:
             unit.append(None, entry.encode(EntryKind.ALERT, now, dest="p0", cause="bench", n=number))
 
     for _ in range(count // 1000):
-        service.write(work)
+        there.write(work)
 
 
 def main() -> None:

@@ -75,13 +75,13 @@ def _account(box: Box, account: int, people: int, calls_each: Sequence[str]) -> 
 
 def calls_of_one_erasure(box: Box) -> list[str]:
     """Which endpoints dpsync calls for one erasure, in the sandbox's own counting; the lists are read once before."""
-    with installed(None, box) as (_, service):
-        _accept(service, range(1))
-        Service(service).run_once()  # the audience is known from here on, as in the middle of a long run
+    with installed(None, box) as (_, there):
+        _accept(there, range(1))
+        Service(there).run_once()  # the audience is known from here on, as in the middle of a long run
         requests.post(f"{box.control}/counters/reset", timeout=10)
         before = requests.get(f"{box.control}/counters", timeout=10).json()
-        _accept(service, range(1, 2))
-        Service(service).run_once()
+        _accept(there, range(1, 2))
+        Service(there).run_once()
         after = requests.get(f"{box.control}/counters", timeout=10).json()
     made: list[str] = []
     for endpoint, count in after["calls"].items():
@@ -91,17 +91,17 @@ def calls_of_one_erasure(box: Box) -> list[str]:
 
 def dpsync(name: str, store_url: str | None, box: Box, people: int) -> Run:
     """The same erasures through the whole of dpsync: lease, attempt begun, call, read-back, ledger."""
-    with installed(store_url, box) as (_, service):
-        _accept(service, range(people))
+    with installed(store_url, box) as (_, there):
+        _accept(there, range(people))
         calls = _calls(box)
-        worker = worker_of(service)
+        worker = worker_of(there)
         worker.start()
         with _counted() as statements:
             cpu, started = time.process_time(), time.monotonic()
             worker.run_until_idle()
             seconds = time.monotonic() - started
         cpu_ms = (time.process_time() - cpu) / (ACCOUNTS * people) * 1000
-        verified = service.read(
+        verified = there.read(
             lambda connection: connection.execute(
                 select(func.count()).where(t.propagation.c.state == "verified")
             ).scalar_one()
@@ -131,17 +131,17 @@ def _calls(box: Box) -> int:
     return sum(requests.get(f"{box.control}/counters", timeout=10).json()["calls"].values())
 
 
-def _accept(service: Installation, numbers: range) -> None:
+def _accept(there: Installation, numbers: range) -> None:
     """One request a person and account; each goes to the one processor that holds the person."""
     now = datetime.now(UTC)
     for account in range(ACCOUNTS):
-        only = replace(service.controller, processors={f"p{account}": service.controller.processors[f"p{account}"]})
+        only = replace(there.controller, processors={f"p{account}": there.controller.processors[f"p{account}"]})
         accept = partial(_receive_all, only)
         futures = []
         for number in numbers:
             person = Subject(id=f"crm-{account}-{number}", email=address(account, number))
             request = Request("bench", f"evt-{account}-{number}", Right.ERASURE, person, now)
-            futures.append(service.writer.submit_to(accept, Asked(request, "mac", now)))
+            futures.append(there.writer.submit_to(accept, Asked(request, "mac", now)))
         for future in futures:
             future.result()
 

@@ -111,7 +111,7 @@ def installed(store_url: str | None, box: Box | None, port: int = 0) -> Iterator
         folder = Path(name)
         config = settings(folder, box, port)
         Keys.create(folder / "keys")
-        with Installation(config, environment(store_url or f"sqlite:///{folder / 'dpsync.db'}")) as service:
-            initialise(service)
-            start(service)
-            yield config, service
+        with Installation(config, environment(store_url or f"sqlite:///{folder / 'dpsync.db'}")) as there:
+            initialise(there)
+            start(there)
+            yield config, there

@@ -19,10 +19,10 @@ from dpsync.settings.values import UNSET_CODE
 from dpsync.store import tables as t
 
 
-def refused_of(service: Installation, now: datetime) -> Iterator[CheckLine]:
+def refused_of(there: Installation, now: datetime) -> Iterator[CheckLine]:
     """What dpsync refused since yesterday: each may be somebody's request."""
-    yesterday = (now.astimezone(service.zone) - timedelta(days=1)).date().isoformat()
-    rows = service.read(lambda connection: refused_since(connection, yesterday))
+    yesterday = (now.astimezone(there.zone) - timedelta(days=1)).date().isoformat()
+    rows = there.read(lambda connection: refused_since(connection, yesterday))
     ours = "; ".join(phrase(row) for row in rows if is_of_ours(row))
     unseen = sum(row.times for row in rows if is_unseen(row))
     strangers = sum(row.times for row in rows if not is_of_ours(row) and not is_unseen(row))
@@ -33,11 +33,11 @@ def refused_of(service: Installation, now: datetime) -> Iterator[CheckLine]:
         yield CheckLine("refusals", CheckResult.OK, f"no signed request was refused since yesterday{unsigned}")
 
 
-def outside(service: Installation, *, offline: bool) -> Iterator[CheckLine]:
+def outside(there: Installation, *, offline: bool) -> Iterator[CheckLine]:
     """Mail, alerts, the public address and the webhook secrets; asked over the network unless `offline`."""
-    settings = service.settings
+    settings = there.settings
     try:
-        mail = service.mail
+        mail = there.mail
         if mail is None:
             yield CheckLine(
                 "mail", CheckResult.NOT_SET, "dpsync cannot send notices or ask contacts: add the section [mail]"
@@ -60,7 +60,7 @@ def outside(service: Installation, *, offline: bool) -> Iterator[CheckLine]:
     yield from _intake(settings)
 
 
-def letters_that_wait(service: Installation) -> Iterator[CheckLine]:
+def letters_that_wait(there: Installation) -> Iterator[CheckLine]:
     """How many letters our own mail host does not take, since when and why, also where a test mail went well."""
     p, a = t.propagation.c, t.attempt.c
     ours = p.reason.contains(MAIL_HOST, autoescape=True)
@@ -68,11 +68,11 @@ def letters_that_wait(service: Installation) -> Iterator[CheckLine]:
     refused = a.ended_at.is_not(None) & a.reason.contains(MAIL_HOST, autoescape=True)
     since = select(func.min(a.begun_at)).join(t.propagation, p.id == a.propagation_id).where(waits, refused)
     many = select(p.reason, func.count().label("letters")).where(waits).group_by(p.reason).order_by(p.reason)
-    found = service.read(lambda connection: connection.execute(many).all())
+    found = there.read(lambda connection: connection.execute(many).all())
     if not found:
         return
-    first = service.read(lambda connection: connection.execute(since).scalar_one())
-    begun = f" since {moment(first, service.zone)}" if first else ""
+    first = there.read(lambda connection: connection.execute(since).scalar_one())
+    begun = f" since {moment(first, there.zone)}" if first else ""
     letters = several(sum(row.letters for row in found), "letter")
     why = "; ".join(row.reason for row in found)
     text = f"{letters} not accepted by our own mail host{begun}. dpsync tries again: {why}"

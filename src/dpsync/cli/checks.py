@@ -55,25 +55,25 @@ def looked(talk: Talk, *, offline: bool, send_test: bool, ask: Sequence[str] = (
     except KeyProblem as problem:
         return [*lines, CheckLine("keys", CheckResult.PROBLEM, problem.message, problem.code, fatal=True)]
     lines.append(CheckLine("keys", CheckResult.OK, f"{settings.keys.directory}, readable by its owner only"))
-    with Installation(talk.config, os.environ, settings=settings, told=talk.warn) as service:
-        ready = _own_store(service)
+    with Installation(talk.config, os.environ, settings=settings, told=talk.warn) as there:
+        ready = _own_store(there)
         lines += ready
         if not any(one.fatal for one in ready):
-            lines += _jobs(service, service.clock.now())
-            lines += _incoming(service)
-            lines += letters_that_wait(service)
-            lines += refused_of(service, service.clock.now())
-            lines += _conversations(service, service.clock.now())
+            lines += _jobs(there, there.clock.now())
+            lines += _incoming(there)
+            lines += letters_that_wait(there)
+            lines += refused_of(there, there.clock.now())
+            lines += _conversations(there, there.clock.now())
         begun = not any(one.fatal for one in ready)
-        lines += _processors(service, offline=offline, store=begun)
-        lines += _stopped(service) if begun else ()
-        lines += _same_secret(service)
-        lines += outside(service, offline=offline)
-        demand_processors(service, list(ask))
+        lines += _processors(there, offline=offline, store=begun)
+        lines += _stopped(there) if begun else ()
+        lines += _same_secret(there)
+        lines += outside(there, offline=offline)
+        demand_processors(there, list(ask))
         if not any(one.fatal or one.code in _NOTHING_WRITTEN for one in lines):
-            lines += [line for name in ask for line in _asked_again(service, name)]
+            lines += [line for name in ask for line in _asked_again(there, name)]
         if send_test and not any(one.fatal or one.code in _NOTHING_WRITTEN for one in lines):
-            lines += _tested(service)
+            lines += _tested(there)
     return lines
 
 
@@ -132,42 +132,42 @@ def _settings(talk: Talk, settings: Settings) -> Iterator[CheckLine]:
         )
 
 
-def _own_store(service: Installation) -> list[CheckLine]:
+def _own_store(there: Installation) -> list[CheckLine]:
     try:
-        with store_errors_named(service.settings.store.url):
-            service.demand_own_store()
-            clock = timekeeping.trouble(service)  # before judging leaves its own time
-            sound = judge(service, service.clock.now(), full=False)
+        with store_errors_named(there.settings.store.url):
+            there.demand_own_store()
+            clock = timekeeping.trouble(there)  # before judging leaves its own time
+            sound = judge(there, there.clock.now(), full=False)
     except DpsyncError as error:
         passes = isinstance(error, (StoreAway, Locked))
         return [CheckLine("ledger", CheckResult.PROBLEM, error.message, error.code, fatal=True, passes=passes)]
     seen_of_clock = (
         [CheckLine("clock", CheckResult.PROBLEM, f"{clock.subject}. {clock.body}", "DP-331")] if clock else []
     )
-    return [*_seen_of_record(service, sound), *seen_of_clock]
+    return [*_seen_of_record(there, sound), *seen_of_clock]
 
 
-def _seen_of_record(service: Installation, sound: Soundness) -> list[CheckLine]:
-    place = f"{place_of_store(service)}, origin {service.origin}"
-    wrong = list(troubles(service, sound))
+def _seen_of_record(there: Installation, sound: Soundness) -> list[CheckLine]:
+    place = f"{place_of_store(there)}, origin {there.origin}"
+    wrong = list(troubles(there, sound))
     if record := (*sound.ledger.problems, *sound.differences):
         code = "DP-601" if sound.ledger.problems else "DP-603"
         differs = CheckLine("ledger", CheckResult.PROBLEM, f"{record[0]} ({place})", code)
         return [*wrong, differs] if sound.keys else [differs, *wrong]
     if sound.keys:
         return wrong
-    seen = CheckLine("database", CheckResult.OK, what_the_engine_sees(service))
+    seen = CheckLine("database", CheckResult.OK, what_the_engine_sees(there))
     said = f"{sound.ledger.entries:,} entries verified, every row agrees with them, {place}"
     return [CheckLine("ledger", CheckResult.OK, said), *(wrong or [seen])]
 
 
-def _jobs(service: Installation, now: datetime) -> Iterator[CheckLine]:
+def _jobs(there: Installation, now: datetime) -> Iterator[CheckLine]:
     job = t.job.c
-    rows = service.read(lambda connection: connection.execute(select(job.name, job.due_at, job.last_ok_at)).all())
+    rows = there.read(lambda connection: connection.execute(select(job.name, job.due_at, job.last_ok_at)).all())
     if not rows:
         yield CheckLine("jobs", CheckResult.WAITING, "not run yet: `dpsync serve` runs them")
         return
-    late = sorted(row.name for row in rows if row.due_at < now - JOB_GRACE and _is_wanted(service, row.name))
+    late = sorted(row.name for row in rows if row.due_at < now - JOB_GRACE and _is_wanted(there, row.name))
     if late:
         yield CheckLine(
             "jobs",
@@ -177,21 +177,21 @@ def _jobs(service: Installation, now: datetime) -> Iterator[CheckLine]:
         )
     else:
         newest = max((row.last_ok_at for row in rows if row.last_ok_at), default=None)
-        seen = f", the last at {newest.astimezone(service.zone):%d %b %Y %H:%M}" if newest else ""
+        seen = f", the last at {newest.astimezone(there.zone):%d %b %Y %H:%M}" if newest else ""
         yield CheckLine("jobs", CheckResult.OK, f"{len(rows)} timed jobs{seen}")
 
 
-def _is_wanted(service: Installation, job: str) -> bool:
+def _is_wanted(there: Installation, job: str) -> bool:
     """Whether a job still has something to do: those of a rule that was taken out of the settings never run again."""
-    rules = {name for name, section in service.settings.processors.items() if section.retention is not None}
+    rules = {name for name, section in there.settings.processors.items() if section.retention is not None}
     if job == RETENTION_JOB:
         return bool(rules)
     return not job.startswith(LIST_JOB) or job.removeprefix(LIST_JOB) in rules
 
 
-def _incoming(service: Installation) -> Iterator[CheckLine]:
+def _incoming(there: Installation) -> Iterator[CheckLine]:
     """The folder of what comes back by mail: whether it can be read, and what in it waits for a person."""
-    mail = service.settings.mail
+    mail = there.settings.mail
     if mail is None:
         return
     if mail.incoming is None:
@@ -200,7 +200,7 @@ def _incoming(service: Installation) -> Iterator[CheckLine]:
         )
     elif trouble := mail_directory.trouble(mail.incoming):
         yield CheckLine("incoming mail", CheckResult.PROBLEM, trouble, "DP-304")
-    elif waiting := len(service.read(unread)):
+    elif waiting := len(there.read(unread)):
         place = mail.incoming / mail_directory.WAITING
         yield CheckLine(
             "incoming mail", CheckResult.WAITING, f"{several(waiting, 'message')} for a person to read, in {place}"
@@ -209,9 +209,9 @@ def _incoming(service: Installation) -> Iterator[CheckLine]:
         yield CheckLine("incoming mail", CheckResult.OK, f"{mail.incoming}; nothing waits for a person")
 
 
-def _conversations(service: Installation, now: datetime) -> Iterator[CheckLine]:
+def _conversations(there: Installation, now: datetime) -> Iterator[CheckLine]:
     """Whether private conversations are deleted in time, and whether the list of them reaches anybody."""
-    for line in conversations_of(service, now):
+    for line in conversations_of(there, now):
         what = f"{line.rule.processor} conversations"
         for duty in retention_duties([line]):
             yield CheckLine(what, CheckResult.PROBLEM, duty.sentence, "DP-340")
@@ -220,18 +220,18 @@ def _conversations(service: Installation, now: datetime) -> Iterator[CheckLine]:
         yield CheckLine(what, CheckResult.OK, f"{line.known:,} known, {line.overdue:,} overdue; kept for {rule}{told}")
 
 
-def _processors(service: Installation, *, offline: bool, store: bool) -> list[CheckLine]:
-    names = list(service.settings.processors)
+def _processors(there: Installation, *, offline: bool, store: bool) -> list[CheckLine]:
+    names = list(there.settings.processors)
     # A processor that sits in its deadline must not make the others wait for theirs.
     with ThreadPoolExecutor(max_workers=max(1, min(16, len(names)))) as pool:
-        return list(pool.map(lambda name: _processor(service, name, offline=offline, store=store), names))
+        return list(pool.map(lambda name: _processor(there, name, offline=offline, store=store), names))
 
 
-def _processor(service: Installation, name: str, *, offline: bool, store: bool) -> CheckLine:
-    alone = service.settings.model_copy(update={"processors": {name: service.settings.processors[name]}})
+def _processor(there: Installation, name: str, *, offline: bool, store: bool) -> CheckLine:
+    alone = there.settings.model_copy(update={"processors": {name: there.settings.processors[name]}})
     try:
         # On its own, so that one section's fault does not keep the others from being asked.
-        with Installation(service.config, service.environ, settings=alone) as one:
+        with Installation(there.config, there.environ, settings=alone) as one:
             seen = _probed(one, name, offline=offline)
             return _contact(one, name, seen) if store else CheckLine(name, CheckResult.OK, seen)
     except ConfigurationError as error:
@@ -278,22 +278,22 @@ def _contact(one: Installation, name: str, seen: str) -> CheckLine:
     return CheckLine(name, CheckResult.OK, f"{seen}; contact confirmed")
 
 
-def _asked_again(service: Installation, name: str) -> Iterator[CheckLine]:
+def _asked_again(there: Installation, name: str) -> Iterator[CheckLine]:
     """Ask each of a processor's desks that has not confirmed itself, in a mail of its own."""
-    controller, now, what = service.controller, service.clock.now(), f"ask {name}"
-    if service.mail is None or not controller.public_url:
+    controller, now, what = there.controller, there.clock.now(), f"ask {name}"
+    if there.mail is None or not controller.public_url:
         yield CheckLine(
             what, CheckResult.PROBLEM, "dpsync cannot ask: it needs [mail] and [intake] public_url", "DP-320"
         )
         return
-    service.write(lambda unit: contacts.register(unit.connection, controller, controller.processors[name], now))
+    there.write(lambda unit: contacts.register(unit.connection, controller, controller.processors[name], now))
     for place, address in enumerate(contacts.desks(controller.processors[name]), 1):
-        if service.read(lambda connection, address=address: is_confirmed(connection, controller, name, address)):  # type: ignore[misc]  # because mypy does not infer a lambda's default
+        if there.read(lambda connection, address=address: is_confirmed(connection, controller, name, address)):  # type: ignore[misc]  # because mypy does not infer a lambda's default
             yield CheckLine(what, CheckResult.OK, f"contact {place} has confirmed the address. Nothing was sent")
             continue
         try:
             posted = acknowledgement.mail_question(
-                controller, service.mail, name, address, now, number=int(now.timestamp())
+                controller, there.mail, name, address, now, number=int(now.timestamp())
             )
         except NoAnswer as failure:
             yield CheckLine(what, CheckResult.PROBLEM, f"contact {place}: {failure.reason}", "DP-303")
@@ -304,7 +304,7 @@ def _asked_again(service: Installation, name: str) -> Iterator[CheckLine]:
         except DpsyncError as error:
             yield CheckLine(what, CheckResult.PROBLEM, f"contact {place}: {error.message}", "DP-303")
         else:
-            service.write(
+            there.write(
                 lambda unit, address=address: contacts.mark_asked(unit.connection, controller, name, address, now)  # type: ignore[misc]  # because mypy does not infer a lambda's default
             )
             yield CheckLine(
@@ -314,21 +314,21 @@ def _asked_again(service: Installation, name: str) -> Iterator[CheckLine]:
             )
 
 
-def _stopped(service: Installation) -> Iterator[CheckLine]:
-    for one in stopped_processors(service):
+def _stopped(there: Installation) -> Iterator[CheckLine]:
+    for one in stopped_processors(there):
         yield CheckLine(one.processor, CheckResult.PROBLEM, f"{one.sentence}. The legal dates still run", "DP-221")
 
 
-def _same_secret(service: Installation) -> Iterator[CheckLine]:
+def _same_secret(there: Installation) -> Iterator[CheckLine]:
     """Two accounts with one secret would together exceed the processor's limits, each unaware of the other."""
     accounts: dict[str, set[str]] = defaultdict(set)
     names: dict[str, list[str]] = defaultdict(list)
-    for name, section in service.settings.processors.items():
+    for name, section in there.settings.processors.items():
         found = connector_class(section.connector)
         if found is None:
             continue
         try:
-            own = configuration.connector_section(found.Settings, name, section, service.environ, service.config.parent)
+            own = configuration.connector_section(found.Settings, name, section, there.environ, there.config.parent)
         except ConfigurationError:
             continue  # said already, in the processor's own line
         for key in type(own).model_fields:
@@ -344,9 +344,9 @@ def _same_secret(service: Installation) -> Iterator[CheckLine]:
             yield CheckLine("accounts", CheckResult.PROBLEM, text, "DP-220")
 
 
-def _tested(service: Installation) -> Iterator[CheckLine]:
-    deliveries = service.outbox.send_test(
-        lambda work: service.write(lambda unit: work(unit.connection)), service.read, service.clock.now(), service.zone
+def _tested(there: Installation) -> Iterator[CheckLine]:
+    deliveries = there.outbox.send_test(
+        lambda work: there.write(lambda unit: work(unit.connection)), there.read, there.clock.now(), there.zone
     )
     for one in deliveries:
         verdict = CheckResult.OK if one.took else CheckResult.PROBLEM

@@ -133,20 +133,20 @@ def acknowledge(
     if not by.strip() or not reason.strip():
         raise UsageError("give your name with --by, and say with --reason who answered and how")
     kind = _answer_kind(answer)
-    with installation(talk) as service:
-        request_id = full_id(service, request)
-        demand_processors(service, [processor])
-        now = service.clock.now()
+    with installation(talk) as there:
+        request_id = full_id(there, request)
+        demand_processors(there, [processor])
+        now = there.clock.now()
         author = Author(by.strip(), reason.strip())
-        state = service.write(
-            lambda unit: answer_by_hand(unit, service.controller, request_id, processor, kind, author, os_user(), now)
+        state = there.write(
+            lambda unit: answer_by_hand(unit, there.controller, request_id, processor, kind, author, os_user(), now)
         )
         talk.did = f"the answer of {processor} to request {request_id} is recorded ({kind.value})"
         if as_json:
             talk.json({"request": request_id, "processor": processor, "answer": kind.value, "state": state.value})
         else:
             talk.data(f"{processor}  {state.value}")
-        _end(talk, service, request_id, "the answer, with its words sealed, and its ledger entry")
+        _end(talk, there, request_id, "the answer, with its words sealed, and its ledger entry")
     return Exit.DONE
 
 
@@ -182,22 +182,22 @@ def _decide(
 
     kind, person = DecisionKind(what), Person(by, os_user(), reason)
     released = _causes(causes) if causes else RELEASED_BY_A_YES
-    with installation(talk) as service:
-        request_id = full_id(service, request)
-        now, chosen = service.clock.now(), processors or []
+    with installation(talk) as there:
+        request_id = full_id(there, request)
+        now, chosen = there.clock.now(), processors or []
 
         def work(unit: "Unit") -> "list[Decided]":
             told = decide(
-                unit, service.controller, request_id, kind, person, now, processors=chosen, causes=released, code=code
+                unit, there.controller, request_id, kind, person, now, processors=chosen, causes=released, code=code
             )
             return _demand_any(told)
 
-        decided = service.write(work)
+        decided = there.write(work)
         talk.did = _did(request_id, kind, decided)
-        _show(talk, request_id, kind, decided, service.zone, as_json=as_json)
+        _show(talk, request_id, kind, decided, there.zone, as_json=as_json)
         new = any(one.kept for one in decided)
         stored = f"the decision ({kind.value}, by {by.strip()}) and its ledger entries"
-        _end(talk, service, request_id, stored if new else "")
+        _end(talk, there, request_id, stored if new else "")
     return Exit.PARTLY if any(one.refused for one in decided) else Exit.DONE
 
 
@@ -257,13 +257,13 @@ def _show(
     talk.table(("PROCESSOR", "STATE", "HELD FOR", "DECISION"), rows)
 
 
-def _end(talk: Talk, service: "Installation", request_id: str, stored: str) -> None:
+def _end(talk: Talk, there: "Installation", request_id: str, stored: str) -> None:
     from dpsync.cli.opening import place_of_store
     from dpsync.cli.standing import by_itself, standing_of, waiting_for
 
-    one = standing_of(service, request_id)
+    one = standing_of(there, request_id)
     talk.ending(
-        stored=f"{stored}, in {place_of_store(service)}" if stored else "nothing new: this was decided before",
-        by_itself=by_itself(service, one),
-        waits=waiting_for(service, one),
+        stored=f"{stored}, in {place_of_store(there)}" if stored else "nothing new: this was decided before",
+        by_itself=by_itself(there, one),
+        waits=waiting_for(there, one),
     )

@@ -11,9 +11,9 @@ from dpsync.store import integrity
 from dpsync.store.trouble import file_trouble
 
 
-def troubles(service: Installation, found: Soundness) -> Iterator[CheckLine]:
+def troubles(there: Installation, found: Soundness) -> Iterator[CheckLine]:
     """All that is wrong there, besides a ledger that is not what was signed."""
-    if unsound := service.read(integrity.problem):
+    if unsound := there.read(integrity.problem):
         yield CheckLine(
             "database", CheckResult.PROBLEM, f"damaged: {unsound}. Restore the newest back-up", "DP-203", fatal=True
         )
@@ -23,18 +23,18 @@ def troubles(service: Installation, found: Soundness) -> Iterator[CheckLine]:
         yield CheckLine("journal", CheckResult.PROBLEM, problem, "DP-605", fatal=False)
     for problem in found.ledger.damaged:
         yield CheckLine("anchors", CheckResult.PROBLEM, problem, "DP-604", fatal=True)
-    yield from _unwritable(service, said=found.ledger.damaged)
+    yield from _unwritable(there, said=found.ledger.damaged)
 
 
-def _unwritable(service: Installation, said: Sequence[str]) -> Iterator[CheckLine]:
+def _unwritable(there: Installation, said: Sequence[str]) -> Iterator[CheckLine]:
     """What `serve` is to write into and cannot: before the first loss, not after it."""
     try:
-        service.keys.demand_room()
+        there.keys.demand_room()
     except (KeyProblem, StoreAway) as problem:
         yield CheckLine(
             "keys", CheckResult.PROBLEM, problem.message, "DP-202", fatal=True, passes=isinstance(problem, StoreAway)
         )
-    if trouble := file_trouble(str(service.settings.store.url)):
+    if trouble := file_trouble(str(there.settings.store.url)):
         yield CheckLine(
             "database",
             CheckResult.PROBLEM,
@@ -43,16 +43,16 @@ def _unwritable(service: Installation, said: Sequence[str]) -> Iterator[CheckLin
             fatal=True,
             passes=isinstance(trouble, StoreAway),
         )
-    for one in service.custody.unwritable():
+    for one in there.custody.unwritable():
         if not any(one.what in sentence for sentence in said):
             yield CheckLine(
                 "anchors", CheckResult.PROBLEM, one.told(""), "DP-604", fatal=True, passes=one.kind is Kind.FULL
             )
 
 
-def what_the_engine_sees(service: Installation) -> str:
+def what_the_engine_sees(there: Installation) -> str:
     """What the database's own engine notices of a damaged page, and what it does not."""
-    match service.read(integrity.checksums):
+    match there.read(integrity.checksums):
         case None:
             return "SQLite: quick_check finds nothing wrong. Damage that it misses shows in the ledger, or not at all"
         case True:

@@ -44,13 +44,13 @@ def installation(
     Raises what `Custody.demand` does.
     """
     settings = load_settings(talk.config, secrets=secrets)
-    service = Installation(talk.config, os.environ, settings=settings, told=told or talk.warn)
-    with store_errors_named(settings.store.url), service:
-        service.demand_own_store()
+    there = Installation(talk.config, os.environ, settings=settings, told=told or talk.warn)
+    with store_errors_named(settings.store.url), there:
+        there.demand_own_store()
         if compare:
-            service.custody.demand(service.read)
-        talk.detail(f"settings {talk.config}, database {place_of_store(service)}")
-        yield service
+            there.custody.demand(there.read)
+        talk.detail(f"settings {talk.config}, database {place_of_store(there)}")
+        yield there
 
 
 def load_settings(config: Path, *, secrets: bool) -> Settings:
@@ -99,35 +99,35 @@ def store_errors_named(url: str = "") -> Iterator[None]:
         raise found from error
 
 
-def place_of_store(service: Installation) -> str:
+def place_of_store(there: Installation) -> str:
     """The database as the settings name it: never the password in a URL."""
-    reference: str = getattr(service.settings.store.url, "reference", "the database")
+    reference: str = getattr(there.settings.store.url, "reference", "the database")
     return reference.removeprefix("sqlite:///")
 
 
-def full_id(service: Installation, prefix: str) -> str:
+def full_id(there: Installation, prefix: str) -> str:
     """The one request that begins so. Raises `NotFound`."""
-    return service.read(lambda connection: find_request(connection, prefix))
+    return there.read(lambda connection: find_request(connection, prefix))
 
 
-def shown_to(service: Installation, request_id: str, by: str, command: str) -> "Who":
+def shown_to(there: Installation, request_id: str, by: str, command: str) -> "Who":
     """Whom a request is about; that it was shown, and to whom, is on the record first. Raises `NotFound`."""
     from dpsync.cli.console import os_user
     from dpsync.propagation.decisions import Person
     from dpsync.propagation.showing import show
     from dpsync.reports.who import who_of
 
-    service.custody.demand(service.read)
-    now, user = service.clock.now(), os_user()
+    there.custody.demand(there.read)
+    now, user = there.clock.now(), os_user()
     person = Person(by.strip() or user, user, f"shown by `{command}`")
-    return who_of(service.write(lambda unit: show(unit, service, request_id, person, now)))
+    return who_of(there.write(lambda unit: show(unit, there, request_id, person, now)))
 
 
-def demand_processors(service: Installation, names: list[str]) -> None:
+def demand_processors(there: Installation, names: list[str]) -> None:
     """Refuse a name that no section has. Raises `NotFound`, and says which there are."""
-    unknown = sorted(set(names) - set(service.settings.processors))
+    unknown = sorted(set(names) - set(there.settings.processors))
     if unknown:
-        known = ", ".join(service.settings.processors) or "none"
+        known = ", ".join(there.settings.processors) or "none"
         raise NotFound(f"there is no processor {', '.join(unknown)}; there are: {known}")
 
 
@@ -150,39 +150,39 @@ class Stopped:
         return f"{self.processor} is {STOPS.get(self.why, 'stopped')}: nothing is sent there before `{self.command}`"
 
 
-def stopped_processors(service: Installation) -> list[Stopped]:
+def stopped_processors(there: Installation) -> list[Stopped]:
     """The configured processors whose account is stopped, by name."""
     a = t.account.c
-    stops = service.read(lambda connection: connection.execute(select(a.id, a.stopped).where(a.stopped != "")).all())
+    stops = there.read(lambda connection: connection.execute(select(a.id, a.stopped).where(a.stopped != "")).all())
     why = {row.id: row.stopped for row in stops}
-    sections = sorted(service.settings.processors.items())
+    sections = sorted(there.settings.processors.items())
     return [Stopped(name, one.account, why[one.account]) for name, one in sections if one.account in why]
 
 
-def worker_alive(service: Installation, now: datetime) -> bool:
+def worker_alive(there: Installation, now: datetime) -> bool:
     """Whether a `serve` (or another worker) has given a sign of life that still counts."""
     until = t.worker.c.beat_until  # one that holds for long was given by a clock that was ahead
     alive = select(t.worker.c.id).where(until > now, until < now + timedelta(minutes=2)).limit(1)
-    return service.read(lambda connection: connection.execute(alive).first()) is not None
+    return there.read(lambda connection: connection.execute(alive).first()) is not None
 
 
-def what_goes_on(service: Installation, now: datetime) -> str:
+def what_goes_on(there: Installation, now: datetime) -> str:
     """What the end of a command says about the work that it left to the worker."""
-    if worker_alive(service, now):
+    if worker_alive(there, now):
         return "the running service goes on within a second, and tries again for days."
     return "nothing yet: no service is running. `dpsync serve` (or `dpsync run-once`) begins it."
 
 
-def known_accounts(service: Installation, names: list[str]) -> Mapping[str, str]:
+def known_accounts(there: Installation, names: list[str]) -> Mapping[str, str]:
     """Account by processor, each account with its row: those of `names`, or all."""
-    chosen = names or list(service.settings.processors)
-    accounts = {name: service.settings.processors[name].account for name in chosen}
+    chosen = names or list(there.settings.processors)
+    accounts = {name: there.settings.processors[name].account for name in chosen}
 
     def work(unit: Unit) -> None:
         for account_id in sorted(set(accounts.values())):
             insert_or_ignore(unit.connection, t.account, {"id": account_id})
 
-    service.write(work)
+    there.write(work)
     return accounts
 
 

@@ -60,13 +60,13 @@ def _served(talk: Talk) -> int:
     from dpsync.cli.opening import installation
     from dpsync.service import Service
 
-    with installation(talk, compare=False, told=_waiting) as service:
+    with installation(talk, compare=False, told=_waiting) as there:
 
         def ready(url: str) -> None:
-            line = {"event": "ready", "url": url, "origin": service.origin, "open": _open_count(service)}
+            line = {"event": "ready", "url": url, "origin": there.origin, "open": _open_count(there)}
             talk.warn(json.dumps(line))
 
-        ended_by = Service(service).serve(ready=ready)
+        ended_by = Service(there).serve(ready=ready)
     return Exit.INTERRUPTED if ended_by is signal.SIGINT else Exit.DONE
 
 
@@ -79,21 +79,21 @@ def run_once(ctx: typer.Context) -> int:
     from dpsync.service import Service
 
     talk: Talk = ctx.obj
-    with installation(talk, compare=False) as service:
-        if clock := timekeeping.trouble(service):  # before anything is written under it
+    with installation(talk, compare=False) as there:
+        if clock := timekeeping.trouble(there):  # before anything is written under it
             talk.warn(f"DP-331: {clock.subject}. {clock.body}")
-        start(service)
+        start(there)
         with talk.progress("telling processors") as progress:
-            Service(service).run_once(None if progress is None else lambda under_way: progress(under_way, 0))
-        left = _left(service)
+            Service(there).run_once(None if progress is None else lambda under_way: progress(under_way, 0))
+        left = _left(there)
         for line in left:
             talk.warn(
                 f"did not get through: {line.short} at {line.processor}: {line.state.value} {line.reason}".rstrip()
             )
-        people = _waiting_count(service)
-        left_open = several(_open_count(service), "request")
+        people = _waiting_count(there)
+        left_open = several(_open_count(there), "request")
         talk.ending(
-            stored=f"every answer and its evidence, in {place_of_store(service)}; {left_open} open",
+            stored=f"every answer and its evidence, in {place_of_store(there)}; {left_open} open",
             by_itself="nothing until the next `dpsync run-once` or `dpsync serve`.",
             waits=f"{several(people, 'request')} for a person: `dpsync status`" if people else "",
         )
@@ -106,13 +106,13 @@ def pause(ctx: typer.Context, processor: Processor = "") -> int:
     from dpsync.store import tables as t
 
     talk: Talk = ctx.obj
-    with installation(talk, secrets=False) as service:
+    with installation(talk, secrets=False) as there:
         # A rejected credential stays the reason that is shown: it is the one that somebody must put right.
-        concerned = _switch(service, processor, {"stopped": "person"}, t.account.c.stopped == "")
+        concerned = _switch(there, processor, {"stopped": "person"}, t.account.c.stopped == "")
         talk.did = f"nothing more is sent to {', '.join(concerned)}"
         _show_switched(talk, concerned, "stopped")
         talk.ending(
-            stored=f"the stop, in {place_of_store(service)}",
+            stored=f"the stop, in {place_of_store(there)}",
             by_itself="requests are still accepted, and their legal dates run. Calls that have begun are finished.",
             waits=f"everything else, for `dpsync resume {processor}".rstrip() + "`",
         )
@@ -126,20 +126,20 @@ def resume(ctx: typer.Context, processor: Processor = "") -> int:
     from dpsync.cli.opening import installation, place_of_store, what_goes_on
 
     talk: Talk = ctx.obj
-    with installation(talk, secrets=False) as service:
-        concerned = _switch(service, processor, {"stopped": "", "paused_until": None, "failures": 0}, true())
+    with installation(talk, secrets=False) as there:
+        concerned = _switch(there, processor, {"stopped": "", "paused_until": None, "failures": 0}, true())
         talk.did = f"dpsync sends to {', '.join(concerned)} again"
         _show_switched(talk, concerned, "going on")
         talk.ending(
-            stored=f"that dpsync sends to them again, in {place_of_store(service)}",
-            by_itself=what_goes_on(service, service.clock.now()),
+            stored=f"that dpsync sends to them again, in {place_of_store(there)}",
+            by_itself=what_goes_on(there, there.clock.now()),
             waits="what is held: see `dpsync status`. If a credential is still wrong, its account stops again.",
         )
     return Exit.DONE
 
 
 def _switch(
-    service: "Installation", processor: str, values: dict[str, object], only: "ColumnElement[bool]"
+    there: "Installation", processor: str, values: dict[str, object], only: "ColumnElement[bool]"
 ) -> "dict[str, str]":
     """Change the accounts of one processor or of all. Gives the account of every processor that this concerns."""
     from sqlalchemy import update
@@ -148,12 +148,12 @@ def _switch(
     from dpsync.store import tables as t
 
     names = [processor] if processor else []
-    demand_processors(service, names)
-    chosen = set(known_accounts(service, names).values())
-    service.write(
+    demand_processors(there, names)
+    chosen = set(known_accounts(there, names).values())
+    there.write(
         lambda unit: unit.connection.execute(update(t.account).where(t.account.c.id.in_(chosen), only).values(**values))
     )
-    sections = service.settings.processors
+    sections = there.settings.processors
     return {name: section.account for name, section in sections.items() if section.account in chosen}
 
 
@@ -161,25 +161,25 @@ def _show_switched(talk: Talk, concerned: "dict[str, str]", word: str) -> None:
     talk.table(("PROCESSOR", "ACCOUNT", "NOW"), [(name, account, word) for name, account in concerned.items()])
 
 
-def _open_count(service: "Installation") -> int:
+def _open_count(there: "Installation") -> int:
     from sqlalchemy import func, select
 
     from dpsync.store import tables as t
 
     open_requests = select(func.count()).select_from(t.request).where(t.request.c.closed_at.is_(None))
-    return int(service.read(lambda connection: connection.execute(open_requests).scalar_one()))
+    return int(there.read(lambda connection: connection.execute(open_requests).scalar_one()))
 
 
-def _waiting_count(service: "Installation") -> int:
+def _waiting_count(there: "Installation") -> int:
     from dpsync.cli.standing import EVERYTHING
     from dpsync.reports.status import status_rows
 
-    now = service.clock.now()
-    rows = service.read(lambda connection: status_rows(connection, now=now, limit=EVERYTHING))
+    now = there.clock.now()
+    rows = there.read(lambda connection: status_rows(connection, now=now, limit=EVERYTHING))
     return sum(1 for row in rows if row.needs_a_person)
 
 
-def _left(service: "Installation") -> "Sequence[PropagationLine]":
+def _left(there: "Installation") -> "Sequence[PropagationLine]":
     """What a run could not bring through: to be tried again, stopped, refused or contradicted. Nobody calls it done."""
     from sqlalchemy import select
 
@@ -189,7 +189,7 @@ def _left(service: "Installation") -> "Sequence[PropagationLine]":
     from dpsync.store import tables as t
 
     behind = {State.PENDING, State.REFUSED, State.CONTRADICTED, State.ESCALATED, State.NOT_IDENTIFIABLE}
-    p, known, now = t.propagation.c, {line.name: line for line in processor_lines(service)}, service.clock.now()
+    p, known, now = t.propagation.c, {line.name: line for line in processor_lines(there)}, there.clock.now()
     concerned = t.request.c.id.in_(select(p.request_id).where(p.state.in_([state.value for state in behind])))
-    found = service.read(lambda connection: read_standing(connection, concerned, now, known))
+    found = there.read(lambda connection: read_standing(connection, concerned, now, known))
     return [line for one in found for line in one.lines if line.state in behind]

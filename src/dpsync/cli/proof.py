@@ -35,12 +35,12 @@ def receipt(
     from dpsync.cli.opening import full_id, installation
 
     talk: Talk = ctx.obj
-    with installation(talk) as service:
-        request_id = full_id(service, request)
+    with installation(talk) as there:
+        request_id = full_id(there, request)
         path = _placed(output, request_id)
-        kept, silent = _proof(service, request_id, path)
-        step = _step(service, path, since) if since else None
-        key = service.log.signer.verifier.line
+        kept, silent = _proof(there, request_id, path)
+        step = _step(there, path, since) if since else None
+        key = there.log.signer.verifier.line
     talk.data("\n".join(str(written) for written in (path, step) if written))
     talk.ending(
         stored=f"{path} ({kept}), and verify_receipt.py beside it. These two files and the key are enough to check it",
@@ -97,7 +97,7 @@ def _placed(output: Path | None, request_id: str) -> Path:
     return output / f"{request_id}.json" if output.is_dir() else output
 
 
-def _proof(service: "Installation", request_id: str, path: Path) -> tuple[str, list[str]]:
+def _proof(there: "Installation", request_id: str, path: Path) -> tuple[str, list[str]]:
     """Write the receipt and its verifier; gives as of when, and of whom it has no word.
 
     What is shredded can no longer be opened: then the kept receipt is copied.
@@ -106,9 +106,9 @@ def _proof(service: "Installation", request_id: str, path: Path) -> tuple[str, l
     from dpsync.ledger.receipt import dump, silent
     from dpsync.ledger.receipt_folder import VERIFIER
 
-    kept = service.settings.ledger.receipts / f"{request_id}.json"
+    kept = there.settings.ledger.receipts / f"{request_id}.json"
     try:
-        value = service.receipt(request_id, service.clock.now())
+        value = there.receipt(request_id, there.clock.now())
         content, said, unheard = dump(value), "as of now", silent(value)
     except NotFound:
         if not kept.exists():
@@ -120,7 +120,7 @@ def _proof(service: "Installation", request_id: str, path: Path) -> tuple[str, l
     return said, unheard
 
 
-def _step(service: "Installation", path: Path, since: Path) -> Path:
+def _step(there: "Installation", path: Path, since: Path) -> Path:
     """Write the consistency file from a kept checkpoint to that of the receipt, or the reverse. Gives its path."""
     from dpsync.cli.opening import written
     from dpsync.errors import NoteInvalid
@@ -133,7 +133,7 @@ def _step(service: "Installation", path: Path, since: Path) -> Path:
     except (paths.Unusable, UnicodeDecodeError, NoteInvalid) as refused:
         why = f": {refused.trouble.what}" if isinstance(refused, paths.Unusable) else ""
         raise NotFound(f"{since} cannot be read as a checkpoint{why}") from None
-    content = service.read(lambda connection: service.log.continuation(connection, parse(older)[0].size, newer))
+    content = there.read(lambda connection: there.log.continuation(connection, parse(older)[0].size, newer))
     step = path.parent / f"{parse(older)[0].size}-{parse(newer)[0].size}.consistency"
     written(step, content.encode())
     return step
@@ -164,22 +164,22 @@ def _ledger(talk: Talk, *, as_json: bool) -> int:
     from dpsync.cli.opening import installation
     from dpsync.reports.words import several
 
-    with installation(talk, secrets=False, compare=False) as service:
+    with installation(talk, secrets=False, compare=False) as there:
         with talk.progress("verifying") as progress:
-            sound, found = _looked(service, progress)
+            sound, found = _looked(there, progress)
         entries, root = sound.ledger.entries, sound.ledger.root.hex()
         wrong = sum(len(problems) for problems in found.values())
         if as_json:
             head = {
-                "origin": service.origin,
+                "origin": there.origin,
                 "verified": not wrong,
                 "entries": entries,
                 "root": root,
                 "older": sound.older,
             }
-            talk.json(head | {"key": service.log.signer.verifier.line, "older": sound.older} | found)
+            talk.json(head | {"key": there.log.signer.verifier.line, "older": sound.older} | found)
         else:
-            talk.data(_told(service, entries, root, wrong))
+            talk.data(_told(there, entries, root, wrong))
     if sound.older:
         talk.warn(
             f"  {several(sound.older, 'request')} came in before the ledger covered every row. For those, dpsync "
@@ -204,7 +204,7 @@ _SAID = {
 
 
 def _looked(
-    service: "Installation", progress: "Callable[[int, int], None] | None"
+    there: "Installation", progress: "Callable[[int, int], None] | None"
 ) -> "tuple[Soundness, dict[str, list[str]]]":
     """What was found, and what is wrong, by kind."""
     from sqlalchemy.exc import DBAPIError
@@ -212,10 +212,10 @@ def _looked(
     from dpsync.soundness import judge, unopened
     from dpsync.store import integrity
 
-    unsound = service.read(lambda connection: integrity.problem(connection, thorough=True))
+    unsound = there.read(lambda connection: integrity.problem(connection, thorough=True))
     try:
-        sound = judge(service, service.clock.now(), full=True, progress=progress)
-        keys = (*sound.keys, *unopened(service))
+        sound = judge(there, there.clock.now(), full=True, progress=progress)
+        keys = (*sound.keys, *unopened(there))
     except (DBAPIError, DpsyncError):
         if not unsound:
             raise
@@ -231,8 +231,8 @@ def _looked(
     return sound, wrong
 
 
-def _told(service: "Installation", entries: int, root: str, wrong: int) -> str:
+def _told(there: "Installation", entries: int, root: str, wrong: int) -> str:
     from dpsync.reports.words import several
 
     verdict = f"NOT VERIFIED: {several(wrong, 'problem')}" if wrong else "verified, every row agrees with it"
-    return f"{service.origin}: {verdict}, {entries:,} entries, root {root}"
+    return f"{there.origin}: {verdict}, {entries:,} entries, root {root}"

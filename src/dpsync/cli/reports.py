@@ -51,10 +51,10 @@ def report(
 
     talk: Talk = ctx.obj
     chosen = _form(form, output)
-    with installation(talk, secrets=False, compare=False) as service:
-        now = service.clock.now()
-        begin, end = _period(month, first, last, now.astimezone(service.zone).date())
-        made = period_of(service, begin, end, now)
+    with installation(talk, secrets=False, compare=False) as there:
+        now = there.clock.now()
+        begin, end = _period(month, first, last, now.astimezone(there.zone).date())
+        made = period_of(there, begin, end, now)
         _write(talk, made, chosen, output)
     talk.say(f"{made.label}: {made.sentence}")
     return Exit.DONE if made.ledger.sound else Exit.LOOK
@@ -81,18 +81,18 @@ def dossier(
 
     talk: Talk = ctx.obj
     chosen = _form(form, output)
-    with installation(talk, secrets=False, compare=False) as service:
-        request_id, now = full_id(service, request), service.clock.now()
-        about = shown_to(service, request_id, by, "dpsync dossier --who") if who else None
+    with installation(talk, secrets=False, compare=False) as there:
+        request_id, now = full_id(there, request), there.clock.now()
+        about = shown_to(there, request_id, by, "dpsync dossier --who") if who else None
         talk.did = f"that request {request_id} was shown is on the record; it may be shown again" if about else ""
-        basis = basis_of(service, now)
-        made = service.read(
+        basis = basis_of(there, now)
+        made = there.read(
             lambda connection: make(
                 connection,
                 basis,
                 request_id,
-                entries=_readable(service.log.entries_of(connection, request_id)),
-                opener=_opener(service) if open_answers else None,
+                entries=_readable(there.log.entries_of(connection, request_id)),
+                opener=_opener(there) if open_answers else None,
                 who=about,
             )
         )
@@ -100,8 +100,8 @@ def dossier(
     return Exit.DONE if made.ledger.sound else Exit.LOOK
 
 
-def _opener(service: "Installation") -> "Opener":
-    return lambda propagation_id, sealed: service.keys.open("answer", sealed, str(propagation_id).encode())
+def _opener(there: "Installation") -> "Opener":
+    return lambda propagation_id, sealed: there.keys.open("answer", sealed, str(propagation_id).encode())
 
 
 def processors(

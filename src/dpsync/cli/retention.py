@@ -45,18 +45,18 @@ def show(
     from dpsync.retention.standing import GONE, conversation_lines
 
     talk: Talk = ctx.obj
-    with installation(talk, secrets=False, compare=False) as service:
-        now = service.clock.now()
-        chosen = [one for one in conversations_of(service, now) if processor in {"", one.rule.processor}]
+    with installation(talk, secrets=False, compare=False) as there:
+        now = there.clock.now()
+        chosen = [one for one in conversations_of(there, now) if processor in {"", one.rule.processor}]
         if processor and not chosen:
             raise NotFound(f"{processor} has no rule for private conversations (`retention` in its section)")
         names = {one.rule.processor for one in chosen}
-        found = service.read(lambda connection: conversation_lines(connection, now))
+        found = there.read(lambda connection: conversation_lines(connection, now))
         rows = [one for one in found if one.processor in names and (every or one.state not in GONE)]
         if as_json:
             talk.json({"processors": json_value(chosen), "conversations": json_value(rows)})
         else:
-            _show(talk, chosen, rows, service.zone)
+            _show(talk, chosen, rows, there.zone)
     return Exit.LOOK if any(needs_a_look(one) for one in chosen) else Exit.DONE
 
 
@@ -81,15 +81,15 @@ def check(
 
     talk: Talk = ctx.obj
     days = Range(_day(first, "--from"), _day(last, "--to"))
-    with installation(talk) as service:
-        name, now, person = _only(service, processor), service.clock.now(), _person(by, "the monthly check")
-        of = service.controller.processors[name]
+    with installation(talk) as there:
+        name, now, person = _only(there, processor), there.clock.now(), _person(by, "the monthly check")
+        of = there.controller.processors[name]
         if not isinstance(of.connector, KeepsConversations) or of.retention is None:
             raise NotFound(f"{name} has no rule for private conversations (`retention` in its section)")
-        found = export_check.read(file, of.connector, of.retention, service.zone, now)
-        done = service.write(lambda unit: export_check.check(unit, service.controller, name, found, days, person, now))
+        found = export_check.read(file, of.connector, of.retention, there.zone, now)
+        done = there.write(lambda unit: export_check.check(unit, there.controller, name, found, days, person, now))
         talk.did = f"the export with SHA-256 {found.sha256} is checked at {name} and recorded"
-        _show_checked(talk, service, name, found.sha256, done, as_json=as_json)
+        _show_checked(talk, there, name, found.sha256, done, as_json=as_json)
     return Exit.LOOK if done.contradicted else Exit.DONE
 
 
@@ -112,9 +112,9 @@ def attest(
     return _said(
         ctx.obj,
         processor,
-        lambda service, name: service.write(
+        lambda there, name: there.write(
             lambda unit: attest_by_hand(
-                unit, service.controller, name, references or [], _person(by, how), service.clock.now()
+                unit, there.controller, name, references or [], _person(by, how), there.clock.now()
             )
         ),
         "attested",
@@ -142,16 +142,16 @@ def make_exception(
 
     talk: Talk = ctx.obj
     new = _day(until, "--until")
-    with installation(talk) as service:
-        now, person = service.clock.now(), _person(by, reason)
-        name = service.write(lambda unit: acts.make_exception(unit, service.controller, reference, new, person, now))
+    with installation(talk) as there:
+        now, person = there.clock.now(), _person(by, reason)
+        name = there.write(lambda unit: acts.make_exception(unit, there.controller, reference, new, person, now))
         talk.did = f"{reference} at {name} is excepted until {new}"
         if as_json:
             talk.json({"processor": name, "reference": reference, "until_on": new.isoformat()})
         else:
             talk.data(f"{reference}  excepted until {new}")
         talk.ending(
-            stored=f"the exception (who and why: sealed) and its ledger entry, in {place_of_store(service)}",
+            stored=f"the exception (who and why: sealed) and its ledger entry, in {place_of_store(there)}",
             by_itself=f"it is on the work list again in the week before {new}.",
         )
     return Exit.DONE
@@ -162,9 +162,9 @@ def state_open(ctx: typer.Context, *, by: By, how: How, processor: Processor = "
     """Record that somebody looked and found no open conversation older than the rule. No export shows open ones."""
     from dpsync.retention.acts import state_none_open
 
-    def work(service: "Installation", name: str) -> int:
-        now, person = service.clock.now(), _person(by, how)
-        service.write(lambda unit: state_none_open(unit, service.controller, name, person, now))
+    def work(there: "Installation", name: str) -> int:
+        now, person = there.clock.now(), _person(by, how)
+        there.write(lambda unit: state_none_open(unit, there.controller, name, person, now))
         return 1
 
     return _said(ctx.obj, processor, work, "stated", as_json=as_json)
@@ -181,27 +181,27 @@ def needs_a_look(line: "RetentionLine") -> bool:
 def _said(talk: Talk, processor: str, work: "Work", word: str, *, as_json: bool) -> int:
     from dpsync.cli.opening import installation, place_of_store
 
-    with installation(talk) as service:
-        name = _only(service, processor)
-        count = work(service, name)
+    with installation(talk) as there:
+        name = _only(there, processor)
+        count = work(there, name)
         talk.did = f"{name}: {word} {count}" if count else ""
         if as_json:
             talk.json({"processor": name, word: count})
         else:
             talk.data(f"{name}  {word} {count}")
         talk.ending(
-            stored=f"who says it and how they know (sealed), and a ledger entry, in {place_of_store(service)}"
+            stored=f"who says it and how they know (sealed), and a ledger entry, in {place_of_store(there)}"
             if count
             else "nothing new: this was recorded before",
             by_itself="if one is seen again, dpsync calls it contradicted and tells the data protection officer.",
-            waits=_owed(service, name),
+            waits=_owed(there, name),
         )
     return Exit.DONE
 
 
-def _only(service: "Installation", processor: str) -> str:
+def _only(there: "Installation", processor: str) -> str:
     """The processor that was named, else the only one with a rule. Raises `UsageError`, `NotFound`."""
-    known = [name for name, section in service.settings.processors.items() if section.retention is not None]
+    known = [name for name, section in there.settings.processors.items() if section.retention is not None]
     if processor:
         if processor not in known:
             raise NotFound(f"{processor} has no rule for private conversations. These have one: {_listed(known)}")
@@ -229,11 +229,11 @@ def _day(text: str, option: str) -> date:
         raise UsageError(f"{option} is not a date. Write dates like 2026-11-20") from None
 
 
-def _owed(service: "Installation", name: str) -> str:
+def _owed(there: "Installation", name: str) -> str:
     from dpsync.reports.conversations import retention_duties
     from dpsync.reports.make import conversations_of
 
-    lines = [one for one in conversations_of(service, service.clock.now()) if one.rule.processor == name]
+    lines = [one for one in conversations_of(there, there.clock.now()) if one.rule.processor == name]
     return " ".join(f"{duty.sentence} ({duty.command})" for duty in retention_duties(lines))
 
 
@@ -266,9 +266,7 @@ def _show(talk: Talk, lines: "Sequence[RetentionLine]", rows: "Sequence[Conversa
         talk.say("No processor has a rule for private conversations (`retention` in its section).")
 
 
-def _show_checked(
-    talk: Talk, service: "Installation", name: str, sha256: str, done: "Checked", *, as_json: bool
-) -> None:
+def _show_checked(talk: Talk, there: "Installation", name: str, sha256: str, done: "Checked", *, as_json: bool) -> None:
     from dpsync.cli.opening import place_of_store
 
     if as_json:
@@ -281,7 +279,7 @@ def _show_checked(
         )
     left = f"{done.contradicted} that should be gone are on the next work list. " if done.contradicted else ""
     talk.ending(
-        stored=f"SHA-256 {sha256}, counts, days, who checked, and a ledger entry, in {place_of_store(service)}",
+        stored=f"SHA-256 {sha256}, counts, days, who checked, and a ledger entry, in {place_of_store(there)}",
         by_itself="nothing more. dpsync does not keep the file: destroy it.",
-        waits=(left + _owed(service, name)).strip(),
+        waits=(left + _owed(there, name)).strip(),
     )

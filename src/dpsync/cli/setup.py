@@ -209,16 +209,16 @@ def _begin(talk: Talk, *, kept: bool, backed_up: bool) -> int:
         talk.say(f"Kept     {talk.config} (not changed)")
     Keys.create(loaded.keys.directory)
     talk.say(f"{'Kept    ' if had_keys else 'Created '} {loaded.keys.directory} (keys, mode 0700)")
-    service = Installation(talk.config, os.environ, settings=loaded, told=talk.warn)
-    with store_errors_named(loaded.store.url), service:
-        new, migrated = initialise(service, backed_up=backed_up)
+    there = Installation(talk.config, os.environ, settings=loaded, told=talk.warn)
+    with store_errors_named(loaded.store.url), there:
+        new, migrated = initialise(there, backed_up=backed_up)
         if migrated is not None and migrated.was is not None:
             copy = f"the old one is in {migrated.copy}" if migrated.copy else "the old one is in your back-up"
-            talk.say(f"Migrated {place_of_store(service)} from schema {migrated.was} to {SCHEMA} ({copy})")
-        talk.say(f"{'Created ' if new else 'Kept    '} {place_of_store(service)} (database, ledger {service.origin})")
+            talk.say(f"Migrated {place_of_store(there)} from schema {migrated.was} to {SCHEMA} ({copy})")
+        talk.say(f"{'Created ' if new else 'Kept    '} {place_of_store(there)} (database, ledger {there.origin})")
         _paper(talk, loaded)
         talk.say("GIVE THIS KEY TO YOUR DPO, on paper or by telephone. It proves every later report:")
-        talk.data(service.log.signer.verifier.line)
+        talk.data(there.log.signer.verifier.line)
         _next(talk, loaded, new=new)
     return Exit.DONE
 

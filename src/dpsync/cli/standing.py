@@ -61,9 +61,9 @@ def status(
     talk: Talk = ctx.obj
     if who and not request:
         raise UsageError("--who needs one request: `dpsync status REQUEST --who`")
-    with installation(talk, secrets=False, compare=False) as service:
-        zone = service.zone
-        found = _look(talk, service, request, limit=limit if every else EVERYTHING, every=every, who=who, by=by)
+    with installation(talk, secrets=False, compare=False) as there:
+        zone = there.zone
+        found = _look(talk, there, request, limit=limit if every else EVERYTHING, every=every, who=who, by=by)
     if as_json:
         _show_json(talk, found, limit)
     else:
@@ -87,54 +87,54 @@ class _Found:
         return head_line(self.rows, self.stopped, sum(line.overdue for line in self.conversations))
 
 
-def _look(talk: Talk, service: "Installation", request: str, *, limit: int, every: bool, who: bool, by: str) -> _Found:
+def _look(talk: Talk, there: "Installation", request: str, *, limit: int, every: bool, who: bool, by: str) -> _Found:
     from dpsync.cli.opening import full_id, shown_to, stopped_processors
     from dpsync.propagation.correspondence.incoming import unread
     from dpsync.reports.make import conversations_of, processor_lines
     from dpsync.reports.status import status_rows
 
-    request_id = full_id(service, request) if request else None
-    about = shown_to(service, request_id, by, "dpsync status --who") if who and request_id else None
+    request_id = full_id(there, request) if request else None
+    about = shown_to(there, request_id, by, "dpsync status --who") if who and request_id else None
     talk.did = f"that request {request_id} was shown is on the record; it may be shown again" if about else ""
-    known = {line.name: line for line in processor_lines(service)}
-    now = service.clock.now()
+    known = {line.name: line for line in processor_lines(there)}
+    now = there.clock.now()
     return _Found(
-        rows=service.read(
+        rows=there.read(
             lambda connection: status_rows(
                 connection, now=now, only_open=not every, limit=limit, request_id=request_id, processors=known
             )
         ),
-        stopped=stopped_processors(service),
-        conversations=conversations_of(service, now),
-        mail=len(service.read(lambda connection: unread(connection, request_id))),
-        one=standing_of(service, request_id) if request_id else None,
+        stopped=stopped_processors(there),
+        conversations=conversations_of(there, now),
+        mail=len(there.read(lambda connection: unread(connection, request_id))),
+        one=standing_of(there, request_id) if request_id else None,
         who=about,
     )
 
 
-def standing_of(service: "Installation", request_id: str) -> "RequestStanding":
+def standing_of(there: "Installation", request_id: str) -> "RequestStanding":
     """Where one request stands at each processor."""
     from dpsync.reports.make import processor_lines
     from dpsync.reports.standing import read_standing
     from dpsync.store import tables as t
 
-    known = {line.name: line for line in processor_lines(service)}
-    now = service.clock.now()
-    (found,) = service.read(lambda connection: read_standing(connection, t.request.c.id == request_id, now, known))
+    known = {line.name: line for line in processor_lines(there)}
+    now = there.clock.now()
+    (found,) = there.read(lambda connection: read_standing(connection, t.request.c.id == request_id, now, known))
     return found
 
 
-def waiting_for(service: "Installation", one: "RequestStanding") -> str:
+def waiting_for(there: "Installation", one: "RequestStanding") -> str:
     """What of a request will not happen until a person acts, and by which command; nothing where all goes by itself."""
     from dpsync.reports.duties import duties_of
     from dpsync.reports.make import asks_contacts
 
-    today = service.clock.now().astimezone(service.zone).date()
-    found = duties_of([one], today, asks=asks_contacts(service.settings))
+    today = there.clock.now().astimezone(there.zone).date()
+    found = duties_of([one], today, asks=asks_contacts(there.settings))
     return " ".join(f"{duty.sentence} ({duty.command})" for duty in found)
 
 
-def by_itself(service: "Installation", one: "RequestStanding") -> str:
+def by_itself(there: "Installation", one: "RequestStanding") -> str:
     """What of a request goes on without anybody, and until when what only cools off waits."""
     from dpsync.cli.opening import what_goes_on
     from dpsync.model import Cause, State
@@ -146,14 +146,14 @@ def by_itself(service: "Installation", one: "RequestStanding") -> str:
         if line.state is State.HELD and Cause.COOLING_OFF in line.causes and line.waits_until:
             cooling.setdefault(line.waits_until, []).append(line.title)
     waits = [
-        f"until {until.astimezone(service.zone):%-d %b, %H:%M}, cooling-off: {', '.join(titles)}"
+        f"until {until.astimezone(there.zone):%-d %b, %H:%M}, cooling-off: {', '.join(titles)}"
         for until, titles in sorted(cooling.items())
     ]
     if all(line.state is State.HELD or not line.open for line in one.lines):
         return f"nothing {'; '.join(waits)}." if waits else "nothing: it is held everywhere until somebody decides."
     on_the_way = [line for line in one.lines if line.state is State.PENDING]
     if any(not line.stopped for line in on_the_way):
-        goes_on = what_goes_on(service, service.clock.now())
+        goes_on = what_goes_on(there, there.clock.now())
         goes_on += " Except at processors that are stopped." if any(line.stopped for line in on_the_way) else ""
     elif on_the_way:
         goes_on = "nothing: dpsync sends nothing to the processors that are left, because they are stopped."

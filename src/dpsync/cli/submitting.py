@@ -94,9 +94,9 @@ def submit(
         "lifted": _given({"told_on": lift_told_on, "how": lift_how}),
     }
     event = event_id or f"cmd-{secrets.token_hex(12)}"
-    with installation(talk) as service:
-        data["received_at"] = _moment(received, service.zone) if received else None
-        result = _handed_in(service, _given(data), event, by)
+    with installation(talk) as there:
+        data["received_at"] = _moment(received, there.zone) if received else None
+        result = _handed_in(there, _given(data), event, by)
         talk.did = f"request {result.request_id} is {_word(result)} (event {event})"
         if as_json:
             talk.json(
@@ -104,7 +104,7 @@ def submit(
             )
         else:
             talk.data(f"{result.request_id}  {_word(result)}")
-        _end(talk, service, result, event, named=event_id is not None)
+        _end(talk, there, result, event, named=event_id is not None)
     return Exit.DONE
 
 
@@ -112,12 +112,12 @@ def _given(fields: dict[str, object]) -> dict[str, object]:
     return {name: value for name, value in fields.items() if value not in (None, [], {})}
 
 
-def _handed_in(service: "Installation", data: dict[str, object], event: str, by: str) -> "Received":
+def _handed_in(there: "Installation", data: dict[str, object], event: str, by: str) -> "Received":
     from dpsync.intake.payload import parse_request
     from dpsync.intake.reception import Reception
     from dpsync.ledger.entry import canonical
 
-    now = service.clock.now()
+    now = there.clock.now()
     try:
         request = parse_request(data, source=SOURCE, event_id=event, now=now, by=by)
     except PayloadInvalid as fault:
@@ -125,7 +125,7 @@ def _handed_in(service: "Installation", data: dict[str, object], event: str, by:
         refusal = PayloadInvalid(_option(fault.field), fault.problem)
     else:
         body = canonical({"type": "data_subject.request", "data": data})
-        return Reception(service.controller, service.writer).submit(request, body, now).result()
+        return Reception(there.controller, there.writer).submit(request, body, now).result()
     raise refusal
 
 
@@ -183,19 +183,19 @@ def _word(result: "Received") -> str:
     return "held" if result.held else "accepted"
 
 
-def _end(talk: Talk, service: "Installation", result: "Received", event: str, *, named: bool) -> None:
+def _end(talk: Talk, there: "Installation", result: "Received", event: str, *, named: bool) -> None:
     from dpsync.cli.opening import place_of_store
     from dpsync.cli.standing import by_itself, standing_of, waiting_for
     from dpsync.reports.words import day
 
-    one = standing_of(service, result.request_id)
+    one = standing_of(there, result.request_id)
     if result.repeated:
         talk.say(f"This event ({event}) was submitted before. Nothing is new.")
-    stored = f"the request, {len(one.lines)} processors to tell and the ledger entry, in {place_of_store(service)}; "
+    stored = f"the request, {len(one.lines)} processors to tell and the ledger entry, in {place_of_store(there)}; "
     talk.ending(
         stored=stored + f"due {day(one.due_on)}",
-        by_itself=by_itself(service, one),
-        waits=waiting_for(service, one),
+        by_itself=by_itself(there, one),
+        waits=waiting_for(there, one),
     )
     if not named and not result.repeated:
         talk.say(f"If you run this again, it makes a new request. To repeat this one safely: --event-id {event}")

@@ -171,12 +171,12 @@ def _by_hand(sandbox: RunningSandbox, staff: Staff) -> Iterator[str]:
         yield "Hootsuite's desk got no letter"
 
 
-def verified_apart(service: Installation, request_id: str, folder: Path) -> Iterator[str]:
+def verified_apart(there: Installation, request_id: str, folder: Path) -> Iterator[str]:
     """The receipt of the erasure, checked by a program that is not dpsync. What it finds wrong."""
-    receipt = service.receipt(request_id, service.clock.now())
-    shutil.copy(service.custody.receipts.write(receipt), folder / "receipt.json")
+    receipt = there.receipt(request_id, there.clock.now())
+    shutil.copy(there.custody.receipts.write(receipt), folder / "receipt.json")
     shutil.copy(VERIFIER, folder / VERIFIER.name)
-    line = service.log.signer.verifier.line
+    line = there.log.signer.verifier.line
     command = [sys.executable, str(folder / VERIFIER.name), str(folder / "receipt.json")]
     command += ["--key", line, "--email", BEN]
     checked = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - because it is our own verifier

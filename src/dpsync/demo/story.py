@@ -48,14 +48,14 @@ def run(folder: Path, *, broken: bool, say: Say) -> int:
         staff = Staff(sandbox)
         staff.start_work()
         place = installed(folder, sandbox)
-        with serving(place), Installation(place.config, place.environ) as service:
+        with serving(place), Installation(place.config, place.environ) as there:
             talk(sandbox, place)
             trouble(sandbox, broken=broken)
             asked = _ask(place, say)
-            states = _follow(service, say)
-            report = _report(service, folder, say)
+            states = _follow(there, say)
+            report = _report(there, folder, say)
             _sandbox_account(sandbox, staff, say)
-            faults = [*_proof(service, asked["erasure"], folder, say)]
+            faults = [*_proof(there, asked["erasure"], folder, say)]
             faults += disagreements(sandbox, Account(states, report, staff))
     wrong = _verdict(states, faults, say)
     say(f"{time.monotonic() - started:.0f} s. Look: {folder.name}/report.html   {folder.name}/receipt.json")
@@ -78,7 +78,7 @@ def _ask(place: Place, say: Say) -> dict[str, Sent]:
     return asked
 
 
-def _follow(service: Installation, say: Say) -> dict[Key, str]:
+def _follow(there: Installation, say: Say) -> dict[Key, str]:
     """Watch the states until nothing moves any more, and say each change."""
     from sqlalchemy import select
 
@@ -89,7 +89,7 @@ def _follow(service: Installation, say: Say) -> dict[Key, str]:
     seen: dict[Key, str] = {}
     until = time.monotonic() + PATIENCE
     while time.monotonic() < until:
-        for row in service.read(lambda connection: connection.execute(query).all()):
+        for row in there.read(lambda connection: connection.execute(query).all()):
             key = (str(row.right), str(row.processor))
             if seen.get(key) != row.state:
                 seen[key] = str(row.state)
@@ -104,22 +104,22 @@ def _follow(service: Installation, say: Say) -> dict[Key, str]:
     raise TooSlow(f"the story is not at its end within {PATIENCE:.0f} s: this machine is too busy for it just now")
 
 
-def _report(service: Installation, folder: Path, say: Say) -> PeriodReport:
+def _report(there: Installation, folder: Path, say: Say) -> PeriodReport:
     from dpsync.reports import render
     from dpsync.reports.make import month_report
 
-    report = month_report(service, datetime.now(UTC))
+    report = month_report(there, datetime.now(UTC))
     durable.replace(folder / "report.html", render.html(report).encode())
     say("")
     say(render.text(report).partition(f"\nWhat {TITLES['newsletter']} can do")[0])
     return report
 
 
-def _proof(service: Installation, erasure: Sent, folder: Path, say: Say) -> list[str]:
+def _proof(there: Installation, erasure: Sent, folder: Path, say: Say) -> list[str]:
     """What is wrong with the receipt of the erasure, and with the ledger."""
-    receipt = list(verified_apart(service, erasure.request_id, folder))
+    receipt = list(verified_apart(there, erasure.request_id, folder))
     say(f"4/5 receipt, checked by a program that is not dpsync: {'NOT VALID' if receipt else 'valid'}")
-    ledger = verify_ledger(service, full=True)
+    ledger = verify_ledger(there, full=True)
     say(f"    ledger: {ledger.entries} entries, {'unaltered' if not ledger.problems else ledger.problems[0]}")
     return [*receipt, *ledger.problems]
 
