@@ -40,8 +40,8 @@ TAIL = 256 * 1024
 """Bytes in which the last line is looked for first: the largest group has a sixth of it."""
 
 _LINES_LOST = (
-    f", so which requests it told of is not known. Put the newest copy back; where there is none, rename it to {GAP}: "
-    "another is begun then"
+    f", so nobody knows which requests it listed. Restore the newest copy. If there is none, rename it to {GAP}: "
+    "dpsync then begins another"
 )
 
 
@@ -92,8 +92,8 @@ class Journal:
         if found is None or (found.kind is Kind.VACANT and self._gap.exists()):
             return ""
         return "the journal of accepted requests, " + found.told(
-            f"put it back (is its disk mounted?). Where it is lost for good, make an empty file {self._gap}: "
-            f"`touch {shlex.quote(str(self._gap))}`; another is begun then"
+            f"restore it (is its disk mounted?). If it is lost for good, make an empty file {self._gap}: "
+            f"`touch {shlex.quote(str(self._gap))}`. dpsync then begins another"
         )
 
     @property
@@ -114,7 +114,7 @@ class Journal:
     def demand(self) -> None:
         """Refuse to accept anything that could not be written here. Raises `ProofDamaged`."""
         if found := self.unwritable:
-            raise ProofDamaged(self.missing or f"{found.told('')}. Nothing is accepted")
+            raise ProofDamaged(self.missing or f"{found.told('')}. dpsync accepts nothing")
 
     def append(self, accepted: Sequence[Accepted], entries: int) -> int:
         """Keep what was committed. `entries`: how many the ledger has, 0 for not known. On the disk when it returns.
@@ -137,7 +137,7 @@ class Journal:
         except OSError as refused:
             self._end = -1
             kind = ProofDiskFull if durable.is_full(refused) else ProofDamaged
-            raise kind(f"{paths.told_of(self.path, refused).told('')}. Nothing is accepted") from None
+            raise kind(f"{paths.told_of(self.path, refused).told('')}. dpsync accepts nothing") from None
 
     def read(self, start: int = 0) -> Told:
         """What it tells from that byte on. Raises `ProofDamaged` where it is shorter, or not to be read."""
@@ -147,7 +147,7 @@ class Journal:
             with self.path.open("rb") as file:
                 if file.seek(0, os.SEEK_END) < start:
                     raise ProofDamaged(
-                        f"{self.path} is shorter than it was: an older copy, or a damaged file. Put the newest back"
+                        f"{self.path} is shorter than it was: an older copy, or a damaged file. Restore the newest copy"
                     )
                 file.seek(start)
                 raw = file.read()

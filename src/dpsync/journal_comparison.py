@@ -79,9 +79,9 @@ def _lost(connection: Connection, accepted: Sequence[Accepted]) -> Iterator[Acce
 def sentence_of(lost: Sequence[Accepted], short: int, path: Path, *, damaged: bool) -> str:
     """What is missing, and what a person can do. `damaged`: the journal may have told of more."""
     way_out = (
-        "look for the database's newest files (its -wal beside it) and put them back together. Where they are gone, "
-        f"have the main database send again all events since then, under their old ids, once {path} is renamed to "
-        f"{GAP} and the data protection officer knows"
+        "look for the database's newest files (with its -wal) and restore them together. If they are gone, tell the "
+        f"data protection officer, rename {path} to {GAP}, and have the main database send all events since then "
+        "again, under their old ids"
     )
     least = "at least " if damaged else ""
     if not lost:

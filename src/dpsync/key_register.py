@@ -65,7 +65,7 @@ def demand(connection: Connection, keys: Keys, months: Iterable[str]) -> None:
     known = _registered(connection)
     registered = [key.removeprefix(_MONTH) for key in known if key.startswith(_MONTH)]
     for problem in _of_months(known, keys, registered).values():
-        raise KeyProblem(f"{problem}. Nothing is accepted before it is back")
+        raise KeyProblem(f"{problem}. dpsync accepts nothing until it is back")
     for month in sorted(set(months) - set(registered)):
         named = connection.execute(select(_R.id).where(_R.key_month == month, _R.wrapped_key.is_not(None)).limit(1))
         if named.first() is None:
@@ -73,7 +73,7 @@ def demand(connection: Connection, keys: Keys, months: Iterable[str]) -> None:
                 month
             )  # two processes: whoever writes is alone, and a file that is there is never replaced
         elif not _opens(connection, keys, month):
-            raise KeyProblem(f"the key of {month} is another one than that of the requests of {month}")
+            raise KeyProblem(f"the key of {month} is not the key of the requests of {month}")
         connection.execute(insert(t.meta).values(key=f"{_MONTH}{month}", value=keys.month_fingerprint(month)))
 
 

@@ -29,4 +29,6 @@ def connector_class(name: str) -> type[Connector] | None:
 
 def unknown_connector(name: str) -> Fault:
     """What is wrong with a processor's section that names a connector that there is not."""
-    return Fault(f"processors.{name}.connector", f"no such connector; there are: {', '.join(connector_names())}")
+    return Fault(
+        f"processors.{name}.connector", f"no such connector. The connectors are: {', '.join(connector_names())}"
+    )

@@ -67,7 +67,7 @@ def demand_rows(said: Mapping[str, str], wanted: Collection[str] = ALWAYS) -> No
     if wrong:
         raise StoreProblem(
             f"the database's table `meta` {' and '.join(wrong)}: somebody wrote there by hand, or the database is "
-            "damaged. Keep a copy, and put the newest back-up of the database back"
+            "damaged. Keep a copy, and restore the newest back-up of the database"
         )
 
 
@@ -84,7 +84,7 @@ def _kept_from_the_beginning(connection: Connection, keys: Keys) -> Collection[s
 def _demand_same(said: Mapping[str, str], keys: Keys, origin: str) -> None:
     if said["keys"] != keys.fingerprint():
         others = "; ".join(key_register.foreign(said, keys))
-        raise KeyProblem(others or "the keys are not those this database was made with; put the right ones back")
+        raise KeyProblem(others or "the keys are not those this database was made with. Restore the right ones")
     if said["origin"] != origin:
         raise StoreProblem(
             f"the ledger in this database is {said['origin']}, the settings say {origin}; "
@@ -97,8 +97,8 @@ def _astray(empty: StoreEmpty, origin: str, ledger: LedgerSection) -> StoreProbl
     if not told:
         return empty
     return StoreProblem(
-        f"{empty.seen}, but {told}: [store] url names another place than before, or what stood there is lost. Put the "
-        "right name there, or the database back from its back-up"
+        f"{empty.seen}, but {told}: [store] url names another place than before, or what stood there is lost. Set it "
+        "to the right name, or restore the database from its back-up"
     )
 
 

@@ -61,7 +61,7 @@ def test_a_months_key_that_is_lost_or_another_refuses_start_and_intake_and_is_no
     before = sorted(one.name for one in path.parent.iterdir())
     with pytest.raises(KeyProblem, match="the key of 2026-11 is"):
         there.start_beside()
-    with pytest.raises(KeyProblem, match=r"the key of 2026-11 is .* Nothing is accepted"):
+    with pytest.raises(KeyProblem, match=r"the key of 2026-11 is .* dpsync accepts nothing"):
         there.ask(Right.OPT_OUT, CARA, id="crm-3")
     assert sorted(one.name for one in path.parent.iterdir()) == before
     assert differences(there.service) == unopened(there.service) == (), "nobody wrote past dpsync"

@@ -138,7 +138,7 @@ def test_who_says_only_that_it_is_signed_is_never_told_of_as_ours(
     logged = [json.loads(one) for one in lines.getvalue().splitlines() if "request refused" in one]
     assert [one["status"] for one in logged] == [413, 401, 431, 404], "one line a minute of each kind"
     assert {one["reason"] for one in logged if one["status"] in {413, 431}} == {
-        "too large, so its signature was not looked at"
+        "too large, so dpsync did not check the signature"
     }
 
 

@@ -209,7 +209,7 @@ def test_a_file_that_was_made_for_another_range_changes_nothing(
 
 def test_a_check_needs_a_name(world: World, tmp_path: Path) -> None:
     keeping(world)
-    with pytest.raises(DecisionRefused, match="name of a person"):
+    with pytest.raises(DecisionRefused, match="give your name"):
         check(world, tmp_path, HEADER, by=replace(DANA, name=" "))
     assert world.rows(ct.retention_act) == []
 

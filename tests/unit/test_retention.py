@@ -167,7 +167,7 @@ def test_attesting_by_hand_needs_a_name_a_way_and_something_to_attest(world: Wor
     with pytest.raises(NotFound, match="DPS-NOBODY"):
         attest(world, "DPS-NOBODY")
     for by in (By("", "dana", "how"), By("Dana", "dana", " ")):
-        with pytest.raises(DecisionRefused, match="name of a person"):
+        with pytest.raises(DecisionRefused, match="give your name"):
             world.writer.call(
                 lambda unit, by=by: acts.attest_by_hand(  # type: ignore[misc]  # because mypy does not infer a lambda's default
                     unit, world.controller, "inbox", [row(world).reference], by, START
@@ -206,7 +206,7 @@ def test_what_is_said_to_be_gone_needs_no_exception(world: World) -> None:
     keeping(world)
     note(world, told(1))
     attest(world, row(world).reference)
-    with pytest.raises(DecisionRefused, match="what is gone needs no exception"):
+    with pytest.raises(DecisionRefused, match="it is gone, so it needs no exception"):
         make_exception(world, row(world).reference, date(2027, 1, 15))
 
 

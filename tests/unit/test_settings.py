@@ -114,7 +114,7 @@ def test_every_fault_is_told_at_once_with_its_key_path(folder: Folder) -> None:
         ({"store": f'url = "postgresql://dp:{CANARY}@db/dp"'}, "store.url", "has a password in it"),
         ({"safety": 'irreversible_per_day = "50"'}, "safety.irreversible_per_day", "whole number"),
         ({"intake": 'public_url = "http://dpsync.example.org"'}, "intake.public_url", "https://"),
-        ({"intake": f'secrets = ["{CANARY}"]'}, "intake.secrets[0]", "no secret stands in this file"),
+        ({"intake": f'secrets = ["{CANARY}"]'}, "intake.secrets[0]", "never write a secret into this file"),
         ({"intake": f'secrets = [{{ env = "{CANARY}" }}]'}, "intake.secrets[0]", "not the secret itself"),
         ({"intake": f'secrets = "{CANARY}"'}, "intake.secrets", "must be a list"),
         ({"alerts": f'heartbeat = "https://x.example/{CANARY}"'}, "alerts.heartbeat", "must be a reference"),
@@ -378,7 +378,7 @@ def test_a_connector_gets_its_own_keys_with_secrets_resolved_and_the_base_url(fo
 @pytest.mark.parametrize(
     ("extra", "key", "says", "code"),
     [
-        (f'api_key = "{CANARY}"', "processors.news.api_key", "no secret stands in this file", "DP-201"),
+        (f'api_key = "{CANARY}"', "processors.news.api_key", "never write a secret into this file", "DP-201"),
         ('api_key = { env = "UNSET" }', "processors.news.api_key", "UNSET is not set here", "DP-204"),
         ("", "processors.news.api_key", "is required", "DP-201"),
         ('api_key = { env = "K" }\nanswer_withn = "1 h"', "processors.news.answer_withn", "answer_within?", "DP-201"),

@@ -28,10 +28,10 @@ SIGNED_DOOR = "webhook"
 
 CAUSE = "requests-refused"
 _FROM_US = (
-    "Signed by your own main database: what it asked for is not known to dpsync and is done nowhere, while its legal "
+    "Signed by your own main database: dpsync does not have the request, and nobody acts on it, while its legal "
     "dates run on."
 )
-_FROM_A_PROCESSOR = "Sent by a processor of its own accord: what it would have told is not known to dpsync."
+_FROM_A_PROCESSOR = "Sent by a processor: dpsync does not know what it wanted to report."
 CODE = "DP-322"
 _F = t.refusal.c
 _DIGITS = re.compile(r"[0-9]+")
@@ -39,7 +39,7 @@ _DIGITS = re.compile(r"[0-9]+")
 _PLAIN = re.compile(r"(?!(?:[-_.:]*[0-9]){7,}[-_.:]*$)[A-Za-z0-9_.:-]{1,80}")
 _BETWEEN_CLAIMS = timedelta(minutes=1)
 
-UNSEEN = "too large, so its signature was not looked at"
+UNSEEN = "too large, so dpsync did not check the signature"
 """Why nobody can say who sent it."""
 
 
@@ -198,7 +198,7 @@ def phrase(row: Any) -> str:
     """One row in words: how often, with which status, about which field, from whom."""
     about = f", field {row.field}" if row.field else ""
     if row.status == 409 and not row.told:
-        about = ", an event id again with another body"
+        about = ", an event id used again with another body"
     return f"{row.times:,} times {row.status}{about}, from {row.source}"
 
 

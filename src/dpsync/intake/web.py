@@ -185,7 +185,7 @@ def _refused(error: IntakeError | DecisionRefused | NotFound, *, claimed: bool) 
         case _:
             # A conflict of event ids has an alert of its own, which names what stands.
             again = isinstance(error, EventConflict)
-            problem = "an event id again with another body" if again else "conflict"
+            problem = "an event id used again with another body" if again else "conflict"
             refusal = Refusal(SOURCE, 409, told=not again, told_elsewhere=again, problem=problem)
             return refusal, _json(409, {"error": error.message})
 

@@ -73,14 +73,12 @@ def find_request(connection: Connection, prefix: str) -> str:
     """
     text = prefix.strip().upper().removeprefix("R-").translate(str.maketrans("ILO", "110"))
     if not re.fullmatch(r"[0-9A-Z]{4,26}", text):
-        raise NotFound(
-            "a request is named by at least the first four characters of its id, as `dpsync status` shows it"
-        )
+        raise NotFound("give at least the first four characters of the id, as `dpsync status` shows it")
     found = connection.execute(select(t.request.c.id).where(t.request.c.id.startswith("r-" + text)).limit(2)).all()
     if not found:
         raise NotFound(f"there is no request {prefix!r}")
     if len(found) > 1:
-        raise NotFound(f"more than one request begins with {prefix!r}; give more of the id")
+        raise NotFound(f"more than one request begins with {prefix!r}. Give more of the id")
     request_id: str = found[0].id
     return request_id
 
@@ -104,7 +102,7 @@ def decide(
     request does not go to, `UsageError` without a name or a reason.
     """
     if not person.by.strip() or not person.reason.strip():
-        raise UsageError("a decision needs a name (--by) and a reason (--reason)")
+        raise UsageError("give your name with --by and a reason with --reason")
     rows = _propagations(unit.connection, request_id)
     unknown = set(processors) - {row.processor for row in rows}
     if unknown:

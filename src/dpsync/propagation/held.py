@@ -15,12 +15,12 @@ RELEASE_CONTACT = f"dpsync release {{request}} {{processor}} --cause contact_unv
 CAUSE = "held"
 
 BECAUSE = {
-    Cause.BRAKE: "More was asked of one account in 24 hours than [safety] irreversible_per_day allows: "
-    "a fault in the main database or a stolen secret looks like this.",
-    Cause.APPROVAL: "An erasure waits for a person's yes.",
+    Cause.BRAKE: "There were more requests for one account in 24 hours than [safety] irreversible_per_day allows. "
+    "A fault in the main database or a stolen secret looks like this.",
+    Cause.APPROVAL: "An erasure waits for a person to approve it.",
     Cause.SHARED_ADDRESS: "An erasure names an address that another person in the main database uses too.",
-    Cause.RESTRICTION_IN_FORCE: "An erasure was asked while the processing of this person is restricted (Art. 18).",
-    Cause.CONTACT_UNVERIFIED: "A notice would carry personal data to a contact that has not confirmed itself yet.",
+    Cause.RESTRICTION_IN_FORCE: "There is an erasure request while a restriction (Art. 18) is in force for the person.",
+    Cause.CONTACT_UNVERIFIED: "A notice would send personal data to a contact that has not confirmed the address yet.",
     Cause.OBSERVE: "dpsync only observes: [safety] mode.",
 }
 """Why a person must decide. What only cools off is released by time, and is no concern of anybody's."""

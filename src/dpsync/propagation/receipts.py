@@ -40,7 +40,7 @@ def receipt_of(
         raise NotFound(f"there is no request {request_id}")
     key = request_key(controller, dict(row))
     if key is None:
-        raise NotFound("this request is shredded; its receipt was written to the receipts folder before")
+        raise NotFound("this request is shredded. Its receipt is in the receipts folder")
     try:
         return log.receipt(
             connection,
@@ -52,7 +52,7 @@ def receipt_of(
         )
     except ValueError as problem:
         raise LedgerTampered(
-            f"no receipt can be made, for the record of this request is not as it was written ({problem}): "
+            f"dpsync cannot make a receipt, because the record of this request was changed ({problem}). "
             "`dpsync verify` names the place"
         ) from None
 

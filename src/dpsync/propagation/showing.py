@@ -26,6 +26,6 @@ def show(unit: Unit, keyring: Keyring, request_id: str, person: Person, now: dat
     query = select(_R.id.label("request_id"), _R.sealed, _R.wrapped_key, _R.key_month).where(_R.id == request_id)
     found = opened(keyring, dict(unit.connection.execute(query).mappings().one()))
     if found is None:
-        raise NotFound("whom it was about is not known any more: the identifiers of this request were destroyed")
+        raise NotFound("nobody knows any more who it was about: the identifiers of this request were destroyed")
     remember(unit, keyring, request_id, SHOWN, person, now, event=EntryKind.SHOWN)
     return found[1]

@@ -137,7 +137,7 @@ def attest_by_hand(
         rows = list(unit.connection.execute(select(ct.conversation).where(C.processor == name, C.state.in_(listed))))
     keys = [row.pseudonym for row in rows if row.state in UNCLAIMED]
     if not rows:
-        raise DecisionRefused("nothing is on a work list; name the conversations")
+        raise DecisionRefused("nothing is on a work list. Name the conversations")
     if keys:
         _attest(unit, controller, name, keys, by, now, way="operator")
     return len(keys)
@@ -161,7 +161,7 @@ def make_exception(unit: Unit, controller: Controller, reference: str, until: da
     rule = rule_of(controller, row.processor)
     today = clock.day_of(now, controller.zone)
     if row.state not in UNCLAIMED:
-        raise DecisionRefused(f"{reference} is {row.state}; what is gone needs no exception")
+        raise DecisionRefused(f"{reference} is {row.state}; it is gone, so it needs no exception")
     if until <= max(today, date.fromisoformat(row.due_on)):
         raise DecisionRefused("the new date must be after today and after the day that the rule gives")
     if until > today + relativedelta(months=rule.months):
@@ -197,7 +197,7 @@ def _named(connection: Connection, references: Sequence[str], name: str = "") ->
     rows = by_reference(connection, references, name)
     missing = sorted(set(references) - {row.reference for row in rows})
     if missing:
-        raise NotFound(f"no conversation is called {', '.join(missing[:3])}; `dpsync retention show` lists them")
+        raise NotFound(f"there is no conversation {', '.join(missing[:3])}; `dpsync retention show` lists them")
     return rows
 
 
@@ -212,7 +212,7 @@ def rule_of(controller: Controller, name: str) -> Retention:
 def demanded(by: By) -> None:
     """Refuse what nobody stands for. Raises `DecisionRefused`."""
     if not by.name.strip() or not by.reason.strip():
-        raise DecisionRefused("it needs the name of a person, and a reason or how it was said")
+        raise DecisionRefused("give your name with --by, and say why or how you know")
 
 
 def alert(

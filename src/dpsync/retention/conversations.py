@@ -93,7 +93,7 @@ def begin_rule(unit: Unit, controller: Controller, name: str, now: datetime) -> 
     if missing and _kept_before(unit.connection, name):
         raise StoreProblem(
             f"the database's table `meta` lacks {', '.join(missing)}: somebody wrote there by hand, or the database "
-            "is damaged. Keep a copy, and put the newest back-up of the database back"
+            "is damaged. Keep a copy, and restore the newest back-up of the database"
         )
     for key in missing:
         insert_or_ignore(unit.connection, t.meta, {"key": key, "value": wanted[key]})

@@ -82,15 +82,15 @@ class ControllerSection(Section):
     name: Text = Field(description="The organisation that is responsible for the data, as letters and reports name it.")
     dpo: Address = Field(repr=False, description="Who reads the reports and decides: the data protection officer.")
     deputy: Address | None = Field(
-        default=None, repr=False, description="Who is told beside the DPO when time is short."
+        default=None, repr=False, description="Who is told, besides the DPO, when time is short."
     )
-    operator: Address = Field(repr=False, description="Who runs this machine and does what a vendor's API cannot.")
+    operator: Address = Field(repr=False, description="Who runs this machine, and does what a vendor's API cannot do.")
     time_zone: TimeZone = Field(default="Europe/London", description="Decides which day a request was received on.")
     holidays: Annotated[Literal["GB-ENG", "GB-WLS", "GB-SCT", "GB-NIR"], BeforeValidator(_nation)] = Field(
-        default="GB-ENG", description=f"Whose bank holidays move a legal date: {', '.join(NATIONS)}."
+        default="GB-ENG", description=f"The bank holidays that move a legal date: {', '.join(NATIONS)}."
     )
     regime: Annotated[Literal["uk"], BeforeValidator(_regime)] = Field(
-        default="uk", description="The law whose periods count. Only the United Kingdom's are implemented."
+        default="uk", description="The law that sets the periods. dpsync knows only that of the United Kingdom."
     )
     rehearsal: StrictBool = Field(
         default=False, description="Nothing is real: reports, receipts and the ledger say REHEARSAL, for ever."
@@ -103,7 +103,7 @@ class StoreSection(Section):
     url: Database = Field(
         default="sqlite:///var/dpsync.db",
         repr=False,
-        description="The database: sqlite:/// and a file, or postgresql://. With a password in it: a secret reference.",
+        description="The database: sqlite:/// and a file, or postgresql://. If it has a password: a secret reference.",
     )
 
 
@@ -117,14 +117,14 @@ class LedgerSection(Section):
     """The proof."""
 
     origin: Annotated[Text, AfterValidator(_origin)] = Field(
-        description="The ledger's name under every signature, such as example.org/dpsync. It can never be changed."
+        description="The ledger's name under every signature, such as example.org/dpsync. You can never change it."
     )
     anchor: Folder = Field(
         default=_as_written("anchors/"),
-        description="Where signed checkpoints go. Best on another disk or machine than the database.",
+        description="The folder for signed checkpoints. Best on another disk or machine than the database.",
     )
     receipts: Folder = Field(
-        default=_as_written("receipts/"), description="Where the receipt of each closed request is written."
+        default=_as_written("receipts/"), description="The folder for the receipt of each closed request."
     )
 
 
@@ -132,14 +132,15 @@ class IntakeSection(Section):
     """How requests come in."""
 
     secrets: tuple[SecretReference, ...] = Field(
-        default=(), description="Webhook secrets (whsec_…); two during a change, each of them valid."
+        default=(), description="Webhook secrets (whsec_…). Two during a change: both are valid."
     )
     listen: Listener = Field(default="127.0.0.1:8460", description="Where the receiver listens, behind your proxy.")
     public_url: WebAddress | None = Field(
-        default=None, description="Where the receiver is seen from outside. Without it, letters carry no answer links."
+        default=None,
+        description="The receiver's address as others see it. Without it, letters have no links to answer.",
     )
     metrics_listen: OwnListener | None = Field(
-        default=None, description="Where /metrics is served, on this machine only. Without it, nowhere."
+        default=None, description="The address for /metrics, on this machine only. Default: none."
     )
 
 
@@ -148,17 +149,17 @@ class SafetySection(Section):
 
     mode: Mode = Field(
         default=_as_written("live"),
-        description="observe: send nothing. confirm: each erasure waits for a yes. live: act, brake on.",
+        description="observe: send nothing. confirm: each erasure waits for approval. live: send, with the brake on.",
     )
     irreversible_per_day: Annotated[StrictInt, Field(ge=0, le=1_000_000)] = Field(
         default=50,
-        description="The brake: more erasures, opt-outs or address changes per account in 24 hours are held.",
+        description="The brake: dpsync holds more erasures, opt-outs or address changes per account in 24 hours.",
     )
     cooling_off: Duration = Field(
         default=_as_written("0h"), description="How long an erasure waits before anything is sent."
     )
     approvals: Annotated[StrictInt, Field(ge=0, le=2)] = Field(
-        default=0, description="How many people must say yes to an erasure: 0, 1 or 2."
+        default=0, description="How many people must approve an erasure: 0, 1 or 2."
     )
 
 
@@ -167,15 +168,15 @@ class MailSection(Section):
 
     host: Annotated[str, Field(pattern=r"^[A-Za-z0-9.:-]{1,253}$")] = Field(description="Name or address of the host.")
     port: Annotated[StrictInt, Field(ge=1, le=65535)] = Field(
-        default=587, description="Its port. Without it: 587 for starttls, 465 for tls, 25 for none."
+        default=587, description="Its port. Default: 587 for starttls, 465 for tls, 25 for none."
     )
     tls: Literal["starttls", "tls", "none"] = Field(
-        default="starttls", description="How the line is encrypted; none only to this machine itself."
+        default="starttls", description="How the connection is encrypted. none only to this machine itself."
     )
-    user: Text | None = Field(default=None, repr=False, description="The account there, if it asks for one.")
-    password: SecretReference | None = Field(default=None, description="That account's password.")
+    user: Text | None = Field(default=None, repr=False, description="The user name, if the host asks for one.")
+    password: SecretReference | None = Field(default=None, description="The password of that user.")
     sender: Address = Field(
-        alias="from", repr=False, description="The address that notices come from; somebody must read its answers."
+        alias="from", repr=False, description="The address that notices come from. Somebody must read the answers."
     )
     incoming: Folder | None = Field(
         default=None,
@@ -198,7 +199,7 @@ class AlertsSection(Section):
         default=(), description="Channels beside mail, as Apprise URLs: Slack, Teams, PagerDuty and others."
     )
     heartbeat: SecretReference | None = Field(
-        default=None, description="A URL called while all is well, so that silence is noticed elsewhere."
+        default=None, description="A URL that dpsync calls while all is well. A watch service there notices silence."
     )
 
 
@@ -222,7 +223,7 @@ class RetentionSection(Section):
     )
     admin: Address = Field(repr=False, description="Who deletes there by hand: gets the weekly work list by mail.")
     deputy: Address | None = Field(
-        default=None, repr=False, description="Gets a work list that the admin left unanswered for a week."
+        default=None, repr=False, description="Gets a work list that the admin has not answered for a week."
     )
     weekday: Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"] = Field(
         default="monday", description="On which day at 08:00 the work list is made."
@@ -245,28 +246,32 @@ def _excusable(raw: object, info: ValidationInfo) -> object:
 class ProcessorSection(Section):
     """One processor. Every other key belongs to its connector and is checked there; `dpsync processors` lists them."""
 
-    title: Text = Field(description="What people call it. Without it: the section's own name.")
+    title: Text = Field(description="What people call it. Default: the section's name.")
     connector: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")] = Field(
         description="How it is told: mailchimp, eventbrite and so on; notice for one without an API."
     )
-    account: Name = Field(description="Names a credential that several sections share. Without it: the section's name.")
+    account: Name = Field(
+        description="The name of a credential that several sections share. Default: the section's name."
+    )
     kind: Literal["processor", "controller"] = Field(
         default="processor",
-        description="A processor holds your data for you (Art. 28); a controller of its own is told of it (Art. 19).",
+        description="A processor holds data for you (Art. 28). A recipient that is a controller is told (Art. 19).",
     )
-    contact: Address = Field(repr=False, description="Who does there what the API cannot; notices go to this address.")
+    contact: Address = Field(
+        repr=False, description="Who there does what the API cannot do. Notices go to this address."
+    )
     backup_contact: Address | None = Field(
-        default=None, repr=False, description="Who is written to when the contact stays silent."
+        default=None, repr=False, description="Who gets a letter when the contact does not answer."
     )
     answer_within: Period = Field(
         default=_as_written("10 days"), description="How long a notice may wait for its answer."
     )
     base_url: WebAddress | None = Field(
-        default=None, description="Another place for its API. Outside the vendor's own hosts only in a rehearsal."
+        default=None, description="Another address of its API. Outside the vendor's own hosts only in a rehearsal."
     )
     inbound_secret: PathSecret | None = Field(
         default=None,
-        description="The last part of /in/NAME/SECRET, the address for its own webhooks. Without it none are taken in.",
+        description="The last part of /in/NAME/SECRET, where its own webhooks come in. Without it there are none.",
     )
     exempt: Annotated[Mapping[Right, ExemptionSection], BeforeValidator(_excusable)] = Field(
         default=_as_written({}),
@@ -308,13 +313,13 @@ class Settings(Section):
 
     controller: ControllerSection = Field(description="Who is responsible, and under which law.")
     store: StoreSection = Field(default=_as_written({}), description="Where requests and their states are kept.")
-    keys: KeysSection = Field(default=_as_written({}), description="Where the keys lie.")
+    keys: KeysSection = Field(default=_as_written({}), description="The key directory.")
     ledger: LedgerSection = Field(description="The proof.")
     intake: IntakeSection = Field(default=_as_written({}), description="How requests come in.")
-    safety: SafetySection = Field(default=_as_written({}), description="What is held until a person looks.")
+    safety: SafetySection = Field(default=_as_written({}), description="What dpsync holds until a person looks.")
     mail: MailSection | None = Field(default=None, description="The mail host. Without it, no notice can be sent.")
     alerts: AlertsSection = Field(
-        default=_as_written({}), description="How people learn that something waits, beside mail."
+        default=_as_written({}), description="How people hear that something waits, besides email."
     )
     processors: Annotated[Mapping[Name, ProcessorSection], BeforeValidator(_named)] = Field(
         default=_as_written({}), description="The processors, each under a name of its own."

@@ -93,7 +93,7 @@ class Secret:
 def resolve(raw: object, here: Environment) -> Secret:
     """The secret that a reference points to. Raises `PydanticCustomError`."""
     if not isinstance(raw, dict) or set(raw) not in ({"env"}, {"file"}):
-        raise wrong('must be a reference, { env = "NAME" } or { file = "path" }: no secret stands in this file')
+        raise wrong('must be a reference, { env = "NAME" } or { file = "path" }: never write a secret into this file')
     ((kind, target),) = raw.items()
     if not isinstance(target, str) or not target:
         raise wrong(f"must name the {kind} as text")
@@ -122,9 +122,9 @@ def _from_file(path: Path) -> str:
     except Unusable as unusable:
         raise _unusable(unusable.trouble, path) from None
     except ValueError:
-        raise wrong("points to something that cannot be read as a file of text") from None
+        raise wrong("names something that cannot be read as a text file") from None
     if not text:
-        raise PydanticCustomError(UNSET, "points to a file that is empty")
+        raise PydanticCustomError(UNSET, "names a file that is empty")
     return text
 
 
@@ -132,7 +132,7 @@ def _unusable(trouble: Trouble, path: Path) -> PydanticCustomError:
     if trouble.kind is Kind.VACANT:
         return PydanticCustomError(UNSET, "points to a file that is not there")
     if paths.holds_files(path):
-        return wrong("points to a folder, and not to a file in it")
+        return wrong("names a folder, not a file in it")
     told = trouble.told("put the secret into a file of that name, mode 0600")
     type_ = UNSET if trouble.kind in {Kind.EMPTY, Kind.SHUT} else OURS
     return PydanticCustomError(type_, "points to what cannot be used: {told}", {"told": told})
@@ -185,7 +185,7 @@ def _spelt(length: timedelta) -> str:
 
 def _positive(length: timedelta) -> timedelta:
     if not length:
-        raise wrong("must be longer than nothing")
+        raise wrong("must not be zero")
     return length
 
 
@@ -194,9 +194,9 @@ def _address(text: str) -> str:
     try:
         address = in_a_labels(mailbox(text))
     except NotAnAddress:
-        raise wrong("must be one bare e-mail address") from None
+        raise wrong("must be an email address, without a name") from None
     if not address.isascii() or '"' in address:
-        raise wrong("must be an e-mail address of plain letters before the @, without quotation marks")
+        raise wrong("must be an email address with plain letters before the @ and no quotation marks")
     return address
 
 
@@ -211,7 +211,7 @@ def _listener(text: str) -> str:
 
 def _own_listener(text: str) -> str:
     if not is_loopback(_listener(text).rpartition(":")[0]):
-        raise wrong("must be on this machine only, such as 127.0.0.1:9460: metrics are for nobody outside")
+        raise wrong("must be on this machine only, such as 127.0.0.1:9460: nobody outside may read metrics")
     return text
 
 
@@ -274,13 +274,13 @@ def _engine_url(text: str, folder: Path) -> str:
         try:
             make_url(url)
         except (ArgumentError, ValueError):
-            raise wrong("is no address of a database: postgresql://user:password@host:port/name") from None
+            raise wrong("is not the address of a database: postgresql://user:password@host:port/name") from None
         return url
     path, question, query = text.removeprefix("sqlite:///").partition("?")
     if not text.startswith("sqlite:///") or not path:
         raise wrong("must begin with sqlite:/// or postgresql://")
     if path == ":memory:":
-        raise wrong("must be a file: a database in memory forgets")
+        raise wrong("must be a file: a database in memory is lost at the end")
     return f"sqlite:///{located(path, folder)}{question}{query}"
 
 

@@ -60,7 +60,7 @@ def _version(connection: Connection) -> str | None:
     if found is None and there.has_table("entry"):
         raise StoreProblem(
             "the database has a ledger, and nothing that says of which version (`alembic_version`): somebody wrote "
-            "there by hand, or the database is damaged. Keep a copy, and put the newest back-up of the database back"
+            "there by hand, or the database is damaged. Keep a copy, and restore the newest back-up of the database"
         )
     return found
 

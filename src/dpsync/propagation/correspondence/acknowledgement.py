@@ -154,9 +154,9 @@ def answer_by_hand(
     if row is None:
         raise NotFound(f"request {request_id} does not go to {processor}")
     if State(row.state) not in _ANSWERABLE:
-        raise DecisionRefused(f"it is {row.state}; no answer is owed")
+        raise DecisionRefused(f"it is {row.state}; it waits for no answer")
     if kind is AnswerKind.BOUNCED and not row.notices:
-        raise DecisionRefused(f"it is {row.state}; no letter is out that could have come back")
+        raise DecisionRefused(f"it is {row.state}; no letter was sent that could have come back")
     kept = _keep(unit, controller, row.id, 0, kind, Given(author.by, author.reason, os_user), now)
     incoming.mark_answered(unit, row.id, now)
     who = replace(author, account=os_user)

@@ -85,14 +85,14 @@ def clock_trouble(
         return WrongClock(
             "The clock is behind what is stored",
             f"The newest row is of {_shown(newest, zone)}, and now it is {here}. Either the clock is wrong now, or it "
-            "was ahead. Put it right (timedatectl). What waited for a time to come is taken up now; the legal dates of "
-            "requests that came in under the wrong clock are as wrong as it was: look at each with `dpsync status`.",
+            "was ahead. Correct it (timedatectl). dpsync now does the work that waited for a later time. The legal "
+            "dates of requests that came in while the clock was wrong are wrong too: see `dpsync status`.",
             newest.isoformat(),
         )
     if shared is not None and not now - SLACK <= shared <= now + SLACK:
         return WrongClock(
-            "The clock is not that of the database server",
-            f"PostgreSQL says {_shown(shared, zone)}, and here it is {here}. One of the two is wrong: put it right "
+            "The clock is not the same as the database server's",
+            f"PostgreSQL says {_shown(shared, zone)}, and here it is {here}. One of the two is wrong: correct it "
             "(timedatectl). Legal dates follow the clock here.",
             f"server {now:%Y-%m-%d}",
         )
@@ -100,9 +100,9 @@ def clock_trouble(
     if before is not None and before < now - LONGEST_SILENCE:
         return WrongClock(
             "The clock is far ahead of what is stored",
-            f"The newest row but those of the last hour is of {_shown(before, zone)}, and now it is {here}. Either "
-            "nothing ran in between, or the clock is wrong: then stop the service and put it right (timedatectl) "
-            "before anything comes in under it.",
+            f"Before the last hour, the newest row is of {_shown(before, zone)}, and now it is {here}. Either "
+            "nothing ran in between, or the clock is wrong. If it is wrong, stop the service and correct the clock "
+            "(timedatectl) before any request comes in.",
             before.isoformat(),
         )
     return None
