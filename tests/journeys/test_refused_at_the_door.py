@@ -134,7 +134,7 @@ def test_who_says_only_that_it_is_signed_is_never_told_of_as_ours(
         }  # fmt: skip
         line = checked(there)
         assert line.verdict is CheckResult.OK
-        assert "3 too large, so its signature was not looked at; 3 of strangers" in line.text
+        assert "3 too large, so dpsync did not check the signature; 3 of strangers" in line.text
     logged = [json.loads(one) for one in lines.getvalue().splitlines() if "request refused" in one]
     assert [one["status"] for one in logged] == [413, 401, 431, 404], "one line a minute of each kind"
     assert {one["reason"] for one in logged if one["status"] in {413, 431}} == {

@@ -110,7 +110,7 @@ def test_every_fault_is_told_at_once_with_its_key_path(folder: Folder) -> None:
         ({"ledger": 'origin = "example.org/REHEARSAL"'}, "ledger.origin", "must not say REHEARSAL"),
         ({"ledger": 'origin = "a b"'}, "ledger.origin", "without spaces"),
         ({"store": 'url = "mysql://x"'}, "store.url", "must begin with sqlite:///"),
-        ({"store": 'url = "sqlite:///:memory:"'}, "store.url", "forgets"),
+        ({"store": 'url = "sqlite:///:memory:"'}, "store.url", "lost"),
         ({"store": f'url = "postgresql://dp:{CANARY}@db/dp"'}, "store.url", "has a password in it"),
         ({"safety": 'irreversible_per_day = "50"'}, "safety.irreversible_per_day", "whole number"),
         ({"intake": 'public_url = "http://dpsync.example.org"'}, "intake.public_url", "https://"),
@@ -118,7 +118,7 @@ def test_every_fault_is_told_at_once_with_its_key_path(folder: Folder) -> None:
         ({"intake": f'secrets = [{{ env = "{CANARY}" }}]'}, "intake.secrets[0]", "not the secret itself"),
         ({"intake": f'secrets = "{CANARY}"'}, "intake.secrets", "must be a list"),
         ({"alerts": f'heartbeat = "https://x.example/{CANARY}"'}, "alerts.heartbeat", "must be a reference"),
-        ({"processors__news": NEWSLETTER + '\nanswer_within = "0h"'}, "processors.news.answer_within", "longer"),
+        ({"processors__news": NEWSLETTER + '\nanswer_within = "0h"'}, "processors.news.answer_within", "zero"),
     ],
 )
 def test_a_fault_says_what_is_allowed(folder: Folder, sections: dict[str, str], key: str, says: str) -> None:
@@ -138,7 +138,7 @@ def test_a_fault_says_what_is_allowed(folder: Folder, sections: dict[str, str], 
 )
 def test_a_contact_is_one_address_that_any_mail_host_takes(folder: Folder, text: str) -> None:
     faults = folder.faults(processors__news=f'connector = "mailchimp"\ncontact = "{text}"')
-    assert "e-mail address" in faults["processors.news.contact"].problem
+    assert "email address" in faults["processors.news.contact"].problem
 
 
 def test_a_contacts_domain_may_be_written_in_letters_and_is_kept_as_an_envelope_carries_it(folder: Folder) -> None:

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ from dpsync import durable, paths
 from dpsync import settings as configuration
 from dpsync.cli.console import Talk
 from dpsync.durable import FULL
-from dpsync.errors import ConfigurationError, Fault, NotFound, NotWritten, StoreAway
+from dpsync.errors import ConfigurationError, Fault, NotFound, NotWritten, StoreAway, UsageError
 from dpsync.installation import Installation
 from dpsync.known_connectors import connector_class, unknown_connector
 from dpsync.propagation.decisions import find_request
@@ -30,6 +30,9 @@ from dpsync.store.writer import Unit
 
 if TYPE_CHECKING:
     from dpsync.reports.who import Who
+
+
+_FIRST_YEAR, _LAST_YEAR = 1970, 9998
 
 
 @contextmanager
@@ -184,6 +187,17 @@ def known_accounts(there: Installation, names: list[str]) -> Mapping[str, str]:
 
     there.write(work)
     return accounts
+
+
+def day_of(text: str, option: str) -> date:
+    """The day that an option names. Raises `UsageError`."""
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"{option} is not a date. Write dates like 2026-11-20") from None
+    if not _FIRST_YEAR <= day.year <= _LAST_YEAR:
+        raise UsageError(f"{option} is not a date in the years {_FIRST_YEAR} to {_LAST_YEAR}")
+    return day
 
 
 def ending_of(path: Path) -> str:

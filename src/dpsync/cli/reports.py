@@ -140,6 +140,7 @@ def _period(month: str | None, first: str | None, last: str | None, today: date)
 
 
 def _asked_for(month: str | None, first: str | None, last: str | None, today: date) -> tuple[date, date]:
+    from dpsync.cli.opening import day_of
     from dpsync.reports.make import month_end
 
     # An option that was given empty, as by a variable that is not set, asks for something: for none of these.
@@ -148,29 +149,18 @@ def _asked_for(month: str | None, first: str | None, last: str | None, today: da
     if month is not None:
         if not re.fullmatch(r"\d{4}-\d{2}", month, re.ASCII):
             raise UsageError("write --month as YYYY-MM, such as 2026-11")
-        begin = _day(f"{month}-01", "--month")
+        begin = day_of(f"{month}-01", "--month")
         return begin, month_end(begin)
     if (first is None) != (last is None):
         raise UsageError("use --from and --to together")
     if first is not None and last is not None:
-        begin, end = _day(first, "--from"), _day(last, "--to")
+        begin, end = day_of(first, "--from"), day_of(last, "--to")
         if end < begin:
             raise UsageError("the period ends before it begins")
         return begin, end
     return today.replace(day=1), month_end(today)
 
 
-def _day(text: str, option: str) -> date:
-    try:
-        day = date.fromisoformat(text)
-    except ValueError:
-        raise UsageError(f"{option} is not a date. Write dates like 2026-11-20") from None
-    if not _FIRST_YEAR <= day.year <= _LAST_YEAR:
-        raise UsageError(f"{option} is not a date in the years {_FIRST_YEAR} to {_LAST_YEAR}")
-    return day
-
-
-_FIRST_YEAR, _LAST_YEAR = 1970, 9998
 _FORMS = {
     "html": Format.HTML,
     "htm": Format.HTML,

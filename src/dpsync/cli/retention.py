@@ -1,7 +1,6 @@
 """Private conversations that a processor keeps: show, check, attest, except, state-open."""
 
 from collections.abc import Callable, Sequence
-from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -74,13 +73,13 @@ def check(
     as_json: AsJson = False,
 ) -> int:
     """Check an export: what it no longer shows is verified. It does not keep the file. Exit code 2: some are left."""
-    from dpsync.cli.opening import installation
+    from dpsync.cli.opening import day_of, installation
     from dpsync.connector import KeepsConversations
     from dpsync.retention import export_check
     from dpsync.retention.export_check import Range
 
     talk: Talk = ctx.obj
-    days = Range(_day(first, "--from"), _day(last, "--to"))
+    days = Range(day_of(first, "--from"), day_of(last, "--to"))
     with installation(talk) as there:
         name, now, person = _only(there, processor), there.clock.now(), _person(by, "the monthly check")
         of = there.controller.processors[name]
@@ -137,11 +136,11 @@ def make_exception(
     as_json: AsJson = False,
 ) -> int:
     """Let one conversation stay until a later day, for a reason. It is on the work list again in the week before."""
-    from dpsync.cli.opening import installation, place_of_store
+    from dpsync.cli.opening import day_of, installation, place_of_store
     from dpsync.retention import acts
 
     talk: Talk = ctx.obj
-    new = _day(until, "--until")
+    new = day_of(until, "--until")
     with installation(talk) as there:
         now, person = there.clock.now(), _person(by, reason)
         name = there.write(lambda unit: acts.make_exception(unit, there.controller, reference, new, person, now))
@@ -220,13 +219,6 @@ def _person(by: str, reason: str) -> "Person":
     from dpsync.retention.conversations import By as Person
 
     return Person(by.strip(), os_user(), reason.strip())
-
-
-def _day(text: str, option: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise UsageError(f"{option} is not a date. Write dates like 2026-11-20") from None
 
 
 def _owed(there: "Installation", name: str) -> str:

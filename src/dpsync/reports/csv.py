@@ -116,49 +116,24 @@ def dossier_csv(dossier: Dossier) -> str:
 
 
 def _of_request(one: RequestStanding, period: str) -> tuple[Value, ...]:
-    return (
-        one.id,
-        period,
-        one.right,
-        one.lifting,
-        one.source,
-        one.received_at,
-        one.received_assumed,
-        one.accepted_at,
-        one.target_at,
-        one.strict_on,
-        one.due_on,
-        one.letter_by,
-        one.counts_as,
-        one.told_everyone,
-        one.late,
-        one.closed_at,
-    )
+    own: dict[str, Value] = {
+        "request": one.id,
+        "period": period,
+        "request_counts_as": one.counts_as,
+        "request_late": one.late,
+    }
+    return tuple(own[name] if name in own else getattr(one, name) for name in REQUEST_COLUMNS)
 
 
 def _of_line(line: PropagationLine) -> tuple[Value, ...]:
-    return (
-        line.processor,
-        line.title,
-        line.state,
-        STATES[line.state],
-        line.counts_as,
-        int(line.rung),
-        reached(line.rung, told=line.told_at is not None, undone=line.open),
-        line.way,
-        line.told_at,
-        line.done_at,
-        line.late,
-        line.waits_for,
-        line.waits_until,
-        line.need,
-        " ".join(line.causes),
-        line.attempts,
-        line.notices,
-        line.reason,
-        line.task,
-        line.limits,
-    )
+    own: dict[str, Value] = {
+        "state_in_words": STATES[line.state],
+        "rung": int(line.rung),
+        "rung_in_words": reached(line.rung, told=line.told_at is not None, undone=line.open),
+        "needs": line.need,
+        "causes": " ".join(line.causes),
+    }
+    return tuple(own[name] if name in own else getattr(line, name) for name in LINE_COLUMNS)
 
 
 def _written(heads: Sequence[str], rows: Iterable[Sequence[Value]], *, rehearsal: bool) -> str:
