@@ -70,9 +70,13 @@ def let_through(unit: Unit, controller: Controller, wanted: Sequence[Telling], n
     connection = unit.connection
     shared = sharing_an_address(connection, {one.row["person"] for one in wanted if one.destroys})
     used = Counter(allowance.used(connection, now) if any(one.uses_allowance for one in wanted) else {})
-    going: list[Telling] = []
+    most, going = controller.safety.irreversible_per_day, list[Telling]()
     for one in wanted:
-        causes = _must_wait(connection, controller, one, shared) or _braked(controller, one, used)
+        causes = _must_wait(connection, controller, one, shared)
+        free = Cause.BRAKE in causes_of(one.row["released"])
+        # Hundreds of what was held until now may have cooled off in the same minute.
+        if one.uses_allowance and not free and brake.must_hold(used[one.row["account_id"]], most):
+            causes = causes or frozenset({Cause.BRAKE})
         if causes and one.kind != "verify":
             _hold_back(unit, controller, one.row, causes, now)
         else:
@@ -105,14 +109,6 @@ def _must_wait(
             released -= {Cause.CONTACT_UNVERIFIED}
     # An older yes was given in another mode.
     return frozenset(causes) - released | ({Cause.OBSERVE} if observes else frozenset())
-
-
-def _braked(controller: Controller, one: Telling, used: Mapping[str, int]) -> frozenset[Cause]:
-    """Whether what was held until now goes beyond the allowance: hundreds may have cooled off in the same minute."""
-    if not one.uses_allowance or Cause.BRAKE in causes_of(one.row["released"]):
-        return frozenset()
-    beyond = brake.must_hold(used[one.row["account_id"]], controller.safety.irreversible_per_day)
-    return frozenset({Cause.BRAKE}) if beyond else frozenset()
 
 
 def _hold_back(
