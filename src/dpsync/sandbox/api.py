@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive, Scope, Send
 
-from dpsync.sandbox.asked import Answer, Asked, Header
+from dpsync.sandbox.asked import Answer, Asked, Header, folded
 from dpsync.sandbox.fault_replies import Reply, Wire, perform, send_reply
 from dpsync.sandbox.faults import Target
 from dpsync.sandbox.journal import Call
@@ -43,10 +43,6 @@ class Api(Vendor, Generic[A]):
         """The account that a call is counted for. Raises `Refusal` for whoever is turned away at the door."""
 
     @abstractmethod
-    def nothing_there(self, asked: A, /) -> Refusal:
-        """What is said of a path, or of a method on it, that the vendor does not have."""
-
-    @abstractmethod
     def envelope(self, asked: A, no: Any, /) -> object:
         """The body of a refusal, in the vendor's own shape."""
 
@@ -54,15 +50,20 @@ class Api(Vendor, Generic[A]):
     def trouble(self, asked: A, status: int, /) -> Refusal:
         """How the vendor words an error status that is no answer to this call."""
 
-    @abstractmethod
-    def about(self, asked: A, address: str, /) -> bool:
-        """Whether the call names this address."""
-
     # --- what a vendor may say otherwise
 
     def below(self, path: str) -> str:
         """The path as the templates have it; empty where it is none of the vendor's."""
         return path.removeprefix(self.prefix) or "/" if path.startswith(self.prefix) else ""
+
+    def nothing_there(self, asked: A, /) -> Refusal:
+        """What is said of a path, or of a method on it, that the vendor lacks: by itself as of any 404 or 405."""
+        return self.trouble(asked, 405 if asked.route else 404)
+
+    def about(self, asked: A, address: str, /) -> bool:
+        """Whether the call names this address; by itself, whether it stands in its path, its query or its body."""
+        said = [asked.path, str(asked.query), *asked.query.values(), asked.raw.decode("utf-8", "replace")]
+        return any(folded(address) in folded(one) for one in said)
 
     def crowded(self, running: int) -> None:
         """Raises `Refusal` where so many calls of one account at once are too many."""
@@ -71,7 +72,9 @@ class Api(Vendor, Generic[A]):
         """Raises `Refusal` where a call that was let in may not be carried out."""
 
     def check(self, asked: A, /) -> None:
-        """Raises `Refusal` where the body of a call that could be answered cannot be read."""
+        """Raises `Refusal` where the body of a call that could be answered cannot be read: no object, as a 400."""
+        if asked.said is not None and not isinstance(asked.said, dict):
+            raise self.trouble(asked, 400)
 
     def done(self, asked: A, answer: Answer, /) -> None:
         """Follows an answer that took effect."""

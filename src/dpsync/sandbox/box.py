@@ -10,6 +10,7 @@ from datetime import datetime
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from dpsync.sandbox.brevo.api import Brevo
 from dpsync.sandbox.campaign_monitor.api import PREFIX as CAMPAIGN_MONITOR
 from dpsync.sandbox.campaign_monitor.api import CampaignMonitor
 from dpsync.sandbox.control import PREFIX as CONTROL
@@ -41,6 +42,7 @@ HOOTSUITE_SECRET = "sandbox-hootsuite-secret"
 GOOGLE_CLIENT = "sandbox-google-client"
 GOOGLE_SECRET = "sandbox-google-secret"
 GOOGLE_REFRESH = "sandbox-google-refresh"
+BREVO_KEY = "sandbox-brevo-key"
 AUDIENCES = ("Newsletter", "Events")
 
 
@@ -53,6 +55,7 @@ class Addresses:
     eventbrite_url: str
     hootsuite_url: str
     google_analytics_url: str
+    brevo_url: str
     control_url: str
     smtp_host: str
     smtp_port: int
@@ -66,6 +69,7 @@ class Addresses:
     google_client: str = GOOGLE_CLIENT
     google_secret: str = GOOGLE_SECRET
     google_refresh: str = GOOGLE_REFRESH
+    brevo_key: str = BREVO_KEY
 
 
 def _listener(host: str, port: int) -> socket.socket:
@@ -153,6 +157,7 @@ class Sandbox:
         self.eventbrite = Eventbrite(now, self.waits)
         self.hootsuite = Hootsuite(now, self.waits)
         self.google_analytics = GoogleAnalytics(now, self.waits)
+        self.brevo = Brevo(now, self.waits)
         self.mailbox = Mailbox(now, self.waits.pause)
         self.mailbox.desks[EVENTBRITE_DESK] = self.eventbrite.desk_reads
         self.keys = tuple(api_keys)
@@ -167,13 +172,15 @@ class Sandbox:
         home.profiles = {"115185509": "FACEBOOKPAGE", "115185510": "TWITTER"}
         home.members["15240789"] = Member("15240789", "Pat Owner", "owner@example.org", paying=True)
         self.google_analytics.open_app(GOOGLE_CLIENT, GOOGLE_SECRET, GOOGLE_REFRESH)
+        self.brevo.held.keys = (BREVO_KEY,)
         self._ports: list[Port] = []
         self._smtp: asyncio.Server | None = None
 
     @property
     def vendors(self) -> list[Vendor]:
         """Every vendor, in the order of their ports."""
-        return [self.mailchimp, self.campaign_monitor, self.eventbrite, self.hootsuite, self.google_analytics]
+        older: list[Vendor] = [self.mailchimp, self.campaign_monitor, self.eventbrite, self.hootsuite]
+        return [*older, self.google_analytics, self.brevo]
 
     def fill(self, scenario: Scenario) -> None:
         """Adds the scenario. Raises `Unwilling` for what a vendor itself would refuse."""
@@ -182,6 +189,7 @@ class Sandbox:
         self.eventbrite.fill(scenario.eventbrite)
         self.hootsuite.fill(scenario.hootsuite)
         self.google_analytics.fill(scenario.google_analytics)
+        self.brevo.fill(scenario.brevo)
         set_rules(scenario.mail, self.mailbox)
 
     def reset(self) -> None:
@@ -216,6 +224,7 @@ class Sandbox:
             eventbrite_url=self.eventbrite.url + EVENTBRITE,
             hootsuite_url=self.hootsuite.url,
             google_analytics_url=self.google_analytics.url,
+            brevo_url=self.brevo.url + Brevo.prefix,
             control_url=self.mailchimp.url + CONTROL,
             smtp_host=host,
             smtp_port=smtp,

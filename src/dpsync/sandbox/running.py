@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from dpsync.sandbox.box import Addresses, Sandbox
+from dpsync.sandbox.brevo.handle import BrevoHandle
 from dpsync.sandbox.campaign_monitor.handle import CampaignMonitorHandle
 from dpsync.sandbox.eventbrite.handle import EventbriteHandle
 from dpsync.sandbox.google_analytics.handle import GoogleAnalyticsHandle
@@ -36,6 +37,7 @@ class RunningSandbox(MailchimpHandle):
         self.eventbrite = EventbriteHandle(sandbox.eventbrite, loop, addresses.eventbrite_url)
         self.hootsuite = HootsuiteHandle(sandbox.hootsuite, loop, addresses.hootsuite_url)
         self.google_analytics = GoogleAnalyticsHandle(sandbox.google_analytics, loop, addresses.google_analytics_url)
+        self.brevo = BrevoHandle(sandbox.brevo, loop, addresses.brevo_url)
 
     def _whole(self, deed: Callable[[Sandbox], T]) -> T:
         async def run() -> T:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from pydantic import Field
 
+from dpsync.sandbox.brevo.filling import BrevoSection
 from dpsync.sandbox.campaign_monitor.filling import CampaignMonitorSection
 from dpsync.sandbox.eventbrite.filling import EventbriteSection
 from dpsync.sandbox.google_analytics.filling import GoogleAnalyticsSection
@@ -29,6 +30,7 @@ class Scenario(Part):
     eventbrite: EventbriteSection = EventbriteSection()
     hootsuite: HootsuiteSection = HootsuiteSection()
     google_analytics: GoogleAnalyticsSection = GoogleAnalyticsSection()
+    brevo: BrevoSection = BrevoSection()
     mail: MailRules = MailRules()
 
 

@@ -41,14 +41,19 @@ class Unwilling(Exception):
 
 
 class Refusal(Unwilling):
-    """A no of the vendor's API. `counted`: what the journal calls a call that was turned away with it at the door."""
+    """A no of the vendor's API: status, code, words, headers; `more`: what else its envelope says.
+
+    `counted`: what the journal calls a call that was turned away with it at the door.
+    """
 
     counted = "unauthenticated"
 
-    def __init__(self, status: int, message: str, *headers: Header) -> None:
+    def __init__(self, status: int, message: str, *headers: Header, code: str = "", **more: object) -> None:
         self.status = status
         self.message = message
         self.headers = headers
+        self.code: Any = code
+        self.more = more
         super().__init__(message)
 
 

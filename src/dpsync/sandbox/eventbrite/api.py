@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from dpsync.sandbox.api import Api
 from dpsync.sandbox.asked import Json, folded
+from dpsync.sandbox.buckets import Bucket
 from dpsync.sandbox.eventbrite.asked import Asked, Moved, Refusal
 from dpsync.sandbox.eventbrite.desk import anonymise, cancel, correct, unsubscribe
 from dpsync.sandbox.eventbrite.endpoints import PUBLIC, ROUTES
@@ -15,7 +16,6 @@ from dpsync.sandbox.eventbrite.filling import EventbriteSection, EventbriteSwitc
 from dpsync.sandbox.eventbrite.records import (
     HOURLY,
     Attendee,
-    Bucket,
     Change,
     Event,
     Order,
@@ -195,10 +195,13 @@ class Eventbrite(Api[Asked]):
             raise Refusal(400 if self.switches.auth_400 else 401, "INVALID_AUTH")
         asked.token = token
         limit = HOURLY if self.switches.hourly_limit is None else self.switches.hourly_limit
-        within, shown = token.bucket.take(asked.now, limit)
-        key_within, key_shown = self.keys.setdefault(token.key, Bucket()).take(asked.now, limit)
-        asked.shown.append(("x-rate-limit", f"token:{token.value[:8]} {shown}, key:{token.key} {key_shown}"))
-        if not (within and key_within):
+        counted = {
+            f"token:{token.value[:8]}": token.bucket.take(asked.now),
+            f"key:{token.key}": self.keys.setdefault(token.key, Bucket()).take(asked.now),
+        }
+        shown = [f"{name} {min(used, limit)}/{limit} reset={left}s" for name, (used, left) in counted.items()]
+        asked.shown.append(("x-rate-limit", ", ".join(shown)))
+        if any(used > limit for used, _ in counted.values()):
             raise Refusal(429, "HIT_RATE_LIMIT")
         if token.kind == "public" and asked.template not in PUBLIC:
             raise Refusal(403, "NOT_AUTHORIZED")

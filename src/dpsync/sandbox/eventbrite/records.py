@@ -5,30 +5,14 @@ Source: the vendor notes on API v3, sections 1 to 5 and 8.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Literal
 
 from dpsync.sandbox.asked import Json, folded
+from dpsync.sandbox.buckets import Bucket
 
-HOUR = timedelta(hours=1)
 HOURLY = 2_000
 Shape = Literal["placeholder", "blank", "gone"]
-
-
-@dataclass(slots=True)
-class Bucket:
-    """Calls of one hour, from the first one on."""
-
-    used: int = 0
-    until: datetime | None = None
-
-    def take(self, now: datetime, limit: int) -> tuple[bool, str]:
-        """Counts one call; whether it is within the limit, and what the header says: used/limit, seconds to refill."""
-        if self.until is None or now >= self.until:
-            self.used, self.until = 0, now + HOUR
-        self.used += 1
-        left = max(0, round((self.until - now).total_seconds()))
-        return self.used <= limit, f"{min(self.used, limit)}/{limit} reset={left}s"
 
 
 @dataclass(slots=True)

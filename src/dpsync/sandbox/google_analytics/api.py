@@ -195,6 +195,9 @@ class GoogleAnalytics(Api[GoogleAnalyticsAsked]):
                 status = {403: "PERMISSION_DENIED", 429: "RESOURCE_EXHAUSTED"}[code]
                 raise No(code, status, "dailyLimitExceeded", "Quota exceeded.")
 
+    def check(self, _: GoogleAnalyticsAsked) -> None:
+        """A body may be a form; what else is wrong with it is said after the quota was counted."""
+
     def nothing_there(self, _: GoogleAnalyticsAsked) -> No:
         """A 404, of a method as of a path."""
         return No(404, "NOT_FOUND", "notFound", "Not Found")
@@ -208,7 +211,3 @@ class GoogleAnalytics(Api[GoogleAnalyticsAsked]):
         """As all of Google's interfaces."""
         one = {"message": no.message, "domain": "global", "reason": no.reason}
         return {"error": {"code": no.status, "message": no.message, "status": no.word, "errors": [one]}}
-
-    def about(self, asked: GoogleAnalyticsAsked, address: str) -> bool:
-        """By what stands anywhere in the body."""
-        return address in asked.raw.decode("utf-8", "replace")

@@ -1,0 +1,1 @@
+"""Brevo on loopback: contacts, lists and blocked addresses."""
