@@ -40,7 +40,8 @@ class Mutant:
 def run(*patterns: str) -> None:
     """Let mutmut work; what it found before is kept."""
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}"}
-    subprocess.run([_mutmut(), "run", "--max-children", WORKERS, *patterns], env=environment, check=False)
+    command = [sys.executable, "-m", "bench.mutant_runner", "run", "--max-children", WORKERS, *patterns]
+    subprocess.run(command, env=environment, check=False)
 
 
 def unnoticed() -> Iterator[Mutant]:

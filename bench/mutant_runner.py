@@ -1,0 +1,100 @@
+"""mutmut, with all tests collected once. `bench/mutants.py` starts it instead of the program `mutmut`.
+
+As it comes, mutmut starts pytest anew for each change: to run a few tests it collects thousands, which takes seconds,
+and always in the same order. Here each change is tried in a fork of one process that has collected them, and the tests
+that noticed another change of the same function go first, then the quick ones.
+"""
+
+import json
+import os
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
+
+import pytest
+from mutmut import __main__ as program
+from mutmut.configuration import config
+from mutmut.runners.harness import PytestRunner
+from mutmut.state import state
+from mutmut.utils.file_utils import change_cwd
+from mutmut.utils.format_utils import mangled_name_from_mutant_name
+from mutmut.workers.isolation import ForkServerRunner, MutantRunner
+
+NOTICED = Path("noticed.jsonl")
+"""Beside the changed copy: which test noticed a change of which function, a line each."""
+
+
+class _Collected:
+    """A plugin of pytest that runs something else instead of the tests it has collected."""
+
+    def __init__(self, instead: Callable[[pytest.Session], None]) -> None:
+        self._instead = instead
+
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        """Run it; pytest itself then has nothing to run."""
+        self._instead(session)
+        return True
+
+
+class _Runner(PytestRunner):
+    """Runs the tests of one change out of a session that has collected all of them."""
+
+    session: pytest.Session | None = None
+
+    def run_tests(self, *, mutant_name: str | None, tests: Iterable[str]) -> int:
+        """0 where every test passes, 1 at the first that does not."""
+        if self.session is None:  # the clean run and the forced failure, before anything was collected
+            return int(super().run_tests(mutant_name=mutant_name, tests=tests))
+        function = mangled_name_from_mutant_name(mutant_name or "")
+        found = {item.nodeid: item for item in self.session.items}
+        chosen = [found[one] for one in _in_order(function, tests) if one in found]
+        for item, following in zip(chosen, [*chosen[1:], None], strict=True):
+            item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+            if self.session.testsfailed:
+                line = json.dumps([function, item.nodeid]) + "\n"
+                with NOTICED.open("a", encoding="utf-8") as file:
+                    file.write(line)
+                return 1
+        return 0
+
+
+def _in_order(function: str, tests: Iterable[str]) -> list[str]:
+    """First what noticed a change of this function, then of its module, most often first; then the quick ones."""
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    if NOTICED.exists():
+        for line in NOTICED.read_text(encoding="utf-8").splitlines():
+            of, test = json.loads(line)
+            counts[of][test] += 1
+            counts[of.rpartition(".")[0]][test] += 1
+    mine = set(tests)
+    first = [test for test, _ in counts[function].most_common() if test in mine][:8]
+    first += [test for test, _ in counts[function.rpartition(".")[0]].most_common() if test in mine][:8]
+    return list(dict.fromkeys([*first, *sorted(mine, key=lambda test: state().duration_by_test.get(test, 0.0))]))
+
+
+class _ForkServer(ForkServerRunner):
+    """mutmut's own, within a session of pytest that has collected everything."""
+
+    def _forkserver_main(self, work_fd: int, result_fd: int) -> None:
+        serve = partial(super()._forkserver_main, work_fd, result_fd)
+
+        def instead(session: pytest.Session) -> None:
+            _Runner.session = session
+            serve()
+
+        arguments = ["--rootdir=.", "--tb=no", "-q", *config().pytest_add_cli_args_test_selection]
+        arguments += [one for one in config().pytest_add_cli_args if one != "-x"]
+        with change_cwd("mutants"), Path(os.devnull).open("w") as nowhere:
+            sys.stdout = sys.stderr = nowhere
+            pytest.main(arguments, plugins=[_Collected(instead)])
+
+
+def _runner(max_workers: int = 1) -> MutantRunner:
+    return _ForkServer(max_workers=max_workers, test_runner_class=_Runner, test_runner_args={})
+
+
+if __name__ == "__main__":
+    setattr(program, "get_mutant_runner", _runner)  # noqa: B010  # because it is no name that mutmut exports
+    program.cli()
