@@ -361,7 +361,7 @@ def test_a_contact_is_asked_again_by_a_mail_of_its_own_until_it_has_confirmed_it
     assert len(installation.sandbox.messages(desk)) == 1
     ran = installation.run("check", "--ask-contact", "forms")
     assert "ask forms" in ran.out
-    assert "desk 1 asked: 250" in ran.out
+    assert "contact 1 asked. The mail host answered 250" in ran.out
     first, second = installation.sandbox.messages(desk, settled=True)
     assert len({message_from_bytes(one.raw)["Message-ID"] for one in (first, second)}) == 2
     assert len(installation.sandbox.messages("privacy@mailchimp.example")) == 1

@@ -241,6 +241,6 @@ def test_the_jobs_of_a_rule_that_was_taken_out_are_not_missed(folder: Folder) ->
     def jobs() -> str:
         return str(next(one["text"] for one in folder.json("check", "--offline")[1]["lines"] if one["what"] == "jobs"))
 
-    assert jobs().startswith("overdue for more than a day: retention, worklist:inbox;")
+    assert jobs().startswith("overdue for more than a day: retention, worklist:inbox. ")
     folder.config.write_text("\n".join(line for line in CONFIG.splitlines() if not line.startswith("retention")))
     assert "overdue" not in jobs()
