@@ -110,7 +110,7 @@ def test_a_conflict_and_a_withdrawal_of_nothing_are_counted_too(
         assert [one.cause for one in there.told()].count("event-conflict") == 1
         line = checked(there)
         assert line.verdict is CheckResult.PROBLEM
-        assert "1 times 409, an event id again with another body" in line.text
+        assert "1 times 409, an event id used again with another body" in line.text
     logged = [json.loads(one) for one in lines.getvalue().splitlines() if "request refused" in one]
     assert [one["status"] for one in logged] == [409, 404, 413]
     assert logged[0]["event_id"] == "evt-0001"
