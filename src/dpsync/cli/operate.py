@@ -189,7 +189,7 @@ def _left(there: "Installation") -> "Sequence[PropagationLine]":
     from dpsync.store import tables as t
 
     behind = {State.PENDING, State.REFUSED, State.CONTRADICTED, State.ESCALATED, State.NOT_IDENTIFIABLE}
-    p, known, now = t.propagation.c, {line.name: line for line in processor_lines(there)}, there.clock.now()
+    p, known, now = t.propagation.c, {line.name: line for line in processor_lines(there.settings)}, there.clock.now()
     concerned = t.request.c.id.in_(select(p.request_id).where(p.state.in_([state.value for state in behind])))
     found = there.read(lambda connection: read_standing(connection, concerned, now, known))
     return [line for one in found for line in one.lines if line.state in behind]

@@ -216,7 +216,7 @@ def _write(talk: Talk, made: "PeriodReport | Dossier", form: Format, output: Pat
 def _configured(talk: Talk) -> "list[ProcessorLine]":
     from dpsync import settings as configuration
     from dpsync.known_connectors import connector_class, connector_names
-    from dpsync.reports.make import lines_of
+    from dpsync.reports.make import processor_lines
     from dpsync.reports.processors import ProcessorLine, capability_lines
 
     try:
@@ -226,7 +226,7 @@ def _configured(talk: Talk) -> "list[ProcessorLine]":
             raise
         talk.say(f"There is no {talk.config}. These are the connectors that dpsync has.")
     else:
-        return lines_of(loaded)
+        return processor_lines(loaded)
     notice = connector_class("notice")
     found = {name: connector_class(name) for name in connector_names()}
     return [

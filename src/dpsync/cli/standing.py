@@ -96,7 +96,7 @@ def _look(talk: Talk, there: "Installation", request: str, *, limit: int, every:
     request_id = full_id(there, request) if request else None
     about = shown_to(there, request_id, by, "dpsync status --who") if who and request_id else None
     talk.did = f"that request {request_id} was shown is on the record; it may be shown again" if about else ""
-    known = {line.name: line for line in processor_lines(there)}
+    known = {line.name: line for line in processor_lines(there.settings)}
     now = there.clock.now()
     return _Found(
         rows=there.read(
@@ -118,7 +118,7 @@ def standing_of(there: "Installation", request_id: str) -> "RequestStanding":
     from dpsync.reports.standing import read_standing
     from dpsync.store import tables as t
 
-    known = {line.name: line for line in processor_lines(there)}
+    known = {line.name: line for line in processor_lines(there.settings)}
     now = there.clock.now()
     (found,) = there.read(lambda connection: read_standing(connection, t.request.c.id == request_id, now, known))
     return found

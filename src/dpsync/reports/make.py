@@ -17,12 +17,12 @@ from dpsync.settings import ProcessorSection, Settings
 from dpsync.soundness import judge
 
 
-def ledger_line(service: Installation, now: datetime) -> LedgerLine:
+def ledger_line(there: Installation, now: datetime) -> LedgerLine:
     """What a report begins with: the ledger verified from its last verified checkpoint, and against the anchor.
 
     Every row that a report may print from is compared with what the ledger tells of, by the one comparison there is.
     """
-    sound = judge(service, now, full=False)
+    sound = judge(there, now, full=False)
     newest = parse_note(sound.ledger.newest)[0].root.hex()[:8] if sound.ledger.newest else ""
     return LedgerLine(
         verified=not sound.problems,
@@ -33,13 +33,8 @@ def ledger_line(service: Installation, now: datetime) -> LedgerLine:
     )
 
 
-def processor_lines(service: Installation) -> list[ProcessorLine]:
+def processor_lines(settings: Settings) -> list[ProcessorLine]:
     """The configured processors as reports speak of them; needs no secret. Raises `ConfigurationError`."""
-    return lines_of(service.settings)
-
-
-def lines_of(settings: Settings) -> list[ProcessorLine]:
-    """The same from settings alone, without a store."""
     return [_line(name, section) for name, section in settings.processors.items()]
 
 
@@ -69,40 +64,40 @@ def rules_of(settings: Settings) -> list[RetentionRule]:
     return found
 
 
-def acts_of(service: Installation) -> Opener:
+def acts_of(there: Installation) -> Opener:
     """Opens who did something about private conversations, and why."""
-    return lambda processor, sealed: service.keys.open(PURPOSE, sealed, processor.encode())
+    return lambda processor, sealed: there.keys.open(PURPOSE, sealed, processor.encode())
 
 
-def conversations_of(service: Installation, now: datetime) -> tuple[RetentionLine, ...]:
+def conversations_of(there: Installation, now: datetime) -> tuple[RetentionLine, ...]:
     """How private conversations stand at each processor that has a rule for them."""
-    rules, today = rules_of(service.settings), now.astimezone(service.zone).date()
-    return service.read(lambda connection: retention_lines(connection, rules, now, today, acts_of(service)))
+    rules, today = rules_of(there.settings), now.astimezone(there.zone).date()
+    return there.read(lambda connection: retention_lines(connection, rules, now, today, acts_of(there)))
 
 
-def month_report(service: Installation, now: datetime) -> PeriodReport:
+def month_report(there: Installation, now: datetime) -> PeriodReport:
     """The report over the controller's month in which `now` lies, as things stand at `now`."""
-    today = now.astimezone(service.zone).date()
-    return period_of(service, today.replace(day=1), month_end(today), now)
+    today = now.astimezone(there.zone).date()
+    return period_of(there, today.replace(day=1), month_end(today), now)
 
 
-def period_of(service: Installation, first: date, last: date, now: datetime) -> PeriodReport:
+def period_of(there: Installation, first: date, last: date, now: datetime) -> PeriodReport:
     """The report over the controller's days `first` to `last`, its ledger verified first."""
-    basis, rules, acted = basis_of(service, now), rules_of(service.settings), acts_of(service)
-    return service.read(lambda connection: period_report(connection, basis, first, last, rules=rules, acted=acted))
+    basis, rules, acted = basis_of(there, now), rules_of(there.settings), acts_of(there)
+    return there.read(lambda connection: period_report(connection, basis, first, last, rules=rules, acted=acted))
 
 
-def basis_of(service: Installation, now: datetime) -> Basis:
+def basis_of(there: Installation, now: datetime) -> Basis:
     """What every report of this installation stands on, its ledger verified now."""
     return Basis(
-        controller=service.settings.controller.name,
-        rehearsal=service.settings.controller.rehearsal,
-        zone=service.zone,
+        controller=there.settings.controller.name,
+        rehearsal=there.settings.controller.rehearsal,
+        zone=there.zone,
         now=now,
-        ledger=ledger_line(service, now),
-        processors=processor_lines(service),
-        decided=service.opened_decision,
-        asks=asks_contacts(service.settings),
+        ledger=ledger_line(there, now),
+        processors=processor_lines(there.settings),
+        decided=there.opened_decision,
+        asks=asks_contacts(there.settings),
     )
 
 
