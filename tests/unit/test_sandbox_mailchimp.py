@@ -377,3 +377,13 @@ def test_what_stands_beside_a_contact_has_the_shapes_of_the_vendors_file(api: Ca
 def test_a_body_that_is_null_is_none(api: Caller) -> None:
     url = f"{api.sandbox.mailchimp_url}/lists/{api.first}/members/{md5(ADA)}{ERASE}"
     assert api.session.post(url, data=b"null", timeout=60).status_code == 204
+
+
+def test_a_key_opens_the_account_that_a_scenario_gives_it_to() -> None:
+    audience = {"id": "given", "members": [{"email": ADA}]}
+    with running_sandbox() as sandbox:
+        (key,) = sandbox.api_keys
+        sandbox.seed({"mailchimp": {"accounts": [{"name": "main", "keys": [key], "audiences": [audience]}]}})
+        url = f"{sandbox.mailchimp_url}/lists"
+        shown = requests.get(url, auth=("x", key), timeout=60).json()["lists"]
+        assert [one["id"] for one in shown] == ["given"]

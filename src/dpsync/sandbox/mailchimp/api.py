@@ -48,8 +48,10 @@ class Mailchimp(Api[Asked]):
         return self.held.accounts
 
     def open_account(self, name: str, keys: tuple[str, ...]) -> Account:
-        """The account of that name, made where it is new; the keys are added to it."""
+        """The account of that name, made where it is new; the keys are added to it, and open no other any more."""
         account = self.accounts.setdefault(name, Account(name, ()))
+        for other in self.accounts.values():
+            other.keys = tuple(key for key in other.keys if key not in keys)
         account.keys = tuple(dict.fromkeys([*account.keys, *keys]))
         return account
 
