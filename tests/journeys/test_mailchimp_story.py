@@ -160,7 +160,7 @@ def test_a_yes_that_did_nothing_is_contradicted_and_the_dpo_hears_of_it(database
         assert there.sandbox.effects() == 0
         assert there.alerts() == [("dpo", "contradicted")]
         (mail,) = there.sandbox.messages(DPO, settled=True)
-        assert b"our own reading says otherwise" in mail.raw
+        assert b"says done, but we looked and it is not" in mail.raw
         there.drive(2 * HOUR)
         assert there.state(asked) is State.CONTRADICTED
         assert there.row(asked).rung < 4
