@@ -45,7 +45,7 @@ from dpsync.connector import (
 from dpsync.errors import CredentialsRejected, ProcessorUnreachable, UnsupportedRight
 from dpsync.http import HttpClient
 from dpsync.model import Changes, Lifted, Right
-from dpsync.vendor_http import BLOCKED
+from dpsync.vendor.errors import BLOCKED
 from tests.connectors.held import Holds, HoldsAsAsked, alike, as_asked, theirs
 from tests.connectors.left import kept_in_modules, texts_in, written
 

@@ -46,7 +46,7 @@ from dpsync.errors import ConfigurationError, CredentialsRejected, ProcessorUnre
 from dpsync.http import HttpClient
 from dpsync.model import Changes, Lifted, Right
 from dpsync.store.shelf import StoredShelf
-from dpsync.vendor_http import BLOCKED, DENIED, OUR_FAULT, UNDOCUMENTED
+from dpsync.vendor.errors import BLOCKED, DENIED, OUR_FAULT, UNDOCUMENTED
 from tests.builders import World
 from tests.connectors.contract import (
     HTML,

@@ -9,7 +9,7 @@ import requests
 from dpsync.connector import Applied, AsAsked, Contradicts, HandOver, NothingHeld, Refused, Retryable
 from dpsync.errors import CredentialsRejected
 from dpsync.model import Changes, Right
-from dpsync.vendor_http import BLOCKED, NOT_DONE, UNREADABLE
+from dpsync.vendor.errors import BLOCKED, NOT_DONE, UNREADABLE
 from tests.connectors.contract import NEW, OLD, HttpStage, Said, instruction
 from tests.connectors.test_campaign_monitor import (
     NEWS,

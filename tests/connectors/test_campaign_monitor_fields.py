@@ -9,7 +9,7 @@ import requests
 
 from dpsync.connector import Applied, AsAsked, CannotTell, Contradicts, HandOver, NothingHeld, Outcome, Refused
 from dpsync.model import Changes, Right
-from dpsync.vendor_http import UNDOCUMENTED
+from dpsync.vendor.errors import UNDOCUMENTED
 from tests.connectors.contract import NEW, OLD, Said
 from tests.connectors.test_campaign_monitor import EVENTS, NEWS, ONE, Book, StandIn, book, no, person, plain, said, told
 from tests.connectors.test_campaign_monitor import read_back as read

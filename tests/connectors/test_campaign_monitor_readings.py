@@ -17,7 +17,7 @@ from dpsync.connector import (
 )
 from dpsync.errors import ProcessorUnreachable
 from dpsync.model import Changes, Right
-from dpsync.vendor_http import UNDOCUMENTED
+from dpsync.vendor.errors import UNDOCUMENTED
 from tests.connectors.contract import NEW, OLD, Said, instruction
 from tests.connectors.test_campaign_monitor import (
     EVENTS,

@@ -19,7 +19,7 @@ from dpsync.connector import Applied, AsAsked, CannotTell, Contradicts, Refused,
 from dpsync.connectors.campaign_monitor import REACH_PART
 from dpsync.errors import CredentialsRejected
 from dpsync.model import Changes, Right
-from dpsync.vendor_http import NOT_DONE, UNDOCUMENTED
+from dpsync.vendor.errors import NOT_DONE, UNDOCUMENTED
 from tests.connectors.contract import Said, instruction
 from tests.connectors.test_campaign_monitor import Only, Paired, no, notes
 from tests.specification import FOLDER

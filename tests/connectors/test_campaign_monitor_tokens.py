@@ -14,7 +14,7 @@ from dpsync.connector import (
 )
 from dpsync.errors import CredentialsRejected, ProcessorUnreachable
 from dpsync.model import Right
-from dpsync.vendor_http import BLOCKED, BUSY, FAULT_THERE
+from dpsync.vendor.errors import BLOCKED, BUSY, FAULT_THERE
 from tests.connectors.contract import HTML, OpenShelf, Said, instruction
 from tests.connectors.test_campaign_monitor import (
     NEWS,

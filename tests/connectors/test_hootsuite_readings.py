@@ -12,7 +12,7 @@ from dpsync.connectors import hootsuite
 from dpsync.connectors.hootsuite import Hootsuite, HootsuiteSettings
 from dpsync.errors import ConfigurationError, CredentialsRejected, ProcessorUnreachable
 from dpsync.http import HttpClient
-from dpsync.vendor_http import BLOCKED, BUSY, FAULT_THERE, UNDOCUMENTED, UNREADABLE
+from dpsync.vendor.errors import BLOCKED, BUSY, FAULT_THERE, UNDOCUMENTED, UNREADABLE
 from tests.connectors.contract import HTML, NOW, Hands, OpenShelf, Said, pseudonym
 from tests.connectors.test_hootsuite import ADA, BOB, CRM, Only, StandIn, error, oauth, on_stage, right_it, said
 

@@ -33,7 +33,7 @@ from dpsync.connectors.mailchimp import NO_AUDIENCE, Mailchimp, MailchimpSetting
 from dpsync.errors import ConfigurationError, CredentialsRejected, ProcessorUnreachable
 from dpsync.http import HttpClient
 from dpsync.model import Changes, Lifted, Right
-from dpsync.vendor_http import OUR_FAULT, UNDOCUMENTED
+from dpsync.vendor.errors import OUR_FAULT, UNDOCUMENTED
 from tests.connectors.contract import (
     NEW,
     OLD,

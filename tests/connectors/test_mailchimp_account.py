@@ -8,7 +8,7 @@ import requests
 from dpsync.connector import Applied, CannotTell, Retryable
 from dpsync.errors import ProcessorUnreachable
 from dpsync.model import Right
-from dpsync.vendor_http import BLOCKED, NOT_DONE
+from dpsync.vendor.errors import BLOCKED, NOT_DONE
 from tests.connectors.contract import OLD, Said, instruction
 from tests.connectors.test_mailchimp import LIFTED, StandIn, on_stage, person, problem, said, told, vendor
 

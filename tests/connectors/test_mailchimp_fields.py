@@ -13,7 +13,7 @@ import requests
 
 from dpsync.connector import Applied, AsAsked, CannotTell, Contradicts, HandOver, NothingHeld, Refused, Retryable
 from dpsync.model import Changes, Right
-from dpsync.vendor_http import OUR_FAULT, UNDOCUMENTED
+from dpsync.vendor.errors import OUR_FAULT, UNDOCUMENTED
 from tests.connectors.contract import NEW, OLD, Said, instruction
 from tests.connectors.test_mailchimp import MEMBER, StandIn, md5, on_stage, problem, read_back, said, told
 

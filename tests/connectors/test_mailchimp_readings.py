@@ -23,7 +23,7 @@ from dpsync.connectors.mailchimp import Mailchimp, MailchimpSettings
 from dpsync.errors import ConfigurationError, ProcessorUnreachable
 from dpsync.http import HttpClient
 from dpsync.model import Changes, Right
-from dpsync.vendor_http import NOT_DONE
+from dpsync.vendor.errors import NOT_DONE
 from tests.connectors.contract import NEW, OLD, SECRET, Hands, HttpStage, OpenShelf, Said, instruction, pseudonym
 from tests.connectors.test_mailchimp import LIFTED, Only, md5, on_stage, person, problem, read_back, said, told
 from tests.connectors.test_mailchimp import vendor as plain_vendor

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dpsync.field_values import FieldType, Kind, Likeness, likeness, options_in, written
 from dpsync.model import FieldValue
+from dpsync.vendor.field_values import FieldType, Kind, Likeness, likeness, options_in, written
 
 SAME, UNCLEAR, OTHER = Likeness.SAME, Likeness.UNCLEAR, Likeness.OTHER
 MONTH_FIRST, DAY_FIRST = FieldType(Kind.DATE, day_first=False), FieldType(Kind.DATE, day_first=True)

@@ -43,24 +43,14 @@ from dpsync.connector import (
     Retryable,
 )
 from dpsync.connector_services import NoAnswer
-from dpsync.corrections import NOT_COMPARABLE, Left, compared, put_right, refused_of
 from dpsync.errors import UnsupportedRight
-from dpsync.field_values import UNTYPED, FieldType, Kind, Likeness, likeness, options_in, plain, written
 from dpsync.http import api_root, demand_own_address, json_of, retry_after
 from dpsync.model import Changes, FieldValue, Right
-from dpsync.vendor_http import (
-    BUSY,
-    OUR_FAULT,
-    UNREADABLE,
-    Calls,
-    Ended,
-    Secret,
-    each,
-    refused,
-    task,
-    together,
-    unreadable,
-)
+from dpsync.vendor.calls import Calls, Secret
+from dpsync.vendor.corrections import NOT_COMPARABLE, Left, compared, put_right, refused_of
+from dpsync.vendor.errors import BUSY, OUR_FAULT, UNREADABLE, Ended, refused, unreadable
+from dpsync.vendor.field_values import UNTYPED, FieldType, Kind, Likeness, likeness, options_in, plain, written
+from dpsync.vendor.outcomes import each, task, together
 
 _VENDOR: Final = "https://api.createsend.com/api/v3.3"
 _ID = re.compile(r"[0-9A-Fa-f]{32}")

@@ -35,14 +35,15 @@ from dpsync.connector import (
     Reply,
     Retryable,
 )
-from dpsync.corrections import NOT_COMPARABLE, compared
 from dpsync.errors import (
     PayloadInvalid,
     UnsupportedRight,
 )
 from dpsync.http import api_root, demand_own_address, json_of, retry_after
 from dpsync.model import Changes, FieldValue, Right
-from dpsync.vendor_http import BUSY, UNDOCUMENTED, Calls, Ended, Secret, refused, unreadable
+from dpsync.vendor.calls import Calls, Secret
+from dpsync.vendor.corrections import NOT_COMPARABLE, compared
+from dpsync.vendor.errors import BUSY, UNDOCUMENTED, Ended, refused, unreadable
 
 _VENDOR: Final = "https://www.eventbriteapi.com/v3"
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")

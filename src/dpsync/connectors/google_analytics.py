@@ -36,7 +36,9 @@ from dpsync.connector_services import NoAnswer
 from dpsync.errors import UnsupportedRight
 from dpsync.http import api_root, demand_own_address, json_of, retry_after
 from dpsync.model import Right
-from dpsync.vendor_http import BUSY, UNDOCUMENTED, Calls, Ended, Secret, refused, together, unreadable
+from dpsync.vendor.calls import Calls, Secret
+from dpsync.vendor.errors import BUSY, UNDOCUMENTED, Ended, refused, unreadable
+from dpsync.vendor.outcomes import together
 
 _API: Final = "https://www.googleapis.com"
 _TOKENS: Final = "https://oauth2.googleapis.com"

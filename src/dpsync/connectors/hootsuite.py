@@ -55,7 +55,9 @@ from dpsync.errors import (
 )
 from dpsync.http import api_root, demand_own_address, json_of, retry_after
 from dpsync.model import Changes, Right
-from dpsync.vendor_http import BUSY, UNDOCUMENTED, Calls, Ended, Secret, refused, together, unreadable
+from dpsync.vendor.calls import Calls, Secret
+from dpsync.vendor.errors import BUSY, UNDOCUMENTED, Ended, refused, unreadable
+from dpsync.vendor.outcomes import together
 
 _VENDOR: Final = "https://platform.hootsuite.com"
 _TOKEN: Final = "/oauth2/token"

@@ -39,24 +39,14 @@ from dpsync.connector import (
     Reply,
     Retryable,
 )
-from dpsync.corrections import NOT_COMPARABLE, Left, compared, put_right, refused_of
 from dpsync.errors import UnsupportedRight
-from dpsync.field_values import UNTYPED, FieldType, Kind, Likeness, likeness, written
 from dpsync.http import api_root, demand_own_address, json_of
 from dpsync.model import Changes, FieldValue, Right
-from dpsync.vendor_http import (
-    NOT_DONE,
-    OUR_FAULT,
-    UNDOCUMENTED,
-    Calls,
-    Ended,
-    Secret,
-    each,
-    refused,
-    task,
-    together,
-    unreadable,
-)
+from dpsync.vendor.calls import Calls, Secret
+from dpsync.vendor.corrections import NOT_COMPARABLE, Left, compared, put_right, refused_of
+from dpsync.vendor.errors import NOT_DONE, OUR_FAULT, UNDOCUMENTED, Ended, refused, unreadable
+from dpsync.vendor.field_values import UNTYPED, FieldType, Kind, Likeness, likeness, written
+from dpsync.vendor.outcomes import each, task, together
 
 _VENDOR = re.compile(r"https://([a-z]{2}[0-9]{1,3}\.)?api\.mailchimp\.com/3\.0")  # newer pages show no data centre
 _LIST_ID = re.compile(r"[A-Za-z0-9_-]{1,40}")

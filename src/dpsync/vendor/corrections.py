@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from dpsync.connector import HandOver
-from dpsync.field_values import UNTYPED, FieldType, Kind, Likeness, likeness
 from dpsync.model import FieldValue
-from dpsync.vendor_http import task
+from dpsync.vendor.field_values import UNTYPED, FieldType, Kind, Likeness, likeness
+from dpsync.vendor.outcomes import task
 
 NOT_COMPARABLE: Final = "a field is kept in a form that cannot be compared with what was asked"
 

@@ -1,11 +1,11 @@
-"""What connectors to HTTP vendors share: the calls of one instruction, and how many answers become one outcome.
+"""The calls of one instruction to a vendor, and what is kept of each.
 
 Which answer means what is each vendor's own and stands in its connector; here is only what any vendor's may mean.
 """
 
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -18,28 +18,15 @@ from dpsync.connector import (
     Applied,
     CannotTell,
     Evidence,
-    HandOver,
     Instruction,
     Kit,
-    NothingHeld,
-    Outcome,
-    Recipient,
-    Refused,
     Reply,
     Retryable,
 )
 from dpsync.connector_services import NoAnswer
 from dpsync.errors import CredentialsRejected, ProcessorUnreachable
 from dpsync.http import CUT, UNREACHABLE, json_of, retry_after, says_json
-
-UNDOCUMENTED: Final = "an answer that the processor's documentation does not know"
-UNREADABLE: Final = "an answer that is not of the documented shape"
-OUR_FAULT: Final = "the processor calls the request malformed: a fault of dpsync, please report it"
-BUSY: Final = "the processor asks us to wait"
-FAULT_THERE: Final = "a fault at the processor"
-BLOCKED: Final = "blocked before the processor: the answer is not its own"
-NOT_DONE: Final = "the processor said yes, and its record did not change"
-DENIED: Final = "the processor does not find a record that it shows"
+from dpsync.vendor.errors import BLOCKED, BUSY, DENIED, FAULT_THERE, NOT_DONE, Ended, refused
 
 _BETWEEN: Final = frozenset({407, 511})  # what only a proxy or a network before the processor says (RFC 9110, 6585)
 _BLOCKED: Final = "DP-214"
@@ -63,25 +50,6 @@ class Parts(TypedDict, total=False):
     params: Mapping[str, str] | None
     body: bytes | None
     scope: str
-
-
-class Ended(Exception):
-    """An answer that ends one step; `stop` where asking on would only meet the same."""
-
-    def __init__(self, outcome: Retryable | Refused, *, stop: bool = False) -> None:
-        self.outcome = outcome
-        self.stop = stop
-        super().__init__(outcome.reason)
-
-
-def refused(reason: str = UNDOCUMENTED) -> Ended:
-    """A no, or an answer that nobody documents: a person must look."""
-    return Ended(Refused(reason=reason, evidence=()))
-
-
-def unreadable(*, doubtful: bool = False) -> Ended:
-    """An answer that should say yes and cannot be read; `doubtful` after a write."""
-    return Ended(Retryable(reason=UNREADABLE, doubtful=doubtful))
 
 
 class Calls:
@@ -241,52 +209,3 @@ class Calls:
         at = self.evidence[-1]
         where = f"{at.status or 'no answer'} to {at.endpoint}{at.scope and f', {at.scope}'}"
         return ProcessorUnreachable(f"{vendor}: {reason} ({where})", code=code)
-
-
-def task(sentence: str, *references: str) -> HandOver:
-    """What our own operator must do in the vendor's web app."""
-    return HandOver(to=Recipient.OPERATOR, task=sentence, references=references)
-
-
-def each(steps: Iterable[Callable[[], Outcome]]) -> list[Outcome]:
-    """The outcome of each step, also of those that ended early. Raises `Ended` where asking on would meet the same."""
-    outcomes: list[Outcome] = []
-    for step in steps:
-        try:
-            outcomes.append(step())
-        except Ended as end:
-            outcomes.append(end.outcome)
-            if end.stop:
-                # what an earlier step left in doubt stays in doubt
-                worst = together(outcomes)
-                raise Ended(worst if isinstance(worst, Retryable) else end.outcome, stop=True) from None
-    return outcomes
-
-
-def together(outcomes: Sequence[Outcome], evidence: tuple[Evidence, ...] = (), *, touched: bool = False) -> Outcome:
-    """The worst of all: not finished, then a no, then left to a person, then done, then nothing there."""
-    later = [outcome for outcome in outcomes if isinstance(outcome, Retryable)]
-    noes = [outcome for outcome in outcomes if isinstance(outcome, Refused)]
-    tasks = [outcome for outcome in outcomes if isinstance(outcome, HandOver)]
-    if later:
-        waits = [outcome.retry_after for outcome in later if outcome.retry_after is not None]
-        return Retryable(
-            reason=later[0].reason,
-            evidence=evidence,
-            doubtful=touched or any(outcome.doubtful for outcome in later),
-            busy=any(outcome.busy for outcome in later),
-            blocked=any(outcome.blocked for outcome in later),
-            retry_after=max(waits, default=None),
-        )
-    if noes:
-        return Refused(reason=noes[0].reason, evidence=evidence)
-    if tasks:
-        return HandOver(
-            to=Recipient.OPERATOR,
-            task=" ".join(dict.fromkeys(outcome.task for outcome in tasks)),
-            evidence=evidence,
-            references=tuple(dict.fromkeys(name for outcome in tasks for name in outcome.references)),
-        )
-    if any(isinstance(outcome, Applied) for outcome in outcomes):
-        return Applied(evidence=evidence)
-    return NothingHeld(evidence=evidence)

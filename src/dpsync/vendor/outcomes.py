@@ -1,0 +1,64 @@
+"""How the answers to several steps become one outcome: the worst of all, and what is done stays done."""
+
+from collections.abc import Callable, Iterable, Sequence
+
+from dpsync.connector import (
+    Applied,
+    Evidence,
+    HandOver,
+    NothingHeld,
+    Outcome,
+    Recipient,
+    Refused,
+    Retryable,
+)
+from dpsync.vendor.errors import Ended
+
+
+def task(sentence: str, *references: str) -> HandOver:
+    """What our own operator must do in the vendor's web app."""
+    return HandOver(to=Recipient.OPERATOR, task=sentence, references=references)
+
+
+def each(steps: Iterable[Callable[[], Outcome]]) -> list[Outcome]:
+    """The outcome of each step, also of those that ended early. Raises `Ended` where asking on would meet the same."""
+    outcomes: list[Outcome] = []
+    for step in steps:
+        try:
+            outcomes.append(step())
+        except Ended as end:
+            outcomes.append(end.outcome)
+            if end.stop:
+                # what an earlier step left in doubt stays in doubt
+                worst = together(outcomes)
+                raise Ended(worst if isinstance(worst, Retryable) else end.outcome, stop=True) from None
+    return outcomes
+
+
+def together(outcomes: Sequence[Outcome], evidence: tuple[Evidence, ...] = (), *, touched: bool = False) -> Outcome:
+    """The worst of all: not finished, then a no, then left to a person, then done, then nothing there."""
+    later = [outcome for outcome in outcomes if isinstance(outcome, Retryable)]
+    noes = [outcome for outcome in outcomes if isinstance(outcome, Refused)]
+    tasks = [outcome for outcome in outcomes if isinstance(outcome, HandOver)]
+    if later:
+        waits = [outcome.retry_after for outcome in later if outcome.retry_after is not None]
+        return Retryable(
+            reason=later[0].reason,
+            evidence=evidence,
+            doubtful=touched or any(outcome.doubtful for outcome in later),
+            busy=any(outcome.busy for outcome in later),
+            blocked=any(outcome.blocked for outcome in later),
+            retry_after=max(waits, default=None),
+        )
+    if noes:
+        return Refused(reason=noes[0].reason, evidence=evidence)
+    if tasks:
+        return HandOver(
+            to=Recipient.OPERATOR,
+            task=" ".join(dict.fromkeys(outcome.task for outcome in tasks)),
+            evidence=evidence,
+            references=tuple(dict.fromkeys(name for outcome in tasks for name in outcome.references)),
+        )
+    if any(isinstance(outcome, Applied) for outcome in outcomes):
+        return Applied(evidence=evidence)
+    return NothingHeld(evidence=evidence)
