@@ -730,8 +730,7 @@ def test_a_pair_that_another_process_renewed_is_used_whatever_the_old_one_is_cal
 def test_a_renewal_that_a_crash_left_open_is_taken_over_after_five_minutes() -> None:
     stand_in, shelf = tokens(), OpenShelf()
     with Paired().before(stand_in) as stage:
-        crashed = twins(stage, shelf)
-        place = crashed._credential._place
+        place = f"oauth/{pseudonym('refresh-1')}"
         shelf.put(place, json.dumps(["access-1", "refresh-1", stage.clock.now().isoformat()]))
         with pytest.raises(ProcessorUnreachable, match="another process is renewing"):
             twins(stage, shelf).probe()

@@ -15,7 +15,7 @@ from dpsync.connector import (
 from dpsync.errors import CredentialsRejected, ProcessorUnreachable
 from dpsync.model import Right
 from dpsync.vendor.errors import BLOCKED, BUSY, FAULT_THERE
-from tests.connectors.contract import HTML, OpenShelf, Said, instruction
+from tests.connectors.contract import HTML, OpenShelf, Said, instruction, pseudonym
 from tests.connectors.test_campaign_monitor import (
     NEWS,
     ONE,
@@ -143,7 +143,7 @@ def test_the_next_renewal_is_made_with_the_token_that_the_last_one_gave_or_left(
 def test_a_renewal_under_way_is_waited_for_to_the_end_of_its_five_minutes() -> None:
     stand_in, shelf = tokens(), OpenShelf()
     with Paired().before(stand_in) as stage:
-        place = twins(stage, shelf)._credential._place
+        place = f"oauth/{pseudonym('refresh-1')}"
         shelf.put(place, json.dumps(["access-1", "refresh-1", stage.clock.now().isoformat()]))
         stage.clock.seconds += 300
         with pytest.raises(ProcessorUnreachable, match="another process is renewing"):

@@ -4,21 +4,19 @@ Every right is carried out in every list of every client. There is no machine-re
 reference says nothing, the safe side is taken and the comment says so.
 """
 
-import base64
 import json
 import re
-import threading
 import time
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import astuple, dataclass, field, replace
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import partial
 from types import MappingProxyType
 from typing import Annotated, ClassVar, Final, NamedTuple, Self, TypeVar, assert_never
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from dpsync.address import normalised
 from dpsync.connector import (
@@ -42,15 +40,16 @@ from dpsync.connector import (
     Reply,
     Retryable,
 )
-from dpsync.connector_services import NoAnswer
 from dpsync.errors import UnsupportedRight
 from dpsync.http import api_root, demand_own_address, json_of, retry_after
 from dpsync.model import Changes, FieldValue, Right
-from dpsync.vendor.calls import Calls, Secret
+from dpsync.vendor.calls import Secret
 from dpsync.vendor.corrections import NOT_COMPARABLE, Left, compared, put_right, refused_of
-from dpsync.vendor.errors import BUSY, OUR_FAULT, UNREADABLE, Ended, refused, unreadable
+from dpsync.vendor.errors import OUR_FAULT, Ended, refused, unreadable
 from dpsync.vendor.field_values import UNTYPED, FieldType, Kind, Likeness, likeness, options_in, plain, written
 from dpsync.vendor.outcomes import each, task, together
+from dpsync.vendor.pace import Pace
+from dpsync.vendor.token import RenewableToken, Token, TokenCall, TokenCalls, basic, token_in
 
 _VENDOR: Final = "https://api.createsend.com/api/v3.3"
 _ID = re.compile(r"[0-9A-Fa-f]{32}")
@@ -85,11 +84,10 @@ _KINDS: Mapping[str, Kind] = {
 }
 
 _TOKEN: Final = "/oauth/token"
+_JSON: Final = "application/json"
 _Shape = TypeVar("_Shape", list[object], dict[str, object])
-_LOST: Final = "lost"
 _ERASED, _RESTRICTED, _OPTED_OUT = "erased", "restricted", "opted_out"
 _ASKED, _BLANKED = "asked", "blanked"
-_IN_FLIGHT: Final = timedelta(minutes=5)  # longer than any call lasts
 
 VALUE_REJECTED: Final = "the processor rejected a value"
 NOT_OURS: Final = "a list or client that does not exist or is not ours: `dpsync check` names a configured one"
@@ -100,7 +98,6 @@ SET_MOVED: Final = "the suppression list changed while it was read"
 REACH_ALL: Final = "reach: no list of this client that knows the address uses it"
 REACH_PART: Final = "reach: other lists of this client still use the address"
 REACH_UNKNOWN: Final = "reach: the lists of the address do not name the list that was left"
-RENEWING: Final = "another process is renewing the token"
 ANEW: Final = "authorise the app anew and put the new access_token and refresh_token in the settings"
 NO_PERMISSION: Final = "the credential is good and lacks a permission: give the app or the key's user all that it needs"
 _ADVICE: Mapping[int | None, str] = {60: NO_PERMISSION, **dict.fromkeys(_TOKEN_DEAD, ANEW)}
@@ -169,86 +166,32 @@ class _Client(NamedTuple):
     lists: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class _Pair:
-    """An access token and the one that renews it; `begun`: since when a renewal is under way, or that one was lost."""
-
-    access: str
-    refresh: str
-    begun: str = ""
-
-    def text(self) -> str:
-        return json.dumps(astuple(self))
+def _credential(settings: CampaignMonitorSettings, kit: Kit) -> RenewableToken | SecretStr:
+    """What opens the account: a key, or a token. Whether a refresh token is good a second time is not documented."""
+    if settings.api_key is not None:
+        return settings.api_key
+    access, refresh = (one.get_secret_value() if one else "" for one in (settings.access_token, settings.refresh_token))
+    url = urlsplit(settings.base_url)._replace(path=_TOKEN).geturl()
+    call = TokenCall(url, _TOKEN, {"grant_type": "refresh_token"}, {"Accept": _JSON})
+    return RenewableToken(kit, f"oauth/{kit.pseudonym(refresh)}", call, Token(access, refresh=refresh), once=False)
 
 
-class _Credential:
-    """What opens the account: a key, or a token pair that is renewed and kept on the shelf.
-
-    Shared by threads, the shelf by processes. Whether a refresh token is good a second time is not documented. So it is
-    never spent by two at once, whom a vendor that watches for that would lock out; and it is tried again where the
-    answer was lost, because then nothing is left to lose.
-    """
-
-    def __init__(self, settings: CampaignMonitorSettings, kit: Kit) -> None:
-        self._settings = settings
-        self._kit = kit
-        self._lock = threading.Lock()
-        self._place: str
-        if settings.refresh_token is not None:
-            # a pair that somebody configures anew has its own place, so an old one on the shelf never wins over it
-            self._place = f"oauth/{kit.pseudonym(settings.refresh_token.get_secret_value())}"
-        self._pair: _Pair | None = None
-
-    def header(self) -> str:
-        """The value of `Authorization`."""
-        if self._settings.api_key is not None:
-            user = base64.b64encode(self._settings.api_key.get_secret_value().encode() + b":x").decode()
-            return f"Basic {user}"
-        self._pair = self._pair or self._kept()[1]
-        return f"Bearer {self._pair.access}"
-
-    def other_than(self, used: str, refusal: Reply, calls: "_Calls") -> bool:
-        """Whether there is another token by now than the refused one. Raises `Ended`, `CredentialsRejected`."""
-        if self._settings.api_key is not None or refusal.status != 401 or _code(refusal) not in _TOKEN_DEAD:
-            return False
-        with self._lock:
-            kept, self._pair = self._kept()
-            # a renewal that is under way, or whose answer was lost, may have made the old token any kind of dead
-            if self.header() == used and (_code(refusal) == _EXPIRED or self._pair.begun):
-                self._pair = self._renewed(kept, self._pair, calls)
-            return self.header() != used
-
-    def _kept(self) -> tuple[str | None, _Pair]:
-        kept = self._kit.shelf.get(self._place)
-        configured = (self._settings.access_token, self._settings.refresh_token)
-        pair = json.loads(kept) if kept else [one.get_secret_value() for one in configured if one is not None]
-        return kept, _Pair(*pair)
-
-    def _renewed(self, kept: str | None, pair: _Pair, calls: "_Calls") -> _Pair:
-        now = self._kit.clock.now()
-        busy = pair.begun not in ("", _LOST) and now - datetime.fromisoformat(pair.begun) <= _IN_FLIGHT
-        marked = replace(pair, begun=now.isoformat())
-        if busy or not self._kit.shelf.swap(self._place, kept, marked.text()):
-            raise Ended(Retryable(reason=RENEWING, busy=True, retry_after=timedelta(seconds=5)), stop=True)
-        fresh = None
-        try:
-            fresh = calls.exchange(pair.refresh)
-        finally:
-            # durable before it is used: the vendor may take the old pair for used up
-            self._kit.shelf.swap(self._place, marked.text(), (fresh or replace(pair, begun=_LOST)).text())
-        return fresh
-
-
-class _Calls(Calls):
+class _Calls(TokenCalls):
     """The calls about lists and clients, with a credential that may be renewed between two of them."""
 
     def __init__(
-        self, kit: Kit, base: str, credential: _Credential, order: Instruction | None, sleep: Callable[[float], None]
+        self,
+        kit: Kit,
+        base: str,
+        credential: RenewableToken | SecretStr,
+        pace: Pace,
+        order: Instruction | None,
+        sleep: Callable[[float], None],
     ) -> None:
         super().__init__(kit, order, sleep)
         self._base = base
         self._credential = credential
-        self._spent_until = float("-inf")
+        self._pace = pace
 
     def about(
         self,
@@ -262,25 +205,20 @@ class _Calls(Calls):
 
         Raises `Ended` and `CredentialsRejected`; a 200 or a 400 is left to the caller.
         """
-        left = self._spent_until - self._kit.clock.monotonic()
-        if left > 0:
-            raise Ended(Retryable(reason=BUSY, busy=True, retry_after=timedelta(seconds=left)), stop=True)
+        self._pace.take()
         writing = method != "GET"
         # without the suffix the vendor answers in XML; an id is one by its form, so nothing in it needs quoting
         url = f"{self._base}{template.replace('{id}', place)}.json"
 
-        def make() -> Reply:
+        def make(authorization: str) -> Reply:
             kind = {} if body is None else {"Content-Type": "application/json; charset=utf-8"}
-            headers = {"Accept": "application/json", "Authorization": self._credential.header(), **kind}
+            headers = {"Accept": _JSON, "Authorization": authorization, **kind}
             named = f"{template}.json"
             return self.ask(
                 method, url, template=named, headers=headers, params=params, body=body, scope=place, patient=True
             )
 
-        used = self._credential.header()
-        reply = make()
-        if self._credential.other_than(used, reply, self):
-            reply = make()
+        reply = self._authorised(make)
         self._count(reply)
         self._passable(reply, writing=writing)
         return reply
@@ -313,35 +251,32 @@ class _Calls(Calls):
             raise _refusal(reply)
         return code
 
-    def exchange(self, refresh: str) -> _Pair:
-        """A new pair for a refresh token. Raises `Ended`, `CredentialsRejected`."""
-        parts = urlsplit(self._base)
-        form = urlencode({"grant_type": "refresh_token", "refresh_token": refresh}).encode()
-        try:
-            reply = self.call(
-                "POST",
-                f"{parts.scheme}://{parts.netloc}{_TOKEN}",
-                template=_TOKEN,
-                headers={"Accept": "application/json", "Content-Type": "application/x-www-form-urlencoded"},
-                body=form,
-            )
-        except NoAnswer as failure:
-            raise Ended(Retryable(reason=failure.reason), stop=True) from None
+    def granted(self, reply: Reply) -> Token:
+        """The pair that a refresh token is exchanged for. Raises `Ended`, `CredentialsRejected`."""
         self.demand_own(reply, writing=False)
         if reply.status in (400, 401, 403):
             raise self.rejected(reply, ANEW)
         self.demand_sense(reply, writing=False)
-        match json_of(reply) if reply.status == 200 else None:
-            case {"access_token": str(access), **more} if access:
-                # in the vendor's own recorded answers the refresh token stays the same
-                return _Pair(access, str(more.get("refresh_token") or refresh))
-        raise Ended(Retryable(reason=UNREADABLE), stop=True)
+        if reply.status != 200:
+            raise unreadable()
+        return token_in(reply, self._kit.clock.now())
+
+    def _authorised(self, make: Callable[[str], Reply]) -> Reply:
+        """Make a call, and once more where it calls the token dead and there is another by then."""
+        if isinstance(self._credential, SecretStr):
+            return make(basic(self._credential.get_secret_value(), "x"))
+        used = self._credential.access(self)
+        reply = make(f"Bearer {used}")
+        if reply.status != 401 or _code(reply) not in _TOKEN_DEAD:
+            return reply
+        other = self._credential.access(self, used, over=_code(reply) == _EXPIRED)
+        return reply if other == used else make(f"Bearer {other}")
 
     def _count(self, reply: Reply) -> None:
         """Only /transactional documents these headers; they are believed wherever they appear."""
         reset = _reset(reply)
         if reset is not None and str(reply.headers.get("x-ratelimit-remaining")).strip() == "0":
-            self._spent_until = self._kit.clock.monotonic() + reset.total_seconds()
+            self._pace.hold(reset)
 
     def _passable(self, reply: Reply, *, writing: bool) -> None:
         """Let through what the caller must understand; end what speaks of us, of the account or of a fault there."""
@@ -525,7 +460,8 @@ class CampaignMonitor(Connector):
         self._settings = settings
         self._kit = kit
         self._sleep = sleep
-        self._credential = _Credential(settings, kit)
+        self._credential = _credential(settings, kit)
+        self._pace = Pace(kit)
 
     @classmethod
     def from_settings(cls, section: BaseModel, kit: Kit) -> Self:
@@ -602,7 +538,7 @@ class CampaignMonitor(Connector):
     # --- what there is to tell
 
     def _calls(self, order: Instruction | None) -> _Calls:
-        return _Calls(self._kit, self._settings.base_url, self._credential, order, self._sleep)
+        return _Calls(self._kit, self._settings.base_url, self._credential, self._pace, order, self._sleep)
 
     def _addresses(self, order: Instruction) -> tuple[str, ...]:
         if order.right not in self.capabilities:
