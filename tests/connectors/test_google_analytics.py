@@ -30,7 +30,6 @@ from dpsync.connector import (
 from dpsync.connectors.google_analytics import (
     ADDRESS,
     BAD_ID,
-    DAY_SPENT,
     ENCODED,
     NO_APP,
     NO_ID,
@@ -50,6 +49,7 @@ from dpsync.connectors.google_analytics import (
 from dpsync.errors import ConfigurationError, CredentialsRejected, ProcessorUnreachable
 from dpsync.http import HttpClient
 from dpsync.model import Right
+from dpsync.vendor.pace import DAY_SPENT
 from tests.connectors.contract import (
     SECRET,
     Hands,

@@ -8,10 +8,11 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 
 from dpsync.connector import Accepted, Outcome, Refused, Retryable
-from dpsync.connectors.google_analytics import DAY_SPENT, NO_RIGHT, WRONG
+from dpsync.connectors.google_analytics import NO_RIGHT, WRONG
 from dpsync.errors import CredentialsRejected, ProcessorUnreachable
 from dpsync.model import Right
 from dpsync.vendor.errors import BLOCKED, UNDOCUMENTED
+from dpsync.vendor.pace import DAY_SPENT
 from tests.connectors.contract import HTML, Said, instruction
 from tests.connectors.test_google_analytics import COOKIE, ONE, SCOPE, SECTION, TWO, StandIn, no, on_stage, said, told
 

@@ -4,7 +4,6 @@ An identifier that it never saw is accepted like any other, so an acceptance is 
 """
 
 import json
-import math
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -12,7 +11,6 @@ from datetime import datetime, timedelta
 from itertools import product
 from types import MappingProxyType
 from typing import Annotated, ClassVar, Final, Self
-from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -36,12 +34,15 @@ from dpsync.connector_services import NoAnswer
 from dpsync.errors import UnsupportedRight
 from dpsync.http import api_root, demand_own_address, json_of, retry_after
 from dpsync.model import Right
-from dpsync.vendor.calls import Calls, Secret
+from dpsync.vendor.calls import Secret
 from dpsync.vendor.errors import BUSY, UNDOCUMENTED, Ended, refused, unreadable
 from dpsync.vendor.outcomes import together
+from dpsync.vendor.pace import Pace, until_tomorrow
+from dpsync.vendor.token import RenewableToken, Token, TokenCall, TokenCalls, token_in
 
 _API: Final = "https://www.googleapis.com"
 _TOKENS: Final = "https://oauth2.googleapis.com"
+_TOKEN: Final = "/token"
 _SCOPE: Final = "https://www.googleapis.com/auth/analytics.user.deletion"
 _UPSERT: Final = "/analytics/v3/userDeletion/userDeletionRequests:upsert"
 _ID = re.compile(r"[!-~]{1,256}")
@@ -50,14 +51,13 @@ _ID = re.compile(r"[!-~]{1,256}")
 _COOKIE = re.compile(r"(?:_ga ?[=:] ?)?GA[0-9]+\.[0-9]+(?:-[0-9]+)?\.(.*?);?")
 _CLIENT = re.compile(r"[0-9]{1,10}\.[0-9]{1,10}|amp-[\w-]{16,}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 _A_DAY: Final = 500  # queries, of the calling project and of each property
-_PACE: Final = 0.7  # seconds between two calls to one property, of which 1.5 a second are allowed
-_PACIFIC: Final = ZoneInfo("America/Los_Angeles")  # Google's days; this interface's page does not say which it counts
+_GAP: Final = 0.7  # seconds between two calls to one property, of which 1.5 a second are allowed
+_PACIFIC: Final = ZoneInfo("America/Los_Angeles")
 # It leaves the report on one user within 72 hours, and the servers with the next run, about every two months. Before
 # that the person's right is not carried out, so that is the date from which somebody is asked to look and attest it:
 # whoever looks earlier sees the report alone.
 _CARRIED_OUT: Final = timedelta(days=62)
 
-DAY_SPENT: Final = "the queries of a day are used up"
 WRONG: Final = "the processor does not know the property, or the kind of id"
 NO_RIGHT: Final = "who gave the refresh token may not delete users in this property, or it is there no longer"
 NO_ID: Final = "Google Analytics knows people by the ids of its own cookies and apps, and none is known"
@@ -139,7 +139,7 @@ def _reason(reply: Reply) -> str:
     return ""
 
 
-class _Calls(Calls):
+class _Calls(TokenCalls):
     """The calls of one instruction: deletions asked for, and the tokens for them."""
 
     def speaks(self, reply: Reply) -> bool:
@@ -147,22 +147,41 @@ class _Calls(Calls):
         match json_of(reply):
             case {"error": {"code": int()}}:
                 return True
-        return reply.evidence.endpoint == "POST /token" and self.shaped(reply, error=str)
+        return _of_a_token(reply) and self.shaped(reply, error=str)
 
-    def post(self, base: str, path: str, headers: Mapping[str, str], body: bytes, scope: str = "") -> Reply:
-        """Make one call; a 200, 400 or 401 is left to the caller. Raises `Ended`, `CredentialsRejected`."""
-        asking = path == _UPSERT  # a call for a token changes nothing there
+    def ask_for(self, url: str, token: str, body: bytes, scope: str) -> Reply:
+        """Ask for a deletion; a 200, 400 or 401 is left to the caller. Raises `Ended`, `CredentialsRejected`."""
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
         try:
-            reply = self.call("POST", base + path, template=path, headers=headers, body=body, scope=scope)
+            reply = self.call("POST", url, template=_UPSERT, headers=headers, body=body, scope=scope)
         except NoAnswer as failure:
-            raise Ended(Retryable(reason=failure.reason, doubtful=asking and failure.sent)) from None
-        self.note_touch(reply, writing=asking)
-        self.demand_own(reply, writing=asking, counts=asking)  # tokens come from another host
+            raise Ended(Retryable(reason=failure.reason, doubtful=failure.sent)) from None
+        self.note_touch(reply, writing=True)
+        self._passable(reply)
+        return reply
+
+    def granted(self, reply: Reply) -> Token:
+        """A token whose scope is the one that deletes. Raises `Ended`, `CredentialsRejected`."""
+        self._passable(reply)
+        match json_of(reply):
+            case {"error": str()} if reply.status == 400:
+                raise self.rejected(reply)
+            case {"scope": str(scope)} if reply.status == 200:
+                if _SCOPE not in scope.split():
+                    raise self.rejected(reply)
+                return token_in(reply, self._kit.clock.now())
+        if reply.status == 401:
+            raise self.rejected(reply)
+        raise refused() if reply.status == 400 else unreadable()
+
+    def _passable(self, reply: Reply) -> None:
+        asking = not _of_a_token(reply)  # a call for a token changes nothing there, and is made to another host
+        self.demand_own(reply, writing=asking, counts=asking)
         now, reason = self._kit.clock.now(), _reason(reply).lower()
         wait = retry_after(reply, now)
         limited = "limit" in reason or "quota" in reason
         if limited and wait is None and not reason.endswith("ratelimitexceeded"):
-            wait = _until_tomorrow(now)
+            wait = until_tomorrow(now, _PACIFIC)
         if reply.status == 403 and limited:
             raise Ended(Retryable(reason=BUSY, busy=True, retry_after=wait))
         if reply.status == 403:
@@ -172,7 +191,10 @@ class _Calls(Calls):
             raise unreadable(doubtful=asking)
         if reply.status not in (200, 400, 401):
             raise refused()
-        return reply
+
+
+def _of_a_token(reply: Reply) -> bool:
+    return reply.evidence.endpoint == f"POST {_TOKEN}"
 
 
 def _fault(kind: str, value: str) -> str:
@@ -190,11 +212,6 @@ def _fault(kind: str, value: str) -> str:
         case "":
             return UNKNOWN_FORM
     return BAD_ID
-
-
-def _until_tomorrow(now: datetime) -> timedelta:
-    midnight = (now.astimezone(_PACIFIC) + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
-    return midnight - now
 
 
 class GoogleAnalytics(Connector):
@@ -227,9 +244,14 @@ class GoogleAnalytics(Connector):
     ) -> None:
         self._settings = settings
         self._kit = kit
-        self._sleep = sleep
-        self._token = ("", -math.inf)
-        self._next: dict[str, float] = {}
+        # the days are Google's; which it counts, this interface's page does not say
+        self._pace = Pace(kit, gap=_GAP, a_day=_A_DAY, zone=_PACIFIC, sleep=sleep)
+        refresh = settings.refresh_token.get_secret_value()
+        secret = settings.client_secret.get_secret_value()
+        form = {"grant_type": "refresh_token", "client_id": settings.client_id, "client_secret": secret}
+        # the refresh token stays good, so it is a part of the form like any other
+        call = TokenCall((settings.base_url or _TOKENS) + _TOKEN, _TOKEN, {**form, "refresh_token": refresh})
+        self._token = RenewableToken(kit, f"token/{kit.pseudonym(refresh)}", call)
 
     @classmethod
     def from_settings(cls, section: BaseModel, kit: Kit) -> Self:
@@ -245,7 +267,7 @@ class GoogleAnalytics(Connector):
         """
         calls = _Calls(self._kit, None)
         try:
-            self._renewed(calls)
+            self._token.renewed(calls)
         except Ended as end:
             raise calls.unreachable("Google Analytics", end) from None
         held = self._settings.properties
@@ -325,61 +347,17 @@ class GoogleAnalytics(Connector):
         return until
 
     def _upsert(self, calls: _Calls, place: str, kind: str, value: str) -> Reply:
-        """One request, with a new token where the old one is over or was ended early."""
+        """One request, and again with a new token where one that was good is over or was ended early."""
         sent = {"kind": "analytics#userDeletionRequest", "id": {"type": kind, "userId": value}, "propertyId": place}
-        token, ends = self._token
-        kept = self._kit.clock.monotonic() < ends
-        reply = self._sent(calls, place, sent, token if kept else self._renewed(calls))
-        return self._sent(calls, place, sent, self._renewed(calls)) if kept and reply.status == 401 else reply
-
-    def _sent(self, calls: _Calls, place: str, sent: Mapping[str, object], token: str) -> Reply:
-        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-        self._pace(place)
-        body = json.dumps(sent).encode()
-        return calls.post(self._settings.base_url or _API, _UPSERT, headers, body, place)
-
-    def _renewed(self, calls: _Calls) -> str:
-        """A new access token, whose scope must be the one that deletes. Raises `Ended`, `CredentialsRejected`."""
-        s = self._settings
-        form = {
-            "grant_type": "refresh_token",
-            "client_id": s.client_id,
-            "client_secret": s.client_secret.get_secret_value(),
-            "refresh_token": s.refresh_token.get_secret_value(),
-        }
-        kind = {"Content-Type": "application/x-www-form-urlencoded"}
-        reply = calls.post(s.base_url or _TOKENS, "/token", kind, urlencode(form).encode())
-        match json_of(reply):
-            case {"error": str()} if reply.status == 400:
-                raise calls.rejected(reply)
-            case {"access_token": str(token), "expires_in": int(seconds), "scope": str(scope)} if reply.status == 200:
-                if _SCOPE not in scope.split():
-                    raise calls.rejected(reply)
-                # a minute early: a token must not end under way
-                self._token = (token, self._kit.clock.monotonic() + seconds - 60)
-                return token
-        if reply.status == 401:
-            raise calls.rejected(reply)
-        if reply.status == 400:
-            raise refused()
-        raise unreadable()
-
-    def _pace(self, place: str) -> None:
-        """Keep the vendor's pace, and count the day. Raises `Ended`."""
-        now = self._kit.clock.now()
-        today = now.astimezone(_PACIFIC).date().isoformat()
-        counts = {key: self._used(key, today) for key in ("day/project", f"day/{place}")}
-        if max(counts.values()) >= _A_DAY:
-            raise Ended(Retryable(reason=DAY_SPENT, busy=True, retry_after=_until_tomorrow(now)))
-        self._kit.shelf.put_all({key: f"{today} {used + 1}" for key, used in counts.items()})
-        wait = self._next.get(place, -math.inf) - self._kit.clock.monotonic()
-        if wait > 0:
-            self._sleep(wait)
-        self._next[place] = self._kit.clock.monotonic() + _PACE
-
-    def _used(self, key: str, today: str) -> int:
-        day, _, used = (self._kit.shelf.get(key) or "").partition(" ")
-        return int(used) if day == today else 0
+        url, body, good = (self._settings.base_url or _API) + _UPSERT, json.dumps(sent).encode(), self._token.lasts()
+        token = self._token.access(calls)
+        self._pace.take(place, "project")
+        reply = calls.ask_for(url, token, body, place)
+        if not good or reply.status != 401:
+            return reply
+        token = self._token.access(calls, refused=token)
+        self._pace.take(place, "project")
+        return calls.ask_for(url, token, body, place)
 
 
 def _queued(reply: Reply, place: str, kind: str, value: str) -> datetime | None:

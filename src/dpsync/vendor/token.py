@@ -95,23 +95,39 @@ class RenewableToken:
         """
         with self._lock:
             if refused or self._ended(self._token):
-                kept = self._shelf.get(self._place)
-                self._token = _read(kept) if kept else self._first
+                kept = self._read()
                 dead = self._token.access == refused and (over or bool(self._token.begun))
                 if dead or self._ended(self._token):
-                    try:
-                        self._token = self._renewed(calls, kept, self._token)
-                    except Ended as end:
-                        raise Ended(end.outcome, stop=True) from None  # without a token every call would meet the same
+                    self._renew(calls, kept)
+            return self._token.access
+
+    def renewed(self, calls: TokenCalls) -> str:
+        """A new access token, whatever is kept: to try out what asks for it. Raises as `access`."""
+        with self._lock:
+            self._renew(calls, self._read())
             return self._token.access
 
     def lasts(self) -> bool:
-        """Whether the next call bears a token that earlier ones have borne, as far as this process knows."""
-        return not self._ended(self._token)
+        """Whether there is a token that was not asked for just now and is not past its end."""
+        with self._lock:
+            if self._ended(self._token):
+                self._read()
+            return not self._ended(self._token)
 
     def _ended(self, token: Token) -> bool:
         soon = instant(self._clock.now() + _EARLY)
         return not token.access or ("" < token.ends <= soon)
+
+    def _read(self) -> str | None:
+        kept = self._shelf.get(self._place)
+        self._token = _token(kept) if kept else self._first
+        return kept
+
+    def _renew(self, calls: TokenCalls, kept: str | None) -> None:
+        try:
+            self._token = self._renewed(calls, kept, self._token)
+        except Ended as end:
+            raise Ended(end.outcome, stop=True) from None  # without a token every call would meet the same
 
     def _renewed(self, calls: TokenCalls, kept: str | None, token: Token) -> Token:
         if not self._first.refresh:
@@ -198,7 +214,7 @@ def _text(token: Token) -> str:
     return json.dumps(asdict(token))
 
 
-def _read(text: str) -> Token:
+def _token(text: str) -> Token:
     kept = json.loads(text)
     # Campaign Monitor's stood as a list before the others
     return Token(**kept) if isinstance(kept, dict) else Token(kept[0], "", *kept[1:])
