@@ -486,8 +486,7 @@ def test_of_two_processes_that_refresh_at_once_only_one_spends_the_token(world: 
 
 def test_who_waits_for_anothers_refresh_keeps_the_account_waiting_and_nobody_else() -> None:
     with on_stage(refresh_token="refresh-0") as stage:
-        access = stage.connector._access  # type: ignore[attr-defined]  # because a mark of another process is planted
-        stage.connector._kit.shelf.put(access._place, json.dumps({"begun": NOW.isoformat()}))  # type: ignore[attr-defined]  # because of the same
+        stage.shelf.put(f"token/{pseudonym('refresh-0')}", json.dumps({"begun": NOW.isoformat()}))
         outcome = right_it(stage)
         assert isinstance(outcome, Retryable)
         assert (outcome.busy, outcome.doubtful, outcome.retry_after) == (True, False, timedelta(seconds=5))

@@ -13,6 +13,7 @@ from dpsync.connectors.hootsuite import Hootsuite, HootsuiteSettings
 from dpsync.errors import ConfigurationError, CredentialsRejected, ProcessorUnreachable
 from dpsync.http import HttpClient
 from dpsync.vendor.errors import BLOCKED, BUSY, FAULT_THERE, UNDOCUMENTED, UNREADABLE
+from dpsync.vendor.token import RENEWING
 from tests.connectors.contract import HTML, NOW, Hands, OpenShelf, Said, pseudonym
 from tests.connectors.test_hootsuite import ADA, BOB, CRM, Only, StandIn, error, oauth, on_stage, right_it, said
 
@@ -262,7 +263,7 @@ def test_a_renewal_that_began_over_five_minutes_ago_is_lost(minutes: float, *, l
         else:
             outcome = right_it(stage)
             assert isinstance(outcome, Retryable)
-            assert outcome.reason == hootsuite.RENEWING
+            assert outcome.reason == RENEWING
 
 
 def test_a_token_that_ends_at_once_is_used_for_the_call_that_asked_for_it() -> None:

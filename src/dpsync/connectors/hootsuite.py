@@ -4,19 +4,17 @@ No published call lists, reads or deletes a contact or a conversation. So the ve
 dpsync sees, what it cannot do goes to people, and what was not seen is never called "nothing held".
 """
 
-import base64
 import hashlib
 import hmac
 import json
 import re
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
-from typing import ClassVar, Final, Literal, Self, assert_never, cast
-from urllib.parse import quote, urlencode
+from typing import ClassVar, Final, Literal, Self, Unpack, assert_never, cast
+from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
@@ -47,7 +45,6 @@ from dpsync.connector import (
 )
 from dpsync.connector_services import NoAnswer
 from dpsync.errors import (
-    CredentialsRejected,
     PayloadInvalid,
     ProcessorUnreachable,
     SignatureInvalid,
@@ -55,9 +52,11 @@ from dpsync.errors import (
 )
 from dpsync.http import api_root, demand_own_address, json_of, retry_after
 from dpsync.model import Changes, Right
-from dpsync.vendor.calls import Calls, Secret
+from dpsync.vendor.calls import Parts, Secret
 from dpsync.vendor.errors import BUSY, UNDOCUMENTED, Ended, refused, unreadable
 from dpsync.vendor.outcomes import together
+from dpsync.vendor.pace import until_tomorrow
+from dpsync.vendor.token import RenewableToken, Token, TokenCall, TokenCalls, basic, instant, token_in
 
 _VENDOR: Final = "https://platform.hootsuite.com"
 _TOKEN: Final = "/oauth2/token"
@@ -73,15 +72,12 @@ _OVER_LIMIT = frozenset({"1003", "1004", "1043"})
 _ANOTHERS = "1202"
 _WATCH: Final = timedelta(minutes=15)  # no time is documented in which an import fails; the note's suggestion
 _SLACK: Final = timedelta(minutes=2)  # between the vendor's clock and ours
-_IN_FLIGHT: Final = timedelta(minutes=5)  # longer than any call lasts
-_EARLY: Final = timedelta(minutes=1)
 _SAID_AGAIN: Final = timedelta(hours=2)
 
 MALFORMED: Final = "the processor rejected the attributes"
 PARTLY: Final = "the processor said yes, and named errors beside it"
 NOT_OURS: Final = "the contact belongs to another organisation"
 NOT_IN_IT: Final = "the token opens no organisation of that organization_id"
-RENEWING: Final = "another process is renewing the token"
 NEVER_SENT: Final = "nothing was sent yet"
 IMPORT_FAILED: Final = "the processor reported that attributes which came in at that time were not taken over"
 NOT_SHOWN: Final = "no later conversation has shown the attributes"
@@ -90,7 +86,6 @@ SEEN_AGAIN: Final = "the contact was seen again after the deletion: it was not d
 NOT_SEEN: Final = "no conversation of the person came in since; that is no proof of the deletion"
 NOT_BLOCKED: Final = "our own block-list does not name every address of the person"
 NOTHING_SHOWS: Final = "Hootsuite has no flag that could be read back; our own block-list names the person"
-ANEW: Final = "authorise the app anew and put the new refresh_token in the settings; the old one is used up"
 NO_RIGHT: Final = "the app or its member lacks the permission; the token itself is good"
 REVOKED: Final = "the app is not linked to the organisation any more"
 
@@ -150,8 +145,7 @@ def _wish(reply: Reply, now: datetime) -> timedelta | None:
         return retry_after(reply, now)
     quota, used = (reply.headers.get(name, "") for name in ("x-account-quota", "x-account-quota-used"))
     if re.fullmatch(r"[0-9]{1,15}", quota) and re.fullmatch(r"[0-9]{1,15}", used) and int(used) >= int(quota):
-        # in whose time zone their day ends is not documented
-        return now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1) - now
+        return until_tomorrow(now)  # in whose time zone their day ends is not documented
     return timedelta(seconds=1)
 
 
@@ -163,102 +157,32 @@ def _advice(reply: Reply) -> str:
     return NO_RIGHT if codes and not codes & _DEAD and reply.evidence.endpoint != f"POST {_TOKEN}" else ""
 
 
-# --- the token
+# --- the calls
 
 
-@dataclass(frozen=True, slots=True)
-class _Tokens:
-    """A token with its end and, of an authorised account, the one that renews it; `begun`: a renewal is under way."""
-
-    access: str = ""
-    ends: str = ""
-    refresh: str = ""
-    begun: str = ""
-
-
-class _Access:
-    """The access token, kept on the shelf so that no restart asks for another. Shared by threads and processes."""
-
-    def __init__(self, settings: HootsuiteSettings, kit: Kit) -> None:
-        self._settings = settings
-        self._kit = kit
-        self._lock = threading.Lock()
-        self._refresh = settings.refresh_token.get_secret_value() if settings.refresh_token else ""
-        # a token that somebody configures anew has its own place, so an old one on the shelf never wins over it
-        self._place = f"token/{kit.pseudonym(self._refresh or f'{settings.client_id}/{settings.organization_id}')}"
-
-    def header(self) -> str:
-        """Whose app it is; the vendor refuses these two in a body."""
-        pair = f"{self._settings.client_id}:{self._settings.client_secret.get_secret_value()}"
-        return f"Basic {base64.b64encode(pair.encode()).decode()}"
-
-    def token(self, calls: "_Calls", spent: str = "") -> str:
-        """A token that is neither known to be dead nor `spent`. Raises `Ended`, `CredentialsRejected`, `NoAnswer`."""
-        with self._lock:
-            kept = self._kit.shelf.get(self._place)
-            tokens = _Tokens(**json.loads(kept)) if kept else _Tokens(refresh=self._refresh)
-            good = tokens.access != spent and _iso(self._kit.clock.now() + _EARLY) < tokens.ends
-            if good and not tokens.begun:
-                return tokens.access
-            return (self._renewed(calls, kept, tokens) if self._refresh else self._granted(calls)).access
-
-    def _granted(self, calls: "_Calls") -> _Tokens:
-        reply = calls.exchange({"grant_type": "organization_app", "organization_id": self._settings.organization_id})
-        calls.demand_passable(reply, writing=False)
-        if reply.status == 400 and _codes(reply):
-            raise calls.rejected(reply)
-        new = self._tokens_in(reply)
-        if new is None:
-            raise unreadable() if 200 <= reply.status < 300 else refused()
-        self._kit.shelf.put(self._place, _text(new))
-        return new
-
-    def _renewed(self, calls: "_Calls", kept: str | None, tokens: _Tokens) -> _Tokens:
-        """Spend the refresh token, which is good once only: never twice, whatever becomes of the answer.
-
-        The mark is durable before the call. If we crash after it, nobody knows whether the token was spent.
-        """
-        now = self._kit.clock.now()
-        if tokens.begun and now - datetime.fromisoformat(tokens.begun) > _IN_FLIGHT:
-            raise calls.lost()
-        marked = replace(tokens, begun=_iso(now))
-        if tokens.begun or not self._kit.shelf.swap(self._place, kept, _text(marked)):
-            raise Ended(Retryable(reason=RENEWING, busy=True, retry_after=timedelta(seconds=5)))
-        form = {"grant_type": "refresh_token", "refresh_token": tokens.refresh}
-        try:
-            reply = calls.exchange(form)
-        except NoAnswer as failure:
-            if failure.sent:
-                raise calls.lost() from None
-            self._kit.shelf.swap(self._place, _text(marked), _text(tokens))
-            raise
-        # turned away at the door, or before it; after any other answer the token may be spent
-        if reply.status == 429 or (reply.status < 500 and not calls.is_own(reply, writing=False)):
-            self._kit.shelf.swap(self._place, _text(marked), _text(tokens))
-            calls.demand_passable(reply, writing=False)
-        new = self._tokens_in(reply)
-        if new is None or not new.refresh:
-            raise calls.rejected(reply, ANEW)
-        # durable before it is used: the old pair is worth nothing any more
-        self._kit.shelf.put(self._place, _text(new))
-        return new
-
-    def _tokens_in(self, reply: Reply) -> _Tokens | None:
-        match json_of(reply) if reply.status == 200 else None:
-            case {"access_token": str(access), "expires_in": int() | float() as seconds, **more} if access:
-                ends = self._kit.clock.now() + timedelta(seconds=min(max(float(seconds), 0.0), 1e7))
-                refresh = more.get("refresh_token")
-                return _Tokens(access, _iso(ends), refresh if isinstance(refresh, str) else "")
-        return None
+def _token(settings: HootsuiteSettings, kit: Kit) -> RenewableToken:
+    """What a member of the organisation allowed, whose refresh token is good once only; or what the app itself may."""
+    refresh = settings.refresh_token.get_secret_value() if settings.refresh_token else ""
+    form = {"grant_type": "organization_app", "organization_id": settings.organization_id}
+    # whose app it is: the vendor refuses these two in a body
+    header = basic(settings.client_id, settings.client_secret.get_secret_value())
+    call = TokenCall(
+        settings.base + _TOKEN,
+        _TOKEN,
+        {"grant_type": "refresh_token"} if refresh else form,
+        {"Authorization": header},
+    )
+    place = kit.pseudonym(refresh or f"{settings.client_id}/{settings.organization_id}")
+    return RenewableToken(kit, f"token/{place}", call, Token(refresh=refresh))
 
 
-class _Calls(Calls):
+class _Calls(TokenCalls):
     """The calls of one instruction, each under a token that is believed good."""
 
-    def __init__(self, kit: Kit, base: str, access: _Access, order: Instruction | None) -> None:
+    def __init__(self, kit: Kit, base: str, token: RenewableToken, order: Instruction | None) -> None:
         super().__init__(kit, order)
         self._base = base
-        self._access = access
+        self._token = token
 
     def tell(self, method: str, template: str, place: str = "", body: bytes | None = None) -> Reply:
         """Make one call, and once more with a fresh token where the answer calls ours dead.
@@ -266,18 +190,32 @@ class _Calls(Calls):
         Raises `Ended`, `CredentialsRejected`. What was answered 401 was not done, so it may be repeated.
         """
         writing = method != "GET"
-        try:
-            token = self._access.token(self)
-            reply = self._bearing(method, template, place, token, body)
-            # the Inbox documents no code for a dead token, so a 401 without any is taken for one
-            if reply.status == 401 and (not _errors(reply) or _codes(reply) & _DEAD):
-                token = self._access.token(self, spent=token)
-                reply = self._bearing(method, template, place, token, body)
-        except NoAnswer as failure:
-            about_this = failure.evidence.endpoint != f"POST {_TOKEN}"
-            raise Ended(Retryable(reason=failure.reason, doubtful=writing and failure.sent and about_this)) from None
+        url = self._base + re.sub(r"\{\w+\}", quote(place), template)
+        kind = {} if body is None else {"Content-Type": "application/json"}
+
+        def make(token: str) -> Reply:
+            headers = {"Authorization": f"Bearer {token}", "Accept": "application/json", **kind}
+            try:
+                return self.call(method, url, template=template, headers=headers, body=body)
+            except NoAnswer as failure:
+                raise Ended(Retryable(reason=failure.reason, doubtful=writing and failure.sent)) from None
+
+        token = self._token.access(self)
+        reply = make(token)
+        # the Inbox documents no code for a dead token, so a 401 without any is taken for one
+        if reply.status == 401 and (not _errors(reply) or _codes(reply) & _DEAD):
+            reply = make(self._token.access(self, refused=token))
         self.demand_passable(reply, writing=writing)
         self.note_touch(reply, writing=writing)
+        return reply
+
+    def call(self, method: str, url: str, **parts: Unpack[Parts]) -> Reply:
+        """Make one call, and keep the id that the vendor gives an error: no header is documented for it."""
+        reply = super().call(method, url, **parts)
+        ids = [str(one.get("id", "")) for one in _errors(reply) if isinstance(one, dict)]
+        if ids and _TRACE.fullmatch(ids[0]) and not reply.evidence.request_id:
+            reply = replace(reply, evidence=replace(reply.evidence, request_id=ids[0]))
+            self.evidence[-1] = reply.evidence
         return reply
 
     def data(self, template: str) -> list[dict[str, object]]:
@@ -288,10 +226,12 @@ class _Calls(Calls):
                 return [row for row in rows if isinstance(row, dict)]
         raise unreadable() if reply.status == 200 else refused()
 
-    def exchange(self, form: Mapping[str, str]) -> Reply:
-        """The token call. Raises `NoAnswer`."""
-        headers = {"Authorization": self._access.header(), "Content-Type": "application/x-www-form-urlencoded"}
-        return self._traced("POST", _TOKEN, "", headers, urlencode(form).encode())
+    def granted(self, reply: Reply) -> Token:
+        """The token in the answer to the token call. Raises `Ended`, `CredentialsRejected`."""
+        self.demand_passable(reply, writing=False)
+        if reply.status == 400 and _codes(reply):
+            raise self.rejected(reply)
+        return token_in(reply, self._kit.clock.now())
 
     def demand_passable(self, reply: Reply, *, writing: bool) -> None:
         """Let through what the caller must understand; end what speaks of us, of the account or of a fault there."""
@@ -308,33 +248,6 @@ class _Calls(Calls):
     def speaks(self, reply: Reply) -> bool:
         """In one of the three shapes that an error has on its host."""
         return bool(_errors(reply)) and (self.shaped(reply, error_description=str) or not self.shaped(reply, error=str))
-
-    def lost(self) -> CredentialsRejected:
-        """That nobody knows whether the refresh token was spent."""
-        return CredentialsRejected(f"POST {_TOKEN}", None, evidence=self.kept, doubtful=self.touched, advice=ANEW)
-
-    def _bearing(self, method: str, template: str, place: str, token: str, body: bytes | None) -> Reply:
-        headers = {"Authorization": f"Bearer {token}", "Accept": "application/json"}
-        if body is not None:
-            headers["Content-Type"] = "application/json"
-        return self._traced(method, template, place, headers, body)
-
-    def _traced(
-        self,
-        method: str,
-        template: str,
-        place: str,
-        headers: Mapping[str, str],
-        body: bytes | None,
-    ) -> Reply:
-        """Make the call, and keep the id that the vendor gives an error: no header is documented for it."""
-        url = self._base + re.sub(r"\{\w+\}", quote(place), template)
-        reply = self.call(method, url, template=template, headers=headers, body=body)
-        ids = [str(one.get("id", "")) for one in _errors(reply) if isinstance(one, dict)]
-        if ids and _TRACE.fullmatch(ids[0]) and not reply.evidence.request_id:
-            reply = replace(reply, evidence=replace(reply.evidence, request_id=ids[0]))
-            self.evidence[-1] = reply.evidence
-        return reply
 
 
 # --- what write-back has shown
@@ -363,17 +276,8 @@ class _Profile:
     erased: bool = False
 
 
-def _text(value: _Tokens | _Profile) -> str:
-    return json.dumps(asdict(value))
-
-
 def _profile(text: str | None) -> _Profile:
     return _Profile(**json.loads(text)) if text else _Profile()
-
-
-def _iso(moment: datetime) -> str:
-    """One spelling, so that texts compare as moments do."""
-    return moment.astimezone(UTC).isoformat(timespec="microseconds")
 
 
 def _telling(value: str) -> bool:
@@ -412,7 +316,7 @@ class _Memory:
             kept = self.shelf.get(f"profile/{self.named(contact)}")
             old = _profile(kept)
             new = changed(old)
-            if new == old or self.shelf.swap(f"profile/{self.named(contact)}", kept, _text(new)):
+            if new == old or self.shelf.swap(f"profile/{self.named(contact)}", kept, json.dumps(asdict(new))):
                 return
 
     def people(self, order: Instruction) -> tuple[str, ...]:
@@ -455,7 +359,7 @@ class _Memory:
 
 
 def _minute(moment: datetime) -> str:
-    return _iso(moment)[:16]
+    return instant(moment)[:16]
 
 
 # --- write-back
@@ -584,7 +488,7 @@ class Hootsuite(Connector, KeepsConversations):
     def __init__(self, settings: HootsuiteSettings, kit: Kit) -> None:
         self._settings = settings
         self._kit = kit
-        self._access = _Access(settings, kit)
+        self._token = _token(settings, kit)
         self._memory = _Memory(kit)
 
     @classmethod
@@ -651,7 +555,7 @@ class Hootsuite(Connector, KeepsConversations):
             raise UnsupportedRight(f"Hootsuite was asked for a right that it does not declare: {right}")
 
     def _calls(self, order: Instruction | None) -> _Calls:
-        return _Calls(self._kit, self._settings.base, self._access, order)
+        return _Calls(self._kit, self._settings.base, self._token, order)
 
     # --- rectification
 
@@ -719,7 +623,7 @@ class Hootsuite(Connector, KeepsConversations):
         place, begun = f"put/{order.reference}/{self._memory.named(contact)}", self._kit.clock.now()
         told = {name: self._memory.pseudonym(value) if value else "" for name, value in asked.items()}
         # Before the call: if we crash after it, the next attempt knows that it may have been done.
-        self._kit.shelf.put(place, json.dumps([contact, _iso(begun), told, False]))
+        self._kit.shelf.put(place, json.dumps([contact, instant(begun), told, False]))
         rows = [{"attribute": name, "value": value} for name, value in whole.items()]
         body = json.dumps({"autoConfirm": True, "contactAttributes": rows}).encode()
         reply = calls.tell("PUT", _ATTRIBUTES, contact, body)
@@ -731,7 +635,7 @@ class Hootsuite(Connector, KeepsConversations):
             raise refused(PARTLY)
         if reply.status != 200 or not isinstance(json_of(reply), dict):
             raise unreadable(doubtful=True)
-        now = _iso(self._kit.clock.now())
+        now = instant(self._kit.clock.now())
         self._memory.change(contact, lambda one: replace(one, put_at=now, crm=None if one.erased else whole))
         self._kit.shelf.put(place, json.dumps([contact, now, told, True]))
         return True
@@ -758,7 +662,7 @@ class Hootsuite(Connector, KeepsConversations):
             if all(shown.get(name, empty) == (value or empty) for name, value in asked.items()):
                 return AsAsked(evidence=evidence)
             if any(shown.get(name, empty) not in (value, empty) for name, value in asked.items()):
-                late = profile.at > _iso(datetime.fromisoformat(at) + _WATCH)
+                late = profile.at > instant(datetime.fromisoformat(at) + _WATCH)
                 return Contradicts(reason=STILL_OTHER, evidence=evidence, final=late)
         if self._memory.failed(at):
             return Contradicts(reason=IMPORT_FAILED, evidence=(), final=True)
@@ -799,12 +703,12 @@ class Hootsuite(Connector, KeepsConversations):
             return CannotTell(reason=NEVER_SENT)
         mine, since, reported = json.loads(kept)
         now = self._kit.clock.now()
-        if not since or (reported and reported < _iso(now - _SAID_AGAIN)):
-            since, reported = reported or _iso(now), ""
+        if not since or (reported and reported < instant(now - _SAID_AGAIN)):
+            since, reported = reported or instant(now), ""
         now_held = {contact for contact, sure in self._memory.located(order).items() if sure}
         profiles = map(self._memory.profile, sorted(now_held | set(mine)))
         seen = next((profile for profile in profiles if profile.at > since), None)
-        reported = reported or (max(_iso(now), seen.at) if seen else "")
+        reported = reported or (max(instant(now), seen.at) if seen else "")
         self._kit.shelf.put(f"erased/{order.reference}", json.dumps([mine, since, reported]))
         if seen:
             return Contradicts(reason=SEEN_AGAIN, evidence=(self._write_back(seen),))
@@ -876,10 +780,10 @@ class Hootsuite(Connector, KeepsConversations):
         copies = [*named, *typed.values(), *shown]
         people = tuple(sorted({*sure, *self._pseudonyms(copies)}))
         if self._kit.shelf.get("since") is None:
-            self._kit.shelf.swap("since", None, _iso(at))
+            self._kit.shelf.swap("since", None, instant(at))
         if contact:
             elsewhere = tuple(sorted({self._memory.pseudonym(value) for value in copies}))
-            new = _Profile(_iso(at), key, crm, sure, elsewhere, tuple(sorted(typed)))
+            new = _Profile(instant(at), key, crm, sure, elsewhere, tuple(sorted(typed)))
             # the index first: if we crash between, the vendor sends it again
             self._kit.shelf.put_all({f"person/{who}/{self._memory.named(contact)}": contact for who in people})
             self._memory.change(contact, lambda old: _newer(old, new))
@@ -912,7 +816,7 @@ def _newer(old: _Profile, new: _Profile) -> _Profile:
     if (new.at, new.event) <= (old.at, old.event):
         return old
     # the vendor's clock is not ours, and how soon it takes a set over is not documented
-    older = bool(old.put_at) and new.at <= _iso(datetime.fromisoformat(old.put_at) + _SLACK)
+    older = bool(old.put_at) and new.at <= instant(datetime.fromisoformat(old.put_at) + _SLACK)
     crm = None if old.erased else old.crm if older else new.crm
     return replace(new, crm=crm, put_at=old.put_at if older else "", erased=old.erased)
 
