@@ -289,7 +289,7 @@ class Account:
 
 
 class Connector(ABC):
-    """How one kind of processor is told. One file a vendor; the file's name is the connector's name."""
+    """How one kind of processor is told. One file or folder a vendor; its name is the connector's name."""
 
     name: ClassVar[str]
     Settings: ClassVar[type[BaseModel]]

@@ -10,10 +10,11 @@ from dpsync.errors import Fault
 
 
 def connector_names() -> list[str]:
-    """The connectors there are: the modules of `dpsync.connectors`. A new file is a new connector."""
+    """The connectors there are: the modules of `dpsync.connectors`. A new file, or folder, is a new connector."""
     spec = find_spec("dpsync.connectors")
     folders = spec.submodule_search_locations if spec else None
-    return sorted(path.stem for folder in folders or () for path in Path(folder).glob("[a-z]*.py"))
+    there = [path for folder in folders or () for path in Path(folder).glob("[a-z]*")]
+    return sorted(path.stem for path in there if path.suffix == ".py" or (path / "__init__.py").exists())
 
 
 def connector_class(name: str) -> type[Connector] | None:

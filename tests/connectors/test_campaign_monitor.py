@@ -3,9 +3,7 @@
 import base64
 import json
 import re
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -45,9 +43,7 @@ from dpsync.connectors.campaign_monitor import (
 from dpsync.errors import ConfigurationError, CredentialsRejected, ProcessorUnreachable
 from dpsync.http import HttpClient
 from dpsync.model import Changes, Lifted, Right
-from dpsync.store.shelf import StoredShelf
 from dpsync.vendor.errors import BLOCKED, DENIED, OUR_FAULT, UNDOCUMENTED
-from tests.builders import World
 from tests.connectors.contract import (
     HTML,
     NEW,
@@ -678,39 +674,6 @@ def twins(stage: HttpStage, shelf: Any, http: Any = None) -> CampaignMonitor:
     kit = stage.connector._kit  # type: ignore[attr-defined]  # because both processes are given its HTTP client
     settings = CampaignMonitorSettings.model_validate(Paired.section)
     return CampaignMonitor(settings, Kit(http or kit.http, stage.clock, pseudonym, shelf), sleep=lambda _: None)
-
-
-def test_of_two_processes_that_renew_at_once_only_one_spends_the_refresh_token(world: World) -> None:
-    stand_in, both, entered = tokens(), threading.Barrier(2, timeout=60), threading.Event()
-
-    class Slow:
-        """Holds the renewal up until the other process has asked as well."""
-
-        def __init__(self, http: HttpClient) -> None:
-            self._http = http
-
-        def call(self, method: str, url: str, **more: Any) -> Any:
-            if url.endswith("/oauth/token"):
-                entered.set()
-                both.wait()
-            return self._http.call(method, url, **more)
-
-    with Paired().before(stand_in) as stage:
-        http = Slow(stage.connector._kit.http)  # type: ignore[attr-defined]  # because both processes are given its HTTP client
-        shelves = [StoredShelf("news", world.engine, lambda: world.writer, world.keys, stage.clock) for _ in range(2)]
-        one, other = (twins(stage, shelf, http) for shelf in shelves)
-        with ThreadPoolExecutor(1) as pool:
-            winning = pool.submit(one.probe)
-            assert entered.wait(60)
-            with pytest.raises(ProcessorUnreachable, match="another process is renewing"):
-                other.probe()
-            outcome = other.carry_out(instruction(Right.OPT_OUT))
-            assert isinstance(outcome, Retryable)
-            assert (outcome.busy, outcome.doubtful, outcome.retry_after) == (True, False, timedelta(seconds=5))
-            both.wait()
-            assert winning.result().title
-        assert other.probe().title
-    assert [form["refresh_token"] for form in stand_in.forms] == [["refresh-1"]]
 
 
 @pytest.mark.parametrize("code", [120, 121, 122])

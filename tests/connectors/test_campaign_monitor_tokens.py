@@ -148,6 +148,9 @@ def test_a_renewal_under_way_is_waited_for_to_the_end_of_its_five_minutes() -> N
         stage.clock.seconds += 300
         with pytest.raises(ProcessorUnreachable, match="another process is renewing"):
             twins(stage, shelf).probe()
+        outcome = twins(stage, shelf).carry_out(instruction(Right.OPT_OUT))
+        assert isinstance(outcome, Retryable)
+        assert (outcome.busy, outcome.doubtful, outcome.retry_after) == (True, False, timedelta(seconds=5))
         stage.clock.seconds += 0.001
         assert twins(stage, shelf).probe().title
 

@@ -9,7 +9,7 @@ import pytest
 import requests
 
 from dpsync.connector import AsAsked, CannotTell, Contradicts, Finding, Refused, Retryable
-from dpsync.connectors.eventbrite import NOT_ACCEPTED, NOT_FOUND, STALE
+from dpsync.connectors.eventbrite.calls import NOT_ACCEPTED, NOT_FOUND, STALE
 from dpsync.model import Changes, FieldValue, Right
 from dpsync.vendor.errors import BLOCKED, FAULT_THERE, UNREADABLE
 from tests.connectors.contract import NEW, OLD, Said, instruction

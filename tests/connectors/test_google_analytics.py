@@ -611,5 +611,5 @@ def test_a_foreign_address_needs_a_rehearsal() -> None:
     clock = Hands()
     with HttpClient(clock) as http:
         GoogleAnalytics.from_settings(settings, Kit(http, clock, pseudonym, OpenShelf(), rehearsal=True))
-        with pytest.raises(ConfigurationError, match="is not Google's own"):
+        with pytest.raises(ConfigurationError, match="is not Google Analytics's own"):
             GoogleAnalytics.from_settings(settings, Kit(http, clock, pseudonym, OpenShelf()))

@@ -40,7 +40,8 @@ from dpsync.connector import (
     Retryable,
 )
 from dpsync.connectors import hootsuite
-from dpsync.connectors.hootsuite import Hootsuite, HootsuiteSettings
+from dpsync.connectors.hootsuite import Hootsuite, calls
+from dpsync.connectors.hootsuite.calls import HootsuiteSettings
 from dpsync.errors import (
     ConfigurationError,
     CredentialsRejected,
@@ -351,9 +352,9 @@ def test_a_token_that_is_dead_twice_is_our_credential() -> None:
 @pytest.mark.parametrize(
     ("answer", "advice"),
     [
-        (error(401, 4003), hootsuite.NO_RIGHT),  # recorded in 2017: a missing permission, not a dead token
-        (error(403, 4002), hootsuite.NO_RIGHT),
-        (oauth(401, "request_forbidden"), hootsuite.REVOKED),
+        (error(401, 4003), calls.NO_RIGHT),  # recorded in 2017: a missing permission, not a dead token
+        (error(403, 4002), calls.NO_RIGHT),
+        (oauth(401, "request_forbidden"), calls.REVOKED),
     ],
 )
 def test_a_401_for_another_cause_fetches_no_token_and_says_what_to_do(answer: Said, advice: str) -> None:
@@ -365,7 +366,7 @@ def test_a_401_for_another_cause_fetches_no_token_and_says_what_to_do(answer: Sa
 
 
 def test_an_app_that_is_not_linked_is_told_so_at_the_token_call() -> None:
-    for answer, advice in ((oauth(401, "request_forbidden"), hootsuite.REVOKED), (oauth(400, "invalid_client"), "400")):
+    for answer, advice in ((oauth(401, "request_forbidden"), calls.REVOKED), (oauth(400, "invalid_client"), "400")):
         with (
             on_stage(StandIn({}, instead=answer, where="token")) as stage,
             pytest.raises(CredentialsRejected, match=advice),
@@ -377,7 +378,7 @@ def test_another_organisations_contact_is_a_no_about_that_contact() -> None:
     with on_stage(StandIn({ADA: dict(CRM)}, instead=error(403, 1202), where="/inbox/")) as stage:
         outcome = right_it(stage)
     assert isinstance(outcome, Refused)
-    assert outcome.reason == hootsuite.NOT_OURS
+    assert outcome.reason == calls.NOT_OURS
 
 
 @pytest.mark.parametrize("section", [{}, {"refresh_token": "refresh-0"}], ids=["app", "member"])
@@ -450,40 +451,6 @@ def test_a_token_that_is_configured_anew_wins_over_a_lost_one() -> None:
         Hootsuite.from_settings(settings, stage.connector._kit).probe()  # type: ignore[attr-defined]  # because a restart has the same shelf
 
 
-def test_of_two_processes_that_refresh_at_once_only_one_spends_the_token(world: World) -> None:
-    stand_in = StandIn({ADA: dict(CRM)})
-    both, entered = threading.Barrier(2, timeout=60), threading.Event()
-
-    class Slow:
-        """Holds the refresh up until the other process has asked as well."""
-
-        def __init__(self, http: HttpClient) -> None:
-            self._http = http
-
-        def call(self, method: str, url: str, **more: Any) -> Any:
-            if url.endswith("/oauth2/token"):
-                entered.set()
-                both.wait()
-            return self._http.call(method, url, **more)
-
-    with on_stage(stand_in) as stage:
-        kit = stage.connector._kit  # type: ignore[attr-defined]  # because both processes are given its HTTP client
-        settings = HootsuiteSettings.model_validate({**Only.section, "refresh_token": "refresh-0"})
-        shelves = [StoredShelf("inbox", world.engine, lambda: world.writer, world.keys, stage.clock) for _ in range(2)]
-        one, other = [
-            Hootsuite.from_settings(settings, Kit(Slow(kit.http), stage.clock, pseudonym, shelf)) for shelf in shelves
-        ]
-        with ThreadPoolExecutor(1) as pool:
-            winning = pool.submit(one.probe)
-            assert entered.wait(60)
-            with pytest.raises(ProcessorUnreachable, match="another process is renewing"):
-                other.probe()
-            both.wait()
-            assert winning.result().title
-        other.probe()
-    assert [form["refresh_token"] for form in stand_in.forms] == ["refresh-0"]
-
-
 def test_who_waits_for_anothers_refresh_keeps_the_account_waiting_and_nobody_else() -> None:
     with on_stage(refresh_token="refresh-0") as stage:
         stage.shelf.put(f"token/{pseudonym('refresh-0')}", json.dumps({"begun": NOW.isoformat()}))
@@ -530,7 +497,7 @@ def test_a_200_with_errors_beside_it_is_not_clean() -> None:
         ) as stage:
             outcome = right_it(stage)
         assert isinstance(outcome, Refused)
-        assert outcome.reason == hootsuite.PARTLY
+        assert outcome.reason == calls.PARTLY
     assert outcome.evidence[-1].request_id == ""
     unclean = StandIn({}, instead=said(200, {"data": [], "errors": [{"code": 1}]}), where="/v1/")
     with on_stage(unclean) as stage, pytest.raises(ProcessorUnreachable):
@@ -541,7 +508,7 @@ def test_the_vendors_id_of_an_error_is_kept() -> None:
     with on_stage(StandIn({ADA: dict(CRM)}, instead=error(400, 1100), where="/inbox/")) as stage:
         outcome = right_it(stage)
     assert isinstance(outcome, Refused)
-    assert (outcome.reason, outcome.evidence[-1].request_id) == (hootsuite.MALFORMED, "f7d32670-4e6a")
+    assert (outcome.reason, outcome.evidence[-1].request_id) == (calls.MALFORMED, "f7d32670-4e6a")
 
 
 def test_probing_names_the_organisation_and_its_channels_also_those_without_a_name() -> None:

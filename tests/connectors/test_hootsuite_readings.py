@@ -8,8 +8,8 @@ import pytest
 import requests
 
 from dpsync.connector import Accepted, Kit, Refused, Retryable
-from dpsync.connectors import hootsuite
-from dpsync.connectors.hootsuite import Hootsuite, HootsuiteSettings
+from dpsync.connectors.hootsuite import Hootsuite, calls
+from dpsync.connectors.hootsuite.calls import HootsuiteSettings
 from dpsync.errors import ConfigurationError, CredentialsRejected, ProcessorUnreachable
 from dpsync.http import HttpClient
 from dpsync.vendor.errors import BLOCKED, BUSY, FAULT_THERE, UNDOCUMENTED, UNREADABLE
@@ -159,14 +159,14 @@ def test_a_token_is_taken_of_a_200_alone() -> None:
     ("where", "answer", "calls", "advice"),
     [
         ("/inbox/", error(401, 1001), 4, ""),
-        ("/inbox/", said(401, {"errors": [{"message": "x"}]}), 2, f": {hootsuite.NO_RIGHT}"),
+        ("/inbox/", said(401, {"errors": [{"message": "x"}]}), 2, f": {calls.NO_RIGHT}"),
         ("/inbox/", oauth(401, "token_inactive"), 4, ""),
-        ("/inbox/", error(401, 4003), 2, f": {hootsuite.NO_RIGHT}"),
-        ("/inbox/", error(403, 4002), 2, f": {hootsuite.NO_RIGHT}"),
+        ("/inbox/", error(401, 4003), 2, f": {calls.NO_RIGHT}"),
+        ("/inbox/", error(403, 4002), 2, f": {calls.NO_RIGHT}"),
         ("/inbox/", error(403, 1001), 2, ""),
-        ("/inbox/", oauth(403, "request_forbidden"), 2, f": {hootsuite.REVOKED}"),
+        ("/inbox/", oauth(403, "request_forbidden"), 2, f": {calls.REVOKED}"),
         ("token", oauth(401, "invalid_client"), 1, ""),
-        ("token", oauth(401, "request_forbidden"), 1, f": {hootsuite.REVOKED}"),
+        ("token", oauth(401, "request_forbidden"), 1, f": {calls.REVOKED}"),
         ("token", oauth(400, "invalid_client"), 1, ""),
     ],
 )
@@ -209,7 +209,7 @@ def test_a_429_of_any_code_waits_for_the_next_day_only_where_the_quota_is_used_u
 
 @pytest.mark.parametrize(
     ("answer", "reason"),
-    [(error(300, 9999), UNDOCUMENTED), (error(302, 9999), UNDOCUMENTED), (error(299, 9999), hootsuite.PARTLY)],
+    [(error(300, 9999), UNDOCUMENTED), (error(302, 9999), UNDOCUMENTED), (error(299, 9999), calls.PARTLY)],
 )
 def test_a_yes_with_errors_beside_it_ends_where_redirects_begin(answer: Said, reason: str) -> None:
     with on_stage(there(answer)) as stage:

@@ -205,6 +205,14 @@ def test_a_new_token_is_on_the_shelf_before_it_is_used() -> None:
             one.access()
 
 
+def test_the_successor_of_one_that_is_good_once_is_kept_whatever_became_of_the_mark() -> None:
+    vendor = Vendor()
+    with desk(vendor) as at:
+        vendor.before_it_answers = lambda: at.shelf.put(f"token/{pseudonym('refresh-0')}", json.dumps({}))
+        assert at.process().access() == at.process().access() == "access-1"
+    assert spent(vendor) == ["refresh-0"]
+
+
 def test_what_is_configured_anew_wins_over_what_is_kept() -> None:
     vendor = Vendor()
     with desk(vendor) as at:

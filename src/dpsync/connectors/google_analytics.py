@@ -10,17 +10,16 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
 from itertools import product
 from types import MappingProxyType
-from typing import Annotated, ClassVar, Final, Self
+from typing import Annotated, ClassVar, Final
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, Field
 
 from dpsync.connector import (
     Accepted,
     Account,
     CannotTell,
     Capability,
-    Connector,
     Finding,
     Instruction,
     Kit,
@@ -31,10 +30,10 @@ from dpsync.connector import (
     Retryable,
 )
 from dpsync.connector_services import NoAnswer
-from dpsync.errors import UnsupportedRight
-from dpsync.http import api_root, demand_own_address, json_of, retry_after
+from dpsync.http import api_root, json_of, retry_after
 from dpsync.model import Right
 from dpsync.vendor.calls import Secret
+from dpsync.vendor.connector import HttpConnector, VendorSettings
 from dpsync.vendor.errors import BUSY, UNDOCUMENTED, Ended, refused, unreadable
 from dpsync.vendor.outcomes import together
 from dpsync.vendor.pace import Pace, until_tomorrow
@@ -115,13 +114,11 @@ def _property(written: str) -> str:
     return written
 
 
-class GoogleAnalyticsSettings(BaseModel):
+class GoogleAnalyticsSettings(VendorSettings):
     """An OAuth client, and the refresh token by which somebody who may edit the properties let it delete users.
 
     `properties`: the numbers of the Analytics 4 properties. `user_id`: the site sends the subject's id as its USER_ID.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     client_id: str = Field(pattern=r"^[!-~]{1,256}$")
     client_secret: Secret
@@ -214,10 +211,12 @@ def _fault(kind: str, value: str) -> str:
     return BAD_ID
 
 
-class GoogleAnalytics(Connector):
+class GoogleAnalytics(HttpConnector[GoogleAnalyticsSettings, _Calls]):
     """Asks for deletions, keeps the first answer to each as proof, and claims no more."""
 
     name: ClassVar[str] = "google_analytics"
+    vendor: ClassVar[str] = "Google Analytics"
+    address: ClassVar[str] = ""  # of two hosts, which one `base_url` replaces
     Settings: ClassVar[type[BaseModel]] = GoogleAnalyticsSettings
     max_inflight: ClassVar[int] = 1
     """One at a time keeps the pace of each property."""
@@ -242,47 +241,33 @@ class GoogleAnalytics(Connector):
     def __init__(
         self, settings: GoogleAnalyticsSettings, kit: Kit, *, sleep: Callable[[float], None] = time.sleep
     ) -> None:
-        self._settings = settings
-        self._kit = kit
+        super().__init__(settings, kit)
         # the days are Google's; which it counts, this interface's page does not say
         self._pace = Pace(kit, gap=_GAP, a_day=_A_DAY, zone=_PACIFIC, sleep=sleep)
         refresh = settings.refresh_token.get_secret_value()
         secret = settings.client_secret.get_secret_value()
         form = {"grant_type": "refresh_token", "client_id": settings.client_id, "client_secret": secret}
         # the refresh token stays good, so it is a part of the form like any other
-        call = TokenCall((settings.base_url or _TOKENS) + _TOKEN, _TOKEN, {**form, "refresh_token": refresh})
+        call = TokenCall((self.base or _TOKENS) + _TOKEN, _TOKEN, {**form, "refresh_token": refresh})
         self._token = RenewableToken(kit, f"token/{kit.pseudonym(refresh)}", call)
 
-    @classmethod
-    def from_settings(cls, section: BaseModel, kit: Kit) -> Self:
-        """Build it; opens no connection. Raises `ConfigurationError` for a `base_url` outside a rehearsal."""
-        settings = GoogleAnalyticsSettings.model_validate(section.model_dump())
-        demand_own_address(kit, "Google", own=settings.base_url is None)
-        return cls(settings, kit)
+    def calls(self, order: Instruction | None) -> _Calls:
+        """Deletions, and the tokens for them."""
+        return _Calls(self._kit, order)
 
-    def probe(self) -> Account:
-        """Whether the token may delete users, by its scope: a deletion to try it out would be one.
-
-        Raises `CredentialsRejected` and `ProcessorUnreachable`.
-        """
-        calls = _Calls(self._kit, None)
-        try:
-            self._token.renewed(calls)
-        except Ended as end:
-            raise calls.unreachable("Google Analytics", end) from None
+    def account(self, calls: _Calls) -> Account:
+        """Whether the token may delete users, by its scope: a deletion to try it out would be one."""
+        self._token.renewed(calls)
         held = self._settings.properties
-        return Account(
-            title=f"Google Analytics, {len(held)} {'property' if len(held) == 1 else 'properties'}",
-            contacts=None,
-            lists=held,
-        )
+        properties = "property" if len(held) == 1 else "properties"
+        return Account(title=f"Google Analytics, {len(held)} {properties}", contacts=None, lists=held)
 
     def carry_out(self, instruction: Instruction) -> Outcome:
         """Ask once for each id and property; what was answered in an earlier attempt is not asked again.
 
         Raises `CredentialsRejected`, and `UnsupportedRight` before any call.
         """
-        self._demand(instruction.right)
+        self.demand_declared(instruction.right)
         ids = list(dict.fromkeys(self._ids(instruction)))
         if not ids:
             return NotIdentifiable(reason=NO_ID)
@@ -291,7 +276,7 @@ class GoogleAnalytics(Connector):
             kept = f"{len(ids) - len(faults)} of {len(ids)} ids can be used, and nothing is sent before all can be"
             usable = [kept] if len(faults) < len(ids) else []
             return NotIdentifiable(reason="; ".join([*dict.fromkeys(faults), *usable]))
-        calls = _Calls(self._kit, instruction)
+        calls = self.calls(instruction)
         latest, ended = self._kit.clock.now(), []
         for place, (kind, value) in product(self._settings.properties, ids):
             try:
@@ -306,12 +291,8 @@ class GoogleAnalytics(Connector):
 
     def verify(self, instruction: Instruction) -> Finding:
         """Always `CannotTell`, without a call: there is none that reads. A person may look, and attest it."""
-        self._demand(instruction.right)
+        self.demand_declared(instruction.right)
         return CannotTell(reason="Google Analytics lets nobody read back what was deleted")
-
-    def _demand(self, right: Right) -> None:
-        if right not in self.capabilities:
-            raise UnsupportedRight(f"Google Analytics was asked for a right that it does not declare: {right}")
 
     def _ids(self, order: Instruction) -> Iterator[tuple[str, str]]:
         """Kind and value: `references` hold `CLIENT_ID:…`, `USER_ID:…`, `APP_INSTANCE_ID:…`, or a bare client id.
@@ -349,7 +330,7 @@ class GoogleAnalytics(Connector):
     def _upsert(self, calls: _Calls, place: str, kind: str, value: str) -> Reply:
         """One request, and again with a new token where one that was good is over or was ended early."""
         sent = {"kind": "analytics#userDeletionRequest", "id": {"type": kind, "userId": value}, "propertyId": place}
-        url, body, good = (self._settings.base_url or _API) + _UPSERT, json.dumps(sent).encode(), self._token.lasts()
+        url, body, good = (self.base or _API) + _UPSERT, json.dumps(sent).encode(), self._token.lasts()
         token = self._token.access(calls)
         self._pace.take(place, "project")
         reply = calls.ask_for(url, token, body, place)

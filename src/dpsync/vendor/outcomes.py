@@ -4,7 +4,11 @@ from collections.abc import Callable, Iterable, Sequence
 
 from dpsync.connector import (
     Applied,
+    AsAsked,
+    CannotTell,
+    Contradicts,
     Evidence,
+    Finding,
     HandOver,
     NothingHeld,
     Outcome,
@@ -62,3 +66,12 @@ def together(outcomes: Sequence[Outcome], evidence: tuple[Evidence, ...] = (), *
     if any(isinstance(outcome, Applied) for outcome in outcomes):
         return Applied(evidence=evidence)
     return NothingHeld(evidence=evidence)
+
+
+def worst(findings: Sequence[Finding]) -> Finding:
+    """The worst of all: a contradiction, what cannot be told, what cannot be told yet; else all of it as asked."""
+    order = ((Contradicts, False), (CannotTell, False), (CannotTell, True), (AsAsked, False))
+    found = min(findings, key=lambda one: order.index((type(one), isinstance(one, CannotTell) and one.later)))
+    if not isinstance(found, AsAsked):
+        return found
+    return AsAsked(evidence=tuple(evidence for one in findings for evidence in one.evidence))

@@ -142,7 +142,8 @@ class RenewableToken:
             self._shelf.swap(self._place, marked, _text(token if unspent else replace(token, begun=_LOST)))
             raise
         # durable before it is used: the old pair may be worth nothing any more
-        self._shelf.swap(self._place, marked, _text(fresh))
+        if not self._shelf.swap(self._place, marked, _text(fresh)) and self._once:
+            self._shelf.put(self._place, _text(fresh))
         return fresh
 
     def _marked(self, calls: TokenCalls, kept: str | None, token: Token) -> str:
