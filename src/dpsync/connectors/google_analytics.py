@@ -29,7 +29,6 @@ from dpsync.connector import (
     Reply,
     Retryable,
 )
-from dpsync.connector_services import NoAnswer
 from dpsync.http import api_root, json_of, retry_after
 from dpsync.model import Right
 from dpsync.vendor.calls import Secret
@@ -144,22 +143,19 @@ class _Calls(TokenCalls):
         match json_of(reply):
             case {"error": {"code": int()}}:
                 return True
-        return _of_a_token(reply) and self.shaped(reply, error=str)
+        return reply.evidence.endpoint == f"POST {_TOKEN}" and self.shaped(reply, error=str)
 
     def ask_for(self, url: str, token: str, body: bytes, scope: str) -> Reply:
         """Ask for a deletion; a 200, 400 or 401 is left to the caller. Raises `Ended`, `CredentialsRejected`."""
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-        try:
-            reply = self.call("POST", url, template=_UPSERT, headers=headers, body=body, scope=scope)
-        except NoAnswer as failure:
-            raise Ended(Retryable(reason=failure.reason, doubtful=failure.sent)) from None
-        self.note_touch(reply, writing=True)
-        self._passable(reply)
+        reply = self.ask("POST", url, template=_UPSERT, headers=headers, body=body, scope=scope)
+        self._passable(reply, asking=True)
         return reply
 
     def granted(self, reply: Reply) -> Token:
         """A token whose scope is the one that deletes. Raises `Ended`, `CredentialsRejected`."""
-        self._passable(reply)
+        self.demand_own(reply, writing=False, counts=False)  # of another host than the deletions
+        self._passable(reply, asking=False)
         match json_of(reply):
             case {"error": str()} if reply.status == 400:
                 raise self.rejected(reply)
@@ -171,9 +167,7 @@ class _Calls(TokenCalls):
             raise self.rejected(reply)
         raise refused() if reply.status == 400 else unreadable()
 
-    def _passable(self, reply: Reply) -> None:
-        asking = not _of_a_token(reply)  # a call for a token changes nothing there, and is made to another host
-        self.demand_own(reply, writing=asking, counts=asking)
+    def _passable(self, reply: Reply, *, asking: bool) -> None:
         now, reason = self._kit.clock.now(), _reason(reply).lower()
         wait = retry_after(reply, now)
         limited = "limit" in reason or "quota" in reason
@@ -188,10 +182,6 @@ class _Calls(TokenCalls):
             raise unreadable(doubtful=asking)
         if reply.status not in (200, 400, 401):
             raise refused()
-
-
-def _of_a_token(reply: Reply) -> bool:
-    return reply.evidence.endpoint == f"POST {_TOKEN}"
 
 
 def _fault(kind: str, value: str) -> str:
