@@ -40,8 +40,8 @@ GENERATED = {"commands.md", "processors.md", "states.md"}
 HAND_WRITTEN = [README, SECURITY, *(page for page in (ROOT / "docs").glob("*.md") if page.name not in GENERATED)]
 
 LONG = {
-    "connectors/campaign_monitor.py": 1202,
-    "connectors/mailchimp.py": 844,
+    "connectors/campaign_monitor.py": 963,
+    "connectors/mailchimp.py": 680,
 }
 """Files that may be longer than 400 lines, and how long. A number here may fall, and may not rise."""
 

@@ -8,8 +8,9 @@ import pytest
 import requests
 
 from dpsync.connector import Applied, AsAsked, CannotTell, Contradicts, HandOver, NothingHeld, Refused, Retryable
-from dpsync.connectors.mailchimp import GONE, NO_AUDIENCE
+from dpsync.connectors.mailchimp import NO_AUDIENCE
 from dpsync.model import Changes, Right
+from dpsync.vendor.rectification import GONE
 from tests.connectors.contract import NEW, OLD, SECRET, SPELT, Said, instruction
 from tests.connectors.test_mailchimp import Only, md5, on_stage, person, problem, read_back, told, vendor
 from tests.connectors.test_mailchimp_fields import ADDRESS as POSTAL

@@ -6,49 +6,43 @@ reference says nothing, the safe side is taken and the comment says so.
 
 import json
 import re
-import time
 from bisect import bisect_left
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from types import MappingProxyType
-from typing import Annotated, ClassVar, Final, NamedTuple, Self, TypeVar, assert_never
+from typing import Annotated, Any, ClassVar, Final, NamedTuple, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, Field, SecretStr, field_validator, model_validator
 
-from dpsync.address import normalised
+from dpsync.address import normalised, spellings
 from dpsync.connector import (
     Account,
     Applied,
-    AsAsked,
-    CannotTell,
     Capability,
-    Connector,
-    Contradicts,
-    Evidence,
-    Finding,
     HandOver,
     Instruction,
     Kit,
     Means,
     NothingHeld,
-    NotIdentifiable,
     Outcome,
     Refused,
     Reply,
     Retryable,
 )
-from dpsync.errors import UnsupportedRight
-from dpsync.http import api_root, demand_own_address, json_of, retry_after
-from dpsync.model import Changes, FieldValue, Right
+from dpsync.http import api_root, json_of, retry_after
+from dpsync.model import Changes, Right
 from dpsync.vendor.calls import Secret
-from dpsync.vendor.corrections import NOT_COMPARABLE, Left, compared, put_right, refused_of
-from dpsync.vendor.errors import OUR_FAULT, Ended, refused, unreadable
-from dpsync.vendor.field_values import UNTYPED, FieldType, Kind, Likeness, likeness, options_in, plain, written
+from dpsync.vendor.connector import VendorSettings
+from dpsync.vendor.corrections import EMAIL, NAME, Compared, Left, compared, put_right, two_records
+from dpsync.vendor.errors import OUR_FAULT, Ended, Error, Meaning, refused, unreadable
+from dpsync.vendor.field_values import UNTYPED, FieldType, Kind, Likeness, options_in, plain, written
 from dpsync.vendor.outcomes import each, task, together
 from dpsync.vendor.pace import Pace
+from dpsync.vendor.places import Found, PeopleInPlaces, once
+from dpsync.vendor.rectification import Correction, Gone, move, to_send
 from dpsync.vendor.token import RenewableToken, Token, TokenCall, TokenCalls, basic, token_in
 
 _VENDOR: Final = "https://api.createsend.com/api/v3.3"
@@ -62,17 +56,9 @@ _LONGEST_VALUE: Final = 250
 _LONGEST_WAIT: Final = timedelta(hours=24)
 _NEUTRAL: Final = "Erased"  # an empty Name leaves the old one in place
 
-_NOT_SUPPRESSED, _TAKEN, _NOT_IN_LIST, _IN_SUPPRESSION_LIST = 176, 201, 203, 204
-_NO_MOBILE = frozenset({220, 221})
-_VALUES = frozenset({1, 211, 220, 221})
-_TAKEN_OR_BAD = frozenset({1, _TAKEN, 211})
-_ANY_CODE: Final = range(1, 1_000_000)  # of a refused change it counts which one it was, whatever the code
-_OUR_FAULT = frozenset({214, 215, 404, 800, 801, 802, 803})
 _EXPIRED: Final = 121
 _TOKEN_DEAD = frozenset({120, _EXPIRED, 122})
 
-_EMAIL, _NAME = "EmailAddress", "Name"
-_SAID: Mapping[str, str] = {_EMAIL: "address", _NAME: "name"}
 _KINDS: Mapping[str, Kind] = {
     "Text": Kind.TEXT,
     "Number": Kind.NUMBER,
@@ -85,7 +71,6 @@ _KINDS: Mapping[str, Kind] = {
 
 _TOKEN: Final = "/oauth/token"
 _JSON: Final = "application/json"
-_Shape = TypeVar("_Shape", list[object], dict[str, object])
 _ERASED, _RESTRICTED, _OPTED_OUT = "erased", "restricted", "opted_out"
 _ASKED, _BLANKED = "asked", "blanked"
 
@@ -100,13 +85,28 @@ REACH_PART: Final = "reach: other lists of this client still use the address"
 REACH_UNKNOWN: Final = "reach: the lists of the address do not name the list that was left"
 ANEW: Final = "authorise the app anew and put the new access_token and refresh_token in the settings"
 NO_PERMISSION: Final = "the credential is good and lacks a permission: give the app or the key's user all that it needs"
-_ADVICE: Mapping[int | None, str] = {60: NO_PERMISSION, **dict.fromkeys(_TOKEN_DEAD, ANEW)}
+
+NOT_IN_LIST: Final = Error((400,), (203,), Meaning.ABSENT)
+TAKEN: Final = Error((400,), (201,), Meaning.REFUSED)
+BAD_VALUE: Final = Error((400,), (1, 211), Meaning.REFUSED, VALUE_REJECTED)
+NO_MOBILE: Final = Error((400,), (220, 221), Meaning.REFUSED, VALUE_REJECTED)
+NOT_SUPPRESSED: Final = Error((400,), (176,), Meaning.SETTLED)
+SUPPRESSED: Final = Error((400,), (204,), Meaning.SETTLED)
+ERRORS: Final[tuple[Error, ...]] = (
+    # a wrong id, or somebody else's: the key itself is good, and the other lists can be told
+    Error((401,), (101, 102), Meaning.NO, NOT_OURS),
+    Error((403,), (403,), Meaning.NO, NOT_AGENCY),
+    Error((401, 403), (60,), Meaning.REJECTED, NO_PERMISSION),
+    Error((401, 403), _TOKEN_DEAD, Meaning.REJECTED, ANEW),
+    Error((401, 403), (), Meaning.REJECTED),
+    Error((400, 404), (214, 215, 404, 800, 801, 802, 803), Meaning.NO, OUR_FAULT),
+    *(NOT_IN_LIST, TAKEN, BAD_VALUE, NO_MOBILE, NOT_SUPPRESSED, SUPPRESSED),
+)
+"""By the vendor's own number; the HTTP status alone is coarse."""
 
 
-class CampaignMonitorSettings(BaseModel):
+class CampaignMonitorSettings(VendorSettings):
     """Either `api_key`, or `access_token` with `refresh_token`. `clients`: the client ids; none means all of them."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     api_key: Secret | None = None
     access_token: Secret | None = None
@@ -133,7 +133,6 @@ class CampaignMonitorSettings(BaseModel):
 
 
 def _code(reply: Reply) -> int | None:
-    """The vendor's own number for an error; the HTTP status alone is coarse."""
     match json_of(reply):
         case {"Code": int(code)} if not isinstance(code, bool):
             return code
@@ -179,6 +178,8 @@ def _credential(settings: CampaignMonitorSettings, kit: Kit) -> RenewableToken |
 class _Calls(TokenCalls):
     """The calls about lists and clients, with a credential that may be renewed between two of them."""
 
+    errors = ERRORS
+
     def __init__(
         self,
         kit: Kit,
@@ -192,6 +193,9 @@ class _Calls(TokenCalls):
         self._base = base
         self._credential = credential
         self._pace = pace
+        self.fields: dict[str, Mapping[str, _Field]] = {}
+        """The custom fields of each list that was asked for them."""
+        self.suppressions: dict[str, _Suppression] = {}
 
     def about(
         self,
@@ -203,10 +207,9 @@ class _Calls(TokenCalls):
     ) -> Reply:
         """Make one call about one list or client; a read is tried again where the connection broke.
 
-        Raises `Ended` and `CredentialsRejected`; a 200 or a 400 is left to the caller.
+        Raises `Ended` and `CredentialsRejected`; a yes, or a no, is left to the caller.
         """
         self._pace.take()
-        writing = method != "GET"
         # without the suffix the vendor answers in XML; an id is one by its form, so nothing in it needs quoting
         url = f"{self._base}{template.replace('{id}', place)}.json"
 
@@ -220,7 +223,9 @@ class _Calls(TokenCalls):
 
         reply = self._authorised(make)
         self._count(reply)
-        self._passable(reply, writing=writing)
+        reset = _reset(reply) if reply.status in (429, 503) else None
+        wait = retry_after(reply, self._kit.clock.now()) or reset
+        self.demand_sense(reply, writing=method != "GET", wait=wait)
         return reply
 
     def speaks(self, reply: Reply) -> bool:
@@ -228,6 +233,9 @@ class _Calls(TokenCalls):
         return self.shaped(reply, Code=int) or (
             reply.evidence.endpoint.endswith(_TOKEN) and self.shaped(reply, error=str)
         )
+
+    def code(self, reply: Reply) -> int | None:
+        return _code(reply)
 
     def write(
         self,
@@ -237,19 +245,19 @@ class _Calls(TokenCalls):
         body: Mapping[str, object] | bytes | None = None,
         *,
         email: str | None = None,
-        knows: Collection[int] = (),
-    ) -> int | None:
-        """Change something: None where the vendor said so in its documented shape, else the code of a no in `knows`."""
+        knows: Sequence[Error] = (),
+    ) -> Error | None:
+        """Change something: None where the vendor said so in its documented shape, else which no in `knows` it is."""
         content = json.dumps(body).encode() if isinstance(body, Mapping) else body
-        reply = self.about(method, template, place, None if email is None else {"email": email}, content)
-        if 200 <= reply.status < 300:
-            if reply.status != 200 or reply.body.strip():
-                raise unreadable()
-            return None
-        code = _code(reply)
-        if reply.status != 400 or code not in knows:
-            raise _refusal(reply)
-        return code
+        query = None if email is None else {"email": email}
+        return self.done(self.about(method, template, place, query, content), *knows)
+
+    def done(self, reply: Reply, *knows: Error) -> Error | None:
+        """None for the documented yes to a change, which is an empty 200; else which no it is. Raises `Ended`."""
+        no = self.no(reply, *knows)
+        if no is None and (reply.status != 200 or reply.body.strip()):
+            raise unreadable()
+        return no
 
     def granted(self, reply: Reply) -> Token:
         """The pair that a refresh token is exchanged for. Raises `Ended`, `CredentialsRejected`."""
@@ -278,42 +286,11 @@ class _Calls(TokenCalls):
         if reset is not None and str(reply.headers.get("x-ratelimit-remaining")).strip() == "0":
             self._pace.hold(reset)
 
-    def _passable(self, reply: Reply, *, writing: bool) -> None:
-        """Let through what the caller must understand; end what speaks of us, of the account or of a fault there."""
-        match reply.status:
-            case 401 if _code(reply) in (101, 102):
-                # a wrong id, or somebody else's: the key itself is good, and the other lists can be told
-                raise refused(NOT_OURS)
-            case 403 if _code(reply) == 403:
-                raise refused(NOT_AGENCY)
-            case 401 | 403:
-                raise self.rejected(reply, _ADVICE.get(_code(reply), ""))
-        reset = _reset(reply) if reply.status in (429, 503) else None
-        self.demand_sense(reply, writing=writing, wait=retry_after(reply, self._kit.clock.now()) or reset)
-
 
 def _reset(reply: Reply) -> timedelta | None:
     """`X-RateLimit-Reset`: seconds left, not a time of day."""
     said = str(reply.headers.get("x-ratelimit-reset")).strip()
     return min(timedelta(seconds=int(said)), _LONGEST_WAIT) if re.fullmatch(r"[0-9]{1,9}", said) else None
-
-
-def _refusal(reply: Reply) -> Ended:
-    """A no, by its code: about a value, about how we asked, or one that nobody documents for this call."""
-    code = _code(reply)
-    if code in _VALUES:
-        return refused(VALUE_REJECTED)
-    return refused(OUR_FAULT) if code in _OUR_FAULT else refused()
-
-
-def _said(reply: Reply, shape: type[_Shape]) -> _Shape:
-    """The array or the object of a 200. Raises `Ended`."""
-    if reply.status != 200:
-        raise unreadable() if 200 <= reply.status < 300 else _refusal(reply)
-    found = json_of(reply)
-    if not isinstance(found, shape):
-        raise unreadable()
-    return found
 
 
 def _named(rows: list[object], id_name: str, title: str) -> dict[str, str]:
@@ -356,7 +333,9 @@ class _Suppression:
 
     def _read(self, number: int) -> list[str]:
         params = {"page": str(number), "pagesize": str(_PAGE), "orderfield": "email", "orderdirection": "asc"}
-        found = _said(self._calls.about("GET", "/clients/{id}/suppressionlist", self._client, params), dict)
+        found = self._calls.content(
+            self._calls.about("GET", "/clients/{id}/suppressionlist", self._client, params), dict
+        )
         rows, total, shown = found.get("Results"), found.get("TotalNumberOfRecords"), found.get("PageNumber")
         if not isinstance(rows, list) or not isinstance(total, int) or total < 0 or shown != number:
             raise unreadable()
@@ -395,10 +374,16 @@ _SOURCE = (
 )
 
 
-class CampaignMonitor(Connector):
-    """Tells Campaign Monitor, in every list of every client, under every address. No state but the credential."""
+class CampaignMonitor(PeopleInPlaces[CampaignMonitorSettings, _Calls, _Client, Mapping[str, _Member]]):
+    """Tells Campaign Monitor, in every list of every client, under every address. No state but the credential.
+
+    A place is a client: one person has a record in each of its lists, and may be on its suppression list.
+    """
 
     name: ClassVar[str] = "campaign_monitor"
+    vendor = "Campaign Monitor"
+    address = _VENDOR
+    errors = ERRORS
     Settings: ClassVar[type[BaseModel]] = CampaignMonitorSettings
     max_inflight: ClassVar[int] = 4
     """A polite guess: no limit is documented outside /transactional."""
@@ -454,160 +439,107 @@ class CampaignMonitor(Connector):
         }
     )
 
-    def __init__(
-        self, settings: CampaignMonitorSettings, kit: Kit, *, sleep: Callable[[float], None] = time.sleep
-    ) -> None:
-        self._settings = settings
-        self._kit = kit
-        self._sleep = sleep
+    def __init__(self, settings: CampaignMonitorSettings, kit: Kit, **more: Any) -> None:
+        super().__init__(settings, kit, **more)
         self._credential = _credential(settings, kit)
         self._pace = Pace(kit)
 
-    @classmethod
-    def from_settings(cls, section: BaseModel, kit: Kit) -> Self:
-        """Build it; opens no connection. Raises `ConfigurationError` for a foreign `base_url` outside a rehearsal."""
-        settings = CampaignMonitorSettings.model_validate(section.model_dump())
-        demand_own_address(kit, "Campaign Monitor", own=settings.base_url == _VENDOR)
-        return cls(settings, kit)
+    def calls(self, order: Instruction | None) -> _Calls:
+        """Those of one instruction."""
+        return _Calls(self._kit, self.base, self._credential, self._pace, order, self._sleep)
 
-    def probe(self) -> Account:
-        """Read-only: which clients, which lists (`name (id)`); the API tells no name of the account and no total.
-
-        Raises `CredentialsRejected` and `ProcessorUnreachable`.
-        """
-        calls = self._calls(None)
-        try:
-            if not isinstance(_said(calls.about("GET", "/systemdate"), dict).get("SystemDate"), str):
-                raise unreadable()
-            clients = self._clients(calls)
-        except Ended as end:
-            raise calls.unreachable("Campaign Monitor", end) from None
+    def account(self, calls: _Calls) -> Account:
+        """Which clients, which lists (`name (id)`); the API tells no name of the account and no total."""
+        if not isinstance(calls.content(calls.about("GET", "/systemdate"), dict).get("SystemDate"), str):
+            raise unreadable()
+        clients = list(self.places(calls))
         lists = tuple(f"{name} ({place})" for client in clients for place, name in client.lists.items())
         return Account(title=", ".join(client.name or client.id for client in clients), contacts=None, lists=lists)
 
-    def carry_out(self, instruction: Instruction) -> Outcome:
-        """Tell every list of every client. The outcome is the worst of all; a retry completes what is left.
+    def places(self, calls: _Calls) -> Iterator[_Client]:
+        """Every client with all its lists, read anew each time: a list made since must be told too.
 
-        Raises `CredentialsRejected`, and `UnsupportedRight` before any call.
-        """
-        addresses = self._addresses(instruction)
-        if not addresses:
-            return NotIdentifiable(reason="Campaign Monitor knows people by their e-mail address, and none is known")
-        calls = self._calls(instruction)
-        outcomes: list[Outcome] = []
-        try:
-            for client in self._clients(calls, foreign=outcomes):
-                outcomes += each(self._steps(calls, client, instruction, addresses))
-        except Ended as end:
-            outcomes.append(end.outcome)
-        return together(outcomes, calls.kept, touched=calls.touched)
-
-    def verify(self, instruction: Instruction) -> Finding:
-        """Read back every list and suppression list under every address. Raises `CredentialsRejected`.
-
-        Found nowhere: as asked for erasure, restriction and opt-out; for a rectification it shows neither that a value
-        is right nor that it is wrong, so that is `CannotTell` for good.
-        """
-        addresses = self._addresses(instruction)
-        calls = self._calls(instruction)
-        seen: list[tuple[str, str, _Member]] = []
-        reasons: list[str] = []
-        fields: dict[str, Mapping[str, _Field]] = {}
-        try:
-            for client in self._clients(calls):
-                held = [
-                    (place, address, member)
-                    for place in client.lists
-                    for address in addresses
-                    if (member := self._held(calls, place, address)) is not None
-                ]
-                seen += held
-                if instruction.changes and instruction.changes.fields:
-                    fields |= {place: _fields_of(calls, place) for place, _, _ in held}
-                reasons.append(self._contradiction(calls, client, instruction, addresses, held))
-        except Ended as end:
-            return calls.cannot_tell(end)
-        evidence = calls.kept
-        if instruction.right is Right.RECTIFICATION:
-            return _rectified(instruction.changes or Changes(), seen, fields, evidence)
-        reason = next((reason for reason in reasons if reason), "")
-        if reason == _SHOWS_NO_CAUSE:
-            return CannotTell(reason=reason, evidence=evidence)
-        return Contradicts(reason=reason, evidence=evidence) if reason else AsAsked(evidence=evidence)
-
-    # --- what there is to tell
-
-    def _calls(self, order: Instruction | None) -> _Calls:
-        return _Calls(self._kit, self._settings.base_url, self._credential, self._pace, order, self._sleep)
-
-    def _addresses(self, order: Instruction) -> tuple[str, ...]:
-        if order.right not in self.capabilities:
-            raise UnsupportedRight(f"Campaign Monitor was asked for a right that it does not declare: {order.right}")
-        # `_held` asks in capitals as given and in lower case
-        return tuple({form.lower(): form for form in reversed(order.spellings)}.values())[::-1]
-
-    def _clients(self, calls: _Calls, foreign: list[Outcome] | None = None) -> list[_Client]:
-        """Every client with all its lists, read anew each time: a list made since must be told too. Raises `Ended`.
-
-        `foreign` takes what is said of a configured client that is not ours, so that the others can be told.
+        One that cannot be read, or is not ours, keeps no other from being told.
         """
         named = dict.fromkeys(self._settings.clients, "")
-        named = named or _named(_said(calls.about("GET", "/clients"), list), "ClientID", "Name")
-        if not named:
-            raise refused(NO_CLIENTS)
-        clients = []
+        named = named or _named(calls.content(calls.about("GET", "/clients"), list), "ClientID", "Name")
+        trouble = None if named else refused(NO_CLIENTS)
+        shown = False
         for client, name in named.items():
             try:
-                rows = _said(calls.about("GET", "/clients/{id}/lists", client), list)
+                rows = calls.content(calls.about("GET", "/clients/{id}/lists", client), list)
+                one = _Client(client, name, _named(rows, "ListID", "Name"))
             except Ended as end:
-                if foreign is None or end.outcome.reason != NOT_OURS:
+                if end.stop:
                     raise
-                foreign.append(end.outcome)
+                trouble = trouble or end
             else:
-                clients.append(_Client(client, name, _named(rows, "ListID", "Name")))
-        if not any(client.lists for client in clients):
-            # a credential without the permission may look the same
-            raise refused(NO_LISTS)
-        return clients
+                shown = shown or bool(one.lists)
+                yield one
+        # a credential without the permission may look the same
+        trouble = trouble or (None if shown else refused(NO_LISTS))
+        if trouble:
+            raise trouble
 
-    def _steps(
-        self, calls: _Calls, client: _Client, order: Instruction, addresses: tuple[str, ...]
-    ) -> list[Callable[[], Outcome]]:
-        """One step a list or an address, so that one that fails does not keep the others from being done."""
+    def member(self, calls: _Calls, place: _Client, address: str) -> Mapping[str, _Member] | None:
+        """The record in each list of a client that holds the address."""
+        return {one: who for one in place.lists if (who := self.held(calls, one, address)) is not None} or None
+
+    def wrong(self, order: Instruction, found: Found[_Calls, _Client, Mapping[str, _Member]]) -> str:
+        """Why what one client holds is not as asked."""
+        calls, client = found.calls, found.place
+        held = [member for lists in found.members.values() for member in lists.values()]
         match order.right:
-            case Right.RECTIFICATION:
-                changes = order.changes or Changes()
-                return [partial(self._put_right, calls, place, changes, addresses) for place in client.lists]
             case Right.ERASURE:
-                suppression = _Suppression(calls, client.id)
-                in_lists = [partial(self._erase, calls, place, a) for place in client.lists for a in addresses]
-                return [*in_lists, *(partial(self._still_suppressed, suppression, client, a) for a in addresses)]
+                if held:
+                    only = all(member.state == "Deleted" for member in held)
+                    return "a record is kept as 'Deleted'" if only else "a record is still in use"
+                return "the address is still suppressed" if _suppressed(calls, client, self._addresses(order)) else ""
             case Right.RESTRICTION if order.lifted is not None:
-                return [partial(self._lift, calls, client, address) for address in addresses]
-            case Right.RESTRICTION:
-                return [partial(self._restrict, calls, client, address) for address in addresses]
+                return _SHOWS_NO_CAUSE if _suppressed(calls, client, self._addresses(order)) else ""
             case Right.OPT_OUT:
-                return [partial(self._opt_out, calls, client, address) for address in addresses]
-            case never:
-                assert_never(never)
+                if any(member.state in _IN_USE for member in held):
+                    return "a record is not unsubscribed"
+            case _:
+                used = {
+                    place for lists in found.members.values() for place, one in lists.items() if one.state in _IN_USE
+                }
+                if any(self._alone(calls, place) for place in client.lists if place in used):
+                    return "a list that suppression does not silence still uses the address"
+        known = list(found.members)
+        return "" if _suppressed(calls, client, known) == known else "an address is not on the suppression list"
+
+    def compared(
+        self, found: Found[_Calls, _Client, Mapping[str, _Member]], member: Mapping[str, _Member], changes: Changes
+    ) -> Compared:
+        """The record in each list, the name as a whole or at the end that was asked about."""
+        other: list[str] = []
+        unclear: list[str] = []
+        for one, record in member.items():
+            fields = _fields_of(found.calls, one) if changes.fields else {}
+            shown = compared(changes.fields, _shown(record, fields, changes.fields), _typed(fields, changes.fields))
+            name = _name_likeness(changes, plain(record.name))
+            other += [*shown.other, *([NAME] if name is Likeness.OTHER else [])]
+            unclear += [*shown.unclear, *([NAME] if name is Likeness.UNCLEAR else [])]
+        return Compared(other=tuple(other), unclear=tuple(unclear))
 
     # --- one address in one list
 
-    def _held(self, calls: _Calls, place: str, address: str) -> _Member | None:
+    def held(self, calls: _Calls, place: str, address: str) -> _Member | None:
         """The record, or None for the documented "not in list". Another list's id would be 401 code 101. Raises."""
         # whether capitals matter to the vendor is not documented: both spellings are asked before "no" is believed
         for spelling in dict.fromkeys((address, address.lower())):
             reply = calls.about("GET", "/subscribers/{id}", place, {"email": spelling})
-            if reply.status != 400:
-                return _member(_said(reply, dict), spelling)
-            if _code(reply) != _NOT_IN_LIST:
-                raise _refusal(reply)
+            if calls.no(reply, NOT_IN_LIST) is None:
+                return _member(calls.content(reply, dict), spelling)
         return None
 
-    def _shelf_key(self, kind: str, place: str, address: str) -> str:
-        return f"{kind}/{place}/{self._kit.pseudonym(address.lower())}"
-
     # --- erasure
+
+    def erase(self, calls: _Calls, place: _Client, address: str) -> Outcome:
+        """In each list; what the suppression list keeps is left to the operator."""
+        in_lists = [partial(self._erase, calls, one, address) for one in place.lists]
+        return together(each([*in_lists, partial(self._still_suppressed, calls, place, address)]))
 
     def _erase(self, calls: _Calls, place: str, address: str) -> Outcome:
         """Blank, delete, leave the rest to a person: DELETE only sets a state and keeps everything.
@@ -616,9 +548,9 @@ class CampaignMonitor(Connector):
         list, where an erasure must not leave it. A blanking that fails does not keep the record in use.
         """
         key = self._shelf_key(_ERASED, place, address)
-        member = self._held(calls, place, address)
+        member = self.held(calls, place, address)
         if member is None:
-            return Applied(evidence=()) if self._kit.shelf.get(key) else NothingHeld(evidence=())
+            return self._erased(key)
         steps: list[Callable[[], Outcome]] = []
         # a record does not show a mobile number, so one that looks blank is blanked once all the same
         if not member.blank or self._kit.shelf.get(key) != _BLANKED:
@@ -635,12 +567,12 @@ class CampaignMonitor(Connector):
         if isinstance(worst, Retryable | Refused):
             return worst
         said_yes = not any(isinstance(outcome, NothingHeld) for outcome in outcomes)
-        return self._deactivated(calls, self._held(calls, place, address), place, said_yes=said_yes)
+        return self._deactivated(calls, self.held(calls, place, address), place, said_yes=said_yes)
 
     @staticmethod
     def _delete(calls: _Calls, place: str, member: _Member) -> Outcome:
-        code = calls.write("DELETE", "/subscribers/{id}", place, email=member.address, knows=(_NOT_IN_LIST,))
-        return NothingHeld(evidence=()) if code else Applied(evidence=())
+        no = calls.write("DELETE", "/subscribers/{id}", place, email=member.address, knows=(NOT_IN_LIST,))
+        return NothingHeld(evidence=()) if no else Applied(evidence=())
 
     @staticmethod
     def _deactivated(calls: _Calls, now: _Member | None, place: str, *, said_yes: bool) -> Outcome:
@@ -663,18 +595,19 @@ class CampaignMonitor(Connector):
         for mobile in ({"MobileNumber": ""}, {}):
             body = _change({"Name": _NEUTRAL, "CustomFields": cleared, **mobile})
             # 203: the record may be beyond changing already; the read that follows shows what it holds
-            knows = (_NOT_IN_LIST, *_NO_MOBILE)
-            code = calls.write("PUT", "/subscribers/{id}", place, body, email=member.address, knows=knows)
-            if code is None:
+            knows = (NOT_IN_LIST, NO_MOBILE)
+            no = calls.write("PUT", "/subscribers/{id}", place, body, email=member.address, knows=knows)
+            if no is None:
                 self._kit.shelf.put(key, _BLANKED)
-            if code not in _NO_MOBILE:
+            if no is not NO_MOBILE:
                 break
         return Applied(evidence=())
 
     @staticmethod
-    def _still_suppressed(suppression: _Suppression, client: _Client, address: str) -> Outcome:
+    def _still_suppressed(calls: _Calls, client: _Client, address: str) -> Outcome:
         """What keeps an objection is not ours to take away unasked: without it a new import would be mailed again."""
-        if not suppression.holds(address):
+        # an erasure puts nobody on it, so it is read once for all addresses
+        if not calls.suppressions.setdefault(client.id, _Suppression(calls, client.id)).holds(address):
             return NothingHeld(evidence=())
         return task(
             "The address is on the suppression list of a client that is named here. After the erasure take it off, or "
@@ -684,15 +617,15 @@ class CampaignMonitor(Connector):
 
     # --- opt-out and restriction
 
-    def _opt_out(self, calls: _Calls, client: _Client, address: str) -> Outcome:
+    def opt_out(self, calls: _Calls, place: _Client, address: str) -> Outcome:
         """Leave every list, and suppress: that also where a list could not be left, so that nothing is sent to it."""
         known: set[str] = set()
-        outcomes = each(partial(self._leave, calls, client, place, address, known) for place in client.lists)
+        outcomes = each(partial(self._leave, calls, place, one, address, known) for one in place.lists)
         if not known and all(isinstance(outcome, NothingHeld) for outcome in outcomes):
-            return self._only_suppressed(calls, client, address)
+            return self._only_suppressed(calls, place, address)
         if known:
-            self._kit.shelf.put(self._shelf_key(_OPTED_OUT, client.id, address), _ASKED)
-            outcomes += each([partial(self._suppress, calls, client, address)])
+            self._kit.shelf.put(self._shelf_key(_OPTED_OUT, place.id, address), _ASKED)
+            outcomes += each([partial(self._suppress, calls, place, address)])
         return together(outcomes)
 
     @staticmethod
@@ -703,7 +636,7 @@ class CampaignMonitor(Connector):
 
     def _leave(self, calls: _Calls, client: _Client, place: str, address: str, known: set[str]) -> Outcome:
         """Unsubscribe in one list; `known` takes the list where it holds the address, however that ends."""
-        member = self._held(calls, place, address)
+        member = self.held(calls, place, address)
         if member is None:
             return NothingHeld(evidence=())
         known.add(place)
@@ -713,19 +646,19 @@ class CampaignMonitor(Connector):
         """Unsubscribe and read again: how far it reached depends on a list setting that is never changed from here."""
         body = {"EmailAddress": member.address}
         # what a repetition answers is not documented: 203 is read back like a yes
-        code = calls.write("POST", "/subscribers/{id}/unsubscribe", place, body, knows=(_NOT_IN_LIST,))
+        no = calls.write("POST", "/subscribers/{id}/unsubscribe", place, body, knows=(NOT_IN_LIST,))
         states = self._reach(calls, client, member.address)
         if place not in states:
             calls.note(REACH_UNKNOWN)
         else:
             calls.note(REACH_PART if _IN_USE & set(states.values()) else REACH_ALL)
-        now = self._held(calls, place, member.address)
-        return calls.unchanged(said_yes=code is None) if now and now.state in _IN_USE else Applied(evidence=())
+        now = self.held(calls, place, member.address)
+        return calls.unchanged(said_yes=no is None) if now and now.state in _IN_USE else Applied(evidence=())
 
     @staticmethod
     def _reach(calls: _Calls, client: _Client, address: str) -> dict[str, str]:
         """The state in each list of the client that names the address; what an unknown one gets is not documented."""
-        rows = _said(calls.about("GET", "/clients/{id}/listsforemail", client.id, {"email": address}), list)
+        rows = calls.content(calls.about("GET", "/clients/{id}/listsforemail", client.id, {"email": address}), list)
         states = _named(rows, "ListID", "SubscriberState")
         if any(state not in _STATES for state in states.values()):
             raise unreadable()
@@ -734,169 +667,101 @@ class CampaignMonitor(Connector):
     @staticmethod
     def _suppress(calls: _Calls, client: _Client, address: str) -> Outcome:
         body = {"EmailAddresses": [address]}
-        knows = (_NOT_IN_LIST, _IN_SUPPRESSION_LIST)
-        code = calls.write("POST", "/clients/{id}/suppress", client.id, body, knows=knows)
+        no = calls.write("POST", "/clients/{id}/suppress", client.id, body, knows=(NOT_IN_LIST, SUPPRESSED))
         # what a repetition answers is not documented: either no is settled by reading the list
-        if code is not None and not _Suppression(calls, client.id).holds(address):
+        if no and not _Suppression(calls, client.id).holds(address):
             raise refused()
         return Applied(evidence=())
 
-    def _restrict(self, calls: _Calls, client: _Client, address: str) -> Outcome:
+    def restrict(self, calls: _Calls, place: _Client, address: str) -> Outcome:
         """Suppress; and unsubscribe where suppression is not known to silence a list, because its reach is its own."""
-        held = {place: member for place in client.lists if (member := self._held(calls, place, address)) is not None}
+        held = self.member(calls, place, address) or {}
         if not held:
-            return self._only_suppressed(calls, client, address)
-        alone = [place for place, member in held.items() if member.state in _IN_USE and self._alone(calls, place)]
-        key = self._shelf_key(_RESTRICTED, client.id, address)
+            return self._only_suppressed(calls, place, address)
+        alone = [one for one, who in held.items() if who.state in _IN_USE and self._alone(calls, one)]
+        key = self._shelf_key(_RESTRICTED, place.id, address)
         memory = _Memory.of(self._kit.shelf.get(key))
         if memory is None or memory.lifted:
-            suppressed = _Suppression(calls, client.id).holds(address)
-            memory = _Memory(suppressed, {place: member.state for place, member in held.items()})
+            suppressed = _Suppression(calls, place.id).holds(address)
+            memory = _Memory(suppressed, {one: who.state for one, who in held.items()})
         # the oldest state counts: since then it may be ours
-        memory.before = {place: held[place].state for place in alone} | memory.before
+        memory.before = {one: held[one].state for one in alone} | memory.before
         memory.left = list(dict.fromkeys([*memory.left, *alone]))
         self._kit.shelf.put(key, memory.text())
-        leave = [partial(self._leave, calls, client, place, address, set()) for place in alone]
-        return together(each([*leave, partial(self._suppress, calls, client, address)]))
+        leave = [partial(self._leave, calls, place, one, address, set()) for one in alone]
+        return together(each([*leave, partial(self._suppress, calls, place, address)]))
 
     @staticmethod
     def _alone(calls: _Calls, place: str) -> bool:
         """Whether an unsubscribe of this list reaches no other."""
-        found = _said(calls.about("GET", "/lists/{id}", place), dict)
+        found = calls.content(calls.about("GET", "/lists/{id}", place), dict)
         reach = found.get("UnsubscribeSetting")
         if str(found.get("ListID")).lower() != place.lower() or reach not in _REACHES:
             raise unreadable()
         return reach == "OnlyThisList"
 
-    def _lift(self, calls: _Calls, client: _Client, address: str) -> Outcome:
+    def lift(self, calls: _Calls, place: _Client, address: str) -> Outcome:
         """Take back our own suppression, unless the person objected meanwhile; nobody is ever subscribed again."""
-        held = {place: member for place in client.lists if (member := self._held(calls, place, address)) is not None}
-        key = self._shelf_key(_RESTRICTED, client.id, address)
+        held = self.member(calls, place, address) or {}
+        key = self._shelf_key(_RESTRICTED, place.id, address)
         memory = _Memory.of(self._kit.shelf.get(key))
         if memory is None:
-            return Applied(evidence=()) if held else self._only_suppressed(calls, client, address)
-        ours = not memory.suppressed_before and not self._kit.shelf.get(self._shelf_key(_OPTED_OUT, client.id, address))
+            return Applied(evidence=()) if held else self._only_suppressed(calls, place, address)
+        ours = not memory.suppressed_before and not self._kit.shelf.get(self._shelf_key(_OPTED_OUT, place.id, address))
         objected = [
-            place
-            for place, member in held.items()
-            if member.state in _OBJECTED and place not in memory.left and memory.before.get(place) not in _OBJECTED
+            one
+            for one, who in held.items()
+            if who.state in _OBJECTED and one not in memory.left and memory.before.get(one) not in _OBJECTED
         ]
         if ours and not objected and not memory.lifted:
-            calls.write("PUT", "/clients/{id}/unsuppress", client.id, b" ", email=address, knows=(_NOT_SUPPRESSED,))
+            calls.write("PUT", "/clients/{id}/unsuppress", place.id, b" ", email=address, knows=(NOT_SUPPRESSED,))
         memory.lifted = True
         self._kit.shelf.put(key, memory.text())
-        return together([Applied(evidence=()), *_left_to_the_operator(memory, client, objected if ours else [])])
+        return together([Applied(evidence=()), *_left_to_the_operator(memory, place, objected if ours else [])])
 
     # --- rectification
 
-    def _put_right(self, calls: _Calls, place: str, changes: Changes, addresses: tuple[str, ...]) -> Outcome:
+    def put_right(self, calls: _Calls, place: _Client, addresses: tuple[str, ...], changes: Changes) -> Outcome:
+        """Put right whoever is held under any address, one step a list."""
+        return together(
+            each(partial(move, addresses, changes, partial(self._correct, calls, one)) for one in place.lists)
+        )
+
+    def _correct(self, calls: _Calls, place: str, address: str, changes: Changes) -> Outcome:
+        """Change what differs."""
+        member = self.held(calls, place, address)
+        if member is None:
+            return NothingHeld(evidence=())
         new = changes.email.strip() if changes.email else None
-        same = [address for address in addresses if new and normalised(address) == normalised(new)]
-        target = next(filter(None, (self._held(calls, place, address) for address in same)), None)
-        outcomes: list[Outcome] = []
-        for address in addresses:
-            if address in same:
-                continue
-            member = self._held(calls, place, address)
-            if member is None:
-                outcomes.append(NothingHeld(evidence=()))
-            elif new is None:
-                outcomes.append(self._set(calls, place, member, changes))
-            elif target is None:
-                outcomes.append(self._set(calls, place, member, changes, new))
-                target = self._held(calls, place, new)
-            else:
-                rest = self._set(calls, place, member, changes)
-                outcomes.append(together([rest, _two_records(place, member.state, target.state)]))
-        if target is not None and all(isinstance(outcome, NothingHeld) for outcome in outcomes):
-            # told before: the record has its new address already, or it never had another
-            outcomes.append(self._set(calls, place, target, changes))
-        return together(outcomes)
-
-    def _set(self, calls: _Calls, place: str, member: _Member, changes: Changes, new: str | None = None) -> Outcome:
-        """Change what differs, each for itself where the vendor does not take them all at once."""
+        forms = once(spellings(new)) if new else ()
+        target = next(filter(None, (self.held(calls, place, form) for form in forms)), None)
         fields = _fields_of(calls, place) if changes.fields else {}
-        left = Left("Campaign Monitor", f"list {place}", place, "field", f"{_LONGEST_VALUE} characters")
-        left.types = _typed(fields, changes.fields)
-        entries = _entries(fields, member, changes.fields, left)
-        whole = _name(changes)
-        one = _Update(calls, place, member.address, {**entries})
-        if whole and whole != member.name:
-            one.values[_NAME] = whole
-        if new is not None:
-            one.values = {_EMAIL: new, **one.values}
-        no = refused_of(list(one.values), one.write)
-        now = self._held(calls, place, one.at) if one.beyond or entries else member
-        if one.beyond:
-            beyond = "In list {} the API does not change a record of state '{}'. Put it right in the web app."
-            return task(beyond.format(place, now.state), place) if now else NothingHeld(evidence=())
-        _demand_known(one, no)
-        left.refused = [key for key in no if key in entries]
-        taken = len(one.values) - len(no)
-        if now is not None:
-            asked = {key: changes.fields[key] for key in entries if key not in no}
-            found = compared(asked, _shown(now, fields, asked), left.types)
-            # what is no value of a field it passes over with a yes; where nothing was taken the read-back will say so
-            taken -= len(found.other)
-            left.refused += found.other if taken else ()
-            left.unclear = [*found.unclear]
-        outcomes = [*left.tasks(some_done=taken > 0), *_names_left(place, changes, no)]
-        if _EMAIL in no:
-            outcomes.append(self._address_left(calls, place, member, one))
-        return together([Applied(evidence=()), *outcomes])
+        types = _typed(fields, changes.fields)
+        left = Left("Campaign Monitor", f"list {place}", place, "field", f"{_LONGEST_VALUE} characters", types)
+        left.missing = [key for key, value in changes.fields.items() if value and key not in types]
+        asked = {key: value for key, value in changes.fields.items() if key in types}
+        sent = to_send(asked, _shown(member, fields, asked), left, lambda value: len(value) > _LONGEST_VALUE)
+        values: dict[str, Any] = {EMAIL: new} if new and target is None else {}
+        values |= {key: _entry(fields[_key(key)], str(value)) for key, value in sent.items()}
+        if (whole := _name(changes)) and whole != member.name:
+            values[NAME] = whole
+        one = _Correction(
+            *(calls, left, asked, values),
+            connector=self,
+            at=member.address,
+            changes=changes,
+            member=member,
+            target=target,
+            fields=fields,
+        )
+        if target is not None:
+            one.noes[EMAIL] = TAKEN
+        return one.make()
 
-    def _address_left(self, calls: _Calls, place: str, member: _Member, one: "_Update") -> HandOver:
-        """The address is left to a person, and so is any merging."""
-        if one.codes[_EMAIL] != _TAKEN:
-            return task(
-                f"In list {place} Campaign Monitor did not accept the new address: see how it is spelt, and correct it "
-                "in the web app.",
-                place,
-            )
-        target = self._held(calls, place, str(one.values[_EMAIL]))
-        return _two_records(place, member.state, target.state if target is not None else "not shown by the API")
 
-    # --- reading back
-
-    def _contradiction(
-        self,
-        calls: _Calls,
-        client: _Client,
-        order: Instruction,
-        addresses: tuple[str, ...],
-        held: Sequence[tuple[str, str, _Member]],
-    ) -> str:
-        """Why what one client holds is not as asked, "" where it is. Raises `Ended`."""
-        match order.right:
-            case Right.RECTIFICATION:
-                return ""
-            case Right.ERASURE:
-                if held:
-                    only = all(member.state == "Deleted" for _, _, member in held)
-                    return "a record is kept as 'Deleted'" if only else "a record is still in use"
-                return "" if not self._on_list(calls, client, addresses) else "the address is still suppressed"
-            case Right.OPT_OUT:
-                if any(member.state in _IN_USE for _, _, member in held):
-                    return "a record is not unsubscribed"
-                return self._unsuppressed(calls, client, held)
-            case Right.RESTRICTION if order.lifted is not None:
-                return _SHOWS_NO_CAUSE if self._on_list(calls, client, addresses) else ""
-            case Right.RESTRICTION:
-                used = [place for place, _, member in held if member.state in _IN_USE]
-                if any(self._alone(calls, place) for place in dict.fromkeys(used)):
-                    return "a list that suppression does not silence still uses the address"
-                return self._unsuppressed(calls, client, held)
-            case never:
-                assert_never(never)
-
-    @staticmethod
-    def _on_list(calls: _Calls, client: _Client, addresses: Sequence[str]) -> list[str]:
-        suppression = _Suppression(calls, client.id)
-        return [address for address in addresses if suppression.holds(address)]
-
-    def _unsuppressed(self, calls: _Calls, client: _Client, held: Sequence[tuple[str, str, _Member]]) -> str:
-        known = list(dict.fromkeys(address for _, address, _ in held))
-        return "" if self._on_list(calls, client, known) == known else "an address is not on the suppression list"
+def _suppressed(calls: _Calls, client: _Client, addresses: Sequence[str]) -> list[str]:
+    suppression = _Suppression(calls, client.id)
+    return [address for address in addresses if suppression.holds(address)]
 
 
 _SHOWS_NO_CAUSE: Final = "a suppressed address does not show why it is suppressed"
@@ -960,10 +825,12 @@ class _Field(NamedTuple):
     type: FieldType
 
 
-def _fields_of(calls: _Calls, place: str) -> dict[str, _Field]:
-    """Each custom field of a list, by name and by tag. Raises `Ended`."""
+def _fields_of(calls: _Calls, place: str) -> Mapping[str, _Field]:
+    """Each custom field of a list, by name and by tag; asked for once. Raises `Ended`."""
+    if place in calls.fields:
+        return calls.fields[place]
     found: dict[str, _Field] = {}
-    for row in _said(calls.about("GET", "/lists/{id}/customfields", place), list):
+    for row in calls.content(calls.about("GET", "/lists/{id}/customfields", place), list):
         match row:
             case {"FieldName": str(name), "Key": str(tag), **more} if name and _key(tag):
                 options = more.get("FieldOptions")
@@ -973,6 +840,7 @@ def _fields_of(calls: _Calls, place: str) -> dict[str, _Field]:
                 found[_key(tag)] = found[_key(name)] = one
             case _:
                 raise unreadable()
+    calls.fields[place] = found
     return found
 
 
@@ -988,12 +856,6 @@ def _entry(one: _Field, value: str) -> list[dict[str, object]]:
     return [{"Key": one.tag, "Value": text.replace("-", "/") if date else text}]
 
 
-def _as_it_is(kind: FieldType, value: str, held: tuple[str, ...]) -> bool:
-    if kind.kind is Kind.TEXT:
-        return held == ((value.strip(),) if value else ())
-    return likeness(kind, value, held) is Likeness.SAME
-
-
 def _typed(fields: Mapping[str, _Field], keys: Iterable[str]) -> dict[str, FieldType]:
     return {key: fields[_key(key)].type for key in keys if _key(key) in fields}
 
@@ -1003,96 +865,82 @@ def _shown(member: _Member, fields: Mapping[str, _Field], keys: Iterable[str]) -
     return {key: member.values(fields[_key(key)].name if _key(key) in fields else key) for key in keys}
 
 
-def _entries(
-    types: Mapping[str, _Field], member: _Member, asked: Mapping[str, FieldValue], left: Left
-) -> dict[str, list[dict[str, object]]]:
-    """What is to be sent of each field that differs; `left` takes what only a person can decide."""
-    found: dict[str, list[dict[str, object]]] = {}
-    for key, value in asked.items():
-        one = types.get(_key(key))
-        if one is None:
-            if value:
-                left.missing.append(key)
-            continue
-        held = member.values(one.name)
-        if not isinstance(value, str):
-            left.unfit.append(key)
-        elif _as_it_is(one.type, value, held):
-            continue
-        elif len(value) > _LONGEST_VALUE:
-            left.too_long.append(key)
-        elif value and len(held) > 1 and len(options_in(one.type, value) or ()) < 2:
-            # whether one option is to be added, or to stay alone, is not said
-            left.several.append(key)
-        else:
-            found[key] = _entry(one, value)
-    return found
+@dataclass(slots=True, kw_only=True)
+class _Correction(Correction[_Calls]):
+    """One record's, named by the old address in the query: with the new one there it would edit somebody else.
 
-
-@dataclass(slots=True)
-class _Update:
-    """The changes of one record on their way. `at`: its address; `codes`: what a refused change was refused with.
-
-    It is named by the old address in the query: with the new one there it would edit somebody else.
+    `at`: its address; `target`: the record that has the new one already.
     """
 
-    calls: _Calls
-    place: str
+    connector: CampaignMonitor
+    changes: Changes
     at: str
-    values: dict[str, str | list[dict[str, object]]]
-    codes: dict[str, int] = field(default_factory=dict)
-    beyond: bool = False
+    member: _Member
+    target: _Member | None
+    fields: Mapping[str, _Field]
 
-    def write(self, parts: Sequence[str]) -> Collection[str] | None:
-        """Make some of the changes in one PUT; None, or which of them are refused for sure. Raises `Ended`."""
-        body: dict[str, object] = {part: self.values[part] for part in parts if part in (_EMAIL, _NAME)}
-        entries = [entry for part in parts if part not in body for entry in self.values[part]]
-        if entries:
+    def send(self, parts: Sequence[str]) -> Reply | None:
+        """Make some of the changes in one PUT."""
+        named = {EMAIL: "EmailAddress", NAME: "Name"}
+        body: dict[str, object] = {named[part]: self.values[part] for part in parts if part in named}
+        if entries := [entry for part in parts if part not in named for entry in self.values[part]]:
             body["CustomFields"] = entries
-        code = self.calls.write("PUT", "/subscribers/{id}", self.place, _change(body), email=self.at, knows=_ANY_CODE)
-        if code is None:
-            self.at = str(self.values[_EMAIL]) if _EMAIL in parts else self.at
-            # each of the keys is one that the list knows
-            self.calls.note(put_right([_SAID.get(part, part) for part in parts], {*_SAID.values(), *parts}))
-            return None
-        if code in _OUR_FAULT:
-            raise refused(OUR_FAULT)
-        self.codes |= dict.fromkeys(parts, code)
-        if code == _NOT_IN_LIST:
-            self.beyond = True
-            return list(parts)
-        return [_EMAIL] if code in _TAKEN_OR_BAD and _EMAIL in parts else []
+        content, query = json.dumps(_change(body)).encode(), {"email": self.at}
+        reply = self.calls.about("PUT", "/subscribers/{id}", self.left.reference, query, content)
+        if reply.status == 400 and self.calls.row(reply) is not NOT_IN_LIST:
+            return reply
+        if self.calls.done(reply, NOT_IN_LIST):
+            raise Gone
+        self.at = self.values[EMAIL] if EMAIL in parts else self.at
+        self.calls.note(put_right(parts, parts))  # each of the keys is one that the list knows
+        return None
 
+    def gone(self) -> Outcome:
+        """A record that is not in use may be beyond changing; whether there is one is read again."""
+        now = self._now()
+        if now is None:
+            return Correction.gone(self)
+        place = self.left.reference
+        beyond = "In list {} the API does not change a record of state '{}'. Put it right in the web app."
+        return task(beyond.format(place, now.state), place)
 
-def _demand_known(one: _Update, no: Sequence[str]) -> None:
-    """Raise `Ended` where nothing at all was changed, and the code does not say that it is about a value."""
-    known = {_EMAIL: _TAKEN_OR_BAD}
-    odd = [one.codes[part] for part in no if one.codes[part] not in known.get(part, ())]
-    if odd and len(no) == len(one.values):
-        raise refused(VALUE_REJECTED) if odd[0] in _VALUES else refused()
+    def names(self, no: Reply, parts: Sequence[str]) -> Collection[str]:
+        """The address alone is known to be meant."""
+        return [EMAIL] if EMAIL in parts and self.is_for_a_person(EMAIL, self.calls.row(no)) else []
 
+    def is_for_a_person(self, part: str, no: Error | None) -> bool:
+        """What is said of an address."""
+        return part == EMAIL and no in (TAKEN, BAD_VALUE)
 
-def _names_left(place: str, changes: Changes, no: Sequence[str]) -> list[HandOver]:
-    if _NAME in no:
-        return [task(f"In list {place} Campaign Monitor did not accept the new name: put it right there.", place)]
-    if _name(changes) or (changes.first_name is None and changes.last_name is None):
-        return []
-    return [
-        task(
-            f"List {place} has one field for the whole name, which the API cannot empty, and the request gives only a "
-            "part of a name. Put the name right in the web app.",
-            place,
-        )
-    ]
+    def shown(self) -> Mapping[str, object]:
+        """The custom fields, read again where one was written."""
+        now = self._now() if any(part in self.asked for part in self.done) else None
+        return _shown(now, self.fields, self.asked) if now else {}
 
+    def others(self, refused_parts: Collection[str]) -> list[Outcome]:
+        """A name, and the address, which are left to a person, and so is any merging."""
+        place, tasks = self.left.reference, list[Outcome]()
+        if NAME in refused_parts:
+            no = f"In list {place} Campaign Monitor did not accept the new name: put it right there."
+            tasks.append(task(no, place))
+        elif not _name(self.changes) and (self.changes.first_name, self.changes.last_name) != (None, None):
+            part = (
+                f"List {place} has one field for the whole name, which the API cannot empty, and the request gives "
+                "only a part of a name. Put the name right in the web app."
+            )
+            tasks.append(task(part, place))
+        if EMAIL in refused_parts and self.noes[EMAIL] is TAKEN:
+            target = self.target or self.connector.held(self.calls, place, self.values[EMAIL])
+            tasks.append(two_records(self.left, self.member.state, target.state if target else "not shown by the API"))
+        elif EMAIL in refused_parts:
+            no = (
+                f"In list {place} Campaign Monitor did not accept the new address: see how it is spelt, and correct it "
+            )
+            tasks.append(task(f"{no}in the web app.", place))
+        return tasks
 
-def _two_records(place: str, state: str, other: str) -> HandOver:
-    """Both addresses are in the list: nothing is merged, for they may be two people."""
-    return task(
-        f"In list {place} both the old and the new address have a record (state '{state}' and '{other}'). They may be "
-        "two people: compare them in the web app and decide. Nothing was merged.",
-        place,
-    )
+    def _now(self) -> _Member | None:
+        return self.connector.held(self.calls, self.left.reference, self.at)
 
 
 def _left_to_the_operator(memory: _Memory, client: _Client, objected: Sequence[str]) -> list[HandOver]:
@@ -1113,26 +961,3 @@ def _left_to_the_operator(memory: _Memory, client: _Client, objected: Sequence[s
             )
         )
     return tasks
-
-
-def _rectified(
-    changes: Changes,
-    seen: Sequence[tuple[str, str, _Member]],
-    fields: Mapping[str, Mapping[str, _Field]],
-    evidence: tuple[Evidence, ...],
-) -> Finding:
-    if not seen:
-        return CannotTell(reason="nobody is held under any address, so there is nothing to compare", evidence=evidence)
-    if changes.email and any(normalised(address) != normalised(changes.email) for _, address, _ in seen):
-        return Contradicts(reason="a record still has an old address", evidence=evidence)
-    unclear = False
-    for place, _, member in seen:
-        name = _name_likeness(changes, plain(member.name))
-        if name is Likeness.OTHER:
-            return Contradicts(reason="a name is not as asked", evidence=evidence)
-        known = fields.get(place, {})
-        shown = compared(changes.fields, _shown(member, known, changes.fields), _typed(known, changes.fields))
-        if shown.other:
-            return Contradicts(reason="a field is not as asked", evidence=evidence)
-        unclear = unclear or bool(shown.unclear) or name is Likeness.UNCLEAR
-    return CannotTell(reason=NOT_COMPARABLE, evidence=evidence) if unclear else AsAsked(evidence=evidence)

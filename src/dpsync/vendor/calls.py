@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
-from typing import Annotated, Final, Required, TypedDict, Unpack
+from typing import Annotated, ClassVar, Final, Required, TypedDict, TypeVar, Unpack
 
 from pydantic import AfterValidator, SecretStr
 from tenacity import RetryCallState, Retrying, retry_if_exception, wait_random_exponential
@@ -26,10 +26,22 @@ from dpsync.connector import (
 from dpsync.connector_services import NoAnswer
 from dpsync.errors import CredentialsRejected, ProcessorUnreachable
 from dpsync.http import CUT, UNREACHABLE, json_of, retry_after, says_json
-from dpsync.vendor.errors import BLOCKED, BUSY, DENIED, FAULT_THERE, NOT_DONE, Ended, refused
+from dpsync.vendor.errors import (
+    ANY_VENDORS,
+    BLOCKED,
+    DENIED,
+    NOT_DONE,
+    UNDOCUMENTED,
+    Ended,
+    Error,
+    Meaning,
+    refused,
+    unreadable,
+)
 
 _BETWEEN: Final = frozenset({407, 511})  # what only a proxy or a network before the processor says (RFC 9110, 6585)
 _BLOCKED: Final = "DP-214"
+_Shape = TypeVar("_Shape", list[object], dict[str, object])
 
 
 def _printable(secret: SecretStr) -> SecretStr:
@@ -58,6 +70,9 @@ class Calls:
     `touched`: something may stand changed at the vendor since the first of them. A connector says how its vendor's
     errors look (`speaks`): whatever else answers stands between us and the vendor, and says nothing of any person.
     """
+
+    errors: ClassVar[tuple[Error, ...]] = ()
+    """The vendor's own table of errors."""
 
     def __init__(self, kit: Kit, order: Instruction | None, sleep: Callable[[float], None] = time.sleep) -> None:
         self._kit = kit
@@ -157,8 +172,7 @@ class Calls:
 
     def note_touch(self, reply: Reply, *, writing: bool) -> None:
         """Remember that a write was not turned away: a 408 may have been carried out all the same."""
-        spared = 400 <= reply.status < 500 and reply.status != 408
-        self.touched = self.touched or (writing and not spared)
+        self.touched = self.touched or (writing and not _turned_away(reply))
 
     def note(self, text: str) -> None:
         """Say beside the last call what it showed: a fixed phrase of ours."""
@@ -174,20 +188,48 @@ class Calls:
         self.note(NOT_DONE)
         return Applied(evidence=())
 
-    def demand_sense(self, reply: Reply, *, writing: bool, wait: timedelta | None = None) -> None:
-        """End what any vendor's status means of the account or of a fault there; let everything else through.
+    def code(self, reply: Reply) -> int | str | None:
+        """The vendor's own number or word for an error, None where it has none. Override it beside `errors`."""
+        del reply
+        return None
 
-        `wait`: how long the vendor asks us to wait where it says so in its own way. Raises `Ended`.
+    def row(self, reply: Reply) -> Error | None:
+        """The row of the vendor's table that an answer is, else any vendor's; None for a yes, or what no row knows."""
+        code = self.code(reply)
+        return next((row for row in (*self.errors, *ANY_VENDORS) if row.fits(reply.status, code)), None)
+
+    def demand_sense(self, reply: Reply, *, writing: bool, wait: timedelta | None = None) -> None:
+        """End what speaks of our credential, of the account or of a fault there; let everything else through.
+
+        `wait`: how long the vendor asks us to wait where it says so in its own way. Raises `Ended` and
+        `CredentialsRejected`.
         """
-        wait = wait if wait is not None else retry_after(reply, self._kit.clock.now())
-        match reply.status:
-            case 429 | 503:
-                doubtful = writing and reply.status == 503
-                raise Ended(Retryable(reason=BUSY, busy=True, doubtful=doubtful, retry_after=wait), stop=True)
-            case 408 | 425:
-                raise Ended(Retryable(reason=BUSY, doubtful=writing and reply.status == 408, retry_after=wait))
-            case status if status >= 500:
-                raise Ended(Retryable(reason=FAULT_THERE, doubtful=writing, retry_after=wait))
+        row = self.row(reply)
+        match row.means if row else None:
+            case Meaning.REJECTED:
+                raise self.rejected(reply, row.reason if row else "")
+            case Meaning.BUSY | Meaning.LATER | Meaning.FAULT as means:
+                busy, reason = means is Meaning.BUSY, row.reason if row else ""
+                wait = wait if wait is not None else retry_after(reply, self._kit.clock.now())
+                doubtful = writing and not _turned_away(reply)
+                raise Ended(Retryable(reason=reason, busy=busy, doubtful=doubtful, retry_after=wait), stop=busy)
+
+    def no(self, reply: Reply, *rows: Error) -> Error | None:
+        """Which of these noes an answer is, None for a yes. Any other error ends the step. Raises `Ended`."""
+        if 200 <= reply.status < 300:
+            return None
+        row = self.row(reply)
+        if row in rows:
+            return row
+        raise refused((row and row.reason) or UNDOCUMENTED)
+
+    def content(self, reply: Reply, shape: type[_Shape]) -> _Shape:
+        """The array or the object of a 200. Raises `Ended`."""
+        self.no(reply)
+        found = json_of(reply)
+        if reply.status != 200 or not isinstance(found, shape):
+            raise unreadable()
+        return found
 
     def rejected(self, reply: Reply, advice: str = "") -> CredentialsRejected:
         """That our credential is not accepted, with what the calls before it had shown and done."""
@@ -209,3 +251,8 @@ class Calls:
         at = self.evidence[-1]
         where = f"{at.status or 'no answer'} to {at.endpoint}{at.scope and f', {at.scope}'}"
         return ProcessorUnreachable(f"{vendor}: {reason} ({where})", code=code)
+
+
+def _turned_away(reply: Reply) -> bool:
+    """Whether an answer shows that a write was not carried out. A 408 may have been, all the same."""
+    return 400 <= reply.status < 500 and reply.status != 408

@@ -41,8 +41,13 @@ class HttpConnector(Connector, Generic[SettingsT, CallsT]):
     def from_settings(cls, section: BaseModel, kit: Kit) -> Self:
         """Build it; opens no connection. Raises `ConfigurationError` for a foreign `base_url` outside a rehearsal."""
         settings = cast("SettingsT", cls.Settings.model_validate(section.model_dump()))
-        demand_own_address(kit, cls.vendor, own=settings.base_url in (None, cls.address))
+        demand_own_address(kit, cls.vendor, own=settings.base_url is None or cls.is_own(settings.base_url))
         return cls(settings, kit)
+
+    @classmethod
+    def is_own(cls, base_url: str) -> bool:
+        """Whether an address is the vendor's. Override it where it has several."""
+        return base_url == cls.address
 
     @property
     def base(self) -> str:

@@ -1,11 +1,10 @@
-"""What connectors to vendors with typed fields share in a rectification: each change is a duty of its own (Art. 16).
+"""What a rectification finds and leaves: whether a record is as asked, and what goes to the operator.
 
-One that the vendor refuses keeps no other from being made; what is left goes to the operator, by the field's name and
-never by its value.
+A field is told of by its name and never by its value.
 """
 
 import re
-from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -15,6 +14,8 @@ from dpsync.vendor.field_values import UNTYPED, FieldType, Kind, Likeness, liken
 from dpsync.vendor.outcomes import task
 
 NOT_COMPARABLE: Final = "a field is kept in a form that cannot be compared with what was asked"
+
+EMAIL, NAME = "", " "  # among the names of what is changed: no field is called so
 
 _FIRST: Final = (
     "In {place} {vendor} changes nothing of this record before {names} is filled as it demands. Fill it in the web "
@@ -36,30 +37,13 @@ _SEVERAL: Final = (
     "In {place} several options are chosen in {names}, and {vendor} would replace them all by the new one: put it "
     "right in the web app."
 )
+_TWO: Final = (
+    "In {place} both the old and the new address have a record (state '{state}' and '{other}'). They may be two "
+    "people: compare them in the web app and decide. Nothing was merged."
+)
 _UNFIT: Final = (
     "In {place} {names} cannot take the parts of an address, which the request gives: put it right in the web app."
 )
-
-
-def refused_of(parts: Sequence[str], write: Callable[[Sequence[str]], Collection[str] | None]) -> list[str]:
-    """Make all changes together, then without those that are refused; which were refused in the end.
-
-    `write` makes several and gives None where they were made, else those that the vendor names in its refusal. Where
-    it names none of them, they are halved until each that is refused is found: so a vendor that says only "no" costs
-    some calls, and no change that it would have made.
-    """
-    if not parts:
-        return []
-    said = write(parts)
-    if said is None:
-        return []
-    named = [part for part in parts if part in said]
-    if named:
-        return named + refused_of([part for part in parts if part not in said], write)
-    if len(parts) == 1:
-        return list(parts)
-    half = len(parts) // 2
-    return refused_of(parts[:half], write) + refused_of(parts[half:], write)
 
 
 def compared(asked: Mapping[str, FieldValue], held: Mapping[str, object], types: Mapping[str, FieldType]) -> "Compared":
@@ -135,9 +119,16 @@ class Left:
         return f"{named(name, known=name in self.types)}{known}"
 
 
+def two_records(left: "Left", state: str, other: str) -> HandOver:
+    """Both addresses have a record there: nothing is merged, for they may be two people."""
+    return task(_TWO.format(place=left.place, state=state, other=other), left.reference)
+
+
 def put_right(names: Iterable[str], known: Container[str]) -> str:
     """What is noted beside a call that changed these fields. `known`: those that the vendor itself has."""
-    return "put right: " + ", ".join(named(name, known=name in known, otherwise="a field") for name in names)
+    said = {EMAIL: "address", NAME: "name"}
+    shown = (said.get(name) or named(name, known=name in known, otherwise="a field") for name in names)
+    return f"put right: {', '.join(shown)}"
 
 
 def named(name: str, *, known: bool, otherwise: str = "that the request names") -> str:
