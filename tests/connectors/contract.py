@@ -45,7 +45,7 @@ from dpsync.connector import (
 from dpsync.errors import CredentialsRejected, ProcessorUnreachable, UnsupportedRight
 from dpsync.http import HttpClient
 from dpsync.model import Changes, Lifted, Right
-from dpsync.vendor.errors import BLOCKED
+from dpsync.vendor.errors import BLOCKED, Error, Meaning
 from tests.connectors.held import Holds, HoldsAsAsked, alike, as_asked, theirs
 from tests.connectors.left import kept_in_modules, texts_in, written
 
@@ -447,6 +447,17 @@ UNANSWERED: list[Exception] = [
 ]
 
 
+GONE_BY: Mapping[Meaning, Callable[[Error, Outcome, Outcome, bool], bool]] = {
+    Meaning.ABSENT: lambda _, __, outcome, ___: isinstance(outcome, NothingHeld),
+    Meaning.LEFT: lambda _, __, outcome, ___: isinstance(outcome, HandOver),
+    Meaning.REFUSED: lambda row, _, outcome, __: (
+        isinstance(outcome, HandOver) or (isinstance(outcome, Refused) and outcome.reason == row.reason)
+    ),
+    Meaning.SETTLED: lambda _, smoothly, outcome, write: write and type(outcome) is type(smoothly),
+}
+"""What shows that a step understood a row: by the row, the outcome without it and with it, and whether to a write."""
+
+
 @dataclass
 class Overheard:
     """A vendor whose answers are kept."""
@@ -512,6 +523,19 @@ class HttpContract(HoldsAsAsked, ConnectorContract):
     def refusal(self, status: int) -> Said:
         """An error of this status in the vendor's own documented shape, of no meaning that a connector knows."""
         raise AssertionError("a contract test gives an error of the vendor's")
+
+    def error(self, status: int, code: int | str) -> Said:
+        """An error of this status and code in the vendor's own documented shape; where the connector has a table."""
+        raise AssertionError("a contract test gives an error of the vendor's table")
+
+    def rows(self) -> Iterator[tuple[Error, Said]]:
+        """Each row of the connector's table of errors, as each status and code that it names."""
+        table: tuple[Error, ...] = getattr(self.connector, "errors", ())
+        for row in table:
+            for status in row.statuses:
+                for code in row.codes or (None,):
+                    assert next(one for one in table if one.fits(status, code)) is row, "a row that none before hides"
+                    yield row, self.refusal(status) if code is None else self.error(status, code)
 
     def refusals(self) -> Iterator[Said]:
         """Every no that the vendor documents for the calls of this connector; `refusal` of each status besides."""
@@ -665,6 +689,58 @@ class HttpContract(HoldsAsAsked, ConnectorContract):
         for status in (200, 400, 404, 405):
             for outcome, _, _ in self.troubled(right, Said(status, {"Content-Type": "text/html"}, HTML)):
                 assert not isinstance(outcome, SAID_YES_OR_NOBODY)
+
+    def test_an_error_of_the_table_means_what_its_row_says(self, right: Right) -> None:
+        """From each call on. What one step must understand for itself is at least never taken for done."""
+        with self.stage(right) as smooth:
+            smooth.tell(instruction(right))
+        for row, said in self.rows():
+            for stage in self.half_way(instruction(right), said):
+                if row.means is Meaning.REJECTED:
+                    with pytest.raises(CredentialsRejected) as caught:
+                        stage.tell(instruction(right))
+                    assert row.reason in caught.value.message
+                    continue
+                outcome = stage.tell(instruction(right))
+                if row.means is Meaning.NO and not isinstance(outcome, HandOver):  # one change of several, and to whom
+                    assert isinstance(outcome, Refused), (row, said.status)
+                    assert outcome.reason == row.reason
+                elif row.means in (Meaning.BUSY, Meaning.LATER, Meaning.FAULT):
+                    assert isinstance(outcome, Retryable), row
+                    assert outcome.busy == (row.means is Meaning.BUSY), row
+                assert not isinstance(outcome, Applied) or stage.state() == smooth.state(), row
+
+    def test_the_connector_goes_by_each_row_of_its_table(self) -> None:
+        """No row is there for show: of those that a step must understand, some step does."""
+        for row, said in self.rows():
+            if row.means in GONE_BY:
+                met = (GONE_BY[row.means](row, *each) for times in (1, None) for each in self.met(said, times))
+                assert any(met), (row, said)
+
+    def met(self, said: Said, times: int | None) -> Iterator[tuple[Outcome, Outcome, bool]]:
+        """The outcome without and with this answer at each call of each right, told once, again and lifted; and whether
+        it was the answer to a write.
+        """
+        for told in self.tellings():
+            with self.stage(told[-1].right) as smooth:
+                for one in told[:-1]:
+                    smooth.tell(one)
+                before = smooth.calls()
+                smoothly = smooth.tell(told[-1])
+            for number in range(before + 1, smooth.calls() + 1):
+                with self.stage(told[-1].right, trouble=said, from_call=number, times=times) as stage:
+                    *_, outcome = [stage.tell(one) for one in told]
+                yield smoothly, outcome, self.writing(stage.sent[number - 1])
+
+    def tellings(self) -> Iterator[list[Instruction]]:
+        for right in self.connector.capabilities:
+            yield [instruction(right)]
+            yield [instruction(right)] * 2
+        if Right.RECTIFICATION in self.connector.capabilities:
+            yield [instruction(Right.RECTIFICATION, changes=Changes(first_name="Augusta", last_name="Kingcanary"))]
+        if Right.RESTRICTION in self.connector.capabilities:
+            lifted = Lifted(date(2026, 11, 19), "letter")
+            yield [instruction(Right.RESTRICTION), instruction(Right.RESTRICTION, lifted=lifted)]
 
     @pytest.mark.parametrize("status", [401, 403])
     def test_a_rejected_credential_stops_everything(self, right: Right, status: int) -> None:

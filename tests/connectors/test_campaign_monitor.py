@@ -299,6 +299,9 @@ class Keeps(HttpContract):
     def refusal(self, status: int) -> Said:
         return no(100 if status in (401, 403) else 999, status)
 
+    def error(self, status: int, code: int | str) -> Said:
+        return no(int(code), status)
+
     def refusals(self) -> Iterator[Said]:
         """By its numbers, as the reference has them for these calls."""
         yield from map(no, (999, 1, 176, 201, 203, 204, 205, 211, 221))

@@ -20,6 +20,7 @@ from dpsync.connector import (
     Contradicts,
     Evidence,
     Finding,
+    HandOver,
     Http,
     Instruction,
     Kit,
@@ -35,6 +36,7 @@ from dpsync.connectors.mailchimp import Mailchimp, MailchimpSettings
 from dpsync.errors import CredentialsRejected
 from dpsync.http import json_of
 from dpsync.model import Right
+from dpsync.vendor.errors import Error, Meaning
 from tests.connectors import test_mailchimp as sound
 from tests.connectors.contract import OLD, SECRET, SPELT, HttpContract, assert_clean, instruction
 
@@ -134,6 +136,24 @@ class SaysThatItIsAskedToWait(Mailchimp):
         return replace(outcome, blocked=False) if isinstance(outcome, Retryable) else outcome
 
 
+class HasARowThatItDoesNotGoBy(Mailchimp):
+    errors = (*Mailchimp.errors, Error((409,), ("Trouble of Another Kind",), Meaning.LEFT))
+
+
+class TakesALeftThingForANo(Mailchimp):
+    """It knows the row, and says nothing to anybody of what is to be done."""
+
+    def carry_out(self, instruction: Instruction) -> Outcome:
+        outcome = super().carry_out(instruction)
+        return Refused(reason="no", evidence=outcome.evidence) if isinstance(outcome, HandOver) else outcome
+
+
+class HidesWhoseFaultItIs(Mailchimp):
+    def carry_out(self, instruction: Instruction) -> Outcome:
+        outcome = super().carry_out(instruction)
+        return Refused(reason="no", evidence=outcome.evidence) if isinstance(outcome, Refused) else outcome
+
+
 class NeedsItsNoteToReadBack(Mailchimp):
     def carry_out(self, instruction: Instruction) -> Outcome:
         outcome = super().carry_out(instruction)
@@ -225,7 +245,7 @@ class AsksForTheLeaseOnce(Mailchimp):
 class BringsBackOnLifting(Mailchimp):
     def carry_out(self, instruction: Instruction) -> Outcome:
         if instruction.lifted:
-            calls = self._calls(instruction)
+            calls = self.calls(instruction)
             calls.lists.update_list_member("list1", sound.md5(OLD), {"status": "subscribed"})
         return super().carry_out(instruction)
 
@@ -355,6 +375,13 @@ CAUGHT: list[tuple[type[Mailchimp], Callable[[HttpContract], None]]] = [
     (
         SaysThatItIsAskedToWait,
         lambda suite: suite.test_an_answer_that_is_not_the_vendors_is_about_the_account_and_about_nobody(ERASURE, 429),
+    ),
+    (HasARowThatItDoesNotGoBy, lambda suite: suite.test_the_connector_goes_by_each_row_of_its_table()),
+    (TakesALeftThingForANo, lambda suite: suite.test_the_connector_goes_by_each_row_of_its_table()),
+    (HidesWhoseFaultItIs, lambda suite: suite.test_an_error_of_the_table_means_what_its_row_says(ERASURE)),
+    (
+        ForgetsWhatWentBeforeTheRejection,
+        lambda suite: suite.test_an_error_of_the_table_means_what_its_row_says(ERASURE),
     ),
     (
         NeedsItsNoteToReadBack,

@@ -174,6 +174,9 @@ class TestMailchimp(HttpContract):
     def refusal(self, status: int) -> Said:
         return problem(status, "Trouble")
 
+    def error(self, status: int, code: int | str) -> Said:
+        return problem(status, str(code))
+
     def refusals(self) -> Iterator[Said]:
         """Those of the vendor's page on errors that these calls may meet, and two that its forum shows."""
         yield from super().refusals()
