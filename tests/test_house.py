@@ -40,8 +40,8 @@ GENERATED = {"commands.md", "processors.md", "states.md"}
 HAND_WRITTEN = [README, SECURITY, *(page for page in (ROOT / "docs").glob("*.md") if page.name not in GENERATED)]
 
 LONG = {
-    "connectors/campaign_monitor.py": 963,
-    "connectors/mailchimp.py": 680,
+    "connectors/campaign_monitor.py": 947,
+    "connectors/mailchimp.py": 664,
 }
 """Files that may be longer than 400 lines, and how long. A number here may fall, and may not rise."""
 

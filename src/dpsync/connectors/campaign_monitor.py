@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Final, NamedTuple, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, Field, SecretStr, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, Field, SecretStr, model_validator
 
 from dpsync.address import normalised, spellings
 from dpsync.connector import (
@@ -32,10 +32,10 @@ from dpsync.connector import (
     Reply,
     Retryable,
 )
-from dpsync.http import api_root, json_of, retry_after
+from dpsync.http import api_root, retry_after
 from dpsync.model import Changes, Right
 from dpsync.vendor.calls import Secret
-from dpsync.vendor.connector import VendorSettings
+from dpsync.vendor.connector import VendorSettings, ids
 from dpsync.vendor.corrections import EMAIL, NAME, Compared, Left, compared, put_right, two_records
 from dpsync.vendor.errors import OUR_FAULT, Ended, Error, Meaning, refused, unreadable
 from dpsync.vendor.field_values import UNTYPED, FieldType, Kind, Likeness, options_in, plain, written
@@ -112,16 +112,9 @@ class CampaignMonitorSettings(VendorSettings):
     access_token: Secret | None = None
     refresh_token: Secret | None = None
     base_url: Annotated[str, AfterValidator(partial(api_root, path="/api/v3.3"))] = _VENDOR
-    clients: tuple[str, ...] = Field(default=(), max_length=1000)
-
-    @field_validator("clients")
-    @classmethod
-    def _ids(cls, clients: tuple[str, ...]) -> tuple[str, ...]:
-        if not all(_ID.fullmatch(client) for client in clients):
-            raise ValueError("must be client ids of 32 hexadecimal digits")
-        if len({client.lower() for client in clients}) != len(clients):
-            raise ValueError("names a client twice")
-        return clients
+    clients: Annotated[
+        tuple[str, ...], AfterValidator(partial(ids, form=_ID, such="client ids of 32 hexadecimal digits"))
+    ] = Field(default=(), max_length=1000)
 
     @model_validator(mode="after")
     def _one_way_in(self) -> Self:
@@ -130,13 +123,6 @@ class CampaignMonitorSettings(VendorSettings):
         if half or pair == (self.api_key is not None):
             raise ValueError("needs api_key, or access_token and refresh_token, and not both")
         return self
-
-
-def _code(reply: Reply) -> int | None:
-    match json_of(reply):
-        case {"Code": int(code)} if not isinstance(code, bool):
-            return code
-    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +165,7 @@ class _Calls(TokenCalls):
     """The calls about lists and clients, with a credential that may be renewed between two of them."""
 
     errors = ERRORS
+    code_in = "Code"
 
     def __init__(
         self,
@@ -234,9 +221,6 @@ class _Calls(TokenCalls):
             reply.evidence.endpoint.endswith(_TOKEN) and self.shaped(reply, error=str)
         )
 
-    def code(self, reply: Reply) -> int | None:
-        return _code(reply)
-
     def write(
         self,
         method: str,
@@ -275,9 +259,9 @@ class _Calls(TokenCalls):
             return make(basic(self._credential.get_secret_value(), "x"))
         used = self._credential.access(self)
         reply = make(f"Bearer {used}")
-        if reply.status != 401 or _code(reply) not in _TOKEN_DEAD:
+        if reply.status != 401 or self.code(reply) not in _TOKEN_DEAD:
             return reply
-        other = self._credential.access(self, used, over=_code(reply) == _EXPIRED)
+        other = self._credential.access(self, used, over=self.code(reply) == _EXPIRED)
         return reply if other == used else make(f"Bearer {other}")
 
     def _count(self, reply: Reply) -> None:

@@ -4,7 +4,6 @@ The official package's endpoint methods are used over our own transport: as ship
 success, drops the headers and waits 120 s.
 """
 
-import base64
 import hashlib
 import json
 import re
@@ -15,7 +14,7 @@ from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Final, Self
 
 from mailchimp_marketing.api import lists_api, ping_api, root_api
-from pydantic import AfterValidator, BaseModel, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, Field, model_validator
 
 from dpsync.address import spellings
 from dpsync.connector import (
@@ -31,16 +30,17 @@ from dpsync.connector import (
     Reply,
     Retryable,
 )
-from dpsync.http import api_root, json_of
+from dpsync.http import api_root
 from dpsync.model import Changes, FieldValue, Right
-from dpsync.vendor.calls import Calls, Secret
-from dpsync.vendor.connector import VendorSettings
+from dpsync.vendor.calls import Calls, Secret, part_of
+from dpsync.vendor.connector import VendorSettings, ids
 from dpsync.vendor.corrections import EMAIL, Compared, Left, compared, put_right, two_records
 from dpsync.vendor.errors import NOT_DONE, OUR_FAULT, Ended, Error, Meaning, refused, unreadable
 from dpsync.vendor.field_values import UNTYPED, FieldType, Kind, written
 from dpsync.vendor.outcomes import each, task, together
 from dpsync.vendor.places import Found, PeopleInPlaces
 from dpsync.vendor.rectification import Correction, Gone, move, to_send
+from dpsync.vendor.token import basic
 
 _VENDOR = re.compile(r"https://([a-z]{2}[0-9]{1,3}\.)?api\.mailchimp\.com/3\.0")  # newer pages show no data centre
 _LIST_ID = re.compile(r"[A-Za-z0-9_-]{1,40}")
@@ -103,16 +103,9 @@ class MailchimpSettings(VendorSettings):
 
     api_key: Secret
     base_url: Annotated[str, AfterValidator(partial(api_root, path="/3.0"))] | None = None
-    audiences: tuple[str, ...] = Field(default=(), max_length=1000)
-
-    @field_validator("audiences")
-    @classmethod
-    def _ids(cls, audiences: tuple[str, ...]) -> tuple[str, ...]:
-        if not all(_LIST_ID.fullmatch(audience) for audience in audiences):
-            raise ValueError("must be audience ids such as a6b5da1054")
-        if len(set(audiences)) != len(audiences):
-            raise ValueError("names an audience twice")
-        return audiences
+    audiences: Annotated[
+        tuple[str, ...], AfterValidator(partial(ids, form=_LIST_ID, such="audience ids such as a6b5da1054"))
+    ] = Field(default=(), max_length=1000)
 
     @model_validator(mode="after")
     def _centre(self) -> Self:
@@ -140,14 +133,14 @@ class _Calls(Calls):
     """The transport that the generated classes call: any object with `call_api` and the two `select_…` serves them."""
 
     errors = ERRORS
+    code_in = "title"
 
     def __init__(
         self, kit: Kit, settings: MailchimpSettings, order: Instruction | None, sleep: Callable[[float], None]
     ) -> None:
         super().__init__(kit, order, sleep)
         self._base = settings.base
-        user = base64.b64encode(b"dpsync:" + settings.api_key.get_secret_value().encode()).decode()
-        self._authorization = f"Basic {user}"
+        self._authorization = basic("dpsync", settings.api_key.get_secret_value())
         self.known: set[str] = set()
         """Audiences that an authenticated read within this instruction has shown to exist."""
         self.types: dict[str, Mapping[str, FieldType]] = {}
@@ -189,10 +182,7 @@ class _Calls(Calls):
     def speaks(self, reply: Reply) -> bool:
         """As its `ProblemDetailDocument` says; above its limits it answers 429, or 403 without JSON."""
         # what calls itself another status than it has is somebody's page
-        return self.shaped(reply, title=str, status=int, detail=str) and _part(reply, "status") == reply.status
-
-    def code(self, reply: Reply) -> str:
-        return str(_part(reply, "title"))
+        return self.shaped(reply, title=str, status=int, detail=str) and part_of(reply, "status") == reply.status
 
     def object_in(self, reply: Reply) -> Mapping[str, object]:
         """The JSON object of a 200, which alone is documented. Raises `Ended`."""
@@ -627,12 +617,6 @@ def _hash(address: str) -> str:
     return hashlib.md5(address.strip().lower().encode(), usedforsecurity=False).hexdigest()
 
 
-def _part(reply: Reply, name: str) -> object:
-    """A member of the JSON object that an answer is, None where there is none."""
-    found = json_of(reply)
-    return found.get(name) if isinstance(found, dict) else None
-
-
 def _named_in(reply: Reply, no: Error | None) -> frozenset[str]:
     """What a refusal is about: tags as it writes them, `EMAIL` for the address; none where it does not say."""
     if no in (EXISTS, FORGOTTEN):
@@ -666,7 +650,7 @@ def _types_in(reply: Reply) -> Mapping[str, FieldType]:
 
 def _rows(reply: Reply, name: str) -> list[object]:
     """An array in an answer, empty where there is none."""
-    rows = _part(reply, name)
+    rows = part_of(reply, name)
     return rows if isinstance(rows, list) else []
 
 

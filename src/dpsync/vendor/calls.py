@@ -73,6 +73,8 @@ class Calls:
 
     errors: ClassVar[tuple[Error, ...]] = ()
     """The vendor's own table of errors."""
+    code_in: ClassVar[str] = ""
+    """In which member of its JSON an error says its number or word."""
 
     def __init__(self, kit: Kit, order: Instruction | None, sleep: Callable[[float], None] = time.sleep) -> None:
         self._kit = kit
@@ -189,9 +191,9 @@ class Calls:
         return Applied(evidence=())
 
     def code(self, reply: Reply) -> int | str | None:
-        """The vendor's own number or word for an error, None where it has none. Override it beside `errors`."""
-        del reply
-        return None
+        """The vendor's own number or word for an error, None where there is none."""
+        found = part_of(reply, self.code_in)
+        return found if isinstance(found, int | str) and not isinstance(found, bool) else None
 
     def row(self, reply: Reply) -> Error | None:
         """The row of the vendor's table that an answer is, else any vendor's; None for a yes, or what no row knows."""
@@ -256,3 +258,9 @@ class Calls:
 def _turned_away(reply: Reply) -> bool:
     """Whether an answer shows that a write was not carried out. A 408 may have been, all the same."""
     return 400 <= reply.status < 500 and reply.status != 408
+
+
+def part_of(reply: Reply, name: str) -> object:
+    """A member of the JSON object that an answer is, None where there is none."""
+    found = json_of(reply)
+    return found.get(name) if isinstance(found, dict) else None

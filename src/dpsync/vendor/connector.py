@@ -1,5 +1,6 @@
 """What every connector to an HTTP vendor inherits, however the vendor keeps people: how it is built and tried out."""
 
+import re
 from abc import abstractmethod
 from typing import ClassVar, Generic, Self, TypeVar, cast
 
@@ -19,6 +20,15 @@ class VendorSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     base_url: str | None = None
+
+
+def ids(named: tuple[str, ...], *, form: re.Pattern[str], such: str) -> tuple[str, ...]:
+    """The ids of places in a section, each of this form and named once. Raises ValueError, for pydantic."""
+    if not all(form.fullmatch(one) for one in named):
+        raise ValueError(f"must be {such}")
+    if len({one.lower() for one in named}) != len(named):
+        raise ValueError("names one of them twice")
+    return named
 
 
 SettingsT = TypeVar("SettingsT", bound=VendorSettings)
