@@ -28,18 +28,9 @@ from dpsync.connector import (
     Refused,
     Retryable,
 )
-from dpsync.connectors.campaign_monitor import (
-    NO_CLIENTS,
-    NO_LISTS,
-    NOT_AGENCY,
-    NOT_OURS,
-    REACH_ALL,
-    REACH_PART,
-    REACH_UNKNOWN,
-    VALUE_REJECTED,
-    CampaignMonitor,
-    CampaignMonitorSettings,
-)
+from dpsync.connectors.campaign_monitor import NO_CLIENTS, NO_LISTS, CampaignMonitor
+from dpsync.connectors.campaign_monitor.calls import NOT_AGENCY, NOT_OURS, VALUE_REJECTED, CampaignMonitorSettings
+from dpsync.connectors.campaign_monitor.leaving import REACH_ALL, REACH_PART, REACH_UNKNOWN
 from dpsync.errors import ConfigurationError, CredentialsRejected, ProcessorUnreachable
 from dpsync.http import HttpClient
 from dpsync.model import Changes, Lifted, Right

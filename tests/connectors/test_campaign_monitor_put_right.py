@@ -15,7 +15,8 @@ from dpsync.connector import (
     Kit,
     Refused,
 )
-from dpsync.connectors.campaign_monitor import VALUE_REJECTED, CampaignMonitor, CampaignMonitorSettings
+from dpsync.connectors.campaign_monitor import CampaignMonitor
+from dpsync.connectors.campaign_monitor.calls import VALUE_REJECTED, CampaignMonitorSettings
 from dpsync.errors import ConfigurationError
 from dpsync.http import HttpClient
 from dpsync.model import Changes, Right

@@ -16,7 +16,7 @@ import pytest
 import requests
 
 from dpsync.connector import Applied, AsAsked, CannotTell, Contradicts, Refused, Retryable
-from dpsync.connectors.campaign_monitor import REACH_PART
+from dpsync.connectors.campaign_monitor.leaving import REACH_PART
 from dpsync.errors import CredentialsRejected
 from dpsync.model import Changes, Right
 from dpsync.vendor.errors import NOT_DONE, UNDOCUMENTED

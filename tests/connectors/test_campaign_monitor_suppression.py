@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from dpsync.connector import Applied, AsAsked, CannotTell, Contradicts
-from dpsync.connectors.campaign_monitor import SET_MOVED
+from dpsync.connectors.campaign_monitor.suppression import SET_MOVED
 from dpsync.model import Right
 from tests.connectors.contract import NEW, OLD, Said
 from tests.connectors.test_campaign_monitor import NEWS, ONE, StandIn, book, person, read_back, said, told, vendor

@@ -32,7 +32,8 @@ from dpsync.connector import (
     Retryable,
 )
 from dpsync.connector_services import NoAnswer
-from dpsync.connectors.mailchimp import Mailchimp, MailchimpSettings
+from dpsync.connectors.mailchimp import Mailchimp
+from dpsync.connectors.mailchimp.calls import MailchimpSettings
 from dpsync.errors import CredentialsRejected
 from dpsync.http import json_of
 from dpsync.model import Right

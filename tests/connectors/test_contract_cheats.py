@@ -16,7 +16,8 @@ from typing import Any, ClassVar
 import pytest
 
 from dpsync.connector import Applied, AsAsked, Finding, Http, Instruction, Kit, NothingHeld, Outcome, Reply
-from dpsync.connectors.mailchimp import Mailchimp, MailchimpSettings
+from dpsync.connectors.mailchimp import Mailchimp
+from dpsync.connectors.mailchimp.calls import MailchimpSettings
 from dpsync.model import Changes, Right
 from tests.connectors.contract import HttpContract, assert_clean
 from tests.connectors.held import NEIGHBOUR

@@ -29,7 +29,8 @@ from dpsync.connector import (
     Refused,
     Retryable,
 )
-from dpsync.connectors.mailchimp import NO_AUDIENCE, Mailchimp, MailchimpSettings
+from dpsync.connectors.mailchimp import Mailchimp
+from dpsync.connectors.mailchimp.calls import NO_AUDIENCE, MailchimpSettings
 from dpsync.errors import ConfigurationError, CredentialsRejected, ProcessorUnreachable
 from dpsync.http import HttpClient
 from dpsync.model import Changes, Lifted, Right

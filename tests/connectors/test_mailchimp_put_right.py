@@ -8,7 +8,7 @@ import pytest
 import requests
 
 from dpsync.connector import Applied, AsAsked, CannotTell, Contradicts, HandOver, NothingHeld, Refused, Retryable
-from dpsync.connectors.mailchimp import NO_AUDIENCE
+from dpsync.connectors.mailchimp.calls import NO_AUDIENCE
 from dpsync.model import Changes, Right
 from dpsync.vendor.rectification import GONE
 from tests.connectors.contract import NEW, OLD, SECRET, SPELT, Said, instruction

@@ -19,7 +19,8 @@ from dpsync.connector import (
     Refused,
     Retryable,
 )
-from dpsync.connectors.mailchimp import Mailchimp, MailchimpSettings
+from dpsync.connectors.mailchimp import Mailchimp
+from dpsync.connectors.mailchimp.calls import MailchimpSettings
 from dpsync.errors import ConfigurationError, ProcessorUnreachable
 from dpsync.http import HttpClient
 from dpsync.model import Changes, Right

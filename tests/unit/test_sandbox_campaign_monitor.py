@@ -23,7 +23,7 @@ from dpsync.connector import (
     Retryable,
 )
 from dpsync.connectors.campaign_monitor import CampaignMonitor as Connector
-from dpsync.connectors.campaign_monitor import CampaignMonitorSettings
+from dpsync.connectors.campaign_monitor.calls import CampaignMonitorSettings
 from dpsync.errors import CredentialsRejected
 from dpsync.http import HttpClient
 from dpsync.model import Changes, Lifted, Right
