@@ -6,7 +6,7 @@ outcome is the worst of all, and what is done stays done, so that a retry comple
 
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar, Final, Generic, TypeVar
@@ -28,13 +28,13 @@ from dpsync.model import Changes, Right
 from dpsync.vendor.calls import Calls
 from dpsync.vendor.connector import CallsT, HttpConnector, SettingsT
 from dpsync.vendor.corrections import NOT_COMPARABLE, Compared
-from dpsync.vendor.errors import Ended, Error
+from dpsync.vendor.errors import Ended, Error, refused
 from dpsync.vendor.outcomes import each, together
 
 NOBODY: Final = "nobody is held under any address, so there is nothing to compare"
 OLD_ADDRESS: Final = "a record still has an old address"
 OTHER_FIELD: Final = "a name or a field is not as asked"
-
+NO_PLACE: Final = "the account shows no place where it could keep people"
 
 PlaceT = TypeVar("PlaceT")
 MemberT = TypeVar("MemberT")
@@ -121,7 +121,7 @@ class PeopleInPlaces(HttpConnector[SettingsT, CallsT], Generic[SettingsT, CallsT
         calls = self.calls(instruction)
         outcomes: list[Outcome] = []
         try:
-            for place in self.places(calls):
+            for place in self._every_place(calls):
                 outcomes += each(self._steps(calls, place, instruction, addresses))
         except Ended as end:
             outcomes.append(end.outcome)
@@ -137,7 +137,7 @@ class PeopleInPlaces(HttpConnector[SettingsT, CallsT], Generic[SettingsT, CallsT
         calls = self.calls(instruction)
         reasons: list[str] = []
         try:
-            for place in self.places(calls):
+            for place in self._every_place(calls):
                 held = {one: who for one in addresses if (who := self.member(calls, place, one)) is not None}
                 found = Found(calls, place, held)
                 if instruction.right is Right.RECTIFICATION:
@@ -147,6 +147,15 @@ class PeopleInPlaces(HttpConnector[SettingsT, CallsT], Generic[SettingsT, CallsT
         except Ended as end:
             return calls.cannot_tell(end)
         return _finding(instruction, reasons, calls)
+
+    def _every_place(self, calls: CallsT) -> Iterator[PlaceT]:
+        """Every place, of which there is one at least: an account that shows none proves nothing. Raises `Ended`."""
+        shown = False
+        for place in self.places(calls):
+            shown = True
+            yield place
+        if not shown:
+            raise refused(NO_PLACE)
 
     def _addresses(self, instruction: Instruction) -> tuple[str, ...]:
         self.demand_declared(instruction.right)
