@@ -4,13 +4,11 @@ So every right is found by API, asked for by a notice to the privacy contact, an
 """
 
 import json
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import ClassVar, Final
-from zlib import crc32
 
 from pydantic import BaseModel
 
@@ -50,8 +48,6 @@ from dpsync.vendor.connector import HttpConnector
 from dpsync.vendor.errors import Ended
 from dpsync.vendor.pace import Pace
 
-_HINT = re.compile(r"orders/[0-9]{1,30}/|events/[0-9]{1,30}/attendees/[0-9]{1,30}/")
-_SLOTS: Final = 64  # hints kept at most: a lost one costs nothing, for the list of changes is read as well
 _UNSUBSCRIBE: Final = timedelta(hours=48)  # how long the vendor says that an unsubscribe may take
 
 NO_ORGANISATION: Final = "the token shows no organisation, or not the configured one"
@@ -189,10 +185,8 @@ class Eventbrite(HttpConnector[EventbriteSettings, EventbriteCalls], Inbound):
         del headers
         match strict_json.load(body, quoting=True):
             case {"api_url": str(url), "config": {"action": str(action)}} if action.startswith(("order.", "attendee.")):
-                path = url.removeprefix(f"{self.base}/")
-                if path != url and _HINT.fullmatch(path):
-                    slot = crc32(path.encode()) % _SLOTS
-                    self._kit.shelf.put(f"look/{slot:02}", path)
+                if url.startswith(f"{self.base}/"):
+                    self._index.hint(url.removeprefix(f"{self.base}/"))
         return ()
 
     # --- finding

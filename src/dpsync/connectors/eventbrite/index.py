@@ -1,16 +1,20 @@
 """Whom Eventbrite holds: a person's orders and tickets, and who holds which ticket."""
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final, cast
+from zlib import crc32
 
 from dpsync.address import normalised
 from dpsync.connector import Kit, Retryable
 from dpsync.connectors.eventbrite.calls import ATTENDEES, STALE, STATUSES, EventbriteCalls, Row, id_of
 from dpsync.vendor.errors import Ended
 
+_HINT = re.compile(r"orders/[0-9]{1,30}/|events/[0-9]{1,30}/attendees/[0-9]{1,30}/")
+_SLOTS: Final = 64  # hints kept at most: a lost one costs nothing, for the list of changes is read as well
 _OVERLAP: Final = timedelta(minutes=15)  # between two readings of changes: their clock is not ours
 
 
@@ -106,6 +110,11 @@ class Index:
             if who:
                 entries[f"who/{who}/{id_of(row)}"] = value
         return entries
+
+    def hint(self, path: str) -> None:
+        """Remember an order or attendee to look at, where it is one by its path."""
+        if _HINT.fullmatch(path):
+            self._kit.shelf.put(f"look/{crc32(path.encode()) % _SLOTS:02}", path)
 
     def look(self, calls: EventbriteCalls) -> None:
         """Read what webhooks named. Raises `Ended` only where the whole account must wait."""
