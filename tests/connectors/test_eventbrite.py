@@ -267,6 +267,9 @@ class Finds(HttpContract):
     def refusal(self, status: int) -> Said:
         return no(status, "TROUBLE")
 
+    def error(self, status: int, code: int | str) -> Said:
+        return no(status, str(code))
+
     def test_what_was_done_is_found_by_reading_and_reading_changes_nothing(self, right: Right) -> None:
         """What happens after the letter happens there, by a person."""
         stand_in, told = vendor(), instruction(right)

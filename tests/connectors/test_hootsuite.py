@@ -248,6 +248,9 @@ class TestRectification(HttpContract):
     def refusal(self, status: int) -> Said:
         return error(status, 9999)
 
+    def error(self, status: int, code: int | str) -> Said:
+        return error(status, int(code)) if str(code).isdigit() else oauth(status, str(code))
+
     def writing(self, request: requests.PreparedRequest) -> bool:
         return request.method == "PUT"
 

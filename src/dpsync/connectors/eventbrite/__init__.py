@@ -32,6 +32,7 @@ from dpsync.connector import (
 )
 from dpsync.connectors.eventbrite.calls import (
     ATTENDEES,
+    ERRORS,
     EVENT,
     MINE,
     ORDERS,
@@ -45,7 +46,7 @@ from dpsync.connectors.eventbrite.index import Found, Index
 from dpsync.connectors.eventbrite.records import CONTRADICTING, Verdict, old_addresses, verdict_on
 from dpsync.model import Right
 from dpsync.vendor.connector import HttpConnector
-from dpsync.vendor.errors import Ended
+from dpsync.vendor.errors import Ended, Error
 from dpsync.vendor.pace import Pace
 
 _UNSUBSCRIBE: Final = timedelta(hours=48)  # how long the vendor says that an unsubscribe may take
@@ -96,6 +97,7 @@ class Eventbrite(HttpConnector[EventbriteSettings, EventbriteCalls], Inbound):
     name: ClassVar[str] = "eventbrite"
     vendor: ClassVar[str] = "Eventbrite"
     address: ClassVar[str] = VENDOR
+    errors: ClassVar[tuple[Error, ...]] = ERRORS
     Settings: ClassVar[type[BaseModel]] = EventbriteSettings
     max_inflight: ClassVar[int] = 1
     """One index, and one budget of 2,000 calls an hour, for all."""

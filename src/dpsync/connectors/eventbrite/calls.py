@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Annotated, Final, cast
+from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field
 
@@ -13,7 +13,7 @@ from dpsync.connector import Instruction, Kit, Reply, Retryable
 from dpsync.http import api_root, json_of, retry_after
 from dpsync.vendor.calls import Calls, Secret
 from dpsync.vendor.connector import VendorSettings
-from dpsync.vendor.errors import UNDOCUMENTED, Ended, refused, unreadable
+from dpsync.vendor.errors import Ended, Error, Meaning, refused, unreadable
 from dpsync.vendor.pace import Pace
 
 VENDOR: Final = "https://www.eventbriteapi.com/v3"
@@ -26,7 +26,6 @@ STATUSES: Final = ("attending", "not_attending")  # refunded and deleted tickets
 _RECORDS: Final = {"order": "/orders/{order}/", "attendee": "/events/{event}/attendees/{attendee}/"}
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _BUCKET = re.compile(r"\w+:\S+ ([0-9]{1,9})/([0-9]{1,9}) reset=([0-9]{1,9})s")
-_REJECTED = frozenset({"INVALID_AUTH", "INVALID_AUTH_HEADER", "NO_AUTH", "ACCESS_DENIED"})
 
 NOT_ACCEPTED: Final = "the processor does not accept the question"
 MOVED: Final = "the processor says that its interface is elsewhere: see base_url"
@@ -34,6 +33,17 @@ WITHHELD: Final = "the token may not read what an organisation holds"
 NOT_FOUND: Final = "what was asked for is not found there"
 FILTER_IGNORED: Final = "the processor did not keep to the address that was asked for"
 STALE: Final = "the list moved while it was read"
+
+
+ERRORS: Final[tuple[Error, ...]] = (
+    # the documentation says 400 for a bad token, the live interface 401
+    Error((400, 401, 403), ("INVALID_AUTH", "INVALID_AUTH_HEADER", "NO_AUTH", "ACCESS_DENIED"), Meaning.REJECTED),
+    Error((401, 403), (), Meaning.REJECTED),  # but for what `EventbriteCalls.read` knows of a 403
+    Error((301,), ("PERMANENTLY_MOVED",), Meaning.NO, MOVED),
+    Error((400,), (), Meaning.NO, NOT_ACCEPTED),
+    Error((404,), (), Meaning.NO, NOT_FOUND),
+)
+"""By the vendor's own constant, which it asks to go by; the status alone is coarse."""
 
 
 class EventbriteSettings(VendorSettings):
@@ -67,6 +77,8 @@ class Page:
 class EventbriteCalls(Calls):
     """The calls of one instruction."""
 
+    errors = ERRORS
+
     def __init__(self, kit: Kit, settings: EventbriteSettings, pace: Pace, order: Instruction | None) -> None:
         super().__init__(kit, order)
         self._base = settings.base_url or VENDOR
@@ -75,7 +87,7 @@ class EventbriteCalls(Calls):
         self._headers = {"Accept": "application/json", "Authorization": f"Bearer {settings.token.get_secret_value()}"}
 
     def read(self, template: str, names: Mapping[str, str] | None = None, **params: str) -> Reply:
-        """Read once. A 200, 400, 404 and a failed expansion are left to the caller.
+        """Read once. A yes, a no and a failed expansion are left to the caller.
 
         Raises `Ended`, `CredentialsRejected`.
         """
@@ -92,11 +104,24 @@ class EventbriteCalls(Calls):
         )
         self._note_limits(reply)
         self.last = reply
-        self._passable(reply, own=template == MINE, whole="organization" in names, expanded="expand" in params)
+        code = self.code(reply)
+        if (reply.status, code) == (403, "NOT_AUTHORIZED"):
+            # who may not even see its own organisations is a public token, which reads nothing that we need
+            if template == MINE:
+                raise self.rejected(reply)
+            if (
+                "organization" in names
+            ):  # the token's role ended: not a no to this request, but the same for every other
+                raise self.rejected(reply, WITHHELD)
+            raise refused(WITHHELD)
+        if (reply.status, code) != (500, "EXPANSION_FAILED") or "expand" not in params:
+            said = retry_after(reply, self._kit.clock.now())
+            limited = reply.status in (429, 503) and said is None
+            self.demand_sense(reply, writing=False, wait=self._pace.left() or None if limited else said)
         return reply
 
     def code(self, reply: Reply) -> str:
-        """The vendor's own constant for an error, which it asks to go by; the status alone is coarse."""
+        """The vendor's own constant for an error."""
         found = json_of(reply)
         return str(found.get("error")) if isinstance(found, dict) else ""
 
@@ -111,45 +136,12 @@ class EventbriteCalls(Calls):
         if waits:
             self._pace.hold(timedelta(seconds=max(waits)))
 
-    def _passable(self, reply: Reply, *, own: bool, whole: bool, expanded: bool) -> None:
-        error = self.code(reply)
-        # a token that may not even see its own organisations is a public one, which reads nothing that we need
-        withheld = reply.status == 403 and error == "NOT_AUTHORIZED" and not own
-        # the documentation says 400 for a bad token, the live interface 401
-        if error in _REJECTED or reply.status == 401 or (reply.status == 403 and not withheld):
-            raise self.rejected(reply)
-        if withheld and whole:  # the token's role ended: not a no to this request, and the same for every other
-            raise self.rejected(reply, WITHHELD)
-        if reply.status == 500 and expanded and error == "EXPANSION_FAILED":
-            return
-        said = retry_after(reply, self._kit.clock.now())
-        limited = reply.status in (429, 503) and said is None
-        self.demand_sense(reply, writing=False, wait=self._pace.left() or None if limited else said)
-        match reply.status:
-            case 403 if withheld:
-                raise refused(WITHHELD)
-            case 301 if error == "PERMANENTLY_MOVED":
-                raise refused(MOVED)
-            case status if 200 < status < 300:
-                raise unreadable()
-            case status if status not in (200, 400, 404):
-                raise refused()
-
-    def _object(self, reply: Reply) -> Row:
-        if reply.status != 200:
-            known = {400: NOT_ACCEPTED, 404: NOT_FOUND}
-            raise refused(known[reply.status] if self.code(reply) else UNDOCUMENTED)
-        found = json_of(reply)
-        if not isinstance(found, dict):
-            raise unreadable()
-        return cast("dict[str, object]", found)
-
     def page(self, key: str, template: str, names: Mapping[str, str] | None = None, **params: str) -> Page | None:
         """One page of a list; None where the token of its place is stale. Raises `Ended`."""
         reply = self.read(template, names, **params)
         if reply.status == 400 and self.code(reply) == "BAD_CONTINUATION_TOKEN":
             return None
-        found = self._object(reply)
+        found = self.content(reply, dict)
         rows, about = found.get(key), found.get("pagination")
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows) or not isinstance(about, dict):
             raise unreadable()
@@ -196,7 +188,7 @@ class EventbriteCalls(Calls):
     def _single(self, reply: Reply, wanted: str) -> Row | None:
         if reply.status == 404 and self.code(reply) == "NOT_FOUND":
             return None
-        found = self._object(reply)
+        found = self.content(reply, dict)
         if found.get("id") != wanted:
             raise unreadable()
         return found

@@ -34,13 +34,13 @@ from dpsync.connector import (
     Recipient,
 )
 from dpsync.connectors.hootsuite import texts
-from dpsync.connectors.hootsuite.calls import TRACE, VENDOR, HootsuiteCalls, HootsuiteSettings, token_of
+from dpsync.connectors.hootsuite.calls import ERRORS, TRACE, VENDOR, HootsuiteCalls, HootsuiteSettings, token_of
 from dpsync.connectors.hootsuite.write_back import COLUMNS, WATCH, Attributes, Memory, Profile, exported, read
 from dpsync.errors import PayloadInvalid
 from dpsync.model import Changes, Right
 from dpsync.vendor.connector import HttpConnector
 from dpsync.vendor.deliveries import demand_signed, moment
-from dpsync.vendor.errors import Ended, refused
+from dpsync.vendor.errors import Ended, Error, refused
 from dpsync.vendor.outcomes import together, worst
 from dpsync.vendor.token import instant
 
@@ -63,6 +63,7 @@ class Hootsuite(HttpConnector[HootsuiteSettings, HootsuiteCalls], KeepsConversat
     name: ClassVar[str] = "hootsuite"
     vendor: ClassVar[str] = "Hootsuite"
     address: ClassVar[str] = VENDOR
+    errors: ClassVar[tuple[Error, ...]] = ERRORS
     Settings: ClassVar[type[BaseModel]] = HootsuiteSettings
     max_inflight: ClassVar[int] = 4
     """Well below the documented 20 requests a second."""

@@ -15,7 +15,7 @@ from dpsync.connector_services import NoAnswer
 from dpsync.http import api_root, json_of, retry_after
 from dpsync.vendor.calls import Parts, Secret
 from dpsync.vendor.connector import VendorSettings
-from dpsync.vendor.errors import BUSY, UNDOCUMENTED, Ended, refused, unreadable
+from dpsync.vendor.errors import BUSY, Ended, Error, Meaning, refused, unreadable
 from dpsync.vendor.pace import until_tomorrow
 from dpsync.vendor.token import RenewableToken, Token, TokenCall, TokenCalls, basic, token_in
 
@@ -28,13 +28,23 @@ _ATTRIBUTES: Final = "/inbox/v2/contact/{contactProfileId}/contact-attributes"
 # besides the documented codes, what the token service of the same host calls it
 _DEAD = frozenset({"1000", "1001", "1036", "token_expired", "token_inactive", "invalid_token", "request_unauthorized"})
 _OVER_LIMIT = frozenset({"1003", "1004", "1043"})
-_ANOTHERS = "1202"
 
 MALFORMED: Final = "the processor rejected the attributes"
 PARTLY: Final = "the processor said yes, and named errors beside it"
 NOT_OURS: Final = "the contact belongs to another organisation"
 NO_RIGHT: Final = "the app or its member lacks the permission; the token itself is good"
 REVOKED: Final = "the app is not linked to the organisation any more"
+
+
+GONE: Final = Error((404,), (), Meaning.LEFT)
+ERRORS: Final[tuple[Error, ...]] = (
+    Error((403,), ("1202",), Meaning.NO, NOT_OURS),
+    Error((401, 403), ("request_forbidden",), Meaning.REJECTED, REVOKED),
+    Error((401, 403), ("invalid_client", *_DEAD), Meaning.REJECTED),
+    Error((401, 403), (), Meaning.REJECTED, NO_RIGHT),
+    Error((400,), (), Meaning.NO, MALFORMED),
+    GONE,
+)
 
 
 def _hexadecimal(secret: SecretStr) -> SecretStr:
@@ -79,14 +89,6 @@ def _wait(reply: Reply, now: datetime) -> timedelta | None:
     return timedelta(seconds=1)
 
 
-def _advice(reply: Reply) -> str:
-    """What a 401 or 403 asks of the operator, where its code says more than that the token is dead."""
-    codes = _codes(reply)
-    if "request_forbidden" in codes:
-        return REVOKED
-    return NO_RIGHT if codes and not codes & _DEAD and reply.evidence.endpoint != f"POST {_TOKEN}" else ""
-
-
 def token_of(settings: HootsuiteSettings, base: str, kit: Kit) -> RenewableToken:
     """What a member of the organisation allowed, whose refresh token is good once only; or what the app itself may."""
     refresh = settings.refresh_token.get_secret_value() if settings.refresh_token else ""
@@ -101,6 +103,8 @@ def token_of(settings: HootsuiteSettings, base: str, kit: Kit) -> RenewableToken
 
 class HootsuiteCalls(TokenCalls):
     """The calls of one instruction."""
+
+    errors = ERRORS
 
     def __init__(self, kit: Kit, base: str, token: RenewableToken, order: Instruction | None) -> None:
         super().__init__(kit, order)
@@ -120,10 +124,8 @@ class HootsuiteCalls(TokenCalls):
         rows = [{"attribute": name, "value": value} for name, value in whole.items()]
         body = json.dumps({"autoConfirm": True, "contactAttributes": rows}).encode()
         reply = self._tell("PUT", _ATTRIBUTES, contact, body)
-        if reply.status == 404 and _errors(reply):
+        if self.no(reply, GONE):
             return False
-        if not 200 <= reply.status < 300:
-            raise refused(MALFORMED if reply.status == 400 and _errors(reply) else UNDOCUMENTED)
         if _errors(reply):
             raise refused(PARTLY)
         if reply.status != 200 or not isinstance(json_of(reply), dict):
@@ -133,9 +135,16 @@ class HootsuiteCalls(TokenCalls):
     def granted(self, reply: Reply) -> Token:
         """The token in the answer to the token call. Raises `Ended`, `CredentialsRejected`."""
         self._demand_passable(reply, writing=False)
-        if reply.status == 400 and _codes(reply):
+        if reply.status == 400 and self.shaped(reply, error=str):
             raise self.rejected(reply)
+        self.no(reply)
         return token_in(reply, self._kit.clock.now())
+
+    def code(self, reply: Reply) -> str | None:
+        """Of several codes, one that means something here."""
+        codes = _codes(reply)
+        known = {str(code) for row in self.errors for code in row.codes}
+        return next(iter(sorted(codes & known) or sorted(codes)), None)
 
     def speaks(self, reply: Reply) -> bool:
         """In one of the three shapes that an error has on its host."""
@@ -178,11 +187,7 @@ class HootsuiteCalls(TokenCalls):
     def _demand_passable(self, reply: Reply, *, writing: bool) -> None:
         """Let through what the caller must understand; end what speaks of us, of the account or of a fault there."""
         self.demand_own(reply, writing=writing)
-        codes, wait = _codes(reply), _wait(reply, self._kit.clock.now())
-        if reply.status == 403 and _ANOTHERS in codes:
-            raise refused(NOT_OURS)
-        if 400 <= reply.status < 500 and codes & _OVER_LIMIT:
+        wait = _wait(reply, self._kit.clock.now())
+        if 400 <= reply.status < 500 and _codes(reply) & _OVER_LIMIT:
             raise Ended(Retryable(reason=BUSY, busy=True, retry_after=wait))
-        if reply.status in (401, 403):
-            raise self.rejected(reply, _advice(reply))
         self.demand_sense(reply, writing=writing, wait=wait)
