@@ -10,8 +10,8 @@ from pydantic import AfterValidator, Field
 
 from dpsync.address import normalised
 from dpsync.connector import Instruction, Kit, Reply, Retryable
-from dpsync.http import api_root, json_of, retry_after
-from dpsync.vendor.calls import Calls, Secret
+from dpsync.http import api_root, retry_after
+from dpsync.vendor.calls import Calls, Secret, part_of
 from dpsync.vendor.connector import VendorSettings
 from dpsync.vendor.errors import Ended, Error, Meaning, refused, unreadable
 from dpsync.vendor.pace import Pace
@@ -106,13 +106,10 @@ class EventbriteCalls(Calls):
         self.last = reply
         code = self.code(reply)
         if (reply.status, code) == (403, "NOT_AUTHORIZED"):
-            # who may not even see its own organisations is a public token, which reads nothing that we need
-            if template == MINE:
-                raise self.rejected(reply)
-            if (
-                "organization" in names
-            ):  # the token's role ended: not a no to this request, but the same for every other
-                raise self.rejected(reply, WITHHELD)
+            # of a whole organisation it is the token's role that ended: that is no answer to this request, but the same
+            # for every other; who may not even see its organisations is a public token, which reads nothing we need
+            if template == MINE or "organization" in names:
+                raise self.rejected(reply, "" if template == MINE else WITHHELD)
             raise refused(WITHHELD)
         if (reply.status, code) != (500, "EXPANSION_FAILED") or "expand" not in params:
             said = retry_after(reply, self._kit.clock.now())
@@ -122,8 +119,8 @@ class EventbriteCalls(Calls):
 
     def code(self, reply: Reply) -> str:
         """The vendor's own constant for an error."""
-        found = json_of(reply)
-        return str(found.get("error")) if isinstance(found, dict) else ""
+        error = part_of(reply, "error")
+        return error if isinstance(error, str) else ""
 
     def speaks(self, reply: Reply) -> bool:
         """As its documentation says of every error."""
