@@ -127,6 +127,16 @@ def test_once_nothing_remains_no_call_is_made_for_as_long_as_is_said(seconds: st
         assert (stage.calls() > 1) is goes_on
 
 
+@pytest.mark.parametrize("how", [said(500, {"Code": 500}), said(200, {"ListID": NEWS}), no(999)])
+def test_a_client_whose_lists_cannot_be_read_keeps_no_other_from_being_told(how: Said) -> None:
+    stand_in = failing(vendor(news=book(person()), shop=book(person())), "GET", f"/clients/{ONE}/lists.json", how)
+    with on_stage(stand_in) as stage:
+        outcome = stage.tell(instruction(Right.OPT_OUT))
+        assert isinstance(outcome, Refused if how.status == 400 else Retryable)
+        assert not isinstance(stage.read_back(instruction(Right.OPT_OUT)), AsAsked | Contradicts)
+    assert (state(stand_in, NEWS), state(stand_in, SHOP)) == ("Active", "Unsubscribed")
+
+
 @pytest.mark.parametrize("addresses", [("ada@straße.example", "ada@strasse.example"), (NEW, OLD)])
 def test_each_address_is_asked_for_in_the_order_in_which_it_is_known(addresses: tuple[str, ...]) -> None:
     with on_stage(StandIn({ONE: {NEWS: book()}})) as stage:

@@ -7,9 +7,20 @@ from typing import Any
 import pytest
 import requests
 
-from dpsync.connector import Applied, AsAsked, CannotTell, Contradicts, HandOver, NothingHeld, Outcome, Refused
+from dpsync.connector import (
+    Applied,
+    AsAsked,
+    CannotTell,
+    Contradicts,
+    HandOver,
+    NothingHeld,
+    Outcome,
+    Refused,
+    Retryable,
+)
 from dpsync.model import Changes, Right
 from dpsync.vendor.errors import UNDOCUMENTED
+from dpsync.vendor.rectification import GONE
 from tests.connectors.contract import NEW, OLD, Said
 from tests.connectors.test_campaign_monitor import EVENTS, NEWS, ONE, Book, StandIn, book, no, person, plain, said, told
 from tests.connectors.test_campaign_monitor import read_back as read
@@ -127,6 +138,26 @@ def test_a_record_that_went_away_in_between_is_nothing_held() -> None:
             return super().answer(request)
 
     assert isinstance(put_right(Goes({ONE: {NEWS: book(person())}}), fields={"City": "Hove"}), NothingHeld)
+
+
+def test_a_record_that_goes_away_half_way_is_looked_for_again() -> None:
+    class Goes(Typed):
+        done = False
+
+        def change(self, held: Book, who: str, body: Any) -> Said:
+            found = super().change(held, who, body)
+            self.done = found.status == 200
+            return found
+
+        def answer(self, request: requests.PreparedRequest) -> Said:
+            if self.done and request.method == "PUT":
+                self.clients[ONE][NEWS].people.clear()
+            return super().answer(request)
+
+    stand_in = Goes({ONE: {NEWS: book(person())}}, bad=("twelve",))
+    outcome = put_right(stand_in, fields={"City": "Hove", "Seats": "twelve"})
+    assert isinstance(outcome, Retryable)
+    assert (outcome.reason, outcome.doubtful) == (GONE, True)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from dpsync.connectors.campaign_monitor.calls import NOT_IN_LIST, SUPPRESSED, Ca
 from dpsync.vendor.errors import Ended, refused, unreadable
 from dpsync.vendor.outcomes import task
 
-PAGE: Final = 1000  # the vendor's maximum
+_PAGE: Final = 1000  # the vendor's maximum
 
 SET_MOVED: Final = "the suppression list changed while it was read"
 
@@ -29,7 +29,7 @@ class Suppression:
         """Whether the address is on it, in capitals or not. Raises `Ended`."""
         wanted = address.lower()
         self._page(1)
-        last = max(1, -(-self._total // PAGE))
+        last = max(1, -(-self._total // _PAGE))
         at = 1 + bisect_left(range(1, last), wanted, key=lambda number: self._page(number)[-1])
         # how the vendor sorts "+", "_" and capitals is not documented: the page after it is read as well, as the one
         # before it has been
@@ -46,7 +46,7 @@ class Suppression:
         return self._pages[number]
 
     def _read(self, number: int) -> list[str]:
-        params = {"page": str(number), "pagesize": str(PAGE), "orderfield": "email", "orderdirection": "asc"}
+        params = {"page": str(number), "pagesize": str(_PAGE), "orderfield": "email", "orderdirection": "asc"}
         found = self._calls.content(
             self._calls.about("GET", "/clients/{id}/suppressionlist", self._client, params), dict
         )
@@ -57,7 +57,7 @@ class Suppression:
             raise Ended(Retryable(reason=SET_MOVED))
         self._total = total
         # a page that is short of what the total promises may lack the very address
-        if len(rows) != min(PAGE, total - PAGE * (number - 1)):
+        if len(rows) != min(_PAGE, total - _PAGE * (number - 1)):
             raise unreadable()
         addresses = [row["EmailAddress"] for row in rows if isinstance(row, dict) and "EmailAddress" in row]
         if len(addresses) != len(rows) or not all(isinstance(address, str) for address in addresses):
