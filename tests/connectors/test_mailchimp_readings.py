@@ -147,6 +147,7 @@ def test_a_404_that_calls_itself_something_else_is_no_proof_of_absence() -> None
     odd = said(404, {"title": "Resource Not Found", "status": 400, "detail": "x"})
     with Configured().before(Says({"list1": {}}, path=f"/3.0/lists/list1/members/{md5(OLD)}", how=odd)) as stage:
         assert isinstance(stage.read_back(instruction(Right.ERASURE)), CannotTell)
+        assert isinstance(stage.tell(instruction(Right.OPT_OUT)), Refused)
 
 
 LISTED = {"lists": [{"id": "list1", "name": "News"}], "total_items": 1}

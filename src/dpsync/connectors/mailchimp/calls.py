@@ -141,8 +141,13 @@ class Calls(vendor.Calls):
 
     def speaks(self, reply: Reply) -> bool:
         """As its `ProblemDetailDocument` says; above its limits it answers 429, or 403 without JSON."""
-        # what calls itself another status than it has is somebody's page
-        return self.shaped(reply, title=str, status=int, detail=str) and part_of(reply, "status") == reply.status
+        return self.shaped(reply, title=str, status=int, detail=str)
+
+    def no(self, reply: Reply, *rows: Error) -> Error | None:
+        """As ever, but that a 404 which calls itself something else is no "nobody"."""
+        if reply.status == 404 and part_of(reply, "status") != 404:
+            raise refused()
+        return super().no(reply, *rows)
 
     def object_in(self, reply: Reply) -> Mapping[str, object]:
         """The JSON object of a 200, which alone is documented. Raises `Ended`."""
