@@ -42,7 +42,8 @@ AS_ROOT = os.geteuid() == 0
 USER = pwd.getpwnam("nobody") if AS_ROOT else pwd.getpwuid(os.geteuid())
 WAYS_OUT = re.compile(r"`((?:chmod|chown) [^`]+)`")
 LOOK = """
-import contextlib, encodings.ascii, encodings.idna, encodings.latin_1, io, json, os, sys
+import contextlib, encodings.ascii, encodings.idna, encodings.latin_1, importlib, io, json, os, pkgutil, sys
+import dpsync
 from dpsync.__main__ import main
 user, warm, *runs = json.loads(sys.argv[1])
 
@@ -52,8 +53,13 @@ def look(config, *words):
         code = main(["--config", config, *words])
     return [int(code), out.getvalue()]
 
-if user:
-    look(*warm)  # whoever is not root may not load what lies in root's folders
+if user:  # who may not load what lies in root's folders
+    look(*warm)
+    for room in ("running", "intake", "propagation", "reports", "retention", "store", "ledger", "vendor", "connectors"):
+        place = importlib.import_module(f"dpsync.{room}")
+        for one in pkgutil.walk_packages(place.__path__, f"{place.__name__}."):
+            if ".versions" not in one.name and ".verify_receipt" not in one.name and ".migrations" not in one.name:
+                importlib.import_module(one.name)
     os.setgroups([])
     os.setgid(user)
     os.setuid(user)

@@ -254,7 +254,7 @@ def test_an_address_that_is_none_is_a_fault_of_the_settings(
 ) -> None:
     monkeypatch.setenv("DPSYNC_TEST_DATABASE", url)
     assert main(["--config", str(config), "status"]) == 78
-    assert "store.url: is no address of a database" in capsys.readouterr().err
+    assert "store.url: is not the address of a database" in capsys.readouterr().err
 
 
 def test_a_full_disk_is_away(sqlite_template: Path, tmp_path: Path) -> None:

@@ -238,7 +238,7 @@ def test_faults_of_connectors_are_told_in_the_same_round_as_all_others(
     told = shown.out + shown.err
     keys = ("controller.naem", "processors.news.api_key", "processors.news.listz", "processors.days.connector")
     assert [told.count(key) for key in (*keys, "processors.odd.connector")] == [1] * 5
-    assert "there are: " in told
+    assert "The connectors are: " in told
     assert CANARY_KEY not in told
 
 
