@@ -2,9 +2,9 @@
 
 mutmut makes the changes, lets mypy refuse what it would refuse (mutant_types.py), and runs the tests that reach the
 rest; `[tool.mutmut]` in pyproject.toml says where. A change of a sentence alone is counted and not named: no rule hangs
-on it. A text without a space is no sentence: it is the name of a vendor's field, a state, a kind of entry. What else
-survives must stand in equivalent_mutants.toml beside this file, with the reason why it is no other program; whatever
-does not is printed, and the exit code is 2.
+on it. A text without a space is no sentence: it is the name of a vendor's field, a state, a kind of entry. A header's
+name in capitals is the same header. What else survives must stand in equivalent_mutants.toml beside this file, with the
+reason why it is no other program; whatever does not is printed, and the exit code is 2.
 It takes long, goes on where it was stopped, and belongs to no other check.
 """
 
@@ -20,6 +20,7 @@ from pathlib import Path
 EQUIVALENT = Path(__file__).with_name("equivalent_mutants.toml")
 WORKERS = "2"
 _SENTENCE = re.compile(r'[rbf]*("(?:[^"\\]|\\.)* (?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)* (?:[^\'\\]|\\.)*\')')
+_HEADER = re.compile(r'"(accept|authorization|content-type)"', re.IGNORECASE)
 _UNNOTICED = {"survived", "no tests", "suspicious"}
 
 
@@ -30,6 +31,12 @@ class Mutant:
     where: str
     before: str
     after: str
+
+    @property
+    def is_same_to_http(self) -> bool:
+        """Whether nothing but the case of a header's name was changed (RFC 9110, section 5.1)."""
+        before, after = (_HEADER.sub(lambda name: name[0].lower(), text) for text in (self.before, self.after))
+        return before == after
 
     @property
     def is_wording(self) -> bool:
@@ -69,7 +76,7 @@ def main() -> int:
     for mutant in unnoticed():
         if mutant.is_wording:
             wording += 1
-        elif (mutant.where, mutant.after) in reasons:
+        elif mutant.is_same_to_http or (mutant.where, mutant.after) in reasons:
             known += 1
         else:
             left.append(mutant)

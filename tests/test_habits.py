@@ -94,3 +94,17 @@ def test_the_tour_has_at_most_fifteen_stops_and_each_is_there() -> None:
         assert shown == path
         tree = ast.parse((ROOT / "src" / "dpsync" / path).read_text(encoding="utf-8"))
         assert name in {getattr(node, "name", "") for node in ast.walk(tree)}, f"{path} has no {name}"
+
+
+def test_each_change_that_no_test_notices_is_one_of_a_function_that_there_is() -> None:
+    listed = tomllib.loads((ROOT / "bench" / "equivalent_mutants.toml").read_text(encoding="utf-8"))["equivalent"]
+    for one in listed:
+        parts, module = one["where"].split("."), ROOT / "src"
+        while (module / parts[0]).is_dir():
+            module /= parts.pop(0)
+        file = module / f"{parts[0]}.py"
+        body = ast.parse((file if file.exists() else module / "__init__.py").read_text(encoding="utf-8")).body
+        for name in parts[1:] if file.exists() else parts:
+            kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+            (found,) = (node for node in body if isinstance(node, kinds) and node.name == name)
+            body = found.body
