@@ -23,6 +23,7 @@ SANDBOX = {
     "eventbrite": "http://127.0.0.1:9103/v3",
     "hootsuite": "http://127.0.0.1:9104",
     "google_analytics": "http://127.0.0.1:9105",
+    "brevo": "http://127.0.0.1:9106/v3",
 }
 """Where `dpsync sandbox --http-port 9101 --smtp-port 9125` imitates each connector's vendor."""
 
