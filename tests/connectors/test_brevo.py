@@ -27,6 +27,7 @@ from dpsync.connectors.brevo.calls import BrevoSettings
 from dpsync.errors import ConfigurationError
 from dpsync.http import HttpClient
 from dpsync.model import Changes, Lifted, Right
+from dpsync.vendor.errors import NOT_DONE
 from tests.connectors.contract import (
     NEW,
     OLD,
@@ -43,6 +44,7 @@ from tests.connectors.contract import (
 from tests.connectors.held import Held
 
 TYPES = {"FIRSTNAME": "text", "LASTNAME": "text", "CITY": "text", "SMS": "text", "AGE": "float", "VIP": "boolean"}
+TYPES["EMAIL"] = "text"  # nobody documents whether the address is listed among the attributes
 LIFTED = Lifted(date(2026, 11, 19), "letter")
 
 
@@ -63,12 +65,14 @@ def fits(kind: str | None, value: object) -> bool:
 
 @dataclass
 class StandIn:
-    """Its contacts. `drops`: a new address takes the block away, whatever else the call says; `passes_over`: names of
-    what a call says and nobody heeds; `no`: the code of the 400 to each call that names one of these attributes.
+    """Its contacts. `drops`: a new address takes the block away, whatever else the call says; `merges`: of two contacts
+    with one address only one is left; `passes_over`: names of what a call says and nobody heeds; `no`: the code of the
+    400 to each call that names one of these attributes.
     """
 
     held: list[dict[str, Any]]
     drops: bool = False
+    merges: bool = False
     passes_over: tuple[str, ...] = ()
     no: dict[str, tuple[str, object]] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
@@ -130,7 +134,10 @@ class StandIn:
             if name in values:
                 return said(400, {"code": code, "message": OLD, "metadata": metadata})
         email = values.pop("EMAIL", one["email"])
-        if self.find(email) not in (None, one):
+        if (other := self.find(email)) not in (None, one):
+            if self.merges:
+                self.held.remove(other)
+                return Said(204, {}, b"")
             return said(400, {"code": "duplicate_parameter", "message": OLD})
         leaves = body.pop("unlinkListIds", [])
         assert set(body) <= {"emailBlacklisted", "smsBlacklisted"}
@@ -279,8 +286,9 @@ def test_what_an_account_calls_a_name_is_said_in_the_settings() -> None:
 # --- duplicates
 
 
-def test_two_contacts_are_never_merged() -> None:
-    vendor = StandIn([contact(OLD, 1), contact(NEW, 2, attributes={"LASTNAME": "Other"})])
+@pytest.mark.parametrize("merges", [True, False])
+def test_two_contacts_are_never_merged(merges: bool) -> None:
+    vendor = StandIn([contact(OLD, 1), contact(NEW, 2, attributes={"LASTNAME": "Other"})], merges=merges)
     with before(vendor) as stage:
         outcome = rectified(stage, email=NEW, first_name="Augusta")
         assert isinstance(outcome, HandOver)
@@ -326,6 +334,16 @@ def test_who_has_a_number_is_blocked_for_sms_too(right: Right) -> None:
         assert isinstance(stage.read_back(told), AsAsked)
         vendor.held[0]["smsBlacklisted"] = False
         assert isinstance(stage.read_back(told), Contradicts)
+
+
+@pytest.mark.parametrize("right", [Right.OPT_OUT, Right.RESTRICTION])
+def test_a_yes_that_changed_nothing_is_noted_beside_the_reading_that_shows_it(right: Right) -> None:
+    vendor = StandIn([contact(OLD)], passes_over=("emailBlacklisted",))
+    with before(vendor) as stage:
+        outcome = stage.tell(instruction(right))
+        assert isinstance(outcome, Applied)
+        assert outcome.evidence[-1].note == NOT_DONE
+        assert isinstance(stage.read_back(instruction(right)), Contradicts)
 
 
 def test_a_restriction_remembers_the_lists_and_lifting_names_them_and_subscribes_nobody() -> None:
