@@ -145,6 +145,8 @@ class StandIn:
             one["emailBlacklisted"] = False
         if email == one["email"] or not self.drops:
             one |= body
+        if self.drops and values.get("SMS"):
+            one["smsBlacklisted"] = False
         one["email"], one["listIds"] = email, [number for number in one["listIds"] if number not in leaves]
         one["attributes"] |= {name: value for name, value in values.items() if fits(TYPES.get(name), value)}
         return Said(204, {}, b"")
@@ -202,6 +204,25 @@ def test_who_is_not_on_the_blocklist_does_not_come_on_it() -> None:
     with before(vendor) as stage:
         rectified(stage, email=NEW)
         assert not vendor.held[0]["emailBlacklisted"]
+
+
+def test_who_is_blocked_for_sms_stays_so_when_the_number_changes() -> None:
+    vendor = StandIn([contact(OLD, attributes={"SMS": "447700900123"}, smsBlacklisted=True)], drops=True)
+    fields = {"SMS": "447700900456"}
+    with before(vendor) as stage:
+        assert isinstance(rectified(stage, fields=fields), Applied)
+        assert vendor.held[0]["attributes"]["SMS"] == fields["SMS"]
+        assert (vendor.held[0]["smsBlacklisted"], vendor.held[0]["emailBlacklisted"]) == (True, False)
+        assert isinstance(read_back(stage, fields=fields), AsAsked)
+
+
+def test_who_is_not_found_after_a_change_was_taken_is_not_nobody() -> None:
+    nobody = said(404, {"code": "document_not_found", "message": "Contact does not exist"})
+    with before(StandIn([contact(OLD)]), trouble=nobody, from_call=5, times=2) as stage:
+        outcome = rectified(stage, email=NEW)
+        assert isinstance(outcome, Retryable)
+        assert outcome.doubtful
+        assert isinstance(rectified(stage, email=NEW), Applied)
 
 
 def test_a_block_that_is_lost_for_good_is_contradicted() -> None:

@@ -6,17 +6,17 @@ from dataclasses import dataclass
 from typing import Final
 
 from dpsync.address import normalised, spellings
-from dpsync.connector import Outcome, Reply, Shelf
+from dpsync.connector import Outcome, Reply, Retryable, Shelf
 from dpsync.connectors.brevo.calls import INVALID, NOBODY, TAKEN, Calls, Contact
 from dpsync.model import FieldValue
 from dpsync.vendor import rectification
 from dpsync.vendor.calls import part_of
 from dpsync.vendor.corrections import EMAIL, Left, put_right
-from dpsync.vendor.errors import NOT_DONE, Error
+from dpsync.vendor.errors import NOT_DONE, Ended, Error
 from dpsync.vendor.field_values import FieldType, Kind, written
 from dpsync.vendor.outcomes import task
 from dpsync.vendor.places import once
-from dpsync.vendor.rectification import Gone, to_send
+from dpsync.vendor.rectification import GONE, Gone, to_send
 
 _NOES: Final = (NOBODY, TAKEN, INVALID)
 
@@ -58,9 +58,10 @@ def correct(
     owed = blocks.owed()
     if new and not taken:
         values[EMAIL] = new
+    if EMAIL in values or values.get("SMS"):  # of a new number nobody documents it, and nobody the opposite
         owed |= held.blocked & {*held.needed}
-        if owed:
-            blocks.remember(owed)
+    if owed:
+        blocks.remember(owed)
     by_hand = [name for name, value in asked.items() if name not in known and value]
     one = _Correction(calls, left, known, values, at=address, record=held, owed=owed, by_hand=by_hand)
     if taken:
@@ -119,7 +120,7 @@ class _Correction(rectification.Correction[Calls]):
             if (now := self.calls.held(at)) is not None:
                 self.at, self.record = at, now
                 return
-        raise Gone
+        raise Ended(Retryable(reason=GONE))  # it was there for the change, so this is no "nobody"
 
     def names(self, no: Reply, parts: Sequence[str]) -> Collection[str]:
         """Of a duplicate, which identifiers are another contact's; any other no names nothing."""
