@@ -914,6 +914,14 @@ class HttpContract(HoldsAsAsked, ConnectorContract):
             assert SECRET not in url
             assert_clean(url.partition("?")[2])
 
+    def test_what_has_a_body_says_of_what_kind_it_is(self, right: Right) -> None:
+        """No vendor promises to guess it."""
+        with self.stage(right) as stage:
+            stage.tell(instruction(right))
+            for request in stage.sent:
+                kinds = ("application/json", "application/x-www-form-urlencoded")
+                assert not request.body or request.headers.get("Content-Type", "").startswith(kinds)
+
     def test_evidence_names_each_call_by_its_template_and_proves_the_body_under_a_key(self, right: Right) -> None:
         with self.stage(right) as stage:
             outcome = stage.tell(instruction(right))

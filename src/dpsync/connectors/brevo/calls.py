@@ -98,11 +98,12 @@ class Calls(vendor.Calls):
     def tell(self, method: str, template: str, address: str = "", body: Mapping[str, object] | None = None) -> Reply:
         """Make one call, and end what speaks of us, of the account or of a fault there."""
         self._pace.take()
+        kind = {} if body is None else {"Content-Type": "application/json"}
         reply = self.ask(
             method,
             self._settings.base_url + template.replace("{identifier}", quote(address, safe="")),
             template=template,
-            headers={"api-key": self._settings.api_key.get_secret_value()},
+            headers={"Accept": "application/json", "api-key": self._settings.api_key.get_secret_value(), **kind},
             params={"identifierType": "email_id"} if address else None,
             body=None if body is None else json.dumps(body).encode(),
             patient=True,
