@@ -11,12 +11,13 @@ from typing import ClassVar, Final
 
 from pydantic import BaseModel
 
-from dpsync.connector import Account, Applied, Capability, Instruction, Kit, Means, NothingHeld, Outcome
+from dpsync.connector import Account, Applied, Capability, Instruction, Kit, Means, NothingHeld, Outcome, Refused
 from dpsync.connectors.brevo.calls import BLOCKS, ERRORS, NOBODY, VENDOR, BrevoSettings, Calls, Contact
 from dpsync.connectors.brevo.correction import Blocks, correct
+from dpsync.errors import CredentialsRejected
 from dpsync.model import Changes, FieldValue, Right
 from dpsync.vendor.corrections import Compared, compared
-from dpsync.vendor.errors import unreadable
+from dpsync.vendor.errors import Ended, unreadable
 from dpsync.vendor.outcomes import task
 from dpsync.vendor.pace import Pace
 from dpsync.vendor.places import Found, PeopleInPlaces
@@ -139,8 +140,15 @@ class Brevo(PeopleInPlaces[BrevoSettings, Calls, str, Contact]):
             return self._erased(key)
         # before the call: if we crash after it, the next attempt finds nobody, and that is then our doing
         self._kit.shelf.put(key, "asked")
-        reply = calls.tell("DELETE", "/contacts/{identifier}", address)
-        if calls.no(reply, NOBODY):
+        try:
+            reply = calls.tell("DELETE", "/contacts/{identifier}", address)
+            gone = calls.no(reply, NOBODY)
+        except (CredentialsRejected, Ended) as failure:
+            if isinstance(failure, CredentialsRejected) or isinstance(failure.outcome, Refused):
+                self._kit.shelf.put(key, "")  # a no: whoever deletes it now is not us
+            raise
+        if gone:
+            self._kit.shelf.put(key, "")
             return NothingHeld(evidence=())
         if reply.status != 204:
             raise unreadable(doubtful=True)
