@@ -502,6 +502,24 @@ class SaysYes:
         return getattr(self.vendor, name)
 
 
+@dataclass
+class Refusing:
+    """A vendor that answers every write with the same no, as long as there is one."""
+
+    vendor: Answers
+    writing: Callable[[requests.PreparedRequest], bool]
+    no: Said | None
+
+    def answer(self, request: requests.PreparedRequest) -> Said:
+        return self.no if self.no and self.writing(request) else self.vendor.answer(request)
+
+    def state(self) -> object:
+        return self.vendor.state()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.vendor, name)
+
+
 class HttpContract(HoldsAsAsked, ConnectorContract):
     """What holds for every connector whose vendor speaks HTTP: each fault is planted at every call it makes."""
 
@@ -878,6 +896,24 @@ class HttpContract(HoldsAsAsked, ConnectorContract):
                     as_told = alike(vendor.holds(), right) == alike(as_asked(before, told), right)
                     assert as_told or not done, (case, no.status, number)
                     number, calls = number + 1, stage.calls()
+
+    def test_what_somebody_else_erased_after_a_no_is_not_said_to_be_our_doing(self) -> None:
+        """Every write gets the same no, so nothing is done; then the records are gone, and it is told once more."""
+        if Right.ERASURE not in self.connector.capabilities:
+            return
+        told = instruction(Right.ERASURE)
+        with self.stage(told.right, held=False) as nobody:
+            said_of_nobody = type(nobody.tell(told))
+        for no in (*self.refusals(), *(self.refusal(status) for status in (401, 403, 429))):
+            vendor = self.vendor(told.right, held=True)
+            before = vendor.state()
+            with self.before(refusing := Refusing(vendor, self.writing, no)) as stage:
+                with suppress(CredentialsRejected):
+                    stage.tell(told)
+                assert stage.state() == before
+                refusing.no = None
+                vendor.hold([one for one in vendor.holds() if theirs(one)])
+                assert type(stage.tell(told)) is said_of_nobody, no
 
     def test_a_404_of_another_shape_is_not_nothing_held(self, right: Right) -> None:
         for trouble in self.answers(404, own=False):

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from typing import Any, ClassVar
@@ -25,7 +24,7 @@ from dpsync.connector import (
 )
 from dpsync.connectors.brevo import Brevo
 from dpsync.connectors.brevo.calls import BrevoSettings
-from dpsync.errors import ConfigurationError, CredentialsRejected
+from dpsync.errors import ConfigurationError
 from dpsync.http import HttpClient
 from dpsync.model import Changes, Lifted, Right
 from dpsync.vendor.errors import NOT_DONE
@@ -366,23 +365,6 @@ def test_a_yes_that_changed_nothing_is_noted_beside_the_reading_that_shows_it(ri
         assert isinstance(outcome, Applied)
         assert outcome.evidence[-1].note == NOT_DONE
         assert isinstance(stage.read_back(instruction(right)), Contradicts)
-
-
-@pytest.mark.parametrize("status", [400, 401, 404])
-def test_whom_brevo_did_not_delete_and_somebody_else_did_is_not_said_to_be_our_doing(status: int) -> None:
-    code = {400: "bad_request", 401: "unauthorized", 404: "document_not_found"}[status]
-
-    class Refuses(StandIn):
-        def answer(self, request: requests.PreparedRequest) -> Said:
-            no = said(status, {"code": code, "message": OLD})
-            return no if request.method == "DELETE" else super().answer(request)
-
-    vendor = Refuses([contact(OLD)])
-    with before(vendor) as stage:
-        with suppress(CredentialsRejected):
-            assert not isinstance(stage.tell(instruction(Right.ERASURE)), Applied)
-        vendor.held.clear()
-        assert isinstance(stage.tell(instruction(Right.ERASURE)), NothingHeld)
 
 
 def test_a_restriction_remembers_the_lists_and_lifting_names_them_and_subscribes_nobody() -> None:

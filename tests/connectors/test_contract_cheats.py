@@ -17,7 +17,7 @@ import pytest
 
 from dpsync.connector import Applied, AsAsked, Finding, Http, Instruction, Kit, NothingHeld, Outcome, Reply
 from dpsync.connectors.mailchimp import Mailchimp
-from dpsync.connectors.mailchimp.calls import MailchimpSettings
+from dpsync.connectors.mailchimp.calls import Calls, MailchimpSettings
 from dpsync.model import Changes, Right
 from tests.connectors.contract import HttpContract, assert_clean
 from tests.connectors.held import NEIGHBOUR
@@ -238,6 +238,15 @@ class HidesTheSecondNo(Mailchimp):
         return replace(outcome, evidence=tuple(said for one in several for said in one.evidence))
 
 
+class ClaimsWhatWasRefused(Mailchimp):
+    """Remembers that it asked for an erasure, and not that the answer was a no."""
+
+    def erase(self, calls: Calls, place: str, address: str) -> Outcome:
+        if self.member(calls, place, address):
+            self._kit.shelf.put(self._shelf_key("erased", place, address), "asked")
+        return super().erase(calls, place, address)
+
+
 class KeepsThePersonInTrouble(Mailchimp):
     def carry_out(self, instruction: Instruction) -> Outcome:
         outcome = super().carry_out(instruction)
@@ -312,6 +321,10 @@ CAUGHT: list[tuple[type[Mailchimp], Callable[[HttpContract], None]]] = [
         for kind in (KeepsThePersonInTrouble, KeepsThePersonInAGlobalInTrouble)
     ),
     *((HidesTheSecondNo, one_no(right)) for right in (ERASURE, OPT_OUT, RESTRICTION)),
+    (
+        ClaimsWhatWasRefused,
+        lambda suite: suite.test_what_somebody_else_erased_after_a_no_is_not_said_to_be_our_doing(),
+    ),
     (
         OldEvidence,
         lambda suite: suite.test_evidence_names_each_call_by_its_template_and_proves_the_body_under_a_key(ERASURE),

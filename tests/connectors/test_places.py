@@ -1,15 +1,19 @@
 """What every connector to a vendor that keeps people in places inherits."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import pytest
 
-from dpsync.connector import CannotTell, Connector, Kit, Refused
+from dpsync.connector import Applied, CannotTell, Connector, Kit, NothingHeld, Outcome, Refused, Retryable
 from dpsync.connectors.mailchimp import Mailchimp
 from dpsync.connectors.mailchimp.calls import Calls, MailchimpSettings
+from dpsync.errors import CredentialsRejected
 from dpsync.model import Right
-from dpsync.vendor.places import NO_PLACE
-from tests.connectors.contract import OLD, instruction
+from dpsync.vendor.errors import Ended, refused
+from dpsync.vendor.outcomes import task
+from dpsync.vendor.places import ASKED, NO_PLACE, remembered
+from tests.connectors.contract import OLD, OpenShelf, instruction
 from tests.connectors.test_mailchimp import Only, person, vendor
 
 
@@ -32,3 +36,69 @@ def test_an_account_that_shows_no_place_proves_nothing(right: Right) -> None:
         assert isinstance(outcome, Refused)
         assert outcome.reason == NO_PLACE
         assert isinstance(stage.read_back(instruction(right)), CannotTell)
+
+
+def refuses() -> Outcome:
+    raise refused()
+
+
+def is_rejected() -> Outcome:
+    raise CredentialsRejected("DELETE /people", 401)
+
+
+def says(outcome: Outcome) -> Callable[[], Outcome]:
+    return lambda: outcome
+
+
+def ends(outcome: Retryable) -> Callable[[], Outcome]:
+    def ask() -> Outcome:
+        raise Ended(outcome)
+
+    return ask
+
+
+LATER, DOUBTFUL = Retryable(reason="later"), Retryable(reason="no answer", doubtful=True)
+UNDONE = {
+    "a no": refuses,
+    "a rejected credential": is_rejected,
+    "later": ends(LATER),
+    "an outcome of no": says(Refused(reason="no", evidence=())),
+    "an outcome of later": says(LATER),
+    "nobody": says(NothingHeld(evidence=())),
+}
+MAYBE = {
+    "done": says(Applied(evidence=())),
+    "doubt": ends(DOUBTFUL),
+    "an outcome of doubt": says(DOUBTFUL),
+    "left to a person": says(task("Erase it.", "list1")),
+}
+
+
+@pytest.mark.parametrize(
+    ("ask", "left"), [*((ask, "") for ask in UNDONE.values()), *((ask, ASKED) for ask in MAYBE.values())]
+)
+def test_an_erasure_is_remembered_before_it_is_asked_for_and_forgotten_where_nothing_was_done(
+    ask: Callable[[], Outcome], left: str
+) -> None:
+    shelf, before = OpenShelf(), []
+
+    def looking() -> Outcome:
+        before.append(shelf.get("erased/1"))
+        return ask()
+
+    with suppress(Ended, CredentialsRejected):
+        assert remembered(shelf, "erased/1", looking) == ask()
+    assert (before, shelf.get("erased/1")) == ([ASKED], left)
+
+
+@pytest.mark.parametrize("ask", UNDONE.values(), ids=UNDONE)
+def test_what_the_asking_itself_remembers_stays(ask: Callable[[], Outcome]) -> None:
+    shelf = OpenShelf()
+
+    def keeping() -> Outcome:
+        shelf.put("erased/1", "blanked")
+        return ask()
+
+    with suppress(Ended, CredentialsRejected):
+        remembered(shelf, "erased/1", keeping)
+    assert shelf.get("erased/1") == "blanked"

@@ -23,7 +23,11 @@ from dpsync.connector import (
     NothingHeld,
     NotIdentifiable,
     Outcome,
+    Refused,
+    Retryable,
+    Shelf,
 )
+from dpsync.errors import CredentialsRejected
 from dpsync.model import Changes, Right
 from dpsync.vendor.calls import Calls
 from dpsync.vendor.connector import CallsT, HttpConnector, SettingsT
@@ -35,6 +39,8 @@ NOBODY: Final = "nobody is held under any address, so there is nothing to compar
 OLD_ADDRESS: Final = "a record still has an old address"
 OTHER_FIELD: Final = "a name or a field is not as asked"
 NO_PLACE: Final = "the account shows no place where it could keep people"
+ASKED: Final = "asked"
+"""Under the key of an erasure: it was asked for, and may have been done. A stored format."""
 
 PlaceT = TypeVar("PlaceT")
 MemberT = TypeVar("MemberT")
@@ -189,6 +195,32 @@ class PeopleInPlaces(HttpConnector[SettingsT, CallsT], Generic[SettingsT, CallsT
     def _erased(self, key: str) -> Outcome:
         """What is said of whom nobody holds (any more): our own doing, where the shelf knows of it."""
         return Applied(evidence=()) if self._kit.shelf.get(key) else NothingHeld(evidence=())
+
+
+def remembered(shelf: Shelf, key: str, ask: Callable[[], Outcome]) -> Outcome:
+    """Ask to erase, remembered before: if we crash after it, the next attempt finds nobody, and that is our doing.
+
+    It is forgotten where nothing was done there: whoever erases the person then is not us. What `ask` itself keeps
+    under the key stays. Raises what `ask` raises.
+    """
+    shelf.put(key, ASKED)
+    try:
+        outcome = ask()
+    except CredentialsRejected:
+        _forget(shelf, key)
+        raise
+    except Ended as end:
+        if not (isinstance(end.outcome, Retryable) and end.outcome.doubtful):
+            _forget(shelf, key)
+        raise
+    if isinstance(outcome, Refused | NothingHeld) or (isinstance(outcome, Retryable) and not outcome.doubtful):
+        _forget(shelf, key)
+    return outcome
+
+
+def _forget(shelf: Shelf, key: str) -> None:
+    if shelf.get(key) == ASKED:
+        shelf.put(key, "")
 
 
 def once(forms: Iterable[str]) -> tuple[str, ...]:

@@ -11,16 +11,15 @@ from typing import ClassVar, Final
 
 from pydantic import BaseModel
 
-from dpsync.connector import Account, Applied, Capability, Instruction, Kit, Means, NothingHeld, Outcome, Refused
+from dpsync.connector import Account, Applied, Capability, Instruction, Kit, Means, NothingHeld, Outcome
 from dpsync.connectors.brevo.calls import BLOCKS, ERRORS, NOBODY, VENDOR, BrevoSettings, Calls, Contact
 from dpsync.connectors.brevo.correction import Blocks, correct
-from dpsync.errors import CredentialsRejected
 from dpsync.model import Changes, FieldValue, Right
 from dpsync.vendor.corrections import Compared, compared
-from dpsync.vendor.errors import Ended, unreadable
+from dpsync.vendor.errors import unreadable
 from dpsync.vendor.outcomes import task
 from dpsync.vendor.pace import Pace
-from dpsync.vendor.places import Found, PeopleInPlaces
+from dpsync.vendor.places import Found, PeopleInPlaces, remembered
 from dpsync.vendor.rectification import move
 
 _SOURCE = "developers.brevo.com, reference of API v3 and its pages on limits, as read in November 2026"
@@ -138,21 +137,7 @@ class Brevo(PeopleInPlaces[BrevoSettings, Calls, str, Contact]):
         key = self._shelf_key("erased", place, address)
         if calls.held(address) is None:
             return self._erased(key)
-        # before the call: if we crash after it, the next attempt finds nobody, and that is then our doing
-        self._kit.shelf.put(key, "asked")
-        try:
-            reply = calls.tell("DELETE", "/contacts/{identifier}", address)
-            gone = calls.no(reply, NOBODY)
-        except (CredentialsRejected, Ended) as failure:
-            if isinstance(failure, CredentialsRejected) or isinstance(failure.outcome, Refused):
-                self._kit.shelf.put(key, "")  # a no: whoever deletes it now is not us
-            raise
-        if gone:
-            self._kit.shelf.put(key, "")
-            return NothingHeld(evidence=())
-        if reply.status != 204:
-            raise unreadable(doubtful=True)
-        return Applied(evidence=())
+        return remembered(self._kit.shelf, key, partial(_delete, calls, address))
 
     def opt_out(self, calls: Calls, place: str, address: str) -> Outcome:
         """Put on the blocklist."""
@@ -214,6 +199,15 @@ class Brevo(PeopleInPlaces[BrevoSettings, Calls, str, Contact]):
     def _asked(self, changes: Changes) -> dict[str, FieldValue]:
         names = {self._settings.first_name: changes.first_name, self._settings.last_name: changes.last_name}
         return {**{name: value for name, value in names.items() if value is not None}, **changes.fields}
+
+
+def _delete(calls: Calls, address: str) -> Outcome:
+    reply = calls.tell("DELETE", "/contacts/{identifier}", address)
+    if calls.no(reply, NOBODY):
+        return NothingHeld(evidence=())
+    if reply.status != 204:
+        raise unreadable(doubtful=True)
+    return Applied(evidence=())
 
 
 def _changed(calls: Calls, address: str, body: Mapping[str, object], not_so: Callable[[Contact], bool]) -> Outcome:

@@ -8,8 +8,9 @@ from dpsync.connectors.campaign_monitor.calls import NO_MOBILE, NOT_IN_LIST, Cal
 from dpsync.connectors.campaign_monitor.records import NEUTRAL, Field, Member, body_of, entries_of, key_of
 from dpsync.vendor.field_values import UNTYPED
 from dpsync.vendor.outcomes import each, task, together
+from dpsync.vendor.places import ASKED, remembered
 
-_ASKED, _BLANKED = "asked", "blanked"
+_BLANKED = "blanked"
 
 
 def erase(calls: Calls, place: str, member: Member, address: str, shelf: Shelf, key: str) -> Outcome:
@@ -26,10 +27,9 @@ def erase(calls: Calls, place: str, member: Member, address: str, shelf: Shelf, 
         names = dict.fromkeys(name for name, _ in member.fields)
         fields = [known.get(key_of(name), Field(name, name, UNTYPED)) for name in names]
         cleared = [entry for one in fields for entry in entries_of(one, "")]
-        shelf.put(key, _ASKED)
-        steps.append(partial(_blank, calls, place, member, cleared, shelf, key))
+        steps.append(partial(remembered, shelf, key, partial(_blank, calls, place, member, cleared, shelf, key)))
     if member.state != "Deleted":
-        steps.append(partial(_delete, calls, place, member))
+        steps.append(partial(_delete, calls, place, member, shelf, key))
     outcomes = each(steps)
     worst = together(outcomes)
     if isinstance(worst, Retryable | Refused):
@@ -38,8 +38,10 @@ def erase(calls: Calls, place: str, member: Member, address: str, shelf: Shelf, 
     return _deactivated(calls, calls.held(place, address), place, said_yes=said_yes)
 
 
-def _delete(calls: Calls, place: str, member: Member) -> Outcome:
+def _delete(calls: Calls, place: str, member: Member, shelf: Shelf, key: str) -> Outcome:
     no = calls.write("DELETE", "/subscribers/{id}", place, email=member.address, knows=(NOT_IN_LIST,))
+    if no is None and not shelf.get(key):
+        shelf.put(key, ASKED)  # the blanking was refused
     return NothingHeld(evidence=()) if no else Applied(evidence=())
 
 
@@ -70,6 +72,7 @@ def _blank(
         no = calls.write("PUT", "/subscribers/{id}", place, body, email=member.address, knows=knows)
         if no is None:
             shelf.put(key, _BLANKED)
+            return Applied(evidence=())
         if no is not NO_MOBILE:
             break
-    return Applied(evidence=())
+    return NothingHeld(evidence=())
