@@ -27,13 +27,14 @@ from dpsync.connector import (
     Refused,
     Retryable,
 )
-from dpsync.connectors.google_analytics import (
+from dpsync.connectors.google_analytics import GoogleAnalytics
+from dpsync.connectors.google_analytics.calls import NO_RIGHT, WRONG, GoogleAnalyticsSettings
+from dpsync.connectors.google_analytics.ids import (
     ADDRESS,
     BAD_ID,
     ENCODED,
     NO_APP,
     NO_ID,
-    NO_RIGHT,
     OTHER_COOKIE,
     OWN,
     SESSION,
@@ -42,9 +43,6 @@ from dpsync.connectors.google_analytics import (
     TEMPLATE,
     UNKNOWN_FORM,
     UNSET,
-    WRONG,
-    GoogleAnalytics,
-    GoogleAnalyticsSettings,
 )
 from dpsync.errors import ConfigurationError, CredentialsRejected, ProcessorUnreachable
 from dpsync.http import HttpClient
@@ -158,6 +156,9 @@ class Asks(HttpContract):
 
     def refusal(self, status: int) -> Said:
         return no(status, "trouble")
+
+    def error(self, status: int, code: int | str) -> Said:
+        return no(status, str(code))
 
     def writing(self, request: requests.PreparedRequest) -> bool:
         """A new access token changes nothing that is held there."""

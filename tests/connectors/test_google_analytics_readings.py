@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 
 from dpsync.connector import Accepted, Outcome, Refused, Retryable
-from dpsync.connectors.google_analytics import NO_RIGHT, WRONG
+from dpsync.connectors.google_analytics.calls import NO_RIGHT, WRONG
 from dpsync.errors import CredentialsRejected, ProcessorUnreachable
 from dpsync.model import Right
 from dpsync.vendor.errors import BLOCKED, UNDOCUMENTED

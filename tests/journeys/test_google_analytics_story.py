@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from dpsync.connectors.google_analytics import UNSET
+from dpsync.connectors.google_analytics.ids import UNSET
 from dpsync.model import Right, Rung, State
 from dpsync.propagation.commitments import Author
 from dpsync.propagation.correspondence.acknowledgement import answer_by_hand
