@@ -28,7 +28,6 @@ LONG_MODULES = {
         "store/tables.py",
     ],
     "one subject that is waiting to be divided": [
-        "connector.py",
         "intake/reception.py",
         "propagation/rules/lifecycle.py",
     ],
