@@ -86,6 +86,8 @@ class _ForkServer(ForkServerRunner):
 
         arguments = ["--rootdir=.", "--tb=no", "-q", *config().pytest_add_cli_args_test_selection]
         arguments += [one for one in config().pytest_add_cli_args if one != "-x"]
+        # mutmut leaves files open, for which the first test of every change would be blamed
+        arguments += ["-p", "no:unraisableexception"]
         with change_cwd("mutants"), Path(os.devnull).open("w") as nowhere:
             sys.stdout = sys.stderr = nowhere
             pytest.main(arguments, plugins=[_Collected(instead)])

@@ -4,7 +4,8 @@ mutmut makes the changes, lets mypy refuse what it would refuse (mutant_types.py
 rest; `[tool.mutmut]` in pyproject.toml says where. A change of a sentence alone is counted and not named: no rule hangs
 on it. A text without a space is no sentence: it is the name of a vendor's field, a state, a kind of entry. A header's
 name in capitals is the same header. What else survives must stand in equivalent_mutants.toml beside this file, with the
-reason why it is no other program; whatever does not is printed, and the exit code is 2.
+reason why it is no other program; whatever does not is printed, and the exit code is 2. So is what stands there and was
+noticed: then the reason is wrong, or tests fail that nothing was changed under.
 It takes long, goes on where it was stopped, and belongs to no other check.
 """
 
@@ -71,19 +72,23 @@ def accepted() -> dict[tuple[str, str], str]:
 def main() -> int:
     """Run, and print what is unnoticed and not accounted for."""
     run(*sys.argv[1:])
-    wording, known, left = 0, 0, []
-    reasons = accepted()
+    wording, same, left = 0, 0, []
+    listed, survived = set(accepted()), set()
     for mutant in unnoticed():
+        survived.add((mutant.where, mutant.after))
         if mutant.is_wording:
             wording += 1
-        elif mutant.is_same_to_http or (mutant.where, mutant.after) in reasons:
-            known += 1
+        elif mutant.is_same_to_http or (mutant.where, mutant.after) in listed:
+            same += 1
         else:
             left.append(mutant)
     for mutant in left:
         sys.stdout.write(f"{mutant.where}\n  - {mutant.before}\n  + {mutant.after}\n")
-    sys.stdout.write(f"{len(left)} unnoticed; {known} are no other program (listed); {wording} change wording only\n")
-    return 2 if left else 0
+    noticed = [] if sys.argv[1:] else sorted(listed - survived)
+    for where, after in noticed:
+        sys.stdout.write(f"{where}: listed, and noticed\n  + {after}\n")
+    sys.stdout.write(f"{len(left)} unnoticed; {same} are no other program (listed); {wording} change wording only\n")
+    return 2 if left or noticed else 0
 
 
 def _read(name: str, shown: str) -> Mutant:

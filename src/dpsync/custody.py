@@ -21,7 +21,7 @@ from dpsync.ledger.anchors import ANCHORED, GAP, RECORDED, Anchors, Outside
 from dpsync.ledger.entry import EntryKind
 from dpsync.ledger.log import Log
 from dpsync.ledger.receipt_folder import ReceiptFolder
-from dpsync.paths import Kind, Trouble
+from dpsync.paths import Trouble, TroubleKind
 from dpsync.sealing import Keys
 from dpsync.store import integrity
 from dpsync.store import tables as t
@@ -111,7 +111,7 @@ class Custody:
         if not found:
             return
         told = "; ".join(one.told("") for one in found)
-        if all(one.kind is Kind.FULL for one in found):
+        if all(one.kind is TroubleKind.FULL for one in found):
             raise ProofDiskFull(told)
         raise ProofDamaged(told)
 

@@ -30,7 +30,7 @@ from pathlib import Path
 
 from dpsync import durable, paths
 from dpsync.errors import KeyProblem, ProofDamaged, ProofDiskFull
-from dpsync.paths import Kind, Trouble
+from dpsync.paths import Trouble, TroubleKind
 from dpsync.sealing import Keys
 
 NAME = "journal"
@@ -46,7 +46,7 @@ _LINES_LOST = (
 
 
 @dataclass(frozen=True, slots=True)
-class Accepted:
+class AcceptedRequest:
     """One event that was answered with "accepted". `kind`: request or withdrawal."""
 
     request_id: str
@@ -63,7 +63,7 @@ class Told:
     `damaged`: a sentence of each whole line that does not open, and of each place where lines are missing.
     """
 
-    accepted: tuple[Accepted, ...]
+    accepted: tuple[AcceptedRequest, ...]
     entries: int
     end: int
     damaged: tuple[str, ...]
@@ -89,7 +89,7 @@ class Journal:
         that it is not.
         """
         found = self._trouble(writes=False)
-        if found is None or (found.kind is Kind.VACANT and self._gap.exists()):
+        if found is None or (found.kind is TroubleKind.VACANT and self._gap.exists()):
             return ""
         return "the journal of accepted requests, " + found.told(
             f"restore it (is its disk mounted?). If it is lost for good, make an empty file {self._gap}: "
@@ -104,7 +104,7 @@ class Journal:
     def _trouble(self, *, writes: bool) -> Trouble | None:
         found = paths.trouble_of(lambda: paths.demand_file(self.path, writes=writes))
         if found is None and self.path.is_symlink():  # never followed: it could lead into any file
-            return Trouble(Kind.OTHER, f"{self.path} is a link, where a file should be", paths.away(self.path))
+            return Trouble(TroubleKind.OTHER, f"{self.path} is a link, where a file should be", paths.away(self.path))
         return found
 
     def begin(self) -> None:
@@ -116,7 +116,7 @@ class Journal:
         if found := self.unwritable:
             raise ProofDamaged(self.missing or f"{found.told('')}. dpsync accepts nothing")
 
-    def append(self, accepted: Sequence[Accepted], entries: int) -> int:
+    def append(self, accepted: Sequence[AcceptedRequest], entries: int) -> int:
         """Keep what was committed. `entries`: how many the ledger has, 0 for not known. On the disk when it returns.
 
         Returns where the file ends. Raises `ProofDamaged`: then nobody may be told that it was accepted.
@@ -153,7 +153,7 @@ class Journal:
                 raw = file.read()
         except OSError:
             raise ProofDamaged(f"{self.path} cannot be read by this user") from None
-        accepted: list[Accepted] = []
+        accepted: list[AcceptedRequest] = []
         damaged: list[str] = []
         entries, number = 0, 0 if start == 0 else None
         *whole, torn = raw.split(b"\n")
@@ -202,18 +202,18 @@ class Journal:
                     return number
         return 0
 
-    def _line(self, number: int, accepted: Sequence[Accepted], entries: int) -> bytes:
+    def _line(self, number: int, accepted: Sequence[AcceptedRequest], entries: int) -> bytes:
         group = [[one.request_id, one.source, one.event_id, int(one.at.timestamp()), one.kind] for one in accepted]
         plain = json.dumps({"n": number, "size": entries, "accepted": group}, separators=(",", ":")).encode()
         return base64.b64encode(self._keys.seal(NAME, plain, NAME.encode())) + b"\n"
 
-    def _opened(self, line: bytes) -> tuple[dict[str, int], list[Accepted]] | None:
+    def _opened(self, line: bytes) -> tuple[dict[str, int], list[AcceptedRequest]] | None:
         try:
             said = json.loads(self._keys.open(NAME, base64.b64decode(line, validate=True), NAME.encode()))
         except (binascii.Error, KeyProblem):
             return None
         group = [
-            Accepted(request_id, source, event_id, datetime.fromtimestamp(at, UTC), kind)
+            AcceptedRequest(request_id, source, event_id, datetime.fromtimestamp(at, UTC), kind)
             for request_id, source, event_id, at, kind in said["accepted"]
         ]
         return said, group

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, delete, insert, select, tuple_
 
-from dpsync.journal import GAP, Accepted, Told
+from dpsync.journal import GAP, AcceptedRequest, Told
 from dpsync.store import tables as t
 
 MARK = "journal"
@@ -24,9 +24,9 @@ class Comparison:
     only. `mark`: for `note_equal`.
     """
 
-    lost: tuple[Accepted, ...]
+    lost: tuple[AcceptedRequest, ...]
     short: int
-    alone: tuple[Accepted, ...]
+    alone: tuple[AcceptedRequest, ...]
     ordinal: int
 
 
@@ -56,7 +56,7 @@ def compared(connection: Connection, told: Told, after: int, entries: int) -> Co
         select(r.ordinal, r.id, r.source, r.event_id, r.accepted_at).where(r.ordinal > after).order_by(r.ordinal)
     ).all()
     known = {one.request_id for one in told.accepted}
-    alone = [Accepted(row.id, row.source, row.event_id, row.accepted_at) for row in rows if row.id not in known]
+    alone = [AcceptedRequest(row.id, row.source, row.event_id, row.accepted_at) for row in rows if row.id not in known]
     return Comparison(
         lost=tuple(_lost(connection, told.accepted)),
         short=max(0, told.entries - entries),
@@ -65,7 +65,7 @@ def compared(connection: Connection, told: Told, after: int, entries: int) -> Co
     )
 
 
-def _lost(connection: Connection, accepted: Sequence[Accepted]) -> Iterator[Accepted]:
+def _lost(connection: Connection, accepted: Sequence[AcceptedRequest]) -> Iterator[AcceptedRequest]:
     events = {(one.kind, one.source, one.event_id): one for one in accepted}
     for kind, table in (("request", t.request), ("withdrawal", t.withdrawal)):
         names = [(source, event) for of, source, event in events if of == kind]
@@ -76,7 +76,7 @@ def _lost(connection: Connection, accepted: Sequence[Accepted]) -> Iterator[Acce
             yield from (events[kind, *name] for name in asked if name not in there)
 
 
-def sentence_of(lost: Sequence[Accepted], short: int, path: Path, *, damaged: bool) -> str:
+def sentence_of(lost: Sequence[AcceptedRequest], short: int, path: Path, *, damaged: bool) -> str:
     """What is missing, and what a person can do. `damaged`: the journal may have told of more."""
     way_out = (
         "look for the database's newest files (with its -wal) and restore them together. If they are gone, tell the "

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dpsync import durable, paths
 from dpsync.errors import KeyProblem, StoreAway
-from dpsync.paths import Kind, Unusable
+from dpsync.paths import TroubleKind, Unusable
 
 KEY_BYTES = 32
 
@@ -29,7 +29,7 @@ def demand_folder(path: Path, restore: str, *, shut_to: int = paths.ANYBODY_ELSE
         paths.demand_folder(path, shut_to=shut_to, writes=writes)
     except Unusable as unusable:
         trouble = unusable.trouble
-        if trouble.kind is Kind.FULL:
+        if trouble.kind is TroubleKind.FULL:
             raise StoreAway(trouble.told(""), code=KeyProblem.code) from None
         raise KeyProblem(trouble.told(restore)) from None
 

@@ -35,7 +35,7 @@ _KINDS = {
 }
 
 
-class Kind(StrEnum):
+class TroubleKind(StrEnum):
     """What is wrong with a path, in kinds that a door may answer differently."""
 
     VACANT = "nothing stands there"
@@ -50,13 +50,13 @@ class Kind(StrEnum):
 class Trouble:
     """What is wrong with a path. `mend`: the step that helps, a command in it; "" where none is needed or known."""
 
-    kind: Kind
+    kind: TroubleKind
     what: str
     mend: str = ""
 
     def told(self, restore: str) -> str:
         """The sentence, with the way out; `restore`: how what should stand there comes back."""
-        lost = self.kind in {Kind.VACANT, Kind.EMPTY, Kind.OTHER}
+        lost = self.kind in {TroubleKind.VACANT, TroubleKind.EMPTY, TroubleKind.OTHER}
         steps = "; then ".join(filter(None, (self.mend, restore if lost else "")))
         return f"{self.what}: {steps}" if steps else self.what
 
@@ -73,9 +73,9 @@ def read(path: Path, *, most: int = LARGEST, shut_to: int = 0) -> bytes:
     """What a file holds. `shut_to`: the bits of its mode that must not be set. Raises `Unusable`."""
     status = demand_file(path, shut_to=shut_to)
     if not status.st_size:
-        raise Unusable(Trouble(Kind.EMPTY, f"{path} is empty"))
+        raise Unusable(Trouble(TroubleKind.EMPTY, f"{path} is empty"))
     if status.st_size > most:
-        raise Unusable(Trouble(Kind.OTHER, f"{path} is larger than {most:,} bytes", away(path)))
+        raise Unusable(Trouble(TroubleKind.OTHER, f"{path} is larger than {most:,} bytes", away(path)))
     try:
         # Should a pipe have come there since, it is not waited for.
         file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -112,7 +112,7 @@ def demand_replaceable(path: Path) -> None:
         return
     _seen(path, _FILE)
     if {Path("/dev"), Path("/proc")} & {folder := path.parent.resolve(), *folder.parents} and path.is_symlink():
-        raise Unusable(Trouble(Kind.OTHER, f"{path} is a name of the system, where {_FILE} should be"))
+        raise Unusable(Trouble(TroubleKind.OTHER, f"{path} is a name of the system, where {_FILE} should be"))
 
 
 def vacant(path: Path) -> bool:
@@ -120,7 +120,7 @@ def vacant(path: Path) -> bool:
     try:
         _seen(path, "")
     except Unusable as unusable:
-        if unusable.trouble.kind is Kind.VACANT:
+        if unusable.trouble.kind is TroubleKind.VACANT:
             return True
         raise
     return False
@@ -149,7 +149,7 @@ def _seen(path: Path, wanted: str) -> os.stat_result:
         raise Unusable(_unseen(path)) from None
     kind = _KINDS.get(stat.S_IFMT(status.st_mode), "something else")
     if wanted and kind != wanted:
-        raise Unusable(Trouble(Kind.OTHER, f"{path} is {kind}, where {wanted} should be", away(path)))
+        raise Unusable(Trouble(TroubleKind.OTHER, f"{path} is {kind}, where {wanted} should be", away(path)))
     return status
 
 
@@ -161,20 +161,20 @@ def _unseen(path: Path) -> Trouble:
         except OSError as refused:
             return _broken_off(path, part, refused)
         if part != path and not is_folder:
-            return Trouble(Kind.OTHER, f"{part} is a file, where a folder should be", away(part))
-    return Trouble(Kind.SHUT, f"{path} cannot be looked at just now")
+            return Trouble(TroubleKind.OTHER, f"{part} is a file, where a folder should be", away(part))
+    return Trouble(TroubleKind.SHUT, f"{path} cannot be looked at just now")
 
 
 def _broken_off(path: Path, part: Path, refused: OSError) -> Trouble:
     if os.path.islink(part) and refused.errno in {errno.ENOENT, errno.ELOOP, errno.ENOTDIR}:  # noqa: PTH114 - because that of pathlib raises where the system refuses
         leads = "in a circle" if refused.errno == errno.ELOOP else "nowhere"
-        return Trouble(Kind.OTHER, f"{part} is a link that leads {leads}", away(part))
+        return Trouble(TroubleKind.OTHER, f"{part} is a link that leads {leads}", away(part))
     if refused.errno == errno.ENOENT:
         with_its = "" if part == path else f", and so is its folder {part}"
-        return Trouble(Kind.VACANT, f"{path} is missing{with_its}")
+        return Trouble(TroubleKind.VACANT, f"{path} is missing{with_its}")
     if refused.errno == errno.EACCES and not os.access(part.parent, os.X_OK, effective_ids=True):
         return _not_ours(part.parent, "entered")
-    return Trouble(Kind.SHUT, f"{part} cannot be reached by this user ({_user()}): {refused.strerror}")
+    return Trouble(TroubleKind.SHUT, f"{part} cannot be reached by this user ({_user()}): {refused.strerror}")
 
 
 def _demand_shut(path: Path, status: os.stat_result, shut_to: int) -> None:
@@ -183,7 +183,9 @@ def _demand_shut(path: Path, status: os.stat_result, shut_to: int) -> None:
         folder = stat.S_ISDIR(status.st_mode)
         others = "group or others" if shut_to & 0o070 else "everybody on this machine"
         bits = ("0700" if folder else "0600") if shut_to & 0o070 else "o-rwx"
-        raise Unusable(Trouble(Kind.OPEN, f"{path} is open to {others}", f"`chmod {bits} {shlex.quote(str(path))}`"))
+        raise Unusable(
+            Trouble(TroubleKind.OPEN, f"{path} is open to {others}", f"`chmod {bits} {shlex.quote(str(path))}`")
+        )
 
 
 def _demand_rights(path: Path, wanted: int) -> None:
@@ -228,21 +230,21 @@ def told_of(path: Path, refused: OSError) -> Trouble:
             # Where only this mounting is read-only, and not the disk, the system asks for `bind`.
             how = "remount,rw" if _disk_is_read_only(point) else "remount,rw,bind"
             return Trouble(
-                Kind.SHUT,
+                TroubleKind.SHUT,
                 f"{path} can only be read: its disk is mounted so, or the service's unit does not name it in "
                 "ReadWritePaths",
                 f"as root: `mount -o {how} {shlex.quote(str(point))}`",
             )
         case errno.EPERM:
             return Trouble(
-                Kind.SHUT, f"{path} may not be changed by anybody (immutable)", f"as root: `chattr -i {quoted}`"
+                TroubleKind.SHUT, f"{path} may not be changed by anybody (immutable)", f"as root: `chattr -i {quoted}`"
             )
         case errno.EACCES:
             return _not_ours(next(one for one in (path, *path.parents) if one.exists()), "written")
         case number if number in FULL:
-            return Trouble(Kind.FULL, f"the disk of {path} is full: make room, and it goes on by itself")
+            return Trouble(TroubleKind.FULL, f"the disk of {path} is full: make room, and it goes on by itself")
         case _:
-            return Trouble(Kind.SHUT, f"{path} cannot be used: {refused.strerror}")
+            return Trouble(TroubleKind.SHUT, f"{path} cannot be used: {refused.strerror}")
 
 
 def _not_ours(path: Path, what: str) -> Trouble:
@@ -251,7 +253,7 @@ def _not_ours(path: Path, what: str) -> Trouble:
     bits = "u+rwx" if stat.S_ISDIR(status.st_mode) else "u+rw"
     own = status.st_uid == os.geteuid()
     mend = f"`chmod {bits} {quoted}`" if own else f"as root: `chown {shlex.quote(user)} {quoted}`"
-    return Trouble(Kind.SHUT, f"{path} cannot be {what} by this user ({user})", mend)
+    return Trouble(TroubleKind.SHUT, f"{path} cannot be {what} by this user ({user})", mend)
 
 
 def away(path: Path) -> str:

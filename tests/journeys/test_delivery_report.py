@@ -518,7 +518,7 @@ def test_a_long_message_is_known_by_all_of_it_and_read_by_its_beginning(tmp_path
         (tmp_path / "x.eml").write_bytes(mail(body="x" * (LOOKED_AT + 1000)) + end)
         take_in(tmp_path, lambda one: bool(found.append(one)))  # type: ignore[func-returns-value]  # because nothing waits here
     assert found[0].digest != found[1].digest
-    assert {one.kind for one in found} == {incoming.Kind.REPLY}
+    assert {one.kind for one in found} == {incoming.MailKind.REPLY}
 
 
 def test_one_file_that_cannot_be_moved_keeps_no_other_waiting_and_is_told(tmp_path: Path) -> None:

@@ -83,8 +83,8 @@ def _they_answer(world: World) -> None:
     controller, now = world.controller, world.clock.now()
     letter = next(row for row in world.rows(t.notice))
     tag = letter.message_id.partition("@")[0]
-    delivered = incoming.Incoming(incoming.Kind.DELIVERED, "ab" * 32, (tag,), "2.0.0")
-    lost = incoming.Incoming(incoming.Kind.REPLY, "cd" * 32)
+    delivered = incoming.Incoming(incoming.MailKind.DELIVERED, "ab" * 32, (tag,), "2.0.0")
+    lost = incoming.Incoming(incoming.MailKind.REPLY, "cd" * 32)
     for one in (delivered, lost):
         world.writer.call(lambda unit, one=one: incoming.take(unit, controller, one, now))  # type: ignore[misc]  # because mypy does not infer a lambda's default
     names = next(

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dpsync.intake.delivery_report import LOOKED_AT, read
-from dpsync.propagation.correspondence.incoming import Incoming, Kind
+from dpsync.propagation.correspondence.incoming import Incoming, MailKind
 from tests.returned import mail, report
 
 TAG, OTHER, THIRD = "abcd2345" * 4, "qrst2345" * 4, "wxyz2345" * 4
@@ -25,17 +25,17 @@ def seen(raw: bytes) -> Incoming:
 @pytest.mark.parametrize(
     ("action", "status", "kind"),
     [
-        ("delivered", "2.0.0", Kind.DELIVERED),
-        ("Delivered", "2.6.0 (queued as 1)", Kind.DELIVERED),
-        ("relayed", "2.0.0", Kind.RELAYED),
-        ("expanded", "2.1.5", Kind.EXPANDED),
-        ("delayed", "4.4.1", Kind.DELAYED),
-        ("failed", "5.1.1", Kind.FAILED),
-        ("failed", "5.7.1", Kind.FAILED),
-        ("failed", "4.4.7", Kind.FAILED),
+        ("delivered", "2.0.0", MailKind.DELIVERED),
+        ("Delivered", "2.6.0 (queued as 1)", MailKind.DELIVERED),
+        ("relayed", "2.0.0", MailKind.RELAYED),
+        ("expanded", "2.1.5", MailKind.EXPANDED),
+        ("delayed", "4.4.1", MailKind.DELAYED),
+        ("failed", "5.1.1", MailKind.FAILED),
+        ("failed", "5.7.1", MailKind.FAILED),
+        ("failed", "4.4.7", MailKind.FAILED),
     ],
 )
-def test_each_action_of_a_report_is_what_the_rfc_says(action: str, status: str, kind: Kind) -> None:
+def test_each_action_of_a_report_is_what_the_rfc_says(action: str, status: str, kind: MailKind) -> None:
     found = seen(report((action, status), envelope_id=TAG))
     assert (found.kind, found.tags, found.status) == (kind, (TAG,), status[:5])
 
@@ -46,7 +46,7 @@ def test_each_action_of_a_report_is_what_the_rfc_says(action: str, status: str, 
      ("delivered", ""), ("delivered", "250 OK"), ("delivered", "2.0")],
 )  # fmt: skip
 def test_a_report_that_contradicts_itself_is_left_to_a_person(action: str, status: str) -> None:
-    assert seen(report((action, status), envelope_id=TAG)).kind is Kind.UNCLEAR
+    assert seen(report((action, status), envelope_id=TAG)).kind is MailKind.UNCLEAR
 
 
 def test_of_several_recipients_the_worst_counts() -> None:
@@ -55,7 +55,7 @@ def test_of_several_recipients_the_worst_counts() -> None:
     for worst in range(len(order)):
         found = seen(report(*order[: worst + 1], envelope_id=TAG))
         assert (found.kind.value, found.status) == order[worst]
-    assert seen(report(("delivered", "2.0.0"), ("unheard", "2.0.0"), envelope_id=TAG)).kind is Kind.UNCLEAR
+    assert seen(report(("delivered", "2.0.0"), ("unheard", "2.0.0"), envelope_id=TAG)).kind is MailKind.UNCLEAR
 
 
 def test_a_report_is_matched_by_envelope_id_then_by_address_then_by_the_returned_message_id() -> None:
@@ -80,11 +80,11 @@ def test_a_tag_is_known_in_either_case_and_in_any_address(to: str) -> None:
 
 
 def test_a_report_without_a_recipient_or_of_another_type_reports_nothing() -> None:
-    assert seen(report(envelope_id=TAG)).kind is Kind.UNCLEAR
+    assert seen(report(envelope_id=TAG)).kind is MailKind.UNCLEAR
     other = report(("delivered", "2.0.0"), envelope_id=TAG).replace(b"report-type=delivery-status", b"report-type=x")
-    assert seen(other).kind is not Kind.DELIVERED
+    assert seen(other).kind is not MailKind.DELIVERED
     plain = report(("delivered", "2.0.0"), envelope_id=TAG).replace(b"multipart/report", b"multipart/mixed")
-    assert seen(plain).kind is not Kind.DELIVERED
+    assert seen(plain).kind is not MailKind.DELIVERED
 
 
 def test_a_message_is_read_alike_whichever_way_its_lines_end() -> None:
@@ -95,7 +95,7 @@ def test_a_message_is_read_alike_whichever_way_its_lines_end() -> None:
 
 def test_an_internationalised_report_is_read_like_the_other() -> None:
     raw = report(("failed", "5.1.1"), envelope_id=TAG).replace(b"message/delivery", b"message/global-delivery")
-    assert (seen(raw).kind, seen(raw).tags) == (Kind.FAILED, (TAG,))
+    assert (seen(raw).kind, seen(raw).tags) == (MailKind.FAILED, (TAG,))
 
 
 # --- machines and people (RFC 3834)
@@ -114,13 +114,13 @@ def test_an_internationalised_report_is_read_like_the_other() -> None:
 )
 def test_an_out_of_office_reply_is_automatic_where_it_says_nothing_else(headers: str) -> None:
     raw = mail(to=BACK, headers=headers, subject="Out of office: Erasure notice", body="I am away until Monday.")
-    assert (seen(raw).kind, seen(raw).tags) == (Kind.AUTOMATIC, (TAG,))
-    assert seen(raw + b"Received, and done.").kind is Kind.UNCLEAR
+    assert (seen(raw).kind, seen(raw).tags) == (MailKind.AUTOMATIC, (TAG,))
+    assert seen(raw + b"Received, and done.").kind is MailKind.UNCLEAR
 
 
 def test_a_bounce_in_a_form_of_its_own_is_left_to_a_person() -> None:
     exim = "Auto-Submitted: auto-replied\nX-Failed-Recipients: desk@processor.example\n"
-    assert seen(mail(to=BACK, headers=exim)).kind is Kind.UNCLEAR
+    assert seen(mail(to=BACK, headers=exim)).kind is MailKind.UNCLEAR
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_a_bounce_in_a_form_of_its_own_is_left_to_a_person() -> None:
 )
 def test_what_no_mark_calls_a_machines_is_a_reply(headers: str) -> None:
     found = seen(mail(to=BACK, headers=headers, body="We refuse: there is an unpaid invoice."))
-    assert (found.kind, found.tags) == (Kind.REPLY, (TAG,))
+    assert (found.kind, found.tags) == (MailKind.REPLY, (TAG,))
 
 
 # --- what came back, whatever marks it carries
@@ -177,7 +177,7 @@ DAEMON = "Mail Delivery System <MAILER-DAEMON@relay.example>"
 )
 def test_a_mail_system_reports_to_a_person_whatever_marks_it_puts_on_it(sender: str, headers: str, marks: str) -> None:
     found = seen(mail(sender, to=BACK, headers=headers + marks, body="550 5.1.1 no such mailbox"))
-    assert (found.kind, found.tags) == (Kind.UNCLEAR, (TAG,))
+    assert (found.kind, found.tags) == (MailKind.UNCLEAR, (TAG,))
 
 
 def as_part_of(container: str, raw: bytes) -> bytes:
@@ -187,10 +187,10 @@ def as_part_of(container: str, raw: bytes) -> bytes:
 @pytest.mark.parametrize("marks", [b"", b"Precedence: bulk\n", b"X-Auto-Response-Suppress: All\nX-Autoreply: yes\n"])
 @pytest.mark.parametrize("container", ["multipart/report", "multipart/mixed", "multipart/related", "Multipart/Report"])
 @pytest.mark.parametrize(
-    ("action", "status", "kind"), [("failed", "5.1.1", Kind.FAILED), ("delayed", "4.4.1", Kind.DELAYED)]
+    ("action", "status", "kind"), [("failed", "5.1.1", MailKind.FAILED), ("delayed", "4.4.1", MailKind.DELAYED)]
 )
 def test_a_report_is_one_in_whatever_it_lies(
-    action: str, status: str, kind: Kind, container: str, marks: bytes
+    action: str, status: str, kind: MailKind, container: str, marks: bytes
 ) -> None:
     raw = marks + as_part_of(container, report((action, status), to=BACK, message_id=OTHER))
     assert seen(raw) == Incoming(kind, "0" * 64, (TAG, OTHER), status)
@@ -198,7 +198,7 @@ def test_a_report_is_one_in_whatever_it_lies(
 
 def test_of_what_is_no_report_by_its_form_nothing_good_is_believed() -> None:
     raw = as_part_of("multipart/mixed", report(("delivered", "2.0.0"), to=BACK))
-    assert seen(raw).kind is Kind.UNCLEAR
+    assert seen(raw).kind is MailKind.UNCLEAR
 
 
 def test_a_report_that_a_person_puts_beside_an_answer_is_read_by_a_person() -> None:
@@ -206,29 +206,29 @@ def test_a_report_that_a_person_puts_beside_an_answer_is_read_by_a_person() -> N
     raw = (
         raw.replace(b"Return-Path: <>\n", b"").replace(b"MAILER-DAEMON@", b"pat@").replace(b"Mail Delivery System", b"")
     )
-    assert seen(raw).kind is Kind.UNCLEAR
+    assert seen(raw).kind is MailKind.UNCLEAR
 
 
 def test_a_report_without_its_part_or_with_a_letter_sent_back_is_no_absence() -> None:
     bare = b"Content-Type: multipart/report; boundary=b\n\n--b\nContent-Type: text/plain\n\nSorry.\n--b--\n"
     head = f"From: relay@processor.example\nTo: {BACK}\nAuto-Submitted: auto-replied\n".encode()
-    assert seen(head + bare).kind is Kind.UNCLEAR
+    assert seen(head + bare).kind is MailKind.UNCLEAR
     back = bare.replace(b"report", b"mixed").replace(b"text/plain", b"text/rfc822-headers")
     back = back.replace(b"Sorry.", f"Message-ID: <{OTHER}@example.org>\n".encode())
-    assert (seen(head + back).kind, seen(head + back).tags) == (Kind.UNCLEAR, (TAG, OTHER))
+    assert (seen(head + back).kind, seen(head + back).tags) == (MailKind.UNCLEAR, (TAG, OTHER))
 
 
 @pytest.mark.parametrize(
     ("body", "kind"),
     [
-        ("displayed", Kind.AUTOMATIC),
-        ("deleted", Kind.UNCLEAR),
-        ("displayed/error", Kind.UNCLEAR),
-        ("failed", Kind.UNCLEAR),
-        ("", Kind.UNCLEAR),
+        ("displayed", MailKind.AUTOMATIC),
+        ("deleted", MailKind.UNCLEAR),
+        ("displayed/error", MailKind.UNCLEAR),
+        ("failed", MailKind.UNCLEAR),
+        ("", MailKind.UNCLEAR),
     ],
 )
-def test_a_receipt_says_no_more_than_that_it_was_shown(body: str, kind: Kind) -> None:
+def test_a_receipt_says_no_more_than_that_it_was_shown(body: str, kind: MailKind) -> None:
     assert seen(receipt("Read.", said=body)).kind is kind
 
 
@@ -237,21 +237,21 @@ def test_a_complaint_about_our_letter_is_read_by_a_person(container: str) -> Non
     raw = as_part_of(container, report(("failed", "5.1.1"), message_id=TAG, returned="message/rfc822"))
     raw = raw.replace(b"message/delivery-status", b"message/feedback-report").replace(b"MAILER-DAEMON", b"fbl")
     raw = raw.replace(b"Return-Path: <>\n", b"").replace(b"Mail Delivery System", b"").replace(b"Delivery Status", b"x")
-    assert (seen(raw).kind, seen(raw).tags) == (Kind.UNCLEAR, (TAG,))
+    assert (seen(raw).kind, seen(raw).tags) == (MailKind.UNCLEAR, (TAG,))
 
 
 @pytest.mark.parametrize(
     ("subject", "kind"),
     [
-        ("Undeliverable: Erasure notice", Kind.UNCLEAR),
-        ("Returned mail: see transcript", Kind.UNCLEAR),
-        ("Unzustellbar: Erasure notice", Kind.UNCLEAR),
-        ("Automatic reply: [DPS-7F3K2] Erasure notice - please confirm", Kind.AUTOMATIC),
-        ("Out of office: Reminder: Restriction notice - please confirm", Kind.AUTOMATIC),
-        ("Abwesenheit: No answer yet: Opt-out notice - please help", Kind.AUTOMATIC),
+        ("Undeliverable: Erasure notice", MailKind.UNCLEAR),
+        ("Returned mail: see transcript", MailKind.UNCLEAR),
+        ("Unzustellbar: Erasure notice", MailKind.UNCLEAR),
+        ("Automatic reply: [DPS-7F3K2] Erasure notice - please confirm", MailKind.AUTOMATIC),
+        ("Out of office: Reminder: Restriction notice - please confirm", MailKind.AUTOMATIC),
+        ("Abwesenheit: No answer yet: Opt-out notice - please help", MailKind.AUTOMATIC),
     ],
 )
-def test_an_automatic_reply_that_speaks_of_trouble_is_no_absence(subject: str, kind: Kind) -> None:
+def test_an_automatic_reply_that_speaks_of_trouble_is_no_absence(subject: str, kind: MailKind) -> None:
     raw = mail(to=BACK, headers="Auto-Submitted: auto-replied\n", subject=subject, body="I am away until Monday.")
     assert seen(raw).kind is kind
 
@@ -276,7 +276,7 @@ def test_an_automatic_reply_that_speaks_of_trouble_is_no_absence(subject: str, k
 def test_what_a_machine_wrote_and_nobody_knows_waits_for_a_person(subject: str, mark: str) -> None:
     headers = f"Auto-Submitted: {mark}\nIn-Reply-To: <{TAG}@example.org>\n"
     found = seen(mail(headers=headers, subject=subject, body="We have an unpaid bill of hers and keep everything."))
-    assert (found.kind, found.tags) == (Kind.UNCLEAR, (TAG,))
+    assert (found.kind, found.tags) == (MailKind.UNCLEAR, (TAG,))
 
 
 @pytest.mark.parametrize(
@@ -292,7 +292,7 @@ def test_what_a_machine_wrote_and_nobody_knows_waits_for_a_person(subject: str, 
 )
 def test_an_absence_says_nothing_but_that_somebody_is_away(body: str) -> None:
     raw = mail(to=BACK, headers="Auto-Submitted: auto-replied\n", subject="Out of office: Erasure notice", body=body)
-    assert seen(raw).kind is Kind.UNCLEAR
+    assert seen(raw).kind is MailKind.UNCLEAR
 
 
 @pytest.mark.parametrize(
@@ -304,13 +304,13 @@ def test_an_absence_says_nothing_but_that_somebody_is_away(body: str) -> None:
 )  # fmt: skip
 def test_an_absence_is_known_in_several_languages(subject: str) -> None:
     raw = mail(to=BACK, headers="Auto-Submitted: auto-replied\n", subject=subject, body="See you on 5.12.2026.")
-    assert seen(raw).kind is Kind.AUTOMATIC
+    assert seen(raw).kind is MailKind.AUTOMATIC
 
 
 @pytest.mark.parametrize("path", ["<> (null)", "(nobody) <>", " <>  ", "<#@[]> (qmail)"])
 def test_no_comment_hides_that_there_is_no_return_path(path: str) -> None:
     headers = f"Return-Path: {path}\nAuto-Submitted: auto-replied\n"
-    assert seen(mail(to=BACK, headers=headers, subject="Out of office")).kind is Kind.UNCLEAR
+    assert seen(mail(to=BACK, headers=headers, subject="Out of office")).kind is MailKind.UNCLEAR
 
 
 OUTLOOK = "Your message \n\n   To: Pat Desk\n   Subject: Erasure notice\n   Sent: Saturday 10:00\n\n"
@@ -326,8 +326,8 @@ THUNDERBIRD = (
     "text", ["", "Read.", OUTLOOK, THUNDERBIRD, "Ihre Nachricht wurde am 28.11.2026 10:00 gelesen."]
 )
 def test_a_receipt_as_programs_write_it_is_left_unread(text: str) -> None:
-    assert seen(receipt(text)).kind is Kind.AUTOMATIC
-    assert seen(receipt(text.replace("\n", "<br>\n"), "text/html")).kind is Kind.AUTOMATIC
+    assert seen(receipt(text)).kind is MailKind.AUTOMATIC
+    assert seen(receipt(text.replace("\n", "<br>\n"), "text/html")).kind is MailKind.AUTOMATIC
 
 
 @pytest.mark.parametrize(
@@ -336,18 +336,18 @@ def test_a_receipt_as_programs_write_it_is_left_unread(text: str) -> None:
 )
 @pytest.mark.parametrize("before", ["", OUTLOOK + "\n\n", THUNDERBIRD + "\n", "Your message was read on Monday. "])
 def test_what_somebody_wrote_into_a_receipt_a_person_reads(before: str, own: str) -> None:
-    assert seen(receipt(before + own)).kind is Kind.UNCLEAR
-    assert seen(receipt(own + "\n\n" + before)).kind is Kind.UNCLEAR
+    assert seen(receipt(before + own)).kind is MailKind.UNCLEAR
+    assert seen(receipt(own + "\n\n" + before)).kind is MailKind.UNCLEAR
 
 
 def test_what_somebody_put_beside_a_receipt_a_person_reads() -> None:
-    assert seen(receipt("%PDF", "application/pdf")).kind is Kind.UNCLEAR
+    assert seen(receipt("%PDF", "application/pdf")).kind is MailKind.UNCLEAR
 
 
 def test_a_receipt_of_many_dates_costs_no_more_than_its_length() -> None:
     began = time.process_time()
     for many in (" 1,", " sunday", " on", " 10:00", " 1st,", " to a@b", "<", " on a"):
-        assert seen(receipt("Your message was read on" + many * 190 + " x!")).kind is Kind.UNCLEAR
+        assert seen(receipt("Your message was read on" + many * 190 + " x!")).kind is MailKind.UNCLEAR
         seen(mail(to=BACK, headers="Auto-Submitted: auto-replied\n", subject="Away", body=many * 20_000))
     assert time.process_time() - began < 2
 
@@ -366,9 +366,9 @@ def receipt(text: str, content: str = "text/plain", said: str = "displayed") -> 
 
 def test_a_message_of_nobody_is_not_taken_for_a_reply() -> None:
     marked = b"\xef\xbb\xbf" + mail(to=BACK, headers="Auto-Submitted: auto-replied\n")
-    assert (seen(marked).kind, seen(marked).tags) == (Kind.UNCLEAR, (TAG,))
+    assert (seen(marked).kind, seen(marked).tags) == (MailKind.UNCLEAR, (TAG,))
     old = b"From MAILER-DAEMON Sat Nov 28 10:00:00 2026\n" + mail(to=BACK, headers="Auto-Submitted: auto-replied\n")
-    assert seen(old).kind is Kind.UNCLEAR
+    assert seen(old).kind is MailKind.UNCLEAR
 
 
 def test_what_comes_back_in_plain_text_or_in_base64_finds_its_letter() -> None:
@@ -376,12 +376,12 @@ def test_what_comes_back_in_plain_text_or_in_base64_finds_its_letter() -> None:
     assert seen(mail(DAEMON, body=body)).tags == (TAG,)
     coded = base64.encodebytes(body.encode()).decode()
     raw = mail(DAEMON, headers="MIME-Version: 1.0\nContent-Transfer-Encoding: base64\n", body=coded)
-    assert (seen(raw).kind, seen(raw).tags) == (Kind.UNCLEAR, (TAG,))
+    assert (seen(raw).kind, seen(raw).tags) == (MailKind.UNCLEAR, (TAG,))
 
 
 def test_what_cannot_be_read_is_not_lost() -> None:
     broken = f"To: {BACK}\n".encode() + b"Content-Type: multipart/mixed; boundary=b\n\n" + b"--boundary" * 20
-    assert (seen(broken).kind, seen(broken).tags) == (Kind.UNCLEAR, (TAG,))
+    assert (seen(broken).kind, seen(broken).tags) == (MailKind.UNCLEAR, (TAG,))
 
 
 @pytest.mark.parametrize("end", [b"\r\n", b"\r"])
@@ -448,20 +448,20 @@ HOSTILE = {
 @pytest.mark.parametrize("depth", [17, 300])
 def test_parts_in_parts_beyond_what_anybody_sends_are_not_even_parsed(depth: int) -> None:
     nested = b"".join(b"Content-Type: multipart/mixed; BOUNDARY=b%d\n\n--b%d\n" % (n, n) for n in range(depth))
-    assert seen(mail(to=BACK).partition(b"Content-Type")[0] + nested).kind is Kind.UNCLEAR
+    assert seen(mail(to=BACK).partition(b"Content-Type")[0] + nested).kind is MailKind.UNCLEAR
 
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_nothing_that_is_sent_stops_the_reader_or_counts(name: str) -> None:
     began = time.process_time()
     found = seen(HOSTILE[name])
-    assert found.kind in {Kind.UNCLEAR, Kind.REPLY} or name == "a report in base64"
+    assert found.kind in {MailKind.UNCLEAR, MailKind.REPLY} or name == "a report in base64"
     assert time.process_time() - began < 2
 
 
 @given(st.binary(max_size=2000))
 def test_any_bytes_are_something_and_never_a_report(raw: bytes) -> None:
-    assert seen(raw).kind in {Kind.UNCLEAR, Kind.REPLY, Kind.AUTOMATIC}
+    assert seen(raw).kind in {MailKind.UNCLEAR, MailKind.REPLY, MailKind.AUTOMATIC}
 
 
 @given(st.data())
@@ -469,7 +469,7 @@ def test_a_damaged_report_never_says_more_than_the_whole_one(data: st.DataObject
     raw = bytearray(report(("failed", "5.1.1"), envelope_id=TAG, to=BACK, message_id=TAG))
     for _ in range(data.draw(st.integers(1, 5))):
         raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
-    assert seen(bytes(raw)).kind in {Kind.FAILED, Kind.UNCLEAR, Kind.AUTOMATIC, Kind.REPLY}
+    assert seen(bytes(raw)).kind in {MailKind.FAILED, MailKind.UNCLEAR, MailKind.AUTOMATIC, MailKind.REPLY}
 
 
 def test_no_word_and_no_address_of_a_message_is_in_what_is_read_of_it() -> None:

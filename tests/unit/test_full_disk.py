@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dpsync.errors import DpsyncError, Exit, ProofDiskFull
-from dpsync.journal import Accepted, Journal
+from dpsync.journal import AcceptedRequest, Journal
 from dpsync.ledger import note
 from dpsync.ledger.anchors import Anchors
 from dpsync.ledger.note import Checkpoint, Signer
@@ -34,7 +34,7 @@ def test_a_checkpoint_a_consistency_file_and_a_line_of_the_journal_wait_for_room
     keys = Keys.create(tmp_path / "keys")
     anchors, journal = Anchors(disk), Journal(disk, keys)
     journal.begin()
-    accepted = [Accepted(f"r-{number}", "crm", f"evt-{number}", NOW) for number in range(200)]
+    accepted = [AcceptedRequest(f"r-{number}", "crm", f"evt-{number}", NOW) for number in range(200)]
     text = note.sign(Checkpoint("example.org/full", 1, bytes(32)), Signer("example.org/full", keys.signing_key))
     fill(disk)
     for write in (

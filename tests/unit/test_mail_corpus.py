@@ -6,7 +6,7 @@ from itertools import product
 import pytest
 
 from dpsync.intake.delivery_report import LOOKED_AT, read
-from dpsync.propagation.correspondence.incoming import Kind
+from dpsync.propagation.correspondence.incoming import MailKind
 from tests.returned import mail, report
 
 TAG = "abcd2345" * 4
@@ -20,7 +20,7 @@ MARKS = (
 )  # fmt: skip
 
 
-def kind(raw: bytes) -> Kind:
+def kind(raw: bytes) -> MailKind:
     found = read(raw[:LOOKED_AT], "0" * 64)
     assert found.tags[:1] == (TAG,)
     return found.kind
@@ -96,7 +96,7 @@ def test_a_bounce_without_a_report_part_is_read_by_a_person(name: str) -> None:
     sender, subject, text = BOUNCES[name]
     for form, marks, back in product(FORMS, MARKS, ("message/rfc822", "text/rfc822-headers")):
         head = f"From: {sender}\nTo: {BACK}\nSubject: {subject}\n{marks}"
-        assert kind(wrapped(form, head, text, back)) is Kind.UNCLEAR, (form, marks)
+        assert kind(wrapped(form, head, text, back)) is MailKind.UNCLEAR, (form, marks)
 
 
 @pytest.mark.parametrize("name", [one for one in BOUNCES if one != "absence"])
@@ -105,7 +105,7 @@ def test_a_bounce_under_anybodys_name_is_never_left_unread(name: str, sender: st
     _, subject, text = BOUNCES[name]
     for form, marks in product(FORMS, MARKS):
         head = f"From: {sender}\nTo: {BACK}\nSubject: {subject}\n{marks}"
-        assert kind(wrapped(form, head, text, "message/rfc822")) in {Kind.UNCLEAR, Kind.REPLY}, (form, marks)
+        assert kind(wrapped(form, head, text, "message/rfc822")) in {MailKind.UNCLEAR, MailKind.REPLY}, (form, marks)
 
 
 @pytest.mark.parametrize(
@@ -119,10 +119,10 @@ def test_a_report_of_trouble_is_one_in_every_container(container: str, marks: st
     raw = report((action, status), to=BACK).replace(
         b"multipart/report; report-type=delivery-status", container.encode()
     )
-    assert kind(marks.encode() + raw) is (Kind.FAILED if action == "failed" else Kind.DELAYED)
+    assert kind(marks.encode() + raw) is (MailKind.FAILED if action == "failed" else MailKind.DELAYED)
     for what in (b"delivery-status\n", b"Status: ", b"Action: ", b"Reporting-MTA: ", b"text/plain"):
         damaged = raw.replace(what, b"X" + what, 2)
-        assert kind(damaged) in {Kind.FAILED, Kind.DELAYED, Kind.UNCLEAR}, what
+        assert kind(damaged) in {MailKind.FAILED, MailKind.DELAYED, MailKind.UNCLEAR}, what
 
 
 # --- what a person wrote, or a system that says something of its own
@@ -145,10 +145,13 @@ SUBJECTS = (
 @pytest.mark.parametrize("said", REFUSALS)
 def test_nobodys_answer_is_left_unread_under_any_subject_and_mark(subject: str, said: str) -> None:
     for marks in (*MARKS, "Precedence: list\nList-Id: <desk.processor.example>\n", "X-Auto-Response-Suppress: OOF\n"):
-        assert kind(mail(DESK, to=BACK, headers=marks, subject=subject, body=said)) in {Kind.UNCLEAR, Kind.REPLY}
+        assert kind(mail(DESK, to=BACK, headers=marks, subject=subject, body=said)) in {
+            MailKind.UNCLEAR,
+            MailKind.REPLY,
+        }
         for form in FORMS[1:-1]:
             raw = wrapped(form, f"From: {DESK}\nTo: {BACK}\nSubject: {subject}\n{marks}", said, "message/rfc822")
-            assert kind(raw) in {Kind.UNCLEAR, Kind.REPLY}, (form, marks)
+            assert kind(raw) in {MailKind.UNCLEAR, MailKind.REPLY}, (form, marks)
 
 
 def test_without_a_machines_mark_an_absence_is_a_reply_and_read() -> None:
@@ -159,7 +162,7 @@ def test_without_a_machines_mark_an_absence_is_a_reply_and_read() -> None:
         "Auto-Submitted: no\n",
     ):
         raw = mail(DESK, to=BACK, headers=marks, subject="Out of office", body="I am away until Monday.")
-        assert kind(raw) is Kind.REPLY
+        assert kind(raw) is MailKind.REPLY
 
 
 # --- what is left unread: the marked notes of an absence, and they alone
@@ -178,13 +181,13 @@ NOTES = {
 def test_a_marked_note_of_an_absence_is_left_unread_in_the_forms_of_its_systems(system: str) -> None:
     for subject in ("Out of office", f"Automatic reply: {OURS}", f"Re: {OURS}", f"Out of Office Re: {OURS}"):
         head = f"From: {DESK}\nTo: {BACK}\nSubject: {subject}\n{NOTES[system]}"
-        assert kind(wrapped("base64", head, AWAY, "")) is Kind.AUTOMATIC
+        assert kind(wrapped("base64", head, AWAY, "")) is MailKind.AUTOMATIC
         both = (
             f"--b\nContent-Type: text/plain\n\n{AWAY}\n--b\nContent-Type: text/html\n\n<style>p {{ margin: 0 }}</style>"
         )
         both += "<p>" + AWAY.replace("\n\n", "</p><p>").replace("\n", "<br>") + "</p>\n--b--\n"
         raw = f"{head}MIME-Version: 1.0\nContent-Type: multipart/alternative; boundary=b\n\n{both}".encode()
-        assert kind(raw) is Kind.AUTOMATIC
+        assert kind(raw) is MailKind.AUTOMATIC
         hidden = (
             both.replace("--b--", "--b\nContent-Type: image/png\n\nx\n--b--"),
             both.replace("--b--", "--b\nContent-Type: text/plain\n\nWe refuse.\n--b--"),
@@ -195,12 +198,12 @@ def test_a_marked_note_of_an_absence_is_left_unread_in_the_forms_of_its_systems(
         )
         for more in hidden:
             raw = f"{head}MIME-Version: 1.0\nContent-Type: multipart/alternative; boundary=b\n\n{more}".encode()
-            assert kind(raw) is Kind.UNCLEAR, more
+            assert kind(raw) is MailKind.UNCLEAR, more
 
 
 def test_what_is_too_long_to_be_looked_at_whole_is_read_by_a_person() -> None:
     raw = mail(DESK, to=BACK, headers=REPLIED, subject="Out of office", body=AWAY + "\n" * LOOKED_AT + "We refuse.")
-    assert kind(raw) is Kind.UNCLEAR
+    assert kind(raw) is MailKind.UNCLEAR
 
 
 @pytest.mark.parametrize(
@@ -218,4 +221,4 @@ def test_a_read_receipt_in_words_that_are_not_known_is_read_by_a_person(said: st
             f"--b\nContent-Type: text/plain; charset=utf-8\n\n{text}\n"
             f"--b\nContent-Type: message/disposition-notification\n\nDisposition: {action}; {said}\n\n--b--\n"
         )
-        assert kind(raw.encode()) is Kind.UNCLEAR
+        assert kind(raw.encode()) is MailKind.UNCLEAR

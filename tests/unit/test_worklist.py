@@ -215,7 +215,7 @@ def test_a_work_list_that_comes_back_is_told_to_the_operator_and_known_by_what_n
     assert str(mail(letter)["Reply-To"]) == f"privacy+{tag}@example.org"
 
     def comes_back(tag: str, digest: str) -> bool:
-        one = incoming.Incoming(incoming.Kind.FAILED, digest, (tag,), "5.1.1")
+        one = incoming.Incoming(incoming.MailKind.FAILED, digest, (tag,), "5.1.1")
         return world.writer.call(lambda unit: incoming.take(unit, world.controller, one, world.clock.now()))
 
     assert comes_back(letter.reference, "00" * 32), "a reference is no proof, so a person reads it"

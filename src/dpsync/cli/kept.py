@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dpsync.cli.check_lines import CheckLine, CheckResult
 from dpsync.errors import KeyProblem, StoreAway
 from dpsync.installation import Installation
-from dpsync.paths import Kind
+from dpsync.paths import TroubleKind
 from dpsync.soundness import Soundness
 from dpsync.store import integrity
 from dpsync.store.trouble import file_trouble
@@ -46,7 +46,7 @@ def _unwritable(there: Installation, said: Sequence[str]) -> Iterator[CheckLine]
     for one in there.custody.unwritable():
         if not any(one.what in sentence for sentence in said):
             yield CheckLine(
-                "anchors", CheckResult.PROBLEM, one.told(""), "DP-604", fatal=True, passes=one.kind is Kind.FULL
+                "anchors", CheckResult.PROBLEM, one.told(""), "DP-604", fatal=True, passes=one.kind is TroubleKind.FULL
             )
 
 

@@ -16,7 +16,7 @@ from email.policy import compat32
 from email.utils import parseaddr
 
 from dpsync.intake.automatic import is_absence, is_plain_receipt
-from dpsync.propagation.correspondence.incoming import Incoming, Kind
+from dpsync.propagation.correspondence.incoming import Incoming, MailKind
 
 LOOKED_AT = 64 * 1024
 """Bytes. A report with the head of a letter (RET=HDRS) has a few kilobytes, and its report stands before that head."""
@@ -46,11 +46,11 @@ _TO = ("to", "cc", "delivered-to", "x-original-to", "envelope-to", "x-envelope-t
 
 # What each action says of the recipients, the worst first, and which class of status goes with it (RFC 3463).
 _ACTIONS = {
-    "failed": (Kind.FAILED, "45"),
-    "delayed": (Kind.DELAYED, "4"),
-    "expanded": (Kind.EXPANDED, "2"),
-    "relayed": (Kind.RELAYED, "2"),
-    "delivered": (Kind.DELIVERED, "2"),
+    "failed": (MailKind.FAILED, "45"),
+    "delayed": (MailKind.DELAYED, "4"),
+    "expanded": (MailKind.EXPANDED, "2"),
+    "relayed": (MailKind.RELAYED, "2"),
+    "delivered": (MailKind.DELIVERED, "2"),
 }
 
 
@@ -65,9 +65,9 @@ def read(start: bytes, digest: str) -> Incoming:
         found = _read(BytesParser(policy=compat32).parsebytes(start), digest)
     except Exception:  # noqa: BLE001 - because the library fails in ways that nobody foresaw, and no mail may be lost by it
         return _unclear(digest, [start])
-    if found.kind is Kind.AUTOMATIC and len(start) >= LOOKED_AT:
-        found = replace(found, kind=Kind.UNCLEAR)  # somebody may have written into what was not looked at
-    return found if found.kind is not Kind.UNCLEAR else _unclear(digest, [start, *_bodies(start)], found)
+    if found.kind is MailKind.AUTOMATIC and len(start) >= LOOKED_AT:
+        found = replace(found, kind=MailKind.UNCLEAR)  # somebody may have written into what was not looked at
+    return found if found.kind is not MailKind.UNCLEAR else _unclear(digest, [start, *_bodies(start)], found)
 
 
 def _unclear(digest: str, texts: Iterable[bytes], found: Incoming | None = None) -> Incoming:
@@ -77,7 +77,7 @@ def _unclear(digest: str, texts: Iterable[bytes], found: Incoming | None = None)
         plain = text.decode("ascii", "replace")
         tags += [*_tagged(plain), *_ids(plain)]
     known = tuple(dict.fromkeys(tags))[:MOST_TAGS]
-    return replace(found or Incoming(Kind.UNCLEAR, digest), tags=known)
+    return replace(found or Incoming(MailKind.UNCLEAR, digest), tags=known)
 
 
 def _bodies(start: bytes) -> Iterator[bytes]:
@@ -105,19 +105,19 @@ def _read(message: Message, digest: str) -> Incoming:
     )
 
 
-def _kind(message: Message, parts: list[Message]) -> Kind:
+def _kind(message: Message, parts: list[Message]) -> MailKind:
     """A person's, a machine's, or what a person must look at. `Auto-Submitted` says that a machine wrote, not what."""
     if receipt := _receipt(message, parts):
         return receipt
     if _kinds_of_report(message) or _is_from_mail_system(message) or not message.get("from"):
-        return Kind.UNCLEAR
+        return MailKind.UNCLEAR
     if not _is_automatic(message):
-        return Kind.REPLY
+        return MailKind.REPLY
     # Who is only away sends no letter back.
     back = any(part.get_content_type() in _RETURNED for part in parts)
     subject = " ".join(_decoded(text) for text in _texts(message, "subject"))
     name = " ".join(parseaddr(_decoded(text))[0] for text in _texts(message, "from"))
-    return Kind.AUTOMATIC if not back and is_absence(subject, name, parts) else Kind.UNCLEAR
+    return MailKind.AUTOMATIC if not back and is_absence(subject, name, parts) else MailKind.UNCLEAR
 
 
 def _parts(message: Message) -> Iterator[Message]:
@@ -185,7 +185,7 @@ def _is_automatic(message: Message) -> bool:
     )
 
 
-def _receipt(message: Message, parts: list[Message]) -> Kind | None:
+def _receipt(message: Message, parts: list[Message]) -> MailKind | None:
     """A read receipt (RFC 8098) says that it was shown and no more; what was deleted unread a person looks at.
 
     So does a person with what somebody wrote into it.
@@ -196,7 +196,7 @@ def _receipt(message: Message, parts: list[Message]) -> Kind | None:
     fields = [one for part in inner for one in _blocks(part)]
     said = [text.rpartition(";")[2].strip().lower() for one in fields for text in _texts(one, "disposition")]
     shown = said == ["displayed"] and _kinds_of_report(message) == ["disposition-notification"]
-    return Kind.AUTOMATIC if shown and is_plain_receipt(parts) else Kind.UNCLEAR
+    return MailKind.AUTOMATIC if shown and is_plain_receipt(parts) else MailKind.UNCLEAR
 
 
 # --- a report of delivery
@@ -206,14 +206,14 @@ def _report(message: Message, parts: list[Message], to: list[str], digest: str) 
     reports = [_blocks(part) for part in parts if _is_status(part)]
     tags = [*to, *(tag for part in parts for tag in _returned(part))]
     if not reports or any(len(blocks) < 2 for blocks in reports):
-        return Incoming(Kind.UNCLEAR, digest, tuple(tags))
+        return Incoming(MailKind.UNCLEAR, digest, tuple(tags))
     envelope = [text.strip().lower() for blocks in reports for text in _texts(blocks[0], "original-envelope-id")]
     tags = [*(tag for tag in envelope if _TAG.fullmatch(tag)), *tags]
     kind, status = _worst([block for blocks in reports for block in blocks[1:]])
     if _kinds_of_report(message) != ["delivery-status"]:
         # OpenSMTPD sends it so, and nothing good is believed of it; a person may put a report beside an answer.
-        bad = kind in {Kind.FAILED, Kind.DELAYED} and _is_from_mail_system(message)
-        kind = kind if bad else Kind.UNCLEAR
+        bad = kind in {MailKind.FAILED, MailKind.DELAYED} and _is_from_mail_system(message)
+        kind = kind if bad else MailKind.UNCLEAR
     return Incoming(kind, digest, tuple(dict.fromkeys(tags)), status=status)
 
 
@@ -232,15 +232,15 @@ def _blocks(part: Message) -> list[Message]:
     return [one for one in found if one.keys()]
 
 
-def _worst(recipients: list[Message]) -> tuple[Kind, str]:
+def _worst(recipients: list[Message]) -> tuple[MailKind, str]:
     """The worst of all recipients: an alias stands for several, and one that failed is one that was not told."""
-    found: list[tuple[Kind, str]] = []
+    found: list[tuple[MailKind, str]] = []
     for one in recipients:
         action = "".join(_texts(one, "action")).partition("(")[0].strip().lower()
         status = _STATUS.match("".join(_texts(one, "status")).strip())
-        kind, classes = _ACTIONS.get(action, (Kind.UNCLEAR, ""))
+        kind, classes = _ACTIONS.get(action, (MailKind.UNCLEAR, ""))
         if status is None or status[1] not in classes:
-            return Kind.UNCLEAR, ""  # "delivered" with 5.1.1 is nobody's report
+            return MailKind.UNCLEAR, ""  # "delivered" with 5.1.1 is nobody's report
         found.append((kind, status[0]))
     order = [kind for kind, _ in _ACTIONS.values()]
     return min(found, key=lambda one: order.index(one[0]))

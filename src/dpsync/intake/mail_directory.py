@@ -14,7 +14,7 @@ from pathlib import Path
 
 from dpsync import paths
 from dpsync.intake.delivery_report import LOOKED_AT, read
-from dpsync.paths import Kind
+from dpsync.paths import TroubleKind
 from dpsync.propagation.correspondence.incoming import Incoming
 
 HANDLED, WAITING = "handled", "waiting"
@@ -29,7 +29,7 @@ def trouble(folder: Path) -> str:
     """What keeps this user from reading and moving what comes in; "" for nothing."""
     for path in (folder, folder / HANDLED, folder / WAITING, folder / "new"):
         found = paths.trouble_of(lambda path=path: paths.demand_folder(path, writes=True))  # type: ignore[misc]  # because mypy does not infer a lambda's default
-        if found is not None and not (path != folder and found.kind is Kind.VACANT):
+        if found is not None and not (path != folder and found.kind is TroubleKind.VACANT):
             return found.told(f"make the folder: `mkdir {shlex.quote(str(path))}`")
     return ""
 

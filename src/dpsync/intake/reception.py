@@ -23,7 +23,7 @@ from dpsync.intake.identity import Identity, introduce, known_of, names_of, reso
 from dpsync.intake.payload import Withdrawal
 from dpsync.intake.restrictions import meet_restriction
 from dpsync.intake.withdrawals import take_back
-from dpsync.journal import Accepted
+from dpsync.journal import AcceptedRequest
 from dpsync.ledger import entry, rows
 from dpsync.ledger.entry import EntryKind
 from dpsync.model import Cause, Request, State
@@ -120,7 +120,7 @@ class Reception:
             taken = take_back(unit, self._controller, withdrawal, mac, now)
             if isinstance(taken, Received):
                 event = withdrawal.source, withdrawal.event_id
-                unit.accept(Accepted(taken.request_id, *event, now, kind="withdrawal"))
+                unit.accept(AcceptedRequest(taken.request_id, *event, now, kind="withdrawal"))
             return taken
 
         taken = self._writer.submit(take)
@@ -168,7 +168,7 @@ def receive_all(unit: Unit, controller: Controller, many: Sequence[Asked]) -> li
     for place, answer in answers.items():
         if isinstance(answer, Received):
             request = many[place].request
-            unit.accept(Accepted(answer.request_id, request.source, request.event_id, many[place].now))
+            unit.accept(AcceptedRequest(answer.request_id, request.source, request.event_id, many[place].now))
     return [answers[place] for place in range(len(many))]
 
 

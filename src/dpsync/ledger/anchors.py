@@ -15,7 +15,7 @@ from dpsync import durable, paths
 from dpsync.errors import LedgerTampered, NoteInvalid, ProofDamaged, ProofDiskFull
 from dpsync.ledger import note
 from dpsync.ledger.log import Log
-from dpsync.paths import Kind, Unusable
+from dpsync.paths import TroubleKind, Unusable
 from dpsync.store import tables
 
 NEWEST = "checkpoint"
@@ -82,7 +82,7 @@ class Anchors:
     def trouble(self) -> str:
         """What stands in the place of the folder, or who may not enter it; "" where nothing is wrong, or it is gone."""
         found = paths.trouble_of(lambda: paths.demand_folder(self._folder))
-        if found is None or found.kind is Kind.VACANT:
+        if found is None or found.kind is TroubleKind.VACANT:
             return ""  # what is gone is told by what was in it: `missing`
         return found.told("put the folder of the checkpoints back from its copy (is its disk mounted?)")
 
@@ -192,9 +192,9 @@ def _text(path: Path) -> str | None:
 
 def _damaged(path: Path, why: str) -> str:
     found = paths.trouble_of(lambda: paths.read(path, most=LARGEST))
-    if found is not None and found.kind is Kind.SHUT:
+    if found is not None and found.kind is TroubleKind.SHUT:
         return found.told("")
-    plain = found is None or found.kind is Kind.EMPTY
+    plain = found is None or found.kind is TroubleKind.EMPTY
     what = f"{path} is a damaged file ({why})" if plain or not found else found.what
     gap = path.with_suffix(GAP)
     return (

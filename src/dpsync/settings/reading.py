@@ -16,7 +16,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from dpsync import paths
 from dpsync.errors import ConfigurationError, Fault
-from dpsync.paths import Kind, Unusable
+from dpsync.paths import TroubleKind, Unusable
 from dpsync.settings.sections import ProcessorSection, Settings
 from dpsync.settings.values import OURS, UNSET, UNSET_CODE, Environment, resolve
 from dpsync.urls import is_loopback
@@ -150,9 +150,9 @@ def _parsed(path: Path) -> tuple[str, dict[str, Any]]:
         return text, tomllib.loads(text)
     except Unusable as unusable:
         trouble = unusable.trouble
-        if trouble.kind is Kind.VACANT:
+        if trouble.kind is TroubleKind.VACANT:
             raise refused("is not there; `dpsync init` writes one") from None
-        if trouble.kind is Kind.OTHER and path.is_dir():
+        if trouble.kind is TroubleKind.OTHER and path.is_dir():
             raise refused("is a folder; name the file dpsync.toml in it") from None
         raise refused(trouble.told("put it back from its copy").removeprefix(f"{path} ")) from None
     except UnicodeDecodeError:

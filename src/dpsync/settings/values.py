@@ -28,7 +28,7 @@ from sqlalchemy.exc import ArgumentError
 from dpsync import paths
 from dpsync.address import NotAnAddress, in_a_labels, mailbox
 from dpsync.errors import ConfigurationError, Fault
-from dpsync.paths import Kind, Trouble, Unusable
+from dpsync.paths import Trouble, TroubleKind, Unusable
 from dpsync.urls import is_loopback
 
 NAME = r"^[a-z0-9][a-z0-9_-]{0,39}$"
@@ -129,12 +129,12 @@ def _from_file(path: Path) -> str:
 
 
 def _unusable(trouble: Trouble, path: Path) -> PydanticCustomError:
-    if trouble.kind is Kind.VACANT:
+    if trouble.kind is TroubleKind.VACANT:
         return PydanticCustomError(UNSET, "points to a file that is not there")
     if paths.holds_files(path):
         return wrong("names a folder, not a file in it")
     told = trouble.told("put the secret into a file of that name, mode 0600")
-    type_ = UNSET if trouble.kind in {Kind.EMPTY, Kind.SHUT} else OURS
+    type_ = UNSET if trouble.kind in {TroubleKind.EMPTY, TroubleKind.SHUT} else OURS
     return PydanticCustomError(type_, "points to what cannot be used: {told}", {"told": told})
 
 

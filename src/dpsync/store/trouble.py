@@ -15,7 +15,7 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError
 
 from dpsync import paths
 from dpsync.errors import DpsyncError, Locked, StoreAway, StoreProblem
-from dpsync.paths import Kind, Unusable
+from dpsync.paths import TroubleKind, Unusable
 
 DAMAGED = "the database is damaged, or no database; restore it from the newest backup"
 LOCKED = "another process holds the database; try again in a moment"
@@ -81,7 +81,7 @@ def file_trouble(url: str, *, writes: bool = True) -> DpsyncError | None:
                 paths.demand_file(one, writes=writes)
     except Unusable as unusable:
         trouble = unusable.trouble
-        if trouble.kind is Kind.FULL:
+        if trouble.kind is TroubleKind.FULL:
             return StoreAway(FULL)
         return StoreProblem(trouble.told(back))
     return None

@@ -28,7 +28,7 @@ from dpsync.store import tables as t
 from dpsync.store.writer import Unit
 
 
-class Kind(StrEnum):
+class MailKind(StrEnum):
     """What a message is. The first five are the actions of a delivery report (RFC 3464, 2.3.3)."""
 
     DELIVERED = "delivered"
@@ -59,7 +59,7 @@ class Incoming:
     `vouched`: the receiving host noted a DMARC pass; forgeable where that host lets such a note through.
     """
 
-    kind: Kind
+    kind: MailKind
     digest: str
     tags: tuple[str, ...] = field(default=(), repr=False)
     status: str = ""
@@ -67,13 +67,13 @@ class Incoming:
     vouched: bool = False
 
 
-_COUNTED = {Kind.DELIVERED: AnswerKind.DELIVERED, Kind.FAILED: AnswerKind.BOUNCED}
-_SPEAKS_UP = {Kind.DELAYED: "delayed", Kind.REPLY: "replied"}
+_COUNTED = {MailKind.DELIVERED: AnswerKind.DELIVERED, MailKind.FAILED: AnswerKind.BOUNCED}
+_SPEAKS_UP = {MailKind.DELAYED: "delayed", MailKind.REPLY: "replied"}
 _REMARKS = {
-    Kind.RELAYED: "passed on to a host that sends no reports: no further confirmation is possible",
-    Kind.EXPANDED: "passed on to the members of a list: each of them may still fail",
-    Kind.DELAYED: "delayed, and still tried",
-    Kind.AUTOMATIC: "an automatic reply: it acknowledges nothing",
+    MailKind.RELAYED: "passed on to a host that sends no reports: no further confirmation is possible",
+    MailKind.EXPANDED: "passed on to the members of a list: each of them may still fail",
+    MailKind.DELAYED: "delayed, and still tried",
+    MailKind.AUTOMATIC: "an automatic reply: it acknowledges nothing",
 }
 
 
@@ -90,8 +90,8 @@ def take(unit: Unit, controller: Controller, one: Incoming, now: datetime) -> bo
     waits = _waits(controller, one, notice)
     if (
         notice is None
-        and one.kind in {Kind.FAILED, Kind.AUTOMATIC}
-        and is_about_no_person(unit, controller, one.tags, now, failed=one.kind is Kind.FAILED)
+        and one.kind in {MailKind.FAILED, MailKind.AUTOMATIC}
+        and is_about_no_person(unit, controller, one.tags, now, failed=one.kind is MailKind.FAILED)
     ):
         waits = None
     row = {"digest": one.digest, "kind": one.kind.value, "waits_for": (waits or ""), "at": now}
@@ -123,18 +123,18 @@ def _notice(connection: Connection, tags: Sequence[str]) -> Any:
 
 def _waits(controller: Controller, one: Incoming, notice: Any) -> WhyRead | None:
     match one.kind:
-        case Kind.DELIVERED | Kind.RELAYED | Kind.EXPANDED:
+        case MailKind.DELIVERED | MailKind.RELAYED | MailKind.EXPANDED:
             return None
         case _ if notice is None:
             return WhyRead.NO_NOTICE
-        case Kind.AUTOMATIC:
+        case MailKind.AUTOMATIC:
             # From elsewhere it may be any machine on the way, and anything that it has to say.
             return None if one.domain in _domains(controller, notice) else WhyRead.UNCLEAR
-        case Kind.UNCLEAR:
+        case MailKind.UNCLEAR:
             return WhyRead.UNCLEAR
-        case Kind.REPLY:
+        case MailKind.REPLY:
             return WhyRead.REPLY if one.domain in _domains(controller, notice) else WhyRead.OTHER_DOMAIN
-        case Kind.FAILED | Kind.DELAYED:
+        case MailKind.FAILED | MailKind.DELAYED:
             return None
         case _:
             assert_never(one.kind)
@@ -190,7 +190,7 @@ def keep_answer(
     controller: Controller,
     propagation_id: int,
     number: int,
-    kind: Kind | AnswerKind,
+    kind: MailKind | AnswerKind,
     said: Mapping[str, str],
     now: datetime,
     *,
