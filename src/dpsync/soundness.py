@@ -147,7 +147,7 @@ def judge_and_tell(installation: Installation, now: datetime, *, full: bool) -> 
             cause="ledger",
             role="dpo",
             subject="The ledger could not be verified",
-            body=f"{problems[0]}. Keep every copy as it is. `dpsync verify`",
+            body=f"{problems[0]}. Keep every copy as it is. Run `dpsync verify`.",
             now=now,
             zone=installation.zone,
         )
@@ -166,7 +166,7 @@ def tell_of_keys(installation: Installation, now: datetime) -> None:
             cause="keys",
             role="operator",
             subject="A key is lost or is the wrong one: dpsync accepts no request",
-            body=f"{'; '.join(problems)}. `dpsync check`",
+            body=f"{'; '.join(problems)}. Run `dpsync check`.",
             now=now,
             zone=installation.zone,
         )

@@ -275,7 +275,7 @@ def test_a_rectification_carries_the_right_values_and_clears_with_an_empty_one()
     [
         (Right.ERASURE, "17(1)", "erase"),
         (Right.RECTIFICATION, "16", "correct"),
-        (Right.RESTRICTION, "18", "restricted"),
+        (Right.RESTRICTION, "18", "Please restrict the data"),
         (Right.OPT_OUT, "21(2)", "objects to direct marketing"),
     ],
 )
@@ -287,11 +287,11 @@ def test_the_text_says_what_under_which_article_by_when_and_how_to_answer(
     assert article in text
     assert "4 December 2026" in text
     assert ERASURE.answer_url in text
-    for answer in ("done", "nothing held", "partly done, because", "refused, because", "wrong recipient"):
+    for answer in ("received", "done", "nothing held", "partly done, because", "refused, because", "wrong recipient"):
         assert f"- {answer}" in text
-    for place in ("live data", "copies that went out by e-mail", "logs", "back-ups"):
+    for place in ("live data", "copies that were sent by email", "logs", "back-ups"):
         assert place in text
-    assert "only shows until you press its button" in text
+    assert "Opening the page tells us nothing. Only its button sends your answer." in text
     assert "DPS-7F3K2" in text
 
 
@@ -307,7 +307,7 @@ def test_the_text_comes_before_the_attachment_in_lines_that_any_host_carries() -
 def test_lifting_a_restriction_does_not_ask_to_restrict() -> None:
     message = posted(replace(ERASURE, right=Right.RESTRICTION, lifted=Lifted(date(2026, 11, 19), "letter")))
     assert message["Subject"] == "[DPS-7F3K2] Restriction lifted - please confirm"
-    assert "does not subscribe" in " ".join(body_of(message).split())
+    assert "Please do not subscribe the person" in " ".join(body_of(message).split())
     assert attached(message)["lifted"] is True
 
 
@@ -315,10 +315,11 @@ def test_a_letter_is_filled_to_76_signs_and_what_must_stay_whole_does() -> None:
     link = f"https://example.org/{'order-' * 20}"
     task = letter(kind=NoticeKind.TASK, task=f"{'x ' * 100}{link}")
     text = body_of(posted(task))
-    paragraph = text[text.index("What is to be done") :].partition("\n\n")[0].splitlines()
+    paragraph = text[text.index("What to do") :].partition("\n\n")[0].splitlines()
     assert [len(line) for line in paragraph[:2]] == [75, 75], "a sign and a blank more would be 77"
     assert link in paragraph
-    answers = ("done", "nothing held", "partly done, because ...", "refused, because ...", "wrong recipient")
+    begun = ("received (the outcome will follow)", "done", "nothing held")
+    answers = (*begun, "partly done, because ...", "refused, because ...", "wrong recipient")
     for body in (text, body_of(posted(replace(ERASURE, answer_url="")))):
         assert "\n\n" + "".join(f"  - {answer}\n" for answer in answers) in body
         assert body.endswith("\n\nOur reference: DPS-7F3K2\n")
@@ -374,14 +375,14 @@ def test_the_second_contact_is_told_that_the_first_did_not_answer() -> None:
 
 def test_without_a_public_address_the_answer_goes_by_reply() -> None:
     text = body_of(posted(replace(ERASURE, answer_url="")))
-    assert "reply to this mail" in text
+    assert "reply to this email" in text
     assert "http" not in text
 
 
 def test_a_rehearsal_says_so_in_subject_and_text() -> None:
     message = posted(rehearsal=True)
     assert message["Subject"].startswith("[DPS-7F3K2] REHEARSAL")
-    assert body_of(message).startswith("REHEARSAL: this is an exercise. Nobody's data is meant.\n\nHello,\n\n")
+    assert body_of(message).startswith("REHEARSAL: this is an exercise. It is about nobody's data.\n\nHello,\n\n")
     assert body_of(posted()).startswith("Hello,\n\n")
 
 
@@ -407,7 +408,7 @@ def test_no_name_makes_a_header_or_draws_in_the_letter() -> None:
         "Auto-Submitted", "Content-Type", "Date", "From", "MIME-Version", "Message-ID", "Reply-To", "Subject", "To",
     ]  # fmt: skip
     assert not set(body_of(message)) & set("\u202e\x1b\r")
-    assert "What is to be done: Ada Bcc: all@example.org <b> [31m\n" in body_of(message)
+    assert "What to do: Ada Bcc: all@example.org <b> [31m\n" in body_of(message)
     assert attached(message)["changes"]["fields"] == {CRUEL: CRUEL}
 
 

@@ -177,7 +177,7 @@ def test_each_letter_is_about_one_person_and_one_right(tmp_path: Path) -> None:
         assert sorted([one for one in people if one in mail] for mail in mails) == [
             [one] for one in people for _ in "12"
         ]
-        rights = ("objects to direct marketing", "restricted: keep it")
+        rights = ("objects to direct marketing", "Please restrict the data")
         assert all(sum(right in " ".join(mail.split()) for right in rights) == 1 for mail in mails)
         assert len({row.message_id for row in there.rows(t.notice)}) == 4
 

@@ -627,7 +627,7 @@ def test_withdraw_stops_the_unsent_lists_what_had_gone_and_twice_is_harmless(ins
     installation.run("run-once")
     ran = installation.run("withdraw", request, "--by", "Dora", "--reason", "wrong person")
     assert ran.code == 3
-    assert "what has gone cannot be called back" in ran.out
+    assert "what was sent cannot be called back" in ran.out
     assert installation.states() == {"newsletter": "verified", "forms": "withdrawn"}
     told = next(line for line in installation.run("status", request).out.splitlines() if line.startswith("forms"))
     assert told.split()[-2:] == ["0", "no"], "it never will be"

@@ -179,6 +179,12 @@ LEADS_TO: dict[str, list[Event]] = {  # an alert that is not named here is raise
 }
 
 
+@pytest.mark.parametrize("cause", sorted(ALERTS))
+def test_no_alert_shows_a_placeholder(cause: str) -> None:
+    told = alert_text(cause, "r-7K2M9Q", "newsletter", "Newsletter", "not delivered (5.1.1: no such mailbox)")
+    assert [text for text in (told.subject, told.body, told.concern.text) if "{" in text] == []
+
+
 def test_no_case_speaks_of_an_alert_that_is_gone() -> None:
     assert set(LEADS_TO) <= set(ALERTS)
 

@@ -38,7 +38,7 @@ def test_nothing_is_said_to_have_gone_where_nothing_had(place: Place) -> None:
     one = place.ask()
     place.happens(one, [NotIdentifiable(reason="no address")])
     _, out, err = place.run(f"dpsync withdraw {one.id} --by NAME --reason WHY")
-    assert "nothing has gone, and nothing is on its way" in out + err
+    assert "nothing was sent, and nothing is on its way" in out + err
     assert "cannot be called back" not in out + err
 
 

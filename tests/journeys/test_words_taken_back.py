@@ -77,7 +77,7 @@ def test_what_is_taken_back_by_telephone_waits_for_a_person_and_can_be_tried_aga
         assert says(there, asked, kind) is State.ESCALATED
         assert there.alerts() == [("dpo", "taken_back")]
         row = there.row(asked, "forms")
-        assert (row.reason, row.rung) == ("they said that it was done, and then took that back", Rung.CONFIRMED)
+        assert (row.reason, row.rung) == ("they said that it was done, and later took that back", Rung.CONFIRMED)
         assert (row.told_at is None) is (kind is AnswerKind.WRONG_RECIPIENT)
         assert [one.kind for one in there.rows(t.answer)] == ["done", kind.value]
         assert "took that back" in duty(there)

@@ -118,7 +118,7 @@ def test_a_letter_that_reached_nobody_says_why() -> None:
     assert undelivered("5.1.1") == "not delivered (5.1.1: no such mailbox)"
     assert undelivered("5.7.1") == "not delivered (5.7.1: refused by a rule there)"
     assert undelivered("5.9.9") == "not delivered (5.9.9)"
-    assert undelivered("", "the wrong desk") == "not delivered (the wrong desk)"
+    assert undelivered("", "wrong recipient") == "not delivered (wrong recipient)"
     assert undelivered() == "not delivered"
     assert all(is_undelivered(undelivered(one)) for one in ("", "5.1.1"))
     assert not is_undelivered("the processor rejected a value")

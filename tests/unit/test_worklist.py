@@ -418,7 +418,7 @@ def test_a_missing_monthly_check_is_said(world: World) -> None:
     tend(world)
     assert causes(world) == ["retention-unchecked"]
     assert [(one["event"], one["cause"], one["n"]) for one in entries(world)] == [("alert", "retention-unchecked", 2)]
-    assert "the monthly check of the export and the look at open ones" in world.told()[0].text
+    assert "the monthly check of the export and the look at open conversations" in world.told()[0].text
     by = By("Dana Officer", "dana", "looked in the app")
     world.writer.call(lambda unit: acts.state_none_open(unit, world.controller, "inbox", by, world.clock.now()))
     world.clock.advance(DAY)

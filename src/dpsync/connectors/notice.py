@@ -1,4 +1,4 @@
-"""The processor without an API: a tracked letter by e-mail, one a person and right, and their word for the outcome.
+"""The processor without an API: a tracked letter by email, one a person and right, and their word for the outcome.
 
 A 250 is the next mail host's word, so a letter that went out is `Accepted` and never more: what was done, only a person
 can say (Art. 19, Art. 28(3)(a) GDPR). Identifiers stand in the attached `notice.json` alone.
@@ -48,7 +48,7 @@ _LINK = re.compile(r"https?://[!-~]{1,900}")
 _MESSAGE_ID = re.compile(r"[a-z2-7]{26,64}@[A-Za-z0-9.-]{1,250}")
 _LONGEST_LOCAL_PART = 64
 _SOURCE = "UK GDPR Art. 19 and 28(3)(a); RFC 5322, RFC 3834, RFC 3461; read in November 2026"
-_LIMITS = "Their word only: nobody but the processor can see what it holds. No answer is never taken for a yes."
+_LIMITS = "We have only their word: nobody but the processor can see what it holds. Silence never counts as a yes."
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,36 +70,36 @@ _WISHES: Mapping[Right, _Wish] = MappingProxyType(
         ),
         Right.RECTIFICATION: _Wish(
             title="Rectification notice",
-            asked="Please correct what you hold for us about the person in the attached file notice.json. The right "
-            "values stand there under changes; an empty value means: clear it.",
+            asked="Please correct what you hold for us about the person in the attached file notice.json. The correct "
+            'values are in the file, under "changes". If a value is empty, please clear the field.',
             articles="Articles 16, 19 and 28(3)",
         ),
         Right.RESTRICTION: _Wish(
             title="Restriction notice",
-            asked="Please mark the data that you hold for us about the person in the attached file notice.json as "
-            "restricted: keep it, and do not use it for anything until we write again. Do not erase it.",
+            asked="Please restrict the data that you hold for us about the person in the attached file notice.json. "
+            "Keep the data, do not use it for anything until we write again, and do not erase it.",
             articles="Articles 18, 19 and 28(3)",
         ),
         Right.OPT_OUT: _Wish(
             title="Opt-out notice",
-            asked="The person in the attached file notice.json objects to direct marketing. Please stop all of it at "
-            "once, and keep the address on your suppression list so that it stays stopped.",
+            asked="The person in the attached file notice.json objects to direct marketing. Please send them no more "
+            "marketing, starting now. Keep the address on your suppression list so that it stays this way.",
             articles="Articles 21(2), 21(3) and 28(3)",
         ),
     }
 )
 _LIFTED = _Wish(
     title="Restriction lifted",
-    asked="The restriction of the data about the person in the attached file notice.json has ended. You may use it "
-    "again as our contract says. This does not subscribe the person to anything.",
+    asked="The restriction of the data about the person in the attached file notice.json has ended. You may use the "
+    "data again as our contract says. Please do not subscribe the person to anything because of this.",
     articles="Articles 18(3), 19 and 28(3)",
 )
 _EFFECTS = MappingProxyType(
     {
         Right.ERASURE: "A letter asks the processor to erase, and to answer for data, copies, logs and back-ups.",
-        Right.RECTIFICATION: "A letter gives the processor the right values and asks for its answer.",
+        Right.RECTIFICATION: "A letter gives the processor the correct values and asks for its answer.",
         Right.RESTRICTION: "A letter asks the processor to keep the data unused until the restriction is lifted.",
-        Right.OPT_OUT: "A letter asks the processor to stop marketing at once and to keep the address suppressed.",
+        Right.OPT_OUT: "A letter asks the processor to stop all marketing at once and to keep the address suppressed.",
     }
 )
 
@@ -288,14 +288,14 @@ def _subject(instruction: Instruction, letter: Letter, *, rehearsal: bool) -> st
 def _text(instruction: Instruction, letter: Letter, *, rehearsal: bool) -> str:
     wish = _wish(instruction)
     by = f"{letter.answer_by.day} {letter.answer_by:%B %Y}"
-    paragraphs = ["REHEARSAL: this is an exercise. Nobody's data is meant."] if rehearsal else []
+    paragraphs = ["REHEARSAL: this is an exercise. It is about nobody's data."] if rehearsal else []
     paragraphs += ["Hello,", _opening(letter)]
     if letter.task:
-        paragraphs.append(f"What is to be done: {_plain(letter.task)}")
+        paragraphs.append(f"What to do: {_plain(letter.task)}")
     if letter.kind in _TO_OUR_OWN:
         if letter.references:
             paragraphs.append("Where to find it: " + ", ".join(_plain(one) for one in letter.references))
-        paragraphs += [f"It is part of this request: {wish.asked}", f"Please do it by {by}."]
+        paragraphs += [f"It is part of what we ask of the processor: {wish.asked}", f"Please do it by {by}."]
     else:
         paragraphs += [wish.asked, f"We ask this as the controller, under {wish.articles} of the UK GDPR."]
         paragraphs.append(_when(instruction, by))
@@ -315,28 +315,31 @@ def _opening(letter: Letter) -> str:
         case NoticeKind.FIRST:
             return f"{we} is writing to you as its processor ({who})."
         case NoticeKind.REMINDER:
-            return f"{we} wrote about this before and has no answer yet ({who}). This is a reminder."
+            return f"{we} wrote to you about this before and has no answer yet ({who}). This is a reminder."
         case NoticeKind.BACKUP:
-            return f"{we} wrote about this to your colleague and has no answer ({who}). You are our second contact."
+            return f"{we} wrote to your colleague about this and has no answer ({who}). You are our second contact."
         case NoticeKind.TASK:
-            return f"This is a task for you: {who} has no interface that could do it for us."
+            return f"This is a task for you: dpsync cannot do it through the interface of {who}."
         case NoticeKind.TASK_REMINDER:
-            return f"This task has no answer from you yet: {who} has no interface that could do it for us."
+            return f"You have not answered this task yet: dpsync cannot do it through the interface of {who}."
 
 
 def _when(instruction: Instruction, by: str) -> str:
     if instruction.right is Right.OPT_OUT:
         return f"Please stop within 24 hours, and answer by {by} at the latest."
-    return f"Please tell us within two working days that you have this letter, and the outcome by {by}."
+    return f"Please tell us within two working days that you have this letter, and tell us the outcome by {by}."
 
 
 def _how(instruction: Instruction) -> str:
-    answers = "  - done\n  - nothing held\n  - partly done, because ...\n  - refused, because ...\n  - wrong recipient"
+    answers = (
+        "  - received (the outcome will follow)\n  - done\n  - nothing held\n  - partly done, because ...\n"
+        "  - refused, because ...\n  - wrong recipient"
+    )
     if not instruction.answer_url:
-        return f"How to answer: reply to this mail with one of these five, and leave the subject as it is.\n\n{answers}"
+        return f"How to answer: reply to this email with one of these. Do not change the subject.\n\n{answers}"
     return (
-        f"How to answer: open this page and choose one of five answers.\n\n  {instruction.answer_url}\n\n{answers}\n\n"
-        "The page only shows until you press its button; opening it tells us nothing."
+        f"How to answer: open this page and choose one answer.\n\n  {instruction.answer_url}\n\n{answers}\n\n"
+        "Opening the page tells us nothing. Only its button sends your answer."
     )
 
 
@@ -344,9 +347,9 @@ def _also(instruction: Instruction, letter: Letter) -> list[str]:
     if letter.kind in _TO_OUR_OWN or instruction.lifted is not None:
         return []
     asked = (
-        "In your answer, please say for each of these what you did:\n\n"
+        "In your answer, please say what you did with each of these:\n\n"
         "  1. live data, such as form submissions and accounts\n"
-        "  2. copies that went out by e-mail\n"
+        "  2. copies that were sent by email\n"
         "  3. logs\n"
         "  4. back-ups, and the date on which they expire"
     )

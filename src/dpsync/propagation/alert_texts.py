@@ -25,7 +25,7 @@ ALERTS: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
     "not_identifiable": (
         "operator",
         "A processor cannot find the person with what we know",
-        "The processor understands none of the identifiers that we have. Tell it in another way, then settle it.",
+        "The processor understands none of our identifiers. Tell it in another way, then settle the request.",
         (_SETTLE,),
     ),
     "refused": (
@@ -53,8 +53,8 @@ ALERTS: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
         "dpo",
         "A processor did only part of what was asked",
         (
-            "Read its remark and write to it. Record the outcome when you know it: --answer done, nothing_held or "
-            "refused, or received if it only promises."
+            "Read its remark in the dossier, and write to the processor. When you know the outcome, record it: "
+            "--answer done, nothing_held or refused, or received if they only promise."
         ),
         (_ACKNOWLEDGE,),
     ),
@@ -63,9 +63,9 @@ ALERTS: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
         "A processor said done, and now says otherwise",
         (
             "Both answers are on the record. If only their word had closed the request, it is open again: write to "
-            "the processor, then record the outcome, try again (`dpsync retry --help`) or settle it. What we saw "
-            "ourselves, or what its interface showed, stays. If it was not done after all, submit a new request: see "
-            "`dpsync submit --help`."
+            "the processor, then record the outcome, try again (`dpsync retry --help`) or settle it. If we saw it "
+            "ourselves, or the processor's interface showed it, the request stays closed. If it was not done after "
+            "all, submit a new request: see `dpsync submit --help`."
         ),
         (_DOSSIER,),
     ),
@@ -73,30 +73,30 @@ ALERTS: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
         "operator",
         "A notice did not arrive, but there is an answer to it",
         (
-            "The answer came another way, and counts. But the letter reached nobody: make sure that whoever answered "
-            "has the request in writing, and correct the contact in the settings before the next one."
+            "The answer came in another way, and it counts. But the letter reached nobody. Make sure that whoever "
+            "answered has the request in writing. Correct the contact in the settings before the next letter."
         ),
         (_DOSSIER,),
     ),
     "wrong_recipient": (
         "operator",
         "A contact says that they are the wrong recipient",
-        "Nobody there has been told. Find the right contact, correct it in the settings, restart, and tell it again.",
+        "The processor has not been told. Correct the contact in the settings, restart, and send the letter again.",
         (_RETRY,),
     ),
     "bounced": (
         "operator",
         "A notice could not be delivered",
         (
-            "Correct the contact in the settings, or ask the people who run our mail why a rule or the size refused "
-            "it. Restart, and tell the processor again, or write a letter."
+            "Correct the contact in the settings and restart. If a rule or the size was the reason, ask the people "
+            "who run our mail. Then tell the processor again, or write to it by post."
         ),
         (_RETRY,),
     ),
     "delayed": (
         "operator",
         "A notice is delayed",
-        "The processor's mail host is still trying, and has not said yes or no. If the date is near, telephone.",
+        "The mail host is still trying to deliver it. If the legal date is near, telephone the processor.",
         (_DOSSIER,),
     ),
     "replied": (
@@ -104,8 +104,8 @@ ALERTS: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
         "Somebody replied to a notice by email",
         (
             "Read it in the folder that `dpsync check` names. Then record what it says: --answer done, nothing_held, "
-            "partly, refused or wrong_recipient, or received if they only promise. dpsync counts nothing of it by "
-            "itself."
+            "partly, refused or wrong_recipient, or received if they only promise. Until you record it, the reply "
+            "does not count."
         ),
         (_ACKNOWLEDGE,),
     ),
@@ -113,9 +113,9 @@ ALERTS: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
         "operator",
         "A notice may not have been delivered",
         (
-            "A mail system, or a machine that dpsync does not know, wrote back. Read it in the folder that `dpsync "
-            "check` names. Then record what it says (`dpsync acknowledge --help`), with --answer bounced if the "
-            "notice came back."
+            "A mail system, or a machine that dpsync does not know, wrote back. Read the message in the folder that "
+            "`dpsync check` names. Then record what it says (`dpsync acknowledge --help`). If the notice came back, "
+            "use --answer bounced."
         ),
         (_DOSSIER,),
     ),
@@ -132,9 +132,9 @@ ALERTS: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
         "operator",
         "A notice waits for its contact to confirm the address",
         (
-            "dpsync sends nothing about a person until the contact confirms. It asks by email only if [mail] and "
-            "[intake] public_url are set. Telephone, or send the email again. If you have confirmed the address in "
-            "another way, release the notice, and say how in --reason."
+            "dpsync sends nothing about a person until the contact confirms the address. It asks them by email, but "
+            "only if [mail] and [intake] public_url are set. Telephone them, or send the email again. If you have "
+            "confirmed the address in another way, release the notice, and say how in --reason."
         ),
         (_ASK_CONTACT, _RELEASE_CONTACT),
     ),
@@ -142,8 +142,8 @@ ALERTS: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
         "operator",
         "A processor answered an older letter",
         (
-            "dpsync has asked again since, so this answer closes nothing. If it also answers the new letter, "
-            "acknowledge it."
+            "dpsync has sent a new letter since, so this answer closes nothing. If it also answers the new letter, "
+            "record it with `dpsync acknowledge`."
         ),
         (_DOSSIER,),
     ),
@@ -151,8 +151,8 @@ ALERTS: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
         "dpo",
         "Withdrawn, but some of it may have been done",
         (
-            "The request was withdrawn, or replaced by a newer one, while it was being sent: all or part of it may "
-            "have been done. Find out. An erasure by mistake is a personal-data breach (Art. 4(12))."
+            "The request was withdrawn, or replaced by a newer one, while dpsync was sending it. All or part of it may "
+            "have been done. Ask the processor. An erasure by mistake is a personal-data breach (Art. 4(12))."
         ),
         (_DOSSIER,),
     ),
@@ -165,17 +165,17 @@ ALERTS: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
     "defect": (
         "operator",
         "A fault of dpsync at one processor",
-        "dpsync tries again, and gives up after five times.",
+        "dpsync tries again. After five faults it gives up, and tells you.",
         (_DOSSIER,),
     ),
     "blocked": (
         "operator",
         "Something blocks us before the processor",
         (
-            "DP-214: for most of an hour no answer was the processor's own. Something between us denies this "
-            "machine's address, or asks something of it: a firewall, a proxy, a sign-in page, the processor's own "
-            "gateway. No attempt was counted. All requests wait, and dpsync keeps trying. Have the address "
-            "unblocked, then check."
+            "DP-214: for most of an hour, no answer came from the processor itself. Something in between answers in "
+            "its place: a firewall, a proxy, a sign-in page, or the processor's own gateway, which blocks this "
+            "machine's address. No attempt was counted. All its requests wait, and dpsync keeps trying. Have the "
+            "address unblocked, then check."
         ),
         ("dpsync check",),
     ),
@@ -183,31 +183,31 @@ ALERTS: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
         "operator",
         "A request cannot be opened, and waits",
         (
-            "What was sealed for {request} does not open with its key: the row was damaged, or the key is the wrong "
+            "What was sealed for the request does not open with its key: the row was damaged, or the key is the wrong "
             "one. All other requests go on. dpsync tries this one again every hour, and its legal dates run. `dpsync "
-            "verify` names each. Restore the row from a back-up, or have the request sent again under another id, "
-            "then withdraw this one."
+            "verify` names each such request. Restore the row from a back-up. Or have the request sent again under "
+            "another id, then withdraw this one."
         ),
         (_DOSSIER,),
     ),
     "unconfigured": (
         "operator",
         "A request waits for a processor that is no longer configured",
-        "Put its section back into the settings, or settle what waits there and say why.",
+        "Put the processor's section back into the settings, or settle what waits there and say why.",
         (_SETTLE,),
     ),
     "credential": (
         "operator",
         "A processor rejects our credential",
-        "dpsync has stopped its account and counts no attempt. Put the right key in place, restart, then resume.",
+        "dpsync has stopped the account, and counts no attempt. Put a valid key in place, restart, then resume.",
         ("dpsync resume {processor}",),
     ),
     "mail_credential": (
         "operator",
         "Our own mail host rejects our password",
         (
-            "DP-303: letters, and alerts by email, wait, and dpsync tries them again. No processor's account is "
-            "stopped. Put the right password in place ([mail] password), restart, then check."
+            "DP-303: letters and alerts by email wait, and dpsync tries again. No processor's account is stopped. Put "
+            "the right password in place ([mail] password), restart, then check."
         ),
         ("dpsync check",),
     ),
@@ -215,9 +215,9 @@ ALERTS: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
         "operator",
         "Our own mail host does not accept our mail",
         (
-            "DP-303: no processor has refused anything. Letters wait, and dpsync tries them again. Make sure that "
-            "the mail host accepts the envelope senders bounce+TAG of the domain in [mail] from, relays for us, and "
-            "accepts mail of this size. Then check."
+            "DP-303: no processor has refused anything. Letters wait, and dpsync tries again. Make sure of three "
+            "things: the mail host accepts envelope senders bounce+TAG at the domain in [mail] from, it relays for "
+            "us, and it accepts mail of this size. Then check."
         ),
         ("dpsync check --send-test",),
     ),

@@ -21,7 +21,7 @@ BECAUSE = {
     Cause.SHARED_ADDRESS: "An erasure names an address that another person in the main database uses too.",
     Cause.RESTRICTION_IN_FORCE: "There is an erasure request while a restriction (Art. 18) is in force for the person.",
     Cause.CONTACT_UNVERIFIED: "A notice would send personal data to a contact that has not confirmed the address yet.",
-    Cause.OBSERVE: "dpsync only observes: [safety] mode.",
+    Cause.OBSERVE: "dpsync only observes and sends nothing: see [safety] mode in the settings.",
 }
 """Why a person must decide. What only cools off is released by time, and is no concern of anybody's."""
 

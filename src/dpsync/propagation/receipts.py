@@ -105,7 +105,7 @@ def tell_of(connection: Connection, refused: Mapping[str, str], now: datetime, z
         cause="receipts",
         role="operator",
         subject="A receipt cannot be written",
-        body="dpsync wrote all others, and tries this one again every minute. `dpsync verify`",
+        body="dpsync wrote all other receipts, and tries again every minute. Run `dpsync verify`.",
         now=now,
         zone=zone,
         concerns=[Concern(request_id, f"{request_id}: {reason}") for request_id, reason in refused.items()],

@@ -85,7 +85,7 @@ def contradict(
     fields = {"cause": cause, **(said or {})}
     act(unit, controller, name, ActKind.CONTRADICTED, keys, now, event=EntryKind.CONTRADICTED, said=fields)
     body = "They should be gone, but dpsync saw them again. They are on the next work list. `dpsync retention show`"
-    subject, told = "Private conversations are still there", f"{len(keys)} ({cause})"
+    subject, told = "Private conversations are still there", f"{len(keys)} seen again, in: {cause}"
     alert(unit, controller, name, "contradicted", subject, told, now, body=body)
 
 

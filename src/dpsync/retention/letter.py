@@ -77,7 +77,7 @@ _SUBJECTS = {
 }
 _HINT = (
     "If the page there asks for a hint or a reason, type the reference of the row (DPS-...), and nothing about the "
-    "person. If one must be kept longer, tell us its reference, the reason and until when."
+    "person. If you must keep a conversation longer, tell us its reference, the reason and until when."
 )
 
 
@@ -87,25 +87,26 @@ def _rule(work: WorkLetter) -> str:
     months = "1 month" if work.months == 1 else f"{work.months} months"
     return (
         f"{plain(work.controller)} keeps private conversations at {plain(work.processor_title)} for {months} and "
-        f"no longer. The attached worklist.txt lists {what}, with the last day of each. Please delete them there by "
-        "hand."
+        f"no longer. The attached worklist.txt lists {what}, with the last day of each. Please delete all of them "
+        "there by hand."
     )
 
 
 def _check(work: WorkLetter) -> str:
     return (
         "Once a month, please also export the conversations that are closed there, from the oldest "
-        f"to {day(work.cutoff)}, and give us the file and the two days. If everything is deleted, the file has no "
-        "row, and that is the proof. Please also look whether an open conversation is older: no export shows that."
+        f"to {day(work.cutoff)}. Give us the file, and tell us the first and the last day of the export. If everything "
+        "is deleted, the file has no rows, and that is the proof. An export does not show open conversations: please "
+        "also look whether an open one is older."
     )
 
 
 def _opening(work: WorkLetter) -> list[str]:
     match work.kind:
         case NoticeKind.REMINDER:
-            return ["This is a reminder: we have no answer yet for what is attached."]
+            return ["This is a reminder: we have no answer yet about the attached list."]
         case NoticeKind.BACKUP:
-            return ["We wrote to your colleague about this and have no answer. You are named as the deputy."]
+            return ["We wrote to your colleague about this and have no answer. You are the deputy."]
         case _:
             return []
 
@@ -113,11 +114,11 @@ def _opening(work: WorkLetter) -> list[str]:
 def _how(work: WorkLetter) -> list[str]:
     by = day(work.answer_by)
     if not work.link:
-        return [f"When it is done, reply to this mail by {by} and leave the subject as it is."]
+        return [f"When it is done, please reply to this email by {by}. Do not change the subject."]
     return [
         f"When it is done, please say so by {by} on this page, for all rows or for those that you tick:",
         f"  {work.link}",
-        "Opening the page tells us nothing. Only the button records your answer.",
+        "Opening the page tells us nothing. Only its button sends your answer.",
     ]
 
 

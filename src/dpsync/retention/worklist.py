@@ -107,7 +107,8 @@ def tend(unit: Unit, controller: Controller, now: datetime) -> None:
             _say_unchecked(unit, controller, name, now)
     for name in sorted({one.processor for one in mailing.held_back(unit.connection, controller, now)}):
         told = (
-            "Its admin, or the deputy, has not confirmed the address by the link that was mailed: nothing goes there."
+            "The admin or the deputy has not confirmed the address by the link in our email. Until then dpsync sends "
+            "them no list."
         )
         subject = "A work list waits for an address to confirm"
         alert(unit, controller, name, "contact", subject, told, now, role="operator")
@@ -140,7 +141,7 @@ def _escalate(
         mailing.plan(unit.connection, controller, one.id, one.list_id, name, NoticeKind.BACKUP, now)
     fields: dict[str, str | int] = {"dest": name, "kind": "worklist", "ref": one.reference, "n": owed}
     unit.append(None, entry.encode(EntryKind.ESCALATED, now, **fields))
-    told = f"Work list {one.reference}: {owed} of {one.conversations} are not answered for after a week."
+    told = f"Work list {one.reference}: after a week, {owed} of {one.conversations} have no answer."
     for role in _roles(controller):
         about = f"{name}/{one.reference}"
         alert(
@@ -170,7 +171,7 @@ def _say_unchecked(unit: Unit, controller: Controller, name: str, now: datetime)
     missing = []
     for kind, words in (
         (ActKind.CHECKED, "the monthly check of the export"),
-        (ActKind.NO_OPEN, "the look at open ones"),
+        (ActKind.NO_OPEN, "the look at open conversations"),
     ):
         newest = select(func.max(A.next_on)).where(A.processor == name, A.kind == kind.value)
         next_on = unit.connection.execute(newest).scalar_one() or first_on

@@ -265,12 +265,13 @@ def mail_question(controller: Controller, mail: Mail, name: str, address: str, n
         at=now,
         paragraphs=[
             (
-                f"{controller.name} sends data-protection instructions for {processor.title} to this address. Before a "
-                "person's data goes anywhere, please confirm that this is the right address for them:"
+                f"{controller.name} wants to send data-protection instructions about {processor.title} to this "
+                "address, for example to erase what is held about a person. They contain personal data. So please "
+                "first confirm on this page that this is the right address:"
             ),
             f"  {controller.public_url}/contacts/{token}",
             "The page shows one button. Nothing is confirmed until you press it.",
-            "If this is not the right address, please reply and tell us which one is.",
+            "If this is the wrong address, please reply to this email and tell us the right one.",
         ],
         rehearsal=controller.rehearsal,
     )

@@ -121,9 +121,10 @@ def _written(controller: Controller, sender: str, signer: Signer, one: Owed, to:
         paragraphs=[
             f"{controller.name} has recorded this answer to its notice {one.reference}:",
             f"  {one.kind.replace('_', ' ')}\n  {one.at:%d %B %Y, %H:%M} UTC",
+            "If nobody in your organisation gave this answer, please reply to this email at once.",
             (
-                "The attached receipt.txt is signed; please keep it. notice-sha256 is the SHA-256 of our letter's "
-                "bytes. If nobody at your desk gave this answer, please reply to this mail at once."
+                "Please keep the attached receipt.txt. It is signed. Its line notice-sha256 names our letter by the "
+                "SHA-256 of its bytes."
             ),
         ],
         reference=one.reference,

@@ -57,7 +57,7 @@ def tell_of_contact(unit: Unit, controller: Controller, name: str, now: datetime
     """The question whether a contact is the right one did not reach it: its letters would wait for ever."""
     body = (
         "Our question to this contact came back, so notices to this processor stay held. Correct `contact` or "
-        "`backup_contact` in the settings and restart. `dpsync check`"
+        "`backup_contact` in the settings, restart, and run `dpsync check`."
     )
     _tell_of(unit, controller, name, "contact_bounced", "A contact cannot be reached", body, now)
 
@@ -65,8 +65,8 @@ def tell_of_contact(unit: Unit, controller: Controller, name: str, now: datetime
 def tell_of_worklist(unit: Unit, controller: Controller, name: str, now: datetime) -> None:
     """A work list did not reach whoever deletes: what it names would be overdue before anybody hears of it."""
     body = (
-        "Correct `admin` or `deputy` under `retention` in the settings, restart, and have the listed ones deleted. "
-        "`dpsync retention show`"
+        "Correct `admin` or `deputy` under `retention` in the settings and restart. Ask somebody to delete the "
+        "conversations that are listed. `dpsync retention show` shows them."
     )
     _tell_of(unit, controller, name, "retention-bounced", "A work list could not be delivered", body, now)
 

@@ -122,7 +122,8 @@ def postpone(unit: Unit, controller: Controller, task: Task, now: datetime) -> N
         cause="defect-begin",
         role="operator",
         subject="A defect of dpsync on one request",
-        body="It cannot be begun; it is tried again every hour. The log names the place. `dpsync status`",
+        body="dpsync cannot begin it, and tries again every hour. The log names the place in the code. `dpsync status` "
+        "shows what waits.",
         now=now,
         zone=controller.zone,
         concerns=[Concern(task.account_id, f"at account {task.account_id}")],

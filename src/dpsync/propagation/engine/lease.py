@@ -161,7 +161,7 @@ def recover(
 
 def _close(unit: Unit, controller: Controller, left: Unanswered, now: datetime) -> None:
     """The same without the rules, which could not be asked; where the key opens, its entry commits to the rows too."""
-    ended = {"ended_at": now, "outcome": "Interrupted", "reason": "cut off"}
+    ended = {"ended_at": now, "outcome": "Interrupted", "reason": "interrupted"}
     p = t.propagation.c
     unit.connection.execute(update(t.attempt).where(t.attempt.c.id == left.id).values(**ended))
     unit.connection.execute(update(t.propagation).where(p.id == left.propagation_id).values(doubtful=True))

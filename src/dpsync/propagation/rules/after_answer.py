@@ -11,7 +11,7 @@ from dpsync.propagation.rules.event import Answer, AnswerKind, Position, Step, T
 
 _AGAINST = frozenset({AnswerKind.PARTLY, AnswerKind.REFUSED, AnswerKind.WRONG_RECIPIENT})
 ON_THEIR_WORD = frozenset({State.DECLARED_DONE, State.DECLARED_NOTHING_HELD})
-TAKEN_BACK: Final = "they said that it was done, and then took that back"
+TAKEN_BACK: Final = "they said that it was done, and later took that back"
 
 
 def after_answer(at: Position, answer: Answer, now: datetime) -> Step:
@@ -30,7 +30,7 @@ def after_answer(at: Position, answer: Answer, now: datetime) -> Step:
             # Neither is done: the reminder still goes. And what reached our own operator reached nobody outside.
             reached = Rung.ACKNOWLEDGED if answer.kind is AnswerKind.RECEIVED else Rung.DELIVERED
             step = replace(stay(at, EntryKind(reached.name.lower())), keep_timer=True)
-            # A host's word that one desk has it does not outweigh another's that one has not: a person's does.
+            # A host's word that one contact has it does not outweigh another's that one has not: a person's does.
             told = at.told or answer.kind is AnswerKind.RECEIVED or at.rung is Rung.NONE
             return step if at.way is Way.OPERATOR else replace(step, rung=max(at.rung, reached), told=told)
         case AnswerKind.DONE | AnswerKind.NOTHING_HELD:
@@ -41,7 +41,7 @@ def after_answer(at: Position, answer: Answer, now: datetime) -> Step:
         case AnswerKind.PARTLY:
             return go(at, State.ESCALATED, EntryKind.ESCALATED, Rung.ACKNOWLEDGED, alert="partly")
         case AnswerKind.WRONG_RECIPIENT:
-            reason = "" if at.way is Way.API else undelivered(otherwise="the contact says that it is the wrong desk")
+            reason = "" if at.way is Way.API else undelivered(otherwise="the contact says: wrong recipient")
             return go(at, State.ESCALATED, EntryKind.ESCALATED, alert="wrong_recipient", reason=reason)
         case AnswerKind.BOUNCED:
             reason = "" if at.way is Way.API else undelivered(answer.status)

@@ -56,7 +56,7 @@ _NEVER_WENT = frozenset({State.NOT_IDENTIFIABLE, State.SUPERSEDED, State.WITHDRA
 def _withdrawn(at: Position) -> Step:
     if at.state not in {State.HELD, State.PENDING}:
         never_went = at.state in _NEVER_WENT and not (at.told or at.touched or at.rung > Rung.NONE)
-        why = "nothing has gone, and nothing is on its way" if never_went else "what has gone cannot be called back"
+        why = "nothing was sent, and nothing is on its way" if never_went else "what was sent cannot be called back"
         raise DecisionRefused(f"it is {at.state.value}; {why}")
     if at.doubtful or at.touched or at.rung > Rung.NONE:
         # All or part of it may have happened. Nothing more is sent, and a person must look.
@@ -67,15 +67,15 @@ def _withdrawn(at: Position) -> Step:
 def _exempted(at: Position, code: ExemptionCode | None) -> Step:
     """It need not be told (Art. 19). What was told and not done is no exemption: that would hide a contradiction."""
     if code is None:
-        raise DecisionRefused("an exemption needs its ground: --code " + " or ".join(ExemptionCode))
+        raise DecisionRefused("an exemption needs a ground: --code " + " or ".join(ExemptionCode))
     if at.right is Right.OPT_OUT or (at.right is Right.ERASURE and not at.controller):
-        raise DecisionRefused("telling may be excused (Art. 19); erasing and stopping may not")
+        raise DecisionRefused("Art. 19 can excuse telling; nothing excuses an erasure or an opt-out")
     if at.state in CLOSED_STATES:
         raise DecisionRefused(f"it is {at.state.value} already")
-    # An acknowledgement is proved for good; `told` is taken back, as by whoever refused and then named another desk.
+    # An acknowledgement is proved for good; `told` is taken back, as by whoever refused and then named another contact.
     heard = at.told or at.rung >= Rung.ACKNOWLEDGED or at.doubtful or (at.touched and at.way is Way.API)
     if heard or at.state in {State.REFUSED, State.CONTRADICTED}:
-        raise DecisionRefused("it was told, or may have been; how that was dealt with is for `dpsync settle` to record")
+        raise DecisionRefused("it was told, or may have been: record with `dpsync settle` how that was dealt with")
     return go(at, State.EXEMPT, EntryKind.EXEMPTED)
 
 

@@ -28,18 +28,20 @@ def after_defect(at: Position, now: datetime) -> Step:
 
 
 def after_interruption(at: Position, now: datetime, *, crashed: bool) -> Step:
-    """An attempt was cut off. Only a crash is charged: an outage of our store is no fault of what was under way."""
+    """An attempt was interrupted. Only a crash is charged: an outage of our store is no fault of what was under way."""
     defects = at.defects + crashed
     deadly = crashed and defects >= QUARANTINE_AFTER
     if deadly and at.state in {State.PENDING, *_OWED}:
-        return go(at, State.ESCALATED, EntryKind.ESCALATED, defects=defects, alert="quarantine", reason="cut off")
+        return go(at, State.ESCALATED, EntryKind.ESCALATED, defects=defects, alert="quarantine", reason="interrupted")
     if at.state is State.PENDING:
         # Once may be chance; again and again it kills us, or our store comes and goes.
         soon = Next.BACKOFF if at.doubtful or defects > 1 else Next.NOW
-        return go(at, State.PENDING, EntryKind.DEFERRED, next=soon, doubtful=True, defects=defects, reason="cut off")
+        return go(
+            at, State.PENDING, EntryKind.DEFERRED, next=soon, doubtful=True, defects=defects, reason="interrupted"
+        )
     if at.state in {State.WITHDRAWN, State.SUPERSEDED}:
-        return go(at, State.ESCALATED, EntryKind.ESCALATED, alert="withdrawn_in_doubt", reason="cut off")
-    step = replace(stay(at, EntryKind.DEFERRED), defects=defects, reason="cut off")
+        return go(at, State.ESCALATED, EntryKind.ESCALATED, alert="withdrawn_in_doubt", reason="interrupted")
+    step = replace(stay(at, EntryKind.DEFERRED), defects=defects, reason="interrupted")
     if deadly:
         return replace(step, alert="defect")  # read, or reminded of, no more: it would kill us for ever
     soon_again = now if defects <= 1 else now + timedelta(hours=1)

@@ -72,10 +72,10 @@ def advance(at: Position, event: Event, now: datetime) -> Step:
 
 
 def _shows_the_contrary(at: Position, event: Event) -> bool:
-    """Whether it takes back that the processor was told: a letter that reached nobody, or the wrong desk.
+    """Whether it takes back that the processor was told: a letter that reached nobody, or the wrong contact.
 
     A letter to our own operator says nothing of the processor; and what was done, or seen to be, had been heard of:
-    unless it was done on their word alone, and the same side says that the desk was wrong.
+    unless it was done on their word alone, and the same side says that the contact was wrong.
     """
     if at.way is not Way.NOTICE or at.state in DONE_STATES - ON_THEIR_WORD | {State.CONTRADICTED}:
         return False
@@ -181,7 +181,7 @@ def _after_outcome_awaited(at: Position, outcome: Outcome, now: datetime) -> Ste
 
 
 def _bounced(at: Position, refused: Refused) -> Step:
-    """A mail system takes no letter for this desk: the same at once as in a report later, and nobody's no."""
+    """A mail system takes no letter for this contact: the same at once as in a report later, and nobody's no."""
     reason = undelivered(refused.status, refused.reason)
     return go(at, State.ESCALATED, EntryKind.BOUNCED, alert="bounced", reason=reason)
 

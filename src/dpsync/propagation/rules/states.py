@@ -38,28 +38,29 @@ from dpsync.propagation.rules.lifecycle import (
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 EXPLAINED = {
-    State.HELD: "accepted, its legal clock runs, nothing is sent until time or a named person releases it",
+    State.HELD: "accepted; the legal dates run, and nothing is sent until time or a named person releases it",
     State.PENDING: "on its way: the next attempt is due now or later",
     State.ACCEPTED: "the processor has it, and owes an answer",
     State.HANDED_OVER: "our own operator has the task",
     State.APPLIED: "the processor said that it is done",
-    State.DECLARED_DONE: "a person there said that it is done",
-    State.NOTHING_HELD: "the processor said, in its documented way, that it holds nobody of that kind",
-    State.DECLARED_NOTHING_HELD: "a person there said that nothing is held",
-    State.VERIFIED: "our own reading shows that it is done",
-    State.CONTRADICTED: "our own reading shows the opposite of what was said",
-    State.REFUSED: "a no, or an answer that is not documented",
-    State.ESCALATED: "a person must look: bounce, wrong desk, partly done, a word taken back, silence, or five defects",
-    State.NOT_IDENTIFIABLE: "no identifier that this processor understands; never called nothing held",
-    State.SUPERSEDED: "a newer request made it pointless before it went",
-    State.WITHDRAWN: "taken back before it went",
+    State.DECLARED_DONE: "a person at the processor said that it is done",
+    State.NOTHING_HELD: "the processor said, in its documented way, that it does not hold the person",
+    State.DECLARED_NOTHING_HELD: "a person at the processor said that nothing is held",
+    State.VERIFIED: "dpsync has read back that it is done",
+    State.CONTRADICTED: "dpsync has read back the opposite of what was said",
+    State.REFUSED: "the processor said no, or gave an answer that is not documented",
+    State.ESCALATED: "a person must look: a bounce, a wrong recipient, only a part done, an answer taken back, "
+    "silence, or five defects",
+    State.NOT_IDENTIFIABLE: "no identifier that this processor understands; this is never called nothing held",
+    State.SUPERSEDED: "a newer request made it pointless before it was sent",
+    State.WITHDRAWN: "taken back before it was sent",
     State.SETTLED: "closed by a named person with a reason; never counted as done",
-    State.EXEMPT: "need not be told (Art. 19), with reason and name; never counted as done",
+    State.EXEMPT: "the processor need not be told (Art. 19), with reason and name; never counted as done",
 }
 
 
 def events() -> Iterator[tuple[str, Event]]:
-    """One of every kind of thing that can happen, with the words for it."""
+    """One event of every kind, with the words for it."""
     yield "outcome: applied", Applied(evidence=())
     yield "outcome: nothing held", NothingHeld(evidence=())
     yield "outcome: accepted", Accepted(evidence=())
@@ -91,7 +92,7 @@ def events() -> Iterator[tuple[str, Event]]:
     yield "our mail host rejects our password", CredentialsRejected("SMTP AUTH", 535)
     yield "our mail host takes no letter of ours", MailHostRefused("SMTP RCPT", 553)
     yield "a defect of ours", Defect()
-    yield "the attempt was cut off", Interrupted()
+    yield "the attempt was interrupted", Interrupted()
     yield "the process died during the attempt", Interrupted(crashed=True)
 
 
@@ -124,9 +125,10 @@ def page() -> str:
         "| --- | --- |",
         *[f"| `{state.value}` | {EXPLAINED[state]} |" for state in State],
         "",
-        "Rungs, how far the proof reaches: " + " < ".join(_named(rung) for rung in Rung) + ". What follows is asked of",
-        "every rung: *at least* one raises a lower rung to it, *at most* one takes a higher rung down to it, and where",
-        "no rung is named each stays as it was. Withdrawal and exemption are shown of what was never told.",
+        "A rung says how far the proof reaches: " + " < ".join(_named(rung) for rung in Rung) + ".",
+        "The tables are right for every rung. *At least* a rung raises a lower rung to it. *At most* a rung takes a",
+        "higher rung down to it. If no rung is named, each stays as it was. For withdrawal and exemption, the tables",
+        "show a propagation that was never told.",
     ]
     for name, at in positions():
         rows = [(words, told) for words, event in events() if (told := _told(at, event))]
@@ -134,7 +136,7 @@ def page() -> str:
         if rows:
             lines += ["| what happens | what follows |", "| --- | --- |", *[f"| {a} | {b} |" for a, b in rows]]
         else:
-            lines.append("Nothing changes it any more.")
+            lines.append("No event changes it any more.")
     return "\n".join(lines) + "\n"
 
 
