@@ -554,7 +554,7 @@ def test_without_the_whole_set_nothing_is_written(event: dict[str, Any]) -> None
         outcome = handed(right_it(stage, phone=PHONE))
         assert stage.calls() == 0
     assert outcome.references == (ADA,)
-    assert "not known in full" in outcome.task
+    assert "do not know all CRM-managed attributes" in outcome.task
 
 
 def test_a_contact_that_was_only_named_to_us_is_left_to_the_operator() -> None:
@@ -645,17 +645,17 @@ def test_an_address_that_only_staff_typed_never_decides_whose_data_are_overwritt
     slip = [{"attribute": "other_mail", "value": OLD, "source": "AGENT"}]
     with on_stage(stand_in) as stage:
         deliver(stage.connector, conversation(BOB, stand_in.held[BOB], attributes=slip))
-        assert "Look first" in handed(right_it(stage)).task
+        assert "First look" in handed(right_it(stage)).task
         # the slip is put right; the index still remembers it
         deliver(stage.connector, conversation(BOB, stand_in.held[BOB], at=NOW))
-        assert "Look first" in handed(right_it(stage)).task
+        assert "First look" in handed(right_it(stage)).task
         assert stage.calls() == 0
 
 
 def test_a_contact_whose_address_is_neither_old_nor_new_is_looked_at_first() -> None:
     for changes in (Changes(email=NEW), Changes(first_name="Augusta")):  # a telephone may be shared
         with on_stage(StandIn({ADA: {"email": "somebody@example.org", "first_name": "Bob"}})) as stage:
-            assert "Look first" in handed(right_it(stage, phone=PHONE, changes=changes)).task
+            assert "First look" in handed(right_it(stage, phone=PHONE, changes=changes)).task
             assert stage.calls() == 0
 
 
@@ -703,7 +703,7 @@ def test_an_import_error_in_the_watch_window_is_held_against_every_change_of_it(
             assert isinstance(finding, Contradicts)
             assert (finding.final, finding.reason) == (True, hootsuite.IMPORT_FAILED)
         # and what stands there now nobody knows, until a conversation shows it
-        assert "not known in full" in handed(right_it(stage, **{**bob, "reference": "ref-3"})).task
+        assert "do not know all CRM-managed attributes" in handed(right_it(stage, **{**bob, "reference": "ref-3"})).task
         deliver(stage.connector, conversation(BOB, {"email": "bob@example.org"}, at=NOW + timedelta(hours=1)))
         assert isinstance(right_it(stage, **{**bob, "reference": "ref-3"}), Accepted)
 
@@ -807,7 +807,7 @@ def test_an_erasure_names_the_contacts_and_a_hint_without_a_person_in_it() -> No
         assert stage.calls() == 0
     assert outcome.references == (ADA,)
     assert "enter ref-1 and nothing else" in outcome.task
-    assert "See that it is this person" in outcome.task
+    assert "Make sure that it is this person" in outcome.task
     assert "since 2026-11-20 only" in outcome.task
 
 
@@ -904,7 +904,7 @@ def test_a_restriction_goes_to_the_processor_and_an_opt_out_to_our_own_staff() -
         opted_out = handed(stage.tell(instruction(Right.OPT_OUT)))
         assert stage.calls() == 0
     assert restricted.references == opted_out.references == (ADA,)
-    assert "no consent" in lifted.task
+    assert "not a consent" in lifted.task
 
 
 def test_a_block_is_seen_on_our_own_list_and_proves_nothing_about_the_vendor() -> None:

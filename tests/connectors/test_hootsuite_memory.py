@@ -205,7 +205,7 @@ def test_who_was_not_seen_is_no_reference_and_nobody_is_to_be_looked_at_first() 
         assert "Look first" not in task
         slip = [{"attribute": "other_mail", "value": OLD, "source": "AGENT"}]
         deliver(stage.connector, conversation(BOB, {}, named=("Bob", "@bob"), attributes=slip))
-        assert "delete those too. Look first whether" in handed(stage.tell(ERASURE)).task
+        assert "delete those too. First look whether" in handed(stage.tell(ERASURE)).task
 
 
 @pytest.mark.parametrize(("key", "trace"), [("e-1", "e-1"), ("no trace", ""), (None, ""), ("", "")])

@@ -474,15 +474,15 @@ NOT_SUBSCRIBED = (
 # Titles and texts as recorded by the Grouparoo project in 2021 and 2022 (plugins/@grouparoo/mailchimp, fixtures) and as
 # quoted in public issues (mailchimp-user-sync 96, mailchimp-for-wordpress 798); read in August 2026.
 RECORDED = {
-    "exists": (problem(400, "Member Exists"), "calls the new address a member and shows no such contact"),
+    "exists": (problem(400, "Member Exists"), "says that the new address is a member, but shows no such contact"),
     "exists, older wording": (
         problem(400, "Invalid Resource", detail='... is already in this list with a status of "subscribed".'),
-        "may take it for fake or invalid",
+        "perhaps because it looks fake or invalid",
     ),
     "forgotten": (problem(400, "Forgotten Email Not Subscribed", detail=IS_NO_LONGER), "permanently deleted before"),
     "fake": (
         problem(400, "Invalid Resource", detail="... looks fake or invalid, please enter a real email address."),
-        "may take it for fake or invalid",
+        "perhaps because it looks fake or invalid",
     ),
     "status": (
         problem(400, "Invalid Resource", errors=[{"field": "email address", "message": NOT_SUBSCRIBED}]),

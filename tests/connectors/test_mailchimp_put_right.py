@@ -88,9 +88,9 @@ def test_one_value_that_cannot_be_compared_makes_the_whole_unclear(shown: tuple[
     ("title", "status", "why"),
     [
         ("Invalid Resource", "unsubscribed", "of a contact of status 'unsubscribed'"),
-        ("Invalid Resource", "subscribed", "may take it for fake or invalid"),
+        ("Invalid Resource", "subscribed", "perhaps because it looks fake or invalid"),
         ("Forgotten Email Not Subscribed", "unsubscribed", "permanently deleted before"),
-        ("Member Exists", "unsubscribed", "calls the new address a member"),
+        ("Member Exists", "unsubscribed", "says that the new address is a member"),
     ],
 )
 def test_an_address_alone_that_is_refused_is_a_task_for_the_reason_that_was_given(

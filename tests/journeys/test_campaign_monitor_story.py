@@ -153,7 +153,7 @@ def test_an_erasure_is_verified_only_when_the_operator_has_erased_and_it_is_read
             assert set(there.sandbox.campaign_monitor.names(ADA)) == {"Erased"}
             there.drive(DAY)
         words = task(there)
-        assert "The API of Campaign Monitor has no erasure: erase the person permanently in the web app" in words
+        assert "The API of Campaign Monitor has no erasure. Erase the person permanently in the web app" in words
         assert all(place in words for place in PLACES)
         assert not [one for one in (ADA, OLD) if one in words]
         for address in (ADA, OLD):

@@ -75,11 +75,11 @@ class CampaignMonitor(PeopleInPlaces[CampaignMonitorSettings, Calls, Client, Map
             Right.RECTIFICATION: Capability(
                 means=Means.API_AND_OPERATOR,
                 effect="Name, custom fields and the address are changed in every list, whatever the person's state in "
-                "it; nobody is subscribed anew.",
-                limits="Where the new address is in the list already, nothing is merged: the operator decides. So does "
-                "the operator about a first or last name alone (there is one name field), a field that the list lacks, "
-                "one of several chosen options, values over 250 characters and values that it does not take. Sent "
-                "campaigns and reports keep what they had.",
+                "it. Nobody is subscribed again.",
+                limits="If the new address is in the list already, nothing is merged: the operator decides. The "
+                "operator also gets a first or last name alone (there is one name field), a field that the list lacks, "
+                "one of several chosen options, values over 250 characters, and values that Campaign Monitor does not "
+                "accept. Sent campaigns and reports keep what they had.",
                 verified_by="the record is read under its new address and the old ones are unknown, in every list",
                 source=_SOURCE,
                 address_change=True,
@@ -89,32 +89,32 @@ class CampaignMonitor(PeopleInPlaces[CampaignMonitorSettings, Calls, Client, Map
                 effect="In every list the name and the custom fields are blanked and the record is set to 'Deleted', "
                 "so it is no longer used. The operator then erases the person for good in the web app.",
                 limits="The API has no erasure: 'Deleted' keeps the address, history and reports, and they stay "
-                "readable, until the operator's task is done. Being on a suppression list is left to the operator too. "
-                "That the web app erases everything is known from a reseller's copy of the help page only. After it, "
-                "nothing stops a new import of the address.",
+                "readable, until the operator's task is done. If the address is on a suppression list, the operator "
+                "decides. Only a reseller's copy of the help page says that the web app erases everything. After the "
+                "erasure, nothing stops a new import of the address.",
                 verified_by="the address is unknown in every list and is on no client's suppression list",
                 source=_SOURCE,
             ),
             Right.RESTRICTION: Capability(
                 means=Means.API_AND_OPERATOR,
-                effect="The address is put on each client's suppression list, and is unsubscribed in lists whose "
-                "unsubscribes reach only themselves: the data are kept and nothing is sent.",
-                limits="Campaign Monitor has no state 'restricted': whoever may edit the account sees and can use the "
-                "data, and another system that adds the address with Resubscribe brings it back even from the "
-                "suppression list. Transactional mail is not known to be stopped. Lifting takes back only our own "
-                "suppression and never subscribes anybody; the rest goes to the operator.",
-                verified_by="the address is on the suppression list of each client that holds it, and is silent in "
-                "lists whose unsubscribes reach only themselves",
+                effect="The address is put on each client's suppression list. Where an unsubscribe counts for one list "
+                "only, it is also unsubscribed in that list. The data are kept and nothing is sent.",
+                limits="Campaign Monitor has no state 'restricted'. Anybody who may edit the account sees and can use "
+                "the data. Another system that adds the address with Resubscribe brings it back even from the "
+                "suppression list. Whether transactional mail stops is not known. Lifting takes back only our own "
+                "suppression and never subscribes anybody. The rest goes to the operator.",
+                verified_by="the address is on the suppression list of each client that holds it, and gets no mail "
+                "from lists where an unsubscribe counts for one list only",
                 source=_SOURCE,
             ),
             Right.OPT_OUT: Capability(
                 means=Means.API,
                 effect="The address is unsubscribed in every list and put on the suppression list of each client that "
-                "holds it. How far each unsubscribe reached is read again and kept.",
-                limits="Transactional mail is not known to be stopped. Another system that adds the address with "
+                "holds it. dpsync reads again how far each unsubscribe reached, and keeps that.",
+                limits="Whether transactional mail stops is not known. Another system that adds the address with "
                 "Resubscribe brings it back even from the suppression list. Bounced and deleted records are left as "
                 "they are. Consent to tracking is not changed.",
-                verified_by="the address is silent in every list and on the suppression list of each client that "
+                verified_by="the address gets no mail from any list and is on the suppression list of each client that "
                 "holds it",
                 source=_SOURCE,
             ),

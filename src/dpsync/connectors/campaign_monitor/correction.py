@@ -94,7 +94,7 @@ class _Correction(rectification.Correction[Calls]):
         if now is None:
             return rectification.Correction.gone(self)
         place = self.left.reference
-        beyond = "In list {} the API does not change a record of state '{}'. Put it right in the web app."
+        beyond = "In list {} the API does not change a record of state '{}'. Correct it in the web app."
         return task(beyond.format(place, now.state), place)
 
     def names(self, no: Reply, parts: Sequence[str]) -> Collection[str]:
@@ -114,22 +114,20 @@ class _Correction(rectification.Correction[Calls]):
         """A name, and the address, which are left to a person, and so is any merging."""
         place, tasks = self.left.reference, list[Outcome]()
         if NAME in refused_parts:
-            no = f"In list {place} Campaign Monitor did not accept the new name: put it right there."
+            no = f"In list {place} Campaign Monitor did not accept the new name. Correct it in the web app."
             tasks.append(task(no, place))
         elif not whole_name(self.changes) and (self.changes.first_name, self.changes.last_name) != (None, None):
             part = (
                 f"List {place} has one field for the whole name, which the API cannot empty, and the request gives "
-                "only a part of a name. Put the name right in the web app."
+                "only a part of a name. Correct the name in the web app."
             )
             tasks.append(task(part, place))
         if EMAIL in refused_parts and self.noes[EMAIL] is TAKEN:
             target = self.target or self.calls.held(place, self.values[EMAIL])
             tasks.append(two_records(self.left, self.member.state, target.state if target else "not shown by the API"))
         elif EMAIL in refused_parts:
-            no = (
-                f"In list {place} Campaign Monitor did not accept the new address: see how it is spelt, and correct it "
-            )
-            tasks.append(task(f"{no}in the web app.", place))
+            no = f"In list {place} Campaign Monitor did not accept the new address. Check how it is spelt, and correct "
+            tasks.append(task(f"{no}it in the web app.", place))
         return tasks
 
     def _now(self) -> Member | None:

@@ -51,12 +51,12 @@ def _deactivated(calls: Calls, now: Member | None, place: str, *, said_yes: bool
     if now.state != "Deleted":
         return calls.unchanged(said_yes=said_yes)
     if now.blank:
-        kept = "The record is set to 'Deleted', its name and fields are blanked; address and history are kept."
-        kept += " So may be what the API does not show."
+        kept = "The record is set to 'Deleted', and its name and fields are blanked. Address and history are kept."
+        kept += " Data that the API does not show may be kept too."
     else:
-        kept = "The record is set to 'Deleted' and could not be blanked: all of it is kept."
+        kept = "The record is set to 'Deleted', but could not be blanked: all of it is kept."
     return task(
-        f"{kept} The API of Campaign Monitor has no erasure: erase the person permanently in the web app, in every "
+        f"{kept} The API of Campaign Monitor has no erasure. Erase the person permanently in the web app, in every "
         "list that is named here.",
         place,
     )

@@ -112,8 +112,8 @@ def still_suppressed(calls: Calls, client: Client, address: str) -> Outcome:
     if not calls.suppressions.setdefault(client.id, Suppression(calls, client.id)).holds(address):
         return NothingHeld(evidence=())
     return task(
-        "The address is on the suppression list of a client that is named here. After the erasure take it off, or "
-        "record on which legal ground it stays there.",
+        "The address is on the suppression list of a client that is named here. After the erasure, take it off the "
+        "list, or record the legal ground on which it stays there.",
         client.id,
     )
 
@@ -122,8 +122,8 @@ def left_to_the_operator(memory: Memory, client: Client, objected: Sequence[str]
     """What of a restriction that is lifted the API does not take back."""
     tasks = [
         task(
-            f"In list {place} the address was unsubscribed for a restriction that is now lifted; before, its state was "
-            f"'{memory.before[place]}'. Leave it unsubscribed: only the person may subscribe anew.",
+            f"In list {place} the address was unsubscribed for a restriction that is now lifted. Before that, its "
+            f"state was '{memory.before[place]}'. Leave it unsubscribed: only the person may subscribe again.",
             place,
         )
         for place in memory.left
@@ -131,8 +131,8 @@ def left_to_the_operator(memory: Memory, client: Client, objected: Sequence[str]
     if objected:
         tasks.append(
             task(
-                f"At client {client.id} the address left a list while it was restricted, so it was kept on the "
-                "suppression list. See whether the person objected before you take it off.",
+                f"At client {client.id} the address left a list while it was restricted, so dpsync kept it on the "
+                "suppression list. Before you take it off, find out whether the person objected to marketing.",
                 client.id,
             )
         )

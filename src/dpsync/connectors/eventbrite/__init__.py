@@ -55,38 +55,39 @@ NO_ORGANISATION: Final = "the token shows no organisation, or not the configured
 NO_FLAG: Final = "nothing in the interface shows whether data is restricted"
 NOT_LOCATED: Final = "no record was found by the interface before, so there is none to compare"
 NO_LONGER_HELD: Final = "the records that were found are there no longer, so there is none to compare"
-NO_CONTROL: Final = "nothing else could be read that shows that the token still reads"
+NO_CONTROL: Final = "no other record could be read, so nothing shows that the token can still read"
 UNSUBSCRIBING: Final = "still subscribed; the processor takes up to 48 hours"
 
 _SOURCE = "Eventbrite API v3 blueprint, copy of March 2025, and Privacy Policy of 26 June 2024, read in November 2026"
 _ASKED = "In each organisation that is searched, every order and ticket with the person's address is found by API, "
 _LIMITS = (
-    "The API changes nothing: a person there must do it. That the API finds nothing does not say that Eventbrite holds "
-    "nothing (the person's own account, back-ups, guests of unpaid orders, tickets without an address), so the notice "
-    "goes out in any case and says which of the two it is. Copies that the organiser exported are not reached."
+    "The API changes nothing: a person at Eventbrite must do it. Eventbrite may hold the person even if the API finds "
+    "nothing (the person's own account, back-ups, guests of unpaid orders, tickets without an address). So dpsync "
+    "always sends the notice, and the notice says whether records were found. Copies that the organiser exported are "
+    "not reached."
 )
 
 
 _BY_RIGHT: Final = {
     Right.RECTIFICATION: (
         "and the privacy contact is asked to put the new values there.",
-        "each record that was found is read: old values absent, also from free answers, new ones present",
+        "each record that was found is read: old values are gone, also from free answers, and new ones are there",
         "",
     ),
     Right.ERASURE: (
         "and the privacy contact is asked to erase them.",
         "each record that was found shows neither address, name nor number, or is gone while others can be read",
-        " A cancelled or refunded ticket still holds the person.",
+        " A cancelled or refunded ticket still holds the person's data.",
     ),
     Right.RESTRICTION: (
         "and the privacy contact is asked to keep them unused.",
         "",
-        " No record has a flag for it, so their word is all there will be.",
+        " No record shows whether it is restricted, so there is only their word.",
     ),
     Right.OPT_OUT: (
         "and the privacy contact is asked to stop all marketing.",
         "each record that was found says that its address is on no contact list and has not opted in",
-        " An unsubscribe may take them 48 hours. Whoever is in no order and no ticket cannot be read back.",
+        " An unsubscribe may take them 48 hours. A person who is in no order and no ticket cannot be read back.",
     ),
 }
 
@@ -228,13 +229,14 @@ class Eventbrite(HttpConnector[EventbriteSettings, EventbriteCalls], Inbound):
     def _task(self, found: list[Found], organisations: int) -> str:
         if found:
             return (
-                "Your API lets us find the records that the attached file lists, and change none of them. Please do it "
-                "for each, and for every copy. Several people may share an address: where names differ, ask us first."
+                "Through your API we can find the records that the attached file lists, but not change them. Please do "
+                "it for each record, and for every copy. Several people may share an address: if names differ, please "
+                "ask us first."
             )
         return (
             f"Through your API we found nothing under these addresses on {self._kit.clock.now():%d %B %Y}, in "
-            f"{organisations} of our organisations. That does not say that you hold nothing: please search for the "
-            "person yourselves."
+            f"{organisations} of our organisations. You may still hold something: please search for the person "
+            "yourselves."
         )
 
     # --- reading back

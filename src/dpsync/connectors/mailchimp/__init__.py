@@ -70,10 +70,10 @@ class Mailchimp(PeopleInPlaces[MailchimpSettings, Calls, str, Member]):
             Right.RECTIFICATION: Capability(
                 means=Means.API_AND_OPERATOR,
                 effect="Name, merge fields and, for subscribed contacts, the address are changed in every audience.",
-                limits="The address of a contact that is not subscribed, or whose new address is a contact already, is "
-                "left to the operator: records are never merged or deleted. So is a value that Mailchimp refuses or "
-                "would cut, and a field that the audience lacks. Sent campaigns, notes, tags and e-commerce records "
-                "keep what they had.",
+                limits="The operator must change the address of a contact that is not subscribed, or whose new address "
+                "is a contact already: dpsync never merges or deletes records. The operator also gets a value that "
+                "Mailchimp refuses or would cut, and a field that the audience lacks. Sent campaigns, notes, tags and "
+                "e-commerce records keep what they had.",
                 verified_by="the contact is read under its new address and is gone under the old ones; each value is "
                 "compared as its merge field's type",
                 source=_SOURCE,
@@ -82,27 +82,27 @@ class Mailchimp(PeopleInPlaces[MailchimpSettings, Calls, str, Member]):
             Right.ERASURE: Capability(
                 means=Means.API,
                 effect="The contact is permanently deleted in every audience and cannot be imported again.",
-                limits="Mailchimp keeps a suppression trace of its own and anonymised campaign figures. E-commerce "
-                "customers and orders are another resource: their removal is not documented. Contacts that have only a "
-                "telephone number are not reached. A contact that the API will not delete is left to the operator.",
-                verified_by="the contact is not found in any audience, each audience itself being found",
+                limits="Mailchimp keeps a suppression record of its own and anonymised campaign figures. E-commerce "
+                "customers and orders are separate records: their removal is not documented. Contacts that have only a "
+                "telephone number are not reached. If the API does not delete a contact, the operator must.",
+                verified_by="the contact is not found in any audience, and each audience itself is found",
                 source=f"{_SOURCE}; help page 'Delete Contacts'",
             ),
             Right.RESTRICTION: Capability(
                 means=Means.API_AND_OPERATOR,
                 effect="The contact is unsubscribed and archived in every audience: its data are kept and not used.",
-                limits="Mailchimp has no state 'restricted': whoever may edit the account can take a contact out of "
-                "the archive, and so can another system that adds it again. A bounced ('cleaned') contact cannot be "
-                "archived and goes to the operator. Lifting never subscribes anybody again.",
+                limits="Mailchimp has no state 'restricted'. Anybody who may edit the account can take a contact out "
+                "of the archive, and so can another system that adds it again. The API cannot archive a bounced "
+                "('cleaned') contact: the operator gets a task. Lifting never subscribes anybody again.",
                 verified_by="the contact's status reads 'archived' in every audience that holds it",
                 source=_SOURCE,
             ),
             Right.OPT_OUT: Capability(
                 means=Means.API,
                 effect="The contact is unsubscribed in every audience.",
-                limits="Transactional mail and advertising audiences made earlier are not stopped by it. An archived "
-                "or bounced contact is not mailed and is left as it is: the API does not show whether it would be "
-                "subscribed when somebody takes it out of the archive.",
+                limits="This does not stop transactional mail, nor advertising audiences that were made earlier. An "
+                "archived or bounced contact gets no mail and is left as it is: the API does not show whether it would "
+                "be subscribed when somebody takes it out of the archive.",
                 verified_by="the contact's status reads 'unsubscribed', 'archived' or 'cleaned' in every audience",
                 source=f"{_SOURCE}; guide 'Set consent correctly'",
             ),
@@ -182,7 +182,7 @@ class Mailchimp(PeopleInPlaces[MailchimpSettings, Calls, str, Member]):
             return self._erased(key)
         if no is BY_HAND:
             # one report says so of bounced contacts; the documentation says nothing of it
-            return task(f"In audience {place} the API does not delete this contact: do it in the web app.", place)
+            return task(f"In audience {place} the API does not delete this contact. Delete it in the web app.", place)
         self._kit.shelf.note(key, "erased")
         return Applied(evidence=())
 
@@ -236,8 +236,8 @@ class Mailchimp(PeopleInPlaces[MailchimpSettings, Calls, str, Member]):
         if now is None:
             return NothingHeld(evidence=())
         return task(
-            f"In audience {list_id} Mailchimp does not let a contact of status '{now.status}' be archived through the "
-            "API. Archive it in the web app, or keep it from every use until the restriction is lifted.",
+            f"In audience {list_id} the API of Mailchimp cannot archive a contact of status '{now.status}'. Archive it "
+            "in the web app, or make sure that nobody uses it until the restriction is lifted.",
             list_id,
         )
 
@@ -253,9 +253,9 @@ class Mailchimp(PeopleInPlaces[MailchimpSettings, Calls, str, Member]):
         before = kept.removeprefix(_LIFTED)
         self._kit.shelf.put(key, f"{_LIFTED}{before}")
         return task(
-            f"In audience {place} the contact was unsubscribed and archived for a restriction that is now lifted; "
-            f"before, its status was '{before}'. Take it out of the archive in the web app if it is to be used again, "
-            "and leave it unsubscribed: only the person may subscribe anew.",
+            f"In audience {place} the contact was unsubscribed and archived for a restriction that is now lifted. "
+            f"Before that, its status was '{before}'. If you want to use it again, take it out of the archive in the "
+            "web app. Leave it unsubscribed: only the person may subscribe again.",
             place,
         )
 

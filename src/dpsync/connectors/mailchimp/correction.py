@@ -33,10 +33,10 @@ _KINDS: Final[Mapping[str, ValueKind]] = {
 }
 
 _ADDRESS_REFUSED: Final = {
-    INVALID: "Mailchimp refused the new address; it may take it for fake or invalid: see how it is spelt.",
-    EXISTS: "Mailchimp calls the new address a member and shows no such contact: look for it in the web app.",
-    FORGOTTEN: "the new address was permanently deleted before, and Mailchimp takes it back through its own sign-up "
-    "form only: agree with the person what becomes of the contact under the old address.",
+    INVALID: "Mailchimp refused the new address, perhaps because it looks fake or invalid. Check how it is spelt.",
+    EXISTS: "Mailchimp says that the new address is a member, but shows no such contact. Look for it in the web app.",
+    FORGOTTEN: "the new address was permanently deleted before. Mailchimp takes it back only through its own sign-up "
+    "form. Agree with the person what to do with the contact under the old address.",
 }
 
 
@@ -141,8 +141,8 @@ class _Correction(rectification.Correction[Calls]):
         why = _ADDRESS_REFUSED.get(no or INVALID, _ADDRESS_REFUSED[INVALID])
         if no is INVALID and old.status != "subscribed":
             why = (
-                f"Mailchimp refused the new address of a contact of status '{old.status}'. It changes addresses of "
-                "subscribed contacts only: correct it in the web app, or agree with the person."
+                f"Mailchimp refused the new address of a contact of status '{old.status}'. It only changes addresses "
+                "of subscribed contacts. Correct it in the web app, or agree with the person what to do."
             )
         return [task(f"In audience {list_id} {why}", list_id)]
 

@@ -23,9 +23,9 @@ from dpsync.connector import (
 from dpsync.model import Right
 
 TASK: Final = (
-    "Nobody is held under the address, but somebody is under the one that older software makes of its domain (such as "
-    "ss in place of a sharp s). Today that is another domain, perhaps another person's. Compare in the web app, and do "
-    "what is asked there only if it is the same person. Nothing was changed."
+    "Nobody is held under this address. But somebody is held under the address that older software makes of it (such "
+    "as ss in place of a sharp s in the domain). Today that is another domain, perhaps of another person. Compare the "
+    "two in the web app. Do what is asked there only if it is the same person. dpsync has changed nothing."
 )
 
 
