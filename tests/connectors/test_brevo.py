@@ -331,6 +331,21 @@ def test_a_number_that_another_contact_has_keeps_no_other_change_from_being_made
         assert (vendor.held[0]["email"], vendor.held[0]["attributes"]["LASTNAME"]) == (NEW, "Kingcanary")
 
 
+@pytest.mark.parametrize(
+    ("refused", "named", "changes"),
+    [
+        ("SMS", "sms", {"last_name": "Kingcanary", "fields": {"SMS": "447700900123"}}),
+        ("EMAIL", "email", {"last_name": "Kingcanary", "email": NEW}),
+    ],
+)
+def test_what_brevo_names_is_left_out_of_the_next_call(refused: str, named: str, changes: dict[str, Any]) -> None:
+    vendor = StandIn([contact(OLD)], no={refused: ("duplicate_parameter", {"duplicate_identifiers": [named]})})
+    with before(vendor) as stage:
+        rectified(stage, **changes)
+        sent = [json.loads(one.body or b"")["attributes"] for one in stage.sent if one.method == "PUT"]
+    assert [refused in one for one in sent] == [True, False]
+
+
 @pytest.mark.parametrize("code", ["duplicate_parameter", "invalid_parameter"])
 def test_an_address_that_is_refused_is_left_to_the_operator(code: str) -> None:
     vendor = StandIn([contact(OLD, emailBlacklisted=True)], no={"EMAIL": (code, {"duplicate_identifiers": ["email"]})})

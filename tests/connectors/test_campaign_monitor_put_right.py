@@ -78,9 +78,11 @@ def test_who_had_left_before_a_restriction_has_not_objected_during_it(before: st
 def test_a_change_without_content_is_sent_with_a_blank_as_the_vendors_own_clients_do() -> None:
     with on_stage(vendor(book(person()))) as stage:
         stage.tell(instruction(Right.RESTRICTION))
-        stage.tell(instruction(Right.RESTRICTION, lifted=LIFTED))
+        lifted = stage.tell(instruction(Right.RESTRICTION, lifted=LIFTED))
         (put,) = [one for one in stage.sent if "/unsuppress" in (one.url or "")]
     assert put.body == b" "
+    assert isinstance(lifted, Applied)
+    assert "PUT /clients/{id}/unsuppress.json" in [one.endpoint for one in lifted.evidence]
 
 
 def test_every_change_says_that_it_is_json_and_asks_for_json() -> None:

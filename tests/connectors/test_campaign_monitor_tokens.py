@@ -155,6 +155,18 @@ def test_a_renewal_under_way_is_waited_for_to_the_end_of_its_five_minutes() -> N
         assert twins(stage, shelf).probe().title
 
 
+def test_a_pair_that_was_kept_as_a_list_ends_when_nobody_knows() -> None:
+    stand_in, shelf = tokens(), OpenShelf()
+    stand_in.answer_to_refresh = said(503, {"Code": 503, "Message": "later"})
+    with Paired().before(stand_in) as stage:
+        place = f"oauth/{pseudonym('refresh-1')}"
+        shelf.put(place, json.dumps(["access-1", "refresh-1", ""]))
+        with pytest.raises(ProcessorUnreachable):
+            twins(stage, shelf).probe()
+        kept = json.loads(shelf.get(place) or "")
+    assert (kept["access"], kept["ends"], kept["refresh"]) == ("access-1", "", "refresh-1")
+
+
 @pytest.mark.parametrize("code", [120, 122])
 def test_a_token_that_was_withdrawn_is_not_renewed(code: int) -> None:
     stand_in = tokens(old=code)

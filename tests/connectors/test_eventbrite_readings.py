@@ -109,6 +109,14 @@ def test_a_record_that_is_gone_though_its_parts_cannot_be_put_together_is_gone()
     assert isinstance(after(Breaks(held.orders, held.tickets), Right.ERASURE, gone), AsAsked)
 
 
+def test_a_part_that_cannot_be_read_hides_nothing_of_the_others() -> None:
+    stand_in = vendor()
+    stand_in.broken = {"answers"}
+    with on_stage(stand_in) as stage:
+        stage.tell(instruction(Right.ERASURE))
+        assert isinstance(stage.read_back(instruction(Right.ERASURE)), Contradicts)
+
+
 def test_a_record_with_another_id_is_not_the_one_that_was_asked_for() -> None:
     finding = read_back_when(ONE_ORDER, said(200, order(7, None)), blanked)
     assert isinstance(finding, CannotTell)
@@ -243,6 +251,18 @@ def test_a_number_is_the_same_by_its_last_digits_and_a_short_one_is_nobodys(
         one.tickets[0]["profile"]["cell_phone"] = shown
 
     assert isinstance(after(vendor(), Right.ERASURE, still, phone=phone, name=None), expected)
+
+
+CHANGES = Changes(email=NEW, first_name="Augusta", last_name="Kingcanary")
+
+
+def test_a_number_that_stays_contradicts_no_rectification() -> None:
+    def still(one: StandIn) -> None:
+        corrected(one)
+        one.tickets[0]["profile"]["cell_phone"] = "07700 900 123"
+
+    finding = after(vendor(), Right.RECTIFICATION, still, phone="+44 7700 900123", changes=CHANGES)
+    assert isinstance(finding, AsAsked)
 
 
 @pytest.mark.parametrize(

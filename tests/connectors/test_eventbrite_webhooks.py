@@ -41,6 +41,12 @@ def test_a_webhook_about_what_holds_nobody_keeps_neither_a_request_nor_another_w
         assert list(received(stage.connector, b"{}").values()) == ([path] if kept else [])
 
 
+def test_what_a_webhook_holds_besides_is_anything_that_json_can_say() -> None:
+    with on_stage(StandIn()) as stage:
+        body = hint(HINTS[1])[:-1] + b', "fee": 1.5, "text": "\\u0000"}'
+        assert list(received(stage.connector, body).values()) == [HINTS[1]]
+
+
 def test_a_webhook_that_meets_a_limit_makes_the_account_wait() -> None:
     stand_in = failing(f"/{HINTS[1]}", no(429, "HIT_RATE_LIMIT"))
     with on_stage(stand_in) as stage:

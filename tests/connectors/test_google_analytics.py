@@ -566,6 +566,11 @@ def test_a_refresh_token_that_is_not_accepted_stops_the_account(answer: Said) ->
     assert stand_in.asked == []
 
 
+def test_one_property_is_called_one() -> None:
+    with on_stage(StandIn(), properties=[ONE]) as stage:
+        assert stage.connector.probe().title == "Google Analytics, 1 property"
+
+
 def test_the_token_is_tested_by_its_scope_and_never_by_a_deletion() -> None:
     stand_in = StandIn()
     with on_stage(stand_in) as stage:

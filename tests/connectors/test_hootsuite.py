@@ -726,6 +726,9 @@ def test_an_import_error_outside_the_window_says_nothing() -> None:
         finding = read_it(stage)
         assert isinstance(finding, CannotTell)
         assert finding.later
+        kept = {key: text for key, text in of_the_shelf(stage).items() if key.startswith("import_error/")}
+        assert set(kept.values()) == {""}
+        assert f"import_error/{NOW - timedelta(minutes=30):%Y-%m-%dT%H:%M}" in kept
 
 
 def test_a_later_conversation_that_shows_the_new_values_weighs_more_than_an_error() -> None:

@@ -26,6 +26,12 @@ def waits(one: Pace, *places: str) -> Retryable:
     return caught.value.outcome
 
 
+def test_one_call_a_day_is_one() -> None:
+    one = pace(Hands(), a_day=1)
+    one.take("here")
+    assert waits(one, "here").reason == DAY_SPENT
+
+
 @pytest.mark.parametrize(("said", "held"), [(30, 30), (86_400, 86_400), (10**9, 86_400)])
 def test_while_a_limit_holds_no_call_is_made_and_never_for_over_a_day(said: int, held: int) -> None:
     clock = Hands()

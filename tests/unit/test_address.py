@@ -151,6 +151,7 @@ FULL_STOPS = [
     "ada\u3002b\u00fccher",
     "b\u00fccher\u3002example@",
     "\u3002@example\u3002org",
+    "ada@b\u00fccher@example.org",
 ]
 
 

@@ -95,16 +95,16 @@ class RenewableToken:
         """
         with self._lock:
             if refused or self._ended(self._token):
-                kept = self._read()
+                self._read()
                 dead = self._token.access == refused and (over or bool(self._token.begun))
                 if dead or self._ended(self._token):
-                    self._renew(calls, kept)
+                    self._renew(calls)
             return self._token.access
 
     def renewed(self, calls: TokenCalls) -> str:
         """A new access token, whatever is kept: to try out what asks for it. Raises as `access`."""
         with self._lock:
-            self._renew(calls, self._read())
+            self._renew(calls)
             return self._token.access
 
     def lasts(self) -> bool:
@@ -123,7 +123,8 @@ class RenewableToken:
         self._token = _token(kept) if kept else self._first
         return kept
 
-    def _renew(self, calls: TokenCalls, kept: str | None) -> None:
+    def _renew(self, calls: TokenCalls) -> None:
+        kept = self._read()
         try:
             self._token = self._renewed(calls, kept, self._token)
         except Ended as end:
