@@ -21,7 +21,7 @@ from pathlib import Path
 EQUIVALENT = Path(__file__).with_name("equivalent_mutants.toml")
 WORKERS = "2"
 _SENTENCE = re.compile(r'[rbf]*("(?:[^"\\]|\\.)* (?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)* (?:[^\'\\]|\\.)*\')')
-_HEADER = re.compile(r'"(accept|authorization|content-type)"', re.IGNORECASE)
+_HEADER = re.compile(r'"(accept|authorization|content-type|in-reply-to|references)"', re.IGNORECASE)
 _UNNOTICED = {"survived", "no tests", "suspicious"}
 
 
@@ -35,7 +35,7 @@ class Mutant:
 
     @property
     def is_same_to_http(self) -> bool:
-        """Whether nothing but the case of a header's name was changed (RFC 9110, section 5.1)."""
+        """Whether nothing but the case of a header's name was changed (RFC 9110, section 5.1; RFC 5322, 1.2.2)."""
         before, after = (_HEADER.sub(lambda name: name[0].lower(), text) for text in (self.before, self.after))
         return before == after
 

@@ -40,6 +40,7 @@ from dpsync.connector import (
     NotIdentifiable,
     Outcome,
     Refused,
+    Reply,
     Retryable,
 )
 from dpsync.errors import CredentialsRejected, ProcessorUnreachable, UnsupportedRight
@@ -438,6 +439,7 @@ ORDINARY = frozenset(
     {"accept", "accept-encoding", "connection", "content-length", "content-type", "host", "user-agent"}
 )
 """Headers that carry no credential."""
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 UNANSWERED: list[Exception] = [
     requests.ReadTimeout(OLD),
     requests.exceptions.ChunkedEncodingError(OLD),
@@ -518,6 +520,14 @@ class Refusing:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.vendor, name)
+
+
+class Http(HttpClient):
+    """Ours, which is told of methods as they are called (RFC 9110, section 9.1)."""
+
+    def call(self, method: str, url: str, **more: Any) -> Reply:
+        assert method in METHODS
+        return super().call(method, url, **more)
 
 
 class HttpContract(HoldsAsAsked, ConnectorContract):
@@ -604,8 +614,8 @@ class HttpContract(HoldsAsAsked, ConnectorContract):
             return tuple(vendor.answer(request))
 
         clock = Hands()
-        with responses.RequestsMock(assert_all_requests_are_fired=False) as rsps, HttpClient(clock) as http:
-            for method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
+        with responses.RequestsMock(assert_all_requests_are_fired=False) as rsps, Http(clock) as http:
+            for method in METHODS:
                 rsps.add_callback(method, re.compile(".*"), answered, content_type=None)
             shelf = OpenShelf()
             connector = self.built(Kit(http=http, clock=clock, pseudonym=pseudonym, shelf=shelf))

@@ -427,6 +427,37 @@ def test_a_restriction_is_lifted_under_the_address_of_today() -> None:
         assert isinstance(stage.tell(instruction(Right.RESTRICTION, addresses=(NEW, OLD), lifted=LIFTED)), HandOver)
 
 
+def test_what_is_not_on_the_blocklist_is_lifted() -> None:
+    with before(StandIn([contact(OLD)])) as stage:
+        assert isinstance(stage.read_back(instruction(Right.RESTRICTION, lifted=LIFTED)), AsAsked)
+
+
+def test_a_contact_on_no_list_is_taken_off_none() -> None:
+    with before(StandIn([contact(OLD, listIds=[])])) as stage:
+        assert isinstance(stage.tell(instruction(Right.RESTRICTION)), Applied)
+        (put,) = [one for one in stage.sent if one.method == "PUT"]
+        stage.tell(instruction(Right.RESTRICTION))
+        assert [one for one in stage.sent if one.method == "PUT"] == [put]
+    assert json.loads(put.body or b"") == {"emailBlacklisted": True}
+
+
+def test_an_erasure_is_remembered_under_a_key_that_stays() -> None:
+    """The shelf is durable: its keys are a stored format."""
+    with before(StandIn([contact(OLD)])) as stage:
+        stage.tell(instruction(Right.ERASURE))
+        assert stage.shelf.kept == {f"erased/account/{pseudonym(OLD.lower())}": "asked"}
+
+
+def test_whom_brevo_does_not_find_any_more_when_it_shall_delete_is_nobody() -> None:
+    class Lagging(StandIn):
+        def answer(self, request: requests.PreparedRequest) -> Said:
+            gone = said(404, {"code": "document_not_found", "message": OLD})
+            return gone if request.method == "DELETE" else super().answer(request)
+
+    with before(Lagging([contact(OLD)])) as stage:
+        assert isinstance(stage.tell(instruction(Right.ERASURE)), NothingHeld)
+
+
 def test_what_was_on_the_blocklist_without_us_is_no_task() -> None:
     vendor = StandIn([contact(OLD, emailBlacklisted=True)])
     with before(vendor) as stage:

@@ -21,8 +21,21 @@ from dpsync.connector import (
 from dpsync.model import Changes, Right
 from dpsync.vendor.errors import UNDOCUMENTED
 from dpsync.vendor.rectification import GONE
-from tests.connectors.contract import NEW, OLD, Said
-from tests.connectors.test_campaign_monitor import EVENTS, NEWS, ONE, Book, StandIn, book, no, person, plain, said, told
+from tests.connectors.contract import NEW, OLD, Said, instruction
+from tests.connectors.test_campaign_monitor import (
+    EVENTS,
+    NEWS,
+    ONE,
+    Book,
+    StandIn,
+    book,
+    no,
+    on_stage,
+    person,
+    plain,
+    said,
+    told,
+)
 from tests.connectors.test_campaign_monitor import read_back as read
 
 TYPES: dict[str, tuple[str, str, list[str]]] = {
@@ -256,7 +269,10 @@ def test_no_value_of_the_person_and_no_address_for_a_field_is_in_a_task_or_in_ev
 
 def test_types_are_asked_for_only_where_a_field_is_put_right() -> None:
     stand_in = vendor(person())
-    put_right(stand_in, email=NEW, first_name="Augusta", last_name="King")
+    asked = instruction(Right.RECTIFICATION, changes=Changes(email=NEW, first_name="Augusta", last_name="King"))
+    with on_stage(stand_in) as stage:
+        stage.tell(asked)
+        assert isinstance(stage.read_back(asked), AsAsked)
     assert "customfields" not in stand_in.reads
 
 

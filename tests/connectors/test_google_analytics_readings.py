@@ -100,6 +100,13 @@ def test_an_error_at_the_token_call_is_googles_own_only_in_the_shape_of_oauth(bo
     assert (outcome.reason, outcome.blocked, outcome.doubtful) == (BLOCKED, True, False)
 
 
+@pytest.mark.parametrize("status", [200, 302, 502])
+def test_what_answers_a_token_call_in_googles_place_leaves_no_doubt_about_a_deletion(status: int) -> None:
+    outcome = answered(Said(status, {"Content-Type": "text/html"}, HTML), at="token")
+    assert isinstance(outcome, Retryable)
+    assert (outcome.reason, outcome.doubtful) == (BLOCKED, False)
+
+
 def test_what_stands_before_google_is_blocked_until_google_itself_has_answered_about_a_property() -> None:
     page = Said(403, {"Content-Type": "text/html"}, HTML)
     for at, blocked in ((ONE, True), (TWO, False)):

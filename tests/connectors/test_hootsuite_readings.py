@@ -195,6 +195,14 @@ def test_a_limit_is_a_limit_under_any_4xx_and_a_fault_is_a_fault(answer: Said, r
     assert (outcome.reason, outcome.busy) == (reason, busy)
 
 
+def test_of_several_codes_the_one_that_means_something_counts() -> None:
+    several = {"errors": [{"code": code, "message": "No.", "id": "f7d32670-4e6a"} for code in (1111, 1202)]}
+    with on_stage(there(said(403, several))) as stage:
+        outcome = right_it(stage)
+    assert isinstance(outcome, Refused)
+    assert outcome.reason == calls.NOT_OURS
+
+
 @pytest.mark.parametrize(("quota", "wait"), [("10", timedelta(hours=14, minutes=29, seconds=54.75)), ("12", None)])
 def test_a_429_of_any_code_waits_for_the_next_day_only_where_the_quota_is_used_up(
     quota: str, wait: timedelta | None

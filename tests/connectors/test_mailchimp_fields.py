@@ -346,6 +346,7 @@ def test_types_are_asked_for_only_where_a_field_is_put_right_and_once_an_audienc
     with on_stage(vendor) as stage:
         for changes in (Changes(email=NEW), Changes(last_name="King"), Changes(fields={"NOTE": "x"})):
             stage.tell(instruction(Right.RECTIFICATION, changes=changes, addresses=(OLD, "older@example.org")))
+        stage.read_back(instruction(Right.RECTIFICATION, changes=Changes(last_name="King"), addresses=(NEW, OLD)))
         paths = [urlsplit(one.url or "").path for one in stage.sent]
     assert paths.count("/3.0/lists/list1/merge-fields") == 1
     assert "/3.0/lists/list2/merge-fields" not in paths

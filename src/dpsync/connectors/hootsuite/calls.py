@@ -83,7 +83,7 @@ def _wait(reply: Reply, now: datetime) -> timedelta | None:
     """How long to wait. No Retry-After is documented: the next second, or the next day where the quota is used up."""
     if "retry-after" in reply.headers or reply.status != 429:
         return retry_after(reply, now)
-    quota, used = (reply.headers.get(name, "") for name in ("x-account-quota", "x-account-quota-used"))
+    quota, used = (str(reply.headers.get(name)) for name in ("x-account-quota", "x-account-quota-used"))
     if re.fullmatch(r"[0-9]{1,15}", quota) and re.fullmatch(r"[0-9]{1,15}", used) and int(used) >= int(quota):
         return until_tomorrow(now)  # in whose time zone their day ends is not documented
     return timedelta(seconds=1)
