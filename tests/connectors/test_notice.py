@@ -29,7 +29,7 @@ from dpsync.connector import (
     Retryable,
 )
 from dpsync.connector_services import Mail
-from dpsync.connectors.notice import Notice, Settings
+from dpsync.connectors.notice import Notice, NoticeSettings
 from dpsync.errors import CredentialsRejected, ProcessorUnreachable
 from dpsync.model import Changes, Lifted, Right
 from dpsync.smtp import Mailer
@@ -528,8 +528,8 @@ def test_a_probe_without_a_mail_host_says_so() -> None:
 
 def test_an_unknown_setting_is_an_error() -> None:
     with pytest.raises(ValidationError):
-        Settings.model_validate({"contact": "x"})
-    assert isinstance(Notice.from_settings(Settings(), kit(None)), Notice)
+        NoticeSettings.model_validate({"contact": "x"})
+    assert isinstance(Notice.from_settings(NoticeSettings(), kit(None)), Notice)
 
 
 def test_the_shelf_and_the_repr_know_no_person() -> None:

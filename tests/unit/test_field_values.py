@@ -5,37 +5,37 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dpsync.model import FieldValue
-from dpsync.vendor.field_values import FieldType, Likeness, ValueKind, likeness, options_in, written
+from dpsync.vendor.field_values import FieldType, Kind, Likeness, likeness, options_in, written
 
 SAME, UNCLEAR, OTHER = Likeness.SAME, Likeness.UNCLEAR, Likeness.OTHER
-MONTH_FIRST, DAY_FIRST = FieldType(ValueKind.DATE, day_first=False), FieldType(ValueKind.DATE, day_first=True)
+MONTH_FIRST, DAY_FIRST = FieldType(Kind.DATE, day_first=False), FieldType(Kind.DATE, day_first=True)
 BIRTHDAY, BRITISH_BIRTHDAY = (
-    FieldType(ValueKind.BIRTHDAY, day_first=False),
-    FieldType(ValueKind.BIRTHDAY, day_first=True),
+    FieldType(Kind.BIRTHDAY, day_first=False),
+    FieldType(Kind.BIRTHDAY, day_first=True),
 )
-PHONE, AMERICAN = FieldType(ValueKind.PHONE), FieldType(ValueKind.PHONE, american=True)
-COLOUR = FieldType(ValueKind.CHOICE, choices=("Light Blue", "Red"))
-TOPICS = FieldType(ValueKind.CHOICES, choices=("News", "Events", "Jobs, paid"))
-ADDRESS = FieldType(ValueKind.ADDRESS)
+PHONE, AMERICAN = FieldType(Kind.PHONE), FieldType(Kind.PHONE, american=True)
+COLOUR = FieldType(Kind.CHOICE, choices=("Light Blue", "Red"))
+TOPICS = FieldType(Kind.CHOICES, choices=("News", "Events", "Jobs, paid"))
+ADDRESS = FieldType(Kind.ADDRESS)
 HOME = {"addr1": "1 High Street", "addr2": "", "city": "Kent", "state": "", "zip": "CT1 1AA", "country": "GB"}
 
 READINGS: list[tuple[FieldType, FieldValue, object, Likeness]] = [
     # text: what only looks different
-    (FieldType(ValueKind.TEXT), "Ada  King ", "Ada King", SAME),
-    (FieldType(ValueKind.TEXT), "Fish & Chips", "Fish &amp; Chips", SAME),
-    (FieldType(ValueKind.TEXT), "one\r\ntwo ", "one\ntwo", SAME),
-    (FieldType(ValueKind.TEXT), "Zo\u00eb", "Zoe\u0308", SAME),
-    (FieldType(ValueKind.TEXT), "ada", "Ada", OTHER),
-    (FieldType(ValueKind.TEXT), "12.0", 12, OTHER),
-    (FieldType(ValueKind.TEXT), "Ada", None, OTHER),
-    (FieldType(ValueKind.TEXT), "", None, SAME),
-    (FieldType(ValueKind.TEXT), "", "Ada", OTHER),
+    (FieldType(Kind.TEXT), "Ada  King ", "Ada King", SAME),
+    (FieldType(Kind.TEXT), "Fish & Chips", "Fish &amp; Chips", SAME),
+    (FieldType(Kind.TEXT), "one\r\ntwo ", "one\ntwo", SAME),
+    (FieldType(Kind.TEXT), "Zo\u00eb", "Zoe\u0308", SAME),
+    (FieldType(Kind.TEXT), "ada", "Ada", OTHER),
+    (FieldType(Kind.TEXT), "12.0", 12, OTHER),
+    (FieldType(Kind.TEXT), "Ada", None, OTHER),
+    (FieldType(Kind.TEXT), "", None, SAME),
+    (FieldType(Kind.TEXT), "", "Ada", OTHER),
     # numbers
-    (FieldType(ValueKind.NUMBER), "12.0", 12, SAME),
-    (FieldType(ValueKind.NUMBER), "012", "12.00", SAME),
-    (FieldType(ValueKind.NUMBER), "12", 12.5, OTHER),
-    (FieldType(ValueKind.NUMBER), "1,000", 1000, UNCLEAR),
-    (FieldType(ValueKind.NUMBER), "", "", SAME),
+    (FieldType(Kind.NUMBER), "12.0", 12, SAME),
+    (FieldType(Kind.NUMBER), "012", "12.00", SAME),
+    (FieldType(Kind.NUMBER), "12", 12.5, OTHER),
+    (FieldType(Kind.NUMBER), "1,000", 1000, UNCLEAR),
+    (FieldType(Kind.NUMBER), "", "", SAME),
     # dates
     (MONTH_FIRST, "12/31/1990", "1990-12-31", SAME),
     (DAY_FIRST, "12/31/1990", "1990-12-31", SAME),
@@ -47,8 +47,8 @@ READINGS: list[tuple[FieldType, FieldValue, object, Likeness]] = [
     (MONTH_FIRST, "1990/12/31", "1990-12-31T00:00:00+00:00", SAME),
     (MONTH_FIRST, "1990-12-31", "1990-12-30", OTHER),
     (MONTH_FIRST, "31 December 1990", "1990-12-31", UNCLEAR),
-    (FieldType(ValueKind.DATE), "01/02/1990", "1990-01-02", UNCLEAR),
-    (FieldType(ValueKind.DATE), "2010/03/09", "2010-03-09", SAME),
+    (FieldType(Kind.DATE), "01/02/1990", "1990-01-02", UNCLEAR),
+    (FieldType(Kind.DATE), "2010/03/09", "2010-03-09", SAME),
     # birthdays: the year is not kept
     (BIRTHDAY, "1/2", "01/02", SAME),
     (BIRTHDAY, "1980-01-02", "01/02", SAME),
@@ -69,19 +69,19 @@ READINGS: list[tuple[FieldType, FieldValue, object, Likeness]] = [
     (PHONE, "07700 900123", "07700 900124", OTHER),
     (PHONE, "none", "07700 900124", OTHER),
     # postcodes, links, choices, countries
-    (FieldType(ValueKind.POSTCODE), "ct11aa", "CT1 1AA", SAME),
-    (FieldType(ValueKind.POSTCODE), "01234", 1234, SAME),
-    (FieldType(ValueKind.POSTCODE), "12345-6789", "12345", UNCLEAR),
-    (FieldType(ValueKind.URL), "example.org", "http://Example.org/", SAME),
-    (FieldType(ValueKind.URL), "https://example.org/a", "http://example.org/a", UNCLEAR),
-    (FieldType(ValueKind.URL), "https://example.org/a?x=1&amp;y=2", "https://example.org/a?x=1&y=2", SAME),
-    (FieldType(ValueKind.URL), "https://example.org/a", "https://example.org/b", OTHER),
-    (FieldType(ValueKind.URL), "http://[broken", "http://example.org", OTHER),
+    (FieldType(Kind.POSTCODE), "ct11aa", "CT1 1AA", SAME),
+    (FieldType(Kind.POSTCODE), "01234", 1234, SAME),
+    (FieldType(Kind.POSTCODE), "12345-6789", "12345", UNCLEAR),
+    (FieldType(Kind.URL), "example.org", "http://Example.org/", SAME),
+    (FieldType(Kind.URL), "https://example.org/a", "http://example.org/a", UNCLEAR),
+    (FieldType(Kind.URL), "https://example.org/a?x=1&amp;y=2", "https://example.org/a?x=1&y=2", SAME),
+    (FieldType(Kind.URL), "https://example.org/a", "https://example.org/b", OTHER),
+    (FieldType(Kind.URL), "http://[broken", "http://example.org", OTHER),
     (COLOUR, "light blue", "Light Blue", SAME),
     (COLOUR, "Blue", "Light Blue", OTHER),
-    (FieldType(ValueKind.REGION), "UK", "gb", SAME),
-    (FieldType(ValueKind.REGION), "GB", "United Kingdom", UNCLEAR),
-    (FieldType(ValueKind.REGION), "France", "Germany", OTHER),
+    (FieldType(Kind.REGION), "UK", "gb", SAME),
+    (FieldType(Kind.REGION), "GB", "United Kingdom", UNCLEAR),
+    (FieldType(Kind.REGION), "France", "Germany", OTHER),
     # several options
     (TOPICS, "Events; news", ("News", "Events"), SAME),
     (TOPICS, "News", ("News", "Events"), OTHER),
@@ -121,10 +121,10 @@ def test_a_value_is_compared_as_what_its_field_holds(
     assert likeness(field, asked, held) is shown
 
 
-@pytest.mark.parametrize("kind", list(ValueKind))
+@pytest.mark.parametrize("kind", list(Kind))
 @given(text=st.text(max_size=12), american=st.booleans(), day_first=st.sampled_from([None, True, False]))
 def test_whatever_is_held_as_it_was_asked_is_the_same(
-    kind: ValueKind, text: str, american: bool, day_first: bool | None
+    kind: Kind, text: str, american: bool, day_first: bool | None
 ) -> None:
     field = FieldType(kind, day_first, american=american)
     assert likeness(field, text, text) is SAME
@@ -137,7 +137,7 @@ def test_whatever_is_held_as_it_was_asked_is_the_same(
         (MONTH_FIRST, "12/31/1990", "1990-12-31"),
         (DAY_FIRST, "01/02/1990", "1990-02-01"),
         (MONTH_FIRST, "01/02/1990", "1990-01-02"),
-        (FieldType(ValueKind.DATE), "01/02/1990", "01/02/1990"),
+        (FieldType(Kind.DATE), "01/02/1990", "01/02/1990"),
         (MONTH_FIRST, "soon", "soon"),
         (BIRTHDAY, "1/2", "01/02"),
         (BIRTHDAY, "1980-01-02", "01/02"),
@@ -148,8 +148,8 @@ def test_whatever_is_held_as_it_was_asked_is_the_same(
         (BRITISH_BIRTHDAY, "01/02", "01/02"),
         (COLOUR, "light blue", "Light Blue"),
         (COLOUR, "green", "green"),
-        (FieldType(ValueKind.TEXT), " Ada ", " Ada "),
-        (FieldType(ValueKind.DATE), "", ""),
+        (FieldType(Kind.TEXT), " Ada ", " Ada "),
+        (FieldType(Kind.DATE), "", ""),
     ],
 )
 def test_what_can_be_read_in_one_way_is_written_as_the_field_takes_it(field: FieldType, asked: str, sent: str) -> None:

@@ -10,7 +10,7 @@ from typing import Final
 
 from dpsync.connector import HandOver
 from dpsync.model import FieldValue
-from dpsync.vendor.field_values import UNTYPED, FieldType, Likeness, ValueKind, likeness
+from dpsync.vendor.field_values import UNTYPED, FieldType, Kind, Likeness, likeness
 from dpsync.vendor.outcomes import task
 
 NOT_COMPARABLE: Final = "a field is kept in a form that cannot be compared with what was asked"
@@ -115,7 +115,7 @@ class Left:
 
     def _shown(self, name: str) -> str:
         kind = self.types.get(name, UNTYPED).kind
-        known = "" if kind in (ValueKind.UNKNOWN, ValueKind.TEXT) else f" ({kind})"
+        known = "" if kind in (Kind.UNKNOWN, Kind.TEXT) else f" ({kind})"
         return f"{named(name, known=name in self.types)}{known}"
 
 

@@ -20,7 +20,7 @@ from urllib.parse import unquote, urlsplit
 from dpsync.model import FieldValue, phone_digits
 
 
-class ValueKind(StrEnum):
+class Kind(StrEnum):
     """What a field holds; `UNKNOWN` where the vendor does not say."""
 
     TEXT = "text"
@@ -45,7 +45,7 @@ class FieldType:
     the options of a choice; `american`: telephone numbers are those of the United States.
     """
 
-    kind: ValueKind = ValueKind.UNKNOWN
+    kind: Kind = Kind.UNKNOWN
     day_first: bool | None = None
     choices: tuple[str, ...] = ()
     american: bool = False
@@ -74,7 +74,7 @@ def likeness(field: FieldType, asked: FieldValue, held: object) -> Likeness:
         return Likeness.SAME if not wanted and not shown else Likeness.OTHER
     if [wanted] == shown:
         return Likeness.SAME
-    if field.kind is ValueKind.CHOICES or len(shown) > 1:
+    if field.kind is Kind.CHOICES or len(shown) > 1:
         chosen = options_in(field, asked)
         return _same(chosen is not None and {one.casefold() for one in chosen} == {one.casefold() for one in shown})
     return _RULES[field.kind](field, wanted, shown[0])
@@ -84,16 +84,16 @@ def written(field: FieldType, asked: str) -> str:
     """The value in the form that a typed field takes, where there is one reading of it; else as it was asked."""
     text = asked.strip()
     match field.kind:
-        case ValueKind.DATE:
+        case Kind.DATE:
             day = _reading(_dates(text), field.day_first)
             return day.isoformat() if day else asked
-        case ValueKind.BIRTHDAY:
+        case Kind.BIRTHDAY:
             month, number = _reading(_birthdays(text), field.day_first) or (0, 0)
             if not field.day_first:
                 return f"{month:02}/{number:02}" if month else asked
             # where the day is written first, Mailchimp is reported both to take it so and to have swapped the two
             return f"{number:02}/{month:02}" if number > 12 or 0 < number == month else asked
-        case ValueKind.CHOICE:
+        case Kind.CHOICE:
             return next((one for one in field.choices if plain(one).casefold() == plain(text).casefold()), asked)
         case _:
             return asked
@@ -215,37 +215,35 @@ _LOOKS: Final[tuple[tuple[Callable[[str], bool], Callable[[FieldType, str, str],
     (_like(r"https?://\S+"), _url),
 )
 
-_RULES: Final[Mapping[ValueKind, Callable[[FieldType, str, str], Likeness]]] = {
-    ValueKind.TEXT: _text,
-    ValueKind.NUMBER: _number,
-    ValueKind.DATE: _date,
-    ValueKind.BIRTHDAY: _birthday,
-    ValueKind.PHONE: _phone,
-    ValueKind.POSTCODE: _postcode,
-    ValueKind.URL: _url,
-    ValueKind.CHOICE: _choice,
-    ValueKind.CHOICES: _choice,
-    ValueKind.REGION: _region,
-    ValueKind.ADDRESS: _text,
-    ValueKind.UNKNOWN: _unknown,
+_RULES: Final[Mapping[Kind, Callable[[FieldType, str, str], Likeness]]] = {
+    Kind.TEXT: _text,
+    Kind.NUMBER: _number,
+    Kind.DATE: _date,
+    Kind.BIRTHDAY: _birthday,
+    Kind.PHONE: _phone,
+    Kind.POSTCODE: _postcode,
+    Kind.URL: _url,
+    Kind.CHOICE: _choice,
+    Kind.CHOICES: _choice,
+    Kind.REGION: _region,
+    Kind.ADDRESS: _text,
+    Kind.UNKNOWN: _unknown,
 }
 
 
 # --- postal addresses
 
 _PARTS: Final = {
-    "zip": ValueKind.POSTCODE,
-    "postcode": ValueKind.POSTCODE,
-    "country": ValueKind.REGION,
-    "state": ValueKind.REGION,
+    "zip": Kind.POSTCODE,
+    "postcode": Kind.POSTCODE,
+    "country": Kind.REGION,
+    "state": Kind.REGION,
 }
 
 
 def _address(asked: FieldValue, held: object) -> Likeness:
     if isinstance(asked, Mapping) and isinstance(held, Mapping):
-        found = (
-            likeness(FieldType(_PARTS.get(part, ValueKind.TEXT)), text, held.get(part)) for part, text in asked.items()
-        )
+        found = (likeness(FieldType(_PARTS.get(part, Kind.TEXT)), text, held.get(part)) for part, text in asked.items())
         return max(found, default=Likeness.SAME)
     one, other = _lines(asked), _lines(held)
     if not _words(one) or not _words(other):

@@ -14,7 +14,7 @@ from dpsync.model import Changes, FieldValue
 from dpsync.vendor.calls import Calls
 from dpsync.vendor.corrections import Left, compared
 from dpsync.vendor.errors import UNDOCUMENTED, Error, refused
-from dpsync.vendor.field_values import UNTYPED, FieldType, Likeness, ValueKind, likeness, options_in
+from dpsync.vendor.field_values import UNTYPED, FieldType, Kind, Likeness, likeness, options_in
 from dpsync.vendor.outcomes import together
 
 GONE: Final = "the record went away while it was put right"
@@ -48,7 +48,7 @@ def to_send(
     held: Mapping[str, object],
     left: Left,
     too_long: Callable[[str], bool],
-    whole: Container[ValueKind] = (),
+    whole: Container[Kind] = (),
 ) -> dict[str, FieldValue]:
     """What of the fields differs and can be sent; `left` takes what only a person can decide.
 
@@ -79,7 +79,7 @@ def to_send(
 
 def _as_it_is(kind: FieldType, value: FieldValue, held: object) -> bool:
     """By what it means where the type says what that is, else to the letter."""
-    if kind.kind not in (ValueKind.TEXT, ValueKind.UNKNOWN):
+    if kind.kind not in (Kind.TEXT, Kind.UNKNOWN):
         return likeness(kind, value, held) is Likeness.SAME
     texts = [text for text in (held if isinstance(held, tuple) else (held,)) if text not in (None, "")]
     return isinstance(value, str) and texts == ([value.strip()] if value else [])

@@ -18,7 +18,7 @@ from dpsync.vendor import calls as vendor
 from dpsync.vendor.calls import Secret
 from dpsync.vendor.connector import VendorSettings
 from dpsync.vendor.errors import OUR_FAULT, Error, Meaning, unreadable
-from dpsync.vendor.field_values import FieldType, ValueKind
+from dpsync.vendor.field_values import FieldType, Kind
 from dpsync.vendor.pace import Pace
 
 VENDOR: Final = "https://api.brevo.com/v3"
@@ -35,10 +35,10 @@ ERRORS: Final[tuple[Error, ...]] = (
     *(NOBODY, TAKEN, INVALID),
 )
 _KINDS: Final[Mapping[str, FieldType]] = {
-    "text": FieldType(ValueKind.TEXT),
-    "date": FieldType(ValueKind.DATE),
-    "float": FieldType(ValueKind.NUMBER),
-    "boolean": FieldType(ValueKind.CHOICE, choices=("true", "false")),
+    "text": FieldType(Kind.TEXT),
+    "date": FieldType(Kind.DATE),
+    "float": FieldType(Kind.NUMBER),
+    "boolean": FieldType(Kind.CHOICE, choices=("true", "false")),
 }
 BLOCKS: Final[tuple[str, ...]] = ("emailBlacklisted", "smsBlacklisted")
 

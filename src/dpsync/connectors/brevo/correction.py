@@ -13,7 +13,7 @@ from dpsync.vendor import rectification
 from dpsync.vendor.calls import part_of
 from dpsync.vendor.corrections import EMAIL, Left, put_right
 from dpsync.vendor.errors import NOT_DONE, Ended, Error
-from dpsync.vendor.field_values import FieldType, ValueKind, written
+from dpsync.vendor.field_values import FieldType, Kind, written
 from dpsync.vendor.outcomes import task
 from dpsync.vendor.places import once
 from dpsync.vendor.rectification import GONE, Gone, to_send
@@ -154,6 +154,6 @@ class _Correction(rectification.Correction[Calls]):
 def _typed(kind: FieldType, value: str) -> object:
     """As JSON of the attribute's type; what cannot be is sent as it is, and passed over there."""
     text = written(kind, value)
-    if kind.kind is ValueKind.NUMBER and re.fullmatch(r"[+-]?[0-9]{1,15}(\.[0-9]{1,15})?", text.strip()):
+    if kind.kind is Kind.NUMBER and re.fullmatch(r"[+-]?[0-9]{1,15}(\.[0-9]{1,15})?", text.strip()):
         return float(text)
-    return text == "true" if kind.kind is ValueKind.CHOICE and text in kind.choices else text
+    return text == "true" if kind.kind is Kind.CHOICE and text in kind.choices else text

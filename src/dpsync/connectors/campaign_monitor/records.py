@@ -8,21 +8,21 @@ from typing import Final, NamedTuple
 from dpsync.address import normalised
 from dpsync.model import Changes
 from dpsync.vendor.errors import unreadable
-from dpsync.vendor.field_values import FieldType, Likeness, ValueKind, options_in, plain, written
+from dpsync.vendor.field_values import FieldType, Kind, Likeness, options_in, plain, written
 
 IN_USE = frozenset({"Active", "Unconfirmed"})
 OBJECTED = frozenset({"Unsubscribed", "Spam"})
 STATES = IN_USE | OBJECTED | {"Bounced", "Deleted", "Suppressed"}
 LONGEST_VALUE: Final = 250
 NEUTRAL: Final = "Erased"  # an empty Name leaves the old one in place
-_KINDS: Mapping[str, ValueKind] = {
-    "Text": ValueKind.TEXT,
-    "Number": ValueKind.NUMBER,
-    "Date": ValueKind.DATE,
-    "MultiSelectOne": ValueKind.CHOICE,
-    "MultiSelectMany": ValueKind.CHOICES,
-    "Country": ValueKind.REGION,
-    "USState": ValueKind.REGION,
+_KINDS: Mapping[str, Kind] = {
+    "Text": Kind.TEXT,
+    "Number": Kind.NUMBER,
+    "Date": Kind.DATE,
+    "MultiSelectOne": Kind.CHOICE,
+    "MultiSelectMany": Kind.CHOICES,
+    "Country": Kind.REGION,
+    "USState": Kind.REGION,
 }
 
 
@@ -111,7 +111,7 @@ def fields_in(rows: Iterable[object]) -> dict[str, Field]:
             case {"FieldName": str(name), "Key": str(tag), **more} if name and key_of(tag):
                 options = more.get("FieldOptions")
                 choices = tuple(map(str, options)) if isinstance(options, list) else ()
-                kind = FieldType(_KINDS.get(str(more.get("DataType")), ValueKind.UNKNOWN), choices=choices)
+                kind = FieldType(_KINDS.get(str(more.get("DataType")), Kind.UNKNOWN), choices=choices)
                 one = Field(name, tag.strip("[]"), kind)
                 found[key_of(tag)] = found[key_of(name)] = one
             case _:
@@ -123,12 +123,12 @@ def entries_of(one: Field, value: str) -> list[dict[str, object]]:
     """What an update says of one field."""
     if not value:
         return [{"Key": one.tag, "Clear": True}]
-    if one.type.kind is ValueKind.CHOICES:
+    if one.type.kind is Kind.CHOICES:
         # such a field is replaced as a whole by whatever is sent
         return [{"Key": one.tag, "Value": option} for option in options_in(one.type, value) or (value,)]
     text = written(one.type, value)
     # dates are written with slashes and read with dashes
-    date = one.type.kind is ValueKind.DATE and re.fullmatch(r"\d{4}-\d{2}-\d{2}", text)
+    date = one.type.kind is Kind.DATE and re.fullmatch(r"\d{4}-\d{2}-\d{2}", text)
     return [{"Key": one.tag, "Value": text.replace("-", "/") if date else text}]
 
 

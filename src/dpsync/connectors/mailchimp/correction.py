@@ -12,24 +12,24 @@ from dpsync.vendor import rectification
 from dpsync.vendor.calls import part_of
 from dpsync.vendor.corrections import EMAIL, Left, put_right, two_records
 from dpsync.vendor.errors import NOT_DONE, Error
-from dpsync.vendor.field_values import UNTYPED, FieldType, ValueKind, written
+from dpsync.vendor.field_values import UNTYPED, FieldType, Kind, written
 from dpsync.vendor.outcomes import task
 from dpsync.vendor.rectification import Gone, to_send
 
 _TAG = re.compile(r"[A-Z][A-Z0-9_]{0,9}")
 _LONGEST_VALUE: Final = 255  # bytes: a text is cut there without a word (vendor page "Merge Fields", November 2026)
-_KINDS: Final[Mapping[str, ValueKind]] = {
-    "text": ValueKind.TEXT,
-    "number": ValueKind.NUMBER,
-    "address": ValueKind.ADDRESS,
-    "phone": ValueKind.PHONE,
-    "date": ValueKind.DATE,
-    "birthday": ValueKind.BIRTHDAY,
-    "url": ValueKind.URL,
-    "imageurl": ValueKind.URL,
-    "radio": ValueKind.CHOICE,
-    "dropdown": ValueKind.CHOICE,
-    "zip": ValueKind.POSTCODE,
+_KINDS: Final[Mapping[str, Kind]] = {
+    "text": Kind.TEXT,
+    "number": Kind.NUMBER,
+    "address": Kind.ADDRESS,
+    "phone": Kind.PHONE,
+    "date": Kind.DATE,
+    "birthday": Kind.BIRTHDAY,
+    "url": Kind.URL,
+    "imageurl": Kind.URL,
+    "radio": Kind.CHOICE,
+    "dropdown": Kind.CHOICE,
+    "zip": Kind.POSTCODE,
 }
 
 _ADDRESS_REFUSED: Final = {
@@ -53,7 +53,7 @@ def correct(calls: Calls, list_id: str, address: str, changes: Changes) -> Outco
     types = types_of(calls, list_id) if changes.fields else {}
     left = Left("Mailchimp", f"audience {list_id}", list_id, "merge field", f"{_LONGEST_VALUE} bytes", types)
     values: dict[str, Any] = {EMAIL: changes.email} if moves else {}
-    sent = to_send(asked, held.merge_fields if held else {}, left, _cut, (ValueKind.ADDRESS, ValueKind.UNKNOWN))
+    sent = to_send(asked, held.merge_fields if held else {}, left, _cut, (Kind.ADDRESS, Kind.UNKNOWN))
     for tag, value in sent.items():
         values[tag] = written(types.get(tag, UNTYPED), value) if isinstance(value, str) else value
     one = _Correction(calls, left, asked, values, at=at, changes=changes, record=held)
@@ -170,7 +170,7 @@ def _types_in(reply: Reply) -> Mapping[str, FieldType]:
                 options = options if isinstance(options, dict) else {}
                 choices = options.get("choices")
                 types[tag] = FieldType(
-                    _KINDS.get(kind, ValueKind.UNKNOWN),
+                    _KINDS.get(kind, Kind.UNKNOWN),
                     day_first={"D": True, "M": False}.get(str(options.get("date_format"))[:1].upper()),
                     choices=tuple(map(str, choices)) if isinstance(choices, list) else (),
                     american=options.get("phone_format") == "US",
