@@ -233,12 +233,7 @@ _RULES: Final[Mapping[Kind, Callable[[FieldType, str, str], Likeness]]] = {
 
 # --- postal addresses
 
-_PARTS: Final = {
-    "zip": Kind.POSTCODE,
-    "postcode": Kind.POSTCODE,
-    "country": Kind.REGION,
-    "state": Kind.REGION,
-}
+_PARTS: Final = {"zip": Kind.POSTCODE, "postcode": Kind.POSTCODE, "country": Kind.REGION, "state": Kind.REGION}
 
 
 def _address(asked: FieldValue, held: object) -> Likeness:
