@@ -1,4 +1,4 @@
-"""What an e-mail address is, when two spellings are one mailbox, and under which spellings one may be held.
+"""What an email address is, when two spellings are one mailbox, and under which spellings one may be held.
 
 A domain is one domain as U-label and as A-label (IDNA 2008, RFC 5890 2.3.2.1), whatever its capitals (RFC 4343); a text
 is one text in NFC and NFD. Compatibility forms (NFKC) are one in a domain alone: before the @, `ªda` and `ada` are two
@@ -61,12 +61,12 @@ def mailbox(text: str) -> str:
     # Both forms are looked at: a full-width @ or a no-break space is no name, whatever it looks like.
     for form in (address, unicodedata.normalize("NFKC", address)):
         if not (at and form.isprintable() and form.count("@") == address.count("@")):
-            raise NotAnAddress("is not an e-mail address")
+            raise NotAnAddress("is not an email address")
     if max(len(address.encode()), len(normalised(address).encode())) > _LONGEST:
         raise NotAnAddress(f"is longer than {_LONGEST} characters")
     names = {local, *(unicodedata.normalize(form, local) for form in ("NFD", "NFKC"))}
     if not (all(map(_is_local_part, names)) and _is_domain(domain)):
-        raise NotAnAddress("is not an e-mail address")
+        raise NotAnAddress("is not an email address")
     return address
 
 

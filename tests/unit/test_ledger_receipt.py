@@ -249,8 +249,8 @@ def test_a_rehearsal_is_marked_before_everything_else() -> None:
 
 def test_another_address_or_key_is_not_accepted() -> None:
     raw = receipt.dump(receipt_of())
-    assert refused(raw, email="bob@example.org") == "the request is not about this e-mail address"
-    assert refused(raw, email="") == "the request is not about this e-mail address"
+    assert refused(raw, email="bob@example.org") == "the request is not about this email address"
+    assert refused(raw, email="") == "the request is not about this email address"
     other = note.Signer.from_seed(ORIGIN, bytes(32)).verifier.line
     assert refused(raw, key=other) == "it is signed by another key than the one given"
     assert refused(raw, key="") == "it is signed by another key than the one given"

@@ -142,7 +142,7 @@ def _plain(key: str, given: object) -> str | int:
     elif key == "rows":
         if not _ROWS.match(text):
             raise ValueError(f"{key}: not a list of digests of rows")
-    # The one character every e-mail address has; an entry outlives every erasure.
+    # The one character every email address has; an entry outlives every erasure.
     elif len(text) > LONGEST_TEXT or not text.isascii() or not text.isprintable() or "@" in text:
         raise ValueError(f"{key}: not printable ASCII without @ of at most {LONGEST_TEXT} characters")
     return text

@@ -21,13 +21,13 @@ REHEARSAL = "REHEARSAL"
 EvidenceRow = Mapping[str, str | int | None]
 
 HOW_TO_CHECK = (
-    "With Python 3.11 and nothing else: python3 verify_receipt.py receipt.json --key LINE --email ADDRESS",
-    "LINE is the verifier key as the controller handed it to its data protection officer.",
-    "With the key in this file alone you learn that the file is whole, but not who signed it.",
-    "ADDRESS is the person's e-mail address; the file does not contain it.",
-    "Compare the checkpoint with those that the data protection officer was mailed.",
-    "Only a checkpoint held by somebody else shows that the ledger was not made anew.",
-    "Not shown: that a processor told the truth; what was never recorded.",
+    "You need only Python 3.11 or newer: python3 verify_receipt.py receipt.json --key LINE --email ADDRESS",
+    "LINE is the verifier key line that the controller gave to its data protection officer.",
+    "If you use only the key in this file, you learn that the file is complete, but not who signed it.",
+    "ADDRESS is the person's email address. This file does not contain it.",
+    "Compare the checkpoint with those that the data protection officer keeps.",
+    "Only a checkpoint that somebody else kept shows that the ledger was not made anew.",
+    "A receipt does not show that a processor told the truth, nor anything that was never recorded.",
 )
 
 

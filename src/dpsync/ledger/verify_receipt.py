@@ -187,7 +187,7 @@ def opened(receipt: dict[str, Any], found: list[tuple[int, dict[str, Any]]], ema
     listed = hashlib.sha256("".join(f"{name}\n" for name in names).encode()).hexdigest()
     demand((received["n"], received["list"]) == (len(names), listed), "the processors are not those recorded at first")
     about = email is None or received["subj"] == hmac.digest(secret, one_form(email).encode(), "sha256").hex()
-    demand(about, "the request is not about this e-mail address")
+    demand(about, "the request is not about this email address")
     return received
 
 

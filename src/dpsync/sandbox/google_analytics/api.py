@@ -167,7 +167,7 @@ class GoogleAnalytics(Api[GoogleAnalyticsAsked]):
         return 1
 
     def holds(self, address: str) -> list[tuple[str, str]]:
-        """(property, state) wherever the identifier is; a person's e-mail address is nowhere."""
+        """(property, state) wherever the identifier is; a person's email address is nowhere."""
         found = [one for one in self.held.visitors.values() if one.user_id == address]
         return [(one.property_id, state) for one in found if (state := one.state(self.now())) is not None]
 

@@ -14,7 +14,7 @@ MEMBER = LIST + "/members/{subscriber_hash}"
 class MailchimpSwitches(vendor.Switches):
     """What the vendor does now and then, or leaves undocumented.
 
-    `search_lag`: a search finds what there was when this was switched on. `lists_hide_archived`: whether the e-mail
+    `search_lag`: a search finds what there was when this was switched on. `lists_hide_archived`: whether the email
     filter of GET /lists passes over archived contacts, which it does unless this is False.
     """
 
