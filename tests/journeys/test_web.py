@@ -682,7 +682,7 @@ def test_an_answer_that_could_not_be_kept_is_asked_for_again_later(served: Serve
     served.house.status = "broken"
     page = form(served, answer="done", name="Zoë")
     assert (page.status_code, page.headers["retry-after"], served.house.answers) == (503, "60", [])
-    assert "try the same link again" in page.text
+    assert "open the same link again" in page.text
     assert "canary" not in page.text
 
 

@@ -144,8 +144,8 @@ CATALOGUE: dict[str, Explained] = {
     "DP-214": Explained(
         "Something else answers in place of a processor",
         "The answer is not the processor's own: a web page, an empty body, a proxy's refusal, or unknown JSON. A "
-        "firewall, a proxy, a sign-in page or the processor's own gateway blocks this machine's address or asks "
-        "something of it. A single such answer may be a limit. Requests wait, no attempt is counted, and dpsync "
+        "firewall, a proxy, a sign-in page or the processor's own gateway blocks this machine's address or asks it "
+        "to sign in. A single such answer may be a limit. Requests wait, no attempt is counted, and dpsync "
         "tries again by itself.",
         "Find out which address of this machine the processor sees, and call its interface from there by hand "
         "(`curl -i`). Ask your network's administrator to let it through, or ask the processor to unblock the "
