@@ -20,7 +20,7 @@ from pathlib import Path
 
 EQUIVALENT = Path(__file__).with_name("equivalent_mutants.toml")
 WORKERS = "2"
-_SENTENCE = re.compile(r'[rbf]*("(?:[^"\\]|\\.)* (?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)* (?:[^\'\\]|\\.)*\')')
+_TEXT = re.compile(r"""[rbf]*("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')""")
 _HEADER = re.compile(r'"(accept|authorization|content-type|in-reply-to|references)"', re.IGNORECASE)
 _UNNOTICED = {"survived", "no tests", "suspicious"}
 
@@ -42,7 +42,12 @@ class Mutant:
     @property
     def is_wording(self) -> bool:
         """Whether nothing but the text of a sentence was changed, or the sentence left out."""
-        return _SENTENCE.sub("''", self.before) == _SENTENCE.sub("''", self.after).replace("(None)", "('')")
+        return _without_sentences(self.before) == _without_sentences(self.after).replace("(None)", "('')")
+
+
+def _without_sentences(code: str) -> str:
+    # text by text: what stands between two of them is code
+    return _TEXT.sub(lambda text: "''" if " " in text[0] else text[0], code)
 
 
 def run(*patterns: str) -> None:

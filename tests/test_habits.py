@@ -8,9 +8,12 @@ from email.parser import Parser
 from itertools import pairwise
 from pathlib import Path
 
+import pytest
 import yaml
 from hatchling.metadata.core import ProjectMetadata
 from hatchling.plugin.manager import PluginManager
+
+from bench.mutants import Mutant
 
 ROOT = Path(__file__).parents[1]
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
@@ -94,6 +97,20 @@ def test_the_tour_has_at_most_fifteen_stops_and_each_is_there() -> None:
         assert shown == path
         tree = ast.parse((ROOT / "src" / "dpsync" / path).read_text(encoding="utf-8"))
         assert name in {getattr(node, "name", "") for node in ast.walk(tree)}, f"{path} has no {name}"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "wording"),
+    [
+        ('raise Fault("a.b", "one is needed")', 'raise Fault("a.b", "XXone is neededXX")', True),
+        ('say("some words")', "say(None)", True),
+        ('"one" if len(held) == 1 else "many"', '"one" if (len(held) == 1) and False else "many"', False),
+        ('kept["a"] or kept["b"]', 'kept["a"] and kept["b"]', False),
+        ('get("name")', 'get("NAME")', False),
+    ],
+)
+def test_only_a_changed_sentence_is_wording(before: str, after: str, *, wording: bool) -> None:
+    assert Mutant("dpsync.somewhere", before, after).is_wording is wording
 
 
 def test_each_change_that_no_test_notices_is_one_of_a_function_that_there_is() -> None:

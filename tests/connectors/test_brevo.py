@@ -19,6 +19,7 @@ from dpsync.connector import (
     HandOver,
     Kit,
     NothingHeld,
+    Outcome,
     Refused,
     Retryable,
 )
@@ -255,7 +256,66 @@ def test_who_leaves_the_blocklist_later_is_not_put_on_it_by_another_rectificatio
         assert not vendor.held[0]["emailBlacklisted"]
 
 
+def notes(outcome: Outcome) -> list[str]:
+    return [one.note for one in outcome.evidence if one.note]
+
+
+def test_a_block_goes_with_the_new_address_and_is_put_back_only_where_it_was_lost() -> None:
+    """Under a key that stays: the shelf is durable."""
+    for drops in (False, True):
+        vendor = StandIn([contact(OLD, emailBlacklisted=True)], drops=drops)
+        with before(vendor) as stage:
+            outcome = rectified(stage, email=NEW)
+            assert NOT_DONE not in notes(outcome)
+            bodies = [json.loads(one.body or b"") for one in stage.sent if one.method == "PUT"]
+            block = {"emailBlacklisted": True}
+            assert bodies == [{"attributes": {"EMAIL": NEW}, **block}, *([block] if drops else [])]
+            assert stage.shelf.kept == {f"moved/account/{pseudonym('1')}": ""}
+
+
+def test_a_block_that_brevo_says_yes_to_and_does_not_set_is_noted() -> None:
+    vendor = StandIn([contact(OLD, emailBlacklisted=True)], passes_over=("emailBlacklisted",))
+    with before(vendor) as stage:
+        assert NOT_DONE in notes(rectified(stage, email=NEW))
+
+
+def test_a_block_that_was_lost_is_set_again_whatever_is_put_right_next() -> None:
+    vendor = StandIn([contact(OLD)])
+    with before(vendor) as stage:
+        stage.shelf.put(f"moved/account/{pseudonym('1')}", "emailBlacklisted")
+        vendor.drops = True
+        assert isinstance(rectified(stage, email=NEW), Applied)
+        assert vendor.held[0]["emailBlacklisted"]
+
+
+def test_whom_brevo_does_not_find_any_more_when_a_block_is_set_again_is_nobody() -> None:
+    class Loses(StandIn):
+        def answer(self, request: requests.PreparedRequest) -> Said:
+            gone = said(404, {"code": "document_not_found", "message": OLD})
+            return gone if request.method == "PUT" else super().answer(request)
+
+    with before(Loses([contact(OLD)])) as stage:
+        stage.shelf.put(f"moved/account/{pseudonym('1')}", "emailBlacklisted")
+        assert isinstance(rectified(stage, last_name="Kingcanary"), NothingHeld)
+
+
 # --- values
+
+
+def test_a_yes_or_no_that_is_neither_is_not_sent_as_a_no() -> None:
+    with before(StandIn([contact(OLD)])) as stage:
+        rectified(stage, fields={"VIP": "perhaps"})
+        bodies = [json.loads(one.body or b"") for one in stage.sent if one.method == "PUT"]
+    assert bodies == [{"attributes": {"VIP": "perhaps"}}]
+
+
+def test_what_is_left_to_the_operator_is_called_as_brevo_calls_it() -> None:
+    vendor = StandIn([contact(OLD)], no={"AGE": ("invalid_parameter", None)})
+    with before(vendor) as stage:
+        outcome = rectified(stage, fields={"AGE": "36"})
+    assert isinstance(outcome, HandOver)
+    assert "the account Brevo did not accept the new value of the attribute AGE (number)" in outcome.task
+    assert outcome.references == ()
 
 
 def test_a_value_of_another_type_is_passed_over_and_left_to_the_operator() -> None:
@@ -352,7 +412,7 @@ def test_an_address_that_is_refused_is_left_to_the_operator(code: str) -> None:
     with before(vendor) as stage:
         outcome = rectified(stage, email=NEW, last_name="Kingcanary")
         assert isinstance(outcome, HandOver)
-        assert "new address" in outcome.task
+        assert ("two people" in outcome.task) == (code == "duplicate_parameter")
         assert (vendor.held[0]["email"], vendor.held[0]["attributes"]["LASTNAME"]) == (OLD, "Kingcanary")
 
 

@@ -1157,6 +1157,10 @@ def test_a_row_that_cannot_be_read_is_named_by_its_number_and_never_quoted(row: 
 # --- settings
 
 
+def test_a_webhook_secret_may_be_in_capitals() -> None:
+    HootsuiteSettings.model_validate({**Only.section, "webhook_secret": "AB" * 16})
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

@@ -211,7 +211,7 @@ def test_a_weak_or_misspelt_secret_is_a_fault_that_does_not_repeat_it(secret: st
 
 
 def test_without_any_secret_nothing_starts() -> None:
-    with pytest.raises(ConfigurationError):
+    with pytest.raises(ConfigurationError, match=r"intake\.secrets"):
         Verifier([])
 
 

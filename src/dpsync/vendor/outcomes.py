@@ -21,7 +21,7 @@ from dpsync.vendor.errors import Ended
 
 def task(sentence: str, *references: str) -> HandOver:
     """What our own operator must do in the vendor's web app."""
-    return HandOver(to=Recipient.OPERATOR, task=sentence, references=references)
+    return HandOver(to=Recipient.OPERATOR, task=sentence, references=tuple(filter(None, references)))
 
 
 def each(steps: Iterable[Callable[[], Outcome]]) -> list[Outcome]:
