@@ -61,12 +61,12 @@ def mailbox(text: str) -> str:
     # Both forms are looked at: a full-width @ or a no-break space is no name, whatever it looks like.
     for form in (address, unicodedata.normalize("NFKC", address)):
         if not (at and form.isprintable() and form.count("@") == address.count("@")):
-            raise NotAnAddress("is not an email address")
+            raise NotAnAddress("is not an e-mail address")
     if max(len(address.encode()), len(normalised(address).encode())) > _LONGEST:
         raise NotAnAddress(f"is longer than {_LONGEST} characters")
     names = {local, *(unicodedata.normalize(form, local) for form in ("NFD", "NFKC"))}
     if not (all(map(_is_local_part, names)) and _is_domain(domain)):
-        raise NotAnAddress("is not an email address")
+        raise NotAnAddress("is not an e-mail address")
     return address
 
 

@@ -81,4 +81,4 @@ def test_submit_says_what_the_signed_door_says(
             code = main(argv)
             said = capsys.readouterr()
             assert code == (0 if kind in TAKEN else 64), (options, said)
-            assert kind in TAKEN or "is not an email address" in said.err or "longer" in said.err, said
+            assert kind in TAKEN or "is not an e-mail address" in said.err or "longer" in said.err, said

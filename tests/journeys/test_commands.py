@@ -440,7 +440,7 @@ def test_text_around_an_address_is_refused_by_hand_too(
     name, *prefix = option
     ran = installation.run("submit", "rectification", "--id", "crm-1", name, "".join([*prefix, text]))
     assert ran.code == 64
-    assert "is not an email address" in ran.err
+    assert "is not an e-mail address" in ran.err
     assert installation.count("request") == 0
 
 

@@ -26,7 +26,7 @@ LETTERS, CODED, NFD = "ada@bücher.example", "ada@xn--bcher-kva.example", "ada@b
 CAPITALS = "ADA@BÜCHER.EXAMPLE"
 NEIGHBOUR = "ada@bucher.example"
 BOTH = NEWSLETTER + MAILINGS
-NO_ADDRESS = {"error": "is not an email address"}
+NO_ADDRESS = {"error": "is not an e-mail address"}
 
 
 def post(there: Installation, data: dict[str, Any]) -> requests.Response:
