@@ -1,12 +1,15 @@
 """Mail hosts on loopback for tests: one that speaks SMTP properly and records, one that follows a script."""
 
 import contextlib
+import json
 import socket
 import ssl
 import threading
-from collections.abc import Iterator, Sequence
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from aiosmtpd.controller import Controller
@@ -56,6 +59,10 @@ class MailHost:
     commands: list[str] = field(default_factory=list)
     senders: list[str] = field(default_factory=list)
     port: int = 0
+    tokens: Mapping[str, str] = field(default_factory=dict)
+    challenge: Any = None
+    logins: list[str] = field(default_factory=list)
+    empty_answers: int = 0
 
 
 class _Protocol(SMTP):
@@ -77,6 +84,30 @@ class _Protocol(SMTP):
             return arg
         self.options = {**getattr(self, "options", {}), verb: arg.partition("> ")[2]}
         return arg.partition("> ")[0].removesuffix(">") + ">"
+
+
+class _TokenProtocol(_Protocol):
+    """Knows XOAUTH2, as Google's and Microsoft's pages show it; a refusal by challenge wants an empty line back."""
+
+    line_length_limit = 12288  # RFC 4954, section 4: so much a host must read of a response
+
+    async def auth_XOAUTH2(self, _: SMTP, args: list[str]) -> AuthResult:  # noqa: N802 - because aiosmtpd looks for this name
+        response = await self._line_after(b"334 ") if len(args) == 1 else args[1].encode()
+        user, bearer, *rest = b64decode(response, validate=True).decode().split("\1")
+        token = bearer.removeprefix("auth=Bearer ")
+        self.host.logins.append(token)
+        if self.host.tokens.get(token) == user.removeprefix("user=") and rest == ["", ""]:
+            return AuthResult(success=True)
+        challenge = self.host.challenge
+        if challenge is not None:
+            raw = challenge if isinstance(challenge, bytes) else b64encode(json.dumps(challenge).encode())
+            self.host.empty_answers += await self._line_after(b"334 " + raw) == b""
+        return AuthResult(success=False, handled=False, message="535 5.7.3 Authentication unsuccessful")
+
+    async def _line_after(self, reply: bytes) -> bytes:
+        await self.push(reply)
+        line: bytes = await self._reader.readline()
+        return line.removesuffix(b"\r\n")
 
 
 class _Handler:
@@ -136,11 +167,11 @@ class _Controller(Controller):
 
 
 @contextlib.contextmanager
-def mail_host(host: MailHost | None = None, **smtp: Any) -> Iterator[MailHost]:
+def mail_host(host: MailHost | None = None, *, speaks: type[SMTP] = _Protocol, **smtp: Any) -> Iterator[MailHost]:
     """A recording SMTP server; `smtp` goes to aiosmtpd (`tls_context`, `authenticator`, ...)."""
     host = host or MailHost()
     # aiosmtpd fills its methods from the class, so each host has a class of its own.
-    protocol = type("Protocol", (_Protocol,), {"host": host})
+    protocol = type("Protocol", (speaks,), {"host": host})
     handler = _Handler(host)
 
     class Placed(_Controller):
@@ -155,6 +186,67 @@ def mail_host(host: MailHost | None = None, **smtp: Any) -> Iterator[MailHost]:
         yield host
     finally:
         controller.stop()
+
+
+def token_mail_host(
+    tokens: Mapping[str, str], *, challenge: Any = None, **smtp: Any
+) -> contextlib.AbstractContextManager[MailHost]:
+    """A mail host that wants a token: `tokens` names the mailbox of each. `challenge`: what it says before its 535."""
+    host = MailHost(tokens=tokens, challenge=challenge)
+    secured = "tls_context" in smtp
+    needs: dict[str, Any] = {"auth_required": secured, "auth_require_tls": secured}
+    return mail_host(host, speaks=_TokenProtocol, auth_exclude_mechanism=["PLAIN", "LOGIN"], **needs, **smtp)
+
+
+@dataclass(slots=True)
+class TokenEndpoint:
+    """Where tokens come from: `token-1`, `token-2` and so on. `answer`: another answer to the n-th call, None for none.
+
+    `silent`: it takes the call and says nothing.
+    """
+
+    url: str = ""
+    asked: list[str] = field(default_factory=list)
+    answer: Callable[[int], tuple[int, object] | None] = lambda _: None
+    silent: bool = False
+
+
+@contextlib.contextmanager
+def token_endpoint(lasts: int, *, tls: ssl.SSLContext | None = None) -> Iterator[TokenEndpoint]:
+    """A token endpoint on loopback, as RFC 6749 (5.1) has it."""
+    made, over = TokenEndpoint(), threading.Event()
+
+    class Page(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            made.asked.append(self.rfile.read(int(self.headers["Content-Length"])).decode())
+            if made.silent:
+                over.wait(30)
+                return
+            number = len(made.asked)
+            usual = {"token_type": "Bearer", "expires_in": lasts, "access_token": f"token-{number}"}
+            status, body = made.answer(number) or (200, usual)
+            page = body.encode() if isinstance(body, str) else json.dumps(body).encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "text/html" if isinstance(body, str) else "application/json")
+            self.send_header("Content-Length", str(len(page)))
+            self.end_headers()
+            self.wfile.write(page)
+
+        def log_message(self, *_: object) -> None:
+            """Nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:
+        if tls is not None:
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
+        made.url = f"http{'s' * (tls is not None)}://127.0.0.1:{server.server_port}/token"
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        try:
+            yield made
+        finally:
+            over.set()
+            server.shutdown()
+            thread.join()
 
 
 def only_password(password: str) -> Any:

@@ -234,6 +234,16 @@ class MailHostRefused(CredentialsRejected):
     said = "our own mail host does not take our mail"
 
 
+class MailAccessRefused(MailHostRefused):
+    """Read by the operator: we get no access token for our own mail host, or it does not accept the one we have.
+
+    Letters wait and are tried again. `advice` says which setting, or which permission, is likely to be wrong.
+    """
+
+    alert = "mail_credential"
+    said = "we get no access to our own mail host"
+
+
 class UnsupportedRight(ProcessorError):
     """Read by the developer: a connector was asked for a right that it does not declare. A bug."""
 

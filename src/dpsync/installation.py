@@ -132,6 +132,9 @@ class Installation:
         section = self.settings.mail
         if self._mail is not None or section is None:
             return self._mail
+        from dpsync.mail_access import MailAccess
+
+        rehearsal = self.settings.controller.rehearsal
         return Mailer(
             section.host,
             section.port,
@@ -140,7 +143,9 @@ class Installation:
             section.password.get_secret_value() if section.password else None,
             section.sender,
             self.clock,
-            rehearsal=self.settings.controller.rehearsal,
+            rehearsal=rehearsal,
+            access=MailAccess(section.oauth, self.clock, rehearsal=rehearsal) if section.oauth else None,
+            tagged=section.bounces == "tagged",
         )
 
     @cached_property

@@ -9,16 +9,23 @@ import re
 import smtplib
 import ssl
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from hashlib import sha256
 from typing import Literal
 
 from dpsync.connector import Evidence
 from dpsync.connector_services import Clock, MailRefused, NoAnswer, Posted
-from dpsync.errors import ConfigurationError, CredentialsRejected, Fault, MailHostRefused, ProcessorUnreachable
+from dpsync.errors import (
+    ConfigurationError,
+    CredentialsRejected,
+    Fault,
+    MailAccessRefused,
+    MailHostRefused,
+    ProcessorUnreachable,
+)
 from dpsync.mail import bare, domain_of, is_mailable
 from dpsync.mail_status import ADVICE, BEFORE_ANY_LETTER, ENHANCED, About, Phase, about
-from dpsync.smtp_connection import Connection
+from dpsync.smtp_connection import Access, Connection, TokenRefused
 from dpsync.urls import is_loopback
 
 Tls = Literal["starttls", "tls", "none"]
@@ -48,7 +55,8 @@ class Mailer:
 
     `tls`: "starttls" (port 587), "tls" (465) or "none", the last only to this machine or in a rehearsal. `sender`: the
     monitored address, bare or with a name. `timeout`: seconds for the whole conversation; only the resolver's own wait
-    comes on top. Raises `ConfigurationError`.
+    comes on top, and `access`, which gives the tokens of `user` in place of a password. `tagged`: the host accepts
+    envelope senders of ours that are no mailbox; else each message goes from `sender`. Raises `ConfigurationError`.
     """
 
     def __init__(
@@ -63,6 +71,8 @@ class Mailer:
         *,
         timeout: float = 30.0,
         rehearsal: bool = False,
+        access: Access | None = None,
+        tagged: bool = True,
     ) -> None:
         faults = []
         if not re.fullmatch(r"[A-Za-z0-9.:-]{1,253}", host):
@@ -85,6 +95,8 @@ class Mailer:
         self._sender = sender
         self._clock = clock
         self._timeout = timeout
+        self._access = access
+        self._tagged = tagged
         self.rehearsal = rehearsal
 
     @property
@@ -97,7 +109,8 @@ class Mailer:
 
         Raises `NoAnswer` (no reply, a 4xx, no trusted TLS: later; `sent` only where the reply to the whole message was
         lost), `MailRefused` (a 5xx about the recipient, or an address that is none: never), `MailHostRefused` (any
-        other 5xx: ours, see `mail_status.about`) and `CredentialsRejected` (our password).
+        other 5xx: ours, see `mail_status.about`; of our token `MailAccessRefused`) and `CredentialsRejected` (our
+        password).
         ValueError for bytes with a bare CR or LF, with which one message could pose as two (SMTP smuggling).
         """
         if re.search(rb"\r(?!\n)|(?<!\r)\n|\0", raw) or not raw.endswith(b"\r\n"):
@@ -105,6 +118,8 @@ class Mailer:
         at = _Progress("SMTP MAIL", hmac.new(digest_key, raw, sha256).hexdigest())
         if not (is_mailable(to) and is_mailable(envelope_sender)):
             raise MailRefused(self._evidence(at, None))
+        if not self._tagged:
+            envelope_sender = bare(self._sender)
         with self._conversation(at) as line:
             dsn = line.has_extn("dsn")
             self._say(line, at, "MAIL", f"FROM:<{envelope_sender}>{f' RET=HDRS ENVID={xtext(envelope_id)}' * dsn}")
@@ -131,26 +146,26 @@ class Mailer:
                 self._say(line, at, "NOOP", "")
                 with suppress(OSError):
                     line.quit()
+        except MailAccessRefused as error:
+            raise ProcessorUnreachable(f"mail.oauth: {error.brief}") from None
         except NoAnswer as error:
-            raise ProcessorUnreachable(f"mail.host: {error.reason}") from None
+            key = "mail.host" if error.evidence.endpoint.startswith("SMTP ") else "mail.oauth"
+            raise ProcessorUnreachable(f"{key}: {error.reason}") from None
         except MailHostRefused as error:
             raise ProcessorUnreachable(f"mail.host: {error.brief}") from None
         return f"{self._host}, {at.tls}"
 
     @contextmanager
     def _conversation(self, at: _Progress) -> Iterator[Connection]:
-        line: Connection | None = None
+        lines = ExitStack()
         try:
-            context = None if self._tls == "none" else ssl.create_default_context()
-            line = self._connect(context)
-            self._greet(line, at, context)
-            yield line
+            yield self._logged_in(at, lines)
         except ssl.SSLCertVerificationError:
             raise self._no_answer(at, "the certificate of the mail host is not trusted") from None
         except smtplib.SMTPAuthenticationError as error:
             if 400 <= error.smtp_code < 500:
                 raise self._no_answer(at, "the mail host asks to try later", error.smtp_code) from None
-            raise CredentialsRejected("SMTP AUTH", error.smtp_code) from None
+            raise self._login_refused(at, error) from None
         except smtplib.SMTPResponseException as error:
             # Later on it is the library's own word for a line without an end: the message may have been taken.
             if at.phase in BEFORE_ANY_LETTER and 500 <= error.smtp_code < 600:
@@ -160,18 +175,40 @@ class Mailer:
         except OSError:
             raise self._no_answer(at, "the mail host did not answer") from None
         finally:
-            if line is not None:
-                line.end()
+            lines.close()
 
-    def _connect(self, tls: ssl.SSLContext | None) -> Connection:
-        return Connection(
+    def _logged_in(self, at: _Progress, lines: ExitStack) -> Connection:
+        """A connection that the next command can go to. Where a token is refused, a second one with a new token."""
+        token = self._access.token() if self._access else ""
+        ends = self._clock.monotonic() + self._timeout
+        try:
+            return self._greeted(at, lines, token, self._timeout)
+        except TokenRefused as refused:
+            if self._access is None or refused.smtp_code != 535:
+                raise
+            refusal = refused
+        renewed = self._access.token(refused=token)
+        if renewed == token:
+            raise refusal
+        return self._greeted(at, lines, renewed, ends - self._clock.monotonic())
+
+    def _greeted(self, at: _Progress, lines: ExitStack, token: str, seconds: float) -> Connection:
+        at.phase = Phase.CONNECT
+        context = None if self._tls == "none" else ssl.create_default_context()
+        line = Connection(
             self._host,
             self._port,
             hello=domain_of(self._sender),
-            seconds=self._timeout,
+            seconds=max(0.0, seconds),
             clock=self._clock,
-            tls=tls if self._tls == "tls" else None,
+            tls=context if self._tls == "tls" else None,
         )
+        lines.callback(line.end)
+        self._greet(line, at, context)
+        at.phase = Phase.AUTH
+        if self._user:
+            self._log_in(line, at, token)
+        return line
 
     def _greet(self, line: Connection, at: _Progress, tls: ssl.SSLContext | None) -> None:
         at.phase = Phase.EHLO
@@ -186,15 +223,24 @@ class Mailer:
             line.ehlo_or_helo_if_needed()
         if isinstance(line.sock, ssl.SSLSocket):
             at.tls = line.sock.version() or "TLS"
-        at.phase = Phase.AUTH
-        if self._user:
-            self._log_in(line, at)
 
-    def _log_in(self, line: Connection, at: _Progress) -> None:
+    def _log_in(self, line: Connection, at: _Progress, token: str) -> None:
         try:
-            line.login(self._user or "", self._password or "")
+            if token:
+                line.log_in_by_token(self._user or "", token)
+            else:
+                line.login(self._user or "", self._password or "")
         except smtplib.SMTPNotSupportedError:
-            raise self._no_answer(at, "the mail host offers no login that we know") from None
+            known = "by token (XOAUTH2)" if token else "that we know"
+            raise self._no_answer(at, f"the mail host offers no login {known}") from None
+
+    def _login_refused(self, at: _Progress, error: smtplib.SMTPAuthenticationError) -> CredentialsRejected:
+        if not isinstance(error, TokenRefused):
+            return CredentialsRejected("SMTP AUTH", error.smtp_code)
+        at.endpoint, text = "SMTP AUTH", error.smtp_error if isinstance(error.smtp_error, bytes) else b""
+        code, kept = _enhanced(text), (self._evidence(at, error.smtp_code, text),)
+        told = f"the mail host does not accept our access token{f' ({code})' if code else ''}: {error.advice}"
+        return MailAccessRefused(at.endpoint, error.smtp_code, evidence=kept, advice=told)
 
     def _say(self, line: Connection, at: _Progress, verb: str, rest: str, *, good: int = 250) -> None:
         at.endpoint = f"SMTP {verb}"

@@ -90,6 +90,13 @@ def test_the_status_code_of_a_refusal_is_kept_and_nothing_else_of_its_text(step:
     assert TO not in text
 
 
+def test_a_host_that_takes_no_other_sender_gets_the_mailbox_itself() -> None:
+    with mail_host(MailHost(dsn=True)) as host:
+        sender = "Data protection <dp@example.org>"
+        post(Mailer("127.0.0.1", host.port, "none", None, None, sender, TestClock(), timeout=60.0, tagged=False))
+    assert (host.senders, host.taken[0].mail_options) == (["dp@example.org"], "RET=HDRS ENVID=DPS-1")
+
+
 def test_delivery_reports_are_asked_for_where_they_are_offered() -> None:
     with mail_host(MailHost(dsn=True)) as host:
         posted = post(mailer(host.port), to="a+b=c@example.org")

@@ -285,6 +285,45 @@ def test_the_usual_port_follows_from_the_encryption(folder: Folder, tls: str, po
     assert (usual.port, own.port, usual.sender) == (port, 2525, "dp@example.org")
 
 
+MAIL = 'host = "smtp.example.org"\nfrom = "dp@example.org"\n'
+OAUTH = 'token_url = "https://login.example.org/token"\nclient_id = "app"\nclient_secret = { env = "SECRET" }\n'
+
+
+def test_a_mail_host_may_be_reached_by_token(folder: Folder) -> None:
+    there = {"SECRET": CANARY, "REFRESH": CANARY}
+    mail = folder.load(there, mail=MAIL + 'user = "dp@example.org"', mail__oauth=OAUTH + 'scope = "s"').mail
+    assert mail is not None
+    assert mail.oauth is not None
+    assert (mail.oauth.client_secret.get_secret_value(), mail.oauth.scope) == (CANARY, "s")
+    assert CANARY not in repr(mail)
+    google = OAUTH + 'refresh_token = { env = "REFRESH" }'
+    assert folder.load(there, mail=MAIL + 'user = "dp@example.org"', mail__oauth=google).mail
+
+
+@pytest.mark.parametrize(
+    ("mail", "oauth", "key", "says"),
+    [
+        ("", 'scope = "s"', "mail.user", "the address of the mailbox"),
+        ('user = "dp"\npassword = { env = "SECRET" }', 'scope = "s"', "mail.password", "take one of them out"),
+        ('user = "dp"', "", "mail.oauth.scope", "except with refresh_token"),
+        ('user = "dp"', 'scope = "s"\ntenant = "x"', "mail.oauth.tenant", "is not a setting"),
+        ('user = "dp"', f'scope = "s"\nrefresh_token = "{CANARY}"', "mail.oauth.refresh_token", "a reference"),
+    ],
+)
+def test_what_is_wrong_with_access_by_token_is_told(folder: Folder, mail: str, oauth: str, key: str, says: str) -> None:
+    faults = folder.faults({"SECRET": CANARY}, mail=MAIL + mail, mail__oauth=OAUTH + oauth)
+    assert list(faults) == [key]
+    assert says in faults[key].problem
+
+
+def test_a_secret_crosses_no_network_in_the_clear(folder: Folder) -> None:
+    mail, plain = MAIL + 'user = "dp"', OAUTH.replace("https://login.example.org", "http://127.0.0.1:9") + 'scope = "s"'
+    faults = folder.faults({"SECRET": CANARY}, mail=mail, mail__oauth=plain)
+    assert list(faults) == ["mail.oauth.token_url"]
+    rehearsal = SMALL["controller"] + "\nrehearsal = true"
+    assert folder.load({"SECRET": CANARY}, controller=rehearsal, mail=mail, mail__oauth=plain).mail
+
+
 def test_the_nations_are_those_of_the_legal_clock() -> None:
     assert ALLOWED_NATIONS == NATIONS
 
@@ -428,10 +467,10 @@ def _environment(text: str) -> dict[str, str]:
     return given | {"DPSYNC_INBOUND": "Inbound_secret-of_128-bits"}
 
 
-@pytest.mark.parametrize("everything", [False, True])
-def test_the_example_loads_as_it_is_and_with_every_line_in_force(tmp_path: Path, everything: bool) -> None:
+@pytest.mark.parametrize("without", [None, "password", "oauth"])  # one of the two, never both
+def test_the_example_loads_as_it_is_and_with_every_line_in_force(tmp_path: Path, without: str | None) -> None:
     file = tmp_path / "dpsync.toml"
-    text = _example(everything=everything)
+    text = re.sub(rf"(?m)^{without} = .*$", "", _example(everything=without is not None))
     file.write_text(text, encoding="utf-8")
     settings = configuration.load(file, _environment(text))
     assert set(settings.processors) == {"newsletter", "web-agency"}

@@ -178,11 +178,12 @@ CATALOGUE: dict[str, Explained] = {
     ),
     "DP-303": Explained(
         "The mail host does not accept our mail",
-        "It does not answer, does not offer TLS with a valid certificate, refuses our password, or accepts nothing "
-        "from us: not from senders like bounce+TAG@ at our domain, not for other hosts, or not of this size. "
+        "It does not answer, does not offer TLS with a valid certificate, refuses our password or access token, or "
+        "accepts nothing from us: not from senders like bounce+TAG@ at our domain, not for other hosts, or not of this "
+        "size. Or its token endpoint gives no access token: the text in brackets says which setting to look at. "
         "Notices to processors and questions to contacts wait. No processor has refused anything.",
-        "Correct [mail], or have the mail host accept those senders and relay for us. `dpsync check --send-test` "
-        "sends an email from such a sender.",
+        "Correct [mail] and [mail.oauth], or have the mail host accept those senders and relay for us. If it cannot "
+        '(Microsoft 365), set `bounces = "mailbox"`. `dpsync check --send-test` sends an email as letters go.',
     ),
     "DP-304": Explained(
         "Incoming mail cannot be read",

@@ -49,7 +49,7 @@ def outside(there: Installation, *, offline: bool) -> Iterator[CheckLine]:
         else:
             yield CheckLine("mail", CheckResult.OK, mail.probe())
     except ConfigurationError:
-        yield CheckLine("mail", CheckResult.NOT_SET, "its password is not set here", UNSET_CODE)
+        yield CheckLine("mail", CheckResult.NOT_SET, "its password or secret is not set here", UNSET_CODE)
     except DpsyncError as error:
         yield CheckLine("mail", CheckResult.PROBLEM, error.message, "DP-303")
     yield from _alerts(settings)

@@ -172,6 +172,7 @@ tls = "starttls"
 from = {operator}  {mark}: a mailbox that somebody reads. Notices come from it
 # user = "..."
 # password = {{ file = "{folder}/mail.password" }}
+# Microsoft 365 and Google want a token instead of a password: docs/first-configuration.md shows how
 """
 
 _REHEARSAL = """\

@@ -204,10 +204,10 @@ ALERTS: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
     ),
     "mail_credential": (
         "operator",
-        "Our own mail host rejects our password",
+        "Our own mail host gives us no access",
         (
-            "DP-303: letters and alerts by email wait, and dpsync tries again. No processor's account is stopped. Put "
-            "the right password in place ([mail] password), restart, then check."
+            "DP-303: letters and alerts by email wait, and dpsync tries again. No processor's account is stopped. "
+            "Correct [mail] password, or what is said below of [mail.oauth]. Restart, then check."
         ),
         ("dpsync check",),
     ),
@@ -216,8 +216,8 @@ ALERTS: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
         "Our own mail host does not accept our mail",
         (
             "DP-303: no processor has refused anything. Letters wait, and dpsync tries again. Make sure of three "
-            "things: the mail host accepts envelope senders bounce+TAG at the domain in [mail] from, it relays for "
-            "us, and it accepts mail of this size. Then check."
+            "things: the mail host accepts envelope senders bounce+TAG at the domain in [mail] from (or set [mail] "
+            "bounces), it relays for us, and it accepts mail of this size. Then check."
         ),
         ("dpsync check --send-test",),
     ),

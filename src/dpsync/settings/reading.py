@@ -174,10 +174,26 @@ def _between_sections(document: Mapping[str, Any]) -> Iterator[tuple[tuple[str, 
             ("mail", "tls"),
             "may be none only to this machine itself: identifiers would cross the network in the clear",
         )
-    if "user" in mail and "password" not in mail:
+    if "user" in mail and "password" not in mail and "oauth" not in mail:
         yield ("mail", "password"), "is required beside user"
     if "password" in mail and "user" not in mail:
         yield ("mail", "user"), "is required beside password"
+    yield from _of_access(mail, document)
+
+
+def _of_access(mail: Mapping[str, Any], document: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
+    oauth, controller = mail.get("oauth"), document.get("controller")
+    if not isinstance(oauth, dict):
+        return
+    if "password" in mail:
+        yield ("mail", "password"), "is not used beside [mail.oauth]: take one of them out"
+    elif "user" not in mail:
+        yield ("mail", "user"), "is required beside [mail.oauth]: the address of the mailbox that dpsync sends from"
+    if "scope" not in oauth and "refresh_token" not in oauth:
+        yield ("mail", "oauth", "scope"), "is required, except with refresh_token"
+    rehearsal = isinstance(controller, dict) and controller.get("rehearsal") is True
+    if str(oauth.get("token_url", "")).startswith("http://") and not rehearsal:
+        yield ("mail", "oauth", "token_url"), "must begin with https:// outside a rehearsal"
 
 
 # --- faults

@@ -163,6 +163,20 @@ class SafetySection(Section):
     )
 
 
+class OAuthSection(Section):
+    """Access by token instead of a password, as Microsoft 365 and Google want it (OAuth 2, XOAUTH2)."""
+
+    token_url: WebAddress = Field(description="Where the access tokens come from: the token endpoint of the mail host.")
+    client_id: Text = Field(repr=False, description="The id of the app that you registered there.")
+    client_secret: SecretReference = Field(description="The secret of that app.")
+    scope: Text | None = Field(
+        default=None, description="What the token is for. Required, except with a refresh token."
+    )
+    refresh_token: SecretReference | None = Field(
+        default=None, description="For Google: the token that the mailbox's owner gave the app. It must not change."
+    )
+
+
 class MailSection(Section):
     """The mail host for notices, reports and alerts."""
 
@@ -175,8 +189,15 @@ class MailSection(Section):
     )
     user: Text | None = Field(default=None, repr=False, description="The user name, if the host asks for one.")
     password: SecretReference | None = Field(default=None, description="The password of that user.")
+    oauth: OAuthSection | None = Field(
+        default=None, description="Access by token instead of a password: Microsoft 365 and Google."
+    )
     sender: Address = Field(
         alias="from", repr=False, description="The address that notices come from. Somebody must read the answers."
+    )
+    bounces: Literal["tagged", "mailbox"] = Field(
+        default="tagged",
+        description="Where bounces go: to bounce+TAG at your domain, or to `from` itself if the host takes no other.",
     )
     incoming: Folder | None = Field(
         default=None,
