@@ -121,7 +121,7 @@ def test_who_says_that_the_desk_is_wrong_was_not_the_one_to_tell(database_url: s
         by_link(there, "received")
         by_link(there, "wrong_recipient")
         assert not is_told(there, asked)
-        assert "wrong desk" in duty(there)[0]
+        assert "wrong recipient" in duty(there)[0]
         retried(there, asked, "new@right.example")
         assert is_told(there, asked)
         comes(there, report(FAILED, envelope_id=tag_of(there, 2)))

@@ -174,7 +174,7 @@ def _opening(letter: Letter) -> str:
     we, who = _plain(letter.controller), _plain(letter.processor_title)
     match letter.kind:
         case NoticeKind.FIRST:
-            return f"{we} is writing to you as its processor ({who})."
+            return f"{we} is writing to you because you process personal data for it ({who})."
         case NoticeKind.REMINDER:
             return f"{we} wrote to you about this before and has no answer yet ({who}). This is a reminder."
         case NoticeKind.BACKUP:
@@ -182,7 +182,7 @@ def _opening(letter: Letter) -> str:
         case NoticeKind.TASK:
             return f"This is a task for you: dpsync cannot do it through the interface of {who}."
         case NoticeKind.TASK_REMINDER:
-            return f"You have not answered this task yet: dpsync cannot do it through the interface of {who}."
+            return f"You have not answered this task yet. dpsync cannot do it through the interface of {who}."
 
 
 def _when(instruction: Instruction, by: str) -> str:

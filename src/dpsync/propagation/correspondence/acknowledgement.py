@@ -266,8 +266,8 @@ def mail_question(controller: Controller, mail: Mail, name: str, address: str, n
         paragraphs=[
             (
                 f"{controller.name} wants to send data-protection instructions about {processor.title} to this "
-                "address, for example to erase what is held about a person. They contain personal data. So please "
-                "first confirm on this page that this is the right address:"
+                "address, for example to erase what is held about a person. These instructions contain personal "
+                "data. So please first confirm on this page that this is the right address:"
             ),
             f"  {controller.public_url}/contacts/{token}",
             "The page shows one button. Nothing is confirmed until you press it.",
