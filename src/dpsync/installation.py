@@ -17,6 +17,7 @@ from dpsync.connector_services import Clock, Kit
 from dpsync.custody import Custody
 from dpsync.ledger.log import Log
 from dpsync.ledger.note import Signer
+from dpsync.model import Role
 from dpsync.outbox import Outbox
 from dpsync.processors import controller_of
 from dpsync.propagation import receipts
@@ -163,11 +164,16 @@ class Installation:
             rehearsal=self.settings.controller.rehearsal,
         )
 
+    def address_of(self, role: Role) -> str:
+        """The address of whoever holds a role; "" where nobody does."""
+        people = self.settings.controller
+        return people.dpo if role is Role.DPO else people.deputy or ""
+
     @cached_property
     def outbox(self) -> Outbox:
         """Sends alerts, by every channel that the settings name."""
         s = self.settings
-        roles = {"operator": s.controller.operator, "dpo": s.controller.dpo, "deputy": s.controller.deputy or ""}
+        roles = {"operator": s.controller.operator, **{role.value: self.address_of(role) for role in Role}}
         urls = [url.get_secret_value() for url in s.alerts.urls]
         return Outbox(channels_from(urls, self.mail, roles), rehearsal=s.controller.rehearsal)
 

@@ -87,6 +87,13 @@ class Way(StrEnum):
     OPERATOR = "operator"
 
 
+class Role(StrEnum):
+    """Who of the controller is asked to decide."""
+
+    DPO = "dpo"
+    DEPUTY = "deputy"
+
+
 class ConversationState(StrEnum):
     """Where a private conversation stands that a processor keeps and that must be gone after a while."""
 

@@ -7,17 +7,19 @@ from zoneinfo import ZoneInfo
 from pydantic import BaseModel
 
 from dpsync import settings as configuration
+from dpsync.address import normalised
 from dpsync.connector import Connector, Exemption, Inbound, KeepsConversations, Kit, Processor
 from dpsync.errors import ConfigurationError, Fault
 from dpsync.known_connectors import connector_class, unknown_connector
-from dpsync.mail import domain_of
-from dpsync.model import Retention
+from dpsync.mail import domain_of, is_mailable
+from dpsync.model import Retention, Role
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.rules.legal_clock import LegalClock
 from dpsync.propagation.rules.plan import Safety
 from dpsync.sealing import Keys
 from dpsync.settings import ProcessorSection, Settings
 from dpsync.settings.sections import WEEKDAYS
+from dpsync.urls import may_be_called
 
 
 def controller_of(
@@ -54,7 +56,23 @@ def controller_of(
         public_url=(settings.intake.public_url or "").rstrip("/"),
         domain=domain_of(settings.mail.sender) if settings.mail else "localhost",
         deputy=bool(c.deputy),
+        asked=roles_asked(settings),
         rehearsal=c.rehearsal,
+    )
+
+
+def roles_asked(settings: Settings) -> tuple[Role, ...]:
+    """Who is asked to decide by link: nobody where there is no mail host, or where the page would not come by https.
+
+    One role for each address, so that nobody is two people.
+    """
+    url = settings.intake.public_url
+    if settings.mail is None or url is None or not may_be_called(url, rehearsal=settings.controller.rehearsal):
+        return ()
+    addresses = {Role.DPO: settings.controller.dpo, Role.DEPUTY: settings.controller.deputy or ""}
+    first = {normalised(address): role for role, address in reversed(addresses.items())}
+    return tuple(
+        role for role, address in addresses.items() if is_mailable(address) and first[normalised(address)] is role
     )
 
 

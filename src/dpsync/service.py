@@ -8,6 +8,7 @@ from types import MappingProxyType
 from dpsync import systemd
 from dpsync.errors import Stalled
 from dpsync.installation import Installation
+from dpsync.intake.decision_links import DecisionLinks
 from dpsync.intake.inbound import listeners_of
 from dpsync.intake.letter_links import LetterLinks
 from dpsync.intake.limits import serve_config
@@ -62,6 +63,7 @@ def receiver_of(there: Installation, worker: Worker, health: Health) -> Receiver
         health=health,
         controller=there.settings.controller.name,
         rehearsal=there.settings.controller.rehearsal,
+        decisions=DecisionLinks(there) if there.controller.asked else None,
     )
 
 

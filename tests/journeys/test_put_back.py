@@ -50,7 +50,6 @@ WRITING: list[tuple[str, ...]] = [
 READING: list[tuple[str, ...]] = [
     ("check", "--offline"),
     ("status",),
-    ("plan", *SUBMIT[1:]),
     ("report",),
     ("dossier", "{request}"),
     ("verify",),

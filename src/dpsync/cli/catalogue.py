@@ -194,7 +194,8 @@ CATALOGUE: dict[str, Explained] = {
     "DP-320": Explained(
         "No public address is set",
         "Without [intake] public_url, emails have no links: processors cannot answer by link and contacts cannot "
-        "confirm their address. Commands (`dpsync acknowledge`) still work.",
+        "confirm their address. Commands (`dpsync acknowledge`) still work. If it is not an https address, the DPO "
+        "cannot decide by link: the page would show a person's name to the network.",
         "Set public_url to the https address under which processors reach this service.",
     ),
     "DP-321": Explained(

@@ -13,6 +13,8 @@ from dpsync.installation import Installation
 from dpsync.intake.refusals import UNSEEN, is_of_ours, is_unseen, phrase, refused_since
 from dpsync.intake.signature import Verifier, doubts
 from dpsync.model import State, Way
+from dpsync.processors import roles_asked
+from dpsync.propagation.decisions import ROLES
 from dpsync.reports.words import moment, several
 from dpsync.settings import Settings
 from dpsync.settings.values import UNSET_CODE
@@ -57,7 +59,18 @@ def outside(there: Installation, *, offline: bool) -> Iterator[CheckLine]:
         yield CheckLine("public_url", CheckResult.OK, settings.intake.public_url)
     else:
         yield CheckLine("public_url", CheckResult.NOT_SET, "links in emails will not work. Commands will", "DP-320")
+    yield _decision_links(settings)
     yield from _intake(settings)
+
+
+def _decision_links(settings: Settings) -> CheckLine:
+    """Whether decisions are asked by link, and why not."""
+    asked = roles_asked(settings)
+    if asked:
+        roles = " and the ".join(ROLES[role] for role in asked)
+        return CheckLine("decisions", CheckResult.OK, f"the {roles} can decide by a link and a code in emails")
+    text = "off. They need [mail], and an https address in [intake] public_url. Decide by command"
+    return CheckLine("decisions", CheckResult.NOT_SET, text, "DP-320")
 
 
 def letters_that_wait(there: Installation) -> Iterator[CheckLine]:

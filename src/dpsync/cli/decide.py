@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dpsync.cli.console import Talk
-from dpsync.errors import DecisionRefused, Exit, UsageError
+from dpsync.errors import Exit, UsageError
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
@@ -177,7 +177,7 @@ def _decide(
 ) -> int:
     from dpsync.cli.console import os_user
     from dpsync.cli.opening import full_id, installation
-    from dpsync.propagation.decisions import RELEASED_BY_A_YES, Person, decide
+    from dpsync.propagation.decisions import RELEASED_BY_A_YES, Person, decide, demand_any
     from dpsync.propagation.rules.lifecycle import DecisionKind
 
     kind, person = DecisionKind(what), Person(by, os_user(), reason)
@@ -190,7 +190,7 @@ def _decide(
             told = decide(
                 unit, there.controller, request_id, kind, person, now, processors=chosen, causes=released, code=code
             )
-            return _demand_any(told)
+            return demand_any(told)
 
         decided = there.write(work)
         talk.did = _did(request_id, kind, decided)
@@ -199,15 +199,6 @@ def _decide(
         stored = f"the decision ({kind.value}, by {by.strip()}) and its ledger entries"
         _end(talk, there, request_id, stored if new else "")
     return Exit.PARTLY if any(one.refused for one in decided) else Exit.DONE
-
-
-def _demand_any(decided: "list[Decided]") -> "list[Decided]":
-    """Raise where the decision fits nowhere, so that nothing of it is written."""
-    if not any(one.kept or one.already for one in decided):
-        raise DecisionRefused(
-            "; ".join(f"{one.processor}: {one.refused}" for one in decided) or "it goes to no processor"
-        )
-    return decided
 
 
 def _causes(names: list[str]) -> "frozenset[Cause]":

@@ -1,4 +1,4 @@
-"""The two pages that people at a processor see: the answer to a notice, and the confirmation of a contact.
+"""The pages that people see by a link: the answer to a notice, the confirmation of a contact, a decision.
 
 GET only shows, because mail scanners open every link; POST records. The token in the path is the whole authority, so
 no page names a person and none is cached, indexed or referred from. There is no session and no cookie, so a page
@@ -12,17 +12,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from urllib.parse import parse_qsl
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from dpsync.errors import DecisionRefused, NotFound
-from dpsync.intake import body as bodies
+from dpsync.intake.decision_pages import DecisionPages
 from dpsync.intake.letter_links import ContactPage
 from dpsync.intake.receiver import Receiver
-from dpsync.intake.typed import TOKEN, plain, too_long
+from dpsync.intake.typed import TOKEN, fields_of, plain, too_long
 from dpsync.intake.worklists import WorkLists
 from dpsync.model import Right
 from dpsync.propagation.correspondence.acknowledgement import Given, Question
@@ -106,6 +105,7 @@ class Pages:
         environment.globals |= {"controller": receiver.controller, "rehearsal": receiver.rehearsal, "style": style}
         self._environment = environment
         self._worklists = WorkLists(receiver, self._render)
+        self.decisions = DecisionPages(receiver, self._render).endpoint
         digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
         self._headers = {
             "content-security-policy": f"default-src 'none'; style-src 'sha256-{digest}'; form-action 'self'; "
@@ -136,7 +136,7 @@ class Pages:
         return self._unknown() if page is None else self._form(page, _NOTHING_YET, "", 200)
 
     async def _record_answer(self, request: Request) -> Response:
-        sent = await _fields(request)
+        sent = await fields_of(request, LONGEST_FORM)
         page = await self._question(request)
         if page is None:
             return self._unknown()
@@ -161,7 +161,7 @@ class Pages:
         return self._unknown() if page is None else self._render("contact.html", 200, page=page, done=page.confirmed)
 
     async def _confirm_contact(self, request: Request) -> Response:
-        sent = await _fields(request)
+        sent = await fields_of(request, LONGEST_FORM)
         page = await self._contact(request)
         if page is None:
             return self._unknown()
@@ -204,17 +204,6 @@ class Pages:
     ) -> Response:
         text = self._environment.get_template(template).render(**values)
         return HTMLResponse(text, status, {**self._headers, **(headers or {})})
-
-
-async def _fields(request: Request) -> dict[str, str]:
-    """The form's fields; what is no form, or holds a field twice, counts as an empty one."""
-    raw = await bodies.read(request, LONGEST_FORM)
-    try:
-        pairs = parse_qsl(raw.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=12)
-    except ValueError:
-        return {}
-    fields = dict(pairs)
-    return fields if len(fields) == len(pairs) else {}
 
 
 def _answer(sent: dict[str, str]) -> _Form:

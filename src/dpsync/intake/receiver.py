@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from dpsync.connector_services import Clock
+from dpsync.intake.decision_links import DecisionLinks
 from dpsync.intake.inbound import Listeners
 from dpsync.intake.letter_links import LetterLinks
 from dpsync.intake.reception import Reception
@@ -25,7 +26,8 @@ class Health(Protocol):
 class Receiver:
     """A signed request is verified and goes to `reception`, and the `worker` is woken; a processor's own webhook to its
     connector among the `listeners`, and what it tells of to `conversations`; a link in a letter to `letters`, that of a
-    work list to `conversations`. What is refused at any door is counted in `refusals`.
+    work list to `conversations`; that of a question to `decisions`, None where such links are off. What is refused at
+    any door is counted in `refusals`.
 
     `controller` is who asks, as the pages name it.
     """
@@ -41,3 +43,4 @@ class Receiver:
     health: Health
     controller: str
     rehearsal: bool = False
+    decisions: DecisionLinks | None = None

@@ -1,6 +1,11 @@
 """What people type into a page: how long it may be, and what of it is kept."""
 
 import re
+from urllib.parse import parse_qsl
+
+from starlette.requests import Request
+
+from dpsync.intake import body as bodies
 
 LONGEST_NAME = 200
 LONGEST_REMARK = 2000
@@ -20,3 +25,14 @@ def too_long(name: str, remark: str) -> str:
 def plain(text: str) -> str:
     """The text without control characters and blanks at its ends."""
     return _CONTROL.sub(" ", text.replace("\r\n", "\n")).strip()
+
+
+async def fields_of(request: Request, cap: int) -> dict[str, str]:
+    """The fields of a form; what is no form, or holds a field twice, counts as an empty one. Raises as `body.read`."""
+    raw = await bodies.read(request, cap)
+    try:
+        pairs = parse_qsl(raw.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=12)
+    except ValueError:
+        return {}
+    fields = dict(pairs)
+    return fields if len(fields) == len(pairs) else {}

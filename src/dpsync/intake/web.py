@@ -59,6 +59,7 @@ def create_app(
             Route("/in/{processor}/{secret}", _guarded(Deliveries(receiver).endpoint), methods=["GET", "POST"]),
             Route("/answers/{token}", _guarded(pages.answers, pages.later), methods=["GET", "POST"]),
             Route("/contacts/{token}", _guarded(pages.contacts, pages.later), methods=["GET", "POST"]),
+            Route("/decisions/{token}", _guarded(pages.decisions, pages.later), methods=["GET", "POST"]),
             Route("/healthz", _healthz, methods=["GET"]),
             Route("/readyz", _guarded(signed.readyz), methods=["GET"]),
         ],

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from zoneinfo import ZoneInfo
 
 from dpsync.connector import Connector, Processor
+from dpsync.model import Role
 from dpsync.propagation.rules.legal_clock import LegalClock
 from dpsync.propagation.rules.plan import Safety
 from dpsync.sealing import Keys
@@ -17,6 +18,7 @@ class Controller:
     """`notice` writes the letters; `operator` is our own person for what must be done in a vendor's web app by hand.
 
     `public_url` is where answer links lead ("" where none is set); `domain` is the right side of our Message-IDs.
+    `asked`: the roles that are asked to decide by link, one for each address; none where such links are off.
     """
 
     name: str
@@ -30,6 +32,7 @@ class Controller:
     public_url: str = ""
     domain: str = "localhost"
     deputy: bool = False
+    asked: tuple[Role, ...] = ()
     rehearsal: bool = False
 
     def title_of(self, processor: str) -> str:

@@ -3,7 +3,7 @@
 import json
 import re
 import unicodedata
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Row, func, insert, select
 from dpsync.errors import DecisionRefused, NotFound, UsageError
 from dpsync.ledger import entry
 from dpsync.ledger.entry import EntryKind
-from dpsync.model import Cause, ExemptionCode, Mode, State
+from dpsync.model import Cause, ExemptionCode, Mode, Role, State
 from dpsync.propagation.commitments import Author, Keyring, key_of, rows_said
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.queue.lanes import causes_of, causes_text
@@ -34,7 +34,7 @@ PURPOSE = "decision"
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Who decides: the name given, and the account of the operating system that gave it."""
+    """Who decides: the name given, and the account of the operating system that gave it; "" where it was by link."""
 
     by: str
     os_user: str
@@ -44,6 +44,17 @@ class Person:
     def author(self) -> Author:
         """What the ledger commits to of it."""
         return Author(self.by.strip(), self.reason.strip(), self.os_user)
+
+
+def by_link(role: Role, name: str, reason: str) -> Person:
+    """Whoever decides by the link that was mailed to a role; `name` is what they typed, "" where they only look."""
+    return Person(", ".join(filter(None, [name, f"{ROLES[role]}{_BY_LINK}"])), "", reason)
+
+
+ROLES = {Role.DPO: "DPO", Role.DEPUTY: "deputy"}
+"""What a role is called on the record."""
+
+_BY_LINK = " by link"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +124,15 @@ def decide(
     if any(one.kept for one in decided):
         detail = causes_text(causes) if kind is DecisionKind.RELEASE else code or ""
         remember(unit, controller, request_id, kind, person, now, processors=processors, detail=detail)
+    return decided
+
+
+def demand_any(decided: list[Decided]) -> list[Decided]:
+    """Raise `DecisionRefused` where a decision fits nowhere, so that nothing of it is written."""
+    if not any(one.kept or one.already for one in decided):
+        raise DecisionRefused(
+            "; ".join(f"{one.processor}: {one.refused}" for one in decided) or "it goes to no processor"
+        )
     return decided
 
 
@@ -193,7 +213,7 @@ def _released_now(
         causes -= {Cause.OBSERVE}
         why = "dpsync only observes; set [safety] mode to confirm or live, then release"
     if Cause.APPROVAL in held & causes:
-        yes = _approvals(connection, controller, row.request_id, row.processor, person.by)
+        yes = _approvals(connection, controller, row.request_id, row.processor, person)
         needed = max(controller.safety.approvals, 1)
         if yes < needed:
             causes -= {Cause.APPROVAL}
@@ -230,17 +250,34 @@ def _so_since(connection: Connection, row: Row[Any], kind: DecisionKind, causes:
     return told
 
 
-def _approvals(connection: Connection, controller: Controller, request_id: str, processor: str, by: str) -> int:
-    """How many different people have said yes to this request at this processor, with `by`, who says it now.
-
-    Spellings of one name are one.
-    """
+def _approvals(connection: Connection, controller: Controller, request_id: str, processor: str, person: Person) -> int:
+    """How many different people have said yes to this request at this processor, with `person`, who says it now."""
     d = t.decision.c
     rows = connection.execute(
-        select(d.sealed, d.processor, d.detail).where(d.request_id == request_id, d.kind == DecisionKind.RELEASE)
+        select(d.sealed, d.processor, d.detail, d.os_user).where(
+            d.request_id == request_id, d.kind == DecisionKind.RELEASE
+        )
     )
     meant = [row for row in rows if not row.processor or processor in row.processor.split(",")]
-    yes = [row.sealed for row in meant if Cause.APPROVAL in causes_of(row.detail)]
-    said = [json.loads(controller.keys.open(PURPOSE, sealed, request_id.encode())) for sealed in yes]
-    names = {by, *(one["by"] for one in said)}
-    return len({" ".join(unicodedata.normalize("NFKC", name).casefold().split()) for name in names})
+    yes = [row for row in meant if Cause.APPROVAL in causes_of(row.detail)]
+    said = [(json.loads(controller.keys.open(PURPOSE, row.sealed, request_id.encode())), row.os_user) for row in yes]
+    return _people([(person.by, person.os_user), *((one["by"], os_user) for one, os_user in said)])
+
+
+def _people(said: Iterable[tuple[str, str]]) -> int:
+    """How many people these names and accounts are, at the least: whoever shares a name or a role is one."""
+    people: list[frozenset[str]] = []
+    for by, os_user in said:
+        known = _known_as(by, os_user)
+        same = [one for one in people if one & known]
+        people = [*(one for one in people if not one & known), known.union(*same)]
+    return len(people)
+
+
+def _known_as(by: str, os_user: str) -> frozenset[str]:
+    """What tells a person from others: spellings of one name are one, and a role is one person whatever they type."""
+    name = " ".join(unicodedata.normalize("NFKC", by).casefold().split())
+    if os_user or not name.endswith(_BY_LINK):
+        return frozenset({name})
+    typed, _, role = name.rpartition(", ")
+    return frozenset(filter(None, [typed, role]))

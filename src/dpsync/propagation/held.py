@@ -1,6 +1,9 @@
-"""How a person hears of what is held: one alert a day that lists it all, with the command for each."""
+"""How a person hears of what is held: one alert a day that lists it all, with the command for each.
 
-from collections.abc import Sequence
+Where links are on, a request is first asked about in a mail of its own, and the alert reminds from the next day on.
+"""
+
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -8,7 +11,9 @@ from sqlalchemy import Connection
 
 from dpsync.alerts import Concern, raise_alert, told_of
 from dpsync.model import Cause
+from dpsync.propagation import questions
 from dpsync.propagation.controller import Controller
+from dpsync.propagation.questions import Point
 
 BY = "--by NAME --reason WHY"
 RELEASE_CONTACT = f"dpsync release {{request}} {{processor}} --cause contact_unverified {BY}"
@@ -34,13 +39,20 @@ class Held:
     processor: str
     causes: frozenset[Cause]
 
+    @property
+    def points(self) -> list[Point]:
+        """What a person must decide about it."""
+        return [Point(self.request_id, self.processor, cause) for cause in sorted(self.causes & BECAUSE.keys())]
+
 
 def tell_of_held(connection: Connection, controller: Controller, held: Sequence[Held], now: datetime) -> list[Held]:
     """Tell the DPO of what a person must decide on; gives those of which something is new today.
 
-    Each cause is a concern of its own: what is held anew, for another one, is told anew.
+    Each cause is a concern of its own: what is held anew, for another one, is told anew. What a mail of its own asks
+    about today needs no other.
     """
-    concerns = {one: _concerns(controller, one) for one in held}
+    asked = questions.ask(connection, controller, [point for one in held for point in one.points], now)
+    concerns = {one: _concerns(controller, one, asked) for one in held}
     abouts = [concern.about for some in concerns.values() for concern in some]
     told = told_of(connection, CAUSE, abouts, now, controller.zone)
     fresh = [one for one, some in concerns.items() if any(concern.about not in told for concern in some)]
@@ -52,7 +64,8 @@ def tell_of_held(connection: Connection, controller: Controller, held: Sequence[
             subject="Held and waiting for a decision",
             body="Nothing is sent until a named person decides, and the legal dates run. To see who a request is "
             "about: `dpsync status REQUEST --who`. Each command below is for one processor. To release a request "
-            f"everywhere, leave out the processor. To stop a request instead: `dpsync withdraw REQUEST {BY}`.",
+            f"everywhere, leave out the processor. To stop a request instead: `dpsync withdraw REQUEST {BY}`."
+            + (" If an email of its own asks about a request, its link decides, too." if controller.asked else ""),
             now=now,
             zone=controller.zone,
             concerns=[concern for one in fresh for concern in concerns[one]],
@@ -60,10 +73,10 @@ def tell_of_held(connection: Connection, controller: Controller, held: Sequence[
     return fresh
 
 
-def _concerns(controller: Controller, one: Held) -> list[Concern]:
+def _concerns(controller: Controller, one: Held, asked: Collection[Point]) -> list[Concern]:
     title = controller.title_of(one.processor)
     found = []
-    for cause in sorted(one.causes & BECAUSE.keys()):
+    for cause in (point.cause for point in one.points if point not in asked):
         release = f"dpsync release {one.request_id} {one.processor} {BY}"
         if cause is Cause.CONTACT_UNVERIFIED:
             release = RELEASE_CONTACT.format(request=one.request_id, processor=one.processor)

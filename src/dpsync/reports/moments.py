@@ -159,10 +159,9 @@ def _of_answers(answers: Iterable[AnswerLine]) -> Iterator[Moment]:
 def _of_decisions(decisions: Iterable[DecisionLine]) -> Iterator[Moment]:
     for one in decisions:
         of = f" ({one.detail})" if one.detail else ""
-        where = ", ".join(one.processors)
-        yield Moment(
-            one.at, "decision", where, f"{one.kind.replace('_', ' ')}{of} by {one.by} ({one.os_user})", one.reason
-        )
+        who = f"{one.by} ({one.os_user})" if one.os_user else one.by  # a link has no account of the machine
+        what = f"{one.kind.replace('_', ' ')}{of} by {who}"
+        yield Moment(one.at, "decision", ", ".join(one.processors), what, one.reason)
 
 
 def _of_ends(asked: RequestStanding) -> Iterator[Moment]:

@@ -12,7 +12,7 @@ from dpsync.propagation import receipts
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.correspondence import escalation
 from dpsync.retention import service as retention
-from dpsync.running import mailing, timekeeping
+from dpsync.running import asking, mailing, timekeeping
 from dpsync.scheduler import Job, Jobs, daily, every
 from dpsync.soundness import judge_and_tell, tell_of_keys
 from dpsync.store.writer import Unit
@@ -35,6 +35,7 @@ def table(there: Installation, beat: Callable[[datetime], None]) -> list[Job]:
         Job("clock", MINUTE, lambda _: timekeeping.look(there)),
         Job("post", MINUTE, partial(mailing.read_incoming, there)),
         Job("contacts", MINUTE, partial(mailing.ask_contacts, there)),
+        Job("questions", MINUTE, partial(asking.ask, there)),
         Job("answer-receipts", MINUTE, partial(mailing.send_answer_receipts, there)),
         Job("receipts", MINUTE, partial(write_receipts, there)),
         Job("refusals", morning, written(tell_of_rest)),
@@ -57,6 +58,7 @@ def after_work(there: Installation, now: datetime) -> None:
     """What follows from what happened: questions to contacts, receipts of what closed, alerts."""
     try:
         mailing.ask_contacts(there, now)
+        asking.ask(there, now)
         write_receipts(there, now)
     finally:
         send_alerts(there, now)

@@ -137,7 +137,7 @@ class IntakeSection(Section):
     listen: Listener = Field(default="127.0.0.1:8460", description="Where the receiver listens, behind your proxy.")
     public_url: WebAddress | None = Field(
         default=None,
-        description="The receiver's address as others see it. Without it, letters have no links to answer.",
+        description="The receiver's address as others see it. Without it, emails have no links.",
     )
     metrics_listen: OwnListener | None = Field(
         default=None, description="The address for /metrics, on this machine only. Default: none."

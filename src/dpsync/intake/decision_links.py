@@ -1,0 +1,201 @@
+"""Where the links to decisions lead: looking changes nothing, the code comes first, and a decision is made once.
+
+What is decided goes through the same function as the command, and so does the showing of the person.
+"""
+
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Row
+
+from dpsync.alerts import Concern, raise_alert
+from dpsync.connector_services import MailRefused, NoAnswer
+from dpsync.errors import CredentialsRejected, DecisionRefused, NotFound
+from dpsync.installation import Installation
+from dpsync.intake import tickets
+from dpsync.intake.matter import Matter, done_of, matter_of
+from dpsync.model import Cause, Role
+from dpsync.propagation import codes, question_letters, questions
+from dpsync.propagation.codes import CodeCheck
+from dpsync.propagation.decisions import ROLES, by_link, decide, demand_any
+from dpsync.propagation.questions import Outcome
+from dpsync.propagation.rules.lifecycle import DecisionKind
+from dpsync.propagation.showing import show
+from dpsync.reports.who import who_of, who_rows
+from dpsync.store.writer import Unit
+
+CHOICES = {DecisionKind.RELEASE: Outcome.RELEASED, DecisionKind.WITHDRAW: Outcome.WITHDRAWN}
+"""What can be decided by link, and how its question then ends."""
+
+
+class Standing(StrEnum):
+    """How a link stands."""
+
+    OPEN = "open"
+    DECIDED = "decided"
+    LOCKED = "locked"
+
+
+class Sent(StrEnum):
+    """What came of asking for a code."""
+
+    YES = "yes"
+    TOO_SOON = "too soon"
+    NO = "no"
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """What whoever holds a link may see before they give the code: which role is asked, and nothing of the request."""
+
+    id: str
+    role: str
+    standing: Standing
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What somebody filled in; no `kind` where it is not whole."""
+
+    kind: DecisionKind | None
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What came of a code or a decision: the request is shown, with a ticket to decide by, or it is not.
+
+    `done`: what the decision did, by the title of each processor.
+    """
+
+    check: CodeCheck
+    matter: Matter | None = field(default=None, repr=False)
+    ticket: str = ""
+    done: tuple[tuple[str, str], ...] = ()
+    refused: str = ""
+
+
+class DecisionLinks:
+    """What the holders of links may see and do. `token` is the secret part of a link."""
+
+    def __init__(self, there: Installation) -> None:
+        self._there = there
+
+    def link(self, token: str, now: datetime) -> Link | None:
+        """How a link stands; None where nobody made it, or it is too old. Changes nothing."""
+        row = self._there.read(lambda c: questions.found_by(c, self._there.controller, token, now))
+        return None if row is None else Link(row.id, ROLES[Role(row.role)], _standing(row))
+
+    def form(self, link: Link, now: datetime) -> str:
+        """The hidden field of a form on its page."""
+        return tickets.form(self._there.keys, link.id, now)
+
+    def is_form(self, link: Link, text: str, now: datetime) -> bool:
+        """Whether a form comes from its page."""
+        return tickets.is_form(self._there.keys, link.id, text, now)
+
+    def send_code(self, token: str, now: datetime) -> Sent:
+        """Mail a code to the role's address; waits for the mail host, so it is called in a thread."""
+        there, controller = self._there, self._there.controller
+
+        def work(unit: Unit) -> tuple[Row[Any], str] | None:
+            row = questions.found_by(unit.connection, controller, token, now)
+            if row is None or _standing(row) is not Standing.OPEN:
+                return None
+            code = codes.made(unit.connection, controller, row, now)
+            fresh = questions.found_by(unit.connection, controller, token, now)
+            return (fresh, code) if code and fresh else None
+
+        made = there.write(work)
+        if made is None or there.mail is None:
+            return Sent.TOO_SOON
+        row, code = made
+        try:
+            question_letters.post_code(controller, there.mail, there.address_of(Role(row.role)), row, code, now)
+        except (NoAnswer, MailRefused, CredentialsRejected):
+            there.write(lambda unit: codes.unsent(unit.connection, row))
+            return Sent.NO
+        return Sent.YES
+
+    def look(self, token: str, code: str, now: datetime) -> "Future[Looked]":
+        """Show the request for a right code; that it was shown is on the record before. Wrong ones are counted."""
+        there, controller = self._there, self._there.controller
+
+        def work(unit: Unit) -> Looked:
+            row = self._open(unit, token, now)
+            check = codes.checked(unit.connection, controller, row, code, now)
+            if check is CodeCheck.LOCKED:
+                _tell_of_lock(unit, there, row, now)
+            return self._shown(unit, row, now) if check is CodeCheck.RIGHT else Looked(check)
+
+        return there.writer.submit(work)
+
+    def decide(self, token: str, ticket: str, given: Given, now: datetime) -> "Future[Looked]":
+        """Record a decision about what was shown; where that is no more so, or `given` is not whole, show it again."""
+        there, keys = self._there, self._there.keys
+
+        def work(unit: Unit) -> Looked:
+            row = self._open(unit, token, now)
+            seen = tickets.seen_by(keys, row.id, ticket, now)
+            if seen is None:
+                return Looked(CodeCheck.NONE)
+            if given.kind is None:
+                return self._shown(unit, row, now)
+            if matter_of(unit.connection, there, row.request_id, Role(row.role), None, now).seen != seen:
+                return self._shown(unit, row, now, "This has changed since you looked. Nothing is recorded yet.")
+            return self._decided(unit, row, given.kind, given, now)
+
+        return there.writer.submit(work)
+
+    def _open(self, unit: Unit, token: str, now: datetime) -> Row[Any]:
+        row = questions.found_by(unit.connection, self._there.controller, token, now)
+        if row is None or _standing(row) is not Standing.OPEN:
+            raise NotFound("no question that is open has this link")
+        return row
+
+    def _decided(self, unit: Unit, row: Row[Any], kind: DecisionKind, given: Given, now: datetime) -> Looked:
+        there, role = self._there, Role(row.role)
+        person = by_link(role, given.name, given.reason)
+        causes = frozenset(cause for cause in Cause if questions.may_decide(there.controller, role, cause))
+        try:
+            done = demand_any(decide(unit, there.controller, row.request_id, kind, person, now, causes=causes))
+        except DecisionRefused as refused:
+            return self._shown(unit, row, now, refused.message)
+        questions.close(unit.connection, row, CHOICES[kind], now)
+        return Looked(CodeCheck.RIGHT, done=done_of(there, done))
+
+    def _shown(self, unit: Unit, row: Row[Any], now: datetime, refused: str = "") -> Looked:
+        there, role = self._there, Role(row.role)
+        try:
+            person = by_link(role, "", "shown by the link to a decision")
+            who = who_rows(who_of(show(unit, there, row.request_id, person, now)))
+        except NotFound:
+            who = None  # destroyed: a decision is owed all the same
+        matter = matter_of(unit.connection, there, row.request_id, role, who, now)
+        return Looked(CodeCheck.RIGHT, matter, tickets.ticket(there.keys, row.id, matter.seen, now), refused=refused)
+
+
+def _standing(row: Row[Any]) -> Standing:
+    if row.outcome == Outcome.LOCKED:
+        return Standing.LOCKED
+    return Standing.OPEN if row.closed_at is None else Standing.DECIDED
+
+
+def _tell_of_lock(unit: Unit, there: Installation, row: Row[Any], now: datetime) -> None:
+    for role in ("operator", "dpo"):
+        raise_alert(
+            unit.connection,
+            cause=f"question-locked-{role}",
+            role=role,
+            subject="The link to a decision is locked after many wrong codes",
+            body="Somebody has the link of a question and typed wrong codes. Nothing was shown and nothing is decided. "
+            "Decide by command: `dpsync status REQUEST`. If the DPO did not type them, find out who else reads their "
+            "mail.",
+            now=now,
+            zone=there.zone,
+            concerns=[Concern(row.id, f"request {row.request_id}")],
+        )

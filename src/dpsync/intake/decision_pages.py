@@ -1,0 +1,138 @@
+"""The pages behind the link of a question: first a code, then the request with the person, then the decision.
+
+GET only says that a question is there, whatever opens it, however often. Nothing of the request is shown before the
+code, and nothing is recorded without it. Every form carries a field that only its own page has.
+"""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Future
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from dpsync.errors import NotFound
+from dpsync.intake.decision_links import DecisionLinks, Given, Link, Looked, Sent, Standing
+from dpsync.intake.receiver import Receiver
+from dpsync.intake.typed import TOKEN, fields_of, plain, too_long
+from dpsync.propagation.codes import CodeCheck
+from dpsync.propagation.rules.lifecycle import DecisionKind
+
+LONGEST_FORM = 16 * 1024
+CHOICES = {
+    DecisionKind.RELEASE: "Approve the request",
+    DecisionKind.WITHDRAW: "Do not approve it: stop the request at every processor where it has not been sent",
+}
+ELSEWHERE = frozenset({"cross-site", "same-site"})
+"""What a browser says of a form that another page sends (the Fetch Metadata of a request)."""
+
+STALE = "This page was open for too long, or another page sent this form. Nothing is recorded. Please begin again."
+NOT_RIGHT = {
+    CodeCheck.WRONG: "This is not the code. Please look at the newest email and try again.",
+    CodeCheck.NONE: "This code is not valid any more. Please ask for a new one.",
+}
+CODE = {
+    Sent.YES: "",
+    Sent.TOO_SOON: "A code was sent a moment ago, or too many were sent. Please look for it, or wait a minute.",
+    Sent.NO: "The code could not be sent. Please try again in a few minutes.",
+}
+
+
+class DecisionPages:
+    """The endpoint under /decisions."""
+
+    def __init__(self, receiver: Receiver, render: Callable[..., Response]) -> None:
+        self._receiver, self._render = receiver, render
+        self._links, self._clock = receiver.decisions, receiver.clock
+
+    async def endpoint(self, request: Request) -> Response:
+        """/decisions/{token}: GET shows that a decision is asked; POST asks for a code, looks, or decides."""
+        token = request.path_params["token"]
+        if self._links is None or not TOKEN.fullmatch(token):
+            return self._unknown()
+        now = self._clock.now()
+        link = await asyncio.to_thread(self._links.link, token, now)
+        if link is None:
+            return self._unknown()
+        posted = request.method == "POST"
+        if link.standing is not Standing.OPEN:
+            return self._render("decision_closed.html", 409 if posted else 200, locked=link.standing is Standing.LOCKED)
+        return await self._posted(request, self._links, link) if posted else self._start(self._links, link)
+
+    async def _posted(self, request: Request, links: DecisionLinks, link: Link) -> Response:
+        sent, now, token = await fields_of(request, LONGEST_FORM), self._clock.now(), request.path_params["token"]
+        foreign = request.headers.get("sec-fetch-site") in ELSEWHERE
+        if foreign or not links.is_form(link, sent.get("form", ""), now):
+            return self._start(links, link, STALE, 403)
+        match sent.get("step"):
+            case "send":
+                answer = await asyncio.to_thread(links.send_code, token, now)
+                return self._code(links, link, CODE[answer], 200 if answer is Sent.YES else 503)
+            case "look":
+                return await self._answer(links, link, links.look(token, sent.get("code", ""), now))
+            case "decide":
+                given = _given(sent)
+                problem = _problem(given, sent)
+                whole = given if not problem else Given(None, given.name, given.reason)
+                future = links.decide(token, sent.get("ticket", ""), whole, now)
+                return await self._answer(links, link, future, given, problem)
+            case _:
+                return self._start(links, link, STALE, 422)
+
+    async def _answer(
+        self, links: DecisionLinks, link: Link, future: "Future[Looked]", given: Given | None = None, problem: str = ""
+    ) -> Response:
+        try:
+            looked = await asyncio.wrap_future(future)
+        except NotFound:  # decided in the meantime
+            return self._render("decision_closed.html", 409, locked=False)
+        if looked.check is CodeCheck.LOCKED:
+            return self._render("decision_closed.html", 403, locked=True)
+        if looked.done and given is not None:
+            self._receiver.worker.wake()
+            choice = CHOICES[given.kind] if given.kind else ""
+            return self._render("decision_recorded.html", 200, choice=choice, done=looked.done)
+        if looked.matter is None:
+            return self._code(links, link, NOT_RIGHT[looked.check], 422)
+        problem = looked.refused or problem
+        return self._render(
+            "decision.html",
+            409 if looked.refused else 422 if problem else 200,
+            link=link,
+            matter=looked.matter,
+            ticket=looked.ticket,
+            form=links.form(link, self._clock.now()),
+            choices=CHOICES,
+            given=given or Given(None, "", ""),
+            problem=problem,
+        )
+
+    def _start(self, links: DecisionLinks, link: Link, problem: str = "", status: int = 200) -> Response:
+        form = links.form(link, self._clock.now())
+        return self._render("decision_start.html", status, link=link, form=form, problem=problem)
+
+    def _code(self, links: DecisionLinks, link: Link, problem: str, status: int) -> Response:
+        form = links.form(link, self._clock.now())
+        return self._render("decision_code.html", status, link=link, form=form, problem=problem)
+
+    def _unknown(self) -> Response:
+        return self._render("unknown.html", 404)
+
+
+def _given(sent: dict[str, str]) -> Given:
+    kinds = {kind.value: kind for kind in CHOICES}
+    name = " ".join(plain(sent.get("name", "")).split())
+    return Given(kinds.get(sent.get("choice", "")), name, plain(sent.get("reason", "")))
+
+
+def _problem(given: Given, sent: dict[str, str]) -> str:
+    """What keeps it from being recorded, as a sentence to the person; "" where nothing does."""
+    if given.kind is None:
+        return "Please choose one of the two."
+    if not given.name:
+        return "Please type your name."
+    if not given.reason:
+        return "Please say why."
+    if given.kind is DecisionKind.RELEASE and sent.get("sure") != "yes":
+        return "Please tick that you have checked it."
+    return too_long(given.name, given.reason)

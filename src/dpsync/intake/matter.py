@@ -1,0 +1,136 @@
+"""What whoever decides by link sees of a request: who, what, where, what each processor can do, what follows."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from dpsync.installation import Installation
+from dpsync.model import Cause, Right, Role, State
+from dpsync.propagation.decisions import Decided
+from dpsync.propagation.questions import may_decide
+from dpsync.reports.make import processor_lines
+from dpsync.reports.standing import PropagationLine, RequestStanding, read_standing
+from dpsync.reports.words import CAUSES, MEANS, RIGHTS, STATES, day, moment
+from dpsync.store import tables as t
+
+NOT_BACK = {
+    Right.ERASURE: "An erasure cannot be undone. Nobody can bring the data back.",
+    Right.RECTIFICATION: "The old values are overwritten. dpsync cannot bring them back.",
+    Right.RESTRICTION: "A restriction can be lifted later. The person must be told before that.",
+    Right.OPT_OUT: "The person gets no more marketing. Only they themselves can sign up again.",
+}
+LIFTED = "The restriction ends. The person must have been told before (Art. 18(3))."
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The request at one processor. `decided`: whether the decision is about it. `after`: what follows an approval."""
+
+    title: str
+    state: str
+    causes: tuple[str, ...]
+    means: str
+    effect: str
+    limits: str
+    told: str
+    decided: bool
+    after: str
+
+
+@dataclass(frozen=True, slots=True)
+class Matter:
+    """All that is shown. `who`: label and value, None where the identifiers were destroyed. `seen`: a digest of it."""
+
+    request_id: str
+    what: str
+    received: str
+    due: str
+    consequence: str
+    approvals: int
+    places: tuple[Place, ...]
+    seen: str
+    who: tuple[tuple[str, str], ...] | None = field(repr=False)
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """Where it cannot be stopped any more."""
+        return tuple(place.title for place in self.places if place.told)
+
+
+def matter_of(
+    connection: Connection,
+    there: Installation,
+    request_id: str,
+    role: Role,
+    who: tuple[tuple[str, str], ...] | None,
+    now: datetime,
+) -> Matter:
+    """What `role` is shown of this request at this moment."""
+    known = {line.name: line for line in processor_lines(there.settings)}
+    (asked,) = read_standing(connection, t.request.c.id == request_id, now, known)
+    places = []
+    for line in asked.lines:
+        can = known[line.processor].of(line.right) if line.processor in known else None
+        causes = frozenset(line.causes)
+        mine = {cause for cause in causes if may_decide(there.controller, role, cause)}
+        places.append(
+            Place(
+                title=line.title,
+                state=_sentence(STATES[line.state]),
+                causes=tuple(CAUSES[cause] for cause in line.causes),
+                means=_sentence(MEANS[can.means]) if can else "",
+                effect=can.effect if can else "",
+                limits=line.limits,
+                told=moment(line.told_at, there.zone),
+                decided=line.state is State.HELD and bool(mine),
+                after=_after(there, line, causes - mine) if mine else "",
+            )
+        )
+    return Matter(
+        request_id=request_id,
+        what=_sentence(("lifting of a " if asked.lifting else "") + RIGHTS[asked.right]),
+        received=moment(asked.received_at, there.zone),
+        due=day(asked.due_on),
+        consequence=LIFTED if asked.lifting else NOT_BACK[asked.right],
+        approvals=_approvals(there, asked),
+        places=tuple(places),
+        seen=seen_of(there, asked),
+        who=who,
+    )
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def done_of(there: Installation, decided: Sequence[Decided]) -> tuple[tuple[str, str], ...]:
+    """What a decision did, at each processor, in words."""
+    found = []
+    for one in decided:
+        said = "still held: " + "; ".join(CAUSES[Cause(cause)] for cause in one.causes) if one.causes else ""
+        said = one.refused or said or STATES[one.state]
+        found.append((there.controller.title_of(one.processor), f"{_sentence(said)}."))
+    return tuple(found)
+
+
+def seen_of(there: Installation, asked: RequestStanding) -> str:
+    """A digest of where the request stands, so that nobody decides about something else than they saw."""
+    said = [f"{line.processor} {line.state} {','.join(line.causes)}" for line in asked.lines]
+    return there.keys.mac("decision seen", "\n".join([asked.id, *said]).encode()).hex()[:32]
+
+
+def _approvals(there: Installation, asked: RequestStanding) -> int:
+    """How many people must approve it, where that is one of the causes."""
+    needs = any(Cause.APPROVAL in line.causes for line in asked.lines)
+    return max(there.controller.safety.approvals, 1) if needs else 1
+
+
+def _after(there: Installation, line: PropagationLine, left: frozenset[Cause]) -> str:
+    if not left:
+        return "dpsync tells this processor at once."
+    said = [CAUSES[cause] for cause in sorted(left)]
+    if Cause.COOLING_OFF in left and line.waits_until:
+        said.append(f"until {moment(line.waits_until, there.zone)}")
+    return "dpsync still waits: " + "; ".join(said) + "."

@@ -1,0 +1,138 @@
+"""The mails about a decision by link: the question, the code, and how it ended. None of them names a person."""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, select
+
+from dpsync.connector_services import Mail, Posted
+from dpsync.mail import bare, day, letter, tag_of
+from dpsync.model import Right
+from dpsync.propagation.controller import Controller
+from dpsync.propagation.held import BECAUSE, BY
+from dpsync.propagation.questions import Outcome, link_of, points_of
+from dpsync.store import tables as t
+
+QUESTION, CODE, ENDED = 0, 1000, 1
+"""Numbers of its mails, which their Message-IDs are made of; codes count on from theirs."""
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a mail may say of a request."""
+
+    right: Right
+    lifting: bool
+    strict_on: date
+    due_on: date
+    due_at: datetime
+
+    @property
+    def what(self) -> str:
+        """What the person asked, without saying who."""
+        return "lift one restriction" if self.lifting else _WHAT[self.right]
+
+
+_WHAT = {
+    Right.ERASURE: "erase one person",
+    Right.RECTIFICATION: "correct the data of one person",
+    Right.RESTRICTION: "restrict the data of one person",
+    Right.OPT_OUT: "stop all marketing to one person",
+}
+
+
+_LINK = (
+    "This link opens a page that shows who it is about and takes your decision. The page first emails you a code. "
+    "Opening it changes nothing. The link is good for one decision,"
+)
+_NOT_ASKED = (
+    "If you did not ask for this code, somebody else has the link of your question. They have seen nothing, and "
+    "nothing is decided. Tell whoever runs dpsync."
+)
+
+
+def about(connection: Connection, request_id: str) -> About:
+    """What the mails about this request say of it."""
+    r = t.request.c
+    columns = select(r.right, r.lifting, r.strict_on, r.due_on, r.due_at)
+    row = connection.execute(columns.where(r.id == request_id)).one()
+    days = date.fromisoformat(row.strict_on), date.fromisoformat(row.due_on)
+    return About(Right(row.right), row.lifting, *days, row.due_at)
+
+
+def post_question(controller: Controller, mail: Mail, to: str, row: Row[Any], of: About, now: datetime) -> Posted:
+    """Ask. Sent again after a crash, it is the same mail. Raises what `Mail.post` does."""
+    points = points_of(row)
+    places = sorted({controller.title_of(point.processor) for point in points})
+    causes = " ".join(BECAUSE[cause] for cause in sorted({point.cause for point in points}))
+    if of.right is Right.OPT_OUT:
+        by = law = f"{of.due_at.astimezone(controller.zone):%d %b %Y, %H:%M}"
+    else:
+        by, law = day(of.strict_on), day(of.due_on)
+    paragraphs = [
+        f"{controller.name} was asked to {of.what}. dpsync holds this request. It has not told: {'; '.join(places)}.",
+        f"Why it waits for a decision: {causes}",
+        f"Please decide by {by}: approve the request, or stop it.",
+        f"If nobody decides, nothing is sent. The legal date is {law}. dpsync reminds you every day.",
+        f"{_LINK} until {row.expires_at.astimezone(controller.zone):%d %b %Y, %H:%M}:",
+        f"  {link_of(controller, row)}",
+        "Please do not forward this email. You can also decide by command, on the machine that dpsync runs on:",
+        f"  dpsync release {row.request_id} {BY}\n  dpsync withdraw {row.request_id} {BY}",
+    ]
+    subject = f"Please decide by {by}: {of.what}? (request {row.request_id[:8]})"
+    return _post(controller, mail, to, row, QUESTION, subject, paragraphs, now)
+
+
+def post_code(controller: Controller, mail: Mail, to: str, row: Row[Any], code: str, now: datetime) -> Posted:
+    """Send the code that was made for this question. Raises what `Mail.post` does."""
+    paragraphs = [
+        f"Your code for the decision about request {row.request_id[:8]}:",
+        f"  {code[:3]} {code[3:]}",
+        f"It is valid for ten minutes, and once. Type it only on a page that begins with {controller.public_url}/",
+        _NOT_ASKED,
+    ]
+    return _post(controller, mail, to, row, CODE + row.codes, "Your code for a decision", paragraphs, now)
+
+
+def post_end(controller: Controller, mail: Mail, to: str, row: Row[Any], of: About, now: datetime) -> Posted:
+    """Say how it ended: by this link, or in another way. Raises what `Mail.post` does."""
+    short, elsewhere = row.request_id[:8], Outcome(row.outcome) is Outcome.ELSEWHERE
+    decided = "stop the request" if row.outcome == Outcome.WITHDRAWN else "approve the request"
+    paragraphs = [
+        f"We asked you whether to {of.what} (request {short}). "
+        + (
+            "This is already decided, in another way than by your link. There is nothing left for you to do, and the "
+            "link decides nothing any more."
+            if elsewhere
+            else f"The decision that was made by your link is recorded: {decided}."
+        ),
+        *([] if elsewhere else ["If it was not you: tell whoever runs dpsync at once."]),
+        f"What was decided, and where the request stands: `dpsync dossier {row.request_id}`",
+    ]
+    subject = f"{'Already decided' if elsewhere else 'Your decision is recorded'}: {of.what}? (request {short})"
+    return _post(controller, mail, to, row, ENDED, subject, paragraphs, now)
+
+
+def _post(
+    controller: Controller,
+    mail: Mail,
+    to: str,
+    row: Row[Any],
+    number: int,
+    subject: str,
+    paragraphs: list[str],
+    now: datetime,
+) -> Posted:
+    message_id = controller.message_id(row.id, row.role, number)
+    raw = letter(
+        sender=mail.sender,
+        to=to,
+        subject=subject,
+        message_id=message_id,
+        at=now,
+        paragraphs=paragraphs,
+        rehearsal=controller.rehearsal,
+    )
+    sender, tag = bare(mail.sender), tag_of(message_id)  # as alerts go: our own people are no tracked recipients
+    return mail.post(raw, to=to, envelope_sender=sender, envelope_id=tag, digest_key=b"question")

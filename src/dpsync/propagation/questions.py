@@ -1,0 +1,230 @@
+"""What people of the controller are asked by link: one question a request and role, planned with what it asks about.
+
+A link is a question's random id and a signature over whom it asks, about which request, and until when. So nobody makes
+or prolongs a link with the database alone.
+"""
+
+import base64
+import hmac
+import secrets
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy import Connection, Row, func, insert, select, update
+
+from dpsync.alerts import day_of
+from dpsync.model import Cause, Mode, Role, State
+from dpsync.propagation.controller import Controller
+from dpsync.store import tables as t
+from dpsync.store.question_tables import question
+
+LINK_VALID: Final = timedelta(days=7)
+"""After it, what is still held is asked anew."""
+
+MOST_A_DAY: Final = 10
+"""Questions to one role in 24 hours. More at once is a flood, which needs a closer look: the daily alert lists them."""
+
+UNMAILED_FOR: Final = timedelta(hours=1)
+"""How long a question may wait for the mail host before the alert tells of it by every channel."""
+
+ASKED: Final[Mapping[Role, frozenset[Cause]]] = MappingProxyType(
+    {
+        Role.DPO: frozenset(Cause) - {Cause.COOLING_OFF, Cause.CONTACT_UNVERIFIED},
+        Role.DEPUTY: frozenset({Cause.APPROVAL}),
+    }
+)
+"""What each role may release from by link. Time ends a cooling-off, and a contact confirms itself."""
+
+Q = question.c
+_ID_BYTES = 16
+_ID_LENGTH = 22  # of base64 without its padding
+_IN_ONE = 500  # SQLite takes a bounded number of parameters in one statement
+
+
+class Outcome(StrEnum):
+    """How a question ended."""
+
+    OPEN = ""
+    RELEASED = "release"
+    WITHDRAWN = "withdraw"
+    ELSEWHERE = "elsewhere"
+    EXPIRED = "expired"
+    LOCKED = "locked"
+    UNDELIVERABLE = "undeliverable"
+
+
+ANSWERED: Final = frozenset({Outcome.RELEASED, Outcome.WITHDRAWN})
+
+
+class Point(NamedTuple):
+    """One cause for which a request is held at one processor."""
+
+    request_id: str
+    processor: str
+    cause: Cause
+
+
+# --- asking
+
+
+def ask(connection: Connection, controller: Controller, held: Collection[Point], now: datetime) -> set[Point]:
+    """Plan the questions that are not asked yet. Gives what a mail of today, or of the next minutes, asks the DPO."""
+    if not controller.asked or controller.safety.mode is Mode.OBSERVE:
+        return set()
+    points: dict[str, set[Point]] = defaultdict(set)
+    for point in held:
+        points[point.request_id].add(point)
+    earlier, told = _earlier(connection, sorted(points)), set()
+    for role in controller.asked:
+        room = MOST_A_DAY - _asked_since(connection, role, now - timedelta(days=1))
+        for request_id, here in points.items():
+            mine = {point for point in here if may_decide(controller, role, point.cause)}
+            rows = earlier.get((request_id, role), [])
+            running = next((row for row in rows if is_open(row, now)), None)
+            if running is not None:
+                told |= mine & points_of(running) if role is Role.DPO and _is_told(controller, running, now) else set()
+            elif room > 0 and mine - _settled(rows, now):
+                room -= 1
+                _plan(connection, request_id, role, mine, now)
+                told |= mine if role is Role.DPO else set()
+    return told
+
+
+def may_decide(controller: Controller, role: Role, cause: Cause) -> bool:
+    """Whether a role is asked about this cause: the deputy only where two people must approve."""
+    return cause in ASKED[role] and (role is Role.DPO or controller.safety.approvals > 1)
+
+
+def points_of(row: Row[Any]) -> set[Point]:
+    """What a question asked about."""
+    pairs = (line.partition(" ") for line in row.asked.splitlines())
+    return {Point(row.request_id, processor, Cause(cause)) for processor, _, cause in pairs}
+
+
+def is_open(row: Row[Any], now: datetime) -> bool:
+    """Whether its link can still be used."""
+    return bool(row.closed_at is None and row.expires_at > now)
+
+
+def _is_told(controller: Controller, row: Row[Any], now: datetime) -> bool:
+    if row.mailed_at is None:
+        return bool(now - row.created_at < UNMAILED_FOR)
+    return day_of(row.mailed_at, controller.zone) == day_of(now, controller.zone)
+
+
+def _settled(rows: Iterable[Row[Any]], now: datetime) -> set[Point]:
+    """What this role has answered already, or is better not asked again today."""
+    spoiled = {Outcome.LOCKED, Outcome.UNDELIVERABLE}
+    yesterday = now - timedelta(days=1)
+    settled = [
+        row for row in rows if row.outcome in ANSWERED or (row.outcome in spoiled and row.created_at > yesterday)
+    ]
+    return {point for row in settled for point in points_of(row)}
+
+
+def _earlier(connection: Connection, ids: Sequence[str]) -> dict[tuple[str, str], list[Row[Any]]]:
+    found: dict[tuple[str, str], list[Row[Any]]] = defaultdict(list)
+    for at in range(0, len(ids), _IN_ONE):
+        chosen = select(question).where(Q.request_id.in_(ids[at : at + _IN_ONE])).order_by(Q.created_at)
+        for row in connection.execute(chosen):
+            found[row.request_id, row.role].append(row)
+    return found
+
+
+def _asked_since(connection: Connection, role: Role, since: datetime) -> int:
+    recent = select(func.count()).where(Q.role == role, Q.created_at > since)
+    return int(connection.execute(recent).scalar_one())
+
+
+def _plan(connection: Connection, request_id: str, role: Role, points: Iterable[Point], now: datetime) -> None:
+    values = {
+        "id": _text(secrets.token_bytes(_ID_BYTES)),
+        "request_id": request_id,
+        "role": role.value,
+        "asked": "\n".join(sorted(f"{point.processor} {point.cause}" for point in points)),
+        "created_at": now,
+        "expires_at": now + LINK_VALID,
+    }
+    connection.execute(insert(question).values(values))
+
+
+# --- the link
+
+
+def link_of(controller: Controller, row: Row[Any]) -> str:
+    """Where a question is answered."""
+    return f"{controller.public_url}/decisions/{row.id}{_signature(controller, row)}"
+
+
+def found_by(connection: Connection, controller: Controller, token: str, now: datetime) -> Row[Any] | None:
+    """The question of a link; None where nobody made it, or it is over its time, without a word as to which."""
+    given, signature = token[:_ID_LENGTH], token[_ID_LENGTH:]
+    row = connection.execute(select(question).where(Q.id == given)).one_or_none()
+    # Signed and compared where there is none, too, so that the time taken says nothing.
+    signed = _signature(controller, row) if row else _text(controller.keys.mac("question", given.encode()))
+    good = hmac.compare_digest(signed.encode(), signature.encode())
+    usable = row is not None and now < row.expires_at and row.outcome != Outcome.UNDELIVERABLE
+    return row if usable and good else None
+
+
+def _signature(controller: Controller, row: Row[Any]) -> str:
+    said = f"{row.id}\n{row.request_id}\n{row.role}\n{row.expires_at.isoformat()}"
+    return _text(controller.keys.mac("question", said.encode()))
+
+
+def _text(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+# --- how it ends
+
+
+def close(connection: Connection, row: Row[Any], outcome: Outcome, now: datetime) -> None:
+    """It is answered, or needs no answer any more; its link decides nothing from here on."""
+    ended = {"closed_at": now, "outcome": outcome.value, "code_mac": ""}
+    connection.execute(update(question).where(Q.id == row.id, Q.closed_at.is_(None)).values(ended))
+
+
+def close_what_is_decided(connection: Connection, now: datetime) -> None:
+    """Close what was decided in another way since it was asked, and what is over its time."""
+    running = connection.execute(select(question).where(Q.closed_at.is_(None))).all()
+    left = held_now(connection, {row.request_id for row in running})
+    for row in running:
+        if not points_of(row) & left:
+            close(connection, row, Outcome.ELSEWHERE, now)
+        elif now >= row.expires_at:
+            close(connection, row, Outcome.EXPIRED, now)
+
+
+def held_now(connection: Connection, ids: Collection[str]) -> set[Point]:
+    """For what these requests are held at this moment."""
+    p, found, wanted = t.propagation.c, set(), sorted(ids)
+    for at in range(0, len(wanted), _IN_ONE):
+        held = (p.request_id.in_(wanted[at : at + _IN_ONE])) & (p.state == State.HELD)
+        for row in connection.execute(select(p.request_id, p.processor, p.causes).where(held)):
+            found |= {Point(row.request_id, row.processor, Cause(one)) for one in row.causes.split(",") if one}
+    return found
+
+
+# --- its mails
+
+
+def to_be_mailed(connection: Connection, now: datetime) -> list[Row[Any]]:
+    """The questions that nobody was mailed yet, the oldest first."""
+    waiting = Q.mailed_at.is_(None) & Q.closed_at.is_(None) & (Q.expires_at > now)
+    return list(connection.execute(select(question).where(waiting).order_by(Q.created_at)))
+
+
+def to_be_told_of(connection: Connection) -> list[Row[Any]]:
+    """The questions that were mailed and have ended, of which whoever was asked has not heard yet."""
+    ended = Q.outcome.in_([*ANSWERED, Outcome.ELSEWHERE]) & Q.mailed_at.is_not(None) & Q.ended_told_at.is_(None)
+    return list(connection.execute(select(question).where(ended).order_by(Q.closed_at)))
+
+
+def mark(connection: Connection, row: Row[Any], **times: datetime) -> None:
+    """Note when something was mailed: `mailed_at`, `ended_told_at`."""
+    connection.execute(update(question).where(Q.id == row.id).values(times))

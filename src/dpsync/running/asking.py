@@ -1,0 +1,75 @@
+"""Decisions by link, by the clock: questions are mailed, and whoever was asked hears how they ended."""
+
+from collections.abc import Callable
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from sqlalchemy import Connection, Row
+
+from dpsync.connector_services import Mail, MailRefused, NoAnswer, Posted
+from dpsync.errors import CredentialsRejected
+from dpsync.installation import Installation
+from dpsync.ledger import entry
+from dpsync.ledger.entry import EntryKind
+from dpsync.model import Role
+from dpsync.propagation import held, question_letters, questions
+from dpsync.propagation.controller import Controller
+from dpsync.propagation.correspondence import undelivered
+from dpsync.propagation.question_letters import About
+from dpsync.propagation.questions import Outcome
+from dpsync.store.writer import Unit
+
+Letter = Callable[[Controller, Mail, str, Row[Any], About, datetime], Posted]
+
+
+def ask(there: Installation, now: datetime) -> None:
+    """Close what is decided, mail what waits, tell whoever was asked what is over. Tried again every minute."""
+    if there.mail is None or not there.controller.asked:
+        return
+    there.write(lambda unit: questions.close_what_is_decided(unit.connection, now))
+    waiting = there.read(lambda connection: questions.to_be_mailed(connection, now))
+    if _all_sent(there, there.mail, waiting, question_letters.post_question, _asked, now):
+        ended = there.read(questions.to_be_told_of)
+        _all_sent(there, there.mail, ended, question_letters.post_end, _told, now)
+
+
+def _all_sent(
+    there: Installation, mail: Mail, rows: list[Row[Any]], post: Letter, then: Callable[..., None], now: datetime
+) -> bool:
+    """Mail each, and note that it went. False where the mail host takes nothing just now."""
+    for row in (row for row in rows if row.role in there.controller.asked):  # the settings may have changed since
+        of = there.read(partial(_about, request_id=row.request_id))
+        try:
+            post(there.controller, mail, there.address_of(Role(row.role)), row, of, now)
+        except NoAnswer:
+            return False
+        except CredentialsRejected as refused:
+            there.write(partial(undelivered.tell_of_mail_host, controller=there.controller, refused=refused, now=now))
+            return False
+        except MailRefused:
+            there.write(partial(_undeliverable, row=row, now=now))
+        else:
+            there.write(partial(then, row=row, now=now))
+    return True
+
+
+def _about(connection: Connection, request_id: str) -> About:
+    return question_letters.about(connection, request_id)
+
+
+def _asked(unit: Unit, row: Row[Any], now: datetime) -> None:
+    """That it went, and that it did is an entry, as of every alert."""
+    questions.mark(unit.connection, row, mailed_at=now)
+    for name in sorted({point.processor for point in questions.points_of(row)}):
+        unit.append(None, entry.encode(EntryKind.ALERT, now, dest=name, cause=held.CAUSE, n=1))
+
+
+def _told(unit: Unit, row: Row[Any], now: datetime) -> None:
+    questions.mark(unit.connection, row, ended_told_at=now)
+
+
+def _undeliverable(unit: Unit, row: Row[Any], now: datetime) -> None:
+    """Nobody is reached there: the alert of what is held goes by every channel, and says so each day."""
+    questions.close(unit.connection, row, Outcome.UNDELIVERABLE, now)
+    _told(unit, row, now)
