@@ -2,16 +2,21 @@
 
 As it comes, mutmut starts pytest anew for each change: to run a few tests it collects thousands, which takes seconds,
 and always in the same order. Here each change is tried in a fork of one process that has collected them, and the tests
-that noticed another change of the same function go first, then the quick ones.
+that noticed another change of the same function go first, then the quick ones. A change of a sentence alone is not
+tried: no rule hangs on it, and most would be tried with every test.
 """
 
+import ast
+import difflib
 import json
 import os
+import re
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mutmut import __main__ as program
@@ -22,6 +27,11 @@ from mutmut.utils.file_utils import change_cwd
 from mutmut.utils.format_utils import mangled_name_from_mutant_name
 from mutmut.workers.isolation import ForkServerRunner, MutantRunner
 
+from bench.mutants import Mutant
+
+collect = program.collect_source_file_mutation_data
+SKIPPED = 34
+"""What mutmut calls the result of a change that was not tried."""
 NOTICED = Path("noticed.jsonl")
 """Beside the changed copy: which test noticed a change of which function, a line each."""
 
@@ -93,10 +103,42 @@ class _ForkServer(ForkServerRunner):
             pytest.main(arguments, plugins=[_Collected(instead)])
 
 
+def _change(functions: dict[str, list[str]], name: str) -> Mutant:
+    original = re.sub(r"_\d+$", "_orig", name)
+    before, after = ([line.replace(one, "") for line in functions[one]] for one in (original, name))
+    lines = list(difflib.unified_diff(before, after, lineterm="", n=0))[2:]
+    old, new = (" ".join(line[1:].strip() for line in lines if line[0] == sign) for sign in "-+")
+    return Mutant(name, old, new)
+
+
+def _functions(changed: Path) -> dict[str, list[str]]:
+    source = changed.read_text(encoding="utf-8")
+    lines = source.splitlines()
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
+    nodes = [node for node in ast.walk(ast.parse(source)) if isinstance(node, kinds)]
+    return {node.name: lines[node.lineno - 1 : node.end_lineno] for node in nodes if "__mutmut_" in node.name}
+
+
+def _collected(*, mutant_names: tuple[str, ...]) -> Any:
+    """What mutmut would try, without the changes of sentences, which are marked as skipped."""
+    mutants, files = collect(mutant_names=mutant_names)
+    functions = {path: _functions(Path("mutants", path)) for path in files}
+    left = []
+    for file, name, result in mutants:
+        if result is None and _change(functions[str(file.path)], name.rpartition(".")[2]).is_wording:
+            file.exit_code_by_key[name] = SKIPPED
+        else:
+            left.append((file, name, result))
+    for file in files.values():
+        file.save()
+    return left, files
+
+
 def _runner(max_workers: int = 1) -> MutantRunner:
     return _ForkServer(max_workers=max_workers, test_runner_class=_Runner, test_runner_args={})
 
 
 if __name__ == "__main__":
-    setattr(program, "get_mutant_runner", _runner)  # noqa: B010  # because it is no name that mutmut exports
+    setattr(program, "collect_source_file_mutation_data", _collected)  # noqa: B010  # because mutmut exports neither
+    setattr(program, "get_mutant_runner", _runner)  # noqa: B010
     program.cli()

@@ -89,7 +89,7 @@ def test_the_guide_shows_every_room_from_the_top_down() -> None:
 
 OLD_WORDS = re.compile(
     r"happening|\bbirths?\b|how-manieth|\bvoices?\b|tr(?:y|ies) the door|leaves? the house|\blet go\b"
-    r"|\bblam(?:e|ed|es)\b|\bat_rest\b|right desk|\bw(?:inds?|ound) up\b"
+    r"|\bblam(?:e|ed|es)\b|\bat_rest\b|(?:right|wrong) desk|\bw(?:inds?|ound) up\b"
     r"|\bcomes? to rest\b|\bcut\(\)|\bcut_off\b|\btenure\b",
     re.IGNORECASE,
 )

@@ -46,7 +46,7 @@ from dpsync.connector import (
 from dpsync.errors import CredentialsRejected, ProcessorUnreachable, UnsupportedRight
 from dpsync.http import HttpClient
 from dpsync.model import Changes, Lifted, Right
-from dpsync.vendor.errors import BLOCKED, Error, Meaning
+from dpsync.vendor.errors import BLOCKED, NOT_DONE, Error, Meaning
 from tests.connectors.held import Holds, HoldsAsAsked, alike, as_asked, theirs
 from tests.connectors.left import kept_in_modules, texts_in, written
 
@@ -967,6 +967,23 @@ class HttpContract(HoldsAsAsked, ConnectorContract):
             for request in stage.sent:
                 kinds = ("application/json", "application/x-www-form-urlencoded")
                 assert not request.body or request.headers.get("Content-Type", "").startswith(kinds)
+
+    def test_what_was_done_is_not_noted_as_left_undone(self, right: Right) -> None:
+        with self.stage(right) as stage:
+            assert NOT_DONE not in [one.note for one in stage.tell(instruction(right)).evidence]
+
+    def test_a_read_back_is_proved_under_its_key_and_begins_no_call_too_late(self, right: Right) -> None:
+        with self.stage(right) as stage:
+            stage.tell(instruction(right))
+            digests = [
+                {one.digest for one in stage.read_back(instruction(right, digest_key=key)).evidence}
+                for key in (b"k" * 32, b"K" * 32)
+            ]
+            assert not self.asks_back or not digests[0] & digests[1]
+            calls = stage.calls()
+            late = stage.read_back(instruction(right, deadline=stage.clock.monotonic()))
+            assert isinstance(late, CannotTell)
+            assert stage.calls() == calls
 
     def test_evidence_names_each_call_by_its_template_and_proves_the_body_under_a_key(self, right: Right) -> None:
         with self.stage(right) as stage:

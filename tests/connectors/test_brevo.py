@@ -28,7 +28,7 @@ from dpsync.connectors.brevo.calls import BrevoSettings
 from dpsync.errors import ConfigurationError
 from dpsync.http import HttpClient
 from dpsync.model import Changes, Lifted, Right
-from dpsync.vendor.errors import NOT_DONE
+from dpsync.vendor.errors import BLOCKED, NOT_DONE
 from tests.connectors.contract import (
     NEW,
     OLD,
@@ -585,3 +585,21 @@ def test_another_address_than_the_vendors_needs_a_rehearsal() -> None:
         with pytest.raises(ConfigurationError):
             Brevo.from_settings(section, kit)
         assert Brevo.from_settings(section, replace(kit, rehearsal=True))
+
+
+def test_whom_brevo_does_not_find_any_more_when_it_is_blocked_is_nobody() -> None:
+    class Lagging(StandIn):
+        def answer(self, request: requests.PreparedRequest) -> Said:
+            gone = said(404, {"code": "document_not_found", "message": OLD})
+            return gone if request.method == "PUT" else super().answer(request)
+
+    with before(Lagging([contact(OLD)])) as stage:
+        assert isinstance(stage.tell(instruction(Right.OPT_OUT)), NothingHeld)
+
+
+@pytest.mark.parametrize("body", [{"code": "bad_request"}, {"message": "No."}, {"code": 7, "message": "No."}])
+def test_an_error_is_brevos_own_only_with_a_code_and_a_message(body: object) -> None:
+    with before(StandIn([contact(OLD)]), trouble=said(400, body)) as stage:
+        outcome = stage.tell(instruction(Right.ERASURE))
+    assert isinstance(outcome, Retryable)
+    assert outcome.reason == BLOCKED

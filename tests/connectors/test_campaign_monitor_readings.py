@@ -251,3 +251,11 @@ def test_an_erasure_is_called_half_done_only_where_every_record_is(states: tuple
     finding = read_back(vendor(*(book(person(state=one)) for one in states)), Right.ERASURE)
     assert isinstance(finding, Contradicts)
     assert finding.reason == reason
+
+
+def test_a_record_in_use_contradicts_an_opt_out_and_no_restriction_where_the_address_is_suppressed() -> None:
+    stand_in = vendor(book(person()))
+    stand_in.suppressed[ONE] = [OLD]
+    with on_stage(stand_in) as stage:
+        assert isinstance(stage.read_back(instruction(Right.OPT_OUT)), Contradicts)
+        assert isinstance(stage.read_back(instruction(Right.RESTRICTION)), AsAsked)

@@ -337,3 +337,21 @@ def test_a_foreign_address_is_refused_by_the_vendors_name() -> None:
         kit = Kit(http=http, clock=Hands(), pseudonym=pseudonym, shelf=OpenShelf())
         with pytest.raises(ConfigurationError, match="is not Mailchimp's own"):
             Mailchimp.from_settings(section, kit)
+
+
+def test_who_is_silent_in_any_way_has_opted_out() -> None:
+    silent = {"a@example.org": "unsubscribed", "b@example.org": "cleaned", "c@example.org": "archived"}
+    held_of = [person(one, "list1", status) for one, status in silent.items()]
+    with on_stage(plain_vendor(list1={**held_of[0], **held_of[1], **held_of[2]})) as stage:
+        assert isinstance(stage.read_back(instruction(Right.OPT_OUT, addresses=tuple(silent))), AsAsked)
+
+
+def test_who_is_not_archived_any_more_is_lifted() -> None:
+    with on_stage(plain_vendor(list1=person(OLD, "list1", "unsubscribed"))) as stage:
+        assert isinstance(stage.read_back(instruction(Right.RESTRICTION, lifted=LIFTED)), AsAsked)
+
+
+def test_an_archive_that_was_taken_is_not_asked_about() -> None:
+    with on_stage(plain_vendor(list1=person(OLD, "list1"))) as stage:
+        assert isinstance(stage.tell(instruction(Right.RESTRICTION)), Applied)
+        assert stage.sent[-1].method == "DELETE"

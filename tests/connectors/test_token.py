@@ -20,7 +20,7 @@ from dpsync.errors import CredentialsRejected
 from dpsync.http import HttpClient
 from dpsync.store.shelf import StoredShelf
 from dpsync.vendor.errors import Ended
-from dpsync.vendor.token import RENEWING, RenewableToken, Token, TokenCall, TokenCalls, basic, token_in
+from dpsync.vendor.token import RENEWING, RenewableToken, Token, TokenCall, TokenCalls, basic, instant, token_in
 from tests.builders import World
 from tests.connectors.contract import HTML, Hands, OpenShelf, Said, pseudonym
 
@@ -434,3 +434,44 @@ def test_an_end_out_of_all_reason_is_harmless(seconds: float) -> None:
     with desk(vendor) as at:
         assert at.process("").access() == "a"
         assert at.process("").token.lasts() is (seconds > 0)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "lasts"), [(None, None), (-5, 0), (0, 0), (3600, 3600), (10_000_000, 10_000_000), (1e12, 10_000_000)]
+)
+def test_a_token_ends_when_it_is_said_to_and_after_four_months_at_the_latest(
+    seconds: float | None, lasts: float | None
+) -> None:
+    given = {"access_token": "access-1"} | ({} if seconds is None else {"expires_in": seconds})
+    vendor = Vendor(instead=said(200, given))
+    with desk(vendor) as there:
+        there.process("").access()
+        ends = "" if lasts is None else instant(there.clock.now() + timedelta(seconds=lasts))
+        assert there.kept("")["ends"] == ends
+
+
+def test_a_token_that_lasts_is_used_without_a_look_at_the_shelf() -> None:
+    class Once(OpenShelf):
+        looks = 0
+
+        def get(self, key: str) -> str | None:
+            self.looks += 1
+            return super().get(key)
+
+    shelf = Once()
+    with desk(Vendor()) as there:
+        process = there.process(shelf=shelf)
+        process.access()
+        looked = shelf.looks
+        process.access()
+    assert shelf.looks == looked
+
+
+def test_a_pair_that_another_process_got_meanwhile_is_not_written_over_where_both_are_good() -> None:
+    theirs = json.dumps({"access": "access-9", "ends": "", "refresh": "refresh-9", "begun": ""})
+    place = f"token/{pseudonym('refresh-0')}"
+    vendor = Vendor()
+    with desk(vendor) as there:
+        vendor.before_it_answers = lambda: there.shelf.put(place, theirs)
+        there.process(once=False).access()
+        assert there.shelf.get(place) == theirs

@@ -378,7 +378,36 @@ def test_a_contact_that_has_confirmed_itself_is_not_asked_again(installation: In
     assert len(installation.sandbox.messages()) == count
 
 
-# --- submit, run-once, status
+# --- plan, submit, run-once, status
+
+
+def test_a_plan_shows_what_would_happen_and_stores_nothing(installation: Installation) -> None:
+    before = everything(installation.folder)
+    ran = installation.run("plan", "erasure", "--email", ADA, "--id", "crm-1")
+    assert ran.code == 0, ran.err
+    assert "found: 2 records" in ran.out
+    assert ran.err == "Nothing was stored or sent. dpsync only looked. To submit the request: dpsync submit.\n"
+    assert ADA not in ran.out + ran.err
+    value = installation.run("plan", "rectification", "--email", ADA, "--set", "last_name=Lovelace", "--json")
+    assert_documented("plan", value.json)
+    assert installation.sandbox.effects() == 0
+    assert everything(installation.folder) == before
+
+
+def test_a_plan_without_every_answer_is_3_and_names_who_did_not_give_one(installation: Installation) -> None:
+    installation.secret("key", "another-key-us1")
+    ran = installation.run("plan", "erasure", "--email", ADA)
+    assert ran.code == 3
+    assert "could not be looked up: the processor does not accept our credential. Try again later" in ran.out
+    assert "Not answered just now: newsletter." in ran.err
+    assert installation.run("pause").code == 0
+    assert "it is stopped by `dpsync pause`" in installation.run("plan", "erasure", "--email", ADA).out
+
+
+def test_a_plan_of_what_cannot_become_a_request_names_the_option(installation: Installation) -> None:
+    for argv, option in ((["erasure"], "--email"), (["erasure", "--email", "no address"], "--email")):
+        ran = installation.run("plan", *argv)
+        assert (ran.code, option in ran.err, "no address" in ran.err) == (64, True, False)
 
 
 def test_a_submitted_erasure_is_stored_then_told_and_seen(installation: Installation) -> None:

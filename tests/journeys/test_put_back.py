@@ -50,6 +50,7 @@ WRITING: list[tuple[str, ...]] = [
 READING: list[tuple[str, ...]] = [
     ("check", "--offline"),
     ("status",),
+    ("plan", *SUBMIT[1:]),
     ("report",),
     ("dossier", "{request}"),
     ("verify",),

@@ -47,6 +47,7 @@ HOW = ("--by", "Dana Officer", "--how", "by telephone")
 
 READING: dict[str, tuple[str, ...]] = {
     "status": ("--json",),
+    "plan": ("erasure", "--email", "ben@example.org"),
     "report": (),
     "dossier": ("REQUEST",),
     "processors": (),

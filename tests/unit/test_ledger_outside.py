@@ -13,6 +13,7 @@ from dpsync.errors import ProofDamaged, ProofDiskFull
 from dpsync.ledger import anchors as outside
 from dpsync.ledger import entry, note, receipt
 from dpsync.ledger.anchors import LARGEST, Anchors, Outside
+from dpsync.ledger.conversation_comparison import _Told
 from dpsync.ledger.entry import EntryKind
 from dpsync.ledger.note import Checkpoint, Signer
 from dpsync.ledger.receipt_folder import VERIFIER, ReceiptFolder
@@ -177,3 +178,10 @@ def test_it_is_done_from_the_first_of_its_done_states_and_anew_after_a_contradic
     assert heard(done, no).done == 1
     assert heard(done, no, seen).done == 3
     assert (heard(done, done, no, no).since, heard(done, done, no, no).state) == (3, "contradicted")
+
+
+def test_of_what_is_about_no_request_only_acts_on_lists_are_heard_as_such() -> None:
+    heard = _Told()
+    heard.hear(1, {"event": "received", "list": "l-1", "ts": 0})
+    heard.hear(2, {"event": "verified", "ts": 0})
+    assert heard.lists == set()

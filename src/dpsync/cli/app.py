@@ -7,7 +7,19 @@ from typing import Annotated, Any
 
 import typer
 
-from dpsync.cli import decide, explain, operate, proof, rehearse, reports, retention, setup, standing, submitting
+from dpsync.cli import (
+    decide,
+    explain,
+    operate,
+    planning,
+    proof,
+    rehearse,
+    reports,
+    retention,
+    setup,
+    standing,
+    submitting,
+)
 from dpsync.cli.console import Talk
 
 SYSTEM_WIDE = Path("/etc/dpsync/dpsync.toml")
@@ -69,6 +81,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "check": setup.check,
     "serve": operate.serve,
     "run-once": operate.run_once,
+    "plan": planning.plan,
     "submit": submitting.submit,
     "status": standing.status,
     "pause": operate.pause,

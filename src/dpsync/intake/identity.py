@@ -18,7 +18,7 @@ from dpsync.ledger.entry import EntryKind
 from dpsync.model import Request
 from dpsync.propagation.commitments import key_of, names_said, rows_said
 from dpsync.propagation.controller import Controller
-from dpsync.propagation.persons import BY_PHONE, shares_an_address
+from dpsync.propagation.persons import BY_PHONE, shares_an_address, sharing_an_address
 from dpsync.propagation.rules.persons import NAMELESS
 from dpsync.sealing import Keys
 from dpsync.store import tables as t
@@ -43,6 +43,18 @@ class Identity:
     person: str
     shared: bool
     names: str
+
+
+@dataclass(frozen=True, slots=True)
+class Recognised:
+    """Whom a request would be about. `persons`: who would become one; `subjects`: the groups that would.
+
+    Of somebody new both are empty, but for the own id. `shared`: as of `Identity`.
+    """
+
+    persons: frozenset[str]
+    subjects: tuple[str, ...]
+    shared: bool
 
 
 def names_of(request: Request, keys: Keys) -> list[str]:
@@ -96,6 +108,23 @@ def resolve(unit: Unit, controller: Controller, request: Request, now: datetime)
     fresh = [name for name in named if (name, person) not in remembered]
     insert_missing(connection, t.alias, _rows_of(fresh, person, subject_id, keys))
     return Identity(subject_id, person, shares_an_address(connection, person), names_said(connection, keys, person))
+
+
+def recognise(connection: Connection, keys: Keys, request: Request) -> Recognised:
+    """Whom `resolve` would find, by reading only."""
+    named = names_of(request, keys)
+    own_id = named[-1] if request.subject.id else None
+    known = connection.execute(_KNOWN, {"named": named, "person": own_id or ""}).all()
+    persons = {own_id} if own_id else _persons_without_id(request, known)
+    # An address that is new to this person may be another id's already; a household's telephone says nothing of an id.
+    taken = any(
+        row.person not in persons
+        and not row.person.startswith(NAMELESS)
+        and not (own_id and row.pseudonym.startswith(BY_PHONE))
+        for row in known
+    )
+    shared = taken or bool(sharing_an_address(connection, persons))
+    return Recognised(frozenset(persons), tuple(sorted({row.subject_id for row in known})), shared)
 
 
 def _rows_of(names: Iterable[str], person: str, subject_id: str, keys: Keys) -> list[dict[str, Any]]:

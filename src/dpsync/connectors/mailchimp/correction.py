@@ -138,7 +138,7 @@ class _Correction(rectification.Correction[Calls]):
             return [NothingHeld(evidence=())]
         if new is not None:
             return [two_records(self.left, old.status, new.status)]
-        why = _ADDRESS_REFUSED.get(no or INVALID, _ADDRESS_REFUSED[INVALID])
+        why = _ADDRESS_REFUSED[no if no in _ADDRESS_REFUSED else INVALID]
         if no is INVALID and old.status != "subscribed":
             why = (
                 f"Mailchimp refused the new address of a contact of status '{old.status}'. It only changes addresses "
