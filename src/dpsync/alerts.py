@@ -77,11 +77,23 @@ def raise_alert(
     return True
 
 
-def told_of(connection: Connection, cause: str, abouts: Sequence[str], now: datetime, zone: tzinfo) -> set[str]:
-    """Those of `abouts` that an alert of this cause tells of today, or has gathered for tomorrow morning."""
+def told_of(
+    connection: Connection,
+    cause: str,
+    abouts: Sequence[str],
+    now: datetime,
+    zone: tzinfo,
+    *,
+    back: timedelta = timedelta(0),
+) -> set[str]:
+    """Those of `abouts` that an alert of this cause tells of today, or has gathered for tomorrow morning.
+
+    `back`: those, too, of which one told on a day that is less than so long ago.
+    """
     c = alert_concern.c
     # Not after tomorrow: what a clock told that was ahead is told anew.
-    days = c.day.between(day_of(now, zone), day_of(now + timedelta(days=1), zone))
+    first = day_of(now - back + timedelta(days=1), zone) if back else day_of(now, zone)
+    days = c.day.between(first, day_of(now + timedelta(days=1), zone))
     of_cause = select(c.about).where(c.cause == cause, days)
     parts = [abouts[at : at + _IN_ONE] for at in range(0, len(abouts), _IN_ONE)]
     return {about for part in parts for about in connection.execute(of_cause.where(c.about.in_(part))).scalars()}

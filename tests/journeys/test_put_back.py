@@ -52,6 +52,7 @@ READING: list[tuple[str, ...]] = [
     ("status",),
     ("plan", *SUBMIT[1:]),
     ("report",),
+    ("register",),
     ("dossier", "{request}"),
     ("verify",),
     ("retention", "show"),

@@ -51,6 +51,7 @@ READING: dict[str, tuple[str, ...]] = {
     "report": (),
     "dossier": ("REQUEST",),
     "processors": (),
+    "register": (),
     "explain": (),
     "verify": (),
     "retention show": ("--json",),

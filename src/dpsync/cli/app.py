@@ -95,6 +95,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "report": reports.report,
     "dossier": reports.dossier,
     "processors": reports.processors,
+    "register": reports.register,
     "receipt": proof.receipt,
     "verify": proof.verify,
     "explain": explain.explain,

@@ -235,6 +235,19 @@ CATALOGUE: dict[str, Explained] = {
         "work list, or record it with `dpsync retention attest`. Then run `dpsync retention check` and `dpsync "
         "retention state-open`.",
     ),
+    "DP-341": Explained(
+        "The review of a processor is overdue",
+        "The day in `review_by` of its entry in the register is over, so nobody may have looked since at the contract, "
+        "at the data, at the country and at how long they are kept.",
+        "`dpsync register` shows the entry. Review it, correct the settings, and set the next `review_by`.",
+    ),
+    "DP-342": Explained(
+        "A processor has left, and its section is still in the settings",
+        "The day in `leaving` is over. dpsync goes on telling the processor of every request, because it may still "
+        "hold data. It does not ask for the erasure or return of all data at the end of the contract.",
+        "Ask for it in writing (Art. 28(3)(g)) and keep the confirmation. When no request is open there, take its "
+        "section out of the settings.",
+    ),
     "DP-400": Explained(
         "This cannot become a request",
         "The receiver, or a command, was given something that is not a request.",

@@ -12,6 +12,7 @@ from sqlalchemy import select
 from dpsync import settings as configuration
 from dpsync.cli.check_doors import letters_that_wait, outside, refused_of
 from dpsync.cli.check_lines import CheckLine, CheckResult
+from dpsync.cli.check_register import register_lines
 from dpsync.cli.console import Talk
 from dpsync.cli.first_settings import MARK
 from dpsync.cli.kept import troubles, what_the_engine_sees
@@ -64,6 +65,7 @@ def looked(talk: Talk, *, offline: bool, send_test: bool, ask: Sequence[str] = (
             lines += letters_that_wait(there)
             lines += refused_of(there, there.clock.now())
             lines += _conversations(there, there.clock.now())
+            lines += register_lines(there, there.clock.now())
         begun = not any(one.fatal for one in ready)
         lines += _processors(there, offline=offline, store=begun)
         lines += _stopped(there) if begun else ()

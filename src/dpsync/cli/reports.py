@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from dpsync.installation import Installation
-    from dpsync.reports.dossier import Dossier, Opener
-    from dpsync.reports.period import PeriodReport
+    from dpsync.reports.dossier import Opener
     from dpsync.reports.processors import ProcessorLine
+    from dpsync.reports.render import Report
 
 
 FormatOption = Annotated[
@@ -98,6 +98,30 @@ def dossier(
         )
         _write(talk, made, chosen, output)
     return Exit.DONE if made.ledger.sound else Exit.LOOK
+
+
+def register(
+    ctx: typer.Context,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for a program: --format json.")] = False,
+    form: FormatOption = None,
+    output: Output = None,
+) -> int:
+    """Show the register of processors (Art. 30): what for, which data, where, how long, and how each is told.
+
+    It holds what the settings say. What they leave out is named as missing.
+    """
+    from dpsync.cli.opening import installation
+    from dpsync.reports.make import register_now
+
+    talk: Talk = ctx.obj
+    if as_json and form not in (None, Format.JSON):
+        raise UsageError("use either --json or --format")
+    chosen = _form(Format.JSON if as_json else form, output)
+    with installation(talk, secrets=False, compare=False) as there:
+        made = register_now(there, there.clock.now())
+    _write(talk, made, chosen, output)
+    return Exit.DONE
 
 
 def _opener(there: "Installation") -> "Opener":
@@ -195,7 +219,7 @@ def _form(form: Format | None, output: Path | None) -> Format:
     return form or _FORMS[ending]
 
 
-def _write(talk: Talk, made: "PeriodReport | Dossier", form: Format, output: Path | None) -> None:
+def _write(talk: Talk, made: "Report", form: Format, output: Path | None) -> None:
     from dpsync.cli.opening import written
     from dpsync.reports.render import rendered
 

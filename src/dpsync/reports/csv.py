@@ -9,9 +9,12 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo
 
+from dpsync.model import Right
 from dpsync.reports.conversations import retention_rows
 from dpsync.reports.dossier import Dossier
 from dpsync.reports.period import PeriodReport
+from dpsync.reports.register import Register, RegisterLine
+from dpsync.reports.register_text import right_rows
 from dpsync.reports.standing import PropagationLine, RequestStanding
 from dpsync.reports.visible import cell
 from dpsync.reports.who import who_rows
@@ -61,6 +64,26 @@ LINE_COLUMNS = (
     "reason",
     "task",
     "limits",
+)
+REGISTER_COLUMNS = (
+    "processor",
+    "title",
+    "is_controller",
+    "contact",
+    "purpose",
+    "people",
+    "data",
+    "countries",
+    "transfer",
+    "kept_for",
+    "conversations_months",
+    "contract_on",
+    "review_by",
+    "review_overdue",
+    "leaving",
+    "left",
+    "open_requests",
+    "missing",
 )
 MOMENT_COLUMNS = ("request", "at", "kind", "where", "what", "detail")
 
@@ -113,6 +136,21 @@ def dossier_csv(dossier: Dossier) -> str:
         )
     record = "verified" if dossier.ledger.sound else "NOT VERIFIED"
     return _written((*MOMENT_COLUMNS, "record"), [(*row, record) for row in rows], rehearsal=dossier.rehearsal)
+
+
+def register_csv(register: Register) -> str:
+    """One row for each processor, with two cells for each right: how it is told, and what is not done by it."""
+    rights = tuple(f"{right.value}_{part}" for right in Right for part in ("told", "limits"))
+    rows: list[Sequence[Value]] = []
+    for line in register.lines:
+        cells = [cell for _, *both in right_rows(line) for cell in both]
+        rows.append((*(_of_register(line, name) for name in REGISTER_COLUMNS), *cells))
+    return _written((*REGISTER_COLUMNS, *rights), rows, rehearsal=register.rehearsal)
+
+
+def _of_register(line: RegisterLine, name: str) -> Value:
+    value = getattr(line, name)
+    return ", ".join(value) if isinstance(value, tuple) else value
 
 
 def _of_request(one: RequestStanding, period: str) -> tuple[Value, ...]:

@@ -13,6 +13,8 @@ from dpsync.reports.conversations import retention_rows
 from dpsync.reports.dossier import Dossier
 from dpsync.reports.period import PeriodReport
 from dpsync.reports.processors import capability_rows
+from dpsync.reports.register import Register
+from dpsync.reports.register_text import MISSING, how_long, register_rows, right_rows, sentence, title_of, where
 from dpsync.reports.standing import PropagationLine
 from dpsync.reports.tallies import numbered
 from dpsync.reports.text import dates
@@ -86,6 +88,25 @@ def dossier_html(dossier: Dossier, csv_sha256: str) -> str:
         dates=dates(dossier.asked, zone),
         about=who_rows(dossier.who) if dossier.who else (),
         cells=lambda line: phrases.line_cells(line, zone, {}),
+        csv_sha256=csv_sha256,
+    )
+
+
+def register_html(register: Register, csv_sha256: str) -> str:
+    """The register's page: what matters of all in five columns, then each processor by itself."""
+    rows = [
+        (line.title, line.purpose or MISSING, ", ".join(line.data) or MISSING, where(line), how_long(line))
+        for line in register.lines
+    ]
+    return _page(
+        "register.html",
+        ZoneInfo(register.zone),
+        register=register,
+        title=title_of(register),
+        sentence=sentence(register),
+        rows=rows,
+        about=register_rows,
+        told=right_rows,
         csv_sha256=csv_sha256,
     )
 

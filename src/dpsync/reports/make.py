@@ -11,6 +11,7 @@ from dpsync.reports.basis import Basis
 from dpsync.reports.period import PeriodReport, period_report
 from dpsync.reports.processors import ExemptLine, ProcessorLine, capability_lines
 from dpsync.reports.proof import LedgerLine
+from dpsync.reports.register import Register, open_requests, register_of
 from dpsync.retention.conversations import PURPOSE
 from dpsync.retention.standing import Opener, RetentionLine, RetentionRule, retention_lines
 from dpsync.settings import ProcessorSection, Settings
@@ -85,6 +86,12 @@ def period_of(there: Installation, first: date, last: date, now: datetime) -> Pe
     """The report over the controller's days `first` to `last`, its ledger verified first."""
     basis, rules, acted = basis_of(there, now), rules_of(there.settings), acts_of(there)
     return there.read(lambda connection: period_report(connection, basis, first, last, rules=rules, acted=acted))
+
+
+def register_now(there: Installation, now: datetime) -> Register:
+    """The register of processors as the settings say today; needs no secret."""
+    known, today = processor_lines(there.settings), now.astimezone(there.zone).date()
+    return register_of(there.settings, known, there.read(open_requests), now, today)
 
 
 def basis_of(there: Installation, now: datetime) -> Basis:

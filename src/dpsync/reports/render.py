@@ -1,8 +1,8 @@
 """One set of values, four formats. Nothing is counted here, so that no format can say another number.
 
-JSON: `{"version": 1, "kind": "period" | "dossier", ...}` with the fields of `PeriodReport` or `Dossier` by name, in
-their order; times in UTC (`2026-11-20T09:00:00Z`), days as ISO dates, states and counts as their fixed words, rungs as
-numbers. Fields are added, never renamed; ASCII only, no byte order mark.
+JSON: `{"version": 1, "kind": "period" | "dossier" | "register", ...}` with the fields of `PeriodReport`, `Dossier` or
+`Register` by name, in their order; times in UTC (`2026-11-20T09:00:00Z`), days as ISO dates, states and counts as their
+fixed words, rungs as numbers. Fields are added, never renamed; ASCII only, no byte order mark.
 """
 
 import hashlib
@@ -13,16 +13,19 @@ from datetime import UTC, date, datetime
 from enum import Enum
 from typing import Any, assert_never
 
-from dpsync.reports.csv import dossier_csv, period_csv
+from dpsync.reports.csv import dossier_csv, period_csv, register_csv
 from dpsync.reports.dossier import Dossier
 from dpsync.reports.formats import Format
-from dpsync.reports.html import dossier_html, period_html
+from dpsync.reports.html import dossier_html, period_html, register_html
 from dpsync.reports.naming import NAMES
 from dpsync.reports.period import PeriodReport
+from dpsync.reports.register import Register
+from dpsync.reports.register_text import register_text
 from dpsync.reports.text import dossier_text, period_text
 
 VERSION = 1
-Report = PeriodReport | Dossier
+KINDS = {PeriodReport: "period", Dossier: "dossier", Register: "register"}
+Report = PeriodReport | Dossier | Register
 
 
 def rendered(report: Report, form: Format) -> bytes:
@@ -43,26 +46,47 @@ def rendered(report: Report, form: Format) -> bytes:
 
 def text(report: Report) -> str:
     """Plain text for a terminal or a pipe."""
-    return period_text(report) if isinstance(report, PeriodReport) else dossier_text(report)
+    match report:
+        case PeriodReport():
+            return period_text(report)
+        case Dossier():
+            return dossier_text(report)
+        case Register():
+            return register_text(report)
+        case _:
+            assert_never(report)
 
 
 def csv(report: Report) -> str:
     """CSV with a byte order mark and CR LF line ends; no cell is a formula."""
-    return period_csv(report) if isinstance(report, PeriodReport) else dossier_csv(report)
+    match report:
+        case PeriodReport():
+            return period_csv(report)
+        case Dossier():
+            return dossier_csv(report)
+        case Register():
+            return register_csv(report)
+        case _:
+            assert_never(report)
 
 
 def html(report: Report) -> str:
     """One self-contained page: no script, nothing remote. It names the SHA-256 of the CSV of the same values."""
     digest = hashlib.sha256(csv(report).encode()).hexdigest()
-    if isinstance(report, PeriodReport):
-        return period_html(report, digest)
-    return dossier_html(report, digest)
+    match report:
+        case PeriodReport():
+            return period_html(report, digest)
+        case Dossier():
+            return dossier_html(report, digest)
+        case Register():
+            return register_html(report, digest)
+        case _:
+            assert_never(report)
 
 
 def json(report: Report) -> str:
     """JSON in ASCII, of the shape that this module's first lines promise."""
-    kind = "period" if isinstance(report, PeriodReport) else "dossier"
-    value = {"version": VERSION, "kind": kind, **_plain(report)}
+    value = {"version": VERSION, "kind": KINDS[type(report)], **_plain(report)}
     return json_format.dumps(value, indent=1, ensure_ascii=True, allow_nan=False) + "\n"
 
 

@@ -23,7 +23,7 @@ def period_text(report: PeriodReport) -> str:
     title = f"{report.controller} · Data-protection requests · {report.label}"
     lines = [*_head(title, moment(report.made_at, zone), report.ledger, zone, rehearsal=report.rehearsal)]
     lines += ["", f"[ {report.verdict.value.upper()} ]", report.sentence, "", "What you need to do"]
-    lines += _duties(report.duties) or [f"  {phrases.nothing_to_do(report)}"]
+    lines += duty_lines(report.duties) or [f"  {phrases.nothing_to_do(report)}"]
     if report.more_duties:
         lines.append(f"  and {several(report.more_duties, 'more thing')}: dpsync status")
     lines += _section("To note", report.notes)
@@ -55,7 +55,7 @@ def period_text(report: PeriodReport) -> str:
     lines += _processors(report)
     lines += _section("What the words mean", [f"{word}: {meaning}" for word, meaning in GLOSSARY])
     lines += _section("How this was counted", COUNTING)
-    return _joined(lines)
+    return joined(lines)
 
 
 def dossier_text(dossier: Dossier) -> str:
@@ -67,7 +67,7 @@ def dossier_text(dossier: Dossier) -> str:
     lines += [f"  {label}: {value}" for label, value in dates(asked, zone)]
     if dossier.who:
         lines += _section("Who it is about", [f"{label}: {value}" for label, value in who_rows(dossier.who)])
-    lines += ["", "What you need to do", *(_duties(dossier.duties) or [f"  {phrases.nothing_left(dossier.notes)}"])]
+    lines += ["", "What you need to do", *(duty_lines(dossier.duties) or [f"  {phrases.nothing_left(dossier.notes)}"])]
     lines += _section("To note", dossier.notes)
     lines += _lines("At each processor", asked.lines, zone, {})
     rows = [(moment(one.at, zone), one.kind, one.title, one.what, one.detail) for one in dossier.moments]
@@ -77,7 +77,7 @@ def dossier_text(dossier: Dossier) -> str:
         for one in dossier.entries
     ]
     lines += ["", "In the ledger", *_table([("Entry", "When", "Event", "Fields"), *entries])]
-    return _joined(lines)
+    return joined(lines)
 
 
 def dates(asked: RequestStanding, zone: ZoneInfo) -> tuple[tuple[str, str], ...]:
@@ -100,7 +100,8 @@ def dates(asked: RequestStanding, zone: ZoneInfo) -> tuple[tuple[str, str], ...]
     )
 
 
-def _joined(lines: Iterable[str]) -> str:
+def joined(lines: Iterable[str]) -> str:
+    """The lines as one text; nothing in a value can steer a terminal."""
     # Escaped line by line: a line end inside a value cannot become a line of the report.
     return "\n".join(visible(line).rstrip() for line in lines) + "\n"
 
@@ -114,7 +115,8 @@ def _head(title: str, made: str, ledger: LedgerLine, zone: ZoneInfo, *, rehearsa
     return [*lines, alarm, phrases.proof(ledger, zone), *(f"  - {problem}" for problem in ledger.problems), alarm]
 
 
-def _duties(duties: Iterable[Duty]) -> list[str]:
+def duty_lines(duties: Iterable[Duty]) -> list[str]:
+    """What there is to do: a sentence and a command each."""
     lines = []
     for number, duty in enumerate(duties, 1):
         lines += [f"  {number}. {phrases.due(duty)}: {duty.sentence}", f"     {duty.command}"]

@@ -6,9 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     PlainValidator,
     PrivateAttr,
@@ -20,6 +18,8 @@ from pydantic import (
 
 from dpsync.errors import Fault
 from dpsync.model import ExemptionCode, Mode, Right
+from dpsync.settings.about import AboutSection
+from dpsync.settings.section import Section
 from dpsync.settings.values import (
     NAME,
     Address,
@@ -46,13 +46,6 @@ _TELLING_ONLY = frozenset({Right.RECTIFICATION, Right.RESTRICTION})
 def _as_written(text: str | dict[str, object]) -> Any:
     """A default in the file's own spelling, not yet read."""
     return text
-
-
-class Section(BaseModel):
-    """A section: what is not named here is refused, and nothing in it changes after it was read."""
-
-    # Defaults are written as in the file and read like it: a relative path means the same in both.
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, hide_input_in_errors=True)
 
 
 def _nation(raw: object) -> object:
@@ -302,6 +295,13 @@ class ProcessorSection(Section):
     retention: RetentionSection | None = Field(
         default=None,
         description="For a processor that keeps private conversations: how long they may stay, and who deletes them.",
+    )
+    about: AboutSection = Field(
+        default=_as_written({}), description="What the register of processors says of it; see `dpsync register`."
+    )
+    leaving: Day | None = Field(
+        default=None,
+        description="The last day on which it works for you. dpsync goes on telling it until its section is removed.",
     )
     options: Annotated[Mapping[str, object], PlainValidator(lambda raw: raw)] = Field(
         default=_as_written({}), repr=False
