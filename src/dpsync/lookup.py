@@ -18,6 +18,7 @@ from dpsync.vendor.places import PeopleInPlaces, once
 
 NO_LOOKUP: Final = "its interface offers no way to look for a person"
 NO_ADDRESS: Final = "it is searched by email address, and none is known"
+NOT_SHOWN: Final = "what can be read there does not show it"
 REJECTED: Final = "the processor does not accept our credential"
 
 
@@ -71,8 +72,10 @@ def _read(connector: Connector, asked: Instruction) -> Lookup:
             return unknown(NO_ADDRESS)  # nothing was looked for, so nothing was not found
         case Contradicts(reason=seen):
             return Lookup(Presence.FOUND, seen, _counted(connector, asked))
-        case CannotTell(reason=why, later=later):
-            return unknown(why, again=later)
+        case CannotTell(reason=why, later=True):
+            return unknown(why, again=True)
+        case CannotTell(reason=why):
+            return unknown(f"{NOT_SHOWN} ({why})")
         case other:
             assert_never(other)
 

@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from dpsync.intake.payload import parse_request
 from dpsync.intake.planning import EXEMPT, plan_of
-from dpsync.lookup import NO_ADDRESS, REJECTED, Presence
+from dpsync.lookup import NO_ADDRESS, NOT_SHOWN, REJECTED, Presence
 from dpsync.model import Cause, Request, Right, State
 from dpsync.reports.plan import Plan, PlanLine
 from dpsync.reports.plan_text import plan_text
@@ -117,6 +117,8 @@ def test_a_plan_reads_only_and_says_who_is_found(right: Right, database_url: str
         nowhere = dict.fromkeys(("newsletter", "mailings", "brevo"), Presence.NOT_FOUND)
         unseen["events"] = Presence.UNKNOWN
         assert {line.processor: line.lookup.presence for line in other.lines} == nowhere | unseen
+        for name in unseen:
+            assert at(other, name).lookup.detail.startswith(NOT_SHOWN), name
         assert plan_text(other).count("Is the person there: could not be looked up: ") == 4
         assert ADA not in plan_text(plan) + repr(plan)
 

@@ -21,7 +21,7 @@ from dpsync.connector import (
 from dpsync.connectors.mailchimp import Mailchimp
 from dpsync.connectors.mailchimp.calls import Calls, MailchimpSettings, Member
 from dpsync.errors import CredentialsRejected, ProcessorUnreachable
-from dpsync.lookup import NO_ADDRESS, NO_LOOKUP, REJECTED, Lookup, Presence, look
+from dpsync.lookup import NO_ADDRESS, NO_LOOKUP, NOT_SHOWN, REJECTED, Lookup, Presence, look
 from dpsync.model import Changes, Lifted, Right
 from tests.builders import TestConnector, Vendor, proof
 from tests.connectors.contract import NEW, OLD, instruction
@@ -60,7 +60,7 @@ def test_whichever_right_is_meant_the_read_back_of_an_erasure_is_asked(right: Ri
 @pytest.mark.parametrize(
     ("said", "lookup"),
     [
-        (CannotTell(reason="not shown"), Lookup(Presence.UNKNOWN, "not shown")),
+        (CannotTell(reason="never seen"), Lookup(Presence.UNKNOWN, f"{NOT_SHOWN} (never seen)")),
         (CannotTell(reason="no answer", later=True), Lookup(Presence.UNKNOWN, "no answer", again=True)),
         (CredentialsRejected("GET /", 401), Lookup(Presence.UNKNOWN, REJECTED, again=True)),
         (ProcessorUnreachable("no route"), Lookup(Presence.UNKNOWN, "no route", again=True)),
