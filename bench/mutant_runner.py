@@ -140,5 +140,5 @@ def _runner(max_workers: int = 1) -> MutantRunner:
 
 if __name__ == "__main__":
     setattr(program, "collect_source_file_mutation_data", _collected)  # noqa: B010  # because mutmut exports neither
-    setattr(program, "get_mutant_runner", _runner)  # noqa: B010
+    setattr(program, "get_mutant_runner", _runner)  # noqa: B010  # because mutmut exports neither
     program.cli()
