@@ -73,7 +73,9 @@ def compose(*, sender: str, to: str, subject: str, text: str, message_id: str, a
     return message.as_bytes()
 
 
-# --- to people outside
+# --- to people, by the page
+
+_SUBTYPES = {"txt": "plain", "csv": "csv", "html": "html"}
 
 
 def letter(
@@ -86,15 +88,15 @@ def letter(
     paragraphs: Sequence[str],
     reference: str = "",
     in_reply_to: str = "",
-    attached: tuple[str, str | bytes] | None = None,
+    attached: Sequence[tuple[str, str | bytes]] = (),
     answered: bool = False,
     rehearsal: bool = False,
 ) -> bytes:
     """The complete RFC 5322 message. Message-IDs are without angle brackets.
 
-    `attached`: a text file's name and content, which bytes carry as it is. `answered`: its answers come back under its
-    tag. A paragraph of several lines, or that begins with blanks, is left as it is. Raises `ValueError` where a value
-    would make a second header.
+    `attached`: names and contents of text files (.txt, .csv, .html), which bytes carry as they are. `answered`: its
+    answers come back under its tag. A paragraph of several lines, or that begins with blanks, is left as it is. Raises
+    `ValueError` where a value would make a second header.
     """
     named = f"[{reference}] " if reference else ""
     headline = f"{named}{'REHEARSAL ' if rehearsal else ''}{subject}"
@@ -107,15 +109,20 @@ def letter(
         message["In-Reply-To"] = message["References"] = f"<{in_reply_to}>"
     told = [*([REHEARSAL] if rehearsal else []), *paragraphs, *([f"Our reference: {reference}"] if reference else [])]
     message.set_content("\n\n".join(text if "\n" in text or text[:1] == " " else _filled(text) for text in told) + "\n")
-    if attached is not None:
-        name, content = attached
-        if isinstance(content, bytes):
-            message.add_attachment(content, maintype="text", subtype="plain", filename=name)
-        else:
-            message.add_attachment(content, subtype="plain", filename=name)
+    if attached:
+        _attach(message, attached)
         # The library would draw the boundary by lot, and a repeat would be other bytes.
         message.set_boundary("=_" + hashlib.sha256(message_id.encode()).hexdigest()[:32])
     return message.as_bytes()
+
+
+def _attach(message: EmailMessage, files: Sequence[tuple[str, str | bytes]]) -> None:
+    for name, content in files:
+        subtype = _SUBTYPES[name.rpartition(".")[2]]
+        if isinstance(content, bytes):
+            message.add_attachment(content, maintype="text", subtype=subtype, filename=name)
+        else:
+            message.add_attachment(content, subtype=subtype, filename=name)
 
 
 def tag_of(message_id: str) -> str:

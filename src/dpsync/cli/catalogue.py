@@ -191,6 +191,12 @@ CATALOGUE: dict[str, Explained] = {
         "reads bounces and replies.",
         "Create the folder, or correct its owner. `dpsync check` looks again. dpsync then reads what is in it.",
     ),
+    "DP-305": Explained(
+        "The month's report did not reach the data protection officer",
+        "The mail host did not accept it, or it came back. dpsync tries again every hour, but not after it came back.",
+        "Correct [mail], or `dpo` in [controller], and restart. Make the report by hand and pass it on: `dpsync report "
+        "--month 2026-11 -o report.html`.",
+    ),
     "DP-320": Explained(
         "No public address is set",
         "Without [intake] public_url, emails have no links: processors cannot answer by link and contacts cannot "

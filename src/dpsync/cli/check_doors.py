@@ -16,6 +16,7 @@ from dpsync.model import State, Way
 from dpsync.processors import roles_asked
 from dpsync.propagation.decisions import ROLES
 from dpsync.reports.words import moment, several
+from dpsync.running import month_report
 from dpsync.settings import Settings
 from dpsync.settings.values import UNSET_CODE
 from dpsync.store import tables as t
@@ -35,6 +36,22 @@ def refused_of(there: Installation, now: datetime) -> Iterator[CheckLine]:
         yield CheckLine("refusals", CheckResult.OK, f"no signed request was refused since yesterday{unsigned}")
 
 
+def month_report_of(there: Installation, now: datetime) -> Iterator[CheckLine]:
+    """Whether the data protection officer gets the month's report."""
+    mail, last = there.settings.mail, there.read(month_report.newest)
+    if mail is None or not mail.monthly_report:
+        yield CheckLine("report", CheckResult.NOT_SET, "dpsync does not email it: see [mail] monthly_report")
+    elif last is None:
+        yield CheckLine("report", CheckResult.OK, "the DPO gets it by email on the first working day of a month")
+    elif last.state is month_report.MailingState.SENT:
+        when = moment(last.since, there.zone)
+        yield CheckLine("report", CheckResult.OK, f"the mail host accepted that of {last.month} on {when}")
+    else:
+        late = now - last.since >= month_report.PATIENCE
+        told = f"that of {last.month} is not mailed yet, tried since {moment(last.since, there.zone)}"
+        yield CheckLine("report", CheckResult.PROBLEM if late else CheckResult.WAITING, told, "DP-305")
+
+
 def outside(there: Installation, *, offline: bool) -> Iterator[CheckLine]:
     """Mail, alerts, the public address and the webhook secrets; asked over the network unless `offline`."""
     settings = there.settings
@@ -42,7 +59,7 @@ def outside(there: Installation, *, offline: bool) -> Iterator[CheckLine]:
         mail = there.mail
         if mail is None:
             yield CheckLine(
-                "mail", CheckResult.NOT_SET, "dpsync cannot send notices or ask contacts: add the section [mail]"
+                "mail", CheckResult.NOT_SET, "dpsync cannot send notices or reports, or ask contacts: add [mail]"
             )
         elif offline:
             yield CheckLine(

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from sqlalchemy import select
 
 from dpsync import settings as configuration
-from dpsync.cli.check_doors import letters_that_wait, outside, refused_of
+from dpsync.cli.check_doors import letters_that_wait, month_report_of, outside, refused_of
 from dpsync.cli.check_lines import CheckLine, CheckResult
 from dpsync.cli.check_register import register_lines
 from dpsync.cli.console import Talk
@@ -63,6 +63,7 @@ def looked(talk: Talk, *, offline: bool, send_test: bool, ask: Sequence[str] = (
             lines += _jobs(there, there.clock.now())
             lines += _incoming(there)
             lines += letters_that_wait(there)
+            lines += month_report_of(there, there.clock.now())
             lines += refused_of(there, there.clock.now())
             lines += _conversations(there, there.clock.now())
             lines += register_lines(there, there.clock.now())

@@ -62,6 +62,10 @@ class Controller:
         """RFC 5322 Message-ID of the question whether a contact is the right one, without its angle brackets."""
         return self.message_id(self.contact_token(address, processor), processor, 1)
 
+    def report_id(self, month: str) -> str:
+        """RFC 5322 Message-ID of a month's report (2026-11), without its angle brackets."""
+        return self.message_id(f"report/{month}", "dpo", 1)
+
     def change_digest(self, name: str) -> str:
         """What the store keeps of the name of a changed field: enough to compare it, in 64 bits."""
         return self.keys.mac("change", name.encode()).hex()[:16]

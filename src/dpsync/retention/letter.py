@@ -65,7 +65,7 @@ def written(work: WorkLetter, sender: str) -> bytes:
         paragraphs=["Hello,", *_opening(work), _rule(work), _HINT, *_how(work), _check(work)],
         reference=work.reference,
         in_reply_to=work.first_id if work.message_id != work.first_id else "",
-        attached=("worklist.txt", _attached(work)),
+        attached=[("worklist.txt", _attached(work))],
         answered=True,
         rehearsal=work.rehearsal,
     )

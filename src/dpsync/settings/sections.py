@@ -188,6 +188,9 @@ class MailSection(Section):
     sender: Address = Field(
         alias="from", repr=False, description="The address that notices come from. Somebody must read the answers."
     )
+    monthly_report: StrictBool = Field(
+        default=True, description="Email each month's report to the DPO, on the first working day of the next month."
+    )
     bounces: Literal["tagged", "mailbox"] = Field(
         default="tagged",
         description="Where bounces go: to bounce+TAG at your domain, or to `from` itself if the host takes no other.",

@@ -129,6 +129,6 @@ def _written(controller: Controller, sender: str, signer: Signer, one: Owed, to:
         ],
         reference=one.reference,
         in_reply_to=one.message_id,
-        attached=("receipt.txt", sign_text(note_of(one), [signer]).encode()),
+        attached=[("receipt.txt", sign_text(note_of(one), [signer]).encode())],
         rehearsal=controller.rehearsal,
     )

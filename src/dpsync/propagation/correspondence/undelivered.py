@@ -1,8 +1,9 @@
-"""Mail of ours that did not arrive and names no person: the question to a contact, a work list, all at our host."""
+"""Mail of ours that did not arrive and names no person: a contact's question, a work list, a report, all of it."""
 
 from collections.abc import Sequence
 from datetime import datetime
 
+from dateutil.relativedelta import relativedelta
 from sqlalchemy import Connection, select
 
 from dpsync.alerts import Concern, raise_alert
@@ -16,7 +17,7 @@ from dpsync.store.writer import Unit
 
 
 def is_about_no_person(unit: Unit, controller: Controller, tags: Sequence[str], now: datetime, *, failed: bool) -> bool:
-    """Whether what came back answers a mail of ours about no person: the question to a contact, or a work list.
+    """Whether what came back answers a mail of ours about no person: a contact's question, a work list or a report.
 
     `failed`: it was not delivered, and the operator is told.
     """
@@ -27,6 +28,10 @@ def is_about_no_person(unit: Unit, controller: Controller, tags: Sequence[str], 
     if listed := _listed_at(unit.connection, controller, tags):
         if failed:
             tell_of_worklist(unit, controller, listed, now)
+        return True
+    if month := _reported(controller, tags, now):
+        if failed:
+            tell_of_report(unit.connection, controller, month, "the email came back", now)
         return True
     return False
 
@@ -53,6 +58,12 @@ def _listed_at(connection: Connection, controller: Controller, tags: Sequence[st
     return None
 
 
+def _reported(controller: Controller, tags: Sequence[str], now: datetime) -> str | None:
+    """The month whose report came back: one of the last year, as 2026-11."""
+    months = (f"{now - relativedelta(months=back):%Y-%m}" for back in range(1, 13))
+    return next((month for month in months if tag_of(controller.report_id(month)) in tags), None)
+
+
 def tell_of_contact(unit: Unit, controller: Controller, name: str, now: datetime) -> None:
     """The question whether a contact is the right one did not reach it: its letters would wait for ever."""
     body = (
@@ -69,6 +80,21 @@ def tell_of_worklist(unit: Unit, controller: Controller, name: str, now: datetim
         "conversations that are listed. `dpsync retention show` shows them."
     )
     _tell_of(unit, controller, name, "retention-bounced", "A work list could not be delivered", body, now)
+
+
+def tell_of_report(connection: Connection, controller: Controller, month: str, why: str, now: datetime) -> None:
+    """The data protection officer has not got a month's report, and waits for it: `month` as 2026-11."""
+    raise_alert(
+        connection,
+        cause="report_undelivered",
+        role="operator",
+        subject="The month's report did not reach the data protection officer",
+        body="DP-305: correct what is named below ([mail], or `dpo` in [controller]), restart, and try it with `dpsync "
+        "check --send-test`. Until then, make the report by hand and pass it on.",
+        now=now,
+        zone=controller.zone,
+        concerns=[Concern(month, f"{month}: {why}. `dpsync report --month {month} -o report-{month}.html`")],
+    )
 
 
 def _tell_of(unit: Unit, controller: Controller, name: str, cause: str, subject: str, body: str, now: datetime) -> None:
