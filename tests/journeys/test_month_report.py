@@ -210,6 +210,34 @@ def test_what_is_too_large_for_an_email_is_named_with_its_digest(tmp_path: Path)
     assert "dpsync report --month 2026-11 -o report-2026-11.csv" in said
 
 
+def test_in_january_the_trustees_page_comes_with_it_and_no_line_is_about_one_request(tmp_path: Path) -> None:
+    with installed(tmp_path, sqlite_url(tmp_path), processors=NEWSLETTER) as there:
+        few = there.ask(Right.ERASURE, ADA)
+        for number in range(page_one.FEW):
+            there.ask(Right.OPT_OUT, f"person{number}@example.org", id=f"crm-{number + 2}")
+        there.drive()
+        turn(there, MORNING)
+        there.drive()
+        turn(there, datetime(2027, 1, 4, 7, 30, tzinfo=UTC))
+        there.drive()
+        november, december = reports(there)
+        assert list(files_of(november)) == ["report-2026-11.html", "report-2026-11.csv"]
+        name = "trustees-2026.txt"
+        assert list(files_of(december)) == ["report-2026-12.html", "report-2026-12.csv", name]
+        assert f"  {name}: the year for your trustees" in text_of(december)
+        page = files_of(december)[name].decode()
+        assert page.startswith("REHEARSAL")
+        for told in (
+            "data-protection requests, 2026",
+            "The record is unaltered",
+            "Opt-out: received 5",
+            "All: received 6",
+        ):
+            assert told in page
+        for hidden in ("Erasure: received", few.id[:6], "slowest", "What you need to do", "crm"):
+            assert hidden not in page
+
+
 # --- and if it cannot be
 
 

@@ -113,7 +113,8 @@ def mail(there: Installation, now: datetime) -> None:
 def _send(there: Installation, host: Mail, one: Mailing, now: datetime) -> None:
     first = date.fromisoformat(f"{one.month}-01")
     made = period_of(there, first, month_end(first), now)
-    raw = written(there, host.sender, made, one, now)
+    year = period_of(there, first.replace(month=1), month_end(first), now) if first.month == 12 else None
+    raw = written(there, host.sender, made, one, now, year)
     message_id = there.controller.report_id(one.month)
     there.write(lambda unit: _note(unit, replace(one, state=MailingState.DOUBTFUL)))
     try:
@@ -139,10 +140,12 @@ def _send(there: Installation, host: Mail, one: Mailing, now: datetime) -> None:
         there.write(lambda unit: _note(unit, Mailing(one.month, MailingState.SENT, now)))
 
 
-def written(there: Installation, sender: str, made: PeriodReport, one: Mailing, now: datetime) -> bytes:
-    """The complete email: page one as its text, the page and the rows as files."""
+def written(
+    there: Installation, sender: str, made: PeriodReport, one: Mailing, now: datetime, year: PeriodReport | None = None
+) -> bytes:
+    """The complete email: page one as its text, the page and the rows as files; in January, the `year` for trustees."""
     unsure = [_UNSURE] if one.state is MailingState.DOUBTFUL else []
-    files, said = attached(made, one.month)
+    files, said = attached(made, one.month, year)
     return letter(
         sender=sender,
         to=there.settings.controller.dpo,
@@ -155,7 +158,9 @@ def written(there: Installation, sender: str, made: PeriodReport, one: Mailing, 
     )
 
 
-def attached(made: PeriodReport, month: str, most: int = MOST) -> tuple[Sequence[tuple[str, bytes]], str]:
+def attached(
+    made: PeriodReport, month: str, year: PeriodReport | None = None, most: int = MOST
+) -> tuple[Sequence[tuple[str, bytes]], str]:
     """The files, and what the text says of them. One that is too large for an email is named with its SHA-256."""
     files: list[tuple[str, bytes]] = []
     said = []
@@ -167,6 +172,10 @@ def attached(made: PeriodReport, month: str, most: int = MOST) -> tuple[Sequence
         else:
             command = f"dpsync report --month {month} -o {name}"
             said.append(f"  {name}: {what}, too large for an email. SHA-256 {sha256(content).hexdigest()}\n  {command}")
+    if year is not None:
+        name = f"trustees-{year.first.year}.txt"
+        files.append((name, page_one.trustees(year).encode()))
+        said.append(f"  {name}: the year for your trustees, in which no request is named, attached")
     return files, "\n".join(said)
 
 
