@@ -110,7 +110,7 @@ def test_a_record_that_is_gone_though_its_parts_cannot_be_put_together_is_gone()
 
 
 def test_a_part_that_cannot_be_read_hides_nothing_of_the_others() -> None:
-    stand_in = vendor()
+    stand_in = StandIn(tickets=[ticket(42)])
     stand_in.broken = {"answers"}
     with on_stage(stand_in) as stage:
         stage.tell(instruction(Right.ERASURE))

@@ -6,12 +6,13 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
+import requests
 
 from dpsync.connector import Accepted, Outcome, Refused, Retryable
 from dpsync.connectors.google_analytics.calls import NO_RIGHT, WRONG
 from dpsync.errors import CredentialsRejected, ProcessorUnreachable
 from dpsync.model import Right
-from dpsync.vendor.errors import BLOCKED, UNDOCUMENTED
+from dpsync.vendor.errors import BLOCKED, FAULT_THERE, UNDOCUMENTED
 from dpsync.vendor.pace import DAY_SPENT
 from tests.connectors.contract import HTML, Said, instruction
 from tests.connectors.test_google_analytics import COOKIE, ONE, SCOPE, SECTION, TWO, StandIn, no, on_stage, said, told
@@ -105,6 +106,33 @@ def test_what_answers_a_token_call_in_googles_place_leaves_no_doubt_about_a_dele
     outcome = answered(Said(status, {"Content-Type": "text/html"}, HTML), at="token")
     assert isinstance(outcome, Retryable)
     assert (outcome.reason, outcome.doubtful) == (BLOCKED, False)
+
+
+@pytest.mark.parametrize(("at", "doubtful"), [(ONE, True), ("token", False)])
+def test_a_fault_leaves_doubt_about_a_deletion_and_none_about_a_token(at: str, *, doubtful: bool) -> None:
+    outcome = answered(no(500, "backendError"), at=at)
+    assert isinstance(outcome, Retryable)
+    assert (outcome.reason, outcome.doubtful) == (FAULT_THERE, doubtful)
+
+
+@pytest.mark.parametrize("answer", [said(403, {"error": "access_denied"}), no(403, "forbidden"), no(401, "authError")])
+def test_whom_google_gives_no_token_is_rejected(answer: Said) -> None:
+    with pytest.raises(CredentialsRejected) as caught:
+        answered(answer, at="token")
+    assert NO_RIGHT not in caught.value.message
+
+
+def test_another_address_is_used_for_every_call() -> None:
+    class Elsewhere(StandIn):
+        def answer(self, request: requests.PreparedRequest) -> Said:
+            assert (request.url or "").startswith("https://analytics.example.org/")
+            request.url = (request.url or "").replace(
+                "https://analytics.example.org/",
+                f"https://{'oauth2' if '/token' in (request.url or '') else 'www'}.googleapis.com/",
+            )
+            return super().answer(request)
+
+    assert isinstance(told(Elsewhere(), COOKIE, base_url="https://analytics.example.org"), Accepted)
 
 
 def test_what_stands_before_google_is_blocked_until_google_itself_has_answered_about_a_property() -> None:
