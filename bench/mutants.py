@@ -21,7 +21,7 @@ from pathlib import Path
 EQUIVALENT = Path(__file__).with_name("equivalent_mutants.toml")
 WORKERS = "2"
 _TEXT = re.compile(r"""[rbf]*("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')""")
-_HEADER = re.compile(r'"(accept|authorization|content-type|in-reply-to|references)"', re.IGNORECASE)
+_HEADER = re.compile(r'"(accept|api-key|authorization|content-type|in-reply-to|references)"', re.IGNORECASE)
 _UNNOTICED = {"survived", "no tests", "suspicious"}
 
 

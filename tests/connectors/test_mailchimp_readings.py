@@ -286,6 +286,10 @@ def test_what_an_earlier_release_kept_of_a_deletion_and_a_restriction_is_still_u
     with on_stage(plain_vendor(list1=person(OLD, "list1"))) as stage:
         stage.tell(instruction(Right.ERASURE))
         assert stage.shelf.kept == {f"erased/list1/{who}": "erased"}
+    lost = Only().before(plain_vendor(list1=person(OLD, "list1")), trouble=requests.ReadTimeout(OLD), from_call=2)
+    with lost as stage:
+        stage.tell(instruction(Right.ERASURE))
+        assert stage.shelf.kept == {f"erased/list1/{who}": "asked"}
     with on_stage(plain_vendor(list1={})) as stage:
         stage.shelf.put(f"erased/list1/{who}", "asked")
         assert isinstance(stage.tell(instruction(Right.ERASURE)), Applied)

@@ -463,7 +463,7 @@ def test_a_token_that_lasts_is_used_without_a_look_at_the_shelf() -> None:
         process = there.process(shelf=shelf)
         process.access()
         looked = shelf.looks
-        process.access()
+        process.token.access(AtTheVendor(process.kit, None))
     assert shelf.looks == looked
 
 
