@@ -3,6 +3,7 @@
 What is decided goes through the same function as the command, and so does the showing of the person.
 """
 
+from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -20,15 +21,30 @@ from dpsync.intake.matter import Matter, done_of, matter_of
 from dpsync.model import Cause, Role
 from dpsync.propagation import codes, question_letters, questions
 from dpsync.propagation.codes import CodeCheck
-from dpsync.propagation.decisions import ROLES, by_link, decide, demand_any
+from dpsync.propagation.commitments import Author
+from dpsync.propagation.correspondence.acknowledgement import answer_by_hand
+from dpsync.propagation.decisions import ROLES, Decided, by_link, decide, demand_any
 from dpsync.propagation.questions import Outcome
-from dpsync.propagation.rules.lifecycle import DecisionKind
+from dpsync.propagation.rules.lifecycle import AnswerKind, DecisionKind
 from dpsync.propagation.showing import show
 from dpsync.reports.who import who_of, who_rows
 from dpsync.store.writer import Unit
 
 CHOICES = {DecisionKind.RELEASE: Outcome.RELEASED, DecisionKind.WITHDRAW: Outcome.WITHDRAWN}
 """What can be decided by link, and how its question then ends."""
+
+
+class Remedy(StrEnum):
+    """What can be decided about a place where a request is stuck."""
+
+    RETRY = "retry"
+    DONE = "done"
+    SETTLE = "settle"
+
+
+def remedies_of(matter: Matter) -> tuple[Remedy, ...]:
+    """What may be chosen: what was withdrawn is not told again."""
+    return tuple(remedy for remedy in Remedy if not (matter.withdrawn and remedy is Remedy.RETRY))
 
 
 class Standing(StrEnum):
@@ -58,11 +74,15 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What somebody filled in; no `kind` where it is not whole."""
+    """What somebody filled in; no `kind` and no `remedies` where it is not whole.
+
+    `kind`: about what is held. `remedies`: about what is stuck, by processor.
+    """
 
     kind: DecisionKind | None
     name: str
     reason: str
+    remedies: Mapping[str, Remedy] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,11 +163,17 @@ class DecisionLinks:
             seen = tickets.seen_by(keys, row.id, ticket, now)
             if seen is None:
                 return Looked(CodeCheck.NONE)
-            if given.kind is None:
-                return self._shown(unit, row, now)
-            if matter_of(unit.connection, there, row.request_id, Role(row.role), None, now).seen != seen:
+            matter = matter_of(unit.connection, there, row, None, now)
+            if matter.seen != seen:
                 return self._shown(unit, row, now, "This has changed since you looked. Nothing is recorded yet.")
-            return self._decided(unit, row, given.kind, given, now)
+            stuck = {place.name for place in matter.places if place.decided}
+            may, said = remedies_of(matter), given.remedies.items()
+            chosen = {name: remedy for name, remedy in said if name in stuck and remedy in may}
+            if matter.held and given.kind is not None:
+                return self._decided(unit, row, given.kind, given, now)
+            if not matter.held and chosen:
+                return self._remedied(unit, row, chosen, given, now)
+            return self._shown(unit, row, now)
 
         return there.writer.submit(work)
 
@@ -160,12 +186,28 @@ class DecisionLinks:
     def _decided(self, unit: Unit, row: Row[Any], kind: DecisionKind, given: Given, now: datetime) -> Looked:
         there, role = self._there, Role(row.role)
         person = by_link(role, given.name, given.reason)
-        causes = frozenset(cause for cause in Cause if questions.may_decide(there.controller, role, cause))
+        causes = frozenset(cause for cause in Cause if questions.may_release(there.controller, role, cause))
         try:
             done = demand_any(decide(unit, there.controller, row.request_id, kind, person, now, causes=causes))
         except DecisionRefused as refused:
             return self._shown(unit, row, now, refused.message)
         questions.close(unit.connection, row, CHOICES[kind], now)
+        return Looked(CodeCheck.RIGHT, done=done_of(there, done))
+
+    def _remedied(self, unit: Unit, row: Row[Any], chosen: Mapping[str, Remedy], given: Given, now: datetime) -> Looked:
+        """What was chosen at each place, through the function of its command; all of it, or nothing."""
+        there, person = self._there, by_link(Role(row.role), given.name, given.reason)
+        done: list[Decided] = []
+        for name, remedy in chosen.items():
+            if remedy is Remedy.DONE:
+                said, author = AnswerKind.DONE, Author(person.by, person.reason)
+                state = answer_by_hand(unit, there.controller, row.request_id, name, said, author, "", now)
+                done.append(Decided(name, state))
+            else:
+                kind = DecisionKind(remedy.value)
+                decided = decide(unit, there.controller, row.request_id, kind, person, now, processors=[name])
+                done += demand_any(decided)
+        questions.close(unit.connection, row, Outcome.DECIDED, now)
         return Looked(CodeCheck.RIGHT, done=done_of(there, done))
 
     def _shown(self, unit: Unit, row: Row[Any], now: datetime, refused: str = "") -> Looked:
@@ -175,7 +217,7 @@ class DecisionLinks:
             who = who_rows(who_of(show(unit, there, row.request_id, person, now)))
         except NotFound:
             who = None  # destroyed: a decision is owed all the same
-        matter = matter_of(unit.connection, there, row.request_id, role, who, now)
+        matter = matter_of(unit.connection, there, row, who, now)
         return Looked(CodeCheck.RIGHT, matter, tickets.ticket(there.keys, row.id, matter.seen, now), refused=refused)
 
 

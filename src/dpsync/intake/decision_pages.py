@@ -7,12 +7,13 @@ code, and nothing is recorded without it. Every form carries a field that only i
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import replace
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from dpsync.errors import NotFound
-from dpsync.intake.decision_links import DecisionLinks, Given, Link, Looked, Sent, Standing
+from dpsync.intake.decision_links import DecisionLinks, Given, Link, Looked, Remedy, Sent, Standing, remedies_of
 from dpsync.intake.receiver import Receiver
 from dpsync.intake.typed import TOKEN, fields_of, plain, too_long
 from dpsync.propagation.codes import CodeCheck
@@ -23,6 +24,15 @@ CHOICES = {
     DecisionKind.RELEASE: "Approve the request",
     DecisionKind.WITHDRAW: "Do not approve it: stop the request at every processor where it has not been sent",
 }
+REMEDIES = {
+    Remedy.RETRY: "Tell the processor again",
+    Remedy.DONE: "The processor has told us that it is done. Record that as their word",
+    Remedy.SETTLE: "It was dealt with outside dpsync. Close it. It does not count as done",
+}
+AT = "at."
+"""What the name of a field begins with that is about one processor."""
+
+MOST_FIELDS = 200
 ELSEWHERE = frozenset({"cross-site", "same-site"})
 """What a browser says of a form that another page sends (the Fetch Metadata of a request)."""
 
@@ -60,7 +70,11 @@ class DecisionPages:
         return await self._posted(request, self._links, link) if posted else self._start(self._links, link)
 
     async def _posted(self, request: Request, links: DecisionLinks, link: Link) -> Response:
-        sent, now, token = await fields_of(request, LONGEST_FORM), self._clock.now(), request.path_params["token"]
+        sent, now, token = (
+            await fields_of(request, LONGEST_FORM, MOST_FIELDS),
+            self._clock.now(),
+            request.path_params["token"],
+        )
         foreign = request.headers.get("sec-fetch-site") in ELSEWHERE
         if foreign or not links.is_form(link, sent.get("form", ""), now):
             return self._start(links, link, STALE, 403)
@@ -73,7 +87,7 @@ class DecisionPages:
             case "decide":
                 given = _given(sent)
                 problem = _problem(given, sent)
-                whole = given if not problem else Given(None, given.name, given.reason)
+                whole = replace(given, kind=None, remedies={}) if problem else given
                 future = links.decide(token, sent.get("ticket", ""), whole, now)
                 return await self._answer(links, link, future, given, problem)
             case _:
@@ -90,7 +104,7 @@ class DecisionPages:
             return self._render("decision_closed.html", 403, locked=True)
         if looked.done and given is not None:
             self._receiver.worker.wake()
-            choice = CHOICES[given.kind] if given.kind else ""
+            choice = CHOICES[given.kind] if given.kind else "By processor"
             return self._render("decision_recorded.html", 200, choice=choice, done=looked.done)
         if looked.matter is None:
             return self._code(links, link, NOT_RIGHT[looked.check], 422)
@@ -103,6 +117,7 @@ class DecisionPages:
             ticket=looked.ticket,
             form=links.form(link, self._clock.now()),
             choices=CHOICES,
+            remedies={remedy: REMEDIES[remedy] for remedy in remedies_of(looked.matter)},
             given=given or Given(None, "", ""),
             problem=problem,
         )
@@ -122,13 +137,15 @@ class DecisionPages:
 def _given(sent: dict[str, str]) -> Given:
     kinds = {kind.value: kind for kind in CHOICES}
     name = " ".join(plain(sent.get("name", "")).split())
-    return Given(kinds.get(sent.get("choice", "")), name, plain(sent.get("reason", "")))
+    known = {remedy.value: remedy for remedy in Remedy}
+    at = {field.removeprefix(AT): known[said] for field, said in sent.items() if field.startswith(AT) and said in known}
+    return Given(kinds.get(sent.get("choice", "")), name, plain(sent.get("reason", "")), at)
 
 
 def _problem(given: Given, sent: dict[str, str]) -> str:
     """What keeps it from being recorded, as a sentence to the person; "" where nothing does."""
-    if given.kind is None:
-        return "Please choose one of the two."
+    if given.kind is None and not given.remedies:
+        return "Please choose one of them."
     if not given.name:
         return "Please type your name."
     if not given.reason:

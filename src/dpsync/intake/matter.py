@@ -3,14 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Row
 
 from dpsync.installation import Installation
-from dpsync.model import Cause, Right, Role, State
+from dpsync.model import Cause, Right, Role
 from dpsync.propagation.decisions import Decided
-from dpsync.propagation.questions import may_decide
+from dpsync.propagation.questions import STUCK, is_about_held, may_release, points_of, was_withdrawn
 from dpsync.reports.make import processor_lines
+from dpsync.reports.processors import ProcessorLine
 from dpsync.reports.standing import PropagationLine, RequestStanding, read_standing
 from dpsync.reports.words import CAUSES, MEANS, RIGHTS, STATES, day, moment
 from dpsync.store import tables as t
@@ -26,11 +28,16 @@ LIFTED = "The restriction ends. The person must have been told before (Art. 18(3
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The request at one processor. `decided`: whether the decision is about it. `after`: what follows an approval."""
+    """The request at one processor. `decided`: whether the decision is about it. `after`: what follows an approval.
 
+    `reason`: a phrase of ours, where it is stuck.
+    """
+
+    name: str
     title: str
     state: str
     causes: tuple[str, ...]
+    reason: str
     means: str
     effect: str
     limits: str
@@ -41,9 +48,15 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Matter:
-    """All that is shown. `who`: label and value, None where the identifiers were destroyed. `seen`: a digest of it."""
+    """All that is shown. `who`: label and value, None where the identifiers were destroyed. `seen`: a digest of it.
+
+    `held`: whether an approval is asked; else what is to be done where it is stuck. `withdrawn`: somebody withdrew it,
+    so nobody is told of it again.
+    """
 
     request_id: str
+    held: bool
+    withdrawn: bool
     what: str
     received: str
     due: str
@@ -62,42 +75,45 @@ class Matter:
 def matter_of(
     connection: Connection,
     there: Installation,
-    request_id: str,
-    role: Role,
+    row: Row[Any],
     who: tuple[tuple[str, str], ...] | None,
     now: datetime,
 ) -> Matter:
-    """What `role` is shown of this request at this moment."""
+    """What whoever was asked this question is shown of the request at this moment."""
+    role, request_id, held = Role(row.role), row.request_id, is_about_held(points_of(row))
     known = {line.name: line for line in processor_lines(there.settings)}
     (asked,) = read_standing(connection, t.request.c.id == request_id, now, known)
-    places = []
-    for line in asked.lines:
-        can = known[line.processor].of(line.right) if line.processor in known else None
-        causes = frozenset(line.causes)
-        mine = {cause for cause in causes if may_decide(there.controller, role, cause)}
-        places.append(
-            Place(
-                title=line.title,
-                state=_sentence(STATES[line.state]),
-                causes=tuple(CAUSES[cause] for cause in line.causes),
-                means=_sentence(MEANS[can.means]) if can else "",
-                effect=can.effect if can else "",
-                limits=line.limits,
-                told=moment(line.told_at, there.zone),
-                decided=line.state is State.HELD and bool(mine),
-                after=_after(there, line, causes - mine) if mine else "",
-            )
-        )
     return Matter(
         request_id=request_id,
+        held=held,
+        withdrawn=was_withdrawn(connection, request_id),
         what=_sentence(("lifting of a " if asked.lifting else "") + RIGHTS[asked.right]),
         received=moment(asked.received_at, there.zone),
         due=day(asked.due_on),
         consequence=LIFTED if asked.lifting else NOT_BACK[asked.right],
         approvals=_approvals(there, asked),
-        places=tuple(places),
+        places=tuple(_place(there, role, line, known.get(line.processor), held=held) for line in asked.lines),
         seen=seen_of(there, asked),
         who=who,
+    )
+
+
+def _place(there: Installation, role: Role, line: PropagationLine, known: ProcessorLine | None, *, held: bool) -> Place:
+    can = known.of(line.right) if known else None
+    causes = frozenset(line.causes)
+    mine = {cause for cause in causes if held and may_release(there.controller, role, cause)}
+    return Place(
+        name=line.processor,
+        title=line.title,
+        state=_sentence(STATES[line.state]),
+        causes=tuple(CAUSES[cause] for cause in line.causes),
+        reason=_sentence(line.reason),
+        means=_sentence(MEANS[can.means]) if can else "",
+        effect=can.effect if can else "",
+        limits=line.limits,
+        told=moment(line.told_at, there.zone),
+        decided=bool(mine) if held else line.state in STUCK,
+        after=_after(there, line, causes - mine) if mine else "",
     )
 
 

@@ -27,11 +27,11 @@ def plain(text: str) -> str:
     return _CONTROL.sub(" ", text.replace("\r\n", "\n")).strip()
 
 
-async def fields_of(request: Request, cap: int) -> dict[str, str]:
+async def fields_of(request: Request, cap: int, most: int = 12) -> dict[str, str]:
     """The fields of a form; what is no form, or holds a field twice, counts as an empty one. Raises as `body.read`."""
     raw = await bodies.read(request, cap)
     try:
-        pairs = parse_qsl(raw.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=12)
+        pairs = parse_qsl(raw.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=most)
     except ValueError:
         return {}
     fields = dict(pairs)

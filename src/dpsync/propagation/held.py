@@ -42,7 +42,7 @@ class Held:
     @property
     def points(self) -> list[Point]:
         """What a person must decide about it."""
-        return [Point(self.request_id, self.processor, cause) for cause in sorted(self.causes & BECAUSE.keys())]
+        return [Point(self.request_id, self.processor, cause.value) for cause in sorted(self.causes & BECAUSE.keys())]
 
 
 def tell_of_held(connection: Connection, controller: Controller, held: Sequence[Held], now: datetime) -> list[Held]:
@@ -76,7 +76,7 @@ def tell_of_held(connection: Connection, controller: Controller, held: Sequence[
 def _concerns(controller: Controller, one: Held, asked: Collection[Point]) -> list[Concern]:
     title = controller.title_of(one.processor)
     found = []
-    for cause in (point.cause for point in one.points if point not in asked):
+    for cause in (Cause(point.why) for point in one.points if point not in asked):
         release = f"dpsync release {one.request_id} {one.processor} {BY}"
         if cause is Cause.CONTACT_UNVERIFIED:
             release = RELEASE_CONTACT.format(request=one.request_id, processor=one.processor)

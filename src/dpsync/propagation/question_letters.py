@@ -1,5 +1,6 @@
 """The mails about a decision by link: the question, the code, and how it ended. None of them names a person."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -8,10 +9,10 @@ from sqlalchemy import Connection, Row, select
 
 from dpsync.connector_services import Mail, Posted
 from dpsync.mail import bare, day, letter, tag_of
-from dpsync.model import Right
+from dpsync.model import Cause, Right, State
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.held import BECAUSE, BY
-from dpsync.propagation.questions import Outcome, link_of, points_of
+from dpsync.propagation.questions import Outcome, Point, is_about_held, link_of, points_of, was_withdrawn
 from dpsync.store import tables as t
 
 QUESTION, CODE, ENDED = 0, 1000, 1
@@ -27,6 +28,7 @@ class About:
     strict_on: date
     due_on: date
     due_at: datetime
+    withdrawn: bool
 
     @property
     def what(self) -> str:
@@ -58,27 +60,69 @@ def about(connection: Connection, request_id: str) -> About:
     columns = select(r.right, r.lifting, r.strict_on, r.due_on, r.due_at)
     row = connection.execute(columns.where(r.id == request_id)).one()
     days = date.fromisoformat(row.strict_on), date.fromisoformat(row.due_on)
-    return About(Right(row.right), row.lifting, *days, row.due_at)
+    return About(Right(row.right), row.lifting, *days, row.due_at, was_withdrawn(connection, request_id))
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What differs between a question about what is held and one about what is stuck."""
+
+    stands: str
+    why: str
+    choices: str
+    otherwise: str
+    commands: str
+
+
+def _held(points: Collection[Point], places: str, row: Row[Any]) -> _Asked:
+    return _Asked(
+        f"dpsync holds this request. It has not told: {places}.",
+        " ".join(BECAUSE[cause] for cause in sorted({Cause(point.why) for point in points})),
+        "approve the request, or stop it",
+        "nothing is sent",
+        f"  dpsync release {row.request_id} {BY}\n  dpsync withdraw {row.request_id} {BY}",
+    )
+
+
+def _stuck(points: Collection[Point], places: str, row: Row[Any], of: About) -> _Asked:
+    states = sorted({point.why.partition(" ")[0] for point in points})
+    at = f"{row.request_id} {min(point.processor for point in points)}"
+    return _Asked(
+        f"This is not done at: {places}." if not of.withdrawn else f"It was withdrawn, but not in time for: {places}.",
+        " ".join(_STUCK[State(state)] for state in states) if not of.withdrawn else _IN_DOUBT,
+        ("" if of.withdrawn else "tell the processor again, ") + "record what it has told you, or close it",
+        "it stays open, and nothing more is sent there",
+        f"  dpsync acknowledge {at} --answer received {BY}\n  dpsync settle {at} {BY}",
+    )
+
+
+_STUCK = {
+    State.CONTRADICTED: "A processor said that it was done. We looked, and it is not.",
+    State.ESCALATED: "A processor did not do it, or only a part of it, or our letter reached nobody who could.",
+}
+
+
+_IN_DOUBT = "It was being sent when it was withdrawn. All or part of it may have been done."
 
 
 def post_question(controller: Controller, mail: Mail, to: str, row: Row[Any], of: About, now: datetime) -> Posted:
     """Ask. Sent again after a crash, it is the same mail. Raises what `Mail.post` does."""
     points = points_of(row)
-    places = sorted({controller.title_of(point.processor) for point in points})
-    causes = " ".join(BECAUSE[cause] for cause in sorted({point.cause for point in points}))
+    places = "; ".join(sorted({controller.title_of(point.processor) for point in points}))
+    asked = _held(points, places, row) if is_about_held(points) else _stuck(points, places, row, of)
     if of.right is Right.OPT_OUT:
         by = law = f"{of.due_at.astimezone(controller.zone):%d %b %Y, %H:%M}"
     else:
         by, law = day(of.strict_on), day(of.due_on)
     paragraphs = [
-        f"{controller.name} was asked to {of.what}. dpsync holds this request. It has not told: {'; '.join(places)}.",
-        f"Why it waits for a decision: {causes}",
-        f"Please decide by {by}: approve the request, or stop it.",
-        f"If nobody decides, nothing is sent. The legal date is {law}. dpsync reminds you every day.",
+        f"{controller.name} was asked to {of.what}. {asked.stands}",
+        f"Why it waits for a decision: {asked.why}",
+        f"Please decide by {by}: {asked.choices}.",
+        f"If nobody decides, {asked.otherwise}. The legal date is {law}. dpsync reminds you.",
         f"{_LINK} until {row.expires_at.astimezone(controller.zone):%d %b %Y, %H:%M}:",
         f"  {link_of(controller, row)}",
         "Please do not forward this email. You can also decide by command, on the machine that dpsync runs on:",
-        f"  dpsync release {row.request_id} {BY}\n  dpsync withdraw {row.request_id} {BY}",
+        asked.commands,
     ]
     subject = f"Please decide by {by}: {of.what}? (request {row.request_id[:8]})"
     return _post(controller, mail, to, row, QUESTION, subject, paragraphs, now)
@@ -95,17 +139,20 @@ def post_code(controller: Controller, mail: Mail, to: str, row: Row[Any], code: 
     return _post(controller, mail, to, row, CODE + row.codes, "Your code for a decision", paragraphs, now)
 
 
+_DECIDED = {Outcome.RELEASED: ": approve the request", Outcome.WITHDRAWN: ": stop the request"}
+
+
 def post_end(controller: Controller, mail: Mail, to: str, row: Row[Any], of: About, now: datetime) -> Posted:
     """Say how it ended: by this link, or in another way. Raises what `Mail.post` does."""
     short, elsewhere = row.request_id[:8], Outcome(row.outcome) is Outcome.ELSEWHERE
-    decided = "stop the request" if row.outcome == Outcome.WITHDRAWN else "approve the request"
+    decided = _DECIDED.get(Outcome(row.outcome), "")
     paragraphs = [
         f"We asked you whether to {of.what} (request {short}). "
         + (
             "This is already decided, in another way than by your link. There is nothing left for you to do, and the "
             "link decides nothing any more."
             if elsewhere
-            else f"The decision that was made by your link is recorded: {decided}."
+            else f"The decision that was made by your link is recorded{decided}."
         ),
         *([] if elsewhere else ["If it was not you: tell whoever runs dpsync at once."]),
         f"What was decided, and where the request stands: `dpsync dossier {row.request_id}`",

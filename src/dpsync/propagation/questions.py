@@ -31,6 +31,12 @@ MOST_A_DAY: Final = 10
 UNMAILED_FOR: Final = timedelta(hours=1)
 """How long a question may wait for the mail host before the alert tells of it by every channel."""
 
+STUCK: Final = frozenset({State.CONTRADICTED, State.ESCALATED})
+"""What is not done, and does not go on by itself before the DPO has decided."""
+
+STUCK_FOR: Final = timedelta(days=1)
+"""How long it is so before the DPO is asked: an alert has told of it, and it may be dealt with already."""
+
 ASKED: Final[Mapping[Role, frozenset[Cause]]] = MappingProxyType(
     {
         Role.DPO: frozenset(Cause) - {Cause.COOLING_OFF, Cause.CONTACT_UNVERIFIED},
@@ -49,6 +55,7 @@ class Outcome(StrEnum):
     """How a question ended."""
 
     OPEN = ""
+    DECIDED = "decided"
     RELEASED = "release"
     WITHDRAWN = "withdraw"
     ELSEWHERE = "elsewhere"
@@ -57,32 +64,51 @@ class Outcome(StrEnum):
     UNDELIVERABLE = "undeliverable"
 
 
-ANSWERED: Final = frozenset({Outcome.RELEASED, Outcome.WITHDRAWN})
+ANSWERED: Final = frozenset({Outcome.RELEASED, Outcome.WITHDRAWN, Outcome.DECIDED})
 
 
 class Point(NamedTuple):
-    """One cause for which a request is held at one processor."""
+    """One thing to decide. `why`: the cause for which it is held, or the state in which it is stuck, and since when."""
 
     request_id: str
     processor: str
-    cause: Cause
+    why: str
+
+    @property
+    def cause(self) -> Cause | None:
+        """Why it is held; None where it is stuck."""
+        return Cause(self.why) if self.why in set(Cause) else None
+
+
+def stuck_point(request_id: str, processor: str, state: State, since: datetime) -> Point:
+    """That it is stuck. The same again at another time is another thing to decide."""
+    return Point(request_id, processor, f"{state.value} {since.isoformat()}")
+
+
+def is_about_held(points: Iterable[Point]) -> bool:
+    """Whether a question asks about what is held; else about what is stuck."""
+    return all(point.cause is not None for point in points)
 
 
 # --- asking
 
 
-def ask(connection: Connection, controller: Controller, held: Collection[Point], now: datetime) -> set[Point]:
-    """Plan the questions that are not asked yet. Gives what a mail of today, or of the next minutes, asks the DPO."""
-    if not controller.asked or controller.safety.mode is Mode.OBSERVE:
+def ask(connection: Connection, controller: Controller, wanted: Collection[Point], now: datetime) -> set[Point]:
+    """Plan the questions that are not asked yet. Gives what a mail of today, or of the next minutes, asks the DPO.
+
+    `wanted` are all held, or all stuck: a question is about one of these.
+    """
+    if not wanted or not controller.asked or controller.safety.mode is Mode.OBSERVE:
         return set()
     points: dict[str, set[Point]] = defaultdict(set)
-    for point in held:
+    for point in wanted:
         points[point.request_id].add(point)
-    earlier, told = _earlier(connection, sorted(points)), set()
+    held = is_about_held(wanted)
+    earlier, told = _earlier(connection, sorted(points), held=held), set()
     for role in controller.asked:
         room = MOST_A_DAY - _asked_since(connection, role, now - timedelta(days=1))
         for request_id, here in points.items():
-            mine = {point for point in here if may_decide(controller, role, point.cause)}
+            mine = {point for point in here if may_decide(controller, role, point)}
             rows = earlier.get((request_id, role), [])
             running = next((row for row in rows if is_open(row, now)), None)
             if running is not None:
@@ -94,15 +120,22 @@ def ask(connection: Connection, controller: Controller, held: Collection[Point],
     return told
 
 
-def may_decide(controller: Controller, role: Role, cause: Cause) -> bool:
-    """Whether a role is asked about this cause: the deputy only where two people must approve."""
+def may_decide(controller: Controller, role: Role, point: Point) -> bool:
+    """Whether a role is asked about this: the deputy only where two people must approve."""
+    if point.cause is None:
+        return role is Role.DPO
+    return may_release(controller, role, point.cause)
+
+
+def may_release(controller: Controller, role: Role, cause: Cause) -> bool:
+    """Whether a role may release from this cause by link."""
     return cause in ASKED[role] and (role is Role.DPO or controller.safety.approvals > 1)
 
 
 def points_of(row: Row[Any]) -> set[Point]:
     """What a question asked about."""
     pairs = (line.partition(" ") for line in row.asked.splitlines())
-    return {Point(row.request_id, processor, Cause(cause)) for processor, _, cause in pairs}
+    return {Point(row.request_id, processor, why) for processor, _, why in pairs}
 
 
 def is_open(row: Row[Any], now: datetime) -> bool:
@@ -126,12 +159,13 @@ def _settled(rows: Iterable[Row[Any]], now: datetime) -> set[Point]:
     return {point for row in settled for point in points_of(row)}
 
 
-def _earlier(connection: Connection, ids: Sequence[str]) -> dict[tuple[str, str], list[Row[Any]]]:
+def _earlier(connection: Connection, ids: Sequence[str], *, held: bool) -> dict[tuple[str, str], list[Row[Any]]]:
     found: dict[tuple[str, str], list[Row[Any]]] = defaultdict(list)
     for at in range(0, len(ids), _IN_ONE):
         chosen = select(question).where(Q.request_id.in_(ids[at : at + _IN_ONE])).order_by(Q.created_at)
         for row in connection.execute(chosen):
-            found[row.request_id, row.role].append(row)
+            if is_about_held(points_of(row)) is held:
+                found[row.request_id, row.role].append(row)
     return found
 
 
@@ -145,7 +179,7 @@ def _plan(connection: Connection, request_id: str, role: Role, points: Iterable[
         "id": _text(secrets.token_bytes(_ID_BYTES)),
         "request_id": request_id,
         "role": role.value,
-        "asked": "\n".join(sorted(f"{point.processor} {point.cause}" for point in points)),
+        "asked": "\n".join(sorted(f"{point.processor} {point.why}" for point in points)),
         "created_at": now,
         "expires_at": now + LINK_VALID,
     }
@@ -192,7 +226,7 @@ def close(connection: Connection, row: Row[Any], outcome: Outcome, now: datetime
 def close_what_is_decided(connection: Connection, now: datetime) -> None:
     """Close what was decided in another way since it was asked, and what is over its time."""
     running = connection.execute(select(question).where(Q.closed_at.is_(None))).all()
-    left = held_now(connection, {row.request_id for row in running})
+    left = waiting_now(connection, {row.request_id for row in running})
     for row in running:
         if not points_of(row) & left:
             close(connection, row, Outcome.ELSEWHERE, now)
@@ -200,14 +234,26 @@ def close_what_is_decided(connection: Connection, now: datetime) -> None:
             close(connection, row, Outcome.EXPIRED, now)
 
 
-def held_now(connection: Connection, ids: Collection[str]) -> set[Point]:
-    """For what these requests are held at this moment."""
+def waiting_now(connection: Connection, ids: Collection[str]) -> set[Point]:
+    """For what these requests are held, and where they are stuck, at this moment."""
     p, found, wanted = t.propagation.c, set(), sorted(ids)
+    columns = select(p.request_id, p.processor, p.state, p.causes, p.state_since)
     for at in range(0, len(wanted), _IN_ONE):
-        held = (p.request_id.in_(wanted[at : at + _IN_ONE])) & (p.state == State.HELD)
-        for row in connection.execute(select(p.request_id, p.processor, p.causes).where(held)):
-            found |= {Point(row.request_id, row.processor, Cause(one)) for one in row.causes.split(",") if one}
+        of_them = p.request_id.in_(wanted[at : at + _IN_ONE]) & p.state.in_([State.HELD, *STUCK])
+        for row in connection.execute(columns.where(of_them)):
+            if row.state == State.HELD:
+                found |= {Point(row.request_id, row.processor, one) for one in row.causes.split(",") if one}
+            else:
+                found.add(stuck_point(row.request_id, row.processor, State(row.state), row.state_since))
     return found
+
+
+def was_withdrawn(connection: Connection, request_id: str) -> bool:
+    """Whether somebody withdrew this request, wholly or in part: then nobody is told of it again by a link."""
+    d, w = t.decision.c, t.withdrawal.c
+    ours = select(d.request_id).where(d.request_id == request_id, d.kind == Outcome.WITHDRAWN.value)
+    theirs = select(w.request_id).where(w.request_id == request_id)
+    return connection.execute(ours.union_all(theirs).limit(1)).first() is not None
 
 
 # --- its mails

@@ -61,8 +61,10 @@ def _about(connection: Connection, request_id: str) -> About:
 def _asked(unit: Unit, row: Row[Any], now: datetime) -> None:
     """That it went, and that it did is an entry, as of every alert."""
     questions.mark(unit.connection, row, mailed_at=now)
-    for name in sorted({point.processor for point in questions.points_of(row)}):
-        unit.append(None, entry.encode(EntryKind.ALERT, now, dest=name, cause=held.CAUSE, n=1))
+    points = questions.points_of(row)
+    cause = held.CAUSE if questions.is_about_held(points) else "stuck"
+    for name in sorted({point.processor for point in points}):
+        unit.append(None, entry.encode(EntryKind.ALERT, now, dest=name, cause=cause, n=1))
 
 
 def _told(unit: Unit, row: Row[Any], now: datetime) -> None:

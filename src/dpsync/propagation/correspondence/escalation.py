@@ -15,8 +15,10 @@ from dpsync.alerts import Concern, raise_alert, told_of
 from dpsync.ledger import entry
 from dpsync.ledger.entry import EntryKind
 from dpsync.model import CLOSED_STATES, Cause, Right, State
+from dpsync.propagation import questions
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.held import CAUSE, Held, tell_of_held
+from dpsync.propagation.questions import Point
 from dpsync.propagation.queue.lanes import causes_of
 from dpsync.store import tables as t
 from dpsync.store.writer import Unit
@@ -35,6 +37,7 @@ class Open:
     target_at: datetime
     strict_on: date
     due_at: datetime
+    since: datetime
 
     @property
     def about(self) -> str:
@@ -99,7 +102,17 @@ def climb(unit: Unit, controller: Controller, now: datetime) -> int:
     if fresh := tell_of_held(unit.connection, controller, held, now):
         _enter(unit, CAUSE, fresh, now)
         new += 1
+    questions.ask(unit.connection, controller, _stuck(everything, now), now)
     return new
+
+
+def _stuck(everything: Sequence[Open], now: datetime) -> list[Point]:
+    """What has been stuck for so long that the DPO is asked about it."""
+    return [
+        questions.stuck_point(one.request_id, one.processor, one.state, one.since)
+        for one in everything
+        if one.state in questions.STUCK and now - one.since >= questions.STUCK_FOR
+    ]
 
 
 def _raise(
@@ -156,7 +169,8 @@ def open_propagations(connection: Connection) -> list[Open]:
     """Everything that still waits for somebody or something, oldest first; what only cools off is left out."""
     p, r = t.propagation.c, t.request.c
     rows = connection.execute(
-        select(p.request_id, p.processor, p.right, p.state, p.causes, r.received_at, r.target_at, r.strict_on, r.due_at)
+        select(p.request_id, p.processor, p.right, p.state, p.causes, p.state_since)
+        .add_columns(r.received_at, r.target_at, r.strict_on, r.due_at)
         .join(t.request, r.id == p.request_id)
         .where(p.state.not_in([state.value for state in CLOSED_STATES]))
         .order_by(p.ordinal)
@@ -172,6 +186,7 @@ def open_propagations(connection: Connection) -> list[Open]:
             row.target_at,
             date.fromisoformat(row.strict_on),
             row.due_at,
+            row.state_since,
         )
         for row in rows
         if row.causes != Cause.COOLING_OFF.value
