@@ -223,6 +223,11 @@ def close(connection: Connection, row: Row[Any], outcome: Outcome, now: datetime
     connection.execute(update(question).where(Q.id == row.id, Q.closed_at.is_(None)).values(ended))
 
 
+def is_any_open(connection: Connection) -> bool:
+    """Whether any question has not ended: nearly always none, and nothing need be written."""
+    return connection.execute(select(Q.id).where(Q.closed_at.is_(None)).limit(1)).first() is not None
+
+
 def close_what_is_decided(connection: Connection, now: datetime) -> None:
     """Close what was decided in another way since it was asked, and what is over its time."""
     running = connection.execute(select(question).where(Q.closed_at.is_(None))).all()

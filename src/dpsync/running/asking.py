@@ -27,7 +27,8 @@ def ask(there: Installation, now: datetime) -> None:
     """Close what is decided, mail what waits, tell whoever was asked what is over. Tried again every minute."""
     if there.mail is None or not there.controller.asked:
         return
-    there.write(lambda unit: questions.close_what_is_decided(unit.connection, now))
+    if there.read(questions.is_any_open):
+        there.write(lambda unit: questions.close_what_is_decided(unit.connection, now))
     waiting = there.read(lambda connection: questions.to_be_mailed(connection, now))
     if _all_sent(there, there.mail, waiting, question_letters.post_question, _asked, now):
         ended = there.read(questions.to_be_told_of)
