@@ -1,7 +1,9 @@
 """Decisions by link: a link alone shows and decides nothing, a code opens it, and what is decided is the command's."""
 
+import logging
 import re
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
 from email import message_from_bytes, policy
@@ -374,6 +376,40 @@ def test_a_link_decides_once(there: Installation) -> None:
     there.drive()
     assert there.state(asked) is State.WITHDRAWN
     assert [row.kind for row in there.rows(t.decision)] == ["shown", "withdraw"]
+
+
+def test_of_two_decisions_at_the_same_moment_one_is_recorded(there: Installation) -> None:
+    asked = ask(there)
+    dpo = Person(there)
+    dpo.look()
+    (form,) = Forms(dpo.page.text).found
+    link = dpo.link()
+
+    def send(choice: dict[str, str]) -> int:
+        return requests.post(link, data={**form, **choice}, timeout=60).status_code
+
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(send, [YES, NO, YES, NO]))
+    assert sorted(answers) == [200, 409, 409, 409]
+    assert len([row for row in there.rows(t.decision) if row.kind != "shown"]) == 1
+    assert ledger(there, asked).count("decided") == 1
+    there.sound()
+
+
+def test_neither_link_nor_code_nor_person_reaches_a_log(there: Installation, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    ask(there)
+    dpo = Person(there)
+    dpo.look()
+    code, token = dpo.code(), dpo.link().rpartition("/")[2]
+    dpo.send("decide", YES)
+    there.drive()
+    ours = " ".join(
+        record.getMessage()
+        for record in caplog.records
+        if not record.name.startswith(("urllib3", "mail.log", "asyncio"))
+    )
+    assert [secret for secret in (token, code, code.replace(" ", ""), "anary", "Dana") if secret in ours] == []
 
 
 def test_nothing_is_decided_without_the_code(there: Installation) -> None:
