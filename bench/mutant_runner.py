@@ -6,11 +6,8 @@ that noticed another change of the same function go first, then the quick ones. 
 tried: no rule hangs on it, and most would be tried with every test.
 """
 
-import ast
-import difflib
 import json
 import os
-import re
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
@@ -27,11 +24,9 @@ from mutmut.utils.file_utils import change_cwd
 from mutmut.utils.format_utils import mangled_name_from_mutant_name
 from mutmut.workers.isolation import ForkServerRunner, MutantRunner
 
-from bench.mutants import Mutant
+from bench.mutant_results import SKIPPED, Changes, function_of, settled
 
 collect = program.collect_source_file_mutation_data
-SKIPPED = 34
-"""What mutmut calls the result of a change that was not tried."""
 NOTICED = Path("noticed.jsonl")
 """Beside the changed copy: which test noticed a change of which function, a line each."""
 
@@ -103,29 +98,15 @@ class _ForkServer(ForkServerRunner):
             pytest.main(arguments, plugins=[_Collected(instead)])
 
 
-def _change(functions: dict[str, list[str]], name: str) -> Mutant:
-    original = re.sub(r"_\d+$", "_orig", name)
-    before, after = ([line.replace(one, "") for line in functions[one]] for one in (original, name))
-    lines = list(difflib.unified_diff(before, after, lineterm="", n=0))[2:]
-    old, new = (" ".join(line[1:].strip() for line in lines if line[0] == sign) for sign in "-+")
-    return Mutant(name, old, new)
-
-
-def _functions(changed: Path) -> dict[str, list[str]]:
-    source = changed.read_text(encoding="utf-8")
-    lines = source.splitlines()
-    kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
-    nodes = [node for node in ast.walk(ast.parse(source)) if isinstance(node, kinds)]
-    return {node.name: lines[node.lineno - 1 : node.end_lineno] for node in nodes if "__mutmut_" in node.name}
-
-
 def _collected(*, mutant_names: tuple[str, ...]) -> Any:
-    """What mutmut would try, without the changes of sentences, which are marked as skipped."""
+    """What mutmut would try, without what an earlier run has settled and the changes of sentences: they are skipped."""
     mutants, files = collect(mutant_names=mutant_names)
-    functions = {path: _functions(Path("mutants", path)) for path in files}
-    left = []
+    known, left = settled(), []
+    changes = {path: Changes(Path("mutants", path)) for path in files}
     for file, name, result in mutants:
-        if result is None and _change(functions[str(file.path)], name.rpartition(".")[2]).is_wording:
+        function = function_of(name)
+        is_settled = known.get(function) == file.hash_by_function_name.get(function.rpartition(".")[2], "-")
+        if result is None and (is_settled or changes[str(file.path)].read(name).is_wording):
             file.exit_code_by_key[name] = SKIPPED
         else:
             left.append((file, name, result))
