@@ -1,0 +1,104 @@
+"""What the entries of one request tell of it, entry by entry."""
+
+from typing import Any
+
+import pytest
+
+from dpsync.ledger import rows
+from dpsync.ledger.alias_comparison import Known
+from dpsync.ledger.told import Kept, Request
+from dpsync.ledger.told import Place as Told
+
+KEY = b"k" * 32
+
+
+def said(event: str, ts: int, **more: Any) -> dict[str, Any]:
+    return {"event": event, "ts": ts, **more}
+
+
+def state(at: str, ts: int, name: str = "verified", **more: Any) -> dict[str, Any]:
+    return said("done", ts, dest=at, state=name, rung=4, **more)
+
+
+def item(table: str, number: int | None = None) -> str:
+    return rows.item(KEY, table, dict.fromkeys(rows.COMMITTED[table], "x"), number)
+
+
+def heard(*entries: dict[str, Any]) -> Request:
+    request = Request()
+    for idx, one in enumerate(entries, start=7):
+        request.hear(idx, one)
+    return request
+
+
+RECEIVED = said("received", 100, list="0" * 64, n=2)
+
+
+def test_the_first_entry_is_the_receipt_and_is_about_no_place() -> None:
+    request = heard(RECEIVED, said("decided", 101))
+    assert (request.idx, request.receipt, request.places) == (7, RECEIVED, {})
+    assert request.commits is False
+    assert heard({**RECEIVED, "rows": item("request")}).commits is True
+
+
+def test_a_place_waits_since_the_request_came_in_and_keeps_the_way_it_was_told_by_first() -> None:
+    request = heard(RECEIVED, said("attempt", 110, dest="a"), said("attempt", 111, dest="a", way="api"))
+    assert request.places == {"a": Told(since=100, way="api")}
+    request.hear(10, said("attempt", 120, dest="a", way="notice"))
+    assert request.places["a"].way == "api"
+
+
+def test_before_the_receipt_a_place_waits_since_its_own_first_entry() -> None:
+    assert heard(said("attempt", 110, dest="a")).places["a"].since == 110
+
+
+def test_a_request_is_closed_since_the_last_of_its_places_came_to_rest() -> None:
+    request = heard(RECEIVED, state("b", 150), state("a", 120))
+    assert request.closed == 150
+    request.hear(10, said("attempt", 160, dest="a"))
+    again = heard(RECEIVED, state("b", 150), state("a", 120), state("a", 170, "pending"))
+    assert (request.closed, again.closed) == (150, None)
+    entries = [RECEIVED, state("b", 150), state("a", 120), state("a", 170, "pending"), state("a", 180)]
+    assert heard(*entries).closed == 180
+
+
+def test_as_long_as_one_place_waits_it_is_open() -> None:
+    assert heard(RECEIVED, state("a", 120)).closed is None
+
+
+def test_without_any_processor_it_is_closed_as_it_comes_in() -> None:
+    assert heard({**RECEIVED, "n": 0}).closed == 100
+
+
+def test_a_receipt_that_gives_no_number_is_never_called_closed() -> None:
+    assert heard(said("received", 100, list="0" * 64), state("a", 120)).closed is None
+    assert heard(state("a", 120)).closed is None
+
+
+def test_rows_that_are_only_added_belong_to_a_place_or_to_the_request() -> None:
+    texts = [item("answer", 1), item("decision", 2), item("attempt", 3)]
+    request = heard(RECEIVED, said("answered", 110, dest="a", rows=" ".join(texts)))
+    answer, decision, attempt = (Kept(8, one) for one in rows.read(" ".join(texts)))
+    assert request.added == {("answer", "a"): [answer], ("decision", ""): [decision]}
+    assert request.rows == {("attempt", "a", 3): attempt}
+
+
+@pytest.mark.parametrize(("about", "unseen"), [("request", False), ("alias", True), (None, True)])
+def test_who_joined_without_the_request_being_seen_is_known(about: str | None, *, unseen: bool) -> None:
+    committed = {} if about is None else {"rows": item(about)}
+    assert heard(RECEIVED, said("joined", 110, **committed)).joined_unseen is unseen
+    assert heard(RECEIVED, said("decided", 110)).joined_unseen is False
+
+
+def test_the_last_entry_about_a_persons_names_counts_whichever_request_it_is_of() -> None:
+    known = Known()
+    for number, (person, idx) in enumerate(
+        [("p-1", 5), ("p-2", 9), ("p-1", 7), ("p-1", 6), ("p-1", None), ("p-2", None)]
+    ):
+        request = Request()
+        if idx is not None:
+            (one,) = rows.read(item("alias"))
+            request.rows["alias", "", 0] = Kept(idx, one)
+        known.hear({"person": person, "id": f"r-{number}"}, request)
+    latest = {person: (kept and kept.idx, about) for person, (kept, about) in known._by_person.items()}
+    assert latest == {"p-1": (7, "r-2"), "p-2": (9, "r-1")}

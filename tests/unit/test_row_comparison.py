@@ -1,0 +1,171 @@
+"""Each column of a request's rows against what its entries commit to, one wrong value at a time."""
+
+from typing import Any
+
+import pytest
+
+from dpsync.ledger import rows
+from dpsync.ledger.row_comparison import Belongings, Problem, problems
+from dpsync.ledger.rows import BORN, COMMITTED
+from dpsync.ledger.told import Kept, Place, Request
+
+KEY = b"k" * 32
+IDX = 9
+
+
+def row_of(table: str, **more: Any) -> dict[str, Any]:
+    return {**{column: f"{table} {column}" for column in COMMITTED[table]}, **more}
+
+
+def kept(table: str, row: dict[str, Any], number: int | None = None) -> Kept:
+    (one,) = rows.read(rows.item(KEY, table, row, number))
+    return Kept(IDX, one)
+
+
+class Case:
+    """One request at one processor, with a row of each kind, all of it as committed."""
+
+    def __init__(self) -> None:
+        self.row = row_of("request", accepted_at="then")
+        self.part = part = {**row_of("propagation"), "way": "api", "covers": "", "processor": "a"}
+        attempt = {**row_of("attempt"), **row_of("ended"), "number": 1}
+        notice = {**row_of("notice"), **row_of("sent"), "number": 1}
+        self.rows = {"attempt": attempt, "notice": notice, "answer": row_of("answer"), "decision": row_of("decision")}
+        self.has = Belongings(parts={"a": part})
+        for table, row in self.rows.items():
+            self.has.rows[table, "" if table == "decision" else "a"] = [row]
+        self.said = Request(places={"a": Place(way="api")})
+        self.said.rows = {
+            ("request", "", 0): kept("request", self.row),
+            ("births", "", 0): kept("births", rows.births([part])),
+            ("propagation", "a", 0): kept("propagation", part),
+            ("attempt", "a", 1): kept("attempt", attempt, 1),
+            ("ended", "a", 1): kept("ended", attempt, 1),
+            ("notice", "a", 1): kept("notice", notice, 1),
+            ("sent", "a", 1): kept("sent", notice, 1),
+        }
+        self.said.added = {
+            ("answer", "a"): [kept("answer", row_of("answer"), 1)],
+            ("decision", ""): [kept("decision", row_of("decision"), 1)],
+        }
+
+    def found(self) -> list[tuple[str, list[str], str]]:
+        all_: list[Problem] = list(problems(KEY, self.row, self.has, self.said))
+        return [(place, list(columns), what) for place, columns, what in all_ if columns]
+
+
+NOT_AS = f"not as entry {IDX} recorded it"
+
+
+def test_what_is_as_committed_is_no_problem() -> None:
+    assert Case().found() == []
+
+
+@pytest.mark.parametrize("column", ["source", "subject_id", "person"])
+def test_a_changed_request_is_named(column: str) -> None:
+    case = Case()
+    case.row[column] = "other"
+    assert case.found() == [("", [column], NOT_AS)]
+
+
+@pytest.mark.parametrize("column", ["subject_id", "person"])
+def test_whose_joining_was_not_seen_is_not_compared_in_what_a_joining_changes(column: str) -> None:
+    case = Case()
+    case.said.joined_unseen = True
+    case.row[column] = "other"
+    assert case.found() == []
+    case.row["source"] = "other"
+    assert case.found() == [("", ["source"], NOT_AS)]
+
+
+@pytest.mark.parametrize(("column", "value"), [("covers", "x"), ("way", "notice")])
+def test_a_changed_birth_is_named(column: str, value: str) -> None:
+    case = Case()
+    del case.said.rows["propagation", "a", 0]
+    del case.said.places["a"]  # no entry says by which way, so the row alone does
+    born = {**BORN, "opened_at": "then", "state_since": "then"}
+    case.part |= {**born, column: value}
+    assert case.found() == [("", [column], NOT_AS)]
+
+
+def test_the_way_of_a_birth_is_the_one_that_the_first_entry_told_of() -> None:
+    case = Case()
+    del case.said.rows["propagation", "a", 0]
+    case.part |= {**BORN, "opened_at": "then", "state_since": "then", "way": "notice"}
+    assert case.found() == []
+
+
+@pytest.mark.parametrize(("table", "column"), [("propagation", "state"), ("propagation", "reason")])
+def test_a_changed_part_is_named_by_its_processor(table: str, column: str) -> None:
+    case = Case()
+    case.part[column] = "other"
+    assert case.found() == [(" at a", [column], NOT_AS)]
+
+
+def test_a_part_of_which_no_entry_tells_is_as_it_was_born() -> None:
+    case = Case()
+    del case.said.rows["propagation", "a", 0]
+    case.part |= {**BORN, "opened_at": "then", "state_since": "now"}
+    assert case.found() == [(" at a", ["state_since"], "though no entry tells of it")]
+    case.part |= {"opened_at": "now", "state_since": "then", "rung": 1}
+    assert sorted(case.found()[0][1]) == ["opened_at", "rung"]
+
+
+@pytest.mark.parametrize(
+    ("table", "early", "late"), [("attempt", "kind", "outcome"), ("notice", "recipient", "digest")]
+)
+def test_both_halves_of_a_numbered_row_are_compared(table: str, early: str, late: str) -> None:
+    for column in (early, late):
+        case = Case()
+        case.rows[table][column] = "other"
+        assert case.found() == [(f" at a, {table} 1", [column], NOT_AS)]
+
+
+@pytest.mark.parametrize(
+    ("table", "half", "none"),
+    [("attempt", "ended", {"ended_at": None, "outcome": ""}), ("notice", "sent", {"sent_at": None, "digest": ""})],
+)
+def test_a_later_half_of_which_no_entry_tells_is_empty(table: str, half: str, none: dict[str, Any]) -> None:
+    case = Case()
+    del case.said.rows[half, "a", 1]
+    assert case.found() == [(f" at a, {table} 1", list(none), "though no entry tells of it")]
+    case.rows[table] |= none
+    assert case.found() == []
+
+
+@pytest.mark.parametrize("table", ["attempt", "notice"])
+def test_a_numbered_row_too_many_or_too_few_is_named(table: str) -> None:
+    case = Case()
+    (row,) = case.has.rows[table, "a"]
+    case.has.rows[table, "a"] = [{**row, "number": 2}, row]
+    whose = ["number", "propagation_id"]
+    assert case.found() == [(f" at a, {table} 2", whose, "no entry tells of such a row")]
+    case.has.rows[table, "a"] = []
+    assert case.found() == [(f" at a, {table} 1", whose, "the database has no such row")]
+
+
+def test_a_row_that_is_only_added_is_named_by_its_place() -> None:
+    case = Case()
+    case.rows["answer"]["kind"] = "other"
+    case.rows["decision"]["kind"] = "other"
+    assert case.found() == [(" at a, answer", ["kind"], NOT_AS), (", decision", ["kind"], NOT_AS)]
+
+
+def test_of_rows_that_are_only_added_the_one_least_unlike_was_changed() -> None:
+    case = Case()
+    same, other = row_of("answer"), row_of("answer", kind="k", final="f")
+    case.said.added["answer", "a"] = [kept("answer", same, 1), kept("answer", other, 2)]
+    case.has.rows["answer", "a"] = [{**other, "at": "x"}, same]
+    assert case.found() == [(" at a, answer", ["at"], NOT_AS)]
+    case.has.rows["answer", "a"] = [{**other, "at": "x"}, {**same, "at": "x"}]
+    assert [columns for _, columns, _ in case.found()] == [["at"], ["at"]]
+
+
+def test_rows_that_are_only_added_and_are_missing_or_too_many_are_named_as_a_whole() -> None:
+    case = Case()
+    whole = [*COMMITTED["answer"], "propagation_id"]
+    case.has.rows["answer", "a"] = [row_of("answer")] * 2
+    assert case.found() == [(" at a, answer", whole, "of a row that no entry tells of")]
+    case.has.rows["answer", "a"] = []
+    gone = f"of a row that entry {IDX} recorded: it is not there"
+    assert case.found() == [(" at a, answer", whole, gone)]
