@@ -21,6 +21,7 @@ $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(BIN)/python -m compileall -q src  # compiled at first use, a full disk would leave half a module (CPython 3.11)
 	@touch $@
 
 format: $(READY)  ## rewrite the code in the house format

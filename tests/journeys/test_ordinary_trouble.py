@@ -218,7 +218,9 @@ def test_a_limit_on_files_or_on_their_size_is_the_machines(place: Place) -> None
         resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
 
     for limit, command in ((few, ["status"]), (small, ["report", "-o", "report.html"])):
-        ended = ran(place, *command, preexec_fn=limit, cwd=place[0])
+        # else Python would leave the half of a compiled module there, which nothing could load any more
+        env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+        ended = ran(place, *command, preexec_fn=limit, cwd=place[0], env=env)
         assert ended.returncode in FINE, ended.stderr
         assert "DP-100" not in ended.stderr
         assert "Traceback" not in ended.stderr

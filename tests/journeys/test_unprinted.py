@@ -236,6 +236,7 @@ def test_an_output_that_is_closed_or_whose_reader_has_gone_is_said(plain: Path) 
 
 WRITE = """
 import resource, signal, sys
+sys.dont_write_bytecode = True  # Python would leave the half of a compiled module there, which nothing could load
 from pathlib import Path
 from dpsync.cli.opening import written
 from dpsync.errors import DpsyncError
