@@ -1,11 +1,12 @@
 """Each column of a request's rows against what its entries commit to, one wrong value at a time."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from dpsync.ledger import rows
-from dpsync.ledger.row_comparison import Belongings, Problem, problems
+from dpsync.ledger.row_comparison import Belongings, Problem, of_added, problems
 from dpsync.ledger.rows import BORN, COMMITTED
 from dpsync.ledger.told import Kept, Place, Request
 
@@ -169,3 +170,19 @@ def test_rows_that_are_only_added_and_are_missing_or_too_many_are_named_as_a_who
     case.has.rows["answer", "a"] = []
     gone = f"of a row that entry {IDX} recorded: it is not there"
     assert case.found() == [(" at a, answer", whole, gone)]
+
+
+def test_a_row_that_no_entry_tells_of_is_told_apart_from_one_that_is_missing_or_changed() -> None:
+    one, other = row_of("post"), row_of("post", digest="d")
+    committed = [kept("post", one)]
+    assert [untold for *_, untold in of_added(KEY, "post", committed, [one, other])] == [True]
+    assert [untold for *_, untold in of_added(KEY, "post", committed, [])] == [False]
+    assert [untold for *_, untold in of_added(KEY, "post", committed, [other])] == [False]
+
+
+def test_columns_of_which_only_one_side_knows_are_not_compared() -> None:
+    (said,) = rows.read(rows.item(KEY, "sent", row_of("sent")))
+    newer = replace(said, marks=(*said.marks, "0000"), digest="0" * 64)
+    assert rows.differing(KEY, newer, row_of("sent", digest="other")) == ["digest"]
+    older = replace(said, marks=said.marks[:1], digest="0" * 64)
+    assert rows.differing(KEY, older, row_of("sent", sent_at="other")) == ["sent_at"]

@@ -1,0 +1,232 @@
+"""One request against its entries: each column that anybody can compare, one wrong value at a time, named once."""
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from dpsync.errors import KeyProblem
+from dpsync.ledger import entry, rows
+from dpsync.ledger.comparison import _of_request
+from dpsync.ledger.row_comparison import Belongings
+from dpsync.ledger.rows import BORN, COMMITTED
+from dpsync.ledger.told import Request
+from dpsync.sealing import Keys
+
+KEY = b"k" * 32
+SECOND = 1_000_000
+OF_THE_RECEIPT = {
+    "right": "erasure",
+    "starts": "2026-11-30",
+    "strict": "2026-12-28",
+    "letter": "2026-12-26",
+    "due": "2026-12-29",
+    "rule": "uk-1",
+    "ground": "art17-1",
+}
+
+
+class Opens:
+    def unwrap(self, *_: object) -> Any:
+        return SimpleNamespace(commit_key=KEY)
+
+
+class Fails:
+    def unwrap(self, *_: object) -> Any:
+        raise KeyProblem("the month is lost")
+
+
+class Case:
+    """A request at one processor, as it came in and was told. Times stand as in the database: microseconds."""
+
+    def __init__(self, **receipt: Any) -> None:
+        self.row: dict[str, Any] = {
+            **{column: f"request {column}" for column in COMMITTED["request"]},
+            "id": "r-1",
+            "right": "erasure",
+            "starts_on": "2026-11-30",
+            "strict_on": "2026-12-28",
+            "letter_by": "2026-12-26",
+            "due_on": "2026-12-29",
+            "clock_rule": "uk-1",
+            "ground": "art17-1",
+            "accepted_at": 100 * SECOND,
+            "received_at": 90 * SECOND,
+            "target_at": 300 * SECOND,
+            "due_at": 400 * SECOND,
+            "received_assumed": 0,
+            "lifting": 0,
+            "processors": "a",
+            "closed_at": None,
+            "shredded_at": None,
+            "wrapped_key": b"wrapped",
+            "key_month": "2026-11",
+        }
+        self.part: dict[str, Any] = {
+            **BORN,
+            **{column: self.row[column] for column in rows.COPIED},
+            "processor": "a",
+            "way": "api",
+            "covers": "",
+            "opened_at": 100 * SECOND,
+            "state_since": 100 * SECOND,
+        }
+        self.has = Belongings(parts={"a": self.part})
+        said: dict[str, Any] = {
+            "event": "received",
+            "ts": 100,
+            "received": 90,
+            "target": 300,
+            "overdue": 400,
+            "n": 1,
+            **OF_THE_RECEIPT,
+        }
+        texts = [rows.item(KEY, "request", self.row), rows.item(KEY, "births", rows.births([self.part]))]
+        self.said = Request()
+        self.said.hear(7, {**said, "list": entry.list_digest(["a"]), "rows": " ".join(texts), **receipt})
+
+    def told(self) -> None:
+        """The processor was told, and said that it is done."""
+        self.part |= {"state": "applied", "rung": 3, "told_at": 120 * SECOND, "done_at": 120 * SECOND}
+        self.part["state_since"] = self.row["closed_at"] = 120 * SECOND
+        text = rows.item(KEY, "propagation", self.part)
+        self.said.hear(8, {"event": "applied", "ts": 120, "dest": "a", "state": "applied", "rung": 3, "rows": text})
+
+    def found(self, keys: object = None) -> list[str]:
+        return list(_of_request(cast("Keys", keys or Opens()), self.row, self.has, self.said, {}))
+
+
+def test_what_is_as_told_is_no_problem() -> None:
+    case = Case()
+    assert case.found() == []
+    case.told()
+    assert case.found() == []
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "said"),
+    [
+        ("right", "opt_out", "right is opt_out; entry 7 says erasure"),
+        ("starts_on", "2026-11-29", "starts_on is 2026-11-29; entry 7 says 2026-11-30"),
+        ("strict_on", "2026-12-29", "strict_on is 2026-12-29; entry 7 says 2026-12-28"),
+        ("letter_by", "2026-12-27", "letter_by is 2026-12-27; entry 7 says 2026-12-26"),
+        ("due_on", "2026-12-30", "due_on is 2026-12-30; entry 7 says 2026-12-29"),
+        ("clock_rule", "uk-2", "clock_rule is uk-2; entry 7 says uk-1"),
+        ("ground", "", "ground is ; entry 7 says art17-1"),
+        ("received_at", 91 * SECOND, "received_at is 1970-01-01 00:01:31 UTC; entry 7 says another time"),
+        ("target_at", 301 * SECOND, "target_at is 1970-01-01 00:05:01 UTC; entry 7 says another time"),
+        ("due_at", "soon", "due_at is no time; entry 7 says another time"),
+        ("received_assumed", 1, "received_assumed is not what entry 7 says"),
+        ("processors", "a\nb", "processors is not the list of entry 7"),
+        ("processors", "a b", "processors is not the list of entry 7"),
+        (
+            "closed_at",
+            130 * SECOND,
+            "the database says closed_at 1970-01-01 00:02:10 UTC; the ledger tells of another time, or none",
+        ),
+        (
+            "shredded_at",
+            130 * SECOND,
+            "the database says shredded_at 1970-01-01 00:02:10 UTC; the ledger tells of another time, or none",
+        ),
+    ],
+)
+def test_a_changed_column_of_a_request_is_named_once(column: str, value: object, said: str) -> None:
+    case = Case()
+    case.row[column] = value
+    if column in rows.COPIED:
+        case.part[column] = value
+    assert case.found() == [f"request r-1: {said}"]
+
+
+def test_a_time_of_receipt_that_is_another_is_named_also_where_it_is_copied() -> None:
+    case = Case()
+    case.row["accepted_at"] = case.part["opened_at"] = case.part["state_since"] = 101 * SECOND
+    assert case.found()[0] == "request r-1: accepted_at is 1970-01-01 00:01:41 UTC; entry 7 says another time"
+    other = "1970-01-01 00:01:41 UTC; the ledger tells of another time, or none"
+    assert case.found()[1:] == [
+        f"request r-1 at a: the database says state_since {other}",
+        f"request r-1 at a: the database says opened_at {other}",
+    ]
+
+
+def test_a_lifting_is_what_its_entry_is_called() -> None:
+    case = Case()
+    case.row["lifting"] = case.part["lifting"] = 1
+    assert case.found() == ["request r-1: lifting is not what entry 7 says"]
+    lifted = Case(event="lifted")
+    lifted.row["lifting"] = lifted.part["lifting"] = 1
+    assert lifted.found() == ["request r-1: lifting not as entry 7 recorded it"]
+
+
+def test_what_a_receipt_leaves_out_is_empty_since_entries_commit_to_rows_and_not_compared_before() -> None:
+    without = {key: said for key, said in Case().said.receipt.items() if key != "ground"}
+    case = Case()
+    case.said.receipt = without
+    assert case.found()[0] == "request r-1: ground is art17-1; entry 7 says none"
+    case.said.receipt = {key: said for key, said in without.items() if key != "rows"}
+    assert case.found() == []
+
+
+def test_a_receipt_that_was_assumed_is_said_to_be() -> None:
+    case = Case(assumed=1)
+    assert case.found() == ["request r-1: received_assumed is not what entry 7 says"]
+
+
+def test_a_request_of_whose_receipt_nothing_is_told_is_named() -> None:
+    case = Case()
+    case.said = Request()
+    problems = case.found()
+    assert problems[0] == "request r-1: the ledger does not tell of its receipt"
+
+
+def test_other_processors_than_it_was_accepted_for_are_named() -> None:
+    case = Case()
+    del case.has.parts["a"]
+    told_of = "its processors in the database are not those it was accepted for (propagation: request_id, processor)"
+    assert case.found()[0] == f"request r-1: {told_of}"
+
+
+@pytest.mark.parametrize(("column", "value"), [("state", "refused"), ("rung", 4)])
+def test_a_changed_state_or_rung_is_named_once(column: str, value: object) -> None:
+    case = Case()
+    case.part[column] = value
+    born = {"state": "pending", "rung": 0} | {column: value}
+    shown = f"the database says state {born['state']}, rung {born['rung']}"
+    assert case.found() == [f"request r-1 at a: {shown}; no entry tells of more than pending, rung 0"]
+    case = Case()
+    case.told()
+    case.part[column] = value
+    kept = {"state": "applied", "rung": 3} | {column: value}
+    shown = f"the database says state {kept['state']}, rung {kept['rung']}"
+    assert case.found() == [f"request r-1 at a: {shown}; entry 8 says applied, rung 3"]
+
+
+@pytest.mark.parametrize("column", ["told_at", "done_at", "state_since", "opened_at"])
+def test_a_changed_moment_of_a_part_is_named_once(column: str) -> None:
+    case = Case()
+    case.told()
+    case.part[column] = 119 * SECOND
+    said = f"the database says {column} 1970-01-01 00:01:59 UTC; the ledger tells of another time, or none"
+    assert case.found() == [f"request r-1 at a: {said}"]
+
+
+@pytest.mark.parametrize("column", rows.COPIED)
+def test_what_a_part_copies_is_that_of_its_request(column: str) -> None:
+    case = Case()
+    case.part[column] = "other"
+    assert case.found() == [f"request r-1 at a: {column} is not that of the request"]
+
+
+def test_without_its_key_a_request_is_compared_in_what_is_open_and_the_key_is_named() -> None:
+    case = Case()
+    case.row["source"] = "other"
+    assert case.found() == ["request r-1: source not as entry 7 recorded it"]
+    assert list(_of_request(None, case.row, case.has, case.said, {})) == []
+    (lost,) = case.found(Fails())
+    assert lost.startswith("request r-1: wrapped_key does not open under key_month 2026-11, so less is compared: ")
+    case.row["wrapped_key"] = None
+    assert case.found() == ["request r-1: wrapped_key is gone, and no entry tells that the request was shredded"]
+    case.said.hear(9, {"event": "shredded", "ts": 500})
+    case.row["shredded_at"] = 500 * SECOND
+    assert case.found() == []
