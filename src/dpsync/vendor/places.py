@@ -92,27 +92,27 @@ class PeopleInPlaces(HttpConnector[SettingsT, CallsT], Generic[SettingsT, CallsT
 
     def compared(self, found: Found[CallsT, PlaceT, MemberT], member: MemberT, changes: Changes) -> Compared:
         """What of a record is not as a rectification asked, its address aside. Raises `Ended`."""
-        raise NotImplementedError  # never asked: `carry_out` and `verify` refuse a right that is not declared
+        raise NotImplementedError  # because `carry_out` and `verify` refuse a right that is not declared
 
     def put_right(self, calls: CallsT, place: PlaceT, addresses: tuple[str, ...], changes: Changes) -> Outcome:
         """Put right whoever is held under any of the addresses; see `rectification`."""
-        raise NotImplementedError  # never asked: `carry_out` and `verify` refuse a right that is not declared
+        raise NotImplementedError  # because `carry_out` and `verify` refuse a right that is not declared
 
     def erase(self, calls: CallsT, place: PlaceT, address: str) -> Outcome:
         """Erase, for good."""
-        raise NotImplementedError  # never asked: `carry_out` and `verify` refuse a right that is not declared
+        raise NotImplementedError  # because `carry_out` and `verify` refuse a right that is not declared
 
     def restrict(self, calls: CallsT, place: PlaceT, address: str) -> Outcome:
         """Keep the data, and keep them from use."""
-        raise NotImplementedError  # never asked: `carry_out` and `verify` refuse a right that is not declared
+        raise NotImplementedError  # because `carry_out` and `verify` refuse a right that is not declared
 
     def lift(self, calls: CallsT, place: PlaceT, address: str) -> Outcome:
         """Take back what our own restriction did. It never subscribes anybody."""
-        raise NotImplementedError  # never asked: `carry_out` and `verify` refuse a right that is not declared
+        raise NotImplementedError  # because `carry_out` and `verify` refuse a right that is not declared
 
     def opt_out(self, calls: CallsT, place: PlaceT, address: str) -> Outcome:
         """See that nothing is sent any more."""
-        raise NotImplementedError  # never asked: `carry_out` and `verify` refuse a right that is not declared
+        raise NotImplementedError  # because `carry_out` and `verify` refuse a right that is not declared
 
     # --- what it inherits
 
@@ -123,7 +123,7 @@ class PeopleInPlaces(HttpConnector[SettingsT, CallsT], Generic[SettingsT, CallsT
         """
         addresses = self._addresses(instruction)
         if not addresses:
-            return NotIdentifiable(reason=f"{self.vendor} knows people by their e-mail address, and none is known")
+            return NotIdentifiable(reason=f"{self.vendor} knows people by their email address, and none is known")
         calls = self.calls(instruction)
         outcomes: list[Outcome] = []
         try:

@@ -74,11 +74,11 @@ class Brevo(PeopleInPlaces[BrevoSettings, Calls, str, Contact]):
             ),
             Right.OPT_OUT: Capability(
                 means=Means.API,
-                effect="The contact is put on the blocklist for e-mail and, where it has a number, for SMS.",
+                effect="The contact is put on the blocklist for email and, where it has a number, for SMS.",
                 limits="A number that is added later is not blocked. Transactional mail and WhatsApp are not stopped. "
                 "Another system that writes to the contact can take it off the blocklist. A campaign that is being "
                 "sent at that moment is not recalled.",
-                verified_by="the contact is on the blocklist for e-mail and, where it has a number, for SMS",
+                verified_by="the contact is on the blocklist for email and, where it has a number, for SMS",
                 source=_SOURCE,
             ),
         }
