@@ -7,11 +7,13 @@ import pytest
 
 from dpsync.errors import KeyProblem
 from dpsync.ledger import entry, rows
-from dpsync.ledger.comparison import _of_request
+from dpsync.ledger.comparison import PAGE, _of_request, differences, older_requests
+from dpsync.ledger.entry import EntryKind
 from dpsync.ledger.row_comparison import Belongings
 from dpsync.ledger.rows import BORN, COMMITTED
 from dpsync.ledger.told import Request
 from dpsync.sealing import Keys
+from tests.unit.test_ledger_receipt import NOW, ledger
 
 KEY = b"k" * 32
 SECOND = 1_000_000
@@ -27,6 +29,9 @@ OF_THE_RECEIPT = {
 
 
 class Opens:
+    def mac(self, *_: object) -> bytes:
+        return KEY
+
     def unwrap(self, *_: object) -> Any:
         return SimpleNamespace(commit_key=KEY)
 
@@ -230,3 +235,28 @@ def test_without_its_key_a_request_is_compared_in_what_is_open_and_the_key_is_na
     case.said.hear(9, {"event": "shredded", "ts": 500})
     case.row["shredded_at"] = 500 * SECOND
     assert case.found() == []
+
+
+def received(number: int, **more: str | int) -> tuple[str | None, bytes]:
+    said = {"list": "0" * 64, "n": 1, "right": "erasure", **more}
+    return f"r-{number:04}", entry.encode(EntryKind.RECEIVED, NOW, req=f"r-{number:04}", **said)
+
+
+NEWER = {"rows": rows.item(KEY, "births", {"way": "", "covers": ""})}
+
+
+@pytest.mark.parametrize("number", [0, 1, PAGE - 1, PAGE, PAGE + 1, 2 * PAGE])
+def test_requests_from_before_entries_committed_to_rows_are_counted_up_to_the_first_that_does(number: int) -> None:
+    of_the_service = (None, entry.encode(EntryKind.CONFIGURATION, NOW, digest="0" * 64))
+    older = [received(one) for one in range(number)]
+    with ledger([of_the_service, *older]) as (_, connection):
+        assert older_requests(connection) == number
+    with ledger([of_the_service, *older, received(5000, **NEWER), received(5001)]) as (_, connection):
+        assert older_requests(connection) == number
+
+
+def test_what_the_ledger_tells_of_and_the_database_has_not_is_named_fifty_times_at_most() -> None:
+    with ledger([received(one) for one in range(60)]) as (_, connection):
+        found = differences(connection, cast("Keys", Opens()))
+    missing = [f"request r-{one:04}: the ledger tells of it, and the database does not have it" for one in range(50)]
+    assert found == (*missing, "and more")

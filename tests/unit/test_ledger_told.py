@@ -1,13 +1,16 @@
 """What the entries of one request tell of it, entry by entry."""
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from sqlalchemy import create_engine, insert
 
 from dpsync.ledger import rows
 from dpsync.ledger.alias_comparison import Known
 from dpsync.ledger.told import Kept, Request
 from dpsync.ledger.told import Place as Told
+from dpsync.sealing import Keys
+from dpsync.store import tables as t
 
 KEY = b"k" * 32
 
@@ -102,3 +105,36 @@ def test_the_last_entry_about_a_persons_names_counts_whichever_request_it_is_of(
         known.hear({"person": person, "id": f"r-{number}"}, request)
     latest = {person: (kept and kept.idx, about) for person, (kept, about) in known._by_person.items()}
     assert latest == {"p-1": (7, "r-2"), "p-2": (9, "r-1")}
+
+
+class Macs:
+    def mac(self, purpose: str, data: bytes) -> bytes:
+        assert (purpose, data) == ("ledger", b"rows")
+        return KEY
+
+
+def test_the_names_of_each_person_are_compared_with_what_the_last_entry_says_and_a_stranger_is_named() -> None:
+    named: dict[str, list[dict[str, Any]]] = {
+        person: [
+            {"pseudonym": f"{person}/{n}", "person": person, "key_version": 1, "subject_id": "s-1"} for n in (1, 2)
+        ]
+        for person in ("p-1", "p-2", "p-3")
+    }
+    known = Known()
+    for number, (person, found) in enumerate(named.items(), start=1):
+        request = Request()
+        (one,) = rows.read(rows.item(KEY, "alias", rows.names(found)))
+        request.rows["alias", "", 0] = Kept(number, one)
+        known.hear({"person": person, "id": f"r-{number}"}, request)
+    known.hear({"person": "p-4", "id": "r-4"}, Request())  # from before names were committed
+    stranger = {"pseudonym": "p-0/1", "person": "p-0", "key_version": 1, "subject_id": "s-1"}
+    held = [stranger, *named["p-1"], {**named["p-2"][0], "subject_id": "s-9"}, named["p-2"][1]]
+    with create_engine("sqlite://").connect() as connection:
+        t.alias.create(connection)
+        connection.execute(insert(t.alias), held)
+        problems = list(known.problems(connection, cast("Keys", Macs())))
+    assert problems == [
+        "alias: person, pseudonym of a row: no request is about such a person",
+        "request r-2, alias: subject_id of its person not as entry 2 recorded it",
+        "request r-3, alias: pseudonym, person, key_version, subject_id of its person not as entry 3 recorded it",
+    ]
