@@ -11,7 +11,7 @@ from dpsync.ledger.comparison import PAGE, _of_request, differences, older_reque
 from dpsync.ledger.entry import EntryKind
 from dpsync.ledger.row_comparison import Belongings
 from dpsync.ledger.rows import BORN, COMMITTED
-from dpsync.ledger.told import Request
+from dpsync.ledger.told import Request, of_no_request, of_requests
 from dpsync.sealing import Keys
 from tests.unit.test_ledger_receipt import NOW, ledger
 
@@ -144,6 +144,15 @@ def test_a_changed_column_of_a_request_is_named_once(column: str, value: object,
     assert case.found() == [f"request r-1: {said}"]
 
 
+def test_the_list_of_a_request_is_a_processor_a_line() -> None:
+    case = Case(list=entry.list_digest(["a", "b"]), n=2)
+    case.row["processors"] = "a\nb"
+    case.has.parts["b"] = {**case.part, "processor": "b"}
+    assert [problem for problem in case.found() if "processors" in problem] == [
+        "request r-1: processors not as entry 7 recorded it"
+    ]
+
+
 def test_a_time_of_receipt_that_is_another_is_named_also_where_it_is_copied() -> None:
     case = Case()
     case.row["accepted_at"] = case.part["opened_at"] = case.part["state_since"] = 101 * SECOND
@@ -260,3 +269,17 @@ def test_what_the_ledger_tells_of_and_the_database_has_not_is_named_fifty_times_
         found = differences(connection, cast("Keys", Opens()))
     missing = [f"request r-{one:04}: the ledger tells of it, and the database does not have it" for one in range(50)]
     assert found == (*missing, "and more")
+
+
+def test_entries_are_heard_in_their_order_whatever_order_the_database_has() -> None:
+    states = [("held", 0), ("pending", 1), ("applied", 3)]
+    told: list[dict[str, str | int]] = [
+        {"dest": "a", "right": "erasure", "state": state, "rung": rung} for state, rung in states
+    ]
+    events = [("r-1", entry.encode(EntryKind.HELD, NOW, req="r-1", **one)) for one in told]
+    service = [(None, entry.encode(EntryKind.CONFIGURATION, NOW, digest=f"{one}" * 64)) for one in range(3)]
+    with ledger([*events, *service]) as (_, connection):
+        # SQLite gives the rows of an unordered question the other way round, when told to
+        connection.exec_driver_sql("PRAGMA reverse_unordered_selects = ON")
+        assert of_requests(connection, ["r-1"])["r-1"].places["a"].state == "applied"
+        assert [idx for idx, _ in of_no_request(connection)] == [3, 4, 5]
