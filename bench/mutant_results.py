@@ -18,8 +18,8 @@ from pathlib import Path
 
 EQUIVALENT = Path(__file__).with_name("equivalent_mutants.toml")
 SETTLED = Path(__file__).with_name("mutants_settled.json")
-UNNOTICED, UNTESTED, SKIPPED = 0, 33, 34
-"""What mutmut calls the result of a change that no test noticed, that no test reaches, that was not tried."""
+UNNOTICED, NOTICED, UNTESTED, SKIPPED = 0, 1, 33, 34
+"""What mutmut calls the result of a change that no test noticed, one did, no test reaches, that was not tried."""
 _TEXT = re.compile(r"""[rbf]*("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')""")
 _HEADER = re.compile(r'"(accept|api-key|authorization|content-type|in-reply-to|references)"', re.IGNORECASE)
 

@@ -14,7 +14,18 @@ import subprocess
 import sys
 from pathlib import Path
 
-from bench.mutant_results import UNNOTICED, UNTESTED, Changes, Mutant, accepted, every_file, functions, readable, settle
+from bench.mutant_results import (
+    NOTICED,
+    UNNOTICED,
+    UNTESTED,
+    Changes,
+    Mutant,
+    accepted,
+    every_file,
+    functions,
+    readable,
+    settle,
+)
 
 WORKERS = "2"
 
@@ -38,13 +49,13 @@ def report() -> int:
             left += [one for one in survived if one not in known]
             missing = sum(result is None for result in function.results.values())
             untried += missing
-            here = {one for one in listed if one[0] == readable(function.name)} if not missing else set()
-            tried = any(result == 1 for result in function.results.values())
-            noticed += sorted(here - {(one.where, one.after) for one in known}) if tried else []
+            here = {one for one in listed if one[0] == readable(function.name)}
+            found = {(one.where, one.after): name for name in function.results if here for one in [changes.read(name)]}
+            noticed += sorted(one for one in here if one not in found or function.results[found[one]] == NOTICED)
     for one in left:
         sys.stdout.write(f"{one.where}\n  - {one.before}\n  + {one.after}\n")
     for where, after in noticed:
-        sys.stdout.write(f"{where}: listed, and noticed\n  + {after}\n")
+        sys.stdout.write(f"{where}: listed, and noticed, or no change that is made\n  + {after}\n")
     said = f"{len(left)} unnoticed; {same} are no other program (listed); {untried} not tried yet\n"
     sys.stdout.write(said)
     return 2 if left or noticed or untried else 0
