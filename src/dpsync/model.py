@@ -18,6 +18,13 @@ class Right(StrEnum):
     OPT_OUT = "opt_out"
 
 
+class Regime(StrEnum):
+    """Whose law sets the periods: that of the United Kingdom, or that of the European Union (and of the EEA)."""
+
+    UK = "uk"
+    EU = "eu"
+
+
 class State(StrEnum):
     """Where a propagation stands. There is no state "failed": a right does not fail, it waits for a person."""
 
@@ -231,7 +238,11 @@ class Lifted:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One right of one subject, as it came in. `received_at` is when the *controller* received it."""
+    """One right of one subject, as it came in. `received_at` is when the *controller* received it.
+
+    `identity_confirmed_at`, `fee_paid_at`: when what the controller had to ask for first had come, None where it asked
+    for nothing (Art. 12(6), 12A).
+    """
 
     source: str
     event_id: str
@@ -244,6 +255,8 @@ class Request:
     changes: Changes | None = None
     lifted: Lifted | None = None
     by: str = ""
+    identity_confirmed_at: datetime | None = None
+    fee_paid_at: datetime | None = None
 
     @property
     def addresses(self) -> tuple[str, ...]:

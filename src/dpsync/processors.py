@@ -47,7 +47,7 @@ def controller_of(
     return Controller(
         name=c.name,
         zone=ZoneInfo(c.time_zone),
-        legal_clock=LegalClock(c.time_zone, c.holidays),
+        legal_clock=LegalClock(c.time_zone, c.place, c.regime, c.categories),
         processors=processors,
         notice=_connected("notice", notice, notice.Settings(), kit("notice")),
         keys=keys,

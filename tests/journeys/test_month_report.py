@@ -25,7 +25,7 @@ from dpsync.reports.make import month_report as report_of_month
 from dpsync.reports.make import period_of
 from dpsync.reports.verdict import Verdict
 from dpsync.running import month_report
-from dpsync.running.month_report import Mailing, MailingState, due, first_working_day
+from dpsync.running.month_report import Mailing, MailingState, due
 from tests.journeys.installation import DPO, FORMS, NEWSLETTER, Installation, installed, sqlite_url
 from tests.mailhost import MailHost, mail_host
 
@@ -76,7 +76,7 @@ def standing(there: Installation) -> Mailing | None:
     ],
 )
 def test_the_first_working_day_is_that_of_the_legal_clock(nation: str, month: date, day: date) -> None:
-    assert first_working_day(LegalClock("Europe/London", nation), month) == day
+    assert LegalClock("Europe/London", nation).first_working_day(month) == day
 
 
 LONG_AGO = date(2026, 1, 10)

@@ -10,6 +10,7 @@ from pydantic import SecretStr
 from sqlalchemy import select
 
 from dpsync import settings as configuration
+from dpsync.cli.check_calendar import calendar_lines
 from dpsync.cli.check_doors import letters_that_wait, month_report_of, outside, refused_of
 from dpsync.cli.check_lines import CheckLine, CheckResult
 from dpsync.cli.check_register import register_lines
@@ -65,6 +66,7 @@ def looked(talk: Talk, *, offline: bool, send_test: bool, ask: Sequence[str] = (
             lines += letters_that_wait(there)
             lines += month_report_of(there, there.clock.now())
             lines += refused_of(there, there.clock.now())
+            lines += calendar_lines(there, there.clock.now())
             lines += _conversations(there, there.clock.now())
             lines += register_lines(there, there.clock.now())
         begun = not any(one.fatal for one in ready)

@@ -27,6 +27,8 @@ OPTIONS = {
     "subject.references": "--reference",
     "ground": "--ground",
     "received_at": "--received",
+    "identity_confirmed_at": "--identity-confirmed",
+    "fee_paid_at": "--fee-paid",
     "changes": "--set",
     "lifted.told_on": "--lift-told-on",
     "lifted.how": "--lift-how",
@@ -59,6 +61,16 @@ ReceivedOn = Annotated[
     typer.Option(
         metavar="DATE", help="When the organisation received the request: a day, or a time with its time zone."
     ),
+]
+IdentityConfirmed = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DATE", help="If you had to ask who the person is: when their answer came. The month starts then."
+    ),
+]
+FeePaid = Annotated[
+    str | None,
+    typer.Option(metavar="DATE", help="If you had to ask for a fee: when it was paid."),
 ]
 LiftToldOn = Annotated[
     str | None, typer.Option(metavar="DATE", help="To lift a restriction: when the person was told (Art. 18(3)).")

@@ -26,6 +26,8 @@ def submit(
     reference: ask.Reference = None,
     changes: ask.Set = None,
     received: ask.ReceivedOn = None,
+    identity_confirmed: ask.IdentityConfirmed = None,
+    fee_paid: ask.FeePaid = None,
     ground: Annotated[str | None, typer.Option(help="The legal ground, such as consent_withdrawn.")] = None,
     by: Annotated[str, typer.Option(help="Who submits it, for the record.")] = "",
     lift_told_on: ask.LiftToldOn = None,
@@ -44,7 +46,8 @@ def submit(
     data = {**ask.request_fields(right, subject, changes, lift_told_on, lift_how), "ground": ground}
     event = event_id or f"cmd-{secrets.token_hex(12)}"
     with installation(talk) as there:
-        data["received_at"] = ask.moment_of(received, there.zone)
+        days = {"received_at": received, "identity_confirmed_at": identity_confirmed, "fee_paid_at": fee_paid}
+        data |= {field: ask.moment_of(day, there.zone) for field, day in days.items()}
         result = _handed_in(there, ask.given(data), event, by)
         talk.did = f"request {result.request_id} is {_word(result)} (event {event})"
         if as_json:

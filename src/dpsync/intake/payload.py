@@ -120,6 +120,8 @@ class _Data(_Shape):
     version: Version | None = None
     changes: _Changes | None = None
     lifted: _Lifted | None = None
+    identity_confirmed_at: Time | None = None
+    fee_paid_at: Time | None = None
 
 
 class _RequestEnvelope(_Shape):
@@ -199,6 +201,8 @@ def _request(data: _Data, prefix: str, source: str, event_id: str, now: datetime
         changes=_changes(data.changes),
         lifted=Lifted(data.lifted.told_on, data.lifted.how) if data.lifted else None,
         by=by,
+        identity_confirmed_at=data.identity_confirmed_at,
+        fee_paid_at=data.fee_paid_at,
     )
 
 
@@ -206,8 +210,9 @@ def _must_fit_together(data: _Data, prefix: str, now: datetime) -> None:
     subject, changes, lifted = data.subject, data.changes, data.lifted
     if not (subject.id or subject.email or subject.other_emails or subject.phone or subject.references):
         raise PayloadInvalid(f"{prefix}subject", "must hold an id, email, other_emails, phone or references")
-    if data.received_at and data.received_at > now + SKEW:
-        raise PayloadInvalid(f"{prefix}received_at", "is in the future")
+    for field in ("received_at", "identity_confirmed_at", "fee_paid_at"):
+        if (moment := getattr(data, field)) and moment > now + SKEW:
+            raise PayloadInvalid(f"{prefix}{field}", "is in the future")
     if data.received_at and data.received_at < RIGHTS_SINCE:
         raise PayloadInvalid(f"{prefix}received_at", "is before 2018-05-25, when these rights began to apply")
     if changes and data.right != "rectification":

@@ -62,7 +62,7 @@ def plan_of(there: Installation, request: Request, now: datetime) -> Plan:
     # A processor that sits in its deadline must not make the others wait for theirs.
     with ThreadPoolExecutor(max_workers=max(1, min(16, len(foreseen)))) as pool:
         looks = list(pool.map(_looked, foreseen))
-    dates, safety = controller.legal_clock.dates(request.right, request.received_at), controller.safety
+    dates, safety = controller.legal_clock.dates_of(request), controller.safety
     causes = {cause for one in foreseen for cause in one.initial.causes}
     cools_until = now + safety.cooling_off if Cause.COOLING_OFF in causes else None
     return Plan(

@@ -228,7 +228,7 @@ def _draft(
         # Two processors on one account are two calls with one credential: both count.
         standing.counted[processor.account] = around.counted + initial.counted
         initial_states.append(initial)
-    dates = controller.legal_clock.dates(request.right, request.received_at)
+    dates = controller.legal_clock.dates_of(request)
     return _Draft(asked, who, history, new_request_id(), controller.keys.new_request_key(), dates, initial_states)
 
 

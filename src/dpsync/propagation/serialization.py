@@ -39,4 +39,10 @@ def from_bytes(plain: bytes) -> Request:
         changes=Changes(**raw["changes"]) if raw["changes"] else None,
         lifted=Lifted(date.fromisoformat(lifted["told_on"]), lifted["how"]) if lifted else None,
         by=raw["by"],
+        identity_confirmed_at=_moment(raw.get("identity_confirmed_at")),
+        fee_paid_at=_moment(raw.get("fee_paid_at")),
     )
+
+
+def _moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None

@@ -86,16 +86,10 @@ def due(last: Mailing | None, begun_on: date, clock: LegalClock, now: datetime) 
         first = date.fromisoformat(f"{last.month}-01") + relativedelta(months=1)
     if first >= this_month or begun_on > month_end(first):
         return None
-    day = first_working_day(clock, first + relativedelta(months=1))
+    day = clock.first_working_day(first + relativedelta(months=1))
     if (now.date(), now.hour) < (day, HOUR_OF_DAY):
         return None
     return Mailing(f"{first:%Y-%m}", MailingState.WAITING, now.astimezone(UTC))
-
-
-def first_working_day(clock: LegalClock, first: date) -> date:
-    """The first working day of the month that begins on `first`, by the calendar of the legal dates."""
-    # The clock shows its calendar in one way: the working day from three months after a day.
-    return clock.extended(first - relativedelta(months=3))
 
 
 def mail(there: Installation, now: datetime) -> None:
@@ -106,7 +100,7 @@ def mail(there: Installation, now: datetime) -> None:
     one = due(there.read(newest), there.read(partial(begun_on, zone=there.zone)), clock, local)
     if one is not None and there.mail is not None:
         _send(there, there.mail, one, now)
-    elif one is not None and local.date() == first_working_day(clock, local.date().replace(day=1)):
+    elif one is not None and local.date() == clock.first_working_day(local.date()):
         _tell(there, one, "no mail host is set ([mail])", now)
 
 

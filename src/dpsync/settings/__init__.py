@@ -4,10 +4,10 @@
 the file into `Settings` or into a list of faults.
 """
 
+from dpsync.settings.controller import ControllerSection
 from dpsync.settings.reading import connector_section, digest, load, processors_as_written, schema
 from dpsync.settings.sections import (
     AlertsSection,
-    ControllerSection,
     ExemptionSection,
     IntakeSection,
     KeysSection,

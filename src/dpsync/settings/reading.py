@@ -17,6 +17,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from dpsync import paths
 from dpsync.errors import ConfigurationError, Fault
 from dpsync.paths import TroubleKind, Unusable
+from dpsync.settings.controller import faults_of_regime
 from dpsync.settings.sections import ProcessorSection, Settings
 from dpsync.settings.values import OURS, UNSET, UNSET_CODE, Environment, resolve
 from dpsync.urls import is_loopback
@@ -165,7 +166,9 @@ def _parsed(path: Path) -> tuple[str, dict[str, Any]]:
 
 def _between_sections(document: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
     """What no field can see alone, asked of the raw file so that it is told together with the rest."""
-    mail = document.get("mail")
+    controller, mail = document.get("controller"), document.get("mail")
+    if isinstance(controller, dict):
+        yield from ((("controller", key), problem) for key, problem in faults_of_regime(controller))
     if not isinstance(mail, dict):
         return
     host = mail.get("host")

@@ -19,6 +19,7 @@ from pydantic import (
 from dpsync.errors import Fault
 from dpsync.model import ExemptionCode, Mode, Right
 from dpsync.settings.about import AboutSection
+from dpsync.settings.controller import ControllerSection
 from dpsync.settings.section import Section
 from dpsync.settings.values import (
     NAME,
@@ -34,12 +35,10 @@ from dpsync.settings.values import (
     Period,
     SecretReference,
     Text,
-    TimeZone,
     WebAddress,
     wrong,
 )
 
-NATIONS = ("GB-ENG", "GB-WLS", "GB-SCT", "GB-NIR")
 _TELLING_ONLY = frozenset({Right.RECTIFICATION, Right.RESTRICTION})
 
 
@@ -48,46 +47,12 @@ def _as_written(text: str | dict[str, object]) -> Any:
     return text
 
 
-def _nation(raw: object) -> object:
-    if raw not in NATIONS:
-        hint = "GB alone lacks Easter Monday" if raw == "GB" else "each nation has its own bank holidays"
-        raise wrong(f"must be one of {', '.join(NATIONS)}: {hint}")
-    return raw
-
-
-def _regime(raw: object) -> object:
-    if raw != "uk":
-        raise wrong('must be "uk": no other law\'s periods are implemented, and guessed ones would be wrong')
-    return raw
-
-
 def _origin(text: str) -> str:
     if not text.isascii() or not text.isprintable() or " " in text or "+" in text:
         raise wrong("must be ASCII without spaces or +, such as example.org/dpsync")
     if "REHEARSAL" in text:
         raise wrong("must not say REHEARSAL: a rehearsal adds that itself, and a live ledger may not look like one")
     return text
-
-
-class ControllerSection(Section):
-    """Who is responsible, and under which law."""
-
-    name: Text = Field(description="The organisation that is responsible for the data, as letters and reports name it.")
-    dpo: Address = Field(repr=False, description="Who reads the reports and decides: the data protection officer.")
-    deputy: Address | None = Field(
-        default=None, repr=False, description="Who is told, besides the DPO, when time is short."
-    )
-    operator: Address = Field(repr=False, description="Who runs this machine, and does what a vendor's API cannot do.")
-    time_zone: TimeZone = Field(default="Europe/London", description="Decides which day a request was received on.")
-    holidays: Annotated[Literal["GB-ENG", "GB-WLS", "GB-SCT", "GB-NIR"], BeforeValidator(_nation)] = Field(
-        default="GB-ENG", description=f"The bank holidays that move a legal date: {', '.join(NATIONS)}."
-    )
-    regime: Annotated[Literal["uk"], BeforeValidator(_regime)] = Field(
-        default="uk", description="The law that sets the periods. dpsync knows only that of the United Kingdom."
-    )
-    rehearsal: StrictBool = Field(
-        default=False, description="Nothing is real: reports, receipts and the ledger say REHEARSAL, for ever."
-    )
 
 
 class StoreSection(Section):
