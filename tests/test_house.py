@@ -20,7 +20,7 @@ from dpsync import settings
 from dpsync.__main__ import main
 from dpsync.cli.app import COMMANDS, GROUPS
 from dpsync.cli.catalogue import CATALOGUE
-from dpsync.cli.reference import commands_page
+from dpsync.cli.reference import commands_page, man_page
 from dpsync.errors import Exit
 from dpsync.intake.payload import parse
 from dpsync.intake.signature import Verifier
@@ -166,6 +166,7 @@ def test_the_generated_pages_are_those_of_the_code(capsys: pytest.CaptureFixture
     docs = ROOT / "docs"
     assert text_of(docs / "states.md") == states_page(), "make docs"
     assert text_of(docs / "commands.md") == commands_page(), "make docs"
+    assert text_of(docs / "dpsync.1") == man_page(), "make docs"
     assert text_of(docs / "processors.md").startswith("# ")
     assert text_of(docs / "processors.md").endswith(f"\n\n{processors}"), "make docs"
 

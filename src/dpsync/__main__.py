@@ -12,6 +12,9 @@ from dpsync.errors import ConfigurationError, DpsyncError, Exit
 if TYPE_CHECKING:
     from typer import Typer
 
+COMPLETE = "_DPSYNC_COMPLETE"
+"""Set by the shell that wants to complete a command: see `dpsync completion`."""
+
 
 def main(argv: Sequence[str] | None = None, *, commands: "Typer | None" = None) -> int:
     """Run one command (of `commands`, by default ours); gives an exit code of `errors.Exit`, no trace without `-vv`."""
@@ -62,6 +65,8 @@ def _run(argv: list[str], talk: Talk, commands: "Typer | None") -> int:
 
     from dpsync.cli.app import app
 
+    if COMPLETE in os.environ:
+        _know_shells()
     command = typer.main.get_command(commands or app)
     try:
         code = command.main(argv, prog_name="dpsync", standalone_mode=False, obj=talk)
@@ -70,6 +75,13 @@ def _run(argv: list[str], talk: Talk, commands: "Typer | None") -> int:
     except SystemExit as ended:
         raise (ended.__context__ or ended) from None  # what typer makes of a pipe that broke, whosever it was
     return code if isinstance(code, int) else Exit.DONE
+
+
+def _know_shells() -> None:
+    """Have typer answer the shell's question: it is silent without the two options that it would add to our help."""
+    from typer.completion import completion_init  # type: ignore[attr-defined]  # because typer lists no exports
+
+    completion_init()
 
 
 def _misused(talk: Talk, error: Exception) -> int:

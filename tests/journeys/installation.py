@@ -20,7 +20,7 @@ from dpsync.http import HttpClient
 from dpsync.installation import Installation as Opened
 from dpsync.intake.answers import Received
 from dpsync.intake.limits import serve_config
-from dpsync.intake.payload import Withdrawal, parse
+from dpsync.intake.payload import TestMessage, Withdrawal, parse
 from dpsync.intake.reception import Reception
 from dpsync.intake.web import create_app
 from dpsync.ledger import comparison
@@ -122,8 +122,9 @@ class Asked:
     names: Mapping[str, str] = field(default_factory=dict)
 
 
-def receive(service: Opened, request: Request | Withdrawal, body: bytes) -> Received:
+def receive(service: Opened, request: Request | Withdrawal | TestMessage, body: bytes) -> Received:
     """Let in what the receiver has verified and read; back after the commit."""
+    assert not isinstance(request, TestMessage)
     reception, now = Reception(service.controller, service.writer), service.clock.now()
     if isinstance(request, Withdrawal):
         return reception.submit_withdrawal(request, body, now).result(60)

@@ -54,6 +54,8 @@ READING: dict[str, tuple[str, ...]] = {
     "register": (),
     "explain": (),
     "verify": (),
+    "config schema": (),
+    "completion": ("bash",),
     "retention show": ("--json",),
 }
 WRITING: dict[str, tuple[tuple[str, ...], str]] = {
@@ -80,6 +82,13 @@ ELSEWHERE = {
     "sandbox": "runs until it is ended",
     "demo": "lasts; it prints through the same `Talk`",
     "retention": "by its own commands",
+    "service": "by its own commands",
+    "intake": "by its own commands",
+    "config": "by its own commands",
+    "service show": "prints as `config schema`",
+    "service install": "prints nothing on standard output",
+    "intake show": "prints as `config schema`",
+    "health": "its own exit code says more",
 }
 
 

@@ -269,6 +269,35 @@ def test_on_a_terminal_cells_are_folded_and_never_lost() -> None:
     assert re.sub(r"\x1b\[[0-9;]*m|\s", "", text).removeprefix("REQUEST") == long
 
 
+@pytest.mark.parametrize("columns", [40, 79])
+def test_a_narrow_terminal_gets_a_list_in_which_no_word_is_broken(
+    columns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    rows = [("alerts", "PROBLEM", "DP-301 one channel and no heartbeat"), ("mail", "ok", "")]
+    text = re.sub(r"\x1b\[[0-9;]*m", "", drawn(("WHAT", "VERDICT", "SEEN"), rows, Terminal()))
+    assert all(len(line) <= columns for line in text.splitlines())
+    for word in ["WHAT", "VERDICT", "SEEN", "alerts", "PROBLEM", "DP-301", "channel", "heartbeat", "mail", "ok"]:
+        assert word in text.split()
+    assert text.count("SEEN") == 1, "what is empty is left out"
+
+
+def test_a_wide_terminal_gets_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    text = re.sub(r"\x1b\[[0-9;]*m", "", drawn(("WHAT", "VERDICT"), [("alerts", "PROBLEM")], Terminal()))
+    assert [line.split() for line in text.splitlines()] == [["WHAT", "VERDICT"], ["alerts", "PROBLEM"]]
+
+
+def test_a_problem_is_red_only_where_somebody_sees_it_and_wants_colours(monkeypatch: pytest.MonkeyPatch) -> None:
+    head, rows = ("WHAT", "VERDICT"), [("alerts", "PROBLEM"), ("mail", "ok")]
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    assert "\x1b[1;31mPROBLEM" in drawn(head, rows, Terminal())
+    assert "\x1b" not in drawn(head, rows, io.StringIO())
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "31m" not in drawn(head, rows, Terminal())
+
+
 def test_a_cell_cannot_steer_the_terminal() -> None:
     text = drawn(("X",), [("\x1b[2J[bold]x[/bold]\nforged line",)], io.StringIO())
     assert "\x1b" not in text

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from dpsync import strict_json
 from dpsync.errors import PayloadInvalid
-from dpsync.intake.payload import Withdrawal, parse, parse_request
+from dpsync.intake.payload import TestMessage, Withdrawal, parse, parse_request
 from dpsync.model import Changes, Lifted, Request, Right, Subject
 from dpsync.propagation import serialization
 
@@ -46,7 +46,7 @@ CANONICAL: dict[str, Any] = {
 }
 
 
-def read(body: bytes) -> Request | Withdrawal:
+def read(body: bytes) -> Request | Withdrawal | TestMessage:
     return parse(body, source="crm", event_id="evt_1", now=NOW)
 
 

@@ -10,12 +10,14 @@ import typer
 from dpsync.cli import (
     decide,
     explain,
+    machine,
     operate,
     planning,
     proof,
     rehearse,
     reports,
     retention,
+    service,
     setup,
     standing,
     submitting,
@@ -53,7 +55,9 @@ def everywhere(
     ] = None,
     *,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only data, warnings and errors.")] = False,
-    verbose: Annotated[int, typer.Option("--verbose", "-v", count=True, help="Print more. -vv shows traces.")] = 0,
+    verbose: Annotated[
+        int, typer.Option("--verbose", "-v", count=True, show_default=False, help="Print more. -vv shows traces.")
+    ] = 0,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and stop.")
     ] = False,
@@ -80,6 +84,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "init": setup.init,
     "check": setup.check,
     "serve": operate.serve,
+    "health": machine.health,
     "run-once": operate.run_once,
     "plan": planning.plan,
     "submit": submitting.submit,
@@ -101,10 +106,16 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "explain": explain.explain,
     "sandbox": rehearse.sandbox,
     "demo": rehearse.demo,
+    "completion": machine.completion,
 }
 """In the order in which they are first needed; docs/commands.md has them in it too."""
 
-GROUPS: dict[str, typer.Typer] = {"retention": retention.group}
+GROUPS: dict[str, typer.Typer] = {
+    "service": service.group,
+    "intake": machine.intake,
+    "config": machine.config,
+    "retention": retention.group,
+}
 """Commands that have commands of their own."""
 
 for _name, _command in COMMANDS.items():

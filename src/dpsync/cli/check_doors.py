@@ -3,14 +3,17 @@
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime, timedelta
+from typing import assert_never
 
 from sqlalchemy import func, select
 
 from dpsync.channels import HEARTBEAT, useless
 from dpsync.cli.check_lines import CheckLine, CheckResult
-from dpsync.errors import MAIL_HOST, ConfigurationError, DpsyncError
+from dpsync.cli.running_service import Serving, ask
+from dpsync.errors import MAIL_HOST, ConfigurationError, DpsyncError, Locked
 from dpsync.installation import Installation
 from dpsync.intake.refusals import UNSEEN, is_of_ours, is_unseen, phrase, refused_since
+from dpsync.intake.server import listening
 from dpsync.intake.signature import Verifier, doubts
 from dpsync.model import State, Way
 from dpsync.processors import roles_asked
@@ -78,6 +81,8 @@ def outside(there: Installation, *, offline: bool) -> Iterator[CheckLine]:
         yield CheckLine("public_url", CheckResult.NOT_SET, "links in emails will not work. Commands will", "DP-320")
     yield _decision_links(settings)
     yield from _intake(settings)
+    if not offline:
+        yield _receiver(settings.intake.listen)
 
 
 def _decision_links(settings: Settings) -> CheckLine:
@@ -140,6 +145,29 @@ def _intake(settings: Settings) -> Iterator[CheckLine]:
         yield CheckLine("intake", CheckResult.PROBLEM, f"{fault.key}: {fault.problem}", fault.code, fatal=refused)
     if known and not found:
         yield CheckLine("intake", CheckResult.OK, f"{several(len(known), 'webhook secret')}, of the right form")
+
+
+def _receiver(listen: str) -> CheckLine:
+    """Whether the service answers where it should, and else whether it could."""
+    heard = ask(listen)
+    told = f"{listen}: {heard.sentence}"
+    match heard.serving:
+        case Serving.READY:
+            return CheckLine("receiver", CheckResult.OK, told)
+        case Serving.NOT_READY:
+            return CheckLine("receiver", CheckResult.PROBLEM, told, "DP-106")
+        case Serving.OTHER:
+            return CheckLine(
+                "receiver", CheckResult.PROBLEM, f"{told}: choose another port in [intake] listen", "DP-104"
+            )
+        case Serving.NOBODY:
+            try:
+                with listening(listen):
+                    return CheckLine("receiver", CheckResult.WAITING, told)
+            except Locked as cannot:
+                return CheckLine("receiver", CheckResult.PROBLEM, cannot.message, cannot.code)
+        case _:
+            assert_never(heard.serving)
 
 
 def _is_refused(secret: str) -> bool:

@@ -15,7 +15,7 @@ from dpsync.cli.check_doors import letters_that_wait, month_report_of, outside, 
 from dpsync.cli.check_lines import CheckLine, CheckResult
 from dpsync.cli.check_register import register_lines
 from dpsync.cli.console import Talk
-from dpsync.cli.first_settings import MARK
+from dpsync.cli.first_settings import MARK, unfilled
 from dpsync.cli.kept import troubles, what_the_engine_sees
 from dpsync.cli.opening import demand_processors, load_settings, place_of_store, stopped_processors, store_errors_named
 from dpsync.connector_services import MailRefused, NoAnswer
@@ -128,9 +128,8 @@ def _settings(talk: Talk, settings: Settings) -> Iterator[CheckLine]:
     rehearsal = ", REHEARSAL" if settings.controller.rehearsal else ""
     text = f"{talk.config}, mode {safety.mode.value}, cooling-off {hours}, approvals {safety.approvals}{rehearsal}"
     yield CheckLine("settings", CheckResult.OK, text)
-    marks = talk.config.read_text(encoding="utf-8").count(MARK)
-    if marks:
-        yield CheckLine("settings", CheckResult.WAITING, f"{several(marks, 'value')} still to fill in, marked {MARK}")
+    for key in unfilled(talk.config.read_text(encoding="utf-8")):
+        yield CheckLine("settings", CheckResult.WAITING, f"{key} is still marked {MARK}: set it, and remove the mark")
     if not settings.processors:
         yield CheckLine(
             "settings", CheckResult.PROBLEM, "no processor is configured: dpsync would tell nobody", "DP-201"

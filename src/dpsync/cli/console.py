@@ -8,13 +8,23 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    from rich.table import Table
+    from rich.text import Text
 
 SHAPES_VERSION = 1
 """Of every `--json`: fields are added, never renamed; what would break a reader raises this number."""
 
 UNCUT = 10_000
 """The width of a line that nobody draws: rich falls back to 80 columns and cuts request ids."""
+
+NARROW = 80
+"""On a terminal with fewer columns a table is a list: a column of a few characters breaks every word in it."""
+
+COLOURS = {"PROBLEM": "bold red", "waiting": "yellow", "not set": "yellow"}
+"""Of a cell with nothing else in it. The word says the same, and NO_COLOR takes the colour away."""
 
 
 @dataclass(slots=True)
@@ -86,25 +96,52 @@ class Talk:
 def drawn(head: Sequence[str], rows: Sequence[Sequence[str]], out: TextIO) -> str:
     """The table as `out` can show it. Off a terminal: no box, no colour, one line a row, nothing cut."""
     from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
 
-    from dpsync.reports.visible import visible
-
-    terminal = out.isatty()
     kept = StringIO()
-    console = (
-        Console(file=kept, force_terminal=True, width=Console(file=out).width)
-        if terminal
-        else Console(file=kept, width=UNCUT, no_color=True, force_terminal=False)
-    )
+    if not out.isatty():
+        console = Console(file=kept, width=UNCUT, no_color=True, force_terminal=False)
+        console.print(_table(head, rows, terminal=False))
+    else:
+        width = Console(file=out).width
+        console = Console(file=kept, force_terminal=True, width=width)
+        for part in _records(head, rows) if width < NARROW else [_table(head, rows, terminal=True)]:
+            console.print(part)
+    return "".join(line.rstrip() + "\n" for line in kept.getvalue().splitlines())
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]], *, terminal: bool) -> "Table":
+    from rich.table import Table
+
     table = Table(box=None, pad_edge=False, header_style="bold" if terminal else "")
     for title in head:
         table.add_column(title, no_wrap=not terminal, overflow="fold")
     for row in rows:
-        table.add_row(*(Text(visible(cell)) for cell in row))
-    console.print(table)
-    return "".join(line.rstrip() + "\n" for line in kept.getvalue().splitlines())
+        table.add_row(*(_cell(cell) for cell in row))
+    return table
+
+
+def _records(head: Sequence[str], rows: Sequence[Sequence[str]]) -> "Iterator[Table | str]":
+    """Each row as a list of its own, a line a column; what is empty is left out."""
+    from rich.table import Table
+
+    for number, row in enumerate(rows):
+        if number:
+            yield ""
+        record = Table(box=None, pad_edge=False, show_header=False)
+        record.add_column(style="bold", no_wrap=True)
+        record.add_column(overflow="fold")
+        for title, cell in zip(head, row, strict=True):
+            if cell:
+                record.add_row(title, _cell(cell))
+        yield record
+
+
+def _cell(text: str) -> "Text":
+    from rich.text import Text
+
+    from dpsync.reports.visible import visible
+
+    return Text(visible(text), style=COLOURS.get(text, ""))
 
 
 def os_user() -> str:

@@ -14,6 +14,7 @@ from dpsync.connector import Connector
 from dpsync.errors import UsageError
 
 MARK = "# FILL IN"
+LONGEST_NAME = 200
 SECRET_FOLDER = "secrets"
 WEBHOOK = "webhook"
 
@@ -28,6 +29,8 @@ SANDBOX = {
 """Where `dpsync sandbox --http-port 9101 --smtp-port 9125` imitates each connector's vendor."""
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
+_HEAD_OF_SECTION = re.compile(r"\s*\[([A-Za-z0-9_.-]+)\]")
+_KEY = re.compile(r"\s*([A-Za-z0-9_-]+)\s*=")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +65,38 @@ def processors_of(pairs: Sequence[str]) -> dict[str, str]:
     return found
 
 
+def address_of(option: str, text: str) -> str:
+    """The address that `option` gives, as the settings keep it. Raises `UsageError`."""
+    try:
+        return in_a_labels(mailbox(text))
+    except NotAnAddress:
+        raise UsageError(f"{option} must be an email address, without a name") from None
+
+
+def name_of(text: str) -> str:
+    """The organisation's name. Raises `UsageError` where it is empty, or holds what cannot stand in a letter's head."""
+    name = text.strip()
+    if not name or len(name) > LONGEST_NAME or not name.isprintable():
+        raise UsageError(
+            f"--name must be the name of the organisation, in one line of at most {LONGEST_NAME} characters"
+        )
+    return name
+
+
+def unfilled(text: str) -> list[str]:
+    """The key of each value that still has the mark, with its section and line, such as `mail.host (line 36)`."""
+    found, section = [], ""
+    for number, line in enumerate(text.splitlines(), 1):
+        if head := _HEAD_OF_SECTION.match(line):
+            section = head[1]
+        elif MARK in line and (key := _KEY.match(line)):
+            found.append(f"{section}.{key[1]} (line {number})".lstrip("."))
+    return found
+
+
 def settings_text(answers: Answers) -> str:
-    """The file. Raises `UsageError` for an address that is none."""
-    dpo, operator = _address("--dpo", answers.dpo), _address("--operator", answers.operator)
+    """The file."""
+    dpo, operator = answers.dpo, answers.operator
     domain = dpo.rpartition("@")[2].lower()
     careful = answers.mode != "live"
     mail = _MAIL.format(domain=domain, operator=_quoted(operator), folder=SECRET_FOLDER, mark=MARK)
@@ -85,13 +117,6 @@ def settings_text(answers: Answers) -> str:
     )
     sections = (_section(name, kind, rehearsal=answers.rehearsal) for name, kind in answers.processors.items())
     return head + "".join(sections)
-
-
-def _address(option: str, text: str) -> str:
-    try:
-        return in_a_labels(mailbox(text))
-    except NotAnAddress:
-        raise UsageError(f"{option} must be an email address, without a name") from None
 
 
 def _quoted(text: str) -> str:

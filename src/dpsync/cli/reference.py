@@ -1,11 +1,13 @@
-"""docs/commands.md, built from the commands themselves: `python -m dpsync.cli.reference`."""
+"""docs/commands.md and the man page, built from the commands themselves: `python -m dpsync.cli.reference`."""
 
+import inspect
 from collections.abc import Iterator
 from pathlib import Path
 
 import typer
 from typer.core import TyperGroup as Group
 
+from dpsync import __version__
 from dpsync.cli.app import app
 from dpsync.cli.catalogue import CATALOGUE
 from dpsync.cli.shapes import SHAPES
@@ -86,5 +88,51 @@ def _within(group: Group, context: typer.Context, mark: str, path: str) -> Itera
             yield from _within(command, inner, f"{mark}#", f"{path} {name}")
 
 
+def man_page() -> str:
+    """The page for `man dpsync`, in the macros of man(7)."""
+    group = typer.main.get_group(app)
+    purpose = (group.help or "").splitlines()[0].rstrip(".")
+    lines = [
+        f'.TH DPSYNC 1 "" "dpsync {__version__}" "User commands"',
+        ".SH NAME",
+        f"dpsync \\- {_roff(purpose[0].lower() + purpose[1:])}",
+        ".SH SYNOPSIS",
+        r".B dpsync",
+        r"[\-\-config PATH] [\-q] [\-v] COMMAND [ARGS]...",
+        ".SH COMMANDS",
+        *_man_commands(group, ""),
+        ".SH EXIT STATUS",
+        "Any code that is not listed is a failure.",
+        *(line for code, words in EXITS.items() for line in (".TP", f".B {int(code)}", _roff(words))),
+        ".SH ENVIRONMENT",
+        *(".TP", ".B DPSYNC_CONFIG", _roff("The settings file, where --config does not name one.")),
+        *(".TP", ".B NO_COLOR", "If it is set, nothing is coloured."),
+        ".SH FILES",
+        *(".TP", ".I ./dpsync.toml", "The settings, if this file exists."),
+        *(".TP", ".I /etc/dpsync/dpsync.toml", "The settings otherwise."),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _man_commands(group: Group, before: str) -> Iterator[str]:
+    context = typer.Context(group, info_name="dpsync")
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        if isinstance(command, Group):
+            yield from _man_commands(command, f"{before}{name} ")
+        elif command is not None:
+            inner = typer.Context(command, info_name=name, parent=context)
+            usage = " ".join(command.collect_usage_pieces(inner))
+            yield from (".TP", f".B {_roff(before + name)} {_roff(usage)}".rstrip())
+            yield _roff(inspect.cleandoc(command.help or "").partition("\n\n")[0].replace("\n", " "))
+
+
+def _roff(text: str) -> str:
+    # A hyphen would be typeset as a dash, and a line that begins with a dot or a quote would be a macro.
+    escaped = text.replace("\\", r"\e").replace("-", r"\-")
+    return rf"\&{escaped}" if escaped.startswith((".", "'")) else escaped
+
+
 if __name__ == "__main__":
     Path("docs/commands.md").write_text(commands_page(), encoding="utf-8")
+    Path("docs/dpsync.1").write_text(man_page(), encoding="utf-8")

@@ -1,8 +1,10 @@
 """How an installation begins and is looked at: init, check."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -13,6 +15,8 @@ if TYPE_CHECKING:
     from dpsync.cli.check_lines import CheckLine
     from dpsync.cli.first_settings import Answers
     from dpsync.settings import Settings
+
+T = TypeVar("T")
 
 QUESTIONS = {
     "name": "Which organisation is responsible for the data? (name)",
@@ -96,7 +100,8 @@ def check(
     talk: Talk = ctx.obj
     if offline and (send_test or ask_contact):
         raise UsageError("--send-test and --ask-contact need the network: leave out --offline")
-    lines = looked(talk, offline=offline, send_test=send_test, ask=tuple(ask_contact or ()))
+    with talk.progress("checking"):
+        lines = looked(talk, offline=offline, send_test=send_test, ask=tuple(ask_contact or ()))
     code = worst_exit(lines)
     if send_test or ask_contact:
         talk.did = "the tests and questions are sent as far as the lines say"
@@ -122,36 +127,56 @@ def _answers(
     processors: list[str] | None,
     mode: str | None,
 ) -> "Answers":
-    from dpsync.cli.first_settings import Answers, processors_of
-    from dpsync.known_connectors import connector_names
+    from dpsync.cli.first_settings import Answers, address_of, name_of, processors_of
 
     given = {"name": name, "dpo": dpo, "operator": operator}
     missing = [key for key, value in given.items() if not value]
     if missing and not talk.may_ask():
         raise UsageError("there is no terminal to ask you on. Add " + ", ".join(f"--{key}" for key in missing))
-    for key in missing:
-        given[key] = typer.prompt(QUESTIONS[key], err=True)
-    if processors is None and talk.may_ask():
-        known = ", ".join(connector_names())
-        asked = typer.prompt(
-            f"Which processors? Write NAME=CONNECTOR for each, separated by spaces. Connectors: {known}",
-            default="",
-            err=True,
-        )
-        processors = asked.split()
+    readers: dict[str, Callable[[str], str]] = {
+        "name": name_of,
+        "dpo": partial(address_of, "--dpo"),
+        "operator": partial(address_of, "--operator"),
+    }
+    read = {
+        key: _prompted(talk, QUESTIONS[key], reader) if key in missing else reader(given[key] or "")
+        for key, reader in readers.items()
+    }
+    return Answers(
+        name=read["name"],
+        dpo=read["dpo"],
+        operator=read["operator"],
+        processors=_processors(talk) if processors is None and talk.may_ask() else processors_of(processors or []),
+        mode=_mode(talk, mode),
+    )
+
+
+def _prompted(talk: Talk, question: str, reader: Callable[[str], T], default: str | None = None) -> T:
+    """Ask until the answer can be used: one that is wrong costs no other."""
+    while True:
+        try:
+            return reader(typer.prompt(question, default=default, err=True))
+        except UsageError as wrong:
+            talk.warn(f"{wrong.message}. Please answer again.")
+
+
+def _processors(talk: Talk) -> "Mapping[str, str]":
+    from dpsync.cli.first_settings import processors_of
+    from dpsync.known_connectors import connector_names
+
+    known = ", ".join(connector_names())
+    question = f"Which processors? Write NAME=CONNECTOR for each, separated by spaces. Connectors: {known}"
+    return _prompted(talk, question, lambda text: processors_of(text.split()), default="")
+
+
+def _mode(talk: Talk, mode: str | None) -> str:
     if mode is None:
         question = "Start carefully? Each erasure then waits 24 hours and for one person's approval (recommended)"
         careful = typer.confirm(question, default=True, err=True) if talk.may_ask() else True
-        mode = "confirm" if careful else "live"
+        return "confirm" if careful else "live"
     if mode not in {"confirm", "live", "observe"}:
         raise UsageError("--mode must be confirm, live or observe")
-    return Answers(
-        name=given["name"] or "",
-        dpo=given["dpo"] or "",
-        operator=given["operator"] or "",
-        processors=processors_of(processors or []),
-        mode=mode,
-    )
+    return mode
 
 
 def _write_settings(talk: Talk, answers: "Answers") -> None:

@@ -9,6 +9,20 @@ SHAPES: dict[str, dict[str, str]] = {
         "lines[].text": "what was seen, in words",
         "lines[].code": "DP code, or empty",
     },
+    "health": {
+        "version": "1",
+        "serving": "ready, not ready, nobody (it is not running) or another program",
+        "listen": "where the receiver should listen, host:port",
+        "readyz": "what /readyz said, where it is ours: docs/operating.md explains it",
+    },
+    "intake show": {
+        "version": "1",
+        "url": "where your main database posts",
+        "secret": "where the secret is, never the secret: file:PATH or env:NAME",
+        "headers": "the signed headers of a test message",
+        "body": "its body",
+        "curl": "the same as a command",
+    },
     "plan": {
         "version": "1",
         "controller": "the organisation",

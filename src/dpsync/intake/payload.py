@@ -60,7 +60,14 @@ class Withdrawal:
     request_id: str
 
 
-def parse(body: bytes, *, source: str, event_id: str, now: datetime) -> Request | Withdrawal:
+@dataclass(frozen=True, slots=True)
+class TestMessage:
+    """That the main database tries address, secret and signature: it asks for nothing, and nothing is stored."""
+
+    __test__ = False  # no test of pytest's
+
+
+def parse(body: bytes, *, source: str, event_id: str, now: datetime) -> Request | Withdrawal | TestMessage:
     """Read the body of a webhook whose signature was found good. `now`: aware. Raises `PayloadInvalid`."""
     envelope = strict_json.load(body)
     if not isinstance(envelope, dict):
@@ -70,6 +77,8 @@ def parse(body: bytes, *, source: str, event_id: str, now: datetime) -> Request 
             return _request(_checked(_RequestEnvelope, envelope).data, "data.", source, event_id, now, "")
         case "data_subject.request.withdrawn":
             return Withdrawal(source, event_id, _checked(_WithdrawalEnvelope, envelope).data.request)
+        case "dpsync.test":
+            return TestMessage()
         case None:
             raise PayloadInvalid("type", "missing")
         case _:

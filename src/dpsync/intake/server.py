@@ -70,15 +70,14 @@ class Server(uvicorn.Server):
 def listening(where: str) -> Iterator[socket.socket]:
     """A socket that listens on `where` (host:port) while the block runs. Raises `Locked` where that cannot be."""
     host, _, port = where.rpartition(":")
-    try:
-        # Named TCP: only then does asyncio set TCP_NODELAY, without which each answer waits 40 ms.
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host.strip("[]"), int(port)))
-        listener.listen(512)
-    except (OSError, UnicodeError) as error:
-        why = getattr(error, "strerror", None) or "no such host"
-        raise Locked(f"cannot listen on {where}: {why}", code="DP-104") from error
-    with listener:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # Named TCP: only then does asyncio set TCP_NODELAY, without which each answer waits 40 ms.
+    with socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind((host.strip("[]"), int(port)))
+            listener.listen(512)
+        except (OSError, UnicodeError) as error:
+            why = getattr(error, "strerror", None) or "no such host"
+            raise Locked(f"cannot listen on {where}: {why}", code="DP-104") from error
         yield listener

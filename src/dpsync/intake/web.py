@@ -30,7 +30,7 @@ from dpsync.intake.answers import Received, ReceptionBusy
 from dpsync.intake.astray import Astray, broken_off
 from dpsync.intake.deliveries import Deliveries
 from dpsync.intake.pages import Pages
-from dpsync.intake.payload import Withdrawal, parse
+from dpsync.intake.payload import TestMessage, Withdrawal, parse
 from dpsync.intake.receiver import Receiver
 from dpsync.intake.refusals import SIGNED_DOOR as SOURCE
 from dpsync.intake.refusals import UNSEEN, Refusal
@@ -113,6 +113,8 @@ class _SignedDoor:
             body = await bodies.read(request, bodies.cap_of(request, claimed=claimed))
             event_id = self._verified(request, body, now)
             asked = parse(body, source=SOURCE, event_id=event_id, now=now)
+            if isinstance(asked, TestMessage):
+                return _json(200, {"status": "test received"})
             received = await self._commit(asked, body, now)
         except ReceptionBusy:
             return _json(503, {"error": "busy; try again"}, RETRY_AFTER)

@@ -1,0 +1,131 @@
+"""Commands about the service on its machine: health, intake show, config schema, completion."""
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dpsync.cli.console import Talk
+from dpsync.errors import ConfigurationError, Exit, Fault
+
+if TYPE_CHECKING:
+    from dpsync.settings import Secret, Settings
+
+intake = typer.Typer(help="How your main database asks.", no_args_is_help=True)
+config = typer.Typer(help="The settings file.", no_args_is_help=True)
+
+TEST_BODY = '{"type": "dpsync.test"}'
+
+
+class Shell(StrEnum):
+    """The shells that dpsync can complete in."""
+
+    BASH = "bash"
+    ZSH = "zsh"
+    FISH = "fish"
+
+
+def health(
+    ctx: typer.Context,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for a program.")] = False,
+) -> int:
+    """Ask the service on this machine whether it is ready.
+
+    Exit code 0: it is ready. 2: another program answers where it should listen. 75: it is not running or not ready.
+    """
+    from dpsync.cli.opening import load_settings
+    from dpsync.cli.running_service import Serving, ask
+
+    talk: Talk = ctx.obj
+    listen = load_settings(talk.config, secrets=False).intake.listen
+    heard = ask(listen)
+    if as_json:
+        talk.json({"serving": heard.serving.value, "listen": listen, "readyz": dict(heard.said)})
+    else:
+        talk.data(f"{listen}: {heard.sentence}")
+    if heard.serving is Serving.READY:
+        return Exit.DONE
+    return Exit.LOOK if heard.serving is Serving.OTHER else Exit.LATER
+
+
+@intake.command("show")
+def intake_show(
+    ctx: typer.Context,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for a program.")] = False,
+) -> int:
+    """Show what to enter in your main database, with a signed test message.
+
+    The test message is only for trying the address, the secret and the signature. It stores nothing and asks for
+    nothing. It works for five minutes; then run this command again.
+    """
+    import secrets
+
+    from dpsync.cli.opening import load_settings
+    from dpsync.installation import SystemClock
+    from dpsync.intake.signature import signed_headers
+
+    talk: Talk = ctx.obj
+    settings = load_settings(talk.config, secrets=False)
+    secret = _newest_secret(settings)
+    url = f"{settings.intake.public_url or 'http://' + settings.intake.listen}/requests"
+    event, now = f"test-{secrets.token_hex(8)}", SystemClock().now()
+    headers = signed_headers(secret.get_secret_value(), event, now, TEST_BODY.encode())
+    lines = [f"curl -sS {_shell(url)}", *(f"  -H {_shell(f'{name}: {value}')}" for name, value in headers.items())]
+    curl = " \\\n".join([*lines, "  -H 'content-type: application/json'", f"  -d {_shell(TEST_BODY)}"])
+    if as_json:
+        talk.json({"url": url, "secret": secret.reference, "headers": headers, "body": TEST_BODY, "curl": curl})
+        return Exit.DONE
+    talk.table(("WHAT", "ENTER"), [("address", url), ("method", "POST"), ("secret", f"what is in {secret.reference}")])
+    talk.say("\nA test message. It stores nothing, and works for five minutes:\n")
+    talk.data(curl)
+    talk.say('\nIf address, secret and signature are right, the answer is {"status": "test received"}.')
+    if not settings.intake.public_url:
+        talk.say("No public_url is set: this address works only on this machine (dpsync explain DP-320).")
+    talk.say("The format of a request, with an example in Python: docs/webhooks.md")
+    return Exit.DONE
+
+
+@config.command("schema")
+def config_schema(ctx: typer.Context) -> int:
+    """Print the JSON schema of the settings file, for an editor or a check.
+
+    In an editor that knows TOML schemas, write `#:schema dpsync.schema.json` as the first line of the settings.
+    """
+    import json
+
+    from dpsync.settings import schema
+
+    talk: Talk = ctx.obj
+    talk.data(json.dumps(schema(), indent=2))
+    return Exit.DONE
+
+
+def completion(
+    ctx: typer.Context,
+    shell: Annotated[Shell, typer.Argument(metavar="SHELL", help="bash, zsh or fish.")],
+) -> int:
+    """Print the script that lets the shell complete commands and options.
+
+    For bash: `dpsync completion bash | sudo tee /etc/bash_completion.d/dpsync`. For zsh: into a file `_dpsync` in a
+    folder of `$fpath`. For fish: into ~/.config/fish/completions/dpsync.fish.
+    """
+    from typer.completion import get_completion_script  # type: ignore[attr-defined]  # because typer lists no exports
+
+    talk: Talk = ctx.obj
+    talk.data(get_completion_script(prog_name="dpsync", complete_var="_DPSYNC_COMPLETE", shell=shell.value))
+    return Exit.DONE
+
+
+def _newest_secret(settings: "Settings") -> "Secret":
+    if not settings.intake.secrets:
+        fault = Fault("intake.secrets", "is empty, so dpsync accepts no webhook: name a secret there")
+        raise ConfigurationError([fault])
+    return settings.intake.secrets[0]
+
+
+def _shell(text: str) -> str:
+    import shlex
+
+    return shlex.quote(text)

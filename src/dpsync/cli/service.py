@@ -1,0 +1,136 @@
+"""`dpsync service`: run it under systemd without writing a unit by hand."""
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dpsync.cli.console import Talk
+from dpsync.errors import Exit, UsageError
+
+if TYPE_CHECKING:
+    from dpsync.cli.systemd_unit import Unit
+
+group = typer.Typer(help="Run dpsync as a service of this machine, with systemd.", no_args_is_help=True)
+
+UNITS = Path("/etc/systemd/system")
+NAME = "dpsync.service"
+
+User = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME", help="The user that the service runs as. Default: whoever owns the keys.", show_default=False
+    ),
+]
+
+
+@group.command("show")
+def show(ctx: typer.Context, *, user: User = None) -> int:
+    """Print the systemd unit that `dpsync service install` would write."""
+    talk: Talk = ctx.obj
+    talk.data(_unit(talk, user).text)
+    return Exit.DONE
+
+
+@group.command("install")
+def install(
+    ctx: typer.Context,
+    *,
+    user: User = None,
+    now: Annotated[bool, typer.Option("--now", help="Start it at once, and at every start of the machine.")] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Write over a unit that is different.")] = False,
+    folder: Annotated[
+        Path, typer.Option("--unit-folder", metavar="DIR", help="Where units are. Default: /etc/systemd/system.")
+    ] = UNITS,
+) -> int:
+    """Write a systemd unit for this program and these settings. Run it as root.
+
+    You can run it again: it changes nothing when the unit is the same. Exit code 2: systemd did not take it.
+    """
+    from dpsync.cli.opening import written
+
+    talk: Talk = ctx.obj
+    unit, place = _unit(talk, user), folder / NAME
+    if not os.access(folder, os.W_OK):
+        raise UsageError(f"{folder} cannot be written: run this as root (sudo), or use `dpsync service show`")
+    is_kept = place.exists() and place.read_text(encoding="utf-8", errors="replace") == unit.text
+    if place.exists() and not is_kept and not replace:
+        raise UsageError(
+            f"{place} exists and is different. Compare it with `dpsync service show`, then use --replace. Nothing was "
+            "changed"
+        )
+    if not is_kept:
+        written(place, unit.text.encode())
+        place.chmod(0o644)  # a unit holds no secret, and `systemctl status` of any user reads it
+    ran = _started(talk, now=now)
+    talk.ending(
+        stored=f"nothing new: {place} is as it should be" if is_kept else f"{place}, for the user {unit.user}",
+        by_itself="the service runs, and starts with the machine." if ran and now else "nothing.",
+        waits="" if ran and now else f"for you: `systemctl enable --now {NAME}`",
+    )
+    return Exit.DONE if ran else Exit.LOOK
+
+
+def _unit(talk: Talk, user: str | None) -> "Unit":
+    from dpsync.cli.opening import load_settings
+    from dpsync.cli.systemd_unit import Unit, folders_of, is_postgresql
+
+    config = talk.config.absolute()
+    settings = load_settings(config, secrets=False)
+    folders = folders_of(settings, config)
+    return Unit(
+        user=_user(settings.keys.directory, user, folders),
+        command=_command(),
+        settings=config,
+        writes=folders,
+        postgresql=is_postgresql(settings),
+    )
+
+
+def _user(keys: Path, wanted: str | None, folders: tuple[Path, ...]) -> str:
+    """Who runs it. Raises `UsageError` for root, and for a user who could not read the keys."""
+    import pwd
+
+    try:
+        owner = pwd.getpwuid(keys.stat().st_uid).pw_name
+    except FileNotFoundError:
+        raise UsageError(f"there are no keys in {keys} yet: run `dpsync init` first") from None
+    except KeyError:
+        owner = str(keys.stat().st_uid)
+    user = wanted or owner
+    if user == "root":
+        places = " ".join(str(folder) for folder in folders)
+        raise UsageError(
+            f"the keys in {keys} belong to root, and the service must not run as root. Make a user and give it the "
+            f"files: `useradd --system --shell /usr/sbin/nologin dpsync`, `chown -R dpsync: {places}`; the settings "
+            "and secrets must be readable by it too"
+        )
+    if user != owner:
+        raise UsageError(f"the keys in {keys} belong to {owner}: {user} could not read them (chown -R {user}: {keys})")
+    return user
+
+
+def _command() -> str:
+    """This program, by its full path: a unit has no search path."""
+    program = Path(sys.argv[0]).absolute()
+    return str(program) if program.name == "dpsync" and os.access(program, os.X_OK) else f"{sys.executable} -m dpsync"
+
+
+def _started(talk: Talk, *, now: bool) -> bool:
+    """Have systemd read the unit, and start it if wanted; whether it did."""
+    import shutil
+    import subprocess
+
+    program = shutil.which("systemctl")
+    if program is None:
+        talk.warn("There is no systemctl on this machine, so nothing is started.")
+        return False
+    for arguments in (["daemon-reload"], *([["enable", "--now", NAME]] if now else [])):
+        ended = subprocess.run([program, *arguments], capture_output=True, check=False)  # noqa: S603 - because each part is ours
+        if ended.returncode:
+            told = " ".join(["systemctl", *arguments])
+            talk.warn(f"`{told}` failed ({ended.returncode}). See `journalctl -u {NAME} -n 50`.")
+            return False
+    return True
