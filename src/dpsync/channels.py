@@ -5,7 +5,7 @@ import hashlib
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -22,13 +22,17 @@ UNKNOWN_KIND = "is of no kind that apprise knows"
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """One alert as a channel gets it. `id` is the same for every attempt, so that a mailbox sees one mail."""
+    """One alert as a channel gets it. `id` is the same for every attempt, so that a mailbox sees one mail.
+
+    `link`: where the role sees what waits; it goes to their own address, and to no chat room.
+    """
 
     id: str
     role: str
     subject: str
     body: str
     created_at: datetime
+    link: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +155,8 @@ class MailChannel:
             sender=sender,
             to=to,
             subject=message.subject,
-            text=message.body + "\n",
+            text="\n\n".join([message.body, *([f"What waits, on a page:\n  {message.link}"] if message.link else [])])
+            + "\n",
             message_id=f"alert.{message.id}@{domain_of(sender)}",
             at=message.created_at,
         )

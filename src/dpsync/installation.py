@@ -20,7 +20,7 @@ from dpsync.ledger.note import Signer
 from dpsync.model import Role
 from dpsync.outbox import Outbox
 from dpsync.processors import controller_of
-from dpsync.propagation import receipts
+from dpsync.propagation import page_links, receipts
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.decisions import PURPOSE
 from dpsync.sealing import Keys
@@ -167,15 +167,19 @@ class Installation:
     def address_of(self, role: Role) -> str:
         """The address of whoever holds a role; "" where nobody does."""
         people = self.settings.controller
-        return people.dpo if role is Role.DPO else people.deputy or ""
+        return {Role.DPO: people.dpo, Role.DEPUTY: people.deputy or "", Role.OPERATOR: people.operator}[role]
 
     @cached_property
     def outbox(self) -> Outbox:
         """Sends alerts, by every channel that the settings name."""
         s = self.settings
-        roles = {"operator": s.controller.operator, **{role.value: self.address_of(role) for role in Role}}
+        roles = {role.value: self.address_of(role) for role in Role}
         urls = [url.get_secret_value() for url in s.alerts.urls]
-        return Outbox(channels_from(urls, self.mail, roles), rehearsal=s.controller.rehearsal)
+        return Outbox(channels_from(urls, self.mail, roles), rehearsal=s.controller.rehearsal, link=self._what_waits)
+
+    def _what_waits(self, connection: Connection, role: str, now: datetime) -> str:
+        """The link to the list of what waits, for the mail of an alert."""
+        return page_links.link_to(connection, self.controller, Role(role), page_links.STATUS, now)
 
     # --- the proof
 

@@ -95,10 +95,11 @@ class Way(StrEnum):
 
 
 class Role(StrEnum):
-    """Who of the controller is asked to decide."""
+    """Who of the controller our mails go to."""
 
     DPO = "dpo"
     DEPUTY = "deputy"
+    OPERATOR = "operator"
 
 
 class ConversationState(StrEnum):

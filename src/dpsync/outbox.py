@@ -24,6 +24,10 @@ _AT_ONCE = 50
 _LINES_LENGTH = 3000
 
 
+Linking = Callable[[Connection, str, datetime], str]
+"""Makes the link that the mail to a role carries; "" where links are off."""
+
+
 class Transact(Protocol):
     """Runs a short piece of work in a transaction and gives what it gave, after the commit."""
 
@@ -45,10 +49,12 @@ class Outbox:
     An alert counts as sent when one channel took it. Told twice after a crash is possible, told never is not.
     """
 
-    def __init__(self, channels: Sequence[Channel], *, rehearsal: bool = False) -> None:
+    def __init__(self, channels: Sequence[Channel], *, rehearsal: bool = False, link: Linking | None = None) -> None:
+        """`link` makes the link by which a role sees what waits, in the transaction that claims the alert."""
         self._first = tuple(channel for channel in channels if not isinstance(channel, MailChannel))
         self._second = tuple(channel for channel in channels if isinstance(channel, MailChannel))
         self._prefix = "REHEARSAL: " if rehearsal else ""
+        self._link = link or (lambda *_: "")
 
     def send_due(self, call: Transact, read: Transact, now: datetime) -> OutboxRun:
         """Send every alert that is due. `call` writes, `read` reads; neither is open while a channel is spoken to.
@@ -61,10 +67,10 @@ class Outbox:
         sent = unsent = 0
         failing: set[str] = set()
         for row in rows:
-            concerns = call(lambda connection, row=row: _claim(connection, row, now))  # type: ignore[misc]  # because mypy does not infer a lambda's default
-            if concerns is None:
+            message = call(lambda connection, row=row: self._claimed(connection, row, now))  # type: ignore[misc]  # because mypy does not infer a lambda's default
+            if message is None:
                 continue  # another process was faster
-            deliveries = self._deliver(self._message(row, concerns))
+            deliveries = self._deliver(message)
             failing.update(delivery.channel for delivery in deliveries if not delivery.took)
             if any(delivery.took for delivery in deliveries):
                 call(lambda connection, row=row: _mark_sent(connection, row.id, now))  # type: ignore[misc]  # because mypy does not infer a lambda's default
@@ -97,6 +103,11 @@ class Outbox:
             call(lambda connection: _mark_sent(connection, made, now))
         return deliveries
 
+    def _claimed(self, connection: Connection, row: Row[Any], now: datetime) -> Alert | None:
+        """What goes out, link included: whoever claims an alert has its link committed with it."""
+        concerns = _claim(connection, row, now)
+        return None if concerns is None else self._message(row, concerns, self._link(connection, row.role, now))
+
     def _deliver(self, message: Alert) -> list[Delivery]:
         deliveries = [channel.send(message) for channel in self._first]
         # A chat room is the operators'. What concerns the DPO goes to the DPO's own address as well.
@@ -105,7 +116,7 @@ class Outbox:
             deliveries.extend(channel.send(message) for channel in self._second)
         return deliveries
 
-    def _message(self, row: Row[Any], concerns: Sequence[Concern]) -> Alert:
+    def _message(self, row: Row[Any], concerns: Sequence[Concern], link: str = "") -> Alert:
         # A hash, not the row's number: after a restored back-up a number would come again for another alert.
         made_of = f"{row.cause}\n{row.day}\n{row.part}\n{row.created_at.isoformat()}"
         return Alert(
@@ -114,6 +125,7 @@ class Outbox:
             subject=self._prefix + row.subject + _places(concerns),
             body=f"{row.body}\n\n{_listed(concerns)}".strip(),
             created_at=row.created_at,
+            link=link,
         )
 
 

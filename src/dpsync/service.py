@@ -12,6 +12,7 @@ from dpsync.intake.decision_links import DecisionLinks
 from dpsync.intake.inbound import listeners_of
 from dpsync.intake.letter_links import LetterLinks
 from dpsync.intake.limits import serve_config
+from dpsync.intake.page_links import PageLinks
 from dpsync.intake.receiver import Receiver
 from dpsync.intake.reception import Reception
 from dpsync.intake.refusals import Refusals
@@ -64,6 +65,7 @@ def receiver_of(there: Installation, worker: Worker, health: Health) -> Receiver
         controller=there.settings.controller.name,
         rehearsal=there.settings.controller.rehearsal,
         decisions=DecisionLinks(there) if there.controller.asked else None,
+        pages=PageLinks(there) if there.controller.asked else None,
     )
 
 

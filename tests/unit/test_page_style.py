@@ -10,6 +10,7 @@ from jinja2 import Environment, FileSystemLoader
 from dpsync.intake.decision_links import Given, Link, Standing
 from dpsync.intake.decision_pages import CHOICES, REMEDIES
 from dpsync.intake.matter import Matter, Place
+from dpsync.intake.page_values import OpenRequest, ReceiptPage, StatusPage
 from dpsync.intake.pages import TEMPLATES
 
 STYLE = (TEMPLATES / "page.css").read_text(encoding="utf-8")
@@ -58,6 +59,7 @@ def test_text_edges_and_focus_can_be_seen(dark: bool) -> None:
     page, text = colour("main", "background", dark=dark), colour("body", "color", dark=dark)
     pairs = {
         "text": (text, page, TEXT),
+        "link": (colour("a", "color", dark=dark), page, TEXT),
         "label of a value": (colour("dt", "color", dark=dark), page, TEXT),
         "edge of a field": (colour("textarea", "edge", dark=dark), page, EDGE),
         "focus": (
@@ -98,6 +100,8 @@ class Fields(HTMLParser):
             and not (self.inside or said.get("id") in self.named)
         ):
             self.problems.append(f"{tag} {said.get('name')} has no label")
+        if tag == "a" and re.fullmatch(r"[\w/-]+", str(said["href"])):
+            del said["href"]  # to a page of ours, beside this one
         if tag in {"script", "link", "img", "iframe", "object"} or any(
             name in {"src", "href", "style"} or name.startswith("on") for name in said
         ):
@@ -140,10 +144,40 @@ MATTER = Matter(
     who=(("email", "a&b@example.org"),),
 )
 DECIDE = {"form": "f", "problem": "No.", "ticket": "t", "choices": CHOICES, "given": Given(None, "", "")}
+STATUS = StatusPage(
+    at="20 Nov 2026, 09:00",
+    head="1 held; 1 request open.",
+    stopped=("forms is stopped",),
+    requests=(
+        OpenRequest(
+            id=MATTER.request_id,
+            short="r-AAAAAA",
+            what="Erasure",
+            waits_for="Stratosoft <forms>",
+            due="21 Dec",
+            late="OVERDUE",
+            received="20 Nov",
+            states="held",
+            told="0 of 1",
+        ),
+    ),
+    left=3,
+)
+RECEIPT = ReceiptPage(
+    MATTER.request_id,
+    written=True,
+    processors=("Stratosoft <forms>",),
+    entries=("received", "done, Stratosoft <forms>"),
+)
 LINK = Link("q", "DPO", Standing.OPEN)
 PAGES: dict[str, dict[str, object]] = {
     "decision_start.html": {"link": LINK, "form": "f", "problem": "No."},
-    "decision_code.html": {"link": LINK, "form": "f", "problem": "No."},
+    "code.html": {"role": "DPO", "form": "f", "problem": "No.", "then": "Then.", "button": "Show the request"},
+    "page_start.html": {"head": "Receipt", "request_id": "r-AAAAAA", "role": "DPO", "form": "f", "problem": "No."},
+    "status.html": {"page": STATUS, "here": "T"},
+    "status.html, nothing": {"page": replace(STATUS, requests=(), left=0, stopped=()), "here": "T"},
+    "receipt.html": {"page": RECEIPT, "here": "T", "code": True},
+    "receipt.html, none yet": {"page": replace(RECEIPT, written=False), "here": "T", "code": True},
     "decision.html": {"link": LINK, "matter": MATTER, "remedies": REMEDIES, **DECIDE},
     "decision.html, stuck": {"link": LINK, "matter": replace(MATTER, held=False), "remedies": REMEDIES, **DECIDE},
     "decision_recorded.html": {"choice": "Approve", "done": (("Stratosoft <forms>", "Being told."),)},

@@ -10,6 +10,7 @@ import typer
 from dpsync.cli import (
     decide,
     explain,
+    links,
     machine,
     operate,
     planning,
@@ -115,6 +116,7 @@ GROUPS: dict[str, typer.Typer] = {
     "intake": machine.intake,
     "config": machine.config,
     "retention": retention.group,
+    "links": links.group,
 }
 """Commands that have commands of their own."""
 

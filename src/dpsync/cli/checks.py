@@ -17,7 +17,7 @@ from dpsync.cli.check_register import register_lines
 from dpsync.cli.console import Talk
 from dpsync.cli.first_settings import MARK, unfilled
 from dpsync.cli.kept import troubles, what_the_engine_sees
-from dpsync.cli.opening import demand_processors, load_settings, place_of_store, stopped_processors, store_errors_named
+from dpsync.cli.opening import demand_processors, load_settings, place_of_store, store_errors_named
 from dpsync.connector_services import MailRefused, NoAnswer
 from dpsync.errors import ConfigurationError, DpsyncError, Exit, Fault, KeyProblem, Locked, StoreAway
 from dpsync.installation import Installation
@@ -29,6 +29,7 @@ from dpsync.propagation.correspondence import acknowledgement
 from dpsync.propagation.correspondence.incoming import unread
 from dpsync.reports.conversations import retention_duties
 from dpsync.reports.make import conversations_of
+from dpsync.reports.stopped import stopped_processors
 from dpsync.reports.words import several
 from dpsync.retention.service import LIST_JOB, RETENTION_JOB
 from dpsync.running import timekeeping

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +19,6 @@ from dpsync.errors import ConfigurationError, Fault, NotFound, NotWritten, Store
 from dpsync.installation import Installation
 from dpsync.known_connectors import connector_class, unknown_connector
 from dpsync.propagation.decisions import find_request
-from dpsync.reports.words import STOPS
 from dpsync.settings import Settings
 from dpsync.settings.values import UNSET_CODE
 from dpsync.store import tables as t
@@ -132,34 +130,6 @@ def demand_processors(there: Installation, names: list[str]) -> None:
     if unknown:
         known = ", ".join(there.settings.processors) or "none"
         raise NotFound(f"there is no processor {', '.join(unknown)}; there are: {known}")
-
-
-@dataclass(frozen=True, slots=True)
-class Stopped:
-    """A processor that is told nothing, whatever comes in, until `command` is given. `why`: credential or person."""
-
-    processor: str
-    account: str
-    why: str
-
-    @property
-    def command(self) -> str:
-        """What ends it."""
-        return f"dpsync resume {self.processor}"
-
-    @property
-    def sentence(self) -> str:
-        """What a person reads of it."""
-        return f"{self.processor} is {STOPS.get(self.why, 'stopped')}: nothing is sent there before `{self.command}`"
-
-
-def stopped_processors(there: Installation) -> list[Stopped]:
-    """The configured processors whose account is stopped, by name."""
-    a = t.account.c
-    stops = there.read(lambda connection: connection.execute(select(a.id, a.stopped).where(a.stopped != "")).all())
-    why = {row.id: row.stopped for row in stops}
-    sections = sorted(there.settings.processors.items())
-    return [Stopped(name, one.account, why[one.account]) for name, one in sections if one.account in why]
 
 
 def worker_alive(there: Installation, now: datetime) -> bool:

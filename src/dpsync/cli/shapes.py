@@ -115,6 +115,18 @@ SHAPES: dict[str, dict[str, str]] = {
         "answer": "what was recorded",
         "state": "the state after it",
     },
+    "links show": {
+        "version": "1",
+        "links[].id": "the id, for `dpsync links revoke`",
+        "links[].opens": "report, register, status, dossier, receipt or decision",
+        "links[].about": "a month, the full id of a request, or empty",
+        "links[].role": "to whom it was mailed: dpo, deputy or operator",
+        "links[].made_at": "when it was made",
+        "links[].expires_at": "until when it is good",
+        "links[].revoked_at": "when it was revoked, or null",
+        "links[].good": "whether it opens anything now",
+    },
+    "links revoke": {"version": "1", "revoked[]": "the ids of those that were good until now"},
     "retention show": {
         "version": "1",
         "processors[]": "one object a processor that keeps private conversations: `rule`, `since`, `told_since`, "

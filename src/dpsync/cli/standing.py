@@ -14,10 +14,10 @@ from dpsync.errors import Exit, UsageError
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
-    from dpsync.cli.opening import Stopped
     from dpsync.installation import Installation
     from dpsync.reports.standing import RequestStanding
     from dpsync.reports.status import StatusRow
+    from dpsync.reports.stopped import Stopped
     from dpsync.reports.who import Who
     from dpsync.retention.standing import RetentionLine
 
@@ -84,14 +84,17 @@ class _Found:
 
     @property
     def head(self) -> str:
-        return head_line(self.rows, self.stopped, sum(line.overdue for line in self.conversations))
+        from dpsync.reports.status import head_line
+
+        return head_line(self.rows, len(self.stopped), sum(line.overdue for line in self.conversations))
 
 
 def _look(talk: Talk, there: "Installation", request: str, *, limit: int, every: bool, who: bool, by: str) -> _Found:
-    from dpsync.cli.opening import full_id, shown_to, stopped_processors
+    from dpsync.cli.opening import full_id, shown_to
     from dpsync.propagation.correspondence.incoming import unread
     from dpsync.reports.make import conversations_of, processor_lines
     from dpsync.reports.status import status_rows
+    from dpsync.reports.stopped import stopped_processors
 
     request_id = full_id(there, request) if request else None
     about = shown_to(there, request_id, by, "dpsync status --who") if who and request_id else None
@@ -160,28 +163,6 @@ def by_itself(there: "Installation", one: "RequestStanding") -> str:
     else:
         goes_on = "there is nothing more to send now. dpsync waits for answers."
     return f"{goes_on} Held {'; '.join(waits)}." if waits else goes_on
-
-
-def head_line(rows: Sequence["StatusRow"], stopped: Sequence["Stopped"] = (), conversations: int = 0) -> str:
-    """One sentence that is never better than its worst row. `conversations`: how many private ones are overdue."""
-    from dpsync.reports.meaning import Count, Late
-    from dpsync.reports.words import several
-
-    overdue = sum(1 for row in rows if row.late is Late.OVERDUE)
-    behind = sum(1 for row in rows if row.late is Late.TARGET)
-    held = sum(1 for row in rows if row.causes)
-    people = sum(1 for row in rows if row.needs_a_person)
-    open_ones = sum(1 for row in rows if row.counts_as is Count.NOT_YET)
-    parts = [f"{overdue:,} OVERDUE"] if overdue else []
-    parts += [f"{several(conversations, 'private conversation')} OVERDUE"] if conversations else []
-    parts += [f"{several(len(stopped), 'processor')} STOPPED"] if stopped else []
-    parts += [f"{people:,} waiting for a person"] if people else []
-    parts += [f"{behind:,} later than our own target"] if behind else []
-    parts += [f"{held:,} held"] if held else []
-    told, places = sum(row.told for row in rows), sum(row.processors for row in rows)
-    return f"{'; '.join([*parts, several(open_ones, 'request') + ' open'])}. Told {told:,} of {places:,}." + (
-        "" if overdue or behind or conversations else " Nothing is late."
-    )
 
 
 def _applies(found: _Found, asked: Sequence[FailOn]) -> bool:

@@ -10,16 +10,16 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Row
+from sqlalchemy import Connection, Row
 
 from dpsync.alerts import Concern, raise_alert
-from dpsync.connector_services import MailRefused, NoAnswer
-from dpsync.errors import CredentialsRejected, DecisionRefused, NotFound
+from dpsync.errors import DecisionRefused, NotFound
 from dpsync.installation import Installation
-from dpsync.intake import tickets
+from dpsync.intake import mailed_codes, tickets
+from dpsync.intake.mailed_codes import Sent
 from dpsync.intake.matter import Matter, done_of, matter_of
 from dpsync.model import Cause, Role
-from dpsync.propagation import codes, question_letters, questions
+from dpsync.propagation import codes, questions
 from dpsync.propagation.codes import CodeCheck
 from dpsync.propagation.commitments import Author
 from dpsync.propagation.correspondence.acknowledgement import answer_by_hand
@@ -28,6 +28,7 @@ from dpsync.propagation.questions import Outcome
 from dpsync.propagation.rules.lifecycle import AnswerKind, DecisionKind
 from dpsync.propagation.showing import show
 from dpsync.reports.who import who_of, who_rows
+from dpsync.store.question_tables import question
 from dpsync.store.writer import Unit
 
 CHOICES = {DecisionKind.RELEASE: Outcome.RELEASED, DecisionKind.WITHDRAW: Outcome.WITHDRAWN}
@@ -53,14 +54,6 @@ class Standing(StrEnum):
     OPEN = "open"
     DECIDED = "decided"
     LOCKED = "locked"
-
-
-class Sent(StrEnum):
-    """What came of asking for a code."""
-
-    YES = "yes"
-    TOO_SOON = "too soon"
-    NO = "no"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,26 +113,12 @@ class DecisionLinks:
 
     def send_code(self, token: str, now: datetime) -> Sent:
         """Mail a code to the role's address; waits for the mail host, so it is called in a thread."""
-        there, controller = self._there, self._there.controller
 
-        def work(unit: Unit) -> tuple[Row[Any], str] | None:
-            row = questions.found_by(unit.connection, controller, token, now)
-            if row is None or _standing(row) is not Standing.OPEN:
-                return None
-            code = codes.made(unit.connection, controller, row, now)
-            fresh = questions.found_by(unit.connection, controller, token, now)
-            return (fresh, code) if code and fresh else None
+        def find(connection: Connection) -> Row[Any] | None:
+            row = questions.found_by(connection, self._there.controller, token, now)
+            return row if row is not None and _standing(row) is Standing.OPEN else None
 
-        made = there.write(work)
-        if made is None or there.mail is None:
-            return Sent.TOO_SOON
-        row, code = made
-        try:
-            question_letters.post_code(controller, there.mail, there.address_of(Role(row.role)), row, code, now)
-        except (NoAnswer, MailRefused, CredentialsRejected):
-            there.write(lambda unit: codes.unsent(unit.connection, row))
-            return Sent.NO
-        return Sent.YES
+        return mailed_codes.send(self._there, question, find, "the decision that we asked you for", now)
 
     def look(self, token: str, code: str, now: datetime) -> "Future[Looked]":
         """Show the request for a right code; that it was shown is on the record before. Wrong ones are counted."""
@@ -149,6 +128,7 @@ class DecisionLinks:
             row = self._open(unit, token, now)
             check = codes.checked(unit.connection, controller, row, code, now)
             if check is CodeCheck.LOCKED:
+                questions.close(unit.connection, row, Outcome.LOCKED, now)
                 _tell_of_lock(unit, there, row, now)
             return self._shown(unit, row, now) if check is CodeCheck.RIGHT else Looked(check)
 

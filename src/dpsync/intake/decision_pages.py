@@ -13,7 +13,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from dpsync.errors import NotFound
-from dpsync.intake.decision_links import DecisionLinks, Given, Link, Looked, Remedy, Sent, Standing, remedies_of
+from dpsync.intake.decision_links import DecisionLinks, Given, Link, Looked, Remedy, Standing, remedies_of
+from dpsync.intake.mailed_codes import Sent
 from dpsync.intake.receiver import Receiver
 from dpsync.intake.typed import TOKEN, fields_of, plain, too_long
 from dpsync.propagation.codes import CodeCheck
@@ -128,7 +129,9 @@ class DecisionPages:
 
     def _code(self, links: DecisionLinks, link: Link, problem: str, status: int) -> Response:
         form = links.form(link, self._clock.now())
-        return self._render("decision_code.html", status, link=link, form=form, problem=problem)
+        then = f"The next page shows who the request is about. dpsync records that the {link.role} looked."
+        shows = {"then": then, "button": "Show the request"}
+        return self._render("code.html", status, role=link.role, form=form, problem=problem, **shows)
 
     def _unknown(self) -> Response:
         return self._render("unknown.html", 404)

@@ -20,6 +20,7 @@ from starlette.responses import HTMLResponse, Response
 from dpsync.errors import DecisionRefused, NotFound
 from dpsync.intake.decision_pages import DecisionPages
 from dpsync.intake.letter_links import ContactPage
+from dpsync.intake.linked_pages import LinkedPages
 from dpsync.intake.receiver import Receiver
 from dpsync.intake.typed import TOKEN, fields_of, plain, too_long
 from dpsync.intake.worklists import WorkLists
@@ -115,6 +116,7 @@ class Pages:
             "x-content-type-options": "nosniff",
             "x-robots-tag": "noindex, nofollow",
         }
+        self.linked = LinkedPages(receiver, self._render, self._headers)
 
     async def answers(self, request: Request) -> Response:
         """/answers/{token}: GET shows the form and changes nothing; POST thanks after the answer is committed."""

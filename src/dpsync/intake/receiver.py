@@ -8,6 +8,7 @@ from dpsync.connector_services import Clock
 from dpsync.intake.decision_links import DecisionLinks
 from dpsync.intake.inbound import Listeners
 from dpsync.intake.letter_links import LetterLinks
+from dpsync.intake.page_links import PageLinks
 from dpsync.intake.reception import Reception
 from dpsync.intake.refusals import Refusals
 from dpsync.intake.signature import Verifier
@@ -26,8 +27,8 @@ class Health(Protocol):
 class Receiver:
     """A signed request is verified and goes to `reception`, and the `worker` is woken; a processor's own webhook to its
     connector among the `listeners`, and what it tells of to `conversations`; a link in a letter to `letters`, that of a
-    work list to `conversations`; that of a question to `decisions`, None where such links are off. What is refused at
-    any door is counted in `refusals`.
+    work list to `conversations`; that of a question to `decisions`, that of a page to `pages`, both None where such
+    links are off. What is refused at any door is counted in `refusals`.
 
     `controller` is who asks, as the pages name it.
     """
@@ -44,3 +45,4 @@ class Receiver:
     controller: str
     rehearsal: bool = False
     decisions: DecisionLinks | None = None
+    pages: PageLinks | None = None

@@ -245,6 +245,7 @@ WHOLE_TABLES = {
     "alert": "mails to our own people; what they tell of stays in `status` and in every report until it is done",
     "alert_concern": "what such a mail lists",
     "question": "mails to our own people with a link to decide by; what they decide is a decision like any other",
+    "page_link": "links to pages that are only read, in mails to our own people; that a person was shown is an entry",
     "refusal": "how often something was refused at our door: nothing was taken in of it",
     "meta": "how far files outside were compared; a row that is gone or odd is refused by every command",
     "entry": "the ledger itself: hashed",

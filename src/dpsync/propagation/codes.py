@@ -1,6 +1,7 @@
-"""The second factor of a decision by link: a code mailed to the role's address, short-lived, with few tries.
+"""The second factor of a link: a code mailed to the role's address, short-lived, with few tries.
 
 Without it a link that was forwarded, logged by a proxy or opened by a scanner would be enough to see a person's name.
+`table` is that of the link: the columns of a code are the same in each.
 """
 
 import hmac
@@ -9,25 +10,24 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, update
+from sqlalchemy import Connection, Row, Table, update
 
 from dpsync.propagation.controller import Controller
-from dpsync.propagation.questions import Outcome, Q, close
 from dpsync.store.question_tables import question
 
 DIGITS: Final = 6
 VALID: Final = timedelta(minutes=10)
 BETWEEN: Final = timedelta(minutes=1)
-"""How soon another code may be mailed for one question."""
+"""How soon another code may be mailed for one link."""
 
 MOST_CODES: Final = 20
-"""Codes for one question."""
+"""Codes for one link."""
 
 MOST_WRONG: Final = 5
 """Wrong tries of one code; then it is worth nothing."""
 
 MOST_WRONG_EVER: Final = 15
-"""Wrong tries at one question; then its link is locked. A guesser finds one code in 60,000 questions."""
+"""Wrong tries at one link; then whoever counts them locks it. A guesser finds one code in 60,000 links."""
 
 
 class CodeCheck(StrEnum):
@@ -39,14 +39,16 @@ class CodeCheck(StrEnum):
     LOCKED = "locked"
 
 
-def made(connection: Connection, controller: Controller, row: Row[Any], now: datetime) -> str | None:
+def made(
+    connection: Connection, controller: Controller, row: Row[Any], now: datetime, table: Table = question
+) -> str | None:
     """A new code, to be mailed; an older one is worth nothing then. None where it is too soon, or too often."""
     if not may_be_made(row, now):
         return None
     code = f"{secrets.randbelow(10**DIGITS):0{DIGITS}}"
     number = row.codes + 1
     values = {"code_mac": _mac(controller, row, number, code), "code_at": now, "codes": number, "wrong": 0}
-    connection.execute(update(question).where(Q.id == row.id).values(values))
+    _set(connection, table, row, **values)
     return code
 
 
@@ -57,27 +59,30 @@ def may_be_made(row: Row[Any], now: datetime) -> bool:
     return not soon and row.codes < MOST_CODES
 
 
-def unsent(connection: Connection, row: Row[Any]) -> None:
+def unsent(connection: Connection, row: Row[Any], table: Table = question) -> None:
     """The mail host did not take the code: another may be made at once."""
-    connection.execute(update(question).where(Q.id == row.id).values(code_mac="", code_at=None))
+    _set(connection, table, row, code_mac="", code_at=None)
 
 
-def checked(connection: Connection, controller: Controller, row: Row[Any], code: str, now: datetime) -> CodeCheck:
-    """Whether a code is the right one, which it is once. Each wrong one counts; too many lock the link."""
+def checked(
+    connection: Connection, controller: Controller, row: Row[Any], code: str, now: datetime, table: Table = question
+) -> CodeCheck:
+    """Whether a code is the right one, which it is once. Each wrong one counts; after too many, the link must close."""
     if not row.code_mac or row.code_at is None or not timedelta(0) <= now - row.code_at < VALID:
         return CodeCheck.NONE
     if row.wrong >= MOST_WRONG:
         return CodeCheck.NONE
     given = _mac(controller, row, row.codes, "".join(code.split()))
     if hmac.compare_digest(given, row.code_mac):
-        connection.execute(update(question).where(Q.id == row.id).values(code_mac=""))
+        _set(connection, table, row, code_mac="")
         return CodeCheck.RIGHT
     ever = row.wrong_ever + 1
-    connection.execute(update(question).where(Q.id == row.id).values(wrong=row.wrong + 1, wrong_ever=ever))
-    if ever >= MOST_WRONG_EVER:
-        close(connection, row, Outcome.LOCKED, now)
-        return CodeCheck.LOCKED
-    return CodeCheck.WRONG
+    _set(connection, table, row, wrong=row.wrong + 1, wrong_ever=ever)
+    return CodeCheck.LOCKED if ever >= MOST_WRONG_EVER else CodeCheck.WRONG
+
+
+def _set(connection: Connection, table: Table, row: Row[Any], **values: object) -> None:
+    connection.execute(update(table).where(table.c.id == row.id).values(values))
 
 
 def _mac(controller: Controller, row: Row[Any], number: int, code: str) -> str:

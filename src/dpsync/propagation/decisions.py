@@ -51,7 +51,7 @@ def by_link(role: Role, name: str, reason: str) -> Person:
     return Person(", ".join(filter(None, [name, f"{ROLES[role]}{_BY_LINK}"])), "", reason)
 
 
-ROLES = {Role.DPO: "DPO", Role.DEPUTY: "deputy"}
+ROLES = {Role.DPO: "DPO", Role.DEPUTY: "deputy", Role.OPERATOR: "operator"}
 """What a role is called on the record."""
 
 _BY_LINK = " by link"

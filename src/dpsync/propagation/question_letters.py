@@ -1,7 +1,7 @@
 """The mails about a decision by link: the question, the code, and how it ended. None of them names a person."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
 
@@ -9,9 +9,10 @@ from sqlalchemy import Connection, Row, select
 
 from dpsync.connector_services import Mail, Posted
 from dpsync.mail import bare, day, letter, tag_of
-from dpsync.model import Cause, Right, State
+from dpsync.model import Cause, Right, Role, State
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.held import BECAUSE, BY
+from dpsync.propagation.page_links import Page, PageKind, link_to
 from dpsync.propagation.questions import Outcome, Point, is_about_held, link_of, points_of, was_withdrawn
 from dpsync.store import tables as t
 
@@ -21,7 +22,7 @@ QUESTION, CODE, ENDED = 0, 1000, 1
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What a mail may say of a request."""
+    """What a mail may say of a request. `dossier`, `receipt`: the links to them; no receipt before it is closed."""
 
     right: Right
     lifting: bool
@@ -29,6 +30,8 @@ class About:
     due_on: date
     due_at: datetime
     withdrawn: bool
+    dossier: str = field(repr=False)
+    receipt: str = field(default="", repr=False)
 
     @property
     def what(self) -> str:
@@ -49,18 +52,30 @@ _LINK = (
     "Opening it changes nothing. The link is good for one decision,"
 )
 _NOT_ASKED = (
-    "If you did not ask for this code, somebody else has the link of your question. They have seen nothing, and "
-    "nothing is decided. Tell whoever runs dpsync."
+    "If you did not ask for this code, somebody else has the link of our email. They have seen no name, and nothing "
+    "is decided. Tell whoever runs dpsync."
 )
 
 
-def about(connection: Connection, request_id: str) -> About:
-    """What the mails about this request say of it."""
+def about(connection: Connection, controller: Controller, request_id: str, role: Role, now: datetime) -> About:
+    """What the mails to a role about this request say of it; makes the links that they carry."""
     r = t.request.c
-    columns = select(r.right, r.lifting, r.strict_on, r.due_on, r.due_at)
+    columns = select(r.right, r.lifting, r.strict_on, r.due_on, r.due_at, r.closed_at)
     row = connection.execute(columns.where(r.id == request_id)).one()
-    days = date.fromisoformat(row.strict_on), date.fromisoformat(row.due_on)
-    return About(Right(row.right), row.lifting, *days, row.due_at, was_withdrawn(connection, request_id))
+
+    def link(kind: PageKind) -> str:
+        return link_to(connection, controller, role, Page(kind, request_id), now)
+
+    return About(
+        right=Right(row.right),
+        lifting=row.lifting,
+        strict_on=date.fromisoformat(row.strict_on),
+        due_on=date.fromisoformat(row.due_on),
+        due_at=row.due_at,
+        withdrawn=was_withdrawn(connection, request_id),
+        dossier=link(PageKind.DOSSIER),
+        receipt=link(PageKind.RECEIPT) if row.closed_at is not None else "",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +136,7 @@ def post_question(controller: Controller, mail: Mail, to: str, row: Row[Any], of
         f"If nobody decides, {asked.otherwise}. The legal date is {law}. dpsync reminds you.",
         f"{_LINK} until {row.expires_at.astimezone(controller.zone):%d %b %Y, %H:%M}:",
         f"  {link_of(controller, row)}",
+        f"All that happened with the request so far, without a name:\n  {of.dossier}",
         "Please do not forward this email. You can also decide by command, on the machine that dpsync runs on:",
         asked.commands,
     ]
@@ -128,15 +144,17 @@ def post_question(controller: Controller, mail: Mail, to: str, row: Row[Any], of
     return _post(controller, mail, to, row, QUESTION, subject, paragraphs, now)
 
 
-def post_code(controller: Controller, mail: Mail, to: str, row: Row[Any], code: str, now: datetime) -> Posted:
-    """Send the code that was made for this question. Raises what `Mail.post` does."""
+def post_code(
+    controller: Controller, mail: Mail, to: str, row: Row[Any], code: str, what: str, now: datetime
+) -> Posted:
+    """Send the code that was made for this link; `what`: of what, in a few words. Raises what `Mail.post` does."""
     paragraphs = [
-        f"Your code for the decision about request {row.request_id[:8]}:",
+        f"Your code for {what}:",
         f"  {code[:3]} {code[3:]}",
         f"It is valid for ten minutes, and once. Type it only on a page that begins with {controller.public_url}/",
         _NOT_ASKED,
     ]
-    return _post(controller, mail, to, row, CODE + row.codes, "Your code for a decision", paragraphs, now)
+    return _post(controller, mail, to, row, CODE + row.codes, "Your code", paragraphs, now)
 
 
 _DECIDED = {Outcome.RELEASED: ": approve the request", Outcome.WITHDRAWN: ": stop the request"}
@@ -155,7 +173,8 @@ def post_end(controller: Controller, mail: Mail, to: str, row: Row[Any], of: Abo
             else f"The decision that was made by your link is recorded{decided}."
         ),
         *([] if elsewhere else ["If it was not you: tell whoever runs dpsync at once."]),
-        f"What was decided, and where the request stands: `dpsync dossier {row.request_id}`",
+        f"What was decided, and where the request stands (`dpsync dossier {row.request_id}`):\n  {of.dossier}",
+        *([f"Its receipt, the proof for your file:\n  {of.receipt}"] if of.receipt else []),
     ]
     subject = f"{'Already decided' if elsewhere else 'Your decision is recorded'}: {of.what}? (request {short})"
     return _post(controller, mail, to, row, ENDED, subject, paragraphs, now)

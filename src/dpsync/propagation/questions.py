@@ -4,9 +4,6 @@ A link is a question's random id and a signature over whom it asks, about which 
 or prolongs a link with the database alone.
 """
 
-import base64
-import hmac
-import secrets
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -18,6 +15,7 @@ from sqlalchemy import Connection, Row, func, insert, select, update
 
 from dpsync.alerts import day_of
 from dpsync.model import Cause, Mode, Role, State
+from dpsync.propagation import signed_links
 from dpsync.propagation.controller import Controller
 from dpsync.store import tables as t
 from dpsync.store.question_tables import question
@@ -46,8 +44,6 @@ ASKED: Final[Mapping[Role, frozenset[Cause]]] = MappingProxyType(
 """What each role may release from by link. Time ends a cooling-off, and a contact confirms itself."""
 
 Q = question.c
-_ID_BYTES = 16
-_ID_LENGTH = 22  # of base64 without its padding
 _IN_ONE = 500  # SQLite takes a bounded number of parameters in one statement
 
 
@@ -61,8 +57,12 @@ class Outcome(StrEnum):
     ELSEWHERE = "elsewhere"
     EXPIRED = "expired"
     LOCKED = "locked"
+    REVOKED = "revoked"
     UNDELIVERABLE = "undeliverable"
 
+
+_DEAD: Final = frozenset({Outcome.UNDELIVERABLE, Outcome.REVOKED})
+"""Whose links open nothing, and do not say why."""
 
 ANSWERED: Final = frozenset({Outcome.RELEASED, Outcome.WITHDRAWN, Outcome.DECIDED})
 
@@ -151,7 +151,7 @@ def _is_told(controller: Controller, row: Row[Any], now: datetime) -> bool:
 
 def _settled(rows: Iterable[Row[Any]], now: datetime) -> set[Point]:
     """What this role has answered already, or is better not asked again today."""
-    spoiled = {Outcome.LOCKED, Outcome.UNDELIVERABLE}
+    spoiled = {Outcome.LOCKED, Outcome.REVOKED, Outcome.UNDELIVERABLE}
     yesterday = now - timedelta(days=1)
     settled = [
         row for row in rows if row.outcome in ANSWERED or (row.outcome in spoiled and row.created_at > yesterday)
@@ -176,7 +176,7 @@ def _asked_since(connection: Connection, role: Role, since: datetime) -> int:
 
 def _plan(connection: Connection, request_id: str, role: Role, points: Iterable[Point], now: datetime) -> None:
     values = {
-        "id": _text(secrets.token_bytes(_ID_BYTES)),
+        "id": signed_links.fresh_id(),
         "request_id": request_id,
         "role": role.value,
         "asked": "\n".join(sorted(f"{point.processor} {point.why}" for point in points)),
@@ -191,27 +191,19 @@ def _plan(connection: Connection, request_id: str, role: Role, points: Iterable[
 
 def link_of(controller: Controller, row: Row[Any]) -> str:
     """Where a question is answered."""
-    return f"{controller.public_url}/decisions/{row.id}{_signature(controller, row)}"
+    return f"{controller.public_url}/decisions/{signed_links.token(controller.keys, 'question', row.id, _said(row))}"
 
 
 def found_by(connection: Connection, controller: Controller, token: str, now: datetime) -> Row[Any] | None:
     """The question of a link; None where nobody made it, or it is over its time, without a word as to which."""
-    given, signature = token[:_ID_LENGTH], token[_ID_LENGTH:]
-    row = connection.execute(select(question).where(Q.id == given)).one_or_none()
-    # Signed and compared where there is none, too, so that the time taken says nothing.
-    signed = _signature(controller, row) if row else _text(controller.keys.mac("question", given.encode()))
-    good = hmac.compare_digest(signed.encode(), signature.encode())
-    usable = row is not None and now < row.expires_at and row.outcome != Outcome.UNDELIVERABLE
+    row = connection.execute(select(question).where(Q.id == signed_links.id_in(token))).one_or_none()
+    good = signed_links.is_signed(controller.keys, "question", token, _said(row) if row else None)
+    usable = row is not None and now < row.expires_at and row.outcome not in _DEAD
     return row if usable and good else None
 
 
-def _signature(controller: Controller, row: Row[Any]) -> str:
-    said = f"{row.id}\n{row.request_id}\n{row.role}\n{row.expires_at.isoformat()}"
-    return _text(controller.keys.mac("question", said.encode()))
-
-
-def _text(raw: bytes) -> str:
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+def _said(row: Row[Any]) -> str:
+    return f"{row.id}\n{row.request_id}\n{row.role}\n{row.expires_at.isoformat()}"
 
 
 # --- how it ends
@@ -226,6 +218,11 @@ def close(connection: Connection, row: Row[Any], outcome: Outcome, now: datetime
 def is_any_open(connection: Connection) -> bool:
     """Whether any question has not ended: nearly always none, and nothing need be written."""
     return connection.execute(select(Q.id).where(Q.closed_at.is_(None)).limit(1)).first() is not None
+
+
+def not_ended(connection: Connection) -> list[Row[Any]]:
+    """The questions that nobody has answered yet, the newest first."""
+    return list(connection.execute(select(question).where(Q.closed_at.is_(None)).order_by(Q.created_at.desc(), Q.id)))
 
 
 def close_what_is_decided(connection: Connection, now: datetime) -> None:

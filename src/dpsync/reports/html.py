@@ -77,13 +77,14 @@ def period_html(report: PeriodReport, csv_sha256: str) -> str:
     )
 
 
-def dossier_html(dossier: Dossier, csv_sha256: str) -> str:
-    """One request's page."""
+def dossier_html(dossier: Dossier, csv_sha256: str, above: Markup) -> str:
+    """One request's page; `above` stands before it."""
     zone = ZoneInfo(dossier.zone)
     return _page(
         "dossier.html",
         zone,
         dossier=dossier,
+        above=above,
         shape=SHAPES[dossier.verdict],
         dates=dates(dossier.asked, zone),
         about=who_rows(dossier.who) if dossier.who else (),

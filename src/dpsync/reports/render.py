@@ -13,6 +13,8 @@ from datetime import UTC, date, datetime
 from enum import Enum
 from typing import Any, assert_never
 
+from markupsafe import Markup
+
 from dpsync.reports.csv import dossier_csv, period_csv, register_csv
 from dpsync.reports.dossier import Dossier
 from dpsync.reports.formats import Format
@@ -26,6 +28,7 @@ from dpsync.reports.text import dossier_text, period_text
 VERSION = 1
 KINDS = {PeriodReport: "period", Dossier: "dossier", Register: "register"}
 Report = PeriodReport | Dossier | Register
+_NOTHING = Markup()
 
 
 def rendered(report: Report, form: Format) -> bytes:
@@ -70,14 +73,17 @@ def csv(report: Report) -> str:
             assert_never(report)
 
 
-def html(report: Report) -> str:
-    """One self-contained page: no script, nothing remote. It names the SHA-256 of the CSV of the same values."""
+def html(report: Report, above: Markup = _NOTHING) -> str:
+    """One self-contained page: no script, nothing remote. It names the SHA-256 of the CSV of the same values.
+
+    `above` stands before a dossier, where it is a page behind a link.
+    """
     digest = hashlib.sha256(csv(report).encode()).hexdigest()
     match report:
         case PeriodReport():
             return period_html(report, digest)
         case Dossier():
-            return dossier_html(report, digest)
+            return dossier_html(report, digest, above)
         case Register():
             return register_html(report, digest)
         case _:

@@ -1,6 +1,6 @@
 """What is open, late, held, and waiting for whom: the rows of `dpsync status`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -10,7 +10,7 @@ from dpsync.model import CLOSED_STATES, Cause, Right, State
 from dpsync.reports.meaning import Count, Late, WaitsFor
 from dpsync.reports.processors import ProcessorLine
 from dpsync.reports.standing import PropagationLine, RequestStanding, read_standing
-from dpsync.reports.words import STATES
+from dpsync.reports.words import STATES, several
 from dpsync.store import tables as t
 
 AT_ONCE = 500
@@ -72,6 +72,27 @@ def status_rows(
         for one in read_standing(connection, r.id.in_(part), now, processors or {})
     }
     return [_row(asked[one]) for one in ids]
+
+
+def head_line(rows: Sequence[StatusRow], stopped: int = 0, conversations: int = 0) -> str:
+    """One sentence that is never better than its worst row. `stopped`: how many processors are; `conversations`: how
+    many private ones are overdue.
+    """
+    overdue = sum(1 for row in rows if row.late is Late.OVERDUE)
+    behind = sum(1 for row in rows if row.late is Late.TARGET)
+    held = sum(1 for row in rows if row.causes)
+    people = sum(1 for row in rows if row.needs_a_person)
+    open_ones = sum(1 for row in rows if row.counts_as is Count.NOT_YET)
+    parts = [f"{overdue:,} OVERDUE"] if overdue else []
+    parts += [f"{several(conversations, 'private conversation')} OVERDUE"] if conversations else []
+    parts += [f"{several(stopped, 'processor')} STOPPED"] if stopped else []
+    parts += [f"{people:,} waiting for a person"] if people else []
+    parts += [f"{behind:,} later than our own target"] if behind else []
+    parts += [f"{held:,} held"] if held else []
+    told, places = sum(row.told for row in rows), sum(row.processors for row in rows)
+    return f"{'; '.join([*parts, several(open_ones, 'request') + ' open'])}. Told {told:,} of {places:,}." + (
+        "" if overdue or behind or conversations else " Nothing is late."
+    )
 
 
 def _row(one: RequestStanding) -> StatusRow:

@@ -5,7 +5,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Row
 
 from dpsync.connector_services import Mail, MailRefused, NoAnswer, Posted
 from dpsync.errors import CredentialsRejected
@@ -40,7 +40,7 @@ def _all_sent(
 ) -> bool:
     """Mail each, and note that it went. False where the mail host takes nothing just now."""
     for row in (row for row in rows if row.role in there.controller.asked):  # the settings may have changed since
-        of = there.read(partial(_about, request_id=row.request_id))
+        of = there.write(partial(_about, there=there, row=row, now=now))
         try:
             post(there.controller, mail, there.address_of(Role(row.role)), row, of, now)
         except NoAnswer:
@@ -55,8 +55,8 @@ def _all_sent(
     return True
 
 
-def _about(connection: Connection, request_id: str) -> About:
-    return question_letters.about(connection, request_id)
+def _about(unit: Unit, there: Installation, row: Row[Any], now: datetime) -> About:
+    return question_letters.about(unit.connection, there.controller, row.request_id, Role(row.role), now)
 
 
 def _asked(unit: Unit, row: Row[Any], now: datetime) -> None:

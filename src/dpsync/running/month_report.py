@@ -20,7 +20,11 @@ from dpsync.installation import Installation
 from dpsync.ledger import entry
 from dpsync.mail import bounce_address, letter, tag_of
 from dpsync.mail_status import undelivered
+from dpsync.model import Role
+from dpsync.propagation import page_links
+from dpsync.propagation.controller import Controller
 from dpsync.propagation.correspondence.undelivered import tell_of_report
+from dpsync.propagation.page_links import Page, PageKind
 from dpsync.propagation.rules.legal_clock import LegalClock
 from dpsync.reports import page_one
 from dpsync.reports.formats import Format
@@ -108,7 +112,8 @@ def _send(there: Installation, host: Mail, one: Mailing, now: datetime) -> None:
     first = date.fromisoformat(f"{one.month}-01")
     made = period_of(there, first, month_end(first), now)
     year = period_of(there, first.replace(month=1), month_end(first), now) if first.month == 12 else None
-    raw = written(there, host.sender, made, one, now, year)
+    links = there.write(partial(_links, controller=there.controller, month=one.month, now=now))
+    raw = written(there, host.sender, made, one, now, year, links)
     message_id = there.controller.report_id(one.month)
     there.write(lambda unit: _note(unit, replace(one, state=MailingState.DOUBTFUL)))
     try:
@@ -135,7 +140,13 @@ def _send(there: Installation, host: Mail, one: Mailing, now: datetime) -> None:
 
 
 def written(
-    there: Installation, sender: str, made: PeriodReport, one: Mailing, now: datetime, year: PeriodReport | None = None
+    there: Installation,
+    sender: str,
+    made: PeriodReport,
+    one: Mailing,
+    now: datetime,
+    year: PeriodReport | None = None,
+    links: Sequence[str] = (),
 ) -> bytes:
     """The complete email: page one as its text, the page and the rows as files; in January, the `year` for trustees."""
     unsure = [_UNSURE] if one.state is MailingState.DOUBTFUL else []
@@ -146,9 +157,25 @@ def written(
         subject=page_one.subject(made),
         message_id=there.controller.report_id(one.month),
         at=now,
-        paragraphs=[*unsure, *page_one.paragraphs(made), said],
+        paragraphs=[*unsure, *page_one.paragraphs(made), *links, said],
         attached=files,
         rehearsal=there.settings.controller.rehearsal,
+    )
+
+
+def _links(unit: Unit, controller: Controller, month: str, now: datetime) -> list[str]:
+    """Where the report opens in a browser, as it stands then; nothing where links are off."""
+    pages = {
+        "This report, as it stands when you open it": Page(PageKind.REPORT, month),
+        "What waits now": page_links.STATUS,
+        "The register of processors": page_links.REGISTER,
+    }
+    found = {
+        words: page_links.link_to(unit.connection, controller, Role.DPO, page, now) for words, page in pages.items()
+    }
+    lines = [f"  {words}:\n  {link}" for words, link in found.items() if link]
+    return (
+        ["\n".join(["On a page (the links open without a code; please do not forward them):", *lines])] if lines else []
     )
 
 

@@ -1,0 +1,182 @@
+"""The pages behind the links in mails to our own people. They are only read: nothing is decided here.
+
+The link alone shows no name of a person. Where a code opens more, it is asked for on a page of its own.
+"""
+
+import asyncio
+import base64
+import hashlib
+import re
+from collections import defaultdict, deque
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Final
+
+from markupsafe import Markup
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from dpsync.errors import NotFound
+from dpsync.intake.decision_pages import CODE, ELSEWHERE, NOT_RIGHT, STALE
+from dpsync.intake.mailed_codes import Sent
+from dpsync.intake.page_links import Link, PageLinks
+from dpsync.intake.receiver import Receiver
+from dpsync.intake.typed import TOKEN, fields_of
+from dpsync.propagation.codes import CodeCheck
+from dpsync.propagation.page_links import Page, PageKind
+from dpsync.reports.render import Report, html
+
+LONGEST_FORM: Final = 4 * 1024
+MOST_OPENINGS: Final = 30
+WITHIN: Final = timedelta(minutes=10)
+"""How often one link is opened in which time: a page costs more to make than it costs to ask for."""
+
+MOST_LINKS: Final = 1000
+"""Links whose openings are counted; of more the counting begins anew."""
+
+REQUEST = re.compile(r"r-[0-9A-Z]{26}")
+_STYLE = re.compile(r"<style>(.*?)</style>", re.DOTALL)
+
+
+class Openings:
+    """Counts in memory how often a link was opened of late."""
+
+    def __init__(self) -> None:
+        self._times: dict[str, deque[datetime]] = defaultdict(deque)
+
+    def too_many(self, link_id: str, now: datetime) -> bool:
+        """Count one more; whether it is one too many."""
+        if len(self._times) > MOST_LINKS:
+            self._times.clear()
+        times = self._times[link_id]
+        while times and abs(now - times[0]) >= WITHIN:
+            times.popleft()
+        if len(times) >= MOST_OPENINGS:
+            return True
+        times.append(now)
+        return False
+
+
+class LinkedPages:
+    """The endpoints under /pages."""
+
+    def __init__(self, receiver: Receiver, render: Callable[..., Response], headers: dict[str, str]) -> None:
+        self._links, self._clock = receiver.pages, receiver.clock
+        self._render, self._headers = render, headers
+        self._openings, self._one_at_a_time = Openings(), asyncio.Lock()
+
+    async def endpoint(self, request: Request) -> Response:
+        """/pages/{token}: what the link opens; /pages/{token}/{request}: one request of those that wait."""
+        link = await self._link(request)
+        page = None if link is None else _page(link, request.path_params.get("request", ""))
+        if self._links is None or link is None or page is None:
+            return self._unknown()
+        now = self._clock.now()
+        if self._openings.too_many(link.id, now):
+            return self._render("later.html", 429, {"retry-after": str(int(WITHIN.total_seconds()))})
+        async with self._one_at_a_time:
+            return await asyncio.to_thread(self._shown, self._links, link, page, request.path_params["token"], now)
+
+    async def code(self, request: Request) -> Response:
+        """/pages/{token}/code: GET offers a code; POST mails one, or shows what it opens."""
+        link, now = await self._link(request), self._clock.now()
+        if self._links is None or link is None or not link.has_code:
+            return self._unknown()
+        if request.method != "POST":
+            return self._start(self._links, link)
+        sent = await fields_of(request, LONGEST_FORM)
+        foreign = request.headers.get("sec-fetch-site") in ELSEWHERE
+        if foreign or not self._links.is_form(link, sent.get("form", ""), now):
+            return self._start(self._links, link, STALE, 403)
+        token = request.path_params["token"]
+        match sent.get("step"):
+            case "send":
+                answer = await asyncio.to_thread(self._links.send_code, token, now)
+                return self._code(self._links, link, CODE[answer], 200 if answer is Sent.YES else 503)
+            case "look":
+                return await self._opened(self._links, link, token, sent.get("code", ""))
+            case _:
+                return self._start(self._links, link, STALE, 422)
+
+    async def _link(self, request: Request) -> Link | None:
+        token = request.path_params["token"]
+        if self._links is None or not TOKEN.fullmatch(token):
+            return None
+        return await asyncio.to_thread(self._links.link, token, self._clock.now())
+
+    def _shown(self, links: PageLinks, link: Link, page: Page, token: str, now: datetime) -> Response:
+        try:
+            if page.kind is PageKind.STATUS:
+                return self._render("status.html", 200, page=links.status(now), here=token)
+            if page.kind is PageKind.RECEIPT:
+                return self._render("receipt.html", 200, page=links.receipt(page), here=token, code=link.has_code)
+            return self._reported(links.report(page, now), above(f"{token}/code") if link.has_code else Markup())
+        except NotFound:
+            return self._unknown()
+
+    async def _opened(self, links: PageLinks, link: Link, token: str, code: str) -> Response:
+        now = self._clock.now()
+        try:
+            opened = await asyncio.wrap_future(links.open(token, code, now))
+        except NotFound:
+            return self._unknown()
+        if opened.check is CodeCheck.LOCKED:
+            return self._render("decision_closed.html", 403, locked=True)
+        if opened.check is not CodeCheck.RIGHT:
+            return self._code(links, link, NOT_RIGHT[opened.check], 422)
+        if link.page.kind is PageKind.RECEIPT:
+            return await asyncio.to_thread(self._downloaded, links, link.page)
+        return self._reported(await asyncio.to_thread(links.named, link.page, opened.who, now), Markup())
+
+    def _downloaded(self, links: PageLinks, page: Page) -> Response:
+        try:
+            content = links.receipt_file(page)
+        except OSError:
+            return self._unknown()
+        named = {"content-disposition": f'attachment; filename="{page.about}.json"'}
+        return Response(content, 200, {**self._headers, **named}, "application/json")
+
+    def _reported(self, report: Report, told: Markup) -> Response:
+        page = html(report, told)
+        # The first style of the page stands in its head, before anything that came from outside.
+        digest = base64.b64encode(hashlib.sha256(_style_of(page).encode()).digest()).decode()
+        policy = f"default-src 'none'; style-src 'sha256-{digest}'; form-action 'none'; base-uri 'none'; "
+        headers = {**self._headers, "content-security-policy": policy + "frame-ancestors 'none'"}
+        return HTMLResponse(page, 200, headers)
+
+    def _start(self, links: PageLinks, link: Link, problem: str = "", status: int = 200) -> Response:
+        form = links.form(link, self._clock.now())
+        head = "Who the request is about" if link.page.kind is PageKind.DOSSIER else "Download the receipt"
+        shown = {"head": head, "request_id": link.page.about[:8], "role": link.addressee}
+        return self._render("page_start.html", status, form=form, problem=problem, **shown)
+
+    def _code(self, links: PageLinks, link: Link, problem: str, status: int) -> Response:
+        form = links.form(link, self._clock.now())
+        dossier = link.page.kind is PageKind.DOSSIER
+        then = "The next page shows who the request is about" if dossier else "The receipt is then downloaded"
+        shows = {
+            "then": f"{then}. dpsync records that the {link.addressee} looked.",
+            "button": "Show the request" if dossier else "Download the receipt",
+        }
+        return self._render("code.html", status, role=link.addressee, form=form, problem=problem, **shows)
+
+    def _unknown(self) -> Response:
+        return self._render("unknown.html", 404)
+
+
+def above(where: str) -> Markup:
+    """What stands above a dossier that names nobody."""
+    return Markup('<p><a href="{}">See who it is about (a code is emailed to you first)</a></p>').format(where)
+
+
+def _page(link: Link, request_id: str) -> Page | None:
+    """The page that is asked for: the link's own, or the dossier of a request that waits."""
+    if not request_id:
+        return link.page
+    good = link.page.kind is PageKind.STATUS and REQUEST.fullmatch(request_id)
+    return Page(PageKind.DOSSIER, request_id) if good else None
+
+
+def _style_of(page: str) -> str:
+    found = _STYLE.search(page)
+    return found[1] if found else ""

@@ -1,0 +1,142 @@
+"""The links to read-only pages: what their holders see, and what a code opens beyond that.
+
+A code is asked for only where a page would name a person: the dossier, and the receipt, which opens what the ledger
+commits to. That it was shown is on the record before anybody sees it.
+"""
+
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row
+
+from dpsync.errors import NotFound
+from dpsync.installation import Installation
+from dpsync.intake import mailed_codes, page_values, tickets
+from dpsync.intake.mailed_codes import Sent
+from dpsync.intake.page_values import ReceiptPage, StatusPage
+from dpsync.ledger.entry import EntryKind
+from dpsync.model import Role
+from dpsync.propagation import codes, page_links
+from dpsync.propagation.codes import CodeCheck
+from dpsync.propagation.decisions import ROLES, by_link, remember
+from dpsync.propagation.page_links import MAY_SEE_WHO, Page, PageKind
+from dpsync.propagation.showing import SHOWN, show
+from dpsync.reports.render import Report
+from dpsync.reports.who import Who, who_of
+from dpsync.store.page_link_tables import page_link
+from dpsync.store.writer import Unit
+
+BEHIND_A_CODE = frozenset({PageKind.DOSSIER, PageKind.RECEIPT})
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A link that is good. `role`: whom it was mailed to."""
+
+    id: str
+    page: Page
+    role: Role
+
+    @property
+    def addressee(self) -> str:
+        """What the role is called."""
+        return ROLES[self.role]
+
+    @property
+    def has_code(self) -> bool:
+        """Whether a code opens more than the link alone."""
+        return self.page.kind in BEHIND_A_CODE and self.role in MAY_SEE_WHO
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What came of a code. `who`: the person, None where the identifiers were destroyed."""
+
+    check: CodeCheck
+    who: Who | None = field(default=None, repr=False)
+
+
+class PageLinks:
+    """What the holders of links may see. `token` is the secret part of a link."""
+
+    def __init__(self, there: Installation) -> None:
+        self._there = there
+
+    def link(self, token: str, now: datetime) -> Link | None:
+        """What a link opens; None where it opens nothing. Changes nothing."""
+        row = self._there.read(lambda connection: self._row(connection, token, now))
+        return None if row is None else Link(row.id, page_links.page_of(row), Role(row.role))
+
+    def status(self, now: datetime) -> StatusPage:
+        """What waits."""
+        return page_values.status_page(self._there, now)
+
+    def receipt(self, page: Page) -> ReceiptPage:
+        """What the receipt says, without its key."""
+        return page_values.receipt_page(self._there, page.about)
+
+    def receipt_file(self, page: Page) -> bytes:
+        """The whole receipt, for whoever gave the code. Raises `OSError` where there is none."""
+        return page_values.receipt_file(self._there, page.about)
+
+    def report(self, page: Page, now: datetime) -> Report:
+        """A report, the register, or a dossier without names."""
+        if page.kind is PageKind.REPORT:
+            return page_values.month_page(self._there, page.about, now)
+        if page.kind is PageKind.REGISTER:
+            return page_values.register_page(self._there, now)
+        return page_values.dossier_page(self._there, page.about, now, named=False, who=None)
+
+    def named(self, page: Page, who: Who | None, now: datetime) -> Report:
+        """The dossier with names, for whoever gave the code."""
+        return page_values.dossier_page(self._there, page.about, now, named=True, who=who)
+
+    # --- the code
+
+    def form(self, link: Link, now: datetime) -> str:
+        """The hidden field of a form on its page."""
+        return tickets.form(self._there.keys, link.id, now)
+
+    def is_form(self, link: Link, text: str, now: datetime) -> bool:
+        """Whether a form comes from its page."""
+        return tickets.is_form(self._there.keys, link.id, text, now)
+
+    def send_code(self, token: str, now: datetime) -> Sent:
+        """Mail a code to the role's address; waits for the mail host, so it is called in a thread."""
+        return mailed_codes.send(
+            self._there, page_link, lambda c: self._row(c, token, now), "the page that our email linked to", now
+        )
+
+    def open(self, token: str, code: str, now: datetime) -> "Future[Opened]":
+        """What a right code opens; that it was opened is on the record before. Too many wrong ones close the link.
+
+        Raises (in the future) `NotFound` for a link that opens nothing any more.
+        """
+        there, controller = self._there, self._there.controller
+
+        def work(unit: Unit) -> Opened:
+            row = self._row(unit.connection, token, now)
+            if row is None:
+                raise NotFound("no link that is good is this one")
+            check = codes.checked(unit.connection, controller, row, code, now, page_link)
+            if check is CodeCheck.LOCKED:
+                page_links.revoke(unit.connection, [row.id], now)
+            return self._opened(unit, row, now) if check is CodeCheck.RIGHT else Opened(check)
+
+        return there.writer.submit(work)
+
+    def _opened(self, unit: Unit, row: Row[Any], now: datetime) -> Opened:
+        there, page = self._there, page_links.page_of(row)
+        person = by_link(Role(row.role), "", f"the {page.kind.value}, shown by the link to it")
+        if page.kind is PageKind.RECEIPT:
+            remember(unit, there.controller, page.about, SHOWN, person, now, event=EntryKind.SHOWN)
+            return Opened(CodeCheck.RIGHT)
+        try:
+            return Opened(CodeCheck.RIGHT, who_of(show(unit, there, page.about, person, now)))
+        except NotFound:
+            return Opened(CodeCheck.RIGHT)  # destroyed: the rest of the dossier is there all the same
+
+    def _row(self, connection: Connection, token: str, now: datetime) -> Row[Any] | None:
+        return page_links.found_by(connection, self._there.controller, token, now)

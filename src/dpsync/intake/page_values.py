@@ -1,0 +1,221 @@
+"""What a page behind a link in a mail shows: read only, from one view of the store, and without a person's name.
+
+The record is not verified anew by opening a page: whoever opens it a thousand times would keep the machine busy. The
+page says when it was verified last.
+"""
+
+import base64
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from functools import partial
+
+from sqlalchemy import Connection, func, select
+
+from dpsync.errors import KeyProblem, NoteInvalid
+from dpsync.installation import Installation
+from dpsync.ledger import entry, receipt
+from dpsync.ledger.note import parse as parse_note
+from dpsync.reports.basis import Basis
+from dpsync.reports.dossier import dossier
+from dpsync.reports.make import (
+    acts_of,
+    asks_contacts,
+    conversations_of,
+    month_end,
+    processor_lines,
+    register_now,
+    rules_of,
+)
+from dpsync.reports.meaning import Late
+from dpsync.reports.period import period_report
+from dpsync.reports.proof import LedgerLine
+from dpsync.reports.render import Report
+from dpsync.reports.status import StatusRow, head_line, status_rows
+from dpsync.reports.stopped import stopped_processors
+from dpsync.reports.who import Who
+from dpsync.reports.words import RIGHTS, day, moment
+from dpsync.soundness import judged_last
+from dpsync.store import tables as t
+
+MOST_SHOWN = 200
+"""Open requests on the page of what waits; more than that are for `dpsync status`."""
+
+_EVERYTHING = 1_000_000
+
+LATE = {Late.NO: "", Late.TARGET: "past our target", Late.OVERDUE: "OVERDUE", Late.FINISHED: "finished late"}
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRequest:
+    """One request on the page of what waits, in words. `what`: the right."""
+
+    id: str
+    short: str
+    what: str
+    waits_for: str
+    due: str
+    late: str
+    received: str
+    states: str
+    told: str
+
+
+@dataclass(frozen=True, slots=True)
+class StatusPage:
+    """What waits. `left`: how many open requests are not shown."""
+
+    at: str
+    head: str
+    stopped: tuple[str, ...]
+    requests: tuple[OpenRequest, ...]
+    left: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptPage:
+    """What a receipt says without its key; `written` is false where there is none yet. `entries`: one a line."""
+
+    request_id: str
+    written: bool
+    origin: str = ""
+    size: int = 0
+    root: str = ""
+    key: str = ""
+    processors: tuple[str, ...] = ()
+    entries: tuple[str, ...] = ()
+
+
+def status_page(there: Installation, now: datetime) -> StatusPage:
+    """What waits at `now`, as `dpsync status` says it."""
+    known = {line.name: line for line in processor_lines(there.settings)}
+    rows = there.read(lambda connection: status_rows(connection, now=now, limit=_EVERYTHING, processors=known))
+    stopped = stopped_processors(there)
+    overdue = sum(line.overdue for line in conversations_of(there, now))
+    return StatusPage(
+        at=moment(now, there.zone),
+        head=head_line(rows, len(stopped), overdue),
+        stopped=tuple(one.sentence for one in stopped),
+        requests=tuple(_open_request(there, row) for row in rows[:MOST_SHOWN]),
+        left=max(0, len(rows) - MOST_SHOWN),
+    )
+
+
+def _open_request(there: Installation, row: StatusRow) -> OpenRequest:
+    right = ("lifting of a " if row.lifting else "") + RIGHTS[row.right]
+    return OpenRequest(
+        id=row.request_id,
+        short=row.short,
+        what=right[:1].upper() + right[1:],
+        waits_for=", ".join(row.waits_for) or "nobody",
+        due=day(row.due_on),
+        late=LATE[row.late],
+        received=moment(row.received_at, there.zone),
+        states=row.states,
+        told=f"{row.told} of {row.processors}",
+    )
+
+
+def month_page(there: Installation, month: str, now: datetime) -> Report:
+    """The report of a month (2026-11), as things stand at `now`."""
+    first = date.fromisoformat(f"{month}-01")
+    rules, acted = rules_of(there.settings), acts_of(there)
+
+    def work(connection: Connection) -> Report:
+        basis = _basis(there, connection, now, named=True)
+        return period_report(connection, basis, first, month_end(first), rules=rules, acted=acted)
+
+    return there.read(work)
+
+
+def register_page(there: Installation, now: datetime) -> Report:
+    """The register of processors, as the settings say today."""
+    return register_now(there, now)
+
+
+def dossier_page(there: Installation, request_id: str, now: datetime, *, named: bool, who: Who | None) -> Report:
+    """All about one request. `named`: who decided and why is opened, too; `who` is the person, where it may be shown.
+
+    Raises `NotFound`.
+    """
+    return there.read(partial(_dossier, there=there, request_id=request_id, now=now, named=named, who=who))
+
+
+def _dossier(
+    connection: Connection, there: Installation, request_id: str, now: datetime, *, named: bool, who: Who | None
+) -> Report:
+    basis = _basis(there, connection, now, named=named)
+    entries = []
+    for idx, body in there.log.entries_of(connection, request_id):
+        with suppress(ValueError):  # one that was edited by hand: the head says that the record is not sound
+            entries.append((idx, entry.decode(body)))
+    return dossier(connection, basis, request_id, entries=entries, who=who)
+
+
+def receipt_page(there: Installation, request_id: str) -> ReceiptPage:
+    """What the receipt of a request says, its seal checked; not its key, which opens what the ledger commits to."""
+    try:
+        value = receipt.read_sealed(receipt_file(there, request_id), request_id, there.log.keys)
+    except (OSError, NoteInvalid):
+        return ReceiptPage(request_id, written=False)
+    head = parse_note(value["checkpoint"])[0]
+    said = [(one["index"], entry.decode(base64.b64decode(one["body"]))) for one in value["entries"]]
+    return ReceiptPage(
+        request_id,
+        written=True,
+        origin=head.origin,
+        size=head.size,
+        root=head.root.hex()[:16],
+        key=value["key"],
+        processors=tuple(there.controller.title_of(name) for name in value["processors"]),
+        entries=tuple(_entry(there, idx, fields) for idx, fields in said),
+    )
+
+
+def receipt_file(there: Installation, request_id: str) -> bytes:
+    """The receipt as it lies in its folder. Raises `OSError`."""
+    return (there.settings.ledger.receipts / f"{request_id}.json").read_bytes()
+
+
+def _entry(there: Installation, idx: int, fields: Mapping[str, str | int]) -> str:
+    at = moment(datetime.fromtimestamp(int(fields["ts"]), UTC), there.zone)
+    where = f", {there.controller.title_of(str(fields['dest']))}" if "dest" in fields else ""
+    return f"{at}: {str(fields['event']).replace('_', ' ')}{where} (entry {idx})"
+
+
+def _basis(there: Installation, connection: Connection, now: datetime, *, named: bool) -> Basis:
+    return Basis(
+        controller=there.settings.controller.name,
+        rehearsal=there.settings.controller.rehearsal,
+        zone=there.zone,
+        now=now,
+        ledger=_ledger(there, connection, now),
+        processors=processor_lines(there.settings),
+        decided=there.opened_decision if named else _sealed,
+        asks=asks_contacts(there.settings),
+    )
+
+
+def _sealed(request_id: str, sealed: bytes) -> bytes:
+    """Names and reasons stay shut for whoever has only a link."""
+    del request_id, sealed
+    raise KeyProblem("shown after the code")
+
+
+def _ledger(there: Installation, connection: Connection, now: datetime) -> LedgerLine:
+    """How the record was found when it was verified last: within the hour, where the service runs."""
+    judged, c = judged_last(connection), t.checkpoint.c
+    newest = connection.execute(select(c.note).order_by(c.size.desc()).limit(1)).scalar_one_or_none()
+    verified = connection.execute(select(func.max(c.size)).where(c.verified_at.is_not(None))).scalar_one()
+    if judged is None:
+        problems: tuple[str, ...] = ("dpsync has not verified the record yet",)
+    else:
+        problems = (f"{judged.problems} problems were found: `dpsync verify` names them",) if judged.problems else ()
+    return LedgerLine(
+        verified=not problems,
+        entries=verified or there.log.size(connection),
+        checked_at=judged.at if judged else now,
+        checkpoint=parse_note(newest)[0].root.hex()[:8] if newest else "",
+        problems=problems,
+    )
