@@ -34,6 +34,7 @@ WRITING: list[tuple[str, ...]] = [
     *DECISIONS,
     ("exempt", "{request}", "forms", "--code", "art19_impossible", *BY),
     ("acknowledge", "{request}", "forms", "--answer", "done", *BY),
+    ("extend", "{request}", "--told-on", "2026-11-20", *BY),
     ("pause",),
     ("pause", "forms"),
     ("resume",),

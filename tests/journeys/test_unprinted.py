@@ -5,8 +5,10 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
+from zoneinfo import ZoneInfo
 
 import pytest
 import typer
@@ -64,6 +66,7 @@ WRITING: dict[str, tuple[tuple[str, ...], str]] = {
     "status --who": (("REQUEST", "--who"), "REQUEST"),
     "dossier --who": (("REQUEST", "--who"), "REQUEST"),
     "release": (("REQUEST", "forms", *WHY), "REQUEST"),
+    "extend": (("REQUEST", "--told-on", "TODAY", *WHY), "REQUEST"),
     "acknowledge": (("REQUEST", "forms", "--answer", "done", *WHY), "REQUEST"),
     "withdraw": (("REQUEST", "inbox", *WHY), "REQUEST"),
     "exempt": (("RESTRICTION", "inbox", "--code", "art19_impossible", *WHY), "RESTRICTION"),
@@ -126,7 +129,8 @@ def named(folder: Path, word: str) -> str:
         name: rows(folder, "SELECT id FROM request WHERE right = ? ORDER BY ordinal", right)[0]
         for name, right in (("REQUEST", "erasure"), ("RESTRICTION", "restriction"))
     }
-    return {**ids, "FOLDER": str(folder)}.get(word, word)
+    today = datetime.now(ZoneInfo("Europe/London")).date().isoformat()
+    return {**ids, "FOLDER": str(folder), "TODAY": today}.get(word, word)
 
 
 def onto_a_full_disk(

@@ -10,6 +10,7 @@ import typer
 from dpsync.cli import (
     decide,
     explain,
+    extending,
     links,
     machine,
     operate,
@@ -97,6 +98,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "retry": decide.retry,
     "settle": decide.settle,
     "exempt": decide.exempt,
+    "extend": extending.extend,
     "acknowledge": decide.acknowledge,
     "report": reports.report,
     "dossier": reports.dossier,

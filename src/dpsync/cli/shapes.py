@@ -108,6 +108,13 @@ SHAPES: dict[str, dict[str, str]] = {
         "places[].refused": "why the decision did nothing there, or empty",
         "places[].already": "since when it is so, where nothing had to be changed, or empty",
     },
+    "extend": {
+        "version": "1",
+        "request": "the full id",
+        "strict_on": "the last day by the strictest reading, after the extension",
+        "due_on": "the legal date after the extension",
+        "told_on": "the day on which the person was told",
+    },
     "acknowledge": {
         "version": "1",
         "request": "the full id",

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Row, select
 from dpsync.connector_services import Mail, Posted
 from dpsync.mail import bare, day, letter, tag_of
 from dpsync.model import Cause, Right, Role, State
+from dpsync.propagation import extensions
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.held import BECAUSE, BY
 from dpsync.propagation.page_links import Page, PageKind, link_to
@@ -62,6 +63,7 @@ def about(connection: Connection, controller: Controller, request_id: str, role:
     r = t.request.c
     columns = select(r.right, r.lifting, r.strict_on, r.due_on, r.due_at, r.closed_at)
     row = connection.execute(columns.where(r.id == request_id)).one()
+    longer = extensions.of(connection, request_id)
 
     def link(kind: PageKind) -> str:
         return link_to(connection, controller, role, Page(kind, request_id), now)
@@ -69,9 +71,9 @@ def about(connection: Connection, controller: Controller, request_id: str, role:
     return About(
         right=Right(row.right),
         lifting=row.lifting,
-        strict_on=date.fromisoformat(row.strict_on),
-        due_on=date.fromisoformat(row.due_on),
-        due_at=row.due_at,
+        strict_on=longer.strict_on if longer else date.fromisoformat(row.strict_on),
+        due_on=longer.due_on if longer else date.fromisoformat(row.due_on),
+        due_at=longer.due_at if longer else row.due_at,
         withdrawn=was_withdrawn(connection, request_id),
         dossier=link(PageKind.DOSSIER),
         receipt=link(PageKind.RECEIPT) if row.closed_at is not None else "",

@@ -9,6 +9,8 @@ from sqlalchemy import ColumnElement, Connection, Row, select
 
 from dpsync.mail_status import is_undelivered
 from dpsync.model import CLOSED_STATES, DONE_STATES, Cause, Right, Rung, State, Way
+from dpsync.propagation import extensions
+from dpsync.propagation.extensions import Extension
 from dpsync.reports.meaning import Count, Late, Need, WaitsFor, counted, counted_together, need, waits_for
 from dpsync.reports.processors import ProcessorLine
 from dpsync.reports.rows import value_of
@@ -116,50 +118,72 @@ def read_standing(
     rows: dict[str, list[Row[Any]]] = {}
     for row in connection.execute(query):
         rows.setdefault(row.id, []).append(row)
-    return tuple(_standing(group, now, processors, stopped) for group in rows.values())
+    longer, around = extensions.all_of(connection), _Around(processors, stopped)
+    return tuple(_standing(group, now, around, _dates(group[0], longer.get(group[0].id))) for group in rows.values())
 
 
-def _standing(
-    rows: list[Row[Any]], now: datetime, processors: Mapping[str, ProcessorLine], stopped: Mapping[str, str]
-) -> RequestStanding:
+@dataclass(frozen=True, slots=True)
+class _Around:
+    """What stands around a request: the processors as they are set, and why an account is stopped."""
+
+    processors: Mapping[str, ProcessorLine]
+    stopped: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Dates:
+    """The legal dates that count: those of the extension, where there is one."""
+
+    strict_on: date
+    due_on: date
+    due_at: datetime
+    target_at: datetime
+
+
+def _dates(row: Row[Any], longer: Extension | None) -> _Dates:
+    if longer is not None:
+        return _Dates(longer.strict_on, longer.due_on, longer.due_at, row.target_at)
+    return _Dates(date.fromisoformat(row.strict_on), date.fromisoformat(row.due_on), row.due_at, row.target_at)
+
+
+def _standing(rows: list[Row[Any]], now: datetime, around: _Around, dates: _Dates) -> RequestStanding:
     row = rows[0]
-    lines = tuple(_line(one, now, processors, stopped) for one in rows if one.p_id is not None)
+    lines = tuple(_line(one, now, around, dates) for one in rows if one.p_id is not None)
     counts_as = counted_together([line.counts_as for line in lines])
     return value_of(
         RequestStanding,
         row,
         starts_on=date.fromisoformat(row.starts_on),
-        strict_on=date.fromisoformat(row.strict_on),
-        due_on=date.fromisoformat(row.due_on),
+        strict_on=dates.strict_on,
+        due_on=dates.due_on,
+        due_at=dates.due_at,
         letter_by=date.fromisoformat(row.letter_by),
         short=row.id[:SHORT],
         right=Right(row.right),
         counts_as=counts_as,
         told_everyone=_told_everyone(lines),
-        late=_late(row, now if counts_as is Count.NOT_YET else None, row.closed_at),
+        late=_late(dates, now if counts_as is Count.NOT_YET else None, row.closed_at),
         lines=lines,
     )
 
 
-def _line(
-    row: Row[Any], now: datetime, processors: Mapping[str, ProcessorLine], stopped: Mapping[str, str]
-) -> PropagationLine:
-    processor, right, state = processors.get(row.p_processor), Right(row.right), State(row.p_state)
+def _line(row: Row[Any], now: datetime, around: _Around, dates: _Dates) -> PropagationLine:
+    processor, right, state = around.processors.get(row.p_processor), Right(row.right), State(row.p_state)
     can = processor.of(right) if processor else None
     causes = tuple(Cause(name) for name in row.p_causes.split(",") if name)
     # A later reading of what is done moves `state_since`, and is no later end.
     finished_at = (row.p_done_at or row.p_state_since) if state in DONE_STATES else row.p_state_since
     finished_at = finished_at if state in CLOSED_STATES else None
-    late = _late(row, None if finished_at else now, finished_at)
-    stop = stopped.get(row.p_account_id, "") if state is State.PENDING else ""
+    late = _late(dates, None if finished_at else now, finished_at)
+    stop = around.stopped.get(row.p_account_id, "") if state is State.PENDING else ""
     silent = row.p_answer_by is not None and row.p_answer_by <= now
     reached = not is_undelivered(row.p_reason)
     return value_of(
         PropagationLine,
         row,
         prefix="p_",
-        strict_on=date.fromisoformat(row.strict_on),
-        due_on=date.fromisoformat(row.due_on),
+        strict_on=dates.strict_on,
+        due_on=dates.due_on,
         request_id=row.id,
         short=row.id[:SHORT],
         right=right,
@@ -188,10 +212,10 @@ def _told_everyone(lines: tuple[PropagationLine, ...]) -> bool:
     return bool(concerned) and all(line.told_at is not None for line in concerned)
 
 
-def _late(row: Row[Any], open_at: datetime | None, finished_at: datetime | None) -> Late:
+def _late(dates: _Dates, open_at: datetime | None, finished_at: datetime | None) -> Late:
     """`open_at`: now, where it is open. A legal date that was missed stays missed when the request is closed."""
     if open_at is None:
-        return Late.FINISHED if finished_at is not None and finished_at >= row.due_at else Late.NO
-    if open_at < row.target_at:
+        return Late.FINISHED if finished_at is not None and finished_at >= dates.due_at else Late.NO
+    if open_at < dates.target_at:
         return Late.NO
-    return Late.OVERDUE if open_at >= row.due_at else Late.TARGET
+    return Late.OVERDUE if open_at >= dates.due_at else Late.TARGET

@@ -15,7 +15,7 @@ from dpsync.alerts import Concern, raise_alert, told_of
 from dpsync.ledger import entry
 from dpsync.ledger.entry import EntryKind
 from dpsync.model import CLOSED_STATES, Cause, Right, State
-from dpsync.propagation import questions
+from dpsync.propagation import extensions, questions
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.held import CAUSE, Held, tell_of_held
 from dpsync.propagation.questions import Point
@@ -167,7 +167,7 @@ def _concern(controller: Controller, level: Level, one: Open) -> Concern:
 
 def open_propagations(connection: Connection) -> list[Open]:
     """Everything that still waits for somebody or something, oldest first; what only cools off is left out."""
-    p, r = t.propagation.c, t.request.c
+    p, r, longer = t.propagation.c, t.request.c, extensions.all_of(connection)
     rows = connection.execute(
         select(p.request_id, p.processor, p.right, p.state, p.causes, p.state_since)
         .add_columns(r.received_at, r.target_at, r.strict_on, r.due_at)
@@ -184,8 +184,8 @@ def open_propagations(connection: Connection) -> list[Open]:
             causes_of(row.causes),
             row.received_at,
             row.target_at,
-            date.fromisoformat(row.strict_on),
-            row.due_at,
+            more.strict_on if (more := longer.get(row.request_id)) else date.fromisoformat(row.strict_on),
+            more.due_at if more else row.due_at,
             row.state_since,
         )
         for row in rows
