@@ -397,8 +397,9 @@ def test_the_first_answer_is_kept_as_proof_and_not_asked_for_again() -> None:
         assert len(stand_in.asked) == 4, "who came back and asks anew has a cause"
 
 
-def test_a_cut_attempt_goes_on_with_what_was_not_answered() -> None:
-    stand_in = StandIn(instead={TWO: said(500, {})})
+@pytest.mark.parametrize("answer", [said(500, {}), no(500, "backendError")])
+def test_a_cut_attempt_goes_on_with_what_was_not_answered(answer: Said) -> None:
+    stand_in = StandIn(instead={TWO: answer})
     with on_stage(stand_in) as stage:
         outcome = stage.tell(instruction(Right.ERASURE))
         assert isinstance(outcome, Retryable)
@@ -555,7 +556,19 @@ def test_a_token_that_ended_early_is_renewed_once() -> None:
     assert new.renewals == 1, "a token that was never good is not asked for again"
 
 
-@pytest.mark.parametrize("answer", [said(400, {"error": "invalid_grant"}), said(401, {"error": "invalid_client"})])
+def test_a_token_call_that_is_no_more_there_is_a_no_and_nothing_about_our_credential() -> None:
+    outcome = told(StandIn(instead={"token": said(404, {"error": "not_found"})}), COOKIE)
+    assert isinstance(outcome, Refused)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        said(400, {"error": "invalid_grant"}),
+        said(401, {"error": "invalid_client"}),
+        said(403, {"error": "access_denied"}),
+    ],
+)
 def test_a_refresh_token_that_is_not_accepted_stops_the_account(answer: Said) -> None:
     stand_in = StandIn(instead={"token": answer})
     with on_stage(stand_in) as stage:

@@ -4,15 +4,18 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from sqlalchemy import BigInteger, Boolean, Integer, LargeBinary, Table, insert
 
 from dpsync.errors import KeyProblem
 from dpsync.ledger import entry, rows
-from dpsync.ledger.comparison import PAGE, _of_request, differences, older_requests
+from dpsync.ledger.comparison import PAGE, _of_no_request, _of_request, differences, older_requests
 from dpsync.ledger.entry import EntryKind
 from dpsync.ledger.row_comparison import Belongings
 from dpsync.ledger.rows import BORN, COMMITTED
 from dpsync.ledger.told import Request, of_no_request, of_requests
 from dpsync.sealing import Keys
+from dpsync.store import tables as t
+from dpsync.store.columns import Instant
 from tests.unit.test_ledger_receipt import NOW, ledger
 
 KEY = b"k" * 32
@@ -37,6 +40,9 @@ class Opens:
 
 
 class Fails:
+    def mac(self, *_: object) -> bytes:
+        return KEY
+
     def unwrap(self, *_: object) -> Any:
         raise KeyProblem("the month is lost")
 
@@ -262,6 +268,62 @@ def test_requests_from_before_entries_committed_to_rows_are_counted_up_to_the_fi
         assert older_requests(connection) == number
     with ledger([of_the_service, *older, received(5000, **NEWER), received(5001)]) as (_, connection):
         assert older_requests(connection) == number
+
+
+def test_the_list_of_a_request_is_the_same_in_whatever_order_it_was_written() -> None:
+    case = Case(list=entry.list_digest(["a", "b"]), n=2)
+    case.row["processors"] = "b\na"
+    assert [problem for problem in case.found() if "is not the list" in problem] == []
+
+
+def filled(table: Table, **more: Any) -> dict[str, Any]:
+    """A row with something in each column that needs it."""
+    values = {Integer: 0, BigInteger: 0, Boolean: False, LargeBinary: b"x", Instant: NOW}
+    needed = [column for column in table.c if not column.nullable and column.server_default is None]
+    return {column.name: values.get(type(column.type), "x") for column in needed} | more
+
+
+def test_a_request_that_somebody_added_under_a_number_before_the_first_is_named() -> None:
+    with ledger([]) as (_, connection):
+        connection.execute(insert(t.request), filled(t.request, id="r-added", ordinal=-(2**62)))
+        assert differences(connection, cast("Keys", Opens()))[0] == (
+            "request r-added: the ledger does not tell of its receipt"
+        )
+
+
+def test_of_a_month_whose_key_is_lost_nothing_is_said_but_what_anybody_can_compare() -> None:
+    row = filled(t.request, id="r-1", key_month="2026-11", wrapped_key=b"wrapped", processors="")
+    with ledger([]) as (_, connection):
+        connection.execute(insert(t.request), row)
+        whole = differences(connection, cast("Keys", Fails()))
+        assert [one for one in whole if "does not open" in one] != []
+        assert [one for one in differences(connection, cast("Keys", Fails()), shut={"2026-11"}) if "open" in one] == []
+
+
+def test_what_is_missing_is_named_in_the_order_of_its_ids() -> None:
+    with ledger([received(one) for one in (3, 1, 2)]) as (_, connection):
+        connection.exec_driver_sql("PRAGMA reverse_unordered_selects = ON")
+        found = differences(connection, cast("Keys", Opens()))
+    assert [one.split(":")[0] for one in found] == ["request r-0001", "request r-0002", "request r-0003"]
+
+
+@pytest.mark.parametrize("older", [False, True])
+def test_a_contact_that_no_entry_tells_of_may_be_from_before_entries_committed_to_rows(*, older: bool) -> None:
+    keys = cast("Keys", Opens())
+    with ledger([]) as (_, connection):
+        connection.execute(insert(t.contact), filled(t.contact, confirmed_at=NOW))
+        found = list(_of_no_request(connection, keys, older=older))
+        assert [one.startswith("contact: ") for one in found] == ([] if older else [True])
+
+
+@pytest.mark.parametrize("older", [False, True])
+def test_a_contact_that_an_entry_tells_of_and_that_is_not_there_is_always_named(*, older: bool) -> None:
+    keys = cast("Keys", Opens())
+    text = rows.item(rows.own_key(keys), "contact", filled(t.contact, confirmed_at=NOW))
+    told_of = entry.encode(EntryKind.CONFIRMED, NOW, dest="forms", rows=text)
+    with ledger([(None, told_of)]) as (_, connection):
+        (problem,) = _of_no_request(connection, keys, older=older)
+        assert problem.endswith("of a row that entry 0 recorded: it is not there")
 
 
 def test_what_the_ledger_tells_of_and_the_database_has_not_is_named_fifty_times_at_most() -> None:

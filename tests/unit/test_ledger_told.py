@@ -5,7 +5,7 @@ from typing import Any, cast
 import pytest
 from sqlalchemy import create_engine, insert
 
-from dpsync.ledger import rows
+from dpsync.ledger import rows, stored_rows
 from dpsync.ledger.alias_comparison import Known
 from dpsync.ledger.told import Kept, Request
 from dpsync.ledger.told import Place as Told
@@ -138,3 +138,8 @@ def test_the_names_of_each_person_are_compared_with_what_the_last_entry_says_and
         "request r-2, alias: subject_id of its person not as entry 2 recorded it",
         "request r-3, alias: pseudonym, person, key_version, subject_id of its person not as entry 3 recorded it",
     ]
+
+
+@pytest.mark.parametrize(("stored", "read"), [(1_999_999, 1), (-1, -1), ("soon", "soon"), (None, None)])
+def test_a_stored_time_is_read_in_whole_seconds_and_what_is_none_stays(stored: object, read: object) -> None:
+    assert stored_rows.seconds(stored) == read

@@ -79,6 +79,7 @@ def test_overdue_begins_at_midnight_by_the_clock_that_is_in_force_that_day() -> 
     in_summer = ENGLAND.dates(Right.ERASURE, noon("2026-03-16"))
     assert in_summer.due_on == date(2026, 4, 16)
     assert in_summer.due_at == datetime(2026, 4, 16, 23, tzinfo=UTC)
+    assert in_summer.due_at.tzinfo is UTC, "wherever the machine is"
     in_winter = ENGLAND.dates(Right.ERASURE, noon("2026-10-12"))
     assert in_winter.due_on == date(2026, 11, 12)
     assert in_winter.due_at == datetime(2026, 11, 13, tzinfo=UTC)

@@ -397,6 +397,11 @@ def test_who_is_restricted_is_the_same_as_by_looking_at_every_pair(history: list
             [row(1, Right.RESTRICTION, version=9), row(2, Right.RESTRICTION, lifting=True, version=1, source="shop")],
             False,
         ),
+        # Nor does a source that numbers from 0 what another one lifted before.
+        (
+            [row(2, Right.RESTRICTION, version=0), row(1, Right.RESTRICTION, lifting=True, version=1, source="shop")],
+            True,
+        ),
         ([row(1, Right.RESTRICTION), row(2, Right.RESTRICTION, State.WITHDRAWN, lifting=True)], True),
     ],
 )

@@ -186,3 +186,14 @@ def test_columns_of_which_only_one_side_knows_are_not_compared() -> None:
     assert rows.differing(KEY, newer, row_of("sent", digest="other")) == ["digest"]
     older = replace(said, marks=said.marks[:1], digest="0" * 64)
     assert rows.differing(KEY, older, row_of("sent", sent_at="other")) == ["sent_at"]
+
+
+def test_of_two_rows_that_differ_the_one_that_differs_least_is_the_changed_one() -> None:
+    first, second, *_, last = sorted(COMMITTED["decision"])
+    was = row_of("decision")
+    found = [{**was, first: "other", second: "other"}, {**was, last: "other"}]
+    told = [
+        (list(columns), untold) for columns, _, untold in of_added(KEY, "decision", [kept("decision", was, 1)], found)
+    ]
+    assert told[0] == ([last], False)
+    assert told[1][1], "no entry tells of the other row"

@@ -50,10 +50,7 @@ def _not_as(kept: Kept) -> str:
 
 
 def _births(has: Belongings, said: told.Request) -> dict[str, str]:
-    first = (
-        {**part, "processor": name, "way": said.places.get(name, Place()).way or part["way"]}
-        for name, part in has.parts.items()
-    )
+    first = ({**part, "way": said.places.get(name, Place()).way or part["way"]} for name, part in has.parts.items())
     return rows.births(first)
 
 

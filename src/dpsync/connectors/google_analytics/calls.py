@@ -121,8 +121,6 @@ class Calls(TokenCalls):
     def granted(self, reply: Reply) -> Token:
         """A token whose scope is the one that deletes. Raises `Ended`, `CredentialsRejected`."""
         self.demand_own(reply, writing=False, counts=False)  # of another host than the deletions
-        if reply.status in (401, 403) and self.code(reply) != QUOTA:
-            raise self.rejected(reply)
         self._demand_sense(reply, writing=False)
         match json_of(reply):
             case {"error": str()} if reply.status == 400:
