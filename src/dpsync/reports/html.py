@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from functools import cache
+from html import unescape
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from dpsync.reports import phrases
+from dpsync.reports import page_lines, phrases
 from dpsync.reports.conversations import retention_rows
 from dpsync.reports.dossier import Dossier
 from dpsync.reports.period import PeriodReport
@@ -25,7 +26,7 @@ from dpsync.reports.words import COUNTING, GLOSSARY, RIGHTS, moment
 
 TEMPLATES = Path(__file__).parent / "templates"
 ORDINARY_ROWS = 2000
-"""Finished lines that a page shows: 100,000 would be 73 MB, which no telephone opens. The CSV has them all."""
+"""Finished requests that a page shows: 100,000 would be 20 MB, which no telephone opens. The CSV has them all."""
 
 SHAPES = {Verdict.IN_ORDER: "●", Verdict.NEEDS_A_DECISION: "▲", Verdict.FINISHED_LATE: "◆", Verdict.OVERDUE: "■"}
 """Said by shape as well as by colour and word."""
@@ -50,36 +51,68 @@ def _environment() -> Environment:
         "rights": RIGHTS,
         "capability_rows": capability_rows,
         "retention_rows": retention_rows,
+        "running": _running,
     }
     return made
+
+
+def _running(rehearsal: bool, head: str, made: str) -> Markup:
+    """What stands at the head and foot of every printed page but the first, as style: a page has no other place."""
+    band = "REHEARSAL: " if rehearsal else ""
+    head, made = _quoted(f"{band}{unescape(head)}"), _quoted(f"made {made}")
+    return Markup(  # noqa: S704 - because both texts are spelled out in digits
+        f"@page{{@top-left{{content:{head}}}@top-right{{content:{made}}}"
+        '@bottom-right{content:"page " counter(page) " of " counter(pages)}}'
+        "@page:first{@top-left{content:none}@top-right{content:none}}\n"
+    )
+
+
+def _quoted(text: str) -> str:
+    """The text as a string of CSS; whatever is no letter or digit of ASCII is a number, so that nothing ends it."""
+    plain = (char if char.isascii() and char.isalnum() else f"\\{ord(char):06x}" for char in visible(text))
+    return f'"{"".join(plain)}"'
 
 
 def _finalize(value: object) -> object:
     return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
-def period_html(report: PeriodReport, csv_sha256: str) -> str:
-    """The period's page. Lines that are open come all; of the finished ones, the first `ORDINARY_ROWS`."""
+def period_html(report: PeriodReport, csv_sha256: str, *, ordinary: int = ORDINARY_ROWS) -> str:
+    """The period's page. What is open or late comes complete; of what is finished, at most `ordinary` requests."""
     zone = ZoneInfo(report.zone)
-    numbers = numbered(report.limits)
-    lines = [line for one in (*report.received, *report.carried) for line in one.lines]
-    shown, left = _shown(lines)
+    shape = page_lines.Shape(zone, report.last.year, numbered(report.limits))
+    everything = (*report.received, *report.carried)
+    groups = page_lines.finished(everything, shape, ordinary)
+    carried = [("Open from before", report.carried_total)] if report.carried else []
     return _page(
         "period.html",
         zone,
         report=report,
         shape=SHAPES[report.verdict],
-        shown=shown,
-        left=left,
-        cells=lambda line: phrases.line_cells(line, zone, numbers),
-        nobody=[one for one in (*report.received, *report.carried) if not one.lines],
+        labelled=[(phrases.tally_label(one), one) for one in (*report.by_right, report.total)] + carried,
+        limits=phrases.limit_entries(report.limits),
+        heads=page_lines.HEADS,
+        finished_heads=page_lines.FINISHED_HEADS,
+        late=[
+            ("Overdue", "past the legal date and not closed", *_counted(report.overdue, shape)),
+            ("Finished late", "closed after the legal date", *_counted(report.finished_late, shape)),
+        ],
+        attention=page_lines.blocks(report.attention, shape),
+        still_open=page_lines.still_open(everything, shape),
+        groups=groups,
+        left=sum(group.count - len(group.rows) for group in groups),
         csv_sha256=csv_sha256,
     )
+
+
+def _counted(lines: Sequence[PropagationLine], shape: page_lines.Shape) -> tuple[int, tuple[page_lines.Block, ...]]:
+    return len(lines), page_lines.blocks(lines, shape)
 
 
 def dossier_html(dossier: Dossier, csv_sha256: str, above: Markup) -> str:
     """One request's page; `above` stands before it."""
     zone = ZoneInfo(dossier.zone)
+    shape = page_lines.Shape(zone, dossier.made_at.astimezone(zone).year, {})
     return _page(
         "dossier.html",
         zone,
@@ -88,7 +121,8 @@ def dossier_html(dossier: Dossier, csv_sha256: str, above: Markup) -> str:
         shape=SHAPES[dossier.verdict],
         dates=dates(dossier.asked, zone),
         about=who_rows(dossier.who) if dossier.who else (),
-        cells=lambda line: phrases.line_cells(line, zone, {}),
+        heads=page_lines.HEADS,
+        blocks=page_lines.blocks(dossier.asked.lines, shape),
         csv_sha256=csv_sha256,
     )
 
@@ -114,14 +148,3 @@ def register_html(register: Register, csv_sha256: str) -> str:
 
 def _page(template: str, zone: ZoneInfo, **values: object) -> str:
     return _environment().get_template(template).render(**values, when=lambda value: moment(value, zone), zone=zone)
-
-
-def _shown(lines: Sequence[PropagationLine]) -> tuple[list[PropagationLine], int]:
-    if len(lines) <= ORDINARY_ROWS:
-        return list(lines), 0
-    shown, ordinary = [], 0
-    for line in lines:
-        ordinary += not line.open
-        if line.open or ordinary <= ORDINARY_ROWS:
-            shown.append(line)
-    return shown, len(lines) - len(shown)

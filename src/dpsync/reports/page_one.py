@@ -58,7 +58,7 @@ def paragraphs(report: PeriodReport) -> list[str]:
         ]
     title = visible(f"{report.controller}: data-protection requests, {report.label}")
     speeds = [phrases.quick(report.speed, "Requests"), phrases.quick(report.speed_opt_out, "Opt-outs")]
-    limits = [one.head for one in phrases.limit_entries(report.limits)]
+    limits = [one.line for one in phrases.limit_entries(report.limits)]
     parts = [
         f"{title}\nmade {moment(report.made_at, zone)}",
         _listed(phrases.proof(report.ledger, zone), report.ledger.problems) or phrases.proof(report.ledger, zone),

@@ -20,6 +20,12 @@ Numbers = Mapping[tuple[str, Right], int]
 
 REHEARSAL = "REHEARSAL: no real processor was told anything."
 
+HOW_WE_KNOW = (
+    "Everything that happens is written into a ledger to which lines can only be added. Before this page was made, the "
+    "ledger was compared with its signed checkpoints outside the database, and every figure with the ledger. Keep each "
+    "checkpoint that you are sent: with it, anybody can check later that nothing before it was changed."
+)
+
 TALLY_HEADS = (
     "Received",
     "Told everyone",
@@ -35,6 +41,12 @@ TALLY_HEADS = (
 )
 WITHOUT_DATES = slice(2, -2)
 """Those of `TALLY_HEADS` that a processor is counted under."""
+
+FIRST, ASIDE, LATE = slice(0, 5), slice(5, 9), slice(9, None)
+"""Those of `TALLY_HEADS` on page one, which fit a narrow screen in whole words; and the others, in two tables."""
+
+NAMED = 5
+"""So many requests that are not done yet are named under the first table."""
 
 LINE_HEADS = (
     "Request",
@@ -57,6 +69,26 @@ def tally_cells(tally: Tally | ProcessorTally) -> tuple[int, ...]:
     first = (tally.received, tally.told_everyone) if isinstance(tally, Tally) else (tally.asked, tally.told)
     rest = (tally.seen, tally.said, tally.not_yet, tally.settled, tally.exempt, tally.withdrawn, tally.superseded)
     return (*first, *rest, tally.overdue, tally.finished_late) if isinstance(tally, Tally) else (*first, *rest)
+
+
+def apart(tally: Tally | ProcessorTally) -> str:
+    """What of the received is neither done nor open, and what is late: the columns that page one has no room for."""
+    counts = (tally.settled, tally.exempt, tally.withdrawn, tally.superseded)
+    closed = zip(counts, TALLY_HEADS[ASIDE], strict=True)
+    said = [f"{count:,} {head.lower()}" for count, head in closed if count]
+    found = [f"Closed and not counted as done: {', '.join(said)}."] if said else []
+    if isinstance(tally, Tally) and tally.overdue:
+        found.append(f"Overdue: {tally.overdue:,}.")
+    if isinstance(tally, Tally) and tally.finished_late:
+        found.append(f"Finished late: {tally.finished_late:,}.")
+    return " ".join(found)
+
+
+def not_yet(asked: Sequence[RequestStanding]) -> str:
+    """Which requests are not done yet, by their short ids; nothing where all are."""
+    left = [f"{one.short} ({right(one)})" for one in asked if one.open]
+    more = f" and {len(left) - NAMED:,} more" if len(left) > NAMED else ""
+    return f"Not yet: {', '.join(left[:NAMED])}{more}." if left else ""
 
 
 def tally_label(tally: Tally) -> str:
@@ -104,10 +136,12 @@ def quick(speed: Speed, of: str) -> str:
 @dataclass(frozen=True, slots=True)
 class LimitEntry:
     """What cannot be seen or done at one processor. Each of `points` holds for the rights that it begins with, or for
-    all of `head` where it names none.
+    all of `head` where it names none. `line` says it as shortly as can be.
     """
 
     number: int
+    title: str
+    line: str
     head: str
     points: tuple[str, ...]
 
@@ -132,12 +166,23 @@ def _limit_entry(number: int, limits: Sequence[Limit]) -> LimitEntry:
     word = f"Done on their word: {sum(one.on_word for one in limits):,} of {sum(one.lines for one in limits):,}."
     return LimitEntry(
         number,
+        limits[0].title,
+        f"{limits[0].title}: {_looked(limits)}. {word}",
         f"{limits[0].title} ({how}). {word}",
         tuple(
             " ".join(said) if rights == everything else f"{_rights(rights).capitalize()}: {' '.join(said)}"
             for rights, said in sorted(points.items(), key=lambda point: -len(point[0]))
         ),
     )
+
+
+def _looked(limits: Sequence[Limit]) -> str:
+    """For which rights we look there ourselves; all else is their word."""
+    seen = [one.right for one in limits if one.verified_by]
+    if len(seen) == len(limits):
+        return "we look ourselves, with limits"
+    word = f"{_rights([one.right for one in limits if not one.verified_by])}: there is only their word"
+    return f"{_rights(seen)}: we look ourselves, with limits; {word}" if seen else "there is only their word"
 
 
 def _sentences(one: Limit) -> list[str]:
@@ -179,17 +224,19 @@ def waiting(line: PropagationLine, zone: ZoneInfo) -> str:
 
 
 def notes(line: PropagationLine, zone: ZoneInfo, numbers: Numbers) -> str:
-    """Why it is held, late or stopped, what a person must do, and under which number its limits stand."""
-    late = {
-        Late.NO: "",
-        Late.TARGET: "past the target",
-        Late.OVERDUE: "OVERDUE",
-        Late.FINISHED: f"FINISHED LATE: {moment(line.finished_at, zone)}, the last day was {day(line.due_on)}",
-    }[line.late]
+    """Whether it is late, what is to be said of it, and under which number its limits stand."""
+    late = {Late.TARGET: "past the target", Late.OVERDUE: "OVERDUE"}.get(line.late, "")
+    limits = f"limit {numbers[line.processor, line.right]}" if (line.processor, line.right) in numbers else ""
+    return "; ".join(part for part in (late, remarks(line, zone), limits) if part)
+
+
+def remarks(line: PropagationLine, zone: ZoneInfo) -> str:
+    """By how much it was late, why it is held or stopped, and what a person must do."""
+    late = f"FINISHED LATE: {moment(line.finished_at, zone)}, the last day was {day(line.due_on)}"
     stopped = STOPS.get(line.stopped, "stopped") if line.stopped else ""
     held = "; ".join(CAUSES[cause] for cause in line.causes) if line.state is State.HELD else ""
-    limits = f"limit {numbers[line.processor, line.right]}" if (line.processor, line.right) in numbers else ""
-    return "; ".join(part for part in (late, stopped, held, line.task, line.reason, limits) if part)
+    missed = late if line.late is Late.FINISHED else ""
+    return "; ".join(part for part in (missed, stopped, held, line.task, line.reason) if part)
 
 
 def line_cells(line: PropagationLine, zone: ZoneInfo, numbers: Numbers) -> tuple[str, ...]:
@@ -202,7 +249,7 @@ def line_cells(line: PropagationLine, zone: ZoneInfo, numbers: Numbers) -> tuple
         moment(line.accepted_at, zone),
         day(line.due_on),
         moment(line.told_at, zone) or "no",
-        done(line, zone),
+        done(line, moment(line.done_at, zone)),
         STATES[line.state],
         reached(line.rung, told=line.told_at is not None, undone=line.open),
         waiting(line, zone),
@@ -217,9 +264,8 @@ def closed(asked: RequestStanding, zone: ZoneInfo) -> str:
     return moment(asked.closed_at, zone) or "no"
 
 
-def done(line: PropagationLine, zone: ZoneInfo) -> str:
-    """Since when it is done. What was done once and does not count as done now says so."""
+def done(line: PropagationLine, since: str) -> str:
+    """Since when it is done (`since`, in words). What was done once and does not count as done now says so."""
     if line.done_at is None:
         return "no"
-    since = moment(line.done_at, zone)
     return since if line.counts_as in {Count.SEEN, Count.SAID} else f"not now (once: {since})"

@@ -119,6 +119,14 @@ def moment(value: datetime | None, zone: ZoneInfo) -> str:
     return f"{local.day} {local:%b %Y, %H:%M %Z}"
 
 
+def brief(value: datetime | None, zone: ZoneInfo, year: int) -> str:
+    """A time in a narrow column: `4 Dec, 10:08`; with its year where that is not `year`."""
+    if value is None:
+        return ""
+    local = value.astimezone(zone)
+    return f"{local.day} {local:%b, %H:%M}" if local.year == year else f"{local.day} {local:%b %Y, %H:%M}"
+
+
 def hours(value: float | None) -> str:
     """A length of time in words: minutes below two hours, else hours."""
     if value is None:

@@ -1,0 +1,101 @@
+"""The pages of a report: what stands where, and what of it is folded, printed and named."""
+
+import re
+import shutil
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dpsync.model import Right, State
+from dpsync.reports import html, render
+from dpsync.reports.page_lines import FINISHED_HEADS
+from dpsync.store.database import open_database
+from tests.unit.test_reports import HOSTILE, NOW, RECEIVED, Rows, Tables, november, one_of_each
+
+
+@pytest.fixture
+def rows(sqlite_template: Path, tmp_path: Path) -> Iterator[Rows]:
+    path = tmp_path / "rows.db"
+    shutil.copy(sqlite_template, path)
+    engine = open_database(f"sqlite:///{path}")
+    yield Rows(engine)
+    engine.dispose()
+
+
+def test_page_one_says_whose_then_proof_verdict_work_figures_speed_and_limits(rows: Rows) -> None:
+    one_of_each(rows)
+    page = render.html(november(rows))
+    order = (
+        "<h1>Example Gardens · Data-protection requests · November 2026</h1>",
+        "made 1 Dec 2026, 07:00 GMT",
+        "The record is unaltered",
+        "Needs a decision",
+        "What you need to do",
+        "Requests by right, November 2026",
+        "the sources say they sent",
+        "How quickly?",
+        "What we cannot see",
+        "What exactly we cannot see or do (1)",
+        "Needs attention (",
+        "All 10 requests",
+        "What the words mean",
+    )
+    places = [page.partition("</head>")[2].index(said) for said in order]
+    assert places == sorted(places)
+
+
+def test_the_first_table_has_five_figures_and_what_is_apart_stands_under_it(rows: Rows) -> None:
+    one_of_each(rows)
+    page = render.html(november(rows))
+    heads = Tables(page).tables["numbers by-right"][0]
+    assert heads == ["Right", "Received", "Told everyone", "Done, seen by us", "Done, they say", "Not yet"]
+    under = page.partition('<ul class="under">')[2].partition("</ul>")[0]
+    assert "Closed and not counted as done: 1 settled, 1 exempt, 1 withdrawn, 1 superseded." in under
+    assert "Not yet: r-000009 (erasure), r-000010 (erasure)." in under
+
+
+def test_a_request_that_is_open_has_a_row_where_it_is_and_one_for_where_it_is_closed(rows: Rows) -> None:
+    rows.ask(Right.RECTIFICATION, alpha=State.VERIFIED, beta=State.ACCEPTED, gamma=State.APPLIED)
+    found = Tables(render.html(november(rows))).tables["lines"]
+    assert found[1:] == [
+        ["r-000001 rectification, received 20 Nov 2026, 09:00 GMT, accepted 20 Nov, 09:01, last day Mon 21 Dec 2026"],
+        ["Beta, forms (1)", "20 Nov, 09:09", "no", "told, answer owed; past the target", "sent", "Beta, forms"],
+        ["Seen by us: Alpha. They say: gamma (2)"],
+    ]
+
+
+def test_a_request_that_is_finished_is_one_row(rows: Rows) -> None:
+    rows.ask(Right.OPT_OUT, closed_at=RECEIVED + timedelta(hours=1), alpha=State.VERIFIED, beta=State.DECLARED_DONE)
+    found = Tables(render.html(november(rows))).tables["finished"]
+    assert tuple(found[0]) == FINISHED_HEADS
+    told = ["r-000001", "opt-out", "20 Nov, 09:00", "20 Nov, 09:09", "20 Nov, 10:00"]
+    assert found[1:] == [[*told, "Seen by us: Alpha. They say: Beta, forms (1)"]]
+
+
+def test_a_page_leaves_out_finished_requests_alone_and_says_how_many(rows: Rows) -> None:
+    rows.many(5)
+    late = rows.ask(alpha=State.REFUSED)
+    page = html.period_html(november(rows), "", ordinary=3)
+    assert "2 more requests, all finished, are in the CSV" in page
+    assert late[:8] in page
+    assert len(Tables(page).tables["finished"]) == 1 + 3
+
+
+@pytest.mark.parametrize("more", [{}, {"rehearsal": True}])
+def test_what_others_wrote_cannot_end_the_style_that_prints_it(rows: Rows, more: dict[str, Any]) -> None:
+    ending = '";}} body{display:none} </style><script>alert(1)</script>' + HOSTILE
+    page = render.html(november(rows, controller=ending, **more))
+    style = page.partition("<style>")[2].partition("</style>")[0]
+    assert page.count("</style") == 1
+    assert "display:none} " not in style
+    head = re.findall(r'@top-left\{content:"([^"]*)"\}', style)[0]
+    spelled = re.sub(r"\\([0-9a-f]{6})", lambda code: chr(int(code[1], 16)), head)
+    assert spelled.startswith(("REHEARSAL: " if more else "") + "In order: " + '";}} body')
+
+
+def test_only_a_page_of_now_names_no_year(rows: Rows) -> None:
+    rows.ask(received=NOW.replace(year=2025), alpha=State.REFUSED)
+    assert "accepted 1 Dec 2025, 07:01" in render.html(november(rows))
