@@ -2,16 +2,21 @@
 
 import random
 import threading
+import time
 from collections.abc import Iterable
+from dataclasses import replace
+from datetime import date, timedelta
 from functools import partial
 
 import pytest
 from sqlalchemy import Engine, event
 
+from dpsync.connector import Processor, Retryable
 from dpsync.intake.answers import Received
 from dpsync.intake.reception import Reception
-from dpsync.model import Request, Right, Subject
+from dpsync.model import Changes, Exemption, ExemptionCode, Request, Right, Subject
 from dpsync.propagation.decisions import Person, decide
+from dpsync.propagation.rules.event import Timer
 from dpsync.propagation.rules.lifecycle import DecisionKind
 from dpsync.propagation.rules.plan import Safety
 from dpsync.store import tables as t
@@ -123,3 +128,72 @@ def test_together_ends_as_one_after_the_other(world: World, seed: int) -> None:
 
     assert end("-s", together=False) == end("-t", together=True)
     assert faults(world) == []
+
+
+# --- what is written of one
+
+
+def exempt(world: World, name: str, until: date) -> Processor:
+    own = Exemption(ExemptionCode.IMPOSSIBLE, "nobody is there", "Dana Officer", until)
+    return replace(world.processor(name), exempt={Right.RESTRICTION: own})
+
+
+def test_what_cools_off_says_until_when(world: World) -> None:
+    world.use(safety=Safety(cooling_off=timedelta(hours=24)))
+    world.ask(Right.ERASURE, "ada@example.org")
+    world.ask(Right.OPT_OUT, "ben@example.org")
+    timers = {row.right: (row.timer, row.timer_at) for row in world.rows(t.propagation)}
+    assert timers == {
+        Right.ERASURE: (Timer.COOLING_OFF, world.clock.now() + timedelta(hours=24)),
+        Right.OPT_OUT: ("", None),
+    }
+
+
+def test_what_is_held_is_told_of_and_nothing_else(world: World) -> None:
+    world.ask(Right.ERASURE, "ben@example.org")
+    assert world.rows(t.alert) == []
+    world.use(safety=Safety(approvals=1))
+    world.ask(Right.ERASURE, "ada@example.org")
+    assert world.rows(t.alert) != []
+
+
+def test_a_request_closes_at_once_only_where_every_processor_is_exempt(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "Pacific/Kiritimati")  # where the exemption's last day is over
+    time.tzset()
+    try:
+        today = world.clock.now().date()
+        world.use(exempt(world, "alpha", today), exempt(world, "beta", today))
+        world.ask(Right.RESTRICTION, "ada@example.org")
+        world.use(exempt(world, "alpha", today), world.processor("beta"))
+        world.ask(Right.RESTRICTION, "ben@example.org")
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert [row.closed_at for row in world.rows(t.request)] == [world.clock.now(), None]
+
+
+def test_a_rectification_says_what_it_covers(world: World) -> None:
+    world.ask(Right.RECTIFICATION, "ada@example.org", changes=Changes(first_name="Ada", last_name="Lovelace"))
+    digest = world.controller.change_digest
+    (row,) = world.rows(t.propagation)
+    assert row.covers.split() == sorted([digest("first_name"), digest("last_name")])
+
+
+def test_an_opt_out_makes_the_lane_of_whoever_is_known_due_at_once(world: World) -> None:
+    world.vendors["alpha"].answers.append(Retryable(reason="later", retry_after=timedelta(hours=6)))
+    world.ask(Right.RECTIFICATION, "ada@example.org", id="1")
+    world.drive()
+    world.clock.advance(timedelta(minutes=1))
+    (lane,) = world.rows(t.lane)
+    assert lane.due_at > world.clock.now()
+    world.ask(Right.OPT_OUT, "ada@example.org", id="1")
+    (lane,) = world.rows(t.lane)
+    assert lane.due_at == world.clock.now()
+
+
+def test_each_of_many_that_come_at_once_counts_for_the_brake(world: World) -> None:
+    world.use(safety=Safety(irreversible_per_day=2))
+    some = [asked(world, f"e{n}", Right.ERASURE, str(n), f"p{n}@example.org") for n in range(4)]
+    assert [one.held for one in received(world, some, together=True)] == [False, False, True, True]
