@@ -15,6 +15,7 @@ import pytest
 import typer
 
 from dpsync.__main__ import main
+from dpsync.cli import app as cli_app
 from dpsync.cli import console
 from dpsync.cli.app import COMMANDS, everywhere
 from dpsync.cli.catalogue import CATALOGUE
@@ -469,3 +470,27 @@ def test_settings_that_are_there_become_no_rehearsal(tmp_path: Path, capsys: pyt
     assert "--rehearsal is for new settings" in capsys.readouterr().err
     assert config.read_bytes() == before
     assert not (tmp_path / "keys").exists()
+
+
+# --- where the settings are
+
+
+def test_the_settings_are_the_first_that_exist_and_one_that_may_not_be_looked_at_is_meant(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Shut(type(tmp_path)):  # type: ignore[misc]  # because the class of a path depends on the system
+        def exists(self, **_: bool) -> bool:
+            raise PermissionError
+
+    own, etc, service = tmp_path / "own.toml", tmp_path / "etc.toml", tmp_path / "service.toml"
+    monkeypatch.delenv("DPSYNC_CONFIG", raising=False)
+    monkeypatch.setattr(cli_app, "USUAL", (own, etc, service))
+    assert cli_app._usual_place() == own, "what is missing is named by its usual name"
+    service.touch()
+    assert cli_app._usual_place() == service
+    monkeypatch.setattr(cli_app, "USUAL", (own, Shut(etc), service))
+    assert cli_app._usual_place() == etc
+    own.touch()
+    assert cli_app._usual_place() == own
+    monkeypatch.setenv("DPSYNC_CONFIG", "elsewhere.toml")
+    assert cli_app._usual_place() == Path("elsewhere.toml")

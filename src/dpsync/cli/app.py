@@ -26,7 +26,8 @@ from dpsync.cli import (
 )
 from dpsync.cli.console import Talk
 
-SYSTEM_WIDE = Path("/etc/dpsync/dpsync.toml")
+USUAL = (Path("dpsync.toml"), Path("/etc/dpsync/dpsync.toml"), Path("/var/lib/dpsync/dpsync.toml"))
+"""Where the settings are looked for, in this order. The last is the folder of a service (docs/operating.md)."""
 
 app = typer.Typer(
     rich_markup_mode=None,
@@ -51,7 +52,8 @@ def everywhere(
     config: Annotated[
         Path | None,
         typer.Option(
-            help="The settings file. Default: $DPSYNC_CONFIG, or else ./dpsync.toml, or else /etc/dpsync/dpsync.toml.",
+            help="The settings file. Default: $DPSYNC_CONFIG, or else the first that exists of ./dpsync.toml, "
+            "/etc/dpsync/dpsync.toml and /var/lib/dpsync/dpsync.toml.",
             metavar="PATH",
         ),
     ] = None,
@@ -76,10 +78,14 @@ def everywhere(
 
 def _usual_place() -> Path:
     named = os.environ.get("DPSYNC_CONFIG")
-    if named:
-        return Path(named)
-    here = Path("dpsync.toml")
-    return here if here.exists() or not SYSTEM_WIDE.exists() else SYSTEM_WIDE
+    return Path(named) if named else next(filter(_is_there, USUAL), USUAL[0])
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except PermissionError:
+        return True  # it is the one that is meant, and reading it says who may
 
 
 COMMANDS: dict[str, Callable[..., Any]] = {

@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup as Group
 
 from dpsync import __version__
-from dpsync.cli.app import app
+from dpsync.cli.app import USUAL, app
 from dpsync.cli.catalogue import CATALOGUE
 from dpsync.cli.shapes import SHAPES
 from dpsync.errors import Exit
@@ -108,8 +108,9 @@ def man_page() -> str:
         *(".TP", ".B DPSYNC_CONFIG", _roff("The settings file, where --config does not name one.")),
         *(".TP", ".B NO_COLOR", "If it is set, nothing is coloured."),
         ".SH FILES",
-        *(".TP", ".I ./dpsync.toml", "The settings, if this file exists."),
-        *(".TP", ".I /etc/dpsync/dpsync.toml", "The settings otherwise."),
+        ".TP",
+        f".I {', '.join(str(place) for place in USUAL)}",
+        "The settings: the first of these files that exists.",
     ]
     return "\n".join(lines) + "\n"
 
