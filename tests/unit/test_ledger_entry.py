@@ -202,3 +202,9 @@ def test_a_vendors_id_made_safe_fits_into_an_entry(text: str) -> None:
 
 def test_a_safe_id_keeps_what_vendors_use() -> None:
     assert safe("2f6c:1-a/b_C.9 <x@y>\n") == "2f6c:1-a/b_C.9xy"
+
+
+@pytest.mark.parametrize("text", ["", "20261120", "2026-11-31", "2026-11-20 ", "today"])
+def test_what_is_no_date_in_its_one_spelling_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="starts: not a date like 2026-11-20"):
+        encode(EntryKind.RECEIVED, NOW, req="r-1", starts=text)

@@ -11,10 +11,11 @@ from sqlalchemy import Connection, Engine, create_engine, delete, func, insert, 
 from sqlalchemy.exc import DBAPIError
 
 from dpsync.errors import LedgerTampered
-from dpsync.ledger import audit, entry, merkle, note
+from dpsync.ledger import audit, entry, merkle, note, stored
 from dpsync.ledger.audit import MOST_PROBLEMS, _Problems
 from dpsync.ledger.entry import EntryKind
 from dpsync.ledger.log import Log, protect
+from dpsync.ledger.stored import raw
 from dpsync.store import tables as t
 from dpsync.store.database import writing
 from tests.names import plain
@@ -179,6 +180,19 @@ def test_the_size_of_a_page_changes_nothing_in_what_is_found(
     assert problems(copy) == problems(copy, full=False) == ()
     edit(copy)
     assert problems(copy) == problems(copy, full=False) == ("entry 17 is not what was hashed",)
+
+
+def test_a_check_reads_each_entry_and_each_node_once(copy: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audit, "PAGE", 8)
+    read: list[object] = []
+
+    def listed(kept: object) -> bytes:
+        read.append(kept)
+        return raw(kept)
+
+    monkeypatch.setattr(stored, "raw", listed)
+    audit._Walk(copy, _Problems(), 0, 45, {}, None).to(45)
+    assert len(read) == copy.execute(select(func.count()).select_from(t.node)).scalar_one() + 45
 
 
 def test_a_short_check_begins_at_the_last_verified_checkpoint(copy: Connection) -> None:

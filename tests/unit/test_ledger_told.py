@@ -143,3 +143,11 @@ def test_the_names_of_each_person_are_compared_with_what_the_last_entry_says_and
 @pytest.mark.parametrize(("stored", "read"), [(1_999_999, 1), (-1, -1), ("soon", "soon"), (None, None)])
 def test_a_stored_time_is_read_in_whole_seconds_and_what_is_none_stays(stored: object, read: object) -> None:
     assert stored_rows.seconds(stored) == read
+
+
+def test_what_is_born_and_what_somebody_is_called_stand_in_one_order_a_value_a_line() -> None:
+    born = [{"processor": name, "way": f"by {name}", "covers": ""} for name in ("b", "a")]
+    assert rows.births(born)["way"] == "a by a\nb by b\n"
+    called = [{column: f"{one} {column}" for column in rows.COMMITTED["alias"]} for one in ("b", "a")]
+    for column, text in rows.names(called).items():
+        assert text == f"a {column}\nb {column}\n"

@@ -150,10 +150,10 @@ def _plain(key: str, given: object) -> str | int:
 
 def _demand_date(key: str, text: str) -> None:
     try:
-        spelled = date.fromisoformat(text).isoformat()
+        is_spelled_so = date.fromisoformat(text).isoformat() == text
     except ValueError:
-        spelled = ""
-    if spelled != text:
+        is_spelled_so = False
+    if not is_spelled_so:
         raise ValueError(f"{key}: not a date like 2026-11-20")
 
 
