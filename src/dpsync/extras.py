@@ -1,16 +1,23 @@
 """Packages that only a part of dpsync needs: which, and how whoever meets their absence gets them."""
 
+import contextlib
+import importlib
+import io
+import logging
 from collections.abc import Mapping
 from importlib.util import find_spec
-from types import MappingProxyType
+from types import MappingProxyType, ModuleType
 from typing import Final
 
 from dpsync.errors import DpsyncError, Exit
 
 PACKAGES: Final[Mapping[str, str]] = MappingProxyType(
-    {"apprise": "apprise", "postgresql": "psycopg", "sandbox": "aiosmtpd"}
+    {"apprise": "apprise", "pdf": "weasyprint", "postgresql": "psycopg", "sandbox": "aiosmtpd"}
 )
 """Each extra of pyproject.toml, and the package that is looked for."""
+
+LIBRARIES: Final[Mapping[str, str]] = MappingProxyType({"pdf": "libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0"})
+"""What a package loads from the system besides, by Debian's names for it."""
 
 
 class ExtraMissing(DpsyncError):
@@ -38,3 +45,29 @@ def demand(extra: str, what: str) -> None:
     """Raise `ExtraMissing` where the package is not there; `what` needs it, in the words of whoever asked."""
     if not is_installed(extra):
         raise ExtraMissing(f"{what} {lacks(extra)}")
+
+
+def loaded(extra: str, what: str) -> ModuleType:
+    """The package of the extra. Raises `ExtraMissing`, also where a library of the system is not there."""
+    demand(extra, what)
+    # It says on standard output, which is for data, what it cannot load.
+    with contextlib.redirect_stdout(io.StringIO()):
+        try:
+            package = importlib.import_module(PACKAGES[extra])
+        except OSError as missing:
+            raise ExtraMissing(f"{what} {_cannot_load(extra)}") from missing
+    logging.getLogger(PACKAGES[extra]).setLevel(logging.CRITICAL + 1)
+    return package
+
+
+def unusable(extra: str) -> str:
+    """Why the package of the extra, which is installed, cannot be used here; nothing where it can. Imports it."""
+    try:
+        loaded(extra, "")
+    except ExtraMissing:
+        return _cannot_load(extra)
+    return ""
+
+
+def _cannot_load(extra: str) -> str:
+    return f"needs libraries of the system that are not installed here: run apt install {LIBRARIES[extra]}"

@@ -75,7 +75,12 @@ def compose(*, sender: str, to: str, subject: str, text: str, message_id: str, a
 
 # --- to people, by the page
 
-_SUBTYPES = {"txt": "plain", "csv": "csv", "html": "html"}
+_KINDS = {
+    "txt": ("text", "plain"),
+    "csv": ("text", "csv"),
+    "html": ("text", "html"),
+    "pdf": ("application", "pdf"),
+}
 
 
 def letter(
@@ -94,7 +99,7 @@ def letter(
 ) -> bytes:
     """The complete RFC 5322 message. Message-IDs are without angle brackets.
 
-    `attached`: names and contents of text files (.txt, .csv, .html), which bytes carry as they are. `answered`: its
+    `attached`: names and contents of files (.txt, .csv, .html, .pdf), which bytes carry as they are. `answered`: its
     answers come back under its tag. A paragraph of several lines, or that begins with blanks, is left as it is. Raises
     `ValueError` where a value would make a second header.
     """
@@ -118,9 +123,9 @@ def letter(
 
 def _attach(message: EmailMessage, files: Sequence[tuple[str, str | bytes]]) -> None:
     for name, content in files:
-        subtype = _SUBTYPES[name.rpartition(".")[2]]
+        kind, subtype = _KINDS[name.rpartition(".")[2]]
         if isinstance(content, bytes):
-            message.add_attachment(content, maintype="text", subtype=subtype, filename=name)
+            message.add_attachment(content, maintype=kind, subtype=subtype, filename=name)
         else:
             message.add_attachment(content, subtype=subtype, filename=name)
 

@@ -21,7 +21,11 @@ from tests.journeys.test_commands import ADA, CONFIG, KEY
 
 ROOT = Path(__file__).parents[2]
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
-BROUGHT = ("aiosmtpd", "apprise", "atpublic", "attr", "markdown", "oauthlib", "psycopg", "requests_oauthlib", "yaml")
+BROUGHT = (
+    *("aiosmtpd", "apprise", "atpublic", "attr", "markdown", "oauthlib", "psycopg", "requests_oauthlib", "yaml"),
+    *("weasyprint", "pydyf", "tinycss2", "tinyhtml5", "cssselect2", "pyphen", "PIL", "fontTools", "brotli", "zopfli"),
+    "webencodings",
+)
 """What the extras install and nothing else does, as it is imported."""
 
 BARE = f"""
@@ -121,6 +125,23 @@ def test_a_database_at_postgresql_says_which_package_it_needs(folder: Path) -> N
         assert "a database at postgresql:// needs the package psycopg" in said
         assert "pip install '.[postgresql]'" in said
         assert "secret" not in said
+
+
+def test_a_report_as_pdf_says_which_package_it_needs_and_the_others_need_none(folder: Path) -> None:
+    _, checked, *refused, page = dpsync(
+        folder,
+        "init",
+        "check --offline --json",
+        *("report --format pdf", "report -o x.pdf", "register -o x.pdf", "report --trustees 2026 -o x.pdf"),
+        "report -o x.html",
+    )
+    for ran in refused:
+        assert (ran.code, ran.out) == (78, "")
+        assert "DP-206: a report as PDF needs the package weasyprint" in ran.err
+        assert "pip install '.[pdf]'" in ran.err
+    assert [path.name for path in folder.glob("x.*")] == ["x.html"]
+    assert page.code == 0
+    assert "pdf" not in {line["what"] for line in json.loads(checked.out)["lines"]}
 
 
 def test_a_url_for_alerts_says_which_package_it_needs_and_is_no_channel(folder: Path) -> None:

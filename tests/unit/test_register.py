@@ -15,10 +15,10 @@ from dpsync import settings as configuration
 from dpsync.errors import ConfigurationError
 from dpsync.model import Right
 from dpsync.reports import render
-from dpsync.reports.formats import Format
 from dpsync.reports.make import processor_lines
 from dpsync.reports.register import Register, RegisterLine, register_of
 from dpsync.reports.register_text import MISSING
+from tests.unit.test_reports import WRITTEN
 
 NOW, TODAY = datetime(2026, 11, 29, 7, tzinfo=UTC), date(2026, 11, 29)
 HOSTILE = "=cmd|'/C calc'!A1 <script>alert(1)</script> \u202egnp.exe"
@@ -160,7 +160,7 @@ def test_what_the_settings_say_is_shown_and_never_run(tmp_path: Path) -> None:
     made = register(tmp_path, SAID.replace("Sends our newsletter", HOSTILE))
     assert "<script>" not in render.html(made)
     assert "'=cmd" in render.csv(made)
-    for form in Format:
+    for form in WRITTEN:
         assert b"\xe2\x80\xae" not in render.rendered(made, form)
 
 

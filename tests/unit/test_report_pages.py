@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from dpsync.model import Right, State
-from dpsync.reports import html, render
+from dpsync.reports import render
 from dpsync.reports.page_lines import FINISHED_HEADS
 from dpsync.store.database import open_database
 from tests.unit.test_reports import HOSTILE, NOW, RECEIVED, Rows, Tables, november, one_of_each
@@ -78,10 +78,12 @@ def test_a_request_that_is_finished_is_one_row(rows: Rows) -> None:
 def test_a_page_leaves_out_finished_requests_alone_and_says_how_many(rows: Rows) -> None:
     rows.many(5)
     late = rows.ask(alpha=State.REFUSED)
-    page = html.period_html(november(rows), "", ordinary=3)
-    assert "2 more requests, all finished, are in the CSV" in page
+    page = render.html(november(rows), rows=4)  # the open one takes two
+    assert "3 more requests, all finished, are in the CSV" in page
     assert late[:8] in page
-    assert len(Tables(page).tables["finished"]) == 1 + 3
+    assert len(Tables(page).tables["finished"]) == 1 + 2
+    assert "more rows of what is open" not in page
+    assert "1 more rows of what is open or late are in the CSV" in render.html(november(rows), rows=1)
 
 
 @pytest.mark.parametrize("more", [{}, {"rehearsal": True}])

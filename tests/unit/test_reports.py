@@ -44,6 +44,9 @@ SOUND = LedgerLine(verified=True, entries=1204, checked_at=NOW, checkpoint="8f3a
 BROKEN = replace(SOUND, verified=False, problems=("entry 17 is not what was signed",))
 HOSTILE = "=cmd|'/C calc'!A1 <script>alert(1)</script> \x1b[31mred\x1b[0m \u202egnp.exe\r\nA fresh line"
 
+WRITTEN = [form for form in Format if form is not Format.PDF]
+"""The formats that are text; what is in a PDF is read by tests/unit/test_pdf.py."""
+
 COLUMNS = ("seen", "said", "not_yet", "settled", "exempt", "withdrawn", "superseded")
 WORDS = dict(zip(COLUMNS, Count, strict=True))
 """Under which word of the formats a column of the tallies is counted."""
@@ -739,7 +742,7 @@ def hostile(rows: Rows) -> tuple[PeriodReport, Dossier]:
 
 def test_hostile_text_is_inert_in_every_format(rows: Rows) -> None:
     for report in hostile(rows):
-        for form in Format:
+        for form in WRITTEN:
             raw = render.rendered(report, form).decode()
             assert "\x1b" not in raw
             assert "\u202e" not in raw
@@ -777,13 +780,13 @@ def test_tables_have_captions_scopes_and_labels_for_narrow_screens(rows: Rows) -
 def test_no_identifier_of_a_person_is_in_any_format(rows: Rows) -> None:
     one_of_each(rows)
     for report in (november(rows), the_dossier(rows, "r-000001ABCDEFGHJKMNPQRSTV01")):
-        for form in Format:
+        for form in WRITTEN:
             raw = render.rendered(report, form).decode()
             assert "example.org" not in raw
             assert "secret" not in raw
 
 
-@pytest.mark.parametrize("form", list(Format))
+@pytest.mark.parametrize("form", WRITTEN)
 def test_a_rehearsal_says_so_first_and_only_a_rehearsal_does(rows: Rows, form: Format) -> None:
     request_id = rows.ask(alpha=State.VERIFIED)
     for make in (november, lambda rows, **more: the_dossier(rows, request_id, **more)):
@@ -836,7 +839,7 @@ def test_two_thousand_requests_cost_four_times_what_five_hundred_do(rows: Rows) 
         event.listen(rows.engine, "before_cursor_execute", asking := lambda *_: asked.append(1))
         with cProfile.Profile() as profile:
             report = november(rows)
-            pages = [render.rendered(report, form) for form in Format]
+            pages = [render.rendered(report, form) for form in WRITTEN]
         event.remove(rows.engine, "before_cursor_execute", asking)
         assert report.total.received == requests
         assert all(pages)
@@ -931,7 +934,7 @@ def test_a_dossier_tells_the_whole_story_in_order(world: World) -> None:
     assert len(made.attempts[1].evidence) == 2
     assert (made.entries[0].event, made.entries[-1].event) == ("received", "verified")
     assert [one.at for one in made.moments] == sorted(one.at for one in made.moments)
-    for form in Format:
+    for form in WRITTEN:
         raw = render.rendered(made, form).decode()
         assert "Applied AsAsked" in raw
         assert "ada@" not in raw
@@ -958,7 +961,7 @@ def test_an_answer_stays_sealed_unless_it_is_opened(world: World) -> None:
     opened = the_dossier(rows, asked.request_id, opener=lambda _number, raw: world.keys.open("answer", raw, b"1"))
     assert [(one.kind, one.said) for one in closed.answers] == [("done", ())]
     assert opened.answers[0].said == (("name", "Grace H"), ("remark", "done"))
-    assert all("Grace" not in render.rendered(closed, form).decode() for form in Format)
+    assert all("Grace" not in render.rendered(closed, form).decode() for form in WRITTEN)
     assert "Grace" in render.text(opened)
 
 

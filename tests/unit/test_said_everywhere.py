@@ -17,6 +17,14 @@ from dpsync.reports.formats import Format
 from dpsync.store.database import open_database
 from tests.unit.test_reports import RECEIVED, Rows, november, the_dossier
 
+ENDINGS = (
+    ("html", Format.HTML),
+    ("CSV", Format.CSV),
+    ("json", Format.JSON),
+    ("txt", Format.TEXT),
+    ("pdf", Format.PDF),
+)
+
 
 @pytest.fixture
 def rows(sqlite_template: Path, tmp_path: Path) -> Iterator[Rows]:
@@ -89,9 +97,7 @@ def test_a_period_that_has_begun_is_not(asked: tuple[str | None, str | None, str
     assert _period(*asked, TODAY)[0] <= TODAY
 
 
-@pytest.mark.parametrize(
-    "name", ["x.pdf", "x.PDF", "x.docx", "report.xlsx", "x.2026", "x.html.gz", "x.pdf ", "x.pdf.", ".pdf"]
-)
+@pytest.mark.parametrize("name", ["x.docx", "report.xlsx", "x.2026", "x.html.gz", "x.doc ", "x.doc."])
 def test_what_nothing_is_written_as_is_refused_and_not_written_as_text(name: str) -> None:
     with pytest.raises(UsageError, match="dpsync does not write"):
         _form(None, Path(name))
@@ -99,12 +105,12 @@ def test_what_nothing_is_written_as_is_refused_and_not_written_as_text(name: str
         _placed(Path(name), "r-1")
 
 
-@pytest.mark.parametrize("name", ["x.pdf", "x.PDF", "x.docx", "x.xlsx", "x.html.gz"])
+@pytest.mark.parametrize("name", ["x.docx", "x.xlsx", "x.html.gz"])
 @pytest.mark.parametrize("form", Format)
 def test_no_format_is_written_under_the_name_of_one_that_it_is_not(form: Format, name: str) -> None:
     with pytest.raises(UsageError, match="dpsync does not write"):
         _form(form, Path(name))
-    for ending, wanted in (("html", Format.HTML), ("CSV", Format.CSV), ("json", Format.JSON), ("txt", Format.TEXT)):
+    for ending, wanted in ENDINGS:
         if form is wanted:
             assert _form(form, Path(f"x.{ending}")) is form
         else:
@@ -141,6 +147,13 @@ def test_a_period_that_is_none_is_refused_and_never_taken_for_this_month(
 
 
 def test_what_is_written_goes_by_its_ending() -> None:
-    wanted = {"x.htm": Format.HTML, "x.csv": Format.CSV, "x.JSON": Format.JSON, "x.txt": Format.TEXT, "x": Format.TEXT}
+    wanted = {
+        "x.htm": Format.HTML,
+        "x.PDF": Format.PDF,
+        "x.csv": Format.CSV,
+        "x.JSON": Format.JSON,
+        "x.txt": Format.TEXT,
+        "x": Format.TEXT,
+    }
     assert {name: _form(None, Path(name)) for name in wanted} == wanted
     assert _form(Format.HTML, Path("page.xyz")) is Format.HTML

@@ -115,9 +115,11 @@ CATALOGUE: dict[str, Explained] = {
     "DP-206": Explained(
         "A package that this part needs is not installed",
         "dpsync was installed without an extra: `sandbox` (for `dpsync sandbox` and `dpsync demo`), `postgresql` "
-        "(for a database at postgresql://) or `apprise` (for [alerts] urls). Everything else works without it.",
+        "(for a database at postgresql://), `apprise` (for [alerts] urls) or `pdf` (for reports as PDF). Or libraries "
+        "of the system are missing that the extra needs. Everything else works without it.",
         "In the folder of dpsync's source, run `pip install '.[sandbox]'`, or the extra that is named, with the "
-        "pip of the environment that dpsync runs in. `make install` installs all of them.",
+        "pip of the environment that dpsync runs in. `make install` installs all of them. `pdf` also needs "
+        "libpango-1.0-0, libpangoft2-1.0-0 and libharfbuzz-subset0, as Debian and Ubuntu call them.",
     ),
     "DP-210": Explained(
         "Something on our side towards a processor is wrong",

@@ -11,6 +11,7 @@ from dpsync.channels import HEARTBEAT, useless
 from dpsync.cli.check_lines import CheckLine, CheckResult
 from dpsync.cli.running_service import Serving, ask
 from dpsync.errors import MAIL_HOST, ConfigurationError, DpsyncError, Locked
+from dpsync.extras import is_installed, unusable
 from dpsync.installation import Installation
 from dpsync.intake.refusals import UNSEEN, is_of_ours, is_unseen, phrase, refused_since
 from dpsync.intake.server import listening
@@ -53,6 +54,14 @@ def month_report_of(there: Installation, now: datetime) -> Iterator[CheckLine]:
         late = now - last.since >= month_report.PATIENCE
         told = f"that of {last.month} is not mailed yet, tried since {moment(last.since, there.zone)}"
         yield CheckLine("report", CheckResult.PROBLEM if late else CheckResult.WAITING, told, "DP-305")
+
+
+def pdf_lines() -> Iterator[CheckLine]:
+    """Whether reports can be made as PDF, where the extra for it is installed."""
+    if is_installed("pdf"):
+        why = unusable("pdf")
+        told = f"a report as PDF {why}" if why else "reports can be made as PDF"
+        yield CheckLine("pdf", CheckResult.PROBLEM if why else CheckResult.OK, told, "DP-206" if why else "")
 
 
 def outside(there: Installation, *, offline: bool) -> Iterator[CheckLine]:

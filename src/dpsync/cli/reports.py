@@ -11,6 +11,7 @@ import typer
 
 from dpsync.cli.console import Talk
 from dpsync.errors import ConfigurationError, Exit, UsageError
+from dpsync.extras import loaded
 from dpsync.reports.formats import Format
 
 if TYPE_CHECKING:
@@ -42,20 +43,25 @@ def report(
         str | None, typer.Option("--from", metavar="DAY", help="The first day, such as 2026-11-01.")
     ] = None,
     last: Annotated[str | None, typer.Option("--to", metavar="DAY", help="The last day. It is included.")] = None,
+    trustees: Annotated[
+        str | None,
+        typer.Option(metavar="YYYY", help="A year on one page for trustees. It tells of no single request."),
+    ] = None,
     form: FormatOption = None,
     output: Output = None,
 ) -> int:
     """Report on a period: who was told, what was done, what waits. Exit code 2: the ledger could not be verified."""
     from dpsync.cli.opening import installation
     from dpsync.reports.make import period_of
+    from dpsync.reports.trustees import trustees_of
 
     talk: Talk = ctx.obj
     chosen = _form(form, output)
     with installation(talk, secrets=False, compare=False) as there:
         now = there.clock.now()
-        begin, end = _period(month, first, last, now.astimezone(there.zone).date())
+        begin, end = _period(*_days_of(trustees, month, first, last), now.astimezone(there.zone).date())
         made = period_of(there, begin, end, now)
-        _write(talk, made, chosen, output)
+        _write(talk, made if trustees is None else trustees_of(made), chosen, output)
     talk.say(f"{made.label}: {made.sentence}")
     return Exit.DONE if made.ledger.sound else Exit.LOOK
 
@@ -155,6 +161,19 @@ def _readable(logged: "Sequence[tuple[int, bytes]]") -> "list[tuple[int, dict[st
     return found
 
 
+def _days_of(
+    year: str | None, month: str | None, first: str | None, last: str | None
+) -> tuple[str | None, str | None, str | None]:
+    """What is asked for: the days of `year`, where it is given."""
+    if year is None:
+        return month, first, last
+    if not (month is first is last is None):
+        raise UsageError("use --trustees alone: it is about a whole year")
+    if not re.fullmatch(r"\d{4}", year, re.ASCII):
+        raise UsageError("write --trustees as YYYY, such as 2026")
+    return None, f"{year}-01-01", f"{year}-12-31"
+
+
 def _period(month: str | None, first: str | None, last: str | None, today: date) -> tuple[date, date]:
     begin, end = _asked_for(month, first, last, today)
     if begin > today:
@@ -191,13 +210,25 @@ _FORMS = {
     "csv": Format.CSV,
     "json": Format.JSON,
     "txt": Format.TEXT,
+    "pdf": Format.PDF,
     "": Format.TEXT,
 }
-_OTHER_FORMS = frozenset({"pdf", "doc", "docx", "odt", "rtf", "xls", "xlsx", "ods", "zip", "gz"})
+_OTHER_FORMS = frozenset({"doc", "docx", "odt", "rtf", "xls", "xlsx", "ods", "zip", "gz"})
 
 
 def _form(form: Format | None, output: Path | None) -> Format:
-    """How it is written. Raises `UsageError` where a file's name would say something else than the file."""
+    """How it is written. Raises `UsageError` where a file's name would say something else than the file, and
+    `ExtraMissing` for a PDF where the extra `pdf` cannot be used.
+    """
+    chosen = _named_form(form, output)
+    if chosen is Format.PDF:
+        loaded("pdf", "a report as PDF")
+        if (output is None or output in STANDARD_OUTPUT) and sys.stdout.isatty():
+            raise UsageError("a PDF is no text for a terminal: name a file, such as -o report.pdf")
+    return chosen
+
+
+def _named_form(form: Format | None, output: Path | None) -> Format:
     from dpsync.cli.opening import ending_of
 
     if output in STANDARD_OUTPUT:
@@ -208,12 +239,8 @@ def _form(form: Format | None, output: Path | None) -> Format:
         raise UsageError(f"-o {output} is a folder. Name a file in it, such as {output / 'report.html'}")
     ending = ending_of(output) if output else ""
     if ending in _OTHER_FORMS or (form is None and ending not in _FORMS):
-        out = (
-            "write .html, open it in a browser and print it as PDF"
-            if ending == "pdf"
-            else "choose one, or use --format"
-        )
-        raise UsageError(f"dpsync does not write .{ending} files. A report is .html, .csv, .json or .txt: {out}")
+        kinds = "A report is .html, .pdf, .csv, .json or .txt: choose one, or use --format"
+        raise UsageError(f"dpsync does not write .{ending} files. {kinds}")
     if form and ending and _FORMS.get(ending, form) is not form:
         raise UsageError(f"the file name ends in .{ending}, but --format says {form.value}: make them agree")
     return form or _FORMS[ending]

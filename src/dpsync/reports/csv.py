@@ -10,12 +10,14 @@ from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo
 
 from dpsync.model import Right
+from dpsync.reports import phrases
 from dpsync.reports.conversations import retention_rows
 from dpsync.reports.dossier import Dossier
 from dpsync.reports.period import PeriodReport
 from dpsync.reports.register import Register, RegisterLine
 from dpsync.reports.register_text import right_rows
 from dpsync.reports.standing import PropagationLine, RequestStanding
+from dpsync.reports.trustees import Trustees, labelled
 from dpsync.reports.visible import cell
 from dpsync.reports.who import who_rows
 from dpsync.reports.words import STATES, reached
@@ -85,6 +87,7 @@ REGISTER_COLUMNS = (
     "open_requests",
     "missing",
 )
+TALLY_COLUMNS = tuple(head.lower().replace(",", "").replace(" ", "_") for head in phrases.TALLY_HEADS)
 MOMENT_COLUMNS = ("request", "at", "kind", "where", "what", "detail")
 
 Value = str | int | bool | date | datetime | None
@@ -146,6 +149,13 @@ def register_csv(register: Register) -> str:
         cells = [cell for _, *both in right_rows(line) for cell in both]
         rows.append((*(_of_register(line, name) for name in REGISTER_COLUMNS), *cells))
     return _written((*REGISTER_COLUMNS, *rights), rows, rehearsal=register.rehearsal)
+
+
+def trustees_csv(page: Trustees) -> str:
+    """One row for each right that has a line on the page, then one for all."""
+    record = "verified" if page.ledger.sound else "NOT VERIFIED"
+    rows: list[Sequence[Value]] = [(label, *phrases.tally_cells(one), record) for label, one in labelled(page)]
+    return _written(("right", *TALLY_COLUMNS, "record"), rows, rehearsal=page.rehearsal)
 
 
 def _of_register(line: RegisterLine, name: str) -> Value:

@@ -10,3 +10,4 @@ class Format(StrEnum):
     CSV = "csv"
     JSON = "json"
     TEXT = "text"
+    PDF = "pdf"

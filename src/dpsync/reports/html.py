@@ -1,6 +1,5 @@
 """Reports as HTML pages: self-contained, printable, readable on a telephone. Jinja2, everything escaped."""
 
-from collections.abc import Sequence
 from functools import cache
 from html import unescape
 from pathlib import Path
@@ -16,9 +15,9 @@ from dpsync.reports.period import PeriodReport
 from dpsync.reports.processors import capability_rows
 from dpsync.reports.register import Register
 from dpsync.reports.register_text import MISSING, how_long, register_rows, right_rows, sentence, title_of, where
-from dpsync.reports.standing import PropagationLine
 from dpsync.reports.tallies import numbered
 from dpsync.reports.text import dates
+from dpsync.reports.trustees import NOTE, Trustees, labelled
 from dpsync.reports.verdict import Verdict
 from dpsync.reports.visible import visible
 from dpsync.reports.who import who_rows
@@ -43,6 +42,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         finalize=_finalize,
     )
+    made.filters["apart"] = phrases.apart
     made.globals |= {
         "style": Markup((TEMPLATES / "report.css").read_text("utf-8")),  # noqa: S704 - because the file is our own
         "phrases": phrases,
@@ -77,12 +77,19 @@ def _finalize(value: object) -> object:
     return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
-def period_html(report: PeriodReport, csv_sha256: str, *, ordinary: int = ORDINARY_ROWS) -> str:
-    """The period's page. What is open or late comes complete; of what is finished, at most `ordinary` requests."""
+def period_html(report: PeriodReport, csv_sha256: str, rows: int | None = None) -> str:
+    """The period's page. What is open or late comes complete; of what is finished, at most `ORDINARY_ROWS` requests.
+
+    `rows`: at most so many rows altogether, the late first; the page says how many it leaves out.
+    """
     zone = ZoneInfo(report.zone)
     shape = page_lines.Shape(zone, report.last.year, numbered(report.limits))
     everything = (*report.received, *report.carried)
-    groups = page_lines.finished(everything, shape, ordinary)
+    room = page_lines.Room(rows)
+    late = [
+        ("Overdue", "past the legal date and not closed", report.overdue),
+        ("Finished late", "closed after the legal date", report.finished_late),
+    ]
     carried = [("Open from before", report.carried_total)] if report.carried else []
     return _page(
         "period.html",
@@ -93,20 +100,14 @@ def period_html(report: PeriodReport, csv_sha256: str, *, ordinary: int = ORDINA
         limits=phrases.limit_entries(report.limits),
         heads=page_lines.HEADS,
         finished_heads=page_lines.FINISHED_HEADS,
-        late=[
-            ("Overdue", "past the legal date and not closed", *_counted(report.overdue, shape)),
-            ("Finished late", "closed after the legal date", *_counted(report.finished_late, shape)),
-        ],
-        attention=page_lines.blocks(report.attention, shape),
-        still_open=page_lines.still_open(everything, shape),
-        groups=groups,
-        left=sum(group.count - len(group.rows) for group in groups),
+        late=[(label, meaning, len(lines), page_lines.blocks(room.of(lines), shape)) for label, meaning, lines in late],
+        attention=page_lines.blocks(room.of(report.attention), shape),
+        still_open=page_lines.still_open(room.of([one for one in everything if one.open]), shape),
+        groups=page_lines.finished(everything, shape, min(ORDINARY_ROWS, room.left)),
+        finished=sum(not one.open for one in everything),
+        unshown=room.refused,
         csv_sha256=csv_sha256,
     )
-
-
-def _counted(lines: Sequence[PropagationLine], shape: page_lines.Shape) -> tuple[int, tuple[page_lines.Block, ...]]:
-    return len(lines), page_lines.blocks(lines, shape)
 
 
 def dossier_html(dossier: Dossier, csv_sha256: str, above: Markup) -> str:
@@ -127,22 +128,35 @@ def dossier_html(dossier: Dossier, csv_sha256: str, above: Markup) -> str:
     )
 
 
-def register_html(register: Register, csv_sha256: str) -> str:
-    """The register's page: what matters of all in five columns, then each processor by itself."""
-    rows = [
-        (line.title, line.purpose or MISSING, ", ".join(line.data) or MISSING, where(line), how_long(line))
-        for line in register.lines
-    ]
+def register_html(register: Register, csv_sha256: str, rows: int | None = None) -> str:
+    """The register's page: what matters of all in five columns, then each processor by itself; of at most `rows`."""
+    lines = register.lines[:rows]
     return _page(
         "register.html",
         ZoneInfo(register.zone),
         register=register,
         title=title_of(register),
         sentence=sentence(register),
-        rows=rows,
+        rows=[
+            (line.title, line.purpose or MISSING, ", ".join(line.data) or MISSING, where(line), how_long(line))
+            for line in lines
+        ],
+        lines=lines,
         about=register_rows,
         told=right_rows,
         csv_sha256=csv_sha256,
+    )
+
+
+def trustees_html(trustees: Trustees) -> str:
+    """The trustees' page: counts of a year, and nothing about a single request."""
+    return _page(
+        "trustees.html",
+        ZoneInfo(trustees.zone),
+        trustees=trustees,
+        shape=SHAPES[trustees.verdict],
+        labelled=labelled(trustees),
+        note=NOTE,
     )
 
 

@@ -1,7 +1,6 @@
 """A month's report as an email says it: what a person must know, in an order that a telephone shows well.
 
-No table: each right is a line. Nothing is counted here; the attached files say the same in full. And a year's page for
-trustees, in which no line is about a single request.
+No table: each right is a line. Nothing is counted here; the attached files say the same in full.
 """
 
 import textwrap
@@ -11,17 +10,10 @@ from zoneinfo import ZoneInfo
 from dpsync.reports import phrases
 from dpsync.reports.duties import Duty
 from dpsync.reports.period import PeriodReport
-from dpsync.reports.tallies import Speed, Tally
+from dpsync.reports.text import counted
 from dpsync.reports.verdict import Verdict
 from dpsync.reports.visible import visible
-from dpsync.reports.words import hours, long_day, moment, several
-
-TOLD_AND_DONE = "Told: they have our instruction. Done: we looked and saw it, or they say so."
-ALWAYS_SHOWN = 5
-"""So many of the columns are told even where nobody is counted in them: told and done are the point of it."""
-
-FEW = 5
-"""Trustees may know whose request it was: a right of which there were fewer in a year has no line of its own."""
+from dpsync.reports.words import long_day, moment, several
 
 
 def is_quiet(report: PeriodReport) -> bool:
@@ -73,34 +65,6 @@ def paragraphs(report: PeriodReport) -> list[str]:
     return [part for part in parts if part]
 
 
-def trustees(report: PeriodReport) -> str:
-    """A year on one page for trustees: no request, no note and no reason is in it, nor a right that only few used."""
-    zone = ZoneInfo(report.zone)
-    rows = [one for one in report.by_right if one.received >= FEW]
-    told = [f"{phrases.tally_label(one)}: {_counts(one)}" for one in (*rows, report.total)]
-    told += [f"Open from before: {_counts(report.carried_total)}"] if len(report.carried) >= FEW else []
-    unseen = list(dict.fromkeys(one.title for one in report.limits if not one.verified_by))
-    title = visible(f"{report.controller}: data-protection requests, {report.first.year}")
-    parts = [
-        phrases.REHEARSAL if report.rehearsal else "",
-        f"{title}\nfor the trustees, made {moment(report.made_at, zone)}",
-        _filled(phrases.proof(report.ledger, zone)),
-        f"[ {report.verdict.value.upper()} ]",
-        _listed(f"Requests by right\n{TOLD_AND_DONE}\nA right with fewer than {FEW} requests is in All only.", told),
-        _listed("How quickly?", [_usual("Requests", report.speed), _usual("Opt-outs", report.speed_opt_out)]),
-        _listed("Where we cannot look ourselves and have only their word", unseen),
-    ]
-    return "\n\n".join(part for part in parts if part) + "\n"
-
-
-def _usual(of: str, speed: Speed) -> str:
-    """As `phrases.quick`, without the slowest, which was one request."""
-    if not speed.told:
-        return f"{of}: nobody was told of any."
-    usual = hours(speed.median_hours).removeprefix("less than ")
-    return f"{of}: told usually within {usual}. Told after the target, or still not told: {speed.after_target:,}."
-
-
 def _to_do(report: PeriodReport) -> str:
     lines = [line for number, duty in enumerate(report.duties, 1) for line in _duty(number, duty)]
     if report.more_duties:
@@ -116,12 +80,7 @@ def _duty(number: int, duty: Duty) -> tuple[str, str]:
 def _by_right(report: PeriodReport) -> str:
     rows = [(phrases.tally_label(one), one) for one in (*report.by_right, report.total) if one.received]
     rows += [("Open from before", report.carried_total)] if report.carried else []
-    return _listed(f"Requests by right\n{TOLD_AND_DONE}", [f"{label}: {_counts(one)}" for label, one in rows])
-
-
-def _counts(tally: Tally) -> str:
-    cells = enumerate(zip(phrases.TALLY_HEADS, phrases.tally_cells(tally), strict=True))
-    return "; ".join(f"{head.lower()} {count:,}" for at, (head, count) in cells if count or at < ALWAYS_SHOWN)
+    return _listed(f"Requests by right\n{phrases.TOLD_AND_DONE}", [f"{label}: {counted(one)}" for label, one in rows])
 
 
 def _listed(head: str, items: Sequence[str]) -> str:

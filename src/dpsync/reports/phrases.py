@@ -20,6 +20,8 @@ Numbers = Mapping[tuple[str, Right], int]
 
 REHEARSAL = "REHEARSAL: no real processor was told anything."
 
+TOLD_AND_DONE = "Told: they have our instruction. Done: we looked and saw it, or they say so."
+
 HOW_WE_KNOW = (
     "Everything that happens is written into a ledger to which lines can only be added. Before this page was made, the "
     "ledger was compared with its signed checkpoints outside the database, and every figure with the ledger. Keep each "

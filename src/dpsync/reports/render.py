@@ -1,8 +1,9 @@
-"""One set of values, four formats. Nothing is counted here, so that no format can say another number.
+"""One set of values, five formats. Nothing is counted here, so that no format can say another number.
 
-JSON: `{"version": 1, "kind": "period" | "dossier" | "register", ...}` with the fields of `PeriodReport`, `Dossier` or
-`Register` by name, in their order; times in UTC (`2026-11-20T09:00:00Z`), days as ISO dates, states and counts as their
-fixed words, rungs as numbers. Fields are added, never renamed; ASCII only, no byte order mark.
+JSON: `{"version": 1, "kind": "period" | "dossier" | "register" | "trustees", ...}` with the fields of `PeriodReport`,
+`Dossier`, `Register` or `Trustees` by name, in their order; times in UTC (`2026-11-20T09:00:00Z`), days as ISO dates,
+states and counts as their fixed words, rungs as numbers. Fields are added, never renamed; ASCII only, no byte order
+mark.
 """
 
 import hashlib
@@ -15,25 +16,32 @@ from typing import Any, assert_never
 
 from markupsafe import Markup
 
-from dpsync.reports.csv import dossier_csv, period_csv, register_csv
+from dpsync.reports.csv import dossier_csv, period_csv, register_csv, trustees_csv
 from dpsync.reports.dossier import Dossier
 from dpsync.reports.formats import Format
-from dpsync.reports.html import dossier_html, period_html, register_html
+from dpsync.reports.html import dossier_html, period_html, register_html, trustees_html
 from dpsync.reports.naming import NAMES
+from dpsync.reports.pdf import ROWS, pdf
 from dpsync.reports.period import PeriodReport
 from dpsync.reports.register import Register
 from dpsync.reports.register_text import register_text
 from dpsync.reports.text import dossier_text, period_text
+from dpsync.reports.trustees import Trustees, trustees_text
 
 VERSION = 1
-KINDS = {PeriodReport: "period", Dossier: "dossier", Register: "register"}
-Report = PeriodReport | Dossier | Register
+KINDS = {PeriodReport: "period", Dossier: "dossier", Register: "register", Trustees: "trustees"}
+Report = PeriodReport | Dossier | Register | Trustees
 _NOTHING = Markup()
 
 
 def rendered(report: Report, form: Format) -> bytes:
-    """The bytes of the file in a format, all UTF-8; the CSV begins with its byte order mark."""
+    """The bytes of the file in a format; text is UTF-8, and the CSV begins with its byte order mark.
+
+    Raises `extras.ExtraMissing` for a PDF where the extra `pdf` is not there.
+    """
     match form:
+        case Format.PDF:
+            return pdf(html(report, rows=ROWS))
         case Format.HTML:
             page = html(report)
         case Format.CSV:
@@ -56,6 +64,8 @@ def text(report: Report) -> str:
             return dossier_text(report)
         case Register():
             return register_text(report)
+        case Trustees():
+            return trustees_text(report)
         case _:
             assert_never(report)
 
@@ -69,23 +79,28 @@ def csv(report: Report) -> str:
             return dossier_csv(report)
         case Register():
             return register_csv(report)
+        case Trustees():
+            return trustees_csv(report)
         case _:
             assert_never(report)
 
 
-def html(report: Report, above: Markup = _NOTHING) -> str:
+def html(report: Report, above: Markup = _NOTHING, rows: int | None = None) -> str:
     """One self-contained page: no script, nothing remote. It names the SHA-256 of the CSV of the same values.
 
-    `above` stands before a dossier, where it is a page behind a link.
+    `above` stands before a dossier, where it is a page behind a link. `rows`: at most so many requests or processors
+    are shown, where there is little room.
     """
     digest = hashlib.sha256(csv(report).encode()).hexdigest()
     match report:
         case PeriodReport():
-            return period_html(report, digest)
+            return period_html(report, digest, rows)
         case Dossier():
             return dossier_html(report, digest, above)
         case Register():
-            return register_html(report, digest)
+            return register_html(report, digest, rows)
+        case Trustees():
+            return trustees_html(report)
         case _:
             assert_never(report)
 

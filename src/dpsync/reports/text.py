@@ -11,7 +11,7 @@ from dpsync.reports.period import PeriodReport
 from dpsync.reports.processors import capability_rows
 from dpsync.reports.proof import LedgerLine
 from dpsync.reports.standing import PropagationLine, RequestStanding
-from dpsync.reports.tallies import numbered
+from dpsync.reports.tallies import Tally, numbered
 from dpsync.reports.visible import visible
 from dpsync.reports.who import who_rows
 from dpsync.reports.words import COUNTING, GLOSSARY, RIGHTS, day, moment, several
@@ -98,6 +98,13 @@ def dates(asked: RequestStanding, zone: ZoneInfo) -> tuple[tuple[str, str], ...]
         ("Closed", phrases.closed(asked, zone)),
         ("Identifiers destroyed", moment(asked.shredded_at, zone) or "no"),
     )
+
+
+def counted(tally: Tally) -> str:
+    """The counts in one line: those of page one always, the others where somebody is counted in them."""
+    cells = enumerate(zip(phrases.TALLY_HEADS, phrases.tally_cells(tally), strict=True))
+    always = phrases.FIRST.stop
+    return "; ".join(f"{head.lower()} {count:,}" for at, (head, count) in cells if count or at < always)
 
 
 def joined(lines: Iterable[str]) -> str:

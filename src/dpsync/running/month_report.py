@@ -16,6 +16,7 @@ from sqlalchemy import Connection, select
 
 from dpsync.connector_services import Mail, MailRefused, NoAnswer
 from dpsync.errors import CredentialsRejected
+from dpsync.extras import is_installed, unusable
 from dpsync.installation import Installation
 from dpsync.ledger import entry
 from dpsync.mail import bounce_address, letter, tag_of
@@ -31,6 +32,7 @@ from dpsync.reports.formats import Format
 from dpsync.reports.make import month_end, period_of
 from dpsync.reports.period import PeriodReport
 from dpsync.reports.render import rendered
+from dpsync.reports.trustees import trustees_of
 from dpsync.store import tables as t
 from dpsync.store.writer import Unit
 
@@ -185,7 +187,9 @@ def attached(
     """The files, and what the text says of them. One that is too large for an email is named with its SHA-256."""
     files: list[tuple[str, bytes]] = []
     said = []
-    for form, what in ((Format.HTML, "the whole report, for a browser"), (Format.CSV, "every row, for a spreadsheet")):
+    page = Format.PDF if is_installed("pdf") and not unusable("pdf") else Format.HTML
+    whole = {Format.PDF: "the whole report, to read and print", Format.HTML: "the whole report, for a browser"}[page]
+    for form, what in ((page, whole), (Format.CSV, "every row, for a spreadsheet")):
         name, content = f"report-{month}.{form.value}", rendered(made, form)
         if sum(len(one) for _, one in files) + len(content) <= most:
             files.append((name, content))
@@ -194,8 +198,8 @@ def attached(
             command = f"dpsync report --month {month} -o {name}"
             said.append(f"  {name}: {what}, too large for an email. SHA-256 {sha256(content).hexdigest()}\n  {command}")
     if year is not None:
-        name = f"trustees-{year.first.year}.txt"
-        files.append((name, page_one.trustees(year).encode()))
+        name = f"trustees-{year.first.year}.{page.value}"
+        files.append((name, rendered(trustees_of(year), page)))
         said.append(f"  {name}: the year for your trustees, in which no request is named, attached")
     return files, "\n".join(said)
 

@@ -1,0 +1,147 @@
+"""The report as PDF: the same page, tagged, short, and made without asking anybody for anything."""
+
+import re
+import shutil
+import socket
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from dpsync.known_connectors import connector_class
+from dpsync.model import Right, State
+from dpsync.reports import render
+from dpsync.reports.formats import Format
+from dpsync.reports.pdf import pdf
+from dpsync.reports.processors import ProcessorLine, capability_lines
+from dpsync.reports.trustees import trustees_of
+from dpsync.store.database import open_database
+from tests.printed import catalogue, read, text_of
+from tests.unit.test_register import SAID, register
+from tests.unit.test_reports import HOSTILE, Rows, hostile, november, one_of_each, the_dossier
+
+FIRST = datetime(2026, 11, 1, 9, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def rows(sqlite_template: Path, tmp_path: Path) -> Iterator[Rows]:
+    path = tmp_path / "rows.db"
+    shutil.copy(sqlite_template, path)
+    engine = open_database(f"sqlite:///{path}")
+    yield Rows(engine)
+    engine.dispose()
+
+
+def real(name: str, connector: str, title: str) -> ProcessorLine:
+    """A processor with all that its connector says of itself."""
+    found, notice = connector_class(connector), connector_class("notice")
+    assert found is not None
+    assert notice is not None
+    return ProcessorLine(name, title, capability_lines(found.capabilities, notice.capabilities))
+
+
+FIVE = (
+    real("bulk", "campaign_monitor", "Campaign Monitor, bulk mail"),
+    real("events", "eventbrite", "Eventbrite, events"),
+    real("forms", "notice", "Stratosoft, forms"),
+    real("newsletter", "mailchimp", "Mailchimp, newsletter"),
+    real("social", "hootsuite", "Hootsuite, social media"),
+)
+
+
+def a_month(rows: Rows, requests: int) -> None:
+    """So many requests at five processors; a third of them are not done somewhere, as in a bad month."""
+    for number in range(requests):
+        open_one = {"state": State.HELD, "causes": "approval,cooling_off"} if number % 3 == 0 else State.VERIFIED
+        rows.ask(
+            list(Right)[number % 4],
+            received=FIRST + timedelta(hours=number * 29 * 24 / requests),
+            bulk=open_one,
+            events=State.HANDED_OVER if number % 10 == 9 else State.DECLARED_DONE,
+            forms=State.ACCEPTED if number % 6 == 0 else State.DECLARED_DONE,
+            newsletter=State.VERIFIED,
+            social=State.APPLIED,
+        )
+
+
+@pytest.mark.parametrize(("requests", "most"), [(4, 3), (30, 6)])
+def test_a_month_fits_few_pages(rows: Rows, requests: int, most: int) -> None:
+    a_month(rows, requests)
+    made = read(render.rendered(november(rows, processors=FIVE), Format.PDF))
+    assert len(made.pages) <= most
+    last = made.pages[-1].extract_text()
+    assert f"page {len(made.pages)} of {len(made.pages)}" in last
+    assert "Example Gardens, data-protection requests, November 2026" in last
+    assert "Example Gardens, data-protection requests" not in made.pages[0].extract_text(), "it has its own heading"
+
+
+def test_it_is_tagged_and_says_its_language_and_title(rows: Rows) -> None:
+    one_of_each(rows)
+    raw = render.rendered(november(rows), Format.PDF)
+    root, made = catalogue(raw), read(raw)
+    assert root["/MarkInfo"]["/Marked"]
+    assert "/StructTreeRoot" in root
+    assert root["/Lang"] == "en"
+    assert root["/ViewerPreferences"]["/DisplayDocTitle"]
+    assert made.metadata is not None
+    assert made.metadata.title == "Needs a decision: Example Gardens, data-protection requests, November 2026"
+    assert b"pdfuaid:part" in root["/Metadata"].get_data()
+
+
+def test_it_says_what_the_page_says(rows: Rows) -> None:
+    one_of_each(rows)
+    report = november(rows)
+    said = text_of(render.rendered(report, Format.PDF))
+    digest = sha256(render.csv(report).encode()).hexdigest()
+    for told in (report.sentence, "Erasure 6 4 1 1 2", "All 10 6 2 2 2", "Settled or exempt", digest):
+        assert told in said, told
+
+
+@pytest.mark.parametrize("kind", ["period", "dossier"])
+def test_what_others_wrote_is_text_in_it_and_nothing_else(rows: Rows, kind: str) -> None:
+    period, dossier = hostile(rows)
+    raw = render.rendered(period if kind == "period" else dossier, Format.PDF)
+    assert not re.search(rb"/JavaScript|/JS\b|/OpenAction|/Launch|/URI|/EmbeddedFile|/SubmitForm", raw)
+    assert "alert(1)" in text_of(raw)
+    assert "\u202e" not in text_of(raw)
+
+
+def test_nothing_is_fetched() -> None:
+    asked = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        threading.Thread(target=lambda: asked.append(listener.accept()), daemon=True).start()
+        page = f'<title>x</title><img src="http://127.0.0.1:{port}/a"><link rel="stylesheet" href="file:///etc/hosts">x'
+        assert "x" in text_of(pdf(page))
+        assert asked == []
+
+
+def test_of_many_requests_the_first_300_rows_are_in_it_and_the_rest_is_named(rows: Rows) -> None:
+    rows.many(310)
+    rows.ask(alpha=State.REFUSED)
+    report = november(rows)
+    said = text_of(render.rendered(report, Format.PDF))
+    assert "12 more requests, all finished, are in the CSV with the SHA-256 below" in said
+    assert "r-000001" in said
+    assert "more requests" not in render.html(report)
+
+
+def test_dossier_and_trustees_page_are_made_as_well(rows: Rows) -> None:
+    one_of_each(rows)
+    dossier = text_of(render.rendered(the_dossier(rows, "r-000009ABCDEFGHJKMNPQRSTV01"), Format.PDF))
+    assert "Dossier of request" in dossier
+    trustees = text_of(render.rendered(trustees_of(november(rows)), Format.PDF))
+    assert "for the trustees, made 1 Dec 2026" in trustees
+    assert "r-0000" not in trustees
+    assert HOSTILE not in trustees
+
+
+def test_a_register_of_many_processors_names_how_many_it_leaves_out(tmp_path: Path) -> None:
+    made = register(tmp_path, SAID)
+    many = replace(made, lines=made.lines * 302)
+    assert "2 more processors are in the CSV" in render.html(many, rows=300)
+    assert "more processors" not in render.html(many)
