@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from dpsync.__main__ import main
-from dpsync.cli.app import COMMANDS
-from dpsync.cli.retention import group
+from dpsync.cli.app import COMMANDS, GROUPS
 
 CONFIG = """\
 [controller]
@@ -29,6 +28,8 @@ contact = "privacy@stratosoft.example"
 BY = ("--by", "Dora", "--reason", "telephoned")
 SUBMIT = ("submit", "opt_out", "--email", "ada@example.org", "--id", "crm-1")
 DECISIONS = [(name, "{request}", "forms", *BY) for name in ("release", "withdraw", "retry", "settle")]
+STEPS = (("acknowledge",), ("progress",), ("outcome", "upheld", "--reason", "slow"), ("escalate",))
+GROUPED = ("retention", "complaint", "incident")
 WRITING: list[tuple[str, ...]] = [
     SUBMIT,
     *DECISIONS,
@@ -43,6 +44,10 @@ WRITING: list[tuple[str, ...]] = [
     ("dossier", "{request}", "--who", "--by", "Dora"),
     ("serve",),
     ("run-once",),
+    *(("complaint", what, "C-000", *more, "--on", "2026-11-20", "--by", "Dora") for what, *more in STEPS),
+    ("complaint", "open", "--received", "2026-11-20", "--channel", "mail", "--topic", "delay", "--by", "Dora"),
+    ("incident", "open", "--what", "a laptop is lost", "--by", "Dora"),
+    ("incident", "close", "I-000", "--finding", "not_a_breach", *BY),
     ("retention", "check", __file__, "--from", "2026-10-01", "--to", "2026-10-31", "--by", "Dora"),
     ("retention", "attest", "--by", "Dora", "--how", "by telephone"),
     ("retention", "except", "DPS-1", "--until", "2026-12-24", *BY),
@@ -57,6 +62,8 @@ READING: list[tuple[str, ...]] = [
     ("dossier", "{request}"),
     ("verify",),
     ("retention", "show"),
+    ("complaint", "list"),
+    ("incident", "list"),
 ]
 OF_NO_DATABASE = {"init", "processors", "explain", "sandbox", "demo"}
 
@@ -99,8 +106,9 @@ def put_back(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: py
 
 def test_every_command_is_known_here_as_one_that_writes_or_reads() -> None:
     own: set[tuple[str, ...]] = {(name,) for name in {*COMMANDS} - OF_NO_DATABASE}
-    own |= {("retention", str(one.name)) for one in group.registered_commands}
-    assert {argv[:2] if argv[0] == "retention" else argv[:1] for argv in (*WRITING, *READING)} == own
+    own |= {(name, str(one.name)) for name in GROUPED for one in GROUPS[name].registered_commands}
+    own -= {("complaint", "show"), ("incident", "show")}  # of one case, which an older copy need not have
+    assert {argv[:2] if argv[0] in GROUPED else argv[:1] for argv in (*WRITING, *READING)} == own
 
 
 def test_no_command_writes_into_a_database_that_lost_a_request(put_back: PutBack) -> None:

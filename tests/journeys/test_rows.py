@@ -12,6 +12,8 @@ import pytest
 from sqlalchemy import Boolean, Column, Connection, Engine, LargeBinary, Table, Text, select, text, update
 from sqlalchemy.exc import IntegrityError
 
+from dpsync.cases.complaints import open_complaint
+from dpsync.cases.values import Channel, New, Topic
 from dpsync.connector import Refused
 from dpsync.intake.payload import Withdrawal
 from dpsync.intake.reception import Reception
@@ -36,6 +38,7 @@ from tests.keeping import RULE, note, postbox, row, told
 ADA, BEN, CEM = "ada@example.org", "ben@example.org", "cem@example.org"
 BY = By("Dana Officer", "dana", "by telephone with the admin")
 DANA = Person("Dana Officer", "dana", "asked by telephone")
+COMPLAINT = New(START, Channel.MAIL, (Topic.DELAY,))
 
 
 def told_of(world: World) -> tuple[str, ...]:
@@ -69,6 +72,7 @@ def busy_world(world: World) -> World:
     asked = world.ask(Right.RESTRICTION, CEM, id="3", lifted=True)
     refused = next(row.request_id for row in world.rows(t.propagation) if row.state == State.REFUSED)
     now = world.clock.now()
+    world.writer.call(lambda unit: open_complaint(unit, world.controller, COMPLAINT, DANA, now))
     world.writer.call(
         lambda unit: decide(unit, world.controller, refused, DecisionKind.SETTLE, DANA, now, processors=["alpha"])
     )

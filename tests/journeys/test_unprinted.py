@@ -59,6 +59,8 @@ READING: dict[str, tuple[str, ...]] = {
     "config schema": (),
     "completion": ("bash",),
     "retention show": ("--json",),
+    "complaint list": ("--json",),
+    "incident list": ("--json",),
 }
 WRITING: dict[str, tuple[tuple[str, ...], str]] = {
     "init": ((), "nothing new"),
@@ -73,6 +75,11 @@ WRITING: dict[str, tuple[tuple[str, ...], str]] = {
     "pause": (("forms",), "nothing more is sent to forms"),
     "resume": (("forms",), "dpsync sends to forms again"),
     "receipt": (("REQUEST", "-o", "FOLDER"), "REQUEST"),
+    "complaint open": (
+        ("--received", "2026-11-20", "--channel", "mail", "--topic", "delay", "--by", "Dana Officer"),
+        "complaint C-",
+    ),
+    "incident open": (("--what", "a laptop is lost", "--by", "Dana Officer"), "incident I-"),
     "retention state-open": (HOW, "inbox: stated 1"),
     "run-once": ((), "every answer"),
 }
@@ -85,6 +92,12 @@ ELSEWHERE = {
     "sandbox": "runs until it is ended",
     "demo": "lasts; it prints through the same `Talk`",
     "retention": "by its own commands",
+    "complaint": "by its own commands",
+    "incident": "by its own commands",
+    **{f"complaint {name}": "ends as `complaint open`" for name in ("acknowledge", "progress", "outcome", "escalate")},
+    "incident close": "ends as `incident open`",
+    "complaint show": "prints as `complaint list`",
+    "incident show": "prints as `incident list`",
     "service": "by its own commands",
     "intake": "by its own commands",
     "config": "by its own commands",

@@ -8,9 +8,11 @@ from typing import Annotated, Any
 import typer
 
 from dpsync.cli import (
+    complaint,
     decide,
     explain,
     extending,
+    incident,
     links,
     machine,
     operate,
@@ -120,6 +122,8 @@ COMMANDS: dict[str, Callable[..., Any]] = {
 """In the order in which they are first needed; docs/commands.md has them in it too."""
 
 GROUPS: dict[str, typer.Typer] = {
+    "complaint": complaint.group,
+    "incident": incident.group,
     "service": service.group,
     "intake": machine.intake,
     "config": machine.config,

@@ -134,6 +134,18 @@ SHAPES: dict[str, dict[str, str]] = {
         "links[].good": "whether it opens anything now",
     },
     "links revoke": {"version": "1", "revoked[]": "the ids of those that were good until now"},
+    "complaint list": {
+        "version": "1",
+        "complaints[]": "one object a complaint: `id`, `received_at`, `received_on`, `channel`, `by`, `about`, "
+        "`processors`, `topics`, `contains`, `strict_on`, `due_on`, `rule`, `acknowledged`, `progress`, `result`, "
+        "`told`, `escalated_on`, `closed_at`. The other commands give one as `complaint`",
+    },
+    "incident list": {
+        "version": "1",
+        "incidents[]": "one object an incident: `id`, `kind`, `cause`, `aware_at`, `about`, `stage`, `people`, "
+        "`records`, `finding`, `notified_on`, `people_told_on`, `closed_at`. The other commands give one as "
+        "`incident`, and `show` its `facts`",
+    },
     "retention show": {
         "version": "1",
         "processors[]": "one object a processor that keeps private conversations: `rule`, `since`, `told_since`, "

@@ -29,6 +29,7 @@ from dpsync.ledger.rows import COPIED
 from dpsync.ledger.told import Place
 from dpsync.sealing import Keys, RequestKey
 from dpsync.store import tables as t
+from dpsync.store.case_tables import case_act
 
 PAGE = 500
 """Requests compared at a time; SQLite takes a bounded number of parameters in one statement."""
@@ -266,7 +267,7 @@ def _moment(stored_at: object) -> str:
 
 
 def _of_no_request(connection: Connection, keys: Keys, *, older: bool) -> Iterator[str]:
-    """Contacts that confirmed themselves, and mail that belongs to no notice."""
+    """Contacts that confirmed themselves, mail that belongs to no notice, and the steps of complaints and incidents."""
     key = rows.own_key(keys)
     committed: dict[str, list[told.Kept]] = defaultdict(list)
     for idx, said in told.of_no_request(connection):
@@ -274,7 +275,8 @@ def _of_no_request(connection: Connection, keys: Keys, *, older: bool) -> Iterat
             committed[one.said.table].append(one)
     confirmed = stored_rows.all_of(connection, t.contact, t.contact.c.confirmed_at.is_not(None))
     unplaced = stored_rows.all_of(connection, t.post, t.post.c.propagation_id.is_(None))
-    for table, found in (("contact", confirmed), ("post", unplaced)):
+    steps = stored_rows.all_of(connection, case_act)
+    for table, found in (("contact", confirmed), ("post", unplaced), ("case_act", steps)):
         for columns, problem, untold in row_comparison.of_added(key, table, committed[table], found):
             if not (untold and older):
                 yield f"{table}: {', '.join(columns)} {problem}"

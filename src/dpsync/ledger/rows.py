@@ -109,6 +109,7 @@ COMMITTED: Mapping[str, tuple[str, ...]] = {
         "expires_at",
     ),
     "retention_letter": ("kind", "message_id", "created_at", "sent_at"),
+    "case_act": ("case_id", "kind", "said", "sealed", "os_user", "at"),
     "alias": ("pseudonym", "person", "key_version", "subject_id"),
 }
 """The columns that an item of an entry's `rows` commits to, in the order of their marks.
@@ -287,6 +288,7 @@ UNPROVEN = {
     "attempt.id": "a number of the database's own",
     "attempt.worker": "which process made it",
     "answer.id": "a number of the database's own",
+    "case_act.id": "a number of the database's own",
     "answer.receipted_at": "when the courtesy receipt of it was mailed; the page that took the answer said so, too",
     "post.read_at": "when a person took the message out of the folder",
     "contact.asked_at": "when the question was mailed; only the answer counts",

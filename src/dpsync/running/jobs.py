@@ -6,6 +6,7 @@ from datetime import time as time_of_day
 from functools import partial
 
 from dpsync.alerts import Concern, raise_alert
+from dpsync.cases import ladder as cases
 from dpsync.installation import Installation
 from dpsync.intake.refusals import tell_of_rest
 from dpsync.propagation import receipts
@@ -30,6 +31,7 @@ def table(there: Installation, beat: Callable[[datetime], None]) -> list[Job]:
 
     return [
         Job("ladder", HOUR, written(escalation.climb)),
+        Job("cases", HOUR, written(cases.climb)),
         # Alerts first, and each for itself: what fails beside them must not keep them back.
         Job("alerts", MINUTE, partial(send_alerts, there)),
         Job("clock", MINUTE, lambda _: timekeeping.look(there)),

@@ -17,7 +17,7 @@ from sqlalchemy import (
     text,
 )
 
-from dpsync.store import conversation_tables, page_link_tables, question_tables  # noqa: F401 - because whoever makes the schema must make these too
+from dpsync.store import case_tables, conversation_tables, page_link_tables, question_tables  # noqa: F401 - because whoever makes the schema must make these too
 from dpsync.store.columns import EPOCH, Instant, Serial, metadata
 
 __all__ = ["EPOCH", "metadata"]

@@ -1,0 +1,111 @@
+"""The alerts about cases: a complaint that nobody acknowledged, silence about one, an incident whose hours run out.
+
+Days 7, 20 and 25 and 21 days of silence are our own figures, earlier than the law's 30 days. What nobody answers is
+told again; the outcome of a complaint is never decided by time.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from dpsync.alerts import Concern, raise_alert, told_of
+from dpsync.cases import proposals
+from dpsync.cases.complaints import complaints
+from dpsync.cases.incidents import Incident, incidents
+from dpsync.cases.values import Complaint
+from dpsync.ledger import entry
+from dpsync.ledger.entry import EntryKind
+from dpsync.propagation.controller import Controller
+from dpsync.store.writer import Unit
+
+SILENCE = timedelta(days=21)
+ONCE = timedelta(days=3650)
+DAILY = timedelta(0)
+WEEKLY = timedelta(days=7)
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """A step: who hears of it, with which words. `back`: how long it is not told again."""
+
+    cause: str
+    roles: tuple[str, ...]
+    subject: str
+    back: timedelta
+
+
+NOT_ACKNOWLEDGED = (
+    (25, Level("complaint-25", ("dpo", "deputy"), "A complaint must be acknowledged now", DAILY)),
+    (20, Level("complaint-20", ("dpo", "deputy"), "A complaint is not acknowledged after 20 days", ONCE)),
+    (7, Level("complaint-7", ("dpo",), "A complaint is not acknowledged after seven days", ONCE)),
+)
+SILENT = Level("complaint-silent", ("dpo",), "Somebody who complained has heard nothing for 21 days", WEEKLY)
+INCIDENT_OVER = Level("incident-72h", ("dpo", "deputy"), "The 72 hours of an incident are over", DAILY)
+INCIDENT_NEAR = Level("incident-48h", ("dpo", "deputy"), "Of an incident's 72 hours, fewer than 24 are left", ONCE)
+_ACKNOWLEDGE = "Write to the person that it came and is looked into. Then: `dpsync complaint acknowledge ID --on DATE`"
+_TELL = "Tell the person how it goes, or the outcome. Then: `dpsync complaint progress ID`, or `complaint outcome ID`"
+_DECIDE = "Decide whether the authority is told (Art. 33). Then: `dpsync incident close ID --finding ...`"
+
+
+def level_of(one: Complaint, today: date) -> Level | None:
+    """The step that a complaint has reached, the loudest only. Pure."""
+    if one.open and one.acknowledged_on is None and one.due_on is not None:
+        age = (today - one.received_on).days
+        if level := next((level for days, level in NOT_ACKNOWLEDGED if age >= days), None):
+            return level
+    return SILENT if one.holds and today - one.heard_on >= SILENCE else None
+
+
+def level_of_incident(one: Incident, now: datetime) -> Level | None:
+    """The step that an incident has reached. Pure."""
+    if not one.open:
+        return None
+    if now >= one.limit_at:
+        return INCIDENT_OVER
+    return INCIDENT_NEAR if now >= one.limit_at - timedelta(hours=24) else None
+
+
+def climb(unit: Unit, controller: Controller, now: datetime) -> int:
+    """Propose incidents, and raise what the steps say now. Returns how many alerts are new; each is an entry, too."""
+    new = proposals.look(unit, controller, now)
+    today = controller.legal_clock.day_of(now)
+    heard: dict[Level, list[Concern]] = {}
+    for one in complaints(unit.connection):
+        if level := level_of(one, today):
+            heard.setdefault(level, []).append(Concern(one.id, _of_complaint(one)))
+    for case in incidents(unit.connection):
+        if level := level_of_incident(case, now):
+            end = case.limit_at.astimezone(controller.zone)
+            said = f"{case.id}: {proposals.SAYS[case.kind]}; 72 hours end {end:%d %b %Y, %H:%M}"
+            heard.setdefault(level, []).append(Concern(case.id, said))
+    return new + sum(_raise(unit, controller, level, found, now) for level, found in heard.items())
+
+
+def _of_complaint(one: Complaint) -> str:
+    by = f"; acknowledge by {one.strict_on:%d %b %Y} (at the latest {one.due_on:%d %b %Y})" if one.strict_on else ""
+    return f"{one.id}, received {one.received_on:%d %b %Y}{by if one.acknowledged_on is None else ''}"
+
+
+def _raise(unit: Unit, controller: Controller, level: Level, found: Sequence[Concern], now: datetime) -> int:
+    abouts, zone = [one.about for one in found], controller.zone
+    known = told_of(unit.connection, level.cause, abouts, now, zone, back=level.back)
+    fresh = [one for one in found if one.about not in known]
+    if not fresh:
+        return 0
+    body = _DECIDE if level in (INCIDENT_OVER, INCIDENT_NEAR) else _TELL if level is SILENT else _ACKNOWLEDGE
+    for role in level.roles:
+        if role == "deputy" and not controller.deputy:
+            continue
+        raise_alert(
+            unit.connection,
+            cause=level.cause if role == level.roles[0] else f"{level.cause}-{role}",
+            role=role,
+            subject=level.subject,
+            body=body,
+            now=now,
+            zone=zone,
+            concerns=fresh,
+            at_once=True,
+        )
+    unit.append(None, entry.encode(EntryKind.ALERT, now, cause=level.cause, n=len(fresh)))
+    return 1

@@ -1,0 +1,281 @@
+"""Complaints: their two dates, their steps, who is reminded when, and what they hold."""
+
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import update
+
+from dpsync.__main__ import main
+from dpsync.cases import complaints as steps
+from dpsync.cases import ladder
+from dpsync.cases.acts import acts, words_of
+from dpsync.cases.complaints import evidence_held, open_complaint
+from dpsync.cases.standing import complaint_tally
+from dpsync.cases.values import Channel, Complainant, Complaint, New, Result, Told, Topic
+from dpsync.errors import DecisionRefused, NotFound, UsageError
+from dpsync.ledger.entry import decode
+from dpsync.model import Right
+from dpsync.propagation.decisions import Person
+from dpsync.store import tables as t
+from dpsync.store.case_tables import case_act
+from tests.journeys.installation import FORMS, Installation, differences, installed, sqlite_url
+
+DAY = timedelta(days=1)
+WHO = Person("Dana Officer", "dana", "she rang twice")
+DEPUTY = ("rehearsal = true", 'rehearsal = true\ndeputy = "deputy@example.org"')
+
+
+def came(there: Installation, **more: object) -> Complaint:
+    new = replace(New(there.clock.now(), Channel.PHONE, (Topic.DELAY,)), **more)  # type: ignore[arg-type]  # because the fields are given by name
+    service, now = there.service, there.clock.now()
+    return service.write(lambda unit: open_complaint(unit, service.controller, new, WHO, now))
+
+
+def told(there: Installation, on: date | None = None) -> Told:
+    return Told(on or there.clock.now().date(), Channel.MAIL, "ab" * 32)
+
+
+def step(there: Installation, what: str, one: Complaint, *more: object) -> Complaint:
+    service, now = there.service, there.clock.now()
+    done: Complaint = service.write(
+        lambda unit: getattr(steps, what)(unit, service.controller, one.id, *more, WHO, now)
+    )
+    return done
+
+
+def climbed(there: Installation, after: timedelta = timedelta(0)) -> list[tuple[str, str]]:
+    """Turn the clock, run the job, and give the alerts that are new: role and cause."""
+    before = len(there.alerts())
+    there.clock.advance(after)
+    there.service.write(lambda unit: ladder.climb(unit, there.service.controller, there.clock.now()))
+    return there.alerts()[before:]
+
+
+def test_a_complaint_goes_from_receipt_to_outcome_and_stands_in_the_ledger(database_url: str, tmp_path: Path) -> None:
+    with installed(tmp_path, database_url, processors=FORMS) as there:
+        one = there.ask(Right.ERASURE, "ada@example.org")
+        made = came(there, about=(one.id,), processors=("forms",), note="about Ada")
+        assert (made.strict_on, made.due_on) == (date(2026, 12, 19), date(2026, 12, 21))
+        assert there.service.read(evidence_held) == {one.id}
+        there.clock.advance(3 * DAY)
+        assert step(there, "acknowledge", made, told(there)).acknowledged == told(there)
+        there.clock.advance(10 * DAY)
+        assert step(there, "progress", made, told(there)).heard_on == date(2026, 12, 3)
+        ended = step(there, "decide", made, Result.PARTLY, told(there))
+        assert (ended.open, ended.result, ended.closed_at) == (False, Result.PARTLY, there.clock.now())
+        assert there.service.read(evidence_held) == set()
+        assert step(there, "escalate", made, there.clock.now().date(), "ICO", "IC-1").escalated_on is not None
+        assert there.service.read(evidence_held) == {one.id}
+        final = step(there, "decide", made, Result.UPHELD, told(there))
+        assert (final.result, there.service.read(evidence_held)) == (Result.UPHELD, set())
+        entries = [decode(row.body) for row in there.rows(t.entry)]
+        of_it = [entry for entry in entries if str(entry.get("ref", "")) == made.id]
+        assert [entry["event"] for entry in of_it] == [
+            *("complaint_received", "complaint_acknowledged", "complaint_progress", "complaint_outcome"),
+            *("complaint_escalated", "complaint_outcome"),
+        ]
+        assert (of_it[0]["strict"], of_it[0]["due"], of_it[0]["n"]) == ("2026-12-19", "2026-12-21", 1)
+        assert of_it[1]["digest"] == "ab" * 32
+        assert not any("Dana" in str(entry) or "rang" in str(entry) or "Ada" in str(entry) for entry in of_it)
+        there.sound()
+        first = there.service.read(lambda connection: acts(connection, "C", made.id))[made.id][0]
+        assert words_of(there.service.keys, first) == {
+            "by": "Dana Officer",
+            "reason": "she rang twice",
+            "note": "about Ada",
+        }
+
+
+def test_a_step_that_was_changed_by_hand_is_found(tmp_path: Path) -> None:
+    with installed(tmp_path, sqlite_url(tmp_path), processors=FORMS) as there:
+        made = came(there)
+        step(there, "acknowledge", made, told(there))
+        changed = update(case_act).where(case_act.c.kind == "complaint_acknowledged")
+        there.service.write(
+            lambda unit: unit.connection.execute(changed.values(said='{"how":"mail","on":"2026-11-21"}'))
+        )
+        assert [one.split(" ")[:2] for one in differences(there.service)] == [["case_act:", "said"]]
+        there.service.write(lambda unit: unit.connection.execute(case_act.delete()))
+        assert any("it is not there" in one for one in differences(there.service))
+
+
+def test_who_is_silent_is_reminded_on_days_seven_twenty_and_each_day_from_25(tmp_path: Path) -> None:
+    with installed(tmp_path, sqlite_url(tmp_path), processors=FORMS) as there:
+        there.restart(DEPUTY)
+        came(there)
+        assert climbed(there, 6 * DAY) == []
+        assert climbed(there, DAY) == [("dpo", "complaint-7")]
+        assert climbed(there, DAY) == []
+        assert climbed(there, 12 * DAY) == [("dpo", "complaint-20"), ("deputy", "complaint-20-deputy")]
+        assert climbed(there, 4 * DAY) == []
+        for _ in range(8):  # past the legal date, too
+            assert climbed(there, DAY) == [("dpo", "complaint-25"), ("deputy", "complaint-25-deputy")]
+            assert climbed(there) == []
+        assert "acknowledge by 19 Dec 2026 (at the latest 21 Dec 2026)" in there.told()[0].text
+        there.sound()
+
+
+def test_three_weeks_of_silence_are_a_question_to_the_dpo_each_week(tmp_path: Path) -> None:
+    with installed(tmp_path, sqlite_url(tmp_path), processors=FORMS) as there:
+        made = came(there)
+        step(there, "acknowledge", made, told(there))
+        assert climbed(there, 20 * DAY) == []
+        assert climbed(there, DAY) == [("dpo", "complaint-silent")]
+        assert climbed(there, 6 * DAY) == []
+        assert climbed(there, DAY) == [("dpo", "complaint-silent")]
+        step(there, "progress", made, told(there))
+        assert climbed(there, 20 * DAY) == []
+        step(there, "decide", made, Result.NOT_UPHELD, told(there))
+        assert climbed(there, 60 * DAY) == []
+
+
+def test_outside_the_uk_and_before_the_law_no_date_is_set_and_silence_still_counts(tmp_path: Path) -> None:
+    with installed(tmp_path, sqlite_url(tmp_path), processors=FORMS) as there:
+        early = came(there, received_at=datetime(2026, 6, 12, 9, tzinfo=UTC))
+        assert (early.strict_on, early.due_on, early.late(date(2027, 1, 1))) == (None, None, False)
+        there.restart(
+            ("rehearsal = true", 'rehearsal = true\nregime = "eu"\ncountry = "IE"\ntime_zone = "Europe/Dublin"')
+        )
+        made = came(there)
+        assert (made.due_on, made.rule) == (None, "no statutory date")
+        assert climbed(there, 22 * DAY) == [("dpo", "complaint-silent")]
+
+
+def test_what_cannot_be_recorded_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    with installed(tmp_path, sqlite_url(tmp_path), processors=FORMS) as there:
+        today, tomorrow = there.clock.now().date(), there.clock.now().date() + DAY
+        with pytest.raises(UsageError, match="--authority-checked"):
+            came(there, by=Complainant.REPRESENTATIVE)
+        with pytest.raises(UsageError, match="--topic"):
+            came(there, topics=())
+        with pytest.raises(NotFound, match="no request r-NONE"):
+            came(there, about=("r-NONE",))
+        with pytest.raises(NotFound, match="no processor nowhere"):
+            came(there, processors=("nowhere",))
+        with pytest.raises(DecisionRefused, match="in the future"):
+            came(there, received_at=there.clock.now() + DAY)
+        made = came(there)
+        with pytest.raises(DecisionRefused, match="in the future"):
+            step(there, "acknowledge", made, told(there, tomorrow))
+        with pytest.raises(DecisionRefused, match="before 20 Nov 2026"):
+            step(there, "acknowledge", made, told(there, today - DAY))
+        step(there, "decide", made, Result.UPHELD, told(there))
+        for what in (("acknowledge",), ("progress",), ("decide", Result.PARTLY)):
+            with pytest.raises(DecisionRefused):
+                step(there, what[0], made, *what[1:], told(there))
+        again = came(there)
+        step(there, "acknowledge", again, told(there))
+        with pytest.raises(DecisionRefused, match="acknowledged already"):
+            step(there, "acknowledge", again, told(there))
+
+
+def test_an_outcome_within_the_thirty_days_is_the_acknowledgement_too(tmp_path: Path) -> None:
+    with installed(tmp_path, sqlite_url(tmp_path), processors=FORMS) as there:
+        made = came(there)
+        there.clock.advance(5 * DAY)
+        ended = step(there, "decide", made, Result.UPHELD, told(there))
+        assert ended.acknowledged_on == date(2026, 11, 25)
+        assert not ended.late(date(2027, 3, 1))
+        late = came(there)
+        there.clock.advance(40 * DAY)
+        assert step(there, "decide", late, Result.UPHELD, told(there)).late(date(2027, 3, 1))
+
+
+def test_the_tally_counts_by_month_and_says_what_is_late() -> None:
+    def one(received: date, acknowledged: date | None, outcome: date | None) -> Complaint:
+        return Complaint(
+            id="C-1",
+            received_at=datetime(2026, 11, 1, tzinfo=UTC),
+            received_on=received,
+            channel=Channel.MAIL,
+            by=Complainant.SUBJECT,
+            about=(),
+            processors=(),
+            topics=(Topic.DELAY,),
+            contains="",
+            authority_checked_on=None,
+            strict_on=received + 29 * DAY,
+            due_on=received + 30 * DAY,
+            rule="a rule",
+            acknowledged=Told(acknowledged, Channel.MAIL) if acknowledged else None,
+            result=Result.UPHELD if outcome else None,
+            told=Told(outcome, Channel.MAIL) if outcome else None,
+        )
+
+    found = [
+        one(date(2026, 10, 5), date(2026, 10, 6), date(2026, 11, 5)),  # 31 days
+        one(date(2026, 11, 2), date(2026, 12, 3), date(2026, 12, 3)),  # acknowledged a day late; ended later
+        one(date(2026, 11, 10), None, None),
+        one(date(2026, 11, 20), date(2026, 11, 21), date(2026, 11, 30)),  # 10 days
+    ]
+    tally = complaint_tally(found, date(2026, 10, 1), date(2026, 11, 30), date(2026, 12, 20))
+    assert tally.received == (("2026-10", 1), ("2026-11", 3))
+    assert (tally.total, tally.closed, tally.open, tally.unacknowledged) == (4, 2, 1, 1)
+    assert (tally.acknowledged_late, tally.median_days) == (2, 20.5)
+    nothing = complaint_tally([], date(2026, 10, 1), date(2026, 11, 30), date(2026, 12, 20))
+    assert (nothing.anything, nothing.median_days) == (False, None)
+
+
+# --- by command
+
+
+def ran(folder: Path, capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str]:
+    capsys.readouterr()
+    code = main(["--config", str(folder / "dpsync.toml"), *words])
+    said = capsys.readouterr()
+    return code, said.out + said.err
+
+
+CONFIG = """
+[controller]
+name = "Example Gardens"
+dpo = "dpo@example.org"
+operator = "it@example.org"
+rehearsal = true
+
+[ledger]
+origin = "example.org/complaints"
+
+[processors.forms]
+connector = "notice"
+contact = "privacy@stratosoft.example"
+"""
+
+
+def test_by_command_a_right_that_is_hidden_in_a_complaint_becomes_a_request_of_the_same_time(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "dpsync.toml").write_text(CONFIG, encoding="utf-8")
+    by = ("--by", "Dana Officer")
+    assert ran(tmp_path, capsys, "init")[0] == 0
+    opened = ("complaint", "open", "--received", "2026-11-02", "--channel", "social", "--topic", "erasure", *by)
+    code, said = ran(tmp_path, capsys, *opened, "--contains", "erasure", "--email", "ada@example.org")
+    assert code == 0, said
+    case_id = said.split()[0]
+    assert "acknowledge by Tue 1 Dec 2026, at the latest Wed 2 Dec 2026" in said
+    code, listed = ran(tmp_path, capsys, "status", "--json")
+    assert '"received_at": "2026-11-02T00:00:00Z"' in listed
+    assert ran(tmp_path, capsys, *opened, "--contains", "rectification", "--email", "ada@example.org")[0] == 64
+    assert ran(tmp_path, capsys, *opened, "--channel", "pigeon")[0] == 64
+    letter = tmp_path / "letter.txt"
+    letter.write_text("Dear Ada", encoding="utf-8")
+    on = ("--on", "2026-11-03", *by)
+    code, said = ran(tmp_path, capsys, "complaint", "acknowledge", case_id[2:6].lower(), *on, "--letter", str(letter))
+    assert (code, "open, acknowledged" in said) == (0, True)
+    assert ran(tmp_path, capsys, "complaint", "progress", case_id, *on, "--note", "still looking")[0] == 0
+    assert ran(tmp_path, capsys, "complaint", "outcome", case_id, "upheld", *on, "--reason", "we were slow")[0] == 0
+    code, said = ran(tmp_path, capsys, "complaint", "list")
+    assert (code, case_id in said) == (0, False)
+    assert ran(tmp_path, capsys, "complaint", "escalate", case_id, *on, "--reference", "IC-123")[0] == 0
+    code, said = ran(tmp_path, capsys, "complaint", "list")
+    assert (case_id in said, "with the authority" in said) == (True, True)
+    code, said = ran(tmp_path, capsys, "complaint", "show", case_id)
+    assert (code, "still looking" in said, "IC-123" in said, "Information Commissioner" in said) == (
+        0,
+        True,
+        True,
+        True,
+    )
+    assert ran(tmp_path, capsys, "verify")[0] == 0
