@@ -157,7 +157,7 @@ def test_a_quiet_month_is_one_friendly_sentence(tmp_path: Path) -> None:
         there.drive()
         (mail,) = reports(there)
         assert mail["Subject"] == "REHEARSAL A quiet month: no requests in November 2026"
-        rehearsal, told, files = text_of(mail).strip().split("\n\n")
+        rehearsal, told, *_, files = text_of(mail).strip().split("\n\n")
         assert rehearsal.startswith("REHEARSAL")
         assert " ".join(told.split()).startswith(
             "A quiet month at Example Gardens: in November 2026 no request came in"

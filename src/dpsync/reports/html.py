@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from dpsync.reports import page_lines, phrases
+from dpsync.reports import charts, page_lines, phrases
 from dpsync.reports.conversations import retention_rows
 from dpsync.reports.dossier import Dossier
 from dpsync.reports.period import PeriodReport
@@ -98,6 +98,9 @@ def period_html(report: PeriodReport, csv_sha256: str, rows: int | None = None) 
         shape=SHAPES[report.verdict],
         labelled=[(phrases.tally_label(one), one) for one in (*report.by_right, report.total)] + carried,
         limits=phrases.limit_entries(report.limits),
+        charts=charts.charts_of(report.trends),
+        in_short=charts.sentence(report.trends),
+        wide=charts.WIDE,
         heads=page_lines.HEADS,
         finished_heads=page_lines.FINISHED_HEADS,
         late=[(label, meaning, len(lines), page_lines.blocks(room.of(lines), shape)) for label, meaning, lines in late],

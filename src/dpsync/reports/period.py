@@ -30,6 +30,7 @@ from dpsync.reports.tallies import (
     speed,
     tally,
 )
+from dpsync.reports.trends import Trends, trends_of
 from dpsync.reports.verdict import SHOWN, Verdict, notes_of, sentence, verdict
 from dpsync.reports.words import several
 from dpsync.retention.standing import Opener as ActOpener
@@ -69,6 +70,7 @@ class PeriodReport:
     speed: Speed
     speed_opt_out: Speed
     limits: tuple[Limit, ...]
+    trends: Trends
     overdue: tuple[PropagationLine, ...]
     finished_late: tuple[PropagationLine, ...]
     attention: tuple[PropagationLine, ...]
@@ -109,7 +111,7 @@ def period_report(
     return PeriodReport(
         **basis.head,
         **_period(first, last),
-        **_numbers(received, carried, basis),
+        **_numbers(received, carried, first, last, basis),
         verdict=verdict(basis.ledger, duties, everything),
         sentence=sentence(everything, retention_overdue(conversations)),
         duties=tuple(duties[:SHOWN]),
@@ -129,7 +131,7 @@ def _period(first: date, last: date) -> dict[str, Any]:
 
 
 def _numbers(
-    received: tuple[RequestStanding, ...], carried: tuple[RequestStanding, ...], basis: Basis
+    received: tuple[RequestStanding, ...], carried: tuple[RequestStanding, ...], first: date, last: date, basis: Basis
 ) -> dict[str, Any]:
     lines = [line for one in (*received, *carried) for line in one.lines]
     return {
@@ -141,6 +143,7 @@ def _numbers(
         "speed": speed([one for one in received if one.right is not Right.OPT_OUT], basis.now),
         "speed_opt_out": speed([one for one in received if one.right is Right.OPT_OUT], basis.now),
         "limits": limits_of(lines, basis.known),
+        "trends": trends_of(received, carried, first, last, basis.zone),
         "overdue": tuple(line for line in lines if line.late is Late.OVERDUE),
         "finished_late": tuple(line for line in lines if line.late is Late.FINISHED),
         "attention": tuple(line for line in lines if line.need is not Need.NOTHING and line.late is not Late.OVERDUE),

@@ -138,13 +138,14 @@ def quick(speed: Speed, of: str) -> str:
 @dataclass(frozen=True, slots=True)
 class LimitEntry:
     """What cannot be seen or done at one processor. Each of `points` holds for the rights that it begins with, or for
-    all of `head` where it names none. `line` says it as shortly as can be.
+    all of `head` where it names none. `line` says it as shortly as can be; `how`: by which way each right goes.
     """
 
     number: int
     title: str
     line: str
     head: str
+    how: str
     points: tuple[str, ...]
 
 
@@ -171,6 +172,7 @@ def _limit_entry(number: int, limits: Sequence[Limit]) -> LimitEntry:
         limits[0].title,
         f"{limits[0].title}: {_looked(limits)}. {word}",
         f"{limits[0].title} ({how}). {word}",
+        f"{how[0].upper()}{how[1:]}.",
         tuple(
             " ".join(said) if rights == everything else f"{_rights(rights).capitalize()}: {' '.join(said)}"
             for rights, said in sorted(points.items(), key=lambda point: -len(point[0]))
@@ -179,12 +181,12 @@ def _limit_entry(number: int, limits: Sequence[Limit]) -> LimitEntry:
 
 
 def _looked(limits: Sequence[Limit]) -> str:
-    """For which rights we look there ourselves; all else is their word."""
+    """Whether we look there ourselves."""
     seen = [one.right for one in limits if one.verified_by]
     if len(seen) == len(limits):
         return "we look ourselves, with limits"
-    word = f"{_rights([one.right for one in limits if not one.verified_by])}: there is only their word"
-    return f"{_rights(seen)}: we look ourselves, with limits; {word}" if seen else "there is only their word"
+    word = _rights([one.right for one in limits if not one.verified_by])
+    return f"we look ourselves, with limits, except for {word}" if seen else "there is only their word"
 
 
 def _sentences(one: Limit) -> list[str]:

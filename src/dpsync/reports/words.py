@@ -89,6 +89,7 @@ COUNTING = (
     "Furthest behind is not yet, then settled, exempt, withdrawn, done on their word. Done and seen by us is last.",
     "A request belongs to the day it was received, in the controller's time zone. Where it stands is as of now.",
     "Open from before: received earlier and not closed when the period began. Counted separately.",
+    "A number after a processor says under which number the page says what we cannot see there.",
     "Speed is the time from receipt by the controller until the processor had the instruction.",
 )
 
@@ -97,8 +98,12 @@ def reached(rung: Rung, *, told: bool, undone: bool) -> str:
     """How far the proof reaches. A rung never falls: where a letter came back or went to the wrong contact, or where
     they now say that it is not done, the text says so. `undone`: it is open, whatever was said of it.
     """
-    taken_back = (rung >= Rung.SENT and not told) or (rung >= Rung.CONFIRMED and undone)
-    return f"{RUNGS[rung]}, and taken back" if taken_back else RUNGS[rung]
+    return f"{RUNGS[rung]}, and taken back" if is_taken_back(rung, told=told, undone=undone) else RUNGS[rung]
+
+
+def is_taken_back(rung: Rung, *, told: bool, undone: bool) -> bool:
+    """Whether what was reached once is not so any more."""
+    return (rung >= Rung.SENT and not told) or (rung >= Rung.CONFIRMED and undone)
 
 
 def day(value: date) -> str:
