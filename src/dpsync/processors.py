@@ -69,7 +69,8 @@ def roles_asked(settings: Settings) -> tuple[Role, ...]:
     url = settings.intake.public_url
     if settings.mail is None or url is None or not may_be_called(url, rehearsal=settings.controller.rehearsal):
         return ()
-    addresses = {Role.DPO: settings.controller.dpo, Role.DEPUTY: settings.controller.deputy or ""}
+    people = settings.controller
+    addresses = {Role.DPO: people.dpo, Role.DEPUTY: people.deputy or "", Role.OPERATOR: people.operator}
     first = {normalised(address): role for role, address in reversed(addresses.items())}
     return tuple(
         role for role, address in addresses.items() if is_mailable(address) and first[normalised(address)] is role

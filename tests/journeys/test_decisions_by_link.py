@@ -584,7 +584,7 @@ def test_without_https_there_are_no_links_and_check_says_so(
         ask(there)
         link = Person(there).link()
         main(["--config", str(tmp_path / "dpsync.toml"), "check", "--offline"])
-        assert "the DPO can decide by a link" in capsys.readouterr().out
+        assert "the DPO and the operator can decide by a link" in capsys.readouterr().out
         real = there.service.settings.controller.model_copy(update={"rehearsal": False})
         assert roles_asked(there.service.settings.model_copy(update={"controller": real})) == (), (
             "http, and no exercise"

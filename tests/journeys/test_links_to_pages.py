@@ -133,7 +133,8 @@ def test_an_alert_links_to_what_waits_and_each_request_there_to_its_dossier(ther
     dossier = get(url.rpartition("/")[0] + "/" + onward)
     assert "Dossier of request" in dossier.text
     assert "anary" not in page.text + dossier.text
-    assert 'href="' not in dossier.text, "the code belongs to the link of the request's own mail"
+    assert '/code"' not in dossier.text, "the code belongs to the link of the request's own mail"
+    assert f'href="{asked.id}/decide"' in dossier.text
     assert get(f"{url}/r-{'0' * 26}").status_code == 404
     assert get(f"{url}/code").status_code == 404
 

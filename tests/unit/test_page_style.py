@@ -2,16 +2,19 @@
 
 import re
 from dataclasses import replace
+from datetime import date
 from html.parser import HTMLParser
 
 import pytest
 from jinja2 import Environment, FileSystemLoader
 
 from dpsync.intake.decision_links import Given, Link, Standing
-from dpsync.intake.decision_pages import CHOICES, REMEDIES
+from dpsync.intake.decision_pages import WORDS
 from dpsync.intake.matter import Matter, Place
 from dpsync.intake.page_values import OpenRequest, ReceiptPage, StatusPage
 from dpsync.intake.pages import TEMPLATES
+from dpsync.intake.remedies import Remedy
+from dpsync.intake.whole import Told, Whole
 
 STYLE = (TEMPLATES / "page.css").read_text(encoding="utf-8")
 TEXT, EDGE = 4.5, 3.0
@@ -129,10 +132,13 @@ PLACE = Place(
     told="",
     decided=True,
     after="At once.",
+    remedies=tuple(Remedy),
 )
 MATTER = Matter(
     request_id="r-" + "A" * 26,
     held=True,
+    technical=False,
+    wholes=tuple(Whole),
     withdrawn=False,
     what="Erasure",
     received="20 Nov",
@@ -143,7 +149,11 @@ MATTER = Matter(
     seen="00",
     who=(("email", "a&b@example.org"),),
 )
-DECIDE = {"form": "f", "problem": "No.", "ticket": "t", "choices": CHOICES, "given": Given(None, "", "")}
+DECIDE = {"form": "f", "problem": "No.", "ticket": "t", "words": WORDS, "given": Given(None, "", "")}
+SENDS = {"sends": "a code", "button": "Email me a code"}
+TECHNICAL = replace(MATTER, held=False, technical=True, wholes=())
+SENDS = {"form": "f", "problem": "No.", "sends": "a code", "button": "Email me a code"}
+CHOSEN = Given(Whole.EXTEND, "Dana <Officer>", "many", {"forms": Remedy.DONE}, Told(date(2026, 11, 20), "by <letter>"))
 STATUS = StatusPage(
     at="20 Nov 2026, 09:00",
     head="1 held; 1 request open.",
@@ -173,14 +183,25 @@ LINK = Link("q", "DPO", Standing.OPEN)
 PAGES: dict[str, dict[str, object]] = {
     "decision_start.html": {"link": LINK, "form": "f", "problem": "No."},
     "code.html": {"role": "DPO", "form": "f", "problem": "No.", "then": "Then.", "button": "Show the request"},
-    "page_start.html": {"head": "Receipt", "request_id": "r-AAAAAA", "role": "DPO", "form": "f", "problem": "No."},
+    "page_start.html": {"head": "Receipt", "request_id": "r-AAAAAA", "role": "DPO", **SENDS},
+    "page_sent.html": {"request_id": "r-AAAAAA", "role": "DPO"},
     "status.html": {"page": STATUS, "here": "T"},
     "status.html, nothing": {"page": replace(STATUS, requests=(), left=0, stopped=()), "here": "T"},
     "receipt.html": {"page": RECEIPT, "here": "T", "code": True},
     "receipt.html, none yet": {"page": replace(RECEIPT, written=False), "here": "T", "code": True},
-    "decision.html": {"link": LINK, "matter": MATTER, "remedies": REMEDIES, **DECIDE},
-    "decision.html, stuck": {"link": LINK, "matter": replace(MATTER, held=False), "remedies": REMEDIES, **DECIDE},
-    "decision_recorded.html": {"choice": "Approve", "done": (("Stratosoft <forms>", "Being told."),)},
+    "decision.html": {"link": LINK, "matter": MATTER, **DECIDE},
+    "decision.html, stuck": {"link": LINK, "matter": replace(MATTER, held=False), **DECIDE},
+    "decision.html, filled in": {"link": LINK, "matter": MATTER, **DECIDE, "given": CHOSEN},
+    "decision.html, operator": {
+        "link": LINK,
+        "matter": TECHNICAL,
+        **DECIDE,
+    },
+    "decision_recorded.html": {
+        "choice": "Approve",
+        "said": "The <date>.",
+        "done": (("Stratosoft <forms>", "Being told."),),
+    },
     "decision_closed.html": {"locked": True},
 }
 

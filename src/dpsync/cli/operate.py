@@ -13,9 +13,9 @@ from dpsync.cli.console import Talk
 from dpsync.errors import Exit
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Collection, Sequence
 
-    from sqlalchemy import ColumnElement
+    from sqlalchemy import Connection
 
     from dpsync.installation import Installation
     from dpsync.reports.standing import PropagationLine
@@ -103,12 +103,11 @@ def run_once(ctx: typer.Context) -> int:
 def pause(ctx: typer.Context, processor: Processor = "") -> int:
     """Send nothing more to a processor, or to any, until `dpsync resume`. Requests are still accepted."""
     from dpsync.cli.opening import installation, place_of_store
-    from dpsync.store import tables as t
+    from dpsync.propagation.resuming import pause as pause_accounts
 
     talk: Talk = ctx.obj
     with installation(talk, secrets=False) as there:
-        # A rejected credential stays the reason that is shown: it is the one that somebody must put right.
-        concerned = _switch(there, processor, {"stopped": "person"}, t.account.c.stopped == "")
+        concerned = _switch(there, processor, pause_accounts)
         talk.did = f"nothing more is sent to {', '.join(concerned)}"
         _show_switched(talk, concerned, "stopped")
         talk.ending(
@@ -121,13 +120,12 @@ def pause(ctx: typer.Context, processor: Processor = "") -> int:
 
 def resume(ctx: typer.Context, processor: Processor = "") -> int:
     """Send to a processor again, or to all: after a pause, a rejected credential, or a wait that it asked for."""
-    from sqlalchemy import true
-
     from dpsync.cli.opening import installation, place_of_store, what_goes_on
+    from dpsync.propagation.resuming import resume as resume_accounts
 
     talk: Talk = ctx.obj
     with installation(talk, secrets=False) as there:
-        concerned = _switch(there, processor, {"stopped": "", "paused_until": None, "failures": 0}, true())
+        concerned = _switch(there, processor, resume_accounts)
         talk.did = f"dpsync sends to {', '.join(concerned)} again"
         _show_switched(talk, concerned, "going on")
         talk.ending(
@@ -139,20 +137,15 @@ def resume(ctx: typer.Context, processor: Processor = "") -> int:
 
 
 def _switch(
-    there: "Installation", processor: str, values: dict[str, object], only: "ColumnElement[bool]"
+    there: "Installation", processor: str, change: "Callable[[Connection, Collection[str]], None]"
 ) -> "dict[str, str]":
     """Change the accounts of one processor or of all. Gives the account of every processor that this concerns."""
-    from sqlalchemy import update
-
     from dpsync.cli.opening import demand_processors, known_accounts
-    from dpsync.store import tables as t
 
     names = [processor] if processor else []
     demand_processors(there, names)
     chosen = set(known_accounts(there, names).values())
-    there.write(
-        lambda unit: unit.connection.execute(update(t.account).where(t.account.c.id.in_(chosen), only).values(**values))
-    )
+    there.write(lambda unit: change(unit.connection, chosen))
     sections = there.settings.processors
     return {name: section.account for name, section in sections.items() if section.account in chosen}
 

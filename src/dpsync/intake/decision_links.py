@@ -13,39 +13,26 @@ from typing import Any
 from sqlalchemy import Connection, Row
 
 from dpsync.alerts import Concern, raise_alert
-from dpsync.errors import DecisionRefused, NotFound
+from dpsync.errors import NotFound
 from dpsync.installation import Installation
-from dpsync.intake import mailed_codes, tickets
+from dpsync.intake import mailed_codes, remedies, tickets
 from dpsync.intake.mailed_codes import Sent
 from dpsync.intake.matter import Matter, done_of, matter_of
-from dpsync.model import Cause, Role
+from dpsync.intake.remedies import Remedy
+from dpsync.intake.whole import Told, Whole, carry_out
+from dpsync.model import Role
 from dpsync.propagation import codes, questions
 from dpsync.propagation.codes import CodeCheck
-from dpsync.propagation.commitments import Author
-from dpsync.propagation.correspondence.acknowledgement import answer_by_hand
-from dpsync.propagation.decisions import ROLES, Decided, by_link, decide, demand_any
-from dpsync.propagation.questions import Outcome
-from dpsync.propagation.rules.lifecycle import AnswerKind, DecisionKind
+from dpsync.propagation.decisions import ROLES, Decided, by_link
+from dpsync.propagation.points import Subject, subject_of
+from dpsync.propagation.questions import Outcome, points_of
 from dpsync.propagation.showing import show
 from dpsync.reports.who import who_of, who_rows
 from dpsync.store.question_tables import question
 from dpsync.store.writer import Unit
 
-CHOICES = {DecisionKind.RELEASE: Outcome.RELEASED, DecisionKind.WITHDRAW: Outcome.WITHDRAWN}
-"""What can be decided by link, and how its question then ends."""
-
-
-class Remedy(StrEnum):
-    """What can be decided about a place where a request is stuck."""
-
-    RETRY = "retry"
-    DONE = "done"
-    SETTLE = "settle"
-
-
-def remedies_of(matter: Matter) -> tuple[Remedy, ...]:
-    """What may be chosen: what was withdrawn is not told again."""
-    return tuple(remedy for remedy in Remedy if not (matter.withdrawn and remedy is Remedy.RETRY))
+OUTCOMES = {Whole.RELEASE: Outcome.RELEASED, Whole.WITHDRAW: Outcome.WITHDRAWN}
+"""How a question ends by what is decided about the whole request."""
 
 
 class Standing(StrEnum):
@@ -67,29 +54,36 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What somebody filled in; no `kind` and no `remedies` where it is not whole.
+    """What somebody filled in; no `whole` and no `remedies` where something lacks.
 
-    `kind`: about what is held. `remedies`: about what is stuck, by processor.
+    `whole`: about the whole request. `remedies`: by processor. `told`: that the person was told before.
     """
 
-    kind: DecisionKind | None
+    whole: Whole | None
     name: str
     reason: str
     remedies: Mapping[str, Remedy] = field(default_factory=dict)
+    told: Told | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Looked:
     """What came of a code or a decision: the request is shown, with a ticket to decide by, or it is not.
 
-    `done`: what the decision did, by the title of each processor.
+    `done`: what the decision did, by the title of each processor; `said`: the same of the whole request.
     """
 
     check: CodeCheck
     matter: Matter | None = field(default=None, repr=False)
     ticket: str = ""
     done: tuple[tuple[str, str], ...] = ()
+    said: str = ""
     refused: str = ""
+
+    @property
+    def recorded(self) -> bool:
+        """Whether a decision was recorded."""
+        return bool(self.done or self.said)
 
 
 class DecisionLinks:
@@ -135,27 +129,46 @@ class DecisionLinks:
         return there.writer.submit(work)
 
     def decide(self, token: str, ticket: str, given: Given, now: datetime) -> "Future[Looked]":
-        """Record a decision about what was shown; where that is no more so, or `given` is not whole, show it again."""
-        there, keys = self._there, self._there.keys
+        """Record a decision about what was shown; where that is no more so, or `given` is not whole, show it again.
+
+        Raises (in the future) `DecisionRefused`, and then nothing is recorded.
+        """
 
         def work(unit: Unit) -> Looked:
             row = self._open(unit, token, now)
-            seen = tickets.seen_by(keys, row.id, ticket, now)
-            if seen is None:
-                return Looked(CodeCheck.NONE)
-            matter = matter_of(unit.connection, there, row, None, now)
-            if matter.seen != seen:
-                return self._shown(unit, row, now, "This has changed since you looked. Nothing is recorded yet.")
-            stuck = {place.name for place in matter.places if place.decided}
-            may, said = remedies_of(matter), given.remedies.items()
-            chosen = {name: remedy for name, remedy in said if name in stuck and remedy in may}
-            if matter.held and given.kind is not None:
-                return self._decided(unit, row, given.kind, given, now)
-            if not matter.held and chosen:
-                return self._remedied(unit, row, chosen, given, now)
+            matter = self._seen(unit, row, ticket, now)
+            if not isinstance(matter, Matter):
+                return matter
+            can = {place.name: place.remedies for place in matter.places}
+            chosen = {name: remedy for name, remedy in given.remedies.items() if remedy in can.get(name, ())}
+            if given.whole in matter.wholes and given.whole is not None and not chosen:
+                return self._decided(unit, row, given.whole, given, now)
+            if chosen and given.whole is None:
+                return self._remedied(unit, row, matter, chosen, given, now)
             return self._shown(unit, row, now)
 
-        return there.writer.submit(work)
+        return self._there.writer.submit(work)
+
+    def again(self, token: str, ticket: str, refused: str, now: datetime) -> "Future[Looked]":
+        """Show the request once more, and say why the decision was refused."""
+
+        def work(unit: Unit) -> Looked:
+            row = self._open(unit, token, now)
+            matter = self._seen(unit, row, ticket, now)
+            return self._shown(unit, row, now, refused) if isinstance(matter, Matter) else matter
+
+        return self._there.writer.submit(work)
+
+    def _seen(self, unit: Unit, row: Row[Any], ticket: str, now: datetime) -> "Matter | Looked":
+        """What the holder of a ticket was shown, where it is still so; else what they get instead."""
+        there = self._there
+        seen = tickets.seen_by(there.keys, row.id, ticket, now)
+        if seen is None:
+            return Looked(CodeCheck.NONE)
+        matter = matter_of(unit.connection, there, row, None, now)
+        if matter.seen == seen:
+            return matter
+        return self._shown(unit, row, now, "This has changed since you looked. Nothing is recorded yet.")
 
     def _open(self, unit: Unit, token: str, now: datetime) -> Row[Any]:
         row = questions.found_by(unit.connection, self._there.controller, token, now)
@@ -163,42 +176,43 @@ class DecisionLinks:
             raise NotFound("no question that is open has this link")
         return row
 
-    def _decided(self, unit: Unit, row: Row[Any], kind: DecisionKind, given: Given, now: datetime) -> Looked:
+    def _decided(self, unit: Unit, row: Row[Any], whole: Whole, given: Given, now: datetime) -> Looked:
         there, role = self._there, Role(row.role)
-        person = by_link(role, given.name, given.reason)
-        causes = frozenset(cause for cause in Cause if questions.may_release(there.controller, role, cause))
-        try:
-            done = demand_any(decide(unit, there.controller, row.request_id, kind, person, now, causes=causes))
-        except DecisionRefused as refused:
-            return self._shown(unit, row, now, refused.message)
-        questions.close(unit.connection, row, CHOICES[kind], now)
-        return Looked(CodeCheck.RIGHT, done=done_of(there, done))
+        person, told = by_link(role, given.name, given.reason), given.told
+        event = f"link-{row.id}"
+        done, said = carry_out(unit, there, row.request_id, whole, role, person, told, now, event=event)
+        questions.close(unit.connection, row, OUTCOMES.get(whole, _in_part(row)), now)
+        return Looked(CodeCheck.RIGHT, done=done_of(there, done), said=said)
 
-    def _remedied(self, unit: Unit, row: Row[Any], chosen: Mapping[str, Remedy], given: Given, now: datetime) -> Looked:
+    def _remedied(
+        self, unit: Unit, row: Row[Any], matter: Matter, chosen: Mapping[str, Remedy], given: Given, now: datetime
+    ) -> Looked:
         """What was chosen at each place, through the function of its command; all of it, or nothing."""
         there, person = self._there, by_link(Role(row.role), given.name, given.reason)
         done: list[Decided] = []
         for name, remedy in chosen.items():
-            if remedy is Remedy.DONE:
-                said, author = AnswerKind.DONE, Author(person.by, person.reason)
-                state = answer_by_hand(unit, there.controller, row.request_id, name, said, author, "", now)
-                done.append(Decided(name, state))
-            else:
-                kind = DecisionKind(remedy.value)
-                decided = decide(unit, there.controller, row.request_id, kind, person, now, processors=[name])
-                done += demand_any(decided)
-        questions.close(unit.connection, row, Outcome.DECIDED, now)
+            done += remedies.carry_out(unit, there, row.request_id, name, remedy, person, now)
+        questions.close(unit.connection, row, _in_part(row) if matter.held else Outcome.DECIDED, now)
         return Looked(CodeCheck.RIGHT, done=done_of(there, done))
 
     def _shown(self, unit: Unit, row: Row[Any], now: datetime, refused: str = "") -> Looked:
-        there, role = self._there, Role(row.role)
-        try:
-            person = by_link(role, "", "shown by the link to a decision")
-            who = who_rows(who_of(show(unit, there, row.request_id, person, now)))
-        except NotFound:
-            who = None  # destroyed: a decision is owed all the same
+        there = self._there
+        who = None if subject_of(points_of(row)) is Subject.TECHNICAL else self._who(unit, row, now)
         matter = matter_of(unit.connection, there, row, who, now)
         return Looked(CodeCheck.RIGHT, matter, tickets.ticket(there.keys, row.id, matter.seen, now), refused=refused)
+
+    def _who(self, unit: Unit, row: Row[Any], now: datetime) -> tuple[tuple[str, str], ...] | None:
+        try:
+            person = by_link(Role(row.role), "", "shown by the link to a decision")
+            return who_rows(who_of(show(unit, self._there, row.request_id, person, now)))
+        except NotFound:
+            return None  # destroyed: a decision is owed all the same
+
+
+def _in_part(row: Row[Any]) -> Outcome:
+    """How a question ends where something that it asked about is still to be decided."""
+    asked_for = subject_of(points_of(row)) is Subject.ASKED_FOR
+    return Outcome.DECIDED if asked_for else Outcome.IN_PART
 
 
 def _standing(row: Row[Any]) -> Standing:

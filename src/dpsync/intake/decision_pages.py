@@ -8,32 +8,24 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import replace
+from itertools import chain
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from dpsync.errors import NotFound
-from dpsync.intake.decision_links import DecisionLinks, Given, Link, Looked, Remedy, Standing, remedies_of
+from dpsync.errors import DecisionRefused, NotFound
+from dpsync.intake.decision_form import given_of, problem_of
+from dpsync.intake.decision_links import DecisionLinks, Given, Link, Looked, Standing
 from dpsync.intake.mailed_codes import Sent
 from dpsync.intake.receiver import Receiver
-from dpsync.intake.typed import TOKEN, fields_of, plain, too_long
+from dpsync.intake.remedies import WORDS as REMEDIES
+from dpsync.intake.typed import TOKEN, fields_of
+from dpsync.intake.whole import WORDS as WHOLES
 from dpsync.propagation.codes import CodeCheck
-from dpsync.propagation.rules.lifecycle import DecisionKind
 
 LONGEST_FORM = 16 * 1024
-CHOICES = {
-    DecisionKind.RELEASE: "Approve the request",
-    DecisionKind.WITHDRAW: "Do not approve it: stop the request at every processor where it has not been sent",
-}
-REMEDIES = {
-    Remedy.RETRY: "Tell the processor again",
-    Remedy.DONE: "The processor has told us that it is done. Record that as their word",
-    Remedy.SETTLE: "It was dealt with outside dpsync. Close it. It does not count as done",
-}
-AT = "at."
-"""What the name of a field begins with that is about one processor."""
-
 MOST_FIELDS = 200
+WORDS = {str(one): said for one, said in chain(WHOLES.items(), REMEDIES.items())}
 ELSEWHERE = frozenset({"cross-site", "same-site"})
 """What a browser says of a form that another page sends (the Fetch Metadata of a request)."""
 
@@ -86,13 +78,18 @@ class DecisionPages:
             case "look":
                 return await self._answer(links, link, links.look(token, sent.get("code", ""), now))
             case "decide":
-                given = _given(sent)
-                problem = _problem(given, sent)
-                whole = replace(given, kind=None, remedies={}) if problem else given
-                future = links.decide(token, sent.get("ticket", ""), whole, now)
-                return await self._answer(links, link, future, given, problem)
+                return await self._decide(links, link, sent, token)
             case _:
                 return self._start(links, link, STALE, 422)
+
+    async def _decide(self, links: DecisionLinks, link: Link, sent: dict[str, str], token: str) -> Response:
+        given, now, ticket = given_of(sent), self._clock.now(), sent.get("ticket", "")
+        problem = problem_of(given, sent)
+        whole = replace(given, whole=None, remedies={}) if problem else given
+        try:
+            return await self._answer(links, link, links.decide(token, ticket, whole, now), given, problem)
+        except DecisionRefused as refused:
+            return await self._answer(links, link, links.again(token, ticket, refused.message, now), given)
 
     async def _answer(
         self, links: DecisionLinks, link: Link, future: "Future[Looked]", given: Given | None = None, problem: str = ""
@@ -103,10 +100,10 @@ class DecisionPages:
             return self._render("decision_closed.html", 409, locked=False)
         if looked.check is CodeCheck.LOCKED:
             return self._render("decision_closed.html", 403, locked=True)
-        if looked.done and given is not None:
+        if looked.recorded and given is not None:
             self._receiver.worker.wake()
-            choice = CHOICES[given.kind] if given.kind else "By processor"
-            return self._render("decision_recorded.html", 200, choice=choice, done=looked.done)
+            choice = WHOLES[given.whole] if given.whole else "By processor"
+            return self._render("decision_recorded.html", 200, choice=choice, done=looked.done, said=looked.said)
         if looked.matter is None:
             return self._code(links, link, NOT_RIGHT[looked.check], 422)
         problem = looked.refused or problem
@@ -117,8 +114,7 @@ class DecisionPages:
             matter=looked.matter,
             ticket=looked.ticket,
             form=links.form(link, self._clock.now()),
-            choices=CHOICES,
-            remedies={remedy: REMEDIES[remedy] for remedy in remedies_of(looked.matter)},
+            words=WORDS,
             given=given or Given(None, "", ""),
             problem=problem,
         )
@@ -135,24 +131,3 @@ class DecisionPages:
 
     def _unknown(self) -> Response:
         return self._render("unknown.html", 404)
-
-
-def _given(sent: dict[str, str]) -> Given:
-    kinds = {kind.value: kind for kind in CHOICES}
-    name = " ".join(plain(sent.get("name", "")).split())
-    known = {remedy.value: remedy for remedy in Remedy}
-    at = {field.removeprefix(AT): known[said] for field, said in sent.items() if field.startswith(AT) and said in known}
-    return Given(kinds.get(sent.get("choice", "")), name, plain(sent.get("reason", "")), at)
-
-
-def _problem(given: Given, sent: dict[str, str]) -> str:
-    """What keeps it from being recorded, as a sentence to the person; "" where nothing does."""
-    if given.kind is None and not given.remedies:
-        return "Please choose one of them."
-    if not given.name:
-        return "Please type your name."
-    if not given.reason:
-        return "Please say why."
-    if given.kind is DecisionKind.RELEASE and sent.get("sure") != "yes":
-        return "Please tick that you have checked it."
-    return too_long(given.name, given.reason)

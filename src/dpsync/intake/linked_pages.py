@@ -34,6 +34,9 @@ WITHIN: Final = timedelta(minutes=10)
 MOST_LINKS: Final = 1000
 """Links whose openings are counted; of more the counting begins anew."""
 
+NOT_PLANNED = (
+    "A link is on its way to you already, or too many were asked for today. Please look at your newest emails."
+)
 REQUEST = re.compile(r"r-[0-9A-Z]{26}")
 _STYLE = re.compile(r"<style>(.*?)</style>", re.DOTALL)
 
@@ -85,8 +88,7 @@ class LinkedPages:
         if request.method != "POST":
             return self._start(self._links, link)
         sent = await fields_of(request, LONGEST_FORM)
-        foreign = request.headers.get("sec-fetch-site") in ELSEWHERE
-        if foreign or not self._links.is_form(link, sent.get("form", ""), now):
+        if self._is_foreign(request, self._links, link, sent, now):
             return self._start(self._links, link, STALE, 403)
         token = request.path_params["token"]
         match sent.get("step"):
@@ -97,6 +99,30 @@ class LinkedPages:
                 return await self._opened(self._links, link, token, sent.get("code", ""))
             case _:
                 return self._start(self._links, link, STALE, 422)
+
+    async def decide(self, request: Request) -> Response:
+        """/pages/{token}/decide: GET offers a link to decide about the request; POST has it emailed to the role."""
+        link, now = await self._link(request), self._clock.now()
+        page = None if link is None else _page(link, request.path_params.get("request", ""))
+        if self._links is None or link is None or not link.decides or page is None or page.kind is not PageKind.DOSSIER:
+            return self._unknown()
+        if request.method != "POST":
+            return self._offer(self._links, link, page)
+        sent = await fields_of(request, LONGEST_FORM)
+        if self._is_foreign(request, self._links, link, sent, now):
+            return self._offer(self._links, link, page, STALE, 403)
+        try:
+            planned = await asyncio.wrap_future(self._links.ask_to_decide(link, page.about, now))
+        except NotFound:
+            return self._unknown()
+        if not planned:
+            return self._offer(self._links, link, page, NOT_PLANNED, 503)
+        return self._render("page_sent.html", 200, request_id=page.about[:8], role=link.addressee)
+
+    def _is_foreign(self, request: Request, links: PageLinks, link: Link, sent: dict[str, str], now: datetime) -> bool:
+        """Whether another page sent this form, or ours too long ago."""
+        elsewhere = request.headers.get("sec-fetch-site") in ELSEWHERE
+        return elsewhere or not links.is_form(link, sent.get("form", ""), now)
 
     async def _link(self, request: Request) -> Link | None:
         token = request.path_params["token"]
@@ -110,7 +136,7 @@ class LinkedPages:
                 return self._render("status.html", 200, page=links.status(now), here=token)
             if page.kind is PageKind.RECEIPT:
                 return self._render("receipt.html", 200, page=links.receipt(page), here=token, code=link.has_code)
-            return self._reported(links.report(page, now), above(f"{token}/code") if link.has_code else Markup())
+            return self._reported(links.report(page, now), above(link, page, token))
         except NotFound:
             return self._unknown()
 
@@ -144,11 +170,18 @@ class LinkedPages:
         headers = {**self._headers, "content-security-policy": policy + "frame-ancestors 'none'"}
         return HTMLResponse(page, 200, headers)
 
+    def _offer(self, links: PageLinks, link: Link, page: Page, problem: str = "", status: int = 200) -> Response:
+        form = links.form(link, self._clock.now())
+        shown = {"head": "Decide about this request", "request_id": page.about[:8], "role": link.addressee}
+        said = {"sends": "a link by which you can decide", "button": "Email me a link"}
+        return self._render("page_start.html", status, form=form, problem=problem, **shown, **said)
+
     def _start(self, links: PageLinks, link: Link, problem: str = "", status: int = 200) -> Response:
         form = links.form(link, self._clock.now())
         head = "Who the request is about" if link.page.kind is PageKind.DOSSIER else "Download the receipt"
         shown = {"head": head, "request_id": link.page.about[:8], "role": link.addressee}
-        return self._render("page_start.html", status, form=form, problem=problem, **shown)
+        said = {"sends": "a code", "button": "Email me a code"}
+        return self._render("page_start.html", status, form=form, problem=problem, **shown, **said)
 
     def _code(self, links: PageLinks, link: Link, problem: str, status: int) -> Response:
         form = links.form(link, self._clock.now())
@@ -164,9 +197,14 @@ class LinkedPages:
         return self._render("unknown.html", 404)
 
 
-def above(where: str) -> Markup:
-    """What stands above a dossier that names nobody."""
-    return Markup('<p><a href="{}">See who it is about (a code is emailed to you first)</a></p>').format(where)
+def above(link: Link, page: Page, here: str) -> Markup:
+    """What stands above a dossier that names nobody: where more of it opens, and where one asks for a decision."""
+    if page.kind is not PageKind.DOSSIER:
+        return Markup()
+    where = here if page == link.page else page.about
+    more = {"code": "See who it is about (a code is emailed to you first)"} if link.has_code else {}
+    more |= {"decide": "Decide about it (a link is emailed to you)"} if link.decides else {}
+    return Markup().join(Markup('<p><a href="{}/{}">{}</a></p>').format(where, *one) for one in more.items())
 
 
 def _page(link: Link, request_id: str) -> Page | None:

@@ -8,9 +8,12 @@ from typing import Any
 from sqlalchemy import Connection, Row
 
 from dpsync.installation import Installation
-from dpsync.model import Cause, Right, Role
+from dpsync.intake.remedies import Remedy, remedies_at
+from dpsync.intake.whole import Whole, wholes_of
+from dpsync.model import Cause, Right, Role, State
 from dpsync.propagation.decisions import Decided
-from dpsync.propagation.questions import STUCK, is_about_held, may_release, points_of, was_withdrawn
+from dpsync.propagation.points import Subject, subject_of
+from dpsync.propagation.questions import STUCK, may_release, points_of, was_withdrawn
 from dpsync.reports.make import processor_lines
 from dpsync.reports.processors import ProcessorLine
 from dpsync.reports.standing import PropagationLine, RequestStanding, read_standing
@@ -30,7 +33,7 @@ LIFTED = "The restriction ends. The person must have been told before (Art. 18(3
 class Place:
     """The request at one processor. `decided`: whether the decision is about it. `after`: what follows an approval.
 
-    `reason`: a phrase of ours, where it is stuck.
+    `reason`: a phrase of ours, where it is stuck. `remedies`: what can be decided about it alone.
     """
 
     name: str
@@ -44,18 +47,21 @@ class Place:
     told: str
     decided: bool
     after: str
+    remedies: tuple[Remedy, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Matter:
     """All that is shown. `who`: label and value, None where the identifiers were destroyed. `seen`: a digest of it.
 
-    `held`: whether an approval is asked; else what is to be done where it is stuck. `withdrawn`: somebody withdrew it,
-    so nobody is told of it again.
+    `held`: whether an approval is asked. `wholes`: what can be decided about the whole request. `withdrawn`: somebody
+    withdrew it, so nobody is told of it again. `technical`: for the operator, who is shown no person.
     """
 
     request_id: str
     held: bool
+    technical: bool
+    wholes: tuple[Whole, ...]
     withdrawn: bool
     what: str
     received: str
@@ -80,28 +86,58 @@ def matter_of(
     now: datetime,
 ) -> Matter:
     """What whoever was asked this question is shown of the request at this moment."""
-    role, request_id, held = Role(row.role), row.request_id, is_about_held(points_of(row))
+    role, request_id, subject = Role(row.role), row.request_id, subject_of(points_of(row))
+    withdrawn = was_withdrawn(connection, request_id)
     known = {line.name: line for line in processor_lines(there.settings)}
     (asked,) = read_standing(connection, t.request.c.id == request_id, now, known)
+    released = subject in {Subject.HELD, Subject.ASKED_FOR} and any(_own(there, role, line) for line in asked.lines)
+    view = _View(there, role, subject, released, withdrawn)
     return Matter(
         request_id=request_id,
-        held=held,
-        withdrawn=was_withdrawn(connection, request_id),
+        held=released,
+        technical=subject is Subject.TECHNICAL,
+        wholes=wholes_of(asked, subject, role, released=released, today=now.astimezone(there.zone).date()),
+        withdrawn=withdrawn,
         what=_sentence(("lifting of a " if asked.lifting else "") + RIGHTS[asked.right]),
         received=moment(asked.received_at, there.zone),
         due=day(asked.due_on),
         consequence=LIFTED if asked.lifting else NOT_BACK[asked.right],
         approvals=_approvals(there, asked),
-        places=tuple(_place(there, role, line, known.get(line.processor), held=held) for line in asked.lines),
+        places=tuple(_place(view, line, known.get(line.processor)) for line in asked.lines),
         seen=seen_of(there, asked),
         who=who,
     )
 
 
-def _place(there: Installation, role: Role, line: PropagationLine, known: ProcessorLine | None, *, held: bool) -> Place:
-    can = known.of(line.right) if known else None
-    causes = frozenset(line.causes)
-    mine = {cause for cause in causes if held and may_release(there.controller, role, cause)}
+@dataclass(frozen=True, slots=True)
+class _View:
+    """Who looks, and what is asked of them. `released`: something is held from which they may release it."""
+
+    there: Installation
+    role: Role
+    subject: Subject
+    released: bool
+    withdrawn: bool
+
+    def remedies(self, line: PropagationLine) -> tuple[Remedy, ...]:
+        """What this question may decide about one processor."""
+        about = {Subject.HELD: frozenset({State.HELD}), Subject.STUCK: STUCK}.get(self.subject)
+        if self.role is Role.DEPUTY or (about is not None and line.state not in about):
+            return ()
+        processor = self.there.controller.processors.get(line.processor)
+        independent = processor is not None and processor.is_controller
+        return remedies_at(line, self.subject, withdrawn=self.withdrawn, independent=independent)
+
+
+def _own(there: Installation, role: Role, line: PropagationLine) -> set[Cause]:
+    """The causes from which a role may release what is held at one processor."""
+    return {cause for cause in frozenset(line.causes) if may_release(there.controller, role, cause)}
+
+
+def _place(view: _View, line: PropagationLine, known: ProcessorLine | None) -> Place:
+    can, there = known.of(line.right) if known else None, view.there
+    mine = _own(there, view.role, line) if view.released else set[Cause]()
+    remedies = view.remedies(line)
     return Place(
         name=line.processor,
         title=line.title,
@@ -112,8 +148,9 @@ def _place(there: Installation, role: Role, line: PropagationLine, known: Proces
         effect=can.effect if can else "",
         limits=line.limits,
         told=moment(line.told_at, there.zone),
-        decided=bool(mine) if held else line.state in STUCK,
-        after=_after(there, line, causes - mine) if mine else "",
+        decided=bool(mine or remedies),
+        after=_after(there, line, frozenset(line.causes) - mine) if mine else "",
+        remedies=remedies,
     )
 
 

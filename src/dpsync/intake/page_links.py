@@ -20,8 +20,10 @@ from dpsync.ledger.entry import EntryKind
 from dpsync.model import Role
 from dpsync.propagation import codes, page_links
 from dpsync.propagation.codes import CodeCheck
-from dpsync.propagation.decisions import ROLES, by_link, remember
+from dpsync.propagation.decisions import ROLES, by_link, demand_request, remember
 from dpsync.propagation.page_links import MAY_SEE_WHO, Page, PageKind
+from dpsync.propagation.points import asked_for
+from dpsync.propagation.questions import ask_again
 from dpsync.propagation.showing import SHOWN, show
 from dpsync.reports.render import Report
 from dpsync.reports.who import Who, who_of
@@ -48,6 +50,11 @@ class Link:
     def has_code(self) -> bool:
         """Whether a code opens more than the link alone."""
         return self.page.kind in BEHIND_A_CODE and self.role in MAY_SEE_WHO
+
+    @property
+    def decides(self) -> bool:
+        """Whether its role may ask for a link to decide about a request that it shows."""
+        return self.page.kind in {PageKind.DOSSIER, PageKind.STATUS} and self.role in MAY_SEE_WHO
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +99,18 @@ class PageLinks:
     def named(self, page: Page, who: Who | None, now: datetime) -> Report:
         """The dossier with names, for whoever gave the code."""
         return page_values.dossier_page(self._there, page.about, now, named=True, who=who)
+
+    def ask_to_decide(self, link: Link, request_id: str, now: datetime) -> "Future[bool]":
+        """Have a link to decide about a request emailed to the role; False where one is on its way, or too many are.
+
+        Raises (in the future) `NotFound`.
+        """
+
+        def work(unit: Unit) -> bool:
+            demand_request(unit.connection, request_id)
+            return ask_again(unit.connection, link.role, asked_for(request_id, now), now)
+
+        return self._there.writer.submit(work)
 
     # --- the code
 

@@ -53,15 +53,18 @@ def create_app(
 ) -> Starlette:
     """The web application over what stands behind its doors."""
     signed, pages = _SignedDoor(receiver, most_waiting, commit_seconds), Pages(receiver)
+    both = ["GET", "POST"]
     app = Starlette(
         routes=[
             Route("/requests", _guarded(signed.requests), methods=["POST"]),
-            Route("/in/{processor}/{secret}", _guarded(Deliveries(receiver).endpoint), methods=["GET", "POST"]),
-            Route("/answers/{token}", _guarded(pages.answers, pages.later), methods=["GET", "POST"]),
-            Route("/contacts/{token}", _guarded(pages.contacts, pages.later), methods=["GET", "POST"]),
-            Route("/decisions/{token}", _guarded(pages.decisions, pages.later), methods=["GET", "POST"]),
+            Route("/in/{processor}/{secret}", _guarded(Deliveries(receiver).endpoint), methods=both),
+            Route("/answers/{token}", _guarded(pages.answers, pages.later), methods=both),
+            Route("/contacts/{token}", _guarded(pages.contacts, pages.later), methods=both),
+            Route("/decisions/{token}", _guarded(pages.decisions, pages.later), methods=both),
             Route("/pages/{token}", _guarded(pages.linked.endpoint, pages.later), methods=["GET"]),
-            Route("/pages/{token}/code", _guarded(pages.linked.code, pages.later), methods=["GET", "POST"]),
+            Route("/pages/{token}/code", _guarded(pages.linked.code, pages.later), methods=both),
+            Route("/pages/{token}/decide", _guarded(pages.linked.decide, pages.later), methods=both),
+            Route("/pages/{token}/{request}/decide", _guarded(pages.linked.decide, pages.later), methods=both),
             Route("/pages/{token}/{request}", _guarded(pages.linked.endpoint, pages.later), methods=["GET"]),
             Route("/healthz", _healthz, methods=["GET"]),
             Route("/readyz", _guarded(signed.readyz), methods=["GET"]),

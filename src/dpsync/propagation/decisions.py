@@ -94,6 +94,12 @@ def find_request(connection: Connection, prefix: str) -> str:
     return request_id
 
 
+def demand_request(connection: Connection, request_id: str) -> None:
+    """Raise `NotFound` where there is no such request."""
+    if connection.execute(select(t.request.c.id).where(t.request.c.id == request_id)).first() is None:
+        raise NotFound(f"there is no request {request_id}")
+
+
 def decide(
     unit: Unit,
     controller: Controller,
@@ -139,8 +145,8 @@ def demand_any(decided: list[Decided]) -> list[Decided]:
 def _propagations(connection: Connection, request_id: str) -> list[Row[Any]]:
     p = t.propagation.c
     rows = list(connection.execute(select(t.propagation).where(p.request_id == request_id).order_by(p.processor)))
-    if not rows and connection.execute(select(t.request.c.id).where(t.request.c.id == request_id)).first() is None:
-        raise NotFound(f"there is no request {request_id}")
+    if not rows:
+        demand_request(connection, request_id)
     return rows
 
 

@@ -13,7 +13,7 @@ from dpsync.alerts import Concern, raise_alert, told_of
 from dpsync.model import Cause
 from dpsync.propagation import questions
 from dpsync.propagation.controller import Controller
-from dpsync.propagation.questions import Point
+from dpsync.propagation.points import Point, Subject
 
 BY = "--by NAME --reason WHY"
 RELEASE_CONTACT = f"dpsync release {{request}} {{processor}} --cause contact_unverified {BY}"
@@ -51,7 +51,8 @@ def tell_of_held(connection: Connection, controller: Controller, held: Sequence[
     Each cause is a concern of its own: what is held anew, for another one, is told anew. What a mail of its own asks
     about today needs no other.
     """
-    asked = questions.ask(connection, controller, [point for one in held for point in one.points], now)
+    points = [point for one in held for point in one.points if point.subject is Subject.HELD]
+    asked = questions.ask(connection, controller, points, now)
     concerns = {one: _concerns(controller, one, asked) for one in held}
     abouts = [concern.about for some in concerns.values() for concern in some]
     told = told_of(connection, CAUSE, abouts, now, controller.zone)

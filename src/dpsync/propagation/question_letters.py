@@ -1,6 +1,5 @@
 """The mails about a decision by link: the question, the code, and how it ended. None of them names a person."""
 
-from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
@@ -9,12 +8,13 @@ from sqlalchemy import Connection, Row, select
 
 from dpsync.connector_services import Mail, Posted
 from dpsync.mail import bare, day, letter, tag_of
-from dpsync.model import Cause, Right, Role, State
+from dpsync.model import Right, Role
 from dpsync.propagation import extensions
 from dpsync.propagation.controller import Controller
-from dpsync.propagation.held import BECAUSE, BY
 from dpsync.propagation.page_links import Page, PageKind, link_to
-from dpsync.propagation.questions import Outcome, Point, is_about_held, link_of, points_of, was_withdrawn
+from dpsync.propagation.points import Subject, subject_of
+from dpsync.propagation.question_texts import question_text
+from dpsync.propagation.questions import Outcome, link_of, points_of, was_withdrawn
 from dpsync.store import tables as t
 
 QUESTION, CODE, ENDED = 0, 1000, 1
@@ -49,8 +49,8 @@ _WHAT = {
 
 
 _LINK = (
-    "This link opens a page that shows who it is about and takes your decision. The page first emails you a code. "
-    "Opening it changes nothing. The link is good for one decision,"
+    "This link opens a page that {shows}takes your decision. The page first emails you a code. Opening it changes "
+    "nothing. The link is good for one decision, until {until}:"
 )
 _NOT_ASKED = (
     "If you did not ask for this code, somebody else has the link of our email. They have seen no name, and nothing "
@@ -80,70 +80,35 @@ def about(connection: Connection, controller: Controller, request_id: str, role:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """What differs between a question about what is held and one about what is stuck."""
-
-    stands: str
-    why: str
-    choices: str
-    otherwise: str
-    commands: str
-
-
-def _held(points: Collection[Point], places: str, row: Row[Any]) -> _Asked:
-    return _Asked(
-        f"dpsync holds this request. It has not told: {places}.",
-        " ".join(BECAUSE[cause] for cause in sorted({Cause(point.why) for point in points})),
-        "approve the request, or stop it",
-        "nothing is sent",
-        f"  dpsync release {row.request_id} {BY}\n  dpsync withdraw {row.request_id} {BY}",
-    )
-
-
-def _stuck(points: Collection[Point], places: str, row: Row[Any], of: About) -> _Asked:
-    states = sorted({point.why.partition(" ")[0] for point in points})
-    at = f"{row.request_id} {min(point.processor for point in points)}"
-    return _Asked(
-        f"This is not done at: {places}." if not of.withdrawn else f"It was withdrawn, but not in time for: {places}.",
-        " ".join(_STUCK[State(state)] for state in states) if not of.withdrawn else _IN_DOUBT,
-        ("" if of.withdrawn else "tell the processor again, ") + "record what it has told you, or close it",
-        "it stays open, and nothing more is sent there",
-        f"  dpsync acknowledge {at} --answer received {BY}\n  dpsync settle {at} {BY}",
-    )
-
-
-_STUCK = {
-    State.CONTRADICTED: "A processor said that it was done. We looked, and it is not.",
-    State.ESCALATED: "A processor did not do it, or only a part of it, or our letter reached nobody who could.",
-}
-
-
-_IN_DOUBT = "It was being sent when it was withdrawn. All or part of it may have been done."
-
-
 def post_question(controller: Controller, mail: Mail, to: str, row: Row[Any], of: About, now: datetime) -> Posted:
     """Ask. Sent again after a crash, it is the same mail. Raises what `Mail.post` does."""
     points = points_of(row)
-    places = "; ".join(sorted({controller.title_of(point.processor) for point in points}))
-    asked = _held(points, places, row) if is_about_held(points) else _stuck(points, places, row, of)
+    text, subject = question_text(controller, points, withdrawn=of.withdrawn), subject_of(points)
     if of.right is Right.OPT_OUT:
         by = law = f"{of.due_at.astimezone(controller.zone):%d %b %Y, %H:%M}"
     else:
         by, law = day(of.strict_on), day(of.due_on)
     paragraphs = [
-        f"{controller.name} was asked to {of.what}. {asked.stands}",
-        f"Why it waits for a decision: {asked.why}",
-        f"Please decide by {by}: {asked.choices}.",
-        f"If nobody decides, {asked.otherwise}. The legal date is {law}. dpsync reminds you.",
-        f"{_LINK} until {row.expires_at.astimezone(controller.zone):%d %b %Y, %H:%M}:",
+        f"{controller.name} was asked to {of.what}. {text.stands}",
+        f"Why {'we write' if subject is Subject.ASKED_FOR else 'it waits for a decision'}: {text.why}",
+        f"Please decide{'' if subject is Subject.ASKED_FOR else f' by {by}'}: {text.choices}.",
+        f"If nobody decides, {text.otherwise}. The legal date is {law}."
+        + ("" if subject is Subject.ASKED_FOR else " dpsync reminds you."),
+        _LINK.format(
+            shows="" if row.role == Role.OPERATOR else "shows who it is about and ",
+            until=f"{row.expires_at.astimezone(controller.zone):%d %b %Y, %H:%M}",
+        ),
         f"  {link_of(controller, row)}",
         f"All that happened with the request so far, without a name:\n  {of.dossier}",
         "Please do not forward this email. You can also decide by command, on the machine that dpsync runs on:",
-        asked.commands,
+        "\n".join(f"  {command}" for command in text.commands),
     ]
-    subject = f"Please decide by {by}: {of.what}? (request {row.request_id[:8]})"
-    return _post(controller, mail, to, row, QUESTION, subject, paragraphs, now)
+    short = row.request_id[:8]
+    headline = {
+        Subject.ASKED_FOR: f"Your link to decide about request {short}",
+        Subject.TECHNICAL: f"Please look by {by}: a request to {of.what} waits for you (request {short})",
+    }.get(subject, f"Please decide by {by}: {of.what}? (request {short})")
+    return _post(controller, mail, to, row, QUESTION, headline, paragraphs, now)
 
 
 def post_code(
@@ -159,6 +124,7 @@ def post_code(
     return _post(controller, mail, to, row, CODE + row.codes, "Your code", paragraphs, now)
 
 
+_IN_PART = "It decided a part of it. If something is left to decide, a new email asks about it."
 _DECIDED = {Outcome.RELEASED: ": approve the request", Outcome.WITHDRAWN: ": stop the request"}
 
 
@@ -174,6 +140,7 @@ def post_end(controller: Controller, mail: Mail, to: str, row: Row[Any], of: Abo
             if elsewhere
             else f"The decision that was made by your link is recorded{decided}."
         ),
+        *([_IN_PART] if Outcome(row.outcome) is Outcome.IN_PART else []),
         *([] if elsewhere else ["If it was not you: tell whoever runs dpsync at once."]),
         f"What was decided, and where the request stands (`dpsync dossier {row.request_id}`):\n  {of.dossier}",
         *([f"Its receipt, the proof for your file:\n  {of.receipt}"] if of.receipt else []),

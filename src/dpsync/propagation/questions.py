@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from sqlalchemy import Connection, Row, func, insert, select, update
 
@@ -17,6 +17,7 @@ from dpsync.alerts import day_of
 from dpsync.model import Cause, Mode, Role, State
 from dpsync.propagation import signed_links
 from dpsync.propagation.controller import Controller
+from dpsync.propagation.points import CREDENTIAL, Point, Subject, stuck_point, subject_of
 from dpsync.store import tables as t
 from dpsync.store.question_tables import question
 
@@ -39,9 +40,10 @@ ASKED: Final[Mapping[Role, frozenset[Cause]]] = MappingProxyType(
     {
         Role.DPO: frozenset(Cause) - {Cause.COOLING_OFF, Cause.CONTACT_UNVERIFIED},
         Role.DEPUTY: frozenset({Cause.APPROVAL}),
+        Role.OPERATOR: frozenset({Cause.CONTACT_UNVERIFIED}),
     }
 )
-"""What each role may release from by link. Time ends a cooling-off, and a contact confirms itself."""
+"""What each role may release from by link. Time ends a cooling-off. Most contacts confirm themselves."""
 
 Q = question.c
 _IN_ONE = 500  # SQLite takes a bounded number of parameters in one statement
@@ -55,6 +57,7 @@ class Outcome(StrEnum):
     RELEASED = "release"
     WITHDRAWN = "withdraw"
     ELSEWHERE = "elsewhere"
+    IN_PART = "in part"
     EXPIRED = "expired"
     LOCKED = "locked"
     REVOKED = "revoked"
@@ -65,29 +68,7 @@ _DEAD: Final = frozenset({Outcome.UNDELIVERABLE, Outcome.REVOKED})
 """Whose links open nothing, and do not say why."""
 
 ANSWERED: Final = frozenset({Outcome.RELEASED, Outcome.WITHDRAWN, Outcome.DECIDED})
-
-
-class Point(NamedTuple):
-    """One thing to decide. `why`: the cause for which it is held, or the state in which it is stuck, and since when."""
-
-    request_id: str
-    processor: str
-    why: str
-
-    @property
-    def cause(self) -> Cause | None:
-        """Why it is held; None where it is stuck."""
-        return Cause(self.why) if self.why in set(Cause) else None
-
-
-def stuck_point(request_id: str, processor: str, state: State, since: datetime) -> Point:
-    """That it is stuck. The same again at another time is another thing to decide."""
-    return Point(request_id, processor, f"{state.value} {since.isoformat()}")
-
-
-def is_about_held(points: Iterable[Point]) -> bool:
-    """Whether a question asks about what is held; else about what is stuck."""
-    return all(point.cause is not None for point in points)
+"""After these nobody is asked again. After `IN_PART` what is left is asked at once."""
 
 
 # --- asking
@@ -96,15 +77,14 @@ def is_about_held(points: Iterable[Point]) -> bool:
 def ask(connection: Connection, controller: Controller, wanted: Collection[Point], now: datetime) -> set[Point]:
     """Plan the questions that are not asked yet. Gives what a mail of today, or of the next minutes, asks the DPO.
 
-    `wanted` are all held, or all stuck: a question is about one of these.
+    `wanted` are all of one subject.
     """
     if not wanted or not controller.asked or controller.safety.mode is Mode.OBSERVE:
         return set()
     points: dict[str, set[Point]] = defaultdict(set)
     for point in wanted:
         points[point.request_id].add(point)
-    held = is_about_held(wanted)
-    earlier, told = _earlier(connection, sorted(points), held=held), set()
+    earlier, told = _earlier(connection, sorted(points), subject_of(wanted)), set()
     for role in controller.asked:
         room = MOST_A_DAY - _asked_since(connection, role, now - timedelta(days=1))
         for request_id, here in points.items():
@@ -120,8 +100,21 @@ def ask(connection: Connection, controller: Controller, wanted: Collection[Point
     return told
 
 
+def ask_again(connection: Connection, role: Role, point: Point, now: datetime) -> bool:
+    """Plan the question that somebody asked for; False where one is on its way, or there were too many today."""
+    rows = _earlier(connection, [point.request_id], Subject.ASKED_FOR).get((point.request_id, role), [])
+    if any(is_open(row, now) for row in rows):
+        return False
+    if _asked_since(connection, role, now - timedelta(days=1)) >= MOST_A_DAY:
+        return False
+    _plan(connection, point.request_id, role, [point], now)
+    return True
+
+
 def may_decide(controller: Controller, role: Role, point: Point) -> bool:
     """Whether a role is asked about this: the deputy only where two people must approve."""
+    if point.why == CREDENTIAL:
+        return role is technical_role(controller)
     if point.cause is None:
         return role is Role.DPO
     return may_release(controller, role, point.cause)
@@ -129,7 +122,14 @@ def may_decide(controller: Controller, role: Role, point: Point) -> bool:
 
 def may_release(controller: Controller, role: Role, cause: Cause) -> bool:
     """Whether a role may release from this cause by link."""
+    if cause is Cause.CONTACT_UNVERIFIED:
+        return role is technical_role(controller)
     return cause in ASKED[role] and (role is Role.DPO or controller.safety.approvals > 1)
+
+
+def technical_role(controller: Controller) -> Role:
+    """Who is asked what is technical: the operator, or the DPO where both have one address."""
+    return Role.OPERATOR if Role.OPERATOR in controller.asked else Role.DPO
 
 
 def points_of(row: Row[Any]) -> set[Point]:
@@ -156,15 +156,21 @@ def _settled(rows: Iterable[Row[Any]], now: datetime) -> set[Point]:
     settled = [
         row for row in rows if row.outcome in ANSWERED or (row.outcome in spoiled and row.created_at > yesterday)
     ]
-    return {point for row in settled for point in points_of(row)}
+    # What is technical may be so again: a credential that was put right expires one day.
+    return {
+        point
+        for row in settled
+        for point in points_of(row)
+        if point.subject is not Subject.TECHNICAL or row.created_at > yesterday
+    }
 
 
-def _earlier(connection: Connection, ids: Sequence[str], *, held: bool) -> dict[tuple[str, str], list[Row[Any]]]:
+def _earlier(connection: Connection, ids: Sequence[str], subject: Subject) -> dict[tuple[str, str], list[Row[Any]]]:
     found: dict[tuple[str, str], list[Row[Any]]] = defaultdict(list)
     for at in range(0, len(ids), _IN_ONE):
         chosen = select(question).where(Q.request_id.in_(ids[at : at + _IN_ONE])).order_by(Q.created_at)
         for row in connection.execute(chosen):
-            if is_about_held(points_of(row)) is held:
+            if subject_of(points_of(row)) is subject:
                 found[row.request_id, row.role].append(row)
     return found
 
@@ -230,7 +236,8 @@ def close_what_is_decided(connection: Connection, now: datetime) -> None:
     running = connection.execute(select(question).where(Q.closed_at.is_(None))).all()
     left = waiting_now(connection, {row.request_id for row in running})
     for row in running:
-        if not points_of(row) & left:
+        points = points_of(row)
+        if subject_of(points) is not Subject.ASKED_FOR and not points & left:
             close(connection, row, Outcome.ELSEWHERE, now)
         elif now >= row.expires_at:
             close(connection, row, Outcome.EXPIRED, now)
@@ -239,12 +246,15 @@ def close_what_is_decided(connection: Connection, now: datetime) -> None:
 def waiting_now(connection: Connection, ids: Collection[str]) -> set[Point]:
     """For what these requests are held, and where they are stuck, at this moment."""
     p, found, wanted = t.propagation.c, set(), sorted(ids)
-    columns = select(p.request_id, p.processor, p.state, p.causes, p.state_since)
+    columns = select(p.request_id, p.processor, p.state, p.causes, p.state_since, t.account.c.stopped)
+    columns = columns.join(t.account, t.account.c.id == p.account_id)
     for at in range(0, len(wanted), _IN_ONE):
-        of_them = p.request_id.in_(wanted[at : at + _IN_ONE]) & p.state.in_([State.HELD, *STUCK])
+        of_them = p.request_id.in_(wanted[at : at + _IN_ONE]) & p.state.in_([State.HELD, State.PENDING, *STUCK])
         for row in connection.execute(columns.where(of_them)):
             if row.state == State.HELD:
                 found |= {Point(row.request_id, row.processor, one) for one in row.causes.split(",") if one}
+            elif row.state == State.PENDING:
+                found |= {Point(row.request_id, row.processor, CREDENTIAL)} if row.stopped == CREDENTIAL else set()
             else:
                 found.add(stuck_point(row.request_id, row.processor, State(row.state), row.state_since))
     return found
@@ -269,7 +279,11 @@ def to_be_mailed(connection: Connection, now: datetime) -> list[Row[Any]]:
 
 def to_be_told_of(connection: Connection) -> list[Row[Any]]:
     """The questions that were mailed and have ended, of which whoever was asked has not heard yet."""
-    ended = Q.outcome.in_([*ANSWERED, Outcome.ELSEWHERE]) & Q.mailed_at.is_not(None) & Q.ended_told_at.is_(None)
+    ended = (
+        Q.outcome.in_([*ANSWERED, Outcome.IN_PART, Outcome.ELSEWHERE])
+        & Q.mailed_at.is_not(None)
+        & Q.ended_told_at.is_(None)
+    )
     return list(connection.execute(select(question).where(ended).order_by(Q.closed_at)))
 
 

@@ -18,7 +18,7 @@ from dpsync.model import CLOSED_STATES, Cause, Right, State
 from dpsync.propagation import extensions, questions
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.held import CAUSE, Held, tell_of_held
-from dpsync.propagation.questions import Point
+from dpsync.propagation.points import CREDENTIAL, Point, stuck_point
 from dpsync.propagation.queue.lanes import causes_of
 from dpsync.store import tables as t
 from dpsync.store.writer import Unit
@@ -103,16 +103,36 @@ def climb(unit: Unit, controller: Controller, now: datetime) -> int:
         _enter(unit, CAUSE, fresh, now)
         new += 1
     questions.ask(unit.connection, controller, _stuck(everything, now), now)
+    questions.ask(unit.connection, controller, _technical(unit.connection, everything, now), now)
     return new
 
 
 def _stuck(everything: Sequence[Open], now: datetime) -> list[Point]:
     """What has been stuck for so long that the DPO is asked about it."""
     return [
-        questions.stuck_point(one.request_id, one.processor, one.state, one.since)
+        stuck_point(one.request_id, one.processor, one.state, one.since)
         for one in everything
         if one.state in questions.STUCK and now - one.since >= questions.STUCK_FOR
     ]
+
+
+def _technical(connection: Connection, everything: Sequence[Open], now: datetime) -> list[Point]:
+    """What the operator is asked: of each contact that is silent for a day, and of each account that is stopped by its
+    credential, the oldest request that waits for it.
+    """
+    silent = [
+        Point(one.request_id, one.processor, Cause.CONTACT_UNVERIFIED.value)
+        for one in everything
+        if Cause.CONTACT_UNVERIFIED in one.causes and now - one.since >= questions.STUCK_FOR
+    ]
+    p, a = t.propagation.c, t.account.c
+    waiting = select(p.processor, p.request_id).join(t.account, a.id == p.account_id).order_by(p.ordinal)
+    stopped = waiting.where(a.stopped == CREDENTIAL, p.state == State.PENDING)
+    rejected = [Point(row.request_id, row.processor, CREDENTIAL) for row in connection.execute(stopped)]
+    oldest: dict[tuple[str, str], Point] = {}
+    for point in [*silent, *rejected]:
+        oldest.setdefault((point.processor, point.why), point)
+    return list(oldest.values())
 
 
 def _raise(

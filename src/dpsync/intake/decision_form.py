@@ -1,0 +1,55 @@
+"""What somebody filled in on the page of a decision: read, and what keeps it from being recorded."""
+
+from datetime import date
+
+from dpsync.intake.decision_links import Given
+from dpsync.intake.remedies import Remedy
+from dpsync.intake.typed import LONGEST_NAME, plain, too_long
+from dpsync.intake.whole import WITH_A_DAY, Told, Whole
+
+AT = "at."
+"""What the name of a field begins with that is about one processor."""
+
+
+def given_of(sent: dict[str, str]) -> Given:
+    """What the fields of the form say; a value that the page does not have counts as nothing."""
+    wholes, known = {one.value: one for one in Whole}, {one.value: one for one in Remedy}
+    at = {field.removeprefix(AT): known[said] for field, said in sent.items() if field.startswith(AT) and said in known}
+    day = _day(sent.get("told_on", ""))
+    return Given(
+        whole=wholes.get(sent.get("choice", "")),
+        name=" ".join(plain(sent.get("name", "")).split()),
+        reason=plain(sent.get("reason", "")),
+        remedies=at,
+        told=Told(day, plain(sent.get("how", ""))) if day else None,
+    )
+
+
+def problem_of(given: Given, sent: dict[str, str]) -> str:
+    """What keeps it from being recorded, as a sentence to the person; "" where nothing does."""
+    if given.whole is None and not given.remedies:
+        return "Please choose one of them."
+    if given.whole and given.remedies:
+        return "Please decide either about the whole request, or about single processors."
+    if not given.name:
+        return "Please type your name."
+    if not given.reason:
+        return "Please say why."
+    if given.whole is Whole.RELEASE and sent.get("sure") != "yes":
+        return "Please tick that you have checked it."
+    return _told_problem(given) or too_long(given.name, given.reason)
+
+
+def _told_problem(given: Given) -> str:
+    if given.whole in WITH_A_DAY and given.told is None:
+        return "Please give the day on which the person was told."
+    if given.whole is Whole.LIFT and given.told and not 0 < len(given.told.how) <= LONGEST_NAME:
+        return f"Please say how the person was told, in at most {LONGEST_NAME} characters."
+    return ""
+
+
+def _day(text: str) -> date | None:
+    try:
+        return date.fromisoformat(text.strip())
+    except ValueError:
+        return None

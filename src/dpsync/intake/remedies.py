@@ -1,0 +1,106 @@
+"""What can be decided by link at one processor: which choices fit, and how each is what its command does."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+
+from dpsync.installation import Installation
+from dpsync.ledger.entry import EntryKind
+from dpsync.model import CLOSED_STATES, Cause, ExemptionCode, Right, State, Way
+from dpsync.propagation.commitments import Author
+from dpsync.propagation.correspondence.acknowledgement import answer_by_hand
+from dpsync.propagation.decisions import Decided, Person, decide, demand_any, remember
+from dpsync.propagation.points import CREDENTIAL, Subject
+from dpsync.propagation.resuming import resume
+from dpsync.propagation.rules.lifecycle import AnswerKind, DecisionKind
+from dpsync.reports.standing import PropagationLine
+from dpsync.store.writer import Unit
+
+
+class Remedy(StrEnum):
+    """What can be decided about one processor."""
+
+    RETRY = "retry"
+    DONE = "done"
+    NOTHING_HELD = "nothing_held"
+    PARTLY = "partly"
+    REFUSED = "refused"
+    RECEIVED = "received"
+    WRONG_RECIPIENT = "wrong_recipient"
+    BOUNCED = "bounced"
+    SETTLE = "settle"
+    IMPOSSIBLE = "art19_impossible"
+    DISPROPORTIONATE = "art19_disproportionate"
+    CONTACT = "contact"
+    RESUME = "resume"
+
+
+WORDS: Final[Mapping[Remedy, str]] = MappingProxyType(
+    {
+        Remedy.RETRY: "Tell the processor again",
+        Remedy.DONE: "They told us: it is done. Record that as their word",
+        Remedy.NOTHING_HELD: "They told us: they hold nothing about the person",
+        Remedy.PARTLY: "They told us: it is done in part",
+        Remedy.REFUSED: "They told us: they refuse",
+        Remedy.RECEIVED: "They told us: they have it, and the outcome follows",
+        Remedy.WRONG_RECIPIENT: "They told us: they are the wrong recipient",
+        Remedy.BOUNCED: "The letter came back to us",
+        Remedy.SETTLE: "It was dealt with outside dpsync. Close it. It does not count as done",
+        Remedy.IMPOSSIBLE: "Exempt: it is impossible to tell them (Art. 19)",
+        Remedy.DISPROPORTIONATE: "Exempt: telling them takes a disproportionate effort (Art. 19)",
+        Remedy.CONTACT: "I know in another way that the contact's address is right. Send the letter there",
+        Remedy.RESUME: "The credential is valid again, and dpsync is restarted. Send to this processor",
+    }
+)
+ANSWERS: Final = tuple(remedy for remedy in Remedy if remedy.value in set(AnswerKind))
+EXEMPTIONS: Final = (Remedy.IMPOSSIBLE, Remedy.DISPROPORTIONATE)
+
+_WAITS_FOR_AN_ANSWER = frozenset(
+    {State.ACCEPTED, State.HANDED_OVER, State.ESCALATED, State.CONTRADICTED, State.REFUSED}
+)
+_TOLD_AGAIN = _WAITS_FOR_AN_ANSWER | {State.NOT_IDENTIFIABLE}
+_NOT_SETTLED = frozenset({State.HELD}) | CLOSED_STATES
+
+
+def remedies_at(line: PropagationLine, subject: Subject, *, withdrawn: bool, independent: bool) -> tuple[Remedy, ...]:
+    """What may be chosen at one processor, in the order of `Remedy`. What was withdrawn is not told again.
+
+    `independent`: the processor is itself a controller. What fits no more when it is recorded is refused then.
+    """
+    if subject is Subject.TECHNICAL:
+        silent = (Remedy.CONTACT,) if Cause.CONTACT_UNVERIFIED in line.causes else ()
+        return (*silent, Remedy.RESUME) if line.stopped == CREDENTIAL else silent
+    found: set[Remedy] = set()
+    if line.state in _TOLD_AGAIN and not withdrawn:
+        found.add(Remedy.RETRY)
+    if line.state in _WAITS_FOR_AN_ANSWER:
+        found |= set(ANSWERS) - ({Remedy.BOUNCED} if line.way is Way.API else set())
+    if line.state not in _NOT_SETTLED:
+        found.add(Remedy.SETTLE)
+    excused = line.right is not Right.OPT_OUT and (line.right is not Right.ERASURE or independent)
+    if excused and line.open and line.told_at is None and line.state is not State.REFUSED:
+        found |= set(EXEMPTIONS)
+    return tuple(remedy for remedy in Remedy if remedy in found)
+
+
+def carry_out(
+    unit: Unit, there: Installation, request_id: str, name: str, remedy: Remedy, person: Person, now: datetime
+) -> list[Decided]:
+    """Record one choice through the function of its command. Raises `DecisionRefused`, `NotFound`."""
+    controller = there.controller
+    if remedy in ANSWERS:
+        author, said = Author(person.by, person.reason), AnswerKind(remedy.value)
+        return [Decided(name, answer_by_hand(unit, controller, request_id, name, said, author, "", now))]
+    if remedy is Remedy.RESUME:
+        resume(unit.connection, [controller.processors[name].account])
+        remember(unit, controller, request_id, remedy.value, person, now, processors=[name], event=EntryKind.DECIDED)
+        return [Decided(name, State.PENDING)]
+    if remedy is Remedy.CONTACT:
+        only = frozenset({Cause.CONTACT_UNVERIFIED})
+        told = decide(unit, controller, request_id, DecisionKind.RELEASE, person, now, processors=[name], causes=only)
+        return demand_any(told)
+    code = ExemptionCode(remedy.value) if remedy in EXEMPTIONS else None
+    kind = DecisionKind.EXEMPT if code else DecisionKind(remedy.value)
+    return demand_any(decide(unit, controller, request_id, kind, person, now, processors=[name], code=code))

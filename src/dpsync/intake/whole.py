@@ -1,0 +1,157 @@
+"""What can be decided by link about a whole request: which choices fit, and how each is what its command does."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+
+from sqlalchemy import select
+
+from dpsync.errors import DecisionRefused, PayloadInvalid
+from dpsync.installation import Installation
+from dpsync.intake import events
+from dpsync.intake.answers import Received
+from dpsync.intake.payload import parse_request
+from dpsync.intake.reception import Asked, receive_all
+from dpsync.ledger.entry import canonical
+from dpsync.model import Cause, Request, Right, Role, State
+from dpsync.propagation import questions
+from dpsync.propagation.commitments import opened
+from dpsync.propagation.decisions import Decided, Person, decide, demand_any
+from dpsync.propagation.extending import extend
+from dpsync.propagation.points import Subject
+from dpsync.propagation.rules.lifecycle import DecisionKind
+from dpsync.reports.standing import RequestStanding
+from dpsync.reports.words import day
+from dpsync.store import tables as t
+from dpsync.store.writer import Unit
+
+
+class Whole(StrEnum):
+    """What can be decided about a whole request."""
+
+    RELEASE = "release"
+    WITHDRAW = "withdraw"
+    EXTEND = "extend"
+    LIFT = "lift"
+
+
+WORDS: Final[Mapping[Whole, str]] = MappingProxyType(
+    {
+        Whole.RELEASE: "Approve the request",
+        Whole.WITHDRAW: "Do not approve it: stop the request at every processor where it has not been sent",
+        Whole.EXTEND: "Extend the legal date by two months. The person has been told, and why",
+        Whole.LIFT: "Lift the restriction. The person has been told before",
+    }
+)
+WITH_A_DAY: Final = frozenset({Whole.EXTEND, Whole.LIFT})
+"""These need the day on which the person was told."""
+
+SOURCE: Final = "dpsync-link"
+"""Where a request comes from that was made by a link, as the command line is the source of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """That the person was told before: on which day, and how. The extension's reason is that of the decision."""
+
+    on: date
+    how: str
+
+
+def wholes_of(
+    asked: RequestStanding, subject: Subject, role: Role, *, released: bool, today: date
+) -> tuple[Whole, ...]:
+    """What may be chosen. `released`: something is held from which this role may release it.
+
+    What fits no more when it is recorded is refused then.
+    """
+    if role is Role.OPERATOR or subject is Subject.TECHNICAL:
+        return ()
+    found = {Whole.RELEASE, Whole.WITHDRAW} if released else set[Whole]()
+    if any(line.state in {State.HELD, State.PENDING} for line in asked.lines) and subject is Subject.ASKED_FOR:
+        found.add(Whole.WITHDRAW)
+    if role is Role.DPO:
+        if asked.right is not Right.OPT_OUT and asked.closed_at is None and today <= asked.due_on:
+            found.add(Whole.EXTEND)
+        told = any(line.told_at is not None for line in asked.lines)
+        if asked.right is Right.RESTRICTION and not asked.lifting and told and subject is Subject.ASKED_FOR:
+            found.add(Whole.LIFT)
+    return tuple(whole for whole in Whole if whole in found)
+
+
+def carry_out(
+    unit: Unit,
+    there: Installation,
+    request_id: str,
+    whole: Whole,
+    role: Role,
+    person: Person,
+    told: Told | None,
+    now: datetime,
+    *,
+    event: str,
+) -> tuple[list[Decided], str]:
+    """Record one choice through the function of its command. Gives what it did at each processor, and in a sentence.
+
+    `event`: names the request that a lifting makes. Raises `DecisionRefused`.
+    """
+    if whole is Whole.EXTEND:
+        made = extend(unit, there.controller, request_id, person, _demanded(told).on, now)
+        return [], f"The legal date is now {day(made.due_on)}."
+    if whole is Whole.LIFT:
+        received = _lifted(unit, there, request_id, person, _demanded(told), now, event)
+        return [], f"The restriction ends: request {received.request_id[:8]} tells every processor."
+    causes = frozenset(cause for cause in Cause if questions.may_release(there.controller, role, cause))
+    kind = DecisionKind(whole.value)
+    return demand_any(decide(unit, there.controller, request_id, kind, person, now, causes=causes)), ""
+
+
+def _demanded(told: Told | None) -> Told:
+    if told is None:
+        raise DecisionRefused("Please give the day on which the person was told.")
+    return told
+
+
+def _lifted(
+    unit: Unit, there: Installation, request_id: str, person: Person, told: Told, now: datetime, event: str
+) -> Received:
+    """A request that ends the restriction for the same subject, made by the rules of `dpsync submit`."""
+    if told.on > there.controller.legal_clock.day_of(now):
+        raise DecisionRefused("Tell the person first: that day is in the future.")
+    subject = _asked(unit, there, request_id).subject
+    named = {
+        "id": subject.id,
+        "email": subject.email,
+        "other_emails": list(subject.other_emails),
+        "phone": subject.phone,
+        "name": subject.name,
+        "references": {name: list(ids) for name, ids in subject.references.items()},
+    }
+    data = {
+        "right": Right.RESTRICTION.value,
+        "subject": {name: value for name, value in named.items() if value},
+        "lifted": {"told_on": told.on.isoformat(), "how": told.how},
+    }
+    try:
+        request = parse_request(data, source=SOURCE, event_id=event, now=now, by=person.by)
+    except PayloadInvalid as fault:
+        refusal = DecisionRefused(f"The restriction cannot be lifted: {fault.problem}")
+    else:
+        mac = events.body_mac(there.controller, canonical({"type": "data_subject.request", "data": data}))
+        (received,) = receive_all(unit, there.controller, [Asked(request, mac, now)])
+        if isinstance(received, Received):
+            return received
+        refusal = DecisionRefused("This was recorded before.")
+    raise refusal
+
+
+def _asked(unit: Unit, there: Installation, request_id: str) -> Request:
+    r = t.request.c
+    columns = select(r.id.label("request_id"), r.sealed, r.wrapped_key, r.key_month).where(r.id == request_id)
+    found = opened(there, dict(unit.connection.execute(columns).mappings().one()))
+    if found is None:
+        raise DecisionRefused("Nobody knows any more who it was about. Lift it by command: `dpsync submit --help`")
+    return found[1]

@@ -1,0 +1,104 @@
+"""What a question says, for each of its subjects. No text names a person."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import assert_never
+
+from dpsync.model import Cause, State
+from dpsync.propagation.controller import Controller
+from dpsync.propagation.held import BECAUSE, BY, RELEASE_CONTACT
+from dpsync.propagation.points import CREDENTIAL, Point, Subject, subject_of
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionText:
+    """Parts of the email. `choices` completes "Please decide: ...", `otherwise` "If nobody decides, ...".
+
+    `commands`: the same by command, a line each.
+    """
+
+    stands: str
+    why: str
+    choices: str
+    otherwise: str
+    commands: tuple[str, ...]
+
+
+def question_text(controller: Controller, points: Collection[Point], *, withdrawn: bool) -> QuestionText:
+    """What is said of these points. `withdrawn`: somebody withdrew the request, so nobody is told of it again."""
+    places = "; ".join(sorted({controller.title_of(point.processor) for point in points if point.processor}))
+    subject, first = subject_of(points), min(points)
+    match subject:
+        case Subject.HELD:
+            return _held(points, places)
+        case Subject.STUCK:
+            return _stuck(points, places, withdrawn=withdrawn)
+        case Subject.ASKED_FOR:
+            return _asked_for(first)
+        case Subject.TECHNICAL:
+            return _credential(first, places) if first.why == CREDENTIAL else _contact(first, places)
+        case _:
+            assert_never(subject)
+
+
+def _held(points: Collection[Point], places: str) -> QuestionText:
+    request_id = min(points).request_id
+    return QuestionText(
+        f"dpsync holds this request. It has not told: {places}.",
+        " ".join(BECAUSE[cause] for cause in sorted({Cause(point.why) for point in points})),
+        "approve the request, or stop it",
+        "nothing is sent",
+        (f"dpsync release {request_id} {BY}", f"dpsync withdraw {request_id} {BY}"),
+    )
+
+
+_STUCK = {
+    State.CONTRADICTED: "A processor said that it was done. We looked, and it is not.",
+    State.ESCALATED: "A processor did not do it, or only a part of it, or our letter reached nobody who could.",
+}
+
+_IN_DOUBT = "It was being sent when it was withdrawn. All or part of it may have been done."
+
+
+def _stuck(points: Collection[Point], places: str, *, withdrawn: bool) -> QuestionText:
+    states = sorted({point.why.partition(" ")[0] for point in points})
+    at = f"{min(points).request_id} {min(point.processor for point in points)}"
+    return QuestionText(
+        f"It was withdrawn, but not in time for: {places}." if withdrawn else f"This is not done at: {places}.",
+        _IN_DOUBT if withdrawn else " ".join(_STUCK[State(state)] for state in states),
+        ("" if withdrawn else "tell the processor again, ") + "record what it has told you, or close it",
+        "it stays open, and nothing more is sent there",
+        (f"dpsync acknowledge {at} --answer received {BY}", f"dpsync settle {at} {BY}"),
+    )
+
+
+def _asked_for(point: Point) -> QuestionText:
+    return QuestionText(
+        "You asked for a link by which you can decide about it.",
+        "You asked for it, on a page that one of our emails linked to.",
+        "approve or stop what is held, record what a processor said, extend the legal date, or lift a restriction",
+        "nothing changes",
+        (f"dpsync status {point.request_id}",),
+    )
+
+
+def _contact(point: Point, places: str) -> QuestionText:
+    release = RELEASE_CONTACT.format(request=point.request_id, processor=point.processor)
+    return QuestionText(
+        f"dpsync has not told: {places}.",
+        f"The contact of {places} has not confirmed its address for a day, so no personal data go there.",
+        "say that the address is right, if you know it in another way, for example by telephone. If it is wrong, "
+        "correct `contact` in the settings and restart",
+        "nothing is sent there before the contact confirms the address",
+        (f"dpsync check --ask-contact {point.processor}", release),
+    )
+
+
+def _credential(point: Point, places: str) -> QuestionText:
+    return QuestionText(
+        f"This request and all others for {places} wait.",
+        f"{places} rejects our credential.",
+        "put a valid key in place, restart dpsync, and then say on the page that it goes on",
+        f"nothing is sent to {places}",
+        ("dpsync check", f"dpsync resume {point.processor}"),
+    )
