@@ -12,12 +12,18 @@ from dpsync.cases import complaints as steps
 from dpsync.cases import ladder
 from dpsync.cases.acts import acts, words_of
 from dpsync.cases.complaints import evidence_held, open_complaint
+from dpsync.cases.incidents import IncidentKind, propose
 from dpsync.cases.standing import complaint_tally
 from dpsync.cases.values import Channel, Complainant, Complaint, New, Result, Told, Topic
 from dpsync.errors import DecisionRefused, NotFound, UsageError
 from dpsync.ledger.entry import decode
 from dpsync.model import Right
 from dpsync.propagation.decisions import Person
+from dpsync.reports.formats import Format
+from dpsync.reports.make import period_of
+from dpsync.reports.page_one import paragraphs
+from dpsync.reports.period import PeriodReport
+from dpsync.reports.render import rendered
 from dpsync.store import tables as t
 from dpsync.store.case_tables import case_act
 from tests.journeys.installation import FORMS, Installation, differences, installed, sqlite_url
@@ -181,6 +187,35 @@ def test_an_outcome_within_the_thirty_days_is_the_acknowledgement_too(tmp_path: 
         late = came(there)
         there.clock.advance(40 * DAY)
         assert step(there, "decide", late, Result.UPHELD, told(there)).late(date(2027, 3, 1))
+
+
+def test_the_report_counts_complaints_and_incidents_and_says_what_is_to_be_done(tmp_path: Path) -> None:
+    with installed(tmp_path, sqlite_url(tmp_path), processors=FORMS) as there:
+        service = there.service
+
+        def report() -> PeriodReport:
+            return period_of(service, date(2026, 11, 1), date(2026, 12, 31), there.clock.now())
+
+        assert (report().cases.said, report().duties) == ((), ())
+        made, kind = came(there), IncidentKind.WRONG_RECIPIENT
+        there.clock.advance(2 * DAY)
+        now = there.clock.now()
+        service.write(lambda unit: propose(unit, service.controller, kind, "a cause", now, (), now))
+        found = report()
+        assert found.cases.said[0] == "1 complaint came in, 0 got an outcome, 1 open now."
+        assert "0 open and 1 proposed" in found.cases.said[2]
+        assert [(one.overdue, one.by) for one in found.duties] == [
+            (False, date(2026, 11, 25)),
+            (False, date(2026, 12, 19)),
+        ]
+        for form in (Format.HTML, Format.TEXT, Format.JSON):
+            assert b"1 complaint came in" in rendered(found, form)
+        assert any("Complaints and incidents" in part for part in paragraphs(found))
+        there.clock.advance(30 * DAY)
+        late = report()
+        assert [one.overdue for one in late.duties] == [True, True]
+        assert f"dpsync complaint acknowledge {made.id}" in late.duties[1].command
+        assert "1 of those that came in were not acknowledged by the legal date." in late.cases.said
 
 
 def test_the_tally_counts_by_month_and_says_what_is_late() -> None:

@@ -61,6 +61,7 @@ def paragraphs(report: PeriodReport) -> list[str]:
         _listed("Compare with what the sources say they sent", [phrases.source(one) for one in report.sources]),
         _listed("How quickly?", speeds),
         _listed("What we cannot see (the attached page says why)", limits),
+        _listed("Complaints and incidents", report.cases.said),
     ]
     return [part for part in parts if part]
 

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, and_, or_
 
 from dpsync.model import Right
 from dpsync.reports.basis import Basis
+from dpsync.reports.cases import CasesLine, cases_of
 from dpsync.reports.conversations import retention_duties, retention_overdue
 from dpsync.reports.duties import Duty, duties_of, mail_duties
 from dpsync.reports.housekeeping import AlertLine, JobLine, alerts_raised, jobs, mail_waiting, undelivered
@@ -82,6 +83,7 @@ class PeriodReport:
     processors: tuple[ProcessorLine, ...]
     received: tuple[RequestStanding, ...]
     carried: tuple[RequestStanding, ...]
+    cases: CasesLine
 
 
 def period_report(
@@ -107,7 +109,8 @@ def period_report(
     conversations = retention_lines(connection, rules, basis.now, basis.today, acted) if acted else ()
     alerts = undelivered(connection, basis.now)
     found = [*mail_duties(mail_waiting(connection)), *duties_of(everything, basis.today, asks=basis.asks)]
-    duties = _duties(basis.ledger, alerts, [*found, *retention_duties(conversations)])
+    cases = cases_of(connection, first, last, basis.now, basis.zone)
+    duties = _duties(basis.ledger, alerts, [*found, *cases.duties, *retention_duties(conversations)])
     return PeriodReport(
         **basis.head,
         **_period(first, last),
@@ -119,11 +122,15 @@ def period_report(
         notes=notes_of(everything),
         set_aside=set_aside(connection, everything, basis.known, basis.decided),
         conversations=conversations,
-        alerts_raised=alerts_raised(connection, begin, end),
         alerts=alerts,
-        jobs=jobs(connection),
-        processors=tuple(basis.processors),
+        cases=cases,
+        **_service(connection, basis, begin, end),
     )
+
+
+def _service(connection: Connection, basis: Basis, begin: datetime, end: datetime) -> dict[str, Any]:
+    raised = alerts_raised(connection, begin, end)
+    return {"alerts_raised": raised, "jobs": jobs(connection), "processors": tuple(basis.processors)}
 
 
 def _period(first: date, last: date) -> dict[str, Any]:

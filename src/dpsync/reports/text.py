@@ -32,6 +32,7 @@ def period_text(report: PeriodReport) -> str:
     lines += ["", "What we cannot see"] if report.limits else []
     for entry in phrases.limit_entries(report.limits):
         lines += [f"  {entry.number}. {entry.head}", *(f"     - {point}" for point in entry.points)]
+    lines += _section("Complaints and incidents", report.cases.said)
     late = (("Overdue", report.overdue), ("Finished after the legal date", report.finished_late))
     for label, chosen in (*late, ("Needs attention", report.attention)):
         lines += _lines(label, chosen, zone, numbers)
@@ -91,7 +92,7 @@ def dates(asked: RequestStanding, zone: ZoneInfo) -> tuple[tuple[str, str], ...]
         ("Our target", moment(asked.target_at, zone)),
         ("Write to the person by", day(asked.letter_by)),
         ("Last day, strict reading", day(asked.strict_on)),
-        ("Last day, ICO's method", day(asked.due_on)),
+        ("Last day", day(asked.due_on)),
         ("Rule for these dates", asked.clock_rule),
         ("Counted as", asked.counts_as.replace("_", " ")),
         ("Told everyone", "yes" if asked.told_everyone else "no"),

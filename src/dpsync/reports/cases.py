@@ -1,0 +1,77 @@
+"""What reports say of complaints and incidents: counts, a sentence each, and what somebody must do."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, datetime
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Connection
+
+from dpsync.cases.complaints import complaints
+from dpsync.cases.incidents import Incident, incidents
+from dpsync.cases.standing import ComplaintTally, IncidentTally, complaint_tally, incident_tally
+from dpsync.cases.values import Complaint
+from dpsync.reports.duties import Duty
+from dpsync.reports.words import moment, several
+
+
+@dataclass(frozen=True, slots=True)
+class CasesLine:
+    """Complaints and incidents of a period, and what stands open of them now. `said`: a sentence each."""
+
+    complaints: ComplaintTally
+    incidents: IncidentTally
+    said: tuple[str, ...]
+    duties: tuple[Duty, ...]
+
+
+def cases_of(connection: Connection, first: date, last: date, now: datetime, zone: ZoneInfo) -> CasesLine:
+    """Those of the controller's days `first` to `last`, as things stand at `now`."""
+    today, came, seen = now.astimezone(zone).date(), complaints(connection), incidents(connection)
+    tally, breaches = complaint_tally(came, first, last, today), incident_tally(seen, first, last, now, zone)
+    said = (*_of_complaints(tally), *_of_incidents(breaches))
+    duties = [_to_answer(one, today) for one in came if one.open]
+    duties += [_to_decide(one, now, zone) for one in seen if one.open]
+    return CasesLine(tally, breaches, said, tuple(sorted(duties, key=lambda one: (not one.overdue, one.by or today))))
+
+
+def _of_complaints(tally: ComplaintTally) -> Iterator[str]:
+    if not tally.anything:
+        return
+    months = ", ".join(f"{number} in {date.fromisoformat(f'{month}-01'):%B %Y}" for month, number in tally.received)
+    several_months = f" ({months})" if len(tally.received) > 1 else ""
+    came = f"{several(tally.total, 'complaint')} came in{several_months}"
+    yield f"{came}, {tally.closed} got an outcome, {tally.open} open now."
+    if tally.unacknowledged:
+        yield f"{several(tally.unacknowledged, 'complaint is', 'complaints are')} not acknowledged yet."
+    if tally.acknowledged_late:
+        yield f"{tally.acknowledged_late} of those that came in were not acknowledged by the legal date."
+    if tally.median_days is not None:
+        yield f"From receipt to outcome: {tally.median_days:g} days (median)."
+
+
+def _of_incidents(tally: IncidentTally) -> Iterator[str]:
+    if not tally.anything:
+        return
+    yield (
+        f"{several(tally.recorded, 'incident')} on the record, {tally.breaches} found to be a breach, "
+        f"{tally.notified} notified to the authority; now {tally.open} open and {tally.proposed} proposed."
+    )
+    if tally.over:
+        yield f"Of {several(tally.over, 'incident')} the 72 hours are over, and nobody has decided."
+
+
+def _to_answer(one: Complaint, today: date) -> Duty:
+    if one.acknowledged_on is None:
+        over = one.late(today)
+        by = one.due_on if over else one.strict_on
+        told = "Tell the person that the complaint came and is looked into, then record it."
+        return Duty(over, by, f"Complaint {one.id}: {told}", f"dpsync complaint acknowledge {one.id} --on DATE")
+    told = f"Complaint {one.id}: tell the person how it goes, or the outcome, then record it."
+    return Duty(overdue=False, by=None, sentence=told, command=f"dpsync complaint outcome {one.id}")
+
+
+def _to_decide(one: Incident, now: datetime, zone: ZoneInfo) -> Duty:
+    over = now >= one.limit_at
+    told = f"Incident {one.id}: decide whether the authority is told; the 72 hours end {moment(one.limit_at, zone)}."
+    return Duty(over, one.limit_at.astimezone(zone).date(), told, f"dpsync incident show {one.id}")
