@@ -1,0 +1,111 @@
+"""What is wrong with a page in a browser: at three widths, light and dark, for a screen reader, and printed."""
+
+import io
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, sync_playwright
+from pypdf import PdfReader
+from tinyhtml5.parser import HTMLParser
+
+WIDTHS = (320, 360, 1280)
+HEIGHT = 900
+
+BROKEN_WORDS = """() => {
+  const found = [], walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+    // Digests, ids and commands may break anywhere; a word may not. Nothing is laid out in what is folded.
+    const around = node.parentElement;
+    if (around.closest('code, pre, title, desc, style, .entries td:last-child, .moments td:last-child')) continue;
+    for (const word of node.data.matchAll(/[\\p{L}\\p{N}]+/gu)) {
+      const range = document.createRange();
+      range.setStart(node, word.index);
+      range.setEnd(node, word.index + word[0].length);
+      if (new Set([...range.getClientRects()].map(one => Math.round(one.top))).size > 1) found.push(word[0]);
+    }
+  }
+  return found.slice(0, 5);
+}"""
+
+TOO_WIDE = """() => {
+  const edge = document.documentElement.clientWidth, found = [];
+  if (document.documentElement.scrollWidth > edge) found.push('the page is ' + document.documentElement.scrollWidth);
+  for (const one of document.querySelectorAll('table, svg, pre, dl, input, textarea, button')) {
+    const box = one.getBoundingClientRect(), around = one.closest('.wide');
+    const room = around ? Math.min(edge, around.getBoundingClientRect().right) : edge;
+    if (box.width && box.right > room + 0.5) found.push(one.tagName + '.' + one.getAttribute('class'));
+  }
+  return found.slice(0, 5);
+}"""
+
+UNFOLD = "() => document.querySelectorAll('details').forEach(one => { one.open = true; })"
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """The browser of this machine; the test is skipped where there is none."""
+    program = shutil.which("chromium") or shutil.which("chromium-browser")
+    if program is None:
+        pytest.skip(reason="Chromium is not installed here (the package chromium)")
+    with sync_playwright() as playwright:
+        # As root it runs without its sandbox only, and our own pages are all that it opens.
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+@contextmanager
+def opened(browser: Browser, url: str, width: int, problems: list[str], *, dark: bool = False) -> Iterator[Page]:
+    """The page at a width. What it asks for besides itself, and what the browser complains of, goes to `problems`."""
+    page = browser.new_page(viewport={"width": width, "height": HEIGHT}, color_scheme="dark" if dark else "light")
+    page.on("request", lambda one: None if one.is_navigation_request() else problems.append(f"asks for {one.url}"))
+    page.on("pageerror", lambda one: problems.append(f"fails: {one}"))
+    page.on("console", lambda one: problems.append(f"{one.type}: {one.text}"))
+    try:
+        page.goto(url)
+        yield page
+    finally:
+        page.close()
+
+
+def wrong_with(browser: Browser, url: str) -> list[str]:
+    """Everything that is wrong with the page there."""
+    problems: list[str] = []
+    for width in WIDTHS:
+        with opened(browser, url, width, problems) as page:
+            page.evaluate(UNFOLD)
+            problems += [f"{width}: broken: {word}" for word in page.evaluate(BROKEN_WORDS)]
+            problems += [f"{width}: too wide: {one}" for one in page.evaluate(TOO_WIDE)]
+    for dark in (False, True):
+        with opened(browser, url, WIDTHS[0] if dark else WIDTHS[-1], problems, dark=dark) as page:
+            problems += [f"axe{' in the dark' if dark else ''}: {one}" for one in against_axe(page)]
+            shade = page.evaluate("() => getComputedStyle(document.querySelector('main')).backgroundColor")
+            bright = sum(map(int, shade.removeprefix("rgb(").removesuffix(")").split(","))) > 3 * 128
+            problems += [f"{shade} with dark={dark}"] if bright is dark else []
+    return problems
+
+
+def against_axe(page: Page) -> list[str]:
+    """Each rule of axe-core that the page breaks, and where first."""
+    found = Axe().run(page).response["violations"]
+    return [f"{one['id']}: {one['help']}: {one['nodes'][0]['html'][:200]}" for one in found]
+
+
+def not_html(page: str) -> list[str]:
+    """The errors of the page as HTML."""
+    parser = HTMLParser()
+    parser.parse(page)
+    errors: list[Any] = parser.errors
+    return [f"{place}: {code} {more}" for place, code, more in errors]
+
+
+def printed(browser: Browser, url: str) -> PdfReader:
+    """The page as the browser prints it."""
+    with opened(browser, url, WIDTHS[-1], []) as page:
+        return PdfReader(io.BytesIO(page.pdf(prefer_css_page_size=True)))
