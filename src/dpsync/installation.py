@@ -154,6 +154,10 @@ class Installation:
         """The controller with all its processors. Raises `ConfigurationError` with every fault of every section."""
         return controller_of(self.settings, self.environ, self.config.parent, self.keys, self._kit)
 
+    def fresh_controller(self) -> Controller:
+        """The controller with connectors of its own, for whoever looks while the worker is at work."""
+        return controller_of(self.settings, self.environ, self.config.parent, self.keys, self._kit)
+
     def _kit(self, processor: str) -> Kit:
         return Kit(
             http=self.http,

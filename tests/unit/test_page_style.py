@@ -149,7 +149,14 @@ MATTER = Matter(
     seen="00",
     who=(("email", "a&b@example.org"),),
 )
-DECIDE = {"form": "f", "problem": "No.", "ticket": "t", "words": WORDS, "given": Given(None, "", "")}
+DECIDE: dict[str, object] = {
+    "form": "f",
+    "problem": "No.",
+    "ticket": "t",
+    "words": WORDS,
+    "looks": {"forms": "found at <forms>"},
+    "given": Given(None, "", ""),
+}
 SENDS = {"sends": "a code", "button": "Email me a code"}
 TECHNICAL = replace(MATTER, held=False, technical=True, wholes=())
 SENDS = {"form": "f", "problem": "No.", "sends": "a code", "button": "Email me a code"}

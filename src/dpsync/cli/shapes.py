@@ -52,6 +52,7 @@ SHAPES: dict[str, dict[str, str]] = {
         "lines[].means": "as `dpsync processors` has it",
         "lines[].effect": "what would be true afterwards",
         "lines[].limits": "what would not",
+        "lines[].calls[]": "what would be called to change something, by method and path template",
         "lines[].state": "how it would begin there: pending, held or exempt",
         "lines[].causes[]": "why it would be held",
         "lines[].counts": "whether the brake would count it",

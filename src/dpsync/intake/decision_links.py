@@ -13,23 +13,29 @@ from typing import Any
 from sqlalchemy import Connection, Row
 
 from dpsync.alerts import Concern, raise_alert
-from dpsync.errors import NotFound
+from dpsync.errors import DpsyncError, NotFound
 from dpsync.installation import Installation
 from dpsync.intake import mailed_codes, remedies, tickets
 from dpsync.intake.mailed_codes import Sent
 from dpsync.intake.matter import Matter, done_of, matter_of
+from dpsync.intake.planning import looks_of
 from dpsync.intake.remedies import Remedy
 from dpsync.intake.whole import Told, Whole, carry_out
-from dpsync.model import Role
+from dpsync.lookup import unknown
+from dpsync.model import Request, Role
 from dpsync.propagation import codes, questions
 from dpsync.propagation.codes import CodeCheck
 from dpsync.propagation.decisions import ROLES, Decided, by_link
 from dpsync.propagation.points import Subject, subject_of
 from dpsync.propagation.questions import Outcome, points_of
 from dpsync.propagation.showing import show
+from dpsync.reports.plan_text import looked_up
 from dpsync.reports.who import who_of, who_rows
 from dpsync.store.question_tables import question
 from dpsync.store.writer import Unit
+
+MOST_KEPT = 100
+"""Questions of which is kept in memory where the person was found."""
 
 OUTCOMES = {Whole.RELEASE: Outcome.RELEASED, Whole.WITHDRAW: Outcome.WITHDRAWN}
 """How a question ends by what is decided about the whole request."""
@@ -76,6 +82,7 @@ class Looked:
     check: CodeCheck
     matter: Matter | None = field(default=None, repr=False)
     ticket: str = ""
+    request: Request | None = field(default=None, repr=False)
     done: tuple[tuple[str, str], ...] = ()
     said: str = ""
     refused: str = ""
@@ -91,6 +98,7 @@ class DecisionLinks:
 
     def __init__(self, there: Installation) -> None:
         self._there = there
+        self._looks: dict[str, tuple[datetime, dict[str, str]]] = {}
 
     def link(self, token: str, now: datetime) -> Link | None:
         """How a link stands; None where nobody made it, or it is too old. Changes nothing."""
@@ -197,16 +205,40 @@ class DecisionLinks:
 
     def _shown(self, unit: Unit, row: Row[Any], now: datetime, refused: str = "") -> Looked:
         there = self._there
-        who = None if subject_of(points_of(row)) is Subject.TECHNICAL else self._who(unit, row, now)
+        technical = subject_of(points_of(row)) is Subject.TECHNICAL
+        request = None if technical else self._request(unit, row, now)
+        who = None if request is None else who_rows(who_of(request))
         matter = matter_of(unit.connection, there, row, who, now)
-        return Looked(CodeCheck.RIGHT, matter, tickets.ticket(there.keys, row.id, matter.seen, now), refused=refused)
+        ticket = tickets.ticket(there.keys, row.id, matter.seen, now)
+        return Looked(CodeCheck.RIGHT, matter, ticket, request=request, refused=refused)
 
-    def _who(self, unit: Unit, row: Row[Any], now: datetime) -> tuple[tuple[str, str], ...] | None:
+    def _request(self, unit: Unit, row: Row[Any], now: datetime) -> Request | None:
         try:
             person = by_link(Role(row.role), "", "shown by the link to a decision")
-            return who_rows(who_of(show(unit, self._there, row.request_id, person, now)))
+            return show(unit, self._there, row.request_id, person, now)
         except NotFound:
             return None  # destroyed: a decision is owed all the same
+
+    def looks(self, link: Link, looked: Looked, now: datetime) -> dict[str, str]:
+        """Where the person is held, a sentence for each processor where something is still to be done; in a thread.
+
+        Asked once for each half hour in which a decision may be sent: a form that comes back wrong asks nobody again.
+        """
+        if looked.request is None or looked.matter is None:
+            return {}
+        at, kept = self._looks.get(link.id, (now, None))
+        if kept is not None and now - at < tickets.TICKET:
+            return kept
+        places = [place.name for place in looked.matter.places if place.open]
+        try:
+            seen = looks_of(self._there, looked.request, places, now)
+        except DpsyncError as error:  # such as an older request of the person that does not open
+            seen = dict.fromkeys(places, unknown(error.message, again=True))
+        found = {name: looked_up(one) for name, one in seen.items()}
+        if len(self._looks) >= MOST_KEPT:
+            self._looks.clear()
+        self._looks[link.id] = (now, found)
+        return found
 
 
 def _in_part(row: Row[Any]) -> Outcome:

@@ -107,6 +107,7 @@ class DecisionPages:
         if looked.matter is None:
             return self._code(links, link, NOT_RIGHT[looked.check], 422)
         problem = looked.refused or problem
+        looks = await asyncio.to_thread(links.looks, link, looked, self._clock.now())
         return self._render(
             "decision.html",
             409 if looked.refused else 422 if problem else 200,
@@ -115,6 +116,7 @@ class DecisionPages:
             ticket=looked.ticket,
             form=links.form(link, self._clock.now()),
             words=WORDS,
+            looks=looks,
             given=given or Given(None, "", ""),
             problem=problem,
         )

@@ -14,6 +14,7 @@ from dpsync.model import Cause, Right, Role, State
 from dpsync.propagation.decisions import Decided
 from dpsync.propagation.points import Subject, subject_of
 from dpsync.propagation.questions import STUCK, may_release, points_of, was_withdrawn
+from dpsync.reports.changing_calls import changing_calls
 from dpsync.reports.make import processor_lines
 from dpsync.reports.processors import ProcessorLine
 from dpsync.reports.standing import PropagationLine, RequestStanding, read_standing
@@ -33,7 +34,8 @@ LIFTED = "The restriction ends. The person must have been told before (Art. 18(3
 class Place:
     """The request at one processor. `decided`: whether the decision is about it. `after`: what follows an approval.
 
-    `reason`: a phrase of ours, where it is stuck. `remedies`: what can be decided about it alone.
+    `reason`: a phrase of ours, where it is stuck. `remedies`: what can be decided about it alone. `open`: whether
+    something is still to be done there; `calls`: what would be called for it.
     """
 
     name: str
@@ -48,6 +50,8 @@ class Place:
     decided: bool
     after: str
     remedies: tuple[Remedy, ...] = ()
+    open: bool = False
+    calls: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +155,16 @@ def _place(view: _View, line: PropagationLine, known: ProcessorLine | None) -> P
         decided=bool(mine or remedies),
         after=_after(there, line, frozenset(line.causes) - mine) if mine else "",
         remedies=remedies,
+        open=line.open,
+        calls=_calls(there, line),
     )
+
+
+def _calls(there: Installation, line: PropagationLine) -> tuple[str, ...]:
+    section = there.settings.processors.get(line.processor)
+    if section is None or not line.open:
+        return ()
+    return changing_calls(section.connector, line.right, lifting=line.lifting)
 
 
 def _sentence(text: str) -> str:

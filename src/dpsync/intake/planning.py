@@ -6,8 +6,8 @@ asked, with no transaction open.
 
 import secrets
 import sys
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
@@ -25,6 +25,7 @@ from dpsync.propagation.instructions import instruction_of
 from dpsync.propagation.queue import allowance, lanes
 from dpsync.propagation.rules.persons import NAMELESS
 from dpsync.propagation.rules.plan import InitialState, Surroundings, Waiting, initial_state, restriction_in_force
+from dpsync.reports.changing_calls import changing_calls
 from dpsync.reports.plan import UNDO, Plan, PlanLine
 from dpsync.reports.processors import UNDECLARED
 from dpsync.reports.words import STOPS
@@ -33,6 +34,10 @@ from dpsync.store import tables as t
 LOOKING_TAKES: Final = 120.0
 """Seconds after which no further call of a look begins."""
 
+PAGE_WAITS: Final = 15.0
+"""Seconds that a page waits for all looks together."""
+
+TOO_SLOW: Final = "it did not answer in time"
 EXEMPT: Final = "it need not be told of this right, so nobody looked"
 LIFTED: Final = "What our own restriction did there is taken back, as far as it can be. Nobody is subscribed again."
 BY_LETTER: Final = frozenset({Means.NOTICE, Means.API_AND_NOTICE, Means.LIST_AND_NOTICE})
@@ -85,10 +90,29 @@ def plan_of(there: Installation, request: Request, now: datetime) -> Plan:
         letters=there.mail is not None,
         undo=UNDO[request.right],
         lines=tuple(
-            _line(controller, one, lookup, request, cools_until or now)
-            for one, lookup in zip(foreseen, looks, strict=True)
+            _line(there, one, lookup, request, cools_until or now) for one, lookup in zip(foreseen, looks, strict=True)
         ),
     )
+
+
+def looks_of(
+    there: Installation, request: Request, processors: Collection[str], now: datetime, within: float = PAGE_WAITS
+) -> dict[str, Lookup]:
+    """Whether each of these processors holds the person of a request that is here already, by reading only.
+
+    For a page that somebody waits for: what has not answered `within` so many seconds could not be looked up. Its
+    connectors are its own, because those of the worker may be at work.
+    """
+    controller = there.fresh_controller()
+    until = there.clock.monotonic() + within
+    foreseen = there.read(lambda connection: _foresee(connection, controller, request, now, lambda: until))
+    wanted = {one.initial.processor.name: one for one in foreseen if one.initial.processor.name in processors}
+    pool = ThreadPoolExecutor(max_workers=max(1, min(16, len(wanted))), thread_name_prefix="look")
+    asked = {name: pool.submit(_looked, one) for name, one in wanted.items()}
+    done, _ = wait(asked.values(), timeout=within)
+    pool.shutdown(wait=False, cancel_futures=True)
+    slow = unknown(TOO_SLOW, again=True)
+    return {name: future.result() if future in done else slow for name, future in asked.items()}
 
 
 def _foresee(
@@ -159,8 +183,9 @@ def _looked(one: _Foreseen) -> Lookup:
     return look(one.initial.processor.connector, one.instruction)
 
 
-def _line(controller: Controller, one: _Foreseen, lookup: Lookup, request: Request, sent_at: datetime) -> PlanLine:
-    initial, processor = one.initial, one.initial.processor
+def _line(there: Installation, one: _Foreseen, lookup: Lookup, request: Request, sent_at: datetime) -> PlanLine:
+    controller, initial, processor = there.controller, one.initial, one.initial.processor
+    connector = there.settings.processors[processor.name].connector
     can = _capability(controller, one, request)
     exemption = processor.exempt.get(request.right) if initial.state is State.EXEMPT else None
     letter = can.means in BY_LETTER and exemption is None
@@ -180,6 +205,7 @@ def _line(controller: Controller, one: _Foreseen, lookup: Lookup, request: Reque
         confirmed=one.confirmed,
         answer_by=answer_by if letter else None,
         exempt_until=exemption.until if exemption else None,
+        calls=changing_calls(connector, request.right, lifting=request.lifted is not None) if exemption is None else (),
         exempt_why=f"{exemption.reason} ({exemption.code.value})" if exemption else "",
     )
 

@@ -33,6 +33,7 @@ class PlanLine:
     has counted at its account in 24 hours; `counts`: whether it would count this one. `stopped`: why nothing is sent
     there, "" where it is. `confirmed`: its contact has confirmed the address. `answer_by`: when the answer to a letter
     would be owed, None where no letter goes. `exempt_until`, `exempt_why`: where it need not be told (Art. 19).
+    `calls`: what would be called to change something, by method and path template.
     """
 
     processor: str
@@ -50,6 +51,7 @@ class PlanLine:
     answer_by: date | None
     exempt_until: date | None = None
     exempt_why: str = ""
+    calls: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

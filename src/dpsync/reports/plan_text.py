@@ -95,6 +95,8 @@ def _line_rows(plan: Plan, line: PlanLine) -> Iterator[tuple[str, str]]:
         return
     yield "How it is told", MEANS[line.means]
     yield "What would happen", line.effect
+    if line.calls:
+        yield "What would be called", ", ".join(line.calls)
     if line.lookup.presence is Presence.NOT_FOUND:
         yield "If nobody is found then either", "it is told all the same, and nothing is changed there"
     yield "What would not", line.limits or "no limit is known"
