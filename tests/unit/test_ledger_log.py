@@ -379,6 +379,11 @@ def test_a_full_check_names_the_place_of_every_change(
     assert found[0] in expected
 
 
+def test_an_entry_that_is_missing_is_named_once_and_what_was_hashed_of_it_stands_in_for_it(copy: Connection) -> None:
+    remove(copy)
+    assert problems(copy) == ("entry 17 is missing",)
+
+
 def test_what_stands_in_a_report_is_bounded(copy: Connection) -> None:
     nodes = copy.execute(select(func.count()).select_from(t.node)).scalar_one()
     copy.execute(delete(t.node))

@@ -1,18 +1,21 @@
 """What the entries of one request tell of it, entry by entry."""
 
+from datetime import UTC, datetime
 from typing import Any, cast
 
 import pytest
 from sqlalchemy import create_engine, insert
 
-from dpsync.ledger import rows, stored_rows
+from dpsync.ledger import entry, rows, stored_rows
 from dpsync.ledger.alias_comparison import Known
-from dpsync.ledger.told import Kept, Request
+from dpsync.ledger.entry import EntryKind
+from dpsync.ledger.told import Kept, Request, readable
 from dpsync.ledger.told import Place as Told
 from dpsync.sealing import Keys
 from dpsync.store import tables as t
 
 KEY = b"k" * 32
+NOW = datetime(2026, 11, 20, 9, tzinfo=UTC)
 
 
 def said(event: str, ts: int, **more: Any) -> dict[str, Any]:
@@ -151,3 +154,10 @@ def test_what_is_born_and_what_somebody_is_called_stand_in_one_order_a_value_a_l
     called = [{column: f"{one} {column}" for column in rows.COMMITTED["alias"]} for one in ("b", "a")]
     for column, text in rows.names(called).items():
         assert text == f"a {column}\nb {column}\n"
+
+
+@pytest.mark.parametrize("said", ["request", "request:7", "nobody knows it"])
+def test_an_entry_whose_rows_cannot_be_read_says_nothing(said: str) -> None:
+    whole = entry.encode(EntryKind.RECEIVED, NOW, req="r-1", rows=item("request"))
+    assert readable(whole) is not None
+    assert readable(whole.replace(item("request").encode(), said.encode())) is None
