@@ -291,6 +291,7 @@ class Finds(HttpContract):
             url = urlsplit(request.url or "")
             assert url.scheme == "https"
             assert request.headers["Authorization"] == f"Bearer {SECRET}"
+            assert request.headers["Accept"] == "application/json"
             others = {name: value for name, value in parse_qs(url.query).items() if name != "only_emails"}
             assert_clean(f"{unquote(url.path)} {others}")
 

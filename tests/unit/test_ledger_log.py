@@ -384,6 +384,34 @@ def test_an_entry_that_is_missing_is_named_once_and_what_was_hashed_of_it_stands
     assert problems(copy) == ("entry 17 is missing",)
 
 
+@pytest.mark.parametrize("beyond", [False, True])
+def test_as_many_entries_may_be_missing_as_are_named_before_it_is_a_gap(copy: Connection, *, beyond: bool) -> None:
+    copy.execute(insert(t.entry).values(idx=45 + MOST_PROBLEMS + beyond, body=body(45), request_id="r-3"))
+    found = problems(copy)
+    assert ("stands beyond a gap" in found[0]) is beyond
+    assert "entry 45 is missing" in found
+
+
+def test_each_checkpoint_that_signs_more_than_there_is_is_named(copy: Connection) -> None:
+    copy.execute(delete(t.entry).where(t.entry.c.idx >= 20))
+    copy.exec_driver_sql("PRAGMA reverse_unordered_selects = ON")
+    assert [one for one in problems(copy) if "but the ledger ends after 20" in one] == [
+        f"checkpoint {size} signs {size} entries, but the ledger ends after 20" for size in (30, 40)
+    ]
+
+
+def test_nodes_that_belong_to_no_entry_are_named_in_their_order_wherever_they_are(copy: Connection) -> None:
+    for level, idx in ((63, 1), (63, 0), (70, 0), (-1, 0), (0, -1), (0, 46), (0, 45)):
+        copy.execute(insert(t.node).values(level=level, idx=idx, hash=bytes(32)))
+    copy.exec_driver_sql("PRAGMA reverse_unordered_selects = ON")
+    foreign = [(-1, 0), (0, -1), (0, 45), (0, 46), (63, 0), (63, 1), (70, 0)]
+    assert problems(copy) == tuple(f"node {level}/{idx} belongs to no entry" for level, idx in foreign)
+
+
+def test_whoever_appends_hears_how_many_entries_there_are(copy: Connection) -> None:
+    assert LOG.append(copy, bodies(45, 48)) == 48
+
+
 def test_what_stands_in_a_report_is_bounded(copy: Connection) -> None:
     nodes = copy.execute(select(func.count()).select_from(t.node)).scalar_one()
     copy.execute(delete(t.node))

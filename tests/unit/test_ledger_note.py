@@ -97,6 +97,7 @@ ROOT = base64.b64encode(bytes(32)).decode()
         signed(f"o\n042\n{ROOT}\n"),
         signed(f"o\n+42\n{ROOT}\n"),
         signed(f"o\n٤٢\n{ROOT}\n"),
+        signed(f"o\n²\n{ROOT}\n"),
         signed(f"o\n-1\n{ROOT}\n"),
         signed(f"o\n{'9' * 19}\n{ROOT}\n"),
         signed(f"\n42\n{ROOT}\n"),
@@ -174,3 +175,27 @@ def test_a_signer_does_not_show_its_key() -> None:
 def test_a_note_needs_a_signer() -> None:
     with pytest.raises(ValueError, match="signer"):
         note.sign(HEAD)
+
+
+def test_the_longest_size_and_the_longest_note_are_still_read() -> None:
+    far = note.Checkpoint("o", 10**18 - 1, bytes(32))
+    assert note.verify(note.sign(far, SIGNER), [SIGNER.verifier]) == far
+    filler = note.LARGEST - len(NOTE.encode()) - len("— x AAAAAAA=\n".encode())
+    longest = f"{NOTE}— {'x' * (filler + 1)} AAAAAAA=\n"
+    assert len(longest.encode()) == note.LARGEST
+    assert note.verify(longest, [SIGNER.verifier]) == HEAD
+    with pytest.raises(NoteInvalid, match="too long"):
+        note.parse(longest.replace("x", "xx", 1))
+
+
+def test_an_unknown_signature_may_have_any_length_but_none() -> None:
+    one_byte = base64.b64encode(b"key!" + b"s").decode()
+    assert note.verify(f"{NOTE}— name {one_byte}\n", [SIGNER.verifier]) == HEAD
+    none = base64.b64encode(b"key!").decode()
+    with pytest.raises(NoteInvalid, match="holds no signature"):
+        note.parse(f"{NOTE}— name {none}\n")
+
+
+def test_a_text_with_an_empty_line_is_signed_as_a_whole() -> None:
+    text = "first\n\nsecond\n"
+    assert note.signed_text(note.sign_text(text, [SIGNER]), [SIGNER.verifier]) == text

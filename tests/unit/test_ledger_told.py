@@ -1,5 +1,6 @@
 """What the entries of one request tell of it, entry by entry."""
 
+import hmac
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -161,3 +162,32 @@ def test_an_entry_whose_rows_cannot_be_read_says_nothing(said: str) -> None:
     whole = entry.encode(EntryKind.RECEIVED, NOW, req="r-1", rows=item("request"))
     assert readable(whole) is not None
     assert readable(whole.replace(item("request").encode(), said.encode())) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, ""),
+        ("", "="),
+        ("7", "=7"),
+        (7, "7"),
+        (True, "1"),
+        (NOW, str(NOW.timestamp()).removesuffix(".0") + "000000"),
+        (b"\x00\xff", ":00ff"),
+        (memoryview(b"\x07"), ":07"),
+        (1.5, "~1.5"),
+    ],
+)
+def test_a_value_has_one_spelling(value: object, text: str) -> None:
+    assert rows.spelled(value) == text
+
+
+def test_what_an_entry_commits_to_is_as_the_format_says() -> None:
+    """docs/proof-format.md: HMAC-SHA-256 of each column, then over all of these one after the other."""
+    row = {"way": "api", "covers": ""}
+    cells = [
+        hmac.new(KEY, f"births.{column}\n={row[column]}".encode(), "sha256").digest()
+        for column in rows.COMMITTED["births"]
+    ]
+    whole = hmac.new(KEY, cells[0] + cells[1], "sha256").hexdigest()
+    assert rows.item(KEY, "births", row) == f"births:{whole}:" + "".join(one.hex()[: rows.MARK] for one in cells)

@@ -235,8 +235,8 @@ class Eventbrite(HttpConnector[EventbriteSettings, EventbriteCalls], Inbound):
             )
         return (
             f"Through your API we found nothing under these addresses on {self._kit.clock.now():%d %B %Y}, in "
-            f"{organisations} of our organisations. You may still hold something: please search for the person "
-            "yourselves."
+            f"{organisations} of our organisations. You may still hold something: "
+            "please search for the person yourselves."
         )
 
     # --- reading back

@@ -121,7 +121,7 @@ class Index:
         for place, path in self._kit.shelf.find("look/").items():
             if not path:
                 continue
-            ids = path.strip("/").split("/")
+            ids = path.split("/")
             kind = "order" if ids[0] == "orders" else "attendee"
             names = {"order": ids[1]} if kind == "order" else {"event": ids[1], "attendee": ids[3]}
             rows: dict[str, str] = {}

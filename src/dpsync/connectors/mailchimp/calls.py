@@ -155,11 +155,11 @@ class Calls(vendor.Calls):
             raise refused()
         return self.content(reply, dict)
 
-    def member_in(self, reply: Reply, list_id: str, member: str, was: str = "") -> Member:
-        """The contact in a 200: the one asked for, or the same as it `was`. Raises `Ended`."""
+    def member_in(self, reply: Reply, list_id: str, *members: str) -> Member:
+        """The contact in a 200: one of `members`, which are hashes. Raises `Ended`."""
         found = self.object_in(reply)
         status, fields = found.get("status"), found.get("merge_fields")
-        same = found.get("id") in {member, was or member} and found.get("list_id", list_id) == list_id
+        same = found.get("id") in members and found.get("list_id") == list_id
         if not same or not isinstance(status, str) or status not in _STATUSES or not isinstance(fields, dict):
             raise unreadable()
         return Member(str(found["id"]), status, fields)
