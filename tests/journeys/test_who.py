@@ -63,7 +63,7 @@ def test_who_is_shown_on_request_only_and_each_time_it_is_an_entry(desk: Desk) -
         assert ADA in out, form
     assert desk.shown() == [asked.id] * 6
     _, out, _ = desk.run("dossier", asked.id)
-    assert "shown by Dana Officer" in out
+    assert "Dana Officer was shown the name and addresses" in out
     assert getpass.getuser() in out
     assert "anary" not in out.replace("Ada Canary", "")
     assert ADA not in desk.run("report")[1]

@@ -27,6 +27,7 @@ from dpsync.reports.moments import (
 from dpsync.reports.proof import LedgerLine
 from dpsync.reports.rows import value_of
 from dpsync.reports.standing import RequestStanding, read_standing
+from dpsync.reports.story import Chapter, story
 from dpsync.reports.verdict import Verdict, notes_of, verdict
 from dpsync.reports.who import Who
 from dpsync.sealing import UNREADABLE
@@ -38,7 +39,7 @@ Opener = Callable[[int, bytes], bytes]
 
 @dataclass(frozen=True, slots=True)
 class Dossier:
-    """One request: where it stands, and everything that happened, in its tables and as one list of `moments`.
+    """One request: where it stands, and everything that happened: in its tables, as `moments`, and as a `story`.
 
     What the person is called stands in `who` only, where somebody asked to see it and that was recorded; what the one
     who answered typed stands in it only where it was opened.
@@ -59,6 +60,7 @@ class Dossier:
     decisions: tuple[DecisionLine, ...]
     entries: tuple[EntryLine, ...]
     moments: tuple[Moment, ...]
+    story: tuple[Chapter, ...]
     who: Who | None = None
 
 
@@ -81,12 +83,12 @@ def dossier(
         raise NotFound(f"there is no request {request_id}")
     asked = found[0]
     titles = {line.processor: line.title for line in asked.lines}
-    waiting = mail_duties(mail_waiting(connection, request_id))
-    duties = (*waiting, *duties_of(found, basis.today, asks=basis.asks))
-    attempts = _attempts(connection, request_id, titles)
-    notices = _notices(connection, request_id, titles)
+    mail = mail_duties(mail_waiting(connection, request_id))
+    duties = (*mail, *duties_of(found, basis.today, asks=basis.asks))
+    attempts, notices = _attempts(connection, request_id, titles), _notices(connection, request_id, titles)
     answers = _answers(connection, request_id, titles, opener)
     decisions = _decisions(connection, request_id, basis.decided)
+    read = tuple(_entry(idx, fields) for idx, fields in entries)
     return Dossier(
         **basis.head,
         verdict=verdict(basis.ledger, duties, found),
@@ -97,8 +99,9 @@ def dossier(
         notices=notices,
         answers=answers,
         decisions=decisions,
-        entries=tuple(_entry(idx, fields) for idx, fields in entries),
+        entries=read,
         moments=moments(asked, attempts, notices, answers, decisions),
+        story=story(asked, attempts, notices, answers, decisions, read),
         who=who,
     )
 

@@ -15,6 +15,7 @@ from dpsync.reports.period import PeriodReport
 from dpsync.reports.processors import capability_rows
 from dpsync.reports.register import Register
 from dpsync.reports.register_text import MISSING, how_long, register_rows, right_rows, sentence, title_of, where
+from dpsync.reports.story import MAY_BE_TOLD, names_kept
 from dpsync.reports.tallies import numbered
 from dpsync.reports.text import dates
 from dpsync.reports.trustees import NOTE, Trustees, labelled
@@ -125,6 +126,8 @@ def dossier_html(dossier: Dossier, csv_sha256: str, above: Markup) -> str:
         shape=SHAPES[dossier.verdict],
         dates=dates(dossier.asked, zone),
         about=who_rows(dossier.who) if dossier.who else (),
+        names_kept=names_kept(dossier.asked),
+        may_be_told=MAY_BE_TOLD,
         heads=page_lines.HEADS,
         blocks=page_lines.blocks(dossier.asked.lines, shape),
         csv_sha256=csv_sha256,

@@ -11,6 +11,7 @@ from dpsync.reports.period import PeriodReport
 from dpsync.reports.processors import capability_rows
 from dpsync.reports.proof import LedgerLine
 from dpsync.reports.standing import PropagationLine, RequestStanding
+from dpsync.reports.story import MAY_BE_TOLD, names_kept
 from dpsync.reports.tallies import Tally, numbered
 from dpsync.reports.visible import visible
 from dpsync.reports.who import who_rows
@@ -71,8 +72,11 @@ def dossier_text(dossier: Dossier) -> str:
     lines += ["", "What you need to do", *(duty_lines(dossier.duties) or [f"  {phrases.nothing_left(dossier.notes)}"])]
     lines += _section("To note", dossier.notes)
     lines += _lines("At each processor", asked.lines, zone, {})
-    rows = [(moment(one.at, zone), one.kind, one.title, one.what, one.detail) for one in dossier.moments]
-    lines += ["", "What happened", *_table([("When", "Kind", "Where", "What", "Detail"), *rows])]
+    lines += _section("Names", [names_kept(asked)])
+    lines += ["", "What happened"]
+    for one in dossier.story:
+        lines += [f"  {moment(one.at, zone)}  {one.sentence}", *(f"      {proof}" for proof in one.proofs)]
+    lines += _section("Who may be told what", MAY_BE_TOLD)
     entries = [
         (str(one.idx), moment(one.at, zone), one.event, " ".join(f"{key}={value}" for key, value in one.fields.items()))
         for one in dossier.entries
@@ -141,7 +145,7 @@ def _numbers(report: PeriodReport) -> list[str]:
     lines += _section("How quickly?", speeds)
     if report.by_processor:
         rows = [(one.title, *map(str, phrases.tally_cells(one))) for one in report.by_processor]
-        heads = ("Processor", "RequestStanding", "Told", *phrases.TALLY_HEADS[phrases.WITHOUT_DATES])
+        heads = ("Processor", "Asked", "Told", *phrases.TALLY_HEADS[phrases.WITHOUT_DATES])
         lines += ["", "Processors", *_table([heads, *rows], numbers=True)]
     return lines
 
