@@ -745,8 +745,10 @@ def test_a_token_that_is_not_accepted_stops_the_account_under_whatever_status(st
 def test_a_public_token_is_the_wrong_credential_and_refuses_nobodys_request() -> None:
     with on_stage(failing("/users/me/.*", no(403, "NOT_AUTHORIZED"))) as stage:
         for act in (stage.connector.carry_out, stage.connector.verify):
-            with pytest.raises(CredentialsRejected):
+            with pytest.raises(CredentialsRejected) as caught:
                 act(instruction(Right.ERASURE))
+            assert WITHHELD not in caught.value.message, "nothing is known of any organisation"
+            assert caught.value.brief == "403 to GET /users/me/organizations/"
         with pytest.raises(CredentialsRejected):
             stage.connector.probe()
 
@@ -873,6 +875,21 @@ def test_a_limit_without_a_time_takes_the_time_from_the_rate_header(status: int)
     outcome = told(failing(ORDER_LIST, no(status, "HIT_RATE_LIMIT", **header)))
     assert isinstance(outcome, Retryable)
     assert (outcome.busy, outcome.retry_after) == (True, timedelta(seconds=1651))
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_a_time_that_the_answer_names_itself_is_the_one_that_counts(status: int) -> None:
+    header = {"X-Rate-Limit": "token:ABC 2001/2000 reset=1651s", "Retry-After": "7"}
+    outcome = told(failing(ORDER_LIST, no(status, "INTERNAL_ERROR", **header)))
+    assert isinstance(outcome, Retryable)
+    assert outcome.retry_after == timedelta(seconds=7)
+
+
+def test_a_fault_there_takes_no_time_from_the_rate_header() -> None:
+    header = {"X-Rate-Limit": "token:ABC 2001/2000 reset=1651s"}
+    outcome = told(failing(ORDER_LIST, no(500, "INTERNAL_ERROR", **header)))
+    assert isinstance(outcome, Retryable)
+    assert outcome.retry_after is None
 
 
 # --- reading back an erasure

@@ -1,16 +1,19 @@
 """Whether it is Mailchimp that answers, what it says of the account, and how long that is believed."""
 
-from urllib.parse import urlsplit
+import json
+from collections.abc import Mapping
+from typing import ClassVar
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
 
-from dpsync.connector import Applied, CannotTell, Retryable
+from dpsync.connector import Applied, CannotTell, Refused, Retryable
 from dpsync.errors import ProcessorUnreachable
 from dpsync.model import Right
 from dpsync.vendor.errors import BLOCKED, NOT_DONE
-from tests.connectors.contract import OLD, Said, instruction
-from tests.connectors.test_mailchimp import LIFTED, StandIn, on_stage, person, problem, said, told, vendor
+from tests.connectors.contract import OLD, SECRET, Said, instruction
+from tests.connectors.test_mailchimp import LIFTED, Only, StandIn, on_stage, person, problem, said, told, vendor
 
 
 class Says(StandIn):
@@ -67,3 +70,74 @@ def test_who_is_archived_already_is_not_touched_and_is_not_ours_to_take_out() ->
         assert isinstance(stage.tell(instruction(Right.RESTRICTION)), Applied)
         assert isinstance(stage.tell(instruction(Right.RESTRICTION, lifted=LIFTED)), Applied)
         assert stage.writes() == 0
+
+
+# --- how a call is made
+
+
+class Plain(StandIn):
+    """Shows audiences without their names, and members without the audience that they are in."""
+
+    def answer(self, request: requests.PreparedRequest) -> Said:
+        found = super().answer(request)
+        content = json.loads(found.body or b"null")
+        if isinstance(content, dict) and found.status == 200:
+            for row in content.get("lists", ()):
+                row.pop("name", None)
+        return said(found.status, content) if found.status == 200 else found
+
+
+def test_a_call_sends_no_body_where_it_has_none_and_names_the_audience_that_it_is_about() -> None:
+    with on_stage(vendor(list1=person(OLD, "list1"))) as stage:
+        outcome = stage.tell(instruction(Right.OPT_OUT))
+        stage.read_back(instruction(Right.OPT_OUT))
+    assert isinstance(outcome, Applied)
+    for request in stage.sent:
+        assert (request.body is None) is (request.method == "GET")
+    scopes = {one.endpoint: one.scope for one in outcome.evidence}
+    assert scopes["GET /lists"] == ""
+    assert {scope for endpoint, scope in scopes.items() if endpoint != "GET /lists"} == {"list1"}
+
+
+def test_a_value_of_a_query_is_sent_as_it_is_and_a_truth_value_in_small_letters() -> None:
+    with on_stage(vendor(list1={})) as stage:
+        calls = stage.connector.calls(None)  # type: ignore[attr-defined]  # because it is this connector's own
+        calls.call_api("/lists", "GET", query_params=[("fields", "A"), ("skip", True), ("count", 7)])
+    assert parse_qs(urlsplit(stage.sent[-1].url or "").query) == {"fields": ["A"], "skip": ["true"], "count": ["7"]}
+
+
+@pytest.mark.parametrize(("method", "doubtful"), [("GET", False), ("PATCH", True)])
+def test_only_what_writes_is_in_doubt_after_a_fault_there(method: str, *, doubtful: bool) -> None:
+    class Fails(StandIn):
+        def answer(self, request: requests.PreparedRequest) -> Said:
+            is_it = request.method == method and "/members/" in (request.url or "")
+            return problem(500, "Internal Server Error") if is_it else super().answer(request)
+
+    outcome = told(Fails({"list1": person(OLD, "list1")}), Right.OPT_OUT)
+    assert isinstance(outcome, Retryable)
+    assert outcome.doubtful is doubtful
+
+
+def test_an_audience_without_a_name_is_named_by_its_id() -> None:
+    with on_stage(Plain({"list1": {}})) as stage:
+        assert stage.connector.probe().lists == (" (list1)",)
+
+
+@pytest.mark.parametrize("status", [201, 299])
+def test_a_yes_that_is_not_documented_is_no_yes(status: int) -> None:
+    class Says201(StandIn):
+        def answer(self, request: requests.PreparedRequest) -> Said:
+            found = super().answer(request)
+            return found._replace(status=status) if request.method == "PATCH" else found
+
+    assert isinstance(told(Says201({"list1": person(OLD, "list1")}), Right.OPT_OUT), Refused)
+
+
+def test_whether_a_configured_audience_exists_is_asked_by_its_id_alone() -> None:
+    class One(Only):
+        section: ClassVar[Mapping[str, object]] = {"api_key": SECRET, "audiences": ["list1"]}
+
+    with One().before(vendor(list1={})) as stage:
+        stage.connector.probe()
+    (asked,) = [one for one in stage.sent if urlsplit(one.url or "").path == "/3.0/lists/list1"]
+    assert parse_qs(urlsplit(asked.url or "").query) == {"fields": ["id"]}

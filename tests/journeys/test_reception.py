@@ -14,6 +14,7 @@ from sqlalchemy import Engine, event
 from dpsync.connector import Processor, Retryable
 from dpsync.intake.answers import Received
 from dpsync.intake.reception import Reception
+from dpsync.ledger.entry import decode
 from dpsync.model import Changes, Exemption, ExemptionCode, Request, Right, Subject
 from dpsync.propagation.decisions import Person, decide
 from dpsync.propagation.rules.event import Timer
@@ -172,6 +173,10 @@ def test_a_request_closes_at_once_only_where_every_processor_is_exempt(
         monkeypatch.undo()
         time.tzset()
     assert [row.closed_at for row in world.rows(t.request)] == [world.clock.now(), None]
+    exempted = [decode(row.body) for row in world.rows(t.entry) if row.request_id and b'"exempted"' in row.body]
+    assert [(one["dest"], one["state"], one["cause"]) for one in exempted] == [
+        (name, "exempt", "art19_impossible") for name in ("alpha", "beta", "alpha")
+    ]
 
 
 def test_a_rectification_says_what_it_covers(world: World) -> None:

@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dpsync.ledger.entry import (
+    LARGEST,
     LARGEST_NUMBER,
+    LONGEST_TEXT,
     EntryKind,
     authorship,
     canonical,
@@ -208,3 +210,14 @@ def test_a_safe_id_keeps_what_vendors_use() -> None:
 def test_what_is_no_date_in_its_one_spelling_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="starts: not a date like 2026-11-20"):
         encode(EntryKind.RECEIVED, NOW, req="r-1", starts=text)
+
+
+def test_the_longest_entry_is_still_one() -> None:
+    text = "x" * LONGEST_TEXT
+    whole = encode(EntryKind.RECEIVED, NOW, req=text, rule=text, ground=text)
+    rows = "request:" + "0" * (LARGEST - len(whole) - len(',"rows":""') - len("request:"))
+    longest = encode(EntryKind.RECEIVED, NOW, req=text, rule=text, ground=text, rows=rows)
+    assert len(longest) == LARGEST
+    assert decode(longest)["rows"] == rows
+    with pytest.raises(ValueError, match="more than 2048 bytes"):
+        encode(EntryKind.RECEIVED, NOW, req=text, rule=text, ground=text, rows=f"{rows}0")

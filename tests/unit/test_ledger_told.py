@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 from sqlalchemy import create_engine, insert
 
-from dpsync.ledger import entry, rows, stored_rows
+from dpsync.ledger import entry, rows, stored, stored_rows
 from dpsync.ledger.alias_comparison import Known
 from dpsync.ledger.entry import EntryKind
 from dpsync.ledger.told import Kept, Request, readable
@@ -191,3 +191,12 @@ def test_what_an_entry_commits_to_is_as_the_format_says() -> None:
     ]
     whole = hmac.new(KEY, cells[0] + cells[1], "sha256").hexdigest()
     assert rows.item(KEY, "births", row) == f"births:{whole}:" + "".join(one.hex()[: rows.MARK] for one in cells)
+
+
+@pytest.mark.parametrize(
+    ("kept", "read"), [(b"\xff", b"\xff"), ("{}", b"{}"), ("\xe4\udcff", b"\xc3\xa4\xff"), (7, b"7"), (None, b"None")]
+)
+def test_what_somebody_stored_as_something_else_is_read_as_the_bytes_that_it_may_have_been(
+    kept: object, read: bytes
+) -> None:
+    assert stored.raw(kept) == read
