@@ -2,17 +2,32 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
-from dpsync.connector import Applied, CannotTell, Connector, Kit, NothingHeld, Outcome, Refused, Retryable
+from dpsync.connector import (
+    Applied,
+    AsAsked,
+    CannotTell,
+    Connector,
+    Contradicts,
+    Finding,
+    Kit,
+    NothingHeld,
+    Outcome,
+    Refused,
+    Retryable,
+)
 from dpsync.connectors.mailchimp import Mailchimp
 from dpsync.connectors.mailchimp.calls import Calls, MailchimpSettings
 from dpsync.errors import CredentialsRejected
 from dpsync.model import Right
+from dpsync.vendor.corrections import NOT_COMPARABLE
 from dpsync.vendor.errors import Ended, refused
 from dpsync.vendor.outcomes import task
-from dpsync.vendor.places import ASKED, NO_PLACE, remembered
+from dpsync.vendor.places import ASKED, NO_PLACE, NOBODY, OLD_ADDRESS, OTHER_FIELD, _finding, remembered
 from tests.connectors.contract import OLD, OpenShelf, instruction
 from tests.connectors.test_mailchimp import Only, person, vendor
 
@@ -102,3 +117,19 @@ def test_what_the_asking_itself_remembers_stays(ask: Callable[[], Outcome]) -> N
     with suppress(Ended, CredentialsRejected):
         remembered(shelf, "erased/1", keeping)
     assert shelf.get("erased/1") == "blanked"
+
+
+@pytest.mark.parametrize(
+    ("reasons", "found"),
+    [
+        ([NOT_COMPARABLE, OLD_ADDRESS], Contradicts(reason=OLD_ADDRESS, evidence=())),
+        ([NOT_COMPARABLE, OTHER_FIELD], Contradicts(reason=OTHER_FIELD, evidence=())),
+        ([OTHER_FIELD, OLD_ADDRESS], Contradicts(reason=OLD_ADDRESS, evidence=())),
+        (["", NOT_COMPARABLE], CannotTell(reason=NOT_COMPARABLE, evidence=())),
+        (["", ""], AsAsked(evidence=())),
+        ([], CannotTell(reason=NOBODY, evidence=())),
+    ],
+)
+def test_of_several_places_the_one_that_is_most_wrong_says_how_it_is(reasons: list[str], found: Finding) -> None:
+    calls = cast("Calls", SimpleNamespace(kept=()))
+    assert _finding(instruction(Right.RECTIFICATION), reasons, calls) == found
