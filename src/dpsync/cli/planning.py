@@ -44,7 +44,8 @@ def plan(
     with installation(talk, compare=False) as there:
         now = there.clock.now()
         data["received_at"] = ask.moment_of(received, there.zone)
-        made = plan_of(there, ask.request_of(ask.given(data), "plan", now), now)
+        with talk.progress("asking processors"):
+            made = plan_of(there, ask.request_of(ask.given(data), "plan", now), now)
     if as_json:
         talk.json(json_value(made))
     else:

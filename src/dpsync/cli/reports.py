@@ -60,7 +60,8 @@ def report(
     with installation(talk, secrets=False, compare=False) as there:
         now = there.clock.now()
         begin, end = _period(*_days_of(trustees, month, first, last), now.astimezone(there.zone).date())
-        made = period_of(there, begin, end, now)
+        with talk.progress("verifying the record, then counting"):
+            made = period_of(there, begin, end, now)
         _write(talk, made if trustees is None else trustees_of(made), chosen, output)
     talk.say(f"{made.label}: {made.sentence}")
     return Exit.DONE if made.ledger.sound else Exit.LOOK
@@ -91,7 +92,8 @@ def dossier(
         request_id, now = full_id(there, request), there.clock.now()
         about = shown_to(there, request_id, by, "dpsync dossier --who") if who else None
         talk.did = f"that request {request_id} was shown is on the record; it may be shown again" if about else ""
-        basis = basis_of(there, now)
+        with talk.progress("verifying the record"):
+            basis = basis_of(there, now)
         made = there.read(
             lambda connection: make(
                 connection,

@@ -71,11 +71,11 @@ def dossier_text(dossier: Dossier) -> str:
         lines += _section("Who it is about", [f"{label}: {value}" for label, value in who_rows(dossier.who)])
     lines += ["", "What you need to do", *(duty_lines(dossier.duties) or [f"  {phrases.nothing_left(dossier.notes)}"])]
     lines += _section("To note", dossier.notes)
-    lines += _lines("At each processor", asked.lines, zone, {})
     lines += _section("Names", [names_kept(asked)])
     lines += ["", "What happened"]
     for one in dossier.story:
         lines += [f"  {moment(one.at, zone)}  {one.sentence}", *(f"      {proof}" for proof in one.proofs)]
+    lines += _lines("At each processor", asked.lines, zone, {})
     lines += _section("Who may be told what", MAY_BE_TOLD)
     entries = [
         (str(one.idx), moment(one.at, zone), one.event, " ".join(f"{key}={value}" for key, value in one.fields.items()))
