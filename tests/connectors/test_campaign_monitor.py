@@ -1308,3 +1308,21 @@ def test_the_address_of_the_api_is_the_vendors_or_the_rehearsals() -> None:
     assert CampaignMonitorSettings.model_validate({"api_key": SECRET}).base_url == "https://api.createsend.com/api/v3.3"
     rehearsed = CampaignMonitorSettings.model_validate({"api_key": SECRET, "base_url": "http://127.0.0.1:9101/"})
     assert rehearsed.base_url == "http://127.0.0.1:9101/api/v3.3"
+
+
+def test_between_two_tries_of_a_read_it_waits_as_it_was_told_to_and_not_in_real_time() -> None:
+    slept: list[float] = []
+
+    class Breaks(StandIn):
+        def answer(self, request: requests.PreparedRequest) -> Said:
+            if not slept:
+                raise requests.ConnectionError
+            return super().answer(request)
+
+    class Patient(Only):
+        def built(self, kit: Kit) -> Connector:
+            return CampaignMonitor(CampaignMonitorSettings.model_validate(self.section), kit, sleep=slept.append)
+
+    with Patient().before(Breaks({ONE: {NEWS: book(person())}})) as stage:
+        stage.connector.probe()
+    assert len(slept) == 1
