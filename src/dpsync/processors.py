@@ -58,6 +58,7 @@ def controller_of(
         deputy=bool(c.deputy),
         asked=roles_asked(settings),
         rehearsal=c.rehearsal,
+        watch_letters=c.watch_letters,
     )
 
 

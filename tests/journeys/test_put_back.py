@@ -36,6 +36,8 @@ WRITING: list[tuple[str, ...]] = [
     ("exempt", "{request}", "forms", "--code", "art19_impossible", *BY),
     ("acknowledge", "{request}", "forms", "--answer", "done", *BY),
     ("extend", "{request}", "--told-on", "2026-11-20", *BY),
+    ("letter", "{request}", "--by", "Dora"),
+    ("told", "{request}", "--on", "2026-11-20", "--by", "Dora"),
     ("pause",),
     ("pause", "forms"),
     ("resume",),

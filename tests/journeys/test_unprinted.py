@@ -69,6 +69,8 @@ WRITING: dict[str, tuple[tuple[str, ...], str]] = {
     "dossier --who": (("REQUEST", "--who"), "REQUEST"),
     "release": (("REQUEST", "forms", *WHY), "REQUEST"),
     "extend": (("REQUEST", "--told-on", "TODAY", *WHY), "REQUEST"),
+    "letter": (("REQUEST",), "REQUEST"),
+    "told": (("REQUEST", "--on", "TODAY", "--by", "Dana Officer"), "REQUEST"),
     "acknowledge": (("REQUEST", "forms", "--answer", "done", *WHY), "REQUEST"),
     "withdraw": (("REQUEST", "inbox", *WHY), "REQUEST"),
     "exempt": (("RESTRICTION", "inbox", "--code", "art19_impossible", *WHY), "RESTRICTION"),

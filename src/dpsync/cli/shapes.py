@@ -116,6 +116,14 @@ SHAPES: dict[str, dict[str, str]] = {
         "due_on": "the legal date after the extension",
         "told_on": "the day on which the person was told",
     },
+    "told": {
+        "version": "1",
+        "request": "the full id",
+        "letter": "action, erasure, extension, refusal, lifting or recipients",
+        "on": "the day",
+        "how": "how the person was told",
+        "digest": "the SHA-256 of the text, or empty",
+    },
     "acknowledge": {
         "version": "1",
         "request": "the full id",

@@ -34,6 +34,7 @@ class Controller:
     deputy: bool = False
     asked: tuple[Role, ...] = ()
     rehearsal: bool = False
+    watch_letters: bool = True
 
     def title_of(self, processor: str) -> str:
         """What people call it; its name in the settings where it stands there no more."""

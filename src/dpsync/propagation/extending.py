@@ -1,19 +1,17 @@
 """A named person extends the legal date of a request (Art. 12(3)): once, with a reason, the person told in time."""
 
-import json
 from datetime import date, datetime
 
-from sqlalchemy import insert, select
+from sqlalchemy import select
 
 from dpsync.errors import DecisionRefused, NotFound, UsageError
-from dpsync.ledger import entry
 from dpsync.ledger.entry import EntryKind
 from dpsync.model import Right
 from dpsync.propagation import extensions
-from dpsync.propagation.commitments import key_of, rows_said
 from dpsync.propagation.controller import Controller
-from dpsync.propagation.decisions import PURPOSE, Person
+from dpsync.propagation.decisions import Person
 from dpsync.propagation.extensions import Extension
+from dpsync.propagation.noting import note
 from dpsync.store import tables as t
 from dpsync.store.writer import Unit
 
@@ -64,27 +62,12 @@ def _record(
     rule: str,
     now: datetime,
 ) -> None:
-    said = json.dumps({"by": person.by.strip(), "reason": person.reason.strip()})
-    row = {
-        "request_id": request_id,
-        "processor": "",
-        "kind": extensions.KIND,
-        "detail": made.detail,
-        "sealed": controller.keys.seal(PURPOSE, said.encode(), request_id.encode()),
-        "os_user": person.os_user,
-        "at": now,
-    }
-    unit.connection.execute(insert(t.decision).values(row))
-    fields: dict[str, str | int] = {
-        "req": request_id,
-        "kind": extensions.KIND,
+    entered: dict[str, str | int] = {
         "strict": made.strict_on.isoformat(),
         "due": made.due_on.isoformat(),
         "overdue": int(made.due_at.timestamp()),
         "told_on": made.told_on.isoformat(),
         "rule": rule,
     }
-    if key := key_of(unit.connection, controller, request_id):
-        fields |= person.author.said(key.commit_key)
-        fields["rows"] = rows_said(key.commit_key, [("decision", row)])
-    unit.append(request_id, entry.encode(EntryKind.EXTENDED, now, **fields))
+    kind, event = extensions.KIND, EntryKind.EXTENDED
+    note(unit, controller, request_id, kind, made.detail, person, now, event=event, entered=entered)

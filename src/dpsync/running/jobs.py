@@ -11,7 +11,7 @@ from dpsync.installation import Installation
 from dpsync.intake.refusals import tell_of_rest
 from dpsync.propagation import receipts
 from dpsync.propagation.controller import Controller
-from dpsync.propagation.correspondence import escalation
+from dpsync.propagation.correspondence import escalation, letters_due
 from dpsync.retention import service as retention
 from dpsync.running import asking, mailing, month_report, reviews, timekeeping
 from dpsync.scheduler import Job, Jobs, daily, every
@@ -31,6 +31,7 @@ def table(there: Installation, beat: Callable[[datetime], None]) -> list[Job]:
 
     return [
         Job("ladder", HOUR, written(escalation.climb)),
+        Job("letters", HOUR, written(letters_due.remind)),
         Job("cases", HOUR, written(cases.climb)),
         # Alerts first, and each for itself: what fails beside them must not keep them back.
         Job("alerts", MINUTE, partial(send_alerts, there)),

@@ -1,13 +1,14 @@
 """[controller]: who is responsible, and under which law: whose periods and holidays, which authority and language."""
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, StrictBool
 
 from dpsync.model import Regime
 from dpsync.settings.section import Section
-from dpsync.settings.values import Address, Text, TimeZone, wrong
+from dpsync.settings.values import Address, Folder, Text, TimeZone, located, wrong
 from dpsync.working_days import NATIONS, PUBLIC, faults_of
 
 AUTHORITIES: Mapping[str, str] = {
@@ -43,6 +44,12 @@ AUTHORITIES: Mapping[str, str] = {
     "SK": "Úrad na ochranu osobných údajov",
 }
 """To whom people may complain, as far as one country has one authority. Germany has one for each Land."""
+
+SHIPPED = "en"
+"""The language of the letters that come with dpsync."""
+
+LETTERS = ("action", "erasure", "extension", "lifting", "recipients", "refusal", "routes")
+"""The texts of one language, each a file that ends in .txt."""
 
 _ONLY_EU = ("country", "subdivision", "categories")
 
@@ -93,6 +100,14 @@ class ControllerSection(Section):
     language: Annotated[str, Field(pattern=r"^[a-z]{2}$")] = Field(
         default="en", description="The language of letters to the person, as two letters."
     )
+    letter_templates: Folder | None = Field(
+        default=None,
+        description="A folder with your own texts for letters to the person: LANGUAGE/action.txt and so on.",
+    )
+    watch_letters: StrictBool = Field(
+        default=True,
+        description="Remind the DPO of the letter that each person gets. false: your main database answers people.",
+    )
     rehearsal: StrictBool = Field(
         default=False, description="Nothing is real: reports, receipts and the ledger say REHEARSAL, for ever."
     )
@@ -131,3 +146,16 @@ def faults_of_regime(controller: Mapping[str, Any]) -> Iterator[tuple[str, str]]
     yield from faults_of(country, subdivision, categories)
     if country == "DE" and "authority" not in controller:
         yield "authority", "is required in Germany: each Land has its own"
+
+
+def faults_of_letters(controller: Mapping[str, Any], folder: Path) -> Iterator[tuple[str, str]]:
+    """Whether every letter has its text in the language that is set: none is answered in another one in silence."""
+    language, own = controller.get("language", SHIPPED), controller.get("letter_templates")
+    if language == SHIPPED or not isinstance(language, str):
+        return
+    if not isinstance(own, str):
+        yield "language", f'has no letters yet: dpsync has them in "{SHIPPED}". Put yours into letter_templates'
+        return
+    missing = [f"{name}.txt" for name in LETTERS if not (located(own, folder) / language / f"{name}.txt").is_file()]
+    if missing:
+        yield "letter_templates", f"lacks {', '.join(missing)} in the folder of that language"

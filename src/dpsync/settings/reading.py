@@ -17,7 +17,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from dpsync import paths
 from dpsync.errors import ConfigurationError, Fault
 from dpsync.paths import TroubleKind, Unusable
-from dpsync.settings.controller import faults_of_regime
+from dpsync.settings.controller import faults_of_letters, faults_of_regime
 from dpsync.settings.sections import ProcessorSection, Settings
 from dpsync.settings.values import OURS, UNSET, UNSET_CODE, Environment, resolve
 from dpsync.urls import is_loopback
@@ -52,7 +52,7 @@ def load(path: Path, environ: Mapping[str, str], *, secrets: bool = True) -> Set
     """
     text, document = _parsed(path)
     here = Environment(environ, path.absolute().parent)
-    cross = _between_sections(document)
+    cross = _between_sections(document, here.folder)
     settings, faults = None, []
     try:
         settings = Settings.model_validate(document, context=here)
@@ -164,11 +164,12 @@ def _parsed(path: Path) -> tuple[str, dict[str, Any]]:
         raise refused(f"is not valid TOML at {place[1] if place else 'an unknown place'}") from None
 
 
-def _between_sections(document: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
+def _between_sections(document: Mapping[str, Any], folder: Path) -> Iterator[tuple[tuple[str, ...], str]]:
     """What no field can see alone, asked of the raw file so that it is told together with the rest."""
     controller, mail = document.get("controller"), document.get("mail")
     if isinstance(controller, dict):
-        yield from ((("controller", key), problem) for key, problem in faults_of_regime(controller))
+        found = (*faults_of_regime(controller), *faults_of_letters(controller, folder))
+        yield from ((("controller", key), problem) for key, problem in found)
     if not isinstance(mail, dict):
         return
     host = mail.get("host")

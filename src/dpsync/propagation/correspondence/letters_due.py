@@ -1,0 +1,103 @@
+"""The last day for the letter to the person, watched like a legal date: 7 days before, then daily until it is recorded.
+
+For an opt-out the letter has the month that everybody has (Art. 12(3)), whatever its own clock of hours says.
+"""
+
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from sqlalchemy import Connection, select
+
+from dpsync.alerts import Concern, raise_alert, told_of
+from dpsync.ledger import entry
+from dpsync.ledger.entry import EntryKind
+from dpsync.model import Right, State
+from dpsync.propagation import extensions
+from dpsync.propagation.controller import Controller
+from dpsync.propagation.rules.legal_clock import LETTER
+from dpsync.propagation.telling import ANSWERS, KIND, read
+from dpsync.store import tables as t
+from dpsync.store.writer import Unit
+
+SOON, DAILY = timedelta(days=7), timedelta(days=2)
+GIVEN_UP = timedelta(days=31)
+"""After that a reminder helps nobody: the dossier goes on saying that no letter is recorded."""
+
+NEAR, LATE = "letter-near", "letter-late"
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """A request whose person has no answer yet, as far as anybody recorded. `by`: the last day for the letter."""
+
+    request_id: str
+    by: date
+
+
+def level_of(one: Owed, today: date) -> str:
+    """The alert that it has reached, "" for none. Pure."""
+    if today > one.by:
+        return LATE if today - one.by <= GIVEN_UP else ""
+    left = one.by - today
+    return NEAR if left == SOON or left <= DAILY else ""
+
+
+def remind(unit: Unit, controller: Controller, now: datetime) -> int:
+    """Tell the DPO of letters that are due soon, and the deputy too of those that are late. Returns how many alerts."""
+    if not controller.watch_letters:
+        return 0
+    today = controller.legal_clock.day_of(now)
+    found: dict[str, list[Owed]] = {}
+    for one in owed(unit.connection, today):
+        if level := level_of(one, today):
+            found.setdefault(level, []).append(one)
+    return sum(_raise(unit, controller, level, ones, now) for level, ones in found.items())
+
+
+def owed(connection: Connection, today: date) -> list[Owed]:
+    """Every request without a letter that answers it, whose last day is near or not long over; oldest first.
+
+    What was taken back everywhere needs none.
+    """
+    r, d, p = t.request.c, t.decision.c, t.propagation.c
+    told = connection.execute(select(d.request_id, d.detail).where(d.kind == KIND))
+    answered = {row.request_id for row in told if read(row.detail).kind in ANSWERS}
+    going = select(p.request_id).where(p.request_id == r.id, p.state != State.WITHDRAWN.value).exists()
+    first = today - GIVEN_UP - LETTER - timedelta(days=92)  # an extension moves the last day by two months
+    columns = select(r.id, r.right, r.starts_on, r.letter_by).order_by(r.ordinal)
+    rows, longer = (
+        connection.execute(columns.where(going, r.starts_on >= first.isoformat())),
+        extensions.all_of(connection),
+    )
+    return [
+        Owed(row.id, _by(row.right, row.starts_on, row.letter_by, longer.get(row.id)))
+        for row in rows
+        if row.id not in answered
+    ]
+
+
+def _by(right: str, starts_on: str, letter_by: str, longer: extensions.Extension | None) -> date:
+    if longer is not None:
+        return longer.strict_on
+    return date.fromisoformat(starts_on) + LETTER if right == Right.OPT_OUT else date.fromisoformat(letter_by)
+
+
+def _raise(unit: Unit, controller: Controller, level: str, ones: list[Owed], now: datetime) -> int:
+    known = told_of(unit.connection, level, [one.request_id for one in ones], now, controller.zone)
+    fresh = [one for one in ones if one.request_id not in known]
+    if not fresh:
+        return 0
+    for role in ("dpo", *(["deputy"] if level == LATE and controller.deputy else [])):
+        raise_alert(
+            unit.connection,
+            cause=level if role == "dpo" else f"{level}-deputy",
+            role=role,
+            subject="A person should have had a letter" if level == LATE else "A letter to a person is due",
+            body="`dpsync letter REQUEST -o FILE` writes it. Send it yourself, and record it: `dpsync told REQUEST "
+            "--on DATE`. If your main database answers people, set [controller] watch_letters = false.",
+            now=now,
+            zone=controller.zone,
+            concerns=[Concern(one.request_id, f"request {one.request_id}, by {one.by:%d %b %Y}") for one in fresh],
+        )
+    unit.append(None, entry.encode(EntryKind.ALERT, now, cause=level, n=len(fresh)))
+    return 1
