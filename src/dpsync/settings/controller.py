@@ -1,5 +1,6 @@
 """[controller]: who is responsible, and under which law: whose periods and holidays, which authority and language."""
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -51,6 +52,7 @@ SHIPPED = "en"
 LETTERS = ("action", "erasure", "extension", "lifting", "recipients", "refusal", "routes")
 """The texts of one language, each a file that ends in .txt."""
 
+_LANGUAGE = r"^[a-z]{2}$"
 _ONLY_EU = ("country", "subdivision", "categories")
 
 
@@ -97,7 +99,7 @@ class ControllerSection(Section):
         default=None,
         description="To whom a person may complain. Default: the authority of the country. Required in Germany.",
     )
-    language: Annotated[str, Field(pattern=r"^[a-z]{2}$")] = Field(
+    language: Annotated[str, Field(pattern=_LANGUAGE)] = Field(
         default="en", description="The language of letters to the person, as two letters."
     )
     letter_templates: Folder | None = Field(
@@ -151,8 +153,8 @@ def faults_of_regime(controller: Mapping[str, Any]) -> Iterator[tuple[str, str]]
 def faults_of_letters(controller: Mapping[str, Any], folder: Path) -> Iterator[tuple[str, str]]:
     """Whether every letter has its text in the language that is set: none is answered in another one in silence."""
     language, own = controller.get("language", SHIPPED), controller.get("letter_templates")
-    if language == SHIPPED or not isinstance(language, str):
-        return
+    if language == SHIPPED or not isinstance(language, str) or not re.fullmatch(_LANGUAGE, language):
+        return  # what has not the form is a fault of its own
     if not isinstance(own, str):
         yield "language", f'has no letters yet: dpsync has them in "{SHIPPED}". Put yours into letter_templates'
         return
