@@ -79,6 +79,20 @@ def test_one_request_held_at_seven_processors_is_one_mail_a_day_that_lists_them(
     assert len(box.given) == 2, "and again the next day, because it still waits"
 
 
+def test_after_seven_days_the_dpo_gets_a_letter_to_the_processors_that_is_ready_to_send(world: World) -> None:
+    box = seven(world, approvals=1)
+    asked = world.ask(Right.ERASURE, "ada@example.org", id="1")
+    world.clock.advance(timedelta(days=8))
+    an_hour(world, box)
+    (message,) = [one for _, one in box.given if one.subject.startswith("Not done after seven days")]
+    assert message.role == "dpo"
+    letter, lines = message.body.partition("\n\n")[2].split("\n\n")
+    assert letter.strip().startswith("More than seven days ago we instructed you")
+    assert "Art. 28(3)(a), (e) and (h)" in letter
+    assert len(message.body) < 4000, "nothing of it is cut off"
+    assert lines.count(asked.request_id) == len(SEVEN)
+
+
 def test_a_second_request_that_is_held_the_same_day_is_told_within_hours_and_once(world: World) -> None:
     box = seven(world, approvals=1)
     world.ask(Right.ERASURE, "ada@example.org", id="1")

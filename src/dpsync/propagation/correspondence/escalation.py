@@ -47,12 +47,16 @@ class Open:
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """A step of the ladder: who hears of it, and its alert's cause. `after`: at which age, where hours are counted."""
+    """A step of the ladder: who hears of it, and its alert's cause. `after`: at which age, where hours are counted.
+
+    `more`: what its alert says besides, such as a letter that is ready to send.
+    """
 
     cause: str
     role: str
     sentence: str
     after: timedelta | None = None
+    more: str = ""
 
 
 STOP_OPERATOR = Level(
@@ -64,7 +68,19 @@ STOP_OVERDUE = Level(
 )
 TARGET = Level("target", "operator", "Not done within the target of 72 hours")
 TARGET_DPO = Level("target-dpo", "dpo", "Not done a day after the target of 72 hours")
-DAY_SEVEN = Level("day-7", "dpo", "Not done after seven days: write to the processor")
+DAY_SEVEN = Level(
+    "day-7",
+    "dpo",
+    "Not done after seven days: write to the processor",
+    more="To each processor that has our instruction, you can send this letter, with the line of its request from "
+    "below:\n\n"
+    "  More than seven days ago we instructed you to carry out the request of a data subject that is named here. We "
+    "have no proof that it is done. You must carry out our instructions, help us answer data subjects, and show us "
+    "that you do (Art. 28(3)(a), (e) and (h) UK GDPR and GDPR; Art. 19). Please tell us in writing within three "
+    "working days what you have done and when, or why you have not. If you have passed the data on, please tell those "
+    "who have it, and tell us who they are. Please quote our request number. We send you no name in this letter, "
+    "because you have it from us already.",
+)
 NEAR = Level("near", "dpo", "The legal date is near")
 OVERDUE = Level("overdue", "dpo", "Overdue: the legal date has passed")
 
@@ -156,7 +172,7 @@ def _raise(
             cause=level.cause if role == level.role else f"{level.cause}-{role}",
             role=role,
             subject=level.sentence,
-            body="`dpsync status REQUEST` shows where each stands, and what to do.",
+            body=f"`dpsync status REQUEST` shows where each stands, and what to do. {level.more}".strip(),
             now=now,
             zone=controller.zone,
             concerns=concerns,
