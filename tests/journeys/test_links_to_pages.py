@@ -127,7 +127,7 @@ def test_an_alert_links_to_what_waits_and_each_request_there_to_its_dossier(ther
     assert ("dpo", "held") in there.alerts()
     url = link_of(there, PageKind.STATUS)
     page = get(url)
-    assert "Erasure, " + asked.id[:8] in page.text
+    assert f'Erasure, <code class="whole">{asked.id[:8]}</code>' in page.text
     assert "1 held" in page.text
     (onward,) = re.findall(r'href="([^"]+)"', page.text)
     dossier = get(url.rpartition("/")[0] + "/" + onward)

@@ -46,12 +46,12 @@ def test_the_page_says_where_the_person_is_and_what_is_called_and_only_reads(tmp
         assert made != []
         assert [one for one in made if not one.startswith("GET ")] == []
         assert there.sandbox.effects() == 0
-        assert "found: 1 record (read back: " in page.text
+        assert "Found: 1 record (read back: " in page.text
         assert ERASE in page.text
         assert page.text.count("Is the person there") == 2
-        assert "could not be looked up: what can be read there does not show it" in page.text
+        assert "Could not be looked up: what can be read there does not show it" in page.text
         before = len(calls(there))
-        assert "found: 1 record" in dpo.send("decide", {**YES, "sure": ""}).text, "the same page"
+        assert "Found: 1 record" in dpo.send("decide", {**YES, "sure": ""}).text, "the same page"
         assert len(calls(there)) == before, "and nobody is asked again"
         there.sound()
 
@@ -60,7 +60,7 @@ def test_who_is_not_found_is_said_so(tmp_path: Path, database_url: str) -> None:
     with desk(tmp_path, database_url) as there:
         there.ask(Right.ERASURE, ADA)
         there.drive()
-        assert "not found (read back: " in Person(there).look().text
+        assert "Not found (read back: " in Person(there).look().text
 
 
 @pytest.mark.parametrize("status", [503, 401])
@@ -73,7 +73,7 @@ def test_where_nobody_could_look_the_page_says_so_and_takes_the_decision(
         dpo = Person(there)
         page = dpo.look()
         assert page.status_code == 200
-        assert "could not be looked up: " in page.text
+        assert "Could not be looked up: " in page.text
         assert "Try again later" in page.text
         assert there.rows(t.account)[0].stopped == "", "a look stops nothing"
         assert dpo.send("decide", NO).status_code == 200

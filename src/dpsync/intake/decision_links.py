@@ -17,7 +17,7 @@ from dpsync.errors import DpsyncError, NotFound
 from dpsync.installation import Installation
 from dpsync.intake import mailed_codes, remedies, tickets
 from dpsync.intake.mailed_codes import Sent
-from dpsync.intake.matter import Matter, done_of, matter_of
+from dpsync.intake.matter import Matter, done_of, matter_of, sentence
 from dpsync.intake.planning import looks_of
 from dpsync.intake.remedies import Remedy
 from dpsync.intake.whole import Told, Whole, carry_out
@@ -234,7 +234,7 @@ class DecisionLinks:
             seen = looks_of(self._there, looked.request, places, now)
         except DpsyncError as error:  # such as an older request of the person that does not open
             seen = dict.fromkeys(places, unknown(error.message, again=True))
-        found = {name: looked_up(one) for name, one in seen.items()}
+        found = {name: sentence(looked_up(one)) for name, one in seen.items()}
         if len(self._looks) >= MOST_KEPT:
             self._looks.clear()
         self._looks[link.id] = (now, found)

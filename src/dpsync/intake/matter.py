@@ -102,7 +102,7 @@ def matter_of(
         technical=subject is Subject.TECHNICAL,
         wholes=wholes_of(asked, subject, role, released=released, today=now.astimezone(there.zone).date()),
         withdrawn=withdrawn,
-        what=_sentence(("lifting of a " if asked.lifting else "") + RIGHTS[asked.right]),
+        what=sentence(("lifting of a " if asked.lifting else "") + RIGHTS[asked.right]),
         received=moment(asked.received_at, there.zone),
         due=day(asked.due_on),
         consequence=LIFTED if asked.lifting else NOT_BACK[asked.right],
@@ -145,10 +145,10 @@ def _place(view: _View, line: PropagationLine, known: ProcessorLine | None) -> P
     return Place(
         name=line.processor,
         title=line.title,
-        state=_sentence(STATES[line.state]),
+        state=sentence(STATES[line.state]),
         causes=tuple(CAUSES[cause] for cause in line.causes),
-        reason=_sentence(line.reason),
-        means=_sentence(MEANS[can.means]) if can else "",
+        reason=sentence(line.reason),
+        means=sentence(MEANS[can.means]) if can else "",
         effect=can.effect if can else "",
         limits=line.limits,
         told=moment(line.told_at, there.zone),
@@ -167,7 +167,8 @@ def _calls(there: Installation, line: PropagationLine) -> tuple[str, ...]:
     return changing_calls(section.connector, line.right, lifting=line.lifting)
 
 
-def _sentence(text: str) -> str:
+def sentence(text: str) -> str:
+    """The text with a capital at its beginning."""
     return text[:1].upper() + text[1:]
 
 
@@ -177,7 +178,7 @@ def done_of(there: Installation, decided: Sequence[Decided]) -> tuple[tuple[str,
     for one in decided:
         said = "still held: " + "; ".join(CAUSES[Cause(cause)] for cause in one.causes) if one.causes else ""
         said = one.refused or said or STATES[one.state]
-        found.append((there.controller.title_of(one.processor), f"{_sentence(said)}."))
+        found.append((there.controller.title_of(one.processor), f"{sentence(said)}."))
     return tuple(found)
 
 
