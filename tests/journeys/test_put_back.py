@@ -67,7 +67,7 @@ READING: list[tuple[str, ...]] = [
     ("complaint", "list"),
     ("incident", "list"),
 ]
-OF_NO_DATABASE = {"init", "processors", "explain", "sandbox", "demo"}
+OF_NO_DATABASE = {"init", "health", "processors", "explain", "sandbox", "demo", "completion"}
 
 
 @dataclass
