@@ -199,6 +199,13 @@ CATALOGUE: dict[str, Explained] = {
         "Correct [mail], or `dpo` in [controller], and restart. Make the report by hand and pass it on: `dpsync report "
         "--month 2026-11 -o report.html`.",
     ),
+    "DP-306": Explained(
+        "The daily checkpoint did not reach the data protection officer",
+        "The mail host did not accept it, or did not answer. Until it arrives, the newest proof lies only with you, on "
+        "the disks that you run. dpsync tries again every hour.",
+        "Correct [mail], or `dpo` in [controller], and restart. `dpsync check --send-test` tries it. If the DPO wants "
+        "no copy: `[mail] daily_checkpoint = false`.",
+    ),
     "DP-320": Explained(
         "No public address is set",
         "Without [intake] public_url, emails have no links: processors cannot answer by link and contacts cannot "

@@ -11,7 +11,14 @@ from sqlalchemy import select
 
 from dpsync import settings as configuration
 from dpsync.cli.check_calendar import calendar_lines
-from dpsync.cli.check_doors import letters_that_wait, month_report_of, outside, pdf_lines, refused_of
+from dpsync.cli.check_doors import (
+    checkpoint_mail_of,
+    letters_that_wait,
+    month_report_of,
+    outside,
+    pdf_lines,
+    refused_of,
+)
 from dpsync.cli.check_lines import CheckLine, CheckResult
 from dpsync.cli.check_register import register_lines
 from dpsync.cli.console import Talk
@@ -66,6 +73,7 @@ def looked(talk: Talk, *, offline: bool, send_test: bool, ask: Sequence[str] = (
             lines += _incoming(there)
             lines += letters_that_wait(there)
             lines += month_report_of(there, there.clock.now())
+            lines += checkpoint_mail_of(there, there.clock.now())
             lines += pdf_lines()
             lines += refused_of(there, there.clock.now())
             lines += calendar_lines(there, there.clock.now())

@@ -195,6 +195,7 @@ host = "smtp.{domain}"  {mark}: the host that sends your mail
 port = 587
 tls = "starttls"
 from = {operator}  {mark}: a mailbox that somebody reads. Notices come from it
+daily_checkpoint = true  # your DPO gets a copy of the proof each morning, to be filed and not read
 # user = "..."
 # password = {{ file = "{folder}/mail.password" }}
 # Microsoft 365 and Google want a token instead of a password: docs/first-configuration.md shows how

@@ -4,6 +4,7 @@ import base64
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from zoneinfo import ZoneInfo
 
 from dpsync.connector import Connector, Processor
@@ -66,6 +67,10 @@ class Controller:
     def report_id(self, month: str) -> str:
         """RFC 5322 Message-ID of a month's report (2026-11), without its angle brackets."""
         return self.message_id(f"report/{month}", "dpo", 1)
+
+    def checkpoint_id(self, on: date) -> str:
+        """RFC 5322 Message-ID of the checkpoint that is mailed on a day, without its angle brackets."""
+        return self.message_id(f"checkpoint/{on.isoformat()}", "dpo", 1)
 
     def change_digest(self, name: str) -> str:
         """What the store keeps of the name of a changed field: enough to compare it, in 64 bits."""

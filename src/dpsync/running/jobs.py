@@ -13,7 +13,7 @@ from dpsync.propagation import receipts
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.correspondence import escalation, letters_due
 from dpsync.retention import service as retention
-from dpsync.running import asking, mailing, month_report, reviews, timekeeping
+from dpsync.running import asking, checkpoint_mail, mailing, month_report, reviews, timekeeping
 from dpsync.scheduler import Job, Jobs, daily, every
 from dpsync.soundness import judge_and_tell, tell_of_keys
 from dpsync.store.writer import Unit
@@ -42,6 +42,7 @@ def table(there: Installation, beat: Callable[[datetime], None]) -> list[Job]:
         Job("answer-receipts", MINUTE, partial(mailing.send_answer_receipts, there)),
         Job("receipts", MINUTE, partial(write_receipts, there)),
         Job("report", HOUR, partial(month_report.mail, there)),
+        Job("checkpoint-mail", HOUR, partial(checkpoint_mail.mail, there)),
         Job("refusals", morning, written(tell_of_rest)),
         Job("reviews", morning, partial(reviews.remind, there)),
         Job("checkpoint", morning, there.anchor),

@@ -156,6 +156,10 @@ class MailSection(Section):
     monthly_report: StrictBool = Field(
         default=True, description="Email each month's report to the DPO, on the first working day of the next month."
     )
+    daily_checkpoint: StrictBool = Field(
+        default=False,
+        description="Email the ledger's newest checkpoint to the DPO each morning: a copy of the proof outside.",
+    )
     bounces: Literal["tagged", "mailbox"] = Field(
         default="tagged",
         description="Where bounces go: to bounce+TAG at your domain, or to `from` itself if the host takes no other.",
