@@ -857,6 +857,25 @@ def test_two_thousand_requests_cost_four_times_what_five_hundred_do(rows: Rows) 
     assert from_html(report) == from_csv(report) == from_json(report)
 
 
+@pytest.mark.slow
+def test_twenty_thousand_requests_cost_ten_times_what_two_thousand_do(rows: Rows) -> None:
+    """In steps of the interpreter. The page has the first 2,000 that are finished, and names the file of all."""
+
+    def cost() -> tuple[int, str]:
+        with cProfile.Profile() as profile:
+            page = render.html(november(rows))
+        return sum(one.callcount for one in profile.getstats()), page
+
+    rows.many(2000)
+    steps, _ = cost()
+    for after in range(2000, 20_000, 6000):
+        rows.many(6000, after=after)
+    more_steps, page = cost()
+    assert more_steps < 11 * steps
+    assert "18000 more requests, all finished, are in the CSV with the SHA-256 below" in page
+    assert len(page) < 3_000_000
+
+
 def test_a_long_page_leaves_out_only_what_is_finished(rows: Rows) -> None:
     rows.many(2100)
     late = rows.ask(received=RECEIVED + timedelta(days=3), alpha=State.REFUSED)

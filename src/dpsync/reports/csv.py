@@ -5,8 +5,10 @@ UTF-8 with a byte order mark, without which one much used spreadsheet guesses an
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime
+from functools import lru_cache
+from itertools import chain, islice
 from zoneinfo import ZoneInfo
 
 from dpsync.model import Right
@@ -24,6 +26,8 @@ from dpsync.reports.words import STATES, reached
 from dpsync.retention.standing import RetentionLine
 
 BOM = "\ufeff"
+AT_ONCE = 1000
+"""So many rows are written at a time: the file of 100,000 requests is not held to know its digest."""
 CONVERSATIONS = "private conversations"
 """In the column `period`: the row is of no request."""
 
@@ -93,21 +97,26 @@ MOMENT_COLUMNS = ("request", "at", "kind", "where", "what", "detail")
 Value = str | int | bool | date | datetime | None
 
 
-def period_csv(report: PeriodReport) -> str:
+def period_csv(report: PeriodReport) -> Iterator[str]:
     """One row for each request and processor; a request that was asked of nobody has one row with empty cells.
 
     Then one for each thing that is said of private conversations.
     """
+    return _written((*REQUEST_COLUMNS, *LINE_COLUMNS, "record"), _of_period(report), rehearsal=report.rehearsal)
+
+
+def _of_period(report: PeriodReport) -> Iterator[Sequence[str]]:
     record = "verified" if report.ledger.sound else "NOT VERIFIED"
-    rows: list[Sequence[Value]] = []
     for period, asked in (("received", report.received), ("carried", report.carried)):
         for one in asked:
-            of_request = _of_request(one, period)
-            rows += [(*of_request, *_of_line(line), record) for line in one.lines]
+            of_request = [_cell(value) for value in _of_request(one, period)]
+            for line in one.lines:
+                yield (*of_request, *_of_line(line), record)
             if not one.lines:
-                rows.append((*of_request, *("" for _ in LINE_COLUMNS), record))
-    rows += [(*row, record) for one in report.conversations for row in _of_conversations(one, ZoneInfo(report.zone))]
-    return _written((*REQUEST_COLUMNS, *LINE_COLUMNS, "record"), rows, rehearsal=report.rehearsal)
+                yield (*of_request, *("" for _ in LINE_COLUMNS), record)
+    for kept in report.conversations:
+        for row in _of_conversations(kept, ZoneInfo(report.zone)):
+            yield _cells((*row, record))
 
 
 def _of_conversations(one: RetentionLine, zone: ZoneInfo) -> Iterable[tuple[Value, ...]]:
@@ -118,7 +127,7 @@ def _of_conversations(one: RetentionLine, zone: ZoneInfo) -> Iterable[tuple[Valu
         yield tuple({"period": CONVERSATIONS, **filled}.get(head, "") for head in heads)
 
 
-def dossier_csv(dossier: Dossier) -> str:
+def dossier_csv(dossier: Dossier) -> Iterator[str]:
     """One row for each moment, then whom it is about, where that is shown, then one for each ledger entry."""
     rows: list[Sequence[Value]] = [
         (dossier.asked.id, one.at, one.kind, one.title, one.what, one.detail) for one in dossier.moments
@@ -138,24 +147,24 @@ def dossier_csv(dossier: Dossier) -> str:
             )
         )
     record = "verified" if dossier.ledger.sound else "NOT VERIFIED"
-    return _written((*MOMENT_COLUMNS, "record"), [(*row, record) for row in rows], rehearsal=dossier.rehearsal)
+    return _written((*MOMENT_COLUMNS, "record"), [_cells((*row, record)) for row in rows], rehearsal=dossier.rehearsal)
 
 
-def register_csv(register: Register) -> str:
+def register_csv(register: Register) -> Iterator[str]:
     """One row for each processor, with two cells for each right: how it is told, and what is not done by it."""
     rights = tuple(f"{right.value}_{part}" for right in Right for part in ("told", "limits"))
     rows: list[Sequence[Value]] = []
     for line in register.lines:
         cells = [cell for _, *both in right_rows(line) for cell in both]
         rows.append((*(_of_register(line, name) for name in REGISTER_COLUMNS), *cells))
-    return _written((*REGISTER_COLUMNS, *rights), rows, rehearsal=register.rehearsal)
+    return _written((*REGISTER_COLUMNS, *rights), map(_cells, rows), rehearsal=register.rehearsal)
 
 
-def trustees_csv(page: Trustees) -> str:
+def trustees_csv(page: Trustees) -> Iterator[str]:
     """One row for each right that has a line on the page, then one for all."""
     record = "verified" if page.ledger.sound else "NOT VERIFIED"
     rows: list[Sequence[Value]] = [(label, *phrases.tally_cells(one), record) for label, one in labelled(page)]
-    return _written(("right", *TALLY_COLUMNS, "record"), rows, rehearsal=page.rehearsal)
+    return _written(("right", *TALLY_COLUMNS, "record"), map(_cells, rows), rehearsal=page.rehearsal)
 
 
 def _of_register(line: RegisterLine, name: str) -> Value:
@@ -173,24 +182,41 @@ def _of_request(one: RequestStanding, period: str) -> tuple[Value, ...]:
     return tuple(own[name] if name in own else getattr(one, name) for name in REQUEST_COLUMNS)
 
 
-def _of_line(line: PropagationLine) -> tuple[Value, ...]:
-    own: dict[str, Value] = {
-        "state_in_words": STATES[line.state],
-        "rung": int(line.rung),
-        "rung_in_words": reached(line.rung, told=line.told_at is not None, undone=line.open),
-        "needs": line.need,
-        "causes": " ".join(line.causes),
-    }
-    return tuple(own[name] if name in own else getattr(line, name) for name in LINE_COLUMNS)
+def _of_line(line: PropagationLine) -> tuple[str, ...]:
+    """Under `LINE_COLUMNS`."""
+    proof = reached(line.rung, told=line.told_at is not None, undone=line.open)
+    stands = _alike(
+        line.processor, line.title, line.state, STATES[line.state], line.counts_as, int(line.rung), proof, line.way
+    )
+    rest = _alike(*(line.need, " ".join(line.causes), line.attempts, line.notices, line.reason, line.task, line.limits))
+    until = _cell(line.waits_until)
+    return (*stands, _cell(line.told_at), _cell(line.done_at), line.late, line.waits_for, until, *rest)
 
 
-def _written(heads: Sequence[str], rows: Iterable[Sequence[Value]], *, rehearsal: bool) -> str:
+@lru_cache(4096)
+def _alike(*values: Value) -> tuple[str, ...]:
+    """Most lines say the same: with 100,000 requests, each said anew would take most of the report's time."""
+    return _cells(values)
+
+
+def _cells(values: Iterable[Value]) -> tuple[str, ...]:
+    return tuple(map(_cell, values))
+
+
+def _written(heads: Sequence[str], rows: Iterable[Sequence[str]], *, rehearsal: bool) -> Iterator[str]:
+    """The file in parts, of which the first begins with the byte order mark. `rows` are cells already."""
     mark = ("REHEARSAL",) if rehearsal else ()
-    out = io.StringIO(newline="")
-    writer = csv.writer(out, quoting=csv.QUOTE_ALL, lineterminator="\r\n")
-    writer.writerow((*heads, *mark))
-    writer.writerows([_cell(value) for value in (*row, *mark)] for row in rows)
-    return BOM + out.getvalue()
+    yield BOM
+    for some in _batched(chain(((*heads, *mark),), ((*row, *mark) for row in rows))):
+        out = io.StringIO(newline="")
+        csv.writer(out, quoting=csv.QUOTE_ALL, lineterminator="\r\n").writerows(some)
+        yield out.getvalue()
+
+
+def _batched(rows: Iterable[Sequence[str]]) -> Iterator[list[Sequence[str]]]:
+    left = iter(rows)
+    while some := list(islice(left, AT_ONCE)):
+        yield some
 
 
 def _cell(value: Value) -> str:

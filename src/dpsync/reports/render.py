@@ -8,10 +8,11 @@ mark.
 
 import hashlib
 import json as json_format
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from datetime import UTC, date, datetime
 from enum import Enum
+from io import BytesIO
 from typing import Any, assert_never
 
 from markupsafe import Markup
@@ -45,7 +46,9 @@ def rendered(report: Report, form: Format) -> bytes:
         case Format.HTML:
             page = html(report)
         case Format.CSV:
-            page = csv(report)
+            out = BytesIO()
+            out.writelines(part.encode() for part in _csv_parts(report))
+            return out.getvalue()
         case Format.JSON:
             page = json(report)
         case Format.TEXT:
@@ -72,6 +75,10 @@ def text(report: Report) -> str:
 
 def csv(report: Report) -> str:
     """CSV with a byte order mark and CR LF line ends; no cell is a formula."""
+    return "".join(_csv_parts(report))
+
+
+def _csv_parts(report: Report) -> Iterator[str]:
     match report:
         case PeriodReport():
             return period_csv(report)
@@ -91,7 +98,7 @@ def html(report: Report, above: Markup = _NOTHING, rows: int | None = None) -> s
     `above` stands before a dossier, where it is a page behind a link. `rows`: at most so many requests or processors
     are shown, where there is little room.
     """
-    digest = hashlib.sha256(csv(report).encode()).hexdigest()
+    digest = _csv_digest(report)
     match report:
         case PeriodReport():
             return period_html(report, digest, rows)
@@ -103,6 +110,13 @@ def html(report: Report, above: Markup = _NOTHING, rows: int | None = None) -> s
             return trustees_html(report)
         case _:
             assert_never(report)
+
+
+def _csv_digest(report: Report) -> str:
+    digest = hashlib.sha256()
+    for part in _csv_parts(report):
+        digest.update(part.encode())
+    return digest.hexdigest()
 
 
 def json(report: Report) -> str:

@@ -113,10 +113,10 @@ def _counts(counted: Iterable[RequestStanding | PropagationLine]) -> dict[str, i
 
 def by_processor(lines: Sequence[PropagationLine]) -> tuple[ProcessorTally, ...]:
     """The lines counted, one tally a processor."""
-    return tuple(
-        _processor_tally(name, [line for line in lines if line.processor == name])
-        for name in sorted({line.processor for line in lines})
-    )
+    there: dict[str, list[PropagationLine]] = {}
+    for line in lines:
+        there.setdefault(line.processor, []).append(line)
+    return tuple(_processor_tally(name, there[name]) for name in sorted(there))
 
 
 def _processor_tally(name: str, lines: Sequence[PropagationLine]) -> ProcessorTally:

@@ -78,7 +78,7 @@ def sentence(asked: Sequence[RequestStanding], elsewhere: str = "") -> str:
     """
     if not asked:
         return f"No request came in, and no earlier one was open{f'; {elsewhere} overdue' if elsewhere else ''}."
-    counts = {count: sum(1 for one in asked if one.counts_as is count) for count in Count}
+    counts = Counter(one.counts_as for one in asked)
     done = counts[Count.SEEN] + counts[Count.SAID]
     be = "is" if 1 in {done, len(asked)} else "are"
     parts = [f"{done:,} of {several(len(asked), 'request')} {be} done everywhere{_seen_where(asked)}"]
