@@ -81,7 +81,7 @@ def test_a_withdrawal_before_anything_was_told_proposes_none(tmp_path: Path) -> 
         stopped = there.ask(Right.OPT_OUT, "bob@example.org", id="crm-2")
         there.drive()
         withdrawn(there, stopped.id)
-        assert climbed(there) == []
+        assert (climbed(there), found(there)) == ([], [])
 
 
 def test_a_letter_to_the_wrong_recipient_proposes_an_incident(tmp_path: Path) -> None:
