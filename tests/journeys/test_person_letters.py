@@ -209,7 +209,7 @@ def test_an_extension_moves_the_last_day_and_an_opt_out_has_the_usual_month(tmp_
         controller, now = there.service.controller, there.clock.now()
         person = Person("Dana", "dana", "it is complex")
         there.service.write(lambda unit: extend(unit, controller, one.id, person, now.date(), now))
-        found = there.service.read(lambda connection: letters_due.owed(connection, now.date()))
+        found = there.service.read(lambda connection: letters_due.owed(connection, date(2026, 12, 12)))
         assert [owed.by for owed in found] == [date(2027, 2, 19), date(2026, 12, 17)]
 
 
@@ -229,6 +229,29 @@ def test_a_reminder_ends_after_a_month() -> None:
     owed = Owed("r-1", date(2026, 12, 17))
     last = owed.by + GIVEN_UP
     assert (level_of(owed, last), level_of(owed, last + DAY)) == ("letter-late", "")
+
+
+def test_an_alert_names_the_oldest_hundred_and_counts_the_rest(tmp_path: Path) -> None:
+    with installed(tmp_path, sqlite_url(tmp_path), processors=FORMS) as there:
+        asked = [there.ask(Right.ERASURE, f"p{number}@example.org", id=f"crm-{number}") for number in range(103)]
+        assert reminded(there, 26 * DAY) == [("dpo", "letter-near")]
+        assert reminded(there) == []
+        (one,) = [alert for alert in there.told() if alert.cause == "letter-near"]
+        assert [request.id in one.text for request in asked] == [True] * 100 + [False] * 3
+        assert "There are 3 more than are listed here." in one.text
+
+
+def test_a_receipt_with_an_extension_and_a_letter_is_understood_by_a_stranger(tmp_path: Path) -> None:
+    with installed(tmp_path, sqlite_url(tmp_path), processors=NEWSLETTER) as there:
+        there.sandbox.add(ADA)
+        one = there.ask(Right.ERASURE, ADA)
+        controller, now, person = there.service.controller, there.clock.now(), Person("Dana", "dana", "it is complex")
+        there.service.write(lambda unit: extend(unit, controller, one.id, person, now.date(), now))
+        told(there, one.id, LetterKind.EXTENSION)
+        there.drive()
+        there.drive(timedelta(minutes=5))
+        assert "not valid" not in there.verified_by_a_stranger(one, ADA)
+        there.sound()
 
 
 # --- languages

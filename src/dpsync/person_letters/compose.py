@@ -99,12 +99,13 @@ class Letter:
     kind: LetterKind
     title: str
     text: str = field(repr=False)
+    language: str = "en"
 
     @property
     def page(self) -> str:
         """The same as a page in large print, for a printer or a browser."""
         head = f"<meta charset=utf-8><title>{html.escape(self.title)}</title><style>{_STYLE}</style>"
-        return f"<!doctype html>\n<html lang=en>{head}\n{''.join(_blocks(self.text))}</html>\n"
+        return f"<!doctype html>\n<html lang={self.language}>{head}\n{''.join(_blocks(self.text))}</html>\n"
 
 
 _STYLE = (
@@ -143,7 +144,7 @@ def composed(kind: LetterKind, asked: RequestStanding, name: str, sender: Sender
     text = _environment(sender).get_template(f"{kind.value}.txt").render(values)
     lines = [line.rstrip() for line in text.strip().splitlines()]
     title = lines[0] if lines else ""
-    return Letter(kind, title, "\n".join(_one_blank(lines)) + "\n")
+    return Letter(kind, title, "\n".join(_one_blank(lines)) + "\n", sender.language)
 
 
 def recipient(line: PropagationLine, zone: ZoneInfo) -> Recipient:

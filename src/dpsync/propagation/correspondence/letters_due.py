@@ -6,7 +6,7 @@ For an opt-out the letter has the month that everybody has (Art. 12(3)), whateve
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, or_, select
 
 from dpsync.alerts import Concern, raise_alert, told_of
 from dpsync.ledger import entry
@@ -15,13 +15,16 @@ from dpsync.model import Right, State
 from dpsync.propagation import extensions
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.rules.legal_clock import LETTER
-from dpsync.propagation.telling import ANSWERS, KIND, read
+from dpsync.propagation.telling import ANSWERS, KIND
 from dpsync.store import tables as t
 from dpsync.store.writer import Unit
 
 SOON, DAILY = timedelta(days=7), timedelta(days=2)
 GIVEN_UP = timedelta(days=31)
 """After that a reminder helps nobody: the dossier goes on saying that no letter is recorded."""
+
+MOST = 100
+"""How many requests one alert names, the oldest first."""
 
 NEAR, LATE = "letter-near", "letter-late"
 
@@ -60,20 +63,18 @@ def owed(connection: Connection, today: date) -> list[Owed]:
     What was taken back everywhere needs none.
     """
     r, d, p = t.request.c, t.decision.c, t.propagation.c
-    told = connection.execute(select(d.request_id, d.detail).where(d.kind == KIND))
-    answered = {row.request_id for row in told if read(row.detail).kind in ANSWERS}
+    longer = extensions.all_of(connection)
     going = select(p.request_id).where(p.request_id == r.id, p.state != State.WITHDRAWN.value).exists()
-    first = today - GIVEN_UP - LETTER - timedelta(days=92)  # an extension moves the last day by two months
-    columns = select(r.id, r.right, r.starts_on, r.letter_by).order_by(r.ordinal)
-    rows, longer = (
-        connection.execute(columns.where(going, r.starts_on >= first.isoformat())),
-        extensions.all_of(connection),
+    answers = or_(*(d.detail.startswith(f"{kind.value}, ") for kind in sorted(ANSWERS)))
+    answered = select(d.request_id).where(d.request_id == r.id, d.kind == KIND, answers).exists()
+    last, first = (today + SOON).isoformat(), (today - GIVEN_UP).isoformat()
+    usual = (r.right != Right.OPT_OUT.value) & r.letter_by.between(first, last)
+    from_start = r.starts_on.between((today - GIVEN_UP - LETTER).isoformat(), (today + SOON - LETTER).isoformat())
+    chosen = or_(usual, (r.right == Right.OPT_OUT.value) & from_start, r.id.in_(list(longer)))
+    rows = connection.execute(
+        select(r.id, r.right, r.starts_on, r.letter_by).where(chosen, going, ~answered).order_by(r.ordinal)
     )
-    return [
-        Owed(row.id, _by(row.right, row.starts_on, row.letter_by, longer.get(row.id)))
-        for row in rows
-        if row.id not in answered
-    ]
+    return [Owed(row.id, _by(row.right, row.starts_on, row.letter_by, longer.get(row.id))) for row in rows]
 
 
 def _by(right: str, starts_on: str, letter_by: str, longer: extensions.Extension | None) -> date:
@@ -83,8 +84,9 @@ def _by(right: str, starts_on: str, letter_by: str, longer: extensions.Extension
 
 
 def _raise(unit: Unit, controller: Controller, level: str, ones: list[Owed], now: datetime) -> int:
-    known = told_of(unit.connection, level, [one.request_id for one in ones], now, controller.zone)
-    fresh = [one for one in ones if one.request_id not in known]
+    named, more = ones[:MOST], len(ones) - MOST
+    known = told_of(unit.connection, level, [one.request_id for one in named], now, controller.zone)
+    fresh = [one for one in named if one.request_id not in known]
     if not fresh:
         return 0
     for role in ("dpo", *(["deputy"] if level == LATE and controller.deputy else [])):
@@ -94,7 +96,8 @@ def _raise(unit: Unit, controller: Controller, level: str, ones: list[Owed], now
             role=role,
             subject="A person should have had a letter" if level == LATE else "A letter to a person is due",
             body="`dpsync letter REQUEST -o FILE` writes it. Send it yourself, and record it: `dpsync told REQUEST "
-            "--on DATE`. If your main database answers people, set [controller] watch_letters = false.",
+            "--on DATE`. If your main database answers people, set [controller] watch_letters = false."
+            + (f" There are {more:,} more than are listed here." if more > 0 else ""),
             now=now,
             zone=controller.zone,
             concerns=[Concern(one.request_id, f"request {one.request_id}, by {one.by:%d %b %Y}") for one in fresh],
