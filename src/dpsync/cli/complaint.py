@@ -242,14 +242,14 @@ def _step(talk: Talk, case: str, by: str, reason: str, as_json: bool, done: str,
 
 def _end(talk: Talk, there: "Installation", one: "Complaint", done: str, *, as_json: bool) -> None:
     from dpsync.cli.opening import place_of_store
-    from dpsync.reports.words import day
+    from dpsync.reports.words import day, several
 
     talk.did = f"complaint {one.id} is {done}"
     show_one(talk, one, as_json=as_json)
     if as_json:
         return
     today = there.controller.legal_clock.day_of(there.clock.now())
-    held = f"The evidence of {len(one.about)} request(s) is held. " if one.holds and one.about else ""
+    held = f"The evidence of {several(len(one.about), 'request')} is held. " if one.holds and one.about else ""
     by = one.due_on if one.open and one.acknowledged_on is None else None
     talk.ending(
         stored=f"the step and its ledger entry, in {place_of_store(there)}",
