@@ -310,6 +310,6 @@ def test_by_command_a_letter_is_written_and_its_going_recorded(
     code, said = ran(tmp_path, capsys, "told", request, "--on", today, "--letter", str(file), *by)
     assert (code, "no letter is due any more" in said) == (0, True)
     code, said = ran(tmp_path, capsys, "dossier", request)
-    assert "told (erasure" in said
-    assert "shown" in said
+    assert "Dana Officer recorded that the person had a letter." in said
+    assert "was shown" in said
     assert ran(tmp_path, capsys, "verify")[0] == 0

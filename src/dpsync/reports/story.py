@@ -85,6 +85,7 @@ _DECISIONS = {
     "settle": "closed it as dealt with elsewhere",
     "exempt": "recorded that it need not be told (Art. 19)",
     "extend": "extended the legal date",
+    "told": "recorded that the person had a letter",
     "hold": "held it",
     "contact": "knows in another way that the contact's address is right",
     "resume": "let dpsync send again",
