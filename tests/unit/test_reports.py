@@ -398,6 +398,29 @@ def test_sources_are_counted_for_reconciliation(rows: Rows) -> None:
         assert "forms: 1 request" in page
 
 
+@pytest.mark.parametrize(
+    ("sent", "said", "expected"),
+    [
+        ({}, "crm: 1 request; what it sent is not known", Verdict.IN_ORDER),
+        ({"crm": 1}, "crm: 1 request; it says 1: the numbers agree", Verdict.IN_ORDER),
+        ({"crm": 2}, "crm: 1 request; it says 2: THEY DIFFER", Verdict.NEEDS_A_DECISION),
+        ({"forms": 3}, "forms: 0 requests; it says 3: THEY DIFFER", Verdict.NEEDS_A_DECISION),
+    ],
+)
+def test_what_a_source_says_it_sent_agrees_differs_or_is_not_known(
+    rows: Rows, sent: Mapping[str, int], said: str, expected: Verdict
+) -> None:
+    rows.ask(alpha=State.VERIFIED)
+    report = november(rows, sent=sent)
+    assert report.verdict is expected
+    assert [said in page for page in (render.text(report), render.html(report))] == [True, True]
+    assert [duty.sentence.split(".")[0] for duty in report.duties] == [
+        f"{source} says that it sent {count} requests, and {report.total.received if source == 'crm' else 0} came in"
+        for source, count in sent.items()
+        if expected is Verdict.NEEDS_A_DECISION
+    ]
+
+
 def test_speed_says_how_many_are_not_told_yet_and_who_is_slowest(rows: Rows) -> None:
     rows.ask(alpha=State.VERIFIED, beta=State.VERIFIED)
     rows.ask(alpha={"state": State.VERIFIED, "told_at": RECEIVED + timedelta(hours=80)}, beta=State.PENDING)

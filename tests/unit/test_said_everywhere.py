@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from dpsync.cli.opening import sent_of
 from dpsync.cli.proof import _placed
 from dpsync.cli.reports import _form, _period
 from dpsync.errors import UsageError
@@ -157,3 +158,10 @@ def test_what_is_written_goes_by_its_ending() -> None:
     }
     assert {name: _form(None, Path(name)) for name in wanted} == wanted
     assert _form(Format.HTML, Path("page.xyz")) is Format.HTML
+
+
+def test_what_a_source_sent_is_a_whole_number_said_once() -> None:
+    assert sent_of(["crm=12", "a=b=0"]) == {"crm": 12, "a=b": 0}
+    for wrong in (["crm"], ["=3"], ["crm=-1"], ["crm=x"], ["crm=１"], ["crm=1", "crm=1"]):
+        with pytest.raises(UsageError, match="--sent"):
+            sent_of(wrong)

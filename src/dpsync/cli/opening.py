@@ -1,7 +1,7 @@
 """An installation, opened for one command; what several commands ask of it."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -157,6 +157,17 @@ def known_accounts(there: Installation, names: list[str]) -> Mapping[str, str]:
 
     there.write(work)
     return accounts
+
+
+def sent_of(said: Iterable[str]) -> dict[str, int]:
+    """What each `SOURCE=N` says. Raises `UsageError` for what says nothing, or says two things of one source."""
+    found: dict[str, int] = {}
+    for one in said:
+        source, _, number = one.rpartition("=")
+        if not source or not (number.isascii() and number.isdigit()) or source in found:
+            raise UsageError("write --sent as SOURCE=N, such as crm=12, once for each source")
+        found[source] = int(number)
+    return found
 
 
 def day_of(text: str, option: str) -> date:

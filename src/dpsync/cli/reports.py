@@ -47,21 +47,25 @@ def report(
         str | None,
         typer.Option(metavar="YYYY", help="A year on one page for trustees. It tells of no single request."),
     ] = None,
+    sent: Annotated[
+        list[str] | None,
+        typer.Option(metavar="SOURCE=N", help="How many requests a source says it sent. Repeat it for more."),
+    ] = None,
     form: FormatOption = None,
     output: Output = None,
 ) -> int:
     """Report on a period: who was told, what was done, what waits. Exit code 2: the ledger could not be verified."""
-    from dpsync.cli.opening import installation
+    from dpsync.cli.opening import installation, sent_of
     from dpsync.reports.make import period_of
     from dpsync.reports.trustees import trustees_of
 
     talk: Talk = ctx.obj
-    chosen = _form(form, output)
+    chosen, said = _form(form, output), sent_of(sent or ())
     with installation(talk, secrets=False, compare=False) as there:
         now = there.clock.now()
         begin, end = _period(*_days_of(trustees, month, first, last), now.astimezone(there.zone).date())
         with talk.progress("verifying the record, then counting"):
-            made = period_of(there, begin, end, now)
+            made = period_of(there, begin, end, now, said)
         _write(talk, made if trustees is None else trustees_of(made), chosen, output)
     talk.say(f"{made.label}: {made.sentence}")
     return Exit.DONE if made.ledger.sound else Exit.LOOK

@@ -1,7 +1,7 @@
 """What a report stands on besides the rows that it tells of."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -15,7 +15,8 @@ from dpsync.reports.proof import LedgerLine
 class Basis:
     """Whose report it is, as of when, and what was found of ledger and processors before it.
 
-    `decided` opens who decided and why. `asks`: contacts are asked by mail to confirm themselves.
+    `decided` opens who decided and why. `asks`: contacts are asked by mail to confirm themselves. `sent`: how many
+    requests a source says that it sent in the period; of one that is not in it, nobody knows.
     """
 
     controller: str
@@ -26,6 +27,7 @@ class Basis:
     processors: Sequence[ProcessorLine]
     decided: Opener
     asks: bool = True
+    sent: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def today(self) -> date:

@@ -8,6 +8,7 @@ from dpsync.mail_status import to_do
 from dpsync.model import Cause, Way
 from dpsync.reports.meaning import Late, Need
 from dpsync.reports.standing import PropagationLine, RequestStanding
+from dpsync.reports.tallies import SourceLine
 from dpsync.reports.words import CAUSES, RIGHTS, STOPS, several
 
 
@@ -48,6 +49,21 @@ def duties_of(asked: Iterable[RequestStanding], today: date, *, asks: bool = Tru
             groups.setdefault((*key, first.right, places), []).append(_Item(first, by, places))
     made = [*nowhere, *(_duty(items, asks=asks) for items in groups.values())]
     return sorted(made, key=lambda duty: (not duty.overdue, duty.by or today, -len(duty.requests)))
+
+
+def source_duties(sources: Iterable[SourceLine]) -> list[Duty]:
+    """A source that says it sent another number than came in: a request that never came is in no other figure."""
+    return [
+        Duty(
+            overdue=False,
+            by=None,
+            sentence=f"{one.source} says that it sent {several(one.sent or 0, 'request')}, and {one.requests:,} came "
+            "in. Find out which it means, by the answers that it got.",
+            command="dpsync status --all",
+        )
+        for one in sources
+        if one.differs
+    ]
 
 
 def mail_duties(waiting: int) -> list[Duty]:

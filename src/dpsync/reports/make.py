@@ -1,6 +1,9 @@
 """The report of an installation: the ledger verified first, then the period told."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date, datetime, timedelta
+from types import MappingProxyType
 
 from dpsync.connector import KeepsConversations
 from dpsync.errors import ConfigurationError, Fault
@@ -82,9 +85,15 @@ def month_report(there: Installation, now: datetime) -> PeriodReport:
     return period_of(there, today.replace(day=1), month_end(today), now)
 
 
-def period_of(there: Installation, first: date, last: date, now: datetime) -> PeriodReport:
-    """The report over the controller's days `first` to `last`, its ledger verified first."""
-    basis, rules, acted = basis_of(there, now), rules_of(there.settings), acts_of(there)
+def period_of(
+    there: Installation, first: date, last: date, now: datetime, sent: Mapping[str, int] = MappingProxyType({})
+) -> PeriodReport:
+    """The report over the controller's days `first` to `last`, its ledger verified first.
+
+    `sent`: how many requests each source says that it sent, as far as somebody knows.
+    """
+    basis = replace(basis_of(there, now), sent=sent)
+    rules, acted = rules_of(there.settings), acts_of(there)
     return there.read(lambda connection: period_report(connection, basis, first, last, rules=rules, acted=acted))
 
 

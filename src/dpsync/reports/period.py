@@ -12,7 +12,7 @@ from dpsync.model import Right
 from dpsync.reports.basis import Basis
 from dpsync.reports.cases import CasesLine, cases_of
 from dpsync.reports.conversations import retention_duties, retention_overdue
-from dpsync.reports.duties import Duty, duties_of, mail_duties
+from dpsync.reports.duties import Duty, duties_of, mail_duties, source_duties
 from dpsync.reports.housekeeping import AlertLine, JobLine, alerts_raised, jobs, mail_waiting, undelivered
 from dpsync.reports.meaning import Late, Need
 from dpsync.reports.processors import ProcessorLine
@@ -108,7 +108,7 @@ def period_report(
     everything = (*received, *carried)
     conversations = retention_lines(connection, rules, basis.now, basis.today, acted) if acted else ()
     alerts = undelivered(connection, basis.now)
-    found = [*mail_duties(mail_waiting(connection)), *duties_of(everything, basis.today, asks=basis.asks)]
+    found = [*mail_duties(mail_waiting(connection)), *_of_requests(received, carried, basis)]
     cases = cases_of(connection, first, last, basis.now, basis.zone)
     duties = _duties(basis.ledger, alerts, [*found, *cases.duties, *retention_duties(conversations)])
     return PeriodReport(
@@ -126,6 +126,11 @@ def period_report(
         cases=cases,
         **_service(connection, basis, begin, end),
     )
+
+
+def _of_requests(received: Sequence[RequestStanding], carried: Sequence[RequestStanding], basis: Basis) -> list[Duty]:
+    unmatched = source_duties(by_source(received, basis.sent))
+    return [*unmatched, *duties_of((*received, *carried), basis.today, asks=basis.asks)]
 
 
 def _service(connection: Connection, basis: Basis, begin: datetime, end: datetime) -> dict[str, Any]:
@@ -146,7 +151,7 @@ def _numbers(
         "total": tally(None, received),
         "carried_total": tally(None, carried),
         "by_processor": by_processor(lines),
-        "sources": by_source(received),
+        "sources": by_source(received, basis.sent),
         "speed": speed([one for one in received if one.right is not Right.OPT_OUT], basis.now),
         "speed_opt_out": speed([one for one in received if one.right is Right.OPT_OUT], basis.now),
         "limits": limits_of(lines, basis.known),

@@ -204,9 +204,13 @@ def _rights(rights: Sequence[Right]) -> str:
 
 
 def source(one: SourceLine) -> str:
-    """How many came from one source."""
+    """How many came from one source, and whether it says the same."""
+    if one.sent is None:
+        said = "; what it sent is not known"
+    else:
+        said = f"; it says {one.sent:,}: {'THEY DIFFER' if one.differs else 'the numbers agree'}"
     assumed = f", {one.received_assumed:,} without a time of receipt (assumed)" if one.received_assumed else ""
-    return f"{one.source}: {several(one.requests, 'request')}{assumed}"
+    return f"{one.source}: {several(one.requests, 'request')}{assumed}{said}"
 
 
 def right(one: PropagationLine | RequestStanding) -> str:

@@ -53,11 +53,17 @@ class ProcessorTally:
 
 @dataclass(frozen=True, slots=True)
 class SourceLine:
-    """How many requests of the period came from one source: to be compared with what it says it sent."""
+    """How many requests of the period came from one source, and how many it says that it sent (None: not known)."""
 
     source: str
     requests: int
     received_assumed: int
+    sent: int | None = None
+
+    @property
+    def differs(self) -> bool:
+        """Whether the two numbers are known, and are not the same."""
+        return self.sent is not None and self.sent != self.requests
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,11 +135,12 @@ def _processor_tally(name: str, lines: Sequence[PropagationLine]) -> ProcessorTa
     )
 
 
-def by_source(asked: Sequence[RequestStanding]) -> tuple[SourceLine, ...]:
-    """The requests counted, one line a source."""
+def by_source(asked: Sequence[RequestStanding], sent: Mapping[str, int]) -> tuple[SourceLine, ...]:
+    """The requests counted, one line a source; also one from which nothing came although it says that it sent some."""
     counts = Counter(one.source for one in asked)
     assumed = Counter(one.source for one in asked if one.received_assumed)
-    return tuple(SourceLine(source, counts[source], assumed[source]) for source in sorted(counts))
+    names = sorted({*counts, *sent})
+    return tuple(SourceLine(source, counts[source], assumed[source], sent.get(source)) for source in names)
 
 
 def speed(asked: Iterable[RequestStanding], now: datetime) -> Speed:
