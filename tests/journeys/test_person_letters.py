@@ -80,7 +80,10 @@ def test_a_letter_tells_of_each_recipient_what_is_known_and_no_more(tmp_path: Pa
         assert "It is not finished everywhere yet." in after.text  # nobody has answered the letter to the web agency
         assert "This is what we cannot see or do there:" in after.text
         assert after.title == "Your request to delete your data"
-        assert after.text.startswith("Your request to delete your data\n\n20 November 2026\n\nDear Ada L,\n\nOn 20 Nov")
+        head, rehearsal, day, dear, *_ = after.text.split("\n\n")
+        assert (head, day, dear) == ("Your request to delete your data", "20 November 2026", "Dear Ada L,")
+        assert rehearsal == "REHEARSAL: nothing of this is real."
+        assert "<p>REHEARSAL: nothing of this is real.</p>" in after.page
         foot = f"\n\nYours sincerely,\n\nExample Gardens\ndpo@example.org\nOur reference: {one.id}\n"
         assert after.text.endswith(foot)
         assert "\n\n\n" not in after.text
@@ -121,7 +124,7 @@ def test_every_letter_names_every_route_of_complaint_of_its_regime(
     letter = composed(chosen, replace(standing, right=right), "Ada L", sender, asks, date(2026, 12, 1))
     assert [route for route in ROUTES[sender] if route not in letter.text] == []
     assert ("the UK GDPR" in letter.text) is (sender is SENDER and chosen is not LetterKind.ACTION)
-    assert "\\" not in letter.text
+    assert [odd for odd in ("\\", "REHEARSAL") if odd in letter.text] == []
     if chosen is LetterKind.REFUSAL:
         assert "your account is in a dispute" in letter.text
         assert WORDS.get(ground, "Schedule 2") in letter.text

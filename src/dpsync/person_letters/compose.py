@@ -80,6 +80,7 @@ class Sender:
     zone: ZoneInfo
     language: str = "en"
     own: Path | None = None
+    rehearsal: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +145,8 @@ def composed(kind: LetterKind, asked: RequestStanding, name: str, sender: Sender
     text = _environment(sender).get_template(f"{kind.value}.txt").render(values)
     lines = [line.rstrip() for line in text.strip().splitlines()]
     title = lines[0] if lines else ""
+    if sender.rehearsal:
+        lines[1:1] = ["", "REHEARSAL: nothing of this is real."]
     return Letter(kind, title, "\n".join(_one_blank(lines)) + "\n", sender.language)
 
 

@@ -36,7 +36,8 @@ def letter_to(
 def sender_of(there: Installation) -> Sender:
     """Who writes, as the settings say."""
     c = there.settings.controller
-    return Sender(c.name, c.dpo, c.complaints_to, c.regime, there.zone, c.language, c.letter_templates)
+    whose = c.name, c.dpo, c.complaints_to, c.regime, there.zone
+    return Sender(*whose, language=c.language, own=c.letter_templates, rehearsal=c.rehearsal)
 
 
 def _must_fit(kind: LetterKind, asked: RequestStanding, asks: Asks) -> None:
