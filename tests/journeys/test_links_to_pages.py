@@ -277,7 +277,10 @@ def test_the_code_shows_the_name_and_that_it_was_shown_is_an_entry(there: Instal
 def test_who_decided_and_why_is_shown_only_after_the_code(there: Installation) -> None:
     asked = withdrawn(there)
     url = link_of(there, PageKind.DOSSIER, asked.id)
-    assert "Dana Officer" not in get(url).text
+    page = get(url)
+    assert "Dana Officer" not in page.text
+    assert "the import was wrong" not in page.text
+    assert "cannot be opened" not in page.text, "nothing is damaged"
     dpo = Reader(there, url)
     dpo.get()
     dpo.send("send")

@@ -59,6 +59,7 @@ READING: dict[str, tuple[str, ...]] = {
     "config schema": (),
     "completion": ("bash",),
     "retention show": ("--json",),
+    "links show": ("--json",),
     "complaint list": ("--json",),
     "incident list": ("--json",),
 }
@@ -82,6 +83,7 @@ WRITING: dict[str, tuple[tuple[str, ...], str]] = {
         "complaint C-",
     ),
     "incident open": (("--what", "a laptop is lost", "--by", "Dana Officer"), "incident I-"),
+    "links revoke": (("--all",), "links are revoked"),
     "retention state-open": (HOW, "inbox: stated 1"),
     "run-once": ((), "every answer"),
 }
@@ -94,6 +96,7 @@ ELSEWHERE = {
     "sandbox": "runs until it is ended",
     "demo": "lasts; it prints through the same `Talk`",
     "retention": "by its own commands",
+    "links": "by its own commands",
     "complaint": "by its own commands",
     "incident": "by its own commands",
     **{f"complaint {name}": "ends as `complaint open`" for name in ("acknowledge", "progress", "outcome", "escalate")},
