@@ -73,7 +73,9 @@ CATALOGUE: dict[str, Explained] = {
         "This decision does not fit the state",
         "It is too late for this decision, or too early: you cannot withdraw what was sent, or release what is not "
         "held. Nothing was changed.",
-        "`dpsync status REQUEST` shows where it stands at each processor, `dpsync dossier REQUEST` how it got there.",
+        "`dpsync status REQUEST` shows where it stands at each processor, `dpsync dossier REQUEST` how it got there. "
+        "If an erasure was a mistake and is done, record it: `dpsync incident open --kind mistaken_erasure --about "
+        "REQUEST`.",
     ),
     "DP-201": Explained(
         "The settings are wrong",
