@@ -17,6 +17,7 @@ from tests.journeys.installation import DPO, FORMS, NEWSLETTER, OPERATOR, Asked,
 from tests.journeys.test_decisions_by_link import (
     ADA,
     MINUTE,
+    TWO,
     YES,
     Forms,
     Person,
@@ -361,3 +362,23 @@ def test_whoever_has_the_address_of_the_dpo_is_asked_as_the_dpo(tmp_path: Path, 
         assert "not confirmed its address" in str(mail.get_content())
         assert {row.role for row in there.rows(question)} == {"dpo"}
         assert there.state(asked, "forms") is State.HELD
+
+
+# --- two people
+
+
+def test_a_link_that_was_asked_for_makes_the_dpo_no_second_person(tmp_path: Path, database_url: str) -> None:
+    with desk(tmp_path, database_url, safety=TWO) as there:
+        asked = ask(there)
+        first = Person(there)
+        first.look()
+        assert "1 of 2 people have said yes" in first.send("decide", YES).text
+        dpo = Asker(there)
+        assert dpo.ask(page_of(there, Page(PageKind.DOSSIER, asked.id))).status_code == 200
+        there.drive(MINUTE)
+        dpo.look()
+        again = dpo.send("decide", {**YES, "name": "Somebody Else"})
+        assert "1 of 2 people have said yes" in again.text
+        there.drive()
+        assert there.state(asked) is State.HELD
+        there.sound()
