@@ -64,10 +64,12 @@ def _run(argv: list[str], talk: Talk, commands: "Typer | None") -> int:
     from typer.exceptions import TyperException
 
     from dpsync.cli.app import app
+    from dpsync.cli.metavars import name_values
 
     if COMPLETE in os.environ:
         _know_shells()
     command = typer.main.get_command(commands or app)
+    name_values(command)
     try:
         code = command.main(argv, prog_name="dpsync", standalone_mode=False, obj=talk)
     except (TyperException, typer.Abort) as error:

@@ -494,3 +494,8 @@ def test_the_settings_are_the_first_that_exist_and_one_that_may_not_be_looked_at
     assert cli_app._usual_place() == own
     monkeypatch.setenv("DPSYNC_CONFIG", "elsewhere.toml")
     assert cli_app._usual_place() == Path("elsewhere.toml")
+
+
+def test_no_help_shows_a_type_of_python() -> None:
+    assert re.findall(r"<(?:str|int|float|path|bool|file|list.*|datetime)>", commands_page()) == []
+    assert "--by NAME" in commands_page()

@@ -10,6 +10,7 @@ from typer.core import TyperGroup as Group
 from dpsync import __version__
 from dpsync.cli.app import USUAL, app
 from dpsync.cli.catalogue import CATALOGUE
+from dpsync.cli.metavars import name_values
 from dpsync.cli.shapes import SHAPES
 from dpsync.errors import Exit
 
@@ -67,8 +68,14 @@ def _lines() -> Iterator[str]:
         yield f"| {name} | {one.title} |"
 
 
-def _commands() -> Iterator[str]:
+def _named() -> Group:
     group = typer.main.get_group(app)
+    name_values(group)
+    return group
+
+
+def _commands() -> Iterator[str]:
+    group = _named()
     # Typer's own plain texts, at one width: the page must not depend on whose terminal wrote it.
     context = typer.Context(
         group, info_name="dpsync", terminal_width=100, max_content_width=100, help_option_names=["-h", "--help"]
@@ -90,7 +97,7 @@ def _within(group: Group, context: typer.Context, mark: str, path: str) -> Itera
 
 def man_page() -> str:
     """The page for `man dpsync`, in the macros of man(7)."""
-    group = typer.main.get_group(app)
+    group = _named()
     purpose = (group.help or "").splitlines()[0].rstrip(".")
     lines = [
         f'.TH DPSYNC 1 "" "dpsync {__version__}" "User commands"',
