@@ -409,6 +409,13 @@ def test_a_cut_attempt_goes_on_with_what_was_not_answered(answer: Said) -> None:
     assert [place for place, _ in stand_in.asked] == [ONE, TWO]
 
 
+@pytest.mark.parametrize(("answer", "doubtful"), [(no(500, "backendError"), True), (no(403, "quotaExceeded"), False)])
+def test_of_a_single_property_only_what_may_have_been_done_is_in_doubt(answer: Said, *, doubtful: bool) -> None:
+    outcome = told(StandIn(instead={ONE: answer}), COOKIE, properties=[ONE])
+    assert isinstance(outcome, Retryable)
+    assert outcome.doubtful is doubtful
+
+
 def test_a_no_about_one_property_keeps_no_other_waiting() -> None:
     stand_in = StandIn(instead={ONE: no(400, "invalidParameter")})
     outcome = told(stand_in, COOKIE)

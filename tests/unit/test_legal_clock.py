@@ -177,3 +177,16 @@ def test_who_asks_later_is_never_answered_earlier(received: datetime, later: tim
         first, second = ENGLAND.dates(right, received), ENGLAND.dates(right, received + later)
         assert first.due_at <= second.due_at
         assert first.target_at <= second.target_at
+
+
+@pytest.mark.parametrize(
+    ("nation", "in_month", "first"),
+    [
+        ("GB-ENG", date(2026, 12, 31), date(2026, 12, 1)),
+        ("GB-ENG", date(2026, 8, 15), date(2026, 8, 3)),
+        ("GB-SCT", date(2026, 8, 1), date(2026, 8, 4)),
+        ("GB-ENG", date(2027, 1, 4), date(2027, 1, 4)),
+    ],
+)
+def test_the_first_working_day_is_of_the_month_that_a_day_is_in(nation: str, in_month: date, first: date) -> None:
+    assert LegalClock("Europe/London", nation).first_working_day(in_month) == first
