@@ -610,6 +610,13 @@ def test_a_processor_that_nobody_knows_is_wrong_usage(installation: Installation
     assert (ran.code, "DP-102" in ran.err, "newsletter, forms" in ran.err) == (64, True, True)
 
 
+def test_a_report_of_the_time_before_the_record_says_that_it_knows_nothing_of_it(installation: Installation) -> None:
+    ran = installation.run("report", "--month", "2025-01")
+    assert ran.code == 0
+    assert "dpsync's record begins on 20" in ran.err
+    assert "record begins" not in installation.run("report").err
+
+
 def test_held_erasures_wait_for_one_yes_and_the_yes_is_recorded(installation: Installation) -> None:
     installation.configure('mode = "confirm"\napprovals = 1')
     request = installation.submit()

@@ -45,6 +45,7 @@ def test_an_extension_counts_three_months_from_the_start_everywhere(database_url
         there.clock.advance(30 * DAY)  # past the first month, which ended on 21 December
         standing = dossier_of(there, one.id).asked
         assert (standing.due_on, standing.strict_on, standing.late) == (made.due_on, made.strict_on, Late.TARGET)
+        assert standing.letter_by == made.strict_on
         assert standing.lines[0].late is Late.TARGET
         (open_one,) = there.service.read(open_propagations)
         assert (open_one.strict_on, open_one.due_at) == (made.strict_on, made.due_at)

@@ -245,6 +245,13 @@ def test_a_unit_that_somebody_changed_is_not_written_over_unasked(
     assert "ExecStart=" in place.read_text(encoding="utf-8")
 
 
+def test_a_folder_of_units_that_is_not_there_is_named(
+    owned: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ran(owned, "service", "install", "--unit-folder", str(tmp_path / "none")) == Exit.USAGE
+    assert "there is no folder" in capsys.readouterr().err
+
+
 def test_a_systemd_that_does_not_take_it_is_said_and_is_no_success(
     owned: Path, systemctl: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

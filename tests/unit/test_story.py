@@ -202,3 +202,9 @@ def test_names_are_said_to_be_kept_until_they_are_destroyed() -> None:
         "The request was closed: nobody needs to act any more.",
         "The name and addresses were destroyed. Only the proof is left.",
     ]
+
+
+def test_a_date_that_was_extended_later_is_not_the_one_that_it_was_recorded_with() -> None:
+    later = asked(due_on=datetime(2027, 3, 1, tzinfo=UTC).date())
+    recorded = story(later, (), (), (), (), (EntryLine(5, NOW, "received", {"due": "2026-12-29"}),))[1]
+    assert recorded.sentence.endswith("the legal date is 29 December 2026.")

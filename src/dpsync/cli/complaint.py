@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from dpsync.propagation.decisions import Person
     from dpsync.store.writer import Unit
 
-group = typer.Typer(no_args_is_help=True, help="Complaints of people about how their data are used (DPA 2018 s. 164A).")
+group = typer.Typer(no_args_is_help=True, help="Complaints of people about how their data are used.")
 
 
 Received = Annotated[

@@ -12,9 +12,7 @@ if TYPE_CHECKING:
     from dpsync.cases.incidents import Incident
     from dpsync.installation import Installation
 
-group = typer.Typer(
-    no_args_is_help=True, help="What may be a breach of personal data (Art. 33). dpsync notifies nobody outside."
-)
+group = typer.Typer(no_args_is_help=True, help="What may be a breach of personal data. dpsync notifies nobody outside.")
 
 Case = Annotated[str, typer.Argument(metavar="ID", help="The id of the incident, or its first characters.")]
 

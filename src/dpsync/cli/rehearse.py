@@ -12,7 +12,7 @@ def sandbox(
     http_port: Annotated[
         int,
         typer.Option(
-            min=0, max=65531, help="The first vendor's port on loopback. The others follow it. 0: free ports."
+            min=0, max=65530, help="The first vendor's port on loopback. The others follow it. 0: free ports."
         ),
     ] = 0,
     smtp_port: Annotated[

@@ -4,6 +4,7 @@ import re
 import sys
 from contextlib import suppress
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -58,12 +59,17 @@ def report(
     from dpsync.cli.opening import installation, sent_of
     from dpsync.reports.make import period_of
     from dpsync.reports.trustees import trustees_of
+    from dpsync.running.month_report import begun_on
 
     talk: Talk = ctx.obj
     chosen, said = _form(form, output), sent_of(sent or ())
     with installation(talk, secrets=False, compare=False) as there:
         now = there.clock.now()
         begin, end = _period(*_days_of(trustees, month, first, last), now.astimezone(there.zone).date())
+        begun = there.read(partial(begun_on, zone=there.zone))
+        if end < begun:
+            told = f"dpsync's record begins on {begun.isoformat()}"
+            talk.warn(f"{told}. Of the time before that it knows only what was entered later.")
         with talk.progress("verifying the record, then counting"):
             made = period_of(there, begin, end, now, said)
         _write(talk, made if trustees is None else trustees_of(made), chosen, output)
@@ -119,7 +125,7 @@ def register(
     form: FormatOption = None,
     output: Output = None,
 ) -> int:
-    """Show the register of processors (Art. 30): what for, which data, where, how long, and how each is told.
+    """Show the register of processors: what for, which data, where, how long, and how each is told (Art. 30).
 
     It holds what the settings say. What they leave out is named as missing.
     """

@@ -53,6 +53,8 @@ def install(
 
     talk: Talk = ctx.obj
     unit, place = _unit(talk, user), folder / NAME
+    if not folder.is_dir():
+        raise UsageError(f"there is no folder {folder}: is systemd installed? --unit-folder names another one")
     if not os.access(folder, os.W_OK):
         raise UsageError(f"{folder} cannot be written: run this as root (sudo), or use `dpsync service show`")
     is_kept = place.exists() and place.read_text(encoding="utf-8", errors="replace") == unit.text

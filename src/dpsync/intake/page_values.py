@@ -200,7 +200,7 @@ def _basis(there: Installation, connection: Connection, now: datetime, *, named:
 def _sealed(request_id: str, sealed: bytes) -> bytes:
     """Names and reasons stay shut for whoever has only a link."""
     del request_id, sealed
-    return b'{"by": "a named person", "reason": "shown after the code"}'
+    return b'{"by": "Somebody (named after the code)", "reason": "(why: after the code)"}'
 
 
 def _ledger(there: Installation, connection: Connection, now: datetime) -> LedgerLine:

@@ -165,12 +165,13 @@ class _Dates:
     due_on: date
     due_at: datetime
     target_at: datetime
+    letter_by: date
 
 
 def _dates(row: Row[Any], longer: Extension | None) -> _Dates:
     if longer is not None:
-        return _Dates(longer.strict_on, longer.due_on, longer.due_at, row.target_at)
-    return _Dates(_day(row.strict_on), _day(row.due_on), row.due_at, row.target_at)
+        return _Dates(longer.strict_on, longer.due_on, longer.due_at, row.target_at, letter_by=longer.strict_on)
+    return _Dates(_day(row.strict_on), _day(row.due_on), row.due_at, row.target_at, _day(row.letter_by))
 
 
 def _standing(
@@ -186,7 +187,7 @@ def _standing(
         strict_on=dates.strict_on,
         due_on=dates.due_on,
         due_at=dates.due_at,
-        letter_by=_day(row.letter_by),
+        letter_by=dates.letter_by,
         short=asked.short,
         right=asked.right,
         counts_as=counts_as,

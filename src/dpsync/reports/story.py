@@ -6,7 +6,7 @@ The sentences word what is stored. What nobody knows is said to be unknown; "don
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from dpsync.connector import NoticeKind
 from dpsync.model import Right, Way
@@ -34,6 +34,7 @@ class Chapter:
     proofs: tuple[str, ...] = ()
 
 
+_RECEIVED = frozenset({"received", "lifted"})
 _OUTCOMES = {
     "Applied": "{title} says that it did it.",
     "NothingHeld": "{title} says that it holds nothing about this person.",
@@ -110,7 +111,7 @@ def story(
     gone = set(titles) - by_hand if asked.right is Right.ERASURE else set[str]()
     ours = _by_our_operator(asked, letters)
     found = [
-        *_of_receipt(asked, ledger),
+        *_of_receipt(asked, _first_due(asked, entries), ledger),
         *(_of_decision(one, titles, ledger) for one in decisions),
         *(_of_attempt(one, posted, ledger, gone=one.processor in gone) for one in tried),
         *(_of_letter(one, ledger) for one in letters if (one.processor, one.sent_at) not in ended),
@@ -146,11 +147,17 @@ def _entries(numbers: Sequence[int]) -> tuple[str, ...]:
     return (f"ledger {'entry' if len(numbers) == 1 else 'entries'} {', '.join(map(str, numbers))}",)
 
 
-def _of_receipt(asked: RequestStanding, ledger: _Ledger) -> Iterator[Chapter]:
+def _first_due(asked: RequestStanding, entries: Iterable[EntryLine]) -> date:
+    """The legal date that it was recorded with: an extension moved it later."""
+    said = next((str(one.fields["due"]) for one in entries if one.event in _RECEIVED and "due" in one.fields), None)
+    return date.fromisoformat(said) if said else asked.due_on
+
+
+def _of_receipt(asked: RequestStanding, due_on: date, ledger: _Ledger) -> Iterator[Chapter]:
     what = "the lifting of a restriction" if asked.lifting else f"{_article(RIGHTS[asked.right])}"
     assumed = " The sender gave no time of receipt, so this one is assumed." if asked.received_assumed else ""
     yield Chapter(asked.received_at, "", f"The organisation received the request: {what}.{assumed}")
-    limit = "24 hours are allowed" if asked.right is Right.OPT_OUT else f"the legal date is {long_day(asked.due_on)}"
+    limit = "24 hours are allowed" if asked.right is Right.OPT_OUT else f"the legal date is {long_day(due_on)}"
     told = f"dpsync took it from {asked.source} and recorded it: {limit}."
     yield Chapter(asked.accepted_at, "", told, ledger.at("", asked.accepted_at))
 
