@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -120,6 +121,7 @@ def test_who_is_silent_is_reminded_on_days_seven_twenty_and_each_day_from_25(tmp
             assert climbed(there, DAY) == [("dpo", "complaint-25"), ("deputy", "complaint-25-deputy")]
             assert climbed(there) == []
         assert "acknowledge by 19 Dec 2026 (at the latest 21 Dec 2026)" in there.told()[0].text
+        assert "dpsync complaint acknowledge ID --on DATE --by NAME" in " ".join(there.told()[0].text.split())
         there.sound()
 
 
@@ -177,6 +179,25 @@ def test_what_cannot_be_recorded_is_refused_in_a_sentence(tmp_path: Path) -> Non
             step(there, "acknowledge", again, told(there))
 
 
+def test_an_outcome_is_not_told_before_the_acknowledgement_or_the_escalation(tmp_path: Path) -> None:
+    with installed(tmp_path, sqlite_url(tmp_path), processors=FORMS) as there:
+        first = there.clock.now().date()
+        made = came(there)
+        with pytest.raises(DecisionRefused, match="before 20 Nov 2026, when it was received"):
+            step(there, "decide", made, Result.UPHELD, told(there, first - DAY))
+        there.clock.advance(10 * DAY)
+        step(there, "acknowledge", made, told(there, first + 3 * DAY))
+        with pytest.raises(DecisionRefused, match="before 23 Nov 2026, when it was acknowledged"):
+            step(there, "decide", made, Result.UPHELD, told(there, first + 2 * DAY))
+        step(there, "progress", made, told(there, first + DAY))
+        step(there, "decide", made, Result.PARTLY, told(there, first + 3 * DAY))
+        step(there, "escalate", made, first + 5 * DAY, "ICO", "IC-1")
+        with pytest.raises(DecisionRefused, match="before 25 Nov 2026, since when it is with the authority"):
+            step(there, "decide", made, Result.UPHELD, told(there, first + 4 * DAY))
+        final = step(there, "decide", made, Result.UPHELD, told(there, first + 5 * DAY))
+        assert (final.escalated_on, final.with_authority, final.holds) == (first + 5 * DAY, False, False)
+
+
 def test_an_outcome_within_the_thirty_days_is_the_acknowledgement_too(tmp_path: Path) -> None:
     with installed(tmp_path, sqlite_url(tmp_path), processors=FORMS) as there:
         made = came(there)
@@ -214,7 +235,10 @@ def test_the_report_counts_complaints_and_incidents_and_says_what_is_to_be_done(
         there.clock.advance(30 * DAY)
         late = report()
         assert [one.overdue for one in late.duties] == [True, True]
-        assert f"dpsync complaint acknowledge {made.id}" in late.duties[1].command
+        assert late.duties[1].command == f"dpsync complaint acknowledge {made.id} --on DATE --by NAME"
+        step(there, "acknowledge", made, told(there))
+        answers = [one.command for one in report().duties if made.id in one.command]
+        assert answers == [f"dpsync complaint outcome {made.id} RESULT --on DATE --by NAME --reason WHY"]
         assert "1 of those that came in were not acknowledged by the legal date." in late.cases.said
 
 
@@ -314,3 +338,49 @@ def test_by_command_a_right_that_is_hidden_in_a_complaint_becomes_a_request_of_t
         True,
     )
     assert ran(tmp_path, capsys, "verify")[0] == 0
+
+
+def test_by_command_what_was_told_is_shown_and_an_ended_complaint_reminds_nobody(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "dpsync.toml").write_text(CONFIG, encoding="utf-8")
+    letter = tmp_path / "letter.txt"
+    letter.write_text("Dear Ada", encoding="utf-8")
+    digest = sha256(b"Dear Ada").hexdigest()
+    by, reminds = ("--by", "Dana Officer"), "It reminds the data protection officer"
+    assert ran(tmp_path, capsys, "init")[0] == 0
+    opened = ("complaint", "open", "--received", "2026-11-02", "--channel", "mail", "--topic", "delay", *by)
+    code, said = ran(tmp_path, capsys, *opened)
+    assert (code, reminds in said) == (0, True)
+    case_id = said.split()[0]
+    sent = ("--on", "2026-11-03", "--how", "post", "--letter", str(letter), *by)
+    assert ran(tmp_path, capsys, "complaint", "acknowledge", case_id, *sent)[0] == 0
+    assert ran(tmp_path, capsys, "complaint", "escalate", case_id, "--on", "2026-11-04", *by)[0] == 0
+    ended = ("complaint", "outcome", case_id, "not_upheld", "--on", "2026-11-05", "--reason", "it was in time", *by)
+    code, said = ran(tmp_path, capsys, *ended)
+    assert (code, reminds in said, "dpsync writes to nobody." in said) == (0, False, True)
+    _, shown = ran(tmp_path, capsys, "complaint", "show", case_id)
+    lines = shown.splitlines()
+    assert any(
+        f"acknowledged  told on Tue 3 Nov 2026 by post; SHA-256 of the letter {digest}" in line for line in lines
+    )
+    assert any("escalated  since Wed 4 Nov 2026; by: Dana Officer" in line for line in lines)
+    assert any("outcome  not upheld; told on Thu 5 Nov 2026 by mail; by: Dana Officer" in line for line in lines)
+    _, listed = ran(tmp_path, capsys, "complaint", "list", "--all", "--json")
+    assert ('"escalated_on": "2026-11-04"' in listed, '"with_authority": false' in listed) == (True, True)
+    assert "not upheld" in ran(tmp_path, capsys, "complaint", "list", "--all")[1]
+
+
+def test_by_command_what_would_be_dropped_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "dpsync.toml").write_text(CONFIG, encoding="utf-8")
+    assert ran(tmp_path, capsys, "init")[0] == 0
+    opened = ("complaint", "open", "--received", "2026-11-02", "--channel", "mail", "--topic", "delay", "--by", "Dana")
+    for more, sentence in (
+        (("--email", "ada@example.org"), "say with --contains which right is asked for"),
+        (("--id", "crm-1"), "say with --contains which right is asked for"),
+        (("--authority-checked", "2026-11-02"), "give it with --representative"),
+    ):
+        code, said = ran(tmp_path, capsys, *opened, *more)
+        assert (code, sentence in said) == (64, True), said
+    checked = ("--representative", "--authority-checked", "2026-11-02")
+    assert ran(tmp_path, capsys, *opened, *checked)[0] == 0

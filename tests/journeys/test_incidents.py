@@ -169,6 +169,8 @@ def test_what_cannot_be_recorded_is_refused_in_a_sentence(tmp_path: Path) -> Non
             closed(there, made.id, Closing(Finding.NOT_A_BREACH, date(2026, 11, 20)))
         with pytest.raises(DecisionRefused, match="in the future"):
             closed(there, made.id, Closing(Finding.BREACH_NOTIFIED, date(2026, 11, 21)))
+        with pytest.raises(DecisionRefused, match="before 20 Nov 2026, when you became aware of it"):
+            closed(there, made.id, Closing(Finding.BREACH_NOTIFIED, date(2020, 1, 1)))
         with pytest.raises(UsageError, match="--reason"):
             closed(there, made.id, Closing(Finding.NOT_A_BREACH), Person("Dana", "dana", ""))
         closed(there, made.id, Closing(Finding.NOT_A_BREACH))
@@ -185,14 +187,18 @@ def test_by_command_an_incident_is_opened_shown_and_closed(tmp_path: Path, capsy
     aware = ("--aware", "2026-11-02T09:30+00:00")
     code, said = ran(tmp_path, capsys, "incident", "open", "--what", "a laptop is lost", *aware, "--people", "40", *by)
     assert (code, "72 hours end 5 Nov 2026, 09:30 GMT" in said, "dpsync notifies nobody" in said) == (0, True, True)
+    assert "while the incident is open" in said
     case_id = said.split()[0]
     code, said = ran(tmp_path, capsys, "incident", "list")
-    assert (code, case_id in said) == (2, True)
+    assert (code, case_id in said, "a laptop is lost" in said) == (2, True, True)
     code, said = ran(tmp_path, capsys, "incident", "show", case_id)
     assert all(title in said for title in FACTS.values())
     assert "a laptop is lost" in said
     assert "not written down" in said
+    assert "About how many people (Art. 33(3)(a)): 40\n" in said
+    assert "About how many records (Art. 33(3)(a)): not written down\n" in said
     no_risk = ("--finding", "breach_no_risk", "--reason", "its disk is encrypted", *by)
-    assert ran(tmp_path, capsys, "incident", "close", case_id, *no_risk)[0] == 0
+    code, said = ran(tmp_path, capsys, "incident", "close", case_id, *no_risk)
+    assert (code, "dpsync notifies nobody." in said, "while the incident is open" in said) == (0, True, False)
     assert ran(tmp_path, capsys, "incident", "list")[0] == 0
     assert ran(tmp_path, capsys, "verify")[0] == 0

@@ -118,9 +118,9 @@ def demand_requests(connection: Connection, ids: Iterable[str]) -> None:
             raise NotFound(f"there is no request {one}")
 
 
-def demand_day(controller: Controller, on: date, since: date, now: datetime, what: str) -> None:
-    """Refuse a day before the case began, or after today. Raises `DecisionRefused`."""
+def demand_day(controller: Controller, on: date, since: date, now: datetime, what: str, began: str) -> None:
+    """Refuse a day before `since`, which is when `began` says, or after today. Raises `DecisionRefused`."""
     if on > controller.legal_clock.day_of(now):
         raise DecisionRefused(f"{what} is in the future: record it when it is done")
     if on < since:
-        raise DecisionRefused(f"{what} is before {since:%d %b %Y}, when it was received")
+        raise DecisionRefused(f"{what} is before {since:%d %b %Y}, {began}")

@@ -19,20 +19,13 @@ from dpsync.propagation.decisions import Person
 from dpsync.store.writer import Unit
 
 LETTER = "C"
+_RECEIVED = "when it was received"
 
 
 def open_complaint(unit: Unit, controller: Controller, new: New, person: Person, now: datetime) -> Complaint:
     """Record a complaint that came in, with its dates. Raises `NotFound`, `UsageError`, `DecisionRefused`."""
     clock = controller.legal_clock
-    if new.by is Complainant.REPRESENTATIVE and new.authority_checked_on is None:
-        raise UsageError("for a representative, say with --authority-checked when you saw that they may act")
-    if not new.topics:
-        raise UsageError("say with --topic what it is about")
-    if new.received_at > now:
-        raise DecisionRefused("the time of receipt is in the future")
-    if unknown := set(new.processors) - set(controller.processors):
-        raise NotFound("there is no processor " + ", ".join(sorted(unknown)))
-    demand_requests(unit.connection, new.about)
+    _demand(unit, controller, new, now)
     dates, case_id = clock.complaint(new.received_at), new_id(LETTER)
     said = {
         "received_at": new.received_at.isoformat(),
@@ -60,6 +53,21 @@ def open_complaint(unit: Unit, controller: Controller, new: New, person: Person,
     words, kind = {"note": new.note.strip()}, EntryKind.COMPLAINT_RECEIVED
     act(unit, controller, case_id, kind, person, now, said=said, words=words, entered=entered)
     return complaint(unit.connection, case_id)
+
+
+def _demand(unit: Unit, controller: Controller, new: New, now: datetime) -> None:
+    """Refuse what cannot be recorded. Raises `NotFound`, `UsageError`, `DecisionRefused`."""
+    if new.by is Complainant.REPRESENTATIVE and new.authority_checked_on is None:
+        raise UsageError("for a representative, say with --authority-checked when you saw that they may act")
+    if new.by is not Complainant.REPRESENTATIVE and new.authority_checked_on is not None:
+        raise UsageError("--authority-checked is about a representative: give it with --representative")
+    if not new.topics:
+        raise UsageError("say with --topic what it is about")
+    if new.received_at > now:
+        raise DecisionRefused("the time of receipt is in the future")
+    if unknown := set(new.processors) - set(controller.processors):
+        raise NotFound("there is no processor " + ", ".join(sorted(unknown)))
+    demand_requests(unit.connection, new.about)
 
 
 def acknowledge(
@@ -106,7 +114,7 @@ def escalate(
 ) -> Complaint:
     """Record that the complaint is with the authority now, since a day; name and reference are sealed."""
     before = complaint(unit.connection, case_id)
-    demand_day(controller, on, before.received_on, now, "the day")
+    demand_day(controller, on, before.received_on, now, "the day", _RECEIVED)
     words = {"authority": authority.strip(), "reference": reference.strip()}
     kind, said = EntryKind.COMPLAINT_ESCALATED, {"on": on.isoformat()}
     act(unit, controller, case_id, kind, person, now, said=said, words=words, entered={"told_on": on.isoformat()})
@@ -124,11 +132,22 @@ def _told(
     *,
     result: str = "",
 ) -> Complaint:
-    demand_day(controller, told.on, before.received_on, now, "the day on which the person was told")
+    since, began = _earliest(before) if result else (before.received_on, _RECEIVED)
+    demand_day(controller, told.on, since, now, "the day on which the person was told", began)
     said = {**told.said, **({"result": result} if result else {})}
     entered = {**told.entered, **({"kind": result} if result else {})}
     act(unit, controller, before.id, kind, person, now, said=said, entered=entered)
     return complaint(unit.connection, before.id)
+
+
+def _earliest(before: Complaint) -> tuple[date, str]:
+    """The first day on which the person can have been told an outcome, and what was on that day."""
+    days = [(before.received_on, _RECEIVED)]
+    if before.acknowledged is not None:
+        days.append((before.acknowledged.on, "when it was acknowledged"))
+    if before.with_authority and before.escalated_on is not None:
+        days.append((before.escalated_on, "since when it is with the authority"))
+    return max(days, key=lambda one: one[0])
 
 
 # --- reading
@@ -163,9 +182,9 @@ def _stands(found: Sequence[Act]) -> Complaint:
                 one = replace(one, progress=(*one.progress, _read(said)))
             case EntryKind.COMPLAINT_OUTCOME:
                 result, told = Result(said["result"]), _read(said)
-                one = replace(one, result=result, told=told, closed_at=step.at, escalated_on=None)
+                one = replace(one, result=result, told=told, closed_at=step.at, with_authority=False)
             case EntryKind.COMPLAINT_ESCALATED:
-                one = replace(one, escalated_on=date.fromisoformat(said["on"]))
+                one = replace(one, escalated_on=date.fromisoformat(said["on"]), with_authority=True)
             case _:
                 continue
     return one

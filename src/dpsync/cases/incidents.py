@@ -183,7 +183,7 @@ def close(unit: Unit, controller: Controller, case_id: str, how: Closing, person
     since = controller.legal_clock.day_of(before.aware_at)
     for day, what in ((how.notified_on, "--notified-on"), (how.people_told_on, "--people-told-on")):
         if day is not None:
-            demand_day(controller, day, since, now, what)
+            demand_day(controller, day, since, now, what, "when you became aware of it")
     said = {
         "finding": how.finding.value,
         "notified_on": how.notified_on.isoformat() if how.notified_on else "",

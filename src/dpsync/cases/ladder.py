@@ -42,9 +42,17 @@ NOT_ACKNOWLEDGED = (
 SILENT = Level("complaint-silent", ("dpo",), "Somebody who complained has heard nothing for 21 days", WEEKLY)
 INCIDENT_OVER = Level("incident-72h", ("dpo", "deputy"), "The 72 hours of an incident are over", DAILY)
 INCIDENT_NEAR = Level("incident-48h", ("dpo", "deputy"), "Of an incident's 72 hours, fewer than 24 are left", ONCE)
-_ACKNOWLEDGE = "Write to the person that it came and is looked into. Then: `dpsync complaint acknowledge ID --on DATE`"
-_TELL = "Tell the person how it goes, or the outcome. Then: `dpsync complaint progress ID`, or `complaint outcome ID`"
-_DECIDE = "Decide whether the authority is told (Art. 33). Then: `dpsync incident close ID --finding ...`"
+_ACKNOWLEDGE = (
+    "Write to the person that it came and is looked into. Then: `dpsync complaint acknowledge ID --on DATE --by NAME`"
+)
+_TELL = (
+    "Tell the person how it goes, or the outcome. Then: `dpsync complaint progress ID --on DATE --by NAME`, or `dpsync "
+    "complaint outcome ID RESULT --on DATE --by NAME --reason WHY`"
+)
+_DECIDE = (
+    "Decide whether the authority is told (Art. 33). Then: `dpsync incident close ID --finding FINDING --by NAME "
+    "--reason WHY`"
+)
 
 
 def level_of(one: Complaint, today: date) -> Level | None:

@@ -88,8 +88,8 @@ def _tell(unit: Unit, controller: Controller, new: list[Incident], now: datetime
         role="dpo",
         subject="This may be a breach of personal data: 72 hours run",
         body="Decide whether it is one. If it is, the authority must hear of it within 72 hours, unless there is no "
-        "risk to anybody (Art. 33). dpsync notifies nobody. `dpsync incident open ID` records what happened; `dpsync "
-        "incident close ID --finding not_a_breach` dismisses it.",
+        "risk to anybody (Art. 33). dpsync notifies nobody. `dpsync incident open ID --what WORDS --by NAME` "
+        "records what happened; `dpsync incident close ID --finding not_a_breach --by NAME --reason WHY` dismisses it.",
         now=now,
         zone=controller.zone,
         concerns=[

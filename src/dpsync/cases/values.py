@@ -77,7 +77,8 @@ class Complaint:
     """One complaint as it stands. Days are the controller's; `strict_on` and `due_on` are None where no law sets them.
 
     `about`: full ids of requests, `processors`: names. `contains`: the right that was hidden in it, "" for none; its
-    request is among `about`. `escalated_on`: since when it is with the authority.
+    request is among `about`. `escalated_on`: since when it is, or was, with the authority; `with_authority`: whether it
+    is now.
     """
 
     id: str
@@ -98,6 +99,7 @@ class Complaint:
     result: Result | None = None
     told: Told | None = None
     escalated_on: date | None = None
+    with_authority: bool = False
     closed_at: datetime | None = None
 
     @property
@@ -124,7 +126,7 @@ class Complaint:
     @property
     def holds(self) -> bool:
         """Whether the evidence of what it is about must stay: it is open, or with the authority."""
-        return self.open or self.escalated_on is not None
+        return self.open or self.with_authority
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,7 +75,7 @@ CATALOGUE: dict[str, Explained] = {
         "held. Nothing was changed.",
         "`dpsync status REQUEST` shows where it stands at each processor, `dpsync dossier REQUEST` how it got there. "
         "If an erasure was a mistake and is done, record it: `dpsync incident open --kind mistaken_erasure --about "
-        "REQUEST`.",
+        "REQUEST --what WORDS --by NAME`.",
     ),
     "DP-201": Explained(
         "The settings are wrong",

@@ -94,7 +94,7 @@ def open_(
             contains=contains or "",
             note=note,
         )
-        request = _request(there, new, email, subject_id, by) if contains else None
+        request = _request(there, new, email, subject_id, by)
         made = there.write(lambda unit: _opened(unit, there, new, request, person_of(by, note)))
         _end(ctx.obj, there, made, "recorded", as_json=as_json)
     return Exit.DONE
@@ -119,10 +119,16 @@ def _opened(
     return open_complaint(unit, there.controller, new, person, now)
 
 
-def _request(there: "Installation", new: "New", email: str | None, subject_id: str | None, by: str) -> "Request":
-    """The request that is hidden in a complaint, received at the same time."""
+def _request(there: "Installation", new: "New", email: str | None, subject_id: str | None, by: str) -> "Request | None":
+    """The request that is hidden in a complaint, received at the same time; None for none. Raises `UsageError`."""
     import secrets
 
+    if not new.contains:
+        if email or subject_id:
+            raise UsageError(
+                "--email and --id say whose request is in it: say with --contains which right is asked for"
+            )
+        return None
     if new.contains == "rectification":
         raise UsageError("submit a rectification with `dpsync submit`, and name the request with --about")
     subject = ask.subject_fields(subject_id, email, None, None, None, None)
@@ -250,10 +256,11 @@ def _end(talk: Talk, there: "Installation", one: "Complaint", done: str, *, as_j
         return
     today = there.controller.legal_clock.day_of(there.clock.now())
     held = f"The evidence of {several(len(one.about), 'request')} is held. " if one.holds and one.about else ""
+    reminds = " It reminds the data protection officer." if one.holds else ""
     by = one.due_on if one.open and one.acknowledged_on is None else None
     talk.ending(
         stored=f"the step and its ledger entry, in {place_of_store(there)}",
-        by_itself=f"{held}dpsync writes to nobody. It reminds the data protection officer.",
+        by_itself=f"{held}dpsync writes to nobody.{reminds}",
         waits=f"you acknowledge it by {day(by)}." if by and by >= today else "you answer it." if one.open else "",
     )
 

@@ -1,5 +1,7 @@
 """`dpsync complaint list` and `show`: complaints as they stand."""
 
+from collections.abc import Iterator
+from datetime import date
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -9,6 +11,7 @@ from dpsync.cli.console import Talk
 from dpsync.errors import Exit
 
 if TYPE_CHECKING:
+    from dpsync.cases.acts import Act
     from dpsync.cases.values import Complaint
 
 Case = Annotated[str, typer.Argument(metavar="ID", help="The id of the complaint, or its first characters.")]
@@ -56,7 +59,8 @@ def show(ctx: typer.Context, case: Case, *, as_json: AsJson = False) -> int:
         show_one(talk, made, as_json=as_json)
         if not as_json:
             for one in steps:
-                words = "; ".join(f"{name}: {text}" for name, text in words_of(there.keys, one).items() if text)
+                kept = (f"{name}: {text}" for name, text in words_of(there.keys, one).items() if text)
+                words = "; ".join((*_facts(one), *kept))
                 named = one.kind.value.removeprefix("complaint_")
                 talk.data(f"  {one.at.astimezone(there.zone):%d %b %Y, %H:%M}  {named}  {words}")
     return Exit.DONE
@@ -79,11 +83,26 @@ def show_one(talk: Talk, one: "Complaint", *, as_json: bool) -> None:
 
 
 def _stands(one: "Complaint") -> str:
-    if one.escalated_on is not None:
+    if one.with_authority:
         return "with the authority"
     if one.result is not None:
         return one.result.value.replace("_", " ")
     return "open, acknowledged" if one.acknowledged else "open, not acknowledged"
+
+
+def _facts(one: "Act") -> Iterator[str]:
+    """What a step says openly: the outcome, the day, how the person was told, and the digest of the letter."""
+    from dpsync.reports.words import day
+
+    said = one.said
+    if "result" in said:
+        yield said["result"].replace("_", " ")
+    if "how" in said:
+        yield f"told on {day(date.fromisoformat(said['on']))} by {said['how']}"
+    elif "on" in said:
+        yield f"since {day(date.fromisoformat(said['on']))}"
+    if "digest" in said:
+        yield f"SHA-256 of the letter {said['digest']}"
 
 
 def _about(one: "Complaint") -> str:

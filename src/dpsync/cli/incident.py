@@ -1,5 +1,7 @@
 """Incidents: open, list, show, close."""
 
+from functools import partial
+from textwrap import shorten
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -118,8 +120,8 @@ def list_(
     every: Annotated[bool, typer.Option("--all", help="Show closed ones too.")] = False,
     as_json: AsJson = False,
 ) -> int:
-    """List incidents. Exit code 2: the 72 hours of one are over, and it is not closed."""
-    from dpsync.cases.incidents import incidents
+    """List incidents. The words may name people. Exit code 2: the 72 hours of one are over, and it is not closed."""
+    from dpsync.cases.incidents import facts_of, incidents
     from dpsync.cli.opening import installation
     from dpsync.reports.render import json_value
     from dpsync.reports.words import moment
@@ -134,7 +136,7 @@ def list_(
             rows = [
                 (
                     one.id,
-                    one.kind.value.replace("_", " "),
+                    _what(one, there.read(partial(facts_of, keys=there.keys, case_id=one.id)).get("what", "")),
                     moment(one.aware_at, there.zone),
                     moment(one.limit_at, there.zone),
                     one.finding.value.replace("_", " ") if one.finding else one.stage.value,
@@ -173,6 +175,16 @@ def show(ctx: typer.Context, case: Case, *, as_json: AsJson = False) -> int:
     return Exit.DONE
 
 
+def _what(one: "Incident", words: str) -> str:
+    """What happened, short enough for a line: the kind, unless it is `other`, and the words that were kept."""
+    from dpsync.cases.incidents import IncidentKind
+
+    named = one.kind.value.replace("_", " ")
+    if not words:
+        return named
+    return shorten(words if one.kind is IncidentKind.OTHER else f"{named}: {words}", 60, placeholder="…")
+
+
 def _end(talk: Talk, there: "Installation", one: "Incident", *, as_json: bool) -> None:
     from dpsync.cli.opening import place_of_store
     from dpsync.reports.render import json_value
@@ -184,9 +196,10 @@ def _end(talk: Talk, there: "Installation", one: "Incident", *, as_json: bool) -
         return
     _show(talk, there, one)
     until = moment(one.limit_at, there.zone)
+    reminds = " It reminds the data protection officer while the incident is open." if one.open else ""
     talk.ending(
         stored=f"the incident and its ledger entry, in {place_of_store(there)}",
-        by_itself="dpsync notifies nobody. It reminds the data protection officer while the incident is open.",
+        by_itself=f"dpsync notifies nobody.{reminds}",
         waits=f"you decide whether the authority is told, by {until}." if one.open else "",
     )
 
@@ -199,6 +212,6 @@ def _show(talk: Talk, there: "Installation", one: "Incident") -> None:
     talk.data(f"  72 hours end {moment(one.limit_at, there.zone)}")
     if one.about:
         talk.data(f"  requests {', '.join(one.about)}")
-    if one.people is not None or one.records is not None:
-        shown = ("not known" if number is None else f"{number:,}" for number in (one.people, one.records))
-        talk.data("  people {}, records {}".format(*shown))
+    for name, number in (("people", one.people), ("records", one.records)):
+        shown = "not written down" if number is None else f"{number:,}"
+        talk.data(f"  About how many {name} (Art. 33(3)(a)): {shown}")

@@ -147,7 +147,7 @@ SHAPES: dict[str, dict[str, str]] = {
         "version": "1",
         "complaints[]": "one object a complaint: `id`, `received_at`, `received_on`, `channel`, `by`, `about`, "
         "`processors`, `topics`, `contains`, `strict_on`, `due_on`, `rule`, `acknowledged`, `progress`, `result`, "
-        "`told`, `escalated_on`, `closed_at`. The other commands give one as `complaint`",
+        "`told`, `escalated_on`, `with_authority`, `closed_at`. The other commands give one as `complaint`",
     },
     "incident list": {
         "version": "1",

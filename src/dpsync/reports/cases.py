@@ -66,9 +66,12 @@ def _to_answer(one: Complaint, today: date) -> Duty:
         over = one.late(today)
         by = one.due_on if over else one.strict_on
         told = "Tell the person that the complaint came and is looked into, then record it."
-        return Duty(over, by, f"Complaint {one.id}: {told}", f"dpsync complaint acknowledge {one.id} --on DATE")
+        return Duty(
+            over, by, f"Complaint {one.id}: {told}", f"dpsync complaint acknowledge {one.id} --on DATE --by NAME"
+        )
     told = f"Complaint {one.id}: tell the person how it goes, or the outcome, then record it."
-    return Duty(overdue=False, by=None, sentence=told, command=f"dpsync complaint outcome {one.id}")
+    command = f"dpsync complaint outcome {one.id} RESULT --on DATE --by NAME --reason WHY"
+    return Duty(overdue=False, by=None, sentence=told, command=command)
 
 
 def _to_decide(one: Incident, now: datetime, zone: ZoneInfo) -> Duty:
