@@ -17,7 +17,7 @@ from dpsync.propagation.correspondence import letters_due
 from dpsync.propagation.correspondence.letters_due import GIVEN_UP, Owed, level_of
 from dpsync.propagation.decisions import Person
 from dpsync.propagation.extending import extend
-from dpsync.propagation.telling import LetterKind, Told, all_told, tell
+from dpsync.propagation.telling import LetterKind, Told, all_told, is_answered, tell
 from dpsync.reports.standing import RequestStanding
 from dpsync.settings.controller import LETTERS
 from dpsync.store import tables as t
@@ -47,6 +47,15 @@ def written(there: Installation, request_id: str, kind: LetterKind | None = None
 def told(there: Installation, request_id: str, kind: LetterKind, on: date | None = None) -> Told:
     one, service, now = Told(kind, on or there.clock.now().date(), "post", "ab" * 32), there.service, there.clock.now()
     return service.write(lambda unit: tell(unit, service.controller, request_id, one, WHO, now))
+
+
+def finish(there: Installation) -> None:
+    there.drive()
+    there.drive(timedelta(minutes=5))
+
+
+def answered(there: Installation, request_id: str) -> bool:
+    return there.service.read(lambda connection: is_answered(connection, there.service.controller, request_id))
 
 
 def reminded(there: Installation, after: timedelta = timedelta(0)) -> list[tuple[str, str]]:
@@ -107,10 +116,32 @@ def test_what_is_not_known_to_be_done_is_never_written_as_done(
     line = replace(standing.lines[0], state=state, told_at=standing.received_at if told_at else None)
     assert recipient(line, SENDER.zone).did is did
     letter = composed(LetterKind.ERASURE, replace(standing, lines=(line,)), "", SENDER, Asks(), date(2026, 12, 1))
-    done = did not in {Did.WAITING, Did.UNTOLD}
+    done = did not in {Did.WAITING, Did.UNTOLD, Did.WITHDRAWN}
     assert ("It is finished at every service" in letter.text) is done
     assert ("deleted your data" in letter.text) is (did in {Did.SEEN, Did.SAYS})
     assert "Dear Sir or Madam," in letter.text
+
+
+@pytest.mark.parametrize("right", list(Right))
+def test_what_was_stopped_is_neither_finished_nor_taken_back_by_the_person(
+    right: Right, standing: RequestStanding
+) -> None:
+    def said(*lines: tuple[State, bool]) -> str:
+        at = standing.received_at
+        made = [replace(standing.lines[0], state=state, told_at=at if told else None) for state, told in lines]
+        asked = replace(standing, right=right, lines=tuple(made))
+        kind = LetterKind.ERASURE if right is Right.ERASURE else LetterKind.ACTION
+        return composed(kind, asked, "", SENDER, Asks(), date(2026, 12, 1)).text
+
+    unsent, sent, seen = (State.WITHDRAWN, False), (State.WITHDRAWN, True), (State.VERIFIED, True)
+    assert "We stopped it before any service was told, so nothing was done." in said(unsent)
+    assert "was told, so nothing was done there." in said(unsent)
+    assert "We stopped it, so it was not done everywhere." in said(sent)
+    assert "so nothing more was done there." in said(sent)
+    assert "We stopped it, so it was not done everywhere." in said(unsent, seen)
+    assert "not finished" in said(unsent, (State.PENDING, False))
+    for text in (said(unsent), said(sent), said(unsent, seen)):
+        assert [odd for odd in ("finished", "taken back", "write to you again") if odd in text] == []
 
 
 @pytest.mark.parametrize("right", list(Right))
@@ -163,11 +194,88 @@ def test_a_letter_that_does_not_fit_is_refused_in_a_sentence(tmp_path: Path) -> 
             written(there, opt_out.id, LetterKind.ERASURE)
         with pytest.raises(NotFound):
             written(there, "r-NONE")
+        restriction = there.ask(Right.RESTRICTION, "cy@example.org", id="crm-3")
+        with pytest.raises(DecisionRefused, match="an erasure only"):
+            written(there, restriction.id, LetterKind.REFUSAL, because="no", ground=Ground.NEEDED)
+        with pytest.raises(DecisionRefused, match="--ends-on is over"):
+            written(there, restriction.id, LetterKind.LIFTING, because="over", on=date(2026, 11, 19))
+        assert written(there, restriction.id, LetterKind.LIFTING, because="over", on=date(2026, 11, 20))
+        assert written(there, erasure.id, LetterKind.REFUSAL, because="no", ground=Ground.SCHEDULE_2)
         longer = written(there, erasure.id, LetterKind.EXTENSION, because="the archive is on paper")
         assert "by 22 February 2027 at the latest" in longer.text
 
 
+def test_the_exemptions_of_the_united_kingdom_are_no_ground_elsewhere(tmp_path: Path) -> None:
+    with installed(tmp_path, sqlite_url(tmp_path), processors=FORMS) as there:
+        one = there.ask(Right.ERASURE, ADA)
+        ireland = 'rehearsal = true\nregime = "eu"\ncountry = "IE"\ntime_zone = "Europe/Dublin"'
+        there.restart(("rehearsal = true", ireland))
+        with pytest.raises(DecisionRefused, match="United Kingdom"):
+            written(there, one.id, LetterKind.REFUSAL, because="no", ground=Ground.SCHEDULE_2)
+        assert written(there, one.id, LetterKind.REFUSAL, because="no", ground=Ground.NEEDED)
+
+
+def test_what_is_closed_or_done_can_be_neither_extended_nor_refused(tmp_path: Path) -> None:
+    with installed(tmp_path, sqlite_url(tmp_path), processors=NEWSLETTER) as there:
+        there.sandbox.add(ADA)
+        one = there.ask(Right.ERASURE, ADA)
+        finish(there)
+        for kind, words in ((LetterKind.EXTENSION, "nothing left to extend"), (LetterKind.REFUSAL, "done everywhere")):
+            with pytest.raises(DecisionRefused, match=words):
+                written(there, one.id, kind, because="no", ground=Ground.NEEDED)
+            with pytest.raises(DecisionRefused, match=words):
+                told(there, one.id, kind)
+
+
+def test_a_letter_that_went_before_the_end_can_be_recorded_after_it(tmp_path: Path) -> None:
+    with installed(tmp_path, sqlite_url(tmp_path), processors=NEWSLETTER) as there:
+        there.sandbox.add(ADA)
+        one = there.ask(Right.ERASURE, ADA)
+        there.clock.advance(DAY)
+        finish(there)
+        assert told(there, one.id, LetterKind.EXTENSION, date(2026, 11, 20))
+        assert not answered(there, one.id)
+
+
 # --- that it went
+
+
+@pytest.mark.parametrize(
+    ("right", "kind", "words"),
+    [
+        (Right.OPT_OUT, LetterKind.REFUSAL, "nobody can refuse"),
+        (Right.OPT_OUT, LetterKind.EXTENSION, "24 hours"),
+        (Right.OPT_OUT, LetterKind.ERASURE, "no erasure"),
+        (Right.ERASURE, LetterKind.LIFTING, "only a restriction"),
+    ],
+)
+def test_a_letter_that_cannot_be_written_cannot_be_recorded(
+    right: Right, kind: LetterKind, words: str, tmp_path: Path
+) -> None:
+    with installed(tmp_path, sqlite_url(tmp_path), processors=FORMS) as there:
+        one = there.ask(right, ADA)
+        with pytest.raises(DecisionRefused, match=words):
+            told(there, one.id, kind)
+        assert there.service.read(lambda connection: all_told(connection, one.id)) == ()
+
+
+def test_a_letter_of_an_unfinished_request_is_no_answer_and_one_after_its_end_is(
+    database_url: str, tmp_path: Path
+) -> None:
+    with installed(tmp_path, database_url, processors=NEWSLETTER) as there:
+        there.sandbox.add(ADA)
+        one = there.ask(Right.ERASURE, ADA)
+        assert told(there, one.id, LetterKind.ERASURE)
+        assert not answered(there, one.id)
+        there.clock.advance(DAY)
+        finish(there)
+        assert not answered(there, one.id)  # that letter said that we will write again
+        assert reminded(there, 19 * DAY) == [("dpo", "letter-near")]
+        told(there, one.id, LetterKind.RECIPIENTS)
+        assert not answered(there, one.id)
+        told(there, one.id, LetterKind.ERASURE)
+        assert answered(there, one.id)
+        assert reminded(there, 7 * DAY) == []
 
 
 def test_that_the_person_was_told_is_on_the_record_with_day_way_and_digest(database_url: str, tmp_path: Path) -> None:
@@ -204,6 +312,8 @@ def test_the_last_day_for_the_letter_is_watched_until_it_is_recorded(tmp_path: P
         told(there, one.id, LetterKind.EXTENSION)
         assert reminded(there, DAY) == [("dpo", "letter-late")]  # that is no answer
         told(there, one.id, LetterKind.ERASURE)
+        assert reminded(there, DAY) == [("dpo", "letter-late")]  # nor is that: the request is not finished
+        told(there, one.id, LetterKind.REFUSAL)
         assert reminded(there, DAY) == []
 
 
@@ -214,7 +324,7 @@ def test_an_extension_moves_the_last_day_and_an_opt_out_has_the_usual_month(tmp_
         controller, now = there.service.controller, there.clock.now()
         person = Person("Dana", "dana", "it is complex")
         there.service.write(lambda unit: extend(unit, controller, one.id, person, now.date(), now))
-        found = there.service.read(lambda connection: letters_due.owed(connection, date(2026, 12, 12)))
+        found = there.service.read(lambda connection: letters_due.owed(connection, controller, date(2026, 12, 12)))
         assert [owed.by for owed in found] == [date(2027, 2, 19), date(2026, 12, 17)]
 
 
@@ -306,11 +416,15 @@ def test_by_command_a_letter_is_written_and_its_going_recorded(
     file = tmp_path / "letter.html"
     code, said = ran(tmp_path, capsys, "letter", request, "--kind", "recipients", "-o", str(file), *by)
     assert (code, "Dear Ada L," in file.read_text("utf-8")) == (0, True)
+    assert "--on DATE --by NAME" in said
     assert file.stat().st_mode & 0o077 == 0
     assert ran(tmp_path, capsys, "letter", request, "-o", "letter.doc", *by)[0] == 64
     assert ran(tmp_path, capsys, "letter", request, "--kind", "poem", *by)[0] == 64
     today = datetime.now(ZoneInfo("Europe/London")).date().isoformat()
     code, said = ran(tmp_path, capsys, "told", request, "--on", today, "--letter", str(file), *by)
+    assert (code, "the last day for the answer still counts" in said) == (0, True)
+    assert ran(tmp_path, capsys, "withdraw", request, "--reason", "it was a test", *by)[0] == 0
+    code, said = ran(tmp_path, capsys, "told", request, "--letter-kind", "erasure", "--on", today, *by)
     assert (code, "no letter is due any more" in said) == (0, True)
     code, said = ran(tmp_path, capsys, "dossier", request)
     assert "Dana Officer recorded that the person had a letter." in said

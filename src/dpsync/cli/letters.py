@@ -65,7 +65,8 @@ def letter(
             return Exit.DONE
         content = made.page if ending_of(Path(output)) == "html" else made.text
         written(Path(output), content.encode())
-        talk.say(f"Written to {output}. Send it, then: dpsync told {request_id} --letter-kind {made.kind} --on DATE")
+        record = f"dpsync told {request_id} --letter-kind {made.kind} --on DATE --by NAME"
+        talk.say(f"Written to {output}. Send it, then: {record}")
     return Exit.DONE
 
 
@@ -78,14 +79,14 @@ def told(
     how: How = "post",
     letter: Letter = None,
     by: decide.By,
-    note: Annotated[str, typer.Option(help="Words for the record. dpsync keeps them sealed.")] = "",
+    note: Annotated[str, typer.Option(help="Words for the record. Put no name here: dossiers show it.")] = "",
     as_json: decide.AsJson = False,
 ) -> int:
-    """Record that the person had a letter: which, when and how. After an answer, no letter is due any more."""
+    """Record that the person had a letter: which, when and how. After the answer to a finished request, none is due."""
     from dpsync.cli.console import os_user
     from dpsync.cli.opening import full_id, installation, place_of_store
     from dpsync.propagation.decisions import Person
-    from dpsync.propagation.telling import ANSWERS, Told, tell
+    from dpsync.propagation.telling import Told, is_answered, tell
 
     talk, said = ctx.obj, told_of(on, how, letter)
     with installation(talk) as there:
@@ -93,6 +94,7 @@ def told(
         kind = _kind(letter_kind) or _usual(there, request_id)
         one, person = Told(kind, said.on, said.how.value, said.digest), Person(by, os_user(), note)
         there.write(lambda unit: tell(unit, there.controller, request_id, one, person, now))
+        answered = there.read(lambda connection: is_answered(connection, there.controller, request_id))
         talk.did = f"that the person of request {request_id} was told is recorded ({kind})"
         if as_json:
             shape = {"letter": kind.value, "on": one.on, "how": one.how, "digest": one.digest}
@@ -101,7 +103,7 @@ def told(
             talk.data(f"{request_id}  told by {one.how} on {one.on} ({kind})")
         talk.ending(
             stored=f"the letter's kind, day and digest, and the ledger entry, in {place_of_store(there)}",
-            by_itself="no letter is due any more." if kind in ANSWERS else "the last day for the answer still counts.",
+            by_itself="no letter is due any more." if answered else "the last day for the answer still counts.",
         )
     return Exit.DONE
 

@@ -61,12 +61,16 @@ _OPEN = frozenset({Did.WAITING, Did.UNTOLD})
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """One processor in the letter. `on`: the day of what it did, or of our telling it; `limits`: what stays there."""
+    """One processor in the letter. `on`: the day of what it did, or of our telling it; `limits`: what stays there.
+
+    `told`: whether it ever had the instruction.
+    """
 
     title: str
     did: Did
     on: date | None
     limits: str
+    told: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +127,7 @@ def usual_kind(asked: RequestStanding) -> LetterKind:
 def composed(kind: LetterKind, asked: RequestStanding, name: str, sender: Sender, asks: Asks, today: date) -> Letter:
     """The letter of one kind. `name`: of the person, "" where it is not known any more."""
     found = [recipient(line, sender.zone) for line in asked.lines]
+    kinds = {one.did for one in found}
     values: Mapping[str, Any] = {
         "controller": sender.controller,
         "contact": sender.contact,
@@ -135,7 +140,9 @@ def composed(kind: LetterKind, asked: RequestStanding, name: str, sender: Sender
         "lifting": asked.lifting,
         "reference": asked.id,
         "recipients": found,
-        "finished": bool(found) and not any(one.did in _OPEN for one in found),
+        "finished": bool(found) and not kinds & (_OPEN | {Did.WITHDRAWN}),
+        "stopped": Did.WITHDRAWN in kinds and not kinds & _OPEN,
+        "nothing_done": kinds == {Did.WITHDRAWN} and not any(one.told for one in found),
         "nowhere": not found,
         "because": asks.because.strip(),
         "ground": asks.ground.value if asks.ground else "",
@@ -154,7 +161,7 @@ def recipient(line: PropagationLine, zone: ZoneInfo) -> Recipient:
     """What one processor did, by the state that the record proves. What is unknown is open."""
     did = _BY_STATE.get(line.state) or (Did.WAITING if line.told_at else Did.UNTOLD)
     at = line.told_at if did in _OPEN else line.done_at or line.state_since
-    return Recipient(line.title, did, at.astimezone(zone).date() if at else None, line.limits)
+    return Recipient(line.title, did, at.astimezone(zone).date() if at else None, line.limits, line.told_at is not None)
 
 
 def _environment(sender: Sender) -> Environment:

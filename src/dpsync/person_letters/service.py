@@ -1,15 +1,15 @@
 """A letter about one request of an installation, as its record stands now."""
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import date, datetime
 
 from dpsync.errors import DecisionRefused, NotFound, UsageError
 from dpsync.installation import Installation
-from dpsync.model import Right
-from dpsync.person_letters.compose import Asks, Letter, Sender, composed, usual_kind
-from dpsync.propagation.telling import LetterKind
+from dpsync.model import DONE_STATES, Regime, Right
+from dpsync.person_letters.compose import Asks, Ground, Letter, Sender, composed, usual_kind
+from dpsync.propagation.telling import LetterKind, must_fit
 from dpsync.reports.make import processor_lines
-from dpsync.reports.standing import RequestStanding, read_standing
+from dpsync.reports.standing import read_standing
 from dpsync.store import tables as t
 
 _WITH_REASON = frozenset({LetterKind.EXTENSION, LetterKind.REFUSAL, LetterKind.LIFTING})
@@ -27,7 +27,11 @@ def letter_to(
         raise NotFound(f"there is no request {request_id}")
     asked, clock = found[0], there.controller.legal_clock
     chosen = kind or usual_kind(asked)
-    _must_fit(chosen, asked, asks)
+    done = bool(asked.lines) and all(line.state in DONE_STATES for line in asked.lines)
+    must_fit(chosen, asked.right, closed=asked.closed_at is not None, done=done)
+    _must_say(chosen, asks, clock.day_of(now))
+    if chosen is LetterKind.REFUSAL:
+        _must_be_a_ground(asks.ground, asked.right, there.settings.controller.regime)
     if chosen is LetterKind.EXTENSION:
         asks = replace(asks, extended_to=clock.extended(asked.starts_on).due_on)
     return composed(chosen, asked, name, sender_of(there), asks, clock.day_of(now))
@@ -40,18 +44,19 @@ def sender_of(there: Installation) -> Sender:
     return Sender(*whose, language=c.language, own=c.letter_templates, rehearsal=c.rehearsal)
 
 
-def _must_fit(kind: LetterKind, asked: RequestStanding, asks: Asks) -> None:
+def _must_say(kind: LetterKind, asks: Asks, today: date) -> None:
     if kind in _WITH_REASON and not asks.because.strip():
         raise UsageError("say with --because why, in words for the person")
     if kind is LetterKind.REFUSAL and asks.ground is None:
         raise UsageError("say with --ground on which legal ground")
-    if kind is LetterKind.REFUSAL and asked.right is Right.OPT_OUT:
-        raise DecisionRefused("an objection to marketing is absolute (Art. 21(3)): nobody can refuse it")
-    if kind is LetterKind.EXTENSION and asked.right is Right.OPT_OUT:
-        raise DecisionRefused("an objection has 24 hours (Art. 21(3)) and cannot be extended")
-    if kind is LetterKind.LIFTING and asked.right is not Right.RESTRICTION:
-        raise DecisionRefused("only a restriction can be lifted")
     if kind is LetterKind.LIFTING and asks.on is None:
         raise UsageError("say with --ends-on on which day the restriction ends")
-    if kind is LetterKind.ERASURE and asked.right is not Right.ERASURE:
-        raise DecisionRefused("this is no erasure: leave out --kind")
+    if kind is LetterKind.LIFTING and asks.on is not None and asks.on < today:
+        raise DecisionRefused("the person must be told before the restriction ends (Art. 18(3)): --ends-on is over")
+
+
+def _must_be_a_ground(ground: Ground | None, right: Right, regime: Regime) -> None:
+    if ground is Ground.SCHEDULE_2 and regime is not Regime.UK:
+        raise DecisionRefused("dpa_sch2 is a ground of the United Kingdom's law, and your regime is another")
+    if ground is Ground.NEEDED and right is not Right.ERASURE:
+        raise DecisionRefused("art17_3 is a ground to refuse an erasure only")

@@ -6,7 +6,7 @@ For an opt-out the letter has the month that everybody has (Art. 12(3)), whateve
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from sqlalchemy import Connection, or_, select
+from sqlalchemy import ColumnElement, Connection, or_, select
 
 from dpsync.alerts import Concern, raise_alert, told_of
 from dpsync.ledger import entry
@@ -15,7 +15,7 @@ from dpsync.model import Right, State
 from dpsync.propagation import extensions
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.rules.legal_clock import LETTER
-from dpsync.propagation.telling import ANSWERS, KIND
+from dpsync.propagation.telling import ANSWERS, KIND, answers, read
 from dpsync.store import tables as t
 from dpsync.store.writer import Unit
 
@@ -51,30 +51,48 @@ def remind(unit: Unit, controller: Controller, now: datetime) -> int:
         return 0
     today = controller.legal_clock.day_of(now)
     found: dict[str, list[Owed]] = {}
-    for one in owed(unit.connection, today):
+    for one in owed(unit.connection, controller, today):
         if level := level_of(one, today):
             found.setdefault(level, []).append(one)
     return sum(_raise(unit, controller, level, ones, now) for level, ones in found.items())
 
 
-def owed(connection: Connection, today: date) -> list[Owed]:
+def owed(connection: Connection, controller: Controller, today: date) -> list[Owed]:
     """Every request without a letter that answers it, whose last day is near or not long over; oldest first.
 
     What was taken back everywhere needs none.
     """
-    r, d, p = t.request.c, t.decision.c, t.propagation.c
+    r, p = t.request.c, t.propagation.c
     longer = extensions.all_of(connection)
     going = select(p.request_id).where(p.request_id == r.id, p.state != State.WITHDRAWN.value).exists()
-    answers = or_(*(d.detail.startswith(f"{kind.value}, ") for kind in sorted(ANSWERS)))
-    answered = select(d.request_id).where(d.request_id == r.id, d.kind == KIND, answers).exists()
     last, first = (today + SOON).isoformat(), (today - GIVEN_UP).isoformat()
     usual = (r.right != Right.OPT_OUT.value) & r.letter_by.between(first, last)
     from_start = r.starts_on.between((today - GIVEN_UP - LETTER).isoformat(), (today + SOON - LETTER).isoformat())
     chosen = or_(usual, (r.right == Right.OPT_OUT.value) & from_start, r.id.in_(list(longer)))
+    answered = _answered(connection, controller, chosen)
     rows = connection.execute(
-        select(r.id, r.right, r.starts_on, r.letter_by).where(chosen, going, ~answered).order_by(r.ordinal)
-    )
-    return [Owed(row.id, _by(row.right, row.starts_on, row.letter_by, longer.get(row.id))) for row in rows]
+        select(r.id, r.right, r.starts_on, r.letter_by).where(chosen, going).order_by(r.ordinal)
+    ).all()
+    return [
+        Owed(row.id, _by(row.right, row.starts_on, row.letter_by, longer.get(row.id)))
+        for row in rows
+        if row.id not in answered
+    ]
+
+
+def _answered(connection: Connection, controller: Controller, chosen: ColumnElement[bool]) -> set[str]:
+    r, d, day_of = t.request.c, t.decision.c, controller.legal_clock.day_of
+    kinds = or_(*(d.detail.startswith(f"{kind.value}, ") for kind in sorted(ANSWERS)))
+    said = select(r.id, r.closed_at, d.detail).join(t.decision, d.request_id == r.id)
+    found = set()
+    for row in connection.execute(said.where(chosen, d.kind == KIND, kinds)):
+        try:
+            told = read(row.detail)
+        except ValueError:  # somebody wrote there by hand: `verify` names it
+            continue
+        if answers(told, day_of(row.closed_at) if row.closed_at else None):
+            found.add(row.id)
+    return found
 
 
 def _by(right: str, starts_on: str, letter_by: str, longer: extensions.Extension | None) -> date:
@@ -96,7 +114,7 @@ def _raise(unit: Unit, controller: Controller, level: str, ones: list[Owed], now
             role=role,
             subject="A person should have had a letter" if level == LATE else "A letter to a person is due",
             body="`dpsync letter REQUEST -o FILE` writes it. Send it yourself, and record it: `dpsync told REQUEST "
-            "--on DATE`. If your main database answers people, set [controller] watch_letters = false."
+            "--on DATE --by NAME`. If your main database answers people, set [controller] watch_letters = false."
             + (f" There are {more:,} more than are listed here." if more > 0 else ""),
             now=now,
             zone=controller.zone,
