@@ -1,6 +1,5 @@
 """The page of a question shows what `dpsync plan` shows: where the person is, what is called; by reading only."""
 
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +104,6 @@ def test_what_a_plan_says_is_called_is_what_the_connectors_call(right: Right, tm
         plan = plan_of(there.service, asked(there, right, id="crm-1", email=PERSON, **more), there.clock.now())
         there.ask(right, PERSON, references={"google_analytics": ["111111111.2222222222"]}, **more)
         there.drive()
-        there.drive(timedelta(hours=1))  # what a busy machine cut off is tried again
         made = changed(there)
         for name, section in there.service.settings.processors.items():
             said = changing_calls(section.connector, right, lifting=False)
