@@ -217,7 +217,7 @@ def test_a_unit_is_written_once_and_started_when_wanted(owned: Path, systemctl: 
     units.mkdir()
     install = ("service", "install", "--unit-folder", str(units))
     if keys_owner(owned) == "root":
-        pytest.skip("needs a user who is not root, or the right to give files to one")
+        pytest.skip(reason="needs a user who is not root, or the right to give files to one")
     assert ran(owned, *install) == 0
     unit = (units / "dpsync.service").read_text(encoding="utf-8")
     assert f"User={keys_owner(owned)}\n" in unit
