@@ -1,13 +1,17 @@
 """The sandbox as a whole: its control plane, its webhooks, and the process that a rehearsal starts."""
 
+import contextlib
 import hashlib
 import hmac
 import json
 import os
 import signal
 import smtplib
+import socket
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -306,3 +310,35 @@ def test_a_taken_port_is_said_and_nothing_is_left_running() -> None:
         port = sandbox.smtp_port
         with pytest.raises(OSError, match="in use"), running_sandbox(smtp_port=port):
             pytest.fail("a second mailbox on the same port")
+
+
+@pytest.mark.parametrize("kind", ["mail", "calls"])
+def test_a_connection_that_comes_while_the_sandbox_ends_is_closed(kind: str) -> None:
+    for _ in range(8):
+        held: list[socket.socket] = []
+        with contextlib.ExitStack() as stack:
+            with running_sandbox() as sandbox:
+                port = sandbox.addresses.smtp_port if kind == "mail" else urlsplit(sandbox.addresses.mailchimp_url).port
+                caller = threading.Thread(target=_connect_until_refused, args=(port, held, stack))
+                caller.start()
+                time.sleep(0.01)
+            caller.join()
+            assert all(_is_closed(one) for one in held)
+
+
+def _connect_until_refused(port: int, held: list[socket.socket], stack: contextlib.ExitStack) -> None:
+    with contextlib.suppress(OSError):
+        while len(held) < 400:
+            held += [stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=5))]
+
+
+def _is_closed(connection: socket.socket) -> bool:
+    """Whether the other side closed it, after whatever it said."""
+    try:
+        while connection.recv(1024):
+            pass
+    except TimeoutError:
+        return False
+    except OSError:
+        pass
+    return True
