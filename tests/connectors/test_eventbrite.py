@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
+from email.utils import format_datetime
 from typing import Any, ClassVar
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -50,6 +51,7 @@ from dpsync.http import TOO_LATE, HttpClient
 from dpsync.model import Changes, FieldValue, Lifted, Right
 from tests.connectors.contract import (
     NEW,
+    NOW,
     OLD,
     SECRET,
     Hands,
@@ -883,6 +885,13 @@ def test_a_time_that_the_answer_names_itself_is_the_one_that_counts(status: int)
     outcome = told(failing(ORDER_LIST, no(status, "INTERNAL_ERROR", **header)))
     assert isinstance(outcome, Retryable)
     assert outcome.retry_after == timedelta(seconds=7)
+
+
+def test_a_day_and_hour_that_the_answer_names_counts_from_now() -> None:
+    at = format_datetime(NOW + timedelta(minutes=3), usegmt=True)
+    outcome = told(failing(ORDER_LIST, no(503, "INTERNAL_ERROR", **{"Retry-After": at})))
+    assert isinstance(outcome, Retryable)
+    assert outcome.retry_after == timedelta(minutes=3)
 
 
 def test_a_fault_there_takes_no_time_from_the_rate_header() -> None:

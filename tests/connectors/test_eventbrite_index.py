@@ -51,6 +51,12 @@ def test_a_ticket_without_an_address_or_an_order_is_kept_as_nobodys() -> None:
     assert json.loads(kept[f"who/{WHO}/9"]) == ["900", "1"]
 
 
+def test_what_stands_in_the_place_of_an_address_and_is_none_is_nobodys() -> None:
+    strange = {"id": "7", "event_id": "900", "profile": {"email": ["ada@example.org"]}}
+    kept = looked(Answers(order1={"id": "1", "attendees": [strange]}), "orders/1/")
+    assert kept["is/7"] == ""
+
+
 def test_each_hint_is_read_once_and_what_was_read_already_keeps_no_other_waiting() -> None:
     answers = Answers(attendee7=ticket(7))
     kept = looked(answers, "", "orders/1/", "", "events/900/attendees/7/")

@@ -1,6 +1,7 @@
 """What Google's answers to a deletion and to a token call mean, part by part, and what exactly is sent to get them."""
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -69,6 +70,16 @@ def test_the_day_is_counted_of_the_project_and_of_each_property_also_over_a_rest
     else:
         assert isinstance(outcome, Accepted)
     assert kept == {f"day/{of}": spent[f"day/{of}"]}
+
+
+def test_a_call_that_is_made_again_with_a_new_token_counts_at_its_property_too() -> None:
+    stand_in = StandIn()
+    with on_stage(stand_in, properties=[ONE], user_id=False) as stage:
+        stage.tell(ERASURE)
+        stand_in.dead = {"ya29.1"}
+        assert isinstance(stage.tell(replace(ERASURE, reference="ref-2")), Accepted)
+        counted = {key: value for key, value in stage.shelf.kept.items() if key.startswith("day/")}
+    assert counted == {"day/project": "2026-11-20 3", f"day/{ONE}": "2026-11-20 3"}
 
 
 # --- who answered

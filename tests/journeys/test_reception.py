@@ -14,8 +14,8 @@ from sqlalchemy import Engine, event
 from dpsync.connector import Processor, Retryable
 from dpsync.intake.answers import Received
 from dpsync.intake.reception import Reception
-from dpsync.ledger.entry import decode
-from dpsync.model import Changes, Exemption, ExemptionCode, Request, Right, Subject
+from dpsync.ledger.entry import commitment, decode
+from dpsync.model import Cause, Changes, Exemption, ExemptionCode, Lifted, Request, Right, Subject
 from dpsync.propagation.decisions import Person, decide
 from dpsync.propagation.rules.event import Timer
 from dpsync.propagation.rules.lifecycle import DecisionKind
@@ -163,6 +163,7 @@ def test_a_request_closes_at_once_only_where_every_processor_is_exempt(
 ) -> None:
     monkeypatch.setenv("TZ", "Pacific/Kiritimati")  # where the exemption's last day is over
     time.tzset()
+    world.clock.advance(timedelta(hours=3))
     try:
         today = world.clock.now().date()
         world.use(exempt(world, "alpha", today), exempt(world, "beta", today))
@@ -202,3 +203,49 @@ def test_each_of_many_that_come_at_once_counts_for_the_brake(world: World) -> No
     world.use(safety=Safety(irreversible_per_day=2))
     some = [asked(world, f"e{n}", Right.ERASURE, str(n), f"p{n}@example.org") for n in range(4)]
     assert [one.held for one in received(world, some, together=True)] == [False, False, True, True]
+
+
+def test_a_rectification_waits_its_turn_in_the_lane_of_whoever_is_known(world: World) -> None:
+    world.vendors["alpha"].answers.append(Retryable(reason="later", retry_after=timedelta(hours=6)))
+    world.ask(Right.RECTIFICATION, "ada@example.org", id="1")
+    world.drive()
+    world.clock.advance(timedelta(minutes=1))
+    (before,) = world.rows(t.lane)
+    world.ask(Right.RECTIFICATION, "ada@example.org", id="1", changes=Changes(last_name="Lovelace"))
+    (lane,) = world.rows(t.lane)
+    assert lane.due_at == before.due_at > world.clock.now()
+
+
+def test_what_counts_for_the_brake_says_since_when(world: World) -> None:
+    world.ask(Right.ERASURE, "ada@example.org")
+    world.ask(Right.RECTIFICATION, "ben@example.org")
+    counted = {row.right: row.brake_at for row in world.rows(t.propagation)}
+    assert counted == {Right.ERASURE: world.clock.now(), Right.RECTIFICATION: None}
+
+
+def test_an_erasure_waits_while_the_person_is_restricted(world: World) -> None:
+    world.ask(Right.RESTRICTION, "ada@example.org", id="1")
+    world.ask(Right.ERASURE, "ada@example.org", id="1")
+    world.ask(Right.ERASURE, "ben@example.org", id="2")
+    causes = [row.causes for row in world.rows(t.propagation) if row.right == Right.ERASURE]
+    assert sorted(causes) == ["", Cause.RESTRICTION_IN_FORCE]
+
+
+def test_an_erasure_at_an_address_of_several_people_waits(world: World) -> None:
+    world.ask(Right.OPT_OUT, "family@example.org", id="1")
+    world.ask(Right.ERASURE, "family@example.org", id="2")
+    assert Cause.SHARED_ADDRESS in {row.causes for row in world.rows(t.propagation) if row.right == Right.ERASURE}
+
+
+def test_the_ledger_is_told_the_ground_and_how_the_person_was_told_of_a_lifting(world: World) -> None:
+    ground = asked(world, "e1", Right.OPT_OUT, "1", "ada@example.org")
+    lifting = asked(world, "e2", Right.RESTRICTION, "2", "ben@example.org")
+    lifted = Lifted(world.clock.now().date(), "by letter")
+    received(world, [replace(ground, ground="21(2)"), replace(lifting, lifted=lifted)], together=False)
+    told = [decode(row.body) for row in world.rows(t.entry) if row.request_id]
+    keyring = world.controller.keys
+    keys = {row.id: keyring.unwrap(row.wrapped_key, row.id, row.key_month) for row in world.rows(t.request)}
+    grounds = [one["ground"] for one in told if "ground" in one]
+    hows = [(one["how"], commitment(keys[one["req"]].commit_key, "by letter")) for one in told if "how" in one]
+    assert grounds == ["21(2)"]
+    assert [said for said, _ in hows] == [right for _, right in hows] != []

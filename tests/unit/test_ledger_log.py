@@ -392,6 +392,14 @@ def test_as_many_entries_may_be_missing_as_are_named_before_it_is_a_gap(copy: Co
     assert "entry 45 is missing" in found
 
 
+def test_of_the_checkpoints_that_do_not_fit_the_first_says_where_the_change_lies(copy: Connection) -> None:
+    forge_17(copy)
+    assert [one for one in problems(copy) if one.startswith("checkpoint")] == [
+        "checkpoint 30: entries 10 to 29 are not all as they were signed",
+        "checkpoint 40: does not fit either, after checkpoint 30",
+    ]
+
+
 def test_each_checkpoint_that_signs_more_than_there_is_is_named(copy: Connection) -> None:
     copy.execute(delete(t.entry).where(t.entry.c.idx >= 20))
     copy.exec_driver_sql("PRAGMA reverse_unordered_selects = ON")

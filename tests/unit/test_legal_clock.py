@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dpsync.errors import ConfigurationError
-from dpsync.model import Right
+from dpsync.model import Regime, Right
 from dpsync.propagation.rules.legal_clock import LegalClock
 
 LONDON = ZoneInfo("Europe/London")
@@ -132,6 +132,11 @@ def test_both_faults_of_the_settings_are_said_at_once() -> None:
     with pytest.raises(ConfigurationError) as raised:
         LegalClock("Europe/../London", "GB")
     assert [fault.key for fault in raised.value.faults] == ["controller.time_zone", "controller.holidays"]
+    assert "the name of a time zone" in raised.value.faults[0].problem
+    assert "is not one of GB-" in raised.value.faults[1].problem
+    with pytest.raises(ConfigurationError) as raised:
+        LegalClock("Europe/../Dublin", "XX", Regime.EU)
+    assert [fault.key for fault in raised.value.faults] == ["controller.time_zone", "controller.country"]
 
 
 def test_a_time_without_a_zone_is_refused() -> None:

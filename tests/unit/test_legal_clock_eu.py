@@ -1,8 +1,10 @@
 """The legal clock in the European Union: published vectors, and a second count of the same law, made in another way."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from importlib.metadata import version
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import holidays
@@ -11,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dpsync.errors import ConfigurationError
-from dpsync.model import Regime, Right
+from dpsync.model import Regime, Request, Right, Subject
 from dpsync.propagation.rules.legal_clock import LegalClock
 from dpsync.working_days import MEMBER_STATES
 
@@ -171,6 +173,15 @@ def test_an_objection_never_waits_for_identity_or_fee() -> None:
     later = RECEIVED + timedelta(days=9)
     dates = CLOCKS["GB-ENG"].dates(Right.OPT_OUT, RECEIVED, identity_confirmed_at=later, fee_paid_at=later)
     assert dates == CLOCKS["GB-ENG"].dates(Right.OPT_OUT, RECEIVED)
+
+
+@pytest.mark.parametrize("right", [Right.ERASURE, Right.OPT_OUT])
+def test_the_dates_of_a_request_follow_from_all_that_it_says(right: Right) -> None:
+    confirmed, paid = RECEIVED + timedelta(days=4), RECEIVED + timedelta(days=6)
+    clock, request = CLOCKS["GB-ENG"], Request("crm", "evt-1", right, Subject(id="1"), RECEIVED)
+    cases: list[dict[str, Any]] = [{}, {"identity_confirmed_at": confirmed}, {"fee_paid_at": paid}]
+    for told in cases:
+        assert clock.dates_of(replace(request, **told)) == clock.dates(right, RECEIVED, **told)
 
 
 def test_a_confirmation_without_a_zone_is_refused() -> None:

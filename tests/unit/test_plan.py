@@ -377,6 +377,42 @@ def test_who_is_restricted_is_the_same_as_by_looking_at_every_pair(history: list
         # The lifting came in first and is the newer version all the same.
         ([row(1, Right.RESTRICTION, lifting=True, version=5), row(2, Right.RESTRICTION, version=4)], False),
         ([row(1, Right.RESTRICTION, version=5), row(2, Right.RESTRICTION, lifting=True, version=4)], True),
+        ([row(1, Right.RESTRICTION, lifting=True, version=0), row(2, Right.RESTRICTION, version=0)], True),
+        (
+            [
+                row(1, Right.RESTRICTION, lifting=True),
+                row(2, Right.RESTRICTION, lifting=True, version=1, source="shop"),
+                row(5, Right.RESTRICTION, version=1),
+                row(9, Right.RESTRICTION, lifting=True, version=1, source="web"),
+            ],
+            False,
+        ),
+        (
+            # In whatever order they are read.
+            [
+                row(9, Right.RESTRICTION, lifting=True),
+                row(2, Right.RESTRICTION, lifting=True),
+                row(5, Right.RESTRICTION, version=1),
+            ],
+            False,
+        ),
+        (
+            [
+                row(9, Right.RESTRICTION, lifting=True),
+                row(2, Right.RESTRICTION, lifting=True, version=1, source="shop"),
+                row(5, Right.RESTRICTION),
+                row(6, Right.RESTRICTION, version=1),
+            ],
+            False,
+        ),
+        (
+            [
+                row(9, Right.RESTRICTION, lifting=True, version=1, source="shop"),
+                row(2, Right.RESTRICTION, lifting=True, version=1, source="shop"),
+                row(5, Right.RESTRICTION),
+            ],
+            False,
+        ),
         # What one processor was told of is the same person's restriction as what another was.
         (
             [
