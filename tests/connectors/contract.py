@@ -266,7 +266,9 @@ class Promises:
     def test_nobody_can_be_told_of_a_person_without_any_identifier(self, right: Right) -> None:
         with self.stage(right) as stage:
             nameless = instruction(right, addresses=(), changes=None, subject_id=None, name=None)
-            assert isinstance(stage.tell(nameless), NotIdentifiable)
+            outcome = stage.tell(nameless)
+            assert isinstance(outcome, NotIdentifiable)
+            assert outcome.reason, "the person who reads it must hear what is missing"
             assert stage.calls() == 0
 
     def test_no_identifier_is_needed_besides_another(self, right: Right) -> None:

@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass, field
 from datetime import timedelta
+from email.utils import format_datetime
 from urllib.parse import urlsplit
 
 import pytest
@@ -15,7 +16,7 @@ from dpsync.connector import (
 from dpsync.errors import CredentialsRejected, ProcessorUnreachable
 from dpsync.model import Right
 from dpsync.vendor.errors import BLOCKED, BUSY, FAULT_THERE
-from tests.connectors.contract import HTML, OpenShelf, Said, instruction, pseudonym
+from tests.connectors.contract import HTML, NOW, OpenShelf, Said, instruction, pseudonym
 from tests.connectors.test_campaign_monitor import (
     NEWS,
     ONE,
@@ -140,6 +141,16 @@ def test_the_next_renewal_is_made_with_the_token_that_the_last_one_gave_or_left(
     assert [form["refresh_token"] for form in stand_in.forms] == [["refresh-1"], [next_one]]
 
 
+def test_a_token_whose_time_is_over_is_renewed_before_it_is_used() -> None:
+    stand_in = tokens()
+    with Paired().before(stand_in) as stage:
+        stage.connector.probe()
+        stage.clock.seconds += 1209600
+        stand_in.access = "access-3"
+        stage.connector.probe()
+    assert [form["refresh_token"] for form in stand_in.forms] == [["refresh-1"], ["refresh-2"]]
+
+
 def test_a_renewal_under_way_is_waited_for_to_the_end_of_its_five_minutes() -> None:
     stand_in, shelf = tokens(), OpenShelf()
     with Paired().before(stand_in) as stage:
@@ -209,6 +220,7 @@ def limited(status: int, **headers: str) -> Said:
         (limited(429, X_RateLimit_Reset="348"), timedelta(seconds=348)),
         (limited(503, X_RateLimit_Reset="348"), timedelta(seconds=348)),
         (limited(429, X_RateLimit_Reset="348", Retry_After="20"), timedelta(seconds=20)),
+        (limited(503, Retry_After=format_datetime(NOW + timedelta(minutes=3), usegmt=True)), timedelta(minutes=3)),
         (limited(429, X_RateLimit_Reset="999999999"), timedelta(hours=24)),
         (limited(429, X_RateLimit_Reset="soon"), None),
         (limited(500, X_RateLimit_Reset="348"), None),

@@ -8,7 +8,9 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import requests
 
-from dpsync.connector import Applied, CannotTell, Refused, Retryable
+from dpsync.connector import Applied, CannotTell, Connector, Kit, Refused, Retryable
+from dpsync.connectors.mailchimp import Mailchimp
+from dpsync.connectors.mailchimp.calls import MailchimpSettings
 from dpsync.errors import ProcessorUnreachable
 from dpsync.model import Right
 from dpsync.vendor.errors import BLOCKED, NOT_DONE
@@ -141,3 +143,21 @@ def test_whether_a_configured_audience_exists_is_asked_by_its_id_alone() -> None
         stage.connector.probe()
     (asked,) = [one for one in stage.sent if urlsplit(one.url or "").path == "/3.0/lists/list1"]
     assert parse_qs(urlsplit(asked.url or "").query) == {"fields": ["id"]}
+
+
+def test_the_pauses_between_two_reads_are_those_that_its_maker_gives() -> None:
+    slept: list[float] = []
+
+    class Patient(Only):
+        def built(self, kit: Kit) -> Connector:
+            return Mailchimp(MailchimpSettings.model_validate(self.section), kit, sleep=slept.append)
+
+    class Blips(StandIn):
+        def answer(self, request: requests.PreparedRequest) -> Said:
+            if len(slept) < 2:
+                raise requests.ConnectionError
+            return super().answer(request)
+
+    with Patient().before(Blips({"list1": person(OLD, "list1")})) as stage:
+        assert isinstance(stage.tell(instruction(Right.ERASURE)), Applied)
+    assert len(slept) == 2
