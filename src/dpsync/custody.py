@@ -17,7 +17,7 @@ from dpsync import durable, journal_comparison, paths
 from dpsync.errors import AcceptedLost, KeyProblem, LedgerTampered, NotFound, ProofDamaged, ProofDiskFull, StoreProblem
 from dpsync.journal import Journal, Told
 from dpsync.ledger import anchors, entry, note
-from dpsync.ledger.anchors import ANCHORED, GAP, RECORDED, Anchors, Outside
+from dpsync.ledger.anchors import ANCHORED, ANCHORED_AT, GAP, RECORDED, Anchors, Outside
 from dpsync.ledger.entry import EntryKind
 from dpsync.ledger.log import Log
 from dpsync.ledger.receipt_folder import ReceiptFolder
@@ -205,21 +205,20 @@ class Custody:
         under = (note.parse(one)[0].size for one in set(self.receipts.checkpoints().values()))
         return max(under, default=0) > (read(anchored) or 0)
 
-    def anchor(self, text: str, read: Reader, write: Writing) -> None:
+    def anchor(self, text: str, read: Reader, write: Writing, now: datetime) -> None:
         """Keep a checkpoint outside, with what shows that it continues the one before, and remember that it was.
 
         Raises what `Anchors.write` raises.
         """
         size = self.anchors.write(text)
 
-        def step(connection: Connection) -> tuple[int, str]:
+        def step(connection: Connection) -> str:
             before = anchored(connection) or 0
-            return before, self._log.continuation(connection, before, text) if 0 < before < size else ""
+            return self._log.continuation(connection, before, text) if 0 < before < size else ""
 
-        before, continuation = read(step)
-        if continuation:
-            self.anchors.write_step(before, size, continuation)
-        write(lambda unit: _note_anchored(unit.connection, size))
+        if continuation := read(step):
+            self.anchors.write_step(continuation)
+        write(lambda unit: _note_anchored(unit.connection, size, now))
 
 
 def _free(path: Path) -> Path:
@@ -233,7 +232,14 @@ def anchored(connection: Connection) -> int | None:
     return None if value is None else int(value)
 
 
-def _note_anchored(connection: Connection, size: int) -> None:
-    if (anchored(connection) or 0) < size:
-        connection.execute(delete(t.meta).where(t.meta.c.key == ANCHORED))
-        connection.execute(insert(t.meta).values(key=ANCHORED, value=str(size)))
+def anchored_at(connection: Connection) -> datetime | None:
+    """When all that the ledger had was last found under a checkpoint outside; None before the first."""
+    value = connection.execute(select(t.meta.c.value).where(t.meta.c.key == ANCHORED_AT)).scalar_one_or_none()
+    return None if value is None else datetime.fromisoformat(value)
+
+
+def _note_anchored(connection: Connection, size: int, now: datetime) -> None:
+    noted = {ANCHORED: str(max(size, anchored(connection) or 0)), ANCHORED_AT: now.isoformat()}
+    for key, value in noted.items():
+        connection.execute(delete(t.meta).where(t.meta.c.key == key))
+        connection.execute(insert(t.meta).values(key=key, value=value))

@@ -194,7 +194,7 @@ class Installation:
     def anchor(self, now: datetime) -> str:
         """Sign a checkpoint and keep it outside. Raises what `Anchors.write` raises."""
         note = self.write(lambda unit: self.log.checkpoint(unit.connection, now))
-        self.custody.anchor(note, self.read, self.write)
+        self.custody.anchor(note, self.read, self.write, now)
         return note
 
     def receipt(self, request_id: str, now: datetime) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from dpsync.errors import KeyProblem, NoteInvalid, StoreEmpty, StoreProblem
 from dpsync.journal import NAME as JOURNAL
 from dpsync.journal_comparison import MARK
 from dpsync.ledger import note, receipt, told
-from dpsync.ledger.anchors import ANCHORED, Anchors
+from dpsync.ledger.anchors import ANCHORED, ANCHORED_AT, Anchors
 from dpsync.sealing import Keys
 from dpsync.settings.sections import LedgerSection
 from dpsync.store import tables as t
@@ -47,12 +47,14 @@ def demand(engine: Engine, keys: Keys, origin: str, ledger: LedgerSection) -> No
 ALWAYS = frozenset({"origin", "keys"})
 """The rows of `meta` that a ledger begins with."""
 
+_MOMENT = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{8,15}\+00:00"
 _FORMS = {
     ANCHORED: r"[0-9]{1,18}",
+    ANCHORED_AT: _MOMENT,
     MARK: r"[0-9]{1,18} [0-9]{1,18}",
     "checkpoint_mail": r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{1,18}",
-    "month_report": r"[0-9]{4}-[0-9]{2} (waiting|doubtful|sent) [0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{8,15}\+00:00",
-    "soundness": r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{8,15}\+00:00 [0-9]{1,9}",
+    "month_report": r"[0-9]{4}-[0-9]{2} (waiting|doubtful|sent) " + _MOMENT,
+    "soundness": rf"{_MOMENT} [0-9]{{1,9}}",
 }
 
 

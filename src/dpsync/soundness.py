@@ -2,14 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import islice
 
 from sqlalchemy import Connection, select
 
 from dpsync import key_register, liveness
 from dpsync.alerts import raise_alert
-from dpsync.custody import Differences
+from dpsync.custody import Differences, anchored_at
 from dpsync.installation import Installation
 from dpsync.ledger import comparison
 from dpsync.ledger.audit import Verification
@@ -20,6 +20,9 @@ from dpsync.store.writer import Unit
 
 HASHED_AT_ONCE = 50_000
 """Entries that are hashed in under a second (bench/RESULTS.md): up to here nothing is ever taken on trust."""
+
+OLDEST_ANCHOR = timedelta(days=2)
+"""There is one a day, and one after each request that closes."""
 
 _KEY = "soundness"
 """Under which key table `meta` keeps when it was judged last, and how many problems there were."""
@@ -167,6 +170,26 @@ def tell_of_keys(installation: Installation, now: datetime) -> None:
             role="operator",
             subject="A key is lost or is the wrong one: dpsync accepts no request",
             body=f"{'; '.join(problems)}. Run `dpsync check`.",
+            now=now,
+            zone=installation.zone,
+        )
+    )
+
+
+def tell_of_old_anchor(installation: Installation, now: datetime) -> None:
+    """An anchor of the day before yesterday is told of: what was recorded since rests on our own word alone."""
+    at = installation.read(anchored_at)
+    if at is None or now - at <= OLDEST_ANCHOR:
+        return
+    installation.write(
+        lambda unit: raise_alert(
+            unit.connection,
+            cause="anchor",
+            role="operator",
+            subject="No checkpoint was kept outside the database for two days",
+            body=f"The newest is of {at.astimezone(installation.zone):%d %b %Y %H:%M}. Until there is a newer one, "
+            "nobody else can show what was recorded since. Look whether the folder of [ledger] anchor can be written, "
+            "and run `dpsync verify`.",
             now=now,
             zone=installation.zone,
         )

@@ -251,6 +251,7 @@ class Metrics:
         self._compared = Gauge(
             "dpsync_record_compared_timestamp_seconds", "When the record was last compared; NaN: not yet", registry=here
         )
+        self._anchored = Gauge("dpsync_anchored_timestamp_seconds", "Last anchor; NaN: not yet", registry=here)
         self.record_judged(None, None)
         self._refused = Counter(
             "dpsync_requests_refused", "Requests that dpsync refused", ["source", "status", "field"], registry=here
@@ -267,9 +268,10 @@ class Metrics:
         """How many alerts no channel has taken yet."""
         self._alerts.set(count)
 
-    def ledger_size(self, entries: int) -> None:
-        """How many entries the ledger has."""
+    def ledger(self, entries: int, anchored: datetime | None) -> None:
+        """How many entries it has; when all of them were last under a checkpoint outside."""
         self._ledger.set(entries)
+        self._anchored.set(anchored.timestamp() if anchored else math.nan)
 
     def record_judged(self, problems: int | None, at: datetime | None) -> None:
         """Sets how the last comparison of the whole record ended, and when that was; None: there was none yet."""

@@ -32,4 +32,5 @@ def test_metrics_tell_how_things_stand(world: World, tmp_path: Path) -> None:
     ):
         told = answer.read().decode()
     assert 'dpsync_propagations{processor="alpha",state="verified"} 1.0' in told
+    assert "dpsync_anchored_timestamp_seconds NaN" in told, "this ledger has no anchor yet"
     assert "ada" not in told

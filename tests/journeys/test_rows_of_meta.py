@@ -20,8 +20,8 @@ from tests.journeys.test_put_back import SUBMIT, PutBack, put_back
 
 __all__ = ["put_back"]
 
-MADE_ANEW = {"configuration", "soundness"}
-"""The digest of the settings is an entry; the last judgement is repeated each day."""
+MADE_ANEW = {"configuration", "soundness", "anchored_at"}
+"""The digest of the settings is an entry; the last judgement and the last look at the anchors are repeated each day."""
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def test_each_row_that_is_never_deleted_is_missed(there: Installation) -> None:
     there.service.demand_own_store()
 
 
-@pytest.mark.parametrize("key", ["anchored", "journal", "soundness"])
+@pytest.mark.parametrize("key", ["anchored", "anchored_at", "journal", "soundness"])
 def test_each_row_that_is_read_as_a_number_or_a_time_is_looked_at_first(there: Installation, key: str) -> None:
     change(there, delete(t.meta).where(t.meta.c.key == key))
     change(there, insert(t.meta).values(key=key, value="7 7 x"))

@@ -11,6 +11,7 @@ from dpsync.errors import DpsyncError, Exit, ProofDiskFull
 from dpsync.journal import AcceptedRequest, Journal
 from dpsync.ledger import note
 from dpsync.ledger.anchors import Anchors
+from dpsync.ledger.continuation import Continuation
 from dpsync.ledger.note import Checkpoint, Signer
 from dpsync.sealing import Keys
 from tests.disks import small
@@ -36,10 +37,11 @@ def test_a_checkpoint_a_consistency_file_and_a_line_of_the_journal_wait_for_room
     journal.begin()
     accepted = [AcceptedRequest(f"r-{number}", "crm", f"evt-{number}", NOW) for number in range(200)]
     text = note.sign(Checkpoint("example.org/full", 1, bytes(32)), Signer("example.org/full", keys.signing_key))
+    step = Continuation(1, (), text).text
     fill(disk)
     for write in (
         lambda: anchors.write(text),
-        lambda: anchors.write_step(1, 2, "a step"),
+        lambda: anchors.write_step(step),
         lambda: journal.append(accepted, 1),
     ):
         with pytest.raises(ProofDiskFull) as full:
@@ -47,7 +49,7 @@ def test_a_checkpoint_a_consistency_file_and_a_line_of_the_journal_wait_for_room
         assert full.value.exit is Exit.LATER
     (disk / "filler").unlink()
     anchors.write(text)
-    anchors.write_step(1, 2, "a step")
+    anchors.write_step(step)
     journal.append(accepted[:2], 1)
     told = journal.read()
     assert ([one.request_id for one in told.accepted], told.damaged) == (["r-0", "r-1"], ())

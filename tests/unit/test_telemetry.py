@@ -233,7 +233,7 @@ def test_metrics_count_by_processor_and_by_words_of_ours() -> None:
     metrics = Metrics()
     metrics.propagations({("pending", "newsletter"): 3})
     metrics.alerts_waiting(2)
-    metrics.ledger_size(1204)
+    metrics.ledger(1204, None)
     metrics.oldest_due(12.5)
     told = _told(metrics)
     for line in (

@@ -14,6 +14,8 @@ from sqlalchemy import Connection, select
 from dpsync import durable, paths
 from dpsync.errors import LedgerTampered, NoteInvalid, ProofDamaged, ProofDiskFull
 from dpsync.ledger import note
+from dpsync.ledger.continuation import LARGEST as LARGEST_STEP
+from dpsync.ledger.continuation import parse as parse_continuation
 from dpsync.ledger.log import Log
 from dpsync.paths import TroubleKind, Unusable
 from dpsync.store import tables
@@ -29,6 +31,8 @@ LARGEST = note.LARGEST
 
 ANCHORED = "anchored"
 """The row of `meta` that says how many entries the newest checkpoint signs that was written to the anchor folder."""
+ANCHORED_AT = "anchored_at"
+"""The row that says when that was, or was found to be so still."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +78,12 @@ class Anchors:
                 found.setdefault(self._relied_on(path), path.name)
             except NoteInvalid as problem:
                 damaged.append(_damaged(path, problem.message))
+        roots = {head.size: head.root for head in (note.parse(one)[0] for one in found)}
+        for path in self._steps():
+            try:
+                found.setdefault(self._led_to(path, roots), path.name)
+            except NoteInvalid as problem:
+                damaged.append(_damaged(path, problem.message))
         for path, text in receipts.items():
             found.setdefault(text, path.name)
         return Outside(found, tuple(damaged))
@@ -115,10 +125,11 @@ class Anchors:
             raise _unwritten("checkpoint", self._folder, refused) from None
         return head.size
 
-    def write_step(self, old: int, new: int, continuation: str) -> None:
+    def write_step(self, continuation: str) -> None:
         """Keep the consistency file between two checkpoints beside them. Raises `ProofDamaged`."""
         try:
-            durable.place(self._folder / f"{old}-{new}{STEP}", continuation.encode())
+            path = self._folder / f"{parse_continuation(continuation).name}{STEP}"
+            durable.place(path, continuation.encode())
         except OSError as refused:
             raise _unwritten("consistency file", self._folder, refused) from None
 
@@ -133,6 +144,23 @@ class Anchors:
         if path.name != NEWEST and path.name != _numbered(size):
             raise NoteInvalid(f"it holds the checkpoint of {size:,} entries")
         return text
+
+    def _led_to(self, path: Path, roots: Mapping[int, bytes]) -> str:
+        """The checkpoint in a consistency file, which is one more. Raises `NoteInvalid` where the file shows nothing.
+
+        `roots`: those of the checkpoints beside it; one that it begins with and that is set aside is not compared.
+        """
+        text = _content(path, LARGEST_STEP)
+        if text is None:
+            raise NoteInvalid("empty, cut off or no text")
+        step = parse_continuation(text)
+        if path.name != f"{step.name}{STEP}":
+            raise NoteInvalid(f"it leads from {step.old:,} entries to {step.head.size:,}")
+        if self._keys:
+            note.verify(step.checkpoint, self._keys)
+        if step.old in roots and not step.leads_from(roots[step.old]):
+            raise NoteInvalid(f"its proof does not lead from the checkpoint of {step.old:,} entries to its own")
+        return step.checkpoint
 
     def _size_of_newest(self) -> int:
         try:
@@ -152,11 +180,16 @@ class Anchors:
             raise LedgerTampered(f"nothing is written over {path}: it signs another ledger of {head.size:,} entries")
 
     def _files(self) -> list[Path]:
+        return [path for path in self._names() if path.name == NEWEST or path.name.endswith(NUMBERED)]
+
+    def _steps(self) -> list[Path]:
+        return [path for path in self._names() if path.name.endswith(STEP)]
+
+    def _names(self) -> list[Path]:
         try:
-            names = sorted(path for path in self._folder.iterdir() if not path.name.startswith("."))
+            return sorted(path for path in self._folder.iterdir() if not path.name.startswith("."))
         except OSError:
             return []
-        return [path for path in names if path.name == NEWEST or path.name.endswith(NUMBERED)]
 
 
 def against(connection: Connection, log: Log, outside: Outside) -> tuple[str, ...]:
@@ -182,16 +215,24 @@ def _unwritten(what: str, folder: Path, refused: OSError) -> ProofDamaged:
 
 def _text(path: Path) -> str | None:
     """The note in a file, None where there is no file of that name or none that could be one."""
+    text = _content(path, LARGEST)
     try:
-        text = paths.read(path, most=LARGEST).decode()
-        note.parse(text)
-    except (Unusable, UnicodeDecodeError, NoteInvalid):
+        note.parse(text or "")
+    except NoteInvalid:
         return None
     return text
 
 
+def _content(path: Path, most: int) -> str | None:
+    try:
+        return paths.read(path, most=most).decode()
+    except (Unusable, UnicodeDecodeError):
+        return None
+
+
 def _damaged(path: Path, why: str) -> str:
-    found = paths.trouble_of(lambda: paths.read(path, most=LARGEST))
+    most = LARGEST_STEP if path.suffix == STEP else LARGEST
+    found = paths.trouble_of(lambda: paths.read(path, most=most))
     if found is not None and found.kind is TroubleKind.SHUT:
         return found.told("")
     plain = found is None or found.kind is TroubleKind.EMPTY

@@ -4,7 +4,6 @@ Every method works inside the caller's transaction. Whoever writes is alone (`st
 is read here is still the head at the commit.
 """
 
-from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -14,6 +13,7 @@ from sqlalchemy import Connection, insert, select, text, update
 from dpsync.errors import LedgerTampered
 from dpsync.ledger import audit, entry, merkle, note, stored
 from dpsync.ledger.audit import Verification
+from dpsync.ledger.continuation import Continuation
 from dpsync.ledger.receipt import REHEARSAL, EvidenceRow, Logged, build
 from dpsync.store import tables
 
@@ -140,11 +140,10 @@ class Log:
     def continuation(self, connection: Connection, old: int, signed: str) -> str:
         """The consistency file from the ledger's first `old` entries to the checkpoint `signed`.
 
-        It is the body of a C2SP `tlog-witness` add-checkpoint request: `old` and the size, the proof, an empty line,
-        the checkpoint. Raises `ValueError` where `old` is larger, and `NoteInvalid` for what is no checkpoint.
+        Raises `ValueError` where `old` is larger, and `NoteInvalid` for what is no checkpoint.
         """
         proof = self.consistency(connection, old, note.parse(signed)[0].size)
-        return "".join([f"old {old}\n", *(f"{b64encode(step).decode()}\n" for step in proof), "\n", signed])
+        return Continuation(old, tuple(proof), signed).text
 
     def receipt(
         self,

@@ -44,7 +44,7 @@ class VerifierKey:
     def parse(cls, line: str) -> "VerifierKey":
         """Read such a line. Raises `NoteInvalid` unless it would be printed the same."""
         name, _, rest = line.partition("+")
-        raw = _unb64(rest.partition("+")[2])
+        raw = unb64(rest.partition("+")[2])
         if len(raw) != 33 or raw[:1] != ED25519:
             raise NoteInvalid("the verifier key is not an Ed25519 key of the signed-note format")
         _demand_name(name)
@@ -129,7 +129,7 @@ def parse(note: str) -> tuple[Checkpoint, tuple[Signature, ...]]:
     lines = text.split("\n")
     if len(lines) != 4 or not lines[0] or not (lines[1].isascii() and lines[1].isdigit()) or len(lines[1]) > 18:
         raise NoteInvalid("the note is not a checkpoint: origin, size and root, a line each")
-    root = _unb64(lines[2])
+    root = unb64(lines[2])
     checkpoint = Checkpoint(lines[0], int(lines[1]), root)
     if len(root) != 32 or checkpoint.text != text:
         raise NoteInvalid("the checkpoint is not in the one spelling that the format allows")
@@ -176,7 +176,7 @@ def _signature(line: str) -> Signature:
     if not line.startswith(_DASH) or len(parts) != 2:
         raise NoteInvalid("a signature line is not in the form of the format")
     _demand_name(parts[0])
-    raw = _unb64(parts[1])
+    raw = unb64(parts[1])
     if len(raw) < 5:
         raise NoteInvalid("a signature line holds no signature")
     return Signature(parts[0], raw[:4], raw[4:])
@@ -191,7 +191,8 @@ def _b64(raw: bytes) -> str:
     return base64.b64encode(raw).decode()
 
 
-def _unb64(text: str) -> bytes:
+def unb64(text: str) -> bytes:
+    """What base64 in its one spelling says. Raises `NoteInvalid`."""
     try:
         raw = base64.b64decode(text, validate=True)
     except ValueError:

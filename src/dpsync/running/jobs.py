@@ -15,7 +15,7 @@ from dpsync.propagation.correspondence import escalation, letters_due
 from dpsync.retention import service as retention
 from dpsync.running import asking, checkpoint_mail, mailing, month_report, reviews, timekeeping
 from dpsync.scheduler import Job, Jobs, daily, every
-from dpsync.soundness import judge_and_tell, tell_of_keys
+from dpsync.soundness import judge_and_tell, tell_of_keys, tell_of_old_anchor
 from dpsync.store.writer import Unit
 
 MINUTE, HOUR, WEEK = every(timedelta(minutes=1)), every(timedelta(hours=1)), every(timedelta(days=7))
@@ -50,6 +50,7 @@ def table(there: Installation, beat: Callable[[datetime], None]) -> list[Job]:
         Job("compare", HOUR, partial(judge_and_tell, there, full=False)),
         Job("verify", WEEK, partial(judge_and_tell, there, full=True)),
         Job("keys", HOUR, partial(tell_of_keys, there)),
+        Job("anchor-age", HOUR, partial(tell_of_old_anchor, there)),
         *retention.jobs_of(there),
     ]
 

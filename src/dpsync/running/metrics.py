@@ -10,6 +10,7 @@ from threading import Thread
 from sqlalchemy import Connection, func, select
 
 from dpsync import telemetry
+from dpsync.custody import anchored_at
 from dpsync.errors import Locked
 from dpsync.installation import Installation
 from dpsync.reports.housekeeping import undelivered
@@ -26,7 +27,7 @@ def exposition(installation: Installation) -> tuple[bytes, str]:
         counts = connection.execute(select(p.state, p.processor, func.count()).group_by(p.state, p.processor))
         metrics.propagations({(row[0], row[1]): row[2] for row in counts})
         metrics.alerts_waiting(len(undelivered(connection, now)))
-        metrics.ledger_size(installation.log.size(connection))
+        metrics.ledger(installation.log.size(connection), anchored_at(connection))
         judged = judged_last(connection)
         metrics.record_judged(judged.problems if judged else None, judged.at if judged else None)
         f = t.refusal.c
