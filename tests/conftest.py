@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
-from sqlalchemy import Engine, create_engine, text
+from sqlalchemy import Engine, create_engine, delete, text
 
 from dpsync.store import tables as t
 from dpsync.store.database import open_database
@@ -51,6 +51,9 @@ def postgresql_url(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> 
     name = f"dpsync_{worker_id}"
     admin = create_engine(_driver(server.get_uri()), isolation_level="AUTOCOMMIT")
     with admin.connect() as connection:
+        # Processes are killed here, and the server never: nothing of it has to outlive a power cut.
+        connection.execute(text("ALTER SYSTEM SET fsync = off"))
+        connection.execute(text("SELECT pg_reload_conf()"))
         connection.execute(text(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
         connection.execute(text(f"CREATE DATABASE {name}"))
     url = _driver(server.get_uri(name))
@@ -88,13 +91,19 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         shutil.copy(request.getfixturevalue("sqlite_template"), path)
         return f"sqlite:///{path}"
     url: str = request.getfixturevalue("postgresql_url")
-    names = ", ".join(f'"{table.name}"' for table in t.metadata.sorted_tables)
     engine = create_engine(url)
     with engine.begin() as connection:
         connection.execute(text("SET session_replication_role = replica"))  # the ledger's triggers refuse it
-        connection.execute(text(f"TRUNCATE {names} RESTART IDENTITY CASCADE"))
+        # Not TRUNCATE, which writes new files for every table and index: 80 to 500 ms, where this takes 3.
+        for table in t.metadata.sorted_tables:
+            connection.execute(delete(table))
+        for name in connection.execute(_COUNTED).scalars().all():
+            connection.execute(text(f'ALTER SEQUENCE "{name}" RESTART'))
     engine.dispose()
     return url
+
+
+_COUNTED = text("SELECT sequencename FROM pg_sequences WHERE last_value IS NOT NULL")
 
 
 @pytest.fixture
