@@ -11,7 +11,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection
 
 from dpsync import durable, journal_comparison, paths
 from dpsync.errors import AcceptedLost, KeyProblem, LedgerTampered, NotFound, ProofDamaged, ProofDiskFull, StoreProblem
@@ -23,8 +23,7 @@ from dpsync.ledger.log import Log
 from dpsync.ledger.receipt_folder import ReceiptFolder
 from dpsync.paths import Trouble, TroubleKind
 from dpsync.sealing import Keys
-from dpsync.store import integrity
-from dpsync.store import tables as t
+from dpsync.store import integrity, meta
 from dpsync.store.writer import Unit
 
 T = TypeVar("T")
@@ -228,18 +227,16 @@ def _free(path: Path) -> Path:
 
 def anchored(connection: Connection) -> int | None:
     """How many entries the newest checkpoint signs that was kept outside; None before the first."""
-    value = connection.execute(select(t.meta.c.value).where(t.meta.c.key == ANCHORED)).scalar_one_or_none()
+    value = meta.value_of(connection, ANCHORED)
     return None if value is None else int(value)
 
 
 def anchored_at(connection: Connection) -> datetime | None:
     """When all that the ledger had was last found under a checkpoint outside; None before the first."""
-    value = connection.execute(select(t.meta.c.value).where(t.meta.c.key == ANCHORED_AT)).scalar_one_or_none()
+    value = meta.value_of(connection, ANCHORED_AT)
     return None if value is None else datetime.fromisoformat(value)
 
 
 def _note_anchored(connection: Connection, size: int, now: datetime) -> None:
-    noted = {ANCHORED: str(max(size, anchored(connection) or 0)), ANCHORED_AT: now.isoformat()}
-    for key, value in noted.items():
-        connection.execute(delete(t.meta).where(t.meta.c.key == key))
-        connection.execute(insert(t.meta).values(key=key, value=value))
+    meta.put(connection, ANCHORED, str(max(size, anchored(connection) or 0)))
+    meta.put(connection, ANCHORED_AT, now.isoformat())

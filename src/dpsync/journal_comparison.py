@@ -4,9 +4,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import Connection, delete, insert, select, tuple_
+from sqlalchemy import Connection, select, tuple_
 
 from dpsync.journal import GAP, AcceptedRequest, Told
+from dpsync.store import meta
 from dpsync.store import tables as t
 
 MARK = "journal"
@@ -32,7 +33,7 @@ class Comparison:
 
 def marked(connection: Connection) -> tuple[int, int] | None:
     """(bytes of the file, ordinal of the requests) up to which both were found equal; None before the first."""
-    value = connection.execute(select(t.meta.c.value).where(t.meta.c.key == MARK)).scalar_one_or_none()
+    value = meta.value_of(connection, MARK)
     if value is None:
         return None
     end, _, ordinal = value.partition(" ")
@@ -41,8 +42,7 @@ def marked(connection: Connection) -> tuple[int, int] | None:
 
 def mark(connection: Connection, end: int, ordinal: int) -> None:
     """Remember up to where they are equal. In the database: one that is put back brings its own mark back with it."""
-    connection.execute(delete(t.meta).where(t.meta.c.key == MARK))
-    connection.execute(insert(t.meta).values(key=MARK, value=f"{end} {ordinal}"))
+    meta.put(connection, MARK, f"{end} {ordinal}")
 
 
 def compared(connection: Connection, told: Told, after: int, entries: int) -> Comparison:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import islice
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from dpsync import key_register, liveness
 from dpsync.alerts import raise_alert
@@ -15,7 +15,7 @@ from dpsync.ledger import comparison
 from dpsync.ledger.audit import Verification
 from dpsync.ledger.note import parse as parse_note
 from dpsync.propagation import owed, receipts
-from dpsync.store import tables as t
+from dpsync.store import meta
 from dpsync.store.writer import Unit
 
 HASHED_AT_ONCE = 50_000
@@ -197,14 +197,12 @@ def tell_of_old_anchor(installation: Installation, now: datetime) -> None:
 
 
 def _remember(unit: Unit, judged: Judged) -> None:
-    unit.connection.execute(t.meta.delete().where(t.meta.c.key == _KEY))
-    value = f"{judged.at.isoformat()} {judged.problems}"
-    unit.connection.execute(t.meta.insert().values(key=_KEY, value=value))
+    meta.put(unit.connection, _KEY, f"{judged.at.isoformat()} {judged.problems}")
 
 
 def judged_last(connection: Connection) -> Judged | None:
     """How it ended the last time; None before the first."""
-    value = connection.execute(select(t.meta.c.value).where(t.meta.c.key == _KEY)).scalar_one_or_none()
+    value = meta.value_of(connection, _KEY)
     if value is None:
         return None
     at, _, problems = value.partition(" ")

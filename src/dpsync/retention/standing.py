@@ -17,7 +17,7 @@ from dpsync.model import ActKind, ConversationState
 from dpsync.retention.conversations import FIRST_CHECK, SINCE
 from dpsync.sealing import UNREADABLE
 from dpsync.store import conversation_tables as ct
-from dpsync.store import tables as t
+from dpsync.store import meta
 
 Opener = Callable[[str, bytes], bytes]
 """Opens who did something and why: the processor's name and the sealed bytes give its JSON."""
@@ -121,7 +121,7 @@ def _line(connection: Connection, rule: RetentionRule, now: datetime, today: dat
     counts = Counter(line.state for line in lines)
     late = [line.until_on or line.due_on for line in lines if line.overdue]
     told = select(func.min(C.told_at)).where(C.processor == name)
-    since, first = (_meta(connection, f"{key}{name}") for key in (SINCE, FIRST_CHECK))
+    since, first = (meta.value_of(connection, f"{key}{name}") for key in (SINCE, FIRST_CHECK))
     check, none_open = (_newest(connection, name, kind, opener) for kind in (ActKind.CHECKED, ActKind.NO_OPEN))
     return RetentionLine(
         rule=rule,
@@ -137,11 +137,6 @@ def _line(connection: Connection, rule: RetentionRule, now: datetime, today: dat
         none_open=none_open,
         none_open_missing=_missing(none_open, first, today),
     )
-
-
-def _meta(connection: Connection, key: str) -> str | None:
-    value: str | None = connection.execute(select(t.meta.c.value).where(t.meta.c.key == key)).scalar_one_or_none()
-    return value
 
 
 def _missing(last: Act | None, first_on: str | None, today: date) -> bool:

@@ -20,7 +20,7 @@ from dpsync.retention import clock, mailing
 from dpsync.retention.acts import alert
 from dpsync.retention.conversations import FIRST_CHECK, UNCLAIMED, A, C, act, is_owed, last_day_of, move, of_act
 from dpsync.store import conversation_tables as ct
-from dpsync.store import tables as t
+from dpsync.store import meta
 from dpsync.store.writer import Unit
 
 MOST_LISTED = 500
@@ -166,8 +166,7 @@ def _say_overdue(unit: Unit, controller: Controller, name: str, now: datetime) -
 def _say_unchecked(unit: Unit, controller: Controller, name: str, now: datetime) -> None:
     """The monthly check, and the statement about what is open, are owed from a month after the last."""
     today = clock.day_of(now, controller.zone).isoformat()
-    first = select(t.meta.c.value).where(t.meta.c.key == f"{FIRST_CHECK}{name}")
-    first_on = unit.connection.execute(first).scalar_one_or_none()
+    first_on = meta.value_of(unit.connection, f"{FIRST_CHECK}{name}")
     missing = []
     for kind, words in (
         (ActKind.CHECKED, "the monthly check of the export"),

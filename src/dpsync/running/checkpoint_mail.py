@@ -19,6 +19,7 @@ from dpsync.mail import bare, letter
 from dpsync.mail_status import undelivered
 from dpsync.propagation.correspondence.escalation import open_propagations
 from dpsync.reports.words import day, several
+from dpsync.store import meta
 from dpsync.store import tables as t
 from dpsync.store.writer import Unit
 
@@ -44,7 +45,7 @@ class Mailed:
 
 def newest(connection: Connection) -> Mailed | None:
     """The newest one that was mailed; None before the first."""
-    value = connection.execute(select(t.meta.c.value).where(t.meta.c.key == _KEY)).scalar_one_or_none()
+    value = meta.value_of(connection, _KEY)
     if value is None:
         return None
     on, size = value.split(" ")
@@ -145,5 +146,4 @@ def _tell(there: Installation, why: str, now: datetime) -> None:
 
 
 def _note(unit: Unit, one: Mailed) -> None:
-    unit.connection.execute(t.meta.delete().where(t.meta.c.key == _KEY))
-    unit.connection.execute(t.meta.insert().values(key=_KEY, value=f"{one.on.isoformat()} {one.size}"))
+    meta.put(unit.connection, _KEY, f"{one.on.isoformat()} {one.size}")

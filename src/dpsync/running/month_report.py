@@ -33,6 +33,7 @@ from dpsync.reports.make import month_end, period_of
 from dpsync.reports.period import PeriodReport
 from dpsync.reports.render import rendered
 from dpsync.reports.trustees import trustees_of
+from dpsync.store import meta
 from dpsync.store import tables as t
 from dpsync.store.writer import Unit
 
@@ -71,7 +72,7 @@ class Mailing:
 
 def newest(connection: Connection) -> Mailing | None:
     """What became of the newest month's report; None before the first."""
-    value = connection.execute(select(t.meta.c.value).where(t.meta.c.key == _KEY)).scalar_one_or_none()
+    value = meta.value_of(connection, _KEY)
     if value is None:
         return None
     month, state, since = value.split(" ")
@@ -218,6 +219,4 @@ def _tell(there: Installation, one: Mailing, why: str, now: datetime) -> None:
 
 
 def _note(unit: Unit, one: Mailing) -> None:
-    unit.connection.execute(t.meta.delete().where(t.meta.c.key == _KEY))
-    value = f"{one.month} {one.state.value} {one.since.astimezone(UTC).isoformat()}"
-    unit.connection.execute(t.meta.insert().values(key=_KEY, value=value))
+    meta.put(unit.connection, _KEY, f"{one.month} {one.state.value} {one.since.astimezone(UTC).isoformat()}")

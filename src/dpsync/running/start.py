@@ -18,7 +18,7 @@ from dpsync.propagation.correspondence import acknowledgement
 from dpsync.retention import acts
 from dpsync.running import timekeeping
 from dpsync.soundness import key_problems, verify_ledger
-from dpsync.store import integrity
+from dpsync.store import integrity, meta
 from dpsync.store import tables as t
 from dpsync.store.schema import Migration, migrate, schema_version
 from dpsync.store.writer import Unit
@@ -114,8 +114,7 @@ def _register(there: Installation) -> None:
 
 
 def _note_configuration(unit: Unit, digest: str, now: datetime) -> None:
-    unit.connection.execute(t.meta.delete().where(t.meta.c.key == "configuration"))
-    unit.connection.execute(t.meta.insert().values(key="configuration", value=digest))
+    meta.put(unit.connection, "configuration", digest)
     unit.append(None, entry.encode(EntryKind.CONFIGURATION, now, digest=digest))
 
 
