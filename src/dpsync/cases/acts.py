@@ -15,13 +15,12 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select
 
-from dpsync.errors import DecisionRefused, KeyProblem, NotFound, UsageError
+from dpsync.errors import DecisionRefused, KeyProblem, NotFound
 from dpsync.ledger import entry, rows
 from dpsync.ledger.entry import EntryKind
 from dpsync.propagation.controller import Controller
-from dpsync.propagation.decisions import Person
+from dpsync.propagation.decisions import Person, demand_request
 from dpsync.sealing import UNREADABLE, Keys
-from dpsync.store import tables as t
 from dpsync.store.case_tables import case_act
 from dpsync.store.writer import Unit
 
@@ -63,8 +62,7 @@ def act(
 
     Raises `UsageError` without a name.
     """
-    if not person.by.strip():
-        raise UsageError("give your name with --by")
+    person.demand(reason=False)
     sealed = json.dumps({"by": person.by.strip(), "reason": person.reason.strip(), **(words or {})}).encode()
     row = {
         "case_id": case_id,
@@ -114,8 +112,7 @@ def find_case(connection: Connection, letter: str, prefix: str) -> str:
 def demand_requests(connection: Connection, ids: Iterable[str]) -> None:
     """Refuse the id of a request that there is none of. Raises `NotFound`."""
     for one in ids:
-        if connection.execute(select(t.request.c.id).where(t.request.c.id == one)).first() is None:
-            raise NotFound(f"there is no request {one}")
+        demand_request(connection, one)
 
 
 def demand_day(controller: Controller, on: date, since: date, now: datetime, what: str, began: str) -> None:

@@ -7,8 +7,6 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
-from sqlalchemy import select
-
 from dpsync.errors import DecisionRefused, PayloadInvalid
 from dpsync.installation import Installation
 from dpsync.intake import events
@@ -18,14 +16,13 @@ from dpsync.intake.reception import Asked, receive_all
 from dpsync.ledger.entry import canonical
 from dpsync.model import Cause, Request, Right, Role, State
 from dpsync.propagation import questions
-from dpsync.propagation.commitments import opened
+from dpsync.propagation.commitments import asked_by
 from dpsync.propagation.decisions import Decided, Person, decide, demand_any
 from dpsync.propagation.extending import extend
 from dpsync.propagation.points import Subject
 from dpsync.propagation.rules.lifecycle import DecisionKind
 from dpsync.reports.standing import RequestStanding
 from dpsync.reports.words import day
-from dpsync.store import tables as t
 from dpsync.store.writer import Unit
 
 
@@ -149,9 +146,7 @@ def _lifted(
 
 
 def _asked(unit: Unit, there: Installation, request_id: str) -> Request:
-    r = t.request.c
-    columns = select(r.id.label("request_id"), r.sealed, r.wrapped_key, r.key_month).where(r.id == request_id)
-    found = opened(there, dict(unit.connection.execute(columns).mappings().one()))
-    if found is None:
+    asked = asked_by(unit.connection, there, request_id)
+    if asked is None:
         raise DecisionRefused("Nobody knows any more who it was about. Lift it by command: `dpsync submit --help`")
-    return found[1]
+    return asked

@@ -84,12 +84,21 @@ def commit_key_of(keyring: Keyring, row: Mapping[str, Any]) -> bytes:
 
 def key_of(connection: Connection, keyring: Keyring, request_id: str) -> RequestKey | None:
     """The key of the request of that id, None once it is shredded, or where it does not open."""
-    found = select(_R.id.label("request_id"), _R.wrapped_key, _R.key_month).where(_R.id == request_id)
-    row = dict(connection.execute(found).mappings().one())
     try:
-        return request_key(keyring, row)
+        return request_key(keyring, _row(connection, request_id))
     except KeyProblem:
         return None
+
+
+def asked_by(connection: Connection, keyring: Keyring, request_id: str) -> Request | None:
+    """What was asked by the request of that id, None once that is destroyed. Raises `KeyProblem`."""
+    found = opened(keyring, _row(connection, request_id))
+    return found and found[1]
+
+
+def _row(connection: Connection, request_id: str) -> Mapping[str, Any]:
+    columns = select(_R.id.label("request_id"), _R.sealed, _R.wrapped_key, _R.key_month)
+    return dict(connection.execute(columns.where(_R.id == request_id)).mappings().one())
 
 
 def rows_said(key: bytes, written: Iterable[Beside]) -> str:

@@ -3,7 +3,7 @@
 import json
 import re
 import unicodedata
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -44,6 +44,11 @@ class Person:
     def author(self) -> Author:
         """What the ledger commits to of it."""
         return Author(self.by.strip(), self.reason.strip(), self.os_user)
+
+    def demand(self, *, reason: bool) -> None:
+        """Raise `UsageError` without a name, or (where `reason` is wanted) without a reason."""
+        if not self.by.strip() or (reason and not self.reason.strip()):
+            raise UsageError("give your name with --by" + " and a reason with --reason" * reason)
 
 
 def by_link(role: Role, name: str, reason: str) -> Person:
@@ -118,8 +123,7 @@ def decide(
     stays as it is, and a decision that changes nothing leaves no row. Raises `NotFound` for a processor that the
     request does not go to, `UsageError` without a name or a reason.
     """
-    if not person.by.strip() or not person.reason.strip():
-        raise UsageError("give your name with --by and a reason with --reason")
+    person.demand(reason=True)
     rows = _propagations(unit.connection, request_id)
     unknown = set(processors) - {row.processor for row in rows}
     if unknown:
@@ -161,8 +165,12 @@ def remember(
     processors: Collection[str] = (),
     detail: str = "",
     event: EntryKind = EntryKind.DECIDED,
+    entered: Mapping[str, str | int] | None = None,
 ) -> None:
-    """Keep that somebody decided, and why; name and reason sealed. `detail`: causes, or an exemption's code."""
+    """Keep that somebody decided, and why; name and reason sealed. `detail`: causes, or an exemption's code.
+
+    `entered`: what the entry in the ledger says in place of `detail`, such as the dates of an extension.
+    """
     said = json.dumps({"by": person.by.strip(), "reason": person.reason.strip()})
     row = {
         "request_id": request_id,
@@ -174,9 +182,8 @@ def remember(
         "at": now,
     }
     unit.connection.execute(insert(t.decision).values(row))
-    fields: dict[str, str | int] = {"req": request_id, "kind": str(kind)}
-    if detail:
-        fields["cause"] = detail
+    more = entered if entered is not None else {"cause": detail} if detail else {}
+    fields: dict[str, str | int] = {"req": request_id, "kind": str(kind), **more}
     if key := key_of(unit.connection, keyring, request_id):
         fields |= person.author.said(key.commit_key)
         fields["rows"] = rows_said(key.commit_key, [("decision", row)])

@@ -4,14 +4,13 @@ from datetime import date, datetime
 
 from sqlalchemy import select
 
-from dpsync.errors import DecisionRefused, NotFound, UsageError
+from dpsync.errors import DecisionRefused, NotFound
 from dpsync.ledger.entry import EntryKind
 from dpsync.model import Right
 from dpsync.propagation import extensions
 from dpsync.propagation.controller import Controller
-from dpsync.propagation.decisions import Person
+from dpsync.propagation.decisions import Person, remember
 from dpsync.propagation.extensions import Extension
-from dpsync.propagation.noting import note
 from dpsync.store import tables as t
 from dpsync.store.writer import Unit
 
@@ -25,8 +24,7 @@ def extend(
     dpsync no judgement there. Raises `NotFound`, `UsageError` without a name or a reason, and `DecisionRefused` for an
     objection, a request that is closed or extended already, and a day outside the first month.
     """
-    if not person.by.strip() or not person.reason.strip():
-        raise UsageError("give your name with --by and a reason with --reason")
+    person.demand(reason=True)
     r = t.request.c
     row = unit.connection.execute(
         select(r.right, r.starts_on, r.due_on, r.received_at, r.closed_at).where(r.id == request_id)
@@ -70,4 +68,5 @@ def _record(
         "rule": rule,
     }
     kind, event = extensions.KIND, EntryKind.EXTENDED
-    note(unit, controller, request_id, kind, made.detail, person, now, event=event, entered=entered)
+    detail = made.detail
+    remember(unit, controller, request_id, kind, person, now, detail=detail, event=event, entered=entered)

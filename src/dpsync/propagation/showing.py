@@ -2,20 +2,15 @@
 
 from datetime import datetime
 
-from sqlalchemy import select
-
 from dpsync.errors import NotFound
 from dpsync.ledger.entry import EntryKind
 from dpsync.model import Request
-from dpsync.propagation.commitments import Keyring, opened
+from dpsync.propagation.commitments import Keyring, asked_by
 from dpsync.propagation.decisions import Person, remember
-from dpsync.store import tables as t
 from dpsync.store.writer import Unit
 
 SHOWN = "shown"
 """What the record calls it, among what people decided."""
-
-_R = t.request.c
 
 
 def show(unit: Unit, keyring: Keyring, request_id: str, person: Person, now: datetime) -> Request:
@@ -23,9 +18,8 @@ def show(unit: Unit, keyring: Keyring, request_id: str, person: Person, now: dat
 
     Raises `NotFound` where the identifiers were destroyed.
     """
-    query = select(_R.id.label("request_id"), _R.sealed, _R.wrapped_key, _R.key_month).where(_R.id == request_id)
-    found = opened(keyring, dict(unit.connection.execute(query).mappings().one()))
-    if found is None:
+    asked = asked_by(unit.connection, keyring, request_id)
+    if asked is None:
         raise NotFound("nobody knows any more who it was about: the identifiers of this request were destroyed")
     remember(unit, keyring, request_id, SHOWN, person, now, event=EntryKind.SHOWN)
-    return found[1]
+    return asked

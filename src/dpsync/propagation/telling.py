@@ -13,8 +13,7 @@ from dpsync.errors import DecisionRefused, NotFound
 from dpsync.ledger.entry import EntryKind
 from dpsync.model import DONE_STATES, Right
 from dpsync.propagation.controller import Controller
-from dpsync.propagation.decisions import Person
-from dpsync.propagation.noting import note
+from dpsync.propagation.decisions import Person, remember
 from dpsync.store import tables as t
 from dpsync.store.writer import Unit
 
@@ -94,8 +93,9 @@ def tell(unit: Unit, controller: Controller, request_id: str, told: Told, person
     entered: dict[str, str | int] = {"cause": told.kind.value, "told_on": told.on.isoformat(), "way": told.how}
     if told.digest:
         entered["digest"] = told.digest
-    kind, event = KIND, EntryKind.PERSON_TOLD
-    note(unit, controller, request_id, kind, told.detail, person, now, event=event, entered=entered)
+    person.demand(reason=False)
+    detail, event = told.detail, EntryKind.PERSON_TOLD
+    remember(unit, controller, request_id, KIND, person, now, detail=detail, event=event, entered=entered)
     return told
 
 
