@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
@@ -17,6 +18,9 @@ from dpsync.store import tables as t
 from dpsync.store.database import open_database
 from dpsync.store.schema import migrate
 from tests.builders import World
+
+if TYPE_CHECKING:
+    from tests.unit.test_reports import Rows
 
 # How long an example takes says more of the machine than of dpsync.
 settings.register_profile("dpsync", deadline=None)
@@ -118,3 +122,15 @@ def world(engine: Engine, tmp_path: Path) -> Iterator[World]:
     made = World(engine, tmp_path)
     yield made
     made.close()
+
+
+@pytest.fixture
+def rows(sqlite_template: Path, tmp_path: Path) -> Iterator["Rows"]:
+    """An empty database, to be filled for a report."""
+    from tests.unit.test_reports import Rows
+
+    path = tmp_path / "rows.db"
+    shutil.copy(sqlite_template, path)
+    engine = open_database(f"sqlite:///{path}")
+    yield Rows(engine)
+    engine.dispose()

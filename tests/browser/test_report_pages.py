@@ -1,6 +1,5 @@
 """Report, trustees' page, dossier and register in a browser."""
 
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -10,7 +9,6 @@ from playwright.sync_api import Browser
 from dpsync.model import Right, State
 from dpsync.reports import render
 from dpsync.reports.trustees import trustees_of
-from dpsync.store.database import open_database
 from tests.browser.looking import chromium, not_html, printed, wrong_with
 from tests.unit.test_pdf import FIVE, a_month
 from tests.unit.test_register import SAID, register
@@ -21,15 +19,6 @@ from tests.unit.test_reports import BROKEN, Rows, november, one_of_each, the_dos
 def browser() -> Iterator[Browser]:
     with chromium() as made:
         yield made
-
-
-@pytest.fixture
-def rows(sqlite_template: Path, tmp_path: Path) -> Iterator[Rows]:
-    path = tmp_path / "rows.db"
-    shutil.copy(sqlite_template, path)
-    engine = open_database(f"sqlite:///{path}")
-    yield Rows(engine)
-    engine.dispose()
 
 
 def report(rows: Rows, requests: int) -> str:

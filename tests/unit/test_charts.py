@@ -2,29 +2,14 @@
 
 import json
 import re
-import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
-
-import pytest
 
 from dpsync.model import Rung, State
 from dpsync.reports import render
 from dpsync.reports.charts import Bar, charts_of
 from dpsync.reports.trends import ENOUGH, SLOWEST, ProcessorSpeed, Reached, Trends, Week
-from dpsync.store.database import open_database
 from tests.unit.test_reports import RECEIVED, Rows, Tables, november
-
-
-@pytest.fixture
-def rows(sqlite_template: Path, tmp_path: Path) -> Iterator[Rows]:
-    path = tmp_path / "rows.db"
-    shutil.copy(sqlite_template, path)
-    engine = open_database(f"sqlite:///{path}")
-    yield Rows(engine)
-    engine.dispose()
 
 
 def test_a_week_begins_on_monday_in_the_controllers_zone_and_not_before_the_period(rows: Rows) -> None:

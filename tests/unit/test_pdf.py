@@ -1,10 +1,8 @@
 """The report as PDF: the same page, tagged, short, and made without asking anybody for anything."""
 
 import re
-import shutil
 import socket
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -19,21 +17,11 @@ from dpsync.reports.formats import Format
 from dpsync.reports.pdf import pdf
 from dpsync.reports.processors import ProcessorLine, capability_lines
 from dpsync.reports.trustees import trustees_of
-from dpsync.store.database import open_database
 from tests.printed import catalogue, read, text_of
 from tests.unit.test_register import SAID, register
 from tests.unit.test_reports import HOSTILE, Rows, hostile, november, one_of_each, the_dossier
 
 FIRST = datetime(2026, 11, 1, 9, 0, tzinfo=UTC)
-
-
-@pytest.fixture
-def rows(sqlite_template: Path, tmp_path: Path) -> Iterator[Rows]:
-    path = tmp_path / "rows.db"
-    shutil.copy(sqlite_template, path)
-    engine = open_database(f"sqlite:///{path}")
-    yield Rows(engine)
-    engine.dispose()
 
 
 def real(name: str, connector: str, title: str) -> ProcessorLine:

@@ -1,10 +1,7 @@
 """The pages of a report: what stands where, and what of it is folded, printed and named."""
 
 import re
-import shutil
-from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,17 +9,7 @@ import pytest
 from dpsync.model import Right, State
 from dpsync.reports import render
 from dpsync.reports.page_lines import FINISHED_HEADS
-from dpsync.store.database import open_database
 from tests.unit.test_reports import HOSTILE, NOW, RECEIVED, Rows, Tables, november, one_of_each
-
-
-@pytest.fixture
-def rows(sqlite_template: Path, tmp_path: Path) -> Iterator[Rows]:
-    path = tmp_path / "rows.db"
-    shutil.copy(sqlite_template, path)
-    engine = open_database(f"sqlite:///{path}")
-    yield Rows(engine)
-    engine.dispose()
 
 
 def test_page_one_says_whose_then_proof_verdict_work_figures_speed_and_limits(rows: Rows) -> None:

@@ -5,13 +5,11 @@ import csv
 import io
 import json
 import re
-import shutil
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, date, datetime, timedelta
 from html.parser import HTMLParser
-from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -34,7 +32,7 @@ from dpsync.reports.status import status_rows
 from dpsync.reports.verdict import Verdict, sentence
 from dpsync.reports.visible import cell, visible
 from dpsync.store import tables as t
-from dpsync.store.database import open_database, reading, writing
+from dpsync.store.database import reading, writing
 from tests.builders import World, later
 
 LONDON = ZoneInfo("Europe/London")
@@ -174,15 +172,6 @@ class Rows:
             "timer_at": None,
         }
         return row | more
-
-
-@pytest.fixture
-def rows(sqlite_template: Path, tmp_path: Path) -> Iterator[Rows]:
-    path = tmp_path / "rows.db"
-    shutil.copy(sqlite_template, path)
-    engine = open_database(f"sqlite:///{path}")
-    yield Rows(engine)
-    engine.dispose()
 
 
 BASIS = Basis("Example Gardens", False, LONDON, NOW, SOUND, PROCESSORS, lambda _, sealed: sealed)

@@ -1,8 +1,6 @@
 """What a report says of the done and notes of the late, and that one thing has one name wherever a program reads it."""
 
 import json
-import shutil
-from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -15,7 +13,6 @@ from dpsync.errors import UsageError
 from dpsync.model import Right, State
 from dpsync.reports import render
 from dpsync.reports.formats import Format
-from dpsync.store.database import open_database
 from tests.unit.test_reports import RECEIVED, Rows, november, the_dossier
 
 ENDINGS = (
@@ -25,15 +22,6 @@ ENDINGS = (
     ("txt", Format.TEXT),
     ("pdf", Format.PDF),
 )
-
-
-@pytest.fixture
-def rows(sqlite_template: Path, tmp_path: Path) -> Iterator[Rows]:
-    path = tmp_path / "rows.db"
-    shutil.copy(sqlite_template, path)
-    engine = open_database(f"sqlite:///{path}")
-    yield Rows(engine)
-    engine.dispose()
 
 
 def test_of_the_done_it_says_at_each_processor_what_was_seen(rows: Rows) -> None:

@@ -137,8 +137,9 @@ def _request(there: "Installation", new: "New", email: str | None, subject_id: s
     return ask.request_of(ask.given(data), f"complaint-{secrets.token_hex(12)}", there.clock.now(), by)
 
 
-@group.command("acknowledge")
-def acknowledge(
+@group.command("progress", help="Record that the person was told how it goes.")
+@group.command("acknowledge", help="Record that the person was told that the complaint came and is looked into.")
+def tell(
     ctx: typer.Context,
     case: Case,
     *,
@@ -149,30 +150,12 @@ def acknowledge(
     note: Note = "",
     as_json: AsJson = False,
 ) -> int:
-    """Record that the person was told that the complaint came and is looked into."""
+    """Record what the person was told before the outcome: the command's name says what."""
     from dpsync.cases import complaints
 
-    told = told_of(on, how, letter)
-    return _step(ctx.obj, case, by, note, as_json, "acknowledged", partial_of(complaints.acknowledge, told))
-
-
-@group.command("progress")
-def progress(
-    ctx: typer.Context,
-    case: Case,
-    *,
-    on: On,
-    how: How = "mail",
-    letter: Letter = None,
-    by: By,
-    note: Note = "",
-    as_json: AsJson = False,
-) -> int:
-    """Record that the person was told how it goes."""
-    from dpsync.cases import complaints
-
-    told = told_of(on, how, letter)
-    return _step(ctx.obj, case, by, note, as_json, "followed up", partial_of(complaints.progress, told))
+    first = ctx.info_name == "acknowledge"
+    step, done = (complaints.acknowledge, "acknowledged") if first else (complaints.progress, "followed up")
+    return _step(ctx.obj, case, by, note, as_json, done, partial_of(step, told_of(on, how, letter)))
 
 
 @group.command("outcome")
