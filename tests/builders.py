@@ -311,7 +311,7 @@ class World:
 
     def answer(self, token: str, kind: AnswerKind) -> None:
         """Somebody at a processor uses the link of a letter."""
-        given = acknowledgement.Given("Pat", "", "203.0.113.9")
+        given = acknowledgement.AnswerForm("Pat", "", "203.0.113.9")
         self.writer.call(
             lambda unit: acknowledgement.answer_by_link(unit, self.controller, token, kind, given, self.clock.now())
         )

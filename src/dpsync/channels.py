@@ -48,7 +48,7 @@ class Delivery:
     code: str = "DP-302"
 
 
-class Channel(Protocol):
+class AlertChannel(Protocol):
     """One way to a person. `name` never holds a URL: that is where the secret stands."""
 
     @property
@@ -193,9 +193,9 @@ def useless(alerts: AlertsSection, *, rehearsal: bool) -> dict[str, str]:
     return found
 
 
-def channels_from(urls: Sequence[str], mail: Mail | None, addresses: Mapping[str, str]) -> tuple[Channel, ...]:
+def channels_from(urls: Sequence[str], mail: Mail | None, addresses: Mapping[str, str]) -> tuple[AlertChannel, ...]:
     """The channels in order: every apprise URL, then mail. `urls` are resolved secrets, `addresses` stand by role."""
-    named: list[Channel] = [AppriseChannel(f"alerts.urls[{number}]", url) for number, url in enumerate(urls)]
+    named: list[AlertChannel] = [AppriseChannel(f"alerts.urls[{number}]", url) for number, url in enumerate(urls)]
     if mail is not None:
         named.append(MailChannel(mail, addresses))
     return tuple(named)

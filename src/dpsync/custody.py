@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 
 from dpsync import durable, journal_comparison, paths
 from dpsync.errors import AcceptedLost, KeyProblem, LedgerTampered, NotFound, ProofDamaged, ProofDiskFull, StoreProblem
-from dpsync.journal import Journal, Told
+from dpsync.journal import Journal, Stretch
 from dpsync.ledger import anchors, entry, note
 from dpsync.ledger.anchors import ANCHORED, ANCHORED_AT, GAP, RECORDED, Anchors, Outside
 from dpsync.ledger.entry import EntryKind
@@ -41,7 +41,7 @@ class Lying:
     """What lay outside at one moment. `told` is None where there is no journal to compare with."""
 
     checkpoints: Outside
-    told: Told | None
+    told: Stretch | None
     after: int
     damaged: tuple[str, ...]
 

@@ -57,7 +57,7 @@ class AcceptedRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class Stretch:
     """What a stretch of the journal tells: who was accepted, how many entries the ledger had, where it ends.
 
     `damaged`: a sentence of each whole line that does not open, and of each place where lines are missing.
@@ -139,7 +139,7 @@ class Journal:
             kind = ProofDiskFull if durable.is_full(refused) else ProofDamaged
             raise kind(f"{paths.told_of(self.path, refused).told('')}. dpsync accepts nothing") from None
 
-    def read(self, start: int = 0) -> Told:
+    def read(self, start: int = 0) -> Stretch:
         """What it tells from that byte on. Raises `ProofDamaged` where it is shorter, or not to be read."""
         if wrong := self.missing:
             raise ProofDamaged(wrong)  # a pipe would be waited for
@@ -173,7 +173,7 @@ class Journal:
             number = said["n"]
             entries = max(entries, said["size"])
             accepted += group
-        return Told(tuple(accepted), entries, start + len(raw) - len(torn), tuple(damaged))
+        return Stretch(tuple(accepted), entries, start + len(raw) - len(torn), tuple(damaged))
 
     def _mended(self, file: int) -> tuple[int, bytes]:
         """Where the next line begins and what it begins with, once the half of one that nobody finished is cut off.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, select, tuple_
 
-from dpsync.journal import GAP, AcceptedRequest, Told
+from dpsync.journal import GAP, AcceptedRequest, Stretch
 from dpsync.store import meta
 from dpsync.store import tables as t
 
@@ -45,7 +45,7 @@ def mark(connection: Connection, end: int, ordinal: int) -> None:
     meta.put(connection, MARK, f"{end} {ordinal}")
 
 
-def compared(connection: Connection, told: Told, after: int, entries: int) -> Comparison:
+def compared(connection: Connection, told: Stretch, after: int, entries: int) -> Comparison:
     """Compare what was read before this view of the database began with the requests behind ordinal `after`.
 
     `entries`: how many the ledger has. What is accepted meanwhile may stand in the database alone, and never in the

@@ -25,7 +25,7 @@ class Phase(StrEnum):
     END = "end of data"
 
 
-class About(StrEnum):
+class MailRefusal(StrEnum):
     """What a refusal for good is about. Only `RECIPIENT` is anything that the processor has a part in."""
 
     PASSWORD = "password"
@@ -37,11 +37,11 @@ class About(StrEnum):
 
 
 ADVICE: Final = {
-    About.PASSWORD: "the mail host rejects our user or password",
-    About.US: "the mail host does not serve us",
-    About.ENVELOPE: "the mail host does not take our envelope sender, or does not relay for us",
-    About.MESSAGE: "the mail host does not take this message: its size or its contents",
-    About.UNCLEAR: "the mail host refused it, and its code does not say what it is about",
+    MailRefusal.PASSWORD: "the mail host rejects our user or password",
+    MailRefusal.US: "the mail host does not serve us",
+    MailRefusal.ENVELOPE: "the mail host does not take our envelope sender, or does not relay for us",
+    MailRefusal.MESSAGE: "the mail host does not take this message: its size or its contents",
+    MailRefusal.UNCLEAR: "the mail host refused it, and its code does not say what it is about",
 }
 """What our own operator is told; of the recipient the processor's contact must be corrected instead."""
 
@@ -56,7 +56,7 @@ _TOO_LARGE = frozenset({"5.2.3", "5.3.4"})
 _NOT_VOUCHED_FOR = frozenset(f"5.7.{detail}" for detail in range(20, 28))
 
 
-def about(phase: Phase, code: int, status: str) -> About:
+def about(phase: Phase, code: int, status: str) -> MailRefusal:
     """What a 5xx is about. `status`: the enhanced code that began the reply, such as 5.1.1, or "".
 
     Where the codes leave it open it is `UNCLEAR`: nobody at the processor has said no, so it is not taken for theirs.
@@ -64,22 +64,22 @@ def about(phase: Phase, code: int, status: str) -> About:
     status = status if status.startswith("5.") else ""  # RFC 2034: one class with the reply, or it means nothing
     subject = ".".join(status.split(".")[:2])
     if code in _ABOUT_PASSWORDS:
-        return About.PASSWORD
+        return MailRefusal.PASSWORD
     if phase in BEFORE_ANY_LETTER:
-        return About.US
+        return MailRefusal.US
     if status in _TOO_LARGE or subject == "5.6" or (code == 552 and not status and phase is not Phase.RCPT):
-        return About.MESSAGE
+        return MailRefusal.MESSAGE
     if code in _PROTOCOL or subject in {"5.3", "5.5"}:
-        return About.US
+        return MailRefusal.US
     if phase is Phase.MAIL:
-        return About.ENVELOPE
+        return MailRefusal.ENVELOPE
     if _of_the_recipient(phase, code, status):
-        return About.RECIPIENT
+        return MailRefusal.RECIPIENT
     if status in _NOT_VOUCHED_FOR:
-        return About.US
+        return MailRefusal.US
     if (subject == "5.7" and phase is Phase.RCPT) or status in {"5.1.7", "5.1.8", "5.2.252"}:
-        return About.ENVELOPE
-    return About.UNCLEAR
+        return MailRefusal.ENVELOPE
+    return MailRefusal.UNCLEAR
 
 
 def _of_the_recipient(phase: Phase, code: int, status: str) -> bool:

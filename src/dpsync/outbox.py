@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeVar
 from sqlalchemy import Connection, Row, insert, select, update
 
 from dpsync.alerts import Concern, day_of, new_row
-from dpsync.channels import Alert, Channel, Delivery, MailChannel
+from dpsync.channels import Alert, AlertChannel, Delivery, MailChannel
 from dpsync.store.tables import alert, alert_concern
 
 T = TypeVar("T")
@@ -49,7 +49,9 @@ class Outbox:
     An alert counts as sent when one channel took it. Told twice after a crash is possible, told never is not.
     """
 
-    def __init__(self, channels: Sequence[Channel], *, rehearsal: bool = False, link: Linking | None = None) -> None:
+    def __init__(
+        self, channels: Sequence[AlertChannel], *, rehearsal: bool = False, link: Linking | None = None
+    ) -> None:
         """`link` makes the link by which a role sees what waits, in the transaction that claims the alert."""
         self._first = tuple(channel for channel in channels if not isinstance(channel, MailChannel))
         self._second = tuple(channel for channel in channels if isinstance(channel, MailChannel))

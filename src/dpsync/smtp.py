@@ -24,7 +24,7 @@ from dpsync.errors import (
     ProcessorUnreachable,
 )
 from dpsync.mail import bare, domain_of, is_mailable
-from dpsync.mail_status import ADVICE, BEFORE_ANY_LETTER, ENHANCED, About, Phase, about
+from dpsync.mail_status import ADVICE, BEFORE_ANY_LETTER, ENHANCED, MailRefusal, Phase, about
 from dpsync.smtp_connection import Access, Connection, TokenRefused
 from dpsync.urls import is_loopback
 
@@ -263,12 +263,12 @@ class Mailer:
         at.handed_over = False  # a whole reply came: it was not taken
         status = _enhanced(text)
         concerned = about(at.phase, code, status)
-        if concerned is About.RECIPIENT:
+        if concerned is MailRefusal.RECIPIENT:
             return MailRefused(self._evidence(at, code, text), status)
         return self._ours(at, code, text, concerned)
 
-    def _ours(self, at: _Progress, code: int, text: bytes, concerned: About) -> CredentialsRejected:
-        if concerned is About.PASSWORD:
+    def _ours(self, at: _Progress, code: int, text: bytes, concerned: MailRefusal) -> CredentialsRejected:
+        if concerned is MailRefusal.PASSWORD:
             return CredentialsRejected(at.endpoint, code)
         kept = (self._evidence(at, code, text),)
         return MailHostRefused(at.endpoint, code, evidence=kept, advice=ADVICE[concerned])

@@ -15,7 +15,7 @@ from dpsync.cases.acts import acts, words_of
 from dpsync.cases.complaints import evidence_held, open_complaint
 from dpsync.cases.incidents import IncidentKind, propose
 from dpsync.cases.standing import complaint_tally
-from dpsync.cases.values import Channel, Complainant, Complaint, New, Result, Told, Topic
+from dpsync.cases.values import Channel, Complainant, Complaint, NewComplaint, PersonTold, Result, Topic
 from dpsync.errors import DecisionRefused, NotFound, UsageError
 from dpsync.ledger.entry import decode
 from dpsync.model import Right
@@ -35,13 +35,13 @@ DEPUTY = ("rehearsal = true", 'rehearsal = true\ndeputy = "deputy@example.org"')
 
 
 def came(there: Installation, **more: object) -> Complaint:
-    new = replace(New(there.clock.now(), Channel.PHONE, (Topic.DELAY,)), **more)  # type: ignore[arg-type]  # because the fields are given by name
+    new = replace(NewComplaint(there.clock.now(), Channel.PHONE, (Topic.DELAY,)), **more)  # type: ignore[arg-type]  # because the fields are given by name
     service, now = there.service, there.clock.now()
     return service.write(lambda unit: open_complaint(unit, service.controller, new, WHO, now))
 
 
-def told(there: Installation, on: date | None = None) -> Told:
-    return Told(on or there.clock.now().date(), Channel.MAIL, "ab" * 32)
+def told(there: Installation, on: date | None = None) -> PersonTold:
+    return PersonTold(on or there.clock.now().date(), Channel.MAIL, "ab" * 32)
 
 
 def step(there: Installation, what: str, one: Complaint, *more: object) -> Complaint:
@@ -258,9 +258,9 @@ def test_the_tally_counts_by_month_and_says_what_is_late() -> None:
             strict_on=received + 29 * DAY,
             due_on=received + 30 * DAY,
             rule="a rule",
-            acknowledged=Told(acknowledged, Channel.MAIL) if acknowledged else None,
+            acknowledged=PersonTold(acknowledged, Channel.MAIL) if acknowledged else None,
             result=Result.UPHELD if outcome else None,
-            told=Told(outcome, Channel.MAIL) if outcome else None,
+            told=PersonTold(outcome, Channel.MAIL) if outcome else None,
         )
 
     found = [

@@ -12,7 +12,7 @@ from dpsync.cases.incidents import (
     Finding,
     Incident,
     IncidentKind,
-    New,
+    NewIncident,
     Stage,
     close,
     facts_of,
@@ -42,7 +42,7 @@ def withdrawn(there: Installation, request_id: str) -> None:
 
 
 def opened(there: Installation, case_id: str = "", **more: object) -> Incident:
-    new = New(**{"kind": IncidentKind.OTHER, "aware_at": there.clock.now(), "facts": WHAT, **more})  # type: ignore[arg-type]  # because the fields are given by name
+    new = NewIncident(**{"kind": IncidentKind.OTHER, "aware_at": there.clock.now(), "facts": WHAT, **more})  # type: ignore[arg-type]  # because the fields are given by name
     service, now = there.service, there.clock.now()
     return service.write(lambda unit: open_incident(unit, service.controller, new, WHO, now, case_id=case_id))
 

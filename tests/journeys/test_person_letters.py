@@ -14,7 +14,7 @@ from dpsync.model import Regime, Right, State
 from dpsync.person_letters.compose import Asks, Did, Ground, Letter, Sender, composed, recipient
 from dpsync.person_letters.service import letter_to
 from dpsync.propagation.correspondence import letters_due
-from dpsync.propagation.correspondence.letters_due import GIVEN_UP, Owed, level_of
+from dpsync.propagation.correspondence.letters_due import GIVEN_UP, LetterOwed, level_of
 from dpsync.propagation.decisions import Person
 from dpsync.propagation.extending import extend
 from dpsync.propagation.telling import LetterKind, Told, all_told, is_answered, tell
@@ -341,7 +341,7 @@ def test_a_request_that_was_taken_back_and_an_installation_that_does_not_watch_o
 
 
 def test_a_reminder_ends_after_a_month() -> None:
-    owed = Owed("r-1", date(2026, 12, 17))
+    owed = LetterOwed("r-1", date(2026, 12, 17))
     last = owed.by + GIVEN_UP
     assert (level_of(owed, last), level_of(owed, last + DAY)) == ("letter-late", "")
 

@@ -13,7 +13,7 @@ from sqlalchemy import Boolean, Column, Connection, Engine, LargeBinary, Table, 
 from sqlalchemy.exc import IntegrityError
 
 from dpsync.cases.complaints import open_complaint
-from dpsync.cases.values import Channel, New, Topic
+from dpsync.cases.values import Channel, NewComplaint, Topic
 from dpsync.connector import Refused
 from dpsync.intake.payload import Withdrawal
 from dpsync.intake.reception import Reception
@@ -38,7 +38,7 @@ from tests.keeping import RULE, note, postbox, row, told
 ADA, BEN, CEM = "ada@example.org", "ben@example.org", "cem@example.org"
 BY = By("Dana Officer", "dana", "by telephone with the admin")
 DANA = Person("Dana Officer", "dana", "asked by telephone")
-COMPLAINT = New(START, Channel.MAIL, (Topic.DELAY,))
+COMPLAINT = NewComplaint(START, Channel.MAIL, (Topic.DELAY,))
 
 
 def told_of(world: World) -> tuple[str, ...]:

@@ -34,7 +34,7 @@ from dpsync.intake.refusals import Refusal, Refusals
 from dpsync.intake.signature import Verifier, signed_headers
 from dpsync.intake.web import create_app
 from dpsync.model import Request, Right
-from dpsync.propagation.correspondence.acknowledgement import Earlier, Given, Question
+from dpsync.propagation.correspondence.acknowledgement import AnswerForm, Earlier, Question
 from dpsync.propagation.engine.worker import Worker
 from dpsync.propagation.rules.lifecycle import AnswerKind
 from dpsync.retention.service import Conversations
@@ -61,7 +61,7 @@ class House:
     """What stands behind the receiver here: it remembers what reached it, and answers as it is told."""
 
     received: list[Request | Withdrawal] = field(default_factory=list)
-    answers: list[tuple[str, AnswerKind, Given, datetime]] = field(default_factory=list)
+    answers: list[tuple[str, AnswerKind, AnswerForm, datetime]] = field(default_factory=list)
     too_often: bool = False
     confirmed: list[str] = field(default_factory=list)
     attested: list[tuple[str, frozenset[str] | None, str, str]] = field(default_factory=list)
@@ -130,7 +130,7 @@ class Letters(LetterLinks):
         page = Question("DPS-7F3K2", right, lifting, "Sign-up <forms>", earlier)
         return page if token in {TOKEN, LIFTING} else None
 
-    def answer(self, token: str, kind: AnswerKind, given: Given, now: datetime) -> Future[Any]:
+    def answer(self, token: str, kind: AnswerKind, given: AnswerForm, now: datetime) -> Future[Any]:
         if self.house.status == "broken":
             raise RuntimeError("canary@example.org")
         if self.house.too_often:

@@ -17,7 +17,7 @@ import pytest
 from sqlalchemy import Connection, Engine, Row, select
 
 from dpsync.alerts import GATHERED_FOR, Concern, raise_alert
-from dpsync.channels import Alert, AppriseChannel, Channel, Delivery, MailChannel, channels_from
+from dpsync.channels import Alert, AlertChannel, AppriseChannel, Delivery, MailChannel, channels_from
 from dpsync.outbox import Outbox
 from dpsync.smtp import Mailer
 from dpsync.store.database import reading, writing
@@ -477,7 +477,7 @@ def test_a_test_that_nobody_took_is_tried_again_later(database: Database) -> Non
 
 
 def test_two_tests_a_day_are_both_sent(database: Database) -> None:
-    channels: list[Channel] = [Bell()]
+    channels: list[AlertChannel] = [Bell()]
     for minutes in (0, 1):
         now = NOW + timedelta(minutes=minutes)
         assert Outbox(channels).send_test(database.call, database.read, now, LONDON)[0].took

@@ -4,7 +4,7 @@ from itertools import product
 
 import pytest
 
-from dpsync.mail_status import About, Phase, about, is_undelivered, to_do, undelivered
+from dpsync.mail_status import MailRefusal, Phase, about, is_undelivered, to_do, undelivered
 
 BEFORE = (Phase.CONNECT, Phase.EHLO, Phase.STARTTLS, Phase.AUTH)
 AFTER = (Phase.RCPT, Phase.DATA, Phase.END)
@@ -19,21 +19,21 @@ RECIPIENTS = {
 }
 
 
-def expected(phase: Phase, code: int, status: str) -> set[About]:
+def expected(phase: Phase, code: int, status: str) -> set[MailRefusal]:
     """What the standards say, spelled in the other order: by what somebody reads first."""
     if code in {530, 534, 535, 538}:
-        return {About.PASSWORD}
+        return {MailRefusal.PASSWORD}
     if phase in BEFORE:
-        return {About.US}
+        return {MailRefusal.US}
     if phase is Phase.MAIL:
-        return {About.US, About.ENVELOPE, About.MESSAGE}
+        return {MailRefusal.US, MailRefusal.ENVELOPE, MailRefusal.MESSAGE}
     if code in {500, 501, 502, 503, 504, 555}:
-        return {About.US, About.MESSAGE}
+        return {MailRefusal.US, MailRefusal.MESSAGE}
     if status in RECIPIENTS or (phase is Phase.RCPT and (status == "" and code == 556)):
-        return {About.RECIPIENT}
+        return {MailRefusal.RECIPIENT}
     if phase is Phase.RCPT and status.startswith("5.4.") and status not in {"5.4.0", "5.4.3", "5.4.5"}:
-        return {About.RECIPIENT}
-    return {About.US, About.ENVELOPE, About.MESSAGE, About.UNCLEAR}
+        return {MailRefusal.RECIPIENT}
+    return {MailRefusal.US, MailRefusal.ENVELOPE, MailRefusal.MESSAGE, MailRefusal.UNCLEAR}
 
 
 def test_only_what_is_surely_about_the_recipient_is_ever_the_processors() -> None:
@@ -44,56 +44,56 @@ def test_only_what_is_surely_about_the_recipient_is_ever_the_processors() -> Non
 @pytest.mark.parametrize(
     ("phase", "code", "status", "whose"),
     [
-        (Phase.CONNECT, 554, "5.7.1", About.US),
-        (Phase.CONNECT, 521, "", About.US),
-        (Phase.EHLO, 550, "5.7.25", About.US),
-        (Phase.STARTTLS, 501, "5.5.4", About.US),
-        (Phase.AUTH, 535, "5.7.8", About.PASSWORD),
-        (Phase.MAIL, 530, "5.7.0", About.PASSWORD),
-        (Phase.MAIL, 553, "5.7.1", About.ENVELOPE),
-        (Phase.MAIL, 550, "5.7.60", About.ENVELOPE),
-        (Phase.MAIL, 550, "5.1.8", About.ENVELOPE),
-        (Phase.MAIL, 550, "5.1.1", About.ENVELOPE),
-        (Phase.MAIL, 550, "", About.ENVELOPE),
-        (Phase.MAIL, 552, "5.3.4", About.MESSAGE),
-        (Phase.MAIL, 552, "", About.MESSAGE),
-        (Phase.MAIL, 555, "5.5.4", About.US),
-        (Phase.RCPT, 550, "5.1.1", About.RECIPIENT),
-        (Phase.RCPT, 550, "5.1.2", About.RECIPIENT),
-        (Phase.RCPT, 556, "5.1.10", About.RECIPIENT),
-        (Phase.RCPT, 556, "", About.RECIPIENT),
-        (Phase.RCPT, 550, "5.2.1", About.RECIPIENT),
-        (Phase.RCPT, 552, "5.2.2", About.RECIPIENT),
-        (Phase.RCPT, 550, "5.4.1", About.RECIPIENT),
-        (Phase.RCPT, 550, "5.4.4", About.RECIPIENT),
-        (Phase.RCPT, 550, "5.1.0", About.UNCLEAR),
-        (Phase.RCPT, 553, "5.1.8", About.ENVELOPE),
-        (Phase.RCPT, 553, "5.7.1", About.ENVELOPE),
-        (Phase.RCPT, 554, "5.7.1", About.ENVELOPE),
-        (Phase.RCPT, 550, "", About.UNCLEAR),
-        (Phase.RCPT, 551, "", About.UNCLEAR),
-        (Phase.RCPT, 552, "", About.UNCLEAR),
-        (Phase.RCPT, 553, "", About.UNCLEAR),
-        (Phase.RCPT, 554, "5.0.0", About.UNCLEAR),
-        (Phase.RCPT, 550, "4.1.1", About.UNCLEAR),
-        (Phase.RCPT, 503, "5.5.1", About.US),
-        (Phase.RCPT, 554, "5.3.5", About.US),
-        (Phase.DATA, 554, "5.5.1", About.US),
-        (Phase.END, 550, "5.1.1", About.RECIPIENT),
-        (Phase.END, 552, "5.2.2", About.RECIPIENT),
-        (Phase.END, 554, "5.2.252", About.ENVELOPE),
-        (Phase.END, 550, "5.7.26", About.US),
-        (Phase.END, 550, "5.7.23", About.US),
-        (Phase.END, 552, "5.3.4", About.MESSAGE),
-        (Phase.END, 552, "5.2.3", About.MESSAGE),
-        (Phase.END, 552, "", About.MESSAGE),
-        (Phase.END, 554, "5.6.0", About.MESSAGE),
-        (Phase.END, 554, "5.7.1", About.UNCLEAR),
-        (Phase.END, 550, "5.4.1", About.UNCLEAR),
-        (Phase.END, 554, "", About.UNCLEAR),
+        (Phase.CONNECT, 554, "5.7.1", MailRefusal.US),
+        (Phase.CONNECT, 521, "", MailRefusal.US),
+        (Phase.EHLO, 550, "5.7.25", MailRefusal.US),
+        (Phase.STARTTLS, 501, "5.5.4", MailRefusal.US),
+        (Phase.AUTH, 535, "5.7.8", MailRefusal.PASSWORD),
+        (Phase.MAIL, 530, "5.7.0", MailRefusal.PASSWORD),
+        (Phase.MAIL, 553, "5.7.1", MailRefusal.ENVELOPE),
+        (Phase.MAIL, 550, "5.7.60", MailRefusal.ENVELOPE),
+        (Phase.MAIL, 550, "5.1.8", MailRefusal.ENVELOPE),
+        (Phase.MAIL, 550, "5.1.1", MailRefusal.ENVELOPE),
+        (Phase.MAIL, 550, "", MailRefusal.ENVELOPE),
+        (Phase.MAIL, 552, "5.3.4", MailRefusal.MESSAGE),
+        (Phase.MAIL, 552, "", MailRefusal.MESSAGE),
+        (Phase.MAIL, 555, "5.5.4", MailRefusal.US),
+        (Phase.RCPT, 550, "5.1.1", MailRefusal.RECIPIENT),
+        (Phase.RCPT, 550, "5.1.2", MailRefusal.RECIPIENT),
+        (Phase.RCPT, 556, "5.1.10", MailRefusal.RECIPIENT),
+        (Phase.RCPT, 556, "", MailRefusal.RECIPIENT),
+        (Phase.RCPT, 550, "5.2.1", MailRefusal.RECIPIENT),
+        (Phase.RCPT, 552, "5.2.2", MailRefusal.RECIPIENT),
+        (Phase.RCPT, 550, "5.4.1", MailRefusal.RECIPIENT),
+        (Phase.RCPT, 550, "5.4.4", MailRefusal.RECIPIENT),
+        (Phase.RCPT, 550, "5.1.0", MailRefusal.UNCLEAR),
+        (Phase.RCPT, 553, "5.1.8", MailRefusal.ENVELOPE),
+        (Phase.RCPT, 553, "5.7.1", MailRefusal.ENVELOPE),
+        (Phase.RCPT, 554, "5.7.1", MailRefusal.ENVELOPE),
+        (Phase.RCPT, 550, "", MailRefusal.UNCLEAR),
+        (Phase.RCPT, 551, "", MailRefusal.UNCLEAR),
+        (Phase.RCPT, 552, "", MailRefusal.UNCLEAR),
+        (Phase.RCPT, 553, "", MailRefusal.UNCLEAR),
+        (Phase.RCPT, 554, "5.0.0", MailRefusal.UNCLEAR),
+        (Phase.RCPT, 550, "4.1.1", MailRefusal.UNCLEAR),
+        (Phase.RCPT, 503, "5.5.1", MailRefusal.US),
+        (Phase.RCPT, 554, "5.3.5", MailRefusal.US),
+        (Phase.DATA, 554, "5.5.1", MailRefusal.US),
+        (Phase.END, 550, "5.1.1", MailRefusal.RECIPIENT),
+        (Phase.END, 552, "5.2.2", MailRefusal.RECIPIENT),
+        (Phase.END, 554, "5.2.252", MailRefusal.ENVELOPE),
+        (Phase.END, 550, "5.7.26", MailRefusal.US),
+        (Phase.END, 550, "5.7.23", MailRefusal.US),
+        (Phase.END, 552, "5.3.4", MailRefusal.MESSAGE),
+        (Phase.END, 552, "5.2.3", MailRefusal.MESSAGE),
+        (Phase.END, 552, "", MailRefusal.MESSAGE),
+        (Phase.END, 554, "5.6.0", MailRefusal.MESSAGE),
+        (Phase.END, 554, "5.7.1", MailRefusal.UNCLEAR),
+        (Phase.END, 550, "5.4.1", MailRefusal.UNCLEAR),
+        (Phase.END, 554, "", MailRefusal.UNCLEAR),
     ],
 )
-def test_each_reply_is_about_what_its_codes_say(phase: Phase, code: int, status: str, whose: About) -> None:
+def test_each_reply_is_about_what_its_codes_say(phase: Phase, code: int, status: str, whose: MailRefusal) -> None:
     assert about(phase, code, status) is whose
 
 

@@ -11,7 +11,7 @@ from datetime import date, datetime
 from sqlalchemy import Connection
 
 from dpsync.cases.acts import Act, act, acts, demand_day, demand_requests, new_id
-from dpsync.cases.values import Channel, Complainant, Complaint, New, Result, Told, Topic
+from dpsync.cases.values import Channel, Complainant, Complaint, NewComplaint, PersonTold, Result, Topic
 from dpsync.errors import DecisionRefused, NotFound, UsageError
 from dpsync.ledger.entry import EntryKind
 from dpsync.propagation.controller import Controller
@@ -22,7 +22,7 @@ LETTER = "C"
 _RECEIVED = "when it was received"
 
 
-def open_complaint(unit: Unit, controller: Controller, new: New, person: Person, now: datetime) -> Complaint:
+def open_complaint(unit: Unit, controller: Controller, new: NewComplaint, person: Person, now: datetime) -> Complaint:
     """Record a complaint that came in, with its dates. Raises `NotFound`, `UsageError`, `DecisionRefused`."""
     clock = controller.legal_clock
     _demand(unit, controller, new, now)
@@ -55,7 +55,7 @@ def open_complaint(unit: Unit, controller: Controller, new: New, person: Person,
     return complaint(unit.connection, case_id)
 
 
-def _demand(unit: Unit, controller: Controller, new: New, now: datetime) -> None:
+def _demand(unit: Unit, controller: Controller, new: NewComplaint, now: datetime) -> None:
     """Refuse what cannot be recorded. Raises `NotFound`, `UsageError`, `DecisionRefused`."""
     if new.by is Complainant.REPRESENTATIVE and new.authority_checked_on is None:
         raise UsageError("for a representative, say with --authority-checked when you saw that they may act")
@@ -71,7 +71,7 @@ def _demand(unit: Unit, controller: Controller, new: New, now: datetime) -> None
 
 
 def acknowledge(
-    unit: Unit, controller: Controller, case_id: str, told: Told, person: Person, now: datetime
+    unit: Unit, controller: Controller, case_id: str, told: PersonTold, person: Person, now: datetime
 ) -> Complaint:
     """Record that the person was told that the complaint came and is looked into. Raises `DecisionRefused`."""
     before = complaint(unit.connection, case_id)
@@ -82,7 +82,9 @@ def acknowledge(
     return _told(unit, controller, before, EntryKind.COMPLAINT_ACKNOWLEDGED, told, person, now)
 
 
-def progress(unit: Unit, controller: Controller, case_id: str, told: Told, person: Person, now: datetime) -> Complaint:
+def progress(
+    unit: Unit, controller: Controller, case_id: str, told: PersonTold, person: Person, now: datetime
+) -> Complaint:
     """Record that the person was told how it goes. Raises `DecisionRefused`."""
     before = complaint(unit.connection, case_id)
     if not before.holds:
@@ -91,7 +93,7 @@ def progress(unit: Unit, controller: Controller, case_id: str, told: Told, perso
 
 
 def decide(
-    unit: Unit, controller: Controller, case_id: str, result: Result, told: Told, person: Person, now: datetime
+    unit: Unit, controller: Controller, case_id: str, result: Result, told: PersonTold, person: Person, now: datetime
 ) -> Complaint:
     """Record the outcome, and how the person was told. A second one only after it went to the authority."""
     before = complaint(unit.connection, case_id)
@@ -126,7 +128,7 @@ def _told(
     controller: Controller,
     before: Complaint,
     kind: EntryKind,
-    told: Told,
+    told: PersonTold,
     person: Person,
     now: datetime,
     *,
@@ -213,5 +215,5 @@ def _day(text: str) -> date | None:
     return date.fromisoformat(text) if text else None
 
 
-def _read(said: Mapping[str, str]) -> Told:
-    return Told(date.fromisoformat(said["on"]), Channel(said["how"]), said.get("digest", ""))
+def _read(said: Mapping[str, str]) -> PersonTold:
+    return PersonTold(date.fromisoformat(said["on"]), Channel(said["how"]), said.get("digest", ""))

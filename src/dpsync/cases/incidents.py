@@ -96,7 +96,7 @@ class Incident:
 
 
 @dataclass(frozen=True, slots=True)
-class New:
+class NewIncident:
     """What whoever opens an incident says of it. `facts` by the names of `FACTS`."""
 
     kind: IncidentKind
@@ -135,7 +135,7 @@ def propose(
 
 
 def open_incident(
-    unit: Unit, controller: Controller, new: New, person: Person, now: datetime, *, case_id: str = ""
+    unit: Unit, controller: Controller, new: NewIncident, person: Person, now: datetime, *, case_id: str = ""
 ) -> Incident:
     """Open an incident, or one that was proposed (`case_id`). Its 72 hours run from the earlier of the two times.
 

@@ -25,7 +25,7 @@ WEEKLY = timedelta(days=7)
 
 
 @dataclass(frozen=True, slots=True)
-class Level:
+class CaseLevel:
     """A step: who hears of it, with which words. `back`: how long it is not told again."""
 
     cause: str
@@ -35,13 +35,13 @@ class Level:
 
 
 NOT_ACKNOWLEDGED = (
-    (25, Level("complaint-25", ("dpo", "deputy"), "A complaint must be acknowledged now", DAILY)),
-    (20, Level("complaint-20", ("dpo", "deputy"), "A complaint is not acknowledged after 20 days", ONCE)),
-    (7, Level("complaint-7", ("dpo",), "A complaint is not acknowledged after seven days", ONCE)),
+    (25, CaseLevel("complaint-25", ("dpo", "deputy"), "A complaint must be acknowledged now", DAILY)),
+    (20, CaseLevel("complaint-20", ("dpo", "deputy"), "A complaint is not acknowledged after 20 days", ONCE)),
+    (7, CaseLevel("complaint-7", ("dpo",), "A complaint is not acknowledged after seven days", ONCE)),
 )
-SILENT = Level("complaint-silent", ("dpo",), "Somebody who complained has heard nothing for 21 days", WEEKLY)
-INCIDENT_OVER = Level("incident-72h", ("dpo", "deputy"), "The 72 hours of an incident are over", DAILY)
-INCIDENT_NEAR = Level("incident-48h", ("dpo", "deputy"), "Of an incident's 72 hours, fewer than 24 are left", ONCE)
+SILENT = CaseLevel("complaint-silent", ("dpo",), "Somebody who complained has heard nothing for 21 days", WEEKLY)
+INCIDENT_OVER = CaseLevel("incident-72h", ("dpo", "deputy"), "The 72 hours of an incident are over", DAILY)
+INCIDENT_NEAR = CaseLevel("incident-48h", ("dpo", "deputy"), "Of an incident's 72 hours, fewer than 24 are left", ONCE)
 _ACKNOWLEDGE = (
     "Write to the person that it came and is looked into. Then: `dpsync complaint acknowledge ID --on DATE --by NAME`"
 )
@@ -55,7 +55,7 @@ _DECIDE = (
 )
 
 
-def level_of(one: Complaint, today: date) -> Level | None:
+def level_of(one: Complaint, today: date) -> CaseLevel | None:
     """The step that a complaint has reached, the loudest only. Pure."""
     if one.open and one.acknowledged_on is None and one.due_on is not None:
         age = (today - one.received_on).days
@@ -64,7 +64,7 @@ def level_of(one: Complaint, today: date) -> Level | None:
     return SILENT if one.holds and today - one.heard_on >= SILENCE else None
 
 
-def level_of_incident(one: Incident, now: datetime) -> Level | None:
+def level_of_incident(one: Incident, now: datetime) -> CaseLevel | None:
     """The step that an incident has reached. Pure."""
     if not one.open:
         return None
@@ -77,7 +77,7 @@ def climb(unit: Unit, controller: Controller, now: datetime) -> int:
     """Propose incidents, and raise what the steps say now. Returns how many alerts are new; each is an entry, too."""
     new = proposals.look(unit, controller, now)
     today = controller.legal_clock.day_of(now)
-    heard: dict[Level, list[Concern]] = {}
+    heard: dict[CaseLevel, list[Concern]] = {}
     for one in complaints(unit.connection):
         if level := level_of(one, today):
             heard.setdefault(level, []).append(Concern(one.id, _of_complaint(one)))
@@ -94,7 +94,7 @@ def _of_complaint(one: Complaint) -> str:
     return f"{one.id}, received {one.received_on:%d %b %Y}{by if one.acknowledged_on is None else ''}"
 
 
-def _raise(unit: Unit, controller: Controller, level: Level, found: Sequence[Concern], now: datetime) -> int:
+def _raise(unit: Unit, controller: Controller, level: CaseLevel, found: Sequence[Concern], now: datetime) -> int:
     abouts, zone = [one.about for one in found], controller.zone
     known = told_of(unit.connection, level.cause, abouts, now, zone, back=level.back)
     fresh = [one for one in found if one.about not in known]

@@ -50,7 +50,7 @@ class Result(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class PersonTold:
     """That the person was told something: on which day, how; `digest`: SHA-256 of what was sent, "" where unknown."""
 
     on: date
@@ -94,10 +94,10 @@ class Complaint:
     strict_on: date | None
     due_on: date | None
     rule: str
-    acknowledged: Told | None = None
-    progress: tuple[Told, ...] = ()
+    acknowledged: PersonTold | None = None
+    progress: tuple[PersonTold, ...] = ()
     result: Result | None = None
-    told: Told | None = None
+    told: PersonTold | None = None
     escalated_on: date | None = None
     with_authority: bool = False
     closed_at: datetime | None = None
@@ -130,7 +130,7 @@ class Complaint:
 
 
 @dataclass(frozen=True, slots=True)
-class New:
+class NewComplaint:
     """A complaint that comes in, as whoever records it says."""
 
     received_at: datetime

@@ -13,7 +13,7 @@ from dpsync.errors import UsageError
 if TYPE_CHECKING:
     from enum import StrEnum
 
-    from dpsync.cases.values import Told
+    from dpsync.cases.values import PersonTold
     from dpsync.installation import Installation
     from dpsync.propagation.decisions import Person
 
@@ -43,13 +43,13 @@ def person_of(by: str, reason: str) -> "Person":
     return Person(by, os_user(), reason)
 
 
-def told_of(on: str, how: str, letter: Path | None) -> "Told":
+def told_of(on: str, how: str, letter: Path | None) -> "PersonTold":
     """When and how a person was told, with the digest of what was sent. Raises `UsageError`."""
-    from dpsync.cases.values import Channel, Told
+    from dpsync.cases.values import Channel, PersonTold
     from dpsync.cli.opening import day_of
 
     digest = sha256(letter.read_bytes()).hexdigest() if letter else ""
-    return Told(day_of(on, "--on"), one_of(Channel, how, "--how"), digest)
+    return PersonTold(day_of(on, "--on"), one_of(Channel, how, "--how"), digest)
 
 
 def one_of(kind: "type[E]", text: str, option: str) -> "E":

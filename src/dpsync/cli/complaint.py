@@ -24,7 +24,7 @@ from dpsync.cli.console import Talk
 from dpsync.errors import Exit, UsageError
 
 if TYPE_CHECKING:
-    from dpsync.cases.values import Complaint, New
+    from dpsync.cases.values import Complaint, NewComplaint
     from dpsync.installation import Installation
     from dpsync.model import Request
     from dpsync.propagation.decisions import Person
@@ -79,11 +79,11 @@ def open_(
     as_json: AsJson = False,
 ) -> int:
     """Record a complaint that came in. It says by when to acknowledge it, and holds the evidence of its requests."""
-    from dpsync.cases.values import Channel, Complainant, New, Topic
+    from dpsync.cases.values import Channel, Complainant, NewComplaint, Topic
     from dpsync.cli.opening import day_of, full_id, installation
 
     with installation(ctx.obj) as there:
-        new = New(
+        new = NewComplaint(
             received_at=moment_at(received, there, "--received"),
             channel=one_of(Channel, channel, "--channel"),
             topics=tuple(one_of(Topic, name, "--topic") for name in topic or ()),
@@ -101,7 +101,7 @@ def open_(
 
 
 def _opened(
-    unit: "Unit", there: "Installation", new: "New", request: "Request | None", person: "Person"
+    unit: "Unit", there: "Installation", new: "NewComplaint", request: "Request | None", person: "Person"
 ) -> "Complaint":
     from dataclasses import replace
 
@@ -119,7 +119,9 @@ def _opened(
     return open_complaint(unit, there.controller, new, person, now)
 
 
-def _request(there: "Installation", new: "New", email: str | None, subject_id: str | None, by: str) -> "Request | None":
+def _request(
+    there: "Installation", new: "NewComplaint", email: str | None, subject_id: str | None, by: str
+) -> "Request | None":
     """The request that is hidden in a complaint, received at the same time; None for none. Raises `UsageError`."""
     import secrets
 

@@ -55,7 +55,7 @@ def open_(
     """Record an incident, with what Art. 33 asks to be written down. dpsync keeps the words sealed."""
     from dpsync.cases import incidents
     from dpsync.cases.acts import find_case
-    from dpsync.cases.incidents import LETTER, IncidentKind, New
+    from dpsync.cases.incidents import LETTER, IncidentKind, NewIncident
     from dpsync.cli.opening import full_id, installation
 
     facts = {"what": what, "categories": categories, "consequences": consequences, "measures": measures}
@@ -66,7 +66,7 @@ def open_(
         named = one_of(IncidentKind, kind, "--kind")
         aware_at = moment_at(aware, there, "--aware") if aware else now
         requests = tuple(full_id(there, name) for name in about or ())
-        new, person = New(named, aware_at, facts, requests, people, records), person_of(by, what)
+        new, person = NewIncident(named, aware_at, facts, requests, people, records), person_of(by, what)
         made = there.write(
             lambda unit: incidents.open_incident(unit, there.controller, new, person, now, case_id=case_id)
         )

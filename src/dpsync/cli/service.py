@@ -11,7 +11,7 @@ from dpsync.cli.console import Talk
 from dpsync.errors import Exit, UsageError
 
 if TYPE_CHECKING:
-    from dpsync.cli.systemd_unit import Unit
+    from dpsync.cli.systemd_unit import UnitFile
 
 group = typer.Typer(help="Run dpsync as a service of this machine, with systemd.", no_args_is_help=True)
 
@@ -75,14 +75,14 @@ def install(
     return Exit.DONE if ran else Exit.LOOK
 
 
-def _unit(talk: Talk, user: str | None) -> "Unit":
+def _unit(talk: Talk, user: str | None) -> "UnitFile":
     from dpsync.cli.opening import load_settings
-    from dpsync.cli.systemd_unit import Unit, folders_of, is_postgresql
+    from dpsync.cli.systemd_unit import UnitFile, folders_of, is_postgresql
 
     config = talk.config.absolute()
     settings = load_settings(config, secrets=False)
     folders = folders_of(settings, config)
-    return Unit(
+    return UnitFile(
         user=_user(settings.keys.directory, user, folders),
         command=_command(),
         settings=config,

@@ -11,7 +11,7 @@ HOMES = (Path("/home"), Path("/root"), Path("/run/user"))
 
 
 @dataclass(frozen=True, slots=True)
-class Unit:
+class UnitFile:
     """Who runs which command on which settings, and the folders it writes to."""
 
     user: str

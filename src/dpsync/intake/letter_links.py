@@ -6,7 +6,7 @@ from datetime import datetime
 
 from dpsync.installation import Installation
 from dpsync.propagation.correspondence import acknowledgement
-from dpsync.propagation.correspondence.acknowledgement import Given, Question
+from dpsync.propagation.correspondence.acknowledgement import AnswerForm, Question
 from dpsync.propagation.rules.lifecycle import AnswerKind
 
 
@@ -32,7 +32,7 @@ class LetterLinks:
         there = self._there
         return there.read(lambda connection: acknowledgement.question(connection, there.controller, token, now))
 
-    def answer(self, token: str, kind: AnswerKind, given: Given, now: datetime) -> "Future[Question]":
+    def answer(self, token: str, kind: AnswerKind, given: AnswerForm, now: datetime) -> "Future[Question]":
         """Keep what a processor's person said; resolves after the commit.
 
         Raises (in the future) `NotFound` for a link that leads nowhere, `DecisionRefused` for one used too often.

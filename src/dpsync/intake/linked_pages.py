@@ -19,7 +19,7 @@ from starlette.responses import HTMLResponse, Response
 from dpsync.errors import NotFound
 from dpsync.intake.decision_pages import CODE, ELSEWHERE, NOT_RIGHT, STALE
 from dpsync.intake.mailed_codes import Sent
-from dpsync.intake.page_links import Link, PageLinks
+from dpsync.intake.page_links import PageLink, PageLinks
 from dpsync.intake.receiver import Receiver
 from dpsync.intake.typed import TOKEN, fields_of
 from dpsync.propagation.codes import CodeCheck
@@ -119,18 +119,20 @@ class LinkedPages:
             return self._offer(self._links, link, page, NOT_PLANNED, 503)
         return self._render("page_sent.html", 200, request_id=page.about[:8], role=link.addressee)
 
-    def _is_foreign(self, request: Request, links: PageLinks, link: Link, sent: dict[str, str], now: datetime) -> bool:
+    def _is_foreign(
+        self, request: Request, links: PageLinks, link: PageLink, sent: dict[str, str], now: datetime
+    ) -> bool:
         """Whether another page sent this form, or ours too long ago."""
         elsewhere = request.headers.get("sec-fetch-site") in ELSEWHERE
         return elsewhere or not links.is_form(link, sent.get("form", ""), now)
 
-    async def _link(self, request: Request) -> Link | None:
+    async def _link(self, request: Request) -> PageLink | None:
         token = request.path_params["token"]
         if self._links is None or not TOKEN.fullmatch(token):
             return None
         return await asyncio.to_thread(self._links.link, token, self._clock.now())
 
-    def _shown(self, links: PageLinks, link: Link, page: Page, token: str, now: datetime) -> Response:
+    def _shown(self, links: PageLinks, link: PageLink, page: Page, token: str, now: datetime) -> Response:
         try:
             if page.kind is PageKind.STATUS:
                 return self._render("status.html", 200, page=links.status(now), here=token)
@@ -140,7 +142,7 @@ class LinkedPages:
         except NotFound:
             return self._unknown()
 
-    async def _opened(self, links: PageLinks, link: Link, token: str, code: str) -> Response:
+    async def _opened(self, links: PageLinks, link: PageLink, token: str, code: str) -> Response:
         now = self._clock.now()
         try:
             opened = await asyncio.wrap_future(links.open(token, code, now))
@@ -170,20 +172,20 @@ class LinkedPages:
         headers = {**self._headers, "content-security-policy": policy + "frame-ancestors 'none'"}
         return HTMLResponse(page, 200, headers)
 
-    def _offer(self, links: PageLinks, link: Link, page: Page, problem: str = "", status: int = 200) -> Response:
+    def _offer(self, links: PageLinks, link: PageLink, page: Page, problem: str = "", status: int = 200) -> Response:
         form = links.form(link, self._clock.now())
         shown = {"head": "Decide about this request", "request_id": page.about[:8], "role": link.addressee}
         said = {"sends": "a link by which you can decide", "button": "Email me a link"}
         return self._render("page_start.html", status, form=form, problem=problem, **shown, **said)
 
-    def _start(self, links: PageLinks, link: Link, problem: str = "", status: int = 200) -> Response:
+    def _start(self, links: PageLinks, link: PageLink, problem: str = "", status: int = 200) -> Response:
         form = links.form(link, self._clock.now())
         head = "Who the request is about" if link.page.kind is PageKind.DOSSIER else "Download the receipt"
         shown = {"head": head, "request_id": link.page.about[:8], "role": link.addressee}
         said = {"sends": "a code", "button": "Email me a code"}
         return self._render("page_start.html", status, form=form, problem=problem, **shown, **said)
 
-    def _code(self, links: PageLinks, link: Link, problem: str, status: int) -> Response:
+    def _code(self, links: PageLinks, link: PageLink, problem: str, status: int) -> Response:
         form = links.form(link, self._clock.now())
         dossier = link.page.kind is PageKind.DOSSIER
         then = "The next page shows who the request is about" if dossier else "The receipt is then downloaded"
@@ -197,7 +199,7 @@ class LinkedPages:
         return self._render("unknown.html", 404)
 
 
-def above(link: Link, page: Page, here: str) -> Markup:
+def above(link: PageLink, page: Page, here: str) -> Markup:
     """What stands above a dossier that names nobody: where more of it opens, and where one asks for a decision."""
     if page.kind is not PageKind.DOSSIER:
         return Markup()
@@ -207,7 +209,7 @@ def above(link: Link, page: Page, here: str) -> Markup:
     return Markup().join(Markup('<p><a href="{}/{}">{}</a></p>').format(where, *one) for one in more.items())
 
 
-def _page(link: Link, request_id: str) -> Page | None:
+def _page(link: PageLink, request_id: str) -> Page | None:
     """The page that is asked for: the link's own, or the dossier of a request that waits."""
     if not request_id:
         return link.page

@@ -34,7 +34,7 @@ BEHIND_A_CODE = frozenset({PageKind.DOSSIER, PageKind.RECEIPT})
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
+class PageLink:
     """A link that is good. `role`: whom it was mailed to."""
 
     id: str
@@ -71,10 +71,10 @@ class PageLinks:
     def __init__(self, there: Installation) -> None:
         self._there = there
 
-    def link(self, token: str, now: datetime) -> Link | None:
+    def link(self, token: str, now: datetime) -> PageLink | None:
         """What a link opens; None where it opens nothing. Changes nothing."""
         row = self._there.read(lambda connection: self._row(connection, token, now))
-        return None if row is None else Link(row.id, page_links.page_of(row), Role(row.role))
+        return None if row is None else PageLink(row.id, page_links.page_of(row), Role(row.role))
 
     def status(self, now: datetime) -> StatusPage:
         """What waits."""
@@ -100,7 +100,7 @@ class PageLinks:
         """The dossier with names, for whoever gave the code."""
         return page_values.dossier_page(self._there, page.about, now, named=True, who=who)
 
-    def ask_to_decide(self, link: Link, request_id: str, now: datetime) -> "Future[bool]":
+    def ask_to_decide(self, link: PageLink, request_id: str, now: datetime) -> "Future[bool]":
         """Have a link to decide about a request emailed to the role; False where one is on its way, or too many are.
 
         Raises (in the future) `NotFound`.
@@ -114,11 +114,11 @@ class PageLinks:
 
     # --- the code
 
-    def form(self, link: Link, now: datetime) -> str:
+    def form(self, link: PageLink, now: datetime) -> str:
         """The hidden field of a form on its page."""
         return tickets.form(self._there.keys, link.id, now)
 
-    def is_form(self, link: Link, text: str, now: datetime) -> bool:
+    def is_form(self, link: PageLink, text: str, now: datetime) -> bool:
         """Whether a form comes from its page."""
         return tickets.is_form(self._there.keys, link.id, text, now)
 

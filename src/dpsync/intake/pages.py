@@ -25,7 +25,7 @@ from dpsync.intake.receiver import Receiver
 from dpsync.intake.typed import TOKEN, fields_of, plain, too_long
 from dpsync.intake.worklists import WorkLists
 from dpsync.model import Right
-from dpsync.propagation.correspondence.acknowledgement import Given, Question
+from dpsync.propagation.correspondence.acknowledgement import AnswerForm, Question
 from dpsync.propagation.rules.lifecycle import AnswerKind
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -147,7 +147,7 @@ class Pages:
             return self._form(page, form, form.problem, 422)
         peer = request.client.host if request.client else ""
         agent = plain(request.headers.get("user-agent", ""))[:LONGEST_PLACE]
-        given = Given(form.name, form.remark, peer, agent, form.said_of_places)
+        given = AnswerForm(form.name, form.remark, peer, agent, form.said_of_places)
         try:
             answered = self._letters.answer(request.path_params["token"], form.kind, given, self._clock.now())
             await asyncio.wrap_future(answered)

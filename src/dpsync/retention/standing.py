@@ -50,7 +50,7 @@ class ConversationLine:
 
 
 @dataclass(frozen=True, slots=True)
-class Act:
+class RetentionAct:
     """A check or a statement: when, by whom, by when the next is due. Of a check also what its file showed."""
 
     at: datetime
@@ -80,9 +80,9 @@ class RetentionLine:
     counts: dict[ConversationState, int]
     overdue: int
     overdue_since: date | None
-    check: Act | None
+    check: RetentionAct | None
     check_missing: bool
-    none_open: Act | None
+    none_open: RetentionAct | None
     none_open_missing: bool
 
 
@@ -139,7 +139,7 @@ def _line(connection: Connection, rule: RetentionRule, now: datetime, today: dat
     )
 
 
-def _missing(last: Act | None, first_on: str | None, today: date) -> bool:
+def _missing(last: RetentionAct | None, first_on: str | None, today: date) -> bool:
     owed = last.next_on if last else date.fromisoformat(first_on) if first_on else None
     return owed is not None and today > owed
 
@@ -151,12 +151,12 @@ def _by(name: str, sealed: bytes, opener: Opener) -> str:
         return UNREADABLE
 
 
-def _newest(connection: Connection, name: str, kind: ActKind, opener: Opener) -> Act | None:
+def _newest(connection: Connection, name: str, kind: ActKind, opener: Opener) -> RetentionAct | None:
     wanted = select(ct.retention_act).where(A.processor == name, A.kind == kind.value).order_by(A.id.desc()).limit(1)
     row = connection.execute(wanted).one_or_none()
     if row is None:
         return None
-    return Act(
+    return RetentionAct(
         at=row.at,
         by=_by(name, row.sealed, opener) if row.sealed else "",
         next_on=_day(row.next_on),

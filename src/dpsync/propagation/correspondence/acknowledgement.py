@@ -58,7 +58,7 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class AnswerForm:
     """What somebody filled in: who they say they are, a remark, and where it came from. Kept sealed.
 
     `places`: what was done with live data, copies, logs and back-ups, each under the words that a dossier shows.
@@ -101,7 +101,7 @@ def _earlier(connection: Connection, propagation_id: int) -> tuple[Earlier, ...]
 
 
 def answer_by_link(
-    unit: Unit, controller: Controller, token: str, kind: AnswerKind, given: Given, now: datetime
+    unit: Unit, controller: Controller, token: str, kind: AnswerKind, given: AnswerForm, now: datetime
 ) -> Question:
     """Record an answer. The first final one counts; later ones are added, and a "done" that rests on it alone falls
     with it where they take it back.
@@ -157,7 +157,7 @@ def answer_by_hand(
         raise DecisionRefused(f"it is {row.state}; it waits for no answer")
     if kind is AnswerKind.BOUNCED and not row.notices:
         raise DecisionRefused(f"it is {row.state}; no letter was sent that could have come back")
-    kept = _keep(unit, controller, row.id, 0, kind, Given(author.by, author.reason, os_user), now)
+    kept = _keep(unit, controller, row.id, 0, kind, AnswerForm(author.by, author.reason, os_user), now)
     incoming.mark_answered(unit, row.id, now)
     who = replace(author, account=os_user)
     (step,) = record(unit, controller, Update(row.id, [Answer(kind)], now, author=who, cause=kind.value, beside=[kept]))
@@ -170,7 +170,7 @@ def _keep(
     propagation_id: int,
     number: int,
     kind: AnswerKind,
-    given: Given,
+    given: AnswerForm,
     now: datetime,
     *,
     digest: str = "",

@@ -21,7 +21,7 @@ TRIED_FOR = timedelta(days=3)
 
 
 @dataclass(frozen=True, slots=True)
-class Owed:
+class ReceiptOwed:
     """An answer by link whose receipt has not gone out. `number`: of the notice, `which`: of the answer."""
 
     id: int
@@ -39,7 +39,7 @@ class Owed:
     recipient: str
 
 
-def owed(connection: Connection, now: datetime) -> list[Owed]:
+def owed(connection: Connection, now: datetime) -> list[ReceiptOwed]:
     """The answers whose receipts are to be sent now, the oldest first."""
     a, n, p, earlier = t.answer.c, t.notice.c, t.propagation.c, t.answer.alias().c
     by_people = [kind.value for kind in BY_PEOPLE]
@@ -53,10 +53,10 @@ def owed(connection: Connection, now: datetime) -> list[Owed]:
         .where(a.receipted_at.is_(None), a.at > now - TRIED_FOR, a.kind.in_(by_people))
         .order_by(a.id)
     )
-    return [Owed(**row) for row in rows.mappings()]
+    return [ReceiptOwed(**row) for row in rows.mappings()]
 
 
-def send(controller: Controller, mail: Mail, signer: Signer, one: Owed, now: datetime) -> bool:
+def send(controller: Controller, mail: Mail, signer: Signer, one: ReceiptOwed, now: datetime) -> bool:
     """Mail one receipt; False where it must be tried again. Raises `CredentialsRejected`: our mail host takes nothing.
 
     To the present contact, if the notice went there: the store knows addresses by their pseudonyms only. After a crash
@@ -82,12 +82,12 @@ def send(controller: Controller, mail: Mail, signer: Signer, one: Owed, now: dat
     return True
 
 
-def mark_sent(unit: Unit, one: Owed, now: datetime) -> None:
+def mark_sent(unit: Unit, one: ReceiptOwed, now: datetime) -> None:
     """Remember that this receipt is dealt with."""
     unit.connection.execute(update(t.answer).where(t.answer.c.id == one.id).values(receipted_at=now))
 
 
-def note_of(one: Owed) -> str:
+def note_of(one: ReceiptOwed) -> str:
     """What is signed: a fixed form that no checkpoint has, ending with a line feed."""
     lines = {
         "reference": one.reference,
@@ -100,18 +100,18 @@ def note_of(one: Owed) -> str:
     return "dpsync receipt of an answer, version 1\n" + "".join(f"{key}: {value}\n" for key, value in lines.items())
 
 
-def _address(controller: Controller, one: Owed) -> str | None:
+def _address(controller: Controller, one: ReceiptOwed) -> str | None:
     processor = controller.processors.get(one.processor)
     there = (processor.contact, processor.backup_contact) if processor else ()
     known = {controller.keys.pseudonym("address", one): one for one in (*there, controller.operator) if one}
     return known.get(one.recipient)
 
 
-def _message_id(controller: Controller, one: Owed) -> str:
+def _message_id(controller: Controller, one: ReceiptOwed) -> str:
     return controller.message_id(f"{one.request_id}/{one.at.isoformat()}", one.processor, one.number)
 
 
-def _written(controller: Controller, sender: str, signer: Signer, one: Owed, to: str, now: datetime) -> bytes:
+def _written(controller: Controller, sender: str, signer: Signer, one: ReceiptOwed, to: str, now: datetime) -> bytes:
     return letter(
         sender=sender,
         to=to,

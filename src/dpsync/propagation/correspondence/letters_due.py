@@ -30,14 +30,14 @@ NEAR, LATE = "letter-near", "letter-late"
 
 
 @dataclass(frozen=True, slots=True)
-class Owed:
+class LetterOwed:
     """A request whose person has no answer yet, as far as anybody recorded. `by`: the last day for the letter."""
 
     request_id: str
     by: date
 
 
-def level_of(one: Owed, today: date) -> str:
+def level_of(one: LetterOwed, today: date) -> str:
     """The alert that it has reached, "" for none. Pure."""
     if today > one.by:
         return LATE if today - one.by <= GIVEN_UP else ""
@@ -50,14 +50,14 @@ def remind(unit: Unit, controller: Controller, now: datetime) -> int:
     if not controller.watch_letters:
         return 0
     today = controller.legal_clock.day_of(now)
-    found: dict[str, list[Owed]] = {}
+    found: dict[str, list[LetterOwed]] = {}
     for one in owed(unit.connection, controller, today):
         if level := level_of(one, today):
             found.setdefault(level, []).append(one)
     return sum(_raise(unit, controller, level, ones, now) for level, ones in found.items())
 
 
-def owed(connection: Connection, controller: Controller, today: date) -> list[Owed]:
+def owed(connection: Connection, controller: Controller, today: date) -> list[LetterOwed]:
     """Every request without a letter that answers it, whose last day is near or not long over; oldest first.
 
     What was taken back everywhere needs none.
@@ -74,7 +74,7 @@ def owed(connection: Connection, controller: Controller, today: date) -> list[Ow
         select(r.id, r.right, r.starts_on, r.letter_by).where(chosen, going).order_by(r.ordinal)
     ).all()
     return [
-        Owed(row.id, _by(row.right, row.starts_on, row.letter_by, longer.get(row.id)))
+        LetterOwed(row.id, _by(row.right, row.starts_on, row.letter_by, longer.get(row.id)))
         for row in rows
         if row.id not in answered
     ]
@@ -101,7 +101,7 @@ def _by(right: str, starts_on: str, letter_by: str, longer: extensions.Extension
     return date.fromisoformat(starts_on) + LETTER if right == Right.OPT_OUT else date.fromisoformat(letter_by)
 
 
-def _raise(unit: Unit, controller: Controller, level: str, ones: list[Owed], now: datetime) -> int:
+def _raise(unit: Unit, controller: Controller, level: str, ones: list[LetterOwed], now: datetime) -> int:
     named, more = ones[:MOST], len(ones) - MOST
     known = told_of(unit.connection, level, [one.request_id for one in named], now, controller.zone)
     fresh = [one for one in named if one.request_id not in known]
