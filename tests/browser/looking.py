@@ -1,9 +1,12 @@
 """What is wrong with a page in a browser: at three widths, light and dark, for a screen reader, and printed."""
 
 import io
+import json
 import shutil
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +15,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from pypdf import PdfReader
 from tinyhtml5.parser import HTMLParser
 
+HERE = Path(__file__).parent
 WIDTHS = (320, 360, 1280)
 HEIGHT = 900
 
@@ -98,11 +102,28 @@ def against_axe(page: Page) -> list[str]:
 
 
 def not_html(page: str) -> list[str]:
-    """The errors of the page as HTML."""
+    """The errors of the page as HTML: how it is written, and where html-validate is installed, what stands in what."""
     parser = HTMLParser()
     parser.parse(page)
     errors: list[Any] = parser.errors
-    return [f"{place}: {code} {more}" for place, code, more in errors]
+    return [*(f"{place}: {code} {more}" for place, code, more in errors), *_not_content(page)]
+
+
+def _not_content(page: str) -> list[str]:
+    """What html-validate finds.
+
+    Its rules that are off: an explicit role of a table stays where a narrow page shows each row as a card, because a
+    browser forgets then that it is a table; a title may be as long as the controller's name makes it; and doctype is
+    written in small letters.
+    """
+    program = HERE / "node_modules" / ".bin" / "html-validate"
+    if not program.exists():
+        return []
+    command = [str(program), "--config", str(HERE / "html-validate.json"), "--formatter", "json", "--stdin"]
+    ran = subprocess.run(command, input=page, capture_output=True, text=True, check=False, timeout=120)
+    assert ran.returncode in {0, 1}, ran.stderr
+    found = [one for file in json.loads(ran.stdout) for one in file["messages"]]
+    return [f"{one['line']}: {one['ruleId']} {one['message']}" for one in found]
 
 
 def printed(browser: Browser, url: str) -> PdfReader:
