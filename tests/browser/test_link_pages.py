@@ -9,7 +9,7 @@ import requests
 from playwright.sync_api import Browser
 
 from dpsync.propagation.page_links import PageKind
-from tests.browser.looking import chromium, not_html, wrong_with
+from tests.browser.looking import not_html, wrong_with
 from tests.journeys.installation import FORMS, NEWSLETTER, Installation, installed, sqlite_url
 from tests.journeys.test_decisions_by_link import NO, Person, ask, desk
 from tests.journeys.test_letters import confirmed
@@ -18,12 +18,6 @@ from tests.journeys.test_more_by_link import CONTROLLER, WHO
 from tests.journeys.test_stuck_by_link import stuck
 
 NO_DAY = {**WHO, "choice": "extend"}
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as made:
-        yield made
 
 
 @pytest.fixture

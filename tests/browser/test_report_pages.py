@@ -1,6 +1,6 @@
 """Report, trustees' page, dossier and register in a browser."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -9,16 +9,10 @@ from playwright.sync_api import Browser
 from dpsync.model import Right, State
 from dpsync.reports import render
 from dpsync.reports.trustees import trustees_of
-from tests.browser.looking import chromium, not_html, printed, wrong_with
+from tests.browser.looking import not_html, printed, wrong_with
 from tests.unit.test_pdf import FIVE, a_month
 from tests.unit.test_register import SAID, register
 from tests.unit.test_reports import BROKEN, Rows, november, one_of_each, the_dossier
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as made:
-        yield made
 
 
 def report(rows: Rows, requests: int) -> str:

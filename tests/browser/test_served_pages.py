@@ -9,17 +9,11 @@ from playwright.sync_api import Browser
 from dpsync.model import Right, State
 from dpsync.propagation.page_links import PageKind
 from dpsync.sandbox.recipient import links_of
-from tests.browser.looking import against_axe, chromium, opened, wrong_with
+from tests.browser.looking import against_axe, opened, wrong_with
 from tests.journeys.installation import FORMS, Installation, sqlite_url
 from tests.journeys.test_decisions_by_link import ADA, Person, ask, desk
 from tests.journeys.test_letters import CONTACT, confirmed, letters
 from tests.journeys.test_links_to_pages import link_of
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as made:
-        yield made
 
 
 @pytest.fixture

@@ -43,7 +43,7 @@ from dpsync.connector import (
     Reply,
     Retryable,
 )
-from dpsync.errors import CredentialsRejected, ProcessorUnreachable, UnsupportedRight
+from dpsync.errors import ConfigurationError, CredentialsRejected, ProcessorUnreachable, UnsupportedRight
 from dpsync.http import HttpClient
 from dpsync.model import Changes, Lifted, Right
 from dpsync.vendor.errors import BLOCKED, NOT_DONE, Error, Meaning
@@ -120,6 +120,16 @@ class OpenShelf:
 def pseudonym(value: str) -> str:
     """Keyed, so that nobody can find it by hashing addresses; to the letter."""
     return hashlib.blake2s(value.encode(), key=b"of the tests").hexdigest()
+
+
+def built_in_a_rehearsal_only(kind: type[Connector], section: Mapping[str, object], vendor: str) -> Connector:
+    """The connector of a section whose `base_url` is not the vendor's own: refused by its name outside a rehearsal."""
+    settings = kind.Settings.model_validate(section)
+    with HttpClient(Hands()) as http:
+        kit = Kit(http=http, clock=Hands(), pseudonym=pseudonym, shelf=OpenShelf())
+        with pytest.raises(ConfigurationError, match=f"is not {vendor}'s own"):
+            kind.from_settings(settings, kit)
+        return kind.from_settings(settings, replace(kit, rehearsal=True))
 
 
 def instruction(right: Right, **more: Any) -> Instruction:

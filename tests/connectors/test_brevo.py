@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any, ClassVar
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -25,8 +25,6 @@ from dpsync.connector import (
 )
 from dpsync.connectors.brevo import Brevo
 from dpsync.connectors.brevo.calls import BrevoSettings
-from dpsync.errors import ConfigurationError
-from dpsync.http import HttpClient
 from dpsync.model import Changes, Lifted, Right
 from dpsync.vendor.errors import BLOCKED, NOT_DONE
 from tests.connectors.contract import (
@@ -34,11 +32,10 @@ from tests.connectors.contract import (
     OLD,
     OTHER,
     SECRET,
-    Hands,
     HttpContract,
     HttpStage,
-    OpenShelf,
     Said,
+    built_in_a_rehearsal_only,
     instruction,
     pseudonym,
 )
@@ -576,15 +573,10 @@ def test_a_probe_says_whose_account_it_is() -> None:
         assert stage.connector.probe().title == "Example Trust"
 
 
-def test_another_address_than_the_vendors_needs_a_rehearsal() -> None:
-    section = BrevoSettings.model_validate({"api_key": SECRET, "base_url": "http://127.0.0.1:9106"})
-    assert section.base_url == "http://127.0.0.1:9106/v3"
-    with HttpClient(Hands()) as http:
-        kit = Kit(http=http, clock=Hands(), pseudonym=pseudonym, shelf=OpenShelf())
-        assert Brevo.from_settings(BrevoSettings.model_validate({"api_key": SECRET}), kit)
-        with pytest.raises(ConfigurationError):
-            Brevo.from_settings(section, kit)
-        assert Brevo.from_settings(section, replace(kit, rehearsal=True))
+def test_a_foreign_address_needs_a_rehearsal() -> None:
+    section = {"api_key": SECRET, "base_url": "http://127.0.0.1:9106"}
+    assert BrevoSettings.model_validate(section).base_url == "http://127.0.0.1:9106/v3"
+    assert built_in_a_rehearsal_only(Brevo, section, "Brevo").name == "brevo"
 
 
 def test_whom_brevo_does_not_find_any_more_when_it_is_blocked_is_nobody() -> None:

@@ -31,8 +31,7 @@ from dpsync.connector import (
 from dpsync.connectors.campaign_monitor import NO_CLIENTS, NO_LISTS, CampaignMonitor
 from dpsync.connectors.campaign_monitor.calls import NOT_AGENCY, NOT_OURS, VALUE_REJECTED, CampaignMonitorSettings
 from dpsync.connectors.campaign_monitor.leaving import REACH_ALL, REACH_PART, REACH_UNKNOWN
-from dpsync.errors import ConfigurationError, CredentialsRejected, ProcessorUnreachable
-from dpsync.http import HttpClient
+from dpsync.errors import CredentialsRejected, ProcessorUnreachable
 from dpsync.model import Changes, Lifted, Right
 from dpsync.vendor.errors import BLOCKED, DENIED, OUR_FAULT, UNDOCUMENTED
 from tests.connectors.contract import (
@@ -47,6 +46,7 @@ from tests.connectors.contract import (
     OpenShelf,
     Said,
     assert_clean,
+    built_in_a_rehearsal_only,
     instruction,
     pseudonym,
 )
@@ -1295,13 +1295,9 @@ def test_wrong_settings_are_refused_without_repeating_them(section: dict[str, ob
 
 @pytest.mark.parametrize("base_url", ["https://api.createsend.com.example.org/api/v3.3", "http://127.0.0.1:9101"])
 def test_a_foreign_address_needs_a_rehearsal(base_url: str) -> None:
-    section = CampaignMonitorSettings.model_validate({"api_key": SECRET, "base_url": base_url})
-    with HttpClient(Hands()) as http:
-        kit = Kit(http=http, clock=Hands(), pseudonym=pseudonym, shelf=OpenShelf())
-        with pytest.raises(ConfigurationError):
-            CampaignMonitor.from_settings(section, kit)
-        rehearsing = Kit(http=http, clock=Hands(), pseudonym=pseudonym, shelf=OpenShelf(), rehearsal=True)
-        assert CampaignMonitor.from_settings(section, rehearsing).name == "campaign_monitor"
+    section = {"api_key": SECRET, "base_url": base_url}
+    built = built_in_a_rehearsal_only(CampaignMonitor, section, "Campaign Monitor")
+    assert built.name == "campaign_monitor"
 
 
 def test_the_address_of_the_api_is_the_vendors_or_the_rehearsals() -> None:

@@ -12,15 +12,11 @@ from dpsync.connector import (
     CannotTell,
     Contradicts,
     HandOver,
-    Kit,
     Refused,
 )
-from dpsync.connectors.campaign_monitor import CampaignMonitor
-from dpsync.connectors.campaign_monitor.calls import VALUE_REJECTED, CampaignMonitorSettings
-from dpsync.errors import ConfigurationError
-from dpsync.http import HttpClient
+from dpsync.connectors.campaign_monitor.calls import VALUE_REJECTED
 from dpsync.model import Changes, Right
-from tests.connectors.contract import NEW, OLD, SECRET, Hands, OpenShelf, Said, instruction, pseudonym
+from tests.connectors.contract import NEW, OLD, Said, instruction
 from tests.connectors.test_campaign_monitor import (
     EVENTS,
     LIFTED,
@@ -238,14 +234,6 @@ def test_a_name_is_compared_as_a_whole_or_at_the_end_that_was_asked_about(
     """Whether a part is empty, alone, no whole name shows."""
     stand_in = vendor(book(person() | {"Name": name}))
     assert isinstance(read_back(stand_in, Right.RECTIFICATION, changes=changes), found)
-
-
-def test_a_foreign_address_is_refused_by_the_vendors_name() -> None:
-    section = CampaignMonitorSettings.model_validate({"api_key": SECRET, "base_url": "http://127.0.0.1:9101"})
-    with HttpClient(Hands()) as http:
-        kit = Kit(http=http, clock=Hands(), pseudonym=pseudonym, shelf=OpenShelf())
-        with pytest.raises(ConfigurationError, match="is not Campaign Monitor's own"):
-            CampaignMonitor.from_settings(section, kit)
 
 
 @pytest.mark.parametrize(("length", "kind"), [(250, Applied), (251, HandOver)])

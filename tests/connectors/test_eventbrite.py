@@ -46,7 +46,7 @@ from dpsync.connectors.eventbrite import (
     calls,
 )
 from dpsync.connectors.eventbrite.calls import FILTER_IGNORED, MOVED, STALE, WITHHELD, EventbriteSettings
-from dpsync.errors import ConfigurationError, CredentialsRejected, PayloadInvalid, ProcessorUnreachable
+from dpsync.errors import CredentialsRejected, PayloadInvalid, ProcessorUnreachable
 from dpsync.http import TOO_LATE, HttpClient
 from dpsync.model import Changes, FieldValue, Lifted, Right
 from tests.connectors.contract import (
@@ -60,6 +60,7 @@ from tests.connectors.contract import (
     OpenShelf,
     Said,
     assert_clean,
+    built_in_a_rehearsal_only,
     instruction,
     pseudonym,
 )
@@ -1192,12 +1193,10 @@ def kit(*, rehearsal: bool) -> Kit:
 
 
 def test_a_foreign_address_needs_a_rehearsal() -> None:
-    section = EventbriteSettings.model_validate({"token": SECRET, "base_url": "http://127.0.0.1:9104"})
-    assert Eventbrite.from_settings(section, kit(rehearsal=True)).base == "http://127.0.0.1:9104/v3"
-    with pytest.raises(ConfigurationError):
-        Eventbrite.from_settings(section, kit(rehearsal=False))
-    own = EventbriteSettings.model_validate({"token": SECRET})
-    assert Eventbrite.from_settings(own, kit(rehearsal=False)).base == BASE
+    section = {"token": SECRET, "base_url": "http://127.0.0.1:9104"}
+    elsewhere = built_in_a_rehearsal_only(Eventbrite, section, "Eventbrite")
+    assert isinstance(elsewhere, Eventbrite)
+    assert elsewhere.base == "http://127.0.0.1:9104/v3"
 
 
 def test_a_reason_is_never_told_twice_under_two_names() -> None:

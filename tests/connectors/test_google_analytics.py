@@ -44,8 +44,7 @@ from dpsync.connectors.google_analytics.ids import (
     UNKNOWN_FORM,
     UNSET,
 )
-from dpsync.errors import ConfigurationError, CredentialsRejected, ProcessorUnreachable
-from dpsync.http import HttpClient
+from dpsync.errors import CredentialsRejected, ProcessorUnreachable
 from dpsync.model import Right
 from dpsync.vendor.pace import DAY_SPENT
 from tests.connectors.contract import (
@@ -53,11 +52,10 @@ from tests.connectors.contract import (
     Hands,
     HttpContract,
     HttpStage,
-    OpenShelf,
     Said,
     assert_clean,
+    built_in_a_rehearsal_only,
     instruction,
-    pseudonym,
 )
 from tests.connectors.held import Held
 
@@ -633,9 +631,5 @@ def test_a_universal_property_is_refused_with_its_reason() -> None:
 
 
 def test_a_foreign_address_needs_a_rehearsal() -> None:
-    settings = GoogleAnalyticsSettings.model_validate({**SECTION, "base_url": "http://127.0.0.1:9105"})
-    clock = Hands()
-    with HttpClient(clock) as http:
-        GoogleAnalytics.from_settings(settings, Kit(http, clock, pseudonym, OpenShelf(), rehearsal=True))
-        with pytest.raises(ConfigurationError, match="is not Google Analytics's own"):
-            GoogleAnalytics.from_settings(settings, Kit(http, clock, pseudonym, OpenShelf()))
+    section = {**SECTION, "base_url": "http://127.0.0.1:9105"}
+    assert built_in_a_rehearsal_only(GoogleAnalytics, section, "Google Analytics").name == "google_analytics"

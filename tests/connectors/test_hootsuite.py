@@ -43,7 +43,6 @@ from dpsync.connectors import hootsuite
 from dpsync.connectors.hootsuite import Hootsuite, calls
 from dpsync.connectors.hootsuite.calls import HootsuiteSettings
 from dpsync.errors import (
-    ConfigurationError,
     CredentialsRejected,
     PayloadInvalid,
     ProcessorUnreachable,
@@ -66,6 +65,7 @@ from tests.connectors.contract import (
     Said,
     Stage,
     assert_clean,
+    built_in_a_rehearsal_only,
     instruction,
     pseudonym,
 )
@@ -1186,11 +1186,8 @@ def test_wrong_settings_are_refused_without_repeating_them(wrong: dict[str, obje
 
 @pytest.mark.parametrize("base_url", ["https://platform.hootsuite.com.example.org", "http://127.0.0.1:9101/"])
 def test_a_foreign_address_needs_a_rehearsal(base_url: str) -> None:
-    settings = HootsuiteSettings.model_validate({**Only.section, "base_url": base_url})
-    with HttpClient(Hands()) as http:
-        with pytest.raises(ConfigurationError):
-            Hootsuite.from_settings(settings, Kit(http, Hands(), pseudonym, OpenShelf()))
-        assert Hootsuite.from_settings(settings, Kit(http, Hands(), pseudonym, OpenShelf(), rehearsal=True)).name
+    section = {**Only.section, "base_url": base_url}
+    assert built_in_a_rehearsal_only(Hootsuite, section, "Hootsuite").name == "hootsuite"
 
 
 # --- the vendor's own files

@@ -7,15 +7,13 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from dpsync.connector import Accepted, Kit, Refused, Retryable
-from dpsync.connectors.hootsuite import Hootsuite, calls
-from dpsync.connectors.hootsuite.calls import HootsuiteSettings
-from dpsync.errors import ConfigurationError, CredentialsRejected, ProcessorUnreachable
-from dpsync.http import HttpClient
+from dpsync.connector import Accepted, Refused, Retryable
+from dpsync.connectors.hootsuite import calls
+from dpsync.errors import CredentialsRejected, ProcessorUnreachable
 from dpsync.vendor.errors import BLOCKED, BUSY, FAULT_THERE, UNDOCUMENTED, UNREADABLE
 from dpsync.vendor.token import RENEWING
-from tests.connectors.contract import HTML, NOW, Hands, OpenShelf, Said, pseudonym
-from tests.connectors.test_hootsuite import ADA, BOB, CRM, Only, StandIn, error, oauth, on_stage, right_it, said
+from tests.connectors.contract import HTML, NOW, Said
+from tests.connectors.test_hootsuite import ADA, BOB, CRM, StandIn, error, oauth, on_stage, right_it, said
 
 
 class Killed(BaseException):
@@ -115,14 +113,6 @@ def test_a_read_that_something_else_answered_is_blocked_and_says_where(answer: S
     with on_stage(there(answer, where="/v1/")) as stage, pytest.raises(ProcessorUnreachable) as caught:
         stage.connector.probe()
     assert caught.value.message == f"Hootsuite: {BLOCKED} ({answer.status} to GET /v1/me/organizations)"
-
-
-def test_a_foreign_address_is_refused_by_the_vendors_name() -> None:
-    foreign = HootsuiteSettings.model_validate({**Only.section, "base_url": "http://127.0.0.1:9101"})
-    with HttpClient(Hands()) as http:
-        kit = Kit(http, Hands(), pseudonym, OpenShelf())
-        with pytest.raises(ConfigurationError, match="is not Hootsuite's own"):
-            Hootsuite.from_settings(foreign, kit)
 
 
 # --- what it said

@@ -14,18 +14,14 @@ from dpsync.connector import (
     AsAsked,
     CannotTell,
     Contradicts,
-    Kit,
     NothingHeld,
     Refused,
     Retryable,
 )
-from dpsync.connectors.mailchimp import Mailchimp
-from dpsync.connectors.mailchimp.calls import MailchimpSettings
-from dpsync.errors import ConfigurationError, ProcessorUnreachable
-from dpsync.http import HttpClient
+from dpsync.errors import ProcessorUnreachable
 from dpsync.model import Changes, Right
 from dpsync.vendor.errors import NOT_DONE
-from tests.connectors.contract import NEW, OLD, SECRET, Hands, HttpStage, OpenShelf, Said, instruction, pseudonym
+from tests.connectors.contract import NEW, OLD, SECRET, HttpStage, Said, instruction, pseudonym
 from tests.connectors.test_mailchimp import LIFTED, Only, md5, on_stage, person, problem, read_back, said, told
 from tests.connectors.test_mailchimp import vendor as plain_vendor
 from tests.connectors.test_mailchimp_field_readings import PHONE
@@ -333,14 +329,6 @@ def test_a_finding_says_what_is_not_as_asked(right: Right, status: str, more: di
     assert isinstance(finding, CannotTell if more else Contradicts)
     assert finding.reason == reason
     assert finding.evidence
-
-
-def test_a_foreign_address_is_refused_by_the_vendors_name() -> None:
-    section = MailchimpSettings.model_validate({"api_key": SECRET, "base_url": "http://127.0.0.1:9101"})
-    with HttpClient(Hands()) as http:
-        kit = Kit(http=http, clock=Hands(), pseudonym=pseudonym, shelf=OpenShelf())
-        with pytest.raises(ConfigurationError, match="is not Mailchimp's own"):
-            Mailchimp.from_settings(section, kit)
 
 
 def test_who_is_silent_in_any_way_has_opted_out() -> None:

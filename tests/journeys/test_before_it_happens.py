@@ -15,7 +15,6 @@ from dpsync.lookup import NO_ADDRESS, NOT_SHOWN, REJECTED, Presence
 from dpsync.model import Cause, Request, Right, State
 from dpsync.reports.plan import Plan, PlanLine
 from dpsync.reports.plan_text import plan_text
-from dpsync.sandbox.box import HOOTSUITE_SECRET
 from dpsync.sandbox.brevo.filling import BrevoSection
 from dpsync.sandbox.handle import Handle
 from dpsync.store import tables as t
@@ -31,7 +30,7 @@ from tests.journeys.installation import (
 )
 from tests.journeys.test_brevo_story import BREVO
 from tests.journeys.test_brevo_story import KEY as BREVO_KEY
-from tests.journeys.test_inbox import HOOTSUITE, SIGNED
+from tests.journeys.test_inbox import HOOTSUITE, keep_secrets
 
 ADA, OLD, NEW, NOBODY = "ada@example.org", "ada.before@example.org", "ada.new@example.org", "nobody@example.org"
 BREVO_NAMES = BrevoSection.model_validate({"attributes": {"FIRSTNAME": "text", "LASTNAME": "text"}})
@@ -93,9 +92,7 @@ def only_reading(there: Installation) -> Iterator[None]:
 
 @pytest.mark.parametrize("right", Right)
 def test_a_plan_reads_only_and_says_who_is_found(right: Right, database_url: str, tmp_path: Path) -> None:
-    for name, value in (("hootsuite", HOOTSUITE_SECRET), ("signing", SIGNED)):
-        (tmp_path / name).write_text(value)
-        (tmp_path / name).chmod(0o600)
+    keep_secrets(tmp_path)
     everywhere = NEWSLETTER + FORMS + EVENTS + MAILINGS + ANALYTICS + BREVO + HOOTSUITE
     with installed(tmp_path, database_url, processors=everywhere, key=BREVO_KEY) as there:
         there.sandbox.brevo.there(lambda vendor: vendor.fill(BREVO_NAMES))

@@ -31,6 +31,7 @@ from tests.returned import mail, report
 WITH_FOLDER = 'incoming = "mail/"\n' + FORMS
 DESK = "Pat Desk <pat@stratosoft.example>"
 FORGED = "bounce+" + "abcd2345" * 4 + "@example.org"
+AGAIN = Person("Olli Operator", "olli", "telephoned")
 DELIVERED, FAILED = ("delivered", "2.0.0"), ("failed", "5.1.1")
 
 
@@ -44,6 +45,23 @@ def told(folder: Path, database_url: str) -> Iterator[tuple[Installation, Asked,
         there.drive()
         assert there.state(asked, "forms") is State.ACCEPTED
         yield there, asked, tag_of(there)
+
+
+def retried(there: Installation, asked: Asked, contact: str = "") -> None:
+    """A person tries again; `contact` is put right before."""
+    causes: list[DecisionKind] = [DecisionKind.RETRY]
+    if contact:
+        there.restart((f'contact = "{CONTACT}"', f'contact = "{contact}"'))
+        causes.append(DecisionKind.RELEASE)
+    controller = there.service.controller
+    for kind in causes:
+        there.service.write(
+            lambda unit, kind=kind: decide(  # type: ignore[misc]  # because mypy does not infer a lambda's default
+                unit, controller, asked.id, kind, AGAIN, there.clock.now(),
+                causes=frozenset({Cause.CONTACT_UNVERIFIED}),
+            )
+        )  # fmt: skip
+        there.drive(SOON)
 
 
 def tag_of(there: Installation, number: int = 1) -> str:
@@ -158,17 +176,7 @@ def test_a_report_without_our_tag_counts_for_nothing(database_url: str, tmp_path
 def test_the_late_bounce_of_an_old_contact_says_nothing_of_the_new_one(tmp_path: Path) -> None:
     with told(tmp_path, sqlite_url(tmp_path)) as (there, asked, tag):
         comes(there, report(FAILED, envelope_id=tag))
-        there.restart((f'contact = "{CONTACT}"', 'contact = "new@right.example"'))
-        corrected = there.service.controller
-        person = Person("Olli Operator", "olli", "telephoned, new address")
-        for kind in (DecisionKind.RETRY, DecisionKind.RELEASE):
-            there.service.write(
-                lambda unit, kind=kind: decide(  # type: ignore[misc]  # because mypy does not infer a lambda's default
-                    unit, corrected, asked.id, kind, person, there.clock.now(),
-                    causes=frozenset({Cause.CONTACT_UNVERIFIED}),
-                )
-            )  # fmt: skip
-            there.drive(SOON)
+        retried(there, asked, "new@right.example")
         assert there.state(asked, "forms") is State.ACCEPTED
         comes(there, report(("failed", "4.4.7"), envelope_id=tag), report(DELIVERED, envelope_id=tag))
         assert there.state(asked, "forms") is State.ACCEPTED

@@ -29,12 +29,16 @@ inbound_secret = {{{{ env = "DPSYNC_TEST_SECRET" }}}}
 """
 
 
+def keep_secrets(folder: Path) -> None:
+    """The two secrets that `HOOTSUITE` names."""
+    for name, value in (("hootsuite", HOOTSUITE_SECRET), ("signing", SIGNED)):
+        (folder / name).write_text(value)
+        (folder / name).chmod(0o600)
+
+
 @pytest.fixture
 def inbox(tmp_path: Path, database_url: str) -> Iterator[Installation]:
-    for name, value in (("hootsuite", HOOTSUITE_SECRET), ("signing", SIGNED)):
-        file = tmp_path / name
-        file.write_text(value)
-        file.chmod(0o600)
+    keep_secrets(tmp_path)
     with installed(tmp_path, database_url, processors=HOOTSUITE, web=True) as there:
         there.sandbox.hootsuite.hear(f"{there.url}/in/inbox/{SECRET}", SIGNED)
         yield there

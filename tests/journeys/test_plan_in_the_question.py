@@ -11,7 +11,6 @@ from dpsync.lookup import Presence
 from dpsync.model import Right
 from dpsync.reports.changing_calls import CHANGING, changing_calls
 from dpsync.reports.plan_text import plan_text
-from dpsync.sandbox.box import HOOTSUITE_SECRET
 from dpsync.store import tables as t
 from tests.journeys.installation import (
     ANALYTICS,
@@ -28,7 +27,7 @@ from tests.journeys.test_before_it_happens import BREVO_NAMES, asked
 from tests.journeys.test_brevo_story import BREVO
 from tests.journeys.test_brevo_story import KEY as BREVO_KEY
 from tests.journeys.test_decisions_by_link import ADA, CAREFUL, NO, YES, Person, ask, desk
-from tests.journeys.test_inbox import HOOTSUITE, SIGNED
+from tests.journeys.test_inbox import HOOTSUITE, keep_secrets
 
 ERASE = "POST /lists/{list_id}/members/{subscriber_hash}/actions/delete-permanent"
 
@@ -90,9 +89,7 @@ def test_a_processor_that_hangs_keeps_no_page_waiting(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("right", Right)
 def test_what_a_plan_says_is_called_is_what_the_connectors_call(right: Right, tmp_path: Path) -> None:
-    for name, value in (("hootsuite", HOOTSUITE_SECRET), ("signing", SIGNED)):
-        (tmp_path / name).write_text(value)
-        (tmp_path / name).chmod(0o600)
+    keep_secrets(tmp_path)
     everywhere = NEWSLETTER + EVENTS + MAILINGS + ANALYTICS + BREVO + HOOTSUITE
     with installed(tmp_path, sqlite_url(tmp_path), processors=everywhere, key=BREVO_KEY) as there:
         there.sandbox.brevo.there(lambda vendor: vendor.fill(BREVO_NAMES))

@@ -8,10 +8,9 @@ import pytest
 from dpsync.model import Right, Rung, State
 from dpsync.sandbox.campaign_monitor.api import CampaignMonitor
 from dpsync.sandbox.mailchimp.api import Mailchimp
-from dpsync.sandbox.recipient import fill_in, links_of
 from dpsync.store import tables as t
 from tests.journeys.installation import KEY, MAILINGS, NEWSLETTER, OPERATOR, Installation, installed
-from tests.journeys.test_letters import letters, parsed
+from tests.journeys.test_campaign_monitor_story import says_done, task
 
 ADA, NEW = "ada@example.org", "ada.new@example.org"
 LIST = "a1b2c3d4e5"
@@ -45,18 +44,6 @@ def held_at_campaign_monitor(there: Installation) -> None:
 def now_at_mailchimp(there: Installation, address: str) -> dict[str, object]:
     (held,) = there.sandbox.holdings(address)
     return dict(held.merge_fields)
-
-
-def task(there: Installation) -> str:
-    body = parsed(letters(there, OPERATOR)[-1]).get_body(("plain",))
-    assert body is not None
-    return " ".join(body.get_content().split())
-
-
-def says_done(there: Installation) -> None:
-    link = next(one for one in links_of(letters(there, OPERATOR)[-1].raw) if "/answers/" in one)
-    fill_in(link, {"answer": "done", "name": "Olli Operator"})
-    there.drive()
 
 
 def notes(there: Installation) -> list[str]:

@@ -20,35 +20,21 @@ from dpsync.reports.verdict import Verdict
 from dpsync.retention import acts, export_check
 from dpsync.retention.conversations import By
 from dpsync.retention.export_check import Checked, Range
-from dpsync.sandbox.box import HOOTSUITE_CLIENT, HOOTSUITE_ORGANIZATION, HOOTSUITE_SECRET
 from dpsync.sandbox.recipient import fill_in, links_of
 from dpsync.store import conversation_tables as ct
 from dpsync.store import tables as t
 from tests.builders import START
 from tests.journeys.installation import SECRET, Installation, installed, sqlite_url
+from tests.journeys.test_inbox import HOOTSUITE, SIGNED, keep_secrets
 from tests.keeping import ADMIN, DEPUTY, HEADER, body_of, standins, told
 
 DAY, HOUR, WEEK = timedelta(days=1), timedelta(hours=1), timedelta(days=7)
-SIGNED = "5e" * 32
 RULE = f'retention = {{{{ months = 3, admin = "{ADMIN}", deputy = "{DEPUTY}" }}}}'
 INBOX = f"""
 [processors.inbox]
 title = "Postbox, messages"
 connector = "postbox"
 contact = "privacy@postbox.example"
-inbound_secret = {{{{ env = "DPSYNC_TEST_SECRET" }}}}
-{RULE}
-"""
-HOOTSUITE = f"""
-[processors.inbox]
-title = "Hootsuite Inbox"
-connector = "hootsuite"
-contact = "privacy@hootsuite.example"
-base_url = "{{hootsuite_url}}"
-client_id = "{HOOTSUITE_CLIENT}"
-client_secret = {{{{ file = "hootsuite" }}}}
-organization_id = "{HOOTSUITE_ORGANIZATION}"
-webhook_secret = {{{{ file = "signing" }}}}
 inbound_secret = {{{{ env = "DPSYNC_TEST_SECRET" }}}}
 {RULE}
 """
@@ -60,11 +46,8 @@ PEOPLE = ("Ada", "Byron", "7700900123", "+44")
 @pytest.fixture
 def hootsuite(tmp_path: Path, database_url: str) -> Iterator[Installation]:
     """An installation beside the imitated Hootsuite, whose admin confirms the address that is asked."""
-    for name, value in (("hootsuite", HOOTSUITE_SECRET), ("signing", SIGNED)):
-        file = tmp_path / name
-        file.write_text(value)
-        file.chmod(0o600)
-    with installed(tmp_path, database_url, processors=HOOTSUITE, web=True) as there:
+    keep_secrets(tmp_path)
+    with installed(tmp_path, database_url, processors=f"{HOOTSUITE}{RULE}\n", web=True) as there:
         there.sandbox.hootsuite.hear(f"{there.url}/in/inbox/{SECRET}", SIGNED)
         there.sandbox.rule(ADMIN, "confirm_contact")
         yield there

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dpsync.ledger import entry
-from dpsync.model import Cause, Right, Rung, State
+from dpsync.model import Right, Rung, State
 from dpsync.propagation.commitments import Author
 from dpsync.propagation.correspondence import incoming
 from dpsync.propagation.correspondence.acknowledgement import answer_by_hand
@@ -18,8 +18,8 @@ from dpsync.reports.status import status_rows
 from dpsync.sandbox.recipient import fill_in, links_of
 from dpsync.store import tables as t
 from tests.journeys.installation import NEWSLETTER, SOON, Asked, Installation, installed, sqlite_url
-from tests.journeys.test_delivery_report import DELIVERED, FAILED, comes, tag_of, told
-from tests.journeys.test_letters import ADA, CONTACT, DAY, letters
+from tests.journeys.test_delivery_report import DELIVERED, FAILED, comes, retried, tag_of, told
+from tests.journeys.test_letters import ADA, DAY, letters
 from tests.returned import mail, report
 
 PERSON = Person("Olli Operator", "olli", "telephoned")
@@ -48,23 +48,6 @@ def is_told(there: Installation, asked: Asked) -> bool:
 def duty(there: Installation) -> tuple[str, str]:
     (one,) = month_report(there.service, there.clock.now()).duties
     return one.sentence, one.command
-
-
-def retried(there: Installation, asked: Asked, contact: str = "") -> None:
-    """A person tries again; `contact` is put right before."""
-    causes: list[DecisionKind] = [DecisionKind.RETRY]
-    if contact:
-        there.restart((f'contact = "{CONTACT}"', f'contact = "{contact}"'))
-        causes.append(DecisionKind.RELEASE)
-    controller = there.service.controller
-    for kind in causes:
-        there.service.write(
-            lambda unit, kind=kind: decide(  # type: ignore[misc]  # because mypy does not infer a lambda's default
-                unit, controller, asked.id, kind, PERSON, there.clock.now(),
-                causes=frozenset({Cause.CONTACT_UNVERIFIED}),
-            )
-        )  # fmt: skip
-        there.drive(SOON)
 
 
 def by_hand(there: Installation, asked: Asked, kind: AnswerKind) -> State:

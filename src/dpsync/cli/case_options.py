@@ -31,7 +31,6 @@ Letter = Annotated[
     ),
 ]
 Note = Annotated[str, typer.Option(help="Words for the record. dpsync keeps them sealed.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for a program.")]
 Many = list[str] | None
 
 

@@ -7,7 +7,6 @@ import typer
 
 from dpsync.cli import requesting as ask
 from dpsync.cli.case_options import (
-    AsJson,
     By,
     How,
     Letter,
@@ -21,6 +20,7 @@ from dpsync.cli.case_options import (
 )
 from dpsync.cli.complaint_list import Case, list_, show, show_one
 from dpsync.cli.console import Talk
+from dpsync.cli.options import AsJson
 from dpsync.errors import Exit, UsageError
 
 if TYPE_CHECKING:

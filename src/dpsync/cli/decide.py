@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dpsync.cli.console import Talk
+from dpsync.cli.options import AsJson, RequestId
 from dpsync.errors import Exit, UsageError
 
 if TYPE_CHECKING:
@@ -16,18 +17,16 @@ if TYPE_CHECKING:
     from dpsync.propagation.rules.lifecycle import AnswerKind, DecisionKind
     from dpsync.store.writer import Unit
 
-Request = Annotated[str, typer.Argument(help="The id of the request, or its first characters.", metavar="REQUEST")]
 Processors = Annotated[
     list[str] | None, typer.Argument(help="Only at these processors. Default: at all of them.", metavar="PROCESSOR")
 ]
 By = Annotated[str, typer.Option(help="Who decides. Your account on this machine is recorded too.")]
 Reason = Annotated[str, typer.Option(help="Why, for the record.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for a program.")]
 
 
 def release(
     ctx: typer.Context,
-    request: Request,
+    request: RequestId,
     processors: Processors = None,
     *,
     by: By,
@@ -47,7 +46,7 @@ def release(
 
 def withdraw(
     ctx: typer.Context,
-    request: Request,
+    request: RequestId,
     processors: Processors = None,
     *,
     by: By,
@@ -60,7 +59,7 @@ def withdraw(
 
 def retry(
     ctx: typer.Context,
-    request: Request,
+    request: RequestId,
     processors: Processors = None,
     *,
     by: By,
@@ -73,7 +72,7 @@ def retry(
 
 def settle(
     ctx: typer.Context,
-    request: Request,
+    request: RequestId,
     processors: Annotated[list[str], typer.Argument(help="At these processors.", metavar="PROCESSOR")],
     *,
     by: By,
@@ -86,7 +85,7 @@ def settle(
 
 def exempt(
     ctx: typer.Context,
-    request: Request,
+    request: RequestId,
     processors: Annotated[list[str], typer.Argument(help="These processors.", metavar="PROCESSOR")],
     *,
     code: Annotated[
@@ -110,7 +109,7 @@ def exempt(
 
 def acknowledge(
     ctx: typer.Context,
-    request: Request,
+    request: RequestId,
     processor: Annotated[str, typer.Argument(help="Who answered.", metavar="PROCESSOR")],
     *,
     answer: Annotated[

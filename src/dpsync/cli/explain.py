@@ -5,13 +5,14 @@ from typing import Annotated
 import typer
 
 from dpsync.cli.console import Talk
+from dpsync.cli.options import AsJson
 
 
 def explain(
     ctx: typer.Context,
     code: Annotated[str, typer.Argument(help="A code such as DP-212. Default: all codes.")] = "",
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for a program.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Explain a DP code and what to do about it. Works offline."""
     from dpsync.cli.catalogue import CATALOGUE

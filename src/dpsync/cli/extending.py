@@ -6,17 +6,18 @@ import typer
 
 from dpsync.cli import decide
 from dpsync.cli.console import Talk
+from dpsync.cli.options import AsJson, RequestId
 from dpsync.errors import Exit
 
 
 def extend(
     ctx: typer.Context,
-    request: decide.Request,
+    request: RequestId,
     *,
     told_on: Annotated[str, typer.Option(metavar="DATE", help="On which day the person was told of it, and why.")],
     by: decide.By,
     reason: Annotated[str, typer.Option(help="Why it takes longer: it is complex, or there are many requests.")],
-    as_json: decide.AsJson = False,
+    as_json: AsJson = False,
 ) -> int:
     """Extend the legal date by two months, within the first month only, after the person was told.
 

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dpsync.cli.case_options import AsJson, By, Many, moment_at, one_of, person_of
+from dpsync.cli.case_options import By, Many, moment_at, one_of, person_of
 from dpsync.cli.console import Talk
+from dpsync.cli.options import AsJson
 from dpsync.errors import Exit
 
 if TYPE_CHECKING:

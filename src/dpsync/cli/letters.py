@@ -8,6 +8,7 @@ import typer
 from dpsync.cli import decide
 from dpsync.cli.case_options import How, Letter, On, told_of
 from dpsync.cli.console import Talk
+from dpsync.cli.options import AsJson, RequestId
 from dpsync.errors import Exit, UsageError
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ Output = Annotated[
 
 def letter(
     ctx: typer.Context,
-    request: decide.Request,
+    request: RequestId,
     *,
     kind: Kind = None,
     because: Because = "",
@@ -72,7 +73,7 @@ def letter(
 
 def told(
     ctx: typer.Context,
-    request: decide.Request,
+    request: RequestId,
     *,
     letter_kind: Kind = None,
     on: On,
@@ -80,7 +81,7 @@ def told(
     letter: Letter = None,
     by: decide.By,
     note: Annotated[str, typer.Option(help="Words for the record. Put no name here: dossiers show it.")] = "",
-    as_json: decide.AsJson = False,
+    as_json: AsJson = False,
 ) -> int:
     """Record that the person had a letter: which, when and how. After the answer to a finished request, none is due."""
     from dpsync.cli.console import os_user

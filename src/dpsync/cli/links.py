@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dpsync.cli.console import Talk
+from dpsync.cli.options import AsJson
 from dpsync.errors import Exit, NotFound, UsageError
 
 if TYPE_CHECKING:
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 group = typer.Typer(
     no_args_is_help=True, help="Links in emails to your own people: to pages that show something, and to decisions."
 )
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for a program.")]
 
 
 @dataclass(frozen=True, slots=True)

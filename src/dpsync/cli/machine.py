@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dpsync.cli.console import Talk
+from dpsync.cli.options import AsJson
 from dpsync.errors import ConfigurationError, Exit, Fault
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class Shell(StrEnum):
 def health(
     ctx: typer.Context,
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for a program.")] = False,
+    as_json: AsJson = False,
 ) -> int:
     """Ask the service on this machine whether it is ready.
 
@@ -53,7 +54,7 @@ def health(
 def intake_show(
     ctx: typer.Context,
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for a program.")] = False,
+    as_json: AsJson = False,
 ) -> int:
     """Show what to enter in your main database, with a signed test message.
 

@@ -177,12 +177,12 @@ def _left(there: "Installation") -> "Sequence[PropagationLine]":
     from sqlalchemy import select
 
     from dpsync.model import State
-    from dpsync.reports.make import processor_lines
+    from dpsync.reports.make import known_processors
     from dpsync.reports.standing import read_standing
     from dpsync.store import tables as t
 
     behind = {State.PENDING, State.REFUSED, State.CONTRADICTED, State.ESCALATED, State.NOT_IDENTIFIABLE}
-    p, known, now = t.propagation.c, {line.name: line for line in processor_lines(there.settings)}, there.clock.now()
+    p, known, now = t.propagation.c, known_processors(there.settings), there.clock.now()
     concerned = t.request.c.id.in_(select(p.request_id).where(p.state.in_([state.value for state in behind])))
     found = there.read(lambda connection: read_standing(connection, concerned, now, known))
     return [line for one in found for line in one.lines if line.state in behind]

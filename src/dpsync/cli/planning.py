@@ -1,11 +1,12 @@
 """`dpsync plan`: what would happen with a request, before anybody submits it."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
 from dpsync.cli import requesting as ask
 from dpsync.cli.console import Talk
+from dpsync.cli.options import AsJson
 from dpsync.errors import Exit
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def plan(
     received: ask.ReceivedOn = None,
     lift_told_on: ask.LiftToldOn = None,
     lift_how: ask.LiftHow = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for a program.")] = False,
+    as_json: AsJson = False,
 ) -> int:
     """Show what would happen with a request, without sending or storing anything.
 

@@ -9,6 +9,7 @@ import typer
 
 from dpsync import paths
 from dpsync.cli.console import Talk
+from dpsync.cli.options import AsJson, RequestId
 from dpsync.errors import DpsyncError, Exit, NotFound, StoreProblem, UsageError
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 def receipt(
     ctx: typer.Context,
-    request: Annotated[str, typer.Argument(help="The id of the request, or its first characters.")],
+    request: RequestId,
     *,
     output: Annotated[
         Path | None,
@@ -71,7 +72,7 @@ def verify(
     consistency: Annotated[
         list[Path] | None, typer.Option(help="For a receipt: the .consistency files between the two checkpoints.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for a program.")] = False,
+    as_json: AsJson = False,
 ) -> int:
     """Check a receipt or the whole ledger: its entries, checkpoints, anchor, and every state. Exit code 2: it fails."""
     talk: Talk = ctx.obj

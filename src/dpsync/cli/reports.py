@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dpsync.cli.console import Talk
+from dpsync.cli.options import AsJson, RequestId
 from dpsync.errors import ConfigurationError, Exit, UsageError
 from dpsync.extras import loaded
 from dpsync.reports.formats import Format
@@ -79,7 +80,7 @@ def report(
 
 def dossier(
     ctx: typer.Context,
-    request: Annotated[str, typer.Argument(help="The id of the request, or its first characters.")],
+    request: RequestId,
     *,
     open_answers: Annotated[
         bool, typer.Option(help="Show the names and remarks of the people who answered. These are personal data.")
@@ -146,9 +147,7 @@ def _opener(there: "Installation") -> "Opener":
     return lambda propagation_id, sealed: there.keys.open("answer", sealed, str(propagation_id).encode())
 
 
-def processors(
-    ctx: typer.Context, *, as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for a program.")] = False
-) -> int:
+def processors(ctx: typer.Context, *, as_json: AsJson = False) -> int:
     """Show what each processor can and cannot do for each right. Without settings: what each connector can."""
     from dpsync.reports.processors import capabilities_text
     from dpsync.reports.render import json_value

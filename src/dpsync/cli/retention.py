@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dpsync.cli.console import Talk
+from dpsync.cli.options import AsJson
 from dpsync.errors import Exit, NotFound, UsageError
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ group = typer.Typer(
 Processor = Annotated[str, typer.Option(metavar="NAME", help="The processor. Default: the only one that keeps them.")]
 By = Annotated[str, typer.Option(help="Who says so. Your account on this machine is recorded too.")]
 How = Annotated[str, typer.Option(help="How you know, for the record. dpsync keeps this sealed.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for a program.")]
 
 
 @group.command("show")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from dpsync.cli.console import Talk
+from dpsync.cli.options import AsJson
 from dpsync.errors import Exit, UsageError
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def check(
             help="Ask the contacts of this processor again, by email, to confirm their address. Repeatable.",
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for a program.")] = False,
+    as_json: AsJson = False,
 ) -> int:
     """Check the settings, keys, database, ledger, jobs, mail and every processor.
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dpsync.cli.console import Talk
+from dpsync.cli.options import AsJson
 from dpsync.errors import Exit, UsageError
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def status(
         ),
     ] = False,
     by: Annotated[str, typer.Option(help="Who looks, for the record. Default: your account on this machine.")] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for a program.")] = False,
+    as_json: AsJson = False,
 ) -> int:
     """Show which requests are open, late, held or stopped, and who must act. --who is recorded."""
     from dpsync.cli.opening import installation
@@ -92,14 +93,14 @@ class _Found:
 def _look(talk: Talk, there: "Installation", request: str, *, limit: int, every: bool, who: bool, by: str) -> _Found:
     from dpsync.cli.opening import full_id, shown_to
     from dpsync.propagation.correspondence.incoming import unread
-    from dpsync.reports.make import conversations_of, processor_lines
+    from dpsync.reports.make import conversations_of, known_processors
     from dpsync.reports.status import status_rows
     from dpsync.reports.stopped import stopped_processors
 
     request_id = full_id(there, request) if request else None
     about = shown_to(there, request_id, by, "dpsync status --who") if who and request_id else None
     talk.did = f"that request {request_id} was shown is on the record; it may be shown again" if about else ""
-    known = {line.name: line for line in processor_lines(there.settings)}
+    known = known_processors(there.settings)
     now = there.clock.now()
     return _Found(
         rows=there.read(
@@ -117,11 +118,11 @@ def _look(talk: Talk, there: "Installation", request: str, *, limit: int, every:
 
 def standing_of(there: "Installation", request_id: str) -> "RequestStanding":
     """Where one request stands at each processor."""
-    from dpsync.reports.make import processor_lines
+    from dpsync.reports.make import known_processors
     from dpsync.reports.standing import read_standing
     from dpsync.store import tables as t
 
-    known = {line.name: line for line in processor_lines(there.settings)}
+    known = known_processors(there.settings)
     now = there.clock.now()
     (found,) = there.read(lambda connection: read_standing(connection, t.request.c.id == request_id, now, known))
     return found

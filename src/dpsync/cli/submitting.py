@@ -7,6 +7,7 @@ import typer
 
 from dpsync.cli import requesting as ask
 from dpsync.cli.console import Talk
+from dpsync.cli.options import AsJson
 from dpsync.errors import Exit
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def submit(
         str | None,
         typer.Option(help="An id for this event, so that you can send it twice without harm. Default: a random id."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for a program.")] = False,
+    as_json: AsJson = False,
 ) -> int:
     """Submit a request by hand. When this command ends, the request is in the ledger and nothing has been sent yet."""
     from dpsync.cli.opening import installation

@@ -15,7 +15,7 @@ from dpsync.propagation.decisions import Decided
 from dpsync.propagation.points import Subject, subject_of
 from dpsync.propagation.questions import STUCK, may_release, points_of, was_withdrawn
 from dpsync.reports.changing_calls import changing_calls
-from dpsync.reports.make import processor_lines
+from dpsync.reports.make import known_processors
 from dpsync.reports.processors import ProcessorLine
 from dpsync.reports.standing import PropagationLine, RequestStanding, read_standing
 from dpsync.reports.words import CAUSES, MEANS, RIGHTS, STATES, day, moment
@@ -92,7 +92,7 @@ def matter_of(
     """What whoever was asked this question is shown of the request at this moment."""
     role, request_id, subject = Role(row.role), row.request_id, subject_of(points_of(row))
     withdrawn = was_withdrawn(connection, request_id)
-    known = {line.name: line for line in processor_lines(there.settings)}
+    known = known_processors(there.settings)
     (asked,) = read_standing(connection, t.request.c.id == request_id, now, known)
     released = subject in {Subject.HELD, Subject.ASKED_FOR} and any(_own(there, role, line) for line in asked.lines)
     view = _View(there, role, subject, released, withdrawn)

@@ -23,6 +23,7 @@ from dpsync.reports.make import (
     acts_of,
     asks_contacts,
     conversations_of,
+    known_processors,
     month_end,
     processor_lines,
     register_now,
@@ -89,7 +90,7 @@ class ReceiptPage:
 
 def status_page(there: Installation, now: datetime) -> StatusPage:
     """What waits at `now`, as `dpsync status` says it."""
-    known = {line.name: line for line in processor_lines(there.settings)}
+    known = known_processors(there.settings)
     rows = there.read(lambda connection: status_rows(connection, now=now, limit=_EVERYTHING, processors=known))
     stopped = stopped_processors(there)
     overdue = sum(line.overdue for line in conversations_of(there, now))

@@ -8,7 +8,7 @@ from dpsync.installation import Installation
 from dpsync.model import DONE_STATES, Regime, Right
 from dpsync.person_letters.compose import Asks, Ground, Letter, Sender, composed, usual_kind
 from dpsync.propagation.telling import LetterKind, must_fit
-from dpsync.reports.make import processor_lines
+from dpsync.reports.make import known_processors
 from dpsync.reports.standing import read_standing
 from dpsync.store import tables as t
 
@@ -21,7 +21,7 @@ def letter_to(
     """The letter; without a kind, the usual one. Raises `NotFound`, `UsageError` for what it lacks, `DecisionRefused`
     for one that does not fit the request.
     """
-    known = {line.name: line for line in processor_lines(there.settings)}
+    known = known_processors(there.settings)
     found = there.read(lambda connection: read_standing(connection, t.request.c.id == request_id, now, known))
     if not found:
         raise NotFound(f"there is no request {request_id}")

@@ -42,6 +42,11 @@ def processor_lines(settings: Settings) -> list[ProcessorLine]:
     return [_line(name, section) for name, section in settings.processors.items()]
 
 
+def known_processors(settings: Settings) -> dict[str, ProcessorLine]:
+    """The same, by name."""
+    return {line.name: line for line in processor_lines(settings)}
+
+
 def _line(name: str, section: ProcessorSection) -> ProcessorLine:
     found, notice = connector_class(section.connector), connector_class("notice")
     if found is None:
