@@ -4,10 +4,8 @@ What is open in a row is codes, dates and numbers; who did it and whatever anybo
 commitments of that under the installation's own key.
 """
 
-import base64
 import json
 import re
-import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -15,6 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select
 
+from dpsync import readable_ids
 from dpsync.errors import DecisionRefused, KeyProblem, NotFound
 from dpsync.ledger import entry, rows
 from dpsync.ledger.entry import EntryKind
@@ -26,8 +25,6 @@ from dpsync.store.writer import Unit
 
 PURPOSE = "case"
 A = case_act.c
-_ALPHABET = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", "0123456789ABCDEFGHJKMNPQRSTVWXYZ")
-_MISREAD = str.maketrans("ILO", "110")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +39,8 @@ class Act:
 
 
 def new_id(letter: str) -> str:
-    """A name that people can read out: a letter and 40 random bits in Crockford's alphabet."""
-    return f"{letter}-" + base64.b32encode(secrets.token_bytes(5)).decode().translate(_ALPHABET)
+    """A name that people can read out: a letter and 40 random bits."""
+    return readable_ids.fresh(f"{letter}-", 5)
 
 
 def act(
@@ -99,7 +96,7 @@ def words_of(keys: Keys, one: Act) -> Mapping[str, str]:
 
 def find_case(connection: Connection, letter: str, prefix: str) -> str:
     """The full id of the one case that begins so; letters of either case, `C-` may be left out. Raises `NotFound`."""
-    text = prefix.strip().upper().removeprefix(f"{letter}-").translate(_MISREAD)
+    text = readable_ids.as_spelled(prefix, f"{letter}-")
     if not re.fullmatch(r"[0-9A-Z]{3,8}", text):
         raise NotFound("give at least the first three characters of the id, as `list` shows it")
     query = select(A.case_id).distinct().where(A.case_id.startswith(f"{letter}-{text}")).limit(2)

@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, func, insert, select
 
+from dpsync import readable_ids
 from dpsync.errors import DecisionRefused, NotFound, UsageError
 from dpsync.ledger import entry
 from dpsync.ledger.entry import EntryKind
@@ -87,7 +88,7 @@ def find_request(connection: Connection, prefix: str) -> str:
 
     Raises `NotFound` where there is none, or more than one.
     """
-    text = prefix.strip().upper().removeprefix("R-").translate(str.maketrans("ILO", "110"))
+    text = readable_ids.as_spelled(prefix, "r-")
     if not re.fullmatch(r"[0-9A-Z]{4,26}", text):
         raise NotFound("give at least the first four characters of the id, as `dpsync status` shows it")
     found = connection.execute(select(t.request.c.id).where(t.request.c.id.startswith("r-" + text)).limit(2)).all()

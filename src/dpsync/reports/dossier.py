@@ -25,8 +25,7 @@ from dpsync.reports.moments import (
     moments,
 )
 from dpsync.reports.proof import LedgerLine
-from dpsync.reports.rows import value_of
-from dpsync.reports.standing import RequestStanding, read_standing
+from dpsync.reports.standing import RequestStanding, read_standing, value_of
 from dpsync.reports.story import Chapter, story
 from dpsync.reports.verdict import Verdict, notes_of, verdict
 from dpsync.reports.who import Who

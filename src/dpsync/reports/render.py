@@ -21,17 +21,30 @@ from dpsync.reports.csv import dossier_csv, period_csv, register_csv, trustees_c
 from dpsync.reports.dossier import Dossier
 from dpsync.reports.formats import Format
 from dpsync.reports.html import dossier_html, period_html, register_html, trustees_html
-from dpsync.reports.naming import NAMES
+from dpsync.reports.moments import EvidenceLine
 from dpsync.reports.pdf import ROWS, pdf
 from dpsync.reports.period import PeriodReport
+from dpsync.reports.processors import ProcessorLine
 from dpsync.reports.register import Register
 from dpsync.reports.register_text import register_text
+from dpsync.reports.set_aside import SetAside
+from dpsync.reports.standing import PropagationLine, RequestStanding
+from dpsync.reports.status import StatusRow
 from dpsync.reports.text import dossier_text, period_text
 from dpsync.reports.trustees import Trustees, trustees_text
 
 VERSION = 1
 KINDS = {PeriodReport: "period", Dossier: "dossier", Register: "register", Trustees: "trustees"}
 Report = PeriodReport | Dossier | Register | Trustees
+NAMES: Mapping[type, Mapping[str, str]] = {
+    RequestStanding: {"id": "request"},
+    PropagationLine: {"request_id": "request"},
+    StatusRow: {"request_id": "request"},
+    SetAside: {"request_id": "request"},
+    EvidenceLine: {"request_id": "their_id"},  # the vendor's, of one call: no request of ours
+    ProcessorLine: {"name": "processor"},
+}
+"""What fields are called where they are printed for a program: one thing has one name everywhere."""
 _NOTHING = Markup()
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from functools import lru_cache
 from itertools import groupby
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, Row, select
 
@@ -15,9 +15,9 @@ from dpsync.propagation import extensions
 from dpsync.propagation.extensions import Extension
 from dpsync.reports.meaning import Count, Late, Need, WaitsFor, counted, counted_together, need, waits_for
 from dpsync.reports.processors import ProcessorLine
-from dpsync.reports.rows import value_of
 from dpsync.store import tables as t
 
+T = TypeVar("T")
 SHORT = len("r-") + 6
 
 AT_ONCE = 2000
@@ -237,3 +237,9 @@ def _late(dates: _Dates, open_at: datetime | None, finished_at: datetime | None)
     if open_at < dates.target_at:
         return Late.NO
     return Late.OVERDUE if open_at >= dates.due_at else Late.TARGET
+
+
+def value_of(kind: type[T], row: Row[Any], **given: Any) -> T:
+    """A value of the dataclass `kind`: a field is what was `given`, or else the row's column of that name."""
+    names: list[str] = list(kind.__dataclass_fields__)  # type: ignore[attr-defined]  # because no bound says "a dataclass"
+    return kind(**{name: getattr(row, name) for name in names if name not in given}, **given)
