@@ -11,7 +11,7 @@ from dpsync import settings as configuration
 from dpsync.errors import ConfigurationError, DecisionRefused, NotFound, UsageError
 from dpsync.ledger.entry import decode
 from dpsync.model import Regime, Right, State
-from dpsync.person_letters.compose import Asks, Did, Ground, Letter, Sender, composed, recipient
+from dpsync.person_letters.compose import Asks, Did, Ground, PersonLetter, Sender, composed, recipient
 from dpsync.person_letters.service import letter_to
 from dpsync.propagation.correspondence import letters_due
 from dpsync.propagation.correspondence.letters_due import GIVEN_UP, LetterOwed, level_of
@@ -39,7 +39,7 @@ ROUTES = {
 }
 
 
-def written(there: Installation, request_id: str, kind: LetterKind | None = None, **asks: object) -> Letter:
+def written(there: Installation, request_id: str, kind: LetterKind | None = None, **asks: object) -> PersonLetter:
     asked = Asks(**asks)  # type: ignore[arg-type]  # because the fields are given by name
     return letter_to(there.service, request_id, kind, "Ada L", asked, there.clock.now())
 

@@ -13,8 +13,7 @@ from dpsync.errors import Exit, UsageError
 
 if TYPE_CHECKING:
     from dpsync.installation import Installation
-    from dpsync.person_letters.compose import Asks
-    from dpsync.person_letters.compose import Letter as Written
+    from dpsync.person_letters.compose import Asks, PersonLetter
     from dpsync.propagation.telling import LetterKind
 
 Kind = Annotated[
@@ -135,7 +134,9 @@ def _usual(there: "Installation", request_id: str) -> "LetterKind":
     return usual_kind(standing_of(there, request_id))
 
 
-def _written(there: "Installation", request_id: str, kind: "LetterKind | None", asks: "Asks", by: str) -> "Written":
+def _written(
+    there: "Installation", request_id: str, kind: "LetterKind | None", asks: "Asks", by: str
+) -> "PersonLetter":
     from dpsync.cli.opening import shown_to
     from dpsync.person_letters.service import letter_to
 

@@ -60,7 +60,7 @@ _OPEN = frozenset({Did.WAITING, Did.UNTOLD})
 
 
 @dataclass(frozen=True, slots=True)
-class Recipient:
+class LetterRecipient:
     """One processor in the letter. `on`: the day of what it did, or of our telling it; `limits`: what stays there.
 
     `told`: whether it ever had the instruction.
@@ -98,7 +98,7 @@ class Asks:
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
+class PersonLetter:
     """The letter. `text` ends with a line feed; `title` is its subject."""
 
     kind: LetterKind
@@ -124,7 +124,9 @@ def usual_kind(asked: RequestStanding) -> LetterKind:
     return LetterKind.ERASURE if asked.right is Right.ERASURE else LetterKind.ACTION
 
 
-def composed(kind: LetterKind, asked: RequestStanding, name: str, sender: Sender, asks: Asks, today: date) -> Letter:
+def composed(
+    kind: LetterKind, asked: RequestStanding, name: str, sender: Sender, asks: Asks, today: date
+) -> PersonLetter:
     """The letter of one kind. `name`: of the person, "" where it is not known any more."""
     found = [recipient(line, sender.zone) for line in asked.lines]
     kinds = {one.did for one in found}
@@ -154,14 +156,16 @@ def composed(kind: LetterKind, asked: RequestStanding, name: str, sender: Sender
     title = lines[0] if lines else ""
     if sender.rehearsal:
         lines[1:1] = ["", "REHEARSAL: nothing of this is real."]
-    return Letter(kind, title, "\n".join(_one_blank(lines)) + "\n", sender.language)
+    return PersonLetter(kind, title, "\n".join(_one_blank(lines)) + "\n", sender.language)
 
 
-def recipient(line: PropagationLine, zone: ZoneInfo) -> Recipient:
+def recipient(line: PropagationLine, zone: ZoneInfo) -> LetterRecipient:
     """What one processor did, by the state that the record proves. What is unknown is open."""
     did = _BY_STATE.get(line.state) or (Did.WAITING if line.told_at else Did.UNTOLD)
     at = line.told_at if did in _OPEN else line.done_at or line.state_since
-    return Recipient(line.title, did, at.astimezone(zone).date() if at else None, line.limits, line.told_at is not None)
+    return LetterRecipient(
+        line.title, did, at.astimezone(zone).date() if at else None, line.limits, line.told_at is not None
+    )
 
 
 def _environment(sender: Sender) -> Environment:

@@ -6,7 +6,7 @@ from datetime import date, datetime
 from dpsync.errors import DecisionRefused, NotFound, UsageError
 from dpsync.installation import Installation
 from dpsync.model import DONE_STATES, Regime, Right
-from dpsync.person_letters.compose import Asks, Ground, Letter, Sender, composed, usual_kind
+from dpsync.person_letters.compose import Asks, Ground, PersonLetter, Sender, composed, usual_kind
 from dpsync.propagation.telling import LetterKind, must_fit
 from dpsync.reports.make import known_processors
 from dpsync.reports.standing import read_standing
@@ -17,7 +17,7 @@ _WITH_REASON = frozenset({LetterKind.EXTENSION, LetterKind.REFUSAL, LetterKind.L
 
 def letter_to(
     there: Installation, request_id: str, kind: LetterKind | None, name: str, asks: Asks, now: datetime
-) -> Letter:
+) -> PersonLetter:
     """The letter; without a kind, the usual one. Raises `NotFound`, `UsageError` for what it lacks, `DecisionRefused`
     for one that does not fit the request.
     """
