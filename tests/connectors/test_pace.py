@@ -32,6 +32,14 @@ def test_one_call_a_day_is_one() -> None:
     assert waits(one, "here").reason == DAY_SPENT
 
 
+def test_without_a_gap_nobody_waits() -> None:
+    slept: list[float] = []
+    one = pace(Hands(), sleep=slept.append)
+    one.take("here")
+    one.take("here")
+    assert slept == []
+
+
 @pytest.mark.parametrize(("said", "held"), [(30, 30), (86_400, 86_400), (10**9, 86_400)])
 def test_while_a_limit_holds_no_call_is_made_and_never_for_over_a_day(said: int, held: int) -> None:
     clock = Hands()
