@@ -50,8 +50,8 @@ def report() -> int:
             missing = sum(result is None for result in function.results.values())
             untried += missing
             here = {one for one in listed if one[0] == readable(function.name)}
-            found = {(one.where, one.after): name for name in function.results if here for one in [changes.read(name)]}
-            noticed += sorted(one for one in here if one not in found or function.results[found[one]] == NOTICED)
+            others = (changes.read(name) for name, was in function.results.items() if here and was != NOTICED)
+            noticed += sorted(here - {(one.where, one.after) for one in others})
     for one in left:
         sys.stdout.write(f"{one.where}\n  - {one.before}\n  + {one.after}\n")
     for where, after in noticed:
