@@ -3,6 +3,7 @@
 Files are always read before the view of the database begins: what is written meanwhile is then no difference.
 """
 
+import os
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,16 @@ from typing import Any, Protocol, TypeVar
 from sqlalchemy import Connection
 
 from dpsync import durable, journal_comparison, paths
-from dpsync.errors import AcceptedLost, KeyProblem, LedgerTampered, NotFound, ProofDamaged, ProofDiskFull, StoreProblem
+from dpsync.errors import (
+    AcceptedLost,
+    KeyProblem,
+    LedgerTampered,
+    NotFound,
+    ProofDamaged,
+    ProofDiskFull,
+    RecoveryNeeded,
+    StoreProblem,
+)
 from dpsync.journal import Journal, Stretch
 from dpsync.ledger import anchors, entry, note
 from dpsync.ledger.anchors import ANCHORED, ANCHORED_AT, GAP, RECORDED, Anchors, Outside
@@ -25,6 +35,9 @@ from dpsync.paths import Trouble, TroubleKind
 from dpsync.sealing import Keys
 from dpsync.store import integrity, meta
 from dpsync.store.writer import Unit
+
+RESTORED = "restored"
+"""The name of `Custody.mark`."""
 
 T = TypeVar("T")
 Writing = Callable[[Callable[[Unit], None]], None]
@@ -86,14 +99,42 @@ class Custody:
             kind = ProofDiskFull if durable.is_full(refused) else ProofDamaged
             raise kind(f"the folders of [ledger] cannot be made: {refused.strerror}") from None
 
+    def demand_recovered(self) -> None:
+        """Refuse to go on with a database that was put back and not recovered. Raises `RecoveryNeeded`."""
+        if self.unrecovered:
+            raise RecoveryNeeded(self.unrecovered)
+
     def demand(self, read: Reader) -> None:
         """Refuse to write into a database that lost something, or is another: what is written then would take away
         the way back (its newest -wal fits no more). Raises `LedgerTampered`, `AcceptedLost` or `ProofDamaged`.
 
         Quick: the journal from its mark on, and of the receipts the one under the newest checkpoint.
         """
+        self.demand_recovered()
         lying = self.lying(read, quick=True)
         read(lambda connection: self.against(connection, lying)).demand()
+
+    @property
+    def mark(self) -> Path:
+        """The file that stands here from when a database is put back until it is recovered."""
+        return self._folder / RESTORED
+
+    @property
+    def unrecovered(self) -> str:
+        """What must come first where the database was put back from a back-up; "" where nothing must."""
+        if not os.path.lexists(self.mark):
+            return ""
+        return (
+            "the database was put back from a back-up, and nothing says yet what it lacks: "
+            "`dpsync recover --by NAME --reason WHY`"
+        )
+
+    def begin_restore(self, page: bytes) -> None:
+        """Note that the database is put back (`page`: which back-up), before it is. Raises `ProofDamaged`."""
+        try:
+            durable.place(self.mark, page)
+        except OSError as refused:
+            raise ProofDamaged(paths.told_of(self._folder, refused).told("put the anchor folder back first")) from None
 
     def unwritable(self) -> list[Trouble]:
         """What is to be written into, and cannot be: found before there is anything to write."""

@@ -79,6 +79,15 @@ def set_aside(path: Path) -> Path:
     return aside
 
 
+def sync(path: Path) -> None:
+    """Have what somebody else wrote into a file reach the disk."""
+    file = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
+
+
 def sync_folder(path: Path) -> None:
     """Have the names in a folder reach the disk."""
     file = os.open(path, os.O_RDONLY | os.O_DIRECTORY)

@@ -311,6 +311,12 @@ class AcceptedLost(LedgerError):
     code = "DP-605"
 
 
+class RecoveryNeeded(LedgerError):
+    """Read by the operator: the database was put back from a back-up, and a person must say what becomes of the gap."""
+
+    code = "DP-606"
+
+
 class NoteInvalid(LedgerError):
     """Read by whoever verifies: a checkpoint is not in the one spelling that the format allows, or not signed."""
 

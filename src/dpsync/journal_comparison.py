@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, select, tuple_
 
-from dpsync.journal import GAP, AcceptedRequest, Stretch
+from dpsync.journal import AcceptedRequest, Stretch
 from dpsync.store import meta
 from dpsync.store import tables as t
 
@@ -80,8 +80,8 @@ def sentence_of(lost: Sequence[AcceptedRequest], short: int, path: Path, *, dama
     """What is missing, and what a person can do. `damaged`: the journal may have told of more."""
     way_out = (
         "look for the database's newest files (with its -wal) and restore them together. If they are gone, tell the "
-        f"data protection officer, rename {path} to {GAP}, and have the main database send all events since then "
-        "again, under their old ids"
+        "data protection officer, and go on with `dpsync recover --by NAME --reason WHY`: the main database must send "
+        "all events since then again, under their old ids"
     )
     least = "at least " if damaged else ""
     if not lost:

@@ -84,6 +84,7 @@ class Cause(StrEnum):
     RESTRICTION_IN_FORCE = "restriction_in_force"
     CONTACT_UNVERIFIED = "contact_unverified"
     OBSERVE = "observe"
+    RESTORED = "restored"  # the database was put back: it may have been sent since
 
 
 class Way(StrEnum):

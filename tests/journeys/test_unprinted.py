@@ -78,6 +78,7 @@ WRITING: dict[str, tuple[tuple[str, ...], str]] = {
     "pause": (("forms",), "nothing more is sent to forms"),
     "resume": (("forms",), "dpsync sends to forms again"),
     "receipt": (("REQUEST", "-o", "FOLDER"), "REQUEST"),
+    "backup": (("FOLDER",), "a back-up in"),
     "complaint open": (
         ("--received", "2026-11-20", "--channel", "mail", "--topic", "delay", "--by", "Dana Officer"),
         "complaint C-",
@@ -92,6 +93,9 @@ ELSEWHERE = {
     "retry": "one way with `release`",
     "settle": "one way with `release`",
     "check": "its own exit code says more; below",
+    "drill": "its own exit code says more",
+    "restore": "prints nothing on standard output",
+    "recover": "ends as `backup`",
     "serve": "prints nothing on standard output",
     "sandbox": "runs until it is ended",
     "demo": "lasts; it prints through the same `Talk`",

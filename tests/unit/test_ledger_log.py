@@ -472,7 +472,8 @@ def test_a_restored_old_backup_does_not_continue_the_kept_checkpoint(copy: Conne
     truncate_with_nodes(copy)
     copy.execute(delete(t.checkpoint).where(t.checkpoint.c.size > 30))
     assert problems(copy) == ()
-    assert LOG.consistent_with(copy, kept) == ("checkpoint 45 signs 45 entries, but the ledger ends after 38",)
+    (problem,) = LOG.consistent_with(copy, kept)
+    assert problem.startswith("checkpoint 45 signs 45 entries, but the ledger ends after 38 (an older copy?")
 
 
 def test_a_ledger_made_anew_with_the_real_key_does_not_continue_the_kept_checkpoint(copy: Connection) -> None:

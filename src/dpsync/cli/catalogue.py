@@ -302,7 +302,8 @@ CATALOGUE: dict[str, Explained] = {
         "The record in the database is not the one that was signed, or is older than a checkpoint that is kept "
         "outside. Somebody changed it, or restored an old back-up. dpsync sends and signs nothing more.",
         "Keep every copy as it is. `dpsync verify` names the place. Compare with the checkpoints that the data "
-        "protection officer holds, and find out who did what before you go on.",
+        "protection officer holds, and find out who did what before you go on. If an old back-up was restored: "
+        "`dpsync recover`.",
     ),
     "DP-602": Explained(
         "A checkpoint or receipt cannot be trusted",
@@ -336,8 +337,15 @@ CATALOGUE: dict[str, Explained] = {
         "does not have. Its newest writes were lost: a `-wal` file was left behind or deleted, an older copy was "
         "restored, or a disk lied. dpsync sends nothing and no command writes until a person has looked.",
         "Put the database and its `-wal` file back together, or restore the newest back-up. If they are gone for "
-        "good: tell the data protection officer, rename `journal` to `journal.gap`, start dpsync, and have the "
-        "main database send all events since then again, under their old ids. See docs/operating.md, Restore.",
+        "good: tell the data protection officer, run `dpsync recover`, and have the main database send all events "
+        "since then again, under their old ids. See docs/operating.md, Restore.",
+    ),
+    "DP-606": Explained(
+        "The database was put back from a back-up",
+        "It is older than what happened since. Requests that were accepted since then are missing, and what it calls "
+        "open may be done. Nothing is sent, and no command writes, before a person has decided to go on.",
+        "Run `dpsync recover --by NAME --reason WHY`, together with the data protection officer. It pauses every "
+        "processor, lists what is missing, and records the gap. See docs/operating.md, Restore.",
     ),
     "DP-700": Explained(
         "The demo and the sandbox do not agree",

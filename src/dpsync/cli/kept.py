@@ -17,6 +17,8 @@ def troubles(there: Installation, found: Soundness) -> Iterator[CheckLine]:
         yield CheckLine(
             "database", CheckResult.PROBLEM, f"damaged: {unsound}. Restore the newest back-up", "DP-203", fatal=True
         )
+    if there.custody.unrecovered:
+        yield CheckLine("database", CheckResult.PROBLEM, there.custody.unrecovered, "DP-606", fatal=True)
     for problem in found.keys:
         yield CheckLine("keys", CheckResult.PROBLEM, problem, "DP-202", fatal=True)
     for problem in found.ledger.lost:

@@ -6,6 +6,7 @@ kept and no longer compared, and an empty one of that name stands for a file tha
 
 import shlex
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -107,6 +108,15 @@ class Anchors:
             f"officer compare hers, then make an empty file {self._folder / name}{GAP}: "
             f"`mkdir -p {shlex.quote(str(self._folder))} && touch {shlex.quote(f'{self._folder / name}{GAP}')}`"
         )
+
+    def ahead(self, size: int) -> list[Path]:
+        """The files here that tell of more than `size` entries. What is damaged is not looked at."""
+        found = [path for path in self._files() if (text := _text(path)) and note.parse(text)[0].size > size]
+        for path in self._steps():
+            with suppress(NoteInvalid):
+                if parse_continuation(_content(path, LARGEST_STEP) or "").head.size > size:
+                    found.append(path)
+        return found
 
     def write(self, text: str) -> int:
         """Keep a checkpoint under its number, and as the newest; how many entries it signs.

@@ -12,6 +12,8 @@ from dpsync.store import tables
 PAGE = 4096
 """Entries read at a time: a few MB."""
 
+OLDER = " (an older copy? Look for the newest database, with its -wal. If it is gone: `dpsync recover`)"
+
 MOST_PROBLEMS = 50
 """Named one by one. One deleted row at the front of a long ledger must not fill a report."""
 
@@ -79,7 +81,7 @@ def against_note(
         return (f"{place} is of another ledger",)
     size = stored.size(connection)
     if size < head.size:
-        return (f"{place} signs {head.size} entries, but the ledger ends after {size}",)
+        return (f"{place} signs {head.size} entries, but the ledger ends after {size}{OLDER}",)
     try:
         root = merkle.frontier_root(stored.frontier(connection, head.size))
     except LedgerTampered as error:

@@ -64,6 +64,10 @@ class ReceiptFolder:
         found = {path: self._read(path) for path in self._files()}
         return {path: kept.checkpoint for path, kept in found.items() if kept}
 
+    def ahead(self, size: int) -> list[Path]:
+        """The receipts under a checkpoint of more than `size` entries."""
+        return [path for path, text in self.checkpoints().items() if note.parse(text)[0].size > size]
+
     def newest(self) -> dict[Path, str]:
         """The checkpoint of the most entries that lies under a receipt, by its file; empty where there is none.
 

@@ -23,9 +23,7 @@ from dpsync.propagation.rules.lifecycle import Decision, DecisionKind
 from dpsync.store import tables as t
 from dpsync.store.writer import Unit
 
-RELEASED_BY_A_YES = frozenset(
-    {Cause.BRAKE, Cause.APPROVAL, Cause.SHARED_ADDRESS, Cause.RESTRICTION_IN_FORCE, Cause.OBSERVE}
-)
+RELEASED_BY_A_YES = frozenset(Cause) - {Cause.COOLING_OFF, Cause.CONTACT_UNVERIFIED}
 """What `release` releases unless causes are named: not the cooling-off (time does), not an unconfirmed contact."""
 
 

@@ -27,6 +27,8 @@ BECAUSE = {
     Cause.RESTRICTION_IN_FORCE: "There is an erasure request while a restriction (Art. 18) is in force for the person.",
     Cause.CONTACT_UNVERIFIED: "A notice would send personal data to a contact that has not confirmed the address yet.",
     Cause.OBSERVE: "dpsync only observes and sends nothing: see [safety] mode in the settings.",
+    Cause.RESTORED: "The database was restored from a back-up. This was open in it, and may have been done since, or "
+    "something newer may have come: look before you release it.",
 }
 """Why a person must decide. What only cools off is released by time, and is no concern of anybody's."""
 

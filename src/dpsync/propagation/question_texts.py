@@ -43,8 +43,9 @@ def question_text(controller: Controller, points: Collection[Point], *, withdraw
 
 def _held(points: Collection[Point], places: str) -> QuestionText:
     request_id = min(points).request_id
+    unsure = any(point.cause is Cause.RESTORED for point in points)
     return QuestionText(
-        f"dpsync holds this request. It has not told: {places}.",
+        f"dpsync holds this request. It {'may not have' if unsure else 'has not'} told: {places}.",
         " ".join(BECAUSE[cause] for cause in sorted({Cause(point.why) for point in points})),
         "approve the request, or stop it",
         "nothing is sent",

@@ -98,6 +98,7 @@ def waits_for(state: State, causes: frozenset[Cause], *, stopped: bool) -> Waits
             Cause.APPROVAL,
             Cause.SHARED_ADDRESS,
             Cause.RESTRICTION_IN_FORCE,
+            Cause.RESTORED,
         }:
             return WaitsFor.DPO
         case State.HELD if Cause.OBSERVE in causes:

@@ -51,6 +51,7 @@ CAUSES = {
     Cause.RESTRICTION_IN_FORCE: "a restriction is in force",
     Cause.CONTACT_UNVERIFIED: "the processor's contact has not confirmed the address",
     Cause.OBSERVE: "dpsync only observes",
+    Cause.RESTORED: "the database was restored from a back-up, so it may have been done",
 }
 
 STOPS = {

@@ -90,6 +90,7 @@ def _demand_sound(there: Installation) -> Verification:
         raise StoreProblem(f"the database file is damaged: {unsound}. Restore it from the newest back-up")
     if problems := key_problems(there):
         raise KeyProblem("; ".join(problems))
+    there.custody.demand_recovered()
     verification = verify_ledger(there, full=False)
     verification.demand()
     there.keys.demand_room()

@@ -4,10 +4,9 @@ A program that starts never changes the schema by itself: a version that was put
 back. `dpsync init` migrates, after the copy that leads back.
 """
 
-import os
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -16,7 +15,9 @@ from sqlalchemy import Connection, Engine, inspect, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
+from dpsync import durable
 from dpsync.errors import Locked, StoreEmpty, StoreProblem
+from dpsync.store import copying
 from dpsync.store.columns import EPOCH
 from dpsync.store.database import database_now, reading, schema_of, worker_lock, writing
 from dpsync.store.trouble import trouble
@@ -226,23 +227,12 @@ def _copied(database: Path, copy: Path) -> Path:
     draft = copy.with_name(f".{copy.name}.part")
     try:
         draft.unlink(missing_ok=True)
-        with closing(sqlite3.connect(database)) as source, closing(sqlite3.connect(draft)) as target:
-            draft.chmod(0o600)
-            source.backup(target)
-        _to_disk(draft)
+        copying.copy_sqlite(database, draft)
         draft.replace(copy)
-        _to_disk(copy.parent)
+        durable.sync_folder(copy.parent)
     except (OSError, sqlite3.Error):
         raise StoreProblem(
             f"{copy}, the copy that leads back, cannot be written: look at the disk and at who owns the folder; "
             "nothing was changed"
         ) from None
     return copy
-
-
-def _to_disk(path: Path) -> None:
-    file = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)

@@ -15,10 +15,12 @@ def after_decision(at: Position, decision: Decision) -> Step:
         case DecisionKind.RELEASE | DecisionKind.CONFIRM:
             return released(at, decision.causes)
         case DecisionKind.HOLD:
-            if at.state not in {State.PENDING, State.HELD} or at.doubtful:
+            restored = Cause.RESTORED in decision.causes  # says itself that it may have gone
+            if at.state not in {State.PENDING, State.HELD} or (at.doubtful and not restored):
                 raise DecisionRefused("it is already on its way")
+            held, causes = stay(at, EntryKind.HELD), at.causes | decision.causes
             return replace(
-                stay(at, EntryKind.HELD), state=State.HELD, causes=at.causes | decision.causes, keep_timer=True
+                held, state=State.HELD, causes=causes, doubtful=at.doubtful and not restored, keep_timer=True
             )
         case DecisionKind.WITHDRAW:
             return _withdrawn(at)
@@ -45,9 +47,13 @@ def released(at: Position, causes: frozenset[Cause]) -> Step:
     left = at.causes - causes
     if left == at.causes:
         raise DecisionRefused("it is held for other causes: " + ", ".join(sorted(at.causes)))
+    # What may have been done while nobody here knew of it is read before it is repeated.
+    unread = Cause.RESTORED in at.causes & causes and at.way is Way.API and at.verifiable
+    doubtful = at.doubtful or unread
     if left:
-        return replace(stay(at, EntryKind.RELEASED), causes=left, keep_timer=Cause.COOLING_OFF in left)
-    return go(at, State.PENDING, EntryKind.RELEASED, next=Next.NOW)
+        step = replace(stay(at, EntryKind.RELEASED), causes=left, keep_timer=Cause.COOLING_OFF in left)
+        return replace(step, doubtful=doubtful)
+    return go(at, State.PENDING, EntryKind.RELEASED, next=Next.NOW, doubtful=doubtful)
 
 
 _NEVER_WENT = frozenset({State.NOT_IDENTIFIABLE, State.SUPERSEDED, State.WITHDRAWN, State.EXEMPT})
@@ -58,7 +64,7 @@ def _withdrawn(at: Position) -> Step:
         never_went = at.state in _NEVER_WENT and not (at.told or at.touched or at.rung > Rung.NONE)
         why = "nothing was sent, and nothing is on its way" if never_went else "what was sent cannot be called back"
         raise DecisionRefused(f"it is {at.state.value}; {why}")
-    if at.doubtful or at.touched or at.rung > Rung.NONE:
+    if at.doubtful or at.touched or at.rung > Rung.NONE or Cause.RESTORED in at.causes:
         # All or part of it may have happened. Nothing more is sent, and a person must look.
         return go(at, State.ESCALATED, EntryKind.ESCALATED, alert="withdrawn_in_doubt")
     return go(at, State.WITHDRAWN, EntryKind.WITHDRAWN)
@@ -73,7 +79,8 @@ def _exempted(at: Position, code: ExemptionCode | None) -> Step:
     if at.state in CLOSED_STATES:
         raise DecisionRefused(f"it is {at.state.value} already")
     # An acknowledgement is proved for good; `told` is taken back, as by whoever refused and then named another contact.
-    heard = at.told or at.rung >= Rung.ACKNOWLEDGED or at.doubtful or (at.touched and at.way is Way.API)
+    unknown = at.doubtful or Cause.RESTORED in at.causes
+    heard = at.told or at.rung >= Rung.ACKNOWLEDGED or unknown or (at.touched and at.way is Way.API)
     if heard or at.state in {State.REFUSED, State.CONTRADICTED}:
         raise DecisionRefused("it was told, or may have been: record with `dpsync settle` how that was dealt with")
     return go(at, State.EXEMPT, EntryKind.EXEMPTED)

@@ -1,0 +1,254 @@
+"""A back-up: the database as it was at one moment, and a page that says what it holds. Never a key."""
+
+import json
+import secrets
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from hashlib import file_digest
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection
+
+from dpsync import durable, key_register, paths
+from dpsync.custody import Lying
+from dpsync.errors import KeyProblem, NotFound, NotWritten, ProofDamaged, StoreProblem
+from dpsync.installation import Installation
+from dpsync.ledger import comparison, note
+from dpsync.store import copying, integrity
+from dpsync.store.copying import FILES
+from dpsync.store.database import reading, worker_lock
+from dpsync.store.schema import SCHEMA
+
+FORM = "dpsync-backup/1"
+PAGE = "backup.json"
+PREFIX = "dpsync-"
+_NAME = f"{PREFIX}%Y%m%dT%H%M%SZ"
+
+
+@dataclass(frozen=True, slots=True)
+class Backup:
+    """What a back-up holds. `root`: of the tree of `entries`, in hex; `journal`: bytes of the journal before it began;
+    `keys`: their fingerprint; `digest`: SHA-256 of the database's file, in hex.
+    """
+
+    folder: Path
+    origin: str
+    engine: str
+    schema: str
+    taken_at: datetime
+    entries: int
+    root: str
+    journal: int
+    keys: str
+    digest: str
+
+    @property
+    def database(self) -> Path:
+        """The file with the database in it."""
+        return self.folder / FILES[self.engine]
+
+    @property
+    def page(self) -> bytes:
+        """What stands in `backup.json`."""
+        said = {name: value for name, value in asdict(self).items() if name != "folder"}
+        said |= {"form": FORM, "taken_at": self.taken_at.isoformat()}
+        return json.dumps(said, sort_keys=True, indent=1).encode() + b"\n"
+
+
+def take(there: Installation, directory: Path) -> Backup:
+    """A new folder in `directory`, whole or not there at all. Others work on meanwhile.
+
+    Raises `NotFound` where there is no such directory, `NotWritten`, `StoreProblem`.
+    """
+    if not directory.is_dir():
+        raise NotFound(f"there is no folder {directory}: make it first (is its disk mounted?)")
+    now, journal = there.clock.now().astimezone(UTC), there.custody.journal.path
+    begun = Backup(
+        directory / now.strftime(_NAME),
+        there.origin,
+        there.engine.dialect.name,
+        SCHEMA,
+        now,
+        0,
+        "",
+        journal.stat().st_size if journal.is_file() else 0,
+        there.keys.fingerprint(),
+        "",
+    )
+    draft = directory / f".{begun.folder.name}.{secrets.token_hex(8)}"
+    try:
+        draft.mkdir(mode=0o700)
+        taken = _copied(there, replace(begun, folder=draft))
+        durable.create(draft / PAGE, taken.page)
+        draft.rename(begun.folder)
+        durable.sync_folder(directory)
+    except (OSError, sqlite3.Error) as refused:
+        full = isinstance(refused, OSError) and durable.is_full(refused)
+        why = refused.strerror if isinstance(refused, OSError) else "the database cannot be copied just now"
+        raise NotWritten(f"no back-up is written to {begun.folder}: {why}", full=full) from None
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return replace(taken, folder=begun.folder)
+
+
+def _copied(there: Installation, into: Backup) -> Backup:
+    """The database's copy in the folder, and what it holds, read from that copy or in the same view."""
+
+    def head(connection: Connection) -> Backup:
+        size, root = there.log.size(connection), there.log.root(connection).hex()
+        return replace(into, entries=size, root=root)
+
+    if into.engine == "sqlite":
+        copying.copy_sqlite(Path(there.engine.url.database or ""), into.database)
+        with _read(into.database) as connection:
+            found = head(connection)
+    else:
+        with reading(there.engine) as connection:
+            found = head(connection)
+            copying.dump(connection, into.database)
+    return replace(found, digest=_digest(into.database))
+
+
+@contextmanager
+def _read(copy: Path) -> Iterator[Connection]:
+    engine = copying.opened_copy(copy)
+    try:
+        with engine.connect() as connection:
+            yield connection
+    finally:
+        engine.dispose()
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()
+
+
+def find(place: Path) -> Backup:
+    """The back-up in that folder or, of several in it, the newest. Raises `NotFound`, `StoreProblem`."""
+    folders = [place] if (place / PAGE).exists() else sorted(place.glob(f"{PREFIX}*"), reverse=True)
+    found = next((one for one in folders if (one / PAGE).exists()), None)
+    if found is None:
+        raise NotFound(f"there is no back-up in {place}: it would have a file {PAGE}")
+    try:
+        said: dict[str, Any] = json.loads(paths.read(found / PAGE))
+        form, at = said.pop("form"), datetime.fromisoformat(said.pop("taken_at"))
+        backup = Backup(folder=found, taken_at=at, **said)
+        known = form == FORM and backup.engine in FILES and backup.page == (found / PAGE).read_bytes()
+    except (paths.Unusable, ValueError, KeyError, TypeError, AttributeError):
+        known = False
+    if not known:
+        raise StoreProblem(f"{found / PAGE} is not as dpsync writes it: take another back-up")
+    return backup
+
+
+def demand_whole(backup: Backup) -> None:
+    """Refuse one whose file is not what was written. Raises `StoreProblem`."""
+    try:
+        same = _digest(backup.database) == backup.digest
+    except OSError:
+        same = False
+    if not same:
+        raise StoreProblem(f"{backup.database} is missing or is not what was written there: take another back-up")
+    if backup.engine != "sqlite":
+        return
+    with _read(backup.database) as connection:
+        if unsound := integrity.problem(connection, thorough=True):
+            raise StoreProblem(f"{backup.database} is damaged: {unsound}. Take another back-up")
+
+
+def demand_own(there: Installation, backup: Backup) -> None:
+    """Refuse one of another ledger, engine, version, or other keys. Raises `StoreProblem`, `KeyProblem`."""
+    if backup.origin != there.origin:
+        raise StoreProblem(f"the back-up is of the ledger {backup.origin}, the settings say {there.origin}")
+    if backup.engine != there.engine.dialect.name:
+        raise StoreProblem(f"the back-up is of a {backup.engine} database, and [store] url names none")
+    if backup.schema != SCHEMA:
+        raise StoreProblem(
+            f"the back-up has schema {backup.schema}, this program needs {SCHEMA}: restore and recover it with the "
+            "dpsync that made it, and upgrade then"
+        )
+    if backup.keys != there.keys.fingerprint():
+        raise KeyProblem("the keys are not those that the back-up was made with: put the right ones back first")
+
+
+def restore(there: Installation, backup: Backup) -> Path | None:
+    """Put the database back, and keep what stood in its place. Nothing works on it before it is recovered.
+
+    Gives the name that the former SQLite file has now. Raises what the demands above do; `Locked` while a worker runs,
+    `ProofDamaged` where the anchor folder, which knows more than the back-up, is not there.
+    """
+    demand_own(there, backup)
+    demand_whole(backup)
+    with worker_lock(there.settings.store.url):
+        there.custody.begin_restore(backup.page)  # first: a database that is back is never without this mark
+        if backup.engine != "sqlite":
+            copying.restore_dump(there.engine, backup.database)
+            return None
+        return _put_back(Path(there.engine.url.database or ""), backup.database, there.clock.now())
+
+
+def _put_back(database: Path, copy: Path, now: datetime) -> Path | None:
+    draft = database.with_name(f".{database.name}.{secrets.token_hex(8)}")
+    kept = database.with_name(f"{database.name}.before-{now.astimezone(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}")
+    try:
+        copying.copy_sqlite(copy, draft)
+        former = database.exists()
+        for end in ("", "-wal", "-shm"):  # all of them: a newer -wal would be played into the older file
+            part = Path(f"{database}{end}")
+            if part.exists():
+                part.rename(f"{kept}{end}")
+        draft.rename(database)
+        durable.sync_folder(database.parent)
+    except (OSError, sqlite3.Error) as refused:
+        full = isinstance(refused, OSError) and durable.is_full(refused)
+        raise NotWritten(f"{database} cannot be put back: look at its folder and its disk", full=full) from None
+    finally:
+        draft.unlink(missing_ok=True)
+    return kept if former else None
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """What a drill found. `problems`: empty where the way back works; `lost`: requests accepted after the back-up;
+    `untried`: what cannot be tried here, "" where all was.
+    """
+
+    problems: tuple[str, ...]
+    lost: int = 0
+    untried: str = ""
+
+
+def try_out(there: Installation, backup: Backup) -> Tried:
+    """Put the back-up back in a scratch folder and look at it as a start would. Nothing outside that is changed."""
+    try:
+        demand_own(there, backup)
+        demand_whole(backup)
+        lying, since = there.custody.lying(there.read), there.custody.journal.read(backup.journal)
+        if backup.engine != "sqlite":
+            copying.demand_readable(backup.database)
+            untried = "a PostgreSQL copy is read to its end, and not put into a database"
+            return Tried((), len(since.accepted), untried)
+        with tempfile.TemporaryDirectory(prefix="dpsync-drill-") as scratch:
+            copy = Path(scratch) / FILES[backup.engine]
+            copying.copy_sqlite(backup.database, copy)
+            with _read(copy) as connection:
+                return Tried(tuple(_wrong(there, connection, lying)), len(since.accepted))
+    except (KeyProblem, ProofDamaged, StoreProblem) as wrong:
+        return Tried((wrong.message,))
+
+
+def _wrong(there: Installation, connection: Connection, lying: Lying) -> Iterator[str]:
+    size, shut = there.log.size(connection), key_register.shut(connection, there.keys)
+    yield from key_register.problems(connection, there.keys)
+    yield from there.log.verify(connection, full=True).problems
+    for text in lying.checkpoints.notes:
+        if note.parse(text)[0].size <= size:
+            yield from there.log.consistent_with(connection, text)
+    yield from comparison.differences(connection, there.keys, shut=shut)

