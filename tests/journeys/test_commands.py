@@ -17,9 +17,10 @@ from pathlib import Path
 import pytest
 
 from dpsync.__main__ import main
-from dpsync.cli.shapes import SHAPES, documented, paths_of
+from dpsync.cli.shapes import SHAPES
 from dpsync.sandbox.server import RunningSandbox, running_sandbox
 from dpsync.sealing import UNREADABLE
+from tests.shapes import undocumented
 from tests.waiting import until
 
 KEY = "sandbox-key-us1"
@@ -167,8 +168,7 @@ def installation(tmp_path: Path, sandbox: RunningSandbox, capsys: pytest.Capture
 
 def assert_documented(command: str, value: dict[str, object]) -> None:
     assert value["version"] == 1
-    unknown = {path for path in paths_of(value) if not documented(path, SHAPES[command])}
-    assert unknown == set()
+    assert undocumented(value, SHAPES[command]) == set()
 
 
 # --- init

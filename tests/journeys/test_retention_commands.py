@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from dpsync.__main__ import main
-from dpsync.cli.shapes import SHAPES, documented, paths_of
+from dpsync.cli.shapes import SHAPES
 from dpsync.connector import Conversation
 from dpsync.installation import Installation
 from dpsync.propagation import contacts
@@ -19,6 +19,7 @@ from dpsync.retention import acts, worklist
 from dpsync.store import tables as t
 from dpsync.store.writer import Unit
 from tests.keeping import HEADER, export, standins, told
+from tests.shapes import undocumented
 
 DAY = timedelta(days=1)
 BY = ("--by", "Dana Officer")
@@ -66,7 +67,7 @@ class Folder:
         assert out, err
         value: dict[str, Any] = json.loads(out)
         shape = SHAPES.get(" ".join(argv[:2])) or SHAPES[argv[0]]
-        assert {path for path in paths_of(value) if not documented(path, shape)} == set()
+        assert undocumented(value, shape) == set()
         return code, value
 
     def write(self, work: Any) -> Any:

@@ -24,9 +24,9 @@ from dpsync.cli.checks import head_line, worst_exit
 from dpsync.cli.console import Talk, drawn
 from dpsync.cli.first_settings import MARK, Answers, processors_of, settings_text
 from dpsync.cli.reference import EXITS, commands_page
-from dpsync.cli.shapes import documented, paths_of
 from dpsync.errors import ConfigurationError, CredentialsRejected, Exit, Fault, Locked, UsageError
 from dpsync.settings import load
+from tests.shapes import documented, paths_of
 
 SOURCE = Path(__file__).parents[2] / "src" / "dpsync"
 PAGE = Path(__file__).parents[2] / "docs" / "commands.md"

@@ -258,19 +258,3 @@ SHAPES: dict[str, dict[str, str]] = {
         "codes[].way_out": "what to do",
     },
 }
-
-
-def paths_of(value: object, prefix: str = "") -> set[str]:
-    """The paths of every leaf of a JSON value, lists as `[]`."""
-    match value:
-        case dict():
-            return {path for key, one in value.items() for path in paths_of(one, f"{prefix}.{key}" if prefix else key)}
-        case list():
-            return {path for one in value for path in paths_of(one, f"{prefix}[]")}
-        case _:
-            return {prefix}
-
-
-def documented(path: str, shape: dict[str, str]) -> bool:
-    """Whether a path stands in a shape, itself or within an object that is described as a whole."""
-    return path in shape or any(path.startswith(f"{whole}.") for whole in shape)

@@ -42,9 +42,7 @@ PAUSED_HOLDER = "15s"
 """A writer that stops in the middle (SIGSTOP, a paused machine) loses its transaction after this, and the lock."""
 
 
-def open_database(
-    url: str, *, pool_size: int = KEPT, patience: Patience | None = None, paused_holder: str = PAUSED_HOLDER
-) -> Engine:
+def open_database(url: str, *, patience: Patience | None = None, paused_holder: str = PAUSED_HOLDER) -> Engine:
     """An engine for `url`, its connections set up as this house needs them. Opens no connection yet.
 
     Raises `StoreProblem` or `StoreAway` where the folder of a SQLite file cannot be made, `ExtraMissing` where the
@@ -53,30 +51,30 @@ def open_database(
     """
     parsed, waits = make_url(url), patience or Patience()
     if parsed.get_backend_name() != "sqlite":
-        return _postgresql(parsed, waits, pool_size, paused_holder)
+        return _postgresql(parsed, waits, paused_holder)
     if parsed.database and parsed.database != ":memory:":
         if found := file_trouble(url, writes=False):  # a pipe in its place would be waited for
             raise found
         _make_folder(url, Path(parsed.database).parent)
-    return _sqlite(parsed, waits, pool_size)
+    return _sqlite(parsed, waits)
 
 
-def _sqlite(url: URL, patience: Patience, pool_size: int) -> Engine:
+def _sqlite(url: URL, patience: Patience) -> Engine:
     arguments = {"timeout": quiet_seconds(patience.longest)}
-    engine = create_engine(url, pool_size=pool_size, max_overflow=CONNECTIONS - pool_size, connect_args=arguments)
+    engine = create_engine(url, pool_size=KEPT, max_overflow=CONNECTIONS - KEPT, connect_args=arguments)
     database = url.database or ""
     event.listen(engine, "connect", lambda connection, _: _set_up_sqlite(connection, patience, database))
     event.listen(engine, "begin", lambda connection: _begin_sqlite(connection, patience, database))
     return engine
 
 
-def _postgresql(url: URL, patience: Patience, pool_size: int, paused_holder: str) -> Engine:
+def _postgresql(url: URL, patience: Patience, paused_holder: str) -> Engine:
     demand("postgresql", "a database at postgresql://")
     # Without a limit a server that vanished is waited for as long as TCP likes: minutes, for each of what waits.
     # No prepared statements: a pooler (PgBouncer in transaction mode) gives each transaction to another session.
     arguments = {"connect_timeout": CONNECT_SECONDS, "prepare_threshold": None, "client_encoding": "utf8", **GONE}
     engine = create_engine(
-        url, pool_size=pool_size, max_overflow=CONNECTIONS - pool_size, pool_pre_ping=True, connect_args=arguments
+        url, pool_size=KEPT, max_overflow=CONNECTIONS - KEPT, pool_pre_ping=True, connect_args=arguments
     )
     event.listen(engine, "begin", _Beginning(schema_of(url), patience.longest, paused_holder))
     listen_to_postgresql(engine, patience, arguments)

@@ -21,13 +21,14 @@ from dpsync.model import Way
 from dpsync.propagation import instructions
 from dpsync.propagation.commitments import Beside, opened, rows_said
 from dpsync.propagation.controller import Controller
-from dpsync.propagation.engine.choosing import Chosen, next_of, set_aside
+from dpsync.propagation.engine.choosing import lane_at, next_of, placed, set_aside
 from dpsync.propagation.engine.gate import Telling, let_through
 from dpsync.propagation.queue import lanes
 from dpsync.propagation.queue.lanes import LaneRow
 from dpsync.propagation.queue.tasks import Task
 from dpsync.propagation.record import Attempt, Update, record
 from dpsync.propagation.rules.lifecycle import Step
+from dpsync.propagation.rules.plan import Waiting
 from dpsync.store import tables as t
 from dpsync.store.writer import Unit
 
@@ -76,12 +77,14 @@ class Attempts:
             # Another owner: the lease went while this waited for its turn. The same lane twice: one call at a time.
             if owners.get(task.account_id) in {self._worker_id, None}:
                 first.setdefault(task.lane, task)
+        subjects = dict.fromkeys(task.subject_id for task in first.values())
+        whole = {one: placed(unit, self._controller, one, everywhere.get(one, []), now) for one in subjects}
         chosen = [
-            (task, found)
+            (task, *found)
             for task in first.values()
-            if (found := next_of(unit, self._controller, task, everywhere.get(task.subject_id, []), now))
+            if (found := next_of(unit, self._controller, task, lane_at(task.account_id, whole[task.subject_id]), now))
         ]
-        going = let_through(unit, self._controller, self._wanted(unit, chosen, everywhere, now), now)
+        going = let_through(unit, self._controller, self._wanted(unit, chosen, whole, now), now)
         begun = self._begin(unit, going, now)
         return [begun.pop(task.lane, None) for task in tasks]
 
@@ -92,17 +95,17 @@ class Attempts:
     def _wanted(
         self,
         unit: Unit,
-        chosen: Sequence[tuple[Task, Chosen]],
+        chosen: Sequence[tuple[Task, Waiting, str]],
         everywhere: Mapping[str, Sequence[LaneRow]],
         now: datetime,
     ) -> list[Telling]:
         """What is to be told, opened; what cannot be opened, or has no processor, is set aside."""
         if not chosen:
             return []
-        found = unit.connection.execute(_TO_TELL, {"propagation_ids": [own.id for _, (own, *_) in chosen]}).mappings()
+        found = unit.connection.execute(_TO_TELL, {"propagation_ids": [own.id for _, own, _ in chosen]}).mappings()
         rows = {row["id"]: dict(row) for row in found}
         wanted = []
-        for task, (own, by_timer, lane) in chosen:
+        for task, own, by_timer in chosen:
             row = rows[own.id]
             processor = self._controller.processors.get(row["processor"])
             try:
@@ -115,7 +118,7 @@ class Attempts:
                 continue
             by_letter = by_timer == "reminder" or (row["way"] != Way.API and by_timer != "verify")
             kind = by_timer or ("verify" if row["doubtful"] else "notice" if by_letter else "carry_out")
-            wanted.append(Telling(task, own, lane, everywhere[task.subject_id], row, processor, asked, kind, by_letter))
+            wanted.append(Telling(task, own, everywhere[task.subject_id], row, processor, asked, kind, by_letter))
         return wanted
 
     def _begin(self, unit: Unit, going: Sequence[Telling], now: datetime) -> dict[tuple[str, str], Begun]:

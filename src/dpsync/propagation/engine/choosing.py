@@ -4,6 +4,7 @@ What was overtaken is closed on the way.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -25,15 +26,15 @@ from dpsync.store.writer import Unit
 
 LATER = timedelta(hours=1)
 _P = t.propagation.c
-Chosen = tuple[Waiting, str, Sequence[Waiting]]
-"""Which propagation, "verify" or "reminder" where its timer says so, and all of its lane."""
 
 
 def next_of(
-    unit: Unit, controller: Controller, task: Task, everywhere: Sequence[LaneRow], now: datetime
-) -> Chosen | None:
-    """The propagation that a call is made for; None for no call. `everywhere`: all of the subject, at all accounts."""
-    lane = _lane(unit, controller, task, everywhere, now)
+    unit: Unit, controller: Controller, task: Task, lane: Sequence[LaneRow], now: datetime
+) -> tuple[Waiting, str] | None:
+    """The propagation of its lane that a call is made for, and "verify" or "reminder" where its timer says so.
+
+    None for no call.
+    """
     if any(row.unanswered for row in lane):
         return None
     waiting = [row.waiting for row in lane]
@@ -53,19 +54,19 @@ def next_of(
     if choice.head is None:
         lanes.drop_lane(unit.connection, task.account_id, task.subject_id)
         return None
-    return choice.head, "", waiting
+    return choice.head, ""
 
 
 def _by_timer(
     unit: Unit, controller: Controller, own: Waiting, lane: Sequence[Waiting], timer: Timer, now: datetime
-) -> Chosen | None:
+) -> tuple[Waiting, str] | None:
     if timer in {Timer.COOLING_OFF, Timer.ESCALATE}:
         record(unit, controller, Update(own.id, [timer], now))
         return None
     if timer is Timer.REREAD and overtaken(own, lane):
         _read_no_more(unit, own, now)
         return None
-    return own, "verify" if timer is Timer.REREAD else "reminder", lane
+    return own, "verify" if timer is Timer.REREAD else "reminder"
 
 
 def _still_due(row: LaneRow, timer: Timer, now: datetime) -> bool:
@@ -77,25 +78,29 @@ def _still_due(row: LaneRow, timer: Timer, now: datetime) -> bool:
     return due and (row.timer == timer or (timer is Timer.ESCALATE and row.timer != Timer.COOLING_OFF))
 
 
-def _lane(
-    unit: Unit, controller: Controller, task: Task, everywhere: Sequence[LaneRow], now: datetime
+def placed(
+    unit: Unit, controller: Controller, subject_id: str, everywhere: Sequence[LaneRow], now: datetime
 ) -> list[LaneRow]:
-    """What of the subject belongs to the account by the settings of today, whatever it was called before.
+    """All of a subject, each at the account that the settings of today name, whatever it was called before.
 
     What somebody who still goes by older settings put elsewhere is moved to where it belongs.
     """
-    lane = []
+    found = []
     for row in everywhere:
         processor, own = controller.processors.get(row.waiting.processor), row.waiting
         account = processor.account if processor else row.account_id
-        if account == task.account_id:
-            lane.append(row)
+        found.append(replace(row, account_id=account))
         if row.account_id == account or row.unanswered:
             continue
         unit.connection.execute(update(t.propagation).where(_P.id == own.id).values(account_id=account))
         if own.state is State.PENDING:
-            lanes.make_lane_due(unit.connection, account, task.subject_id, now, hurry=lanes.Hurry.AT_ONCE)
-    return lane
+            lanes.make_lane_due(unit.connection, account, subject_id, now, hurry=lanes.Hurry.AT_ONCE)
+    return found
+
+
+def lane_at(account_id: str, everywhere: Sequence[LaneRow]) -> list[LaneRow]:
+    """What of a subject belongs to one account, of all that was `placed`."""
+    return [row for row in everywhere if row.account_id == account_id]
 
 
 # --- later

@@ -13,7 +13,7 @@ from dpsync.model import Cause, Mode, Request, State, Way
 from dpsync.propagation import instructions
 from dpsync.propagation.contacts import is_confirmed
 from dpsync.propagation.controller import Controller
-from dpsync.propagation.engine.choosing import clear_timer
+from dpsync.propagation.engine.choosing import clear_timer, lane_at
 from dpsync.propagation.held import Held, tell_of_held
 from dpsync.propagation.persons import sharing_an_address
 from dpsync.propagation.queue import allowance
@@ -29,14 +29,10 @@ from dpsync.store.writer import Unit
 
 @dataclass(frozen=True, slots=True)
 class Telling:
-    """What is about to be told, if nothing speaks against it.
-
-    `lane`: all of its subject at its account; `everywhere`: at all accounts.
-    """
+    """What is about to be told, if nothing speaks against it. `everywhere`: all of its subject, at all accounts."""
 
     task: Task
     own: Waiting
-    lane: Sequence[Waiting]
     everywhere: Sequence[LaneRow]
     row: Mapping[str, Any]
     processor: Processor
@@ -48,6 +44,11 @@ class Telling:
     def request(self) -> Request:
         """What was asked."""
         return self.asked[1]
+
+    @property
+    def lane(self) -> list[Waiting]:
+        """All of its subject at its account."""
+        return [row.waiting for row in lane_at(self.task.account_id, self.everywhere)]
 
     @property
     def destroys(self) -> bool:
