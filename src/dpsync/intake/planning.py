@@ -123,10 +123,7 @@ def _foresee(
     person = min(who.persons, default=NAMELESS)
     rows = [row for of_one in lanes.lanes_of(connection, who.subjects).values() for row in of_one]
     # Those who would become one person are one already here.
-    history = [
-        replace(row.waiting, person=person) if row.waiting.person in who.persons else row.waiting for row in rows
-    ]
-    accounts = {row.waiting.id: row.account_id for row in rows}
+    history = [replace(row, person=person) if row.person in who.persons else row for row in rows]
     restricted = restriction_in_force(history, person)
     used, known = allowance.used(connection, now), confirmed(connection, controller)
     stopped = {row.id: row.stopped for row in connection.execute(_STOPPED)}
@@ -137,7 +134,7 @@ def _foresee(
         around = Surroundings(who.shared, restricted, counted, processor.name in known)
         initial = initial_state(request, processor, around, controller.safety, today)
         used[processor.account] = counted + initial.counted
-        lane = [row for row in history if accounts[row.id] == processor.account]
+        lane = [row for row in history if row.account_id == processor.account]
         told = _instruction(connection, controller, request, processor.name, _own(request, person), lane, until)
         why = stopped.get(processor.account, "")
         found.append(_Foreseen(initial, told, counted, why and STOPS.get(why, "stopped"), around.confirmed))

@@ -214,7 +214,7 @@ def _draft(
     controller: Controller, asked: Asked, who: Identity, history: Sequence[lanes.LaneRow], standing: _Standing
 ) -> _Draft:
     request = asked.request
-    restricted = restriction_in_force((row.waiting for row in history), who.person)
+    restricted = restriction_in_force(history, who.person)
     today = asked.now.astimezone(controller.zone).date()
     initial_states = []
     for processor in controller.processors.values():

@@ -29,18 +29,17 @@ def meet_restriction(
     """A restriction that comes in holds the erasures of that person that have not gone yet; lifting releases none."""
     if request.right is not Right.RESTRICTION:
         return
-    erasures = [row for row in history if row.waiting.right is Right.ERASURE]
-    own = [row for row in erasures if may_be_same(row.waiting.person, who.person)]
+    erasures = [row for row in history if row.right is Right.ERASURE]
+    own = [row for row in erasures if may_be_same(row.person, who.person)]
     if request.lifted:
         _ask_about(unit, controller, [row for row in own if Cause.RESTRICTION_IN_FORCE in row.causes], now)
         return
-    everything = [row.waiting for row in lanes.lane_of(unit.connection, who.subject_id)]
-    if not restriction_in_force(everything, who.person):
+    if not restriction_in_force(lanes.lane_of(unit.connection, who.subject_id), who.person):
         return
     for row in own:
-        if row.waiting.state in {State.PENDING, State.HELD} and not row.on_its_way:
+        if row.state in {State.PENDING, State.HELD} and not row.on_its_way:
             hold = Decision(DecisionKind.HOLD, frozenset({Cause.RESTRICTION_IN_FORCE}))
-            record.record(unit, controller, record.Update(row.waiting.id, [hold], now))
+            record.record(unit, controller, record.Update(row.id, [hold], now))
 
 
 def _ask_about(unit: Unit, controller: Controller, held: Sequence[lanes.LaneRow], now: datetime) -> None:
@@ -48,9 +47,7 @@ def _ask_about(unit: Unit, controller: Controller, held: Sequence[lanes.LaneRow]
     if not held:
         return
     p, by = t.propagation.c, "--by NAME --reason WHY"
-    rows = unit.connection.execute(
-        select(p.request_id, p.processor).where(p.id.in_([row.waiting.id for row in held]))
-    ).all()
+    rows = unit.connection.execute(select(p.request_id, p.processor).where(p.id.in_([row.id for row in held]))).all()
     places: dict[str, list[str]] = {}
     for erasure, processor in sorted((row.request_id, row.processor) for row in rows):
         places.setdefault(erasure, []).append(processor)

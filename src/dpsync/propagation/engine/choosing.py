@@ -37,17 +37,16 @@ def next_of(
     """
     if any(row.unanswered for row in lane):
         return None
-    waiting = [row.waiting for row in lane]
     if task.timer is not None:
-        row = next((row for row in lane if row.waiting.id == task.propagation_id), None)
+        row = next((row for row in lane if row.id == task.propagation_id), None)
         # Its subject was joined with another meanwhile, and it is found there next; or somebody answered.
         if row is None or not _still_due(row, task.timer, now):
             return None
-        return _by_timer(unit, controller, row.waiting, waiting, task.timer, now)
+        return _by_timer(unit, controller, row, lane, task.timer, now)
     # What belongs to a processor without a section blocks nobody else on the same account.
-    choice = choose([row for row in waiting if row.processor in controller.processors])
+    choice = choose([row for row in lane if row.processor in controller.processors])
     if choice.head is None:
-        choice = choose(waiting)
+        choice = choose(lane)
     if choice.superseded:
         supersede = [Decision(DecisionKind.SUPERSEDE)]
         record(unit, controller, *(Update(row.id, supersede, now) for row in choice.superseded))
@@ -87,13 +86,13 @@ def placed(
     """
     found = []
     for row in everywhere:
-        processor, own = controller.processors.get(row.waiting.processor), row.waiting
+        processor = controller.processors.get(row.processor)
         account = processor.account if processor else row.account_id
         found.append(replace(row, account_id=account))
         if row.account_id == account or row.unanswered:
             continue
-        unit.connection.execute(update(t.propagation).where(_P.id == own.id).values(account_id=account))
-        if own.state is State.PENDING:
+        unit.connection.execute(update(t.propagation).where(_P.id == row.id).values(account_id=account))
+        if row.state is State.PENDING:
             lanes.make_lane_due(unit.connection, account, subject_id, now, hurry=lanes.Hurry.AT_ONCE)
     return found
 

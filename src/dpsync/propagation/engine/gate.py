@@ -46,9 +46,9 @@ class Telling:
         return self.asked[1]
 
     @property
-    def lane(self) -> list[Waiting]:
+    def lane(self) -> list[LaneRow]:
         """All of its subject at its account."""
-        return [row.waiting for row in lane_at(self.task.account_id, self.everywhere)]
+        return lane_at(self.task.account_id, self.everywhere)
 
     @property
     def destroys(self) -> bool:
@@ -97,7 +97,7 @@ def _must_wait(
     """
     causes: set[Cause] = set()
     row, observes = one.row, controller.safety.mode is Mode.OBSERVE
-    if one.destroys and restriction_in_force((row.waiting for row in one.everywhere), row["person"]):
+    if one.destroys and restriction_in_force(one.everywhere, row["person"]):
         causes.add(Cause.RESTRICTION_IN_FORCE)
     if one.destroys and row["person"] in shared:
         causes.add(Cause.SHARED_ADDRESS)

@@ -17,15 +17,14 @@ from dpsync.store import tables as t
 from dpsync.store.upsert import insert_missing
 
 
-@dataclass(frozen=True, slots=True)
-class LaneRow:
-    """A propagation of one subject, as the order and the brake see it.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaneRow(Waiting):
+    """A propagation of one subject, as the store has it.
 
     `timer`, `timer_at`: what time brings about, "" and None for nothing. `unanswered`: an attempt is under way, or was
     interrupted. `on_its_way`: nobody can say that nothing has gone.
     """
 
-    waiting: Waiting
     account_id: str
     causes: frozenset[Cause]
     timer: str
@@ -60,7 +59,8 @@ def lanes_of(connection: Connection, subject_ids: Sequence[str]) -> dict[str, li
 
 
 def _lane_row(row: Any) -> LaneRow:
-    waiting = Waiting(
+    unanswered = bool(row.unanswered)
+    return LaneRow(
         id=row.id,
         processor=row.processor,
         ordinal=row.ordinal,
@@ -72,10 +72,13 @@ def _lane_row(row: Any) -> LaneRow:
         state=State(row.state),
         tried=bool(row.attempts > 0 or row.touched),
         covers=frozenset(row.covers.split()),
+        account_id=row.account_id,
+        causes=causes_of(row.causes),
+        timer=row.timer,
+        timer_at=row.timer_at,
+        unanswered=unanswered,
+        on_its_way=bool(row.doubtful or unanswered),
     )
-    unanswered = bool(row.unanswered)
-    causes, on_its_way = causes_of(row.causes), bool(row.doubtful or unanswered)
-    return LaneRow(waiting, row.account_id, causes, row.timer, row.timer_at, unanswered, on_its_way)
 
 
 def causes_text(causes: frozenset[Cause]) -> str:
