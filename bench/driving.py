@@ -16,9 +16,10 @@ from sqlalchemy import Engine, event, func, select
 
 from bench.installation import ACCOUNTS, AUDIENCE, Box, address, installed, key
 from dpsync.installation import Installation
+from dpsync.intake.acceptance import Asked
 from dpsync.intake.answers import Received
 from dpsync.intake.events import Conflict
-from dpsync.intake.reception import Asked, receive_all
+from dpsync.intake.reception import receive_all
 from dpsync.model import Request, Right, Subject
 from dpsync.propagation.controller import Controller
 from dpsync.service import Service, worker_of

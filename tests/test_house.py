@@ -93,7 +93,7 @@ OLD_WORDS = re.compile(
     r"|\bcomes? to rest\b|\bcut\(\)|\bcut_off\b|\btenure\b",
     re.IGNORECASE,
 )
-IN_THE_LEDGER = {"ledger/rows.py", "ledger/row_comparison.py", "intake/reception.py"}
+IN_THE_LEDGER = {"ledger/rows.py", "ledger/row_comparison.py", "intake/acceptance.py"}
 """Entries say `births`; their format is final."""
 
 

@@ -24,10 +24,6 @@ LONG_MODULES = {
         "settings/values.py",
         "store/tables.py",
     ],
-    "one subject that is waiting to be divided": [
-        "intake/reception.py",
-        "propagation/rules/lifecycle.py",
-    ],
 }
 
 LONG_FUNCTIONS = {

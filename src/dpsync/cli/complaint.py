@@ -107,8 +107,9 @@ def _opened(
 
     from dpsync.cases.complaints import open_complaint
     from dpsync.intake import events
+    from dpsync.intake.acceptance import Asked
     from dpsync.intake.answers import Received
-    from dpsync.intake.reception import Asked, receive_all
+    from dpsync.intake.reception import receive_all
 
     now = there.clock.now()
     if request is not None:

@@ -10,9 +10,10 @@ from typing import Final
 from dpsync.errors import DecisionRefused, PayloadInvalid
 from dpsync.installation import Installation
 from dpsync.intake import events
+from dpsync.intake.acceptance import Asked
 from dpsync.intake.answers import Received
 from dpsync.intake.payload import parse_request
-from dpsync.intake.reception import Asked, receive_all
+from dpsync.intake.reception import receive_all
 from dpsync.ledger.entry import canonical
 from dpsync.model import Cause, Request, Right, Role, State
 from dpsync.propagation import questions
