@@ -24,6 +24,7 @@ LONG_MODULES = {
         "settings/values.py",
         "store/tables.py",
     ],
+    "one file that a stranger reads whole, and that needs nothing beside it": ["ledger/verify_receipt.py"],
 }
 
 LONG_FUNCTIONS = {

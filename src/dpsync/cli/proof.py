@@ -72,11 +72,17 @@ def verify(
     consistency: Annotated[
         list[Path] | None, typer.Option(help="For a receipt: the .consistency files between the two checkpoints.")
     ] = None,
+    policy: Annotated[
+        Path | None,
+        typer.Option(
+            help="For a receipt: a file that names the witnesses you trust (C2SP tlog-policy), for the grade."
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> int:
     """Check a receipt or the whole ledger: its entries, checkpoints, anchor, and every state. Exit code 2: it fails."""
     talk: Talk = ctx.obj
-    given = {"--key": key, "--email": email, "--checkpoint": checkpoint}
+    given = {"--key": key, "--email": email, "--checkpoint": checkpoint, "--policy": policy}
     pairs = [*given.items(), *(("--consistency", step) for step in consistency or ())]
     options = [str(part) for name, value in pairs if value is not None for part in (name, value)]
     if file is None:

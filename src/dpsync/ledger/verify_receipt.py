@@ -1,8 +1,9 @@
 """Checks a receipt of dpsync offline, with Python 3.11 alone. The formats: docs/proof-format.md.
 
 python3 verify_receipt.py receipt.json [--key VERIFIER_KEY_LINE] [--email ADDRESS]
-  [--checkpoint FILE [--consistency FILE ...]]       (exit 0 holds, 2 does not, 64 usage)
+  [--checkpoint FILE [--consistency FILE ...]] [--policy FILE]    (exit 0 holds, 2 does not, 64 usage)
 A checkpoint that you kept shows that the ledger was not made anew; the consistency files lie beside the anchors.
+A policy (C2SP tlog-policy) names the witnesses that you trust. From all that, it says how far the proof reaches.
 """
 
 import base64
@@ -23,6 +24,12 @@ Point = tuple[int, int, int, int]
 Head = tuple[str, int, bytes]
 RUNGS = ("nothing sent", "sent", "delivered", "acknowledged", "confirmed by them", "seen by us", "seen 30 days later")
 DONE = {"applied", "declared_done", "nothing_held", "declared_nothing_held", "verified"}
+GRADES = {
+    1: "signed: by the ledger's key; whoever holds that key could have made the ledger anew",
+    2: "held: it fits a checkpoint that somebody else kept; to whoever keeps none, another history could be shown",
+    4: "witnessed: a witness that you trust saw one history; together with that witness another could be shown",
+    5: "quorum: the witnesses that your policy asks for saw one history; all of them together could show another",
+}
 CLOSED = {"superseded", "withdrawn", "settled", "exempt"} | DONE
 
 
@@ -69,19 +76,68 @@ def printed(value: Any) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
 
 
-def signed_text(note: str, key: str) -> str:
-    (name, _, rest), (text, blank, lines) = key.partition("+"), note.rpartition("\n\n")
-    demand(blank, "a note is a damaged file: it is empty, cut off, or no signed note")
-    public, signatures = unb64(rest[9:]), [line.split(" ") for line in lines.split("\n")]
+def key_of(line: str, kind: int) -> tuple[str, bytes, bytes]:
+    """The name, the id and the public key in a verifier key line: kind 1 of a ledger, 4 of a witness."""
+    name, _, rest = line.partition("+")
+    public = unb64(rest[9:])
     key_id = hashlib.sha256(f"{name}\n".encode() + public).digest()[:4]
-    demand(len(public) == 33 and public[0] == 1 and rest[:9] == f"{key_id.hex()}+", "the key line is damaged")
+    demand(len(public) == 33 and public[0] == kind and rest[:9] == f"{key_id.hex()}+", "the key line is damaged")
+    return name, key_id, public[1:]
+
+
+def signed_text(note: str, key: str) -> str:
+    (name, key_id, public), (text, blank, lines) = key_of(key, 1), note.rpartition("\n\n")
+    demand(blank, "a note is a damaged file: it is empty, cut off, or no signed note")
+    signatures = [line.split(" ") for line in lines.split("\n")]
     well = signatures.pop() == [""] and all(len(line) == 3 and line[0] == "—" for line in signatures)
     well = well and all(line[1] and "+" not in line[1] and len(unb64(line[2])) > 4 for line in signatures)
     well = well and all(mark == "\n" or mark.isprintable() for mark in note) and len(note.encode()) <= 65536
     found = [raw[4:] for line in signatures if (raw := unb64(line[2]))[:4] == key_id and line[1] == name]
     demand(well and len(found) == 1, "a note is not signed just once by the key")
-    demand(ed25519(public[1:], f"{text}\n".encode(), found[0]), "a signature does not fit the key")
+    demand(ed25519(public, f"{text}\n".encode(), found[0]), "a signature does not fit the key")
     return text
+
+
+def cosigned(line: str, note: str) -> bool:
+    """Whether the witness of that key line cosigned a note whose form was checked (C2SP tlog-cosignature, v1)."""
+    (name, key_id, public), (text, _, lines) = key_of(line, 4), note.rpartition("\n\n")
+    fields = [unb64(field) for _, signer, field in map(str.split, lines.split("\n")[:-1]) if signer == name]
+    for raw in (own := [field for field in fields if field[:4] == key_id]):
+        at = int.from_bytes(raw[4:12], "big")
+        fits = len(raw) == 76 and ed25519(public, f"cosignature/v1\ntime {at}\n{text}\n".encode(), raw[12:])
+        demand(fits and at, f"the cosignature of {name} does not fit")
+    return bool(own)
+
+
+def witnesses(policy: bytes, key: str, notes: list[str]) -> tuple[list[str], bool]:
+    """Who cosigned one of the notes, by the policy's names, and whether its quorum is met (C2SP tlog-policy)."""
+    known: dict[str, bool] = {}
+    seen, used, keys, logs, met = list[str](), list[str](), list[bytes](), list[str](), list[bool]()
+    demand(all(byte in (9, 10) or 32 <= byte != 127 for byte in policy), "the policy holds a control character")
+    for line in policy.decode("latin-1").split("\n"):  # bytes above 127 mean nothing but themselves
+        word, *rest = [part for part in re.split("[ \t]+", line) if part] or ["#"]
+        named = bool(rest) and rest[0] not in known and rest[0] != "none"
+        if word == "log" and 1 <= len(rest) <= 2:
+            logs.append(rest[0].encode("latin-1").decode())
+        elif word == "witness" and 2 <= len(rest) <= 3 and named:
+            given = rest[1].encode("latin-1").decode()
+            keys.append(key_of(given, 4)[2])
+            known[rest[0]] = any(cosigned(given, note) for note in notes)
+            seen += [rest[0]] * known[rest[0]]
+        elif word == "group" and len(rest) > 2 and named and set(rest[2:]) <= set(known):
+            number = int(rest[1]) if re.fullmatch("[0-9]{1,3}", rest[1]) else 0
+            least = {"any": 1, "all": len(rest) - 2}.get(rest[1], number)
+            demand(0 < least <= len(rest) - 2, "a group of the policy asks for none or for too many")
+            used += rest[2:]
+            known[rest[0]] = sum(known[member] for member in rest[2:]) >= least
+        elif word == "quorum" and len(rest) == 1 and (rest[0] == "none" or not named):
+            met.append(known.get(rest[0], False))
+        else:
+            demand(word.startswith("#"), "a line of the policy is not in the form of the format")
+    once = len(set(keys)) == len(keys) and len(set(used)) == len(used) and len(set(logs)) == len(logs)
+    demand(once and len(met) == 1, "the policy names something twice, or not just one quorum")
+    demand(key in [*logs, *[key] * (not logs)], "the policy does not know the key of this ledger")
+    return seen, met[0]
 
 
 def head(note: str, key: str) -> Head:
@@ -192,8 +248,9 @@ def opened(receipt: dict[str, Any], found: list[tuple[int, dict[str, Any]]], ema
 
 
 def check(
-    raw: bytes, key: str | None = None, email: str | None = None, kept: str | None = None, steps: tuple[str, ...] = ()
-) -> list[str]:
+    raw: bytes, key: str | None = None, email: str | None = None, kept: str | None = None,
+    steps: tuple[str, ...] = (), policy: bytes | None = None,
+) -> list[str]:  # fmt: skip
     """What holds, in sentences. Raises one of `NOT_HOLDING` for what does not."""
     receipt = json.loads(raw, parse_float=str, parse_constant=str)  # a fraction is then not printed the same
     demand(type(receipt) is dict and receipt.get("format") == "dpsync-receipt/1", "this is no receipt of format 1")
@@ -209,9 +266,13 @@ def check(
     found = entries_of(receipt)
     received = opened(receipt, found, email)
     words = [last_words(name, found) for name in receipt["processors"]]
+    notes = [receipt["checkpoint"]]
     if kept is not None:
         heads = head(kept, receipt["key"]), head(receipt["checkpoint"], receipt["key"])
         continues(*heads, receipt["key"], steps)
+        notes += [kept] * (heads[0][1] > found[-1][0])  # who cosigned an older one has not seen these entries
+    seen, quorum = ([], False) if policy is None else witnesses(policy, receipt["key"], notes)
+    grade = 5 if quorum and len(seen) > 1 else 4 if seen else 1 if kept is None else 2
     return [
         *["REHEARSAL: no real processor was told anything."] * receipt["rehearsal"],
         f"VALID, {standing([state for state, _ in words])}: request {receipt['request']}, recorded on "
@@ -223,6 +284,7 @@ def check(
         "Its ledger continues, or is continued by, that of your checkpoint."
         if kept
         else "NOT CHECKED: whether the ledger was made anew; give --checkpoint, one that somebody else kept.",
+        f"GRADE {grade} of 6, {GRADES[grade]}." + f" Cosigned by {', '.join(seen)}." * bool(seen),
         "Not proved: that what a processor said is true; what was never recorded.",
     ]
 
@@ -233,13 +295,14 @@ def standing(states: list[str]) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    options: dict[str, list[str]] = {"--key": [], "--email": [], "--checkpoint": [], "--consistency": []}
+    names = ("--key", "--email", "--checkpoint", "--consistency", "--policy")
+    options: dict[str, list[str]] = {name: [] for name in names}
     pairs = list(zip(arguments[1::2], arguments[2::2], strict=False))
     for name, value in pairs:
         options.get(name, []).append(value)
-    key, email, kept, steps = options.values()
-    taken = len(key) < 2 and len(email) < 2 and len(kept) < 2 and len(pairs) == sum(map(len, options.values()))
-    files = [*arguments[:1], *kept, *steps]
+    key, email, kept, steps, policy = options.values()
+    taken = max(map(len, (key, email, kept, policy))) < 2 and len(pairs) == sum(map(len, options.values()))
+    files = [*arguments[:1], *kept, *steps, *policy]
     absent = [name for name in files if not Path(name).is_file()]
     no_key = any(len(one.strip().split("+", 2)) < 3 for one in key)
     if len(arguments) % 2 == 0 or not taken or absent or no_key:
@@ -248,7 +311,8 @@ def main(arguments: list[str]) -> int:
         return 64
     try:
         read = [tuple(Path(file).read_bytes().decode() for file in files) for files in (kept, steps)]
-        given = (*key, None)[0], (*email, None)[0], (*read[0], None)[0], read[1]
+        trusted = Path(policy[0]).read_bytes() if policy else None
+        given = (*key, None)[0], (*email, None)[0], (*read[0], None)[0], read[1], trusted
         lines, code = check(Path(arguments[0]).read_bytes(), *given), 0
     except NOT_HOLDING as error:
         lines, code = [f"NOT VALID: {error}."], 2
