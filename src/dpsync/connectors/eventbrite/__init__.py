@@ -42,8 +42,8 @@ from dpsync.connectors.eventbrite.calls import (
     EventbriteSettings,
     id_of,
 )
-from dpsync.connectors.eventbrite.index import Found, Index
-from dpsync.connectors.eventbrite.records import CONTRADICTING, Verdict, old_addresses, verdict_on
+from dpsync.connectors.eventbrite.index import HeldRecord, Index
+from dpsync.connectors.eventbrite.records import CONTRADICTING, RecordVerdict, old_addresses, verdict_on
 from dpsync.model import Right
 from dpsync.vendor.connector import HttpConnector
 from dpsync.vendor.errors import Ended, Error
@@ -202,31 +202,33 @@ class Eventbrite(HttpConnector[EventbriteSettings, EventbriteCalls], Inbound):
             raise calls.rejected(calls.last, NO_ORGANISATION)
         return {organisation: shown[organisation] for organisation in wanted}
 
-    def _orders(self, calls: EventbriteCalls, organisations: Iterable[str], addresses: Iterable[str]) -> list[Found]:
+    def _orders(
+        self, calls: EventbriteCalls, organisations: Iterable[str], addresses: Iterable[str]
+    ) -> list[HeldRecord]:
         """The orders that these addresses placed, whatever became of them; asked for one at a time."""
-        found: dict[str, Found] = {}
+        found: dict[str, HeldRecord] = {}
         for organisation in organisations:
             for address in addresses:
                 rows = calls.rows("orders", ORDERS, {"organization": organisation}, only_emails=address, status="both")
                 for row in rows:
-                    found[id_of(row)] = Found("order", id_of(row), id_of(row, "event_id"))
+                    found[id_of(row)] = HeldRecord("order", id_of(row), id_of(row, "event_id"))
         return list(found.values())
 
-    def _tickets(self, addresses: Iterable[str]) -> list[Found]:
+    def _tickets(self, addresses: Iterable[str]) -> list[HeldRecord]:
         found = [ticket for address in addresses for ticket in self._index.tickets(address)]
         return list({ticket.id: ticket for ticket in sorted(found, key=lambda one: one.own)}.values())
 
-    def _located(self, order: Instruction, found: Iterable[Found]) -> list[Found]:
+    def _located(self, order: Instruction, found: Iterable[HeldRecord]) -> list[HeldRecord]:
         """Keep what was found for the read-back: what an earlier attempt found stays."""
         located = {(one.kind, one.id): one for one in [*self._kept(order), *found]}
         # Noted, so that it stands if the hand-over does: without one nobody was told, and nothing may wait for them.
         self._kit.shelf.note(f"located/{order.reference}", json.dumps([asdict(one) for one in located.values()]))
         return list(located.values())
 
-    def _kept(self, order: Instruction) -> list[Found]:
-        return [Found(**one) for one in json.loads(self._kit.shelf.get(f"located/{order.reference}") or "[]")]
+    def _kept(self, order: Instruction) -> list[HeldRecord]:
+        return [HeldRecord(**one) for one in json.loads(self._kit.shelf.get(f"located/{order.reference}") or "[]")]
 
-    def _task(self, found: list[Found], organisations: int) -> str:
+    def _task(self, found: list[HeldRecord], organisations: int) -> str:
         if found:
             return (
                 "Through your API we can find the records that the attached file lists, but not change them. Please do "
@@ -248,26 +250,26 @@ class Eventbrite(HttpConnector[EventbriteSettings, EventbriteCalls], Inbound):
         located = self._kept(order)
         listed = self._orders(calls, organisations, old_addresses(order))
         if listed and order.right is not Right.OPT_OUT:
-            return Contradicts(reason=Verdict.OLD_VALUE, evidence=())
+            return Contradicts(reason=RecordVerdict.OLD_VALUE, evidence=())
         if not located:  # never searched to the end, or nothing found: what is not shown now proves nothing
             return CannotTell(reason=NOT_LOCATED)
         records = {one.id: one for one in [*listed, *located]}.values()
         verdicts = {one: verdict_on(calls, order, one) for one in records}
         said = set(verdicts.values())
-        for event in {one.event for one, verdict in verdicts.items() if verdict is Verdict.GONE}:
+        for event in {one.event for one, verdict in verdicts.items() if verdict is RecordVerdict.GONE}:
             if not said & CONTRADICTING:
                 self._control(calls, organisations, event)
         return self._finding(order, said)
 
-    def _finding(self, order: Instruction, said: set[Verdict]) -> Finding:
-        if Verdict.SUBSCRIBED in said and self._still_unsubscribing(order):
+    def _finding(self, order: Instruction, said: set[RecordVerdict]) -> Finding:
+        if RecordVerdict.SUBSCRIBED in said and self._still_unsubscribing(order):
             return CannotTell(reason=UNSUBSCRIBING, later=True)
         if against := sorted(said & CONTRADICTING):
             return Contradicts(reason=against[0], evidence=())
-        for verdict in (Verdict.UNREAD, Verdict.NO_FIELD, Verdict.UNCLEAR):
+        for verdict in (RecordVerdict.UNREAD, RecordVerdict.NO_FIELD, RecordVerdict.UNCLEAR):
             if verdict in said:
-                return CannotTell(reason=verdict, later=verdict is Verdict.UNREAD)
-        if said == {Verdict.GONE} and order.right is not Right.ERASURE:
+                return CannotTell(reason=verdict, later=verdict is RecordVerdict.UNREAD)
+        if said == {RecordVerdict.GONE} and order.right is not Right.ERASURE:
             return CannotTell(reason=NO_LONGER_HELD)
         return AsAsked(evidence=())
 

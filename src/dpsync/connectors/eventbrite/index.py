@@ -19,7 +19,7 @@ _OVERLAP: Final = timedelta(minutes=15)  # between two readings of changes: thei
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class HeldRecord:
     """A record of the person. `own`: it bears one of the addresses now, and did not only bear it once."""
 
     kind: str
@@ -137,10 +137,10 @@ class Index:
             self._kit.shelf.put_all(rows)
             self._kit.shelf.swap(place, path, "")  # a newer hint in the same place stays
 
-    def tickets(self, address: str) -> Iterator[Found]:
+    def tickets(self, address: str) -> Iterator[HeldRecord]:
         """Every ticket that bears the address, or did."""
         who = self._kit.pseudonym(normalised(address))
         for place, value in self._kit.shelf.find(f"who/{who}/").items():
             attendee = place.rpartition("/")[2]
             event, order = json.loads(value)
-            yield Found("attendee", attendee, event, order, own=self._kit.shelf.get(f"is/{attendee}") == who)
+            yield HeldRecord("attendee", attendee, event, order, own=self._kit.shelf.get(f"is/{attendee}") == who)

@@ -8,7 +8,7 @@ from typing import Final
 from dpsync.address import folded, normalised
 from dpsync.connector import Instruction
 from dpsync.connectors.eventbrite.calls import EventbriteCalls, Row
-from dpsync.connectors.eventbrite.index import Found, profile_of
+from dpsync.connectors.eventbrite.index import HeldRecord, profile_of
 from dpsync.model import Changes, FieldValue, Right
 from dpsync.vendor.corrections import NOT_COMPARABLE, compared
 
@@ -18,7 +18,7 @@ _ORDER_TEXTS: Final = (*_TEXTS, "refund_requests")
 _PREFERENCES: Final = ("contact_list_preferences",)
 
 
-class Verdict(StrEnum):
+class RecordVerdict(StrEnum):
     """What one record says of what was asked. Those that contradict are told as they are written here."""
 
     FINE = "as asked"
@@ -31,7 +31,7 @@ class Verdict(StrEnum):
     SUBSCRIBED = "still subscribed"
 
 
-CONTRADICTING = frozenset({Verdict.OLD_VALUE, Verdict.NEW_MISSING, Verdict.SUBSCRIBED})
+CONTRADICTING = frozenset({RecordVerdict.OLD_VALUE, RecordVerdict.NEW_MISSING, RecordVerdict.SUBSCRIBED})
 
 
 def _leaves(value: object) -> Iterator[str]:
@@ -71,25 +71,25 @@ def _alike(held: object, asked: FieldValue) -> bool:
     return isinstance(held, str) and isinstance(asked, str) and _plain(held) == _plain(asked)
 
 
-def _corrected(record: Row, kind: str, changes: Changes) -> Verdict:
+def _corrected(record: Row, kind: str, changes: Changes) -> RecordVerdict:
     """Whether a record of the person has the new values."""
     holder = record if kind == "order" else profile_of(record)
     named = {"email": changes.email, "first_name": changes.first_name, "last_name": changes.last_name}
     for name, value in named.items():
         form = normalised if name == "email" else _plain
         if value is not None and form(str(holder.get(name) or "")) != form(value):
-            return Verdict.NEW_MISSING
+            return RecordVerdict.NEW_MISSING
     kept = {name: value for name, value in changes.fields.items() if name in holder}
     texts_alike = {name for name, value in kept.items() if _alike(holder[name], value)}
     shown = compared({name: value for name, value in kept.items() if name not in texts_alike}, holder, {})
     if shown.other:
-        return Verdict.NEW_MISSING
+        return RecordVerdict.NEW_MISSING
     if shown.unclear:
-        return Verdict.UNCLEAR
+        return RecordVerdict.UNCLEAR
     elsewhere = [value for name, value in changes.fields.items() if name not in holder]
     texts = [text for value in elsewhere for text in ([value] if isinstance(value, str) else value.values())]
     unknown = any(text.strip() and not _shows(record, [text]) for text in texts)
-    return Verdict.NO_FIELD if unknown else Verdict.FINE
+    return RecordVerdict.NO_FIELD if unknown else RecordVerdict.FINE
 
 
 def _old_name(order: Instruction, changes: Changes) -> list[str]:
@@ -109,28 +109,28 @@ def old_addresses(order: Instruction) -> list[str]:
     return [one for one in order.spellings if new and normalised(one) != normalised(new)]
 
 
-def verdict_on(calls: EventbriteCalls, order: Instruction, one: Found) -> Verdict:
+def verdict_on(calls: EventbriteCalls, order: Instruction, one: HeldRecord) -> RecordVerdict:
     """What one record says now. Raises `Ended`."""
     parts = _PREFERENCES if order.right is Right.OPT_OUT else _ORDER_TEXTS if one.kind == "order" else _TEXTS
     record, whole = calls.record(one.kind, one.names, parts)
     if record is None:
-        return Verdict.GONE
-    changes, verdict = order.changes or Changes(), Verdict.FINE
+        return RecordVerdict.GONE
+    changes, verdict = order.changes or Changes(), RecordVerdict.FINE
     erased = order.right is Right.ERASURE
     old = [*old_addresses(order), *([order.name] if erased else _old_name(order, changes))]
     if order.right is Right.OPT_OUT:
         verdict = _preference(record.get("contact_list_preferences")) if one.own else verdict
     elif _shows(record, old, order.phone if erased else None):
-        verdict = Verdict.OLD_VALUE
+        verdict = RecordVerdict.OLD_VALUE
     elif one.own and not erased:
         verdict = _corrected(record, one.kind, changes)
-    return verdict if whole or verdict in CONTRADICTING else Verdict.UNREAD
+    return verdict if whole or verdict in CONTRADICTING else RecordVerdict.UNREAD
 
 
-def _preference(said: object) -> Verdict:
+def _preference(said: object) -> RecordVerdict:
     match said:
         case {"has_opted_in": True}:
-            return Verdict.SUBSCRIBED
+            return RecordVerdict.SUBSCRIBED
         case {"has_opted_in": False, "has_contact_list": False}:
-            return Verdict.FINE
-    return Verdict.UNREAD
+            return RecordVerdict.FINE
+    return RecordVerdict.UNREAD
