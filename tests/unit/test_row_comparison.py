@@ -1,11 +1,15 @@
 """Each column of a request's rows against what its entries commit to, one wrong value at a time."""
 
+import hmac
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dpsync.ledger import rows
+from dpsync.ledger.mac import Mac
 from dpsync.ledger.row_comparison import Belongings, Problem, of_added, problems
 from dpsync.ledger.rows import BORN, COMMITTED
 from dpsync.ledger.told import Kept, Place, Request
@@ -182,9 +186,9 @@ def test_a_row_that_no_entry_tells_of_is_told_apart_from_one_that_is_missing_or_
 
 def test_columns_of_which_only_one_side_knows_are_not_compared() -> None:
     (said,) = rows.read(rows.item(KEY, "sent", row_of("sent")))
-    newer = replace(said, marks=(*said.marks, "0000"), digest="0" * 64)
+    newer = replace(said, marks=said.marks + "0000", digest="0" * 64)
     assert rows.differing(KEY, newer, row_of("sent", digest="other")) == ["digest"]
-    older = replace(said, marks=said.marks[:1], digest="0" * 64)
+    older = replace(said, marks=said.marks[: rows.MARK], digest="0" * 64)
     assert rows.differing(KEY, older, row_of("sent", sent_at="other")) == ["sent_at"]
 
 
@@ -197,3 +201,10 @@ def test_of_two_rows_that_differ_the_one_that_differs_least_is_the_changed_one()
     ]
     assert told[0] == ([last], False)
     assert told[1][1], "no entry tells of the other row"
+
+
+@given(st.binary(max_size=200), st.binary(max_size=200))
+def test_a_mac_whose_key_is_hashed_once_is_the_hmac_of_every_message(key: bytes, message: bytes) -> None:
+    mac = Mac(key)
+    for one in (message, b"", message):
+        assert mac.digest(one) == hmac.digest(key, one, "sha256")

@@ -42,12 +42,12 @@ class Known:
         key, left, last = rows.own_key(keys), dict(self._by_person), ""
         while persons := connection.execute(_PERSONS, {"last": last}).scalars().all():
             last = persons[-1]
-            found = connection.execute(_NAMES, {"persons": persons}).mappings()
+            found = stored_rows.dicts(connection.execute(_NAMES, {"persons": persons}))
             for person, some in groupby(found, key=lambda row: row["person"]):
                 if person not in left:
                     yield "alias: person, pseudonym of a row: no request is about such a person"
                     continue
-                yield from _of_person(key, *left.pop(person), [dict(row) for row in some])
+                yield from _of_person(key, *left.pop(person), list(some))
         for kept, request_id in left.values():
             yield from _of_person(key, kept, request_id, [])
 

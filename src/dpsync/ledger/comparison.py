@@ -116,12 +116,12 @@ _OF_REQUESTS = {
 
 def _belongings(connection: Connection, ids: Sequence[str]) -> dict[str, Belongings]:
     found: dict[str, Belongings] = defaultdict(Belongings)
-    for row in connection.execute(_PARTS, {"ids": ids}).mappings():
-        found[row["request_id"]].parts[row["processor"]] = dict(row)
+    for row in stored_rows.dicts(connection.execute(_PARTS, {"ids": ids})):
+        found[row["request_id"]].parts[row["processor"]] = row
     for table, query in chain(_OF_PARTS.items(), _OF_REQUESTS.items()):
-        for row in connection.execute(query, {"ids": ids}).mappings():
+        for row in stored_rows.dicts(connection.execute(query, {"ids": ids})):
             place = row["at_processor"] if table in told.AT_A_PLACE else ""
-            found[row["of"]].rows[table, place].append(dict(row))
+            found[row["of"]].rows[table, place].append(row)
     return found
 
 
@@ -133,16 +133,16 @@ def _problems(
     known: alias_comparison.Known,
 ) -> Iterator[str]:
     last = -(2**63)
-    while page := connection.execute(_REQUESTS, {"last": last}).mappings().all():
+    while page := stored_rows.dicts(connection.execute(_REQUESTS, {"last": last})):
         last = page[-1]["ordinal"]
         ids = [row["id"] for row in page]
         kept, said = _belongings(connection, ids), told.of_requests(connection, ids)
         calls = evidence.answers(connection, ids)
         for row in page:
             one, has = said.get(row["id"], told.Request()), kept[row["id"]]
-            known.hear(dict(row), one)
+            known.hear(row, one)
             opener = None if row["key_month"] in shut else keys
-            yield from _of_request(opener, dict(row), has, one, calls.get(row["id"], {}))
+            yield from _of_request(opener, row, has, one, calls.get(row["id"], {}))
         each_page()
 
 

@@ -3,12 +3,12 @@
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, select
 
-from dpsync.ledger import entry
+from dpsync.ledger import entry, stored_rows
 from dpsync.store import tables as t
 
 Call = dict[str, str | int | None]
@@ -41,7 +41,8 @@ class Answer:
 def canonical(row: Mapping[str, Any]) -> Call:
     """An evidence row in the form that its digest in the ledger is made of."""
     names = ("endpoint", "scope", "status", "request_id", "digest", "note")
-    microseconds = (row["at"] - t.EPOCH) // timedelta(microseconds=1)
+    at = row["at"]  # as `stored_rows` reads it, it is a number already
+    microseconds = (at - t.EPOCH) // timedelta(microseconds=1) if isinstance(at, datetime) else at
     return {**{name: row[name] for name in names}, "at": microseconds}
 
 
@@ -50,15 +51,15 @@ def answers(connection: Connection, ids: Sequence[str]) -> dict[str, dict[Place,
     e, a, p = t.evidence.c, t.attempt.c, t.propagation.c
     found: dict[str, dict[Place, Answer]] = defaultdict(lambda: defaultdict(Answer))
     rows = connection.execute(
-        select(t.evidence, p.request_id.label("of_request"), p.processor, a.number)
+        select(*stored_rows.columns_of(t.evidence), p.request_id.label("of_request"), p.processor, a.number)
         .join(t.attempt, a.id == e.attempt_id)
         .join(t.propagation)
         .where(p.request_id.in_(ids))
         .order_by(e.seq)
     )
-    for row in rows.mappings():
+    for row in stored_rows.dicts(rows):
         answer = found[row["of_request"]][row["processor"], row["number"], row["part"]]
-        answer.calls.append(canonical(dict(row)))
+        answer.calls.append(canonical(row))
         answer.seqs.append(row["seq"])
     return found
 

@@ -4,13 +4,14 @@ The digest shows that a row is as it was written; the marks name the column that
 says nothing of a row to whoever has not the request's key. The format: docs/proof-format.md, section 2.
 """
 
-import hmac
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
+from dpsync.ledger.mac import Mac
 from dpsync.model import State
 from dpsync.sealing import Keys
 from dpsync.store.columns import EPOCH
@@ -149,18 +150,18 @@ _ITEM = re.compile(r"([a-z_]+)(?:/([0-9]{1,9}))?:([0-9a-f]{64}):((?:[0-9a-f]{4})
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """One item of an entry's `rows`. `number`: of the attempt or letter that it is about."""
+    """One item of an entry's `rows`. `number`: of the attempt or letter that it is about. `marks`: all, in a row."""
 
     table: str
     number: int | None
     digest: str
-    marks: tuple[str, ...]
+    marks: str
 
 
 def item(key: bytes, table: str, row: Mapping[str, Any], number: int | None = None) -> str:
     """What an entry says of one row. `row` has at least the table's columns in `COMMITTED`."""
-    digest, marks = _digests(key, table, row, COMMITTED[table])
-    return f"{_named(table, number)}:{digest}:{''.join(marks)}"
+    digest, cells = _digests(key, table, row, COMMITTED[table])
+    return f"{_named(table, number)}:{digest}:{''.join(map(_mark, cells))}"
 
 
 def own_key(keys: Keys) -> bytes:
@@ -172,34 +173,43 @@ def _named(table: str, number: int | None) -> str:
     return table if number is None else f"{table}/{number}"
 
 
-def read(text: str) -> list[Committed]:
-    """The items of an entry's `rows`. Raises `ValueError` for what `item` would not have written."""
+@lru_cache(maxsize=1)
+def read(text: str) -> tuple[Committed, ...]:
+    """The items of an entry's `rows`. Raises `ValueError` for what `item` would not have written.
+
+    The last is kept: whoever asks whether it can be read asks next what it says.
+    """
     found = []
     for part in text.split(" "):
         match = _ITEM.fullmatch(part)
         if match is None:
             raise ValueError("rows: not a list of digests of rows")
         table, number, digest, marks = match.groups()
-        cut = tuple(marks[at : at + MARK] for at in range(0, len(marks), MARK))
-        found.append(Committed(table, int(number) if number else None, digest, cut))
-    return found
+        found.append(Committed(table, int(number) if number else None, digest, marks))
+    return tuple(found)
 
 
 def differing(key: bytes, said: Committed, row: Mapping[str, Any]) -> list[str]:
     """The columns of a row that are not as an entry commits to them; empty where all are."""
     known = COMMITTED.get(said.table, ())
-    columns = known[: len(said.marks)]
-    digest, marks = _digests(key, said.table, row, columns)
+    columns = known[: len(said.marks) // MARK]
+    digest, cells = _digests(key, said.table, row, columns)
     if digest == said.digest:
         return []
-    named = [column for column, mark, was in zip(columns, marks, said.marks, strict=False) if mark != was]
+    marks = (said.marks[at : at + MARK] for at in range(0, len(said.marks), MARK))
+    named = [column for column, cell, was in zip(columns, cells, marks, strict=False) if _mark(cell) != was]
     # One time in 65,536 a mark fits by chance.
     return named or list(columns)
 
 
-def _digests(key: bytes, table: str, row: Mapping[str, Any], columns: Sequence[str]) -> tuple[str, list[str]]:
-    cells = [hmac.digest(key, f"{table}.{column}\n{spelled(row[column])}".encode(), "sha256") for column in columns]
-    return hmac.digest(key, b"".join(cells), "sha256").hex(), [cell.hex()[:MARK] for cell in cells]
+def _digests(key: bytes, table: str, row: Mapping[str, Any], columns: Sequence[str]) -> tuple[str, list[bytes]]:
+    mac = Mac(key)
+    cells = [mac.digest(f"{table}.{column}\n{spelled(row[column])}".encode()) for column in columns]
+    return mac.digest(b"".join(cells)).hex(), cells
+
+
+def _mark(cell: bytes) -> str:
+    return cell.hex()[:MARK]
 
 
 def spelled(value: object) -> str:

@@ -132,10 +132,8 @@ def of_requests(connection: Connection, ids: Sequence[str]) -> dict[str, Request
     """What the ledger tells of these requests. An entry that cannot be read says nothing: `Log.verify` names it."""
     column = t.entry.c
     told: dict[str, Request] = {}
-    found = connection.execute(
-        select(column.idx, column.request_id, column.body).where(column.request_id.in_(ids)).order_by(column.idx)
-    )
-    for idx, request_id, body in found:
+    chosen = select(column.idx, column.request_id, column.body).where(column.request_id.in_(ids)).order_by(column.idx)
+    for idx, request_id, body in connection.execute(chosen).all():
         if (said := readable(body)) is not None:
             told.setdefault(request_id, Request()).hear(idx, said)
     return told
