@@ -324,7 +324,9 @@ def test_an_extension_moves_the_last_day_and_an_opt_out_has_the_usual_month(tmp_
         controller, now = there.service.controller, there.clock.now()
         person = Person("Dana", "dana", "it is complex")
         there.service.write(lambda unit: extend(unit, controller, one.id, person, now.date(), now))
-        found = there.service.read(lambda connection: letters_due.owed(connection, controller, date(2026, 12, 12)))
+        found = there.service.read(
+            lambda connection: letters_due.owed(connection, controller.legal_clock.day_of, date(2026, 12, 12))
+        )
         assert [owed.by for owed in found] == [date(2027, 2, 19), date(2026, 12, 17)]
 
 

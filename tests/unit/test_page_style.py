@@ -9,7 +9,7 @@ import pytest
 from jinja2 import Environment, FileSystemLoader
 
 from dpsync.intake.decision_links import Given, Link, Standing
-from dpsync.intake.decision_pages import WORDS
+from dpsync.intake.decision_pages import CHANNELS, LETTERS, WORDS
 from dpsync.intake.matter import Matter, Place
 from dpsync.intake.page_values import OpenRequest, ReceiptPage, StatusPage
 from dpsync.intake.pages import TEMPLATES
@@ -147,6 +147,7 @@ MATTER = Matter(
     approvals=2,
     places=(PLACE,),
     seen="00",
+    older=("An older request of the same person goes first: <erasure>.",),
     who=(("email", "a&b@example.org"),),
 )
 DECIDE: dict[str, object] = {
@@ -154,6 +155,8 @@ DECIDE: dict[str, object] = {
     "problem": "No.",
     "ticket": "t",
     "words": WORDS,
+    "letters": LETTERS,
+    "channels": CHANNELS,
     "looks": {"forms": "found at <forms>"},
     "given": Given(None, "", ""),
 }

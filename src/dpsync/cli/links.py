@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from dpsync.installation import Installation
+    from dpsync.propagation.decisions import Person
     from dpsync.store.writer import Unit
 
 group = typer.Typer(
@@ -74,24 +76,29 @@ def revoke(
     ] = None,
     *,
     every: Annotated[bool, typer.Option("--all", help="Revoke every link that is good.")] = False,
+    by: Annotated[str, typer.Option(help="Who revokes them, for the record. Default: your account.")] = "",
     as_json: AsJson = False,
 ) -> int:
     """Make links open nothing any more, at once. Later emails carry new ones; an open question is asked anew."""
+    from dpsync.cli.console import os_user
     from dpsync.cli.opening import installation
+    from dpsync.propagation.decisions import Person
 
     talk: Talk = ctx.obj
     if bool(ids) is every:
         raise UsageError("give the ids of links, or --all")
     with installation(talk, secrets=False) as there:
         now = there.clock.now()
-        closed = there.write(lambda unit: _revoked(unit, ids or None, now))
+        user = os_user()
+        person = Person(by.strip() or user, user, "revoked by `dpsync links revoke`")
+        closed = there.write(lambda unit: _revoked(unit, there, ids or None, person, now))
         talk.did = f"{len(closed)} links are revoked"
         if as_json:
             talk.json({"revoked": closed})
         else:
             talk.data("\n".join(closed) if closed else "nothing was revoked: no such link is good")
         talk.ending(
-            stored="these links open nothing any more" if closed else "nothing new",
+            stored="these links open nothing any more, and the ledger says so" if closed else "nothing new",
             by_itself="later emails carry new links. A question that is open is asked again in a day.",
             waits="if somebody has read the mailbox: change its password first.",
         )
@@ -136,9 +143,10 @@ def _lines(connection: "Connection", now: datetime) -> list[LinkLine]:
     return sorted([*pages, *asked], key=lambda line: line.made_at, reverse=True)
 
 
-def _revoked(unit: "Unit", ids: list[str] | None, now: datetime) -> list[str]:
+def _revoked(unit: "Unit", there: "Installation", ids: list[str] | None, person: "Person", now: datetime) -> list[str]:
     """The ids that were good until now. Raises `NotFound` for an id that no link has, before anything is written."""
     from dpsync.propagation import page_links, questions
+    from dpsync.propagation.revoking import enter
 
     lines = {line.id: line for line in _lines(unit.connection, now)}
     unknown = sorted(set(ids or ()) - lines.keys())
@@ -149,4 +157,6 @@ def _revoked(unit: "Unit", ids: list[str] | None, now: datetime) -> list[str]:
     for row in questions.not_ended(unit.connection):
         if row.id in chosen:
             questions.close(unit.connection, row, questions.Outcome.REVOKED, now)
+    for link_id in chosen:
+        enter(unit, there, link_id, f"{lines[link_id].opens} {lines[link_id].role}", lines[link_id].about, person, now)
     return chosen

@@ -25,6 +25,8 @@ def plan(
     reference: ask.Reference = None,
     changes: ask.Set = None,
     received: ask.ReceivedOn = None,
+    identity_confirmed: ask.IdentityConfirmed = None,
+    fee_paid: ask.FeePaid = None,
     lift_told_on: ask.LiftToldOn = None,
     lift_how: ask.LiftHow = None,
     as_json: AsJson = False,
@@ -44,7 +46,8 @@ def plan(
     data = ask.request_fields(right, subject, changes, lift_told_on, lift_how)
     with installation(talk, compare=False) as there:
         now = there.clock.now()
-        data["received_at"] = ask.moment_of(received, there.zone)
+        days = {"received_at": received, "identity_confirmed_at": identity_confirmed, "fee_paid_at": fee_paid}
+        data |= {field: ask.moment_of(day, there.zone) for field, day in days.items()}
         with talk.progress("asking processors"):
             made = plan_of(there, ask.request_of(ask.given(data), "plan", now), now)
     if as_json:

@@ -2,10 +2,12 @@
 
 from datetime import date
 
+from dpsync.cases.values import Channel
 from dpsync.intake.decision_links import Given
 from dpsync.intake.remedies import Remedy
 from dpsync.intake.typed import LONGEST_NAME, plain, too_long
 from dpsync.intake.whole import WITH_A_DAY, Told, Whole
+from dpsync.propagation.telling import LetterKind
 
 AT = "at."
 """What the name of a field begins with that is about one processor."""
@@ -21,7 +23,7 @@ def given_of(sent: dict[str, str]) -> Given:
         name=" ".join(plain(sent.get("name", "")).split()),
         reason=plain(sent.get("reason", "")),
         remedies=at,
-        told=Told(day, plain(sent.get("how", ""))) if day else None,
+        told=Told(day, plain(sent.get("how", "")), *_letter(sent)) if day else None,
     )
 
 
@@ -43,9 +45,16 @@ def problem_of(given: Given, sent: dict[str, str]) -> str:
 def _told_problem(given: Given) -> str:
     if given.whole in WITH_A_DAY and given.told is None:
         return "Please give the day on which the person was told."
+    if given.whole is Whole.TOLD and given.told and not (given.told.letter and given.told.channel):
+        return "Please say which letter it was, and how it went."
     if given.whole is Whole.LIFT and given.told and not 0 < len(given.told.how) <= LONGEST_NAME:
         return f"Please say how the person was told, in at most {LONGEST_NAME} characters."
     return ""
+
+
+def _letter(sent: dict[str, str]) -> tuple[LetterKind | None, Channel | None]:
+    letters, ways = {one.value: one for one in LetterKind}, {one.value: one for one in Channel}
+    return letters.get(sent.get("letter", "")), ways.get(sent.get("channel", ""))
 
 
 def _day(text: str) -> date | None:

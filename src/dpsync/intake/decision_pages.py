@@ -13,6 +13,7 @@ from itertools import chain
 from starlette.requests import Request
 from starlette.responses import Response
 
+from dpsync.cases.values import Channel
 from dpsync.errors import DecisionRefused, NotFound
 from dpsync.intake.decision_form import given_of, problem_of
 from dpsync.intake.decision_links import DecisionLinks, Given, Link, Looked, Standing
@@ -22,10 +23,22 @@ from dpsync.intake.remedies import WORDS as REMEDIES
 from dpsync.intake.typed import TOKEN, fields_of
 from dpsync.intake.whole import WORDS as WHOLES
 from dpsync.propagation.codes import CodeCheck
+from dpsync.propagation.telling import LetterKind
 
-LONGEST_FORM = 16 * 1024
+LONGEST_FORM = 32 * 1024
+"""Bytes. A letter of another script is nine of them in a form, and a reason may have two thousand."""
+
 MOST_FIELDS = 200
 WORDS = {str(one): said for one, said in chain(WHOLES.items(), REMEDIES.items())}
+LETTERS = {
+    LetterKind.ACTION.value: "What was done, or how far it is (Art. 12(3))",
+    LetterKind.ERASURE.value: "The data are erased (Art. 17)",
+    LetterKind.EXTENSION.value: "It takes longer, and why (Art. 12(3))",
+    LetterKind.REFUSAL.value: "A refusal, and why (Art. 12(4))",
+    LetterKind.LIFTING.value: "The restriction will end (Art. 18(3))",
+    LetterKind.RECIPIENTS.value: "Who has the data (Art. 19)",
+}
+CHANNELS = {one.value: one.value.capitalize() for one in Channel}
 ELSEWHERE = frozenset({"cross-site", "same-site"})
 """What a browser says of a form that another page sends (the Fetch Metadata of a request)."""
 
@@ -116,6 +129,8 @@ class DecisionPages:
             ticket=looked.ticket,
             form=links.form(link, self._clock.now()),
             words=WORDS,
+            letters=LETTERS,
+            channels=CHANNELS,
             looks=looks,
             given=given or Given(None, "", ""),
             problem=problem,

@@ -11,6 +11,7 @@ from dpsync.installation import Installation
 from dpsync.intake.remedies import Remedy, remedies_at
 from dpsync.intake.whole import Whole, wholes_of
 from dpsync.model import Cause, Right, Role, State
+from dpsync.propagation import earlier, extensions
 from dpsync.propagation.decisions import Decided
 from dpsync.propagation.points import Subject, subject_of
 from dpsync.propagation.questions import STUCK, may_release, points_of, was_withdrawn
@@ -59,7 +60,8 @@ class Matter:
     """All that is shown. `who`: label and value, None where the identifiers were destroyed. `seen`: a digest of it.
 
     `held`: whether an approval is asked. `wholes`: what can be decided about the whole request. `withdrawn`: somebody
-    withdrew it, so nobody is told of it again. `technical`: for the operator, who is shown no person.
+    withdrew it, so nobody is told of it again. `older`: a sentence for each older request of the same person that is
+    not done. `technical`: for the operator, who is shown no person.
     """
 
     request_id: str
@@ -74,6 +76,7 @@ class Matter:
     approvals: int
     places: tuple[Place, ...]
     seen: str
+    older: tuple[str, ...]
     who: tuple[tuple[str, str], ...] | None = field(repr=False)
 
     @property
@@ -100,7 +103,14 @@ def matter_of(
         request_id=request_id,
         held=released,
         technical=subject is Subject.TECHNICAL,
-        wholes=wholes_of(asked, subject, role, released=released, today=now.astimezone(there.zone).date()),
+        wholes=wholes_of(
+            asked,
+            subject,
+            role,
+            released=released,
+            extended=extensions.of(connection, request_id) is not None,
+            today=now.astimezone(there.zone).date(),
+        ),
         withdrawn=withdrawn,
         what=sentence(("lifting of a " if asked.lifting else "") + RIGHTS[asked.right]),
         received=moment(asked.received_at, there.zone),
@@ -109,6 +119,7 @@ def matter_of(
         approvals=_approvals(there, asked),
         places=tuple(_place(view, line, known.get(line.processor)) for line in asked.lines),
         seen=seen_of(there, asked),
+        older=earlier.goes_first(connection, there.controller, request_id),
         who=who,
     )
 

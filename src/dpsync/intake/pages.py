@@ -133,6 +133,10 @@ class Pages:
         """Whether it was recorded is not known: the person at the processor is asked to come again."""
         return self._render("later.html", 503, {"retry-after": "60"})
 
+    def too_large(self) -> Response:
+        """Nothing of the form was read. The connection ends, for the rest of it may still be on its way."""
+        return self._render("too_large.html", 413, {"connection": "close"})
+
     async def _show_answer(self, request: Request) -> Response:
         page = await self._question(request)
         return self._unknown() if page is None else self._form(page, _NOTHING_YET, "", 200)

@@ -58,14 +58,14 @@ def create_app(
         routes=[
             Route("/requests", _guarded(signed.requests), methods=["POST"]),
             Route("/in/{processor}/{secret}", _guarded(Deliveries(receiver).endpoint), methods=both),
-            Route("/answers/{token}", _guarded(pages.answers, pages.later), methods=both),
-            Route("/contacts/{token}", _guarded(pages.contacts, pages.later), methods=both),
-            Route("/decisions/{token}", _guarded(pages.decisions, pages.later), methods=both),
-            Route("/pages/{token}", _guarded(pages.linked.endpoint, pages.later), methods=["GET"]),
-            Route("/pages/{token}/code", _guarded(pages.linked.code, pages.later), methods=both),
-            Route("/pages/{token}/decide", _guarded(pages.linked.decide, pages.later), methods=both),
-            Route("/pages/{token}/{request}/decide", _guarded(pages.linked.decide, pages.later), methods=both),
-            Route("/pages/{token}/{request}", _guarded(pages.linked.endpoint, pages.later), methods=["GET"]),
+            Route("/answers/{token}", _guarded(pages.answers, pages), methods=both),
+            Route("/contacts/{token}", _guarded(pages.contacts, pages), methods=both),
+            Route("/decisions/{token}", _guarded(pages.decisions, pages), methods=both),
+            Route("/pages/{token}", _guarded(pages.linked.endpoint, pages), methods=["GET"]),
+            Route("/pages/{token}/code", _guarded(pages.linked.code, pages), methods=both),
+            Route("/pages/{token}/decide", _guarded(pages.linked.decide, pages), methods=both),
+            Route("/pages/{token}/{request}/decide", _guarded(pages.linked.decide, pages), methods=both),
+            Route("/pages/{token}/{request}", _guarded(pages.linked.endpoint, pages), methods=["GET"]),
             Route("/healthz", _healthz, methods=["GET"]),
             Route("/readyz", _guarded(signed.readyz), methods=["GET"]),
         ],
@@ -82,20 +82,20 @@ def _later() -> Response:
     return _json(503, {"error": "not now; try again"}, RETRY_AFTER)
 
 
-def _guarded(endpoint: Endpoint, later: Callable[[], Response] = _later) -> Endpoint:
+def _guarded(endpoint: Endpoint, pages: Pages | None = None) -> Endpoint:
     """Whatever goes wrong is 503: the sender repeats, and no trace of it (SQL has parameters) reaches a log."""
 
     async def guard(request: Request) -> Response:
         try:
             return await endpoint(request)
         except bodies.TooLarge:
-            return _json(413, {"error": "the body is too large"}, CLOSE)
+            return pages.too_large() if pages else _json(413, {"error": "the body is too large"}, CLOSE)
         except ClientDisconnect:
             return Response(status_code=400, headers=CLOSE)
         except Exception as error:  # noqa: BLE001 - because no exception may become a 2xx or show its text
             door = f"{request.method} /{request.scope['path'].split('/')[1]}"
             telemetry.log("receiver").error("not served", error=error, endpoint=door)
-            return later()
+            return pages.later() if pages else _later()
 
     return guard
 

@@ -7,6 +7,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
+from dpsync.cases.values import Channel
 from dpsync.errors import DecisionRefused, PayloadInvalid
 from dpsync.installation import Installation
 from dpsync.intake import events
@@ -16,12 +17,13 @@ from dpsync.intake.payload import parse_request
 from dpsync.intake.reception import receive_all
 from dpsync.ledger.entry import canonical
 from dpsync.model import Cause, Request, Right, Role, State
-from dpsync.propagation import questions
+from dpsync.propagation import questions, telling
 from dpsync.propagation.commitments import asked_by
 from dpsync.propagation.decisions import Decided, Person, decide, demand_any
 from dpsync.propagation.extending import extend
 from dpsync.propagation.points import Subject
 from dpsync.propagation.rules.lifecycle import DecisionKind
+from dpsync.propagation.telling import LetterKind
 from dpsync.reports.standing import RequestStanding
 from dpsync.reports.words import day
 from dpsync.store.writer import Unit
@@ -34,6 +36,7 @@ class Whole(StrEnum):
     WITHDRAW = "withdraw"
     EXTEND = "extend"
     LIFT = "lift"
+    TOLD = "told"
 
 
 WORDS: Final[Mapping[Whole, str]] = MappingProxyType(
@@ -42,9 +45,10 @@ WORDS: Final[Mapping[Whole, str]] = MappingProxyType(
         Whole.WITHDRAW: "Do not approve it: stop the request at every processor where it has not been sent",
         Whole.EXTEND: "Extend the legal date by two months. The person has been told, and why",
         Whole.LIFT: "Lift the restriction. The person has been told before",
+        Whole.TOLD: "The person had a letter from us. Record which, when and how",
     }
 )
-WITH_A_DAY: Final = frozenset({Whole.EXTEND, Whole.LIFT})
+WITH_A_DAY: Final = frozenset({Whole.EXTEND, Whole.LIFT, Whole.TOLD})
 """These need the day on which the person was told."""
 
 SOURCE: Final = "dpsync-link"
@@ -53,16 +57,22 @@ SOURCE: Final = "dpsync-link"
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """That the person was told before: on which day, and how. The extension's reason is that of the decision."""
+    """That the person was told: on which day, and how. The extension's reason is that of the decision.
+
+    `letter`, `channel`: which letter it was and by which way it went, where a letter is recorded.
+    """
 
     on: date
     how: str
+    letter: LetterKind | None = None
+    channel: Channel | None = None
 
 
 def wholes_of(
-    asked: RequestStanding, subject: Subject, role: Role, *, released: bool, today: date
+    asked: RequestStanding, subject: Subject, role: Role, *, released: bool, extended: bool, today: date
 ) -> tuple[Whole, ...]:
-    """What may be chosen. `released`: something is held from which this role may release it.
+    """What may be chosen. `released`: something is held from which this role may release it. `extended`: the legal date
+    was extended before, which the law allows once.
 
     What fits no more when it is recorded is refused then.
     """
@@ -72,11 +82,13 @@ def wholes_of(
     if any(line.state in {State.HELD, State.PENDING} for line in asked.lines) and subject is Subject.ASKED_FOR:
         found.add(Whole.WITHDRAW)
     if role is Role.DPO:
-        if asked.right is not Right.OPT_OUT and asked.closed_at is None and today <= asked.due_on:
+        if asked.right is not Right.OPT_OUT and asked.closed_at is None and not extended and today <= asked.due_on:
             found.add(Whole.EXTEND)
         told = any(line.told_at is not None for line in asked.lines)
         if asked.right is Right.RESTRICTION and not asked.lifting and told and subject is Subject.ASKED_FOR:
             found.add(Whole.LIFT)
+        if subject is Subject.ASKED_FOR:
+            found.add(Whole.TOLD)
     return tuple(whole for whole in Whole if whole in found)
 
 
@@ -102,6 +114,8 @@ def carry_out(
     if whole is Whole.LIFT:
         received = _lifted(unit, there, request_id, person, _demanded(told), now, event)
         return [], f"The restriction ends: request {received.request_id[:8]} tells every processor."
+    if whole is Whole.TOLD:
+        return [], _recorded(unit, there, request_id, person, _demanded(told), now)
     causes = frozenset(cause for cause in Cause if questions.may_release(there.controller, role, cause))
     kind = DecisionKind(whole.value)
     return demand_any(decide(unit, there.controller, request_id, kind, person, now, causes=causes)), ""
@@ -111,6 +125,17 @@ def _demanded(told: Told | None) -> Told:
     if told is None:
         raise DecisionRefused("Please give the day on which the person was told.")
     return told
+
+
+def _recorded(unit: Unit, there: Installation, request_id: str, person: Person, told: Told, now: datetime) -> str:
+    """Record a letter to the person, as `dpsync told` does. Raises `DecisionRefused`."""
+    if told.letter is None or told.channel is None:
+        raise DecisionRefused("Please say which letter it was, and how it went.")
+    one = telling.Told(told.letter, told.on, told.channel.value)
+    telling.tell(unit, there.controller, request_id, one, person, now)
+    if telling.is_answered(unit.connection, there.controller, request_id):
+        return "The letter is recorded. No other is due."
+    return "The letter is recorded. The last day for the answer still counts."
 
 
 def _lifted(

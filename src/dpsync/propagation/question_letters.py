@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, select
 from dpsync.connector_services import Mail, Posted
 from dpsync.mail import bare, day, letter, tag_of
 from dpsync.model import Right, Role
-from dpsync.propagation import extensions
+from dpsync.propagation import earlier, extensions
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.page_links import Page, PageKind, link_to
 from dpsync.propagation.points import Subject, subject_of
@@ -23,7 +23,10 @@ QUESTION, CODE, ENDED = 0, 1000, 1
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What a mail may say of a request. `dossier`, `receipt`: the links to them; no receipt before it is closed."""
+    """What a mail may say of a request. `older`: a sentence for each older one of the same person that is not done.
+
+    `dossier`, `receipt`: the links to them; no receipt before it is closed.
+    """
 
     right: Right
     lifting: bool
@@ -31,6 +34,7 @@ class About:
     due_on: date
     due_at: datetime
     withdrawn: bool
+    older: tuple[str, ...]
     dossier: str = field(repr=False)
     receipt: str = field(default="", repr=False)
 
@@ -75,6 +79,7 @@ def about(connection: Connection, controller: Controller, request_id: str, role:
         due_on=longer.due_on if longer else date.fromisoformat(row.due_on),
         due_at=longer.due_at if longer else row.due_at,
         withdrawn=was_withdrawn(connection, request_id),
+        older=earlier.goes_first(connection, controller, request_id),
         dossier=link(PageKind.DOSSIER),
         receipt=link(PageKind.RECEIPT) if row.closed_at is not None else "",
     )
@@ -90,6 +95,7 @@ def post_question(controller: Controller, mail: Mail, to: str, row: Row[Any], of
         by, law = day(of.strict_on), day(of.due_on)
     paragraphs = [
         f"{controller.name} was asked to {of.what}. {text.stands}",
+        *([" ".join(of.older)] if of.older else []),
         f"Why {'we write' if subject is Subject.ASKED_FOR else 'it waits for a decision'}: {text.why}",
         f"Please decide{'' if subject is Subject.ASKED_FOR else f' by {by}'}: {text.choices}.",
         f"If nobody decides, {text.otherwise}. The legal date is {law}."

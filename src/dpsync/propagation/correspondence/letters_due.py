@@ -3,6 +3,7 @@
 For an opt-out the letter has the month that everybody has (Art. 12(3)), whatever its own clock of hours says.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
@@ -51,16 +52,16 @@ def remind(unit: Unit, controller: Controller, now: datetime) -> int:
         return 0
     today = controller.legal_clock.day_of(now)
     found: dict[str, list[LetterOwed]] = {}
-    for one in owed(unit.connection, controller, today):
+    for one in owed(unit.connection, controller.legal_clock.day_of, today):
         if level := level_of(one, today):
             found.setdefault(level, []).append(one)
     return sum(_raise(unit, controller, level, ones, now) for level, ones in found.items())
 
 
-def owed(connection: Connection, controller: Controller, today: date) -> list[LetterOwed]:
+def owed(connection: Connection, day_of: Callable[[datetime], date], today: date) -> list[LetterOwed]:
     """Every request without a letter that answers it, whose last day is near or not long over; oldest first.
 
-    What was taken back everywhere needs none.
+    What was taken back everywhere needs none. `day_of` gives the controller's day of a moment.
     """
     r, p = t.request.c, t.propagation.c
     longer = extensions.all_of(connection)
@@ -69,7 +70,7 @@ def owed(connection: Connection, controller: Controller, today: date) -> list[Le
     usual = (r.right != Right.OPT_OUT.value) & r.letter_by.between(first, last)
     from_start = r.starts_on.between((today - GIVEN_UP - LETTER).isoformat(), (today + SOON - LETTER).isoformat())
     chosen = or_(usual, (r.right == Right.OPT_OUT.value) & from_start, r.id.in_(list(longer)))
-    answered = _answered(connection, controller, chosen)
+    answered = _answered(connection, day_of, chosen)
     rows = connection.execute(
         select(r.id, r.right, r.starts_on, r.letter_by).where(chosen, going).order_by(r.ordinal)
     ).all()
@@ -80,8 +81,8 @@ def owed(connection: Connection, controller: Controller, today: date) -> list[Le
     ]
 
 
-def _answered(connection: Connection, controller: Controller, chosen: ColumnElement[bool]) -> set[str]:
-    r, d, day_of = t.request.c, t.decision.c, controller.legal_clock.day_of
+def _answered(connection: Connection, day_of: Callable[[datetime], date], chosen: ColumnElement[bool]) -> set[str]:
+    r, d = t.request.c, t.decision.c
     kinds = or_(*(d.detail.startswith(f"{kind.value}, ") for kind in sorted(ANSWERS)))
     said = select(r.id, r.closed_at, d.detail).join(t.decision, d.request_id == r.id)
     found = set()

@@ -1,0 +1,132 @@
+"""What the DPO sees and records by link: which older request goes first, a letter to the person, a long reason."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import requests
+
+from dpsync.intake.body import LONGEST_BODY
+from dpsync.ledger.entry import decode
+from dpsync.model import Right, State
+from dpsync.propagation.page_links import REGISTER, Page, PageKind
+from dpsync.propagation.telling import all_told
+from dpsync.store import tables as t
+from tests.journeys.installation import NEWSLETTER, installed
+from tests.journeys.test_decisions_by_link import ADA, MINUTE, YES, Person, ask, command, desk
+from tests.journeys.test_links_to_pages import link_of, today
+from tests.journeys.test_more_by_link import WHO, Asker, kinds, page_of
+
+BEN = "ben@example.org"
+ALREADY = "An older request of the same person"
+
+
+def test_the_question_names_the_older_request_of_the_same_person(tmp_path: Path, database_url: str) -> None:
+    with desk(tmp_path, database_url) as there:
+        there.sandbox.fault("status", status=503, times=None, method="PATCH")
+        there.sandbox.add(ADA)
+        there.ask(Right.RECTIFICATION, BEN, id="crm-2", changes={"first_name": "Ben"})
+        first = there.ask(Right.RECTIFICATION, ADA, changes={"first_name": "Ada"})
+        asked = there.ask(Right.ERASURE, ADA)
+        there.drive()
+        assert there.state(first) is State.PENDING
+        dpo = Person(there)
+        told = f"{ALREADY} goes first: rectification {first.id[:8]}, received 20 Nov 2026."
+        (mail,) = dpo.mails("Please decide")
+        assert told in " ".join(str(mail.get_content()).split())
+        assert told in dpo.look().text
+        assert dpo.page.text.count(ALREADY) == 1, "another person's request is none of it"
+        again = there.ask(Right.ERASURE, ADA)
+        there.drive()
+        held = f"{ALREADY} is held, too: erasure {asked.id[:8]}, received 20 Nov 2026."
+        (mail,) = [one for one in dpo.mails("Please decide") if again.id[:8] in str(one["Subject"])]
+        assert held in " ".join(str(mail.get_content()).split())
+
+
+def test_the_first_request_of_a_person_names_no_older_one(tmp_path: Path, database_url: str) -> None:
+    with desk(tmp_path, database_url) as there:
+        ask(there)
+        dpo = Person(there)
+        assert ALREADY not in str(dpo.mails("Please decide")[0].get_content())
+        assert ALREADY not in dpo.look().text
+
+
+def test_a_letter_to_the_person_is_recorded_by_link_as_by_command(tmp_path: Path, database_url: str) -> None:
+    with installed(tmp_path, database_url, processors=NEWSLETTER, web=True) as there:
+        there.sandbox.add(ADA)
+        asked = there.ask(Right.ERASURE, ADA)
+        there.drive()
+        assert there.state(asked) is State.VERIFIED
+        dpo = Asker(there)
+        assert dpo.ask(page_of(there, Page(PageKind.DOSSIER, asked.id))).status_code == 200
+        there.drive(MINUTE)
+        dpo.look()
+        on = there.clock.now().date()
+        told = {**WHO, "choice": "told", "told_on": on.isoformat()}
+        assert dpo.send("decide", told).status_code == 422
+        assert "which letter it was, and how it went" in dpo.page.text
+        assert dpo.send("decide", {**told, "letter": "lifting", "channel": "post"}).status_code == 409
+        assert "only a restriction can be lifted" in dpo.page.text
+        assert kinds(there) == []
+        page = dpo.send("decide", {**told, "letter": "erasure", "channel": "post"})
+        assert page.status_code == 200
+        assert "The letter is recorded. No other is due." in page.text
+        (one,) = there.service.read(lambda connection: all_told(connection, asked.id))
+        assert (one.kind, one.on, one.how) == ("erasure", on, "post")
+        (entry,) = [said for row in there.rows(t.entry) if (said := decode(row.body))["event"] == "person_told"]
+        assert (entry["told_on"], entry["way"]) == (on.isoformat(), "post")
+        there.sound()
+
+
+@pytest.mark.parametrize("letter", ["界", "é", "a"])
+def test_a_reason_of_the_greatest_length_is_taken_in_every_script(
+    letter: str, tmp_path: Path, database_url: str
+) -> None:
+    with desk(tmp_path, database_url) as there:
+        asked = ask(there)
+        dpo = Person(there)
+        dpo.look()
+        longest = {"name": letter * 200, "reason": letter * 2000}
+        assert dpo.send("decide", {**YES, **longest}).status_code == 200
+        assert kinds(there) == ["release"]
+        assert there.service.opened_decision(asked.id, there.rows(t.decision)[-1].sealed).decode()
+
+
+def test_what_is_too_large_for_a_page_is_answered_by_a_page(tmp_path: Path, database_url: str) -> None:
+    with desk(tmp_path, database_url) as there:
+        ask(there)
+        link = Person(there).link()
+        page = requests.post(link, data={"reason": "a" * (LONGEST_BODY + 1)}, timeout=60)
+        assert page.status_code == 413
+        assert page.headers["content-type"].startswith("text/html")
+        assert "This is too much text." in page.text
+        assert "Nothing is recorded." in page.text
+        door = f"{link.partition('/decisions/')[0]}/requests"
+        assert requests.post(door, data=b"a" * (LONGEST_BODY + 1), timeout=60).json() == {
+            "error": "the body is too large"
+        }
+
+
+def test_that_a_link_was_revoked_is_in_the_ledger_with_its_request_and_without(
+    tmp_path: Path, database_url: str
+) -> None:
+    with desk(tmp_path, database_url) as there:
+        today(there)
+        asked = ask(there)
+        link_of(there, PageKind.DOSSIER, asked.id)
+        page_of(there, REGISTER)
+        command(there, database_url, "links", "revoke", "--all", "--by", "Dana Officer")
+        entries = [said for row in there.rows(t.entry) if (said := decode(row.body)).get("kind") == "revoke_link"]
+        assert {said["event"] for said in entries} == {"decided"}
+        opened = {str(said["cause"]).split()[0]: said for said in entries}
+        assert opened["dossier"]["req"] == opened["decision"]["req"] == asked.id
+        assert "req" not in opened["register"]
+        assert len(str(opened["register"]["by"])) == 64
+        kept = [row for row in there.rows(t.decision) if row.kind == "revoke_link"]
+        assert "Dana Officer" in there.service.opened_decision(asked.id, kept[0].sealed).decode()
+        before = len(entries)
+        command(there, database_url, "links", "revoke", "--all")
+        entries = [said for row in there.rows(t.entry) if (said := decode(row.body)).get("kind") == "revoke_link"]
+        assert len(entries) == before, "nothing was good any more"
+        there.drive(timedelta(hours=1))
+        there.sound()
