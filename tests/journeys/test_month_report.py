@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from email import message_from_bytes, policy
 from email.message import EmailMessage
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -16,6 +17,7 @@ import pytest
 
 from dpsync.cli.check_doors import month_report_of
 from dpsync.cli.check_lines import CheckResult
+from dpsync.ledger.entry import decode
 from dpsync.mail import tag_of
 from dpsync.model import Right
 from dpsync.propagation.correspondence import incoming
@@ -27,6 +29,7 @@ from dpsync.reports.trustees import FEW
 from dpsync.reports.verdict import Verdict
 from dpsync.running import month_report
 from dpsync.running.month_report import Mailing, MailingState, due
+from dpsync.store import tables as t
 from tests.journeys.installation import DPO, FORMS, NEWSLETTER, Installation, installed, sqlite_url
 from tests.mailhost import MailHost, mail_host
 from tests.printed import text_of as pdf_text
@@ -144,6 +147,9 @@ def test_the_report_of_a_month_comes_once_with_page_one_as_its_text(database_url
         for _ in range(3):
             there.drive(DAY)
         assert len(reports(there)) == 1
+        entered = [said for row in there.rows(t.entry) if (said := decode(row.body)).get("kind") == "report"]
+        digest = sha256(files["report-2026-11.csv"]).hexdigest()
+        assert [(one["event"], one["name"], one["digest"]) for one in entered] == [("notice_sent", "2026-11", digest)]
         kept = standing(there)
         assert kept is not None
         assert (kept.month, kept.state) == ("2026-11", MailingState.SENT)

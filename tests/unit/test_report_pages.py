@@ -69,8 +69,14 @@ def test_a_page_leaves_out_finished_requests_alone_and_says_how_many(rows: Rows)
     assert "3 more requests, all finished, are in the CSV" in page
     assert late[:8] in page
     assert len(Tables(page).tables["finished"]) == 1 + 2
-    assert "more rows of what is open" not in page
-    assert "1 more rows of what is open or late are in the CSV" in render.html(november(rows), rows=1)
+
+
+def test_what_is_open_or_late_is_complete_however_few_rows_there_is_room_for(rows: Rows) -> None:
+    rows.many(5)
+    left = [rows.ask(alpha=State.REFUSED) for _ in range(4)]
+    page = render.html(november(rows), rows=3)
+    assert [one for one in left[:4] if page.count(one[:8]) < 2] == [], "as what needs attention, and as what is open"
+    assert "more requests, all finished, are in the CSV" in page
 
 
 @pytest.mark.parametrize("more", [{}, {"rehearsal": True}])

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
     from dpsync.installation import Installation
+    from dpsync.reports.duties import Duty
     from dpsync.reports.standing import RequestStanding
     from dpsync.reports.status import StatusRow
     from dpsync.reports.stopped import Stopped
@@ -42,8 +43,9 @@ def status(
     fail_on: Annotated[
         list[FailOn] | None,
         typer.Option(
-            help="Exit with 2 if a request is late (past our target or its legal date; a private conversation: past "
-            "its last day), if one is held (for a cause, or at a stopped processor), or if a processor is stopped. "
+            help="Exit with 2 if a request is late (past our target or its legal date; a private conversation, a "
+            "letter to a person, a complaint or an incident: past its last day), if one is held (for a cause, or at a "
+            "stopped processor), or if a processor is stopped. "
             "Repeatable."
         ),
     ] = None,
@@ -74,12 +76,16 @@ def status(
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """What stands where now. `one` and `who` are of the request that was named; `mail`: messages nobody has read."""
+    """What stands where now. `one` and `who` are of the request that was named; `mail`: messages nobody has read.
+
+    `owed`: letters to people, complaints and incidents that wait for somebody.
+    """
 
     rows: "Sequence[StatusRow]"
     stopped: "Sequence[Stopped]"
     conversations: "Sequence[RetentionLine]"
     mail: int
+    owed: "Sequence[Duty]"
     one: "RequestStanding | None"
     who: "Who | None"
 
@@ -87,13 +93,14 @@ class _Found:
     def head(self) -> str:
         from dpsync.reports.status import head_line
 
-        return head_line(self.rows, len(self.stopped), sum(line.overdue for line in self.conversations))
+        late = sum(line.overdue for line in self.conversations)
+        return head_line(self.rows, len(self.stopped), late, sum(duty.overdue for duty in self.owed))
 
 
 def _look(talk: Talk, there: "Installation", request: str, *, limit: int, every: bool, who: bool, by: str) -> _Found:
     from dpsync.cli.opening import full_id, shown_to
     from dpsync.propagation.correspondence.incoming import unread
-    from dpsync.reports.make import conversations_of, known_processors
+    from dpsync.reports.make import conversations_of, known_processors, owed_elsewhere
     from dpsync.reports.status import status_rows
     from dpsync.reports.stopped import stopped_processors
 
@@ -111,6 +118,7 @@ def _look(talk: Talk, there: "Installation", request: str, *, limit: int, every:
         stopped=stopped_processors(there),
         conversations=conversations_of(there, now),
         mail=len(there.read(lambda connection: unread(connection, request_id))),
+        owed=owed_elsewhere(there, now, request_id or ""),
         one=standing_of(there, request_id) if request_id else None,
         who=about,
     )
@@ -170,8 +178,9 @@ def _applies(found: _Found, asked: Sequence[FailOn]) -> bool:
     from dpsync.reports.meaning import Late
 
     late = {Late.TARGET, Late.OVERDUE}  # what was finished late is shown for ever, and would keep a monitor red as long
+    elsewhere = any(one.overdue for one in found.conversations) or any(duty.overdue for duty in found.owed)
     applies = {
-        FailOn.LATE: any(row.late in late for row in found.rows) or any(one.overdue for one in found.conversations),
+        FailOn.LATE: any(row.late in late for row in found.rows) or elsewhere,
         FailOn.HELD: any(row.causes or row.stopped for row in found.rows),
         FailOn.STOPPED: bool(found.stopped),
     }
@@ -187,6 +196,7 @@ def _show_json(talk: Talk, found: _Found, limit: int) -> None:
             "stopped": [{**asdict(one), "command": one.command} for one in found.stopped],
             "mail_waiting": found.mail,
             "conversations": json_value(found.conversations),
+            "owed": json_value(found.owed),
             "requests": [json_value(row) for row in found.rows[:limit]],
             **({"places": [json_value(line) for line in found.one.lines]} if found.one else {}),
             **({"who": json_value(found.who)} if found.who else {}),
@@ -211,7 +221,7 @@ def _show(talk: Talk, found: _Found, limit: int, zone: "ZoneInfo") -> None:
         talk.say(f"{stopped.sentence}.")
     if found.mail:
         talk.say(f"{several(found.mail, 'message')} for a person to read. `dpsync check` names the folder.")
-    for duty in retention_duties(found.conversations):
+    for duty in (*found.owed, *retention_duties(found.conversations)):
         talk.say(f"{duty.sentence} ({duty.command})")
 
 

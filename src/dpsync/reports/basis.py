@@ -16,7 +16,8 @@ class Basis:
     """Whose report it is, as of when, and what was found of ledger and processors before it.
 
     `decided` opens who decided and why. `asks`: contacts are asked by mail to confirm themselves. `sent`: how many
-    requests a source says that it sent in the period; of one that is not in it, nobody knows.
+    requests a source says that it sent in the period; of one that is not in it, nobody knows. `letters`: letters to
+    people are watched.
     """
 
     controller: str
@@ -27,6 +28,7 @@ class Basis:
     processors: Sequence[ProcessorLine]
     decided: Opener
     asks: bool = True
+    letters: bool = False
     sent: Mapping[str, int] = field(default_factory=dict)
 
     @property

@@ -12,7 +12,7 @@ from dpsync.cases.incidents import Incident, incidents
 from dpsync.cases.standing import ComplaintTally, IncidentTally, complaint_tally, incident_tally
 from dpsync.cases.values import Complaint
 from dpsync.reports.duties import Duty
-from dpsync.reports.words import moment, several
+from dpsync.reports.words import long_day, moment, several
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,14 +25,51 @@ class CasesLine:
     duties: tuple[Duty, ...]
 
 
-def cases_of(connection: Connection, first: date, last: date, now: datetime, zone: ZoneInfo) -> CasesLine:
-    """Those of the controller's days `first` to `last`, as things stand at `now`."""
-    today, came, seen = now.astimezone(zone).date(), complaints(connection), incidents(connection)
+def cases_of(
+    connection: Connection, first: date, last: date, now: datetime, zone: ZoneInfo, request_id: str = ""
+) -> CasesLine:
+    """Those of the controller's days `first` to `last`, as things stand at `now`; `request_id`: about that one."""
+    today = now.astimezone(zone).date()
+    came = [one for one in complaints(connection) if not request_id or request_id in one.about]
+    seen = [one for one in incidents(connection) if not request_id or request_id in one.about]
     tally, breaches = complaint_tally(came, first, last, today), incident_tally(seen, first, last, now, zone)
     said = (*_of_complaints(tally), *_of_incidents(breaches))
     duties = [_to_answer(one, today) for one in came if one.open]
     duties += [_to_decide(one, now, zone) for one in seen if one.open]
     return CasesLine(tally, breaches, said, tuple(sorted(duties, key=lambda one: (not one.overdue, one.by or today))))
+
+
+def cases_about(connection: Connection, request_id: str, zone: ZoneInfo) -> tuple[str, ...]:
+    """A sentence for each complaint and incident about one request, with its dates, the oldest first."""
+    came = (one for one in complaints(connection) if request_id in one.about)
+    seen = (one for one in incidents(connection) if request_id in one.about)
+    return (*map(_complaint_said, came), *(_incident_said(one, zone) for one in seen))
+
+
+def _complaint_said(one: Complaint) -> str:
+    parts = [f"Complaint {one.id} came on {long_day(one.received_on)} by {one.channel}"]
+    if one.acknowledged:
+        parts.append(f"acknowledged on {long_day(one.acknowledged.on)}")
+    elif one.open:
+        parts.append(f"not acknowledged yet{f', due {long_day(one.due_on)}' if one.due_on else ''}")
+    parts += [f"told how it goes on {long_day(told.on)}" for told in one.progress]
+    if one.result and one.told:
+        parts.append(f"outcome {one.result.value.replace('_', ' ')}, told on {long_day(one.told.on)}")
+    if one.escalated_on:
+        until = "" if one.with_authority else ", until its outcome"
+        parts.append(f"with the authority since {long_day(one.escalated_on)}{until}")
+    return f"{'; '.join(parts)}{'; open' if one.open else ''}."
+
+
+def _incident_said(one: Incident, zone: ZoneInfo) -> str:
+    parts = [f"Incident {one.id} ({one.kind.value.replace('_', ' ')}), aware {moment(one.aware_at, zone)}"]
+    parts.append(f"72 hours end {moment(one.limit_at, zone)}" if one.open else "closed " + moment(one.closed_at, zone))
+    parts.append(one.finding.value.replace("_", " ") if one.finding else one.stage.value)
+    if one.notified_on:
+        parts.append(f"the authority was told on {long_day(one.notified_on)}")
+    if one.people_told_on:
+        parts.append(f"the people were told on {long_day(one.people_told_on)}")
+    return f"{'; '.join(parts)}."
 
 
 def _of_complaints(tally: ComplaintTally) -> Iterator[str]:

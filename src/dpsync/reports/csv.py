@@ -128,12 +128,14 @@ def _of_conversations(one: RetentionLine, zone: ZoneInfo) -> Iterable[tuple[Valu
 
 
 def dossier_csv(dossier: Dossier) -> Iterator[str]:
-    """One row for each moment, then whom it is about, where that is shown, then one for each ledger entry."""
+    """One row for each moment, then whom it is about, where that is shown, then complaints and
+    incidents about it, then one for each ledger entry."""
     rows: list[Sequence[Value]] = [
         (dossier.asked.id, one.at, one.kind, one.title, one.what, one.detail) for one in dossier.moments
     ]
     about = who_rows(dossier.who) if dossier.who else ()
     rows += [(dossier.asked.id, dossier.made_at, "who", "", label, value) for label, value in about]
+    rows += [(dossier.asked.id, dossier.made_at, "case", "", said, "") for said in dossier.cases]
     for entry in dossier.entries:
         fields = " ".join(f"{key}={value}" for key, value in entry.fields.items() if key != "dest")
         rows.append(

@@ -10,10 +10,12 @@ from sqlalchemy import Connection, Row, Select, Table, select
 
 from dpsync.errors import KeyProblem, NotFound
 from dpsync.reports.basis import Basis
+from dpsync.reports.cases import cases_about
 from dpsync.reports.decided import Opener as Decided
 from dpsync.reports.decided import by_and_reason
 from dpsync.reports.duties import Duty, duties_of, mail_duties
 from dpsync.reports.housekeeping import mail_waiting
+from dpsync.reports.letters import LetterLine, letter_duties, letters_of
 from dpsync.reports.moments import (
     AnswerLine,
     AttemptLine,
@@ -40,6 +42,8 @@ Opener = Callable[[int, bytes], bytes]
 class Dossier:
     """One request: where it stands, and everything that happened: in its tables, as `moments`, and as a `story`.
 
+    `letters`: every one about it, to the person and to processors; `cases`: a sentence for each complaint and incident.
+
     What the person is called stands in `who` only, where somebody asked to see it and that was recorded; what the one
     who answered typed stands in it only where it was opened.
     """
@@ -60,6 +64,8 @@ class Dossier:
     entries: tuple[EntryLine, ...]
     moments: tuple[Moment, ...]
     story: tuple[Chapter, ...]
+    letters: tuple[LetterLine, ...]
+    cases: tuple[str, ...]
     who: Who | None = None
 
 
@@ -83,7 +89,8 @@ def dossier(
     asked = found[0]
     titles = {line.processor: line.title for line in asked.lines}
     mail = mail_duties(mail_waiting(connection, request_id))
-    duties = (*mail, *duties_of(found, basis.today, asks=basis.asks))
+    letters = letter_duties(connection, basis.today, basis.zone, request_id) if basis.letters else []
+    duties = (*mail, *duties_of(found, basis.today, asks=basis.asks), *letters)
     attempts, notices = _attempts(connection, request_id, titles), _notices(connection, request_id, titles)
     answers = _answers(connection, request_id, titles, opener)
     decisions = _decisions(connection, request_id, basis.decided)
@@ -101,6 +108,8 @@ def dossier(
         entries=read,
         moments=moments(asked, attempts, notices, answers, decisions),
         story=story(asked, attempts, notices, answers, decisions, read),
+        letters=letters_of(notices, answers, decisions, basis.zone),
+        cases=cases_about(connection, request_id, basis.zone),
         who=who,
     )
 

@@ -11,6 +11,7 @@ from markupsafe import Markup
 from dpsync.reports import charts, page_lines, phrases
 from dpsync.reports.conversations import retention_rows
 from dpsync.reports.dossier import Dossier
+from dpsync.reports.letters import LETTER_HEADS, letter_cells
 from dpsync.reports.period import PeriodReport
 from dpsync.reports.processors import capability_rows
 from dpsync.reports.register import Register
@@ -81,16 +82,19 @@ def _finalize(value: object) -> object:
 def period_html(report: PeriodReport, csv_sha256: str, rows: int | None = None) -> str:
     """The period's page. What is open or late comes complete; of what is finished, at most `ORDINARY_ROWS` requests.
 
-    `rows`: at most so many rows altogether, the late first; the page says how many it leaves out.
+    `rows`: so many rows altogether, as far as those of what is open or late leave room; each group of finished ones
+    says how many of it are shown.
     """
     zone = ZoneInfo(report.zone)
     shape = page_lines.Shape(zone, report.last.year, numbered(report.limits))
     everything = (*report.received, *report.carried)
-    room = page_lines.Room(rows)
     late = [
         ("Overdue", "past the legal date and not closed", report.overdue),
         ("Finished late", "closed after the legal date", report.finished_late),
     ]
+    still_open = [one for one in everything if one.open]
+    shown = sum(map(len, (report.overdue, report.finished_late, report.attention, still_open)))
+    room = ORDINARY_ROWS if rows is None else min(ORDINARY_ROWS, max(0, rows - shown))
     carried = [("Open from before", report.carried_total)] if report.carried else []
     return _page(
         "period.html",
@@ -104,12 +108,11 @@ def period_html(report: PeriodReport, csv_sha256: str, rows: int | None = None) 
         wide=charts.WIDE,
         heads=page_lines.HEADS,
         finished_heads=page_lines.FINISHED_HEADS,
-        late=[(label, meaning, len(lines), page_lines.blocks(room.of(lines), shape)) for label, meaning, lines in late],
-        attention=page_lines.blocks(room.of(report.attention), shape),
-        still_open=page_lines.still_open(room.of([one for one in everything if one.open]), shape),
-        groups=page_lines.finished(everything, shape, min(ORDINARY_ROWS, room.left)),
+        late=[(label, meaning, len(lines), page_lines.blocks(lines, shape)) for label, meaning, lines in late],
+        attention=page_lines.blocks(report.attention, shape),
+        still_open=page_lines.still_open(still_open, shape),
+        groups=page_lines.finished(everything, shape, room),
         finished=sum(not one.open for one in everything),
-        unshown=room.refused,
         csv_sha256=csv_sha256,
     )
 
@@ -128,6 +131,8 @@ def dossier_html(dossier: Dossier, csv_sha256: str, above: Markup) -> str:
         about=who_rows(dossier.who) if dossier.who else (),
         names_kept=names_kept(dossier.asked),
         may_be_told=MAY_BE_TOLD,
+        letters=[letter_cells(one) for one in dossier.letters],
+        letter_heads=LETTER_HEADS,
         heads=page_lines.HEADS,
         blocks=page_lines.blocks(dossier.asked.lines, shape),
         csv_sha256=csv_sha256,

@@ -5,12 +5,17 @@ from dataclasses import replace
 from datetime import date, datetime, timedelta
 from types import MappingProxyType
 
+from sqlalchemy import Connection
+
 from dpsync.connector import KeepsConversations
 from dpsync.errors import ConfigurationError, Fault
 from dpsync.installation import Installation
 from dpsync.known_connectors import connector_class
 from dpsync.ledger.note import parse as parse_note
 from dpsync.reports.basis import Basis
+from dpsync.reports.cases import cases_of
+from dpsync.reports.duties import Duty
+from dpsync.reports.letters import letter_duties
 from dpsync.reports.period import PeriodReport, period_report
 from dpsync.reports.processors import ExemptLine, ProcessorLine, capability_lines
 from dpsync.reports.proof import LedgerLine
@@ -84,6 +89,19 @@ def conversations_of(there: Installation, now: datetime) -> tuple[RetentionLine,
     return there.read(lambda connection: retention_lines(connection, rules, now, today, acts_of(there)))
 
 
+def owed_elsewhere(there: Installation, now: datetime, request_id: str = "") -> list[Duty]:
+    """The letters to people, complaints and incidents that wait for somebody, the first day first; of all requests, or
+    what is about `request_id`.
+    """
+    today, watched = now.astimezone(there.zone).date(), there.settings.controller.watch_letters
+
+    def work(connection: Connection) -> list[Duty]:
+        letters = letter_duties(connection, today, there.zone, request_id) if watched else []
+        return [*letters, *cases_of(connection, today, today, now, there.zone, request_id).duties]
+
+    return sorted(there.read(work), key=lambda duty: duty.by or today)
+
+
 def month_report(there: Installation, now: datetime) -> PeriodReport:
     """The report over the controller's month in which `now` lies, as things stand at `now`."""
     today = now.astimezone(there.zone).date()
@@ -119,6 +137,7 @@ def basis_of(there: Installation, now: datetime) -> Basis:
         processors=processor_lines(there.settings),
         decided=there.opened_decision,
         asks=asks_contacts(there.settings),
+        letters=there.settings.controller.watch_letters,
     )
 
 

@@ -4,18 +4,14 @@ What is not done, or late, is a block: a row for each processor, and what is to 
 What is finished is one row; a page shows as many of these as a reader can open.
 """
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
 from zoneinfo import ZoneInfo
 
 from dpsync.reports import phrases
 from dpsync.reports.meaning import Count, Late
 from dpsync.reports.standing import PropagationLine, RequestStanding
 from dpsync.reports.words import STATES, brief, day, moment, reached
-
-T = TypeVar("T")
 
 HEADS = ("Processor", "Told", "Done", "Where it stands", "Proof reaches", "Waits for")
 
@@ -81,21 +77,6 @@ class Group:
     def shown(self) -> int:
         """How many are shown."""
         return len(self.rows)
-
-
-class Room:
-    """How many rows there is still room for, without end where `left` is None; how many found none is `refused`."""
-
-    def __init__(self, left: int | None) -> None:
-        self.left = sys.maxsize if left is None else left
-        self.refused = 0
-
-    def of(self, rows: Sequence[T]) -> Sequence[T]:
-        """Those that find room, from the first on."""
-        taken = rows[: self.left]
-        self.left -= len(taken)
-        self.refused += len(rows) - len(taken)
-        return taken
 
 
 def blocks(lines: Sequence[PropagationLine], shape: Shape) -> tuple[Block, ...]:

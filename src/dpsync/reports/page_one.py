@@ -59,6 +59,7 @@ def paragraphs(report: PeriodReport) -> list[str]:
         _listed("To note", report.notes),
         _by_right(report),
         _listed("Compare with what the sources say they sent", [phrases.source(one) for one in report.sources]),
+        _to_compare(report),
         _listed("How quickly?", speeds),
         _listed("What we cannot see (the attached page says why)", limits),
         _listed("Complaints and incidents", report.cases.said),
@@ -76,6 +77,11 @@ def _to_do(report: PeriodReport) -> str:
 def _duty(number: int, duty: Duty) -> tuple[str, str]:
     told = _filled(f"{number}. {phrases.due(duty)}: {duty.sentence}", "  ")
     return told, f"     {visible(duty.command)}"  # whole, so that it can be copied
+
+
+def _to_compare(report: PeriodReport) -> str:
+    told, _, command = phrases.to_compare(report).partition(": ")
+    return f"{_filled(told)}:\n  {visible(command)}" if command else ""
 
 
 def _by_right(report: PeriodReport) -> str:

@@ -14,6 +14,7 @@ from dpsync.reports.cases import CasesLine, cases_of
 from dpsync.reports.conversations import retention_duties, retention_overdue
 from dpsync.reports.duties import Duty, duties_of, mail_duties, source_duties
 from dpsync.reports.housekeeping import AlertLine, JobLine, alerts_raised, jobs, mail_waiting, undelivered
+from dpsync.reports.letters import late_letters, letter_duties
 from dpsync.reports.meaning import Late, Need
 from dpsync.reports.processors import ProcessorLine
 from dpsync.reports.proof import LedgerLine
@@ -110,13 +111,15 @@ def period_report(
     alerts = undelivered(connection, basis.now)
     found = [*mail_duties(mail_waiting(connection)), *_of_requests(received, carried, basis)]
     cases = cases_of(connection, first, last, basis.now, basis.zone)
-    duties = _duties(basis.ledger, alerts, [*found, *cases.duties, *retention_duties(conversations)])
+    letters = letter_duties(connection, basis.today, basis.zone) if basis.letters else []
+    others = [*letters, *cases.duties, *retention_duties(conversations)]
+    duties = _duties(basis.ledger, alerts, _by_date([*found, *others]))
     return PeriodReport(
         **basis.head,
         **_period(first, last),
         **_numbers(received, carried, first, last, basis),
         verdict=verdict(basis.ledger, duties, everything),
-        sentence=sentence(everything, retention_overdue(conversations)),
+        sentence=sentence(everything, _elsewhere(retention_overdue(conversations), late_letters(letters))),
         duties=tuple(duties[:SHOWN]),
         more_duties=max(0, len(duties) - SHOWN),
         notes=notes_of(everything),
@@ -126,6 +129,16 @@ def period_report(
         cases=cases,
         **_service(connection, basis, begin, end),
     )
+
+
+def _by_date(duties: Sequence[Duty]) -> list[Duty]:
+    """What has no date first, then by the day that comes first: 72 hours do not wait behind a month."""
+    return sorted(duties, key=lambda duty: duty.by or date.min)
+
+
+def _elsewhere(*parts: str) -> str:
+    """What is overdue and no request, ending in "is" or "are"."""
+    return " overdue; ".join(part for part in parts if part)
 
 
 def _of_requests(received: Sequence[RequestStanding], carried: Sequence[RequestStanding], basis: Basis) -> list[Duty]:

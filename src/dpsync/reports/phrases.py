@@ -1,6 +1,7 @@
 """Sentences about the values of a report, the same in text and HTML. They word numbers; they compute none."""
 
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -211,6 +212,16 @@ def source(one: SourceLine) -> str:
         said = f"; it says {one.sent:,}: {'THEY DIFFER' if one.differs else 'the numbers agree'}"
     assumed = f", {one.received_assumed:,} without a time of receipt (assumed)" if one.received_assumed else ""
     return f"{one.source}: {several(one.requests, 'request')}{assumed}{said}"
+
+
+def to_compare(report: PeriodReport) -> str:
+    """How to give the number that a source says it sent; nothing where every number is known."""
+    unknown = [one.source for one in report.sources if one.sent is None]
+    if not unknown:
+        return ""
+    given = " ".join(f"--sent {shlex.quote(source)}=N" for source in unknown)
+    days = f"--from {report.first} --to {report.last}"
+    return f"To compare, ask whoever runs the source how many it sent, then: dpsync report {days} {given}"
 
 
 def right(one: PropagationLine | RequestStanding) -> str:

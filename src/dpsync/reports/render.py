@@ -111,7 +111,7 @@ def html(report: Report, above: Markup = _NOTHING, rows: int | None = None) -> s
     `above` stands before a dossier, where it is a page behind a link. `rows`: at most so many requests or processors
     are shown, where there is little room.
     """
-    digest = _csv_digest(report)
+    digest = csv_digest(report)
     match report:
         case PeriodReport():
             return period_html(report, digest, rows)
@@ -125,7 +125,8 @@ def html(report: Report, above: Markup = _NOTHING, rows: int | None = None) -> s
             assert_never(report)
 
 
-def _csv_digest(report: Report) -> str:
+def csv_digest(report: Report) -> str:
+    """The SHA-256 of the CSV of the same values, in hex."""
     digest = hashlib.sha256()
     for part in _csv_parts(report):
         digest.update(part.encode())

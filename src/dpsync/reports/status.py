@@ -74,9 +74,9 @@ def status_rows(
     return [_row(asked[one]) for one in ids]
 
 
-def head_line(rows: Sequence[StatusRow], stopped: int = 0, conversations: int = 0) -> str:
+def head_line(rows: Sequence[StatusRow], stopped: int = 0, conversations: int = 0, owed: int = 0) -> str:
     """One sentence that is never better than its worst row. `stopped`: how many processors are; `conversations`: how
-    many private ones are overdue.
+    many private ones are overdue; `owed`: how many letters, complaints and incidents are.
     """
     overdue = sum(1 for row in rows if row.late is Late.OVERDUE)
     behind = sum(1 for row in rows if row.late is Late.TARGET)
@@ -85,13 +85,14 @@ def head_line(rows: Sequence[StatusRow], stopped: int = 0, conversations: int = 
     open_ones = sum(1 for row in rows if row.counts_as is Count.NOT_YET)
     parts = [f"{overdue:,} OVERDUE"] if overdue else []
     parts += [f"{several(conversations, 'private conversation')} OVERDUE"] if conversations else []
+    parts += [f"{owed:,} of letters, complaints and incidents OVERDUE"] if owed else []
     parts += [f"{several(stopped, 'processor')} STOPPED"] if stopped else []
     parts += [f"{people:,} waiting for a person"] if people else []
     parts += [f"{behind:,} later than our own target"] if behind else []
     parts += [f"{held:,} held"] if held else []
     told, places = sum(row.told for row in rows), sum(row.processors for row in rows)
     return f"{'; '.join([*parts, several(open_ones, 'request') + ' open'])}. Told {told:,} of {places:,}." + (
-        "" if overdue or behind or conversations else " Nothing is late."
+        "" if overdue or behind or conversations or owed else " Nothing is late."
     )
 
 

@@ -91,6 +91,7 @@ _DECISIONS = {
     "contact": "knows in another way that the contact's address is right",
     "resume": "let dpsync send again",
     "shown": "was shown the name and addresses",
+    "revoke_link": "revoked a link to a page about it",
 }
 
 

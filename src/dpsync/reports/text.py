@@ -7,6 +7,7 @@ from dpsync.reports import phrases
 from dpsync.reports.conversations import retention_rows
 from dpsync.reports.dossier import Dossier
 from dpsync.reports.duties import Duty
+from dpsync.reports.letters import LETTER_HEADS, letter_cells
 from dpsync.reports.period import PeriodReport
 from dpsync.reports.processors import capability_rows
 from dpsync.reports.proof import LedgerLine
@@ -75,6 +76,9 @@ def dossier_text(dossier: Dossier) -> str:
     lines += ["", "What happened"]
     for one in dossier.story:
         lines += [f"  {moment(one.at, zone)}  {one.sentence}", *(f"      {proof}" for proof in one.proofs)]
+    if dossier.letters:
+        lines += ["", "Letters", *_table([LETTER_HEADS, *map(letter_cells, dossier.letters)])]
+    lines += _section("Complaints and incidents about it", dossier.cases)
     lines += _lines("At each processor", asked.lines, zone, {})
     lines += _section("Who may be told what", MAY_BE_TOLD)
     entries = [
@@ -140,7 +144,10 @@ def _numbers(report: PeriodReport) -> list[str]:
     if report.carried:
         rows.append(("Open from before", *map(str, phrases.tally_cells(report.carried_total))))
     lines = ["", f"Requests by right, {report.label}", *_table([("Right", *phrases.TALLY_HEADS), *rows], numbers=True)]
-    lines += _section("Compare with what the sources say they sent", [phrases.source(one) for one in report.sources])
+    said = [phrases.source(one) for one in report.sources]
+    if more := phrases.to_compare(report):
+        said.append(more)
+    lines += _section("Compare with what the sources say they sent", said)
     speeds = [phrases.quick(report.speed, "Requests"), phrases.quick(report.speed_opt_out, "Opt-outs")]
     lines += _section("How quickly?", speeds)
     if report.by_processor:

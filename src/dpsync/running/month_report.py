@@ -19,6 +19,7 @@ from dpsync.errors import CredentialsRejected
 from dpsync.extras import is_installed, unusable
 from dpsync.installation import Installation
 from dpsync.ledger import entry
+from dpsync.ledger.entry import EntryKind
 from dpsync.mail import bounce_address, letter, tag_of
 from dpsync.mail_status import undelivered
 from dpsync.model import Role
@@ -31,7 +32,7 @@ from dpsync.reports import page_one
 from dpsync.reports.formats import Format
 from dpsync.reports.make import month_end, period_of
 from dpsync.reports.period import PeriodReport
-from dpsync.reports.render import rendered
+from dpsync.reports.render import csv_digest, rendered
 from dpsync.reports.trustees import trustees_of
 from dpsync.store import meta
 from dpsync.store import tables as t
@@ -139,7 +140,8 @@ def _send(there: Installation, host: Mail, one: Mailing, now: datetime) -> None:
         there.write(lambda unit: _note(unit, one))
         _tell(there, one, refused.brief, now)
     else:
-        there.write(lambda unit: _note(unit, Mailing(one.month, MailingState.SENT, now)))
+        digest = csv_digest(made)
+        there.write(lambda unit: _note_sent(unit, one.month, digest, now))
 
 
 def written(
@@ -216,6 +218,12 @@ def begun_on(connection: Connection, zone: tzinfo) -> date:
 
 def _tell(there: Installation, one: Mailing, why: str, now: datetime) -> None:
     there.write(lambda unit: tell_of_report(unit.connection, there.controller, one.month, why, now))
+
+
+def _note_sent(unit: Unit, month: str, digest: str, now: datetime) -> None:
+    """That it went, with what its CSV hashes to: whoever has a copy can show later that it is the one that went."""
+    _note(unit, Mailing(month, MailingState.SENT, now))
+    unit.append(None, entry.encode(EntryKind.NOTICE_SENT, now, kind="report", name=month, digest=digest))
 
 
 def _note(unit: Unit, one: Mailing) -> None:
