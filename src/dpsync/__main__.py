@@ -94,7 +94,8 @@ def _misused(talk: Talk, error: Exception) -> int:
         return Exit.INTERRUPTED
     context = getattr(error, "ctx", None)
     told: Callable[[], str] | None = getattr(error, "format_message", None)
-    said = told() if told else "wrong usage"
+    # typer names the library that it checks values by, which tells nobody anything
+    said = told().replace("Value error, ", "") if told else "wrong usage"
     if type(error).__name__ == "NoArgsIsHelpError":
         talk.warn(said)
         return Exit.USAGE

@@ -27,7 +27,10 @@ How = Annotated[
 Letter = Annotated[
     Path | None,
     typer.Option(
-        metavar="FILE", help="What was sent. dpsync records its SHA-256 and does not keep the file.", exists=True
+        metavar="FILE",
+        help="What was sent. dpsync records its SHA-256 and does not keep the file.",
+        exists=True,
+        dir_okay=False,
     ),
 ]
 Note = Annotated[str, typer.Option(help="Words for the record. dpsync keeps them sealed.")]

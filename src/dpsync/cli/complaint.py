@@ -97,7 +97,22 @@ def open_(
         request = _request(there, new, email, subject_id, by)
         made = there.write(lambda unit: _opened(unit, there, new, request, person_of(by, note)))
         _end(ctx.obj, there, made, "recorded", as_json=as_json)
+        _warn_of_later(ctx.obj, there, made)
     return Exit.DONE
+
+
+def _warn_of_later(talk: Talk, there: "Installation", made: "Complaint") -> None:
+    """A complaint can hardly be about what was asked after it: perhaps the id, or a day, is another."""
+    from dpsync.cli.standing import standing_of
+    from dpsync.reports.words import day
+
+    day_of = there.controller.legal_clock.day_of
+    for one in (standing_of(there, request_id) for request_id in made.about):
+        if (received := day_of(one.received_at)) > made.received_on:
+            talk.warn(
+                f"Request {one.short} was received on {day(received)}, after the complaint. If that is wrong, record "
+                "the complaint again with the right --about or --received, and give this one the outcome withdrawn."
+            )
 
 
 def _opened(

@@ -189,19 +189,30 @@ def _what(one: "Incident", words: str) -> str:
 def _end(talk: Talk, there: "Installation", one: "Incident", *, as_json: bool) -> None:
     from dpsync.cli.opening import place_of_store
     from dpsync.reports.render import json_value
-    from dpsync.reports.words import moment
 
     talk.did = f"incident {one.id} is {one.stage}"
     if as_json:
         talk.json({"incident": json_value(one)})
         return
     _show(talk, there, one)
-    until = moment(one.limit_at, there.zone)
     reminds = " It reminds the data protection officer while the incident is open." if one.open else ""
     talk.ending(
         stored=f"the incident and its ledger entry, in {place_of_store(there)}",
         by_itself=f"dpsync notifies nobody.{reminds}",
-        waits=f"you decide whether the authority is told, by {until}." if one.open else "",
+        waits=_waits(one, there) if one.open else "",
+    )
+
+
+def _waits(one: "Incident", there: "Installation") -> str:
+    """What is for a person to do about one that is open. After the 72 hours a notification must say why it is late."""
+    from dpsync.reports.words import moment
+
+    until = moment(one.limit_at, there.zone)
+    if there.clock.now() < one.limit_at:
+        return f"you decide whether the authority is told, by {until}."
+    return (
+        f"the 72 hours are over since {until}: decide now whether the authority is told. Who tells it after them must "
+        "say why (Art. 33(1))."
     )
 
 

@@ -56,6 +56,8 @@ def letter(
     talk: Talk = ctx.obj
     if output and ending_of(Path(output)) not in {"txt", "html"}:
         raise UsageError("-o: the file's name must end in .txt or .html")
+    if output and not Path(output).parent.is_dir():
+        raise UsageError(f"-o: there is no folder {Path(output).parent}. Nothing was shown to you")
     with installation(talk) as there:
         request_id = full_id(there, request)
         made = _written(there, request_id, _kind(kind), _asks(because, ground, ends_on), by)

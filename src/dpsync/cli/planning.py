@@ -38,24 +38,28 @@ def plan(
     """
     from dpsync.cli.opening import installation
     from dpsync.intake.planning import plan_of
-    from dpsync.reports.plan_text import plan_text
-    from dpsync.reports.render import json_value
 
     talk: Talk = ctx.obj
     subject = ask.subject_fields(subject_id, email, other_email, phone, name, reference)
     data = ask.request_fields(right, subject, changes, lift_told_on, lift_how)
     with installation(talk, compare=False) as there:
         now = there.clock.now()
-        days = {"received_at": received, "identity_confirmed_at": identity_confirmed, "fee_paid_at": fee_paid}
-        data |= {field: ask.moment_of(day, there.zone) for field, day in days.items()}
+        data |= ask.days_of(there.zone, received, identity_confirmed, fee_paid)
         with talk.progress("asking processors"):
             made = plan_of(there, ask.request_of(ask.given(data), "plan", now), now)
+    _show(talk, made, as_json=as_json)
+    return Exit.PARTLY if made.unanswered else Exit.DONE
+
+
+def _show(talk: Talk, made: "Plan", *, as_json: bool) -> None:
+    from dpsync.reports.plan_text import plan_text
+    from dpsync.reports.render import json_value
+
     if as_json:
         talk.json(json_value(made))
     else:
         talk.data(plan_text(made))
         talk.say(_end(made))
-    return Exit.PARTLY if made.unanswered else Exit.DONE
 
 
 def _end(made: "Plan") -> str:

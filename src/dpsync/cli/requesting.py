@@ -131,6 +131,14 @@ def moment_of(text: str | None, zone: ZoneInfo) -> str | None:
     return datetime.combine(day, time(), zone).astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
+def days_of(
+    zone: ZoneInfo, received: str | None, identity_confirmed: str | None, fee_paid: str | None
+) -> dict[str, str | None]:
+    """When it came, identity was confirmed and a fee paid, as these stand in the canonical body."""
+    days = {"received_at": received, "identity_confirmed_at": identity_confirmed, "fee_paid_at": fee_paid}
+    return {field: moment_of(day, zone) for field, day in days.items()}
+
+
 def _option(field: str) -> str:
     known = [name for name in OPTIONS if field == name or field.startswith(f"{name}.")]
     return OPTIONS[max(known, key=len)] if known else field

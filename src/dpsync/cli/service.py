@@ -102,6 +102,8 @@ def _user(keys: Path, wanted: str | None, folders: tuple[Path, ...]) -> str:
     except KeyError:
         owner = str(keys.stat().st_uid)
     user = wanted or owner
+    if wanted:
+        _demand_user(wanted)
     if user == "root":
         places = " ".join(str(folder) for folder in folders)
         raise UsageError(
@@ -112,6 +114,16 @@ def _user(keys: Path, wanted: str | None, folders: tuple[Path, ...]) -> str:
     if user != owner:
         raise UsageError(f"the keys in {keys} belong to {owner}: {user} could not read them (chown -R {user}: {keys})")
     return user
+
+
+def _demand_user(name: str) -> None:
+    """Raises `UsageError` for a user that this machine does not have."""
+    import pwd
+
+    try:
+        pwd.getpwnam(name)
+    except KeyError:
+        raise UsageError(f"--user: this machine has no user {name}") from None
 
 
 def _command() -> str:

@@ -47,8 +47,7 @@ def submit(
     data = {**ask.request_fields(right, subject, changes, lift_told_on, lift_how), "ground": ground}
     event = event_id or f"cmd-{secrets.token_hex(12)}"
     with installation(talk) as there:
-        days = {"received_at": received, "identity_confirmed_at": identity_confirmed, "fee_paid_at": fee_paid}
-        data |= {field: ask.moment_of(day, there.zone) for field, day in days.items()}
+        data |= ask.days_of(there.zone, received, identity_confirmed, fee_paid)
         result = _handed_in(there, ask.given(data), event, by)
         talk.did = f"request {result.request_id} is {_word(result)} (event {event})"
         if as_json:
@@ -78,12 +77,19 @@ def _word(result: "Received") -> str:
 def _end(talk: Talk, there: "Installation", result: "Received", event: str, *, named: bool) -> None:
     from dpsync.cli.opening import place_of_store
     from dpsync.cli.standing import by_itself, standing_of, waiting_for
-    from dpsync.reports.words import day
+    from dpsync.propagation.earlier import was_restricted
+    from dpsync.reports.words import day, several
 
     one = standing_of(there, result.request_id)
+    if one.lifting and not there.read(lambda connection: was_restricted(connection, one.id)):
+        talk.warn(
+            "dpsync has no restriction of this person on its record. Every processor is told all the same that one is "
+            f"lifted. If you meant somebody else: dpsync withdraw {one.short} --by NAME --reason WHY"
+        )
     if result.repeated:
         talk.say(f"This event ({event}) was submitted before. Nothing is new.")
-    stored = f"the request, {len(one.lines)} processors to tell and the ledger entry, in {place_of_store(there)}; "
+    told = several(len(one.lines), "processor")
+    stored = f"the request, {told} to tell and the ledger entry, in {place_of_store(there)}; "
     talk.ending(
         stored=stored + f"due {day(one.due_on)}",
         by_itself=by_itself(there, one),

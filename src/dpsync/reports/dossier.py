@@ -88,18 +88,14 @@ def dossier(
         raise NotFound(f"there is no request {request_id}")
     asked = found[0]
     titles = {line.processor: line.title for line in asked.lines}
-    mail = mail_duties(mail_waiting(connection, request_id))
-    letters = letter_duties(connection, basis.today, basis.zone, request_id) if basis.letters else []
-    duties = (*mail, *duties_of(found, basis.today, asks=basis.asks), *letters)
+    duties, cases = _duties(connection, basis, asked), cases_about(connection, request_id, basis.zone)
     attempts, notices = _attempts(connection, request_id, titles), _notices(connection, request_id, titles)
     answers = _answers(connection, request_id, titles, opener)
     decisions = _decisions(connection, request_id, basis.decided)
     read = tuple(_entry(idx, fields) for idx, fields in entries)
     return Dossier(
         **basis.head,
-        verdict=verdict(basis.ledger, duties, found),
-        duties=duties,
-        notes=notes_of(found),
+        **_standing(basis, asked, duties),
         asked=asked,
         attempts=attempts,
         notices=notices,
@@ -109,9 +105,19 @@ def dossier(
         moments=moments(asked, attempts, notices, answers, decisions),
         story=story(asked, attempts, notices, answers, decisions, read),
         letters=letters_of(notices, answers, decisions, basis.zone),
-        cases=cases_about(connection, request_id, basis.zone),
+        cases=cases,
         who=who,
     )
+
+
+def _standing(basis: Basis, asked: RequestStanding, duties: tuple[Duty, ...]) -> dict[str, Any]:
+    return {"verdict": verdict(basis.ledger, duties, [asked]), "duties": duties, "notes": notes_of([asked])}
+
+
+def _duties(connection: Connection, basis: Basis, asked: RequestStanding) -> tuple[Duty, ...]:
+    mail = mail_duties(mail_waiting(connection, asked.id))
+    letters = letter_duties(connection, basis.today, basis.zone, asked.id) if basis.letters else []
+    return (*mail, *duties_of([asked], basis.today, asks=basis.asks), *letters)
 
 
 def _attempts(connection: Connection, request_id: str, titles: Mapping[str, str]) -> tuple[AttemptLine, ...]:

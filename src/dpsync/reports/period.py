@@ -109,19 +109,17 @@ def period_report(
     everything = (*received, *carried)
     conversations = retention_lines(connection, rules, basis.now, basis.today, acted) if acted else ()
     alerts = undelivered(connection, basis.now)
-    found = [*mail_duties(mail_waiting(connection)), *_of_requests(received, carried, basis)]
     cases = cases_of(connection, first, last, basis.now, basis.zone)
     letters = letter_duties(connection, basis.today, basis.zone) if basis.letters else []
-    others = [*letters, *cases.duties, *retention_duties(conversations)]
-    duties = _duties(basis.ledger, alerts, _by_date([*found, *others]))
+    found = [*_of_requests(received, carried, basis), *letters, *cases.duties, *retention_duties(conversations)]
+    duties = _duties(basis.ledger, alerts, _by_date([*mail_duties(mail_waiting(connection)), *found]))
     return PeriodReport(
         **basis.head,
         **_period(first, last),
         **_numbers(received, carried, first, last, basis),
         verdict=verdict(basis.ledger, duties, everything),
         sentence=sentence(everything, _elsewhere(retention_overdue(conversations), late_letters(letters))),
-        duties=tuple(duties[:SHOWN]),
-        more_duties=max(0, len(duties) - SHOWN),
+        **_shown(duties),
         notes=notes_of(everything),
         set_aside=set_aside(connection, everything, basis.known, basis.decided),
         conversations=conversations,
@@ -129,6 +127,10 @@ def period_report(
         cases=cases,
         **_service(connection, basis, begin, end),
     )
+
+
+def _shown(duties: Sequence[Duty]) -> dict[str, Any]:
+    return {"duties": tuple(duties[:SHOWN]), "more_duties": max(0, len(duties) - SHOWN)}
 
 
 def _by_date(duties: Sequence[Duty]) -> list[Duty]:
