@@ -26,7 +26,6 @@ from dpsync.propagation.correspondence import incoming
 from dpsync.propagation.decisions import Person, decide
 from dpsync.propagation.rules.lifecycle import AnswerKind, DecisionKind
 from dpsync.retention import acts, export_check, mailing, worklist
-from dpsync.retention.conversations import By
 from dpsync.retention.export_check import Range, Read
 from dpsync.store import tables as t
 from dpsync.store.columns import Instant
@@ -36,7 +35,7 @@ from tests.builders import START, World
 from tests.keeping import RULE, note, postbox, row, told
 
 ADA, BEN, CEM = "ada@example.org", "ben@example.org", "cem@example.org"
-BY = By("Dana Officer", "dana", "by telephone with the admin")
+BY = Person("Dana Officer", "dana", "by telephone with the admin")
 DANA = Person("Dana Officer", "dana", "asked by telephone")
 COMPLAINT = NewComplaint(START, Channel.MAIL, (Topic.DELAY,))
 

@@ -14,11 +14,11 @@ import requests
 from dpsync.connector import KeepsConversations
 from dpsync.ledger import entry
 from dpsync.model import ConversationState
+from dpsync.propagation.decisions import Person
 from dpsync.reports import render
 from dpsync.reports.make import month_report
 from dpsync.reports.verdict import Verdict
 from dpsync.retention import acts, export_check
-from dpsync.retention.conversations import By
 from dpsync.retention.export_check import Checked, Range
 from dpsync.sandbox.recipient import fill_in, links_of
 from dpsync.store import conversation_tables as ct
@@ -38,7 +38,7 @@ contact = "privacy@postbox.example"
 inbound_secret = {{{{ env = "DPSYNC_TEST_SECRET" }}}}
 {RULE}
 """
-DANA = By("Dana Officer", "dana", "the monthly check")
+DANA = Person("Dana Officer", "dana", "the monthly check")
 OLD = START - 90 * DAY  # 22 August; the last day is Sunday 22 November
 PEOPLE = ("Ada", "Byron", "7700900123", "+44")
 

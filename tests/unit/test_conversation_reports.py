@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from dpsync.model import ConversationState
+from dpsync.propagation.decisions import Person
 from dpsync.reports import render
 from dpsync.reports.basis import Basis
 from dpsync.reports.conversations import STATES, retention_rows
@@ -18,7 +19,7 @@ from dpsync.reports.period import PeriodReport, period_report
 from dpsync.reports.proof import LedgerLine
 from dpsync.reports.verdict import Verdict
 from dpsync.retention import acts, export_check, worklist
-from dpsync.retention.conversations import PURPOSE, By
+from dpsync.retention.conversations import PURPOSE
 from dpsync.retention.export_check import Range
 from dpsync.retention.standing import Opener, RetentionLine, RetentionRule, conversation_lines, retention_lines
 from dpsync.store.database import reading
@@ -29,7 +30,7 @@ DAY = timedelta(days=1)
 DUE = datetime(2026, 8, 1, 12, tzinfo=UTC)
 LONDON = ZoneInfo("Europe/London")
 RULES = (RetentionRule("inbox", "Inbox, <messages>", 3, ("Pigeon post is never told of.",)),)
-DANA = By("Dana Officer", "dana", "looked in the app of canary@example.org")
+DANA = Person("Dana Officer", "dana", "looked in the app of canary@example.org")
 SOUND = LedgerLine(verified=True, entries=7, checked_at=START, checkpoint="8f3a21c4")
 
 

@@ -11,8 +11,9 @@ import pytest
 
 from dpsync.errors import DecisionRefused, UsageError
 from dpsync.model import ConversationState
+from dpsync.propagation.decisions import Person
 from dpsync.retention import acts, export_check, worklist
-from dpsync.retention.conversations import PURPOSE, By, opened
+from dpsync.retention.conversations import PURPOSE, opened
 from dpsync.retention.export_check import Checked, Range, Read
 from dpsync.store import conversation_tables as ct
 from dpsync.store import tables as t
@@ -21,7 +22,7 @@ from tests.keeping import HEADER, RULE, entries, export, keeping, note, postbox,
 
 DAY = timedelta(days=1)
 DUE = datetime(2026, 8, 1, 12, tzinfo=UTC)  # last day: 1 November
-DANA = By("Dana Officer", "dana", "monthly check")
+DANA = Person("Dana Officer", "dana", "monthly check")
 RANGE = Range(date(2025, 1, 1), date(2026, 8, 19))  # on 20 November nothing of 19 August may be left
 STATES = ConversationState
 
@@ -40,7 +41,7 @@ def read_alone(folder: Path, text: str | bytes) -> Read:
     return export_check.read(file, postbox(), RULE, ZoneInfo("Europe/London"), now)
 
 
-def check(world: World, folder: Path, text: str, days: Range = RANGE, by: By = DANA) -> Checked:
+def check(world: World, folder: Path, text: str, days: Range = RANGE, by: Person = DANA) -> Checked:
     found, now = read(world, folder, text), world.clock.now()
     return world.writer.call(lambda unit: export_check.check(unit, world.controller, "inbox", found, days, by, now))
 
@@ -210,7 +211,7 @@ def test_a_file_that_was_made_for_another_range_changes_nothing(
 def test_a_check_needs_a_name(world: World, tmp_path: Path) -> None:
     keeping(world)
     with pytest.raises(DecisionRefused, match="give your name"):
-        check(world, tmp_path, HEADER, by=replace(DANA, name=" "))
+        check(world, tmp_path, HEADER, by=replace(DANA, by=" "))
     assert world.rows(ct.retention_act) == []
 
 

@@ -12,8 +12,8 @@ from sqlalchemy import delete
 from dpsync.errors import ConfigurationError, DecisionRefused, NotFound, StoreProblem
 from dpsync.installation import Installation
 from dpsync.model import ConversationState, Retention
+from dpsync.propagation.decisions import Person
 from dpsync.retention import acts
-from dpsync.retention.conversations import By
 from dpsync.sealing import Keys
 from dpsync.settings import load
 from dpsync.store import conversation_tables as ct
@@ -21,7 +21,7 @@ from dpsync.store import tables as t
 from tests.builders import START, World
 from tests.keeping import ADMIN, DEPUTY, entries, keeping, note, row, rows, standins, told
 
-DANA = By("Dana Officer", "dana", "by telephone with the admin")
+DANA = Person("Dana Officer", "dana", "by telephone with the admin")
 DAY = timedelta(days=1)
 AUGUST = datetime(2026, 8, 31, 12, tzinfo=UTC)
 
@@ -31,7 +31,7 @@ def attest(world: World, *references: str) -> int:
     return world.writer.call(lambda unit: acts.attest_by_hand(unit, world.controller, "inbox", references, DANA, now))
 
 
-def make_exception(world: World, reference: str, until: date, by: By = DANA) -> str:
+def make_exception(world: World, reference: str, until: date, by: Person = DANA) -> str:
     now = world.clock.now()
     return world.writer.call(lambda unit: acts.make_exception(unit, world.controller, reference, until, by, now))
 
@@ -166,7 +166,7 @@ def test_attesting_by_hand_needs_a_name_a_way_and_something_to_attest(world: Wor
         attest(world)  # it is not listed, so "all" does not mean it
     with pytest.raises(NotFound, match="DPS-NOBODY"):
         attest(world, "DPS-NOBODY")
-    for by in (By("", "dana", "how"), By("Dana", "dana", " ")):
+    for by in (Person("", "dana", "how"), Person("Dana", "dana", " ")):
         with pytest.raises(DecisionRefused, match="give your name"):
             world.writer.call(
                 lambda unit, by=by: acts.attest_by_hand(  # type: ignore[misc]  # because mypy does not infer a lambda's default

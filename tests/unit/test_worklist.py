@@ -17,9 +17,10 @@ from dpsync.errors import NotFound
 from dpsync.model import ConversationState, Mode, Retention
 from dpsync.propagation import contacts
 from dpsync.propagation.correspondence import incoming
+from dpsync.propagation.decisions import Person
 from dpsync.propagation.rules.plan import Safety
 from dpsync.retention import acts, mailing, worklist
-from dpsync.retention.conversations import PURPOSE, By
+from dpsync.retention.conversations import PURPOSE
 from dpsync.retention.letter import Row, WorkLetter, written
 from dpsync.store import conversation_tables as ct
 from dpsync.store import tables as t
@@ -28,7 +29,7 @@ from tests.builders import START, World
 from tests.keeping import ADMIN, DEPUTY, RULE, entries, keeping, note, row, told
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
-PAT = By("Pat Inbox", reason="all of them", peer="203.0.113.9")
+PAT = Person("Pat Inbox", "", "all of them")
 DUE = datetime(2026, 8, 20, 12, tzinfo=UTC)  # last day: 20 November, the day on which the tests begin
 STATES = ConversationState
 
@@ -71,7 +72,9 @@ def answer(world: World, references: frozenset[str] | None = None, *, list_numbe
     made = [one for one in world.rows(ct.retention_act) if one.list_id][list_number]
     token = world.controller.answer_token(made.list_id, "inbox", 0)
     return world.writer.call(
-        lambda unit: acts.attest_by_link(unit, world.controller, token, references, PAT, world.clock.now())
+        lambda unit: acts.attest_by_link(
+            unit, world.controller, token, references, PAT, "203.0.113.9", world.clock.now()
+        )
     )
 
 
@@ -127,7 +130,7 @@ def test_each_list_is_the_whole_truth(world: World) -> None:
 def test_what_is_excepted_comes_back_when_its_new_day_is_near(world: World) -> None:
     keeping(world)
     note(world, told(1, DUE + 3 * DAY))
-    by = By("Dana Officer", "dana", "a claim is open")
+    by = Person("Dana Officer", "dana", "a claim is open")
     world.writer.call(
         lambda unit: acts.make_exception(
             unit, world.controller, row(world).reference, date(2026, 12, 10), by, world.clock.now()
@@ -419,7 +422,7 @@ def test_a_missing_monthly_check_is_said(world: World) -> None:
     assert causes(world) == ["retention-unchecked"]
     assert [(one["event"], one["cause"], one["n"]) for one in entries(world)] == [("alert", "retention-unchecked", 2)]
     assert "the monthly check of the export and the look at open conversations" in world.told()[0].text
-    by = By("Dana Officer", "dana", "looked in the app")
+    by = Person("Dana Officer", "dana", "looked in the app")
     world.writer.call(lambda unit: acts.state_none_open(unit, world.controller, "inbox", by, world.clock.now()))
     world.clock.advance(DAY)
     tend(world)

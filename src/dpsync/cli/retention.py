@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
     from dpsync.installation import Installation
-    from dpsync.retention.conversations import By as Person
+    from dpsync.propagation.decisions import Person
     from dpsync.retention.export_check import Checked
     from dpsync.retention.standing import ConversationLine, RetentionLine
 
@@ -216,7 +216,7 @@ def _listed(names: Sequence[str]) -> str:
 
 def _person(by: str, reason: str) -> "Person":
     from dpsync.cli.console import os_user
-    from dpsync.retention.conversations import By as Person
+    from dpsync.propagation.decisions import Person
 
     return Person(by.strip(), os_user(), reason.strip())
 

@@ -16,12 +16,11 @@ from dpsync.connector import Conversation, KeepsConversations
 from dpsync.errors import DecisionRefused, NotFound
 from dpsync.ledger.entry import EntryKind
 from dpsync.model import ActKind, ConversationState, Retention
-from dpsync.propagation.controller import Controller, token_hash
+from dpsync.propagation.controller import Controller
+from dpsync.propagation.decisions import Person
 from dpsync.retention import clock
 from dpsync.retention.conversations import (
     UNCLAIMED,
-    A,
-    By,
     C,
     Sighting,
     VendorIds,
@@ -31,6 +30,7 @@ from dpsync.retention.conversations import (
     by_reference,
     committed_row,
     is_owed,
+    list_behind,
     move,
     of_act,
     sight,
@@ -97,7 +97,8 @@ def attest_by_link(
     controller: Controller,
     token: str,
     references: frozenset[str] | None,
-    by: By,
+    person: Person,
+    peer: str,
     now: datetime,
 ) -> int:
     """What whoever holds the link of a work list says was deleted: these of its rows, or all (None). Returns how many.
@@ -105,9 +106,7 @@ def attest_by_link(
     What showed itself again after the list was made waits for a newer list: an old page that is sent once more must not
     say that it is gone. Raises `NotFound`.
     """
-    found = unit.connection.execute(
-        select(A.id, A.processor, A.at, A.reference).where(A.token_hash == token_hash(token), A.expires_at > now)
-    ).one_or_none()
+    found = list_behind(unit.connection, token, now)
     if found is None:
         raise NotFound("no work list has this link")
     keys = [
@@ -116,19 +115,19 @@ def attest_by_link(
         if is_owed(row, found.at) and (references is None or row.reference in references)
     ]
     if keys:
-        _attest(unit, controller, found.processor, keys, by, now, ref=found.reference, way="link")
+        _attest(unit, controller, found.processor, keys, person, now, peer, ref=found.reference, way="link")
     return len(keys)
 
 
 def attest_by_hand(
-    unit: Unit, controller: Controller, name: str, references: Sequence[str], by: By, now: datetime
+    unit: Unit, controller: Controller, name: str, references: Sequence[str], person: Person, now: datetime
 ) -> int:
     """What the admin told one of us: that these conversations are deleted, or all that are listed (none named).
 
     Returns how many are new. Raises `NotFound` for a name that no conversation has, `DecisionRefused` for what is
     neither listed nor could be.
     """
-    demanded(by)
+    demanded(person)
     rule_of(controller, name)
     if references:
         rows = _named(unit.connection, references, name)
@@ -139,24 +138,34 @@ def attest_by_hand(
     if not rows:
         raise DecisionRefused("nothing is on a work list. Name the conversations")
     if keys:
-        _attest(unit, controller, name, keys, by, now, way="operator")
+        _attest(unit, controller, name, keys, person, now, way="operator")
     return len(keys)
 
 
 def _attest(
-    unit: Unit, controller: Controller, name: str, keys: Sequence[str], by: By, now: datetime, **said: str
+    unit: Unit,
+    controller: Controller,
+    name: str,
+    keys: Sequence[str],
+    person: Person,
+    now: datetime,
+    peer: str = "",
+    **said: str,
 ) -> None:
     move(unit.connection, name, keys, ConversationState.ATTESTED, claimed_at=now)
-    act(unit, controller, name, ActKind.ATTESTED, keys, now, event=EntryKind.DECLARED, by=by, said=said)
+    kind, event = ActKind.ATTESTED, EntryKind.DECLARED
+    act(unit, controller, name, kind, keys, now, event=event, person=person, peer=peer, said=said)
 
 
-def make_exception(unit: Unit, controller: Controller, reference: str, until: date, by: By, now: datetime) -> str:
+def make_exception(
+    unit: Unit, controller: Controller, reference: str, until: date, person: Person, now: datetime
+) -> str:
     """Let one conversation stay until a day, for a reason. Returns the processor's name.
 
     At most as long again as the rule itself, and then anew: an exception is never a silent extension. Raises
     `NotFound`, `DecisionRefused`.
     """
-    demanded(by)
+    demanded(person)
     (row,) = _named(unit.connection, [reference])
     rule = rule_of(controller, row.processor)
     today = clock.day_of(now, controller.zone)
@@ -176,7 +185,7 @@ def make_exception(unit: Unit, controller: Controller, reference: str, until: da
         [row.pseudonym],
         now,
         event=EntryKind.EXTENDED,
-        by=by,
+        person=person,
         said={"ref": reference, "due": until.isoformat()},
         also=[committed_row(controller, "conversation", {**row._asdict(), **values})],
         until_on=until.isoformat(),
@@ -184,13 +193,14 @@ def make_exception(unit: Unit, controller: Controller, reference: str, until: da
     return str(row.processor)
 
 
-def state_none_open(unit: Unit, controller: Controller, name: str, by: By, now: datetime) -> None:
+def state_none_open(unit: Unit, controller: Controller, name: str, person: Person, now: datetime) -> None:
     """That somebody looked, and no *open* conversation is older than the rule: no export can show it."""
-    demanded(by)
+    demanded(person)
     rule_of(controller, name)
     next_on = clock.next_check_on(clock.day_of(now, controller.zone)).isoformat()
     said = {"cause": "no_open"}
-    act(unit, controller, name, ActKind.NO_OPEN, [], now, event=EntryKind.DECLARED, by=by, said=said, next_on=next_on)
+    kind, event = ActKind.NO_OPEN, EntryKind.DECLARED
+    act(unit, controller, name, kind, [], now, event=event, person=person, said=said, next_on=next_on)
 
 
 def _named(connection: Connection, references: Sequence[str], name: str = "") -> list[Any]:
@@ -209,9 +219,9 @@ def rule_of(controller: Controller, name: str) -> Retention:
     return processor.retention
 
 
-def demanded(by: By) -> None:
+def demanded(person: Person) -> None:
     """Refuse what nobody stands for. Raises `DecisionRefused`."""
-    if not by.name.strip() or not by.reason.strip():
+    if not person.by.strip() or not person.reason.strip():
         raise DecisionRefused("give your name with --by, and say why or how you know")
 
 

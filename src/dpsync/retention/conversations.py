@@ -17,7 +17,8 @@ from dpsync.errors import StoreProblem
 from dpsync.ledger import entry, rows
 from dpsync.ledger.entry import EntryKind
 from dpsync.model import ActKind, ConversationState, Retention
-from dpsync.propagation.controller import Controller
+from dpsync.propagation.controller import Controller, token_hash
+from dpsync.propagation.decisions import Person
 from dpsync.retention import clock
 from dpsync.store import conversation_tables as ct
 from dpsync.store import tables as t
@@ -234,17 +235,13 @@ def last_day_of(row: Any) -> date:
     return date.fromisoformat(row.until_on or row.due_on)
 
 
+def list_behind(connection: Connection, token: str, now: datetime) -> Any:
+    """The work list that a link leads to; None for a link that nobody made, or that is too old."""
+    wanted = select(A.id, A.processor, A.at, A.reference)
+    return connection.execute(wanted.where(A.token_hash == token_hash(token), A.expires_at > now)).one_or_none()
+
+
 # --- acts
-
-
-@dataclass(frozen=True, slots=True)
-class By:
-    """Who did it, and why or how. `os_user`: on which account of the machine; `peer`: from where, by a link."""
-
-    name: str = field(repr=False)
-    os_user: str = field(default="", repr=False)
-    reason: str = field(default="", repr=False)
-    peer: str = field(default="", repr=False)
 
 
 def act(
@@ -256,31 +253,32 @@ def act(
     now: datetime,
     *,
     event: EntryKind,
-    by: By | None = None,
+    person: Person | None = None,
+    peer: str = "",
     said: Mapping[str, str | int] | None = None,
     also: Sequence[str] = (),
     **values: object,
 ) -> int:
     """Keep what was done, to which conversations, with its entry in the ledger. Returns its number.
 
-    `said`: more fields of the entry; `also`: what it commits to of other rows; `values`: more columns. Who and why are
-    in the ledger as commitments only.
+    `peer`: from where, by a link; `said`: more fields of the entry; `also`: what it commits to of other rows; `values`:
+    more columns. Who and why are in the ledger as commitments only.
     """
     begin_rule(unit, controller, name, now)
     concerned = sorted(set(keys))
     row = {"processor": name, "kind": kind.value, "at": now, "conversations": len(concerned), "os_user": "", **values}
-    if by is not None:
-        said_by = json.dumps({"by": by.name, "reason": by.reason, "peer": by.peer}).encode()
-        row |= {"sealed": controller.keys.seal(PURPOSE, said_by, name.encode()), "os_user": by.os_user}
+    if person is not None:
+        said_by = json.dumps({"by": person.by, "reason": person.reason, "peer": peer}).encode()
+        row |= {"sealed": controller.keys.seal(PURPOSE, said_by, name.encode()), "os_user": person.os_user}
     made = unit.connection.execute(insert(ct.retention_act).values(row).returning(A.id)).scalar_one()
     if concerned:
         unit.connection.execute(insert(ct.retention_act_row), [{"act_id": made, "pseudonym": key} for key in concerned])
     fields: dict[str, str | int] = {"dest": name, "kind": "retention", "n": len(concerned), **(said or {})}
     if concerned:
         fields["list"] = entry.list_digest(concerned)
-    if by is not None:
-        named = entry.canonical([by.name, by.os_user]).decode()
-        fields |= {"by": commitment(controller, named), "why": commitment(controller, by.reason)}
+    if person is not None:
+        named = entry.canonical([person.by, person.os_user]).decode()
+        fields |= {"by": commitment(controller, named), "why": commitment(controller, person.reason)}
     written = [committed_row(controller, "retention_act", row), *also]
     fields["rows"] = " ".join(written)
     unit.append(None, entry.encode(event, now, **fields))

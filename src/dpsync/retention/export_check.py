@@ -22,9 +22,10 @@ from dpsync.errors import DecisionRefused, PayloadInvalid, UsageError
 from dpsync.ledger.entry import EntryKind
 from dpsync.model import ActKind, ConversationState, Retention
 from dpsync.propagation.controller import Controller
+from dpsync.propagation.decisions import Person
 from dpsync.retention import clock
 from dpsync.retention.acts import contradict, demanded, rule_of
-from dpsync.retention.conversations import UNCLAIMED, By, C, Sighting, VendorIds, act, move, sight
+from dpsync.retention.conversations import UNCLAIMED, C, Sighting, VendorIds, act, move, sight
 from dpsync.retention.export_form import AS_MADE, STARTS_WITHIN, demand_as_made, demand_own_cell, spelled
 from dpsync.store.writer import Unit
 
@@ -175,14 +176,16 @@ class Checked:
     new: int
 
 
-def check(unit: Unit, controller: Controller, name: str, found: Read, days: Range, by: By, now: datetime) -> Checked:
+def check(
+    unit: Unit, controller: Controller, name: str, found: Read, days: Range, person: Person, now: datetime
+) -> Checked:
     """Keep what an export showed. `days`: what it was made for.
 
     A conversation that is due, began within the range, was not open when last seen, and is not in the file is verified.
     One in the file whose last day is over is contradicted and goes on the next work list; an exception that still runs
     stands. Raises `DecisionRefused` where the file holds days outside the range: it is another export than was stated.
     """
-    demanded(by)
+    demanded(person)
     rule = rule_of(controller, name)
     _demand_within(found, days, clock.day_of(now, controller.zone))
     seen = _sighted(unit, controller, name, rule, found, now)
@@ -197,7 +200,7 @@ def check(unit: Unit, controller: Controller, name: str, found: Read, days: Rang
         verified,
         now,
         event=EntryKind.VERIFIED,
-        by=by,
+        person=person,
         said=file,
         file_sha256=found.sha256,
         file_rows=found.rows,

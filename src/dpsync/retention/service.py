@@ -11,8 +11,8 @@ from dpsync.connector_services import MailRefused
 from dpsync.errors import CredentialsRejected
 from dpsync.installation import Installation
 from dpsync.propagation.correspondence.undelivered import tell_of_mail_host, tell_of_worklist
+from dpsync.propagation.decisions import Person
 from dpsync.retention import acts, mailing, worklist
-from dpsync.retention.conversations import By
 from dpsync.retention.worklist import WorkListPage
 from dpsync.scheduler import Job, every, weekly
 
@@ -83,5 +83,7 @@ class Conversations:
 
         Raises (in the future) `NotFound` for a link that leads nowhere.
         """
-        controller, by = self._there.controller, By(name, reason=remark, peer=peer)
-        return self._there.writer.submit(lambda unit: acts.attest_by_link(unit, controller, token, references, by, now))
+        controller, person = self._there.controller, Person(name, "", remark)
+        return self._there.writer.submit(
+            lambda unit: acts.attest_by_link(unit, controller, token, references, person, peer, now)
+        )

@@ -18,7 +18,18 @@ from dpsync.model import ActKind, ConversationState, Retention
 from dpsync.propagation.controller import Controller, token_hash
 from dpsync.retention import clock, mailing
 from dpsync.retention.acts import alert
-from dpsync.retention.conversations import FIRST_CHECK, UNCLAIMED, A, C, act, is_owed, last_day_of, move, of_act
+from dpsync.retention.conversations import (
+    FIRST_CHECK,
+    UNCLAIMED,
+    A,
+    C,
+    act,
+    is_owed,
+    last_day_of,
+    list_behind,
+    move,
+    of_act,
+)
 from dpsync.store import conversation_tables as ct
 from dpsync.store import meta
 from dpsync.store.writer import Unit
@@ -86,9 +97,7 @@ class WorkListPage:
 
 def page_of(connection: Connection, controller: Controller, token: str, now: datetime) -> WorkListPage | None:
     """What the holder of a link may see; None for a link that nobody made, or that is too old."""
-    found = connection.execute(
-        select(A.id, A.processor, A.reference, A.at).where(A.token_hash == token_hash(token), A.expires_at > now)
-    ).one_or_none()
+    found = list_behind(connection, token, now)
     if found is None:
         return None
     rows = tuple((row.reference, last_day_of(row), is_owed(row, found.at)) for row in of_act(connection, found.id))
