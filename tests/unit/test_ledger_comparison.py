@@ -12,7 +12,7 @@ from dpsync.ledger.comparison import PAGE, _of_no_request, _of_request, differen
 from dpsync.ledger.entry import EntryKind
 from dpsync.ledger.row_comparison import Belongings
 from dpsync.ledger.rows import BORN, COMMITTED
-from dpsync.ledger.told import Request, of_no_request, of_requests
+from dpsync.ledger.told import RequestTold, of_no_request, of_requests
 from dpsync.sealing import Keys
 from dpsync.store import tables as t
 from dpsync.store.columns import Instant
@@ -93,7 +93,7 @@ class Case:
             **OF_THE_RECEIPT,
         }
         texts = [rows.item(KEY, "request", self.row), rows.item(KEY, "births", rows.births([self.part]))]
-        self.said = Request()
+        self.said = RequestTold()
         self.said.hear(7, {**said, "list": entry.list_digest(["a"]), "rows": " ".join(texts), **receipt})
 
     def told(self) -> None:
@@ -195,7 +195,7 @@ def test_a_receipt_that_was_assumed_is_said_to_be() -> None:
 
 def test_a_request_of_whose_receipt_nothing_is_told_is_named() -> None:
     case = Case()
-    case.said = Request()
+    case.said = RequestTold()
     problems = case.found()
     assert problems[0] == "request r-1: the ledger does not tell of its receipt"
 

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import select
 
 from dpsync.ledger import entry
-from dpsync.ledger.evidence import Answer, Place, answers, canonical, problems
+from dpsync.ledger.evidence import AnswerCalls, Place, answers, canonical, problems
 from dpsync.model import Right
 from dpsync.store import tables as t
 from dpsync.store.database import reading, writing
@@ -32,15 +32,20 @@ def test_a_call_is_committed_to_with_its_microseconds_and_nothing_of_where_it_is
 
 
 @pytest.mark.parametrize(
-    "answer", [Answer([call("a"), call("b")], [0, 2]), Answer([call("a")], [1]), Answer([row(status="200")], [0])]
+    "answer",
+    [AnswerCalls([call("a"), call("b")], [0, 2]), AnswerCalls([call("a")], [1]), AnswerCalls([row(status="200")], [0])],
 )
-def test_what_was_never_kept_in_that_shape_has_no_digest(answer: Answer) -> None:
+def test_what_was_never_kept_in_that_shape_has_no_digest(answer: AnswerCalls) -> None:
     assert answer.digest(KEY) == ""
 
 
 def test_the_digest_of_an_answer_is_that_of_its_calls_in_their_order() -> None:
     calls = [call("a"), call("b")]
-    assert Answer(calls, [0, 1]).digest(KEY) == entry.resp_digest(KEY, calls) != Answer(calls[::-1], [0, 1]).digest(KEY)
+    assert (
+        AnswerCalls(calls, [0, 1]).digest(KEY)
+        == entry.resp_digest(KEY, calls)
+        != AnswerCalls(calls[::-1], [0, 1]).digest(KEY)
+    )
 
 
 def test_calls_are_read_in_their_order_however_they_lie_in_the_database(world: World) -> None:
@@ -65,7 +70,7 @@ def test_calls_are_read_in_their_order_however_they_lie_in_the_database(world: W
 
 
 HERE: Place = ("alpha", 1, "outcome")
-KEPT = {HERE: Answer([call("a")], [0])}
+KEPT = {HERE: AnswerCalls([call("a")], [0])}
 DIGEST = KEPT[HERE].digest(KEY)
 
 
@@ -83,11 +88,15 @@ def test_calls_that_an_entry_tells_of_are_as_they_were(place: Place) -> None:
         ({HERE: (3, DIGEST)}, {("alpha", 1, "finding"): KEPT[HERE]}, "the calls behind entry 3"),
         ({HERE: (3, DIGEST)}, {}, "the calls behind entry 3"),
         ({}, KEPT, "calls are recorded that no entry tells of"),
-        ({HERE: (3, DIGEST)}, {**KEPT, ("alpha", 2, "outcome"): Answer([call("b")], [0])}, "calls are recorded that"),
+        (
+            {HERE: (3, DIGEST)},
+            {**KEPT, ("alpha", 2, "outcome"): AnswerCalls([call("b")], [0])},
+            "calls are recorded that",
+        ),
     ],
 )
 def test_calls_that_differ_from_what_an_entry_tells_are_found_once(
-    told: dict[Place, tuple[int, str]], kept: dict[Place, Answer], says: str
+    told: dict[Place, tuple[int, str]], kept: dict[Place, AnswerCalls], says: str
 ) -> None:
     (problem,) = problems(KEY, told, kept)
     assert problem.startswith(says)

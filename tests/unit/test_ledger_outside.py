@@ -17,7 +17,7 @@ from dpsync.ledger.conversation_comparison import _Told
 from dpsync.ledger.entry import EntryKind
 from dpsync.ledger.note import Checkpoint, Signer
 from dpsync.ledger.receipt_folder import VERIFIER, ReceiptFolder
-from dpsync.ledger.told import Place
+from dpsync.ledger.told import PlaceTold
 from dpsync.model import Rung
 from dpsync.store import tables as t
 from tests.unit.test_ledger_receipt import NOW, SIGNER, ledger, receipt_under
@@ -155,8 +155,8 @@ def test_each_checkpoint_outside_is_compared_but_those_the_ledger_holds_itself()
 # --- what the entries tell of one place
 
 
-def heard(*said: Mapping[str, str | int]) -> Place:
-    place = Place()
+def heard(*said: Mapping[str, str | int]) -> PlaceTold:
+    place = PlaceTold()
     for number, one in enumerate(said, 1):
         place.hear(number, {"ts": number, "rung": Rung.SENT, "state": "handed_over", **one})
     return place

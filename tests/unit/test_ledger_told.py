@@ -10,8 +10,8 @@ from sqlalchemy import create_engine, insert
 from dpsync.ledger import entry, rows, stored, stored_rows
 from dpsync.ledger.alias_comparison import Known
 from dpsync.ledger.entry import EntryKind
-from dpsync.ledger.told import Kept, Request, readable
-from dpsync.ledger.told import Place as Told
+from dpsync.ledger.told import Kept, RequestTold, readable
+from dpsync.ledger.told import PlaceTold as Told
 from dpsync.sealing import Keys
 from dpsync.store import tables as t
 
@@ -31,8 +31,8 @@ def item(table: str, number: int | None = None) -> str:
     return rows.item(KEY, table, dict.fromkeys(rows.COMMITTED[table], "x"), number)
 
 
-def heard(*entries: dict[str, Any]) -> Request:
-    request = Request()
+def heard(*entries: dict[str, Any]) -> RequestTold:
+    request = RequestTold()
     for idx, one in enumerate(entries, start=7):
         request.hear(idx, one)
     return request
@@ -102,7 +102,7 @@ def test_the_last_entry_about_a_persons_names_counts_whichever_request_it_is_of(
     for number, (person, idx) in enumerate(
         [("p-1", 5), ("p-2", 9), ("p-1", 7), ("p-1", 6), ("p-1", None), ("p-2", None)]
     ):
-        request = Request()
+        request = RequestTold()
         if idx is not None:
             (one,) = rows.read(item("alias"))
             request.rows["alias", "", 0] = Kept(idx, one)
@@ -126,11 +126,11 @@ def test_the_names_of_each_person_are_compared_with_what_the_last_entry_says_and
     }
     known = Known()
     for number, (person, found) in enumerate(named.items(), start=1):
-        request = Request()
+        request = RequestTold()
         (one,) = rows.read(rows.item(KEY, "alias", rows.names(found)))
         request.rows["alias", "", 0] = Kept(number, one)
         known.hear({"person": person, "id": f"r-{number}"}, request)
-    known.hear({"person": "p-4", "id": "r-4"}, Request())  # from before names were committed
+    known.hear({"person": "p-4", "id": "r-4"}, RequestTold())  # from before names were committed
     stranger = {"pseudonym": "p-0/1", "person": "p-0", "key_version": 1, "subject_id": "s-1"}
     held = [stranger, *named["p-1"], {**named["p-2"][0], "subject_id": "s-9"}, named["p-2"][1]]
     with create_engine("sqlite://").connect() as connection:

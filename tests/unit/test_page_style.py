@@ -10,11 +10,11 @@ from jinja2 import Environment, FileSystemLoader
 
 from dpsync.intake.decision_links import Given, Link, Standing
 from dpsync.intake.decision_pages import CHANNELS, LETTERS, WORDS
-from dpsync.intake.matter import Matter, Place
+from dpsync.intake.matter import Matter, MatterPlace
 from dpsync.intake.page_values import OpenRequest, ReceiptPage, StatusPage
 from dpsync.intake.pages import TEMPLATES
 from dpsync.intake.remedies import Remedy
-from dpsync.intake.whole import Told, Whole
+from dpsync.intake.whole import ToldBefore, Whole
 
 STYLE = (TEMPLATES / "page.css").read_text(encoding="utf-8")
 TEXT, EDGE = 4.5, 3.0
@@ -120,7 +120,7 @@ class Fields(HTMLParser):
             self.problems.append(f"{tag} is not closed where it was opened")
 
 
-PLACE = Place(
+PLACE = MatterPlace(
     name="forms",
     title="Stratosoft <forms>",
     state="Held",
@@ -163,7 +163,9 @@ DECIDE: dict[str, object] = {
 SENDS = {"sends": "a code", "button": "Email me a code"}
 TECHNICAL = replace(MATTER, held=False, technical=True, wholes=())
 SENDS = {"form": "f", "problem": "No.", "sends": "a code", "button": "Email me a code"}
-CHOSEN = Given(Whole.EXTEND, "Dana <Officer>", "many", {"forms": Remedy.DONE}, Told(date(2026, 11, 20), "by <letter>"))
+CHOSEN = Given(
+    Whole.EXTEND, "Dana <Officer>", "many", {"forms": Remedy.DONE}, ToldBefore(date(2026, 11, 20), "by <letter>")
+)
 STATUS = StatusPage(
     at="20 Nov 2026, 09:00",
     head="1 held; 1 request open.",

@@ -12,7 +12,7 @@ from dpsync.ledger import rows
 from dpsync.ledger.mac import Mac
 from dpsync.ledger.row_comparison import Belongings, Problem, of_added, problems
 from dpsync.ledger.rows import BORN, COMMITTED
-from dpsync.ledger.told import Kept, Place, Request
+from dpsync.ledger.told import Kept, PlaceTold, RequestTold
 
 KEY = b"k" * 32
 IDX = 9
@@ -39,7 +39,7 @@ class Case:
         self.has = Belongings(parts={"a": part})
         for table, row in self.rows.items():
             self.has.rows[table, "" if table == "decision" else "a"] = [row]
-        self.said = Request(places={"a": Place(way="api")})
+        self.said = RequestTold(places={"a": PlaceTold(way="api")})
         self.said.rows = {
             ("request", "", 0): kept("request", self.row),
             ("births", "", 0): kept("births", rows.births([part])),

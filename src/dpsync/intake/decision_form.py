@@ -6,7 +6,7 @@ from dpsync.cases.values import Channel
 from dpsync.intake.decision_links import Given
 from dpsync.intake.remedies import Remedy
 from dpsync.intake.typed import LONGEST_NAME, plain, too_long
-from dpsync.intake.whole import WITH_A_DAY, Told, Whole
+from dpsync.intake.whole import WITH_A_DAY, ToldBefore, Whole
 from dpsync.propagation.telling import LetterKind
 
 AT = "at."
@@ -23,7 +23,7 @@ def given_of(sent: dict[str, str]) -> Given:
         name=" ".join(plain(sent.get("name", "")).split()),
         reason=plain(sent.get("reason", "")),
         remedies=at,
-        told=Told(day, plain(sent.get("how", "")), *_letter(sent)) if day else None,
+        told=ToldBefore(day, plain(sent.get("how", "")), *_letter(sent)) if day else None,
     )
 
 

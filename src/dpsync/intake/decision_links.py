@@ -20,13 +20,13 @@ from dpsync.intake.mailed_codes import Sent
 from dpsync.intake.matter import Matter, done_of, matter_of, sentence
 from dpsync.intake.planning import looks_of
 from dpsync.intake.remedies import Remedy
-from dpsync.intake.whole import Told, Whole, carry_out
+from dpsync.intake.whole import ToldBefore, Whole, carry_out
 from dpsync.lookup import unknown
 from dpsync.model import Request, Role
 from dpsync.propagation import codes, questions
 from dpsync.propagation.codes import CodeCheck
 from dpsync.propagation.decisions import ROLES, Decided, by_link
-from dpsync.propagation.points import Subject, subject_of
+from dpsync.propagation.points import QuestionKind, subject_of
 from dpsync.propagation.questions import Outcome, points_of
 from dpsync.propagation.showing import show
 from dpsync.reports.plan_text import looked_up
@@ -69,7 +69,7 @@ class Given:
     name: str
     reason: str
     remedies: Mapping[str, Remedy] = field(default_factory=dict)
-    told: Told | None = None
+    told: ToldBefore | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +205,7 @@ class DecisionLinks:
 
     def _shown(self, unit: Unit, row: Row[Any], now: datetime, refused: str = "") -> Looked:
         there = self._there
-        technical = subject_of(points_of(row)) is Subject.TECHNICAL
+        technical = subject_of(points_of(row)) is QuestionKind.TECHNICAL
         request = None if technical else self._request(unit, row, now)
         who = None if request is None else who_rows(who_of(request))
         matter = matter_of(unit.connection, there, row, who, now)
@@ -243,7 +243,7 @@ class DecisionLinks:
 
 def _in_part(row: Row[Any]) -> Outcome:
     """How a question ends where something that it asked about is still to be decided."""
-    asked_for = subject_of(points_of(row)) is Subject.ASKED_FOR
+    asked_for = subject_of(points_of(row)) is QuestionKind.ASKED_FOR
     return Outcome.DECIDED if asked_for else Outcome.IN_PART
 
 

@@ -13,7 +13,7 @@ from dpsync.intake.whole import Whole, wholes_of
 from dpsync.model import Cause, Right, Role, State
 from dpsync.propagation import earlier, extensions
 from dpsync.propagation.decisions import Decided
-from dpsync.propagation.points import Subject, subject_of
+from dpsync.propagation.points import QuestionKind, subject_of
 from dpsync.propagation.questions import STUCK, may_release, points_of, was_withdrawn
 from dpsync.reports.changing_calls import changing_calls
 from dpsync.reports.make import known_processors
@@ -32,7 +32,7 @@ LIFTED = "The restriction ends. The person must have been told before (Art. 18(3
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class MatterPlace:
     """The request at one processor. `decided`: whether the decision is about it. `after`: what follows an approval.
 
     `reason`: a phrase of ours, where it is stuck. `remedies`: what can be decided about it alone. `open`: whether
@@ -74,7 +74,7 @@ class Matter:
     due: str
     consequence: str
     approvals: int
-    places: tuple[Place, ...]
+    places: tuple[MatterPlace, ...]
     seen: str
     older: tuple[str, ...]
     who: tuple[tuple[str, str], ...] | None = field(repr=False)
@@ -97,12 +97,14 @@ def matter_of(
     withdrawn = was_withdrawn(connection, request_id)
     known = known_processors(there.settings)
     (asked,) = read_standing(connection, t.request.c.id == request_id, now, known)
-    released = subject in {Subject.HELD, Subject.ASKED_FOR} and any(_own(there, role, line) for line in asked.lines)
+    released = subject in {QuestionKind.HELD, QuestionKind.ASKED_FOR} and any(
+        _own(there, role, line) for line in asked.lines
+    )
     view = _View(there, role, subject, released, withdrawn)
     return Matter(
         request_id=request_id,
         held=released,
-        technical=subject is Subject.TECHNICAL,
+        technical=subject is QuestionKind.TECHNICAL,
         wholes=wholes_of(
             asked,
             subject,
@@ -130,13 +132,13 @@ class _View:
 
     there: Installation
     role: Role
-    subject: Subject
+    subject: QuestionKind
     released: bool
     withdrawn: bool
 
     def remedies(self, line: PropagationLine) -> tuple[Remedy, ...]:
         """What this question may decide about one processor."""
-        about = {Subject.HELD: frozenset({State.HELD}), Subject.STUCK: STUCK}.get(self.subject)
+        about = {QuestionKind.HELD: frozenset({State.HELD}), QuestionKind.STUCK: STUCK}.get(self.subject)
         if self.role is Role.DEPUTY or (about is not None and line.state not in about):
             return ()
         processor = self.there.controller.processors.get(line.processor)
@@ -149,11 +151,11 @@ def _own(there: Installation, role: Role, line: PropagationLine) -> set[Cause]:
     return {cause for cause in frozenset(line.causes) if may_release(there.controller, role, cause)}
 
 
-def _place(view: _View, line: PropagationLine, known: ProcessorLine | None) -> Place:
+def _place(view: _View, line: PropagationLine, known: ProcessorLine | None) -> MatterPlace:
     can, there = known.of(line.right) if known else None, view.there
     mine = _own(there, view.role, line) if view.released else set[Cause]()
     remedies = view.remedies(line)
-    return Place(
+    return MatterPlace(
         name=line.processor,
         title=line.title,
         state=sentence(STATES[line.state]),

@@ -12,7 +12,7 @@ from dpsync.model import CLOSED_STATES, Cause, ExemptionCode, Right, State, Way
 from dpsync.propagation.commitments import Author
 from dpsync.propagation.correspondence.acknowledgement import answer_by_hand
 from dpsync.propagation.decisions import Decided, Person, decide, demand_any, remember
-from dpsync.propagation.points import CREDENTIAL, Subject
+from dpsync.propagation.points import CREDENTIAL, QuestionKind
 from dpsync.propagation.resuming import resume
 from dpsync.propagation.rules.lifecycle import AnswerKind, DecisionKind
 from dpsync.reports.standing import PropagationLine
@@ -64,12 +64,14 @@ _TOLD_AGAIN = _WAITS_FOR_AN_ANSWER | {State.NOT_IDENTIFIABLE}
 _NOT_SETTLED = frozenset({State.HELD}) | CLOSED_STATES
 
 
-def remedies_at(line: PropagationLine, subject: Subject, *, withdrawn: bool, independent: bool) -> tuple[Remedy, ...]:
+def remedies_at(
+    line: PropagationLine, subject: QuestionKind, *, withdrawn: bool, independent: bool
+) -> tuple[Remedy, ...]:
     """What may be chosen at one processor, in the order of `Remedy`. What was withdrawn is not told again.
 
     `independent`: the processor is itself a controller. What fits no more when it is recorded is refused then.
     """
-    if subject is Subject.TECHNICAL:
+    if subject is QuestionKind.TECHNICAL:
         silent = (Remedy.CONTACT,) if Cause.CONTACT_UNVERIFIED in line.causes else ()
         return (*silent, Remedy.RESUME) if line.stopped == CREDENTIAL else silent
     found: set[Remedy] = set()

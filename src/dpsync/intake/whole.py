@@ -21,7 +21,7 @@ from dpsync.propagation import questions, telling
 from dpsync.propagation.commitments import asked_by
 from dpsync.propagation.decisions import Decided, Person, decide, demand_any
 from dpsync.propagation.extending import extend
-from dpsync.propagation.points import Subject
+from dpsync.propagation.points import QuestionKind
 from dpsync.propagation.rules.lifecycle import DecisionKind
 from dpsync.propagation.telling import LetterKind
 from dpsync.reports.standing import RequestStanding
@@ -56,7 +56,7 @@ SOURCE: Final = "dpsync-link"
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class ToldBefore:
     """That the person was told: on which day, and how. The extension's reason is that of the decision.
 
     `letter`, `channel`: which letter it was and by which way it went, where a letter is recorded.
@@ -69,25 +69,25 @@ class Told:
 
 
 def wholes_of(
-    asked: RequestStanding, subject: Subject, role: Role, *, released: bool, extended: bool, today: date
+    asked: RequestStanding, subject: QuestionKind, role: Role, *, released: bool, extended: bool, today: date
 ) -> tuple[Whole, ...]:
     """What may be chosen. `released`: something is held from which this role may release it. `extended`: the legal date
     was extended before, which the law allows once.
 
     What fits no more when it is recorded is refused then.
     """
-    if role is Role.OPERATOR or subject is Subject.TECHNICAL:
+    if role is Role.OPERATOR or subject is QuestionKind.TECHNICAL:
         return ()
     found = {Whole.RELEASE, Whole.WITHDRAW} if released else set[Whole]()
-    if any(line.state in {State.HELD, State.PENDING} for line in asked.lines) and subject is Subject.ASKED_FOR:
+    if any(line.state in {State.HELD, State.PENDING} for line in asked.lines) and subject is QuestionKind.ASKED_FOR:
         found.add(Whole.WITHDRAW)
     if role is Role.DPO:
         if asked.right is not Right.OPT_OUT and asked.closed_at is None and not extended and today <= asked.due_on:
             found.add(Whole.EXTEND)
         told = any(line.told_at is not None for line in asked.lines)
-        if asked.right is Right.RESTRICTION and not asked.lifting and told and subject is Subject.ASKED_FOR:
+        if asked.right is Right.RESTRICTION and not asked.lifting and told and subject is QuestionKind.ASKED_FOR:
             found.add(Whole.LIFT)
-        if subject is Subject.ASKED_FOR:
+        if subject is QuestionKind.ASKED_FOR:
             found.add(Whole.TOLD)
     return tuple(whole for whole in Whole if whole in found)
 
@@ -99,7 +99,7 @@ def carry_out(
     whole: Whole,
     role: Role,
     person: Person,
-    told: Told | None,
+    told: ToldBefore | None,
     now: datetime,
     *,
     event: str,
@@ -121,13 +121,13 @@ def carry_out(
     return demand_any(decide(unit, there.controller, request_id, kind, person, now, causes=causes)), ""
 
 
-def _demanded(told: Told | None) -> Told:
+def _demanded(told: ToldBefore | None) -> ToldBefore:
     if told is None:
         raise DecisionRefused("Please give the day on which the person was told.")
     return told
 
 
-def _recorded(unit: Unit, there: Installation, request_id: str, person: Person, told: Told, now: datetime) -> str:
+def _recorded(unit: Unit, there: Installation, request_id: str, person: Person, told: ToldBefore, now: datetime) -> str:
     """Record a letter to the person, as `dpsync told` does. Raises `DecisionRefused`."""
     if told.letter is None or told.channel is None:
         raise DecisionRefused("Please say which letter it was, and how it went.")
@@ -139,7 +139,7 @@ def _recorded(unit: Unit, there: Installation, request_id: str, person: Person, 
 
 
 def _lifted(
-    unit: Unit, there: Installation, request_id: str, person: Person, told: Told, now: datetime, event: str
+    unit: Unit, there: Installation, request_id: str, person: Person, told: ToldBefore, now: datetime, event: str
 ) -> Received:
     """A request that ends the restriction for the same subject, made by the rules of `dpsync submit`."""
     if told.on > there.controller.legal_clock.day_of(now):

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, select
 
 from dpsync.ledger import rows, stored_rows
-from dpsync.ledger.told import Kept, Request
+from dpsync.ledger.told import Kept, RequestTold
 from dpsync.sealing import Keys
 from dpsync.store import tables as t
 
@@ -31,7 +31,7 @@ class Known:
     def __init__(self) -> None:
         self._by_person: dict[object, tuple[Kept | None, object]] = {}
 
-    def hear(self, row: Mapping[str, Any], said: Request) -> None:
+    def hear(self, row: Mapping[str, Any], said: RequestTold) -> None:
         """Go on by the next request."""
         kept, before = said.rows.get(("alias", "", 0)), self._by_person.get(row["person"], (None, None))[0]
         if before is None or (kept is not None and kept.idx > before.idx):

@@ -26,7 +26,7 @@ from dpsync.ledger import (
 )
 from dpsync.ledger.row_comparison import Belongings, Row
 from dpsync.ledger.rows import COPIED
-from dpsync.ledger.told import Place
+from dpsync.ledger.told import PlaceTold
 from dpsync.sealing import Keys, RequestKey
 from dpsync.store import tables as t
 from dpsync.store.case_tables import case_act
@@ -139,7 +139,7 @@ def _problems(
         kept, said = _belongings(connection, ids), told.of_requests(connection, ids)
         calls = evidence.answers(connection, ids)
         for row in page:
-            one, has = said.get(row["id"], told.Request()), kept[row["id"]]
+            one, has = said.get(row["id"], told.RequestTold()), kept[row["id"]]
             known.hear(row, one)
             opener = None if row["key_month"] in shut else keys
             yield from _of_request(opener, row, has, one, calls.get(row["id"], {}))
@@ -150,7 +150,11 @@ def _problems(
 
 
 def _of_request(
-    keys: Keys | None, row: Row, has: Belongings, said: told.Request, calls: dict[evidence.Place, evidence.Answer]
+    keys: Keys | None,
+    row: Row,
+    has: Belongings,
+    said: told.RequestTold,
+    calls: dict[evidence.Place, evidence.AnswerCalls],
 ) -> Iterator[str]:
     name = f"request {row['id']}"
     named: set[tuple[str, str]] = set()
@@ -171,7 +175,7 @@ def _of_request(
         yield f"{name}: {problem}"
 
 
-def _key(keys: Keys | None, row: Row, said: told.Request) -> tuple[RequestKey | None, str]:
+def _key(keys: Keys | None, row: Row, said: told.RequestTold) -> tuple[RequestKey | None, str]:
     """The request's key, or what is wrong with it."""
     if row["wrapped_key"] is None:
         return None, "" if said.shredded else "wrapped_key is gone, and no entry tells that the request was shredded"
@@ -203,7 +207,7 @@ _UNSAID = {"ground": ""}
 """What an entry leaves out where there is nothing to say."""
 
 
-def _openly(row: Row, has: Belongings, said: told.Request) -> Iterator[Problem]:
+def _openly(row: Row, has: Belongings, said: told.RequestTold) -> Iterator[Problem]:
     """What anybody can compare, with the request's key or without it."""
     receipt = said.receipt
     if not receipt:
@@ -232,10 +236,10 @@ def _openly(row: Row, has: Belongings, said: told.Request) -> Iterator[Problem]:
             yield "", column, f"the database says {column} {shown}; the ledger tells of another time, or none"
 
 
-def _places(row: Row, has: Belongings, said: told.Request) -> Iterator[Problem]:
+def _places(row: Row, has: Belongings, said: told.RequestTold) -> Iterator[Problem]:
     opened = said.receipt.get("ts")
     for processor, kept in has.parts.items():
-        one, at = said.places.get(processor, Place()), f" at {processor}"
+        one, at = said.places.get(processor, PlaceTold()), f" at {processor}"
         if (kept["state"], kept["rung"]) != (one.state, one.rung):
             column = "state" if kept["state"] != one.state else "rung"
             where = "no entry tells of more than" if one.idx is None else f"entry {one.idx} says"

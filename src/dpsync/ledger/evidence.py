@@ -22,7 +22,7 @@ COLUMNS = "evidence: attempt_id, part, seq, endpoint, scope, status, request_id,
 
 
 @dataclass(slots=True)
-class Answer:
+class AnswerCalls:
     """The calls behind one answer, in their order."""
 
     calls: list[Call] = field(default_factory=list)
@@ -46,10 +46,10 @@ def canonical(row: Mapping[str, Any]) -> Call:
     return {**{name: row[name] for name in names}, "at": microseconds}
 
 
-def answers(connection: Connection, ids: Sequence[str]) -> dict[str, dict[Place, Answer]]:
+def answers(connection: Connection, ids: Sequence[str]) -> dict[str, dict[Place, AnswerCalls]]:
     """The recorded calls of requests, those of one answer together."""
     e, a, p = t.evidence.c, t.attempt.c, t.propagation.c
-    found: dict[str, dict[Place, Answer]] = defaultdict(lambda: defaultdict(Answer))
+    found: dict[str, dict[Place, AnswerCalls]] = defaultdict(lambda: defaultdict(AnswerCalls))
     rows = connection.execute(
         select(*stored_rows.columns_of(t.evidence), p.request_id.label("of_request"), p.processor, a.number)
         .join(t.attempt, a.id == e.attempt_id)
@@ -69,7 +69,9 @@ def place_of(said: Mapping[str, str | int]) -> Place:
     return said.get("dest"), said.get("attempt"), said.get("kind")
 
 
-def problems(commit_key: bytes, told: Mapping[Place, tuple[int, str]], kept: Mapping[Place, Answer]) -> Iterator[str]:
+def problems(
+    commit_key: bytes, told: Mapping[Place, tuple[int, str]], kept: Mapping[Place, AnswerCalls]
+) -> Iterator[str]:
     """What differs of one request's calls. `told`: index and `resp` of the entries that tell of each answer."""
     digests = {place: answer.digest(commit_key) for place, answer in kept.items()}
     for place, (idx, digest) in told.items():

@@ -7,7 +7,7 @@ from typing import Any
 
 from dpsync.ledger import rows, told
 from dpsync.ledger.rows import BORN, COMMITTED, differing, spelled
-from dpsync.ledger.told import AT_A_PLACE, ONLY_ADDED, Kept, Place
+from dpsync.ledger.told import AT_A_PLACE, ONLY_ADDED, Kept, PlaceTold
 
 Row = Mapping[str, Any]
 Problem = tuple[str, Sequence[str], str]
@@ -25,7 +25,7 @@ class Belongings:
     rows: dict[tuple[str, str], list[Row]] = field(default_factory=lambda: defaultdict(list))
 
 
-def problems(key: bytes, row: Row, has: Belongings, said: told.Request) -> Iterator[Problem]:
+def problems(key: bytes, row: Row, has: Belongings, said: told.RequestTold) -> Iterator[Problem]:
     """Each column that is not as committed, by the place of its row."""
     unseen = {"subject_id", "person"} if said.joined_unseen else set()
     if kept := said.rows.get(("request", "", 0)):
@@ -49,8 +49,8 @@ def _not_as(kept: Kept) -> str:
     return f"not as entry {kept.idx} recorded it"
 
 
-def _births(has: Belongings, said: told.Request) -> dict[str, str]:
-    first = ({**part, "way": said.places.get(name, Place()).way or part["way"]} for name, part in has.parts.items())
+def _births(has: Belongings, said: told.RequestTold) -> dict[str, str]:
+    first = ({**part, "way": said.places.get(name, PlaceTold()).way or part["way"]} for name, part in has.parts.items())
     return rows.births(first)
 
 
@@ -63,7 +63,9 @@ def _of_part(key: bytes, row: Row, part: Row, kept: Kept | None) -> tuple[Sequen
     ], "though no entry tells of it"
 
 
-def _of_numbered(key: bytes, table: str, processor: str, found: Sequence[Row], said: told.Request) -> Iterator[Problem]:
+def _of_numbered(
+    key: bytes, table: str, processor: str, found: Sequence[Row], said: told.RequestTold
+) -> Iterator[Problem]:
     later, until = _LATER[table]
     place = f" at {processor}, {table}"
     committed = {number for kind, at, number in said.rows if (kind, at) == (table, processor)}

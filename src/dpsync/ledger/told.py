@@ -15,7 +15,7 @@ Said = Mapping[str, str | int]
 
 
 @dataclass(slots=True)
-class Place:
+class PlaceTold:
     """What the entries about one request at one processor say; `idx` None: none did since it was accepted.
 
     `told`, `done` and `since` are seconds: since when it has been told and done, and since when it has its state.
@@ -54,7 +54,7 @@ class Kept:
 
 
 @dataclass(slots=True)
-class Request:
+class RequestTold:
     """What the entries of one request say. `receipt`: the first, which is about no processor; `idx`: its index.
 
     `closed`: since when nobody is waited for, in seconds. `rows` by table, processor and number: the last word of each
@@ -63,7 +63,7 @@ class Request:
 
     idx: int = 0
     receipt: Said = field(default_factory=dict)
-    places: dict[str, Place] = field(default_factory=dict)
+    places: dict[str, PlaceTold] = field(default_factory=dict)
     closed: int | None = None
     shredded: int | None = None
     rows: dict[tuple[str, str, int], Kept] = field(default_factory=dict)
@@ -82,7 +82,7 @@ class Request:
         if "list" in said:
             self.idx, self.receipt = idx, said
         opened = int(self.receipt.get("ts", said["ts"]))
-        place = self.places.setdefault(name, Place(since=opened)) if name else None
+        place = self.places.setdefault(name, PlaceTold(since=opened)) if name else None
         if place is not None and "way" in said:
             place.way = place.way or str(said["way"])
         if place is not None and "state" in said:
@@ -128,14 +128,14 @@ def items(idx: int, said: Said) -> list[Kept]:
     return [Kept(idx, one) for one in rows.read(str(said["rows"]))] if "rows" in said else []
 
 
-def of_requests(connection: Connection, ids: Sequence[str]) -> dict[str, Request]:
+def of_requests(connection: Connection, ids: Sequence[str]) -> dict[str, RequestTold]:
     """What the ledger tells of these requests. An entry that cannot be read says nothing: `Log.verify` names it."""
     column = t.entry.c
-    told: dict[str, Request] = {}
+    told: dict[str, RequestTold] = {}
     chosen = select(column.idx, column.request_id, column.body).where(column.request_id.in_(ids)).order_by(column.idx)
     for idx, request_id, body in connection.execute(chosen).all():
         if (said := readable(body)) is not None:
-            told.setdefault(request_id, Request()).hear(idx, said)
+            told.setdefault(request_id, RequestTold()).hear(idx, said)
     return told
 
 

@@ -13,7 +13,7 @@ from dpsync.alerts import Concern, raise_alert, told_of
 from dpsync.model import Cause
 from dpsync.propagation import questions
 from dpsync.propagation.controller import Controller
-from dpsync.propagation.points import Point, Subject
+from dpsync.propagation.points import Point, QuestionKind
 
 BY = "--by NAME --reason WHY"
 RELEASE_CONTACT = f"dpsync release {{request}} {{processor}} --cause contact_unverified {BY}"
@@ -53,7 +53,7 @@ def tell_of_held(connection: Connection, controller: Controller, held: Sequence[
     Each cause is a concern of its own: what is held anew, for another one, is told anew. What a mail of its own asks
     about today needs no other.
     """
-    points = [point for one in held for point in one.points if point.subject is Subject.HELD]
+    points = [point for one in held for point in one.points if point.subject is QuestionKind.HELD]
     asked = questions.ask(connection, controller, points, now)
     concerns = {one: _concerns(controller, one, asked) for one in held}
     abouts = [concern.about for some in concerns.values() for concern in some]

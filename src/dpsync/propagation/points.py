@@ -13,7 +13,7 @@ CREDENTIAL: Final = "credential"
 _ASKED_FOR: Final = "asked for"
 
 
-class Subject(StrEnum):
+class QuestionKind(StrEnum):
     """What a question is about."""
 
     HELD = "held"
@@ -38,13 +38,13 @@ class Point(NamedTuple):
         return Cause(self.why) if self.why in set(Cause) else None
 
     @property
-    def subject(self) -> Subject:
+    def subject(self) -> QuestionKind:
         """Which kind of question asks about it."""
         if self.why == CREDENTIAL or self.cause is Cause.CONTACT_UNVERIFIED:
-            return Subject.TECHNICAL
+            return QuestionKind.TECHNICAL
         if self.why.startswith(_ASKED_FOR):
-            return Subject.ASKED_FOR
-        return Subject.HELD if self.cause else Subject.STUCK
+            return QuestionKind.ASKED_FOR
+        return QuestionKind.HELD if self.cause else QuestionKind.STUCK
 
 
 def stuck_point(request_id: str, processor: str, state: State, since: datetime) -> Point:
@@ -57,6 +57,6 @@ def asked_for(request_id: str, now: datetime) -> Point:
     return Point(request_id, "", f"{_ASKED_FOR} {now.isoformat()}")
 
 
-def subject_of(points: Iterable[Point]) -> Subject:
+def subject_of(points: Iterable[Point]) -> QuestionKind:
     """What a question is about; all its points are of one kind."""
     return next(iter(points)).subject

@@ -12,7 +12,7 @@ from dpsync.model import Right, Role
 from dpsync.propagation import earlier, extensions
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.page_links import Page, PageKind, link_to
-from dpsync.propagation.points import Subject, subject_of
+from dpsync.propagation.points import QuestionKind, subject_of
 from dpsync.propagation.question_texts import question_text
 from dpsync.propagation.questions import Outcome, link_of, points_of, was_withdrawn
 from dpsync.store import tables as t
@@ -96,10 +96,10 @@ def post_question(controller: Controller, mail: Mail, to: str, row: Row[Any], of
     paragraphs = [
         f"{controller.name} was asked to {of.what}. {text.stands}",
         *([" ".join(of.older)] if of.older else []),
-        f"Why {'we write' if subject is Subject.ASKED_FOR else 'it waits for a decision'}: {text.why}",
-        f"Please decide{'' if subject is Subject.ASKED_FOR else f' by {by}'}: {text.choices}.",
+        f"Why {'we write' if subject is QuestionKind.ASKED_FOR else 'it waits for a decision'}: {text.why}",
+        f"Please decide{'' if subject is QuestionKind.ASKED_FOR else f' by {by}'}: {text.choices}.",
         f"If nobody decides, {text.otherwise}. The legal date is {law}."
-        + ("" if subject is Subject.ASKED_FOR else " dpsync reminds you."),
+        + ("" if subject is QuestionKind.ASKED_FOR else " dpsync reminds you."),
         _LINK.format(
             shows="" if row.role == Role.OPERATOR else "shows who it is about and ",
             until=f"{row.expires_at.astimezone(controller.zone):%d %b %Y, %H:%M}",
@@ -111,8 +111,8 @@ def post_question(controller: Controller, mail: Mail, to: str, row: Row[Any], of
     ]
     short = row.request_id[:8]
     headline = {
-        Subject.ASKED_FOR: f"Your link to decide about request {short}",
-        Subject.TECHNICAL: f"Please look by {by}: a request to {of.what} waits for you (request {short})",
+        QuestionKind.ASKED_FOR: f"Your link to decide about request {short}",
+        QuestionKind.TECHNICAL: f"Please look by {by}: a request to {of.what} waits for you (request {short})",
     }.get(subject, f"Please decide by {by}: {of.what}? (request {short})")
     return _post(controller, mail, to, row, QUESTION, headline, paragraphs, now)
 

@@ -7,7 +7,7 @@ from typing import assert_never
 from dpsync.model import Cause, State
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.held import BECAUSE, BY, RELEASE_CONTACT
-from dpsync.propagation.points import CREDENTIAL, Point, Subject, subject_of
+from dpsync.propagation.points import CREDENTIAL, Point, QuestionKind, subject_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +29,13 @@ def question_text(controller: Controller, points: Collection[Point], *, withdraw
     places = "; ".join(sorted({controller.title_of(point.processor) for point in points if point.processor}))
     subject, first = subject_of(points), min(points)
     match subject:
-        case Subject.HELD:
+        case QuestionKind.HELD:
             return _held(points, places)
-        case Subject.STUCK:
+        case QuestionKind.STUCK:
             return _stuck(points, places, withdrawn=withdrawn)
-        case Subject.ASKED_FOR:
+        case QuestionKind.ASKED_FOR:
             return _asked_for(first)
-        case Subject.TECHNICAL:
+        case QuestionKind.TECHNICAL:
             return _credential(first, places) if first.why == CREDENTIAL else _contact(first, places)
         case _:
             assert_never(subject)

@@ -17,7 +17,7 @@ from dpsync.alerts import day_of
 from dpsync.model import Cause, Mode, Role, State
 from dpsync.propagation import signed_links
 from dpsync.propagation.controller import Controller
-from dpsync.propagation.points import CREDENTIAL, Point, Subject, stuck_point, subject_of
+from dpsync.propagation.points import CREDENTIAL, Point, QuestionKind, stuck_point, subject_of
 from dpsync.store import tables as t
 from dpsync.store.question_tables import question
 
@@ -102,7 +102,7 @@ def ask(connection: Connection, controller: Controller, wanted: Collection[Point
 
 def ask_again(connection: Connection, role: Role, point: Point, now: datetime) -> bool:
     """Plan the question that somebody asked for; False where one is on its way, or there were too many today."""
-    rows = _earlier(connection, [point.request_id], Subject.ASKED_FOR).get((point.request_id, role), [])
+    rows = _earlier(connection, [point.request_id], QuestionKind.ASKED_FOR).get((point.request_id, role), [])
     if any(is_open(row, now) for row in rows):
         return False
     if _asked_since(connection, role, now - timedelta(days=1)) >= MOST_A_DAY:
@@ -161,11 +161,13 @@ def _settled(rows: Iterable[Row[Any]], now: datetime) -> set[Point]:
         point
         for row in settled
         for point in points_of(row)
-        if point.subject is not Subject.TECHNICAL or row.created_at > yesterday
+        if point.subject is not QuestionKind.TECHNICAL or row.created_at > yesterday
     }
 
 
-def _earlier(connection: Connection, ids: Sequence[str], subject: Subject) -> dict[tuple[str, str], list[Row[Any]]]:
+def _earlier(
+    connection: Connection, ids: Sequence[str], subject: QuestionKind
+) -> dict[tuple[str, str], list[Row[Any]]]:
     found: dict[tuple[str, str], list[Row[Any]]] = defaultdict(list)
     for at in range(0, len(ids), _IN_ONE):
         chosen = select(question).where(Q.request_id.in_(ids[at : at + _IN_ONE])).order_by(Q.created_at)
@@ -237,7 +239,7 @@ def close_what_is_decided(connection: Connection, now: datetime) -> None:
     left = waiting_now(connection, {row.request_id for row in running})
     for row in running:
         points = points_of(row)
-        if subject_of(points) is not Subject.ASKED_FOR and not points & left:
+        if subject_of(points) is not QuestionKind.ASKED_FOR and not points & left:
             close(connection, row, Outcome.ELSEWHERE, now)
         elif now >= row.expires_at:
             close(connection, row, Outcome.EXPIRED, now)

@@ -16,7 +16,7 @@ from dpsync.model import Role
 from dpsync.propagation import held, question_letters, questions
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.correspondence import undelivered
-from dpsync.propagation.points import Subject, subject_of
+from dpsync.propagation.points import QuestionKind, subject_of
 from dpsync.propagation.question_letters import About
 from dpsync.propagation.questions import Outcome
 from dpsync.store.writer import Unit
@@ -65,7 +65,7 @@ def _asked(unit: Unit, row: Row[Any], now: datetime) -> None:
     questions.mark(unit.connection, row, mailed_at=now)
     points = questions.points_of(row)
     subject = subject_of(points)
-    cause = held.CAUSE if subject is Subject.HELD else subject.value.replace(" ", "_")
+    cause = held.CAUSE if subject is QuestionKind.HELD else subject.value.replace(" ", "_")
     for name in sorted({point.processor for point in points if point.processor}):
         unit.append(None, entry.encode(EntryKind.ALERT, now, dest=name, cause=cause, n=1))
 
