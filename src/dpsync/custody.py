@@ -125,8 +125,8 @@ class Custody:
         if not os.path.lexists(self.mark):
             return ""
         return (
-            "the database was put back from a back-up, and nothing says yet what it lacks: "
-            "`dpsync recover --by NAME --reason WHY`"
+            "the database is older than what is known of it outside (a restored back-up, or a witness has seen more). "
+            "Nothing is signed or sent before a person has decided: `dpsync recover --by NAME --reason WHY`"
         )
 
     def begin_restore(self, page: bytes) -> None:

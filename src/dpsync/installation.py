@@ -192,11 +192,13 @@ class Installation:
         return self.keys.open(PURPOSE, sealed, request_id.encode())
 
     def anchor(self, now: datetime) -> str:
-        """Sign a checkpoint and keep it outside. Raises what `Anchors.write` raises."""
+        """Sign a checkpoint and keep it outside. Raises `RecoveryNeeded`, and what `Anchors.write` raises."""
+        self.custody.demand_recovered()
         note = self.write(lambda unit: self.log.checkpoint(unit.connection, now))
         self.custody.anchor(note, self.read, self.write, now)
         return note
 
     def receipt(self, request_id: str, now: datetime) -> dict[str, Any]:
-        """The receipt of a request, under a checkpoint of this moment."""
+        """The receipt of a request, under a checkpoint of this moment. Raises `RecoveryNeeded`."""
+        self.custody.demand_recovered()
         return self.write(lambda unit: receipts.receipt_of(unit.connection, self.controller, self.log, request_id, now))

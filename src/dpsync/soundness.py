@@ -72,7 +72,9 @@ def verify_ledger(
         return replace(found, problems=(*found.problems, *outside.contradicted))
     if found.problems:
         installation.write(lambda unit: log.distrust(unit.connection))
-    elif found.entries and not found.lost:  # nothing is written where the newest -wal may still be put back
+    elif (
+        found.entries and not found.lost and not custody.unrecovered
+    ):  # nothing is written where the newest -wal may still be put back
         now = installation.clock.now()
 
         def mark(unit: Unit) -> None:

@@ -47,6 +47,7 @@ WRITING: list[tuple[str, ...]] = [
     ("serve",),
     ("run-once",),
     ("backup", "."),
+    ("witness",),
     *(("complaint", what, "C-000", *more, "--on", "2026-11-20", "--by", "Dora") for what, *more in STEPS),
     ("complaint", "open", "--received", "2026-11-20", "--channel", "mail", "--topic", "delay", "--by", "Dora"),
     ("incident", "open", "--what", "a laptop is lost", "--by", "Dora"),

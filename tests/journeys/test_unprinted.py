@@ -94,6 +94,7 @@ ELSEWHERE = {
     "settle": "one way with `release`",
     "check": "its own exit code says more; below",
     "drill": "its own exit code says more",
+    "witness": "runs until it is ended",
     "restore": "prints nothing on standard output",
     "recover": "ends as `backup`",
     "serve": "prints nothing on standard output",

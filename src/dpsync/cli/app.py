@@ -27,6 +27,7 @@ from dpsync.cli import (
     setup,
     standing,
     submitting,
+    witness,
 )
 from dpsync.cli.console import Talk
 
@@ -122,6 +123,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "drill": recovering.drill,
     "restore": recovering.restore,
     "recover": recovering.recover,
+    "witness": witness.witness,
     "explain": explain.explain,
     "sandbox": rehearse.sandbox,
     "demo": rehearse.demo,

@@ -24,6 +24,7 @@ from dpsync.store import tables
 NEWEST = "checkpoint"
 NUMBERED = ".checkpoint"
 STEP = ".consistency"
+COSIGNED = ".cosigned"
 GAP = ".gap"
 RECORDED = ".gap-recorded"
 """What becomes of that ending once the ledger says so too (an entry `gap`)."""
@@ -142,6 +143,21 @@ class Anchors:
             durable.place(path, continuation.encode())
         except OSError as refused:
             raise _unwritten("consistency file", self._folder, refused) from None
+
+    def write_cosigned(self, signed: str, line: str) -> str:
+        """Keep that checkpoint with a witness's line under it, beside those of others. Gives all of it.
+
+        For people who check a receipt; dpsync itself goes by the checkpoint alone. Raises `ProofDamaged`.
+        """
+        path = self._folder / f"{note.parse(signed)[0].size:012d}{COSIGNED}"
+        before = _text(path) or ""
+        others = before.removeprefix(signed) if before.startswith(signed) else ""
+        content = f"{signed}{others}{'' if line in others else line}"
+        try:
+            durable.replace(path, content.encode())
+        except OSError as refused:
+            raise _unwritten("cosigned checkpoint", self._folder, refused) from None
+        return content
 
     def _relied_on(self, path: Path) -> str:
         """The note in a file. Raises `NoteInvalid` for one that says nothing about this ledger."""

@@ -109,6 +109,11 @@ class Signature:
     key_id: bytes
     signature: bytes
 
+    @property
+    def line(self) -> str:
+        """As it stands under a note."""
+        return f"{_DASH}{self.name} {_b64(self.key_id + self.signature)}\n"
+
 
 def sign_text(text: str, signers: Iterable[Signer]) -> str:
     """A signed note over `text`, which ends with a line feed. Raises `ValueError` without a signer."""

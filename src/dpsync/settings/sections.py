@@ -12,6 +12,7 @@ from pydantic import (
     PrivateAttr,
     StrictBool,
     StrictInt,
+    StringConstraints,
     ValidationInfo,
     model_validator,
 )
@@ -71,6 +72,26 @@ class KeysSection(Section):
     directory: Folder = Field(default=_as_written("keys"), description="Signing key, pepper and month keys; mode 0700.")
 
 
+KeyLine = Annotated[str, StringConstraints(pattern=r"^[!-*,-~]{1,200}\+[0-9a-f]{8}\+[A-Za-z0-9+/]{43,64}={0,2}$")]
+"""A verifier key line: name+id+key."""
+
+
+class CosigningSection(Section):
+    """A witness that cosigns this ledger's checkpoints."""
+
+    url: WebAddress = Field(description="Where it answers, without /add-checkpoint.")
+    key: KeyLine = Field(description="Its key line, as `dpsync witness --show-key` prints it there.")
+
+
+class WitnessSection(Section):
+    """This installation as a witness of other ledgers: `dpsync witness`."""
+
+    listen: Listener = Field(default="127.0.0.1:8461", description="Where the witness listens, behind your proxy.")
+    logs: tuple[KeyLine, ...] = Field(
+        default=(), description="The key line of each ledger that it witnesses, as `dpsync init` printed it there."
+    )
+
+
 class LedgerSection(Section):
     """The proof."""
 
@@ -83,6 +104,9 @@ class LedgerSection(Section):
     )
     receipts: Folder = Field(
         default=_as_written("receipts/"), description="The folder for the receipt of each closed request."
+    )
+    witnesses: tuple[CosigningSection, ...] = Field(
+        default=(), description="Who cosigns the daily checkpoint: each with its url and its key line."
     )
 
 
@@ -308,6 +332,9 @@ class Settings(Section):
     store: StoreSection = Field(default=_as_written({}), description="Where requests and their states are kept.")
     keys: KeysSection = Field(default=_as_written({}), description="The key directory.")
     ledger: LedgerSection = Field(description="The proof.")
+    witness: WitnessSection = Field(
+        default=_as_written({}), description="Which other ledgers this installation witnesses."
+    )
     intake: IntakeSection = Field(default=_as_written({}), description="How requests come in.")
     safety: SafetySection = Field(default=_as_written({}), description="What dpsync holds until a person looks.")
     mail: MailSection | None = Field(default=None, description="The mail host. Without it, no notice can be sent.")

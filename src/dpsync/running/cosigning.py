@@ -1,0 +1,174 @@
+"""The daily checkpoint, cosigned by the witnesses that [ledger] names: whoever trusts one of them sees one history.
+
+C2SP `tlog-witness`, as its client. A witness that has seen a larger ledger under our key, or another one, is the alarm
+that all this is for: then nothing more is signed.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from hashlib import sha256
+
+from sqlalchemy import Connection
+
+from dpsync.alerts import Concern, raise_alert
+from dpsync.connector_services import NoAnswer, Reply
+from dpsync.errors import NoteInvalid
+from dpsync.installation import Installation
+from dpsync.ledger import entry, note
+from dpsync.ledger.cosignature import WitnessKey
+from dpsync.ledger.entry import EntryKind
+from dpsync.settings.sections import CosigningSection
+from dpsync.store import meta
+from dpsync.store.writer import Unit
+
+PATIENCE = timedelta(days=3)
+"""How long a witness may be silent before the operator hears of it."""
+
+RECOVERED = "recovered"
+"""The row of `meta` that says how many entries were known outside when the database was recovered last."""
+
+_KEY = "cosigned:"
+_SIZE = re.compile(rb"([0-9]{1,18})\n")
+
+
+@dataclass(frozen=True, slots=True)
+class Cosigned:
+    """The newest checkpoint that a witness cosigned: how many entries it signs, and on which day."""
+
+    size: int
+    on: date
+
+
+def newest(connection: Connection, key: WitnessKey) -> Cosigned | None:
+    """The newest that this witness cosigned; None before the first."""
+    value = meta.value_of(connection, f"{_KEY}{key.key_id.hex()}")
+    if value is None:
+        return None
+    size, on = value.split(" ")
+    return Cosigned(int(size), date.fromisoformat(on))
+
+
+def ask(there: Installation, now: datetime) -> None:
+    """Have each witness cosign today's checkpoint that has not done it yet. What fails is tried again."""
+    today, signed = now.astimezone(there.zone).date(), ""
+    for one in there.settings.ledger.witnesses:
+        try:
+            key = WitnessKey.parse(one.key)
+        except NoteInvalid as wrong:
+            _tell(there, one.key.partition("+")[0], wrong.message, now)
+            continue
+        last = there.read(lambda connection, key=key: newest(connection, key))  # type: ignore[misc]  # because mypy does not infer a lambda's default
+        if (last is None or last.on < today) and not there.custody.unrecovered:
+            signed = signed or there.anchor(now)  # one and the same for all of them: a quorum is over one checkpoint
+            _ask(there, one, key, last, signed, now)
+
+
+def _ask(
+    there: Installation, one: CosigningSection, key: WitnessKey, last: Cosigned | None, signed: str, now: datetime
+) -> None:
+    size, old = note.parse(signed)[0].size, last.size if last else 0
+    try:
+        reply = _post(there, one, min(old, size), signed)
+        theirs = _size_in(reply)
+        if theirs is not None and theirs <= size:
+            # A 200 that was lost, or a database that was put back: from what it has seen, and once only.
+            reply, old = _post(there, one, theirs, signed), theirs
+            theirs = _size_in(reply)
+    except NoAnswer as failure:
+        if last is None or now.astimezone(there.zone).date() - last.on > PATIENCE:
+            _tell(there, key.name, failure.reason, now)
+        return
+    if theirs is not None and theirs > size:
+        _contradicted(there, key, theirs, f"it has cosigned {theirs:,} entries of this ledger", now)
+    elif reply.status == 422:
+        _contradicted(there, key, min(old, size), "it has seen another ledger under this key", now)
+    elif reply.status == 200 and (line := _line_in(reply, signed, key)):
+        _keep(there, key, signed, line, now)
+    elif reply.status not in {409, 429} and reply.status < 500:
+        known = "it does not know this ledger, or its key" if reply.status in {403, 404} else "it did not cosign"
+        _tell(there, key.name, f"{known} (status {reply.status})", now)
+
+
+def _post(there: Installation, one: CosigningSection, old: int, signed: str) -> Reply:
+    body = there.read(lambda connection: there.log.continuation(connection, old, signed))
+    return there.http.call(
+        "POST",
+        f"{one.url}/add-checkpoint",
+        template="/add-checkpoint",
+        headers={"Content-Type": "text/plain; charset=utf-8"},
+        body=body.encode(),
+    )
+
+
+def _size_in(reply: Reply) -> int | None:
+    found = _SIZE.fullmatch(reply.body) if reply.status == 409 else None
+    return int(found[1]) if found else None
+
+
+def _line_in(reply: Reply, signed: str, key: WitnessKey) -> str:
+    """The line by which this witness cosigned, found to fit; "" where there is none."""
+    for line in reply.body.decode(errors="replace").split("\n")[:-1]:
+        try:
+            if key.cosigned_at(f"{signed}{line}\n") is not None:
+                return f"{line}\n"
+        except NoteInvalid:
+            continue
+    return ""
+
+
+def _keep(there: Installation, key: WitnessKey, signed: str, line: str, now: datetime) -> None:
+    size, today = note.parse(signed)[0].size, now.astimezone(there.zone).date()
+    kept = there.custody.anchors.write_cosigned(signed, line)
+
+    def work(unit: Unit) -> None:
+        # a crash just before asks it again, and it cosigns the same once more
+        meta.put(unit.connection, f"{_KEY}{key.key_id.hex()}", f"{size} {today.isoformat()}")
+        digest = sha256(kept.encode()).hexdigest()
+        unit.append(None, entry.encode(EntryKind.ANCHOR, now, n=size, name=entry.safe(key.name), digest=digest))
+
+    there.write(work)
+
+
+def _contradicted(there: Installation, key: WitnessKey, seen: int, why: str, now: datetime) -> None:
+    """`seen`: how many entries it has cosigned of the other history."""
+    known = there.read(lambda connection: int(meta.value_of(connection, RECOVERED) or 0))
+    if not known or seen > known:
+        _stop(there, key, f"{seen}\n".encode(), why, now)
+        return
+    lost = "it has cosigned what was lost when the database was recovered, and cosigns no other history of this ledger"
+    _tell(there, key.name, lost, now)
+
+
+def _stop(there: Installation, key: WitnessKey, page: bytes, why: str, now: datetime) -> None:
+    """Sign nothing more: whoever can show two histories has made one of them."""
+    there.custody.begin_restore(page)
+    there.write(
+        lambda unit: raise_alert(
+            unit.connection,
+            cause="witness-contradicts",
+            role="dpo",
+            subject="A witness knows another history of the ledger: nothing more is signed",
+            body="Either an old back-up was put back, or somebody changed the ledger. Keep every copy as it is, find "
+            "out which it was, and run `dpsync verify`. If it was a back-up: `dpsync recover --by NAME --reason WHY`.",
+            now=now,
+            zone=there.zone,
+            concerns=[Concern(key.name, f"{key.name}: {why}")],
+            at_once=True,
+        )
+    )
+
+
+def _tell(there: Installation, name: str, why: str, now: datetime) -> None:
+    there.write(
+        lambda unit: raise_alert(
+            unit.connection,
+            cause="witness",
+            role="operator",
+            subject="A witness does not cosign the ledger's checkpoint",
+            body="dpsync tries again every hour. Look at [ledger] witnesses, and ask whoever runs the witness.",
+            now=now,
+            zone=there.zone,
+            concerns=[Concern(f"{name}/{why}", f"{name}: {why}")],
+        )
+    )

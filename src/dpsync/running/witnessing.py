@@ -1,0 +1,154 @@
+"""A witness of other ledgers: it cosigns a checkpoint only if that continues the one it cosigned before.
+
+C2SP `tlog-witness`: add-checkpoint, and the last checkpoint again for whoever asks. Which ledger had which size is
+written before the answer goes, in the transaction that compares it: two at once can never both be cosigned.
+"""
+
+import hashlib
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+
+from dpsync import telemetry
+from dpsync.errors import ConfigurationError, Fault, Locked, NoteInvalid
+from dpsync.installation import Installation
+from dpsync.ledger import continuation, merkle, note
+from dpsync.ledger.cosignature import Cosigner
+from dpsync.store import meta
+from dpsync.store.writer import Unit
+
+LARGEST = continuation.LARGEST
+SECONDS = 10
+"""How long a connection may say nothing."""
+
+_KEY = "witnessed:"
+TEXT, SIZE = "text/plain; charset=utf-8", "text/x.tlog.size"
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """An answer: the status, the body, and what kind of text it is."""
+
+    status: int
+    body: str = ""
+    kind: str = TEXT
+
+
+def cosigner_of(there: Installation) -> Cosigner:
+    """The witness's own key: one that signs nothing else, and is back with the key directory."""
+    return Cosigner.from_seed(f"{there.origin}/witness", there.keys.mac("witness", b"cosignature/v1"))
+
+
+def logs_of(there: Installation) -> Mapping[str, note.VerifierKey]:
+    """The ledgers that are witnessed, by their origin. Raises `ConfigurationError`."""
+    try:
+        keys = [note.VerifierKey.parse(line) for line in there.settings.witness.logs]
+    except NoteInvalid as wrong:
+        raise ConfigurationError([Fault("witness.logs", wrong.message)]) from None
+    return {key.name: key for key in keys}
+
+
+def add_checkpoint(there: Installation, raw: bytes) -> Said:
+    """Cosign what continues what was cosigned; persisted before this returns."""
+    try:
+        step = continuation.parse(raw.decode())
+        head, signatures = note.parse(step.checkpoint)
+    except (NoteInvalid, UnicodeDecodeError):
+        return Said(400)
+    key = logs_of(there).get(head.origin)
+    if key is None:
+        return Said(404)
+    try:
+        note.verify(step.checkpoint, [key])
+    except NoteInvalid:
+        return Said(403)
+    own = next(one for one in signatures if (one.name, one.key_id) == (key.name, key.key_id))
+    cosigner, at = cosigner_of(there), int(there.clock.now().timestamp())
+
+    def work(unit: Unit) -> Said:
+        before = meta.value_of(unit.connection, f"{_KEY}{head.origin}")
+        known = note.parse(before)[0] if before else note.Checkpoint(head.origin, 0, merkle.EMPTY_ROOT)
+        if step.old != known.size:
+            return Said(409, f"{known.size}\n", SIZE)
+        if not step.leads_from(known.root) or (head.size == 0 and head.root != merkle.EMPTY_ROOT):
+            return Said(422)
+        line = cosigner.line(head, at)
+        meta.put(unit.connection, f"{_KEY}{head.origin}", f"{head.text}\n{own.line}{line}")
+        return Said(200, line)
+
+    return there.write(work)
+
+
+def last_checkpoint(there: Installation, path: str) -> Said:
+    """What was cosigned last for the ledger whose origin has that SHA-256 (`/HEX/checkpoint`)."""
+    for origin in logs_of(there):
+        if path == f"/{hashlib.sha256(origin.encode()).hexdigest()}/checkpoint":
+            found = there.read(lambda connection, key=f"{_KEY}{origin}": meta.value_of(connection, key))  # type: ignore[misc]  # because mypy does not infer a lambda's default
+            return Said(200, found) if found else Said(404)
+    return Said(404)
+
+
+@contextmanager
+def listening(there: Installation) -> Iterator[str]:
+    """Answer on `[witness] listen` while the block runs. Gives the address. Raises `Locked`, `ConfigurationError`."""
+    logs_of(there)
+    host, _, port = there.settings.witness.listen.rpartition(":")
+
+    class Server(ThreadingHTTPServer):
+        address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+
+    try:
+        opened = Server((host.strip("[]"), int(port)), _page_of(there))
+    except OSError as error:
+        raise Locked(f"cannot listen on {host}:{port} (witness.listen): {error.strerror}", code="DP-104") from error
+    with opened as server:
+        thread = Thread(target=server.serve_forever, name="witness", daemon=True)
+        thread.start()
+        try:
+            yield f"{host}:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def _page_of(there: Installation) -> type[BaseHTTPRequestHandler]:
+    class Page(BaseHTTPRequestHandler):
+        timeout = SECONDS
+
+        def do_POST(self) -> None:
+            length = self.headers.get("Content-Length", "")
+            if self.path != "/add-checkpoint":
+                self._answer(Said(404))
+            elif not length.isdecimal() or int(length) > LARGEST:
+                self._answer(Said(413 if length.isdecimal() else 411))
+            else:
+                body = self.rfile.read(int(length))
+                self._guarded(lambda: add_checkpoint(there, body))
+
+        def do_GET(self) -> None:
+            self._guarded(lambda: last_checkpoint(there, self.path))
+
+        def _guarded(self, work: Callable[[], Said]) -> None:
+            try:
+                said = work()
+            except Exception as error:  # noqa: BLE001 - because a traceback on stderr would quote values
+                telemetry.log("witness").error("not answered", error=error)
+                said = Said(503)
+            self._answer(said)
+
+        def _answer(self, said: Said) -> None:
+            body = said.body.encode()
+            self.send_response(said.status)
+            self.send_header("Content-Type", said.kind)
+            self.send_header("Content-Length", str(len(body)))
+            self.send_header("Connection", "close")
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - because the library names it so
+            """Nothing: the proxy before it keeps what is of interest."""
+
+    return Page
