@@ -1,9 +1,11 @@
-"""How large a piece of code may be, and what has a docstring. `make check` runs it; every exception has its reason.
+"""How large a piece of code may be, what has a docstring, and that a type has a name of its own. `make check` runs it;
+every exception has its reason.
 
 The lists may only shrink: who makes a piece small takes its name out. Migrations are frozen and not looked at.
 """
 
 import ast
+from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -60,6 +62,11 @@ UNDOCUMENTED = {
     "waiting for theirs": [],
 }
 
+NAMED_TWICE = {
+    "each vendor has its own, in its own folder": ["Calls", "Member", "Memory", "Page"],
+    "a protocol, and what keeps it": ["Health", "Journal"],
+}
+
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
@@ -110,6 +117,17 @@ def test_every_public_name_says_what_it_promises() -> None:
     }
     assert bare == set()
     assert [module for module, (text, tree) in modules().items() if text and not ast.get_docstring(tree)] == []
+
+
+def test_a_type_has_a_name_of_its_own() -> None:
+    """The sandbox is apart: it shares nothing with the rest, and has the vendors' words."""
+    named = Counter(
+        name
+        for module, (_, tree) in modules().items()
+        for name, node, public in definitions(tree.body)
+        if isinstance(node, ast.ClassDef) and public and not module.startswith(("sandbox/", "demo/"))
+    )
+    assert {name for name, times in named.items() if times > 1} == excepted(NAMED_TWICE)
 
 
 def test_no_exception_is_kept_for_what_is_gone() -> None:

@@ -34,7 +34,7 @@ from dpsync.intake.refusals import Refusal, Refusals
 from dpsync.intake.signature import Verifier, signed_headers
 from dpsync.intake.web import create_app
 from dpsync.model import Request, Right
-from dpsync.propagation.correspondence.acknowledgement import AnswerForm, Earlier, Question
+from dpsync.propagation.correspondence.acknowledgement import AnswerForm, EarlierAnswer, Question
 from dpsync.propagation.engine.worker import Worker
 from dpsync.propagation.rules.lifecycle import AnswerKind
 from dpsync.retention.service import Conversations
@@ -124,7 +124,7 @@ class Letters(LetterLinks):
         self.house = house
 
     def question(self, token: str, now: datetime) -> Question | None:
-        earlier = tuple(Earlier(kind, at) for _, kind, _, at in self.house.answers)
+        earlier = tuple(EarlierAnswer(kind, at) for _, kind, _, at in self.house.answers)
         lifting = token == LIFTING
         right = Right.RESTRICTION if lifting else Right.ERASURE
         page = Question("DPS-7F3K2", right, lifting, "Sign-up <forms>", earlier)

@@ -39,7 +39,7 @@ MOST_BY_LINK = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Earlier:
+class EarlierAnswer:
     """An answer that was given before: whoever has the link may see what and when, and not by whom."""
 
     kind: AnswerKind
@@ -54,7 +54,7 @@ class Question:
     right: Right
     lifting: bool
     processor: str
-    earlier: tuple[Earlier, ...]
+    earlier: tuple[EarlierAnswer, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +94,10 @@ def _notice(connection: Connection, token: str, now: datetime) -> Any:
     ).one_or_none()
 
 
-def _earlier(connection: Connection, propagation_id: int) -> tuple[Earlier, ...]:
+def _earlier(connection: Connection, propagation_id: int) -> tuple[EarlierAnswer, ...]:
     a = t.answer.c
     rows = connection.execute(select(a.kind, a.at).where(a.propagation_id == propagation_id).order_by(a.id)).all()
-    return tuple(Earlier(AnswerKind(row.kind), row.at) for row in rows if row.kind in BY_PEOPLE)
+    return tuple(EarlierAnswer(AnswerKind(row.kind), row.at) for row in rows if row.kind in BY_PEOPLE)
 
 
 def answer_by_link(
