@@ -37,6 +37,13 @@ Note = Annotated[str, typer.Option(help="Words for the record. dpsync keeps them
 Many = list[str] | None
 
 
+def case_of(there: "Installation", letter: str, prefix: str) -> str:
+    """The full id of the one case that begins so. Raises `NotFound`."""
+    from dpsync.cases.acts import find_case
+
+    return there.read(lambda connection: find_case(connection, letter, prefix))
+
+
 def person_of(by: str, reason: str) -> "Person":
     """Who records it: the name that was given, and the account of the operating system."""
     from dpsync.cli.console import os_user

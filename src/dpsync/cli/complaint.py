@@ -13,6 +13,7 @@ from dpsync.cli.case_options import (
     Many,
     Note,
     On,
+    case_of,
     moment_at,
     one_of,
     person_of,
@@ -236,12 +237,11 @@ def partial_of(step: Callable[..., "Complaint"], *more: Any) -> Work:
 
 
 def _step(talk: Talk, case: str, by: str, reason: str, as_json: bool, done: str, work: Work) -> int:
-    from dpsync.cases.acts import find_case
     from dpsync.cases.complaints import LETTER
     from dpsync.cli.opening import installation
 
     with installation(talk) as there:
-        case_id = there.read(lambda connection: find_case(connection, LETTER, case))
+        case_id = case_of(there, LETTER, case)
         made = there.write(lambda unit: work(unit, there, case_id, person_of(by, reason)))
         _end(talk, there, made, done, as_json=as_json)
     return Exit.DONE

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dpsync.cli.case_options import case_of
 from dpsync.cli.console import Talk
 from dpsync.cli.options import AsJson
 from dpsync.errors import Exit
@@ -47,13 +48,13 @@ def list_(
 
 def show(ctx: typer.Context, case: Case, *, as_json: AsJson = False) -> int:
     """Show one complaint, step by step, with the words that were kept. These may name people."""
-    from dpsync.cases.acts import acts, find_case, words_of
+    from dpsync.cases.acts import acts, words_of
     from dpsync.cases.complaints import LETTER, complaint
     from dpsync.cli.opening import installation
 
     talk: Talk = ctx.obj
     with installation(talk, secrets=False, compare=False) as there:
-        case_id = there.read(lambda connection: find_case(connection, LETTER, case))
+        case_id = case_of(there, LETTER, case)
         made = there.read(lambda connection: complaint(connection, case_id))
         steps = there.read(lambda connection: acts(connection, LETTER, case_id))[case_id]
         show_one(talk, made, as_json=as_json)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dpsync.cli.case_options import By, Many, moment_at, one_of, person_of
+from dpsync.cli.case_options import By, Many, case_of, moment_at, one_of, person_of
 from dpsync.cli.console import Talk
 from dpsync.cli.options import AsJson
 from dpsync.errors import Exit
@@ -55,7 +55,6 @@ def open_(
 ) -> int:
     """Record an incident, with what Art. 33 asks to be written down. dpsync keeps the words sealed."""
     from dpsync.cases import incidents
-    from dpsync.cases.acts import find_case
     from dpsync.cases.incidents import LETTER, IncidentKind, NewIncident
     from dpsync.cli.opening import full_id, installation
 
@@ -63,7 +62,7 @@ def open_(
     facts["contact"] = contact
     with installation(ctx.obj) as there:
         now = there.clock.now()
-        case_id = there.read(lambda connection: find_case(connection, LETTER, case)) if case else ""
+        case_id = case_of(there, LETTER, case) if case else ""
         named = one_of(IncidentKind, kind, "--kind")
         aware_at = moment_at(aware, there, "--aware") if aware else now
         requests = tuple(full_id(there, name) for name in about or ())
@@ -94,7 +93,6 @@ def close(
 ) -> int:
     """Close an incident: what it was, and who was told. You tell them; dpsync only records it."""
     from dpsync.cases import incidents
-    from dpsync.cases.acts import find_case
     from dpsync.cases.incidents import LETTER, Closing, Finding
     from dpsync.cli.opening import day_of, installation
 
@@ -106,7 +104,7 @@ def close(
         people_told_on=day_of(people_told_on, "--people-told-on") if people_told_on else None,
     )
     with installation(talk) as there:
-        case_id, now = there.read(lambda connection: find_case(connection, LETTER, case)), there.clock.now()
+        case_id, now = case_of(there, LETTER, case), there.clock.now()
         made = there.write(
             lambda unit: incidents.close(unit, there.controller, case_id, how, person_of(by, reason), now)
         )
@@ -152,14 +150,14 @@ def list_(
 @group.command("show")
 def show(ctx: typer.Context, case: Case, *, as_json: AsJson = False) -> int:
     """Show one incident, with what was written down for Art. 33. The words may name people."""
-    from dpsync.cases.acts import acts, find_case, words_of
+    from dpsync.cases.acts import acts, words_of
     from dpsync.cases.incidents import FACTS, LETTER, facts_of, incident
     from dpsync.cli.opening import installation
     from dpsync.reports.render import json_value
 
     talk: Talk = ctx.obj
     with installation(talk, secrets=False, compare=False) as there:
-        case_id = there.read(lambda connection: find_case(connection, LETTER, case))
+        case_id = case_of(there, LETTER, case)
         made = there.read(lambda connection: incident(connection, case_id))
         facts = there.read(lambda connection: facts_of(connection, there.keys, case_id))
         steps = there.read(lambda connection: acts(connection, LETTER, case_id))[case_id]

@@ -18,6 +18,7 @@ from dpsync.model import Regime, Right, State
 from dpsync.propagation.telling import LetterKind
 from dpsync.reports.standing import PropagationLine, RequestStanding
 from dpsync.reports.visible import visible
+from dpsync.reports.words import long_day
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -136,8 +137,8 @@ def composed(
         "authority": sender.authority,
         "law": "the UK GDPR" if sender.regime is Regime.UK else "the GDPR",
         "name": name,
-        "today": _day(today),
-        "received": _day(asked.received_at.astimezone(sender.zone).date()),
+        "today": long_day(today),
+        "received": long_day(asked.received_at.astimezone(sender.zone).date()),
         "right": asked.right.value,
         "lifting": asked.lifting,
         "reference": asked.id,
@@ -148,8 +149,8 @@ def composed(
         "nowhere": not found,
         "because": asks.because.strip(),
         "ground": asks.ground.value if asks.ground else "",
-        "on": _day(asks.on) if asks.on else "",
-        "extended_to": _day(asks.extended_to) if asks.extended_to else "",
+        "on": long_day(asks.on) if asks.on else "",
+        "extended_to": long_day(asks.extended_to) if asks.extended_to else "",
     }
     text = _environment(sender).get_template(f"{kind.value}.txt").render(values)
     lines = [line.rstrip() for line in text.strip().splitlines()]
@@ -179,12 +180,8 @@ def _environment(sender: Sender) -> Environment:
         lstrip_blocks=True,
         finalize=lambda value: visible(value) if isinstance(value, str) else value,
     )
-    made.filters["day"] = _day
+    made.filters["day"] = long_day
     return made
-
-
-def _day(day: date) -> str:
-    return f"{day.day} {day:%B %Y}"
 
 
 def _one_blank(lines: Sequence[str]) -> Iterator[str]:
