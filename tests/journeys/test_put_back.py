@@ -66,6 +66,7 @@ READING: list[tuple[str, ...]] = [
     ("dossier", "{request}"),
     ("verify",),
     ("retention", "show"),
+    ("forgotten",),
     ("complaint", "list"),
     ("incident", "list"),
 ]

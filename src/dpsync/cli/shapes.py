@@ -15,6 +15,17 @@ SHAPES: dict[str, dict[str, str]] = {
         "listen": "where the receiver should listen, host:port",
         "readyz": "what /readyz said, where it is ours: docs/operating.md explains it",
     },
+    "forgotten": {
+        "version": "1",
+        "forgotten[].request": "id of a request whose identifiers are destroyed",
+        "forgotten[].right": "rectification, erasure, restriction or opt_out",
+        "forgotten[].closed_at": "when it was finished everywhere, UTC",
+        "forgotten[].forgotten_at": "when they were destroyed, UTC",
+        "waits": "what is to be forgotten by now, or null where the settings forget nothing",
+        "waits.due": "ids of requests that are forgotten next",
+        "waits.held": "ids of those that a complaint holds",
+        "waits.unproven": "ids of those without a receipt in the receipts folder",
+    },
     "intake show": {
         "version": "1",
         "url": "where your main database posts",

@@ -72,14 +72,14 @@ def opened(keyring: Keyring, row: Mapping[str, Any]) -> tuple[RequestKey, Reques
 
 
 def commit_key_of(keyring: Keyring, row: Mapping[str, Any]) -> bytes:
-    """What commits to whatever is said of a request. Where it does not open, 32 bytes that nobody keeps: a person can
-    still decide what becomes of it, and what is committed then says nothing to anybody.
+    """What commits to whatever is said of a request. Where its key is destroyed, or does not open, 32 bytes that nobody
+    keeps: a person can still decide what becomes of it, and what is committed then says nothing to anybody.
     """
     try:
         key = request_key(keyring, row)
     except KeyProblem:
-        return token_bytes(32)
-    return key.commit_key if key else b""
+        key = None
+    return key.commit_key if key else token_bytes(32)
 
 
 def key_of(connection: Connection, keyring: Keyring, request_id: str) -> RequestKey | None:

@@ -17,7 +17,8 @@ class Basis:
 
     `decided` opens who decided and why. `asks`: contacts are asked by mail to confirm themselves. `sent`: how many
     requests a source says that it sent in the period; of one that is not in it, nobody knows. `letters`: letters to
-    people are watched.
+    people are watched. `forgets_after`: so many days after a request was finished its identifiers are destroyed, None
+    where they stay.
     """
 
     controller: str
@@ -30,6 +31,7 @@ class Basis:
     asks: bool = True
     letters: bool = False
     sent: Mapping[str, int] = field(default_factory=dict)
+    forgets_after: int | None = None
 
     @property
     def today(self) -> date:

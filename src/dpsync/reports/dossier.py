@@ -66,6 +66,7 @@ class Dossier:
     story: tuple[Chapter, ...]
     letters: tuple[LetterLine, ...]
     cases: tuple[str, ...]
+    forgets_after: int | None = None
     who: Who | None = None
 
 
@@ -106,6 +107,7 @@ def dossier(
         story=story(asked, attempts, notices, answers, decisions, read),
         letters=letters_of(notices, answers, decisions, basis.zone),
         cases=cases,
+        forgets_after=basis.forgets_after,
         who=who,
     )
 

@@ -129,7 +129,7 @@ def dossier_html(dossier: Dossier, csv_sha256: str, above: Markup) -> str:
         shape=SHAPES[dossier.verdict],
         dates=dates(dossier.asked, zone),
         about=who_rows(dossier.who) if dossier.who else (),
-        names_kept=names_kept(dossier.asked),
+        names_kept=names_kept(dossier.asked, dossier.forgets_after),
         may_be_told=MAY_BE_TOLD,
         letters=[letter_cells(one) for one in dossier.letters],
         letter_heads=LETTER_HEADS,

@@ -137,6 +137,7 @@ def basis_of(there: Installation, now: datetime) -> Basis:
         processors=processor_lines(there.settings),
         decided=there.opened_decision,
         asks=asks_contacts(there.settings),
+        forgets_after=there.settings.forgetting.after_days if there.settings.forgetting else None,
         letters=there.settings.controller.watch_letters,
     )
 

@@ -267,11 +267,16 @@ def _of_end(asked: RequestStanding) -> Iterator[Chapter]:
         yield Chapter(asked.shredded_at, "", "The name and addresses were destroyed. Only the proof is left.")
 
 
-def names_kept(asked: RequestStanding) -> str:
-    """Until when the person can be named from this record."""
+def names_kept(asked: RequestStanding, forgets_after: int | None) -> str:
+    """Until when the person can be named from this record. `forgets_after`: days, None where nothing is destroyed."""
     if asked.shredded_at is not None:
         return "The name and addresses are destroyed. Nobody can be named from this record any more."
+    until = (
+        "until somebody sets `[forgetting]`"
+        if forgets_after is None
+        else f"until {forgets_after} days after the request is finished everywhere"
+    )
     return (
-        "The name and addresses are kept, encrypted, and dpsync does not destroy them by itself yet. They are shown "
-        "only to somebody who asks by name, and that is recorded."
+        f"The name and addresses are kept, encrypted, {until}. They are shown only to somebody who asks by name, and "
+        "that is recorded."
     )

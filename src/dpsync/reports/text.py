@@ -72,7 +72,7 @@ def dossier_text(dossier: Dossier) -> str:
         lines += _section("Who it is about", [f"{label}: {value}" for label, value in who_rows(dossier.who)])
     lines += ["", "What you need to do", *(duty_lines(dossier.duties) or [f"  {phrases.nothing_left(dossier.notes)}"])]
     lines += _section("To note", dossier.notes)
-    lines += _section("Names", [names_kept(asked)])
+    lines += _section("Names", [names_kept(asked, dossier.forgets_after)])
     lines += ["", "What happened"]
     for one in dossier.story:
         lines += [f"  {moment(one.at, zone)}  {one.sentence}", *(f"      {proof}" for proof in one.proofs)]

@@ -240,6 +240,15 @@ class RetentionSection(Section):
     )
 
 
+class ForgettingSection(Section):
+    """When the name, addresses and changes of a finished request are destroyed. Without it they stay for ever."""
+
+    after_days: Annotated[StrictInt, Field(ge=30, le=3650)] = Field(
+        default=30,
+        description="Days after a request was finished everywhere: at least the 30 for which dpsync looks again.",
+    )
+
+
 def _excusable(raw: object, info: ValidationInfo) -> object:
     if isinstance(raw, dict):
         for right in raw:
@@ -338,6 +347,9 @@ class Settings(Section):
     intake: IntakeSection = Field(default=_as_written({}), description="How requests come in.")
     safety: SafetySection = Field(default=_as_written({}), description="What dpsync holds until a person looks.")
     mail: MailSection | None = Field(default=None, description="The mail host. Without it, no notice can be sent.")
+    forgetting: ForgettingSection | None = Field(
+        default=None, description="When identifiers are destroyed. Without it, dpsync destroys none."
+    )
     alerts: AlertsSection = Field(
         default=_as_written({}), description="How people hear that something waits, besides email."
     )

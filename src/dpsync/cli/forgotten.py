@@ -1,0 +1,54 @@
+"""`dpsync forgotten`: whose identifiers were destroyed when, and which are next."""
+
+import typer
+
+from dpsync.cli.console import Talk
+from dpsync.cli.options import AsJson
+from dpsync.errors import Exit
+
+
+def forgotten(ctx: typer.Context, *, as_json: AsJson = False) -> int:
+    """Show which requests are forgotten: the name, addresses and changes are destroyed, and the proof is left.
+
+    A request is forgotten `[forgetting] after_days` after it was finished everywhere, once its receipt lies in the
+    receipts folder, and never while a complaint about it is open. Nothing opens it again: only its receipt does.
+    """
+    from dpsync.cli.opening import installation
+    from dpsync.propagation import forgetting as propagation_forgetting
+    from dpsync.reports.render import json_value
+    from dpsync.reports.words import moment
+    from dpsync.running.forgetting import due, until_of
+
+    talk: Talk = ctx.obj
+    with installation(talk, secrets=False, compare=False) as there:
+        now = there.clock.now()
+        until = until_of(there, now)
+        gone = there.read(propagation_forgetting.forgotten)
+        kept = due(there, until) if until else None
+        if as_json:
+            names = ("request", "right", "closed_at", "forgotten_at")
+            shown = [json_value(dict(zip(names, one, strict=True))) for one in gone]
+            waits = {"due": kept.now, "held": kept.held, "unproven": kept.unproven} if kept else None
+            talk.json({"forgotten": shown, "waits": json_value(waits)})
+            return Exit.DONE
+        if gone:
+            rows = [
+                (request[:8], right, moment(closed, there.zone), moment(at, there.zone))
+                for request, right, closed, at in gone
+            ]
+            talk.table(("REQUEST", "RIGHT", "FINISHED", "FORGOTTEN"), rows)
+        else:
+            talk.say("No request is forgotten yet.")
+        section = there.settings.forgetting
+        if section is None or kept is None:
+            talk.say("The settings have no section [forgetting], so identifiers stay for ever, sealed.")
+            return Exit.DONE
+        talk.say(f"Identifiers are destroyed {section.after_days} days after a request was finished everywhere.")
+        for ids, why in (
+            (kept.now, "next, within the hour in which `dpsync serve` runs"),
+            (kept.held, "kept because of a complaint"),
+            (kept.unproven, "kept because the receipts folder has no receipt of it"),
+        ):
+            if ids:
+                talk.say(f"{len(ids)} {why}: {', '.join(one[:8] for one in ids[:10])}{' ...' if len(ids) > 10 else ''}")
+    return Exit.DONE
