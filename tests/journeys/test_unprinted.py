@@ -60,7 +60,7 @@ READING: dict[str, tuple[str, ...]] = {
     "completion": ("bash",),
     "retention show": ("--json",),
     "links show": ("--json",),
-    "forgotten": (),
+    "forgotten": ("--json",),
     "complaint list": ("--json",),
     "incident list": ("--json",),
 }
