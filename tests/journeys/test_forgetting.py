@@ -104,7 +104,7 @@ def test_a_complaint_keeps_its_request_and_no_other(tmp_path: Path, database_url
         assert request_of(there, other).sealed is None
         until = forgetting.until_of(there.service, there.clock.now())
         assert until is not None
-        assert forgetting.due(there.service, until) == forgetting.Due((), (one.id,), ())
+        assert forgetting.due(there.service, until) == forgetting.ToForget((), (one.id,), ())
         there.sound()
 
 

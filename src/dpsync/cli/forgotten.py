@@ -1,10 +1,15 @@
 """`dpsync forgotten`: whose identifiers were destroyed when, and which are next."""
 
+from typing import TYPE_CHECKING
+
 import typer
 
 from dpsync.cli.console import Talk
 from dpsync.cli.options import AsJson
 from dpsync.errors import Exit
+
+if TYPE_CHECKING:
+    from dpsync.running.forgetting import ToForget
 
 
 def forgotten(ctx: typer.Context, *, as_json: AsJson = False) -> int:
@@ -14,16 +19,15 @@ def forgotten(ctx: typer.Context, *, as_json: AsJson = False) -> int:
     receipts folder, and never while a complaint about it is open. Nothing opens it again: only its receipt does.
     """
     from dpsync.cli.opening import installation
-    from dpsync.propagation import forgetting as propagation_forgetting
+    from dpsync.propagation import forgetting
     from dpsync.reports.render import json_value
     from dpsync.reports.words import moment
     from dpsync.running.forgetting import due, until_of
 
     talk: Talk = ctx.obj
     with installation(talk, secrets=False, compare=False) as there:
-        now = there.clock.now()
-        until = until_of(there, now)
-        gone = there.read(propagation_forgetting.forgotten)
+        until = until_of(there, there.clock.now())
+        gone = there.read(forgetting.forgotten)
         kept = due(there, until) if until else None
         if as_json:
             names = ("request", "right", "closed_at", "forgotten_at")
@@ -31,24 +35,25 @@ def forgotten(ctx: typer.Context, *, as_json: AsJson = False) -> int:
             waits = {"due": kept.now, "held": kept.held, "unproven": kept.unproven} if kept else None
             talk.json({"forgotten": shown, "waits": json_value(waits)})
             return Exit.DONE
-        if gone:
-            rows = [
-                (request[:8], right, moment(closed, there.zone), moment(at, there.zone))
-                for request, right, closed, at in gone
-            ]
+        rows = [(one[:8], right, moment(closed, there.zone), moment(at, there.zone)) for one, right, closed, at in gone]
+        if rows:
             talk.table(("REQUEST", "RIGHT", "FINISHED", "FORGOTTEN"), rows)
         else:
             talk.say("No request is forgotten yet.")
         section = there.settings.forgetting
-        if section is None or kept is None:
-            talk.say("The settings have no section [forgetting], so identifiers stay for ever, sealed.")
-            return Exit.DONE
-        talk.say(f"Identifiers are destroyed {section.after_days} days after a request was finished everywhere.")
-        for ids, why in (
-            (kept.now, "next, within the hour in which `dpsync serve` runs"),
-            (kept.held, "kept because of a complaint"),
-            (kept.unproven, "kept because the receipts folder has no receipt of it"),
-        ):
-            if ids:
-                talk.say(f"{len(ids)} {why}: {', '.join(one[:8] for one in ids[:10])}{' ...' if len(ids) > 10 else ''}")
+        _say_what_waits(talk, section.after_days if section else 0, kept)
     return Exit.DONE
+
+
+def _say_what_waits(talk: Talk, after_days: int, kept: "ToForget | None") -> None:
+    if kept is None:
+        talk.say("The settings have no section [forgetting], so identifiers stay for ever, sealed.")
+        return
+    talk.say(f"Identifiers are destroyed {after_days} days after a request was finished everywhere.")
+    for ids, why in (
+        (kept.now, "next, within an hour while `dpsync serve` runs"),
+        (kept.held, "kept because of a complaint"),
+        (kept.unproven, "kept because the receipts folder has no receipt of it"),
+    ):
+        if ids:
+            talk.say(f"{len(ids)} {why}: {', '.join(one[:8] for one in ids[:10])}{' ...' if len(ids) > 10 else ''}")

@@ -18,7 +18,7 @@ AT_ONCE: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Due:
+class ToForget:
     """Which finished requests are to be forgotten, and which are kept although their days are over.
 
     `held`: a complaint needs their evidence; `unproven`: their receipt is not in the receipts folder, and only they
@@ -30,7 +30,7 @@ class Due:
     unproven: tuple[str, ...]
 
 
-def due(there: Installation, until: datetime) -> Due:
+def due(there: Installation, until: datetime) -> ToForget:
     """What of the requests that were finished by `until` can be forgotten. Reads only."""
 
     def both(connection: Connection) -> tuple[list[tuple[str, datetime]], frozenset[str]]:
@@ -39,7 +39,7 @@ def due(there: Installation, until: datetime) -> Due:
     finished, held = there.read(both)
     unproven = frozenset(there.custody.receipts.missing(finished))
     ids = [one for one, _ in finished]
-    return Due(
+    return ToForget(
         tuple(one for one in ids if one not in held | unproven),
         tuple(one for one in ids if one in held),
         tuple(one for one in ids if one in unproven - held),
