@@ -141,6 +141,26 @@ def test_the_key_of_a_month_is_destroyed_with_its_last_request_and_a_new_one_has
         there.sound()
 
 
+def test_what_is_still_open_sixty_days_after_its_month_holds_its_key_no_longer(
+    tmp_path: Path, database_url: str
+) -> None:
+    with at_work(tmp_path, database_url, processors=NEWSLETTER + FORMS) as there:
+        there.sandbox.add(ADA)
+        one = there.ask(Right.ERASURE, ADA)
+        there.drive()
+        before = request_of(there, one)
+        later(there, 60)  # to 19 January: the sixty days begin with the end of November
+        assert request_of(there, one).key_month == before.key_month
+        later(there, 12)
+        row = request_of(there, one)
+        assert row.key_month > before.key_month
+        assert there.service.keys.unwrap(row.wrapped_key, one.id, row.key_month).open(row.sealed, one.id.encode())
+        with pytest.raises(KeyProblem, match="is not there"):
+            there.service.keys.unwrap(before.wrapped_key, one.id, before.key_month)
+        there.restart()
+        there.sound()
+
+
 def test_a_month_is_let_go_again_where_it_was_cut_off_before_its_key_was_destroyed(
     tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

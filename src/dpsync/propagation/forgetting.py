@@ -5,14 +5,17 @@ no request of a month has a key left, the month's own key goes too, which closes
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Final
 
 from sqlalchemy import Connection, delete, select, update
 
 from dpsync import key_register
+from dpsync.errors import KeyProblem
 from dpsync.ledger import entry
 from dpsync.ledger.entry import EntryKind
+from dpsync.sealing import Keys
 from dpsync.store import tables as t
 from dpsync.store.writer import Unit
 
@@ -53,6 +56,27 @@ def forget(unit: Unit, request_ids: Sequence[str], until: datetime, now: datetim
         unit.connection.execute(update(t.propagation).where(_P.request_id == row.id).values(handed=None))
         unit.append(row.id, entry.encode(EntryKind.SHREDDED, now, req=row.id))
     return len(due)
+
+
+def wrap_anew(unit: Unit, keys: Keys, before: str, month: str) -> int:
+    """Wrap the keys of what is left of the months before `before` under that of `month`, so that the old ones can go.
+
+    One open request would keep a whole month from being forgotten. Tells how many were wrapped; what does not open is
+    left as it is, for whoever puts its key back.
+    """
+    query = select(_R.id, _R.wrapped_key, _R.key_month).where(_R.wrapped_key.is_not(None), _R.key_month < before)
+    found = unit.connection.execute(query.order_by(_R.ordinal)).all()
+    if not found:
+        return 0
+    key_register.demand(unit.connection, keys, [month])
+    done = 0
+    for row in found:
+        with suppress(KeyProblem):
+            key = keys.unwrap(row.wrapped_key, row.id, row.key_month)
+            here = {"wrapped_key": keys.wrap(key, row.id, month), "key_month": month}
+            unit.connection.execute(update(t.request).where(_R.id == row.id).values(here))
+            done += 1
+    return done
 
 
 def let_go_of_months(connection: Connection, before: str) -> None:

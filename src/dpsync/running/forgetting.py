@@ -13,6 +13,9 @@ from dpsync.propagation import forgetting
 from dpsync.store.database import truncate_wal
 from dpsync.store.writer import Unit
 
+STRAGGLES: Final = timedelta(days=60)
+"""How long after its month a request keeps that month's key in use."""
+
 AT_ONCE: Final = 100
 """Requests that are forgotten in one transaction."""
 
@@ -63,7 +66,9 @@ def forget(there: Installation, now: datetime) -> int:
     ids, done = due(there, until).now, 0
     for first in range(0, len(ids), AT_ONCE):
         done += there.write(partial(_forget, there, ids[first : first + AT_ONCE], until))
-    there.write(lambda unit: forgetting.let_go_of_months(unit.connection, f"{now:%Y-%m}"))
+    month, old = f"{now:%Y-%m}", f"{now - STRAGGLES:%Y-%m}"
+    there.write(lambda unit: forgetting.wrap_anew(unit, there.keys, old, month))
+    there.write(lambda unit: forgetting.let_go_of_months(unit.connection, month))
     months = there.read(forgetting.let_go)
     for month in months:
         there.keys.destroy_month(month)
