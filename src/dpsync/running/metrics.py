@@ -1,19 +1,17 @@
 """/metrics for Prometheus, on its own listener on this machine: how things stand, read from the store when asked."""
 
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 
 from sqlalchemy import Connection, func, select
 
 from dpsync import telemetry
 from dpsync.custody import anchored_at
-from dpsync.errors import Locked
 from dpsync.installation import Installation
 from dpsync.reports.housekeeping import undelivered
+from dpsync.running import listener
+from dpsync.running.listener import Answering
 from dpsync.soundness import judged_last
 from dpsync.store import tables as t
 
@@ -58,32 +56,9 @@ def listening(installation: Installation) -> Iterator[str]:
         yield ""
         return
 
-    class Page(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            status, body, kind = _page(installation, self.path)
-            self.send_response(status)
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+    class Page(Answering):
+        def do_GET(self) -> None:  # noqa: N802 - because the library names it so
+            self.answer(*_page(installation, self.path))
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - because the library names it so
-            """Nothing: who asks for metrics is nobody's business."""
-
-    host, _, port = where.rpartition(":")
-
-    class Server(ThreadingHTTPServer):
-        address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
-
-    try:
-        opened = Server((host.strip("[]"), int(port)), Page)
-    except OSError as error:
-        raise Locked(f"cannot listen on {where} (intake.metrics_listen): {error.strerror}", code="DP-104") from error
-    with opened as server:
-        thread = Thread(target=server.serve_forever, name="metrics", daemon=True)
-        thread.start()
-        try:
-            yield f"{host}:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
+    with listener.listening(where, Page, "metrics", "intake.metrics_listen") as address:
+        yield address

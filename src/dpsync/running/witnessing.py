@@ -5,18 +5,17 @@ written before the answer goes, in the transaction that compares it: two at once
 """
 
 import hashlib
-import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 
 from dpsync import telemetry
-from dpsync.errors import ConfigurationError, Fault, Locked, NoteInvalid
+from dpsync.errors import ConfigurationError, Fault, NoteInvalid
 from dpsync.installation import Installation
 from dpsync.ledger import continuation, merkle, note
 from dpsync.ledger.cosignature import Cosigner
+from dpsync.running import listener
+from dpsync.running.listener import Answering
 from dpsync.store import meta
 from dpsync.store.writer import Unit
 
@@ -95,30 +94,15 @@ def last_checkpoint(there: Installation, path: str) -> Said:
 def listening(there: Installation) -> Iterator[str]:
     """Answer on `[witness] listen` while the block runs. Gives the address. Raises `Locked`, `ConfigurationError`."""
     logs_of(there)
-    host, _, port = there.settings.witness.listen.rpartition(":")
-
-    class Server(ThreadingHTTPServer):
-        address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
-
-    try:
-        opened = Server((host.strip("[]"), int(port)), _page_of(there))
-    except OSError as error:
-        raise Locked(f"cannot listen on {host}:{port} (witness.listen): {error.strerror}", code="DP-104") from error
-    with opened as server:
-        thread = Thread(target=server.serve_forever, name="witness", daemon=True)
-        thread.start()
-        try:
-            yield f"{host}:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
+    with listener.listening(there.settings.witness.listen, _page_of(there), "witness", "witness.listen") as address:
+        yield address
 
 
-def _page_of(there: Installation) -> type[BaseHTTPRequestHandler]:
-    class Page(BaseHTTPRequestHandler):
+def _page_of(there: Installation) -> type[Answering]:
+    class Page(Answering):
         timeout = SECONDS
 
-        def do_POST(self) -> None:
+        def do_POST(self) -> None:  # noqa: N802 - because the library names it so
             length = self.headers.get("Content-Length", "")
             if self.path != "/add-checkpoint":
                 self._answer(Said(404))
@@ -128,7 +112,7 @@ def _page_of(there: Installation) -> type[BaseHTTPRequestHandler]:
                 body = self.rfile.read(int(length))
                 self._guarded(lambda: add_checkpoint(there, body))
 
-        def do_GET(self) -> None:
+        def do_GET(self) -> None:  # noqa: N802 - because the library names it so
             self._guarded(lambda: last_checkpoint(there, self.path))
 
         def _guarded(self, work: Callable[[], Said]) -> None:
@@ -140,15 +124,6 @@ def _page_of(there: Installation) -> type[BaseHTTPRequestHandler]:
             self._answer(said)
 
         def _answer(self, said: Said) -> None:
-            body = said.body.encode()
-            self.send_response(said.status)
-            self.send_header("Content-Type", said.kind)
-            self.send_header("Content-Length", str(len(body)))
-            self.send_header("Connection", "close")
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - because the library names it so
-            """Nothing: the proxy before it keeps what is of interest."""
+            self.answer(said.status, said.body.encode(), said.kind)
 
     return Page
