@@ -12,7 +12,13 @@ from typing import Final
 from dpsync.errors import DpsyncError, Exit
 
 PACKAGES: Final[Mapping[str, str]] = MappingProxyType(
-    {"apprise": "apprise", "pdf": "weasyprint", "postgresql": "psycopg", "sandbox": "aiosmtpd"}
+    {
+        "apprise": "apprise",
+        "pdf": "weasyprint",
+        "postgresql": "psycopg",
+        "sandbox": "aiosmtpd",
+        "stamps": "rfc3161_client",
+    }
 )
 """Each extra of pyproject.toml, and the package that is looked for."""
 

@@ -24,7 +24,7 @@ EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["p
 BROUGHT = (
     *("aiosmtpd", "apprise", "atpublic", "attr", "markdown", "oauthlib", "psycopg", "requests_oauthlib", "yaml"),
     *("weasyprint", "pydyf", "tinycss2", "tinyhtml5", "cssselect2", "pyphen", "PIL", "fontTools", "brotli", "zopfli"),
-    "webencodings",
+    *("webencodings", "rfc3161_client"),
 )
 """What the extras install and nothing else does, as it is imported."""
 
@@ -81,7 +81,8 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 
 def test_each_extra_is_known_by_a_package_that_it_brings() -> None:
     assert {extra: names for extra, names in EXTRAS.items() if len(names) != 1} == {}
-    assert {extra: re.split(r"[\[>=<]", names[0])[0] for extra, names in EXTRAS.items()} == PACKAGES
+    named = {extra: re.split(r"[\[>=<]", names[0])[0].replace("-", "_") for extra, names in EXTRAS.items()}
+    assert named == PACKAGES
 
 
 def test_all_commands_do_their_work_on_sqlite_without_any_extra(folder: Path) -> None:

@@ -159,6 +159,17 @@ class Anchors:
             raise _unwritten("cosigned checkpoint", self._folder, refused) from None
         return content
 
+    def write_stamp(self, size: int, name: str, query: bytes, reply: bytes) -> None:
+        """Keep the reply of a time-stamping authority over the checkpoint of that size, and what was asked.
+
+        Both to the byte, in place of what it said before. Raises `ProofDamaged`.
+        """
+        try:
+            durable.replace(self._folder / f"{size:012d}.{name}.tsq", query)
+            durable.replace(self._folder / f"{size:012d}.{name}.tsr", reply)
+        except OSError as refused:
+            raise _unwritten("time stamp", self._folder, refused) from None
+
     def _relied_on(self, path: Path) -> str:
         """The note in a file. Raises `NoteInvalid` for one that says nothing about this ledger."""
         text = _text(path)

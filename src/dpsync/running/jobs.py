@@ -13,7 +13,17 @@ from dpsync.propagation import receipts
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.correspondence import escalation, letters_due
 from dpsync.retention import service as retention
-from dpsync.running import asking, checkpoint_mail, cosigning, forgetting, mailing, month_report, reviews, timekeeping
+from dpsync.running import (
+    asking,
+    checkpoint_mail,
+    cosigning,
+    forgetting,
+    mailing,
+    month_report,
+    reviews,
+    stamping,
+    timekeeping,
+)
 from dpsync.scheduler import Job, Jobs, daily, every
 from dpsync.soundness import judge_and_tell, tell_of_keys, tell_of_old_anchor
 from dpsync.store.writer import Unit
@@ -47,6 +57,7 @@ def table(there: Installation, beat: Callable[[datetime], None]) -> list[Job]:
         Job("reviews", morning, partial(reviews.remind, there)),
         Job("checkpoint", morning, there.anchor),
         Job("cosign", HOUR, partial(cosigning.ask, there)),
+        Job("stamp", HOUR, partial(stamping.ask, there)),
         Job("heartbeat", MINUTE, beat),
         Job("compare", HOUR, partial(judge_and_tell, there, full=False)),
         Job("verify", WEEK, partial(judge_and_tell, there, full=True)),

@@ -16,7 +16,7 @@ from dpsync.ledger.log import protect
 from dpsync.propagation import contacts
 from dpsync.propagation.correspondence import acknowledgement
 from dpsync.retention import acts
-from dpsync.running import timekeeping
+from dpsync.running import stamping, timekeeping
 from dpsync.soundness import key_problems, verify_ledger
 from dpsync.store import integrity, meta
 from dpsync.store import tables as t
@@ -91,6 +91,8 @@ def _demand_sound(there: Installation) -> Verification:
     if problems := key_problems(there):
         raise KeyProblem("; ".join(problems))
     there.custody.demand_recovered()
+    if there.settings.ledger.stamps:
+        stamping.demand_library()
     verification = verify_ledger(there, full=False)
     verification.demand()
     there.keys.demand_room()

@@ -83,6 +83,16 @@ class CosigningSection(Section):
     key: KeyLine = Field(description="Its key line, as `dpsync witness --show-key` prints it there.")
 
 
+class StampSection(Section):
+    """An authority that stamps this ledger's checkpoints with the time (RFC 3161). Needs the extra `stamps`."""
+
+    url: WebAddress = Field(description="Where it answers.")
+    root: Folder = Field(description="The file with its root certificate (PEM).")
+    policy: Annotated[str, StringConstraints(pattern=r"^[0-2](\.[0-9]{1,20}){1,30}$")] | None = Field(
+        default=None, description="The policy that it must stamp under, such as 1.2.3.4. Default: any."
+    )
+
+
 class WitnessSection(Section):
     """This installation as a witness of other ledgers: `dpsync witness`."""
 
@@ -107,6 +117,9 @@ class LedgerSection(Section):
     )
     witnesses: tuple[CosigningSection, ...] = Field(
         default=(), description="Who cosigns the daily checkpoint: each with its url and its key line."
+    )
+    stamps: tuple[StampSection, ...] = Field(
+        default=(), description="Who stamps the daily checkpoint with the time: each with its url and root certificate."
     )
 
 
