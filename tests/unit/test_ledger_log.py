@@ -135,7 +135,7 @@ def test_every_entry_can_be_proved_under_every_checkpoint_after_it(copy: Connect
     for signed in copy.execute(select(t.checkpoint.c.note)).scalars().all():
         head = note.verify(signed, [SIGNER.verifier])
         for idx in range(head.size):
-            proof = LOG.inclusion(copy, idx, head.size)
+            proof = merkle.inclusion_proof(stored.reader(copy), idx, head.size)
             assert merkle.verify_inclusion(merkle.leaf_hash(body(idx)), idx, head.size, proof, head.root)
 
 
@@ -539,4 +539,4 @@ def test_both_databases_keep_and_protect_the_same_ledger(engine: Engine) -> None
         assert LOG.size(connection) == 47
         assert LOG.verify(connection, full=True).problems == ()
         assert LOG.consistent_with(connection, kept) == ()
-        assert LOG.inclusion(connection, 5, 47)[0] == merkle.leaf_hash(body(4))
+        assert merkle.inclusion_proof(stored.reader(connection), 5, 47)[0] == merkle.leaf_hash(body(4))

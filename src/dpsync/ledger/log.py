@@ -129,10 +129,6 @@ class Log:
         )
         return [(row.idx, stored.raw(row.body)) for row in rows]
 
-    def inclusion(self, connection: Connection, idx: int, size: int) -> list[bytes]:
-        """The proof that entry `idx` is in the ledger's first `size` entries. Raises `ValueError` if it is not."""
-        return merkle.inclusion_proof(stored.reader(connection), idx, size)
-
     def consistency(self, connection: Connection, old: int, new: int) -> list[bytes]:
         """The proof that the first `new` entries begin with the first `old`. Raises `ValueError` if `old` > `new`."""
         return merkle.consistency_proof(stored.reader(connection), old, new)
