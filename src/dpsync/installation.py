@@ -152,7 +152,7 @@ class Installation:
     @cached_property
     def controller(self) -> Controller:
         """The controller with all its processors. Raises `ConfigurationError` with every fault of every section."""
-        return controller_of(self.settings, self.environ, self.config.parent, self.keys, self._kit)
+        return self.fresh_controller()
 
     def fresh_controller(self) -> Controller:
         """The controller with connectors of its own, for whoever looks while the worker is at work."""
