@@ -6,16 +6,20 @@ from pathlib import Path
 import pytest
 import requests
 
+from dpsync.cases.complaints import complaints
+from dpsync.cases.values import Channel, PersonTold
 from dpsync.intake.body import LONGEST_BODY
 from dpsync.ledger.entry import decode
 from dpsync.model import Right, State
 from dpsync.propagation.page_links import REGISTER, Page, PageKind
 from dpsync.propagation.telling import all_told
 from dpsync.store import tables as t
-from tests.journeys.installation import NEWSLETTER, installed
+from tests.journeys.installation import FORMS, NEWSLETTER, installed
+from tests.journeys.test_complaints import came
 from tests.journeys.test_decisions_by_link import ADA, MINUTE, YES, Person, ask, command, desk
+from tests.journeys.test_letters import CONTACT
 from tests.journeys.test_links_to_pages import link_of, today
-from tests.journeys.test_more_by_link import WHO, Asker, kinds, page_of
+from tests.journeys.test_more_by_link import WHO, Asker, Operator, kinds, page_of
 
 BEN = "ben@example.org"
 ALREADY = "An older request of the same person"
@@ -130,3 +134,61 @@ def test_that_a_link_was_revoked_is_in_the_ledger_with_its_request_and_without(
         assert len(entries) == before, "nothing was good any more"
         there.drive(timedelta(hours=1))
         there.sound()
+
+
+def test_a_silent_contact_is_asked_again_by_link_with_another_mail(tmp_path: Path, database_url: str) -> None:
+    with installed(tmp_path, database_url, processors=FORMS, web=True) as there:
+        asked = there.ask(Right.ERASURE, ADA, id="crm-4711")
+        there.drive()
+        contact = Person(there, CONTACT)
+        there.drive(timedelta(days=1, hours=1))
+        operator = Operator(there)
+        operator.look()
+        assert len(contact.mails("Please confirm")) == 1
+        assert operator.send("decide", {**WHO, "at.forms": "ask_contact"}).status_code == 200
+        assert "Still held: the processor&#39;s contact has not confirmed the address" in operator.page.text
+        for _ in range(3):
+            there.drive(MINUTE)
+        first, second = contact.mails("Please confirm")
+        assert first["Message-ID"] != second["Message-ID"]
+        assert there.state(asked, "forms") is State.HELD
+        assert kinds(there) == ["ask_contact"]
+        (link,) = [word for word in str(second.get_content()).split() if "/contacts/" in word]
+        assert requests.post(link, data={"confirm": "yes"}, timeout=60).status_code == 200
+        there.drive(MINUTE)
+        assert there.state(asked, "forms") is State.ACCEPTED
+        there.sound()
+
+
+def test_a_complaint_about_the_request_is_acknowledged_by_link(tmp_path: Path, database_url: str) -> None:
+    with installed(tmp_path, database_url, processors=NEWSLETTER, web=True) as there:
+        asked = there.ask(Right.ERASURE, ADA)
+        there.drive()
+        other, about = came(there), came(there, about=(asked.id,))
+        dpo = Asker(there)
+        assert dpo.ask(page_of(there, Page(PageKind.DOSSIER, asked.id))).status_code == 200
+        there.drive(MINUTE)
+        dpo.look()
+        on = there.clock.now().date()
+        told = {**WHO, "choice": "acknowledge", "told_on": on.isoformat()}
+        assert dpo.send("decide", told).status_code == 422
+        page = dpo.send("decide", {**told, "channel": "phone"})
+        assert page.status_code == 200
+        assert about.id in page.text
+        assert other.id not in page.text
+        found = {one.id: one for one in there.service.read(complaints)}
+        assert found[other.id].acknowledged is None
+        assert found[about.id].acknowledged == PersonTold(on, Channel.PHONE)
+        there.drive(MINUTE)
+        there.sound()
+
+
+def test_without_a_complaint_there_is_none_to_acknowledge(tmp_path: Path, database_url: str) -> None:
+    with installed(tmp_path, database_url, processors=NEWSLETTER, web=True) as there:
+        asked = there.ask(Right.ERASURE, ADA)
+        there.drive()
+        dpo = Asker(there)
+        dpo.ask(page_of(there, Page(PageKind.DOSSIER, asked.id)))
+        there.drive(MINUTE)
+        assert 'value="told"' in dpo.look().text
+        assert 'value="acknowledge"' not in dpo.page.text

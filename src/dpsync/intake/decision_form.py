@@ -47,6 +47,8 @@ def _told_problem(given: Given) -> str:
         return "Please give the day on which the person was told."
     if given.whole is Whole.TOLD and given.told and not (given.told.letter and given.told.channel):
         return "Please say which letter it was, and how it went."
+    if given.whole is Whole.ACKNOWLEDGE and given.told and not given.told.channel:
+        return "Please say how the person was told."
     if given.whole is Whole.LIFT and given.told and not 0 < len(given.told.how) <= LONGEST_NAME:
         return f"Please say how the person was told, in at most {LONGEST_NAME} characters."
     return ""

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row
 
 from dpsync.installation import Installation
 from dpsync.intake.remedies import Remedy, remedies_at
-from dpsync.intake.whole import Whole, wholes_of
+from dpsync.intake.whole import Whole, not_acknowledged, wholes_of
 from dpsync.model import Cause, Right, Role, State
 from dpsync.propagation import earlier, extensions
 from dpsync.propagation.decisions import Decided
@@ -111,6 +111,7 @@ def matter_of(
             role,
             released=released,
             extended=extensions.of(connection, request_id) is not None,
+            complained=bool(not_acknowledged(connection, request_id)),
             today=now.astimezone(there.zone).date(),
         ),
         withdrawn=withdrawn,

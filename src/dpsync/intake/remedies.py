@@ -10,6 +10,7 @@ from dpsync.installation import Installation
 from dpsync.ledger.entry import EntryKind
 from dpsync.model import CLOSED_STATES, Cause, ExemptionCode, Right, State, Way
 from dpsync.propagation.commitments import Author
+from dpsync.propagation.contacts import ASK, ask_anew
 from dpsync.propagation.correspondence.acknowledgement import answer_by_hand
 from dpsync.propagation.decisions import Decided, Person, decide, demand_any, remember
 from dpsync.propagation.points import CREDENTIAL, QuestionKind
@@ -33,6 +34,7 @@ class Remedy(StrEnum):
     SETTLE = "settle"
     IMPOSSIBLE = "art19_impossible"
     DISPROPORTIONATE = "art19_disproportionate"
+    ASK = "ask_contact"
     CONTACT = "contact"
     RESUME = "resume"
 
@@ -50,6 +52,7 @@ WORDS: Final[Mapping[Remedy, str]] = MappingProxyType(
         Remedy.SETTLE: "It was dealt with outside dpsync. Close it. It does not count as done",
         Remedy.IMPOSSIBLE: "Exempt: it is impossible to tell them (Art. 19)",
         Remedy.DISPROPORTIONATE: "Exempt: telling them takes a disproportionate effort (Art. 19)",
+        Remedy.ASK: "Have the contact asked again by email whether its address is right",
         Remedy.CONTACT: "I know in another way that the contact's address is right. Send the letter there",
         Remedy.RESUME: "The credential is valid again, and dpsync is restarted. Send to this processor",
     }
@@ -72,7 +75,7 @@ def remedies_at(
     `independent`: the processor is itself a controller. What fits no more when it is recorded is refused then.
     """
     if subject is QuestionKind.TECHNICAL:
-        silent = (Remedy.CONTACT,) if Cause.CONTACT_UNVERIFIED in line.causes else ()
+        silent = (Remedy.ASK, Remedy.CONTACT) if Cause.CONTACT_UNVERIFIED in line.causes else ()
         return (*silent, Remedy.RESUME) if line.stopped == CREDENTIAL else silent
     found: set[Remedy] = set()
     if line.state in _TOLD_AGAIN and not withdrawn:
@@ -99,6 +102,10 @@ def carry_out(
         resume(unit.connection, [controller.processors[name].account])
         remember(unit, controller, request_id, remedy.value, person, now, processors=[name], event=EntryKind.DECIDED)
         return [Decided(name, State.PENDING)]
+    if remedy is Remedy.ASK:
+        ask_anew(unit.connection, controller, name)
+        remember(unit, controller, request_id, ASK, person, now, processors=[name])
+        return [Decided(name, State.HELD, (Cause.CONTACT_UNVERIFIED.value,))]
     if remedy is Remedy.CONTACT:
         only = frozenset({Cause.CONTACT_UNVERIFIED})
         told = decide(unit, controller, request_id, DecisionKind.RELEASE, person, now, processors=[name], causes=only)

@@ -7,7 +7,10 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
-from dpsync.cases.values import Channel
+from sqlalchemy import Connection
+
+from dpsync.cases import complaints
+from dpsync.cases.values import Channel, Complaint, PersonTold
 from dpsync.errors import DecisionRefused, PayloadInvalid
 from dpsync.installation import Installation
 from dpsync.intake import events
@@ -37,6 +40,7 @@ class Whole(StrEnum):
     EXTEND = "extend"
     LIFT = "lift"
     TOLD = "told"
+    ACKNOWLEDGE = "acknowledge"
 
 
 WORDS: Final[Mapping[Whole, str]] = MappingProxyType(
@@ -46,9 +50,10 @@ WORDS: Final[Mapping[Whole, str]] = MappingProxyType(
         Whole.EXTEND: "Extend the legal date by two months. The person has been told, and why",
         Whole.LIFT: "Lift the restriction. The person has been told before",
         Whole.TOLD: "The person had a letter from us. Record which, when and how",
+        Whole.ACKNOWLEDGE: "The person was told that we have their complaint and look into it. Record when and how",
     }
 )
-WITH_A_DAY: Final = frozenset({Whole.EXTEND, Whole.LIFT, Whole.TOLD})
+WITH_A_DAY: Final = frozenset({Whole.EXTEND, Whole.LIFT, Whole.TOLD, Whole.ACKNOWLEDGE})
 """These need the day on which the person was told."""
 
 SOURCE: Final = "dpsync-link"
@@ -69,10 +74,17 @@ class ToldBefore:
 
 
 def wholes_of(
-    asked: RequestStanding, subject: QuestionKind, role: Role, *, released: bool, extended: bool, today: date
+    asked: RequestStanding,
+    subject: QuestionKind,
+    role: Role,
+    *,
+    released: bool,
+    extended: bool,
+    complained: bool,
+    today: date,
 ) -> tuple[Whole, ...]:
     """What may be chosen. `released`: something is held from which this role may release it. `extended`: the legal date
-    was extended before, which the law allows once.
+    was extended before, which the law allows once. `complained`: a complaint about it is not acknowledged yet.
 
     What fits no more when it is recorded is refused then.
     """
@@ -88,7 +100,7 @@ def wholes_of(
         if asked.right is Right.RESTRICTION and not asked.lifting and told and subject is QuestionKind.ASKED_FOR:
             found.add(Whole.LIFT)
         if subject is QuestionKind.ASKED_FOR:
-            found.add(Whole.TOLD)
+            found |= {Whole.TOLD, Whole.ACKNOWLEDGE} if complained else {Whole.TOLD}
     return tuple(whole for whole in Whole if whole in found)
 
 
@@ -116,6 +128,8 @@ def carry_out(
         return [], f"The restriction ends: request {received.request_id[:8]} tells every processor."
     if whole is Whole.TOLD:
         return [], _recorded(unit, there, request_id, person, _demanded(told), now)
+    if whole is Whole.ACKNOWLEDGE:
+        return [], _acknowledged(unit, there, request_id, person, _demanded(told), now)
     causes = frozenset(cause for cause in Cause if questions.may_release(there.controller, role, cause))
     kind = DecisionKind(whole.value)
     return demand_any(decide(unit, there.controller, request_id, kind, person, now, causes=causes)), ""
@@ -125,6 +139,27 @@ def _demanded(told: ToldBefore | None) -> ToldBefore:
     if told is None:
         raise DecisionRefused("Please give the day on which the person was told.")
     return told
+
+
+def not_acknowledged(connection: Connection, request_id: str) -> tuple[Complaint, ...]:
+    """The complaints about a request of which the person has not heard that they came."""
+    found = (one for one in complaints.complaints(connection) if request_id in one.about)
+    return tuple(one for one in found if one.open and one.acknowledged_on is None)
+
+
+def _acknowledged(
+    unit: Unit, there: Installation, request_id: str, person: Person, told: ToldBefore, now: datetime
+) -> str:
+    """Record what `dpsync complaint acknowledge` does, for each complaint about it. Raises `DecisionRefused`."""
+    if told.channel is None:
+        raise DecisionRefused("Please say how the person was told.")
+    waiting = not_acknowledged(unit.connection, request_id)
+    if not waiting:
+        raise DecisionRefused("No complaint about it waits for that.")
+    for one in waiting:
+        said = PersonTold(told.on, told.channel)
+        complaints.acknowledge(unit, there.controller, one.id, said, person, now)
+    return f"Recorded: {', '.join(one.id for one in waiting)}. Tell the person next how it goes, or the outcome."
 
 
 def _recorded(unit: Unit, there: Installation, request_id: str, person: Person, told: ToldBefore, now: datetime) -> str:

@@ -1,13 +1,17 @@
 """Whether a processor's contact has confirmed, by a link, that letters about persons reach the right people."""
 
 from datetime import datetime
+from typing import Final
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, bindparam, func, select, update
 
 from dpsync.connector import Processor
 from dpsync.propagation.controller import Controller, token_hash
 from dpsync.store import tables as t
 from dpsync.store.upsert import insert_or_ignore
+
+ASK: Final = "ask_contact"
+"""What it is called among the decisions that a contact was asked again."""
 
 
 def is_confirmed(connection: Connection, controller: Controller, name: str, address: str) -> bool:
@@ -53,6 +57,20 @@ def mark_asked(connection: Connection, controller: Controller, name: str, addres
     """Remember that the question went out."""
     pseudonym = controller.keys.pseudonym("address", address)
     connection.execute(_ASKED, {"address": pseudonym, "name": name, "at": now})
+
+
+def ask_anew(connection: Connection, controller: Controller, name: str) -> None:
+    """Have the contact of a processor asked again, within a minute, unless it has confirmed itself."""
+    pseudonym = controller.keys.pseudonym("address", controller.processors[name].contact)
+    connection.execute(
+        _ASKED.where(t.contact.c.confirmed_at.is_(None)), {"address": pseudonym, "name": name, "at": None}
+    )
+
+
+def times_asked_anew(connection: Connection, name: str) -> int:
+    """How often somebody had the contact of a processor asked again: each time it is another mail."""
+    d = t.decision.c
+    return int(connection.execute(select(func.count()).where(d.kind == ASK, d.processor == name)).scalar_one())
 
 
 _HERE = (t.contact.c.pseudonym == bindparam("address")) & (t.contact.c.processor == bindparam("name"))

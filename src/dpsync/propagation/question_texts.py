@@ -89,8 +89,8 @@ def _contact(point: Point, places: str) -> QuestionText:
     return QuestionText(
         f"dpsync has not told: {places}.",
         f"The contact of {places} has not confirmed its address for a day, so no personal data go there.",
-        "say that the address is right, if you know it in another way, for example by telephone. If it is wrong, "
-        "correct `contact` in the settings and restart",
+        "have the contact asked again, or say that the address is right, if you know it in another way, for example by "
+        "telephone. If it is wrong, correct `contact` in the settings and restart",
         "nothing is sent there before the contact confirms the address",
         (f"dpsync check --ask-contact {point.processor}", release),
     )

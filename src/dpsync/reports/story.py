@@ -91,6 +91,7 @@ _DECISIONS = {
     "contact": "knows in another way that the contact's address is right",
     "resume": "let dpsync send again",
     "shown": "was shown the name and addresses",
+    "ask_contact": "had the contact asked again whether its address is right",
     "revoke_link": "revoked a link to a page about it",
 }
 

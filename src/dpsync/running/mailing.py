@@ -51,7 +51,8 @@ def ask_contacts(there: Installation, now: datetime) -> None:
 def _ask_contact(there: Installation, mail: Mail, name: str, address: str, now: datetime) -> None:
     refused = False
     try:
-        if not acknowledgement.ask_contact(there.controller, mail, name, address, now):
+        number = 1 + there.read(lambda connection: contacts.times_asked_anew(connection, name))
+        if not acknowledgement.ask_contact(there.controller, mail, name, address, now, number):
             return
     except CredentialsRejected as error:
         _tell_of_mail_host(there, error, now)

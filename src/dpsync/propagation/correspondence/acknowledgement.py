@@ -237,14 +237,14 @@ def contacts_to_ask(connection: Connection, controller: Controller) -> list[tupl
     return [one for one in present if (one[0], controller.keys.pseudonym("address", one[1])) in waiting]
 
 
-def ask_contact(controller: Controller, mail: Mail, name: str, address: str, now: datetime) -> bool:
-    """Mail a contact the question for the first time.
+def ask_contact(controller: Controller, mail: Mail, name: str, address: str, now: datetime, number: int) -> bool:
+    """Mail a contact the question, `number` 1 being the first.
 
     False where it must be tried again. Raises `CredentialsRejected` where that is our own trouble, and `MailRefused`
     where trying again would be of no use: the letters stay held.
     """
     try:
-        mail_question(controller, mail, name, address, now, number=1)
+        mail_question(controller, mail, name, address, now, number=number)
     except NoAnswer:
         return False
     return True
