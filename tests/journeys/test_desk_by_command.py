@@ -96,6 +96,17 @@ def test_a_letter_that_is_late_stands_in_report_status_and_dossier_until_it_is_r
     assert owed not in run("report", "--from", ago(40), "--to", ago(0))[1]
 
 
+def test_72_hours_stand_before_what_has_a_month(run: Run) -> None:
+    asked(run)
+    asked(run, "opt_out", "--email", "ben@example.org")
+    asked(run, "restriction", "--email", "eve@example.org")
+    incident = run("incident", "open", "--what", "a wrong address", *BY)[1].split()[0]
+    made = json.loads(run("-q", "report", "--from", ago(0), "--to", ago(0), "--format", "json")[1])
+    days = [one["by"] for one in made["duties"]]
+    assert days == sorted(days)
+    assert any(incident in one["sentence"] for one in made["duties"][:2])
+
+
 def test_the_dossier_has_letters_complaints_and_incidents_in_chapters_of_their_own(run: Run) -> None:
     request, other = asked(run), asked(run, "erasure", "--email", "ben@example.org")
     assert run("told", request, "--letter-kind", "recipients", "--on", ago(0), "--how", "phone", *BY)[0] == 0
@@ -133,6 +144,8 @@ def test_plan_takes_the_days_that_submit_takes(run: Run) -> None:
     person = ("restriction", "--email", "ada@example.org", *days)
     due = json.loads(run("plan", *person, "--json")[1])["due_on"]
     assert due > json.loads(run("plan", *person[:5], "--json")[1])["due_on"]
+    fee = (*person[:5], "--fee-paid", ago(1))
+    assert due == json.loads(run("plan", *fee, "--json")[1])["due_on"]
     request = asked(run, *person)
     (made,) = json.loads(run("status", request, "--json")[1])["requests"]
     assert made["due_on"] == due

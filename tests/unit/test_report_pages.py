@@ -75,7 +75,9 @@ def test_what_is_open_or_late_is_complete_however_few_rows_there_is_room_for(row
     rows.many(5)
     left = [rows.ask(alpha=State.REFUSED) for _ in range(4)]
     page = render.html(november(rows), rows=3)
-    assert [one for one in left[:4] if page.count(one[:8]) < 2] == [], "as what needs attention, and as what is open"
+    assert [one for one in left[:4] if page.count(f"<code>{one[:8]}</code>") < 2] == [], (
+        "as what needs attention, and as what is open"
+    )
     assert "more requests, all finished, are in the CSV" in page
 
 
