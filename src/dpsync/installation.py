@@ -1,7 +1,7 @@
 """An installation, opened: settings, keys, store, ledger, processors; clock, HTTP and mail are handed in."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 
 from dpsync import liveness, own_store
 from dpsync import settings as configuration
+from dpsync.alerts import Concern, raise_alert
 from dpsync.channels import channels_from
 from dpsync.connector_services import Clock, Kit
 from dpsync.custody import Custody
@@ -113,6 +114,25 @@ class Installation:
         """Write in a transaction; returns after its commit. A sign of life of whoever writes."""
         liveness.beat()
         return self.writer.call(work)
+
+    def tell(
+        self,
+        *,
+        cause: str,
+        role: str,
+        subject: str,
+        body: str,
+        now: datetime,
+        concerns: Sequence[Concern] = (),
+        at_once: bool = False,
+    ) -> None:
+        """Raise an alert in a transaction of its own; see `alerts.raise_alert`."""
+        said = {"cause": cause, "role": role, "subject": subject, "body": body}
+        self.write(
+            lambda unit: raise_alert(
+                unit.connection, **said, now=now, zone=self.zone, concerns=concerns, at_once=at_once
+            )
+        )
 
     def demand_own_store(self) -> None:
         """Refuse a store of another version, other keys, or another ledger. Nothing is overwritten."""

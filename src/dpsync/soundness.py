@@ -165,16 +165,12 @@ def tell_of_keys(installation: Installation, now: datetime) -> None:
     problems = key_problems(installation)
     if not problems:
         return
-    installation.write(
-        lambda unit: raise_alert(
-            unit.connection,
-            cause="keys",
-            role="operator",
-            subject="A key is lost or is the wrong one: dpsync accepts no request",
-            body=f"{'; '.join(problems)}. Run `dpsync check`.",
-            now=now,
-            zone=installation.zone,
-        )
+    installation.tell(
+        cause="keys",
+        role="operator",
+        subject="A key is lost or is the wrong one: dpsync accepts no request",
+        body=f"{'; '.join(problems)}. Run `dpsync check`.",
+        now=now,
     )
 
 
@@ -183,18 +179,14 @@ def tell_of_old_anchor(installation: Installation, now: datetime) -> None:
     at = installation.read(anchored_at)
     if at is None or now - at <= OLDEST_ANCHOR:
         return
-    installation.write(
-        lambda unit: raise_alert(
-            unit.connection,
-            cause="anchor",
-            role="operator",
-            subject="No checkpoint was kept outside the database for two days",
-            body=f"The newest is of {at.astimezone(installation.zone):%d %b %Y %H:%M}. Until there is a newer one, "
-            "nobody else can show what was recorded since. Look whether the folder of [ledger] anchor can be written, "
-            "and run `dpsync verify`.",
-            now=now,
-            zone=installation.zone,
-        )
+    installation.tell(
+        cause="anchor",
+        role="operator",
+        subject="No checkpoint was kept outside the database for two days",
+        body=f"The newest is of {at.astimezone(installation.zone):%d %b %Y %H:%M}. Until there is a newer one, "
+        "nobody else can show what was recorded since. Look whether the folder of [ledger] anchor can be written, "
+        "and run `dpsync verify`.",
+        now=now,
     )
 
 

@@ -10,7 +10,7 @@ from datetime import date, datetime, timedelta
 
 from sqlalchemy import Connection, func, select
 
-from dpsync.alerts import Concern, raise_alert
+from dpsync.alerts import Concern
 from dpsync.connector_services import Mail, MailRefused, NoAnswer
 from dpsync.errors import CredentialsRejected
 from dpsync.installation import Installation
@@ -130,18 +130,14 @@ def _files(
 
 
 def _tell(there: Installation, why: str, now: datetime) -> None:
-    there.write(
-        lambda unit: raise_alert(
-            unit.connection,
-            cause="checkpoint_undelivered",
-            role="operator",
-            subject="The daily checkpoint did not reach the data protection officer",
-            body="DP-306: dpsync tries again every hour. Correct what is named below ([mail], or `dpo` in "
-            "[controller]), and restart. Then try it with `dpsync check --send-test`.",
-            now=now,
-            zone=there.zone,
-            concerns=[Concern(why, why)],
-        )
+    there.tell(
+        cause="checkpoint_undelivered",
+        role="operator",
+        subject="The daily checkpoint did not reach the data protection officer",
+        body="DP-306: dpsync tries again every hour. Correct what is named below ([mail], or `dpo` in "
+        "[controller]), and restart. Then try it with `dpsync check --send-test`.",
+        now=now,
+        concerns=[Concern(why, why)],
     )
 
 

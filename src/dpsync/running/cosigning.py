@@ -11,7 +11,7 @@ from hashlib import sha256
 
 from sqlalchemy import Connection
 
-from dpsync.alerts import Concern, raise_alert
+from dpsync.alerts import Concern
 from dpsync.connector_services import NoAnswer, Reply
 from dpsync.errors import NoteInvalid
 from dpsync.installation import Installation
@@ -143,32 +143,24 @@ def _contradicted(there: Installation, key: WitnessKey, seen: int, why: str, now
 def _stop(there: Installation, key: WitnessKey, page: bytes, why: str, now: datetime) -> None:
     """Sign nothing more: whoever can show two histories has made one of them."""
     there.custody.begin_restore(page)
-    there.write(
-        lambda unit: raise_alert(
-            unit.connection,
-            cause="witness-contradicts",
-            role="dpo",
-            subject="A witness knows another history of the ledger: nothing more is signed",
-            body="Either an old back-up was put back, or somebody changed the ledger. Keep every copy as it is, find "
-            "out which it was, and run `dpsync verify`. If it was a back-up: `dpsync recover --by NAME --reason WHY`.",
-            now=now,
-            zone=there.zone,
-            concerns=[Concern(key.name, f"{key.name}: {why}")],
-            at_once=True,
-        )
+    there.tell(
+        cause="witness-contradicts",
+        role="dpo",
+        subject="A witness knows another history of the ledger: nothing more is signed",
+        body="Either an old back-up was put back, or somebody changed the ledger. Keep every copy as it is, find "
+        "out which it was, and run `dpsync verify`. If it was a back-up: `dpsync recover --by NAME --reason WHY`.",
+        now=now,
+        concerns=[Concern(key.name, f"{key.name}: {why}")],
+        at_once=True,
     )
 
 
 def _tell(there: Installation, name: str, why: str, now: datetime) -> None:
-    there.write(
-        lambda unit: raise_alert(
-            unit.connection,
-            cause="witness",
-            role="operator",
-            subject="A witness does not cosign the ledger's checkpoint",
-            body="dpsync tries again every hour. Look at [ledger] witnesses, and ask whoever runs the witness.",
-            now=now,
-            zone=there.zone,
-            concerns=[Concern(f"{name}/{why}", f"{name}: {why}")],
-        )
+    there.tell(
+        cause="witness",
+        role="operator",
+        subject="A witness does not cosign the ledger's checkpoint",
+        body="dpsync tries again every hour. Look at [ledger] witnesses, and ask whoever runs the witness.",
+        now=now,
+        concerns=[Concern(f"{name}/{why}", f"{name}: {why}")],
     )

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from datetime import time as time_of_day
 from functools import partial
 
-from dpsync.alerts import Concern, raise_alert
+from dpsync.alerts import Concern
 from dpsync.cases import ladder as cases
 from dpsync.installation import Installation
 from dpsync.intake.refusals import tell_of_rest
@@ -100,15 +100,11 @@ def write_receipts(there: Installation, now: datetime) -> None:
 
 
 def _tell_of_failure(there: Installation, name: str) -> None:
-    there.write(
-        lambda unit: raise_alert(
-            unit.connection,
-            cause="job",
-            role="operator",
-            subject="A timed job failed",
-            body="dpsync tries again in five minutes. `dpsync check` shows more.",
-            now=there.clock.now(),
-            zone=there.zone,
-            concerns=[Concern(name, f"job {name}")],
-        )
+    there.tell(
+        cause="job",
+        role="operator",
+        subject="A timed job failed",
+        body="dpsync tries again in five minutes. `dpsync check` shows more.",
+        now=there.clock.now(),
+        concerns=[Concern(name, f"job {name}")],
     )

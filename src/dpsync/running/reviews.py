@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from dpsync.alerts import Concern, raise_alert, told_of
+from dpsync.alerts import Concern, told_of
 from dpsync.installation import Installation
 from dpsync.reports.make import register_now
 from dpsync.reports.register import remains
@@ -58,15 +58,11 @@ def _tell(there: Installation, cause: str, subject: str, body: str, found: Seque
     known = there.read(lambda connection: told_of(connection, cause, abouts, now, there.zone, back=AGAIN))
     fresh = [one for one in found if one.about not in known]
     if fresh:
-        there.write(
-            lambda unit: raise_alert(
-                unit.connection,
-                cause=cause,
-                role="dpo",
-                subject=subject,
-                body=body,
-                now=now,
-                zone=there.zone,
-                concerns=fresh,
-            )
+        there.tell(
+            cause=cause,
+            role="dpo",
+            subject=subject,
+            body=body,
+            now=now,
+            concerns=fresh,
         )

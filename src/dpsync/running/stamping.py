@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from sqlalchemy import Connection
 
 from dpsync import paths
-from dpsync.alerts import Concern, raise_alert
+from dpsync.alerts import Concern
 from dpsync.connector_services import NoAnswer
 from dpsync.extras import loaded
 from dpsync.installation import Installation
@@ -152,17 +152,13 @@ def _note(
 
 
 def _tell(there: Installation, name: str, why: str, now: datetime) -> None:
-    there.write(
-        lambda unit: raise_alert(
-            unit.connection,
-            cause="stamp",
-            role="operator",
-            subject="Something is wrong with the time stamp of the ledger's checkpoint",
-            body="dpsync tries again every hour where it has none for today. Look at [ledger] stamps.",
-            now=now,
-            zone=there.zone,
-            concerns=[Concern(f"{name}/{why}", f"{name}: {why}")],
-        )
+    there.tell(
+        cause="stamp",
+        role="operator",
+        subject="Something is wrong with the time stamp of the ledger's checkpoint",
+        body="dpsync tries again every hour where it has none for today. Look at [ledger] stamps.",
+        now=now,
+        concerns=[Concern(f"{name}/{why}", f"{name}: {why}")],
     )
 
 
