@@ -126,7 +126,7 @@ class Custody:
             return ""
         return (
             "the database is older than what is known of it outside (a restored back-up, or a witness has seen more). "
-            "Nothing is signed or sent before a person has decided: `dpsync recover --by NAME --reason WHY`"
+            "Nothing is signed and no service starts before a person decides: `dpsync recover --by NAME --reason WHY`"
         )
 
     def begin_restore(self, page: bytes) -> None:

@@ -341,11 +341,13 @@ CATALOGUE: dict[str, Explained] = {
         "since then again, under their old ids. See docs/operating.md, Restore.",
     ),
     "DP-606": Explained(
-        "The database was put back from a back-up",
-        "It is older than what happened since. Requests that were accepted since then are missing, and what it calls "
-        "open may be done. Nothing is sent, and no command writes, before a person has decided to go on.",
-        "Run `dpsync recover --by NAME --reason WHY`, together with the data protection officer. It pauses every "
-        "processor, lists what is missing, and records the gap. See docs/operating.md, Restore.",
+        "The database is older than what is known outside",
+        "It was put back from a back-up, or a witness has cosigned more of the ledger than there is, or other entries. "
+        "Requests that were accepted since are missing, and what the database calls open may be done. Nothing is "
+        "signed, no service starts and no command writes, before a person has decided to go on.",
+        "Find out which it was. If it was a back-up: run `dpsync recover --by NAME --reason WHY`, together with the "
+        "data protection officer. It pauses every processor, lists what is missing, and records the gap. If it was "
+        "not: somebody changed the ledger. Keep every copy as it is. See docs/operating.md, Restore.",
     ),
     "DP-700": Explained(
         "The demo and the sandbox do not agree",
