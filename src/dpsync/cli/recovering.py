@@ -77,8 +77,8 @@ def recover(
 ) -> int:
     """Go on with a database that was put back. Pauses all processors and says what is missing. Exit code 2.
 
-    Files that know more are set aside, and each gap becomes an entry. An open erasure or restriction is read back
-    before it is repeated. Everything else that is open waits for a person.
+    Files that know more are set aside, and each gap becomes an entry. Whatever is open is held, and waits for a person:
+    since the back-up it may have been done, or withdrawn.
     """
     from dpsync.cli.console import os_user
     from dpsync.cli.opening import installation, worker_alive
@@ -138,14 +138,13 @@ def _end(talk: Talk, there: "Installation", found: "Recovered") -> None:
     lost, short = several(len(found.lost), "accepted request"), several(found.short, "entry", "entries")
     talk.ending(
         stored=f"the gap (at least {short} and {lost} are missing), in {place_of_store(there)} and in the ledger",
-        by_itself=f"nothing: every processor is paused. {several(found.read_back, 'propagation')} will be read back "
-        "before dpsync repeats anything.",
+        by_itself="nothing: every processor is paused, and all that was open is held.",
         waits="for you. Next steps:",
     )
     steps = [
         "tell the data protection officer what is missing, with this list",
         "have the main database send all events since the back-up again, under their old ids",
-        "dpsync status, and release, withdraw or settle each that is held" if found.held else "dpsync status",
+        "dpsync status, and release or withdraw each that is held" if found.held else "dpsync status",
         "dpsync check --offline, dpsync serve, then dpsync resume",
     ]
     for number, step in enumerate(steps, 1):

@@ -28,7 +28,7 @@ BECAUSE = {
     Cause.CONTACT_UNVERIFIED: "A notice would send personal data to a contact that has not confirmed the address yet.",
     Cause.OBSERVE: "dpsync only observes and sends nothing: see [safety] mode in the settings.",
     Cause.RESTORED: "The database was restored from a back-up. This was open in it, and may have been done since, or "
-    "something newer may have come: look before you release it.",
+    "withdrawn, or something newer may have come: look before you release it.",
 }
 """Why a person must decide. What only cools off is released by time, and is no concern of anybody's."""
 

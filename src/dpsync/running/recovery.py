@@ -1,8 +1,8 @@
 """Going on after a back-up was put back: what is lost is named, and nothing is told twice unseen.
 
 A database that was put back is older than the world. What it calls open may have been done since, and what was accepted
-since it does not know. So everything is paused, each gap becomes an entry, what can be read is read before it is
-repeated, and what could undo something newer waits for a person.
+since it does not know. So everything is paused, each gap becomes an entry, and whatever is open waits for a person: an
+erasure, too, may have been withdrawn since, or the person may have come back.
 """
 
 import secrets
@@ -21,14 +21,14 @@ from dpsync.installation import Installation
 from dpsync.journal import AcceptedRequest
 from dpsync.ledger import note
 from dpsync.ledger.anchors import GAP
-from dpsync.model import Cause, Right, State, Way
+from dpsync.model import Cause, State
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.decisions import Person
 from dpsync.propagation.held import Held, tell_of_held
 from dpsync.propagation.queue.lanes import causes_of
 from dpsync.propagation.record import Update, record
 from dpsync.propagation.resuming import pause
-from dpsync.propagation.rules.lifecycle import Decision, DecisionKind, Interrupted
+from dpsync.propagation.rules.lifecycle import Decision, DecisionKind
 from dpsync.running.cosigning import RECOVERED
 from dpsync.soundness import key_problems
 from dpsync.store import meta
@@ -41,23 +41,20 @@ AT_ONCE = 200
 """Propagations that are recorded in one transaction."""
 
 MOST_NAMED = 50
-_REPEATABLE = frozenset({Right.ERASURE, Right.RESTRICTION})
-"""Told once more they undo nothing that came later; a rectification, an opt-out or the end of a restriction may."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
     """What was found and done. `lost`: accepted, and not in the database; `short`: entries that it lacks at the least.
 
-    `aside`: files that knew more, by their new names; `held`: (request, processor) that wait for a person; `read_back`:
-    how many are read before they are repeated; `unread`: titles of the processors whose state nobody can read back.
+    `aside`: files that knew more, by their new names; `held`: (request, processor) that wait for a person; `unread`:
+    titles of the processors whose state nobody can read back.
     """
 
     lost: tuple[AcceptedRequest, ...]
     short: int
     aside: tuple[str, ...]
     held: tuple[tuple[str, str], ...]
-    read_back: int
     unread: tuple[str, ...]
 
 
@@ -91,13 +88,13 @@ def recover(there: Installation, person: Person, now: datetime) -> Recovered:
         there.custody.begin_restore(b"")
         unread = _unread(there.controller)
         there.write(lambda unit: _pause_and_tell(unit, there, behind, unread, now))
-        held, read_back = _hold_all(there, person, now)
+        held = _hold_all(there, person, now)
         aside = [_set_aside(path) for path in (*behind.files, there.custody.mark)]
         there.custody.settle(there.read, there.write, now)
         there.write(lambda unit: meta.put(unit.connection, RECOVERED, str(known)))
         there.anchor(now)
     named = tuple(one.name for one in aside[:-1])
-    return Recovered(behind.lost, behind.short, named, tuple(held), read_back, tuple(unread.values()))
+    return Recovered(behind.lost, behind.short, named, tuple(held), tuple(unread.values()))
 
 
 def _behind(there: Installation) -> _Behind:
@@ -142,37 +139,23 @@ def _set_aside(path: Path) -> Path:
 # --- what is open
 
 
-def _hold_all(there: Installation, person: Person, now: datetime) -> tuple[list[tuple[str, str]], int]:
+def _hold_all(there: Installation, person: Person, now: datetime) -> list[tuple[str, str]]:
     p = t.propagation.c
     waiting = select(t.propagation).where(p.state.in_([State.PENDING.value, State.HELD.value])).order_by(p.id)
     rows = there.read(lambda connection: connection.execute(waiting).all())
     for at in range(0, len(rows), AT_ONCE):
         there.write(lambda unit, some=rows[at : at + AT_ONCE]: _hold(unit, there.controller, some, person, now))  # type: ignore[misc]  # because mypy does not infer a lambda's default
     after = there.read(lambda connection: connection.execute(waiting).all())
-    held = [(row.request_id, row.processor) for row in after if Cause.RESTORED in causes_of(row.causes)]
-    return held, sum(row.state == State.PENDING and row.doubtful for row in after)
+    return [(row.request_id, row.processor) for row in after if Cause.RESTORED in causes_of(row.causes)]
 
 
 def _hold(unit: Unit, controller: Controller, rows: Sequence[Row[Any]], person: Person, now: datetime) -> None:
-    hold, updates, held = Decision(DecisionKind.HOLD, frozenset({Cause.RESTORED})), [], []
-    for row in rows:
-        if State(row.state) is State.PENDING and _is_read_first(controller, row):
-            if not row.doubtful:
-                updates.append(Update(row.id, [Interrupted()], now))
-        elif Cause.RESTORED not in causes_of(row.causes):
-            updates.append(Update(row.id, [hold], now, author=person.author))
-            held.append(Held(row.request_id, row.processor, frozenset({Cause.RESTORED})))
-    if updates:
-        record(unit, controller, *updates)
+    hold = Decision(DecisionKind.HOLD, frozenset({Cause.RESTORED}))
+    fresh = [row for row in rows if Cause.RESTORED not in causes_of(row.causes)]
+    if fresh:
+        record(unit, controller, *(Update(row.id, [hold], now, author=person.author) for row in fresh))
+    held = [Held(row.request_id, row.processor, frozenset({Cause.RESTORED})) for row in fresh]
     tell_of_held(unit.connection, controller, held, now)
-
-
-def _is_read_first(controller: Controller, row: Row[Any]) -> bool:
-    """Whether it can be read at the processor, and told once more where it is not so: that undoes nothing newer."""
-    right, processor = Right(row.right), controller.processors.get(row.processor)
-    capability = processor.connector.capabilities.get(right) if processor else None
-    readable = row.way == Way.API and capability is not None and bool(capability.verified_by)
-    return readable and right in _REPEATABLE and not row.lifting
 
 
 def _unread(controller: Controller) -> dict[str, str]:
@@ -196,7 +179,7 @@ def _pause_and_tell(unit: Unit, there: Installation, behind: _Behind, unread: di
         subject="The database was restored from a back-up",
         body=f"At least {behind.short:,} entries and {len(behind.lost):,} accepted requests are missing from it. All "
         "processors are paused. Have the main database send all events since the back-up again, under their old ids. "
-        "Then look at what is held, and run `dpsync resume`. Missing requests, by the ids that they had:",
+        "All that was open is held: look at each, then run `dpsync resume`. Missing requests, by their ids:",
         now=now,
         zone=there.zone,
         concerns=lost,
@@ -209,7 +192,7 @@ def _pause_and_tell(unit: Unit, there: Installation, behind: _Behind, unread: di
         role="operator",
         subject="After a restored back-up: ask these processors what they got",
         body="dpsync cannot read back what these processors hold. Look which letters went since the back-up, in the "
-        "mail host's log or by asking their contacts. Then release or settle what is held there.",
+        "mail host's log or by asking their contacts. Then release or withdraw what is held there.",
         now=now,
         zone=there.zone,
         concerns=[Concern(name, title, title) for name, title in unread.items()],
