@@ -223,10 +223,11 @@ class Answers(BaseHTTPRequestHandler):
         (400, "", "witness", False),
         (422, "", "witness-contradicts", True),
         (409, "9999\n", "witness-contradicts", True),
-        (409, "1\n", "", False),
-        (409, "many\n", "", False),
-        (429, "", "", False),
-        (503, "", "", False),
+        (409, "1\n", "witness", False),
+        (409, "many\n", "witness", False),
+        (409, "", "witness", False),
+        (429, "", "witness", False),
+        (503, "", "witness", False),
     ],
 )
 def test_what_follows_from_an_answer(tmp_path: Path, status: int, body: str, cause: str, stops: bool) -> None:

@@ -23,7 +23,7 @@ from dpsync.store import meta
 from dpsync.store.writer import Unit
 
 PATIENCE = timedelta(days=3)
-"""How long a witness may be silent before the operator hears of it."""
+"""How long nothing may come of asking a witness that cosigned before, until the operator hears of it."""
 
 RECOVERED = "recovered"
 """The row of `meta` that says how many entries were known outside when the database was recovered last."""
@@ -76,8 +76,7 @@ def _ask(
             reply, old = _post(there, one, theirs, signed), theirs
             theirs = _size_in(reply)
     except NoAnswer as failure:
-        if last is None or now.astimezone(there.zone).date() - last.on > PATIENCE:
-            _tell(there, key.name, failure.reason, now)
+        _bear(there, key, last, failure.reason, now)
         return
     if theirs is not None and theirs > size:
         _contradicted(there, key, theirs, f"it has cosigned {theirs:,} entries of this ledger", now)
@@ -85,9 +84,17 @@ def _ask(
         _contradicted(there, key, min(old, size), "it has seen another ledger under this key", now)
     elif reply.status == 200 and (line := _line_in(reply, signed, key)):
         _keep(there, key, signed, line, now)
-    elif reply.status not in {409, 429} and reply.status < 500:
+    elif reply.status in {409, 429} or reply.status >= 500:
+        _bear(there, key, last, f"it did not cosign (status {reply.status})", now)
+    else:
         known = "it does not know this ledger, or its key" if reply.status in {403, 404} else "it did not cosign"
         _tell(there, key.name, f"{known} (status {reply.status})", now)
+
+
+def _bear(there: Installation, key: WitnessKey, last: Cosigned | None, why: str, now: datetime) -> None:
+    """What may pass by itself is told of when it has lasted; at once where the witness has never cosigned."""
+    if last is None or now.astimezone(there.zone).date() - last.on > PATIENCE:
+        _tell(there, key.name, why, now)
 
 
 def _post(there: Installation, one: CosigningSection, old: int, signed: str) -> Reply:
