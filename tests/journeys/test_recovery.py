@@ -12,6 +12,7 @@ from dpsync.backup import Backup, find, restore, take, try_out
 from dpsync.errors import RecoveryNeeded, UsageError
 from dpsync.intake.payload import parse
 from dpsync.ledger import entry
+from dpsync.ledger.rows import own_key
 from dpsync.model import DONE_STATES, Cause, Right, State
 from dpsync.propagation.decisions import Person, decide
 from dpsync.propagation.queue.lanes import causes_of
@@ -197,6 +198,21 @@ def test_each_gap_is_on_the_record_and_what_knew_more_is_kept(there: Installatio
             assert content in [path.read_bytes() for path in kept if path.exists()], name
         roles = {cause: role for role, cause in there.alerts()}
         assert (roles["restored"], roles["restored-unread"]) == ("dpo", "operator")
+
+
+def test_who_decided_is_on_the_record_and_told_also_where_nothing_is_open(there: Installation, tmp_path: Path) -> None:
+    (tmp_path / "backups").mkdir()
+    take(there.service, tmp_path / "backups")
+    there.ask(Right.ERASURE, ADA, id="crm-1")
+    with ExitStack() as elsewhere:
+        the_disk_is_lost(there, elsewhere)
+        assert back_again(there, tmp_path / "backups").held == ()
+        (said,) = [one for row in there.rows(t.entry) if (one := entry.decode(row.body)).get("kind") == "recover"]
+        author = DANA.author.said(own_key(there.service.keys))
+        assert said | {"event": "decided", **author} == said
+        (told,) = [one for one in there.told() if "restored from a back-up" in one.subject]
+        assert "Dana Officer (account root)" in told.text
+        there.sound()
 
 
 def test_a_recovery_that_was_killed_half_way_is_run_again(there: Installation, tmp_path: Path) -> None:

@@ -19,8 +19,9 @@ from dpsync.alerts import Concern, raise_alert
 from dpsync.errors import KeyProblem, LedgerTampered, ProofDamaged, UsageError
 from dpsync.installation import Installation
 from dpsync.journal import AcceptedRequest
-from dpsync.ledger import note
+from dpsync.ledger import entry, note, rows
 from dpsync.ledger.anchors import GAP
+from dpsync.ledger.entry import EntryKind
 from dpsync.model import Cause, State
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.decisions import Person
@@ -41,6 +42,9 @@ AT_ONCE = 200
 """Propagations that are recorded in one transaction."""
 
 MOST_NAMED = 50
+
+KIND = "recover"
+"""What it is called among the decisions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +91,7 @@ def recover(there: Installation, person: Person, now: datetime) -> Recovered:
         known = _known_outside(there, behind)
         there.custody.begin_restore(b"")
         unread = _unread(there.controller)
-        there.write(lambda unit: _pause_and_tell(unit, there, behind, unread, now))
+        there.write(lambda unit: _begin(unit, there, behind, unread, person, now))
         held = _hold_all(there, person, now)
         aside = [_set_aside(path) for path in (*behind.files, there.custody.mark)]
         there.custody.settle(there.read, there.write, now)
@@ -142,16 +146,16 @@ def _set_aside(path: Path) -> Path:
 def _hold_all(there: Installation, person: Person, now: datetime) -> list[tuple[str, str]]:
     p = t.propagation.c
     waiting = select(t.propagation).where(p.state.in_([State.PENDING.value, State.HELD.value])).order_by(p.id)
-    rows = there.read(lambda connection: connection.execute(waiting).all())
-    for at in range(0, len(rows), AT_ONCE):
-        there.write(lambda unit, some=rows[at : at + AT_ONCE]: _hold(unit, there.controller, some, person, now))  # type: ignore[misc]  # because mypy does not infer a lambda's default
+    found = there.read(lambda connection: connection.execute(waiting).all())
+    for at in range(0, len(found), AT_ONCE):
+        there.write(lambda unit, some=found[at : at + AT_ONCE]: _hold(unit, there.controller, some, person, now))  # type: ignore[misc]  # because mypy does not infer a lambda's default
     after = there.read(lambda connection: connection.execute(waiting).all())
     return [(row.request_id, row.processor) for row in after if Cause.RESTORED in causes_of(row.causes)]
 
 
-def _hold(unit: Unit, controller: Controller, rows: Sequence[Row[Any]], person: Person, now: datetime) -> None:
+def _hold(unit: Unit, controller: Controller, some: Sequence[Row[Any]], person: Person, now: datetime) -> None:
     hold = Decision(DecisionKind.HOLD, frozenset({Cause.RESTORED}))
-    fresh = [row for row in rows if Cause.RESTORED not in causes_of(row.causes)]
+    fresh = [row for row in some if Cause.RESTORED not in causes_of(row.causes)]
     if fresh:
         record(unit, controller, *(Update(row.id, [hold], now, author=person.author) for row in fresh))
     held = [Held(row.request_id, row.processor, frozenset({Cause.RESTORED})) for row in fresh]
@@ -167,27 +171,42 @@ def _unread(controller: Controller) -> dict[str, str]:
     }
 
 
-def _pause_and_tell(unit: Unit, there: Installation, behind: _Behind, unread: dict[str, str], now: datetime) -> None:
+def _begin(
+    unit: Unit, there: Installation, behind: _Behind, unread: dict[str, str], person: Person, now: datetime
+) -> None:
+    """Pause everything, put on the record who goes on, and tell of it."""
     accounts = sorted({section.account for section in there.settings.processors.values()})
     insert_missing(unit.connection, t.account, [{"id": one} for one in accounts])
     pause(unit.connection, accounts)
-    lost = [Concern(one.request_id, f"{one.kind} {one.request_id}") for one in behind.lost[:MOST_NAMED]]
+    said = person.author.said(rows.own_key(there.keys))
+    unit.append(None, entry.encode(EntryKind.DECIDED, now, kind=KIND, **said))
+    account = f" (account {person.os_user})" if person.os_user else ""
+    decided = Concern(said["by"], f"{person.by.strip()}{account}", why="Decided to go on without it:")
+    _tell(unit.connection, there, behind, decided, now)
+    if unread:
+        _tell_of_unread(unit.connection, there, unread, now)
+
+
+def _tell(connection: Connection, there: Installation, behind: _Behind, decided: Concern, now: datetime) -> None:
+    missing = "Missing requests, by their ids:"
+    lost = [Concern(one.request_id, f"{one.kind} {one.request_id}", why=missing) for one in behind.lost[:MOST_NAMED]]
     raise_alert(
-        unit.connection,
+        connection,
         cause="restored",
         role="dpo",
         subject="The database was restored from a back-up",
         body=f"At least {behind.short:,} entries and {len(behind.lost):,} accepted requests are missing from it. All "
         "processors are paused. Have the main database send all events since the back-up again, under their old ids. "
-        "All that was open is held: look at each, then run `dpsync resume`. Missing requests, by their ids:",
+        "All that was open is held: look at each, then run `dpsync resume`.",
         now=now,
         zone=there.zone,
-        concerns=lost,
+        concerns=[decided, *lost],
     )
-    if not unread:
-        return
+
+
+def _tell_of_unread(connection: Connection, there: Installation, unread: dict[str, str], now: datetime) -> None:
     raise_alert(
-        unit.connection,
+        connection,
         cause="restored-unread",
         role="operator",
         subject="After a restored back-up: ask these processors what they got",
