@@ -9,11 +9,16 @@ from pathlib import Path
 
 import pytest
 
+from dpsync.backup import find, restore, take
+from dpsync.ledger import note
 from dpsync.ledger.continuation import parse
 from dpsync.ledger.cosignature import Cosigner
+from dpsync.model import Right
 from dpsync.running import cosigning
+from dpsync.running.recovery import recover
 from tests.journeys.installation import Installation, installed, sqlite_url
-from tests.journeys.test_cosigning import Answers
+from tests.journeys.test_cosigning import DANA, Answers
+from tests.journeys.test_custody import ADA
 
 
 class Witness:
@@ -75,3 +80,81 @@ def test_a_witness_that_cosigns_no_more_is_told_of_after_three_days(tmp_path: Pa
         ask(there, days=1)
         assert there.alerts() == [("operator", "witness")]
         assert not there.service.custody.unrecovered
+
+
+def recovered(there: Installation) -> None:
+    there.running.close()
+    with there.another_process() as process:
+        recover(process, DANA, there.clock.now())
+    there.begin()
+
+
+@pytest.mark.parametrize("size", [999_999_999_999_999_999, 10**18, 10**40, 10**9 + 100])
+def test_a_size_that_no_ledger_has_is_a_fault_of_the_witness(tmp_path: Path, size: int) -> None:
+    with installed(tmp_path, sqlite_url(tmp_path)) as there, witnesses(there, "example.net/a") as (one,):
+        ask(there)
+        one.said = (409, f"{size}\n")
+        ask(there, days=1)
+        assert there.alerts() == [("operator", "witness")]
+        assert not there.service.custody.unrecovered
+
+
+def test_what_is_accepted_of_one_witness_is_accepted_of_no_other(tmp_path: Path) -> None:
+    with (
+        installed(tmp_path, sqlite_url(tmp_path)) as there,
+        witnesses(there, "example.net/a", "example.net/b") as (a, b),
+    ):
+        ask(there)
+        a.said = (409, "5000\n")
+        ask(there, days=1)
+        assert there.service.custody.unrecovered
+        recovered(there)
+        for known in ((409, "5000\n"), (409, "4000\n"), (422, "")):
+            a.said = known
+            ask(there, days=1)
+            assert not there.service.custody.unrecovered, f"{known} was accepted"
+        for unknown in ((422, ""), (409, "5000\n")):
+            b.said = unknown
+            ask(there, days=1)
+            assert there.service.custody.unrecovered, f"{unknown} of another witness was not"
+            recovered(there)
+        a.said = (409, "5001\n")
+        ask(there, days=1)
+        assert there.service.custody.unrecovered, "nor more than it showed"
+
+
+def test_whoever_cosigns_again_can_contradict_again(tmp_path: Path) -> None:
+    with installed(tmp_path, sqlite_url(tmp_path)) as there, witnesses(there, "example.net/a") as (one,):
+        one.said = (409, "5000\n")
+        ask(there)
+        recovered(there)
+        one.said = None
+        ask(there, days=1)
+        one.said = (422, "")
+        ask(there, days=1)
+        assert there.service.custody.unrecovered
+
+
+def test_a_gap_that_is_known_here_is_known_of_every_witness_and_nothing_before_it(tmp_path: Path) -> None:
+    with (
+        installed(tmp_path, sqlite_url(tmp_path)) as there,
+        witnesses(there, "example.net/a", "example.net/b") as (a, b),
+    ):
+        ask(there)
+        (tmp_path / "backups").mkdir()
+        take(there.service, tmp_path / "backups")
+        for number in range(3):
+            there.ask(Right.ERASURE, ADA, id=f"crm-{number}")
+        ask(there, days=1)
+        lost = note.parse((there.service.settings.ledger.anchor / "checkpoint").read_text(encoding="utf-8"))[0].size
+        there.running.close()
+        with there.another_process() as process:
+            restore(process, find(tmp_path / "backups"))
+        recovered(there)
+        for one in (a, b):
+            one.said = (409, f"{lost}\n")
+        ask(there, days=1)
+        assert not there.service.custody.unrecovered
+        a.said = (422, "")  # from the size of the back-up on, which it cosigned: that was not lost
+        ask(there, days=1)
+        assert there.service.custody.unrecovered

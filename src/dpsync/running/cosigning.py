@@ -11,7 +11,7 @@ from hashlib import sha256
 
 from sqlalchemy import Connection
 
-from dpsync.alerts import Concern
+from dpsync.alerts import Concern, raise_alert
 from dpsync.connector_services import NoAnswer, Reply
 from dpsync.errors import NoteInvalid
 from dpsync.installation import Installation
@@ -25,11 +25,15 @@ from dpsync.store.writer import Unit
 PATIENCE = timedelta(days=3)
 """How long nothing may come of asking a witness that cosigned before, until the operator hears of it."""
 
-RECOVERED = "recovered"
-"""The row of `meta` that says how many entries were known outside when the database was recovered last."""
+FURTHEST = 10**9
+"""So many entries more than ours no witness can have seen: more than any copy of a database is behind."""
 
 _KEY = "cosigned:"
-_SIZE = re.compile(rb"([0-9]{1,18})\n")
+_CONTRADICTED = "contradicted"
+"""The row of `meta` with the witness that contradicted last, and the size that it showed."""
+_ACCEPTED = "contradiction-accepted:"
+_GAPS = "recovered-gaps"
+_SIZE = re.compile(rb"([0-9]{1,99})\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +82,9 @@ def _ask(
     except NoAnswer as failure:
         _bear(there, key, last, failure.reason, now)
         return
-    if theirs is not None and theirs > size:
+    if theirs is not None and theirs > size + FURTHEST:
+        _tell(there, key.name, "it misbehaves: no ledger has as many entries as it says it cosigned of ours", now)
+    elif theirs is not None and theirs > size:
         _contradicted(there, key, theirs, f"it has cosigned {theirs:,} entries of this ledger", now)
     elif reply.status == 422:
         _contradicted(there, key, min(old, size), "it has seen another ledger under this key", now)
@@ -131,35 +137,64 @@ def _keep(there: Installation, key: WitnessKey, signed: str, line: str, now: dat
     def work(unit: Unit) -> None:
         # a crash just before asks it again, and it cosigns the same once more
         meta.put(unit.connection, f"{_KEY}{key.key_id.hex()}", f"{size} {today.isoformat()}")
+        # it has joined this history: from now on its contradiction is a new one
+        meta.put(unit.connection, f"{_ACCEPTED}{key.key_id.hex()}", "")
         digest = sha256(kept.encode()).hexdigest()
         unit.append(None, entry.encode(EntryKind.ANCHOR, now, n=size, name=entry.safe(key.name), digest=digest))
 
     there.write(work)
 
 
+def accept(connection: Connection, size: int, short: int) -> None:
+    """A person goes on with `size` entries, and knows that `short` more are lost: no witness's word of those stops
+    signing again. The last contradiction of a witness is accepted up to the size that it showed, and for it alone.
+    """
+    if short:
+        gaps = meta.value_of(connection, _GAPS) or ""
+        meta.put(connection, _GAPS, f"{gaps} {size}-{size + short}".strip())
+    if last := meta.value_of(connection, _CONTRADICTED):
+        witness, seen = last.split(" ")
+        meta.put(connection, f"{_ACCEPTED}{witness}", seen)
+        meta.put(connection, _CONTRADICTED, "")
+
+
+def _is_known(connection: Connection, key: WitnessKey, seen: int) -> bool:
+    accepted = meta.value_of(connection, f"{_ACCEPTED}{key.key_id.hex()}")
+    if accepted and seen <= int(accepted):
+        return True
+    gaps = [one.split("-") for one in (meta.value_of(connection, _GAPS) or "").split()]
+    return any(int(left) < seen <= int(lost) for left, lost in gaps)
+
+
 def _contradicted(there: Installation, key: WitnessKey, seen: int, why: str, now: datetime) -> None:
     """`seen`: how many entries it has cosigned of the other history."""
-    known = there.read(lambda connection: int(meta.value_of(connection, RECOVERED) or 0))
-    if not known or seen > known:
-        _stop(there, key, f"{seen}\n".encode(), why, now)
+    if not there.read(lambda connection: _is_known(connection, key, seen)):
+        _stop(there, key, seen, why, now)
         return
     lost = "it has cosigned what was lost when the database was recovered, and cosigns no other history of this ledger"
     _tell(there, key.name, lost, now)
 
 
-def _stop(there: Installation, key: WitnessKey, page: bytes, why: str, now: datetime) -> None:
+def _stop(there: Installation, key: WitnessKey, seen: int, why: str, now: datetime) -> None:
     """Sign nothing more: whoever can show two histories has made one of them."""
-    there.custody.begin_restore(page)
-    there.tell(
-        cause="witness-contradicts",
-        role="dpo",
-        subject="A witness knows another history of the ledger: nothing more is signed",
-        body="Either an old back-up was put back, or somebody changed the ledger. Keep every copy as it is, find "
-        "out which it was, and run `dpsync verify`. If it was a back-up: `dpsync recover --by NAME --reason WHY`.",
-        now=now,
-        concerns=[Concern(key.name, f"{key.name}: {why}")],
-        at_once=True,
-    )
+
+    def work(unit: Unit) -> None:
+        meta.put(unit.connection, _CONTRADICTED, f"{key.key_id.hex()} {seen}")
+        raise_alert(
+            unit.connection,
+            cause="witness-contradicts",
+            role="dpo",
+            subject="A witness knows another history of the ledger: nothing more is signed",
+            body="Either an old back-up was put back, or somebody changed the ledger. Keep every copy as it is, find "
+            "out which it was, and run `dpsync verify`. If it was a back-up: `dpsync recover --by NAME --reason WHY`.",
+            now=now,
+            zone=there.zone,
+            concerns=[Concern(key.name, f"{key.name}: {why}")],
+            at_once=True,
+        )
+
+    there.write(work)  # before the mark: where that stands, no witness is asked, and nothing is told any more
+    there.custody.begin_restore(f"{entry.safe(key.name)} {seen}\n".encode())
 
 
 def _tell(there: Installation, name: str, why: str, now: datetime) -> None:

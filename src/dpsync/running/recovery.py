@@ -30,9 +30,8 @@ from dpsync.propagation.queue.lanes import causes_of
 from dpsync.propagation.record import Update, record
 from dpsync.propagation.resuming import pause
 from dpsync.propagation.rules.lifecycle import Decision, DecisionKind
-from dpsync.running.cosigning import RECOVERED
+from dpsync.running import cosigning
 from dpsync.soundness import key_problems
-from dpsync.store import meta
 from dpsync.store import tables as t
 from dpsync.store.database import worker_lock
 from dpsync.store.upsert import insert_missing
@@ -88,14 +87,13 @@ def recover(there: Installation, person: Person, now: datetime) -> Recovered:
                 "nothing is missing here, so there is nothing to recover. Was a back-up put back by hand? Then say so: "
                 f"make an empty file {there.custody.mark}"
             )
-        known = _known_outside(there, behind)
         there.custody.begin_restore(b"")
         unread = _unread(there.controller)
+        there.write(lambda unit: cosigning.accept(unit.connection, there.log.size(unit.connection), behind.short))
         there.write(lambda unit: _begin(unit, there, behind, unread, person, now))
         held = _hold_all(there, person, now)
         aside = [_set_aside(path) for path in (*behind.files, there.custody.mark)]
         there.custody.settle(there.read, there.write, now)
-        there.write(lambda unit: meta.put(unit.connection, RECOVERED, str(known)))
         there.anchor(now)
     named = tuple(one.name for one in aside[:-1])
     return Recovered(behind.lost, behind.short, named, tuple(held), tuple(unread.values()))
@@ -121,13 +119,6 @@ def _behind(there: Installation) -> _Behind:
         return _Behind(seen.lost, max(seen.short, lying.checkpoints.largest - size, 0), tuple(files))
 
     return there.read(work)
-
-
-def _known_outside(there: Installation, behind: _Behind) -> int:
-    """How many entries the lost history had, as far as anybody knows: a witness cosigns no other of that length."""
-    mark = there.custody.mark
-    said = mark.read_bytes().strip() if mark.is_file() else b""
-    return max(there.read(there.log.size) + behind.short, int(said) if said.isdigit() and len(said) < 19 else 0)
 
 
 def _set_aside(path: Path) -> Path:
