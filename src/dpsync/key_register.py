@@ -74,19 +74,7 @@ def demand(connection: Connection, keys: Keys, months: Iterable[str]) -> None:
             )  # two processes: whoever writes is alone, and a file that is there is never replaced
         elif not _opens(connection, keys, month):
             raise KeyProblem(f"the key of {month} is not the key of the requests of {month}")
-        connection.execute(insert(t.meta).values(key=row_of(month), value=keys.month_fingerprint(month)))
-
-
-def row_of(month: str) -> str:
-    """The row of `meta` that tells of a month's key."""
-    return f"{_MONTH}{month}"
-
-
-def unused(connection: Connection, before: str) -> list[str]:
-    """The registered months before `before` (YYYY-MM) of which no request has a key any more, oldest first."""
-    named = set(connection.execute(_NAMED).scalars())
-    months = (key.removeprefix(_MONTH) for key in _registered(connection) if key.startswith(_MONTH))
-    return sorted(month for month in months if month < before and month not in named)
+        connection.execute(insert(t.meta).values(key=f"{_MONTH}{month}", value=keys.month_fingerprint(month)))
 
 
 def _registered(connection: Connection) -> Mapping[str, str]:

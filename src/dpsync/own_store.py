@@ -54,6 +54,7 @@ _FORMS = {
     MARK: r"[0-9]{1,18} [0-9]{1,18}",
     "checkpoint_mail": r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{1,18}",
     "month_report": r"[0-9]{4}-[0-9]{2} (waiting|doubtful|sent) " + _MOMENT,
+    "forgetting": f"{_MOMENT} {_MOMENT}",
     "soundness": rf"{_MOMENT} [0-9]{{1,9}}",
 }
 

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +13,21 @@ from sqlalchemy import update
 from dpsync.__main__ import main
 from dpsync.cases.complaints import open_complaint
 from dpsync.cases.values import Channel, NewComplaint, Topic
-from dpsync.errors import KeyProblem, NotFound
+from dpsync.errors import NotFound
 from dpsync.ledger.entry import decode
 from dpsync.model import Right, State
-from dpsync.propagation.decisions import Person
+from dpsync.propagation.decisions import FORGOTTEN, Person, decide
+from dpsync.propagation.forgetting import finished as propagation_finished
+from dpsync.propagation.forgetting import forget
+from dpsync.propagation.rules.lifecycle import DecisionKind
 from dpsync.propagation.showing import show
+from dpsync.propagation.telling import LetterKind, Told, tell
 from dpsync.reports.dossier import dossier
 from dpsync.reports.make import basis_of
 from dpsync.reports.text import dossier_text
 from dpsync.running import forgetting
 from dpsync.store import tables as t
-from tests.journeys.installation import FORMS, NEWSLETTER, Asked, Installation, installed
+from tests.journeys.installation import FORMS, NEWSLETTER, Asked, Installation, installed, sqlite_url
 
 ADA, BEN = "ada@example.org", "ben@example.org"
 FORGETS = "\n[forgetting]\nafter_days = 30\n"
@@ -45,13 +49,36 @@ def finished(there: Installation, right: Right = Right.ERASURE, email: str = ADA
     for _ in range(4):
         there.drive(after=timedelta(minutes=10))
     assert there.state(one) is State.VERIFIED
+    told(there, one)
     return one
 
 
+def told(there: Installation, one: Asked) -> None:
+    """The DPO records that the person has their letter."""
+    today = there.clock.now().astimezone(there.service.zone).date()
+    letter, now = Told(LetterKind.ACTION, today, "post"), there.clock.now()
+    there.service.write(lambda unit: tell(unit, there.service.controller, one.id, letter, DANA, now))
+
+
 def later(there: Installation, days: int) -> None:
-    """So many days on: the last look at the processors, and the hour after it."""
-    there.drive(after=days * DAY)
+    """So many days on, a week at a time as far as that goes, and the hour after them."""
+    while days > 0:
+        there.drive(after=min(days, 7) * DAY)
+        days -= 7
     there.drive(after=timedelta(hours=1))
+
+
+def to_forget(there: Installation) -> forgetting.ToForget:
+    now = there.clock.now()
+    until = forgetting.until_of(there.service, now)
+    assert until is not None
+    return forgetting.due(there.service, until, now)
+
+
+def written(there: Installation, table: Any, one: Asked, **values: object) -> None:
+    """What somebody wrote of a request, or of its parts."""
+    column = table.c.id if table is t.request else table.c.request_id
+    there.service.write(lambda unit: unit.connection.execute(update(table).where(column == one.id).values(values)))
 
 
 def request_of(there: Installation, one: Asked) -> Any:
@@ -68,7 +95,7 @@ def test_a_finished_request_is_forgotten_after_thirty_days_and_not_a_day_before(
         later(there, 2)
         row = request_of(there, one)
         assert (row.sealed, row.wrapped_key) == (None, None)
-        assert row.shredded_at == there.clock.now()
+        assert row.shredded_at is not None
         assert [one.handed for one in there.rows(t.propagation)] == [None]
         there.sound()
         assert "VALID" in there.verified_by_a_stranger(one, ADA)
@@ -76,15 +103,15 @@ def test_a_finished_request_is_forgotten_after_thirty_days_and_not_a_day_before(
         assert request_of(there, one).shredded_at == row.shredded_at
 
 
-def test_nothing_is_forgotten_where_the_settings_do_not_say_so(tmp_path: Path, database_url: str) -> None:
-    with at_work(tmp_path, database_url, settings="") as there:
+def test_nothing_is_forgotten_where_the_settings_do_not_say_so(tmp_path: Path) -> None:
+    with at_work(tmp_path, sqlite_url(tmp_path), settings="") as there:
         one = finished(there)
         later(there, 400)
         assert request_of(there, one).sealed is not None
 
 
-def test_what_is_not_finished_is_known_as_long_as_it_takes(tmp_path: Path, database_url: str) -> None:
-    with at_work(tmp_path, database_url, processors=NEWSLETTER + FORMS) as there:
+def test_what_is_not_finished_is_known_as_long_as_it_takes(tmp_path: Path) -> None:
+    with at_work(tmp_path, sqlite_url(tmp_path), processors=NEWSLETTER + FORMS) as there:
         there.sandbox.add(ADA)
         one = there.ask(Right.ERASURE, ADA)
         for _ in range(40):
@@ -102,16 +129,14 @@ def test_a_complaint_keeps_its_request_and_no_other(tmp_path: Path, database_url
         later(there, 35)
         assert request_of(there, one).sealed is not None
         assert request_of(there, other).sealed is None
-        until = forgetting.until_of(there.service, there.clock.now())
-        assert until is not None
-        assert forgetting.due(there.service, until) == forgetting.ToForget((), (one.id,), ())
+        assert to_forget(there) == forgetting.ToForget((), {"a complaint about it is open": (one.id,)})
         there.sound()
 
 
 def test_a_request_whose_receipt_is_not_there_is_kept_because_only_it_can_prove_anything(
-    tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with at_work(tmp_path, database_url) as there:
+    with at_work(tmp_path, sqlite_url(tmp_path)) as there:
         one = finished(there)
         monkeypatch.setattr(there.service.custody, "write_receipts", lambda *_: {})
         (there.service.settings.ledger.receipts / f"{one.id}.json").unlink()
@@ -123,70 +148,8 @@ def test_a_request_whose_receipt_is_not_there_is_kept_because_only_it_can_prove_
         assert request_of(there, one).sealed is None
 
 
-def test_the_key_of_a_month_is_destroyed_with_its_last_request_and_a_new_one_has_its_own(
-    tmp_path: Path, database_url: str
-) -> None:
-    with at_work(tmp_path, database_url) as there:
-        one = finished(there)
-        month = request_of(there, one).key_month
-        wrapped = request_of(there, one).wrapped_key
-        assert there.service.keys.unwrap(wrapped, one.id, month)
-        later(there, 35)
-        with pytest.raises(KeyProblem, match="is not there"):
-            there.service.keys.unwrap(wrapped, one.id, month)
-        assert not [row.key for row in there.rows(t.meta) if month in row.key]
-        newer = finished(there, email=BEN, id="crm-2")
-        assert request_of(there, newer).key_month > month
-        there.restart()
-        there.sound()
-
-
-def test_what_is_still_open_sixty_days_after_its_month_holds_its_key_no_longer(
-    tmp_path: Path, database_url: str
-) -> None:
-    with at_work(tmp_path, database_url, processors=NEWSLETTER + FORMS) as there:
-        there.sandbox.add(ADA)
-        one = there.ask(Right.ERASURE, ADA)
-        there.drive()
-        before = request_of(there, one)
-        later(there, 60)  # to 19 January: the sixty days begin with the end of November
-        assert request_of(there, one).key_month == before.key_month
-        later(there, 12)
-        row = request_of(there, one)
-        assert row.key_month > before.key_month
-        assert there.service.keys.unwrap(row.wrapped_key, one.id, row.key_month).open(row.sealed, one.id.encode())
-        with pytest.raises(KeyProblem, match="is not there"):
-            there.service.keys.unwrap(before.wrapped_key, one.id, before.key_month)
-        there.restart()
-        there.sound()
-
-
-def test_a_month_is_let_go_again_where_it_was_cut_off_before_its_key_was_destroyed(
-    tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with at_work(tmp_path, database_url) as there:
-        one = finished(there)
-        row = request_of(there, one)
-
-        def cut(_month: str) -> None:
-            raise OSError(28, "No space left on device")
-
-        monkeypatch.setattr(there.service.keys, "destroy_month", cut)
-        there.drive(after=35 * DAY)
-        there.clock.advance(DAY)
-        with pytest.raises(OSError, match="No space"):
-            forgetting.forget(there.service, there.clock.now())
-        monkeypatch.undo()
-        there.restart()
-        assert there.service.keys.unwrap(row.wrapped_key, one.id, row.key_month)
-        assert forgetting.forget(there.service, there.clock.now()) == 0
-        with pytest.raises(KeyProblem, match="is not there"):
-            there.service.keys.unwrap(row.wrapped_key, one.id, row.key_month)
-        there.sound()
-
-
-def test_nothing_that_shows_a_forgotten_request_knows_the_person(tmp_path: Path, database_url: str) -> None:
-    with at_work(tmp_path, database_url) as there:
+def test_nothing_that_shows_a_forgotten_request_knows_the_person(tmp_path: Path) -> None:
+    with at_work(tmp_path, sqlite_url(tmp_path)) as there:
         one = finished(there)
         later(there, 35)
         basis = basis_of(there.service, there.clock.now())
@@ -197,8 +160,8 @@ def test_nothing_that_shows_a_forgotten_request_knows_the_person(tmp_path: Path,
             there.service.write(lambda unit: show(unit, there.service.controller, one.id, DANA, there.clock.now()))
 
 
-def test_the_same_person_can_ask_again_and_an_old_event_is_still_known(tmp_path: Path, database_url: str) -> None:
-    with at_work(tmp_path, database_url) as there:
+def test_the_same_person_can_ask_again_and_an_old_event_is_still_known(tmp_path: Path) -> None:
+    with at_work(tmp_path, sqlite_url(tmp_path)) as there:
         one = finished(there)
         later(there, 35)
         again = there.ask(Right.OPT_OUT, ADA)
@@ -209,32 +172,101 @@ def test_the_same_person_can_ask_again_and_an_old_event_is_still_known(tmp_path:
         there.sound()
 
 
-def test_what_goes_on_while_it_is_looked_at_is_left_as_it_is(tmp_path: Path, database_url: str) -> None:
-    with at_work(tmp_path, database_url) as there:
+def test_what_goes_on_while_it_is_looked_at_is_left_as_it_is(tmp_path: Path) -> None:
+    with at_work(tmp_path, sqlite_url(tmp_path), settings="") as there:
         one = finished(there)
-        there.drive(after=35 * DAY)
-        there.clock.advance(DAY)
+        later(there, 35)
         now = there.clock.now()
-
-        def reopened(unit: Any) -> None:
-            unit.connection.execute(update(t.request).where(t.request.c.id == one.id).values(closed_at=None))
-
-        until = forgetting.until_of(there.service, now)
-        assert until is not None
-        ids = forgetting.due(there.service, until).now
-        there.service.write(reopened)
-        from dpsync.propagation.forgetting import forget
-
-        assert ids == (one.id,)
-        assert there.service.write(lambda unit: forget(unit, ids, until, now)) == 0
+        ids = finished_ids(there.service.read, now)
+        written(there, t.request, one, closed_at=None)
+        assert ids == [one.id]
+        assert there.service.write(lambda unit: forget(unit, ids, now, now)) == 0
         assert request_of(there, one).sealed is not None
+
+
+def finished_ids(read: Any, until: datetime) -> list[str]:
+    ids: list[str] = read(lambda connection: propagation_finished(connection, until))
+    return ids
+
+
+def test_a_clock_that_leaps_destroys_nothing_and_neither_does_a_new_setting_in_its_first_week(tmp_path: Path) -> None:
+    with at_work(tmp_path, sqlite_url(tmp_path)) as there:
+        one = finished(there)
+        later(there, 12)
+        there.drive(after=60 * DAY)
+        for _ in range(20):
+            there.drive(after=timedelta(hours=1))
+        assert request_of(there, one).sealed is not None
+        later(there, 8)
+        assert request_of(there, one).sealed is None, "in which somebody would have set it back"
+
+
+def test_while_no_letter_to_the_person_is_recorded_somebody_must_know_who_it_is(tmp_path: Path) -> None:
+    with at_work(tmp_path, sqlite_url(tmp_path)) as there:
+        there.sandbox.add(ADA)
+        one = there.ask(Right.ERASURE, ADA)
+        for _ in range(4):
+            there.drive(after=timedelta(minutes=10))
+        later(there, 40)
+        assert to_forget(there) == forgetting.ToForget((), {"no letter to the person is recorded yet": (one.id,)})
+        told(there, one)
+        later(there, 2)
+        assert request_of(there, one).sealed is None
+
+
+def test_the_receipt_that_is_left_tells_the_whole_story(tmp_path: Path) -> None:
+    with at_work(tmp_path, sqlite_url(tmp_path)) as there:
+        one = finished(there)
+        later(there, 35)
+        assert request_of(there, one).sealed is None
+        receipt = json.loads((there.service.settings.ledger.receipts / f"{one.id}.json").read_text())
+        kept = [row.body for row in there.rows(t.entry) if row.request_id == one.id]
+        assert len(receipt["entries"]) == len(kept) - 1, "all but the entry that it is forgotten"
+
+
+@pytest.mark.parametrize(
+    ("state", "kept"),
+    [(State.DECLARED_DONE, True), (State.SETTLED, True), (State.NOTHING_HELD, False), (State.VERIFIED, False)],
+)
+def test_a_rectification_that_nobody_saw_carried_out_is_known_for_whom_must_be_erased_later(
+    state: State, kept: bool, tmp_path: Path, database_url: str
+) -> None:
+    with at_work(tmp_path, database_url, settings="") as there:
+        one = finished(there, Right.RECTIFICATION, changes={"email": BEN})
+        later(there, 35)
+        written(there, t.propagation, one, state=state)
+        assert (one.id not in finished_ids(there.service.read, there.clock.now())) is kept
+
+
+def test_an_older_request_is_known_as_long_as_another_of_the_person_is_open(tmp_path: Path, database_url: str) -> None:
+    with at_work(tmp_path, database_url, settings="") as there:
+        one, other = finished(there), there.ask(Right.OPT_OUT, ADA)
+        later(there, 35)
+        assert set(finished_ids(there.service.read, there.clock.now())) == {one.id, other.id}
+        written(there, t.request, other, closed_at=None)
+        assert finished_ids(there.service.read, there.clock.now()) == []
+
+
+def test_whoever_wants_a_forgotten_request_told_again_hears_why_that_cannot_be(tmp_path: Path) -> None:
+    with at_work(tmp_path, sqlite_url(tmp_path)) as there:
+        one = finished(there)
+        later(there, 35)
+        written(there, t.request, one, closed_at=None)
+        written(there, t.propagation, one, state=State.REFUSED)
+        now, controller = there.clock.now(), there.service.controller
+        (decided,) = there.service.write(
+            lambda unit: decide(
+                unit, controller=controller, request_id=one.id, kind=DecisionKind.RETRY, person=DANA, now=now
+            )
+        )
+        assert decided.refused == FORGOTTEN
 
 
 @pytest.mark.parametrize("settings", ["", FORGETS])
 def test_a_restriction_that_is_forgotten_still_holds_an_erasure_and_is_lifted_as_any_other(
-    settings: str, tmp_path: Path, database_url: str
+    settings: str, tmp_path: Path
 ) -> None:
-    with at_work(tmp_path, database_url, settings=settings) as there:
+    with at_work(tmp_path, sqlite_url(tmp_path), settings=settings) as there:
         one = finished(there, Right.RESTRICTION)
         later(there, 35)
         assert (request_of(there, one).sealed is None) is bool(settings)
@@ -253,11 +285,10 @@ def test_a_restriction_that_is_forgotten_still_holds_an_erasure_and_is_lifted_as
 def test_the_command_says_what_is_forgotten_what_is_next_and_why_another_is_kept(
     settings: str,
     tmp_path: Path,
-    database_url: str,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    with at_work(tmp_path, database_url, settings=settings) as there:
+    with at_work(tmp_path, sqlite_url(tmp_path), settings=settings) as there:
         for name, value in there.environ.items():
             monkeypatch.setenv(name, value)
         one = finished(there)
@@ -274,4 +305,4 @@ def test_the_command_says_what_is_forgotten_what_is_next_and_why_another_is_kept
         assert main(["--config", str(tmp_path / "dpsync.toml"), "forgotten", "--json"]) == 0
         shown = json.loads(capsys.readouterr().out)
         assert [row["request"] for row in shown["forgotten"]] == ([one.id] if settings else [])
-        assert shown["waits"] == ({"due": [], "held": [], "unproven": []} if settings else None)
+        assert shown["waits"] == ({"due": [], "kept": {}} if settings else None)

@@ -184,9 +184,6 @@ cooling_off = "{cooling_off}"
 approvals = {approvals}
 
 {mail}
-[forgetting]
-after_days = 30        # then the name and addresses of a finished request are destroyed; its receipt stays
-
 [alerts]
 urls = []              # Apprise URLs beside mail, each {{ file = "..." }}: Slack, Teams, PagerDuty and others
 # heartbeat = {{ file = "{folder}/heartbeat.url" }}  # called while all is well: a watch service then notices silence

@@ -26,13 +26,14 @@ def forgotten(ctx: typer.Context, *, as_json: AsJson = False) -> int:
 
     talk: Talk = ctx.obj
     with installation(talk, secrets=False, compare=False) as there:
-        until = until_of(there, there.clock.now())
+        now = there.clock.now()
+        until = until_of(there, now)
         gone = there.read(forgetting.forgotten)
-        kept = due(there, until) if until else None
+        kept = due(there, until, now) if until else None
         if as_json:
             names = ("request", "right", "closed_at", "forgotten_at")
             shown = [json_value(dict(zip(names, one, strict=True))) for one in gone]
-            waits = {"due": kept.now, "held": kept.held, "unproven": kept.unproven} if kept else None
+            waits = {"due": kept.now, "kept": kept.kept} if kept else None
             talk.json({"forgotten": shown, "waits": json_value(waits)})
             return Exit.DONE
         rows = [(one[:8], right, moment(closed, there.zone), moment(at, there.zone)) for one, right, closed, at in gone]
@@ -46,14 +47,14 @@ def forgotten(ctx: typer.Context, *, as_json: AsJson = False) -> int:
 
 
 def _say_what_waits(talk: Talk, after_days: int, kept: "ToForget | None") -> None:
+    from dpsync.reports.words import several
+
     if kept is None:
         talk.say("The settings have no section [forgetting], so identifiers stay for ever, sealed.")
         return
     talk.say(f"Identifiers are destroyed {after_days} days after a request was finished everywhere.")
-    for ids, why in (
-        (kept.now, "next, within an hour while `dpsync serve` runs"),
-        (kept.held, "kept because of a complaint"),
-        (kept.unproven, "kept because the receipts folder has no receipt of it"),
-    ):
+    reasons = {"they are next, within days while `dpsync serve` runs": kept.now, **kept.kept}
+    for why, ids in reasons.items():
         if ids:
-            talk.say(f"{len(ids)} {why}: {', '.join(one[:8] for one in ids[:10])}{' ...' if len(ids) > 10 else ''}")
+            named = ", ".join(one[:8] for one in ids[:10])
+            talk.say(f"{several(len(ids), 'request')}: {why}: {named}{' ...' if len(ids) > 10 else ''}")

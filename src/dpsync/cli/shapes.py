@@ -23,8 +23,7 @@ SHAPES: dict[str, dict[str, str]] = {
         "forgotten[].forgotten_at": "when they were destroyed, UTC",
         "waits": "what is to be forgotten by now, or null where the settings forget nothing",
         "waits.due": "ids of requests that are forgotten next",
-        "waits.held": "ids of those that a complaint holds",
-        "waits.unproven": "ids of those without a receipt in the receipts folder",
+        "waits.kept": "by the reason, ids of those that are kept although their days are over",
     },
     "intake show": {
         "version": "1",

@@ -27,6 +27,8 @@ RELEASED_BY_A_YES = frozenset(Cause) - {Cause.COOLING_OFF, Cause.CONTACT_UNVERIF
 """What `release` releases unless causes are named: not the cooling-off (time does), not an unconfirmed contact."""
 
 
+FORGOTTEN = "its name and addresses are destroyed, so nobody can be told of it again: ask anew, as another request"
+
 PURPOSE = "decision"
 """What name and reason of a decision are sealed for."""
 
@@ -196,6 +198,8 @@ def _one(
     since = _so_since(unit.connection, row, decision.kind, decision.causes)
     if since is not None:
         return replace(here, already=since)
+    if decision.kind is DecisionKind.RETRY and _is_forgotten(unit.connection, row.request_id):
+        return replace(here, refused=FORGOTTEN)
     meant = ""
     if decision.kind is DecisionKind.RELEASE:
         causes, refused, counted = _released_now(unit.connection, controller, row, decision.causes, person)
@@ -213,6 +217,11 @@ def _one(
     except DecisionRefused as refusal:
         return replace(here, refused=refusal.message)
     return Decided(row.processor, step.state, tuple(sorted(step.causes)))
+
+
+def _is_forgotten(connection: Connection, request_id: str) -> bool:
+    r = t.request.c
+    return connection.execute(select(r.sealed).where(r.id == request_id)).scalar_one_or_none() is None
 
 
 def _released_now(

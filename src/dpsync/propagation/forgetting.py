@@ -1,40 +1,46 @@
 """Forgetting: what a finished request says of a person is destroyed, and the proof stays.
 
-The request's key goes with it, so that nothing of it opens any more: neither here nor in the ledger's commitments. Once
-no request of a month has a key left, the month's own key goes too, which closes every copy of the database.
+The request's key goes with it, so that nothing of it opens any more: neither here nor in the ledger's commitments.
 """
 
 from collections.abc import Sequence
-from contextlib import suppress
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, or_, select, update
 
-from dpsync import key_register
-from dpsync.errors import KeyProblem
 from dpsync.ledger import entry
 from dpsync.ledger.entry import EntryKind
-from dpsync.sealing import Keys
+from dpsync.model import Right, State
 from dpsync.store import tables as t
 from dpsync.store.writer import Unit
 
-LET_GO: Final = "let_go:"
-"""Begins the row of `meta` of a month whose key is about to be destroyed."""
-
-_R, _P = t.request.c, t.propagation.c
-_UNDER_WAY: Final = select(_P.id).where(_P.request_id == _R.id, _P.timer != "").exists()
+_R, _P, _OPEN, _POST = t.request.c, t.propagation.c, t.request.alias("open").c, t.post.c
+_PARTS: Final = select(_P.id).where(_P.request_id == _R.id)
+_UNDER_WAY: Final = _PARTS.where(_P.timer != "").exists()
 """Something will still be done: a processor is looked at again, or a person is reminded."""
+_UNREAD: Final = (
+    select(_POST.digest)
+    .join(t.propagation, _P.id == _POST.propagation_id)
+    .where(_P.request_id == _R.id, _POST.waits_for != "", _POST.read_at.is_(None))
+    .exists()
+)
+"""A message about it waits for a person."""
+_LEANT_ON: Final = select(_OPEN.id).where(_OPEN.subject_id == _R.subject_id, _OPEN.closed_at.is_(None)).exists()
+"""A request that is still open may have to ask for an address that only an older one knows."""
+_UNSEEN: Final = _PARTS.where(_P.state.not_in([State.VERIFIED.value, State.NOTHING_HELD.value])).exists()
 _FINISHED = (
     select(_R.id, _R.closed_at)
-    .where(_R.closed_at.is_not(None), _R.shredded_at.is_(None), ~_UNDER_WAY)
+    .where(_R.closed_at.is_not(None), _R.shredded_at.is_(None), ~_UNDER_WAY, ~_UNREAD, ~_LEANT_ON)
+    # Where nobody saw that an address was changed, a later erasure must ask for the old one too.
+    .where(or_(_R.right != Right.RECTIFICATION.value, ~_UNSEEN))
     .order_by(_R.closed_at, _R.id)
 )
 
 
-def finished(connection: Connection, until: datetime) -> list[tuple[str, datetime]]:
-    """(id, when it closed) of each request that closed at `until` at the latest and still is known, oldest first."""
-    return [(row.id, row.closed_at) for row in connection.execute(_FINISHED.where(_R.closed_at <= until))]
+def finished(connection: Connection, until: datetime) -> list[str]:
+    """The ids of the requests that closed at `until` at the latest, are still known and nothing rests on."""
+    return [row.id for row in connection.execute(_FINISHED.where(_R.closed_at <= until))]
 
 
 def forgotten(connection: Connection) -> list[tuple[str, str, datetime, datetime]]:
@@ -56,46 +62,3 @@ def forget(unit: Unit, request_ids: Sequence[str], until: datetime, now: datetim
         unit.connection.execute(update(t.propagation).where(_P.request_id == row.id).values(handed=None))
         unit.append(row.id, entry.encode(EntryKind.SHREDDED, now, req=row.id))
     return len(due)
-
-
-def wrap_anew(unit: Unit, keys: Keys, before: str, month: str) -> int:
-    """Wrap the keys of what is left of the months before `before` under that of `month`, so that the old ones can go.
-
-    One open request would keep a whole month from being forgotten. Tells how many were wrapped; what does not open is
-    left as it is, for whoever puts its key back.
-    """
-    query = select(_R.id, _R.wrapped_key, _R.key_month).where(_R.wrapped_key.is_not(None), _R.key_month < before)
-    found = unit.connection.execute(query.order_by(_R.ordinal)).all()
-    if not found:
-        return 0
-    key_register.demand(unit.connection, keys, [month])
-    done = 0
-    for row in found:
-        with suppress(KeyProblem):
-            key = keys.unwrap(row.wrapped_key, row.id, row.key_month)
-            here = {"wrapped_key": keys.wrap(key, row.id, month), "key_month": month}
-            unit.connection.execute(update(t.request).where(_R.id == row.id).values(here))
-            done += 1
-    return done
-
-
-def let_go_of_months(connection: Connection, before: str) -> None:
-    """Take the months before `before` (YYYY-MM) that no request names any more off the register of keys.
-
-    They stand under `LET_GO` until their keys are destroyed, which is after the commit: a key that is gone while the
-    register names it would be a loss, and one that is left behind would open every back-up.
-    """
-    for month in key_register.unused(connection, before):
-        here = t.meta.c.key == key_register.row_of(month)
-        connection.execute(update(t.meta).where(here).values(key=f"{LET_GO}{month}"))
-
-
-def let_go(connection: Connection) -> list[str]:
-    """The months whose keys are to be destroyed, oldest first."""
-    found = connection.execute(select(t.meta.c.key).where(t.meta.c.key.startswith(LET_GO))).scalars()
-    return sorted(key.removeprefix(LET_GO) for key in found)
-
-
-def strike(connection: Connection, months: Sequence[str]) -> None:
-    """Strike months whose keys are destroyed."""
-    connection.execute(delete(t.meta).where(t.meta.c.key.in_([f"{LET_GO}{month}" for month in months])))

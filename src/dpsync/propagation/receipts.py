@@ -92,9 +92,9 @@ def unopened(connection: Connection, keys: Keys, shut: Collection[str]) -> tuple
 
 
 def closed(connection: Connection) -> list[tuple[str, datetime]]:
-    """(id, when it closed) of each closed request, oldest first."""
+    """(id, when it closed) of each closed request of which a receipt can still be made, oldest first."""
     r = t.request.c
-    query = select(r.id, r.closed_at).where(r.closed_at.is_not(None)).order_by(r.closed_at)
+    query = select(r.id, r.closed_at).where(r.closed_at.is_not(None), r.shredded_at.is_(None)).order_by(r.closed_at)
     return [(row.id, row.closed_at) for row in connection.execute(query)]
 
 

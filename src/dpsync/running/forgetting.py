@@ -1,52 +1,43 @@
-"""When finished requests are forgotten: after the days of the settings, unless a complaint or a receipt holds them."""
+"""When finished requests are forgotten: after the days of the settings, unless somebody still needs to know who it was.
 
+What is destroyed does not come back. So a clock that leaps destroys nothing, and neither does the first week of a new
+setting: the days must pass one after the other.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Final
 
 from sqlalchemy import Connection
 
 from dpsync.cases.complaints import evidence_held
+from dpsync.cases.incidents import incidents
 from dpsync.installation import Installation
+from dpsync.ledger import entry
 from dpsync.propagation import forgetting
+from dpsync.propagation.correspondence import letters_due
+from dpsync.running import timekeeping
+from dpsync.store import meta
 from dpsync.store.database import truncate_wal
 from dpsync.store.writer import Unit
 
-STRAGGLES: Final = timedelta(days=60)
-"""How long after its month a request keeps that month's key in use."""
-
 AT_ONCE: Final = 100
-"""Requests that are forgotten in one transaction."""
+"""Requests that are forgotten in one transaction, and in one hour."""
+
+CALM: Final = timedelta(days=8)
+"""A longer silence of this job, or a first run, is followed by as long a wait: a clock that leapt is set back in it."""
+
+_ROW: Final = "forgetting"
 
 
 @dataclass(frozen=True, slots=True)
 class ToForget:
-    """Which finished requests are to be forgotten, and which are kept although their days are over.
-
-    `held`: a complaint needs their evidence; `unproven`: their receipt is not in the receipts folder, and only they
-    themselves can prove what was done. Each is a request id.
-    """
+    """Which finished requests are to be forgotten, and which are kept although their days are over: ids by reason."""
 
     now: tuple[str, ...]
-    held: tuple[str, ...]
-    unproven: tuple[str, ...]
-
-
-def due(there: Installation, until: datetime) -> ToForget:
-    """What of the requests that were finished by `until` can be forgotten. Reads only."""
-
-    def both(connection: Connection) -> tuple[list[tuple[str, datetime]], frozenset[str]]:
-        return forgetting.finished(connection, until), frozenset(evidence_held(connection))
-
-    finished, held = there.read(both)
-    unproven = frozenset(there.custody.receipts.missing(finished))
-    ids = [one for one, _ in finished]
-    return ToForget(
-        tuple(one for one in ids if one not in held | unproven),
-        tuple(one for one in ids if one in held),
-        tuple(one for one in ids if one in unproven - held),
-    )
+    kept: Mapping[str, tuple[str, ...]]
 
 
 def until_of(there: Installation, now: datetime) -> datetime | None:
@@ -55,30 +46,65 @@ def until_of(there: Installation, now: datetime) -> datetime | None:
     return now - timedelta(days=section.after_days) if section else None
 
 
-def forget(there: Installation, now: datetime) -> int:
-    """Forget what is due, and destroy the key of each month that nothing needs any more; tells how many were forgotten.
+def due(there: Installation, until: datetime, now: datetime) -> ToForget:
+    """What of the requests that were finished by `until` can be forgotten. Reads only."""
+    ids = there.read(lambda connection: forgetting.finished(connection, until))
+    needed = there.read(lambda connection: _needed(there, connection, now))
+    needed["its receipt does not tell its whole story yet"] = frozenset(_unproven(there, ids))
+    kept = {reason: tuple(one for one in ids if one in some) for reason, some in needed.items()}
+    waiting = {one for some in kept.values() for one in some}
+    return ToForget(tuple(one for one in ids if one not in waiting), {why: some for why, some in kept.items() if some})
 
-    Interrupted anywhere, it goes on where it was.
-    """
+
+def forget(there: Installation, now: datetime) -> int:
+    """Forget what is due, at most `AT_ONCE`; tells how many were. Interrupted anywhere, it goes on where it was."""
     until = until_of(there, now)
-    if until is None:
+    if until is None or not _is_calm(there, now):
         return 0
-    ids, done = due(there, until).now, 0
-    for first in range(0, len(ids), AT_ONCE):
-        done += there.write(partial(_forget, there, ids[first : first + AT_ONCE], until))
-    month, old = f"{now:%Y-%m}", f"{now - STRAGGLES:%Y-%m}"
-    there.write(lambda unit: forgetting.wrap_anew(unit, there.keys, old, month))
-    there.write(lambda unit: forgetting.let_go_of_months(unit.connection, month))
-    months = there.read(forgetting.let_go)
-    for month in months:
-        there.keys.destroy_month(month)
-    if months:
-        there.write(lambda unit: forgetting.strike(unit.connection, months))
+    finished = there.read(lambda connection: forgetting.finished(connection, until))[:AT_ONCE]
+    # The last words may be newer than the receipt, and nobody can write another one afterwards.
+    there.custody.write_receipts(_unproven(there, finished), lambda one: there.receipt(one, now))
+    ids = due(there, until, now).now[:AT_ONCE]
+    done = there.write(partial(_forget, there, ids, until)) if ids else 0
     truncate_wal(there.engine)  # while somebody reads it stays, and the next hour tries again
     return done
 
 
 def _forget(there: Installation, ids: tuple[str, ...], until: datetime, unit: Unit) -> int:
+    now = there.clock.now()
     # a complaint that came in since the others were looked at holds them too
-    held = evidence_held(unit.connection)
-    return forgetting.forget(unit, [one for one in ids if one not in held], until, there.clock.now())
+    needed = frozenset().union(*_needed(there, unit.connection, now).values())
+    return forgetting.forget(unit, [one for one in ids if one not in needed], until, now)
+
+
+def _needed(there: Installation, connection: Connection, now: datetime) -> dict[str, frozenset[str]]:
+    """The requests of which somebody must still know who it was, by the reason."""
+    zone, watched = there.zone, there.settings.controller.watch_letters
+    letters = letters_due.owed(connection, lambda at: at.astimezone(zone).date(), now.astimezone(zone).date())
+    return {
+        "a complaint about it is open": frozenset(evidence_held(connection)),
+        "an incident about it is open": frozenset(
+            one for case in incidents(connection) if case.open for one in case.about
+        ),
+        "no letter to the person is recorded yet": frozenset(one.request_id for one in letters if watched),
+    }
+
+
+def _unproven(there: Installation, ids: Sequence[str]) -> list[str]:
+    """Those whose receipt is not in the receipts folder, or is older than their last entry."""
+
+    def last_words(connection: Connection) -> list[tuple[str, datetime]]:
+        last = {one: there.log.entries_of(connection, one)[-1][1] for one in ids}
+        return [(one, datetime.fromtimestamp(int(entry.decode(body)["ts"]), UTC)) for one, body in last.items()]
+
+    return there.custody.receipts.missing(there.read(last_words))
+
+
+def _is_calm(there: Installation, now: datetime) -> bool:
+    """Whether time has gone on step by step since `CALM`, and the clock fits what is stored."""
+    kept = (there.read(lambda connection: meta.value_of(connection, _ROW)) or "").split()
+    last, since = (datetime.fromisoformat(one) for one in kept) if kept else (None, now)
+    if last is None or not timedelta(0) <= now - last <= CALM:
+        since = now
+    there.write(lambda unit: meta.put(unit.connection, _ROW, f"{now.isoformat()} {since.isoformat()}"))
+    return now - since >= CALM and timekeeping.trouble(there) is None
