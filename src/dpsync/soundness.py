@@ -1,6 +1,7 @@
 """Whether the record can be relied on: the one verdict that every command, report and alert goes by, and /metrics."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import islice
@@ -10,6 +11,7 @@ from sqlalchemy import Connection
 from dpsync import key_register, liveness
 from dpsync.alerts import raise_alert
 from dpsync.custody import Differences, anchored_at
+from dpsync.errors import ProofDamaged
 from dpsync.installation import Installation
 from dpsync.ledger import comparison
 from dpsync.ledger.audit import Verification
@@ -176,6 +178,12 @@ def tell_of_keys(installation: Installation, now: datetime) -> None:
 
 def tell_of_old_anchor(installation: Installation, now: datetime) -> None:
     """An anchor of the day before yesterday is told of: what was recorded since rests on our own word alone."""
+    at = installation.read(anchored_at)
+    if at is None or now - at <= OLDEST_ANCHOR:
+        return
+    # A service that was off for days has its checkpoint of this morning still before it.
+    with suppress(ProofDamaged):
+        installation.anchor(now)
     at = installation.read(anchored_at)
     if at is None or now - at <= OLDEST_ANCHOR:
         return

@@ -52,7 +52,9 @@ def test_a_rollback_is_noticed_where_a_consistency_file_alone_tells_of_it(there:
         there.start_beside()
 
 
-def test_the_age_of_the_last_anchor_is_a_metric_and_after_two_days_an_alert(there: Installation) -> None:
+def test_the_age_of_the_last_anchor_is_a_metric_and_after_two_days_an_alert(
+    there: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (look,) = (job.run for job in table(there.service, lambda _: None) if job.name == "anchor-age")
     (said,) = re.findall(
         r"^dpsync_anchored_timestamp_seconds (.+)$", exposition(there.service)[0].decode(), re.MULTILINE
@@ -62,9 +64,22 @@ def test_the_age_of_the_last_anchor_is_a_metric_and_after_two_days_an_alert(ther
     look(there.clock.now())
     assert there.alerts() == []
     there.clock.advance(timedelta(seconds=1))
-    look(there.clock.now())
+    with monkeypatch.context() as away:
+        away.setattr(there.service.custody.anchors, "write", _no_folder)
+        look(there.clock.now())
     assert there.alerts() == [("operator", "anchor")]
     there.service.anchor(there.clock.now())  # nothing came in: the same checkpoint, found in its place
     there.clock.advance(timedelta(days=1))
     look(there.clock.now())
     assert there.alerts() == [("operator", "anchor")]
+
+
+def test_a_service_that_was_off_for_days_keeps_its_checkpoint_before_anybody_is_alarmed(there: Installation) -> None:
+    (look,) = (job.run for job in table(there.service, lambda _: None) if job.name == "anchor-age")
+    there.clock.advance(timedelta(days=31))
+    look(there.clock.now())
+    assert there.alerts() == []
+
+
+def _no_folder(_text: str) -> int:
+    raise ProofDamaged("the folder of anchors is not there")

@@ -16,9 +16,9 @@ from dpsync.cases.values import Channel, NewComplaint, Topic
 from dpsync.errors import NotFound
 from dpsync.ledger.entry import decode
 from dpsync.model import Right, State
-from dpsync.propagation.decisions import FORGOTTEN, Person, decide
+from dpsync.propagation.decisions import Person, decide
+from dpsync.propagation.forgetting import GONE, forget
 from dpsync.propagation.forgetting import finished as propagation_finished
-from dpsync.propagation.forgetting import forget
 from dpsync.propagation.rules.lifecycle import DecisionKind
 from dpsync.propagation.showing import show
 from dpsync.propagation.telling import LetterKind, Told, tell
@@ -259,7 +259,7 @@ def test_whoever_wants_a_forgotten_request_told_again_hears_why_that_cannot_be(t
                 unit, controller=controller, request_id=one.id, kind=DecisionKind.RETRY, person=DANA, now=now
             )
         )
-        assert decided.refused == FORGOTTEN
+        assert decided.refused == GONE
 
 
 @pytest.mark.parametrize("settings", ["", FORGETS])

@@ -15,6 +15,7 @@ from dpsync.errors import DecisionRefused, NotFound, UsageError
 from dpsync.ledger import entry
 from dpsync.ledger.entry import EntryKind
 from dpsync.model import Cause, ExemptionCode, Mode, Role, State
+from dpsync.propagation import forgetting
 from dpsync.propagation.commitments import Author, Keyring, key_of, rows_said
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.queue.lanes import causes_of, causes_text
@@ -26,8 +27,6 @@ from dpsync.store.writer import Unit
 RELEASED_BY_A_YES = frozenset(Cause) - {Cause.COOLING_OFF, Cause.CONTACT_UNVERIFIED}
 """What `release` releases unless causes are named: not the cooling-off (time does), not an unconfirmed contact."""
 
-
-FORGOTTEN = "its name and addresses are destroyed, so nobody can be told of it again: ask anew, as another request"
 
 PURPOSE = "decision"
 """What name and reason of a decision are sealed for."""
@@ -198,8 +197,8 @@ def _one(
     since = _so_since(unit.connection, row, decision.kind, decision.causes)
     if since is not None:
         return replace(here, already=since)
-    if decision.kind is DecisionKind.RETRY and _is_forgotten(unit.connection, row.request_id):
-        return replace(here, refused=FORGOTTEN)
+    if decision.kind is DecisionKind.RETRY and forgetting.is_forgotten(unit.connection, row.request_id):
+        return replace(here, refused=forgetting.GONE)
     meant = ""
     if decision.kind is DecisionKind.RELEASE:
         causes, refused, counted = _released_now(unit.connection, controller, row, decision.causes, person)
@@ -217,11 +216,6 @@ def _one(
     except DecisionRefused as refusal:
         return replace(here, refused=refusal.message)
     return Decided(row.processor, step.state, tuple(sorted(step.causes)))
-
-
-def _is_forgotten(connection: Connection, request_id: str) -> bool:
-    r = t.request.c
-    return connection.execute(select(r.sealed).where(r.id == request_id)).scalar_one_or_none() is None
 
 
 def _released_now(

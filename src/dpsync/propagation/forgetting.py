@@ -15,6 +15,8 @@ from dpsync.model import Right, State
 from dpsync.store import tables as t
 from dpsync.store.writer import Unit
 
+GONE: Final = "its name and addresses are destroyed, so nobody can be told of it again: ask anew, as another request"
+
 _R, _P, _OPEN, _POST = t.request.c, t.propagation.c, t.request.alias("open").c, t.post.c
 _PARTS: Final = select(_P.id).where(_P.request_id == _R.id)
 _UNDER_WAY: Final = _PARTS.where(_P.timer != "").exists()
@@ -41,6 +43,11 @@ _FINISHED = (
 def finished(connection: Connection, until: datetime) -> list[str]:
     """The ids of the requests that closed at `until` at the latest, are still known and nothing rests on."""
     return [row.id for row in connection.execute(_FINISHED.where(_R.closed_at <= until))]
+
+
+def is_forgotten(connection: Connection, request_id: str) -> bool:
+    """Whether nobody can be told of that request any more."""
+    return connection.execute(select(_R.sealed).where(_R.id == request_id)).scalar_one_or_none() is None
 
 
 def forgotten(connection: Connection) -> list[tuple[str, str, datetime, datetime]]:
