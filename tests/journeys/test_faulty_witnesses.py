@@ -13,10 +13,11 @@ from dpsync.backup import find, restore, take
 from dpsync.ledger import note
 from dpsync.ledger.continuation import parse
 from dpsync.ledger.cosignature import Cosigner
-from dpsync.model import Right
+from dpsync.model import Right, State
 from dpsync.running import cosigning
 from dpsync.running.recovery import recover
-from tests.journeys.installation import Installation, installed, sqlite_url
+from dpsync.store import tables as t
+from tests.journeys.installation import NEWSLETTER, Installation, installed, sqlite_url
 from tests.journeys.test_cosigning import DANA, Answers
 from tests.journeys.test_custody import ADA
 
@@ -158,3 +159,19 @@ def test_a_gap_that_is_known_here_is_known_of_every_witness_and_nothing_before_i
         a.said = (422, "")  # from the size of the back-up on, which it cosigned: that was not lost
         ask(there, days=1)
         assert there.service.custody.unrecovered
+
+
+def test_what_stops_signing_stops_sending_until_a_person_resumes(tmp_path: Path) -> None:
+    with (
+        installed(tmp_path, sqlite_url(tmp_path), processors=NEWSLETTER) as there,
+        witnesses(there, "example.net/a") as (one,),
+    ):
+        there.sandbox.add(ADA)
+        one.said = (422, "")
+        ask(there)
+        assert there.alerts() == [("dpo", "witness-contradicts")]
+        assert {row.stopped for row in there.rows(t.account)} == {"person"}
+        asked = there.ask(Right.ERASURE, ADA)
+        there.drive()
+        assert there.state(asked) is State.PENDING
+        assert there.sandbox.holds(ADA)

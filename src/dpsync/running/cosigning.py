@@ -18,6 +18,7 @@ from dpsync.installation import Installation
 from dpsync.ledger import entry, note
 from dpsync.ledger.cosignature import WitnessKey
 from dpsync.ledger.entry import EntryKind
+from dpsync.propagation.resuming import pause
 from dpsync.settings.sections import CosigningSection
 from dpsync.store import meta
 from dpsync.store.writer import Unit
@@ -176,17 +177,20 @@ def _contradicted(there: Installation, key: WitnessKey, seen: int, why: str, now
 
 
 def _stop(there: Installation, key: WitnessKey, seen: int, why: str, now: datetime) -> None:
-    """Sign nothing more: whoever can show two histories has made one of them."""
+    """Sign and send nothing more: whoever can show two histories has made one of them, and if this is the older one,
+    what it calls open may be done."""
 
     def work(unit: Unit) -> None:
         meta.put(unit.connection, _CONTRADICTED, f"{key.key_id.hex()} {seen}")
+        pause(unit.connection, {section.account for section in there.settings.processors.values()})
         raise_alert(
             unit.connection,
             cause="witness-contradicts",
             role="dpo",
             subject="A witness knows another history of the ledger: nothing more is signed",
-            body="Either an old back-up was put back, or somebody changed the ledger. Keep every copy as it is, find "
-            "out which it was, and run `dpsync verify`. If it was a back-up: `dpsync recover --by NAME --reason WHY`.",
+            body="Either an old back-up was put back, or somebody changed the ledger. All processors are paused. Keep "
+            "every copy as it is, find out which it was, and run `dpsync verify`. If it was a back-up: `dpsync recover "
+            "--by NAME --reason WHY`, then `dpsync resume`.",
             now=now,
             zone=there.zone,
             concerns=[Concern(key.name, f"{key.name}: {why}")],

@@ -34,7 +34,6 @@ from dpsync.running import cosigning
 from dpsync.soundness import key_problems
 from dpsync.store import tables as t
 from dpsync.store.database import worker_lock
-from dpsync.store.upsert import insert_missing
 from dpsync.store.writer import Unit
 
 AT_ONCE = 200
@@ -166,9 +165,7 @@ def _begin(
     unit: Unit, there: Installation, behind: _Behind, unread: dict[str, str], person: Person, now: datetime
 ) -> None:
     """Pause everything, put on the record who goes on, and tell of it."""
-    accounts = sorted({section.account for section in there.settings.processors.values()})
-    insert_missing(unit.connection, t.account, [{"id": one} for one in accounts])
-    pause(unit.connection, accounts)
+    pause(unit.connection, {section.account for section in there.settings.processors.values()})
     said = person.author.said(rows.own_key(there.keys))
     unit.append(None, entry.encode(EntryKind.DECIDED, now, kind=KIND, **said))
     account = f" (account {person.os_user})" if person.os_user else ""
