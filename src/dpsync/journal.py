@@ -70,10 +70,13 @@ class Stretch:
 
 
 class Journal:
-    """One file for all processes of an installation; each writes whole lines to its end, under a lock."""
+    """One file for all processes of an installation; each writes whole lines to its end, under a lock.
 
-    def __init__(self, folder: Path, keys: Keys) -> None:
-        self.path = folder / NAME
+    `name`: of one that was set aside, and is only read.
+    """
+
+    def __init__(self, folder: Path, keys: Keys, name: str = NAME) -> None:
+        self.path = folder / name
         self._gap = folder / GAP
         self._keys = keys
         self._end, self._number = -1, 0  # where our last line ended, and its number

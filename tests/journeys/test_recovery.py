@@ -141,7 +141,7 @@ def test_nothing_is_lost_nothing_doubled_and_nobody_resurrected(there: Installat
     with ExitStack() as elsewhere:
         the_disk_is_lost(there, elsewhere)
         found = back_again(there, tmp_path / "backups")
-        assert len(found.lost) == 3
+        assert len(found.missing.lost) == 3
         assert {request for request, _ in found.held} == {asked[one].id for one in (BEN, CARA, DAN)}
         assert found.unread == ("Stratosoft, sign-up forms",)
         again = sent_again(there)
@@ -212,24 +212,6 @@ def test_who_decided_is_on_the_record_and_told_also_where_nothing_is_open(there:
         assert said | {"event": "decided", **author} == said
         (told,) = [one for one in there.told() if "restored from a back-up" in one.subject]
         assert "Dana Officer (account root)" in told.text
-        there.sound()
-
-
-def test_a_recovery_that_was_killed_half_way_is_run_again(there: Installation, tmp_path: Path) -> None:
-    before_and_a_week(there, tmp_path / "backups")
-    with ExitStack() as elsewhere:
-        the_disk_is_lost(there, elsewhere)
-        with there.another_process() as other:
-            restore(other, find(tmp_path / "backups"))
-            folder = other.settings.ledger.anchor
-            for name in (max(path.name for path in folder.glob("0*.checkpoint")), "checkpoint", "journal"):
-                (folder / name).rename((folder / name).with_suffix(".gap"))  # as far as the first run came
-            with pytest.raises(RecoveryNeeded):
-                start(other)
-            recover(other, DANA, there.clock.now())
-            assert not list(folder.glob("*.gap"))
-        there.begin()
-        there.asked = there.asked[:4]
         there.sound()
 
 

@@ -121,8 +121,10 @@ def drill(ctx: typer.Context, directory: Place) -> int:
 
 
 def _show(talk: Talk, found: "Recovered") -> None:
-    for one in found.lost:
+    for one in found.missing.lost:
         talk.data(f"missing  {one.kind} {one.request_id}, event {one.event_id} of {one.source}")
+    if not found.missing.listed:
+        talk.data("missing  nobody knows which requests: the journal that lists them is gone or damaged")
     for request_id, processor in found.held:
         talk.data(f"held     {request_id} at {processor}")
     for title in found.unread:
@@ -133,11 +135,9 @@ def _show(talk: Talk, found: "Recovered") -> None:
 
 def _end(talk: Talk, there: "Installation", found: "Recovered") -> None:
     from dpsync.cli.opening import place_of_store
-    from dpsync.reports.words import several
 
-    lost, short = several(len(found.lost), "accepted request"), several(found.short, "entry", "entries")
     talk.ending(
-        stored=f"the gap (at least {short} and {lost} are missing), in {place_of_store(there)} and in the ledger",
+        stored=f"the gap ({found.missing.said}), in {place_of_store(there)} and in the ledger",
         by_itself="nothing: every processor is paused, and all that was open is held.",
         waits="for you. Next steps:",
     )

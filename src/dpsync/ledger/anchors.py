@@ -119,6 +119,16 @@ class Anchors:
                     found.append(path)
         return found
 
+    @property
+    def set_aside(self) -> int:
+        """How many entries the largest checkpoint signs whose loss was accepted and is no entry yet; 0 without one."""
+        sizes = [0]
+        for path in self._names():
+            if path.suffix == GAP:
+                with suppress(NoteInvalid):
+                    sizes.append(note.verify(_content(path, LARGEST) or "", self._keys).size)
+        return max(sizes)
+
     def write(self, text: str) -> int:
         """Keep a checkpoint under its number, and as the newest; how many entries it signs.
 

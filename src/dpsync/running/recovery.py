@@ -18,7 +18,7 @@ from dpsync import durable, journal_comparison
 from dpsync.alerts import Concern, raise_alert
 from dpsync.errors import KeyProblem, LedgerTampered, ProofDamaged, UsageError
 from dpsync.installation import Installation
-from dpsync.journal import AcceptedRequest
+from dpsync.journal import AcceptedRequest, Journal, Stretch
 from dpsync.ledger import entry, note, rows
 from dpsync.ledger.anchors import GAP
 from dpsync.ledger.entry import EntryKind
@@ -30,8 +30,10 @@ from dpsync.propagation.queue.lanes import causes_of
 from dpsync.propagation.record import Update, record
 from dpsync.propagation.resuming import pause
 from dpsync.propagation.rules.lifecycle import Decision, DecisionKind
+from dpsync.reports.words import several
 from dpsync.running import cosigning
 from dpsync.soundness import key_problems
+from dpsync.store import meta
 from dpsync.store import tables as t
 from dpsync.store.database import worker_lock
 from dpsync.store.writer import Unit
@@ -44,17 +46,40 @@ MOST_NAMED = 50
 KIND = "recover"
 """What it is called among the decisions."""
 
+BEGUN = "recovering"
+"""The row of `meta` that says how many entries were put back, while files that tell of more are set aside."""
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """What the database lacks. `lost`: accepted, and not in it; `short`: entries that it lacks at the least.
+
+    `listed`: whether a journal lists all that was accepted. Where not, nobody knows which requests were lost.
+    """
+
+    lost: tuple[AcceptedRequest, ...]
+    short: int
+    listed: bool
+
+    @property
+    def said(self) -> str:
+        """In words, as far as it is known."""
+        counts = [several(self.short, "entry", "entries")] if self.short or self.listed else []
+        counts += [several(len(self.lost), "accepted request")] if self.lost or self.listed else []
+        known = f"at least {' and '.join(counts)} are missing" if counts else "nobody knows how much is missing"
+        unlisted = "; which requests were lost is not known, for the journal that lists them is gone or damaged"
+        return known if self.listed else known + unlisted
+
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """What was found and done. `lost`: accepted, and not in the database; `short`: entries that it lacks at the least.
+    """What was found and done.
 
     `aside`: files that knew more, by their new names; `held`: (request, processor) that wait for a person; `unread`:
     titles of the processors whose state nobody can read back.
     """
 
-    lost: tuple[AcceptedRequest, ...]
-    short: int
+    missing: Missing
     aside: tuple[str, ...]
     held: tuple[tuple[str, str], ...]
     unread: tuple[str, ...]
@@ -62,10 +87,12 @@ class Recovered:
 
 @dataclass(frozen=True, slots=True)
 class _Behind:
-    """What is known outside and not here. `files`: those that know more, the journal among them."""
+    """What is known outside and not here. `size`: entries that were put back; `files`: those that know more, the
+    journal among them.
+    """
 
-    lost: tuple[AcceptedRequest, ...]
-    short: int
+    missing: Missing
+    size: int
     files: tuple[Path, ...]
 
 
@@ -81,43 +108,62 @@ def recover(there: Installation, person: Person, now: datetime) -> Recovered:
         if problems := key_problems(there):
             raise KeyProblem("; ".join(problems))
         behind = _behind(there)
-        if not (behind.files or behind.short or behind.lost or there.custody.unrecovered):
+        if not (behind.files or behind.missing.short or behind.missing.lost or there.custody.unrecovered):
             raise UsageError(
                 "nothing is missing here, so there is nothing to recover. Was a back-up put back by hand? Then say so: "
                 f"make an empty file {there.custody.mark}"
             )
         there.custody.begin_restore(b"")
         unread = _unread(there.controller)
-        there.write(lambda unit: cosigning.accept(unit.connection, there.log.size(unit.connection), behind.short))
+        there.write(lambda unit: cosigning.accept(unit.connection, behind.size, behind.missing.short))
         there.write(lambda unit: _begin(unit, there, behind, unread, person, now))
         held = _hold_all(there, person, now)
-        aside = [_set_aside(path) for path in (*behind.files, there.custody.mark)]
+        named = tuple(_set_aside(path).name for path in behind.files)
+        there.write(lambda unit: meta.put(unit.connection, BEGUN, ""))
+        _set_aside(there.custody.mark)
         there.custody.settle(there.read, there.write, now)
         there.anchor(now)
-    named = tuple(one.name for one in aside[:-1])
-    return Recovered(behind.lost, behind.short, named, tuple(held), tuple(unread.values()))
+    return Recovered(behind.missing, named, tuple(held), tuple(unread.values()))
 
 
 def _behind(there: Installation) -> _Behind:
     lying = there.custody.lying(there.read)
     if lying.damaged:
         raise ProofDamaged("; ".join(lying.damaged))
+    aside = _journals_set_aside(there)
 
     def work(connection: Connection) -> _Behind:
-        size = there.log.size(connection)
+        # Of a run that was cut off: what it wrote is no part of what was put back.
+        size = int(meta.value_of(connection, BEGUN) or there.log.size(connection))
         there.log.verify(connection, full=True).demand()
         for text, place in lying.checkpoints.notes.items():
             if note.parse(text)[0].size <= size and (wrong := there.log.consistent_with(connection, text)):
                 raise LedgerTampered(f"this is no older copy of the ledger: anchor {place}: {wrong[0]}")
         files = [*there.custody.anchors.ahead(size), *there.custody.receipts.ahead(size)]
-        if lying.told is None:
-            return _Behind((), 0, tuple(files))
-        seen = journal_comparison.compared(connection, lying.told, 0, size)
-        if seen.lost or seen.short:
+        own = journal_comparison.compared(connection, lying.told, 0, size) if lying.told else None
+        if own and (own.lost or own.short):
             files.append(there.custody.journal.path)
-        return _Behind(seen.lost, max(seen.short, lying.checkpoints.largest - size, 0), tuple(files))
+        seen = [*filter(None, [own]), *(journal_comparison.compared(connection, one, 0, size) for one in aside)]
+        known = max(lying.checkpoints.largest, there.custody.anchors.set_aside) - size
+        lost = tuple(dict.fromkeys(lost for one in seen for lost in one.lost))
+        short = max([0, known, *(one.short for one in seen)])
+        listed = bool(seen) and all(one.entries and not one.damaged for one in aside)
+        return _Behind(Missing(lost, short, listed), size, tuple(files))
 
     return there.read(work)
+
+
+def _journals_set_aside(there: Installation) -> list[Stretch]:
+    """What those tell that are set aside and not yet on the record: by a person, or by us before we were cut off."""
+    journal = there.custody.journal.path
+    gaps = sorted(path.name for path in journal.parent.glob(f"{journal.name}*{GAP}"))
+    found = []
+    for name in gaps:
+        try:
+            found.append(Journal(journal.parent, there.keys, name).read())
+        except ProofDamaged as problem:
+            found.append(Stretch((), 0, 0, (problem.message,)))
+    return found
 
 
 def _set_aside(path: Path) -> Path:
@@ -166,26 +212,26 @@ def _begin(
 ) -> None:
     """Pause everything, put on the record who goes on, and tell of it."""
     pause(unit.connection, {section.account for section in there.settings.processors.values()})
+    meta.put(unit.connection, BEGUN, str(behind.size))
     said = person.author.said(rows.own_key(there.keys))
     unit.append(None, entry.encode(EntryKind.DECIDED, now, kind=KIND, **said))
     account = f" (account {person.os_user})" if person.os_user else ""
     decided = Concern(said["by"], f"{person.by.strip()}{account}", why="Decided to go on without it:")
-    _tell(unit.connection, there, behind, decided, now)
+    _tell(unit.connection, there, behind.missing, decided, now)
     if unread:
         _tell_of_unread(unit.connection, there, unread, now)
 
 
-def _tell(connection: Connection, there: Installation, behind: _Behind, decided: Concern, now: datetime) -> None:
-    missing = "Missing requests, by their ids:"
-    lost = [Concern(one.request_id, f"{one.kind} {one.request_id}", why=missing) for one in behind.lost[:MOST_NAMED]]
+def _tell(connection: Connection, there: Installation, missing: Missing, decided: Concern, now: datetime) -> None:
+    ids = "Missing requests, by their ids:"
+    lost = [Concern(one.request_id, f"{one.kind} {one.request_id}", why=ids) for one in missing.lost[:MOST_NAMED]]
     raise_alert(
         connection,
         cause="restored",
         role="dpo",
         subject="The database was restored from a back-up",
-        body=f"At least {behind.short:,} entries and {len(behind.lost):,} accepted requests are missing from it. All "
-        "processors are paused. Have the main database send all events since the back-up again, under their old ids. "
-        "All that was open is held: look at each, then run `dpsync resume`.",
+        body=f"In it {missing.said}. All processors are paused. Have the main database send all events since the "
+        "back-up again, under their old ids. All that was open is held: look at each, then run `dpsync resume`.",
         now=now,
         zone=there.zone,
         concerns=[decided, *lost],
