@@ -1,24 +1,27 @@
 """Witnesses that fail, lie or contradict: whom it stops, for how long, and who hears of it."""
 
 import threading
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from http.server import ThreadingHTTPServer
 from pathlib import Path
+from urllib.error import HTTPError
 
 import pytest
 
 from dpsync.backup import find, restore, take
 from dpsync.ledger import note
-from dpsync.ledger.continuation import parse
+from dpsync.ledger.continuation import Continuation, parse
 from dpsync.ledger.cosignature import Cosigner
 from dpsync.model import Right, State
 from dpsync.running import cosigning
 from dpsync.running.recovery import recover
+from dpsync.running.witnessing import listening
 from dpsync.store import tables as t
 from tests.journeys.installation import NEWSLETTER, Installation, installed, sqlite_url
-from tests.journeys.test_cosigning import DANA, Answers
+from tests.journeys.test_cosigning import DANA, WITNESS, Answers, add
 from tests.journeys.test_custody import ADA
 
 
@@ -175,3 +178,36 @@ def test_what_stops_signing_stops_sending_until_a_person_resumes(tmp_path: Path)
         there.drive()
         assert there.state(asked) is State.PENDING
         assert there.sandbox.holds(ADA)
+
+
+def test_all_witnesses_of_a_day_cosign_one_checkpoint(tmp_path: Path) -> None:
+    with (
+        installed(tmp_path, sqlite_url(tmp_path)) as there,
+        witnesses(there, "example.net/a", "example.net/b") as (a, b),
+    ):
+        b.said = (503, "")
+        ask(there)
+        b.said = None
+        there.clock.advance(timedelta(hours=1))
+        there.ask(Right.ERASURE, ADA)
+        ask(there)
+        (path,) = there.service.settings.ledger.anchor.glob("*.cosigned")
+        both = path.read_text(encoding="utf-8")
+        assert all(one.cosigner.witness.cosigned_at(both) for one in (a, b))
+        ask(there, days=1)
+        assert len(list(there.service.settings.ledger.anchor.glob("*.cosigned"))) == 2, "the next day another one"
+        assert there.alerts() == [("operator", "witness")], "of the one that had never cosigned"
+
+
+def test_a_witness_whose_own_database_was_put_back_cosigns_nothing(tmp_path: Path) -> None:
+    with installed(tmp_path, sqlite_url(tmp_path)) as there:
+        signed = there.service.anchor(there.clock.now())
+        body = Continuation(0, (), signed).text.encode()
+        add(there, WITNESS.format(logs=there.service.log.signer.verifier.line))
+        with listening(there.service) as where:
+            there.service.custody.begin_restore(b"")
+            with pytest.raises(HTTPError, match="503"):
+                urllib.request.urlopen(f"http://{where}/add-checkpoint", data=body)
+            there.service.custody.mark.unlink()
+            with urllib.request.urlopen(f"http://{where}/add-checkpoint", data=body) as answer:
+                assert answer.status == 200

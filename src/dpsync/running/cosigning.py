@@ -30,6 +30,7 @@ FURTHEST = 10**9
 """So many entries more than ours no witness can have seen: more than any copy of a database is behind."""
 
 _KEY = "cosigned:"
+_OF_THE_DAY = "cosigning"
 _CONTRADICTED = "contradicted"
 """The row of `meta` with the witness that contradicted last, and the size that it showed."""
 _ACCEPTED = "contradiction-accepted:"
@@ -65,8 +66,18 @@ def ask(there: Installation, now: datetime) -> None:
             continue
         last = there.read(lambda connection, key=key: newest(connection, key))  # type: ignore[misc]  # because mypy does not infer a lambda's default
         if (last is None or last.on < today) and not there.custody.unrecovered:
-            signed = signed or there.anchor(now)  # one and the same for all of them: a quorum is over one checkpoint
+            signed = signed or _of_the_day(there, today, now)
             _ask(there, one, key, last, signed, now)
+
+
+def _of_the_day(there: Installation, today: date, now: datetime) -> str:
+    """One and the same for all of them, also for those that are asked later: a quorum is over one checkpoint."""
+    kept = there.read(lambda connection: meta.value_of(connection, _OF_THE_DAY)) or ""
+    day, _, signed = kept.partition("\n")
+    if day != today.isoformat():
+        signed = there.anchor(now)
+        there.write(lambda unit: meta.put(unit.connection, _OF_THE_DAY, f"{today.isoformat()}\n{signed}"))
+    return signed
 
 
 def _ask(

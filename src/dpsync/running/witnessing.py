@@ -117,7 +117,8 @@ def _page_of(there: Installation) -> type[Answering]:
 
         def _guarded(self, work: Callable[[], Said]) -> None:
             try:
-                said = work()
+                # a database that was put back has forgotten what it cosigned
+                said = Said(503) if there.custody.unrecovered else work()
             except Exception as error:  # noqa: BLE001 - because a traceback on stderr would quote values
                 telemetry.log("witness").error("not answered", error=error)
                 said = Said(503)
