@@ -187,18 +187,23 @@ def restore(there: Installation, backup: Backup) -> Path | None:
     demand_own(there, backup)
     demand_whole(backup)
     with worker_lock(there.settings.store.url):
-        there.custody.begin_restore(backup.page)  # first: a database that is back is never without this mark
         if backup.engine != "sqlite":
+            copying.demand_empty(there.engine)
+            copying.demand_readable(backup.database)
+            there.custody.begin_restore(backup.page)
             copying.restore_dump(there.engine, backup.database)
             return None
-        return _put_back(Path(there.engine.url.database or ""), backup.database, there.clock.now())
+        return _put_back(there, Path(there.engine.url.database or ""), backup)
 
 
-def _put_back(database: Path, copy: Path, now: datetime) -> Path | None:
+def _put_back(there: Installation, database: Path, backup: Backup) -> Path | None:
+    now = there.clock.now()
     draft = database.with_name(f".{database.name}.{secrets.token_hex(8)}")
     kept = database.with_name(f"{database.name}.before-{now.astimezone(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}")
     try:
-        copying.copy_sqlite(copy, draft)
+        copying.copy_sqlite(backup.database, draft)
+        # Not sooner, or a full disk would stop a service whose database stands. Nor later: one that is back has it.
+        there.custody.begin_restore(backup.page)
         former = database.exists()
         for end in ("", "-wal", "-shm"):  # all of them: a newer -wal would be played into the older file
             part = Path(f"{database}{end}")

@@ -1,18 +1,20 @@
 """A recovery that was cut off, and one without a journal: what is missing is never called nothing."""
 
 from contextlib import ExitStack
+from errno import ENOSPC
 from pathlib import Path
 
 import pytest
 
 from dpsync.backup import find, restore, take
-from dpsync.errors import RecoveryNeeded
+from dpsync.errors import NotWritten, RecoveryNeeded
 from dpsync.model import Right
 from dpsync.running import recovery
 from dpsync.running.recovery import recover
 from dpsync.running.start import start
+from dpsync.store import copying
 from tests.journeys import test_recovery
-from tests.journeys.installation import Installation
+from tests.journeys.installation import Installation, installed, sqlite_url
 from tests.journeys.test_recovery import ADA, DANA, back_again, before_and_a_week, the_disk_is_lost
 
 there = test_recovery.there
@@ -74,3 +76,25 @@ def test_what_no_journal_tells_is_called_unknown_and_never_nothing(
         assert (len(missing.lost), missing.listed) == (listed, listed)
         assert missing.short >= known - taken.entries > 0
         assert ("which requests were lost is not known" in missing.said) is not listed
+
+
+def test_a_restore_without_room_changes_nothing_and_the_service_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(database: Path, copy: Path) -> None:
+        copy.write_bytes(b"half")
+        raise OSError(ENOSPC, "No space left on device")
+
+    with installed(tmp_path, sqlite_url(tmp_path)) as one:
+        (tmp_path / "backups").mkdir()
+        one.ask(Right.ERASURE, ADA)
+        take(one.service, tmp_path / "backups")
+        one.running.close()
+        with one.another_process() as other:
+            monkeypatch.setattr(copying, "copy_sqlite", full)
+            with pytest.raises(NotWritten):
+                restore(other, find(tmp_path / "backups"))
+            assert not other.custody.unrecovered
+            assert not list(one.folder.glob(".dpsync.db*"))
+        one.begin()
+        one.sound()

@@ -55,11 +55,8 @@ def dump(connection: Connection, copy: Path) -> None:
     durable.sync(copy)
 
 
-def restore_dump(engine: Engine, copy: Path) -> None:
-    """Put such a copy into the schema of `engine`, whole or not at all. Raises `StoreProblem`.
-
-    The schema must be there, and empty: nothing that stands there is ever dropped.
-    """
+def demand_empty(engine: Engine) -> None:
+    """Refuse a schema that holds something: nothing that stands there is ever dropped. Raises `StoreProblem`."""
     with engine.connect() as connection, connection.begin():
         found = connection.execute(
             text("SELECT count(*) FROM pg_tables WHERE schemaname = :schema"), {"schema": schema_of(engine.url)}
@@ -69,6 +66,10 @@ def restore_dump(engine: Engine, copy: Path) -> None:
             f"the PostgreSQL database {engine.url.database} holds {found} tables already, and nothing is written over "
             "them: keep it as it is, make an empty one (createdb), name that in [store] url, and try again"
         )
+
+
+def restore_dump(engine: Engine, copy: Path) -> None:
+    """Put such a copy into the empty schema of `engine`, whole or not at all. Raises `StoreProblem`."""
     options = ["--no-owner", "--no-privileges", "--single-transaction", "--exit-on-error"]
     options += [f"--schema={schema_of(engine.url)}", str(copy)]
     _run("pg_restore", [_address(engine.url), *options], engine.url)
