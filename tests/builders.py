@@ -55,6 +55,12 @@ from tests.told import Told, told_by
 START = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 
 
+def as_written(table: Any) -> Any:
+    """All rows in the order in which they were written, as far as they are counted: PostgreSQL gives them in any."""
+    counted = table.autoincrement_column
+    return select(table) if counted is None else select(table).order_by(counted)
+
+
 class TurnableClock:
     """A clock that stands still until a test turns it on."""
 
@@ -356,7 +362,7 @@ class World:
 
     def rows(self, table: Any) -> list[Any]:
         with reading(self.engine) as connection:
-            return list(connection.execute(select(table)))
+            return list(connection.execute(as_written(table)))
 
     def told(self) -> list[Told]:
         """What the outbox tells, the oldest first."""

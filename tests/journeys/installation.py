@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
-from sqlalchemy import select
 
 from dpsync import key_register
 from dpsync.http import HttpClient
@@ -34,7 +33,7 @@ from dpsync.service import Service, receiver_of, worker_of
 from dpsync.smtp import Mailer
 from dpsync.soundness import verify_ledger
 from dpsync.store import tables as t
-from tests.builders import TurnableClock
+from tests.builders import TurnableClock, as_written
 from tests.told import Told, told_by
 
 KEY = "sandbox-key-us1"
@@ -225,7 +224,7 @@ class Installation:
     # --- looking
 
     def rows(self, table: Any) -> list[Any]:
-        return self.service.read(lambda connection: list(connection.execute(select(table))))
+        return self.service.read(lambda connection: list(connection.execute(as_written(table))))
 
     def row(self, one: Asked, processor: str = "newsletter") -> Any:
         return next(row for row in self.rows(t.propagation) if (row.request_id, row.processor) == (one.id, processor))
