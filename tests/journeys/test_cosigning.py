@@ -1,6 +1,7 @@
 """Two installations witness each other; what a witness answers, and what follows from each answer."""
 
 import hashlib
+import signal
 import threading
 import urllib.request
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from urllib.error import HTTPError
 import pytest
 
 from dpsync.__main__ import main
-from dpsync.errors import RecoveryNeeded
+from dpsync.errors import Locked, RecoveryNeeded
 from dpsync.ledger import entry, note, receipt, verify_receipt
 from dpsync.ledger.continuation import Continuation
 from dpsync.ledger.cosignature import WitnessKey
@@ -260,3 +261,20 @@ def test_the_command_prints_the_key_and_refuses_to_witness_nobody(
     (tmp_path / "dpsync.toml").write_text(CONFIG + '\n[witness]\nlogs = ["example.org/x+00000000+' + "A" * 44 + '"]\n')
     assert main(["witness"]) == 78
     assert "witness.logs" in capsys.readouterr().err
+
+
+def test_a_witness_that_cannot_begin_leaves_the_signals_as_they_were(
+    two: tuple[Installation, Installation], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own, other = two
+    add(other, WITNESS.format(logs=own.service.log.signer.verifier.line))
+    for name, value in other.environ.items():
+        monkeypatch.setenv(name, value)
+
+    def taken(_there: object) -> object:
+        raise Locked("cannot listen", code="DP-104")
+
+    monkeypatch.setattr("dpsync.running.witnessing.listening", taken)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    assert main(["--config", str(other.folder / "dpsync.toml"), "witness"]) == 75
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before

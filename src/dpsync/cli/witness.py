@@ -36,8 +36,11 @@ def witness(
         telemetry.configure("warning", sys.stderr)
         telemetry.guard_threads()
         ends = {signal.SIGTERM, signal.SIGINT}
-        signal.pthread_sigmask(signal.SIG_BLOCK, ends)  # before its threads begin: none of them takes one
-        with listening(there) as where:
-            talk.say(f"witness {cosigner_of(there).witness.line} on {where}")
-            signal.sigwait(ends)
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, ends)  # before its threads begin: none of them takes one
+        try:
+            with listening(there) as where:
+                talk.say(f"witness {cosigner_of(there).witness.line} on {where}")
+                signal.sigwait(ends)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)  # whatever this process starts would inherit it
     return Exit.DONE
