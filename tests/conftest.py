@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
-from sqlalchemy import Engine, create_engine, delete, text
+from sqlalchemy import Engine, create_engine, exists, literal, select, text, union_all
 
 from dpsync.store import tables as t
 from dpsync.store.database import open_database
@@ -98,9 +98,10 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     engine = create_engine(url)
     with engine.begin() as connection:
         connection.execute(text("SET session_replication_role = replica"))  # the ledger's triggers refuse it
-        # Not TRUNCATE, which writes new files for every table and index: 80 to 500 ms, where this takes 3.
-        for table in t.metadata.sorted_tables:
-            connection.execute(delete(table))
+        # Those alone that hold something: TRUNCATE writes new files for each table and index, 80 to 500 ms for all.
+        held = [select(literal(one.name)).where(exists().select_from(one)) for one in t.metadata.sorted_tables]
+        if used := connection.execute(union_all(*held)).scalars().all():
+            connection.execute(text(f"TRUNCATE {', '.join(used)} RESTART IDENTITY CASCADE"))
         for name in connection.execute(_COUNTED).scalars().all():
             connection.execute(text(f'ALTER SEQUENCE "{name}" RESTART'))
     engine.dispose()
