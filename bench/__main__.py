@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sqlalchemy import insert
 
-from bench import driving, receiving
+from bench import at_size, driving, receiving
 from bench.installation import ACCOUNTS, installed, sandbox
 from bench.postgresql import Server, postgresql
 from dpsync.installation import Installation
@@ -127,6 +127,7 @@ def main() -> None:
             *receive("SQLite", None, webhooks),
             *receive("PostgreSQL", server.fresh(), webhooks),
             *verify(entries),
+            *at_size.rows(entries * 10),
             ("installed for use", f"{packages} packages, {megabytes:.0f} MB", "without bytecode, with dependencies"),
         ]
     lines = [

@@ -137,7 +137,7 @@ def _accept(there: Installation, numbers: range) -> None:
     now = datetime.now(UTC)
     for account in range(ACCOUNTS):
         only = replace(there.controller, processors={f"p{account}": there.controller.processors[f"p{account}"]})
-        accept = partial(_receive_all, only)
+        accept = partial(accept_all, only)
         futures = []
         for number in numbers:
             person = Subject(id=f"crm-{account}-{number}", email=address(account, number))
@@ -147,5 +147,6 @@ def _accept(there: Installation, numbers: range) -> None:
             future.result()
 
 
-def _receive_all(controller: Controller, unit: Unit, many: Sequence[Asked]) -> list[Received | Conflict]:
+def accept_all(controller: Controller, unit: Unit, many: Sequence[Asked]) -> list[Received | Conflict]:
+    """Let in all that wait, as the receiver does."""
     return receive_all(unit, controller, many)

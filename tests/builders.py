@@ -34,14 +34,14 @@ from dpsync.connector import (
     Retryable,
 )
 from dpsync.intake.answers import Received
-from dpsync.intake.reception import Reception
+from dpsync.intake.side_by_side import SideBySide
 from dpsync.ledger.comparison import differences
 from dpsync.ledger.log import Log
 from dpsync.ledger.note import Signer
 from dpsync.model import Changes, Lifted, Request, Right, State, Subject
 from dpsync.propagation import contacts
 from dpsync.propagation.controller import Controller
-from dpsync.propagation.correspondence import acknowledgement
+from dpsync.propagation.correspondence import acknowledgement, escalation
 from dpsync.propagation.engine.worker import Worker
 from dpsync.propagation.rules.legal_clock import LegalClock
 from dpsync.propagation.rules.lifecycle import AnswerKind
@@ -257,6 +257,7 @@ class World:
         )
         self._events = itertools.count(1)
         self._workers: list[Worker] = []
+        self._made: list[Worker] = []
 
     def processor(self, name: str, connector: Connector | None = None, account: str = "") -> Processor:
         return Processor(
@@ -282,7 +283,7 @@ class World:
         def work(unit: Unit) -> None:
             now = self.clock.now()
             contacts.register(unit.connection, self.controller, processor, now)
-            for address in contacts.desks(processor):
+            for address in contacts.desks(unit.connection, self.controller, processor):
                 token = self.controller.contact_token(address, name)
                 acknowledgement.confirm_contact(unit, self.controller, token, now)
 
@@ -314,7 +315,7 @@ class World:
             changes=changes or (Changes(email=to, first_name="Ada") if right is Right.RECTIFICATION else None),
             lifted=Lifted(self.clock.now().date(), "letter") if lifted else None,
         )
-        reception = Reception(self.controller, self.writer)
+        reception = SideBySide(self.controller, self.writer)
         return reception.submit(request, body or event_id.encode(), self.clock.now()).result()
 
     def answer(self, token: str, kind: AnswerKind) -> None:
@@ -328,6 +329,7 @@ class World:
         made = Worker(self.controller, self.engine, self.writer, self.clock, alone=alone, **more)
         made.start()
         self._workers.append(made)
+        self._made.append(made)
         return made
 
     def drive(self) -> None:
@@ -379,7 +381,15 @@ class World:
         with reading(self.engine) as connection:
             return (*self.log.verify(connection, full=True).problems, *differences(connection, self.keys))
 
+    def climb(self) -> int:
+        """The ladder once, as the timed job does it. How many alerts are new."""
+        with reading(self.engine) as connection:
+            found = escalation.look(connection, self.controller, self.clock.now())
+        return self.writer.call(lambda unit: escalation.climb(unit, self.controller, found, self.clock.now()))
+
     def close(self) -> None:
+        for worker in self._made:
+            worker._threads.close()  # else hundreds stay to the end of the run, with all that they know
         self.writer.close()
 
 

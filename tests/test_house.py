@@ -20,13 +20,14 @@ from dpsync import settings
 from dpsync.__main__ import main
 from dpsync.cli.app import COMMANDS, GROUPS
 from dpsync.cli.catalogue import CATALOGUE
-from dpsync.cli.reference import commands_page, man_page
+from dpsync.cli.reference import commands_page, man_page, runbook_page
 from dpsync.errors import Exit
 from dpsync.intake.payload import parse
 from dpsync.intake.signature import Verifier
 from dpsync.known_connectors import connector_names
 from dpsync.model import Request
 from dpsync.propagation.rules.states import page as states_page
+from tests.faults.page import page as faults_page
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
@@ -36,7 +37,7 @@ EXAMPLE = ROOT / "config" / "dpsync.example.toml"
 README, CONTRIBUTING, CHANGELOG = (ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md"))
 SECURITY = ROOT / "SECURITY.md"
 PAPERS = [README, CONTRIBUTING, CHANGELOG, SECURITY, *sorted((ROOT / "docs").rglob("*.md"))]
-GENERATED = {"commands.md", "processors.md", "states.md"}
+GENERATED = {"commands.md", "faults.md", "processors.md", "runbook.md", "states.md"}
 HAND_WRITTEN = [README, SECURITY, *(page for page in (ROOT / "docs").glob("*.md") if page.name not in GENERATED)]
 
 LONG: dict[str, int] = {}
@@ -167,6 +168,8 @@ def test_the_generated_pages_are_those_of_the_code(capsys: pytest.CaptureFixture
     assert text_of(docs / "states.md") == states_page(), "make docs"
     assert text_of(docs / "commands.md") == commands_page(), "make docs"
     assert text_of(docs / "dpsync.1") == man_page(), "make docs"
+    assert text_of(docs / "runbook.md") == runbook_page(), "make docs"
+    assert text_of(docs / "faults.md") == faults_page(), "make docs"
     assert text_of(docs / "processors.md").startswith("# ")
     assert text_of(docs / "processors.md").endswith(f"\n\n{processors}"), "make docs"
 
@@ -266,7 +269,7 @@ def _keys(schema: Mapping[str, Any], part: Mapping[str, Any], path: str) -> Iter
             sections = [schema["$defs"][one["$ref"].rpartition("/")[2]] for one in ways if "$ref" in one]
             for section in sections:
                 yield from _keys(schema, section, inner) if "properties" in section else ()
-        if not any("Section" in one.get("$ref", "") for one in plain) and path + key != "processors":
+        if not any("Section" in one.get("$ref", "") for one in plain) and path + key not in {"processors", "sources"}:
             yield f"{path}{key}", field
 
 

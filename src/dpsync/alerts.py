@@ -11,18 +11,29 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta, tzinfo
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, func, select, update
 
+from dpsync.alert_causes import AlertCause
+from dpsync.store.beside import alone
 from dpsync.store.tables import alert, alert_concern
 from dpsync.store.upsert import insert_missing, insert_or_ignore
+
+K = TypeVar("K")
 
 GATHERED_FOR = timedelta(hours=4)
 """How long what comes after the first alert of a cause waits for others of its kind."""
 
 MORNING = time(7)
 """When what came after the second alert of a day is told, by the controller's own clock."""
+
+MOST_NAMED = 200
+"""So many of one processor are concerns each for itself. Nobody reads more, and a vendor that is down for days would
+make a row of each a day: of more, one concern says how many there are."""
+
+MOST_CONCERNS = 2_000
+"""So many of all processors together are."""
 
 _IN_ONE = 500  # SQLite takes a bounded number of parameters in one statement
 _MOST_A_DAY = 2
@@ -46,10 +57,20 @@ class Concern:
     why: str = ""
 
 
+def few(numbers: Mapping[K, int]) -> set[K]:
+    """Of whom there are so few that each is a concern for itself, by how many there are of each: the smallest first."""
+    found, together = set(), 0
+    for one, number in sorted(numbers.items(), key=lambda item: item[1]):
+        together += number
+        if number <= MOST_NAMED and together <= MOST_CONCERNS:
+            found.add(one)
+    return found
+
+
 def raise_alert(
     connection: Connection,
     *,
-    cause: str,
+    cause: AlertCause,
     role: str,
     subject: str,
     body: str,
@@ -57,23 +78,26 @@ def raise_alert(
     zone: tzinfo,
     concerns: Sequence[Concern] = (),
     at_once: bool = False,
+    also: bool = False,
 ) -> bool:
     """Put an alert into the outbox, in the caller's transaction; False where all of it was told today already.
 
-    `cause` is a fixed word; where two roles are told of one thing, it names the role too. What differs from one time
-    to the next (request, processor, job) is a concern, so that many of them are one alert. `body` says what to do; one
+    What differs from one time to the next (request, processor, job) is a concern, so that many of them are one alert.
+    `also`: another role is told of the same thing, by an alert of its own. `body` says what to do; one
     without concerns is told once a day. `zone` is the controller's: a day is a day on their wall. `at_once`: what comes
     after the first is not gathered, for whoever sees to it that there are few.
     Whatever looks like an address is struck out, not refused: a text that is wrong must not undo what it tells of.
     """
+    word = f"{cause}-{role}" if also else str(cause)
+    alone(connection)  # what is gathered into one alert is looked for first
     wanted = {one.about: one for one in concerns or (Concern("", ""),)}
-    for about in told_of(connection, cause, list(wanted), now, zone):
+    for about in told_of(connection, word, list(wanted), now, zone):
         del wanted[about]
     if not wanted:
         return False
-    values = new_row(cause, role, subject, body, now)
-    number, day = _gathering(connection, cause, day_of(now, zone)) or _begun(connection, values, zone, at_once=at_once)
-    insert_missing(connection, alert_concern, [_concern_row(cause, day, number, one) for one in wanted.values()])
+    values = new_row(word, role, subject, body, now)
+    number, day = _gathering(connection, word, day_of(now, zone)) or _begun(connection, values, zone, at_once=at_once)
+    insert_missing(connection, alert_concern, [_concern_row(word, day, number, one) for one in wanted.values()])
     return True
 
 
@@ -94,14 +118,14 @@ def told_of(
     # Not after tomorrow: what a clock told that was ahead is told anew.
     first = day_of(now - back + timedelta(days=1), zone) if back else day_of(now, zone)
     days = c.day.between(first, day_of(now + timedelta(days=1), zone))
-    of_cause = select(c.about).where(c.cause == cause, days)
+    of_cause = select(c.about).where(c.cause == str(cause), days)
     parts = [abouts[at : at + _IN_ONE] for at in range(0, len(abouts), _IN_ONE)]
     return {about for part in parts for about in connection.execute(of_cause.where(c.about.in_(part))).scalars()}
 
 
 def renewed(connection: Connection, cause: str, concern: Concern, now: datetime, zone: tzinfo) -> bool:
     """Say a concern in other words where no channel was given its alert yet; whether that was so."""
-    c, today = alert_concern.c, day_of(now, zone)
+    c, today, cause = alert_concern.c, day_of(now, zone), str(cause)
     if _gathering(connection, cause, today) is None:
         return False
     waiting = select(alert.c.id).where(alert.c.cause == cause, alert.c.day >= today, _untouched())
@@ -179,7 +203,7 @@ def tell_of_useless(connection: Connection, found: Mapping[str, str], now: datet
     """Tell the operator of settings by which no alert can ever go; `found`: what is wrong, by key path."""
     raise_alert(
         connection,
-        cause="channel-useless",
+        cause=AlertCause.CHANNEL_USELESS,
         role="operator",
         subject="A channel for alerts can never be used",
         body="It never sends anything. Correct the URL that the setting points to, restart, and try it: "

@@ -57,6 +57,11 @@ class AlertChannel(Protocol):
         """Send it now. Never raises because of the other side."""
 
 
+def _on_a_page(message: Alert) -> str:
+    acts = "" if message.role == "operator" else " where you can also decide and record, without a command"
+    return f"What waits, on a page{acts}:\n  {message.link}"
+
+
 class AppriseChannel:
     """One apprise URL. Apprise is loaded with the first alert: 0.2 s for the import, 0.3 s to find its plug-ins."""
 
@@ -155,8 +160,7 @@ class MailChannel:
             sender=sender,
             to=to,
             subject=message.subject,
-            text="\n\n".join([message.body, *([f"What waits, on a page:\n  {message.link}"] if message.link else [])])
-            + "\n",
+            text="\n\n".join([message.body, *([_on_a_page(message)] if message.link else [])]) + "\n",
             message_id=f"alert.{message.id}@{domain_of(sender)}",
             at=message.created_at,
         )

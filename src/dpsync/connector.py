@@ -5,15 +5,23 @@ the *processor* said; exceptions (`CredentialsRejected`, `UnsupportedRight`) are
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from enum import StrEnum
 from typing import ClassVar, Self
 
 from pydantic import BaseModel
 
 from dpsync.address import spellings
+from dpsync.connector_inbound import (
+    Conversation,
+    Exported,
+    Inbound,
+    KeepsConversations,
+    ObservesOptOuts,
+    OptOutHint,
+)
 from dpsync.connector_outcomes import (
     Accepted,
     Applied,
@@ -64,6 +72,8 @@ __all__ = [
     "NotIdentifiable",
     "NothingHeld",
     "NoticeKind",
+    "ObservesOptOuts",
+    "OptOutHint",
     "Outcome",
     "Processor",
     "Pseudonym",
@@ -205,70 +215,6 @@ class Connector(ABC):
     @abstractmethod
     def verify(self, instruction: Instruction) -> Finding:
         """Read back whether it is as asked. Raises `CredentialsRejected`."""
-
-
-# --- what a processor may send us
-
-
-@dataclass(frozen=True, slots=True)
-class Conversation:
-    """A private conversation that the processor keeps, as its own webhook reported it; never a word of its text.
-
-    `id`, `contact`, `medium` and `channel` are the vendor's ids. `started_at` is the oldest moment that the vendor
-    names. `open`: it is still going on there. `people`: keyed pseudonyms (`Kit.pseudonym`) of whom it names.
-    """
-
-    id: str
-    contact: str
-    medium: str
-    channel: str
-    started_at: datetime
-    seen_at: datetime
-    open: bool
-    people: tuple[str, ...] = ()
-
-
-class Inbound(ABC):
-    """A connector whose vendor sends webhooks, to `/in/{processor}/{secret}`, inherits this too.
-
-    What comes in is a hint at most: it is read again at the vendor before it counts, and never becomes a
-    rectification or an erasure.
-    """
-
-    @abstractmethod
-    def receive(self, headers: Mapping[str, str], body: bytes) -> tuple[Conversation, ...]:
-        """Take in one delivery; what the connector wants to remember is on its Shelf when this returns.
-
-        Called with lower-case header names after the secret in the path was found right, in a thread, perhaps twice
-        with the same body: the second changes nothing. What it does not know it passes over. Makes no call.
-        Raises `SignatureInvalid` (a vendor that signs) and `PayloadInvalid`.
-        """
-
-
-@dataclass(frozen=True, slots=True)
-class Exported:
-    """One row of the vendor's own export of conversations: its ids, and the oldest moment that the row names."""
-
-    conversation: str
-    contact: str
-    started_at: datetime
-
-
-class KeepsConversations(Inbound):
-    """A connector whose vendor keeps private conversations that must be gone after a while.
-
-    `unseen`: what its webhooks never show, one sentence each, printed in the report beside what they do.
-    `export_columns`: without these a file is not that export; a header alone may be an export that found nothing.
-    `whole_contacts`: only a contact can be deleted; while it shows itself, none of its conversations is gone.
-    """
-
-    whole_contacts: ClassVar[bool] = False
-    unseen: ClassVar[tuple[str, ...]]
-    export_columns: ClassVar[frozenset[str]]
-
-    @abstractmethod
-    def read_export(self, rows: Iterable[Mapping[str, str]]) -> Iterator[Exported]:
-        """The rows of the vendor's export, by `export_columns`. Raises `PayloadInvalid`: the row, never its value."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ Files are always read before the view of the database begins: what is written me
 import os
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
@@ -26,7 +26,7 @@ from dpsync.errors import (
     StoreProblem,
 )
 from dpsync.journal import Journal, Stretch
-from dpsync.ledger import anchors, entry, note
+from dpsync.ledger import anchor_chain, anchors, entry
 from dpsync.ledger.anchors import ANCHORED, ANCHORED_AT, GAP, RECORDED, Anchors, Outside
 from dpsync.ledger.entry import EntryKind
 from dpsync.ledger.log import Log
@@ -79,6 +79,17 @@ class Differences:
             raise ProofDamaged("; ".join(self.damaged))
 
 
+@dataclass(slots=True)
+class LookedFor:
+    """How far this process has looked which receipts are missing: up to which entry, up to which request in turn, and
+    which could not be written.
+    """
+
+    entries: int = 0
+    ordinal: int = 0
+    refused: set[str] = field(default_factory=set)
+
+
 class Custody:
     """The anchor folder with its journal, and the receipts folder."""
 
@@ -88,6 +99,7 @@ class Custody:
         self.anchors = Anchors(anchor, log.keys)
         self.receipts = ReceiptFolder(receipts, log.keys)
         self.journal = Journal(anchor, keys)
+        self.looked = LookedFor()
 
     def begin(self) -> None:
         """Make folders and journal, for a ledger that is new. Raises `ProofDamaged`."""
@@ -129,10 +141,10 @@ class Custody:
             "Nothing is signed and no service starts before a person decides: `dpsync recover --by NAME --reason WHY`"
         )
 
-    def begin_restore(self, page: bytes) -> None:
-        """Note that the database is put back (`page`: which back-up), before it is. Raises `ProofDamaged`."""
+    def begin_restore(self, page: bytes) -> bool:
+        """Note that it is put back (`page`: which one), before it is; whether that is new. Raises `ProofDamaged`."""
         try:
-            durable.place(self.mark, page)
+            return durable.place(self.mark, page)
         except OSError as refused:
             raise ProofDamaged(paths.told_of(self._folder, refused).told("put the anchor folder back first")) from None
 
@@ -163,6 +175,8 @@ class Custody:
         damaged = [*checkpoints.damaged]
         if size is not None and (missing := self.anchors.trouble or self.anchors.missing(size)):
             damaged.append(missing)
+        elif not quick:
+            damaged += anchor_chain.absent(self._folder, size or 0)
         if size is not None and (absent := self.receipts.absent):
             damaged.append(absent)
         told = None
@@ -186,14 +200,17 @@ class Custody:
         if lying.told is None:
             return Differences(contradicted, lying.damaged, ())
         seen = journal_comparison.compared(connection, lying.told, lying.after, self._log.size(connection))
+        outside = lying.damaged
+        if seen.unlisted and not lying.told.damaged:
+            outside = (*outside, journal_comparison.unlisted_sentence(seen.unlisted, self.journal.path))
         if not (seen.lost or seen.short):
-            return Differences(contradicted, lying.damaged, ())
+            return Differences(contradicted, outside, ())
         if unsound := integrity.problem(connection, thorough=True):
             # A damaged index finds no row that stands in its table: that says nothing of what was lost.
             raise StoreProblem(f"the database file is damaged: {unsound}. Restore it from the newest back-up")
         damaged = bool(lying.told.damaged)
         lost = journal_comparison.sentence_of(seen.lost, seen.short, self.journal.path, damaged=damaged)
-        return Differences(contradicted, lying.damaged, (lost,))
+        return Differences(contradicted, outside, (lost,))
 
     def settle(self, read: Reader, write: Writing, now: datetime) -> None:
         """After nothing was found wrong: add to the journal what the database alone has, and remember that both agree.
@@ -217,7 +234,8 @@ class Custody:
             return
 
         def work(unit: Unit) -> None:
-            journal_comparison.mark(unit.connection, reached, seen.ordinal)
+            if journal_comparison.still_all(unit.connection, after, seen):  # else the next start looks again
+                journal_comparison.mark(unit.connection, reached, seen.ordinal)
             for gap in gaps:
                 digest = sha256(gap.read_bytes() if gap.is_file() else b"").hexdigest()
                 unit.append(None, entry.encode(EntryKind.GAP, now, name=gap.name, digest=digest))
@@ -242,8 +260,7 @@ class Custody:
 
     def behind(self, read: Reader) -> bool:
         """Whether a receipt was written under a checkpoint that is newer than all that are kept among the anchors."""
-        under = (note.parse(one)[0].size for one in set(self.receipts.checkpoints().values()))
-        return max(under, default=0) > (read(anchored) or 0)
+        return self.receipts.under > (read(anchored) or 0)
 
     def anchor(self, text: str, read: Reader, write: Writing, now: datetime) -> None:
         """Keep a checkpoint outside, with what shows that it continues the one before, and remember that it was.

@@ -37,7 +37,7 @@ def create(path: Path, content: bytes) -> None:
 
 
 def replace(path: Path, content: bytes) -> None:
-    """That content under that name, in place of what stood there. Raises `OSError`; then the old one still stands."""
+    """That content under that name, in place of what stood there. Raises `OSError`: then either of them stands."""
     draft = _draft(path, content)
     try:
         draft.replace(path)
@@ -50,25 +50,29 @@ def replace(path: Path, content: bytes) -> None:
 def place(path: Path, content: bytes) -> bool:
     """That content under that name, unless something stands there already: then False, and that is left as it is.
 
-    Of two processes one wins, and nobody ever reads a half. Raises `OSError`.
+    Of two processes one wins, and nobody ever reads a half. Either way the name is on the disk, also where whoever gave
+    it could not bring it there. Raises `OSError`.
     """
     draft = _draft(path, content)
+    new = True
     try:
-        # A link appears with its content and never replaces.
-        os.link(draft, path)
+        _name(draft, path, content)
     except FileExistsError:
-        return False
-    except OSError as refused:
-        if refused.errno not in _NO_LINKS:
-            raise
-        try:
-            create(path, content)  # a file system without links (some shares): not atomic, and never over another
-        except FileExistsError:
-            return False
+        new = False
     finally:
         draft.unlink(missing_ok=True)
     sync_folder(path.parent)
-    return True
+    return new
+
+
+def _name(draft: Path, path: Path, content: bytes) -> None:
+    try:
+        # A link appears with its content and never replaces.
+        os.link(draft, path)
+    except OSError as refused:
+        if refused.errno not in _NO_LINKS:
+            raise
+        create(path, content)  # a file system without links (some shares): not atomic, and never over another
 
 
 def set_aside(path: Path) -> Path:

@@ -14,6 +14,7 @@ from dpsync.errors import DpsyncError, Exit
 PACKAGES: Final[Mapping[str, str]] = MappingProxyType(
     {
         "apprise": "apprise",
+        "mariadb": "pymysql",
         "pdf": "weasyprint",
         "postgresql": "psycopg",
         "sandbox": "aiosmtpd",

@@ -25,7 +25,7 @@ from dpsync import strict_json
 from dpsync.connector import Evidence, Reply
 from dpsync.connector_services import CALL_SECONDS, CALLS_AT_ONCE, Clock, Kit, NoAnswer
 from dpsync.errors import ConfigurationError, Fault, PayloadInvalid, ProcessorError
-from dpsync.http_deadline import Adapter, Timed, Watchdog, current
+from dpsync.http_deadline import Adapter, Reach, Timed, Watchdog, current
 from dpsync.urls import is_loopback, may_be_called
 
 # urllib3 writes whole URLs into its messages, and Mailchimp's are the MD5 of an address.
@@ -38,6 +38,7 @@ TOO_BIG: Final = "the answer is larger than is accepted"
 BAD_ENCODING: Final = "the answer cannot be decompressed"
 UNREACHABLE: Final = "no connection could be made"
 TLS_FAILED: Final = "the processor's certificate or TLS version was not accepted"
+BARRED: Final = "the host is inside a network that is not called"
 CUT: Final = "the connection ended before the answer was complete"
 
 _CHUNK = 65_536
@@ -61,18 +62,26 @@ class HttpClient:
 
     `longest`: seconds for one whole call, name look-up to last byte. `cap`: bytes of body after decompression. Kept per
     host are as many connections as a worker calls by at most: one more would be made anew for each call. `rehearsal`
-    allows plain http to loopback. Times in evidence come from `clock`; the watchdog counts real seconds, because a
-    socket does not live in a test's clock. A name look-up cannot be interrupted: there the system resolver's own limits
-    apply, and a call whose time they used up sends nothing.
+    allows plain http to loopback. `reach` says at which addresses a host may be reached; without it, at all of them.
+    Times in evidence come from `clock`; the watchdog counts real seconds, because a socket does not live in a test's
+    clock. A name look-up cannot be interrupted: there the system resolver's own limits apply, and a call whose time
+    they used up sends nothing.
     """
 
     def __init__(
-        self, clock: Clock, *, rehearsal: bool = False, longest: float = CALL_SECONDS, cap: int = 5_000_000
+        self,
+        clock: Clock,
+        *,
+        rehearsal: bool = False,
+        longest: float = CALL_SECONDS,
+        cap: int = 5_000_000,
+        reach: Reach | None = None,
     ) -> None:
         self._clock = clock
         self._rehearsal = rehearsal
         self._longest = longest
         self._cap = cap
+        self._reach = reach
         self._watchdog = Watchdog()
         self._session = _Session()
         self._session.trust_env = False  # no .netrc, no proxy and no CA bundle from the environment
@@ -125,7 +134,7 @@ class HttpClient:
         request = requests.PreparedRequest()
         sent_headers = {"Accept-Encoding": "gzip", "User-Agent": "dpsync", **(headers or {})}
         request.prepare(method=method, url=url, headers=sent_headers, params=dict(params or {}), data=body)
-        call = Timed(self._longest)
+        call = Timed(self._longest, self._reach)
         try:
             status, names, content = self._exchange(request, call)
         except (requests.RequestException, HTTPError, OSError, UnicodeError, zlib.error, _TooBig) as error:
@@ -190,6 +199,8 @@ def _reason(error: Exception, call: Timed) -> str:
         reason = BAD_ENCODING
     elif isinstance(error, requests.exceptions.SSLError | SSLError) and not call.sent:
         reason = TLS_FAILED
+    elif call.barred:
+        reason = BARRED
     elif not _was_sent(error, call):
         reason = UNREACHABLE
     return reason

@@ -6,7 +6,7 @@ A read timeout as `requests` has it counts from one byte to the next, so a peer 
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -15,19 +15,23 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.poolmanager import PoolManager
 
+Reach = Callable[[str, str], bool]
+"""Whether a host may be reached at an address that its name stands for just now."""
+
 
 class Timed:
     """One call in flight: when it must be over, and how far it came. `ends` is real seconds, not the kit's.
 
-    `aborted`: the watchdog ended it. `over`: its thread has left it.
+    `aborted`: the watchdog ended it. `over`: its thread has left it. `barred`: `reach` allowed no address of the host.
     """
 
-    __slots__ = ("aborted", "ends", "link", "over", "sent")
+    __slots__ = ("aborted", "barred", "ends", "link", "over", "reach", "sent")
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, reach: Reach | None = None) -> None:
         self.ends = time.monotonic() + seconds
         self.link: _Link | None = None
-        self.sent = self.aborted = self.over = False
+        self.reach = reach
+        self.sent = self.aborted = self.over = self.barred = False
 
     @property
     def left(self) -> float:
@@ -164,9 +168,15 @@ _twins = threading.Lock()
 
 
 def _dial(host: str, port: int, options: Any, call: Timed) -> socket.socket:
-    """Connect within the call's time, all addresses together; urllib3 would give each address the full time."""
+    """Connect within the call's time, all addresses together; urllib3 would give each address the full time.
+
+    Each address is judged here, where it is connected to: a name may stand for another one a moment later.
+    """
     problem: OSError = OSError("no address")
     for family, kind, protocol, _, address in socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM):
+        call.barred = call.reach is not None and not call.reach(host, str(address[0]))
+        if call.barred:
+            continue
         sock = socket.socket(family, kind, protocol)
         try:
             for option in options or ():

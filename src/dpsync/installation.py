@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -12,12 +12,13 @@ from sqlalchemy import Connection
 
 from dpsync import liveness, own_store
 from dpsync import settings as configuration
+from dpsync.alert_causes import AlertCause
 from dpsync.alerts import Concern, raise_alert
 from dpsync.channels import channels_from
 from dpsync.connector_services import Clock, Kit
 from dpsync.custody import Custody
 from dpsync.ledger.log import Log
-from dpsync.ledger.note import Signer
+from dpsync.ledger.note import Signer, VerifierKey
 from dpsync.model import Role
 from dpsync.outbox import Outbox
 from dpsync.processors import controller_of
@@ -80,9 +81,23 @@ class Installation:
         self.keys = Keys.load(self.settings.keys.directory)
         self.patience = Patience(told)
         self.engine = open_database(self.settings.store.url, patience=self.patience)
-        self.log = Log(self.origin, Signer(self.origin, self.keys.signing_key))
+        self._log_of = self._log_on(self.clock.now().date())
         self.custody = Custody(self.settings.ledger.anchor, self.settings.ledger.receipts, self.keys, self.log)
         self.writer = Writer(self.engine, self.log.append, self.custody.journal)
+
+    @property
+    def log(self) -> Log:
+        """The ledger, signed by the keys of today: where a former one's last day is over, no restart is needed."""
+        today = self.clock.now().date()
+        if self._log_of[0] != today:
+            self._log_of = self._log_on(today)
+        return self._log_of[1]
+
+    def _log_on(self, today: date) -> tuple[date, Log]:
+        name = self.origin
+        also = [Signer(name, key) for key in self.keys.beside(today)]
+        known = [VerifierKey(name, public) for public in self.keys.retired(today)]
+        return today, Log(name, Signer(name, self.keys.signing_key), also=also, known=known)
 
     @property
     def origin(self) -> str:
@@ -118,7 +133,7 @@ class Installation:
     def tell(
         self,
         *,
-        cause: str,
+        cause: AlertCause,
         role: str,
         subject: str,
         body: str,
@@ -127,10 +142,17 @@ class Installation:
         at_once: bool = False,
     ) -> None:
         """Raise an alert in a transaction of its own; see `alerts.raise_alert`."""
-        said = {"cause": cause, "role": role, "subject": subject, "body": body}
         self.write(
             lambda unit: raise_alert(
-                unit.connection, **said, now=now, zone=self.zone, concerns=concerns, at_once=at_once
+                unit.connection,
+                cause=cause,
+                role=role,
+                subject=subject,
+                body=body,
+                now=now,
+                zone=self.zone,
+                concerns=concerns,
+                at_once=at_once,
             )
         )
 
@@ -201,9 +223,10 @@ class Installation:
         urls = [url.get_secret_value() for url in s.alerts.urls]
         return Outbox(channels_from(urls, self.mail, roles), rehearsal=s.controller.rehearsal, link=self._what_waits)
 
-    def _what_waits(self, connection: Connection, role: str, now: datetime) -> str:
-        """The link to the list of what waits, for the mail of an alert."""
-        return page_links.link_to(connection, self.controller, Role(role), page_links.STATUS, now)
+    def _what_waits(self, connection: Connection, role: str, abouts: Sequence[str], now: datetime) -> str:
+        """The link to the list of what waits, for the mail of an alert; to the one case that it is about."""
+        page = page_links.page_about(Role(role), abouts)
+        return page_links.link_to(connection, self.controller, Role(role), page, now)
 
     # --- the proof
 
@@ -218,7 +241,14 @@ class Installation:
         self.custody.anchor(note, self.read, self.write, now)
         return note
 
-    def receipt(self, request_id: str, now: datetime) -> dict[str, Any]:
+    def receipt(self, request_id: str, now: datetime, commit_key: bytes | None = None) -> dict[str, Any]:
         """The receipt of a request, under a checkpoint of this moment. Raises `RecoveryNeeded`."""
         self.custody.demand_recovered()
-        return self.write(lambda unit: receipts.receipt_of(unit.connection, self.controller, self.log, request_id, now))
+        signed = self.write(lambda unit: self.log.checkpoint(unit.connection, now))
+        return self.receipt_under(signed, request_id, commit_key)
+
+    def receipt_under(self, signed: str, request_id: str, commit_key: bytes | None = None) -> dict[str, Any]:
+        """The receipt of a request, under a checkpoint that was signed before: made while others write."""
+        return self.read(
+            lambda connection: receipts.receipt_of(connection, self, self.log, request_id, signed, commit_key)
+        )

@@ -154,8 +154,8 @@ class Journal:
                     )
                 file.seek(start)
                 raw = file.read()
-        except OSError:
-            raise ProofDamaged(f"{self.path} cannot be read by this user") from None
+        except OSError as refused:
+            raise ProofDamaged(f"{self.path} cannot be read: {refused.strerror}") from None
         accepted: list[AcceptedRequest] = []
         damaged: list[str] = []
         entries, number = 0, 0 if start == 0 else None
@@ -169,10 +169,9 @@ class Journal:
                 number = None
                 continue
             said, group = opened
-            if number is not None and said["n"] > number + 1:
-                damaged.append(
-                    f"{self.path} is a damaged file: lines are missing before line {place}{behind}{_LINES_LOST}"
-                )
+            if number is not None and said["n"] != number + 1:
+                what = "lines are missing before" if said["n"] > number else "an older line stands once more at"
+                damaged.append(f"{self.path} is a damaged file: {what} line {place}{behind}{_LINES_LOST}")
             number = said["n"]
             entries = max(entries, said["size"])
             accepted += group

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import Connection, select, tuple_
+from sqlalchemy import Connection, func, select, tuple_
 
 from dpsync.journal import AcceptedRequest, Stretch
 from dpsync.store import meta
@@ -22,12 +22,15 @@ class Comparison:
     """What the journal and the database say of each other.
 
     `lost`: accepted, and not in the database. `short`: how many entries the ledger lacks. `alone`: in the database
-    only. `mark`: for `note_equal`.
+    only; `unlisted` are those of them that the journal once listed. `requests`: how many were compared; `ordinal`: of
+    the last of them, for `mark`.
     """
 
     lost: tuple[AcceptedRequest, ...]
     short: int
     alone: tuple[AcceptedRequest, ...]
+    unlisted: tuple[str, ...]
+    requests: int
     ordinal: int
 
 
@@ -56,13 +59,28 @@ def compared(connection: Connection, told: Stretch, after: int, entries: int) ->
         select(r.ordinal, r.id, r.source, r.event_id, r.accepted_at).where(r.ordinal > after).order_by(r.ordinal)
     ).all()
     known = {one.request_id for one in told.accepted}
-    alone = [AcceptedRequest(row.id, row.source, row.event_id, row.accepted_at) for row in rows if row.id not in known]
+    unknown = [row for row in rows if row.id not in known]
+    alone = [AcceptedRequest(row.id, row.source, row.event_id, row.accepted_at) for row in unknown]
+    equal = (marked(connection) or (0, 0))[1]
     return Comparison(
         lost=tuple(_lost(connection, told.accepted)),
         short=max(0, told.entries - entries),
         alone=tuple(alone),
+        unlisted=tuple(row.id for row in unknown if row.ordinal <= equal),
+        requests=len(rows),
         ordinal=max((row.ordinal for row in rows), default=after),
     )
+
+
+def still_all(connection: Connection, after: int, seen: Comparison) -> bool:
+    """Whether `seen` compared every request up to its last one, asked in a transaction that is alone.
+
+    Where several receive at once (`store.beside`), ordinals are not in the order of the commits: one that was compared
+    may have been committed before another with a smaller one.
+    """
+    r = t.request.c
+    there = select(func.count()).where(r.ordinal > after, r.ordinal <= seen.ordinal)
+    return bool(connection.execute(there).scalar_one() == seen.requests)
 
 
 def _lost(connection: Connection, accepted: Sequence[AcceptedRequest]) -> Iterator[AcceptedRequest]:
@@ -74,6 +92,16 @@ def _lost(connection: Connection, accepted: Sequence[AcceptedRequest]) -> Iterat
             asked = names[at : at + PAGE]
             there = {tuple(row) for row in connection.execute(select(*place.clauses).where(place.in_(asked)))}
             yield from (events[kind, *name] for name in asked if name not in there)
+
+
+def unlisted_sentence(ids: Sequence[str], path: Path) -> str:
+    """That the journal lacks what it listed: somebody wrote in it who has its key."""
+    named = ", ".join(ids[:MOST_NAMED])
+    more = " and more" if len(ids) > MOST_NAMED else ""
+    return (
+        f"{path} does not list any more, although it did: {named}{more}. Restore the newest copy. If there is none, "
+        f"rename it to {path.name}.gap: dpsync then begins another"
+    )
 
 
 def sentence_of(lost: Sequence[AcceptedRequest], short: int, path: Path, *, damaged: bool) -> str:

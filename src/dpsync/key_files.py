@@ -1,23 +1,173 @@
 """The key directory: its files, who may read them, and the printed card that restores it."""
 
+import os
+import re
 import secrets
 import shutil
 from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import date, timedelta
 from pathlib import Path
+from typing import Final
 
 from dpsync import durable, paths
+from dpsync.ciphers import KEY_BYTES
 from dpsync.errors import KeyProblem, StoreAway
 from dpsync.paths import TroubleKind, Unusable
 
-KEY_BYTES = 32
-
 SIGNING = "signing.key"
+NEXT = "signing.next"
+"""The next signing key, before it takes the place of the one that signs."""
 PEPPER = "pepper-1.key"
+FORMER = "signing-until-"
+"""How a signing key is called that was replaced; the day follows."""
+BOTH_SIGN: Final = timedelta(days=30)
+"""For so long a signing key that was replaced signs beside the new one."""
 CARD = "card.txt"
 MONTHS = "months"
 
 RESTORE = "restore it from its back-up or from the card. dpsync makes no other"
 PUT_BACK = "restore it from the copy of the key directory. dpsync makes no other"
+
+
+_FORMER = re.compile(rf"{FORMER}([0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}})\.(key|pub)")
+_PEPPERS = re.compile(r"pepper-([1-9][0-9]{0,3})\.key")
+
+
+@dataclass(frozen=True, slots=True)
+class Former:
+    """A signing key that was replaced on `day`: its 32 secret bytes, or once it signs no more the public ones."""
+
+    day: date
+    path: Path
+    raw: bytes = field(repr=False)
+
+    @property
+    def signs(self) -> bool:
+        """Whether its secret half is still there."""
+        return self.path.suffix == ".key"
+
+    @property
+    def has_secret_half(self) -> bool:
+        """Whether its secret half still lies there, although it may sign no more."""
+        return not vacant_name(self.path.with_suffix(".key"))
+
+    @property
+    def name(self) -> str:
+        """What it is called, whichever half is there."""
+        return self.path.stem
+
+    @property
+    def last_day(self) -> date:
+        """The last day on which it signs."""
+        return self.day + BOTH_SIGN
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFiles:
+    """What the key directory holds besides the keys of months. `peppers`: the oldest first; `former`: the same."""
+
+    signing: bytes = field(repr=False)
+    peppers: tuple[bytes, ...] = field(repr=False)
+    former: tuple[Former, ...] = ()
+
+
+def read_all(directory: Path) -> KeyFiles:
+    """Every key that is not a month's. Raises `KeyProblem` where one is missing, is none, or is open to others."""
+    demand_folder(directory, RESTORE)
+    signing = read(directory / SIGNING, RESTORE)
+    names = sorted(path.name for path in directory.iterdir())
+    versions = sorted({1, *(int(found[1]) for name in names if (found := _PEPPERS.fullmatch(name)))})
+    peppers = tuple(read(pepper_path(directory, one), RESTORE) for one in range(1, versions[-1] + 1))
+    # Between two steps of a change the same key stands there twice.
+    return KeyFiles(signing, peppers, tuple(one for one in _all_former(directory) if one.raw != signing))
+
+
+def _all_former(directory: Path) -> list[Former]:
+    """A key whose secret half is being destroyed has both: then it signs no more."""
+    found: dict[date, Former] = {}
+    for name in sorted(path.name for path in directory.iterdir()):  # .key before .pub
+        if _FORMER.fullmatch(name):
+            one = _former(directory / name)
+            found[one.day] = one
+    return [found[day] for day in sorted(found)]
+
+
+def _is_kept(directory: Path, signing: bytes) -> bool:
+    return any(one.raw == signing for one in _all_former(directory))
+
+
+def pepper_path(directory: Path, version: int) -> Path:
+    """Where the pepper of that version lies."""
+    return directory / f"pepper-{version}.key"
+
+
+def replace_signing(directory: Path, today: date, step: Callable[[str], object] = lambda _: None) -> None:
+    """A new signing key in the place of the one that signs, which is kept under the name of `today`.
+
+    Killed between two steps it can be done again, and nothing is lost: `step` hears the name of each that is done.
+    """
+    guarded(lambda: durable.place(directory / NEXT, _fresh()), directory)
+    # On a file system without links a change that was cut off may have left a half.
+    read(directory / NEXT, "delete it, and give the command again")
+    step("made")
+    old, signing = (directory / SIGNING).read_bytes(), read(directory / SIGNING, RESTORE)
+    if not _is_kept(directory, signing):  # a change that was cut off may have kept it
+        guarded(lambda: durable.place(directory / f"{FORMER}{today.isoformat()}.key", old), directory)
+    if not _is_kept(directory, signing):  # another change took that name: the key of that one would be lost
+        raise KeyProblem(f"{directory / SIGNING} was changed today already: look at `dpsync keys show`")
+    step("kept")
+    guarded(lambda: (directory / NEXT).replace(directory / SIGNING), directory)
+    durable.sync_folder(directory)
+    step("replaced")
+
+
+def add_pepper(directory: Path, version: int) -> None:
+    """A new pepper of that version, beside the older ones."""
+    guarded(lambda: durable.place(pepper_path(directory, version), _fresh()), directory)
+
+
+def write_card(directory: Path, fingerprint: str) -> None:
+    """The printed card anew: of a key that is on no card there is no copy."""
+    files = read_all(directory)
+    guarded(lambda: durable.replace(directory / CARD, _card(fingerprint, files).encode()), directory)
+
+
+def retire(former: Former, public: bytes) -> None:
+    """Keep the public half of a former signing key, and destroy the secret one. Twice is harmless."""
+    folder = former.path.parent
+    guarded(lambda: durable.place(former.path.with_suffix(".pub"), f"{public.hex()}\n".encode()), folder)
+    destroy(former.path.with_suffix(".key"))
+
+
+def destroy(path: Path) -> None:
+    """The file is gone, and its bytes are overwritten as far as the file system lets it. Twice is harmless."""
+    try:
+        file = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return
+    try:
+        size = os.fstat(file).st_size
+        # The name goes first: a crash must not leave a file of zeros that passes for a key.
+        path.unlink(missing_ok=True)
+        durable.sync_folder(path.parent)
+        os.pwrite(file, bytes(size), 0)
+        os.fsync(file)
+    finally:
+        os.close(file)
+
+
+def _fresh() -> bytes:
+    return f"{secrets.token_bytes(KEY_BYTES).hex()}\n".encode()
+
+
+def _former(path: Path) -> Former:
+    found = _FORMER.fullmatch(path.name)
+    try:
+        day = date.fromisoformat(found[1] if found else "")
+    except ValueError:
+        raise KeyProblem(f"{path} has a day in its name that is none: {RESTORE}") from None
+    return Former(day, path, read(path, RESTORE))
 
 
 def demand_folder(path: Path, restore: str, *, shut_to: int = paths.ANYBODY_ELSE, writes: bool = False) -> None:
@@ -75,16 +225,16 @@ def vacant(directory: Path) -> bool:
     return not any(directory.iterdir())
 
 
-def create(directory: Path, signing: bytes, pepper: bytes, fingerprint: str) -> None:
+def create(directory: Path, files: KeyFiles, fingerprint: str) -> None:
     """A whole directory at once; of two processes that make it one wins. Raises `KeyProblem`."""
     draft = directory.with_name(f".{directory.name}.{secrets.token_hex(8)}")
     guarded(lambda: directory.parent.mkdir(parents=True, exist_ok=True), directory)
     guarded(lambda: draft.mkdir(mode=0o700), directory)
     try:
         (draft / MONTHS).mkdir(mode=0o700)
-        durable.create(draft / SIGNING, f"{signing.hex()}\n".encode())
-        durable.create(draft / PEPPER, f"{pepper.hex()}\n".encode())
-        durable.create(draft / CARD, _card(fingerprint, signing, pepper).encode())
+        durable.create(draft / SIGNING, f"{files.signing.hex()}\n".encode())
+        durable.create(draft / PEPPER, f"{files.peppers[0].hex()}\n".encode())
+        durable.create(draft / CARD, _card(fingerprint, files).encode())
         durable.sync_folder(draft)
         # A rename replaces nothing but an empty directory: of two processes one wins, and the other opens its keys.
         draft.rename(directory)
@@ -107,12 +257,15 @@ def guarded(act: Callable[[], object], path: Path) -> None:
         raise KeyProblem(paths.told_of(path, refused).told("")) from None
 
 
-def _card(fingerprint: str, signing: bytes, pepper: bytes) -> str:
+def _card(fingerprint: str, files: KeyFiles) -> str:
     def rows(key: bytes) -> str:
         digits = key.hex()
         groups = [digits[at : at + 4] for at in range(0, len(digits), 4)]
         return "\n".join("    " + " ".join(groups[at : at + 8]) for at in range(0, len(groups), 8))
 
+    peppers = (
+        f"pepper-{n}.key  (remembers whom never to bring back)\n{rows(key)}" for n, key in enumerate(files.peppers, 1)
+    )
     return (
         "dpsync: the keys that cannot be made again\n\n"
         "Print this card, keep it away from the machine, then delete the file.\n"
@@ -120,7 +273,7 @@ def _card(fingerprint: str, signing: bytes, pepper: bytes) -> str:
         f"an empty folder {MONTHS} of mode 0700. Spaces and new lines are ignored. The fingerprint must be the same\n"
         "again.\n\n"
         f"fingerprint {fingerprint}\n\n"
-        f"{SIGNING}  (signs the proof)\n{rows(signing)}\n\n"
-        f"{PEPPER}  (remembers whom never to bring back)\n{rows(pepper)}\n\n"
-        "The month keys are not on this card on purpose: they are made to be forgotten.\n"
+        f"{SIGNING}  (signs the proof)\n{rows(files.signing)}\n\n"
+        + "\n\n".join(peppers)
+        + "\n\nThe month keys are not on this card on purpose: they are made to be forgotten.\n"
     )

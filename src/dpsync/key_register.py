@@ -5,14 +5,21 @@ is registered, or a request names it, none is ever made in its place: it would o
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, delete, func, insert, select
 
 from dpsync.errors import KeyProblem
+from dpsync.key_files import FORMER, PEPPER, RESTORE, SIGNING
 from dpsync.sealing import Keys
 from dpsync.store import tables as t
+from dpsync.store.beside import alone
+from dpsync.store.upsert import insert_or_ignore, insert_or_replace_all
 
 PREFIX = "key:"
+GIVEN_UP = "lost-key:"
+"""What the row of `meta` begins with that says of a month that its key is lost for good."""
 _MONTH = f"{PREFIX}month:"
 _R = t.request.c
 _REGISTERED = select(t.meta.c.key, t.meta.c.value).where(t.meta.c.key.startswith(PREFIX))
@@ -34,47 +41,104 @@ def register(connection: Connection, keys: Keys) -> None:
 def rows_of(connection: Connection, keys: Keys) -> set[str]:
     """The rows of `meta` that tell of the keys: those of months whose key is lost are told of by `problems`."""
     months = connection.execute(_NAMED).scalars().all()
-    return {f"{PREFIX}{name}" for name in keys.fingerprints()} | {
+    return {f"{PREFIX}{name}" for name in (SIGNING, PEPPER)} | {
         f"{_MONTH}{month}" for month in months if _opens(connection, keys, month)
     }
 
 
 def problems(connection: Connection, keys: Keys) -> tuple[str, ...]:
-    """Each key that is lost, or another than the one that the database was made with."""
-    known = _registered(connection)
+    """Each key that is lost and not given up, or another than the one that the database was made with."""
+    known, gone = _registered(connection), given_up(connection)
     named = sorted(connection.execute(_NAMED).scalars())
     months = {*named, *(key.removeprefix(_MONTH) for key in known if key.startswith(_MONTH))}
-    return (*foreign(known, keys), *_of_months(known, keys, sorted(months)).values())
+    wrong = _of_months(known, keys, sorted(months))
+    return (*foreign(known, keys), *(problem for month, problem in wrong.items() if month not in gone))
+
+
+def foreign_to(connection: Connection, keys: Keys) -> tuple[str, ...]:
+    """The same of the keys that all of the database rests on, and not of any month's."""
+    return tuple(foreign(_registered(connection), keys))
 
 
 def shut(connection: Connection, keys: Keys) -> dict[str, int]:
     """How many requests cannot be opened, by each month whose key is lost or another one."""
-    known = _registered(connection)
-    count = (
-        select(_R.key_month, func.count().label("requests")).where(_R.wrapped_key.is_not(None)).group_by(_R.key_month)
-    )
-    requests = {row.key_month: row.requests for row in connection.execute(count)}
+    known, requests = _registered(connection), _counted(connection)
     return {month: requests[month] for month in _of_months(known, keys, sorted(requests))}
 
 
-def demand(connection: Connection, keys: Keys, months: Iterable[str]) -> None:
+@dataclass(frozen=True, slots=True)
+class Month:
+    """The key of a month. `requests`: how many it opens; `fingerprint`: as it is registered; `problem`: "" for none."""
+
+    month: str
+    fingerprint: str
+    requests: int
+    problem: str
+
+
+def months(connection: Connection, keys: Keys) -> list[Month]:
+    """Every month that has, or should have, a key."""
+    known = _registered(connection)
+    requests = _counted(connection)
+    named = sorted({*requests, *(key.removeprefix(_MONTH) for key in known if key.startswith(_MONTH))})
+    wrong = _of_months(known, keys, named)
+    return [Month(one, known.get(f"{_MONTH}{one}", ""), requests.get(one, 0), wrong.get(one, "")) for one in named]
+
+
+def demand(connection: Connection, keys: Keys, months: Iterable[str]) -> dict[str, str]:
     """Have each of `months` its key, within the transaction that uses it; made only where no row has named it yet.
 
-    Raises `KeyProblem` where that key, or any other month's that is registered, is lost or another one.
+    Gives what the key is called, by month: that of a month whose first key was given up ends in -2. Raises `KeyProblem`
+    where that key, or any other month's that is registered and not given up, is lost or another one.
     """
-    known = _registered(connection)
+    known, gone = _registered(connection), given_up(connection)
     registered = [key.removeprefix(_MONTH) for key in known if key.startswith(_MONTH)]
-    for problem in _of_months(known, keys, registered).values():
+    wrong = _of_months(known, keys, registered)
+    for problem in (wrong[month] for month in wrong.keys() - gone.keys()):
         raise KeyProblem(f"{problem}. dpsync accepts nothing until it is back")
-    for month in sorted(set(months) - set(registered)):
+    used = {month: _in_use(month, wrong) for month in months}
+    for month in sorted(set(used.values()) - set(registered)):
+        alone(connection)  # a key is made once, and registered with the first row that names it
         named = connection.execute(select(_R.id).where(_R.key_month == month, _R.wrapped_key.is_not(None)).limit(1))
         if named.first() is None:
-            keys.begin_month(
-                month
-            )  # two processes: whoever writes is alone, and a file that is there is never replaced
+            keys.begin_month(month)  # a file that is there is never replaced
         elif not _opens(connection, keys, month):
             raise KeyProblem(f"the key of {month} is not the key of the requests of {month}")
         connection.execute(insert(t.meta).values(key=f"{_MONTH}{month}", value=keys.month_fingerprint(month)))
+    return used
+
+
+def _in_use(month: str, wrong: Mapping[str, str]) -> str:
+    names = (month, *(f"{month}-{number}" for number in range(2, 10)))
+    found = next((one for one in names if one not in wrong), None)
+    if found is None:
+        raise KeyProblem(f"nine keys of {month} were given up as lost: find out why before anything else")
+    return found
+
+
+def given_up(connection: Connection) -> dict[str, str]:
+    """When it was put on the record that a month's key is lost for good, by month. Its key may be back since."""
+    rows = connection.execute(select(t.meta.c.key, t.meta.c.value).where(t.meta.c.key.startswith(GIVEN_UP)))
+    return {row.key.removeprefix(GIVEN_UP): row.value for row in rows}
+
+
+def found_again(connection: Connection, keys: Keys) -> None:
+    """Forget of each month that its key was given up, where the right one is back."""
+    known, gone = _registered(connection), given_up(connection)
+    back = [f"{GIVEN_UP}{month}" for month in gone.keys() - _of_months(known, keys, sorted(gone)).keys()]
+    if back:
+        connection.execute(delete(t.meta).where(t.meta.c.key.in_(back)))
+
+
+def give_up(connection: Connection, month: str, now: datetime) -> bool:
+    """Remember that the key of `month` is lost for good; whether that was new."""
+    return insert_or_ignore(connection, t.meta, {"key": f"{GIVEN_UP}{month}", "value": now.isoformat()})
+
+
+def _counted(connection: Connection) -> dict[str, int]:
+    count = func.count().label("requests")
+    rows = connection.execute(select(_R.key_month, count).where(_R.wrapped_key.is_not(None)).group_by(_R.key_month))
+    return {row.key_month: row.requests for row in rows}
 
 
 def _registered(connection: Connection) -> Mapping[str, str]:
@@ -82,10 +146,32 @@ def _registered(connection: Connection) -> Mapping[str, str]:
 
 
 def foreign(known: Mapping[str, str], keys: Keys) -> Iterator[str]:
-    """Each of the keys that all of the database rests on that is another than what `meta` says (`known`)."""
-    for name, fingerprint in keys.fingerprints().items():
-        if known.get(f"{PREFIX}{name}", fingerprint) != fingerprint:
+    """Each of the keys that all of the database rests on that is lost, or another than what `meta` says (`known`)."""
+    found = keys.fingerprints()
+    for key in sorted(known):
+        name = key.removeprefix(PREFIX)
+        if name == key or key.startswith(_MONTH) or known[key] == found.get(name):
+            continue
+        if name not in found:
+            yield f"{name} is lost: {RESTORE}"
+        elif not (name == SIGNING and known[key] in _former(found)):
             yield f"{name} is another key than the one that this database was made with: put the right one back"
+
+
+def unrecorded(connection: Connection, keys: Keys) -> dict[str, str]:
+    """The digest of each key that came since the database was last told of its keys, by what the key is called."""
+    known = _registered(connection)
+    return {name: digest for name, digest in keys.digests().items() if known.get(f"{PREFIX}{name}") != digest[:32]}
+
+
+def tell(connection: Connection, keys: Keys) -> None:
+    """Remember the keys as they are now, in place of those before. Whoever calls this has asked `problems`."""
+    rows = [{"key": f"{PREFIX}{name}", "value": value} for name, value in keys.fingerprints().items()]
+    insert_or_replace_all(connection, t.meta, [*rows, {"key": "keys", "value": keys.fingerprint()}])
+
+
+def _former(found: Mapping[str, str]) -> set[str]:
+    return {value for name, value in found.items() if name.startswith(FORMER)}
 
 
 def _of_months(known: Mapping[str, str], keys: Keys, months: Iterable[str]) -> dict[str, str]:

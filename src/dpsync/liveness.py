@@ -4,9 +4,12 @@ A thread may end by anything at all, and it may hang. Both look alike from outsi
 """
 
 import os
+import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
 
 from dpsync import systemd, telemetry
 from dpsync.errors import Exit
@@ -23,6 +26,20 @@ def beat() -> None:
     watched: Pulse | None = getattr(_own, "watched", None)
     if watched is not None:
         watched.beat()
+
+
+@contextmanager
+def holding_signals(handle: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Stop in order on SIGTERM and SIGINT, however often they come until the worker has finished what it does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class Pulse:

@@ -10,8 +10,10 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Final, assert_never
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from dpsync.connector import AsAsked, CannotTell, Connector, Contradicts, Instruction
-from dpsync.errors import CredentialsRejected, DpsyncError
+from dpsync.errors import CredentialsRejected, DpsyncError, Locked
 from dpsync.model import Right
 from dpsync.vendor.errors import Ended
 from dpsync.vendor.places import PeopleInPlaces, once
@@ -50,12 +52,17 @@ def unknown(why: str, *, again: bool = False) -> Lookup:
 
 
 def look(connector: Connector, instruction: Instruction) -> Lookup:
-    """Look for whom an instruction is about, whichever right it is of. Changes nothing, and raises nothing of ours."""
+    """Look for whom an instruction is about, whichever right it is of. Changes nothing.
+
+    Raises nothing but the trouble of our own store, in which connectors remember things.
+    """
     if Right.ERASURE not in connector.capabilities:
         return unknown(NO_LOOKUP)
     asked = replace(instruction, right=Right.ERASURE, changes=None, lifted=None)
     try:
         return _read(connector, asked)
+    except (SQLAlchemyError, Locked):
+        raise
     except CredentialsRejected:
         return unknown(REJECTED, again=True)
     except DpsyncError as error:

@@ -139,8 +139,8 @@ def _filled(text: str) -> str:
     return textwrap.fill(text, 76, break_long_words=False, break_on_hyphens=False)
 
 
-def day(value: date) -> str:
-    """A day as people write it."""
+def long_day(value: date) -> str:
+    """A day as a sentence says it: `4 December 2026`."""
     return f"{value.day} {value:%B %Y}"
 
 

@@ -1,10 +1,10 @@
 """The values every room speaks of: rights, requests, states, rungs. No behaviour beyond what a value knows itself."""
 
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import IntEnum, StrEnum
+from typing import Literal
 
 from dpsync.address import normalised
 
@@ -84,7 +84,9 @@ class Cause(StrEnum):
     RESTRICTION_IN_FORCE = "restriction_in_force"
     CONTACT_UNVERIFIED = "contact_unverified"
     OBSERVE = "observe"
+    MAYBE_MERGE = "maybe_merge"  # a record is gone: erased, or merged into another of the same person
     RESTORED = "restored"  # the database was put back: it may have been sent since
+    KEY_LOST = "key_lost"  # the key of its month is lost for good: nobody can be told of it
 
 
 class Way(StrEnum):
@@ -146,18 +148,8 @@ class Mode(StrEnum):
     LIVE = "live"
 
 
-def phone_digits(phone: str) -> str:
-    """The digits of a telephone number as E.164 writes them, without its "+"; a national number is a British one.
-
-    Only for comparing and for pseudonyms. Every controller here is in a nation of the United Kingdom (`legal_clock`).
-    """
-    plain = unicodedata.normalize("NFKC", phone).replace("(0)", "")
-    digits = "".join(str(unicodedata.digit(mark)) for mark in plain if mark.isdigit())
-    if plain.lstrip().startswith("+"):
-        return digits
-    if digits.startswith("00"):
-        return digits[2:]
-    return f"44{digits[1:]}" if digits.startswith("0") else digits
+NameKind = Literal["address", "id", "phone"]
+"""By what a person can be named: an email address, the main database's id, or a telephone number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,6 +261,15 @@ class Request:
             if address:
                 seen.setdefault(normalised(address), address)
         return tuple(seen.values())
+
+    @property
+    def named(self) -> tuple[tuple[NameKind, str], ...]:
+        """All that this request names the person by: every address, then the telephone number, then the id."""
+        phone, own_id = self.subject.phone, self.subject.id
+        found: list[tuple[NameKind, str]] = [("address", one) for one in self.addresses]
+        found += [("phone", phone)] if phone else []
+        found += [("id", own_id)] if own_id else []
+        return tuple(found)
 
     @property
     def irreversible(self) -> bool:

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta, tzinfo
 from typing import Any, Protocol, TypeVar
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, exists, insert, select, update
 
+from dpsync.alert_causes import cause_of
 from dpsync.alerts import Concern, day_of, new_row
 from dpsync.channels import Alert, AlertChannel, Delivery, MailChannel
 from dpsync.store.tables import alert, alert_concern
@@ -24,8 +25,8 @@ _AT_ONCE = 50
 _LINES_LENGTH = 3000
 
 
-Linking = Callable[[Connection, str, datetime], str]
-"""Makes the link that the mail to a role carries; "" where links are off."""
+Linking = Callable[[Connection, str, Sequence[str], datetime], str]
+"""Makes the link that the mail to a role carries, by what its concerns are about; "" where links are off."""
 
 
 class Transact(Protocol):
@@ -52,7 +53,7 @@ class Outbox:
     def __init__(
         self, channels: Sequence[AlertChannel], *, rehearsal: bool = False, link: Linking | None = None
     ) -> None:
-        """`link` makes the link by which a role sees what waits, in the transaction that claims the alert."""
+        """`link` makes the link by which a role sees what it is about, in the transaction that claims the alert."""
         self._first = tuple(channel for channel in channels if not isinstance(channel, MailChannel))
         self._second = tuple(channel for channel in channels if isinstance(channel, MailChannel))
         self._prefix = "REHEARSAL: " if rehearsal else ""
@@ -108,7 +109,10 @@ class Outbox:
     def _claimed(self, connection: Connection, row: Row[Any], now: datetime) -> Alert | None:
         """What goes out, link included: whoever claims an alert has its link committed with it."""
         concerns = _claim(connection, row, now)
-        return None if concerns is None else self._message(row, concerns, self._link(connection, row.role, now))
+        if concerns is None:
+            return None
+        abouts = [one.about for one in concerns]
+        return self._message(row, concerns, self._link(connection, row.role, abouts, now))
 
     def _deliver(self, message: Alert) -> list[Delivery]:
         deliveries = [channel.send(message) for channel in self._first]
@@ -125,10 +129,15 @@ class Outbox:
             id=hashlib.sha256(made_of.encode()).hexdigest()[:32],
             role=row.role,
             subject=self._prefix + row.subject + _places(concerns),
-            body=f"{row.body}\n\n{_listed(concerns)}".strip(),
+            body="\n\n".join(part for part in (row.body, _listed(concerns), _explained(row.cause)) if part),
             created_at=row.created_at,
             link=link,
         )
+
+
+def _explained(stored: str) -> str:
+    cause = cause_of(stored)
+    return f"What this means, and what happens if nobody does anything: `dpsync explain {cause}`" if cause else ""
 
 
 def _places(concerns: Sequence[Concern]) -> str:
@@ -159,6 +168,12 @@ def _due(connection: Connection, now: datetime) -> Sequence[Row[Any]]:
     due = (alert.c.due_at <= now) | (alert.c.due_at > now + _LONGEST_WAIT)
     waiting = alert.c.sent_at.is_(None) & due
     return connection.execute(select(alert).where(waiting).order_by(alert.c.due_at, alert.c.id).limit(_AT_ONCE)).all()
+
+
+def reaches_nobody(connection: Connection, now: datetime) -> bool:
+    """Whether an alert waits that no channel took at its second attempt, or that was not even tried in its time."""
+    waits = alert.c.sent_at.is_(None) & ((alert.c.attempts > 1) | (alert.c.due_at <= now - _WAITS[-1]))
+    return connection.execute(select(exists().where(waits))).scalar_one()
 
 
 def _claim(connection: Connection, row: Row[Any], now: datetime) -> tuple[Concern, ...] | None:

@@ -12,6 +12,7 @@ from dpsync.journal import NAME as JOURNAL
 from dpsync.journal_comparison import MARK
 from dpsync.ledger import note, receipt, told
 from dpsync.ledger.anchors import ANCHORED, ANCHORED_AT, Anchors
+from dpsync.propagation.proof_boxes import UNFINDABLE
 from dpsync.sealing import Keys
 from dpsync.settings.sections import LedgerSection
 from dpsync.store import tables as t
@@ -55,6 +56,11 @@ _FORMS = {
     "checkpoint_mail": r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{1,18}",
     "month_report": r"[0-9]{4}-[0-9]{2} (waiting|doubtful|sent) " + _MOMENT,
     "forgetting": f"{_MOMENT} {_MOMENT}",
+    "drill": rf"{_MOMENT} [0-9]{{1,9}}",
+    UNFINDABLE: r"[0-9]{1,18}",
+    "outboxes": rf"(?:[a-z0-9_-]{{1,40}} (?:up|away) {_MOMENT} [0-9]{{1,18}} [0-9]{{1,18}}\n?)*",
+    "reconciled": rf"(?:[a-z0-9_-]{{1,40}} (?:compared|unknown|stopped) {_MOMENT} (?:never|{_MOMENT})"
+    r"(?: [0-9]{1,18}){4}\n?)*",
     "soundness": rf"{_MOMENT} [0-9]{{1,9}}",
 }
 
@@ -87,8 +93,8 @@ def _kept_from_the_beginning(connection: Connection, keys: Keys) -> Collection[s
 
 
 def _demand_same(said: Mapping[str, str], keys: Keys, origin: str) -> None:
-    if said["keys"] != keys.fingerprint():
-        others = "; ".join(key_register.foreign(said, keys))
+    others = "; ".join(key_register.foreign(said, keys))
+    if others or not keys.has_been(said["keys"]):
         raise KeyProblem(others or "the keys are not those this database was made with. Restore the right ones")
     if said["origin"] != origin:
         raise StoreProblem(

@@ -59,6 +59,7 @@ def controller_of(
         asked=roles_asked(settings),
         rehearsal=c.rehearsal,
         watch_letters=c.watch_letters,
+        callbacks=frozenset(settings.callbacks),
     )
 
 

@@ -88,6 +88,9 @@ class Jobs:
         self._clock = clock
         self._owner = owner
         self._failed = failed
+        self._over: tuple[str, dict[str, object]] | None = None  # a job that ran, until its row says so
+        self.failing: set[str] = set()
+        """Names of the jobs that raised when they last ran here."""
 
     def start(self) -> None:
         """Give every job its row. A new one is due at once: nothing waits a day after the first start."""
@@ -112,10 +115,15 @@ class Jobs:
             except Exception as error:  # noqa: BLE001 - because one failing job must not stop the others
                 telemetry.log("timed").error("job failed", error=error, job=name)
                 self._failed(name)
-                self._give_back(name, self._clock.now() + timedelta(minutes=5), ok=False)
+                self.failing.add(name)
+                self._note_over(name, self._clock.now() + timedelta(minutes=5), ok=False)
             else:
-                self._give_back(name, job.next_due(self._clock.now()), ok=True)
+                self._note_over(name, job.next_due(self._clock.now()), ok=True)
+                self.failing.discard(name)
                 ran.append(name)
+        if self._over is not None:
+            self._writer.call(self._give_back)
+            self._over = None
         return ran
 
     def tick(self, stop: threading.Event, *, seconds: int = 60) -> None:
@@ -152,6 +160,7 @@ class Jobs:
         now, job = self._clock.now(), t.job.c
 
         def work(unit: Unit) -> bool:
+            self._give_back(unit)  # one commit a job, and not two: each waits for the disk
             row = unit.connection.execute(select(job.due_at, job.owner_until).where(job.name == name)).one()
             taken = row.owner_until is not None and now < row.owner_until <= now + TAKEN_FOR + SLACK
             if taken or not self._is_due(name, row.due_at, now):
@@ -160,16 +169,18 @@ class Jobs:
             unit.connection.execute(update(t.job).where(job.name == name).values(values))
             return True
 
-        return self._writer.call(work)
+        taken = self._writer.call(work)
+        self._over = None
+        return taken
 
-    def _give_back(self, name: str, due_at: datetime, *, ok: bool) -> None:
+    def _note_over(self, name: str, due_at: datetime, *, ok: bool) -> None:
         values: dict[str, object] = {"due_at": due_at, "owner": None, "owner_until": None}
         if ok:
             values["last_ok_at"] = self._clock.now()
+        self._over = name, values
 
-        def work(unit: Unit) -> None:
-            unit.connection.execute(
-                update(t.job).where(t.job.c.name == name, t.job.c.owner == self._owner).values(**values)
-            )
-
-        self._writer.call(work)
+    def _give_back(self, unit: Unit) -> None:
+        if self._over is not None:
+            name, values = self._over
+            ours = (t.job.c.name == name, t.job.c.owner == self._owner)
+            unit.connection.execute(update(t.job).where(*ours).values(**values))

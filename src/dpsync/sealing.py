@@ -6,87 +6,28 @@ is made to be forgotten: once it is destroyed, back-ups of the database that sti
 
 import hashlib
 import hmac
-import os
 import re
 import secrets
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cached_property
+from datetime import date
 from pathlib import Path
-from typing import Final, Literal, Self
+from typing import Final, Self
 
-from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from dpsync import durable, key_files
 from dpsync.address import normalised
+from dpsync.ciphers import KEY_BYTES, RequestKey, derived, opened_with, sealed_under
 from dpsync.errors import KeyProblem
-from dpsync.key_files import CARD, KEY_BYTES, MONTHS, PEPPER, PUT_BACK, RESTORE, SIGNING
-from dpsync.model import phone_digits
+from dpsync.key_files import CARD, MONTHS, PUT_BACK, SIGNING, Former, KeyFiles
+from dpsync.model import NameKind
+from dpsync.telephone import phone_digits
 
-NONCE_BYTES = 12
-TAG_BYTES = 16
-FORMAT = b"\x01"
-"""First byte of everything sealed, bound to it as associated data: a later format cannot be taken for this one."""
-
-_MONTH = re.compile(r"[0-9]{4}-(?:0[1-9]|1[0-2])")
-
-
-def _derived(secret: bytes, purpose: str) -> bytes:
-    return HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=f"dpsync/1/{purpose}".encode()).derive(secret)
-
-
-def _sealed(key: bytes, plain: bytes, context: bytes) -> bytes:
-    nonce = secrets.token_bytes(NONCE_BYTES)
-    return FORMAT + nonce + AESGCM(key).encrypt(nonce, plain, FORMAT + context)
-
-
-def _opened(key: bytes, sealed: bytes, context: bytes, otherwise: str) -> bytes:
-    if sealed[:1] != FORMAT or len(sealed) < len(FORMAT) + NONCE_BYTES + TAG_BYTES:
-        raise KeyProblem(otherwise)
-    nonce, body = sealed[1 : 1 + NONCE_BYTES], sealed[1 + NONCE_BYTES :]
-    try:
-        return AESGCM(key).decrypt(nonce, body, FORMAT + context)
-    except InvalidTag:
-        raise KeyProblem(otherwise) from None
-
-
-class RequestKey:
-    """The key of one request: 256 random bits, from which two sub-keys come that say nothing of each other.
-
-    A receipt discloses `commit_key`; that opens no sealed instruction.
-    """
-
-    def __init__(self, secret: bytes) -> None:
-        if len(secret) != KEY_BYTES:
-            raise KeyProblem("a request key has another length")
-        self._secret = secret
-
-    def __repr__(self) -> str:
-        return "RequestKey(…)"
-
-    @cached_property
-    def commit_key(self) -> bytes:
-        """32 bytes that key this request's commitments in the ledger and its evidence digests."""
-        return _derived(self._secret, "request/commit")
-
-    @cached_property
-    def _seal_key(self) -> bytes:
-        return _derived(self._secret, "request/seal")
-
-    def seal(self, plain: bytes, context: bytes) -> bytes:
-        """AES-256-GCM under a fresh random nonce; `context` (the request id) must be given again to open it."""
-        return _sealed(self._seal_key, plain, context)
-
-    def open(self, sealed: bytes, context: bytes) -> bytes:
-        """What `seal` closed. Raises `KeyProblem` where key, context or bytes are others."""
-        return _opened(self._seal_key, sealed, context, "what was sealed for a request does not open with its key")
-
-    def wrapped_under(self, key: bytes, context: bytes) -> bytes:
-        """This key, sealed under another."""
-        return _sealed(key, self._secret, context)
+_BOX = b"proof box"
+_MONTH = re.compile(r"[0-9]{4}-(?:0[1-9]|1[0-2])(?:-[2-9])?")
+"""The second key of a month whose first is lost for good ends in -2, and so on."""
 
 
 UNREADABLE: Final = "(cannot be opened)"
@@ -103,15 +44,15 @@ class _MonthKey:
 class Keys:
     """An opened key directory. Safe for several threads, and for several processes on one directory."""
 
-    def __init__(self, directory: Path, signing: bytes, pepper: bytes) -> None:
+    def __init__(self, directory: Path, files: KeyFiles) -> None:
         self._directory = directory
-        self._pepper = pepper
+        self._peppers, self._former = files.peppers, files.former
         self._months: dict[str, _MonthKey] = {}
-        self._purposes: dict[str, bytes] = {}
-        self.signing_key = Ed25519PrivateKey.from_private_bytes(signing)
-        self.key_version = 1
-        public = self.signing_key.public_key().public_bytes_raw()
-        self._fingerprint = hashlib.sha256(public + _derived(pepper, "fingerprint")).hexdigest()[:32]
+        self._purposes: dict[tuple[bytes, str], bytes] = {}
+        self.signing_key = Ed25519PrivateKey.from_private_bytes(files.signing)
+        self.key_version = len(files.peppers)
+        """The newest pepper: what is written anew of a person is written under it."""
+        self._fingerprint = self._together(self.signing_key.public_key().public_bytes_raw())
 
     def __repr__(self) -> str:
         return f"Keys(fingerprint={self._fingerprint})"
@@ -128,8 +69,8 @@ class Keys:
         Raises `KeyProblem` where it exists and cannot be opened: a half of the old keys is never mended with new ones.
         """
         if key_files.vacant(directory):
-            signing, pepper = secrets.token_bytes(KEY_BYTES), secrets.token_bytes(KEY_BYTES)
-            key_files.create(directory, signing, pepper, cls(directory, signing, pepper).fingerprint())
+            files = KeyFiles(secrets.token_bytes(KEY_BYTES), (secrets.token_bytes(KEY_BYTES),))
+            key_files.create(directory, files, cls(directory, files).fingerprint())
         return cls.load(directory)
 
     @classmethod
@@ -138,8 +79,7 @@ class Keys:
 
         Raises `KeyProblem` where something is missing, is something else, or is open to group or others.
         """
-        key_files.demand_folder(directory, RESTORE)
-        keys = cls(directory, key_files.read(directory / SIGNING, RESTORE), key_files.read(directory / PEPPER, RESTORE))
+        keys = cls(directory, key_files.read_all(directory))
         key_files.demand_folder(directory / MONTHS, PUT_BACK)
         key_files.demand_card(directory / CARD)
         return keys
@@ -149,45 +89,92 @@ class Keys:
         key_files.demand_folder(self._directory / MONTHS, PUT_BACK, writes=True)
 
     def fingerprint(self) -> str:
-        """32 hex digits of signing key and pepper together, kept in the store so that other keys are refused."""
+        """32 hex digits of signing key and first pepper together, kept in the store so that other keys are refused."""
         return self._fingerprint
 
-    def pseudonym(self, kind: Literal["address", "id", "phone"], value: str) -> str:
-        """HMAC-SHA256 under the pepper, 64 hex digits: the same person again, to nobody without the pepper.
+    def has_been(self, fingerprint: str) -> bool:
+        """Whether that is the fingerprint of these keys, or was before the signing key was changed."""
+        return fingerprint in {self._fingerprint, *map(self._together, map(_public_half, self._former))}
+
+    def _together(self, public: bytes) -> str:
+        return hashlib.sha256(public + derived(self._peppers[0], "fingerprint")).hexdigest()[:32]
+
+    def beside(self, today: date) -> tuple[Ed25519PrivateKey, ...]:
+        """The former signing keys that still sign, beside the one that took their place."""
+        return tuple(Ed25519PrivateKey.from_private_bytes(one.raw) for one in self._former if _signs(one, today))
+
+    def retired(self, today: date) -> tuple[bytes, ...]:
+        """The public halves of those that do not: what they signed is known by them."""
+        return tuple(_public_half(one) for one in self._former if not _signs(one, today))
+
+    def retire(self, today: date) -> tuple[str, ...]:
+        """Destroy the secret half of each former signing key whose time is over. Gives their names."""
+        # Cut off before, or refused: then both halves are there.
+        over = [one for one in self._former if not _signs(one, today) and one.has_secret_half]
+        for one in over:
+            key_files.retire(one, _public_half(one))
+        return tuple(one.name for one in over)
+
+    @property
+    def former(self) -> tuple[Former, ...]:
+        """The signing keys that were replaced, the oldest first."""
+        return self._former
+
+    @property
+    def newest_former(self) -> Former | None:
+        """The signing key that was replaced last."""
+        return self._former[-1] if self._former else None
+
+    def pseudonym(self, kind: NameKind, value: str) -> str:
+        """HMAC-SHA256 under the first pepper, 64 hex digits: the same name again, to nobody without the pepper.
 
         Addresses are `address.normalised` first, telephone numbers `model.phone_digits`. A pseudonym is still personal
-        data (GDPR recital 26).
+        data (GDPR recital 26). For contacts, and what connectors remember: of data subjects, see `pseudonyms`.
         """
-        forms = {"address": normalised, "phone": phone_digits}
-        text = forms[kind](value) if kind in forms else value
-        return hmac.new(self._pepper, f"{kind}\n{text}".encode(), hashlib.sha256).hexdigest()
+        return hmac.new(self._peppers[0], _form(kind, value), hashlib.sha256).hexdigest()
+
+    def pseudonyms(self, kind: NameKind, value: str) -> tuple[str, ...]:
+        """The same under each pepper, the newest first: by that one a person is written, by all of them found."""
+        form = _form(kind, value)
+        return tuple(hmac.new(one, form, hashlib.sha256).hexdigest() for one in reversed(self._peppers))
 
     def mac(self, purpose: str, data: bytes) -> bytes:
         """HMAC-SHA256, 32 bytes, under a key of its own for each purpose."""
-        return hmac.new(self._for(f"mac/{purpose}"), data, hashlib.sha256).digest()
+        # Always the first pepper: what was given out under it (links, commitments) must be the same again.
+        return hmac.new(self._for(self._peppers[0], f"mac/{purpose}"), data, hashlib.sha256).digest()
 
     def seal(self, purpose: str, plain: bytes, context: bytes) -> bytes:
         """AES-256-GCM under a key of its own for each purpose; `context` binds it to its place."""
-        return _sealed(self._for(f"seal/{purpose}"), plain, context)
+        return sealed_under(self._for(self._peppers[-1], f"seal/{purpose}"), plain, context)
 
     def open(self, purpose: str, sealed: bytes, context: bytes) -> bytes:
         """What `seal` closed. Raises `KeyProblem` where purpose, context, bytes or the keys are others."""
         otherwise = f"what was sealed for {purpose} does not open with these keys"
-        return _opened(self._for(f"seal/{purpose}"), sealed, context, otherwise)
+        keys = (self._for(pepper, f"seal/{purpose}") for pepper in reversed(self._peppers))
+        return _opened_by_one(keys, sealed, context, otherwise)
 
     def new_request_key(self) -> RequestKey:
         """A fresh key for one request."""
         return RequestKey(secrets.token_bytes(KEY_BYTES))
 
     def fingerprints(self) -> dict[str, str]:
-        """32 hex digits of each key that is not a month's, by the name of its file."""
-        public = self.signing_key.public_key().public_bytes_raw()
-        parts = {SIGNING: public, PEPPER: _derived(self._pepper, "fingerprint")}
-        return {name: hashlib.sha256(part).hexdigest()[:32] for name, part in parts.items()}
+        """32 hex digits of each key that is not a month's, by what it is called."""
+        return {name: digest[:32] for name, digest in self.digests().items()}
+
+    def digests(self) -> dict[str, str]:
+        """The whole SHA-256 that those are the first half of, in hex."""
+        parts = {SIGNING: self.signing_key.public_key().public_bytes_raw()}
+        parts |= {f"pepper-{n}.key": derived(one, "fingerprint") for n, one in enumerate(self._peppers, 1)}
+        parts |= {one.name: _public_half(one) for one in self._former}
+        return {name: hashlib.sha256(part).hexdigest() for name, part in parts.items()}
 
     def month_fingerprint(self, month: str) -> str:
         """32 hex digits of a month's key. Raises `KeyProblem` where it is not there, or no key."""
-        return hashlib.sha256(_derived(self._month_key(month), "fingerprint")).hexdigest()[:32]
+        return hashlib.sha256(derived(self._month_key(month), "fingerprint")).hexdigest()[:32]
+
+    def month_is_vacant(self, month: str) -> bool:
+        """Whether nothing at all stands where the key of that month should."""
+        return key_files.vacant_name(self._month_path(month))
 
     def begin_month(self, month: str) -> None:
         """Make the key of `month` (YYYY-MM), on the disk when this returns; one that is there already stays.
@@ -205,7 +192,7 @@ class Keys:
     def unwrap(self, wrapped: bytes, request_id: str, month: str) -> RequestKey:
         """The request's key again. Raises `KeyProblem` where the month's key is destroyed, or another."""
         otherwise = f"a request of {month} does not open with the key of that month"
-        return RequestKey(_opened(self._month_key(month), wrapped, _place_of(request_id, month), otherwise))
+        return RequestKey(opened_with(self._month_key(month), wrapped, _place_of(request_id, month), otherwise))
 
     def destroy_month(self, month: str) -> None:
         """Forgets a month: all that its key wrapped is closed for ever, in every copy of the database.
@@ -213,41 +200,36 @@ class Keys:
         Twice is harmless. File systems and disks that write elsewhere than told may keep the old blocks, and back-ups
         of the key directory do.
         """
-        path = self._month_path(month)
         self._months.pop(month, None)
-        try:
-            file = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
-        except FileNotFoundError:
-            return
-        try:
-            size = os.fstat(file).st_size
-            # The name goes first: a crash must not leave a file of zeros that passes for a key.
-            path.unlink(missing_ok=True)
-            durable.sync_folder(path.parent)
-            os.pwrite(file, bytes(size), 0)
-            os.fsync(file)
-        finally:
-            os.close(file)
+        key_files.destroy(self._month_path(month))
 
-    def proof_box(self, address: str, request_id: str, commit_key: bytes) -> bytes:
-        """Request id and commit key, for whoever has the address in hand: nobody else can walk the table of boxes."""
+    def proof_places(self, kind: NameKind, value: str) -> tuple[str, ...]:
+        """Under which pseudonym the boxes of a name stand, the newest first; no other table has one of these."""
+        form = b"proof\n" + _form(kind, value)
+        return tuple(hmac.new(one, form, hashlib.sha256).hexdigest() for one in reversed(self._peppers))
+
+    def proof_box(self, kind: NameKind, value: str, request_id: str, commit_key: bytes) -> bytes:
+        """Request id and commit key, for whoever has that name in hand: nobody else can walk the table of boxes."""
         if len(commit_key) != KEY_BYTES:
             raise KeyProblem("a commit key has another length")
-        return _sealed(self._box_key(address), commit_key + request_id.encode(), b"proof box")
+        return sealed_under(self._box_key(self._peppers[-1], kind, value), commit_key + request_id.encode(), _BOX)
 
-    def open_proof_box(self, address: str, box: bytes) -> tuple[str, bytes]:
-        """(request id, commit key) of a box. Raises `KeyProblem` where it was made for another address."""
-        plain = _opened(self._box_key(address), box, b"proof box", "this proof is not of that address")
+    def open_proof_box(self, kind: NameKind, value: str, box: bytes) -> tuple[str, bytes]:
+        """(request id, commit key) of a box. Raises `KeyProblem` where it was made for another name."""
+        keys = (self._box_key(pepper, kind, value) for pepper in reversed(self._peppers))
+        plain = _opened_by_one(keys, box, _BOX, "this proof is not of that person")
         return plain[KEY_BYTES:].decode(), plain[:KEY_BYTES]
 
-    def _box_key(self, address: str) -> bytes:
-        # Not kept like the other purposes: this one names an address.
-        return _derived(self._pepper, f"proof box/{normalised(address)}")
+    @staticmethod
+    def _box_key(pepper: bytes, kind: NameKind, value: str) -> bytes:
+        # Not kept like the other purposes: this one names a person. Its form is hashed, for it may be any text.
+        return derived(pepper, f"proof box/{hashlib.sha256(_form(kind, value)).hexdigest()}")
 
-    def _for(self, purpose: str) -> bytes:
-        if purpose not in self._purposes:
-            self._purposes[purpose] = _derived(self._pepper, purpose)
-        return self._purposes[purpose]
+    def _for(self, pepper: bytes, purpose: str) -> bytes:
+        place = (pepper, purpose)
+        if place not in self._purposes:
+            self._purposes[place] = derived(pepper, purpose)
+        return self._purposes[place]
 
     def _month_path(self, month: str) -> Path:
         if not _MONTH.fullmatch(month):
@@ -272,6 +254,26 @@ class Keys:
             durable.sync_folder(path.parent)
             known = self._months[month] = _MonthKey(path, state, key)
         return known.key
+
+
+def _form(kind: NameKind, value: str) -> bytes:
+    forms = {"address": normalised, "phone": phone_digits}
+    return f"{kind}\n{forms[kind](value) if kind in forms else value}".encode()
+
+
+def _opened_by_one(keys: Iterable[bytes], sealed: bytes, context: bytes, otherwise: str) -> bytes:
+    for key in keys:
+        with suppress(KeyProblem):
+            return opened_with(key, sealed, context, otherwise)
+    raise KeyProblem(otherwise)
+
+
+def _signs(one: Former, today: date) -> bool:
+    return one.signs and today <= one.last_day
+
+
+def _public_half(one: Former) -> bytes:
+    return Ed25519PrivateKey.from_private_bytes(one.raw).public_key().public_bytes_raw() if one.signs else one.raw
 
 
 def _place_of(request_id: str, month: str) -> bytes:

@@ -1,30 +1,40 @@
 """The service: an installation with a worker, timed jobs and a receiver, wired and started."""
 
 import signal
+import socket
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from enum import StrEnum
 from types import MappingProxyType
 
 from dpsync import systemd
 from dpsync.errors import Stalled
 from dpsync.installation import Installation
+from dpsync.intake.case_links import CaseLinks
 from dpsync.intake.decision_links import DecisionLinks
 from dpsync.intake.inbound import listeners_of
 from dpsync.intake.letter_links import LetterLinks
 from dpsync.intake.limits import serve_config
+from dpsync.intake.observed import Observed
 from dpsync.intake.page_links import PageLinks
+from dpsync.intake.person_letter_links import PersonLetterLinks
 from dpsync.intake.receiver import Receiver
-from dpsync.intake.reception import Reception
 from dpsync.intake.refusals import Refusals
 from dpsync.intake.server import Server, listening
+from dpsync.intake.side_by_side import SideBySide
 from dpsync.intake.signature import Verifier
+from dpsync.intake.sources.reception import SourceReception
+from dpsync.intake.sources.source import sources_of
 from dpsync.intake.web import create_app
-from dpsync.liveness import Guard, Watched
+from dpsync.liveness import Guard, Watched, holding_signals
 from dpsync.propagation.engine.worker import Worker
 from dpsync.retention.service import Conversations
 from dpsync.running import metrics, timekeeping
+from dpsync.running.callback_targets import targets_of
 from dpsync.running.health import Health
 from dpsync.running.jobs import after_work, jobs_of
+from dpsync.running.no_server import NoServer
 from dpsync.running.start import start
 from dpsync.scheduler import TAKEN_FOR
 from dpsync.store.database import worker_lock
@@ -55,72 +65,100 @@ def receiver_of(there: Installation, worker: Worker, health: Health) -> Receiver
     return Receiver(
         clock=there.clock,
         verifier=Verifier(secrets),
-        reception=Reception(there.controller, there.writer),
+        reception=SideBySide(there.controller, there.writer),
         worker=worker,
         listeners=listeners_of(there),
         letters=LetterLinks(there),
         conversations=Conversations(there),
         refusals=Refusals(there.controller, there.writer),
+        observed=Observed(there),
         health=health,
         controller=there.settings.controller.name,
+        source_reception=SourceReception(there.controller, there.writer),
+        sources=sources_of(there),
         rehearsal=there.settings.controller.rehearsal,
         decisions=DecisionLinks(there) if there.controller.asked else None,
         pages=PageLinks(there) if there.controller.asked else None,
+        cases=CaseLinks(there) if there.controller.asked else None,
+        person_letters=PersonLetterLinks(there) if there.controller.asked else None,
     )
+
+
+class ServiceKind(StrEnum):
+    """What a process of an installation does. Beyond one process there are some of each: `receive` and `work`."""
+
+    SERVE = "serve"
+    RECEIVE = "receive"
+    WORK = "work"
+
+    @property
+    def receives(self) -> bool:
+        """Whether it answers to webhooks and links."""
+        return self is not ServiceKind.WORK
+
+    @property
+    def works(self) -> bool:
+        """Whether it tells processors, and does what is due by the clock."""
+        return self is not ServiceKind.RECEIVE
 
 
 class Service:
     """An installation at work, once: until nothing is due (`run_once`), or until a signal (`serve`)."""
 
-    def __init__(self, there: Installation, *, silent_for: Mapping[str, float] = SILENT_FOR) -> None:
+    def __init__(
+        self,
+        there: Installation,
+        kind: ServiceKind = ServiceKind.SERVE,
+        *,
+        silent_for: Mapping[str, float] = SILENT_FOR,
+    ) -> None:
         """Raises `ConfigurationError`. `silent_for` is what `SILENT_FOR` says of itself."""
         self._there = there
+        self._kind = kind
         self._silent_for = silent_for
-        self._worker = worker_of(there)
-        self._health = Health(there, self._worker)
+        self._worker = worker_of(there)  # where another process works, it is never started
+        self._health = Health(there, self._worker if kind.works else None)
         self._jobs = jobs_of(there, self._worker.id, self._health.beat)
+        targets_of(there)
 
-    def run_once(self, progress: Callable[[int], None] | None = None) -> None:
-        """Drive everything due, and what the clock owes, until nothing is due. Raises `Locked` beside a `serve`."""
+    def run_once(self, progress: Callable[[int], None] | None = None) -> Sequence[str]:
+        """Drive everything due, and what the clock owes, until nothing is due. Returns the timed jobs that failed.
+
+        Raises `Locked` beside a `serve`.
+        """
         with worker_lock(self._there.settings.store.url):
             self._begin()
             self._jobs.run_due()
             self._worker.run_until_idle(progress)
             after_work(self._there, self._there.clock.now())
             self._worker.close()
+        return sorted(self._jobs.failing)
 
     def serve(self, *, ready: Callable[[str], None]) -> signal.Signals | None:
-        """Receiver, worker and timed jobs in this process, until SIGTERM or SIGINT. `ready` is told once, with the URL.
+        """What this process is for, until SIGTERM or SIGINT. `ready` is told once, with the URL; "" for none.
 
         On a signal: accept nothing more, let what is under way finish for 20 s, abort what is left of it, give the
         accounts back. No thread holds the process beyond that. Raises `Locked` where another worker drives this store,
         or the address is taken; `Stalled` where a part ended or hung. Returns the signal that ended it.
         """
         settings = self._there.settings
-        with (
-            worker_lock(settings.store.url),
-            listening(settings.intake.listen) as listener,
-            metrics.listening(self._there),
-        ):
+        with ExitStack() as held:
+            if self._kind.works:
+                held.enter_context(worker_lock(settings.store.url))
+            sockets = [held.enter_context(listening(settings.intake.listen))] if self._kind.receives else []
+            if self._kind.works:
+                held.enter_context(metrics.listening(self._there))
             start(self._there)
-            self._begin()
             stop = threading.Event()
-            parts = self._parts(stop)
-            host, port = listener.getsockname()[:2]
-
-            def up() -> None:
-                systemd.notify("READY=1", "STATUS=ready")
-                ready(f"http://{host}:{port}")
-
-            app = create_app(receiver_of(self._there, self._worker, self._health))
-            server = Server(serve_config(app, host, port), up, stop)
+            parts = self._begun(stop) if self._kind.works else ()
+            server = self._server(sockets, ready, stop)
             guard = Guard((*parts, server.pulse), stop, server.end, self._health.sentence)
-            with server.holding_signals():
+            with holding_signals(server.handle_exit):
                 try:
                     for part in parts:
                         part.start()
                     guard.start()
-                    server.run(sockets=[listener])
+                    server.run(sockets=sockets)
                 finally:
                     systemd.notify("STOPPING=1")
                     self._end(parts, stop)
@@ -128,6 +166,24 @@ class Service:
             if guard.failed:
                 raise Stalled(f"{guard.failed}: this process ends, to be started again")
             return server.ended_by
+
+    def _server(
+        self, sockets: Sequence[socket.socket], ready: Callable[[str], None], stop: threading.Event
+    ) -> Server | NoServer:
+        host, port = sockets[0].getsockname()[:2] if sockets else ("", 0)
+
+        def up() -> None:
+            systemd.notify("READY=1", "STATUS=ready")
+            ready(f"http://{host}:{port}" if sockets else "")
+
+        if not sockets:
+            return NoServer(up, stop)
+        app = create_app(receiver_of(self._there, self._worker, self._health))
+        return Server(serve_config(app, host, port), up, stop)
+
+    def _begun(self, stop: threading.Event) -> Sequence[Watched]:
+        self._begin()
+        return self._parts(stop)
 
     def _begin(self) -> None:
         timekeeping.look(self._there)

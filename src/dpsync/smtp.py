@@ -280,7 +280,8 @@ class Mailer:
         enhanced = _enhanced(text)
         return Evidence(
             endpoint=at.endpoint,
-            status=code,
+            # The library's own number for a reply without one is -1, and int() takes "-12": neither is a reply code.
+            status=code if code is not None and code >= 200 else None,
             at=self._clock.now(),
             request_id=_queue_id(text) if code == 250 else "",
             digest=at.digest,

@@ -1,8 +1,8 @@
-"""Logs and metrics that cannot hold a person: an allow-list of fields, and a form for each of them.
+"""Logs and labels that cannot hold a person: an allow-list of fields, and a form for each of them.
 
 A URL is data, a response body is data, a traceback with locals is data. What is not named here never reaches the line;
 what is named but does not look like it should is replaced by a mark. Importing this module is cheap: structlog (0.18 s)
-and prometheus-client (0.10 s) are loaded by the first line and the first metric.
+is loaded by the first line.
 """
 
 import logging
@@ -45,7 +45,6 @@ _WORD = re.compile(r"[A-Za-z0-9_.:<>/*-]{0,80}")
 # The longest phrase names every ground that a request may have.
 _PHRASE = re.compile(r"[A-Za-z0-9 _.,:;/(){}<>+=^'-]{0,300}")
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
-_FIELD = re.compile(r"[a-z_*-]{0,40}(?:\.[a-z_*-]{1,40}){0,5}")
 _LABEL = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 # MD5 of an address is Mailchimp's path; 32 hex digits or more are never a word of ours.
 _HASH = re.compile(r"[0-9A-Fa-f]{32}")
@@ -228,73 +227,9 @@ class _Foreign(logging.Handler):
         getattr(log(record.name), level)("said by a library", error=error, module=record.module, line=record.lineno)
 
 
-# --- metrics
+# --- labels of metrics
 
 
-class Metrics:
-    """What Prometheus may know: how things stand, by processor and by words of ours. All read from the store."""
-
-    def __init__(self) -> None:
-        from prometheus_client import CollectorRegistry, Counter, Gauge
-
-        here = self.registry = CollectorRegistry(auto_describe=True)
-        self._propagations = Gauge(
-            "dpsync_propagations", "Propagations by state and processor", ["state", "processor"], registry=here
-        )
-        self._alerts = Gauge("dpsync_alerts_waiting", "Alerts that no channel has taken yet", registry=here)
-        self._ledger = Gauge("dpsync_ledger_entries", "Entries in the ledger", registry=here)
-        self._problems = Gauge(
-            "dpsync_record_problems",
-            "Problems of the record when it was last compared, as check, verify and reports do; NaN: not yet",
-            registry=here,
-        )
-        self._compared = Gauge(
-            "dpsync_record_compared_timestamp_seconds", "When the record was last compared; NaN: not yet", registry=here
-        )
-        self._anchored = Gauge("dpsync_anchored_timestamp_seconds", "Last anchor; NaN: not yet", registry=here)
-        self.record_judged(None, None)
-        self._refused = Counter(
-            "dpsync_requests_refused", "Requests that dpsync refused", ["source", "status", "field"], registry=here
-        )
-        self._oldest = Gauge("dpsync_oldest_due_seconds", "How long the oldest due work has been due", registry=here)
-
-    def propagations(self, counts: Mapping[tuple[str, str], int]) -> None:
-        """Sets all counts by (state, processor); what is not named is no more."""
-        self._propagations.clear()
-        for (state, processor), count in counts.items():
-            self._propagations.labels(_label(state), _label(processor)).set(count)
-
-    def alerts_waiting(self, count: int) -> None:
-        """How many alerts no channel has taken yet."""
-        self._alerts.set(count)
-
-    def ledger(self, entries: int, anchored: datetime | None) -> None:
-        """How many entries it has; when all of them were last under a checkpoint outside."""
-        self._ledger.set(entries)
-        self._anchored.set(anchored.timestamp() if anchored else math.nan)
-
-    def record_judged(self, problems: int | None, at: datetime | None) -> None:
-        """Sets how the last comparison of the whole record ended, and when that was; None: there was none yet."""
-        self._problems.set(math.nan if problems is None else problems)
-        self._compared.set(at.timestamp() if at else math.nan)
-
-    def refused(self, counts: Mapping[tuple[str, int, str], int]) -> None:
-        """Sets how often each was refused, by (source, HTTP status, field in our names)."""
-        self._refused.clear()
-        for (source, status, field), count in counts.items():
-            named = field if _FIELD.fullmatch(field) else "other"
-            self._refused.labels(_label(source), str(status), named).inc(count)
-
-    def oldest_due(self, seconds: float) -> None:
-        """How long the oldest due work has been due; 0 where nothing is."""
-        self._oldest.set(max(0.0, seconds))
-
-    def exposition(self) -> tuple[bytes, str]:
-        """(body, content type) for /metrics."""
-        from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
-
-        return generate_latest(self.registry), CONTENT_TYPE_PLAIN_0_0_4
-
-
-def _label(text: str) -> str:
+def label(text: str) -> str:
+    """`text` as the value of a label, where it is a word of ours; else "other"."""
     return text if _LABEL.fullmatch(text) and not _HASH.search(text) else "other"

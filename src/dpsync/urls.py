@@ -4,6 +4,10 @@ import ipaddress
 from functools import lru_cache
 from urllib.parse import urlsplit
 
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_ODD = (ipaddress.ip_network("::/96"), ipaddress.ip_network("64:ff9b:1::/48"))
+"""What Python calls public, and leads inside: addresses of version 4 written as 6, and a network's own translation."""
+
 
 def is_loopback(host: str) -> bool:
     """Whether `host` is this machine by its name or its literal address; nothing is looked up."""
@@ -13,6 +17,16 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
+
+
+def is_public(address: str) -> bool:
+    """Whether a literal address is one of the public internet, also where it carries another one within (RFC 6890)."""
+    found = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(found, ipaddress.IPv6Address):
+        within = found.ipv4_mapped or found.sixtofour or (found in _NAT64 and ipaddress.IPv4Address(found.packed[12:]))
+        if any(found in network for network in _ODD) or (within and not is_public(str(within))):
+            return False
+    return found.is_global and not found.is_multicast
 
 
 def may_be_called(url: str, *, rehearsal: bool) -> bool:

@@ -8,10 +8,13 @@ import pytest
 import requests
 from playwright.sync_api import Browser
 
-from dpsync.propagation.page_links import PageKind
+from dpsync.propagation.page_links import STATUS, PageKind
 from tests.browser.looking import not_html, wrong_with
 from tests.journeys.installation import FORMS, NEWSLETTER, Installation, installed, sqlite_url
+from tests.journeys.test_cases_by_link import Keeper, link
+from tests.journeys.test_complaints import came
 from tests.journeys.test_decisions_by_link import NO, Person, ask, desk
+from tests.journeys.test_incidents import opened
 from tests.journeys.test_letters import confirmed
 from tests.journeys.test_links_to_pages import link_of
 from tests.journeys.test_more_by_link import CONTROLLER, WHO
@@ -68,6 +71,28 @@ def test_what_our_emails_link_to_is_right(kind: PageKind, browser: Browser, ther
     url = link_of(there, kind, asked.id)
     assert served(browser, url) == []
     assert served(browser, f"{url}/code") == []
+
+
+def test_the_pages_of_a_complaint_and_an_incident_are_right(
+    browser: Browser, there: Installation, tmp_path: Path
+) -> None:
+    for made in (came(there, note="she rang twice"), opened(there)):
+        url = link(there, STATUS)
+        assert served(browser, url) == []
+        assert served(browser, f"{url}/{made.id}") == []
+        dpo = Keeper(there, f"{url}/{made.id}")
+        assert served(browser, dpo.link()) == []
+        assert kept(browser, tmp_path, dpo.look()) == []
+        assert kept(browser, tmp_path, dpo.record("progress" if made.id.startswith("C") else "close")) == [], (
+            "with a problem"
+        )
+        there.clock.advance(timedelta(hours=1))
+    for new, choice in (("C-new", "received"), ("I-new", "open")):
+        dpo = Keeper(there, f"{link(there, STATUS)}/{new}")
+        assert served(browser, dpo.link()) == []
+        assert kept(browser, tmp_path, dpo.look()) == []
+        assert kept(browser, tmp_path, dpo.record(choice)) == [], "with a problem"
+        there.clock.advance(timedelta(hours=1))
 
 
 def test_what_waits_is_right(browser: Browser, there: Installation) -> None:

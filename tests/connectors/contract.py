@@ -687,7 +687,8 @@ class HttpContract(HoldsAsAsked, ConnectorContract):
         for outcome, wrote, went in self.troubled(right, error):
             assert isinstance(outcome, Retryable)
             assert outcome.doubtful == (went or (wrote and not unsent))
-            assert not outcome.busy
+            # A certificate that is not accepted is about whoever answers there, and so about the whole account.
+            assert not outcome.busy or isinstance(error, requests.exceptions.SSLError)
 
     @pytest.mark.parametrize("error", UNANSWERED, ids=lambda error: type(error).__name__)
     def test_a_write_that_may_have_been_done_is_not_made_again_at_once(self, right: Right, error: Exception) -> None:
@@ -736,12 +737,14 @@ class HttpContract(HoldsAsAsked, ConnectorContract):
             smooth.tell(instruction(right))
         for row, said in self.rows():
             for stage in self.half_way(instruction(right), said):
-                if row.means is Meaning.REJECTED:
-                    with pytest.raises(CredentialsRejected) as caught:
-                        stage.tell(instruction(right))
-                    assert row.reason in caught.value.message
+                try:
+                    outcome = stage.tell(instruction(right))
+                except CredentialsRejected as caught:
+                    # A no to each account that the settings name is about the settings.
+                    assert row.means in (Meaning.REJECTED, Meaning.NO), row
+                    assert row.reason in caught.message  # noqa: PT017 - because not every row raises
                     continue
-                outcome = stage.tell(instruction(right))
+                assert row.means is not Meaning.REJECTED, row
                 if row.means is Meaning.NO and not isinstance(outcome, HandOver):  # one change of several, and to whom
                     assert isinstance(outcome, Refused), (row, said.status)
                     assert outcome.reason == row.reason

@@ -417,12 +417,20 @@ def test_a_list_made_since_the_last_instruction_is_told_too() -> None:
         assert state(stand_in, "a9" * 16) == "Unsubscribed"
 
 
-def test_an_account_that_shows_no_client_or_no_list_proves_nothing() -> None:
-    for stand_in, reason in ((StandIn({}), NO_CLIENTS), (StandIn({ONE: {}}), NO_LISTS)):
-        outcome = told(stand_in, Right.ERASURE)
-        assert isinstance(outcome, Refused)
-        assert outcome.reason == reason
-        assert isinstance(read_back(stand_in, Right.ERASURE), CannotTell)
+def test_an_account_that_shows_no_list_proves_nothing() -> None:
+    outcome = told(StandIn({ONE: {}}), Right.ERASURE)
+    assert isinstance(outcome, Refused)
+    assert outcome.reason == NO_LISTS
+    assert isinstance(read_back(StandIn({ONE: {}}), Right.ERASURE), CannotTell)
+
+
+@pytest.mark.parametrize("act", [told, read_back])
+def test_a_key_that_shows_no_client_is_our_settings_trouble_and_no_refusal(act: Callable[..., object]) -> None:
+    with pytest.raises(CredentialsRejected) as caught:
+        act(StandIn({}), Right.ERASURE)
+    at = caught.value
+    assert (at.endpoint, at.status, at.brief.endswith(NO_CLIENTS)) == ("GET /clients.json", 200, True)
+    assert (at.request_id, [one.endpoint for one in at.evidence]) == ("", ["GET /clients.json"])
 
 
 def test_a_configured_client_is_the_only_one_touched_and_needs_no_list_of_clients() -> None:
@@ -522,10 +530,9 @@ def test_a_configured_client_that_is_not_ours_is_never_nothing_held() -> None:
     class Typo(Only):
         section: ClassVar[Mapping[str, object]] = {"api_key": SECRET, "clients": ["ff" * 16]}
 
-    with Typo().before(vendor()) as stage:
-        outcome = stage.tell(instruction(Right.ERASURE))
-        assert isinstance(outcome, Refused)
-        assert outcome.reason == NOT_OURS
+    with Typo().before(vendor()) as stage, pytest.raises(CredentialsRejected) as caught:
+        stage.tell(instruction(Right.ERASURE))
+    assert (caught.value.status, caught.value.brief.endswith(NOT_OURS)) == (401, True)
 
 
 def test_beside_a_configured_client_that_is_not_ours_the_others_are_told() -> None:

@@ -79,7 +79,7 @@ def test_only_a_200_is_read(status: int) -> None:
     empty = said(status, {"pagination": {"has_more_items": False}, "orders": []})
     outcome = told(failing(ORDER_LIST, empty if status != 204 else Said(204, {}, b"")))
     assert isinstance(outcome, Retryable)
-    assert outcome.reason == UNREADABLE
+    assert outcome.reason == (BLOCKED if status == 204 else UNREADABLE)
 
 
 @pytest.mark.parametrize("body", [{"error": "NO"}, {"status_code": 400}, {"error": 1, "status_code": 400}, {}])

@@ -46,6 +46,7 @@ from dpsync.connectors.google_analytics.ids import (
 )
 from dpsync.errors import CredentialsRejected, ProcessorUnreachable
 from dpsync.model import Right
+from dpsync.vendor.errors import BLOCKED
 from dpsync.vendor.pace import DAY_SPENT
 from tests.connectors.contract import (
     SECRET,
@@ -293,6 +294,10 @@ def test_a_whole_cookie_is_the_client_id_in_it(reference: str) -> None:
         *((one, SHORTENED) for one in ("1148903321.17672", "GA1.2.1148903321.17672256", "1.14890332117672E+09")),
         *((one, UNKNOWN_FORM) for one in ("c-1", "member-7", "4711", "GA1.2.1148903321", "GA1.2.1148903321.", "1..2")),
         *(
+            (one, UNKNOWN_FORM)
+            for one in ("GA1.1.x_y", "GA1.1.c-2", "CLIENT_ID:GA1.1.x_y", "_ga=GA1.1.1148903321_1767225600")
+        ),
+        *(
             (one, UNSET)
             for one in ("GA1.2.1148903321.undefined", "null.1767225600", "GA1.2.NaN.1767225600", "[object Promise]")
         ),
@@ -340,7 +345,6 @@ def test_a_site_may_name_its_visitors_as_it_likes() -> None:
     stand_in = StandIn()
     ids = (
         "CLIENT_ID:c-1",
-        "GA1.1.c-2",
         "USER_ID:_a=1.2.3",
         "USER_ID:A1",
         "USER_ID:a1",
@@ -561,9 +565,10 @@ def test_a_token_that_ended_early_is_renewed_once() -> None:
     assert new.renewals == 1, "a token that was never good is not asked for again"
 
 
-def test_a_token_call_that_is_no_more_there_is_a_no_and_nothing_about_our_credential() -> None:
+def test_a_404_to_the_token_call_may_be_anybodys_and_is_no_refusal() -> None:
     outcome = told(StandIn(instead={"token": said(404, {"error": "not_found"})}), COOKIE)
-    assert isinstance(outcome, Refused)
+    assert isinstance(outcome, Retryable)
+    assert (outcome.reason, outcome.blocked) == (BLOCKED, True)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import requests
 from dpsync.connector import Applied, CannotTell, Connector, Kit, Refused, Retryable
 from dpsync.connectors.mailchimp import Mailchimp
 from dpsync.connectors.mailchimp.calls import MailchimpSettings
-from dpsync.errors import ProcessorUnreachable
+from dpsync.errors import CredentialsRejected, ProcessorUnreachable
 from dpsync.model import Right
 from dpsync.vendor.errors import BLOCKED, NOT_DONE
 from tests.connectors.contract import OLD, SECRET, Said, instruction
@@ -43,6 +43,40 @@ def test_an_error_is_mailchimps_own_only_with_each_member_of_its_document(
         assert isinstance(finding, CannotTell)
         assert finding.reason == BLOCKED
         assert isinstance(stage.tell(instruction(Right.OPT_OUT)), Retryable)
+
+
+class Other(StandIn):
+    """Answers everything as it is told to."""
+
+    def __init__(self, how: Said) -> None:
+        super().__init__({"list1": {}})
+        self.how = how
+
+    def answer(self, request: requests.PreparedRequest) -> Said:
+        return self.how
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 429])
+@pytest.mark.parametrize(
+    ("page", "own"),
+    [
+        ("https://developers.cloudflare.com/support/troubleshooting/http-status-codes/cloudflare-1xxx-errors/", False),
+        ("https://mailchimp.com.waf.example/errors", False),
+        ("//notmailchimp.com/errors", False),
+        ("https://mailchimp.com/developer/marketing/docs/errors/", True),
+        ("http://developer.mailchimp.com/documentation/mailchimp/guides/error-glossary/", True),
+        ("about:blank", False),
+        ("akamai_error_message", False),
+        (None, True),
+    ],
+)
+def test_a_problem_that_leads_to_the_pages_of_another_is_none_of_mailchimps(
+    status: int, page: str | None, *, own: bool
+) -> None:
+    with on_stage(Other(problem(status, "Error 1020: Access denied", type=page))) as stage:
+        with pytest.raises((ProcessorUnreachable, CredentialsRejected)) as caught:
+            stage.connector.probe()
+        assert (BLOCKED in str(caught.value)) is not own
 
 
 def test_an_account_is_named_with_all_its_contacts() -> None:

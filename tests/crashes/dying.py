@@ -29,8 +29,8 @@ class DyingWriter(Writer):
 
     commits_left = -1
 
-    def _commit(self, jobs: Sequence[QueuedWrite]) -> list[Any]:
-        results = super()._commit(jobs)
+    def _commit(self, jobs: Sequence[QueuedWrite], *, beside: bool = False) -> list[Any]:
+        results = super()._commit(jobs, beside=beside)
         self.commits_left -= 1
         if self.commits_left == 0:
             die()

@@ -11,6 +11,7 @@ import pytest
 from dpsync.sandbox.server import running_sandbox
 from tests.databases import new_database
 from tests.disks import small
+from tests.faults.counting import Counted
 from tests.standins.door import free_port
 
 CONFIG = """\
@@ -54,13 +55,15 @@ FEWEST = {"work": 27, "door": 2, "gaps": 14, "init": 33}
 """In how many gaps each life died when this was written, and a few less: a hook that sees nothing would kill nobody."""
 
 
+@pytest.mark.fault(17)
 @pytest.mark.parametrize("life", ["work", "door", "gaps"])
 def test_killed_in_every_gap_nothing_accepted_is_lost_and_no_false_alarm_is_raised(
-    life: str, database_url: str, tmp_path: Path
+    life: str, database_url: str, tmp_path: Path, counted: Counted
 ) -> None:
     """On a server only before its commits: the files are written by the same lines, and tried beside SQLite."""
     kinds = [] if database_url.startswith("sqlite") else ["commit"]
-    live(life, "killed", database_url, tmp_path, *kinds)
+    said = live(life, "killed", database_url, tmp_path, *kinds)
+    counted(17, lost=said.count("what was accepted is lost"))
 
 
 def test_an_init_that_was_killed_in_any_gap_is_made_up_for_by_the_next(tmp_path: Path) -> None:
@@ -73,7 +76,8 @@ def test_a_disk_that_is_full_from_any_gap_on_ends_with_75_and_leaves_nothing_hal
         live("work", "full", f"sqlite:///{folder / 'dpsync.db'}", folder)
 
 
-def live(life: str, what: str, database_url: str, tmp_path: Path, *kinds: str) -> None:
+def live(life: str, what: str, database_url: str, tmp_path: Path, *kinds: str) -> str:
+    """What the lives said, one after the other; the first that found something wrong ends them."""
     port = free_port()
     with running_sandbox((KEY,)) as sandbox, new_database(database_url, tmp_path) as empty:
         (tmp_path / "dpsync.toml").write_text(CONFIG.format(addresses=sandbox.addresses, port=port))
@@ -85,3 +89,4 @@ def live(life: str, what: str, database_url: str, tmp_path: Path, *kinds: str) -
     assert ended.returncode == 0, ended.stdout + ended.stderr
     gaps = ended.stdout.count("came to")
     assert gaps >= (FEWEST[life] // 4 or 1 if kinds else FEWEST[life]), "a step is not seen any more"
+    return ended.stdout + ended.stderr

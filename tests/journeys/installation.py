@@ -34,6 +34,7 @@ from dpsync.smtp import Mailer
 from dpsync.soundness import verify_ledger
 from dpsync.store import tables as t
 from tests.builders import TurnableClock, as_written
+from tests.databases import lay_out
 from tests.told import Told, told_by
 
 KEY = "sandbox-key-us1"
@@ -163,7 +164,7 @@ class Installation:
 
     # --- asking
 
-    def ask(self, right: Right, email: str, *, id: str = "crm-1", **more: Any) -> Asked:  # noqa: A002 - because it is the field's name in the payload
+    def ask(self, right: Right, email: str, *, id: str | None = "crm-1", **more: Any) -> Asked:  # noqa: A002 - because it is the field's name in the payload
         """Let a request in as the receiver does. `more`: other fields of the subject, or `changes`, `lifted`."""
         event_id = f"evt-{len(self.asked) + 1}"
         body = self.body(right, email, id=id, **more)
@@ -184,7 +185,7 @@ class Installation:
         self.asked.append(made)
         return made
 
-    def body(self, right: Right, email: str, *, id: str = "crm-1", **more: Any) -> bytes:  # noqa: A002 - because it is the field's name in the payload
+    def body(self, right: Right, email: str, *, id: str | None = "crm-1", **more: Any) -> bytes:  # noqa: A002 - because it is the field's name in the payload
         data: dict[str, Any] = {name: more.pop(name) for name in ("changes", "lifted", "ground") if name in more}
         data |= {"right": str(right), "subject": {"id": id, "email": email, **more}}
         return json.dumps({"type": "data_subject.request", "data": data}).encode()
@@ -338,6 +339,7 @@ def installed(
     many seconds one call and one mail may take. `http`: makes another client for the calls.
     """
     clock = TurnableClock()
+    lay_out(database_url)
     with (
         running_sandbox((key,), now=clock.now) as sandbox,
         socket.create_server(("127.0.0.1", 0)) as listening,
@@ -363,5 +365,5 @@ def installed(
 
 
 def sqlite_url(folder: Path) -> str:
-    """A SQLite file of its own in that folder; `initialise` makes the tables."""
+    """A SQLite file of its own in that folder."""
     return f"sqlite:///{folder / 'dpsync.db'}"

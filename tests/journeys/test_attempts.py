@@ -6,12 +6,12 @@ from pathlib import Path
 
 from sqlalchemy import Connection, Engine, event, update
 
-from dpsync.connector import Applied, AsAsked, Instruction, Outcome
+from dpsync.connector import Applied, AsAsked, CannotTell, Instruction, NothingHeld, Outcome
 from dpsync.model import Right, State
 from dpsync.propagation.engine.attempts import Attempts, Begun
 from dpsync.propagation.queue.tasks import Task
 from dpsync.propagation.record import Update
-from dpsync.propagation.rules.lifecycle import Event
+from dpsync.propagation.rules.lifecycle import Event, Timer
 from dpsync.store import tables as t
 from dpsync.store.shelf import StoredShelf
 from dpsync.store.writer import Writer
@@ -140,3 +140,32 @@ def test_what_a_connector_notes_stands_with_the_outcome_and_not_with_another_per
     assert shelf.find("") == {"erased": "yes"}
     assert world.state(asked) is State.VERIFIED
     assert faults(world) == []
+
+
+def test_a_request_closes_when_the_ledger_says_so_whatever_is_finished_with_its_last(world: World) -> None:
+    """What was closed already is read again in the same commit, and a second later by the clock."""
+    world.use(world.processor("alpha"), world.processor("beta"))
+    world.worker()
+    ada = world.ask(Right.OPT_OUT, PEOPLE[0])
+    attempts, (lane,) = Attempts(world.controller, "w", world.clock), {row.subject_id for row in world.rows(t.lane)}
+
+    def begun(task: Task) -> Begun:
+        (one,) = world.writer.call(lambda unit: attempts.begin(unit, [task]))
+        assert one is not None
+        return one
+
+    def finish(*updates: Update) -> None:
+        world.writer.call(lambda unit: attempts.finish(unit, updates))
+
+    said: list[Event] = [Applied(evidence=proof()), CannotTell(reason="not yet", evidence=proof(), later=True)]
+    first = begun(Task("alpha", lane))
+    finish(Update(first.propagation_id, said, world.clock.now(), first))
+    world.clock.advance(timedelta(days=1))
+    again = begun(Task("alpha", lane, first.propagation_id, Timer.REREAD))
+    last, now = begun(Task("beta", lane)), world.clock.now()
+    finish(
+        Update(last.propagation_id, [NothingHeld(evidence=proof(404))], now, last),
+        Update(again.propagation_id, [AsAsked(evidence=proof())], now + timedelta(seconds=2), again),
+    )
+    assert world.states(ada) == {"alpha": State.VERIFIED, "beta": State.NOTHING_HELD}
+    assert world.ledger_problems() == ()

@@ -291,8 +291,8 @@ def test_what_must_happen_first_and_what_cannot_be_undone_is_said_in_words(tmp_p
             "Is the person there: could not be looked up: ",
             "Can it be undone: No. What is erased there cannot be brought back.",
             "Approval: 2 different people must say yes",
-            "it is held: 2 different people must approve it; cooling-off",
-            "it is held: 2 different people must approve it; the processor's contact has not confirmed the address; ",
+            "not yet. It is held: 2 different people must approve it; cooling-off",
+            "not yet. It is held: 2 different people must approve it; the processor's contact has not confirmed the ",
             "Brake: 0 of 50 counted at this account in 24 hours",
             "its answer is owed by ",
         ):

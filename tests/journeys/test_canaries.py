@@ -18,6 +18,7 @@ import requests
 from sqlalchemy import Engine, select
 
 from dpsync import telemetry
+from dpsync.cli.doctor import collected
 from dpsync.connector_services import Reply
 from dpsync.errors import DpsyncError
 from dpsync.http import HttpClient
@@ -39,6 +40,7 @@ from dpsync.service import Service
 from dpsync.soundness import verify_ledger
 from dpsync.store import tables as t
 from dpsync.store.database import reading
+from tests.faults.counting import Counted
 from tests.journeys.installation import (
     DPO,
     ERASE,
@@ -282,6 +284,8 @@ def search_everything(there: Installation, engine: Engine, asked: list[str], fou
         for form in Format:
             found.look(f"{type(report).__name__} as {form}", render.rendered(report, form))
     found.look("metrics", metrics.exposition(service)[0])
+    for name, text in collected(service.config).items():
+        found.look(f"what support gets: {name}", text)
     found.look("values as they print", repr((service, service.settings, service.controller, service.keys)))
 
 
@@ -314,8 +318,9 @@ def reports(there: Installation, asked: list[str]) -> Iterator[render.Report]:
         )
 
 
+@pytest.mark.fault(32)
 def test_no_canary_is_found_in_anything_that_was_written(
-    database_url: str, engine: Engine, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    database_url: str, engine: Engine, tmp_path: Path, capfd: pytest.CaptureFixture[str], counted: Counted
 ) -> None:
     found = Searched()
     with (
@@ -353,6 +358,7 @@ def test_no_canary_is_found_in_anything_that_was_written(
     )
     assert all(found.places[place] for place in ("log lines", "metrics", "table entry", "file receipts"))
     assert sorted(found.hits) == []
+    counted(32, hits=len(found.hits))
 
 
 def test_the_search_finds_a_canary_in_every_form_it_may_take() -> None:

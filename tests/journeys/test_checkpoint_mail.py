@@ -54,6 +54,7 @@ def test_each_morning_one_arrives_and_each_is_shown_to_continue_the_one_before(t
     there.drive()
     there.drive(HOUR)
     (first,) = checkpoints(there)
+    assert "/pages/" in text_of(first), "the way to what waits, every day"
     there.ask(Right.ERASURE, "ada@example.org")
     there.drive(DAY)
     _, second = checkpoints(there)

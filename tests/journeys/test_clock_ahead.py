@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -10,9 +10,10 @@ import pytest
 from sqlalchemy import insert, select, update
 
 from dpsync.__main__ import main
+from dpsync.alert_causes import AlertCause
 from dpsync.alerts import Concern, raise_alert
 from dpsync.channels import Alert, Delivery
-from dpsync.model import Right, State
+from dpsync.model import Right, Rung, State
 from dpsync.outbox import Outbox
 from dpsync.propagation.engine.lease import heartbeat
 from dpsync.propagation.queue import waits
@@ -22,6 +23,7 @@ from dpsync.store import tables as t
 from dpsync.store.database import open_database, reading, writing
 from tests.builders import START, World, busy, later
 from tests.databases import new_database
+from tests.faults.counting import Counted
 from tests.journeys.test_store_away import CONFIG
 from tests.standins.door import free_port
 
@@ -37,7 +39,10 @@ def alerts_of(world: World) -> list[str]:
     return [row.cause for row in world.rows(t.alert)]
 
 
-def test_what_was_put_off_while_the_clock_was_ahead_goes_on_when_it_is_right_again(world: World) -> None:
+@pytest.mark.fault(24)
+def test_what_was_put_off_while_the_clock_was_ahead_goes_on_when_it_is_right_again(
+    world: World, counted: Counted
+) -> None:
     world.use(world.processor("alpha"), world.processor("beta"))
     for name in ("alpha", "beta"):
         world.vendors[name].hold("ada@example.org")
@@ -56,6 +61,28 @@ def test_what_was_put_off_while_the_clock_was_ahead_goes_on_when_it_is_right_aga
     reread = world.row(asked).timer_at
     assert reread <= world.clock.now() + timedelta(days=31)
     assert world.ledger_problems() == ()
+    late = [state for state in world.states(asked).values() if state is not State.VERIFIED]
+    counted(24, early_or_late=len(late))
+
+
+@pytest.mark.fault(24)
+def test_what_is_to_be_read_again_in_thirty_days_is_not_read_when_the_clock_is_put_right(
+    world: World, counted: Counted
+) -> None:
+    world.vendors["alpha"].hold("ada@example.org")
+    world.clock.advance(AHEAD)
+    asked = world.ask(Right.ERASURE, "ada@example.org", id="crm-1")
+    world.drive()
+    put_right(world)
+    wrong = 0
+    for days, rung in ((0, Rung.VERIFIED), (29, Rung.VERIFIED), (2, Rung.STILL_VERIFIED)):
+        world.clock.advance(timedelta(days=days))
+        world.restart()
+        world.worker()
+        world.drive()
+        wrong += world.row(asked).rung != rung
+    counted(24, early_or_late=wrong)
+    assert world.ledger_problems() == ()
 
 
 @pytest.mark.parametrize("column", ["lane.due_at", "lane.kept_due_at", "account.paused_until"])
@@ -73,7 +100,8 @@ def test_no_time_that_something_is_due_at_keeps_it_for_years(column: str, world:
     assert world.state(asked) is State.VERIFIED
 
 
-def test_what_is_meant_to_wait_waits_on(world: World) -> None:
+@pytest.mark.fault(24)
+def test_what_is_meant_to_wait_waits_on(world: World, counted: Counted) -> None:
     world.vendors["alpha"].answers = [busy(429, 24 * 3600)]
     asked = world.ask(Right.ERASURE, "ada@example.org", id="crm-1")
     world.drive()
@@ -82,6 +110,8 @@ def test_what_is_meant_to_wait_waits_on(world: World) -> None:
     world.drive()
     assert len([one for one in world.vendors["alpha"].calls if one[0] == "carry_out"]) == 1
     assert world.state(asked) is State.PENDING
+    early = [one for one in world.vendors["alpha"].calls if one[0] == "carry_out"][1:]
+    counted(24, early_or_late=len(early))
 
 
 @pytest.mark.parametrize(
@@ -168,7 +198,7 @@ def test_an_alert_of_2028_goes_out_and_keeps_no_other_back(world: World) -> None
         world.writer.call(
             lambda unit: raise_alert(
                 unit.connection,
-                cause="job",
+                cause=AlertCause.JOB,
                 role="operator",
                 subject="A timed job failed",
                 body="Look.",
@@ -270,3 +300,37 @@ def test_check_and_run_once_say_of_a_wrong_clock_what_the_alert_says(
     engine.dispose()
     assert alert.subject in said
     assert alert.body.partition(".")[0] in said
+
+
+@pytest.mark.fault(24)
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("begun", [datetime(2026, 10, 25, 0, 55, tzinfo=UTC), datetime(2027, 3, 28, 0, 55, tzinfo=UTC)])
+def test_a_wait_over_the_night_in_which_the_clocks_change_is_as_long_as_it_was_asked_to_be(
+    begun: datetime, world: World, counted: Counted
+) -> None:
+    world.clock._now = begun
+    world.vendors["alpha"].answers = [busy(429, 600)]
+    world.ask(Right.OPT_OUT, "ada@example.org", id="crm-1")
+    wrong = 0
+    for after, calls in ((0, 1), (599, 1), (600, 2)):
+        world.clock._now = begun + timedelta(seconds=after)
+        world.drive()
+        wrong += len([one for one in world.vendors["alpha"].calls if one[0] == "carry_out"]) != calls
+    counted(24, early_or_late=wrong)
+
+
+@pytest.mark.fault(24)
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_what_was_asked_while_the_clock_was_ten_years_behind_goes_on_when_it_is_right(
+    world: World, counted: Counted
+) -> None:
+    world.clock.advance(timedelta(days=-3650))
+    world.vendors["alpha"].answers = [later(), busy(429, 3600)]
+    asked = world.ask(Right.OPT_OUT, "ada@example.org", id="crm-1")
+    world.drive()
+    world.clock.advance(timedelta(days=3650))
+    for _ in range(2):
+        world.drive()
+        world.clock.advance(timedelta(hours=1))
+    counted(24, early_or_late=int(world.state(asked) is not State.NOTHING_HELD))
+    assert world.ledger_problems() == ()

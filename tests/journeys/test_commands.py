@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from email import message_from_bytes
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,8 @@ from dpsync.__main__ import main
 from dpsync.cli.shapes import SHAPES
 from dpsync.sandbox.server import RunningSandbox, running_sandbox
 from dpsync.sealing import UNREADABLE
+from tests.faults.counting import Counted
+from tests.gardens import GARDENS
 from tests.shapes import undocumented
 from tests.waiting import until
 
@@ -27,16 +30,9 @@ KEY = "sandbox-key-us1"
 ADA = "ada@example.org"
 BY = ("--by", "Dora", "--reason", "telephoned: it is the right desk")
 
-CONFIG = """\
-[controller]
-name = "Example Gardens"
-dpo = "dpo@example.org"
-operator = "it@example.org"
-rehearsal = true
-
-[ledger]
-origin = "example.org/dpsync"
-
+CONFIG = (
+    GARDENS
+    + """
 [intake]
 secrets = [{{ file = "webhook" }}]
 listen = "127.0.0.1:{port}"
@@ -61,6 +57,7 @@ api_key = {{ file = "key" }}
 connector = "notice"
 contact = "privacy@stratosoft.example"
 """
+)
 
 
 @contextmanager
@@ -605,6 +602,19 @@ def test_an_account_that_a_rejected_credential_stopped_is_a_problem_even_with_a_
     assert "DP-221" not in installation.run("check").out
 
 
+def test_a_timed_job_that_failed_is_no_success_of_run_once(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("dpsync.running.drills.tell", full)
+        ran = installation.run("run-once")
+    assert (ran.code, "the timed job drill failed" in ran.err) == (3, True)
+    assert installation.run("run-once").code == 0
+
+
 def test_a_processor_that_nobody_knows_is_wrong_usage(installation: Installation) -> None:
     ran = installation.run("pause", "nosuch")
     assert (ran.code, "DP-102" in ran.err, "newsletter, forms" in ran.err) == (64, True, True)
@@ -636,7 +646,7 @@ def test_held_erasures_wait_for_one_yes_and_the_yes_is_recorded(installation: In
     assert kept[0][1]
     told = installation.run("dossier", request).out
     assert "Dora approved it for newsletter: seen." in told
-    assert "approval,brake,observe,restored,restriction_in_force,shared_address" in told
+    assert "approval,brake,key_lost,maybe_merge,observe,restored,restriction_in_force,shared_address" in told
 
 
 def test_of_two_people_the_first_yes_is_kept_and_said_to_be_a_part(installation: Installation) -> None:
@@ -793,6 +803,30 @@ def test_a_receipt_is_checked_by_the_program_beside_it_and_a_changed_one_is_not_
     path.write_bytes(path.read_bytes().replace(b'"index"', b'"indeX"', 1))
     assert installation.run("verify", str(path)).code == 2
     assert installation.run("verify", str(path.with_name("nothing.json"))).code == 64
+
+
+def test_a_receipt_has_a_page_in_plain_words_beside_the_file_that_it_tells_of(installation: Installation) -> None:
+    request = installation.submit()
+    installation.run("run-once")
+    page = installation.folder / "proof" / "ada.html"
+    page.parent.mkdir()
+    made = installation.run("receipt", request, "-o", str(page), "--email", ADA)
+    file = page.with_suffix(".json")
+    assert (made.code, made.out.split()) == (0, [str(file), str(page)])
+    said = page.read_text()
+    assert sha256(file.read_bytes()).hexdigest() in said
+    assert f"It is about <strong>{ADA}</strong>" in said
+    assert installation.run("verify", str(file), "--email", ADA).code == 0
+    unnamed = installation.run("receipt", request, "-o", str(page.parent), "--format", "html")
+    assert ADA not in (page.parent / f"{request}.html").read_text()
+    assert unnamed.code == 0
+    for wrong in (
+        ("-o", str(page), "--email", "other@example.org"),
+        ("-o", str(page), "--format", "pdf"),
+        ("--email", ADA),
+        ("-o", "-"),
+    ):
+        assert installation.run("receipt", request, *wrong).code == 64, wrong
 
 
 def test_a_receipt_that_comes_too_early_says_so(installation: Installation) -> None:
@@ -998,7 +1032,10 @@ def test_run_once_beside_a_serve_says_75_and_names_the_holder(installation: Inst
     assert process.returncode == 0
 
 
-def test_twenty_submits_at_once_beside_a_running_service_lose_nothing(installation: Installation) -> None:
+@pytest.mark.fault(19)
+def test_twenty_submits_at_once_beside_a_running_service_lose_nothing(
+    installation: Installation, counted: Counted
+) -> None:
     installation.run("pause")
     with installation.serving():
         started = [
@@ -1011,6 +1048,7 @@ def test_twenty_submits_at_once_beside_a_running_service_lose_nothing(installati
     assert installation.count("request") == 20
     assert installation.count("propagation") == 40
     assert installation.run("verify").code == 0
+    counted(19, double_sends=installation.count("request") - 20)
 
 
 def test_a_reader_that_goes_away_brings_no_trace(installation: Installation) -> None:
@@ -1044,8 +1082,9 @@ def test_the_interrupt_of_a_service_is_an_orderly_end(installation: Installation
     assert "Traceback" not in err
 
 
+@pytest.mark.fault(18)
 def test_a_signal_that_comes_again_and_again_ends_no_service_before_its_call_is_over(
-    installation: Installation, sandbox: RunningSandbox
+    installation: Installation, sandbox: RunningSandbox, counted: Counted
 ) -> None:
     installation.submit()
     sandbox.switch(latency_ms=4000)
@@ -1061,6 +1100,7 @@ def test_a_signal_that_comes_again_and_again_ends_no_service_before_its_call_is_
     assert process.returncode == 0
     with by_hand(installation.folder / "var" / "dpsync.db") as connection:
         assert connection.execute("SELECT count(*) FROM attempt WHERE ended_at IS NULL").fetchone() == (0,)
+        counted(18, lost=connection.execute("SELECT count(*) FROM attempt WHERE ended_at IS NULL").fetchone()[0])
 
 
 def test_a_table_through_a_pipe_is_whole(installation: Installation) -> None:

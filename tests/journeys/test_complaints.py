@@ -10,7 +10,6 @@ from sqlalchemy import update
 
 from dpsync.__main__ import main
 from dpsync.cases import complaints as steps
-from dpsync.cases import ladder
 from dpsync.cases.acts import acts, words_of
 from dpsync.cases.complaints import evidence_held, open_complaint
 from dpsync.cases.incidents import IncidentKind, propose
@@ -25,6 +24,7 @@ from dpsync.reports.make import period_of
 from dpsync.reports.page_one import paragraphs
 from dpsync.reports.period import PeriodReport
 from dpsync.reports.render import rendered
+from dpsync.running.jobs import climb_cases
 from dpsync.store import tables as t
 from dpsync.store.case_tables import case_act
 from tests.journeys.installation import FORMS, Installation, differences, installed, sqlite_url
@@ -56,7 +56,7 @@ def climbed(there: Installation, after: timedelta = timedelta(0)) -> list[tuple[
     """Turn the clock, run the job, and give the alerts that are new: role and cause."""
     before = len(there.alerts())
     there.clock.advance(after)
-    there.service.write(lambda unit: ladder.climb(unit, there.service.controller, there.clock.now()))
+    climb_cases(there.service, there.clock.now())
     return there.alerts()[before:]
 
 
@@ -384,3 +384,15 @@ def test_by_command_what_would_be_dropped_is_refused(tmp_path: Path, capsys: pyt
         assert (code, sentence in said) == (64, True), said
     checked = ("--representative", "--authority-checked", "2026-11-02")
     assert ran(tmp_path, capsys, *opened, *checked)[0] == 0
+
+
+def test_the_list_of_complaints_needs_no_secret(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    section = '\n[processors.newsletter]\nconnector = "mailchimp"\ncontact = "a@example.org"\n'
+    config = CONFIG + section + 'api_key = { env = "DPSYNC_TEST_ABSENT" }\n'
+    (tmp_path / "dpsync.toml").write_text(config, encoding="utf-8")
+    monkeypatch.setenv("DPSYNC_TEST_ABSENT", "key-us1")
+    assert ran(tmp_path, capsys, "init")[0] == 0
+    monkeypatch.delenv("DPSYNC_TEST_ABSENT")
+    assert ran(tmp_path, capsys, "complaint", "list")[0] == 0

@@ -17,7 +17,7 @@ from dpsync.__main__ import main
 from dpsync.errors import Locked, RecoveryNeeded
 from dpsync.ledger import entry, note, receipt, verify_receipt
 from dpsync.ledger.continuation import Continuation
-from dpsync.ledger.cosignature import WitnessKey
+from dpsync.ledger.cosignature import Cosigner, WitnessKey
 from dpsync.model import Right
 from dpsync.propagation.decisions import Person
 from dpsync.running import cosigning
@@ -236,7 +236,7 @@ def test_what_follows_from_an_answer(tmp_path: Path, status: int, body: str, cau
     with installed(tmp_path, sqlite_url(tmp_path)) as there, ThreadingHTTPServer(("127.0.0.1", 0), answers) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
-        key = cosigner_of(there.service).witness
+        key = Cosigner.from_seed("example.com/witness", bytes(32)).witness
         named(there, f"http://127.0.0.1:{server.server_port}", key)
         there.service.read(lambda connection: cosigning.newest(connection, key))
         cosigning.ask(there.service, there.clock.now())

@@ -183,6 +183,26 @@ def test_a_complaint_about_the_request_is_acknowledged_by_link(tmp_path: Path, d
         there.sound()
 
 
+def test_that_nobody_asked_is_recorded_by_link_of_what_is_stopped_and_of_nothing_else(
+    tmp_path: Path, database_url: str
+) -> None:
+    with desk(tmp_path, database_url) as there:
+        stopped, going = ask(there), there.ask(Right.ERASURE, BEN, id="crm-2")
+        there.drive()
+        dpo = Asker(there)
+        command(there, database_url, "withdraw", stopped.id, "--by", "Dana", "--reason", "the import was wrong")
+        for asked in (going, stopped):
+            dpo.ask(page_of(there, Page(PageKind.DOSSIER, asked.id)))
+            there.drive(MINUTE)
+            dpo.look()
+            assert ('value="nobody_asked"' in dpo.page.text) is (asked is stopped)
+        page = dpo.send("decide", {**WHO, "choice": "nobody_asked"})
+        assert page.status_code == 200
+        assert "No letter is due." in page.text
+        assert kinds(there)[-1] == "nobody_asked"
+        there.sound()
+
+
 def test_without_a_complaint_there_is_none_to_acknowledge(tmp_path: Path, database_url: str) -> None:
     with installed(tmp_path, database_url, processors=NEWSLETTER, web=True) as there:
         asked = there.ask(Right.ERASURE, ADA)

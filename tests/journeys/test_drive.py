@@ -2,6 +2,8 @@
 
 from datetime import timedelta
 
+import pytest
+
 from dpsync.connector import (
     Applied,
     CannotTell,
@@ -15,13 +17,14 @@ from dpsync.connector import (
 from dpsync.errors import CredentialsRejected
 from dpsync.ledger import entry
 from dpsync.model import Changes, Right, Rung, State
-from dpsync.propagation.correspondence import acknowledgement, escalation
+from dpsync.propagation.correspondence import acknowledgement
 from dpsync.propagation.decisions import Person, decide
 from dpsync.propagation.engine.membership import Lease
 from dpsync.propagation.rules.lifecycle import AnswerKind, DecisionKind
 from dpsync.propagation.rules.plan import Safety
 from dpsync.store import tables as t
 from tests.builders import World, busy, later, proof
+from tests.faults.counting import Counted
 
 ADA = "ada@example.org"
 DPO = Person("Dana Officer", "dana", "decided in the test")
@@ -41,7 +44,8 @@ def test_a_rejected_credential_stops_the_account_once_and_charges_nobody(world: 
     assert {world.state(first), world.state(second)} == {State.VERIFIED}
 
 
-def test_too_many_requests_pauses_the_account_and_touches_no_lane(world: World) -> None:
+@pytest.mark.fault(6)
+def test_too_many_requests_pauses_the_account_and_touches_no_lane(world: World, counted: Counted) -> None:
     for number in range(20):
         world.vendors["alpha"].hold(f"p{number}@example.org")
     world.vendors["alpha"].answers.append(busy(429, seconds=600))
@@ -49,6 +53,7 @@ def test_too_many_requests_pauses_the_account_and_touches_no_lane(world: World) 
         world.ask(Right.OPT_OUT, f"p{number}@example.org", id=str(number))
     world.drive()
     calls = len(world.vendors["alpha"].calls)
+    counted(6, calls_in_the_worst_minute=calls)
     waiting = [row for row in world.rows(t.propagation) if row.state == State.PENDING]
     assert waiting
     assert world.rows(t.account)[0].paused_until >= world.clock.now() + timedelta(seconds=590)
@@ -315,7 +320,7 @@ def test_the_ladder_speaks_once_a_cause_and_day(world: World) -> None:
     heard = []
     for _ in range(26):
         world.clock.advance(timedelta(hours=1))
-        heard.append(world.writer.call(lambda unit: escalation.climb(unit, world.controller, world.clock.now())))
+        heard.append(world.climb())
     causes = [row.cause for row in world.rows(t.alert)]
     assert "opt-out-4h" in causes
     assert "opt-out-12h" in causes

@@ -9,7 +9,7 @@ from sqlalchemy import update
 from dpsync.errors import DecisionRefused, NotFound, UsageError
 from dpsync.ledger.entry import decode
 from dpsync.model import Right, Role
-from dpsync.propagation.correspondence.escalation import open_propagations
+from dpsync.propagation.correspondence.reaching import open_propagations
 from dpsync.propagation.decisions import Person
 from dpsync.propagation.extending import extend
 from dpsync.propagation.extensions import Extension, read

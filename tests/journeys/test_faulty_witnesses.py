@@ -201,9 +201,10 @@ def test_all_witnesses_of_a_day_cosign_one_checkpoint(tmp_path: Path) -> None:
 
 def test_a_witness_whose_own_database_was_put_back_cosigns_nothing(tmp_path: Path) -> None:
     with installed(tmp_path, sqlite_url(tmp_path)) as there:
-        signed = there.service.anchor(there.clock.now())
+        signer = note.Signer.from_seed("example.org/elsewhere", bytes(32))
+        signed = note.sign(note.Checkpoint("example.org/elsewhere", 1, bytes(32)), signer)
         body = Continuation(0, (), signed).text.encode()
-        add(there, WITNESS.format(logs=there.service.log.signer.verifier.line))
+        add(there, WITNESS.format(logs=signer.verifier.line))
         with listening(there.service) as where:
             there.service.custody.begin_restore(b"")
             with pytest.raises(HTTPError, match="503"):

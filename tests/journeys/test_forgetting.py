@@ -106,7 +106,7 @@ def test_a_finished_request_is_forgotten_after_thirty_days_and_not_a_day_before(
 def test_nothing_is_forgotten_where_the_settings_do_not_say_so(tmp_path: Path) -> None:
     with at_work(tmp_path, sqlite_url(tmp_path), settings="") as there:
         one = finished(there)
-        later(there, 400)
+        later(there, 100)
         assert request_of(there, one).sealed is not None
 
 
@@ -180,7 +180,7 @@ def test_what_goes_on_while_it_is_looked_at_is_left_as_it_is(tmp_path: Path) -> 
         ids = finished_ids(there.service.read, now)
         written(there, t.request, one, closed_at=None)
         assert ids == [one.id]
-        assert there.service.write(lambda unit: forget(unit, ids, now, now)) == 0
+        assert there.service.write(lambda unit: forget(unit, there.service.controller, ids, now, now)) == 0
         assert request_of(there, one).sealed is not None
 
 

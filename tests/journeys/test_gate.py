@@ -3,16 +3,21 @@
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
+
 from dpsync.connector import Applied, HandOver, Instruction, NoticeKind, Recipient, Refused, Retryable
 from dpsync.ledger import entry
-from dpsync.model import Cause, Mode, Right, State
+from dpsync.model import Cause, Mode, Right, Rung, State
+from dpsync.propagation import owed
 from dpsync.propagation.correspondence import acknowledgement
 from dpsync.propagation.decisions import Person, decide
 from dpsync.propagation.queue.lanes import causes_of
 from dpsync.propagation.rules.lifecycle import AnswerKind, DecisionKind
 from dpsync.propagation.rules.plan import Safety
 from dpsync.store import tables as t
+from dpsync.store.database import reading
 from tests.builders import World, later, proof
+from tests.invariants import faults
 
 ADA, BOB = "ada@example.org", "bob@example.org"
 DPO = Person("Dana Officer", "dana", "decided in the test")
@@ -81,6 +86,55 @@ def test_an_address_that_the_brake_stopped_is_never_fed_to_an_erasure(world: Wor
     world.clock.advance(timedelta(hours=1))
     world.drive()
     assert list(vendor.people) == [BOB]
+
+
+@pytest.mark.parametrize("right", [Right.ERASURE, Right.OPT_OUT])
+def test_whoever_is_held_under_the_address_before_a_rectification_that_is_held_is_found(
+    world: World, right: Right
+) -> None:
+    vendor = world.vendors["alpha"]
+    vendor.hold(ADA)
+    world.use(safety=Safety(irreversible_per_day=0))
+    assert world.ask(Right.RECTIFICATION, ADA, id="1", to=BOB).held
+    world.use(safety=Safety())
+    asked = world.ask(right, BOB, id="1")
+    world.drive()
+    assert world.state(asked) is State.VERIFIED, "nothing is held under the new address, for nobody was told of it"
+    assert [one["status"] for one in vendor.people.values()] == ["unsubscribed"] * (right is Right.OPT_OUT)
+
+
+def test_what_was_put_right_while_the_erasure_cooled_off_is_read_no_more_after_it(world: World) -> None:
+    world.use(safety=Safety(cooling_off=timedelta(hours=24)))
+    world.vendors["alpha"].hold(ADA)
+    erase = world.ask(Right.ERASURE, ADA, id="1")
+    right = world.ask(Right.RECTIFICATION, ADA, id="1", to=BOB)
+    world.drive()
+    assert world.state(right) is State.VERIFIED
+    world.clock.advance(timedelta(hours=25))
+    world.drive()
+    assert world.state(erase) is State.VERIFIED
+    assert world.vendors["alpha"].people == {}
+    world.clock.advance(timedelta(days=32))
+    world.drive()
+    assert world.state(right) is State.VERIFIED, "nobody is there any more, and that contradicts nothing"
+    assert faults(world) == []
+
+
+def test_a_reading_that_an_erasure_made_pointless_is_not_owed(world: World) -> None:
+    world.use(safety=Safety(cooling_off=timedelta(hours=24)))
+    world.vendors["alpha"].hold(ADA)
+    world.ask(Right.ERASURE, ADA, id="1")
+    right = world.ask(Right.RECTIFICATION, ADA, id="1", to=BOB)
+    world.drive()
+    never_read = {"state": State.APPLIED.value, "rung": Rung.CONFIRMED.value, "timer": "", "timer_at": None}
+    put_right = t.propagation.update().where(t.propagation.c.request_id == right.request_id).values(never_read)
+    world.writer.call(lambda unit: unit.connection.execute(put_right))
+    with reading(world.engine) as connection:
+        assert len(list(owed.problems(connection, {}, world.clock.now()))) == 1
+    world.clock.advance(timedelta(hours=25))
+    world.drive()
+    with reading(world.engine) as connection:
+        assert list(owed.problems(connection, {}, world.clock.now())) == []
 
 
 def test_the_old_contacts_link_releases_nothing_for_the_new_one(world: World) -> None:

@@ -11,7 +11,6 @@ from dpsync.connector import Refused
 from dpsync.errors import CredentialsRejected
 from dpsync.model import Cause, Right, State
 from dpsync.outbox import Outbox
-from dpsync.propagation.correspondence import escalation
 from dpsync.propagation.record import Update, record
 from dpsync.propagation.rules.lifecycle import Decision, DecisionKind
 from dpsync.propagation.rules.plan import Safety
@@ -56,7 +55,7 @@ def an_hour(world: World, box: Mailbox) -> None:
         with reading(world.engine) as connection:
             return work(connection)
 
-    world.writer.call(lambda unit: escalation.climb(unit, world.controller, world.clock.now()))
+    world.climb()
     for _ in range(6):
         Outbox([box]).send_due(call, read, world.clock.now())
         world.clock.advance(HOUR / 6)
@@ -86,7 +85,7 @@ def test_after_seven_days_the_dpo_gets_a_letter_to_the_processors_that_is_ready_
     an_hour(world, box)
     (message,) = [one for _, one in box.given if one.subject.startswith("Not done after seven days")]
     assert message.role == "dpo"
-    letter, lines = message.body.partition("\n\n")[2].split("\n\n")
+    letter, lines, _ = message.body.partition("\n\n")[2].split("\n\n")
     assert letter.strip().startswith("More than seven days ago we instructed you")
     assert "Art. 28(3)(a), (e) and (h)" in letter
     assert len(message.body) < 4000, "nothing of it is cut off"

@@ -97,6 +97,20 @@ def test_a_letter_to_the_wrong_recipient_proposes_an_incident(tmp_path: Path) ->
         assert (proposed.kind, proposed.about) == (IncidentKind.WRONG_RECIPIENT, (one.id,))
 
 
+def test_the_service_proposes_an_incident_within_a_minute_of_what_shows_it(tmp_path: Path) -> None:
+    with installed(tmp_path, sqlite_url(tmp_path), processors=NEWSLETTER + FORMS) as there:
+        there.sandbox.add("ada@example.org")
+        one = there.ask(Right.ERASURE, "ada@example.org")
+        there.drive(HOUR)
+        withdrawn(there, one.id)
+        since = there.clock.now()
+        there.drive(timedelta(minutes=1))
+        (proposed,) = found(there)
+        assert (proposed.aware_at, ("dpo", "incident-proposed") in there.alerts()) == (since, True)
+        there.drive(timedelta(minutes=1))
+        assert len(found(there)) == 1
+
+
 def test_a_lost_key_proposes_an_incident_about_the_requests_of_its_month(tmp_path: Path) -> None:
     with installed(tmp_path, sqlite_url(tmp_path), processors=FORMS) as there:
         one = there.ask(Right.ERASURE, "ada@example.org")

@@ -13,6 +13,7 @@ from dpsync.propagation.engine.worker import Worker
 from dpsync.propagation.rules.lifecycle import DecisionKind
 from dpsync.store import tables as t
 from tests.builders import World, proof
+from tests.faults.counting import Counted
 from tests.invariants import faults
 from tests.journeys.test_workers import Gate, decided, turned_until_idle
 from tests.waiting import until
@@ -79,8 +80,12 @@ def test_what_the_database_refuses_of_one_propagation_is_its_own_fault_and_not_a
     assert faults(world) == []
 
 
-def test_what_kills_our_process_is_set_aside_after_five_deaths_and_who_was_beside_it_flows(world: World) -> None:
+@pytest.mark.fault(31)
+def test_what_kills_our_process_is_set_aside_after_five_deaths_and_who_was_beside_it_flows(
+    world: World, counted: Counted
+) -> None:
     vendor = world.vendors["alpha"]
+    began = world.clock.now()
     vendor.hold(ADA, BEN)
     deadly = poisoned_by_ada(world, SystemExit())
     bad = world.ask(Right.ERASURE, ADA, id="1")
@@ -94,6 +99,8 @@ def test_what_kills_our_process_is_set_aside_after_five_deaths_and_who_was_besid
     assert "quarantine" in [row.cause for row in world.rows(t.alert)]
     assert world.state(good) is State.VERIFIED
     assert faults(world) == []
+    waited = world.row(good).done_at - began
+    counted(31, minutes_that_others_wait=waited / timedelta(minutes=1))
 
 
 def test_a_process_that_died_during_an_attempt_charges_it_and_nothing_that_was_not_under_way(world: World) -> None:

@@ -5,6 +5,7 @@ import resource
 import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -17,10 +18,13 @@ from dpsync.intake.answers import Received
 from dpsync.intake.payload import parse
 from dpsync.journal import Journal
 from dpsync.model import Right
+from dpsync.sealing import Keys
 from dpsync.soundness import verify_ledger
 from dpsync.store import integrity
 from dpsync.store import tables as t
 from dpsync.store.writer import Unit
+from tests.crashes.failing import FailingFiles, Nth
+from tests.faults.counting import Counted
 from tests.journeys.installation import Asked, Installation, installed, receive, sqlite_url
 
 PEOPLE = [f"p{number}@example.org" for number in range(5)]
@@ -86,7 +90,8 @@ def test_a_request_that_the_database_lost_refuses_the_start_by_its_name(there: I
     assert first.id not in lost
 
 
-def test_a_lost_wal_names_each_request_that_vanished_with_it(tmp_path: Path) -> None:
+@pytest.mark.fault(23)
+def test_a_lost_wal_names_each_request_that_vanished_with_it(tmp_path: Path, counted: Counted) -> None:
     with installed(tmp_path, sqlite_url(tmp_path)) as there:
         database = tmp_path / "dpsync.db"
         with sqlite3.connect(database) as connection:
@@ -102,6 +107,7 @@ def test_a_lost_wal_names_each_request_that_vanished_with_it(tmp_path: Path) -> 
         with pytest.raises(AcceptedLost) as caught:
             there.start_beside()
         assert all(one.id in caught.value.message for one in asked)
+        counted(23, silent_starts=sum(one.id not in caught.value.message for one in asked))
         (tmp_path / "anchors" / "journal").rename(tmp_path / "anchors" / "journal.gap")
         there.start_beside()
         with there.another_process() as service:
@@ -180,6 +186,33 @@ def test_a_journal_that_was_cut_or_changed_is_a_damaged_file(there: Installation
     assert str(path) in found.damaged[0]
 
 
+def test_a_line_that_stands_twice_is_named(there: Installation) -> None:
+    ask(there, 3)
+    there.start_beside()
+    path = journal(there).path
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([*lines[:2], lines[1], lines[2]]))
+    found = verify_ledger(there.service, full=True)
+    assert "an older line stands once more at line 3" in found.damaged[0]
+
+
+def test_a_request_that_the_journal_listed_and_does_not_list_any_more_is_named(there: Installation) -> None:
+    ids = ask(there, 3)
+    there.start_beside()
+    kept = journal(there)
+    lines = kept.path.read_bytes().splitlines(keepends=True)
+    opened = kept._opened(lines[1].rstrip())
+    assert opened is not None
+    spare = [replace(opened[1][0], request_id=ids[0].id)] * len(opened[1])
+    lines[1] = kept._line(opened[0]["n"], spare, opened[0]["size"])
+    kept.path.write_bytes(b"".join(lines))
+    found = verify_ledger(there.service, full=True)
+    assert found.problems == found.lost == ()
+    assert [one.partition(". ")[0] for one in found.damaged] == [
+        f"{kept.path} does not list any more, although it did: {opened[1][0].request_id}"
+    ]
+
+
 def test_a_journal_that_is_gone_refuses_the_start_and_is_not_made_anew(there: Installation) -> None:
     ask(there, 1)
     journal(there).path.unlink()
@@ -237,3 +270,13 @@ def test_a_journal_follows_no_link(there: Installation, tmp_path: Path) -> None:
     with pytest.raises(ProofDamaged):
         receive_one(there.service, there, 1)
     assert victim.stat().st_size == 0
+
+
+def test_a_disk_that_fails_to_read_is_named_and_is_no_missing_permission(tmp_path: Path) -> None:
+    kept = Journal(tmp_path, Keys.create(tmp_path / "keys"))
+    kept.begin()
+    with (
+        FailingFiles(Nth(1), "EIO", kept.path).watched(),
+        pytest.raises(ProofDamaged, match=r"journal cannot be read: Input/output error"),
+    ):
+        kept.read()

@@ -12,13 +12,16 @@ from dpsync.errors import KeyProblem
 from dpsync.installation import Installation as Opened
 from dpsync.intake.payload import parse
 from dpsync.key_files import MONTHS, PEPPER, SIGNING
+from dpsync.ledger import note
 from dpsync.model import Right, State
 from dpsync.propagation import decisions
 from dpsync.propagation.decisions import Decided, Person
+from dpsync.propagation.receipts import Opening
 from dpsync.propagation.rules.lifecycle import DecisionKind
 from dpsync.sealing import Keys
-from dpsync.soundness import judge, unopened
+from dpsync.soundness import judge, opening
 from dpsync.store import tables as t
+from tests.faults.counting import Counted
 from tests.journeys.installation import FORMS, NEWSLETTER, Asked, Installation, differences, installed, receive
 
 ADA, BEN, CARA = "ada@example.org", "ben@example.org", "cara@example.org"
@@ -64,7 +67,7 @@ def test_a_months_key_that_is_lost_or_another_refuses_start_and_intake_and_is_no
     with pytest.raises(KeyProblem, match=r"the key of 2026-11 is .* dpsync accepts nothing"):
         there.ask(Right.OPT_OUT, CARA, id="crm-3")
     assert sorted(one.name for one in path.parent.iterdir()) == before
-    assert differences(there.service) == unopened(there.service) == (), "nobody wrote past dpsync"
+    assert (differences(there.service), opening(there.service)) == ((), Opening((), ())), "nobody wrote past dpsync"
     sound = judge(there.service, there.clock.now(), full=True)
     assert "the key of 2026-11 is" in sound.problems[0]
     assert sound.problems[1:] == ("1 of the requests of 2026-11 cannot be compared before it is back",)
@@ -84,12 +87,18 @@ def test_a_key_that_is_back_is_enough_to_go_on(there: Installation) -> None:
     assert there.state(asked) is State.VERIFIED
 
 
+@pytest.mark.fault(42)
 @pytest.mark.parametrize("name", [SIGNING, PEPPER])
-def test_another_signing_key_or_pepper_is_refused_by_its_name(there: Installation, name: str) -> None:
+def test_another_signing_key_or_pepper_is_refused_by_its_name(there: Installation, name: str, counted: Counted) -> None:
     there.ask(Right.ERASURE, ADA)
     another(there.folder / "keys" / name)
     with pytest.raises(KeyProblem, match=f"{name} is another key"):
         there.start_beside()
+    key = there.service.log.signer.verifier
+    kept = [row.note for row in there.rows(t.checkpoint)]
+    kept += [path.read_text() for path in (there.folder / "anchors").glob("*.txt")]
+    counted(42, wrong_signatures=sum(not note.verify(one, [key]).size for one in kept))
+    assert kept
 
 
 def test_a_database_of_before_the_register_is_believed_only_where_the_key_opens_its_requests(
@@ -153,6 +162,6 @@ def test_one_request_that_does_not_open_is_named_and_stops_no_other(tmp_path: Pa
         assert {one.state for one in decided} == {State.WITHDRAWN}
         told = {row.subject for row in there.rows(t.alert)}
         assert any(subject.startswith("A request cannot be opened, and waits") for subject in told)
-        (named,) = unopened(there.service)
+        (named,) = opening(there.service).unopened
         assert shut.id in named
         assert all(shut.id in one for one in differences(there.service))

@@ -214,7 +214,8 @@ def test_what_somebody_answers_by_the_link_is_what_is_known(
         there.drive(SOON)
         assert there.state(asked, "forms") is state
         assert there.row(asked, "forms").rung == rung
-        assert there.alerts() == ([alert] if alert else [])
+        incident = [("dpo", "incident-proposed")] if word == "wrong_recipient" else []
+        assert there.alerts() == ([alert] if alert else []) + incident
         (answer,) = there.rows(t.answer)
         assert b"Pat Desk" not in answer.sealed
         assert b"Pat Desk" in there.service.keys.open("answer", answer.sealed, str(answer.propagation_id).encode())

@@ -14,6 +14,7 @@ from dpsync.sandbox.mailchimp.audience import digest
 from dpsync.sandbox.running import RunningSandbox
 from dpsync.service import Service
 from dpsync.store import tables as t
+from tests.faults.counting import Counted
 from tests.journeys.installation import DPO, ERASE, KEY, NEWSLETTER, PATCH, SOON, Installation, installed, sqlite_url
 
 ADA, OLD, NEW = "ada@example.org", "ada.before@example.org", "ada.new@example.org"
@@ -89,7 +90,10 @@ def test_503_then_yes_is_done_once_and_counts_both_attempts(database_url: str, t
         there.sound()
 
 
-def test_no_call_is_made_before_retry_after_is_over_whoever_else_is_due(database_url: str, tmp_path: Path) -> None:
+@pytest.mark.fault(5)
+def test_no_call_is_made_before_retry_after_is_over_whoever_else_is_due(
+    database_url: str, tmp_path: Path, counted: Counted
+) -> None:
     with installed(tmp_path, database_url) as there:
         people(there.sandbox, ADA, OLD)
         there.sandbox.fault("status", status=429, retry_after="600", **PATCH)
@@ -100,6 +104,7 @@ def test_no_call_is_made_before_retry_after_is_over_whoever_else_is_due(database
         there.drive(timedelta(seconds=300))
         there.drive(timedelta(seconds=299))
         assert there.sandbox.calls() == calls
+        counted(5, calls_before_due=there.sandbox.calls() - calls)
         assert there.states(first) == there.states(second) == {"newsletter": State.PENDING}
         there.drive(timedelta(seconds=2))
         assert there.states(first) == there.states(second) == {"newsletter": State.VERIFIED}
@@ -107,8 +112,12 @@ def test_no_call_is_made_before_retry_after_is_over_whoever_else_is_due(database
         there.sound()
 
 
+@pytest.mark.fault(11)
+@pytest.mark.fault(1)
 @pytest.mark.parametrize("kind", ["reset_after_effect", "truncated_json", "wrong_length", "bad_gzip", "hang"])
-def test_an_answer_that_broke_after_the_effect_is_read_back_not_repeated(kind: str, tmp_path: Path) -> None:
+def test_an_answer_that_broke_after_the_effect_is_read_back_not_repeated(
+    kind: str, tmp_path: Path, counted: Counted
+) -> None:
     with installed(tmp_path, sqlite_url(tmp_path), processors=ONE_AUDIENCE, patience=0.5) as there:
         there.sandbox.add(ADA)
         there.sandbox.fault(kind, seconds=600, **ERASE)
@@ -119,6 +128,9 @@ def test_an_answer_that_broke_after_the_effect_is_read_back_not_repeated(kind: s
         there.sandbox.release()
         there.drive(SOON)
         assert there.state(asked) is State.VERIFIED
+        lost = there.sandbox.calls("{method} {template}".format_map(ERASE)) - len(kinds(there, ADA))
+        counted(1, effects=len(kinds(there, ADA)), lost=lost)
+        counted(11, false_confirmations=len(there.false_confirmations()), crashes=there.row(asked).defects)
         assert [row.kind for row in there.rows(t.attempt)] == ["carry_out", "verify"]
         assert kinds(there, ADA) == ["deleted"]
         assert there.sandbox.calls("{method} {template}".format_map(ERASE)) == 1
@@ -126,6 +138,7 @@ def test_an_answer_that_broke_after_the_effect_is_read_back_not_repeated(kind: s
         there.sound()
 
 
+@pytest.mark.fault(10)
 @pytest.mark.parametrize(
     ("right", "kind"),
     [
@@ -133,7 +146,9 @@ def test_an_answer_that_broke_after_the_effect_is_read_back_not_repeated(kind: s
         *((Right.OPT_OUT, kind) for kind in ("empty_500", "html_200", "status_without_body")),
     ],
 )
-def test_what_only_looks_like_a_yes_is_none_until_a_read_back_shows_it(right: Right, kind: str, tmp_path: Path) -> None:
+def test_what_only_looks_like_a_yes_is_none_until_a_read_back_shows_it(
+    right: Right, kind: str, tmp_path: Path, counted: Counted
+) -> None:
     with installed(tmp_path, sqlite_url(tmp_path)) as there:
         people(there.sandbox, ADA)
         fault = ERASE if right is Right.ERASURE else PATCH
@@ -142,6 +157,7 @@ def test_what_only_looks_like_a_yes_is_none_until_a_read_back_shows_it(right: Ri
         there.drive()
         assert there.state(asked) is State.PENDING
         assert there.row(asked).rung == 0
+        counted(10, false_confirmations=len(there.false_confirmations()))
         assert not (there.service.settings.ledger.receipts / f"{asked.id}.json").exists()
         there.drive(SOON)
         there.drive(SOON)
@@ -150,13 +166,17 @@ def test_what_only_looks_like_a_yes_is_none_until_a_read_back_shows_it(right: Ri
         there.sound()
 
 
-def test_a_yes_that_did_nothing_is_contradicted_and_the_dpo_hears_of_it(database_url: str, tmp_path: Path) -> None:
+@pytest.mark.fault(41)
+def test_a_yes_that_did_nothing_is_contradicted_and_the_dpo_hears_of_it(
+    database_url: str, tmp_path: Path, counted: Counted
+) -> None:
     with installed(tmp_path, database_url) as there:
         people(there.sandbox, ADA)
         there.sandbox.fault("says_yes_does_nothing", times=None, **ERASE)
         asked = there.ask(Right.ERASURE, ADA)
         there.drive()
         assert there.state(asked) is State.CONTRADICTED
+        counted(41, false_verified=[row.state for row in there.rows(t.propagation)].count(State.VERIFIED))
         assert there.sandbox.effects() == 0
         assert there.alerts() == [("dpo", "contradicted")]
         (mail,) = there.sandbox.messages(DPO, settled=True)
@@ -204,7 +224,10 @@ def test_a_redirect_is_not_followed_and_the_other_host_hears_nothing(status: int
         there.sound()
 
 
-def test_a_rejected_credential_stops_the_account_once_and_charges_nobody(database_url: str, tmp_path: Path) -> None:
+@pytest.mark.fault(8)
+def test_a_rejected_credential_stops_the_account_once_and_charges_nobody(
+    database_url: str, tmp_path: Path, counted: Counted
+) -> None:
     with installed(tmp_path, database_url) as there:
         people(there.sandbox, ADA, OLD)
         there.sandbox.fault("status", status=401, times=None)
@@ -217,6 +240,8 @@ def test_a_rejected_credential_stops_the_account_once_and_charges_nobody(databas
         assert [row.stopped for row in there.rows(t.account)] == ["credential"]
         assert there.alerts() == [("operator", "credential")]
         assert [(there.state(one), there.row(one).attempts) for one in asked] == [(State.PENDING, 0)] * 2
+        charged = sum(there.row(one).attempts for one in asked)
+        counted(8, alerts_an_account=len(there.alerts()), charged=charged)
         there.sandbox.clear_faults()
         there.service.write(lambda unit: unit.connection.execute(t.account.update().values(stopped="")))
         there.drive(SOON)
@@ -224,8 +249,9 @@ def test_a_rejected_credential_stops_the_account_once_and_charges_nobody(databas
         there.sound()
 
 
+@pytest.mark.fault(9)
 @pytest.mark.parametrize("right", Right)
-def test_a_wrong_audience_id_is_refused_and_never_nothing_held(right: Right, tmp_path: Path) -> None:
+def test_a_wrong_audience_id_is_refused_and_never_nothing_held(right: Right, tmp_path: Path, counted: Counted) -> None:
     wrong = NEWSLETTER + 'audiences = ["0123456789"]\n'
     with installed(tmp_path, sqlite_url(tmp_path), processors=wrong) as there:
         people(there.sandbox, ADA)
@@ -234,6 +260,7 @@ def test_a_wrong_audience_id_is_refused_and_never_nothing_held(right: Right, tmp
         there.drive()
         there.drive(HOUR)
         assert there.state(asked) is State.REFUSED
+        counted(9, false_confirmations=len(there.false_confirmations()))
         assert there.sandbox.effects() == 0
         assert ("operator", "refused") in there.alerts()
         there.sound()

@@ -16,6 +16,7 @@ from dpsync.propagation.rules.lifecycle import DecisionKind
 from dpsync.propagation.rules.plan import Safety
 from dpsync.store import tables as t
 from tests.builders import World, busy, later, proof
+from tests.faults.counting import Counted
 from tests.invariants import faults
 
 ADA, NEW = "ada@example.org", "ada.new@example.org"
@@ -48,6 +49,47 @@ def test_a_rectification_that_waits_leaves_nothing_behind_when_its_new_address_i
     assert world.state(first) is State.SUPERSEDED
     assert world.state(second) is State.VERIFIED
     assert set(carried_out(world)[-1][1]) == {ADA, NEW}
+
+
+@pytest.mark.parametrize("right", [Right.ERASURE, Right.OPT_OUT, Right.RESTRICTION])
+def test_a_late_older_rectification_shows_that_nobody_was_found_for_want_of_the_address(
+    world: World, right: Right
+) -> None:
+    vendor = world.vendors["alpha"]
+    vendor.hold(ADA)
+    asked = world.ask(right, NEW, id="crm-1", version=2)
+    world.drive()
+    assert world.state(asked) is State.NOTHING_HELD
+    world.clock.advance(timedelta(seconds=1))
+    world.ask(Right.RECTIFICATION, ADA, id="crm-1", to=NEW, version=1)
+    world.drive()
+    assert world.state(asked) is State.CONTRADICTED
+    dana = Person("Dana Officer", "dana", "it is known under another address")
+    world.writer.call(
+        lambda unit: decide(
+            unit, world.controller, asked.request_id, DecisionKind.RETRY, dana, world.clock.now(), processors=["alpha"]
+        )
+    )
+    world.drive()
+    assert world.state(asked) is State.VERIFIED
+    wanted = {Right.ERASURE: [], Right.OPT_OUT: ["unsubscribed"], Right.RESTRICTION: ["archived"]}
+    assert [one["status"] for one in vendor.people.values()] == wanted[right]
+    assert faults(world) == []
+
+
+def test_what_is_in_doubt_again_and_again_waits_longer_each_time_although_it_is_read_in_between(world: World) -> None:
+    vendor = world.vendors["alpha"]
+    vendor.hold(ADA)
+    asked = world.ask(Right.ERASURE, ADA, id="crm-1")
+    for times in range(1, 7):
+        vendor.answers.append(Retryable(reason="cut", evidence=proof(None), doubtful=True))
+        world.drive()
+        (lane,) = world.rows(t.lane)
+        assert lane.attempts == times
+        world.clock.advance(timedelta(hours=12))
+    world.drive()
+    assert world.state(asked) is State.VERIFIED
+    assert [what for what, _, _ in vendor.calls] == ["carry_out", *["verify", "carry_out"] * 6, "verify"]
 
 
 def test_an_erasure_never_swallows_an_open_opt_out(world: World) -> None:
@@ -135,7 +177,10 @@ def test_an_opt_out_is_sent_at_once_behind_a_rectification_that_backs_off(world:
     assert (world.state(stop), world.state(slow)) == (State.VERIFIED, State.PENDING)
 
 
-def test_two_people_with_one_address_the_erasure_is_held_and_the_neighbour_untouched(world: World) -> None:
+@pytest.mark.fault(44)
+def test_two_people_with_one_address_the_erasure_is_held_and_the_neighbour_untouched(
+    world: World, counted: Counted
+) -> None:
     world.vendors["alpha"].hold("family@example.org")
     world.ask(Right.RECTIFICATION, "family@example.org", id="crm-2", to=None)
     world.drive()
@@ -145,6 +190,8 @@ def test_two_people_with_one_address_the_erasure_is_held_and_the_neighbour_untou
     assert world.state(erase) is State.HELD
     assert causes_of(world.row(erase).causes) == {Cause.SHARED_ADDRESS}
     assert "family@example.org" in world.vendors["alpha"].people
+    irreversible = [call for call in world.vendors["alpha"].calls if call[1] is Right.ERASURE]
+    counted(44, irreversible_calls=len(irreversible))
 
 
 def test_sharing_an_address_orders_but_does_not_merge(world: World) -> None:
@@ -230,7 +277,8 @@ def test_a_restriction_holds_an_erasure_whichever_came_first(world: World) -> No
 RIGHTS = [(Right.RECTIFICATION, 1), (Right.OPT_OUT, 2), (Right.RESTRICTION, 3), (Right.ERASURE, 4)]
 
 
-def test_every_order_of_arrival_ends_the_same(world: World) -> None:
+@pytest.mark.fault(27)
+def test_every_order_of_arrival_ends_the_same(world: World, counted: Counted) -> None:
     ends = set()
     world.use(safety=Safety(irreversible_per_day=1000))
     for number, order in enumerate(itertools.permutations(RIGHTS)):
@@ -243,6 +291,7 @@ def test_every_order_of_arrival_ends_the_same(world: World) -> None:
         world.drive()
         ends.add(tuple(world.state(asked[right]) for right, _ in RIGHTS))
     assert ends == {(State.VERIFIED, State.VERIFIED, State.VERIFIED, State.HELD)}
+    counted(27, end_states=len(ends))
 
 
 def test_every_order_without_a_restriction_leaves_nobody_behind(world: World) -> None:
@@ -364,7 +413,10 @@ def test_two_receivers_that_race_to_make_one_subject_make_one(world: World) -> N
     assert world.ledger_problems() == ()
 
 
-def test_five_hundred_erasures_in_a_minute_the_limit_goes_and_the_rest_waits_with_one_alert(world: World) -> None:
+@pytest.mark.fault(43)
+def test_five_hundred_erasures_in_a_minute_the_limit_goes_and_the_rest_waits_with_one_alert(
+    world: World, counted: Counted
+) -> None:
     world.use(safety=Safety(irreversible_per_day=50))
     for number in range(500):
         world.vendors["alpha"].hold(f"p{number}@example.org")
@@ -375,10 +427,12 @@ def test_five_hundred_erasures_in_a_minute_the_limit_goes_and_the_rest_waits_wit
     assert states.count(State.HELD) == 450
     assert len(world.vendors["alpha"].people) == 450
     assert [row.cause for row in world.rows(t.alert)] == ["held"]
+    counted(43, over_the_limit=states.count(State.VERIFIED) - 50)
 
 
+@pytest.mark.fault(26)
 @pytest.mark.parametrize("body", [b"same", b"other"])
-def test_an_event_id_twice_gives_the_first_answer_or_a_conflict(world: World, body: bytes) -> None:
+def test_an_event_id_twice_gives_the_first_answer_or_a_conflict(world: World, body: bytes, counted: Counted) -> None:
     from dpsync.errors import EventConflict
 
     first = world.ask(Right.OPT_OUT, ADA, event="evt", body=b"same")
@@ -391,6 +445,7 @@ def test_an_event_id_twice_gives_the_first_answer_or_a_conflict(world: World, bo
             world.ask(Right.OPT_OUT, ADA, event="evt", body=body)
         assert [row.cause for row in world.rows(t.alert)] == ["event-conflict"]
     assert len(world.rows(t.request)) == 1
+    counted(26, rows=len(world.rows(t.request)))
 
 
 def test_a_doubtful_attempt_is_read_before_it_is_repeated(world: World) -> None:

@@ -1,5 +1,6 @@
 """What is owed has what brings it about: a lane, a timer or an account that is taken away is named by `verify`."""
 
+import cProfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 from sqlalchemy import Delete, Update, delete, update
 
 from dpsync.model import Right, State
+from dpsync.propagation.owed import problems
 from dpsync.soundness import judge
 from dpsync.store import tables as t
 from tests.journeys.installation import Installation, installed
@@ -48,3 +50,19 @@ def test_what_nothing_would_bring_up_any_more_is_named(
     assert found(there) == ()
     there.service.write(lambda unit: unit.connection.execute(statement))
     assert any(says in problem for problem in found(there)), found(there)
+
+
+def test_what_is_as_it_should_be_is_not_read(there: Installation) -> None:
+    """The database looks at it: of a hundred thousand that are, each one read would take seconds of a report."""
+
+    def steps() -> int:
+        accounts = {name: one.account or name for name, one in there.service.settings.processors.items()}
+        with there.service.engine.connect() as connection, cProfile.Profile() as profile:
+            assert list(problems(connection, accounts, there.clock.now())) == []
+        return sum(one.callcount for one in profile.getstats())
+
+    steps()
+    few = steps()
+    for number in range(20):
+        there.ask(Right.OPT_OUT, f"person-{number}@example.org", id=f"crm-{number + 10}")
+    assert steps() < few + 20

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -9,19 +10,23 @@ import pytest
 
 from dpsync import settings as configuration
 from dpsync.errors import ConfigurationError, DecisionRefused, NotFound, UsageError
+from dpsync.intake.payload import Withdrawal
 from dpsync.ledger.entry import decode
 from dpsync.model import Regime, Right, State
 from dpsync.person_letters.compose import Asks, Did, Ground, PersonLetter, Sender, composed, recipient
 from dpsync.person_letters.service import letter_to
-from dpsync.propagation.correspondence import letters_due
 from dpsync.propagation.correspondence.letters_due import GIVEN_UP, LetterOwed, level_of
-from dpsync.propagation.decisions import Person
+from dpsync.propagation.correspondence.letters_due import owed as owed_letters
+from dpsync.propagation.decisions import Person, decide
 from dpsync.propagation.extending import extend
-from dpsync.propagation.telling import LetterKind, Told, all_told, is_answered, tell
+from dpsync.propagation.rules.lifecycle import DecisionKind
+from dpsync.propagation.telling import LetterKind, Told, all_told, is_answered, nobody_asked, tell
 from dpsync.reports.standing import RequestStanding
+from dpsync.running.jobs import remind_of_letters
 from dpsync.settings.controller import LETTERS
 from dpsync.store import tables as t
-from tests.journeys.installation import FORMS, NEWSLETTER, Installation, installed, sqlite_url
+from dpsync.store.writer import Unit
+from tests.journeys.installation import FORMS, NEWSLETTER, Installation, installed, receive, sqlite_url
 from tests.journeys.test_complaints import CONFIG, ran
 from tests.journeys.test_extension import dossier_of
 
@@ -61,7 +66,7 @@ def answered(there: Installation, request_id: str) -> bool:
 def reminded(there: Installation, after: timedelta = timedelta(0)) -> list[tuple[str, str]]:
     before = len(there.alerts())
     there.clock.advance(after)
-    there.service.write(lambda unit: letters_due.remind(unit, there.service.controller, there.clock.now()))
+    remind_of_letters(there.service, there.clock.now())
     return there.alerts()[before:]
 
 
@@ -197,7 +202,7 @@ def test_a_letter_that_does_not_fit_is_refused_in_a_sentence(tmp_path: Path) -> 
         restriction = there.ask(Right.RESTRICTION, "cy@example.org", id="crm-3")
         with pytest.raises(DecisionRefused, match="an erasure only"):
             written(there, restriction.id, LetterKind.REFUSAL, because="no", ground=Ground.NEEDED)
-        with pytest.raises(DecisionRefused, match="--ends-on is over"):
+        with pytest.raises(DecisionRefused, match="that day is over"):
             written(there, restriction.id, LetterKind.LIFTING, because="over", on=date(2026, 11, 19))
         assert written(there, restriction.id, LetterKind.LIFTING, because="over", on=date(2026, 11, 20))
         assert written(there, erasure.id, LetterKind.REFUSAL, because="no", ground=Ground.SCHEDULE_2)
@@ -325,7 +330,7 @@ def test_an_extension_moves_the_last_day_and_an_opt_out_has_the_usual_month(tmp_
         person = Person("Dana", "dana", "it is complex")
         there.service.write(lambda unit: extend(unit, controller, one.id, person, now.date(), now))
         found = there.service.read(
-            lambda connection: letters_due.owed(connection, controller.legal_clock.day_of, date(2026, 12, 12))
+            lambda connection: owed_letters(connection, controller.legal_clock.day_of, date(2026, 12, 12))
         )
         assert [owed.by for owed in found] == [date(2027, 2, 19), date(2026, 12, 17)]
 
@@ -337,15 +342,40 @@ def test_a_request_that_was_taken_back_and_an_installation_that_does_not_watch_o
         assert reminded(there, 26 * DAY) == []
         there.restart(("watch_letters = false", "watch_letters = true"))
         assert reminded(there) == [("dpo", "letter-near")]
-        state = t.propagation.update().where(t.propagation.c.request_id == one.id).values(state="withdrawn")
-        there.service.write(lambda unit: unit.connection.execute(state))
+        receive(there.service, Withdrawal("crm", "evt-back", one.id), b"taken back")
+        assert there.state(one, "forms") is State.WITHDRAWN
         assert reminded(there, DAY) == []
+
+
+def test_what_we_stopped_ourselves_owes_a_letter_unless_nobody_asked(database_url: str, tmp_path: Path) -> None:
+    with installed(tmp_path, database_url, processors=FORMS) as there:
+        ours, mistaken = (there.ask(Right.ERASURE, f"{who}@example.org", id=who) for who in ("ada", "ben"))
+        service, person = there.service, Person("Dana", "dana", "the import was wrong")
+        with pytest.raises(DecisionRefused, match="not stopped everywhere"):
+            service.write(lambda unit: nobody_asked(unit, service.controller, ours.id, person, there.clock.now()))
+        for one in (ours, mistaken):
+            service.write(partial(_stop, there, one.id, person))
+        service.write(lambda unit: nobody_asked(unit, service.controller, mistaken.id, person, there.clock.now()))
+        nameless = Person("Dana", "dana", " ")
+        with pytest.raises(UsageError):
+            service.write(lambda unit: nobody_asked(unit, service.controller, ours.id, nameless, there.clock.now()))
+        assert reminded(there, 25 * DAY) == [("dpo", "letter-near")]
+        (alert,) = [one for one in there.told() if one.cause == "letter-near"]
+        assert (ours.id in alert.text, mistaken.id in alert.text) == (True, False)
+        assert (answered(there, ours.id), answered(there, mistaken.id)) == (False, True)
+        told(there, ours.id, LetterKind.REFUSAL)
+        assert reminded(there, DAY) == []
+        there.sound()
+
+
+def _stop(there: Installation, request_id: str, person: Person, unit: Unit) -> None:
+    decide(unit, there.service.controller, request_id, DecisionKind.WITHDRAW, person, there.clock.now())
 
 
 def test_a_reminder_ends_after_a_month() -> None:
     owed = LetterOwed("r-1", date(2026, 12, 17))
     last = owed.by + GIVEN_UP
-    assert (level_of(owed, last), level_of(owed, last + DAY)) == ("letter-late", "")
+    assert (level_of(owed, last), level_of(owed, last + DAY)) == ("letter-late", None)
 
 
 def test_an_alert_names_the_oldest_hundred_and_counts_the_rest(tmp_path: Path) -> None:

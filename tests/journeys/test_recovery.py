@@ -24,6 +24,7 @@ from dpsync.sandbox.mailchimp.api import Mailchimp
 from dpsync.sandbox.mailchimp.audience import digest
 from dpsync.store import tables as t
 from tests.databases import new_database
+from tests.faults.counting import Counted
 from tests.journeys.installation import FORMS, NEWSLETTER, Asked, Installation, installed, receive
 from tests.journeys.test_letters import CONTACT, letters, readable
 
@@ -131,7 +132,10 @@ def sent_again(there: Installation) -> dict[str, Asked]:
     return again
 
 
-def test_nothing_is_lost_nothing_doubled_and_nobody_resurrected(there: Installation, tmp_path: Path) -> None:
+@pytest.mark.fault(39)
+def test_nothing_is_lost_nothing_doubled_and_nobody_resurrected(
+    there: Installation, tmp_path: Path, counted: Counted
+) -> None:
     taken, asked = before_and_a_week(there, tmp_path / "backups")
     assert (taken.entries, try_out(there.service, taken).problems) == (find(taken.folder).entries, ())
     assert try_out(there.service, taken).lost == 3
@@ -159,6 +163,9 @@ def test_nothing_is_lost_nothing_doubled_and_nobody_resurrected(there: Installat
         for address in (ADA, BEN, CARA, DAN, EVE):
             assert there.sandbox.effects_on(address) == effects[address], address
         assert all(there.state(one) in DONE_STATES for one in again.values())
+        unnamed = {asked[one].id for one in (EVE, FAY)} - {one.request_id for one in found.missing.lost}
+        undone = [one for one in again.values() if there.state(one) not in DONE_STATES]
+        counted(39, neither_replayed_nor_named=len(unnamed) + len(undone))
         (fay,) = there.sandbox.holdings(FAY)
         assert (dict(fay.merge_fields)["FNAME"], dict(fay.merge_fields)["LNAME"]) == ("Fay", "Hill")
         assert not any(there.sandbox.holds(address) for address in (ADA, CARA, EVE))

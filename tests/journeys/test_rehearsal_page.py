@@ -4,13 +4,16 @@ import json
 import os
 import random
 import re
+import smtplib
 import socket
 import subprocess
 import sys
 from contextlib import ExitStack
 from pathlib import Path
+from typing import get_args
 
 from dpsync.cli.first_settings import SANDBOX
+from dpsync.sandbox.mailbox import Behaviour
 from dpsync.sandbox.scenario import Scenario
 from dpsync.sandbox.server import running_sandbox
 
@@ -77,6 +80,29 @@ def test_the_first_erasure_of_the_readme_is_proved(tmp_path: Path) -> None:
 def test_the_fault_on_the_page_is_one_that_the_sandbox_takes() -> None:
     (example,) = re.findall(r"`(\{\"mailchimp\": \{\"faults\".*?\})`", PAGE.read_text(encoding="utf-8"))
     assert Scenario.model_validate(json.loads(example)).mailchimp.faults[0].status == 503
+
+
+def test_the_mailbox_is_read_by_the_program_on_its_page(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "sandbox-mailbox.md").read_text(encoding="utf-8")
+    (program,) = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    (tmp_path / "mailbox.py").write_text(program, encoding="utf-8")
+    (example,) = re.findall(r"```json\n(.*?)```", page, flags=re.DOTALL)
+    rules = Scenario.model_validate(json.loads(example)).mail.rules
+    assert rules["privacy@agency.example"].answer == "wrong_recipient"
+    rows = re.findall(r"^\| (`.*?) \|", page, flags=re.MULTILINE)[1:]
+    named = {name for row in rows for name in re.findall(r"`(.*?)`", row)}
+    assert named == set(get_args(Behaviour)), "each behaviour stands in the table"
+    with running_sandbox() as running, smtplib.SMTP(running.smtp_host, running.smtp_port) as host:
+        for to in ("dpo@example.org", "it@example.org"):
+            host.sendmail("dpsync@example.org", [to], f"From: a@example.org\nTo: {to}\nSubject: Hello\n\nto {to}\n")
+        url = running.mailchimp_url.removesuffix("/3.0")
+        argv = [sys.executable, str(tmp_path / "mailbox.py"), url]
+        both, one = (
+            subprocess.run([*argv, *more], capture_output=True, text=True, timeout=60, check=True).stdout
+            for more in ((), ("it@example.org",))
+        )
+    assert ("to dpo@example.org" in both, "to it@example.org" in both) == (True, True)
+    assert ("to dpo@example.org" in one, "to it@example.org" in one) == (False, True)
 
 
 def test_a_rehearsal_begins_at_the_addresses_of_the_sandbox() -> None:

@@ -18,22 +18,16 @@ from dpsync.propagation import contacts
 from dpsync.retention import acts, worklist
 from dpsync.store import tables as t
 from dpsync.store.writer import Unit
+from tests.gardens import GARDENS
 from tests.keeping import HEADER, export, standins, told
 from tests.shapes import undocumented
 
 DAY = timedelta(days=1)
 BY = ("--by", "Dana Officer")
 HOW = (*BY, "--how", "by telephone with the admin")
-CONFIG = """\
-[controller]
-name = "Example Gardens"
-dpo = "dpo@example.org"
-operator = "it@example.org"
-rehearsal = true
-
-[ledger]
-origin = "example.org/dpsync"
-
+CONFIG = (
+    GARDENS
+    + """
 [processors.inbox]
 connector = "postbox"
 contact = "privacy@postbox.example"
@@ -43,6 +37,7 @@ retention = { months = 3, admin = "inbox@example.org" }
 connector = "notice"
 contact = "privacy@stratosoft.example"
 """
+)
 
 
 class Folder:

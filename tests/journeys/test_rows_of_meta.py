@@ -20,8 +20,9 @@ from tests.journeys.test_put_back import SUBMIT, PutBack, put_back
 
 __all__ = ["put_back"]
 
-MADE_ANEW = {"configuration", "soundness", "anchored_at"}
-"""The digest of the settings is an entry; the last judgement and the last look at the anchors are repeated each day."""
+MADE_ANEW = {"configuration", "soundness", "anchored_at", "unfindable"}
+"""The digest of the settings is an entry; the last judgement and the last look at the anchors are repeated each day; a
+start looks again at which requests lead to no box."""
 
 
 @pytest.fixture

@@ -22,11 +22,13 @@ import pytest
 
 from dpsync.__main__ import main
 from dpsync.cli.shapes import SHAPES
+from dpsync.cli.systemd_unit import sample_units
 from dpsync.errors import Exit
 from dpsync.settings import load
 from tests.shapes import undocumented
 from tests.waiting import LONG, until
 
+ROOT = Path(__file__).parents[2]
 INIT = ("init", "--name", "Example Gardens", "--dpo", "dpo@example.org", "--operator", "it@example.org")
 PROGRAM = [sys.executable, "-m", "dpsync"]
 
@@ -281,6 +283,21 @@ def test_systemd_itself_finds_nothing_wrong_in_the_unit(
     unit.write_text(capsys.readouterr().out, encoding="utf-8")
     ended = subprocess.run(["systemd-analyze", "verify", str(unit)], capture_output=True, text=True, check=False)
     assert [line for line in ended.stderr.splitlines() if "dpsync.service" in line] == []
+
+
+def test_the_units_that_are_shipped_are_those_that_the_command_writes() -> None:
+    shipped = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "config" / "systemd").iterdir()}
+    assert shipped == sample_units(), "make docs"
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
+@pytest.mark.parametrize("name", [name for name in sample_units() if name.endswith(".service")])
+def test_systemd_finds_the_units_hardened(name: str) -> None:
+    judge = ["systemd-analyze", "security", "--no-pager", "--offline=true", "--threshold=20"]  # of 100: below 2 of 10
+    place = ROOT / "config" / "systemd" / name
+    ended = subprocess.run([*judge, str(place)], capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert re.search(r"Overall exposure level for \S+: 1\.\d OK", ended.stdout)
 
 
 # --- asking and answering on a terminal

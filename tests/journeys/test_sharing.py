@@ -20,6 +20,7 @@ from dpsync.propagation.rules.plan import Safety
 from dpsync.store import tables as t
 from dpsync.store.database import open_database
 from tests.builders import World
+from tests.faults.counting import Counted
 from tests.invariants import faults
 from tests.journeys.sharing import CALL, LEASE, STEPS
 from tests.waiting import until
@@ -146,7 +147,11 @@ def workers(
 pytestmark = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 
 
-def test_a_stopped_owner_is_followed_after_its_last_call_and_begins_nothing_when_it_wakes(workers: Workers) -> None:
+@pytest.mark.fault(19)
+@pytest.mark.fault(46)
+def test_a_stopped_owner_is_followed_after_its_last_call_and_begins_nothing_when_it_wakes(
+    workers: Workers, counted: Counted
+) -> None:
     far, world = workers.processor, workers.world
     workers.ask(10)
     (old, old_id), (new, new_id) = workers.start(), workers.start()
@@ -165,6 +170,8 @@ def test_a_stopped_owner_is_followed_after_its_last_call_and_begins_nothing_when
     until(workers.all_through)
     assert [call for call in far.calls if call[1] == old.pid and call[0] > stopped] == []
     assert far.peak <= CAP
+    counted(46, over_the_cap=max(0, far.peak - CAP))
+    counted(19, double_sends=len([call for call in far.calls if call[1] == old.pid and call[0] > stopped]))
     assert workers.order_was_kept()
     until(lambda: faults(world) == [])
 

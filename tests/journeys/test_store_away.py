@@ -180,6 +180,41 @@ def test_a_server_that_lets_nobody_in_just_now_is_away(
         assert main(["--config", str(config), "status"]) == 75
 
 
+PROCESSOR = """
+[processors.newsletter]
+title = "Mailchimp, newsletter"
+connector = "mailchimp"
+contact = "privacy@mailchimp.example"
+api_key = { env = "DPSYNC_TEST_KEY" }
+"""
+
+
+def test_a_server_that_takes_one_connection_less_than_check_asks_for_is_no_fault_of_dpsync(
+    server: str, config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    user, parsed = "dpsync_connects_once", make_url(server)
+    config.write_text(config.read_text() + PROCESSOR, encoding="utf-8")
+    monkeypatch.setenv("DPSYNC_TEST_KEY", "key-us1")
+    monkeypatch.setenv("DPSYNC_TEST_DATABASE", f"postgresql://{user}@/{parsed.database}?host={folder_of(server)}")
+    admin = create_engine(server, isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(text(f"DROP ROLE IF EXISTS {user}"))
+        connection.execute(text(f"CREATE ROLE {user} LOGIN"))
+        connection.execute(text(f"ALTER DATABASE {parsed.database} OWNER TO {user}"))
+        try:
+            assert main(["--config", str(config), "init", str(config.parent)]) == 0
+            connection.execute(text(f"ALTER ROLE {user} CONNECTION LIMIT 1"))
+            capsys.readouterr()
+            main(["--config", str(config), "check", "--offline"])
+            (line,) = [one for one in capsys.readouterr().out.splitlines() if one.startswith("newsletter")]
+        finally:
+            connection.execute(text(f"DROP OWNED BY {user}"))
+            connection.execute(text(f"ALTER DATABASE {parsed.database} OWNER TO CURRENT_USER"))
+            connection.execute(text(f"DROP ROLE {user}"))
+    admin.dispose()
+    assert "DP-205 PostgreSQL takes no more connections" in line, line
+
+
 # --- what somebody must put right
 
 

@@ -15,6 +15,7 @@ from dpsync.__main__ import main
 from dpsync.connector import (
     Accepted,
     Applied,
+    AsAsked,
     Contradicts,
     HandOver,
     NotIdentifiable,
@@ -24,10 +25,12 @@ from dpsync.connector import (
 )
 from dpsync.model import Cause, Right, State
 from dpsync.propagation.alert_texts import ALERTS, alert_text
+from dpsync.propagation.forgetting import forget
 from dpsync.propagation.queue.lanes import causes_of
 from dpsync.propagation.record import Update, record
 from dpsync.propagation.rules.lifecycle import Answer, AnswerKind, Decision, DecisionKind, Defect, Event, Timer
 from dpsync.reports.meaning import Need
+from dpsync.running.jobs import climb
 from dpsync.store import tables as t
 from tests.builders import proof
 from tests.journeys.installation import FORMS, KEY, NEWSLETTER, SECRET, Asked, Installation, installed, sqlite_url
@@ -115,7 +118,7 @@ CASES: list[tuple[Need, list[Event], set[State]]] = [
 
 
 def test_there_is_a_case_for_every_kind_of_duty() -> None:
-    assert {need for need, _, _ in CASES} == set(Need) - {Need.NOTHING}
+    assert {need for need, _, _ in CASES} == set(Need) - {Need.NOTHING, Need.FORGOTTEN}  # the last has a test below
 
 
 @pytest.mark.parametrize(("need", "events", "after"), CASES)
@@ -135,6 +138,22 @@ def test_the_command_of_each_duty_works_when_it_is_pasted(
     code, _, err = place.run(duty["command"])
     assert code == 0, (duty, err)
     assert place.installation.state(one) in after
+
+
+def test_what_is_taken_back_after_it_was_forgotten_is_settled_by_the_command_that_says_so(place: Place) -> None:
+    one = place.ask(Right.ERASURE)
+    place.happens(one, [APPLIED, AsAsked(evidence=proof())])
+    place.installation.clock.advance(timedelta(days=31))
+    place.happens(one, [AsAsked(evidence=proof())])  # the last look
+    place.happens(one, [Decision(DecisionKind.WITHDRAW)], "forms")
+    service, now = place.installation.service, place.installation.clock.now()
+    assert service.write(lambda unit: forget(unit, service.controller, [one.id], now, now)) == 1
+    (service.settings.ledger.receipts / f"{one.id}.gap").touch()  # no receipt was written here
+    place.happens(one, [Contradicts(reason="still there", evidence=proof())])
+    (duty,) = [duty for duty in place.duties(one) if "took back" in duty["sentence"]]
+    code, _, err = place.run(duty["command"])
+    assert code == 0, err
+    assert place.installation.state(one) is State.SETTLED
 
 
 def test_to_stop_what_waits_for_a_decision_works_when_it_is_pasted(place: Place) -> None:
@@ -204,7 +223,10 @@ def test_each_command_in_an_alert_works_when_it_is_pasted(place: Place, cause: s
 
 def test_the_alert_of_a_held_request_names_commands_that_work(place: Place) -> None:
     one = place.ask()
-    (told,) = place.installation.told()
+    assert place.installation.told() == [], "the contact may confirm itself, and is asked to"
+    place.installation.clock.advance(timedelta(days=1, minutes=1))
+    climb(place.installation.service, place.installation.clock.now())
+    told = next(told for told in place.installation.told() if told.cause == "held")
     (release,) = re.findall(r"`(dpsync [^`]+)`", "".join(told.concerns))
     withdraw = next(found for found in re.findall(r"`(dpsync [^`]+)`", told.body) if "withdraw" in found)
     withdraw = withdraw.replace("REQUEST", one.id)

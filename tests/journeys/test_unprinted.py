@@ -17,19 +17,13 @@ from dpsync.__main__ import main
 from dpsync.cli.app import COMMANDS, GROUPS
 from dpsync.cli.console import Talk
 from dpsync.errors import Exit, Locked
+from tests.gardens import GARDENS
 from tests.keeping import standins
 
 FULL = Path("/dev/full")
-CONFIG = """\
-[controller]
-name = "Example Gardens"
-dpo = "dpo@example.org"
-operator = "it@example.org"
-rehearsal = true
-
-[ledger]
-origin = "example.org/dpsync"
-
+CONFIG = (
+    GARDENS
+    + """
 [safety]
 mode = "confirm"
 cooling_off = "24h"
@@ -44,6 +38,7 @@ connector = "postbox"
 contact = "privacy@postbox.example"
 retention = { months = 3, admin = "inbox@example.org" }
 """
+)
 WHY = ("--by", "Dana Officer", "--reason", "a test")
 HOW = ("--by", "Dana Officer", "--how", "by telephone")
 
@@ -57,9 +52,15 @@ READING: dict[str, tuple[str, ...]] = {
     "explain": (),
     "verify": (),
     "config schema": (),
+    "config upgrade": (),
+    "contact": ("forms",),
     "completion": ("bash",),
     "retention show": ("--json",),
     "links show": ("--json",),
+    "source list": (),
+    "source sample": ("supabase",),
+    "source outbox": ("civicrm",),
+    "keys show": ("--json",),
     "forgotten": ("--json",),
     "complaint list": ("--json",),
     "incident list": ("--json",),
@@ -69,6 +70,9 @@ WRITING: dict[str, tuple[tuple[str, ...], str]] = {
     "submit": (("erasure", "--email", "ben@example.org", "--id", "crm-2"), "request r-"),
     "status --who": (("REQUEST", "--who"), "REQUEST"),
     "dossier --who": (("REQUEST", "--who"), "REQUEST"),
+    "find": (("--email", "ada@example.org"), "REQUEST"),
+    "import": (("opt_out", "LIST", "--by", "Dana Officer", "--json"), "new requests are stored"),
+    "screen": (("LIST", "-o", "MAY", "--json"), "MAY"),
     "release": (("REQUEST", "forms", *WHY), "REQUEST"),
     "extend": (("REQUEST", "--told-on", "TODAY", *WHY), "REQUEST"),
     "letter": (("REQUEST",), "REQUEST"),
@@ -80,6 +84,7 @@ WRITING: dict[str, tuple[tuple[str, ...], str]] = {
     "resume": (("forms",), "dpsync sends to forms again"),
     "receipt": (("REQUEST", "-o", "FOLDER"), "REQUEST"),
     "backup": (("FOLDER",), "a back-up in"),
+    "doctor": (("-o", "MAY"), "MAY"),
     "complaint open": (
         ("--received", "2026-11-20", "--channel", "mail", "--topic", "delay", "--by", "Dana Officer"),
         "complaint C-",
@@ -87,6 +92,7 @@ WRITING: dict[str, tuple[tuple[str, ...], str]] = {
     "incident open": (("--what", "a laptop is lost", "--by", "Dana Officer"), "incident I-"),
     "links revoke": (("--all",), "links are revoked"),
     "retention state-open": (HOW, "inbox: stated 1"),
+    "keys rotate": (("signing", *WHY, "--yes"), "a new key is in use: signing"),
     "run-once": ((), "every answer"),
 }
 """Arguments, and what standard error names of what was done."""
@@ -95,14 +101,19 @@ ELSEWHERE = {
     "settle": "one way with `release`",
     "check": "its own exit code says more; below",
     "drill": "its own exit code says more",
+    "leaving": "prints as `contact`, and ends as `told`",
     "witness": "runs until it is ended",
     "restore": "prints nothing on standard output",
     "recover": "ends as `backup`",
     "serve": "prints nothing on standard output",
+    "receive": "prints nothing on standard output",
+    "work": "prints nothing on standard output",
     "sandbox": "runs until it is ended",
     "demo": "lasts; it prints through the same `Talk`",
     "retention": "by its own commands",
     "links": "by its own commands",
+    "keys": "by its own commands",
+    "keys check": "its own exit code says more",
     "complaint": "by its own commands",
     "incident": "by its own commands",
     **{f"complaint {name}": "ends as `complaint open`" for name in ("acknowledge", "progress", "outcome", "escalate")},
@@ -111,6 +122,13 @@ ELSEWHERE = {
     "incident show": "prints as `incident list`",
     "service": "by its own commands",
     "intake": "by its own commands",
+    "source": "by its own commands",
+    "source test": "prints as `source sample`",
+    "source merges": "prints as `contact`",
+    "source reconcile": "its own exit code says more",
+    "source leave": "ends as `contact ADDRESS`",
+    "source findings": "prints as `source merges`",
+    "source merge": "ends as `contact ADDRESS`",
     "config": "by its own commands",
     "service show": "prints as `config schema`",
     "service install": "prints nothing on standard output",
@@ -123,6 +141,7 @@ ELSEWHERE = {
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     path = tmp_path_factory.mktemp("unprinted")
     (path / "dpsync.toml").write_text(CONFIG, encoding="utf-8")
+    (path / "list.csv").write_text("email\nkim@example.org\n", encoding="utf-8")
     with standins():
         assert ran(path, "init") == 0
         assert ran(path, "submit", "erasure", "--email", "ada@example.org", "--id", "crm-1") == 0
@@ -154,7 +173,8 @@ def named(folder: Path, word: str) -> str:
         for name, right in (("REQUEST", "erasure"), ("RESTRICTION", "restriction"))
     }
     today = datetime.now(ZoneInfo("Europe/London")).date().isoformat()
-    return {**ids, "FOLDER": str(folder), "TODAY": today}.get(word, word)
+    files = {"LIST": str(folder / "list.csv"), "MAY": str(folder / "may.csv")}
+    return {**ids, **files, "FOLDER": str(folder), "TODAY": today}.get(word, word)
 
 
 def onto_a_full_disk(

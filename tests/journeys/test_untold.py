@@ -46,7 +46,8 @@ def is_told(there: Installation, asked: Asked) -> bool:
 
 
 def duty(there: Installation) -> tuple[str, str]:
-    (one,) = month_report(there.service, there.clock.now()).duties
+    duties = month_report(there.service, there.clock.now()).duties
+    (one,) = [one for one in duties if not one.sentence.startswith("Incident")]
     return one.sentence, one.command
 
 

@@ -5,14 +5,17 @@ import hashlib
 import io
 import json
 import logging
+import math
 import re
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from statistics import median
 from typing import Any, TypeVar
 
 import pytest
@@ -27,11 +30,13 @@ from dpsync.intake.answers import Received, ReceptionBusy
 from dpsync.intake.inbound import Listener, Listeners
 from dpsync.intake.letter_links import ContactPage, LetterLinks
 from dpsync.intake.limits import serve_config
+from dpsync.intake.observed import Observed
 from dpsync.intake.payload import Withdrawal
 from dpsync.intake.receiver import Receiver
 from dpsync.intake.reception import Reception
 from dpsync.intake.refusals import Refusal, Refusals
 from dpsync.intake.signature import Verifier, signed_headers
+from dpsync.intake.sources.reception import SourceReception
 from dpsync.intake.web import create_app
 from dpsync.model import Request, Right
 from dpsync.propagation.correspondence.acknowledgement import AnswerForm, EarlierAnswer, Question
@@ -39,6 +44,7 @@ from dpsync.propagation.engine.worker import Worker
 from dpsync.propagation.rules.lifecycle import AnswerKind
 from dpsync.retention.service import Conversations
 from dpsync.retention.worklist import WorkListPage
+from tests.faults.counting import Counted
 
 T = TypeVar("T")
 SECRET = bytes(range(32))
@@ -187,6 +193,16 @@ class Counts(Refusals):
         return done(None)
 
 
+class Sees(Observed):
+    def __init__(self, house: House) -> None:
+        self.house = house
+
+
+class NeverAsked(SourceReception):
+    def __init__(self) -> None:
+        pass
+
+
 def done(value: T) -> "Future[T]":
     future: Future[T] = Future()
     future.set_result(value)
@@ -203,8 +219,10 @@ def receiver(house: House) -> Receiver:
         letters=Letters(house),
         conversations=Lists(house),
         refusals=Counts(house),
+        observed=Sees(house),
         health=house,
         controller="Example Society",
+        source_reception=NeverAsked(),
     )
 
 
@@ -481,6 +499,36 @@ def test_who_stops_halfway_hears_408_in_time_while_others_are_served(served: Ser
         answer = hear(slow)
     assert b"HTTP/1.1 408 " in answer
     assert len(served.house.received) == 1
+
+
+def seconds_for(served: Served, number: int) -> float:
+    """How long the slower half of so many requests wait for their answers."""
+    took = []
+    for _ in range(number):
+        began = time.monotonic()
+        assert served.post().status_code == 202
+        took.append(time.monotonic() - began)
+    return median(took)
+
+
+@pytest.mark.fault(29)
+def test_who_sends_slowly_or_too_much_makes_nobody_else_wait(served: Served, counted: Counted) -> None:
+    halves = (
+        b"POST /requests HT",
+        written(BODY, sent=BODY[:10]),
+        written(BODY, framing=b"Content-Length: 90000000\r\n"),
+    )
+    slower = math.inf
+    for _ in range(4):  # a busy machine may be slow in between
+        alone = seconds_for(served, 15)
+        with ExitStack() as open_ones:
+            for number in range(60):
+                slow = open_ones.enter_context(socket.create_connection(("127.0.0.1", served.port), timeout=60))
+                slow.sendall(halves[number % 3])
+            slower = min(slower, seconds_for(served, 15) / alone)
+        if slower < 1.5:
+            break
+    counted(29, times_slower_for_others=slower)
 
 
 def test_dripping_bytes_wins_no_time(served: Served) -> None:

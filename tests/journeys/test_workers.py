@@ -23,6 +23,7 @@ from dpsync.propagation.rules.lifecycle import DecisionKind, Timer
 from dpsync.propagation.rules.plan import Safety
 from dpsync.store import tables as t
 from tests.builders import TestConnector, World, busy, later, proof
+from tests.faults.counting import Counted
 from tests.invariants import faults
 from tests.waiting import until
 
@@ -345,8 +346,9 @@ def test_what_was_answered_between_being_looked_at_and_being_begun_is_neither_re
 
 
 # A file does not go away; a full or a locked one is told of in test_writer.
+@pytest.mark.fault(22)
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
-def test_the_worker_outlives_a_database_that_went_away(world: World, engine: Engine) -> None:
+def test_the_worker_outlives_a_database_that_went_away(world: World, engine: Engine, counted: Counted) -> None:
     vendor = world.vendors["alpha"]
     vendor.hold(ADA, BEN)
     gate = Gate(world)
@@ -375,6 +377,8 @@ def test_the_worker_outlives_a_database_that_went_away(world: World, engine: Eng
     running.join(60)
     assert not running.is_alive()
     assert faults(world) == []
+    lost = [one for one in (first, second) if world.state(one) is not State.VERIFIED]
+    counted(22, lost=len(lost))
 
 
 def _cut_every_connection(engine: Engine) -> None:

@@ -66,6 +66,14 @@ def test_a_key_line_of_the_public_example_is_read_and_its_id_follows_from_it() -
         note.VerifierKey.parse(PUBLIC)
 
 
+@pytest.mark.parametrize(
+    ("name", "public"), [("", bytes(32)), ("example.org/w", bytes(33)), ("example.org/w", bytes(31))]
+)
+def test_a_key_line_without_a_name_or_of_another_length_is_none(name: str, public: bytes) -> None:
+    with pytest.raises(NoteInvalid):
+        WitnessKey.parse(WitnessKey(name, public).line)
+
+
 def test_a_cosignature_is_over_the_whole_body_and_its_time() -> None:
     head = note.Checkpoint("example.org/dpsync", 3, bytes(32))
     signed = note.sign(head, SIGNER)

@@ -47,9 +47,12 @@ def asked(right: Right) -> Request:
     return Request("crm", "1", right, Subject(id="7"), datetime(2026, 11, 20, 9, tzinfo=UTC), changes=changes)
 
 
+DOUBTS = [frozenset[Cause](), frozenset({Cause.MAYBE_MERGE}), frozenset({Cause.MAYBE_MERGE, Cause.COOLING_OFF})]
 AROUND = [
-    Surroundings(shared_address=shared, restricted=restricted, counted=counted, confirmed=confirmed)
-    for shared, restricted, confirmed, counted in product([False, True], [False, True], [False, True], [0, 4, 5, 6])
+    Surroundings(shared_address=shared, restricted=restricted, counted=counted, confirmed=confirmed, doubts=doubts)
+    for shared, restricted, confirmed, counted, doubts in product(
+        [False, True], [False, True], [False, True], [0, 4, 5, 6], DOUBTS
+    )
 ]
 SAFETIES = [
     Safety(mode=mode, irreversible_per_day=5, cooling_off=cooling, approvals=approvals)
@@ -70,7 +73,8 @@ def test_each_cause_holds_when_its_own_condition_is_there_and_only_then(
             Cause.OBSERVE: safety.mode is Mode.OBSERVE,
             Cause.SHARED_ADDRESS: destroys and around.shared_address,
             Cause.RESTRICTION_IN_FORCE: destroys and around.restricted,
-            Cause.COOLING_OFF: destroys and safety.cooling_off != timedelta(0),
+            Cause.COOLING_OFF: destroys and (safety.cooling_off != timedelta(0) or Cause.COOLING_OFF in around.doubts),
+            Cause.MAYBE_MERGE: destroys and Cause.MAYBE_MERGE in around.doubts,
             Cause.APPROVAL: destroys and (safety.approvals > 0 or safety.mode is Mode.CONFIRM),
             Cause.CONTACT_UNVERIFIED: by_letter and not around.confirmed,
         }
@@ -103,3 +107,8 @@ def test_an_exemption_counts_for_its_right_to_the_end_of_its_last_day(
         assert begun.state is State.HELD
     other = initial_state(asked(Right.OPT_OUT), of, CALM, Safety(), TODAY)
     assert other == InitialState(of, State.PENDING, frozenset(), Way.API, counts=True)
+
+
+def test_what_cools_off_does_so_for_the_time_of_the_settings_and_for_a_day_where_they_name_none() -> None:
+    assert Safety(cooling_off=timedelta(hours=3)).cools_for == timedelta(hours=3)
+    assert Safety().cools_for == timedelta(hours=24)

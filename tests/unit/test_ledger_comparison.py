@@ -104,7 +104,7 @@ class Case:
         self.said.hear(8, {"event": "applied", "ts": 120, "dest": "a", "state": "applied", "rung": 3, "rows": text})
 
     def found(self, keys: object = None) -> list[str]:
-        return list(_of_request(cast("Keys", keys or Opens()), self.row, self.has, self.said, {}))
+        return list(_of_request(cast("Keys", keys or Opens()), self.row, self.has, self.said, {}, lambda _: None))
 
 
 def test_what_is_as_told_is_no_problem() -> None:
@@ -242,14 +242,31 @@ def test_without_its_key_a_request_is_compared_in_what_is_open_and_the_key_is_na
     case = Case()
     case.row["source"] = "other"
     assert case.found() == ["request r-1: source not as entry 7 recorded it"]
-    assert list(_of_request(None, case.row, case.has, case.said, {})) == []
+    assert list(_of_request(None, case.row, case.has, case.said, {}, lambda _: None)) == []
     (lost,) = case.found(Fails())
     assert lost.startswith("request r-1: wrapped_key does not open under key_month 2026-11, so less is compared: ")
     case.row["wrapped_key"] = None
     assert case.found() == ["request r-1: wrapped_key is gone, and no entry tells that the request was shredded"]
     case.said.hear(9, {"event": "shredded", "ts": 500})
-    case.row["shredded_at"] = 500 * SECOND
+    case.row |= {"shredded_at": 500 * SECOND, "sealed": None}
     assert case.found() == []
+    by_receipt = list(_of_request(None, case.row, case.has, case.said, {}, lambda _: KEY))
+    assert by_receipt == ["request r-1: source not as entry 7 recorded it"]
+
+
+def test_the_key_in_a_receipt_is_used_only_once_a_request_is_forgotten() -> None:
+    case = Case()
+    case.row["source"] = "other"
+    assert list(_of_request(None, case.row, case.has, case.said, {}, lambda _: KEY)) == []
+
+
+@pytest.mark.parametrize(("column", "at"), [("sealed", ""), ("wrapped_key", ""), ("handed", " at a")])
+def test_what_was_destroyed_and_is_there_again_is_named(column: str, at: str) -> None:
+    case = Case()
+    case.said.hear(9, {"event": "shredded", "ts": 500})
+    case.row |= {"shredded_at": 500 * SECOND, "sealed": None, "wrapped_key": None}
+    (case.part if at else case.row)[column] = b"from an older copy"
+    assert case.found() == [f"request r-1{at}: {column} is there, and the ledger tells that the request was forgotten"]
 
 
 def received(number: int, **more: str | int) -> tuple[str | None, bytes]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from dpsync.errors import NoteInvalid
 from dpsync.ledger import merkle, note
-from dpsync.ledger.continuation import Continuation, parse
+from dpsync.ledger.continuation import LONGEST, Continuation, parse
 
 SIGNER = note.Signer.from_seed("example.org/dpsync", bytes(range(32)))
 
@@ -104,3 +104,19 @@ def test_a_ledger_without_entries_goes_on_as_any() -> None:
     step = Tree(4).step(0, 4)
     assert step.proof == ()
     assert parse(step.text).leads_from(hashlib.sha256(b"").digest())
+
+
+def test_sizes_of_eighteen_digits_are_read_and_longer_ones_are_not() -> None:
+    head = note.Checkpoint(SIGNER.name, 10**18 - 1, bytes(32))
+    step = Continuation(10**18 - 1, (), note.sign(head, SIGNER))
+    assert parse(step.text) == step
+    with pytest.raises(NoteInvalid, match="no consistency file"):
+        parse(step.text.replace("old 9", "old 99", 1))
+
+
+def test_a_proof_holds_as_many_hashes_as_the_format_allows_and_no_more() -> None:
+    head = note.Checkpoint(SIGNER.name, 9, bytes(32))
+    step = Continuation(5, (bytes(32),) * LONGEST, note.sign(head, SIGNER))
+    assert parse(step.text) == step
+    with pytest.raises(NoteInvalid):
+        parse(Continuation(5, (bytes(32),) * (LONGEST + 1), note.sign(head, SIGNER)).text)

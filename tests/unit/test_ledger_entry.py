@@ -1,8 +1,10 @@
 """The entry's format: one spelling, no identifier, no surprise for a reader in another language."""
 
+import cProfile
 import hashlib
 import hmac
 import json
+from calendar import monthrange
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -18,11 +20,14 @@ from dpsync.ledger.entry import (
     canonical,
     commitment,
     decode,
+    decoded_slowly,
     encode,
+    is_ordinary,
     list_digest,
     resp_digest,
     safe,
 )
+from dpsync.model import Cause
 from tests.names import plain
 
 NOW = datetime(2027, 1, 15, 8, 0, 0, tzinfo=UTC)
@@ -146,6 +151,92 @@ def test_what_was_encoded_is_decoded_and_stays_small(event: EntryKind, fields: d
     assert body.isascii()
 
 
+EVERY: dict[str, str | int] = {
+    **dict.fromkeys(("attempt", "http", "n", "rung", "told", "received", "assumed", "target", "overdue"), 120),
+    **dict.fromkeys(("resp", "subj", "by", "why", "list", "digest", "how"), HEX),
+    **dict.fromkeys(("req", "dest", "right", "ref", "cause", "way", "kind", "name", "state", "ground", "rule"), "a b"),
+    **dict.fromkeys(("due", "starts", "strict", "letter", "told_on"), "2026-11-20"),
+    "rows": f"request:{HEX}:abcd attempt/1:{HEX}:abcd",
+}
+"""Each key of the format."""
+
+
+@pytest.mark.parametrize("kind", EntryKind)
+def test_an_entry_of_every_kind_with_all_keys_or_none_is_known_at_a_glance(kind: EntryKind) -> None:
+    for fields in ({}, EVERY):
+        body = encode(kind, NOW, **fields)
+        assert is_ordinary(body)
+        with cProfile.Profile() as profile:
+            said = decode(body)
+        assert decoded_slowly.__code__ not in {one.code for one in profile.getstats()}
+        assert said == decoded_slowly(body) == {**fields, "event": kind, "ts": 1_800_000_000, "v": 1}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"name": ""},
+        {"name": "x" * LONGEST_TEXT},
+        {"name": "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) not in '"@\\')},
+        {"n": 0},
+        {"n": 10**15 - 1},
+        {"rows": "a"},
+        {"rows": "x" * (LARGEST - len(b'{"event":"gap","rows":"","ts":1800000000,"v":1}'))},
+    ],
+    ids=plain,
+)
+def test_the_ends_of_what_is_known_at_a_glance(fields: dict[str, str | int]) -> None:
+    assert is_ordinary(encode(EntryKind.GAP, NOW, **fields))
+
+
+def test_at_a_glance_every_day_but_the_29th_of_february_is_a_day_and_no_other() -> None:
+    whole = encode(EntryKind.GAP, NOW, due="2028-11-20")
+    for month in range(15):
+        for day in range(41):
+            written = f"2028-{month:02}-{day:02}"
+            is_day = (1 <= month <= 12) and (1 <= day <= monthrange(2028, month)[1])
+            body = whole.replace(b"2028-11-20", written.encode())
+            assert is_ordinary(body) is (is_day and (month, day) != (2, 29)), written
+    assert decode(whole.replace(b"2028-11-20", b"2028-02-29"))["due"] == "2028-02-29"
+    for year in (b"0000", b"0028", b"02028"):
+        assert not is_ordinary(whole.replace(b"2028", year))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"event":"gap","ts":1}',
+        b'{"event":"gap","v":1}',
+        b'{"ts":1,"v":1}',
+        b'{"event":"gap","ts":1,"v":1,}',
+        b'{,"event":"gap","ts":1,"v":1}',
+        b'{"event":"gap""ts":1,"v":1}',
+        b'{"event":"gap","n":1,"n":1,"ts":1,"v":1}',
+        b'{"event":"gap","n":1000000000000000,"ts":1,"v":1}',
+        b'{"event":"gap","name":"' + b"x" * (LONGEST_TEXT + 1) + b'","ts":1,"v":1}',
+        b'{"event":"gap","rows":"a  b","ts":1,"v":1}',
+        b'{"event":"gap","rows":" b","ts":1,"v":1}',
+        b'{"event":"gap","rows":"b ","ts":1,"v":1}',
+        b'{"event":"gap","rows":"' + b"x" * (LARGEST - 46) + b'","ts":1800000000,"v":1}',
+    ],
+    ids=lambda body: plain(body[:40]),
+)
+def test_what_is_no_entry_or_a_rare_one_is_not_known_at_a_glance(body: bytes) -> None:
+    assert not is_ordinary(body)
+
+
+def test_no_byte_of_an_entry_can_change_so_that_a_glance_takes_it_for_one_and_the_careful_look_does_not() -> None:
+    body, others = encode(EntryKind.RECEIVED, NOW, **EVERY), b'\n "@,1g\\\x7f'
+    taken = 0
+    for at in range(len(body)):
+        for put in (b"", *(bytes([one]) for one in others), body[at : at + 1] * 2):
+            changed = body[:at] + put + body[at + 1 :]
+            if is_ordinary(changed):
+                taken += 1
+                assert decode(changed) == decoded_slowly(changed)
+    assert taken > 1_000, "what is another entry is known, too"
+
+
 @given(st.binary(max_size=60) | st.text(max_size=60).map(str.encode))
 def test_a_parser_meets_any_bytes_with_one_error(body: bytes) -> None:
     with pytest.raises(ValueError, match=r"\w"):
@@ -221,3 +312,9 @@ def test_the_longest_entry_is_still_one() -> None:
     assert decode(longest)["rows"] == rows
     with pytest.raises(ValueError, match="more than 2048 bytes"):
         encode(EntryKind.RECEIVED, NOW, req=text, rule=text, ground=text, rows=f"{rows}0")
+
+
+def test_an_entry_can_name_every_cause_at_once() -> None:
+    """What holds a propagation may be all of it together: a new cause with a long name would be refused midway."""
+    every = ",".join(sorted(Cause))
+    assert decode(encode(EntryKind.HELD, NOW, req="r-1", cause=every))["cause"] == every

@@ -199,3 +199,18 @@ def test_an_unknown_signature_may_have_any_length_but_none() -> None:
 def test_a_text_with_an_empty_line_is_signed_as_a_whole() -> None:
     text = "first\n\nsecond\n"
     assert note.signed_text(note.sign_text(text, [SIGNER]), [SIGNER.verifier]) == text
+
+
+@pytest.mark.parametrize("public", [b"", b"short", bytes(33)])
+def test_what_is_no_public_key_fits_nothing_however_often_it_is_asked(public: bytes) -> None:
+    key = note.VerifierKey("example.org/dpsync", public)
+    assert [key.fits("text\n", bytes(64)) for _ in range(2)] == [False, False]
+
+
+@pytest.mark.parametrize("mark", ["\t", "\r", "\x00", "\x7f", "\x85", "\u2028", "\u200b"])
+def test_a_control_character_anywhere_in_a_note_is_refused(mark: str) -> None:
+    signed = note.sign(note.Checkpoint("example.org/dpsync", 1, bytes(32)), SIGNER)
+    note.parse(signed)
+    for at in (0, 5, len(signed)):
+        with pytest.raises(NoteInvalid, match="control character"):
+            note.parse(signed[:at] + mark + signed[at:])

@@ -1,10 +1,12 @@
 """What the entries tell of a place, and what lies beside the ledger: checkpoints, receipts, and what is none."""
 
 import base64
+import errno
 import os
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import insert
@@ -13,6 +15,7 @@ from dpsync.errors import ProofDamaged, ProofDiskFull
 from dpsync.ledger import anchors as outside
 from dpsync.ledger import entry, note, receipt
 from dpsync.ledger.anchors import LARGEST, Anchors, Outside
+from dpsync.ledger.continuation import Continuation
 from dpsync.ledger.conversation_comparison import _Told
 from dpsync.ledger.entry import EntryKind
 from dpsync.ledger.note import Checkpoint, Signer
@@ -60,6 +63,23 @@ def test_what_is_no_receipt_is_not_the_newest_and_nothing_waits_for_it(folder: R
     assert folder.newest() == {path: value["checkpoint"]}
 
 
+def test_how_far_receipts_reach_is_looked_for_once_and_then_known(folder: ReceiptFolder) -> None:
+    many = receipt_under("r-b", 12)
+    size = note.parse(many["checkpoint"])[0].size
+    folder.write(many)
+    folder.write(receipt_under("r-a", 2))
+    assert folder.under == size
+    again = ReceiptFolder(folder._folder, [SIGNER.verifier])
+    assert again.under == size
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Path, "glob", lambda *_: pytest.fail("every file is looked at once more"))
+        again.write(receipt_under("r-c", 2))
+        assert again.under == size
+        again.write(larger := receipt_under("r-d", 20))
+        assert again.under == note.parse(larger["checkpoint"])[0].size > size
+    assert ReceiptFolder(folder._folder / "none", [SIGNER.verifier]).under == 0
+
+
 def test_a_receipt_is_missing_until_it_tells_of_the_moment_at_which_its_request_closed(folder: ReceiptFolder) -> None:
     closed = NOW + timedelta(minutes=1)
     wanted = [("r-a", closed), ("r-b", closed)]
@@ -101,6 +121,28 @@ def test_what_stands_in_place_of_a_checkpoint_is_named_as_what_it_is(tmp_path: P
     assert f"is larger than {LARGEST:,} bytes, which says nothing" in large
     assert "000000000004.checkpoint is a damaged file (empty, cut off or no checkpoint), which" in empty
     assert "000000000005.checkpoint is a damaged file (it holds the checkpoint of 1 entries), which" in other
+
+
+@pytest.mark.parametrize(
+    ("refused", "told"), [(errno.EIO, "cannot be used: Input/output error"), (errno.ENOSPC, "is full: make room")]
+)
+def test_a_checkpoint_that_the_disk_did_not_give_this_time_is_no_damaged_file(
+    refused: int, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    anchors = Anchors(tmp_path)
+    anchors.write(checkpoint(1))
+    opened, failed = os.open, list[Any]()
+
+    def once(path: Any, *more: Any, **named: Any) -> int:
+        if str(path).endswith("000000000001.checkpoint") and not failed:
+            failed.append(path)
+            raise OSError(refused, os.strerror(refused))
+        return opened(path, *more, **named)
+
+    monkeypatch.setattr(os, "open", once)
+    (said,) = anchors.read({}).damaged
+    assert told in said
+    assert ".gap" not in said, "nobody is to set a good file aside"
 
 
 def test_a_folder_that_takes_no_checkpoint_is_damaged_and_not_full(tmp_path: Path) -> None:
@@ -185,3 +227,50 @@ def test_of_what_is_about_no_request_only_acts_on_lists_are_heard_as_such() -> N
     heard.hear(1, {"event": "received", "list": "l-1", "ts": 0})
     heard.hear(2, {"event": "verified", "ts": 0})
     assert heard.lists == set()
+
+
+def test_a_receipt_is_ahead_of_a_ledger_that_does_not_hold_all_it_was_made_of(folder: ReceiptFolder) -> None:
+    path = folder.write(receipt_under("r-a", 2))
+    size = note.parse(folder.checkpoints()[path])[0].size
+    assert [folder.ahead(at) for at in (size - 1, size, size + 1)] == [[path], [], []]
+
+
+def test_a_stamp_is_kept_to_the_byte_with_what_was_asked(tmp_path: Path) -> None:
+    Anchors(tmp_path, [ANCHOR_SIGNER.verifier]).write_stamp(7, "one", b"asked", b"said")
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {
+        "000000000007.one.tsq": b"asked",
+        "000000000007.one.tsr": b"said",
+    }
+
+
+def test_a_damaged_consistency_file_of_an_ordinary_size_is_not_called_too_large(tmp_path: Path) -> None:
+    path = tmp_path / "000000000001-000000000002.consistency"
+    path.write_bytes(b"-" * (LARGEST + 1000))
+    (damaged,) = Anchors(tmp_path, [ANCHOR_SIGNER.verifier]).read({}).damaged
+    assert f"{path} is a damaged file (" in damaged
+
+
+def test_the_checkpoints_and_consistency_files_of_more_entries_are_ahead(tmp_path: Path) -> None:
+    anchors = Anchors(tmp_path, [ANCHOR_SIGNER.verifier])
+    anchors.write(checkpoint(5))
+    # As large as one may be: a checkpoint that many have signed, and a long proof.
+    signed = checkpoint(6)
+    while len(signed.encode()) < LARGEST - 200:
+        signed += f"— example.org/other {base64.b64encode(bytes(100)).decode()}\n"
+    step = Continuation(5, (bytes(32),) * 60, signed)
+    assert len(step.text.encode()) > LARGEST
+    (tmp_path / f"{step.name}.consistency").write_text(step.text)
+    (tmp_path / "1-2.consistency").write_text("nothing")
+    found = [sorted(path.name for path in anchors.ahead(size)) for size in (4, 5, 6)]
+    assert found == [["000000000005.checkpoint", "5-6.consistency", "checkpoint"], ["5-6.consistency"], []]
+
+
+def test_under_a_cosigned_checkpoint_stand_the_lines_of_others_and_nothing_else(tmp_path: Path) -> None:
+    anchors = Anchors(tmp_path, [ANCHOR_SIGNER.verifier])
+    other = note.sign(Checkpoint(ORIGIN, 3, bytes(31) + b"x"), ANCHOR_SIGNER)
+    one, two = "— example.org/one AAAAAAAAAAA=\n", "— example.org/two AAAAAAAAAAA=\n"
+    (tmp_path / "000000000003.cosigned").write_text(other)
+    assert anchors.write_cosigned(checkpoint(3), one) == checkpoint(3) + one
+    assert anchors.write_cosigned(checkpoint(3), two) == checkpoint(3) + one + two
+    assert anchors.write_cosigned(checkpoint(3), one) == checkpoint(3) + one + two
+    assert (tmp_path / "000000000003.cosigned").read_text() == checkpoint(3) + one + two

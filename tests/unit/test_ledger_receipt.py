@@ -96,7 +96,12 @@ def receipt_under(
             if "resp" in said:
                 evidence[idx] = EVIDENCE[str(said["dest"])]
         value = log.receipt(
-            connection, request_id, commit_key=COMMIT_KEY, processors=NAMES[::-1], evidence=evidence, now=NOW
+            connection,
+            request_id,
+            commit_key=COMMIT_KEY,
+            processors=NAMES[::-1],
+            evidence=evidence,
+            signed=log.checkpoint(connection, NOW),
         )
     engine.dispose()
     return value
@@ -163,7 +168,7 @@ def test_who_has_said_nothing_yet_is_named_by_the_receipt() -> None:
 
 def test_the_verifier_is_one_short_file_of_the_standard_library_alone() -> None:
     source = Path(verify_receipt.__file__).read_text()
-    assert len(source.splitlines()) <= 325  # why not fewer: docs/proof-format.md
+    assert len(source.splitlines()) <= 334  # why not fewer: docs/proof-format.md
     imported = {
         name
         for part in ast.walk(ast.parse(source))
@@ -220,7 +225,6 @@ def test_a_faulty_receipt_exits_with_2_and_says_what_failed(run: Run, tmp_path: 
         (("nowhere.json",), "There is no file nowhere.json."),
         (("receipt.json", "--key"), "Checks a receipt"),
         (("receipt.json", "--colour", "x"), "Checks a receipt"),
-        (("receipt.json", "--key", LINE, "--key", LINE), "Checks a receipt"),
         (("receipt.json", "--email", EMAIL, "--email", EMAIL), "Checks a receipt"),
         (("receipt.json", "--checkpoint", "receipt.json", "--checkpoint", "receipt.json"), "Checks a receipt"),
         (("receipt.json", "--key", "garbage"), "That is no verifier key line."),
@@ -241,6 +245,26 @@ def test_wrong_usage_exits_with_64_and_shows_the_right_one(
     shown = capsys.readouterr().out
     assert shown.startswith(said)
     assert "python3 verify_receipt.py receipt.json [--key" in shown
+
+
+def test_of_several_keys_one_has_signed_it_and_every_one_that_signed_a_note_must_fit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    raw, other = receipt.dump(receipt_of()), note.Signer.from_seed(ORIGIN, bytes(32))
+    (tmp_path / "receipt.json").write_bytes(raw)
+    both = f"{other.verifier.line}\n{LINE}"
+    for first, second in ((LINE, other.verifier.line), (other.verifier.line, LINE)):
+        assert verify_receipt.main(["receipt.json", "--key", first, "--key", second]) == 0
+    head = receipt_of()["checkpoint"]
+    text = head.partition("\n\n")[0] + "\n"
+    assert verify_receipt.signed_text(head + other.line(text), *both.split("\n")) == text[:-1]
+    for spoilt in (other.line("other\n"), other.line(text) * 2):
+        with pytest.raises(ValueError, match=r"just once|does not fit"):
+            verify_receipt.signed_text(head + spoilt, *both.split("\n"))
+        assert verify_receipt.signed_text(head + spoilt, LINE) == text[:-1], "a key that nobody named is not looked at"
+    with pytest.raises(ValueError, match="just once"):
+        verify_receipt.signed_text(head, other.verifier.line)
 
 
 def test_a_rehearsal_is_marked_before_everything_else() -> None:
@@ -514,7 +538,14 @@ def of_states(**states: str) -> bytes:
         told: dict[str, str | int] = {"dest": name, "right": "erasure", "state": state, "rung": 0}
         events.append(("r-one", entry.encode(EntryKind.HELD, NOW, req="r-one", **told)))
     with ledger(events) as (log, connection):
-        value = log.receipt(connection, "r-one", commit_key=COMMIT_KEY, processors=list(states), evidence={}, now=NOW)
+        value = log.receipt(
+            connection,
+            "r-one",
+            commit_key=COMMIT_KEY,
+            processors=list(states),
+            evidence={},
+            signed=log.checkpoint(connection, NOW),
+        )
     return receipt.dump(value)
 
 
@@ -561,7 +592,7 @@ def test_each_rung_has_its_words_in_the_verifier() -> None:
 # --- a checkpoint that somebody kept
 
 
-STEPS = (1, 2, 3, 5, 8, 13, 21)
+STEPS = (1, 2, 3, 5, 8, 13, 18, 19, 21)
 
 
 @cache
@@ -585,7 +616,7 @@ def grown() -> tuple[dict[int, str], dict[tuple[int, int], str], bytes]:
                 for idx, body in log.entries_of(connection, "r-one")
                 if "resp" in (said := entry.decode(body))
             },
-            now=NOW,
+            signed=log.checkpoint(connection, NOW),
         )
     return notes, files, receipt.dump(value)
 
@@ -614,7 +645,14 @@ def test_a_checkpoint_that_came_after_the_receipt_continues_it() -> None:
             for idx, body in log.entries_of(connection, "r-one")
             if "resp" in (said := entry.decode(body))
         }
-        value = log.receipt(connection, "r-one", commit_key=COMMIT_KEY, processors=NAMES, evidence=evidence, now=NOW)
+        value = log.receipt(
+            connection,
+            "r-one",
+            commit_key=COMMIT_KEY,
+            processors=NAMES,
+            evidence=evidence,
+            signed=log.checkpoint(connection, NOW),
+        )
         size = log.size(connection)
         log.append(connection, bodies("r-two"))
         later = log.checkpoint(connection, NOW)
@@ -852,3 +890,23 @@ def test_an_entrys_proof_can_be_had_in_the_public_format() -> None:
     assert "\n".join(lines[blank + 1 :]) == receipt_of()["checkpoint"]
     with pytest.raises(ValueError, match="no entry"):
         receipt.tlog_proof(receipt_of(), 1)
+
+
+def test_a_checkpoint_that_was_read_once_is_relied_on_under_its_own_keys_only() -> None:
+    value = receipt_of()
+    raw, other = receipt.dump(value), note.Signer.from_seed(ORIGIN, bytes(range(1, 33))).verifier
+    assert receipt.read_sealed(raw, value["request"], [SIGNER.verifier]) == value
+    with pytest.raises(NoteInvalid):
+        receipt.read_sealed(raw, value["request"], [other])
+    assert receipt.read_sealed(raw, value["request"], [other, SIGNER.verifier]) == value
+
+
+def test_a_checkpoint_that_nobody_signed_is_refused_each_time_under_a_right_seal_too() -> None:
+    value = deepcopy(receipt_of())
+    signature = value["checkpoint"].rindex(" ") + 10
+    letter = "A" if value["checkpoint"][signature] != "A" else "B"
+    value["checkpoint"] = value["checkpoint"][:signature] + letter + value["checkpoint"][signature + 1 :]
+    raw = resealed(value)
+    for _ in range(2):
+        with pytest.raises(NoteInvalid, match="does not fit"):
+            receipt.read_sealed(raw, value["request"], [SIGNER.verifier])

@@ -6,6 +6,7 @@ from datetime import date
 from typing import ClassVar
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from dpsync.connector import (
     AsAsked,
@@ -20,7 +21,7 @@ from dpsync.connector import (
 )
 from dpsync.connectors.mailchimp import Mailchimp
 from dpsync.connectors.mailchimp.calls import Calls, MailchimpSettings, Member
-from dpsync.errors import CredentialsRejected, ProcessorUnreachable
+from dpsync.errors import CredentialsRejected, Locked, ProcessorUnreachable
 from dpsync.lookup import NO_ADDRESS, NO_LOOKUP, NOT_SHOWN, REJECTED, Lookup, Presence, look
 from dpsync.model import Changes, Lifted, Right
 from tests.builders import TestConnector, Vendor, proof
@@ -70,6 +71,13 @@ def test_whichever_right_is_meant_the_read_back_of_an_erasure_is_asked(right: Ri
 def test_what_gives_no_answer_is_unknown_and_names_nobody(said: Finding | Exception, lookup: Lookup) -> None:
     there = Vendor(findings=[says(said)])
     assert look(TestConnector(there), asked(Right.ERASURE, ADA)) == lookup
+
+
+def test_the_trouble_of_our_own_store_is_no_answer_and_no_fault_of_dpsync() -> None:
+    away = OperationalError("SELECT 1", {}, Exception("gone"))
+    for trouble in (away, Locked("held")):
+        with pytest.raises(type(trouble)):
+            look(TestConnector(Vendor(findings=[says(trouble)])), asked(Right.ERASURE, ADA))
 
 
 def test_nobody_is_not_found_who_was_not_looked_for() -> None:

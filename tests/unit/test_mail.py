@@ -15,6 +15,7 @@ from dpsync.errors import ConfigurationError, CredentialsRejected, MailHostRefus
 from dpsync.mail import compose, domain_of, is_mailable
 from dpsync.smtp import Mailer, Tls, xtext
 from tests.certificates import certificate_for
+from tests.faults.counting import Counted
 from tests.mailhost import NOON, MailHost, TestClock, mail_host, only_password, scripted
 
 KEY = b"k" * 32
@@ -164,12 +165,21 @@ HELLO = [b"220 mail\r\n", b"250 mail\r\n"]
         [*HELLO, b"250 ok\r\n", b"250 ok\r\n", b"250 not 354\r\n"],
         [*HELLO, b"hello\r\n"],
         [*HELLO, b"250" + b"x" * 9000],
+        [b"HTTP/1.1 400 Bad Request\r\n"],
+        [*HELLO, b"-12 what\r\n"],
     ],
 )
 def test_trouble_before_the_message_is_over_is_certainly_not_sent(replies: list[bytes]) -> None:
     with scripted(replies) as port, pytest.raises(NoAnswer) as raised:
         post(mailer(port))
     assert raised.value.sent is False
+    assert can_be_kept(raised.value)
+
+
+def can_be_kept(failure: NoAnswer) -> bool:
+    """Whether the ledger takes its status: what is no reply code is none."""
+    status = failure.evidence.status
+    return status is None or 200 <= status <= 999
 
 
 @pytest.mark.parametrize("last", [b"", b"2", b"hello\r\n", b"354 again\r\n", b"999 what\r\n", b"250-half\r\n"])
@@ -178,6 +188,7 @@ def test_any_final_reply_that_is_no_reply_leaves_it_open(last: bytes) -> None:
     with scripted(replies) as port, pytest.raises(NoAnswer) as raised:
         post(mailer(port))
     assert raised.value.sent is True
+    assert can_be_kept(raised.value)
 
 
 def test_nobody_listening_is_no_answer() -> None:
@@ -340,11 +351,14 @@ def test_a_message_that_could_pose_as_two_is_not_sent(raw: bytes) -> None:
     assert host.commands == []
 
 
+@pytest.mark.fault(36)
 @pytest.mark.parametrize("field", ["to", "subject", "message_id", "sender"])
-def test_no_value_makes_a_second_header(field: str) -> None:
+def test_no_value_makes_a_second_header(field: str, counted: Counted) -> None:
     good = {"to": "it@example.org", "subject": "s", "message_id": "1@example.org", "sender": "dp@example.org"}
+    made = b""
     with pytest.raises(ValueError, match=r"."):
-        compose(**{**good, field: good[field] + "\r\nBcc: all@example.org"}, text="x", at=NOON)
+        made = compose(**{**good, field: good[field] + "\r\nBcc: all@example.org"}, text="x", at=NOON)
+    counted(36, extra_headers=made.lower().count(b"\nbcc:"))
 
 
 def test_a_plain_mail_says_that_a_machine_wrote_it() -> None:

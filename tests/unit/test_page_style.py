@@ -7,14 +7,19 @@ from html.parser import HTMLParser
 
 import pytest
 from jinja2 import Environment, FileSystemLoader
+from markupsafe import Markup
 
 from dpsync.intake.decision_links import Given, Link, Standing
 from dpsync.intake.decision_pages import CHANNELS, LETTERS, WORDS
 from dpsync.intake.matter import Matter, MatterPlace
-from dpsync.intake.page_values import OpenRequest, ReceiptPage, StatusPage
+from dpsync.intake.page_values import OpenRequest, StatusPage
 from dpsync.intake.pages import TEMPLATES
+from dpsync.intake.person_letter_pages import GROUNDS, LetterForm
 from dpsync.intake.remedies import Remedy
 from dpsync.intake.whole import ToldBefore, Whole
+from dpsync.person_letters.compose import Ground, PersonLetter
+from dpsync.person_letters.service import LetterChoices
+from dpsync.propagation.telling import LetterKind
 
 STYLE = (TEMPLATES / "page.css").read_text(encoding="utf-8")
 TEXT, EDGE = 4.5, 3.0
@@ -185,12 +190,15 @@ STATUS = StatusPage(
     ),
     left=3,
 )
-RECEIPT = ReceiptPage(
-    MATTER.request_id,
-    written=True,
-    processors=("Stratosoft <forms>",),
-    entries=("received", "done, Stratosoft <forms>"),
-)
+WRITING: dict[str, object] = {
+    "request_id": MATTER.request_id,
+    "given": LetterForm(because="<forms>"),
+    "ticket": "t",
+    "form": "f",
+    "problem": "No.",
+}
+CHOICES = LetterChoices(tuple(LetterKind), LetterKind.ERASURE, tuple(Ground))
+LETTER = PersonLetter(LetterKind.ERASURE, "Your <forms>", "Your <forms>\n\nDear Ada\n\n- one <forms>\n- two\n")
 LINK = Link("q", "DPO", Standing.OPEN)
 PAGES: dict[str, dict[str, object]] = {
     "decision_start.html": {"link": LINK, "form": "f", "problem": "No."},
@@ -199,8 +207,7 @@ PAGES: dict[str, dict[str, object]] = {
     "page_sent.html": {"request_id": "r-AAAAAA", "role": "DPO"},
     "status.html": {"page": STATUS, "here": "T"},
     "status.html, nothing": {"page": replace(STATUS, requests=(), left=0, stopped=()), "here": "T"},
-    "receipt.html": {"page": RECEIPT, "here": "T", "code": True},
-    "receipt.html, none yet": {"page": replace(RECEIPT, written=False), "here": "T", "code": True},
+    "no_receipt.html": {"request_id": "r-AAAAAA"},
     "decision.html": {"link": LINK, "matter": MATTER, **DECIDE},
     "decision.html, stuck": {"link": LINK, "matter": replace(MATTER, held=False), **DECIDE},
     "decision.html, filled in": {"link": LINK, "matter": MATTER, **DECIDE, "given": CHOSEN},
@@ -215,6 +222,15 @@ PAGES: dict[str, dict[str, object]] = {
         "done": (("Stratosoft <forms>", "Being told."),),
     },
     "decision_closed.html": {"locked": True},
+    "letter_choose.html": {**WRITING, "choices": CHOICES, "letters": LETTERS, "grounds": GROUNDS},
+    "letter.html": {
+        **WRITING,
+        "letter": LETTER,
+        "text": Markup("<h1>Your data</h1>"),
+        "channels": CHANNELS,
+        "role": "DPO",
+    },
+    "letter_recorded.html": {"request_id": MATTER.request_id, "answered": False},
 }
 
 

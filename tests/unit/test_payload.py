@@ -16,6 +16,7 @@ from dpsync.errors import PayloadInvalid
 from dpsync.intake.payload import TestMessage, Withdrawal, parse, parse_request
 from dpsync.model import Changes, Lifted, Request, Right, Subject
 from dpsync.propagation import serialization
+from tests.faults.counting import Counted
 
 NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 CANARY = "canary.person@example.org"
@@ -179,6 +180,7 @@ def test_told_today_holds_where_it_is_tomorrow_already() -> None:
     assert read_request(right="restriction", lifted={"told_on": "2026-11-20", "how": "letter"}).lifted
 
 
+@pytest.mark.fault(30)
 @pytest.mark.parametrize(
     "body",
     [
@@ -206,8 +208,9 @@ def test_told_today_holds_where_it_is_tomorrow_already() -> None:
         b'{"type": ["\\u0000"]}',
     ],
 )
-def test_hostile_json_is_refused_as_a_whole(body: bytes) -> None:
+def test_hostile_json_is_refused_as_a_whole(body: bytes, counted: Counted) -> None:
     assert refusal(body).field in {"", "type"}
+    counted(30, crashes=int(refusal(body).field not in {"", "type"}))
 
 
 @pytest.mark.parametrize("text", [r'{"a": "\ud800"}', r'{"\udc00": 1}', r'["\u0000"]', r'{"a": {"b": ["x\u0000y"]}}'])

@@ -46,7 +46,7 @@ def register(folder: Path, more: str = "", *, keys: str = "", still_open: Mappin
         encoding="utf-8",
     )
     settings = configuration.load(file, {}, secrets=False)
-    return register_of(settings, processor_lines(settings), still_open or {}, NOW, TODAY)
+    return register_of(settings, processor_lines(settings), still_open or {}, {}, NOW, TODAY)
 
 
 def only(made: Register) -> RegisterLine:
@@ -120,7 +120,7 @@ def test_of_whom_is_leaving_all_that_remains_is_said_and_who_must_do_it(last: st
     assert (duty.overdue, duty.by) == (left, date.fromisoformat(last))
     for told in (
         "2 requests are still open there: close them first.",
-        "erase or return all your data, and to confirm that (Art. 28(3)(g)). dpsync does not ask for this",
+        "delete or return all your data, and to confirm that (Art. 28(3)(g)): dpsync has the letter ready",
         "Then take [processors.newsletter] out of the settings. Until then dpsync goes on telling it.",
     ):
         assert told in duty.sentence, told

@@ -34,6 +34,7 @@ from dpsync.reports.visible import cell, visible
 from dpsync.store import tables as t
 from dpsync.store.database import reading, writing
 from tests.builders import World, later
+from tests.faults.counting import Counted
 
 LONDON = ZoneInfo("Europe/London")
 NOW = datetime(2026, 12, 1, 7, 0, tzinfo=UTC)
@@ -753,17 +754,22 @@ def hostile(rows: Rows) -> tuple[PeriodReport, Dossier]:
     return november(rows, **more), the_dossier(rows, held, **more)
 
 
-def test_hostile_text_is_inert_in_every_format(rows: Rows) -> None:
+@pytest.mark.fault(35)
+@pytest.mark.fault(34)
+def test_hostile_text_is_inert_in_every_format(rows: Rows, counted: Counted) -> None:
     for report in hostile(rows):
         for form in WRITTEN:
             raw = render.rendered(report, form).decode()
             assert "\x1b" not in raw
             assert "\u202e" not in raw
+            counted(35, raw_hits=sum(raw.count(one) for one in ("\x1b", "\u202e")))
             assert "\n" + "A fresh line" not in raw
         page = Tables(render.html(report))
         assert page.tags["script"] == 0
         assert page.handlers == []
         table = list(csv.reader(io.StringIO(render.csv(report).removeprefix("\ufeff"))))
+        begun = [one for row in table for one in row if one[:1] in set("=+-@\t\r＝＋－＠") - {""} and one]
+        counted(34, cells=len(begun))
         assert all(one[:1] not in set("=+-@\t\r＝＋－＠") for row in table for one in row if one)
         assert len({len(row) for row in table}) == 1
 

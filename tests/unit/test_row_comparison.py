@@ -1,7 +1,9 @@
 """Each column of a request's rows against what its entries commit to, one wrong value at a time."""
 
+import cProfile
 import hmac
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from dpsync.ledger.mac import Mac
 from dpsync.ledger.row_comparison import Belongings, Problem, of_added, problems
 from dpsync.ledger.rows import BORN, COMMITTED
 from dpsync.ledger.told import Kept, PlaceTold, RequestTold
+from dpsync.sealing import Keys
 
 KEY = b"k" * 32
 IDX = 9
@@ -100,11 +103,43 @@ def test_the_way_of_a_birth_is_the_one_that_the_first_entry_told_of() -> None:
     assert case.found() == []
 
 
+def test_what_is_destroyed_when_a_request_is_forgotten_is_no_difference_then_and_one_before() -> None:
+    case = Case()
+    case.row["sealed"] = case.part["handed"] = None
+    assert case.found() == [("", ["sealed"], NOT_AS), (" at a", ["handed"], NOT_AS)]
+    case.said.shredded = 500
+    assert case.found() == []
+    case.row["source"] = case.part["reason"] = "other"
+    assert case.found() == [("", ["source"], NOT_AS), (" at a", ["reason"], NOT_AS)]
+
+
+def test_what_people_wrote_of_a_forgotten_request_may_be_gone_and_nothing_else_of_it() -> None:
+    case = Case()
+    case.rows["answer"]["sealed"] = case.rows["decision"]["sealed"] = "without the words"
+    assert len(case.found()) == 2
+    case.said.shredded = 500
+    assert case.found() == []
+    case.rows["decision"]["kind"] = "other"
+    assert case.found() == [(", decision", ["kind"], NOT_AS)]
+
+
 @pytest.mark.parametrize(("table", "column"), [("propagation", "state"), ("propagation", "reason")])
 def test_a_changed_part_is_named_by_its_processor(table: str, column: str) -> None:
     case = Case()
     case.part[column] = "other"
     assert case.found() == [(" at a", [column], NOT_AS)]
+
+
+def test_of_two_attempts_the_one_that_is_not_there_is_named() -> None:
+    case = Case()
+    second = {**case.rows["attempt"], "number": 2}
+    case.has.rows["attempt", "a"].append(second)
+    case.said.rows |= {(table, "a", 2): kept(table, second, 2) for table in ("attempt", "ended")}
+    assert case.found() == []
+    for number, left in ((1, second), (2, case.rows["attempt"])):
+        case.has.rows["attempt", "a"] = [left]
+        gone = "the database has no such row"
+        assert case.found() == [(f" at a, attempt {number}", ["number", "propagation_id"], gone)]
 
 
 def test_a_part_of_which_no_entry_tells_is_as_it_was_born() -> None:
@@ -208,3 +243,32 @@ def test_a_mac_whose_key_is_hashed_once_is_the_hmac_of_every_message(key: bytes,
     mac = Mac(key)
     for one in (message, b"", message):
         assert mac.digest(one) == hmac.digest(key, one, "sha256")
+
+
+def test_a_row_is_as_recorded_under_either_of_two_keys_and_else_the_least_is_named() -> None:
+    said = kept("decision", row_of("decision"), 1).said
+    other = bytes(32)
+    for keys in ((KEY, other), (other, KEY)):
+        assert rows.differing(keys, said, row_of("decision")) == []
+        for column in COMMITTED["decision"]:
+            assert rows.differing(keys, said, row_of("decision", **{column: "another"})) == [column]
+    assert len(rows.differing((other,), said, row_of("decision"))) > 1
+
+
+def test_a_second_key_digests_nothing_of_a_row_that_fits_under_the_first() -> None:
+    row, other = row_of("decision"), bytes(32)
+    said = kept("decision", row, 1).said
+
+    def digests(*keys: bytes) -> int:
+        with cProfile.Profile() as profile:
+            assert rows.differing(keys, said, row) == []
+        return sum(one.callcount for one in profile.getstats() if one.code is Mac.digest.__code__)
+
+    one = len(COMMITTED["decision"]) + 1
+    assert (digests(KEY), digests(KEY, other), digests(other, KEY)) == (one, one, 2 * one)
+
+
+def test_what_stands_in_for_a_key_that_does_not_open_is_of_one_request_and_for_ever_the_same(tmp_path: Path) -> None:
+    keys = Keys.create(tmp_path / "keys")
+    assert rows.stand_in(keys, "r-1") == keys.mac("ledger", b"shut\nr-1")
+    assert rows.stand_in(keys, "r-1") != rows.stand_in(keys, "r-2")

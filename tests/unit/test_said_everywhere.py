@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dpsync.cli.opening import sent_of
-from dpsync.cli.proof import _placed
+from dpsync.cli.receipt import _chosen
 from dpsync.cli.reports import _form, _period
 from dpsync.errors import UsageError
 from dpsync.model import Right, State
@@ -90,8 +90,8 @@ def test_a_period_that_has_begun_is_not(asked: tuple[str | None, str | None, str
 def test_what_nothing_is_written_as_is_refused_and_not_written_as_text(name: str) -> None:
     with pytest.raises(UsageError, match="dpsync does not write"):
         _form(None, Path(name))
-    with pytest.raises(UsageError, match=r"JSON: give the file a name that ends in \.json"):
-        _placed(Path(name), "r-1")
+    with pytest.raises(UsageError, match="dpsync does not write"):
+        _chosen(None, Path(name))
 
 
 @pytest.mark.parametrize("name", ["x.docx", "x.xlsx", "x.html.gz"])

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine, event
 
 from dpsync.errors import Locked
 from dpsync.scheduler import TAKEN_FOR, Job, Jobs, daily, every, weekly
@@ -58,6 +58,25 @@ def test_a_new_job_is_due_at_once_and_then_when_it_says(office: Office) -> None:
     assert jobs.run_due() == []
     office.clock.advance(timedelta(hours=1))
     assert jobs.run_due() == ["report"]
+
+
+def test_many_jobs_in_a_row_cost_one_commit_each_and_the_next_sees_that_the_one_before_is_over(office: Office) -> None:
+    seen: list[set[str]] = []
+    commits: list[Connection] = []
+
+    def look(_: datetime) -> None:
+        with reading(office.engine) as connection:
+            rows = connection.execute(t.job.select().where(t.job.c.last_ok_at.is_not(None))).all()
+        seen.append({row.name for row in rows if row.owner is None})
+
+    names = ["a", "b", "c", "d"]
+    each = {name: Job(name, every(timedelta(hours=1)), look) for name in names}
+    jobs = Jobs(each, office.engine, office.writer, office.clock, "one", office.failed.append)
+    jobs.start()
+    event.listen(office.engine, "commit", commits.append)
+    ran = jobs.run_due()
+    assert seen == [set(ran[:number]) for number in range(len(names))]
+    assert len([one for one in commits if one.get_execution_options().get("dpsync_writes")]) == len(names) + 1
 
 
 def test_a_restart_across_a_due_daily_job_runs_it_once(office: Office) -> None:

@@ -15,9 +15,11 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dpsync.ciphers import RequestKey
 from dpsync.errors import KeyProblem
 from dpsync.key_files import CARD, MONTHS, PEPPER, SIGNING
-from dpsync.sealing import Keys, RequestKey
+from dpsync.model import NameKind
+from dpsync.sealing import Keys
 
 MONTH = "2026-11"
 
@@ -192,7 +194,7 @@ def test_sealing_twice_never_gives_the_same_bytes(keys: Keys) -> None:
     key = keys.new_request_key()
     assert key.seal(b"x", b"") != key.seal(b"x", b"")
     assert keys.seal("shelf", b"x", b"") != keys.seal("shelf", b"x", b"")
-    assert keys.proof_box("ada@example.org", "r-1", bytes(32)) != keys.proof_box("ada@example.org", "r-1", bytes(32))
+    assert box_of(keys) != box_of(keys)
 
 
 def test_a_disclosed_commit_key_opens_no_sealed_instruction(keys: Keys) -> None:
@@ -295,16 +297,39 @@ def test_processes_that_create_at_once_end_with_the_same_keys(directory: Path) -
     assert [path.name for path in directory.parent.iterdir()] == ["keys"]
 
 
-def test_only_the_address_opens_its_proof_in_any_spelling(keys: Keys) -> None:
-    box = keys.proof_box("Ada@example.org", "r-1", bytes(range(32)))
-    assert keys.open_proof_box(" ada@EXAMPLE.org", box) == ("r-1", bytes(range(32)))
+def box_of(keys: Keys) -> bytes:
+    return keys.proof_box("address", "ada@example.org", "r-1", bytes(32))
+
+
+@pytest.mark.parametrize(
+    ("kind", "named", "again", "other"),
+    [
+        ("address", "Ada@example.org", " ada@EXAMPLE.org", "grace@example.org"),
+        ("phone", "+44 20 7946 0018", "020 7946 0018", "020 7946 0019"),
+        ("id", "crm-1", "crm-1", "crm-2"),
+    ],
+)
+def test_only_the_name_leads_to_its_proof_and_opens_it_in_any_spelling(
+    kind: NameKind, named: str, again: str, other: str, keys: Keys
+) -> None:
+    box = keys.proof_box(kind, named, "r-1", bytes(range(32)))
+    assert keys.open_proof_box(kind, again, box) == ("r-1", bytes(range(32)))
+    assert keys.proof_places(kind, again) == keys.proof_places(kind, named)
     with pytest.raises(KeyProblem) as caught:
-        keys.open_proof_box("grace@example.org", box)
-    assert "grace" not in str(caught.value)
-    assert "ada@example.org" not in repr(keys._purposes)
+        keys.open_proof_box(kind, other, box)
+    assert other not in str(caught.value)
+    assert named not in repr(keys._purposes)
+
+
+def test_a_box_stands_under_a_pseudonym_that_no_other_table_has_and_one_kind_of_name_is_no_other(keys: Keys) -> None:
+    kinds: tuple[NameKind, ...] = ("address", "phone", "id")
+    found = {keys.pseudonym(kind, "44207") for kind in kinds} | {keys.proof_places(kind, "44207")[0] for kind in kinds}
+    assert len(found) == 6
+    with pytest.raises(KeyProblem):
+        keys.open_proof_box("phone", "44207", keys.proof_box("id", "44207", "r-1", bytes(32)))
 
 
 def test_a_stranger_with_the_database_but_other_keys_opens_no_proof(keys: Keys, tmp_path: Path) -> None:
-    box = keys.proof_box("ada@example.org", "r-1", bytes(32))
+    box = box_of(keys)
     with pytest.raises(KeyProblem):
-        Keys.create(tmp_path / "stranger").open_proof_box("ada@example.org", box)
+        Keys.create(tmp_path / "stranger").open_proof_box("address", "ada@example.org", box)

@@ -17,6 +17,7 @@ from dpsync import settings as configuration
 from dpsync.errors import ConfigurationError, Fault
 from dpsync.model import Mode, Right
 from dpsync.settings import ProcessorSection, Settings
+from dpsync.settings.sources import SourceSection
 from dpsync.settings.values import Environment, duration
 
 EXAMPLE = Path(__file__).parents[2] / "config" / "dpsync.example.toml"
@@ -500,18 +501,18 @@ def _fields(model: type[BaseModel], path: tuple[str, ...] = ()) -> Iterator[tupl
             yield (*path, field.alias or name), field
 
 
-SECTIONS = [(name, field) for (name,), field in _fields(Settings) if name != "processors"]
+NAMED: dict[str, tuple[type[BaseModel], str]] = {
+    "processors": (ProcessorSection, "newsletter"),
+    "sources": (SourceSection, "crm"),
+}
+"""Where people choose a name: the section's type, and the name in the example."""
 
 
-@pytest.mark.parametrize("section", [*(name for name, _ in SECTIONS), "processors"])
+@pytest.mark.parametrize("section", [name for (name,), _ in _fields(Settings)])
 def test_every_setting_is_described_and_stands_in_the_example_with_its_default(section: str) -> None:
     document = tomllib.loads(_example(everything=True))
-    if section == "processors":
-        model: type[BaseModel] = ProcessorSection
-        table = document["processors"]["newsletter"]
-    else:
-        model = _section_model(section)
-        table = document[section]
+    model, named = NAMED.get(section) or (_section_model(section), "")
+    table = document[section][named] if named else document[section]
     for (name,), field in _fields(model):
         assert field.description, name
         assert name in table, name

@@ -18,10 +18,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dpsync import telemetry
+from dpsync.ciphers import RequestKey
 from dpsync.errors import KeyProblem
-from dpsync.sealing import RequestKey
 from dpsync.store import trouble
-from dpsync.telemetry import WITHHELD, Metrics, Sentence
+from dpsync.telemetry import WITHHELD, Sentence
 
 ADDRESS = "ada@example.org"
 
@@ -151,7 +151,7 @@ def test_an_error_is_told_by_class_code_and_our_own_line_and_never_by_its_text(s
     telemetry.log("x").error("failed", error=ValueError(ADDRESS))
     ours, foreign = _lines(stream)
     assert (ours["error"], ours["code"]) == ("dpsync.errors.KeyProblem", "DP-202")
-    assert ours["where"].startswith("dpsync/sealing.py:")
+    assert ours["where"].startswith("dpsync/ciphers.py:")
     assert foreign["error"] == "ValueError"
     assert "where" not in foreign
     assert ADDRESS not in stream.getvalue()
@@ -221,50 +221,6 @@ def test_writing_a_line_loads_nothing_for_terminals_and_leaves_it_to_be_had() ->
 
 
 # --- metrics
-
-
-def _told(metrics: Metrics) -> list[str]:
-    body, kind = metrics.exposition()
-    assert kind.startswith("text/plain")
-    return [line for line in body.decode().splitlines() if not line.startswith("#") and "_created" not in line]
-
-
-def test_metrics_count_by_processor_and_by_words_of_ours() -> None:
-    metrics = Metrics()
-    metrics.propagations({("pending", "newsletter"): 3})
-    metrics.alerts_waiting(2)
-    metrics.ledger(1204, None)
-    metrics.oldest_due(12.5)
-    told = _told(metrics)
-    for line in (
-        'dpsync_propagations{processor="newsletter",state="pending"} 3.0',
-        "dpsync_alerts_waiting 2.0",
-        "dpsync_ledger_entries 1204.0",
-        "dpsync_oldest_due_seconds 12.5",
-    ):
-        assert line in told
-
-
-def test_a_state_that_nothing_is_in_any_more_is_not_told_for_ever() -> None:
-    metrics = Metrics()
-    metrics.propagations({("pending", "newsletter"): 3})
-    metrics.propagations({("verified", "newsletter"): 3})
-    assert not any("pending" in line for line in _told(metrics))
-
-
-@pytest.mark.parametrize("label", [ADDRESS, "Ada Lovelace", hashlib.sha256(b"ada").hexdigest()[:40], "x" * 41, ""])
-def test_a_label_that_is_no_word_of_ours_is_other(label: str) -> None:
-    metrics = Metrics()
-    metrics.propagations({(label, label): 1})
-    told = "\n".join(_told(metrics))
-    assert 'processor="other",state="other"' in told
-    assert ADDRESS not in told
-
-
-def test_two_services_in_one_process_share_no_counts() -> None:
-    first, second = Metrics(), Metrics()
-    first.alerts_waiting(3)
-    assert "dpsync_alerts_waiting 0.0" in _told(second)
 
 
 @pytest.mark.parametrize("broken", ["closed", "full"])

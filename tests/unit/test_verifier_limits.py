@@ -110,7 +110,14 @@ def test_the_receipt_of_a_lifted_restriction_begins_with_the_lifting() -> None:
     first: dict[str, Any] = {"n": len(NAMES), "list": entry.list_digest(NAMES), "subj": subj, "right": "restriction"}
     for event, valid in ((EntryKind.LIFTED, True), (EntryKind.ATTEMPT, False)):
         with ledger([("r-one", entry.encode(event, NOW, req="r-one", **first))]) as (log, connection):
-            value = log.receipt(connection, "r-one", commit_key=COMMIT_KEY, processors=NAMES, evidence={}, now=NOW)
+            value = log.receipt(
+                connection,
+                "r-one",
+                commit_key=COMMIT_KEY,
+                processors=NAMES,
+                evidence={},
+                signed=log.checkpoint(connection, NOW),
+            )
         if valid:
             lines = verify_receipt.check(receipt.dump(value), LINE, EMAIL)
             assert lines[0].startswith("VALID, and STILL OPEN at 3 of 3 processors: ")

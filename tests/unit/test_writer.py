@@ -24,6 +24,7 @@ from dpsync.store.database import open_database, reading, writing
 from dpsync.store.patience import Patience
 from dpsync.store.writer import LARGEST_BATCH, Unit, Writer
 from tests.builders import START, World
+from tests.faults.counting import Counted
 from tests.invariants import faults
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
@@ -59,7 +60,7 @@ class Held:
 
 
 @pytest.fixture
-def counted(engine: Engine) -> list[str]:
+def transactions(engine: Engine) -> list[str]:
     """Every commit of the engine, in order."""
     commits: list[str] = []
     event.listen(engine, "commit", lambda _: commits.append("commit"))
@@ -73,24 +74,24 @@ def writer(engine: Engine) -> Iterator[Writer]:
     made.close()
 
 
-def test_all_that_waits_is_one_transaction(engine: Engine, writer: Writer, counted: list[str]) -> None:
+def test_all_that_waits_is_one_transaction(engine: Engine, writer: Writer, transactions: list[str]) -> None:
     held = Held(writer)
     futures = [writer.submit(put(f"k{number}")) for number in range(100)]
-    counted.clear()
+    transactions.clear()
     held.go.set()
     assert [future.result(60) for future in futures] == [f"k{number}" for number in range(100)]
-    assert counted == ["commit"] * 2, "the holder's own, then one for all hundred"
+    assert transactions == ["commit"] * 2, "the holder's own, then one for all hundred"
     assert len(keys(engine)) == 100
 
 
-def test_a_batch_has_a_largest_size(engine: Engine, writer: Writer, counted: list[str]) -> None:
+def test_a_batch_has_a_largest_size(engine: Engine, writer: Writer, transactions: list[str]) -> None:
     held = Held(writer)
     futures = [writer.submit(put(f"k{number}")) for number in range(LARGEST_BATCH + 1)]
-    counted.clear()
+    transactions.clear()
     held.go.set()
     for future in futures:
         future.result(60)
-    assert len(counted) == 3
+    assert len(transactions) == 3
 
 
 class Put:
@@ -284,7 +285,8 @@ def file(sqlite_template: Path, tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path / 'dpsync.db'}"
 
 
-def test_a_locked_database_is_said_at_once_to_all_and_nothing_is_acknowledged(file: str) -> None:
+@pytest.mark.fault(21)
+def test_a_locked_database_is_said_at_once_to_all_and_nothing_is_acknowledged(file: str, counted: Counted) -> None:
     engine, holder = open_database(file, patience=Patience(longest=0.2)), open_database(file)
     writer = Writer(engine, lambda *_: None)
     asked: list[object] = []
@@ -296,13 +298,17 @@ def test_a_locked_database_is_said_at_once_to_all_and_nothing_is_acknowledged(fi
                 future.result(60)
     assert len(asked) < 25, "each of what waited had its own turn of waiting"
     assert keys(engine) == {"theirs"}
+    counted(21, acknowledged_without_a_row=len(keys(engine) - {"theirs"}))
     assert writer.call(put("after")) == "after"
     writer.close()
     engine.dispose()
     holder.dispose()
 
 
-def test_a_full_disk_loses_nothing_that_was_acknowledged_and_heals_by_itself(file: str, tmp_path: Path) -> None:
+@pytest.mark.fault(20)
+def test_a_full_disk_loses_nothing_that_was_acknowledged_and_heals_by_itself(
+    file: str, tmp_path: Path, counted: Counted
+) -> None:
     engine = open_database(file)
     world, full = World(engine, tmp_path), True
     pages = _pages(engine)
@@ -319,6 +325,8 @@ def test_a_full_disk_loses_nothing_that_was_acknowledged_and_heals_by_itself(fil
             refused += 1
     assert refused
     assert acknowledged == {row.id for row in world.rows(t.request)}
+    missing = acknowledged - {row.id for row in world.rows(t.request)}
+    counted(20, acknowledged_without_a_row=len(missing))
     full = False
     again = world.ask(Right.OPT_OUT, "later@example.org", id="later")
     assert again.request_id in {row.id for row in world.rows(t.request)}

@@ -181,7 +181,10 @@ def close(unit: Unit, controller: Controller, case_id: str, how: Closing, person
     if (how.finding is Finding.BREACH_NOTIFIED) != (how.notified_on is not None):
         raise UsageError("give --notified-on with --finding breach_notified, and with no other")
     since = controller.legal_clock.day_of(before.aware_at)
-    for day, what in ((how.notified_on, "--notified-on"), (how.people_told_on, "--people-told-on")):
+    for day, what in (
+        (how.notified_on, "the day on which the authority was told"),
+        (how.people_told_on, "the day on which the people were told"),
+    ):
         if day is not None:
             demand_day(controller, day, since, now, what, "when you became aware of it")
     said = {

@@ -1,12 +1,13 @@
 """Where dpsync itself sees what may be a breach of personal data, and proposes an incident: each cause once."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection, or_, select
 
 from dpsync import key_register
+from dpsync.alert_causes import AlertCause
 from dpsync.alerts import Concern, raise_alert
 from dpsync.cases.incidents import Incident, IncidentKind, incidents, propose
 from dpsync.model import Right, State
@@ -34,18 +35,23 @@ class Seen:
     about: tuple[str, ...]
 
 
-def look(unit: Unit, controller: Controller, now: datetime) -> int:
-    """Propose what was not proposed before, and tell the data protection officer at once. Returns how many are new."""
-    known = {one.cause for one in incidents(unit.connection)}
-    seen = {one.name: one for one in causes(unit.connection, controller, now)}
-    new = [
-        propose(unit, controller, one.kind, name, one.at, one.about, now)
-        for name, one in seen.items()
-        if name not in known
-    ]
+def unproposed(connection: Connection, controller: Controller, now: datetime) -> list[Seen]:
+    """What may be a breach and was not proposed before."""
+    return _unknown(connection, causes(connection, controller, now))
+
+
+def propose_all(unit: Unit, controller: Controller, seen: Sequence[Seen], now: datetime) -> list[Incident]:
+    """Propose what is still not proposed, and tell the data protection officer at once. Gives what is new."""
+    unknown = _unknown(unit.connection, seen) if seen else []
+    new = [propose(unit, controller, one.kind, one.name, one.at, one.about, now) for one in unknown]
     if new:
         _tell(unit, controller, new, now)
-    return len(new)
+    return new
+
+
+def _unknown(connection: Connection, seen: Iterable[Seen]) -> list[Seen]:
+    known = {one.cause for one in incidents(connection)}
+    return [one for name, one in {one.name: one for one in seen}.items() if name not in known]
 
 
 def causes(connection: Connection, controller: Controller, now: datetime) -> Iterator[Seen]:
@@ -84,7 +90,7 @@ def _wrong_recipients(connection: Connection) -> Iterator[Seen]:
 def _tell(unit: Unit, controller: Controller, new: list[Incident], now: datetime) -> None:
     raise_alert(
         unit.connection,
-        cause="incident-proposed",
+        cause=AlertCause.INCIDENT_PROPOSED,
         role="dpo",
         subject="This may be a breach of personal data: 72 hours run",
         body="Decide whether it is one. If it is, the authority must hear of it within 72 hours, unless there is no "

@@ -34,7 +34,7 @@ def look_first(settings: Settings, told: Callable[[str], None]) -> bool:
             f"the database has begun, and the keys it was made with are not in {directory}: put them back from their "
             "back-up (for a new installation name another [store] url); nothing was made"
         )
-    if begun["keys"] != keys.fingerprint():
+    if not keys.has_been(begun["keys"]):
         raise KeyProblem(
             f"the keys in {directory} are not those this database was made with: put the right ones back; "
             "nothing was made"

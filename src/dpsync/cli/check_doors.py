@@ -9,18 +9,20 @@ from sqlalchemy import func, select
 
 from dpsync.channels import HEARTBEAT, useless
 from dpsync.cli.check_lines import CheckLine, CheckResult
+from dpsync.cli.check_sources import source_lines
 from dpsync.cli.running_service import Serving, ask
 from dpsync.errors import MAIL_HOST, ConfigurationError, DpsyncError, Locked
 from dpsync.extras import is_installed, unusable
 from dpsync.installation import Installation
 from dpsync.intake.refusals import UNSEEN, is_of_ours, is_unseen, phrase, refused_since
 from dpsync.intake.server import listening
-from dpsync.intake.signature import Verifier, doubts
+from dpsync.intake.signature import UNFIT, Verifier, doubts
 from dpsync.model import State, Way
 from dpsync.processors import roles_asked
 from dpsync.propagation.decisions import ROLES
 from dpsync.reports.words import day, moment, several
-from dpsync.running import checkpoint_mail, month_report
+from dpsync.running import callback_targets, checkpoint_mail, month_report
+from dpsync.running.callbacks import OVERDUE
 from dpsync.settings import Settings
 from dpsync.settings.values import UNSET_CODE
 from dpsync.store import tables as t
@@ -103,6 +105,7 @@ def outside(there: Installation, *, offline: bool) -> Iterator[CheckLine]:
         yield CheckLine("public_url", CheckResult.NOT_SET, "links in emails will not work. Commands will", "DP-320")
     yield _decision_links(settings)
     yield from _intake(settings)
+    yield from source_lines(there, offline=offline)
     if not offline:
         yield _receiver(settings.intake.listen)
 
@@ -167,6 +170,48 @@ def _intake(settings: Settings) -> Iterator[CheckLine]:
         yield CheckLine("intake", CheckResult.PROBLEM, f"{fault.key}: {fault.problem}", fault.code, fatal=refused)
     if known and not found:
         yield CheckLine("intake", CheckResult.OK, f"{several(len(known), 'webhook secret')}, of the right form")
+
+
+def callbacks_told(there: Installation) -> Iterator[CheckLine]:
+    """Each main database that is told what became of its requests: whether it can be, and what it has yet to hear."""
+    try:
+        targets = callback_targets.targets_of(there)
+    except ConfigurationError as error:
+        unset = all(fault.code == UNSET_CODE for fault in error.faults)
+        verdict = CheckResult.NOT_SET if unset else CheckResult.PROBLEM
+        text = "; ".join(f"{fault.key}: {fault.problem}" for fault in error.faults)
+        yield CheckLine("callbacks", verdict, text, error.faults[0].code, fatal=not unset)
+        return
+    waiting = there.read(callback_targets.backlogs)
+    for name, target in targets.items():
+        what, left = f"callbacks {name}", waiting.get(name)
+        for key, problem in _doubts_of_callback(there, target):
+            yield CheckLine(what, CheckResult.PROBLEM, f"{key}: {problem}", UNFIT)
+        since = there.read(lambda connection, target=target: callback_targets.stopped(connection, there.keys, target))  # type: ignore[misc]  # because mypy does not infer a lambda's default
+        if since is not None:
+            text = f"stopped since {moment(since, there.zone)}: it said that it takes no more messages (410)"
+            yield CheckLine(what, CheckResult.PROBLEM, text, "DP-323")
+        elif left is None:
+            yield CheckLine(what, CheckResult.OK, "it was told all that it should hear")
+        else:
+            told = f"{several(left.number, 'message')} waiting since {moment(left.since, there.zone)}"
+            late = there.clock.now() - left.since >= OVERDUE
+            verdict = CheckResult.PROBLEM if late else CheckResult.WAITING
+            yield CheckLine(what, verdict, f"{told}: {left.said}".rstrip(": "), "DP-323" if late else "")
+
+
+def _doubts_of_callback(there: Installation, target: callback_targets.CallbackTarget) -> Iterator[tuple[str, str]]:
+    """What is wrong with its secrets. Signed by one secret, a message to dpsync could be passed off as one from it."""
+    for fault in doubts(dict(enumerate(target.secrets))):
+        yield callback_targets.named(target.source, fault.key), fault.problem
+    section = there.settings.sources.get(target.source, there.settings.intake)
+    theirs: list[str] = []
+    with suppress(ConfigurationError):
+        theirs = [secret.get_secret_value() for secret in section.secrets]
+    for number, secret in enumerate(target.secrets):
+        if secret in theirs:
+            key = callback_targets.named(target.source, f"secrets[{number}]")
+            yield key, "is a secret that the main database signs with itself: make another one"
 
 
 def _receiver(listen: str) -> CheckLine:

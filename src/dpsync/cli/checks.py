@@ -12,6 +12,7 @@ from sqlalchemy import select
 from dpsync import settings as configuration
 from dpsync.cli.check_calendar import calendar_lines
 from dpsync.cli.check_doors import (
+    callbacks_told,
     checkpoint_mail_of,
     letters_that_wait,
     month_report_of,
@@ -21,7 +22,9 @@ from dpsync.cli.check_doors import (
 )
 from dpsync.cli.check_lines import CheckLine, CheckResult
 from dpsync.cli.check_register import register_lines
+from dpsync.cli.check_sources import list_lines
 from dpsync.cli.console import Talk
+from dpsync.cli.contact import told_of
 from dpsync.cli.first_settings import MARK, unfilled
 from dpsync.cli.kept import troubles, what_the_engine_sees
 from dpsync.cli.opening import demand_processors, load_settings, place_of_store, store_errors_named
@@ -35,11 +38,12 @@ from dpsync.propagation.contacts import is_confirmed
 from dpsync.propagation.correspondence import acknowledgement
 from dpsync.propagation.correspondence.incoming import unread
 from dpsync.reports.conversations import retention_duties
+from dpsync.reports.housekeeping import drilled
 from dpsync.reports.make import conversations_of
 from dpsync.reports.stopped import stopped_processors
 from dpsync.reports.words import several
 from dpsync.retention.service import LIST_JOB, RETENTION_JOB
-from dpsync.running import timekeeping
+from dpsync.running import drills, timekeeping
 from dpsync.sealing import Keys
 from dpsync.settings import Settings
 from dpsync.soundness import Soundness, judge
@@ -73,12 +77,12 @@ def looked(talk: Talk, *, offline: bool, send_test: bool, ask: Sequence[str] = (
             lines += _incoming(there)
             lines += letters_that_wait(there)
             lines += month_report_of(there, there.clock.now())
-            lines += checkpoint_mail_of(there, there.clock.now())
+            lines += [*checkpoint_mail_of(there, there.clock.now()), *_drill(there, there.clock.now())]
             lines += pdf_lines()
             lines += refused_of(there, there.clock.now())
             lines += calendar_lines(there, there.clock.now())
             lines += _conversations(there, there.clock.now())
-            lines += register_lines(there, there.clock.now())
+            lines += [*register_lines(there, there.clock.now()), *callbacks_told(there), *list_lines(there)]
         begun = not any(one.fatal for one in ready)
         lines += _processors(there, offline=offline, store=begun)
         lines += _stopped(there) if begun else ()
@@ -171,7 +175,8 @@ def _seen_of_record(there: Installation, sound: Soundness) -> list[CheckLine]:
     if sound.keys:
         return wrong
     seen = CheckLine("database", CheckResult.OK, what_the_engine_sees(there))
-    said = f"{sound.ledger.entries:,} entries verified, every row agrees with them, {place}"
+    earlier = f" ({sound.ledger.checked_from:,} of them by an earlier check)" if sound.ledger.checked_from else ""
+    said = f"{sound.ledger.entries:,} entries verified{earlier}, every row agrees with them, {place}"
     return [CheckLine("ledger", CheckResult.OK, said), *(wrong or [seen])]
 
 
@@ -193,6 +198,17 @@ def _jobs(there: Installation, now: datetime) -> Iterator[CheckLine]:
         newest = max((row.last_ok_at for row in rows if row.last_ok_at), default=None)
         seen = f", the last at {newest.astimezone(there.zone):%d %b %Y %H:%M}" if newest else ""
         yield CheckLine("jobs", CheckResult.OK, f"{len(rows)} timed jobs{seen}")
+
+
+def _drill(there: Installation, now: datetime) -> Iterator[CheckLine]:
+    """When a back-up was last tried; nothing where the settings do not say where they lie."""
+    section, last = there.settings.backup, there.read(drilled)
+    if section is None:
+        return
+    if found := drills.trouble(there, now):
+        yield CheckLine("back-ups", CheckResult.PROBLEM, f"{found}: dpsync drill {section.directory}")
+    elif last:
+        yield CheckLine("back-ups", CheckResult.OK, f"one was tried {several((now - last.at).days, 'day')} ago: good")
 
 
 def _is_wanted(there: Installation, job: str) -> bool:
@@ -245,7 +261,10 @@ def _processor(there: Installation, name: str, *, offline: bool, store: bool) ->
     alone = there.settings.model_copy(update={"processors": {name: there.settings.processors[name]}})
     try:
         # On its own, so that one section's fault does not keep the others from being asked.
-        with Installation(there.config, there.environ, settings=alone) as one:
+        with (
+            store_errors_named(there.settings.store.url),
+            Installation(there.config, there.environ, settings=alone) as one,
+        ):
             seen = _probed(one, name, offline=offline)
             return _contact(one, name, seen) if store else CheckLine(name, CheckResult.OK, seen)
     except ConfigurationError as error:
@@ -273,7 +292,14 @@ def _contact(one: Installation, name: str, seen: str) -> CheckLine:
     def confirmed(address: str) -> bool:
         return one.read(lambda connection: is_confirmed(connection, controller, name, address))
 
-    if not confirmed(processor.contact):
+    counts = one.read(lambda connection: contacts.present(connection, controller, processor))
+    other = one.read(lambda connection: contacts.named(connection, controller, processor))
+    if other and other.state is contacts.NamedState.OVERRULED:
+        seen = f"{seen}; {told_of(other, one).rstrip('.')}"
+    elif other:
+        write = f'To keep it, write contact = "{other.address}" into [processors.{name}]'
+        return CheckLine(name, CheckResult.WAITING, f"{seen}; {told_of(other, one)} {write}")
+    if not confirmed(counts):
         return CheckLine(
             name, CheckResult.WAITING, f"{seen}; its contact has not confirmed the address: notices are held"
         )
@@ -301,7 +327,8 @@ def _asked_again(there: Installation, name: str) -> Iterator[CheckLine]:
         )
         return
     there.write(lambda unit: contacts.register(unit.connection, controller, controller.processors[name], now))
-    for place, address in enumerate(contacts.desks(controller.processors[name]), 1):
+    desks = there.read(lambda connection: contacts.desks(connection, controller, controller.processors[name]))
+    for place, address in enumerate(desks, 1):
         if there.read(lambda connection, address=address: is_confirmed(connection, controller, name, address)):  # type: ignore[misc]  # because mypy does not infer a lambda's default
             yield CheckLine(what, CheckResult.OK, f"contact {place} has confirmed the address. Nothing was sent")
             continue

@@ -16,7 +16,8 @@ def forgotten(ctx: typer.Context, *, as_json: AsJson = False) -> int:
     """Show which requests are forgotten: the name, addresses and changes are destroyed, and the proof is left.
 
     A request is forgotten `[forgetting] after_days` after it was finished everywhere, once its receipt lies in the
-    receipts folder, and never while a complaint about it is open. Nothing opens it again: only its receipt does.
+    receipts folder, and never while a complaint about it is open. Nothing says again who it was about. `dpsync find`
+    still leads from a name of the person to the proof.
     """
     from dpsync.cli.opening import installation
     from dpsync.propagation import forgetting

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dpsync.cli import decide
-from dpsync.cli.case_options import How, Letter, On, told_of
+from dpsync.cli.case_options import How, Letter, told_of
 from dpsync.cli.console import Talk
 from dpsync.cli.options import AsJson, RequestId
 from dpsync.errors import Exit, UsageError
@@ -14,7 +14,7 @@ from dpsync.errors import Exit, UsageError
 if TYPE_CHECKING:
     from dpsync.installation import Installation
     from dpsync.person_letters.compose import Asks, PersonLetter
-    from dpsync.propagation.telling import LetterKind
+    from dpsync.propagation.telling import LetterKind, Told
 
 Kind = Annotated[
     str | None,
@@ -33,6 +33,17 @@ EndsOn = Annotated[str | None, typer.Option(metavar="DATE", help="Of a lifting: 
 Output = Annotated[
     str | None,
     typer.Option("--output", "-o", metavar="FILE", help="Write it there: .txt, or .html for a page in large print."),
+]
+
+
+ToldOn = Annotated[str, typer.Option(metavar="DATE", help="On which day the person was told.")]
+NobodyAsked = Annotated[
+    bool,
+    typer.Option(
+        "--nobody-asked",
+        help="No letter is due: no person asked for it, or they took it back. Only where it is stopped everywhere; "
+        "say why with --note.",
+    ),
 ]
 
 
@@ -77,9 +88,10 @@ def told(
     request: RequestId,
     *,
     letter_kind: Kind = None,
-    on: On,
+    on: ToldOn = "",
     how: How = "post",
     letter: Letter = None,
+    nobody_asked: NobodyAsked = False,
     by: decide.By,
     note: Annotated[str, typer.Option(help="Words for the record. Put no name here: dossiers show it.")] = "",
     as_json: AsJson = False,
@@ -90,7 +102,12 @@ def told(
     from dpsync.propagation.decisions import Person
     from dpsync.propagation.telling import Told, is_answered, tell
 
-    talk, said = ctx.obj, told_of(on, how, letter)
+    talk: Talk = ctx.obj
+    if nobody_asked:
+        return _nobody_asked(talk, request, by, note, as_json=as_json)
+    if not on:
+        raise UsageError("say with --on on which day the person was told")
+    said = told_of(on, how, letter)
     with installation(talk) as there:
         request_id, now = full_id(there, request), there.clock.now()
         kind = _kind(letter_kind) or _usual(there, request_id)
@@ -98,15 +115,39 @@ def told(
         there.write(lambda unit: tell(unit, there.controller, request_id, one, person, now))
         answered = there.read(lambda connection: is_answered(connection, there.controller, request_id))
         talk.did = f"that the person of request {request_id} was told is recorded ({kind})"
-        if as_json:
-            shape = {"letter": kind.value, "on": one.on, "how": one.how, "digest": one.digest}
-            talk.json({"request": request_id, **shape})
-        else:
-            talk.data(f"{request_id}  told by {one.how} on {one.on} ({kind})")
+        _print_told(talk, request_id, one, as_json=as_json)
         talk.ending(
             stored=f"the letter's kind, day and digest, and the ledger entry, in {place_of_store(there)}",
             by_itself="no letter is due any more." if answered else "the last day for the answer still counts.",
         )
+    return Exit.DONE
+
+
+def _print_told(talk: Talk, request_id: str, one: "Told", *, as_json: bool) -> None:
+    if as_json:
+        shape = {"letter": one.kind.value, "on": one.on, "how": one.how, "digest": one.digest}
+        talk.json({"request": request_id, **shape})
+    else:
+        talk.data(f"{request_id}  told by {one.how} on {one.on} ({one.kind})")
+
+
+def _nobody_asked(talk: Talk, request: str, by: str, note: str, *, as_json: bool) -> int:
+    from dpsync.cli.console import os_user
+    from dpsync.cli.opening import full_id, installation, place_of_store
+    from dpsync.propagation.decisions import Person
+    from dpsync.propagation.telling import nobody_asked
+
+    if not note.strip():
+        raise UsageError("say why with --note")
+    with installation(talk) as there:
+        request_id, person = full_id(there, request), Person(by, os_user(), note)
+        there.write(lambda unit: nobody_asked(unit, there.controller, request_id, person, there.clock.now()))
+        talk.did = f"that nobody asked for request {request_id} is recorded"
+        if as_json:
+            talk.json({"request": request_id, "letter": "", "on": None, "how": "", "digest": ""})
+        else:
+            talk.data(f"{request_id}  nobody asked, or they took it back: no letter is due")
+        talk.ending(stored=f"who said so, and the ledger entry, in {place_of_store(there)}", by_itself="no reminder.")
     return Exit.DONE
 
 

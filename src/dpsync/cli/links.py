@@ -26,7 +26,8 @@ group = typer.Typer(
 
 @dataclass(frozen=True, slots=True)
 class LinkLine:
-    """One link. `opens`: report, register, status, dossier, receipt or decision; `about`: a month or a request."""
+    """One link. `opens`: report, register, status, dossier, receipt, case or decision; `about`: a month, a request
+    or a case."""
 
     id: str
     opens: str

@@ -1,5 +1,6 @@
-"""Commands about the service on its machine: health, intake show, config schema, completion."""
+"""Commands about the service on its machine: health, intake show, config schema and upgrade, completion."""
 
+from contextlib import suppress
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +11,8 @@ from dpsync.cli.options import AsJson
 from dpsync.errors import ConfigurationError, Exit, Fault
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from dpsync.settings import Secret, Settings
 
 intake = typer.Typer(help="How your main database asks.", no_args_is_help=True)
@@ -103,6 +106,37 @@ def config_schema(ctx: typer.Context) -> int:
     return Exit.DONE
 
 
+@config.command("upgrade")
+def config_upgrade(
+    ctx: typer.Context,
+    *,
+    check: Annotated[bool, typer.Option("--check", help="Only say what would change. Exit code 2: something.")] = False,
+) -> int:
+    """Give keys of older versions the names that this version reads, and name each key that no version knows.
+
+    Before it writes, it copies the file beside itself. Comments and values stay. Exit code 78: a key is unknown.
+    """
+    from dpsync import __version__
+    from dpsync.cli.opening import faults_of_settings
+    from dpsync.settings.upgrading import upgrade
+
+    talk: Talk = ctx.obj
+    path = talk.config
+    found = upgrade(path, faults_of_settings(path))
+    for one in found.renames:
+        talk.data(f"{one.key} is called {one.new} now (line {one.line})")
+    for fault in found.unknown:
+        talk.data(f"{fault.key} {fault.problem}")
+    if found.renames and not check:
+        talk.say(f"Written: {path}. The file as it was: {_replaced(path, found.text)}")
+    if found.unknown:
+        talk.warn("Correct these keys by hand. Then run `dpsync check`.")
+        return Exit.CONFIGURATION
+    if not found.renames:
+        talk.data(f"Nothing to change: dpsync {__version__} reads every key in {path}.")
+    return Exit.LOOK if found.renames and check else Exit.DONE
+
+
 def completion(
     ctx: typer.Context,
     shell: Annotated[Shell, typer.Argument(metavar="SHELL", help="bash, zsh or fish.")],
@@ -117,6 +151,30 @@ def completion(
     talk: Talk = ctx.obj
     talk.data(get_completion_script(prog_name="dpsync", complete_var="_DPSYNC_COMPLETE", shell=shell.value))
     return Exit.DONE
+
+
+def _replaced(path: "Path", text: str) -> "Path":
+    """Write the settings anew, with the owner and the rights that they had; gives the copy of what stood there."""
+    import os
+
+    from dpsync import durable
+    from dpsync.installation import SystemClock
+
+    was = path.stat()
+    copy, draft = (
+        path.with_name(f"{path.name}.{what}-{SystemClock().now():%Y%m%dT%H%M%SZ}") for what in ("before", "draft")
+    )
+    try:
+        for file, content in ((copy, path.read_bytes()), (draft, text.encode())):
+            durable.create(file, content)
+            file.chmod(was.st_mode & 0o777)
+            os.chown(file, was.st_uid, was.st_gid)  # the service may read them as another account
+        draft.replace(path)
+        durable.sync_folder(path.parent)
+    finally:
+        with suppress(OSError):
+            draft.unlink()
+    return copy
 
 
 def _newest_secret(settings: "Settings") -> "Secret":

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from dpsync.reports.who import Who
 
 
+_SELDOM = (50_000, 20, 100)
+"""How often Python looks for circles of objects, which a command makes few of: a seventh of a report's time."""
+
 _FIRST_YEAR, _LAST_YEAR = 1970, 9998
 
 
@@ -52,9 +55,24 @@ def installation(
         if compare:
             there.custody.demand(there.read)
         talk.detail(f"settings {talk.config}, database {place_of_store(there)}")
-        # What is loaded now stays to the end: looking through it again and again took a tenth of a report's time.
-        gc.freeze()
-        yield there
+        with _little_to_collect():
+            yield there
+
+
+@contextmanager
+def _little_to_collect() -> Iterator[None]:
+    """What is loaded now stays to the end: looking through it again and again took a tenth of a report's time.
+
+    Undone at the end: whoever runs many commands in one process would keep all that each of them leaves.
+    """
+    before = gc.get_threshold()
+    gc.freeze()
+    gc.set_threshold(*_SELDOM)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()
 
 
 def load_settings(config: Path, *, secrets: bool) -> Settings:
@@ -69,6 +87,15 @@ def load_settings(config: Path, *, secrets: bool) -> Settings:
         both = [*refused.faults, *(fault for fault in _connector_faults(config) if fault.key not in told)]
         # As `load` has it: what is merely not set here comes last.
         raise ConfigurationError(sorted(both, key=lambda fault: fault.code == UNSET_CODE)) from None
+
+
+def faults_of_settings(config: Path) -> list[Fault]:
+    """All that is wrong with the settings, those of the connectors' own keys too."""
+    try:
+        load_settings(config, secrets=False)
+    except ConfigurationError as refused:
+        return list(refused.faults)
+    return _connector_faults(config)
 
 
 def _connector_faults(config: Path) -> list[Fault]:

@@ -1,4 +1,4 @@
-"""What keeps it running: serve, run-once, pause, resume."""
+"""What keeps it running: serve, receive, work, run-once, pause, resume."""
 
 import json
 import signal
@@ -13,12 +13,11 @@ from dpsync.cli.console import Talk
 from dpsync.errors import Exit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection
 
     from sqlalchemy import Connection
 
     from dpsync.installation import Installation
-    from dpsync.reports.standing import PropagationLine
 
 STORE_PATIENCE = 120.0
 STORE_PAUSE = 2.0
@@ -31,6 +30,26 @@ def serve(ctx: typer.Context) -> int:
     If the database cannot be reached, or another process holds it, serve waits for two minutes. Then it stops with
     exit code 75.
     """
+    return _doing(ctx, "serve")
+
+
+def receive(ctx: typer.Context) -> int:
+    """Run only the receiver, beside `dpsync work` in other processes. Otherwise it is as `serve`.
+
+    With PostgreSQL, there can be as many of both as you need: see docs/operating.md, Beyond one machine.
+    """
+    return _doing(ctx, "receive")
+
+
+def work(ctx: typer.Context) -> int:
+    """Run only the worker and the timed jobs, beside `dpsync receive` in other processes. Otherwise it is as `serve`.
+
+    With PostgreSQL, there can be as many of both as you need: see docs/operating.md, Beyond one machine.
+    """
+    return _doing(ctx, "work")
+
+
+def _doing(ctx: typer.Context, kind: str) -> int:
     from dpsync.errors import StoreAway, StoreHeld
 
     talk: Talk = ctx.obj
@@ -39,7 +58,7 @@ def serve(ctx: typer.Context) -> int:
     until = time.monotonic() + STORE_PATIENCE
     while True:
         try:
-            return _served(talk)
+            return _served(talk, kind)
         except (StoreAway, StoreHeld) as away:
             if time.monotonic() > until:
                 raise
@@ -56,23 +75,32 @@ def _waiting(reason: str, code: str = "DP-103") -> None:
     systemd.notify(f"STATUS=waiting: {reason}", f"EXTEND_TIMEOUT_USEC={int(60e6)}")
 
 
-def _served(talk: Talk) -> int:
+def _served(talk: Talk, kind: str) -> int:
     from dpsync.cli.opening import installation
-    from dpsync.service import Service
+    from dpsync.service import Service, ServiceKind
 
     with installation(talk, compare=False, told=_waiting) as there:
 
         def ready(url: str) -> None:
-            line = {"event": "ready", "url": url, "origin": there.origin, "open": _open_count(there)}
+            line = {
+                "event": "ready",
+                **({"url": url} if url else {}),
+                "origin": there.origin,
+                "open": _open_count(there),
+            }
             talk.warn(json.dumps(line))
 
-        ended_by = Service(there).serve(ready=ready)
+        ended_by = Service(there, ServiceKind(kind)).serve(ready=ready)
     return Exit.INTERRUPTED if ended_by is signal.SIGINT else Exit.DONE
 
 
 def run_once(ctx: typer.Context) -> int:
-    """Do all work that is due, then stop. Exit code 3: something did not get through. 75: `dpsync serve` is running."""
+    """Do all work that is due, then stop.
+
+    Exit code 3: something did not get through, or a timed job failed. 75: `dpsync serve` is running.
+    """
     from dpsync.cli.opening import installation, place_of_store
+    from dpsync.reports.status import not_through
     from dpsync.reports.words import several
     from dpsync.running import timekeeping
     from dpsync.running.start import start
@@ -84,12 +112,14 @@ def run_once(ctx: typer.Context) -> int:
             talk.warn(f"DP-331: {clock.subject}. {clock.body}")
         start(there)
         with talk.progress("telling processors") as progress:
-            Service(there).run_once(None if progress is None else lambda under_way: progress(under_way, 0))
-        left = _left(there)
+            failed = Service(there).run_once(None if progress is None else lambda under_way: progress(under_way, 0))
+        for name in failed:
+            talk.warn(f"the timed job {name} failed; the log says why. dpsync tries it again after five minutes")
+        left, number = there.read(not_through)
         for line in left:
-            talk.warn(
-                f"did not get through: {line.short} at {line.processor}: {line.state.value} {line.reason}".rstrip()
-            )
+            talk.warn(f"did not get through: {line.short} at {line.processor}: {line.state} {line.reason}".rstrip())
+        if number > len(left):
+            talk.warn(f"and {number - len(left):,} more: `dpsync status`")
         people = _waiting_count(there)
         left_open = several(_open_count(there), "request")
         talk.ending(
@@ -97,7 +127,7 @@ def run_once(ctx: typer.Context) -> int:
             by_itself="nothing until the next `dpsync run-once` or `dpsync serve`.",
             waits=f"{several(people, 'request')} for a person: `dpsync status`" if people else "",
         )
-    return Exit.PARTLY if left else Exit.DONE
+    return Exit.PARTLY if left or failed else Exit.DONE
 
 
 def pause(ctx: typer.Context, processor: Processor = "") -> int:
@@ -119,13 +149,19 @@ def pause(ctx: typer.Context, processor: Processor = "") -> int:
 
 
 def resume(ctx: typer.Context, processor: Processor = "") -> int:
-    """Send to a processor again, or to all: after a pause, a rejected credential, or a wait that it asked for."""
+    """Send to a processor again, or to all: after a pause, a rejected credential, or a wait that it asked for.
+
+    Without PROCESSOR, also to a main database that takes no more messages, or that asked for a wait.
+    """
     from dpsync.cli.opening import installation, place_of_store, what_goes_on
     from dpsync.propagation.resuming import resume as resume_accounts
+    from dpsync.running.callback_targets import resume as resume_callbacks
 
     talk: Talk = ctx.obj
     with installation(talk, secrets=False) as there:
         concerned = _switch(there, processor, resume_accounts)
+        if not processor:
+            there.write(lambda unit: resume_callbacks(unit.connection))
         talk.did = f"dpsync sends to {', '.join(concerned)} again"
         _show_switched(talk, concerned, "going on")
         talk.ending(
@@ -164,25 +200,7 @@ def _open_count(there: "Installation") -> int:
 
 
 def _waiting_count(there: "Installation") -> int:
-    from dpsync.cli.standing import EVERYTHING
-    from dpsync.reports.status import status_rows
+    from dpsync.reports.summary import summary
 
     now = there.clock.now()
-    rows = there.read(lambda connection: status_rows(connection, now=now, limit=EVERYTHING))
-    return sum(1 for row in rows if row.needs_a_person)
-
-
-def _left(there: "Installation") -> "Sequence[PropagationLine]":
-    """What a run could not bring through: to be tried again, stopped, refused or contradicted. Nobody calls it done."""
-    from sqlalchemy import select
-
-    from dpsync.model import State
-    from dpsync.reports.make import known_processors
-    from dpsync.reports.standing import read_standing
-    from dpsync.store import tables as t
-
-    behind = {State.PENDING, State.REFUSED, State.CONTRADICTED, State.ESCALATED, State.NOT_IDENTIFIABLE}
-    p, known, now = t.propagation.c, known_processors(there.settings), there.clock.now()
-    concerned = t.request.c.id.in_(select(p.request_id).where(p.state.in_([state.value for state in behind])))
-    found = there.read(lambda connection: read_standing(connection, concerned, now, known))
-    return [line for one in found for line in one.lines if line.state in behind]
+    return there.read(lambda connection: summary(connection, now)).people

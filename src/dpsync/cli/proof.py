@@ -1,4 +1,4 @@
-"""What somebody takes away and checks without us: receipt, verify."""
+"""`dpsync verify`: a receipt, as whoever trusts none of us checks it, or the whole ledger."""
 
 import subprocess
 import sys
@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dpsync import paths
 from dpsync.cli.console import Talk
-from dpsync.cli.options import AsJson, RequestId
+from dpsync.cli.options import AsJson
 from dpsync.errors import DpsyncError, Exit, NotFound, StoreProblem, UsageError
 
 if TYPE_CHECKING:
@@ -19,48 +18,16 @@ if TYPE_CHECKING:
     from dpsync.soundness import Soundness
 
 
-def receipt(
-    ctx: typer.Context,
-    request: RequestId,
-    *,
-    output: Annotated[
-        Path | None,
-        typer.Option("-o", "--output", metavar="FILE", help="A file or a folder. Default: ./REQUEST.json."),
-    ] = None,
-    since: Annotated[
-        Path | None,
-        typer.Option(help="A checkpoint that somebody kept. Also write the proof that the ledger only added to it."),
-    ] = None,
-) -> int:
-    """Write the proof of one request, and the program that checks it without dpsync. Exit code 3: not complete yet."""
-    from dpsync.cli.opening import full_id, installation
-
-    talk: Talk = ctx.obj
-    with installation(talk) as there:
-        request_id = full_id(there, request)
-        path = _placed(output, request_id)
-        kept, silent = _proof(there, request_id, path)
-        step = _step(there, path, since) if since else None
-        key = there.log.signer.verifier.line
-    talk.data("\n".join(str(written) for written in (path, step) if written))
-    talk.ending(
-        stored=f"{path} ({kept}), and verify_receipt.py beside it. These two files and the key are enough to check it",
-        by_itself="nothing: the receipt shows how things stand now.",
-        waits=f"for the person who checks it: python3 verify_receipt.py {path.name} --key '{key}' --email ADDRESS",
-    )
-    if silent:
-        talk.warn(f"Not complete yet: {', '.join(silent)} has not answered. Until then the check says STILL OPEN.")
-        return Exit.PARTLY
-    return Exit.DONE
-
-
 def verify(
     ctx: typer.Context,
     file: Annotated[
         Path | None, typer.Argument(help="A receipt. Default: the whole ledger of this installation.")
     ] = None,
     *,
-    key: Annotated[str | None, typer.Option(help="For a receipt: the verifier key that the DPO was given.")] = None,
+    key: Annotated[
+        list[str] | None,
+        typer.Option(help="For a receipt: the verifier key that the DPO was given. Repeat it if the key was changed."),
+    ] = None,
     email: Annotated[
         str | None,
         typer.Option(help="For a receipt: the person's email address, to check that the receipt is about them."),
@@ -82,68 +49,15 @@ def verify(
 ) -> int:
     """Check a receipt or the whole ledger: its entries, checkpoints, anchor, and every state. Exit code 2: it fails."""
     talk: Talk = ctx.obj
-    given = {"--key": key, "--email": email, "--checkpoint": checkpoint, "--policy": policy}
-    pairs = [*given.items(), *(("--consistency", step) for step in consistency or ())]
+    given = {"--email": email, "--checkpoint": checkpoint, "--policy": policy}
+    pairs: list[tuple[str, object]] = [*given.items(), *(("--key", line) for line in key or ())]
+    pairs += [("--consistency", step) for step in consistency or ()]
     options = [str(part) for name, value in pairs if value is not None for part in (name, value)]
     if file is None:
         if options:
             raise UsageError(f"{options[0]} is for a receipt: name its file")
         return _ledger(talk, as_json=as_json)
     return _receipt(talk, file, options, as_json=as_json)
-
-
-def _placed(output: Path | None, request_id: str) -> Path:
-    if output is None:
-        return Path(f"{request_id}.json")
-    if str(output) == "-":
-        raise UsageError("a receipt is written with the program that checks it: name a file or a folder, not `-`")
-    from dpsync.cli.opening import ending_of
-
-    if (ending := ending_of(output)) not in {"", "json"} and not output.is_dir():
-        raise UsageError(f"a receipt is JSON: give the file a name that ends in .json, not .{ending}")
-    return output / f"{request_id}.json" if output.is_dir() else output
-
-
-def _proof(there: "Installation", request_id: str, path: Path) -> tuple[str, list[str]]:
-    """Write the receipt and its verifier; gives as of when, and of whom it has no word.
-
-    What is shredded can no longer be opened: then the kept receipt is copied.
-    """
-    from dpsync.cli.opening import written
-    from dpsync.ledger.receipt import dump, silent
-    from dpsync.ledger.receipt_folder import VERIFIER
-
-    kept = there.settings.ledger.receipts / f"{request_id}.json"
-    try:
-        value = there.receipt(request_id, there.clock.now())
-        content, said, unheard = dump(value), "as of now", silent(value)
-    except NotFound:
-        if not kept.exists():
-            raise
-        content, said, unheard = kept.read_bytes(), "as it was kept when the request closed", []
-    beside = path.parent / VERIFIER.name
-    written(beside, VERIFIER.read_bytes())
-    written(path, content)  # last: where it stands, all of it does
-    return said, unheard
-
-
-def _step(there: "Installation", path: Path, since: Path) -> Path:
-    """Write the consistency file from a kept checkpoint to that of the receipt, or the reverse. Gives its path."""
-    from dpsync.cli.opening import written
-    from dpsync.errors import NoteInvalid
-    from dpsync.ledger.note import parse
-    from dpsync.ledger.receipt import read
-
-    try:
-        notes = [paths.read(since).decode(), read(path.read_bytes())["checkpoint"]]
-        older, newer = sorted(notes, key=lambda note: parse(note)[0].size)
-    except (paths.Unusable, UnicodeDecodeError, NoteInvalid) as refused:
-        why = f": {refused.trouble.what}" if isinstance(refused, paths.Unusable) else ""
-        raise NotFound(f"{since} cannot be read as a checkpoint{why}") from None
-    content = there.read(lambda connection: there.log.continuation(connection, parse(older)[0].size, newer))
-    step = path.parent / f"{parse(older)[0].size}-{parse(newer)[0].size}.consistency"
-    written(step, content.encode())
-    return step
 
 
 def _receipt(talk: Talk, file: Path, options: "Sequence[str]", *, as_json: bool) -> int:
@@ -216,23 +130,23 @@ def _looked(
     """What was found, and what is wrong, by kind."""
     from sqlalchemy.exc import DBAPIError
 
-    from dpsync.soundness import judge, unopened
+    from dpsync.soundness import judge, opening
     from dpsync.store import integrity
 
     unsound = there.read(lambda connection: integrity.problem(connection, thorough=True))
     try:
         sound = judge(there, there.clock.now(), full=True, progress=progress)
-        keys = (*sound.keys, *unopened(there))
+        opened = opening(there)
     except (DBAPIError, DpsyncError):
         if not unsound:
             raise
         raise StoreProblem(f"the database file is damaged: {unsound}. Restore it from the newest back-up") from None
     wrong = {
-        "keys": list(keys),
+        "keys": [*sound.keys, *opened.unopened],
         "problems": list(sound.ledger.problems),
-        "differences": list(sound.differences),
+        "differences": [*sound.differences, *opened.unfound],
         "lost": list(sound.ledger.lost),
-        "outside": list(sound.ledger.damaged),
+        "outside": [*sound.ledger.damaged, *sound.files],
         "database": [unsound] if unsound else [],
     }
     return sound, wrong

@@ -10,7 +10,10 @@ from dpsync.cli.console import Talk
 from dpsync.errors import Exit, Locked
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from dpsync.installation import Installation
+    from dpsync.propagation.decisions import Person
     from dpsync.running.recovery import Recovered
 
 Place = Annotated[Path, typer.Argument(metavar="DIR", help="A back-up, or a folder of them: then the newest.")]
@@ -74,11 +77,16 @@ def recover(
     *,
     by: Annotated[str, typer.Option(help="Who decides to go on without what is missing. It goes on the record.")],
     reason: Annotated[str, typer.Option(help="What was lost and why, for the record.")],
+    without_key: Annotated[
+        str,
+        typer.Option(metavar="YYYY-MM", help="Instead: go on without the key of this month, which is lost for good."),
+    ] = "",
 ) -> int:
     """Go on with a database that was put back. Pauses all processors and says what is missing. Exit code 2.
 
     Files that know more are set aside, and each gap becomes an entry. Whatever is open is held, and waits for a person:
-    since the back-up it may have been done, or withdrawn.
+    since the back-up it may have been done, or withdrawn. With --without-key: names every request that the key of a
+    month opened, and holds what is open of it. dpsync refuses as long as anything stands in the key's place.
     """
     from dpsync.cli.console import os_user
     from dpsync.cli.opening import installation, worker_alive
@@ -86,10 +94,12 @@ def recover(
     from dpsync.running.recovery import recover as recovered
 
     talk: Talk = ctx.obj
-    with installation(talk, compare=False) as there:
+    with installation(talk, compare=bool(without_key)) as there:
         now = there.clock.now()
         if worker_alive(there, now):
             raise Locked("a dpsync worker is at work on this database: stop it, wait two minutes, then try again")
+        if without_key:
+            return _without(talk, there, without_key, Person(by, os_user(), reason), now)
         found = recovered(there, Person(by, os_user(), reason), now)
         talk.did = "the database is recovered, and everything is paused"
         _show(talk, found)
@@ -97,8 +107,33 @@ def recover(
     return Exit.LOOK
 
 
+def _without(talk: Talk, there: "Installation", month: str, person: "Person", now: "datetime") -> int:
+    from dpsync.reports.words import several
+    from dpsync.running.lost_months import go_on_without
+
+    found = go_on_without(there, month, person, now)
+    talk.did = f"dpsync goes on without the key of {month}"
+    for one in found:
+        where = f"not closed at {', '.join(one.open)}" if one.open else "closed everywhere"
+        talk.data(f"shut     {one.request_id}, {one.right}, event {one.event_id} of {one.source}: {where}")
+    talk.ending(
+        stored=f"that the key of {month} is lost, in the ledger. It opened {several(len(found), 'request')}",
+        by_itself="nothing: what was to be told of them is held. Receipts that are written still prove what was done.",
+        waits="for you. Next steps:",
+    )
+    steps = [
+        "tell the data protection officer, with this list. Personal data that cannot be read are lost: is it a breach?",
+        "have the main database send each that is not closed again, under a new id",
+        "dpsync withdraw each of the old ones, and dpsync settle what may have been done",
+        "start the service. If a copy of the key is found, put it back: everything opens again",
+    ]
+    for number, step in enumerate(steps, 1):
+        talk.say(f"  {number} {step}")
+    return Exit.LOOK
+
+
 def drill(ctx: typer.Context, directory: Place) -> int:
-    """Try the way back with a back-up, in a scratch folder: nothing here is changed. Exit code 2: it does not work."""
+    """Try the way back with a back-up, in a scratch place, and note when. Exit code 2: it does not work."""
     from dpsync.backup import find, try_out
     from dpsync.cli.opening import installation
     from dpsync.reports.words import moment, several
@@ -107,6 +142,7 @@ def drill(ctx: typer.Context, directory: Place) -> int:
     with installation(talk, secrets=False, compare=False) as there:
         found = find(directory)
         tried = try_out(there, found)
+        _remember(talk, there, len(tried.problems))
         talk.data(
             f"{found.folder}: {'NOT GOOD' if tried.problems else 'good'}, as of {moment(found.taken_at, there.zone)}"
         )
@@ -118,6 +154,16 @@ def drill(ctx: typer.Context, directory: Place) -> int:
         if tried.untried:
             talk.say(f"  not tried: {tried.untried}")
     return Exit.LOOK if tried.problems else Exit.DONE
+
+
+def _remember(talk: Talk, there: "Installation", problems: int) -> None:
+    from dpsync.errors import DpsyncError
+    from dpsync.running.drills import remember
+
+    try:
+        remember(there, problems, there.clock.now())
+    except DpsyncError as refused:
+        talk.warn(f"  that it was tried is not noted: {refused.message}")
 
 
 def _show(talk: Talk, found: "Recovered") -> None:

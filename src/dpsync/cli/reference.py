@@ -1,7 +1,8 @@
-"""docs/commands.md and the man page, built from the commands themselves: `python -m dpsync.cli.reference`."""
+"""docs/commands.md, docs/runbook.md and the man page, built from the program: `python -m dpsync.cli.reference`."""
 
 import inspect
 from collections.abc import Iterator
+from importlib.resources import files
 from pathlib import Path
 
 import typer
@@ -9,7 +10,7 @@ from typer.core import TyperGroup as Group
 
 from dpsync import __version__
 from dpsync.cli.app import USUAL, app
-from dpsync.cli.catalogue import CATALOGUE
+from dpsync.cli.catalogue import ALERTS_EXPLAINED, CATALOGUE
 from dpsync.cli.metavars import name_values
 from dpsync.cli.shapes import SHAPES
 from dpsync.errors import Exit
@@ -60,12 +61,33 @@ def _lines() -> Iterator[str]:
     yield ""
     yield "## Codes of errors"
     yield ""
-    yield "`dpsync explain DP-nnn` says more, without any network."
+    yield "`dpsync explain DP-nnn` says more, without any network, and so does [the runbook](runbook.md)."
     yield ""
     yield "| code | means |"
     yield "| --- | --- |"
     for name, one in CATALOGUE.items():
         yield f"| {name} | {one.title} |"
+
+
+def runbook_page() -> str:
+    """The page of every alert and every code, as Markdown."""
+    return "\n".join(_runbook()) + "\n"
+
+
+def _runbook() -> Iterator[str]:
+    yield "# Runbook"
+    yield ""
+    yield "Generated from the program; `python -m dpsync.cli.reference` writes it anew."
+    yield ""
+    yield "What to do about each alert and each error. An alert ends with its word, an error begins with its code."
+    yield "`dpsync explain WORD` or `dpsync explain CODE` prints the same, without any network."
+    for head, entries in (("Alerts", ALERTS_EXPLAINED), ("Errors", CATALOGUE)):
+        yield from ("", f"## {head}")
+        for name, one in entries.items():
+            yield from ("", f"### {name}", "", f"**{one.title}.** {one.meaning}", "")
+            yield f"- If nobody does anything: {one.if_ignored}"
+            yield f"- What to do: {one.way_out}"
+            yield f"- It worked if: {one.worked}"
 
 
 def _named() -> Group:
@@ -144,3 +166,5 @@ def _roff(text: str) -> str:
 if __name__ == "__main__":
     Path("docs/commands.md").write_text(commands_page(), encoding="utf-8")
     Path("docs/dpsync.1").write_text(man_page(), encoding="utf-8")
+    Path("docs/runbook.md").write_text(runbook_page(), encoding="utf-8")
+    Path("docs/openapi.json").write_bytes(files("dpsync.intake").joinpath("openapi.json").read_bytes())

@@ -1,4 +1,4 @@
-"""What the data protection officer reads: report, dossier, processors."""
+"""What the data protection officer reads: report, dossier, register."""
 
 import re
 import sys
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dpsync.cli.console import Talk
-from dpsync.cli.options import AsJson, RequestId
-from dpsync.errors import ConfigurationError, Exit, UsageError
+from dpsync.cli.options import RequestId
+from dpsync.errors import Exit, UsageError
 from dpsync.extras import loaded
 from dpsync.reports.formats import Format
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from dpsync.installation import Installation
     from dpsync.reports.dossier import Opener
-    from dpsync.reports.processors import ProcessorLine
     from dpsync.reports.render import Report
 
 
@@ -74,7 +73,8 @@ def report(
         with talk.progress("verifying the record, then counting"):
             made = period_of(there, begin, end, now, said)
         _write(talk, made if trustees is None else trustees_of(made), chosen, output)
-    talk.say(f"{made.label}: {made.sentence}")
+    doubt = "" if made.ledger.sound else "do not rely on this, the record could not be verified: "
+    talk.say(f"{made.label}: {doubt}{made.sentence}")
     return Exit.DONE if made.ledger.sound else Exit.LOOK
 
 
@@ -145,20 +145,6 @@ def register(
 
 def _opener(there: "Installation") -> "Opener":
     return lambda propagation_id, sealed: there.keys.open("answer", sealed, str(propagation_id).encode())
-
-
-def processors(ctx: typer.Context, *, as_json: AsJson = False) -> int:
-    """Show what each processor can and cannot do for each right. Without settings: what each connector can."""
-    from dpsync.reports.processors import capabilities_text
-    from dpsync.reports.render import json_value
-
-    talk: Talk = ctx.obj
-    lines = _configured(talk)
-    if as_json:
-        talk.json({"processors": [json_value(line) for line in lines]})
-    else:
-        talk.data(capabilities_text(lines))
-    return Exit.DONE
 
 
 def _readable(logged: "Sequence[tuple[int, bytes]]") -> "list[tuple[int, dict[str, str | int]]]":
@@ -273,26 +259,3 @@ def _write(talk: Talk, made: "Report", form: Format, output: Path | None) -> Non
         by_itself="nothing: a report changes nothing.",
         waits=" ".join(duty.sentence for duty in made.duties),
     )
-
-
-def _configured(talk: Talk) -> "list[ProcessorLine]":
-    from dpsync import settings as configuration
-    from dpsync.known_connectors import connector_class, connector_names
-    from dpsync.reports.make import processor_lines
-    from dpsync.reports.processors import ProcessorLine, capability_lines
-
-    try:
-        loaded = configuration.load(talk.config, {}, secrets=False)
-    except ConfigurationError:
-        if talk.config.exists():
-            raise
-        talk.say(f"There is no {talk.config}. These are the connectors that dpsync has.")
-    else:
-        return processor_lines(loaded)
-    notice = connector_class("notice")
-    found = {name: connector_class(name) for name in connector_names()}
-    return [
-        ProcessorLine(name, name, capability_lines(one.capabilities, notice.capabilities if notice else {}))
-        for name, one in found.items()
-        if one is not None
-    ]

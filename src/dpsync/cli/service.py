@@ -11,6 +11,8 @@ from dpsync.cli.console import Talk
 from dpsync.errors import Exit, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from dpsync.cli.systemd_unit import UnitFile
 
 group = typer.Typer(help="Run dpsync as a service of this machine, with systemd.", no_args_is_help=True)
@@ -30,7 +32,10 @@ User = Annotated[
 def show(ctx: typer.Context, *, user: User = None) -> int:
     """Print the systemd unit that `dpsync service install` would write."""
     talk: Talk = ctx.obj
-    talk.data(_unit(talk, user).text)
+    unit = _unit(talk, user)
+    talk.data(unit.text)
+    for name, text in _beside(unit).items():
+        talk.data(f"\n# --- {name}\n{text}")
     return Exit.DONE
 
 
@@ -49,8 +54,6 @@ def install(
 
     You can run it again: it changes nothing when the unit is the same. Exit code 2: systemd did not take it.
     """
-    from dpsync.cli.opening import written
-
     talk: Talk = ctx.obj
     unit, place = _unit(talk, user), folder / NAME
     if not folder.is_dir():
@@ -63,16 +66,39 @@ def install(
             f"{place} exists and is different. Compare it with `dpsync service show`, then use --replace. Nothing was "
             "changed"
         )
-    if not is_kept:
-        written(place, unit.text.encode())
-        place.chmod(0o644)  # a unit holds no secret, and `systemctl status` of any user reads it
-    ran = _started(talk, now=now)
+    beside = _beside(unit)
+    for name, text in {NAME: unit.text, **beside}.items():
+        _place(folder / name, text)
+    ran = _started(talk, _wanted(beside) if now else [])
     talk.ending(
         stored=f"nothing new: {place} is as it should be" if is_kept else f"{place}, for the user {unit.user}",
         by_itself="the service runs, and starts with the machine." if ran and now else "nothing.",
-        waits="" if ran and now else f"for you: `systemctl enable --now {NAME}`",
+        waits="" if ran and now else f"for you: `systemctl enable --now {' '.join(_wanted(beside))}`",
     )
     return Exit.DONE if ran else Exit.LOOK
+
+
+def _place(path: Path, text: str) -> None:
+    """Write a unit, unless it stands there in the same bytes."""
+    from dpsync.cli.opening import written
+
+    if path.exists() and path.read_text(encoding="utf-8", errors="replace") == text:
+        return
+    written(path, text.encode())
+    path.chmod(0o644)  # a unit holds no secret, and `systemctl status` of any user reads it
+
+
+def _beside(unit: "UnitFile") -> dict[str, str]:
+    """The units of back-ups by name, where the settings say where these lie."""
+    from dpsync.cli.opening import load_settings
+    from dpsync.cli.systemd_unit import backup_units
+
+    section = load_settings(unit.settings, secrets=False).backup
+    return backup_units(unit, (unit.settings.parent / section.directory).absolute()) if section else {}
+
+
+def _wanted(beside: "Iterable[str]") -> list[str]:
+    return [NAME, *(name for name in beside if name.endswith(".timer"))]
 
 
 def _unit(talk: Talk, user: str | None) -> "UnitFile":
@@ -132,8 +158,8 @@ def _command() -> str:
     return str(program) if program.name == "dpsync" and os.access(program, os.X_OK) else f"{sys.executable} -m dpsync"
 
 
-def _started(talk: Talk, *, now: bool) -> bool:
-    """Have systemd read the unit, and start it if wanted; whether it did."""
+def _started(talk: Talk, wanted: "Sequence[str]") -> bool:
+    """Have systemd read the units, and start those that are wanted; whether it did."""
     import shutil
     import subprocess
 
@@ -141,7 +167,7 @@ def _started(talk: Talk, *, now: bool) -> bool:
     if program is None:
         talk.warn("There is no systemctl on this machine, so nothing is started.")
         return False
-    for arguments in (["daemon-reload"], *([["enable", "--now", NAME]] if now else [])):
+    for arguments in (["daemon-reload"], *([["enable", "--now", *wanted]] if wanted else [])):
         ended = subprocess.run([program, *arguments], capture_output=True, check=False)  # noqa: S603 - because each part is ours
         if ended.returncode:
             told = " ".join(["systemctl", *arguments])

@@ -15,15 +15,16 @@ from dpsync.errors import Exit, UsageError
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
+    from sqlalchemy import Connection
+
     from dpsync.installation import Installation
     from dpsync.reports.duties import Duty
     from dpsync.reports.standing import RequestStanding
     from dpsync.reports.status import StatusRow
     from dpsync.reports.stopped import Stopped
+    from dpsync.reports.summary import Summary
     from dpsync.reports.who import Who
     from dpsync.retention.standing import RetentionLine
-
-EVERYTHING = 1_000_000
 
 
 class FailOn(StrEnum):
@@ -66,22 +67,24 @@ def status(
         raise UsageError("--who needs one request: `dpsync status REQUEST --who`")
     with installation(talk, secrets=False, compare=False) as there:
         zone = there.zone
-        found = _look(talk, there, request, limit=limit if every else EVERYTHING, every=every, who=who, by=by)
+        found = _look(talk, there, request, limit=limit, every=every, who=who, by=by)
     if as_json:
-        _show_json(talk, found, limit)
+        _show_json(talk, found)
     else:
-        _show(talk, found, limit, zone)
+        _show(talk, found, zone)
     return Exit.LOOK if _applies(found, fail_on or []) else Exit.DONE
 
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """What stands where now. `one` and `who` are of the request that was named; `mail`: messages nobody has read.
+    """What stands where now. `summary`: of all that is asked about, shown or not. `mail`: messages nobody has read.
 
-    `owed`: letters to people, complaints and incidents that wait for somebody.
+    `one` and `who` are of the request that was named. `owed`: letters to people, complaints and incidents that wait for
+    somebody.
     """
 
     rows: "Sequence[StatusRow]"
+    summary: "Summary"
     stopped: "Sequence[Stopped]"
     conversations: "Sequence[RetentionLine]"
     mail: int
@@ -91,10 +94,10 @@ class _Found:
 
     @property
     def head(self) -> str:
-        from dpsync.reports.status import head_line
+        from dpsync.reports.summary import head_line
 
         late = sum(line.overdue for line in self.conversations)
-        return head_line(self.rows, len(self.stopped), late, sum(duty.overdue for duty in self.owed))
+        return head_line(self.summary, len(self.stopped), late, sum(duty.overdue for duty in self.owed))
 
 
 def _look(talk: Talk, there: "Installation", request: str, *, limit: int, every: bool, who: bool, by: str) -> _Found:
@@ -103,18 +106,24 @@ def _look(talk: Talk, there: "Installation", request: str, *, limit: int, every:
     from dpsync.reports.make import conversations_of, known_processors, owed_elsewhere
     from dpsync.reports.status import status_rows
     from dpsync.reports.stopped import stopped_processors
+    from dpsync.reports.summary import summary, summary_of
 
     request_id = full_id(there, request) if request else None
     about = shown_to(there, request_id, by, "dpsync status --who") if who and request_id else None
     talk.did = f"that request {request_id} was shown is on the record; it may be shown again" if about else ""
     known = known_processors(there.settings)
     now = there.clock.now()
+
+    def work(connection: "Connection") -> "tuple[Sequence[StatusRow], Summary]":
+        rows = status_rows(
+            connection, now=now, only_open=not every, limit=limit, request_id=request_id, processors=known
+        )
+        return rows, summary_of(rows) if every or request_id else summary(connection, now)
+
+    rows, counted = there.read(work)
     return _Found(
-        rows=there.read(
-            lambda connection: status_rows(
-                connection, now=now, only_open=not every, limit=limit, request_id=request_id, processors=known
-            )
-        ),
+        rows=rows,
+        summary=counted,
         stopped=stopped_processors(there),
         conversations=conversations_of(there, now),
         mail=len(there.read(lambda connection: unread(connection, request_id))),
@@ -143,7 +152,7 @@ def waiting_for(there: "Installation", one: "RequestStanding") -> str:
 
     today = there.clock.now().astimezone(there.zone).date()
     found = duties_of([one], today, asks=asks_contacts(there.settings))
-    return " ".join(f"{duty.sentence} ({duty.command})" for duty in found)
+    return "\n           ".join(f"{duty.sentence} ({duty.command})" for duty in found)
 
 
 def by_itself(there: "Installation", one: "RequestStanding") -> str:
@@ -175,19 +184,17 @@ def by_itself(there: "Installation", one: "RequestStanding") -> str:
 
 
 def _applies(found: _Found, asked: Sequence[FailOn]) -> bool:
-    from dpsync.reports.meaning import Late
-
-    late = {Late.TARGET, Late.OVERDUE}  # what was finished late is shown for ever, and would keep a monitor red as long
+    # What was finished late is shown for ever, and would keep a monitor red as long: it is in no number of these.
     elsewhere = any(one.overdue for one in found.conversations) or any(duty.overdue for duty in found.owed)
     applies = {
-        FailOn.LATE: any(row.late in late for row in found.rows) or elsewhere,
-        FailOn.HELD: any(row.causes or row.stopped for row in found.rows),
+        FailOn.LATE: bool(found.summary.behind or found.summary.overdue) or elsewhere,
+        FailOn.HELD: bool(found.summary.held or found.summary.stopped),
         FailOn.STOPPED: bool(found.stopped),
     }
     return any(applies[one] for one in asked)
 
 
-def _show_json(talk: Talk, found: _Found, limit: int) -> None:
+def _show_json(talk: Talk, found: _Found) -> None:
     from dpsync.reports.render import json_value
 
     talk.json(
@@ -197,14 +204,14 @@ def _show_json(talk: Talk, found: _Found, limit: int) -> None:
             "mail_waiting": found.mail,
             "conversations": json_value(found.conversations),
             "owed": json_value(found.owed),
-            "requests": [json_value(row) for row in found.rows[:limit]],
+            "requests": [json_value(row) for row in found.rows],
             **({"places": [json_value(line) for line in found.one.lines]} if found.one else {}),
             **({"who": json_value(found.who)} if found.who else {}),
         }
     )
 
 
-def _show(talk: Talk, found: _Found, limit: int, zone: "ZoneInfo") -> None:
+def _show(talk: Talk, found: _Found, zone: "ZoneInfo") -> None:
     from dpsync.reports.conversations import retention_duties
     from dpsync.reports.who import who_rows
     from dpsync.reports.words import several
@@ -212,10 +219,10 @@ def _show(talk: Talk, found: _Found, limit: int, zone: "ZoneInfo") -> None:
     if found.one:
         _show_one(talk, found.one, found.rows[0], zone)
     else:
-        _show_rows(talk, found.rows[:limit], zone)
+        _show_rows(talk, found.rows, zone)
     if found.who:
         talk.table(("WHO", ""), who_rows(found.who))
-    left = len(found.rows) - limit
+    left = found.summary.open - len(found.rows)
     talk.say(found.head + (f" {left:,} more are not shown (--limit)." if left > 0 else ""))
     for stopped in found.stopped:
         talk.say(f"{stopped.sentence}.")

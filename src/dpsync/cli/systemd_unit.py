@@ -30,9 +30,43 @@ class UnitFile:
             settings=_quoted(str(self.settings)),
             folder=_escaped(str(self.settings.parent)),
             writes=" ".join(_quoted(str(path)) for path in self.writes),
-            home="read-only" if at_home else "true",
+            hardened=_hardened(at_home=at_home),
             after=" postgresql.service" if self.postgresql else "",
         )
+
+
+SAMPLE = Path("/var/lib/dpsync")
+"""The folder of the sample in config/systemd: that of docs/operating.md."""
+
+
+def sample_units() -> dict[str, str]:
+    """What `dpsync service install` writes where docs/operating.md was followed, by file name."""
+    folders = tuple(SAMPLE / name for name in ("anchors", "keys", "receipts", "var"))
+    unit = UnitFile("dpsync", "/usr/local/bin/dpsync", SAMPLE / "dpsync.toml", folders, postgresql=False)
+    return {"dpsync.service": unit.text, **backup_units(unit, Path("/srv/backups/dpsync"))}
+
+
+BACKUP = "dpsync-backup"
+"""What the service and the timer are called that take a back-up each night, and try it."""
+
+
+def backup_units(unit: UnitFile, directory: Path) -> dict[str, str]:
+    """The text of service and timer that take a back-up into `directory` and try it, by file name."""
+    given = f"{_quoted(unit.command)} --config {_quoted(str(unit.settings))}"
+    homes = (Path(unit.command.split()[0]), unit.settings, directory, *unit.writes)
+    service = _BACKUP.format(
+        user=unit.user,
+        folder=_escaped(str(unit.settings.parent)),
+        given=given,
+        directory=_quoted(str(directory)),
+        writes=" ".join(_quoted(str(path)) for path in (*unit.writes, directory)),
+        hardened=_hardened(at_home=any(is_below(path, HOMES) for path in homes)),
+    )
+    return {f"{BACKUP}.service": service, f"{BACKUP}.timer": _TIMER}
+
+
+def _hardened(*, at_home: bool) -> str:
+    return _HARDENED.format(home="read-only" if at_home else "true")
 
 
 def folders_of(settings: Settings, config: Path) -> tuple[Path, ...]:
@@ -67,6 +101,36 @@ def _escaped(text: str) -> str:
     return text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
 
 
+_HARDENED = """\
+ProtectSystem=strict
+ProtectHome={home}
+ProtectClock=true
+ProtectHostname=true
+ProtectKernelTunables=true
+ProtectKernelModules=true
+ProtectKernelLogs=true
+ProtectControlGroups=true
+PrivateTmp=true
+PrivateDevices=true
+PrivateUsers=true
+RemoveIPC=true
+NoNewPrivileges=true
+CapabilityBoundingSet=
+AmbientCapabilities=
+RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX
+RestrictNamespaces=true
+RestrictRealtime=true
+RestrictSUIDSGID=true
+LockPersonality=true
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+SystemCallFilter=~@privileged @resources
+SystemCallErrorNumber=EPERM
+"""
+"""All that the service does not need. It does need other processes' names in /proc, to say who holds the database, and
+memory that is written and run, for PDF (libffi). `systemd-analyze security` judges it.
+"""
+
 _UNIT = """\
 # Written by `dpsync service install`. To change it, use `systemctl edit dpsync`: that survives the next install.
 [Unit]
@@ -98,19 +162,41 @@ EnvironmentFile=-/etc/dpsync/environment
 
 # It needs only the network and these folders.
 ReadWritePaths={writes}
-ProtectSystem=strict
-ProtectHome={home}
-PrivateTmp=true
-PrivateDevices=true
-NoNewPrivileges=true
-CapabilityBoundingSet=
-RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX
-RestrictSUIDSGID=true
-ProtectKernelTunables=true
-ProtectKernelModules=true
-ProtectControlGroups=true
-LockPersonality=true
-
+{hardened}
 [Install]
 WantedBy=multi-user.target
 """
+
+_BACKUP = """\
+# Written by `dpsync service install`. To change it, use `systemctl edit dpsync-backup`.
+[Unit]
+Description=Backs up the database of dpsync, and tries the back-up
+
+[Service]
+Type=oneshot
+User={user}
+UMask=0077
+WorkingDirectory={folder}
+EnvironmentFile=-/etc/dpsync/environment
+ExecStart={given} backup {directory}
+ExecStart={given} drill {directory}
+ReadWritePaths={writes}
+{hardened}"""
+
+_TIMER = """\
+# Written by `dpsync service install`.
+[Unit]
+Description=Each night: a back-up of dpsync
+
+[Timer]
+OnCalendar=*-*-* 02:30:00
+RandomizedDelaySec=15min
+Persistent=true
+
+[Install]
+WantedBy=timers.target
+"""
+
+if __name__ == "__main__":
+    for sample_name, sample_text in sample_units().items():
+        Path("config/systemd", sample_name).write_text(sample_text, encoding="utf-8")

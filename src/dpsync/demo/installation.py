@@ -17,6 +17,7 @@ from pathlib import Path
 import requests
 
 from dpsync.errors import DpsyncError, Exit, TooSlow, UsageError
+from dpsync.sandbox.main_database import MainDatabase
 from dpsync.sandbox.server import RunningSandbox
 
 MARK = ".dpsync-demo"
@@ -48,6 +49,7 @@ origin = "example.org/demo"
 secrets = [{{ env = "DPSYNC_DEMO_SECRET" }}]
 listen = "127.0.0.1:{port}"
 public_url = "{url}"
+callback = {{ url = "{crm_url}", private_host = "127.0.0.1", secrets = [{{ env = "DPSYNC_DEMO_CALLBACK" }}] }}
 
 [mail]
 host = "{at.smtp_host}"
@@ -61,6 +63,7 @@ connector = "mailchimp"
 contact = "privacy@mailchimp.example"
 base_url = "{at.mailchimp_url}"
 api_key = {{ env = "DPSYNC_DEMO_MAILCHIMP" }}
+inbound_secret = {{ env = "DPSYNC_DEMO_INBOUND" }}
 
 [processors.campaigns]
 title = "{titles[campaigns]}"
@@ -125,15 +128,20 @@ def fresh(folder: Path) -> Path:
     return folder
 
 
-def installed(folder: Path, sandbox: RunningSandbox) -> Place:
-    """Write the settings and make the installation, as `dpsync init` makes it. Raises `DpsyncError`."""
+def installed(folder: Path, sandbox: RunningSandbox, crm: MainDatabase) -> Place:
+    """Write the settings and make the installation, as `dpsync init` makes it. Raises `DpsyncError`.
+
+    `crm`: what is told what became of its requests; it learns the secret that verifies this.
+    """
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
     place = Place(folder, folder / "dpsync.toml", f"http://127.0.0.1:{port}", _environment(sandbox))
+    crm.secret = place.environ["DPSYNC_DEMO_CALLBACK"]
     text = CONFIG.format(
         at=sandbox.addresses,
         port=port,
         url=place.url,
+        crm_url=crm.url,
         titles=TITLES,
         operator=OPERATOR,
         inbox_admin=INBOX_ADMIN,
@@ -153,6 +161,7 @@ def _environment(sandbox: RunningSandbox) -> dict[str, str]:
     return {
         **os.environ,
         "DPSYNC_DEMO_SECRET": "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode(),
+        "DPSYNC_DEMO_CALLBACK": "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode(),
         "DPSYNC_DEMO_MAILCHIMP": at.api_keys[0],
         "DPSYNC_DEMO_CAMPAIGN_MONITOR": at.campaign_monitor_key,
         "DPSYNC_DEMO_EVENTBRITE": at.eventbrite_token,

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dpsync import durable
+from dpsync.demo import way_back
 from dpsync.demo.crm import Crm, Sent
 from dpsync.demo.installation import TITLES, Place, fresh, installed, serving
 from dpsync.demo.people import ADA, BEN, CLEO, DORA, NEW, Staff, move_in, talk, trouble
@@ -27,6 +28,7 @@ from dpsync.errors import TooSlow
 from dpsync.installation import Installation
 from dpsync.reports.period import PeriodReport
 from dpsync.sandbox.handle import Handle
+from dpsync.sandbox.main_database import running_main_database
 from dpsync.sandbox.server import RunningSandbox, running_sandbox
 from dpsync.soundness import verify_ledger
 
@@ -43,11 +45,11 @@ def run(folder: Path, *, broken: bool, say: Say) -> int:
     folder = fresh(folder.resolve())
     started = time.monotonic()
     say("REHEARSAL. Everything stays on this machine.")
-    with running_sandbox() as sandbox:
+    with running_sandbox() as sandbox, running_main_database() as crm:
         move_in(sandbox)
         staff = Staff(sandbox)
         staff.start_work()
-        place = installed(folder, sandbox)
+        place = installed(folder, sandbox, crm)
         with serving(place), Installation(place.config, place.environ) as there:
             talk(sandbox, place)
             trouble(sandbox, broken=broken)
@@ -57,6 +59,9 @@ def run(folder: Path, *, broken: bool, say: Say) -> int:
             _sandbox_account(sandbox, staff, say)
             faults = [*_proof(there, asked["erasure"], folder, say)]
             faults += disagreements(sandbox, Account(states, report, staff))
+            sandbox.clear_faults()
+            way_back.move_in(sandbox, place)
+            faults += way_back.unsubscribe(there, sandbox, crm, PATIENCE, say)
     wrong = _verdict(states, faults, say)
     say(f"{time.monotonic() - started:.0f} s. Look: {folder.name}/report.html   {folder.name}/receipt.json")
     return 1 if wrong or broken else 0
@@ -74,7 +79,7 @@ def _ask(place: Place, say: Say) -> dict[str, Sent]:
     finally:
         crm.close()
     for right, sent in asked.items():
-        say(f"1/5 main database asks: {right:<14} {sent.status:<9} {sent.request_id[:8]}")
+        say(f"1/6 main database asks: {right:<14} {sent.status:<9} {sent.request_id[:8]}")
     return asked
 
 
@@ -96,7 +101,7 @@ def _follow(there: Installation, say: Say) -> dict[Key, str]:
                 if row.state == "pending":
                     continue  # so is everything, at first
                 tries = f", {row.attempts} attempts" if row.attempts > 1 else ""
-                say(f"2/5 {key[0]:<14} {TITLES[key[1]]:<30} {seen[key].replace('_', ' ')}{tries}")
+                say(f"2/6 {key[0]:<14} {TITLES[key[1]]:<30} {seen[key].replace('_', ' ')}{tries}")
         rest = [key for key, state in seen.items() if state != end_of(key) and state not in TROUBLED]
         if len(seen) == len(RIGHTS) * len(TITLES) and not rest:
             return seen
@@ -118,7 +123,7 @@ def _report(there: Installation, folder: Path, say: Say) -> PeriodReport:
 def _proof(there: Installation, erasure: Sent, folder: Path, say: Say) -> list[str]:
     """What is wrong with the receipt of the erasure, and with the ledger."""
     receipt = list(verified_apart(there, erasure.request_id, folder))
-    say(f"4/5 receipt, checked by a program that is not dpsync: {'NOT VALID' if receipt else 'valid'}")
+    say(f"4/6 receipt, checked by a program that is not dpsync: {'NOT VALID' if receipt else 'valid'}")
     ledger = verify_ledger(there, full=True)
     say(f"    ledger: {ledger.entries} entries, {'unaltered' if not ledger.problems else ledger.problems[0]}")
     return [*receipt, *ledger.problems]
@@ -130,9 +135,9 @@ def _verdict(states: Mapping[Key, str], faults: Sequence[str], say: Say) -> bool
         say(f"    NOT SO: {fault}")
     contradicted = [f"{right} at {TITLES[name]}" for (right, name), state in states.items() if state == "contradicted"]
     if contradicted:
-        say(f"5/5 contradicted: {', '.join(contradicted)}. The vendor said yes; our own reading says otherwise.")
+        say(f"6/6 contradicted: {', '.join(contradicted)}. The vendor said yes; our own reading says otherwise.")
     elif not faults:
-        say("5/5 every figure agrees with the sandbox's own counters")
+        say("6/6 every figure agrees with the sandbox's own counters")
     return bool(faults or contradicted)
 
 
@@ -144,7 +149,7 @@ def _sandbox_account(sandbox: RunningSandbox, staff: Staff, say: Say) -> None:
         "Eventbrite": sandbox.eventbrite,
         "Hootsuite": sandbox.hootsuite,
     }
-    say("3/5 the sandbox's own counters")
+    say("3/6 the sandbox's own counters")
     for title, vendor in vendors.items():
         say(f"    {title}: {vendor.calls()} calls, faults played: {vendor.counters()['faults'] or 'none'}")
         for address in (ADA, NEW, BEN, CLEO, DORA):

@@ -8,30 +8,34 @@ from typing import Any
 from sqlalchemy import insert
 
 from dpsync import key_register
+from dpsync.ciphers import RequestKey
 from dpsync.intake.answers import Received
 from dpsync.intake.identity import Identity
 from dpsync.ledger import entry, rows
 from dpsync.ledger.entry import EntryKind
 from dpsync.model import Cause, Request, State
-from dpsync.propagation import commitments, serialization
+from dpsync.propagation import commitments, proof_boxes, serialization
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.held import Held, tell_of_held
+from dpsync.propagation.proof_boxes import Leading, Proof, leading
 from dpsync.propagation.queue import lanes
 from dpsync.propagation.rules.legal_clock import LegalDates
 from dpsync.propagation.rules.lifecycle import Timer
 from dpsync.propagation.rules.plan import InitialState
-from dpsync.sealing import RequestKey
 from dpsync.store import tables as t
 from dpsync.store.writer import Unit
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A request at the door. `mac`: the keyed digest of the bytes it came in."""
+    """A request at the door. `mac`: the keyed digest of the bytes it came in. `doubts`: what holds it, if it destroys
+    anything, because of the door it came in by.
+    """
 
     request: Request
     mac: str
     now: datetime
+    doubts: frozenset[Cause] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,11 @@ class Draft:
             self.request_id, held=any(initial.state is State.HELD for initial in self.initial_states), repeated=False
         )
 
+    @property
+    def names(self) -> Sequence[Leading]:
+        """What leads to the proof of it."""
+        return leading(self.asked.request, Proof(self.request_id, self.key.commit_key))
+
 
 # Made once: building a statement anew for each row costs more than running it.
 _NEW_REQUESTS = insert(t.request).returning(t.request.c.id, t.request.c.ordinal)
@@ -63,10 +72,11 @@ def write(unit: Unit, controller: Controller, drafts: Sequence[Draft]) -> None:
     """Requests, propagations, lanes and entries: a statement for each kind, however many drafts there are."""
     if not drafts:
         return
-    key_register.demand(unit.connection, controller.keys, {month_of(draft.asked.now) for draft in drafts})
-    requests = {draft.request_id: _request_row(controller, draft) for draft in drafts}
+    used = key_register.demand(unit.connection, controller.keys, {month_of(draft.asked.now) for draft in drafts})
+    requests = {draft.request_id: _request_row(controller, draft, used) for draft in drafts}
     for written in unit.connection.execute(_NEW_REQUESTS, list(requests.values())):
         requests[written.id]["ordinal"] = written.ordinal
+    proof_boxes.put(unit.connection, controller.keys, (one for draft in drafts for one in draft.names))
     parts = {draft.request_id: _propagation_rows(controller, draft, requests[draft.request_id]) for draft in drafts}
     if any(parts.values()):
         unit.connection.execute(_NEW_PROPAGATIONS, [row for some in parts.values() for row in some])
@@ -102,9 +112,9 @@ def month_of(now: datetime) -> str:
     return f"{now:%Y-%m}"
 
 
-def _request_row(controller: Controller, draft: Draft) -> dict[str, Any]:
+def _request_row(controller: Controller, draft: Draft, used: Mapping[str, str]) -> dict[str, Any]:
     request, dates, now = draft.asked.request, draft.dates, draft.asked.now
-    month = month_of(now)
+    month = used[month_of(now)]
     return {
         "id": draft.request_id,
         "source": request.source,
@@ -143,7 +153,7 @@ def _propagation_rows(controller: Controller, draft: Draft, request_row: Mapping
         "opened_at": now,
         "state_since": now,
     }
-    cools = now + controller.safety.cooling_off
+    cools = now + controller.safety.cools_for
     return [
         {
             **common,

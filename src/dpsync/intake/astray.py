@@ -10,7 +10,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from dpsync.errors import PayloadInvalid, SignatureInvalid, WebhookStale
 from dpsync.intake import body as bodies
 from dpsync.intake.receiver import Receiver
-from dpsync.intake.refusals import SIGNED_DOOR, UNSEEN, Refusal
+from dpsync.intake.refusals import UNSEEN, Refusal
+from dpsync.settings.sources import SIGNED_DOOR
 
 Note = Callable[[Refusal, datetime, str], Awaitable[None]]
 
@@ -25,7 +26,7 @@ class Astray:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on what is asked; where the answer is 4xx, note it before the sender hears of it."""
-        if scope["type"] != "http" or not _claims(scope) or _is_signed_door(scope):
+        if scope["type"] != "http" or not _claims(scope) or self._is_signed_door(scope):
             await self._app(scope, receive, send)
             return
         heard = _Heard(receive)
@@ -43,6 +44,11 @@ class Astray:
             await send(message)
 
         await self._app(scope, heard, sending)
+
+    def _is_signed_door(self, scope: Scope) -> bool:
+        """Whether a door stands there that notes itself what it refuses."""
+        doors = {"/requests", *(f"/requests/{name}" for name in self._receiver.sources)}
+        return scope["method"] == "POST" and scope["path"] in doors
 
     def _judged(self, scope: Scope, status: int, body: bytes | None, now: datetime) -> tuple[Refusal, datetime, str]:
         if body is None:
@@ -99,10 +105,6 @@ class _Heard:
 
 def _claims(scope: Scope) -> bool:
     return any(name == b"webhook-signature" for name, _ in scope["headers"])
-
-
-def _is_signed_door(scope: Scope) -> bool:
-    return (scope["method"], scope["path"]) == ("POST", "/requests")
 
 
 def _is_processors_door(scope: Scope) -> bool:

@@ -1,29 +1,31 @@
 """What somebody filled in on the page of a decision: read, and what keeps it from being recorded."""
 
-from datetime import date
-
 from dpsync.cases.values import Channel
 from dpsync.intake.decision_links import Given
 from dpsync.intake.remedies import Remedy
-from dpsync.intake.typed import LONGEST_NAME, plain, too_long
+from dpsync.intake.typed import LONGEST_NAME, day_of, one_of, plain, too_long
 from dpsync.intake.whole import WITH_A_DAY, ToldBefore, Whole
 from dpsync.propagation.telling import LetterKind
 
 AT = "at."
 """What the name of a field begins with that is about one processor."""
 
+TO = "to."
+"""The same for the address of its contact."""
+
 
 def given_of(sent: dict[str, str]) -> Given:
     """What the fields of the form say; a value that the page does not have counts as nothing."""
-    wholes, known = {one.value: one for one in Whole}, {one.value: one for one in Remedy}
+    known = {one.value: one for one in Remedy}
     at = {field.removeprefix(AT): known[said] for field, said in sent.items() if field.startswith(AT) and said in known}
-    day = _day(sent.get("told_on", ""))
+    day = day_of(sent.get("told_on", ""))
     return Given(
-        whole=wholes.get(sent.get("choice", "")),
+        whole=one_of(Whole, sent.get("choice", "")),
         name=" ".join(plain(sent.get("name", "")).split()),
         reason=plain(sent.get("reason", "")),
         remedies=at,
         told=ToldBefore(day, plain(sent.get("how", "")), *_letter(sent)) if day else None,
+        contacts={field.removeprefix(TO): plain(said) for field, said in sent.items() if field.startswith(TO)},
     )
 
 
@@ -39,6 +41,8 @@ def problem_of(given: Given, sent: dict[str, str]) -> str:
         return "Please say why."
     if given.whole is Whole.RELEASE and sent.get("sure") != "yes":
         return "Please tick that you have checked it."
+    if any(one is Remedy.NAME and not given.contacts.get(at) for at, one in given.remedies.items()):
+        return "Please type the address of the contact."
     return _told_problem(given) or too_long(given.name, given.reason)
 
 
@@ -55,12 +59,4 @@ def _told_problem(given: Given) -> str:
 
 
 def _letter(sent: dict[str, str]) -> tuple[LetterKind | None, Channel | None]:
-    letters, ways = {one.value: one for one in LetterKind}, {one.value: one for one in Channel}
-    return letters.get(sent.get("letter", "")), ways.get(sent.get("channel", ""))
-
-
-def _day(text: str) -> date | None:
-    try:
-        return date.fromisoformat(text.strip())
-    except ValueError:
-        return None
+    return one_of(LetterKind, sent.get("letter", "")), one_of(Channel, sent.get("channel", ""))

@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row
 
+from dpsync.alert_causes import AlertCause
 from dpsync.alerts import Concern, raise_alert
 from dpsync.errors import DpsyncError, NotFound
 from dpsync.installation import Installation
@@ -62,7 +63,8 @@ class Link:
 class Given:
     """What somebody filled in; no `whole` and no `remedies` where something lacks.
 
-    `whole`: about the whole request. `remedies`: by processor. `told`: that the person was told before.
+    `whole`: about the whole request. `remedies`: by processor. `told`: that the person was told before. `contacts`:
+    what was typed as the contact, by processor.
     """
 
     whole: Whole | None
@@ -70,6 +72,7 @@ class Given:
     reason: str
     remedies: Mapping[str, Remedy] = field(default_factory=dict)
     told: ToldBefore | None = None
+    contacts: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +202,8 @@ class DecisionLinks:
         there, person = self._there, by_link(Role(row.role), given.name, given.reason)
         done: list[Decided] = []
         for name, remedy in chosen.items():
-            done += remedies.carry_out(unit, there, row.request_id, name, remedy, person, now)
+            typed = given.contacts.get(name, "")
+            done += remedies.carry_out(unit, there, row.request_id, name, remedy, person, now, address=typed)
         questions.close(unit.connection, row, _in_part(row) if matter.held else Outcome.DECIDED, now)
         return Looked(CodeCheck.RIGHT, done=done_of(there, done))
 
@@ -257,7 +261,8 @@ def _tell_of_lock(unit: Unit, there: Installation, row: Row[Any], now: datetime)
     for role in ("operator", "dpo"):
         raise_alert(
             unit.connection,
-            cause=f"question-locked-{role}",
+            cause=AlertCause.QUESTION_LOCKED,
+            also=role != "operator",
             role=role,
             subject="The link to a decision is locked after many wrong codes",
             body="Somebody has the link of a question and typed wrong codes. Nothing was shown and nothing is decided. "

@@ -11,10 +11,12 @@ from datetime import datetime
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from dpsync.errors import NotFound, PayloadInvalid, SignatureInvalid
+from dpsync.connector import ObservesOptOuts
+from dpsync.errors import CredentialsRejected, NotFound, PayloadInvalid, SignatureInvalid
 from dpsync.intake import body as bodies
 from dpsync.intake.receiver import Receiver
 from dpsync.intake.refusals import Refusal
+from dpsync.vendor.errors import Ended
 
 LONGEST_DELIVERY = 1024 * 1024
 """A transcript of a long conversation is far longer than a request; it is read, and its text dropped."""
@@ -61,6 +63,9 @@ class Deliveries:
             await asyncio.to_thread(self._deliver, processor, secret, headers, body, now)
         except NotFound:
             return Response(status_code=404)
+        except (Ended, CredentialsRejected):
+            # It is not known whether it is so: the vendor sends it again, for an hour or so.
+            return Response(status_code=503, headers={"retry-after": "60"})
         except SignatureInvalid:
             refusals.note(Refusal(processor, 401), now)
             return Response(status_code=401)
@@ -70,6 +75,11 @@ class Deliveries:
         return Response(status_code=200)
 
     def _deliver(self, processor: str, secret: str, headers: Mapping[str, str], body: bytes, now: datetime) -> None:
-        seen = self._receiver.listeners.connector(processor, secret).receive(headers, body)
+        connector = self._receiver.listeners.connector(processor, secret)
+        seen = connector.receive(headers, body)
         if seen:
             self._receiver.conversations.note(processor, seen, now)
+        if isinstance(connector, ObservesOptOuts) and (hints := connector.opt_out_hints(body)):
+            made = self._receiver.observed.note(processor, connector, hints, now)
+            if made:
+                self._receiver.worker.wake()

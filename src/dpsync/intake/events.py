@@ -6,6 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, Text, bindparam, select, union_all
 
+from dpsync.alert_causes import AlertCause
 from dpsync.alerts import Concern, raise_alert
 from dpsync.propagation.controller import Controller
 from dpsync.store import tables as t
@@ -60,7 +61,7 @@ def came_before(
         return request_id
     raise_alert(
         unit.connection,
-        cause="event-conflict",
+        cause=AlertCause.EVENT_CONFLICT,
         role="operator",
         subject="An event id was used twice, with different bodies",
         body="dpsync refused the second (409) and changed nothing. Look at the sender's log: it must never use an id "

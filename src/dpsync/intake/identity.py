@@ -13,20 +13,25 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, insert, or_, select, update
 
+from dpsync.intake import merged_records
 from dpsync.ledger import entry, rows
 from dpsync.ledger.entry import EntryKind
 from dpsync.model import Request
 from dpsync.propagation.commitments import key_of, names_said, rows_said
 from dpsync.propagation.controller import Controller
-from dpsync.propagation.persons import BY_PHONE, shares_an_address, sharing_an_address
+from dpsync.propagation.persons import BY_PHONE, may_reach_others
 from dpsync.propagation.rules.persons import NAMELESS
 from dpsync.sealing import Keys
 from dpsync.store import tables as t
+from dpsync.store.beside import alone
 from dpsync.store.upsert import insert_missing
 from dpsync.store.writer import Unit
 
 _KNOWN = select(t.alias.c.pseudonym, t.alias.c.person, t.alias.c.subject_id).where(
-    or_(t.alias.c.pseudonym.in_(bindparam("named", expanding=True)), t.alias.c.person == bindparam("person"))
+    or_(
+        t.alias.c.pseudonym.in_(bindparam("named", expanding=True)),
+        t.alias.c.person.in_(bindparam("persons", expanding=True)),
+    )
 )
 
 _BORNE = select(t.alias.c.pseudonym).where(t.alias.c.pseudonym.in_(bindparam("named", expanding=True)))
@@ -57,19 +62,22 @@ class Recognised:
     shared: bool
 
 
-def names_of(request: Request, keys: Keys) -> list[str]:
-    """The pseudonyms of every address, of the telephone and of the id, the id's last; each once."""
-    addresses = [keys.pseudonym("address", address) for address in request.addresses]
-    phone = [BY_PHONE + keys.pseudonym("phone", request.subject.phone)] if request.subject.phone else []
-    own_id = [keys.pseudonym("id", request.subject.id)] if request.subject.id else []
-    return list(dict.fromkeys(addresses + phone + own_id))
+def names_of(request: Request, keys: Keys) -> list[tuple[str, ...]]:
+    """Each name of the person once, the id last: its pseudonyms under all peppers, the newest first."""
+    return list(
+        dict.fromkeys(
+            tuple(f"{BY_PHONE if kind == 'phone' else ''}{one}" for one in keys.pseudonyms(kind, value))
+            for kind, value in request.named
+        )
+    )
 
 
 def known_of(connection: Connection, names: Iterable[str]) -> frozenset[str]:
-    """Those of many names that anybody was ever called by."""
+    """Those of many names that anybody was ever called by, or that are of a record which was merged into another."""
     wanted = list(names)
     found = connection.execute(_BORNE, {"named": wanted}).scalars().all()
-    return frozenset([*found, *connection.execute(_PERSONS, {"named": wanted}).scalars()])
+    persons = connection.execute(_PERSONS, {"named": wanted}).scalars()
+    return frozenset([*found, *persons, *merged_records.known(connection, wanted)])
 
 
 def introduce(connection: Connection, keys: Keys, requests: Sequence[Request]) -> list[Identity]:
@@ -78,9 +86,9 @@ def introduce(connection: Connection, keys: Keys, requests: Sequence[Request]) -
     written: list[dict[str, Any]] = []
     for request in requests:
         names = names_of(request, keys)
-        person = names[-1] if request.subject.id else NAMELESS + secrets.token_hex(16)
+        person = names[-1][0] if request.subject.id else NAMELESS + secrets.token_hex(16)
         subject_id = secrets.token_hex(16)
-        named = _rows_of(names, person, subject_id, keys)
+        named = _rows_of([versions[0] for versions in names], person, subject_id, keys.key_version)
         said = rows.item(rows.own_key(keys), "alias", rows.names(named))
         people.append(Identity(subject_id, person, shared=False, names=said))
         written += named
@@ -96,25 +104,60 @@ def resolve(unit: Unit, controller: Controller, request: Request, now: datetime)
     older requests; each of them gets an entry of it.
     """
     connection, keys = unit.connection, controller.keys
-    named = names_of(request, keys)
-    own_id = named[-1] if request.subject.id else None
-    known = connection.execute(_KNOWN, {"named": named, "person": own_id or ""}).all()
+    alone(connection)  # who is found may be joined with others, and what waits for them anywhere moves
+    names, known, own_id = _met(connection, keys, request)
     joined: set[str] = set()
     person = own_id or _nameless(connection, _persons_without_id(request, known), joined)
     subject_id = _joined(connection, {row.subject_id for row in known}, joined)
     for request_id in sorted(joined):
         _tell_joined(unit, controller, request_id, now)
-    remembered = {(row.pseudonym, row.person) for row in known}
-    fresh = [name for name in named if (name, person) not in remembered]
-    insert_missing(connection, t.alias, _rows_of(fresh, person, subject_id, keys))
-    return Identity(subject_id, person, shares_an_address(connection, person), names_said(connection, keys, person))
+    _remember(connection, keys, names, known, person, subject_id)
+    shared = bool(may_reach_others(connection, {person}))
+    return Identity(subject_id, person, shared, names_said(connection, keys, person))
+
+
+def person_of(connection: Connection, keys: Keys, request: Request) -> str:
+    """Whom the id of a request's subject stands for, though nobody may have asked for anybody under it yet."""
+    person = _met(connection, keys, request)[2]
+    if person is None:
+        raise ValueError("it names no id")
+    return person
+
+
+def is_known(connection: Connection, keys: Keys, request: Request) -> bool:
+    """Whether anybody was ever asked for under the id of a request's subject, or under that which it went into."""
+    person = person_of(connection, keys, request)
+    return connection.execute(select(t.alias.c.person).where(t.alias.c.person == person).limit(1)).first() is not None
+
+
+def join(unit: Unit, controller: Controller, losers: Sequence[Request], winner: Request, now: datetime) -> bool:
+    """Make one person of those whom several ids stand for, and of the names of all of them; whether anybody is known.
+
+    What was asked for them goes on under the winner in the order in which it came. Versions rise for each record by
+    itself, so none of what the others asked is compared by its version any more.
+    """
+    connection, keys = unit.connection, controller.keys
+    person = person_of(connection, keys, winner)
+    lost = {person_of(connection, keys, one) for one in losers} - {person}
+    joined = set(connection.execute(select(t.request.c.id).where(t.request.c.person.in_([person, *lost]))).scalars())
+    if not joined:
+        return False
+    for table in (t.request, t.propagation):
+        connection.execute(update(table).where(table.c.person.in_(lost)).values(version=None))
+    for other in sorted(lost):
+        _rename_person(connection, other, person, joined)
+    names = list(dict.fromkeys(name for one in (winner, *losers) for name in names_of(one, keys)))
+    known = _known(connection, names, [person])
+    subject_id = _joined(connection, {row.subject_id for row in known}, joined)
+    _remember(connection, keys, names, known, person, subject_id)
+    for request_id in sorted(joined):
+        _tell_joined(unit, controller, request_id, now)
+    return True
 
 
 def recognise(connection: Connection, keys: Keys, request: Request) -> Recognised:
     """Whom `resolve` would find, by reading only."""
-    named = names_of(request, keys)
-    own_id = named[-1] if request.subject.id else None
-    known = connection.execute(_KNOWN, {"named": named, "person": own_id or ""}).all()
+    _, known, own_id = _met(connection, keys, request)
     persons = {own_id} if own_id else _persons_without_id(request, known)
     # An address that is new to this person may be another id's already; a household's telephone says nothing of an id.
     taken = any(
@@ -123,15 +166,53 @@ def recognise(connection: Connection, keys: Keys, request: Request) -> Recognise
         and not (own_id and row.pseudonym.startswith(BY_PHONE))
         for row in known
     )
-    shared = taken or bool(sharing_an_address(connection, persons))
+    shared = taken or bool(may_reach_others(connection, persons))
     return Recognised(frozenset(persons), tuple(sorted({row.subject_id for row in known})), shared)
 
 
-def _rows_of(names: Iterable[str], person: str, subject_id: str, keys: Keys) -> list[dict[str, Any]]:
-    return [
-        {"pseudonym": name, "person": person, "key_version": keys.key_version, "subject_id": subject_id}
-        for name in names
-    ]
+def _met(
+    connection: Connection, keys: Keys, request: Request
+) -> tuple[list[tuple[str, ...]], Sequence[Any], str | None]:
+    """The names, whoever bears one of them, and the person that the id stands for: as it was first written.
+
+    Of a record that was merged it is the winner's, also where nobody of the two was known until now.
+    """
+    names = names_of(request, keys)
+    own = names[-1] if request.subject.id else ()
+    winner = merged_records.last_winner(connection, keys, own) if own else ()
+    known = _known(connection, names, [*own, *winner])
+    before = {row.person for row in known}
+    joined_to = next((row.person for row in known if row.pseudonym in own), None)
+    person = joined_to or next((one for one in winner or own if one in before), (winner or own or (None,))[0])
+    return names, known, person
+
+
+def _known(connection: Connection, names: Iterable[tuple[str, ...]], persons: Sequence[str]) -> Sequence[Any]:
+    wanted = {"named": [one for versions in names for one in versions], "persons": list(persons)}
+    return connection.execute(_KNOWN, wanted).all()
+
+
+def _remember(
+    connection: Connection,
+    keys: Keys,
+    names: Sequence[tuple[str, ...]],
+    known: Iterable[Any],
+    person: str,
+    subject_id: str,
+) -> None:
+    older = [one for versions in names for one in versions[1:]]
+    borne = {row.pseudonym for row in known} | set(merged_records.known(connection, older))
+    remembered = {row.pseudonym for row in known if row.person == person}
+    for place, version in enumerate(range(keys.key_version, 0, -1)):
+        # By an older one, too, where somebody bears it or it went into another record: both are seen by a pseudonym
+        # that stands in two places.
+        named = [one[place] for one in names if place == 0 or one[place] in borne]
+        fresh = [one for one in named if one not in remembered]
+        insert_missing(connection, t.alias, _rows_of(fresh, person, subject_id, version))
+
+
+def _rows_of(names: Iterable[str], person: str, subject_id: str, version: int) -> list[dict[str, Any]]:
+    return [{"pseudonym": name, "person": person, "key_version": version, "subject_id": subject_id} for name in names]
 
 
 def _persons_without_id(request: Request, known: Iterable[Any]) -> set[str]:

@@ -7,7 +7,7 @@ that sends half a header is waited for without end.
 import asyncio
 import socket
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import h11
 import uvicorn
@@ -21,6 +21,9 @@ HEADER_COUNT = 64
 HEADER_SECONDS = 10.0
 BODY_SECONDS = 10.0
 KEEP_ALIVE_SECONDS = 30
+
+HANG_UP: Final = "dpsync.hang_up"
+"""Under which name an application finds what closes the connection without an answer."""
 
 MOST_CONNECTIONS = 512
 """Half of the usual 1,024 file descriptors: a flood of connections must not keep the database from its own."""
@@ -89,10 +92,21 @@ class LimitedProtocol(H11Protocol):
         self.conn: OneFraming = OneFraming(h11.SERVER, HEADER_BYTES)
         # uvicorn's own switch is overruled by any handler on the root logger; the lines hold the paths of answer links.
         self.access_log = False
+        self._app, self.app = self.app, self._with_a_way_to_hang_up
         state = getattr(config.app, "state", None)
         self._broken_off: Callable[[int], None] = getattr(state, "broken_off", lambda _: None)
         self._limit: asyncio.TimerHandle | None = None
         self._awaited: object = None
+
+    async def _with_a_way_to_hang_up(self, scope: Any, receive: Any, send: Any) -> None:
+        scope[HANG_UP] = self._hang_up
+        await self._app(scope, receive, send)
+
+    def _hang_up(self) -> None:
+        """Close the connection without an answer: whatever the application gives is thrown away."""
+        if self.cycle is not None:
+            self.cycle.disconnected = True
+        self.transport.close()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # because uvicorn narrows it too
         super().connection_made(transport)

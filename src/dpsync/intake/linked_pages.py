@@ -1,4 +1,4 @@
-"""The pages behind the links in mails to our own people. They are only read: nothing is decided here.
+"""The pages behind the links in mails to our own people. They are only read; a case's leads to where one records.
 
 The link alone shows no name of a person. Where a code opens more, it is asked for on a page of its own.
 """
@@ -17,14 +17,18 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from dpsync.errors import NotFound
+from dpsync.intake.case_pages import CasePages
 from dpsync.intake.decision_pages import CODE, ELSEWHERE, NOT_RIGHT, STALE
 from dpsync.intake.mailed_codes import Sent
+from dpsync.intake.new_cases import NEW
 from dpsync.intake.page_links import PageLink, PageLinks
+from dpsync.intake.person_letter_pages import PersonLetterPages
 from dpsync.intake.receiver import Receiver
 from dpsync.intake.typed import TOKEN, fields_of
 from dpsync.propagation.codes import CodeCheck
-from dpsync.propagation.page_links import Page, PageKind
-from dpsync.reports.render import Report, html
+from dpsync.propagation.page_links import CASE, REQUEST, Page, PageKind
+from dpsync.reports.html import receipt_html
+from dpsync.reports.render import html
 
 LONGEST_FORM: Final = 4 * 1024
 MOST_OPENINGS: Final = 30
@@ -37,7 +41,6 @@ MOST_LINKS: Final = 1000
 NOT_PLANNED = (
     "A link is on its way to you already, or too many were asked for today. Please look at your newest emails."
 )
-REQUEST = re.compile(r"r-[0-9A-Z]{26}")
 _STYLE = re.compile(r"<style>(.*?)</style>", re.DOTALL)
 
 
@@ -67,6 +70,9 @@ class LinkedPages:
         self._links, self._clock = receiver.pages, receiver.clock
         self._render, self._headers = render, headers
         self._openings, self._one_at_a_time = Openings(), asyncio.Lock()
+        links, cases, letters = receiver.pages, receiver.cases, receiver.person_letters
+        self._cases = CasePages(links, cases, receiver.clock, render) if links and cases else None
+        self._letters = PersonLetterPages(links, letters, receiver.clock, render) if links and letters else None
 
     async def endpoint(self, request: Request) -> Response:
         """/pages/{token}: what the link opens; /pages/{token}/{request}: one request of those that wait."""
@@ -101,9 +107,14 @@ class LinkedPages:
                 return self._start(self._links, link, STALE, 422)
 
     async def decide(self, request: Request) -> Response:
-        """/pages/{token}/decide: GET offers a link to decide about the request; POST has it emailed to the role."""
+        """/pages/{token}/decide: GET offers a link to decide about the request; POST has it emailed to the role.
+
+        A case needs no other link: a step of it is recorded here.
+        """
         link, now = await self._link(request), self._clock.now()
         page = None if link is None else _page(link, request.path_params.get("request", ""))
+        if self._cases and link is not None and link.decides and page is not None and page.kind is PageKind.CASE:
+            return await self._cases.endpoint(request, link, page.about)
         if self._links is None or link is None or not link.decides or page is None or page.kind is not PageKind.DOSSIER:
             return self._unknown()
         if request.method != "POST":
@@ -118,6 +129,14 @@ class LinkedPages:
         if not planned:
             return self._offer(self._links, link, page, NOT_PLANNED, 503)
         return self._render("page_sent.html", 200, request_id=page.about[:8], role=link.addressee)
+
+    async def letter(self, request: Request) -> Response:
+        """/pages/{token}/letter: a letter to the person of the request whose dossier the link opens."""
+        link = await self._link(request)
+        page = None if link is None else _page(link, request.path_params.get("request", ""))
+        if self._letters is None or link is None or not link.decides or page is None or page.kind != PageKind.DOSSIER:
+            return self._unknown()
+        return await self._letters.endpoint(request, link, page.about)
 
     def _is_foreign(
         self, request: Request, links: PageLinks, link: PageLink, sent: dict[str, str], now: datetime
@@ -135,10 +154,19 @@ class LinkedPages:
     def _shown(self, links: PageLinks, link: PageLink, page: Page, token: str, now: datetime) -> Response:
         try:
             if page.kind is PageKind.STATUS:
-                return self._render("status.html", 200, page=links.status(now), here=token)
+                return self._render("status.html", 200, page=links.status(now), here=token, decides=link.decides)
             if page.kind is PageKind.RECEIPT:
-                return self._render("receipt.html", 200, page=links.receipt(page), here=token, code=link.has_code)
-            return self._reported(links.report(page, now), above(link, page, token))
+                printed = links.receipt(page, now)
+                if printed is None:
+                    return self._render("no_receipt.html", 200, request_id=page.about[:8])
+                return self._reported(receipt_html(printed, above(link, page, token)))
+            if page.kind is PageKind.CASE and page.about in NEW:
+                return self._unknown()
+            if page.kind is PageKind.CASE:
+                where = token if page == link.page else page.about
+                shown = {"page": links.case(page), "letter": links.departure_letter(page, now)}
+                return self._render("case.html", 200, here=where, decides=link.decides, **shown)
+            return self._reported(html(links.report(page, now), above(link, page, token)))
         except NotFound:
             return self._unknown()
 
@@ -154,7 +182,7 @@ class LinkedPages:
             return self._code(links, link, NOT_RIGHT[opened.check], 422)
         if link.page.kind is PageKind.RECEIPT:
             return await asyncio.to_thread(self._downloaded, links, link.page)
-        return self._reported(await asyncio.to_thread(links.named, link.page, opened.who, now), Markup())
+        return self._reported(html(await asyncio.to_thread(links.named, link.page, opened.who, now)))
 
     def _downloaded(self, links: PageLinks, page: Page) -> Response:
         try:
@@ -164,8 +192,7 @@ class LinkedPages:
         named = {"content-disposition": f'attachment; filename="{page.about}.json"'}
         return Response(content, 200, {**self._headers, **named}, "application/json")
 
-    def _reported(self, report: Report, told: Markup) -> Response:
-        page = html(report, told)
+    def _reported(self, page: str) -> Response:
         # The first style of the page stands in its head, before anything that came from outside.
         digest = base64.b64encode(hashlib.sha256(_style_of(page).encode()).digest()).decode()
         policy = f"default-src 'none'; style-src 'sha256-{digest}'; form-action 'none'; base-uri 'none'; "
@@ -200,21 +227,32 @@ class LinkedPages:
 
 
 def above(link: PageLink, page: Page, here: str) -> Markup:
-    """What stands above a dossier that names nobody: where more of it opens, and where one asks for a decision."""
+    """What stands above a dossier that names nobody: where more of it opens, and where one asks for a decision.
+
+    Above a receipt: where its file is.
+    """
+    if page.kind is PageKind.RECEIPT and link.has_code:
+        return Markup('<p><a href="{}/code">Download the signed file (a code is emailed to you first)</a></p>').format(
+            here
+        )
     if page.kind is not PageKind.DOSSIER:
         return Markup()
     where = here if page == link.page else page.about
     more = {"code": "See who it is about (a code is emailed to you first)"} if link.has_code else {}
     more |= {"decide": "Decide about it (a link is emailed to you)"} if link.decides else {}
+    more |= {"letter": "Write the letter to the person (a code is emailed to you first)"} if link.decides else {}
     return Markup().join(Markup('<p><a href="{}/{}">{}</a></p>').format(where, *one) for one in more.items())
 
 
 def _page(link: PageLink, request_id: str) -> Page | None:
-    """The page that is asked for: the link's own, or the dossier of a request that waits."""
+    """The page that is asked for: the link's own, or the dossier of a request that waits, or a case."""
     if not request_id:
         return link.page
-    good = link.page.kind is PageKind.STATUS and REQUEST.fullmatch(request_id)
-    return Page(PageKind.DOSSIER, request_id) if good else None
+    if link.page.kind is not PageKind.STATUS:
+        return None
+    if CASE.fullmatch(request_id) or request_id in NEW:
+        return Page(PageKind.CASE, request_id)
+    return Page(PageKind.DOSSIER, request_id) if REQUEST.fullmatch(request_id) else None
 
 
 def _style_of(page: str) -> str:

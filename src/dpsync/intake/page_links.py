@@ -11,11 +11,13 @@ from typing import Any
 
 from sqlalchemy import Connection, Row
 
+from dpsync.cases.departures import LETTER as DEPARTURE
 from dpsync.errors import NotFound
 from dpsync.installation import Installation
 from dpsync.intake import mailed_codes, page_values, tickets
+from dpsync.intake.case_values import CasePage, case_page, is_departure
 from dpsync.intake.mailed_codes import Sent
-from dpsync.intake.page_values import ReceiptPage, StatusPage
+from dpsync.intake.page_values import StatusPage
 from dpsync.ledger.entry import EntryKind
 from dpsync.model import Role
 from dpsync.propagation import codes, page_links
@@ -25,6 +27,8 @@ from dpsync.propagation.page_links import MAY_SEE_WHO, Page, PageKind
 from dpsync.propagation.points import asked_for
 from dpsync.propagation.questions import ask_again
 from dpsync.propagation.showing import SHOWN, show
+from dpsync.reports.make import letter_to_leaving
+from dpsync.reports.receipt import PrintedReceipt
 from dpsync.reports.render import Report
 from dpsync.reports.who import Who, who_of
 from dpsync.store.page_link_tables import page_link
@@ -53,8 +57,8 @@ class PageLink:
 
     @property
     def decides(self) -> bool:
-        """Whether its role may ask for a link to decide about a request that it shows."""
-        return self.page.kind in {PageKind.DOSSIER, PageKind.STATUS} and self.role in MAY_SEE_WHO
+        """Whether its role may ask for a link to decide about a request that it shows, or record a step of a case."""
+        return self.page.kind in {PageKind.DOSSIER, PageKind.STATUS, PageKind.CASE} and self.role in MAY_SEE_WHO
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +84,22 @@ class PageLinks:
         """What waits."""
         return page_values.status_page(self._there, now)
 
-    def receipt(self, page: Page) -> ReceiptPage:
-        """What the receipt says, without its key."""
-        return page_values.receipt_page(self._there, page.about)
+    def receipt(self, page: Page, now: datetime) -> PrintedReceipt | None:
+        """The page of the receipt; None where none is written yet."""
+        return page_values.receipt_page(self._there, page.about, now)
 
     def receipt_file(self, page: Page) -> bytes:
         """The whole receipt, for whoever gave the code. Raises `OSError` where there is none."""
         return page_values.receipt_file(self._there, page.about)
+
+    def case(self, page: Page) -> CasePage:
+        """A complaint or an incident, without anybody's words. Raises `NotFound`."""
+        return self._there.read(lambda connection: case_page(connection, self._there, page.about, words=False))
+
+    def departure_letter(self, page: Page, now: datetime) -> str:
+        """The letter to a processor that leaves; "" for any other case. It names nobody."""
+        name = page.about.removeprefix(f"{DEPARTURE}-")
+        return letter_to_leaving(self._there, name, now) if is_departure(page.about) else ""
 
     def report(self, page: Page, now: datetime) -> Report:
         """A report, the register, or a dossier without names."""

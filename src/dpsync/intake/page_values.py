@@ -4,37 +4,38 @@ The record is not verified anew by opening a page: whoever opens it a thousand t
 page says when it was verified last.
 """
 
-import base64
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from functools import partial
 
 from sqlalchemy import Connection, func, select
 
-from dpsync.errors import NoteInvalid
+from dpsync.errors import LedgerTampered, NoteInvalid
 from dpsync.installation import Installation
-from dpsync.ledger import entry, receipt
+from dpsync.intake.case_values import CaseLine, open_cases
+from dpsync.ledger import entry
 from dpsync.ledger.note import parse as parse_note
+from dpsync.ledger.receipt import read_sealed
+from dpsync.reports import make
 from dpsync.reports.basis import Basis
 from dpsync.reports.dossier import dossier
 from dpsync.reports.make import (
     acts_of,
-    asks_contacts,
     conversations_of,
     known_processors,
     month_end,
-    processor_lines,
     register_now,
     rules_of,
 )
 from dpsync.reports.meaning import Late
 from dpsync.reports.period import period_report
 from dpsync.reports.proof import LedgerLine
+from dpsync.reports.receipt import PrintedReceipt
 from dpsync.reports.render import Report
-from dpsync.reports.status import StatusRow, head_line, status_rows
+from dpsync.reports.status import StatusRow, status_rows
 from dpsync.reports.stopped import stopped_processors
+from dpsync.reports.summary import head_line, summary
 from dpsync.reports.who import Who
 from dpsync.reports.words import RIGHTS, day, moment
 from dpsync.soundness import judged_last
@@ -43,7 +44,6 @@ from dpsync.store import tables as t
 MOST_SHOWN = 200
 """Open requests on the page of what waits; more than that are for `dpsync status`."""
 
-_EVERYTHING = 1_000_000
 
 LATE = {Late.NO: "", Late.TARGET: "past our target", Late.OVERDUE: "OVERDUE", Late.FINISHED: "finished late"}
 
@@ -65,41 +65,30 @@ class OpenRequest:
 
 @dataclass(frozen=True, slots=True)
 class StatusPage:
-    """What waits. `left`: how many open requests are not shown."""
+    """What waits. `left`: how many open requests are not shown. `cases`: complaints and incidents that are open."""
 
     at: str
     head: str
     stopped: tuple[str, ...]
     requests: tuple[OpenRequest, ...]
     left: int
-
-
-@dataclass(frozen=True, slots=True)
-class ReceiptPage:
-    """What a receipt says without its key; `written` is false where there is none yet. `entries`: one a line."""
-
-    request_id: str
-    written: bool
-    origin: str = ""
-    size: int = 0
-    root: str = ""
-    key: str = ""
-    processors: tuple[str, ...] = ()
-    entries: tuple[str, ...] = ()
+    cases: tuple[CaseLine, ...] = ()
 
 
 def status_page(there: Installation, now: datetime) -> StatusPage:
     """What waits at `now`, as `dpsync status` says it."""
     known = known_processors(there.settings)
-    rows = there.read(lambda connection: status_rows(connection, now=now, limit=_EVERYTHING, processors=known))
+    rows = there.read(lambda connection: status_rows(connection, now=now, limit=MOST_SHOWN, processors=known))
+    counted = there.read(lambda connection: summary(connection, now))
     stopped = stopped_processors(there)
     overdue = sum(line.overdue for line in conversations_of(there, now))
     return StatusPage(
         at=moment(now, there.zone),
-        head=head_line(rows, len(stopped), overdue),
+        head=head_line(counted, len(stopped), overdue),
         stopped=tuple(one.sentence for one in stopped),
-        requests=tuple(_open_request(there, row) for row in rows[:MOST_SHOWN]),
-        left=max(0, len(rows) - MOST_SHOWN),
+        requests=tuple(_open_request(there, row) for row in rows),
+        left=max(0, counted.open - len(rows)),
+        cases=there.read(lambda connection: open_cases(connection, there, now)),
     )
 
 
@@ -154,24 +143,14 @@ def _dossier(
     return dossier(connection, basis, request_id, entries=entries, who=who)
 
 
-def receipt_page(there: Installation, request_id: str) -> ReceiptPage:
-    """What the receipt of a request says, its seal checked; not its key, which opens what the ledger commits to."""
+def receipt_page(there: Installation, request_id: str, now: datetime) -> PrintedReceipt | None:
+    """The page of the receipt in the receipts folder, which names nobody; None where there is none that holds."""
     try:
-        value = receipt.read_sealed(receipt_file(there, request_id), request_id, there.log.keys)
-    except (OSError, NoteInvalid):
-        return ReceiptPage(request_id, written=False)
-    head = parse_note(value["checkpoint"])[0]
-    said = [(one["index"], entry.decode(base64.b64decode(one["body"]))) for one in value["entries"]]
-    return ReceiptPage(
-        request_id,
-        written=True,
-        origin=head.origin,
-        size=head.size,
-        root=head.root.hex()[:16],
-        key=value["key"],
-        processors=tuple(there.controller.title_of(name) for name in value["processors"]),
-        entries=tuple(_entry(there, idx, fields) for idx, fields in said),
-    )
+        raw = receipt_file(there, request_id)
+        read_sealed(raw, request_id, there.log.keys)
+        return make.receipt_page(there, raw, now)
+    except (OSError, NoteInvalid, LedgerTampered):
+        return None
 
 
 def receipt_file(there: Installation, request_id: str) -> bytes:
@@ -179,23 +158,9 @@ def receipt_file(there: Installation, request_id: str) -> bytes:
     return (there.settings.ledger.receipts / f"{request_id}.json").read_bytes()
 
 
-def _entry(there: Installation, idx: int, fields: Mapping[str, str | int]) -> str:
-    at = moment(datetime.fromtimestamp(int(fields["ts"]), UTC), there.zone)
-    where = f", {there.controller.title_of(str(fields['dest']))}" if "dest" in fields else ""
-    return f"{at}: {str(fields['event']).replace('_', ' ')}{where} (entry {idx})"
-
-
 def _basis(there: Installation, connection: Connection, now: datetime, *, named: bool) -> Basis:
-    return Basis(
-        controller=there.settings.controller.name,
-        rehearsal=there.settings.controller.rehearsal,
-        zone=there.zone,
-        now=now,
-        ledger=_ledger(there, connection, now),
-        processors=processor_lines(there.settings),
-        decided=there.opened_decision if named else _sealed,
-        asks=asks_contacts(there.settings),
-    )
+    ledger = _ledger(there, connection, now)
+    return make.basis_under(there, now, ledger, there.opened_decision if named else _sealed)
 
 
 def _sealed(request_id: str, sealed: bytes) -> bytes:

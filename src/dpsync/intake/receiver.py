@@ -1,17 +1,22 @@
 """What stands behind the receiver's doors: an object for each of them, so that it is plain where each one leads."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from dpsync.connector_services import Clock
+from dpsync.intake.case_links import CaseLinks
 from dpsync.intake.decision_links import DecisionLinks
 from dpsync.intake.inbound import Listeners
 from dpsync.intake.letter_links import LetterLinks
+from dpsync.intake.observed import Observed
 from dpsync.intake.page_links import PageLinks
+from dpsync.intake.person_letter_links import PersonLetterLinks
 from dpsync.intake.reception import Reception
 from dpsync.intake.refusals import Refusals
 from dpsync.intake.signature import Verifier
+from dpsync.intake.sources.reception import SourceReception
+from dpsync.intake.sources.source import Source
 from dpsync.propagation.engine.worker import Worker
 from dpsync.retention.service import Conversations
 
@@ -26,9 +31,11 @@ class Health(Protocol):
 @dataclass(frozen=True, slots=True)
 class Receiver:
     """A signed request is verified and goes to `reception`, and the `worker` is woken; a processor's own webhook to its
-    connector among the `listeners`, and what it tells of to `conversations`; a link in a letter to `letters`, that of a
-    work list to `conversations`; that of a question to `decisions`, that of a page to `pages`, both None where such
-    links are off. What is refused at any door is counted in `refusals`.
+    connector among the `listeners`, and what it tells of to `conversations` or `observed`; a link in a letter to
+    `letters`, that of a work list to `conversations`; that of a question to `decisions`, that of a page to `pages` and
+    of a case to `cases`, that of a letter to a person to `person_letters`, all None where such links are off. What
+    comes from a main database with a shape of its own is understood by one of `sources` and goes to `source_reception`.
+    What is refused at any door is counted in `refusals`.
 
     `controller` is who asks, as the pages name it.
     """
@@ -41,8 +48,13 @@ class Receiver:
     letters: LetterLinks
     conversations: Conversations
     refusals: Refusals
+    observed: Observed
     health: Health
     controller: str
+    source_reception: SourceReception
+    sources: Mapping[str, Source] = field(default_factory=dict)
     rehearsal: bool = False
     decisions: DecisionLinks | None = None
     pages: PageLinks | None = None
+    cases: CaseLinks | None = None
+    person_letters: PersonLetterLinks | None = None

@@ -32,6 +32,7 @@ from dpsync.store import tables as t
 from dpsync.store.writer import Unit, Writer
 
 T = TypeVar("T")
+U = TypeVar("U")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,14 @@ class Reception:
     def _receive_all(self, unit: Unit, many: Sequence[Asked]) -> list[Received | Conflict]:
         return receive_all(unit, self._controller, many)
 
+    def submit_all(self, many: Sequence[Asked]) -> "Future[list[Received]]":
+        """Accept what came in one message, all of it or nothing; otherwise as `submit`.
+
+        Where one of them is a conflict, the others stand: sent again, they get the same answer.
+        """
+        accepted = self._writer.submit(lambda unit: receive_all(unit, self._controller, many))
+        return _then(accepted, lambda answers: [_refuse_conflict(answer) for answer in answers])
+
     def submit_withdrawal(self, withdrawal: Withdrawal, body: bytes, now: datetime) -> "Future[Received]":
         """Stop what is unsent of a request that the main database takes back; its event counts as a request's does.
 
@@ -86,8 +95,8 @@ def _refuse_conflict(result: Received | Conflict) -> Received:
     return result
 
 
-def _then(future: "Future[T]", turn: Callable[[T], Received]) -> "Future[Received]":
-    after: Future[Received] = Future()
+def _then(future: "Future[T]", turn: Callable[[T], U]) -> "Future[U]":
+    after: Future[U] = Future()
 
     def finish(done: "Future[T]") -> None:
         if not after.set_running_or_notify_cancel():
@@ -127,7 +136,7 @@ def receive_all(unit: Unit, controller: Controller, many: Sequence[Asked]) -> li
 
 def _newcomers(connection: Connection, controller: Controller, many: Sequence[Asked]) -> list[int]:
     """The places of those whose event is new and whose names nobody bears, in the store or among the others."""
-    names = [names_of(asked.request, controller.keys) for asked in many]
+    names = [[one for some in names_of(asked.request, controller.keys) for one in some] for asked in many]
     named = [(asked.request.source, asked.request.event_id) for asked in many]
     borne, came = Counter(name for some in names for name in some), Counter(named)
     known = known_of(connection, borne)
@@ -176,6 +185,7 @@ def _draft(
             restricted=restricted,
             counted=standing.counted.get(processor.account, 0),
             confirmed=processor.name in standing.confirmed,
+            doubts=asked.doubts,
         )
         initial = initial_state(request, processor, around, controller.safety, today)
         # Two processors on one account are two calls with one credential: both count.

@@ -17,19 +17,45 @@ from typing import Any
 from sqlalchemy import Connection, Row, bindparam, select, update
 
 from dpsync import telemetry
+from dpsync.alert_causes import AlertCause
 from dpsync.alerts import Concern, raise_alert, renewed, told_of
+from dpsync.intake.sources.rules import FOR_PEOPLE
 from dpsync.propagation.controller import Controller
+from dpsync.settings.sources import SIGNED_DOOR
 from dpsync.store import tables as t
 from dpsync.store.upsert import insert_or_ignore
 from dpsync.store.writer import Unit, Writer
 
-SIGNED_DOOR = "webhook"
-"""What the signed door is called as a source of requests."""
+_MAPPED = "source "
+_OUTBOX = " outbox"  # no name of a source has a space in it
 
-CAUSE = "requests-refused"
+
+def mapped_door(source: str) -> str:
+    """What the door of a main database with a shape of its own is called: never as a processor's."""
+    return f"{_MAPPED}{source}"
+
+
+def outbox_door(source: str) -> str:
+    """What the outbox of a main database is called as a door: a refused row is still there."""
+    return f"{_MAPPED}{source}{_OUTBOX}"
+
+
+def _is_signed_door(source: str) -> bool:
+    return source == SIGNED_DOOR or source.startswith(_MAPPED)
+
+
+CAUSE = AlertCause.REQUESTS_REFUSED
 _FROM_US = (
     "Signed by your own main database: dpsync does not have the request, and nobody acts on it, while its legal "
     "dates run on."
+)
+_FOR_PEOPLE = (
+    "A rule of your own mapping refuses this change, because a person must look at it: find it in the main database. "
+    "If somebody asked for something, enter it by `dpsync submit`."
+)
+_FROM_AN_OUTBOX = (
+    "Rows in the outbox of your own main database, marked `refused` there, with the reason: correct the mapping, and "
+    "set their state to `new` again. Nobody acts on them before, while their legal dates run on."
 )
 _FROM_A_PROCESSOR = "Sent by a processor: dpsync does not know what it wanted to report."
 CODE = "DP-322"
@@ -186,7 +212,7 @@ def refused_since(connection: Connection, day: str) -> list[Row[Any]]:
 
 def is_of_ours(row: Any) -> bool:
     """Whether its signature was found good. A conflict of event ids is told by an alert of its own."""
-    return bool(row.told) or (row.source == SIGNED_DOOR and row.status == 409)
+    return bool(row.told) or (_is_signed_door(row.source) and row.status == 409)
 
 
 def is_unseen(row: Any) -> bool:
@@ -207,14 +233,19 @@ def _unsaid(connection: Connection, first: str, last: str) -> list[Row[Any]]:
     return list(connection.execute(select(t.refusal).where(owed).order_by(_F.day, _F.source, _F.status, _F.field)))
 
 
+def _why(row: Row[Any]) -> str:
+    if FOR_PEOPLE in row.field:
+        return _FOR_PEOPLE
+    if _is_signed_door(row.source) and row.source.endswith(_OUTBOX):
+        return _FROM_AN_OUTBOX
+    return _FROM_US if _is_signed_door(row.source) else _FROM_A_PROCESSOR
+
+
 def _tell(connection: Connection, controller: Controller, rows: list[Row[Any]], now: datetime) -> None:
     if not rows:
         return
     by_about = {f"{row.day} {row.source} {row.status} {row.field}": row for row in rows}
-    concerns = [
-        Concern(about, f"{row.day}: {phrase(row)}", why=_FROM_US if row.source == SIGNED_DOOR else _FROM_A_PROCESSOR)
-        for about, row in by_about.items()
-    ]
+    concerns = [Concern(about, f"{row.day}: {phrase(row)}", why=_why(row)) for about, row in by_about.items()]
     before = told_of(connection, CAUSE, list(by_about), now, controller.zone)
     raise_alert(
         connection,

@@ -6,17 +6,21 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
+from sqlalchemy import select
+
 from dpsync.installation import Installation
 from dpsync.ledger.entry import EntryKind
 from dpsync.model import CLOSED_STATES, Cause, ExemptionCode, Right, State, Way
+from dpsync.propagation import naming
 from dpsync.propagation.commitments import Author
-from dpsync.propagation.contacts import ASK, ask_anew
+from dpsync.propagation.contacts import ASK, NAMED, ask_anew
 from dpsync.propagation.correspondence.acknowledgement import answer_by_hand
 from dpsync.propagation.decisions import Decided, Person, decide, demand_any, remember
 from dpsync.propagation.points import CREDENTIAL, QuestionKind
 from dpsync.propagation.resuming import resume
 from dpsync.propagation.rules.lifecycle import AnswerKind, DecisionKind
 from dpsync.reports.standing import PropagationLine
+from dpsync.store import tables as t
 from dpsync.store.writer import Unit
 
 
@@ -36,6 +40,7 @@ class Remedy(StrEnum):
     DISPROPORTIONATE = "art19_disproportionate"
     ASK = "ask_contact"
     CONTACT = "contact"
+    NAME = "name_contact"
     RESUME = "resume"
 
 
@@ -54,6 +59,7 @@ WORDS: Final[Mapping[Remedy, str]] = MappingProxyType(
         Remedy.DISPROPORTIONATE: "Exempt: telling them takes a disproportionate effort (Art. 19)",
         Remedy.ASK: "Have the contact asked again by email whether its address is right",
         Remedy.CONTACT: "I know in another way that the contact's address is right. Send the letter there",
+        Remedy.NAME: "The contact is another address, which I type below. It counts once it has confirmed itself",
         Remedy.RESUME: "The credential is valid again, and dpsync is restarted. Send to this processor",
     }
 )
@@ -75,13 +81,15 @@ def remedies_at(
     `independent`: the processor is itself a controller. What fits no more when it is recorded is refused then.
     """
     if subject is QuestionKind.TECHNICAL:
-        silent = (Remedy.ASK, Remedy.CONTACT) if Cause.CONTACT_UNVERIFIED in line.causes else ()
+        silent = (Remedy.ASK, Remedy.CONTACT, Remedy.NAME) if Cause.CONTACT_UNVERIFIED in line.causes else ()
         return (*silent, Remedy.RESUME) if line.stopped == CREDENTIAL else silent
     found: set[Remedy] = set()
     if line.state in _TOLD_AGAIN and not withdrawn:
         found.add(Remedy.RETRY)
     if line.state in _WAITS_FOR_AN_ANSWER:
         found |= set(ANSWERS) - ({Remedy.BOUNCED} if line.way is Way.API else set())
+    if line.open and (line.way is Way.NOTICE or Cause.CONTACT_UNVERIFIED in line.causes):
+        found.add(Remedy.NAME)
     if line.state not in _NOT_SETTLED:
         found.add(Remedy.SETTLE)
     excused = line.right is not Right.OPT_OUT and (line.right is not Right.ERASURE or independent)
@@ -91,9 +99,20 @@ def remedies_at(
 
 
 def carry_out(
-    unit: Unit, there: Installation, request_id: str, name: str, remedy: Remedy, person: Person, now: datetime
+    unit: Unit,
+    there: Installation,
+    request_id: str,
+    name: str,
+    remedy: Remedy,
+    person: Person,
+    now: datetime,
+    *,
+    address: str = "",
 ) -> list[Decided]:
-    """Record one choice through the function of its command. Raises `DecisionRefused`, `NotFound`."""
+    """Record one choice through the function of its command. Raises `DecisionRefused`, `NotFound`.
+
+    `address`: what was typed as the contact.
+    """
     controller = there.controller
     if remedy in ANSWERS:
         author, said = Author(person.by, person.reason), AnswerKind(remedy.value)
@@ -106,6 +125,10 @@ def carry_out(
         ask_anew(unit.connection, controller, name)
         remember(unit, controller, request_id, ASK, person, now, processors=[name])
         return [Decided(name, State.HELD, (Cause.CONTACT_UNVERIFIED.value,))]
+    if remedy is Remedy.NAME:
+        naming.name_contact(unit, controller, name, address, person, now, link=True)
+        remember(unit, controller, request_id, NAMED, person, now, processors=[name])
+        return [_as_it_stands(unit, request_id, name)]
     if remedy is Remedy.CONTACT:
         only = frozenset({Cause.CONTACT_UNVERIFIED})
         told = decide(unit, controller, request_id, DecisionKind.RELEASE, person, now, processors=[name], causes=only)
@@ -113,3 +136,11 @@ def carry_out(
     code = ExemptionCode(remedy.value) if remedy in EXEMPTIONS else None
     kind = DecisionKind.EXEMPT if code else DecisionKind(remedy.value)
     return demand_any(decide(unit, controller, request_id, kind, person, now, processors=[name], code=code))
+
+
+def _as_it_stands(unit: Unit, request_id: str, name: str) -> Decided:
+    """A propagation that the decision leaves where it is."""
+    p = t.propagation.c
+    chosen = select(p.state, p.causes).where(p.request_id == request_id, p.processor == name)
+    row = unit.connection.execute(chosen).one()
+    return Decided(name, State(row.state), tuple(filter(None, row.causes.split(","))))

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from sqlalchemy import select
 
+from dpsync.alert_causes import AlertCause
 from dpsync.alerts import Concern, raise_alert
 from dpsync.intake.identity import Identity
 from dpsync.model import Cause, Request, Right, State
@@ -53,7 +54,7 @@ def _ask_about(unit: Unit, controller: Controller, held: Sequence[lanes.LaneRow]
         places.setdefault(erasure, []).append(processor)
     raise_alert(
         unit.connection,
-        cause="lifted-with-erasure-held",
+        cause=AlertCause.LIFTED_WITH_ERASURE_HELD,
         role="dpo",
         subject="A restriction was lifted, and an erasure is still held because of it",
         body="Lifting does not release the erasure. Decide:",

@@ -47,19 +47,6 @@ class Server(uvicorn.Server):
         """Nothing: uvicorn would give the signals back, and send itself the last again, before the worker has ended."""
         yield
 
-    @contextmanager
-    def holding_signals(self) -> Iterator[None]:
-        """Stop in order on SIGTERM and SIGINT, however often they come until the worker has finished what it does."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGTERM, signal.SIGINT)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to answer."""
         await super().startup(sockets)

@@ -119,6 +119,11 @@ def doubts(secrets: Mapping[int, str]) -> list[Fault]:
     return found
 
 
+def is_placeholder(secret: str) -> bool:
+    """Whether a word stands in it that an example has in the place of a secret."""
+    return bool(_PLACEHOLDER.search(secret))
+
+
 def _faults(number: int, secret: Secret) -> list[Fault]:
     try:
         _key(secret)

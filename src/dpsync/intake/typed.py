@@ -1,11 +1,16 @@
 """What people type into a page: how long it may be, and what of it is kept."""
 
 import re
+from datetime import date
+from enum import StrEnum
+from typing import TypeVar
 from urllib.parse import parse_qsl
 
 from starlette.requests import Request
 
 from dpsync.intake import body as bodies
+
+E = TypeVar("E", bound=StrEnum)
 
 LONGEST_NAME = 200
 LONGEST_REMARK = 2000
@@ -36,3 +41,16 @@ async def fields_of(request: Request, cap: int, most: int = 12) -> dict[str, str
         return {}
     fields = dict(pairs)
     return fields if len(fields) == len(pairs) else {}
+
+
+def day_of(text: str) -> date | None:
+    """The day that was typed; None where it is none."""
+    try:
+        return date.fromisoformat(text.strip())
+    except ValueError:
+        return None
+
+
+def one_of(kind: type[E], text: str) -> E | None:
+    """The one of a closed set that was chosen; None where it is none of them."""
+    return kind(text) if text in {one.value for one in kind} else None

@@ -6,8 +6,9 @@ Nothing is answered 2xx before it is committed; no answer repeats what was sent;
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
+from concurrent.futures import Future
 from datetime import datetime
+from functools import partial
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -28,22 +29,20 @@ from dpsync.errors import (
 from dpsync.intake import body as bodies
 from dpsync.intake.answers import Received, ReceptionBusy
 from dpsync.intake.astray import Astray, broken_off
+from dpsync.intake.commits import COMMIT_SECONDS, MOST_WAITING, Commits
 from dpsync.intake.deliveries import Deliveries
 from dpsync.intake.pages import Pages
 from dpsync.intake.payload import TestMessage, Withdrawal, parse
 from dpsync.intake.receiver import Receiver
-from dpsync.intake.refusals import SIGNED_DOOR as SOURCE
 from dpsync.intake.refusals import UNSEEN, Refusal
+from dpsync.intake.sources.door import SourceDoor, gone_astray
 from dpsync.model import Request as Asked
-
-COMMIT_SECONDS = 20.0
-"""Senders give up after 15 to 30 s (Standard Webhooks). What is committed later answers their repetition."""
-
-MOST_WAITING = 400
-"""How many may wait for one commit. Beyond it the sender's own queue is the better place to wait."""
+from dpsync.settings.sources import SIGNED_DOOR as SOURCE
 
 RETRY_AFTER = {"retry-after": "5"}
 CLOSE = {"connection": "close"}
+
+_ANY = ["DELETE", "GET", "PATCH", "POST", "PUT"]
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -52,11 +51,13 @@ def create_app(
     receiver: Receiver, *, most_waiting: int = MOST_WAITING, commit_seconds: float = COMMIT_SECONDS
 ) -> Starlette:
     """The web application over what stands behind its doors."""
-    signed, pages = _SignedDoor(receiver, most_waiting, commit_seconds), Pages(receiver)
+    commits, pages = Commits(receiver, most_waiting, commit_seconds), Pages(receiver)
+    signed = _SignedDoor(receiver, commits)
     both = ["GET", "POST"]
     app = Starlette(
         routes=[
             Route("/requests", _guarded(signed.requests), methods=["POST"]),
+            Route("/requests/{source:path}", _guarded(SourceDoor(receiver, commits).requests), methods=_ANY),
             Route("/in/{processor}/{secret}", _guarded(Deliveries(receiver).endpoint), methods=both),
             Route("/answers/{token}", _guarded(pages.answers, pages), methods=both),
             Route("/contacts/{token}", _guarded(pages.contacts, pages), methods=both),
@@ -64,12 +65,14 @@ def create_app(
             Route("/pages/{token}", _guarded(pages.linked.endpoint, pages), methods=["GET"]),
             Route("/pages/{token}/code", _guarded(pages.linked.code, pages), methods=both),
             Route("/pages/{token}/decide", _guarded(pages.linked.decide, pages), methods=both),
+            Route("/pages/{token}/letter", _guarded(pages.linked.letter, pages), methods=both),
+            Route("/pages/{token}/{request}/letter", _guarded(pages.linked.letter, pages), methods=both),
             Route("/pages/{token}/{request}/decide", _guarded(pages.linked.decide, pages), methods=both),
             Route("/pages/{token}/{request}", _guarded(pages.linked.endpoint, pages), methods=["GET"]),
             Route("/healthz", _healthz, methods=["GET"]),
             Route("/readyz", _guarded(signed.readyz), methods=["GET"]),
         ],
-        middleware=[Middleware(Astray, receiver=receiver, note=signed.note)],
+        middleware=[Middleware(Astray, receiver=receiver, note=commits.of_refusal)],
     )
     # What the server refuses by itself never comes to an application.
     app.state.broken_off = broken_off(receiver)
@@ -105,15 +108,13 @@ async def _healthz(_: Request) -> Response:
 
 
 class _SignedDoor:
-    def __init__(self, receiver: Receiver, most_waiting: int, commit_seconds: float) -> None:
+    def __init__(self, receiver: Receiver, commits: Commits) -> None:
         self._receiver = receiver
-        self._most_waiting = most_waiting
-        self._commit_seconds = commit_seconds
-        self._waiting = 0
+        self._commits = commits
 
     async def requests(self, request: Request) -> Response:
         """Verify, read, hand over, wait for the commit; then, and only then, say 202."""
-        now, event_id = self._receiver.clock.now(), ""
+        now, event_id, body = self._receiver.clock.now(), "", b""
         claimed = "webhook-signature" in request.headers
         try:
             body = await bodies.read(request, bodies.cap_of(request, claimed=claimed))
@@ -121,16 +122,20 @@ class _SignedDoor:
             asked = parse(body, source=SOURCE, event_id=event_id, now=now)
             if isinstance(asked, TestMessage):
                 return _json(200, {"status": "test received"})
-            received = await self._commit(asked, body, now)
+            received = await self._commits.of(partial(self._submit, asked, body, now))
         except ReceptionBusy:
             return _json(503, {"error": "busy; try again"}, RETRY_AFTER)
         except bodies.TooLarge as large:
             problem = "too large" if large.signed else UNSEEN
-            await self.note(Refusal(SOURCE, 413, told=large.signed, claimed=claimed, problem=problem), now, "")
+            await self._commits.of_refusal(
+                Refusal(SOURCE, 413, told=large.signed, claimed=claimed, problem=problem), now, ""
+            )
             raise
         except (SignatureInvalid, PayloadInvalid, EventConflict, DecisionRefused, NotFound) as error:
             refusal, answer = _refused(error, claimed=claimed)
-            await self.note(refusal, now, event_id)
+            if refusal.status == 401 and not refusal.told:
+                refusal = gone_astray(self._receiver, request, body, now, 401) or refusal
+            await self._commits.of_refusal(refusal, now, event_id)
             return answer
         return _json(202, {"request": received.request_id, "status": "held" if received.held else "accepted"})
 
@@ -147,30 +152,11 @@ class _SignedDoor:
             raise fault
         return event_id
 
-    async def note(self, refusal: Refusal, now: datetime, event_id: str) -> None:
-        """Keep the trace before the sender hears of it. Nobody waits where nothing claims to be ours."""
-        noted = self._receiver.refusals.note(refusal, now, event_id)
-        if refusal.told or refusal.told_elsewhere or refusal.claimed:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._commit_seconds):
-                    await asyncio.wrap_future(noted)
-
-    async def _commit(self, asked: Asked | Withdrawal, body: bytes, now: datetime) -> Received:
-        """Wait for the commit. If we crash or give up here, the sender repeats, and gets the answer of the first."""
-        if self._waiting >= self._most_waiting:
-            raise ReceptionBusy("too many wait for the store")
-        self._waiting += 1
-        reception, worker = self._receiver.reception, self._receiver.worker
-        try:
-            async with asyncio.timeout(self._commit_seconds):
-                if isinstance(asked, Withdrawal):
-                    committed = reception.submit_withdrawal(asked, body, now)
-                else:
-                    committed = reception.submit(asked, body, now)
-                committed.add_done_callback(lambda _: worker.wake())
-                return await asyncio.wrap_future(committed)
-        finally:
-            self._waiting -= 1
+    def _submit(self, asked: Asked | Withdrawal, body: bytes, now: datetime) -> "Future[Received]":
+        reception = self._receiver.reception
+        if isinstance(asked, Withdrawal):
+            return reception.submit_withdrawal(asked, body, now)
+        return reception.submit(asked, body, now)
 
     async def readyz(self, _: Request) -> Response:
         """Whether requests can be committed just now, for whoever places traffic."""

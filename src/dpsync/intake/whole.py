@@ -11,14 +11,10 @@ from sqlalchemy import Connection
 
 from dpsync.cases import complaints
 from dpsync.cases.values import Channel, Complaint, PersonTold
-from dpsync.errors import DecisionRefused, PayloadInvalid
+from dpsync.errors import DecisionRefused
 from dpsync.installation import Installation
-from dpsync.intake import events
-from dpsync.intake.acceptance import Asked
 from dpsync.intake.answers import Received
-from dpsync.intake.payload import parse_request
-from dpsync.intake.reception import receive_all
-from dpsync.ledger.entry import canonical
+from dpsync.intake.made_requests import receive_made
 from dpsync.model import Cause, Request, Right, Role, State
 from dpsync.propagation import questions, telling
 from dpsync.propagation.commitments import asked_by
@@ -41,6 +37,7 @@ class Whole(StrEnum):
     LIFT = "lift"
     TOLD = "told"
     ACKNOWLEDGE = "acknowledge"
+    NOBODY_ASKED = "nobody_asked"
 
 
 WORDS: Final[Mapping[Whole, str]] = MappingProxyType(
@@ -51,13 +48,11 @@ WORDS: Final[Mapping[Whole, str]] = MappingProxyType(
         Whole.LIFT: "Lift the restriction. The person has been told before",
         Whole.TOLD: "The person had a letter from us. Record which, when and how",
         Whole.ACKNOWLEDGE: "The person was told that we have their complaint and look into it. Record when and how",
+        Whole.NOBODY_ASKED: "Nobody asked for it, or the person took it back: no letter is due",
     }
 )
 WITH_A_DAY: Final = frozenset({Whole.EXTEND, Whole.LIFT, Whole.TOLD, Whole.ACKNOWLEDGE})
 """These need the day on which the person was told."""
-
-SOURCE: Final = "dpsync-link"
-"""Where a request comes from that was made by a link, as the command line is the source of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +96,8 @@ def wholes_of(
             found.add(Whole.LIFT)
         if subject is QuestionKind.ASKED_FOR:
             found |= {Whole.TOLD, Whole.ACKNOWLEDGE} if complained else {Whole.TOLD}
+            if asked.lines and all(line.state is State.WITHDRAWN for line in asked.lines):
+                found.add(Whole.NOBODY_ASKED)
     return tuple(whole for whole in Whole if whole in found)
 
 
@@ -128,6 +125,9 @@ def carry_out(
         return [], f"The restriction ends: request {received.request_id[:8]} tells every processor."
     if whole is Whole.TOLD:
         return [], _recorded(unit, there, request_id, person, _demanded(told), now)
+    if whole is Whole.NOBODY_ASKED:
+        telling.nobody_asked(unit, there.controller, request_id, person, now)
+        return [], "No letter is due."
     if whole is Whole.ACKNOWLEDGE:
         return [], _acknowledged(unit, there, request_id, person, _demanded(told), now)
     causes = frozenset(cause for cause in Cause if questions.may_release(there.controller, role, cause))
@@ -193,17 +193,7 @@ def _lifted(
         "subject": {name: value for name, value in named.items() if value},
         "lifted": {"told_on": told.on.isoformat(), "how": told.how},
     }
-    try:
-        request = parse_request(data, source=SOURCE, event_id=event, now=now, by=person.by)
-    except PayloadInvalid as fault:
-        refusal = DecisionRefused(f"The restriction cannot be lifted: {fault.problem}")
-    else:
-        mac = events.body_mac(there.controller, canonical({"type": "data_subject.request", "data": data}))
-        (received,) = receive_all(unit, there.controller, [Asked(request, mac, now)])
-        if isinstance(received, Received):
-            return received
-        refusal = DecisionRefused("This was recorded before.")
-    raise refusal
+    return receive_made(unit, there, data, event, person.by, now)
 
 
 def _asked(unit: Unit, there: Installation, request_id: str) -> Request:

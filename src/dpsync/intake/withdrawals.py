@@ -4,6 +4,7 @@ from datetime import datetime
 
 from sqlalchemy import insert
 
+from dpsync.alert_causes import AlertCause
 from dpsync.alerts import Concern, raise_alert
 from dpsync.errors import NotFound
 from dpsync.intake.answers import Received
@@ -40,8 +41,8 @@ def take_back(
         raise NotFound("a webhook names the whole id")
     row = {"source": withdrawal.source, "event_id": withdrawal.event_id, "body_mac": mac, "at": now}
     unit.connection.execute(insert(t.withdrawal).values(request_id=request_id, **row))
-    key = commitments.key_of(unit.connection, controller, request_id)
-    said = {"rows": commitments.rows_said(key.commit_key, [("withdrawal", row)])} if key else {}
+    key = commitments.commit_key_if_kept(unit.connection, controller, request_id)
+    said = {"rows": commitments.rows_said(key, [("withdrawal", row)])} if key else {}
     unit.append(request_id, entry.encode(EntryKind.WITHDRAWN, now, req=request_id, **said))
     person = Person(by=withdrawal.source, os_user="", reason=f"withdrawn by event {withdrawal.event_id}")
     decided = decide(unit, controller, request_id, DecisionKind.WITHDRAW, person, now)
@@ -59,7 +60,7 @@ def _tell(unit: Unit, controller: Controller, request_id: str, source: str, gone
     places = "; ".join(f"{title}: {one.state.value.replace('_', ' ')}" for title, one in zip(titles, gone, strict=True))
     return raise_alert(
         unit.connection,
-        cause="withdrawn_too_late",
+        cause=AlertCause.WITHDRAWN_TOO_LATE,
         role="operator",
         subject="A request was withdrawn after it had been sent",
         body="dpsync cannot call back what was sent. If the request was a mistake, have it corrected there by hand, "

@@ -30,7 +30,7 @@ RECORDED = ".gap-recorded"
 """What becomes of that ending once the ledger says so too (an entry `gap`)."""
 
 LARGEST = note.LARGEST
-
+_NONE = "empty, cut off or no checkpoint"
 ANCHORED = "anchored"
 """The row of `meta` that says how many entries the newest checkpoint signs that was written to the anchor folder."""
 ANCHORED_AT = "anchored_at"
@@ -79,13 +79,13 @@ class Anchors:
             try:
                 found.setdefault(self._relied_on(path), path.name)
             except NoteInvalid as problem:
-                damaged.append(_damaged(path, problem.message))
+                damaged.append(_damaged(path, problem))
         roots = {head.size: head.root for head in (note.parse(one)[0] for one in found)}
         for path in self._steps():
             try:
                 found.setdefault(self._led_to(path, roots), path.name)
             except NoteInvalid as problem:
-                damaged.append(_damaged(path, problem.message))
+                damaged.append(_damaged(path, problem))
         for path, text in receipts.items():
             found.setdefault(text, path.name)
         return Outside(found, tuple(damaged))
@@ -115,7 +115,7 @@ class Anchors:
         found = [path for path in self._files() if (text := _text(path)) and note.parse(text)[0].size > size]
         for path in self._steps():
             with suppress(NoteInvalid):
-                if parse_continuation(_content(path, LARGEST_STEP) or "").head.size > size:
+                if parse_continuation(_content(path, LARGEST_STEP)).head.size > size:
                     found.append(path)
         return found
 
@@ -126,7 +126,7 @@ class Anchors:
         for path in self._names():
             if path.suffix == GAP:
                 with suppress(NoteInvalid):
-                    sizes.append(note.verify(_content(path, LARGEST) or "", self._keys).size)
+                    sizes.append(note.verify(_content(path, LARGEST), self._keys).size)
         return max(sizes)
 
     def write(self, text: str) -> int:
@@ -182,12 +182,13 @@ class Anchors:
 
     def _relied_on(self, path: Path) -> str:
         """The note in a file. Raises `NoteInvalid` for one that says nothing about this ledger."""
-        text = _text(path)
-        if text is None:
-            raise NoteInvalid("empty, cut off or no checkpoint")
+        text = _content(path, LARGEST)
+        try:
+            size = note.parse(text)[0].size
+        except NoteInvalid:
+            raise NoteInvalid(_NONE) from None
         if self._keys:
             note.verify(text, self._keys)
-        size = note.parse(text)[0].size
         if path.name != NEWEST and path.name != _numbered(size):
             raise NoteInvalid(f"it holds the checkpoint of {size:,} entries")
         return text
@@ -197,10 +198,7 @@ class Anchors:
 
         `roots`: those of the checkpoints beside it; one that it begins with and that is set aside is not compared.
         """
-        text = _content(path, LARGEST_STEP)
-        if text is None:
-            raise NoteInvalid("empty, cut off or no text")
-        step = parse_continuation(text)
+        step = parse_continuation(_content(path, LARGEST_STEP))
         if path.name != f"{step.name}{STEP}":
             raise NoteInvalid(f"it leads from {step.old:,} entries to {step.head.size:,}")
         if self._keys:
@@ -260,30 +258,37 @@ def _unwritten(what: str, folder: Path, refused: OSError) -> ProofDamaged:
     return kind(f"no {what} can be written: {paths.told_of(folder, refused).told('')}")
 
 
+class _Unread(NoteInvalid):
+    """What stood in the way when a file was read. Read once: what the disk refused may be given the next time."""
+
+    def __init__(self, trouble: paths.Trouble) -> None:
+        super().__init__(_NONE)
+        self.trouble = trouble
+
+
 def _text(path: Path) -> str | None:
     """The note in a file, None where there is no file of that name or none that could be one."""
-    text = _content(path, LARGEST)
-    try:
-        note.parse(text or "")
-    except NoteInvalid:
-        return None
-    return text
+    with suppress(NoteInvalid):
+        note.parse(text := _content(path, LARGEST))
+        return text
+    return None
 
 
-def _content(path: Path, most: int) -> str | None:
+def _content(path: Path, most: int) -> str:
     try:
         return paths.read(path, most=most).decode()
-    except (Unusable, UnicodeDecodeError):
-        return None
+    except Unusable as found:
+        raise _Unread(found.trouble) from None
+    except UnicodeDecodeError:
+        raise NoteInvalid(_NONE) from None
 
 
-def _damaged(path: Path, why: str) -> str:
-    most = LARGEST_STEP if path.suffix == STEP else LARGEST
-    found = paths.trouble_of(lambda: paths.read(path, most=most))
-    if found is not None and found.kind is TroubleKind.SHUT:
-        return found.told("")
-    plain = found is None or found.kind is TroubleKind.EMPTY
-    what = f"{path} is a damaged file ({why})" if plain or not found else found.what
+def _damaged(path: Path, problem: NoteInvalid) -> str:
+    what = f"{path} is a damaged file ({problem.message})"
+    if isinstance(problem, _Unread) and problem.trouble.kind is not TroubleKind.EMPTY:
+        if problem.trouble.kind in {TroubleKind.SHUT, TroubleKind.FULL}:
+            return problem.trouble.told("")
+        what = problem.trouble.what
     gap = path.with_suffix(GAP)
     return (
         f"{what}, which says nothing about the ledger: put it back from a copy, or rename it to {gap.name}: "

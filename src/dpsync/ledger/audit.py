@@ -1,23 +1,16 @@
 """Whether the ledger in the database is what was signed, and if not, at which place it is not."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
-from sqlalchemy import Connection, and_, func, or_, select
+from sqlalchemy import Connection, func, or_, select
 
 from dpsync.errors import AcceptedLost, LedgerTampered, NoteInvalid, ProofDamaged
-from dpsync.ledger import entry, merkle, note, stored
+from dpsync.ledger import merkle, note, stored
+from dpsync.ledger.walk import MOST_PROBLEMS, Problems, Progress, Walk
 from dpsync.store import tables
 
-PAGE = 4096
-"""Entries read at a time: a few MB."""
-
 OLDER = " (an older copy? Look for the newest database, with its -wal. If it is gone: `dpsync recover`)"
-
-MOST_PROBLEMS = 50
-"""Named one by one. One deleted row at the front of a long ledger must not fill a report."""
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,21 +46,6 @@ class Verification:
             raise ProofDamaged("; ".join(self.damaged))
 
 
-@dataclass(slots=True)
-class _Problems:
-    named: list[str] = field(default_factory=list)
-    more: int = 0
-
-    def add(self, problem: str) -> None:
-        if len(self.named) < MOST_PROBLEMS:
-            self.named.append(problem)
-        else:
-            self.more += 1
-
-    def all(self) -> tuple[str, ...]:
-        return (*self.named, f"and {self.more} more") if self.more else tuple(self.named)
-
-
 def against_note(
     connection: Connection, origin: str, keys: Sequence[note.VerifierKey], note_text: str
 ) -> tuple[str, ...]:
@@ -98,7 +76,7 @@ def verify(
     progress: Progress | None = None,
 ) -> Verification:
     """See `Log.verify`."""
-    problems = _Problems()
+    problems = Problems()
     column = tables.entry.c
     count, low = connection.execute(select(func.count(), func.min(column.idx)).select_from(tables.entry)).one()
     size = stored.size(connection)
@@ -109,7 +87,7 @@ def verify(
         problems.add(f"entry {size - 1} stands beyond a gap: there are only {count} entries")
         size = count
     start, peaks = (0, dict[int, bytes]()) if full else _start(connection, origin, keys, size)
-    walk = _Walk(connection, problems, start, size, peaks, progress)
+    walk = Walk(connection, problems, start, size, peaks, progress)
     _compare(walk, _heads(connection, origin, keys, start, problems), size, problems)
     walk.to(size)
     if full:
@@ -120,7 +98,7 @@ def verify(
     )
 
 
-def _compare(walk: "_Walk", heads: Iterator[note.Checkpoint], size: int, problems: _Problems) -> None:
+def _compare(walk: Walk, heads: Iterator[note.Checkpoint], size: int, problems: Problems) -> None:
     """Walk from checkpoint to checkpoint; the first that does not fit says between which entries the change lies."""
     reached, spoilt = walk.at, 0
     for head in heads:
@@ -156,7 +134,7 @@ def _start(
 
 
 def _heads(
-    connection: Connection, origin: str, keys: Sequence[note.VerifierKey], start: int, problems: _Problems
+    connection: Connection, origin: str, keys: Sequence[note.VerifierKey], start: int, problems: Problems
 ) -> Iterator[note.Checkpoint]:
     """The stored checkpoints from `start` on, those that can be relied on; the others are problems."""
     checkpoint = tables.checkpoint.c
@@ -175,80 +153,7 @@ def _heads(
             yield head
 
 
-class _Walk:
-    """Goes through the entries once, from the left, a page at a time, and compares them with the stored nodes."""
-
-    def __init__(
-        self,
-        connection: Connection,
-        problems: _Problems,
-        start: int,
-        size: int,
-        peaks: dict[int, bytes],
-        progress: Progress | None,
-    ) -> None:
-        self.at = start
-        self.peaks = peaks  # of the tree up to `at`, as stored
-        self._connection = connection
-        self._problems = problems
-        self._size = size
-        self._progress = progress
-        self._page_end = start
-        self._nodes: dict[tuple[int, int], bytes] = {}
-        self._entries: dict[int, tuple[str | None, bytes]] = {}
-
-    def to(self, end: int) -> None:
-        """Go on until the tree has `end` leaves."""
-        while self.at < end:
-            if self.at == self._page_end:
-                self._read_page()
-            stop = min(end, self._page_end)
-            leaves = (self._leaf(idx) for idx in range(self.at, stop))
-            self.at = merkle.grow(self.at, self.peaks, leaves, self._settle)
-
-    def _read_page(self) -> None:
-        start, end = self.at, min(self._size, (self.at // PAGE + 1) * PAGE)
-        node, column = tables.node.c, tables.entry.c
-        full = [
-            and_(node.level == level, node.idx >= start >> level, node.idx < end >> level)
-            for level in range(end.bit_length())
-            if start >> level < end >> level
-        ]
-        nodes = self._connection.execute(select(node.level, node.idx, node.hash).where(or_(*full)))
-        self._nodes = {(level, idx): stored.raw(kept) for level, idx, kept in nodes}
-        entries = self._connection.execute(
-            select(column.idx, column.request_id, column.body).where(column.idx >= start, column.idx < end)
-        )
-        self._entries = {idx: (filed, stored.raw(body)) for idx, filed, body in entries}
-        self._page_end = end
-        if self._progress is not None:
-            self._progress(end, self._size)
-
-    def _leaf(self, idx: int) -> bytes:
-        row = self._entries.get(idx)
-        if row is None:
-            self._problems.add(f"entry {idx} is missing")
-            return self._nodes.get((0, idx), b"")
-        filed, body = row
-        try:
-            if entry.decode(body).get("req") != filed:
-                self._problems.add(f"entry {idx} is filed under another request than it names")
-        except ValueError as error:
-            self._problems.add(f"entry {idx}: {error}")
-        return merkle.leaf_hash(body)
-
-    def _settle(self, level: int, idx: int, value: bytes) -> bytes:
-        kept = self._nodes.get((level, idx))
-        if kept is None:
-            self._problems.add(f"node {level}/{idx} is missing")
-            return value
-        if kept != value:
-            place = f"entry {idx}" if level == 0 else f"node {level}/{idx}"
-            self._problems.add(f"{place} is not what was hashed")
-        return kept
-
-
-def _foreign_nodes(connection: Connection, size: int, problems: _Problems) -> None:
+def _foreign_nodes(connection: Connection, size: int, problems: Problems) -> None:
     """Name stored nodes that no full sub-tree of `size` entries has."""
     node = tables.node.c
     levels = connection.execute(select(node.level).distinct().order_by(node.level)).scalars().all()

@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, select
 
+from dpsync.ciphers import RequestKey
 from dpsync.errors import KeyProblem
 from dpsync.ledger import (
     alias_comparison,
@@ -27,9 +28,10 @@ from dpsync.ledger import (
 from dpsync.ledger.row_comparison import Belongings, Row
 from dpsync.ledger.rows import COPIED
 from dpsync.ledger.told import PlaceTold
-from dpsync.sealing import Keys, RequestKey
+from dpsync.sealing import Keys
 from dpsync.store import tables as t
 from dpsync.store.case_tables import case_act
+from dpsync.store.contact_tables import contact_named
 
 PAGE = 500
 """Requests compared at a time; SQLite takes a bounded number of parameters in one statement."""
@@ -42,14 +44,19 @@ def _nothing() -> None:
 
 
 def differences(
-    connection: Connection, keys: Keys, each_page: Callable[[], None] = _nothing, shut: Collection[str] = ()
+    connection: Connection,
+    keys: Keys,
+    each_page: Callable[[], None] = _nothing,
+    shut: Collection[str] = (),
+    kept: Callable[[str], bytes | None] = lambda _: None,
 ) -> tuple[str, ...]:
     """Each request that the ledger tells of and the database has not; each column of a request and of what belongs to
     it that is not as its entries say, in order of receipt; then what belongs to no request.
 
     Needs the view of one moment, for a row and its entry are written together. An entry that cannot be read says
-    nothing here: `Log.verify` names it. What is committed under a request's key is compared while that key exists.
-    Of requests of the months `shut`, whose key is lost, what it committed to is not compared and nothing is said.
+    nothing here: `Log.verify` names it. What is committed under a request's key is compared while that key exists, or
+    while `kept` gives its commit key from the receipt of a request that is forgotten. Of requests of the months `shut`,
+    whose key is lost, what it committed to is not compared and nothing is said.
     `each_page` is called after every few hundred requests: of 100,000 it takes two minutes.
     """
     found: list[str] = []
@@ -57,7 +64,7 @@ def differences(
     known = alias_comparison.Known()
     everything = chain(
         _missing(connection),
-        _problems(connection, keys, each_page, shut, known),
+        _problems(connection, keys, each_page, shut, known, kept),
         known.problems(connection, keys),
         _of_no_request(connection, keys, older=older),
         conversation_comparison.problems(connection, keys, older=older),
@@ -131,18 +138,19 @@ def _problems(
     each_page: Callable[[], None],
     shut: Collection[str],
     known: alias_comparison.Known,
+    kept: Callable[[str], bytes | None],
 ) -> Iterator[str]:
     last = -(2**63)
     while page := stored_rows.dicts(connection.execute(_REQUESTS, {"last": last})):
         last = page[-1]["ordinal"]
         ids = [row["id"] for row in page]
-        kept, said = _belongings(connection, ids), told.of_requests(connection, ids)
+        there, said = _belongings(connection, ids), told.of_requests(connection, ids)
         calls = evidence.answers(connection, ids)
         for row in page:
-            one, has = said.get(row["id"], told.RequestTold()), kept[row["id"]]
+            one, has = said.get(row["id"], told.RequestTold()), there[row["id"]]
             known.hear(row, one)
             opener = None if row["key_month"] in shut else keys
-            yield from _of_request(opener, row, has, one, calls.get(row["id"], {}))
+            yield from _of_request(opener, row, has, one, calls.get(row["id"], {}), kept)
         each_page()
 
 
@@ -155,23 +163,28 @@ def _of_request(
     has: Belongings,
     said: told.RequestTold,
     calls: dict[evidence.Place, evidence.AnswerCalls],
+    kept: Callable[[str], bytes | None],
 ) -> Iterator[str]:
     name = f"request {row['id']}"
     named: set[tuple[str, str]] = set()
-    for place, column, problem in chain(_openly(row, has, said), _places(row, has, said)):
+    for place, column, problem in chain(
+        _openly(row, has, said), _places(row, has, said), row_comparison.put_back(row, has, said)
+    ):
         named.add((place, column))
         yield f"{name}{place}: {problem}"
     key, problem = _key(keys, row, said)
     if problem:
         yield f"{name}: {problem}"
-    if key is None:
+    commit_key = key.commit_key if key else kept(row["id"]) if said.shredded is not None else None
+    if commit_key is None:
         return
     if said.commits:
-        for place, columns, problem in row_comparison.problems(key.commit_key, row, has, said):
+        either = (commit_key, rows.stand_in(keys, row["id"])) if keys else commit_key
+        for place, columns, problem in row_comparison.problems(either, row, has, said):
             left = [column for column in columns if (place, column) not in named]
             if left:
                 yield f"{name}{place}: {', '.join(left)} {problem}"
-    for problem in evidence.problems(key.commit_key, said.answers, calls):
+    for problem in evidence.problems(commit_key, said.answers, calls):
         yield f"{name}: {problem}"
 
 
@@ -271,7 +284,7 @@ def _moment(stored_at: object) -> str:
 
 
 def _of_no_request(connection: Connection, keys: Keys, *, older: bool) -> Iterator[str]:
-    """Contacts that confirmed themselves, mail that belongs to no notice, and the steps of complaints and incidents."""
+    """Contacts that confirmed themselves or were named, mail of no notice, the steps of complaints and incidents."""
     key = rows.own_key(keys)
     committed: dict[str, list[told.Kept]] = defaultdict(list)
     for idx, said in told.of_no_request(connection):
@@ -279,8 +292,9 @@ def _of_no_request(connection: Connection, keys: Keys, *, older: bool) -> Iterat
             committed[one.said.table].append(one)
     confirmed = stored_rows.all_of(connection, t.contact, t.contact.c.confirmed_at.is_not(None))
     unplaced = stored_rows.all_of(connection, t.post, t.post.c.propagation_id.is_(None))
-    steps = stored_rows.all_of(connection, case_act)
-    for table, found in (("contact", confirmed), ("post", unplaced), ("case_act", steps)):
+    steps, named = stored_rows.all_of(connection, case_act), stored_rows.all_of(connection, contact_named)
+    of_each = (("contact", confirmed), ("contact_named", named), ("post", unplaced), ("case_act", steps))
+    for table, found in of_each:
         for columns, problem, untold in row_comparison.of_added(key, table, committed[table], found):
             if not (untold and older):
                 yield f"{table}: {', '.join(columns)} {problem}"

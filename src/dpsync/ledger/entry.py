@@ -91,6 +91,36 @@ _ROWS = re.compile(r"[a-z0-9_/:]+(?: [a-z0-9_/:]+)*\Z")
 _DEMANDED = frozenset({"v", "ts", "event"})
 
 
+_DAYS = "|".join(
+    ("(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])", "(?:0[13-9]|1[0-2])-(?:29|30)", "(?:0[13578]|1[02])-31")
+)
+
+
+def _ordinary_shape() -> re.Pattern[bytes]:
+    spelled = dict.fromkeys(_NUMBERS, r"(?:0|[1-9][0-9]{0,14})")
+    spelled |= dict.fromkeys(_TEXTS, rf'"[ !#-?A-\[\]-~]{{0,{LONGEST_TEXT}}}"')
+    spelled |= dict.fromkeys(_COMMITMENTS, '"[0-9a-f]{64}"')
+    spelled |= dict.fromkeys(_DATES, f'"[1-9][0-9]{{3}}-(?:{_DAYS})"')
+    spelled |= {"rows": '"[a-z0-9_/:]+(?: [a-z0-9_/:]+)*"', "v": str(VERSION), "event": f'"(?:{"|".join(EntryKind)})"'}
+    keys = (f'"{key}":{spelled[key]}(?:,(?!}})|(?=}}))' for key in sorted(spelled))
+    return re.compile("".join(["{", *(one if _is_demanded(one) else f"(?:{one})?" for one in keys), "}"]).encode())
+
+
+def _is_demanded(spelled: str) -> bool:
+    return spelled.split('"')[1] in _DEMANDED
+
+
+_ORDINARY = _ordinary_shape()
+"""What nearly every entry is: only keys, values and order that `encode` prints, without a character that JSON escapes,
+a number beyond 15 digits, or a 29th of February. It is found to be so at once, in a sixth of the time.
+"""
+
+
+def is_ordinary(body: bytes) -> bool:
+    """Whether these are bytes that `encode` prints, as far as that is seen at a glance; False says nothing."""
+    return len(body) <= LARGEST and _ORDINARY.fullmatch(body) is not None
+
+
 def encode(event: EntryKind, ts: datetime, **fields: str | int) -> bytes:
     """The bytes of one entry. `ts` is aware and kept to the second.
 
@@ -113,6 +143,14 @@ def encode(event: EntryKind, ts: datetime, **fields: str | int) -> bytes:
 
 def decode(body: bytes) -> dict[str, str | int]:
     """What an entry says. Raises `ValueError` for bytes that `encode` would not have printed just so."""
+    if is_ordinary(body):
+        plain: dict[str, str | int] = json.loads(body)
+        return plain
+    return decoded_slowly(body)
+
+
+def decoded_slowly(body: bytes) -> dict[str, str | int]:
+    """The same for any bytes, key by key: says what is wrong with those that are no entry."""
     try:
         value = json.loads(body.decode("ascii"))
     except (UnicodeDecodeError, ValueError, RecursionError):
@@ -173,9 +211,13 @@ def _printed(value: Mapping[str, str | int]) -> bytes:
     return body
 
 
+_SPELLING = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+"""Made once: a report prints every entry anew to compare it."""
+
+
 def canonical(value: object) -> bytes:
     """JSON in its one spelling: keys sorted, no spaces, ASCII."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode("ascii")
+    return _SPELLING.encode(value).encode("ascii")
 
 
 def commitment(key: bytes, value: str | bytes) -> str:

@@ -120,18 +120,21 @@ class Log:
         """Forget how far the ledger was found in order: after a fault was seen, every check begins at the beginning."""
         connection.execute(update(tables.checkpoint).values(verified_at=None))
 
-    def entries_of(self, connection: Connection, request_id: str) -> list[tuple[int, bytes]]:
-        """All entries of a request, in order."""
-        rows = connection.execute(
-            select(tables.entry.c.idx, tables.entry.c.body)
-            .where(tables.entry.c.request_id == request_id)
-            .order_by(tables.entry.c.idx)
-        )
+    def entries_of(self, connection: Connection, request_id: str, signed: str = "") -> list[tuple[int, bytes]]:
+        """All entries of a request, in order; of those under the checkpoint `signed`, where it is given.
+
+        Raises `NoteInvalid` for what is no checkpoint.
+        """
+        column = tables.entry.c
+        query = select(column.idx, column.body).where(column.request_id == request_id).order_by(column.idx)
+        if signed:
+            query = query.where(column.idx < note.parse(signed)[0].size)
+        rows = connection.execute(query)
         return [(row.idx, stored.raw(row.body)) for row in rows]
 
     def consistency(self, connection: Connection, old: int, new: int) -> list[bytes]:
         """The proof that the first `new` entries begin with the first `old`. Raises `ValueError` if `old` > `new`."""
-        return merkle.consistency_proof(stored.reader(connection), old, new)
+        return stored.proved(connection, lambda get: merkle.consistency_proof(get, old, new))
 
     def continuation(self, connection: Connection, old: int, signed: str) -> str:
         """The consistency file from the ledger's first `old` entries to the checkpoint `signed`.
@@ -149,23 +152,24 @@ class Log:
         commit_key: bytes,
         processors: Sequence[str],
         evidence: Mapping[int, Sequence[EvidenceRow]],
-        now: datetime,
+        signed: str,
     ) -> dict[str, Any]:
-        """The receipt of a request, under a checkpoint of now. Raises what `build` and `checkpoint` do."""
-        signed = self.checkpoint(connection, now)
+        """The receipt of a request, under a checkpoint of `checkpoint`. Raises what `build` does, and `LedgerTampered`
+        for a node that is missing.
+        """
         size = note.parse(signed)[0].size
-        get = stored.reader(connection)
-        logged = [
-            Logged(idx, body, tuple(merkle.inclusion_proof(get, idx, size)))
-            for idx, body in self.entries_of(connection, request_id)
-        ]
+        entries = self.entries_of(connection, request_id, signed)
+
+        def logged(get: merkle.Reader) -> list[Logged]:
+            return [Logged(idx, body, tuple(merkle.inclusion_proof(get, idx, size))) for idx, body in entries]
+
         return build(
             checkpoint=signed,
             signer=self.signer,
             request_id=request_id,
             commit_key=commit_key,
             processors=processors,
-            entries=logged,
+            entries=stored.proved(connection, logged),
             evidence=evidence,
             rehearsal=REHEARSAL in self.origin,
         )

@@ -9,6 +9,7 @@ import base64
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -21,6 +22,11 @@ LARGEST = 64 * 1024
 """Bytes of a note: room for many witnesses, none for a flood."""
 
 _DASH = "— "
+
+
+@lru_cache(maxsize=64)
+def _public(raw: bytes) -> Ed25519PublicKey:
+    return Ed25519PublicKey.from_public_bytes(raw)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +62,7 @@ class VerifierKey:
     def fits(self, text: str, signature: bytes) -> bool:
         """Whether `signature` is this key's over `text`."""
         try:
-            Ed25519PublicKey.from_public_bytes(self.public).verify(signature, text.encode())
+            _public(self.public).verify(signature, text.encode())
         except (InvalidSignature, ValueError):
             return False
         return True
@@ -168,7 +174,7 @@ def signed_text(note: str, keys: Sequence[VerifierKey]) -> str:
 
 def _split(note: str) -> tuple[str, tuple[Signature, ...]]:
     # Line feed is the only control character of the format; U+0085 and U+2028 would end a line for other readers.
-    if any(mark != "\n" and not mark.isprintable() for mark in note) or len(note.encode()) > LARGEST:
+    if not note.replace("\n", "").isprintable() or len(note.encode()) > LARGEST:
         raise NoteInvalid("the note is too long, or holds a control character")
     text, blank, block = note.rpartition("\n\n")
     if not blank or not block.endswith("\n"):

@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from dpsync.errors import NoteInvalid
@@ -160,5 +161,11 @@ def read_sealed(raw: bytes, request_id: str, keys: Sequence[note.VerifierKey]) -
         raise NoteInvalid("the file is another receipt than its name says")
     if note.signed_text(seal, keys) != seal_text(value):
         raise NoteInvalid("something in the receipt was changed")
-    note.verify(checkpoint, keys)
+    _verified(checkpoint, tuple(keys))
     return value
+
+
+@lru_cache(maxsize=256)
+def _verified(checkpoint: str, keys: tuple[note.VerifierKey, ...]) -> note.Checkpoint:
+    """As `note.verify`; many receipts lie under one checkpoint. What it raises is not kept."""
+    return note.verify(checkpoint, keys)

@@ -5,19 +5,22 @@ and stands in the way of no other.
 """
 
 import base64
+import json
 import os
 import re
 import shlex
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from dpsync import durable, paths
 from dpsync.errors import NoteInvalid
-from dpsync.ledger import entry, note, receipt, verify_receipt
+from dpsync.ledger import note, receipt, verify_receipt
+from dpsync.ledger.anchors import GAP
 
 VERIFIER = Path(verify_receipt.__file__)
 SUFFIX = ".json"
@@ -30,10 +33,12 @@ _HEAD_BYTES = 2048
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """What a sealed receipt tells: its checkpoint, and the second of its last entry."""
+    """What a sealed receipt tells: its checkpoint, the second of its last entry, and a digest of all its entries."""
 
     checkpoint: str
     told_until: int
+    told: bytes
+    commit_key: bytes
 
 
 class ReceiptFolder:
@@ -43,6 +48,7 @@ class ReceiptFolder:
         self._folder = folder
         self._keys = keys
         self._known: dict[Path, tuple[object, _Kept | None]] = {}
+        self._under: int | None = None
 
     def begin(self) -> None:
         """Make the folder, for a ledger that is new: where one is missed later, none is made."""
@@ -79,8 +85,40 @@ class ReceiptFolder:
                 return {path: kept.checkpoint}
         return {}
 
+    @property
+    def under(self) -> int:
+        """How many entries the newest checkpoint signs that lies under a receipt, 0 for none: looked for once, and
+        known from then on of all that is written here.
+        """
+        if self._under is None:
+            self._under = max((note.parse(one)[0].size for one in self.newest().values()), default=0)
+        return self._under
+
     def _files(self) -> list[Path]:
         return sorted(self._folder.glob(f"r-*{SUFFIX}"))
+
+    def told(self) -> dict[str, tuple[int, bytes] | None]:
+        """By request, the size under which each receipt here was written and the digest of its entries; None for what
+        stands in the place of one and is none."""
+        return {one: self.told_of(one) for one in (path.name.removesuffix(SUFFIX) for path in self._files())}
+
+    def told_of(self, request_id: str) -> tuple[int, bytes] | None:
+        """The same of one request; None where it has no receipt here."""
+        kept = self._read(self._path(request_id))
+        return (note.parse(kept.checkpoint)[0].size, kept.told) if kept else None
+
+    def place(self, request_id: str) -> Path:
+        """Where the receipt of a request lies."""
+        return self._path(request_id)
+
+    def commit_key(self, request_id: str) -> bytes | None:
+        """What opens the commitments of a request, from its receipt; None where none lies here."""
+        kept = self._read(self._path(request_id))
+        return kept.commit_key if kept else None
+
+    def lost(self, request_id: str) -> bool:
+        """Whether a person has accepted that the receipt of a request is gone."""
+        return self._path(request_id).with_suffix(GAP).exists()
 
     def missing(self, closed: Sequence[tuple[str, datetime]]) -> list[str]:
         """Those of (id, when it closed) without a receipt here, or with one of before they closed for the last time."""
@@ -93,6 +131,7 @@ class ReceiptFolder:
             durable.set_aside(path)
         self._write_verifier()  # first: who finds the receipt finds it too, whatever happens in between
         durable.replace(path, receipt.dump(value))
+        self._under = max(self._under or 0, note.parse(value["checkpoint"])[0].size)
         return path
 
     def _write_verifier(self) -> None:
@@ -125,10 +164,21 @@ class ReceiptFolder:
     def _parsed(self, path: Path) -> _Kept | None:
         try:
             value = receipt.read_sealed(path.read_bytes(), path.name.removesuffix(SUFFIX), self._keys)
-            told = max(int(entry.decode(base64.b64decode(one["body"]))["ts"]) for one in value["entries"])
+            bodies = [(one["index"], base64.b64decode(one["body"])) for one in value["entries"]]
+            # The seal shows that these are the bytes of entries that were decoded when it was made.
+            told = max(int(json.loads(body)["ts"]) for _, body in bodies)
+            entries, commit_key = digest_of(bodies), bytes.fromhex(value["commit_key"])
         except (NoteInvalid, ValueError, LookupError, TypeError):
             return None
-        return _Kept(value["checkpoint"], told)
+        return _Kept(value["checkpoint"], told, entries, commit_key)
+
+
+def digest_of(entries: Iterable[tuple[int, bytes]]) -> bytes:
+    """One value of all entries of a receipt, with their places."""
+    digest = sha256()
+    for idx, body in entries:
+        digest.update(b"%d %d " % (idx, len(body)) + body)
+    return digest.digest()
 
 
 def _size_said(path: Path) -> int | None:

@@ -1,7 +1,8 @@
 """What the database holds of the tree, read and nothing concluded."""
 
+from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Select, and_, bindparam, func, or_, select
 
@@ -9,6 +10,8 @@ from dpsync.errors import LedgerTampered
 from dpsync.ledger import merkle
 from dpsync.store import tables
 
+T = TypeVar("T")
+_IN_ONE = 100  # a statement of more takes longer to plan than two of them
 _NODE = tables.node.c
 # Made once, for both are asked in every transaction: making them anew took as long as asking.
 _LAST = select(func.max(tables.entry.c.idx))
@@ -18,7 +21,7 @@ _LAST = select(func.max(tables.entry.c.idx))
 def _nodes(count: int) -> Select[Any]:
     """Any `count` nodes. Not by a list of pairs: for that SQLite reads the whole table."""
     places = [and_(_NODE.level == bindparam(f"level{n}"), _NODE.idx == bindparam(f"idx{n}")) for n in range(count)]
-    return select(_NODE.level, _NODE.hash).where(or_(*places))
+    return select(_NODE.level, _NODE.idx, _NODE.hash).where(or_(*places))
 
 
 def size(connection: Connection) -> int:
@@ -27,30 +30,37 @@ def size(connection: Connection) -> int:
     return 0 if last is None else int(last) + 1
 
 
-def reader(connection: Connection) -> merkle.Reader:
-    """Stored nodes, one read each. Raises `LedgerTampered` for one that is not there."""
+def proved(connection: Connection, make: Callable[[merkle.Reader], T]) -> T:
+    """What `make` makes of stored nodes; they are read together. Raises `LedgerTampered` for one that is not there.
 
-    def get(level: int, idx: int) -> bytes:
-        node = tables.node.c
-        found = connection.execute(select(node.hash).where(node.level == level, node.idx == idx)).scalar_one_or_none()
-        if found is None:
-            raise LedgerTampered(f"node {level}/{idx} is missing")
-        return raw(found)
+    `make` is called twice, with hashes that say nothing the first time: which nodes it asks for depends on no hash.
+    """
+    wanted: dict[tuple[int, int], None] = {}
 
-    return get
+    def note_down(level: int, idx: int) -> bytes:
+        wanted[level, idx] = None
+        return b""
+
+    make(note_down)
+    found = _read(connection, list(wanted))
+    return make(lambda level, idx: found[level, idx])
 
 
 def frontier(connection: Connection, leaves: int) -> dict[int, bytes]:
     """The peaks of the tree of so many leaves by level, in one read. Raises `LedgerTampered` for a missing one."""
-    wanted = merkle.peaks(0, leaves)
-    if not wanted:
-        return {}
-    places = {f"level{n}": level for n, (level, _) in enumerate(wanted)}
-    places |= {f"idx{n}": idx for n, (_, idx) in enumerate(wanted)}
-    rows = connection.execute(_nodes(len(wanted)), places)
-    found = {row.level: raw(row.hash) for row in rows}
+    return {level: value for (level, _), value in _read(connection, merkle.peaks(0, leaves)).items()}
+
+
+def _read(connection: Connection, wanted: Sequence[tuple[int, int]]) -> dict[tuple[int, int], bytes]:
+    found: dict[tuple[int, int], bytes] = {}
+    for at in range(0, len(wanted), _IN_ONE):
+        some = wanted[at : at + _IN_ONE]
+        places = {f"level{n}": level for n, (level, _) in enumerate(some)}
+        places |= {f"idx{n}": idx for n, (_, idx) in enumerate(some)}
+        rows = connection.execute(_nodes(len(some)), places)
+        found |= {(row.level, row.idx): raw(row.hash) for row in rows}
     for level, idx in wanted:
-        if level not in found:
+        if (level, idx) not in found:
             raise LedgerTampered(f"node {level}/{idx} is missing")
     return found
 

@@ -1,6 +1,6 @@
 """Checks a receipt of dpsync offline, with Python 3.11 alone. The formats: docs/proof-format.md.
 
-python3 verify_receipt.py receipt.json [--key VERIFIER_KEY_LINE] [--email ADDRESS]
+python3 verify_receipt.py receipt.json [--key VERIFIER_KEY_LINE ...] [--email ADDRESS]
   [--checkpoint FILE [--consistency FILE ...]] [--policy FILE]    (exit 0 holds, 2 does not, 64 usage)
 A checkpoint that you kept shows that the ledger was not made anew; the consistency files lie beside the anchors.
 A policy (C2SP tlog-policy) names the witnesses that you trust. From all that, it says how far the proof reaches.
@@ -79,22 +79,24 @@ def printed(value: Any) -> bytes:
 def key_of(line: str, kind: int) -> tuple[str, bytes, bytes]:
     """The name, the id and the public key in a verifier key line: kind 1 of a ledger, 4 of a witness."""
     name, _, rest = line.partition("+")
+    demand(re.fullmatch("[0-9a-f]{8}[+][A-Za-z0-9+/]{44}", rest), "the key line is damaged")
     public = unb64(rest[9:])
     key_id = hashlib.sha256(f"{name}\n".encode() + public).digest()[:4]
-    demand(len(public) == 33 and public[0] == kind and rest[:9] == f"{key_id.hex()}+", "the key line is damaged")
+    demand(public[0] == kind and rest[:9] == f"{key_id.hex()}+", "the key line is damaged")
     return name, key_id, public[1:]
 
 
-def signed_text(note: str, key: str) -> str:
-    (name, key_id, public), (text, blank, lines) = key_of(key, 1), note.rpartition("\n\n")
+def signed_text(note: str, *keys: str) -> str:  # one of the keys signed it, and the signature of each that did fits
+    known, (text, blank, lines) = {key_of(key, 1) for key in keys}, note.rpartition("\n\n")
     demand(blank, "a note is a damaged file: it is empty, cut off, or no signed note")
     signatures = [line.split(" ") for line in lines.split("\n")]
     well = signatures.pop() == [""] and all(len(line) == 3 and line[0] == "—" for line in signatures)
     well = well and all(line[1] and "+" not in line[1] and len(unb64(line[2])) > 4 for line in signatures)
     well = well and all(mark == "\n" or mark.isprintable() for mark in note) and len(note.encode()) <= 65536
-    found = [raw[4:] for line in signatures if (raw := unb64(line[2]))[:4] == key_id and line[1] == name]
-    demand(well and len(found) == 1, "a note is not signed just once by the key")
-    demand(ed25519(public, f"{text}\n".encode(), found[0]), "a signature does not fit the key")
+    found = [(of, raw[4:]) for of in known for line in signatures if (line[1], (raw := unb64(line[2]))[:4]) == of[:2]]
+    demand(well and found and len({one for one, _ in found}) == len(found), "a note is not signed just once by the key")
+    fits = all(ed25519(public, f"{text}\n".encode(), signature) for (_, _, public), signature in found)
+    demand(fits, "a signature does not fit the key")
     return text
 
 
@@ -114,7 +116,7 @@ def witnesses(policy: bytes, key: str, notes: list[str]) -> tuple[list[str], boo
     known: dict[str, bool] = {}
     seen, used, keys, logs, met = list[str](), list[str](), list[bytes](), list[str](), list[bool]()
     demand(all(byte in (9, 10) or 32 <= byte != 127 for byte in policy), "the policy holds a control character")
-    for line in policy.decode("latin-1").split("\n"):  # bytes above 127 mean nothing but themselves
+    for number, line in enumerate(policy.decode("latin-1").split("\n"), 1):  # above 127, bytes mean but themselves
         word, *rest = [part for part in re.split("[ \t]+", line) if part] or ["#"]
         named = bool(rest) and rest[0] not in known and rest[0] != "none"
         if word == "log" and 1 <= len(rest) <= 2:
@@ -125,23 +127,25 @@ def witnesses(policy: bytes, key: str, notes: list[str]) -> tuple[list[str], boo
             known[rest[0]] = any(cosigned(given, note) for note in notes)
             seen += [rest[0]] * known[rest[0]]
         elif word == "group" and len(rest) > 2 and named and set(rest[2:]) <= set(known):
-            number = int(rest[1]) if re.fullmatch("[0-9]{1,3}", rest[1]) else 0
-            least = {"any": 1, "all": len(rest) - 2}.get(rest[1], number)
-            demand(0 < least <= len(rest) - 2, "a group of the policy asks for none or for too many")
+            said = int(rest[1]) if re.fullmatch("[0-9]{1,3}", rest[1]) else 0
+            least = {"any": 1, "all": len(rest) - 2}.get(rest[1], said)
+            demand(
+                0 < least <= len(rest) - 2, f"line {number} of the policy asks for none of its group or for too many"
+            )
             used += rest[2:]
             known[rest[0]] = sum(known[member] for member in rest[2:]) >= least
-        elif word == "quorum" and len(rest) == 1 and (rest[0] == "none" or not named):
+        elif word == "quorum" and len(rest) == 1 and not named:
             met.append(known.get(rest[0], False))
         else:
-            demand(word.startswith("#"), "a line of the policy is not in the form of the format")
+            demand(word.startswith("#"), f"line {number} of the policy is not in the form of the format")
     once = len(set(keys)) == len(keys) and len(set(used)) == len(used) and len(set(logs)) == len(logs)
     demand(once and len(met) == 1, "the policy names something twice, or not just one quorum")
     demand(key in [*logs, *[key] * (not logs)], "the policy does not know the key of this ledger")
     return seen, met[0]
 
 
-def head(note: str, key: str) -> Head:
-    origin, size, root = signed_text(note, key).split("\n")
+def head(note: str, *keys: str) -> Head:
+    origin, size, root = signed_text(note, *keys).split("\n")
     demand(size == str(int(size)) and len(unb64(root)) == 32, "a checkpoint is not in the one spelling of the format")
     return origin, int(size), unb64(root)
 
@@ -173,14 +177,14 @@ def both_roots(old: int, new: int, proof: list[bytes], known: bytes | None) -> t
     return node(other, before), node(other, after)
 
 
-def continues(one: Head, other: Head, key: str, steps: tuple[str, ...]) -> None:
+def continues(one: Head, other: Head, keys: list[str], steps: tuple[str, ...]) -> None:
     """Go from the smaller ledger to the larger, one consistency file (`old SIZE`, proof, checkpoint) a step."""
     (origin, size, root), until = sorted((one, other), key=lambda head: head[1])
     for step in sorted(steps, key=lambda step: int(step.split("\n")[0].removeprefix("old "))):
         proved, _, checkpoint = step.partition("\n\n")
         first, *proof = proved.split("\n")
         demand(first == f"old {size}", f"no consistency file goes on from {size} entries")
-        name, larger, top = head(checkpoint, key)
+        name, larger, top = head(checkpoint, *keys)
         found = both_roots(size, larger, [unb64(line) for line in proof], root)
         demand(found == (root, top) and name == origin, f"{larger} entries do not continue those {size}")
         size, root = larger, top
@@ -261,16 +265,16 @@ def check(
     demand(receipt["seal"].startswith(f"{seal}\n\n"), "something in the file was changed, left out or added")
     alone = receipt["seal"].count("\n") == seal.count("\n") + 3
     demand(signed_text(receipt["seal"], receipt["key"]) == seal and alone, "the seal is not one text and one signature")
-    demand(key is None or key.strip() == receipt["key"], "it is signed by another key than the one given")
+    keys = (receipt["key"] if key is None else key).split()
+    demand(receipt["key"] in keys, "it is signed by another key than the one given")
     demand(receipt["rehearsal"] is ("REHEARSAL" in receipt["origin"]), "it contradicts itself about being a rehearsal")
     found = entries_of(receipt)
     received = opened(receipt, found, email)
     words = [last_words(name, found) for name in receipt["processors"]]
     notes = [receipt["checkpoint"]]
     if kept is not None:
-        heads = head(kept, receipt["key"]), head(receipt["checkpoint"], receipt["key"])
-        continues(*heads, receipt["key"], steps)
-        notes += [kept] * (heads[0][1] > found[-1][0])  # who cosigned an older one has not seen these entries
+        continues(own := head(kept, *keys), head(receipt["checkpoint"], receipt["key"]), keys, steps)
+        notes += [kept] * (own[1] > found[-1][0])  # who cosigned an older one has not seen these entries
     seen, quorum = ([], False) if policy is None else witnesses(policy, receipt["key"], notes)
     grade = 5 if quorum and len(seen) > 1 else 4 if seen else 1 if kept is None else 2
     return [
@@ -294,6 +298,12 @@ def standing(states: list[str]) -> str:
     return f"and STILL OPEN at {still} of {len(states)} processors" if still else f"done at {done} of {len(states)}"
 
 
+def said_of(error: Exception) -> str:
+    """Why it does not hold, in words of ours."""
+    known = type(error) is ValueError or isinstance(error, json.JSONDecodeError | UnicodeDecodeError | OSError)
+    return str(error) if known else "a part of it is missing, or is not in the form of the format"
+
+
 def main(arguments: list[str]) -> int:
     names = ("--key", "--email", "--checkpoint", "--consistency", "--policy")
     options: dict[str, list[str]] = {name: [] for name in names}
@@ -301,7 +311,7 @@ def main(arguments: list[str]) -> int:
     for name, value in pairs:
         options.get(name, []).append(value)
     key, email, kept, steps, policy = options.values()
-    taken = max(map(len, (key, email, kept, policy))) < 2 and len(pairs) == sum(map(len, options.values()))
+    taken = max(map(len, (email, kept, policy))) < 2 and len(pairs) == sum(map(len, options.values()))
     files = [*arguments[:1], *kept, *steps, *policy]
     absent = [name for name in files if not Path(name).is_file()]
     no_key = any(len(one.strip().split("+", 2)) < 3 for one in key)
@@ -312,10 +322,10 @@ def main(arguments: list[str]) -> int:
     try:
         read = [tuple(Path(file).read_bytes().decode() for file in files) for files in (kept, steps)]
         trusted = Path(policy[0]).read_bytes() if policy else None
-        given = (*key, None)[0], (*email, None)[0], (*read[0], None)[0], read[1], trusted
+        given = "\n".join(key) or None, (*email, None)[0], (*read[0], None)[0], read[1], trusted
         lines, code = check(Path(arguments[0]).read_bytes(), *given), 0
     except NOT_HOLDING as error:
-        lines, code = [f"NOT VALID: {error}."], 2
+        lines, code = [f"NOT VALID: {said_of(error)}."], 2
     sys.stdout.write("\n".join(lines) + "\n")
     return code
 

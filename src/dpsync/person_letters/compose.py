@@ -3,6 +3,7 @@
 The words are in templates, the facts are codes: what is not known to be done is never written as done.
 """
 
+import hashlib
 import html
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,11 +15,11 @@ from zoneinfo import ZoneInfo
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from dpsync.mail import long_day
 from dpsync.model import Regime, Right, State
 from dpsync.propagation.telling import LetterKind
 from dpsync.reports.standing import PropagationLine, RequestStanding
 from dpsync.reports.visible import visible
-from dpsync.reports.words import long_day
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -108,10 +109,20 @@ class PersonLetter:
     language: str = "en"
 
     @property
+    def blocks(self) -> str:
+        """The same as HTML without a page around it; everything in it is escaped."""
+        return "".join(_blocks(self.text))
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of the text, as the record keeps it once the letter went."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+    @property
     def page(self) -> str:
         """The same as a page in large print, for a printer or a browser."""
         head = f"<meta charset=utf-8><title>{html.escape(self.title)}</title><style>{_STYLE}</style>"
-        return f"<!doctype html>\n<html lang={self.language}>{head}\n{''.join(_blocks(self.text))}</html>\n"
+        return f"<!doctype html>\n<html lang={self.language}>{head}\n{self.blocks}</html>\n"
 
 
 _STYLE = (

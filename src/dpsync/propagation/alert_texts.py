@@ -9,6 +9,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
+from dpsync.alert_causes import AlertCause
 from dpsync.alerts import Concern, raise_alert
 from dpsync.mail_status import is_undelivered
 from dpsync.propagation.controller import Controller
@@ -173,9 +174,9 @@ ALERTS: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
         "Something blocks us before the processor",
         (
             "DP-214: for most of an hour, no answer came from the processor itself. Something in between answers in "
-            "its place: a firewall, a proxy, a sign-in page, or the processor's own gateway, which blocks this "
-            "machine's address. No attempt was counted. All its requests wait, and dpsync keeps trying. Have the "
-            "address unblocked, then check."
+            "its place, or shows a certificate that is not accepted: a firewall, a proxy, a sign-in page, or the "
+            "processor's own gateway, which blocks this machine's address. No attempt was counted. All its requests "
+            "wait, and dpsync keeps trying. Have the address unblocked, then check."
         ),
         ("dpsync check",),
     ),
@@ -285,7 +286,7 @@ def alert_about_us(connection: Connection, controller: Controller, cause: str, r
 def _raise(connection: Connection, controller: Controller, cause: str, text: AlertText, now: datetime) -> None:
     raise_alert(
         connection,
-        cause=cause,
+        cause=AlertCause(cause),
         role=text.role,
         subject=text.subject,
         body=text.body,

@@ -8,13 +8,14 @@ from typing import Any, Protocol
 from sqlalchemy import Connection, select
 
 from dpsync.address import normalised
+from dpsync.ciphers import RequestKey
 from dpsync.connector import Evidence
 from dpsync.errors import KeyProblem
 from dpsync.ledger import entry, evidence, rows
 from dpsync.model import Request
 from dpsync.propagation import serialization
 from dpsync.propagation.rules.event import Event
-from dpsync.sealing import Keys, RequestKey
+from dpsync.sealing import Keys
 from dpsync.store import tables as t
 
 _R = t.request.c
@@ -72,13 +73,14 @@ def opened(keyring: Keyring, row: Mapping[str, Any]) -> tuple[RequestKey, Reques
 
 
 def commit_key_of(keyring: Keyring, row: Mapping[str, Any]) -> bytes:
-    """What commits to whatever is said of a request. Where its key is destroyed, or does not open, 32 bytes that nobody
-    keeps: a person can still decide what becomes of it, and what is committed then says nothing to anybody.
+    """What commits to whatever is said of a request. Where its key is destroyed, 32 bytes that nobody keeps: a person
+    can still decide what becomes of it, and what is committed then says nothing to anybody. Where its key does not
+    open, `rows.stand_in`.
     """
     try:
         key = request_key(keyring, row)
     except KeyProblem:
-        key = None
+        return rows.stand_in(keyring.keys, row["request_id"])
     return key.commit_key if key else token_bytes(32)
 
 
@@ -88,6 +90,12 @@ def key_of(connection: Connection, keyring: Keyring, request_id: str) -> Request
         return request_key(keyring, _row(connection, request_id))
     except KeyProblem:
         return None
+
+
+def commit_key_if_kept(connection: Connection, keyring: Keyring, request_id: str) -> bytes | None:
+    """What commits to whatever is said of it, None once it is shredded; where it does not open, `rows.stand_in`."""
+    row = _row(connection, request_id)
+    return commit_key_of(keyring, row) if row["wrapped_key"] is not None else None
 
 
 def asked_by(connection: Connection, keyring: Keyring, request_id: str) -> Request | None:

@@ -16,7 +16,8 @@ from dpsync.ledger import entry
 from dpsync.ledger.entry import EntryKind
 from dpsync.model import Cause, ExemptionCode, Mode, Role, State
 from dpsync.propagation import forgetting
-from dpsync.propagation.commitments import Author, Keyring, key_of, rows_said
+from dpsync.propagation.commitments import Author, Keyring, commit_key_if_kept, key_of, rows_said
+from dpsync.propagation.contacts import present
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.queue.lanes import causes_of, causes_text
 from dpsync.propagation.record import Update, record
@@ -26,7 +27,6 @@ from dpsync.store.writer import Unit
 
 RELEASED_BY_A_YES = frozenset(Cause) - {Cause.COOLING_OFF, Cause.CONTACT_UNVERIFIED}
 """What `release` releases unless causes are named: not the cooling-off (time does), not an unconfirmed contact."""
-
 
 PURPOSE = "decision"
 """What name and reason of a decision are sealed for."""
@@ -60,6 +60,7 @@ ROLES = {Role.DPO: "DPO", Role.DEPUTY: "deputy", Role.OPERATOR: "operator"}
 """What a role is called on the record."""
 
 _BY_LINK = " by link"
+_TELLS = {DecisionKind.RETRY, DecisionKind.RELEASE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,10 +167,11 @@ def remember(
     detail: str = "",
     event: EntryKind = EntryKind.DECIDED,
     entered: Mapping[str, str | int] | None = None,
+    commit_key: bytes | None = None,
 ) -> None:
     """Keep that somebody decided, and why; name and reason sealed. `detail`: causes, or an exemption's code.
 
-    `entered`: what the entry in the ledger says in place of `detail`, such as the dates of an extension.
+    `entered`: what the entry says in place of `detail`. `commit_key`: the request's, where it is known otherwise.
     """
     said = json.dumps({"by": person.by.strip(), "reason": person.reason.strip()})
     row = {
@@ -184,9 +186,9 @@ def remember(
     unit.connection.execute(insert(t.decision).values(row))
     more = entered if entered is not None else {"cause": detail} if detail else {}
     fields: dict[str, str | int] = {"req": request_id, "kind": str(kind), **more}
-    if key := key_of(unit.connection, keyring, request_id):
-        fields |= person.author.said(key.commit_key)
-        fields["rows"] = rows_said(key.commit_key, [("decision", row)])
+    if commit_key := commit_key or commit_key_if_kept(unit.connection, keyring, request_id):
+        fields |= person.author.said(commit_key)
+        fields["rows"] = rows_said(commit_key, [("decision", row)])
     unit.append(request_id, entry.encode(event, now, **fields))
 
 
@@ -197,7 +199,7 @@ def _one(
     since = _so_since(unit.connection, row, decision.kind, decision.causes)
     if since is not None:
         return replace(here, already=since)
-    if decision.kind is DecisionKind.RETRY and forgetting.is_forgotten(unit.connection, row.request_id):
+    if decision.kind in _TELLS and key_of(unit.connection, controller, row.request_id) is None:
         return replace(here, refused=forgetting.GONE)
     meant = ""
     if decision.kind is DecisionKind.RELEASE:
@@ -209,7 +211,7 @@ def _one(
         decision = replace(decision, causes=causes)
         processor = controller.processors.get(row.processor)
         if processor and Cause.CONTACT_UNVERIFIED in causes_of(row.causes) & causes:
-            meant = controller.keys.pseudonym("address", processor.contact)
+            meant = controller.keys.pseudonym("address", present(unit.connection, controller, processor))
     update = Update(row.id, [decision], now, author=person.author, cause=decision.code or "", contact=meant)
     try:
         (step,) = record(unit, controller, update)
@@ -239,8 +241,8 @@ def _released_now(
 def _note_yes(unit: Unit, controller: Controller, row: Row[Any], person: Person, now: datetime) -> None:
     """A yes that is not enough yet changes no state, and stands in the ledger all the same."""
     fields = {"req": row.request_id, "dest": row.processor, "right": row.right, "cause": Cause.APPROVAL.value}
-    if key := key_of(unit.connection, controller, row.request_id):
-        fields |= person.author.said(key.commit_key)
+    if key := commit_key_if_kept(unit.connection, controller, row.request_id):
+        fields |= person.author.said(key)
     unit.append(row.request_id, entry.encode(EntryKind.APPROVED, now, **fields))
 
 

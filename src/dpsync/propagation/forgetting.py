@@ -3,21 +3,28 @@
 The request's key goes with it, so that nothing of it opens any more: neither here nor in the ledger's commitments.
 """
 
-from collections.abc import Sequence
+import json
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import Connection, or_, select, update
+from sqlalchemy import Connection, delete, func, or_, select, update
 
+from dpsync.errors import KeyProblem
 from dpsync.ledger import entry
 from dpsync.ledger.entry import EntryKind
 from dpsync.model import Right, State
+from dpsync.propagation.controller import Controller
 from dpsync.store import tables as t
 from dpsync.store.writer import Unit
 
-GONE: Final = "its name and addresses are destroyed, so nobody can be told of it again: ask anew, as another request"
+GONE: Final = (
+    "its name and addresses are destroyed, or shut for good, so nobody can be told of it: ask anew, as another request"
+)
 
-_R, _P, _OPEN, _POST = t.request.c, t.propagation.c, t.request.alias("open").c, t.post.c
+_R, _P, _S, _OPEN, _POST = t.request.c, t.propagation.c, t.shelf.c, t.request.alias("open").c, t.post.c
+_FREE: Final = frozenset({"reason", "remark", "peer", "agent"})
+"""What people wrote in words of their own, and where they came from."""
 _PARTS: Final = select(_P.id).where(_P.request_id == _R.id)
 _UNDER_WAY: Final = _PARTS.where(_P.timer != "").exists()
 """Something will still be done: a processor is looked at again, or a person is reminded."""
@@ -45,9 +52,23 @@ def finished(connection: Connection, until: datetime) -> list[str]:
     return [row.id for row in connection.execute(_FINISHED.where(_R.closed_at <= until))]
 
 
+def left_behind(connection: Connection, until: datetime, processors: Collection[str]) -> list[str]:
+    """The ids of requests that closed by `until` and go on for ever, because a processor that none of `processors` is
+    would still have to be looked at, or reminded.
+    """
+    waiting = _PARTS.where(_P.timer != "", _P.processor.not_in(processors)).exists()
+    closed = (_R.closed_at <= until, _R.shredded_at.is_(None), waiting)
+    return list(connection.execute(select(_R.id).where(*closed).order_by(_R.closed_at, _R.id)).scalars())
+
+
 def is_forgotten(connection: Connection, request_id: str) -> bool:
     """Whether nobody can be told of that request any more."""
     return connection.execute(select(_R.sealed).where(_R.id == request_id)).scalar_one_or_none() is None
+
+
+def forgotten_at(connection: Connection, request_id: str) -> datetime | None:
+    """When that request was forgotten; None where it is not."""
+    return connection.execute(select(_R.shredded_at).where(_R.id == request_id)).scalar_one_or_none()
 
 
 def forgotten(connection: Connection) -> list[tuple[str, str, datetime, datetime]]:
@@ -57,8 +78,10 @@ def forgotten(connection: Connection) -> list[tuple[str, str, datetime, datetime
     return [(row.id, row.right, row.closed_at, row.shredded_at) for row in rows]
 
 
-def forget(unit: Unit, request_ids: Sequence[str], until: datetime, now: datetime) -> int:
+def forget(unit: Unit, controller: Controller, request_ids: Sequence[str], until: datetime, now: datetime) -> int:
     """Destroy what these requests say of a person and how to open it; tells how many were still finished.
+
+    With it goes what connectors remember under the references of these requests.
 
     Asked again within the transaction, because one of them may have gone on since: that one is left as it is.
     """
@@ -67,5 +90,39 @@ def forget(unit: Unit, request_ids: Sequence[str], until: datetime, now: datetim
         here = {"sealed": None, "wrapped_key": None, "shredded_at": now}
         unit.connection.execute(update(t.request).where(_R.id == row.id).values(here))
         unit.connection.execute(update(t.propagation).where(_P.request_id == row.id).values(handed=None))
+        _clear_shelf(unit.connection, controller, row.id)
+        _clear_words(unit.connection, controller, row.id)
         unit.append(row.id, entry.encode(EntryKind.SHREDDED, now, req=row.id))
     return len(due)
+
+
+def _clear_words(connection: Connection, controller: Controller, request_id: str) -> None:
+    """What people wrote of it in words of their own: who decided and who answered is kept, and what they chose.
+
+    There they write whom it is about, and these are sealed under keys that exist as long as the installation.
+    """
+    d, a = t.decision.c, t.answer.c
+    decided = select(d.id, d.sealed, d.request_id.label("place")).where(d.request_id == request_id)
+    answered = select(a.id, a.sealed, a.propagation_id.label("place")).join(t.propagation, _P.id == a.propagation_id)
+    written = [("decision", row) for row in connection.execute(decided).all()]
+    written += [("answer", row) for row in connection.execute(answered.where(_P.request_id == request_id)).all()]
+    for purpose, row in written:
+        table, place = t.metadata.tables[purpose], str(row.place).encode()
+        try:
+            said = json.loads(controller.keys.open(purpose, row.sealed, place))
+        except KeyProblem:
+            continue  # it says nothing to anybody, and must not keep the rest from being forgotten
+        left = json.dumps({key: "" if key in _FREE else value for key, value in said.items()}).encode()
+        sealed = controller.keys.seal(purpose, left, place)
+        connection.execute(update(table).where(table.c.id == row.id).values(sealed=sealed))
+
+
+def _clear_shelf(connection: Connection, controller: Controller, request_id: str) -> None:
+    """What was remembered of a request: its reference is a part of the key, wherever a connector needs that."""
+    letters = select(func.max(t.notice.c.number)).where(t.notice.c.propagation_id == _P.id).scalar_subquery()
+    parts = select(_P.processor, letters.label("letters")).where(_P.request_id == request_id)
+    for part in connection.execute(parts).all():
+        for number in range(1, (part.letters or 1) + 1):
+            reference = controller.reference(request_id, part.processor, number)
+            ends, within = (_S.key.endswith(f"/{reference}"), _S.key.contains(f"/{reference}/"))
+            connection.execute(delete(t.shelf).where(_S.processor == part.processor, or_(ends, within)))

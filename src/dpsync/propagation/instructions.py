@@ -7,12 +7,13 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, RowMapping, bindparam, select, update
 
 from dpsync.address import normalised
+from dpsync.ciphers import RequestKey
 from dpsync.connector import Instruction, Letter, NoticeKind, Processor
 from dpsync.model import Changes, Request, Right, State, Way
 from dpsync.propagation.commitments import opened
+from dpsync.propagation.contacts import present
 from dpsync.propagation.controller import Controller, token_hash
 from dpsync.propagation.rules.plan import Waiting, told_since
-from dpsync.sealing import RequestKey
 from dpsync.store import tables as t
 from dpsync.store.upsert import insert_or_ignore
 from dpsync.store.writer import Unit
@@ -21,7 +22,7 @@ NOTICE_LINK_LIVES = timedelta(days=400)
 
 _P, _R = t.propagation.c, t.request.c
 _OTHERS = (
-    select(_P.id, _P.state, _P.covers, _P.request_id, _R.sealed, _R.wrapped_key, _R.key_month)
+    select(_P.id, _P.state, _P.attempts, _P.touched, _P.covers, _P.request_id, _R.sealed, _R.wrapped_key, _R.key_month)
     .join(t.request, _R.id == _P.request_id)
     .where(_P.id.in_(bindparam("propagation_ids", expanding=True)))
     .order_by(_P.ordinal)
@@ -72,7 +73,8 @@ def _known_addresses(
 
     Besides those of the request: old and new of each rectification of the same person, unless it was *seen* that the
     processor carried it out; then the new one only, for the old one may be somebody else's by now. An open
-    rectification A -> B, then the erasure of B: the processor still holds A.
+    rectification A -> B, then the erasure of B: the processor still holds A. So it does where that rectification is
+    held; but of what is held and was never told the new address is nobody's there, and may be a stranger's.
     """
     earlier: dict[str, str] = {}
     # Never told to anybody, and withdrawn perhaps because the address was somebody else's.
@@ -82,7 +84,8 @@ def _known_addresses(
         if told is None:
             continue
         new = normalised(told.changes.email) if told.changes and told.changes.email else None
-        for address in told.addresses:
+        unsent = other["state"] == State.HELD and not (other["attempts"] or other["touched"])
+        for address in _named_before(told) if unsent else told.addresses:
             if other["state"] == State.VERIFIED and new and normalised(address) != new:
                 earlier.pop(normalised(address), None)
             else:
@@ -91,18 +94,28 @@ def _known_addresses(
     return tuple((own | {name: address for name, address in earlier.items() if name not in own}).values())
 
 
+def _named_before(asked: Request) -> tuple[str, ...]:
+    """The addresses that the main database had until then."""
+    return tuple(filter(None, [asked.subject.email, *asked.subject.other_emails]))
+
+
 def _rectified(head: Waiting, lane: Sequence[Waiting]) -> list[int]:
-    """The rectifications of the same person that the processor may know of."""
+    """The rectifications of the same person that the processor may know of, or that say what it knows them by."""
     return [
         other.id
         for other in lane
         if other.right is Right.RECTIFICATION
         and other.person == head.person
         and other.id != head.id
-        # What is held or newer, and was never tried, is known to nobody there: the brake may have stopped it because
-        # its address is a stranger's.
-        and (other.tried or (other.state is not State.HELD and other.ordinal < head.ordinal))
+        # what is newer, and was never tried, is known to nobody there
+        and (other.tried or other.ordinal < head.ordinal or is_older(other, head))
     ]
+
+
+def is_older(one: Waiting, other: Waiting) -> bool:
+    """Whether it is older by its version, whenever it came in."""
+    versions = one.version, other.version
+    return one.source == other.source and None not in versions and (one.version or 0) < (other.version or 0)
 
 
 def _asked_by(
@@ -145,7 +158,7 @@ def next_letter(
     unit: Unit, controller: Controller, processor: Processor, row: Mapping[str, Any], kind: str, now: datetime
 ) -> Letter:
     """The next letter of this correspondence, or the one that was begun and never confirmed as sent."""
-    number, (to, letter_kind) = row["notices"] + 1, recipient_of(controller, processor, row, kind)
+    number, (to, letter_kind) = row["notices"] + 1, recipient_of(unit.connection, controller, processor, row, kind)
     begun = _keep_letter(unit.connection, controller, row, number, letter_kind, to, now)
     references: tuple[str, ...] = ()
     if row["handed"]:
@@ -207,13 +220,13 @@ def notice_row(connection: Connection, propagation_id: int, number: int) -> Mapp
 
 
 def recipient_of(
-    controller: Controller, processor: Processor, row: Mapping[str, Any], kind: str
+    connection: Connection, controller: Controller, processor: Processor, row: Mapping[str, Any], kind: str
 ) -> tuple[str, NoticeKind]:
     """To whom the next letter goes, and which one it is."""
     if row["way"] == Way.OPERATOR:
         return controller.operator, NoticeKind.TASK_REMINDER if kind == "reminder" else NoticeKind.TASK
     if kind != "reminder":
-        return processor.contact, NoticeKind.FIRST
+        return present(connection, controller, processor), NoticeKind.FIRST
     if row["state"] == State.ESCALATED and processor.backup_contact:  # held back unless it has confirmed itself
         return processor.backup_contact, NoticeKind.BACKUP
-    return processor.contact, NoticeKind.REMINDER
+    return present(connection, controller, processor), NoticeKind.REMINDER

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, exists, or_, select
+from sqlalchemy import Connection, and_, bindparam, exists, or_, select, tuple_
 
-from dpsync.model import Cause, Rung, State, Way
+from dpsync.model import DONE_STATES, Cause, Right, Rung, State, Way
 from dpsync.propagation.queue.lanes import causes_of
 from dpsync.propagation.rules.backoff import STILL_VERIFIED_AFTER
 from dpsync.propagation.rules.event import Timer
@@ -21,10 +21,22 @@ _P, _L = t.propagation.c, t.lane.c
 _UNDER_WAY = exists().where(t.attempt.c.propagation_id == _P.id, t.attempt.c.ended_at.is_(None))
 _IN_LANE = exists().where(_L.account_id == _P.account_id, _L.subject_id == _P.subject_id)
 _AT_ACCOUNT = exists().where(t.account.c.id == _P.account_id)
+_AS_CONFIGURED = tuple_(_P.processor, _P.account_id).in_(bindparam("accounts", expanding=True))
 _AWAITING = (State.ACCEPTED.value, State.HANDED_OVER.value)
+ERASED = [one.value for one in (*DONE_STATES, State.ACCEPTED, State.HANDED_OVER, State.CONTRADICTED)]
+"""States of an erasure that went: what was done for the person before it is not looked at any more."""
 _LATER = t.propagation.alias()
 _OVERTAKEN = exists().where(
-    _LATER.c.subject_id == _P.subject_id, _LATER.c.processor == _P.processor, _LATER.c.ordinal > _P.ordinal
+    _LATER.c.subject_id == _P.subject_id,
+    _LATER.c.processor == _P.processor,
+    or_(
+        _LATER.c.ordinal > _P.ordinal,
+        and_(
+            _LATER.c.right == Right.ERASURE.value,
+            _LATER.c.state.in_(ERASED),
+            _LATER.c.state_since > _P.state_since,
+        ),
+    ),
 )
 _UNREAD = and_(
     _P.timer == "",
@@ -45,16 +57,25 @@ _ROWS = (
     select(_P.request_id, _P.processor, _P.account_id, _P.state, _P.causes, _P.attempts, _P.timer, _P.timer_at)
     .add_columns(_IN_LANE.label("in_lane"), _AT_ACCOUNT.label("at_account"), _UNREAD.label("unread"))
     .where(
-        ~_UNDER_WAY,
         or_(
             _P.state.in_([State.PENDING.value, State.HELD.value, *_AWAITING]),
             _P.timer != "",
             _P.timer_at.is_not(None),
             _UNREAD,
         ),
+        or_(
+            and_(_P.state == State.PENDING.value, ~_IN_LANE),
+            (_P.timer == "") != _P.timer_at.is_(None),
+            and_(_P.timer == "", _P.state.in_(_AWAITING)),
+            and_(_P.causes.contains(Cause.COOLING_OFF.value, autoescape=True), _P.timer != Timer.COOLING_OFF.value),
+            and_(~_AT_ACCOUNT, or_(_P.attempts > 0, ~_AS_CONFIGURED)),
+            _UNREAD,
+        ),
+        ~_UNDER_WAY,
     )
     .order_by(_P.request_id, _P.processor)
 )
+"""Those alone of which `_of` may say something: a hundred thousand that are as they should be are never read."""
 
 
 def problems(connection: Connection, accounts: Mapping[str, str], now: datetime) -> Iterator[str]:
@@ -62,7 +83,8 @@ def problems(connection: Connection, accounts: Mapping[str, str], now: datetime)
 
     Of what is under way at this moment nothing is said: it has its attempt.
     """
-    for row in connection.execute(_ROWS, {"monthly": now - STILL_VERIFIED_AFTER}):
+    given = {"monthly": now - STILL_VERIFIED_AFTER, "accounts": list(accounts.items())}
+    for row in connection.execute(_ROWS, given):
         for column, problem in _of(row, accounts):
             yield f"request {row.request_id} at {row.processor}: {column} {problem}"
 

@@ -1,9 +1,11 @@
-"""Links to read-only pages: the mails to our own people carry them, so that what a mail speaks of opens by a click.
+"""Links to pages: the mails to our own people carry them, so that what a mail speaks of opens by a click.
 
-They are signed, over after a time, and can be revoked. Looking changes nothing, and no page decides anything.
+They are signed, over after a time, and can be revoked. Looking changes nothing. No page decides about a request; a step
+of a case is recorded by whoever gives a code, and then the link to that case is over.
 """
 
-from collections.abc import Collection
+import re
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -27,11 +29,12 @@ class PageKind(StrEnum):
     STATUS = "status"
     DOSSIER = "dossier"
     RECEIPT = "receipt"
+    CASE = "case"
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page. `about`: a report's month (2026-11), a dossier's or receipt's request; "" for the others."""
+    """One page. `about`: a report's month (2026-11), a dossier's or receipt's request, a case; "" for the others."""
 
     kind: PageKind
     about: str = ""
@@ -47,6 +50,7 @@ VALID = MappingProxyType(
         PageKind.STATUS: timedelta(days=7),
         PageKind.DOSSIER: timedelta(days=7),
         PageKind.RECEIPT: timedelta(days=7),
+        PageKind.CASE: timedelta(days=7),
     }
 )
 """How long a link is good. The report's outlives the next report by two weeks."""
@@ -56,6 +60,11 @@ MAY_SEE_WHO: Final = frozenset({Role.DPO, Role.DEPUTY})
 
 FORGOTTEN_AFTER: Final = timedelta(days=30)
 """How long a link that is over stays in the list."""
+
+CASE: Final = re.compile(r"[CI]-[0-9A-Z]{8}|L-[a-z0-9][a-z0-9_-]{0,39}")
+"""The id of a complaint or an incident, or what the departure of a processor is called."""
+
+REQUEST: Final = re.compile(r"r-[0-9A-Z]{26}")
 
 _PURPOSE: Final = "page"
 _L = page_link.c
@@ -91,11 +100,30 @@ def _made(connection: Connection, role: Role, page: Page, now: datetime) -> Row[
     return connection.execute(insert(page_link).values(values).returning(page_link)).one()
 
 
+def page_about(role: Role, abouts: Sequence[str]) -> Page:
+    """What the mail of an alert opens: the one case or request that it is about, else the list of what waits.
+
+    `abouts`: what its concerns are called. One of a request at a processor leads to the list, where its state stands.
+    """
+    one, *more = {about.partition("/")[0] for about in abouts} or {""}
+    if more or role not in MAY_SEE_WHO:
+        return STATUS
+    if CASE.fullmatch(one):
+        return Page(PageKind.CASE, one)
+    return Page(PageKind.DOSSIER, one) if one in abouts and REQUEST.fullmatch(one) else STATUS
+
+
 def found_by(connection: Connection, controller: Controller, token: str, now: datetime) -> Row[Any] | None:
     """The link of a token; None where nobody made it, where it is over or revoked, without a word as to which."""
     row = connection.execute(select(page_link).where(_L.id == signed_links.id_in(token))).one_or_none()
     good = signed_links.is_signed(controller.keys, _PURPOSE, token, _said(row) if row else None)
     return row if good and row is not None and is_good(row, now) else None
+
+
+def reader_of(connection: Connection, controller: Controller, token: str, now: datetime) -> Row[Any] | None:
+    """The same, where the link was mailed to a role that a code shows people to; else None."""
+    row = found_by(connection, controller, token, now)
+    return row if row is not None and Role(row.role) in MAY_SEE_WHO else None
 
 
 def is_good(row: Row[Any], now: datetime) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, select
 
 from dpsync.connector_services import Mail, Posted
-from dpsync.mail import bare, day, letter, tag_of
+from dpsync.mail import bare, letter, long_day, tag_of
 from dpsync.model import Right, Role
 from dpsync.propagation import earlier, extensions
 from dpsync.propagation.controller import Controller
@@ -92,7 +92,7 @@ def post_question(controller: Controller, mail: Mail, to: str, row: Row[Any], of
     if of.right is Right.OPT_OUT:
         by = law = f"{of.due_at.astimezone(controller.zone):%d %b %Y, %H:%M}"
     else:
-        by, law = day(of.strict_on), day(of.due_on)
+        by, law = long_day(of.strict_on), long_day(of.due_on)
     paragraphs = [
         f"{controller.name} was asked to {of.what}. {text.stands}",
         *([" ".join(of.older)] if of.older else []),

@@ -90,9 +90,9 @@ def _contact(point: Point, places: str) -> QuestionText:
         f"dpsync has not told: {places}.",
         f"The contact of {places} has not confirmed its address for a day, so no personal data go there.",
         "have the contact asked again, or say that the address is right, if you know it in another way, for example by "
-        "telephone. If it is wrong, correct `contact` in the settings and restart",
+        "telephone, or name the right one",
         "nothing is sent there before the contact confirms the address",
-        (f"dpsync check --ask-contact {point.processor}", release),
+        (f"dpsync check --ask-contact {point.processor}", release, f"dpsync contact {point.processor} ADDRESS {BY}"),
     )
 
 

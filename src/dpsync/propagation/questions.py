@@ -19,6 +19,7 @@ from dpsync.propagation import signed_links
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.points import CREDENTIAL, Point, QuestionKind, stuck_point, subject_of
 from dpsync.store import tables as t
+from dpsync.store.beside import alone
 from dpsync.store.question_tables import question
 
 LINK_VALID: Final = timedelta(days=7)
@@ -81,6 +82,7 @@ def ask(connection: Connection, controller: Controller, wanted: Collection[Point
     """
     if not wanted or not controller.asked or controller.safety.mode is Mode.OBSERVE:
         return set()
+    alone(connection)  # how many a day are asked is counted first
     points: dict[str, set[Point]] = defaultdict(set)
     for point in wanted:
         points[point.request_id].add(point)

@@ -1,6 +1,7 @@
 """The only writer of a state: row, entry, evidence and alert in one transaction.
 
-Everything here runs inside a unit of the one writer, so what it reads cannot change under it.
+Everything here runs inside a unit of the writer. What it reads cannot change under it: it is alone, or goes by rows
+that are its own (`store.beside`).
 """
 
 from collections.abc import Sequence
@@ -14,10 +15,11 @@ from dpsync.connector import Accepted, AsAsked, CannotTell, Contradicts, Evidenc
 from dpsync.ledger import entry
 from dpsync.ledger.entry import EntryKind
 from dpsync.model import CLOSED_STATES, Right, State, Way
+from dpsync.propagation import callbacks
 from dpsync.propagation.alert_texts import alert
 from dpsync.propagation.changeable import COLUMNS, Changeable
 from dpsync.propagation.commitments import Author, Beside, calls_digest, calls_of, commit_key_of, rows_said
-from dpsync.propagation.contacts import is_confirmed
+from dpsync.propagation.contacts import is_confirmed, present
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.queue import due, lanes
 from dpsync.propagation.queue.lanes import causes_text
@@ -56,6 +58,7 @@ _CLOSE = (
         ~exists().where(_P.request_id == _R.id, _P.state.in_(_OPEN_STATES)),
     )
     .values(closed_at=_LAST_CHANGE)
+    .returning(_R.id)
 )
 _REOPEN = update(t.request).where(_R.id.in_(bindparam("requests", expanding=True))).values(closed_at=None)
 
@@ -103,7 +106,8 @@ def record(unit: Unit, controller: Controller, *updates: Update) -> list[Step]:
     rows = {row["id"]: dict(row) for row in connection.execute(_ROWS, {"propagation_ids": ids}).mappings()}
     failures = {row["account_id"]: row["failures"] or 0 for row in rows.values()}
     recordings = [_Recording(unit, controller, rows[one.propagation_id], one, failures) for one in updates]
-    steps = [recording.carry_through() for recording in recordings]
+    # What is closed goes first: then the last entry of a request tells when it closed, and so does the row.
+    steps = {one: one.carry_through() for one in sorted(recordings, key=lambda one: not one.is_closed)}
     if calls := [call for one in recordings for call in one.calls]:
         connection.execute(_KEEP, calls)
     if ended := [_new("attempt_id", one.attempt.id, one.ended) for one in recordings if one.attempt]:
@@ -112,23 +116,34 @@ def record(unit: Unit, controller: Controller, *updates: Update) -> list[Step]:
     for recording in recordings:
         recording.make_next_due()
     left = [(one.row["account_id"], one.row["subject_id"]) for one in recordings if one.left_its_lane]
-    lanes.leave_lanes(connection, list(dict.fromkeys(left)), max(one.now for one in updates))
-    _close_requests(connection, recordings)
-    return steps
+    now = max(one.now for one in updates)
+    lanes.leave_lanes(connection, list(dict.fromkeys(left)), now)
+    _close_requests(unit, controller, recordings, now)
+    return [steps[one] for one in recordings]
 
 
 def _new(key: str, number: int, values: dict[str, Any]) -> dict[str, Any]:
     return {key: number, **{f"new_{name}": value for name, value in values.items()}}
 
 
-def _close_requests(connection: Connection, recordings: Sequence["_Recording"]) -> None:
-    """A request closes when the last of its propagations does, and opens again with any of them."""
-    opened = [one.row["request_id"] for one in recordings if one.row["closed_at"] and not one.is_closed]
-    if opened:
-        connection.execute(_REOPEN, {"requests": opened})
+def _close_requests(unit: Unit, controller: Controller, recordings: Sequence["_Recording"], now: datetime) -> None:
+    """A request closes when the last of its propagations does, opens again with any, and its main database is told.
+
+    Others may write of the same request at the same time: which one is the last is seen in turn.
+    """
+    opened = [one.row["request_id"] for one in recordings if one.may_reopen]
     closed = [one.row["request_id"] for one in recordings if one.is_closed and one.row["closed_at"] is None]
-    if closed:
-        connection.execute(_CLOSE, {"requests": closed})
+    contradicted = {one.row["request_id"] for one in recordings if one.is_newly_contradicted}
+
+    def work(connection: Connection) -> None:
+        if opened:
+            connection.execute(_REOPEN, {"requests": opened})
+        done = connection.execute(_CLOSE, {"requests": closed}).scalars().all() if closed else []
+        callbacks.note_contradicted(connection, controller, contradicted, now)
+        callbacks.note_closed(connection, controller, done, now)
+
+    if opened or closed or contradicted:
+        unit.in_turn(work)
 
 
 class _Recording:
@@ -142,7 +157,7 @@ class _Recording:
         self.attempt = one.attempt
         self.calls: list[dict[str, Any]] = []
         self.ended: dict[str, Any] = {}
-        self._was_pending = self.fields.state is State.PENDING
+        self._was = self.fields.state
         self._unit = unit
         self._controller = controller
         self._one = one
@@ -155,8 +170,16 @@ class _Recording:
         return self.fields.state in CLOSED_STATES
 
     @property
+    def may_reopen(self) -> bool:
+        return not self.is_closed and (self._was in CLOSED_STATES or self.row["closed_at"] is not None)
+
+    @property
     def left_its_lane(self) -> bool:
-        return self._was_pending and self.fields.state is not State.PENDING
+        return self._was is State.PENDING and self.fields.state is not State.PENDING
+
+    @property
+    def is_newly_contradicted(self) -> bool:
+        return self._was is not self.fields.state is State.CONTRADICTED
 
     def carry_through(self) -> Step:
         """All that happened, one after the other."""
@@ -207,7 +230,9 @@ class _Recording:
             heard = not self._one.author and (by_link or is_heard(connection, row["id"]))
             return replace(at, heard=heard, by_link=by_link)
         if isinstance(event, HandOver) and processor is not None:
-            known = is_confirmed(connection, self._controller, processor.name, processor.contact)
+            known = is_confirmed(
+                connection, self._controller, processor.name, present(connection, self._controller, processor)
+            )
             return replace(at, contact_confirmed=known)
         return at
 

@@ -6,19 +6,24 @@ Whoever sends it records it here. Until then the last day for the letter is watc
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
+from typing import Final
 
 from sqlalchemy import Connection, select
 
 from dpsync.errors import DecisionRefused, NotFound
 from dpsync.ledger.entry import EntryKind
-from dpsync.model import DONE_STATES, Right
+from dpsync.model import DONE_STATES, Right, State
+from dpsync.propagation.commitments import Keyring
 from dpsync.propagation.controller import Controller
-from dpsync.propagation.decisions import Person, remember
+from dpsync.propagation.decisions import Person, demand_request, remember
 from dpsync.store import tables as t
 from dpsync.store.writer import Unit
 
 KIND = "told"
 """What it is called among the decisions."""
+
+NOBODY_ASKED: Final = "nobody_asked"
+"""What it is called that no letter is due: no person asked for it, or they took it back themselves."""
 
 
 class LetterKind(StrEnum):
@@ -103,7 +108,31 @@ def is_answered(connection: Connection, controller: Controller, request_id: str)
     """Whether the person had a letter after which no other is due."""
     closed_at = connection.execute(select(t.request.c.closed_at).where(t.request.c.id == request_id)).scalar()
     closed_on = controller.legal_clock.day_of(closed_at) if closed_at else None
+    d = t.decision.c
+    excused = select(d.id).where(d.request_id == request_id, d.kind == NOBODY_ASKED).limit(1)
+    if connection.execute(excused).first() is not None:
+        return True
     return any(answers(one, closed_on) for one in all_told(connection, request_id))
+
+
+def nobody_asked(unit: Unit, keyring: Keyring, request_id: str, person: Person, now: datetime) -> None:
+    """Record that no letter is due, because no person asked for it, or they took it back themselves.
+
+    Raises `NotFound`, `UsageError` without a reason, `DecisionRefused` for what is not stopped everywhere: of that the
+    person hears.
+    """
+    person.demand(reason=True)
+    if not is_withdrawn(unit.connection, request_id):
+        demand_request(unit.connection, request_id)
+        raise DecisionRefused("it is not stopped everywhere, so the person must hear of it")
+    remember(unit, keyring, request_id, NOBODY_ASKED, person, now)
+
+
+def is_withdrawn(connection: Connection, request_id: str) -> bool:
+    """Whether a request was stopped at every processor, so that nothing was or will be done."""
+    p = t.propagation.c
+    states = connection.execute(select(p.state).where(p.request_id == request_id)).scalars().all()
+    return bool(states) and set(states) == {State.WITHDRAWN}
 
 
 def _done(connection: Connection, request_id: str) -> bool:

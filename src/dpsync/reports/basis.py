@@ -7,6 +7,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from dpsync.reports.decided import Opener
+from dpsync.reports.kept import KeptLine
 from dpsync.reports.processors import ProcessorLine
 from dpsync.reports.proof import LedgerLine
 
@@ -18,7 +19,7 @@ class Basis:
     `decided` opens who decided and why. `asks`: contacts are asked by mail to confirm themselves. `sent`: how many
     requests a source says that it sent in the period; of one that is not in it, nobody knows. `letters`: letters to
     people are watched. `forgets_after`: so many days after a request was finished its identifiers are destroyed, None
-    where they stay.
+    where they stay. `kept`: what is kept of people, and for how long.
     """
 
     controller: str
@@ -32,6 +33,7 @@ class Basis:
     letters: bool = False
     sent: Mapping[str, int] = field(default_factory=dict)
     forgets_after: int | None = None
+    kept: tuple[KeptLine, ...] = ()
 
     @property
     def today(self) -> date:

@@ -11,8 +11,9 @@ from dpsync.cases.complaints import complaints
 from dpsync.cases.incidents import Incident, incidents
 from dpsync.cases.standing import ComplaintTally, IncidentTally, complaint_tally, incident_tally
 from dpsync.cases.values import Complaint
+from dpsync.mail import long_day
 from dpsync.reports.duties import Duty
-from dpsync.reports.words import long_day, moment, several
+from dpsync.reports.words import moment, several
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,6 +90,8 @@ REGISTER_COLUMNS = (
     "left",
     "open_requests",
     "missing",
+    "instructed_on",
+    "confirmed_on",
 )
 TALLY_COLUMNS = tuple(head.lower().replace(",", "").replace(" ", "_") for head in phrases.TALLY_HEADS)
 MOMENT_COLUMNS = ("request", "at", "kind", "where", "what", "detail")
@@ -109,7 +111,7 @@ def _of_period(report: PeriodReport) -> Iterator[Sequence[str]]:
     record = "verified" if report.ledger.sound else "NOT VERIFIED"
     for period, asked in (("received", report.received), ("carried", report.carried)):
         for one in asked:
-            of_request = [_cell(value) for value in _of_request(one, period)]
+            of_request = _of_request(one, period)
             for line in one.lines:
                 yield (*of_request, *_of_line(line), record)
             if not one.lines:
@@ -174,14 +176,13 @@ def _of_register(line: RegisterLine, name: str) -> Value:
     return ", ".join(value) if isinstance(value, tuple) else value
 
 
-def _of_request(one: RequestStanding, period: str) -> tuple[Value, ...]:
-    own: dict[str, Value] = {
-        "request": one.id,
-        "period": period,
-        "request_counts_as": one.counts_as,
-        "request_late": one.late,
-    }
-    return tuple(own[name] if name in own else getattr(one, name) for name in REQUEST_COLUMNS)
+def _of_request(one: RequestStanding, period: str) -> tuple[str, ...]:
+    """Under `REQUEST_COLUMNS`."""
+    days = _alike(one.strict_on, one.due_on, one.letter_by, one.counts_as, one.told_everyone, one.late)
+    return (
+        *(_cell(one.id), *_alike(period, one.right, one.lifting, one.source), _cell(one.received_at)),
+        *(_cell(one.received_assumed), _cell(one.accepted_at), _cell(one.target_at), *days, _cell(one.closed_at)),
+    )
 
 
 def _of_line(line: PropagationLine) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Row, Select, Table, select
 
 from dpsync.errors import KeyProblem, NotFound
 from dpsync.reports.basis import Basis
+from dpsync.reports.callbacks import callbacks_of
 from dpsync.reports.cases import cases_about
 from dpsync.reports.decided import Opener as Decided
 from dpsync.reports.decided import by_and_reason
@@ -28,7 +29,7 @@ from dpsync.reports.moments import (
 )
 from dpsync.reports.proof import LedgerLine
 from dpsync.reports.standing import RequestStanding, read_standing, value_of
-from dpsync.reports.story import Chapter, story
+from dpsync.reports.story import Chapter, story, with_more
 from dpsync.reports.verdict import Verdict, notes_of, verdict
 from dpsync.reports.who import Who
 from dpsync.sealing import UNREADABLE
@@ -88,12 +89,12 @@ def dossier(
     if not found:
         raise NotFound(f"there is no request {request_id}")
     asked = found[0]
-    titles = {line.processor: line.title for line in asked.lines}
-    duties, cases = _duties(connection, basis, asked), cases_about(connection, request_id, basis.zone)
+    titles, duties = {line.processor: line.title for line in asked.lines}, _duties(connection, basis, asked)
     attempts, notices = _attempts(connection, request_id, titles), _notices(connection, request_id, titles)
     answers = _answers(connection, request_id, titles, opener)
     decisions = _decisions(connection, request_id, basis.decided)
     read = tuple(_entry(idx, fields) for idx, fields in entries)
+    told = story(asked, attempts, notices, answers, decisions, read)
     return Dossier(
         **basis.head,
         **_standing(basis, asked, duties),
@@ -104,9 +105,9 @@ def dossier(
         decisions=decisions,
         entries=read,
         moments=moments(asked, attempts, notices, answers, decisions),
-        story=story(asked, attempts, notices, answers, decisions, read),
+        story=with_more(told, callbacks_of(connection, request_id)),
         letters=letters_of(notices, answers, decisions, basis.zone),
-        cases=cases,
+        cases=cases_about(connection, request_id, basis.zone),
         forgets_after=basis.forgets_after,
         who=who,
     )

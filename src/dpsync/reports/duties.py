@@ -166,6 +166,13 @@ _WORDS: dict[Need, tuple[str, str]] = {
         ),
         f"dpsync settle {{short}} {{names}} {_BY}",
     ),
+    Need.FORGOTTEN: (
+        (
+            "{where} took back what it said about the {what}{because}. Its name and addresses are destroyed, so nobody "
+            "can be told of it again. If you still know the person, ask anew (dpsync submit). Then settle this one."
+        ),
+        f"dpsync settle {{short}} {{names}} {_BY}",
+    ),
 }
 
 
@@ -184,22 +191,24 @@ def _said(line: PropagationLine, what: str, where: str, names: str, *, asks: boo
         "stopped": STOPS.get(line.stopped, "stopped"),
         "causes": _causes(line),
         "named": _named(line),
-        "confirm": _to_confirm(what, where, names, asks=asks),
+        "confirm": to_confirm(what, where, names, asks=asks),
         "set_right": _set_right(line),
     }
     return sentence.format_map(words), command.format_map(words)
 
 
-def _to_confirm(what: str, where: str, names: str, *, asks: bool) -> str:
+def to_confirm(what: str, where: str, names: str, *, asks: bool) -> str:
     """How the contact can confirm itself, or a person for it."""
+    several = len(names.split()) > 1
+    their, link = ("their contacts", "links in our emails") if several else ("its contact", "link in our email")
     if not asks:
         return (
-            f"dpsync cannot ask {where} to confirm its contact: that needs [mail] and [intake] public_url. Set what is "
+            f"dpsync cannot ask {where} to confirm {their}: that needs [mail] and [intake] public_url. Set what is "
             f"missing and restart. Until then the notice of the {what} waits. "
             "Or confirm the address in another way, release it, and say how in --reason."
         )
     return (
-        f"Ask {where} to confirm its contact by the link in our email. Until then the notice of the {what} "
+        f"Ask {where} to confirm {their} by the {link}. Until then the notice of the {what} "
         f"waits. To send the email again: dpsync check --ask-contact {' --ask-contact '.join(names.split())}. "
         "If you have confirmed the address in another way, say how in --reason."
     )

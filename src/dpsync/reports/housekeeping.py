@@ -5,6 +5,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, func, select
 
+from dpsync.store import meta
 from dpsync.store import tables as t
 
 
@@ -25,6 +26,27 @@ class JobLine:
     name: str
     last_ok_at: datetime | None
     due_at: datetime
+
+
+DRILL = "drill"
+"""The row of `meta` that says when a back-up was tried last, and how many problems there were."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drilled:
+    """When a back-up was tried last, and how many problems there were."""
+
+    at: datetime
+    problems: int
+
+
+def drilled(connection: Connection) -> Drilled | None:
+    """The last `dpsync drill`; None before the first."""
+    value = meta.value_of(connection, DRILL)
+    if value is None:
+        return None
+    at, _, problems = value.partition(" ")
+    return Drilled(datetime.fromisoformat(at), int(problems))
 
 
 def undelivered(connection: Connection, now: datetime) -> tuple[AlertLine, ...]:

@@ -14,8 +14,11 @@ from dpsync.reports.dossier import Dossier
 from dpsync.reports.letters import LETTER_HEADS, letter_cells
 from dpsync.reports.period import PeriodReport
 from dpsync.reports.processors import capability_rows
+from dpsync.reports.receipt import HEADS as RECEIPT_HEADS
+from dpsync.reports.receipt import PrintedReceipt
 from dpsync.reports.register import Register
 from dpsync.reports.register_text import MISSING, how_long, register_rows, right_rows, sentence, title_of, where
+from dpsync.reports.shown import ORDINARY_ROWS, shown
 from dpsync.reports.story import MAY_BE_TOLD, names_kept
 from dpsync.reports.tallies import numbered
 from dpsync.reports.text import dates
@@ -26,8 +29,7 @@ from dpsync.reports.who import who_rows
 from dpsync.reports.words import COUNTING, GLOSSARY, RIGHTS, moment
 
 TEMPLATES = Path(__file__).parent / "templates"
-ORDINARY_ROWS = 2000
-"""Finished requests that a page shows: 100,000 would be 20 MB, which no telephone opens. The CSV has them all."""
+_NOTHING = Markup()
 
 SHAPES = {Verdict.IN_ORDER: "●", Verdict.NEEDS_A_DECISION: "▲", Verdict.FINISHED_LATE: "◆", Verdict.OVERDUE: "■"}
 """Said by shape as well as by colour and word."""
@@ -80,10 +82,9 @@ def _finalize(value: object) -> object:
 
 
 def period_html(report: PeriodReport, csv_sha256: str, rows: int | None = None) -> str:
-    """The period's page. What is open or late comes complete; of what is finished, at most `ORDINARY_ROWS` requests.
+    """The period's page. What is late, or waits for a person, comes complete; of all else, at most `ORDINARY_ROWS`.
 
-    `rows`: so many rows altogether, as far as those of what is open or late leave room; each group of finished ones
-    says how many of it are shown.
+    `rows`: so many rows altogether, as far as what is complete leaves room for others; what is left out is counted.
     """
     zone = ZoneInfo(report.zone)
     shape = page_lines.Shape(zone, report.last.year, numbered(report.limits))
@@ -93,8 +94,10 @@ def period_html(report: PeriodReport, csv_sha256: str, rows: int | None = None) 
         ("Finished late", "closed after the legal date", report.finished_late),
     ]
     still_open = [one for one in everything if one.open]
-    shown = sum(map(len, (report.overdue, report.finished_late, report.attention, still_open)))
-    room = ORDINARY_ROWS if rows is None else min(ORDINARY_ROWS, max(0, rows - shown))
+    apart = sum(map(len, (report.overdue, report.finished_late, report.attention)))
+    apart += sum(not one.ordinary for one in still_open)
+    room = ORDINARY_ROWS if rows is None else min(ORDINARY_ROWS, max(0, rows - apart))
+    open_shown, room = shown(still_open, room)
     carried = [("Open from before", report.carried_total)] if report.carried else []
     return _page(
         "period.html",
@@ -110,7 +113,8 @@ def period_html(report: PeriodReport, csv_sha256: str, rows: int | None = None) 
         finished_heads=page_lines.FINISHED_HEADS,
         late=[(label, meaning, len(lines), page_lines.blocks(lines, shape)) for label, meaning, lines in late],
         attention=page_lines.blocks(report.attention, shape),
-        still_open=page_lines.still_open(still_open, shape),
+        still_open=page_lines.still_open(open_shown, shape),
+        open_left=len(still_open) - len(open_shown),
         groups=page_lines.finished(everything, shape, room),
         finished=sum(not one.open for one in everything),
         csv_sha256=csv_sha256,
@@ -169,6 +173,11 @@ def trustees_html(trustees: Trustees) -> str:
         labelled=labelled(trustees),
         note=NOTE,
     )
+
+
+def receipt_html(printed: PrintedReceipt, above: Markup = _NOTHING) -> str:
+    """The page of a receipt; `above` stands before it."""
+    return _page("receipt.html", ZoneInfo(printed.zone), printed=printed, heads=RECEIPT_HEADS, above=above)
 
 
 def _page(template: str, zone: ZoneInfo, **values: object) -> str:

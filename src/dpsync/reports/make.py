@@ -7,18 +7,25 @@ from types import MappingProxyType
 
 from sqlalchemy import Connection
 
+from dpsync.cases.departures import departures
 from dpsync.connector import KeepsConversations
-from dpsync.errors import ConfigurationError, Fault
+from dpsync.errors import ConfigurationError, Fault, NotFound
 from dpsync.installation import Installation
 from dpsync.known_connectors import connector_class
 from dpsync.ledger.note import parse as parse_note
+from dpsync.ledger.receipt import read as read_receipt
+from dpsync.propagation.forgetting import forgotten_at
 from dpsync.reports.basis import Basis
 from dpsync.reports.cases import cases_of
+from dpsync.reports.decided import Opener as Decided
+from dpsync.reports.departure_letter import departure_letter
 from dpsync.reports.duties import Duty
+from dpsync.reports.kept import kept_lines
 from dpsync.reports.letters import letter_duties
 from dpsync.reports.period import PeriodReport, period_report
 from dpsync.reports.processors import ExemptLine, ProcessorLine, capability_lines
 from dpsync.reports.proof import LedgerLine
+from dpsync.reports.receipt import BesideTheFile, PrintedReceipt, printed_receipt
 from dpsync.reports.register import Register, open_requests, register_of
 from dpsync.retention.conversations import PURPOSE
 from dpsync.retention.standing import Opener, RetentionLine, RetentionRule, retention_lines
@@ -39,6 +46,8 @@ def ledger_line(there: Installation, now: datetime) -> LedgerLine:
         checked_at=now,
         checkpoint=newest,
         problems=sound.problems,
+        only_missing=sound.only_missing,
+        checked_from=sound.ledger.checked_from,
     )
 
 
@@ -123,21 +132,60 @@ def period_of(
 def register_now(there: Installation, now: datetime) -> Register:
     """The register of processors as the settings say today; needs no secret."""
     known, today = processor_lines(there.settings), now.astimezone(there.zone).date()
-    return register_of(there.settings, known, there.read(open_requests), now, today)
+    leaving = there.read(lambda connection: departures(connection, leaving_days(there.settings)))
+    return register_of(there.settings, known, there.read(open_requests), leaving, now, today)
+
+
+def letter_to_leaving(there: Installation, name: str, now: datetime) -> str:
+    """The letter that instructs a processor which leaves. Raises `NotFound` for one that does not."""
+    register, last_day = register_now(there, now), leaving_days(there.settings).get(name)
+    if last_day is None:
+        raise NotFound(f"{name} does not leave: its last day is no setting, [processors.{name}] leaving")
+    (line,) = [one for one in register.lines if one.processor == name]
+    return departure_letter(register, line, last_day, now.astimezone(there.zone).date())
+
+
+def leaving_days(settings: Settings) -> dict[str, date]:
+    """The last day of each processor that leaves, by its name."""
+    return {name: section.leaving for name, section in settings.processors.items() if section.leaving is not None}
+
+
+def receipt_page(there: Installation, raw: bytes, now: datetime, email: str = "") -> PrintedReceipt:
+    """The page of a receipt (`raw`: the signed file). `email`: the person's address, to be printed on it.
+
+    Raises `LedgerTampered` where the receipt does not hold, and `NotFound` where it is about another address.
+    """
+    request_id = read_receipt(raw)["request"]
+    about = BesideTheFile(
+        controller=there.settings.controller.name,
+        zone=there.zone,
+        now=now,
+        known=known_processors(there.settings),
+        email=email,
+        forgotten_at=there.read(lambda connection: forgotten_at(connection, request_id)),
+    )
+    return printed_receipt(raw, there.log.keys, about)
 
 
 def basis_of(there: Installation, now: datetime) -> Basis:
     """What every report of this installation stands on, its ledger verified now."""
+    return basis_under(there, now, ledger_line(there, now), there.opened_decision)
+
+
+def basis_under(there: Installation, now: datetime, ledger: LedgerLine, decided: Decided) -> Basis:
+    """The same under what was found of the ledger, by whoever may see who decided (`decided`)."""
+    forgetting = there.settings.forgetting
     return Basis(
         controller=there.settings.controller.name,
         rehearsal=there.settings.controller.rehearsal,
         zone=there.zone,
         now=now,
-        ledger=ledger_line(there, now),
+        ledger=ledger,
         processors=processor_lines(there.settings),
-        decided=there.opened_decision,
+        decided=decided,
         asks=asks_contacts(there.settings),
-        forgets_after=there.settings.forgetting.after_days if there.settings.forgetting else None,
+        forgets_after=forgetting.after_days if forgetting else None,
+        kept=kept_lines(there.settings),
         letters=there.settings.controller.watch_letters,
     )
 

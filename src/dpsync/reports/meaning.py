@@ -54,6 +54,7 @@ class Need(StrEnum):
     ESCALATED = "escalated"
     UNDELIVERED = "undelivered"
     NOT_IDENTIFIABLE = "not_identifiable"
+    FORGOTTEN = "forgotten"
 
 
 def counted(state: State) -> Count:
@@ -98,7 +99,9 @@ def waits_for(state: State, causes: frozenset[Cause], *, stopped: bool) -> Waits
             Cause.APPROVAL,
             Cause.SHARED_ADDRESS,
             Cause.RESTRICTION_IN_FORCE,
+            Cause.MAYBE_MERGE,
             Cause.RESTORED,
+            Cause.KEY_LOST,
         }:
             return WaitsFor.DPO
         case State.HELD if Cause.OBSERVE in causes:

@@ -7,13 +7,14 @@ import textwrap
 from collections.abc import Sequence
 from zoneinfo import ZoneInfo
 
+from dpsync.mail import long_day
 from dpsync.reports import phrases
 from dpsync.reports.duties import Duty
 from dpsync.reports.period import PeriodReport
 from dpsync.reports.text import counted
 from dpsync.reports.verdict import Verdict
 from dpsync.reports.visible import visible
-from dpsync.reports.words import long_day, moment, several
+from dpsync.reports.words import moment, several
 
 
 def is_quiet(report: PeriodReport) -> bool:
@@ -23,6 +24,8 @@ def is_quiet(report: PeriodReport) -> bool:
 
 def subject(report: PeriodReport) -> str:
     """How it stands, how many, which month: read in the list of a mailbox, perhaps nowhere else."""
+    if report.ledger.only_missing:
+        return f"Do not rely on it yet: part of the record could not be checked, {report.label}"
     if not report.ledger.sound:
         return f"Do not rely on it: the record could not be verified, {report.label}"
     if is_quiet(report):

@@ -3,9 +3,9 @@
 from dpsync.extras import loaded
 
 ROWS = 300
-"""Finished requests, or processors, in one PDF: a thousand rows take ten seconds and 200 MB. The CSV has them all.
+"""Requests or processors in one PDF: a thousand rows take ten seconds and 200 MB. The CSV has them all.
 
-What is open or late is always there, however many it is.
+What is late or waits for a person is always there, however many it is.
 """
 
 _VARIANT = "pdf/ua-1"

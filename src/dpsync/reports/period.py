@@ -13,11 +13,22 @@ from dpsync.reports.basis import Basis
 from dpsync.reports.cases import CasesLine, cases_of
 from dpsync.reports.conversations import retention_duties, retention_overdue
 from dpsync.reports.duties import Duty, duties_of, mail_duties, source_duties
-from dpsync.reports.housekeeping import AlertLine, JobLine, alerts_raised, jobs, mail_waiting, undelivered
+from dpsync.reports.housekeeping import (
+    AlertLine,
+    Drilled,
+    JobLine,
+    alerts_raised,
+    drilled,
+    jobs,
+    mail_waiting,
+    undelivered,
+)
+from dpsync.reports.kept import KeptLine
 from dpsync.reports.letters import late_letters, letter_duties
 from dpsync.reports.meaning import Late, Need
 from dpsync.reports.processors import ProcessorLine
 from dpsync.reports.proof import LedgerLine
+from dpsync.reports.reconciled import SourceStanding, reconciliation_duties, standings
 from dpsync.reports.set_aside import SetAside, set_aside
 from dpsync.reports.standing import PropagationLine, RequestStanding, read_standing
 from dpsync.reports.tallies import (
@@ -81,10 +92,13 @@ class PeriodReport:
     alerts_raised: int
     alerts: tuple[AlertLine, ...]
     jobs: tuple[JobLine, ...]
+    drill: Drilled | None
     processors: tuple[ProcessorLine, ...]
     received: tuple[RequestStanding, ...]
     carried: tuple[RequestStanding, ...]
     cases: CasesLine
+    kept: tuple[KeptLine, ...]
+    reconciled: tuple[SourceStanding, ...]
 
 
 def period_report(
@@ -111,7 +125,7 @@ def period_report(
     alerts = undelivered(connection, basis.now)
     cases = cases_of(connection, first, last, basis.now, basis.zone)
     letters = letter_duties(connection, basis.today, basis.zone) if basis.letters else []
-    found = [*_of_requests(received, carried, basis), *letters, *cases.duties, *retention_duties(conversations)]
+    found = [*_of_requests(received, carried, basis), *letters, *cases.duties, *_beside(connection, conversations)]
     duties = _duties(basis.ledger, alerts, _by_date([*mail_duties(mail_waiting(connection)), *found]))
     return PeriodReport(
         **basis.head,
@@ -127,6 +141,10 @@ def period_report(
         cases=cases,
         **_service(connection, basis, begin, end),
     )
+
+
+def _beside(connection: Connection, conversations: Sequence[RetentionLine]) -> list[Duty]:
+    return [*retention_duties(conversations), *reconciliation_duties(connection)]
 
 
 def _shown(duties: Sequence[Duty]) -> dict[str, Any]:
@@ -150,7 +168,9 @@ def _of_requests(received: Sequence[RequestStanding], carried: Sequence[RequestS
 
 def _service(connection: Connection, basis: Basis, begin: datetime, end: datetime) -> dict[str, Any]:
     raised = alerts_raised(connection, begin, end)
-    return {"alerts_raised": raised, "jobs": jobs(connection), "processors": tuple(basis.processors)}
+    found = {"jobs": jobs(connection), "drill": drilled(connection), "processors": tuple(basis.processors)}
+    reconciled = tuple(standings(connection).values())
+    return {"alerts_raised": raised, "kept": basis.kept, "reconciled": reconciled, **found}
 
 
 def _period(first: date, last: date) -> dict[str, Any]:
@@ -206,7 +226,7 @@ def _requests(
 
 def _duties(ledger: LedgerLine, alerts: Sequence[AlertLine], found: Sequence[Duty]) -> list[Duty]:
     """All that somebody must do: the record first, then what is overdue, then what keeps anybody from hearing of it."""
-    duties = [] if ledger.sound else [_NOT_PROVED]
+    duties = [] if ledger.sound else [_NOT_CHECKED if ledger.only_missing else _NOT_PROVED]
     duties += [duty for duty in found if duty.overdue]
     failing = [alert for alert in alerts if alert.attempts]
     if failing:
@@ -221,4 +241,12 @@ _NOT_PROVED = Duty(
     sentence="Do not rely on this report: its record could not be verified. Keep this page and every checkpoint "
     "that you were sent, change nothing, and ask somebody to look who does not run this machine.",
     command="dpsync verify",
+)
+
+_NOT_CHECKED = Duty(
+    overdue=False,
+    by=None,
+    sentence="Part of the record could not be checked, because a key or a file is missing or is the wrong one: ask "
+    "whoever runs this machine to put the right one back. Then make this report again.",
+    command="dpsync check",
 )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from zoneinfo import ZoneInfo
 
+from dpsync.mail import long_day
 from dpsync.model import Right, State
 from dpsync.reports.duties import Duty
 from dpsync.reports.meaning import Count, Late, WaitsFor
@@ -14,7 +15,7 @@ from dpsync.reports.period import PeriodReport
 from dpsync.reports.proof import LedgerLine
 from dpsync.reports.standing import PropagationLine, RequestStanding
 from dpsync.reports.tallies import Limit, ProcessorTally, SourceLine, Speed, Tally
-from dpsync.reports.words import CAUSES, MEANS, RIGHTS, STATES, STOPS, day, hours, long_day, moment, reached, several
+from dpsync.reports.words import CAUSES, MEANS, RIGHTS, STATES, STOPS, day, hours, moment, reached, several
 
 Numbers = Mapping[tuple[str, Right], int]
 """Under which number the limits of a processor and right stand."""
@@ -104,7 +105,14 @@ def proof(ledger: LedgerLine, zone: ZoneInfo) -> str:
     checked = moment(ledger.checked_at, zone)
     entries = several(ledger.entries, "entry", "entries")
     if ledger.sound:
-        return f"The record is unaltered: {entries}, checked {checked}, newest checkpoint {ledger.checkpoint}."
+        told = f"The record is unaltered: {entries}, checked {checked}, newest checkpoint {ledger.checkpoint}."
+        return f"{told} {ledger.earlier}".rstrip()
+    if ledger.only_missing:
+        return (
+            f"PART OF THE RECORD COULD NOT BE CHECKED ({entries}, checked {checked}): keys or files are missing, or "
+            "are the wrong ones. Nothing that could be checked was altered. Do not rely on anything below before they "
+            "are back."
+        )
     return f"THE RECORD COULD NOT BE VERIFIED ({entries}, checked {checked}). Do not rely on anything below."
 
 

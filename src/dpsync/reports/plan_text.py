@@ -100,7 +100,7 @@ def _line_rows(plan: Plan, line: PlanLine) -> Iterator[tuple[str, str]]:
     if line.lookup.presence is Presence.NOT_FOUND:
         yield "If nobody is found then either", "it is told all the same, and nothing is changed there"
     yield "What would not", line.limits or "no limit is known"
-    yield "Before anything is sent", _before(plan, line)
+    yield "When it is sent", _when(plan, line)
     if line.answer_by is not None:
         yield "A letter", _letter(plan, line)
     if line.counts:
@@ -121,11 +121,11 @@ def looked_up(lookup: Lookup) -> str:
             return f"could not be looked up: {lookup.detail}{again}"
 
 
-def _before(plan: Plan, line: PlanLine) -> str:
+def _when(plan: Plan, line: PlanLine) -> str:
     if line.state is State.HELD:
-        first = f"it is held: {'; '.join(_cause(plan, one) for one in line.causes)}"
+        first = f"not yet. It is held: {'; '.join(_cause(plan, one) for one in line.causes)}"
     else:
-        first = "nothing. It is sent as soon as the service runs"
+        first = "as soon as the service runs"
     return f"{first}. Nothing is sent there now: it is {line.stopped}" if line.stopped else first
 
 

@@ -6,10 +6,11 @@ from datetime import date, datetime
 
 from sqlalchemy import Connection, func, select
 
+from dpsync.cases.departures import Departure
 from dpsync.model import CLOSED_STATES
 from dpsync.reports.duties import Duty
 from dpsync.reports.processors import CapabilityLine, ExemptLine, ProcessorLine
-from dpsync.reports.words import several
+from dpsync.reports.words import day, several
 from dpsync.settings import ProcessorSection, Settings
 from dpsync.store import tables as t
 
@@ -32,6 +33,7 @@ class RegisterLine:
 
     `conversations_months`: how long private conversations may stay there, None without a rule. `open_requests`: how
     many requests are not closed there. `review_overdue`, `left`: the day of the review, or of leaving, is over.
+    `instructed_on`, `confirmed_on`: when one that leaves was told to delete or return everything, and said that it has.
     """
 
     processor: str
@@ -50,6 +52,8 @@ class RegisterLine:
     review_overdue: bool
     leaving: date | None
     left: bool
+    instructed_on: date | None
+    confirmed_on: date | None
     open_requests: int
     missing: tuple[str, ...]
     rights: tuple[CapabilityLine, ...]
@@ -80,10 +84,20 @@ def open_requests(connection: Connection) -> dict[str, int]:
 
 
 def register_of(
-    settings: Settings, known: Iterable[ProcessorLine], still_open: Mapping[str, int], now: datetime, today: date
+    settings: Settings,
+    known: Iterable[ProcessorLine],
+    still_open: Mapping[str, int],
+    leaving: Mapping[str, Departure],
+    now: datetime,
+    today: date,
 ) -> Register:
-    """The register. `known`: what each connector can do; `today`: a day of the controller's zone."""
-    lines = tuple(_line(one, settings.processors[one.name], still_open.get(one.name, 0), today) for one in known)
+    """The register. `known`: what each connector can do; `leaving`: how far the departure of each that leaves is;
+    `today`: a day of the controller's zone.
+    """
+    lines = tuple(
+        _line(one, settings.processors[one.name], still_open.get(one.name, 0), leaving.get(one.name), today)
+        for one in known
+    )
     duties = sorted(
         (duty for line in lines for duty in duties_of_line(line)),
         key=lambda duty: (not duty.overdue, duty.by is None, duty.by or today),
@@ -102,7 +116,9 @@ def duties_of_line(line: RegisterLine) -> list[Duty]:
         found.append(Duty(overdue=True, by=line.review_by, sentence=told, command=COMMAND))
     if line.leaving is not None:
         told = f"{line.title} is leaving. {' '.join(remains(line))}"
-        found.append(Duty(overdue=line.left, by=line.leaving, sentence=told, command="dpsync status"))
+        found.append(
+            Duty(overdue=line.left, by=line.leaving, sentence=told, command=f"dpsync leaving {line.processor}")
+        )
     if line.missing:
         told = f"Fill in {', '.join(line.missing)} of {line.title}, in [{line.key}]."
         found.append(Duty(overdue=False, by=None, sentence=told, command=COMMAND))
@@ -113,17 +129,32 @@ def remains(line: RegisterLine) -> list[str]:
     """What must still be done about a processor that is leaving. dpsync itself does none of it."""
     still = several(line.open_requests, "request is", "requests are")
     open_there = [f"{still} still open there: close them first."] if line.open_requests else []
-    asked = (
-        "Tell it to use the data no more for you."
-        if line.is_controller
-        else "Ask it in writing to erase or return all your data, and to confirm that (Art. 28(3)(g)). dpsync does not "
-        "ask for this, and cannot see it."
-    )
     section = f"Then take [processors.{line.processor}] out of the settings. Until then dpsync goes on telling it."
-    return [*open_there, asked, section]
+    return [*open_there, _of_its_data(line), section]
 
 
-def _line(known: ProcessorLine, section: ProcessorSection, still_open: int, today: date) -> RegisterLine:
+def _of_its_data(line: RegisterLine) -> str:
+    if line.is_controller:
+        return "Tell it to use the data no more for you."
+    if line.confirmed_on:
+        return (
+            f"It confirmed on {day(line.confirmed_on)} that everything is deleted or returned. That is its word: "
+            "dpsync cannot see it."
+        )
+    if line.instructed_on:
+        return (
+            f"It was instructed on {day(line.instructed_on)} to delete or return all your data, and nobody recorded "
+            "that it confirmed this."
+        )
+    return (
+        "Instruct it in writing to delete or return all your data, and to confirm that (Art. 28(3)(g)): dpsync has the "
+        "letter ready, and sends it to nobody."
+    )
+
+
+def _line(
+    known: ProcessorLine, section: ProcessorSection, still_open: int, leaves: Departure | None, today: date
+) -> RegisterLine:
     said = section.about
     return RegisterLine(
         processor=known.name,
@@ -142,6 +173,8 @@ def _line(known: ProcessorLine, section: ProcessorSection, still_open: int, toda
         review_overdue=said.review_by is not None and said.review_by < today,
         leaving=section.leaving,
         left=section.leaving is not None and section.leaving < today,
+        instructed_on=leaves.instructed.on if leaves and leaves.instructed else None,
+        confirmed_on=leaves.confirmed.on if leaves and leaves.confirmed else None,
         open_requests=still_open,
         missing=tuple(missing_of(section)),
         rights=known.capabilities,

@@ -1,10 +1,11 @@
 """Where requests stand at each processor: the values that period report, dossier and status are all made of."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import lru_cache
 from itertools import groupby
+from operator import itemgetter
 from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, Row, select
@@ -100,28 +101,31 @@ class RequestStanding:
         """Whether it is not done, and not set aside, somewhere."""
         return self.counts_as is Count.NOT_YET
 
+    @property
+    def ordinary(self) -> bool:
+        """Whether nothing of it is late, and nobody has to do anything."""
+        alike = self.lines and self.late is Late.NO
+        return bool(alike) and all(line.late is Late.NO and line.need is Need.NOTHING for line in self.lines)
+
 
 def read_standing(
     connection: Connection, chosen: ColumnElement[bool], now: datetime, processors: Mapping[str, ProcessorLine]
 ) -> tuple[RequestStanding, ...]:
     """The requests for which `chosen` (over table `request`) holds, oldest first, each with its lines by name."""
-    r, p = t.request.c, t.propagation.c
     stopped: dict[str, str] = {
         row.id: row.stopped
         for row in connection.execute(select(t.account.c.id, t.account.c.stopped).where(t.account.c.stopped != ""))
     }
-    hidden = {"sealed", "wrapped_key", "person", "subject_id", "body_mac", "event_id"}
-    asked = select(*[column for column in r if column.name not in hidden]).where(chosen).order_by(r.ordinal)
     places = (
-        select(*[column for column in p if column.name not in {"subject_id", "person", "handed"}])
-        .join(t.request, r.id == p.request_id)
+        select(*_OF_PLACES)
+        .join(t.request, _R.id == _P.request_id)
         .where(chosen)
-        .order_by(r.ordinal, p.processor)
+        .order_by(_R.ordinal, _P.processor)
         .execution_options(yield_per=AT_ONCE)
     )
-    requests = connection.execute(asked).all()
-    longer, around = extensions.all_of(connection), _Around(processors, stopped)
-    grouped = groupby(connection.execute(places), lambda row: str(row.request_id))
+    requests = connection.execute(select(*_OF_REQUESTS).where(chosen).order_by(_R.ordinal)).all()
+    longer, around = extensions.all_of(connection), _Around(now, processors, stopped)
+    grouped = groupby(connection.execute(places), _owner)
     waiting = next(grouped, None)
     found = []
     for row in requests:
@@ -129,20 +133,82 @@ def read_standing(
         if waiting is not None and waiting[0] == row.id:
             lines = list(waiting[1])
             waiting = next(grouped, None)
-        found.append(_standing(row, lines, now, around, _dates(row, longer.get(row.id))))
+        found.append(_standing(row, lines, around, _dates(row, longer.get(row.id))))
     return tuple(found)
 
 
+_R, _P = t.request.c, t.propagation.c
+_OF_REQUESTS: tuple[Any, ...] = (
+    *(_R.id, _R.right, _R.lifting, _R.ground, _R.source, _R.received_at, _R.received_assumed, _R.accepted_at),
+    *(_R.target_at, _R.starts_on, _R.strict_on, _R.due_on, _R.letter_by, _R.due_at, _R.clock_rule, _R.closed_at),
+    _R.shredded_at,
+)
+_OF_PLACES: tuple[Any, ...] = (
+    *(_P.request_id, _P.processor, _P.account_id, _P.state, _P.rung, _P.way, _P.causes, _P.reason, _P.task),
+    *(_P.attempts, _P.notices, _P.told_at, _P.done_at, _P.state_since, _P.answer_by, _P.timer_at),
+)
+"""In the order in which `_line` takes them: a name looked up is dearer than a place, and there are 300,000 rows."""
+
+_owner = itemgetter(0)
 _day = lru_cache(4096)(date.fromisoformat)
 """Thousands of requests have the same few days."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Around:
-    """What stands around a request: the processors as they are set, and why an account is stopped."""
+class _Kind:
+    """What lines say alike that are at one processor, for one right and in one state."""
 
+    processor: str
+    title: str
+    state: State
+    counts_as: Count
+    rung: Rung
+    way: Way
+    causes: tuple[Cause, ...]
+    whatever: frozenset[Cause]
+    waits_for: WaitsFor
+    stopped: str
+    limits: str
+    done: bool
+    closed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Around:
+    """What stands around a request: the time, the processors as they are set, and why an account is stopped."""
+
+    now: datetime
     processors: Mapping[str, ProcessorLine]
     stopped: Mapping[str, str]
+    kinds: dict[tuple[object, ...], _Kind] = field(default_factory=dict)
+
+    def kind(self, *key: Any) -> _Kind:
+        """Of a right, processor, account, state, rung, way and causes; made once, for most lines are of a few."""
+        found = self.kinds.get(key)
+        if found is None:
+            found = self.kinds[key] = self._made(*key)
+        return found
+
+    def _made(self, right: Right, name: str, account: str, stored: str, rung: int, way: str, said: str) -> _Kind:
+        processor, state = self.processors.get(name), State(stored)
+        can = processor.of(right) if processor else None
+        causes = tuple(Cause(one) for one in said.split(",") if one)
+        stop = self.stopped.get(account, "") if state is State.PENDING else ""
+        return _Kind(
+            processor=name,
+            title=processor.title if processor else name,
+            state=state,
+            counts_as=counted(state),
+            rung=Rung(rung),
+            way=Way(way),
+            causes=causes,
+            whatever=frozenset(causes),
+            waits_for=waits_for(state, frozenset(causes), stopped=bool(stop)),
+            stopped=stop,
+            limits=can.limits if can else "" if processor else "not configured any more: what it can do is not known",
+            done=state in DONE_STATES,
+            closed=state in CLOSED_STATES,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +221,7 @@ class _Asked:
     lifting: bool
     received_at: datetime
     accepted_at: datetime
+    forgotten: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,60 +241,48 @@ def _dates(row: Row[Any], longer: Extension | None) -> _Dates:
     return _Dates(_day(row.strict_on), _day(row.due_on), row.due_at, row.target_at, _day(row.letter_by))
 
 
-def _standing(
-    row: Row[Any], places: Iterable[Row[Any]], now: datetime, around: _Around, dates: _Dates
-) -> RequestStanding:
-    asked = _Asked(row.id, row.id[:SHORT], Right(row.right), row.lifting, row.received_at, row.accepted_at)
-    lines = tuple(_line(one, asked, now, around, dates) for one in places)
+def _standing(row: Row[Any], places: Iterable[Row[Any]], around: _Around, dates: _Dates) -> RequestStanding:
+    gone = row.shredded_at is not None
+    asked = _Asked(row.id, row.id[:SHORT], Right(row.right), row.lifting, row.received_at, row.accepted_at, gone)
+    lines = tuple([_line(one, asked, around, dates) for one in places])
     counts_as = counted_together([line.counts_as for line in lines])
-    return value_of(
-        RequestStanding,
-        row,
-        starts_on=_day(row.starts_on),
-        strict_on=dates.strict_on,
-        due_on=dates.due_on,
-        due_at=dates.due_at,
-        letter_by=dates.letter_by,
-        short=asked.short,
-        right=asked.right,
-        counts_as=counts_as,
-        told_everyone=_told_everyone(lines),
-        late=_late(dates, now if counts_as is Count.NOT_YET else None, row.closed_at),
-        lines=lines,
-    )
+    return RequestStanding(
+        id=asked.id, short=asked.short, right=asked.right, lifting=asked.lifting, ground=row.ground, source=row.source,
+        received_at=asked.received_at, received_assumed=row.received_assumed, accepted_at=asked.accepted_at,
+        target_at=dates.target_at, starts_on=_day(row.starts_on), strict_on=dates.strict_on, due_on=dates.due_on,
+        letter_by=dates.letter_by, due_at=dates.due_at, clock_rule=row.clock_rule, closed_at=row.closed_at,
+        shredded_at=row.shredded_at, counts_as=counts_as, told_everyone=_told_everyone(lines),
+        late=_late(dates, around.now if counts_as is Count.NOT_YET else None, row.closed_at), lines=lines,
+    )  # fmt: skip
 
 
-def _line(row: Row[Any], asked: _Asked, now: datetime, around: _Around, dates: _Dates) -> PropagationLine:
-    processor, state = around.processors.get(row.processor), State(row.state)
-    can = processor.of(asked.right) if processor else None
-    causes = tuple(Cause(name) for name in row.causes.split(",") if name)
+def _line(row: Iterable[Any], asked: _Asked, around: _Around, dates: _Dates) -> PropagationLine:
+    _, name, account, state, rung, way, causes, reason, task, attempts, notices, *times = row
+    told_at, done_at, state_since, answer_by, timer_at = times
+    kind = around.kind(asked.right, name, account, state, rung, way, causes)
     # A later reading of what is done moves `state_since`, and is no later end.
-    finished_at = (row.done_at or row.state_since) if state in DONE_STATES else row.state_since
-    finished_at = finished_at if state in CLOSED_STATES else None
-    late = _late(dates, None if finished_at else now, finished_at)
-    stop = around.stopped.get(row.account_id, "") if state is State.PENDING else ""
-    silent = row.answer_by is not None and row.answer_by <= now
-    reached = not is_undelivered(row.reason)
+    finished_at = ((done_at or state_since) if kind.done else state_since) if kind.closed else None
+    late = _late(dates, None if finished_at else around.now, finished_at)
+    silent, reached = answer_by is not None and answer_by <= around.now, not is_undelivered(reason)
     # Each by itself: with 100,000 requests, names looked up one by one would be half of the report's time.
     return PropagationLine(
         request_id=asked.id, short=asked.short, right=asked.right, lifting=asked.lifting,
         received_at=asked.received_at, accepted_at=asked.accepted_at, strict_on=dates.strict_on, due_on=dates.due_on,
-        processor=row.processor, title=processor.title if processor else row.processor, state=state,
-        counts_as=counted(state), rung=Rung(row.rung), way=Way(row.way), causes=causes, reason=row.reason,
-        task=row.task, attempts=row.attempts, notices=row.notices, told_at=row.told_at, done_at=row.done_at,
-        state_since=row.state_since, finished_at=finished_at, late=late,
-        waits_for=waits_for(state, frozenset(causes), stopped=bool(stop)),
-        waits_until=row.timer_at if state is State.HELD else row.answer_by if state is State.ACCEPTED else None,
-        need=need(state, frozenset(causes), late, stopped=bool(stop), silent=silent, reached=reached),
-        stopped=stop,
-        limits=can.limits if can else "" if processor else "not configured any more: what it can do is not known",
+        processor=kind.processor, title=kind.title, state=kind.state, counts_as=kind.counts_as, rung=kind.rung,
+        way=kind.way, causes=kind.causes, reason=reason, task=task, attempts=attempts, notices=notices,
+        told_at=told_at, done_at=done_at, state_since=state_since, finished_at=finished_at, late=late,
+        waits_for=kind.waits_for,
+        waits_until=timer_at if kind.state is State.HELD else answer_by if kind.state is State.ACCEPTED else None,
+        need=Need.FORGOTTEN if asked.forgotten and not kind.closed
+        else need(kind.state, kind.whatever, late, stopped=bool(kind.stopped), silent=silent, reached=reached),
+        stopped=kind.stopped, limits=kind.limits,
     )  # fmt: skip
 
 
 def _told_everyone(lines: tuple[PropagationLine, ...]) -> bool:
     # What a newer request overtook is told with that one; whoever is exempt was not told, whatever excuses it.
-    concerned = [line for line in lines if line.state is not State.SUPERSEDED]
-    return bool(concerned) and all(line.told_at is not None for line in concerned)
+    concerned = [line.told_at for line in lines if line.state is not State.SUPERSEDED]
+    return bool(concerned) and None not in concerned
 
 
 def _late(dates: _Dates, open_at: datetime | None, finished_at: datetime | None) -> Late:

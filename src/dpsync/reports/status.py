@@ -1,20 +1,24 @@
 """What is open, late, held, and waiting for whom: the rows of `dpsync status`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from sqlalchemy import Connection, exists, select
+from sqlalchemy import Connection, exists, func, select
 
 from dpsync.model import CLOSED_STATES, Cause, Right, State
 from dpsync.reports.meaning import Count, Late, WaitsFor
 from dpsync.reports.processors import ProcessorLine
-from dpsync.reports.standing import PropagationLine, RequestStanding, read_standing
-from dpsync.reports.words import STATES, several
+from dpsync.reports.standing import SHORT, PropagationLine, RequestStanding, read_standing
+from dpsync.reports.words import STATES
 from dpsync.store import tables as t
 
 AT_ONCE = 500
 """SQLite takes a bounded number of parameters in one statement."""
+
+
+MOST_NAMED = 100
+"""So many lines a run ends with; of more it says how many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,26 +78,25 @@ def status_rows(
     return [_row(asked[one]) for one in ids]
 
 
-def head_line(rows: Sequence[StatusRow], stopped: int = 0, conversations: int = 0, owed: int = 0) -> str:
-    """One sentence that is never better than its worst row. `stopped`: how many processors are; `conversations`: how
-    many private ones are overdue; `owed`: how many letters, complaints and incidents are.
-    """
-    overdue = sum(1 for row in rows if row.late is Late.OVERDUE)
-    behind = sum(1 for row in rows if row.late is Late.TARGET)
-    held = sum(1 for row in rows if row.causes)
-    people = sum(1 for row in rows if row.needs_a_person)
-    open_ones = sum(1 for row in rows if row.counts_as is Count.NOT_YET)
-    parts = [f"{overdue:,} OVERDUE"] if overdue else []
-    parts += [f"{several(conversations, 'private conversation')} OVERDUE"] if conversations else []
-    parts += [f"{owed:,} of letters, complaints and incidents OVERDUE"] if owed else []
-    parts += [f"{several(stopped, 'processor')} STOPPED"] if stopped else []
-    parts += [f"{people:,} waiting for a person"] if people else []
-    parts += [f"{behind:,} later than our own target"] if behind else []
-    parts += [f"{held:,} held"] if held else []
-    told, places = sum(row.told for row in rows), sum(row.processors for row in rows)
-    return f"{'; '.join([*parts, several(open_ones, 'request') + ' open'])}. Told {told:,} of {places:,}." + (
-        "" if overdue or behind or conversations or owed else " Nothing is late."
-    )
+@dataclass(frozen=True, slots=True)
+class NotThrough:
+    """What a run could not bring through at one processor: nobody calls it done."""
+
+    short: str
+    processor: str
+    state: str
+    reason: str
+
+
+def not_through(connection: Connection) -> tuple[list[NotThrough], int]:
+    """What is to be tried again, stopped, refused or contradicted: the first `MOST_NAMED`, and how many there are."""
+    p = t.propagation.c
+    behind = (State.PENDING, State.REFUSED, State.CONTRADICTED, State.ESCALATED, State.NOT_IDENTIFIABLE)
+    chosen = p.state.in_([state.value for state in behind])
+    number = connection.execute(select(func.count()).select_from(t.propagation).where(chosen)).scalar_one()
+    query = select(p.request_id, p.processor, p.state, p.reason).where(chosen).order_by(p.ordinal, p.processor)
+    rows = connection.execute(query.limit(MOST_NAMED))
+    return [NotThrough(row.request_id[:SHORT], row.processor, row.state, row.reason) for row in rows], number
 
 
 def _row(one: RequestStanding) -> StatusRow:

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from dpsync.connector import NoticeKind
+from dpsync.mail import long_day
 from dpsync.model import Right, Way
 from dpsync.propagation.rules.event import AnswerKind
 from dpsync.reports.moments import AnswerLine, AttemptLine, DecisionLine, EntryLine, EvidenceLine, NoticeLine
 from dpsync.reports.standing import RequestStanding
-from dpsync.reports.words import RIGHTS, hours, long_day
+from dpsync.reports.words import RIGHTS, hours
 
 MAY_BE_TOLD = (
     "The person may have all of this page, except what would tell them about somebody else (Art. 15(4)).",
@@ -35,7 +36,7 @@ class Chapter:
 
 
 _RECEIVED = frozenset({"received", "lifted"})
-_OUTCOMES = {
+OUTCOMES = {
     "Applied": "{title} says that it did it.",
     "NothingHeld": "{title} says that it holds nothing about this person.",
     "Accepted": "{title} took the instruction and still owes its answer.",
@@ -47,12 +48,12 @@ _OUTCOMES = {
     "Defect": "dpsync itself failed on it and told the operator.",
     "Interrupted": "dpsync was stopped before the answer came. Nobody knows yet whether it was done, so we look first.",
 }
-_FINDINGS = {
+FINDINGS = {
     "AsAsked": "We looked at {title} ourselves{later}: {found}.",
     "Contradicts": "We looked at {title} ourselves{later}, and it is not as asked.",
     "CannotTell": "We looked at {title} ourselves{later}, and could not see whether it is done.",
 }
-_ANSWERS = {
+ANSWERS = {
     AnswerKind.RECEIVED: "{title} said that it has the letter.",
     AnswerKind.DONE: "{title} said that it is done.",
     AnswerKind.NOTHING_HELD: "{title} said that it holds nothing about this person.",
@@ -62,7 +63,7 @@ _ANSWERS = {
     AnswerKind.DELIVERED: "The mail system of {title} says that our letter arrived.",
     AnswerKind.BOUNCED: "Our letter to {title} came back.",
 }
-_BY_OPERATOR = {
+BY_OPERATOR = {
     AnswerKind.RECEIVED: "Our own operator has the task at {title}.",
     AnswerKind.DONE: "Our own operator says that it is done at {title}.",
     AnswerKind.NOTHING_HELD: "Our own operator says that {title} holds nothing about this person.",
@@ -87,11 +88,13 @@ _DECISIONS = {
     "exempt": "recorded that it need not be told (Art. 19)",
     "extend": "extended the legal date",
     "told": "recorded that the person had a letter",
+    "nobody_asked": "recorded that nobody asked for it, or that the person took it back",
     "hold": "held it",
     "contact": "knows in another way that the contact's address is right",
     "resume": "let dpsync send again",
     "shown": "was shown the name and addresses",
     "ask_contact": "had the contact asked again whether its address is right",
+    "name_contact": "named another contact, which counts once it has confirmed itself",
     "revoke_link": "revoked a link to a page about it",
 }
 
@@ -120,7 +123,12 @@ def story(
         *(_of_answer(one, ledger, ours=(one.processor, one.number) in ours) for one in answers),
         *_of_end(asked),
     ]
-    return tuple(sorted(found, key=lambda chapter: chapter.at))
+    return with_more((), found)
+
+
+def with_more(told: Iterable[Chapter], more: Iterable[Chapter]) -> tuple[Chapter, ...]:
+    """A story with other steps in their places."""
+    return tuple(sorted((*told, *more), key=lambda chapter: chapter.at))
 
 
 class _Ledger:
@@ -204,7 +212,7 @@ _SHORT = 120
 
 
 def _said(name: str, words: Mapping[str, str]) -> str:
-    sentence = _OUTCOMES.get(name) or _FINDINGS.get(name)
+    sentence = OUTCOMES.get(name) or FINDINGS.get(name)
     return sentence.format_map(words) if sentence else f"What came of it: {name}."
 
 
@@ -238,7 +246,7 @@ def _written(one: NoticeLine) -> str:
 
 def _of_answer(one: AnswerLine, ledger: _Ledger, *, ours: bool) -> Chapter:
     """`ours`: it is our own operator who says so, and nobody there."""
-    sentence = (_BY_OPERATOR if ours else _ANSWERS)[AnswerKind(one.kind)]
+    sentence = (BY_OPERATOR if ours else ANSWERS)[AnswerKind(one.kind)]
     how = f"answer to letter {one.number}" if one.number else "told in another way than by the link of a letter"
     said = tuple(f"{label}: {text}" for label, text in one.said)
     return Chapter(one.at, one.title, sentence.format(title=one.title), (how, *said, *ledger.at(one.processor, one.at)))

@@ -1,6 +1,6 @@
 """A report as plain text, for a terminal or a pipe: no colour, no boxes, nothing cut."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from zoneinfo import ZoneInfo
 
 from dpsync.reports import phrases
@@ -11,6 +11,7 @@ from dpsync.reports.letters import LETTER_HEADS, letter_cells
 from dpsync.reports.period import PeriodReport
 from dpsync.reports.processors import capability_rows
 from dpsync.reports.proof import LedgerLine
+from dpsync.reports.shown import ORDINARY_ROWS, shown
 from dpsync.reports.standing import PropagationLine, RequestStanding
 from dpsync.reports.story import MAY_BE_TOLD, names_kept
 from dpsync.reports.tallies import Tally, numbered
@@ -19,8 +20,12 @@ from dpsync.reports.who import who_rows
 from dpsync.reports.words import COUNTING, GLOSSARY, RIGHTS, day, moment, several
 
 
-def period_text(report: PeriodReport) -> str:
-    """The whole report; what is late comes before what is finished."""
+def period_text(report: PeriodReport, csv_sha256: Callable[[], str]) -> str:
+    """The whole report; what is late comes before what is finished.
+
+    Of what is neither late nor waits for a person, at most `ORDINARY_ROWS`; what is left out is in the file whose
+    digest `csv_sha256` gives, and it is only asked for then.
+    """
     zone = ZoneInfo(report.zone)
     title = f"{report.controller} · Data-protection requests · {report.label}"
     lines = [*_head(title, moment(report.made_at, zone), report.ledger, zone, rehearsal=report.rehearsal)]
@@ -49,12 +54,7 @@ def period_text(report: PeriodReport) -> str:
         rows = [f"{label}: {told}" for label, told in retention_rows(one, zone)]
         lines += _section(f"Private conversations at {one.rule.title}", rows)
     lines += _service(report, zone)
-    for label, asked in (
-        ("Each request of the period at each processor", report.received),
-        ("Open from before, at each processor", report.carried),
-    ):
-        lines += _lines(label, [line for one in asked for line in one.lines], zone, numbers)
-        lines += [f"  {one.short}: no processor was asked" for one in asked if not one.lines]
+    lines += _each(report, zone, numbers, csv_sha256)
     lines += _processors(report)
     lines += _section("What the words mean", [f"{word}: {meaning}" for word, meaning in GLOSSARY])
     lines += _section("How this was counted", COUNTING)
@@ -148,6 +148,8 @@ def _numbers(report: PeriodReport) -> list[str]:
     if more := phrases.to_compare(report):
         said.append(more)
     lines += _section("Compare with what the sources say they sent", said)
+    compared = [one.said(ZoneInfo(report.zone)) for one in report.reconciled]
+    lines += _section("People in the main databases, compared with what was asked", compared)
     speeds = [phrases.quick(report.speed, "Requests"), phrases.quick(report.speed_opt_out, "Opt-outs")]
     lines += _section("How quickly?", speeds)
     if report.by_processor:
@@ -167,6 +169,9 @@ def _service(report: PeriodReport, zone: ZoneInfo) -> list[str]:
         always=True,
     )
     jobs = [f"{one.name}: last succeeded {moment(one.last_ok_at, zone) or 'never'}" for one in report.jobs]
+    if report.drill is not None:
+        found = f"{report.drill.problems} problems" if report.drill.problems else "good"
+        jobs.append(f"a back-up was last tried {moment(report.drill.at, zone)}: {found}")
     return lines + _section("Timed jobs", jobs)
 
 
@@ -177,6 +182,24 @@ def _processors(report: PeriodReport) -> list[str]:
         for can in processor.capabilities:
             lines.append(f"  {RIGHTS[can.right]}")
             lines += [f"    {label}: {text}" for label, text in capability_rows(can)]
+    return lines + _section("What is kept, and for how long", [f"{one.what}: {one.sentence}" for one in report.kept])
+
+
+def _each(report: PeriodReport, zone: ZoneInfo, numbers: phrases.Numbers, csv_sha256: Callable[[], str]) -> list[str]:
+    lines: list[str] = []
+    room, left = ORDINARY_ROWS, 0
+    for label, asked in (
+        ("Each request of the period at each processor", report.received),
+        ("Open from before, at each processor", report.carried),
+    ):
+        there, room = shown(asked, room)
+        left += len(asked) - len(there)
+        lines += _lines(label, [line for one in there for line in one.lines], zone, numbers)
+        lines += [f"  {one.short}: no processor was asked" for one in there if not one.lines]
+    if left:
+        told = f"{several(left, 'more request')}, of which none is late or waits for a person, can be read"
+        command = f"dpsync report --from {report.first} --to {report.last} --format csv -o FILE"
+        lines += ["", f"{told} in the CSV with the SHA-256 {csv_sha256()}:", f"  {command}"]
     return lines
 
 

@@ -1,6 +1,7 @@
 """What states, rungs, causes and dates are called in a report. Words only: nothing is decided here."""
 
 from datetime import date, datetime
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from dpsync.connector import Means
@@ -51,7 +52,9 @@ CAUSES = {
     Cause.RESTRICTION_IN_FORCE: "a restriction is in force",
     Cause.CONTACT_UNVERIFIED: "the processor's contact has not confirmed the address",
     Cause.OBSERVE: "dpsync only observes",
+    Cause.MAYBE_MERGE: "its record is gone, which a merge of two records looks like",
     Cause.RESTORED: "the database was restored from a back-up, so it may have been done",
+    Cause.KEY_LOST: "the key that opens it is lost for good",
 }
 
 STOPS = {
@@ -107,14 +110,10 @@ def is_taken_back(rung: Rung, *, told: bool, undone: bool) -> bool:
     return (rung >= Rung.SENT and not told) or (rung >= Rung.CONFIRMED and undone)
 
 
+@lru_cache(maxsize=4096)  # a report of many requests says few days many times
 def day(value: date) -> str:
     """A date in words: `Fri 4 Dec 2026`."""
     return f"{value:%a} {value.day} {value:%b %Y}"
-
-
-def long_day(value: date) -> str:
-    """A date as a sentence says it: `4 December 2026`."""
-    return f"{value.day} {value:%B %Y}"
 
 
 def moment(value: datetime | None, zone: ZoneInfo) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from dateutil.relativedelta import relativedelta
 from sqlalchemy import Connection, select
 
+from dpsync.alert_causes import AlertCause
 from dpsync.alerts import Concern, raise_alert
 from dpsync.connector import Conversation, KeepsConversations
 from dpsync.errors import DecisionRefused, NotFound
@@ -86,7 +87,7 @@ def contradict(
     act(unit, controller, name, ActKind.CONTRADICTED, keys, now, event=EntryKind.CONTRADICTED, said=fields)
     body = "They should be gone, but dpsync saw them again. They are on the next work list. `dpsync retention show`"
     subject, told = "Private conversations are still there", f"{len(keys)} seen again, in: {cause}"
-    alert(unit, controller, name, "contradicted", subject, told, now, body=body)
+    alert(unit, controller, name, AlertCause.RETENTION_CONTRADICTED, subject, told, now, body=body)
 
 
 # --- what people say
@@ -229,7 +230,7 @@ def alert(
     unit: Unit,
     controller: Controller,
     name: str,
-    cause: str,
+    cause: AlertCause,
     subject: str,
     told: str,
     now: datetime,
@@ -242,7 +243,8 @@ def alert(
     title = controller.title_of(name)
     return raise_alert(
         unit.connection,
-        cause=f"retention-{cause}{'-deputy' if role == 'deputy' else ''}",
+        cause=cause,
+        also=role == "deputy",
         role=role,
         subject=subject,
         body=body,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 
 from dpsync.connector import NoticeKind
-from dpsync.mail import day, letter, plain, tag_of
+from dpsync.mail import letter, long_day, plain, tag_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +95,9 @@ def _rule(work: WorkLetter) -> str:
 def _check(work: WorkLetter) -> str:
     return (
         "Once a month, please also export the conversations that are closed there, from the oldest "
-        f"to {day(work.cutoff)}. Give us the file, and tell us the first and the last day of the export. If everything "
-        "is deleted, the file has no rows, and that is the proof. An export does not show open conversations: please "
-        "also look whether an open one is older."
+        f"to {long_day(work.cutoff)}. Give us the file, and tell us the first and the last day of the export. If "
+        "everything is deleted, the file has no rows, and that is the proof. An export does not show open "
+        "conversations: please also look whether an open one is older."
     )
 
 
@@ -112,7 +112,7 @@ def _opening(work: WorkLetter) -> list[str]:
 
 
 def _how(work: WorkLetter) -> list[str]:
-    by = day(work.answer_by)
+    by = long_day(work.answer_by)
     if not work.link:
         return [f"When it is done, please reply to this email by {by}. Do not change the subject."]
     return [
@@ -127,7 +127,7 @@ def _attached(work: WorkLetter) -> str:
     for row in work.rows:
         note = f"  ({row.note})" if row.note else ""
         lines += [
-            f"{row.reference}  last day {day(row.last_day)}{note}",
+            f"{row.reference}  last day {long_day(row.last_day)}{note}",
             f"  contact       {plain(row.contact)}",
             f"  conversation  {plain(row.conversation)}",
             *(f"  {label:<12}  {plain(value)}" for label, value in _places(row)),

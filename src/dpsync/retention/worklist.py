@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select, update
 
+from dpsync.alert_causes import AlertCause
 from dpsync.connector import NoticeKind
 from dpsync.ledger import entry
 from dpsync.ledger.entry import EntryKind
@@ -120,7 +121,7 @@ def tend(unit: Unit, controller: Controller, now: datetime) -> None:
             "them no list."
         )
         subject = "A work list waits for an address to confirm"
-        alert(unit, controller, name, "contact", subject, told, now, role="operator")
+        alert(unit, controller, name, AlertCause.RETENTION_CONTACT, subject, told, now, role="operator")
 
 
 def _chase(unit: Unit, controller: Controller, name: str, rule: Retention, now: datetime) -> None:
@@ -154,7 +155,15 @@ def _escalate(
     for role in _roles(controller):
         about = f"{name}/{one.reference}"
         alert(
-            unit, controller, name, "unanswered", "A work list was left unanswered", told, now, role=role, about=about
+            unit,
+            controller,
+            name,
+            AlertCause.RETENTION_UNANSWERED,
+            "A work list was left unanswered",
+            told,
+            now,
+            role=role,
+            about=about,
         )
 
 
@@ -165,7 +174,16 @@ def _say_overdue(unit: Unit, controller: Controller, name: str, now: datetime) -
         return
     told = f"{count} private conversation(s) should have been deleted by now, and nobody says that they are."
     raised = [
-        alert(unit, controller, name, "overdue", "Private conversations are overdue", told, now, role=role)
+        alert(
+            unit,
+            controller,
+            name,
+            AlertCause.RETENTION_OVERDUE,
+            "Private conversations are overdue",
+            told,
+            now,
+            role=role,
+        )
         for role in _roles(controller)
     ]
     if any(raised):
@@ -187,7 +205,9 @@ def _say_unchecked(unit: Unit, controller: Controller, name: str, now: datetime)
             missing.append(words)
     if missing:
         told = f"Missing for more than a month: {' and '.join(missing)}."
-        if alert(unit, controller, name, "unchecked", "Private conversations are not checked", told, now):
+        if alert(
+            unit, controller, name, AlertCause.RETENTION_UNCHECKED, "Private conversations are not checked", told, now
+        ):
             unit.append(
                 None, entry.encode(EntryKind.ALERT, now, dest=name, cause="retention-unchecked", n=len(missing))
             )

@@ -10,6 +10,7 @@ from datetime import date, datetime, timedelta
 
 from sqlalchemy import Connection, func, select
 
+from dpsync.alert_causes import AlertCause
 from dpsync.alerts import Concern
 from dpsync.connector_services import Mail, MailRefused, NoAnswer
 from dpsync.errors import CredentialsRejected
@@ -17,7 +18,9 @@ from dpsync.installation import Installation
 from dpsync.ledger import note
 from dpsync.mail import bare, letter
 from dpsync.mail_status import undelivered
-from dpsync.propagation.correspondence.escalation import open_propagations
+from dpsync.model import Role
+from dpsync.propagation import page_links
+from dpsync.propagation.correspondence.reaching import overdue
 from dpsync.reports.words import day, several
 from dpsync.store import meta
 from dpsync.store import tables as t
@@ -82,7 +85,7 @@ def _post(there: Installation, host: Mail, signed: str, last: Mailed | None, now
         subject=SUBJECT,
         message_id=message_id,
         at=now,
-        paragraphs=there.read(lambda connection: _paragraphs(connection, there, signed, last, now)),
+        paragraphs=there.write(lambda unit: _paragraphs(unit.connection, there, signed, last, now)),
         attached=there.read(lambda connection: _files(connection, there, signed, last)),
         rehearsal=there.settings.controller.rehearsal,
     )
@@ -101,9 +104,9 @@ def _paragraphs(
     head, today = note.parse(signed)[0], now.astimezone(there.zone).date()
     r = t.request.c
     waiting = connection.execute(select(func.count()).where(r.closed_at.is_(None))).scalar_one()
-    overdue = sorted({one.request_id for one in open_propagations(connection) if one.due_at <= now})
-    more = f" and {len(overdue) - MOST_NAMED:,} more" if len(overdue) > MOST_NAMED else ""
-    late = f"Overdue: {', '.join(overdue[:MOST_NAMED])}{more}." if overdue else "None is overdue."
+    named, number = overdue(connection, now, MOST_NAMED)
+    more = f" and {number - MOST_NAMED:,} more" if number > MOST_NAMED else ""
+    late = f"Overdue: {', '.join(named)}{more}." if named else "None is overdue."
     since = f" It also holds the proof that this continues the one of {day(last.on)}." if last else ""
     how_many = f"{several(waiting, 'request')} {'is' if waiting == 1 else 'are'} open"
     keep = (
@@ -115,7 +118,9 @@ def _paragraphs(
         f"The next one comes on {day(today + timedelta(days=1))}. If none comes, dpsync does not run, or its mail does "
         "not arrive: ask the operator."
     )
-    return [keep, count, tomorrow, signed]
+    waits = page_links.link_to(connection, there.controller, Role.DPO, page_links.STATUS, now)
+    page = [f"What waits now, where you can also record what came in:\n  {waits}"] if waits else []
+    return [keep, count, *page, tomorrow, signed]
 
 
 def _files(
@@ -131,7 +136,7 @@ def _files(
 
 def _tell(there: Installation, why: str, now: datetime) -> None:
     there.tell(
-        cause="checkpoint_undelivered",
+        cause=AlertCause.CHECKPOINT_UNDELIVERED,
         role="operator",
         subject="The daily checkpoint did not reach the data protection officer",
         body="DP-306: dpsync tries again every hour. Correct what is named below ([mail], or `dpo` in "

@@ -11,6 +11,7 @@ from hashlib import sha256
 
 from sqlalchemy import Connection
 
+from dpsync.alert_causes import AlertCause
 from dpsync.alerts import Concern, raise_alert
 from dpsync.connector_services import NoAnswer, Reply
 from dpsync.errors import NoteInvalid
@@ -196,7 +197,7 @@ def _stop(there: Installation, key: WitnessKey, seen: int, why: str, now: dateti
         pause(unit.connection, {section.account for section in there.settings.processors.values()})
         raise_alert(
             unit.connection,
-            cause="witness-contradicts",
+            cause=AlertCause.WITNESS_CONTRADICTS,
             role="dpo",
             subject="A witness knows another history of the ledger: nothing more is signed",
             body="Either an old back-up was put back, or somebody changed the ledger. All processors are paused. Keep "
@@ -214,7 +215,7 @@ def _stop(there: Installation, key: WitnessKey, seen: int, why: str, now: dateti
 
 def _tell(there: Installation, name: str, why: str, now: datetime) -> None:
     there.tell(
-        cause="witness",
+        cause=AlertCause.WITNESS,
         role="operator",
         subject="A witness does not cosign the ledger's checkpoint",
         body="dpsync tries again every hour. Look at [ledger] witnesses, and ask whoever runs the witness.",

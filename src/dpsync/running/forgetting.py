@@ -6,7 +6,7 @@ setting: the days must pass one after the other.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
 
@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from dpsync.cases.complaints import evidence_held
 from dpsync.cases.incidents import incidents
 from dpsync.installation import Installation
-from dpsync.ledger import entry
+from dpsync.ledger import receipt_comparison
 from dpsync.propagation import forgetting
 from dpsync.propagation.correspondence import letters_due
 from dpsync.running import timekeeping
@@ -30,6 +30,9 @@ CALM: Final = timedelta(days=8)
 """A longer silence of this job, or a first run, is followed by as long a wait: a clock that leapt is set back in it."""
 
 _ROW: Final = "forgetting"
+_LEFT_BEHIND: Final = (
+    "a processor without a section in the settings would still have to be looked at: put its section back, or settle it"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,31 +53,50 @@ def due(there: Installation, until: datetime, now: datetime) -> ToForget:
     """What of the requests that were finished by `until` can be forgotten. Reads only."""
     ids = there.read(lambda connection: forgetting.finished(connection, until))
     needed = there.read(lambda connection: _needed(there, connection, now))
-    needed["its receipt does not tell its whole story yet"] = frozenset(_unproven(there, ids))
+    free = [one for one in ids if not any(one in some for some in needed.values())]
+    untold = there.read(lambda connection: _unproven(there, connection, free))
+    needed["its receipt does not tell its whole story yet"] = frozenset(untold)
     kept = {reason: tuple(one for one in ids if one in some) for reason, some in needed.items()}
     waiting = {one for some in kept.values() for one in some}
+    names = there.settings.processors
+    kept[_LEFT_BEHIND] = tuple(there.read(lambda connection: forgetting.left_behind(connection, until, [*names])))
     return ToForget(tuple(one for one in ids if one not in waiting), {why: some for why, some in kept.items() if some})
 
 
-def forget(there: Installation, now: datetime) -> int:
-    """Forget what is due, at most `AT_ONCE`; tells how many were. Interrupted anywhere, it goes on where it was."""
+def forget(there: Installation, now: datetime, at_once: int = AT_ONCE) -> int:
+    """Forget what is due, at most `at_once`; tells how many were. Interrupted anywhere, it goes on where it was."""
     until = until_of(there, now)
     if until is None or not _is_calm(there, now):
         return 0
-    finished = there.read(lambda connection: forgetting.finished(connection, until))[:AT_ONCE]
-    # The last words may be newer than the receipt, and nobody can write another one afterwards.
-    there.custody.write_receipts(_unproven(there, finished), lambda one: there.receipt(one, now))
-    ids = due(there, until, now).now[:AT_ONCE]
+    _prove(there, until, now, at_once)
+    ids = due(there, until, now).now[:at_once]
     done = there.write(partial(_forget, there, ids, until)) if ids else 0
     truncate_wal(there.engine)  # while somebody reads it stays, and the next hour tries again
     return done
 
 
+def _prove(there: Installation, until: datetime, now: datetime, at_once: int) -> None:
+    """Write the receipts that lack the last words of what may be forgotten; nobody can write another one afterwards.
+
+    Those that somebody still needs, or whose receipt cannot be made, keep no other one waiting.
+    """
+    ids = there.read(lambda connection: forgetting.finished(connection, until))
+    needed = frozenset().union(*there.read(lambda connection: _needed(there, connection, now)).values())
+    free = [one for one in ids if one not in needed]
+    unproven = there.read(lambda connection: _unproven(there, connection, free))
+    written = 0
+    for at in range(0, len(unproven), at_once):
+        page = unproven[at : at + at_once]
+        written += len(page) - len(there.custody.write_receipts(page, lambda one: there.receipt(one, now)))
+        if written >= at_once:
+            return
+
+
 def _forget(there: Installation, ids: tuple[str, ...], until: datetime, unit: Unit) -> int:
     now = there.clock.now()
-    # a complaint that came in since the others were looked at holds them too
-    needed = frozenset().union(*_needed(there, unit.connection, now).values())
-    return forgetting.forget(unit, [one for one in ids if one not in needed], until, now)
+    # a complaint that came in since the others were looked at holds them too, and so does a word that no receipt has
+    needed = frozenset().union(*_needed(there, unit.connection, now).values(), _unproven(there, unit.connection, ids))
+    return forgetting.forget(unit, there.controller, [one for one in ids if one not in needed], until, now)
 
 
 def _needed(there: Installation, connection: Connection, now: datetime) -> dict[str, frozenset[str]]:
@@ -90,14 +112,9 @@ def _needed(there: Installation, connection: Connection, now: datetime) -> dict[
     }
 
 
-def _unproven(there: Installation, ids: Sequence[str]) -> list[str]:
-    """Those whose receipt is not in the receipts folder, or is older than their last entry."""
-
-    def last_words(connection: Connection) -> list[tuple[str, datetime]]:
-        last = {one: there.log.entries_of(connection, one)[-1][1] for one in ids}
-        return [(one, datetime.fromtimestamp(int(entry.decode(body)["ts"]), UTC)) for one, body in last.items()]
-
-    return there.custody.receipts.missing(there.read(last_words))
+def _unproven(there: Installation, connection: Connection, ids: Sequence[str]) -> list[str]:
+    """Those whose receipt is not in the receipts folder, or lacks one of their entries."""
+    return receipt_comparison.untold(connection, there.custody.receipts, ids)
 
 
 def _is_calm(there: Installation, now: datetime) -> bool:

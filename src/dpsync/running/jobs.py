@@ -5,26 +5,34 @@ from datetime import datetime, timedelta
 from datetime import time as time_of_day
 from functools import partial
 
+from dpsync.alert_causes import AlertCause
 from dpsync.alerts import Concern
 from dpsync.cases import ladder as cases
 from dpsync.installation import Installation
+from dpsync.intake import held_merges
+from dpsync.intake.polling import watching
+from dpsync.intake.reconciliation import daily as reconciliation
 from dpsync.intake.refusals import tell_of_rest
-from dpsync.propagation import receipts
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.correspondence import escalation, letters_due
+from dpsync.propagation.queue import allowance
 from dpsync.retention import service as retention
 from dpsync.running import (
     asking,
+    callbacks,
     checkpoint_mail,
     cosigning,
+    drills,
     forgetting,
+    key_changes,
     mailing,
     month_report,
+    receipting,
     reviews,
     stamping,
     timekeeping,
 )
-from dpsync.scheduler import Job, Jobs, daily, every
+from dpsync.scheduler import Due, Job, Jobs, daily, every
 from dpsync.soundness import judge_and_tell, tell_of_keys, tell_of_old_anchor
 from dpsync.store.writer import Unit
 
@@ -40,9 +48,9 @@ def table(there: Installation, beat: Callable[[datetime], None]) -> list[Job]:
         return lambda now: there.write(lambda unit: work(unit, there.controller, now))
 
     return [
-        Job("ladder", HOUR, written(escalation.climb)),
-        Job("letters", HOUR, written(letters_due.remind)),
-        Job("cases", HOUR, written(cases.climb)),
+        Job("ladder", HOUR, partial(climb, there)),
+        Job("letters", HOUR, partial(remind_of_letters, there)),
+        Job("cases", MINUTE, partial(climb_cases, there)),  # the 72 hours run from what the record shows
         # Alerts first, and each for itself: what fails beside them must not keep them back.
         Job("alerts", MINUTE, partial(send_alerts, there)),
         Job("clock", MINUTE, lambda _: timekeeping.look(there)),
@@ -50,10 +58,12 @@ def table(there: Installation, beat: Callable[[datetime], None]) -> list[Job]:
         Job("contacts", MINUTE, partial(mailing.ask_contacts, there)),
         Job("questions", MINUTE, partial(asking.ask, there)),
         Job("answer-receipts", MINUTE, partial(mailing.send_answer_receipts, there)),
-        Job("receipts", MINUTE, partial(write_receipts, there)),
+        Job("receipts", MINUTE, partial(receipting.write, there)),
+        *_of_main_databases(there, morning),
         Job("report", HOUR, partial(month_report.mail, there)),
         Job("checkpoint-mail", HOUR, partial(checkpoint_mail.mail, there)),
         Job("refusals", morning, written(tell_of_rest)),
+        Job("merges", morning, written(held_merges.remind)),
         Job("reviews", morning, partial(reviews.remind, there)),
         Job("checkpoint", morning, there.anchor),
         Job("cosign", HOUR, partial(cosigning.ask, there)),
@@ -62,9 +72,23 @@ def table(there: Installation, beat: Callable[[datetime], None]) -> list[Job]:
         Job("compare", HOUR, partial(judge_and_tell, there, full=False)),
         Job("verify", WEEK, partial(judge_and_tell, there, full=True)),
         Job("keys", HOUR, partial(tell_of_keys, there)),
+        Job("old-keys", morning, partial(key_changes.retire, there)),
         Job("forgetting", HOUR, partial(forgetting.forget, there)),
+        Job("brake", HOUR, lambda now: there.write(lambda unit: allowance.drop_old(unit.connection, now))),
+        Job("drill", morning, partial(drills.tell, there)),
         Job("anchor-age", HOUR, partial(tell_of_old_anchor, there)),
         *retention.jobs_of(there),
+    ]
+
+
+def _of_main_databases(there: Installation, morning: Due) -> list[Job]:
+    """What comes from them without a message, and what they are told."""
+    return [
+        Job("callbacks", MINUTE, partial(callbacks.send_due, there)),
+        Job("late-callbacks", HOUR, partial(callbacks.tell_of_late, there)),
+        Job("outboxes", MINUTE, partial(watching.poll_all, there)),
+        Job("triggers", morning, partial(watching.inspect_all, there)),
+        Job("reconciliation", morning, partial(reconciliation.reconcile_all, there)),
     ]
 
 
@@ -74,12 +98,31 @@ def jobs_of(there: Installation, owner: str, beat: Callable[[datetime], None]) -
     return Jobs(jobs, there.engine, there.writer, there.clock, owner, partial(_tell_of_failure, there))
 
 
+def climb(there: Installation, now: datetime) -> None:
+    """Tell of what is open for too long, and ask about it: found by reading, so that others write meanwhile."""
+    if found := there.read(lambda connection: escalation.look(connection, there.controller, now)):
+        there.write(lambda unit: escalation.climb(unit, there.controller, found, now))
+
+
+def remind_of_letters(there: Installation, now: datetime) -> None:
+    """The same for letters to people."""
+    if found := there.read(lambda connection: letters_due.look(connection, there.controller, now)):
+        there.write(lambda unit: letters_due.remind(unit, there.controller, found, now))
+
+
+def climb_cases(there: Installation, now: datetime) -> None:
+    """The same for complaints and incidents."""
+    if found := there.read(lambda connection: cases.look(connection, there.controller, now)):
+        there.write(lambda unit: cases.climb(unit, there.controller, found, now))
+
+
 def after_work(there: Installation, now: datetime) -> None:
-    """What follows from what happened: questions to contacts, receipts of what closed, alerts."""
+    """What follows from what happened: questions to contacts, receipts of what closed, callbacks, alerts."""
     try:
         mailing.ask_contacts(there, now)
         asking.ask(there, now)
-        write_receipts(there, now)
+        receipting.write(there, now)
+        callbacks.send_due(there, now)
     finally:
         send_alerts(there, now)
 
@@ -89,19 +132,9 @@ def send_alerts(there: Installation, now: datetime) -> None:
     there.outbox.send_due(lambda work: there.write(lambda unit: work(unit.connection)), there.read, now)
 
 
-def write_receipts(there: Installation, now: datetime) -> None:
-    """Write the receipt of each request that closed, or closed anew, since its receipt was written."""
-    missing = there.custody.receipts.missing(there.read(receipts.closed))
-    refused = there.custody.write_receipts(missing, lambda one: there.receipt(one, now))
-    if refused:
-        there.write(lambda unit: receipts.tell_of(unit.connection, refused, now, there.zone))
-    if there.custody.behind(there.read):  # of this time, or of one that ended between the two
-        there.anchor(now)
-
-
 def _tell_of_failure(there: Installation, name: str) -> None:
     there.tell(
-        cause="job",
+        cause=AlertCause.JOB,
         role="operator",
         subject="A timed job failed",
         body="dpsync tries again in five minutes. `dpsync check` shows more.",

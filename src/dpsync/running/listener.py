@@ -2,15 +2,37 @@
 
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from threading import Thread, Timer
+from typing import ClassVar
 
 from dpsync.errors import Locked
 
 
 class Answering(BaseHTTPRequestHandler):
-    """What answers one call. Who asks is nobody's business: nothing is logged."""
+    """What answers one call. Who asks is nobody's business: nothing is logged.
+
+    `most_seconds`: how long all of it may take. Whoever sends a byte now and then would else hold a thread for ever.
+    """
+
+    most_seconds: ClassVar[float] = 30
+
+    def setup(self) -> None:
+        """Begin, and end it from outside where it takes too long."""
+        super().setup()
+        self._watch = Timer(self.most_seconds, self._abort)
+        self._watch.daemon = True
+        self._watch.start()
+
+    def finish(self) -> None:
+        """End it."""
+        self._watch.cancel()
+        super().finish()
+
+    def _abort(self) -> None:
+        with suppress(OSError):
+            self.connection.shutdown(socket.SHUT_RDWR)
 
     def answer(self, status: int, body: bytes, kind: str) -> None:
         """Send all of an answer, and end the connection."""
@@ -32,6 +54,9 @@ def listening(where: str, page: type[Answering], name: str, setting: str) -> Ite
 
     class Server(ThreadingHTTPServer):
         address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+
+        def handle_error(self, request: object, client_address: object) -> None:
+            """Nothing: who broke off is nobody's business, either."""
 
     try:
         opened = Server((host.strip("[]"), int(port)), page)

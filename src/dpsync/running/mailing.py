@@ -1,6 +1,7 @@
 """What is mailed to contacts by the clock, and what came back by mail, each in a transaction of its own."""
 
 from datetime import datetime
+from functools import partial
 
 from dpsync.connector_services import Mail, MailRefused
 from dpsync.errors import CredentialsRejected
@@ -32,7 +33,8 @@ def send_answer_receipts(there: Installation, now: datetime) -> None:
         return
     for one in there.read(lambda connection: answer_receipts.owed(connection, now)):
         try:
-            if not answer_receipts.send(there.controller, there.mail, there.log.signer, one, now):
+            to = there.read(partial(answer_receipts.address_of, controller=there.controller, one=one))
+            if not answer_receipts.send(there.controller, there.mail, there.log.signer, one, to, now):
                 return  # the mail host takes nothing just now
         except CredentialsRejected as refused:
             _tell_of_mail_host(there, refused, now)

@@ -2,47 +2,104 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import partial
+from importlib.resources import files
+from threading import Lock
+from typing import Any, Final
 
 from sqlalchemy import Connection, func, select
 
 from dpsync import telemetry
 from dpsync.custody import anchored_at
 from dpsync.installation import Installation
-from dpsync.reports.housekeeping import undelivered
+from dpsync.intake.polling.standing import standings
+from dpsync.propagation.correspondence import reaching
+from dpsync.reports.housekeeping import drilled, jobs, undelivered
 from dpsync.running import listener
+from dpsync.running.durations import Durations
 from dpsync.running.listener import Answering
+from dpsync.running.measures import Measures, content_type
 from dpsync.soundness import judged_last
 from dpsync.store import tables as t
 
+KEPT: Final = 10.0
+"""Seconds for which an answer is given again: less than between two questions of a Prometheus as shipped."""
+
 
 def exposition(installation: Installation) -> tuple[bytes, str]:
-    """(body, content type) of /metrics now."""
-
-    def read(connection: Connection) -> telemetry.Metrics:
-        p, now = t.propagation.c, installation.clock.now()
-        metrics = telemetry.Metrics()
-        counts = connection.execute(select(p.state, p.processor, func.count()).group_by(p.state, p.processor))
-        metrics.propagations({(row[0], row[1]): row[2] for row in counts})
-        metrics.alerts_waiting(len(undelivered(connection, now)))
-        metrics.ledger(installation.log.size(connection), anchored_at(connection))
-        judged = judged_last(connection)
-        metrics.record_judged(judged.problems if judged else None, judged.at if judged else None)
-        f = t.refusal.c
-        refused = select(f.source, f.status, f.field, func.sum(f.times)).group_by(f.source, f.status, f.field)
-        metrics.refused({(row[0], row[1], row[2]): int(row[3]) for row in connection.execute(refused)})
-        oldest = connection.execute(select(func.min(t.lane.c.due_at))).scalar_one()
-        metrics.oldest_due((now - oldest) / timedelta(seconds=1) if oldest else 0.0)
-        return metrics
-
-    return installation.read(read).exposition()
+    """(body, content type) of /metrics now, without the histograms."""
+    return installation.read(partial(_standing, installation)).exposition(), content_type()
 
 
-def _page(installation: Installation, path: str) -> tuple[int, bytes, str]:
+def _standing(installation: Installation, connection: Connection) -> Measures:
+    now, measures = installation.clock.now(), Measures()
+    _put_requests(measures, connection, now, now.astimezone(installation.zone).date())
+    measures.alerts_waiting(len(undelivered(connection, now)))
+    measures.jobs({one.name: one.last_ok_at for one in jobs(connection)})
+    last = drilled(connection)
+    good = last.at if last and not last.problems else None
+    measures.ledger(installation.log.size(connection), anchored_at(connection), good)
+    judged = judged_last(connection)
+    measures.record_judged(judged.problems if judged else None, judged.at if judged else None)
+    measures.outboxes(
+        {
+            one.source: (one.waiting, one.refused, (now - one.since) / timedelta(seconds=1) if one.away else 0.0)
+            for one in standings(connection).values()
+        }
+    )
+    a = t.account.c
+    found = connection.execute(select(a.id, a.stopped, a.blocked_since))
+    why = {one.id: one.stopped or ("blocked" if one.blocked_since else "") for one in found}
+    measures.stopped({account: word for account, word in why.items() if word})
+    return measures
+
+
+def _put_requests(measures: Measures, connection: Connection, now: datetime, today: Any) -> None:
+    p, r, f = t.propagation.c, t.request.c, t.refusal.c
+    states = select(p.right, p.state, p.processor, func.count()).group_by(p.right, p.state, p.processor)
+    measures.propagations({(row[0], row[1], row[2]): row[3] for row in connection.execute(states)})
+    oldest = select(p.right, p.processor, func.min(r.received_at)).join(t.request, r.id == p.request_id)
+    oldest = oldest.where(reaching.OPEN).group_by(p.right, p.processor)
+    waiting = {(row[0], row[1]): row[2] for row in connection.execute(oldest)}
+    measures.waiting(reaching.counted(connection, now, today), waiting)
+    due = connection.execute(select(func.min(t.lane.c.due_at))).scalar_one()
+    measures.oldest_due((now - due) / timedelta(seconds=1) if due else 0.0)
+    refused = select(f.source, f.status, f.field, func.sum(f.times)).group_by(f.source, f.status, f.field)
+    measures.requests(
+        {row[0]: row[1] for row in connection.execute(select(r.right, func.count()).group_by(r.right))},
+        {(row[0], row[1], row[2]): int(row[3]) for row in connection.execute(refused)},
+    )
+
+
+class _Kept:
+    """What was read last, for `KEPT` seconds: everything that is stored is counted for it, and several may ask."""
+
+    def __init__(self, installation: Installation) -> None:
+        self._installation = installation
+        self._durations = Durations(installation.clock.now())
+        self._lock = Lock()
+        self._until = 0.0
+        self._value: tuple[bytes, str] | None = None
+
+    def exposition(self) -> tuple[bytes, str]:
+        with self._lock:
+            now = self._installation.clock.monotonic()
+            if self._value is None or now >= self._until:
+                self._installation.read(self._durations.look)
+                body, kind = exposition(self._installation)
+                self._value = body + self._durations.histograms.exposition(), kind
+                self._until = now + KEPT
+            return self._value
+
+
+def _page(kept: _Kept, path: str) -> tuple[int, bytes, str]:
+    if path == "/openapi.json":
+        return 200, files("dpsync.intake").joinpath("openapi.json").read_bytes(), "application/json"
     if path != "/metrics":
         return 404, b"", "text/plain"
     try:
-        return 200, *exposition(installation)
+        return 200, *kept.exposition()
     except Exception as error:  # noqa: BLE001 - because a traceback on stderr would quote values
         telemetry.log("metrics").error("not served", error=error)
         return 503, b"", "text/plain"
@@ -56,9 +113,11 @@ def listening(installation: Installation) -> Iterator[str]:
         yield ""
         return
 
+    kept = _Kept(installation)
+
     class Page(Answering):
         def do_GET(self) -> None:  # noqa: N802 - because the library names it so
-            self.answer(*_page(installation, self.path))
+            self.answer(*_page(kept, self.path))
 
     with listener.listening(where, Page, "metrics", "intake.metrics_listen") as address:
         yield address

@@ -6,15 +6,15 @@ erasure, too, may have been withdrawn since, or the person may have come back.
 """
 
 import secrets
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, select, update
 
 from dpsync import durable, journal_comparison
+from dpsync.alert_causes import AlertCause
 from dpsync.alerts import Concern, raise_alert
 from dpsync.errors import KeyProblem, LedgerTampered, ProofDamaged, UsageError
 from dpsync.installation import Installation
@@ -22,24 +22,21 @@ from dpsync.journal import AcceptedRequest, Journal, Stretch
 from dpsync.ledger import entry, note, rows
 from dpsync.ledger.anchors import GAP
 from dpsync.ledger.entry import EntryKind
-from dpsync.model import Cause, State
+from dpsync.model import Cause, State, Way
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.decisions import Person
-from dpsync.propagation.held import Held, tell_of_held
 from dpsync.propagation.queue.lanes import causes_of
 from dpsync.propagation.record import Update, record
 from dpsync.propagation.resuming import pause
-from dpsync.propagation.rules.lifecycle import Decision, DecisionKind
+from dpsync.propagation.rules.lifecycle import Timer
 from dpsync.reports.words import several
 from dpsync.running import cosigning
+from dpsync.running.holding import hold
 from dpsync.soundness import key_problems
 from dpsync.store import meta
 from dpsync.store import tables as t
 from dpsync.store.database import worker_lock
 from dpsync.store.writer import Unit
-
-AT_ONCE = 200
-"""Propagations that are recorded in one transaction."""
 
 MOST_NAMED = 50
 
@@ -183,19 +180,22 @@ def _hold_all(there: Installation, person: Person, now: datetime) -> list[tuple[
     p = t.propagation.c
     waiting = select(t.propagation).where(p.state.in_([State.PENDING.value, State.HELD.value])).order_by(p.id)
     found = there.read(lambda connection: connection.execute(waiting).all())
-    for at in range(0, len(found), AT_ONCE):
-        there.write(lambda unit, some=found[at : at + AT_ONCE]: _hold(unit, there.controller, some, person, now))  # type: ignore[misc]  # because mypy does not infer a lambda's default
+    hold(there, found, Cause.RESTORED, person, now)
+    there.write(partial(_remind_nobody, there.controller, now))
     after = there.read(lambda connection: connection.execute(waiting).all())
     return [(row.request_id, row.processor) for row in after if Cause.RESTORED in causes_of(row.causes)]
 
 
-def _hold(unit: Unit, controller: Controller, some: Sequence[Row[Any]], person: Person, now: datetime) -> None:
-    hold = Decision(DecisionKind.HOLD, frozenset({Cause.RESTORED}))
-    fresh = [row for row in some if Cause.RESTORED not in causes_of(row.causes)]
-    if fresh:
-        record(unit, controller, *(Update(row.id, [hold], now, author=person.author) for row in fresh))
-    held = [Held(row.request_id, row.processor, frozenset({Cause.RESTORED})) for row in fresh]
-    tell_of_held(unit.connection, controller, held, now)
+def _remind_nobody(controller: Controller, now: datetime, unit: Unit) -> None:
+    """Whoever was told and asked for an answer may have given it since: a person asks, and no letter goes by itself."""
+    p = t.propagation.c
+    by_itself = p.timer.in_([Timer.REMIND.value, Timer.ESCALATE.value]) & (p.way != Way.API.value)
+    found = unit.connection.execute(select(p.id, p.state).where(by_itself).order_by(p.id)).all()
+    waiting = [row.id for row in found if row.state in {State.ACCEPTED.value, State.HANDED_OVER.value}]
+    if waiting:
+        record(unit, controller, *(Update(one, [Timer.ESCALATE], now) for one in waiting))
+    here = update(t.propagation).where(p.id.in_([row.id for row in found]))
+    unit.connection.execute(here.values(timer="", timer_at=None))
 
 
 def _unread(controller: Controller) -> dict[str, str]:
@@ -227,7 +227,7 @@ def _tell(connection: Connection, there: Installation, missing: Missing, decided
     lost = [Concern(one.request_id, f"{one.kind} {one.request_id}", why=ids) for one in missing.lost[:MOST_NAMED]]
     raise_alert(
         connection,
-        cause="restored",
+        cause=AlertCause.RESTORED,
         role="dpo",
         subject="The database was restored from a back-up",
         body=f"In it {missing.said}. All processors are paused. Have the main database send all events since the "
@@ -241,7 +241,7 @@ def _tell(connection: Connection, there: Installation, missing: Missing, decided
 def _tell_of_unread(connection: Connection, there: Installation, unread: dict[str, str], now: datetime) -> None:
     raise_alert(
         connection,
-        cause="restored-unread",
+        cause=AlertCause.RESTORED_UNREAD,
         role="operator",
         subject="After a restored back-up: ask these processors what they got",
         body="dpsync cannot read back what these processors hold. Look which letters went since the back-up, in the "

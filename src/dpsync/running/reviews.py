@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
+from dpsync.alert_causes import AlertCause
 from dpsync.alerts import Concern, told_of
+from dpsync.cases.departures import case_of
 from dpsync.installation import Installation
 from dpsync.reports.make import register_now
 from dpsync.reports.register import remains
@@ -13,8 +15,8 @@ from dpsync.reports.words import day
 AGAIN: Final = timedelta(days=7)
 """How long after an alert the same thing is told again: whoever is reminded each day soon reads none of it."""
 
-REVIEW: Final = "review-overdue"
-LEFT: Final = "processor-left"
+REVIEW: Final = AlertCause.REVIEW_OVERDUE
+LEFT: Final = AlertCause.PROCESSOR_LEFT
 
 
 def remind(there: Installation, now: datetime) -> None:
@@ -30,7 +32,7 @@ def remind(there: Installation, now: datetime) -> None:
         if line.review_overdue and line.review_by
     ]
     left = [
-        Concern(f"{line.processor}/{line.leaving}", f"{line.title}: {' '.join(remains(line))}", line.title)
+        Concern(f"{case_of(line.processor)}/{line.leaving}", f"{line.title}: {' '.join(remains(line))}", line.title)
         for line in lines
         if line.left
     ]
@@ -53,7 +55,9 @@ def remind(there: Installation, now: datetime) -> None:
     )
 
 
-def _tell(there: Installation, cause: str, subject: str, body: str, found: Sequence[Concern], now: datetime) -> None:
+def _tell(
+    there: Installation, cause: AlertCause, subject: str, body: str, found: Sequence[Concern], now: datetime
+) -> None:
     abouts = [one.about for one in found]
     known = there.read(lambda connection: told_of(connection, cause, abouts, now, there.zone, back=AGAIN))
     fresh = [one for one in found if one.about not in known]

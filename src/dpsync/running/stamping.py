@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from sqlalchemy import Connection
 
 from dpsync import paths
+from dpsync.alert_causes import AlertCause
 from dpsync.alerts import Concern
 from dpsync.connector_services import NoAnswer
 from dpsync.extras import loaded
@@ -153,7 +154,7 @@ def _note(
 
 def _tell(there: Installation, name: str, why: str, now: datetime) -> None:
     there.tell(
-        cause="stamp",
+        cause=AlertCause.STAMP,
         role="operator",
         subject="Something is wrong with the time stamp of the ledger's checkpoint",
         body="dpsync tries again every hour where it has none for today. Look at [ledger] stamps.",

@@ -1,6 +1,7 @@
 """How an installation begins: its database and ledger once, and what must be so each time before anything is sent."""
 
 from datetime import datetime
+from functools import partial
 from hashlib import sha256
 
 from dpsync import custody, journal_comparison, key_register, own_store, telemetry
@@ -13,10 +14,10 @@ from dpsync.ledger import entry
 from dpsync.ledger.audit import Verification
 from dpsync.ledger.entry import EntryKind
 from dpsync.ledger.log import protect
-from dpsync.propagation import contacts
+from dpsync.propagation import contacts, proof_boxes
 from dpsync.propagation.correspondence import acknowledgement
 from dpsync.retention import acts
-from dpsync.running import stamping, timekeeping
+from dpsync.running import key_changes, stamping, timekeeping, witnessing
 from dpsync.soundness import key_problems, verify_ledger
 from dpsync.store import integrity, meta
 from dpsync.store import tables as t
@@ -37,6 +38,7 @@ def initialise(there: Installation, *, backed_up: bool = False) -> tuple[bool, M
     if not new:
         there.demand_own_store()
         _begin_custody(there)
+        _make_findable(there)
         return False, migrated
     if there.read(there.log.size):
         raise StoreProblem("the database holds a ledger, and its table `meta` is empty: restore the newest back-up")
@@ -51,7 +53,23 @@ def initialise(there: Installation, *, backed_up: bool = False) -> tuple[bool, M
 
     there.write(work)
     _begin_custody(there)
+    _make_findable(there)
     return True, migrated
+
+
+def _make_findable(there: Installation) -> None:
+    """Have the names of requests from before there were boxes lead to their proof, too. Cut off, it begins anew."""
+    if there.read(proof_boxes.unfindable) is not None:
+        return
+    last, shut, more = 0, 0, True
+    while more:
+        last, some = there.write(partial(_make_boxes, there, last))
+        shut, more = shut + some, last > 0
+    there.write(lambda unit: meta.put(unit.connection, proof_boxes.UNFINDABLE, str(shut)))
+
+
+def _make_boxes(there: Installation, after: int, unit: Unit) -> tuple[int, int]:
+    return proof_boxes.make_missing(unit.connection, there, after)
 
 
 def _begin_custody(there: Installation) -> None:
@@ -78,7 +96,11 @@ def start(there: Installation) -> Verification:
     there.demand_own_store()
     clock = timekeeping.trouble(there)  # before anything is written under it
     verification = _demand_sound(there)
+    key_changes.finish(there, there.clock.now())
+    there.write(lambda unit: key_register.found_again(unit.connection, there.keys))
+    key_changes.retire(there, there.clock.now())
     _register(there)
+    _make_findable(there)
     timekeeping.tell(there, clock)
     _tell_of_channels(there)
     return verification
@@ -91,6 +113,7 @@ def _demand_sound(there: Installation) -> Verification:
     if problems := key_problems(there):
         raise KeyProblem("; ".join(problems))
     there.custody.demand_recovered()
+    witnessing.demand_others(there)
     if there.settings.ledger.stamps:
         stamping.demand_library()
     verification = verify_ledger(there, full=False)

@@ -18,6 +18,7 @@ from dpsync import paths
 from dpsync.errors import ConfigurationError, Fault
 from dpsync.paths import TroubleKind, Unusable
 from dpsync.settings.controller import faults_of_letters, faults_of_regime
+from dpsync.settings.places import line_of
 from dpsync.settings.sections import ProcessorSection, Settings
 from dpsync.settings.values import OURS, UNSET, UNSET_CODE, Environment, resolve
 from dpsync.urls import is_loopback
@@ -50,7 +51,7 @@ def load(path: Path, environ: Mapping[str, str], *, secrets: bool = True) -> Set
     after all that is wrong. With `secrets=False` such secrets alone are no error: they are in `Settings.unset`. But the
     address of the store is needed by every command.
     """
-    text, document = _parsed(path)
+    text, document = parsed(path)
     here = Environment(environ, path.absolute().parent)
     cross = _between_sections(document, here.folder)
     settings, faults = None, []
@@ -110,7 +111,7 @@ def processors_as_written(path: Path) -> dict[str, ProcessorSection]:
 
     Raises `ConfigurationError` where the file cannot be read.
     """
-    _, document = _parsed(path)
+    _, document = parsed(path)
     written = document.get("processors")
     own = ProcessorSection.model_fields.keys()
     found = {}
@@ -142,7 +143,9 @@ def schema() -> dict[str, Any]:
 # --- the file
 
 
-def _parsed(path: Path) -> tuple[str, dict[str, Any]]:
+def parsed(path: Path) -> tuple[str, dict[str, Any]]:
+    """The text of a settings file, and what it says. Raises `ConfigurationError`."""
+
     def refused(problem: str) -> ConfigurationError:
         return ConfigurationError([Fault(str(path), problem)])
 
@@ -305,26 +308,8 @@ def _section_in(annotation: object) -> type[BaseModel] | None:
 
 
 def _with_line(fault: Fault, loc: tuple[int | str, ...], text: str) -> Fault:
-    line = _line_of([str(part) for part in loc if not isinstance(part, int)], text)
+    line = line_of([str(part) for part in loc if not isinstance(part, int)], text)
     return Fault(fault.key, f"{fault.problem} (line {line})", fault.code) if line else fault
-
-
-def _line_of(names: list[str], text: str) -> int | None:
-    """The line of a key, else that of its section's head. Found by reading, since the parser keeps no places."""
-    head: list[str] = []
-    best: tuple[int, int] | None = None
-    for number, line in enumerate(text.splitlines(), 1):
-        if opened := re.match(r"\s*\[([^\[\]]+)\]\s*(?:#.*)?$", line):
-            head = [part.strip(" \"'") for part in opened[1].split(".")]
-            reached = len(head) if head == names[: len(head)] else 0
-        elif key := re.match(r"\s*([A-Za-z0-9_-]+)\s*=", line):
-            path = [*head, key[1]]
-            reached = len(path) if path == names[: len(path)] else 0
-        else:
-            continue
-        if reached and (best is None or reached > best[0]):
-            best = (reached, number)
-    return best[1] if best else None
 
 
 # --- a connector's secrets

@@ -20,12 +20,15 @@ from pydantic import (
 from dpsync.errors import Fault
 from dpsync.model import ExemptionCode, Mode, Right
 from dpsync.settings.about import AboutSection
+from dpsync.settings.callbacks import CallbackSection
 from dpsync.settings.controller import ControllerSection
-from dpsync.settings.section import Section
+from dpsync.settings.databases import Database
+from dpsync.settings.housekeeping import BackupSection, ForgettingSection
+from dpsync.settings.section import Section, as_written
+from dpsync.settings.sources import SIGNED_DOOR, Sources
 from dpsync.settings.values import (
     NAME,
     Address,
-    Database,
     Day,
     Duration,
     Folder,
@@ -41,11 +44,6 @@ from dpsync.settings.values import (
 )
 
 _TELLING_ONLY = frozenset({Right.RECTIFICATION, Right.RESTRICTION})
-
-
-def _as_written(text: str | dict[str, object]) -> Any:
-    """A default in the file's own spelling, not yet read."""
-    return text
 
 
 def _origin(text: str) -> str:
@@ -69,7 +67,7 @@ class StoreSection(Section):
 class KeysSection(Section):
     """Where the keys lie: outside the database, backed up apart from it."""
 
-    directory: Folder = Field(default=_as_written("keys"), description="Signing key, pepper and month keys; mode 0700.")
+    directory: Folder = Field(default=as_written("keys"), description="Signing key, pepper and month keys; mode 0700.")
 
 
 KeyLine = Annotated[str, StringConstraints(pattern=r"^[!-*,-~]{1,200}\+[0-9a-f]{8}\+[A-Za-z0-9+/]{43,64}={0,2}$")]
@@ -109,11 +107,11 @@ class LedgerSection(Section):
         description="The ledger's name under every signature, such as example.org/dpsync. You can never change it."
     )
     anchor: Folder = Field(
-        default=_as_written("anchors/"),
+        default=as_written("anchors/"),
         description="The folder for signed checkpoints. Best on another disk or machine than the database.",
     )
     receipts: Folder = Field(
-        default=_as_written("receipts/"), description="The folder for the receipt of each closed request."
+        default=as_written("receipts/"), description="The folder for the receipt of each closed request."
     )
     witnesses: tuple[CosigningSection, ...] = Field(
         default=(), description="Who cosigns the daily checkpoint: each with its url and its key line."
@@ -137,13 +135,16 @@ class IntakeSection(Section):
     metrics_listen: OwnListener | None = Field(
         default=None, description="The address for /metrics, on this machine only. Default: none."
     )
+    callback: CallbackSection | None = Field(
+        default=None, description="Where the main database is told what became of its requests. Default: nowhere."
+    )
 
 
 class SafetySection(Section):
     """What is held until a person looks."""
 
     mode: Mode = Field(
-        default=_as_written("live"),
+        default=as_written("live"),
         description="observe: send nothing. confirm: each erasure waits for approval. live: send, with the brake on.",
     )
     irreversible_per_day: Annotated[StrictInt, Field(ge=0, le=1_000_000)] = Field(
@@ -151,7 +152,7 @@ class SafetySection(Section):
         description="The brake: dpsync holds more erasures, opt-outs or address changes per account in 24 hours.",
     )
     cooling_off: Duration = Field(
-        default=_as_written("0h"), description="How long an erasure waits before anything is sent."
+        default=as_written("0h"), description="How long an erasure waits before anything is sent."
     )
     approvals: Annotated[StrictInt, Field(ge=0, le=2)] = Field(
         default=0, description="How many people must approve an erasure: 0, 1 or 2."
@@ -253,15 +254,6 @@ class RetentionSection(Section):
     )
 
 
-class ForgettingSection(Section):
-    """When the name, addresses and changes of a finished request are destroyed. Without it they stay for ever."""
-
-    after_days: Annotated[StrictInt, Field(ge=30, le=3650)] = Field(
-        default=30,
-        description="Days after a request was finished everywhere: at least the 30 for which dpsync looks again.",
-    )
-
-
 def _excusable(raw: object, info: ValidationInfo) -> object:
     if isinstance(raw, dict):
         for right in raw:
@@ -296,7 +288,7 @@ class ProcessorSection(Section):
         default=None, repr=False, description="Who gets a letter when the contact does not answer."
     )
     answer_within: Period = Field(
-        default=_as_written("10 days"), description="How long a notice may wait for its answer."
+        default=as_written("10 days"), description="How long a notice may wait for its answer."
     )
     base_url: WebAddress | None = Field(
         default=None, description="Another address of its API. Outside the vendor's own hosts only in a rehearsal."
@@ -306,7 +298,7 @@ class ProcessorSection(Section):
         description="The last part of /in/NAME/SECRET, where its own webhooks come in. Without it there are none.",
     )
     exempt: Annotated[Mapping[Right, ExemptionSection], BeforeValidator(_excusable)] = Field(
-        default=_as_written({}),
+        default=as_written({}),
         description="Rights it need not be told of: restriction and rectification (at a controller of its own erasure, "
         "too), each with a reason.",
     )
@@ -315,14 +307,14 @@ class ProcessorSection(Section):
         description="For a processor that keeps private conversations: how long they may stay, and who deletes them.",
     )
     about: AboutSection = Field(
-        default=_as_written({}), description="What the register of processors says of it; see `dpsync register`."
+        default=as_written({}), description="What the register of processors says of it; see `dpsync register`."
     )
     leaving: Day | None = Field(
         default=None,
         description="The last day on which it works for you. dpsync goes on telling it until its section is removed.",
     )
     options: Annotated[Mapping[str, object], PlainValidator(lambda raw: raw)] = Field(
-        default=_as_written({}), repr=False
+        default=as_written({}), repr=False
     )
 
     @model_validator(mode="before")
@@ -351,23 +343,27 @@ class Settings(Section):
     """All settings of one installation."""
 
     controller: ControllerSection = Field(description="Who is responsible, and under which law.")
-    store: StoreSection = Field(default=_as_written({}), description="Where requests and their states are kept.")
-    keys: KeysSection = Field(default=_as_written({}), description="The key directory.")
+    store: StoreSection = Field(default=as_written({}), description="Where requests and their states are kept.")
+    keys: KeysSection = Field(default=as_written({}), description="The key directory.")
     ledger: LedgerSection = Field(description="The proof.")
     witness: WitnessSection = Field(
-        default=_as_written({}), description="Which other ledgers this installation witnesses."
+        default=as_written({}), description="Which other ledgers this installation witnesses."
     )
-    intake: IntakeSection = Field(default=_as_written({}), description="How requests come in.")
-    safety: SafetySection = Field(default=_as_written({}), description="What dpsync holds until a person looks.")
+    intake: IntakeSection = Field(default=as_written({}), description="How requests come in.")
+    safety: SafetySection = Field(default=as_written({}), description="What dpsync holds until a person looks.")
     mail: MailSection | None = Field(default=None, description="The mail host. Without it, no notice can be sent.")
     forgetting: ForgettingSection | None = Field(
         default=None, description="When identifiers are destroyed. Without it, dpsync destroys none."
     )
+    backup: BackupSection | None = Field(default=None, description="Where back-ups lie. Without it, none is missed.")
     alerts: AlertsSection = Field(
-        default=_as_written({}), description="How people hear that something waits, besides email."
+        default=as_written({}), description="How people hear that something waits, besides email."
+    )
+    sources: Sources = Field(
+        default=as_written({}), description="Main databases with a shape of their own, each under a name of its own."
     )
     processors: Annotated[Mapping[Name, ProcessorSection], BeforeValidator(_named)] = Field(
-        default=_as_written({}), description="The processors, each under a name of its own."
+        default=as_written({}), description="The processors, each under a name of its own."
     )
     _unset: tuple[Fault, ...] = PrivateAttr(default=())
 
@@ -375,6 +371,12 @@ class Settings(Section):
     def origin(self) -> str:
         """The ledger's name. A rehearsal's is another ledger, and says so under every signature."""
         return f"{self.ledger.origin}/REHEARSAL" if self.controller.rehearsal else self.ledger.origin
+
+    @property
+    def callbacks(self) -> Mapping[str, CallbackSection]:
+        """Which main databases are told what became of their requests, by what a request is said to come from."""
+        doors = {SIGNED_DOOR: self.intake.callback} | {name: one.callback for name, one in self.sources.items()}
+        return {name: callback for name, callback in doors.items() if callback is not None}
 
     @property
     def unset(self) -> tuple[Fault, ...]:

@@ -22,8 +22,6 @@ from pydantic import (
     WithJsonSchema,
 )
 from pydantic_core import PydanticCustomError
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
 
 from dpsync import paths
 from dpsync.address import NotAnAddress, in_a_labels, mailbox
@@ -54,7 +52,6 @@ _UNITS = {
 _DURATION = re.compile(r"([0-9]{1,6}) *(" + "|".join(_UNITS) + r")s?")
 _ENV_NAME = re.compile(r"[A-Z_][A-Z0-9_]*")
 _PATH_SECRET = re.compile(r"[A-Za-z0-9_-]{22,128}")
-_DATABASE = re.compile(r"(?:postgres|postgresql|postgresql\+psycopg)://(?P<rest>\S+)")
 
 
 def wrong(problem: str) -> PydanticCustomError:
@@ -143,14 +140,15 @@ def located(text: str, folder: Path) -> Path:
     return Path(folder, text).absolute()
 
 
-def _environment(info: ValidationInfo) -> Environment:
+def environment_of(info: ValidationInfo) -> Environment:
+    """What `load` gave along for every value."""
     if not isinstance(info.context, Environment):
         raise TypeError("settings are read by load(), which knows the folder and the environment")
     return info.context
 
 
 def _secret(raw: object, info: ValidationInfo) -> Secret:
-    return resolve(raw, _environment(info))
+    return resolve(raw, environment_of(info))
 
 
 def _path_secret(raw: object, info: ValidationInfo) -> Secret:
@@ -165,7 +163,7 @@ def _path_secret(raw: object, info: ValidationInfo) -> Secret:
 def _path(raw: object, info: ValidationInfo) -> Path:
     if not isinstance(raw, str) or not raw or "\0" in raw:
         raise wrong("must be the path of a folder, as text")
-    return located(raw, _environment(info).folder)
+    return located(raw, environment_of(info).folder)
 
 
 def duration(raw: object) -> timedelta:
@@ -247,43 +245,6 @@ def _day(raw: object) -> date:
     raise wrong("must be a day, such as 2027-06-30")
 
 
-class DatabaseUrl(str):
-    """A SQLAlchemy URL that remembers how it was given, so that a password in it is never shown."""
-
-    __slots__ = ("reference",)
-    reference: str
-
-
-def _database(raw: object, info: ValidationInfo) -> DatabaseUrl:
-    here = _environment(info)
-    if isinstance(raw, str):
-        if "@" in raw and ":" in urlsplit(raw).netloc.rpartition("@")[0]:
-            raise wrong('has a password in it: give the whole URL as { env = "NAME" } or { file = "path" }')
-        url = DatabaseUrl(_engine_url(raw, here.folder))
-        url.reference = str(url)
-        return url
-    secret = resolve(raw, here)
-    url = DatabaseUrl("" if secret._value is None else _engine_url(secret.get_secret_value(), here.folder))  # noqa: SLF001  # because an unset secret is no error here
-    url.reference = secret.reference
-    return url
-
-
-def _engine_url(text: str, folder: Path) -> str:
-    if found := _DATABASE.fullmatch(text):
-        url = f"postgresql+psycopg://{found['rest']}"
-        try:
-            make_url(url)
-        except (ArgumentError, ValueError):
-            raise wrong("is not the address of a database: postgresql://user:password@host:port/name") from None
-        return url
-    path, question, query = text.removeprefix("sqlite:///").partition("?")
-    if not text.startswith("sqlite:///") or not path:
-        raise wrong("must begin with sqlite:/// or postgresql://")
-    if path == ":memory:":
-        raise wrong("must be a file: a database in memory is lost at the end")
-    return f"sqlite:///{located(path, folder)}{question}{query}"
-
-
 Text = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f]$")]
 Name = Annotated[str, StringConstraints(pattern=NAME)]
 Address = Annotated[str, AfterValidator(_address)]
@@ -301,12 +262,6 @@ PathSecret = Annotated[
     PlainValidator(_path_secret),
     PlainSerializer(lambda secret: secret.reference),
     WithJsonSchema(SECRET_SCHEMA),
-]
-Database = Annotated[
-    str,
-    PlainValidator(_database),
-    PlainSerializer(lambda url: url.reference),
-    WithJsonSchema({"anyOf": [{"type": "string"}, SECRET_SCHEMA]}),
 ]
 Duration = Annotated[
     timedelta,

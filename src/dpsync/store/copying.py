@@ -4,17 +4,20 @@ SQLite by its own online back-up, PostgreSQL by pg_dump and pg_restore, which be
 """
 
 import os
+import secrets
 import shutil
 import sqlite3
 import subprocess
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
 
 from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
+from sqlalchemy.schema import CreateSchema
 
 from dpsync import durable
 from dpsync.errors import StoreProblem
@@ -22,6 +25,9 @@ from dpsync.store.database import schema_of
 
 FILES: Final = {"sqlite": "database.sqlite", "postgresql": "database.pgdump"}
 """What the copy is called, by engine."""
+
+SCRATCH: Final = "dpsync_drill_"
+"""How the name of a database begins that is only there to try a copy."""
 
 _PING_SECONDS = 1.0
 """How often the session that holds the view says that it lives (`store.database.PAUSED_HOLDER`)."""
@@ -73,6 +79,39 @@ def restore_dump(engine: Engine, copy: Path) -> None:
     options = ["--no-owner", "--no-privileges", "--single-transaction", "--exit-on-error"]
     options += [f"--schema={schema_of(engine.url)}", str(copy)]
     _run("pg_restore", [_address(engine.url), *options], engine.url)
+
+
+def may_make_databases(engine: Engine) -> bool:
+    """Whether the user of a PostgreSQL database may make another one beside it."""
+    query = "SELECT rolcreatedb OR rolsuper FROM pg_roles WHERE rolname = current_user"
+    with engine.connect() as connection, connection.begin():
+        return bool(connection.execute(text(query)).scalar_one_or_none())
+
+
+@contextmanager
+def scratch_database(engine: Engine) -> Iterator[Engine]:
+    """An empty PostgreSQL database beside that of `engine`, of a name of its own; it is dropped at the end.
+
+    Raises `StoreProblem` where the server refuses one.
+    """
+    name = f"{SCRATCH}{secrets.token_hex(8)}"
+    server = create_engine(engine.url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    scratch = create_engine(engine.url.set(database=name), poolclass=NullPool)
+    try:
+        with server.connect() as connection:
+            connection.execute(text(f"CREATE DATABASE {name} TEMPLATE template0"))
+    except DBAPIError as refused:
+        raise StoreProblem("the PostgreSQL server makes no database to try the back-up in: see its log") from refused
+    try:
+        if (schema := schema_of(engine.url)) != "public":
+            with scratch.begin() as connection:
+                connection.execute(CreateSchema(schema))
+        yield scratch
+    finally:
+        scratch.dispose()
+        with server.connect() as connection:
+            connection.execute(text(f"DROP DATABASE IF EXISTS {name}"))
+        server.dispose()
 
 
 def demand_readable(copy: Path) -> None:

@@ -1,8 +1,8 @@
 """Connections: how a transaction begins on each engine, so that the same code means the same on both.
 
-One writer at a time, on both. On SQLite that is `BEGIN IMMEDIATE`; on PostgreSQL one advisory lock, taken first. So ids
-and ledger indices are in commit order, no two writers can deadlock, and a race is decided before anything is read.
-See docs/decisions/0001-one-writer-at-a-time.md.
+One writer at a time, on both. On SQLite that is `BEGIN IMMEDIATE`; on PostgreSQL one advisory lock, taken first. So
+ledger indices are in commit order, no two writers can deadlock, and a race is decided before anything is read. What
+`beside` says may run beside others shares that lock. See docs/decisions/0001-one-writer-at-a-time.md and 0023.
 """
 
 import errno
@@ -22,6 +22,7 @@ from sqlalchemy.engine import URL, make_url
 from dpsync.connector_services import CALLS_AT_ONCE
 from dpsync.errors import Locked, StoreAway, StoreProblem
 from dpsync.extras import demand
+from dpsync.store.beside import is_beside, options
 from dpsync.store.columns import EPOCH
 from dpsync.store.patience import Patience, ask_sqlite, listen_to_postgresql, quiet_seconds
 from dpsync.store.trouble import FULL, file_trouble
@@ -134,16 +135,17 @@ class _Beginning:
         }
         pins = "".join(f"; SET LOCAL {name} = {value}" for name, value in always.items())
         # READ COMMITTED: a snapshot from before the writer's lock would not show what its last holder did.
-        self._writing = (
-            f"SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE{pins}; SET LOCAL synchronous_commit = on; "
-            f"SELECT pg_advisory_xact_lock({WRITER_LOCK})"
-        )
+        begin = f"SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE{pins}; SET LOCAL synchronous_commit = on; "
+        self._writing = f"{begin}SELECT pg_advisory_xact_lock({WRITER_LOCK})"
+        # Deferred: a trigger that counts would make everybody wait for who counted first.
+        self._beside = f"{begin}SELECT pg_advisory_xact_lock_shared({WRITER_LOCK}); SET CONSTRAINTS ALL DEFERRED"
         # READ COMMITTED would see another moment with each statement, and numbers of one report would not agree.
         self._reading = f"SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY{pins}"
 
     def __call__(self, connection: Connection) -> None:
         writes = connection.get_execution_options().get("dpsync_writes", False)
-        connection.exec_driver_sql(self._writing if writes else self._reading)
+        writing = self._beside if is_beside(connection) else self._writing
+        connection.exec_driver_sql(writing if writes else self._reading)
 
 
 def _set_up_sqlite(connection: sqlite3.Connection, patience: Patience, database: str) -> None:
@@ -175,9 +177,12 @@ _FIRST_READ = "SELECT 1 FROM sqlite_master LIMIT 1"
 
 
 @contextmanager
-def writing(engine: Engine) -> Iterator[Connection]:
-    """A transaction that alone may write; committed at the end, rolled back on an exception."""
-    with engine.connect().execution_options(dpsync_writes=True) as connection, connection.begin():
+def writing(engine: Engine, *, beside: bool = False) -> Iterator[Connection]:
+    """A transaction that alone may write; committed at the end, rolled back on an exception.
+
+    `beside`: on PostgreSQL it shares that with others that say so, see `store.beside`.
+    """
+    with engine.connect().execution_options(**options(beside=beside)) as connection, connection.begin():
         yield connection
 
 

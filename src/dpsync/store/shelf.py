@@ -8,6 +8,7 @@ from sqlalchemy import Connection, Engine, select, update
 
 from dpsync.connector_services import Clock
 from dpsync.store import tables as t
+from dpsync.store.beside import beside
 from dpsync.store.database import reading
 from dpsync.store.upsert import insert_or_ignore, insert_or_replace_all
 from dpsync.store.writer import Unit, Writer
@@ -46,6 +47,12 @@ def keep(connection: Connection, rows: Iterable[Row]) -> None:
         insert_or_replace_all(connection, t.shelf, list(latest.values()))
 
 
+@beside
+def _keep_all(unit: Unit, many: Sequence[Sequence[Row]]) -> Sequence[None]:
+    keep(unit.connection, [row for rows in many for row in rows])
+    return [None] * len(many)
+
+
 class StoredShelf:
     """A `Shelf` in table `shelf`. Keys are shown in the database, so they may hold pseudonyms but no identifiers."""
 
@@ -66,7 +73,7 @@ class StoredShelf:
         """Keep many in one commit, replacing what stood there."""
         rows = [self._row(key, value) for key, value in sorted(entries.items())]
         if rows:
-            self._writer().call(lambda unit: keep(unit.connection, rows))
+            self._writer().submit_to(_keep_all, rows).result()
 
     def note(self, key: str, value: str) -> None:
         """Keep `value` under `key` in the transaction that records the outcome of what this thread is asking.

@@ -17,7 +17,17 @@ from sqlalchemy import (
     text,
 )
 
-from dpsync.store import case_tables, conversation_tables, page_link_tables, question_tables  # noqa: F401 - because whoever makes the schema must make these too
+from dpsync.store import (  # noqa: F401 - because whoever makes the schema must make these too
+    brake_tables,
+    callback_tables,
+    case_tables,
+    contact_tables,
+    conversation_tables,
+    page_link_tables,
+    proof_tables,
+    question_tables,
+    reconciling_tables,
+)
 from dpsync.store.columns import EPOCH, Instant, Serial, metadata
 
 __all__ = ["EPOCH", "metadata"]

@@ -2,6 +2,9 @@
 
 Measured with three competing writers, SQLite made one wait 3.2 s; one writer does thousands of acknowledged webhooks a
 second, because all that came in during one commit is the next one. No timer: the previous fsync is the wait.
+
+On PostgreSQL several processes write. What is marked so is done beside theirs first, and alone where that fails: see
+`store.beside`.
 """
 
 import queue
@@ -15,6 +18,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from dpsync.errors import Locked, StoreAway, StoreHeld
+from dpsync.store.beside import LEFT, is_beside, runs_beside, take_turn, was_undone
 from dpsync.store.database import writing
 from dpsync.store.trouble import trouble
 
@@ -43,12 +47,14 @@ class Unit:
     """What one item may use: the open transaction, and the ledger entries that are appended just before the commit.
 
     The entries are collected because the ledger's head comes last: what takes its place in the record first has
-    been decided last.
+    been decided last. `beside`: others write meanwhile.
     """
 
     connection: Connection
+    beside: bool = False
     entries: Bodies = field(default_factory=list)
     accepted: list[Any] = field(default_factory=list)
+    last: list[Callable[[Connection], None]] = field(default_factory=list)
 
     def append(self, request_id: str | None, body: bytes) -> None:
         """Add an entry of the ledger to what this transaction commits."""
@@ -57,6 +63,13 @@ class Unit:
     def accept(self, event: Any) -> None:
         """Have it kept outside, after the commit, that this was accepted; only then does whoever waits hear of it."""
         self.accepted.append(event)
+
+    def in_turn(self, work: Callable[[Connection], None]) -> None:
+        """Have `work` done once nobody else can commit before we do: at once, or where others write, at the end."""
+        if self.beside:
+            self.last.append(work)
+        else:
+            work(self.connection)
 
 
 Many = Callable[[Unit, Sequence[Any]], Sequence[Any]]
@@ -80,6 +93,7 @@ class Writer:
 
     def __init__(self, engine: Engine, before_commit: BeforeCommit, journal: Journal | None = None) -> None:
         self._engine = engine
+        self._shared = engine.dialect.name == "postgresql"  # by several processes
         self._journal = journal
         self._before_commit = before_commit
         self._queue: queue.SimpleQueue[QueuedWrite | None] = queue.SimpleQueue()
@@ -147,11 +161,18 @@ class Writer:
 
     def _write(self, batch: list[QueuedWrite]) -> None:
         live = [job for job in batch if job.future.set_running_or_notify_cancel()]
-        for job, result in zip(live, self._results(live), strict=True):
-            if isinstance(result, _Failed):
-                job.future.set_exception(result.error)
-            else:
-                job.future.set_result(result)
+        if self._shared and all(runs_beside(job.many) for job in live):
+            live = _told(live, self._beside(live))
+        if live:
+            _told(live, self._results(live))
+
+    def _beside(self, jobs: list[QueuedWrite]) -> list[Any]:
+        """What came of each beside other processes' writing; `LEFT` of what has to be done alone."""
+        try:
+            return self._commit(jobs, beside=True)
+        except BaseException as error:  # noqa: BLE001 - because it is handed to whoever waits; the thread lives on
+            known = _concerns_all(error) and not was_undone(error)
+            return [_Failed(_named(error)) if known else LEFT] * len(jobs)
 
     def _results(self, jobs: list[QueuedWrite]) -> list[Any]:
         """What came of each: all in one transaction; if that fails, a savepoint each; if that fails, one by one.
@@ -166,21 +187,21 @@ class Writer:
                     return [_Failed(_named(error))] * len(jobs)
         return [result for job in jobs for result in self._results([job])]
 
-    def _commit(self, jobs: Sequence[QueuedWrite]) -> list[Any]:
+    def _commit(self, jobs: Sequence[QueuedWrite], *, beside: bool = False) -> list[Any]:
         kinds: dict[Many, list[int]] = {}
         for place, job in enumerate(jobs):
             kinds.setdefault(job.many, []).append(place)
         results: list[Any] = [None] * len(jobs)
         told: set[int] = set()
-        with writing(self._engine) as connection:
-            unit = Unit(connection)
+        with writing(self._engine, beside=beside) as connection:
+            unit = Unit(connection, beside=beside)
             for many, places in kinds.items():
                 before = len(unit.accepted)
                 answers = many(unit, [jobs[place].item for place in places])
                 for place, answer in zip(places, answers, strict=True):
                     results[place] = answer
                 if len(unit.accepted) > before:
-                    told.update(places)
+                    told.update(place for place in places if results[place] is not LEFT)
             size = self._append(connection, [unit])
         return self._kept(results, told, unit.accepted, size)
 
@@ -211,6 +232,11 @@ class Writer:
     def _append(self, connection: Connection, units: Sequence[Unit]) -> int:
         if self._journal is not None and any(unit.accepted for unit in units):
             self._journal.demand()
+        last = [one for unit in units for one in unit.last]
+        if is_beside(connection) and (last or any(unit.entries for unit in units)):
+            take_turn(connection)
+        for work in last:
+            work(connection)
         entries = [one for unit in units for one in unit.entries]
         return (entries and self._before_commit(connection, entries)) or 0
 
@@ -228,6 +254,16 @@ class Writer:
 @dataclass(frozen=True, slots=True)
 class _Failed:
     error: BaseException
+
+
+def _told(jobs: Sequence[QueuedWrite], results: Sequence[Any]) -> list[QueuedWrite]:
+    """Tell whoever waits; gives what is left to be done."""
+    for job, result in zip(jobs, results, strict=True):
+        if isinstance(result, _Failed):
+            job.future.set_exception(result.error)
+        elif result is not LEFT:
+            job.future.set_result(result)
+    return [job for job, result in zip(jobs, results, strict=True) if result is LEFT]
 
 
 def _concerns_all(error: BaseException) -> bool:

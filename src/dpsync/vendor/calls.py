@@ -25,7 +25,7 @@ from dpsync.connector import (
 )
 from dpsync.connector_services import NoAnswer
 from dpsync.errors import CredentialsRejected, ProcessorUnreachable
-from dpsync.http import CUT, UNREACHABLE, json_of, retry_after, says_json
+from dpsync.http import CUT, TLS_FAILED, UNREACHABLE, json_of, retry_after, says_json
 from dpsync.vendor.errors import (
     ANY_VENDORS,
     BLOCKED,
@@ -75,6 +75,8 @@ class Calls:
     """The vendor's own table of errors."""
     code_in: ClassVar[str] = ""
     """In which member of its JSON an error says its number or word."""
+    marks: ClassVar[frozenset[str]] = frozenset()
+    """Of these members at least one stands in whatever object the vendor says yes with; none: any JSON is its yes."""
 
     def __init__(self, kit: Kit, order: Instruction | None, sleep: Callable[[float], None] = time.sleep) -> None:
         self._kit = kit
@@ -111,14 +113,33 @@ class Calls:
         try:
             reply = self.patiently(make) if patient and not writing else make()
         except NoAnswer as failure:
-            raise Ended(Retryable(reason=failure.reason, doubtful=writing and failure.sent), stop=True) from None
+            raise Ended(self._unheard(failure, writing=writing), stop=True) from None
         self.note_touch(reply, writing=writing)
         self.demand_own(reply, writing=writing)
         return reply
 
+    def _unheard(self, failure: NoAnswer, *, writing: bool) -> Retryable:
+        """What it means that no answer came.
+
+        A certificate that is not accepted is somebody's in between, or one that the vendor let run out: a fact about
+        the account, which its operator must hear of.
+        """
+        strange = failure.reason == TLS_FAILED
+        doubtful, blocked = writing and failure.sent, strange and not self._heard
+        return Retryable(reason=failure.reason, busy=strange, blocked=blocked, doubtful=doubtful)
+
     def speaks(self, reply: Reply) -> bool:
         """Whether an error, or a redirect, is in the vendor's own documented shape. Override it: any JSON object is."""
         return self.shaped(reply)
+
+    def affirms(self, reply: Reply) -> bool:
+        """Whether a yes in JSON shows whose it is. One that cannot be read may be cut, and one may hold an error."""
+        found = json_of(reply)
+        if found is None:
+            return reply.body.strip() != b"null"
+        if not self.marks:
+            return True
+        return (isinstance(found, dict) and not self.marks.isdisjoint(found)) or self.speaks(reply)
 
     @staticmethod
     def shaped(reply: Reply, **kinds: type) -> bool:
@@ -152,8 +173,8 @@ class Calls:
         if reply.status >= 300:
             return self.speaks(reply)
         if not reply.body.strip():
-            return writing or reply.status == 204  # whether a yes may be empty is the connector's to know
-        return says_json(reply)
+            return writing  # whether the yes to a change may be empty is the connector's to know
+        return says_json(reply) and ((writing and json_of(reply) == {}) or self.affirms(reply))
 
     def patiently(self, read: Callable[[], Reply]) -> Reply:
         """Read, and again where the connection broke: three times in all, within the deadline. Raises `NoAnswer`."""
@@ -247,7 +268,7 @@ class Calls:
 
     def unreachable(self, vendor: str, end: Ended) -> ProcessorUnreachable:
         """What whoever ran `check` reads: the reason, and at which call, about which of the vendor's lists."""
-        reason, code = end.outcome.reason, _BLOCKED if end.outcome.reason == BLOCKED else None
+        reason, code = end.outcome.reason, _BLOCKED if end.outcome.reason in (BLOCKED, TLS_FAILED) else None
         if not self.evidence:
             return ProcessorUnreachable(f"{vendor}: {reason}", code=code)
         at = self.evidence[-1]

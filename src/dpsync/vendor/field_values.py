@@ -17,7 +17,8 @@ from enum import IntEnum, StrEnum
 from typing import Final, TypeVar
 from urllib.parse import unquote, urlsplit
 
-from dpsync.model import FieldValue, phone_digits
+from dpsync.model import FieldValue
+from dpsync.telephone import phone_digits
 
 
 class Kind(StrEnum):

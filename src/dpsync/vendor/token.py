@@ -6,6 +6,7 @@ nobody spends one before the shelf says so to every other process, and no new on
 
 import base64
 import json
+import re
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -17,8 +18,8 @@ from urllib.parse import urlencode
 from dpsync.connector import Kit, Reply, Retryable
 from dpsync.connector_services import NoAnswer
 from dpsync.errors import CredentialsRejected
-from dpsync.http import json_of
-from dpsync.vendor.calls import Calls
+from dpsync.http import json_of, says_json
+from dpsync.vendor.calls import Calls, part_of
 from dpsync.vendor.errors import Ended, refused, unreadable
 
 RENEWING: Final = "another process is renewing the token"
@@ -26,6 +27,7 @@ ANEW: Final = "authorise the app anew and put the new refresh_token in the setti
 
 _LOST: Final = "lost"
 _IN_FLIGHT: Final = timedelta(minutes=5)  # longer than any call lasts
+_SAYS_ERROR: Final = frozenset({200, 400, 401, 403, 429})  # besides faults; a 404 is about the place, and anybody's
 _EARLY: Final = timedelta(minutes=1)  # a token must not end under way
 
 
@@ -59,6 +61,13 @@ class TokenCalls(Calls, ABC):
     @abstractmethod
     def granted(self, reply: Reply) -> Token:
         """The token that this answer gives; see `token_in`. Raises `Ended`, `CredentialsRejected`."""
+
+    @staticmethod
+    def speaks_oauth(reply: Reply) -> bool:
+        """Whether the answer to a token call is an error as OAuth has it (section 5.2): one of its words."""
+        word = part_of(reply, "error")
+        spoken = isinstance(word, str) and re.fullmatch(r"[a-z_]+", word) is not None
+        return spoken and (reply.status in _SAYS_ERROR or reply.status >= 500)
 
 
 class RenewableToken:
@@ -162,7 +171,8 @@ class RenewableToken:
         """A new token for a refresh token. Of one that is good once, `Ended` says that it surely was not taken."""
         reply = self._asked(calls, {"refresh_token": refresh})
         # turned away at the door, or before it; after any other answer it may be spent
-        taken = reply.status != 429 and (reply.status >= 500 or calls.is_own(reply, writing=False))
+        perhaps = reply.status >= 500 or (reply.status < 300 and says_json(reply))
+        taken = reply.status != 429 and (perhaps or calls.is_own(reply, writing=False))
         try:
             fresh = calls.granted(reply)
         except (Ended, CredentialsRejected):

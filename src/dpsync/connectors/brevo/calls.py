@@ -78,6 +78,7 @@ class Calls(vendor.Calls):
 
     errors = ERRORS
     code_in = "code"
+    marks = frozenset({"email", "attributes", "companyName"})
 
     def __init__(
         self,

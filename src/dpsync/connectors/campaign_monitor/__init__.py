@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from dpsync.connector import Account, Applied, Capability, Instruction, Kit, Means, NothingHeld, Outcome
 from dpsync.connectors.campaign_monitor.calls import (
     ERRORS,
+    NOT_OURS,
     NOT_SUPPRESSED,
     VENDOR,
     Calls,
@@ -46,7 +47,7 @@ from dpsync.vendor.rectification import move
 _ERASED, _RESTRICTED, _OPTED_OUT = "erased", "restricted", "opted_out"
 _ASKED: Final = "asked"
 
-NO_CLIENTS: Final = "the account shows no client"
+NO_CLIENTS: Final = "it shows no client: see whether the key or token is that of the account with the clients"
 NO_LISTS: Final = "the account shows no list"
 _SHOWS_NO_CAUSE: Final = "a suppressed address does not show why it is suppressed"
 
@@ -143,11 +144,9 @@ class CampaignMonitor(PeopleInPlaces[CampaignMonitorSettings, Calls, Client, Map
 
         One that cannot be read, or is not ours, keeps no other from being told.
         """
-        wanted = dict.fromkeys(self._settings.clients, "")
-        wanted = wanted or named(calls.content(calls.about("GET", "/clients"), list), "ClientID", "Name")
-        trouble = None if wanted else refused(NO_CLIENTS)
-        shown = False
-        for client, name in wanted.items():
+        trouble: Ended | None = None
+        read = shown = False
+        for client, name in self._clients(calls).items():
             try:
                 rows = calls.content(calls.about("GET", "/clients/{id}/lists", client), list)
                 one = Client(client, name, named(rows, "ListID", "Name"))
@@ -156,12 +155,23 @@ class CampaignMonitor(PeopleInPlaces[CampaignMonitorSettings, Calls, Client, Map
                     raise
                 trouble = trouble or end
             else:
-                shown = shown or bool(one.lists)
+                read, shown = True, shown or bool(one.lists)
                 yield one
+        if trouble and not read and trouble.outcome.reason == NOT_OURS:
+            raise calls.set_wrongly(NOT_OURS)
         # a credential without the permission may look the same
         trouble = trouble or (None if shown else refused(NO_LISTS))
         if trouble:
             raise trouble
+
+    def _clients(self, calls: Calls) -> dict[str, str]:
+        """What each client is called, by its id: the configured ones, else all that the account shows, at least one."""
+        if self._settings.clients:
+            return dict.fromkeys(self._settings.clients, "")
+        shown = named(calls.content(calls.about("GET", "/clients"), list), "ClientID", "Name")
+        if not shown:
+            raise calls.set_wrongly(NO_CLIENTS)
+        return shown
 
     def member(self, calls: Calls, place: Client, address: str) -> Mapping[str, Member] | None:
         """The record in each list of a client that holds the address."""

@@ -13,7 +13,8 @@ from pydantic import AfterValidator, Field, SecretStr, model_validator
 from dpsync.connector import Instruction, Kit, Reply
 from dpsync.connectors.campaign_monitor import records
 from dpsync.connectors.campaign_monitor.records import Member, fields_in, member_in
-from dpsync.http import api_root, retry_after
+from dpsync.errors import CredentialsRejected
+from dpsync.http import api_root, json_of, retry_after
 from dpsync.vendor.calls import Secret
 from dpsync.vendor.connector import VendorSettings, ids
 from dpsync.vendor.errors import OUR_FAULT, Error, Meaning, unreadable
@@ -96,6 +97,7 @@ class Calls(TokenCalls):
 
     errors = ERRORS
     code_in = "Code"
+    marks = frozenset({"EmailAddress", "ListID", "ClientID", "FieldName", "Results", "SystemDate", "access_token"})
 
     def __init__(
         self,
@@ -148,9 +150,14 @@ class Calls(TokenCalls):
 
     def speaks(self, reply: Reply) -> bool:
         """By its number, and at the token call as OAuth says."""
-        return self.shaped(reply, Code=int) or (
-            reply.evidence.endpoint.endswith(_TOKEN) and self.shaped(reply, error=str)
-        )
+        return self.shaped(reply, Code=int) or (reply.evidence.endpoint.endswith(_TOKEN) and self.speaks_oauth(reply))
+
+    def affirms(self, reply: Reply) -> bool:
+        """Its lists are arrays, and an empty one is a yes."""
+        rows = json_of(reply)
+        if not isinstance(rows, list):
+            return super().affirms(reply)
+        return not rows or any(isinstance(row, dict) and not self.marks.isdisjoint(row) for row in rows)
 
     def held(self, place: str, address: str) -> Member | None:
         """The record, or None for the documented "not in list". Another list's id would be 401 code 101. Raises."""
@@ -188,6 +195,11 @@ class Calls(TokenCalls):
         if no is None and (reply.status != 200 or reply.body.strip()):
             raise unreadable()
         return no
+
+    def set_wrongly(self, advice: str) -> CredentialsRejected:
+        """That the last answer shows no client: our key or client id is wrong, and nobody refused the request."""
+        at = self.evidence[-1]
+        return CredentialsRejected(at.endpoint, at.status, at.request_id, evidence=self.kept, advice=advice)
 
     def granted(self, reply: Reply) -> Token:
         """The pair that a refresh token is exchanged for. Raises `Ended`, `CredentialsRejected`."""

@@ -78,6 +78,7 @@ class EventbriteCalls(Calls):
     """The calls of one instruction."""
 
     errors = ERRORS
+    marks = frozenset({"id", "pagination"})
 
     def __init__(self, kit: Kit, settings: EventbriteSettings, pace: Pace, order: Instruction | None) -> None:
         super().__init__(kit, order)

@@ -74,6 +74,7 @@ class Calls(TokenCalls):
     """The calls of one instruction."""
 
     errors = ERRORS
+    marks = frozenset({"deletionRequestTime", "propertyId", "access_token"})
 
     def __init__(
         self, kit: Kit, base: str | None, token: RenewableToken, pace: Pace, order: Instruction | None
@@ -88,7 +89,7 @@ class Calls(TokenCalls):
         match json_of(reply):
             case {"error": {"code": int()}}:
                 return True
-        return reply.evidence.endpoint == f"POST {_TOKEN}" and self.shaped(reply, error=str)
+        return reply.evidence.endpoint == f"POST {_TOKEN}" and self.speaks_oauth(reply)
 
     def code(self, reply: Reply) -> str:
         """Why it said no. Which words it has for a used-up quota is not documented for this interface: all are one."""

@@ -83,6 +83,6 @@ def read(written: str) -> tuple[str, str]:
     kind, value = (kind, value.strip()) if colon and kind.strip() != "_ga" else ("", written.strip())
     cookie = _COOKIE.fullmatch(value) if kind in ("", "CLIENT_ID") else None
     value = cookie[1] if cookie else value
-    # in a cookie too a site may name its visitors itself, though hardly by figures alone
-    theirs = _CLIENT.fullmatch(value) or (cookie and re.search(r"[^0-9.]", value))
+    # what else stands in a cookie may be torn, or a site's own: whoever knows that writes CLIENT_ID: before it alone
+    theirs = _CLIENT.fullmatch(value)
     return ("CLIENT_ID" if theirs else "") if kind == "" or cookie else kind, value

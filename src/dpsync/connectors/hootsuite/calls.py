@@ -105,6 +105,7 @@ class HootsuiteCalls(TokenCalls):
     """The calls of one instruction."""
 
     errors = ERRORS
+    marks = frozenset({"data", "access_token"})
 
     def __init__(self, kit: Kit, base: str, token: RenewableToken, order: Instruction | None) -> None:
         super().__init__(kit, order)

@@ -5,6 +5,7 @@ success, drops the headers and waits 120 s.
 """
 
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from functools import partial
 from types import MappingProxyType
 from typing import Any, ClassVar, Final
@@ -20,6 +21,8 @@ from dpsync.connector import (
     Kit,
     Means,
     NothingHeld,
+    ObservesOptOuts,
+    OptOutHint,
     Outcome,
     Refused,
     Reply,
@@ -37,6 +40,7 @@ from dpsync.connectors.mailchimp.calls import (
     hashed,
 )
 from dpsync.connectors.mailchimp.correction import correct, merge_fields, types_of
+from dpsync.connectors.mailchimp.observed import hints_in, opted_out_at
 from dpsync.model import Changes, Right
 from dpsync.vendor.corrections import Compared, compared
 from dpsync.vendor.errors import Ended, unreadable
@@ -54,7 +58,7 @@ _RootApi: Any = root_api.RootApi
 _SOURCE = "Mailchimp Marketing API specification 3.0.55 and its documentation, as read in August 2026"
 
 
-class Mailchimp(PeopleInPlaces[MailchimpSettings, Calls, str, Member]):
+class Mailchimp(PeopleInPlaces[MailchimpSettings, Calls, str, Member], ObservesOptOuts):
     """Tells Mailchimp, in every audience, under every address. Serves ten threads: no state but a cache."""
 
     name: ClassVar[str] = "mailchimp"
@@ -163,6 +167,17 @@ class Mailchimp(PeopleInPlaces[MailchimpSettings, Calls, str, Member]):
         there = {*member.merge_fields, *changes.fields}
         asked = {tag: value for tag, value in merge_fields(changes).items() if tag in there}
         return compared(asked, member.merge_fields, types)
+
+    # --- what it tells us
+
+    def opt_out_hints(self, body: bytes) -> tuple[OptOutHint, ...]:
+        """Who unsubscribed, by an audience's webhook: of the audiences that this section names, where it names any."""
+        named = self._settings.audiences
+        return tuple(hint for hint in hints_in(body) if not named or hint.place in named)
+
+    def opted_out_at(self, hint: OptOutHint) -> datetime | None:
+        """What the audience says of it now."""
+        return opted_out_at(self.calls(None), hint)
 
     # --- one contact in one audience
 

@@ -22,7 +22,8 @@ from dpsync.vendor.field_values import FieldType
 from dpsync.vendor.token import basic
 
 VENDOR = re.compile(r"https://([a-z]{2}[0-9]{1,3}\.)?api\.mailchimp\.com/3\.0")  # newer pages show no data centre
-_LIST_ID = re.compile(r"[A-Za-z0-9_-]{1,40}")
+LIST_ID = re.compile(r"[A-Za-z0-9_-]{1,40}")
+_PAGES = re.compile(r"(?:https?:)?//(?:[a-z0-9-]+\.)*mailchimp\.com(?:[/?#:]|$)", re.IGNORECASE)
 _STATUSES = frozenset({"subscribed", "unsubscribed", "cleaned", "pending", "transactional", "archived"})
 _MEMBER_FIELDS = "id,list_id,status,merge_fields"
 _SET_KEPT: Final = 300.0  # seconds that the set of audiences is believed before it is read again
@@ -56,7 +57,7 @@ class MailchimpSettings(VendorSettings):
     api_key: Secret
     base_url: Annotated[str, AfterValidator(partial(api_root, path="/3.0"))] | None = None
     audiences: Annotated[
-        tuple[str, ...], AfterValidator(partial(ids, form=_LIST_ID, such="audience ids such as a6b5da1054"))
+        tuple[str, ...], AfterValidator(partial(ids, form=LIST_ID, such="audience ids such as a6b5da1054"))
     ] = Field(default=(), max_length=1000)
 
     @model_validator(mode="after")
@@ -86,6 +87,7 @@ class Calls(vendor.Calls):
 
     errors = ERRORS
     code_in = "title"
+    marks = frozenset({"id", "lists", "merge_fields", "total_items", "health_status", "account_name"})
 
     def __init__(
         self,
@@ -124,7 +126,7 @@ class Calls(vendor.Calls):
         **_: object,
     ) -> Reply:
         """Make one call; a read is tried again where the connection broke. Raises `Ended`, `CredentialsRejected`."""
-        # every id in a path is one by its form (`_LIST_ID`, a hash), so nothing there needs quoting
+        # every id in a path is one by its form (`LIST_ID`, a hash), so nothing there needs quoting
         url = self._base + resource_path.format_map(path_params or {})
         reply = self.ask(
             method,
@@ -140,8 +142,14 @@ class Calls(vendor.Calls):
         return reply
 
     def speaks(self, reply: Reply) -> bool:
-        """As its `ProblemDetailDocument` says; above its limits it answers 429, or 403 without JSON."""
-        return self.shaped(reply, title=str, status=int, detail=str)
+        """As its `ProblemDetailDocument` says; above its limits it answers 429, or 403 without JSON.
+
+        Others write problems of the same form (RFC 9457; Cloudflare does): theirs lead to somebody else's pages, or to
+        none (`about:blank`). Some of its own were seen without a type.
+        """
+        own = self.shaped(reply, title=str, status=int, detail=str)
+        page = part_of(reply, "type")
+        return own and (page is None or _PAGES.match(str(page)) is not None)
 
     def no(self, reply: Reply, *rows: Error) -> Error | None:
         """As ever, but that a 404 which calls itself something else is no "nobody"."""
@@ -231,7 +239,7 @@ class Audiences:
                 raise unreadable()
             total, before = counted, len(found)
             for entry in lists:
-                if not isinstance(entry, dict) or not _LIST_ID.fullmatch(str(entry.get("id", ""))):
+                if not isinstance(entry, dict) or not LIST_ID.fullmatch(str(entry.get("id", ""))):
                     raise unreadable()
                 found[str(entry["id"])] = str(entry.get("name", ""))
             if len(found) == before and len(found) < total:

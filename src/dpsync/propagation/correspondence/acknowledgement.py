@@ -13,7 +13,7 @@ from dpsync.ledger import entry, rows
 from dpsync.ledger.entry import EntryKind
 from dpsync.mail import bounce_address, letter, tag_of
 from dpsync.model import DONE_STATES, Cause, Right, State
-from dpsync.propagation import contacts
+from dpsync.propagation import contacts, naming
 from dpsync.propagation.alert_texts import alert
 from dpsync.propagation.commitments import Author, Beside
 from dpsync.propagation.controller import Controller, token_hash
@@ -207,6 +207,7 @@ def confirm_contact(unit: Unit, controller: Controller, token: str, now: datetim
         said = rows.item(rows.own_key(controller.keys), "contact", {**row, "confirmed_at": now})
         unit.append(None, entry.encode(EntryKind.CONFIRMED, now, dest=row["processor"], rows=said))
         release_confirmed(unit, controller, now)
+        naming.tell_if_it_counts(unit, controller, row["processor"], row["pseudonym"], now)
     return controller.title_of(row["processor"])
 
 
@@ -232,7 +233,7 @@ def contacts_to_ask(connection: Connection, controller: Controller) -> list[tupl
     present = [
         (name, address)
         for name, processor in sorted(controller.processors.items())
-        for address in contacts.desks(processor)
+        for address in contacts.desks(connection, controller, processor)
     ]
     return [one for one in present if (one[0], controller.keys.pseudonym("address", one[1])) in waiting]
 

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, func, select, update
 from dpsync.connector_services import Mail, MailRefused, NoAnswer
 from dpsync.ledger.note import Signer, sign_text
 from dpsync.mail import bare, letter, tag_of
+from dpsync.propagation.contacts import present
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.correspondence.acknowledgement import BY_PEOPLE
 from dpsync.store import tables as t
@@ -56,13 +57,12 @@ def owed(connection: Connection, now: datetime) -> list[ReceiptOwed]:
     return [ReceiptOwed(**row) for row in rows.mappings()]
 
 
-def send(controller: Controller, mail: Mail, signer: Signer, one: ReceiptOwed, now: datetime) -> bool:
+def send(controller: Controller, mail: Mail, signer: Signer, one: ReceiptOwed, to: str | None, now: datetime) -> bool:
     """Mail one receipt; False where it must be tried again. Raises `CredentialsRejected`: our mail host takes nothing.
 
-    To the present contact, if the notice went there: the store knows addresses by their pseudonyms only. After a crash
-    between sending and `mark_sent` it goes out twice, under the same Message-ID.
+    `to`: as `address_of` says. After a crash between sending and `mark_sent` it goes out twice, under the same
+    Message-ID.
     """
-    to = _address(controller, one)
     if to is None:
         return True
     raw = _written(controller, mail.sender, signer, one, to, now)
@@ -100,9 +100,12 @@ def note_of(one: ReceiptOwed) -> str:
     return "dpsync receipt of an answer, version 1\n" + "".join(f"{key}: {value}\n" for key, value in lines.items())
 
 
-def _address(controller: Controller, one: ReceiptOwed) -> str | None:
+def address_of(connection: Connection, controller: Controller, one: ReceiptOwed) -> str | None:
+    """Where a receipt goes: to the contact, if the notice went there; the store knows addresses by pseudonyms only."""
     processor = controller.processors.get(one.processor)
-    there = (processor.contact, processor.backup_contact) if processor else ()
+    there: tuple[str | None, ...] = ()
+    if processor:
+        there = (present(connection, controller, processor), processor.contact, processor.backup_contact)
     known = {controller.keys.pseudonym("address", one): one for one in (*there, controller.operator) if one}
     return known.get(one.recipient)
 

@@ -13,12 +13,14 @@ from typing import Any, assert_never
 
 from sqlalchemy import Connection, insert, select, update
 
+from dpsync.alert_causes import AlertCause
 from dpsync.alerts import raise_alert
 from dpsync.ledger import entry, rows
 from dpsync.ledger.entry import EntryKind
 from dpsync.mail import domain_of
 from dpsync.propagation.alert_texts import alert
-from dpsync.propagation.commitments import Beside, key_of, rows_said
+from dpsync.propagation.commitments import Beside, commit_key_if_kept, rows_said
+from dpsync.propagation.contacts import present
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.correspondence.undelivered import is_about_no_person
 from dpsync.propagation.record import Update, record
@@ -87,7 +89,7 @@ def take(unit: Unit, controller: Controller, one: Incoming, now: datetime) -> bo
     if known is not None:
         return bool(known.waits_for) and known.read_at is None
     notice = _notice(unit.connection, one.tags)
-    waits = _waits(controller, one, notice)
+    waits = _waits(unit.connection, controller, one, notice)
     if (
         notice is None
         and one.kind in {MailKind.FAILED, MailKind.AUTOMATIC}
@@ -121,7 +123,7 @@ def _notice(connection: Connection, tags: Sequence[str]) -> Any:
     return None
 
 
-def _waits(controller: Controller, one: Incoming, notice: Any) -> WhyRead | None:
+def _waits(connection: Connection, controller: Controller, one: Incoming, notice: Any) -> WhyRead | None:
     match one.kind:
         case MailKind.DELIVERED | MailKind.RELAYED | MailKind.EXPANDED:
             return None
@@ -129,23 +131,25 @@ def _waits(controller: Controller, one: Incoming, notice: Any) -> WhyRead | None
             return WhyRead.NO_NOTICE
         case MailKind.AUTOMATIC:
             # From elsewhere it may be any machine on the way, and anything that it has to say.
-            return None if one.domain in _domains(controller, notice) else WhyRead.UNCLEAR
+            return None if one.domain in _domains(connection, controller, notice) else WhyRead.UNCLEAR
         case MailKind.UNCLEAR:
             return WhyRead.UNCLEAR
         case MailKind.REPLY:
-            return WhyRead.REPLY if one.domain in _domains(controller, notice) else WhyRead.OTHER_DOMAIN
+            return WhyRead.REPLY if one.domain in _domains(connection, controller, notice) else WhyRead.OTHER_DOMAIN
         case MailKind.FAILED | MailKind.DELAYED:
             return None
         case _:
             assert_never(one.kind)
 
 
-def _domains(controller: Controller, notice: Any) -> frozenset[str]:
+def _domains(connection: Connection, controller: Controller, notice: Any) -> frozenset[str]:
     """Where somebody who answers for this processor writes from; a task's answer comes from our own operator."""
     if notice.recipient == controller.keys.pseudonym("address", controller.operator):
         return frozenset({domain_of(controller.operator).lower()})
     processor = controller.processors.get(notice.processor)
-    there = (processor.contact, processor.backup_contact) if processor else ()
+    there: tuple[str | None, ...] = ()
+    if processor:
+        there = (present(connection, controller, processor), processor.contact, processor.backup_contact)
     return frozenset(domain_of(address).lower() for address in there if address)
 
 
@@ -174,11 +178,11 @@ def _keep(
         answered = Answer(counted, one.digest, status=one.status)
         record(unit, controller, Update(notice.propagation_id, [answered], now, cause=cause, beside=written))
         return
-    key = key_of(unit.connection, controller, notice.request_id)
+    key = commit_key_if_kept(unit.connection, controller, notice.request_id)
     fields = {"req": notice.request_id, "dest": notice.processor, "right": notice.right, "cause": one.kind.value}
     if key:
-        fields["digest"] = entry.commitment(key.commit_key, one.digest)
-        fields["rows"] = rows_said(key.commit_key, written)
+        fields["digest"] = entry.commitment(key, one.digest)
+        fields["rows"] = rows_said(key, written)
     unit.append(notice.request_id, entry.encode(EntryKind.REPEAT, now, **fields))
     spoken = "unclear" if waits is WhyRead.UNCLEAR else _SPEAKS_UP.get(one.kind)
     if spoken or waits:
@@ -218,7 +222,7 @@ def _is_current(connection: Connection, notice: Any) -> bool:
 def _tell_operator(unit: Unit, controller: Controller, now: datetime) -> None:
     raise_alert(
         unit.connection,
-        cause="post",
+        cause=AlertCause.POST,
         role="operator",
         subject="An email came in that belongs to no notice",
         body="It counts for nothing until a person has read it. `dpsync check` names its folder.",

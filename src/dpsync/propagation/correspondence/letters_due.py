@@ -3,12 +3,13 @@
 For an opt-out the letter has the month that everybody has (Art. 12(3)), whatever its own clock of hours says.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from sqlalchemy import ColumnElement, Connection, or_, select
 
+from dpsync.alert_causes import AlertCause
 from dpsync.alerts import Concern, raise_alert, told_of
 from dpsync.ledger import entry
 from dpsync.ledger.entry import EntryKind
@@ -16,7 +17,7 @@ from dpsync.model import Right, State
 from dpsync.propagation import extensions
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.rules.legal_clock import LETTER
-from dpsync.propagation.telling import ANSWERS, KIND, answers, read
+from dpsync.propagation.telling import ANSWERS, KIND, NOBODY_ASKED, answers, read
 from dpsync.store import tables as t
 from dpsync.store.writer import Unit
 
@@ -27,7 +28,7 @@ GIVEN_UP = timedelta(days=31)
 MOST = 100
 """How many requests one alert names, the oldest first."""
 
-NEAR, LATE = "letter-near", "letter-late"
+NEAR, LATE = AlertCause.LETTER_NEAR, AlertCause.LETTER_LATE
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,41 +39,76 @@ class LetterOwed:
     by: date
 
 
-def level_of(one: LetterOwed, today: date) -> str:
-    """The alert that it has reached, "" for none. Pure."""
+def level_of(one: LetterOwed, today: date) -> AlertCause | None:
+    """The alert that it has reached. Pure."""
     if today > one.by:
-        return LATE if today - one.by <= GIVEN_UP else ""
+        return LATE if today - one.by <= GIVEN_UP else None
     left = one.by - today
-    return NEAR if left == SOON or left <= DAILY else ""
+    return NEAR if left == SOON or left <= DAILY else None
 
 
-def remind(unit: Unit, controller: Controller, now: datetime) -> int:
-    """Tell the DPO of letters that are due soon, and the deputy too of those that are late. Returns how many alerts."""
+@dataclass(frozen=True, slots=True)
+class LettersReached:
+    """A level that letters have reached: the oldest, which its alert names, and how many more there are."""
+
+    level: AlertCause
+    named: Sequence[LetterOwed]
+    more: int
+
+
+def look(connection: Connection, controller: Controller, now: datetime) -> list[LettersReached]:
+    """What there may be to tell of letters. Only reads: two months of requests are looked at, while others write."""
     if not controller.watch_letters:
-        return 0
+        return []
     today = controller.legal_clock.day_of(now)
-    found: dict[str, list[LetterOwed]] = {}
-    for one in owed(unit.connection, controller.legal_clock.day_of, today):
+    found: dict[AlertCause, list[LetterOwed]] = {}
+    for one in owed(connection, controller.legal_clock.day_of, today):
         if level := level_of(one, today):
             found.setdefault(level, []).append(one)
-    return sum(_raise(unit, controller, level, ones, now) for level, ones in found.items())
+    reached = [LettersReached(level, ones[:MOST], len(ones[MOST:])) for level, ones in found.items()]
+    return [one for one in reached if _fresh(connection, controller, one, now)]
 
 
-def owed(connection: Connection, day_of: Callable[[datetime], date], today: date) -> list[LetterOwed]:
+def remind(unit: Unit, controller: Controller, found: Sequence[LettersReached], now: datetime) -> int:
+    """Tell the DPO of letters that are due soon, and the deputy too of those that are late, as far as they still are.
+
+    Returns how many alerts.
+    """
+    today, day_of = controller.legal_clock.day_of(now), controller.legal_clock.day_of
+    new = 0
+    for one in found:
+        still = owed(unit.connection, day_of, today, [each.request_id for each in one.named])
+        named = [each for each in still if level_of(each, today) == one.level]
+        new += _raise(unit, controller, LettersReached(one.level, named, one.more), now)
+    return new
+
+
+def owed(
+    connection: Connection, day_of: Callable[[datetime], date], today: date, among: Sequence[str] | None = None
+) -> list[LetterOwed]:
     """Every request without a letter that answers it, whose last day is near or not long over; oldest first.
 
-    What was taken back everywhere needs none. `day_of` gives the controller's day of a moment.
+    `among`: of these alone.
+
+    Whoever took it back needs none. What we stopped ourselves is an action not taken: the person hears why
+    (Art. 12(4)), unless somebody recorded that nobody asked. `day_of` gives the controller's day of a moment.
     """
-    r, p = t.request.c, t.propagation.c
+    r, p, d, w = t.request.c, t.propagation.c, t.decision.c, t.withdrawal.c
     longer = extensions.all_of(connection)
     going = select(p.request_id).where(p.request_id == r.id, p.state != State.WITHDRAWN.value).exists()
+    taken_back = select(w.request_id).where(w.request_id == r.id).exists()
+    excused = select(d.request_id).where(d.request_id == r.id, d.kind == NOBODY_ASKED).exists()
     last, first = (today + SOON).isoformat(), (today - GIVEN_UP).isoformat()
     usual = (r.right != Right.OPT_OUT.value) & r.letter_by.between(first, last)
     from_start = r.starts_on.between((today - GIVEN_UP - LETTER).isoformat(), (today + SOON - LETTER).isoformat())
     chosen = or_(usual, (r.right == Right.OPT_OUT.value) & from_start, r.id.in_(list(longer)))
+    if among is not None:
+        chosen &= r.id.in_(among)
     answered = _answered(connection, day_of, chosen)
     rows = connection.execute(
-        select(r.id, r.right, r.starts_on, r.letter_by).where(chosen, going).order_by(r.ordinal)
+        select(r.id, r.right, r.starts_on, r.letter_by)
+        .where(chosen, or_(going, ~taken_back), ~excused)
+        .order_by(r.ordinal)
     ).all()
     return [
         LetterOwed(row.id, _by(row.right, row.starts_on, row.letter_by, longer.get(row.id)))
@@ -102,20 +138,27 @@ def _by(right: str, starts_on: str, letter_by: str, longer: extensions.Extension
     return date.fromisoformat(starts_on) + LETTER if right == Right.OPT_OUT else date.fromisoformat(letter_by)
 
 
-def _raise(unit: Unit, controller: Controller, level: str, ones: list[LetterOwed], now: datetime) -> int:
-    named, more = ones[:MOST], len(ones) - MOST
-    known = told_of(unit.connection, level, [one.request_id for one in named], now, controller.zone)
-    fresh = [one for one in named if one.request_id not in known]
+def _fresh(connection: Connection, controller: Controller, one: LettersReached, now: datetime) -> list[LetterOwed]:
+    known = told_of(connection, one.level, [each.request_id for each in one.named], now, controller.zone)
+    return [each for each in one.named if each.request_id not in known]
+
+
+def _raise(unit: Unit, controller: Controller, found: LettersReached, now: datetime) -> int:
+    level, more = found.level, found.more
+    fresh = _fresh(unit.connection, controller, found, now)
     if not fresh:
         return 0
     for role in ("dpo", *(["deputy"] if level == LATE and controller.deputy else [])):
         raise_alert(
             unit.connection,
-            cause=level if role == "dpo" else f"{level}-deputy",
+            cause=level,
+            also=role != "dpo",
             role=role,
             subject="A person should have had a letter" if level == LATE else "A letter to a person is due",
-            body="`dpsync letter REQUEST -o FILE` writes it. Send it yourself, and record it: `dpsync told REQUEST "
-            "--on DATE --by NAME`. If your main database answers people, set [controller] watch_letters = false."
+            body="dpsync writes it: on the page of the request, or by `dpsync letter REQUEST -o FILE`. Send it "
+            "yourself, and record it there, or by `dpsync told REQUEST --on DATE --by NAME`. What you stopped needs "
+            "one too, with the reason (Art. 12(4)), unless nobody asked for it: `dpsync told REQUEST --nobody-asked "
+            "--by NAME --note WHY`. If your main database answers people, set [controller] watch_letters = false."
             + (f" There are {more:,} more than are listed here." if more > 0 else ""),
             now=now,
             zone=controller.zone,

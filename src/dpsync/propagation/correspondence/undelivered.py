@@ -6,6 +6,7 @@ from datetime import datetime
 from dateutil.relativedelta import relativedelta
 from sqlalchemy import Connection, select
 
+from dpsync.alert_causes import AlertCause
 from dpsync.alerts import Concern, raise_alert
 from dpsync.errors import CredentialsRejected
 from dpsync.mail import tag_of
@@ -21,7 +22,7 @@ def is_about_no_person(unit: Unit, controller: Controller, tags: Sequence[str], 
 
     `failed`: it was not delivered, and the operator is told.
     """
-    if contact := _asked_contact(controller, tags):
+    if contact := _asked_contact(unit.connection, controller, tags):
         if failed:
             tell_of_contact(unit, controller, contact, now)
         return True
@@ -36,10 +37,10 @@ def is_about_no_person(unit: Unit, controller: Controller, tags: Sequence[str], 
     return False
 
 
-def _asked_contact(controller: Controller, tags: Sequence[str]) -> str | None:
+def _asked_contact(connection: Connection, controller: Controller, tags: Sequence[str]) -> str | None:
     """The processor whose contact was asked by the mail that came back."""
     for name, processor in controller.processors.items():
-        for address in desks(processor):
+        for address in desks(connection, controller, processor):
             if tag_of(controller.question_id(address, name)) in tags:
                 return name
     return None
@@ -70,7 +71,7 @@ def tell_of_contact(unit: Unit, controller: Controller, name: str, now: datetime
         "Our question to this contact came back, so notices to this processor stay held. Correct `contact` or "
         "`backup_contact` in the settings, restart, and run `dpsync check`."
     )
-    _tell_of(unit, controller, name, "contact_bounced", "A contact cannot be reached", body, now)
+    _tell_of(unit, controller, name, AlertCause.CONTACT_BOUNCED, "A contact cannot be reached", body, now)
 
 
 def tell_of_worklist(unit: Unit, controller: Controller, name: str, now: datetime) -> None:
@@ -79,14 +80,14 @@ def tell_of_worklist(unit: Unit, controller: Controller, name: str, now: datetim
         "Correct `admin` or `deputy` under `retention` in the settings and restart. Ask somebody to delete the "
         "conversations that are listed. `dpsync retention show` shows them."
     )
-    _tell_of(unit, controller, name, "retention-bounced", "A work list could not be delivered", body, now)
+    _tell_of(unit, controller, name, AlertCause.RETENTION_BOUNCED, "A work list could not be delivered", body, now)
 
 
 def tell_of_report(connection: Connection, controller: Controller, month: str, why: str, now: datetime) -> None:
     """The data protection officer has not got a month's report, and waits for it: `month` as 2026-11."""
     raise_alert(
         connection,
-        cause="report_undelivered",
+        cause=AlertCause.REPORT_UNDELIVERED,
         role="operator",
         subject="The month's report did not reach the data protection officer",
         body="DP-305: correct what is named below ([mail], or `dpo` in [controller]), restart, and try it with `dpsync "
@@ -97,7 +98,9 @@ def tell_of_report(connection: Connection, controller: Controller, month: str, w
     )
 
 
-def _tell_of(unit: Unit, controller: Controller, name: str, cause: str, subject: str, body: str, now: datetime) -> None:
+def _tell_of(
+    unit: Unit, controller: Controller, name: str, cause: AlertCause, subject: str, body: str, now: datetime
+) -> None:
     title = controller.title_of(name)
     raise_alert(
         unit.connection,

@@ -30,10 +30,20 @@ from dpsync.propagation.record import Attempt, Update, record
 from dpsync.propagation.rules.lifecycle import Step
 from dpsync.propagation.rules.plan import Waiting
 from dpsync.store import tables as t
+from dpsync.store.beside import beside
 from dpsync.store.writer import Unit
 
 _P, _R, _N = t.propagation.c, t.request.c, t.attempt.c.number
-_OWNERS = select(t.account.c.id, t.account.c.owner).where(t.account.c.id.in_(bindparam("accounts", expanding=True)))
+# Its accounts are a worker's own. But what a worker finishes that had lost one must not meet what the next one begins
+# there: so each waits for the other, on PostgreSQL by a lock of the account's row.
+_OWNERS = (
+    select(t.account.c.id, t.account.c.owner)
+    .where(t.account.c.id.in_(bindparam("accounts", expanding=True)))
+    .order_by(t.account.c.id)
+    .with_for_update(key_share=True)
+)
+_OWN = select(_P.account_id).where(_P.id.in_(bindparam("propagation_ids", expanding=True)))
+_LOCK = select(t.account.c.id).where(t.account.c.id.in_(_OWN)).order_by(t.account.c.id).with_for_update(key_share=True)
 _TO_TELL = (
     select(
         t.propagation,
@@ -66,6 +76,7 @@ class Attempts:
         self._worker_id = worker_id
         self._clock = clock
 
+    @beside
     def begin(self, unit: Unit, tasks: Sequence[Task]) -> list[Begun | None]:
         """Commit to one attempt for each task, or find that there is none to make."""
         now = self._clock.now()
@@ -88,8 +99,11 @@ class Attempts:
         begun = self._begin(unit, going, now)
         return [begun.pop(task.lane, None) for task in tasks]
 
+    @beside
     def finish(self, unit: Unit, updates: Sequence[Update]) -> list[Step]:
         """Record what came of attempts, and what their connectors noted of it."""
+        if unit.beside:
+            unit.connection.execute(_LOCK, {"propagation_ids": [one.propagation_id for one in updates]})
         return record(unit, self._controller, *updates)
 
     def _wanted(

@@ -8,12 +8,15 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import func, literal, update
+from sqlalchemy import Connection, func, literal, select, update
 
+from dpsync.alert_causes import AlertCause
 from dpsync.alerts import Concern, raise_alert
-from dpsync.model import State
+from dpsync.model import DONE_STATES, Right, State
 from dpsync.propagation.alert_texts import alert
 from dpsync.propagation.controller import Controller
+from dpsync.propagation.instructions import is_older
+from dpsync.propagation.owed import ERASED
 from dpsync.propagation.queue import lanes
 from dpsync.propagation.queue.lanes import LaneRow
 from dpsync.propagation.queue.tasks import Task
@@ -21,11 +24,14 @@ from dpsync.propagation.record import Update, record
 from dpsync.propagation.rules.lifecycle import Decision, DecisionKind, Timer
 from dpsync.propagation.rules.plan import Waiting, choose, overtaken
 from dpsync.store import tables as t
+from dpsync.store.beside import alone
 from dpsync.store.columns import Instant
 from dpsync.store.writer import Unit
 
 LATER = timedelta(hours=1)
 _P = t.propagation.c
+_OF_PERSON = t.propagation.alias()
+_LATE = t.propagation.alias("late")
 
 
 def next_of(
@@ -48,8 +54,10 @@ def next_of(
     if choice.head is None:
         choice = choose(lane)
     if choice.superseded:
+        alone(unit.connection)  # a request that closes by it closes before what is finished in the same commit
         supersede = [Decision(DecisionKind.SUPERSEDE)]
         record(unit, controller, *(Update(row.id, supersede, now) for row in choice.superseded))
+    _read_anew(unit, lane, now)
     if choice.head is None:
         lanes.drop_lane(unit.connection, task.account_id, task.subject_id)
         return None
@@ -62,7 +70,7 @@ def _by_timer(
     if timer in {Timer.COOLING_OFF, Timer.ESCALATE}:
         record(unit, controller, Update(own.id, [timer], now))
         return None
-    if timer is Timer.REREAD and overtaken(own, lane):
+    if timer is Timer.REREAD and (overtaken(own, lane) or _erased_since(unit.connection, own)):
         _read_no_more(unit, own, now)
         return None
     return own, "verify" if timer is Timer.REREAD else "reminder"
@@ -91,6 +99,7 @@ def placed(
         found.append(replace(row, account_id=account))
         if row.account_id == account or row.unanswered:
             continue
+        alone(unit.connection)  # at the other account somebody else may drive it
         unit.connection.execute(update(t.propagation).where(_P.id == row.id).values(account_id=account))
         if row.state is State.PENDING:
             lanes.make_lane_due(unit.connection, account, subject_id, now, hurry=lanes.Hurry.AT_ONCE)
@@ -123,7 +132,7 @@ def postpone(unit: Unit, controller: Controller, task: Task, now: datetime) -> N
         lanes.put_lane_off(unit.connection, task.account_id, task.subject_id, now + LATER, 0)
     raise_alert(
         unit.connection,
-        cause="defect-begin",
+        cause=AlertCause.DEFECT_BEGIN,
         role="operator",
         subject="A defect of dpsync on one request",
         body="dpsync cannot begin it, and tries again every hour. The log names the place in the code. `dpsync status` "
@@ -132,6 +141,48 @@ def postpone(unit: Unit, controller: Controller, task: Task, now: datetime) -> N
         zone=controller.zone,
         concerns=[Concern(task.account_id, f"at account {task.account_id}")],
     )
+
+
+def _read_anew(unit: Unit, lane: Sequence[LaneRow], now: datetime) -> None:
+    """Look again at what was done before a rectification that is older, and came in late.
+
+    Only by that one is it known under which address the processor may hold the person: where nobody was found under
+    the new one, an erasure or an opt-out was not done. What went after that one came in went under both.
+    """
+    late = [row for row in lane if row.right is Right.RECTIFICATION and row.state is State.PENDING and not row.tried]
+    unread = [
+        row.id
+        for row in lane
+        if row.right is not Right.RECTIFICATION
+        and row.state in DONE_STATES
+        and any(
+            one.person == row.person
+            and one.processor == row.processor
+            and one.ordinal > row.ordinal
+            and is_older(one, row)
+            for one in late
+        )
+    ]
+    if unread:
+        came = select(func.max(t.request.c.accepted_at)).join(_LATE, _LATE.c.request_id == t.request.c.id)
+        before = _P.done_at < came.where(_LATE.c.id.in_([row.id for row in late])).scalar_subquery()
+        here = _P.id.in_(unread) & before
+        unit.connection.execute(update(t.propagation).where(here).values(timer=Timer.REREAD.value, timer_at=now))
+
+
+def _erased_since(connection: Connection, own: Waiting) -> bool:
+    """Whether an erasure went after it, though it was asked for before: it was held, or came with an older version."""
+    if own.right is Right.ERASURE:
+        return False
+    since = select(_P.state_since).where(_P.id == own.id).scalar_subquery()
+    here = select(_OF_PERSON.c.id).where(
+        _OF_PERSON.c.person == own.person,
+        _OF_PERSON.c.processor == own.processor,
+        _OF_PERSON.c.right == Right.ERASURE.value,
+        _OF_PERSON.c.state.in_(ERASED),
+        _OF_PERSON.c.state_since > since,
+    )
+    return connection.execute(here.limit(1)).first() is not None
 
 
 def _read_no_more(unit: Unit, own: Waiting, now: datetime) -> None:

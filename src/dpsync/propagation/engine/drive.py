@@ -10,6 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from datetime import datetime
 from functools import partial
+from typing import Any
 
 from sqlalchemy import Connection, Engine, bindparam, select
 from sqlalchemy.exc import DataError, IntegrityError, ProgrammingError, SQLAlchemyError
@@ -77,6 +78,7 @@ class Drive:
         self._buffer: deque[Task] = deque()
         self._open_slots = 0  # how many the account's health allows
         self._slots = 0  # how many are at work
+        self._unrecorded = 0  # how many found trouble with the account that its row does not tell of yet
         self._interrupted = False  # an attempt stands unanswered that nobody works on
         self._failed: dict[int, Defect | Interrupted] = {}  # what became of it, by its attempt; else our store failed
         self._lock = threading.Lock()
@@ -88,6 +90,12 @@ class Drive:
         """Nothing is in flight."""
         with self._lock:
             return self._slots == 0
+
+    @property
+    def quiet(self) -> bool:
+        """Nothing is in flight, waits here, or was interrupted: only what is due can give it something to do."""
+        with self._lock:
+            return not (self._slots or self._buffer or self._interrupted)
 
     def turn(self) -> int:
         """Fill the free slots with what is due. Returns how many slots are at work."""
@@ -142,14 +150,20 @@ class Drive:
                 due = due_without_a_call(connection, self.account_id, now, most)
         new = [task for task in due if task.subject_id not in known]
         with self._lock:
-            self._open_slots = free
-            self._buffer = deque([*self._buffer, *new] if free else [])
+            opens = 0 if self._unrecorded else free
+            self._open_slots = opens
+            self._buffer = deque([*self._buffer, *new] if opens else [])
         for beginning in [] if free else [self._order(task) for task in new]:
             self._begun(beginning)
 
     def _free(self, connection: Connection, now: datetime) -> int:
         account = connection.execute(_ACCOUNT, {"account": self.account_id}).one_or_none()
-        if account is None or account.stopped or (account.paused_until and account.paused_until > now):
+        if (
+            self._unrecorded
+            or account is None
+            or account.stopped
+            or (account.paused_until and account.paused_until > now)
+        ):
             return 0
         # After a pause one call is a half-open probe; the others come when it has succeeded.
         return 1 if account.paused_until else self._cap
@@ -196,12 +210,11 @@ class Drive:
                 came = Update(begun.propagation_id, said, self._clock.now(), begun, notes=take_notes())
                 finished = self._writer.submit_to(self._attempts.finish, came)
                 trouble = any(isinstance(one, (Retryable, CredentialsRejected)) or is_blocked(one) for one in said)
-                following = None if trouble else self._next()
-                finished.result()
                 if trouble:
-                    with self._lock:
-                        self._open_slots = 0  # until the account's row has been looked at again
-                        self._buffer.clear()
+                    self._record_first(finished)
+                else:
+                    following = self._next()
+                    finished.result()
         except BaseException as error:
             self._release(following)
             if begun is not None:
@@ -210,6 +223,20 @@ class Drive:
         finally:
             self._release(beginning)
         return following or self._next()
+
+    def _record_first(self, finished: "Future[Any]") -> None:
+        """Begin nothing more until the account's row tells of the trouble, and has been looked at again."""
+        self._hold_back(1)
+        try:
+            finished.result()
+        finally:
+            self._hold_back(-1)
+
+    def _hold_back(self, unrecorded: int) -> None:
+        with self._lock:
+            self._unrecorded += unrecorded
+            self._open_slots = 0
+            self._buffer.clear()
 
     def _next(self) -> Beginning | None:
         with self._lock:

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from dpsync.ciphers import RequestKey
 from dpsync.connector import Processor
 from dpsync.model import Cause, Mode, Request, State, Way
 from dpsync.propagation import instructions
@@ -15,7 +16,7 @@ from dpsync.propagation.contacts import is_confirmed
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.engine.choosing import clear_timer, lane_at
 from dpsync.propagation.held import Held, tell_of_held
-from dpsync.propagation.persons import sharing_an_address
+from dpsync.propagation.persons import may_reach_others
 from dpsync.propagation.queue import allowance
 from dpsync.propagation.queue.lanes import LaneRow, causes_of
 from dpsync.propagation.queue.tasks import Task
@@ -23,7 +24,7 @@ from dpsync.propagation.record import Update, record
 from dpsync.propagation.rules import brake
 from dpsync.propagation.rules.lifecycle import Decision, DecisionKind, Timer
 from dpsync.propagation.rules.plan import Waiting, restriction_in_force
-from dpsync.sealing import RequestKey
+from dpsync.store.beside import alone
 from dpsync.store.writer import Unit
 
 
@@ -69,8 +70,11 @@ class Telling:
 def let_through(unit: Unit, controller: Controller, wanted: Sequence[Telling], now: datetime) -> list[Telling]:
     """Those that may go now; the brake counts them, and the others are held back. A reading is never held back."""
     connection = unit.connection
-    shared = sharing_an_address(connection, {one.row["person"] for one in wanted if one.destroys})
-    used = Counter(allowance.used(connection, now) if any(one.uses_allowance for one in wanted) else {})
+    shared = may_reach_others(connection, {one.row["person"] for one in wanted if one.destroys})
+    counted = any(one.uses_allowance for one in wanted)
+    if counted:
+        alone(connection)  # of what was held until now no more go than the brake allows, whoever counts beside us
+    used = Counter(allowance.used(connection, now) if counted else {})
     most, going = controller.safety.irreversible_per_day, list[Telling]()
     for one in wanted:
         causes = _must_wait(connection, controller, one, shared)
@@ -92,7 +96,8 @@ def _must_wait(
 ) -> frozenset[Cause]:
     """Why this call may not go *now*. Asked before each call that tells.
 
-    A restriction may have come since, another id may use the address, the contact may be another one. What a named
+    A restriction may have come since, another id may use the address or be known by now as a record of the same
+    person, the contact may be another one. What a named
     person has released stays released.
     """
     causes: set[Cause] = set()
@@ -103,7 +108,7 @@ def _must_wait(
         causes.add(Cause.SHARED_ADDRESS)
     released = causes_of(row["released"])
     if row["way"] == Way.NOTICE or one.kind == "reminder":
-        to, _ = instructions.recipient_of(controller, one.processor, row, one.kind)
+        to, _ = instructions.recipient_of(connection, controller, one.processor, row, one.kind)
         if to != controller.operator and not is_confirmed(connection, controller, one.processor.name, to):
             causes.add(Cause.CONTACT_UNVERIFIED)
         if row["released_contact"] != controller.keys.pseudonym("address", to):

@@ -2,7 +2,7 @@
 
 import secrets
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime
 
 from sqlalchemy import Connection, Engine
@@ -17,7 +17,7 @@ from dpsync.propagation.engine.attempts import Attempts
 from dpsync.propagation.engine.call_threads import CallThreads
 from dpsync.propagation.engine.drive import Drive
 from dpsync.propagation.engine.membership import TERMS, Lease, Membership
-from dpsync.propagation.queue.tasks import anything_due
+from dpsync.propagation.queue.tasks import anything_due, due_accounts
 from dpsync.store.database import reading
 from dpsync.store.trouble import trouble
 from dpsync.store.writer import Writer
@@ -88,7 +88,14 @@ class Worker:
         if self._clock.monotonic() >= self._membership.next_beat:
             self._renew()
         self.turned_at = self._clock.now()
-        return sum(self._turned(drive) for drive in list(self._drives.values()))
+        drives = list(self._drives.values())
+        due = self._due() if any(drive.quiet for drive in drives) else set()
+        return sum(self._turned(drive) for drive in drives if drive.account_id in due or not drive.quiet)
+
+    def _due(self) -> Collection[str]:
+        """Where something is to do: one question for all accounts, for most have nothing."""
+        with reading(self._engine) as connection:
+            return due_accounts(connection, self.id, self._clock.now())
 
     def _turned(self, drive: Drive) -> int:
         try:

@@ -25,6 +25,9 @@ def make_next_due(connection: Connection, row: Mapping[str, Any], event: Event, 
     """When the lane of what is still pending goes on, after what happened."""
     here = row["account_id"], row["subject_id"]
     match step.next:
+        case Next.NOW if isinstance(event, Contradicts | CannotTell):
+            # It only looked before it tells again: told and lost a tenth time, it must not be as often as the first.
+            lanes.put_lane_off(connection, *here, now, lanes.lane_attempts(connection, *here))
         case Next.NOW:
             own = lanes.hurry_of(Right(row["right"]))
             lanes.make_lane_due(connection, *here, now, hurry=lanes.Hurry.AT_ONCE if own is lanes.Hurry.NO else own)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sqlalchemy import Connection, bindparam, or_, select
+from sqlalchemy import Connection, bindparam, exists, or_, select
 
 from dpsync.model import State
 from dpsync.propagation.rules.event import Timer
@@ -68,6 +68,21 @@ def due_without_a_call(connection: Connection, account_id: str, now: datetime, l
     timers = connection.execute(_TIMERS.where(_NEEDS_NO_CALL), asked)
     ends = Timer.COOLING_OFF
     return [Task(account_id, row.subject_id, row.id, ends if row.timer == ends else Timer.ESCALATE) for row in timers]
+
+
+_READY = (_A.stopped == "") & (_A.paused_until.is_(None) | (_A.paused_until <= bindparam("now")))
+_DUE_ACCOUNTS = select(_A.id).where(
+    _A.owner == bindparam("worker"),
+    or_(
+        _READY & exists().where(_L.account_id == _A.id, _L.due_at <= bindparam("now")),
+        exists().where(_P.account_id == _A.id, _P.timer_at <= bindparam("now")),
+    ),
+)
+
+
+def due_accounts(connection: Connection, worker_id: str, now: datetime) -> set[str]:
+    """The accounts of this worker at which something is due; what waits at one that is stopped or paused is not."""
+    return set(connection.execute(_DUE_ACCOUNTS, {"worker": worker_id, "now": now}).scalars())
 
 
 def anything_due(connection: Connection, accounts: Collection[str], worker_id: str, now: datetime) -> bool:

@@ -7,9 +7,11 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 
-from sqlalchemy import Connection, func, select, true, update
+from sqlalchemy import Connection, case, func, literal, select, true, update
 
+from dpsync.alert_causes import AlertCause
 from dpsync.alerts import Concern, raise_alert
+from dpsync.model import State
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.rules import backoff
 from dpsync.propagation.rules.event import Timer
@@ -32,7 +34,8 @@ def shorten(connection: Connection, controller: Controller, account_ids: Collect
     """Let nothing at these accounts wait beyond the longest that it can be meant to.
 
     A lane and a reading are due at once: a call too early does no harm. What is promised to people is only brought
-    back to the whole of its time from now: a cooling-off, and the wait for an answer.
+    back to the whole of its time from now: a cooling-off, and the wait for an answer. So is the last reading, for
+    reports say of it that it came 30 days later.
     """
     late = now + LONGEST_LANE + SLACK
     lanes = _L.account_id.in_(account_ids)
@@ -42,12 +45,14 @@ def shorten(connection: Connection, controller: Controller, account_ids: Collect
     connection.execute(update(t.account).where(paused).values(paused_until=now))
     for timer, (longest, then) in _timers(controller).items():
         beyond = _P.account_id.in_(account_ids) & (_P.timer == timer.value) & (_P.timer_at > now + longest + SLACK)
-        connection.execute(update(t.propagation).where(beyond).values(timer_at=now + then))
+        whole, brought = (literal(now + span, _P.timer_at.type) for span in (longest, then))
+        at = case((_P.state == State.VERIFIED.value, whole), else_=brought)
+        connection.execute(update(t.propagation).where(beyond).values(timer_at=at))
 
 
 def _timers(controller: Controller) -> dict[Timer, tuple[timedelta, timedelta]]:
     """How long each timer runs at most, and for how long one that runs longer is set from now."""
-    cooling_off = controller.safety.cooling_off
+    cooling_off = controller.safety.cools_for
     answer = max((LONGEST_ANSWER, *(one.answer_within for one in controller.processors.values())))
     return {
         Timer.COOLING_OFF: (max(cooling_off, LONGEST_COOLING_OFF), cooling_off),
@@ -115,7 +120,7 @@ def tell_of_clock(connection: Connection, trouble: WrongClock, now: datetime, zo
         return
     raise_alert(
         connection,
-        cause="clock",
+        cause=AlertCause.CLOCK,
         role="operator",
         subject=trouble.subject,
         body=trouble.body,

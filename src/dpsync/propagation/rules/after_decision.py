@@ -16,7 +16,8 @@ def after_decision(at: Position, decision: Decision) -> Step:
             return released(at, decision.causes)
         case DecisionKind.HOLD:
             restored = Cause.RESTORED in decision.causes  # says itself that it may have gone
-            if at.state not in {State.PENDING, State.HELD} or (at.doubtful and not restored):
+            knowing = restored or Cause.KEY_LOST in decision.causes
+            if at.state not in {State.PENDING, State.HELD} or (at.doubtful and not knowing):
                 raise DecisionRefused("it is already on its way")
             held, causes = stay(at, EntryKind.HELD), at.causes | decision.causes
             return replace(

@@ -11,6 +11,9 @@ from dpsync.model import Cause, Mode, Request, Right, State, Way
 from dpsync.propagation.rules import brake
 from dpsync.propagation.rules.persons import may_be_same
 
+DOUBTED_COOLS = timedelta(hours=24)
+"""How long an erasure waits that came by a door whose secret proves little, where [safety] names no time."""
+
 
 @dataclass(frozen=True, slots=True)
 class Safety:
@@ -21,19 +24,25 @@ class Safety:
     cooling_off: timedelta = timedelta(0)
     approvals: int = 0
 
+    @property
+    def cools_for(self) -> timedelta:
+        """How long an erasure waits that cools off: some do where the settings let none wait, see `Surroundings`."""
+        return self.cooling_off or DOUBTED_COOLS
+
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What the store knows around a request for one processor, when it comes in.
 
     `counted`: what the brake has counted at this account within 24 h. `confirmed`: the processor's contact has
-    confirmed itself by link.
+    confirmed itself by link. `doubts`: what the door it came in by could not rule out.
     """
 
     shared_address: bool
     restricted: bool
     counted: int
     confirmed: bool
+    doubts: frozenset[Cause] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +85,7 @@ def _causes(request: Request, way: Way, around: Surroundings, safety: Safety) ->
             yield Cause.SHARED_ADDRESS
         if around.restricted:
             yield Cause.RESTRICTION_IN_FORCE
+        yield from around.doubts
         if safety.cooling_off > timedelta(0):
             yield Cause.COOLING_OFF
         if safety.approvals or safety.mode is Mode.CONFIRM:

@@ -15,11 +15,10 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from dpsync import durable, key_register, paths
-from dpsync.custody import Lying
-from dpsync.errors import KeyProblem, NotFound, NotWritten, ProofDamaged, StoreProblem
+from dpsync import durable, paths
+from dpsync.backup import copies
+from dpsync.errors import KeyProblem, NotFound, NotWritten, ProofDamaged, StoreProblem, UsageError
 from dpsync.installation import Installation
-from dpsync.ledger import comparison, note
 from dpsync.store import copying, integrity
 from dpsync.store.copying import FILES
 from dpsync.store.database import reading, worker_lock
@@ -64,10 +63,13 @@ class Backup:
 def take(there: Installation, directory: Path) -> Backup:
     """A new folder in `directory`, whole or not there at all. Others work on meanwhile.
 
-    Raises `NotFound` where there is no such directory, `NotWritten`, `StoreProblem`.
+    Raises `NotFound` where there is no such directory, `UsageError` where keys lie there, `NotWritten`, `StoreProblem`.
     """
     if not directory.is_dir():
         raise NotFound(f"there is no folder {directory}: make it first (is its disk mounted?)")
+    keys = there.settings.keys.directory.resolve()
+    if keys in (folder := directory.resolve(), *folder.parents):
+        raise UsageError(f"{directory} is in the key folder: keys and database together open everything. Name another")
     now, journal = there.clock.now().astimezone(UTC), there.custody.journal.path
     begun = Backup(
         directory / now.strftime(_NAME),
@@ -106,23 +108,13 @@ def _copied(there: Installation, into: Backup) -> Backup:
 
     if into.engine == "sqlite":
         copying.copy_sqlite(Path(there.engine.url.database or ""), into.database)
-        with _read(into.database) as connection:
+        with copies.opened(into.database) as connection:
             found = head(connection)
     else:
         with reading(there.engine) as connection:
             found = head(connection)
             copying.dump(connection, into.database)
     return replace(found, digest=_digest(into.database))
-
-
-@contextmanager
-def _read(copy: Path) -> Iterator[Connection]:
-    engine = copying.opened_copy(copy)
-    try:
-        with engine.connect() as connection:
-            yield connection
-    finally:
-        engine.dispose()
 
 
 def _digest(path: Path) -> str:
@@ -158,7 +150,7 @@ def demand_whole(backup: Backup) -> None:
         raise StoreProblem(f"{backup.database} is missing or is not what was written there: take another back-up")
     if backup.engine != "sqlite":
         return
-    with _read(backup.database) as connection:
+    with copies.opened(backup.database) as connection:
         if unsound := integrity.problem(connection, thorough=True):
             raise StoreProblem(f"{backup.database} is damaged: {unsound}. Take another back-up")
 
@@ -174,7 +166,7 @@ def demand_own(there: Installation, backup: Backup) -> None:
             f"the back-up has schema {backup.schema}, this program needs {SCHEMA}: restore and recover it with the "
             "dpsync that made it, and upgrade then"
         )
-    if backup.keys != there.keys.fingerprint():
+    if not there.keys.has_been(backup.keys):
         raise KeyProblem("the keys are not those that the back-up was made with: put the right ones back first")
 
 
@@ -189,23 +181,29 @@ def restore(there: Installation, backup: Backup) -> Path | None:
     with worker_lock(there.settings.store.url):
         if backup.engine != "sqlite":
             copying.demand_empty(there.engine)
-            copying.demand_readable(backup.database)
-            there.custody.begin_restore(backup.page)
-            copying.restore_dump(there.engine, backup.database)
+            _demand_continued(there, backup)
+            begun = there.custody.begin_restore(backup.page)
+            try:
+                copying.restore_dump(there.engine, backup.database)
+            except StoreProblem:
+                if begun:  # whole or not at all: it is as empty as it was
+                    there.custody.mark.unlink()
+                raise
             return None
         return _put_back(there, Path(there.engine.url.database or ""), backup)
 
 
 def _put_back(there: Installation, database: Path, backup: Backup) -> Path | None:
-    now = there.clock.now()
+    for left in database.parent.glob(f".{database.name}.{'[0-9a-f]' * 16}"):
+        left.unlink()  # of one that was killed: nobody else works here
     draft = database.with_name(f".{database.name}.{secrets.token_hex(8)}")
-    kept = database.with_name(f"{database.name}.before-{now.astimezone(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}")
     try:
         copying.copy_sqlite(backup.database, draft)
+        _demand_ledger(there, draft)
         # Not sooner, or a full disk would stop a service whose database stands. Nor later: one that is back has it.
         there.custody.begin_restore(backup.page)
-        former = database.exists()
-        for end in ("", "-wal", "-shm"):  # all of them: a newer -wal would be played into the older file
+        kept = _kept_name(there.custody.mark, database)
+        for end in ("-wal", "-shm", ""):  # all of them: a newer -wal would be played into the older file
             part = Path(f"{database}{end}")
             if part.exists():
                 part.rename(f"{kept}{end}")
@@ -216,7 +214,31 @@ def _put_back(there: Installation, database: Path, backup: Backup) -> Path | Non
         raise NotWritten(f"{database} cannot be put back: look at its folder and its disk", full=full) from None
     finally:
         draft.unlink(missing_ok=True)
-    return kept if former else None
+    return kept if kept.exists() else None
+
+
+def _kept_name(mark: Path, database: Path) -> Path:
+    """The name for what stands there; killed between two renames, the next run finds the same, and parts nothing."""
+    status = mark.stat()
+    at, tag = datetime.fromtimestamp(status.st_mtime, UTC), f"{status.st_mtime_ns:x}"[-4:]
+    kept = database.with_name(f"{database.name}.before-{at:%Y%m%dT%H%M%SZ}-{tag}")
+    return kept if not kept.exists() else kept.with_name(f"{kept.name[:-4]}{secrets.token_hex(2)}")
+
+
+def _demand_continued(there: Installation, backup: Backup) -> None:
+    """Refuse a copy that pg_restore cannot read or, where it can be tried, one that is not what was signed."""
+    if not copying.may_make_databases(there.engine):
+        copying.demand_readable(backup.database)
+        return
+    with copying.scratch_database(there.engine) as scratch:
+        copying.restore_dump(scratch, backup.database)
+        with scratch.connect() as connection:
+            copies.demand_signed(there, connection)
+
+
+def _demand_ledger(there: Installation, copy: Path) -> None:
+    with copies.opened(copy) as connection:
+        copies.demand_signed(there, connection)
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,29 +253,43 @@ class Tried:
 
 
 def try_out(there: Installation, backup: Backup) -> Tried:
-    """Put the back-up back in a scratch folder and look at it as a start would. Nothing outside that is changed."""
+    """Put the back-up back in a scratch place and look at it as a start would. Nothing outside that is changed."""
     try:
         demand_own(there, backup)
         demand_whole(backup)
         lying, since = there.custody.lying(there.read), there.custody.journal.read(backup.journal)
-        if backup.engine != "sqlite":
+        if backup.engine != "sqlite" and not copying.may_make_databases(there.engine):
             copying.demand_readable(backup.database)
-            untried = "a PostgreSQL copy is read to its end, and not put into a database"
-            return Tried((), len(since.accepted), untried)
-        with tempfile.TemporaryDirectory(prefix="dpsync-drill-") as scratch:
-            copy = Path(scratch) / FILES[backup.engine]
-            copying.copy_sqlite(backup.database, copy)
-            with _read(copy) as connection:
-                return Tried(tuple(_wrong(there, connection, lying)), len(since.accepted))
+            return Tried((), len(since.accepted), _UNTRIED)
+        with _put_in_scratch(there, backup) as connection:
+            problems = (*copies.wrong(there, connection, lying), *_unlike_its_page(there, connection, backup))
+            return Tried(problems, len(since.accepted))
     except (KeyProblem, ProofDamaged, StoreProblem) as wrong:
         return Tried((wrong.message,))
 
 
-def _wrong(there: Installation, connection: Connection, lying: Lying) -> Iterator[str]:
-    size, shut = there.log.size(connection), key_register.shut(connection, there.keys)
-    yield from key_register.problems(connection, there.keys)
-    yield from there.log.verify(connection, full=True).problems
-    for text in lying.checkpoints.notes:
-        if note.parse(text)[0].size <= size:
-            yield from there.log.consistent_with(connection, text)
-    yield from comparison.differences(connection, there.keys, shut=shut)
+def _unlike_its_page(there: Installation, connection: Connection, backup: Backup) -> Iterator[str]:
+    size = there.log.size(connection)
+    if (size, there.log.root(connection).hex()) != (backup.entries, backup.root):
+        yield f"{backup.database} holds another ledger of {size:,} entries than {PAGE} says"
+
+
+_UNTRIED = (
+    "the copy is read to its end, and not put into a database, because the user of [store] url may not make one. As an "
+    "administrator: ALTER ROLE ... CREATEDB"
+)
+
+
+@contextmanager
+def _put_in_scratch(there: Installation, backup: Backup) -> Iterator[Connection]:
+    if backup.engine != "sqlite":
+        with copying.scratch_database(there.engine) as scratch:
+            copying.restore_dump(scratch, backup.database)
+            with scratch.connect() as connection:
+                yield connection
+        return
+    with tempfile.TemporaryDirectory(prefix="dpsync-drill-") as folder:
+        copy = Path(folder) / FILES[backup.engine]
+        copying.copy_sqlite(backup.database, copy)
+        with copies.opened(copy) as connection:
+            yield connection

@@ -1,0 +1,90 @@
+"""`python -m bench.reporting REQUESTS [--pending]`: what `report` and `status` cost, each in a process of its own.
+
+Erasures at three imitated Mailchimp accounts, all of one month: driven to their end, each with its receipt; with
+`--pending` only accepted, which a hundred thousand are in minutes. CPU is that of the process, user and system.
+"""
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+import bench.installation as installing
+from bench.driving import accept_all
+from dpsync.installation import Installation
+from dpsync.intake.acceptance import Asked
+from dpsync.model import Request, Right, Subject
+from dpsync.running.start import initialise, start
+from dpsync.sealing import Keys
+from dpsync.service import Service
+
+PROCESSORS = 3
+AT_ONCE = 5_000
+
+
+@contextmanager
+def filled(folder: Path, requests: int, *, pending: bool) -> Iterator[dict[str, str]]:
+    """An installation with so many requests; gives the environment that its commands need."""
+    installing.ACCOUNTS = PROCESSORS
+    with installing.sandbox(1 if pending else requests, 0) as box:
+        config = installing.settings(folder, box)
+        Keys.create(folder / "keys")
+        environ = installing.environment(f"sqlite:///{folder / 'dpsync.db'}")
+        with Installation(config, environ) as there:
+            initialise(there)
+            start(there)
+            for first in range(0, requests, AT_ONCE):
+                _accept(there, range(first, min(first + AT_ONCE, requests)))
+            if pending:
+                there.anchor(datetime.now(UTC))
+            else:
+                Service(there).run_once()
+        yield environ
+
+
+def _accept(there: Installation, numbers: range) -> None:
+    now, accept = datetime.now(UTC), partial(accept_all, there.controller)
+    futures = []
+    for number in numbers:
+        person = Subject(id=f"crm-{number}", email=installing.address(number % PROCESSORS, number))
+        request = Request("bench", f"evt-{number}", Right.ERASURE, person, now)
+        futures.append(there.writer.submit_to(accept, Asked(request, "mac", now)))
+    for future in futures:
+        future.result()
+
+
+def cost(folder: Path, environ: dict[str, str], *words: str) -> str:
+    """Run one command; its CPU in seconds and its greatest memory."""
+    child = os.fork()
+    if child == 0:
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, 1)
+        os.dup2(null, 2)
+        command = [sys.executable, "-m", "dpsync", "--config", f"{folder}/dpsync.toml", *words]
+        os.execve(sys.executable, command, environ)  # noqa: S606 - because a shell's time would be counted, too
+    _, status, used = os.wait4(child, 0)
+    code = os.waitstatus_to_exitcode(status)
+    return f"{' '.join(words):<24} exit {code}  {used.ru_utime + used.ru_stime:6.2f} s CPU  {used.ru_maxrss // 1024} MB"
+
+
+def main() -> None:
+    """Measure."""
+    parser = argparse.ArgumentParser(prog="bench.reporting")
+    parser.add_argument("requests", type=int)
+    parser.add_argument("--pending", action="store_true")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="dpsync-bench-") as name:
+        folder = Path(name)
+        with filled(folder, given.requests, pending=given.pending) as environ:
+            print(f"{given.requests:,} requests at {PROCESSORS} processors{', pending' if given.pending else ''}")
+            for words in (("report",), ("status",)):
+                print(cost(folder, environ, *words))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,106 @@
+"""What `dpsync check` sees of main databases with a shape of their own: mappings, signatures, outboxes."""
+
+from collections.abc import Iterator
+
+from dpsync.cli.check_lines import CheckLine, CheckResult
+from dpsync.errors import ConfigurationError
+from dpsync.extras import ExtraMissing
+from dpsync.installation import Installation
+from dpsync.intake.polling.inspection import problems_of
+from dpsync.intake.polling.table import NEW, REFUSED, OutboxAway, SourceOutbox
+from dpsync.intake.reconciliation.people_list import ListUnknown, SourcePeople
+from dpsync.intake.signature import UNFIT
+from dpsync.intake.sources.schemes import doubtful
+from dpsync.intake.sources.source import Source, source_of
+from dpsync.reports.reconciled import ListState, SourceStanding, open_findings, standings
+from dpsync.reports.words import moment, several
+from dpsync.settings.sources import SourceSection
+from dpsync.settings.values import UNSET_CODE
+
+
+def source_lines(there: Installation, *, offline: bool) -> Iterator[CheckLine]:
+    """Each of them: whether it can be understood, how much its signature proves, how its outbox is."""
+    for name, section in there.settings.sources.items():
+        what = f"source {name}"
+        try:
+            source = source_of(there, name, section)
+        except ConfigurationError as error:
+            yield _fault(what, error)
+            continue
+        if section.scheme:
+            yield from _of_scheme(what, source, section)
+        if section.outbox is not None:
+            yield from _of_outbox(f"{what}, outbox", source, section, offline=offline)
+
+
+def _fault(what: str, error: ConfigurationError) -> CheckLine:
+    unset = all(fault.code == UNSET_CODE for fault in error.faults)
+    verdict = CheckResult.NOT_SET if unset else CheckResult.PROBLEM
+    text = "; ".join(f"{fault.key}: {fault.problem}" for fault in error.faults)
+    return CheckLine(what, verdict, text, error.faults[0].code, fatal=not unset)
+
+
+def _of_scheme(what: str, source: Source, section: SourceSection) -> Iterator[CheckLine]:
+    text = f"mapping {section.mapping}, signed by {section.scheme}"
+    if source.weak:
+        text += ". Its secret proves little, so erasures cool off"
+    if section.reconciled_by:
+        text += f". Compared by: {section.reconciled_by}"
+    found = doubtful(section.scheme or "", [secret.get_secret_value() for secret in section.secrets])
+    for fault in found:
+        yield CheckLine(what, CheckResult.PROBLEM, f"{fault.key}: {fault.problem}", UNFIT)
+    if not found:
+        yield CheckLine(what, CheckResult.OK, text)
+
+
+def list_lines(there: Installation) -> Iterator[CheckLine]:
+    """How the list of each compared with what was asked when it was last read: the numbers, and what waits."""
+    named = {name: one.reconcile for name, one in there.settings.sources.items() if one.reconcile is not None}
+    if not named:
+        return
+    found, waiting = there.read(lambda connection: (standings(connection), open_findings(connection)))
+    for name, section in named.items():
+        what = f"source {name}, people"
+        try:
+            SourcePeople(name, section, there.config.parent)
+        except ConfigurationError as error:
+            yield _fault(what, error)
+        except ExtraMissing as error:
+            yield CheckLine(what, CheckResult.PROBLEM, error.message, error.code)
+        else:
+            yield _of_list(there, what, found.get(name), waiting.get(name, 0))
+
+
+def _of_list(there: Installation, what: str, one: SourceStanding | None, waiting: int) -> CheckLine:
+    if one is None:
+        return CheckLine(what, CheckResult.WAITING, "not compared yet: each morning, or by `dpsync source reconcile`")
+    trouble = "" if one.state is ListState.COMPARED else f" The list is {one.state}, see `dpsync source reconcile`."
+    if waiting:
+        trouble += f" For a person to look at: {several(waiting, 'difference')}, see `dpsync source findings`."
+    verdict = CheckResult.PROBLEM if trouble else CheckResult.OK
+    text = f"{moment(one.at, there.zone)}: {one.numbers}.{trouble}"
+    return CheckLine(what, verdict, text, ListUnknown.code if trouble else "")
+
+
+def _of_outbox(what: str, source: Source, section: SourceSection, *, offline: bool) -> Iterator[CheckLine]:
+    if section.outbox is None:
+        return
+    try:
+        outbox = SourceOutbox(source.name, section.outbox)
+        if offline:
+            yield CheckLine(what, CheckResult.OK, f"mapping {section.mapping}. Not asked (--offline)")
+            return
+        counts, problems = outbox.counts(), problems_of(outbox, source.mapping.triggers)
+    except ConfigurationError as error:
+        yield _fault(what, error)
+        return
+    except (OutboxAway, ExtraMissing) as error:
+        yield CheckLine(what, CheckResult.PROBLEM, error.message, error.code)
+        return
+    if counts[REFUSED]:
+        problems.append(f"{counts[REFUSED]:,} of its rows are refused; each says why")
+    for problem in problems:
+        yield CheckLine(what, CheckResult.PROBLEM, problem, OutboxAway.code)
+    if not problems:
+        triggers = f"{len(source.mapping.triggers)} triggers" if source.mapping.triggers else "its triggers not counted"
+        yield CheckLine(what, CheckResult.OK, f"mapping {section.mapping}, {counts[NEW]:,} rows wait, {triggers}")

@@ -1,0 +1,95 @@
+"""What a processor may send us: a hint at most, which is read again at the processor before it counts."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """A private conversation that the processor keeps, as its own webhook reported it; never a word of its text.
+
+    `id`, `contact`, `medium` and `channel` are the vendor's ids. `started_at` is the oldest moment that the vendor
+    names. `open`: it is still going on there. `people`: keyed pseudonyms (`Kit.pseudonym`) of whom it names.
+    """
+
+    id: str
+    contact: str
+    medium: str
+    channel: str
+    started_at: datetime
+    seen_at: datetime
+    open: bool
+    people: tuple[str, ...] = ()
+
+
+class Inbound(ABC):
+    """A connector whose vendor sends webhooks, to `/in/{processor}/{secret}`, inherits this too.
+
+    What comes in is a hint at most: it is read again at the vendor before it counts, and never becomes a
+    rectification or an erasure.
+    """
+
+    @abstractmethod
+    def receive(self, headers: Mapping[str, str], body: bytes) -> tuple[Conversation, ...]:
+        """Take in one delivery; what the connector wants to remember is on its Shelf when this returns.
+
+        Called with lower-case header names after the secret in the path was found right, in a thread, perhaps twice
+        with the same body: the second changes nothing. What it does not know it passes over. Makes no call.
+        Raises `SignatureInvalid` (a vendor that signs) and `PayloadInvalid`.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class OptOutHint:
+    """That somebody opted out at the vendor, as its webhook says. `place`: where, in the connector's own words."""
+
+    address: str = field(repr=False)
+    place: str
+
+
+class ObservesOptOuts(Inbound):
+    """A connector whose vendor tells of people who opt out there, and can be asked whether it is so."""
+
+    def receive(self, headers: Mapping[str, str], body: bytes) -> tuple[Conversation, ...]:  # noqa: ARG002 - because the contract names them
+        """Nothing to remember: what it tells of is a wish or nothing, see `opt_out_hints`."""
+        return ()
+
+    @abstractmethod
+    def opt_out_hints(self, body: bytes) -> tuple[OptOutHint, ...]:
+        """Who opted out, by one delivery. Makes no call. Raises `PayloadInvalid`."""
+
+    @abstractmethod
+    def opted_out_at(self, hint: OptOutHint) -> datetime | None:
+        """Since when the vendor itself says so, by one look now; None where it does not.
+
+        Raises `vendor.errors.Ended` and `CredentialsRejected` where it does not answer: then it is not known.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """One row of the vendor's own export of conversations: its ids, and the oldest moment that the row names."""
+
+    conversation: str
+    contact: str
+    started_at: datetime
+
+
+class KeepsConversations(Inbound):
+    """A connector whose vendor keeps private conversations that must be gone after a while.
+
+    `unseen`: what its webhooks never show, one sentence each, printed in the report beside what they do.
+    `export_columns`: without these a file is not that export; a header alone may be an export that found nothing.
+    `whole_contacts`: only a contact can be deleted; while it shows itself, none of its conversations is gone.
+    """
+
+    whole_contacts: ClassVar[bool] = False
+    unseen: ClassVar[tuple[str, ...]]
+    export_columns: ClassVar[frozenset[str]]
+
+    @abstractmethod
+    def read_export(self, rows: Iterable[Mapping[str, str]]) -> Iterator[Exported]:
+        """The rows of the vendor's export, by `export_columns`. Raises `PayloadInvalid`: the row, never its value."""

@@ -1,0 +1,295 @@
+"""A mapping as it stands in its file (TOML), read and checked; each fault is named by its place in the file."""
+
+import tomllib
+from collections import Counter
+from collections.abc import Mapping
+from datetime import timedelta
+from importlib import resources
+from pathlib import Path as FilePath
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from dpsync.errors import ConfigurationError, Fault
+from dpsync.intake.payload import Ground
+from dpsync.intake.sources.conditions import Condition, Relation, Scalar
+from dpsync.intake.sources.forms import BodyForm
+from dpsync.intake.sources.paths import Path
+from dpsync.intake.sources.rules import Ignored, MergeRule, Rule, SourceMapping, Together
+from dpsync.intake.sources.values import ONE_OF_THEM, MomentPlace, TimeUnit
+from dpsync.model import Right
+
+LARGEST_FILE = 64 * 1024
+READY = resources.files("dpsync.intake.sources") / "ready"
+"""The mappings that come with dpsync."""
+
+
+def _path(raw: object) -> object:
+    return Path.parse(raw) if isinstance(raw, str) else raw
+
+
+def _several(raw: object) -> object:
+    return tuple(_path(one) for one in raw) if isinstance(raw, list) else (_path(raw),)
+
+
+APath = Annotated[Path, BeforeValidator(_path)]
+Paths = Annotated[tuple[Path, ...], BeforeValidator(_several), Field(min_length=1, max_length=20)]
+Label = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
+Named = Mapping[str, APath]
+RecordKey = Annotated[str, Field(pattern="^(id|email|other_emails)$")]
+SubjectKey = Annotated[str, Field(pattern="^(id|email|other_emails|phone|name)$")]
+ChangeKey = Annotated[str, Field(pattern="^(email|first_name|last_name)$")]
+LiftedKey = Annotated[str, Field(pattern="^(told_on|how)$")]
+HeaderName = Annotated[str, Field(pattern=r"^[a-z0-9-]{1,60}$")]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True, hide_input_in_errors=True)
+
+
+class _Compared(_Part):
+    """A condition in its long form: exactly one of these."""
+
+    is_: Literal["set", "missing", "absent", "no_flag"] | None = Field(default=None, alias="is")
+    not_: Scalar | list[Scalar] | None = Field(default=None, alias="not")
+    differs_from: APath | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> "_Compared":
+        if len(self.model_fields_set) != 1:
+            raise ValueError("a condition is one of is, not and differs_from")
+        return self
+
+
+_STANDING = {
+    "set": lambda where: Condition(where, Relation.IS_NOT, (None,)),
+    "missing": lambda where: Condition(where, Relation.IS, (None,)),
+    "absent": lambda where: Condition(where, Relation.ABSENT),
+    "no_flag": lambda where: Condition(where, Relation.NO_FLAG),
+}
+
+
+def _condition(path: str, raw: object) -> Condition:
+    where = Path.parse(path)
+    if not isinstance(raw, dict):
+        return Condition(where, Relation.IS, _scalars(raw))
+    said = _Compared.model_validate(raw)
+    if said.differs_from is not None:
+        return Condition(where, Relation.DIFFERS_FROM, other=said.differs_from)
+    if said.is_ is not None:
+        return _STANDING[said.is_](where)
+    return Condition(where, Relation.IS_NOT, _scalars(said.not_))
+
+
+def _scalars(raw: object) -> tuple[Scalar, ...]:
+    values = raw if isinstance(raw, list) else [raw]
+    if not values or not all(isinstance(value, str | int | bool) for value in values):
+        raise ValueError("compares with a text, a whole number, true or false, or a list of those")
+    return tuple(values)
+
+
+def _conditions(raw: object) -> object:
+    if not isinstance(raw, dict) or not raw:
+        raise ValueError("must name at least one condition: a path, and what stands there")
+    return tuple(_condition(path, value) for path, value in raw.items())
+
+
+Conditions = Annotated[tuple[Condition, ...], BeforeValidator(_conditions)]
+
+
+class _Moment(_Part):
+    path: APath
+    unit: TimeUnit | None = None
+
+
+def _moment(raw: object) -> object:
+    return {"path": raw} if isinstance(raw, str) else raw
+
+
+class _Merge(_Part):
+    """Two records that became one: which is gone, and which stays."""
+
+    loser: Mapping[RecordKey, Paths]
+    winner: Mapping[RecordKey, Paths]
+
+    @model_validator(mode="after")
+    def _named(self) -> "_Merge":
+        if not ("id" in self.loser and "id" in self.winner):
+            raise ValueError("on_merge names the id of the loser and of the winner")
+        if len(self.winner["id"]) > 1:
+            raise ValueError("the winner's id is one path. For the first of two that is there: first | second")
+        return self
+
+
+class _Rule(_Part):
+    name: Label
+    when: Conditions
+    right: Right | None = None
+    on_merge: _Merge | None = None
+    subject: Mapping[SubjectKey, Paths] = {}
+    changes: Mapping[ChangeKey, APath] = {}
+    fields: Named = {}
+    ground: Ground | None = None
+    received_at: Annotated[_Moment | None, BeforeValidator(_moment)] = None
+    version: APath | None = None
+    lifted: Mapping[LiftedKey, APath] = {}
+    delete_shaped: bool = False
+
+    @model_validator(mode="after")
+    def _fits(self) -> "_Rule":
+        if (self.right is None) is (self.on_merge is None):
+            raise ValueError("a rule has either a right or on_merge")
+        if self.on_merge and self.model_fields_set - {"name", "when", "on_merge"}:
+            raise ValueError("a rule with on_merge has nothing else but name and when")
+        if self.right and not self.subject:
+            raise ValueError("subject must name somebody")
+        return self
+
+    @model_validator(mode="after")
+    def _suits_the_right(self) -> "_Rule":
+        corrects = bool(self.changes or self.fields)
+        if corrects != (self.right is Right.RECTIFICATION):
+            raise ValueError("a rectification names changes or fields, and no other right does")
+        if self.lifted and (self.right is not Right.RESTRICTION or len(self.lifted) != 2):
+            raise ValueError("lifted belongs to a restriction, and names told_on and how")
+        if self.delete_shaped and self.right is not Right.ERASURE:
+            raise ValueError("delete_shaped belongs to an erasure")
+        if several := sorted(name for name in ONE_OF_THEM & self.subject.keys() if len(self.subject[name]) > 1):
+            raise ValueError(f"{several[0]} is one path. For the first of two that is there: first | second")
+        return self
+
+
+class _Ignored(_Part):
+    name: Label
+    when: Conditions
+
+
+class _Together(_Part):
+    name: Label
+    same: APath
+    minutes: int = Field(ge=1, le=1440)
+    parts: Mapping[Label, Conditions] = Field(min_length=2, max_length=10)
+
+
+class _File(_Part):
+    about: str = ""
+    sample: str = ""
+    event: Paths | None = None
+    event_header: HeaderName | None = None
+    merge_wait_minutes: Annotated[int, Field(ge=1, le=1440)] = 60
+    form: BodyForm = BodyForm.JSON
+    drops_answered: bool = False
+    each: APath | None = None
+    inside: APath | None = None
+    rules: list[_Rule] = Field(min_length=1, max_length=100)
+    refuse: list[_Ignored] = Field(default=[], max_length=100)
+    ignore: list[_Ignored] = Field(default=[], max_length=100)
+    together: list[_Together] = Field(default=[], max_length=10)
+    triggers: list[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,62}$")]] = Field(default=[], max_length=50)
+
+    @model_validator(mode="after")
+    def _known_again(self) -> "_File":
+        if self.event is None and self.event_header is None:
+            raise ValueError("event or event_header must say what tells one event from another")
+        names = Counter(rule.name for rule in self.rules)
+        if twice := [name for name, times in names.items() if times > 1]:
+            raise ValueError(f"two rules have the name {twice[0]}, by which their wishes are told apart")
+        return self
+
+
+def ready() -> list[str]:
+    """The names of the mappings that come with dpsync."""
+    return sorted(one.name.removesuffix(".toml") for one in READY.iterdir() if one.name.endswith(".toml"))
+
+
+def load(named: str, folder: FilePath) -> SourceMapping:
+    """The mapping of that name, or in that file of `folder`. Raises `ConfigurationError`."""
+    text = (READY / f"{named}.toml").read_text("utf-8") if named in ready() else _text_of(folder / named, named)
+    try:
+        return parse(text)
+    except ConfigurationError as error:
+        raise ConfigurationError(
+            [Fault(f"{named}: {one.key}".removesuffix(": "), one.problem) for one in error.faults]
+        ) from None
+
+
+def _text_of(file: FilePath, named: str) -> str:
+    known = f"Ready-made ones: {', '.join(ready())}"
+    try:
+        if file.stat().st_size > LARGEST_FILE:
+            raise ConfigurationError([Fault(named, f"the mapping is larger than {LARGEST_FILE // 1024} KiB")])
+        return file.read_text("utf-8")
+    except (OSError, UnicodeDecodeError):
+        raise ConfigurationError([Fault(named, f"is no file that can be read as a mapping. {known}")]) from None
+
+
+def _shape(text: str) -> _File:
+    try:
+        return _File.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError([Fault("", f"is not TOML: {error}")]) from None
+    except ValidationError as error:
+        raise ConfigurationError([_fault(one) for one in error.errors(include_input=False)]) from None
+
+
+def parse(text: str) -> SourceMapping:
+    """Read the text of a mapping file. Raises `ConfigurationError` that names each place."""
+    shape = _shape(text)
+    return SourceMapping(
+        event=shape.event or (),
+        event_header=shape.event_header or "",
+        each=shape.each,
+        inside=shape.inside,
+        rules=tuple(_rule(one, one.right) for one in shape.rules if one.right),
+        merge_rules=tuple(
+            MergeRule(one.name, one.when, one.on_merge.loser, one.on_merge.winner)
+            for one in shape.rules
+            if one.on_merge
+        ),
+        merge_wait=timedelta(minutes=shape.merge_wait_minutes),
+        form=shape.form,
+        drops_answered=shape.drops_answered,
+        refused=tuple(Ignored(one.name, one.when) for one in shape.refuse),
+        ignored=tuple(Ignored(one.name, one.when) for one in shape.ignore),
+        together=tuple(
+            Together(one.name, one.same, timedelta(minutes=one.minutes), one.parts) for one in shape.together
+        ),
+        triggers=tuple(shape.triggers),
+    )
+
+
+def _rule(shape: _Rule, right: Right) -> Rule:
+    return Rule(
+        name=shape.name,
+        right=right,
+        when=shape.when,
+        subject=shape.subject,
+        changes=shape.changes,
+        fields=shape.fields,
+        ground=shape.ground or "",
+        received_at=MomentPlace(shape.received_at.path, shape.received_at.unit) if shape.received_at else None,
+        version=shape.version,
+        lifted=shape.lifted,
+        delete_shaped=shape.delete_shaped,
+    )
+
+
+def _fault(error: Mapping[str, Any]) -> Fault:
+    where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error["loc"]).removeprefix(".")
+    return Fault(where, str(error["msg"]).removeprefix("Value error, "))
+
+
+def about(name: str) -> str:
+    """What a ready-made mapping is for, in its first sentence."""
+    return " ".join(_shape((READY / f"{name}.toml").read_text("utf-8")).about.split()).partition(". ")[0]
+
+
+def sql_of(name: str) -> dict[str, str]:
+    """The SQL for an outbox of a ready-made mapping, by engine: table, triggers and grant."""
+    files = sorted((one for one in READY.iterdir() if one.name.startswith(f"{name}.")), key=lambda one: one.name)
+    return {one.name.split(".")[1]: one.read_text("utf-8") for one in files if one.name.endswith(".sql")}
+
+
+def sample_of(name: str) -> str:
+    """An example message of a ready-made mapping, about invented people."""
+    return _shape((READY / f"{name}.toml").read_text("utf-8")).sample.strip()

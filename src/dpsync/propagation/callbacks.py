@@ -1,0 +1,140 @@
+"""What main databases are told: written in the transaction of the fact, and sent later, until it is taken.
+
+Here stands no name of a person. Whoever opted out at a processor must be named all the same: `named_in` says which
+request does so, and `running.callbacks` opens it when the message goes.
+"""
+
+import json
+import secrets
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement, Connection, exists, insert, select
+
+from dpsync.model import DONE_STATES, Rung
+from dpsync.propagation.controller import Controller
+from dpsync.propagation.rules.persons import NAMELESS
+from dpsync.store import tables as t
+from dpsync.store.callback_tables import callback
+
+_R, _P, _C = t.request.c, t.propagation.c, callback.c
+
+
+class CallbackKind(StrEnum):
+    """What a main database is told."""
+
+    COMPLETED = "dpsync.request.completed"
+    """Every processor did it, or holds nothing."""
+    CLOSED = "dpsync.request.closed"
+    """Nobody is waited for any more, and not every processor did it."""
+    LATE = "dpsync.request.late"
+    CONTRADICTED = "dpsync.request.contradicted"
+    OBSERVED = "dpsync.opt_out.observed"
+
+
+def note_closed(connection: Connection, controller: Controller, request_ids: Collection[str], now: datetime) -> None:
+    """Tell of requests that have just closed."""
+    for one in _told_of(connection, controller, _R.id.in_(request_ids), _R.closed_at.is_not(None)):
+        # A request without processors is nobody's doing.
+        states = {state["state"] for state in one.processors}
+        done = bool(states) and states <= {state.value for state in DONE_STATES}
+        _write(connection, one, CallbackKind.COMPLETED if done else CallbackKind.CLOSED, now)
+
+
+def note_contradicted(
+    connection: Connection, controller: Controller, request_ids: Collection[str], now: datetime
+) -> None:
+    """Tell of requests that a processor said it had done, and we looked."""
+    for one in _told_of(connection, controller, _R.id.in_(request_ids)):
+        _write(connection, one, CallbackKind.CONTRADICTED, now)
+
+
+def late(connection: Connection, controller: Controller, now: datetime) -> list[str]:
+    """The open requests whose legal date is over, and whose main database was not told so. Only reads."""
+    told = exists().where(_C.request_id == _R.id, _C.kind == CallbackKind.LATE.value)
+    open_late = (_R.closed_at.is_(None), _R.due_at <= now, _R.source.in_(controller.callbacks), ~told)
+    return list(connection.execute(select(_R.id).where(*open_late)).scalars()) if controller.callbacks else []
+
+
+def note_late(connection: Connection, controller: Controller, request_ids: Collection[str], now: datetime) -> None:
+    """Tell of those of these requests that are still late."""
+    still = set(late(connection, controller, now)) & set(request_ids)
+    for one in _told_of(connection, controller, _R.id.in_(still)):
+        _write(connection, one, CallbackKind.LATE, now)
+
+
+def note_observed(
+    connection: Connection,
+    controller: Controller,
+    request_id: str,
+    persons: Collection[str],
+    processor: str,
+    observed_at: datetime,
+    now: datetime,
+) -> None:
+    """Tell every main database of somebody who opted out at a processor: by its own id, where one person bears it.
+
+    `persons`: who bears the address. Where it is nobody's, or a family's, the address itself is named.
+    """
+    data = {"request": request_id, "right": "opt_out", "processor": processor, "observed_at": _moment(observed_at)}
+    for source in sorted(controller.callbacks):
+        named_in = _named_in(connection, source, persons) or request_id
+        one = _Told(request_id, source, data, ())
+        _write(connection, one, CallbackKind.OBSERVED, now, named_in)
+
+
+def _named_in(connection: Connection, source: str, persons: Collection[str]) -> str:
+    """The newest request by which a main database named the one person it knows by an id; "" for none, or several."""
+    of_them = (_R.source == source, _R.person.in_(persons), ~_R.person.startswith(NAMELESS), _R.sealed.is_not(None))
+    found = connection.execute(select(_R.id, _R.person).where(*of_them).order_by(_R.ordinal)).all()
+    return found[-1].id if len({row.person for row in found}) == 1 else ""
+
+
+class _Told(NamedTuple):
+    request_id: str
+    source: str
+    data: Mapping[str, Any]
+    processors: Sequence[Mapping[str, Any]]
+
+
+def _told_of(connection: Connection, controller: Controller, *where: ColumnElement[bool]) -> Iterator[_Told]:
+    """The requests of main databases that are told, each with how it stands at every processor."""
+    if not controller.callbacks:
+        return  # nothing is read for those who are told nothing
+    columns = (_R.id, _R.source, _R.event_id, _R.right, _R.received_at, _R.due_on)
+    found = connection.execute(select(*columns).where(_R.source.in_(controller.callbacks), *where)).all()
+    parts = _parts(connection, [row.id for row in found])
+    for row in found:
+        data = {
+            "request": row.id,
+            "event": row.event_id,
+            "right": row.right,
+            "received_at": _moment(row.received_at),
+            "due_on": row.due_on,
+        }
+        yield _Told(row.id, row.source, data, parts.get(row.id, []))
+
+
+def _parts(connection: Connection, request_ids: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
+    columns = (_P.request_id, _P.processor, _P.state, _P.rung, _P.told_at, _P.done_at)
+    found: dict[str, list[dict[str, Any]]] = {}
+    for row in connection.execute(select(*columns).where(_P.request_id.in_(request_ids)).order_by(_P.processor)):
+        said = {"name": row.processor, "state": row.state, "proof": Rung(row.rung).name.lower()}
+        times = {"told_at": row.told_at and _moment(row.told_at), "done_at": row.done_at and _moment(row.done_at)}
+        found.setdefault(row.request_id, []).append(said | times)
+    return found
+
+
+def _write(connection: Connection, one: _Told, kind: CallbackKind, now: datetime, named_in: str = "") -> None:
+    data = {**one.data, "processors": one.processors} if one.processors else one.data
+    # Written once: what goes out later, or again, must be what was so, to the byte.
+    body = json.dumps({"type": kind.value, "timestamp": _moment(now), "data": data})
+    values = {"source": one.source, "request_id": one.request_id, "kind": kind.value, "named_in": named_in}
+    times = {"made_at": now, "due_at": now}
+    connection.execute(insert(callback).values(id=f"cb-{secrets.token_hex(12)}", body=body, **values, **times))
+
+
+def _moment(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"

@@ -1,0 +1,53 @@
+"""What is kept of people, and for how long, as the settings say it: the report, and `dpsync processors`."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from dpsync.settings import Settings
+
+FOR_EVER = "for ever: nothing destroys it"
+_UNSET = "for ever, without the section"
+
+
+@dataclass(frozen=True, slots=True)
+class KeptLine:
+    """One kind of data. `setting`: what sets how long, "" where nothing does; `default`: how long without it."""
+
+    what: str
+    how_long: str
+    setting: str = ""
+    default: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """How long, and what sets it."""
+        return f"{self.how_long} ({self.setting}; default: {self.default})" if self.setting else self.how_long
+
+
+def kept_lines(settings: Settings) -> tuple[KeptLine, ...]:
+    """Each kind of data that is kept of people; needs no secret."""
+    return tuple(_lines(settings))
+
+
+def _lines(settings: Settings) -> Iterator[KeptLine]:
+    section = settings.forgetting
+    finished = f"{section.after_days} days after the request was finished everywhere" if section else FOR_EVER
+    setting, default = "[forgetting] after_days", _UNSET
+    yield KeptLine("Name, addresses and changes, sealed", finished, setting, default)
+    yield KeptLine("Reasons of decisions and remarks of answers, sealed", finished, setting, default)
+    for name, one in settings.processors.items():
+        if one.retention is not None:
+            months = f"{one.retention.months} months from when it began, then a person deletes it there"
+            of = f"Private conversations at {one.title}"
+            yield KeptLine(of, months, f"[processors.{name}.retention] months", "no rule: dpsync does not look")
+    yield KeptLine(
+        "Pseudonyms of people",
+        f"{FOR_EVER}. By them dpsync knows who asked before and who is restricted. A pseudonym is still personal data",
+    )
+    yield KeptLine(
+        "What leads from a name to the proof (dpsync find)", f"{FOR_EVER}. It opens only for whoever has the name"
+    )
+    yield KeptLine("What connectors remember of people, sealed", f"{FOR_EVER}, unless it belongs to one request")
+    yield KeptLine("Ledger, calls and dates", f"{FOR_EVER}. They name nobody")
+    yield KeptLine("Receipts", "until you delete them. Whoever has one can confirm an address that they know")
+    yield KeptLine("Back-ups", "until you delete them. With the keys of their months they open what is destroyed since")

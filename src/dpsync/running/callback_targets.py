@@ -1,0 +1,135 @@
+"""The main databases that are told what became of their requests, and how each of them answers just now."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, delete, func, select, update
+
+from dpsync.errors import ConfigurationError, Fault
+from dpsync.installation import Installation
+from dpsync.intake.signature import Verifier, sign
+from dpsync.propagation.queue.due import jitter
+from dpsync.propagation.rules.backoff import delay
+from dpsync.sealing import Keys
+from dpsync.settings.callbacks import CallbackSection
+from dpsync.settings.sources import SIGNED_DOOR
+from dpsync.store.callback_tables import callback, callback_target
+from dpsync.store.columns import EPOCH
+from dpsync.store.upsert import insert_or_replace_all
+
+LONGEST_WAIT = timedelta(days=2)
+"""More than anything waits: what is due later than that was put off by a clock that was ahead."""
+
+_C, _T = callback.c, callback_target.c
+OPEN = _C.told_at.is_(None) & _C.dropped_at.is_(None)
+"""What a main database has yet to hear."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallbackTarget:
+    """One main database that is told. `private_host`: the host that may be inside our network, "" for none."""
+
+    source: str
+    url: str = field(repr=False)
+    secrets: tuple[str, ...] = field(repr=False)
+    private_host: str = ""
+
+    def headers(self, message_id: str, body: bytes, now: datetime) -> dict[str, str]:
+        """Signed with each secret: during a change the main database may know only one of them."""
+        stamp = (now - EPOCH) // timedelta(seconds=1)
+        return {
+            "content-type": "application/json",
+            "webhook-id": message_id,
+            "webhook-timestamp": str(stamp),
+            "webhook-signature": " ".join(sign(secret, message_id, stamp, body) for secret in self.secrets),
+        }
+
+
+def targets_of(there: Installation) -> Mapping[str, CallbackTarget]:
+    """All that the settings name, by source. Raises `ConfigurationError` that names each fault."""
+    found, faults = dict[str, CallbackTarget](), list[Fault]()
+    for source, section in there.settings.callbacks.items():
+        try:
+            found[source] = _target(source, section)
+        except ConfigurationError as error:
+            faults += [Fault(named(source, one.key), one.problem, one.code) for one in error.faults]
+    if faults:
+        raise ConfigurationError(faults)
+    return found
+
+
+def named(source: str, key: str) -> str:
+    """The key path of a setting of a callback, from its own name or from that of its like at the signed door."""
+    place = "intake" if source == SIGNED_DOOR else f"sources.{source}"
+    return f"{place}.callback.{key.removeprefix('intake.')}"
+
+
+def _target(source: str, section: CallbackSection) -> CallbackTarget:
+    secrets = tuple(secret.get_secret_value() for secret in section.secrets)
+    Verifier(secrets)  # what can be verified with can be signed with
+    return CallbackTarget(source, section.url, secrets, (section.private_host or "").lower())
+
+
+# --- how it answers
+
+
+@dataclass(frozen=True, slots=True)
+class CallbackBacklog:
+    """What a main database has yet to hear. `said`: what came of the newest attempt at the oldest of it."""
+
+    source: str
+    number: int
+    since: datetime
+    said: str
+
+
+def backlogs(connection: Connection) -> dict[str, CallbackBacklog]:
+    """Of every main database that has something to hear."""
+    oldest = select(_C.source, func.count().label("number"), func.min(_C.ordinal).label("first")).where(OPEN)
+    many = oldest.group_by(_C.source).subquery()
+    found = select(_C.source, many.c.number, _C.made_at, _C.said).join(many, many.c.first == _C.ordinal)
+    return {row.source: CallbackBacklog(*row) for row in connection.execute(found)}
+
+
+def quiet(connection: Connection, keys: Keys, targets: Mapping[str, CallbackTarget], now: datetime) -> set[str]:
+    """Who is not called just now. A stop is for the address that asked for it, and a new one is called."""
+    rows = [row for row in connection.execute(select(callback_target)) if row.source in targets]
+    paused = {row.source for row in rows if row.paused_until and now < row.paused_until <= now + LONGEST_WAIT}
+    return paused | {row.source for row in rows if row.stopped_url == _digest(keys, targets[row.source])}
+
+
+def stopped(connection: Connection, keys: Keys, target: CallbackTarget) -> datetime | None:
+    """Since when nothing is sent to it because it said so; None where that is not so."""
+    here = (_T.source == target.source) & (_T.stopped_url == _digest(keys, target))
+    found: datetime | None = connection.execute(select(_T.stopped_at).where(here)).scalar()
+    return found
+
+
+def is_well(connection: Connection, source: str) -> None:
+    """It answers: nothing is to be remembered of it."""
+    connection.execute(delete(callback_target).where(_T.source == source))
+
+
+def leave_in_peace(
+    connection: Connection, keys: Keys, target: CallbackTarget, wish: timedelta | None, now: datetime, *, gone: bool
+) -> None:
+    """Do not call it for as long as it wishes, else longer with each failure; `gone`: until a person says so."""
+    failures = (connection.execute(select(_T.failures).where(_T.source == target.source)).scalar() or 0) + 1
+    values = {
+        "source": target.source,
+        "failures": failures,
+        "paused_until": now + (wish or delay(failures, jitter())),
+        "stopped_at": now if gone else None,
+        "stopped_url": _digest(keys, target) if gone else "",
+    }
+    insert_or_replace_all(connection, callback_target, [values])
+
+
+def resume(connection: Connection) -> None:
+    """Call every main database again, now."""
+    connection.execute(update(callback_target).values(paused_until=None, stopped_at=None, stopped_url="", failures=0))
+
+
+def _digest(keys: Keys, target: CallbackTarget) -> str:
+    return keys.mac("callback", target.url.encode()).hex()[:32]  # the address may hold a secret

@@ -1,0 +1,262 @@
+"""Tells main databases what became of their requests: sends what waits, in order, until it is taken.
+
+Told twice after a crash is possible, told never is not; the id of a message is the same each time (Standard Webhooks,
+spec/standard-webhooks.md). Only an answer of the 200s is a yes. A no to one message puts off that message, and what
+comes after it about the same request. Any other counts against the main database, which is left in peace for a while.
+"""
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Row, exists, select, update
+
+from dpsync.alert_causes import AlertCause
+from dpsync.alerts import Concern, raise_alert, told_of
+from dpsync.connector import Reply
+from dpsync.connector_services import NoAnswer
+from dpsync.errors import KeyProblem
+from dpsync.http import HttpClient, retry_after
+from dpsync.installation import Installation
+from dpsync.model import Request
+from dpsync.propagation import callbacks
+from dpsync.propagation.commitments import opened
+from dpsync.propagation.queue.due import jitter
+from dpsync.propagation.rules.backoff import delay
+from dpsync.running import callback_targets
+from dpsync.running.callback_targets import LONGEST_WAIT, OPEN, CallbackBacklog, CallbackTarget, named, targets_of
+from dpsync.settings.sources import SIGNED_DOOR
+from dpsync.store import tables as t
+from dpsync.store.callback_tables import callback
+from dpsync.urls import is_public
+
+LONGEST = 15.0
+"""Real seconds that one call may take."""
+
+OVERDUE = timedelta(days=1)
+"""How long a message may wait before a person hears of it."""
+
+_PASS = 45.0  # the other timed jobs wait so long at most, and for one call
+_LARGEST_ANSWER = 64 * 1024
+_AT_ONCE = 100
+_IN_FLIGHT = timedelta(minutes=2)
+_TOLD_AGAIN_AFTER = timedelta(days=6)
+_GONE = 410
+_ABOUT_ONE = frozenset({400, 405, 406, 409, 411, 413, 415, 422})
+"""A no to this one message; every other one, such as 404, is about the address."""
+
+_C = callback.c
+
+
+def tell_of_late(there: Installation, now: datetime) -> None:
+    """Write down for the main databases which of their requests are late."""
+    controller = there.controller
+    if found := there.read(lambda connection: callbacks.late(connection, controller, now)):
+        there.write(lambda unit: callbacks.note_late(unit.connection, controller, found, now))
+
+
+def send_due(there: Installation, now: datetime, *, longest: float = LONGEST) -> None:
+    """Send what is due, as far as that can be done in a minute, and tell the operator of what waits for too long."""
+    targets = targets_of(there)
+    if _due(there, targets, now):
+        _send_all(there, targets, longest)
+    _tell_of_overdue(there, targets, now)
+
+
+def _send_all(there: Installation, targets: Mapping[str, CallbackTarget], longest: float) -> None:
+    private = {target.private_host for target in targets.values()}
+    until = time.monotonic() + _PASS
+    with HttpClient(
+        there.clock,
+        rehearsal=True,  # plain http is for loopback only, and loopback only for whom the settings name
+        longest=longest,
+        cap=_LARGEST_ANSWER,
+        reach=lambda host, address: host.lower() in private or is_public(address),
+    ) as http:
+        while time.monotonic() < until and (due := _due(there, targets, there.clock.now())):
+            failed: set[str] = set()
+            for row in due:
+                if row.source not in failed and time.monotonic() < until:
+                    answer = _send(there, targets[row.source], http, row)
+                    if answer is not None and _is_about_all(answer):
+                        failed.add(row.source)
+
+
+def _due(there: Installation, targets: Mapping[str, CallbackTarget], now: datetime) -> Sequence[Row[Any]]:
+    """The oldest message about each request, for those who are called just now."""
+    if not targets:
+        return ()
+
+    def look(connection: Connection) -> Sequence[Row[Any]]:
+        called = targets.keys() - callback_targets.quiet(connection, there.keys, targets, now)
+        due = (_C.due_at <= now) | (_C.due_at > now + LONGEST_WAIT)
+        wanted = select(callback).where(OPEN, due, ~_HAS_ONE_BEFORE, _C.source.in_(called))
+        return connection.execute(wanted.order_by(_C.ordinal).limit(_AT_ONCE)).all()
+
+    return there.read(look)
+
+
+def _send(there: Installation, target: CallbackTarget, http: HttpClient, row: Row[Any]) -> Reply | NoAnswer | None:
+    """Crash before the claim: nothing happened. Between claim and settling: it goes again, under the same id."""
+    now = there.clock.now()
+    body = there.write(lambda unit: _claimed(unit.connection, there, row, now))
+    if body is None:
+        return None
+    answer: Reply | NoAnswer
+    try:
+        headers = target.headers(row.id, body, now)
+        answer = http.call("POST", target.url, template="callback", headers=headers, body=body)
+    except NoAnswer as nothing:
+        answer = nothing
+    there.write(lambda unit: _settle(unit.connection, there, target, row, answer))
+    return answer
+
+
+_before = callback.alias()
+_HAS_ONE_BEFORE = exists().where(
+    _before.c.request_id == _C.request_id,
+    _before.c.source == _C.source,
+    _before.c.ordinal < _C.ordinal,
+    _before.c.told_at.is_(None),
+    _before.c.dropped_at.is_(None),
+)
+
+
+def _status(answer: Reply | NoAnswer) -> int:
+    return 0 if isinstance(answer, NoAnswer) else answer.status
+
+
+def _is_yes(answer: Reply | NoAnswer) -> bool:
+    return 200 <= _status(answer) < 300
+
+
+def _is_about_all(answer: Reply | NoAnswer) -> bool:
+    """Whether the next message would fare no better."""
+    return not (_is_yes(answer) or _status(answer) in _ABOUT_ONE)
+
+
+def _note(connection: Connection, row: Row[Any], **values: Any) -> None:
+    connection.execute(update(callback).where(_C.ordinal == row.ordinal, OPEN).values(values))
+
+
+def _claimed(connection: Connection, there: Installation, row: Row[Any], now: datetime) -> bytes | None:
+    """The bytes to send, counted before they go; None where another process was faster, or nobody can be named."""
+    ours = (_C.ordinal == row.ordinal) & OPEN & (_C.attempts == row.attempts)
+    claim = update(callback).where(ours).values(attempts=row.attempts + 1, due_at=now + _IN_FLIGHT)
+    if connection.execute(claim).rowcount != 1:
+        return None
+    try:
+        body = _with_person(connection, there, row)
+    except KeyProblem:
+        _note(connection, row, due_at=now + timedelta(hours=1), said="the key of the request does not open")
+        return None
+    if body is None:
+        _note(connection, row, dropped_at=now, said="the person was forgotten before it was taken")
+    return body
+
+
+def _with_person(connection: Connection, there: Installation, row: Row[Any]) -> bytes | None:
+    """The message as it goes. A person is named by one thing only: the receiver's own id, or else the address."""
+    if not row.named_in:
+        return str(row.body).encode()
+    person = _own_id(connection, there, row) if row.named_in != row.request_id else None
+    if person is None and (asked := _asked(connection, there, row.request_id)) is not None:
+        person = {"email": asked[1].subject.email}
+    if person is None:
+        return None
+    message = json.loads(row.body)
+    message["data"]["subject"] = person
+    return json.dumps(message).encode()
+
+
+def _own_id(connection: Connection, there: Installation, row: Row[Any]) -> dict[str, str | None] | None:
+    """The receiver's own id of the person, unless that record went into another one: then it is nobody's any more."""
+    asked = _asked(connection, there, row.named_in)
+    own_id = asked and asked[1].subject.id
+    if not asked or not own_id or asked[0] not in there.keys.pseudonyms("id", own_id):
+        return None
+    return {"id": own_id.removeprefix("" if row.source == SIGNED_DOOR else f"{row.source}:")}
+
+
+def _asked(connection: Connection, there: Installation, request_id: str) -> tuple[str, Request] | None:
+    """Who asked and what, None once that is destroyed. Raises `KeyProblem`."""
+    r = t.request.c
+    sealed = select(r.id.label("request_id"), r.person, r.sealed, r.wrapped_key, r.key_month).where(r.id == request_id)
+    row = connection.execute(sealed).mappings().one()
+    found = opened(there.controller, dict(row))
+    return found and (row["person"], found[1])
+
+
+def _settle(
+    connection: Connection, there: Installation, target: CallbackTarget, row: Row[Any], answer: Reply | NoAnswer
+) -> None:
+    """Write down what came of one attempt."""
+    now, status = there.clock.now(), _status(answer)
+    said = answer.reason if isinstance(answer, NoAnswer) else f"answered {status}"
+    if _is_about_all(answer):
+        _note(connection, row, due_at=now, said=said)
+        wish = None if isinstance(answer, NoAnswer) else retry_after(answer, now)
+        callback_targets.leave_in_peace(connection, there.keys, target, wish, now, gone=status == _GONE)
+        _tell_at_once(connection, there, target, status, now)
+        return
+    callback_targets.is_well(connection, target.source)
+    if _is_yes(answer):
+        _note(connection, row, told_at=now, said="")
+    else:
+        _note(connection, row, due_at=now + delay(row.attempts + 1, jitter()), said=said)
+
+
+_STOPPED = (
+    "It answered 410, so dpsync sends it nothing more, and keeps what it has yet to hear. If it moved, change the "
+    "address in the settings. If it takes messages at the same address again: `dpsync resume`"
+)
+_REFUSED = (
+    "It answered 401 or 403. Compare the secrets of the setting `callback` with its own. dpsync keeps what it has yet "
+    "to hear, and tries again by itself."
+)
+_ALERTS = {
+    410: (AlertCause.CALLBACK_GONE, "A main database takes no more messages from dpsync", _STOPPED),
+    401: (AlertCause.CALLBACK_REFUSED, "A main database refuses what dpsync signs", _REFUSED),
+    403: (AlertCause.CALLBACK_REFUSED, "A main database refuses what dpsync signs", _REFUSED),
+}
+
+
+def _tell_at_once(
+    connection: Connection, there: Installation, target: CallbackTarget, status: int, now: datetime
+) -> None:
+    """Tell the operator of what does not mend by itself."""
+    if status in _ALERTS:
+        cause, subject, body = _ALERTS[status]
+        concerns = [Concern(target.source, named(target.source, "url"))]
+        raise_alert(
+            connection,
+            cause=cause,
+            role="operator",
+            subject=subject,
+            body=body,
+            now=now,
+            zone=there.zone,
+            concerns=concerns,
+        )
+
+
+def _tell_of_overdue(there: Installation, targets: Mapping[str, CallbackTarget], now: datetime) -> None:
+    """Tell the operator of whoever has not taken a message for a day; once a week, while that is so."""
+
+    def look(connection: Connection) -> list[CallbackBacklog]:
+        late = [one for one in callback_targets.backlogs(connection).values() if one.since <= now - OVERDUE]
+        names = [one.source for one in late if one.source in targets]
+        told = told_of(connection, AlertCause.CALLBACK_OVERDUE, names, now, there.zone, back=_TOLD_AGAIN_AFTER)
+        return [one for one in late if one.source in set(names) - told]
+
+    if found := there.read(look) if targets else []:
+        there.tell(
+            cause=AlertCause.CALLBACK_OVERDUE,
+            role="operator",
+            subject="A main database does not take what it should hear",
+            body="It took none of this for more than a day. dpsync tries again by itself. `dpsync check` shows more.",
+            now=now,
+            concerns=[Concern(one.source, f"{named(one.source, 'url')}: {one.said}") for one in found],
+        )

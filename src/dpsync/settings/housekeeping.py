@@ -1,0 +1,28 @@
+"""The sections about what is kept: for how long names are, and where back-ups lie."""
+
+from typing import Annotated
+
+from pydantic import Field, StrictInt
+
+from dpsync.settings.section import Section, as_written
+from dpsync.settings.values import Folder
+
+
+class ForgettingSection(Section):
+    """When the name, addresses and changes of a finished request are destroyed. Without it they stay for ever."""
+
+    after_days: Annotated[StrictInt, Field(ge=30, le=3650)] = Field(
+        default=30,
+        description="Days after a request was finished everywhere: at least the 30 for which dpsync looks again.",
+    )
+
+
+class BackupSection(Section):
+    """Where back-ups lie, and how often one is tried. A timer takes them: see `dpsync service install`."""
+
+    directory: Folder = Field(
+        default=as_written("backups/"), description="The folder that `dpsync backup` writes into. It must be there."
+    )
+    drill_days: Annotated[StrictInt, Field(ge=1, le=366)] = Field(
+        default=8, description="After so many days without a good `dpsync drill`, the operator gets an alert each day."
+    )

@@ -1,0 +1,127 @@
+"""Section [sources.<name>]: a main database that does not speak our own shape."""
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+
+from dpsync.settings.callbacks import CallbackSection
+from dpsync.settings.databases import MainDatabase
+from dpsync.settings.section import Section
+from dpsync.settings.values import Name, SecretReference, Text, wrong
+
+SchemeName = Literal[
+    "standard-webhooks",
+    "svix",
+    "github",
+    "shopify",
+    "mautic",
+    "stripe",
+    "timestamp-colon-body",
+    "hubspot-v3",
+    "static-header",
+]
+
+
+def _mapping(text: str) -> str:
+    if "\x00" in text or len(text) > 200:
+        raise wrong("must be the name of a ready-made mapping, or a file beside the settings")
+    return text
+
+
+class OutboxSection(Section):
+    """A table in which the main database's own triggers leave what has changed, and which dpsync looks at."""
+
+    url: MainDatabase = Field(
+        repr=False,
+        description="The main database: postgresql://, mysql:// or sqlite:///. With a password: a secret reference.",
+    )
+    table: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,59}$")] = Field(
+        default="dpsync_outbox", description="The table in it."
+    )
+
+
+def _query(text: str) -> str:
+    if "\x00" in text or len(text) > 20_000 or not text.strip():
+        raise wrong("must be a SELECT, the name of a ready-made query, or a file beside the settings")
+    return text
+
+
+class ReconcileSection(Section):
+    """How the main database lists its people, so that dpsync finds each day what no message told it of."""
+
+    url: MainDatabase = Field(
+        repr=False,
+        description="The main database, with a login that may only read what the query names. With a password: a "
+        "secret reference.",
+    )
+    query: Annotated[str, AfterValidator(_query)] = Field(
+        description="What lists its people: a ready-made query (civicrm, outbox), a file beside the settings, or a "
+        "SELECT."
+    )
+    most: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        default=50, description="The brake: if more differences are new on one day, nothing is done, and dpsync asks."
+    )
+    percent: Annotated[int, Field(ge=1, le=100)] = Field(
+        default=10, description="The same, as a share of those whom the two databases could be compared on."
+    )
+
+
+class SourceSection(Section):
+    """A main database with a shape of its own. It posts to /requests/NAME, has an outbox that is polled, or both."""
+
+    mapping: Annotated[Text, AfterValidator(_mapping)] = Field(
+        description="What its messages mean: a ready-made mapping (`dpsync source list`), or your own file."
+    )
+    scheme: SchemeName | None = Field(default=None, description="How it signs what it posts.")
+    secrets: tuple[SecretReference, ...] = Field(
+        default=(), max_length=4, description="Its secrets. Two during a change: both are valid."
+    )
+    header: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,60}$")] | None = Field(
+        default=None, description="For static-header: the header in which the secret stands."
+    )
+    reconciled_by: Text | None = Field(
+        default=None,
+        description="For static-header, which proves little: who or what compares the two databases, and how often.",
+    )
+    outbox: OutboxSection | None = Field(
+        default=None, description="A table in the main database that is polled: `dpsync source outbox NAME` prints it."
+    )
+    reconcile: ReconcileSection | None = Field(
+        default=None, description="A list of its people that dpsync compares with its own requests, once a day."
+    )
+    callback: CallbackSection | None = Field(
+        default=None, description="Where it is told what became of its requests. Without it, it is told nothing."
+    )
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> "SourceSection":
+        static = self.scheme == "static-header"
+        if self.scheme is None and self.outbox is None:
+            raise wrong("has neither a scheme, by which it posts, nor an outbox, which is polled")
+        if (self.scheme is None) == bool(self.secrets):
+            raise wrong("scheme and secrets go together")
+        if static and not self.header:
+            raise wrong("a static-header scheme names its header")
+        if static and not self.reconciled_by and not (self.outbox or self.reconcile):
+            raise wrong("a secret in a header proves little: reconciled_by must say how lost requests are found")
+        if not static and self.header:
+            raise wrong("header belongs to the scheme static-header")
+        return self
+
+
+SIGNED_DOOR = "webhook"
+"""What requests are said to come from that come to /requests, in our own shape."""
+
+OURS = frozenset({SIGNED_DOOR, "command", "import", "dpsync-link"})
+"""What requests are said to come from that come by our own doors."""
+
+
+def _not_ours(raw: object) -> object:
+    taken = sorted(OURS & set(raw)) if isinstance(raw, dict) else []
+    if taken:
+        raise wrong(f"must not have the name {taken[0]}, which dpsync uses for a door of its own")
+    return raw
+
+
+Sources = Annotated[Mapping[Name, SourceSection], BeforeValidator(_not_ours)]

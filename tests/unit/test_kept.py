@@ -1,0 +1,45 @@
+"""What is kept of people and for how long is what the settings say, in every place that shows it."""
+
+from sqlalchemy import update
+
+from dpsync.model import Right, State
+from dpsync.reports import render
+from dpsync.reports.kept import FOR_EVER, kept_lines
+from dpsync.store import tables as t
+from dpsync.store.database import writing
+from tests.unit.test_reports import NOW, Rows, november
+from tests.unit.test_settings import Folder, folder
+
+__all__ = ["folder"]
+
+DAYS = "after_days = 45"
+
+
+def test_identifiers_are_kept_for_the_days_of_the_settings_and_without_them_for_ever(folder: Folder) -> None:
+    name, reasons, *rest = kept_lines(folder.load(forgetting=DAYS))
+    assert name.sentence == (
+        "45 days after the request was finished everywhere ([forgetting] after_days; default: for ever, without the "
+        "section)"
+    )
+    assert reasons.how_long == name.how_long
+    assert kept_lines(folder.load())[0].how_long == FOR_EVER
+    pseudonyms = next(one for one in rest if one.what.startswith("Pseudonyms"))
+    assert (pseudonyms.setting, "still personal data" in pseudonyms.sentence) == ("", True)
+
+
+def test_the_report_says_what_is_kept_in_every_format_that_people_read(folder: Folder, rows: Rows) -> None:
+    lines = kept_lines(folder.load(forgetting=DAYS))
+    report = november(rows, kept=lines)
+    for shown in (render.text(report), render.html(report)):
+        assert all(one.what in shown and one.how_long in shown for one in lines)
+
+
+def test_what_was_taken_back_after_it_was_forgotten_is_to_be_settled_and_never_told_again(rows: Rows) -> None:
+    asked = rows.ask(Right.ERASURE, alpha=State.ESCALATED, beta=State.VERIFIED)
+    (before,) = november(rows).duties
+    with writing(rows.engine) as connection:
+        connection.execute(update(t.request).where(t.request.c.id == asked).values(shredded_at=NOW))
+    (after,) = november(rows).duties
+    assert before.command.startswith("dpsync acknowledge")
+    assert after.command == f"dpsync settle {asked[:8]} alpha --by NAME --reason WHY"
+    assert "nobody can be told of it again" in after.sentence

@@ -1,0 +1,100 @@
+"""A report of many requests: what is read, what is shown, and where the rest is."""
+
+import cProfile
+import tracemalloc
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import Connection, event, update
+
+from dpsync.model import State
+from dpsync.reports import render
+from dpsync.reports.shown import ORDINARY_ROWS
+from dpsync.reports.standing import read_standing
+from dpsync.store import tables as t
+from dpsync.store.database import reading, writing
+from tests.unit.test_reports import NOW, PROCESSORS, Rows, november
+
+PLACES = 3
+MANY = ORDINARY_ROWS // PLACES + 34
+"""Requests of three processors each, so that 34 have no room."""
+
+
+@pytest.fixture
+def pending(rows: Rows) -> Rows:
+    """Many that are in time, a late one and one that waits for a person, both received last."""
+    rows.many(MANY)
+    with writing(rows.engine) as connection:
+        connection.execute(update(t.propagation).values(state=State.PENDING, rung=0, told_at=None, done_at=None))
+        connection.execute(update(t.request).values(closed_at=None, target_at=NOW + timedelta(days=1)))
+        connection.execute(update(t.request).values(due_at=NOW + timedelta(days=9)))
+    rows.ask(alpha=State.REFUSED)
+    rows.ask(received=NOW - timedelta(days=5), due=(NOW - timedelta(days=2)).date(), alpha=State.PENDING)
+    return rows
+
+
+def test_a_text_shows_2000_ordinary_rows_everything_else_and_where_the_rest_is(pending: Rows) -> None:
+    report = november(pending)
+    text = render.text(report)
+    last = text.partition("Each request of the period at each processor")[2]
+    assert last.count("r-M") == MANY * PLACES - 34 * PLACES
+    assert {"r-000001", "r-000002"} <= {line.split()[0] for line in last.splitlines() if line.startswith("  r-")}
+    digest = render.csv_digest(report)
+    told = "34 more requests, of which none is late or waits for a person, can be read in the CSV with the SHA-256"
+    assert f"{told} {digest}:" in text
+    assert "dpsync report --from 2026-11-01 --to 2026-11-30 --format csv -o FILE" in text
+
+
+def test_a_page_shows_2000_rows_of_what_is_open_and_in_time(pending: Rows) -> None:
+    page = render.html(november(pending))
+    assert "34 more requests that are not done, of which none is late or waits for a person, are in the CSV" in page
+    assert f"Not yet ({MANY + 2})" in page
+    still_open = page.partition("Where each is open")[2]
+    assert still_open.count("<code>r-M") == MANY - 34
+    assert {"<code>r-000001</code>", "<code>r-000002</code>"} == {
+        code for code in ("<code>r-000001</code>", "<code>r-000002</code>") if code in still_open
+    }
+    assert len(page) < 2_000_000
+
+
+def test_a_text_of_few_requests_shows_all_and_asks_for_no_digest(rows: Rows) -> None:
+    rows.many(5)
+    assert "SHA-256" not in render.text(november(rows))
+
+
+def test_where_many_requests_stand_is_read_in_few_questions_and_few_columns(rows: Rows) -> None:
+    def asked(work: Callable[[Connection], object]) -> list[str]:
+        statements: list[str] = []
+        event.listen(rows.engine, "before_cursor_execute", hear := lambda *given: statements.append(given[2]))
+        with reading(rows.engine) as connection:
+            work(connection)
+        event.remove(rows.engine, "before_cursor_execute", hear)
+        return [one for one in statements if "FROM " in one and "sqlite_master" not in one]
+
+    known = {one.name: one for one in PROCESSORS}
+
+    def steps() -> int:
+        with reading(rows.engine) as connection, cProfile.Profile() as profile:
+            read_standing(connection, t.request.c.id != "", NOW, known)
+        return sum(one.callcount for one in profile.getstats())
+
+    rows.many(50)
+    few, before = asked(lambda connection: read_standing(connection, t.request.c.id != "", NOW, known)), steps()
+    rows.many(200, after=50)
+    many = asked(lambda connection: read_standing(connection, t.request.c.id != "", NOW, known))
+    assert len(many) == len(few) == 4
+    assert not any(unread in one for one in many for unread in ("sealed", "brake_at", "wrapped_key", "handed"))
+    assert (steps() - before) / 200 < 100, "of each request with its three places; a million of them are read"
+
+
+def test_json_is_written_value_by_value_and_not_made_of_a_second_set_of_them(rows: Rows) -> None:
+    rows.many(300)
+    report = november(rows)
+    size = len(render.json(report))
+    tracemalloc.start()
+    render.json(report)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    own = 3_000_000  # what writing takes however short the report is
+    assert most - own < 3 * size
