@@ -278,16 +278,7 @@ class World:
 
     def confirm(self, name: str) -> None:
         """The contact of a processor has confirmed itself."""
-        processor = self.controller.processors[name]
-
-        def work(unit: Unit) -> None:
-            now = self.clock.now()
-            contacts.register(unit.connection, self.controller, processor, now)
-            for address in contacts.desks(unit.connection, self.controller, processor):
-                token = self.controller.contact_token(address, name)
-                acknowledgement.confirm_contact(unit, self.controller, token, now)
-
-        self.writer.call(work)
+        self.writer.call(lambda unit: confirm(unit, self.controller, name, self.clock.now()))
 
     def ask(
         self,
@@ -391,6 +382,14 @@ class World:
         for worker in self._made:
             worker._threads.close()  # else hundreds stay to the end of the run, with all that they know
         self.writer.close()
+
+
+def confirm(unit: Unit, controller: Controller, name: str, now: datetime) -> None:
+    """Every contact of a processor has confirmed itself."""
+    processor = controller.processors[name]
+    contacts.register(unit.connection, controller, processor, now)
+    for address in contacts.desks(unit.connection, controller, processor):
+        acknowledgement.confirm_contact(unit, controller, controller.contact_token(address, name), now)
 
 
 def busy(status: int = 503, seconds: int | None = None) -> Retryable:

@@ -20,7 +20,7 @@ from dpsync.intake.payload import Withdrawal
 from dpsync.ledger.log import Log
 from dpsync.ledger.note import Signer
 from dpsync.model import Changes, Lifted, Request, State, Subject
-from dpsync.propagation import contacts, resuming
+from dpsync.propagation import resuming
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.correspondence import acknowledgement, escalation
 from dpsync.propagation.decisions import Person as Decider
@@ -33,7 +33,7 @@ from dpsync.sealing import Keys
 from dpsync.store import tables as t
 from dpsync.store.database import open_database, reading
 from dpsync.store.writer import Unit
-from tests.builders import TurnableClock
+from tests.builders import TurnableClock, confirm
 from tests.simulator.process import Process
 from tests.simulator.scenario import (
     AGENCY,
@@ -415,16 +415,7 @@ class Month:
         self._guarded(try_it)
 
     def _confirm(self, name: str) -> None:
-        processor = self.controller.processors[name]
-
-        def work(unit: Unit) -> None:
-            now = self.clock.now()
-            contacts.register(unit.connection, self.controller, processor, now)
-            for address in contacts.desks(unit.connection, self.controller, processor):
-                token = self.controller.contact_token(address, name)
-                acknowledgement.confirm_contact(unit, self.controller, token, now)
-
-        self._guarded(partial(self._write, work))
+        self._guarded(partial(self._write, lambda unit: confirm(unit, self.controller, name, self.clock.now())))
 
     def _answer(self, letter: SentLetter, kind: AnswerKind) -> None:
         """Somebody there does what is asked, where they say so, and answers by the link."""
