@@ -209,8 +209,10 @@ class CredentialsRejected(ProcessorError):
     @property
     def said(self) -> str:
         """What happened, in one clause."""
-        us = self.by_mail_host
-        return "our own mail host rejected our password" if us else "the processor rejected our credential"
+        if self.by_mail_host:
+            return "our own mail host rejected our password"
+        opened = self.status is not None and self.status < 300
+        return "our credential opens nothing at the processor" if opened else "the processor rejected our credential"
 
     @property
     def by_mail_host(self) -> bool:

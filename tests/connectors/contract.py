@@ -688,7 +688,7 @@ class HttpContract(HoldsAsAsked, ConnectorContract):
             assert isinstance(outcome, Retryable)
             assert outcome.doubtful == (went or (wrote and not unsent))
             # A certificate that is not accepted is about whoever answers there, and so about the whole account.
-            assert not outcome.busy or isinstance(error, requests.exceptions.SSLError)
+            assert outcome.busy == isinstance(error, requests.exceptions.SSLError)
 
     @pytest.mark.parametrize("error", UNANSWERED, ids=lambda error: type(error).__name__)
     def test_a_write_that_may_have_been_done_is_not_made_again_at_once(self, right: Right, error: Exception) -> None:

@@ -417,11 +417,11 @@ def test_a_list_made_since_the_last_instruction_is_told_too() -> None:
         assert state(stand_in, "a9" * 16) == "Unsubscribed"
 
 
-def test_an_account_that_shows_no_list_proves_nothing() -> None:
-    outcome = told(StandIn({ONE: {}}), Right.ERASURE)
-    assert isinstance(outcome, Refused)
-    assert outcome.reason == NO_LISTS
-    assert isinstance(read_back(StandIn({ONE: {}}), Right.ERASURE), CannotTell)
+@pytest.mark.parametrize("act", [told, read_back])
+def test_an_account_that_shows_no_list_is_our_settings_trouble_and_no_refusal(act: Callable[..., object]) -> None:
+    with pytest.raises(CredentialsRejected, match="our credential opens nothing at the processor") as caught:
+        act(StandIn({ONE: {}}), Right.ERASURE)
+    assert (caught.value.status, caught.value.brief.endswith(NO_LISTS)) == (200, True)
 
 
 @pytest.mark.parametrize("act", [told, read_back])

@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import date
@@ -30,7 +30,7 @@ from dpsync.connector import (
     Retryable,
 )
 from dpsync.connectors.mailchimp import Mailchimp
-from dpsync.connectors.mailchimp.calls import NO_AUDIENCE, MailchimpSettings
+from dpsync.connectors.mailchimp.calls import NO_AUDIENCE, NO_AUDIENCES, MailchimpSettings
 from dpsync.errors import CredentialsRejected, ProcessorUnreachable
 from dpsync.http import HttpClient
 from dpsync.model import Changes, Lifted, Right
@@ -226,9 +226,11 @@ def test_a_short_page_of_audiences_is_never_taken_for_all() -> None:
     assert isinstance(told(stand_in, Right.ERASURE), Retryable)
 
 
-def test_a_key_that_shows_no_audience_proves_nothing() -> None:
-    assert isinstance(told(vendor(), Right.ERASURE), Refused)
-    assert isinstance(read_back(vendor(), Right.ERASURE), CannotTell)
+@pytest.mark.parametrize("act", [told, read_back])
+def test_a_key_that_shows_no_audience_is_our_settings_trouble_and_no_refusal(act: Callable[..., object]) -> None:
+    with pytest.raises(CredentialsRejected, match="our credential opens nothing at the processor") as caught:
+        act(vendor(), Right.ERASURE)
+    assert (caught.value.status, caught.value.brief.endswith(NO_AUDIENCES)) == (200, True)
 
 
 @pytest.mark.parametrize("right", [right for right in Right if right is not Right.RECTIFICATION])

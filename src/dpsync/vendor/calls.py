@@ -113,12 +113,12 @@ class Calls:
         try:
             reply = self.patiently(make) if patient and not writing else make()
         except NoAnswer as failure:
-            raise Ended(self._unheard(failure, writing=writing), stop=True) from None
+            raise Ended(self.unheard(failure, writing=writing), stop=True) from None
         self.note_touch(reply, writing=writing)
         self.demand_own(reply, writing=writing)
         return reply
 
-    def _unheard(self, failure: NoAnswer, *, writing: bool) -> Retryable:
+    def unheard(self, failure: NoAnswer, *, writing: bool) -> Retryable:
         """What it means that no answer came.
 
         A certificate that is not accepted is somebody's in between, or one that the vendor let run out: a fact about
@@ -259,6 +259,16 @@ class Calls:
         at = reply.evidence
         return CredentialsRejected(
             at.endpoint, reply.status, at.request_id, evidence=self.kept, doubtful=self.touched, advice=advice
+        )
+
+    def opens_nothing(self, advice: str) -> CredentialsRejected:
+        """That the last answer shows nothing of ours to look in: the settings are wrong, and nobody refused a request.
+
+        A credential that lacks a permission may look the same as an account in which nothing is.
+        """
+        at = self.evidence[-1]
+        return CredentialsRejected(
+            at.endpoint, at.status, at.request_id, evidence=self.kept, doubtful=self.touched, advice=advice
         )
 
     def cannot_tell(self, end: Ended) -> CannotTell:

@@ -192,7 +192,7 @@ class RenewableToken:
         except NoAnswer as failure:
             if failure.sent and spent and self._once:
                 raise self._lost(calls) from None
-            raise Ended(Retryable(reason=failure.reason)) from None
+            raise Ended(calls.unheard(failure, writing=False)) from None
 
     def _lost(self, calls: TokenCalls) -> CredentialsRejected:
         """That nobody knows whether the refresh token was spent."""

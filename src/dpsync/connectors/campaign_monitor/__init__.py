@@ -37,7 +37,7 @@ from dpsync.connectors.campaign_monitor.suppression import (
 )
 from dpsync.model import Changes, Right
 from dpsync.vendor.corrections import NAME, Compared, compared
-from dpsync.vendor.errors import Ended, refused, unreadable
+from dpsync.vendor.errors import Ended, unreadable
 from dpsync.vendor.field_values import Likeness, plain
 from dpsync.vendor.outcomes import each, together
 from dpsync.vendor.pace import Pace
@@ -48,7 +48,7 @@ _ERASED, _RESTRICTED, _OPTED_OUT = "erased", "restricted", "opted_out"
 _ASKED: Final = "asked"
 
 NO_CLIENTS: Final = "it shows no client: see whether the key or token is that of the account with the clients"
-NO_LISTS: Final = "the account shows no list"
+NO_LISTS: Final = "it shows no list: see whether the key or token is that of the account with the lists"
 _SHOWS_NO_CAUSE: Final = "a suppressed address does not show why it is suppressed"
 
 _SOURCE = (
@@ -158,11 +158,11 @@ class CampaignMonitor(PeopleInPlaces[CampaignMonitorSettings, Calls, Client, Map
                 read, shown = True, shown or bool(one.lists)
                 yield one
         if trouble and not read and trouble.outcome.reason == NOT_OURS:
-            raise calls.set_wrongly(NOT_OURS)
-        # a credential without the permission may look the same
-        trouble = trouble or (None if shown else refused(NO_LISTS))
+            raise calls.opens_nothing(NOT_OURS)
         if trouble:
             raise trouble
+        if not shown:
+            raise calls.opens_nothing(NO_LISTS)
 
     def _clients(self, calls: Calls) -> dict[str, str]:
         """What each client is called, by its id: the configured ones, else all that the account shows, at least one."""
@@ -170,7 +170,7 @@ class CampaignMonitor(PeopleInPlaces[CampaignMonitorSettings, Calls, Client, Map
             return dict.fromkeys(self._settings.clients, "")
         shown = named(calls.content(calls.about("GET", "/clients"), list), "ClientID", "Name")
         if not shown:
-            raise calls.set_wrongly(NO_CLIENTS)
+            raise calls.opens_nothing(NO_CLIENTS)
         return shown
 
     def member(self, calls: Calls, place: Client, address: str) -> Mapping[str, Member] | None:

@@ -13,7 +13,6 @@ from pydantic import AfterValidator, Field, SecretStr, model_validator
 from dpsync.connector import Instruction, Kit, Reply
 from dpsync.connectors.campaign_monitor import records
 from dpsync.connectors.campaign_monitor.records import Member, fields_in, member_in
-from dpsync.errors import CredentialsRejected
 from dpsync.http import api_root, json_of, retry_after
 from dpsync.vendor.calls import Secret
 from dpsync.vendor.connector import VendorSettings, ids
@@ -195,11 +194,6 @@ class Calls(TokenCalls):
         if no is None and (reply.status != 200 or reply.body.strip()):
             raise unreadable()
         return no
-
-    def set_wrongly(self, advice: str) -> CredentialsRejected:
-        """That the last answer shows no client: our key or client id is wrong, and nobody refused the request."""
-        at = self.evidence[-1]
-        return CredentialsRejected(at.endpoint, at.status, at.request_id, evidence=self.kept, advice=advice)
 
     def granted(self, reply: Reply) -> Token:
         """The pair that a refresh token is exchanged for. Raises `Ended`, `CredentialsRejected`."""

@@ -199,7 +199,7 @@ class Eventbrite(HttpConnector[EventbriteSettings, EventbriteCalls], Inbound):
         shown = {id_of(row): str(row.get("name") or id_of(row)) for row in calls.rows("organizations", MINE)}
         wanted = self._settings.organizations or tuple(shown)
         if not wanted or not set(wanted) <= set(shown):
-            raise calls.rejected(calls.last, NO_ORGANISATION)
+            raise calls.opens_nothing(NO_ORGANISATION)
         return {organisation: shown[organisation] for organisation in wanted}
 
     def _orders(

@@ -104,7 +104,6 @@ class EventbriteCalls(Calls):
             scope=names.get("organization", names.get("event", "")),  # an order's id would be a person's
         )
         self._note_limits(reply)
-        self.last = reply
         code = self.code(reply)
         if (reply.status, code) == (403, "NOT_AUTHORIZED"):
             # of a whole organisation it is the token's role that ended: that is no answer to this request, but the same

@@ -174,7 +174,7 @@ class HootsuiteCalls(TokenCalls):
             try:
                 return self.call(method, url, template=template, headers=headers, body=body)
             except NoAnswer as failure:
-                raise Ended(Retryable(reason=failure.reason, doubtful=writing and failure.sent)) from None
+                raise Ended(self.unheard(failure, writing=writing)) from None
 
         token = self._token.access(self)
         reply = make(token)

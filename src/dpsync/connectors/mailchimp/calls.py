@@ -30,7 +30,7 @@ _SET_KEPT: Final = 300.0  # seconds that the set of audiences is believed before
 PAGE: Final = 1000  # the vendor's maximum; its default of 10 hides the eleventh audience
 
 NO_AUDIENCE: Final = "a configured audience does not exist: `dpsync check` names it"
-NO_AUDIENCES: Final = "the account shows no audience"
+NO_AUDIENCES: Final = "it shows no audience: see whether the key is that of a user who may see them"
 SET_CHANGED: Final = "the set of audiences changed meanwhile"
 NO_ROLE: Final = "the key is good; its user is disabled, or has a role that may not do this"
 
@@ -256,8 +256,7 @@ class Audiences:
         begun = self._clock.monotonic()
         ids = tuple(self.named(calls))
         if not ids:
-            # a key whose role hides the audiences looks the same
-            raise refused(NO_AUDIENCES)
+            raise calls.opens_nothing(NO_AUDIENCES)
         self._read = (begun, ids)
         calls.known.update(ids)
         return ids
