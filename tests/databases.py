@@ -52,6 +52,25 @@ def new_database(url: str, folder: Path) -> Iterator[Engine]:
 
 
 @contextmanager
+def new_schema(url: str, folder: Path) -> Iterator[Engine]:
+    """The same within the database of `url`, in a schema of its own: a twentieth of what a database costs a server."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        with closing(f"sqlite:///{folder / 'new.db'}") as engine:
+            yield engine
+        return
+    admin = create_engine(url, isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(text("DROP SCHEMA IF EXISTS a_new_one CASCADE"))
+        connection.execute(text("CREATE SCHEMA a_new_one"))
+        place = parsed.update_query_dict({"options": "-csearch_path=a_new_one"})
+        with closing(place.render_as_string(hide_password=False)) as engine:
+            yield engine
+        connection.execute(text("DROP SCHEMA a_new_one CASCADE"))
+    admin.dispose()
+
+
+@contextmanager
 def closing(url: str) -> Iterator[Engine]:
     engine = open_database(url)
     try:

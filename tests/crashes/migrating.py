@@ -1,8 +1,12 @@
-"""Run as a program: an upgrade of a stored database, whose process dies by SIGKILL at a given moment of it."""
+"""Run as a program: upgrades of stored databases, each in a fork that dies by SIGKILL at a given moment of it.
+
+Each line of standard input is a moment and a database; how the fork ended is a line of standard output.
+"""
 
 import os
 import signal
 import sys
+import traceback
 
 from sqlalchemy import event
 
@@ -14,7 +18,7 @@ def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def main(url: str, moment: str) -> None:
+def upgrade(moment: str, url: str) -> None:
     engine = open_database(url)
 
     def asked(_connection: object, _cursor: object, statement: str, *_: object) -> None:
@@ -23,7 +27,7 @@ def main(url: str, moment: str) -> None:
 
     def audited(what: str, arguments: tuple[object, ...]) -> None:
         # The copy is whole, and does not have its name yet.
-        if what == "os.rename" and str(arguments[1]).endswith(".schema-0001"):
+        if what == "os.rename" and ".schema-" in str(arguments[1]):
             die()
 
     match moment:
@@ -36,5 +40,19 @@ def main(url: str, moment: str) -> None:
     migrate(engine, backed_up=True)
 
 
+def main() -> None:
+    for line in sys.stdin:
+        child = os.fork()
+        if not child:
+            try:
+                upgrade(*line.split())
+            except BaseException:  # noqa: BLE001 - because a fork must end here
+                traceback.print_exc()
+            os._exit(1)
+        _, status = os.waitpid(child, 0)
+        sys.stdout.write(f"{os.waitstatus_to_exitcode(status)}\n")
+        sys.stdout.flush()
+
+
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2])
+    main()

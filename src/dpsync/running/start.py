@@ -4,6 +4,8 @@ from datetime import datetime
 from functools import partial
 from hashlib import sha256
 
+from sqlalchemy import Connection
+
 from dpsync import custody, journal_comparison, key_register, own_store, telemetry
 from dpsync import settings as configuration
 from dpsync.alerts import tell_of_useless
@@ -29,11 +31,12 @@ def initialise(there: Installation, *, backed_up: bool = False) -> tuple[bool, M
     """Make or migrate the database and begin the ledger. Whether it is new, and what was migrated.
 
     Twice changes nothing. Raises what `store.schema.migrate` does; what `Custody.demand` does where the database
-    lost something, before it is migrated; and `KeyProblem` where it was made with other keys.
+    lost something, before it is migrated; what `Verification.demand` does where the migrated ledger is not in order,
+    and nothing is migrated then; and `KeyProblem` where it was made with other keys.
     """
     if schema_version(there.engine) is not None:
         there.custody.demand(there.read)
-    migrated = migrate(there.engine, backed_up=backed_up, then=protect)
+    migrated = migrate(there.engine, backed_up=backed_up, then=protect, verify=partial(_demand_whole, there))
     new = not there.read(own_store.meta)
     if not new:
         there.demand_own_store()
@@ -55,6 +58,13 @@ def initialise(there: Installation, *, backed_up: bool = False) -> tuple[bool, M
     _begin_custody(there)
     _make_findable(there)
     return True, migrated
+
+
+def _demand_whole(there: Installation, connection: Connection) -> None:
+    """Refuse a migrated database, before it counts, that is damaged or whose ledger is not in order."""
+    if unsound := integrity.problem(connection):
+        raise StoreProblem(f"the migrated database would be damaged ({unsound}); nothing was changed")
+    there.log.verify(connection, full=True).demand()
 
 
 def _make_findable(there: Installation) -> None:

@@ -5,13 +5,13 @@ back. `dpsync init` migrates, after the copy that leads back.
 """
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, inspect, text
+from sqlalchemy import Connection, Engine, func, inspect, select, table, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
@@ -140,13 +140,18 @@ def refuse_newer(has: str | None) -> None:
 
 
 def migrate(
-    engine: Engine, *, backed_up: bool = False, then: Callable[[Connection], None] = lambda _: None
+    engine: Engine,
+    *,
+    backed_up: bool = False,
+    then: Callable[[Connection], None] = lambda _: None,
+    verify: Callable[[Connection], None] = lambda _: None,
 ) -> Migration | None:
     """Bring the schema to this version, in one transaction, and do what belongs to it (`then`) in the same.
 
     A SQLite file that holds something is copied first, to `NAME.schema-VERSION` beside it; of a PostgreSQL database
-    somebody must say that it is `backed_up`. None where nothing was to migrate. Raises `StoreProblem`, and `Locked`
-    while a worker is at work.
+    somebody must say that it is `backed_up`. Before the commit no table may have lost a row, and `verify` looks at what
+    came of it: whatever they raise leaves the database as it was. None where nothing was to migrate. Raises
+    `StoreProblem`, and `Locked` while a worker is at work.
     """
     if schema_version(engine) == SCHEMA:
         with writing(engine) as connection:  # a worker may go on beside this
@@ -157,13 +162,33 @@ def migrate(
         refuse_newer(was)
         if was == SCHEMA:
             return None
-        done = Migration(was)
-        if was is not None:
-            _demand_rest(connection)
-            done = Migration(was, _kept(engine, was, backed_up=backed_up))
+        if was is None:
+            _upgrade(connection)
+            then(connection)
+            return Migration(was)
+        _demand_rest(connection)
+        done, held = Migration(was, _kept(engine, was, backed_up=backed_up)), _rows(connection)
         _upgrade(connection)
         then(connection)
+        _demand_rows(held, _rows(connection))
+        verify(connection)
         return done
+
+
+def _rows(connection: Connection) -> Mapping[str, int]:
+    """How many rows each table has."""
+    names = inspect(connection).get_table_names()
+    return {name: connection.execute(select(func.count()).select_from(table(name))).scalar_one() for name in names}
+
+
+def _demand_rows(held: Mapping[str, int], has: Mapping[str, int]) -> None:
+    """Refuse a migration that would lose rows of a table which is still there. Raises `StoreProblem`."""
+    short = sorted(name for name in held.keys() & has.keys() if has[name] < held[name])
+    if short:
+        raise StoreProblem(
+            f"the migration would lose rows of {', '.join(short)}: keep the older program, and tell whoever looks "
+            "after dpsync; nothing was changed"
+        )
 
 
 def _demand_rest(connection: Connection) -> None:
