@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help install format check test test-fast faults demo docs bench mutants changes every-failure simulate lock sbom audit release
+.PHONY: help install format check test test-both test-fast faults demo docs bench mutants changes every-failure simulate lock sbom audit release
 
 help:  ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,11 +37,14 @@ check: $(READY)  ## format, lint, types, import rules, sizes and docstrings
 test: $(READY)  ## everything that must be green, on SQLite and on a real PostgreSQL
 	$(BIN)/pytest
 
+test-both: $(READY)  ## all of it, and on PostgreSQL also what is about a page, a mail or a vendor
+	$(BIN)/pytest --both
+
 test-fast: $(READY)  ## the units alone, on SQLite: the answer within a minute, while you work
 	$(BIN)/pytest tests/unit -m "not slow" -k "not postgresql"
 
 faults: $(READY)  ## cause each fault of the table, and print what was counted; minutes
-	@$(BIN)/pytest -m fault --faults --durations=0 --durations-min=60
+	@$(BIN)/pytest -m fault --faults --both --durations=0 --durations-min=60
 
 demo: $(READY)  ## the whole story on loopback; BREAK=1 makes the vendor lie
 	@$(BIN)/dpsync demo $(if $(filter 1,$(BREAK)),--break)

@@ -31,6 +31,25 @@ settings.register_profile("dpsync", deadline=None)
 settings.load_profile("dpsync")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--both`: leave nothing out on PostgreSQL."""
+    parser.addoption("--both", action="store_true", help="run on PostgreSQL also what is about no database")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What is about a page, a mail or a vendor runs on SQLite alone: on PostgreSQL it took four minutes of the run."""
+    if config.getoption("--both"):
+        return
+    left_out = [one for one in items if one.get_closest_marker("no_database") and _on_postgresql(one)]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [one for one in items if one not in set(left_out)]
+
+
+def _on_postgresql(item: pytest.Item) -> bool:
+    made = getattr(item, "callspec", None)
+    return made is not None and made.params.get("database_url") == "postgresql"
+
+
 def pytest_collection_finish() -> None:
     """What is imported and collected by now, 12,000 tests, stays to the end: looking through it for circles of objects
     again and again took a tenth of the run.

@@ -19,6 +19,8 @@ from dpsync.store import tables as t
 from tests.journeys.installation import MAILINGS, OPERATOR, SOON, Asked, Installation, installed, sqlite_url
 from tests.journeys.test_letters import events, letters, parsed
 
+pytestmark = pytest.mark.no_database
+
 ADA, OLD, NEW, NEIGHBOUR = "ada@example.org", "ada.before@example.org", "ada.new@example.org", "nell@example.org"
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 CHANGES = {"email": NEW, "first_name": "Augusta", "last_name": "King"}

@@ -23,6 +23,8 @@ from tests.journeys.test_decisions_by_link import Forms, Person
 from tests.journeys.test_incidents import opened
 from tests.journeys.test_links_to_pages import get, links_in
 
+pytestmark = pytest.mark.no_database
+
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 NAME = {"name": "Dana Officer"}
 WORDS = "Ada Canary rang twice"

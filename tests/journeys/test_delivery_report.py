@@ -28,6 +28,8 @@ from tests.journeys.installation import FORMS, NEWSLETTER, OPERATOR, SOON, Asked
 from tests.journeys.test_letters import ADA, CONTACT, DAY, ask, confirmed, letters
 from tests.returned import mail, report
 
+pytestmark = pytest.mark.no_database
+
 WITH_FOLDER = 'incoming = "mail/"\n' + FORMS
 DESK = "Pat Desk <pat@stratosoft.example>"
 FORGED = "bounce+" + "abcd2345" * 4 + "@example.org"

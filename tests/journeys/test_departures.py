@@ -22,6 +22,8 @@ from tests.journeys.installation import FORMS, NEWSLETTER, Installation, install
 from tests.journeys.test_cases_by_link import Keeper, link
 from tests.journeys.test_letters_by_link import url_of
 
+pytestmark = pytest.mark.no_database
+
 DAY = timedelta(days=1)
 LAST = date(2026, 11, 30)
 LEAVES = NEWSLETTER + FORMS + 'leaving = "2026-11-30"\n'

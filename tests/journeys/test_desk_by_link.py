@@ -21,6 +21,8 @@ from tests.journeys.test_letters import CONTACT
 from tests.journeys.test_links_to_pages import link_of, today
 from tests.journeys.test_more_by_link import WHO, Asker, Operator, kinds, page_of
 
+pytestmark = pytest.mark.no_database
+
 BEN = "ben@example.org"
 ALREADY = "An older request of the same person"
 

@@ -16,6 +16,8 @@ from dpsync.store import tables as t
 from tests.journeys.installation import EVENTS, INBOUND, SOON, Asked, Installation, installed, sqlite_url
 from tests.journeys.test_letters import readable
 
+pytestmark = pytest.mark.no_database
+
 ADA, NEW, NEIGHBOUR = "ada@example.org", "ada.new@example.org", "nell@example.org"
 PERSON = {"name": "Ada Lovelace", "phone": "+44 7700 900123"}
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)

@@ -14,6 +14,8 @@ from dpsync.propagation.rules.lifecycle import AnswerKind
 from dpsync.store import tables as t
 from tests.journeys.installation import ANALYTICS, Installation, installed, sqlite_url
 
+pytestmark = pytest.mark.no_database
+
 ADA, COOKIE = "ada@example.org", "1148903321.1767225600"
 ONE, TWO = "312345678", "412345678"
 IDS: dict[str, Any] = {"references": {"google_analytics": [COOKIE, "USER_ID:member-7"]}}

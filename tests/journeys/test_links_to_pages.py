@@ -23,6 +23,8 @@ from tests.journeys.installation import DPO, OPERATOR, Asked, Installation
 from tests.journeys.test_decisions_by_link import ADA, MINUTE, NO, Forms, Person, ask, command, desk, ledger
 from tests.journeys.test_month_report import HOUR, MORNING, reports, turn
 
+pytestmark = pytest.mark.no_database
+
 DAY = timedelta(days=1)
 
 

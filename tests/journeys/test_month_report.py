@@ -34,6 +34,8 @@ from tests.journeys.installation import DPO, FORMS, NEWSLETTER, Installation, in
 from tests.mailhost import MailHost, mail_host
 from tests.printed import text_of as pdf_text
 
+pytestmark = pytest.mark.no_database
+
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 ADA = "ada@example.org"
 LONDON = ZoneInfo("Europe/London")

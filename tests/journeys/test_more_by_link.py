@@ -29,6 +29,8 @@ from tests.journeys.test_letters import CONTACT, confirmed
 from tests.journeys.test_links_to_pages import get, link_of
 from tests.journeys.test_stuck_by_link import SAID, stuck
 
+pytestmark = pytest.mark.no_database
+
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 WHO = {"name": "Dana Officer", "reason": "many requests came at once"}
 CONTROLLER = FORMS + 'kind = "controller"\n'

@@ -30,6 +30,8 @@ from tests.journeys.installation import FORMS, NEWSLETTER, Installation, install
 from tests.journeys.test_complaints import CONFIG, ran
 from tests.journeys.test_extension import dossier_of
 
+pytestmark = pytest.mark.no_database
+
 DAY = timedelta(days=1)
 ADA = "ada@example.org"
 WHO = Person("Dana Officer", "dana", "")

@@ -29,6 +29,8 @@ from tests.journeys.test_brevo_story import KEY as BREVO_KEY
 from tests.journeys.test_decisions_by_link import ADA, CAREFUL, NO, YES, Person, ask, desk
 from tests.journeys.test_inbox import HOOTSUITE, keep_secrets
 
+pytestmark = pytest.mark.no_database
+
 ERASE = "POST /lists/{list_id}/members/{subscriber_hash}/actions/delete-permanent"
 
 

@@ -12,6 +12,8 @@ from dpsync.store import tables as t
 from tests.journeys.installation import KEY, MAILINGS, NEWSLETTER, OPERATOR, Installation, installed
 from tests.journeys.test_campaign_monitor_story import says_done, task
 
+pytestmark = pytest.mark.no_database
+
 ADA, NEW = "ada@example.org", "ada.new@example.org"
 LIST = "a1b2c3d4e5"
 ONE_AUDIENCE = NEWSLETTER + f'audiences = ["{LIST}"]\n'

@@ -10,6 +10,8 @@ from dpsync.model import Right, State
 from dpsync.store import tables as t
 from tests.journeys.installation import MAILINGS, NEWSLETTER, installed
 
+pytestmark = pytest.mark.no_database
+
 ADA = "ada@example.org"
 WRITES = ("POST", "PUT", "PATCH", "DELETE")
 CHANGES = {"email": "ada.new@example.org", "first_name": "Augusta", "last_name": "King"}

@@ -22,6 +22,8 @@ from tests.journeys.installation import (
     sqlite_url,
 )
 
+pytestmark = pytest.mark.no_database
+
 LETTERS, CODED, NFD = "ada@bücher.example", "ada@xn--bcher-kva.example", "ada@bu\u0308cher.example"
 CAPITALS = "ADA@BÜCHER.EXAMPLE"
 NEIGHBOUR = "ada@bucher.example"

@@ -18,6 +18,8 @@ from tests.journeys.installation import FORMS, Asked, Installation, installed
 from tests.journeys.test_decisions_by_link import Forms, Person, command, ledger
 from tests.journeys.test_letters import CONTACT, confirmed
 
+pytestmark = pytest.mark.no_database
+
 ADA = "ada.canary@example.org"
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 SAID = {"name": "Dana Officer", "reason": "telephoned them"}
