@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+export PYTHONDONTWRITEBYTECODE :=
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
@@ -35,6 +36,7 @@ check: $(READY)  ## format, lint, types, import rules, sizes and docstrings
 	$(BIN)/pytest -n 0 -q --durations=0 --durations-min=60 tests/test_sizes.py
 
 test: $(READY)  ## everything that must be green, on SQLite and on a real PostgreSQL
+	@$(BIN)/pytest -n 0 -q --collect-only >/dev/null || true  # compiles the tests once, and not in each of four processes
 	$(BIN)/pytest
 
 test-both: $(READY)  ## all of it, and on PostgreSQL also what is about a page, a mail or a vendor
