@@ -6,7 +6,7 @@ export PYTHONDONTWRITEBYTECODE :=
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help install format check test test-both test-fast faults demo docs bench mutants changes every-failure simulate lock sbom audit release
+.PHONY: help install format check test test-both test-fast faults demo docs bench mutants changes every-failure crashes simulate lock sbom audit release
 
 help:  ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,6 +72,10 @@ changes: $(READY)  ## change 1,000 places of what keeps the proof by hand, and n
 
 every-failure: $(READY)  ## let each statement, commit and use of a file of one story fail once; takes half an hour
 	@DPSYNC_EVERY_FAILURE=1 $(BIN)/pytest -s tests/crashes/test_every_failure.py
+
+crashes: $(READY)  ## kill services at steps and moments, with vendors at fault, and count; FROM=0 KILLS=1000; an hour
+	@$(BIN)/python -m tests.crashes --from $(or $(FROM),0) --kills $(or $(KILLS),1000)
+
 simulate: $(READY)  ## play a virtual month with mishaps from each of many seeds; FROM=0 SEEDS=10000; hours
 	@$(BIN)/python -m tests.simulator --from $(or $(FROM),0) --seeds $(or $(SEEDS),10000)
 
