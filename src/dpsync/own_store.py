@@ -62,6 +62,7 @@ _FORMS = {
     "reconciled": rf"(?:[a-z0-9_-]{{1,40}} (?:compared|unknown|stopped) {_MOMENT} (?:never|{_MOMENT})"
     r"(?: [0-9]{1,18}){4}\n?)*",
     "soundness": rf"{_MOMENT} [0-9]{{1,9}}",
+    "compared": rf"{_MOMENT} [0-9]{{1,18}}",
 }
 
 

@@ -20,8 +20,8 @@ from tests.journeys.test_put_back import SUBMIT, PutBack, put_back
 
 __all__ = ["put_back"]
 
-MADE_ANEW = {"configuration", "soundness", "anchored_at", "unfindable"}
-"""The digest of the settings is an entry; the last judgement and the last look at the anchors are repeated each day; a
+MADE_ANEW = {"configuration", "soundness", "compared", "anchored_at", "unfindable"}
+"""The digest of the settings is an entry; the last judgements and the last look at the anchors are repeated each day; a
 start looks again at which requests lead to no box."""
 
 
@@ -50,7 +50,7 @@ def test_each_row_that_is_never_deleted_is_missed(there: Installation) -> None:
     there.service.demand_own_store()
 
 
-@pytest.mark.parametrize("key", ["anchored", "anchored_at", "journal", "soundness"])
+@pytest.mark.parametrize("key", ["anchored", "anchored_at", "journal", "soundness", "compared"])
 def test_each_row_that_is_read_as_a_number_or_a_time_is_looked_at_first(there: Installation, key: str) -> None:
     change(there, delete(t.meta).where(t.meta.c.key == key))
     change(there, insert(t.meta).values(key=key, value="7 7 x"))

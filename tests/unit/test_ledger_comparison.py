@@ -8,10 +8,11 @@ from sqlalchemy import BigInteger, Boolean, Integer, LargeBinary, Table, insert
 
 from dpsync.errors import KeyProblem
 from dpsync.ledger import entry, rows
-from dpsync.ledger.comparison import PAGE, _of_no_request, _of_request, differences, older_requests
+from dpsync.ledger.comparison import _of_no_request, _of_request, differences, older_requests
 from dpsync.ledger.entry import EntryKind
 from dpsync.ledger.row_comparison import Belongings
 from dpsync.ledger.rows import BORN, COMMITTED
+from dpsync.ledger.stored_rows import PAGE, requests
 from dpsync.ledger.told import RequestTold, of_no_request, of_requests
 from dpsync.sealing import Keys
 from dpsync.store import tables as t
@@ -308,6 +309,34 @@ def test_a_request_that_somebody_added_under_a_number_before_the_first_is_named(
         assert differences(connection, cast("Keys", Opens()))[0] == (
             "request r-added: the ledger does not tell of its receipt"
         )
+
+
+def test_only_the_requests_that_are_named_are_compared_and_no_names_of_people() -> None:
+    with ledger([]) as (_, connection):
+        added = [filled(t.request, id=f"r-{one}", ordinal=9 - one, event_id=f"{one}") for one in range(3)]
+        connection.execute(insert(t.request), added)
+        connection.execute(insert(t.alias), filled(t.alias, person="nobody"))
+
+        def named(*ids: str) -> set[str]:
+            return {one.split(":")[0] for one in differences(connection, cast("Keys", Opens()), ids=ids)}
+
+        assert named("r-0", "r-2") == {"request r-0", "request r-2"}
+        assert named() == set()
+        whole = {one.split(":")[0] for one in differences(connection, cast("Keys", Opens()))}
+        assert whole == {"request r-0", "request r-1", "request r-2", "alias"}
+
+
+def test_requests_are_read_a_page_at_a_time_each_once_in_order_of_receipt() -> None:
+    numbers = range(-1, 2 * PAGE)
+    with ledger([]) as (_, connection):
+        added = [filled(t.request, id=f"r-{one}", ordinal=one, event_id=f"{one}") for one in reversed(numbers)]
+        connection.execute(insert(t.request), added)
+        connection.exec_driver_sql("PRAGMA reverse_unordered_selects = ON")
+        some = [f"r-{one}" for one in numbers if one != 7]
+        for ids, all_of_them in ((None, [f"r-{one}" for one in numbers]), (some, some)):
+            pages = list(requests(connection, ids))
+            assert [row["id"] for page in pages for row in page] == all_of_them
+            assert max(len(page) for page in pages) == PAGE
 
 
 def test_of_a_month_whose_key_is_lost_nothing_is_said_but_what_anybody_can_compare() -> None:

@@ -33,9 +33,6 @@ from dpsync.store import tables as t
 from dpsync.store.case_tables import case_act
 from dpsync.store.contact_tables import contact_named
 
-PAGE = 500
-"""Requests compared at a time; SQLite takes a bounded number of parameters in one statement."""
-
 MOST_NAMED = 50
 
 
@@ -49,6 +46,7 @@ def differences(
     each_page: Callable[[], None] = _nothing,
     shut: Collection[str] = (),
     kept: Callable[[str], bytes | None] = lambda _: None,
+    ids: Sequence[str] | None = None,
 ) -> tuple[str, ...]:
     """Each request that the ledger tells of and the database has not; each column of a request and of what belongs to
     it that is not as its entries say, in order of receipt; then what belongs to no request.
@@ -57,6 +55,7 @@ def differences(
     nothing here: `Log.verify` names it. What is committed under a request's key is compared while that key exists, or
     while `kept` gives its commit key from the receipt of a request that is forgotten. Of requests of the months `shut`,
     whose key is lost, what it committed to is not compared and nothing is said.
+    `ids`, where given: of requests that are there only these are compared, and no names of people.
     `each_page` is called after every few hundred requests: of 100,000 it takes two minutes.
     """
     found: list[str] = []
@@ -64,8 +63,8 @@ def differences(
     known = alias_comparison.Known()
     everything = chain(
         _missing(connection),
-        _problems(connection, keys, each_page, shut, known, kept),
-        known.problems(connection, keys),
+        _problems(connection, keys, each_page, shut, known, kept, ids),
+        known.problems(connection, keys) if ids is None else (),
         _of_no_request(connection, keys, older=older),
         conversation_comparison.problems(connection, keys, older=older),
     )
@@ -80,7 +79,7 @@ def older_requests(connection: Connection) -> int:
     """How many requests were accepted before entries committed to rows: of those less is compared."""
     column, last, older = t.entry.c, -1, 0
     query = select(column.idx, column.body).where(column.request_id.is_not(None), column.idx > bindparam("last"))
-    while page := connection.execute(query.order_by(column.idx).limit(PAGE), {"last": last}).all():
+    while page := connection.execute(query.order_by(column.idx).limit(stored_rows.PAGE), {"last": last}).all():
         last = page[-1].idx
         for said in filter(None, (told.readable(row.body) for row in page)):
             if "list" in said and "rows" in said:
@@ -100,11 +99,8 @@ def _missing(connection: Connection) -> Iterator[str]:
 # --- reading
 
 
-_R, _P = t.request.c, t.propagation.c
+_P = t.propagation.c
 _IDS: Any = bindparam("ids", expanding=True)
-_REQUESTS = (
-    select(*stored_rows.columns_of(t.request)).where(_R.ordinal > bindparam("last")).order_by(_R.ordinal).limit(PAGE)
-)
 _PARTS = select(*stored_rows.columns_of(t.propagation)).where(_P.request_id.in_(_IDS)).order_by(_P.processor)
 _OF_PARTS = {
     table.name: select(*stored_rows.columns_of(table), _P.request_id.label("of"), _P.processor.label("at_processor"))
@@ -139,10 +135,9 @@ def _problems(
     shut: Collection[str],
     known: alias_comparison.Known,
     kept: Callable[[str], bytes | None],
+    chosen: Sequence[str] | None,
 ) -> Iterator[str]:
-    last = -(2**63)
-    while page := stored_rows.dicts(connection.execute(_REQUESTS, {"last": last})):
-        last = page[-1]["ordinal"]
+    for page in stored_rows.requests(connection, chosen):
         ids = [row["id"] for row in page]
         there, said = _belongings(connection, ids), told.of_requests(connection, ids)
         calls = evidence.answers(connection, ids)

@@ -1,10 +1,15 @@
 """Rows as they are stored: what somebody wrote there by hand need not be of its column's type."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, CursorResult, Table, select, type_coerce
+from sqlalchemy import Connection, CursorResult, Table, bindparam, select, type_coerce
 from sqlalchemy.types import NullType
+
+from dpsync.store import tables as t
+
+PAGE = 500
+"""Rows read at a time; SQLite takes a bounded number of parameters in one statement."""
 
 
 def columns_of(table: Table) -> list[Any]:
@@ -16,6 +21,21 @@ def all_of(connection: Connection, table: Table, which: Any = True) -> Sequence[
     """All rows of a table, or those of a condition, in the order of its key."""
     found = select(*columns_of(table)).where(which).order_by(*table.primary_key.columns)
     return dicts(connection.execute(found))
+
+
+def requests(connection: Connection, ids: Sequence[str] | None = None) -> Iterator[list[dict[str, Any]]]:
+    """The rows of table `request` in order of receipt, a page at a time; of `ids` alone where given, in their order."""
+    column = t.request.c
+    rows = select(*columns_of(t.request)).order_by(column.ordinal)
+    if ids is not None:
+        chosen = rows.where(column.id.in_(bindparam("ids", expanding=True)))
+        for at in range(0, len(ids), PAGE):
+            yield dicts(connection.execute(chosen, {"ids": ids[at : at + PAGE]}))
+        return
+    last, next_ones = -(2**63), rows.where(column.ordinal > bindparam("last")).limit(PAGE)
+    while page := dicts(connection.execute(next_ones, {"last": last})):
+        yield page
+        last = page[-1]["ordinal"]
 
 
 def dicts(found: CursorResult[Any]) -> list[dict[str, Any]]:

@@ -22,23 +22,25 @@ from dpsync.reports.departure_letter import departure_letter
 from dpsync.reports.duties import Duty
 from dpsync.reports.kept import kept_lines
 from dpsync.reports.letters import letter_duties
-from dpsync.reports.period import PeriodReport, period_report
+from dpsync.reports.period import PeriodReport, begin_and_end, period_report, printed
 from dpsync.reports.processors import ExemptLine, ProcessorLine, capability_lines
 from dpsync.reports.proof import LedgerLine
 from dpsync.reports.receipt import BesideTheFile, PrintedReceipt, printed_receipt
 from dpsync.reports.register import Register, open_requests, register_of
 from dpsync.retention.conversations import PURPOSE
 from dpsync.retention.standing import Opener, RetentionLine, RetentionRule, retention_lines
+from dpsync.scope import Scope
 from dpsync.settings import ProcessorSection, Settings
 from dpsync.soundness import judge
 
 
-def ledger_line(there: Installation, now: datetime) -> LedgerLine:
+def ledger_line(there: Installation, now: datetime, scope: Scope | None = None) -> LedgerLine:
     """What a report begins with: the ledger verified from its last verified checkpoint, and against the anchor.
 
-    Every row that a report may print from is compared with what the ledger tells of, by the one comparison there is.
+    Every row that a report may print from (`scope`; without one, all) is compared with what the ledger tells of, by the
+    one comparison there is.
     """
-    sound = judge(there, now, full=False)
+    sound = judge(there, now, full=False, scope=scope)
     newest = parse_note(sound.ledger.newest)[0].root.hex()[:8] if sound.ledger.newest else ""
     return LedgerLine(
         verified=not sound.problems,
@@ -48,6 +50,7 @@ def ledger_line(there: Installation, now: datetime) -> LedgerLine:
         problems=sound.problems,
         only_missing=sound.only_missing,
         checked_from=sound.ledger.checked_from,
+        compared_at=sound.compared_at,
     )
 
 
@@ -124,7 +127,9 @@ def period_of(
 
     `sent`: how many requests each source says that it sent, as far as somebody knows.
     """
-    basis = replace(basis_of(there, now), sent=sent)
+    begin, end = begin_and_end(first, last, there.zone)
+    ledger = ledger_line(there, now, Scope(begin, printed(begin, end)))
+    basis = replace(basis_under(there, now, ledger, there.opened_decision), sent=sent)
     rules, acted = rules_of(there.settings), acts_of(there)
     return there.read(lambda connection: period_report(connection, basis, first, last, rules=rules, acted=acted))
 

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, and_, or_
+from sqlalchemy import ColumnElement, Connection, and_, or_
 
 from dpsync.model import Right
 from dpsync.reports.basis import Basis
@@ -118,7 +118,7 @@ def period_report(
     """
     if last < first:
         raise ValueError("the period ends before it begins")
-    begin, end = _beginning_of(first, basis.zone), _beginning_of(last + DAY, basis.zone)
+    begin, end = begin_and_end(first, last, basis.zone)
     received, carried = _requests(connection, begin, end, basis)
     everything = (*received, *carried)
     conversations = retention_lines(connection, rules, basis.now, basis.today, acted) if acted else ()
@@ -199,8 +199,17 @@ def _numbers(
     }
 
 
-def _beginning_of(day: date, zone: ZoneInfo) -> datetime:
-    return datetime.combine(day, time(), zone).astimezone(UTC)
+def begin_and_end(first: date, last: date, zone: ZoneInfo) -> tuple[datetime, datetime]:
+    """When the controller's day `first` begins, and the day after `last`."""
+    begin, end = (datetime.combine(day, time(), zone).astimezone(UTC) for day in (first, last + DAY))
+    return begin, end
+
+
+def printed(begin: datetime, end: datetime) -> ColumnElement[bool]:
+    """Which rows of table `request` a report prints: received within the period, or before and not closed then."""
+    r = t.request.c
+    within = and_(r.received_at >= begin, r.received_at < end)
+    return or_(within, and_(r.received_at < begin, or_(r.closed_at.is_(None), r.closed_at >= begin)))
 
 
 def _label(first: date, last: date) -> str:
@@ -212,10 +221,7 @@ def _label(first: date, last: date) -> str:
 def _requests(
     connection: Connection, begin: datetime, end: datetime, basis: Basis
 ) -> tuple[tuple[RequestStanding, ...], tuple[RequestStanding, ...]]:
-    r = t.request.c
-    within = and_(r.received_at >= begin, r.received_at < end)
-    before = and_(r.received_at < begin, or_(r.closed_at.is_(None), r.closed_at >= begin))
-    both = read_standing(connection, or_(within, before), basis.now, basis.known)
+    both = read_standing(connection, printed(begin, end), basis.now, basis.known)
     carried = [one for one in both if one.received_at < begin]
     return (
         tuple(one for one in both if one.received_at >= begin),

@@ -106,7 +106,7 @@ def proof(ledger: LedgerLine, zone: ZoneInfo) -> str:
     entries = several(ledger.entries, "entry", "entries")
     if ledger.sound:
         told = f"The record is unaltered: {entries}, checked {checked}, newest checkpoint {ledger.checkpoint}."
-        return f"{told} {ledger.earlier}".rstrip()
+        return f"{told} {ledger.earlier(zone)}".rstrip()
     if ledger.only_missing:
         return (
             f"PART OF THE RECORD COULD NOT BE CHECKED ({entries}, checked {checked}): keys or files are missing, or "
