@@ -12,6 +12,7 @@ import pytest
 from dpsync.connector import Accepted, Applied, AsAsked, CannotTell, Contradicts, HandOver, NothingHeld, Refused
 from dpsync.errors import DecisionRefused, IllegalTransition
 from dpsync.ledger.entry import EntryKind
+from dpsync.mail_status import is_undelivered
 from dpsync.model import CLOSED_STATES, DONE_STATES, Cause, ExemptionCode, Right, Rung, State, Way
 from dpsync.propagation.rules.event import reason_after
 from dpsync.propagation.rules.lifecycle import (
@@ -353,6 +354,8 @@ def test_what_rests_on_a_word_falls_with_the_word_and_nothing_else_does(kind: An
         on_their_word = state in {State.DECLARED_DONE, State.DECLARED_NOTHING_HELD}
         assert step.state is (State.ESCALATED if on_their_word else state)
         assert (step.alert, step.rung) == ("taken_back", Rung.CONFIRMED)
+        told_nobody = on_their_word and kind is AnswerKind.WRONG_RECIPIENT and way is not Way.API
+        assert is_undelivered(step.reason) is told_nobody
 
 
 def test_no_mail_system_on_the_way_is_ever_taken_for_the_processors_no(every: list[Stepped]) -> None:

@@ -12,6 +12,7 @@ from dpsync.propagation.rules.event import Answer, AnswerKind, Position, Step, T
 _AGAINST = frozenset({AnswerKind.PARTLY, AnswerKind.REFUSED, AnswerKind.WRONG_RECIPIENT})
 ON_THEIR_WORD = frozenset({State.DECLARED_DONE, State.DECLARED_NOTHING_HELD})
 TAKEN_BACK: Final = "they said that it was done, and later took that back"
+_WRONG_AFTER_ALL: Final = undelivered(otherwise="they said that it was done, and later: wrong recipient")
 
 
 def after_answer(at: Position, answer: Answer, now: datetime) -> Step:
@@ -56,7 +57,9 @@ def _after_later_answer(at: Position, answer: Answer) -> Step:
     if answer.older:
         return replace(said, alert="taken_back" if at.state in DONE_STATES and answer.kind in _AGAINST else "")
     if at.state in ON_THEIR_WORD and answer.kind in _AGAINST:
-        return go(at, State.ESCALATED, EntryKind.ESCALATED, alert="taken_back", reason=TAKEN_BACK)
+        elsewhere = answer.kind is AnswerKind.WRONG_RECIPIENT and at.way is not Way.API
+        reason = _WRONG_AFTER_ALL if elsewhere else TAKEN_BACK
+        return go(at, State.ESCALATED, EntryKind.ESCALATED, alert="taken_back", reason=reason)
     if at.state in DONE_STATES and answer.kind in _AGAINST:
         return replace(said, alert="taken_back")
     lost = answer.kind is AnswerKind.BOUNCED and at.way is Way.NOTICE and not at.by_link
