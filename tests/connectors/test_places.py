@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import cast
 
@@ -13,6 +15,7 @@ from dpsync.connector import (
     CannotTell,
     Connector,
     Contradicts,
+    Evidence,
     Finding,
     Kit,
     NothingHeld,
@@ -25,11 +28,13 @@ from dpsync.connectors.mailchimp.calls import Calls, MailchimpSettings
 from dpsync.errors import CredentialsRejected
 from dpsync.model import Right
 from dpsync.vendor.corrections import NOT_COMPARABLE
-from dpsync.vendor.errors import Ended, refused
+from dpsync.vendor.errors import NOT_DONE, Ended, refused
 from dpsync.vendor.outcomes import task
-from dpsync.vendor.places import ASKED, NO_PLACE, NOBODY, OLD_ADDRESS, OTHER_FIELD, _finding, remembered
+from dpsync.vendor.places import ASKED, NO_PLACE, NOBODY, OLD_ADDRESS, OTHER_FIELD, _finding, _undone_first, remembered
 from tests.connectors.contract import OLD, OpenShelf, instruction
 from tests.connectors.test_mailchimp import Only, person, vendor
+
+NOW = datetime(2026, 11, 20, 9, tzinfo=UTC)
 
 
 class ShowsNoPlace(Mailchimp):
@@ -133,3 +138,14 @@ def test_what_the_asking_itself_remembers_stays(ask: Callable[[], Outcome]) -> N
 def test_of_several_places_the_one_that_is_most_wrong_says_how_it_is(reasons: list[str], found: Finding) -> None:
     calls = cast("Calls", SimpleNamespace(kept=()))
     assert _finding(instruction(Right.RECTIFICATION), reasons, calls) == found
+
+
+@pytest.mark.parametrize("right", list(Right))
+@pytest.mark.parametrize("note", [NOT_DONE, "", "every list was reached"])
+def test_what_was_not_done_is_told_before_what_is_left_to_a_person(right: Right, note: str) -> None:
+    calls = tuple(Evidence("DELETE /people", 200, NOW, note=one) for one in (note, ""))
+    left, told = replace(task("Erase it.", "list1"), evidence=calls), instruction(right)
+    undone = note == NOT_DONE and right is not Right.RECTIFICATION
+    assert _undone_first(told, left) == (Applied(evidence=calls) if undone else left)
+    for other in (Refused(reason="no", evidence=calls), LATER, NothingHeld(evidence=calls)):
+        assert _undone_first(told, other) is other

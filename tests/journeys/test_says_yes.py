@@ -7,12 +7,15 @@ from typing import Any
 import pytest
 
 from dpsync.model import Right, State
+from dpsync.propagation.decisions import Person, decide
+from dpsync.propagation.rules.lifecycle import DecisionKind
 from dpsync.store import tables as t
 from tests.journeys.installation import MAILINGS, NEWSLETTER, installed
 
 pytestmark = pytest.mark.no_database
 
 ADA = "ada@example.org"
+DANA = Person("Dana Officer", "root", "they say that it works again")
 WRITES = ("POST", "PUT", "PATCH", "DELETE")
 CHANGES = {"email": "ada.new@example.org", "first_name": "Augusta", "last_name": "King"}
 
@@ -40,4 +43,26 @@ def test_it_is_contradicted_and_told_and_not_asked_again_by_itself(
         assert [row.kind for row in there.rows(t.attempt)] == [*kinds, "verify"]
         assert there.state(asked, name) is State.CONTRADICTED
         assert vendor.holds(ADA) == before
+        there.sound()
+
+
+def test_one_list_that_is_left_to_a_person_hides_no_other_that_said_yes_and_did_nothing(
+    database_url: str, tmp_path: Path
+) -> None:
+    with installed(tmp_path, database_url, processors=MAILINGS) as there:
+        vendor = there.sandbox.campaign_monitor
+        for title in ("News", "Talks"):
+            vendor.add(ADA, client="One", title=title)
+        vendor.fault("says_yes_does_nothing", method="DELETE", nth=2, times=None)
+        asked = there.ask(Right.ERASURE, ADA)
+        there.drive()
+        assert sorted(state for _, state in vendor.holds(ADA)) == ["Active", "Deleted"]
+        assert there.state(asked, "mailings") is State.CONTRADICTED
+        assert there.alerts() == [("dpo", "contradicted")]
+        vendor.clear_faults()
+        controller, now = there.service.controller, there.clock.now()
+        there.service.write(lambda unit: decide(unit, controller, asked.id, DecisionKind.RETRY, DANA, now))
+        there.drive()
+        assert [state for _, state in vendor.holds(ADA)] == ["Deleted", "Deleted"]
+        assert there.state(asked, "mailings") is State.HANDED_OVER, "what is left to a person is not lost by it"
         there.sound()

@@ -18,6 +18,7 @@ from dpsync.connector import (
     CannotTell,
     Contradicts,
     Finding,
+    HandOver,
     Instruction,
     Kit,
     NothingHeld,
@@ -32,7 +33,7 @@ from dpsync.model import Changes, Right
 from dpsync.vendor.calls import Calls
 from dpsync.vendor.connector import CallsT, HttpConnector, SettingsT
 from dpsync.vendor.corrections import NOT_COMPARABLE, Compared
-from dpsync.vendor.errors import Ended, Error, refused
+from dpsync.vendor.errors import NOT_DONE, Ended, Error, refused
 from dpsync.vendor.outcomes import each, together
 
 NOBODY: Final = "nobody is held under any address, so there is nothing to compare"
@@ -131,7 +132,7 @@ class PeopleInPlaces(HttpConnector[SettingsT, CallsT], Generic[SettingsT, CallsT
                 outcomes += each(self._steps(calls, place, instruction, addresses))
         except Ended as end:
             outcomes.append(end.outcome)
-        return together(outcomes, calls.kept, touched=calls.touched)
+        return _undone_first(instruction, together(outcomes, calls.kept, touched=calls.touched))
 
     def verify(self, instruction: Instruction) -> Finding:
         """Read back every place under every address. Raises `CredentialsRejected`.
@@ -195,6 +196,18 @@ class PeopleInPlaces(HttpConnector[SettingsT, CallsT], Generic[SettingsT, CallsT
     def _erased(self, key: str) -> Outcome:
         """What is said of whom nobody holds (any more): our own doing, where the shelf knows of it."""
         return Applied(evidence=()) if self._kit.shelf.get(key) else NothingHeld(evidence=())
+
+
+def _undone_first(order: Instruction, outcome: Outcome) -> Outcome:
+    """Where one place said yes and did nothing, that is read back and told, whatever another leaves to a person.
+
+    Else the operator's task, which names that other place, would hide it until somebody answers. Of a rectification
+    the task itself names what was passed over.
+    """
+    if order.right is Right.RECTIFICATION or not isinstance(outcome, HandOver):
+        return outcome
+    undone = any(one.note == NOT_DONE for one in outcome.evidence)
+    return Applied(evidence=outcome.evidence) if undone else outcome
 
 
 def remembered(shelf: Shelf, key: str, ask: Callable[[], Outcome]) -> Outcome:
