@@ -136,15 +136,16 @@ def test_one_mail_a_request_asks_the_dpo_names_nobody_and_replaces_the_alert_of_
     asked = ask(there)
     dpo = Person(there)
     (mail,) = dpo.mails("")
-    text = mail.get_content()
+    text = " ".join(mail.get_content().split())
     assert str(mail["Subject"]).startswith("[") is False
-    assert "Please decide by" in str(mail["Subject"])
+    assert "Please decide by 23 November 2026: erase one person?" in str(mail["Subject"]), "while it is of use"
     for said in (
         "Mailchimp, newsletter",
         "If nobody decides, nothing is sent",
         asked.id,
-        "19 December 2026",
-        "21 December 2026",
+        "Please decide by 23 November 2026: approve",
+        "Our own target, 72 hours, ends on 23 November 2026.",
+        "The legal date is 21 December 2026, read strictly 19 December 2026.",
     ):
         assert said in text
     assert "anary" not in text
@@ -164,6 +165,8 @@ def test_a_link_that_nobody_used_is_asked_anew_after_its_time(there: Installatio
     assert requests.get(old, timeout=60).status_code == 404
     assert len(dpo.mails("Please decide")) == 2
     assert dpo.link() != old
+    again = dpo.mails("Please decide now, at the latest by 19 December 2026: erase one person?")[0]
+    assert "target, 72 hours, ended on 23 November 2026." in " ".join(again.get_content().split())
     assert dpo.mails("lready decided") == []
 
 

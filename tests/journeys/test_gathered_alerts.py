@@ -90,6 +90,8 @@ def test_after_seven_days_the_dpo_gets_a_letter_to_the_processors_that_is_ready_
     assert "Art. 28(3)(a), (e) and (h)" in letter
     assert len(message.body) < 4000, "nothing of it is cut off"
     assert lines.count(asked.request_id) == len(SEVEN)
+    assert lines.count("(not told yet): request") == len(SEVEN), "none of them was instructed"
+    assert lines.count("the legal date is 21 Dec 2026, read strictly 19 Dec 2026") == len(SEVEN), "one date, one name"
 
 
 def test_a_second_request_that_is_held_the_same_day_is_told_within_hours_and_once(world: World) -> None:

@@ -147,6 +147,7 @@ MATTER = Matter(
     withdrawn=False,
     what="Erasure",
     received="20 Nov",
+    target="23 Nov",
     due="21 Dec",
     consequence="It cannot be undone.",
     approvals=2,

@@ -640,6 +640,11 @@ def test_at_most_three_duties_stand_on_the_page_and_alike_ones_stand_together(ro
     assert "and 1 more" in render.html(report)
 
 
+def test_what_is_held_is_to_be_decided_within_our_target_while_there_is_time(rows: Rows) -> None:
+    rows.ask(received=NOW - timedelta(hours=1), alpha={"state": State.HELD, "causes": "brake"})
+    assert november(rows, last=date(2026, 12, 1)).duties[0].by == date(2026, 12, 4), "the last legal day is too late"
+
+
 def test_an_alert_that_nobody_got_is_a_duty(rows: Rows) -> None:
     with writing(rows.engine) as connection:
         for attempts in (0, 4):

@@ -151,7 +151,7 @@ def waiting_for(there: "Installation", one: "RequestStanding") -> str:
     from dpsync.reports.make import asks_contacts
 
     today = there.clock.now().astimezone(there.zone).date()
-    found = duties_of([one], today, asks=asks_contacts(there.settings))
+    found = duties_of([one], today, there.zone, asks=asks_contacts(there.settings))
     return "\n           ".join(f"{duty.sentence} ({duty.command})" for duty in found)
 
 

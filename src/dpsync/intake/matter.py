@@ -71,6 +71,7 @@ class Matter:
     withdrawn: bool
     what: str
     received: str
+    target: str
     due: str
     consequence: str
     approvals: int
@@ -97,9 +98,8 @@ def matter_of(
     withdrawn = was_withdrawn(connection, request_id)
     known = known_processors(there.settings)
     (asked,) = read_standing(connection, t.request.c.id == request_id, now, known)
-    released = subject in {QuestionKind.HELD, QuestionKind.ASKED_FOR} and any(
-        _own(there, role, line) for line in asked.lines
-    )
+    asks = subject in {QuestionKind.HELD, QuestionKind.ASKED_FOR}
+    released = asks and any(_own(there, role, line) for line in asked.lines)
     view = _View(there, role, subject, released, withdrawn)
     return Matter(
         request_id=request_id,
@@ -117,6 +117,7 @@ def matter_of(
         withdrawn=withdrawn,
         what=sentence(("lifting of a " if asked.lifting else "") + RIGHTS[asked.right]),
         received=moment(asked.received_at, there.zone),
+        target=moment(asked.target_at, there.zone),
         due=day(asked.due_on),
         consequence=LIFTED if asked.lifting else NOT_BACK[asked.right],
         approvals=_approvals(there, asked),

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Row, select
 
@@ -11,10 +12,11 @@ from dpsync.mail import bare, letter, long_day, tag_of
 from dpsync.model import Right, Role
 from dpsync.propagation import earlier, extensions
 from dpsync.propagation.controller import Controller
+from dpsync.propagation.next_day import next_day
 from dpsync.propagation.page_links import Page, PageKind, link_to
 from dpsync.propagation.points import QuestionKind, subject_of
 from dpsync.propagation.question_texts import question_text
-from dpsync.propagation.questions import Outcome, link_of, points_of, was_withdrawn
+from dpsync.propagation.questions import LINK_VALID, Outcome, link_of, points_of, was_withdrawn
 from dpsync.store import tables as t
 
 QUESTION, CODE, ENDED = 0, 1000, 1
@@ -30,6 +32,7 @@ class About:
 
     right: Right
     lifting: bool
+    target_at: datetime
     strict_on: date
     due_on: date
     due_at: datetime
@@ -65,7 +68,7 @@ _NOT_ASKED = (
 def about(connection: Connection, controller: Controller, request_id: str, role: Role, now: datetime) -> About:
     """What the mails to a role about this request say of it; makes the links that they carry."""
     r = t.request.c
-    columns = select(r.right, r.lifting, r.strict_on, r.due_on, r.due_at, r.closed_at)
+    columns = select(r.right, r.lifting, r.target_at, r.strict_on, r.due_on, r.due_at, r.closed_at)
     row = connection.execute(columns.where(r.id == request_id)).one()
     longer = extensions.of(connection, request_id)
 
@@ -75,6 +78,7 @@ def about(connection: Connection, controller: Controller, request_id: str, role:
     return About(
         right=Right(row.right),
         lifting=row.lifting,
+        target_at=row.target_at,
         strict_on=longer.strict_on if longer else date.fromisoformat(row.strict_on),
         due_on=longer.due_on if longer else date.fromisoformat(row.due_on),
         due_at=longer.due_at if longer else row.due_at,
@@ -89,16 +93,13 @@ def post_question(controller: Controller, mail: Mail, to: str, row: Row[Any], of
     """Ask. Sent again after a crash, it is the same mail. Raises what `Mail.post` does."""
     points = points_of(row)
     text, subject = question_text(controller, points, withdrawn=of.withdrawn), subject_of(points)
-    if of.right is Right.OPT_OUT:
-        by = law = f"{of.due_at.astimezone(controller.zone):%d %b %Y, %H:%M}"
-    else:
-        by, law = long_day(of.strict_on), long_day(of.due_on)
+    by, law = _days(of, controller.zone, row.expires_at - LINK_VALID)
     paragraphs = [
         f"{controller.name} was asked to {of.what}. {text.stands}",
         *([" ".join(of.older)] if of.older else []),
         f"Why {'we write' if subject is QuestionKind.ASKED_FOR else 'it waits for a decision'}: {text.why}",
-        f"Please decide{'' if subject is QuestionKind.ASKED_FOR else f' by {by}'}: {text.choices}.",
-        f"If nobody decides, {text.otherwise}. The legal date is {law}."
+        f"Please decide{'' if subject is QuestionKind.ASKED_FOR else f' {by}'}: {text.choices}.",
+        f"If nobody decides, {text.otherwise}. {law}"
         + ("" if subject is QuestionKind.ASKED_FOR else " dpsync reminds you."),
         _LINK.format(
             shows="" if row.role == Role.OPERATOR else "shows who it is about and ",
@@ -112,9 +113,22 @@ def post_question(controller: Controller, mail: Mail, to: str, row: Row[Any], of
     short = row.request_id[:8]
     headline = {
         QuestionKind.ASKED_FOR: f"Your link to decide about request {short}",
-        QuestionKind.TECHNICAL: f"Please look by {by}: a request to {of.what} waits for you (request {short})",
-    }.get(subject, f"Please decide by {by}: {of.what}? (request {short})")
+        QuestionKind.TECHNICAL: f"Please look {by}: a request to {of.what} waits for you (request {short})",
+    }.get(subject, f"Please decide {by}: {of.what}? (request {short})")
     return _post(controller, mail, to, row, QUESTION, headline, paragraphs, now)
+
+
+def _days(of: About, zone: ZoneInfo, asked_at: datetime) -> tuple[str, str]:
+    """By when to decide, and a sentence with the dates that count. The same for a mail that is sent again."""
+    if of.right is Right.OPT_OUT:
+        law = f"{of.due_at.astimezone(zone):%d %b %Y, %H:%M}"
+        return f"by {law}", f"The legal date is {law}."
+    target, today = of.target_at.astimezone(zone), asked_at.astimezone(zone).date()
+    by = next_day(target.date(), of.strict_on, of.due_on, today)
+    over = today > target.date()
+    law = f"Our own target, 72 hours, {'ended' if over else 'ends'} on {long_day(target.date())}. The legal date is "
+    law += f"{long_day(of.due_on)}, read strictly {long_day(of.strict_on)}."
+    return (f"now, at the latest by {long_day(by)}" if over else f"by {long_day(by)}"), law
 
 
 def post_code(

@@ -120,7 +120,7 @@ def _standing(basis: Basis, asked: RequestStanding, duties: tuple[Duty, ...]) ->
 def _duties(connection: Connection, basis: Basis, asked: RequestStanding) -> tuple[Duty, ...]:
     mail = mail_duties(mail_waiting(connection, asked.id))
     letters = letter_duties(connection, basis.today, basis.zone, asked.id) if basis.letters else []
-    return (*mail, *duties_of([asked], basis.today, asks=basis.asks), *letters)
+    return (*mail, *duties_of([asked], basis.today, basis.zone, asks=basis.asks), *letters)
 
 
 def _attempts(connection: Connection, request_id: str, titles: Mapping[str, str]) -> tuple[AttemptLine, ...]:

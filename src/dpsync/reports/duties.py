@@ -3,9 +3,11 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
+from zoneinfo import ZoneInfo
 
 from dpsync.mail_status import to_do
 from dpsync.model import Cause, Way
+from dpsync.propagation.next_day import next_day
 from dpsync.reports.meaning import Late, Need
 from dpsync.reports.standing import PropagationLine, RequestStanding
 from dpsync.reports.tallies import SourceLine
@@ -14,7 +16,7 @@ from dpsync.reports.words import CAUSES, RIGHTS, STOPS, several
 
 @dataclass(frozen=True, slots=True)
 class Duty:
-    """One thing for a person to do. `by`: the stored legal date that comes first, None where there is none.
+    """One thing for a person to do. `by`: our target or the legal date, whichever comes next, None where there is none.
 
     `requests` are all that it concerns; `command` is for the first of them.
     """
@@ -35,7 +37,7 @@ class _Item:
     places: tuple[tuple[str, str], ...]
 
 
-def duties_of(asked: Iterable[RequestStanding], today: date, *, asks: bool = True) -> list[Duty]:
+def duties_of(asked: Iterable[RequestStanding], today: date, zone: ZoneInfo, *, asks: bool = True) -> list[Duty]:
     """What the lines need, alike ones together, the most urgent first. `asks`: contacts are asked by mail."""
     groups: dict[tuple[object, ...], list[_Item]] = {}
     nowhere = []
@@ -45,7 +47,8 @@ def duties_of(asked: Iterable[RequestStanding], today: date, *, asks: bool = Tru
         for key, lines in _needs_of(one).items():
             first = lines[0]
             places = tuple((line.processor, line.title) for line in lines)
-            by = first.due_on if first.late is Late.OVERDUE or first.strict_on < today else first.strict_on
+            late, target_on = first.late is Late.OVERDUE, one.target_at.astimezone(zone).date()
+            by = first.due_on if late else next_day(target_on, first.strict_on, first.due_on, today)
             groups.setdefault((*key, first.right, places), []).append(_Item(first, by, places))
     made = [*nowhere, *(_duty(items, asks=asks) for items in groups.values())]
     return sorted(made, key=lambda duty: (not duty.overdue, duty.by or today, -len(duty.requests)))

@@ -110,7 +110,7 @@ def _paragraphs(
     since = f" It also holds the proof that this continues the one of {day(last.on)}." if last else ""
     how_many = f"{several(waiting, 'request')} {'is' if waiting == 1 else 'are'} open"
     keep = (
-        "There is nothing to do. Keep this email: the attached checkpoint is a copy of dpsync's proof that lies with "
+        "Please keep this email: the attached checkpoint is a copy of dpsync's proof that lies with "
         f"you. With it, anybody can show later that nothing was changed that was recorded until now.{since}"
     )
     count = f"The ledger {head.origin} has {several(head.size, 'entry', 'entries')}. {how_many}. {late}"

@@ -111,11 +111,12 @@ def _concern(controller: Controller, level: Level, one: Open) -> Concern:
         return f"{moment.astimezone(controller.zone):%d %b %Y, %H:%M}"
 
     if level.after is None:
-        limit = f"the legal date is {one.strict_on:%d %b %Y}"
+        limit = f"the legal date is {one.due_on:%d %b %Y}, read strictly {one.strict_on:%d %b %Y}"
     else:
         hours = level.after // timedelta(hours=1)
         limit = f"its {hours} hours end {at(one.received_at + level.after)}"
-    return Concern(one.about, f"{title}: request {one.request_id}, received {at(one.received_at)}; {limit}", title)
+    where = title if one.told else f"{title} (not told yet)"
+    return Concern(one.about, f"{where}: request {one.request_id}, received {at(one.received_at)}; {limit}", title)
 
 
 def _crowd(level: Level, processor: str, now: datetime) -> str:

@@ -13,7 +13,7 @@ from dpsync.model import Right
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """An open propagation, as the ladder sees it."""
+    """An open propagation, as the ladder sees it. `told`: whether the processor has our instruction."""
 
     request_id: str
     processor: str
@@ -21,7 +21,9 @@ class Open:
     received_at: datetime
     target_at: datetime
     strict_on: date
+    due_on: date
     due_at: datetime
+    told: bool
 
     @property
     def about(self) -> str:

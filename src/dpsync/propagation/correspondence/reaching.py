@@ -52,7 +52,7 @@ class LevelReached:
 def open_propagations(connection: Connection, only: ColumnElement[bool] = OPEN) -> list[Open]:
     """Those for which `only` holds (over propagation and request), the oldest first, with their dates as extended."""
     rows = connection.execute(
-        select(_P.request_id, _P.processor, *_COLUMNS)
+        select(_P.request_id, _P.processor, _P.told_at, _R.due_on, *_COLUMNS)
         .join(t.request, _R.id == _P.request_id)
         .where(only)
         .order_by(_P.ordinal, _P.id)
@@ -66,7 +66,9 @@ def open_propagations(connection: Connection, only: ColumnElement[bool] = OPEN) 
             row.received_at,
             row.target_at,
             more.strict_on if (more := longer.get(row.request_id)) else date.fromisoformat(row.strict_on),
+            more.due_on if more else date.fromisoformat(row.due_on),
             more.due_at if more else row.due_at,
+            row.told_at is not None,
         )
         for row in rows
     ]
