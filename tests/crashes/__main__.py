@@ -61,13 +61,14 @@ def main() -> int:
     asked = argparse.ArgumentParser(prog="make crashes")
     asked.add_argument("--from", dest="first", type=int, default=0)
     asked.add_argument("--kills", type=int, default=1000)
+    asked.add_argument("--minutes", type=float, default=float("inf"), help="begin no round after that")
     given = asked.parse_args()
     sums: Counter[str] = Counter()
     kills: Counter[str] = Counter()
     seed, failed, began = given.first, 0, time.monotonic()
     with ExitStack() as stack:
         server = stack.enter_context(postgresql())
-        while kills.total() < given.kills:
+        while kills.total() < given.kills and time.monotonic() - began < given.minutes * 60:
             before = kills.total()
             wrong = played(seed, server, given.kills - before, sums, kills)
             if wrong:

@@ -64,7 +64,7 @@ class Steps:
     def __init__(self, step: str, nth: int, folder: str) -> None:
         self._step, self._left, self._folder = step, nth, folder
         self._lock = threading.Lock()
-        self._writes = threading.local()
+        self._writes, self._dots = threading.local(), threading.local()
 
     def arm(self) -> None:
         event.listen(Engine, "commit", self._committing)
@@ -72,7 +72,8 @@ class Steps:
         putrequest, getresponse = http.client.HTTPConnection.putrequest, http.client.HTTPConnection.getresponse
         http.client.HTTPConnection.putrequest = self._first("before a call", putrequest)  # type: ignore[method-assign] # because a hook in dpsync could be forgotten by a connector
         http.client.HTTPConnection.getresponse = self._last("after a call", getresponse)  # type: ignore[method-assign] # because of the same
-        smtplib.SMTP.data = self._around("letter", smtplib.SMTP.data)  # type: ignore[method-assign] # because of the same
+        smtplib.SMTP.send = self._dotting(smtplib.SMTP.send)  # type: ignore[method-assign] # because of the same
+        smtplib.SMTP.getreply = self._dotted(smtplib.SMTP.getreply)  # type: ignore[method-assign] # because of the same
         sys.addaudithook(self._audited)
 
     def _at(self, step: str) -> None:
@@ -89,7 +90,7 @@ class Steps:
     def _is_write(self) -> bool:
         return bool(getattr(self._writes, "now", False))
 
-    def _around(self, what: str, call: Callable[..., Any], concerns: Callable[[], bool] = lambda: True) -> Any:
+    def _around(self, what: str, call: Callable[..., Any], concerns: Callable[[], bool]) -> Any:
         def made(*given: Any, **more: Any) -> Any:
             if not concerns():
                 return call(*given, **more)
@@ -99,6 +100,27 @@ class Steps:
             return said
 
         return made
+
+    def _dotting(self, call: Callable[..., Any]) -> Any:
+        """A mail host has a letter from the dot on that ends it."""
+
+        def sent(connection: smtplib.SMTP, content: Any) -> None:
+            if is_letter := isinstance(content, bytes) and content.endswith(b"\r\n.\r\n"):
+                self._at("before a letter")
+            call(connection, content)
+            self._dots.now = is_letter
+
+        return sent
+
+    def _dotted(self, call: Callable[..., Any]) -> Any:
+        def heard(connection: smtplib.SMTP) -> Any:
+            said = call(connection)
+            if getattr(self._dots, "now", False):
+                self._dots.now = False
+                self._at("after a letter")
+            return said
+
+        return heard
 
     def _first(self, step: str, call: Callable[..., Any]) -> Any:
         def made(*given: Any, **more: Any) -> Any:
