@@ -50,6 +50,8 @@ class AlertCause(StrEnum):
     SOURCE_DIFFERS = "source-differs"
     ERASED_RETURNED = "erased-returned"
     NOT_RECONCILED = "not-reconciled"
+    BACK_AT_PROCESSOR = "back-at-processor"
+    NOT_SWEPT = "not-swept"
 
     OPT_OUT_4H = "opt-out-4h"
     OPT_OUT_12H = "opt-out-12h"

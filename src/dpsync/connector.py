@@ -5,9 +5,9 @@ the *processor* said; exceptions (`CredentialsRejected`, `UnsupportedRight`) are
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import ClassVar, Self
 
@@ -81,6 +81,8 @@ __all__ = [
     "Refused",
     "Reply",
     "Retryable",
+    "Roster",
+    "RosterLine",
     "Shelf",
 ]
 
@@ -215,6 +217,37 @@ class Connector(ABC):
     @abstractmethod
     def verify(self, instruction: Instruction) -> Finding:
         """Read back whether it is as asked. Raises `CredentialsRejected`."""
+
+
+@dataclass(frozen=True, slots=True)
+class RosterLine:
+    """One record of a processor's list of its people. Personal data, which lives while its page is compared.
+
+    `place` and `record` are the vendor's own ids, which name nobody. `address` is "" where it shows none. `mailed`: it
+    may get mail; `used`: nothing keeps it from use; `opted_out`: it says that the person themselves left. `changed_at`
+    and `by`: when it was changed last, and how it came there, in the vendor's own words, as far as it tells.
+    """
+
+    place: str
+    record: str
+    address: str = field(repr=False)
+    mailed: bool
+    used: bool
+    opted_out: bool
+    changed_at: datetime | None = None
+    by: str = ""
+
+
+class Roster(ABC):
+    """A connector whose vendor lists everybody whom it holds inherits this too."""
+
+    @abstractmethod
+    def roster(self) -> Iterator[RosterLine]:
+        """Everybody in every place, page by page; a record may come twice. Only reads.
+
+        Raises `vendor.errors.Ended` and `CredentialsRejected` where a page cannot be read, or the list changed so
+        much meanwhile that somebody may have been passed over: whoever only reached the end has seen everybody.
+        """
 
 
 @dataclass(frozen=True, slots=True)

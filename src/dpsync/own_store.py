@@ -49,6 +49,10 @@ ALWAYS = frozenset({"origin", "keys"})
 """The rows of `meta` that a ledger begins with."""
 
 _MOMENT = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{8,15}\+00:00"
+_COMPARED = (
+    rf"(?:[a-z0-9_-]{{1,40}} (?:compared|unknown|stopped) {_MOMENT} (?:never|{_MOMENT})"
+    r"(?: [0-9]{1,18}){4}\n?)*"
+)
 _FORMS = {
     ANCHORED: r"[0-9]{1,18}",
     ANCHORED_AT: _MOMENT,
@@ -59,8 +63,9 @@ _FORMS = {
     "drill": rf"{_MOMENT} [0-9]{{1,9}}",
     UNFINDABLE: r"[0-9]{1,18}",
     "outboxes": rf"(?:[a-z0-9_-]{{1,40}} (?:up|away) {_MOMENT} [0-9]{{1,18}} [0-9]{{1,18}}\n?)*",
-    "reconciled": rf"(?:[a-z0-9_-]{{1,40}} (?:compared|unknown|stopped) {_MOMENT} (?:never|{_MOMENT})"
-    r"(?: [0-9]{1,18}){4}\n?)*",
+    "reconciled": _COMPARED,
+    "swept": _COMPARED,
+    "sweeping": f"(?:[0-9a-f]{{16}} {_MOMENT})?",
     "soundness": rf"{_MOMENT} [0-9]{{1,9}}",
     "compared": rf"{_MOMENT} [0-9]{{1,18}}",
 }

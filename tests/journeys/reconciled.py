@@ -10,9 +10,9 @@ from typing import Any
 from dpsync.installation import Installation as Opened
 from dpsync.intake.payload import parse
 from dpsync.intake.reconciliation import findings
+from dpsync.intake.reconciliation.comparison import ListComparison
 from dpsync.intake.reconciliation.daily import reconcile_all, reconciliation_of
 from dpsync.intake.reconciliation.findings import OpenFinding
-from dpsync.intake.reconciliation.run import ListComparison
 from dpsync.model import Cause, Request, Right
 from dpsync.propagation import serialization
 from dpsync.propagation.decisions import Person, decide

@@ -37,6 +37,7 @@ from dpsync.cli import (
     source,
     standing,
     submitting,
+    sweeping,
     witness,
 )
 from dpsync.cli.console import Talk
@@ -115,6 +116,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "submit": submitting.submit,
     "import": lists.import_,
     "screen": lists.screen,
+    "sweep": sweeping.sweep,
     "status": standing.status,
     "pause": operate.pause,
     "resume": operate.resume,

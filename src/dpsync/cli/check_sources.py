@@ -6,16 +6,21 @@ from dpsync.cli.check_lines import CheckLine, CheckResult
 from dpsync.errors import ConfigurationError
 from dpsync.extras import ExtraMissing
 from dpsync.installation import Installation
+from dpsync.intake.observed import source_of as observed_at
 from dpsync.intake.polling.inspection import problems_of
 from dpsync.intake.polling.table import NEW, REFUSED, OutboxAway, SourceOutbox
 from dpsync.intake.reconciliation.people_list import ListUnknown, SourcePeople
 from dpsync.intake.signature import UNFIT
 from dpsync.intake.sources.schemes import doubtful
 from dpsync.intake.sources.source import Source, source_of
-from dpsync.reports.reconciled import ListState, SourceStanding, open_findings, standings
+from dpsync.intake.sweeping.nightly import swept_by_night
+from dpsync.intake.sweeping.sweep import CODE, with_a_roster
+from dpsync.reports.reconciled import SWEPT, ListState, SourceStanding, open_findings, standings
 from dpsync.reports.words import moment, several
 from dpsync.settings.sources import SourceSection
 from dpsync.settings.values import UNSET_CODE
+
+RECONCILE, SWEEP = "dpsync source reconcile", "dpsync sweep"
 
 
 def source_lines(there: Installation, *, offline: bool) -> Iterator[CheckLine]:
@@ -54,7 +59,13 @@ def _of_scheme(what: str, source: Source, section: SourceSection) -> Iterator[Ch
 
 
 def list_lines(there: Installation) -> Iterator[CheckLine]:
-    """How the list of each compared with what was asked when it was last read: the numbers, and what waits."""
+    """How the list of each main database, and each processor, compared with what was asked when it was last read."""
+    yield from people_lines(there)
+    yield from roster_lines(there)
+
+
+def people_lines(there: Installation) -> Iterator[CheckLine]:
+    """Of the main databases: the numbers, and what waits."""
     named = {name: one.reconcile for name, one in there.settings.sources.items() if one.reconcile is not None}
     if not named:
         return
@@ -71,15 +82,30 @@ def list_lines(there: Installation) -> Iterator[CheckLine]:
             yield _of_list(there, what, found.get(name), waiting.get(name, 0))
 
 
-def _of_list(there: Installation, what: str, one: SourceStanding | None, waiting: int) -> CheckLine:
+def roster_lines(there: Installation) -> Iterator[CheckLine]:
+    """Of each processor that can list whom it holds: the same."""
+    found, waiting = there.read(lambda connection: (standings(connection, SWEPT), open_findings(connection)))
+    nightly = swept_by_night(there.settings)
+    for name in with_a_roster(there.settings):
+        what, one = f"processor {name}, people", found.get(name)
+        if name in nightly or one is not None:
+            yield _of_list(there, what, one, waiting.get(observed_at(name), 0), SWEEP)
+        else:
+            text = "it lists whom it holds, and nobody looks who is back: set `sweep = {}` in its section"
+            yield CheckLine(what, CheckResult.NOT_SET, text)
+
+
+def _of_list(
+    there: Installation, what: str, one: SourceStanding | None, waiting: int, command: str = RECONCILE
+) -> CheckLine:
     if one is None:
-        return CheckLine(what, CheckResult.WAITING, "not compared yet: each morning, or by `dpsync source reconcile`")
-    trouble = "" if one.state is ListState.COMPARED else f" The list is {one.state}, see `dpsync source reconcile`."
+        return CheckLine(what, CheckResult.WAITING, f"not compared yet: once a day, or by `{command}`")
+    trouble = "" if one.state is ListState.COMPARED else f" The list is {one.state}, see `{command}`."
     if waiting:
         trouble += f" For a person to look at: {several(waiting, 'difference')}, see `dpsync source findings`."
     verdict = CheckResult.PROBLEM if trouble else CheckResult.OK
     text = f"{moment(one.at, there.zone)}: {one.numbers}.{trouble}"
-    return CheckLine(what, verdict, text, ListUnknown.code if trouble else "")
+    return CheckLine(what, verdict, text, (CODE if command == SWEEP else ListUnknown.code) if trouble else "")
 
 
 def _of_outbox(what: str, source: Source, section: SourceSection, *, offline: bool) -> Iterator[CheckLine]:

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from dpsync.installation import Installation
+    from dpsync.intake.reconciliation.comparison import ListComparison
     from dpsync.intake.reconciliation.findings import OpenFinding
-    from dpsync.intake.reconciliation.run import ListComparison
     from dpsync.propagation.decisions import Person
 
 Listing = Annotated[str, typer.Argument(metavar="NAME", help="A section [sources.NAME] with the setting reconcile.")]
@@ -50,7 +50,7 @@ def reconcile(
     with installation(talk, compare=not dry_run) as there:
         now, one = there.clock.now(), reconciliation_of(there, name, at_most)
         if at_most is not None and not dry_run:
-            _remember(there, name, at_most, person, now)
+            remember(there, name, at_most, person, now)
         with talk.progress("comparing") as progress:
             found = one.run(now, dry=dry_run, heard=(lambda done: progress(done, 0)) if progress else lambda _: None)
         _show(talk, found, dry=dry_run, as_json=as_json)
@@ -58,7 +58,7 @@ def reconcile(
     return Exit.DONE if good else Exit.LOOK
 
 
-def _remember(there: "Installation", name: str, at_most: int, person: "Person", now: "datetime") -> None:
+def remember(there: "Installation", name: str, at_most: int, person: "Person", now: "datetime") -> None:
     """That a person allowed it is an entry before anything of it is done."""
     from dpsync.ledger import entry, rows
     from dpsync.ledger.entry import EntryKind
@@ -98,18 +98,22 @@ def _show(talk: Talk, found: "ListComparison", *, dry: bool, as_json: bool) -> N
 
 def findings(
     ctx: typer.Context,
-    name: Annotated[str | None, typer.Argument(metavar="NAME", help="One source; without it, all.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="One source, or one processor; without it, all.")
+    ] = None,
     *,
     as_json: AsJson = False,
 ) -> int:
     """List the differences that wait for a person. The answer shows the ids of records, which are personal data."""
     from dpsync.cli.opening import installation
+    from dpsync.intake.observed import source_of
     from dpsync.intake.reconciliation.findings import waiting
     from dpsync.reports.words import moment
 
     talk: Talk = ctx.obj
     with installation(talk, secrets=False, compare=False) as there:
-        sources = [name] if name else list(there.settings.sources)
+        settings = there.settings
+        sources = [name, source_of(name)] if name else [*settings.sources, *map(source_of, settings.processors)]
         found = there.read(lambda connection: waiting(connection, there.keys, sources))
         if as_json:
             talk.json({"findings": [_said(one) for one in found]})
@@ -137,9 +141,13 @@ def _said(one: "OpenFinding") -> dict[str, object]:
 
 
 def _what(one: "OpenFinding") -> str:
+    from dpsync.intake.observed import is_observed
     from dpsync.intake.reconciliation.telling import kind_text
+    from dpsync.intake.sweeping.telling import found_text
 
-    return f"request {one.request_id} was made" if one.request_id else kind_text(one.kind, one.right)
+    if one.request_id:
+        return f"request {one.request_id} was made"
+    return (found_text if is_observed(one.source) else kind_text)(one.kind, one.right)
 
 
 def leave(

@@ -1,5 +1,7 @@
 """The documented shape of each `--json`: path of every field, and what it is. A test holds page and output together."""
 
+from dpsync.cli.list_shapes import LISTS
+
 SHAPES: dict[str, dict[str, str]] = {
     "check": {
         "version": "1",
@@ -78,28 +80,7 @@ SHAPES: dict[str, dict[str, str]] = {
         "merges[].why": "why a person must decide",
         "merges[].at": "when dpsync was told of it",
     },
-    "source reconcile": {
-        "version": "1",
-        "source": "name of the section in the settings",
-        "dry_run": "whether nothing was changed because it was only looked at",
-        "state": "compared; unknown: the list could not be read whole; stopped: a person is asked first",
-        "why": "why it is unknown or stopped",
-        "agree": "people of whom the main database says what was asked",
-        "differ": "people of whom it says something else",
-        "not_known": "people of whom it is not known what it says",
-        "new": "how many differences were found for the first time, by kind",
-        "closed": "how many are not so any more",
-    },
-    "source findings": {
-        "version": "1",
-        "findings[].finding": "what it is called in alerts",
-        "findings[].source": "name of the section in the settings",
-        "findings[].kind": "missed, contactable, address, gone, returned or merged",
-        "findings[].right": "which right it is about; null for none",
-        "findings[].record": "id of the record in the main database; null where nobody knows it",
-        "findings[].request": "the request that was made of it; null for none",
-        "findings[].at": "when it was found",
-    },
+    **LISTS,
     "source test": {
         "version": "1",
         "wishes[].rule": "name of the rule that it matches",

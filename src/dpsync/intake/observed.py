@@ -32,6 +32,8 @@ EVENT = "observed event"
 BEFORE, AFTER = timedelta(minutes=10), timedelta(hours=1)
 """How far the vendor's clock and ours may be apart, and how long it may take to carry out what it said yes to."""
 
+_OBSERVED = "observed:"
+
 _TO_BE_RECORDED = (
     "dpsync tells all processors. Record it in your main database, too, or its next import brings them back. `dpsync "
     "status REQUEST --who` shows who it is."
@@ -46,7 +48,12 @@ _P, _A, _R = t.propagation.c, t.attempt.c, t.request.c
 
 def source_of(processor: str) -> str:
     """What an opt-out is said to come from that was seen at a processor."""
-    return f"observed:{processor}"
+    return f"{_OBSERVED}{processor}"
+
+
+def is_observed(source: str) -> bool:
+    """Whether something is said to come from a processor."""
+    return source.startswith(_OBSERVED)
 
 
 class Observed:
@@ -60,23 +67,25 @@ class Observed:
 
         Raises what `ObservesOptOuts.opted_out_at` raises; then the vendor is to send it again.
         """
-        made = 0
-        for hint in hints:
-            at = connector.opted_out_at(hint)
-            if at is not None:
-                made += self._there.write(partial(self._take, processor=processor, hint=hint, at=min(at, now), now=now))
-        return made
+        return sum(self.take_up(processor, connector, hint, now) != "" for hint in hints)
 
-    def _take(self, unit: Unit, processor: str, hint: OptOutHint, at: datetime, now: datetime) -> int:
+    def take_up(self, processor: str, connector: ObservesOptOuts, hint: OptOutHint, now: datetime) -> str:
+        """The same of one hint: the id of the request that was made, "" for none."""
+        at = connector.opted_out_at(hint)
+        if at is None:
+            return ""
+        return self._there.write(partial(self._take, processor=processor, hint=hint, at=min(at, now), now=now))
+
+    def _take(self, unit: Unit, processor: str, hint: OptOutHint, at: datetime, now: datetime) -> str:
         controller = self._there.controller
         try:
             address = mailbox(hint.address)
         except NotAnAddress:
             self._tell_unusable(unit.connection, processor, hint, now)
-            return 0
+            return ""
         persons = self._persons(unit.connection, address)
-        if _is_known(unit.connection, persons, at) or _is_ours(unit.connection, persons, processor, at):
-            return 0
+        if _is_known(unit.connection, persons, at) or is_ours(unit.connection, persons, processor, at):
+            return ""
         data: dict[str, object] = {
             "right": Right.OPT_OUT.value,
             "ground": "direct_marketing_objection",
@@ -88,10 +97,10 @@ class Observed:
         request = parse_request(data, source=source_of(processor), event_id=event, now=now)
         (received,) = receive_all(unit, controller, [Asked(request, events.body_mac(controller, body), now)])
         if not isinstance(received, Received) or received.repeated:
-            return 0
+            return ""
         callbacks.note_observed(unit.connection, controller, received.request_id, persons, processor, at, now)
         self._tell(unit.connection, processor, received.request_id, now)
-        return 1
+        return received.request_id
 
     def _persons(self, connection: Connection, address: str) -> list[str]:
         names = self._there.keys.pseudonyms("address", address)
@@ -144,7 +153,7 @@ def _is_known(connection: Connection, persons: Sequence[str], at: datetime) -> b
     return connection.execute(asked.limit(1)).first() is not None
 
 
-def _is_ours(connection: Connection, persons: Sequence[str], processor: str, at: datetime) -> bool:
+def is_ours(connection: Connection, persons: Sequence[str], processor: str, at: datetime) -> bool:
     """Whether an attempt of ours for one of them brought it about there."""
     told = (
         select(_A.id)

@@ -28,7 +28,7 @@ from dpsync.reports.letters import late_letters, letter_duties
 from dpsync.reports.meaning import Late, Need
 from dpsync.reports.processors import ProcessorLine
 from dpsync.reports.proof import LedgerLine
-from dpsync.reports.reconciled import SourceStanding, reconciliation_duties, standings
+from dpsync.reports.reconciled import SWEPT, SourceStanding, reconciliation_duties, standings
 from dpsync.reports.set_aside import SetAside, set_aside
 from dpsync.reports.standing import PropagationLine, RequestStanding, read_standing
 from dpsync.reports.tallies import (
@@ -99,6 +99,7 @@ class PeriodReport:
     cases: CasesLine
     kept: tuple[KeptLine, ...]
     reconciled: tuple[SourceStanding, ...]
+    swept: tuple[SourceStanding, ...]
 
 
 def period_report(
@@ -169,8 +170,8 @@ def _of_requests(received: Sequence[RequestStanding], carried: Sequence[RequestS
 def _service(connection: Connection, basis: Basis, begin: datetime, end: datetime) -> dict[str, Any]:
     raised = alerts_raised(connection, begin, end)
     found = {"jobs": jobs(connection), "drill": drilled(connection), "processors": tuple(basis.processors)}
-    reconciled = tuple(standings(connection).values())
-    return {"alerts_raised": raised, "kept": basis.kept, "reconciled": reconciled, **found}
+    lists = {"reconciled": tuple(standings(connection).values()), "swept": tuple(standings(connection, SWEPT).values())}
+    return {"alerts_raised": raised, "kept": basis.kept, **found, **lists}
 
 
 def _period(first: date, last: date) -> dict[str, Any]:

@@ -1,4 +1,6 @@
-"""How the list of each main database compared with what was asked of us when it was last read: one row of `meta`."""
+"""How the list of each main database, and of each processor, compared with what was asked of us when it was last read:
+two rows of `meta`.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +15,8 @@ from dpsync.reports.words import moment, several
 from dpsync.store import meta
 from dpsync.store.reconciling_tables import source_finding
 
-RECONCILED = "reconciled"
+RECONCILED, SWEPT = "reconciled", "swept"
+"""The rows: of the main databases, and of the processors."""
 _NEVER = "never"
 
 
@@ -57,9 +60,9 @@ class SourceStanding:
         return f"{self.source}: {self.numbers} ({moment(self.at, zone)}{_NOT_COMPARED.get(self.state, '')})"
 
 
-def standings(connection: Connection) -> Mapping[str, SourceStanding]:
-    """Of each main database that was ever compared, by its name."""
-    lines = (meta.value_of(connection, RECONCILED) or "").splitlines()
+def standings(connection: Connection, kept: str = RECONCILED) -> Mapping[str, SourceStanding]:
+    """Of each main database, or processor, that was ever compared, by its name."""
+    lines = (meta.value_of(connection, kept) or "").splitlines()
     return {one.source: one for one in map(_read, lines)}
 
 
@@ -70,15 +73,16 @@ def _read(line: str) -> SourceStanding:
     return SourceStanding(source, ListState(state), datetime.fromisoformat(at), good, agree, differ, not_known, listed)
 
 
-def write_standing(connection: Connection, one: SourceStanding, sources: Iterable[str]) -> None:
-    """Keep how one compares, in place of what stood there. `sources`: those of the settings; others are forgotten."""
-    found = {name: each for name, each in standings(connection).items() if name in set(sources)} | {one.source: one}
+def write_standing(connection: Connection, one: SourceStanding, names: Iterable[str], kept: str = RECONCILED) -> None:
+    """Keep how one compares, in place of what stood there. `names`: those of the settings; others are forgotten."""
+    wanted = set(names)
+    found = {name: each for name, each in standings(connection, kept).items() if name in wanted} | {one.source: one}
     lines = [
         f"{each.source} {each.state} {each.at.isoformat()} {each.good_at.isoformat() if each.good_at else _NEVER} "
         f"{each.agree} {each.differ} {each.not_known} {each.listed}"
         for _, each in sorted(found.items())
     ]
-    meta.put(connection, RECONCILED, "\n".join(lines))
+    meta.put(connection, kept, "\n".join(lines))
 
 
 def open_findings(connection: Connection) -> Mapping[str, int]:
@@ -89,17 +93,20 @@ def open_findings(connection: Connection) -> Mapping[str, int]:
 
 
 def reconciliation_duties(connection: Connection) -> list[Duty]:
-    """What a person has to see to of the comparison with each main database."""
+    """What a person has to see to of the comparison with each main database and each processor."""
     waiting = open_findings(connection)
-    return [duty for one in standings(connection).values() for duty in _duties(one, waiting.get(one.source, 0))]
+    asked = [(one, one.source, "dpsync source reconcile") for one in standings(connection).values()]
+    # Findings at a processor come from where its opt-outs do, see intake/observed.py.
+    asked += [(one, f"observed:{one.source}", "dpsync sweep") for one in standings(connection, SWEPT).values()]
+    return [duty for one, source, command in asked for duty in _duties(one, waiting.get(source, 0), command)]
 
 
-def _duties(one: SourceStanding, waiting: int) -> Sequence[Duty]:
+def _duties(one: SourceStanding, waiting: int, compare: str) -> Sequence[Duty]:
     found = []
     if one.state is not ListState.COMPARED:
         told = "could not be read" if one.state is ListState.UNKNOWN else "differs so much that dpsync did nothing"
         sentence = f"See why the list of people of {one.source} {told}: {one.numbers}."
-        found.append(Duty(overdue=False, by=None, sentence=sentence, command=f"dpsync source reconcile {one.source}"))
+        found.append(Duty(overdue=False, by=None, sentence=sentence, command=f"{compare} {one.source}"))
     if waiting:
         sentence = f"Look at {several(waiting, 'difference')} between {one.source} and what was asked: {one.numbers}."
         found.append(Duty(overdue=False, by=None, sentence=sentence, command=f"dpsync source findings {one.source}"))

@@ -13,6 +13,7 @@ from dpsync.intake import held_merges
 from dpsync.intake.polling import watching
 from dpsync.intake.reconciliation import daily as reconciliation
 from dpsync.intake.refusals import tell_of_rest
+from dpsync.intake.sweeping.nightly import Nightly
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.correspondence import escalation, letters_due
 from dpsync.propagation.queue import allowance
@@ -68,6 +69,7 @@ def table(there: Installation, beat: Callable[[datetime], None]) -> list[Job]:
         Job("checkpoint", morning, there.anchor),
         Job("cosign", HOUR, partial(cosigning.ask, there)),
         Job("stamp", HOUR, partial(stamping.ask, there)),
+        Job("sweeps", MINUTE, Nightly(there).go_on),
         Job("heartbeat", MINUTE, beat),
         Job("compare", HOUR, partial(judge_and_tell, there, full=False)),
         Job("verify", WEEK, partial(judge_and_tell, there, full=True)),

@@ -26,6 +26,7 @@ from dpsync.settings.databases import Database
 from dpsync.settings.housekeeping import BackupSection, ForgettingSection
 from dpsync.settings.section import Section, as_written
 from dpsync.settings.sources import SIGNED_DOOR, Sources
+from dpsync.settings.sweeping import SweepSection
 from dpsync.settings.values import (
     NAME,
     Address,
@@ -305,6 +306,11 @@ class ProcessorSection(Section):
     retention: RetentionSection | None = Field(
         default=None,
         description="For a processor that keeps private conversations: how long they may stay, and who deletes them.",
+    )
+    sweep: SweepSection | None = Field(
+        default=None,
+        description="For a processor that lists whom it holds: its list is compared with what was asked, each night. "
+        "Without it, only by `dpsync sweep`.",
     )
     about: AboutSection = Field(
         default=as_written({}), description="What the register of processors says of it; see `dpsync register`."

@@ -27,11 +27,14 @@ from dpsync.connector import (
     Refused,
     Reply,
     Retryable,
+    Roster,
+    RosterLine,
 )
 from dpsync.connectors.mailchimp.calls import (
     BY_HAND,
     ERRORS,
     NOBODY,
+    SILENT,
     VENDOR,
     Audiences,
     Calls,
@@ -41,6 +44,7 @@ from dpsync.connectors.mailchimp.calls import (
 )
 from dpsync.connectors.mailchimp.correction import correct, merge_fields, types_of
 from dpsync.connectors.mailchimp.observed import hints_in, opted_out_at
+from dpsync.connectors.mailchimp.roster import lines_of
 from dpsync.model import Changes, Right
 from dpsync.vendor.corrections import Compared, compared
 from dpsync.vendor.errors import Ended, unreadable
@@ -48,7 +52,6 @@ from dpsync.vendor.outcomes import each, task, together
 from dpsync.vendor.places import Found, PeopleInPlaces
 from dpsync.vendor.rectification import move
 
-_SILENT = frozenset({"unsubscribed", "cleaned", "archived"})
 _LIFTED: Final = "lifted:"
 
 # the generated classes carry no types
@@ -58,7 +61,7 @@ _RootApi: Any = root_api.RootApi
 _SOURCE = "Mailchimp Marketing API specification 3.0.55 and its documentation, as read in August 2026"
 
 
-class Mailchimp(PeopleInPlaces[MailchimpSettings, Calls, str, Member], ObservesOptOuts):
+class Mailchimp(PeopleInPlaces[MailchimpSettings, Calls, str, Member], ObservesOptOuts, Roster):
     """Tells Mailchimp, in every audience, under every address. Serves ten threads: no state but a cache."""
 
     name: ClassVar[str] = "mailchimp"
@@ -155,7 +158,7 @@ class Mailchimp(PeopleInPlaces[MailchimpSettings, Calls, str, Member], ObservesO
             case Right.ERASURE:
                 return "a contact is still held" if statuses else ""
             case Right.OPT_OUT:
-                return "" if statuses <= _SILENT else "a contact is not unsubscribed"
+                return "" if statuses <= SILENT else "a contact is not unsubscribed"
             case _ if order.lifted is not None:
                 return "an archived contact does not show why it is archived" if "archived" in statuses else ""
             case _:
@@ -178,6 +181,12 @@ class Mailchimp(PeopleInPlaces[MailchimpSettings, Calls, str, Member], ObservesO
     def opted_out_at(self, hint: OptOutHint) -> datetime | None:
         """What the audience says of it now."""
         return opted_out_at(self.calls(None), hint)
+
+    def roster(self) -> Iterator[RosterLine]:
+        """Everybody in every audience."""
+        calls = self.calls(None)
+        for audience in self._every_place(calls):
+            yield from lines_of(calls, audience)
 
     # --- one contact in one audience
 
@@ -210,7 +219,7 @@ class Mailchimp(PeopleInPlaces[MailchimpSettings, Calls, str, Member], ObservesO
         member = self.member(calls, place, address)
         if member is None:
             return NothingHeld(evidence=())
-        return Applied(evidence=()) if member.status in _SILENT else self._unsubscribe(calls, place, member)
+        return Applied(evidence=()) if member.status in SILENT else self._unsubscribe(calls, place, member)
 
     def _unsubscribe(self, calls: Calls, list_id: str, member: Member) -> Outcome:
         """PATCH, never PUT: a PUT would create a contact."""

@@ -24,7 +24,9 @@ from dpsync.vendor.token import basic
 VENDOR = re.compile(r"https://([a-z]{2}[0-9]{1,3}\.)?api\.mailchimp\.com/3\.0")  # newer pages show no data centre
 LIST_ID = re.compile(r"[A-Za-z0-9_-]{1,40}")
 _PAGES = re.compile(r"(?:https?:)?//(?:[a-z0-9-]+\.)*mailchimp\.com(?:[/?#:]|$)", re.IGNORECASE)
-_STATUSES = frozenset({"subscribed", "unsubscribed", "cleaned", "pending", "transactional", "archived"})
+STATUSES = frozenset({"subscribed", "unsubscribed", "cleaned", "pending", "transactional", "archived"})
+SILENT = frozenset({"unsubscribed", "cleaned", "archived"})
+"""The statuses of whom no campaign is sent to."""
 _MEMBER_FIELDS = "id,list_id,status,merge_fields"
 _SET_KEPT: Final = 300.0  # seconds that the set of audiences is believed before it is read again
 PAGE: Final = 1000  # the vendor's maximum; its default of 10 hides the eleventh audience
@@ -168,7 +170,7 @@ class Calls(vendor.Calls):
         found = self.object_in(reply)
         status, fields = found.get("status"), found.get("merge_fields")
         same = found.get("id") in members and found.get("list_id") == list_id
-        if not same or not isinstance(status, str) or status not in _STATUSES or not isinstance(fields, dict):
+        if not same or not isinstance(status, str) or status not in STATUSES or not isinstance(fields, dict):
             raise unreadable()
         return Member(str(found["id"]), status, fields)
 

@@ -1,0 +1,69 @@
+"""What differs between a record that a processor lists and what was asked of us. Pure."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from dpsync.connector import RosterLine
+from dpsync.intake.reconciliation.compare import Difference, DifferenceKind
+from dpsync.intake.reconciliation.listed import Listed
+from dpsync.model import Right
+
+RETURNED: Final = Difference(DifferenceKind.RETURNED, Right.ERASURE)
+IN_USE: Final = Difference(DifferenceKind.CONTACTABLE, Right.RESTRICTION)
+MAILED: Final = Difference(DifferenceKind.CONTACTABLE, Right.OPT_OUT)
+LEFT: Final = Difference(DifferenceKind.MISSED, Right.OPT_OUT)
+EVERY: Final = (RETURNED, IN_USE, MAILED, LEFT)
+"""All that may differ: erased and back, restricted and in use, opted out and mailed, opted out and not known to us."""
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """What was asked for whoever has the address of a record, and was carried out at this processor before the sweep.
+
+    `erased`, `opted_out`, `restricted`: that is done here, and stands. `mail_stopped`: an opt-out, or an erasure that
+    is on its way, is known, here or not. `ours`: that the record says "opted out" is our own doing; `may_be_ours`: they
+    were restricted, which unsubscribes them at some vendors, and nobody subscribes them again when it is lifted.
+    """
+
+    erased: bool = False
+    opted_out: bool = False
+    restricted: bool = False
+    mail_stopped: bool = False
+    ours: bool = False
+    may_be_ours: bool = False
+
+    def __or__(self, other: "Carried") -> "Carried":
+        """What holds for either: of several people with one address any may be meant."""
+        return Carried(
+            self.erased or other.erased,
+            self.opted_out or other.opted_out,
+            self.restricted or other.restricted,
+            self.mail_stopped or other.mail_stopped,
+            self.ours or other.ours,
+            self.may_be_ours or other.may_be_ours,
+        )
+
+
+def differences(line: RosterLine, carried: Carried) -> list[Difference]:
+    """All that differs. Of somebody who was erased nothing else counts."""
+    if carried.erased:
+        return [RETURNED]
+    found = []
+    if carried.restricted and line.used:
+        found.append(IN_USE)
+    if carried.opted_out and line.mailed:
+        found.append(MAILED)
+    if line.opted_out and not carried.mail_stopped and not carried.ours:
+        found.append(LEFT)
+    return found
+
+
+def as_listed(line: RosterLine) -> Listed:
+    """A record as findings have it: called by the vendor's own ids, and the same as before while its state is."""
+    return Listed(
+        id=f"{line.place}/{line.record}",
+        addresses=(line.address,) if line.address else (),
+        opted_out=not line.mailed,
+        restricted=not line.used,
+        unread=not line.address,
+    )
