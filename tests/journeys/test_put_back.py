@@ -35,6 +35,7 @@ WRITING: list[tuple[str, ...]] = [
     ("told", "{request}", "--on", "2026-11-20", "--by", "Dora"),
     ("source", "merge", "crm", "4711", "4712", *BY),
     ("source", "reconcile", "crm"),
+    ("sweep",),
     ("source", "leave", "0123456789ab", *BY),
     ("contact", "forms", "new@stratosoft.example", *BY),
     ("leaving", "forms", "--instructed-on", "2026-11-20", "--by", "Dora"),
