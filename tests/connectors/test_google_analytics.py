@@ -293,6 +293,8 @@ def test_a_whole_cookie_is_the_client_id_in_it(reference: str) -> None:
         *((one, OWN) for one in ("G-ABC123DEF4", "UA-12345-1", "CLIENT_ID:GTM-ABC123")),
         *((one, SHORTENED) for one in ("1148903321.17672", "GA1.2.1148903321.17672256", "1.14890332117672E+09")),
         *((one, UNKNOWN_FORM) for one in ("c-1", "member-7", "4711", "GA1.2.1148903321", "GA1.2.1148903321.", "1..2")),
+        # its second part is the time when the cookie was made, in ten figures: anything else is a number of somebody's
+        *((one, UNKNOWN_FORM) for one in ("1.0", "12345.67890", "GA1.2.20.5", "_ga=GA1.1.1148903.176722560")),
         *(
             (one, UNKNOWN_FORM)
             for one in ("GA1.1.x_y", "GA1.1.c-2", "CLIENT_ID:GA1.1.x_y", "_ga=GA1.1.1148903321_1767225600")
@@ -464,7 +466,8 @@ def test_a_property_is_called_no_faster_than_its_pace() -> None:
             return GoogleAnalytics(settings, given, sleep=sleep)
 
     with Paced().before(stand_in) as stage:
-        stage.tell(instruction(Right.ERASURE, references={"google_analytics": ("1.1", "1.2", "1.3")}))
+        ids = ("1.1767225600", "2.1767225600", "3.1767225600")
+        stage.tell(instruction(Right.ERASURE, references={"google_analytics": ids}))
     assert len(stand_in.asked) == 8
     assert slept == [0.7] * 6
 
@@ -472,7 +475,7 @@ def test_a_property_is_called_no_faster_than_its_pace() -> None:
 def test_the_501st_query_of_a_day_waits_for_the_next_one() -> None:
     stand_in = StandIn()
     with on_stage(stand_in, properties=[ONE], user_id=False) as stage:
-        ids = tuple(f"1.{number}" for number in range(501))
+        ids = tuple(f"{number + 1}.1767225600" for number in range(501))
         told = instruction(Right.ERASURE, references={"google_analytics": ids})
         outcome = stage.tell(told)
         assert isinstance(outcome, Retryable)

@@ -7,7 +7,7 @@ _ID = re.compile(r"[!-~]{1,256}")
 # What the site's own code and its tag write (Google's page "Cookies and user identification" and gtag.js, read in
 # November 2026): `_ga` is GA1.<parts of the domain>[-<parts of the path>].<client id>, `_ga_<stream>` a session.
 _COOKIE = re.compile(r"(?:_ga ?[=:] ?)?GA[0-9]+\.[0-9]+(?:-[0-9]+)?\.(.*?);?")
-_CLIENT = re.compile(r"[0-9]{1,10}\.[0-9]{1,10}|amp-[\w-]{16,}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
+_CLIENT = re.compile(r"[0-9]{1,10}\.[0-9]{10}|amp-[\w-]{16,}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 
 NO_ID: Final = "Google Analytics knows people by the ids of its own cookies and apps, and none is known"
 BAD_ID: Final = "an id that was given is none of Google Analytics, or names a kind that it does not have"
