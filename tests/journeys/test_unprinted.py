@@ -126,6 +126,7 @@ ELSEWHERE = {
     "source test": "prints as `source sample`",
     "source merges": "prints as `contact`",
     "source reconcile": "its own exit code says more",
+    "sweep": "its own exit code says more",
     "source leave": "ends as `contact ADDRESS`",
     "source findings": "prints as `source merges`",
     "source merge": "ends as `contact ADDRESS`",
