@@ -9,6 +9,7 @@ from typing import Any
 import createsend
 import mailchimp_marketing
 import pytest
+import requests
 from mailchimp_marketing.api_client import ApiClientError
 
 from dpsync.sandbox.box import CAMPAIGN_MONITOR_KEY
@@ -373,3 +374,24 @@ def test_campaign_monitor_says_what_is_wrong_with_a_credential_and_renews_a_toke
     access, _, _ = holder.refresh_token()
     assert access != "access"
     assert [one.Name for one in holder.clients()] == ["One"]
+
+
+@pytest.mark.parametrize(
+    ("version", "said"),
+    [("v3", 201), ("v3.1", 201), ("v3.2", 214), ("v3.3", 214), ("v3.4", 404), ("v2", 404), ("v3.33", 404)],
+)
+def test_campaign_monitor_understands_the_older_versions_that_its_client_for_node_speaks(
+    account: Any, sandbox: RunningSandbox, version: str, said: int
+) -> None:
+    url = sandbox.addresses.campaign_monitor_url.replace("/v3.3", f"/{version}")
+    auth, place = (CAMPAIGN_MONITOR_KEY, "magic"), list_of(account).list_id
+    one, two = {"EmailAddress": BEN, "Name": "Ben"}, {"EmailAddress": NEW, "Name": "Ada"}
+    added = requests.post(f"{url}/subscribers/{place}.json", json=one, auth=auth, timeout=20)
+    several = {"Subscribers": [two], "Resubscribe": False}
+    taken = requests.post(f"{url}/subscribers/{place}/import.json", json=several, auth=auth, timeout=20)
+    if said == 201:
+        assert (added.status_code, added.json(), taken.json()["TotalNewSubscribers"]) == (201, BEN, 1)
+        assert subscriber(account, BEN).get(None, None, True).ConsentToTrack == "Unchanged"
+    else:
+        assert added.json()["Code"] == said
+        assert said == 404 or taken.json()["ResultData"]["FailureDetails"][0]["Code"] == said

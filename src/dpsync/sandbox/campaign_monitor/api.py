@@ -24,7 +24,7 @@ from dpsync.sandbox.campaign_monitor.account import (
     Token,
     made_id,
 )
-from dpsync.sandbox.campaign_monitor.asked import Asked
+from dpsync.sandbox.campaign_monitor.asked import VERSION, Asked
 from dpsync.sandbox.campaign_monitor.endpoints import ROUTES, TOKEN
 from dpsync.sandbox.campaign_monitor.filling import CampaignMonitorSection, PersonActs, subscriber
 from dpsync.sandbox.campaign_monitor.rules import add, by_hand, holdings
@@ -38,7 +38,7 @@ LIMITS = ("x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset")
 
 @dataclass(slots=True)
 class CampaignMonitor(Api[Asked]):
-    """The vendor, below `/api/v3.3` and at `/oauth/token`.
+    """The vendor, below `/api/v3.3`, the older versions that its clients speak, and at `/oauth/token`.
 
     `limited`: (remaining, seconds to reset) as every answer shows them, None: no such headers.
     """
@@ -161,7 +161,8 @@ class CampaignMonitor(Api[Asked]):
         """Without the suffix that chooses JSON or XML."""
         if path == TOKEN:
             return path
-        return re.sub(r"\.(json|xml)$", "", path.removeprefix(PREFIX)) if path.startswith(PREFIX) else ""
+        version = VERSION.match(path)
+        return re.sub(r"\.(json|xml)$", "", path[version.end() :]) if version else ""
 
     def whose(self, asked: Asked) -> str:
         """The account of a key or a token. Raises `Refusal` 401, by what is wrong with it."""

@@ -1,8 +1,10 @@
 """One call to Campaign Monitor as its endpoints read it, and what its credential shows.
 
-Source: the reference of API v3.3, as read in August 2026.
+Source: the reference of API v3.3, as read in August 2026. The client for Node.js (createsend-node) speaks v3, of which
+only this is imitated: nobody had to say yet what was consented to.
 """
 
+import re
 from dataclasses import dataclass
 
 from dpsync.sandbox import asked
@@ -17,12 +19,24 @@ from dpsync.sandbox.campaign_monitor.account import (
 )
 from dpsync.sandbox.campaign_monitor.rules import check_address
 
+VERSION = re.compile(r"/api/v3(?:\.([1-3]))?(?=/)")
+
 
 @dataclass(slots=True)
 class Asked(asked.Asked[Held, CampaignMonitorSwitches]):
     """One authenticated call. `visible`: the clients that the credential shows."""
 
     visible: frozenset[str] = frozenset()
+
+    def read(self, raw: bytes) -> None:
+        """Takes the body; one from before v3.2 leaves the consent as it is."""
+        asked.Asked.read(self, raw)
+        version = VERSION.match(self.path)
+        if version and version[1] in {None, "1"} and isinstance(self.said, dict):
+            several = self.said.get("Subscribers")
+            for one in [self.said, *(several if isinstance(several, list) else [])]:
+                if isinstance(one, dict):
+                    one.setdefault("ConsentToTrack", "Unchanged")
 
     @property
     def owner(self) -> Account:
