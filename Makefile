@@ -6,7 +6,7 @@ export PYTHONDONTWRITEBYTECODE :=
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help install format check test test-both test-fast faults demo docs bench mutants changes every-failure crashes simulate lock sbom audit release
+.PHONY: help install format check test test-both test-fast faults demo docs bench mutants changes every-failure crashes simulate fuzz lock sbom audit release
 
 help:  ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -78,6 +78,9 @@ crashes: $(READY)  ## kill services at steps and moments, with vendors at fault,
 
 simulate: $(READY)  ## play a virtual month with mishaps from each of many seeds; FROM=0 SEEDS=10000; hours
 	@$(BIN)/python -m tests.simulator --from $(or $(FROM),0) --seeds $(or $(SEEDS),10000)
+
+fuzz: $(READY)  ## feed everything that parses with inputs of every kind; SECONDS=120 for each of 30 targets
+	@$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),120) --only '$(ONLY)'
 
 sbom: $(READY)  ## list the parts (CycloneDX) and their licences, out of the lock, into dist/
 	@$(BIN)/python -m release

@@ -9,6 +9,7 @@ from dpsync.errors import PayloadInvalid
 DEEPEST = 16
 LONGEST_NUMBER = 19
 """Digits of the largest version that the store keeps (64 bits)."""
+UNCLEAN = "holds NUL or half a surrogate pair"
 
 # An unterminated string is eaten to its end, so that the scan stays linear on hostile bytes.
 _TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[{\]}]', re.DOTALL)
@@ -40,9 +41,9 @@ def load(body: bytes, *, quoting: bool = False) -> object:
         pass  # its text may quote the body; ours is raised below, outside, so that it does not travel along as context
     else:
         # Raw control characters are refused by the parser; NUL and half a pair can only come escaped.
-        if quoting or b"\\u" not in body or _clean(value):
+        if quoting or b"\\u" not in body or is_clean(value):
             return value
-        problem = "holds NUL or half a surrogate pair"
+        problem = UNCLEAN
     raise PayloadInvalid("", problem)
 
 
@@ -82,13 +83,14 @@ def _no_fraction(_: str) -> NoReturn:
     raise PayloadInvalid("", "no number here has a fraction or an exponent")
 
 
-def _clean(value: object) -> bool:
+def is_clean(value: object) -> bool:
+    """Whether each string in it can be stored and written: no NUL, and no half of a surrogate pair."""
     match value:
         case str():
             return "\x00" not in value and not any("\ud800" <= mark <= "\udfff" for mark in value)
         case dict():
-            return all(_clean(key) and _clean(inner) for key, inner in value.items())
+            return all(is_clean(key) and is_clean(inner) for key, inner in value.items())
         case list():
-            return all(_clean(inner) for inner in value)
+            return all(is_clean(inner) for inner in value)
         case _:
             return True

@@ -49,6 +49,7 @@ from tests.connectors.test_campaign_monitor import (
         {"EmailAddress": NEW},
         {"State": None},
         {"State": "active"},
+        {"State": ["Active"]},
         {"CustomFields": {"City": "Kent"}},
         {"CustomFields": ["City"]},
         {"CustomFields": [{"Value": "Kent"}]},

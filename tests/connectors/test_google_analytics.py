@@ -433,6 +433,7 @@ def test_a_no_about_one_property_keeps_no_other_waiting() -> None:
     [
         {"deletionRequestTime": None},
         {"deletionRequestTime": "soon"},
+        {"deletionRequestTime": "9999-01-01T00:00:00Z"},
         {"deletionRequestTime": "2026-11-20T09:00:00"},
         {"propertyId": TWO},
         {"propertyId": None, "webPropertyId": "UA-1-1"},
@@ -445,7 +446,8 @@ def test_a_200_that_is_not_the_answer_to_this_request_is_in_doubt(change: dict[s
     outcome = told(StandIn(instead={ONE: said(200, answer | change)}), COOKIE, properties=[ONE])
     assert isinstance(outcome, Retryable)
     assert outcome.doubtful
-    assert isinstance(told(StandIn(instead={ONE: said(200, answer)}), COOKIE, properties=[ONE]), Accepted)
+    for last in (answer, {**answer, "deletionRequestTime": "9998-12-31T23:59:59Z"}):
+        assert isinstance(told(StandIn(instead={ONE: said(200, last)}), COOKIE, properties=[ONE]), Accepted)
 
 
 # --- quotas

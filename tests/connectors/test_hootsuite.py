@@ -1082,6 +1082,8 @@ def _with(path: str, value: object) -> dict[str, Any]:
         _with("data.medium.id", "x" * 101),
         _with("data.conversation.createdAt", "yesterday"),
         _with("data.conversation.createdAt", "0001-01-01T00:00:00+14:00"),
+        _with("data.conversation.createdAt", "1969-12-31T23:59:59Z"),
+        _with("data.conversation.createdAt", "9999-01-01T00:00:00Z"),
         _with("timestamp", None),
         _with("timestamp", "2031-01-01T00:00:00Z"),
     ],
@@ -1135,6 +1137,8 @@ def test_an_export_is_read_for_its_ids_and_the_oldest_moment() -> None:
     assert exported({**ROW, "Created at": "2026-08-01 11:42:27+02:00"}) == [Exported("0ad42eef", ADA, moment)]
     assert exported({**ROW, "Created at": "2026-08-01 09:42:27"}) == [Exported("0ad42eef", ADA, moment)]
     assert exported({**ROW, "Contact Profile ID": ""})[0].contact == ""
+    edges = ("1970-01-01T00:00:00+00:00", "9998-12-31T23:59:59+00:00")
+    assert [exported({**ROW, "Created at": edge})[0].started_at.isoformat() for edge in edges] == [*edges]
     assert exported() == []
 
 
@@ -1143,6 +1147,7 @@ def test_an_export_is_read_for_its_ids_and_the_oldest_moment() -> None:
     [
         {**ROW, "Created at": "01/08/2026"},
         {**ROW, "Created at": ""},
+        {**ROW, "Created at": "0001-01-01"},
         {**ROW, "\ufeffConversation ID": ""},
         {**ROW, "Contact Profile ID": "Ada Canary"},
         {name: value for name, value in ROW.items() if name != "Contact Profile ID"},

@@ -440,6 +440,7 @@ def test_the_same_event_twice_is_one_request_and_with_another_body_refused(insta
         (["erasure"], "--email"),
         (["frobnication", "--email", ADA], "RIGHT"),
         (["erasure", "--email", ADA, "--received", "2001-01-01"], "--received"),
+        (["erasure", "--email", ADA, "--received", "0001-01-01"], "--received"),
         (["restriction", "--email", ADA, "--lift-how", "letter"], "--lift-told-on"),
         (["rectification", "--email", ADA, "--set", "nothing"], "--set"),
         *(

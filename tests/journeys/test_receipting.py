@@ -6,11 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from dpsync.cli.receipt import _proof
+from dpsync.errors import NoteInvalid
+from dpsync.ledger.receipt import dump
 from dpsync.model import Right
 from dpsync.running import receipting
 from dpsync.store import meta
 from dpsync.store import tables as t
-from tests.journeys.installation import Installation, installed
+from tests.journeys.installation import Installation, installed, sqlite_url
+from tests.unit.test_ledger_receipt import receipt_of
 
 PEOPLE = [f"p{number}@example.org" for number in range(6)]
 
@@ -85,3 +89,12 @@ def test_how_far_was_looked_is_kept_from_time_to_time(finished: Installation) ->
         patched.setattr(receipting, "REMEMBERED", 5)
         look(finished)
     assert kept() == len(finished.rows(t.entry))
+
+
+def test_the_kept_receipt_of_what_is_forgotten_is_given_out_only_as_it_was_sealed(tmp_path: Path) -> None:
+    with installed(tmp_path, sqlite_url(tmp_path)) as there:
+        kept = there.service.settings.ledger.receipts / "r-one.json"
+        for part in ("entries", "processors", "origin", "nothing"):
+            kept.write_bytes(dump({name: value for name, value in receipt_of().items() if name != part}))
+            with pytest.raises(NoteInvalid):
+                _proof(there.service, "r-one", tmp_path / "given.json")

@@ -103,16 +103,21 @@ def run_of(run: Run) -> str:
     return str(json.loads(run("status", "--json")[1])["requests"][0]["request"])
 
 
-@pytest.mark.parametrize("what", ["origin", "keys", "digest", "schema", "page", "file", "nothing"])
+@pytest.mark.parametrize("what", ["origin", "keys", "digest", "schema", "page", "deep", "kind", "file", "nothing"])
 def test_what_is_not_our_own_whole_back_up_is_not_put_back(run: Run, what: str) -> None:
     taken = run.taken()
     page = taken / "backup.json"
     said = json.loads(page.read_text())
     wrong = {"origin": "example.org/other", "keys": "0" * 64, "digest": "0" * 64, "schema": "0001"}
+    unread = {
+        "page": "{}",
+        "deep": "[" * 2000,
+        "kind": json.dumps(said | {"keys": 7, "schema": "\ud800"}, sort_keys=True, indent=1) + "\n",
+    }
     if what in wrong:
         page.write_bytes(json.dumps(said | {what: wrong[what]}, sort_keys=True, indent=1).encode() + b"\n")
-    elif what == "page":
-        page.write_text("{}")
+    elif what in unread:
+        page.write_text(unread[what])
     elif what == "file":
         raw = bytearray((taken / "database.sqlite").read_bytes())
         raw[-100] ^= 1
@@ -124,7 +129,7 @@ def test_what_is_not_our_own_whole_back_up_is_not_put_back(run: Run, what: str) 
     assert code in {64, 78}, told
     assert run.database.read_bytes() == before
     assert not (run.folder / "anchors" / "restored").exists()
-    if what not in {"page", "nothing"}:
+    if what not in {*unread, "nothing"}:
         assert run("drill", "backups")[0] == 2
 
 

@@ -901,6 +901,14 @@ def test_a_checkpoint_that_was_read_once_is_relied_on_under_its_own_keys_only() 
     assert receipt.read_sealed(raw, value["request"], [other, SIGNER.verifier]) == value
 
 
+@pytest.mark.parametrize("part", ["origin", "seal", "checkpoint", "request"])
+def test_a_sealed_receipt_from_which_a_part_was_taken_is_none(part: str) -> None:
+    whole = receipt_of()
+    for value in ({name: whole[name] for name in whole if name != part}, {**whole, part: [whole[part]]}):
+        with pytest.raises(NoteInvalid):
+            receipt.read_sealed(receipt.dump(value), whole["request"], [SIGNER.verifier])
+
+
 def test_a_checkpoint_that_nobody_signed_is_refused_each_time_under_a_right_seal_too() -> None:
     value = deepcopy(receipt_of())
     signature = value["checkpoint"].rindex(" ") + 10

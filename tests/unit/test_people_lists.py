@@ -28,6 +28,7 @@ def named(people: PeopleList) -> list[dict[str, str]]:
         ("email\tname\nada@example.org\tZoë\n".encode("utf-16"), "utf-16", "\t"),
         ("E-Mail-Adresse;Name\nada@example.org;Zoë\n".encode("cp1252"), "cp1252", ";"),
         ("sep=;\nEMAIL ADDRESS;Full Name\nada@example.org;Zoë\n", "utf-8", ";"),
+        ("sep=\t\r\nemail\tname\r\nada@example.org\tZoë\r\n", "utf-8", "\t"),
         ("e-mail|name\n\n  \n ada@example.org |Zoë\n\n", "utf-8", "|"),
         ('"email","name"\n"ada@example.org","Zoë"', "utf-8", ","),
     ],
@@ -52,6 +53,15 @@ def test_json_lines_are_a_list_too(tmp_path: Path) -> None:
     assert named(people) == [{"email": ADA, "id": "7"}, {"id": "8"}]
     assert [row.line for row in people.rows()] == [1, 3]
     assert people.passed_over == ("note", "x")
+
+
+def test_a_line_of_json_ends_where_a_line_feed_stands_and_nowhere_else(tmp_path: Path) -> None:
+    people = made(
+        tmp_path,
+        '{"email": "ada@example.org", "name": "Ada\u2028Zoë\x85"}\r\n{"email": "b@example.org"}\r\n',
+        "a.jsonl",
+    )
+    assert [row.line for row in people.rows()] == [1, 2]
 
 
 def test_a_row_knows_its_line_also_behind_one_of_several_lines(tmp_path: Path) -> None:
@@ -87,6 +97,9 @@ def test_a_column_is_what_the_caller_says_or_its_usual_heading_and_the_rest_is_p
         (b"\xef\xbb\xbfemail\nad\xe9@example.org\n", "list.csv", "says that it is utf-8-sig, and it is not"),
         ('{"email": ["a@example.org"]}\n', "list.jsonl", "line 1: email is neither a text nor a whole number"),
         ('{"email": "a@example.org"}\n{"email": true}\n', "list.jsonl", "line 2: email is neither"),
+        ('{"email": "a@example.org", "note": "\\ud800"}\n', "list.jsonl", "line 1 holds NUL or half a surrogate pair"),
+        ('{"email": "a@example.org"}\n{"\\u0000": 1}\n', "list.jsonl", "line 2 holds NUL"),
+        ('sep="\nemail"name\n', "list.csv", "no column says who is meant"),
         ("email," + "x," * 600 + "\n", "list.csv", "more than 500 cells"),
     ],
 )

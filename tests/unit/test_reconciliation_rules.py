@@ -99,7 +99,13 @@ def test_a_flag_that_says_neither_yes_nor_no_is_unknown(value: object, flag: boo
 
 
 def test_what_cannot_be_read_is_said_and_not_left_out() -> None:
-    for broken in ({"id": 1, "emails": "n/a"}, {"id": 1, "emails": None, "changed_at": "yesterday"}):
+    for broken in (
+        {"id": 1, "emails": "n/a"},
+        {"id": 1, "emails": "[" * 2000},
+        {"id": 1, "emails": "[" * 900 + "]" * 900},
+        {"id": 1, "emails": None, "changed_at": "yesterday"},
+        {"id": 1, "emails": None, "changed_at": "0001-01-01T00:00:00+14:00"},
+    ):
         row = listed(broken)
         assert row is not None
         assert row.unread

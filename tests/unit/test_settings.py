@@ -184,6 +184,8 @@ def test_no_fault_repeats_a_value_wherever_it_stands(folder: Folder) -> None:
         (f'[controller]\nname = "Kent"\nkey = {CANARY}\n'.encode(), "line 3, column"),
         (f"[controller]\npassword = '{CANARY}".encode(), "not valid TOML at"),
         (b"\xff\xfe", "not UTF-8"),
+        (b"a = " + b"[" * 2000, "not valid TOML at an unknown place"),
+        (b"a = " + b"9" * 5000, "not valid TOML at an unknown place"),
     ],
 )
 def test_a_file_that_cannot_be_parsed_is_named_with_the_line_and_not_quoted(

@@ -239,6 +239,8 @@ def test_no_body_is_a_fault_or_a_wish_that_the_mapping_does_not_name(body: objec
         ('version = "version"', 'lifted = { told_on = "a", how = "b" }', "rules[0]"),
         ("[[rules]]", "[[rule]]", "rule"),
         ("[[ignore]]", "[ignore", "not TOML"),
+        ("[[ignore]]", f"a = {'[' * 2000}", "not TOML: nested too deeply"),
+        ("[[ignore]]", f"a = {'9' * 5000}", "not TOML: nested too deeply, or a number of too many digits"),
     ],
 )
 def test_a_fault_in_a_mapping_is_named_by_its_place(was: str, becomes: str, place: str) -> None:

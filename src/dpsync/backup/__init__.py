@@ -132,8 +132,11 @@ def find(place: Path) -> Backup:
         said: dict[str, Any] = json.loads(paths.read(found / PAGE))
         form, at = said.pop("form"), datetime.fromisoformat(said.pop("taken_at"))
         backup = Backup(folder=found, taken_at=at, **said)
-        known = form == FORM and backup.engine in FILES and backup.page == (found / PAGE).read_bytes()
-    except (paths.Unusable, ValueError, KeyError, TypeError, AttributeError):
+        kinds = {type(value) is (int if name in {"entries", "journal"} else str) for name, value in said.items()}
+        known = form == FORM and kinds == {True} and at.tzinfo is not None and backup.engine in FILES
+        known = known and "".join(map(str, said.values())).isprintable()
+        known = known and backup.page == (found / PAGE).read_bytes()
+    except (paths.Unusable, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         known = False
     if not known:
         raise StoreProblem(f"{found / PAGE} is not as dpsync writes it: take another back-up")

@@ -6,7 +6,6 @@ import re
 import shutil
 import sqlite3
 import sys
-import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import distribution, distributions
@@ -23,6 +22,7 @@ from dpsync.extras import PACKAGES, is_installed
 from dpsync.installation import Installation
 from dpsync.reports.housekeeping import jobs
 from dpsync.running.metrics import exposition
+from dpsync.settings.toml import loads
 from dpsync.store import tables as t
 from dpsync.store.schema import SCHEMA, schema_version
 
@@ -51,7 +51,7 @@ def versions() -> dict[str, Any]:
 
 def settings_of(config: Path) -> dict[str, Any]:
     """Which keys the file has, and the values that are no text; of text nothing but how long it is."""
-    return {"settings": _bare(tomllib.loads(config.read_text(encoding="utf-8")))}
+    return {"settings": _bare(loads(config.read_text(encoding="utf-8")))}
 
 
 def _bare(value: object, key: str = "") -> object:

@@ -125,7 +125,7 @@ def _proof(there: "Installation", request_id: str, path: Path) -> tuple[str, lis
     What is forgotten can no longer be opened: then the kept receipt is copied.
     """
     from dpsync.cli.opening import written
-    from dpsync.ledger.receipt import dump, read, silent
+    from dpsync.ledger.receipt import dump, read_sealed, silent
     from dpsync.ledger.receipt_folder import VERIFIER
 
     kept = there.settings.ledger.receipts / f"{request_id}.json"
@@ -136,7 +136,7 @@ def _proof(there: "Installation", request_id: str, path: Path) -> tuple[str, lis
         if not kept.exists():
             raise
         content, said = kept.read_bytes(), _KEPT
-        unheard = silent(read(content))
+        unheard = silent(read_sealed(content, request_id, there.log.keys))
     beside = path.parent / VERIFIER.name
     written(beside, VERIFIER.read_bytes())
     written(path, content)  # last: where it stands, all of it does

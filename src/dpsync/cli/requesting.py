@@ -125,10 +125,10 @@ def moment_of(text: str | None, zone: ZoneInfo) -> str | None:
     if not text:
         return None
     try:
-        day = date.fromisoformat(text)
-    except ValueError:
+        first = datetime.combine(date.fromisoformat(text), time(), zone).astimezone(UTC)
+    except (ValueError, OverflowError):
         return text
-    return datetime.combine(day, time(), zone).astimezone(UTC).isoformat().replace("+00:00", "Z")
+    return first.isoformat().replace("+00:00", "Z")
 
 
 def days_of(

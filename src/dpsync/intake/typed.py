@@ -44,11 +44,12 @@ async def fields_of(request: Request, cap: int, most: int = 12) -> dict[str, str
 
 
 def day_of(text: str) -> date | None:
-    """The day that was typed; None where it is none."""
+    """The day that was typed; None where it is none, or none from which others can be counted (1970 to 9998)."""
     try:
-        return date.fromisoformat(text.strip())
+        day = date.fromisoformat(text.strip())
     except ValueError:
         return None
+    return day if 1970 <= day.year <= 9998 else None
 
 
 def one_of(kind: type[E], text: str) -> E | None:

@@ -157,7 +157,9 @@ def read_sealed(raw: bytes, request_id: str, keys: Sequence[note.VerifierKey]) -
     """
     value = read(raw)
     seal, checkpoint = value.get("seal"), value.get("checkpoint")
-    if value.get("request") != request_id or not isinstance(seal, str) or not isinstance(checkpoint, str):
+    if not isinstance(seal, str) or not isinstance(checkpoint, str) or "origin" not in value:
+        raise NoteInvalid("a part of the receipt is missing")
+    if value.get("request") != request_id:
         raise NoteInvalid("the file is another receipt than its name says")
     if note.signed_text(seal, keys) != seal_text(value):
         raise NoteInvalid("something in the receipt was changed")

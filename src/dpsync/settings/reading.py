@@ -17,6 +17,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from dpsync import paths
 from dpsync.errors import ConfigurationError, Fault
 from dpsync.paths import TroubleKind, Unusable
+from dpsync.settings import toml
 from dpsync.settings.controller import faults_of_letters, faults_of_regime
 from dpsync.settings.places import line_of
 from dpsync.settings.sections import ProcessorSection, Settings
@@ -151,7 +152,7 @@ def parsed(path: Path) -> tuple[str, dict[str, Any]]:
 
     try:
         text = paths.read(path, most=LARGEST).decode()
-        return text, tomllib.loads(text)
+        return text, toml.loads(text)
     except Unusable as unusable:
         trouble = unusable.trouble
         if trouble.kind is TroubleKind.VACANT:

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from dpsync.errors import ConfigurationError, Fault
+from dpsync.settings import toml
 from dpsync.settings.places import line_of
 from dpsync.settings.reading import parsed
 
@@ -74,7 +75,7 @@ def _left(changed: str, found: Sequence[Rename], renamed: Mapping[str, str]) -> 
 
 def _old(text: str, renamed: Mapping[str, str]) -> list[tuple[str, list[str]]]:
     """The rule and the place of each key that has another name now."""
-    document = tomllib.loads(text)
+    document = toml.loads(text)
     return [(rule, at) for rule in renamed for at in _places(document, rule.split("."))]
 
 

@@ -37,9 +37,15 @@ def identifier(value: object, field: str, form: re.Pattern[str], *, needed: bool
 
 
 def moment(value: object, field: str) -> datetime:
-    """A moment in ISO 8601; without a zone it is taken for UTC. Raises `PayloadInvalid`."""
+    """A moment in ISO 8601; without a zone it is taken for UTC. Raises `PayloadInvalid`.
+
+    Also for one from which no day can be counted on, or back: outside the years 1970 to 9998.
+    """
     try:
         found = datetime.fromisoformat(cast("str", value))
-        return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
+        moment = (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
     except (TypeError, ValueError, OverflowError):
-        raise PayloadInvalid(field, "is not a moment") from None
+        moment = None
+    if moment is None or not 1970 <= moment.year <= 9998:
+        raise PayloadInvalid(field, "is not a moment")
+    return moment

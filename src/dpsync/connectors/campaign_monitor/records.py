@@ -49,7 +49,9 @@ def member_in(found: Mapping[str, object], spelling: str) -> Member:
     """The record in a 200, which must be the one that was asked for. Raises `Ended`."""
     address, state, name = found.get("EmailAddress"), found.get("State"), found.get("Name")
     rows = found.get("CustomFields", [])
-    if not isinstance(address, str) or normalised(address) != normalised(spelling) or state not in STATES:
+    if not isinstance(address, str) or normalised(address) != normalised(spelling):
+        raise unreadable()
+    if not isinstance(state, str) or state not in STATES:
         raise unreadable()
     if not isinstance(rows, list) or not all(isinstance(row, dict) and "Key" in row for row in rows):
         raise unreadable()

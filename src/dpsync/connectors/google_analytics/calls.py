@@ -165,4 +165,4 @@ def _queued(reply: Reply, place: str, kind: str, value: str) -> datetime | None:
         until = datetime.fromisoformat(str(found.get("deletionRequestTime")))
     except ValueError:
         return None
-    return until if until.tzinfo is not None else None
+    return until if until.tzinfo is not None and until.year <= 9998 else None  # days are counted from it

@@ -20,7 +20,7 @@ MOST_CELLS = 500
 
 _BOMS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 _DIVIDERS = ",;\t|"
-_SEP = re.compile(r'"?sep=(.)"?[,;\t]*', re.IGNORECASE)
+_SEP = re.compile(r'"?sep=([^"\s]|\t)"?[,;\t]*', re.IGNORECASE)
 _OTHERS = (
     (b"PK\x03\x04", "a workbook: save it as CSV first"),
     (b"\xd0\xcf\x11\xe0", "a workbook: save it as CSV first"),
@@ -126,7 +126,7 @@ def _as_it_says(raw: bytes, encoding: str) -> str:
 
 def _of_csv(text: str, encoding: str, columns: Mapping[str, str]) -> PeopleList:
     first, _, rest = text.partition("\n")
-    said = _SEP.fullmatch(first.strip())
+    said = _SEP.fullmatch(first.strip(" \r"))
     if said:
         text, first = rest, rest.partition("\n")[0]
     divider = said[1] if said else max(_DIVIDERS, key=first.count)
@@ -142,7 +142,7 @@ def _of_csv(text: str, encoding: str, columns: Mapping[str, str]) -> PeopleList:
 
 def _of_json(text: str, encoding: str, columns: Mapping[str, str]) -> PeopleList:
     rows: list[tuple[int, dict[str, object]]] = []
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
         try:
@@ -151,6 +151,8 @@ def _of_json(text: str, encoding: str, columns: Mapping[str, str]) -> PeopleList
             raise UsageError(f"line {number} {refusal.problem}") from None
         if not isinstance(value, dict):
             raise UsageError(f"line {number} is no object")
+        if not strict_json.is_clean(value):  # it could neither be stored nor written again
+            raise UsageError(f"line {number} {strict_json.UNCLEAN}")
         rows.append((number, value))
     if not rows:
         raise UsageError("the list is empty")

@@ -179,6 +179,9 @@ def _row(found: Any) -> OutboxRow:
 
 
 def moment(told: object) -> datetime:
-    """UTC, where no zone stands beside it: MariaDB and SQLite keep none."""
+    """UTC, where no zone stands beside it: MariaDB and SQLite keep none. Raises `ValueError` for what is no moment."""
     moment = told if isinstance(told, datetime) else datetime.fromisoformat(str(told))
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    try:
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except OverflowError:
+        raise ValueError("before or after all years") from None

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
+from dpsync import strict_json
 from dpsync.address import NotAnAddress, mailbox, normalised
+from dpsync.errors import PayloadInvalid
 from dpsync.intake.polling.table import moment
 
 FLAGS: Final = ("opted_out", "erased", "deleted", "restricted")
@@ -106,8 +108,8 @@ def _texts(value: object) -> list[str]:
     """One address, or several: as JSON (MariaDB cuts off what GROUP_CONCAT makes), or with something between them."""
     if isinstance(value, str) and value.lstrip().startswith("["):
         try:
-            value = json.loads(value)
-        except ValueError:
+            value = strict_json.load(value.encode(errors="replace"), quoting=True)
+        except PayloadInvalid:
             return [str(value)]
     if isinstance(value, list | tuple):
         return [text for one in value for text in _texts(one)]

@@ -18,6 +18,7 @@ from dpsync.intake.sources.paths import Path
 from dpsync.intake.sources.rules import Ignored, MergeRule, Rule, SourceMapping, Together
 from dpsync.intake.sources.values import ONE_OF_THEM, MomentPlace, TimeUnit
 from dpsync.model import Right
+from dpsync.settings import toml
 
 LARGEST_FILE = 64 * 1024
 READY = resources.files("dpsync.intake.sources") / "ready"
@@ -225,7 +226,7 @@ def _text_of(file: FilePath, named: str) -> str:
 
 def _shape(text: str) -> _File:
     try:
-        return _File.model_validate(tomllib.loads(text))
+        return _File.model_validate(toml.loads(text))
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError([Fault("", f"is not TOML: {error}")]) from None
     except ValidationError as error:

@@ -1,0 +1,1 @@
+"""Bytes that nobody foresaw, for everything that parses. `targets.py` lists what is fed, and by whom."""
