@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bench.postgresql import Server, postgresql
 from tests.crashes.reckoning import Figures, reckoned
-from tests.crashes.rounds import LIVES, Round, begun
+from tests.crashes.rounds import begun
 
 WORDS = {
     "accepted": "accepted",
@@ -37,7 +37,7 @@ def played(seed: int, server: Server, most: int, sums: Counter[str], kills: Coun
         folder = Path(name)
         url = server.fresh() if seed % 2 else f"sqlite:///{folder / 'dpsync.db'}"
         with begun(seed, folder, url) as one:
-            _lived(one, most)
+            one.lives(most)
             figures = reckoned(one)
             kills.update(one.kills)
             sums.update({part.name: getattr(figures, part.name) for part in fields(Figures)})
@@ -45,15 +45,6 @@ def played(seed: int, server: Server, most: int, sums: Counter[str], kills: Coun
             if one.wrong:
                 one.wrong.append((folder / "log").read_text(encoding="utf-8")[-3000:])
             return one.wrong
-
-
-def _lived(one: Round, most: int) -> None:
-    for number in range(LIVES):
-        left = most - one.kills.total()
-        if left <= 0:
-            break
-        one.life(number, left)
-    one.calm()
 
 
 def main() -> int:

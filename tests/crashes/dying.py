@@ -1,4 +1,4 @@
-"""Run as a program: one installation on a SQLite file, whose process dies at a given step by SIGKILL.
+"""Run as a program: lives of an installation on a SQLite file, each a fork that dies at a given step by SIGKILL.
 
 The processor's truth lies in a JSON file of its own, as a real processor's would: it outlives us.
 """
@@ -6,7 +6,6 @@ The processor's truth lies in a JSON file of its own, as a real processor's woul
 import json
 import os
 import signal
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from dpsync.model import Right
 from dpsync.store.database import open_database
 from dpsync.store.writer import QueuedWrite, Writer
 from tests.builders import TestConnector, Vendor, World
+from tests.crashes.forking import serve_forks
 
 PEOPLE = [f"p{number}@example.org" for number in range(3)]
 
@@ -75,13 +75,14 @@ class OutlivingVendor(TestConnector):
         return said
 
 
-def main(folder: Path, step: str, nth: int) -> None:
+def live(place: str, step: str, nth: str) -> None:
+    folder = Path(place)
     world = World(open_database(f"sqlite:///{folder / 'dpsync.db'}"), folder)
     world.writer = DyingWriter(world.engine, world.log.append)
-    connector = OutlivingVendor(folder / "vendor.json", step, nth)
+    connector = OutlivingVendor(folder / "vendor.json", step, int(nth))
     world.use(world.processor("alpha", connector))
     if step == "commit":
-        world.writer.commits_left = nth
+        world.writer.commits_left = int(nth)
     if not (folder / "vendor.json").exists():
         connector.vendor.hold(*PEOPLE)
         connector.keep()
@@ -93,4 +94,4 @@ def main(folder: Path, step: str, nth: int) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]))
+    serve_forks(live)

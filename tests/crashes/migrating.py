@@ -1,17 +1,14 @@
-"""Run as a program: upgrades of stored databases, each in a fork that dies by SIGKILL at a given moment of it.
-
-Each line of standard input is a moment and a database; how the fork ended is a line of standard output.
-"""
+"""Run as a program: upgrades of stored databases, each in a fork that dies by SIGKILL at a given moment of it."""
 
 import os
 import signal
 import sys
-import traceback
 
 from sqlalchemy import event
 
 from dpsync.store.database import open_database
 from dpsync.store.schema import migrate
+from tests.crashes.forking import serve_forks
 
 
 def die() -> None:
@@ -40,19 +37,5 @@ def upgrade(moment: str, url: str) -> None:
     migrate(engine, backed_up=True)
 
 
-def main() -> None:
-    for line in sys.stdin:
-        child = os.fork()
-        if not child:
-            try:
-                upgrade(*line.split())
-            except BaseException:  # noqa: BLE001 - because a fork must end here
-                traceback.print_exc()
-            os._exit(1)
-        _, status = os.waitpid(child, 0)
-        sys.stdout.write(f"{os.waitstatus_to_exitcode(status)}\n")
-        sys.stdout.flush()
-
-
 if __name__ == "__main__":
-    main()
+    serve_forks(upgrade)

@@ -203,6 +203,14 @@ class Round:
         """Whether two workers drive it."""
         return self.url.startswith("postgresql")
 
+    def lives(self, most: int) -> None:
+        """So many kills as fit into a round, `most` at most; then the calm."""
+        for number in range(LIVES):
+            if self.kills.total() == most:
+                break
+            self.life(number, most - self.kills.total())
+        self.calm()
+
     def life(self, number: int, most: int) -> None:
         """A service, killed at a step or at a moment; on a server another one beside it, killed later."""
         drawn = Random(f"{self.seed}/{number}")

@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from dpsync.ledger.note import Signer
 from dpsync.sealing import Keys
 from dpsync.store import tables as t
 from dpsync.store.database import open_database, reading
+from tests.crashes.forking import Fork, forks
 from tests.faults.counting import Counted
 
 STEPS = [
@@ -23,8 +25,10 @@ STEPS = [
 ]
 
 
-def run(folder: Path, step: str, nth: int) -> int:
-    return program("dying", str(folder), step, str(nth))
+@pytest.fixture(scope="module")
+def lives() -> Iterator[Fork]:
+    with forks("dying") as fork:
+        yield fork
 
 
 def program(name: str, *argv: str) -> int:
@@ -36,11 +40,11 @@ def program(name: str, *argv: str) -> int:
 @pytest.mark.fault(17)
 @pytest.mark.parametrize(("step", "nth"), STEPS)
 def test_killed_and_restarted_nothing_is_lost_and_nothing_claimed(
-    step: str, nth: int, tmp_path: Path, sqlite_template: Path, counted: Counted
+    step: str, nth: int, lives: Fork, tmp_path: Path, sqlite_template: Path, counted: Counted
 ) -> None:
     shutil.copy(sqlite_template, tmp_path / "dpsync.db")
-    assert run(tmp_path, step, nth) in {-signal.SIGKILL, 0}
-    assert run(tmp_path, "none", 0) == 0
+    assert lives(str(tmp_path), step, str(nth)) in {-signal.SIGKILL, 0}
+    assert lives(str(tmp_path), "none", "0") == 0
     engine = open_database(f"sqlite:///{tmp_path / 'dpsync.db'}")
     with reading(engine) as connection:
         states = [row.state for row in connection.execute(t.propagation.select())]
@@ -56,12 +60,12 @@ def test_killed_and_restarted_nothing_is_lost_and_nothing_claimed(
     counted(17, lost=3 - states.count("verified"), false_done=false, mismatches=len(problems))
 
 
-def test_the_kills_really_kill(tmp_path: Path, sqlite_template: Path) -> None:
+def test_the_kills_really_kill(lives: Fork, tmp_path: Path, sqlite_template: Path) -> None:
     for number, (step, nth) in enumerate([("commit", 2), ("before-effect", 1), ("after-effect", 1)]):
         folder = tmp_path / str(number)
         folder.mkdir()
         shutil.copy(sqlite_template, folder / "dpsync.db")
-        assert run(folder, step, nth) == -signal.SIGKILL
+        assert lives(str(folder), step, str(nth)) == -signal.SIGKILL
 
 
 def test_a_call_that_hangs_keeps_no_stopped_process_alive_and_stays_in_doubt(

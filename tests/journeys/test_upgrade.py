@@ -3,9 +3,7 @@
 import shutil
 import signal
 import sqlite3
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
@@ -22,6 +20,7 @@ from dpsync.store import tables as t
 from dpsync.store.database import open_database, reading, worker_lock, writing
 from dpsync.store.schema import SCHEMA, demand_current_schema, migrate, schema_version
 from tests.builders import World
+from tests.crashes.forking import Fork, forks
 from tests.databases import new_database, new_schema
 from tests.faults.counting import Counted
 from tests.stored_schema import REQUESTS, SHIPPED, STORED, begin
@@ -152,21 +151,9 @@ def finish(engine: Engine, folder: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def killed() -> Iterator[Callable[[str, Engine], None]]:
-    """Upgrades that database, and dies in the middle of it."""
-    command = [sys.executable, "-m", "tests.crashes.migrating"]
-    root, pipe = Path(__file__).parents[2], subprocess.PIPE
-    with subprocess.Popen(command, cwd=root, stdin=pipe, stdout=pipe, text=True, bufsize=1) as program:
-        written, read = program.stdin, program.stdout
-        assert written is not None
-        assert read is not None
-
-        def kill(moment: str, engine: Engine) -> None:
-            written.write(f"{moment} {url_of(engine)}\n")
-            assert read.readline() == f"{-signal.SIGKILL}\n"
-
-        yield kill
-        written.close()
+def upgrades() -> Iterator[Fork]:
+    with forks("migrating") as fork:
+        yield fork
 
 
 OLDER = [version for version in SHIPPED if version != SCHEMA]
@@ -182,7 +169,7 @@ KILLED = [
 def test_killed_in_the_middle_of_an_upgrade_the_old_database_is_whole_and_the_next_one_brings_it_through(
     version: str,
     moment: str,
-    killed: Callable[[str, Engine], None],
+    upgrades: Fork,
     database_url: str,
     tmp_path: Path,
     counted: Counted,
@@ -195,7 +182,7 @@ def test_killed_in_the_middle_of_an_upgrade_the_old_database_is_whole_and_the_ne
     with new_schema(database_url, tmp_path) as engine:
         begin(engine, tmp_path, version)
         before = stored_rows(engine)
-        killed(moment, engine)
+        assert upgrades(moment, url_of(engine)) == -signal.SIGKILL
         assert schema_version(engine) == version
         assert stored_rows(engine) == before
         done = migrate(engine, backed_up=True)
