@@ -90,6 +90,7 @@ links revoke --all
 retention show
 source findings
 source merges
+sweep
 """.splitlines()
 """Each command that works with the database; of a group all take the same way to it."""
 WITHOUT_DATABASE = {
