@@ -345,6 +345,8 @@ def test_an_approval_by_link_is_the_release_of_the_command_and_the_erasure_goes(
     page = dpo.send("decide", YES)
     assert page.status_code == 200
     assert "recorded" in page.text
+    assert "What comes next" in page.text
+    assert "1 person has no letter yet that answers them: it is due by Thu 17 Dec 2026" in page.text
     assert "anary" not in page.text
     there.drive()
     assert there.state(asked) is State.VERIFIED

@@ -170,7 +170,7 @@ def test_a_quiet_month_is_one_friendly_sentence(tmp_path: Path) -> None:
         assert " ".join(told.split()).startswith(
             "A quiet month at Example Gardens: in November 2026 no request came in"
         )
-        assert "The next report starts on 1 December 2026." in " ".join(told.split())
+        assert "The next report is about the time from 1 December 2026 on." in " ".join(told.split())
         assert len(files.splitlines()) == 2
 
 

@@ -219,8 +219,7 @@ PAGES: dict[str, dict[str, object]] = {
     },
     "decision_recorded.html": {
         "choice": "Approve",
-        "said": "The <date>.",
-        "done": (("Stratosoft <forms>", "Being told."),),
+        "looked": {"said": "The <date>.", "done": (("Stratosoft <forms>", "Being told."),), "later": "By <day>."},
     },
     "decision_closed.html": {"locked": True},
     "letter_choose.html": {**WRITING, "choices": CHOICES, "letters": LETTERS, "grounds": GROUNDS},

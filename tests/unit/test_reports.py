@@ -20,7 +20,7 @@ from dpsync.connector import Capability, Means
 from dpsync.errors import NotFound
 from dpsync.ledger.entry import decode
 from dpsync.model import CLOSED_STATES, DONE_STATES, Cause, Right, Rung, State
-from dpsync.reports import render
+from dpsync.reports import page_one, render
 from dpsync.reports.basis import Basis
 from dpsync.reports.dossier import Dossier, dossier
 from dpsync.reports.formats import Format
@@ -691,8 +691,29 @@ def test_an_empty_month_is_one_friendly_sentence(rows: Rows) -> None:
     assert report.verdict is Verdict.IN_ORDER
     for page in (render.text(report), render.html(report)):
         assert "No request came in, and no earlier one was open." in page
-        assert "Nothing. The next report starts on 1 December 2026." in page
+        assert "Nothing. The next report is about the time from 1 December 2026 on." in page
     assert len(render.csv(report).splitlines()) == 1
+
+
+def test_letters_that_are_due_later_are_not_nothing(rows: Rows) -> None:
+    rows.ask(alpha=State.VERIFIED)
+    rows.ask(due=date(2026, 12, 23), alpha=State.VERIFIED)
+    rows.ask(Right.RECTIFICATION, due=date(2026, 12, 12), alpha=State.VERIFIED)
+    report = november(rows, letters=True)
+    later = "2 people have no letter yet that answers them: the first is due by Thu 17 Dec 2026 (request r-000001)."
+    assert [duty.by for duty in report.duties] == [date(2026, 12, 8)], "which is a week away, and not told twice"
+    assert page_one.is_quiet(report) is False
+    for page in (render.text(report), render.html(report), *page_one.paragraphs(report)[3:4]):
+        assert later in " ".join(page.split())
+
+
+def test_a_dossier_of_what_is_done_everywhere_says_that_the_person_has_no_letter(rows: Rows) -> None:
+    found = the_dossier(rows, rows.ask(alpha=State.VERIFIED), letters=True)
+    assert (found.duties, found.verdict) == ((), Verdict.IN_ORDER)
+    for page in (render.text(found), render.html(found)):
+        assert "Nothing now." in page
+        assert "1 person has no letter yet that answers them: it is due by Thu 17 Dec 2026 (request r-000001)." in page
+    assert the_dossier(rows, found.asked.id, letters=False).later == ""
 
 
 def test_what_is_set_aside_has_its_reason_and_name(rows: Rows) -> None:

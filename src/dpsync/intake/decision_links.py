@@ -30,8 +30,10 @@ from dpsync.propagation.decisions import ROLES, Decided, by_link
 from dpsync.propagation.points import QuestionKind, subject_of
 from dpsync.propagation.questions import Outcome, points_of
 from dpsync.propagation.showing import show
+from dpsync.reports.letters import letters_ahead
 from dpsync.reports.plan_text import looked_up
 from dpsync.reports.who import who_of, who_rows
+from dpsync.reports.words import day
 from dpsync.store.question_tables import question
 from dpsync.store.writer import Unit
 
@@ -79,7 +81,8 @@ class Given:
 class Looked:
     """What came of a code or a decision: the request is shown, with a ticket to decide by, or it is not.
 
-    `done`: what the decision did, by the title of each processor; `said`: the same of the whole request.
+    `done`: what the decision did, by the title of each processor; `said`: the same of the whole request. `later`: that
+    the person is owed a letter, in a sentence.
     """
 
     check: CodeCheck
@@ -88,6 +91,7 @@ class Looked:
     request: Request | None = field(default=None, repr=False)
     done: tuple[tuple[str, str], ...] = ()
     said: str = ""
+    later: str = ""
     refused: str = ""
 
     @property
@@ -193,7 +197,7 @@ class DecisionLinks:
         event = f"link-{row.id}"
         done, said = carry_out(unit, there, row.request_id, whole, role, person, told, now, event=event)
         questions.close(unit.connection, row, OUTCOMES.get(whole, _in_part(row)), now)
-        return Looked(CodeCheck.RIGHT, done=done_of(there, done), said=said)
+        return Looked(CodeCheck.RIGHT, done=done_of(there, done), said=said, later=_later(unit, there, row, now))
 
     def _remedied(
         self, unit: Unit, row: Row[Any], matter: Matter, chosen: Mapping[str, Remedy], given: Given, now: datetime
@@ -205,7 +209,7 @@ class DecisionLinks:
             typed = given.contacts.get(name, "")
             done += remedies.carry_out(unit, there, row.request_id, name, remedy, person, now, address=typed)
         questions.close(unit.connection, row, _in_part(row) if matter.held else Outcome.DECIDED, now)
-        return Looked(CodeCheck.RIGHT, done=done_of(there, done))
+        return Looked(CodeCheck.RIGHT, done=done_of(there, done), later=_later(unit, there, row, now))
 
     def _shown(self, unit: Unit, row: Row[Any], now: datetime, refused: str = "") -> Looked:
         there = self._there
@@ -243,6 +247,16 @@ class DecisionLinks:
             self._looks.clear()
         self._looks[link.id] = (now, found)
         return found
+
+
+def _later(unit: Unit, there: Installation, row: Row[Any], now: datetime) -> str:
+    """What is left to do for the person after a decision."""
+    if Role(row.role) is Role.OPERATOR or not there.controller.watch_letters:
+        return ""
+    today = now.astimezone(there.zone).date()
+    duties, later = letters_ahead(unit.connection, today, there.zone, row.request_id)
+    by = next((duty.by for duty in duties if duty.by), None)
+    return f"Write to the person by {day(by)}: no letter that answers them is recorded." if by else later
 
 
 def _in_part(row: Row[Any]) -> Outcome:

@@ -116,7 +116,7 @@ class DecisionPages:
         if looked.recorded and given is not None:
             self._receiver.worker.wake()
             choice = WHOLES[given.whole] if given.whole else "By processor"
-            return self._render("decision_recorded.html", 200, choice=choice, done=looked.done, said=looked.said)
+            return self._render("decision_recorded.html", 200, choice=choice, looked=looked)
         if looked.matter is None:
             return self._code(links, link, NOT_RIGHT[looked.check], 422)
         problem = looked.refused or problem

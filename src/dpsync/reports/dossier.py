@@ -16,7 +16,7 @@ from dpsync.reports.decided import Opener as Decided
 from dpsync.reports.decided import by_and_reason
 from dpsync.reports.duties import Duty, duties_of, mail_duties
 from dpsync.reports.housekeeping import mail_waiting
-from dpsync.reports.letters import LetterLine, letter_duties, letters_of
+from dpsync.reports.letters import LetterLine, letters_ahead, letters_of
 from dpsync.reports.moments import (
     AnswerLine,
     AttemptLine,
@@ -43,7 +43,8 @@ Opener = Callable[[int, bytes], bytes]
 class Dossier:
     """One request: where it stands, and everything that happened: in its tables, as `moments`, and as a `story`.
 
-    `letters`: every one about it, to the person and to processors; `cases`: a sentence for each complaint and incident.
+    `later`: that the letter to the person is due, but not soon. `letters`: every one, to the person and to processors;
+    `cases`: a sentence for each complaint and incident.
 
     What the person is called stands in `who` only, where somebody asked to see it and that was recorded; what the one
     who answered typed stands in it only where it was opened.
@@ -56,6 +57,7 @@ class Dossier:
     ledger: LedgerLine
     verdict: Verdict
     duties: tuple[Duty, ...]
+    later: str
     notes: tuple[str, ...]
     asked: RequestStanding
     attempts: tuple[AttemptLine, ...]
@@ -89,7 +91,7 @@ def dossier(
     if not found:
         raise NotFound(f"there is no request {request_id}")
     asked = found[0]
-    titles, duties = {line.processor: line.title for line in asked.lines}, _duties(connection, basis, asked)
+    titles = {line.processor: line.title for line in asked.lines}
     attempts, notices = _attempts(connection, request_id, titles), _notices(connection, request_id, titles)
     answers = _answers(connection, request_id, titles, opener)
     decisions = _decisions(connection, request_id, basis.decided)
@@ -97,7 +99,7 @@ def dossier(
     told = story(asked, attempts, notices, answers, decisions, read)
     return Dossier(
         **basis.head,
-        **_standing(basis, asked, duties),
+        **_standing(basis, asked, *_duties(connection, basis, asked)),
         asked=asked,
         attempts=attempts,
         notices=notices,
@@ -113,14 +115,15 @@ def dossier(
     )
 
 
-def _standing(basis: Basis, asked: RequestStanding, duties: tuple[Duty, ...]) -> dict[str, Any]:
-    return {"verdict": verdict(basis.ledger, duties, [asked]), "duties": duties, "notes": notes_of([asked])}
+def _standing(basis: Basis, asked: RequestStanding, duties: tuple[Duty, ...], later: str) -> dict[str, Any]:
+    found = {"verdict": verdict(basis.ledger, duties, [asked]), "duties": duties, "notes": notes_of([asked])}
+    return {"later": later, **found}
 
 
-def _duties(connection: Connection, basis: Basis, asked: RequestStanding) -> tuple[Duty, ...]:
+def _duties(connection: Connection, basis: Basis, asked: RequestStanding) -> tuple[tuple[Duty, ...], str]:
     mail = mail_duties(mail_waiting(connection, asked.id))
-    letters = letter_duties(connection, basis.today, basis.zone, asked.id) if basis.letters else []
-    return (*mail, *duties_of([asked], basis.today, basis.zone, asks=basis.asks), *letters)
+    letters, later = letters_ahead(connection, basis.today, basis.zone, asked.id) if basis.letters else ([], "")
+    return (*mail, *duties_of([asked], basis.today, basis.zone, asks=basis.asks), *letters), later
 
 
 def _attempts(connection: Connection, request_id: str, titles: Mapping[str, str]) -> tuple[AttemptLine, ...]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 from dpsync.connector import NoticeKind
 from dpsync.propagation import telling
 from dpsync.propagation.correspondence.letters_due import SOON, LetterOwed, owed
+from dpsync.propagation.rules.legal_clock import LETTER
 from dpsync.reports.duties import Duty
 from dpsync.reports.moments import AnswerLine, DecisionLine, NoticeLine
 from dpsync.reports.standing import SHORT
@@ -53,8 +54,27 @@ def letter_duties(connection: Connection, today: date, zone: ZoneInfo, request_i
     """The letters to people that are due within a week, and those that are late, in one duty each. `request_id`: only
     that about one request.
     """
-    found = owed(connection, lambda at: at.astimezone(zone).date(), today)
-    found = [one for one in found if request_id in {"", one.request_id}]
+    return _duties(_owed(connection, today, zone, request_id, SOON), today)
+
+
+def letters_ahead(connection: Connection, today: date, zone: ZoneInfo, request_id: str = "") -> tuple[list[Duty], str]:
+    """As `letter_duties`, and a sentence about those that are due later, "" for none."""
+    found = _owed(connection, today, zone, request_id, LETTER)
+    later = [one for one in found if one.by > today + SOON]
+    if not later:
+        return _duties(found, today), ""
+    first, one = min(later, key=lambda each: each.by), len(later) == 1
+    told = f"{several(len(later), 'person has', 'people have')} no letter yet that answers them: "
+    told += f"{'it' if one else 'the first'} is due by {day(first.by)} (request {first.request_id[:SHORT]}). "
+    return _duties(found, today), f"{told}dpsync reminds you seven days before{'' if one else ' each'}."
+
+
+def _owed(connection: Connection, today: date, zone: ZoneInfo, request_id: str, ahead: timedelta) -> list[LetterOwed]:
+    among = [request_id] if request_id else None
+    return owed(connection, lambda at: at.astimezone(zone).date(), today, among, ahead=ahead)
+
+
+def _duties(found: Sequence[LetterOwed], today: date) -> list[Duty]:
     late = [one for one in found if one.by < today]
     near = [one for one in found if today <= one.by <= today + SOON]
     return [_duty(ones, overdue=ones is late) for ones in (late, near) if ones]

@@ -19,7 +19,12 @@ from dpsync.reports.words import moment, several
 
 def is_quiet(report: PeriodReport) -> bool:
     """Whether nothing came in, nothing was open, and nobody has anything to do or to doubt."""
-    return not (report.received or report.carried) and report.verdict is Verdict.IN_ORDER and report.ledger.sound
+    return (
+        not (report.received or report.carried)
+        and report.verdict is Verdict.IN_ORDER
+        and report.ledger.sound
+        and not report.later
+    )
 
 
 def subject(report: PeriodReport) -> str:
@@ -48,7 +53,7 @@ def paragraphs(report: PeriodReport) -> list[str]:
             visible(
                 f"A quiet month at {report.controller}: in {report.label} no request came in, no earlier one was open, "
                 f"and the record is unaltered ({several(report.ledger.entries, 'entry', 'entries')}). There is nothing "
-                f"for you to do. The next report starts on {long_day(report.next_from)}."
+                f"for you to do. The next report is about the time from {long_day(report.next_from)} on."
             )
         ]
     title = visible(f"{report.controller}: data-protection requests, {report.label}")
@@ -74,7 +79,9 @@ def _to_do(report: PeriodReport) -> str:
     lines = [line for number, duty in enumerate(report.duties, 1) for line in _duty(number, duty)]
     if report.more_duties:
         lines.append(f"  and {several(report.more_duties, 'more thing')}: dpsync status")
-    return "\n".join(["What you need to do", *(lines or [_filled(phrases.nothing_to_do(report), "  ")])])
+    lines = lines or [_filled(phrases.nothing_to_do(report), "  ")]
+    lines += [_filled(report.later, "  ")] if report.later else []
+    return "\n".join(["What you need to do", *lines])
 
 
 def _duty(number: int, duty: Duty) -> tuple[str, str]:

@@ -24,7 +24,7 @@ from dpsync.reports.housekeeping import (
     undelivered,
 )
 from dpsync.reports.kept import KeptLine
-from dpsync.reports.letters import late_letters, letter_duties
+from dpsync.reports.letters import late_letters, letters_ahead
 from dpsync.reports.meaning import Late, Need
 from dpsync.reports.processors import ProcessorLine
 from dpsync.reports.proof import LedgerLine
@@ -58,7 +58,8 @@ class PeriodReport:
     """What the data protection officer reads. Numbers are of `received` unless they say `carried`.
 
     `received`: received within the period; `carried`: received earlier and not closed when the period began. Where they
-    stand is as of `made_at`. `next_from`: the first day that the next report tells of.
+    stand is as of `made_at`. `next_from`: the first day that the next report tells of. `later`: letters to people that
+    are not due yet, in a sentence.
     """
 
     controller: str
@@ -74,6 +75,7 @@ class PeriodReport:
     sentence: str
     duties: tuple[Duty, ...]
     more_duties: int
+    later: str
     notes: tuple[str, ...]
     by_right: tuple[Tally, ...]
     total: Tally
@@ -125,8 +127,8 @@ def period_report(
     conversations = retention_lines(connection, rules, basis.now, basis.today, acted) if acted else ()
     alerts = undelivered(connection, basis.now)
     cases = cases_of(connection, first, last, basis.now, basis.zone)
-    letters = letter_duties(connection, basis.today, basis.zone) if basis.letters else []
-    found = [*_of_requests(received, carried, basis), *letters, *cases.duties, *_beside(connection, conversations)]
+    letters, later = letters_ahead(connection, basis.today, basis.zone) if basis.letters else ([], "")
+    found = [*cases.duties, *letters, *_of_requests(received, carried, basis), *_beside(connection, conversations)]
     duties = _duties(basis.ledger, alerts, _by_date([*mail_duties(mail_waiting(connection)), *found]))
     return PeriodReport(
         **basis.head,
@@ -134,7 +136,7 @@ def period_report(
         **_numbers(received, carried, first, last, basis),
         verdict=verdict(basis.ledger, duties, everything),
         sentence=sentence(everything, _elsewhere(retention_overdue(conversations), late_letters(letters))),
-        **_shown(duties),
+        **_shown(duties, later),
         notes=notes_of(everything),
         set_aside=set_aside(connection, everything, basis.known, basis.decided),
         conversations=conversations,
@@ -148,12 +150,12 @@ def _beside(connection: Connection, conversations: Sequence[RetentionLine]) -> l
     return [*retention_duties(conversations), *reconciliation_duties(connection)]
 
 
-def _shown(duties: Sequence[Duty]) -> dict[str, Any]:
-    return {"duties": tuple(duties[:SHOWN]), "more_duties": max(0, len(duties) - SHOWN)}
+def _shown(duties: Sequence[Duty], later: str) -> dict[str, Any]:
+    return {"later": later, "duties": tuple(duties[:SHOWN]), "more_duties": max(0, len(duties) - SHOWN)}
 
 
 def _by_date(duties: Sequence[Duty]) -> list[Duty]:
-    """What has no date first, then by the day that comes first: 72 hours do not wait behind a month."""
+    """What has no date first, then by the day: 72 hours do not wait behind a month. Of one day, in the order given."""
     return sorted(duties, key=lambda duty: duty.by or date.min)
 
 

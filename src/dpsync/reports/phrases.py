@@ -125,12 +125,13 @@ def due(duty: Duty) -> str:
 
 def nothing_to_do(report: PeriodReport) -> str:
     """What stands where the list of duties is empty."""
-    return f"{nothing_left(report.notes)} The next report starts on {long_day(report.next_from)}."
+    nothing = nothing_left(report.notes, report.later)
+    return f"{nothing} The next report is about the time from {long_day(report.next_from)} on."
 
 
-def nothing_left(notes: Sequence[str]) -> str:
-    """That nobody has to act; where a date was missed, that is not all there is to say."""
-    return "Nothing more can be done. Read the notes." if notes else "Nothing."
+def nothing_left(notes: Sequence[str], later: str) -> str:
+    """That nobody has to act; where a date was missed, or letters are due `later`, that is not all there is to say."""
+    return "Nothing more can be done. Read the notes." if notes else "Nothing now." if later else "Nothing."
 
 
 def quick(speed: Speed, of: str) -> str:

@@ -33,6 +33,7 @@ def period_text(report: PeriodReport, csv_sha256: Callable[[], str]) -> str:
     lines += duty_lines(report.duties) or [f"  {phrases.nothing_to_do(report)}"]
     if report.more_duties:
         lines.append(f"  and {several(report.more_duties, 'more thing')}: dpsync status")
+    lines += [f"  {report.later}"] if report.later else []
     lines += _section("To note", report.notes)
     lines += _numbers(report)
     numbers = numbered(report.limits)
@@ -70,7 +71,9 @@ def dossier_text(dossier: Dossier) -> str:
     lines += [f"  {label}: {value}" for label, value in dates(asked, zone)]
     if dossier.who:
         lines += _section("Who it is about", [f"{label}: {value}" for label, value in who_rows(dossier.who)])
-    lines += ["", "What you need to do", *(duty_lines(dossier.duties) or [f"  {phrases.nothing_left(dossier.notes)}"])]
+    nothing = f"  {phrases.nothing_left(dossier.notes, dossier.later)}"
+    lines += ["", "What you need to do", *(duty_lines(dossier.duties) or [nothing])]
+    lines += [f"  {dossier.later}"] if dossier.later else []
     lines += _section("To note", dossier.notes)
     lines += _section("Names", [names_kept(asked, dossier.forgets_after)])
     lines += ["", "What happened"]

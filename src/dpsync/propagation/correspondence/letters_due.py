@@ -84,11 +84,16 @@ def remind(unit: Unit, controller: Controller, found: Sequence[LettersReached], 
 
 
 def owed(
-    connection: Connection, day_of: Callable[[datetime], date], today: date, among: Sequence[str] | None = None
+    connection: Connection,
+    day_of: Callable[[datetime], date],
+    today: date,
+    among: Sequence[str] | None = None,
+    *,
+    ahead: timedelta = SOON,
 ) -> list[LetterOwed]:
     """Every request without a letter that answers it, whose last day is near or not long over; oldest first.
 
-    `among`: of these alone.
+    `among`: of these alone. `ahead`: how near; within `LETTER`, it is every letter that is owed.
 
     Whoever took it back needs none. What we stopped ourselves is an action not taken: the person hears why
     (Art. 12(4)), unless somebody recorded that nobody asked. `day_of` gives the controller's day of a moment.
@@ -98,9 +103,9 @@ def owed(
     going = select(p.request_id).where(p.request_id == r.id, p.state != State.WITHDRAWN.value).exists()
     taken_back = select(w.request_id).where(w.request_id == r.id).exists()
     excused = select(d.request_id).where(d.request_id == r.id, d.kind == NOBODY_ASKED).exists()
-    last, first = (today + SOON).isoformat(), (today - GIVEN_UP).isoformat()
+    last, first = (today + ahead).isoformat(), (today - GIVEN_UP).isoformat()
     usual = (r.right != Right.OPT_OUT.value) & r.letter_by.between(first, last)
-    from_start = r.starts_on.between((today - GIVEN_UP - LETTER).isoformat(), (today + SOON - LETTER).isoformat())
+    from_start = r.starts_on.between((today - GIVEN_UP - LETTER).isoformat(), (today + ahead - LETTER).isoformat())
     chosen = or_(usual, (r.right == Right.OPT_OUT.value) & from_start, r.id.in_(list(longer)))
     if among is not None:
         chosen &= r.id.in_(among)
