@@ -67,7 +67,7 @@ _FORMS = {
     "swept": _COMPARED,
     "sweeping": f"(?:[0-9a-f]{{16}} {_MOMENT})?",
     "soundness": rf"{_MOMENT} [0-9]{{1,9}}",
-    "compared": rf"{_MOMENT} [0-9]{{1,18}}",
+    "compared": rf"{_MOMENT} [0-9]{{1,18}}(?: [0-9a-f]{{64}})+",
 }
 
 

@@ -6,9 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Connection, delete, or_, select
+from sqlalchemy import ColumnElement, Connection, bindparam, delete, or_, select
 
 from dpsync.ledger import stored, told
+from dpsync.ledger.entry import commitment
+from dpsync.ledger.stored_rows import PAGE
+from dpsync.ledger.unchanged import ComparedBefore, seal
+from dpsync.sealing import Keys
 from dpsync.store import meta
 from dpsync.store import tables as t
 
@@ -16,7 +20,9 @@ WEEK = timedelta(days=7)
 """For so long a comparison of everything is relied on: there is one each hour where a service runs."""
 
 KEY = "compared"
-"""Under which key table `meta` keeps when everything was compared, and how many entries there were."""
+"""Under which key table `meta` keeps the last comparison of everything, and a seal of it."""
+
+_E, _R = t.entry.c, t.request.c
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,43 +37,51 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class WholeComparison:
-    """When everything was compared and nothing was wrong, and how many entries there were."""
+    """When everything was compared and nothing was wrong, how many entries there were, and the digests of its pages."""
 
     at: datetime
     entries: int
+    digests: Sequence[str]
 
 
-def remember(connection: Connection, whole: WholeComparison | None) -> None:
+def remember(connection: Connection, keys: Keys, whole: WholeComparison | None) -> None:
     """Remember it; None once anything is wrong: from then on all is compared until nothing is."""
     if whole is None:
         connection.execute(delete(t.meta).where(t.meta.c.key == KEY))
     else:
-        meta.put(connection, KEY, f"{whole.at.isoformat()} {whole.entries}")
+        said = " ".join((whole.at.isoformat(), str(whole.entries), *whole.digests))
+        meta.put(connection, KEY, f"{said} {commitment(seal(keys), said)}")
 
 
-def relied_on(connection: Connection, short: int, now: datetime) -> WholeComparison | None:
+def relied_on(connection: Connection, keys: Keys, short: int, now: datetime) -> WholeComparison | None:
     """The last comparison of everything; None where a report compares all: it is a week old, or wrong, or there was
-    none, or the record has only `short` entries.
+    none, or somebody else wrote it there, or the record has only `short` entries.
     """
-    value = meta.value_of(connection, KEY)
-    if value is None or stored.size(connection) <= short:
+    said, _, sealed = (meta.value_of(connection, KEY) or "").rpartition(" ")
+    if sealed != commitment(seal(keys), said) or stored.size(connection) <= short:
         return None
-    at, _, entries = value.partition(" ")
-    found = WholeComparison(datetime.fromisoformat(at), int(entries))
+    at, entries, *digests = said.split(" ")
+    found = WholeComparison(datetime.fromisoformat(at), int(entries), digests)
     return found if now - WEEK < found.at <= now else None
 
 
-def concerned(connection: Connection, scope: Scope, whole: WholeComparison) -> Sequence[str]:
-    """The requests of the scope, oldest first, by their rows or by what the ledger tells: a row that was changed would
+def concerned(connection: Connection, scope: Scope, whole: WholeComparison) -> ComparedBefore:
+    """The pages with requests of the scope, by their rows or by what the ledger tells: a row that was changed would
     leave itself out otherwise. And those of which the ledger tells anything since everything was compared.
     """
 
     def when(idx: int) -> int:
-        body = connection.execute(select(t.entry.c.body).where(t.entry.c.idx == idx)).scalar()
+        body = connection.execute(select(_E.body).where(_E.idx == idx)).scalar()
         said = told.readable(body or b"")
         return int(said["ts"]) if said else sys.maxsize
 
     first = bisect_left(range(whole.entries), int(scope.begin.timestamp()), key=when)
-    since = select(t.entry.c.request_id).where(t.entry.c.idx >= first, t.entry.c.request_id.is_not(None))
-    chosen = select(t.request.c.id).where(or_(scope.rows, t.request.c.id.in_(since))).order_by(t.request.c.ordinal)
-    return connection.execute(chosen).scalars().all()
+    named = select(_E.request_id).where(_E.idx >= bindparam("first"), _E.request_id.is_not(None)).distinct()
+    since = connection.execute(named, {"first": whole.entries}).scalars()
+    chosen = select(_R.id).where(or_(scope.rows, _R.id.in_(named)))
+    wanted = set(connection.execute(chosen, {"first": first}).scalars())
+    ids = connection.execute(select(_R.id).order_by(_R.ordinal)).scalars().all()
+    pages = {at // PAGE: ids[at : at + PAGE] for at in range(0, len(ids), PAGE)}
+    return ComparedBefore(
+        whole.digests, set(since), {at: page for at, page in pages.items() if not wanted.isdisjoint(page)}
+    )

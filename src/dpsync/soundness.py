@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import chain, islice
 
 from sqlalchemy import Connection
@@ -140,31 +141,34 @@ def judge(
     wrong and is less than a week old, only the requests of the scope, and those of which the ledger tells anything
     since. Else every row is compared: some ten seconds for 10,000 requests.
     """
-    whole = scope and installation.read(lambda connection: relied_on(connection, HASHED_AT_ONCE, now))
+    whole = scope and installation.read(
+        lambda connection: relied_on(connection, installation.keys, HASHED_AT_ONCE, now)
+    )
     found = verify_ledger(installation, full=full, progress=progress, quick=whole is not None)
-
-    def each_page() -> None:
-        if progress is not None:
-            progress(found.entries, found.entries)
+    each_page = partial(progress, found.entries, found.entries) if progress else lambda: None
+    digests: list[str] = []
 
     def work(connection: Connection) -> Soundness:
         shut = key_register.shut(connection, installation.keys)
         keys = (*key_register.problems(connection, installation.keys), *_uncompared(connection, shut))
-        accounts = {name: section.account or name for name, section in installation.settings.processors.items()}
         kept = installation.custody.receipts.commit_key
-        ids = concerned(connection, scope, whole) if scope and whole else None
+        before = concerned(connection, scope, whole) if scope and whole else None
         differing = (
-            *comparison.differences(connection, installation.keys, each_page, shut, kept, ids),
-            *islice(owed.problems(connection, accounts, now), comparison.MOST_NAMED),
+            *comparison.differences(connection, installation.keys, each_page, shut, kept, before, digests),
+            *islice(owed.problems(connection, _accounts(installation), now), comparison.MOST_NAMED),
         )
         older, outside = comparison.older_requests(connection), () if whole else files(connection, installation)
         return Soundness(found, differing, older, keys, outside, whole.at if whole else None)
 
     sound = installation.read(work)
     if not found.lost:
-        everything = None if whole else WholeComparison(now, found.entries)
-        installation.write(lambda unit: _remember(unit, Judged(now, len(sound.problems)), everything))
+        everything = None if whole else WholeComparison(now, found.entries, digests)
+        installation.write(lambda unit: _keep(unit, installation, now, sound, everything))
     return sound
+
+
+def _accounts(installation: Installation) -> dict[str, str]:
+    return {name: section.account or name for name, section in installation.settings.processors.items()}
 
 
 def _uncompared(connection: Connection, shut: Mapping[str, int]) -> list[str]:
@@ -246,10 +250,16 @@ def tell_of_old_anchor(installation: Installation, now: datetime) -> None:
     )
 
 
-def _remember(unit: Unit, judged: Judged, everything: WholeComparison | None = None) -> None:
+def _keep(
+    unit: Unit, installation: Installation, now: datetime, sound: Soundness, everything: WholeComparison | None
+) -> None:
+    _remember(unit, Judged(now, len(sound.problems)))
+    if sound.problems or everything:
+        remember(unit.connection, installation.keys, None if sound.problems else everything)
+
+
+def _remember(unit: Unit, judged: Judged) -> None:
     meta.put(unit.connection, _KEY, f"{judged.at.isoformat()} {judged.problems}")
-    if judged.problems or everything:
-        remember(unit.connection, None if judged.problems else everything)
 
 
 def judged_last(connection: Connection) -> Judged | None:

@@ -14,6 +14,7 @@ from dpsync.ledger.row_comparison import Belongings
 from dpsync.ledger.rows import BORN, COMMITTED
 from dpsync.ledger.stored_rows import PAGE, requests
 from dpsync.ledger.told import RequestTold, of_no_request, of_requests
+from dpsync.ledger.unchanged import ComparedBefore
 from dpsync.sealing import Keys
 from dpsync.store import tables as t
 from dpsync.store.columns import Instant
@@ -318,7 +319,8 @@ def test_only_the_requests_that_are_named_are_compared_and_no_names_of_people() 
         connection.execute(insert(t.alias), filled(t.alias, person="nobody"))
 
         def named(*ids: str) -> set[str]:
-            return {one.split(":")[0] for one in differences(connection, cast("Keys", Opens()), ids=ids)}
+            before = ComparedBefore((), (), {0: ids})
+            return {one.split(":")[0] for one in differences(connection, cast("Keys", Opens()), before=before)}
 
         assert named("r-0", "r-2") == {"request r-0", "request r-2"}
         assert named() == set()

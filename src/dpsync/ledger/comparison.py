@@ -28,6 +28,7 @@ from dpsync.ledger import (
 from dpsync.ledger.row_comparison import Belongings, Row
 from dpsync.ledger.rows import COPIED
 from dpsync.ledger.told import PlaceTold
+from dpsync.ledger.unchanged import ComparedBefore, digest_of
 from dpsync.sealing import Keys
 from dpsync.store import tables as t
 from dpsync.store.case_tables import case_act
@@ -36,17 +37,14 @@ from dpsync.store.contact_tables import contact_named
 MOST_NAMED = 50
 
 
-def _nothing() -> None:
-    """Nobody waits for a sign of life."""
-
-
 def differences(
     connection: Connection,
     keys: Keys,
-    each_page: Callable[[], None] = _nothing,
+    each_page: Callable[[], None] = lambda: None,
     shut: Collection[str] = (),
     kept: Callable[[str], bytes | None] = lambda _: None,
-    ids: Sequence[str] | None = None,
+    before: ComparedBefore | None = None,
+    digests: list[str] | None = None,
 ) -> tuple[str, ...]:
     """Each request that the ledger tells of and the database has not; each column of a request and of what belongs to
     it that is not as its entries say, in order of receipt; then what belongs to no request.
@@ -55,16 +53,16 @@ def differences(
     nothing here: `Log.verify` names it. What is committed under a request's key is compared while that key exists, or
     while `kept` gives its commit key from the receipt of a request that is forgotten. Of requests of the months `shut`,
     whose key is lost, what it committed to is not compared and nothing is said.
-    `ids`, where given: of requests that are there only these are compared, and no names of people.
-    `each_page` is called after every few hundred requests: of 100,000 it takes two minutes.
+    `before`: only its pages are compared, where they are not as they were then, and no names of people. `digests` takes
+    that of each page. `each_page` is called after every few hundred requests: of 100,000 it takes two minutes.
     """
     found: list[str] = []
     older = older_requests(connection) > 0
     known = alias_comparison.Known()
     everything = chain(
         _missing(connection),
-        _problems(connection, keys, each_page, shut, known, kept, ids),
-        known.problems(connection, keys) if ids is None else (),
+        _problems(connection, keys, each_page, shut, known, kept, before, [] if digests is None else digests),
+        known.problems(connection, keys) if before is None else (),
         _of_no_request(connection, keys, older=older),
         conversation_comparison.problems(connection, keys, older=older),
     )
@@ -135,18 +133,22 @@ def _problems(
     shut: Collection[str],
     known: alias_comparison.Known,
     kept: Callable[[str], bytes | None],
-    chosen: Sequence[str] | None,
+    before: ComparedBefore | None,
+    digests: list[str],
 ) -> Iterator[str]:
-    for page in stored_rows.requests(connection, chosen):
+    for number, page in before.read(connection) if before else enumerate(stored_rows.requests(connection)):
+        each_page()
         ids = [row["id"] for row in page]
-        there, said = _belongings(connection, ids), told.of_requests(connection, ids)
-        calls = evidence.answers(connection, ids)
+        there, calls = _belongings(connection, ids), evidence.answers(connection, ids)
+        digests.append(digest_of(keys, shut, page, there, calls))
+        if before and before.holds(number, ids, digests[-1]):
+            continue
+        said = told.of_requests(connection, ids)
         for row in page:
             one, has = said.get(row["id"], told.RequestTold()), there[row["id"]]
             known.hear(row, one)
             opener = None if row["key_month"] in shut else keys
             yield from _of_request(opener, row, has, one, calls.get(row["id"], {}), kept)
-        each_page()
 
 
 # --- one request
