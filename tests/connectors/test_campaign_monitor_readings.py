@@ -201,7 +201,13 @@ def test_only_a_200_is_read(part: str, status: int) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"UnsubscribeSetting": "SomeLists"}, {"UnsubscribeSetting": None}, {"ListID": EVENTS}, {"ListID": None}],
+    [
+        {"UnsubscribeSetting": "SomeLists"},
+        {"UnsubscribeSetting": None},
+        {"UnsubscribeSetting": ["OnlyThisList"]},
+        {"ListID": EVENTS},
+        {"ListID": None},
+    ],
 )
 def test_a_list_whose_reach_is_not_said_is_neither_restricted_nor_found_to_be(change: dict[str, object]) -> None:
     details = {"ListID": NEWS, "Title": "News", "UnsubscribeSetting": "OnlyThisList"}

@@ -168,7 +168,7 @@ TARGETS = (
     Target("settings", read_settings, lambda: [(GARDENS + _MORE).encode()], (ConfigurationError,), examples=15),
     Target("old settings", upgrade_settings, lambda: [(GARDENS + _MORE).encode()], (ConfigurationError,)),
     Target("mappings", read_mapping, _mappings, (ConfigurationError,)),
-    Target("messages of sources", read_message, _messages, (PayloadInvalid,), chosen=1, examples=60),
+    Target("messages of sources", read_message, _messages, (PayloadInvalid,), chosen=1, examples=30),
     Target("import", import_list, _lists, (UsageError,), chosen=1, housed=True),
     Target("screen", screen_list, _lists, (UsageError,), chosen=1, housed=True),
     Target(

@@ -90,4 +90,4 @@ def _seeds() -> list[bytes]:
     return found
 
 
-TARGETS = (Target("links and forms", lambda raw: ask(raw) and None, cache(_seeds), examples=60, housed=True),)
+TARGETS = (Target("links and forms", lambda raw: ask(raw) and None, cache(_seeds), examples=30, housed=True),)

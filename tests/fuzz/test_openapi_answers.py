@@ -26,7 +26,7 @@ from tests.journeys.installation import INBOUND, SECRET
 from tests.journeys.test_sources import signed
 
 API: dict[str, Any] = json.loads(files("dpsync.intake").joinpath("openapi.json").read_text(encoding="utf-8"))
-EXAMPLES = int(os.environ.get("DPSYNC_FUZZ_EXAMPLES", "40"))
+EXAMPLES = int(os.environ.get("DPSYNC_FUZZ_EXAMPLES", "20"))
 CHECKS: list[Any] = [status_code_conformance, content_type_conformance, response_schema_conformance]
 
 

@@ -177,7 +177,7 @@ def _of(name: str) -> Target:
     read: Callable[[bytes], None] = partial(read_answer, name)
     seeds: Callable[[], Sequence[bytes]] = cache(lambda: _answers(name))
     refusals: Any = (CredentialsRejected, ProcessorUnreachable)
-    return Target(f"answers of {name}", read, seeds, refusals, chosen=3, examples=12)
+    return Target(f"answers of {name}", read, seeds, refusals, chosen=3, examples=6)
 
 
 TARGETS = (

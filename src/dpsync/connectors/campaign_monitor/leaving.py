@@ -7,7 +7,7 @@ from dpsync.connectors.campaign_monitor.calls import NOT_IN_LIST, Calls, Client,
 from dpsync.connectors.campaign_monitor.records import IN_USE, STATES, Member
 from dpsync.vendor.errors import unreadable
 
-_REACHES = frozenset({"AllClientLists", "OnlyThisList"})
+_REACHES = ("AllClientLists", "OnlyThisList")  # no set: an answer may be a list, which is in none
 
 REACH_ALL: Final = "reach: no list of this client that knows the address uses it"
 REACH_PART: Final = "reach: other lists of this client still use the address"
