@@ -5,7 +5,7 @@ from importlib import import_module
 
 from tests.fuzz.target import Target
 
-MODULES = ("doors", "files", "proofs", "vendors", "pages")
+MODULES = ("doors", "files", "proofs", "outside", "vendors", "pages")
 
 
 def of(module: str) -> Sequence[Target]:
