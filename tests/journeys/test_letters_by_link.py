@@ -15,7 +15,7 @@ from dpsync.model import Right, Role
 from dpsync.propagation.page_links import STATUS, Page, PageKind, link_to
 from dpsync.propagation.telling import LetterKind, Told, all_told
 from dpsync.store import tables as t
-from tests.journeys.installation import DPO, FORMS, Asked, Installation, installed, sqlite_url
+from tests.journeys.installation import DPO, FORMS, NEWSLETTER, Asked, Installation, installed, sqlite_url
 from tests.journeys.test_decisions_by_link import Person
 
 DAY = timedelta(days=1)
@@ -92,6 +92,26 @@ def test_the_dpo_has_the_letter_written_and_records_its_very_text(there: Install
     assert told(there, made) == (Told(LetterKind.ERASURE, on, "post", digest),)
     assert events(there, made).count("person_told") == 1
     there.sound()
+
+
+def test_letters_about_what_is_done_everywhere_are_found_on_the_page_of_what_waits(tmp_path: Path) -> None:
+    with installed(tmp_path, sqlite_url(tmp_path), processors=NEWSLETTER, web=True) as there:
+        first, second = (there.ask(Right.ERASURE, f"{name}@example.org", id=name) for name in ("ada", "ben"))
+        there.drive()
+        url, owed = url_of(there, STATUS), "Write by</dt><dd>Thu 17 Dec 2026</dd>"
+        page = requests.get(url, timeout=60).text
+        assert page.count(owed) == 2, "an alert about both opens this page"
+        assert "Nothing waits" not in page
+        assert "Letter to" not in requests.get(url_of(there, STATUS, Role.OPERATOR), timeout=60).text
+        dpo = Writer(there, f"{url}/{first.id}")
+        assert f'{url.rpartition("/")[2]}/{first.id}"' in page
+        dpo.look()
+        dpo.send("write", {"kind": "erasure"})
+        dpo.send("told", {"how": "post", "name": "Dana Officer", "on": there.clock.now().date().isoformat()})
+        there.clock.advance(28 * DAY)
+        page = requests.get(url_of(there, STATUS), timeout=60).text
+        assert (first.id in page, second.id in page) == (False, True)
+        assert "Thu 17 Dec 2026 <strong>OVERDUE</strong>" in page
 
 
 def test_a_refusal_asks_for_its_ground_and_its_reason(there: Installation) -> None:

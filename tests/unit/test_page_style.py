@@ -12,7 +12,7 @@ from markupsafe import Markup
 from dpsync.intake.decision_links import Given, Link, Standing
 from dpsync.intake.decision_pages import CHANNELS, LETTERS, WORDS
 from dpsync.intake.matter import Matter, MatterPlace
-from dpsync.intake.page_values import OpenRequest, StatusPage
+from dpsync.intake.page_values import LetterDue, OpenRequest, StatusPage
 from dpsync.intake.pages import TEMPLATES
 from dpsync.intake.person_letter_pages import GROUNDS, LetterForm
 from dpsync.intake.remedies import Remedy
@@ -176,6 +176,8 @@ STATUS = StatusPage(
     at="20 Nov 2026, 09:00",
     head="1 held; 1 request open.",
     stopped=("forms is stopped",),
+    letters=(LetterDue("r-" + "B" * 26, "r-BBBBBB", "17 Dec", late=True),),
+    unwritten=2,
     requests=(
         OpenRequest(
             id=MATTER.request_id,
@@ -206,8 +208,11 @@ PAGES: dict[str, dict[str, object]] = {
     "code.html": {"role": "DPO", "form": "f", "problem": "No.", "then": "Then.", "button": "Show the request"},
     "page_start.html": {"head": "Receipt", "request_id": "r-AAAAAA", "role": "DPO", **SENDS},
     "page_sent.html": {"request_id": "r-AAAAAA", "role": "DPO"},
-    "status.html": {"page": STATUS, "here": "T"},
-    "status.html, nothing": {"page": replace(STATUS, requests=(), left=0, stopped=()), "here": "T"},
+    "status.html": {"page": STATUS, "here": "T", "decides": True},
+    "status.html, nothing": {
+        "page": replace(STATUS, requests=(), left=0, stopped=(), letters=(), unwritten=0),
+        "here": "T",
+    },
     "no_receipt.html": {"request_id": "r-AAAAAA"},
     "decision.html": {"link": LINK, "matter": MATTER, **DECIDE},
     "decision.html, stuck": {"link": LINK, "matter": replace(MATTER, held=False), **DECIDE},

@@ -4,6 +4,7 @@ The record is not verified anew by opening a page: whoever opens it a thousand t
 page says when it was verified last.
 """
 
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -17,6 +18,8 @@ from dpsync.intake.case_values import CaseLine, open_cases
 from dpsync.ledger import entry
 from dpsync.ledger.note import parse as parse_note
 from dpsync.ledger.receipt import read_sealed
+from dpsync.propagation.correspondence.letters_due import SOON, owed
+from dpsync.propagation.rules.legal_clock import LETTER
 from dpsync.reports import make
 from dpsync.reports.basis import Basis
 from dpsync.reports.dossier import dossier
@@ -33,6 +36,7 @@ from dpsync.reports.period import period_report
 from dpsync.reports.proof import LedgerLine
 from dpsync.reports.receipt import PrintedReceipt
 from dpsync.reports.render import Report
+from dpsync.reports.standing import SHORT
 from dpsync.reports.status import StatusRow, status_rows
 from dpsync.reports.stopped import stopped_processors
 from dpsync.reports.summary import head_line, summary
@@ -64,8 +68,21 @@ class OpenRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class LetterDue:
+    """A letter to the person of a request that is not on the record. `late`: whether its last day is over."""
+
+    id: str
+    short: str
+    by: str
+    late: bool
+
+
+@dataclass(frozen=True, slots=True)
 class StatusPage:
-    """What waits. `left`: how many open requests are not shown. `cases`: complaints and incidents that are open."""
+    """What waits. `left`: how many open requests are not shown. `cases`: complaints and incidents that are open.
+
+    `letters`: those to people that are near or late, or are all that is left of a request; `unwritten`: how many more.
+    """
 
     at: str
     head: str
@@ -73,6 +90,8 @@ class StatusPage:
     requests: tuple[OpenRequest, ...]
     left: int
     cases: tuple[CaseLine, ...] = ()
+    letters: tuple[LetterDue, ...] = ()
+    unwritten: int = 0
 
 
 def status_page(there: Installation, now: datetime) -> StatusPage:
@@ -82,6 +101,7 @@ def status_page(there: Installation, now: datetime) -> StatusPage:
     counted = there.read(lambda connection: summary(connection, now))
     stopped = stopped_processors(there)
     overdue = sum(line.overdue for line in conversations_of(there, now))
+    letters = _letters(there, {row.request_id for row in rows}, now)
     return StatusPage(
         at=moment(now, there.zone),
         head=head_line(counted, len(stopped), overdue),
@@ -89,6 +109,20 @@ def status_page(there: Installation, now: datetime) -> StatusPage:
         requests=tuple(_open_request(there, row) for row in rows),
         left=max(0, counted.open - len(rows)),
         cases=there.read(lambda connection: open_cases(connection, there, now)),
+        letters=letters[:MOST_SHOWN],
+        unwritten=len(letters[MOST_SHOWN:]),
+    )
+
+
+def _letters(there: Installation, listed: Collection[str], now: datetime) -> tuple[LetterDue, ...]:
+    if not there.controller.watch_letters:
+        return ()
+    today, day_of = now.astimezone(there.zone).date(), there.controller.legal_clock.day_of
+    found = there.read(lambda connection: owed(connection, day_of, today, ahead=LETTER))
+    due = [one for one in found if one.request_id not in listed or one.by <= today + SOON]
+    return tuple(
+        LetterDue(one.request_id, one.request_id[:SHORT], day(one.by), one.by < today)
+        for one in sorted(due, key=lambda one: one.by)
     )
 
 

@@ -172,7 +172,7 @@ def _links(unit: Unit, controller: Controller, month: str, now: datetime) -> lis
     """Where the report opens in a browser, as it stands then; nothing where links are off."""
     pages = {
         "This report, as it stands when you open it": Page(PageKind.REPORT, month),
-        "What waits now": page_links.STATUS,
+        "What waits now, where you can also decide and record, without a command": page_links.STATUS,
         "The register of processors": page_links.REGISTER,
     }
     found = {
