@@ -6,7 +6,7 @@ import json
 import socket
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import cache, partial
 from itertools import count
 from typing import Any
@@ -143,7 +143,7 @@ class _Host:
     def _run(self) -> None:
         while True:
             peer, _ = self._listening.accept()
-            with closing(peer):
+            with closing(peer), suppress(OSError):  # whoever asked may have gone
                 peer.recv(65_536)
                 peer.sendall(self.says)
 
