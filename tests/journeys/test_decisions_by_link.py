@@ -288,13 +288,19 @@ def test_wrong_codes_are_counted_show_nothing_and_lock_the_link(there: Installat
             assert dpo.send("look", {"code": right}).status_code == 422, "after five wrong ones the right one is dead"
         there.clock.advance(codes.BETWEEN)
     assert answers == [422] * (codes.MOST_WRONG_EVER - 1) + [403]
-    assert "locked" in dpo.get().text
+    assert "Ask for another link on the page of the request" in dpo.get().text
     assert requests.post(dpo.link(), data={"step": "send"}, timeout=60).status_code == 409
     assert {("operator", "question-locked"), ("dpo", "question-locked-dpo")} <= set(there.alerts())
     assert "shown" not in ledger(there, asked)
     assert there.state(asked) is State.HELD
     there.drive(timedelta(hours=1))
     assert ("dpo", "held") in there.alerts(), "and the alert asks for a command"
+    (page,) = re.findall(r"http\S+/pages/\S+", str(dpo.mails("Please decide")[-1].get_content()))
+    (form,) = Forms(requests.get(f"{page}/decide", timeout=60).text).found
+    assert requests.post(f"{page}/decide", data=form, timeout=60).status_code == 200
+    there.drive()
+    (mail,) = dpo.mails("Your link to decide")
+    assert requests.get(link_in(mail), timeout=60).status_code == 200, "whoever is locked out needs no command"
     there.sound()
 
 

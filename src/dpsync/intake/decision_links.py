@@ -280,7 +280,8 @@ def _tell_of_lock(unit: Unit, there: Installation, row: Row[Any], now: datetime)
             role=role,
             subject="The link to a decision is locked after many wrong codes",
             body="Somebody has the link of a question and typed wrong codes. Nothing was shown and nothing is decided. "
-            "Decide by command: `dpsync status REQUEST`. If the DPO did not type them, find out who else reads their "
+            "The page of the request, from our email or from what waits, has a button for another link; or decide by "
+            "command: `dpsync status REQUEST`. If the DPO did not type them, find out who else reads their "
             "mail.",
             now=now,
             zone=there.zone,
