@@ -19,9 +19,10 @@ from dpsync.cli.check_sources import roster_lines
 from dpsync.intake.reconciliation import findings
 from dpsync.intake.reconciliation.comparison import ListComparison
 from dpsync.intake.reconciliation.findings import OpenFinding
+from dpsync.intake.reconciliation.judging import Brake
 from dpsync.intake.sweeping.nightly import Nightly
 from dpsync.intake.sweeping.sweep import PAGE as AT_ONCE
-from dpsync.intake.sweeping.sweep import sweep_of
+from dpsync.intake.sweeping.sweep import Sweep, sweep_of
 from dpsync.model import Right
 from dpsync.propagation.decisions import Person
 from dpsync.reports.reconciled import SWEPT, ListState, reconciliation_duties, standings
@@ -192,6 +193,63 @@ def test_what_we_brought_about_is_no_new_wish_and_what_may_be_ours_is_asked(plac
     assert place.sweep().new == {"missed": 1}
     assert [source for source, _ in place.asked()] == ["crm", "crm"]
     assert place.found() == [("missed", "opt_out")]
+
+
+def test_what_an_attempt_of_ours_left_behind_is_no_wish(place: Swept) -> None:
+    place.done(Right.RESTRICTION, CLEO)
+    place.becomes("unsubscribed", CLEO)  # at the same moment
+    place.there.clock.advance(DAY)
+    assert place.sweep().new == {"contactable": 1}
+
+
+def test_an_erasure_that_is_held_stops_no_mailing_so_an_opt_out_is_heard(place: Swept) -> None:
+    for number, right in enumerate((Right.RECTIFICATION, Right.ERASURE)):
+        more = {"changes": {"first_name": "Ben"}} if right is Right.RECTIFICATION else {}
+        place.there.ask(right, BEN, id=f"crm:{number}", **more)
+    place.becomes("unsubscribed", BEN)
+    place.there.clock.advance(DAY)
+    assert place.sweep().new == {"missed": 1}
+    assert place.asked()[-1] == ("observed:newsletter", "opt_out")
+
+
+def test_a_processor_that_was_never_told_holds_nobody_who_was_erased(place: Swept) -> None:
+    place.done(Right.ERASURE, ADA)
+    elsewhere = update(t.propagation).values(processor="older")
+    place.there.service.write(lambda unit: unit.connection.execute(elsewhere) and None)
+    place.becomes("subscribed", ADA)
+    assert place.sweep().new == {}, "it was done a moment ago"
+    place.there.clock.advance(DAY)
+    assert place.sweep().new == {"returned": 1}
+
+
+def test_a_record_that_shows_no_address_is_not_known_and_closes_nothing(place: Swept) -> None:
+    place.done(Right.OPT_OUT, BEN)
+    place.there.clock.advance(DAY)
+    place.becomes("subscribed", BEN, EVE)
+    place.sweep()
+
+    def do(vendor: object) -> None:
+        held = next(iter(vendor.accounts.values())).audiences[place.audience]  # type: ignore[attr-defined]  # as above
+        for member in held.members.values():
+            member.email_address = ""
+
+    place.there.sandbox.there(do)
+    found = place.sweep()
+    assert (found.standing.not_known, found.standing.agree, found.closed) == (2, 0, 0)
+    assert place.found() == [("contactable", "opt_out")]
+
+
+def test_it_rests_after_each_page_so_that_it_takes_its_share_alone(
+    place: Swept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.becomes("subscribed", EVE)
+    slept: list[float] = []
+    with slow(place, monkeypatch):
+        one = Sweep(place.there.service, "newsletter", Brake(50, 10), 25, slept.append)
+        assert one.run(place.there.clock.now()).why == ""
+    assert len(slept) == 1
+    assert slept[0] >= 180, "a minute of calls, and three of rest"
+    assert slept[0] % 180 == 0
 
 
 def test_somebody_known_who_left_there_by_themselves_is_heard(place: Swept) -> None:
