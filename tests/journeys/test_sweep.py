@@ -26,6 +26,7 @@ from dpsync.intake.sweeping.sweep import Sweep, sweep_of
 from dpsync.model import Right
 from dpsync.propagation.decisions import Person
 from dpsync.reports.reconciled import SWEPT, ListState, reconciliation_duties, standings
+from dpsync.sandbox.mailchimp.api import Mailchimp
 from dpsync.store import tables as t
 from dpsync.store.reconciling_tables import source_finding
 from tests.journeys.installation import NEWSLETTER, Installation, installed, sqlite_url
@@ -34,6 +35,7 @@ DAY = timedelta(days=1)
 DANA = Person("Dana Officer", "dana", "seen in the app")
 ADA, BEN, CLEO, DEV, EVE = (f"{name}@example.org" for name in ("ada", "ben", "cleo", "dev", "eve"))
 PAGE = {"method": "GET", "template": "/lists/{list_id}/members"}
+MEMBER = {"method": "GET", "template": "/lists/{list_id}/members/{subscriber_hash}"}
 
 
 class Swept:
@@ -53,8 +55,8 @@ class Swept:
     def becomes(self, status: str, *addresses: str) -> None:
         """Somebody sets it by hand, or brings the person back."""
 
-        def do(vendor: object) -> None:
-            held = next(iter(vendor.accounts.values())).audiences[self.audience]  # type: ignore[attr-defined]  # because the handle's type is not ours
+        def do(vendor: Mailchimp) -> None:
+            held = next(iter(vendor.accounts.values())).audiences[self.audience]
             for address in addresses:
                 key = md5(address.encode(), usedforsecurity=False).hexdigest()
                 held.forgotten.discard(key)
@@ -228,8 +230,8 @@ def test_a_record_that_shows_no_address_is_not_known_and_closes_nothing(place: S
     place.becomes("subscribed", BEN, EVE)
     place.sweep()
 
-    def do(vendor: object) -> None:
-        held = next(iter(vendor.accounts.values())).audiences[place.audience]  # type: ignore[attr-defined]  # as above
+    def do(vendor: Mailchimp) -> None:
+        held = next(iter(vendor.accounts.values())).audiences[place.audience]
         for member in held.members.values():
             member.email_address = ""
 
@@ -237,6 +239,18 @@ def test_a_record_that_shows_no_address_is_not_known_and_closes_nothing(place: S
     found = place.sweep()
     assert (found.standing.not_known, found.standing.agree, found.closed) == (2, 0, 0)
     assert place.found() == [("contactable", "opt_out")]
+
+
+def test_an_opt_out_that_is_not_so_when_it_is_read_again_is_dropped_and_an_unusable_one_is_asked(place: Swept) -> None:
+    place.becomes("unsubscribed", EVE)
+    place.there.sandbox.fault("status", status=404, times=1, **MEMBER)
+    assert place.sweep().new == {"missed": 1}
+    assert (place.asked(), place.found(), place.there.told()) == ([], [], [])
+    place.becomes("archived", EVE)
+    place.becomes("unsubscribed", "eve@[192.0.2.1]")
+    for new in ({"missed": 1}, {}):
+        assert place.sweep().new == new
+    assert (place.asked(), place.found()) == ([], [("missed", "opt_out")])
 
 
 def test_it_rests_after_each_page_so_that_it_takes_its_share_alone(
@@ -297,8 +311,7 @@ def test_a_list_that_cannot_be_read_whole_is_not_known_and_never_clean(place: Sw
     assert (place.asked(), place.found()) == ([], [])
     assert [one.cause for one in place.there.told()] == ["not-swept"]
     place.there.sandbox.clear_faults()
-    member = {"method": "GET", "template": "/lists/{list_id}/members/{subscriber_hash}"}
-    place.there.sandbox.fault("status", status=500, times=1, **member)
+    place.there.sandbox.fault("status", status=500, times=1, **MEMBER)
     assert "read again" in place.sweep().why
     assert (place.asked(), place.found()) == ([], [])
     place.there.sandbox.clear_faults()
