@@ -179,9 +179,9 @@ def test_what_no_report_compares_is_compared_each_hour_each_week_and_by_the_firs
 
 
 def test_requests_are_compared_of_which_the_ledger_tells_since_the_beginning_or_the_last_comparison(
-    tmp_path: Path,
+    tmp_path: Path, database_url: str
 ) -> None:
-    with installed(tmp_path, sqlite_url(tmp_path)) as there:
+    with installed(tmp_path, database_url) as there:
         service = there.service
         begin = there.clock.now() + DAY
         for number in range(4):
