@@ -74,6 +74,15 @@ def test_a_key_line_without_a_name_or_of_another_length_is_none(name: str, publi
         WitnessKey.parse(WitnessKey(name, public).line)
 
 
+@pytest.mark.parametrize("name", ["\udcc3", "example.org/\x00w"])
+def test_a_key_line_whose_name_nobody_can_print_is_none(name: str) -> None:
+    _, key_id, key = WitnessKey("example.org/w", bytes(32)).line.split("+", 2)
+    if name.isascii():
+        key_id = WitnessKey(name, bytes(32)).key_id.hex()  # it fits, and would be taken
+    with pytest.raises(NoteInvalid):
+        WitnessKey.parse(f"{name}+{key_id}+{key}")
+
+
 def test_a_cosignature_is_over_the_whole_body_and_its_time() -> None:
     head = note.Checkpoint("example.org/dpsync", 3, bytes(32))
     signed = note.sign(head, SIGNER)

@@ -44,7 +44,7 @@ class WitnessKey:
         name, _, rest = line.partition("+")
         raw = note.unb64(rest.partition("+")[2])
         key = cls(name, raw[1:])
-        if len(raw) != 33 or raw[:1] != KIND or not name or key.line != line:
+        if len(raw) != 33 or raw[:1] != KIND or not name or not name.isprintable() or key.line != line:
             raise NoteInvalid("it is no witness's key line: name, id and Ed25519 key of type 4")
         return key
 
