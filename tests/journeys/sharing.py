@@ -12,13 +12,13 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from dpsync.connector import Applied, AsAsked, Contradicts, Finding, Instruction, Outcome, Retryable
+from dpsync.connector import Applied, AsAsked, CannotTell, Contradicts, Finding, Instruction, Outcome, Retryable
 from dpsync.propagation.engine.membership import Lease
 from dpsync.propagation.engine.worker import Worker
 from dpsync.store.database import database_now, open_database
 from tests.builders import TestConnector, TurnableClock, Vendor, World, proof
 
-LEASE = timedelta(seconds=1)
+LEASE = timedelta(seconds=3)  # where a busy machine stands still for a second, the lease must not end
 CALL = timedelta(seconds=1)
 STEPS = 3
 """How many calls one instruction takes, as an erasure in many lists does."""
@@ -57,9 +57,10 @@ class FarConnector(TestConnector):
         return Applied(evidence=proof())
 
     def verify(self, instruction: Instruction) -> Finding:
-        if self._call(instruction, "verify") == "done":
-            return AsAsked(evidence=proof())
-        return Contradicts(reason="not yet", evidence=proof())
+        answer = self._call(instruction, "verify")
+        if answer is None:
+            return CannotTell(reason="no call begins after the deadline", evidence=(), later=True)
+        return AsAsked(evidence=proof()) if answer == "done" else Contradicts(reason="not yet", evidence=proof())
 
 
 def main(url: str, folder: Path, port: int) -> None:
