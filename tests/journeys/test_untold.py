@@ -22,6 +22,8 @@ from tests.journeys.test_delivery_report import DELIVERED, FAILED, comes, retrie
 from tests.journeys.test_letters import ADA, DAY, letters
 from tests.returned import mail, report
 
+pytestmark = pytest.mark.no_database
+
 PERSON = Person("Olli Operator", "olli", "telephoned")
 
 
