@@ -32,8 +32,6 @@ from tests.journeys.test_brevo_story import BREVO
 from tests.journeys.test_brevo_story import KEY as BREVO_KEY
 from tests.journeys.test_inbox import HOOTSUITE, keep_secrets
 
-pytestmark = pytest.mark.no_database
-
 ADA, OLD, NEW, NOBODY = "ada@example.org", "ada.before@example.org", "ada.new@example.org", "nobody@example.org"
 BREVO_NAMES = BrevoSection.model_validate({"attributes": {"FIRSTNAME": "text", "LASTNAME": "text"}})
 PHONE = "+441632960001"

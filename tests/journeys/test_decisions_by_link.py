@@ -170,7 +170,6 @@ def test_a_link_that_nobody_used_is_asked_anew_after_its_time(there: Installatio
     assert dpo.mails("lready decided") == []
 
 
-@pytest.mark.no_database
 def test_a_flood_is_listed_by_the_alert_and_does_not_fill_the_mailbox(tmp_path: Path, database_url: str) -> None:
     with desk(tmp_path, database_url) as there:
         for number in range(questions.MOST_A_DAY + 3):
@@ -181,7 +180,6 @@ def test_a_flood_is_listed_by_the_alert_and_does_not_fill_the_mailbox(tmp_path: 
         assert len([line for line in told.concerns if "dpsync release" in line]) == 3
 
 
-@pytest.mark.no_database
 def test_what_the_mail_host_does_not_take_is_told_by_the_alert(there: Installation) -> None:
     there.sandbox.rule(DPO, "later")
     ask(there)
@@ -193,7 +191,6 @@ def test_what_the_mail_host_does_not_take_is_told_by_the_alert(there: Installati
 # --- looking
 
 
-@pytest.mark.no_database
 def test_opening_a_link_changes_nothing_and_says_nothing_of_the_request(there: Installation) -> None:
     asked = ask(there)
     dpo, before = Person(there), everything(there)
@@ -226,7 +223,6 @@ def test_the_code_shows_who_what_where_and_what_follows_and_that_it_was_shown_is
     there.sound()
 
 
-@pytest.mark.no_database
 def test_a_mail_scanner_that_follows_every_link_decides_nothing_and_gets_no_code(there: Installation) -> None:
     there.sandbox.rule(DPO, "scanner_prefetch")
     asked = ask(there)
@@ -238,7 +234,6 @@ def test_a_mail_scanner_that_follows_every_link_decides_nothing_and_gets_no_code
     assert len(Person(there).mails("")) == 1
 
 
-@pytest.mark.no_database
 @pytest.mark.parametrize("spoiled", ["forged", "altered", "another", "cut", "long"])
 def test_a_wrong_link_says_nothing_whatever_is_wrong_with_it(spoiled: str, there: Installation) -> None:
     ask(there)
@@ -276,7 +271,6 @@ def test_a_row_that_is_prolonged_or_given_to_another_role_by_hand_makes_no_link(
 # --- the code
 
 
-@pytest.mark.no_database
 def test_wrong_codes_are_counted_show_nothing_and_lock_the_link(there: Installation) -> None:
     asked = ask(there)
     dpo = Person(there)
@@ -334,7 +328,6 @@ def test_a_code_is_good_for_ten_minutes_and_once_and_only_the_newest(there: Inst
     assert ledger(there, asked).count("shown") == 1
 
 
-@pytest.mark.no_database
 def test_a_code_that_could_not_be_mailed_is_said_and_another_may_be_asked_for_at_once(there: Installation) -> None:
     ask(there)
     dpo = Person(there)
@@ -418,7 +411,6 @@ def test_of_two_decisions_at_the_same_moment_one_is_recorded(there: Installation
     there.sound()
 
 
-@pytest.mark.no_database
 def test_neither_link_nor_code_nor_person_reaches_a_log(there: Installation, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     ask(there)
@@ -450,7 +442,6 @@ def test_nothing_is_decided_without_the_code(there: Installation) -> None:
     assert there.state(asked) is State.HELD
 
 
-@pytest.mark.no_database
 def test_a_ticket_opens_no_other_question_and_ends(there: Installation) -> None:
     asked = ask(there)
     dpo = Person(there)
@@ -468,7 +459,6 @@ def test_a_ticket_opens_no_other_question_and_ends(there: Installation) -> None:
     assert there.state(asked) is State.HELD
 
 
-@pytest.mark.no_database
 @pytest.mark.parametrize("how", ["no field", "of another link", "too old", "cross-site", "same-site"])
 def test_a_form_from_elsewhere_does_nothing(how: str, there: Installation) -> None:
     asked = ask(there)
@@ -492,7 +482,6 @@ def test_a_form_from_elsewhere_does_nothing(how: str, there: Installation) -> No
     assert [row.kind for row in there.rows(t.decision)] == ["shown"]
 
 
-@pytest.mark.no_database
 @pytest.mark.parametrize(
     ("lacks", "said"),
     [("choice", "choose one"), ("name", "your name"), ("reason", "say why"), ("sure", "checked it")],
@@ -591,7 +580,6 @@ def test_a_yes_by_link_and_one_by_command_are_two_people_only_under_two_names(
         assert there.state(asked) is (State.VERIFIED if goes else State.HELD)
 
 
-@pytest.mark.no_database
 def test_a_deputy_with_the_address_of_the_dpo_is_not_asked(tmp_path: Path, database_url: str) -> None:
     with desk(tmp_path, database_url, TWO) as there:
         there.restart(("rehearsal = true", f'rehearsal = true\ndeputy = "{DPO.upper()}"'))
@@ -602,7 +590,6 @@ def test_a_deputy_with_the_address_of_the_dpo_is_not_asked(tmp_path: Path, datab
 # --- off
 
 
-@pytest.mark.no_database
 def test_without_https_there_are_no_links_and_check_says_so(
     tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

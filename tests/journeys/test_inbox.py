@@ -12,8 +12,6 @@ from dpsync.sandbox.recipient import fill_in, links_of
 from dpsync.store import tables as t
 from tests.journeys.installation import OPERATOR, SECRET, Asked, Installation, installed
 
-pytestmark = pytest.mark.no_database
-
 ADA, NEW, PHONE = "ada@example.org", "ada.new@example.org", "+447700900123"
 SIGNED = "5e" * 32
 DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)

@@ -16,8 +16,6 @@ from dpsync.service import Service
 from dpsync.store import tables as t
 from tests.journeys.installation import DPO, FORMS, OPERATOR, SOON, Asked, Installation, installed, sqlite_url
 
-pytestmark = pytest.mark.no_database
-
 ADA = "ada@example.org"
 CONTACT = "privacy@stratosoft.example"
 PERSON = {"name": "Ada Lovelace", "phone": "+44 7700 900123"}

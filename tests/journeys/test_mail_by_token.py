@@ -16,8 +16,6 @@ from tests.journeys.installation import FORMS, OPERATOR, Installation, installed
 from tests.journeys.test_letters import CONTACT, DAY, ask, confirmed, events
 from tests.mailhost import MailHost, TokenEndpoint, token_endpoint, token_mail_host
 
-pytestmark = pytest.mark.no_database
-
 PRIVACY = "privacy@example.org"
 
 

@@ -24,8 +24,6 @@ from tests.journeys.test_letters import CONTACT, confirmed
 from tests.journeys.test_links_to_pages import today
 from tests.journeys.test_more_by_link import WHO, Operator, kinds
 
-pytestmark = pytest.mark.no_database
-
 DAY = timedelta(days=1)
 RIGHT = "dpo@stratosoft.example"
 WHY = Named("Dana Officer", "dana", "told by telephone")

@@ -20,8 +20,6 @@ from tests.journeys.installation import FORMS, OPERATOR, Asked, Installation, in
 from tests.journeys.test_letters import CONTACT, DAY, ask, confirmed, events
 from tests.mailhost import MailHost, mail_host
 
-pytestmark = pytest.mark.no_database
-
 PRIVACY = "privacy@example.org"
 MODES = {
     "its sender at MAIL": {"MAIL": "550 5.7.60 Client does not have permissions to send as this sender"},

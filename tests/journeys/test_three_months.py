@@ -28,8 +28,6 @@ from tests.journeys.installation import SECRET, Installation, installed, sqlite_
 from tests.journeys.test_inbox import HOOTSUITE, SIGNED, keep_secrets
 from tests.keeping import ADMIN, DEPUTY, HEADER, body_of, standins, told
 
-pytestmark = pytest.mark.no_database
-
 DAY, HOUR, WEEK = timedelta(days=1), timedelta(hours=1), timedelta(days=7)
 RULE = f'retention = {{{{ months = 3, admin = "{ADMIN}", deputy = "{DEPUTY}" }}}}'
 INBOX = f"""

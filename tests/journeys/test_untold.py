@@ -22,8 +22,6 @@ from tests.journeys.test_delivery_report import DELIVERED, FAILED, comes, retrie
 from tests.journeys.test_letters import ADA, DAY, letters
 from tests.returned import mail, report
 
-pytestmark = pytest.mark.no_database
-
 PERSON = Person("Olli Operator", "olli", "telephoned")
 
 

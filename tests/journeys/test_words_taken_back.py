@@ -18,8 +18,6 @@ from tests.journeys.test_delivery_report import DELIVERED, FAILED, comes, tag_of
 from tests.journeys.test_letters import ask, confirmed
 from tests.returned import report
 
-pytestmark = pytest.mark.no_database
-
 AGAINST = [AnswerKind.REFUSED, AnswerKind.PARTLY, AnswerKind.WRONG_RECIPIENT]
 PAT, DANA = Author("Olli Operator", "by telephone, with Pat Desk"), Person("Dana Officer", "root", "we spoke")
 
