@@ -37,7 +37,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """What is about a page, a mail or a vendor runs on SQLite alone: on PostgreSQL it took four minutes of the run."""
+    """What is about a page, a mail or a vendor runs on SQLite alone, so that the whole run is shorter."""
     if config.getoption("--both"):
         return
     left_out = [one for one in items if one.get_closest_marker("no_database") and _on_postgresql(one)]
