@@ -151,7 +151,7 @@ def instruction(right: Right, **more: Any) -> Instruction:
     return replace(told, **more)
 
 
-def traces() -> list[str]:
+def _traces() -> list[str]:
     """Everything by which the person or the credential could be found again in a text."""
     found = ["Canary", "Kingcanary", "Augusta", SECRET]
     for address in (OLD, NEW, OTHER, THIRD, *SPELT):
@@ -159,12 +159,16 @@ def traces() -> list[str]:
             found += [spelling, quote(spelling), quote(spelling, safe="")]
             found += [spelling.encode().hex(), base64.b64encode(spelling.encode()).decode().rstrip("=")]
             found += [hashlib.new(kind, spelling.encode()).hexdigest() for kind in ("md5", "sha1", "sha256")]
-    return found
+    return [trace.lower() for trace in found]
+
+
+TRACES = _traces()
 
 
 def assert_clean(text: str) -> None:
     """No trace of the person, plain, in hexadecimal, as base64, MD5, SHA-1 or SHA-256, and no secret."""
-    assert not [number for number, trace in enumerate(traces()) if trace.lower() in text.lower()]
+    lower = text.lower()
+    assert not [number for number, trace in enumerate(TRACES) if trace in lower]
 
 
 def assert_nobody(text: str) -> None:
@@ -435,6 +439,7 @@ class HttpStage(Stage):
     """Also keeps the requests themselves."""
 
     sent: list[requests.PreparedRequest] = field(default_factory=list)
+    from_call: int = 1
 
 
 Trouble = Said | Exception
@@ -638,27 +643,33 @@ class HttpContract(HoldsAsAsked, ConnectorContract):
                 state=vendor.state,
                 clock=clock,
                 sent=seen,
+                from_call=from_call,
                 shelf=shelf,
             )
 
     def silent(self, right: Right) -> AbstractContextManager[Stage]:
         return self.stage(right, trouble=requests.ReadTimeout(OLD))
 
-    def troubled(self, right: Right, trouble: Trouble) -> Iterator[tuple[Outcome, bool, bool]]:
+    def troubled(
+        self, right: Right, trouble: Trouble, *, everywhere: bool = True
+    ) -> Iterator[tuple[Outcome, bool, bool]]:
         """The outcome with `trouble` from the first call on, from the second on, and so on; whether it met any write,
         and whether an earlier call had an effect already.
         """
         told = instruction(right)
-        for number, stage in enumerate(self.half_way(told, trouble)):
+        for stage in self.half_way(told, trouble, everywhere=everywhere):
             before = stage.state()
             outcome = stage.tell(told)
-            yield outcome, any(map(self.writing, stage.sent[number:])), stage.state() != before
+            yield outcome, any(map(self.writing, stage.sent[stage.from_call - 1 :])), stage.state() != before
 
-    def half_way(self, told: Instruction, trouble: Trouble) -> Iterator[HttpStage]:
-        """The processor in `trouble` from the first call on, from the second on, and so on to the last."""
+    def half_way(self, told: Instruction, trouble: Trouble, *, everywhere: bool = True) -> Iterator[HttpStage]:
+        """The processor in `trouble` from the first call on, from the second on, and so on to the last; else, as is
+        enough for one that is like another, from the first and from the last call on.
+        """
         with self.stage(told.right) as smooth:
             smooth.tell(told)
-        for number in range(1, len(smooth.sent) + 1):
+        last = len(smooth.sent)
+        for number in range(1, last + 1) if everywhere else sorted({1, last}):
             with self.stage(told.right, trouble=trouble, from_call=number) as stage:
                 yield stage
 
@@ -666,8 +677,8 @@ class HttpContract(HoldsAsAsked, ConnectorContract):
     def test_later_is_later_and_the_processors_wish_is_kept(self, right: Right, status: int) -> None:
         wish = {"Retry-After": "30"}
         for own in (True, False):
-            for trouble in self.answers(status, own=own, **wish):
-                for outcome, wrote, went in self.troubled(right, trouble):
+            for like, trouble in enumerate(self.answers(status, own=own, **wish)):
+                for outcome, wrote, went in self.troubled(right, trouble, everywhere=not like):
                     assert isinstance(outcome, Retryable)
                     assert outcome.retry_after == timedelta(seconds=30)
                     assert outcome.busy == (status in (429, 503)) or not own
@@ -872,8 +883,9 @@ class HttpContract(HoldsAsAsked, ConnectorContract):
         self, right: Right, status: int
     ) -> None:
         """A firewall's page, a proxy, a portal: never a no, a yes, nobody, or a word about our credential."""
-        for trouble in self.answers(status, own=False, Location="https://portal.example/")[: 2 if status == 200 else 4]:
-            for number, (outcome, wrote, went) in enumerate(self.troubled(right, trouble)):
+        pages = self.answers(status, own=False, Location="https://portal.example/")[: 2 if status == 200 else 4]
+        for like, trouble in enumerate(pages):
+            for number, (outcome, wrote, went) in enumerate(self.troubled(right, trouble, everywhere=not like)):
                 assert isinstance(outcome, Retryable)
                 assert outcome.blocked or number
                 assert outcome.reason == BLOCKED or not outcome.blocked
