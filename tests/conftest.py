@@ -5,7 +5,7 @@ import gc
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
@@ -133,18 +133,30 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         path = tmp_path / "dpsync.db"
         shutil.copy(request.getfixturevalue("sqlite_template"), path)
         return f"sqlite:///{path}"
-    url: str = request.getfixturevalue("postgresql_url")
-    engine = create_engine(url)
-    with engine.begin() as connection:
+    emptied: Callable[[], str] = request.getfixturevalue("emptied_postgresql")
+    return emptied()
+
+
+@pytest.fixture(scope="session")
+def emptied_postgresql(postgresql_url: str) -> Iterator[Callable[[], str]]:
+    """Empties the worker's database and gives its URL. One connection does so for all tests: a new one costs more than
+    what it is for.
+    """
+    # Those alone that hold something: TRUNCATE writes new files for each table and index, 80 to 500 ms for all.
+    held = union_all(*(select(literal(one.name)).where(exists().select_from(one)) for one in t.metadata.sorted_tables))
+    engine = create_engine(postgresql_url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
         connection.execute(text("SET session_replication_role = replica"))  # the ledger's triggers refuse it
-        # Those alone that hold something: TRUNCATE writes new files for each table and index, 80 to 500 ms for all.
-        held = [select(literal(one.name)).where(exists().select_from(one)) for one in t.metadata.sorted_tables]
-        if used := connection.execute(union_all(*held)).scalars().all():
-            connection.execute(text(f"TRUNCATE {', '.join(used)} RESTART IDENTITY CASCADE"))
-        for name in connection.execute(_COUNTED).scalars().all():
-            connection.execute(text(f'ALTER SEQUENCE "{name}" RESTART'))
+
+        def emptied() -> str:
+            if used := connection.execute(held).scalars().all():
+                connection.execute(text(f"TRUNCATE {', '.join(used)} RESTART IDENTITY CASCADE"))
+            for name in connection.execute(_COUNTED).scalars().all():
+                connection.execute(text(f'ALTER SEQUENCE "{name}" RESTART'))
+            return postgresql_url
+
+        yield emptied
     engine.dispose()
-    return url
 
 
 _COUNTED = text("SELECT sequencename FROM pg_sequences WHERE last_value IS NOT NULL")
