@@ -17,10 +17,13 @@ from dpsync.address import spellings
 from dpsync.connector_inbound import (
     Conversation,
     Exported,
+    HookedPlace,
     Inbound,
     KeepsConversations,
     ObservesOptOuts,
     OptOutHint,
+    RegistersHooks,
+    VendorHook,
 )
 from dpsync.connector_outcomes import (
     Accepted,
@@ -62,6 +65,7 @@ __all__ = [
     "Exported",
     "Finding",
     "HandOver",
+    "HookedPlace",
     "Http",
     "Inbound",
     "Instruction",
@@ -79,11 +83,13 @@ __all__ = [
     "Pseudonym",
     "Recipient",
     "Refused",
+    "RegistersHooks",
     "Reply",
     "Retryable",
     "Roster",
     "RosterLine",
     "Shelf",
+    "VendorHook",
 ]
 
 

@@ -93,3 +93,46 @@ class KeepsConversations(Inbound):
     @abstractmethod
     def read_export(self, rows: Iterable[Mapping[str, str]]) -> Iterator[Exported]:
         """The rows of the vendor's export, by `export_columns`. Raises `PayloadInvalid`: the row, never its value."""
+
+
+@dataclass(frozen=True, slots=True)
+class VendorHook:
+    """A webhook as its vendor has it registered. `url` holds a secret, ours or somebody else's.
+
+    `deaf`: why it tells nothing of people who opt out, "" where it does.
+    """
+
+    id: str
+    url: str = field(repr=False)
+    deaf: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HookedPlace:
+    """A list, or what the vendor calls it, and every webhook that is registered for it, ours or not."""
+
+    place: str
+    title: str
+    hooks: tuple[VendorHook, ...]
+
+
+class RegistersHooks(ABC):
+    """A connector whose vendor can be asked which webhooks it has, and be given one.
+
+    `sample`: content type and body of a delivery in the vendor's form that is nobody's wish. Of all that is called here
+    `vendor.errors.Ended` and `CredentialsRejected` are raised where the vendor does not answer, or says no.
+    """
+
+    sample: ClassVar[tuple[str, bytes]]
+
+    @abstractmethod
+    def hooked(self) -> Iterator[HookedPlace]:
+        """Every place with its webhooks. Only reads."""
+
+    @abstractmethod
+    def register_hook(self, place: str, url: str, instead_of: VendorHook | None) -> None:
+        """Have the vendor tell `url` of people who opt out there, in place of a webhook of ours that does not."""
+
+    @abstractmethod
+    def try_hook(self, place: str, hook: VendorHook) -> str | None:
+        """Have the vendor send one now: "" where it says that it was taken, else why not; None: it has no such call."""

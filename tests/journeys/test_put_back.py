@@ -24,7 +24,7 @@ BY = ("--by", "Dora", "--reason", "telephoned")
 SUBMIT = ("submit", "opt_out", "--email", "ada@example.org", "--id", "crm-1")
 DECISIONS = [(name, "{request}", "forms", *BY) for name in ("release", "withdraw", "retry", "settle")]
 STEPS = (("acknowledge",), ("progress",), ("outcome", "upheld", "--reason", "slow"), ("escalate",))
-GROUPED = ("retention", "complaint", "incident", "keys", "source")
+GROUPED = ("retention", "complaint", "incident", "keys", "source", "hooks")
 WRITING: list[tuple[str, ...]] = [
     SUBMIT,
     *DECISIONS,
@@ -36,6 +36,7 @@ WRITING: list[tuple[str, ...]] = [
     ("source", "merge", "crm", "4711", "4712", *BY),
     ("source", "reconcile", "crm"),
     ("sweep",),
+    ("hooks", "register"),
     ("source", "leave", "0123456789ab", *BY),
     ("contact", "forms", "new@stratosoft.example", *BY),
     ("leaving", "forms", "--instructed-on", "2026-11-20", "--by", "Dora"),
@@ -73,6 +74,8 @@ READING: list[tuple[str, ...]] = [
     ("register",),
     ("source", "merges"),
     ("source", "findings"),
+    ("hooks", "list"),
+    ("hooks", "test"),
     ("dossier", "{request}"),
     ("verify",),
     ("retention", "show"),

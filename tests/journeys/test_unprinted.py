@@ -127,6 +127,8 @@ ELSEWHERE = {
     "source merges": "prints as `contact`",
     "source reconcile": "its own exit code says more",
     "sweep": "its own exit code says more",
+    "hooks": "by its own commands",
+    **{f"hooks {name}": "its own exit code says more" for name in ("list", "register", "test")},
     "source leave": "ends as `contact ADDRESS`",
     "source findings": "prints as `source merges`",
     "source merge": "ends as `contact ADDRESS`",

@@ -91,6 +91,7 @@ retention show
 source findings
 source merges
 sweep
+hooks list
 """.splitlines()
 """Each command that works with the database; of a group all take the same way to it."""
 WITHOUT_DATABASE = {

@@ -1,6 +1,19 @@
-"""What `--json` prints of comparisons with the lists of main databases and of processors; see `shapes`."""
+"""What `--json` prints of lists of main databases and of processors, and of webhooks there; see `shapes`."""
 
 from collections.abc import Mapping
+
+_HOOKS: Mapping[str, str] = {
+    "version": "1",
+    "hooks[].processor": "name of the section in the settings",
+    "hooks[].place": "id of the list there; empty where the processor could not be asked",
+    "hooks[].title": "what the list is called there",
+    "hooks[].state": "registered; registered, and tells nothing; registered with another secret; not registered; "
+    "not known",
+    "hooks[].why": "why it is so, or empty",
+    "hooks[].others": "how many webhooks of other systems the list has",
+    "hooks[].tried": "what came of a test, in words; empty without one",
+    "hooks[].arrived": "whether the test shows that one arrives; null without one",
+}
 
 LISTS: Mapping[str, dict[str, str]] = {
     "source reconcile": {
@@ -38,4 +51,5 @@ LISTS: Mapping[str, dict[str, str]] = {
         "contactable_opt_out, missed_opt_out",
         "sweeps[].closed": "how many are not so any more",
     },
+    **{f"hooks {name}": dict(_HOOKS) for name in ("list", "register", "test")},
 }

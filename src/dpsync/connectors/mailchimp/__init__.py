@@ -43,6 +43,7 @@ from dpsync.connectors.mailchimp.calls import (
     hashed,
 )
 from dpsync.connectors.mailchimp.correction import correct, merge_fields, types_of
+from dpsync.connectors.mailchimp.hooks import AudienceHooks
 from dpsync.connectors.mailchimp.observed import hints_in, opted_out_at
 from dpsync.connectors.mailchimp.roster import lines_of
 from dpsync.model import Changes, Right
@@ -61,7 +62,7 @@ _RootApi: Any = root_api.RootApi
 _SOURCE = "Mailchimp Marketing API specification 3.0.55 and its documentation, as read in August 2026"
 
 
-class Mailchimp(PeopleInPlaces[MailchimpSettings, Calls, str, Member], ObservesOptOuts, Roster):
+class Mailchimp(PeopleInPlaces[MailchimpSettings, Calls, str, Member], ObservesOptOuts, Roster, AudienceHooks):
     """Tells Mailchimp, in every audience, under every address. Serves ten threads: no state but a cache."""
 
     name: ClassVar[str] = "mailchimp"
