@@ -26,6 +26,7 @@ class AlertCause(StrEnum):
     QUARANTINE = "quarantine"
     DEFECT = "defect"
     BLOCKED = "blocked"
+    MISPLACED = "misplaced"
     UNOPENED = "unopened"
     UNCONFIGURED = "unconfigured"
     CREDENTIAL = "credential"

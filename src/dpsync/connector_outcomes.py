@@ -79,6 +79,8 @@ class Retryable:
 
     `doubtful`: it may have happened, so read before repeating. `busy`: of the whole account. `retry_after`: their wish.
     `blocked`: no answer to the instruction was the processor's own, so it is a fact about the account.
+    `misplaced`: our settings name what the account does not have. The operator must hear of it, and no processor
+    refused anything.
     """
 
     reason: str
@@ -86,6 +88,7 @@ class Retryable:
     doubtful: bool = False
     busy: bool = False
     blocked: bool = False
+    misplaced: bool = False
     retry_after: timedelta | None = None
 
 

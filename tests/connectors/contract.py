@@ -752,16 +752,17 @@ class HttpContract(HoldsAsAsked, ConnectorContract):
                     outcome = stage.tell(instruction(right))
                 except CredentialsRejected as caught:
                     # A no to each account that the settings name is about the settings.
-                    assert row.means in (Meaning.REJECTED, Meaning.NO), row
+                    assert row.means in (Meaning.REJECTED, Meaning.MISPLACED), row
                     assert row.reason in caught.message  # noqa: PT017 - because not every row raises
                     continue
                 assert row.means is not Meaning.REJECTED, row
                 if row.means is Meaning.NO and not isinstance(outcome, HandOver):  # one change of several, and to whom
                     assert isinstance(outcome, Refused), (row, said.status)
                     assert outcome.reason == row.reason
-                elif row.means in (Meaning.BUSY, Meaning.LATER, Meaning.FAULT):
+                elif row.means in (Meaning.BUSY, Meaning.LATER, Meaning.FAULT, Meaning.MISPLACED):
                     assert isinstance(outcome, Retryable), row
                     assert outcome.busy == (row.means is Meaning.BUSY), row
+                    assert outcome.misplaced == (row.means is Meaning.MISPLACED), row
                 assert not isinstance(outcome, Applied) or stage.state() == smooth.state(), row
 
     def test_the_connector_goes_by_each_row_of_its_table(self) -> None:

@@ -521,8 +521,8 @@ def test_a_401_about_the_credential_pauses_the_account(code: int) -> None:
 def test_a_401_about_an_id_is_configuration_and_the_other_lists_are_told(code: int) -> None:
     stand_in = failing(vendor(news=book(person()), shop=book(person())), "GET", f"/subscribers/{NEWS}", no(code, 401))
     outcome = told(stand_in, Right.OPT_OUT)
-    assert isinstance(outcome, Refused)
-    assert outcome.reason == NOT_OURS
+    assert isinstance(outcome, Retryable)
+    assert (outcome.reason, outcome.misplaced, outcome.doubtful) == (NOT_OURS, True, True)
     assert state(stand_in, SHOP) == "Unsubscribed"
 
 
@@ -542,8 +542,8 @@ def test_beside_a_configured_client_that_is_not_ours_the_others_are_told() -> No
     stand_in = vendor(news=book(person()))
     with Half().before(stand_in) as stage:
         outcome = stage.tell(instruction(Right.OPT_OUT))
-        assert isinstance(outcome, Refused)
-        assert outcome.reason == NOT_OURS
+        assert isinstance(outcome, Retryable)
+        assert (outcome.reason, outcome.misplaced) == (NOT_OURS, True)
         assert isinstance(stage.read_back(instruction(Right.OPT_OUT)), CannotTell)
         with pytest.raises(ProcessorUnreachable, match="not ours"):
             stage.connector.probe()
@@ -552,8 +552,8 @@ def test_beside_a_configured_client_that_is_not_ours_the_others_are_told() -> No
 
 def test_a_403_about_the_kind_of_account_is_configuration() -> None:
     outcome = told(failing(vendor(), "GET", "/clients.json", no(403, 403)), Right.ERASURE)
-    assert isinstance(outcome, Refused)
-    assert outcome.reason == NOT_AGENCY
+    assert isinstance(outcome, Retryable)
+    assert (outcome.reason, outcome.misplaced) == (NOT_AGENCY, True)
 
 
 # --- OAuth: 121 refreshes

@@ -17,7 +17,7 @@ HINTS = ("events/900100/attendees/700042/", "orders/440042/")
         (no(404, "NOT_FOUND"), False),
         (no(403, "NOT_AUTHORIZED"), False),
         (no(500, "INTERNAL_ERROR"), True),
-        (said(200, {"id": "440099"}), True),
+        (said(200, {"id": "440099", "event_id": "900100"}), True),
         ({}, False),
         ({"profile": None, "attendees": None}, False),
         ({"profile": {"email": None}, "attendees": ["x", ticket(42, None)]}, False),

@@ -22,7 +22,7 @@ EVERY: tuple[type[Calls], ...] = (
     HootsuiteCalls,
     MailchimpCalls,
 )
-FOREIGN = ({"status": "ok"}, ["up"], [{"status": "ok"}], "ok", 0, True, None, {"error": "Forbidden"})
+FOREIGN = ({"status": "ok"}, ["up"], [{"status": "ok"}], "ok", 0, True, None, {"error": "Forbidden"}, {"id": "7f3a"})
 
 
 def reply(status: int, body: bytes, endpoint: str = "GET /") -> Reply:
@@ -59,10 +59,10 @@ def test_nothing_is_an_answer_to_a_change_alone_and_a_cut_one_may_be_the_vendors
     [
         (BrevoCalls, "email attributes companyName"),
         (CampaignMonitorCalls, "EmailAddress ListID ClientID FieldName Results SystemDate access_token"),
-        (EventbriteCalls, "id pagination"),
+        (EventbriteCalls, "resource_uri event_id pagination"),
         (GoogleAnalyticsCalls, "deletionRequestTime propertyId access_token"),
         (HootsuiteCalls, "data access_token"),
-        (MailchimpCalls, "id lists merge_fields total_items health_status account_name"),
+        (MailchimpCalls, "web_id list_id lists merge_fields total_items health_status account_name"),
     ],
 )
 def test_each_member_that_only_the_vendor_says_shows_that_it_did(vendor: type[Calls], members: str) -> None:

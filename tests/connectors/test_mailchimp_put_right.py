@@ -31,8 +31,8 @@ def test_an_audience_that_does_not_exist_holds_nobody_and_is_never_nothing_held(
 
     with Typo().before(vendor(list1=person(OLD, "list1"))) as stage:
         outcome = stage.tell(instruction(Right.RECTIFICATION, changes=changes))
-        assert isinstance(outcome, Refused)
-        assert outcome.reason == NO_AUDIENCE
+        assert isinstance(outcome, Retryable)
+        assert (outcome.reason, outcome.misplaced) == (NO_AUDIENCE, True)
         assert isinstance(stage.read_back(instruction(Right.RECTIFICATION, changes=changes)), CannotTell)
 
 

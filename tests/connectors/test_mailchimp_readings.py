@@ -127,9 +127,9 @@ class Says(Typed):
 @pytest.mark.parametrize(
     ("answer", "kind"),
     [
-        (said(200, {"id": "list2"}), Retryable),
+        (said(200, {"id": "list2", "web_id": 7}), Retryable),
         (said(200, {}), Retryable),
-        (said(202, {"id": "list1"}), Refused),
+        (said(202, {"id": "list1", "web_id": 7}), Refused),
         (problem(405, "Method Not Allowed"), Refused),
     ],
 )

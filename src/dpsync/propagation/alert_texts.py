@@ -180,6 +180,12 @@ ALERTS: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
         ),
         ("dpsync check",),
     ),
+    "misplaced": (
+        "operator",
+        "The settings name what a processor's account does not have",
+        "An audience, list or client. What else is there is told. Correct the section, restart, then check.",
+        ("dpsync check",),
+    ),
     "unopened": (
         "operator",
         "A request cannot be opened, and waits",
@@ -228,8 +234,8 @@ ALERTS: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
 ABOUT_US = frozenset({"mail_credential", "mail_refused"})
 """What no processor has a part in: each reason told once a day, however many letters wait for it."""
 
-AT_ONCE = frozenset({"credential", "blocked"})
-"""What stops a whole account is told at once, and once: there are few."""
+AT_ONCE = frozenset({"credential", "blocked", "misplaced"})
+"""What is about a whole account is told at once, and once: there are few."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,15 +250,11 @@ class AlertText:
 
 
 def alert_text(cause: str, request_id: str, processor: str, title: str, reason: str = "") -> AlertText:
-    """What is said of one propagation; `processor` is its name in the settings, `title` what people call it.
-
-    `reason`: a phrase of ours.
-    """
+    """What is said of one propagation; `processor`: its name in the settings; `reason`: a phrase of ours."""
     role, subject, body, commands = ALERTS[cause]
     typed = ", ".join(f"`{one.format(request=request_id, processor=processor)}`" for one in commands)
     why = f"{reason}. " if reason and (is_undelivered(reason) or cause in ABOUT_US) else ""
-    text = f"{title}, request {request_id}: {why}{typed}"
-    concern = Concern(f"{request_id}/{processor}", text, title)
+    concern = Concern(f"{request_id}/{processor}", f"{title}, request {request_id}: {why}{typed}", title)
     if cause in AT_ONCE:
         concern = replace(concern, about=processor)
     if cause in ABOUT_US:

@@ -279,8 +279,8 @@ class _Recording:
         """Keep the account's health, and have a person hear of what needs one."""
         connection, row, now = self._unit.connection, self.row, self._one.now
         title = self._controller.title_of(row["processor"])
-        if due.note_account(connection, row, event, self._failures, now):
-            alert(connection, self._controller, "blocked", row["request_id"], row["account_id"], now, title=title)
+        if cause := due.note_account(connection, row, event, self._failures, now):
+            alert(connection, self._controller, cause, row["request_id"], row["account_id"], now, title=title)
         if step.alert:
             alert(
                 connection, self._controller, step.alert, row["request_id"], row["processor"], now, reason=step.reason

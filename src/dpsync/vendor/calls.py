@@ -35,6 +35,7 @@ from dpsync.vendor.errors import (
     Ended,
     Error,
     Meaning,
+    misplaced,
     refused,
     unreadable,
 )
@@ -244,6 +245,8 @@ class Calls:
         row = self.row(reply)
         if row in rows:
             return row
+        if row and row.means is Meaning.MISPLACED:
+            raise misplaced(row.reason)
         raise refused((row and row.reason) or UNDOCUMENTED)
 
     def content(self, reply: Reply, shape: type[_Shape]) -> _Shape:

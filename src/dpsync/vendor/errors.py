@@ -26,6 +26,7 @@ class Meaning(StrEnum):
 
     REJECTED = "our credential is not accepted; the reason is the advice"
     NO = "a no: of how we ask, or of how the account is set up"
+    MISPLACED = "our settings name what the account does not have: its operator's to correct, and nobody's no"
     ABSENT = "nobody is held there"
     REFUSED = "a change is refused, which keeps no other from being made"
     LEFT = "not through the API: left to the operator"
@@ -73,6 +74,11 @@ class Ended(Exception):
 def refused(reason: str = UNDOCUMENTED) -> Ended:
     """A no, or an answer that nobody documents: a person must look."""
     return Ended(Refused(reason=reason, evidence=()))
+
+
+def misplaced(reason: str) -> Ended:
+    """Our settings name what the account does not have: what else is there is told, and the operator hears of it."""
+    return Ended(Retryable(reason=reason, misplaced=True))
 
 
 def unreadable(*, doubtful: bool = False) -> Ended:

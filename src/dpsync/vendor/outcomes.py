@@ -40,11 +40,14 @@ def each(steps: Iterable[Callable[[], Outcome]]) -> list[Outcome]:
 
 
 def together(outcomes: Sequence[Outcome], evidence: tuple[Evidence, ...] = (), *, touched: bool = False) -> Outcome:
-    """The worst of all: not finished, then a no, then left to a person, then done, then nothing there."""
+    """The worst of all: not finished, then a no, then left to a person, then done, then nothing there.
+
+    What only our settings keep from being finished does not hide a processor's no.
+    """
     later = [outcome for outcome in outcomes if isinstance(outcome, Retryable)]
     noes = [outcome for outcome in outcomes if isinstance(outcome, Refused)]
     tasks = [outcome for outcome in outcomes if isinstance(outcome, HandOver)]
-    if later:
+    if later and not (noes and all(outcome.misplaced for outcome in later)):
         waits = [outcome.retry_after for outcome in later if outcome.retry_after is not None]
         return Retryable(
             reason=later[0].reason,
@@ -52,6 +55,7 @@ def together(outcomes: Sequence[Outcome], evidence: tuple[Evidence, ...] = (), *
             doubtful=touched or any(outcome.doubtful for outcome in later),
             busy=any(outcome.busy for outcome in later),
             blocked=any(outcome.blocked for outcome in later),
+            misplaced=any(outcome.misplaced for outcome in later),
             retry_after=max(waits, default=None),
         )
     if noes:

@@ -42,8 +42,8 @@ NOT_SUPPRESSED: Final = Error((400,), (176,), Meaning.SETTLED)
 SUPPRESSED: Final = Error((400,), (204,), Meaning.SETTLED)
 ERRORS: Final[tuple[Error, ...]] = (
     # a wrong id, or somebody else's: the key itself is good, and the other lists can be told
-    Error((401,), (101, 102), Meaning.NO, NOT_OURS),
-    Error((403,), (403,), Meaning.NO, NOT_AGENCY),
+    Error((401,), (101, 102), Meaning.MISPLACED, NOT_OURS),
+    Error((403,), (403,), Meaning.MISPLACED, NOT_AGENCY),
     Error((401, 403), (60,), Meaning.REJECTED, NO_PERMISSION),
     Error((401, 403), _TOKEN_DEAD, Meaning.REJECTED, ANEW),
     Error((401, 403), (), Meaning.REJECTED),

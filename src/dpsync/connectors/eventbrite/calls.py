@@ -78,7 +78,7 @@ class EventbriteCalls(Calls):
     """The calls of one instruction."""
 
     errors = ERRORS
-    marks = frozenset({"id", "pagination"})
+    marks = frozenset({"resource_uri", "event_id", "pagination"})
 
     def __init__(self, kit: Kit, settings: EventbriteSettings, pace: Pace, order: Instruction | None) -> None:
         super().__init__(kit, order)

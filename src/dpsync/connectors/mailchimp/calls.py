@@ -17,7 +17,7 @@ from dpsync.http import api_root
 from dpsync.vendor import calls as vendor
 from dpsync.vendor.calls import Secret, part_of
 from dpsync.vendor.connector import VendorSettings, ids
-from dpsync.vendor.errors import OUR_FAULT, Ended, Error, Meaning, refused, unreadable
+from dpsync.vendor.errors import OUR_FAULT, Ended, Error, Meaning, misplaced, refused, unreadable
 from dpsync.vendor.field_values import FieldType
 from dpsync.vendor.token import basic
 
@@ -89,7 +89,7 @@ class Calls(vendor.Calls):
 
     errors = ERRORS
     code_in = "title"
-    marks = frozenset({"id", "lists", "merge_fields", "total_items", "health_status", "account_name"})
+    marks = frozenset({"web_id", "list_id", "lists", "merge_fields", "total_items", "health_status", "account_name"})
 
     def __init__(
         self,
@@ -220,9 +220,9 @@ class Audiences:
             if list_id not in self._afresh(calls):
                 raise Ended(Retryable(reason=SET_CHANGED))
             return
-        reply: Reply = calls.lists.get_list(list_id, fields="id")
+        reply: Reply = calls.lists.get_list(list_id, fields="id,web_id")
         if calls.no(reply, NOBODY):
-            raise refused(NO_AUDIENCE)
+            raise misplaced(NO_AUDIENCE)
         if calls.object_in(reply).get("id") != list_id:
             raise unreadable()
         calls.known.add(list_id)

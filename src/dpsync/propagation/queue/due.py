@@ -58,22 +58,23 @@ def is_of_the_account(event: Event) -> bool:
 
 def note_account(
     connection: Connection, row: Mapping[str, Any], event: Event, counted: dict[str, int], now: datetime
-) -> bool:
-    """Keep the account's health; whether it is blocked before its processor for so long that the operator must hear.
+) -> str:
+    """Keep the account's health; of what about it the operator must hear now, "" of nothing.
 
-    What concerns the whole account moves one row, whatever the backlog. `counted`: each account's failures in a row, as
-    they stand; kept up to date here.
+    That it is blocked before its processor, for so long; or that the settings name what it does not have. What
+    concerns the whole account moves one row, whatever the backlog. `counted`: each account's failures in a row, as they
+    stand; kept up to date here.
     """
     _note_failures(connection, row, event, counted, now)
     here, since = {"here": row["account_id"]}, row["blocked_since"]
     if is_blocked(event):
         if since is None:
             connection.execute(_ACCOUNT.where(_A.blocked_since.is_(None)).values(blocked_since=now), here)
-        return since is not None and now - since >= backoff.BLOCKED_AFTER
+        return "blocked" if since is not None and now - since >= backoff.BLOCKED_AFTER else ""
     by_letter = row["way"] != Way.API and not isinstance(event, AsAsked | Contradicts | CannotTell)
     if since is not None and not by_letter and any(one.status for one in getattr(event, "evidence", ())):
         connection.execute(_ACCOUNT.values(blocked_since=None), here)
-    return False
+    return "misplaced" if isinstance(event, Retryable) and event.misplaced else ""
 
 
 def _note_failures(
@@ -93,7 +94,7 @@ def _note_failures(
     if row["way"] != Way.API:
         return  # our own mail host's trouble says nothing of the processor's interface
     failures = counted[row["account_id"]]
-    if isinstance(event, Retryable):
+    if isinstance(event, Retryable) and not event.misplaced:
         failures += 1
         values: dict[str, Any] = {"failures": failures}
         if event.busy:
