@@ -12,7 +12,7 @@ from dpsync import settings as configuration
 from dpsync.errors import ConfigurationError, DecisionRefused, NotFound, UsageError
 from dpsync.intake.payload import Withdrawal
 from dpsync.ledger.entry import decode
-from dpsync.model import Regime, Right, State
+from dpsync.model import CLOSED_STATES, DONE_STATES, Regime, Right, State
 from dpsync.person_letters.compose import Asks, Did, Ground, PersonLetter, Sender, composed, recipient
 from dpsync.person_letters.service import letter_to
 from dpsync.propagation.correspondence.letters_due import GIVEN_UP, LetterOwed, level_of
@@ -21,7 +21,7 @@ from dpsync.propagation.decisions import Person, decide
 from dpsync.propagation.extending import extend
 from dpsync.propagation.rules.lifecycle import DecisionKind
 from dpsync.propagation.telling import LetterKind, Told, all_told, is_answered, nobody_asked, tell
-from dpsync.reports.standing import RequestStanding
+from dpsync.reports.lines import PropagationLine, RequestStanding
 from dpsync.running.jobs import remind_of_letters
 from dpsync.settings.controller import LETTERS
 from dpsync.store import tables as t
@@ -79,6 +79,12 @@ def standing(tmp_path_factory: pytest.TempPathFactory) -> RequestStanding:
         return dossier_of(there, there.ask(Right.ERASURE, ADA).id).asked
 
 
+def in_state(standing: RequestStanding, state: State, *, told: bool) -> PropagationLine:
+    first = standing.lines[0]
+    kind = replace(first.kind, state=state, closed=state in CLOSED_STATES, done=state in DONE_STATES)
+    return replace(first, kind=kind, told_at=standing.received_at if told else None)
+
+
 # --- what a letter says
 
 
@@ -120,7 +126,7 @@ def test_a_letter_tells_of_each_recipient_what_is_known_and_no_more(tmp_path: Pa
 def test_what_is_not_known_to_be_done_is_never_written_as_done(
     state: State, told_at: bool, did: Did, standing: RequestStanding
 ) -> None:
-    line = replace(standing.lines[0], state=state, told_at=standing.received_at if told_at else None)
+    line = in_state(standing, state, told=told_at)
     assert recipient(line, SENDER.zone).did is did
     letter = composed(LetterKind.ERASURE, replace(standing, lines=(line,)), "", SENDER, Asks(), date(2026, 12, 1))
     done = did not in {Did.WAITING, Did.UNTOLD, Did.WITHDRAWN}
@@ -134,8 +140,7 @@ def test_what_was_stopped_is_neither_finished_nor_taken_back_by_the_person(
     right: Right, standing: RequestStanding
 ) -> None:
     def said(*lines: tuple[State, bool]) -> str:
-        at = standing.received_at
-        made = [replace(standing.lines[0], state=state, told_at=at if told else None) for state, told in lines]
+        made = [in_state(standing, state, told=told) for state, told in lines]
         asked = replace(standing, right=right, lines=tuple(made))
         kind = LetterKind.ERASURE if right is Right.ERASURE else LetterKind.ACTION
         return composed(kind, asked, "", SENDER, Asks(), date(2026, 12, 1)).text
@@ -173,7 +178,8 @@ def test_every_letter_names_every_route_of_complaint_of_its_regime(
 
 
 def test_the_page_is_in_large_print_and_shows_names_as_text(standing: RequestStanding) -> None:
-    odd = replace(standing.lines[0], title="<b>Web & co</b>\x1b[31m")
+    first = standing.lines[0]
+    odd = replace(first, kind=replace(first.kind, title="<b>Web & co</b>\x1b[31m"))
     letter = composed(
         LetterKind.RECIPIENTS, replace(standing, lines=(odd,)), "Ada <L>", SENDER, Asks(), date(2026, 12, 1)
     )

@@ -7,27 +7,23 @@ from typing import Any, get_args
 import pytest
 
 from dpsync.connector import Finding, NoticeKind, Outcome
-from dpsync.model import Right, Rung, State, Way
+from dpsync.model import CLOSED_STATES, DONE_STATES, Right, Rung, State, Way
 from dpsync.propagation.rules.event import AnswerKind, DecisionKind, Event, Timer
+from dpsync.reports.lines import LineHead, LineKind, PropagationLine, RequestStanding
 from dpsync.reports.meaning import Count, Late, Need, WaitsFor
 from dpsync.reports.moments import AnswerLine, AttemptLine, DecisionLine, EntryLine, EvidenceLine, NoticeLine
-from dpsync.reports.standing import PropagationLine, RequestStanding
 from dpsync.reports.story import Chapter, names_kept, story
 
 NOW = datetime(2026, 11, 20, 9, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 
 
+HEAD = LineHead("r-1", "r-1", Right.ERASURE, False, NOW, NOW, NOW.date(), NOW.date(), False)
+
+
 def line(**more: Any) -> PropagationLine:
     known: dict[str, Any] = {
-        "request_id": "r-1",
-        "short": "r-1",
         "right": Right.ERASURE,
-        "lifting": False,
-        "received_at": NOW,
-        "accepted_at": NOW,
-        "strict_on": NOW.date(),
-        "due_on": NOW.date(),
         "processor": "newsletter",
         "title": "Mailchimp",
         "state": State.VERIFIED,
@@ -39,18 +35,21 @@ def line(**more: Any) -> PropagationLine:
         "task": "",
         "attempts": 1,
         "notices": 0,
+        "waits_for": WaitsFor.NOBODY,
+        "stopped": "",
+        "limits": "",
+    } | {name: more.pop(name) for name in LineKind.__slots__ if name in more}
+    closed, done = known["state"] in CLOSED_STATES, known["state"] in DONE_STATES
+    stands: dict[str, Any] = {
         "told_at": NOW,
         "done_at": NOW,
         "state_since": NOW,
         "finished_at": NOW,
         "late": Late.NO,
-        "waits_for": WaitsFor.NOBODY,
         "waits_until": None,
         "need": Need.NOTHING,
-        "stopped": "",
-        "limits": "",
     }
-    return PropagationLine(**known | more)
+    return PropagationLine(HEAD, LineKind(**known, closed=closed, done=done), **stands | more)
 
 
 def asked(*lines: PropagationLine, **more: Any) -> RequestStanding:

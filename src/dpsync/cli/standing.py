@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from dpsync.installation import Installation
     from dpsync.reports.duties import Duty
-    from dpsync.reports.standing import RequestStanding
+    from dpsync.reports.lines import RequestStanding
     from dpsync.reports.status import StatusRow
     from dpsync.reports.stopped import Stopped
     from dpsync.reports.summary import Summary

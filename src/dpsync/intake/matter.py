@@ -16,9 +16,10 @@ from dpsync.propagation.decisions import Decided
 from dpsync.propagation.points import QuestionKind, subject_of
 from dpsync.propagation.questions import STUCK, may_release, points_of, was_withdrawn
 from dpsync.reports.changing_calls import changing_calls
+from dpsync.reports.lines import PropagationLine, RequestStanding
 from dpsync.reports.make import known_processors
 from dpsync.reports.processors import ProcessorLine
-from dpsync.reports.standing import PropagationLine, RequestStanding, read_standing
+from dpsync.reports.standing import read_standing
 from dpsync.reports.words import CAUSES, MEANS, RIGHTS, STATES, day, moment
 from dpsync.store import tables as t
 

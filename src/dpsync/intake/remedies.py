@@ -19,7 +19,7 @@ from dpsync.propagation.decisions import Decided, Person, decide, demand_any, re
 from dpsync.propagation.points import CREDENTIAL, QuestionKind
 from dpsync.propagation.resuming import resume
 from dpsync.propagation.rules.lifecycle import AnswerKind, DecisionKind
-from dpsync.reports.standing import PropagationLine
+from dpsync.reports.lines import PropagationLine
 from dpsync.store import tables as t
 from dpsync.store.writer import Unit
 

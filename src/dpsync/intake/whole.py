@@ -23,7 +23,7 @@ from dpsync.propagation.extending import extend
 from dpsync.propagation.points import QuestionKind
 from dpsync.propagation.rules.lifecycle import DecisionKind
 from dpsync.propagation.telling import LetterKind
-from dpsync.reports.standing import RequestStanding
+from dpsync.reports.lines import RequestStanding
 from dpsync.reports.words import day
 from dpsync.store.writer import Unit
 

@@ -18,7 +18,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from dpsync.mail import long_day
 from dpsync.model import Regime, Right, State
 from dpsync.propagation.telling import LetterKind
-from dpsync.reports.standing import PropagationLine, RequestStanding
+from dpsync.reports.lines import PropagationLine, RequestStanding
 from dpsync.reports.visible import visible
 
 TEMPLATES = Path(__file__).parent / "templates"

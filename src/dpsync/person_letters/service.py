@@ -9,8 +9,9 @@ from dpsync.installation import Installation
 from dpsync.model import DONE_STATES, Regime, Right
 from dpsync.person_letters.compose import Asks, Ground, PersonLetter, Sender, composed, usual_kind
 from dpsync.propagation.telling import LetterKind, must_fit
+from dpsync.reports.lines import RequestStanding
 from dpsync.reports.make import known_processors
-from dpsync.reports.standing import RequestStanding, read_standing
+from dpsync.reports.standing import read_standing
 from dpsync.store import tables as t
 
 _WITH_REASON = frozenset({LetterKind.EXTENSION, LetterKind.REFUSAL, LetterKind.LIFTING})

@@ -17,6 +17,7 @@ from dpsync.reports.decided import by_and_reason
 from dpsync.reports.duties import Duty, duties_of, mail_duties
 from dpsync.reports.housekeeping import mail_waiting
 from dpsync.reports.letters import LetterLine, letters_ahead, letters_of
+from dpsync.reports.lines import RequestStanding
 from dpsync.reports.moments import (
     AnswerLine,
     AttemptLine,
@@ -28,7 +29,7 @@ from dpsync.reports.moments import (
     moments,
 )
 from dpsync.reports.proof import LedgerLine
-from dpsync.reports.standing import RequestStanding, read_standing, value_of
+from dpsync.reports.standing import read_standing, value_of
 from dpsync.reports.story import Chapter, story, with_more
 from dpsync.reports.verdict import Verdict, notes_of, verdict
 from dpsync.reports.who import Who

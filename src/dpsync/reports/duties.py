@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo
 from dpsync.mail_status import to_do
 from dpsync.model import Cause, Way
 from dpsync.propagation.next_day import next_day
+from dpsync.reports.lines import PropagationLine, RequestStanding
 from dpsync.reports.meaning import Late, Need
-from dpsync.reports.standing import PropagationLine, RequestStanding
 from dpsync.reports.tallies import SourceLine
 from dpsync.reports.words import CAUSES, RIGHTS, STOPS, several
 

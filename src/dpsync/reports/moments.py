@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from dpsync.reports.standing import RequestStanding
+from dpsync.reports.lines import RequestStanding
 from dpsync.reports.words import RIGHTS, STATES, day
 
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from zoneinfo import ZoneInfo
 
 from dpsync.reports import phrases
+from dpsync.reports.lines import PropagationLine, RequestStanding
 from dpsync.reports.meaning import Count, Late
-from dpsync.reports.standing import PropagationLine, RequestStanding
 from dpsync.reports.words import STATES, brief, day, moment, reached
 
 HEADS = ("Processor", "Told", "Done", "Where it stands", "Proof reaches", "Waits for")

@@ -25,12 +25,13 @@ from dpsync.reports.housekeeping import (
 )
 from dpsync.reports.kept import KeptLine
 from dpsync.reports.letters import late_letters, letters_ahead
+from dpsync.reports.lines import PropagationLine, RequestStanding
 from dpsync.reports.meaning import Late, Need
 from dpsync.reports.processors import ProcessorLine
 from dpsync.reports.proof import LedgerLine
 from dpsync.reports.reconciled import SWEPT, SourceStanding, reconciliation_duties, standings
 from dpsync.reports.set_aside import SetAside, set_aside
-from dpsync.reports.standing import PropagationLine, RequestStanding, read_standing
+from dpsync.reports.standing import read_standing
 from dpsync.reports.tallies import (
     Limit,
     ProcessorTally,

@@ -10,10 +10,10 @@ from zoneinfo import ZoneInfo
 from dpsync.mail import long_day
 from dpsync.model import Right, State
 from dpsync.reports.duties import Duty
+from dpsync.reports.lines import PropagationLine, RequestStanding
 from dpsync.reports.meaning import Count, Late, WaitsFor
 from dpsync.reports.period import PeriodReport
 from dpsync.reports.proof import LedgerLine
-from dpsync.reports.standing import PropagationLine, RequestStanding
 from dpsync.reports.tallies import Limit, ProcessorTally, SourceLine, Speed, Tally
 from dpsync.reports.words import CAUSES, MEANS, RIGHTS, STATES, STOPS, day, hours, moment, reached, several
 

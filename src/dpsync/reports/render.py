@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from datetime import UTC, date, datetime
 from enum import Enum
-from functools import partial
+from functools import cache, partial
 from io import BytesIO, StringIO
 from typing import Any, assert_never
 
@@ -22,6 +22,7 @@ from dpsync.reports.csv import dossier_csv, period_csv, register_csv, trustees_c
 from dpsync.reports.dossier import Dossier
 from dpsync.reports.formats import Format
 from dpsync.reports.html import dossier_html, period_html, register_html, trustees_html
+from dpsync.reports.lines import LINE_FIELDS, PropagationLine, RequestStanding
 from dpsync.reports.moments import EvidenceLine
 from dpsync.reports.pdf import ROWS, pdf
 from dpsync.reports.period import PeriodReport
@@ -29,7 +30,6 @@ from dpsync.reports.processors import ProcessorLine
 from dpsync.reports.register import Register
 from dpsync.reports.register_text import register_text
 from dpsync.reports.set_aside import SetAside
-from dpsync.reports.standing import PropagationLine, RequestStanding
 from dpsync.reports.status import StatusRow
 from dpsync.reports.text import dossier_text, period_text
 from dpsync.reports.trustees import Trustees, trustees_text
@@ -173,6 +173,13 @@ def _shallow(value: object) -> Any:
         case Mapping():
             return {str(key): one for key, one in value.items()}
     if is_dataclass(value):
-        names = NAMES.get(type(value), {})
-        return {names.get(field.name, field.name): getattr(value, field.name) for field in fields(value)}
+        kind: Any = type(value)
+        names = NAMES.get(kind, {})
+        return {names.get(name, name): getattr(value, name) for name in _fields(kind)}
     raise TypeError(f"{type(value).__name__} has no form in JSON")
+
+
+@cache
+def _fields(kind: Any) -> tuple[str, ...]:
+    """What is told of a value of ours: its fields, or what a line says by its head and kind."""
+    return LINE_FIELDS if kind is PropagationLine else tuple(field.name for field in fields(kind))

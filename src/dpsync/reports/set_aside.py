@@ -7,9 +7,9 @@ from datetime import datetime
 from sqlalchemy import Connection, select
 
 from dpsync.reports.decided import Opener, by_and_reason
+from dpsync.reports.lines import RequestStanding
 from dpsync.reports.meaning import Count
 from dpsync.reports.processors import ProcessorLine
-from dpsync.reports.standing import RequestStanding
 from dpsync.store import tables as t
 
 

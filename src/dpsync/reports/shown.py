@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from dpsync.reports.standing import RequestStanding
+from dpsync.reports.lines import RequestStanding
 
 ORDINARY_ROWS = 2000
 """Of what is finished, or in time: 100,000 requests would be 20 MB, which no telephone opens. The CSV has them all."""

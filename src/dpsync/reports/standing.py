@@ -2,110 +2,29 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from functools import lru_cache
 from itertools import groupby
 from operator import itemgetter
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Row, select
+from sqlalchemy import BigInteger, ColumnElement, Connection, Row, select, type_coerce
 
 from dpsync.mail_status import is_undelivered
 from dpsync.model import CLOSED_STATES, DONE_STATES, Cause, Right, Rung, State, Way
 from dpsync.propagation import extensions
 from dpsync.propagation.extensions import Extension
-from dpsync.reports.meaning import Count, Late, Need, WaitsFor, counted, counted_together, need, waits_for
+from dpsync.reports.lines import LineHead, LineKind, PropagationLine, RequestStanding
+from dpsync.reports.meaning import Count, Late, Need, counted, counted_together, need, waits_for
 from dpsync.reports.processors import ProcessorLine
 from dpsync.store import tables as t
+from dpsync.store.columns import EPOCH, Instant
 
 T = TypeVar("T")
 SHORT = len("r-") + 6
 
 AT_ONCE = 2000
 """So many rows are held besides what is made of them."""
-
-
-@dataclass(frozen=True, slots=True)
-class PropagationLine:
-    """One request at one processor. Times are UTC; `limits` is what its API cannot do for this right.
-
-    `waits_until`: when time alone, or the answer that is owed, ends the waiting. `stopped`: the account is stopped.
-    `finished_at`: since when it is closed and nobody is waited for.
-    """
-
-    request_id: str
-    short: str
-    right: Right
-    lifting: bool
-    received_at: datetime
-    accepted_at: datetime
-    strict_on: date
-    due_on: date
-    processor: str
-    title: str
-    state: State
-    counts_as: Count
-    rung: Rung
-    way: Way
-    causes: tuple[Cause, ...]
-    reason: str
-    task: str
-    attempts: int
-    notices: int
-    told_at: datetime | None
-    done_at: datetime | None
-    state_since: datetime
-    finished_at: datetime | None
-    late: Late
-    waits_for: WaitsFor
-    waits_until: datetime | None
-    need: Need
-    stopped: str
-    limits: str
-
-    @property
-    def open(self) -> bool:
-        """Whether it is not closed."""
-        return self.state not in CLOSED_STATES
-
-
-@dataclass(frozen=True, slots=True)
-class RequestStanding:
-    """One request and where it stands everywhere. Dates are the controller's days, as reception stored them."""
-
-    id: str
-    short: str
-    right: Right
-    lifting: bool
-    ground: str
-    source: str
-    received_at: datetime
-    received_assumed: bool
-    accepted_at: datetime
-    target_at: datetime
-    starts_on: date
-    strict_on: date
-    due_on: date
-    letter_by: date
-    due_at: datetime
-    clock_rule: str
-    closed_at: datetime | None
-    shredded_at: datetime | None
-    counts_as: Count
-    told_everyone: bool
-    late: Late
-    lines: tuple[PropagationLine, ...]
-
-    @property
-    def open(self) -> bool:
-        """Whether it is not done, and not set aside, somewhere."""
-        return self.counts_as is Count.NOT_YET
-
-    @property
-    def ordinary(self) -> bool:
-        """Whether nothing of it is late, and nobody has to do anything."""
-        alike = self.lines and self.late is Late.NO
-        return bool(alike) and all(line.late is Late.NO and line.need is Need.NOTHING for line in self.lines)
 
 
 def read_standing(
@@ -130,47 +49,46 @@ def read_standing(
     found = []
     for row in requests:
         lines: Iterable[Row[Any]] = ()
-        if waiting is not None and waiting[0] == row.id:
+        if waiting is not None and waiting[0] == row[0]:
             lines = list(waiting[1])
             waiting = next(grouped, None)
-        found.append(_standing(row, lines, around, _dates(row, longer.get(row.id))))
+        found.append(_standing(row, lines, around, longer.get(row[0])))
     return tuple(found)
 
 
 _R, _P = t.request.c, t.propagation.c
-_OF_REQUESTS: tuple[Any, ...] = (
+
+
+def _as_stored(*columns: Any) -> tuple[Any, ...]:
+    """Times as the integers that they are stored as: many rows have the same one, and it is read once (`_Moments`)."""
+    return tuple(type_coerce(one, BigInteger()) if isinstance(one.type, Instant) else one for one in columns)
+
+
+_OF_REQUESTS = _as_stored(
     *(_R.id, _R.right, _R.lifting, _R.ground, _R.source, _R.received_at, _R.received_assumed, _R.accepted_at),
     *(_R.target_at, _R.starts_on, _R.strict_on, _R.due_on, _R.letter_by, _R.due_at, _R.clock_rule, _R.closed_at),
     _R.shredded_at,
 )
-_OF_PLACES: tuple[Any, ...] = (
+_OF_PLACES = _as_stored(
     *(_P.request_id, _P.processor, _P.account_id, _P.state, _P.rung, _P.way, _P.causes, _P.reason, _P.task),
     *(_P.attempts, _P.notices, _P.told_at, _P.done_at, _P.state_since, _P.answer_by, _P.timer_at),
 )
-"""In the order in which `_line` takes them: a name looked up is dearer than a place, and there are 300,000 rows."""
+"""In the order in which they are taken: a name looked up is dearer than a place, and there are 300,000 rows."""
 
 _owner = itemgetter(0)
 _day = lru_cache(4096)(date.fromisoformat)
 """Thousands of requests have the same few days."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Kind:
-    """What lines say alike that are at one processor, for one right and in one state."""
+class _Moments(dict[int | None, Any]):
+    """A stored time as one of ours. Those of one request are much the same, so each is made once."""
 
-    processor: str
-    title: str
-    state: State
-    counts_as: Count
-    rung: Rung
-    way: Way
-    causes: tuple[Cause, ...]
-    whatever: frozenset[Cause]
-    waits_for: WaitsFor
-    stopped: str
-    limits: str
-    done: bool
-    closed: bool
+    def __missing__(self, stored: int) -> datetime:
+        if len(self) > AT_ONCE:
+            self.clear()
+            self[None] = None
+        made = self[stored] = EPOCH + timedelta(microseconds=stored)
+        return made
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,21 +98,35 @@ class _Around:
     now: datetime
     processors: Mapping[str, ProcessorLine]
     stopped: Mapping[str, str]
-    kinds: dict[tuple[object, ...], _Kind] = field(default_factory=dict)
+    kinds: dict[tuple[object, ...], LineKind] = field(default_factory=dict)
+    needs: dict[tuple[LineKind, Late, bool], Need] = field(default_factory=dict)
+    moments: _Moments = field(default_factory=lambda: _Moments({None: None}))
 
-    def kind(self, *key: Any) -> _Kind:
-        """Of a right, processor, account, state, rung, way and causes; made once, for most lines are of a few."""
+    def kind(self, key: tuple[Any, ...]) -> LineKind:
+        """Of a right, processor, account, state, rung, way, causes, reason, task, attempts and notices; made once."""
         found = self.kinds.get(key)
         if found is None:
             found = self.kinds[key] = self._made(*key)
         return found
 
-    def _made(self, right: Right, name: str, account: str, stored: str, rung: int, way: str, said: str) -> _Kind:
+    def _made(
+        self,
+        right: Right,
+        name: str,
+        account: str,
+        stored: str,
+        rung: int,
+        way: str,
+        said: str,
+        *rest: Any,
+    ) -> LineKind:
         processor, state = self.processors.get(name), State(stored)
         can = processor.of(right) if processor else None
         causes = tuple(Cause(one) for one in said.split(",") if one)
         stop = self.stopped.get(account, "") if state is State.PENDING else ""
-        return _Kind(
+        reason, task, attempts, notices = rest
+        return LineKind(
+            right=right,
             processor=name,
             title=processor.title if processor else name,
             state=state,
@@ -202,7 +134,10 @@ class _Around:
             rung=Rung(rung),
             way=Way(way),
             causes=causes,
-            whatever=frozenset(causes),
+            reason=reason,
+            task=task,
+            attempts=attempts,
+            notices=notices,
             waits_for=waits_for(state, frozenset(causes), stopped=bool(stop)),
             stopped=stop,
             limits=can.limits if can else "" if processor else "not configured any more: what it can do is not known",
@@ -210,88 +145,77 @@ class _Around:
             closed=state in CLOSED_STATES,
         )
 
-
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """What every line of a request says of it."""
-
-    id: str
-    short: str
-    right: Right
-    lifting: bool
-    received_at: datetime
-    accepted_at: datetime
-    forgotten: bool
+    def need(self, kind: LineKind, late: Late, *, silent: bool) -> Need:
+        """What a person must do about a line; asked once of all that are alike."""
+        found = self.needs.get((kind, late, silent))
+        if found is None:
+            causes, reached = frozenset(kind.causes), not is_undelivered(kind.reason)
+            found = need(kind.state, causes, late, stopped=bool(kind.stopped), silent=silent, reached=reached)
+            self.needs[kind, late, silent] = found
+        return found
 
 
-@dataclass(frozen=True, slots=True)
-class _Dates:
-    """The legal dates that count: those of the extension, where there is one."""
-
-    strict_on: date
-    due_on: date
-    due_at: datetime
-    target_at: datetime
-    letter_by: date
-
-
-def _dates(row: Row[Any], longer: Extension | None) -> _Dates:
-    if longer is not None:
-        return _Dates(longer.strict_on, longer.due_on, longer.due_at, row.target_at, letter_by=longer.strict_on)
-    return _Dates(_day(row.strict_on), _day(row.due_on), row.due_at, row.target_at, _day(row.letter_by))
-
-
-def _standing(row: Row[Any], places: Iterable[Row[Any]], around: _Around, dates: _Dates) -> RequestStanding:
-    gone = row.shredded_at is not None
-    asked = _Asked(row.id, row.id[:SHORT], Right(row.right), row.lifting, row.received_at, row.accepted_at, gone)
-    lines = tuple([_line(one, asked, around, dates) for one in places])
-    counts_as = counted_together([line.counts_as for line in lines])
+def _standing(
+    row: Iterable[Any], places: Iterable[Iterable[Any]], around: _Around, longer: Extension | None
+) -> RequestStanding:
+    id_, right, lifting, ground, source, received, assumed, accepted, target, starts, *days, rule, closed, gone = row
+    strict_on, due_on, letter_by, over = days
+    moments = around.moments
+    target_at, closed_at = moments[target], moments[closed]
+    if longer is None:
+        strict_on, due_on, letter_by, due_at = _day(strict_on), _day(due_on), _day(letter_by), moments[over]
+    else:  # the dates that count are those of the extension
+        strict_on, due_on, letter_by, due_at = longer.strict_on, longer.due_on, longer.strict_on, longer.due_at
+    head = LineHead(
+        id_, id_[:SHORT], _RIGHTS[right], lifting, moments[received], moments[accepted], strict_on, due_on,
+        forgotten=gone is not None,
+    )  # fmt: skip
+    lines = tuple([_line(one, head, around, target_at, due_at) for one in places])
+    counts_as = counted_together([line.kind.counts_as for line in lines])
     return RequestStanding(
-        id=asked.id, short=asked.short, right=asked.right, lifting=asked.lifting, ground=row.ground, source=row.source,
-        received_at=asked.received_at, received_assumed=row.received_assumed, accepted_at=asked.accepted_at,
-        target_at=dates.target_at, starts_on=_day(row.starts_on), strict_on=dates.strict_on, due_on=dates.due_on,
-        letter_by=dates.letter_by, due_at=dates.due_at, clock_rule=row.clock_rule, closed_at=row.closed_at,
-        shredded_at=row.shredded_at, counts_as=counts_as, told_everyone=_told_everyone(lines),
-        late=_late(dates, around.now if counts_as is Count.NOT_YET else None, row.closed_at), lines=lines,
+        id=id_, short=head.short, right=head.right, lifting=lifting, ground=ground, source=source,
+        received_at=head.received_at, received_assumed=assumed, accepted_at=head.accepted_at, target_at=target_at,
+        starts_on=_day(starts), strict_on=strict_on, due_on=due_on, letter_by=letter_by, due_at=due_at,
+        clock_rule=rule, closed_at=closed_at, shredded_at=moments[gone], counts_as=counts_as,
+        told_everyone=_told_everyone(lines), lines=lines,
+        late=_late(target_at, due_at, around.now if counts_as is Count.NOT_YET else None, closed_at),
     )  # fmt: skip
 
 
-def _line(row: Iterable[Any], asked: _Asked, around: _Around, dates: _Dates) -> PropagationLine:
-    _, name, account, state, rung, way, causes, reason, task, attempts, notices, *times = row
-    told_at, done_at, state_since, answer_by, timer_at = times
-    kind = around.kind(asked.right, name, account, state, rung, way, causes)
+_RIGHTS = {right.value: right for right in Right}
+
+
+def _line(
+    row: Iterable[Any], head: LineHead, around: _Around, target_at: datetime, due_at: datetime
+) -> PropagationLine:
+    _, *key, told, done, since, answer, timer = row
+    kind, moments = around.kind((head.right, *key)), around.moments
+    done_at, state_since = moments[done], moments[since]
     # A later reading of what is done moves `state_since`, and is no later end.
     finished_at = ((done_at or state_since) if kind.done else state_since) if kind.closed else None
-    late = _late(dates, None if finished_at else around.now, finished_at)
-    silent, reached = answer_by is not None and answer_by <= around.now, not is_undelivered(reason)
-    # Each by itself: with 100,000 requests, names looked up one by one would be half of the report's time.
+    late = _late(target_at, due_at, None if finished_at else around.now, finished_at)
+    answer_by = moments[answer]
+    silent, state = answer_by is not None and answer_by <= around.now, kind.state
     return PropagationLine(
-        request_id=asked.id, short=asked.short, right=asked.right, lifting=asked.lifting,
-        received_at=asked.received_at, accepted_at=asked.accepted_at, strict_on=dates.strict_on, due_on=dates.due_on,
-        processor=kind.processor, title=kind.title, state=kind.state, counts_as=kind.counts_as, rung=kind.rung,
-        way=kind.way, causes=kind.causes, reason=reason, task=task, attempts=attempts, notices=notices,
-        told_at=told_at, done_at=done_at, state_since=state_since, finished_at=finished_at, late=late,
-        waits_for=kind.waits_for,
-        waits_until=timer_at if kind.state is State.HELD else answer_by if kind.state is State.ACCEPTED else None,
-        need=Need.FORGOTTEN if asked.forgotten and not kind.closed
-        else need(kind.state, kind.whatever, late, stopped=bool(kind.stopped), silent=silent, reached=reached),
-        stopped=kind.stopped, limits=kind.limits,
+        head, kind, moments[told], done_at, state_since, finished_at, late,
+        moments[timer] if state is State.HELD else answer_by if state is State.ACCEPTED else None,
+        Need.FORGOTTEN if head.forgotten and not kind.closed else around.need(kind, late, silent=silent),
     )  # fmt: skip
 
 
 def _told_everyone(lines: tuple[PropagationLine, ...]) -> bool:
     # What a newer request overtook is told with that one; whoever is exempt was not told, whatever excuses it.
-    concerned = [line.told_at for line in lines if line.state is not State.SUPERSEDED]
+    concerned = [line.told_at for line in lines if line.kind.state is not State.SUPERSEDED]
     return bool(concerned) and None not in concerned
 
 
-def _late(dates: _Dates, open_at: datetime | None, finished_at: datetime | None) -> Late:
+def _late(target_at: datetime, due_at: datetime, open_at: datetime | None, finished_at: datetime | None) -> Late:
     """`open_at`: now, where it is open. A legal date that was missed stays missed when the request is closed."""
     if open_at is None:
-        return Late.FINISHED if finished_at is not None and finished_at >= dates.due_at else Late.NO
-    if open_at < dates.target_at:
+        return Late.FINISHED if finished_at is not None and finished_at >= due_at else Late.NO
+    if open_at < target_at:
         return Late.NO
-    return Late.OVERDUE if open_at >= dates.due_at else Late.TARGET
+    return Late.OVERDUE if open_at >= due_at else Late.TARGET
 
 
 def value_of(kind: type[T], row: Row[Any], **given: Any) -> T:

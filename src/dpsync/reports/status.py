@@ -7,9 +7,10 @@ from datetime import date, datetime
 from sqlalchemy import Connection, exists, func, select
 
 from dpsync.model import CLOSED_STATES, Cause, Right, State
+from dpsync.reports.lines import PropagationLine, RequestStanding
 from dpsync.reports.meaning import Count, Late, WaitsFor
 from dpsync.reports.processors import ProcessorLine
-from dpsync.reports.standing import SHORT, PropagationLine, RequestStanding, read_standing
+from dpsync.reports.standing import SHORT, read_standing
 from dpsync.reports.words import STATES
 from dpsync.store import tables as t
 

@@ -12,8 +12,8 @@ from dpsync.connector import NoticeKind
 from dpsync.mail import long_day
 from dpsync.model import Right, Way
 from dpsync.propagation.rules.event import AnswerKind
+from dpsync.reports.lines import RequestStanding
 from dpsync.reports.moments import AnswerLine, AttemptLine, DecisionLine, EntryLine, EvidenceLine, NoticeLine
-from dpsync.reports.standing import RequestStanding
 from dpsync.reports.words import RIGHTS, hours
 
 MAY_BE_TOLD = (

@@ -8,9 +8,9 @@ from statistics import median
 
 from dpsync.connector import Means
 from dpsync.model import Right
+from dpsync.reports.lines import PropagationLine, RequestStanding
 from dpsync.reports.meaning import Count, Late
 from dpsync.reports.processors import ProcessorLine
-from dpsync.reports.standing import PropagationLine, RequestStanding
 
 
 @dataclass(frozen=True, slots=True)

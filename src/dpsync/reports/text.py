@@ -8,11 +8,11 @@ from dpsync.reports.conversations import retention_rows
 from dpsync.reports.dossier import Dossier
 from dpsync.reports.duties import Duty
 from dpsync.reports.letters import LETTER_HEADS, letter_cells
+from dpsync.reports.lines import PropagationLine, RequestStanding
 from dpsync.reports.period import PeriodReport
 from dpsync.reports.processors import capability_rows
 from dpsync.reports.proof import LedgerLine
 from dpsync.reports.shown import ORDINARY_ROWS, shown
-from dpsync.reports.standing import PropagationLine, RequestStanding
 from dpsync.reports.story import MAY_BE_TOLD, names_kept
 from dpsync.reports.tallies import Tally, numbered
 from dpsync.reports.visible import visible

@@ -8,7 +8,7 @@ from statistics import median
 from zoneinfo import ZoneInfo
 
 from dpsync.model import Rung
-from dpsync.reports.standing import PropagationLine, RequestStanding
+from dpsync.reports.lines import PropagationLine, RequestStanding
 from dpsync.reports.words import is_taken_back
 
 ENOUGH = 30

@@ -6,9 +6,9 @@ from enum import StrEnum
 
 from dpsync.model import Right
 from dpsync.reports.duties import Duty
+from dpsync.reports.lines import RequestStanding
 from dpsync.reports.meaning import Count, Late, Need
 from dpsync.reports.proof import LedgerLine
-from dpsync.reports.standing import RequestStanding
 from dpsync.reports.words import several
 
 SHOWN = 3
