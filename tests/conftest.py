@@ -19,6 +19,7 @@ from dpsync.store import tables as t
 from dpsync.store.database import open_database
 from dpsync.store.schema import migrate
 from tests.builders import World
+from tests.compiled import keep_compiled
 from tests.maindatabase import MariaDb, mariadb
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ pytest_plugins = ["tests.faults.counting"]
 # How long an example takes says more of the machine than of dpsync.
 settings.register_profile("dpsync", deadline=None)
 settings.load_profile("dpsync")
+keep_compiled()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

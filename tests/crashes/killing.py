@@ -29,6 +29,7 @@ import typer
 from sqlalchemy import Connection, Engine, event
 
 from dpsync.__main__ import main as dpsync
+from tests.compiled import keep_compiled
 
 Gap = tuple[str, ...]
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
@@ -216,6 +217,7 @@ def main(config: Path, name: str, what: str, *kinds: str) -> None:
     from tests.crashes import lives
 
     typer.main.get_command = cache(typer.main.get_command)  # a tenth of what a command costs
+    keep_compiled()
     place, life = Place(config, kinds or STEPS), lives.LIVES[name]
     if what == "full":
         place.steps.happens = place.fill
