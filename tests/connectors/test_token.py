@@ -396,8 +396,9 @@ def test_where_nobody_says_that_it_is_good_once_it_is_tried_again_for_nothing_is
         Said(429, {}, b""),
         PAGE,
         PAGE._replace(status=403),
+        Said(300, {"Content-Type": "application/json"}, HTML),
     ],
-    ids=["not sent", "limit", "limit of another", "portal", "firewall"],
+    ids=["not sent", "limit", "limit of another", "portal", "firewall", "gateway"],
 )
 def test_one_that_surely_was_not_taken_is_sent_later(turned_away: Said | Exception) -> None:
     vendor = Vendor(turned_away)

@@ -328,6 +328,26 @@ def test_only_the_requests_that_are_named_are_compared_and_no_names_of_people() 
         assert whole == {"request r-0", "request r-1", "request r-2", "alias"}
 
 
+def test_a_page_that_is_as_it_was_is_passed_over_and_the_next_one_is_not() -> None:
+    with ledger([]) as (_, connection):
+        added = [filled(t.request, id=f"r-{one}", ordinal=one, event_id=f"{one}") for one in range(2)]
+        connection.execute(insert(t.request), added)
+        now = list[str]()
+
+        def named(*was: str) -> set[str]:
+            before = ComparedBefore([*was], (), {0: ("r-0",), 1: ("r-1",)})
+            now.clear()
+            found = differences(connection, cast("Keys", Opens()), before=before, digests=now)
+            return {one.split(":")[0] for one in found}
+
+        assert named() == {"request r-0", "request r-1"}
+        first, second = now
+        assert named(first) == {"request r-1"}
+        assert named("another", second) == {"request r-0"}
+        assert named(first, second) == set()
+        assert now == [first, second]
+
+
 def test_requests_are_read_a_page_at_a_time_each_once_in_order_of_receipt() -> None:
     numbers = range(-1, 2 * PAGE)
     with ledger([]) as (_, connection):

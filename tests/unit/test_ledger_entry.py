@@ -161,6 +161,13 @@ EVERY: dict[str, str | int] = {
 """Each key of the format."""
 
 
+@pytest.fixture
+def _worked_out_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is known at a glance is worked out when the module is imported, and so before a test that is about it."""
+    monkeypatch.setattr(entry, "_ORDINARY", entry._ordinary_shape())
+
+
+@pytest.mark.usefixtures("_worked_out_anew")
 @pytest.mark.parametrize("kind", EntryKind)
 def test_an_entry_of_every_kind_with_all_keys_or_none_is_known_at_a_glance(
     kind: EntryKind, monkeypatch: pytest.MonkeyPatch
@@ -176,6 +183,7 @@ def test_an_entry_of_every_kind_with_all_keys_or_none_is_known_at_a_glance(
     assert slowly, "the careful look could not have been seen"
 
 
+@pytest.mark.usefixtures("_worked_out_anew")
 @pytest.mark.parametrize(
     "fields",
     [
@@ -193,6 +201,7 @@ def test_the_ends_of_what_is_known_at_a_glance(fields: dict[str, str | int]) -> 
     assert is_ordinary(encode(EntryKind.GAP, NOW, **fields))
 
 
+@pytest.mark.usefixtures("_worked_out_anew")
 def test_at_a_glance_every_day_but_the_29th_of_february_is_a_day_and_no_other() -> None:
     whole = encode(EntryKind.GAP, NOW, due="2028-11-20")
     for month in range(15):
@@ -206,6 +215,7 @@ def test_at_a_glance_every_day_but_the_29th_of_february_is_a_day_and_no_other() 
         assert not is_ordinary(whole.replace(b"2028", year))
 
 
+@pytest.mark.usefixtures("_worked_out_anew")
 @pytest.mark.parametrize(
     "body",
     [
@@ -229,6 +239,7 @@ def test_what_is_no_entry_or_a_rare_one_is_not_known_at_a_glance(body: bytes) ->
     assert not is_ordinary(body)
 
 
+@pytest.mark.usefixtures("_worked_out_anew")
 def test_no_byte_of_an_entry_can_change_so_that_a_glance_takes_it_for_one_and_the_careful_look_does_not() -> None:
     body, others = encode(EntryKind.RECEIVED, NOW, **EVERY), b'\n "@,1g\\\x7f'
     taken = 0

@@ -3,13 +3,15 @@
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from dpsync.ledger.evidence import AnswerCalls, Place
 from dpsync.ledger.row_comparison import Belongings
-from dpsync.ledger.unchanged import ComparedBefore, digest_of
+from dpsync.ledger.unchanged import ComparedBefore, digest_of, seal
+from dpsync.sealing import Keys
 
 
 class Opens:
@@ -107,6 +109,11 @@ def test_what_is_no_row_is_not_part_of_the_digest_nor_the_order_of_lost_months()
     assert made["there"]["r-2"].rows["attempt", "alpha"] == [], "asked for, and now there"
     assert digest(made) == digest(page())
     assert digest({**page(), "shut": ["2026-09", "2026-10"]}) == digest({**page(), "shut": ["2026-10", "2026-09"]})
+
+
+def test_the_key_of_the_digests_is_the_ledgers_and_for_nothing_else(tmp_path: Path) -> None:
+    keys = Keys.create(tmp_path / "keys")
+    assert seal(keys) == keys.mac("ledger", b"unchanged")
 
 
 def test_a_number_is_not_the_text_of_it_nor_nothing_nor_bytes() -> None:

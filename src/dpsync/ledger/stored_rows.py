@@ -28,7 +28,7 @@ def requests(connection: Connection, ids: Sequence[str] | None = None) -> Iterat
     column = t.request.c
     rows = select(*columns_of(t.request)).order_by(column.ordinal)
     if ids is not None:
-        chosen = rows.where(column.id.in_(bindparam("ids", expanding=True)))
+        chosen = rows.where(column.id.in_(bindparam("ids")))
         for at in range(0, len(ids), PAGE):
             yield dicts(connection.execute(chosen, {"ids": ids[at : at + PAGE]}))
         return
