@@ -8,6 +8,7 @@ tried: no rule hangs on it, and most would be tried with every test.
 
 import json
 import os
+import resource
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
@@ -27,6 +28,8 @@ from mutmut.workers.isolation import ForkServerRunner, MutantRunner
 from bench.mutant_results import SKIPPED, Changes, function_of, settled
 
 collect = program.collect_source_file_mutation_data
+MOST_MEMORY = 6 << 30
+"""Bytes that a fork may address: one whose loop never ended took eleven gigabytes before its time was over."""
 NOTICED = Path("noticed.jsonl")
 """Beside the changed copy: which test noticed a change of which function, a line each."""
 
@@ -52,6 +55,7 @@ class _Runner(PytestRunner):
         """0 where every test passes, 1 at the first that does not."""
         if self.session is None:  # the clean run and the forced failure, before anything was collected
             return int(super().run_tests(mutant_name=mutant_name, tests=tests))
+        resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
         function = mangled_name_from_mutant_name(mutant_name or "")
         found = {item.nodeid: item for item in self.session.items}
         chosen = [found[one] for one in _in_order(function, tests) if one in found]
