@@ -18,7 +18,8 @@ def keep_compiled() -> None:
         begin(self, *given, **more)
         self._compiled_cache = kept
 
-    setattr(Engine, "__init__", begun)  # noqa: B010 - because mypy refuses the plain assignment
+    Engine.__init__ = begun  # type: ignore[method-assign]  # because no event tells of an engine that is made
     for dialect in (PGDialect_psycopg, SQLiteDialect_pysqlite):
-        setattr(dialect, "__hash__", lambda self: hash(type(self)))  # noqa: B010
-        setattr(dialect, "__eq__", lambda self, other: type(self) is type(other))  # noqa: B010
+        of_class = {"__hash__": lambda self: hash(type(self)), "__eq__": lambda self, other: type(self) is type(other)}
+        for name, method in of_class.items():
+            setattr(dialect, name, method)
