@@ -180,6 +180,31 @@ def test_a_server_that_lets_nobody_in_just_now_is_away(
         assert main(["--config", str(config), "status"]) == 75
 
 
+@pytest.mark.parametrize(
+    ("state", "sentence", "code", "said"),
+    [
+        ("57P03", "the database system is not accepting connections", 75, "is starting or stopping"),
+        ("08P01", "SSL required", 78, "add ?sslmode=require"),
+        ("08P01", "TLS is required", 78, "add ?sslmode=require"),
+    ],
+)
+def test_what_a_server_or_a_pooler_says_at_its_door_has_its_own_sentence(
+    state: str,
+    sentence: str,
+    code: int,
+    said: str,
+    server: str,
+    config: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    port = free_port()
+    monkeypatch.setenv("DPSYNC_TEST_DATABASE", by_tcp(server, port))
+    with door(port, refusing(state, sentence)):
+        assert main(["--config", str(config), "status"]) == code
+    assert said in capsys.readouterr().err
+
+
 PROCESSOR = """
 [processors.newsletter]
 title = "Mailchimp, newsletter"

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dpsync import strict_json
-from dpsync.errors import PayloadInvalid
+from dpsync.errors import PayloadInvalid, SignatureInvalid
 from dpsync.intake.payload import TestMessage, Withdrawal, parse, parse_request
+from dpsync.intake.signature import Verifier, signed_headers
 from dpsync.model import Changes, Lifted, Request, Right, Subject
 from dpsync.propagation import serialization
 from tests.faults.counting import Counted
@@ -401,3 +402,22 @@ def test_what_was_read_rests_in_the_store_and_comes_back_the_same(
         right="rectification", subject=subject, changes=change, version=version, received_at=received
     )
     assert serialization.from_bytes(serialization.to_bytes(request)) == request
+
+
+@pytest.mark.parametrize(
+    "event_id",
+    ["e", "a.b", "a b", "-_:+/=.-", "", " e", "e ", "a@b", "a\nb", "e" * 129, "e" * 128, "evt-\u00e9", "a~b"],
+)
+def test_an_id_by_hand_is_one_that_a_webhook_may_have(event_id: str) -> None:
+    data = {"right": "opt_out", "subject": {"email": "ada@example.org"}}
+    secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+    try:
+        taken = parse_request(data, source="command", event_id=event_id, now=NOW).event_id == event_id
+    except PayloadInvalid:
+        taken = False
+    try:
+        Verifier([secret]).verify(signed_headers(secret, event_id, NOW, b"{}"), b"{}", NOW)
+        by_webhook = True
+    except (PayloadInvalid, SignatureInvalid):
+        by_webhook = False
+    assert taken is by_webhook

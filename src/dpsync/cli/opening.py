@@ -2,7 +2,7 @@
 
 import gc
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -230,3 +230,16 @@ def written(path: Path, content: bytes) -> None:
         durable.replace(path, content)
     except OSError as error:
         raise NotWritten(f"{path} is not written: {error.strerror}", full=error.errno in FULL) from None
+
+
+def doubts_of(there: "Installation") -> Sequence[str]:
+    """Where what is kept outside the database does not bear it out: with that no service would begin. Looks quickly."""
+    from dpsync.custody import anchored
+    from dpsync.ledger import anchor_chain
+
+    if there.custody.unrecovered:
+        return (there.custody.unrecovered,)
+    lying = there.custody.lying(there.read, quick=True)
+    found = there.read(lambda connection: there.custody.against(connection, lying))
+    wrong = (*found.contradicted, *found.lost, *found.damaged)
+    return wrong or tuple(anchor_chain.absent(there.settings.ledger.anchor, there.read(anchored) or 0))

@@ -26,6 +26,7 @@ OPTIONS = {
     "subject.name": "--name",
     "subject.references": "--reference",
     "ground": "--ground",
+    "event_id": "--event-id",
     "received_at": "--received",
     "identity_confirmed_at": "--identity-confirmed",
     "fee_paid_at": "--fee-paid",

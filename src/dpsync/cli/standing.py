@@ -46,8 +46,7 @@ def status(
         typer.Option(
             help="Exit with 2 if a request is late (past our target or its legal date; a private conversation, a "
             "letter to a person, a complaint or an incident: past its last day), if one is held (for a cause, or at a "
-            "stopped processor), or if a processor is stopped. "
-            "Repeatable."
+            "stopped processor), or if a processor is stopped. Repeatable."
         ),
     ] = None,
     who: Annotated[
@@ -72,7 +71,7 @@ def status(
         _show_json(talk, found)
     else:
         _show(talk, found, zone)
-    return Exit.LOOK if _applies(found, fail_on or []) else Exit.DONE
+    return Exit.LOOK if found.proof or _applies(found, fail_on or []) else Exit.DONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +79,7 @@ class _Found:
     """What stands where now. `summary`: of all that is asked about, shown or not. `mail`: messages nobody has read.
 
     `one` and `who` are of the request that was named. `owed`: letters to people, complaints and incidents that wait for
-    somebody.
+    somebody. `proof`: what is kept outside the database, and does not bear out what is said here.
     """
 
     rows: "Sequence[StatusRow]"
@@ -91,6 +90,7 @@ class _Found:
     owed: "Sequence[Duty]"
     one: "RequestStanding | None"
     who: "Who | None"
+    proof: Sequence[str]
 
     @property
     def head(self) -> str:
@@ -101,7 +101,7 @@ class _Found:
 
 
 def _look(talk: Talk, there: "Installation", request: str, *, limit: int, every: bool, who: bool, by: str) -> _Found:
-    from dpsync.cli.opening import full_id, shown_to
+    from dpsync.cli.opening import doubts_of, full_id, shown_to
     from dpsync.propagation.correspondence.incoming import unread
     from dpsync.reports.make import conversations_of, known_processors, owed_elsewhere
     from dpsync.reports.status import status_rows
@@ -130,6 +130,7 @@ def _look(talk: Talk, there: "Installation", request: str, *, limit: int, every:
         owed=owed_elsewhere(there, now, request_id or ""),
         one=standing_of(there, request_id) if request_id else None,
         who=about,
+        proof=doubts_of(there),
     )
 
 
@@ -205,6 +206,7 @@ def _show_json(talk: Talk, found: _Found) -> None:
             "conversations": json_value(found.conversations),
             "owed": json_value(found.owed),
             "requests": [json_value(row) for row in found.rows],
+            "proof": list(found.proof),
             **({"places": [json_value(line) for line in found.one.lines]} if found.one else {}),
             **({"who": json_value(found.who)} if found.who else {}),
         }
@@ -224,6 +226,8 @@ def _show(talk: Talk, found: _Found, zone: "ZoneInfo") -> None:
         talk.table(("WHO", ""), who_rows(found.who))
     left = found.summary.open - len(found.rows)
     talk.say(found.head + (f" {left:,} more are not shown (--limit)." if left > 0 else ""))
+    for wrong in found.proof:
+        talk.warn(f"This cannot be relied on: {wrong}")
     for stopped in found.stopped:
         talk.say(f"{stopped.sentence}.")
     if found.mail:

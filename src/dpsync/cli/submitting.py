@@ -45,7 +45,7 @@ def submit(
     talk: Talk = ctx.obj
     subject = ask.subject_fields(subject_id, email, other_email, phone, name, reference)
     data = {**ask.request_fields(right, subject, changes, lift_told_on, lift_how), "ground": ground}
-    event = event_id or f"cmd-{secrets.token_hex(12)}"
+    event = f"cmd-{secrets.token_hex(12)}" if event_id is None else event_id
     with installation(talk) as there:
         data |= ask.days_of(there.zone, received, identity_confirmed, fee_paid)
         result = _handed_in(there, ask.given(data), event, by)

@@ -139,7 +139,7 @@ def _of_state(state: str, said: str) -> DpsyncError | None:
 # --- PostgreSQL, not connected
 
 _NOT_NOW = {
-    "starting up|shutting down|recovery mode|not yet accepting|not accepting commands|consistent recovery state": (
+    "starting up|shutting down|recovery mode|not (yet )?accepting|consistent recovery state": (
         "PostgreSQL is starting or stopping; it goes on by itself"
     ),
     "too many clients|too many connections|connection slots|no more connections allowed|max_client_conn": (
@@ -165,7 +165,7 @@ _NEVER = {
     "authentication failed|password is incorrect|SASL authentication": (
         "PostgreSQL does not accept the user and password of [store] url: put the right ones there"
     ),
-    r"pg_hba\.conf": (
+    r"pg_hba\.conf|(SSL|TLS) (is )?required": (
         "PostgreSQL lets this user in neither from here nor in this way: add a line to its pg_hba.conf, or, where that "
         "demands TLS, add ?sslmode=require to [store] url"
     ),

@@ -1,0 +1,56 @@
+"""What is kept outside the database does not bear it out: status says so too, and its code is that of a look."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from dpsync.__main__ import main
+from dpsync.model import Right
+from tests.journeys.installation import installed
+from tests.journeys.test_custody import rolled_back
+
+
+def a_file_instead(anchors: Path) -> None:
+    shutil.rmtree(anchors)
+    anchors.write_text("not a folder", encoding="utf-8")
+
+
+def no_text_at_all(anchors: Path) -> None:
+    (anchors / "checkpoint").write_bytes(b"\xff\xfe")
+
+
+SPOILT: dict[str, Callable[[Path], None]] = {
+    "a file, where a folder should be": a_file_instead,
+    "is gone, or is an older copy": lambda anchors: (anchors / "checkpoint").unlink(),
+    "is a damaged file": no_text_at_all,
+    "the journal of accepted requests": lambda anchors: (anchors / "journal").unlink(),
+}
+
+
+@pytest.mark.parametrize("said", [*SPOILT, "are not in the database"])
+def test_status_says_where_the_proof_cannot_be_checked(
+    said: str,
+    tmp_path: Path,
+    database_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with installed(tmp_path, database_url) as there:
+        for name, value in there.environ.items():
+            monkeypatch.setenv(name, value)
+        asked = there.ask(Right.OPT_OUT, "ada@example.org")
+        command = ["--config", str(tmp_path / "dpsync.toml"), "status"]
+        assert main(command) == 0
+        capsys.readouterr()
+        if said in SPOILT:
+            SPOILT[said](there.service.settings.ledger.anchor)
+        else:
+            rolled_back(there, upto=2)
+            said = "the database lacks 1 entri"
+        assert main(command) == 2
+        assert said in capsys.readouterr().err
+        assert main([*command, asked.id, "--json"]) == 2
+        assert said in " ".join(json.loads(capsys.readouterr().out)["proof"])
