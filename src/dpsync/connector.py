@@ -229,13 +229,14 @@ class Connector(ABC):
 class RosterLine:
     """One record of a processor's list of its people. Personal data, which lives while its page is compared.
 
-    `place` and `record` are the vendor's own ids, which name nobody. `address` is "" where it shows none. `mailed`: it
-    may get mail; `used`: nothing keeps it from use; `opted_out`: it says that the person themselves left. `changed_at`
-    and `by`: when it was changed last, and how it came there, in the vendor's own words, as far as it tells.
+    `place` and `record` are the vendor's own ids; one that has no other knows a record by its address. `address` is ""
+    where it shows none. `mailed`: it may get mail; `used`: nothing keeps it from use; `opted_out`: it says that the
+    person themselves left. `changed_at` and `by`: when it was changed last, and how it came there, in the vendor's own
+    words, as far as it tells.
     """
 
     place: str
-    record: str
+    record: str = field(repr=False)
     address: str = field(repr=False)
     mailed: bool
     used: bool

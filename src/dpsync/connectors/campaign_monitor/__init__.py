@@ -25,8 +25,11 @@ from dpsync.connectors.campaign_monitor.calls import (
 )
 from dpsync.connectors.campaign_monitor.correction import correct
 from dpsync.connectors.campaign_monitor.erasure import erase
+from dpsync.connectors.campaign_monitor.hooks import ListHooks
 from dpsync.connectors.campaign_monitor.leaving import is_alone, leave
+from dpsync.connectors.campaign_monitor.observed import ListOptOuts
 from dpsync.connectors.campaign_monitor.records import IN_USE, OBJECTED, Member, name_likeness, shown_of, typed
+from dpsync.connectors.campaign_monitor.roster import ListRoster
 from dpsync.connectors.campaign_monitor.suppression import (
     Memory,
     left_to_the_operator,
@@ -57,7 +60,9 @@ _SOURCE = (
 )
 
 
-class CampaignMonitor(PeopleInPlaces[CampaignMonitorSettings, Calls, Client, Mapping[str, Member]]):
+class CampaignMonitor(
+    PeopleInPlaces[CampaignMonitorSettings, Calls, Client, Mapping[str, Member]], ListOptOuts, ListRoster, ListHooks
+):
     """Tells Campaign Monitor, in every list of every client, under every address. No state but the credential.
 
     A place is a client: one person has a record in each of its lists, and may be on its suppression list.

@@ -26,6 +26,7 @@ _LONGEST_WAIT: Final = timedelta(hours=24)
 _EXPIRED: Final = 121
 _TOKEN_DEAD = frozenset({120, _EXPIRED, 122})
 _TOKEN: Final = "/oauth/token"
+_TEST: Final = "/test.json"
 _JSON: Final = "application/json"
 
 VALUE_REJECTED: Final = "the processor rejected a value"
@@ -96,7 +97,9 @@ class Calls(TokenCalls):
 
     errors = ERRORS
     code_in = "Code"
-    marks = frozenset({"EmailAddress", "ListID", "ClientID", "FieldName", "Results", "SystemDate", "access_token"})
+    marks = frozenset(
+        {"EmailAddress", "ListID", "ClientID", "FieldName", "Results", "SystemDate", "WebhookID", "access_token"}
+    )
 
     def __init__(
         self,
@@ -151,9 +154,15 @@ class Calls(TokenCalls):
         """By its number, and at the token call as OAuth says."""
         return self.shaped(reply, Code=int) or (reply.evidence.endpoint.endswith(_TOKEN) and self.speaks_oauth(reply))
 
+    def is_own(self, reply: Reply, *, writing: bool) -> bool:
+        """As ever; the test of a webhook is a GET that does something, and is answered by nothing."""
+        return super().is_own(reply, writing=writing or reply.evidence.endpoint.endswith(_TEST))
+
     def affirms(self, reply: Reply) -> bool:
-        """Its lists are arrays, and an empty one is a yes."""
+        """Its lists are arrays, and an empty one is a yes; what it made it names by an id alone."""
         rows = json_of(reply)
+        if isinstance(rows, str):
+            return ID.fullmatch(rows) is not None
         if not isinstance(rows, list):
             return super().affirms(reply)
         return not rows or any(isinstance(row, dict) and not self.marks.isdisjoint(row) for row in rows)

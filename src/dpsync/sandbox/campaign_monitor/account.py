@@ -42,6 +42,7 @@ MESSAGES: Mapping[int, str] = {
     601: "Invalid webhook URL",
     602: "Invalid webhook format",
     603: "Invalid webhook event",
+    610: "The webhook test failed",
     800: "Invalid page number",
     801: "Invalid page size",
     802: "Invalid order field",

@@ -3,9 +3,12 @@
 Source: the reference of API v3.3, as read in August 2026. The vendor sends XML as well; only JSON is imitated.
 """
 
+import asyncio
+
 from dpsync.sandbox.asked import Answer, Table
 from dpsync.sandbox.campaign_monitor.account import Hook, Refusal, made_id
 from dpsync.sandbox.campaign_monitor.asked import Asked
+from dpsync.sandbox.campaign_monitor.webhooks import send_sample
 
 EVENTS = ("Subscribe", "Deactivate", "Update")
 
@@ -50,6 +53,17 @@ def deactivate(asked: Asked) -> Answer:
     return Answer(200)
 
 
+async def test(asked: Asked) -> Answer:
+    """Sends one. Raises `Refusal` 610 where it was not taken.
+
+    What it sends is not documented: here the example of the page on webhooks, about a person who subscribed.
+    """
+    hook = _hook(asked)
+    if asked.effect and not 200 <= await asyncio.to_thread(send_sample, hook, asked.stamp) < 300:
+        raise Refusal(610)
+    return Answer(200)
+
+
 def _hook(asked: Asked) -> Hook:
     hook = asked.held.hooks.get(asked.names["part"])
     if hook is None or hook.list_id != asked.home[1].id:
@@ -62,6 +76,7 @@ ONE = f"{ALL}/{{part}}"
 ROUTES: Table = {
     ALL: {"GET": listed, "POST": register},
     ONE: {"DELETE": remove},
+    f"{ONE}/test": {"GET": test},
     f"{ONE}/activate": {"PUT": activate},
     f"{ONE}/deactivate": {"PUT": deactivate},
 }
