@@ -185,8 +185,8 @@ class Custody:
             damaged.append(missing)
         elif self.journal.exists:  # also where the database is of a version that knew of none
             try:
-                self.journal.read(end)  # whether it is as long as it was
-                told = self.journal.read(end if quick else 0)
+                told = self.journal.read(end)  # also where all of it is wanted: whether it is as long as it was
+                told = told if quick or not end else self.journal.read(0)
             except ProofDamaged as problem:
                 damaged.append(problem.message)
         if told:

@@ -68,7 +68,7 @@ _ROWS = (
             (_P.timer == "") != _P.timer_at.is_(None),
             and_(_P.timer == "", _P.state.in_(_AWAITING)),
             and_(_P.causes.contains(Cause.COOLING_OFF.value, autoescape=True), _P.timer != Timer.COOLING_OFF.value),
-            and_(~_AT_ACCOUNT, or_(_P.attempts > 0, ~_AS_CONFIGURED)),
+            and_(or_(_P.attempts > 0, ~_AS_CONFIGURED), ~_AT_ACCOUNT),
             _UNREAD,
         ),
         ~_UNDER_WAY,

@@ -182,7 +182,7 @@ def _of_request(one: RequestStanding, period: str) -> str:
     days = _alike(one.strict_on, one.due_on, one.letter_by, one.counts_as, one.told_everyone, one.late)
     received, assumed = _moment(one.received_at), "yes" if one.received_assumed else "no"
     accepted, target, closed = _moment(one.accepted_at), _moment(one.target_at), _moment(one.closed_at)
-    return f'{_alike(one.id)},{source},"{received}","{assumed}","{accepted}","{target}",{days},"{closed}"'
+    return f'{_joined((one.id,))},{source},"{received}","{assumed}","{accepted}","{target}",{days},"{closed}"'
 
 
 def _of_line(line: PropagationLine) -> str:
@@ -248,4 +248,6 @@ def _cell(value: Value) -> str:
 
 def _moment(value: datetime | None) -> str:
     """A time in UTC, to the second."""
-    return f"{value.astimezone(UTC).isoformat(timespec='seconds')[:-6]}Z" if value else ""
+    if value is None:
+        return ""
+    return f"{(value if value.tzinfo is UTC else value.astimezone(UTC)).isoformat(timespec='seconds')[:-6]}Z"

@@ -38,6 +38,7 @@ from dpsync.reports.tallies import (
     SourceLine,
     Speed,
     Tally,
+    alike,
     by_processor,
     by_source,
     limits_of,
@@ -185,16 +186,17 @@ def _numbers(
     received: tuple[RequestStanding, ...], carried: tuple[RequestStanding, ...], first: date, last: date, basis: Basis
 ) -> dict[str, Any]:
     lines = [line for one in (*received, *carried) for line in one.lines]
+    counted = alike(lines)
     return {
         "by_right": tuple(tally(right, [one for one in received if one.right is right]) for right in Right),
         "total": tally(None, received),
         "carried_total": tally(None, carried),
-        "by_processor": by_processor(lines),
+        "by_processor": by_processor(counted),
         "sources": by_source(received, basis.sent),
         "speed": speed([one for one in received if one.right is not Right.OPT_OUT], basis.now),
         "speed_opt_out": speed([one for one in received if one.right is Right.OPT_OUT], basis.now),
-        "limits": limits_of(lines, basis.known),
-        "trends": trends_of(received, carried, first, last, basis.zone),
+        "limits": limits_of(counted, basis.known),
+        "trends": trends_of(received, carried, counted, first, last, basis.zone),
         "overdue": tuple(line for line in lines if line.late is Late.OVERDUE),
         "finished_late": tuple(line for line in lines if line.late is Late.FINISHED),
         "attention": tuple(line for line in lines if line.need is not Need.NOTHING and line.late is not Late.OVERDUE),

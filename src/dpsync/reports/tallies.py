@@ -8,9 +8,12 @@ from statistics import median
 
 from dpsync.connector import Means
 from dpsync.model import Right
-from dpsync.reports.lines import PropagationLine, RequestStanding
+from dpsync.reports.lines import LineKind, PropagationLine, RequestStanding
 from dpsync.reports.meaning import Count, Late
 from dpsync.reports.processors import ProcessorLine
+
+Alike = Mapping[tuple[LineKind, bool], int]
+"""How many lines are of a kind, and told or not: what is said of many lines is said by few values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,30 +111,37 @@ def tally(right: Right | None, asked: Sequence[RequestStanding]) -> Tally:
         told_everyone=sum(1 for one in asked if one.told_everyone),
         overdue=sum(1 for one in asked if one.late is Late.OVERDUE),
         finished_late=sum(1 for one in asked if one.late is Late.FINISHED),
-        **_counts(asked),
+        **_by_name(Counter([one.counts_as for one in asked])),
     )
 
 
-def _counts(counted: Iterable[RequestStanding | PropagationLine]) -> dict[str, int]:
-    counts = Counter(one.counts_as for one in counted)
-    return {count.name.lower(): counts[count] for count in Count}
+def _by_name(counts: Mapping[Count, int]) -> dict[str, int]:
+    return {count.name.lower(): counts.get(count, 0) for count in Count}
 
 
-def by_processor(lines: Sequence[PropagationLine]) -> tuple[ProcessorTally, ...]:
+def alike(lines: Iterable[PropagationLine]) -> Alike:
+    """The lines counted by all that is counted of them."""
+    return Counter([(line.kind, line.told_at is not None) for line in lines])
+
+
+def by_processor(counted: Alike) -> tuple[ProcessorTally, ...]:
     """The lines counted, one tally a processor."""
-    there: dict[str, list[PropagationLine]] = {}
-    for line in lines:
-        there.setdefault(line.processor, []).append(line)
+    there: dict[str, list[tuple[LineKind, bool, int]]] = {}
+    for (kind, told), number in counted.items():
+        there.setdefault(kind.processor, []).append((kind, told, number))
     return tuple(_processor_tally(name, there[name]) for name in sorted(there))
 
 
-def _processor_tally(name: str, lines: Sequence[PropagationLine]) -> ProcessorTally:
+def _processor_tally(name: str, found: Sequence[tuple[LineKind, bool, int]]) -> ProcessorTally:
+    counts: Counter[Count] = Counter()
+    for kind, _, number in found:
+        counts[kind.counts_as] += number
     return ProcessorTally(
         processor=name,
-        title=lines[0].title,
-        asked=len(lines),
-        told=sum(1 for line in lines if line.told_at is not None),
-        **_counts(lines),
+        title=found[0][0].title,
+        asked=counts.total(),
+        told=sum(number for _, told, number in found if told),
+        **_by_name(counts),
     )
 
 
@@ -164,10 +174,13 @@ def speed(asked: Iterable[RequestStanding], now: datetime) -> Speed:
     )
 
 
-def limits_of(lines: Sequence[PropagationLine], known: Mapping[str, ProcessorLine]) -> tuple[Limit, ...]:
+def limits_of(counted: Alike, known: Mapping[str, ProcessorLine]) -> tuple[Limit, ...]:
     """What cannot be seen or done for the rights that were asked, at each processor."""
-    asked = Counter((line.processor, line.right) for line in lines)
-    words = Counter((line.processor, line.right) for line in lines if line.counts_as is Count.SAID)
+    asked: Counter[tuple[str, Right]] = Counter()
+    words: Counter[tuple[str, Right]] = Counter()
+    for (kind, _), number in counted.items():
+        asked[kind.processor, kind.right] += number
+        words[kind.processor, kind.right] += number if kind.counts_as is Count.SAID else 0
     numbers: dict[str, int] = {}
     found: list[Limit] = []
     for name, right in sorted(asked):

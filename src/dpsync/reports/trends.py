@@ -8,7 +8,8 @@ from statistics import median
 from zoneinfo import ZoneInfo
 
 from dpsync.model import Rung
-from dpsync.reports.lines import PropagationLine, RequestStanding
+from dpsync.reports.lines import RequestStanding
+from dpsync.reports.tallies import Alike
 from dpsync.reports.words import is_taken_back
 
 ENOUGH = 30
@@ -65,12 +66,17 @@ class Trends:
 
 
 def trends_of(
-    received: Sequence[RequestStanding], carried: Sequence[RequestStanding], first: date, last: date, zone: ZoneInfo
+    received: Sequence[RequestStanding],
+    carried: Sequence[RequestStanding],
+    counted: Alike,
+    first: date,
+    last: date,
+    zone: ZoneInfo,
 ) -> Trends:
-    """How the controller's days `first` to `last` went."""
+    """How the controller's days `first` to `last` went. `counted`: the lines of all these requests."""
     everything = (*received, *carried)
-    lines = [line for one in everything for line in one.lines]
-    return Trends(len(everything), _weeks(received, everything, first, last, zone), _speeds(lines), _rungs(lines))
+    weeks, speeds = _weeks(received, everything, first, last, zone), _speeds(everything)
+    return Trends(len(everything), weeks, speeds, _rungs(counted))
 
 
 def _weeks(
@@ -90,14 +96,15 @@ def _monday(day: date) -> date:
     return day - timedelta(days=day.weekday())
 
 
-def _speeds(lines: Iterable[PropagationLine]) -> tuple[ProcessorSpeed, ...]:
+def _speeds(asked: Iterable[RequestStanding]) -> tuple[ProcessorSpeed, ...]:
     took: dict[str, list[float]] = {}
     titles: dict[str, str] = {}
-    for line in lines:
-        if line.told_at is not None:
-            hours = max((line.told_at - line.received_at).total_seconds(), 0.0) / 3600
-            took.setdefault(line.processor, []).append(hours)
-            titles[line.processor] = line.title
+    for one in asked:
+        for line in one.lines:
+            if line.told_at is not None:
+                hours = max((line.told_at - one.received_at).total_seconds(), 0.0) / 3600
+                took.setdefault(line.kind.processor, []).append(hours)
+                titles[line.kind.processor] = line.kind.title
     found = [
         ProcessorSpeed(name, titles[name], len(spans), round(median(spans), 3), round(max(spans), 3))
         for name, spans in took.items()
@@ -105,8 +112,8 @@ def _speeds(lines: Iterable[PropagationLine]) -> tuple[ProcessorSpeed, ...]:
     return tuple(sorted(found, key=lambda one: (-one.median_hours, one.title)))
 
 
-def _rungs(lines: Iterable[PropagationLine]) -> tuple[Reached, ...]:
-    counts = Counter(
-        (line.rung, is_taken_back(line.rung, told=line.told_at is not None, undone=line.open)) for line in lines
-    )
+def _rungs(counted: Alike) -> tuple[Reached, ...]:
+    counts: Counter[tuple[Rung, bool]] = Counter()
+    for (kind, told), number in counted.items():
+        counts[kind.rung, is_taken_back(kind.rung, told=told, undone=not kind.closed)] += number
     return tuple(Reached(rung, taken, counts[rung, taken]) for rung, taken in sorted(counts))

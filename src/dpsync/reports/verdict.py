@@ -44,11 +44,11 @@ def _seen_where(asked: Iterable[RequestStanding]) -> str:
     """
     seen: Counter[str] = Counter()
     done: Counter[str] = Counter()
-    for one in asked:
-        for line in one.lines if one.counts_as in {Count.SEEN, Count.SAID} else ():
-            if line.counts_as in {Count.SEEN, Count.SAID}:
-                done[line.title] += 1
-                seen[line.title] += line.counts_as is Count.SEEN
+    everywhere = [one.lines for one in asked if one.counts_as in {Count.SEEN, Count.SAID}]
+    for kind, number in Counter([line.kind for lines in everywhere for line in lines]).items():
+        if kind.counts_as in {Count.SEEN, Count.SAID}:
+            done[kind.title] += number
+            seen[kind.title] += number if kind.counts_as is Count.SEEN else 0
     read = [f"{title} {seen[title]:,} of {count:,}" for title, count in sorted(done.items()) if seen[title]]
     word = [f"{title} {count - seen[title]:,}" for title, count in sorted(done.items()) if seen[title] < count]
     said = [f"seen by us: {', '.join(read)}"] if read else []
