@@ -2,6 +2,7 @@
 
 import cProfile
 import csv
+import hashlib
 import io
 import tracemalloc
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from sqlalchemy import Connection, event, update
 
 from dpsync.model import State
 from dpsync.reports import render
-from dpsync.reports.shown import ORDINARY_ROWS
+from dpsync.reports.shown import EXCEPTION_ROWS, ORDINARY_ROWS, first_lines, first_requests
 from dpsync.reports.standing import read_standing
 from dpsync.reports.visible import visible
 from dpsync.store import tables as t
@@ -59,6 +60,43 @@ def test_a_page_shows_2000_rows_of_what_is_open_and_in_time(pending: Rows) -> No
         code for code in ("<code>r-000001</code>", "<code>r-000002</code>") if code in still_open
     }
     assert len(page) < 2_000_000
+
+
+def test_a_page_of_thousands_that_are_late_shows_some_and_says_where_all_are(pending: Rows) -> None:
+    many = EXCEPTION_ROWS // PLACES + 40
+    pending.many(many - MANY, after=MANY)
+    ago = NOW - timedelta(days=2)
+    with writing(pending.engine) as connection:
+        connection.execute(update(t.request).values(target_at=ago, due_at=ago, closed_at=None))
+        connection.execute(update(t.propagation).values(state=State.PENDING, rung=0, told_at=None, done_at=None))
+    report = november(pending)
+    assert len(report.overdue) == many * PLACES + 2
+    page, written = render.html(report), render.csv(report)
+    left = many + 2 - 1001  # two of them go to one processor each, so 999 others have room
+    told = f"{left} more requests of this list are not shown: the page would be too long to open."
+    assert page.count(f"<p>{told} The CSV with the SHA-256 below has them all. Its columns late and needs say") == 2
+    assert f"Overdue: past the legal date and not closed ({many * PLACES + 2})" in page
+    assert page.count("<code>r-M") == 2 * 999
+    read = csv.DictReader(io.StringIO(written.removeprefix("\ufeff"), newline=""))
+    assert sum(row["late"] == "overdue" for row in read) == many * PLACES + 2
+    assert hashlib.sha256(written.encode()).hexdigest() in page
+    text = render.text(report)
+    assert text.partition("Overdue (")[2].partition("\n\n")[0].count("r-M") == many * PLACES, "a text has each"
+
+
+def test_a_request_is_shown_with_all_its_lines_or_not_at_all(rows: Rows) -> None:
+    rows.many(4)
+    report = november(rows)
+    lines = [line for one in report.received for line in one.lines]
+    assert [(len(first_lines(lines, most)[0]), first_lines(lines, most)[1]) for most in (5, 6, 11, 12, 13)] == [
+        (3, 3),
+        (6, 2),
+        (9, 1),
+        (12, 0),
+        (12, 0),
+    ]
+    found = [first_requests(report.received, most) for most in (5, 6, 12)]
+    assert [(len(shown), left) for shown, left in found] == [(1, 3), (2, 2), (4, 0)]
 
 
 def test_a_text_of_few_requests_shows_all_and_asks_for_no_digest(rows: Rows) -> None:

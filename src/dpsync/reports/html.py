@@ -1,5 +1,6 @@
 """Reports as HTML pages: self-contained, printable, readable on a telephone. Jinja2, everything escaped."""
 
+from collections.abc import Sequence
 from functools import cache
 from html import unescape
 from pathlib import Path
@@ -12,13 +13,14 @@ from dpsync.reports import charts, page_lines, phrases
 from dpsync.reports.conversations import retention_rows
 from dpsync.reports.dossier import Dossier
 from dpsync.reports.letters import LETTER_HEADS, letter_cells
+from dpsync.reports.lines import RequestStanding
 from dpsync.reports.period import PeriodReport
 from dpsync.reports.processors import capability_rows
 from dpsync.reports.receipt import HEADS as RECEIPT_HEADS
 from dpsync.reports.receipt import PrintedReceipt
 from dpsync.reports.register import Register
 from dpsync.reports.register_text import MISSING, how_long, register_rows, right_rows, sentence, title_of, where
-from dpsync.reports.shown import ORDINARY_ROWS, shown
+from dpsync.reports.shown import EXCEPTION_ROWS, ORDINARY_ROWS, first_lines, first_requests, shown
 from dpsync.reports.story import MAY_BE_TOLD, names_kept
 from dpsync.reports.tallies import numbered
 from dpsync.reports.text import dates
@@ -82,22 +84,14 @@ def _finalize(value: object) -> object:
 
 
 def period_html(report: PeriodReport, csv_sha256: str, rows: int | None = None) -> str:
-    """The period's page. What is late, or waits for a person, comes complete; of all else, at most `ORDINARY_ROWS`.
+    """The period's page. What is late, or waits for a person, comes first, in lists of at most `EXCEPTION_ROWS`; of all
+    else, at most `ORDINARY_ROWS`. What is left out is counted, and is in the CSV.
 
-    `rows`: so many rows altogether, as far as what is complete leaves room for others; what is left out is counted.
+    `rows`: so many rows altogether, as far as those lists leave room for others.
     """
     zone = ZoneInfo(report.zone)
     shape = page_lines.Shape(zone, report.last.year, numbered(report.limits))
     everything = (*report.received, *report.carried)
-    late = [
-        ("Overdue", "past the legal date and not closed", report.overdue),
-        ("Finished late", "closed after the legal date", report.finished_late),
-    ]
-    still_open = [one for one in everything if one.open]
-    apart = sum(map(len, (report.overdue, report.finished_late, report.attention)))
-    apart += sum(not one.ordinary for one in still_open)
-    room = ORDINARY_ROWS if rows is None else min(ORDINARY_ROWS, max(0, rows - apart))
-    open_shown, room = shown(still_open, room)
     carried = [("Open from before", report.carried_total)] if report.carried else []
     return _page(
         "period.html",
@@ -111,14 +105,43 @@ def period_html(report: PeriodReport, csv_sha256: str, rows: int | None = None) 
         wide=charts.WIDE,
         heads=page_lines.HEADS,
         finished_heads=page_lines.FINISHED_HEADS,
-        late=[(label, meaning, len(lines), page_lines.blocks(lines, shape)) for label, meaning, lines in late],
-        attention=page_lines.blocks(report.attention, shape),
-        still_open=page_lines.still_open(open_shown, shape),
-        open_left=len(still_open) - len(open_shown),
-        groups=page_lines.finished(everything, shape, room),
+        **_listed(report, everything, shape, rows),
         finished=sum(not one.open for one in everything),
         csv_sha256=csv_sha256,
     )
+
+
+def _listed(
+    report: PeriodReport, everything: Sequence[RequestStanding], shape: page_lines.Shape, rows: int | None
+) -> dict[str, object]:
+    """The lists of single requests, and how many requests each of them leaves out."""
+    late = (
+        ("Overdue", "past the legal date and not closed", report.overdue),
+        ("Finished late", "closed after the legal date", report.finished_late),
+    )
+    attention, attention_left = first_lines(report.attention, EXCEPTION_ROWS)
+    still_open = [one for one in everything if one.open]
+    urgent = [one for one in still_open if not one.ordinary]
+    urgent_shown, urgent_left = first_requests(urgent, EXCEPTION_ROWS)
+    if urgent_left:
+        hidden = {one.id for one in urgent[len(urgent_shown) :]}
+        still_open = [one for one in still_open if one.id not in hidden]
+    apart = sum(min(len(lines), EXCEPTION_ROWS) for lines in (report.overdue, report.finished_late, report.attention))
+    room = ORDINARY_ROWS if rows is None else min(ORDINARY_ROWS, max(0, rows - apart - len(urgent_shown)))
+    open_shown, room = shown(still_open, room)
+    cut = [(label, said, len(lines), *first_lines(lines, EXCEPTION_ROWS)) for label, said, lines in late]
+    return {
+        "late": [
+            (label, said, count, page_lines.blocks(lines, shape), page_lines.left_out(left))
+            for label, said, count, lines, left in cut
+        ],
+        "attention": page_lines.blocks(attention, shape),
+        "attention_left": page_lines.left_out(attention_left),
+        "still_open": page_lines.still_open(open_shown, shape),
+        "urgent_left": page_lines.left_out(urgent_left),
+        "open_left": len(still_open) - len(open_shown),
+        "groups": page_lines.finished(everything, shape, room),
+    }
 
 
 def dossier_html(dossier: Dossier, csv_sha256: str, above: Markup) -> str:

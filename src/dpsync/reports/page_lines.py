@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from dpsync.reports import phrases
 from dpsync.reports.lines import PropagationLine, RequestStanding
 from dpsync.reports.meaning import Count, Late
-from dpsync.reports.words import STATES, brief, day, moment, reached
+from dpsync.reports.words import STATES, brief, day, moment, reached, several
 
 HEADS = ("Processor", "Told", "Done", "Where it stands", "Proof reaches", "Waits for")
 
@@ -108,6 +108,17 @@ def finished(asked: Sequence[RequestStanding], shape: Shape, most: int) -> tuple
             found.append(Group(label, len(alike), tuple(_finished(one, shape) for one in alike[:most])))
             most -= len(alike[:most])
     return tuple(found)
+
+
+def left_out(requests: int) -> str:
+    """How many requests a list of the page leaves out, and where they are all; nothing where it shows each."""
+    if not requests:
+        return ""
+    be = "is" if requests == 1 else "are"
+    return (
+        f"{several(requests, 'more request')} of this list {be} not shown: the page would be too long to open. The CSV "
+        "with the SHA-256 below has them all. Its columns late and needs say which they are."
+    )
 
 
 def _block(one: RequestStanding | PropagationLine, lines: Sequence[PropagationLine], shape: Shape) -> Block:
