@@ -19,8 +19,8 @@ from dpsync.store import tables as t
 from dpsync.store.database import open_database
 from dpsync.store.schema import migrate
 from tests.builders import World
-from tests.compiled import keep_compiled
 from tests.maindatabase import MariaDb, mariadb
+from tests.once import keep_compiled, keep_migrations
 
 if TYPE_CHECKING:
     from tests.unit.test_reports import Rows
@@ -31,6 +31,7 @@ pytest_plugins = ["tests.faults.counting"]
 settings.register_profile("dpsync", deadline=None)
 settings.load_profile("dpsync")
 keep_compiled()
+keep_migrations()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

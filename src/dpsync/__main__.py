@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import TYPE_CHECKING
 
 from dpsync.cli.console import Talk
@@ -11,6 +12,7 @@ from dpsync.errors import ConfigurationError, DpsyncError, Exit
 
 if TYPE_CHECKING:
     from typer import Typer
+    from typer._click.core import Command
 
 COMPLETE = "_DPSYNC_COMPLETE"
 """Set by the shell that wants to complete a command: see `dpsync completion`."""
@@ -64,12 +66,10 @@ def _run(argv: list[str], talk: Talk, commands: "Typer | None") -> int:
     from typer.exceptions import TyperException
 
     from dpsync.cli.app import app
-    from dpsync.cli.metavars import name_values
 
     if COMPLETE in os.environ:
         _know_shells()
-    command = typer.main.get_command(commands or app)
-    name_values(command)
+    command = _command(commands or app)
     try:
         code = command.main(argv, prog_name="dpsync", standalone_mode=False, obj=talk)
     except (TyperException, typer.Abort) as error:
@@ -77,6 +77,18 @@ def _run(argv: list[str], talk: Talk, commands: "Typer | None") -> int:
     except SystemExit as ended:
         raise (ended.__context__ or ended) from None  # what typer makes of a pipe that broke, whosever it was
     return code if isinstance(code, int) else Exit.DONE
+
+
+@cache
+def _command(commands: "Typer") -> "Command":
+    """What understands the words of a command line; made once, for a process may run many commands."""
+    import typer
+
+    from dpsync.cli.metavars import name_values
+
+    command = typer.main.get_command(commands)
+    name_values(command)
+    return command
 
 
 def _know_shells() -> None:

@@ -20,16 +20,15 @@ import threading
 import traceback
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import typer
 from sqlalchemy import Connection, Engine, event
 
 from dpsync.__main__ import main as dpsync
-from tests.compiled import keep_compiled
+from tests.once import keep_compiled
 
 Gap = tuple[str, ...]
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
@@ -216,7 +215,6 @@ def main(config: Path, name: str, what: str, *kinds: str) -> None:
     """`what` happens in a gap: `killed` or `full`. `kinds`: the steps before which it does; none: before all."""
     from tests.crashes import lives
 
-    typer.main.get_command = cache(typer.main.get_command)  # a tenth of what a command costs
     keep_compiled()
     place, life = Place(config, kinds or STEPS), lives.LIVES[name]
     if what == "full":

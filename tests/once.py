@@ -1,0 +1,58 @@
+"""What each test would do anew, for hundredths of a second each, is done once in a process and kept."""
+
+from typing import Any
+
+from sqlalchemy import Connection, Engine, event, inspect
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
+from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
+from sqlalchemy.util import LRUCache
+
+from dpsync.store import schema
+
+
+def keep_compiled() -> None:
+    """What SQLAlchemy compiled out of a statement is good for every engine: each test opens one of its own, and would
+    compile the same statements again, a fifth of what the tests of a database cost. Dialects of one class are alike.
+    """
+    begin, kept = Engine.__init__, LRUCache[Any, Any](3_000)
+
+    def begun(self: Engine, *given: Any, **more: Any) -> None:
+        begin(self, *given, **more)
+        self._compiled_cache = kept
+
+    Engine.__init__ = begun  # type: ignore[method-assign]  # because no event tells of an engine that is made
+    for dialect in (PGDialect_psycopg, SQLiteDialect_pysqlite):
+        of_class = {"__hash__": lambda self: hash(type(self)), "__eq__": lambda self, other: type(self) is type(other)}
+        for name, method in of_class.items():
+            setattr(dialect, name, method)
+
+
+def keep_migrations() -> None:
+    """An empty database is made by the statements that alembic gave for the first one: to make them took ten times as
+    long. A database that holds something is migrated as ever.
+    """
+    upgrade, kept = schema._upgrade, dict[str, list[tuple[str, Any]]]()
+
+    def upgraded(connection: Connection) -> None:
+        if inspect(connection).get_table_names():
+            upgrade(connection)
+        elif statements := kept.get(connection.dialect.name):
+            for statement, parameters in statements:
+                connection.exec_driver_sql(statement, parameters)
+        else:
+            kept[connection.dialect.name] = _told(connection, upgrade)
+
+    schema._upgrade = upgraded
+
+
+def _told(connection: Connection, upgrade: Any) -> list[tuple[str, Any]]:
+    """Each statement that it gave, with its parameters."""
+    told = list[tuple[str, Any]]()
+
+    def listen(_connection: object, _cursor: object, statement: str, parameters: Any, *_: object) -> None:
+        told.append((statement, parameters))
+
+    event.listen(connection, "before_cursor_execute", listen)
+    upgrade(connection)
+    event.remove(connection, "before_cursor_execute", listen)
+    return told
