@@ -62,7 +62,7 @@ def test_nothing_is_an_answer_to_a_change_alone_and_a_cut_one_may_be_the_vendors
         (EventbriteCalls, "resource_uri event_id pagination"),
         (GoogleAnalyticsCalls, "deletionRequestTime propertyId access_token"),
         (HootsuiteCalls, "data access_token"),
-        (MailchimpCalls, "web_id list_id lists merge_fields total_items health_status account_name"),
+        (MailchimpCalls, "list_id lists merge_fields total_items health_status account_name"),
     ],
 )
 def test_each_member_that_only_the_vendor_says_shows_that_it_did(vendor: type[Calls], members: str) -> None:

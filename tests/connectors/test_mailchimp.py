@@ -115,7 +115,7 @@ class StandIn:
         if url.path == "/3.0/lists":
             return self._page(parse_qs(url.query))
         list_id = url.path.removeprefix("/3.0/lists/")
-        return said(200, {"id": list_id, "web_id": 7}) if list_id in self.lists else problem(404, "Resource Not Found")
+        return said(200, {"id": list_id}) if list_id in self.lists else problem(404, "Resource Not Found")
 
     def _page(self, asked: Mapping[str, list[str]]) -> Said:
         first, count = int(asked.get("offset", ["0"])[0]), min(self.page, int(asked.get("count", ["10"])[0]))

@@ -176,7 +176,7 @@ def test_whether_a_configured_audience_exists_is_asked_by_its_id_alone() -> None
     with One().before(vendor(list1={})) as stage:
         stage.connector.probe()
     (asked,) = [one for one in stage.sent if urlsplit(one.url or "").path == "/3.0/lists/list1"]
-    assert parse_qs(urlsplit(asked.url or "").query) == {"fields": ["id,web_id"]}
+    assert parse_qs(urlsplit(asked.url or "").query) == {"fields": ["id"]}
 
 
 def test_the_pauses_between_two_reads_are_those_that_its_maker_gives() -> None:

@@ -89,7 +89,7 @@ class Calls(vendor.Calls):
 
     errors = ERRORS
     code_in = "title"
-    marks = frozenset({"web_id", "list_id", "lists", "merge_fields", "total_items", "health_status", "account_name"})
+    marks = frozenset({"list_id", "lists", "merge_fields", "total_items", "health_status", "account_name"})
 
     def __init__(
         self,
@@ -152,6 +152,11 @@ class Calls(vendor.Calls):
         own = self.shaped(reply, title=str, status=int, detail=str)
         page = part_of(reply, "type")
         return own and (page is None or _PAGES.match(str(page)) is not None)
+
+    def affirms(self, reply: Reply) -> bool:
+        """Of an audience asked for by its id alone, this very id is all that there is to show."""
+        audience = reply.evidence.scope
+        return super().affirms(reply) or (audience != "" and part_of(reply, "id") == audience)
 
     def no(self, reply: Reply, *rows: Error) -> Error | None:
         """As ever, but that a 404 which calls itself something else is no "nobody"."""
@@ -220,7 +225,7 @@ class Audiences:
             if list_id not in self._afresh(calls):
                 raise Ended(Retryable(reason=SET_CHANGED))
             return
-        reply: Reply = calls.lists.get_list(list_id, fields="id,web_id")
+        reply: Reply = calls.lists.get_list(list_id, fields="id")
         if calls.no(reply, NOBODY):
             raise misplaced(NO_AUDIENCE)
         if calls.object_in(reply).get("id") != list_id:

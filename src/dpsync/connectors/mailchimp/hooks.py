@@ -49,7 +49,7 @@ class AudienceHooks(RegistersHooks):
         """Each audience with all its webhooks, which come on one page."""
         calls = self.calls(None)
         for audience in self.places(calls):
-            named = _object(calls, calls.lists.get_list(audience, fields="id,name,web_id"))
+            named = _object(calls, calls.lists.get_list(audience, fields="id,name"))
             reply: Reply = calls.lists.get_list_webhooks(audience)
             found = _object(calls, reply)
             rows, total = found.get("webhooks"), found.get("total_items")
