@@ -413,16 +413,32 @@ def test_a_nightly_sweep_takes_some_seconds_of_a_minute_and_one_worker_does_it(
 
 
 def test_whoever_dies_in_a_sweep_keeps_nobody_from_beginning_anew(
-    nightly: Swept, monkeypatch: pytest.MonkeyPatch
+    nightly: Swept, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     clock = nightly.there.clock
     with slow(nightly, monkeypatch):
         Nightly(nightly.there.service).go_on(clock.now())
     Nightly(nightly.there.service).go_on(clock.now())
     assert last(nightly) is None
+    assert "begins anew" not in capsys.readouterr().err
     clock.advance(timedelta(minutes=11))
     Nightly(nightly.there.service).go_on(clock.now())
     assert last(nightly) == clock.now()
+    assert "interrupted before its end, and begins anew" in capsys.readouterr().err
+
+
+def test_a_sweep_that_never_comes_to_its_end_is_a_problem(nightly: Swept) -> None:
+    clock = nightly.there.clock
+    Nightly(nightly.there.service).go_on(clock.now())
+    clock.advance(2 * DAY)
+    assert [one.verdict for one in roster_lines(nightly.there.service)] == [CheckResult.OK]
+    clock.advance(timedelta(minutes=1))
+    (line,) = roster_lines(nightly.there.service)
+    assert (line.verdict, line.code, "no sweep came to its end since" in line.text) == (
+        CheckResult.PROBLEM,
+        "DP-326",
+        True,
+    )
 
 
 def test_check_and_report_show_the_numbers(nightly: Swept) -> None:

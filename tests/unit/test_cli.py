@@ -411,6 +411,15 @@ def test_the_first_settings_are_read_back_as_they_were_meant(tmp_path: Path) -> 
     assert MARK in settings_text(answers())
 
 
+def test_who_can_be_swept_is_swept_from_the_beginning(tmp_path: Path) -> None:
+    config = tmp_path / "dpsync.toml"
+    kinds = {"news": "mailchimp", "mailings": "campaign_monitor", "events": "eventbrite", "forms": "notice"}
+    for rehearsal in (False, True):
+        config.write_text(settings_text(replace(answers(), processors=kinds, rehearsal=rehearsal)), encoding="utf-8")
+        swept = {name for name, one in load(config, {}, secrets=False).processors.items() if one.sweep is not None}
+        assert swept == {"news", "mailings"}
+
+
 def test_what_is_to_be_filled_in_has_the_form_of_what_goes_there() -> None:
     text = settings_text(replace(answers(), processors={"analytics": "google_analytics"}))
     section = tomllib.loads(text)["processors"]["analytics"]

@@ -1,6 +1,7 @@
 """What `dpsync check` sees of main databases with a shape of their own: mappings, signatures, outboxes."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 from dpsync.cli.check_lines import CheckLine, CheckResult
 from dpsync.errors import ConfigurationError
@@ -19,6 +20,9 @@ from dpsync.reports.reconciled import SWEPT, ListState, SourceStanding, open_fin
 from dpsync.reports.words import moment, several
 from dpsync.settings.sources import SourceSection
 from dpsync.settings.values import UNSET_CODE
+
+SELDOM = timedelta(days=2)
+"""After so long without a sweep that came to its end somebody must look: each night there should be one."""
 
 RECONCILE, SWEEP = "dpsync source reconcile", "dpsync sweep"
 
@@ -88,7 +92,10 @@ def roster_lines(there: Installation) -> Iterator[CheckLine]:
     nightly = swept_by_night(there.settings)
     for name in with_a_roster(there.settings):
         what, one = f"processor {name}, people", found.get(name)
-        if name in nightly or one is not None:
+        if name in nightly and one is not None and there.clock.now() - one.at > SELDOM:
+            since = f"no sweep came to its end since {moment(one.at, there.zone)}: a restart makes it begin anew"
+            yield CheckLine(what, CheckResult.PROBLEM, f"{since}. `{SWEEP} {name}` reads the list at once", CODE)
+        elif name in nightly or one is not None:
             yield _of_list(there, what, one, waiting.get(observed_at(name), 0), SWEEP)
         else:
             text = "it lists whom it holds, and nobody looks who is back: set `sweep = {}` in its section"

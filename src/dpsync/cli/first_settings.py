@@ -10,13 +10,16 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 from dpsync.address import NotAnAddress, in_a_labels, mailbox
-from dpsync.connector import Connector
+from dpsync.connector import Connector, Roster
 from dpsync.errors import UsageError
 
 MARK = "# FILL IN"
 LONGEST_NAME = 200
 SECRET_FOLDER = "secrets"
 WEBHOOK = "webhook"
+SWEPT = (
+    "sweep = {}             # each night dpsync looks who is back there that was erased or opted out: docs/sweeps.md"
+)
 
 SANDBOX = {
     "mailchimp": "http://127.0.0.1:9101/3.0",
@@ -137,6 +140,8 @@ def _section(name: str, kind: str, *, rehearsal: bool) -> str:
         *([f"base_url = {_quoted(SANDBOX[kind])}"] if rehearsal and kind in SANDBOX else ()),
     ]
     found = connector_class(kind)
+    if found and issubclass(found, Roster):
+        lines.append(SWEPT)
     own = found.Settings.model_fields if found and issubclass(found, Connector) else {}
     written = [_option(name, key, one) for key, one in own.items() if one.is_required()]
     lines += [line.replace(MARK, "# as `dpsync sandbox` prints it") for line in written] if rehearsal else written

@@ -2,7 +2,7 @@
 
 A long list takes long, and other jobs must not wait for it. So a sweep goes on for some seconds of each minute, which
 also leaves the rest of the account's time to others; of several workers one does it. Whoever dies in it has changed
-nothing, and another begins anew.
+nothing, and another begins anew, and says so.
 """
 
 import secrets
@@ -12,6 +12,7 @@ from datetime import time as time_of_day
 from functools import partial
 from typing import Final
 
+from dpsync import telemetry
 from dpsync.installation import Installation
 from dpsync.intake.sweeping.sweep import sweep_of, with_a_roster
 from dpsync.reports.reconciled import SWEPT, standings
@@ -43,10 +44,16 @@ class Nightly:
 
     def go_on(self, now: datetime) -> None:
         """Begin what is due, or go on with it for a while. Raises what our store raises; then it begins anew."""
+        goes_on = self._under_way is not None
         name, steps = self._under_way or self._next(now)
         self._under_way = None
-        if not name or not self._there.write(partial(self._claim, now=now)):
+        if not name:
             return
+        before = self._there.write(partial(self._claim, now=now))
+        if before is None:
+            return
+        if before and not goes_on:
+            telemetry.log("sweep").warning("interrupted before its end, and begins anew", processor=name)
         if self._is_over(name, steps):
             self._there.write(self._release)
         else:
@@ -66,12 +73,13 @@ class Nightly:
         until = clock.monotonic() + min(LONGEST, 60 * (section.share if section else 100) / 100)
         return all(clock.monotonic() < until for _ in steps)
 
-    def _claim(self, unit: Unit, now: datetime) -> bool:
+    def _claim(self, unit: Unit, now: datetime) -> str | None:
+        """Whoever had it before and did not come to its end, "" for nobody; None where another worker has it now."""
         owner, _, until = (meta.value_of(unit.connection, UNDER_WAY) or "").partition(" ")
         if owner not in ("", self._owner) and now < datetime.fromisoformat(until) <= now + _CLAIMED_FOR:
-            return False
+            return None
         meta.put(unit.connection, UNDER_WAY, f"{self._owner} {(now + _CLAIMED_FOR).isoformat()}")
-        return True
+        return owner
 
     def _release(self, unit: Unit) -> None:
         meta.put(unit.connection, UNDER_WAY, "")
