@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import pytest
 import requests
 
-from dpsync.connector import VendorHook
+from dpsync.connector import Retryable, VendorHook
 from dpsync.connectors.mailchimp import Mailchimp
 from dpsync.connectors.mailchimp.calls import NO_AUDIENCE
 from dpsync.connectors.mailchimp.hooks import DEAF, NO_HOOK, URL_REFUSED, WANTED
@@ -24,10 +24,11 @@ DEAD: Mapping[str, Any] = {"events": {"unsubscribe": False}, "sources": {"user":
 
 @dataclass
 class Hooked(StandIn):
-    """Keeps webhooks as its reference says, and calls none. `change`: of each list of webhooks."""
+    """Keeps webhooks as its reference says, and calls none. `change`: of a list of webhooks; `about`: the audience."""
 
     kept: dict[str, dict[str, Any]] = field(default_factory=dict)
     change: Mapping[str, object] = field(default_factory=dict)
+    about: Mapping[str, object] | None = None
 
     def hooks(self) -> list[tuple[str, str, bool]]:
         return [(one["list_id"], one["url"], one["events"]["unsubscribe"]) for one in self.kept.values()]
@@ -43,6 +44,8 @@ class Hooked(StandIn):
 
     def answer(self, request: requests.PreparedRequest) -> Said:
         found = WEBHOOKS.fullmatch(request.path_url.partition("?")[0])
+        if found is None and self.about is not None and "/lists/list1?" in request.path_url:
+            return said(200, {"id": "list1", **self.about})
         if found is None:
             return super().answer(request)
         place, name = found.groups()
@@ -134,3 +137,23 @@ ROW = {"id": "0a1b2c", "url": OTHER_URL, "events": {}, "sources": {}}
 )
 def test_what_is_not_of_the_documented_shape_is_not_known(change: dict[str, object]) -> None:
     assert ended(Hooked({"list1": {}}, change=change), lambda one: list(one.hooked())) == UNREADABLE
+
+
+@pytest.mark.parametrize(("answer", "title"), [({"name": "News"}, "News"), ({}, "")], ids=["named", "nameless"])
+def test_an_audience_is_shown_by_its_name_and_nothing_else_of_it_is_asked_for(
+    answer: dict[str, object], title: str
+) -> None:
+    with on_stage(Hooked({"list1": {}}, about=answer)) as stage:
+        (place,) = looking_after(stage).hooked()
+        (asked,) = [one.url for one in stage.sent if "/lists/list1?" in str(one.url)]
+    assert (place.place, place.title) == ("list1", title)
+    assert str(asked).endswith("?fields=id%2Cname")
+
+
+@pytest.mark.parametrize("otherwise", [{"url": OTHER_URL}, {"events": {"unsubscribe": False}}], ids=["address", "deaf"])
+def test_a_yes_to_another_webhook_than_was_asked_for_leaves_it_in_doubt(otherwise: dict[str, object]) -> None:
+    made = {"id": "0a1b2c", "list_id": "list1", "url": SECRET_URL, **WANTED, **otherwise}
+    with Only().before(Hooked({"list1": {}}), trouble=said(200, made)) as stage, pytest.raises(Ended) as caught:
+        looking_after(stage).register_hook("list1", SECRET_URL, None)
+    assert isinstance(caught.value.outcome, Retryable)
+    assert caught.value.outcome.doubtful
