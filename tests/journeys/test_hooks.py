@@ -13,6 +13,8 @@ import requests
 from sqlalchemy import insert
 
 from dpsync.__main__ import main as dpsync
+from dpsync.cli.check_hooks import hook_lines
+from dpsync.cli.check_lines import CheckResult
 from dpsync.connectors.mailchimp.hooks import URL_REFUSED
 from dpsync.intake import vendor_hooks
 from dpsync.intake.vendor_hooks import HookState, OurHook, VendorHooks, is_good
@@ -217,6 +219,8 @@ def test_the_commands_say_it_in_words_and_by_their_code_and_never_show_the_secre
     config = ["--config", str(place.there.folder / "dpsync.toml"), "hooks"]
     assert dpsync([*config, "list"]) == 2
     assert capsys.readouterr().out.count("not registered") == len(place.audiences)
+    dpsync([*config[:2], "check"])
+    assert "processor newsletter, webhooks" in capsys.readouterr().out
     assert dpsync([*config, "register", "newsletter"]) == 0
     assert dpsync([*config, "test"]) == 0
     assert dpsync([*config, "list", "--json"]) == 0
@@ -227,3 +231,19 @@ def test_the_commands_say_it_in_words_and_by_their_code_and_never_show_the_secre
     assert {one["state"] for one in said["hooks"]} == {"registered"}
     assert [one["place"] for one in said["hooks"]] == list(place.audiences)
     assert dpsync([*config, "list", "nobody"]) == 64
+
+
+@pytest.mark.no_database
+def test_check_says_where_one_is_missing_and_asks_nobody_who_has_no_secret(place: Hooks) -> None:
+    (line,) = hook_lines(place.there.service, ["newsletter"])
+    assert (line.what, line.verdict, line.code) == ("processor newsletter, webhooks", CheckResult.PROBLEM, "DP-327")
+    assert line.text == "in 2 lists of 2 not registered. See `dpsync hooks list newsletter`"
+    assert list(hook_lines(place.there.service, [])) == [], "the processor's own line says what is wrong"
+    place.hooks.registered()
+    (line,) = hook_lines(place.there.service, ["newsletter"])
+    assert (line.verdict, line.text) == (CheckResult.OK, "registered in 2 lists")
+    place.there.sandbox.fault("status", status=500, times=99, method="GET", template=HOOK)
+    (line,) = hook_lines(place.there.service, ["newsletter"])
+    assert line.text.startswith("there not known: a fault at the processor.")
+    place.there.restart((SECRET_LINE, ""))
+    assert list(hook_lines(place.there.service, ["newsletter"])) == []

@@ -20,6 +20,7 @@ from dpsync.cli.check_doors import (
     pdf_lines,
     refused_of,
 )
+from dpsync.cli.check_hooks import hook_lines
 from dpsync.cli.check_lines import CheckLine, CheckResult
 from dpsync.cli.check_register import register_lines
 from dpsync.cli.check_sources import list_lines
@@ -254,7 +255,9 @@ def _processors(there: Installation, *, offline: bool, store: bool) -> list[Chec
     names = list(there.settings.processors)
     # A processor that sits in its deadline must not make the others wait for theirs.
     with ThreadPoolExecutor(max_workers=max(1, min(16, len(names)))) as pool:
-        return list(pool.map(lambda name: _processor(there, name, offline=offline, store=store), names))
+        found = list(pool.map(lambda name: _processor(there, name, offline=offline, store=store), names))
+    good = [one.what for one in found if one.verdict is not CheckResult.PROBLEM]
+    return [*found, *(hook_lines(there, good) if store and not offline and not any(one.fatal for one in found) else ())]
 
 
 def _processor(there: Installation, name: str, *, offline: bool, store: bool) -> CheckLine:
