@@ -84,7 +84,9 @@ def mended(there: Installation, name: str, asked: Asked, *, decided: bool) -> No
     there.sound()
 
 
-def test_an_audience_that_no_longer_exists_is_refused_by_name_and_the_others_are_told(tmp_path: Path, run: Run) -> None:
+def test_an_audience_that_no_longer_exists_is_named_to_the_operator_and_the_others_are_told(
+    tmp_path: Path, run: Run
+) -> None:
     both = section("newsletter", f'audiences = ["{FIRST}", "{SECOND}"]\n')
     with installed(tmp_path, sqlite_url(tmp_path), processors=both) as there:
         filled(there, "newsletter")
@@ -92,49 +94,49 @@ def test_an_audience_that_no_longer_exists_is_refused_by_name_and_the_others_are
         gone = held.pop(FIRST)
         asked = there.ask(Right.OPT_OUT, ADA)
         there.drive()
-        assert there.state(asked) is State.REFUSED
-        assert there.alerts() == [("operator", "refused")]
+        assert there.state(asked) is State.PENDING
+        assert there.alerts() == [("operator", "misplaced")]
         assert told(there, "newsletter") == {SECOND}
         assert "a configured audience does not exist: `dpsync check` names it" in run(there, "status", asked.id)
         assert f"does not exist: `dpsync check` names it (404 to GET /lists/{{list_id}}, {FIRST})" in run(
             there, "check"
         )
         held[FIRST] = gone
-        mended(there, "newsletter", asked, decided=True)
+        mended(there, "newsletter", asked, decided=False)
 
 
-def test_a_list_that_no_longer_exists_is_refused_and_the_others_are_told(tmp_path: Path, run: Run) -> None:
+def test_a_list_that_no_longer_exists_is_the_operators_and_the_others_are_told(tmp_path: Path, run: Run) -> None:
     with installed(tmp_path, sqlite_url(tmp_path), processors=section("mailings")) as there:
         filled(there, "mailings")
         body = '{"Code": 101, "Message": "Invalid ListID"}'
         there.sandbox.campaign_monitor.fault("status", status=401, body=body, **MEMBER["mailings"])
         asked = there.ask(Right.OPT_OUT, ADA)
         there.drive()
-        assert there.state(asked, "mailings") is State.REFUSED
-        assert there.alerts() == [("operator", "refused")]
+        assert there.state(asked, "mailings") is State.PENDING
+        assert there.alerts() == [("operator", "misplaced")]
         assert "a list or client that does not exist or is not ours" in run(there, "status", asked.id)
         assert TALKS in told(there, "mailings")
         there.sandbox.campaign_monitor.vendor.accounts["main"].clients[ONE].lists.pop(NEWS)
         there.sandbox.campaign_monitor.add(ADA, client="One", title="Walks")
-        mended(there, "mailings", asked, decided=True)
+        mended(there, "mailings", asked, decided=False)
 
 
 @VENDORS
-def test_a_foreign_id_in_the_settings_is_refused_and_check_names_it(name: str, tmp_path: Path, run: Run) -> None:
+def test_a_foreign_id_in_the_settings_is_the_operators_and_check_names_it(name: str, tmp_path: Path, run: Run) -> None:
     setting = f'audiences = ["{FIRST}", ' if name == "newsletter" else f'clients = ["{ONE}", '
     foreign = section(name, f'{setting}"{NOBODYS[name]}"]\n')
     with installed(tmp_path, sqlite_url(tmp_path), processors=foreign) as there:
         filled(there, name, (FIRST,))
         asked = there.ask(Right.OPT_OUT, ADA)
         there.drive()
-        assert there.state(asked, name) is State.REFUSED
-        assert there.alerts() == [("operator", "refused")]
+        assert there.state(asked, name) is State.PENDING
+        assert there.alerts() == [("operator", "misplaced")]
         assert [row.stopped for row in there.rows(t.account)] == [""]
         assert told(there, name)
         assert "does not exist" in run(there, "status", asked.id)
         assert NOBODYS[name] in run(there, "check")
         vendor(there, name).there(lambda one: gives_us(one, NOBODYS[name]))
-        mended(there, name, asked, decided=True)
+        mended(there, name, asked, decided=False)
 
 
 def gives_us(one: Mailchimp | CampaignMonitor, place: str) -> None:
