@@ -242,7 +242,7 @@ def test_401_code_100_stops_the_account_and_charges_nobody(database_url: str, tm
 
 
 @pytest.mark.parametrize("code", [101, 102])
-def test_401_code_101_or_102_refuses_that_list_or_client_and_tells_the_others(
+def test_401_code_101_or_102_is_about_that_list_or_client_and_the_others_are_told(
     code: int, database_url: str, tmp_path: Path
 ) -> None:
     foreign = MAILINGS + f'clients = ["{"f" * 32}", "{ONE}"]\n'
@@ -254,9 +254,9 @@ def test_401_code_101_or_102_refuses_that_list_or_client_and_tells_the_others(
             there.sandbox.campaign_monitor.fault("status", status=401, body=body, **member)
         asked = there.ask(Right.OPT_OUT, ADA)
         there.drive()
-        assert state(there, asked) is State.REFUSED
+        assert state(there, asked) is State.PENDING
         assert there.row(asked, "mailings").rung == Rung.NONE
-        assert there.alerts() == [("operator", "refused")]
+        assert there.alerts() == [("operator", "misplaced")]
         assert [row.stopped for row in there.rows(t.account)] == [""]
         told = {TALKS, SHOP} if code == 101 else {NEWS, TALKS}
         assert {place for place, how in holds(there).items() if how == "Unsubscribed"} == told
