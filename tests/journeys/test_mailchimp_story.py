@@ -251,7 +251,9 @@ def test_a_rejected_credential_stops_the_account_once_and_charges_nobody(
 
 @pytest.mark.fault(9)
 @pytest.mark.parametrize("right", Right)
-def test_a_wrong_audience_id_is_the_operators_and_never_nothing_held(right: Right, tmp_path: Path, counted: Counted) -> None:
+def test_a_wrong_audience_id_is_the_operators_and_never_nothing_held(
+    right: Right, tmp_path: Path, counted: Counted
+) -> None:
     wrong = NEWSLETTER + 'audiences = ["0123456789"]\n'
     with installed(tmp_path, sqlite_url(tmp_path), processors=wrong) as there:
         people(there.sandbox, ADA)
