@@ -95,6 +95,17 @@ def test_all_commands_do_their_work_on_sqlite_without_any_extra(folder: Path) ->
     assert "done, seen by us (newsletter)" in shown.out
 
 
+def test_status_says_what_processors_are_called_and_loads_no_client_of_theirs(folder: Path) -> None:
+    begun, submitted = dpsync(folder, "init", f"submit erasure --email {ADA} --by Dora")
+    assert (begun.code, submitted.code) == (0, 0), (begun, submitted)
+    status = "import sys; from dpsync.__main__ import main; main(['--config', 'dpsync.toml', 'status'])"
+    loaded = "print(sorted({'mailchimp_marketing', 'requests'} & set(sys.modules)))"
+    argv = [sys.executable, "-c", f"{status}; {loaded}"]
+    ran = subprocess.run(argv, cwd=folder, capture_output=True, text=True, timeout=300, check=True)
+    assert "newsletter" in ran.stdout
+    assert ran.stdout.splitlines()[-1] == "[]"
+
+
 def test_the_service_starts_and_ends_without_any_extra(folder: Path) -> None:
     assert dpsync(folder, "init")[0].code == 0
     serve = f"import sys; sys.modules.update(dict.fromkeys({BROUGHT!r})); from dpsync.__main__ import main; main()"

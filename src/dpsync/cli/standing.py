@@ -103,7 +103,7 @@ class _Found:
 def _look(talk: Talk, there: "Installation", request: str, *, limit: int, every: bool, who: bool, by: str) -> _Found:
     from dpsync.cli.opening import doubts_of, full_id, shown_to
     from dpsync.propagation.correspondence.incoming import unread
-    from dpsync.reports.make import conversations_of, known_processors, owed_elsewhere
+    from dpsync.reports.make import conversations_of, owed_elsewhere, titled_processors
     from dpsync.reports.status import status_rows
     from dpsync.reports.stopped import stopped_processors
     from dpsync.reports.summary import summary, summary_of
@@ -111,7 +111,7 @@ def _look(talk: Talk, there: "Installation", request: str, *, limit: int, every:
     request_id = full_id(there, request) if request else None
     about = shown_to(there, request_id, by, "dpsync status --who") if who and request_id else None
     talk.did = f"that request {request_id} was shown is on the record; it may be shown again" if about else ""
-    known = known_processors(there.settings)
+    known = titled_processors(there.settings)
     now = there.clock.now()
 
     def work(connection: "Connection") -> "tuple[Sequence[StatusRow], Summary]":

@@ -11,7 +11,7 @@ from dpsync.cases.departures import departures
 from dpsync.connector import KeepsConversations
 from dpsync.errors import ConfigurationError, Fault, NotFound
 from dpsync.installation import Installation
-from dpsync.known_connectors import connector_class
+from dpsync.known_connectors import connector_class, connector_names
 from dpsync.ledger.note import parse as parse_note
 from dpsync.ledger.receipt import read as read_receipt
 from dpsync.propagation.forgetting import forgotten_at
@@ -64,10 +64,24 @@ def known_processors(settings: Settings) -> dict[str, ProcessorLine]:
     return {line.name: line for line in processor_lines(settings)}
 
 
+def titled_processors(settings: Settings) -> dict[str, ProcessorLine]:
+    """The same for whoever says their titles alone: without what they can do, for which each vendor's own client would
+    be loaded. Raises `ConfigurationError`.
+    """
+    known, sections = set(connector_names()), settings.processors.items()
+    if unknown := [_unknown(name) for name, section in sections if section.connector not in known]:
+        raise ConfigurationError(unknown)
+    return {name: ProcessorLine(name, section.title, ()) for name, section in sections}
+
+
+def _unknown(name: str) -> Fault:
+    return Fault(f"processors.{name}.connector", "no such connector; see `dpsync processors`")
+
+
 def _line(name: str, section: ProcessorSection) -> ProcessorLine:
     found, notice = connector_class(section.connector), connector_class("notice")
     if found is None:
-        raise ConfigurationError([Fault(f"processors.{name}.connector", "no such connector; see `dpsync processors`")])
+        raise ConfigurationError([_unknown(name)])
     by_notice = notice.capabilities if notice else {}
     exempt = tuple(
         ExemptLine(right, one.code, one.reason, one.by, one.until) for right, one in sorted(section.exempt.items())
@@ -84,8 +98,10 @@ def rules_of(settings: Settings) -> list[RetentionRule]:
     """The rules for private conversations that the settings name; needs no secret."""
     found = []
     for name, section in settings.processors.items():
+        if section.retention is None:
+            continue  # before the connector: most have none, and loading each takes a tenth of `status`
         connector = connector_class(section.connector)
-        if section.retention is not None and connector is not None and issubclass(connector, KeepsConversations):
+        if connector is not None and issubclass(connector, KeepsConversations):
             found.append(RetentionRule(name, section.title, section.retention.months, connector.unseen))
     return found
 
