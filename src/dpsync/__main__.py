@@ -84,10 +84,10 @@ def _command(commands: "Typer") -> "Command":
     """What understands the words of a command line; made once, for a process may run many commands."""
     import typer
 
-    from dpsync.cli.metavars import name_values
+    from dpsync.cli.help_words import for_people
 
     command = typer.main.get_command(commands)
-    name_values(command)
+    for_people(command)
     return command
 
 

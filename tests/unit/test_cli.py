@@ -347,7 +347,11 @@ def test_the_page_names_every_exit_code_and_every_command() -> None:
 @pytest.mark.parametrize("name", ["", *COMMANDS])
 def test_every_command_has_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*([name] if name else []), "--help"]) == Exit.DONE
-    assert "Usage: dpsync" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "Usage: dpsync" in said
+    _, _, listed = said.partition("\nCommands:\n")
+    assert "..." not in listed
+    assert all(re.match(r"\S+ .*\.$", one) for one in re.sub(r"\n {4,}", " ", listed).split("\n  ")[1:]), listed
 
 
 def test_help_loads_neither_database_nor_network_libraries_and_is_quick() -> None:

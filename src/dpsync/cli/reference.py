@@ -11,7 +11,7 @@ from typer.core import TyperGroup as Group
 from dpsync import __version__
 from dpsync.cli.app import USUAL, app
 from dpsync.cli.catalogue import ALERTS_EXPLAINED, CATALOGUE
-from dpsync.cli.metavars import name_values
+from dpsync.cli.help_words import for_people
 from dpsync.cli.shapes import SHAPES
 from dpsync.errors import Exit
 
@@ -92,7 +92,7 @@ def _runbook() -> Iterator[str]:
 
 def _named() -> Group:
     group = typer.main.get_group(app)
-    name_values(group)
+    for_people(group)
     return group
 
 

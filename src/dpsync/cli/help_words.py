@@ -1,6 +1,11 @@
-"""What the value of an option is called in the help: a word for people, and never a type of Python."""
+"""What the help says: a whole sentence for each command, and for the value of an option a word for people, never a type
+of Python.
+"""
 
+import re
 from typing import Any
+
+_SENTENCE = re.compile(r".+?\.(?=\s+[A-Z`]|\s*$)", re.DOTALL)
 
 WORDS = {
     "by": "NAME",
@@ -24,12 +29,16 @@ WORDS = {
 """By the parameter's name; without a word here it is the name itself, in capitals."""
 
 
-def name_values(command: Any) -> None:
-    """Give each option and argument of a command of typer's, and of those in it, such a word where it has none."""
+def for_people(command: Any) -> None:
+    """Give a command of typer's, and each of those in it, the first sentence of its help where they are listed: typer
+    cuts it off at the end of the line. Give each option and argument a word for its value where it has none.
+    """
+    if command.help and not command.short_help and (sentence := _SENTENCE.match(command.help)):
+        command.short_help = " ".join(sentence[0].split())
     for one in command.params:
         _name_value(one)
     for inner in getattr(command, "commands", {}).values():
-        name_values(inner)
+        for_people(inner)
 
 
 def _name_value(param: Any) -> None:
