@@ -30,7 +30,21 @@ SPOILT: dict[str, Callable[[Path], None]] = {
 }
 
 
-@pytest.mark.parametrize("said", [*SPOILT, "are not in the database"])
+def lost_key(folder: Path) -> None:
+    (key,) = (folder / "keys").glob("months/*")
+    key.unlink()
+
+
+def another_key(folder: Path) -> None:
+    (key,) = (folder / "keys").glob("months/*")
+    key.chmod(0o600)
+    key.write_text("ab" * 32, encoding="ascii")
+
+
+KEYS: dict[str, Callable[[Path], None]] = {"the key of 2026-11 is not there": lost_key, "is another one": another_key}
+
+
+@pytest.mark.parametrize("said", [*SPOILT, *KEYS, "are not in the database"])
 def test_status_says_where_the_proof_cannot_be_checked(
     said: str,
     tmp_path: Path,
@@ -47,6 +61,8 @@ def test_status_says_where_the_proof_cannot_be_checked(
         capsys.readouterr()
         if said in SPOILT:
             SPOILT[said](there.service.settings.ledger.anchor)
+        elif said in KEYS:
+            KEYS[said](tmp_path)
         else:
             rolled_back(there, upto=2)
             said = "the database lacks 1 entri"
