@@ -9,6 +9,7 @@ import pytest
 
 from dpsync.__main__ import main
 from dpsync.model import Right
+from dpsync.store import tables as t
 from tests.journeys.installation import installed
 from tests.journeys.test_custody import rolled_back
 
@@ -70,3 +71,25 @@ def test_status_says_where_the_proof_cannot_be_checked(
         assert said in capsys.readouterr().err
         assert main([*command, asked.id, "--json"]) == 2
         assert said in " ".join(json.loads(capsys.readouterr().out)["proof"])
+
+
+def test_status_says_which_request_cannot_be_opened_until_it_opens_again(
+    tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with installed(tmp_path, database_url) as there:
+        for name, value in there.environ.items():
+            monkeypatch.setenv(name, value)
+        command = ["--config", str(tmp_path / "dpsync.toml"), "status"]
+        asked = there.ask(Right.OPT_OUT, "ada@example.org")
+        other = there.ask(Right.OPT_OUT, "bo@example.org", id="crm-2")
+        (whole,) = (row.wrapped_key for row in there.rows(t.request) if row.id == asked.id)
+        mine = t.request.update().where(t.request.c.id == asked.id)
+        there.service.write(lambda unit: unit.connection.execute(mine.values(wrapped_key=b"damaged")))
+        there.drive()
+        assert there.is_so(other), "it stops no other"
+        capsys.readouterr()
+        assert main(command) == 2
+        assert f"request {asked.id} cannot be opened" in capsys.readouterr().err
+        there.service.write(lambda unit: unit.connection.execute(mine.values(wrapped_key=whole)))
+        assert main(command) == 0
+        assert "cannot be opened" not in capsys.readouterr().err

@@ -234,16 +234,18 @@ def written(path: Path, content: bytes) -> None:
 
 def doubts_of(there: "Installation") -> Sequence[str]:
     """Where what is kept outside the database does not bear it out, or a key of it is lost or another one: with that no
-    service would begin. Looks quickly.
+    service would begin; and what waits and cannot be opened. Looks quickly.
     """
     from dpsync import key_register
     from dpsync.custody import anchored
     from dpsync.ledger import anchor_chain
+    from dpsync.propagation import receipts
 
     if there.custody.unrecovered:
         return (there.custody.unrecovered,)
     lying = there.custody.lying(there.read, quick=True)
     found = there.read(lambda connection: there.custody.against(connection, lying))
     keys = there.read(lambda connection: key_register.problems(connection, there.keys))
-    wrong = (*found.contradicted, *found.lost, *found.damaged, *keys)
+    unopened = there.read(lambda connection: receipts.unopened(connection, there.keys))
+    wrong = (*found.contradicted, *found.lost, *found.damaged, *keys, *unopened)
     return wrong or tuple(anchor_chain.absent(there.settings.ledger.anchor, there.read(anchored) or 0))

@@ -85,11 +85,16 @@ class Opening:
     unfound: tuple[str, ...]
 
 
-def opening(connection: Connection, keys: Keys, shut: Collection[str]) -> Opening:
-    """Open every request that is not forgotten, but for those of the months `shut`: their key is known to be lost."""
+def opening(
+    connection: Connection, keys: Keys, shut: Collection[str], only: ColumnElement[bool] | None = None
+) -> Opening:
+    """Open every request that is not forgotten, but for those of the months `shut`: their key is known to be lost.
+
+    `only`: those for which it holds, over table `request`.
+    """
     r = t.request.c
     query = select(r.ordinal, r.id, r.sealed, r.wrapped_key, r.key_month).order_by(r.ordinal).limit(PAGE)
-    query = query.where(r.wrapped_key.is_not(None), r.key_month.not_in(list(shut)))
+    query = query.where(r.wrapped_key.is_not(None), r.key_month.not_in(list(shut)), *([] if only is None else [only]))
     unopened, unfound, last = list[str](), list[str](), 0
     while rows := connection.execute(query.where(r.ordinal > last)).all():
         last = rows[-1].ordinal
@@ -105,6 +110,16 @@ def opening(connection: Connection, keys: Keys, shut: Collection[str]) -> Openin
         ids = dict.fromkeys(one.proof.request_id for one in lacking(connection, keys, names))
         unfound += [f"request {one}: `dpsync find` would miss it, a row of proof_of is gone or changed" for one in ids]
     return Opening(_named(unopened), _named(unfound))
+
+
+def unopened(connection: Connection, keys: Keys) -> tuple[str, ...]:
+    """Of the requests that wait, those that the worker could not open, and that still do not open, in sentences."""
+    c = t.alert_concern.c
+    abouts = connection.execute(select(c.about).where(c.cause == AlertCause.UNOPENED)).scalars()
+    if not (ids := {about.partition("/")[0] for about in abouts}):
+        return ()
+    shut = key_register.shut(connection, keys)
+    return opening(connection, keys, shut, _R.closed_at.is_(None) & among(ids)).unopened
 
 
 def _named(sentences: Sequence[str]) -> tuple[str, ...]:
