@@ -312,7 +312,7 @@ class TestCampaignMonitor(Keeps):
         for request in stage.sent:
             url = urlsplit(request.url or "")
             assert url.scheme == "https"
-            assert request.headers["Authorization"].startswith("Basic ")
+            assert self.carries_a_credential(request)
             others = {name: value for name, value in parse_qs(url.query).items() if name != "email"}
             assert_clean(f"{unquote(url.path)} {others}")
 

@@ -309,6 +309,16 @@ class SendsItsKeyInTheAddress(Mailchimp):
         super().__init__(settings, replace(kit, http=Keyless(kit.http, f"?key={SECRET}")), **more)
 
 
+class KeylessWithAnotherHeader(Keyless):
+    def call(self, method: str, url: str, **more: Any) -> Reply:
+        return super().call(method, url, **more | {"headers": {**more["headers"], "Accept-Language": "en"}})
+
+
+class SendsAnotherHeaderForItsKey(Mailchimp):
+    def __init__(self, settings: MailchimpSettings, kit: Kit, **more: Any) -> None:
+        super().__init__(settings, replace(kit, http=KeylessWithAnotherHeader(kit.http, "")), **more)
+
+
 class PutsThePersonInAShelfKey(Mailchimp):
     def carry_out(self, instruction: Instruction) -> Outcome:
         self._kit.shelf.put(f"seen/{base64.b64encode(instruction.addresses[0].encode()).decode()}", "yes")
@@ -390,6 +400,10 @@ CAUGHT: list[tuple[type[Mailchimp], Callable[[HttpContract], None]]] = [
     ),
     (
         SendsNoKey,
+        lambda suite: suite.test_every_call_is_https_and_carries_a_credential_and_no_person_in_its_query(ERASURE),
+    ),
+    (
+        SendsAnotherHeaderForItsKey,
         lambda suite: suite.test_every_call_is_https_and_carries_a_credential_and_no_person_in_its_query(ERASURE),
     ),
     (

@@ -15,13 +15,26 @@ from typing import Any, ClassVar
 
 import pytest
 
-from dpsync.connector import Applied, AsAsked, Finding, Http, Instruction, Kit, NothingHeld, Outcome, Reply
+from dpsync.connector import (
+    Applied,
+    AsAsked,
+    Finding,
+    Http,
+    Instruction,
+    Kit,
+    NothingHeld,
+    Outcome,
+    Refused,
+    Reply,
+    Retryable,
+)
 from dpsync.connectors.mailchimp import Mailchimp
 from dpsync.connectors.mailchimp.calls import Calls, MailchimpSettings
 from dpsync.model import Changes, Right
+from dpsync.vendor.errors import Ended
 from tests.connectors.contract import HttpContract, assert_clean
 from tests.connectors.held import NEIGHBOUR
-from tests.connectors.test_contract import planted
+from tests.connectors.test_contract import Between, planted
 
 ERASURE, OPT_OUT, RECTIFICATION, RESTRICTION = Right.ERASURE, Right.OPT_OUT, Right.RECTIFICATION, Right.RESTRICTION
 
@@ -238,6 +251,47 @@ class HidesTheSecondNo(Mailchimp):
         return replace(outcome, evidence=tuple(said for one in several for said in one.evidence))
 
 
+class PassesOverTheSecond(Mailchimp):
+    """Once one was opted out, trouble with another is trouble with nobody; `minds` is what it still minds."""
+
+    minds: ClassVar[tuple[type[Outcome], ...]] = ()
+    told = False
+
+    def carry_out(self, instruction: Instruction) -> Outcome:
+        self.told = False
+        return super().carry_out(instruction)
+
+    def opt_out(self, calls: Calls, place: str, address: str) -> Outcome:
+        try:
+            outcome = super().opt_out(calls, place, address)
+        except Ended as trouble:
+            waits = isinstance(trouble.outcome, Retryable) and trouble.outcome.busy
+            if trouble.stop or waits or not self.told or isinstance(trouble.outcome, self.minds):
+                raise
+            return NothingHeld(evidence=())
+        self.told |= isinstance(outcome, Applied)
+        return outcome
+
+
+class PassesOverTheSecondFault(PassesOverTheSecond):
+    minds = (Refused,)
+
+
+class EmptyFaultHalfWayIsSuccess(Mailchimp):
+    """What the official package does with a 500 that has no body, between the first call and the last."""
+
+    def __init__(self, settings: MailchimpSettings, kit: Kit, **more: Any) -> None:
+        self.between = Between(kit.http, again=False)
+        super().__init__(settings, replace(kit, http=self.between), **more)
+
+    def carry_out(self, instruction: Instruction) -> Outcome:
+        self.between.heard.clear()
+        outcome, heard = super().carry_out(instruction), self.between.heard
+        empty = [number for number, one in enumerate(heard) if one.status == 500 and not one.body]
+        half_way = bool(empty) and 0 < empty[0] < 3
+        return Applied(evidence=outcome.evidence) if half_way else outcome
+
+
 class ClaimsWhatWasRefused(Mailchimp):
     """Remembers that it asked for an erasure, and not that the answer was a no."""
 
@@ -321,6 +375,17 @@ CAUGHT: list[tuple[type[Mailchimp], Callable[[HttpContract], None]]] = [
         for kind in (KeepsThePersonInTrouble, KeepsThePersonInAGlobalInTrouble)
     ),
     *((HidesTheSecondNo, one_no(right)) for right in (ERASURE, OPT_OUT, RESTRICTION)),
+    *(
+        (
+            kind,
+            lambda suite: suite.test_trouble_with_one_of_several_records_is_not_lost_among_the_others(OPT_OUT),
+        )
+        for kind in (PassesOverTheSecond, PassesOverTheSecondFault)
+    ),
+    (
+        EmptyFaultHalfWayIsSuccess,
+        lambda suite: suite.test_later_is_later_and_the_processors_wish_is_kept(OPT_OUT, 500),
+    ),
     (
         ClaimsWhatWasRefused,
         lambda suite: suite.test_what_somebody_else_erased_after_a_no_is_not_said_to_be_our_doing(),

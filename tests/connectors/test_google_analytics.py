@@ -141,6 +141,7 @@ class Asks(HttpContract):
     nothing = Accepted  # an id that it never saw is accepted as well
     found = CannotTell
     places = (ONE, TWO)
+    given = ("Bearer ya29.",)
     known_as = ("crm-4711", "crm-4712", "crm-4713")
 
     def telling(self, right: Right, known_as: tuple[str, ...], **more: Any) -> Instruction:
@@ -194,8 +195,7 @@ class TestGoogleAnalytics(Asks):
         for request in stage.sent:
             url = urlsplit(request.url or "")
             assert (url.scheme, url.query) == ("https", "")
-            bearer = request.headers.get("Authorization", "")
-            assert bearer.startswith("Bearer ya29.") or url.path == "/token"
+            assert self.carries_a_credential(request)
 
 
 class Only(Asks):
