@@ -52,6 +52,7 @@ class Hooked(StandIn):
             return said(200, [{key: one[key] for key in one if key != "place"} for one in rows])
         if name is None:
             body = json.loads(request.body or b"{}")
+            assert body["PayloadFormat"] == "json"
             return no(601) if "refused" in body["Url"] else said(201, self.put(place, body))
         return self.one(name, deed, str(request.method)) if name in self.kept else no(404, 404)
 
@@ -149,3 +150,10 @@ def test_what_is_not_of_the_documented_shape_is_not_known(name: str) -> None:
     there.add_hook(NEWS, SECRET_URL, tells=True)
     there.altered = {name: 7}
     assert ended(there, lambda one: list(one.hooked())) == UNREADABLE
+
+
+@pytest.mark.parametrize("reply", [said(200, "a" * 32), said(201, {})], ids=["not made", "without an id"])
+def test_a_webhook_is_made_only_where_the_vendor_says_so_and_names_it(reply: Said) -> None:
+    with Only().before(hooked(), trouble=reply) as stage, pytest.raises(Ended) as caught:
+        looking_after(stage).register_hook(NEWS, SECRET_URL, None)
+    assert caught.value.outcome.reason == UNREADABLE

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
@@ -34,6 +35,7 @@ def test_who_unsubscribed_or_complained_is_a_hint_and_every_other_event_is_none(
     assert hints_in(body(event(State="Spam"))) == (HINT,)
     assert hints_in(body(event(EmailAddress=f" {OLD} "))) == (HINT,)
     assert hints_in(body(event(), event(Type="Subscribe"), event())) == (HINT,), "each once"
+    assert hints_in(body(event(Type="Subscribe"), event())) == (HINT,), "whatever came before"
     for state in ("Bounced", "Deleted", "Active", "", None):
         assert hints_in(body(event(State=state))) == ()
     for kind in ("Subscribe", "Update", "", None):
@@ -104,6 +106,27 @@ def test_the_list_itself_says_since_when_by_the_clock_of_the_account() -> None:
     behind = showing()
     behind.ahead = timedelta(hours=-3, minutes=-30, seconds=-4)
     assert looked(behind) == datetime(2026, 11, 20, 23, 11, tzinfo=UTC)
+
+
+def test_the_furthest_zone_is_still_one_and_what_is_further_is_none() -> None:
+    there = showing()
+    there.ahead = timedelta(hours=16)
+    assert looked(there) == datetime(2026, 11, 20, 3, 41, tzinfo=UTC)
+    there.ahead = timedelta(hours=16, minutes=15)
+    with pytest.raises(Ended):
+        looked(there)
+
+
+def test_an_address_is_asked_for_as_it_was_told_and_in_small_letters() -> None:
+    there = showing()
+    there.clients[ONE][NEWS].people.clear()
+    with on_stage(there) as stage:
+        assert isinstance(stage.connector, CampaignMonitor)
+        assert stage.connector.opted_out_at(OptOutHint(OLD.upper(), NEWS)) is None
+        asked = [
+            parse_qs(urlsplit(str(one.url)).query)["email"] for one in stage.sent if "/subscribers/" in str(one.url)
+        ]
+    assert asked == [[OLD.upper()], [OLD.lower()]]
 
 
 @pytest.mark.parametrize("state", ["Spam", "Suppressed"])

@@ -13,7 +13,7 @@ import requests
 
 from dpsync.connector import RosterLine
 from dpsync.connectors.campaign_monitor import CampaignMonitor
-from dpsync.connectors.campaign_monitor.roster import PAGE, READ
+from dpsync.connectors.campaign_monitor.roster import BACK, PAGE, READ
 from dpsync.vendor.errors import UNREADABLE, Ended
 from tests.connectors.contract import Hands, Said
 from tests.connectors.test_campaign_monitor import NEWS, ONE, Book, StandIn, on_stage, said
@@ -22,6 +22,7 @@ Row = dict[str, Any]
 STATE = re.compile(r"/api/v3\.3/lists/[0-9a-f]{32}/(active|unconfirmed|unsubscribed|bounced|deleted)\.json")
 CLOCK = f"{Hands().now():%Y-%m-%d %H:%M:%S}"
 OLD_DATE, NEW_DATE = "2025-01-01 00:00:00", "2031-01-01 00:00:00"
+SINCE = f"{Hands().now() - BACK:%Y-%m-%d %H:%M:%S}"
 
 
 def row(number: int, state: str = "Active", date: str = OLD_DATE) -> Row:
@@ -120,13 +121,40 @@ def test_everybody_is_listed_however_many_pages_there_are(many: int) -> None:
     there = lists(rows={"active": [row(at) for at in range(many)]})
     found = lines_of(there)
     assert (len(found), numbers(found)) == (many, set(range(many)))
-    once = [number for state, number in there.asked if state == "active"]
-    assert len(once) <= 2 * -(-max(many, 1) // PAGE) + 3, "the end alone is read once more"
+    asked, pages = [number for state, number in there.asked if state == "active"], -(-max(many, 1) // PAGE)
+    assert len(asked) == (2 if pages == 1 else 1 + pages + 2), "the end alone is read once more"
 
 
 def test_whoever_came_a_moment_ago_is_listed_once_too() -> None:
-    there = lists(rows={"active": [row(1), row(2, date=CLOCK), row(3, date=NEW_DATE)]})
-    assert [line.record[1] for line in lines_of(there)] == ["1", "2", "3"]
+    there = lists(rows={"active": [row(1), row(2, date=SINCE), row(3, date=CLOCK), row(4, date=NEW_DATE)]})
+    assert [line.record[1] for line in lines_of(there)] == ["1", "2", "3", "4"]
+
+
+@pytest.mark.parametrize("date", [SINCE, NEW_DATE])
+def test_whoever_came_while_the_others_were_read_is_listed_with_the_second_look(date: str) -> None:
+    def come(number: int, there: Lists) -> None:
+        if there.asked and there.asked[-1][0] == "active" and len(there.rows["active"]) == 1:
+            there.rows["active"] += [row(at, date=date) for at in range(1, PAGE + 5)]
+
+    there = lists(rows={"active": [row(0, date=date)]})
+    there.between = come
+    assert sorted(int(line.record.partition("@")[0][1:]) for line in lines_of(there)) == list(range(PAGE + 5))
+
+
+def test_whoever_was_seen_in_one_state_is_listed_again_in_the_next_one() -> None:
+    def go(number: int, there: Lists) -> None:
+        if there.asked and there.asked[-1][0] == "active" and there.rows["active"]:
+            there.move(7, "active", "unsubscribed")
+
+    there = lists(rows={"active": [row(7, date=NEW_DATE)]})
+    there.between = go
+    assert [line.opted_out for line in lines_of(there)] == [False, True]
+
+
+def test_of_a_long_suppression_list_every_page_counts() -> None:
+    everybody = tuple(f"p{number}@example.org" for number in range(PAGE + 1))
+    there = lists(suppressed=everybody, rows={"active": [row(0), row(PAGE), row(PAGE + 1)]})
+    assert [line.mailed for line in lines_of(there)] == [False, False, True]
 
 
 def test_whoever_leaves_meanwhile_moves_nobody_out_of_sight() -> None:

@@ -13,7 +13,8 @@ from dpsync.connector import Retryable, VendorHook
 from dpsync.connectors.mailchimp import Mailchimp
 from dpsync.connectors.mailchimp.calls import NO_AUDIENCE
 from dpsync.connectors.mailchimp.hooks import DEAF, NO_HOOK, URL_REFUSED, WANTED
-from dpsync.vendor.errors import UNREADABLE, Ended
+from dpsync.errors import ProcessorUnreachable
+from dpsync.vendor.errors import BLOCKED, UNREADABLE, Ended
 from tests.connectors.contract import HttpStage, Said
 from tests.connectors.hooks_contract import OTHER_URL, SECRET_URL, HooksContract
 from tests.connectors.test_mailchimp import Only, StandIn, on_stage, problem, said
@@ -148,6 +149,17 @@ def test_an_audience_is_shown_by_its_name_and_nothing_else_of_it_is_asked_for(
         (asked,) = [one.url for one in stage.sent if "/lists/list1?" in str(one.url)]
     assert (place.place, place.title) == ("list1", title)
     assert str(asked).endswith("?fields=id%2Cname")
+
+
+def test_an_answer_about_another_audience_is_not_the_vendors() -> None:
+    assert ended(Hooked({"list1": {}}, about={"id": "list2"}), lambda one: list(one.hooked())) == BLOCKED
+
+
+def test_an_id_alone_is_no_yes_where_no_audience_was_asked_for() -> None:
+    nothing = Hooked({"list1": {}})
+    with Only().before(nothing, trouble=said(200, {"id": ""})) as stage, pytest.raises(ProcessorUnreachable) as caught:
+        stage.connector.probe()
+    assert BLOCKED in caught.value.message
 
 
 @pytest.mark.parametrize("otherwise", [{"url": OTHER_URL}, {"events": {"unsubscribe": False}}], ids=["address", "deaf"])

@@ -6,7 +6,7 @@ no id, and tells of what the API did, too: it is never more than a reason to loo
 
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from dpsync import strict_json
@@ -115,7 +115,6 @@ def in_utc(told: object, apart: timedelta) -> datetime | None:
 
 def _naive(told: object) -> datetime | None:
     try:
-        found = moment(told, "Date")
+        return moment(told, "Date")
     except PayloadInvalid:
         return None
-    return found.astimezone(UTC)

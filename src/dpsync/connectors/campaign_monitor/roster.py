@@ -70,7 +70,7 @@ class _Listing:
             for state in READ:
                 for row in _rows(self.calls, f"/lists/{{id}}/{state}", self.place, since if again else ""):
                     line = self._line(row, alone=alone)
-                    mark, changed = hash((line.record, row.get("State"), str(row.get("Date")))), str(row.get("Date"))
+                    mark, changed = hash((line.record, row.get("State"))), str(row.get("Date"))
                     if mark in late or (again and changed < since):
                         continue
                     if changed >= since:
