@@ -133,6 +133,8 @@ def try_out(
 
     The answer shows the data of the person in the message. Exit code 64: dpsync would refuse the message, and says why.
     """
+    from hashlib import sha256
+
     from dpsync.installation import SystemClock
     from dpsync.intake.sources import forms, reading
     from dpsync.intake.sources.door import LONGEST_DELIVERY
@@ -150,7 +152,7 @@ def try_out(
     if len(body) > LONGEST_DELIVERY:
         raise UsageError(f"{message} is larger than the {LONGEST_DELIVERY // 1024} KiB that dpsync takes")
     delivery = SourceDelivery(name, forms.read(mapping.form, body), "test")
-    found = mapping.understand(delivery, lambda parts: parts.hex())
+    found = mapping.understand(delivery, lambda parts: sha256(parts).hexdigest())
     for wish in found.wishes:
         request_of(wish, name, SystemClock().now())
     for told in found.merges:
