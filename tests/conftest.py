@@ -142,23 +142,23 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture(scope="session")
 def emptied_postgresql(postgresql_url: str) -> Iterator[Callable[[], str]]:
-    """Empties the worker's database and gives its URL. One connection does so for all tests: a new one costs more than
-    what it is for.
+    """Empties the worker's database and gives its URL. One connection does so for all tests, until one ends it: a new
+    one costs more than what it is for.
     """
     # Those alone that hold something: TRUNCATE writes new files for each table and index, 80 to 500 ms for all.
     held = union_all(*(select(literal(one.name)).where(exists().select_from(one)) for one in t.metadata.sorted_tables))
-    engine = create_engine(postgresql_url, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(text("SET session_replication_role = replica"))  # the ledger's triggers refuse it
+    engine = create_engine(postgresql_url, isolation_level="AUTOCOMMIT", pool_pre_ping=True)
 
-        def emptied() -> str:
+    def emptied() -> str:
+        with engine.connect() as connection:
+            connection.execute(text("SET session_replication_role = replica"))  # the ledger's triggers refuse it
             if used := connection.execute(held).scalars().all():
                 connection.execute(text(f"TRUNCATE {', '.join(used)} RESTART IDENTITY CASCADE"))
             for name in connection.execute(_COUNTED).scalars().all():
                 connection.execute(text(f'ALTER SEQUENCE "{name}" RESTART'))
-            return postgresql_url
+        return postgresql_url
 
-        yield emptied
+    yield emptied
     engine.dispose()
 
 

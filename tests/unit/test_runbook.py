@@ -35,7 +35,7 @@ def test_every_cause_of_an_alert_has_an_entry_and_no_other_word_has() -> None:
 
 
 def test_no_cause_stands_for_an_alert_that_nothing_raises_any_more() -> None:
-    named = set(re.findall(r"\bAlertCause\.([A-Z0-9_]+)", source()))
+    named = set(re.findall(r"(?<!== )\bAlertCause\.([A-Z0-9_]+)", source()))  # a comparison raises none
     assert {cause.value for cause in AlertCause if cause.name not in named} == set(ALERTS)
 
 
