@@ -2,6 +2,8 @@
 
 import fcntl
 import gc
+import io
+import logging
 import os
 import shutil
 import tempfile
@@ -12,9 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import structlog
 from hypothesis import settings
 from sqlalchemy import Engine, create_engine, exists, literal, select, text, union_all
 
+from dpsync import telemetry
 from dpsync.store import tables as t
 from dpsync.store.database import open_database
 from dpsync.store.schema import migrate
@@ -189,6 +193,18 @@ def rows(sqlite_template: Path, tmp_path: Path) -> Iterator["Rows"]:
     engine = open_database(f"sqlite:///{path}")
     yield Rows(engine)
     engine.dispose()
+
+
+@pytest.fixture
+def log_stream() -> Iterator[io.StringIO]:
+    """What is logged in this test."""
+    stream = io.StringIO()
+    telemetry.configure("info", stream)
+    yield stream
+    structlog.reset_defaults()
+    root = logging.getLogger()
+    for handler in [one for one in root.handlers if type(one).__module__ == "dpsync.telemetry"]:
+        root.removeHandler(handler)
 
 
 @pytest.fixture(scope="session")

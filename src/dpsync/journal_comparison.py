@@ -1,6 +1,6 @@
 """The journal compared with the database: what was accepted and is not there any more, and what the file lacks."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,7 +63,7 @@ def compared(connection: Connection, told: Stretch, after: int, entries: int) ->
     alone = [AcceptedRequest(row.id, row.source, row.event_id, row.accepted_at) for row in unknown]
     equal = (marked(connection) or (0, 0))[1]
     return Comparison(
-        lost=tuple(_lost(connection, told.accepted, {(row.source, row.event_id) for row in rows})),
+        lost=tuple(_lost(connection, told.accepted)),
         short=max(0, told.entries - entries),
         alone=tuple(alone),
         unlisted=tuple(row.id for row in unknown if row.ordinal <= equal),
@@ -83,14 +83,11 @@ def still_all(connection: Connection, after: int, seen: Comparison) -> bool:
     return bool(connection.execute(there).scalar_one() == seen.requests)
 
 
-def _lost(
-    connection: Connection, accepted: Sequence[AcceptedRequest], seen: Collection[tuple[str, str]]
-) -> Iterator[AcceptedRequest]:
-    """`seen`: source and event of requests that were read already, and are asked for no second time."""
+def _lost(connection: Connection, accepted: Sequence[AcceptedRequest]) -> Iterator[AcceptedRequest]:
+    """By name, also those just read: so a damaged index is noticed, before anything is taken twice."""
     events = {(one.kind, one.source, one.event_id): one for one in accepted}
     for kind, table in (("request", t.request), ("withdrawal", t.withdrawal)):
-        known = seen if kind == "request" else ()
-        names = [(source, event) for of, source, event in events if of == kind and (source, event) not in known]
+        names = [(source, event) for of, source, event in events if of == kind]
         place = tuple_(table.c.source, table.c.event_id)
         for at in range(0, len(names), PAGE):
             asked = names[at : at + PAGE]

@@ -1,5 +1,6 @@
 """Mailchimp lists whom it holds: whoever is back there unseen is found, and nothing is done but an opt-out told on."""
 
+import io
 import json
 import shutil
 from collections.abc import Iterator
@@ -413,18 +414,18 @@ def test_a_nightly_sweep_takes_some_seconds_of_a_minute_and_one_worker_does_it(
 
 
 def test_whoever_dies_in_a_sweep_keeps_nobody_from_beginning_anew(
-    nightly: Swept, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    nightly: Swept, monkeypatch: pytest.MonkeyPatch, log_stream: io.StringIO
 ) -> None:
     clock = nightly.there.clock
     with slow(nightly, monkeypatch):
         Nightly(nightly.there.service).go_on(clock.now())
     Nightly(nightly.there.service).go_on(clock.now())
     assert last(nightly) is None
-    assert "begins anew" not in capsys.readouterr().err
+    assert "begins anew" not in log_stream.getvalue()
     clock.advance(timedelta(minutes=11))
     Nightly(nightly.there.service).go_on(clock.now())
     assert last(nightly) == clock.now()
-    assert "interrupted before its end, and begins anew" in capsys.readouterr().err
+    assert "interrupted before its end, and begins anew" in log_stream.getvalue()
 
 
 def test_a_sweep_that_never_comes_to_its_end_is_a_problem(nightly: Swept) -> None:

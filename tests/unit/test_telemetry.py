@@ -8,12 +8,10 @@ import logging
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
-import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -27,14 +25,8 @@ ADDRESS = "ada@example.org"
 
 
 @pytest.fixture
-def stream() -> Iterator[io.StringIO]:
-    stream = io.StringIO()
-    telemetry.configure("info", stream)
-    yield stream
-    structlog.reset_defaults()
-    root = logging.getLogger()
-    for handler in [one for one in root.handlers if type(one).__module__ == "dpsync.telemetry"]:
-        root.removeHandler(handler)
+def stream(log_stream: io.StringIO) -> io.StringIO:
+    return log_stream
 
 
 def _lines(stream: io.StringIO) -> list[dict[str, Any]]:
