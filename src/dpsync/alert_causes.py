@@ -14,6 +14,7 @@ class AlertCause(StrEnum):
     PARTLY = "partly"
     TAKEN_BACK = "taken_back"
     LETTER_LOST = "letter_lost"
+    EARLIER_ADDRESS = "earlier_address"
     WRONG_RECIPIENT = "wrong_recipient"
     BOUNCED = "bounced"
     DELAYED = "delayed"

@@ -6,15 +6,18 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
+from sqlalchemy import update
 
-from dpsync.connector import Retryable
+from dpsync.connector import CannotTell, Retryable
 from dpsync.intake.answers import Received
 from dpsync.model import Cause, Changes, Right, State
+from dpsync.propagation import owed
 from dpsync.propagation.decisions import Person, decide
 from dpsync.propagation.queue.lanes import causes_of
-from dpsync.propagation.rules.lifecycle import DecisionKind
+from dpsync.propagation.rules.lifecycle import AnswerKind, DecisionKind
 from dpsync.propagation.rules.plan import Safety
 from dpsync.store import tables as t
+from dpsync.store.database import reading
 from tests.builders import World, busy, later, proof
 from tests.faults.counting import Counted
 from tests.invariants import faults
@@ -52,7 +55,7 @@ def test_a_rectification_that_waits_leaves_nothing_behind_when_its_new_address_i
 
 
 @pytest.mark.parametrize("right", [Right.ERASURE, Right.OPT_OUT, Right.RESTRICTION])
-def test_a_late_older_rectification_shows_that_nobody_was_found_for_want_of_the_address(
+def test_what_was_asked_under_too_few_addresses_is_asked_again_once_a_late_change_names_the_earlier(
     world: World, right: Right
 ) -> None:
     vendor = world.vendors["alpha"]
@@ -63,18 +66,140 @@ def test_a_late_older_rectification_shows_that_nobody_was_found_for_want_of_the_
     world.clock.advance(timedelta(seconds=1))
     world.ask(Right.RECTIFICATION, ADA, id="crm-1", to=NEW, version=1)
     world.drive()
-    assert world.state(asked) is State.CONTRADICTED
-    dana = Person("Dana Officer", "dana", "it is known under another address")
-    world.writer.call(
-        lambda unit: decide(
-            unit, world.controller, asked.request_id, DecisionKind.RETRY, dana, world.clock.now(), processors=["alpha"]
-        )
-    )
-    world.drive()
     assert world.state(asked) is State.VERIFIED
     wanted = {Right.ERASURE: [], Right.OPT_OUT: ["unsubscribed"], Right.RESTRICTION: ["archived"]}
     assert [one["status"] for one in vendor.people.values()] == wanted[right]
+    assert [what for what, one, _ in vendor.calls if one is right] == ["carry_out", "verify", "carry_out", "verify"]
+    assert [(row.role, row.cause) for row in world.rows(t.alert)] == [("dpo", "earlier_address")]
     assert faults(world) == []
+
+
+def test_who_is_not_there_under_the_earlier_address_either_is_only_looked_for(world: World) -> None:
+    asked = world.ask(Right.ERASURE, NEW, id="crm-1", version=2)
+    world.drive()
+    world.clock.advance(timedelta(seconds=1))
+    world.ask(Right.RECTIFICATION, ADA, id="crm-1", to=NEW, version=1)
+    world.drive()
+    assert world.state(asked) is State.VERIFIED
+    assert [what for what, _, _ in world.vendors["alpha"].calls] == ["carry_out", "verify"]
+    assert world.row(asked).told_at < world.clock.now()
+
+
+def test_a_late_change_that_newer_ones_cover_owes_no_reading(world: World) -> None:
+    """Newer is what its version says, though it came in first."""
+    vendor = world.vendors["alpha"]
+    world.ask(Right.RECTIFICATION, ADA, id="crm-1", to=NEW, version=2)
+    world.drive()
+    vendor.hold(ADA)
+    vendor.findings.append(CannotTell(reason="asleep", later=True, blocked=True))
+    world.ask(Right.RECTIFICATION, ADA, id="crm-1", to=NEW, version=1)
+    for _ in range(3):
+        world.drive()
+        world.clock.advance(timedelta(hours=1))
+    with reading(world.engine) as connection:
+        accounts = {name: one.account for name, one in world.controller.processors.items()}
+        assert list(owed.problems(connection, accounts, world.clock.now())) == []
+
+
+def by_letter(world: World, right: Right) -> Received:
+    """A processor by letter alone was asked under the new address, and has the letter."""
+    world.use(world.processor("paper", world.notice))
+    world.confirm("paper")
+    asked = world.ask(right, NEW, id="crm-1", version=2)
+    world.drive()
+    return asked
+
+
+def says(world: World, kind: AnswerKind, letter: int = 0) -> None:
+    """Somebody there answers that letter."""
+    world.answer(world.notice.letters[letter].answer_url.rpartition("/")[2], kind)
+
+
+@pytest.mark.parametrize("right", [Right.ERASURE, Right.OPT_OUT, Right.RESTRICTION])
+@pytest.mark.parametrize("said", [None, AnswerKind.RECEIVED, AnswerKind.DONE, AnswerKind.NOTHING_HELD])
+def test_a_letter_that_named_too_few_addresses_is_followed_by_one_that_names_them_all(
+    world: World, right: Right, said: AnswerKind | None
+) -> None:
+    asked = by_letter(world, right)
+    if said:
+        says(world, said)
+    world.clock.advance(timedelta(days=1))
+    world.ask(Right.RECTIFICATION, ADA, id="crm-1", to=NEW, version=1)
+    world.drive()
+    assert world.state(asked, "paper") is State.ACCEPTED
+    first, *_, second = [one for one in world.notice.letters if one.right is right]
+    assert (set(first.addresses), set(second.addresses)) == ({NEW}, {NEW, ADA})
+    assert first.message_id != second.message_id
+    says(world, AnswerKind.NOTHING_HELD, world.notice.letters.index(second))
+    world.drive()
+    assert world.state(asked, "paper") is State.DECLARED_NOTHING_HELD
+    assert len([one for one in world.notice.letters if one.right is right]) == 2
+    assert faults(world) == []
+
+
+def test_nobody_is_reminded_of_a_letter_that_a_newer_one_undoes(world: World) -> None:
+    """Who reads a reminder of the older one last would lift what the newer one asks for."""
+    world.use(world.processor("paper", world.notice))
+    world.confirm("paper")
+    newer = world.ask(Right.RESTRICTION, ADA, id="crm-1", version=2)
+    world.drive()
+    older = world.ask(Right.RESTRICTION, ADA, id="crm-1", version=1, lifted=True)
+    lifting = world.ask(Right.RESTRICTION, ADA, id="crm-1", version=3, lifted=True)
+    world.drive()
+    assert len(world.notice.letters) == 2
+    assert (world.state(newer, "paper"), world.state(older, "paper")) == (State.ACCEPTED, State.SUPERSEDED)
+    for _ in range(20):
+        world.clock.advance(timedelta(days=1))
+        world.drive()
+    reminders = world.notice.letters[2:]
+    assert [one.lifted is not None for one in reminders] == [True] * len(reminders)
+    assert reminders
+    states = (world.state(newer, "paper"), world.state(lifting, "paper"))
+    assert states == (State.ESCALATED, State.ESCALATED)
+    assert faults(world) == []
+
+
+def test_an_answer_to_the_letter_that_named_too_few_is_none_to_the_next_that_is_not_out_yet(world: World) -> None:
+    asked = by_letter(world, Right.ERASURE)
+    world.clock.advance(timedelta(days=1))
+    world.notice.vendor.answers += [later()]
+    world.ask(Right.RECTIFICATION, ADA, id="crm-1", to=NEW, version=1)
+    world.drive()
+    assert (world.state(asked, "paper"), world.row(asked, "paper").told_at) == (State.PENDING, None)
+    says(world, AnswerKind.NOTHING_HELD)
+    assert world.state(asked, "paper") is State.PENDING
+    assert "older_letter" in [row.cause for row in world.rows(t.alert)]
+    world.clock.advance(timedelta(hours=1))
+    world.drive()
+    assert world.state(asked, "paper") is State.ACCEPTED
+    assert set(world.notice.letters[-1].addresses) == {NEW, ADA}
+
+
+def test_a_letter_cut_off_while_an_older_change_came_in_is_followed_by_another(world: World) -> None:
+    """What counts is when it was begun: what went into it was settled then."""
+    asked = by_letter(world, Right.ERASURE)
+    world.clock.advance(timedelta(days=1))
+    world.ask(Right.RECTIFICATION, ADA, id="crm-1", to=NEW, version=1)
+    says(world, AnswerKind.NOTHING_HELD)
+    assert world.row(asked, "paper").done_at == world.clock.now()
+    world.drive()
+    assert world.state(asked, "paper") is State.ACCEPTED
+    assert set(world.notice.letters[-1].addresses) == {NEW, ADA}
+
+
+def test_what_was_asked_and_is_destroyed_is_a_persons_to_ask_again(world: World) -> None:
+    asked = by_letter(world, Right.ERASURE)
+    says(world, AnswerKind.NOTHING_HELD)
+    world.writer.call(
+        lambda unit: unit.connection.execute(
+            update(t.request).where(t.request.c.id == asked.request_id).values(sealed=None, wrapped_key=None)
+        )
+    )
+    world.clock.advance(timedelta(days=40))
+    world.ask(Right.RECTIFICATION, ADA, id="crm-1", to=NEW, version=1)
+    world.drive()
+    assert world.state(asked, "paper") is State.DECLARED_NOTHING_HELD
+    assert [(row.role, row.cause) for row in world.rows(t.alert)] == [("dpo", "earlier_address")]
 
 
 def test_what_is_in_doubt_again_and_again_waits_longer_each_time_although_it_is_read_in_between(world: World) -> None:

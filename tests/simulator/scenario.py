@@ -222,7 +222,7 @@ def retold(month: Scenario, seed: int) -> Scenario:
     lot.shuffle(shuffled)
     for _, found in groupby(sorted(shuffled, key=lambda one: one.person), key=lambda one: one.person):
         own = list(found)
-        if not _may_overtake(own, month.people[own[0].person].at):
+        if not _may_overtake(own):
             places = sorted(shuffled.index(one) for one in own)
             for place, one in zip(places, sorted(own, key=lambda one: one.at), strict=True):
                 shuffled[place] = one
@@ -230,14 +230,9 @@ def retold(month: Scenario, seed: int) -> Scenario:
     return replace(month, seed=seed, steps=_in_order([*asked, *_disturbed(lot, asked), *_troubles(lot)]))
 
 
-def _may_overtake(own: Sequence[Ask], at: Sequence[str]) -> bool:
-    """Whether one person's requests may come in in any order, because their versions tell which is newer.
-
-    Left out is what no reading can put right: a processor by letter alone has an address that dpsync learns only by an
-    older rectification, which comes in after that processor has answered that nobody is held.
-    """
-    moved = any(one.to for one in own) and {one.right for one in own} != {Right.RECTIFICATION}
-    return all(one.version is not None for one in own) and not (moved and AGENCY in at)
+def _may_overtake(own: Sequence[Ask]) -> bool:
+    """Whether one person's requests may come in in any order, because their versions tell which is newer."""
+    return all(one.version is not None for one in own)
 
 
 def _in_order(steps: Sequence[Step]) -> tuple[Step, ...]:
@@ -286,7 +281,7 @@ def _asked(lot: random.Random, people: Sequence[Person]) -> list[Ask]:
             )
             own.append(one)
             email = to or email
-        if _may_overtake(own, person.at) and lot.random() < 0.5:  # they overtake each other on their way
+        if _may_overtake(own) and lot.random() < 0.5:  # they overtake each other on their way
             lot.shuffle(times)
             own = [replace(one, at=at) for one, at in zip(own, times, strict=True)]
         asked += own

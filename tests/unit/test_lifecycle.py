@@ -20,6 +20,7 @@ from dpsync.propagation.rules.lifecycle import (
     AnswerKind,
     Decision,
     DecisionKind,
+    EarlierAddress,
     Event,
     Next,
     Position,
@@ -225,6 +226,16 @@ def test_what_is_closed_opens_only_with_an_alert(every: list[Stepped]) -> None:
         every,
         lambda at, _, step: at.state in CLOSED_STATES and step.state not in CLOSED_STATES and not step.alert,
     )
+
+
+def test_whoever_was_asked_under_too_few_addresses_is_looked_at_or_asked_again(every: list[Stepped]) -> None:
+    """No "done" stands that was about other addresses; and only who can be read still counts as told."""
+    asked = [(at, step) for at, event, step in every if isinstance(event, EarlierAddress)]
+    assert {at.state for at, _ in asked} == DONE_STATES | {State.ACCEPTED, State.HANDED_OVER}
+    for at, step in asked:
+        readable = at.way is Way.API and at.verifiable
+        assert (step.state, step.doubtful, step.next) == (State.PENDING, readable, Next.NOW)
+        assert (step.told, step.alert) == (at.told and readable, "earlier_address")
 
 
 def test_what_may_have_had_an_effect_is_never_called_untouched(every: list[Stepped]) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dpsync.model import Right, State
-from dpsync.propagation.rules.plan import Waiting, choose, overtaken, restriction_in_force, told_since
+from dpsync.propagation.rules.plan import Waiting, choose, outdated, overtaken, restriction_in_force, told_since
 
 
 def row(
@@ -468,3 +468,21 @@ def test_a_restriction_is_in_force_until_a_newer_one_lifts_it(history: list[Wait
 def test_a_read_back_is_overtaken_by_what_changed_the_same_thing(right: Right, by: Waiting, is_overtaken: bool) -> None:
     own = row(1, right, State.VERIFIED)
     assert overtaken(own, [own, by]) is is_overtaken
+
+
+@pytest.mark.parametrize("state", State)
+@pytest.mark.parametrize("by", Right)
+@pytest.mark.parametrize("right", Right)
+def test_no_reminder_has_somebody_undo_what_something_newer_asks_for(right: Right, by: Right, state: State) -> None:
+    """A letter about a rectification has the newest values, and a stop is right beside anything."""
+    undoes = (right, by) in {
+        (Right.RESTRICTION, Right.RESTRICTION),
+        (Right.RESTRICTION, Right.ERASURE),
+        (Right.RECTIFICATION, Right.ERASURE),
+    }
+    never_goes = {State.HELD, State.WITHDRAWN, State.EXEMPT, State.SUPERSEDED}
+    own, newer = row(1, right, State.ACCEPTED), row(2, by, state)
+    assert outdated(own, [own, newer]) is (undoes and state not in never_goes)
+    assert not outdated(newer, [own, newer])
+    assert not outdated(own, [own, replace(newer, person="b")])
+    assert not outdated(own, [own, replace(newer, processor="elsewhere")])

@@ -44,10 +44,7 @@ ALERTS: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
     "undone": (
         "operator",
         "A processor accepts a request, but does not carry it out",
-        (
-            "Each attempt ended in doubt, and we looked: it is not done. dpsync keeps trying. Look at the dossier, "
-            "and write to the processor."
-        ),
+        "Each attempt ended in doubt, and we saw that it is not done. dpsync keeps trying. Write to the processor.",
         (_DOSSIER,),
     ),
     "partly": (
@@ -77,6 +74,12 @@ ALERTS: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
             "The answer came in another way, and it counts. But the letter reached nobody. Make sure that whoever "
             "answered has the request in writing. Correct the contact in the settings before the next letter."
         ),
+        (_DOSSIER,),
+    ),
+    "earlier_address": (
+        "dpo",
+        "A processor may hold a person under an earlier address",
+        "An older change came in late. dpsync asks again under both addresses, but not where what was asked is gone.",
         (_DOSSIER,),
     ),
     "wrong_recipient": (
@@ -142,10 +145,7 @@ ALERTS: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
     "older_letter": (
         "operator",
         "A processor answered an older letter",
-        (
-            "dpsync has sent a new letter since, so this answer closes nothing. If it also answers the new letter, "
-            "record it with `dpsync acknowledge`."
-        ),
+        "It has been asked again since, so this closes nothing. If it answers that too: `dpsync acknowledge --help`.",
         (_DOSSIER,),
     ),
     "withdrawn_in_doubt": (

@@ -31,6 +31,7 @@ _OVERTAKEN = exists().where(
     _LATER.c.processor == _P.processor,
     or_(
         _LATER.c.ordinal > _P.ordinal,
+        and_(_LATER.c.person == _P.person, _LATER.c.version > _P.version),  # newer, though it came in first
         and_(
             _LATER.c.right == Right.ERASURE.value,
             _LATER.c.state.in_(ERASED),

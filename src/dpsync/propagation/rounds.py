@@ -3,6 +3,7 @@
 from sqlalchemy import Connection, func, or_, select
 
 from dpsync.connector import NoticeKind
+from dpsync.model import State
 from dpsync.propagation.rules.event import AnswerKind
 from dpsync.store import tables as t
 
@@ -18,6 +19,14 @@ def first_of_round(connection: Connection, propagation_id: int) -> int:
     asking = [NoticeKind.FIRST.value, NoticeKind.TASK.value]
     latest = select(func.max(n.number)).where(n.propagation_id == propagation_id, n.kind.in_(asking))
     return connection.execute(latest).scalar_one() or 0
+
+
+def is_of_an_earlier_round(connection: Connection, propagation_id: int, number: int) -> bool:
+    """Whether it has been asked again since this letter, though the next one may not be out yet."""
+    p = t.propagation.c
+    row = connection.execute(select(p.state, p.notices).where(p.id == propagation_id)).one()
+    goes_again = row.state == State.PENDING and number <= row.notices
+    return goes_again or number < first_of_round(connection, propagation_id)
 
 
 def is_heard(connection: Connection, propagation_id: int, *, by_link: bool = False) -> bool:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from dpsync.connector import NoticeKind
+from dpsync.ledger.entry import EntryKind
 from dpsync.mail import long_day
 from dpsync.model import Right, Way
 from dpsync.propagation.rules.event import AnswerKind
@@ -121,6 +122,7 @@ def story(
         *(_of_attempt(one, posted, ledger, gone=one.processor in gone) for one in tried),
         *(_of_letter(one, ledger) for one in letters if (one.processor, one.sent_at) not in ended),
         *(_of_answer(one, ledger, ours=(one.processor, one.number) in ours) for one in answers),
+        *_asked_anew(entries, titles),
         *_of_end(asked),
     ]
     return with_more((), found)
@@ -164,16 +166,13 @@ def _first_due(asked: RequestStanding, entries: Iterable[EntryLine]) -> date:
 
 
 def _of_receipt(asked: RequestStanding, due_on: date, ledger: _Ledger) -> Iterator[Chapter]:
-    what = "the lifting of a restriction" if asked.lifting else f"{_article(RIGHTS[asked.right])}"
+    right = RIGHTS[asked.right]
+    what = "the lifting of a restriction" if asked.lifting else f"{'an' if right[0] in 'aeio' else 'a'} {right}"
     assumed = " The sender gave no time of receipt, so this one is assumed." if asked.received_assumed else ""
     yield Chapter(asked.received_at, "", f"The organisation received the request: {what}.{assumed}")
     limit = "24 hours are allowed" if asked.right is Right.OPT_OUT else f"the legal date is {long_day(due_on)}"
     told = f"dpsync took it from {asked.source} and recorded it: {limit}."
     yield Chapter(asked.accepted_at, "", told, ledger.at("", asked.accepted_at))
-
-
-def _article(word: str) -> str:
-    return f"an {word}" if word[0] in "aeio" else f"a {word}"
 
 
 def _by_our_operator(asked: RequestStanding, letters: Iterable[NoticeLine]) -> set[tuple[str, int]]:
@@ -267,6 +266,15 @@ def _of_decision(one: DecisionLine, titles: Mapping[str, str], ledger: _Ledger) 
     for name in one.processors or ("",):
         proofs += ledger.at(name, one.at)
     return Chapter(one.at, where, sentence, tuple(proofs))
+
+
+def _asked_anew(entries: Iterable[EntryLine], titles: Mapping[str, str]) -> Iterator[Chapter]:
+    """What was asked again although nobody decided it, see `lifecycle.EarlierAddress`."""
+    for one in entries:
+        if one.event == EntryKind.RETRIED and "by" not in one.fields:
+            title = titles.get(str(one.fields.get("dest", "")), "")
+            sentence = f"An older change came in late, with an earlier address. dpsync asks {title} again, with both."
+            yield Chapter(one.at, title, sentence, _entries([one.idx]))
 
 
 def _of_end(asked: RequestStanding) -> Iterator[Chapter]:

@@ -20,7 +20,7 @@ from dpsync.propagation.controller import Controller, token_hash
 from dpsync.propagation.correspondence import incoming
 from dpsync.propagation.queue.lanes import causes_of
 from dpsync.propagation.record import Update, record
-from dpsync.propagation.rounds import first_of_round
+from dpsync.propagation.rounds import is_of_an_earlier_round
 from dpsync.propagation.rules.lifecycle import Answer, AnswerKind, Decision, DecisionKind
 from dpsync.store import tables as t
 from dpsync.store.writer import Unit
@@ -114,6 +114,7 @@ def answer_by_link(
         raise NotFound("no notice has this link")
     if len(_earlier(unit.connection, row.propagation_id)) >= MOST_BY_LINK:
         raise DecisionRefused("this notice has been answered too often")
+    older = is_of_an_earlier_round(unit.connection, row.propagation_id, row.number)
     kept = _keep(unit, controller, row.propagation_id, row.number, kind, given, now, digest=row.digest)
     # Who has the link has the letter, though no mail host's word of it was kept: the next one is a letter of its own.
     unit.connection.execute(
@@ -121,7 +122,6 @@ def answer_by_link(
         .where(t.propagation.c.id == row.propagation_id, t.propagation.c.notices < row.number)
         .values(notices=row.number)
     )
-    older = row.number < first_of_round(unit.connection, row.propagation_id)
     answered = Answer(kind, row.digest, older)
     record(unit, controller, Update(row.propagation_id, [answered], now, cause=kind.value, beside=[kept]))
     if older and kind in FINAL:

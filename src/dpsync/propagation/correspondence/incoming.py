@@ -24,7 +24,7 @@ from dpsync.propagation.contacts import present
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.correspondence.undelivered import is_about_no_person
 from dpsync.propagation.record import Update, record
-from dpsync.propagation.rounds import first_of_round
+from dpsync.propagation.rounds import is_of_an_earlier_round
 from dpsync.propagation.rules.lifecycle import Answer, AnswerKind
 from dpsync.store import tables as t
 from dpsync.store.writer import Unit
@@ -212,7 +212,7 @@ def _is_current(connection: Connection, notice: Any) -> bool:
 
     Nor does one from before somebody tried again: the mailbox may have been put right since.
     """
-    if notice.number < first_of_round(connection, notice.propagation_id):
+    if is_of_an_earlier_round(connection, notice.propagation_id, notice.number):
         return False
     n = t.notice.c
     latest = select(n.recipient).where(n.propagation_id == notice.propagation_id).order_by(n.number.desc()).limit(1)

@@ -21,8 +21,8 @@ from dpsync.propagation.queue import lanes
 from dpsync.propagation.queue.lanes import LaneRow
 from dpsync.propagation.queue.tasks import Task
 from dpsync.propagation.record import Update, record
-from dpsync.propagation.rules.lifecycle import Decision, DecisionKind, Timer
-from dpsync.propagation.rules.plan import Waiting, choose, overtaken
+from dpsync.propagation.rules.lifecycle import Decision, DecisionKind, EarlierAddress, Timer
+from dpsync.propagation.rules.plan import Waiting, choose, outdated, overtaken
 from dpsync.store import tables as t
 from dpsync.store.beside import alone
 from dpsync.store.columns import Instant
@@ -32,6 +32,7 @@ LATER = timedelta(hours=1)
 _P = t.propagation.c
 _OF_PERSON = t.propagation.alias()
 _LATE = t.propagation.alias("late")
+_ASKED = DONE_STATES | {State.ACCEPTED, State.HANDED_OVER}
 
 
 def next_of(
@@ -49,6 +50,8 @@ def next_of(
         if row is None or not _still_due(row, task.timer, now):
             return None
         return _by_timer(unit, controller, row, lane, task.timer, now)
+    if _ask_anew(unit, controller, lane, now):
+        return None  # the lane is due at once, for what goes on in it now
     # What belongs to a processor without a section blocks nobody else on the same account.
     choice = choose([row for row in lane if row.processor in controller.processors])
     if choice.head is None:
@@ -57,7 +60,6 @@ def next_of(
         alone(unit.connection)  # a request that closes by it closes before what is finished in the same commit
         supersede = [Decision(DecisionKind.SUPERSEDE)]
         record(unit, controller, *(Update(row.id, supersede, now) for row in choice.superseded))
-    _read_anew(unit, lane, now)
     if choice.head is None:
         lanes.drop_lane(unit.connection, task.account_id, task.subject_id)
         return None
@@ -70,10 +72,11 @@ def _by_timer(
     if timer in {Timer.COOLING_OFF, Timer.ESCALATE}:
         record(unit, controller, Update(own.id, [timer], now))
         return None
-    if timer is Timer.REREAD and (overtaken(own, lane) or _erased_since(unit.connection, own)):
-        _read_no_more(unit, own, now)
+    reads = timer is Timer.REREAD
+    if (overtaken(own, lane) or _erased_since(unit.connection, own)) if reads else outdated(own, lane):
+        _ask_no_more(unit, own, now)
         return None
-    return own, "verify" if timer is Timer.REREAD else "reminder"
+    return own, "verify" if reads else "reminder"
 
 
 def _still_due(row: LaneRow, timer: Timer, now: datetime) -> bool:
@@ -143,31 +146,37 @@ def postpone(unit: Unit, controller: Controller, task: Task, now: datetime) -> N
     )
 
 
-def _read_anew(unit: Unit, lane: Sequence[LaneRow], now: datetime) -> None:
-    """Look again at what was done before a rectification that is older, and came in late.
+def _ask_anew(unit: Unit, controller: Controller, lane: Sequence[LaneRow], now: datetime) -> bool:
+    """Ask again what was asked before a rectification that is older, and came in late. Gives whether anything is.
 
     Only by that one is it known under which address the processor may hold the person: where nobody was found under
-    the new one, an erasure or an opt-out was not done. What went after that one came in went under both.
+    the new one, an erasure or an opt-out was not done. What was begun after that one came in went under both.
     """
     late = [row for row in lane if row.right is Right.RECTIFICATION and row.state is State.PENDING and not row.tried]
-    unread = [
-        row.id
-        for row in lane
-        if row.right is not Right.RECTIFICATION
-        and row.state in DONE_STATES
-        and any(
-            one.person == row.person
-            and one.processor == row.processor
-            and one.ordinal > row.ordinal
-            and is_older(one, row)
-            for one in late
-        )
-    ]
-    if unread:
-        came = select(func.max(t.request.c.accepted_at)).join(_LATE, _LATE.c.request_id == t.request.c.id)
-        before = _P.done_at < came.where(_LATE.c.id.in_([row.id for row in late])).scalar_subquery()
-        here = _P.id.in_(unread) & before
-        unit.connection.execute(update(t.propagation).where(here).values(timer=Timer.REREAD.value, timer_at=now))
+    known = {row.id: older for row in lane if row.state in _ASKED and (older := [o for o in late if _names(o, row)])}
+    if not known:
+        return False
+    came = select(func.max(t.request.c.accepted_at)).join(_LATE, _LATE.c.request_id == t.request.c.id)
+    begun = select(func.max(t.attempt.c.begun_at)).where(t.attempt.c.propagation_id == _P.id).scalar_subquery()
+    too_few = (
+        select(_P.id, _P.request_id, _P.processor, t.request.c.sealed.is_(None).label("forgotten"))
+        .join(t.request, t.request.c.id == _P.request_id)
+        .where(_P.id.in_(known), begun < came.where(_LATE.c.id.in_([one.id for one in late])).scalar_subquery())
+    )
+    rows = unit.connection.execute(too_few).all()
+    for row in rows:
+        if row.forgotten:
+            alert(unit.connection, controller, "earlier_address", row.request_id, row.processor, now)
+    if again := [Update(row.id, [EarlierAddress()], now) for row in rows if not row.forgotten]:
+        alone(unit.connection)  # requests open again by it
+        record(unit, controller, *again)
+    return bool(again)
+
+
+def _names(late: Waiting, row: Waiting) -> bool:
+    """Whether a rectification that came in late may name an earlier address of what was asked before it."""
+    of_the_same = (late.person, late.processor) == (row.person, row.processor)
+    return of_the_same and row.right is not Right.RECTIFICATION and late.ordinal > row.ordinal and is_older(late, row)
 
 
 def _erased_since(connection: Connection, own: Waiting) -> bool:
@@ -185,9 +194,9 @@ def _erased_since(connection: Connection, own: Waiting) -> bool:
     return connection.execute(here.limit(1)).first() is not None
 
 
-def _read_no_more(unit: Unit, own: Waiting, now: datetime) -> None:
-    """A read-back would prove nothing; of what was only queued, nothing but the day of the answer is waited for."""
-    if own.state is not State.ACCEPTED:
+def _ask_no_more(unit: Unit, own: Waiting, now: datetime) -> None:
+    """Neither read nor remind again; where an answer is owed, nothing but its day is waited for."""
+    if own.state not in {State.ACCEPTED, State.HANDED_OVER}:
         clear_timer(unit, own.id)
         return
     _set_timer(unit, own.id, timer=Timer.ESCALATE.value, timer_at=func.coalesce(_P.answer_by, literal(now, Instant)))

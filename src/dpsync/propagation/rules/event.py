@@ -85,7 +85,12 @@ class Interrupted:
     crashed: bool = False
 
 
-Event = Outcome | Finding | Answer | Decision | Timer | CredentialsRejected | Defect | Interrupted
+@dataclass(frozen=True, slots=True)
+class EarlierAddress:
+    """An older change of address came in late: the processor may hold the person under one that it was not told."""
+
+
+Event = Outcome | Finding | Answer | Decision | Timer | CredentialsRejected | Defect | Interrupted | EarlierAddress
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ docs/states.md is generated from this file by asking `advance` every question th
 
 from dataclasses import replace
 from datetime import datetime
-from typing import assert_never
+from typing import Final, assert_never
 
 from dpsync.connector import (
     Accepted,
@@ -33,6 +33,7 @@ from dpsync.propagation.rules.event import (
     Decision,
     DecisionKind,
     Defect,
+    EarlierAddress,
     Event,
     Interrupted,
     Next,
@@ -49,6 +50,7 @@ __all__ = [
     "Decision",
     "DecisionKind",
     "Defect",
+    "EarlierAddress",
     "Event",
     "Interrupted",
     "Next",
@@ -57,6 +59,8 @@ __all__ = [
     "Timer",
     "advance",
 ]
+
+_ASKED_ANEW: Final = "an older change came in late, so it is asked again under the earlier address too"
 
 
 def advance(at: Position, event: Event, now: datetime) -> Step:
@@ -96,7 +100,7 @@ def _may_have_touched(event: Event) -> bool:
             return True
         case NothingHeld() | NotIdentifiable() | Retryable() | CredentialsRejected() | AsAsked() | Contradicts():
             return False  # what was left in doubt is in the step's own doubt
-        case CannotTell() | Answer() | Decision() | Timer():
+        case CannotTell() | Answer() | Decision() | Timer() | EarlierAddress():
             return False
         case _:
             assert_never(event)
@@ -120,8 +124,22 @@ def _next(at: Position, event: Event, now: datetime) -> Step:
             return after_defect(at, now)
         case Interrupted(crashed=crashed):
             return after_interruption(at, now, crashed=crashed)
+        case EarlierAddress():
+            return _asked_anew(at)
         case _:
             assert_never(event)
+
+
+def _asked_anew(at: Position) -> Step:
+    """It was told of too few addresses. Where that can be seen it is looked at first; else it is told once more.
+
+    "Nothing held" was an answer about other addresses, so it is none now; and whoever reads nothing has not been told.
+    """
+    if at.state not in DONE_STATES | {State.ACCEPTED, State.HANDED_OVER}:
+        raise IllegalTransition(f"an earlier address while {at.state.value}: whatever is told next names it anyway")
+    readable = at.way is Way.API and at.verifiable
+    step = go(at, State.PENDING, EntryKind.RETRIED, next=Next.NOW, doubtful=readable, reason=_ASKED_ANEW)
+    return replace(step, told=at.told and readable, alert="earlier_address")
 
 
 # --- time passed, or our credential failed

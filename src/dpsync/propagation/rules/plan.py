@@ -182,14 +182,8 @@ def _is_covered(row: Waiting, newer: Iterable[Waiting]) -> bool:
 
 def told_since(row: Waiting, lane: Iterable[Waiting]) -> list[Waiting]:
     """The rectifications, oldest first, that are newer than this one and were told before it."""
-    newer = [
-        other
-        for other in lane
-        if other.right is Right.RECTIFICATION
-        and other.state in _WENT_THROUGH
-        and _about_the_same(other, row)
-        and _is_newer(other, row)
-    ]
+    rectified = (other for other in lane if other.right is Right.RECTIFICATION and other.state in _WENT_THROUGH)
+    newer = _newer(row, rectified)
     one_source = len({other.source for other in newer}) == 1 and all(other.version is not None for other in newer)
     return sorted(newer, key=_version if one_source else lambda other: (0, other.ordinal))
 
@@ -241,16 +235,19 @@ def overtaken(row: Waiting, lane: Iterable[Waiting]) -> bool:
         Right.OPT_OUT: {Right.ERASURE},
         Right.ERASURE: set[Right](),
     }[row.right]
-    newer = [
-        other
-        for other in lane
-        if other.right in changes
-        and _about_the_same(other, row)
-        and other.state in _WENT_THROUGH
-        and _is_newer(other, row)
-    ]
+    newer = _newer(row, (other for other in lane if other.right in changes and other.state in _WENT_THROUGH))
     # Of a rectification only what no newer one changed is still looked for, see `instructions.changes_now`.
     return any(other.right is not Right.RECTIFICATION for other in newer) or _is_covered(row, newer)
+
+
+def outdated(row: Waiting, lane: Iterable[Waiting]) -> bool:
+    """Whether a reminder of `row` would have somebody undo what something newer asks for.
+
+    A letter about a rectification has the newest values, so only an erasure makes it one that must not be repeated.
+    """
+    undoes = {Right.RESTRICTION: {Right.RESTRICTION, Right.ERASURE}, Right.RECTIFICATION: {Right.ERASURE}}
+    here = undoes.get(row.right, set())
+    return bool(_newer(row, (other for other in lane if other.right in here and other.state not in _MAY_NEVER_GO)))
 
 
 def restriction_in_force(history: Iterable[Waiting], person: str) -> bool:
@@ -287,6 +284,10 @@ class _Newest:
         if key is not None and self._versions.get(key, (-1, 0)) > _version(row):
             return True
         return any(ordinal > row.ordinal for other, ordinal in self._ordinals if other is None or other != key)
+
+
+def _newer(row: Waiting, others: Iterable[Waiting]) -> list[Waiting]:
+    return [other for other in others if _about_the_same(other, row) and _is_newer(other, row)]
 
 
 def _series(row: Waiting) -> tuple[str, str] | None:

@@ -27,6 +27,7 @@ from dpsync.propagation.rules.lifecycle import (
     Decision,
     DecisionKind,
     Defect,
+    EarlierAddress,
     Event,
     Interrupted,
     Position,
@@ -94,6 +95,7 @@ def events() -> Iterator[tuple[str, Event]]:
     yield "a defect of ours", Defect()
     yield "the attempt was interrupted", Interrupted()
     yield "the process died during the attempt", Interrupted(crashed=True)
+    yield "an older change of address came in late", EarlierAddress()
 
 
 def positions() -> Iterator[tuple[str, Position]]:
