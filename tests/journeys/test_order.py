@@ -10,7 +10,7 @@ from sqlalchemy import update
 
 from dpsync.connector import CannotTell, Retryable
 from dpsync.intake.answers import Received
-from dpsync.model import Cause, Changes, Right, State
+from dpsync.model import Cause, Changes, Exemption, ExemptionCode, Right, State
 from dpsync.propagation import owed
 from dpsync.propagation.decisions import Person, decide
 from dpsync.propagation.queue.lanes import causes_of
@@ -156,6 +156,20 @@ def test_nobody_is_reminded_of_a_letter_that_a_newer_one_undoes(world: World) ->
     assert reminders
     states = (world.state(newer, "paper"), world.state(lifting, "paper"))
     assert states == (State.ESCALATED, State.ESCALATED)
+    assert faults(world) == []
+
+
+def test_a_late_change_that_a_processor_need_not_be_told_names_an_earlier_address_too(world: World) -> None:
+    vendor = world.vendors["alpha"]
+    vendor.hold(ADA)
+    asked = world.ask(Right.ERASURE, NEW, id="crm-1", version=2)
+    world.drive()
+    world.clock.advance(timedelta(days=1))
+    excused = Exemption(ExemptionCode.IMPOSSIBLE, "no field for it", "Dana", world.clock.now().date())
+    world.use(replace(world.processor("alpha"), exempt={Right.RECTIFICATION: excused}))
+    world.ask(Right.RECTIFICATION, ADA, id="crm-1", to=NEW, version=1)
+    world.drive()
+    assert (world.state(asked), vendor.people) == (State.VERIFIED, {})
     assert faults(world) == []
 
 

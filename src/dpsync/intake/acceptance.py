@@ -13,7 +13,7 @@ from dpsync.intake.answers import Received
 from dpsync.intake.identity import Identity
 from dpsync.ledger import entry, rows
 from dpsync.ledger.entry import EntryKind
-from dpsync.model import Cause, Request, State
+from dpsync.model import Cause, Request, Right, State
 from dpsync.propagation import commitments, proof_boxes, serialization
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.held import Held, tell_of_held
@@ -90,7 +90,7 @@ def write(unit: Unit, controller: Controller, drafts: Sequence[Draft]) -> None:
         )
         for draft in drafts
         for initial in draft.initial_states
-        if initial.state is State.PENDING
+        if initial.state is State.PENDING or _may_name_an_earlier_address(draft, initial)
     ]
     lanes.make_lanes_due(unit.connection, going)
     for draft in drafts:
@@ -105,6 +105,12 @@ def write(unit: Unit, controller: Controller, drafts: Sequence[Draft]) -> None:
         if initial.state is State.HELD
     ]
     tell_of_held(unit.connection, controller, held, max(draft.asked.now for draft in drafts))
+
+
+def _may_name_an_earlier_address(draft: Draft, initial: InitialState) -> bool:
+    """Whether what was asked there before is to be looked at, though nobody need be told of this change."""
+    is_change = draft.asked.request.right is Right.RECTIFICATION
+    return initial.state is State.EXEMPT and is_change and bool(draft.history)
 
 
 def month_of(now: datetime) -> str:

@@ -152,7 +152,8 @@ def _ask_anew(unit: Unit, controller: Controller, lane: Sequence[LaneRow], now: 
     Only by that one is it known under which address the processor may hold the person: where nobody was found under
     the new one, an erasure or an opt-out was not done. What was begun after that one came in went under both.
     """
-    late = [row for row in lane if row.right is Right.RECTIFICATION and row.state is State.PENDING and not row.tried]
+    changed = [row for row in lane if row.right is Right.RECTIFICATION and not row.tried]
+    late = [row for row in changed if row.state in {State.PENDING, State.EXEMPT}]
     known = {row.id: older for row in lane if row.state in _ASKED and (older := [o for o in late if _names(o, row)])}
     if not known:
         return False
