@@ -139,7 +139,8 @@ _SAID_DONE = {State.VERIFIED, State.NOTHING_HELD, State.APPLIED}
 # --- what was told
 
 
-MOST_IN_A_DAY = 60
+MOST_IN_A_DAY = 200
+"""A processor that says for days that it is busy is asked every 7 to 15 minutes, see `backoff.LONGEST_PAUSE`."""
 _DONE = {"Applied", "NothingHeld", "AsAsked"}
 _DOUBTFUL = {"RESET_AFTER", "TIME_OUT", "TIME_OUT_LATE", "DIES_BEFORE", "DIES_AFTER", "DEFECT"}
 
