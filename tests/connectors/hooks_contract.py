@@ -1,5 +1,6 @@
 """What every connector keeps that registers webhooks at its vendor; each test class of one inherits it."""
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar, Protocol, cast
 
@@ -21,6 +22,13 @@ class HookedVendor(Answers, Protocol):
     def hooks(self) -> list[tuple[str, str, bool]]: ...
 
     def add_hook(self, place: str, url: str, *, tells: bool) -> None: ...
+
+
+def ended(stage: AbstractContextManager[HttpStage], act: Callable[[Any], object]) -> str:
+    """Why what was done with the connector on stage ended."""
+    with stage as there, pytest.raises(Ended) as caught:
+        act(there.connector)
+    return caught.value.outcome.reason
 
 
 class HooksContract:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -15,7 +15,7 @@ from dpsync.connectors.campaign_monitor.calls import NOT_OURS
 from dpsync.connectors.campaign_monitor.hooks import DEAF, FAILED, GIVEN_UP, NO_HOOK, URL_REFUSED
 from dpsync.vendor.errors import UNREADABLE, Ended
 from tests.connectors.contract import HttpStage, Said
-from tests.connectors.hooks_contract import SECRET_URL, HooksContract
+from tests.connectors.hooks_contract import SECRET_URL, HooksContract, ended
 from tests.connectors.test_campaign_monitor import EVENTS, NEWS, SHOP, Only, StandIn, no, on_stage, said, vendor
 
 WEBHOOKS = re.compile(r"/api/v3\.3/lists/([0-9a-f]{32})/webhooks(?:/(\w+))?(?:/(test|activate))?\.json")
@@ -85,12 +85,6 @@ def looking_after(stage: HttpStage) -> CampaignMonitor:
     return stage.connector
 
 
-def ended(there: Hooked, act: Callable[[CampaignMonitor], object]) -> str:
-    with on_stage(there) as stage, pytest.raises(Ended) as caught:
-        act(looking_after(stage))
-    return caught.value.outcome.reason
-
-
 def test_one_that_the_vendor_gave_up_is_switched_on_again() -> None:
     there = hooked()
     there.add_hook(NEWS, SECRET_URL, tells=True)
@@ -138,10 +132,12 @@ def test_the_vendor_itself_sends_one_and_says_whether_it_was_taken(taken: bool, 
 
 def test_what_is_gone_or_refused_is_named() -> None:
     there, gone = hooked(), VendorHook("0a" * 16, SECRET_URL, GIVEN_UP)
-    assert ended(there, lambda one: one.try_hook(NEWS, gone)) == NO_HOOK
-    assert ended(there, lambda one: one.register_hook(NEWS, SECRET_URL, gone)) == NO_HOOK
-    assert ended(there, lambda one: one.register_hook("0b" * 16, SECRET_URL, None)) == NOT_OURS
-    assert ended(there, lambda one: one.register_hook(NEWS, "https://refused.example.org", None)) == URL_REFUSED
+    assert ended(on_stage(there), lambda one: one.try_hook(NEWS, gone)) == NO_HOOK
+    assert ended(on_stage(there), lambda one: one.register_hook(NEWS, SECRET_URL, gone)) == NO_HOOK
+    assert ended(on_stage(there), lambda one: one.register_hook("0b" * 16, SECRET_URL, None)) == NOT_OURS
+    assert (
+        ended(on_stage(there), lambda one: one.register_hook(NEWS, "https://refused.example.org", None)) == URL_REFUSED
+    )
 
 
 @pytest.mark.parametrize("name", ["WebhookID", "Url", "Events", "Status", "PayloadFormat"])
@@ -149,7 +145,7 @@ def test_what_is_not_of_the_documented_shape_is_not_known(name: str) -> None:
     there = hooked()
     there.add_hook(NEWS, SECRET_URL, tells=True)
     there.altered = {name: 7}
-    assert ended(there, lambda one: list(one.hooked())) == UNREADABLE
+    assert ended(on_stage(there), lambda one: list(one.hooked())) == UNREADABLE
 
 
 @pytest.mark.parametrize("reply", [said(200, "a" * 32), said(201, {})], ids=["not made", "without an id"])

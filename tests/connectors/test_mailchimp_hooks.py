@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -16,7 +16,7 @@ from dpsync.connectors.mailchimp.hooks import DEAF, NO_HOOK, URL_REFUSED, WANTED
 from dpsync.errors import ProcessorUnreachable
 from dpsync.vendor.errors import BLOCKED, UNREADABLE, Ended
 from tests.connectors.contract import HttpStage, Said
-from tests.connectors.hooks_contract import OTHER_URL, SECRET_URL, HooksContract
+from tests.connectors.hooks_contract import OTHER_URL, SECRET_URL, HooksContract, ended
 from tests.connectors.test_mailchimp import Only, StandIn, on_stage, problem, said
 
 WEBHOOKS = re.compile(r"/3\.0/lists/(\w+)/webhooks(?:/(\w+))?")
@@ -75,12 +75,6 @@ def looking_after(stage: HttpStage) -> Mailchimp:
     return stage.connector
 
 
-def ended(vendor: Hooked, act: Callable[[Mailchimp], object]) -> str:
-    with on_stage(vendor) as stage, pytest.raises(Ended) as caught:
-        act(looking_after(stage))
-    return caught.value.outcome.reason
-
-
 def test_only_unsubscribes_are_asked_for_and_not_what_the_api_did() -> None:
     vendor = Hooked({"list1": {}})
     with on_stage(vendor) as stage:
@@ -93,14 +87,14 @@ def test_only_unsubscribes_are_asked_for_and_not_what_the_api_did() -> None:
 def test_where_the_vendor_refuses_the_address_it_says_what_it_wants() -> None:
     vendor = Hooked({"list1": {}})
     refused = SECRET_URL.replace("newsletter", "refused")
-    assert ended(vendor, lambda one: one.register_hook("list1", refused, None)) == URL_REFUSED
+    assert ended(on_stage(vendor), lambda one: one.register_hook("list1", refused, None)) == URL_REFUSED
 
 
 def test_an_audience_or_a_webhook_that_is_gone_is_named() -> None:
     vendor = Hooked({"list1": {}})
-    assert ended(vendor, lambda one: one.register_hook("list9", SECRET_URL, None)) == NO_AUDIENCE
+    assert ended(on_stage(vendor), lambda one: one.register_hook("list9", SECRET_URL, None)) == NO_AUDIENCE
     gone = VendorHook("0a1b2c", SECRET_URL)
-    assert ended(vendor, lambda one: one.register_hook("list1", SECRET_URL, gone)) == NO_HOOK
+    assert ended(on_stage(vendor), lambda one: one.register_hook("list1", SECRET_URL, gone)) == NO_HOOK
 
 
 def test_it_has_no_call_that_sends_one() -> None:
@@ -137,7 +131,7 @@ ROW = {"id": "0a1b2c", "url": OTHER_URL, "events": {}, "sources": {}}
     ids=lambda change: json.dumps(change)[:40],
 )
 def test_what_is_not_of_the_documented_shape_is_not_known(change: dict[str, object]) -> None:
-    assert ended(Hooked({"list1": {}}, change=change), lambda one: list(one.hooked())) == UNREADABLE
+    assert ended(on_stage(Hooked({"list1": {}}, change=change)), lambda one: list(one.hooked())) == UNREADABLE
 
 
 @pytest.mark.parametrize(("answer", "title"), [({"name": "News"}, "News"), ({}, "")], ids=["named", "nameless"])
@@ -152,7 +146,7 @@ def test_an_audience_is_shown_by_its_name_and_nothing_else_of_it_is_asked_for(
 
 
 def test_an_answer_about_another_audience_is_not_the_vendors() -> None:
-    assert ended(Hooked({"list1": {}}, about={"id": "list2"}), lambda one: list(one.hooked())) == BLOCKED
+    assert ended(on_stage(Hooked({"list1": {}}, about={"id": "list2"})), lambda one: list(one.hooked())) == BLOCKED
 
 
 def test_an_id_alone_is_no_yes_where_no_audience_was_asked_for() -> None:

@@ -3,7 +3,6 @@
 Every door leads through `parse_request`: webhook, command line, import. A refusal names the field, never its value.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -29,6 +28,7 @@ from dpsync.intake.fields import (
     Version,
     at_most,
 )
+from dpsync.intake.signature import demand_id
 from dpsync.model import Changes, Lifted, Request, Right, Subject
 
 SKEW = timedelta(minutes=5)
@@ -86,17 +86,12 @@ def parse(body: bytes, *, source: str, event_id: str, now: datetime) -> Request 
             raise PayloadInvalid("type", "must be data_subject.request or data_subject.request.withdrawn")
 
 
-# As of a webhook (`signature`): an id stands in logs and answers, so an address or a line break is none.
-_EVENT = re.compile(r"[A-Za-z0-9_:+/=.-](?:[A-Za-z0-9_:+/=. -]{0,126}[A-Za-z0-9_:+/=.-])?")
-
-
 def parse_request(data: Mapping[str, object], *, source: str, event_id: str, now: datetime, by: str = "") -> Request:
     """Build a request from what stands under `data` in the canonical body, by the same rules as a webhook's.
 
     `by`: the named person who asks by hand, "" for a machine. Raises `PayloadInvalid`, its field without `data.`.
     """
-    if not _EVENT.fullmatch(event_id):
-        raise PayloadInvalid("event_id", "must be 1 to 128 letters, digits, spaces (not at its ends) or _:+/=.-")
+    demand_id(event_id, "event_id")
     return _request(_checked(_Data, dict(data)), "", source, event_id, now, by)
 
 

@@ -34,7 +34,7 @@ _PLACEHOLDER = re.compile(
 # A full stop separates the three signed parts. An id may hold some all the same: a body that means anything begins with
 # a brace, which no id and no timestamp holds, so what was signed can be cut in one way only. And no @: an id outlives
 # what it asked for, so it must not be an address.
-_ID = re.compile(rb"[A-Za-z0-9_:+/=.-](?:[A-Za-z0-9_:+/=. -]{0,126}[A-Za-z0-9_:+/=.-])?")
+_ID = re.compile(r"[A-Za-z0-9_:+/=.-](?:[A-Za-z0-9_:+/=. -]{0,126}[A-Za-z0-9_:+/=.-])?")
 _ANY_ID = re.compile(rb"[^\x00-\x1f\x7f]{1,2048}")
 _TIMESTAMP = re.compile(rb"[1-9][0-9]{0,10}")
 _PRINTABLE = re.compile(rb"[\x20-\x7e]{1,2048}")
@@ -92,9 +92,14 @@ class Verifier:
             raise SignatureInvalid("the webhook is not signed")
         if abs(now - at) > TOLERANCE:
             raise WebhookStale("the webhook is not signed")
-        if not _ID.fullmatch(event_id):
-            raise PayloadInvalid("webhook-id", "must be 1 to 128 letters, digits, spaces (not at its ends) or _:+/=.-")
+        demand_id(event_id.decode("latin-1"), "webhook-id")
         return VerifiedEvent(event_id.decode(), at)
+
+
+def demand_id(event_id: str, field: str) -> None:
+    """Raises `PayloadInvalid` about `field` for what may not be the id of an event, by whichever door it comes."""
+    if not _ID.fullmatch(event_id):
+        raise PayloadInvalid(field, "must be 1 to 128 letters, digits, spaces (not at its ends) or _:+/=.-")
 
 
 def doubts(secrets: Mapping[int, str]) -> list[Fault]:
