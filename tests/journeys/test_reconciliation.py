@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from dpsync.reports.reconciled import ListState
 from dpsync.settings.sources import ReconcileSection
 from dpsync.store import tables as t
 from tests.journeys.reconciled import QUERY, SETTINGS, TABLE, Reconciled, reconciled
-from tests.maindatabase import MainDatabase, sqlite_main
+from tests.maindatabase import MainDatabase, MariaDb, postgresql_main, sqlite_main
 
 DAY = timedelta(days=1)
 
@@ -36,16 +37,24 @@ def there(tmp_path: Path, sqlite_template: Path, main: MainDatabase) -> Iterator
         yield made
 
 
-@pytest.fixture(params=["sqlite", "mysql"])
+@pytest.fixture(params=["sqlite", "postgresql", "mysql"])
 def each(request: pytest.FixtureRequest, tmp_path: Path, sqlite_template: Path) -> Iterator[Reconciled]:
-    """The same on a server, too, with a login that may read the table of people and nothing else."""
+    """The same on servers, too, with a login that may read the table of people and nothing else."""
     if request.param == "sqlite":
         yield request.getfixturevalue("there")
         return
-    with request.getfixturevalue("mariadb_server").main() as database:
-        database.run(TABLE, "GRANT SELECT ON people TO 'dpsync'@'localhost'")
+    with on_a_server(request) as database:
+        login = "dpsync" if database.kind == "postgresql" else "'dpsync'@'localhost'"
+        database.run(TABLE, f"GRANT SELECT ON people TO {login}")
         with reconciled(tmp_path, sqlite_template, database) as made:
             yield made
+
+
+def on_a_server(request: pytest.FixtureRequest) -> AbstractContextManager[MainDatabase]:
+    if request.param == "postgresql":
+        return postgresql_main(request.getfixturevalue("postgresql_url"))
+    servers: MariaDb = request.getfixturevalue("mariadb_server")
+    return servers.main()
 
 
 def put(main: MainDatabase, own_id: int, **columns: object) -> None:
