@@ -46,6 +46,7 @@ class AlertCause(StrEnum):
     CALLBACK_GONE = "callback-gone"
     CALLBACK_REFUSED = "callback-refused"
     CALLBACK_OVERDUE = "callback-overdue"
+    CALLBACK_GIVEN_UP = "callback-given-up"
     OUTBOX_AWAY = "outbox-away"
     OUTBOX_CHANGED = "outbox-changed"
     MISSED_BY_MESSAGE = "missed-by-message"

@@ -2,133 +2,45 @@
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import update
 from standardwebhooks import Webhook
 
 from dpsync.cli.check_doors import callbacks_told
 from dpsync.cli.check_lines import CheckLine, CheckResult
 from dpsync.errors import ConfigurationError
 from dpsync.http import BARRED, TOO_SLOW
-from dpsync.installation import Installation as Opened
-from dpsync.intake.payload import Withdrawal, parse
+from dpsync.intake.payload import parse
 from dpsync.model import Right, State
 from dpsync.propagation.callbacks import note_contradicted
 from dpsync.reports.callbacks import callbacks_of
 from dpsync.running import callbacks
 from dpsync.running.callback_targets import resume, targets_of
-from dpsync.running.start import initialise, start
-from dpsync.sandbox.main_database import MainDatabase, MessageIn, running_main_database
-from dpsync.sealing import Keys
-from dpsync.store import tables as t
+from dpsync.sandbox.main_database import MainDatabase, running_main_database
 from dpsync.store.callback_tables import callback, callback_target
 from dpsync.urls import is_public
-from tests.builders import TurnableClock, as_written
-from tests.gardens import GARDENS
+from tests.journeys.calledback import ADA, BEN, CEM, DAY, HOUR, OTHER, SOURCE, Place, begin, place_in
 from tests.journeys.installation import ERASE, NEWSLETTER, SECRET, Installation, installed, receive
-from tests.told import told_by
-
-ADA, BEN, CEM = "ada@example.org", "ben@example.org", "cem@example.org"
-HOUR, DAY = timedelta(hours=1), timedelta(days=1)
-OTHER = "whsec_" + "b3RoZXItc2VjcmV0LW9mLTMyLWJ5dGVzLWZvci10ZXN0cw=="
-ENVIRON = {"DPSYNC_TEST_SECRET": SECRET, "DPSYNC_TEST_OTHER": OTHER, "PATH": os.environ["PATH"]}
-SOURCE = """
-[sources.crm]
-mapping = "supabase"
-scheme = "standard-webhooks"
-secrets = [{ env = "DPSYNC_TEST_SECRET" }]
-callback = { url = "URL", private_host = "127.0.0.1", secrets = [{ env = "DPSYNC_TEST_SECRET" }] }
-"""
-FORMS = """
-[processors.forms]
-connector = "notice"
-contact = "privacy@stratosoft.example"
-"""
-
-
-@dataclass
-class Place:
-    """A main database, and an installation whose one processor has no interface: nothing else is called."""
-
-    folder: Path
-    crm: MainDatabase
-    clock: TurnableClock
-    environ: dict[str, str]
-    service: Opened
-    asked: int = 0
-
-    def withdraw(self, *addresses: str, source: str = "crm") -> list[str]:
-        """Ask for an opt-out of each, and withdraw it at once: so it is closed. Gives the ids of the requests."""
-        found = []
-        for address in addresses:
-            self.asked += 1
-            data = {"right": "opt_out", "subject": {"id": f"crm:{self.asked}", "email": address}}
-            body = json.dumps({"type": "data_subject.request", "data": data}).encode()
-            asked = parse(body, source=source, event_id=f"evt-{self.asked}", now=self.clock.now())
-            found.append(receive(self.service, asked, body).request_id)
-            back = Withdrawal(source=source, event_id=f"back-{self.asked}", request_id=found[-1])
-            receive(self.service, back, b"back")
-        return found
-
-    def send(self, after: timedelta = timedelta(0), longest: float = callbacks.LONGEST) -> list[MessageIn]:
-        """Turn the clock and send. Gives what was heard."""
-        self.clock.advance(after)
-        before = len(self.crm.heard)
-        callbacks.send_due(self.service, self.clock.now(), longest=longest)
-        return self.crm.heard[before:]
-
-    def rows(self, table: Any = callback) -> list[Any]:
-        return self.service.read(lambda connection: list(connection.execute(as_written(table))))
-
-    def causes(self) -> list[str]:
-        return [one.cause for one in told_by(self.service.read) if one.cause.startswith("callback")]
-
-    def again(self, *changes: tuple[str, str]) -> None:
-        """Begin anew, with each second text in the settings in place of the first."""
-        self.service.close()
-        config = self.folder / "dpsync.toml"
-        text = config.read_text(encoding="utf-8")
-        for old, new in changes:
-            assert old in text
-            text = text.replace(old, new)
-        config.write_text(text, encoding="utf-8")
-        self.service = Opened(config, self.environ, clock=self.clock)
 
 
 @pytest.fixture(scope="module")
 def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of an installation that has just begun: made once, copied for each test."""
-    folder = tmp_path_factory.mktemp("begun")
-    settings = GARDENS + FORMS + SOURCE.replace("URL", "http://127.0.0.1:9")
-    (folder / "dpsync.toml").write_text(settings, encoding="utf-8")
-    Keys.create(folder / "keys")
-    with Opened(folder / "dpsync.toml", ENVIRON, clock=TurnableClock(datetime.now(UTC) - HOUR)) as there:
-        initialise(there)
-        start(there)
-    return folder
+    return begin(tmp_path_factory.mktemp("begun"))
 
 
 @pytest.fixture
 def place(tmp_path: Path, begun: Path) -> Iterator[Place]:
-    clock = TurnableClock(datetime.now(UTC).replace(microsecond=0))  # the public library knows only the machine's
-    shutil.copytree(begun, tmp_path, dirs_exist_ok=True)
-    with running_main_database(now=lambda: clock.now().timestamp()) as crm:
-        made = Place(tmp_path, crm, clock, dict(ENVIRON), Opened(tmp_path / "dpsync.toml", ENVIRON, clock=clock))
-        made.again(("http://127.0.0.1:9", crm.url))
+    with place_in(tmp_path, begun) as made:
         yield made
-        made.service.close()
 
 
 # --- what it hears
@@ -176,7 +88,7 @@ def test_it_hears_once_that_the_legal_date_is_over(place: Place) -> None:
     received = receive(place.service, parse(body, source="crm", event_id="evt", now=place.clock.now()), body)
     for after in (timedelta(0), 3 * DAY, HOUR):
         place.clock.advance(after)
-        callbacks.tell_of_late(place.service, place.clock.now())
+        callbacks.tell_of_what_nobody_does(place.service, place.clock.now())
     (heard,) = place.send()
     assert (heard.kind, heard.data["request"]) == ("dpsync.request.late", received.request_id)
 
@@ -276,7 +188,7 @@ def test_410_stops_until_a_person_says_so_or_the_address_is_another(place: Place
     place.crm.answers = [(410, {})]
     place.withdraw(CEM)
     assert [len(place.send()), len(place.send(DAY))] == [1, 0]
-    place.service.write(lambda unit: resume(unit.connection))
+    place.service.write(lambda unit: resume(unit.connection, place.clock.now()))
     assert len(place.send()) == 1
 
 
@@ -363,14 +275,3 @@ def test_a_secret_that_cannot_sign_is_named_before_anything_starts(place: Place)
     place.again()
     with pytest.raises(ConfigurationError, match=r"sources\.crm\.callback\.secrets\[0\]"):
         targets_of(place.service)
-
-
-def test_whoever_is_forgotten_is_named_to_nobody(place: Place) -> None:
-    (request_id,) = place.withdraw(ADA)
-    gone = {"sealed": None, "wrapped_key": None, "shredded_at": place.clock.now()}
-    place.service.write(
-        lambda unit: unit.connection.execute(update(t.request).where(t.request.c.id == request_id).values(gone))
-    )
-    place.service.write(lambda unit: unit.connection.execute(update(callback).values(named_in=request_id)))
-    assert place.send() == []
-    assert [(row.told_at, row.dropped_at is None) for row in place.rows()] == [(None, False)]

@@ -182,7 +182,9 @@ def callbacks_told(there: Installation) -> Iterator[CheckLine]:
         text = "; ".join(f"{fault.key}: {fault.problem}" for fault in error.faults)
         yield CheckLine("callbacks", verdict, text, error.faults[0].code, fatal=not unset)
         return
+    now = there.clock.now()
     waiting = there.read(callback_targets.backlogs)
+    given_up = there.read(lambda connection: callback_targets.given_up(connection, now))
     for name, target in targets.items():
         what, left = f"callbacks {name}", waiting.get(name)
         for key, problem in _doubts_of_callback(there, target):
@@ -191,11 +193,14 @@ def callbacks_told(there: Installation) -> Iterator[CheckLine]:
         if since is not None:
             text = f"stopped since {moment(since, there.zone)}: it said that it takes no more messages (410)"
             yield CheckLine(what, CheckResult.PROBLEM, text, "DP-323")
+        elif left is None and name in given_up:
+            text = f"{several(given_up[name], 'message')} given up: `dpsync resume` sends again"
+            yield CheckLine(what, CheckResult.PROBLEM, text, "DP-323")
         elif left is None:
             yield CheckLine(what, CheckResult.OK, "it was told all that it should hear")
         else:
             told = f"{several(left.number, 'message')} waiting since {moment(left.since, there.zone)}"
-            late = there.clock.now() - left.since >= OVERDUE
+            late = now - left.since >= OVERDUE
             verdict = CheckResult.PROBLEM if late else CheckResult.WAITING
             yield CheckLine(what, verdict, f"{told}: {left.said}".rstrip(": "), "DP-323" if late else "")
 

@@ -161,7 +161,7 @@ def resume(ctx: typer.Context, processor: Processor = "") -> int:
     with installation(talk, secrets=False) as there:
         concerned = _switch(there, processor, resume_accounts)
         if not processor:
-            there.write(lambda unit: resume_callbacks(unit.connection))
+            there.write(lambda unit: resume_callbacks(unit.connection, there.clock.now()))
         talk.did = f"dpsync sends to {', '.join(concerned)} again"
         _show_switched(talk, concerned, "going on")
         talk.ending(

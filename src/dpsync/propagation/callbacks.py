@@ -7,7 +7,7 @@ request does so, and `running.callbacks` opens it when the message goes.
 import json
 import secrets
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -20,6 +20,9 @@ from dpsync.store import tables as t
 from dpsync.store.callback_tables import callback
 
 _R, _P, _C = t.request.c, t.propagation.c, callback.c
+_STILL_TOLD = timedelta(days=7)
+"""How long after it closed a request is told of that was closed from the beginning: a main database that gets a
+`callback` only now is not told of its years before."""
 
 
 class CallbackKind(StrEnum):
@@ -41,6 +44,25 @@ def note_closed(connection: Connection, controller: Controller, request_ids: Col
         states = {state["state"] for state in one.processors}
         done = bool(states) and states <= {state.value for state in DONE_STATES}
         _write(connection, one, CallbackKind.COMPLETED if done else CallbackKind.CLOSED, now)
+
+
+def closed_from_the_beginning(connection: Connection, controller: Controller, now: datetime) -> list[str]:
+    """The requests that were exempt everywhere when they came, and whose main database was not told so. Only reads."""
+    if not controller.callbacks:
+        return []
+    ends = (CallbackKind.COMPLETED.value, CallbackKind.CLOSED.value)
+    told = exists().where(_C.request_id == _R.id, _C.kind.in_(ends))
+    born_closed = (_R.closed_at == _R.accepted_at, _R.closed_at > now - _STILL_TOLD)
+    where = (*born_closed, _R.source.in_(controller.callbacks), ~told)
+    return list(connection.execute(select(_R.id).where(*where)).scalars())
+
+
+def note_closed_from_the_beginning(
+    connection: Connection, controller: Controller, request_ids: Collection[str], now: datetime
+) -> None:
+    """Tell of those of these requests that were not told of meanwhile."""
+    still = set(closed_from_the_beginning(connection, controller, now)) & set(request_ids)
+    note_closed(connection, controller, still, now)
 
 
 def note_contradicted(

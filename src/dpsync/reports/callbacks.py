@@ -1,8 +1,10 @@
-"""What a main database was told of a request, as steps of its story."""
+"""What main databases were told: of one request, as steps of its story, and of all in a period, as numbers."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from dpsync.propagation.callbacks import CallbackKind
 from dpsync.reports.story import Chapter
@@ -27,6 +29,37 @@ def callbacks_of(connection: Connection, request_id: str) -> Iterator[Chapter]:
         proofs = (f"webhook-id {row.id}",)
         if row.told_at is not None:
             yield Chapter(row.told_at, "", f"{who.capitalize()} took our message that {that}.", proofs)
+            continue
+        why = f" ({row.said})" if row.said else ""
+        if row.dropped_at is not None:
+            told = f"Our message to {who} that {that} was given up, and never taken{why}."
+            yield Chapter(row.dropped_at, "", told, proofs)
         else:
-            why = f" ({row.said})" if row.said else ""
             yield Chapter(row.made_at, "", f"Our message to {who} that {that} was not taken yet{why}.", proofs)
+
+
+@dataclass(frozen=True, slots=True)
+class CallbacksLine:
+    """How many messages one main database took within a period, has yet to take, and never took: we gave them up."""
+
+    source: str
+    taken: int
+    tried: int
+    given_up: int
+
+    @property
+    def said(self) -> str:
+        """The three numbers in words."""
+        return f"{self.source}: {self.taken:,} taken, {self.tried:,} still tried, {self.given_up:,} given up"
+
+
+def callback_lines(connection: Connection, begin: datetime, end: datetime) -> tuple[CallbacksLine, ...]:
+    """Of each main database of which there is anything to tell: from `begin` until before `end`, and what waits now."""
+    c = callback.c
+    numbers = (
+        func.count().filter(c.told_at >= begin, c.told_at < end),
+        func.count().filter(c.told_at.is_(None), c.dropped_at.is_(None)),
+        func.count().filter(c.dropped_at >= begin, c.dropped_at < end),
+    )
+    found = connection.execute(select(c.source, *numbers).group_by(c.source).order_by(c.source))
+    return tuple(CallbacksLine(*row) for row in found if any(row[1:]))

@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Connection, and_, or_
 
 from dpsync.model import Right
 from dpsync.reports.basis import Basis
+from dpsync.reports.callbacks import CallbacksLine, callback_lines
 from dpsync.reports.cases import CasesLine, cases_of
 from dpsync.reports.conversations import retention_duties, retention_overdue
 from dpsync.reports.duties import Duty, duties_of, mail_duties, source_duties
@@ -104,6 +105,7 @@ class PeriodReport:
     kept: tuple[KeptLine, ...]
     reconciled: tuple[SourceStanding, ...]
     swept: tuple[SourceStanding, ...]
+    callbacks: tuple[CallbacksLine, ...]
 
 
 def period_report(
@@ -175,7 +177,8 @@ def _service(connection: Connection, basis: Basis, begin: datetime, end: datetim
     raised = alerts_raised(connection, begin, end)
     found = {"jobs": jobs(connection), "drill": drilled(connection), "processors": tuple(basis.processors)}
     lists = {"reconciled": tuple(standings(connection).values()), "swept": tuple(standings(connection, SWEPT).values())}
-    return {"alerts_raised": raised, "kept": basis.kept, **found, **lists}
+    told = {"alerts_raised": raised, "callbacks": callback_lines(connection, begin, end)}
+    return {"kept": basis.kept, **told, **found, **lists}
 
 
 def _period(first: date, last: date) -> dict[str, Any]:

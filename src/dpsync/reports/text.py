@@ -155,6 +155,7 @@ def _numbers(report: PeriodReport) -> list[str]:
     lines += _section("People in the main databases, compared with what was asked", compared)
     swept = [one.said(ZoneInfo(report.zone)) for one in report.swept]
     lines += _section("People at the processors, compared with what was asked and done there", swept)
+    lines += _section("What the main databases were told of their requests", [one.said for one in report.callbacks])
     speeds = [phrases.quick(report.speed, "Requests"), phrases.quick(report.speed_opt_out, "Opt-outs")]
     lines += _section("How quickly?", speeds)
     if report.by_processor:

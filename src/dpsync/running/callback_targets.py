@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy import ColumnElement, Connection, delete, exists, func, select, update
 
 from dpsync.errors import ConfigurationError, Fault
 from dpsync.installation import Installation
@@ -14,12 +14,16 @@ from dpsync.propagation.rules.backoff import delay
 from dpsync.sealing import Keys
 from dpsync.settings.callbacks import CallbackSection
 from dpsync.settings.sources import SIGNED_DOOR
+from dpsync.store import tables as t
 from dpsync.store.callback_tables import callback, callback_target
 from dpsync.store.columns import EPOCH
 from dpsync.store.upsert import insert_or_replace_all
 
 LONGEST_WAIT = timedelta(days=2)
 """More than anything waits: what is due later than that was put off by a clock that was ahead."""
+
+SENT_AGAIN = timedelta(days=30)
+"""For how long what was given up can be sent again."""
 
 _C, _T = callback.c, callback_target.c
 OPEN = _C.told_at.is_(None) & _C.dropped_at.is_(None)
@@ -126,9 +130,24 @@ def leave_in_peace(
     insert_or_replace_all(connection, callback_target, [values])
 
 
-def resume(connection: Connection) -> None:
-    """Call every main database again, now."""
+def resume(connection: Connection, now: datetime) -> None:
+    """Call every main database again, now, and send again what was given up."""
     connection.execute(update(callback_target).values(paused_until=None, stopped_at=None, stopped_url="", failures=0))
+    anew = {"dropped_at": None, "attempts": 0, "due_at": now, "said": ""}
+    connection.execute(update(callback).where(_given_up(now)).values(anew))
+
+
+def given_up(connection: Connection, now: datetime) -> dict[str, int]:
+    """How many messages were given up and can be sent again, by source."""
+    found = select(_C.source, func.count()).where(_given_up(now)).group_by(_C.source)
+    return {row[0]: row[1] for row in connection.execute(found)}
+
+
+def _given_up(now: datetime) -> ColumnElement[bool]:
+    """Not what names a person who was forgotten since; and nobody acts on an opt-out of last year as if it were new."""
+    r = t.request.c
+    can_be_named = exists().where(r.id == _C.request_id, r.sealed.is_not(None))
+    return (_C.dropped_at > now - SENT_AGAIN) & ((_C.named_in == "") | can_be_named)
 
 
 def _digest(keys: Keys, target: CallbackTarget) -> str:

@@ -38,6 +38,10 @@ LONGEST = 15.0
 OVERDUE = timedelta(days=1)
 """How long a message may wait before a person hears of it."""
 
+GIVEN_UP_AFTER = timedelta(days=14)
+"""How long a message goes again to a main database that takes others and says no to this one."""
+
+_TRIED_AT_LEAST = 10  # what waited long for its turn is not given up at its first no
 _PASS = 45.0  # the other timed jobs wait so long at most, and for one call
 _LARGEST_ANSWER = 64 * 1024
 _AT_ONCE = 100
@@ -50,11 +54,13 @@ _ABOUT_ONE = frozenset({400, 405, 406, 409, 411, 413, 415, 422})
 _C = callback.c
 
 
-def tell_of_late(there: Installation, now: datetime) -> None:
-    """Write down for the main databases which of their requests are late."""
+def tell_of_what_nobody_does(there: Installation, now: datetime) -> None:
+    """Write down for the main databases which of their requests are late, and which were exempt when they came."""
     controller = there.controller
-    if found := there.read(lambda connection: callbacks.late(connection, controller, now)):
-        there.write(lambda unit: callbacks.note_late(unit.connection, controller, found, now))
+    if late := there.read(lambda connection: callbacks.late(connection, controller, now)):
+        there.write(lambda unit: callbacks.note_late(unit.connection, controller, late, now))
+    if closed := there.read(lambda connection: callbacks.closed_from_the_beginning(connection, controller, now)):
+        there.write(lambda unit: callbacks.note_closed_from_the_beginning(unit.connection, controller, closed, now))
 
 
 def send_due(there: Installation, now: datetime, *, longest: float = LONGEST) -> None:
@@ -153,7 +159,7 @@ def _claimed(connection: Connection, there: Installation, row: Row[Any], now: da
         _note(connection, row, due_at=now + timedelta(hours=1), said="the key of the request does not open")
         return None
     if body is None:
-        _note(connection, row, dropped_at=now, said="the person was forgotten before it was taken")
+        _give_up(connection, there, row, now, "the person was forgotten before it was taken")
     return body
 
 
@@ -196,7 +202,8 @@ def _settle(
     now, status = there.clock.now(), _status(answer)
     said = answer.reason if isinstance(answer, NoAnswer) else f"answered {status}"
     if _is_about_all(answer):
-        _note(connection, row, due_at=now, said=said)
+        # It is no attempt of this message's own, by which it could be given up.
+        _note(connection, row, due_at=now, said=said, attempts=row.attempts)
         wish = None if isinstance(answer, NoAnswer) else retry_after(answer, now)
         callback_targets.leave_in_peace(connection, there.keys, target, wish, now, gone=status == _GONE)
         _tell_at_once(connection, there, target, status, now)
@@ -204,8 +211,27 @@ def _settle(
     callback_targets.is_well(connection, target.source)
     if _is_yes(answer):
         _note(connection, row, told_at=now, said="")
+    elif now - row.made_at >= GIVEN_UP_AFTER and row.attempts + 1 >= _TRIED_AT_LEAST:
+        _give_up(connection, there, row, now, said)
     else:
         _note(connection, row, due_at=now + delay(row.attempts + 1, jitter()), said=said)
+
+
+def _give_up(connection: Connection, there: Installation, row: Row[Any], now: datetime, said: str) -> None:
+    """Send this one no more, and tell the operator; what comes after it about the same request goes."""
+    _note(connection, row, dropped_at=now, said=said)
+    text = f"{row.request_id}: {row.kind} for {row.source}, {said}: `dpsync dossier {row.request_id}`"
+    raise_alert(
+        connection,
+        cause=AlertCause.CALLBACK_GIVEN_UP,
+        role="operator",
+        subject="dpsync has given up telling a main database something",
+        body="Enter there by hand what the message was to say. Where the main database said no to it, correct that, "
+        "and `dpsync resume` sends it again.",
+        now=now,
+        zone=there.zone,
+        concerns=[Concern(row.id, text)],
+    )
 
 
 _STOPPED = (

@@ -87,7 +87,7 @@ def _of_main_databases(there: Installation, morning: Due) -> list[Job]:
     """What comes from them without a message, and what they are told."""
     return [
         Job("callbacks", MINUTE, partial(callbacks.send_due, there)),
-        Job("late-callbacks", HOUR, partial(callbacks.tell_of_late, there)),
+        Job("late-callbacks", HOUR, partial(callbacks.tell_of_what_nobody_does, there)),
         Job("outboxes", MINUTE, partial(watching.poll_all, there)),
         Job("triggers", morning, partial(watching.inspect_all, there)),
         Job("reconciliation", morning, partial(reconciliation.reconcile_all, there)),
