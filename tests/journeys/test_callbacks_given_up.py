@@ -19,7 +19,7 @@ from dpsync.store.callback_tables import callback
 from tests.journeys.calledback import ADA, BEN, CEM, DAY, HOUR, Place, begin, place_in
 from tests.told import told_by
 
-NO = [(422, {})] * 1000
+NO: list[tuple[int, dict[str, str]]] = [(422, {})] * 1000
 EXEMPT = (
     'exempt = { restriction = { code = "art19_impossible", reason = "no list", by = "Dana", until = "2999-12-31" } }'
 )

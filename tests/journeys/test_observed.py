@@ -15,8 +15,8 @@ from dpsync.sandbox.main_database import MainDatabase, running_main_database
 from dpsync.store import tables as t
 from dpsync.store.callback_tables import callback
 from tests.faults.counting import Counted
+from tests.journeys.calledback import SOURCE
 from tests.journeys.installation import FORMS, INBOUND, KEY, NEWSLETTER, SECRET, Installation, installed
-from tests.journeys.test_callbacks import SOURCE
 from tests.waiting import until
 
 HEARS = NEWSLETTER + 'inbound_secret = {{ env = "DPSYNC_TEST_INBOUND" }}\n' + FORMS
