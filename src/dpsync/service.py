@@ -12,6 +12,7 @@ from dpsync import systemd
 from dpsync.errors import Stalled
 from dpsync.installation import Installation
 from dpsync.intake.case_links import CaseLinks
+from dpsync.intake.counting import Counting
 from dpsync.intake.decision_links import DecisionLinks
 from dpsync.intake.inbound import listeners_of
 from dpsync.intake.letter_links import LetterLinks
@@ -24,6 +25,7 @@ from dpsync.intake.refusals import Refusals
 from dpsync.intake.server import Server, listening
 from dpsync.intake.side_by_side import SideBySide
 from dpsync.intake.signature import Verifier
+from dpsync.intake.sources import messages
 from dpsync.intake.sources.reception import SourceReception
 from dpsync.intake.sources.source import sources_of
 from dpsync.intake.web import create_app
@@ -75,6 +77,7 @@ def receiver_of(there: Installation, worker: Worker, health: Health) -> Receiver
         health=health,
         controller=there.settings.controller.name,
         source_reception=SourceReception(there.controller, there.writer),
+        source_messages=Counting(there.writer, messages.keep),
         sources=sources_of(there),
         rehearsal=there.settings.controller.rehearsal,
         decisions=DecisionLinks(there) if there.controller.asked else None,

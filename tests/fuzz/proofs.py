@@ -142,7 +142,7 @@ def _page() -> bytes:
     said |= {
         "origin": "example.org/dpsync",
         "root": "00" * 32,
-        "schema": "0011",
+        "schema": "0012",
         "taken_at": "2026-11-20T09:00:00+00:00",
     }
     return json.dumps(said, sort_keys=True, indent=1).encode() + b"\n"

@@ -27,6 +27,7 @@ from dpsync.connector import Conversation, Inbound
 from dpsync.errors import DecisionRefused, EventConflict, NotFound, PayloadInvalid, SignatureInvalid
 from dpsync.intake import limits
 from dpsync.intake.answers import Received, ReceptionBusy
+from dpsync.intake.counting import Counting
 from dpsync.intake.inbound import Listener, Listeners
 from dpsync.intake.letter_links import ContactPage, LetterLinks
 from dpsync.intake.limits import serve_config
@@ -203,6 +204,11 @@ class NeverAsked(SourceReception):
         pass
 
 
+class CountsNothing(Counting[tuple[str, str]]):
+    def __init__(self) -> None:
+        pass
+
+
 def done(value: T) -> "Future[T]":
     future: Future[T] = Future()
     future.set_result(value)
@@ -223,6 +229,7 @@ def receiver(house: House) -> Receiver:
         health=house,
         controller="Example Society",
         source_reception=NeverAsked(),
+        source_messages=CountsNothing(),
     )
 
 

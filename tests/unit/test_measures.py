@@ -39,7 +39,9 @@ def everything() -> list[str]:
     measures.stopped({"forms": "credential"})
     measures.jobs({"alerts": AT})
     measures.requests({"erasure": 1}, {("crm", 422, "subject.email"): 1})
-    measures.outboxes({"crm": (2, 1, 60.0)})
+    measures.sources.outboxes({"crm": (2, 1, 60.0)})
+    measures.sources.messages({("crm", "taken"): 3}, {("crm", "other-change"): 2}, {"crm": AT})
+    measures.sources.people({("crm", "differ"): 1}, {"crm": AT})
     histograms.queued("forms", 1)
     histograms.attempted("carry_out", "forms", 1)
     histograms.completed("erasure", "forms", 1)
@@ -80,7 +82,9 @@ def test_a_label_that_is_no_word_of_ours_is_other(word: str) -> None:
     measures.stopped({word: word})
     measures.jobs({word: AT})
     measures.requests({word: 1}, {(word, 422, word): 1})
-    measures.outboxes({word: (2, 1, 60.0)})
+    measures.sources.outboxes({word: (2, 1, 60.0)})
+    measures.sources.messages({(word, word): 1}, {(word, word): 1}, {word: AT})
+    measures.sources.people({(word, word): 1}, {word: AT})
     histograms.queued(word, 1)
     histograms.attempted(word, word, 1)
     histograms.completed(word, word, 1)
@@ -88,7 +92,7 @@ def test_a_label_that_is_no_word_of_ours_is_other(word: str) -> None:
     values = {
         value
         for line in lines
-        for value in re.findall(r'(?:right|state|processor|account|why|job|kind)="([^"]*)"', line)
+        for value in re.findall(r'(?:right|state|processor|account|why|job|kind|source|rule|result)="([^"]*)"', line)
     }
     assert values == {"other"}
     assert ADDRESS not in "\n".join(lines)

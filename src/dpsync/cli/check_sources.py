@@ -12,6 +12,7 @@ from dpsync.intake.polling.inspection import problems_of
 from dpsync.intake.polling.table import NEW, REFUSED, OutboxAway, SourceOutbox
 from dpsync.intake.reconciliation.people_list import ListUnknown, SourcePeople
 from dpsync.intake.signature import UNFIT
+from dpsync.intake.sources.messages import SourceMessages, messages_of
 from dpsync.intake.sources.schemes import doubtful
 from dpsync.intake.sources.source import Source, source_of
 from dpsync.intake.sweeping.nightly import swept_by_night
@@ -63,9 +64,23 @@ def _of_scheme(what: str, source: Source, section: SourceSection) -> Iterator[Ch
 
 
 def list_lines(there: Installation) -> Iterator[CheckLine]:
-    """How the list of each main database, and each processor, compared with what was asked when it was last read."""
+    """What each main database has sent, and how its list, and that of each processor, compared with what was asked when
+    it was last read.
+    """
+    yield from message_lines(there)
     yield from people_lines(there)
     yield from roster_lines(there)
+
+
+def message_lines(there: Installation) -> Iterator[CheckLine]:
+    """Of the main databases: how many messages came, how many mean nothing, and when the last one came."""
+    sent = there.read(messages_of) if there.settings.sources else {}
+    for name in there.settings.sources:
+        one = sent.get(name, SourceMessages())
+        ignored = f", {sum(one.ignored.values()):,} of them ignored by its mapping" if one.ignored else ""
+        last = f", the last at {moment(one.last_at, there.zone)}" if one.last_at else ""
+        text = f"{several(one.understood, 'message')}{ignored}{last}"
+        yield CheckLine(f"source {name}, messages", CheckResult.OK, text)
 
 
 def people_lines(there: Installation) -> Iterator[CheckLine]:

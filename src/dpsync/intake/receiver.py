@@ -6,6 +6,7 @@ from typing import Protocol
 
 from dpsync.connector_services import Clock
 from dpsync.intake.case_links import CaseLinks
+from dpsync.intake.counting import Counting
 from dpsync.intake.decision_links import DecisionLinks
 from dpsync.intake.inbound import Listeners
 from dpsync.intake.letter_links import LetterLinks
@@ -35,7 +36,7 @@ class Receiver:
     `letters`, that of a work list to `conversations`; that of a question to `decisions`, that of a page to `pages` and
     of a case to `cases`, that of a letter to a person to `person_letters`, all None where such links are off. What
     comes from a main database with a shape of its own is understood by one of `sources` and goes to `source_reception`.
-    What is refused at any door is counted in `refusals`.
+    What is refused at any door is counted in `refusals`, and what such a main database sends in `source_messages`.
 
     `controller` is who asks, as the pages name it.
     """
@@ -52,6 +53,7 @@ class Receiver:
     health: Health
     controller: str
     source_reception: SourceReception
+    source_messages: Counting[tuple[str, str]]
     sources: Mapping[str, Source] = field(default_factory=dict)
     rehearsal: bool = False
     decisions: DecisionLinks | None = None

@@ -7,18 +7,18 @@ that counts.
 
 import re
 import threading
-from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeAlias
 
-from sqlalchemy import Connection, Row, bindparam, select, update
+from sqlalchemy import Connection, Row, bindparam, func, select, update
 
 from dpsync import telemetry
 from dpsync.alert_causes import AlertCause
 from dpsync.alerts import Concern, raise_alert, renewed, told_of
+from dpsync.intake.counting import Counting
 from dpsync.intake.sources.rules import FOR_PEOPLE
 from dpsync.propagation.controller import Controller
 from dpsync.settings.sources import SIGNED_DOOR
@@ -69,6 +69,10 @@ UNSEEN = "too large, so dpsync did not check the signature"
 """Why nobody can say who sent it."""
 
 
+Kind: TypeAlias = tuple[str, int, str, bool]
+"""Refusals that are counted together: source, status, field, whether a person must hear of it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Refusal:
     """One kind of refusal: HTTP `status`, and the `field` it is about, in our names and without numbers.
@@ -87,27 +91,20 @@ class Refusal:
     claimed: bool = False
 
     @property
-    def kind(self) -> tuple[str, int, str, bool]:
+    def kind(self) -> Kind:
         return self.source, self.status, _DIGITS.sub("*", self.field), self.told
 
 
 class Refusals:
-    """Counts refusals, with one write under way at a time: whatever comes in meanwhile is the next one."""
+    """Counts refusals, and logs those that somebody must be able to look up."""
 
     def __init__(self, controller: Controller, writer: Writer) -> None:
-        self._controller = controller
-        self._writer = writer
+        self._counting = Counting[Kind](writer, lambda unit, counts, now: keep(unit, controller, counts, now))
         self._lock = threading.Lock()
-        self._waiting: Counter[tuple[str, int, str, bool]] = Counter()
-        self._next = _begun()
-        self._writing = False
-        self._claims: dict[tuple[str, int, str, bool], datetime] = {}
+        self._claims: dict[Kind, datetime] = {}
 
     def note(self, refusal: Refusal, now: datetime, event_id: str = "") -> "Future[None]":
-        """Count it, and log it where it is of ours, or claims to be. The future resolves after the commit.
-
-        Where the store takes nothing it resolves all the same, and the count is written with the next one.
-        """
+        """Count it, and log it where it is of ours, or claims to be. The future resolves as that of `Counting.note`."""
         if refusal.told or refusal.told_elsewhere or self._first_claim(refusal, now):
             telemetry.log("receiver").warning(
                 "request refused",
@@ -118,11 +115,7 @@ class Refusals:
                 reason=refusal.problem,
                 event_id=event_id if _PLAIN.fullmatch(event_id) else telemetry.WITHHELD,
             )
-        with self._lock:
-            self._waiting[refusal.kind] += 1
-            counted = self._next
-        self._write(now)
-        return counted
+        return self._counting.note({refusal.kind: 1}, now)
 
     def _first_claim(self, refusal: Refusal, now: datetime) -> bool:
         """One line a minute of each kind: anybody can claim, and a flood must not bury the lines of ours."""
@@ -132,37 +125,6 @@ class Refusals:
                 return False
             self._claims[refusal.kind] = now
             return True
-
-    def _write(self, now: datetime) -> None:
-        with self._lock:
-            if self._writing or not self._waiting:
-                return
-            counts, counted = self._waiting, self._next
-            self._waiting, self._next, self._writing = Counter(), _begun(), True
-        writing = self._writer.submit(lambda unit: keep(unit, self._controller, counts, now))
-        writing.add_done_callback(lambda done: self._written(done, counts, counted, now))
-
-    def _written(
-        self,
-        done: "Future[None]",
-        counts: "Counter[tuple[str, int, str, bool]]",
-        counted: "Future[None]",
-        now: datetime,
-    ) -> None:
-        failed = done.exception() is not None
-        with self._lock:
-            self._writing = False
-            if failed:
-                self._waiting.update(counts)
-        counted.set_result(None)
-        if not failed:
-            self._write(now)
-
-
-def _begun() -> "Future[None]":
-    future: Future[None] = Future()
-    future.set_running_or_notify_cancel()  # from here on nobody who waits in vain can cancel it for the others
-    return future
 
 
 _COUNT = (
@@ -178,7 +140,7 @@ _COUNT = (
 )
 
 
-def keep(unit: Unit, controller: Controller, counts: Mapping[tuple[str, int, str, bool], int], now: datetime) -> None:
+def keep(unit: Unit, controller: Controller, counts: Mapping[Kind, int], now: datetime) -> None:
     """Add what was refused to today's rows, and raise or renew the alert of those a person must hear of."""
     day = now.astimezone(controller.zone).date().isoformat()
     for (source, status, field, told), more in sorted(counts.items()):
@@ -208,6 +170,16 @@ def refused_since(connection: Connection, day: str) -> list[Row[Any]]:
             select(t.refusal).where(_F.day >= day).order_by(_F.day.desc(), _F.source, _F.status, _F.field)
         )
     )
+
+
+def refused_of_sources(connection: Connection) -> Mapping[str, int]:
+    """How many were refused of each main database with a shape of its own, ever: signed by it, or out of its outbox."""
+    ours = _F.source.startswith(_MAPPED) & (_F.told | (_F.status == 409))
+    found: dict[str, int] = {}
+    for door, times in connection.execute(select(_F.source, func.sum(_F.times)).where(ours).group_by(_F.source)):
+        source = door.removeprefix(_MAPPED).removesuffix(_OUTBOX)
+        found[source] = found.get(source, 0) + int(times)
+    return found
 
 
 def is_of_ours(row: Any) -> bool:

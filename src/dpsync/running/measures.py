@@ -61,7 +61,7 @@ class Measures:
         self._drilled = gauge("drill_timestamp_seconds", "Last good drill; NaN: none")
         self.record_judged(None, None)
         self.ledger(0, None)
-        self._outboxes = [gauge(f"outbox_{name}", says, "source") for name, says in OUTBOX.items()]
+        self.sources = SourceMeasures(here)
         self._refused = Counter(
             "dpsync_requests_refused", "Requests that dpsync refused", ["source", "status", "field"], registry=here
         )
@@ -101,17 +101,10 @@ class Measures:
 
     def requests(self, accepted: Mapping[str, int], refused: Mapping[tuple[str, int, str], int]) -> None:
         """Sets how many were accepted by right, and refused by (source, HTTP status, field in our names)."""
-        self._accepted.clear()
-        for right, count in accepted.items():
-            self._accepted.labels(label(right)).inc(count)
+        _count_all(self._accepted, {(right,): count for right, count in accepted.items()})
         self._refused.clear()
         for (source, status, field), count in refused.items():
             self._refused.labels(label(source), str(status), field if _FIELD.fullmatch(field) else "other").inc(count)
-
-    def outboxes(self, standing: Mapping[str, tuple[int, int, float]]) -> None:
-        """Sets of each source with an outbox: rows that wait, rows refused, seconds for which it cannot be reached."""
-        for place, measure in enumerate(self._outboxes):
-            _set_all(measure, {(source,): figures[place] for source, figures in standing.items()})
 
     def oldest_due(self, seconds: float) -> None:
         """How long the oldest due work has been due; 0 where nothing is."""
@@ -120,6 +113,49 @@ class Measures:
     def exposition(self) -> bytes:
         """The lines for /metrics."""
         return _text(self.registry)
+
+
+class SourceMeasures:
+    """What main databases with a shape of their own send, as a part of `Measures`."""
+
+    def __init__(self, registry: Any) -> None:
+        from prometheus_client import Counter, Gauge
+
+        def gauge(name: str, says: str, *labels: str) -> Gauge:
+            return Gauge(f"dpsync_{name}", says, ("source", *labels), registry=registry)
+
+        def counter(name: str, says: str, label_name: str) -> Counter:
+            return Counter(f"dpsync_{name}", says, ("source", label_name), registry=registry)
+
+        self._messages = counter("source_messages", "Messages of a source, by what became of it", "result")
+        self._ignored = counter("source_messages_ignored", "Those that ask for nothing, by rule", "rule")
+        self._last = gauge("source_last_message_timestamp_seconds", "Last message of a source that was understood")
+        self._people = gauge("source_people", "People that a source lists, compared with what was asked", "result")
+        self._listed = gauge("source_people_compared_timestamp_seconds", "Last whole comparison; NaN: none")
+        self._outboxes = [gauge(f"outbox_{name}", says) for name, says in OUTBOX.items()]
+
+    def messages(
+        self,
+        counts: Mapping[tuple[str, str], int],
+        ignored: Mapping[tuple[str, str], int],
+        last: Mapping[str, datetime],
+    ) -> None:
+        """Sets how many messages came by (source, taken or ignored or refused), those ignored by (source, rule), and
+        when the last came that was understood.
+        """
+        _count_all(self._messages, counts)
+        _count_all(self._ignored, ignored)
+        _set_all(self._last, {(source,): at.timestamp() for source, at in last.items()})
+
+    def people(self, counts: Mapping[tuple[str, str], int], compared: Mapping[str, datetime | None]) -> None:
+        """Sets how the list of each source compares by (source, agree or differ or not_known), and when that was."""
+        _set_all(self._people, counts)
+        _set_all(self._listed, {(source,): at.timestamp() if at else math.nan for source, at in compared.items()})
+
+    def outboxes(self, standing: Mapping[str, tuple[int, int, float]]) -> None:
+        """Sets of each source with an outbox: rows that wait, rows refused, seconds for which it cannot be reached."""
+        for place, measure in enumerate(self._outboxes):
+            _set_all(measure, {(source,): figures[place] for source, figures in standing.items()})
 
 
 class Histograms:
@@ -167,6 +203,12 @@ def _text(registry: Any) -> bytes:
     from prometheus_client.exposition import generate_latest
 
     return generate_latest(registry)
+
+
+def _count_all(counter: Any, values: Mapping[Any, int]) -> None:
+    counter.clear()
+    for labels, value in values.items():
+        counter.labels(*(label(one) for one in labels)).inc(value)
 
 
 def _set_all(gauge: Any, values: Mapping[Any, float]) -> None:

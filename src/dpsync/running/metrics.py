@@ -14,8 +14,10 @@ from dpsync import telemetry
 from dpsync.custody import anchored_at
 from dpsync.installation import Installation
 from dpsync.intake.polling.standing import standings
+from dpsync.intake.sources.messages import messages_of
 from dpsync.propagation.correspondence import reaching
 from dpsync.reports.housekeeping import drilled, jobs, undelivered
+from dpsync.reports.reconciled import standings as compared
 from dpsync.running import listener
 from dpsync.running.durations import Durations
 from dpsync.running.listener import Answering
@@ -42,12 +44,13 @@ def _standing(installation: Installation, connection: Connection) -> Measures:
     measures.ledger(installation.log.size(connection), anchored_at(connection), good)
     judged = judged_last(connection)
     measures.record_judged(judged.problems if judged else None, judged.at if judged else None)
-    measures.outboxes(
+    measures.sources.outboxes(
         {
             one.source: (one.waiting, one.refused, (now - one.since) / timedelta(seconds=1) if one.away else 0.0)
             for one in standings(connection).values()
         }
     )
+    _put_sources(measures, connection)
     a = t.account.c
     found = connection.execute(select(a.id, a.stopped, a.blocked_since))
     why = {one.id: one.stopped or ("blocked" if one.blocked_since else "") for one in found}
@@ -68,8 +71,25 @@ def _put_requests(measures: Measures, connection: Connection, now: datetime, tod
     refused = select(f.source, f.status, f.field, func.sum(f.times)).group_by(f.source, f.status, f.field)
     measures.requests(
         {row[0]: row[1] for row in connection.execute(select(r.right, func.count()).group_by(r.right))},
-        {(row[0], row[1], row[2]): int(row[3]) for row in connection.execute(refused)},
+        # A door of ours is called by several words, and a label is one.
+        {(row[0].replace(" ", "-"), row[1], row[2]): int(row[3]) for row in connection.execute(refused)},
     )
+
+
+def _put_sources(measures: Measures, connection: Connection) -> None:
+    counts, ignored, last = dict[tuple[str, str], int](), dict[tuple[str, str], int](), dict[str, datetime]()
+    for source, one in messages_of(connection).items():
+        numbers = {"taken": one.taken, "ignored": sum(one.ignored.values()), "refused": one.refused}
+        counts |= {(source, result): number for result, number in numbers.items()}
+        ignored |= {(source, rule): times for rule, times in one.ignored.items()}
+        last |= {source: one.last_at} if one.last_at else {}
+    measures.sources.messages(counts, ignored, last)
+    people = dict[tuple[str, str], int]()
+    found = compared(connection)
+    for source, each in found.items():
+        said = {"agree": each.agree, "differ": each.differ, "not_known": each.not_known}
+        people |= {(source, result): number for result, number in said.items()}
+    measures.sources.people(people, {source: each.good_at for source, each in found.items()})
 
 
 class _Kept:

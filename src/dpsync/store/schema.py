@@ -22,7 +22,7 @@ from dpsync.store.columns import EPOCH
 from dpsync.store.database import database_now, reading, schema_of, worker_lock, writing
 from dpsync.store.trouble import trouble
 
-SCHEMA = "0011"
+SCHEMA = "0012"
 """The newest migration: what this program works with."""
 A_BEAT = timedelta(minutes=1)
 """A sign of life that holds for longer was given by a clock that was ahead."""

@@ -27,6 +27,7 @@ from dpsync.store import (  # noqa: F401 - because whoever makes the schema must
     proof_tables,
     question_tables,
     reconciling_tables,
+    source_tables,
 )
 from dpsync.store.columns import EPOCH, Instant, Serial, metadata
 

@@ -17,6 +17,7 @@ from dpsync.intake.events import Conflict
 from dpsync.intake.merge_news import take_in
 from dpsync.intake.polling.table import OutboxRow, SourceOutbox
 from dpsync.intake.refusals import CODE, Refusal, keep, outbox_door
+from dpsync.intake.sources import messages
 from dpsync.intake.sources.door import LONGEST_DELIVERY
 from dpsync.intake.sources.source import Source, Taken
 from dpsync.intake.sources.together import Change, Ready, gather
@@ -101,13 +102,17 @@ def _take_in(there: Installation, source: Source, verdicts: _Verdicts, now: date
     """Commit what a page asks for, and count what is refused of it."""
 
     def work(unit: Unit) -> list[tuple[int, ...]]:
-        conflicts = []
+        conflicts, counted = [], Counter[tuple[str, str]]()
         for rows, taken in verdicts.told:
             became = take_in(unit, there.controller, taken.asked, taken.merges, taken.merge_wait, now)
-            conflicts += [rows] if any(isinstance(one, Conflict) for one in became.requests) else []
+            if any(isinstance(one, Conflict) for one in became.requests):
+                conflicts.append(rows)
+            else:
+                counted += messages.counted(source.name, taken)
         counts = Counter(one.kind for one in [*verdicts.refusals, *(_conflict(source) for _ in conflicts)])
         if counts:
             keep(unit, there.controller, counts, now)
+        messages.keep(unit, counted, now)
         return conflicts
 
     for rows in there.write(work):

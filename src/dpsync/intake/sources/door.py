@@ -18,6 +18,7 @@ from dpsync.intake.merge_news import TakenIn
 from dpsync.intake.receiver import Receiver
 from dpsync.intake.refusals import UNSEEN, Refusal, mapped_door
 from dpsync.intake.sources.forms import ACKNOWLEDGEMENT, BodyForm
+from dpsync.intake.sources.messages import counted
 from dpsync.intake.sources.source import Source
 
 LONGEST_DELIVERY = 256 * 1024
@@ -73,10 +74,12 @@ class SourceDoor:
         if len(body) > LONGEST_DELIVERY:
             raise bodies.TooLarge(signed=source.is_from(headers, body, now))
         taken = source.take(headers, body, now)
-        if not taken.asked and not taken.merges:
-            return _accepted(TakenIn(()), taken.ignored, source.mapping.form)
-        became = await self._commits.of(partial(self._receiver.source_reception.submit, taken, now))
-        return _accepted(became, taken.ignored, source.mapping.form)
+        became = TakenIn(())
+        if taken.asked or taken.merges:
+            became = await self._commits.of(partial(self._receiver.source_reception.submit, taken, now))
+        answer = _accepted(became, len(taken.ignored), source.mapping.form)
+        self._receiver.source_messages.note(counted(source.name, taken), now)
+        return answer
 
     async def _lead_nowhere(self, request: Request, now: datetime) -> Response:
         """No such name, or not POST. Where one of the sources signed it, a slip has lost somebody's request."""

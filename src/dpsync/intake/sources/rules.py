@@ -105,12 +105,13 @@ class MergeTold:
 class Understood:
     """What a whole delivery asks for, and the names of the rules by which the rest of it means nothing.
 
-    `merges`: the records that it says became one.
+    `merges`: the records that it says became one. `meaning`: how many of its messages mean something.
     """
 
     wishes: tuple[Wish, ...]
     ignored: tuple[str, ...]
     merges: tuple[MergeTold, ...] = ()
+    meaning: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +157,8 @@ class SourceMapping:
         wishes: list[Wish] = []
         merges: list[MergeTold] = []
         ignored: list[str] = []
-        for number, message in enumerate(self._messages(delivery.body)):
+        messages = self._messages(delivery.body)
+        for number, message in enumerate(messages):
             at = "" if self.each is None else f"{number}"
             try:
                 found = self._wishes(delivery, message, at, digest)
@@ -166,7 +168,7 @@ class SourceMapping:
                 ignored += [] if found or merged else [self._meaning_nothing(message)]
             except PayloadInvalid as refusal:
                 raise within(at, refusal) from None
-        return Understood(tuple(wishes), tuple(ignored), tuple(merges))
+        return Understood(tuple(wishes), tuple(ignored), tuple(merges), len(messages) - len(ignored))
 
     def _messages(self, body: object) -> Sequence[object]:
         found = [body] if self.each is None else self.each.find(body)

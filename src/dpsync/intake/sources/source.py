@@ -25,14 +25,15 @@ EVENT = "source event"
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What a delivery asks for and which records it says became one, ready for reception; how many of its messages mean
-    nothing. `merge_wait`: see `merging.merge`.
+    """What a delivery asks for and which records it says became one, ready for reception. `ignored`: the rules by which
+    the rest of its messages mean nothing; `meaning`: how many mean something. `merge_wait`: see `merging.merge`.
     """
 
     asked: tuple[Asked, ...]
-    ignored: int
+    ignored: tuple[str, ...]
     merges: tuple[Merging, ...] = ()
     merge_wait: timedelta = timedelta(0)
+    meaning: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ class Source:
         understood = self.mapping.understand(delivery, self._digest)
         asked = [self._asked(wish, now, weak=weak) for wish in understood.wishes]
         merges = [merging_of(told, self.name, now) for told in understood.merges]
-        return Taken(tuple(asked), len(understood.ignored), tuple(merges), self.mapping.merge_wait)
+        return Taken(tuple(asked), understood.ignored, tuple(merges), self.mapping.merge_wait, understood.meaning)
 
     def is_from(self, headers: Pairs, body: bytes, now: datetime) -> bool:
         """Whether this source signed it, of whatever time: for what is refused before it is read."""
