@@ -2,15 +2,16 @@
 
 import json
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import ClassVar
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
 
-from dpsync.connector import Applied, CannotTell, Connector, Kit, Refused, Retryable
+from dpsync.connector import Applied, CannotTell, Connector, Evidence, Kit, Refused, Reply, Retryable
 from dpsync.connectors.mailchimp import Mailchimp
-from dpsync.connectors.mailchimp.calls import MailchimpSettings
+from dpsync.connectors.mailchimp.calls import Calls, MailchimpSettings
 from dpsync.errors import CredentialsRejected, ProcessorUnreachable
 from dpsync.model import Right
 from dpsync.vendor.errors import BLOCKED, NOT_DONE
@@ -77,6 +78,38 @@ def test_a_problem_that_leads_to_the_pages_of_another_is_none_of_mailchimps(
         with pytest.raises((ProcessorUnreachable, CredentialsRejected)) as caught:
             stage.connector.probe()
         assert (BLOCKED in str(caught.value)) is not own
+
+
+@pytest.mark.parametrize(
+    ("title", "own"),
+    [
+        ("API Key Invalid", True),
+        ("API Key Missing", True),
+        ("Authorization Failure", True),
+        ("Forgotten Email Not Subscribed", True),
+        ("InternalServerError", True),
+        ("Invalid Resource", True),
+        ("JSON Parse Exception", True),
+        ("Member Exists", True),
+        ("Member In Compliance State", True),
+        ("Resource Not Found", True),
+        ("TooManyRequests", True),
+        ("User Disabled", True),
+        ("Bad Request", False),
+        ("Forbidden", False),
+        ("Not Found", False),
+        ("Method Not Allowed", False),
+        ("Too Many Requests", False),
+        ("Internal Server Error", False),
+        ("resource not found", False),
+    ],
+)
+def test_a_problem_that_leads_nowhere_is_mailchimps_by_its_own_words_alone(title: str, *, own: bool) -> None:
+    calls = object.__new__(Calls)
+    for page, its in (("about:blank", own), ("https://waf.example/problem", False), ("", False), (None, True)):
+        body = json.dumps({"type": page, "title": title, "status": 404, "detail": "x"}).encode()
+        at = Evidence(endpoint="GET /ping", status=404, at=datetime(2026, 11, 30, tzinfo=UTC))
+        assert calls.speaks(Reply(404, {"content-type": "application/problem+json"}, body, at)) is its, page
 
 
 def test_an_account_is_named_with_all_its_contacts() -> None:

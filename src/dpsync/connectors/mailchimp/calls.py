@@ -27,6 +27,14 @@ _PAGES = re.compile(r"(?:https?:)?//(?:[a-z0-9-]+\.)*mailchimp\.com(?:[/?#:]|$)"
 STATUSES = frozenset({"subscribed", "unsubscribed", "cleaned", "pending", "transactional", "archived"})
 SILENT = frozenset({"unsubscribed", "cleaned", "archived"})
 """The statuses of whom no campaign is sent to."""
+_TITLES: Final = frozenset(
+    {
+        *("API Key Invalid", "API Key Missing", "Authorization Failure", "Forgotten Email Not Subscribed"),
+        *("InternalServerError", "Invalid Resource", "JSON Parse Exception", "Member Exists"),
+        *("Member In Compliance State", "Resource Not Found", "TooManyRequests", "User Disabled"),
+    }
+)
+"""What it calls its errors, as nobody else does: none of them is HTTP's own phrase for a status."""
 _MEMBER_FIELDS = "id,list_id,status,merge_fields"
 _SET_KEPT: Final = 300.0  # seconds that the set of audiences is believed before it is read again
 PAGE: Final = 1000  # the vendor's maximum; its default of 10 hides the eleventh audience
@@ -147,11 +155,14 @@ class Calls(vendor.Calls):
         """As its `ProblemDetailDocument` says; above its limits it answers 429, or 403 without JSON.
 
         Others write problems of the same form (RFC 9457; Cloudflare does): theirs lead to somebody else's pages, or to
-        none (`about:blank`). Some of its own were seen without a type.
+        none (`about:blank`, under which that standard wants HTTP's own phrase as the title). Some of its own were seen
+        without a type.
         """
         own = self.shaped(reply, title=str, status=int, detail=str)
-        page = part_of(reply, "type")
-        return own and (page is None or _PAGES.match(str(page)) is not None)
+        page, title = part_of(reply, "type"), part_of(reply, "title")
+        return own and (
+            page is None or (page == "about:blank" and title in _TITLES) or _PAGES.match(str(page)) is not None
+        )
 
     def affirms(self, reply: Reply) -> bool:
         """Of an audience asked for by its id alone, this very id is all that there is to show."""
