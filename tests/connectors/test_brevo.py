@@ -26,7 +26,7 @@ from dpsync.connector import (
 from dpsync.connectors.brevo import Brevo
 from dpsync.connectors.brevo.calls import BrevoSettings
 from dpsync.model import Changes, Lifted, Right
-from dpsync.vendor.errors import BLOCKED, NOT_DONE
+from dpsync.vendor.errors import BLOCKED, DENIED, NOT_DONE
 from tests.connectors.contract import (
     NEW,
     OLD,
@@ -285,15 +285,26 @@ def test_a_block_that_was_lost_is_set_again_whatever_is_put_right_next() -> None
         assert vendor.held[0]["emailBlacklisted"]
 
 
-def test_whom_brevo_does_not_find_any_more_when_a_block_is_set_again_is_nobody() -> None:
+@pytest.mark.parametrize("shows", [True, False])
+@pytest.mark.parametrize("owes", [True, False])
+@pytest.mark.parametrize("right", Right)
+def test_whom_brevo_does_not_find_any_more_is_nobody_only_where_it_shows_nobody(
+    right: Right, *, owes: bool, shows: bool
+) -> None:
     class Loses(StandIn):
         def answer(self, request: requests.PreparedRequest) -> Said:
-            gone = said(404, {"code": "document_not_found", "message": OLD})
-            return gone if request.method == "PUT" else super().answer(request)
+            if request.method == "GET":
+                return super().answer(request)
+            if not shows:
+                self.held.clear()
+            return said(404, {"code": "document_not_found", "message": OLD})
 
     with before(Loses([contact(OLD)])) as stage:
-        stage.shelf.put(f"moved/account/{pseudonym('1')}", "emailBlacklisted")
-        assert isinstance(rectified(stage, last_name="Kingcanary"), NothingHeld)
+        if owes:
+            stage.shelf.put(f"moved/account/{pseudonym('1')}", "emailBlacklisted")
+        outcome = stage.tell(instruction(right))
+        assert (outcome.reason == DENIED) if isinstance(outcome, Refused) else isinstance(outcome, NothingHeld)
+        assert isinstance(outcome, Refused) is shows
 
 
 # --- values
@@ -505,16 +516,6 @@ def test_an_erasure_is_remembered_under_a_key_that_stays() -> None:
         assert stage.shelf.kept == {f"erased/account/{pseudonym(OLD.lower())}": "asked"}
 
 
-def test_whom_brevo_does_not_find_any_more_when_it_shall_delete_is_nobody() -> None:
-    class Lagging(StandIn):
-        def answer(self, request: requests.PreparedRequest) -> Said:
-            gone = said(404, {"code": "document_not_found", "message": OLD})
-            return gone if request.method == "DELETE" else super().answer(request)
-
-    with before(Lagging([contact(OLD)])) as stage:
-        assert isinstance(stage.tell(instruction(Right.ERASURE)), NothingHeld)
-
-
 def test_what_was_on_the_blocklist_without_us_is_no_task() -> None:
     vendor = StandIn([contact(OLD, emailBlacklisted=True)])
     with before(vendor) as stage:
@@ -577,16 +578,6 @@ def test_a_foreign_address_needs_a_rehearsal() -> None:
     section = {"api_key": SECRET, "base_url": "http://127.0.0.1:9106"}
     assert BrevoSettings.model_validate(section).base_url == "http://127.0.0.1:9106/v3"
     assert built_in_a_rehearsal_only(Brevo, section, "Brevo").name == "brevo"
-
-
-def test_whom_brevo_does_not_find_any_more_when_it_is_blocked_is_nobody() -> None:
-    class Lagging(StandIn):
-        def answer(self, request: requests.PreparedRequest) -> Said:
-            gone = said(404, {"code": "document_not_found", "message": OLD})
-            return gone if request.method == "PUT" else super().answer(request)
-
-    with before(Lagging([contact(OLD)])) as stage:
-        assert isinstance(stage.tell(instruction(Right.OPT_OUT)), NothingHeld)
 
 
 @pytest.mark.parametrize("body", [{"code": "bad_request"}, {"message": "No."}, {"code": 7, "message": "No."}])

@@ -20,7 +20,7 @@ from dpsync.connector import (
 )
 from dpsync.errors import ProcessorUnreachable
 from dpsync.model import Changes, Right
-from dpsync.vendor.errors import NOT_DONE
+from dpsync.vendor.errors import DENIED, NOT_DONE
 from tests.connectors.contract import NEW, OLD, SECRET, HttpStage, Said, instruction, pseudonym
 from tests.connectors.test_mailchimp import LIFTED, Only, md5, on_stage, person, problem, read_back, said, told
 from tests.connectors.test_mailchimp import vendor as plain_vendor
@@ -256,6 +256,40 @@ def test_a_contact_that_went_away_before_the_change_is_nothing_held(right: Right
     with on_stage(Goes({"list1": person(OLD, "list1", status)})) as stage:
         assert isinstance(stage.tell(instruction(right)), NothingHeld)
         assert stage.writes() == 1 or right is Right.RECTIFICATION
+
+
+@pytest.mark.parametrize(
+    ("right", "status", "method"),
+    [
+        (Right.OPT_OUT, "subscribed", "PATCH"),
+        (Right.RESTRICTION, "subscribed", "PATCH"),
+        (Right.RESTRICTION, "unsubscribed", "DELETE"),
+        (Right.RECTIFICATION, "subscribed", "PATCH"),
+    ],
+)
+def test_a_contact_that_a_change_does_not_find_and_a_read_shows_is_not_nobody(
+    right: Right, status: str, method: str
+) -> None:
+    class Denies(Typed):
+        def answer(self, request: requests.PreparedRequest) -> Said:
+            return problem(404, "Resource Not Found") if request.method == method else super().answer(request)
+
+    with on_stage(Denies({"list1": person(OLD, "list1", status)})) as stage:
+        outcome = stage.tell(instruction(right))
+        assert isinstance(outcome, Refused)
+        assert outcome.reason == DENIED
+
+
+def test_whom_a_refused_archiving_finds_archived_is_restricted() -> None:
+    class Archives(Typed):
+        def answer(self, request: requests.PreparedRequest) -> Said:
+            if request.method != "DELETE":
+                return super().answer(request)
+            self.lists["list1"][md5(OLD)]["status"] = "archived"
+            return problem(404, "Resource Not Found")
+
+    with on_stage(Archives({"list1": person(OLD, "list1", "unsubscribed")})) as stage:
+        assert isinstance(stage.tell(instruction(Right.RESTRICTION)), Applied)
 
 
 def test_a_yes_that_unsubscribed_nobody_is_noted_beside_the_call() -> None:

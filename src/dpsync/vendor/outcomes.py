@@ -16,12 +16,22 @@ from dpsync.connector import (
     Refused,
     Retryable,
 )
-from dpsync.vendor.errors import Ended
+from dpsync.vendor.errors import DENIED, Ended, refused
 
 
 def task(sentence: str, *references: str) -> HandOver:
     """What our own operator must do in the vendor's web app."""
     return HandOver(to=Recipient.OPERATOR, task=sentence, references=tuple(filter(None, references)))
+
+
+def nobody(still: object | None) -> NothingHeld:
+    """What a change says that found nobody; `still`: who a read after it shows there all the same.
+
+    A no that its record belies raises `Ended`: "nothing held" is final, and nobody would look again.
+    """
+    if still is not None:
+        raise refused(DENIED)
+    return NothingHeld(evidence=())
 
 
 def each(steps: Iterable[Callable[[], Outcome]]) -> list[Outcome]:

@@ -17,7 +17,7 @@ from dpsync.connectors.brevo.correction import Blocks, correct
 from dpsync.model import Changes, FieldValue, Right
 from dpsync.vendor.corrections import Compared, compared
 from dpsync.vendor.errors import unreadable
-from dpsync.vendor.outcomes import task
+from dpsync.vendor.outcomes import nobody, task
 from dpsync.vendor.pace import Pace
 from dpsync.vendor.places import Found, PeopleInPlaces, remembered
 from dpsync.vendor.rectification import move
@@ -204,7 +204,7 @@ class Brevo(PeopleInPlaces[BrevoSettings, Calls, str, Contact]):
 def _delete(calls: Calls, address: str) -> Outcome:
     reply = calls.tell("DELETE", "/contacts/{identifier}", address)
     if calls.no(reply, NOBODY):
-        return NothingHeld(evidence=())
+        return nobody(calls.held(address))
     if reply.status != 204:
         raise unreadable(doubtful=True)
     return Applied(evidence=())
@@ -215,6 +215,6 @@ def _changed(calls: Calls, address: str, body: Mapping[str, object], not_so: Cal
     if not body:
         return Applied(evidence=())
     if calls.change(address, body, NOBODY):
-        return NothingHeld(evidence=())
+        return nobody(calls.held(address))
     now = calls.held(address)
     return calls.unchanged() if now and not_so(now) else Applied(evidence=())

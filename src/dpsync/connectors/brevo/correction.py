@@ -14,7 +14,7 @@ from dpsync.vendor.calls import part_of
 from dpsync.vendor.corrections import EMAIL, Left, put_right
 from dpsync.vendor.errors import NOT_DONE, Ended, Error
 from dpsync.vendor.field_values import FieldType, Kind, written
-from dpsync.vendor.outcomes import task
+from dpsync.vendor.outcomes import nobody, task
 from dpsync.vendor.places import once
 from dpsync.vendor.rectification import GONE, Gone, to_send
 
@@ -88,6 +88,11 @@ class _Correction(rectification.Correction[Calls]):
         except Gone:
             return self.gone()
         return rectification.Correction.make(self)
+
+    def gone(self) -> Outcome:
+        """Nobody is believed only where the account does not show the contact."""
+        nobody(self.calls.held(self.at))
+        return rectification.Correction.gone(self)
 
     def keep_blocked(self) -> None:
         """Put it back on the blocklist where a new address took it off. Raises `Ended`, `Gone`."""

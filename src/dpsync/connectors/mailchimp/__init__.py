@@ -49,7 +49,7 @@ from dpsync.connectors.mailchimp.roster import lines_of
 from dpsync.model import Changes, Right
 from dpsync.vendor.corrections import Compared, compared
 from dpsync.vendor.errors import Ended, unreadable
-from dpsync.vendor.outcomes import each, task, together
+from dpsync.vendor.outcomes import each, nobody, task, together
 from dpsync.vendor.places import Found, PeopleInPlaces
 from dpsync.vendor.rectification import move
 
@@ -227,7 +227,7 @@ class Mailchimp(PeopleInPlaces[MailchimpSettings, Calls, str, Member], ObservesO
         body = {"status": "unsubscribed"}
         reply: Reply = calls.lists.update_list_member(list_id, member.id, body, skip_merge_validation=True)
         if calls.not_there(reply, list_id):
-            return NothingHeld(evidence=())
+            return nobody(calls.at(list_id, member.id))
         now = calls.member_in(reply, list_id, member.id)
         return Applied(evidence=()) if now.status == "unsubscribed" else calls.unchanged()
 
@@ -255,11 +255,11 @@ class Mailchimp(PeopleInPlaces[MailchimpSettings, Calls, str, Member], ObservesO
         no = calls.not_there(reply, list_id, BY_HAND)
         if no is None and reply.status != 204:
             raise unreadable()
-        now = calls.at(list_id, member.id) if no is BY_HAND else None
+        now = calls.at(list_id, member.id) if no else None
         if no is None or (now and now.status == "archived"):
             return Applied(evidence=())
-        if now is None:
-            return NothingHeld(evidence=())
+        if now is None or no is NOBODY:
+            return nobody(now)
         return task(
             f"In audience {list_id} the API of Mailchimp cannot archive a contact of status '{now.status}'. Archive it "
             "in the web app, or make sure that nobody uses it until the restriction is lifted.",

@@ -13,7 +13,7 @@ from dpsync.vendor.calls import part_of
 from dpsync.vendor.corrections import EMAIL, Left, put_right, two_records
 from dpsync.vendor.errors import NOT_DONE, Error
 from dpsync.vendor.field_values import UNTYPED, FieldType, Kind, written
-from dpsync.vendor.outcomes import task
+from dpsync.vendor.outcomes import nobody, task
 from dpsync.vendor.rectification import Gone, to_send
 
 _TAG = re.compile(r"[A-Z][A-Z0-9_]{0,9}")
@@ -100,8 +100,9 @@ class _Correction(rectification.Correction[Calls]):
         return None
 
     def gone(self) -> Outcome:
-        """Nobody is believed of an audience that exists."""
+        """Nobody is believed of an audience that exists, and that does not show the contact."""
         self.calls.confirm(self.left.reference)
+        nobody(self.calls.at(self.left.reference, self.at))
         return rectification.Correction.gone(self)
 
     def names(self, no: Reply, parts: Sequence[str]) -> Collection[str]:
