@@ -24,6 +24,7 @@ from dpsync.store.trouble import trouble
 
 SCHEMA = "0012"
 """The newest migration: what this program works with."""
+_BACKED_UP = "back the database up (pg_dump), and say so: `dpsync init --backed-up` migrates it"
 A_BEAT = timedelta(minutes=1)
 """A sign of life that holds for longer was given by a clock that was ahead."""
 MICROSECOND = timedelta(microseconds=1)
@@ -124,9 +125,10 @@ def demand_current_schema(engine: Engine) -> None:
         raise nothing_there(engine)
     refuse_newer(has)
     if has != SCHEMA:
+        copied = engine.dialect.name == "sqlite"
+        way = "`dpsync init` copies the database and migrates it" if copied else _BACKED_UP
         raise StoreProblem(
-            f"the database has the older schema {has}, this program needs {SCHEMA}: stop the service, then "
-            "`dpsync init` copies the database and migrates it"
+            f"the database has the older schema {has}, this program needs {SCHEMA}: stop the service, then {way}"
         )
 
 
@@ -242,8 +244,8 @@ def _kept(engine: Engine, was: str, *, backed_up: bool) -> Path | None:
         return _copied(database, database.with_name(f"{database.name}.schema-{was}"))
     if not backed_up:
         raise StoreProblem(
-            f"the database has schema {was} and is to get {SCHEMA}: stop the service, back the database up (pg_dump), "
-            "then say so: `dpsync init --backed-up`; nothing was changed"
+            f"the database has schema {was} and is to get {SCHEMA}: stop the service, then {_BACKED_UP}; nothing was "
+            "changed"
         )
     return None
 
