@@ -182,5 +182,5 @@ def test_a_secret_that_slipped_in_as_a_path_is_not_repeated(here: Path, capsys: 
     config = here / "dpsync.toml"
     config.write_text(CONFIG.replace("secrets/mailchimp.key", "hunter2-us1"), encoding="utf-8")
     _, said = checked(here, capsys)
-    assert "points to a file that is not there" in said
+    assert "points to a file that is not there: put the secret into a file of that name, mode 0600" in said
     assert "hunter2" not in said

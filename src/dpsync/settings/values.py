@@ -50,6 +50,7 @@ _UNITS = {
     "d": 86400, "day": 86400, "week": 604800,
 }  # fmt: skip
 _DURATION = re.compile(r"([0-9]{1,6}) *(" + "|".join(_UNITS) + r")s?")
+_WAY_OUT = "put the secret into a file of that name, mode 0600"
 _ENV_NAME = re.compile(r"[A-Z_][A-Z0-9_]*")
 _PATH_SECRET = re.compile(r"[A-Za-z0-9_-]{22,128}")
 
@@ -127,10 +128,10 @@ def _from_file(path: Path) -> str:
 
 def _unusable(trouble: Trouble, path: Path) -> PydanticCustomError:
     if trouble.kind is TroubleKind.VACANT:
-        return PydanticCustomError(UNSET, "points to a file that is not there")
+        return PydanticCustomError(UNSET, f"points to a file that is not there: {_WAY_OUT}")
     if paths.holds_files(path):
         return wrong("names a folder, not a file in it")
-    told = trouble.told("put the secret into a file of that name, mode 0600")
+    told = trouble.told(_WAY_OUT)
     type_ = UNSET if trouble.kind in {TroubleKind.EMPTY, TroubleKind.SHUT} else OURS
     return PydanticCustomError(type_, "points to what cannot be used: {told}", {"told": told})
 
