@@ -3,23 +3,28 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from dpsync.cli.check_doors import letters_that_wait
+from dpsync.cli.check_doors import letters_that_wait, questions_that_wait
 from dpsync.cli.check_lines import CheckResult
 from dpsync.cli.checks import _tested
+from dpsync.cli.unasked import for_our_operator, unasked
 from dpsync.errors import MailHostRefused
 from dpsync.model import State
 from dpsync.propagation.correspondence.undelivered import tell_of_mail_host
-from dpsync.reports.make import month_report
+from dpsync.reports.make import month_report, titled_processors
+from dpsync.reports.status import status_rows
 from dpsync.store import tables as t
 from tests.journeys.installation import FORMS, OPERATOR, Asked, Installation, installed, sqlite_url
 from tests.journeys.test_letters import CONTACT, DAY, ask, confirmed, events
 from tests.mailhost import MailHost, mail_host
 
+TITLE = "Stratosoft, sign-up forms"
+OURS = {("operator", "mail_refused"), ("dpo", "held")}
 PRIVACY = "privacy@example.org"
 MODES = {
     "its sender at MAIL": {"MAIL": "550 5.7.60 Client does not have permissions to send as this sender"},
@@ -112,12 +117,46 @@ def test_a_question_that_our_own_mail_host_does_not_take_is_asked_again_and_no_c
     with installed(tmp_path, database_url, processors=FORMS, web=True) as there:
         replies = dict(MODES["its sender at RCPT"])
         with own_host(there, replies) as host:
+            asked = ask(there)
+            assert (waits_for(there, asked), unasked(there.service)) == (("Stratosoft, sign-up forms",), None), (
+                "nobody tried yet"
+            )
             there.drive()
-            assert there.alerts() == [("operator", "mail_refused")]
+            assert {("operator", "mail_refused")} <= {*there.alerts()} <= OURS
+            assert waits_for(there, asked) == ("the operator",)
+            (line,) = questions_that_wait(there.service)
+            assert (line.verdict, line.code) == (CheckResult.PROBLEM, "DP-303")
+            assert f"{TITLE} not accepted by our own mail host since 20 Nov 2026, 09:00" in line.text
+            assert "the mail host does not take our envelope sender" in line.text
             replies.clear()
             there.drive(DAY)
             assert (CONTACT,) in [one.to for one in host.taken]
-            assert there.alerts() == [("operator", "mail_refused")]
+            assert {("operator", "mail_refused")} <= {*there.alerts()} <= OURS
+            assert (waits_for(there, asked), list(questions_that_wait(there.service))) == (
+                ("Stratosoft, sign-up forms",),
+                [],
+            )
+
+
+def waits_for(there: Installation, asked: Asked) -> tuple[str, ...]:
+    """For whom a request waits, as `status` says it."""
+    known = titled_processors(there.service.settings)
+    rows = there.service.read(
+        lambda connection: status_rows(connection, now=there.clock.now(), request_id=asked.id, processors=known)
+    )
+    (row,) = for_our_operator(rows, unasked(there.service))
+    return row.waits_for
+
+
+def test_a_refusal_of_our_mail_host_that_is_over_is_no_reason_any_more(tmp_path: Path) -> None:
+    with (
+        installed(tmp_path, sqlite_url(tmp_path), processors=FORMS, web=True) as there,
+        own_host(there, dict(MODES["its sender at RCPT"])),
+    ):
+        there.drive()
+        assert unasked(there.service)
+        there.clock.advance(timedelta(days=2, minutes=1))
+        assert unasked(there.service) is None
 
 
 def test_a_test_mail_goes_as_letters_go(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from dpsync.channels import HEARTBEAT, useless
 from dpsync.cli.check_lines import CheckLine, CheckResult
 from dpsync.cli.check_sources import source_lines
 from dpsync.cli.running_service import Serving, ask
+from dpsync.cli.unasked import unasked
 from dpsync.errors import MAIL_HOST, ConfigurationError, DpsyncError, Locked
 from dpsync.extras import is_installed, unusable
 from dpsync.installation import Installation
@@ -137,6 +138,14 @@ def letters_that_wait(there: Installation) -> Iterator[CheckLine]:
     why = "; ".join(row.reason for row in found)
     text = f"{letters} not accepted by our own mail host{begun}. dpsync tries again: {why}"
     yield CheckLine("letters", CheckResult.PROBLEM, text, "DP-303")
+
+
+def questions_that_wait(there: Installation) -> Iterator[CheckLine]:
+    """Which contacts our own mail host does not let us ask, since when and why: their letters stay held."""
+    if found := unasked(there):
+        text = f"the question to the contact of {found.places} not accepted by our own mail host since "
+        text += f"{moment(found.since, there.zone)}. dpsync tries again: {found.why}"
+        yield CheckLine("questions", CheckResult.PROBLEM, text, "DP-303")
 
 
 def _alerts(settings: Settings) -> Iterator[CheckLine]:

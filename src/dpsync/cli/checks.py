@@ -18,6 +18,7 @@ from dpsync.cli.check_doors import (
     month_report_of,
     outside,
     pdf_lines,
+    questions_that_wait,
     refused_of,
 )
 from dpsync.cli.check_hooks import hook_lines
@@ -76,7 +77,7 @@ def looked(talk: Talk, *, offline: bool, send_test: bool, ask: Sequence[str] = (
         if not any(one.fatal for one in ready):
             lines += _jobs(there, there.clock.now())
             lines += _incoming(there)
-            lines += letters_that_wait(there)
+            lines += [*letters_that_wait(there), *questions_that_wait(there)]
             lines += month_report_of(there, there.clock.now())
             lines += [*checkpoint_mail_of(there, there.clock.now()), *_drill(there, there.clock.now())]
             lines += pdf_lines()

@@ -155,6 +155,7 @@ SHAPES: dict[str, dict[str, str]] = {
         "stopped[].why": "person (`dpsync pause`) or credential (it rejected ours)",
         "stopped[].command": "how to go on",
         "mail_waiting": "how many messages that came in by mail a person must read; with REQUEST, those about it",
+        "unasked[]": "a processor whose contact our own mail host does not let us ask (DP-303)",
         "proof[]": "what kept outside the database, keys too, does not fit it or is missing; then the code is 2",
         "owed[].sentence": "a letter to a person, a complaint or an incident that waits; with REQUEST, about it",
         "owed[].overdue": "whether its last day is over",

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from dpsync.cli.unasked import Unasked
     from dpsync.installation import Installation
     from dpsync.reports.duties import Duty
     from dpsync.reports.lines import RequestStanding
@@ -79,7 +80,8 @@ class _Found:
     """What stands where now. `summary`: of all that is asked about, shown or not. `mail`: messages nobody has read.
 
     `one` and `who` are of the request that was named. `owed`: letters to people, complaints and incidents that wait for
-    somebody. `proof`: what is kept outside the database, and does not bear out what is said here.
+    somebody. `proof`: what is kept outside the database, and does not bear out what is said here. `unasked`: whose
+    contact our own mail host does not let us ask.
     """
 
     rows: "Sequence[StatusRow]"
@@ -91,6 +93,7 @@ class _Found:
     one: "RequestStanding | None"
     who: "Who | None"
     proof: Sequence[str]
+    unasked: "Unasked | None"
 
     @property
     def head(self) -> str:
@@ -102,6 +105,7 @@ class _Found:
 
 def _look(talk: Talk, there: "Installation", request: str, *, limit: int, every: bool, who: bool, by: str) -> _Found:
     from dpsync.cli.opening import doubts_of, full_id, shown_to
+    from dpsync.cli.unasked import for_our_operator, unasked
     from dpsync.propagation.correspondence.incoming import unread
     from dpsync.reports.make import conversations_of, owed_elsewhere, titled_processors
     from dpsync.reports.status import status_rows
@@ -121,8 +125,9 @@ def _look(talk: Talk, there: "Installation", request: str, *, limit: int, every:
         return rows, summary_of(rows) if every or request_id else summary(connection, now)
 
     rows, counted = there.read(work)
+    alone = unasked(there)
     return _Found(
-        rows=rows,
+        rows=for_our_operator(rows, alone),
         summary=counted,
         stopped=stopped_processors(there),
         conversations=conversations_of(there, now),
@@ -131,6 +136,7 @@ def _look(talk: Talk, there: "Installation", request: str, *, limit: int, every:
         one=standing_of(there, request_id) if request_id else None,
         who=about,
         proof=doubts_of(there),
+        unasked=alone,
     )
 
 
@@ -203,6 +209,7 @@ def _show_json(talk: Talk, found: _Found) -> None:
             "summary": found.head,
             "stopped": [{**asdict(one), "command": one.command} for one in found.stopped],
             "mail_waiting": found.mail,
+            "unasked": list(found.unasked.titles) if found.unasked else [],
             "conversations": json_value(found.conversations),
             "owed": json_value(found.owed),
             "requests": [json_value(row) for row in found.rows],
@@ -230,6 +237,8 @@ def _show(talk: Talk, found: _Found, zone: "ZoneInfo") -> None:
         talk.warn(f"This cannot be relied on: {wrong}")
     for stopped in found.stopped:
         talk.say(f"{stopped.sentence}.")
+    if found.unasked:
+        talk.say(found.unasked.sentence)
     if found.mail:
         talk.say(f"{several(found.mail, 'message')} for a person to read. `dpsync check` names the folder.")
     for duty in (*found.owed, *retention_duties(found.conversations)):

@@ -1,0 +1,112 @@
+"""Which contacts our own mail host does not let us ask: their letters wait for us, and not for them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection, func, select
+
+from dpsync.model import Cause, State
+from dpsync.propagation.alert_texts import ABOUT_US
+from dpsync.store import tables as t
+
+if TYPE_CHECKING:
+    from dpsync.installation import Installation
+    from dpsync.reports.status import StatusRow
+
+
+_TOLD_AGAIN = timedelta(days=2)
+"""The alert comes each day for as long as the mail host refuses: an older one is about what is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unasked:
+    """Titles of the processors whose contact has not got our question, by name; since when and why, as our own mail
+    host last said. `requests`: which request waits for which of them.
+    """
+
+    titles: dict[str, str]
+    since: datetime
+    why: str
+    requests: frozenset[tuple[str, str]]
+
+    @property
+    def places(self) -> str:
+        """Their titles, in words."""
+        return " and ".join(self.titles.values())
+
+    @property
+    def sentence(self) -> str:
+        """What `status` says of them."""
+        return (
+            f"Our own mail host has not taken our question to the contact of {self.places}: what is held there waits "
+            "for our operator (DP-303: dpsync check --send-test)."
+        )
+
+
+def unasked(there: "Installation") -> Unasked | None:
+    """Who has not been asked because our own mail host did not take the question; None where it has refused nothing.
+
+    A question that nobody has tried to mail yet is none of these.
+    """
+    sections = there.settings.processors
+    if there.settings.mail is None or not there.settings.intake.public_url:
+        return None  # nobody is asked then, and `check` says so
+    waiting = there.read(_waiting)
+    refused = there.read(_refused) if waiting else None
+    if refused is None or refused[0] < there.clock.now() - _TOLD_AGAIN:
+        return None
+    known = {
+        (name, there.keys.pseudonym("address", address))
+        for name, section in sections.items()
+        for address in (section.contact, section.backup_contact)
+        if address
+    }
+    at, why = refused
+    begun = {name: since for (name, pseudonym), since in waiting.items() if (name, pseudonym) in known and since <= at}
+    if not begun:
+        return None
+    titles = {name: sections[name].title or name for name in sorted(begun)}
+    held = there.read(lambda connection: _held(connection, list(begun)))
+    return Unasked(titles, min(begun.values()), why, held)
+
+
+def for_our_operator(rows: "Sequence[StatusRow]", found: Unasked | None) -> "list[StatusRow]":
+    """The same rows; what waits for a contact that we could not ask waits for our operator."""
+    if found is None:
+        return list(rows)
+    told: list[StatusRow] = []
+    for row in rows:
+        ours = {title for name, title in found.titles.items() if (row.request_id, name) in found.requests}
+        waits = ("the operator" if one in ours else one for one in row.waits_for)
+        told.append(replace(row, waits_for=tuple(dict.fromkeys(waits))))
+    return told
+
+
+def _waiting(connection: Connection) -> dict[tuple[str, str], datetime]:
+    c = t.contact.c
+    rows = connection.execute(
+        select(c.processor, c.pseudonym, c.created_at).where(c.asked_at.is_(None), c.confirmed_at.is_(None))
+    )
+    return {(row.processor, row.pseudonym): row.created_at for row in rows}
+
+
+def _refused(connection: Connection) -> tuple[datetime, str] | None:
+    """When our own mail host last was told of, and what it said."""
+    a, c = t.alert.c, t.alert_concern.c
+    last = select(func.max(a.id)).where(a.cause.in_(sorted(ABOUT_US))).scalar_subquery()
+    of_it = (
+        select(a.created_at, c.about).join(t.alert_concern, c.alert_id == a.id).where(a.id == last).order_by(c.about)
+    )
+    row = connection.execute(of_it).first()
+    return (row.created_at, row.about) if row else None
+
+
+def _held(connection: Connection, names: Sequence[str]) -> frozenset[tuple[str, str]]:
+    p = t.propagation.c
+    unverified = p.causes.contains(Cause.CONTACT_UNVERIFIED.value)
+    rows = connection.execute(
+        select(p.request_id, p.processor).where(p.state == State.HELD, unverified, p.processor.in_(names))
+    )
+    return frozenset((row.request_id, row.processor) for row in rows)
