@@ -65,6 +65,7 @@ _FORMS = {
     "outboxes": rf"(?:[a-z0-9_-]{{1,40}} (?:up|away) {_MOMENT} [0-9]{{1,18}} [0-9]{{1,18}}\n?)*",
     "reconciled": _COMPARED,
     "swept": _COMPARED,
+    "recovered_at": _MOMENT,
     "sweeping": f"(?:[0-9a-f]{{16}} {_MOMENT})?",
     "soundness": rf"{_MOMENT} [0-9]{{1,9}}",
     "compared": rf"{_MOMENT} [0-9]{{1,18}}(?: [0-9a-f]{{64}})+",

@@ -1,7 +1,7 @@
 """What `dpsync check` sees of main databases with a shape of their own: mappings, signatures, outboxes."""
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from dpsync.cli.check_lines import CheckLine, CheckResult
 from dpsync.errors import ConfigurationError
@@ -15,6 +15,7 @@ from dpsync.intake.signature import UNFIT
 from dpsync.intake.sources.messages import SourceMessages, messages_of
 from dpsync.intake.sources.schemes import doubtful
 from dpsync.intake.sources.source import Source, source_of
+from dpsync.intake.sweeping import after_recovery
 from dpsync.intake.sweeping.nightly import swept_by_night
 from dpsync.intake.sweeping.sweep import CODE, with_a_roster
 from dpsync.reports.reconciled import SWEPT, ListState, SourceStanding, open_findings, standings
@@ -104,17 +105,29 @@ def people_lines(there: Installation) -> Iterator[CheckLine]:
 def roster_lines(there: Installation) -> Iterator[CheckLine]:
     """Of each processor that can list whom it holds: the same."""
     found, waiting = there.read(lambda connection: (standings(connection, SWEPT), open_findings(connection)))
-    nightly = swept_by_night(there.settings)
-    for name in with_a_roster(there.settings):
+    nightly, rosters = swept_by_night(there.settings), with_a_roster(there.settings)
+    since = there.read(after_recovery.recovered_at)
+    owed = there.read(lambda connection: after_recovery.owed(connection, rosters))
+    for name in rosters:
         what, one = f"processor {name}, people", found.get(name)
-        if name in nightly and one is not None and there.clock.now() - one.at > SELDOM:
-            since = f"no sweep came to its end since {moment(one.at, there.zone)}: a restart makes it begin anew"
-            yield CheckLine(what, CheckResult.PROBLEM, f"{since}. `{SWEEP} {name}` reads the list at once", CODE)
+        if since and name in owed:
+            yield CheckLine(what, CheckResult.PROBLEM, _owed(there, name, since), CODE)
+        elif name in nightly and one is not None and there.clock.now() - one.at > SELDOM:
+            told = f"no sweep came to its end since {moment(one.at, there.zone)}: a restart makes it begin anew"
+            yield CheckLine(what, CheckResult.PROBLEM, f"{told}. `{SWEEP} {name}` reads the list at once", CODE)
         elif name in nightly or one is not None:
             yield _of_list(there, what, one, waiting.get(observed_at(name), 0), SWEEP)
         else:
             text = "it lists whom it holds, and nobody looks who is back: set `sweep = {}` in its section"
             yield CheckLine(what, CheckResult.NOT_SET, text)
+
+
+def _owed(there: Installation, name: str, since: datetime) -> str:
+    at = moment(since, there.zone)
+    return (
+        f"its list was not read since the database was recovered on {at}: who was erased may be back. dpsync reads it "
+        f"at once when it runs and the account goes on (`dpsync resume`), or by `{SWEEP} {name}`"
+    )
 
 
 def _of_list(

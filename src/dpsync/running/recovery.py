@@ -18,6 +18,7 @@ from dpsync.alert_causes import AlertCause
 from dpsync.alerts import Concern, raise_alert
 from dpsync.errors import KeyProblem, LedgerTampered, ProofDamaged, UsageError
 from dpsync.installation import Installation
+from dpsync.intake.sweeping import after_recovery
 from dpsync.journal import AcceptedRequest, Journal, Stretch
 from dpsync.ledger import entry, note, rows
 from dpsync.ledger.anchors import GAP
@@ -213,6 +214,7 @@ def _begin(
     """Pause everything, put on the record who goes on, and tell of it."""
     pause(unit.connection, {section.account for section in there.settings.processors.values()})
     meta.put(unit.connection, BEGUN, str(behind.size))
+    after_recovery.owe(unit.connection, now)
     said = person.author.said(rows.own_key(there.keys))
     unit.append(None, entry.encode(EntryKind.DECIDED, now, kind=KIND, **said))
     account = f" (account {person.os_user})" if person.os_user else ""

@@ -1,4 +1,5 @@
-"""What runs by the clock: each processor of which the settings say so is swept once a night.
+"""What runs by the clock: each processor of which the settings say so is swept once a night, and after a recovery each
+one at once.
 
 A long list takes long, and other jobs must not wait for it. So a sweep goes on for some seconds of each minute, which
 also leaves the rest of the account's time to others; of several workers one does it. Whoever dies in it has changed
@@ -14,6 +15,7 @@ from typing import Final
 
 from dpsync import telemetry
 from dpsync.installation import Installation
+from dpsync.intake.sweeping import after_recovery
 from dpsync.intake.sweeping.sweep import sweep_of, with_a_roster
 from dpsync.reports.reconciled import SWEPT, standings
 from dpsync.scheduler import daily
@@ -64,9 +66,13 @@ class Nightly:
         return name, sweep_of(self._there, name, paced=False).steps(now) if name else iter(())
 
     def _due(self, now: datetime) -> list[str]:
-        last = self._there.read(partial(standings, kept=SWEPT))
-        next_due = daily(NIGHT, self._there.zone)
-        return [one for one in swept_by_night(self._there.settings) if one not in last or next_due(last[one].at) <= now]
+        there = self._there
+        named = {name: there.controller.processors[name].account for name in with_a_roster(there.settings)}
+        owed = there.read(partial(after_recovery.due, accounts=named, now=now))
+        last = there.read(partial(standings, kept=SWEPT))
+        next_due = daily(NIGHT, there.zone)
+        nightly = [one for one in swept_by_night(there.settings) if one not in last or next_due(last[one].at) <= now]
+        return [*owed, *nightly]
 
     def _is_over(self, name: str, steps: Iterator[int]) -> bool:
         section, clock = self._there.settings.processors[name].sweep, self._there.clock
