@@ -175,8 +175,8 @@ class Custody:
         damaged = [*checkpoints.damaged]
         if size is not None and (missing := self.anchors.trouble or self.anchors.missing(size)):
             damaged.append(missing)
-        elif not quick:
-            damaged += anchor_chain.absent(self._folder, size or 0)
+        else:
+            damaged += anchor_chain.missed(self._folder, size or 0)
         if size is not None and (absent := self.receipts.absent):
             damaged.append(absent)
         told = None

@@ -101,6 +101,24 @@ def test_a_late_change_that_newer_ones_cover_owes_no_reading(world: World) -> No
         assert list(owed.problems(connection, accounts, world.clock.now())) == []
 
 
+def test_a_change_is_not_looked_for_after_an_erasure_that_ended_in_the_same_moment(world: World) -> None:
+    world.vendors["alpha"].hold(ADA)
+    changed = world.ask(Right.RECTIFICATION, ADA, id="crm-1", to=NEW, version=2)
+    world.drive()
+    erased = world.ask(Right.ERASURE, ADA, id="crm-1", version=1)
+    world.drive()
+    assert world.row(changed).state_since == world.row(erased).state_since
+    world.clock.advance(timedelta(days=31))
+    world.drive()
+    assert (world.state(changed), world.state(erased)) == (State.VERIFIED, State.VERIFIED)
+    assert [what for what, right, _ in world.vendors["alpha"].calls if right is Right.RECTIFICATION] == [
+        "carry_out",
+        "verify",
+    ]
+    with reading(world.engine) as connection:
+        assert list(owed.problems(connection, {"alpha": "alpha"}, world.clock.now())) == []
+
+
 def by_letter(world: World, right: Right) -> Received:
     """A processor by letter alone was asked under the new address, and has the letter."""
     world.use(world.processor("paper", world.notice))

@@ -54,6 +54,11 @@ def absent(folder: Path, anchored: int) -> list[str]:
     return problems
 
 
+def missed(folder: Path, anchored: int) -> list[str]:
+    """The same while another process may write there: a listing shows a file and not the one that came before it."""
+    return absent(folder, anchored) and absent(folder, anchored)
+
+
 def _names(folder: Path) -> frozenset[str]:
     try:
         return frozenset(path.name for path in folder.iterdir() if not path.name.startswith("."))
