@@ -35,7 +35,7 @@ _OVERTAKEN = exists().where(
         and_(
             _LATER.c.right == Right.ERASURE.value,
             _LATER.c.state.in_(ERASED),
-            _LATER.c.state_since > _P.state_since,
+            _LATER.c.state_since >= _P.state_since,
         ),
     ),
 )

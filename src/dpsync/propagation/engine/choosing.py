@@ -181,7 +181,10 @@ def _names(late: Waiting, row: Waiting) -> bool:
 
 
 def _erased_since(connection: Connection, own: Waiting) -> bool:
-    """Whether an erasure went after it, though it was asked for before: it was held, or came with an older version."""
+    """Whether an erasure went after it, though it was asked for before: it was held, or came with an older version.
+
+    What ended in the same moment, in one commit, counts as after it: had it gone before, nobody would have been there.
+    """
     if own.right is Right.ERASURE:
         return False
     since = select(_P.state_since).where(_P.id == own.id).scalar_subquery()
@@ -190,7 +193,7 @@ def _erased_since(connection: Connection, own: Waiting) -> bool:
         _OF_PERSON.c.processor == own.processor,
         _OF_PERSON.c.right == Right.ERASURE.value,
         _OF_PERSON.c.state.in_(ERASED),
-        _OF_PERSON.c.state_since > since,
+        _OF_PERSON.c.state_since >= since,
     )
     return connection.execute(here.limit(1)).first() is not None
 
