@@ -135,6 +135,23 @@ def test_missing_checkpoints_of_a_ledger_that_is_not_new_refuse_the_start(there:
     assert verify_ledger(there.service, full=True).damaged
 
 
+@pytest.mark.parametrize(
+    "lost", ["checkpoint", "000000000002.checkpoint", "000000000003.checkpoint", "2-3.consistency"]
+)
+def test_whatever_is_missing_outside_stops_each_command_that_writes_and_not_the_start_alone(
+    there: Installation, lost: str
+) -> None:
+    there.ask(Right.ERASURE, ADA)
+    there.service.anchor(there.clock.now())
+    there.service.custody.demand(there.service.read)
+    (anchors(there) / lost).unlink()
+    with pytest.raises(ProofDamaged, match=lost.replace(".checkpoint", "")) as refused:
+        there.service.custody.demand(there.service.read)
+    with pytest.raises(ProofDamaged) as start:
+        there.start_beside()
+    assert refused.value.message == start.value.message
+
+
 def test_a_loss_that_a_person_has_accepted_is_on_the_record_and_stops_nothing(there: Installation) -> None:
     asked = there.ask(Right.ERASURE, ADA)
     there.service.anchor(there.clock.now())

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Connection
 
 from dpsync.ledger import anchor_chain, entry, note
-from dpsync.ledger.anchor_chain import absent, unlike
+from dpsync.ledger.anchor_chain import absent, missed, unlike
 from dpsync.ledger.entry import EntryKind
 from dpsync.ledger.log import Log
 from tests.unit.test_ledger_receipt import NOW, ORIGIN, SIGNER
@@ -50,6 +50,19 @@ def test_a_checkpoint_that_a_consistency_file_leads_to_or_from_is_missed(folder:
         size == 5,
     ]
     assert f"touch {folder / f'{size:012d}.gap'}" in problems[0]
+
+
+def test_what_a_listing_passed_over_while_somebody_wrote_is_not_missed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = frozenset(path.name for path in folder.iterdir())
+    listings = [names - {"000000000005.checkpoint"}, names]
+    monkeypatch.setattr(anchor_chain, "_names", lambda _: listings.pop(0))
+    assert missed(folder, 9) == []
+    listings = [names]
+    assert missed(folder, 9) == []
+    listings = [names - {"000000000005.checkpoint"}] * 2
+    assert "000000000005.checkpoint is not there any more" in missed(folder, 9)[0]
 
 
 @pytest.mark.parametrize("end", ["gap", "gap-recorded"])
