@@ -1,7 +1,8 @@
 """The journal: what was accepted, kept outside the database, so that a database that lost some of it is known.
 
-A line is one group of requests (and withdrawals), sealed; it is written and on the disk after their commit and before
-anybody is told 202. So every request that was answered 202 is in here, and every line tells of what was committed:
+A line is one group of requests (withdrawals, and news of merges), sealed; it is written and on the disk after their
+commit and before anybody is told 202. So every request that was answered 202 is in here, and every line tells of what
+was committed:
 
 - dead before the commit: neither database nor journal have it, and nobody was answered;
 - dead after the commit, before the line or within it: the database has it, nobody was answered. The sender repeats, and
@@ -33,6 +34,10 @@ from dpsync.errors import KeyProblem, ProofDamaged, ProofDiskFull
 from dpsync.paths import Trouble, TroubleKind
 from dpsync.sealing import Keys
 
+MERGE_TOLD = "merge told"
+"""What the row of table `shelf` is called that says that the news of a merge came. It has no request to be known by:
+its key, which is its id here, tells it from any other, and says nothing of anybody."""
+
 NAME = "journal"
 GAP = f"{NAME}.gap"
 
@@ -47,7 +52,7 @@ _LINES_LOST = (
 
 @dataclass(frozen=True, slots=True)
 class AcceptedRequest:
-    """One event that was answered with "accepted". `kind`: request or withdrawal."""
+    """One event that was answered with "accepted". `kind`: request, withdrawal, or merge: see `MERGE_TOLD`."""
 
     request_id: str
     source: str

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, func, select, tuple_
 
-from dpsync.journal import AcceptedRequest, Stretch
+from dpsync.journal import MERGE_TOLD, AcceptedRequest, Stretch
 from dpsync.store import meta
 from dpsync.store import tables as t
 
@@ -93,6 +93,21 @@ def _lost(connection: Connection, accepted: Sequence[AcceptedRequest]) -> Iterat
             asked = names[at : at + PAGE]
             there = {tuple(row) for row in connection.execute(select(*place.clauses).where(place.in_(asked)))}
             yield from (events[kind, *name] for name in asked if name not in there)
+    merges = {one.request_id: one for one in accepted if one.kind == "merge"}
+    s = t.shelf.c
+    for at in range(0, len(merges), PAGE):
+        marks = list(merges)[at : at + PAGE]
+        known = select(s.key).where(s.processor == MERGE_TOLD, s.key.in_(marks))
+        kept = set(connection.execute(known).scalars())
+        yield from (merges[mark] for mark in marks if mark not in kept)
+
+
+def counted(lost: Sequence[AcceptedRequest]) -> str:
+    """How many there are of what was accepted, in words."""
+    merges = sum(one.kind == "merge" for one in lost)
+    requests = len(lost) - merges
+    told = [f"{requests:,} request{'' if requests == 1 else 's'}"] if requests or not merges else []
+    return " and ".join([*told, *([f"{merges:,} merge{'' if merges == 1 else 's'}"] if merges else [])])
 
 
 def unlisted_sentence(ids: Sequence[str], path: Path) -> str:
@@ -118,8 +133,8 @@ def sentence_of(lost: Sequence[AcceptedRequest], short: int, path: Path, *, dama
     first = min(one.at for one in lost)
     named = ", ".join(one.request_id for one in lost[:MOST_NAMED])
     more = f" and {len(lost) - MOST_NAMED} more" if len(lost) > MOST_NAMED else ""
-    kinds = "request was" if len(lost) == 1 else "requests were"
+    were = "was" if len(lost) == 1 else "were"
     return (
-        f"{least}{len(lost)} {kinds} accepted since {first:%d %b %Y %H:%M} UTC and "
+        f"{least}{counted(lost)} {were} accepted since {first:%d %b %Y %H:%M} UTC and "
         f"{'is' if len(lost) == 1 else 'are'} not in the database: {named}{more}. {way_out[0].upper()}{way_out[1:]}"
     )

@@ -14,6 +14,7 @@ from typing import Final
 from sqlalchemy import Connection, delete, func, select, update
 
 from dpsync.errors import KeyProblem
+from dpsync.journal import MERGE_TOLD
 from dpsync.propagation.persons import MERGED
 from dpsync.sealing import Keys
 from dpsync.store import shelf
@@ -108,6 +109,12 @@ def explain(connection: Connection, keys: Keys, event: str, now: datetime) -> bo
     """Keep that a message was explained by a merge; whether it is the first time."""
     sealed = keys.seal(_PURPOSE, b"", event.encode())
     return insert_or_ignore(connection, t.shelf, {"processor": EXPLAINED, "key": event, "sealed": sealed, "at": now})
+
+
+def note_told(connection: Connection, keys: Keys, mark: str, now: datetime) -> None:
+    """Keep that the news of a merge came. The journal lists it for ever, and whatever it lists must be here."""
+    sealed = keys.seal(_PURPOSE, b"", mark.encode())
+    insert_or_ignore(connection, t.shelf, {"processor": MERGE_TOLD, "key": mark, "sealed": sealed, "at": now})
 
 
 def count(connection: Connection, keys: Keys, loser: str, now: datetime) -> None:

@@ -17,6 +17,7 @@ from dpsync.intake import events, held_merges, identity, merged_opt_outs, merged
 from dpsync.intake.held_merges import Merging
 from dpsync.intake.payload import Withdrawal
 from dpsync.intake.withdrawals import take_back
+from dpsync.journal import AcceptedRequest
 from dpsync.ledger import entry, rows
 from dpsync.ledger.entry import EntryKind
 from dpsync.model import Cause, Request, Right, State
@@ -76,6 +77,9 @@ def merge(unit: Unit, controller: Controller, one: Merging, wait: timedelta, now
     `wait`: how much later the news of a merge may come than the news that one of its records is gone.
     """
     connection = unit.connection
+    mark = held_merges.mark(controller.keys, one)
+    merged_records.note_told(connection, controller.keys, mark, now)
+    unit.accept(AcceptedRequest(mark, one.source, one.event, now, kind="merge"))
     fresh = [loser for loser in one.losers if not _is_decided(connection, controller, one, loser)]
     if not fresh:
         return None

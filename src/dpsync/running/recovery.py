@@ -63,7 +63,7 @@ class Missing:
     def said(self) -> str:
         """In words, as far as it is known."""
         counts = [several(self.short, "entry", "entries")] if self.short or self.listed else []
-        counts += [several(len(self.lost), "accepted request")] if self.lost or self.listed else []
+        counts += [f"{journal_comparison.counted(self.lost)} that were accepted"] if self.lost or self.listed else []
         known = f"at least {' and '.join(counts)} are missing" if counts else "nobody knows how much is missing"
         unlisted = "; which requests were lost is not known, for the journal that lists them is gone or damaged"
         return known if self.listed else known + unlisted
