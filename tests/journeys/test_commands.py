@@ -913,6 +913,25 @@ def test_calls_that_were_changed_by_hand_are_named_and_no_dossier_calls_them_una
     assert (made.code, "THE RECORD COULD NOT BE VERIFIED" in made.out, said in made.out) == (2, True, True)
 
 
+@pytest.mark.parametrize(
+    ("change", "a_key"),
+    [
+        ("UPDATE request SET sealed = zeroblob(90) WHERE id = ?", False),
+        ("UPDATE request SET wrapped_key = zeroblob(90) WHERE id = ?", True),
+    ],
+)
+def test_what_was_sealed_and_is_changed_is_no_matter_of_keys(
+    installation: Installation, change: str, *, a_key: bool
+) -> None:
+    request, other = installation.submit(), installation.submit("--event-id", "later")
+    with by_hand(installation.folder / "var" / "dpsync.db") as connection:
+        connection.execute(change, (request,))
+    ran = installation.run("verify")
+    assert (ran.code, "DP-603" in ran.err, "DP-202" in ran.err) == (2, True, a_key)
+    assert f"request {request} cannot be opened" in ran.err
+    assert other not in ran.err
+
+
 def test_a_request_that_was_deleted_by_hand_is_missed(installation: Installation) -> None:
     request = installation.submit()
     installation.submit("--event-id", "later")

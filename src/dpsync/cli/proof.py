@@ -141,10 +141,13 @@ def _looked(
         if not unsound:
             raise
         raise StoreProblem(f"the database file is damaged: {unsound}. Restore it from the newest back-up") from None
+    # what was sealed is no more what it was, so it would open with no key: nobody need look for another one
+    changed = tuple(f"{one.partition(':')[0]} " for one in sound.differences if ": sealed not as " in one)
+    spoilt = [one for one in opened.unopened if one.startswith(changed)]
     wrong = {
-        "keys": [*sound.keys, *opened.unopened],
+        "keys": [*sound.keys, *(one for one in opened.unopened if one not in spoilt)],
         "problems": list(sound.ledger.problems),
-        "differences": [*sound.differences, *opened.unfound],
+        "differences": [*sound.differences, *spoilt, *opened.unfound],
         "lost": list(sound.ledger.lost),
         "outside": [*sound.ledger.damaged, *sound.files],
         "database": [unsound] if unsound else [],
