@@ -19,6 +19,7 @@ SchemeName = Literal[
     "stripe",
     "timestamp-colon-body",
     "hubspot-v3",
+    "es384-jwt",
     "static-header",
 ]
 
@@ -75,10 +76,14 @@ class SourceSection(Section):
     )
     scheme: SchemeName | None = Field(default=None, description="How it signs what it posts.")
     secrets: tuple[SecretReference, ...] = Field(
-        default=(), max_length=4, description="Its secrets. Two during a change: both are valid."
+        default=(),
+        max_length=4,
+        description="Its secrets (for es384-jwt: its public key, as PEM). Two during a change: both are valid.",
     )
     header: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,60}$")] | None = Field(
-        default=None, description="For static-header: the header in which the secret stands."
+        default=None,
+        description="For static-header: the header in which the secret stands. For es384-jwt: that of the token, if it "
+        "is not x-sombra-token.",
     )
     reconciled_by: Text | None = Field(
         default=None,
@@ -105,8 +110,8 @@ class SourceSection(Section):
             raise wrong("a static-header scheme names its header")
         if static and not self.reconciled_by and not (self.outbox or self.reconcile):
             raise wrong("a secret in a header proves little: reconciled_by must say how lost requests are found")
-        if not static and self.header:
-            raise wrong("header belongs to the scheme static-header")
+        if self.header and not static and self.scheme != "es384-jwt":
+            raise wrong("header belongs to the schemes static-header and es384-jwt")
         return self
 
 

@@ -13,8 +13,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+
 from dpsync.errors import ConfigurationError, Fault, SignatureInvalid, WebhookStale
 from dpsync.intake.signature import TOLERANCE, Verifier, doubts, is_placeholder
+from dpsync.intake.sources import tokens
 
 Pairs = Sequence[tuple[bytes, bytes]]
 """The raw headers, names in lower case."""
@@ -122,16 +125,16 @@ _STYLES = {
     ),
 }
 
-STANDARD, SVIX, STATIC = "standard-webhooks", "svix", "static-header"
+STANDARD, SVIX, STATIC, TOKEN = "standard-webhooks", "svix", "static-header", "es384-jwt"
 
 
 def is_weak(name: str) -> bool:
-    """Whether whoever saw one message can write any other."""
-    return name == STATIC
+    """Whether whoever saw one message can write others: any, or those that name the same person."""
+    return name in {STATIC, TOKEN}
 
 
 def scheme(name: str, secrets: Sequence[str], header: str = "") -> Scheme:
-    """The scheme of that name with its secrets, all of them valid. `header`: of a static one, where its secret stands.
+    """The scheme of that name with its secrets, all of them valid. `header`: where a static secret stands, or a token.
 
     Raises `ConfigurationError`, which repeats no secret.
     """
@@ -140,6 +143,8 @@ def scheme(name: str, secrets: Sequence[str], header: str = "") -> Scheme:
             return _Standard(Verifier(secrets), "webhook-" if name == STANDARD else "svix-")
         except ConfigurationError as error:
             raise ConfigurationError(_here(error.faults)) from None
+    if name == TOKEN:
+        return _Token((header or tokens.HEADER).lower(), tokens.Es384(_public_keys(secrets)))
     faults = [
         Fault(f"secrets[{number}]", problem)
         for number, secret in enumerate(secrets)
@@ -149,6 +154,15 @@ def scheme(name: str, secrets: Sequence[str], header: str = "") -> Scheme:
         raise ConfigurationError(faults or [Fault("secrets", "at least one secret is needed")])
     keys = tuple(secret.encode() for secret in secrets)
     return _Static(header.lower(), keys) if name == STATIC else _Signed(_STYLES[name], keys)
+
+
+def _public_keys(secrets: Sequence[str]) -> tuple[EllipticCurvePublicKey, ...]:
+    found = [tokens.public_key(secret) for secret in secrets]
+    wrong = "must be a public key on the curve P-384, as PEM"
+    faults = [Fault(f"secrets[{number}]", wrong) for number, key in enumerate(found) if key is None]
+    if faults or not secrets:
+        raise ConfigurationError(faults or [Fault("secrets", "at least one secret is needed")])
+    return tuple(key for key in found if key is not None)
 
 
 def _unfit(secret: str, *, in_header: bool) -> str:
@@ -222,6 +236,15 @@ class _Signed:
             and abs(sent.now - _EPOCH - timedelta(seconds=int(offer.time) / style.per_second)) > TOLERANCE
         ):
             raise WebhookStale("the webhook is not signed")
+
+
+@dataclass(frozen=True, slots=True)
+class _Token:
+    header: str
+    verifier: tokens.Es384
+
+    def verify(self, sent: SourceMessage) -> None:
+        self.verifier.demand(_once(sent.headers, self.header), sent.body, sent.now)
 
 
 @dataclass(frozen=True, slots=True)
