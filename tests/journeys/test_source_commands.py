@@ -23,13 +23,16 @@ READY = [
     "civicrm",
     "debezium",
     "dynamics",
+    "fides",
     "hasura",
     "hubspot",
+    "ketch",
     "mautic",
     "outbox",
     "salesforce",
     "shopify",
     "supabase",
+    "transcend",
 ]
 PERSON = {"schema": "public", "table": "person"}
 ROW = {"id": 4711, "email": "ada@example.org", "updated_at": "2026-11-20T08:55:00+00:00"}

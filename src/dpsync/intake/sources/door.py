@@ -17,7 +17,7 @@ from dpsync.intake.limits import HANG_UP
 from dpsync.intake.merge_news import TakenIn
 from dpsync.intake.receiver import Receiver
 from dpsync.intake.refusals import UNSEEN, Refusal, mapped_door
-from dpsync.intake.sources.forms import ACKNOWLEDGEMENT, BodyForm
+from dpsync.intake.sources import forms
 from dpsync.intake.sources.messages import counted
 from dpsync.intake.sources.source import Source
 
@@ -77,7 +77,7 @@ class SourceDoor:
         became = TakenIn(())
         if taken.asked or taken.merges:
             became = await self._commits.of(partial(self._receiver.source_reception.submit, taken, now))
-        answer = _accepted(became, len(taken.ignored), source.mapping.form)
+        answer = _accepted(became, len(taken.ignored), forms.answer(source.mapping.form, body))
         self._receiver.source_messages.note(counted(source.name, taken), now)
         return answer
 
@@ -116,13 +116,16 @@ def _refused(source: Source, error: SignatureInvalid | PayloadInvalid | EventCon
             return refusal, _json(409, {"error": error.message})
 
 
-def _accepted(became: TakenIn, ignored: int, form: BodyForm) -> Response:
-    """What a sender hears of what was committed. Raises `EventConflict` where a part of it is one."""
+def _accepted(became: TakenIn, ignored: int, wanted: tuple[str, str] | None) -> Response:
+    """What a sender hears of what was committed. `wanted`: see `forms.answer`. Raises `EventConflict` where a part of
+    it is one.
+    """
     received = [one for one in became.requests if isinstance(one, Received)]
     if len(received) < len(became.requests):
         raise EventConflict("this event id came before with another body")
-    if form is BodyForm.SALESFORCE:
-        return Response(ACKNOWLEDGEMENT, media_type="text/xml")
+    if wanted is not None:
+        content, media_type = wanted
+        return Response(content, media_type=media_type)
     merged = {"joined": became.joined, "held": became.held, "explained": became.explained}
     said = {"merges": merged} if any(merged.values()) else {}
     if not received and not became.joined and not became.held:

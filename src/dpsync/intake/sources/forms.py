@@ -4,6 +4,7 @@ Each form is a named way of reading, like the ways of signing. A form that repea
 vendor's, is refused whole: the rest of it might name another person.
 """
 
+import json
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
@@ -17,7 +18,7 @@ _SOAP: Final = "{http://schemas.xmlsoap.org/soap/envelope/}"
 _OUTBOUND: Final = "{http://soap.sforce.com/2005/09/outbound}"
 _XSI: Final = "{http://www.w3.org/2001/XMLSchema-instance}"
 
-ACKNOWLEDGEMENT: Final = (
+_ACKNOWLEDGEMENT: Final = (
     '<?xml version="1.0" encoding="UTF-8"?>'
     '<soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/"><soapenv:Body>'
     '<notificationsResponse xmlns="http://soap.sforce.com/2005/09/outbound"><Ack>true</Ack></notificationsResponse>'
@@ -33,6 +34,8 @@ class BodyForm(StrEnum):
     MAUTIC = "mautic"
     DATAVERSE = "dataverse"
     SALESFORCE = "salesforce"
+    FIDES = "fides"
+    KETCH = "ketch"
 
 
 def read(form: BodyForm, body: bytes) -> object:
@@ -52,8 +55,38 @@ def _formed(form: BodyForm, said: object) -> object:
             return _by_event(said)
         case BodyForm.DATAVERSE:
             return _without_pairs(said)
-        case BodyForm.JSON | BodyForm.SALESFORCE:
+        case BodyForm.JSON | BodyForm.SALESFORCE | BodyForm.FIDES | BodyForm.KETCH:
             return said
+
+
+def answer(form: BodyForm, body: bytes) -> tuple[str, str] | None:
+    """What a sender wants to hear, with a 200, once all is kept, and in which type; None where any such answer will do.
+
+    `body`: what `read` took.
+    """
+    match form:
+        case BodyForm.SALESFORCE:
+            return _ACKNOWLEDGEMENT, "text/xml"
+        case BodyForm.FIDES:  # it waits for no more than this: a halt would run into its time limit
+            return '{"halt": false}', "application/json"
+        case BodyForm.KETCH:
+            return json.dumps(_pending(strict_json.load(body, quoting=True))), "application/json"
+        case BodyForm.JSON | BodyForm.MAUTIC | BodyForm.DATAVERSE:
+            return None
+
+
+def _pending(asked: object) -> dict[str, object]:
+    """Ketch: the same head as the request's, and that it is under way."""
+    said = asked if isinstance(asked, dict) else {}
+    head = said.get("metadata")
+    named = {name: head.get(name) for name in ("uid", "tenant")} if isinstance(head, dict) else {}
+    kind = f"{said.get('kind')}".removesuffix("Request")
+    return {
+        "apiVersion": said.get("apiVersion"),
+        "kind": f"{kind}Response",
+        "metadata": named,
+        "response": {"status": "pending"},
+    }
 
 
 def _by_event(said: object) -> object:
