@@ -264,7 +264,7 @@ def test_no_value_of_the_person_and_no_address_for_a_field_is_in_a_task_or_in_ev
     assert isinstance(outcome, HandOver)
     told_of = json.dumps([outcome.task, [one.note for one in outcome.evidence]])
     assert "canary" not in told_of
-    assert "put right: City" in [one.note for one in outcome.evidence]
+    assert "asked to put right: City" in [one.note for one in outcome.evidence]
 
 
 def test_types_are_asked_for_only_where_a_field_is_put_right() -> None:

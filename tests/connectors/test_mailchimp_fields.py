@@ -223,7 +223,7 @@ def test_what_was_put_right_stands_in_the_evidence_by_its_name() -> None:
         Typed({"list1": held()}), Right.RECTIFICATION, changes=Changes(email=NEW, fields={**WRONG, "NOTE": "x"})
     )
     assert isinstance(outcome, HandOver)
-    assert [one.note for one in outcome.evidence if one.note] == ["put right: address, NOTE"]
+    assert [one.note for one in outcome.evidence if one.note] == ["asked to put right: address, NOTE"]
 
 
 def test_a_key_that_may_be_an_address_is_never_named() -> None:

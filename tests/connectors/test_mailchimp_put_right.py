@@ -199,10 +199,14 @@ def test_a_refused_field_that_the_audience_lacks_is_called_lacking() -> None:
 @pytest.mark.parametrize(
     ("changes", "says", "notes"),
     [
-        (Changes(fields={"NOTE": "x"}), "{}", ["put right: NOTE"]),
-        (ADDRESS, "{}", ["put right: address"]),
-        (Changes(email="fake@example.org", fields={"NOTE": "x"}), "{}", ["put right: NOTE"]),
-        (Changes(email=NEW, fields={"SEATS": "x", "NOTE": "x"}), None, ["put right: address", "put right: NOTE"]),
+        (Changes(fields={"NOTE": "x"}), "{}", ["asked to put right: NOTE"]),
+        (ADDRESS, "{}", ["asked to put right: address"]),
+        (Changes(email="fake@example.org", fields={"NOTE": "x"}), "{}", ["asked to put right: NOTE"]),
+        (
+            Changes(email=NEW, fields={"SEATS": "x", "NOTE": "x"}),
+            None,
+            ["asked to put right: address", "asked to put right: NOTE"],
+        ),
     ],
 )
 def test_what_was_put_right_stands_beside_the_call_that_did_it(

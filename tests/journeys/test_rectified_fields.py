@@ -85,7 +85,7 @@ def test_one_refused_field_is_a_task_and_everything_else_is_in_place_and_on_reco
         assert "The other changes are in place there." in said
         assert "High Street" not in said
         assert "SEATS" not in said
-        assert [one for one in notes(there) if "put right" in one] == ["put right: address, FNAME, SEATS"]
+        assert [one for one in notes(there) if "put right" in one] == ["asked to put right: address, FNAME, SEATS"]
         there.sound()
 
         put_right = HOME | {"addr2": "", "country": "GB"}

@@ -125,10 +125,13 @@ def two_records(left: "Left", state: str, other: str) -> HandOver:
 
 
 def put_right(names: Iterable[str], known: Container[str]) -> str:
-    """What is noted beside a call that changed these fields. `known`: those that the vendor itself has."""
+    """What is noted beside a call about these fields: what was asked, for a yes may pass one of them over.
+
+    `known`: those that the vendor itself has.
+    """
     said = {EMAIL: "address", NAME: "name"}
     shown = (said.get(name) or named(name, known=name in known, otherwise="a field") for name in names)
-    return f"put right: {', '.join(shown)}"
+    return f"asked to put right: {', '.join(shown)}"
 
 
 def named(name: str, *, known: bool, otherwise: str = "that the request names") -> str:
