@@ -26,9 +26,10 @@ def row(
     tried: bool = False,
     source: str = "crm",
     covers: str = "",
+    told: bool = False,
 ) -> Waiting:
     covered = frozenset(covers.split())
-    return Waiting(ordinal, processor, ordinal, right, lifting, source, version, person, state, tried, covered)
+    return Waiting(ordinal, processor, ordinal, right, lifting, source, version, person, state, tried, covered, told)
 
 
 @st.composite
@@ -49,6 +50,7 @@ def lanes(draw: st.DrawFn) -> list[Waiting]:
                 tried=draw(st.booleans()),
                 source=draw(st.sampled_from(["crm", "shop"])),
                 covers=draw(st.sampled_from(["", "email", "CITY", "email CITY"])),
+                told=draw(st.booleans()),
             )
         )
     return made
@@ -468,6 +470,19 @@ def test_a_restriction_is_in_force_until_a_newer_one_lifts_it(history: list[Wait
 def test_a_read_back_is_overtaken_by_what_changed_the_same_thing(right: Right, by: Waiting, is_overtaken: bool) -> None:
     own = row(1, right, State.VERIFIED)
     assert overtaken(own, [own, by]) is is_overtaken
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_what_was_told_and_never_answered_went_through_all_the_same(told: bool) -> None:
+    """Whoever reads both letters ends with the one that is read last."""
+    for right in (Right.RECTIFICATION, Right.RESTRICTION):
+        older = row(1, right, version=1, covers="CITY")
+        silent = replace(row(2, right, State.ESCALATED, version=2, covers="CITY EMAIL"), told=told)
+        assert (choose([older, silent]).superseded == (older,)) is told
+        assert overtaken(replace(older, state=State.VERIFIED), [silent]) is told
+        assert told_since(older, [silent]) == ([silent] if told and right is Right.RECTIFICATION else [])
+        refused = replace(silent, state=State.REFUSED, told=True)
+        assert not choose([older, refused]).superseded
 
 
 @pytest.mark.parametrize("state", State)

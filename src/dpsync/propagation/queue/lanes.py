@@ -38,7 +38,7 @@ _UNANSWERED = exists().where(t.attempt.c.propagation_id == _P.id, t.attempt.c.en
 _OF_SUBJECTS = (
     select(_P.subject_id, _P.id, _P.processor, _P.ordinal, _P.right, _P.lifting, _R.source, _P.version, _P.covers)
     .add_columns(_P.person, _P.state, _P.attempts, _P.account_id, _P.causes, _P.timer, _P.timer_at)
-    .add_columns(_P.doubtful, _P.touched, _UNANSWERED)
+    .add_columns(_P.doubtful, _P.touched, _P.told_at, _UNANSWERED)
     .join(t.request, _R.id == _P.request_id)
     .where(_P.subject_id.in_(bindparam("subjects", expanding=True)))
     .order_by(_P.ordinal)
@@ -72,6 +72,7 @@ def _lane_row(row: Any) -> LaneRow:
         state=State(row.state),
         tried=bool(row.attempts > 0 or row.touched),
         covers=frozenset(row.covers.split()),
+        told=row.told_at is not None,
         account_id=row.account_id,
         causes=causes_of(row.causes),
         timer=row.timer,

@@ -99,9 +99,8 @@ def _causes(request: Request, way: Way, around: Surroundings, safety: Safety) ->
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """One propagation of a lane, as the order looks at it.
-
-    `tried`: at least one attempt was made. `covers`: keyed digests of the names of what a rectification changes.
+    """One propagation of a lane. `tried`: at least one attempt was made. `told`: they have the instruction, as far as
+    anybody can know. `covers`: keyed digests of the names of what a rectification changes.
     """
 
     id: int
@@ -115,6 +114,7 @@ class Waiting:
     state: State
     tried: bool
     covers: frozenset[str] = frozenset()
+    told: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +135,7 @@ def choose(lane: Sequence[Waiting]) -> Choice:
     # By person, or an address that hundreds of ids share would cost each of them a look at all the others.
     deciding: dict[tuple[str, str], list[Waiting]] = defaultdict(list)
     for row in lane:
-        if (row.right is Right.ERASURE and row.state not in _MAY_NEVER_GO) or row.state in _WENT_THROUGH:
+        if (row.right is Right.ERASURE and row.state not in _MAY_NEVER_GO) or _went_through(row):
             deciding[row.person, row.processor].append(row)
     newest = {group: _Newest(rows) for group, rows in deciding.items()}
     # Nearly always nothing is newer, which is seen without a look at each of them.
@@ -182,7 +182,7 @@ def _is_covered(row: Waiting, newer: Iterable[Waiting]) -> bool:
 
 def told_since(row: Waiting, lane: Iterable[Waiting]) -> list[Waiting]:
     """The rectifications, oldest first, that are newer than this one and were told before it."""
-    rectified = (other for other in lane if other.right is Right.RECTIFICATION and other.state in _WENT_THROUGH)
+    rectified = (other for other in lane if other.right is Right.RECTIFICATION and _went_through(other))
     newer = _newer(row, rectified)
     one_source = len({other.source for other in newer}) == 1 and all(other.version is not None for other in newer)
     return sorted(newer, key=_version if one_source else lambda other: (0, other.ordinal))
@@ -200,6 +200,10 @@ _WENT_THROUGH = {
     State.VERIFIED,
     State.CONTRADICTED,
 }
+
+
+def _went_through(row: Waiting) -> bool:
+    return row.state in _WENT_THROUGH or (row.state is State.ESCALATED and row.told)  # told, and nothing was heard
 
 
 def _about_the_same(one: Waiting, other: Waiting) -> bool:
@@ -235,7 +239,7 @@ def overtaken(row: Waiting, lane: Iterable[Waiting]) -> bool:
         Right.OPT_OUT: {Right.ERASURE},
         Right.ERASURE: set[Right](),
     }[row.right]
-    newer = _newer(row, (other for other in lane if other.right in changes and other.state in _WENT_THROUGH))
+    newer = _newer(row, (other for other in lane if other.right in changes and _went_through(other)))
     # Of a rectification only what no newer one changed is still looked for, see `instructions.changes_now`.
     return any(other.right is not Right.RECTIFICATION for other in newer) or _is_covered(row, newer)
 
