@@ -1,14 +1,11 @@
 """A privacy platform hands over an erasure: it hears that dpsync has it, and a person has a day to stop it."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import requests
 
-from dpsync.errors import ConfigurationError
-from dpsync.installation import Installation as Opened
 from dpsync.store import tables as t
 from tests.journeys.installation import INBOUND, NEWSLETTER, Installation, installed, sqlite_url
 from tests.unit.test_privacy_platforms import ADA, fides, ketch, transcend
@@ -76,13 +73,3 @@ def test_ketch_and_fides_hear_their_own_answer_once_the_request_is_kept(there: I
     assert [row.source for row in there.rows(t.request)] == ["ketch", "fides"]
     assert all("cooling_off" in causes for causes in held(there))
     assert post(there, "fides", fides(), Authorization="another one").status_code == 401
-
-
-def test_a_header_belongs_to_the_schemes_that_have_one(there: Installation) -> None:
-    config = there.folder / "dpsync.toml"
-    there.running.close()
-    text = config.read_text(encoding="utf-8").replace('scheme = "es384-jwt"', 'scheme = "github"')
-    config.write_text(text, encoding="utf-8")
-    with pytest.raises(ConfigurationError, match="header belongs to"):
-        Opened(config, there.environ)
-    assert json.dumps(text).count("es384") == 0

@@ -133,7 +133,7 @@ def test_what_is_no_mapping_or_no_file_is_said(machine: Machine) -> None:
     [
         ('header = "X-Key"\n', "", "names its header"),
         ('reconciled_by = "a list compared each week"\n', "", "proves little"),
-        ('scheme = "static-header"', 'scheme = "github"', "belongs to the scheme static-header"),
+        ('scheme = "static-header"', 'scheme = "github"', "belongs to the schemes static-header"),
         ("[sources.crm]", "[sources.webhook]", "must not have the name webhook"),
         ('"supabase"', '"nowhere.toml"', "sources.crm.mapping"),
     ],
