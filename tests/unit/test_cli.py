@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import typer
+from pydantic import SecretStr
 
 from dpsync.__main__ import main
 from dpsync.cli import app as cli_app
@@ -25,6 +26,7 @@ from dpsync.cli.console import Talk, drawn
 from dpsync.cli.first_settings import MARK, Answers, processors_of, settings_text
 from dpsync.cli.reference import EXITS, commands_page
 from dpsync.errors import ConfigurationError, CredentialsRejected, Exit, Fault, Locked, UsageError
+from dpsync.known_connectors import connector_class, connector_names
 from dpsync.settings import load
 from tests.shapes import documented, paths_of
 
@@ -429,6 +431,24 @@ def test_what_is_to_be_filled_in_has_the_form_of_what_goes_there() -> None:
     section = tomllib.loads(text)["processors"]["analytics"]
     assert (section["client_id"], section["properties"]) == ("", [])
     assert section["client_secret"] == {"file": "secrets/analytics.client_secret"}
+
+
+@pytest.mark.parametrize("kind", connector_names())
+@pytest.mark.parametrize("rehearsal", [True, False])
+def test_whoever_fills_in_what_the_first_settings_leave_open_has_a_section_that_is_whole(
+    kind: str, rehearsal: bool
+) -> None:
+    text = settings_text(replace(answers(), processors={"one": kind}, rehearsal=rehearsal))
+    section = tomllib.loads(text)["processors"]["one"]
+    found = connector_class(kind)
+    assert found is not None
+    own = {key: value for key, value in section.items() if key in found.Settings.model_fields}
+    filled = {
+        key: ["123"] if value == [] else "123" if value == "" else SecretStr(f"{'0a' * 16}-us19")
+        for key, value in own.items()
+        if key != "base_url"
+    }
+    assert found.Settings.model_validate(filled)
 
 
 def test_a_live_start_waits_for_nobody(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import get_origin
+from typing import get_args, get_origin
 
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
@@ -143,13 +143,20 @@ def _section(name: str, kind: str, *, rehearsal: bool) -> str:
     if found and issubclass(found, Roster):
         lines.append(SWEPT)
     own = found.Settings.model_fields if found and issubclass(found, Connector) else {}
-    written = [_option(name, key, one) for key, one in own.items() if one.is_required()]
+    needed = [key for key, one in own.items() if one.is_required()]
+    # Campaign Monitor lets in by one of two ways, so that neither is required by itself: the first is what most have.
+    needed = needed or [key for key, one in own.items() if _is_secret(one)][:1]
+    written = [_option(name, key, own[key]) for key in needed]
     lines += [line.replace(MARK, "# as `dpsync sandbox` prints it") for line in written] if rehearsal else written
     return "\n".join(lines) + "\n"
 
 
+def _is_secret(one: FieldInfo) -> bool:
+    return any(SecretStr in {kind, *get_args(kind)} for kind in (one.annotation, *get_args(one.annotation)))
+
+
 def _option(name: str, key: str, one: FieldInfo) -> str:
-    if one.annotation is SecretStr:
+    if _is_secret(one):
         return f'{key} = {{ file = "{SECRET_FOLDER}/{name}.{key}" }}  {MARK}: put it into that file, mode 0600'
     several = get_origin(one.annotation) is tuple
     return f"{key} = {'[]' if several else _quoted('')}  {MARK}"
