@@ -17,8 +17,10 @@ from dpsync.model import Right
 from dpsync.own_store import demand_rows, meta
 from dpsync.propagation.resuming import resume
 from dpsync.reports.reconciled import SWEPT, standings
+from tests.faults.counting import Counted
 from tests.journeys.installation import NEWSLETTER, Installation, installed, sqlite_url
 from tests.journeys.test_recovery import back_again, the_disk_is_lost
+from tests.journeys.test_sweep import Swept
 
 HOUR = timedelta(hours=1)
 ADA = "ada@example.org"
@@ -96,3 +98,16 @@ def test_a_list_that_could_not_be_read_stays_owed_and_is_tried_each_hour(there: 
     job.go_on(there.clock.now())
     assert swept(there) == there.clock.now()
     assert "recovered" not in lines(there)[0].text
+
+
+@pytest.mark.fault(39)
+def test_whoever_was_erased_and_is_back_since_is_named(there: Installation, counted: Counted) -> None:
+    place = Swept(there)
+    there.clock.advance(2 * HOUR)
+    place.becomes("subscribed", ADA)
+    go_on(there)
+    Nightly(there.service).go_on(there.clock.now())
+    assert place.found() == [("returned", "erasure")]
+    counted(39, neither_replayed_nor_named=int(place.found() == []))
+    (alert,) = [one for one in there.told() if one.cause == "back-at-processor"]
+    assert (alert.role, ADA in alert.text) == ("dpo", False)
