@@ -24,7 +24,7 @@ from dpsync.store.database import open_database
 from dpsync.store.schema import migrate
 from tests.builders import World
 from tests.maindatabase import MariaDb, mariadb
-from tests.once import keep_compiled, keep_migrations
+from tests.once import keep_compiled, keep_migrations, spare_the_disk
 
 if TYPE_CHECKING:
     from tests.unit.test_reports import Rows
@@ -36,6 +36,7 @@ settings.register_profile("dpsync", deadline=None)
 settings.load_profile("dpsync")
 keep_compiled()
 keep_migrations()
+spare_the_disk()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

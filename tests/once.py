@@ -1,5 +1,7 @@
 """What each test would do anew, for hundredths of a second each, is done once in a process and kept."""
 
+import os
+import sqlite3
 from typing import Any
 
 from sqlalchemy import Connection, Engine, event, inspect
@@ -7,7 +9,10 @@ from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from sqlalchemy.util import LRUCache
 
-from dpsync.store import schema
+from dpsync.store import database, schema
+from dpsync.store.patience import Patience
+
+as_it_is = database._set_up_sqlite
 
 
 def keep_compiled() -> None:
@@ -43,6 +48,23 @@ def keep_migrations() -> None:
             kept[connection.dialect.name] = _told(connection, upgrade)
 
     schema._upgrade = upgraded
+
+
+def spare_the_disk() -> None:
+    """Nothing waits for the disk: processes are killed here, and never the machine, so each finds what was written.
+
+    What `dpsync` asks of the disk is looked at in test_durable.py and, with `as_it_is`, in test_store.py.
+    """
+
+    def spared(connection: sqlite3.Connection, patience: Patience, database: str) -> None:
+        as_it_is(connection, patience, database)
+        connection.execute("PRAGMA synchronous=OFF")
+
+    def not_waited_for(fd: Any) -> None:
+        os.fstat(fd)  # what is no open file is refused as ever
+
+    database._set_up_sqlite = spared
+    os.fsync = not_waited_for
 
 
 def _told(connection: Connection, upgrade: Any) -> list[tuple[str, Any]]:

@@ -28,7 +28,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, event
 
 from dpsync.__main__ import main as dpsync
-from tests.once import keep_compiled
+from tests.once import keep_compiled, keep_migrations, spare_the_disk
 
 Gap = tuple[str, ...]
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
@@ -216,6 +216,8 @@ def main(config: Path, name: str, what: str, *kinds: str) -> None:
     from tests.crashes import lives
 
     keep_compiled()
+    keep_migrations()
+    spare_the_disk()
     place, life = Place(config, kinds or STEPS), lives.LIVES[name]
     if what == "full":
         place.steps.happens = place.fill

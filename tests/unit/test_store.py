@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from dpsync.errors import Locked
 from dpsync.sealing import Keys
+from dpsync.store import database
 from dpsync.store import tables as t
 from dpsync.store.database import (
     open_database,
@@ -26,6 +27,7 @@ from dpsync.store.patience import Patience
 from dpsync.store.shelf import StoredShelf, keep, take_notes
 from dpsync.store.writer import Writer
 from tests.builders import World
+from tests.once import as_it_is
 
 
 @pytest.fixture
@@ -93,7 +95,8 @@ def test_a_deleted_value_is_gone_from_the_files_once_the_wal_is_cut(file: str, t
     engine.dispose()
 
 
-def test_the_settings_that_promises_rest_on_are_in_force(engine: Engine) -> None:
+def test_the_settings_that_promises_rest_on_are_in_force(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "_set_up_sqlite", as_it_is)
     with reading(engine) as connection:
         if engine.dialect.name == "sqlite":
             asked = {name: connection.exec_driver_sql(f"PRAGMA {name}").scalar_one() for name in PRAGMAS}
