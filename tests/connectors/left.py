@@ -70,15 +70,20 @@ def _reached(ahead: list[object], but: tuple[object, ...]) -> list[str]:
     texts: list[str] = []
     while ahead:
         one = ahead.pop()
-        if id(one) in met or isinstance(one, type | ModuleType):
+        key = id(one)
+        if key in met or isinstance(one, _NOT_THEIRS):
             continue
-        met[id(one)] = one
+        met[key] = one
         if isinstance(one, str):
             texts.append(one)
-        elif isinstance(one, bytes | bytearray):
+        elif isinstance(one, _BYTES):
             texts.append(one.decode("latin-1"))
         elif isinstance(one, FunctionType):
             ahead += [one.__closure__, one.__defaults__, one.__kwdefaults__, one.__dict__]
         else:
             ahead += gc.get_referents(one)
     return texts
+
+
+# Made once: `isinstance` is asked of millions of objects.
+_NOT_THEIRS, _BYTES = (type, ModuleType), (bytes, bytearray)
