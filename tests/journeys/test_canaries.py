@@ -32,6 +32,7 @@ from dpsync.reports import render
 from dpsync.reports.basis import Basis
 from dpsync.reports.dossier import dossier
 from dpsync.reports.formats import Format
+from dpsync.reports.pdf import ROWS
 from dpsync.reports.period import period_report
 from dpsync.reports.processors import ProcessorLine, capability_lines
 from dpsync.reports.proof import LedgerLine
@@ -52,6 +53,7 @@ from tests.journeys.installation import (
     Installation,
     installed,
 )
+from tests.printed import text_of
 
 HOUR = timedelta(hours=1)
 MAIN, OTHER, CHANGED = "Kanary.Main+x@example.org", "kanary.other@example.org", "kanary.changed@example.org"
@@ -280,9 +282,14 @@ def search_everything(there: Installation, engine: Engine, asked: list[str], fou
     for request_id in asked:
         receipt = service.receipt(request_id, now)
         found.look("receipt", json.dumps(receipt))
-    for report in reports(there, asked):
-        for form in Format:
+    for report in (made := list(reports(there, asked))):
+        for form in (one for one in Format if one is not Format.PDF):
             found.look(f"{type(report).__name__} as {form}", render.rendered(report, form))
+        found.look(f"{type(report).__name__} before it is printed", render.html(report, rows=ROWS))
+    # It is made of that page alone, in seconds of processor time; packed, its bytes say less than its text does.
+    printed = render.rendered(made[-1], Format.PDF)
+    found.look("PDF", printed)
+    found.look("text of the PDF", text_of(printed))
     found.look("metrics", metrics.exposition(service)[0])
     for name, text in collected(service.config).items():
         found.look(f"what support gets: {name}", text)
@@ -356,7 +363,9 @@ def test_no_canary_is_found_in_anything_that_was_written(
     assert {f"mail to {DPO}", f"mail to {OPERATOR}", "receipt", "errors", "table evidence", "table alert"} <= set(
         found.places
     )
-    assert all(found.places[place] for place in ("log lines", "metrics", "table entry", "file receipts"))
+    assert all(
+        found.places[place] for place in ("log lines", "metrics", "table entry", "file receipts", "text of the PDF")
+    )
     assert sorted(found.hits) == []
     counted(32, hits=len(found.hits))
 
