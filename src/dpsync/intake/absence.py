@@ -6,6 +6,7 @@ words would have to foresee what people refuse with; this one foresees only how 
 
 import re
 from collections.abc import Iterable
+from functools import cache
 
 MOST = 2000
 """Signs of a text; a longer one says something of its own."""
@@ -41,12 +42,11 @@ _ON = _any(
     r"[0-3]?[0-9][./-] ?[0-3]?[0-9](?:\.(?![0-9])|[./-] ?(?:20)?[0-9]{2})?",
 )
 _AT = r"(?:,? (?:at |um )?(?:[0-2]?[0-9][:.][0-9]{2}(?: ?[ap]m| uhr)?|[0-9]{1,2} ?(?:[ap]m|uhr|h)))?"
-_WHEN = re.compile(
+_WHEN = (
     rf"(?<![\w+.:-])(?:(?:on )?(?:next )?{_WEEKDAY}(?:,? (?:the |dem |den )?{_ON})?|{_ON}"
     rf"|tomorrow|morgen|(?:early |late |mid-?)?next (?:week|month)|(?:the )?end of (?:the|next) (?:week|month)"
     rf"|(?:early |late |mid-)?{_MONTH}(?= 20| 2|[.,;]?$)(?: 20[0-9]{{2}})?){_AT}(?:,? (?:morning"
-    rf"|afternoon))?(?![\w@])",
-    re.IGNORECASE,
+    rf"|afternoon))?(?![\w@])"
 )
 _MAIL = re.compile(r"(?:mailto:)?[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 _NUMBER = re.compile(r"(?<![\w.])(?:\+|\(?0)[0-9 ()/-]{5,20}[0-9](?![\w.:]\w)")
@@ -198,13 +198,12 @@ _BYE = _any(
     "(?:mit )?(?:freundlichen|besten|herzlichen|vielen|viele|beste|herzliche|liebe) grüßen?|danke|vielen dank",
 )
 _PREAMBLE = r"this is a multi-part message in mime format|-- ?|{n}"
-_SENTENCE = re.compile(
+_SENTENCE = (
     rf"(?:{_HELLO}[,!]?(?: {{n}}[,!]?)? ?)?"
     rf"(?:(?:{_AWAY}|{_BESIDE})(?:(?:,|;| -| –)?(?: (?:and|but|und|aber|so|or))?,? (?:{_AWAY}|{_BESIDE}))*)?"
-    rf"(?: ?{_BYE},?(?: ?{{n}})?)?|{_PREAMBLE}",
-    re.IGNORECASE,
+    rf"(?: ?{_BYE},?(?: ?{{n}})?)?|{_PREAMBLE}"
 )
-_IS_AWAY = re.compile(rf"(?<!\w)(?:{_AWAY}|{_OUT_DE})(?!\w)", re.IGNORECASE)
+_IS_AWAY = rf"(?<!\w)(?:{_AWAY}|{_OUT_DE})(?!\w)"
 
 # What a mail's subject repeats of ours, behind what answering programs put before it.
 _OURS = re.compile(
@@ -218,7 +217,13 @@ _MACHINE = (
     r"(?:automatic reply|auto(?:matic|mated)?[ -]?(?:reply|response)?|automatische antwort|réponse automatique"
     r"|respuesta automática|resposta automática|risposta automatica|automatisch antwoord|autosvar|自動応答)"
 )
-_BEFORE_OURS = re.compile(rf"^(?:{_MACHINE}|{_AWAY})(?: ?[:(-] ?| (?=[\[(]|re:)|$)", re.IGNORECASE)
+_BEFORE_OURS = rf"^(?:{_MACHINE}|{_AWAY})(?: ?[:(-] ?| (?=[\[(]|re:)|$)"
+
+
+@cache
+def _read(form: str) -> re.Pattern[str]:
+    """Compiled for the first mail: it takes a quarter of a second, which no command's start should wait for."""
+    return re.compile(form, re.IGNORECASE)
 
 
 def says_only_absence(subject: str, text: str, name: str = "") -> bool:
@@ -232,14 +237,14 @@ def says_only_absence(subject: str, text: str, name: str = "") -> bool:
     sentences = list(_sentences(_signs(text)))
     if not known or not all(_is_known(one, name) for one in sentences):
         return False
-    return any(_IS_AWAY.search(one) for one in (before, *sentences))
+    return any(_read(_IS_AWAY).search(one) for one in (before, *sentences))
 
 
 def _subject(subject: str) -> tuple[str, bool]:
     """What stands before our own subject, and whether all of it is known."""
     text = " ".join(_signs(subject).split()).rstrip(".!").rstrip()
     rest, before = text, ""
-    while rest and (found := _BEFORE_OURS.match(rest)):
+    while rest and (found := _read(_BEFORE_OURS).match(rest)):
         before += f"{found[0]} "
         rest = rest[found.end() :].rstrip(")")
     return before, bool(_OURS.fullmatch(rest.lower()))
@@ -248,7 +253,7 @@ def _subject(subject: str) -> tuple[str, bool]:
 def _signs(text: str) -> str:
     """Days, addresses and telephone numbers as one sign each."""
     plain = re.sub(r"[ \t\u00a0\u202f]+", " ", text.replace("’", "'").replace("{", "(").replace("}", ")"))
-    return _NUMBER.sub("{t}", _WHEN.sub("{d}", _MAIL.sub("{a}", plain)))
+    return _NUMBER.sub("{t}", _read(_WHEN).sub("{d}", _MAIL.sub("{a}", plain)))
 
 
 def _is_known(sentence: str, name: str) -> bool:
@@ -256,7 +261,7 @@ def _is_known(sentence: str, name: str) -> bool:
     words = sorted(re.findall(r"[^\W\d_]{2,}", name), key=len, reverse=True)
     own = _any(*map(re.escape, words)) if words else "(?!)"
     named = re.sub(rf"(?<!\w){own}(?:[ ,.-]+{own})*(?!\w)", "{n}", sentence, flags=re.IGNORECASE)
-    return any(_SENTENCE.fullmatch(one) for one in (sentence, named))
+    return any(_read(_SENTENCE).fullmatch(one) for one in (sentence, named))
 
 
 def _sentences(text: str) -> Iterable[str]:
