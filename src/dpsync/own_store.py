@@ -68,7 +68,7 @@ _FORMS = {
     "recovered_at": _MOMENT,
     "sweeping": f"(?:[0-9a-f]{{16}} {_MOMENT})?",
     "soundness": rf"{_MOMENT} [0-9]{{1,9}}",
-    "compared": rf"{_MOMENT} [0-9]{{1,18}}(?: [0-9a-f]{{64}})+",
+    "compared": rf"{_MOMENT} [0-9]{{1,18}}(?: (?:[0-9]{{1,18}}:)?[0-9a-f]{{64}}(?::[0-9]{{1,18}})?)+",
 }
 
 

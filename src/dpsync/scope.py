@@ -1,17 +1,17 @@
 """What a report compares with the ledger: what it prints, where all else was compared less than a week ago."""
 
 import sys
-from bisect import bisect_left
-from collections.abc import Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Connection, bindparam, delete, or_, select
+from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, or_, select
 
 from dpsync.ledger import stored, told
 from dpsync.ledger.entry import commitment
-from dpsync.ledger.stored_rows import PAGE
-from dpsync.ledger.unchanged import ComparedBefore, seal
+from dpsync.ledger.stored_rows import stretches
+from dpsync.ledger.unchanged import ComparedBefore, ComparedPage, seal
 from dpsync.sealing import Keys
 from dpsync.store import meta
 from dpsync.store import tables as t
@@ -37,11 +37,14 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class WholeComparison:
-    """When everything was compared and nothing was wrong, how many entries there were, and the digests of its pages."""
+    """When everything was compared and nothing was wrong, how many entries there were, and its pages by number.
+
+    A page may have been compared again since, by itself.
+    """
 
     at: datetime
     entries: int
-    digests: Sequence[str]
+    pages: Mapping[int, ComparedPage]
 
 
 def remember(connection: Connection, keys: Keys, whole: WholeComparison | None) -> None:
@@ -49,7 +52,8 @@ def remember(connection: Connection, keys: Keys, whole: WholeComparison | None) 
     if whole is None:
         connection.execute(delete(t.meta).where(t.meta.c.key == KEY))
     else:
-        said = " ".join((whole.at.isoformat(), str(whole.entries), *whole.digests))
+        pages = [f"{number}:{page.digest}:{page.entries}" for number, page in whole.pages.items()]
+        said = " ".join((whole.at.isoformat(), str(whole.entries), *pages))
         meta.put(connection, KEY, f"{said} {commitment(seal(keys), said)}")
 
 
@@ -60,9 +64,14 @@ def relied_on(connection: Connection, keys: Keys, short: int, now: datetime) -> 
     said, _, sealed = (meta.value_of(connection, KEY) or "").rpartition(" ")
     if sealed != commitment(seal(keys), said) or stored.size(connection) <= short:
         return None
-    at, entries, *digests = said.split(" ")
-    found = WholeComparison(datetime.fromisoformat(at), int(entries), digests)
+    at, entries, *pages = said.split(" ")
+    found = WholeComparison(datetime.fromisoformat(at), int(entries), dict(map(_page, pages)))
     return found if now - WEEK < found.at <= now else None
+
+
+def _page(said: str) -> tuple[int, ComparedPage]:
+    number, digest, entries = said.split(":")
+    return int(number), ComparedPage(digest, int(entries))
 
 
 def concerned(connection: Connection, scope: Scope, whole: WholeComparison) -> ComparedBefore:
@@ -76,12 +85,14 @@ def concerned(connection: Connection, scope: Scope, whole: WholeComparison) -> C
         return int(said["ts"]) if said else sys.maxsize
 
     first = bisect_left(range(whole.entries), int(scope.begin.timestamp()), key=when)
-    named = select(_E.request_id).where(_E.idx >= bindparam("first"), _E.request_id.is_not(None)).distinct()
-    since = connection.execute(named, {"first": whole.entries}).scalars()
-    chosen = select(_R.id).where(or_(scope.rows, _R.id.in_(named)))
-    wanted = set(connection.execute(chosen, {"first": first}).scalars())
-    ids = connection.execute(select(_R.id).order_by(_R.ordinal)).scalars().all()
-    pages = {at // PAGE: ids[at : at + PAGE] for at in range(0, len(ids), PAGE)}
-    return ComparedBefore(
-        whole.digests, set(since), {at: page for at, page in pages.items() if not wanted.isdisjoint(page)}
-    )
+    named = select(_E.request_id).where(_E.idx >= bindparam("first"), _E.request_id.is_not(None))
+    chosen = select(_R.ordinal).where(or_(scope.rows, _R.id.in_(named)))
+    since = select(_R.ordinal, func.max(_E.idx)).join(t.entry, _E.request_id == _R.id).where(_E.idx >= whole.entries)
+    begins = [begin for begin, _ in stretches(connection)]
+    told_until: dict[int, int] = {}
+    for ordinal in connection.execute(chosen, {"first": first}).scalars():
+        told_until[bisect_right(begins, ordinal) - 1] = -1
+    for ordinal, idx in connection.execute(since.group_by(_R.ordinal)):
+        number = bisect_right(begins, ordinal) - 1
+        told_until[number] = max(told_until.get(number, -1), idx)
+    return ComparedBefore(whole.pages, told_until)

@@ -18,6 +18,7 @@ from dpsync.installation import Installation
 from dpsync.ledger import anchor_chain, comparison, receipt_comparison
 from dpsync.ledger.audit import Verification
 from dpsync.ledger.note import parse as parse_note
+from dpsync.ledger.unchanged import ComparedPage
 from dpsync.propagation import owed, receipts
 from dpsync.propagation.receipts import Opening
 from dpsync.scope import Scope, WholeComparison, concerned, relied_on, remember
@@ -141,12 +142,10 @@ def judge(
     wrong and is less than a week old, only the requests of the scope, and those of which the ledger tells anything
     since. Else every row is compared: some ten seconds for 10,000 requests.
     """
-    whole = scope and installation.read(
-        lambda connection: relied_on(connection, installation.keys, HASHED_AT_ONCE, now)
-    )
+    whole = None if scope is None else installation.read(partial(_relied_on, installation, now))
     found = verify_ledger(installation, full=full, progress=progress, quick=whole is not None)
     each_page = partial(progress, found.entries, found.entries) if progress else lambda: None
-    digests: list[str] = []
+    digests: dict[int, str] = {}
 
     def work(connection: Connection) -> Soundness:
         shut = key_register.shut(connection, installation.keys)
@@ -162,8 +161,8 @@ def judge(
 
     sound = installation.read(work)
     if not found.lost:
-        everything = None if whole else WholeComparison(now, found.entries, digests)
-        installation.write(lambda unit: _keep(unit, installation, now, sound, everything))
+        pages = {number: ComparedPage(digest, found.entries) for number, digest in digests.items()}
+        installation.write(lambda unit: _keep(unit, installation, now, sound, whole, pages))
     return sound
 
 
@@ -251,11 +250,25 @@ def tell_of_old_anchor(installation: Installation, now: datetime) -> None:
 
 
 def _keep(
-    unit: Unit, installation: Installation, now: datetime, sound: Soundness, everything: WholeComparison | None
+    unit: Unit,
+    installation: Installation,
+    now: datetime,
+    sound: Soundness,
+    whole: WholeComparison | None,
+    pages: Mapping[int, ComparedPage],
 ) -> None:
     _remember(unit, Judged(now, len(sound.problems)))
-    if sound.problems or everything:
-        remember(unit.connection, installation.keys, None if sound.problems else everything)
+    if sound.problems:
+        remember(unit.connection, installation.keys, None)
+    elif whole is None:
+        remember(unit.connection, installation.keys, WholeComparison(now, sound.ledger.entries, pages))
+    # Only what was relied on: whoever compared everything meanwhile may have found something wrong.
+    elif _relied_on(installation, now, unit.connection) == whole:
+        remember(unit.connection, installation.keys, replace(whole, pages={**whole.pages, **pages}))
+
+
+def _relied_on(installation: Installation, now: datetime, connection: Connection) -> WholeComparison | None:
+    return relied_on(connection, installation.keys, HASHED_AT_ONCE, now)
 
 
 def _remember(unit: Unit, judged: Judged) -> None:

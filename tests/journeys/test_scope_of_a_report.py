@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import false
 
-from dpsync.ledger import entry
+from dpsync.ledger import comparison, entry
 from dpsync.ledger.stored_rows import PAGE
 from dpsync.ledger.unchanged import ComparedBefore
 from dpsync.model import Right
@@ -57,7 +57,7 @@ def execute(there: Installation, statement: str) -> None:
 def as_if_compared(there: Installation) -> None:
     """What a comparison of everything leaves that found nothing wrong."""
     entries = there.service.read(there.service.log.size)
-    whole = WholeComparison(there.clock.now(), entries, ())
+    whole = WholeComparison(there.clock.now(), entries, {})
     there.service.write(lambda unit: remember(unit.connection, there.service.keys, whole))
 
 
@@ -138,9 +138,41 @@ def test_what_the_ledger_tells_is_read_only_of_pages_that_changed(there: Install
     assert pages() == 0
     there.ask(Right.OPT_OUT, "eve@example.org", id="crm-3")
     assert pages() == 1
+    assert pages() == 0, "what a report found in order is remembered, too"
     there.drive()
+    assert pages() == 1
+    assert pages() == 0
     assert by_the_clock(there, full=False) == []
     assert pages() == 0
+
+
+def test_a_report_says_when_everything_was_compared_and_not_when_it_looked_at_a_page_again(there: Installation) -> None:
+    assert by_the_clock(there, full=False) == []
+    at = there.clock.now()
+    there.clock.advance(DAY)
+    there.ask(Right.OPT_OUT, "dan@example.org", id="crm-4")
+    assert [found(there).compared_at for _ in range(2)] == [at, at]
+    there.clock.advance(6 * DAY)
+    assert [found(there).compared_at for _ in range(2)] == [None, there.clock.now()], "a week after everything was"
+
+
+def test_a_page_that_was_compared_is_not_remembered_where_everything_was_found_wrong_meanwhile(
+    there: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert by_the_clock(there, full=False) == []
+    there.ask(Right.OPT_OUT, "fay@example.org", id="crm-5")
+    differences = comparison.differences
+
+    def meanwhile(*args: Any) -> tuple[str, ...]:
+        forget = t.meta.delete().where(t.meta.c.key == KEY)
+        there.service.write(lambda unit: unit.connection.execute(forget))
+        return differences(*args)
+
+    monkeypatch.setattr(comparison, "differences", meanwhile)
+    assert found(there).sound
+    assert [row for row in there.rows(t.meta) if row.key == KEY] == []
+    monkeypatch.undo()
+    assert found(there).compared_at is None
 
 
 def test_a_comparison_is_relied_on_only_as_it_was_remembered(there: Installation) -> None:
@@ -179,7 +211,7 @@ def test_what_no_report_compares_is_compared_each_hour_each_week_and_by_the_firs
 
 
 def test_requests_are_compared_of_which_the_ledger_tells_since_the_beginning_or_the_last_comparison(
-    tmp_path: Path, database_url: str
+    tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with installed(tmp_path, database_url) as there:
         service = there.service
@@ -190,13 +222,21 @@ def test_requests_are_compared_of_which_the_ledger_tells_since_the_beginning_or_
         ids = [one.id for one in there.asked]
 
         def chosen(entries: int, since: timedelta = timedelta(0)) -> ComparedBefore:
-            scope, whole = Scope(begin + since, false()), WholeComparison(begin, entries, ())
+            scope, whole = Scope(begin + since, false()), WholeComparison(begin, entries, {})
             return service.read(lambda connection: concerned(connection, scope, whole))
 
         first = service.read(lambda connection: service.log.entries_of(connection, ids[3]))[0][0]
         size = service.read(service.log.size)
-        assert chosen(size) == ComparedBefore((), set(), {0: ids})
-        assert chosen(size, 100 * DAY) == ComparedBefore((), set(), {})
-        assert chosen(first, 100 * DAY) == ComparedBefore((), {ids[3]}, {0: ids})
-        assert chosen(size, 2 * DAY).pages, "of what came at the very beginning, too"
-        assert not chosen(size, 2 * DAY + timedelta(seconds=1)).pages
+        last = service.read(lambda connection: service.log.entries_of(connection, ids[3]))[-1][0]
+        assert chosen(size) == ComparedBefore({}, {0: -1})
+        assert chosen(size, 100 * DAY) == ComparedBefore({}, {})
+        assert chosen(first, 100 * DAY) == ComparedBefore({}, {0: last})
+        assert chosen(last, 100 * DAY) == ComparedBefore({}, {0: last})
+        assert chosen(last + 1, 100 * DAY) == ComparedBefore({}, {})
+        assert chosen(size, 2 * DAY).told_until, "of what came at the very beginning, too"
+        assert not chosen(size, 2 * DAY + timedelta(seconds=1)).told_until
+        monkeypatch.setattr("dpsync.ledger.stored_rows.PAGE", 1)
+        each = [service.read(lambda connection, one=one: service.log.entries_of(connection, one))[-1][0] for one in ids]  # type: ignore[misc]  # because mypy does not infer a lambda's default
+        assert chosen(0).told_until == dict(enumerate(each))
+        assert chosen(first, 100 * DAY).told_until == {3: last}
+        assert chosen(size, DAY).told_until == {2: -1, 3: -1}

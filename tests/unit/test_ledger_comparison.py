@@ -4,7 +4,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from sqlalchemy import BigInteger, Boolean, Integer, LargeBinary, Table, insert
+from sqlalchemy import BigInteger, Boolean, Connection, Integer, LargeBinary, Table, insert
 
 from dpsync.errors import KeyProblem
 from dpsync.ledger import entry, rows
@@ -12,9 +12,9 @@ from dpsync.ledger.comparison import _of_no_request, _of_request, differences, o
 from dpsync.ledger.entry import EntryKind
 from dpsync.ledger.row_comparison import Belongings
 from dpsync.ledger.rows import BORN, COMMITTED
-from dpsync.ledger.stored_rows import PAGE, requests
+from dpsync.ledger.stored_rows import PAGE
 from dpsync.ledger.told import RequestTold, of_no_request, of_requests
-from dpsync.ledger.unchanged import ComparedBefore
+from dpsync.ledger.unchanged import ComparedBefore, ComparedPage
 from dpsync.sealing import Keys
 from dpsync.store import tables as t
 from dpsync.store.columns import Instant
@@ -106,7 +106,7 @@ class Case:
         self.said.hear(8, {"event": "applied", "ts": 120, "dest": "a", "state": "applied", "rung": 3, "rows": text})
 
     def found(self, keys: object = None) -> list[str]:
-        return list(_of_request(cast("Keys", keys or Opens()), self.row, self.has, self.said, {}, lambda _: None))
+        return list(_of_request(cast("Keys", keys or Opens()), self.row, self.has, self.said, lambda _: None))
 
 
 def test_what_is_as_told_is_no_problem() -> None:
@@ -244,7 +244,7 @@ def test_without_its_key_a_request_is_compared_in_what_is_open_and_the_key_is_na
     case = Case()
     case.row["source"] = "other"
     assert case.found() == ["request r-1: source not as entry 7 recorded it"]
-    assert list(_of_request(None, case.row, case.has, case.said, {}, lambda _: None)) == []
+    assert list(_of_request(None, case.row, case.has, case.said, lambda _: None)) == []
     (lost,) = case.found(Fails())
     assert lost.startswith("request r-1: wrapped_key does not open under key_month 2026-11, so less is compared: ")
     case.row["wrapped_key"] = None
@@ -252,14 +252,14 @@ def test_without_its_key_a_request_is_compared_in_what_is_open_and_the_key_is_na
     case.said.hear(9, {"event": "shredded", "ts": 500})
     case.row |= {"shredded_at": 500 * SECOND, "sealed": None}
     assert case.found() == []
-    by_receipt = list(_of_request(None, case.row, case.has, case.said, {}, lambda _: KEY))
+    by_receipt = list(_of_request(None, case.row, case.has, case.said, lambda _: KEY))
     assert by_receipt == ["request r-1: source not as entry 7 recorded it"]
 
 
 def test_the_key_in_a_receipt_is_used_only_once_a_request_is_forgotten() -> None:
     case = Case()
     case.row["source"] = "other"
-    assert list(_of_request(None, case.row, case.has, case.said, {}, lambda _: KEY)) == []
+    assert list(_of_request(None, case.row, case.has, case.said, lambda _: KEY)) == []
 
 
 @pytest.mark.parametrize(("column", "at"), [("sealed", ""), ("wrapped_key", ""), ("handed", " at a")])
@@ -312,53 +312,66 @@ def test_a_request_that_somebody_added_under_a_number_before_the_first_is_named(
         )
 
 
-def test_only_the_requests_that_are_named_are_compared_and_no_names_of_people() -> None:
+def pages_of_one(connection: Connection, monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    """So many requests that nobody is told of, r-0 under 10 the first, each on a page by itself."""
+    added = [filled(t.request, id=f"r-{one}", ordinal=10 + one, event_id=f"{one}") for one in range(count)]
+    connection.execute(insert(t.request), added)
+    monkeypatch.setattr("dpsync.ledger.stored_rows.PAGE", 1)
+
+
+def test_only_the_pages_that_are_named_are_compared_and_no_names_of_people(monkeypatch: pytest.MonkeyPatch) -> None:
     with ledger([]) as (_, connection):
-        added = [filled(t.request, id=f"r-{one}", ordinal=9 - one, event_id=f"{one}") for one in range(3)]
-        connection.execute(insert(t.request), added)
+        pages_of_one(connection, monkeypatch, 3)
         connection.execute(insert(t.alias), filled(t.alias, person="nobody"))
 
-        def named(*ids: str) -> set[str]:
-            before = ComparedBefore((), (), {0: ids})
-            return {one.split(":")[0] for one in differences(connection, cast("Keys", Opens()), before=before)}
+        def named(*pages: int) -> set[str]:
+            before, looked_at = ComparedBefore({}, dict.fromkeys(pages, -1)), dict[int, str]()
+            each = list[int]()
+            found = differences(
+                connection,
+                cast("Keys", Opens()),
+                each_page=lambda: each.append(1),
+                before=before,
+                digests=looked_at,
+            )
+            assert {*looked_at} == {*pages}
+            assert len(each) == len(pages)
+            return {one.split(":")[0] for one in found}
 
-        assert named("r-0", "r-2") == {"request r-0", "request r-2"}
+        assert named(0, 2) == {"request r-0", "request r-2"}
         assert named() == set()
         whole = {one.split(":")[0] for one in differences(connection, cast("Keys", Opens()))}
         assert whole == {"request r-0", "request r-1", "request r-2", "alias"}
 
 
-def test_a_page_that_is_as_it_was_is_passed_over_and_the_next_one_is_not() -> None:
+def test_a_page_that_is_as_it_was_is_passed_over_and_the_next_one_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     with ledger([]) as (_, connection):
-        added = [filled(t.request, id=f"r-{one}", ordinal=one, event_id=f"{one}") for one in range(2)]
-        connection.execute(insert(t.request), added)
-        now = list[str]()
+        pages_of_one(connection, monkeypatch, 2)
+        now = dict[int, str]()
 
         def named(*was: str) -> set[str]:
-            before = ComparedBefore([*was], (), {0: ("r-0",), 1: ("r-1",)})
+            pages = {number: ComparedPage(digest, 0) for number, digest in enumerate(was)}
             now.clear()
-            found = differences(connection, cast("Keys", Opens()), before=before, digests=now)
+            found = differences(
+                connection, cast("Keys", Opens()), before=ComparedBefore(pages, {0: -1, 1: -1}), digests=now
+            )
             return {one.split(":")[0] for one in found}
 
         assert named() == {"request r-0", "request r-1"}
-        first, second = now
+        first, second = now[0], now[1]
         assert named(first) == {"request r-1"}
         assert named("another", second) == {"request r-0"}
         assert named(first, second) == set()
-        assert now == [first, second]
+        assert now == {0: first, 1: second}
 
 
-def test_requests_are_read_a_page_at_a_time_each_once_in_order_of_receipt() -> None:
-    numbers = range(-1, 2 * PAGE)
+def test_the_digest_of_a_page_tells_which_months_are_lost() -> None:
     with ledger([]) as (_, connection):
-        added = [filled(t.request, id=f"r-{one}", ordinal=one, event_id=f"{one}") for one in reversed(numbers)]
-        connection.execute(insert(t.request), added)
-        connection.exec_driver_sql("PRAGMA reverse_unordered_selects = ON")
-        some = [f"r-{one}" for one in numbers if one != 7]
-        for ids, all_of_them in ((None, [f"r-{one}" for one in numbers]), (some, some)):
-            pages = list(requests(connection, ids))
-            assert [row["id"] for page in pages for row in page] == all_of_them
-            assert max(len(page) for page in pages) == PAGE
+        connection.execute(insert(t.request), filled(t.request, id="r-1"))
+        found = dict[int, str](), dict[int, str]()
+        for digests, shut in zip(found, ((), ("2026-11",)), strict=True):
+            differences(connection, cast("Keys", Opens()), shut=shut, digests=digests)
+        assert found[0] != found[1]
 
 
 def test_of_a_month_whose_key_is_lost_nothing_is_said_but_what_anybody_can_compare() -> None:

@@ -1,17 +1,14 @@
 """A page of requests is as it was where nothing of it differs, and no entry came to any of its requests."""
 
-from collections.abc import Callable, Iterator
-from copy import deepcopy
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
-from dpsync.ledger.evidence import AnswerCalls, Place
-from dpsync.ledger.row_comparison import Belongings
-from dpsync.ledger.unchanged import ComparedBefore, digest_of, seal
+from dpsync.ledger.stored_rows import Stretched, named, of_stretch
+from dpsync.ledger.unchanged import ComparedBefore, ComparedPage, digest_of, seal
 from dpsync.sealing import Keys
+from tests.unit.test_stored_rows import TABLES, three_requests
 
 
 class Opens:
@@ -19,124 +16,82 @@ class Opens:
         return b"k" * 32
 
 
-def page() -> dict[str, Any]:
-    """Two requests, what belongs to them, and their calls."""
-    at: Place = ("alpha", 1, "outcome")
-    first, second = Belongings(), Belongings()
-    first.parts["alpha"] = {"processor": "alpha", "state": "done"}
-    first.rows["attempt", "alpha"].append({"number": 1})
-    first.rows["decision", ""].append({"number": 1})
-    calls = {at: AnswerCalls([{"status": 204, "note": ""}, {"status": 204, "note": "x"}], [0, 1])}
-    return {
-        "keys": Opens(),
-        "shut": ["2026-10"],
-        "page": [{"id": "r-1", "right": "erasure"}, {"id": "r-2", "right": None}],
-        "there": {"r-1": first, "r-2": second},
-        "calls": {"r-1": calls},
-    }
+KEYS = cast("Keys", Opens())
+FOUND: Stretched = {"request": [("r-1", 1), ("r-2", 2)], "attempt": [(1, None)]}
 
 
-def within(at: Any, change: Callable[[Any], None], other: Any) -> None:
-    change(other[at])
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: str(table.name))
+def test_every_column_of_every_row_of_a_page_is_part_of_its_digest(table: Any) -> None:
+    with three_requests() as connection:
+        connection.exec_driver_sql("PRAGMA foreign_keys = OFF")
+        was, seen = digest_of(KEYS, (), of_stretch(connection, (2, 4))), set()
+        (first, *_) = named(table.name, of_stretch(connection, (4, 4)))
+        key = {column.name: first[column.name] for column in table.primary_key.columns}
+        this = " AND ".join(f'"{name}" = :key_{name}' for name in key)
+        driver: Any = connection.connection.dbapi_connection
+        for name, value in first.items():
+            other = value + 100 if isinstance(value, int) else value + (b"x" if isinstance(value, bytes) else "\0x")
+            changed = f'UPDATE "{table.name}" SET "{name}" = :value WHERE {this}'  # noqa: S608 - because they are names of ours
+            with connection.begin_nested() as change:
+                given = {"value": other, **{f"key_{one}": was for one, was in key.items()}}
+                assert driver.execute(changed, given).rowcount == 1
+                seen.add(digest_of(KEYS, (), of_stretch(connection, (2, 4))))
+                change.rollback()
+        assert was not in seen
+        assert digest_of(KEYS, (), of_stretch(connection, (2, 4))) == was
 
 
-def replace(at: Any, other: Any) -> None:
-    other[at] = "other"
+def test_a_row_that_is_gone_or_of_another_table_makes_another_digest() -> None:
+    request, attempt = FOUND["request"], FOUND["attempt"]
+    others: list[Stretched] = [
+        {"request": request, "attempt": []},
+        {"request": request[:1], "attempt": attempt},
+        {"request": request, "notice": attempt},
+        {"request": request},
+    ]
+    digests = {digest_of(KEYS, (), found) for found in (FOUND, *others)}
+    assert len(digests) == 5
 
 
-def lengthen(other: list[Any]) -> None:
-    other.append(deepcopy(other[0]) if other else {})
+def test_equal_rows_have_one_digest_wherever_they_lie_in_memory() -> None:
+    long, name = "x" * 300, "shared"
+    shared: Stretched = {"request": [(name, long), (name, long)]}
+    apart: Stretched = {"".join(("re", "quest")): [("".join(("sha", "red")), "x" * int("300")) for _ in range(2)]}
+    assert digest_of(KEYS, (), shared) == digest_of(KEYS, (), apart)
 
 
-def changes(value: Any) -> Iterator[Callable[[Any], None]]:
-    """Each single change of a value's inside, as a function that makes it."""
-    for at in value if isinstance(value, dict) else range(len(value)):
-        if isinstance(value[at], (dict, list)):
-            yield from (partial(within, at, one) for one in changes(value[at]))
-        else:
-            yield partial(replace, at)
-    if isinstance(value, list):
-        yield lengthen
-
-
-def digest(made: dict[str, Any]) -> str:
-    return digest_of(**made)
-
-
-def test_every_value_of_every_row_and_call_is_part_of_the_digest() -> None:
-    was = digest(page())
-    assert digest(page()) == was
-    of_first: tuple[Callable[[Any], Any], ...] = (
-        lambda made: made["page"],
-        lambda made: made["shut"],
-        lambda made: made["there"]["r-1"].parts,
-        lambda made: made["there"]["r-1"].rows,
-        lambda made: made["calls"]["r-1"]["alpha", 1, "outcome"].calls,
-        lambda made: made["calls"]["r-1"]["alpha", 1, "outcome"].seqs,
-    )
-    seen = {was}
-    for part in of_first:
-        for change in changes(part(page())):
-            made = page()
-            change(part(made))
-            made["there"] = {row["id"]: made["there"].get(row["id"], Belongings()) for row in made["page"]}
-            assert digest(made) != was
-            seen.add(digest(made))
-    assert len(seen) > 15
-
-
-def test_a_row_or_a_call_that_was_moved_elsewhere_makes_another_digest() -> None:
-    was = digest(page())
-    for table, elsewhere in (("attempt", "beta"), ("notice", "alpha")):
-        made = page()
-        rows = made["there"]["r-1"].rows
-        rows[table, elsewhere] = rows.pop(("attempt", "alpha"))
-        assert digest(made) != was
-    for place in (("beta", 1, "outcome"), ("alpha", 2, "outcome"), ("alpha", 1, "finding")):
-        made = page()
-        made["calls"]["r-1"] = {place: made["calls"]["r-1"].popitem()[1]}
-        assert digest(made) != was
-    made = page()
-    made["there"] = {"r-1": made["there"]["r-2"], "r-2": made["there"]["r-1"]}
-    assert digest(made) != was
-    made = page()
-    made["calls"] = {"r-2": made["calls"]["r-1"]}
-    assert digest(made) != was
-
-
-def test_what_is_no_row_is_not_part_of_the_digest_nor_the_order_of_lost_months() -> None:
-    made = page()
-    assert made["there"]["r-2"].rows["attempt", "alpha"] == [], "asked for, and now there"
-    assert digest(made) == digest(page())
-    assert digest({**page(), "shut": ["2026-09", "2026-10"]}) == digest({**page(), "shut": ["2026-10", "2026-09"]})
+def test_lost_months_are_part_of_the_digest_and_their_order_is_not() -> None:
+    assert digest_of(KEYS, ["2026-09", "2026-10"], FOUND) == digest_of(KEYS, ["2026-10", "2026-09"], FOUND)
+    assert digest_of(KEYS, ["2026-09"], FOUND) != digest_of(KEYS, [], FOUND)
 
 
 def test_the_key_of_the_digests_is_the_ledgers_and_for_nothing_else(tmp_path: Path) -> None:
     keys = Keys.create(tmp_path / "keys")
-    assert seal(keys) == keys.mac("ledger", b"unchanged")
+    assert seal(keys) == keys.mac("ledger", b"unchanged pages")
+    assert digest_of(keys, (), FOUND) != digest_of(Keys.create(tmp_path / "others"), (), FOUND)
 
 
 def test_a_number_is_not_the_text_of_it_nor_nothing_nor_bytes() -> None:
-    found = set()
-    for value in (1, "1", b"1", None, "None", 1.0, "", b""):
-        made = page()
-        made["page"][0]["right"] = value
-        found.add(digest(made))
-    assert len(found) == 8
+    values = (1, "1", b"1", None, "None", 1.5, "1.5", "", b"", "a\0b", "a")
+    found = {digest_of(KEYS, (), {"request": [(value,)]}) for value in values}
+    assert len(found) == len(values)
 
 
 @pytest.mark.parametrize(
-    ("number", "ids", "digest", "holds"),
+    ("number", "digest", "told_until", "holds"),
     [
-        (0, ["r-1", "r-2"], "a", True),
-        (1, ["r-1"], "b", True),
-        (0, ["r-1", "r-2"], "b", False),
-        (1, ["r-1", "r-2"], "a", False),
-        (2, ["r-1"], "b", False),
-        (0, ["r-1", "r-9"], "a", False),
+        (0, "a", -1, True),
+        (0, "a", 9, True),
+        (0, "a", 10, False),
+        (1, "b", 19, True),
+        (1, "b", 20, False),
+        (0, "b", -1, False),
+        (1, "a", -1, False),
+        (2, "b", -1, False),
     ],
 )
-def test_a_page_holds_under_its_own_number_where_no_entry_came(
-    number: int, ids: list[str], digest: str, *, holds: bool
+def test_a_page_holds_under_its_own_number_where_no_entry_came_since_it_was_compared(
+    number: int, digest: str, told_until: int, *, holds: bool
 ) -> None:
-    assert ComparedBefore(["a", "b"], {"r-9"}, {}).holds(number, ids, digest) is holds
+    pages = {0: ComparedPage("a", 10), 1: ComparedPage("b", 20)}
+    assert ComparedBefore(pages, {number: told_until}).holds(number, digest) is holds

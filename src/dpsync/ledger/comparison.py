@@ -5,10 +5,9 @@ leave out what was. What is no proof, and why, stands in `rows`.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from datetime import timedelta
 from itertools import chain
-from typing import Any
 
 from sqlalchemy import Connection, bindparam, select
 
@@ -44,7 +43,7 @@ def differences(
     shut: Collection[str] = (),
     kept: Callable[[str], bytes | None] = lambda _: None,
     before: ComparedBefore | None = None,
-    digests: list[str] | None = None,
+    digests: dict[int, str] | None = None,
 ) -> tuple[str, ...]:
     """Each request that the ledger tells of and the database has not; each column of a request and of what belongs to
     it that is not as its entries say, in order of receipt; then what belongs to no request.
@@ -54,14 +53,15 @@ def differences(
     while `kept` gives its commit key from the receipt of a request that is forgotten. Of requests of the months `shut`,
     whose key is lost, what it committed to is not compared and nothing is said.
     `before`: only its pages are compared, where they are not as they were then, and no names of people. `digests` takes
-    that of each page. `each_page` is called after every few hundred requests: of 100,000 it takes two minutes.
+    that of each page that was looked at, by its number. `each_page` is called after every few hundred requests: of
+    100,000 it takes two minutes.
     """
     found: list[str] = []
     older = older_requests(connection) > 0
     known = alias_comparison.Known()
     everything = chain(
         _missing(connection),
-        _problems(connection, keys, each_page, shut, known, kept, before, [] if digests is None else digests),
+        _problems(connection, keys, each_page, shut, known, kept, before, {} if digests is None else digests),
         known.problems(connection, keys) if before is None else (),
         _of_no_request(connection, keys, older=older),
         conversation_comparison.problems(connection, keys, older=older),
@@ -97,35 +97,6 @@ def _missing(connection: Connection) -> Iterator[str]:
 # --- reading
 
 
-_P = t.propagation.c
-_IDS: Any = bindparam("ids", expanding=True)
-_PARTS = select(*stored_rows.columns_of(t.propagation)).where(_P.request_id.in_(_IDS)).order_by(_P.processor)
-_OF_PARTS = {
-    table.name: select(*stored_rows.columns_of(table), _P.request_id.label("of"), _P.processor.label("at_processor"))
-    .join(t.propagation, _P.id == table.c.propagation_id)
-    .where(_P.request_id.in_(_IDS))
-    .order_by(*table.primary_key.columns)
-    for table in (t.attempt, t.notice, t.answer, t.post)
-}
-_OF_REQUESTS = {
-    table.name: select(*stored_rows.columns_of(table), table.c.request_id.label("of"))
-    .where(table.c.request_id.in_(_IDS))
-    .order_by(*table.primary_key.columns)
-    for table in (t.decision, t.withdrawal)
-}
-
-
-def _belongings(connection: Connection, ids: Sequence[str]) -> dict[str, Belongings]:
-    found: dict[str, Belongings] = defaultdict(Belongings)
-    for row in stored_rows.dicts(connection.execute(_PARTS, {"ids": ids})):
-        found[row["request_id"]].parts[row["processor"]] = row
-    for table, query in chain(_OF_PARTS.items(), _OF_REQUESTS.items()):
-        for row in stored_rows.dicts(connection.execute(query, {"ids": ids})):
-            place = row["at_processor"] if table in told.AT_A_PLACE else ""
-            found[row["of"]].rows[table, place].append(row)
-    return found
-
-
 def _problems(
     connection: Connection,
     keys: Keys,
@@ -134,21 +105,23 @@ def _problems(
     known: alias_comparison.Known,
     kept: Callable[[str], bytes | None],
     before: ComparedBefore | None,
-    digests: list[str],
+    digests: dict[int, str],
 ) -> Iterator[str]:
-    for number, page in before.read(connection) if before else enumerate(stored_rows.requests(connection)):
-        each_page()
-        ids = [row["id"] for row in page]
-        there, calls = _belongings(connection, ids), evidence.answers(connection, ids)
-        digests.append(digest_of(keys, shut, page, there, calls))
-        if before and before.holds(number, ids, digests[-1]):
+    for number, stretch in enumerate(stored_rows.stretches(connection)):
+        if before and number not in before.told_until:
             continue
-        said = told.of_requests(connection, ids)
+        each_page()
+        found = stored_rows.of_stretch(connection, stretch)
+        digests[number] = digest_of(keys, shut, found)
+        if before and before.holds(number, digests[number]):
+            continue
+        page = stored_rows.named("request", found)
+        said, there = told.of_requests(connection, [row["id"] for row in page]), row_comparison.belongings(found)
         for row in page:
             one, has = said.get(row["id"], told.RequestTold()), there[row["id"]]
             known.hear(row, one)
             opener = None if row["key_month"] in shut else keys
-            yield from _of_request(opener, row, has, one, calls.get(row["id"], {}), kept)
+            yield from _of_request(opener, row, has, one, kept)
 
 
 # --- one request
@@ -159,7 +132,6 @@ def _of_request(
     row: Row,
     has: Belongings,
     said: told.RequestTold,
-    calls: dict[evidence.Place, evidence.AnswerCalls],
     kept: Callable[[str], bytes | None],
 ) -> Iterator[str]:
     name = f"request {row['id']}"
@@ -181,7 +153,7 @@ def _of_request(
             left = [column for column in columns if (place, column) not in named]
             if left:
                 yield f"{name}{place}: {', '.join(left)} {problem}"
-    for problem in evidence.problems(commit_key, said.answers, calls):
+    for problem in evidence.problems(commit_key, said.answers, has.calls):
         yield f"{name}: {problem}"
 
 

@@ -28,6 +28,11 @@ class AnswerCalls:
     calls: list[Call] = field(default_factory=list)
     seqs: list[int] = field(default_factory=list)
 
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Go on by the next call, a row of table `evidence`."""
+        self.calls.append(canonical(row))
+        self.seqs.append(row["seq"])
+
     def digest(self, commit_key: bytes) -> str:
         """What an entry would say of them; "" where no answer was ever kept in that shape."""
         if self.seqs != list(range(len(self.seqs))):
@@ -58,9 +63,7 @@ def answers(connection: Connection, ids: Sequence[str]) -> dict[str, dict[Place,
         .order_by(e.seq)
     )
     for row in stored_rows.dicts(rows):
-        answer = found[row["of_request"]][row["processor"], row["number"], row["part"]]
-        answer.calls.append(canonical(row))
-        answer.seqs.append(row["seq"])
+        found[row["of_request"]][row["processor"], row["number"], row["part"]].add(row)
     return found
 
 

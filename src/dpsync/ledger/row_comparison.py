@@ -5,7 +5,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from dpsync.ledger import rows, told
+from dpsync.ledger import rows, stored_rows, told
+from dpsync.ledger.evidence import AnswerCalls, Place
 from dpsync.ledger.rows import BORN, COMMITTED, Key, differing, spelled
 from dpsync.ledger.told import AT_A_PLACE, ONLY_ADDED, Kept, PlaceTold
 
@@ -22,10 +23,33 @@ _LATER = {"attempt": ("ended", {"ended_at": None, "outcome": ""}), "notice": ("s
 
 @dataclass(slots=True)
 class Belongings:
-    """What the database has of one request: its propagations by processor; other rows by table and processor."""
+    """What the database has of one request: its propagations by processor; other rows by table and processor; calls."""
 
     parts: dict[str, Row] = field(default_factory=dict)
     rows: dict[tuple[str, str], list[Row]] = field(default_factory=lambda: defaultdict(list))
+    calls: dict[Place, AnswerCalls] = field(default_factory=lambda: defaultdict(AnswerCalls))
+
+
+def belongings(found: stored_rows.Stretched) -> Mapping[str, Belongings]:
+    """What belongs to each request of a stretch, by its id."""
+    there: dict[str, Belongings] = defaultdict(Belongings)
+    places, attempts = {}, {}
+    for part in stored_rows.named("propagation", found):
+        there[part["request_id"]].parts[part["processor"]] = part
+        places[part["id"]] = there[part["request_id"]], part["processor"]
+    for table in AT_A_PLACE:
+        for row in stored_rows.named(table, found):
+            has, processor = places[row["propagation_id"]]
+            has.rows[table, processor].append(row)
+            if table == "attempt":
+                attempts[row["id"]] = has, processor, row["number"]
+    for table in ("decision", "withdrawal"):
+        for row in stored_rows.named(table, found):
+            there[row["request_id"]].rows[table, ""].append(row)
+    for row in stored_rows.named("evidence", found):
+        has, *answer = attempts[row["attempt_id"]]
+        has.calls[*answer, row["part"]].add(row)
+    return there
 
 
 def problems(key: Key, row: Row, has: Belongings, said: told.RequestTold) -> Iterator[Problem]:

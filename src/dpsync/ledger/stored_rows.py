@@ -1,15 +1,18 @@
 """Rows as they are stored: what somebody wrote there by hand need not be of its column's type."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, CursorResult, Table, bindparam, select, type_coerce
+from sqlalchemy import Connection, CursorResult, Select, Table, bindparam, select, type_coerce
 from sqlalchemy.types import NullType
 
 from dpsync.store import tables as t
 
 PAGE = 500
-"""Rows read at a time; SQLite takes a bounded number of parameters in one statement."""
+"""Requests, or rows, read at a time."""
+
+Stretched = Mapping[str, Sequence[tuple[Any, ...]]]
+"""Rows by the name of their table, as they are stored."""
 
 
 def columns_of(table: Table) -> list[Any]:
@@ -23,19 +26,29 @@ def all_of(connection: Connection, table: Table, which: Any = True) -> Sequence[
     return dicts(connection.execute(found))
 
 
-def requests(connection: Connection, ids: Sequence[str] | None = None) -> Iterator[list[dict[str, Any]]]:
-    """The rows of table `request` in order of receipt, a page at a time; of `ids` alone where given, in their order."""
-    column = t.request.c
-    rows = select(*columns_of(t.request)).order_by(column.ordinal)
-    if ids is not None:
-        chosen = rows.where(column.id.in_(bindparam("ids")))
-        for at in range(0, len(ids), PAGE):
-            yield dicts(connection.execute(chosen, {"ids": ids[at : at + PAGE]}))
-        return
-    last, next_ones = -(2**63), rows.where(column.ordinal > bindparam("last")).limit(PAGE)
-    while page := dicts(connection.execute(next_ones, {"last": last})):
-        yield page
-        last = page[-1]["ordinal"]
+def stretches(connection: Connection) -> list[tuple[int, int]]:
+    """The first and last ordinal of each page of requests, in order of receipt; every request is in one."""
+    column = t.request.c.ordinal
+    found = connection.execute(select(column).order_by(column)).scalars().all()
+    return [(page[0], page[-1]) for page in (found[at : at + PAGE] for at in range(0, len(found), PAGE))]
+
+
+def of_stretch(connection: Connection, stretch: tuple[int, int]) -> Stretched:
+    """What the database has of all requests from one ordinal to another, both included; each table in a fixed order.
+
+    By a range: a list of 500 ids in each of nine questions took half of the time that reading took.
+    """
+    first, last = stretch
+    return {
+        table: [*map(tuple, connection.execute(query, {"first": first, "last": last}).all())]
+        for table, query in _OF_STRETCH.items()
+    }
+
+
+def named(table: str, found: Stretched) -> list[dict[str, Any]]:
+    """The rows of a table in such a stretch, by the names of its columns."""
+    names = _NAMES[table]
+    return [dict(zip(names, row, strict=True)) for row in found[table]]
 
 
 def dicts(found: CursorResult[Any]) -> list[dict[str, Any]]:
@@ -47,3 +60,40 @@ def dicts(found: CursorResult[Any]) -> list[dict[str, Any]]:
 def seconds(stored_at: object) -> object:
     """A stored time in whole seconds, as entries have it; what is no time stays as it is, and fits none."""
     return stored_at // 1_000_000 if isinstance(stored_at, int) else stored_at
+
+
+_R, _P = t.request.c, t.propagation.c
+_PARTS = t.request.join(t.propagation, _P.request_id == _R.id)
+_WITHIN = _R.ordinal.between(bindparam("first"), bindparam("last"))
+
+
+def _of(table: Table, source: Any, *order: Any) -> Select[Any]:
+    return select(*columns_of(table)).select_from(source).where(_WITHIN).order_by(_R.ordinal, *order)
+
+
+def _below(table: Table) -> Any:
+    return _PARTS.join(table, table.c.propagation_id == _P.id)
+
+
+def _calls() -> Select[Any]:
+    # Asked as a join, SQLite would go through all calls for each page of requests.
+    attempts = select(t.attempt.c.id).select_from(_below(t.attempt)).where(_WITHIN)
+    chosen = select(*columns_of(t.evidence)).where(t.evidence.c.attempt_id.in_(attempts))
+    return chosen.order_by(*t.evidence.primary_key.columns)
+
+
+_OF_STRETCH = {
+    # Ordered as the indexes are, one within the other, which SQLite need not sort.
+    "request": _of(t.request, t.request),
+    "propagation": _of(t.propagation, _PARTS, _P.processor),
+    **{
+        str(table.name): _of(table, _below(table), _P.processor, *table.primary_key.columns)
+        for table in (t.attempt, t.notice, t.answer, t.post)
+    },
+    **{
+        str(table.name): _of(table, t.request.join(table, table.c.request_id == _R.id), *table.primary_key.columns)
+        for table in (t.decision, t.withdrawal)
+    },
+    "evidence": _calls(),
+}
+_NAMES = {table: tuple(query.selected_columns.keys()) for table, query in _OF_STRETCH.items()}
