@@ -57,6 +57,8 @@ class PropagationLine:
     `waits_until`: when time alone, or the answer that is owed, ends the waiting. `finished_at`: since when it is closed
     and nobody is waited for. What it says with others it says by `head` and `kind`: of 300,000 lines, all of it in each
     was half of the time that making them took.
+    It is asked for all of it by one name each, as in `LINE_FIELDS`: who shows a line need not know, in some 140 places,
+    which of it is said of others, too. What counts lines asks `head` and `kind` themselves.
     """
 
     head: LineHead
