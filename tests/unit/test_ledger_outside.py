@@ -47,6 +47,20 @@ def test_the_newest_receipt_is_the_one_whose_checkpoint_signs_most(folder: Recei
     assert folder.newest() == {tmp_path / "receipts" / "r-a.json": many["checkpoint"]}
 
 
+def test_the_newest_that_is_sound_is_found_behind_those_that_are_not(folder: ReceiptFolder, tmp_path: Path) -> None:
+    there = tmp_path / "receipts"
+    sound = [folder.write(receipt_under(f"r-{one}", 12)) for one in "cb"]
+    folder.write(receipt_under("r-a", 2))
+    for one in "de":
+        larger = receipt.dump(receipt_under(f"r-{one}", 20))
+        (there / f"r-{one}.json").write_bytes(larger[: len(larger) // 2])
+    for other in ("r-f.txt", "x-f.json", "f.json"):
+        (there / other).write_bytes(receipt.dump(receipt_under("r-f", 20)))
+    assert [*folder.newest()] == [sound[1]], "of one size, the first by name"
+    assert [*folder.checkpoints()] == [there / "r-a.json", *reversed(sound)]
+    assert [*folder.told()] == ["r-a", "r-b", "r-c", "r-d", "r-e"]
+
+
 def test_what_is_no_receipt_is_not_the_newest_and_nothing_waits_for_it(folder: ReceiptFolder, tmp_path: Path) -> None:
     assert folder.newest() == {}
     there = tmp_path / "receipts"
@@ -72,7 +86,7 @@ def test_how_far_receipts_reach_is_looked_for_once_and_then_known(folder: Receip
     again = ReceiptFolder(folder._folder, [SIGNER.verifier])
     assert again.under == size
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(Path, "glob", lambda *_: pytest.fail("every file is looked at once more"))
+        patched.setattr(os, "scandir", lambda *_: pytest.fail("every file is looked at once more"))
         again.write(receipt_under("r-c", 2))
         assert again.under == size
         again.write(larger := receipt_under("r-d", 20))

@@ -40,9 +40,15 @@ def of_stretch(connection: Connection, stretch: tuple[int, int]) -> Stretched:
     """
     first, last = stretch
     return {
-        table: [*map(tuple, connection.execute(query, {"first": first, "last": last}).all())]
-        for table, query in _OF_STRETCH.items()
+        table: _plain(connection.execute(query, {"first": first, "last": last})) for table, query in _OF_STRETCH.items()
     }
+
+
+def _plain(found: CursorResult[Any]) -> Sequence[tuple[Any, ...]]:
+    """The rows as the driver gives them: made into SQLAlchemy's own first, reading took half as long again."""
+    rows: Sequence[tuple[Any, ...]] = found.cursor.fetchall()
+    found.close()
+    return rows
 
 
 def named(table: str, found: Stretched) -> list[dict[str, Any]]:
