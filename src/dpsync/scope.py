@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, or_, select
+from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, select
 
 from dpsync.ledger import stored, told
 from dpsync.ledger.entry import commitment
@@ -84,14 +84,19 @@ def concerned(connection: Connection, scope: Scope, whole: WholeComparison) -> C
         said = told.readable(body or b"")
         return int(said["ts"]) if said else sys.maxsize
 
-    first = bisect_left(range(whole.entries), int(scope.begin.timestamp()), key=when)
-    named = select(_E.request_id).where(_E.idx >= bindparam("first"), _E.request_id.is_not(None))
-    chosen = select(_R.ordinal).where(or_(scope.rows, _R.id.in_(named)))
-    since = select(_R.ordinal, func.max(_E.idx)).join(t.entry, _E.request_id == _R.id).where(_E.idx >= whole.entries)
     begins = [begin for begin, _ in stretches(connection)]
     told_until: dict[int, int] = {}
-    for ordinal in connection.execute(chosen, {"first": first}).scalars():
-        told_until[bisect_right(begins, ordinal) - 1] = -1
+
+    def choose(which: ColumnElement[bool], **given: int) -> None:
+        for ordinal in connection.execute(select(_R.ordinal).where(which), given).scalars():
+            told_until[bisect_right(begins, ordinal) - 1] = -1
+
+    choose(scope.rows)
+    if len(told_until) < len(begins):
+        first = bisect_left(range(whole.entries), int(scope.begin.timestamp()), key=when)
+        named = select(_E.request_id).where(_E.idx >= bindparam("first"), _E.request_id.is_not(None))
+        choose(_R.id.in_(named), first=first)
+    since = select(_R.ordinal, func.max(_E.idx)).join(t.entry, _E.request_id == _R.id).where(_E.idx >= whole.entries)
     for ordinal, idx in connection.execute(since.group_by(_R.ordinal)):
         number = bisect_right(begins, ordinal) - 1
         told_until[number] = max(told_until.get(number, -1), idx)
