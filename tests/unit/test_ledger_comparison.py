@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import BigInteger, Boolean, Connection, Integer, LargeBinary, Table, insert
 
 from dpsync.errors import KeyProblem
-from dpsync.ledger import entry, rows
+from dpsync.ledger import entry, evidence, rows
 from dpsync.ledger.comparison import _of_no_request, _of_request, differences, older_requests
 from dpsync.ledger.entry import EntryKind
 from dpsync.ledger.row_comparison import Belongings
@@ -150,6 +150,12 @@ def test_a_changed_column_of_a_request_is_named_once(column: str, value: object,
     if column in rows.COPIED:
         case.part[column] = value
     assert case.found() == [f"request r-1: {said}"]
+
+
+def test_calls_of_which_no_entry_tells_are_named() -> None:
+    case = Case()
+    case.has.calls["a", 1, "outcome"].add(filled(t.evidence, status=204))
+    assert case.found() == [f"request r-1: calls are recorded that no entry tells of ({evidence.COLUMNS})"]
 
 
 def test_the_list_of_a_request_is_a_processor_a_line() -> None:

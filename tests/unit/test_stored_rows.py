@@ -5,11 +5,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from sqlalchemy import BigInteger, Boolean, Connection, Integer, LargeBinary, Table, insert
+from sqlalchemy import BigInteger, Boolean, Connection, Integer, LargeBinary, Table, insert, select
 
 from dpsync.ledger.evidence import AnswerCalls
 from dpsync.ledger.row_comparison import belongings
-from dpsync.ledger.stored_rows import PAGE, named, of_stretch, stretches
+from dpsync.ledger.stored_rows import _OF_STRETCH, PAGE, _plain, named, of_stretch, stretches
 from dpsync.store import tables as t
 from dpsync.store.columns import EPOCH, Instant
 from tests.unit.test_ledger_receipt import NOW, ledger
@@ -144,3 +144,12 @@ def test_what_belongs_to_requests_is_found_by_indexes_and_never_by_going_through
     assert len(asked) == len(TABLES)
     # Withdrawals are few; of all else there are thousands.
     assert {step.split()[1] for step in plans if step.startswith("SCAN")} <= {"withdrawal"}
+
+
+def test_what_was_read_is_closed_and_every_question_has_its_order() -> None:
+    with three_requests() as connection:
+        found = connection.execute(select(t.request.c.id).order_by(t.request.c.ordinal))
+        assert _plain(found) == [("r-2",), ("r-4",), ("r-6",)]
+        assert found.closed
+    (_, order) = str(_OF_STRETCH["propagation"]).split("ORDER BY ")
+    assert order == "request.ordinal, propagation.processor", "SQLite's index would give it anyhow"
