@@ -78,6 +78,7 @@ def test_one_process_receives_and_another_one_works(folder: Path) -> None:
         engine = stack.enter_context(closing(load(config, {}).store.url))
         assert answer(f"{receiver['url']}/readyz") | {"entries": 0} == {
             "status": "ready",
+            "ledger": "example.org/dpsync/REHEARSAL",
             "worker": "elsewhere",
             "timed": "elsewhere",
             "disks": "written",

@@ -123,6 +123,18 @@ def test_another_program_on_the_port_is_a_problem_and_never_our_service(
     assert (line["verdict"], line["code"]) == ("PROBLEM", "DP-104")
 
 
+@pytest.mark.parametrize(("status", "said"), [(200, "ready"), (503, "not ready")])
+def test_another_dpsync_on_the_port_is_a_problem_and_never_our_service(
+    folder: Path, status: int, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    body = {"status": said, "ledger": "another.example/dpsync", "worker": "turning", "timed": "turning"}
+    with answering(folder, json.dumps(body).encode(), status):
+        assert ran(folder, "health") == Exit.LOOK
+        assert "of the ledger another.example/dpsync" in capsys.readouterr().out
+        line = receiver_line(folder, capsys)
+    assert (line["verdict"], line["code"]) == ("PROBLEM", "DP-104")
+
+
 def test_a_port_that_somebody_holds_and_answers_nothing_on_is_a_problem(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

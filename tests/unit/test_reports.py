@@ -583,6 +583,17 @@ def test_a_missed_legal_date_stays_missed_when_the_request_is_closed(rows: Rows)
     assert {row["closed_at"] for row in found if row["request"] == late} == {"2026-11-26T10:00:00Z"}
 
 
+def test_what_is_late_at_one_processor_and_overdue_at_another_is_not_called_finished(rows: Rows) -> None:
+    begun, at = RECEIVED - timedelta(days=10), datetime(2026, 11, 26, tzinfo=UTC)
+    done = {"state": State.VERIFIED, "done_at": at, "state_since": at}
+    rows.ask(received=begun, due=date(2026, 11, 25), alpha=done, beta=State.ACCEPTED)
+    report = november(rows)
+    assert (report.verdict, report.total.finished_late, report.notes) == (Verdict.OVERDUE, 0, ())
+    finished(rows, at)
+    (note,) = november(rows).notes
+    assert note.startswith("1 request was finished after its legal date")
+
+
 @pytest.mark.parametrize("state", [State.SETTLED, State.WITHDRAWN, State.DECLARED_DONE, State.EXEMPT])
 def test_however_it_was_closed_after_its_legal_date_it_was_late(rows: Rows, state: State) -> None:
     finished(rows, datetime(2026, 11, 26, tzinfo=UTC), state=state)

@@ -108,7 +108,7 @@ def outside(there: Installation, *, offline: bool) -> Iterator[CheckLine]:
     yield from _intake(settings)
     yield from source_lines(there, offline=offline)
     if not offline:
-        yield _receiver(settings.intake.listen)
+        yield _receiver(settings.intake.listen, settings.origin)
 
 
 def _decision_links(settings: Settings) -> CheckLine:
@@ -228,16 +228,16 @@ def _doubts_of_callback(there: Installation, target: callback_targets.CallbackTa
             yield key, "is a secret that the main database signs with itself: make another one"
 
 
-def _receiver(listen: str) -> CheckLine:
+def _receiver(listen: str, origin: str) -> CheckLine:
     """Whether the service answers where it should, and else whether it could."""
-    heard = ask(listen)
+    heard = ask(listen, origin)
     told = f"{listen}: {heard.sentence}"
     match heard.serving:
         case Serving.READY:
             return CheckLine("receiver", CheckResult.OK, told)
         case Serving.NOT_READY:
             return CheckLine("receiver", CheckResult.PROBLEM, told, "DP-106")
-        case Serving.OTHER:
+        case Serving.OTHER | Serving.ELSEWHERE:
             return CheckLine(
                 "receiver", CheckResult.PROBLEM, f"{told}: choose another port in [intake] listen", "DP-104"
             )

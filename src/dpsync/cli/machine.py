@@ -36,21 +36,23 @@ def health(
 ) -> int:
     """Ask the service on this machine whether it is ready.
 
-    Exit code 0: it is ready. 2: another program answers where it should listen. 75: it is not running or not ready.
+    Exit code 0: it is ready. 2: another program, or another dpsync, answers where it should listen. 75: it is not
+    running or not ready.
     """
     from dpsync.cli.opening import load_settings
     from dpsync.cli.running_service import Serving, ask
 
     talk: Talk = ctx.obj
-    listen = load_settings(talk.config, secrets=False).intake.listen
-    heard = ask(listen)
+    settings = load_settings(talk.config, secrets=False)
+    listen = settings.intake.listen
+    heard = ask(listen, settings.origin)
     if as_json:
         talk.json({"serving": heard.serving.value, "listen": listen, "readyz": dict(heard.said)})
     else:
         talk.data(f"{listen}: {heard.sentence}")
     if heard.serving is Serving.READY:
         return Exit.DONE
-    return Exit.LOOK if heard.serving is Serving.OTHER else Exit.LATER
+    return Exit.LOOK if heard.serving in {Serving.OTHER, Serving.ELSEWHERE} else Exit.LATER
 
 
 @intake.command("show")

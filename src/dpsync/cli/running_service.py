@@ -14,6 +14,7 @@ class Serving(StrEnum):
     READY = "ready"
     NOT_READY = "not ready"
     NOBODY = "nobody"
+    ELSEWHERE = "another dpsync"
     OTHER = "another program"
 
 
@@ -37,12 +38,17 @@ class Heard:
                 return f"`dpsync serve` runs, but is not ready: {parts or 'it cannot reach its database'}"
             case Serving.NOBODY:
                 return "`dpsync serve` is not running"
+            case Serving.ELSEWHERE:
+                return f"a dpsync with other settings answers there, that of the ledger {self.said['ledger']}"
             case Serving.OTHER:
                 return "another program answers there"
 
 
-def ask(listen: str) -> Heard:
-    """Ask who answers at `listen` (host:port), for at most a few seconds. Never raises because of the other side."""
+def ask(listen: str, origin: str) -> Heard:
+    """Ask who answers at `listen` (host:port), for at most a few seconds. Never raises because of the other side.
+
+    `origin`: the name of our ledger. A rehearsal beside the real service would else be taken for it.
+    """
     import requests
 
     host, _, port = listen.rpartition(":")
@@ -61,11 +67,17 @@ def ask(listen: str) -> Heard:
             return Heard(Serving.NOBODY if _is_refused(error) else Serving.OTHER)
         except requests.exceptions.RequestException:
             return Heard(Serving.OTHER)
-    if isinstance(said, dict) and said.get("status") == "ready" and answer.status_code == 200:
-        return Heard(Serving.READY, said)
+    return _heard(said, answer.status_code, origin) if isinstance(said, dict) else Heard(Serving.OTHER)
+
+
+def _heard(said: dict[str, object], status: int, origin: str) -> Heard:
+    ready = said.get("status") == "ready" and status == 200
     # 503 with "error": it could not ask its database
-    ours = isinstance(said, dict) and answer.status_code == 503 and ("worker" in said or "error" in said)
-    return Heard(Serving.NOT_READY, said) if ours else Heard(Serving.OTHER)
+    if not ready and not (status == 503 and ("worker" in said or "error" in said)):
+        return Heard(Serving.OTHER)
+    if said.get("ledger", origin) != origin:
+        return Heard(Serving.ELSEWHERE, said)
+    return Heard(Serving.READY if ready else Serving.NOT_READY, said)
 
 
 def _is_refused(error: BaseException) -> bool:

@@ -13,7 +13,7 @@ SHAPES: dict[str, dict[str, str]] = {
     },
     "health": {
         "version": "1",
-        "serving": "ready, not ready, nobody (it is not running) or another program",
+        "serving": "ready, not ready, nobody (it is not running), another program or another dpsync",
         "listen": "where the receiver should listen, host:port",
         "readyz": "what /readyz said, where it is ours: docs/operating.md explains it",
     },

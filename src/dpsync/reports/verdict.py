@@ -57,8 +57,12 @@ def _seen_where(asked: Iterable[RequestStanding]) -> str:
 
 
 def notes_of(asked: Iterable[RequestStanding]) -> tuple[str, ...]:
-    """What nobody can do any more and must stay on the record: what was finished after its date, by kind of date."""
-    late = [one for one in asked if any(line.late is Late.FINISHED for line in one.lines)]
+    """What nobody can do any more and must stay on the record: what was finished after its date, by kind of date.
+
+    What is overdue at another processor is not finished, and is the first of what there is to do.
+    """
+    ended = (one for one in asked if one.late is not Late.OVERDUE)
+    late = [one for one in ended if any(line.late is Late.FINISHED for line in one.lines)]
     stops = [one.short for one in late if one.right is Right.OPT_OUT]
     others = [one.short for one in late if one.right is not Right.OPT_OUT]
     found = [(stops, "opt-out", "24 hours (Art. 21(3))"), (others, "request", "legal date (Art. 12(3))")]

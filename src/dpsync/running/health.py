@@ -34,6 +34,7 @@ class Health:
         still = {part.name for part in self.parts if part.trouble} | (set() if self._turning() else {"worker"})
         return {
             "status": "not ready" if still or closed else "ready",
+            "ledger": self._there.origin,
             "worker": "still" if "worker" in still else turning,
             "timed": "still" if "timed" in still else turning,
             "disks": "cannot be written" if closed else "written",
