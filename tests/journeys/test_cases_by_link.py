@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import timedelta
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -78,9 +79,15 @@ def the_outcome(there: Installation, case_id: str) -> None:
     assert dpo.record("outcome", **told, reason="we were late").status_code == 422
     assert dpo.record("outcome", **told, result="upheld").status_code == 422
     assert "say why" in dpo.page.text
-    assert dpo.record("outcome", **told, result="upheld", reason="we were late").status_code == 200
+    why = {"result": "partly", "reason": "we were late"}
+    assert dpo.record("outcome", **told, **why, letter="ä" * 10_001).status_code == 422
+    assert "below 10,000 characters" in dpo.page.text
+    recorded = dpo.record("outcome", **told, **why, letter="ä" * 9_990 + "\r\nDear Ada\r\n")
+    assert recorded.status_code == 200
+    assert "upheld in part" in recorded.text
+    digest = sha256(("ä" * 9_990 + "\nDear Ada").encode()).hexdigest()
     stands = there.service.read(lambda connection: complaint(connection, case_id))
-    assert (stands.result, stands.told, stands.holds) == (Result.UPHELD, PersonTold(on, Channel.MAIL), False)
+    assert (stands.result, stands.told, stands.holds) == (Result.PARTLY, PersonTold(on, Channel.MAIL, digest), False)
     assert events(there, case_id)[-1] == "complaint_outcome"
     last = there.rows(case_act)[-1]
     assert last.os_user == ""

@@ -1,6 +1,7 @@
 """What the DPO sees and records by link: which older request goes first, a letter to the person, a long reason."""
 
 from datetime import timedelta
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import requests
 from dpsync.cases.complaints import complaints
 from dpsync.cases.values import Channel, PersonTold
 from dpsync.intake.body import LONGEST_BODY
+from dpsync.intake.typed import LONGEST_FORM_WITH_A_LETTER
 from dpsync.ledger.entry import decode
 from dpsync.model import Right, State
 from dpsync.propagation.page_links import REGISTER, Page, PageKind
@@ -74,11 +76,14 @@ def test_a_letter_to_the_person_is_recorded_by_link_as_by_command(tmp_path: Path
         assert dpo.send("decide", {**told, "letter": "lifting", "channel": "post"}).status_code == 409
         assert "only a restriction can be lifted" in dpo.page.text
         assert kinds(there) == []
-        page = dpo.send("decide", {**told, "letter": "erasure", "channel": "post"})
+        went = {**told, "letter": "erasure", "channel": "post"}
+        assert dpo.send("decide", {**went, "text": "x" * 10_001}).status_code == 422
+        page = dpo.send("decide", {**went, "text": "界" * 9_990 + "\r\nYours"})
         assert page.status_code == 200
         assert "The letter is recorded. No other is due." in page.text
         (one,) = there.service.read(lambda connection: all_told(connection, asked.id))
         assert (one.kind, one.on, one.how) == ("erasure", on, "post")
+        assert one.digest == sha256(("界" * 9_990 + "\nYours").encode()).hexdigest()
         (entry,) = [said for row in there.rows(t.entry) if (said := decode(row.body))["event"] == "person_told"]
         assert (entry["told_on"], entry["way"]) == (on.isoformat(), "post")
         there.sound()
@@ -102,7 +107,7 @@ def test_what_is_too_large_for_a_page_is_answered_by_a_page(tmp_path: Path, data
     with desk(tmp_path, database_url) as there:
         ask(there)
         link = Person(there).link()
-        page = requests.post(link, data={"reason": "a" * (LONGEST_BODY + 1)}, timeout=60)
+        page = requests.post(link, data={"reason": "a" * (LONGEST_FORM_WITH_A_LETTER + 1)}, timeout=60)
         assert page.status_code == 413
         assert page.headers["content-type"].startswith("text/html")
         assert "This is too much text." in page.text

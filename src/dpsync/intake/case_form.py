@@ -7,7 +7,7 @@ from datetime import date
 from dpsync.cases.incidents import FACTS, Finding
 from dpsync.cases.values import Channel, Result
 from dpsync.intake.case_values import CaseStep
-from dpsync.intake.typed import LONGEST_NAME, day_of, one_of, plain, too_long
+from dpsync.intake.typed import LONGEST_NAME, day_of, letter_problem, one_of, plain, too_long
 from dpsync.model import Right
 
 LONGEST_FACT = 800
@@ -33,6 +33,7 @@ class CaseGiven:
     channel: Channel | None = None
     result: Result | None = None
     reference: str = field(default="", repr=False)
+    letter: str = field(default="", repr=False)
     topics: frozenset[str] = frozenset()
     places: frozenset[str] = frozenset()
     about: str = ""
@@ -62,6 +63,7 @@ def given_of(sent: Mapping[str, str]) -> CaseGiven:
         channel=one_of(Channel, sent.get("channel", "")),
         result=one_of(Result, sent.get("result", "")),
         reference=plain(sent.get("reference", "")),
+        letter=plain(sent.get("letter", "")),
         topics=_ticked(sent, TOPIC),
         places=_ticked(sent, AT),
         about=plain(sent.get("about", "")),
@@ -88,7 +90,7 @@ def problem_of(given: CaseGiven) -> str:
         return "Please say why."
     if len(given.reference) > LONGEST_NAME or any(len(text) > LONGEST_FACT for text in given.facts.values()):
         return f"Please keep the reference below {LONGEST_NAME} characters and each answer below {LONGEST_FACT}."
-    return _lacking(given) or too_long(given.name, given.reason)
+    return _lacking(given) or letter_problem(given.letter) or too_long(given.name, given.reason)
 
 
 def _lacking(given: CaseGiven) -> str:

@@ -23,6 +23,7 @@ from dpsync.intake.case_form import OF_A_DEPARTURE, CaseGiven
 from dpsync.intake.case_values import CasePage, CaseStep, case_page, is_departure
 from dpsync.intake.mailed_codes import Sent
 from dpsync.intake.new_cases import NEW, new_page, record_new
+from dpsync.intake.typed import digest_of
 from dpsync.ledger.entry import EntryKind
 from dpsync.model import Role
 from dpsync.propagation import codes, page_links
@@ -150,7 +151,7 @@ def _carry_out(unit: Unit, there: Installation, case_id: str, given: CaseGiven, 
         authority = there.settings.controller.complaints_to
         complaints.escalate(unit, controller, case_id, given.on, authority, given.reference, person, now)
     elif given.on is not None and given.channel is not None:
-        told = PersonTold(given.on, given.channel)
+        told = PersonTold(given.on, given.channel, digest_of(given.letter))
         if given.step in OF_A_DEPARTURE:
             _depart(unit, there, case_id, DepartureStep(given.step.value), told, person, now)
             return

@@ -18,12 +18,9 @@ from dpsync.intake.decision_pages import CHANNELS, CODE, ELSEWHERE, NOT_RIGHT, S
 from dpsync.intake.mailed_codes import Sent
 from dpsync.intake.new_cases import NEW
 from dpsync.intake.page_links import PageLink, PageLinks
-from dpsync.intake.typed import fields_of
+from dpsync.intake.typed import LONGEST_FORM_WITH_A_LETTER, fields_of
 from dpsync.model import Right
 from dpsync.propagation.codes import CodeCheck
-
-LONGEST_FORM = 64 * 1024
-"""Bytes. A letter of another script is nine of them in a form: five answers, a reason, a reference and a name."""
 
 MOST_FIELDS = 300
 RESULTS = {
@@ -60,7 +57,11 @@ class CasePages:
         """GET says that a step can be recorded; POST asks for a code, shows the case, or records the step."""
         if request.method != "POST":
             return self._start(link, case_id)
-        sent, now, token = await fields_of(request, LONGEST_FORM, MOST_FIELDS), self._clock.now(), _token(request)
+        sent, now, token = (
+            await fields_of(request, LONGEST_FORM_WITH_A_LETTER, MOST_FIELDS),
+            self._clock.now(),
+            _token(request),
+        )
         foreign = request.headers.get("sec-fetch-site") in ELSEWHERE
         if foreign or not self._links.is_form(link, sent.get("form", ""), now):
             return self._start(link, case_id, STALE, 403)

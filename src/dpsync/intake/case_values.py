@@ -18,7 +18,7 @@ from dpsync.cases.departures import LETTER as DEPARTURE
 from dpsync.cases.departures import Departure, case_of, departure, departures
 from dpsync.cases.incidents import FACTS, Incident, Stage, facts_of, incident, incidents
 from dpsync.cases.proposals import SAYS
-from dpsync.cases.values import Complaint
+from dpsync.cases.values import Complaint, Result
 from dpsync.errors import NotFound
 from dpsync.installation import Installation
 from dpsync.mail import long_day
@@ -140,12 +140,21 @@ def departure_stands(one: Departure) -> str:
     return "not instructed" if one.instructed is None else "instructed, not confirmed"
 
 
+_OUTCOMES = {
+    Result.UPHELD: "upheld",
+    Result.PARTLY: "upheld in part",
+    Result.NOT_UPHELD: "not upheld",
+    Result.WITHDRAWN: "withdrawn by the person",
+    Result.OUT_OF_SCOPE: "not about data protection",
+}
+
+
 def complaint_stands(one: Complaint) -> str:
     """Where a complaint stands, in few words."""
     if one.with_authority:
         return "with the authority"
     if one.result is not None:
-        return one.result.value.replace("_", " ")
+        return _OUTCOMES[one.result]
     return "open, not acknowledged" if one.acknowledged_on is None else "open, acknowledged"
 
 
@@ -244,7 +253,7 @@ def _sentence(there: Installation, one: Act, *, words: bool) -> str:
 def _said(one: Act) -> Iterator[str]:
     said = one.said
     if "result" in said:
-        yield str(said["result"]).replace("_", " ")
+        yield _OUTCOMES[Result(str(said["result"]))]
     if "step" in said:
         yield f"on {long_day(date.fromisoformat(said['on']))} by {said['how']}"
     elif "how" in said:

@@ -3,7 +3,7 @@
 from dpsync.cases.values import Channel
 from dpsync.intake.decision_links import Given
 from dpsync.intake.remedies import Remedy
-from dpsync.intake.typed import LONGEST_NAME, day_of, one_of, plain, too_long
+from dpsync.intake.typed import LONGEST_NAME, day_of, letter_problem, one_of, plain, too_long
 from dpsync.intake.whole import WITH_A_DAY, ToldBefore, Whole
 from dpsync.propagation.telling import LetterKind
 
@@ -47,6 +47,8 @@ def problem_of(given: Given, sent: dict[str, str]) -> str:
 
 
 def _told_problem(given: Given) -> str:
+    if given.told and (problem := letter_problem(given.told.text)):
+        return problem
     if given.whole in WITH_A_DAY and given.told is None:
         return "Please give the day on which the person was told."
     if given.whole is Whole.TOLD and given.told and not (given.told.letter and given.told.channel):
@@ -58,5 +60,6 @@ def _told_problem(given: Given) -> str:
     return ""
 
 
-def _letter(sent: dict[str, str]) -> tuple[LetterKind | None, Channel | None]:
-    return one_of(LetterKind, sent.get("letter", "")), one_of(Channel, sent.get("channel", ""))
+def _letter(sent: dict[str, str]) -> tuple[LetterKind | None, Channel | None, str]:
+    kind, channel = one_of(LetterKind, sent.get("letter", "")), one_of(Channel, sent.get("channel", ""))
+    return kind, channel, plain(sent.get("text", ""))

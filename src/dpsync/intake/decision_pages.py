@@ -20,13 +20,10 @@ from dpsync.intake.decision_links import DecisionLinks, Given, Link, Looked, Sta
 from dpsync.intake.mailed_codes import Sent
 from dpsync.intake.receiver import Receiver
 from dpsync.intake.remedies import WORDS as REMEDIES
-from dpsync.intake.typed import TOKEN, fields_of
+from dpsync.intake.typed import LONGEST_FORM_WITH_A_LETTER, TOKEN, fields_of
 from dpsync.intake.whole import WORDS as WHOLES
 from dpsync.propagation.codes import CodeCheck
 from dpsync.propagation.telling import LetterKind
-
-LONGEST_FORM = 32 * 1024
-"""Bytes. A letter of another script is nine of them in a form, and a reason may have two thousand."""
 
 MOST_FIELDS = 200
 WORDS = {str(one): said for one, said in chain(WHOLES.items(), REMEDIES.items())}
@@ -77,7 +74,7 @@ class DecisionPages:
 
     async def _posted(self, request: Request, links: DecisionLinks, link: Link) -> Response:
         sent, now, token = (
-            await fields_of(request, LONGEST_FORM, MOST_FIELDS),
+            await fields_of(request, LONGEST_FORM_WITH_A_LETTER, MOST_FIELDS),
             self._clock.now(),
             request.path_params["token"],
         )

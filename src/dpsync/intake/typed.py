@@ -3,6 +3,7 @@
 import re
 from datetime import date
 from enum import StrEnum
+from hashlib import sha256
 from typing import TypeVar
 from urllib.parse import parse_qsl
 
@@ -14,6 +15,10 @@ E = TypeVar("E", bound=StrEnum)
 
 LONGEST_NAME = 200
 LONGEST_REMARK = 2000
+LONGEST_LETTER = 10_000
+LONGEST_FORM_WITH_A_LETTER = 128 * 1024
+"""Bytes. A letter of another script is nine of them a character, and there are a reason and other answers."""
+
 TOKEN = re.compile(r"[A-Za-z0-9_-]{32,128}")
 """The secret part of a link; anything else is not even looked up."""
 
@@ -25,6 +30,18 @@ def too_long(name: str, remark: str) -> str:
     if len(name) > LONGEST_NAME or len(remark) > LONGEST_REMARK:
         return f"Please keep the remark below {LONGEST_REMARK} characters and the name below {LONGEST_NAME}."
     return ""
+
+
+def letter_problem(letter: str) -> str:
+    """What is said where the text of a letter is longer than it may be, else nothing."""
+    if len(letter) > LONGEST_LETTER:
+        return f"Please keep the text of the letter below {LONGEST_LETTER:,} characters, or leave it empty."
+    return ""
+
+
+def digest_of(letter: str) -> str:
+    """The SHA-256 of the text of a letter as `plain` gives it, in UTF-8; "" where nobody typed one."""
+    return sha256(letter.encode()).hexdigest() if letter else ""
 
 
 def plain(text: str) -> str:

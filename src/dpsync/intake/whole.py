@@ -1,7 +1,7 @@
 """What can be decided by link about a whole request: which choices fit, and how each is what its command does."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
 from types import MappingProxyType
@@ -15,6 +15,7 @@ from dpsync.errors import DecisionRefused
 from dpsync.installation import Installation
 from dpsync.intake.answers import Received
 from dpsync.intake.made_requests import receive_made
+from dpsync.intake.typed import digest_of
 from dpsync.model import Cause, Request, Right, Role, State
 from dpsync.propagation import questions, telling
 from dpsync.propagation.commitments import asked_by
@@ -59,13 +60,15 @@ WITH_A_DAY: Final = frozenset({Whole.EXTEND, Whole.LIFT, Whole.TOLD, Whole.ACKNO
 class ToldBefore:
     """That the person was told: on which day, and how. The extension's reason is that of the decision.
 
-    `letter`, `channel`: which letter it was and by which way it went, where a letter is recorded.
+    `letter`, `channel`: which letter it was and by which way it went, where a letter is recorded. `text`: what was
+    sent, of which the digest is kept; "" where nobody typed it.
     """
 
     on: date
     how: str
     letter: LetterKind | None = None
     channel: Channel | None = None
+    text: str = field(default="", repr=False)
 
 
 def wholes_of(
@@ -157,7 +160,7 @@ def _acknowledged(
     if not waiting:
         raise DecisionRefused("No complaint about it waits for that.")
     for one in waiting:
-        said = PersonTold(told.on, told.channel)
+        said = PersonTold(told.on, told.channel, digest_of(told.text))
         complaints.acknowledge(unit, there.controller, one.id, said, person, now)
     return f"Recorded: {', '.join(one.id for one in waiting)}. Tell the person next how it goes, or the outcome."
 
@@ -166,7 +169,7 @@ def _recorded(unit: Unit, there: Installation, request_id: str, person: Person, 
     """Record a letter to the person, as `dpsync told` does. Raises `DecisionRefused`."""
     if told.letter is None or told.channel is None:
         raise DecisionRefused("Please say which letter it was, and how it went.")
-    one = telling.Told(told.letter, told.on, told.channel.value)
+    one = telling.Told(told.letter, told.on, told.channel.value, digest_of(told.text))
     telling.tell(unit, there.controller, request_id, one, person, now)
     if telling.is_answered(unit.connection, there.controller, request_id):
         return "The letter is recorded. No other is due."
