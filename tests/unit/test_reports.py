@@ -31,6 +31,8 @@ from dpsync.reports.proof import LedgerLine
 from dpsync.reports.status import status_rows
 from dpsync.reports.verdict import Verdict, sentence
 from dpsync.reports.visible import cell, visible
+from dpsync.reports.words import together
+from dpsync.settings.sources import BY_LINK
 from dpsync.store import tables as t
 from dpsync.store.database import reading, writing
 from tests.builders import World, later
@@ -375,6 +377,25 @@ def test_what_was_still_open_when_the_period_began_is_carried_over_and_counted_a
     assert [one.id for one in report.carried] == [still, since]
     assert (report.total.received, report.carried_total.received, report.carried_total.not_yet) == (0, 2, 1)
     assert "1 of 2 requests is done everywhere" in report.sentence
+
+
+def test_what_was_recorded_by_link_is_counted_and_nobody_is_asked_how_many_it_was(rows: Rows) -> None:
+    rows.ask(alpha=State.VERIFIED, source=BY_LINK)
+    report = november(rows)
+    for page in (render.text(report), render.html(report)):
+        assert "dpsync-link: 1 request, recorded by link: nobody else counts them" in page
+        assert "--sent" not in page
+    rows.ask(alpha=State.VERIFIED)
+    assert "--sent crm=N" in render.text(november(rows))
+    assert "--sent dpsync-link" not in render.text(november(rows))
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [(["one"], "one"), (["one", "two"], "one and two"), (["one", "two", "three"], "one, two and three")],
+)
+def test_names_are_put_together_as_in_a_sentence(names: list[str], said: str) -> None:
+    assert together(iter(names)) == said
 
 
 def test_sources_are_counted_for_reconciliation(rows: Rows) -> None:

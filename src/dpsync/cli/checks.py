@@ -43,7 +43,7 @@ from dpsync.reports.conversations import retention_duties
 from dpsync.reports.housekeeping import drilled
 from dpsync.reports.make import conversations_of
 from dpsync.reports.stopped import stopped_processors
-from dpsync.reports.words import several
+from dpsync.reports.words import several, together
 from dpsync.retention.service import LIST_JOB, RETENTION_JOB
 from dpsync.running import drills, timekeeping
 from dpsync.sealing import Keys
@@ -383,9 +383,7 @@ def _same_secret(there: Installation) -> Iterator[CheckLine]:
                 names[value.get_secret_value()].append(name)
     for secret, sharing in accounts.items():
         if len(sharing) > 1:
-            text = (
-                f'{len(sharing)} accounts use one secret: give {" and ".join(names[secret])} the same account = "..."'
-            )
+            text = f'{len(sharing)} accounts use one secret: give {together(names[secret])} the same account = "..."'
             yield CheckLine("accounts", CheckResult.PROBLEM, text, "DP-220")
 
 

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, func, select
 
 from dpsync.model import Cause, State
 from dpsync.propagation.alert_texts import ABOUT_US
+from dpsync.reports.words import together
 from dpsync.store import tables as t
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class Unasked:
     @property
     def places(self) -> str:
         """Their titles, in words."""
-        return " and ".join(self.titles.values())
+        return together(self.titles.values())
 
     @property
     def sentence(self) -> str:

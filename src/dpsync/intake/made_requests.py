@@ -12,9 +12,10 @@ from dpsync.intake.answers import Received
 from dpsync.intake.payload import parse_request
 from dpsync.intake.reception import receive_all
 from dpsync.ledger.entry import canonical
+from dpsync.settings.sources import BY_LINK
 from dpsync.store.writer import Unit
 
-SOURCE: Final = "dpsync-link"
+SOURCE: Final = BY_LINK
 """Where a request comes from that was made by a link, as the command line is the source of its own."""
 
 

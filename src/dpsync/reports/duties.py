@@ -11,7 +11,7 @@ from dpsync.propagation.next_day import next_day
 from dpsync.reports.lines import PropagationLine, RequestStanding
 from dpsync.reports.meaning import Late, Need
 from dpsync.reports.tallies import SourceLine
-from dpsync.reports.words import CAUSES, RIGHTS, STOPS, several
+from dpsync.reports.words import CAUSES, RIGHTS, STOPS, several, together
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ def _needs_of(one: RequestStanding) -> dict[tuple[object, ...], list[Propagation
 
 def _duty(items: list[_Item], *, asks: bool) -> Duty:
     line = items[0].line
-    where = " and ".join(title for _, title in items[0].places)
+    where = together(title for _, title in items[0].places)
     names = " ".join(name for name, _ in items[0].places)
     sentence, command = _said(line, _what(line, len(items)), where, names, asks=asks)
     return Duty(

@@ -16,6 +16,7 @@ from dpsync.reports.period import PeriodReport
 from dpsync.reports.proof import LedgerLine
 from dpsync.reports.tallies import Limit, ProcessorTally, SourceLine, Speed, Tally
 from dpsync.reports.words import CAUSES, MEANS, RIGHTS, STATES, STOPS, day, hours, moment, reached, several
+from dpsync.settings.sources import BY_LINK
 
 Numbers = Mapping[tuple[str, Right], int]
 """Under which number the limits of a processor and right stand."""
@@ -215,7 +216,9 @@ def _rights(rights: Sequence[Right]) -> str:
 
 def source(one: SourceLine) -> str:
     """How many came from one source, and whether it says the same."""
-    if one.sent is None:
+    if one.sent is None and one.source == BY_LINK:
+        said = ", recorded by link: nobody else counts them"
+    elif one.sent is None:
         said = "; what it sent is not known"
     else:
         said = f"; it says {one.sent:,}: {'THEY DIFFER' if one.differs else 'the numbers agree'}"
@@ -225,7 +228,7 @@ def source(one: SourceLine) -> str:
 
 def to_compare(report: PeriodReport) -> str:
     """How to give the number that a source says it sent; nothing where every number is known."""
-    unknown = [one.source for one in report.sources if one.sent is None]
+    unknown = [one.source for one in report.sources if one.sent is None and one.source != BY_LINK]
     if not unknown:
         return ""
     given = " ".join(f"--sent {shlex.quote(source)}=N" for source in unknown)

@@ -1,5 +1,6 @@
 """What states, rungs, causes and dates are called in a report. Words only: nothing is decided here."""
 
+from collections.abc import Iterable
 from datetime import date, datetime
 from functools import lru_cache
 from zoneinfo import ZoneInfo
@@ -139,6 +140,12 @@ def hours(value: float | None) -> str:
     if value < 1 / 60:
         return "less than a minute"
     return several(round(value * 60), "minute") if value < 2 else f"{value:.1f} hours"
+
+
+def together(names: Iterable[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def several(count: int, one: str, many: str = "") -> str:

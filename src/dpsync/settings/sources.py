@@ -118,7 +118,10 @@ class SourceSection(Section):
 SIGNED_DOOR = "webhook"
 """What requests are said to come from that come to /requests, in our own shape."""
 
-OURS = frozenset({SIGNED_DOOR, "command", "import", "dpsync-link"})
+BY_LINK = "dpsync-link"
+"""The same of those that somebody of ours recorded on one of our pages."""
+
+OURS = frozenset({SIGNED_DOOR, "command", "import", BY_LINK})
 """What requests are said to come from that come by our own doors."""
 
 
