@@ -193,11 +193,10 @@ def _limit_entry(number: int, limits: Sequence[Limit]) -> LimitEntry:
 
 def _looked(limits: Sequence[Limit]) -> str:
     """Whether we look there ourselves."""
-    seen = [one.right for one in limits if one.verified_by]
-    if len(seen) == len(limits):
-        return "we look ourselves, with limits"
-    word = _rights([one.right for one in limits if not one.verified_by])
-    return f"we look ourselves, with limits, except for {word}" if seen else "there is only their word"
+    word = [one.right for one in limits if not one.verified_by]
+    if len(word) == len(limits) > 0:
+        return "there is only their word"
+    return "we look ourselves, with limits" + (f", except for {_rights(word)}" if word else "")
 
 
 def _sentences(one: Limit) -> list[str]:
@@ -216,10 +215,8 @@ def _rights(rights: Sequence[Right]) -> str:
 
 def source(one: SourceLine) -> str:
     """How many came from one source, and whether it says the same."""
-    if one.sent is None and one.source == BY_LINK:
-        said = ", recorded by link: nobody else counts them"
-    elif one.sent is None:
-        said = "; what it sent is not known"
+    if one.sent is None:
+        said = ", recorded by link: nobody else counts them" if one.source == BY_LINK else "; what it sent is not known"
     else:
         said = f"; it says {one.sent:,}: {'THEY DIFFER' if one.differs else 'the numbers agree'}"
     assumed = f", {one.received_assumed:,} without a time of receipt (assumed)" if one.received_assumed else ""
