@@ -191,6 +191,26 @@ def test_a_late_change_that_a_processor_need_not_be_told_names_an_earlier_addres
     assert faults(world) == []
 
 
+def test_an_older_change_goes_with_the_newest_values_while_the_newer_one_has_found_nobody_yet(world: World) -> None:
+    """It alone names the address under which they know the person; what they end with is the newest all the same."""
+    world.use(world.processor("paper", world.notice))
+    world.confirm("paper")
+    newest = "ada.newest@example.org"
+    for silence in (timedelta(days=1), timedelta(days=30)):
+        person = f"crm-{silence.days}"
+        world.ask(Right.RECTIFICATION, NEW, id=person, to=newest, version=2)
+        world.drive()
+        world.clock.advance(silence)
+        world.drive()
+        late = world.ask(Right.RECTIFICATION, ADA, id=person, to=NEW, version=1)
+        world.drive()
+        assert world.state(late, "paper") is State.ACCEPTED
+        letter = world.notice.letters[-1]
+        assert letter.changes is not None
+        assert (letter.changes.email, set(letter.addresses)) == (newest, {ADA, NEW, newest})
+    assert faults(world) == []
+
+
 def test_an_answer_to_the_letter_that_named_too_few_is_none_to_the_next_that_is_not_out_yet(world: World) -> None:
     asked = by_letter(world, Right.ERASURE)
     world.clock.advance(timedelta(days=1))

@@ -273,13 +273,16 @@ class SimulatedConnector(Connector):
         if trouble is not None:
             seen.answer = trouble.mishap.name
             return self._unread(trouble, instruction, before=before)
-        finding: Finding = (
-            AsAsked(evidence=proof())
-            if vendor.is_as_asked(instruction)
-            else Contradicts(reason="still there", evidence=proof())
-        )
+        finding = self._read(instruction)
         seen.answer = type(finding).__name__
         return finding
+
+    def _read(self, instruction: Instruction) -> Finding:
+        if self.vendor.is_as_asked(instruction):
+            return AsAsked(evidence=proof())
+        if instruction.right is Right.RECTIFICATION and not self.vendor.here(instruction):
+            return CannotTell(reason="nobody is held, so there is nothing to compare", evidence=proof())
+        return Contradicts(reason="still there", evidence=proof())
 
     def _unread(self, trouble: Trouble, instruction: Instruction, *, before: bool) -> Finding:
         match trouble.mishap:

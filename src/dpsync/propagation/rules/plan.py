@@ -164,8 +164,8 @@ def _is_superseded(row: Waiting, deciding: Sequence[Waiting]) -> bool:
     match row.right:
         case Right.RECTIFICATION:
             erased = any(other.right is Right.ERASURE for other in newer)
-            # Where the newer one found nobody, this one may know the address under which somebody is.
-            return erased or _is_covered(row, [other for other in newer if other.state not in _FOUND_NOBODY])
+            # Until the newer one found somebody, this one may know the address under which somebody is.
+            return erased or _is_covered(row, [other for other in newer if other.state in _FOUND_SOMEBODY])
         case Right.RESTRICTION:
             return any(other.right is Right.RESTRICTION for other in newer)
         case Right.ERASURE | Right.OPT_OUT:
@@ -189,7 +189,7 @@ def told_since(row: Waiting, lane: Iterable[Waiting]) -> list[Waiting]:
 
 
 _MAY_NEVER_GO = {State.HELD, State.WITHDRAWN, State.EXEMPT, State.SUPERSEDED}
-_FOUND_NOBODY = {State.NOTHING_HELD, State.DECLARED_NOTHING_HELD}
+_FOUND_SOMEBODY = {State.APPLIED, State.DECLARED_DONE, State.VERIFIED, State.CONTRADICTED}
 _WENT_THROUGH = {
     State.ACCEPTED,
     State.HANDED_OVER,
