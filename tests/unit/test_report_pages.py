@@ -44,6 +44,18 @@ def test_the_first_table_has_five_figures_and_what_is_apart_stands_under_it(rows
     assert "Not yet: r-000009 (erasure), r-000010 (erasure)." in under
 
 
+def test_figures_apart_that_are_all_nought_are_a_sentence_and_no_table(rows: Rows) -> None:
+    nothing, none_late = "No request was settled, exempt, withdrawn or superseded", "past its legal date.</p>"
+    rows.ask(alpha=State.VERIFIED)
+    pages = [render.html(november(rows))]
+    rows.ask(due=NOW.date() - timedelta(days=2), alpha=State.ACCEPTED)
+    pages.append(render.html(november(rows)))
+    rows.ask(alpha=State.SETTLED)
+    pages.append(render.html(november(rows)))
+    shown = [("numbers aside" in page, "numbers dates" in page, nothing in page, none_late in page) for page in pages]
+    assert shown == [(False, False, True, True), (False, True, True, False), (True, True, False, False)]
+
+
 def test_a_request_that_is_open_has_a_row_where_it_is_and_one_for_where_it_is_closed(rows: Rows) -> None:
     rows.ask(Right.RECTIFICATION, alpha=State.VERIFIED, beta=State.ACCEPTED, gamma=State.APPLIED)
     found = Tables(render.html(november(rows))).tables["lines"]

@@ -279,10 +279,16 @@ def _counted(chosen: Sequence[Mapping[str, str]]) -> list[int]:
 
 def from_html(report: PeriodReport) -> dict[str, list[int]]:
     tables = Tables(render.html(report)).tables
-    first, *others = (_cells(tables.get(f"numbers {name}", [])) for name in ("by-right", "aside", "dates"))
-    if not all(others):
-        assert "No request was settled, exempt, withdrawn or superseded, and none is past its" in render.html(report)
-        others = [dict.fromkeys(first, [0] * 6)]
+    page, first = " ".join(render.html(report).split()), _cells(tables["numbers by-right"])
+    others = []
+    for name, columns, otherwise in (
+        ("aside", 4, "No request was settled, exempt, withdrawn or superseded"),
+        ("dates", 2, "past its legal date.</p>"),
+    ):
+        found = _cells(tables.get(f"numbers {name}", []))
+        assert (otherwise in page) is not bool(found), "figures that are all 0 are a sentence"
+        assert not found or any(map(any, found.values()))
+        others.append(found or dict.fromkeys(first, [0] * columns))
     return {right: counts + [count for one in others for count in one[right]] for right, counts in first.items()}
 
 
