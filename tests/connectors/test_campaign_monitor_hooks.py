@@ -132,10 +132,11 @@ def test_the_vendor_itself_sends_one_and_says_whether_it_was_taken(taken: bool, 
 
 def test_what_is_gone_or_refused_is_named() -> None:
     there, gone = hooked(), VendorHook("0a" * 16, SECRET_URL, GIVEN_UP)
+    refused = "https://refused.example.org"  # so called, the vendor that stands in does not accept it
     assert ended(on_stage(there), lambda one: one.try_hook(NEWS, gone)) == NO_HOOK
     assert ended(on_stage(there), lambda one: one.register_hook(NEWS, SECRET_URL, gone)) == NO_HOOK
     assert ended(on_stage(there), lambda one: one.register_hook("0b" * 16, SECRET_URL, None)) == NOT_OURS
-    assert ended(on_stage(there), lambda one: one.register_hook(NEWS, "https://no.example.org", None)) == URL_REFUSED
+    assert ended(on_stage(there), lambda one: one.register_hook(NEWS, refused, None)) == URL_REFUSED
 
 
 @pytest.mark.parametrize("name", ["WebhookID", "Url", "Events", "Status", "PayloadFormat"])
