@@ -352,6 +352,11 @@ def test_a_wrong_answer_is_asked_again_and_costs_no_other(tmp_path: Path) -> Non
         ],
     )
     assert code == 0, shown
+    asked = " ".join(shown.partition("Written")[0].split())
+    assert "the answer must be an email address, without a name. Please answer again." in asked
+    assert "there is no such connector for newsletter" in asked
+    assert "--" not in asked, "whoever is asked types no option"
+    assert "[]" not in asked
     settings = load(tmp_path / "new" / "dpsync.toml", {}, secrets=False)
     assert settings.controller.name == "Example Gardens"
     assert set(settings.processors) == {"newsletter", "forms"}

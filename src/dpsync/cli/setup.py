@@ -1,5 +1,6 @@
 """How an installation begins and is looked at: init, check."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -120,6 +121,9 @@ def _as_row(one: "CheckLine") -> dict[str, str]:
     return {"what": one.what, "verdict": one.verdict.value, "text": one.text, "code": one.code}
 
 
+_OPTION = re.compile(r"--(?:name|dpo|operator)\b")
+
+
 def _answers(
     talk: Talk,
     name: str | None,
@@ -156,9 +160,10 @@ def _prompted(talk: Talk, question: str, reader: Callable[[str], T], default: st
     """Ask until the answer can be used: one that is wrong costs no other."""
     while True:
         try:
-            return reader(typer.prompt(question, default=default, err=True))
+            return reader(typer.prompt(question, default=default, show_default=bool(default), err=True))
         except UsageError as wrong:
-            talk.warn(f"{wrong.message}. Please answer again.")
+            said = wrong.message.replace("--processor ", "")  # whoever is asked types no option
+            talk.warn(f"{_OPTION.sub('the answer', said)}. Please answer again.")
 
 
 def _processors(talk: Talk) -> "Mapping[str, str]":
