@@ -136,13 +136,15 @@ def test_missing_checkpoints_of_a_ledger_that_is_not_new_refuse_the_start(there:
 
 
 @pytest.mark.parametrize(
-    "lost", ["checkpoint", "000000000002.checkpoint", "000000000003.checkpoint", "2-3.consistency"]
+    "lost",
+    ["checkpoint", "000000000002.checkpoint", "000000000003.checkpoint", "000000000004.checkpoint", "3-4.consistency"],
 )
 def test_whatever_is_missing_outside_stops_each_command_that_writes_and_not_the_start_alone(
     there: Installation, lost: str
 ) -> None:
-    there.ask(Right.ERASURE, ADA)
-    there.service.anchor(there.clock.now())
+    for right in (Right.ERASURE, Right.OPT_OUT):
+        there.ask(right, ADA)
+        there.service.anchor(there.clock.now())
     there.service.custody.demand(there.service.read)
     (anchors(there) / lost).unlink()
     with pytest.raises(ProofDamaged, match=lost.replace(".checkpoint", "")) as refused:
