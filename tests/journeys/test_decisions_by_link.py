@@ -142,6 +142,7 @@ def test_one_mail_a_request_asks_the_dpo_names_nobody_and_replaces_the_alert_of_
     for said in (
         "Mailchimp, newsletter",
         "If nobody decides, nothing is sent",
+        "If you approve: An erasure cannot be undone. Nobody can bring the data back. For each processor,",
         asked.id,
         "Please decide by 23 November 2026: approve",
         "Our own target, 72 hours, ends on 23 November 2026.",

@@ -10,10 +10,11 @@ from sqlalchemy import Connection, Row
 from dpsync.installation import Installation
 from dpsync.intake.remedies import Remedy, remedies_at
 from dpsync.intake.whole import Whole, not_acknowledged, wholes_of
-from dpsync.model import Cause, Right, Role, State
+from dpsync.model import Cause, Role, State
 from dpsync.propagation import earlier, extensions
 from dpsync.propagation.decisions import Decided
 from dpsync.propagation.points import QuestionKind, subject_of
+from dpsync.propagation.question_texts import consequence
 from dpsync.propagation.questions import STUCK, may_release, points_of, was_withdrawn
 from dpsync.reports.changing_calls import changing_calls
 from dpsync.reports.lines import PropagationLine, RequestStanding
@@ -22,14 +23,6 @@ from dpsync.reports.processors import ProcessorLine
 from dpsync.reports.standing import read_standing
 from dpsync.reports.words import CAUSES, MEANS, RIGHTS, STATES, day, moment
 from dpsync.store import tables as t
-
-NOT_BACK = {
-    Right.ERASURE: "An erasure cannot be undone. Nobody can bring the data back.",
-    Right.RECTIFICATION: "The old values are overwritten. dpsync cannot bring them back.",
-    Right.RESTRICTION: "A restriction can be lifted later. The person must be told before that.",
-    Right.OPT_OUT: "The person gets no more marketing. Only they themselves can sign up again.",
-}
-LIFTED = "The restriction ends. The person must have been told before (Art. 18(3))."
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +113,7 @@ def matter_of(
         received=moment(asked.received_at, there.zone),
         target=moment(asked.target_at, there.zone),
         due=day(asked.due_on),
-        consequence=LIFTED if asked.lifting else NOT_BACK[asked.right],
+        consequence=consequence(asked.right, lifting=asked.lifting),
         approvals=_approvals(there, asked),
         places=tuple(_place(view, line, known.get(line.processor)) for line in asked.lines),
         seen=seen_of(there, asked),

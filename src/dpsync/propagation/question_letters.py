@@ -15,7 +15,7 @@ from dpsync.propagation.controller import Controller
 from dpsync.propagation.next_day import next_day
 from dpsync.propagation.page_links import Page, PageKind, link_to
 from dpsync.propagation.points import QuestionKind, subject_of
-from dpsync.propagation.question_texts import question_text
+from dpsync.propagation.question_texts import consequence, question_text
 from dpsync.propagation.questions import LINK_VALID, Outcome, link_of, points_of, was_withdrawn
 from dpsync.store import tables as t
 
@@ -55,6 +55,10 @@ _WHAT = {
 }
 
 
+_IF_YES = (
+    "If you approve: {} For each processor, the page shows whether the person was found there, how many records, what "
+    "would be called, and what cannot be undone."
+)
 _LINK = (
     "This link opens a page that {shows}takes your decision. The page first emails you a code. Opening it changes "
     "nothing. The link is good for one decision, until {until}:"
@@ -101,6 +105,7 @@ def post_question(controller: Controller, mail: Mail, to: str, row: Row[Any], of
         f"Please decide{'' if subject is QuestionKind.ASKED_FOR else f' {by}'}: {text.choices}.",
         f"If nobody decides, {text.otherwise}. {law}"
         + ("" if subject is QuestionKind.ASKED_FOR else " dpsync reminds you."),
+        *([_IF_YES.format(consequence(of.right, lifting=of.lifting))] if subject is QuestionKind.HELD else []),
         _LINK.format(
             shows="" if row.role == Role.OPERATOR else "shows who it is about and ",
             until=f"{row.expires_at.astimezone(controller.zone):%d %b %Y, %H:%M}",

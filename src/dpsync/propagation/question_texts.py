@@ -4,10 +4,18 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import assert_never
 
-from dpsync.model import Cause, State
+from dpsync.model import Cause, Right, State
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.held import BECAUSE, BY, RELEASE_CONTACT
 from dpsync.propagation.points import CREDENTIAL, Point, QuestionKind, subject_of
+
+_NOT_BACK = {
+    Right.ERASURE: "An erasure cannot be undone. Nobody can bring the data back.",
+    Right.RECTIFICATION: "The old values are overwritten. dpsync cannot bring them back.",
+    Right.RESTRICTION: "A restriction can be lifted later. The person must be told before that.",
+    Right.OPT_OUT: "The person gets no more marketing. Only they themselves can sign up again.",
+}
+_LIFTED = "The restriction ends. The person must have been told before (Art. 18(3))."
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,3 +112,8 @@ def _credential(point: Point, places: str) -> QuestionText:
         f"nothing is sent to {places}",
         ("dpsync check", f"dpsync resume {point.processor}"),
     )
+
+
+def consequence(right: Right, *, lifting: bool) -> str:
+    """What follows where a request is carried out, and whether it can be taken back."""
+    return _LIFTED if lifting else _NOT_BACK[right]
