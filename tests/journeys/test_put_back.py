@@ -15,6 +15,9 @@ from tests.gardens import GARDENS
 CONFIG = (
     GARDENS
     + """
+[intake]
+listen = "127.0.0.1:0"
+
 [processors.forms]
 connector = "notice"
 contact = "privacy@stratosoft.example"

@@ -229,6 +229,19 @@ def test_what_was_told_since_and_what_a_read_back_proves_is_the_same_as_by_looki
         assert overtaken(own, lane) is proves_nothing[own.right]
 
 
+@pytest.mark.parametrize(
+    ("source", "version", "order"),
+    [("crm", 7, [3, 2]), ("crm", 9, [2, 3]), ("shop", 7, [2, 3]), ("shop", None, [2, 3]), ("crm", None, [2, 3])],
+)
+def test_what_was_told_since_is_in_the_order_of_versions_only_where_they_count_together(
+    source: str, version: int | None, order: list[int]
+) -> None:
+    own = row(1, Right.RECTIFICATION, version=1)
+    first = row(2, Right.RECTIFICATION, State.VERIFIED, version=8)
+    second = row(3, Right.RECTIFICATION, State.VERIFIED, version=version, source=source)
+    assert [one.ordinal for one in told_since(own, [own, first, second])] == order
+
+
 def _as(one: Waiting, state: State) -> Waiting:
     return replace(one, state=state, tried=True)
 

@@ -92,8 +92,9 @@ class Verifier:
             raise SignatureInvalid("the webhook is not signed")
         if abs(now - at) > TOLERANCE:
             raise WebhookStale("the webhook is not signed")
-        demand_id(event_id.decode("latin-1"), "webhook-id")
-        return VerifiedEvent(event_id.decode(), at)
+        named = event_id.decode(errors="replace")
+        demand_id(named, "webhook-id")
+        return VerifiedEvent(named, at)
 
 
 def demand_id(event_id: str, field: str) -> None:

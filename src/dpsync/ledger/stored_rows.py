@@ -29,7 +29,7 @@ def all_of(connection: Connection, table: Table, which: Any = True) -> Sequence[
 def stretches(connection: Connection) -> list[tuple[int, int]]:
     """The first and last ordinal of each page of requests, in order of receipt; every request is in one."""
     column = t.request.c.ordinal
-    found = connection.execute(select(column).order_by(column)).scalars().all()
+    found = sorted(connection.execute(select(column)).scalars())
     return [(page[0], page[-1]) for page in (found[at : at + PAGE] for at in range(0, len(found), PAGE))]
 
 
@@ -73,33 +73,25 @@ _PARTS = t.request.join(t.propagation, _P.request_id == _R.id)
 _WITHIN = _R.ordinal.between(bindparam("first"), bindparam("last"))
 
 
-def _of(table: Table, source: Any, *order: Any) -> Select[Any]:
-    return select(*columns_of(table)).select_from(source).where(_WITHIN).order_by(_R.ordinal, *order)
-
-
-def _below(table: Table) -> Any:
-    return _PARTS.join(table, table.c.propagation_id == _P.id)
-
-
-def _calls() -> Select[Any]:
-    # Asked as a join, SQLite would go through all calls for each page of requests.
-    attempts = select(t.attempt.c.id).select_from(_below(t.attempt)).where(_WITHIN)
-    chosen = select(*columns_of(t.evidence)).where(t.evidence.c.attempt_id.in_(attempts))
-    return chosen.order_by(*t.evidence.primary_key.columns)
-
-
-_OF_STRETCH = {
-    # Ordered as the indexes are, one within the other, which SQLite need not sort.
-    "request": _of(t.request, t.request),
-    "propagation": _of(t.propagation, _PARTS, _P.processor),
+_BELOW = {
+    table: _PARTS.join(table, table.c.propagation_id == _P.id) for table in (t.attempt, t.notice, t.answer, t.post)
+}
+_BESIDE = {table: t.request.join(table, table.c.request_id == _R.id) for table in (t.decision, t.withdrawal)}
+# Ordered as the indexes are, one within the other, which SQLite need not sort.
+_ORDERED: list[tuple[Table, Any, tuple[Any, ...]]] = [
+    (t.request, t.request, ()),
+    (t.propagation, _PARTS, (_P.processor,)),
+    *((table, found, (_P.processor, *table.primary_key.columns)) for table, found in _BELOW.items()),
+    *((table, found, (*table.primary_key.columns,)) for table, found in _BESIDE.items()),
+]
+# Asked as a join, SQLite would go through all calls for each page of requests.
+_ATTEMPTS = select(t.attempt.c.id).select_from(_BELOW[t.attempt]).where(_WITHIN)
+_CALLS = select(*columns_of(t.evidence)).where(t.evidence.c.attempt_id.in_(_ATTEMPTS))
+_OF_STRETCH: dict[str, Select[Any]] = {
     **{
-        str(table.name): _of(table, _below(table), _P.processor, *table.primary_key.columns)
-        for table in (t.attempt, t.notice, t.answer, t.post)
+        str(table.name): select(*columns_of(table)).select_from(source).where(_WITHIN).order_by(_R.ordinal, *order)
+        for table, source, order in _ORDERED
     },
-    **{
-        str(table.name): _of(table, t.request.join(table, table.c.request_id == _R.id), *table.primary_key.columns)
-        for table in (t.decision, t.withdrawal)
-    },
-    "evidence": _calls(),
+    "evidence": _CALLS.order_by(*t.evidence.primary_key.columns),
 }
 _NAMES = {table: tuple(query.selected_columns.keys()) for table, query in _OF_STRETCH.items()}
