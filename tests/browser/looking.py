@@ -25,10 +25,13 @@ IN_THE_DARK = ("color-contrast", "link-in-text-block", "scrollable-region-focusa
 BROKEN_WORDS = """() => {
   const found = [], walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   for (let node = walker.nextNode(); node; node = walker.nextNode()) {
-    // Digests, ids and commands may break anywhere; a word may not. Nothing is laid out in what is folded.
+    // Digests and commands may break anywhere; a word, or an id as people read it out, may not. Nothing is laid out in
+    // what is folded.
     const around = node.parentElement;
-    if (around.closest('code, pre, title, desc, style, .entries td:last-child, .moments td:last-child')) continue;
-    for (const word of node.data.matchAll(/[\\p{L}\\p{N}]+/gu)) {
+    if (around.closest('title, desc, style')) continue;
+    const anywhere = around.closest('code, pre, .entries td:last-child, .moments td:last-child');
+    const id = '(?<![\\\\w-])(?:r-[0-9A-Z]{6}|[CI]-[0-9A-Z]{8}|DPS-[0-9A-Z]{10})';
+    for (const word of node.data.matchAll(new RegExp(anywhere ? id : id + '|[\\\\p{L}\\\\p{N}]+', 'gu'))) {
       const range = document.createRange();
       range.setStart(node, word.index);
       range.setEnd(node, word.index + word[0].length);

@@ -130,7 +130,7 @@ def test_progress_and_the_authority_are_recorded_from_the_page_of_what_waits(the
     there.clock.advance(2 * DAY)
     url, on = link(there, STATUS), there.clock.now().date().isoformat()
     page = get(url)
-    assert f'Complaint <code class="whole">{made.id}</code>' in page.text
+    assert f'Complaint <code><span class="id">{made.id}</span></code>' in page.text
     assert "Nothing waits" not in page.text
     dpo = Keeper(there, f"{url}/{made.id}")
     assert get(f"{url}/{made.id}").status_code == 200

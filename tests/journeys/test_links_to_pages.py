@@ -129,7 +129,7 @@ def test_an_alert_links_to_what_waits_and_each_request_there_to_its_dossier(ther
     assert ("dpo", "held") in there.alerts()
     url = link_of(there, PageKind.STATUS)
     page = get(url)
-    assert f'Erasure, <code class="whole">{asked.id[:8]}</code>' in page.text
+    assert f'Erasure, <code><span class="id">{asked.id[:8]}</span></code>' in page.text
     assert "1 held" in page.text
     (onward,) = re.findall(r'href="([^"]+/r-[^"]+)"', page.text)
     dossier = get(url.rpartition("/")[0] + "/" + onward)

@@ -4,7 +4,7 @@ import re
 import socket
 import threading
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 
@@ -54,6 +54,44 @@ def a_month(rows: Rows, requests: int) -> None:
             newsletter=State.VERIFIED,
             social=State.APPLIED,
         )
+
+
+def a_month_with_one_overdue(rows: Rows) -> None:
+    """Four requests at four processors: one overdue everywhere, one held, one contradicted, one that is done."""
+    late = {"state": State.PENDING, "told_at": None}
+    rows.ask(
+        Right.ERASURE,
+        datetime(2026, 10, 20, 9, tzinfo=UTC),
+        date(2026, 11, 20),
+        bulk=late,
+        events=late,
+        forms=State.ACCEPTED,
+        newsletter=late,
+    )
+    held = {"state": State.HELD, "causes": "approval,cooling_off"}
+    rows.ask(Right.ERASURE, received=FIRST, bulk=held, events=held, forms=held, newsletter=held)
+    rows.ask(
+        Right.RECTIFICATION,
+        received=FIRST,
+        bulk=State.VERIFIED,
+        events=State.CONTRADICTED,
+        forms=State.ESCALATED,
+        newsletter=State.HANDED_OVER,
+    )
+    rows.ask(
+        Right.OPT_OUT,
+        received=FIRST,
+        bulk=State.VERIFIED,
+        events=State.DECLARED_DONE,
+        forms=State.DECLARED_DONE,
+        newsletter=State.VERIFIED,
+    )
+
+
+def test_a_bad_month_of_four_requests_fits_three_pages(rows: Rows) -> None:
+    a_month_with_one_overdue(rows)
+    made = read(render.rendered(november(rows, processors=FIVE[:4], controller="Kent Open Gardens"), Format.PDF))
+    assert len(made.pages) <= 3
 
 
 @pytest.mark.parametrize(("requests", "most"), [(4, 3), (30, 6)])

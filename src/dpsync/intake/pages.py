@@ -27,6 +27,7 @@ from dpsync.intake.worklists import WorkLists
 from dpsync.model import Right
 from dpsync.propagation.correspondence.acknowledgement import AnswerForm, Question
 from dpsync.propagation.rules.lifecycle import AnswerKind
+from dpsync.reports.whole_ids import with_whole_ids
 
 TEMPLATES = Path(__file__).parent / "templates"
 LONGEST_FORM = 32 * 1024
@@ -209,7 +210,7 @@ class Pages:
         self, template: str, status: int, headers: Mapping[str, str] | None = None, **values: object
     ) -> Response:
         text = self._environment.get_template(template).render(**values)
-        return HTMLResponse(text, status, {**self._headers, **(headers or {})})
+        return HTMLResponse(with_whole_ids(text), status, {**self._headers, **(headers or {})})
 
 
 def _answer(sent: dict[str, str]) -> _Form:

@@ -20,6 +20,7 @@ from dpsync.model import Regime, Right, State
 from dpsync.propagation.telling import LetterKind
 from dpsync.reports.lines import PropagationLine, RequestStanding
 from dpsync.reports.visible import visible
+from dpsync.reports.whole_ids import with_whole_ids
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -122,12 +123,12 @@ class PersonLetter:
     def page(self) -> str:
         """The same as a page in large print, for a printer or a browser."""
         head = f"<meta charset=utf-8><title>{html.escape(self.title)}</title><style>{_STYLE}</style>"
-        return f"<!doctype html>\n<html lang={self.language}>{head}\n{self.blocks}</html>\n"
+        return with_whole_ids(f"<!doctype html>\n<html lang={self.language}>{head}\n{self.blocks}</html>\n")
 
 
 _STYLE = (
     "body{font:18pt/1.5 Arial,Helvetica,sans-serif;max-width:34em;margin:2em auto;padding:0 1em}"
-    "li{margin:.4em 0}@page{size:A4;margin:2cm}@media print{body{margin:0;padding:0}}"
+    "li{margin:.4em 0}.id{white-space:nowrap}@page{size:A4;margin:2cm}@media print{body{margin:0;padding:0}}"
 )
 
 

@@ -28,6 +28,7 @@ from dpsync.reports.trustees import NOTE, Trustees, labelled
 from dpsync.reports.verdict import Verdict
 from dpsync.reports.visible import visible
 from dpsync.reports.who import who_rows
+from dpsync.reports.whole_ids import with_whole_ids
 from dpsync.reports.words import COUNTING, GLOSSARY, RIGHTS, moment
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -204,4 +205,5 @@ def receipt_html(printed: PrintedReceipt, above: Markup = _NOTHING) -> str:
 
 
 def _page(template: str, zone: ZoneInfo, **values: object) -> str:
-    return _environment().get_template(template).render(**values, when=lambda value: moment(value, zone), zone=zone)
+    page = _environment().get_template(template).render(**values, when=lambda value: moment(value, zone), zone=zone)
+    return with_whole_ids(page)
