@@ -5,6 +5,7 @@ import re
 import secrets
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
@@ -25,11 +26,14 @@ BOTH_SIGN: Final = timedelta(days=30)
 """For so long a signing key that was replaced signs beside the new one."""
 CARD = "card.txt"
 MONTHS = "months"
+DESTROYED = ".destroyed"
+"""How the note ends that a month's key was destroyed on purpose."""
 
 RESTORE = "restore it from its back-up or from the card. dpsync makes no other"
 PUT_BACK = "restore it from the copy of the key directory. dpsync makes no other"
 
 
+_NOTE = re.compile(r"([0-9a-f]{32}) ([0-9T:.+-]{25,32})\n")
 _FORMER = re.compile(rf"{FORMER}([0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}})\.(key|pub)")
 _PEPPERS = re.compile(r"pepper-([1-9][0-9]{0,3})\.key")
 
@@ -155,6 +159,17 @@ def destroy(path: Path) -> None:
         os.fsync(file)
     finally:
         os.close(file)
+
+
+def destroyed_in(folder: Path) -> dict[str, tuple[str, str]]:
+    """Fingerprint and moment of each key that a note calls destroyed. One that says neither counts for nothing."""
+    found = dict[str, tuple[str, str]]()
+    for path in sorted(folder.glob(f"*{DESTROYED}")):
+        with suppress(Unusable, UnicodeDecodeError):
+            said = _NOTE.fullmatch(paths.read(path, shut_to=paths.ANYBODY_ELSE).decode("ascii"))
+            if said:
+                found[path.stem] = (said[1], said[2])
+    return found
 
 
 def _fresh() -> bytes:

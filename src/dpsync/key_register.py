@@ -4,7 +4,7 @@ A month's key is made when the first request of that month is accepted, in the t
 is registered, or a request names it, none is ever made in its place: it would open nothing of what the first closed.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -20,6 +20,8 @@ from dpsync.store.upsert import insert_or_ignore, insert_or_replace_all
 PREFIX = "key:"
 GIVEN_UP = "lost-key:"
 """What the row of `meta` begins with that says of a month that its key is lost for good."""
+DESTROYED = "destroyed-key:"
+"""The same of a month whose key was destroyed on purpose: nothing that is kept needed it."""
 _MONTH = f"{PREFIX}month:"
 _R = t.request.c
 _REGISTERED = select(t.meta.c.key, t.meta.c.value).where(t.meta.c.key.startswith(PREFIX))
@@ -47,8 +49,8 @@ def rows_of(connection: Connection, keys: Keys) -> set[str]:
 
 
 def problems(connection: Connection, keys: Keys) -> tuple[str, ...]:
-    """Each key that is lost and not given up, or another than the one that the database was made with."""
-    known, gone = _registered(connection), given_up(connection)
+    """Each key that is lost, and neither given up nor destroyed, or another than the database was made with."""
+    known, gone = _registered(connection), given_up(connection).keys() | destroyed(connection, keys).keys()
     named = sorted(connection.execute(_NAMED).scalars())
     months = {*named, *(key.removeprefix(_MONTH) for key in known if key.startswith(_MONTH))}
     wrong = _of_months(known, keys, sorted(months))
@@ -88,15 +90,16 @@ def months(connection: Connection, keys: Keys) -> list[Month]:
 def demand(connection: Connection, keys: Keys, months: Iterable[str]) -> dict[str, str]:
     """Have each of `months` its key, within the transaction that uses it; made only where no row has named it yet.
 
-    Gives what the key is called, by month: that of a month whose first key was given up ends in -2. Raises `KeyProblem`
-    where that key, or any other month's that is registered and not given up, is lost or another one.
+    Gives what the key is called, by month: that of a month whose first key is gone for good ends in -2. Raises
+    `KeyProblem` where that key, or any other month's that is registered and neither given up nor destroyed, is lost or
+    another one.
     """
-    known, gone = _registered(connection), given_up(connection)
+    known, past = _registered(connection), destroyed(connection, keys)
     registered = [key.removeprefix(_MONTH) for key in known if key.startswith(_MONTH)]
     wrong = _of_months(known, keys, registered)
-    for problem in (wrong[month] for month in wrong.keys() - gone.keys()):
+    for problem in (wrong[month] for month in wrong.keys() - given_up(connection).keys() - past.keys()):
         raise KeyProblem(f"{problem}. dpsync accepts nothing until it is back")
-    used = {month: _in_use(month, wrong) for month in months}
+    used = {month: _in_use(month, wrong.keys() | past.keys()) for month in months}
     for month in sorted(set(used.values()) - set(registered)):
         alone(connection)  # a key is made once, and registered with the first row that names it
         named = connection.execute(select(_R.id).where(_R.key_month == month, _R.wrapped_key.is_not(None)).limit(1))
@@ -108,11 +111,11 @@ def demand(connection: Connection, keys: Keys, months: Iterable[str]) -> dict[st
     return used
 
 
-def _in_use(month: str, wrong: Mapping[str, str]) -> str:
+def _in_use(month: str, wrong: Collection[str]) -> str:
     names = (month, *(f"{month}-{number}" for number in range(2, 10)))
     found = next((one for one in names if one not in wrong), None)
     if found is None:
-        raise KeyProblem(f"nine keys of {month} were given up as lost: find out why before anything else")
+        raise KeyProblem(f"nine keys of {month} are lost or destroyed: find out why before anything else")
     return found
 
 
@@ -133,6 +136,37 @@ def found_again(connection: Connection, keys: Keys) -> None:
 def give_up(connection: Connection, month: str, now: datetime) -> bool:
     """Remember that the key of `month` is lost for good; whether that was new."""
     return insert_or_ignore(connection, t.meta, {"key": f"{GIVEN_UP}{month}", "value": now.isoformat()})
+
+
+def destroyed(connection: Connection, keys: Keys) -> dict[str, str]:
+    """When the key of a month was destroyed on purpose, by month.
+
+    A row of `meta` says so, and counts only where nothing rests on the key; or a note in the key directory, of the
+    very key that is registered: then it counts in a database that was put back, too.
+    """
+    said = decided(connection)
+    named = set(connection.execute(_NAMED).scalars()) if said else set()
+    known = _registered(connection)
+    notes = keys.destroyed_months().items()
+    noted = {month: at for month, (digest, at) in notes if known.get(f"{_MONTH}{month}") == digest}
+    return {month: at for month, at in said.items() if month not in named} | noted
+
+
+def decided(connection: Connection) -> dict[str, str]:
+    """When it was put on the record that the key of a month is destroyed, by month. Its file may still be there."""
+    rows = connection.execute(select(t.meta.c.key, t.meta.c.value).where(t.meta.c.key.startswith(DESTROYED)))
+    return {row.key.removeprefix(DESTROYED): row.value for row in rows}
+
+
+def destroy(connection: Connection, month: str, now: datetime) -> bool:
+    """Remember that the key of `month` is destroyed on purpose; whether that was new."""
+    return insert_or_ignore(connection, t.meta, {"key": f"{DESTROYED}{month}", "value": now.isoformat()})
+
+
+def take_over(connection: Connection, keys: Keys) -> None:
+    """Remember it in a database that was put back, and knows of it only by the note in the key directory."""
+    for month, at in destroyed(connection, keys).items():
+        insert_or_ignore(connection, t.meta, {"key": f"{DESTROYED}{month}", "value": at})
 
 
 def _counted(connection: Connection) -> dict[str, int]:

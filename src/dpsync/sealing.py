@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Final, Self
 
@@ -170,7 +170,11 @@ class Keys:
 
     def month_fingerprint(self, month: str) -> str:
         """32 hex digits of a month's key. Raises `KeyProblem` where it is not there, or no key."""
-        return hashlib.sha256(derived(self._month_key(month), "fingerprint")).hexdigest()[:32]
+        return self.month_digest(month)[:32]
+
+    def month_digest(self, month: str) -> str:
+        """The whole SHA-256 that it is the first half of, in hex. Raises the same."""
+        return hashlib.sha256(derived(self._month_key(month), "fingerprint")).hexdigest()
 
     def month_is_vacant(self, month: str) -> bool:
         """Whether nothing at all stands where the key of that month should."""
@@ -194,14 +198,27 @@ class Keys:
         otherwise = f"a request of {month} does not open with the key of that month"
         return RequestKey(opened_with(self._month_key(month), wrapped, _place_of(request_id, month), otherwise))
 
-    def destroy_month(self, month: str) -> None:
+    def destroy_month(self, month: str, now: datetime) -> None:
         """Forgets a month: all that its key wrapped is closed for ever, in every copy of the database.
 
-        Twice is harmless. File systems and disks that write elsewhere than told may keep the old blocks, and back-ups
-        of the key directory do.
+        A note of it is left beside, for a back-up of the database that knows nothing of it. Twice is harmless. File
+        systems and disks that write elsewhere than told may keep the old blocks, and back-ups of the key directory do.
         """
+        path = self._month_path(month)
+        if not key_files.vacant_name(path):
+            # The note goes first: cut off between the two, a key that is there still opens, and the next run goes on.
+            said = f"{self.month_fingerprint(month)} {now.isoformat()}\n".encode()
+            key_files.guarded(lambda: durable.place(path.with_suffix(key_files.DESTROYED), said), path.parent)
+            key_files.guarded(lambda: key_files.destroy(path), path.parent)
         self._months.pop(month, None)
-        key_files.destroy(self._month_path(month))
+
+    def destroyed_months(self) -> dict[str, tuple[str, str]]:
+        """Of each month whose key is gone on purpose, as a note says: the key's fingerprint, and when that was."""
+        return {
+            month: said
+            for month, said in key_files.destroyed_in(self._directory / MONTHS).items()
+            if _MONTH.fullmatch(month) and self.month_is_vacant(month)
+        }
 
     def proof_places(self, kind: NameKind, value: str) -> tuple[str, ...]:
         """Under which pseudonym the boxes of a name stand, the newest first; no other table has one of these."""

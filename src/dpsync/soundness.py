@@ -149,7 +149,7 @@ def judge(
 
     def work(connection: Connection) -> Soundness:
         shut = key_register.shut(connection, installation.keys)
-        keys = (*key_register.problems(connection, installation.keys), *_uncompared(connection, shut))
+        keys = (*key_register.problems(connection, installation.keys), *_uncompared(connection, installation, shut))
         kept = installation.custody.receipts.commit_key
         before = concerned(connection, scope, whole) if scope and whole else None
         differing = (
@@ -170,8 +170,8 @@ def _accounts(installation: Installation) -> dict[str, str]:
     return {name: section.account or name for name, section in installation.settings.processors.items()}
 
 
-def _uncompared(connection: Connection, shut: Mapping[str, int]) -> list[str]:
-    gone = key_register.given_up(connection)
+def _uncompared(connection: Connection, there: Installation, shut: Mapping[str, int]) -> list[str]:
+    gone = key_register.given_up(connection).keys() | key_register.destroyed(connection, there.keys).keys()
     return [
         f"{number} of the requests of {month} cannot be compared before it is back"
         for month, number in shut.items()

@@ -16,13 +16,19 @@ DAYS = "after_days = 45"
 
 
 def test_identifiers_are_kept_for_the_days_of_the_settings_and_without_them_for_ever(folder: Folder) -> None:
-    name, reasons, *rest = kept_lines(folder.load(forgetting=DAYS))
+    name, reasons, key, *rest = kept_lines(folder.load(forgetting=DAYS))
     assert name.sentence == (
         "45 days after the request was finished everywhere ([forgetting] after_days; default: for ever, without the "
         "section)"
     )
     assert reasons.how_long == name.how_long
     assert kept_lines(folder.load())[0].how_long == FOR_EVER
+    assert key.sentence == (
+        "30 days after all that is sealed under it is forgotten ([forgetting] keys_after_days; default: for ever, "
+        "without the section)"
+    )
+    assert kept_lines(folder.load(forgetting="keys_after_days = 90"))[2].how_long.startswith("90 days after all")
+    assert kept_lines(folder.load())[2].how_long == FOR_EVER
     pseudonyms = next(one for one in rest if one.what.startswith("Pseudonyms"))
     assert (pseudonyms.setting, "still personal data" in pseudonyms.sentence) == ("", True)
 

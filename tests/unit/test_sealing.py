@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from dpsync.model import NameKind
 from dpsync.sealing import Keys
 
 MONTH = "2026-11"
+NOW = datetime(2027, 2, 3, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -230,8 +232,8 @@ def test_a_destroyed_month_is_closed_for_ever_also_in_a_process_that_had_it_open
     other.unwrap(wrapped, "r-1", MONTH)
     keys.begin_month("2026-12")
     kept = keys.wrap(keys.new_request_key(), "r-2", "2026-12")
-    keys.destroy_month(MONTH)
-    keys.destroy_month(MONTH)
+    keys.destroy_month(MONTH, NOW)
+    keys.destroy_month(MONTH, NOW)
     for each in (keys, other):
         with pytest.raises(KeyProblem, match="destroyed"):
             each.unwrap(wrapped, "r-1", MONTH)
@@ -248,7 +250,7 @@ def test_a_destroyed_month_key_is_overwritten_where_the_file_system_lets_it(keys
     keys.wrap(keys.new_request_key(), "r-1", MONTH)
     held = (directory / MONTHS / f"{MONTH}.key").open("rb")
     with held:
-        keys.destroy_month(MONTH)
+        keys.destroy_month(MONTH, NOW)
         assert set(held.read()) == {0}
 
 
@@ -259,7 +261,7 @@ def test_a_month_is_never_a_path(keys: Keys, month: str) -> None:
     with pytest.raises(KeyProblem, match="YYYY-MM"):
         keys.begin_month(month)
     with pytest.raises(KeyProblem, match="YYYY-MM"):
-        keys.destroy_month(month)
+        keys.destroy_month(month, NOW)
 
 
 def test_many_threads_that_need_a_new_month_at_once_share_one_key(directory: Path) -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from dpsync.installation import Installation
+    from dpsync.key_register import Month
     from dpsync.propagation.decisions import Person
 
 group = typer.Typer(no_args_is_help=True, help="Show, check and change the keys.", rich_markup_mode=None)
@@ -188,10 +189,23 @@ def _lines(there: "Installation", now: "datetime") -> "Iterator[_KeyLine]":
             state = f"signs beside it until {last.isoformat()}" if signs else "signs no more; shows what it signed"
         yield _KeyLine(name, fingerprint, state)
     gone = there.read(key_register.given_up)
+    past = there.read(lambda connection: key_register.destroyed(connection, there.keys))
     for one in there.read(lambda connection: key_register.months(connection, there.keys)):
+        if one.month in past:
+            yield _KeyLine(f"months/{one.month}.key", one.fingerprint, _destroyed(past[one.month], one))
+            continue
         if one.problem and one.month in gone:
             shut = f"lost for good, on the record since {gone[one.month][:10]}: {several(one.requests, 'request')} shut"
             yield _KeyLine(f"months/{one.month}.key", one.fingerprint, shut)
             continue
         opens = f"opens {several(one.requests, 'request')}" if one.requests else "opens nothing that is kept"
         yield _KeyLine(f"months/{one.month}.key", one.fingerprint, one.problem or opens)
+
+
+def _destroyed(at: str, one: "Month") -> str:
+    from dpsync.reports.words import several
+
+    if not one.problem:
+        return f"destroyed on {at[:10]}, and back since: dpsync destroys it again. Delete it in the copies, too"
+    shut = f"; {several(one.requests, 'request')} of a back-up shut for good" if one.requests else ""
+    return f"destroyed on {at[:10]}, when nothing needed it any more{shut}"

@@ -23,7 +23,8 @@ from dpsync.store import tables as t
 _R = t.request.c
 PAGE = 500
 MOST_NAMED = 50
-_SHUT: Final = select(t.meta.c.key).where(t.meta.c.key == literal(key_register.GIVEN_UP).concat(_R.key_month)).exists()
+_GONE: Final = [literal(one).concat(_R.key_month) for one in (key_register.GIVEN_UP, key_register.DESTROYED)]
+_SHUT: Final = select(t.meta.c.key).where(t.meta.c.key.in_(_GONE)).exists()
 _PROVABLE: Final = _R.closed_at.is_not(None) & _R.shredded_at.is_(None) & ~_SHUT
 
 

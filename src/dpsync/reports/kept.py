@@ -35,6 +35,7 @@ def _lines(settings: Settings) -> Iterator[KeptLine]:
     setting, default = "[forgetting] after_days", _UNSET
     yield KeptLine("Name, addresses and changes, sealed", finished, setting, default)
     yield KeptLine("Reasons of decisions and remarks of answers, sealed", finished, setting, default)
+    yield _keys_line(settings)
     for name, one in settings.processors.items():
         if one.retention is not None:
             months = f"{one.retention.months} months from when it began, then a person deletes it there"
@@ -51,3 +52,9 @@ def _lines(settings: Settings) -> Iterator[KeptLine]:
     yield KeptLine("Ledger, calls and dates", f"{FOR_EVER}. They name nobody")
     yield KeptLine("Receipts", "until you delete them. Whoever has one can confirm an address that they know")
     yield KeptLine("Back-ups", "until you delete them. With the keys of their months they open what is destroyed since")
+
+
+def _keys_line(settings: Settings) -> KeptLine:
+    section = settings.forgetting
+    how_long = f"{section.keys_after_days} days after all that is sealed under it is forgotten" if section else FOR_EVER
+    return KeptLine("The key of a month, which opens older back-ups", how_long, "[forgetting] keys_after_days", _UNSET)

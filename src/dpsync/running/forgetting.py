@@ -18,7 +18,7 @@ from dpsync.installation import Installation
 from dpsync.ledger import receipt_comparison
 from dpsync.propagation import forgetting
 from dpsync.propagation.correspondence import letters_due
-from dpsync.running import timekeeping
+from dpsync.running import month_keys, timekeeping
 from dpsync.store import meta
 from dpsync.store.database import truncate_wal
 from dpsync.store.writer import Unit
@@ -71,6 +71,7 @@ def forget(there: Installation, now: datetime, at_once: int = AT_ONCE) -> int:
     _prove(there, until, now, at_once)
     ids = due(there, until, now).now[:at_once]
     done = there.write(partial(_forget, there, ids, until)) if ids else 0
+    month_keys.care_for(there, now, evidence, at_once)
     truncate_wal(there.engine)  # while somebody reads it stays, and the next hour tries again
     return done
 
@@ -105,11 +106,18 @@ def _needed(there: Installation, connection: Connection, now: datetime) -> dict[
     letters = letters_due.owed(connection, lambda at: at.astimezone(zone).date(), now.astimezone(zone).date())
     return {
         "a complaint about it is open": frozenset(evidence_held(connection)),
-        "an incident about it is open": frozenset(
-            one for case in incidents(connection) if case.open for one in case.about
-        ),
+        "an incident about it is open": _of_incidents(connection),
         "no letter to the person is recorded yet": frozenset(one.request_id for one in letters if watched),
     }
+
+
+def evidence(connection: Connection) -> frozenset[str]:
+    """The requests that a complaint or an incident is about, so that nothing of them may be changed or destroyed."""
+    return _of_incidents(connection).union(evidence_held(connection))
+
+
+def _of_incidents(connection: Connection) -> frozenset[str]:
+    return frozenset(one for case in incidents(connection) if case.open for one in case.about)
 
 
 def _unproven(there: Installation, connection: Connection, ids: Sequence[str]) -> list[str]:

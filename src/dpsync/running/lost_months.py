@@ -86,6 +86,8 @@ def _demand_lost(there: Installation, month: str, connection: Connection) -> Non
     if month not in known:
         others = ", ".join(one.month for one in known.values() if one.problem) or "none"
         raise UsageError(f"nothing was sealed under a key of {month}. Months whose key is missing or wrong: {others}")
+    if not known[month].requests and (at := key_register.destroyed(connection, there.keys).get(month)):
+        raise UsageError(f"the key of {month} was destroyed on purpose on {at[:10]}: nothing that is kept needed it")
     if not known[month].problem:
         raise UsageError(f"the key of {month} is there and is the right one: nothing is lost")
     if not there.keys.month_is_vacant(month):

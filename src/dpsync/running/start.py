@@ -108,6 +108,7 @@ def start(there: Installation) -> Verification:
     verification = _demand_sound(there)
     key_changes.finish(there, there.clock.now())
     there.write(lambda unit: key_register.found_again(unit.connection, there.keys))
+    there.write(lambda unit: key_register.take_over(unit.connection, there.keys))
     key_changes.retire(there, there.clock.now())
     _register(there)
     _make_findable(there)

@@ -15,6 +15,11 @@ class ForgettingSection(Section):
         default=30,
         description="Days after a request was finished everywhere: at least the 30 for which dpsync looks again.",
     )
+    keys_after_days: Annotated[StrictInt, Field(ge=8, le=3650)] = Field(
+        default=30,
+        description="Days from when nothing is sealed under a month's key any more to when it is destroyed: of a "
+        "back-up that is older, what it sealed cannot be opened. Not less than back-ups are kept.",
+    )
 
 
 class BackupSection(Section):
