@@ -54,9 +54,7 @@ def _say_what_waits(talk: Talk, after_days: int, kept: "ToForget | None") -> Non
         talk.say("The settings have no section [forgetting], so identifiers stay for ever, sealed.")
         return
     talk.say(f"Identifiers are destroyed {after_days} days after a request was finished everywhere.")
-    talk.say(
-        "`dpsync processors` says what is kept how long, `dpsync keys show` which months' keys are gone."
-    )
+    talk.say("`dpsync processors` says what is kept how long, `dpsync keys show` which months' keys are gone.")
     reasons = {"they are next, within days while `dpsync serve` runs": kept.now, **kept.kept}
     for why, ids in reasons.items():
         if ids:
