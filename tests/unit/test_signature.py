@@ -1,6 +1,7 @@
 """Only who knows a secret is heard, and who does not learns nothing."""
 
 import base64
+import hmac
 import random
 from collections import Counter
 from datetime import UTC, datetime, timedelta
@@ -147,6 +148,16 @@ def test_an_id_that_is_signed_and_cannot_be_kept_is_named_and_nothing_else(event
     refused(signed | {"webhook-signature": headers()["webhook-signature"]})
     with pytest.raises(WebhookStale, match=r"^the webhook is not signed$"):
         Verifier([SECRET]).verify(signed, BODY, NOW + timedelta(seconds=301))
+
+
+def test_an_id_in_no_encoding_of_ours_is_named_like_any_other_that_cannot_be_kept() -> None:
+    name, stamp = b"evt-\xe9", str(int(NOW.timestamp())).encode()
+    key = base64.b64decode(SECRET.removeprefix(PREFIX))
+    mac = base64.b64encode(hmac.digest(key, b"%b.%b.%b" % (name, stamp, BODY), "sha256"))
+    signed = {b"webhook-id": name, b"webhook-timestamp": stamp, b"webhook-signature": b"v1," + mac}
+    with pytest.raises(PayloadInvalid) as caught:
+        Verifier([SECRET]).verify(list(signed.items()), BODY, NOW)
+    assert caught.value.field == "webhook-id"
 
 
 @pytest.mark.parametrize("event_id", ["!" * 2049, "", "a\x00b", "a\x7fb"])
