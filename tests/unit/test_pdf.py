@@ -103,6 +103,14 @@ def test_a_month_fits_few_pages(rows: Rows, requests: int, most: int) -> None:
     assert f"page {len(made.pages)} of {len(made.pages)}" in last
     assert "Example Gardens, data-protection requests, November 2026" in last
     assert "Example Gardens, data-protection requests" not in made.pages[0].extract_text(), "it has its own heading"
+    lines = [line for page in made.pages for line in page.extract_text().splitlines()]
+    for cell in (
+        "Campaign Monitor, bulk mail (1)",
+        "told, answer owed; past the target",
+        "Proof reaches",
+        "sent Stratosoft, forms",
+    ):
+        assert any(cell in line for line in lines), f"the widths of the columns break {cell}"
 
 
 def test_it_is_tagged_and_says_its_language_and_title(rows: Rows) -> None:
