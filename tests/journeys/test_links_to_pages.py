@@ -193,6 +193,8 @@ def test_a_link_is_opened_so_often_and_then_not_for_a_while(there: Installation)
     refused = get(url)
     assert refused.status_code == 429
     assert refused.headers["retry-after"] == "600"
+    assert "opened many times" in refused.text
+    assert "problem on our side" not in refused.text
     assert get(link_of(there, PageKind.DOSSIER, other.id)).status_code == 200, "another link is counted for itself"
     there.clock.advance(WITHIN)
     assert get(url).status_code == 200

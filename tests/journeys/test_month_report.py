@@ -191,6 +191,8 @@ def test_a_month_with_trouble_is_not_called_quiet(tmp_path: Path) -> None:
         ({"received": 12}, "In order: 12 requests, November 2026"),
         ({"received": 12, "not_yet": 2}, "Needs a decision: 2 of 12 requests not done yet, November 2026"),
         ({"received": 12, "not_yet": 2, "overdue": 1}, "Overdue: 1 of 12 requests, November 2026"),
+        ({"received": 12, "not_yet": 2}, "Overdue: something other than a request, November 2026"),
+        ({}, "Overdue: something other than a request, November 2026"),
     ],
 )
 def test_the_subject_says_how_it_stands_how_many_and_which_month(

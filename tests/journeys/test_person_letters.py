@@ -456,7 +456,7 @@ def test_by_command_a_letter_is_written_and_its_going_recorded(
     file = tmp_path / "letter.html"
     code, said = ran(tmp_path, capsys, "letter", request, "--kind", "recipients", "-o", str(file), *by)
     assert (code, "Dear Ada L," in file.read_text("utf-8")) == (0, True)
-    assert "--on DATE --by NAME" in said
+    assert "--kind recipients --on DATE --by NAME" in said
     assert file.stat().st_mode & 0o077 == 0
     assert ran(tmp_path, capsys, "letter", request, "-o", "letter.doc", *by)[0] == 64
     assert ran(tmp_path, capsys, "letter", request, "--kind", "poem", *by)[0] == 64
@@ -464,7 +464,7 @@ def test_by_command_a_letter_is_written_and_its_going_recorded(
     code, said = ran(tmp_path, capsys, "told", request, "--on", today, "--letter", str(file), *by)
     assert (code, "the last day for the answer still counts" in said) == (0, True)
     assert ran(tmp_path, capsys, "withdraw", request, "--reason", "it was a test", *by)[0] == 0
-    code, said = ran(tmp_path, capsys, "told", request, "--letter-kind", "erasure", "--on", today, *by)
+    code, said = ran(tmp_path, capsys, "told", request, "--kind", "erasure", "--on", today, *by)
     assert (code, "no letter is due any more" in said) == (0, True)
     code, said = ran(tmp_path, capsys, "dossier", request)
     assert "Dana Officer recorded that the person had a letter." in said

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dpsync.cli.case_options import How, Letter, Note, person_of, told_of
+from dpsync.cli.case_options import Letter, Note, person_of, told_of
 from dpsync.cli.console import Talk
 from dpsync.cli.options import AsJson
 from dpsync.errors import Exit, UsageError
@@ -21,6 +21,10 @@ InstructedOn = Annotated[
 ]
 ConfirmedOn = Annotated[
     str, typer.Option(metavar="DATE", help="Record on which day it confirmed that everything is deleted or returned.")
+]
+How = Annotated[
+    str,
+    typer.Option(metavar="HOW", help="How the processor was told or confirmed: mail, post, phone, form, staff, other."),
 ]
 Output = Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the letter there.")]
 

@@ -23,6 +23,9 @@ Kind = Annotated[
         help="action, erasure, extension, refusal, lifting or recipients. Default: what usually answers it.",
     ),
 ]
+FormerKind = Annotated[str | None, typer.Option(hidden=True)]
+"""What `told` called its `--kind` before; whoever wrote it into a script keeps it."""
+
 Because = Annotated[
     str, typer.Option(help="The reason, in words for the person. Required for extension, refusal and lifting.")
 ]
@@ -78,7 +81,7 @@ def letter(
             return Exit.DONE
         content = made.page if ending_of(Path(output)) == "html" else made.text
         written(Path(output), content.encode())
-        record = f"dpsync told {request_id} --letter-kind {made.kind} --on DATE --by NAME"
+        record = f"dpsync told {request_id} --kind {made.kind} --on DATE --by NAME"
         talk.say(f"Written to {output}. Send it, then: {record}")
     return Exit.DONE
 
@@ -87,7 +90,8 @@ def told(
     ctx: typer.Context,
     request: RequestId,
     *,
-    letter_kind: Kind = None,
+    kind: Kind = None,
+    letter_kind: FormerKind = None,
     on: ToldOn = "",
     how: How = "post",
     letter: Letter = None,
@@ -110,7 +114,7 @@ def told(
     said = told_of(on, how, letter)
     with installation(talk) as there:
         request_id, now = full_id(there, request), there.clock.now()
-        kind = _kind(letter_kind) or _usual(there, request_id)
+        kind = _kind(kind or letter_kind) or _usual(there, request_id)
         one, person = Told(kind, said.on, said.how.value, said.digest), Person(by, os_user(), note)
         there.write(lambda unit: tell(unit, there.controller, request_id, one, person, now))
         answered = there.read(lambda connection: is_answered(connection, there.controller, request_id))

@@ -82,7 +82,7 @@ class LinkedPages:
             return self._unknown()
         now = self._clock.now()
         if self._openings.too_many(link.id, now):
-            return self._render("later.html", 429, {"retry-after": str(int(WITHIN.total_seconds()))})
+            return self._render("too_often.html", 429, {"retry-after": str(int(WITHIN.total_seconds()))})
         async with self._one_at_a_time:
             return await asyncio.to_thread(self._shown, self._links, link, page, request.path_params["token"], now)
 

@@ -40,6 +40,8 @@ def subject(report: PeriodReport) -> str:
     told = several(report.total.received + report.carried_total.received, "request")
     if report.verdict is Verdict.OVERDUE and late:
         told = f"{late:,} of {told}"
+    elif report.verdict is Verdict.OVERDUE:
+        told = "something other than a request"  # a letter, a step of a complaint: the text says which
     elif left:
         told = f"{left:,} of {told} not done yet"
     return f"{report.verdict.value}: {told}, {report.label}"
