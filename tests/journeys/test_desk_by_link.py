@@ -22,6 +22,7 @@ from tests.journeys.test_decisions_by_link import ADA, MINUTE, YES, Person, ask,
 from tests.journeys.test_letters import CONTACT
 from tests.journeys.test_links_to_pages import link_of, today
 from tests.journeys.test_more_by_link import WHO, Asker, Operator, kinds, page_of
+from tests.unit.test_reports import untagged
 
 pytestmark = pytest.mark.no_database
 
@@ -42,7 +43,7 @@ def test_the_question_names_the_older_request_of_the_same_person(tmp_path: Path,
         told = f"{ALREADY} goes first: rectification {first.id[:8]}, received 20 Nov 2026."
         (mail,) = dpo.mails("Please decide")
         assert told in " ".join(str(mail.get_content()).split())
-        assert told in dpo.look().text
+        assert told in untagged(dpo.look().text)
         assert dpo.page.text.count(ALREADY) == 1, "another person's request is none of it"
         again = there.ask(Right.ERASURE, ADA)
         there.drive()
