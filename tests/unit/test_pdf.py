@@ -14,12 +14,17 @@ from dpsync.known_connectors import connector_class
 from dpsync.model import Right, State
 from dpsync.reports import render
 from dpsync.reports.formats import Format
+from dpsync.reports.housekeeping import JobLine
+from dpsync.reports.kept import kept_lines
 from dpsync.reports.pdf import pdf
 from dpsync.reports.processors import ProcessorLine, capability_lines
 from dpsync.reports.trustees import trustees_of
 from tests.printed import catalogue, read, text_of
 from tests.unit.test_register import SAID, register
 from tests.unit.test_reports import HOSTILE, Rows, hostile, november, one_of_each, the_dossier
+from tests.unit.test_settings import Folder, folder
+
+__all__ = ["folder"]
 
 FIRST = datetime(2026, 11, 1, 9, 0, tzinfo=UTC)
 
@@ -88,9 +93,12 @@ def a_month_with_one_overdue(rows: Rows) -> None:
     )
 
 
-def test_a_bad_month_of_four_requests_fits_three_pages(rows: Rows) -> None:
+def test_a_bad_month_of_four_requests_fits_three_pages(rows: Rows, folder: Folder) -> None:
     a_month_with_one_overdue(rows)
-    made = read(render.rendered(november(rows, processors=FIVE[:4], controller="Kent Open Gardens"), Format.PDF))
+    kept = kept_lines(folder.load(forgetting="after_days = 45"))
+    report = november(rows, processors=FIVE[:4], controller="Kent Open Gardens", kept=kept)
+    ran = tuple(JobLine(f"late-callbacks-{number}", FIRST, FIRST) for number in range(33))
+    made = read(render.rendered(replace(report, jobs=ran), Format.PDF))
     assert len(made.pages) <= 3
 
 

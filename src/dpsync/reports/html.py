@@ -1,8 +1,10 @@
 """Reports as HTML pages: self-contained, printable, readable on a telephone. Jinja2, everything escaped."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from functools import cache
 from html import unescape
+from itertools import chain
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -108,8 +110,17 @@ def period_html(report: PeriodReport, csv_sha256: str, rows: int | None = None) 
         finished_heads=page_lines.FINISHED_HEADS,
         **_listed(report, everything, shape, rows),
         finished=sum(not one.open for one in everything),
+        jobs=_jobs(report, zone),
         csv_sha256=csv_sha256,
     )
+
+
+def _jobs(report: PeriodReport, zone: ZoneInfo) -> list[tuple[str, list[str]]]:
+    """The timed jobs by when they last succeeded, those first that never did: most run in the same minute."""
+    found: dict[str, list[str]] = {}
+    for job in sorted(report.jobs, key=lambda job: job.last_ok_at or datetime.min.replace(tzinfo=UTC)):
+        found.setdefault(moment(job.last_ok_at, zone) or "never", []).append(job.name)
+    return list(found.items())
 
 
 def _listed(
@@ -131,12 +142,15 @@ def _listed(
     room = ORDINARY_ROWS if rows is None else min(ORDINARY_ROWS, max(0, rows - apart - len(urgent_shown)))
     open_shown, room = shown(still_open, room)
     cut = [(label, said, len(lines), *first_lines(lines, EXCEPTION_ROWS)) for label, said, lines in late]
+    late_blocks = [page_lines.blocks(lines, shape) for _, _, _, lines, _ in cut]
+    attention_blocks = page_lines.blocks(attention, shape)
     return {
         "late": [
-            (label, said, count, page_lines.blocks(lines, shape), page_lines.left_out(left))
-            for label, said, count, lines, left in cut
+            (label, said, count, blocks, page_lines.left_out(left))
+            for (label, said, count, _, left), blocks in zip(cut, late_blocks, strict=True)
         ],
-        "attention": page_lines.blocks(attention, shape),
+        "attention": attention_blocks,
+        "above": frozenset(chain(attention_blocks, *late_blocks)),
         "attention_left": page_lines.left_out(attention_left),
         "still_open": page_lines.still_open(open_shown, shape),
         "urgent_left": page_lines.left_out(urgent_left),
