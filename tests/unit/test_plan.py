@@ -154,8 +154,8 @@ DONE_BY_THE_PROCESSOR = set(State) - {
 
 
 def went_through(one: Waiting) -> bool:
-    """Whoever was told and kept silent may have done it."""
-    return one.state in DONE_BY_THE_PROCESSOR or (one.state is State.ESCALATED and one.told)
+    """Whoever was told and kept silent may have done it, and so may whoever a person settled it with."""
+    return one.state in DONE_BY_THE_PROCESSOR or (one.state in {State.ESCALATED, State.SETTLED} and one.told)
 
 
 def about_the_same(one: Waiting, other: Waiting) -> bool:
@@ -490,11 +490,12 @@ def test_a_read_back_is_overtaken_by_what_changed_the_same_thing(right: Right, b
 
 
 @pytest.mark.parametrize("told", [True, False])
-def test_what_was_told_and_never_answered_went_through_all_the_same(told: bool) -> None:
-    """Whoever reads both letters ends with the one that is read last."""
+@pytest.mark.parametrize("state", [State.ESCALATED, State.SETTLED])
+def test_what_was_told_and_never_answered_or_settled_went_through_all_the_same(state: State, told: bool) -> None:
+    """Whoever reads both letters ends with the one that is read last; and what a person settled may stand there."""
     for right in (Right.RECTIFICATION, Right.RESTRICTION):
         older = row(1, right, version=1, covers="CITY")
-        silent = replace(row(2, right, State.ESCALATED, version=2, covers="CITY EMAIL"), told=told)
+        silent = replace(row(2, right, state, version=2, covers="CITY EMAIL"), told=told)
         # An older change may name the address under which somebody is: it goes, with the newest values.
         assert (choose([older, silent]).superseded == (older,)) is (told and right is Right.RESTRICTION)
         assert overtaken(replace(older, state=State.VERIFIED), [silent]) is told

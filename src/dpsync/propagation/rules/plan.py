@@ -189,6 +189,7 @@ def told_since(row: Waiting, lane: Iterable[Waiting]) -> list[Waiting]:
 
 
 _MAY_NEVER_GO = {State.HELD, State.WITHDRAWN, State.EXEMPT, State.SUPERSEDED}
+_MAY_STAND = {State.ESCALATED, State.SETTLED}  # nothing was heard; or a person knows what came of it
 _FOUND_SOMEBODY = {State.APPLIED, State.DECLARED_DONE, State.VERIFIED, State.CONTRADICTED}
 _WENT_THROUGH = {
     State.ACCEPTED,
@@ -203,7 +204,7 @@ _WENT_THROUGH = {
 
 
 def _went_through(row: Waiting) -> bool:
-    return row.state in _WENT_THROUGH or (row.state is State.ESCALATED and row.told)  # told, and nothing was heard
+    return row.state in _WENT_THROUGH or (row.state in _MAY_STAND and row.told)
 
 
 def _about_the_same(one: Waiting, other: Waiting) -> bool:
