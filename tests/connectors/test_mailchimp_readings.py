@@ -237,7 +237,7 @@ def test_only_a_deletion_that_may_have_been_made_explains_that_nobody_is_there_a
         assert isinstance(stage.tell(instruction(Right.ERASURE)), outcome)
 
 
-@pytest.mark.parametrize(
+each_change = pytest.mark.parametrize(
     ("right", "status", "method"),
     [
         (Right.OPT_OUT, "subscribed", "PATCH"),
@@ -246,6 +246,10 @@ def test_only_a_deletion_that_may_have_been_made_explains_that_nobody_is_there_a
         (Right.RECTIFICATION, "subscribed", "PATCH"),
     ],
 )
+"""Each call by which somebody who is there is changed."""
+
+
+@each_change
 def test_a_contact_that_went_away_before_the_change_is_nothing_held(right: Right, status: str, method: str) -> None:
     class Goes(Typed):
         def answer(self, request: requests.PreparedRequest) -> Said:
@@ -258,15 +262,7 @@ def test_a_contact_that_went_away_before_the_change_is_nothing_held(right: Right
         assert stage.writes() == 1 or right is Right.RECTIFICATION
 
 
-@pytest.mark.parametrize(
-    ("right", "status", "method"),
-    [
-        (Right.OPT_OUT, "subscribed", "PATCH"),
-        (Right.RESTRICTION, "subscribed", "PATCH"),
-        (Right.RESTRICTION, "unsubscribed", "DELETE"),
-        (Right.RECTIFICATION, "subscribed", "PATCH"),
-    ],
-)
+@each_change
 def test_a_contact_that_a_change_does_not_find_and_a_read_shows_is_not_nobody(
     right: Right, status: str, method: str
 ) -> None:
