@@ -5,11 +5,12 @@ import re
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from html.parser import HTMLParser
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 import requests
@@ -18,7 +19,7 @@ from dpsync.__main__ import main
 from dpsync.ledger import entry
 from dpsync.model import Right, State
 from dpsync.processors import roles_asked
-from dpsync.propagation import codes, questions
+from dpsync.propagation import codes, question_letters, questions
 from dpsync.propagation.decisions import RELEASED_BY_A_YES
 from dpsync.propagation.questions import ASKED
 from dpsync.store import tables as t
@@ -170,6 +171,19 @@ def test_a_link_that_nobody_used_is_asked_anew_after_its_time(there: Installatio
     again = dpo.mails("Please decide now, at the latest by 19 December 2026: erase one person?")[0]
     assert "target, 72 hours, ended on 23 November 2026." in " ".join(again.get_content().split())
     assert dpo.mails("lready decided") == []
+    for _ in range(4):
+        there.drive(questions.LINK_VALID + MINUTE)
+    late = dpo.mails("Please decide now, for the legal date is over: erase one person?")
+    assert "The legal date was 21 December 2026" in " ".join(late[-1].get_content().split())
+
+
+def test_an_opt_out_is_to_be_decided_now_once_its_date_is_over() -> None:
+    due, zone = datetime(2026, 11, 21, 9, tzinfo=UTC), ZoneInfo("Europe/London")
+    about = question_letters.About(Right.OPT_OUT, False, due, due.date(), due.date(), due, False, (), "")
+    on = "21 Nov 2026, 09:00"
+    assert question_letters._days(about, zone, due) == (f"by {on}", f"The legal date is {on}.")
+    late = ("now, for the legal date is over", f"The legal date was {on}.")
+    assert question_letters._days(about, zone, due + MINUTE) == late
 
 
 def test_a_flood_is_listed_by_the_alert_and_does_not_fill_the_mailbox(tmp_path: Path, database_url: str) -> None:

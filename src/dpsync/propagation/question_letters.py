@@ -123,16 +123,21 @@ def post_question(controller: Controller, mail: Mail, to: str, row: Row[Any], of
     return _post(controller, mail, to, row, QUESTION, headline, paragraphs, now)
 
 
+_TOO_LATE = "now, for the legal date is over"
+
+
 def _days(of: About, zone: ZoneInfo, asked_at: datetime) -> tuple[str, str]:
     """By when to decide, and a sentence with the dates that count. The same for a mail that is sent again."""
     if of.right is Right.OPT_OUT:
-        law = f"{of.due_at.astimezone(zone):%d %b %Y, %H:%M}"
-        return f"by {law}", f"The legal date is {law}."
+        law, late = f"{of.due_at.astimezone(zone):%d %b %Y, %H:%M}", asked_at > of.due_at
+        return (_TOO_LATE if late else f"by {law}"), f"The legal date {'was' if late else 'is'} {law}."
     target, today = of.target_at.astimezone(zone), asked_at.astimezone(zone).date()
     by = next_day(target.date(), of.strict_on, of.due_on, today)
-    over = today > target.date()
-    law = f"Our own target, 72 hours, {'ended' if over else 'ends'} on {long_day(target.date())}. The legal date is "
-    law += f"{long_day(of.due_on)}, read strictly {long_day(of.strict_on)}."
+    over, late = today > target.date(), today > of.due_on
+    law = f"Our own target, 72 hours, {'ended' if over else 'ends'} on {long_day(target.date())}. The legal date "
+    law += f"{'was' if late else 'is'} {long_day(of.due_on)}, read strictly {long_day(of.strict_on)}."
+    if late:
+        return _TOO_LATE, law
     return (f"now, at the latest by {long_day(by)}" if over else f"by {long_day(by)}"), law
 
 
