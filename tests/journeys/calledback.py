@@ -20,7 +20,7 @@ from dpsync.sealing import Keys
 from dpsync.store.callback_tables import callback
 from tests.builders import TurnableClock, as_written
 from tests.gardens import GARDENS
-from tests.journeys.installation import SECRET, receive
+from tests.journeys.installation import SECRET, receive, reword
 from tests.told import told_by
 
 ADA, BEN, CEM = "ada@example.org", "ben@example.org", "cem@example.org"
@@ -86,11 +86,7 @@ class Place:
         """Begin anew, with each second text in the settings in place of the first."""
         self.service.close()
         config = self.folder / "dpsync.toml"
-        text = config.read_text(encoding="utf-8")
-        for old, new in changes:
-            assert old in text
-            text = text.replace(old, new)
-        config.write_text(text, encoding="utf-8")
+        reword(config, *changes)
         self.service = Opened(config, self.environ, clock=self.clock)
 
 

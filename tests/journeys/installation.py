@@ -280,12 +280,7 @@ class Installation:
     def restart(self, *changes: tuple[str, str]) -> None:
         """Stop, write each second text into the settings in place of the first, and begin anew."""
         self.running.close()
-        config = self.folder / "dpsync.toml"
-        text = config.read_text(encoding="utf-8")
-        for before, after in changes:
-            assert before in text
-            text = text.replace(before, after)
-        config.write_text(text, encoding="utf-8")
+        reword(self.folder / "dpsync.toml", *changes)
         self.begin()
 
     def _lent(self) -> tuple[HttpClient | None, Mailer | None]:
@@ -307,6 +302,15 @@ class Installation:
         """A second one on the same settings and database, as a command beside the worker is one."""
         with Opened(self.folder / "dpsync.toml", self.environ, clock=self.clock) as other:
             yield other
+
+
+def reword(config: Path, *changes: tuple[str, str]) -> None:
+    """Write each second text into the settings in place of the first, which must stand there."""
+    text = config.read_text(encoding="utf-8")
+    for before, after in changes:
+        assert before in text
+        text = text.replace(before, after)
+    config.write_text(text, encoding="utf-8")
 
 
 @contextmanager
