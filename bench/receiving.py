@@ -17,7 +17,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from bench.installation import SECRET
-from dpsync.intake.signature import signed_headers
+from dpsync.signature import signed_headers
 
 CONNECTIONS = 32
 ROOT = Path(__file__).parents[1]

@@ -23,10 +23,10 @@ from dpsync.cli.catalogue import CATALOGUE
 from dpsync.cli.reference import commands_page, man_page, runbook_page
 from dpsync.errors import Exit
 from dpsync.intake.payload import parse
-from dpsync.intake.signature import Verifier
 from dpsync.known_connectors import connector_names
 from dpsync.model import Request
 from dpsync.propagation.rules.states import page as states_page
+from dpsync.signature import Verifier
 from tests.faults.page import page as faults_page
 
 ROOT = Path(__file__).parents[1]

@@ -24,7 +24,6 @@ from dpsync.intake.receiver import Receiver
 from dpsync.intake.refusals import Refusals
 from dpsync.intake.server import Server, listening
 from dpsync.intake.side_by_side import SideBySide
-from dpsync.intake.signature import Verifier
 from dpsync.intake.sources import messages
 from dpsync.intake.sources.reception import SourceReception
 from dpsync.intake.sources.source import sources_of
@@ -39,6 +38,7 @@ from dpsync.running.jobs import after_work, jobs_of
 from dpsync.running.no_server import NoServer
 from dpsync.running.start import start
 from dpsync.scheduler import TAKEN_FOR
+from dpsync.signature import Verifier
 from dpsync.store.database import worker_lock
 
 ENDED_WITHIN = 30.0

@@ -13,9 +13,9 @@ import requests
 from sqlalchemy import select, update
 
 from dpsync.installation import Installation
-from dpsync.intake.signature import signed_headers
 from dpsync.ledger import entry
 from dpsync.propagation.receipts import closed
+from dpsync.signature import signed_headers
 from dpsync.store import tables as t
 from tests.crashes.killing import Place
 from tests.waiting import LONG, until

@@ -21,9 +21,9 @@ from typing import Any, Self
 
 import requests
 
-from dpsync.intake.signature import signed_headers
 from dpsync.sandbox.running import RunningSandbox
 from dpsync.sandbox.server import running_sandbox
+from dpsync.signature import signed_headers
 from tests.crashes.serving import FILE, STEPS, ClockAhead, Start, line_of
 from tests.standins.door import free_port
 

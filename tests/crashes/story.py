@@ -16,7 +16,6 @@ from dpsync.cli.ordinary import ordinary
 from dpsync.connector import Processor
 from dpsync.errors import DpsyncError, Locked
 from dpsync.installation import Installation
-from dpsync.intake.signature import signed_headers
 from dpsync.intake.web import create_app
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.receipts import closed
@@ -25,6 +24,7 @@ from dpsync.running.jobs import after_work, jobs_of
 from dpsync.running.start import initialise, start
 from dpsync.sealing import Keys
 from dpsync.service import receiver_of, worker_of
+from dpsync.signature import signed_headers
 from dpsync.soundness import verify_ledger
 from dpsync.store import tables as t
 from tests.builders import TestConnector, TurnableClock, Vendor

@@ -17,7 +17,7 @@ import requests
 
 from dpsync.__main__ import main
 from dpsync.installation import Installation
-from dpsync.intake.signature import signed_headers
+from dpsync.signature import signed_headers
 from tests.databases import new_database
 from tests.disks import read_only
 from tests.journeys.test_store_away import listening_as_systemd

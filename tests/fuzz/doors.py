@@ -4,10 +4,10 @@ import base64
 
 from dpsync.errors import PayloadInvalid, SignatureInvalid
 from dpsync.intake.payload import parse
-from dpsync.intake.signature import Verifier, sign
 from dpsync.intake.sources.schemes import _STYLES, STANDARD, STATIC, SVIX, SourceMessage, scheme
 from dpsync.model import Request
 from dpsync.propagation import serialization
+from dpsync.signature import Verifier, sign
 from tests.builders import START
 from tests.fuzz.target import Target, as_json, pick
 from tests.unit.test_payload import CANONICAL

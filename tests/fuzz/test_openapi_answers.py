@@ -20,7 +20,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from dpsync import telemetry
-from dpsync.intake.signature import signed_headers
+from dpsync.signature import signed_headers
 from tests.fuzz.house import House
 from tests.journeys.installation import INBOUND, SECRET
 from tests.journeys.test_sources import signed

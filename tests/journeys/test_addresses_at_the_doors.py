@@ -9,7 +9,7 @@ import pytest
 import requests
 
 from dpsync.__main__ import main
-from dpsync.intake.signature import signed_headers
+from dpsync.signature import signed_headers
 from dpsync.store import tables as t
 from tests.addresses import BLANK, ODD, REFUSED, TAKEN
 from tests.journeys.installation import SECRET, Installation, installed, sqlite_url

@@ -16,8 +16,8 @@ from sqlalchemy import Engine, func, select
 
 from dpsync.__main__ import main
 from dpsync.errors import Exit
-from dpsync.intake.signature import signed_headers
 from dpsync.settings import load
+from dpsync.signature import signed_headers
 from dpsync.store import tables as t
 from dpsync.store.database import reading
 from tests.databases import closing

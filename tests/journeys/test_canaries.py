@@ -23,7 +23,6 @@ from dpsync.connector_services import Reply
 from dpsync.errors import DpsyncError
 from dpsync.http import HttpClient
 from dpsync.intake.payload import parse
-from dpsync.intake.signature import signed_headers
 from dpsync.ledger import entry
 from dpsync.model import Right
 from dpsync.propagation.decisions import Person, decide, find_request
@@ -38,6 +37,7 @@ from dpsync.reports.processors import ProcessorLine, capability_lines
 from dpsync.reports.proof import LedgerLine
 from dpsync.running import metrics
 from dpsync.service import Service
+from dpsync.signature import signed_headers
 from dpsync.soundness import verify_ledger
 from dpsync.store import tables as t
 from dpsync.store.database import reading

@@ -16,9 +16,9 @@ from dpsync import telemetry
 from dpsync.cli.check_doors import refused_of
 from dpsync.cli.check_lines import CheckLine, CheckResult
 from dpsync.intake.refusals import Refusal, Refusals, tell_of_rest
-from dpsync.intake.signature import signed_headers
 from dpsync.running import metrics
 from dpsync.running.jobs import send_alerts
+from dpsync.signature import signed_headers
 from dpsync.store import tables as t
 from tests.journeys.installation import EVENTS, INBOUND, OPERATOR, SECRET, Installation, installed
 from tests.waiting import until

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import requests
 
-from dpsync.intake.signature import signed_headers
 from dpsync.model import Right, State
+from dpsync.signature import signed_headers
 from dpsync.store import tables as t
 from tests.journeys.installation import (
     MAILINGS,

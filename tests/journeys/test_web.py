@@ -36,7 +36,6 @@ from dpsync.intake.payload import Withdrawal
 from dpsync.intake.receiver import Receiver
 from dpsync.intake.reception import Reception
 from dpsync.intake.refusals import Refusal, Refusals
-from dpsync.intake.signature import Verifier, signed_headers
 from dpsync.intake.sources.reception import SourceReception
 from dpsync.intake.web import create_app
 from dpsync.model import Request, Right
@@ -45,6 +44,7 @@ from dpsync.propagation.engine.worker import Worker
 from dpsync.propagation.rules.lifecycle import AnswerKind
 from dpsync.retention.service import Conversations
 from dpsync.retention.worklist import WorkListPage
+from dpsync.signature import Verifier, signed_headers
 from tests.faults.counting import Counted
 
 T = TypeVar("T")

@@ -15,8 +15,8 @@ from dpsync.errors import EventConflict, NotFound
 from dpsync.intake.answers import Received
 from dpsync.intake.payload import Withdrawal
 from dpsync.intake.reception import Reception
-from dpsync.intake.signature import signed_headers
 from dpsync.model import Request, Right, State, Subject
+from dpsync.signature import signed_headers
 from dpsync.store import tables as t
 from dpsync.store.writer import Unit
 from tests.builders import World

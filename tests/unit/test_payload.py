@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from dpsync import strict_json
 from dpsync.errors import PayloadInvalid, SignatureInvalid
 from dpsync.intake.payload import TestMessage, Withdrawal, parse, parse_request
-from dpsync.intake.signature import Verifier, signed_headers
 from dpsync.model import Changes, Lifted, Request, Right, Subject
 from dpsync.propagation import serialization
+from dpsync.signature import Verifier, signed_headers
 from tests.faults.counting import Counted
 
 NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)

@@ -10,7 +10,7 @@ import pytest
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from dpsync.errors import ConfigurationError, PayloadInvalid, SignatureInvalid, WebhookStale
-from dpsync.intake.signature import PREFIX, PUBLISHED, UNFIT, Verifier, doubts, is_placeholder, sign, signed_headers
+from dpsync.signature import PREFIX, PUBLISHED, UNFIT, Verifier, doubts, is_placeholder, sign, signed_headers
 from tests.faults.counting import Counted
 
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from dpsync.errors import ConfigurationError, SignatureInvalid, WebhookStale
-from dpsync.intake.signature import signed_headers
 from dpsync.intake.sources.reading import load
 from dpsync.intake.sources.schemes import Scheme, SourceMessage, is_weak, scheme
 from dpsync.intake.sources.source import Source
+from dpsync.signature import signed_headers
 
 SECRET = "a secret of some length"
 OTHER = "another secret, as long"

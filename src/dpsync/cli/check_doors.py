@@ -17,7 +17,6 @@ from dpsync.extras import is_installed, unusable
 from dpsync.installation import Installation
 from dpsync.intake.refusals import UNSEEN, is_of_ours, is_unseen, phrase, refused_since
 from dpsync.intake.server import listening
-from dpsync.intake.signature import UNFIT, Verifier, doubts
 from dpsync.model import State, Way
 from dpsync.processors import roles_asked
 from dpsync.propagation.decisions import ROLES
@@ -26,6 +25,7 @@ from dpsync.running import callback_targets, checkpoint_mail, month_report
 from dpsync.running.callbacks import OVERDUE
 from dpsync.settings import Settings
 from dpsync.settings.values import UNSET_CODE
+from dpsync.signature import UNFIT, Verifier, doubts
 from dpsync.store import tables as t
 
 

@@ -11,7 +11,6 @@ from dpsync.intake.observed import source_of as observed_at
 from dpsync.intake.polling.inspection import problems_of
 from dpsync.intake.polling.table import NEW, REFUSED, OutboxAway, SourceOutbox
 from dpsync.intake.reconciliation.people_list import ListUnknown, SourcePeople
-from dpsync.intake.signature import UNFIT
 from dpsync.intake.sources.messages import SourceMessages, messages_of
 from dpsync.intake.sources.schemes import doubtful
 from dpsync.intake.sources.source import Source, source_of
@@ -22,6 +21,7 @@ from dpsync.reports.reconciled import SWEPT, ListState, SourceStanding, open_fin
 from dpsync.reports.words import moment, several
 from dpsync.settings.sources import SourceSection
 from dpsync.settings.values import UNSET_CODE
+from dpsync.signature import UNFIT
 
 SELDOM = timedelta(days=2)
 """After so long without a sweep that came to its end somebody must look: each night there should be one."""

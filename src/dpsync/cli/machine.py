@@ -70,7 +70,7 @@ def intake_show(
 
     from dpsync.cli.opening import load_settings
     from dpsync.installation import SystemClock
-    from dpsync.intake.signature import signed_headers
+    from dpsync.signature import signed_headers
 
     talk: Talk = ctx.obj
     settings = load_settings(talk.config, secrets=False)

@@ -11,7 +11,7 @@ from typing import Any
 
 import requests
 
-from dpsync.intake.signature import signed_headers
+from dpsync.signature import signed_headers
 
 PEOPLE = (
     ("crm-4711", "ada@example.org", "Ada", "Lovelace"),

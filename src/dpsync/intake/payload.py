@@ -28,8 +28,8 @@ from dpsync.intake.fields import (
     Version,
     at_most,
 )
-from dpsync.intake.signature import demand_id
 from dpsync.model import Changes, Lifted, Request, Right, Subject
+from dpsync.signature import demand_id
 
 SKEW = timedelta(minutes=5)
 RIGHTS_SINCE = datetime(2018, 5, 25, tzinfo=UTC)

@@ -15,11 +15,11 @@ from dpsync.intake.page_links import PageLinks
 from dpsync.intake.person_letter_links import PersonLetterLinks
 from dpsync.intake.reception import Reception
 from dpsync.intake.refusals import Refusals
-from dpsync.intake.signature import Verifier
 from dpsync.intake.sources.reception import SourceReception
 from dpsync.intake.sources.source import Source
 from dpsync.propagation.engine.worker import Worker
 from dpsync.retention.service import Conversations
+from dpsync.signature import Verifier
 
 
 class Health(Protocol):

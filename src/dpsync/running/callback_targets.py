@@ -8,12 +8,12 @@ from sqlalchemy import ColumnElement, Connection, delete, exists, func, select, 
 
 from dpsync.errors import ConfigurationError, Fault
 from dpsync.installation import Installation
-from dpsync.intake.signature import Verifier, sign
 from dpsync.propagation.queue.due import jitter
 from dpsync.propagation.rules.backoff import delay
 from dpsync.sealing import Keys
 from dpsync.settings.callbacks import CallbackSection
 from dpsync.settings.sources import SIGNED_DOOR
+from dpsync.signature import Verifier, sign
 from dpsync.store import tables as t
 from dpsync.store.callback_tables import callback, callback_target
 from dpsync.store.columns import EPOCH

@@ -16,8 +16,8 @@ from typing import Protocol
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 
 from dpsync.errors import ConfigurationError, Fault, SignatureInvalid, WebhookStale
-from dpsync.intake.signature import TOLERANCE, Verifier, doubts, is_placeholder
 from dpsync.intake.sources import tokens
+from dpsync.signature import TOLERANCE, Verifier, doubts, is_placeholder
 
 Pairs = Sequence[tuple[bytes, bytes]]
 """The raw headers, names in lower case."""

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from dpsync import strict_json
 from dpsync.errors import PayloadInvalid, SignatureInvalid, WebhookStale
-from dpsync.intake.signature import TOLERANCE
+from dpsync.signature import TOLERANCE
 from dpsync.store.columns import EPOCH
 
 HEADER: Final = "x-sombra-token"
