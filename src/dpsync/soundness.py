@@ -150,11 +150,12 @@ def judge(
     def work(connection: Connection) -> Soundness:
         shut = key_register.shut(connection, installation.keys)
         keys = (*key_register.problems(connection, installation.keys), *_uncompared(connection, installation, shut))
+        gone = key_register.destroyed(connection, installation.keys)
         kept = installation.custody.receipts.commit_key
         before = concerned(connection, scope, whole) if scope and whole else None
         differing = (
             *comparison.differences(connection, installation.keys, each_page, shut, kept, before, digests),
-            *islice(owed.problems(connection, _accounts(installation), now), comparison.MOST_NAMED),
+            *islice(owed.problems(connection, _accounts(installation), now, gone), comparison.MOST_NAMED),
         )
         older, outside = comparison.older_requests(connection), () if whole else files(connection, installation)
         return Soundness(found, differing, older, keys, outside, whole.at if whole else None)

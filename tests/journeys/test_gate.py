@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import select
 
 from dpsync.connector import Applied, HandOver, Instruction, NoticeKind, Recipient, Refused, Retryable
 from dpsync.ledger import entry
@@ -131,6 +132,8 @@ def test_a_reading_that_an_erasure_made_pointless_is_not_owed(world: World) -> N
     world.writer.call(lambda unit: unit.connection.execute(put_right))
     with reading(world.engine) as connection:
         assert len(list(owed.problems(connection, {}, world.clock.now()))) == 1
+        months = connection.execute(select(t.request.c.key_month)).scalars().all()
+        assert list(owed.problems(connection, {}, world.clock.now(), months)) == [], "nobody knows whom to look for"
     world.clock.advance(timedelta(hours=25))
     world.drive()
     with reading(world.engine) as connection:

@@ -2,6 +2,7 @@
 
 import os
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -9,20 +10,22 @@ import pytest
 from dpsync import key_files, key_register
 from dpsync.__main__ import main
 from dpsync.backup import take, try_out
-from dpsync.cases.complaints import open_complaint
-from dpsync.cases.values import Channel, NewComplaint, Topic
+from dpsync.cases.complaints import complaints, decide, open_complaint
+from dpsync.cases.values import Channel, NewComplaint, PersonTold, Result, Topic
 from dpsync.errors import UsageError
 from dpsync.ledger.entry import decode
 from dpsync.model import Right, State
+from dpsync.propagation.resuming import resume
 from dpsync.running import forgetting
 from dpsync.running.lost_months import go_on_without
 from dpsync.soundness import judge, key_problems
 from dpsync.store import tables as t
 from tests.journeys.installation import FORMS, NEWSLETTER, Asked, Installation, sqlite_url
-from tests.journeys.test_forgetting import ADA, BEN, DANA, at_work, finished, later, request_of
+from tests.journeys.test_forgetting import ADA, BEN, DANA, at_work, finished, later, request_of, told
 from tests.journeys.test_keys import month_key
 from tests.journeys.test_recovery import back_again, programs_of_the_server, the_disk_is_lost
 
+CARA, NEW = "cara@example.org", "ada.new@example.org"
 MONTH = "2026-11"
 
 
@@ -40,6 +43,15 @@ def complain(there: Installation, one: Asked) -> None:
     now = there.clock.now()
     about = NewComplaint(now, Channel.MAIL, (Topic.DELAY,), about=(one.id,))
     there.service.write(lambda unit: open_complaint(unit, there.service.controller, about, DANA, now))
+
+
+def close(there: Installation) -> None:
+    """Every complaint has its outcome, and the person was told."""
+    now, controller = there.clock.now(), there.service.controller
+    today = PersonTold(now.astimezone(there.service.zone).date(), Channel.MAIL)
+    for one in there.service.read(complaints):
+        case = partial(decide, case_id=one.id, result=Result.UPHELD, told=today, person=DANA, now=now)
+        there.service.write(partial(case, controller=controller))
 
 
 def whole(there: Installation) -> None:
@@ -176,26 +188,42 @@ def test_a_key_that_comes_back_from_a_copy_is_destroyed_again_and_another_one_is
             assert month_key(there).exists() is stays
 
 
-def test_a_back_up_from_before_is_whole_and_goes_on_without_asking_for_the_key(
+def test_what_a_back_up_brings_back_of_a_destroyed_month_is_forgotten_again_and_looked_at_no_more(
     tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if database_url.startswith("postgresql"):
         monkeypatch.setenv("PATH", f"{programs_of_the_server()}{os.pathsep}{os.environ['PATH']}")
     with at_work(tmp_path, database_url) as there, ExitStack() as elsewhere:
-        one = finished(there)
+        needed = finished(there, email=CARA, id="crm-3")
+        complain(there, needed)
+        moved = finished(there, Right.RECTIFICATION, changes={"email": NEW})
+        there.sandbox.add(BEN)
+        left = there.ask(Right.OPT_OUT, BEN, id="crm-2")
+        there.drive()
         (tmp_path / "backups").mkdir()
         taken = take(there.service, tmp_path / "backups")
+        told(there, left)
+        close(there)
         later(there, 35)
-        later(there, 35)
+        later(there, 42)
         assert not month_key(there).exists()
         assert try_out(there.service, taken).problems == ()
         the_disk_is_lost(there, elsewhere)
-        back_again(there, tmp_path / "backups")
-        assert request_of(there, one).wrapped_key is not None, "it is there again, and nothing opens it"
+        assert back_again(there, tmp_path / "backups").forgotten == 2
         assert list(destroyed(there)) == [MONTH]
         assert key_problems(there.service) == ()
-        there.ask(Right.OPT_OUT, BEN, id="crm-2")
+        assert [request_of(there, one).sealed for one in (moved, left)] == [None, None]
+        assert [row.timer for row in there.rows(t.propagation)] == ["", "", ""]
+        assert request_of(there, needed).sealed is not None, "in the back-up its complaint is open"
+        assert judge(there.service, there.clock.now(), full=True).problems == ()
+        close(there)
+        again = there.ask(Right.ERASURE, NEW)
+        there.service.write(lambda unit: resume(unit.connection, ["newsletter"]))
         there.drive()
+        later(there, 14)
+        assert there.state(again) is State.VERIFIED
+        assert request_of(there, needed).sealed is None
+        assert not {one.cause for one in there.told()} & {"unopened", "receipts", "incident-proposed"}
         assert judge(there.service, there.clock.now(), full=True).problems == ()
 
 

@@ -167,6 +167,8 @@ def _remember(talk: Talk, there: "Installation", problems: int) -> None:
 
 
 def _show(talk: Talk, found: "Recovered") -> None:
+    from dpsync.reports.words import several
+
     for one in found.missing.lost:
         talk.data(f"missing  {one.kind} {one.request_id}, event {one.event_id} of {one.source}")
     if not found.missing.listed:
@@ -175,6 +177,9 @@ def _show(talk: Talk, found: "Recovered") -> None:
         talk.data(f"held     {request_id} at {processor}")
     for title in found.unread:
         talk.data(f"ask      {title}: nobody can read back what it holds")
+    if found.forgotten:
+        them = several(found.forgotten, "request")
+        talk.data(f"gone     {them} of months whose key is destroyed: forgotten again")
     for name in found.aside:
         talk.data(f"aside    {name}")
 

@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import Connection, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, or_, select, update
 
 from dpsync.errors import KeyProblem
 from dpsync.ledger import entry
@@ -59,6 +59,21 @@ def left_behind(connection: Connection, until: datetime, processors: Collection[
     waiting = _PARTS.where(_P.timer != "", _P.processor.not_in(processors)).exists()
     closed = (_R.closed_at <= until, _R.shredded_at.is_(None), waiting)
     return list(connection.execute(select(_R.id).where(*closed).order_by(_R.closed_at, _R.id)).scalars())
+
+
+def shut(connection: Connection, months: Collection[str]) -> list[str]:
+    """The ids of the closed requests that are sealed under the keys of `months`, and not forgotten."""
+    return list(connection.execute(select(_R.id).where(_shut(months)).order_by(_R.ordinal)).scalars())
+
+
+def look_no_more(connection: Connection, months: Collection[str]) -> None:
+    """End what was still to be looked at, or to be reminded of, for the requests that `shut` gives."""
+    here = _P.request_id.in_(select(_R.id).where(_shut(months)))
+    connection.execute(update(t.propagation).where(here).values(timer="", timer_at=None))
+
+
+def _shut(months: Collection[str]) -> ColumnElement[bool]:
+    return and_(_R.closed_at.is_not(None), _R.wrapped_key.is_not(None), _R.key_month.in_(list(months)))
 
 
 def is_forgotten(connection: Connection, request_id: str) -> bool:

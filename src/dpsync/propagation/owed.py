@@ -4,7 +4,7 @@ No entry tells of these rows, for they change with every try. What the entries d
 nothing would ever bring it about, a letter, a reading or the end of a wait would be owed for ever, and nobody told.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -39,6 +39,8 @@ _OVERTAKEN = exists().where(
         ),
     ),
 )
+_SHUT = exists().where(t.request.c.id == _P.request_id, t.request.c.key_month.in_(bindparam("shut", expanding=True)))
+"""Nobody knows any more whom to look for: its month's key is destroyed."""
 _UNREAD = and_(
     _P.timer == "",
     _P.way == Way.API.value,
@@ -51,6 +53,7 @@ _UNREAD = and_(
         & (_P.state_since > bindparam("monthly", type_=Instant)),
     ),
     ~_OVERTAKEN,
+    ~_SHUT,
 )
 """Done, never looked at in vain, and yet no reading is to come: the first one, or that after a month."""
 
@@ -79,12 +82,15 @@ _ROWS = (
 """Those alone of which `_of` may say something: a hundred thousand that are as they should be are never read."""
 
 
-def problems(connection: Connection, accounts: Mapping[str, str], now: datetime) -> Iterator[str]:
-    """Each open propagation that nothing brings up any more. `accounts`: that of each configured processor.
+def problems(
+    connection: Connection, accounts: Mapping[str, str], now: datetime, shut: Collection[str] = ()
+) -> Iterator[str]:
+    """Each open propagation that nothing brings up any more. `accounts`: that of each configured processor; `shut`: the
+    months whose keys are destroyed.
 
     Of what is under way at this moment nothing is said: it has its attempt.
     """
-    given = {"monthly": now - STILL_VERIFIED_AFTER, "accounts": list(accounts.items())}
+    given = {"monthly": now - STILL_VERIFIED_AFTER, "accounts": list(accounts.items()), "shut": list(shut)}
     for row in connection.execute(_ROWS, given):
         for column, problem in _of(row, accounts):
             yield f"request {row.request_id} at {row.processor}: {column} {problem}"

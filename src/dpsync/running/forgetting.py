@@ -12,6 +12,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
+from dpsync import key_register
 from dpsync.cases.complaints import evidence_held
 from dpsync.cases.incidents import incidents
 from dpsync.installation import Installation
@@ -100,6 +101,24 @@ def _forget(there: Installation, ids: tuple[str, ...], until: datetime, unit: Un
     return forgetting.forget(unit, there.controller, [one for one in ids if one not in needed], until, now)
 
 
+def forget_again(there: Installation, now: datetime) -> int:
+    """Forget what a back-up brought back of closed requests whose month's key is destroyed; tells how many.
+
+    Nothing opens them, so no processor is looked at for them again, and no receipt is made. What somebody still needs
+    stays as it is, without that look. Interrupted anywhere, it goes on where it was.
+    """
+    ids = there.write(partial(_look_no_more, there))
+    pages = [tuple(ids[at : at + AT_ONCE]) for at in range(0, len(ids), AT_ONCE)]
+    return sum(there.write(partial(_forget, there, page, now)) for page in pages)
+
+
+def _look_no_more(there: Installation, unit: Unit) -> list[str]:
+    months = key_register.destroyed(unit.connection, there.keys)
+    ids = forgetting.shut(unit.connection, months)
+    forgetting.look_no_more(unit.connection, months)
+    return ids
+
+
 def _needed(there: Installation, connection: Connection, now: datetime) -> dict[str, frozenset[str]]:
     """The requests of which somebody must still know who it was, by the reason."""
     zone, watched = there.zone, there.settings.controller.watch_letters
@@ -121,8 +140,9 @@ def _of_incidents(connection: Connection) -> frozenset[str]:
 
 
 def _unproven(there: Installation, connection: Connection, ids: Sequence[str]) -> list[str]:
-    """Those whose receipt is not in the receipts folder, or lacks one of their entries."""
-    return receipt_comparison.untold(connection, there.custody.receipts, ids)
+    """Those whose receipt is not in the receipts folder, or lacks one of their entries, where one can still be made."""
+    shut = set(forgetting.shut(connection, key_register.destroyed(connection, there.keys)))
+    return receipt_comparison.untold(connection, there.custody.receipts, [one for one in ids if one not in shut])
 
 
 def _is_calm(there: Installation, now: datetime) -> bool:

@@ -32,6 +32,7 @@ from dpsync.propagation.resuming import pause
 from dpsync.propagation.rules.lifecycle import Timer
 from dpsync.reports.words import several
 from dpsync.running import cosigning
+from dpsync.running.forgetting import forget_again
 from dpsync.running.holding import hold
 from dpsync.soundness import key_problems
 from dpsync.store import meta
@@ -74,13 +75,15 @@ class Recovered:
     """What was found and done.
 
     `aside`: files that knew more, by their new names; `held`: (request, processor) that wait for a person; `unread`:
-    titles of the processors whose state nobody can read back.
+    titles of the processors whose state nobody can read back; `forgotten`: how many requests were forgotten again, for
+    the key of their month is destroyed.
     """
 
     missing: Missing
     aside: tuple[str, ...]
     held: tuple[tuple[str, str], ...]
     unread: tuple[str, ...]
+    forgotten: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,12 +119,13 @@ def recover(there: Installation, person: Person, now: datetime) -> Recovered:
         there.write(lambda unit: cosigning.accept(unit.connection, behind.size, behind.missing.short))
         there.write(lambda unit: _begin(unit, there, behind, unread, person, now))
         held = _hold_all(there, person, now)
+        forgotten = forget_again(there, now)
         named = tuple(_set_aside(path).name for path in behind.files)
         there.write(lambda unit: meta.put(unit.connection, BEGUN, ""))
         _set_aside(there.custody.mark)
         there.custody.settle(there.read, there.write, now)
         there.anchor(now)
-    return Recovered(behind.missing, named, tuple(held), tuple(unread.values()))
+    return Recovered(behind.missing, named, tuple(held), tuple(unread.values()), forgotten)
 
 
 def _behind(there: Installation) -> _Behind:
