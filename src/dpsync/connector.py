@@ -231,8 +231,9 @@ class RosterLine:
 
     `place` and `record` are the vendor's own ids; one that has no other knows a record by its address. `address` is ""
     where it shows none. `mailed`: it may get mail; `used`: nothing keeps it from use; `opted_out`: it says that the
-    person themselves left. `changed_at` and `by`: when it was changed last, and how it came there, in the vendor's own
-    words, as far as it tells.
+    person themselves left; `unsure`: of that only a look at the record is sure (`ObservesOptOuts.opted_out_at`).
+    `changed_at` and `by`: when it was changed last, and how it came there, in the vendor's own words, as far as it
+    tells.
     """
 
     place: str
@@ -243,6 +244,7 @@ class RosterLine:
     opted_out: bool
     changed_at: datetime | None = None
     by: str = ""
+    unsure: bool = False
 
 
 class Roster(ABC):

@@ -12,8 +12,8 @@ import requests
 
 from dpsync.connector import RosterLine
 from dpsync.connectors.mailchimp import Mailchimp
-from dpsync.connectors.mailchimp.roster import AGAIN, MOVED
 from dpsync.vendor.errors import UNREADABLE, Ended
+from dpsync.vendor.rosters import AGAIN, MOVED
 from tests.connectors.contract import Said
 from tests.connectors.test_mailchimp import StandIn, on_stage, said
 

@@ -264,3 +264,30 @@ def test_the_official_client_adds_changes_unlinks_and_deletes(client: Brevo, cli
     client.contacts.delete_contact(ADA)
     assert refused(lambda: client.contacts.get_contact_info(ADA)) == (404, "document_not_found")
     assert refused(client_of("another").account.get_account) == (401, "unauthorized")
+
+
+def test_the_official_client_makes_changes_and_removes_a_webhook(client: Brevo, api: Caller) -> None:
+    url = "https://example.org/hook"
+    made = client.webhooks.create_webhook(url=url, events=["unsubscribed"], type="marketing").id
+    client.webhooks.update_webhook(made, events=["unsubscribed", "spam"])
+    (one,) = client.webhooks.get_webhooks(type="marketing").webhooks
+    assert (one.id, one.url, one.events) == (made, url, ["unsubscribed", "spam"])
+    client.webhooks.delete_webhook(made)
+    assert api.no("GET", "/webhooks", type="marketing") == (404, "document_not_found")
+    assert api.no("PUT", "/webhooks/7", {"url": "x"}) == (404, "document_not_found")
+    assert api.no("POST", "/webhooks", {"url": "x", "events": ["spam"]}) == (400, "invalid_parameter")
+    assert api.no("POST", "/webhooks", {"url": url, "events": ["x"]}) == (400, "invalid_parameter")
+    for _ in range(40):
+        assert api.call("POST", "/webhooks", {"url": url, "events": ["spam"]}).status_code == 201
+    assert api.no("POST", "/webhooks", {"url": url, "events": ["spam"]}) == (400, "invalid_parameter")
+
+
+def test_statistics_say_why_a_contact_is_on_the_blocklist(api: Caller) -> None:
+    api.call("PUT", f"/contacts/{ADA}", {"emailBlacklisted": True})
+    for act in ("bounce", "complain", "unsubscribe"):
+        api.vendor.act(BEN, act)
+    at = [{"campaignId": 1, "eventTime": START.isoformat()}]
+    by_us, by_all = (api.contact(one)["statistics"] for one in (ADA, BEN))
+    assert by_us["unsubscriptions"] == {"userUnsubscription": [], "adminUnsubscription": at}
+    assert by_all["unsubscriptions"] == {"userUnsubscription": at, "adminUnsubscription": []}
+    assert (by_all["complaints"], by_all["hardBounces"], by_us["hardBounces"]) == (at, at, [])

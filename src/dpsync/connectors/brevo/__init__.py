@@ -12,8 +12,11 @@ from typing import ClassVar, Final
 from pydantic import BaseModel
 
 from dpsync.connector import Account, Applied, Capability, Instruction, Kit, Means, NothingHeld, Outcome
-from dpsync.connectors.brevo.calls import BLOCKS, ERRORS, NOBODY, VENDOR, BrevoSettings, Calls, Contact
+from dpsync.connectors.brevo.calls import BLOCKS, ERRORS, NOBODY, PLACE, VENDOR, BrevoSettings, Calls, Contact
 from dpsync.connectors.brevo.correction import Blocks, correct
+from dpsync.connectors.brevo.hooks import AccountHooks
+from dpsync.connectors.brevo.observed import AccountOptOuts
+from dpsync.connectors.brevo.roster import AccountRoster
 from dpsync.model import Changes, FieldValue, Right
 from dpsync.vendor.corrections import Compared, compared
 from dpsync.vendor.errors import unreadable
@@ -23,11 +26,10 @@ from dpsync.vendor.places import Found, PeopleInPlaces, remembered
 from dpsync.vendor.rectification import move
 
 _SOURCE = "developers.brevo.com, reference of API v3 and its pages on limits, as read in November 2026"
-_PLACE: Final = "account"
 _LIFTED: Final = "lifted:"
 
 
-class Brevo(PeopleInPlaces[BrevoSettings, Calls, str, Contact]):
+class Brevo(PeopleInPlaces[BrevoSettings, Calls, str, Contact], AccountOptOuts, AccountHooks, AccountRoster):
     """Tells Brevo, under every address. One place: the account."""
 
     name: ClassVar[str] = "brevo"
@@ -103,7 +105,7 @@ class Brevo(PeopleInPlaces[BrevoSettings, Calls, str, Contact]):
     def places(self, calls: Calls) -> Iterator[str]:
         """One. `/account` is not asked each time: it takes a hundred calls an hour."""
         calls.read_types()
-        yield _PLACE
+        yield PLACE
 
     def member(self, calls: Calls, place: str, address: str) -> Contact | None:
         """The contact."""
@@ -194,7 +196,7 @@ class Brevo(PeopleInPlaces[BrevoSettings, Calls, str, Contact]):
         return correct(calls, address, held, self._blocks(held), self._asked(changes), changes.email)
 
     def _blocks(self, held: Contact) -> Blocks:
-        return Blocks(self._kit.shelf, self._shelf_key("moved", _PLACE, str(held.id)))
+        return Blocks(self._kit.shelf, self._shelf_key("moved", PLACE, str(held.id)))
 
     def _asked(self, changes: Changes) -> dict[str, FieldValue]:
         names = {self._settings.first_name: changes.first_name, self._settings.last_name: changes.last_name}

@@ -22,6 +22,8 @@ from dpsync.vendor.field_values import FieldType, Kind
 from dpsync.vendor.pace import Pace
 
 VENDOR: Final = "https://api.brevo.com/v3"
+PLACE: Final = "account"
+"""The one place in which Brevo keeps people."""
 
 NOBODY: Final = Error((404,), ("document_not_found",), Meaning.ABSENT)
 TAKEN: Final = Error((400,), ("duplicate_parameter",), Meaning.REFUSED)
@@ -73,12 +75,26 @@ class Contact:
         return {name: True for name in self.needed if name not in self.blocked}
 
 
+def contact_in(found: object) -> Contact:
+    """A contact as one call shows it, and the list of all. Raises `Ended`."""
+    match found:
+        case {
+            "id": int(number),
+            "email": str(email),
+            "listIds": list(lists),
+            "attributes": dict(attributes),
+            **more,
+        } if all(isinstance(more.get(name), bool) for name in BLOCKS) and all(isinstance(one, int) for one in lists):
+            return Contact(number, email, tuple(lists), attributes, frozenset(one for one in BLOCKS if more[one]))
+    raise unreadable()
+
+
 class Calls(vendor.Calls):
     """The calls of one instruction. `types`: the attributes that the account has and a text can be written to."""
 
     errors = ERRORS
     code_in = "code"
-    marks = frozenset({"email", "attributes", "companyName"})
+    marks = frozenset({"email", "attributes", "companyName", "contacts", "webhooks"})
 
     def __init__(
         self,
@@ -96,16 +112,29 @@ class Calls(vendor.Calls):
         """As its reference says of every error."""
         return self.shaped(reply, code=str, message=str)
 
-    def tell(self, method: str, template: str, address: str = "", body: Mapping[str, object] | None = None) -> Reply:
-        """Make one call, and end what speaks of us, of the account or of a fault there."""
+    def affirms(self, reply: Reply) -> bool:
+        """Also with the number of what was made, and nothing else."""
+        return super().affirms(reply) or self.shaped(reply, id=int)
+
+    def tell(
+        self,
+        method: str,
+        template: str,
+        address: str = "",
+        body: Mapping[str, object] | None = None,
+        *,
+        hook: str = "",
+        **params: str,
+    ) -> Reply:
+        """Make one call, and end what speaks of us, of the account or of a fault there. `hook`: id of a webhook."""
         self._pace.take()
         kind = {} if body is None else {"Content-Type": "application/json"}
         reply = self.ask(
             method,
-            self._settings.base_url + template.replace("{identifier}", quote(address, safe="")),
+            self._settings.base_url + template.replace("{identifier}", quote(address, safe="")).replace("{hook}", hook),
             template=template,
             headers={"Accept": "application/json", "api-key": self._settings.api_key.get_secret_value(), **kind},
-            params={"identifierType": "email_id"} if address else None,
+            params={"identifierType": "email_id"} if address else params or None,
             body=None if body is None else json.dumps(body).encode(),
             patient=True,
         )
@@ -118,23 +147,18 @@ class Calls(vendor.Calls):
 
     def held(self, address: str) -> Contact | None:
         """The contact with this address, None where there is none. Raises `Ended`."""
+        found = self.record(address)
+        return None if found is None else contact_in(found)
+
+    def record(self, address: str) -> Mapping[str, object] | None:
+        """All that is shown of the contact with this address, None where there is none. Raises `Ended`."""
         reply = self.tell("GET", "/contacts/{identifier}", address)
         if self.no(reply, NOBODY):
             return None
-        match self.content(reply, dict):
-            case {
-                "id": int(number),
-                "email": str(email),
-                "listIds": list(lists),
-                "attributes": dict(attributes),
-                **more,
-            } if (
-                normalised(email) == normalised(address)
-                and all(isinstance(more.get(name), bool) for name in BLOCKS)
-                and all(isinstance(one, int) for one in lists)
-            ):
-                return Contact(number, email, tuple(lists), attributes, frozenset(one for one in BLOCKS if more[one]))
-        raise unreadable()
+        found = self.content(reply, dict)
+        if normalised(contact_in(found).email) != normalised(address):
+            raise unreadable()
+        return found
 
     def change(self, address: str, body: Mapping[str, object], *rows: Error) -> Reply | None:
         """One change: the answer where it is one of these noes, None for the empty yes. Raises `Ended`."""

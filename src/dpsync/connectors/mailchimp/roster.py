@@ -1,23 +1,21 @@
 """Everybody whom an audience of Mailchimp holds, page by page.
 
 Source: specification 3.0.55, `GET /lists/{list_id}/members`, as read in November 2026. It pages by a number of records
-to skip, so who leaves the audience meanwhile moves all others forward: each page begins with the end of the one before.
+to skip.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import datetime
+from functools import partial
 from typing import Final
 
-from dpsync.connector import Reply, Retryable, RosterLine
+from dpsync.connector import Reply, RosterLine
 from dpsync.connectors.mailchimp.calls import LIST_ID, PAGE, SILENT, STATUSES, Calls
 from dpsync.errors import PayloadInvalid
 from dpsync.vendor.deliveries import moment
-from dpsync.vendor.errors import Ended, unreadable
-
-AGAIN: Final = 20
-"""Records of the page before that are asked for once more: so many may go meanwhile, and nobody is passed over."""
-MOVED: Final = "the audience changed while it was read"
+from dpsync.vendor.errors import unreadable
+from dpsync.vendor.rosters import Page, overlapping
 
 _FIELDS: Final = ",".join(
     ["list_id", "total_items"]
@@ -31,44 +29,17 @@ def lines_of(calls: Calls, audience: str) -> Iterator[RosterLine]:
 
     They come first: whoever is taken out of the archive meanwhile is seen in one of the two.
     """
-    yield from _lines(calls, audience, {"status": "archived"})
-    yield from _lines(calls, audience, {})
+    for only in ({"status": "archived"}, {}):
+        yield from overlapping(partial(_page, calls, audience, only))
 
 
-def _lines(calls: Calls, audience: str, only: Mapping[str, str]) -> Iterator[RosterLine]:
-    end: Sequence[str] = ()
-    skipped = 0
-    while True:
-        page, total = _page(calls, audience, skipped, only)
-        new = _behind(page, end)
-        yield from new
-        reached = skipped + len(page)
-        if reached >= total:
-            return
-        if not new:
-            raise unreadable()  # it promises more, and shows nothing
-        end = [line.record for line in page[-AGAIN:]]
-        skipped = reached - len(end)
-
-
-def _page(calls: Calls, audience: str, skipped: int, only: Mapping[str, str]) -> tuple[list[RosterLine], int]:
-    """One page, and how many records there are in all."""
+def _page(calls: Calls, audience: str, only: Mapping[str, str], skipped: int) -> Page:
     reply: Reply = calls.lists.get_list_members_info(audience, fields=_FIELDS, count=PAGE, offset=skipped, **only)
     found = calls.object_in(reply)
     rows, total = found.get("members"), found.get("total_items")
     if found.get("list_id") != audience or not isinstance(rows, list) or not isinstance(total, int) or total < 0:
         raise unreadable()
-    return [_line(audience, row) for row in rows], total
-
-
-def _behind(page: Sequence[RosterLine], end: Sequence[str]) -> Sequence[RosterLine]:
-    """What of a page stands behind the end of the one before. Raises `Ended` where that is not in it."""
-    if not end:
-        return page
-    seen = [at for at, line in enumerate(page) if line.record in end]
-    if not seen:
-        raise Ended(Retryable(reason=MOVED))
-    return page[seen[-1] + 1 :]
+    return Page([_line(audience, row) for row in rows], total)
 
 
 def _line(audience: str, row: object) -> RosterLine:

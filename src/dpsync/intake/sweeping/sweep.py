@@ -5,7 +5,9 @@ same way as one that a webhook tells of: read again at the vendor, and never wha
 """
 
 import time
-from collections.abc import Callable, Collection, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from itertools import islice
@@ -26,7 +28,7 @@ from dpsync.intake.reconciliation.judging import Brake
 from dpsync.intake.reconciliation.people_list import ListUnknown
 from dpsync.intake.sweeping import telling
 from dpsync.intake.sweeping.carried import carried_of
-from dpsync.intake.sweeping.compare import EVERY, Carried, as_listed, differences
+from dpsync.intake.sweeping.compare import EVERY, LEFT, Carried, as_listed, differences
 from dpsync.known_connectors import connector_class
 from dpsync.ledger import entry
 from dpsync.ledger.entry import EntryKind
@@ -88,7 +90,7 @@ class Sweep(ComparedList):
             if not page:
                 return
             took = self._there.clock.monotonic() - begun
-            self._compare_all(look, page, now)
+            yield from self._compare_all(look, page, now)
             yield look.counted.listed
             if self._brake.is_beyond(len(look.new)):
                 return
@@ -105,16 +107,28 @@ class Sweep(ComparedList):
     def _now(self) -> datetime:
         return self._there.clock.now()
 
-    def _compare_all(self, look: Look, page: Sequence[RosterLine], now: datetime) -> None:
+    def _compare_all(self, look: Look, page: Sequence[RosterLine], now: datetime) -> Generator[int, None, None]:
         there = self._there
         read = partial(carried_of, keys=there.keys, processor=self._name, page=page, begun=now)
         look.counted.listed += len(page)
         for line, carried in zip(page, there.read(read), strict=True):
-            if line.address:
+            if line.address and line.unsure and LEFT in differences(line, carried):
+                self._compare(look, self._looked_at(line), carried)
+                yield look.counted.listed  # of a whole page this takes long
+            elif line.address:
                 self._compare(look, line, carried)
             else:  # nobody can say whose it is: what was found of it may be so still
                 look.counted.not_known += 1
                 look.still |= look.open_before.intersection(self._named(line, one).key for one in EVERY)
+
+    def _looked_at(self, line: RosterLine) -> RosterLine:
+        """The same, once the record itself says whether its person left. Raises `ListUnknown`."""
+        if not isinstance(self._connector, ObservesOptOuts):
+            return line
+        with _answering():
+            return replace(
+                line, opted_out=self._connector.opted_out_at(OptOutHint(line.address, line.place)) is not None
+            )
 
     def _named(self, line: RosterLine, difference: Difference) -> SourceFinding:
         return findings.finding(self._there.keys, self._source, difference, as_listed(line), person="")
@@ -140,10 +154,8 @@ class Sweep(ComparedList):
         hint = self._hints.get(one.key)
         if hint is None or not isinstance(self._connector, ObservesOptOuts):
             return ""
-        try:
+        with _answering():
             made = Observed(self._there).take_up(self._name, self._connector, hint, now)
-        except (Ended, CredentialsRejected):
-            raise ListUnknown("it did not answer when an opt-out was read again") from None
         return made or ("" if _is_unusable(hint.address) else None)
 
     def _keep(self, unit: Unit, kept: Sequence[tuple[SourceFinding, str]], now: datetime) -> None:
@@ -158,6 +170,14 @@ class Sweep(ComparedList):
 
     def _tell_not_compared(self, connection: Connection, standing: SourceStanding, why: str, now: datetime) -> None:
         telling.tell_not_swept(connection, self._there.controller, standing, why, now)
+
+
+@contextmanager
+def _answering() -> Iterator[None]:
+    try:
+        yield
+    except (Ended, CredentialsRejected):
+        raise ListUnknown("it did not answer when an opt-out was read again") from None
 
 
 def _is_unusable(address: str) -> bool:

@@ -33,6 +33,21 @@ class Contact:
     lists: set[int] = field(default_factory=set)
     blocklisted: bool = False
     sms_blocklisted: bool = False
+    reasons: list[tuple[str, datetime]] = field(default_factory=list)
+
+    def why(self, reason: str, at: datetime) -> None:
+        """Goes on the blocklist for a reason that its statistics show."""
+        self.blocklisted, self.modified = True, at
+        self.reasons.append((reason, at))
+
+    def statistics(self) -> Json:
+        """What mail did to it, as far as it is imitated."""
+
+        def shown(reason: str) -> list[Json]:
+            return [{"campaignId": 1, "eventTime": at.isoformat()} for why, at in self.reasons if why == reason]
+
+        left = {name: shown(name) for name in ("userUnsubscription", "adminUnsubscription")}
+        return {"unsubscriptions": left, **{name: shown(name) for name in ("complaints", "hardBounces")}}
 
     def body(self) -> Json:
         """In the vendor's shape."""
@@ -40,6 +55,23 @@ class Contact:
         known = {"email": self.email, "id": self.id, "attributes": self.attributes, "listIds": sorted(self.lists)}
         created, modified = (at.isoformat(timespec="milliseconds") for at in (self.created, self.modified))
         return {**known, **flags, "createdAt": created, "modifiedAt": modified}
+
+
+@dataclass(slots=True)
+class Hook:
+    """One webhook. `events`: by the names under which they are asked for."""
+
+    id: int
+    kind: str
+    created: datetime
+    url: str
+    events: tuple[str, ...]
+
+    def body(self) -> Json:
+        """In the vendor's shape."""
+        at = self.created.isoformat(timespec="milliseconds")
+        about = {"id": self.id, "type": self.kind, "url": self.url, "events": [*self.events], "description": ""}
+        return {**about, "createdAt": at, "modifiedAt": at, "batched": False, "channel": "email"}
 
 
 @dataclass(slots=True)
@@ -51,6 +83,7 @@ class Held:
     attributes: dict[str, Json] = field(default_factory=dict)
     contacts: dict[int, Contact] = field(default_factory=dict)
     blocked: dict[str, Json] = field(default_factory=dict)
+    hooks: dict[int, Hook] = field(default_factory=dict)
     counted: int = 0
 
     def find(self, kind: str, given: object) -> Contact | None:
@@ -119,6 +152,8 @@ def change(call: Asked, one: Contact, verb: str = "update") -> list[Change]:
     one.attributes |= fits | ({"EXT_ID": body["ext_id"]} if "ext_id" in body else {})
     one.blocklisted = body.get("emailBlacklisted", left and not moved) is True
     one.sms_blocklisted = body.get("smsBlacklisted", one.sms_blocklisted) is True
+    if one.blocklisted and not left:
+        one.why("adminUnsubscription", call.now)
     kinds = ["created" if verb == "create" else "moved" if moved else "patched"]
     kinds += [] if left == one.blocklisted else ["blocklisted" if one.blocklisted else "allowed"]
     return [Change(kind, "contacts", one.email, was if kind == "moved" else "") for kind in kinds]

@@ -1,17 +1,21 @@
-"""The Brevo API v3 on loopback: a key, the hourly count, contacts, lists, attributes. No webhooks, no limit a second.
+"""The Brevo API v3 on loopback: a key, the hourly count, contacts, lists, attributes, webhooks.
+
+No limit a second.
 
 Source: developers.brevo.com, reference of API v3 (a page for each call), docs/api-limits, docs/limit-headers; issues
 getbrevo/brevo-python 13, sendinblue/APIv3-python-library 63, APIv3-php-library 47 and 64; as read in November 2026.
 """
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from dpsync.sandbox.api import Api
 from dpsync.sandbox.asked import Answer, Change, Json, Table, folded, whole_number
 from dpsync.sandbox.brevo.account import Asked, Contact, Held, change
 from dpsync.sandbox.brevo.filling import BrevoSection, BrevoSwitches, PersonActs
+from dpsync.sandbox.brevo.webhooks import ROUTES as OF_WEBHOOKS
+from dpsync.sandbox.brevo.webhooks import Webhooks
 from dpsync.sandbox.buckets import Bucket
 from dpsync.sandbox.routes import compiled
 from dpsync.sandbox.vendor import Refusal
@@ -79,12 +83,16 @@ ROUTES: Table = {
     "/contacts/lists/{list_id}/contacts": {"GET": lambda asked: contacts(asked, 500, asked.list_id)},
     "/contacts/lists/{list_id}/contacts/remove": {"POST": unlink},
     "/contacts/{identifier}": {
-        "GET": lambda asked: Answer(200, asked.contact.body() | {"statistics": {}}),
+        "GET": lambda asked: Answer(200, asked.contact.body() | {"statistics": asked.contact.statistics()}),
         "PUT": lambda asked: Answer(204, None, change(asked, asked.contact)),
         "DELETE": delete,
     },
     "/smtp/blockedContacts": {"GET": lambda asked: page(asked, "contacts", asked.held.blocked.values(), 50, 100)},
+    **OF_WEBHOOKS,
 }
+HOW = {"unsubscribe": "userUnsubscription", "bounce": "hardBounces", "complain": "complaints"}
+TOLD = {"unsubscribe": "blocklisted", "bounce": "bounced", "complain": "complained", "erase": "deleted"}
+"""Why a deed puts a contact on the blocklist, and what of it is counted and told."""
 
 
 @dataclass(slots=True)
@@ -97,6 +105,7 @@ class Brevo(Api[Asked]):
     held: Held = field(default_factory=Held)
     switches: BrevoSwitches = field(default_factory=BrevoSwitches)
     hours: dict[str, Bucket] = field(default_factory=dict)
+    webhooks: Webhooks = field(default_factory=Webhooks)
 
     def fill(self, section: BrevoSection) -> None:
         """Adds what a scenario says."""
@@ -123,11 +132,20 @@ class Brevo(Api[Asked]):
         wanted = PersonActs.model_validate(asked)
         found = self.held.find("email_id", wanted.address)
         if found is not None:
-            found.blocklisted = wanted.act == "unsubscribe"
-            if wanted.act == "erase":
+            if wanted.act in HOW:
+                found.why(HOW[wanted.act], self.now())
+            elif wanted.act == "subscribe":
+                found.blocklisted = False
+            else:
                 del self.held.contacts[found.id]
-            self.count("main", [Change({"erase": "deleted"}.get(wanted.act, "patched"), "contacts", found.email)])
+            self.note("main", [Change(TOLD.get(wanted.act, "patched"), "contacts", found.email)])
         return int(found is not None)
+
+    def tell(self, _: str, changes: Sequence[Change]) -> None:
+        """Tells the webhooks."""
+        if self.held.hooks:
+            hooks, batched = list(self.held.hooks.values()), bool(self.switches.webhooks_batched)
+            self.begin(self.webhooks.tell(hooks, [*changes], self.now(), batched=batched))
 
     def holds(self, address: str) -> list[tuple[str, str]]:
         """("contacts" and the number of each list, state), and ("blocked", ""), wherever the address is."""
@@ -139,7 +157,7 @@ class Brevo(Api[Asked]):
 
     def reset(self) -> None:
         """Empties everything but the keys, the lists and the attributes."""
-        for part in (self.held.contacts, self.held.blocked, self.hours):
+        for part in (self.held.contacts, self.held.blocked, self.held.hooks, self.hours):
             part.clear()
         self.forget_counts()
 

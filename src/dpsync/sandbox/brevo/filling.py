@@ -18,11 +18,15 @@ class SeedContact(Part):
 
 
 class BrevoSwitches(Switches):
-    """`no_permission`: of the key. `duplicate_is_invalid`: a duplicate is an invalid_parameter, as seen in May 2026."""
+    """`no_permission`: of the key. `duplicate_is_invalid`: a duplicate is an invalid_parameter, as seen in May 2026.
+
+    `webhooks_batched`: several events in one call.
+    """
 
     no_permission: bool | None = None
     hourly_limit: int | None = None
     duplicate_is_invalid: bool | None = None
+    webhooks_batched: bool | None = None
 
 
 class BrevoSection(Section):
@@ -36,7 +40,9 @@ class BrevoSection(Section):
 
 
 class PersonActs(Part):
-    """Something done by hand: the person leaves through the link, or somebody deletes them or lets them back in."""
+    """Something done by hand: the person leaves through the link or complains, mail to them bounces, or somebody
+    deletes them or lets them back in.
+    """
 
     address: str
-    act: Literal["unsubscribe", "subscribe", "erase"]
+    act: Literal["unsubscribe", "complain", "bounce", "subscribe", "erase"]

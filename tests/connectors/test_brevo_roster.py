@@ -1,0 +1,127 @@
+"""Everybody whom an account of Brevo holds, and never a part that looks like the whole."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+import requests
+
+from dpsync.connector import RosterLine
+from dpsync.connectors.brevo import Brevo
+from dpsync.vendor.errors import UNREADABLE, Ended
+from dpsync.vendor.rosters import AGAIN, MOVED
+from tests.connectors.contract import Said
+from tests.connectors.test_brevo import StandIn, before, contact, said
+
+Row = dict[str, Any]
+
+
+def row(number: int, **more: Any) -> Row:
+    return contact(f"p{number}@example.org", number, **{"modifiedAt": "2026-11-20T09:55:00.000+01:00", **more})
+
+
+@dataclass
+class Listed(StandIn):
+    """Lists its contacts, `most` a page; `between`: what happens before each page, by its number."""
+
+    most: int = 1000
+    between: Callable[[int, "Listed"], None] = lambda _number, _there: None
+    change: Row = field(default_factory=dict)
+    asked: list[dict[str, str]] = field(default_factory=list)
+
+    def _answer(self, request: requests.PreparedRequest) -> Said:
+        url = urlsplit(str(request.url))
+        if url.path != "/v3/contacts":
+            return super()._answer(request)
+        self.between(len(self.asked), self)
+        self.asked.append({name: values[0] for name, values in parse_qs(url.query).items()})
+        at = int(self.asked[-1]["offset"])
+        return said(200, {"contacts": self.held[at : at + self.most], "count": len(self.held), **self.change})
+
+
+def lines_of(there: StandIn) -> list[RosterLine]:
+    with before(there) as stage:
+        assert isinstance(stage.connector, Brevo)
+        return list(stage.connector.roster())
+
+
+def test_a_line_says_what_the_vendor_shows_and_no_more() -> None:
+    there = Listed([row(1), row(2, emailBlacklisted=True), row(3, emailBlacklisted=True, listIds=[])])
+    lines = lines_of(there)
+    assert lines[0] == RosterLine(
+        "account",
+        "1",
+        "p1@example.org",
+        mailed=True,
+        used=True,
+        opted_out=False,
+        changed_at=datetime(2026, 11, 20, 8, 55, tzinfo=UTC),
+        by="",
+    )
+    shown = [(line.mailed, line.used, line.opted_out, line.unsure) for line in lines]
+    assert shown == [(True, True, False, False), (False, True, True, True), (False, False, True, True)]
+    assert "p1" not in repr(lines[0])
+    assert there.asked == [{"limit": "1000", "offset": "0", "sort": "asc"}]
+
+
+@pytest.mark.parametrize(("blocked", "mailed"), [(False, True), (True, False)])
+def test_who_has_a_number_may_be_written_to_by_it(blocked: bool, mailed: bool) -> None:
+    (line,) = lines_of(Listed([row(1, emailBlacklisted=True, smsBlacklisted=blocked, attributes={"SMS": "447700"})]))
+    assert (line.mailed, line.opted_out) == (mailed, True)
+
+
+@pytest.mark.parametrize("email", ["", " ", None])
+def test_a_contact_may_have_no_address_and_no_time(email: str | None) -> None:
+    (line,) = lines_of(Listed([row(1, modifiedAt="soon") | {"email": email}]))
+    assert (line.address, line.changed_at) == ("", None)
+
+
+@pytest.mark.parametrize("many", [0, 1, 50, 51, 80, 81, 234])
+def test_each_is_listed_once_however_many_pages_there_are(many: int) -> None:
+    there = Listed([row(at) for at in range(many)], most=50)
+    assert [int(line.record) for line in lines_of(there)] == list(range(many))
+
+
+def test_whoever_leaves_or_comes_meanwhile_moves_nobody_out_of_sight() -> None:
+    def change(number: int, there: Listed) -> None:
+        if number == 1:
+            del there.held[: AGAIN - 1]
+            there.held.append(row(7777))
+
+    there = Listed([row(at) for at in range(75)], most=50, between=change)
+    assert [int(line.record) for line in lines_of(there)] == [*range(75), 7777]
+
+
+def test_a_list_that_shrinks_under_the_pages_is_not_known() -> None:
+    def shrink(number: int, there: Listed) -> None:
+        if number == 1:
+            del there.held[: 2 * AGAIN]
+
+    with pytest.raises(Ended) as caught:
+        lines_of(Listed([row(at) for at in range(100)], most=50, between=shrink))
+    assert caught.value.outcome.reason == MOVED
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"contacts": None},
+        {"contacts": {}},
+        {"contacts": ["x"]},
+        {"count": None},
+        {"count": "1"},
+        {"count": -1},
+        {"count": 2},
+        *({"contacts": [row(1) | {name: None}]} for name in ("id", "emailBlacklisted", "listIds", "attributes")),
+        {"contacts": [row(1, email=7)]},
+    ],
+    ids=lambda change: json.dumps(change)[:40],
+)
+def test_what_is_not_of_the_documented_shape_is_not_known(change: Row) -> None:
+    with pytest.raises(Ended) as caught:
+        lines_of(Listed([row(1)], change=change))
+    assert caught.value.outcome.reason == UNREADABLE
