@@ -19,7 +19,7 @@ from dpsync.connectors.mailchimp.hooks import URL_REFUSED
 from dpsync.intake import vendor_hooks
 from dpsync.intake.vendor_hooks import HookState, OurHook, VendorHooks, is_good
 from dpsync.store import tables as t
-from tests.journeys.installation import INBOUND, KEY, NEWSLETTER, Installation, installed
+from tests.journeys.installation import EVENTS, INBOUND, KEY, NEWSLETTER, Installation, installed
 from tests.waiting import until
 
 SECRET_LINE = 'inbound_secret = { env = "DPSYNC_TEST_INBOUND" }\n'
@@ -231,6 +231,28 @@ def test_the_commands_say_it_in_words_and_by_their_code_and_never_show_the_secre
     assert {one["state"] for one in said["hooks"]} == {"registered"}
     assert [one["place"] for one in said["hooks"]] == list(place.audiences)
     assert dpsync([*config, "list", "nobody"]) == 64
+
+
+@pytest.mark.no_database
+def test_whoever_has_no_such_webhook_is_listed_as_unheard_and_fails_nothing(
+    tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with opened(tmp_path, database_url, HEARS + EVENTS) as place:
+        for name, value in place.there.environ.items():
+            monkeypatch.setenv(name, value)
+        config = ["--config", str(place.there.folder / "dpsync.toml"), "hooks"]
+        place.hooks.registered()
+        assert dpsync([*config, "list", "--json"]) == 0
+        said = json.loads(capsys.readouterr().out)["hooks"]
+        assert [(one["processor"], one["state"]) for one in said[-2:]] == [
+            ("newsletter", "registered"),
+            ("events", "none"),
+        ]
+        assert dpsync([*config, "list", "events"]) == 0
+        assert vendor_hooks.UNHEARD in capsys.readouterr().out
+        assert dpsync([*config, "test"]) == 0
+        assert "events" not in capsys.readouterr().out
+        assert dpsync([*config, "register", "events"]) == 64
 
 
 @pytest.mark.no_database

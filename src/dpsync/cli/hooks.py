@@ -24,9 +24,10 @@ group = typer.Typer(no_args_is_help=True, help="Webhooks by which processors tel
 def list_(ctx: typer.Context, processor: Which = None, *, as_json: AsJson = False) -> int:
     """Ask each vendor whether our webhook is registered there. It changes nothing.
 
+    A processor that has no such webhook is listed, too: nobody tells dpsync who opts out there.
     Exit code 2: one is missing, tells nothing, or the vendor could not be asked.
     """
-    return _each(ctx, processor, lambda one: one.listed(), compare=False, as_json=as_json)
+    return _each(ctx, processor, lambda one: one.listed(), compare=False, as_json=as_json, every=True)
 
 
 @group.command("register")
@@ -60,14 +61,16 @@ def _each(
     *,
     compare: bool,
     as_json: bool,
+    every: bool = False,
 ) -> int:
     from dpsync.cli.opening import installation
-    from dpsync.intake.vendor_hooks import VendorHooks, is_good, with_hooks
+    from dpsync.intake.vendor_hooks import VendorHooks, is_good, unheard, with_hooks
 
     talk: Talk = ctx.obj
     with installation(talk, compare=compare) as there:
+        none = unheard(there.settings, processor) if every else []
         names = [processor] if processor else with_hooks(there.settings)
-        found = [one for name in names for one in act(VendorHooks(there, name))]
+        found = [one for name in names if not processor or not none for one in act(VendorHooks(there, name))] + none
     _show(talk, found, as_json=as_json)
     return Exit.DONE if is_good(found) else Exit.LOOK
 

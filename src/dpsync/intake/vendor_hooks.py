@@ -27,19 +27,21 @@ STOPPED: Final = "its account is stopped (`dpsync resume`): nothing is sent to i
 NOT_SO: Final = "it said yes, and does not show it"
 ARRIVED: Final = "it sent one, and it arrived"
 NO_TEST: Final = "a message of ours came through; the vendor has no test of its own"
+UNHEARD: Final = "nobody tells dpsync who opts out there: no webhook of this connector says so"
 ELSEWHERE: Final = "our public address takes whatever is sent there, so that is not dpsync"
 
 _TEMPLATE: Final = "/in/{processor}/{secret}"
 
 
 class HookState(StrEnum):
-    """How it stands with our webhook in one place, from the best to the worst."""
+    """How it stands with our webhook in one place, from the best to the worst. `NONE`: there is no such webhook."""
 
     REGISTERED = "registered"
     DEAF = "registered, and tells nothing"
     OUTDATED = "registered with another secret"
     MISSING = "not registered"
     UNKNOWN = "not known"
+    NONE = "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,12 @@ def with_hooks(settings: Settings) -> list[str]:
     """The processors whose vendor can be asked for its webhooks; no connector is built."""
     kinds = {name: connector_class(one.connector) for name, one in settings.processors.items()}
     return [name for name, kind in kinds.items() if kind is not None and issubclass(kind, RegistersHooks)]
+
+
+def unheard(settings: Settings, processor: str | None) -> list[OurHook]:
+    """All processors, or this one, whose vendor has no webhook by which dpsync would hear of an opt-out."""
+    names = settings.processors.keys() - with_hooks(settings)
+    return [OurHook(name, "", "", HookState.NONE, UNHEARD) for name in sorted(names) if processor in (None, name)]
 
 
 class VendorHooks:
@@ -185,8 +193,9 @@ class VendorHooks:
 
 
 def is_good(found: Sequence[OurHook]) -> bool:
-    """Whether it is registered everywhere, and no test says otherwise."""
-    return all(one.state is HookState.REGISTERED and one.arrived is not False for one in found)
+    """Whether it is registered wherever there can be one, and no test says otherwise."""
+    wanted = [one for one in found if one.state is not HookState.NONE]
+    return all(one.state is HookState.REGISTERED and one.arrived is not False for one in wanted)
 
 
 def _is_wanted(one: OurHook) -> bool:
