@@ -1,17 +1,22 @@
 """The page of a question shows what `dpsync plan` shows: where the person is, what is called; by reading only."""
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from dpsync.intake.planning import TOO_SLOW, looks_of, plan_of
 from dpsync.lookup import Presence
 from dpsync.model import Right
 from dpsync.reports.changing_calls import CHANGING, changing_calls
 from dpsync.reports.plan_text import plan_text
+from dpsync.running import asking
+from dpsync.running.jobs import climb
+from dpsync.running.question_plans import NOT_MADE, TURN_WAITS, QuestionPlans
 from dpsync.store import tables as t
+from dpsync.store.question_tables import question
 from tests.journeys.installation import (
     ANALYTICS,
     EVENTS,
@@ -26,7 +31,7 @@ from tests.journeys.test_before_it_happens import ADA as PERSON
 from tests.journeys.test_before_it_happens import BREVO_NAMES, asked
 from tests.journeys.test_brevo_story import BREVO
 from tests.journeys.test_brevo_story import KEY as BREVO_KEY
-from tests.journeys.test_decisions_by_link import ADA, CAREFUL, NO, YES, Person, ask, desk
+from tests.journeys.test_decisions_by_link import ADA, CAREFUL, NO, YES, Person, ask, desk, ledger
 from tests.journeys.test_inbox import HOOTSUITE, keep_secrets
 
 pytestmark = pytest.mark.no_database
@@ -130,3 +135,88 @@ def test_every_api_connector_that_is_listed_is_one_that_there_is() -> None:
     from dpsync.known_connectors import connector_names
 
     assert CHANGING.keys() <= set(connector_names())
+
+
+# --- in the mail
+
+
+def told(dpo: Person) -> str:
+    (mail,) = dpo.mails("Please decide")
+    return " ".join(str(mail.get_content()).split())
+
+
+def test_the_mail_says_where_the_person_is_and_what_is_called_and_names_nobody(
+    tmp_path: Path, database_url: str
+) -> None:
+    with desk(tmp_path, database_url, processors=NEWSLETTER + FORMS) as there:
+        before = len(calls(there))
+        asked = ask(there)
+        text = told(Person(there))
+        for said in (
+            "by reading only. Of 2 processors: found at 1 (1 record), not found at 0, could not be looked up at 1.",
+            "Mailchimp, newsletter Is the person there: found: 1 record (read back: ",
+            f"How it is told: through its API What would be called: {ERASE}",
+            "Stratosoft, sign-up forms Is the person there: could not be looked up: ",
+            "How it is told: by a tracked notice to its contact",
+            "An erasure cannot be undone.",
+        ):
+            assert said in text
+        assert "anary" not in text
+        made = calls(there)[before:]
+        assert [one for one in made if not one.startswith("GET ")] == []
+        assert there.sandbox.effects() == 0
+        assert "shown" not in ledger(there, asked), "a mail shows nobody who it is about"
+        there.sound()
+
+
+@pytest.mark.parametrize("status", [503, 401])
+def test_where_nobody_could_look_the_mail_goes_and_says_so(status: int, tmp_path: Path, database_url: str) -> None:
+    with desk(tmp_path, database_url) as there:
+        there.sandbox.fault("status", status=status, times=None, method="GET")
+        ask(there)
+        text = told(Person(there))
+        assert "found at 0, not found at 0, could not be looked up at 1." in text
+        assert "Is the person there: could not be looked up: " in text
+        assert f"What would be called: {ERASE}" in text
+        assert there.rows(t.account)[0].stopped == "", "a look stops nothing"
+
+
+def test_where_the_processors_take_too_long_the_mail_goes_without_a_plan(tmp_path: Path) -> None:
+    with desk(tmp_path, sqlite_url(tmp_path)) as there:
+        ask(there)
+        (row,), now, plans = there.rows(question), there.clock.now(), QuestionPlans(there.service)
+        assert plans.of(row, now) == plans.of(row, now) != (NOT_MADE,)
+        there.ask(Right.ERASURE, "grace.canary@example.org")
+        climb(there.service, there.clock.now())
+        *_, newer = there.rows(question)
+        there.clock.advance(timedelta(seconds=TURN_WAITS))
+        assert plans.of(newer, now) == (NOT_MADE,), "the turn is over"
+        assert plans.of(newer, there.clock.now()) != (NOT_MADE,), "the next one has time again"
+
+
+def test_where_the_plan_fails_the_mail_goes_all_the_same(tmp_path: Path) -> None:
+    with desk(tmp_path, sqlite_url(tmp_path)) as there:
+        there.drive()
+        asked = there.ask(Right.ERASURE, ADA)
+        climb(there.service, there.clock.now())
+        with there.service.engine.begin() as connection:
+            connection.execute(update(t.request).where(t.request.c.id == asked.id).values(sealed=b"spoiled"))
+        asking.ask(there.service, QuestionPlans(there.service), there.clock.now())
+        text = told(Person(there))
+        assert NOT_MADE in text
+        assert "An erasure cannot be undone." in text
+
+
+def test_a_mail_host_that_is_away_does_not_make_dpsync_look_each_minute(tmp_path: Path) -> None:
+    with desk(tmp_path, sqlite_url(tmp_path)) as there:
+        there.restart((f"port = {there.sandbox.smtp_port}", "port = 1"))
+        there.drive()
+        plans, looked = QuestionPlans(there.service), []
+        there.ask(Right.ERASURE, ADA)
+        climb(there.service, there.clock.now())
+        for minutes in (1, 1, 57, 1, 1):
+            before = len(calls(there))
+            asking.ask(there.service, plans, there.clock.now())
+            looked.append(len(calls(there)) > before)
+            there.clock.advance(timedelta(minutes=minutes))
+        assert looked == [True, False, False, False, True], "once an hour"

@@ -27,7 +27,8 @@ QUESTION, CODE, ENDED = 0, 1000, 1
 class About:
     """What a mail may say of a request. `older`: a sentence for each older one of the same person that is not done.
 
-    `dossier`, `receipt`: the links to them; no receipt before it is closed.
+    `plan`: what would happen, looked up; paragraphs. `dossier`, `receipt`: the links to them; no receipt before it is
+    closed.
     """
 
     right: Right
@@ -40,6 +41,7 @@ class About:
     older: tuple[str, ...]
     dossier: str = field(repr=False)
     receipt: str = field(default="", repr=False)
+    plan: tuple[str, ...] = ()
 
     @property
     def what(self) -> str:
@@ -55,10 +57,7 @@ _WHAT = {
 }
 
 
-_IF_YES = (
-    "If you approve: {} For each processor, the page shows whether the person was found there, how many records, what "
-    "would be called, and what cannot be undone."
-)
+_IF_YES = "If you approve: {} The page shows what each processor can and cannot do, and looks there again."
 _LINK = (
     "This link opens a page that {shows}takes your decision. The page first emails you a code. Opening it changes "
     "nothing. The link is good for one decision, until {until}:"
@@ -94,7 +93,7 @@ def about(connection: Connection, controller: Controller, request_id: str, role:
 
 
 def post_question(controller: Controller, mail: Mail, to: str, row: Row[Any], of: About, now: datetime) -> Posted:
-    """Ask. Sent again after a crash, it is the same mail. Raises what `Mail.post` does."""
+    """Ask. Sent again after a crash, it is the same mail, but for its plan. Raises what `Mail.post` does."""
     points = points_of(row)
     text, subject = question_text(controller, points, withdrawn=of.withdrawn), subject_of(points)
     by, law = _days(of, controller.zone, row.expires_at - LINK_VALID)
@@ -105,6 +104,7 @@ def post_question(controller: Controller, mail: Mail, to: str, row: Row[Any], of
         f"Please decide{'' if subject is QuestionKind.ASKED_FOR else f' {by}'}: {text.choices}.",
         f"If nobody decides, {text.otherwise}. {law}"
         + ("" if subject is QuestionKind.ASKED_FOR else " dpsync reminds you."),
+        *of.plan,
         *([_IF_YES.format(consequence(of.right, lifting=of.lifting))] if subject is QuestionKind.HELD else []),
         _LINK.format(
             shows="" if row.role == Role.OPERATOR else "shows who it is about and ",

@@ -1,6 +1,7 @@
 """Decisions by link, by the clock: questions are mailed, and whoever was asked hears how they ended."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -19,19 +20,20 @@ from dpsync.propagation.correspondence import undelivered
 from dpsync.propagation.points import QuestionKind, subject_of
 from dpsync.propagation.question_letters import About
 from dpsync.propagation.questions import Outcome
+from dpsync.running.question_plans import QuestionPlans
 from dpsync.store.writer import Unit
 
 Letter = Callable[[Controller, Mail, str, Row[Any], About, datetime], Posted]
 
 
-def ask(there: Installation, now: datetime) -> None:
+def ask(there: Installation, plans: QuestionPlans, now: datetime) -> None:
     """Close what is decided, mail what waits, tell whoever was asked what is over. Tried again every minute."""
     if there.mail is None or not there.controller.asked:
         return
     if there.read(questions.is_any_open):
         there.write(lambda unit: questions.close_what_is_decided(unit.connection, now))
     waiting = there.read(lambda connection: questions.to_be_mailed(connection, now))
-    if _all_sent(there, there.mail, waiting, question_letters.post_question, _asked, now):
+    if _all_sent(there, there.mail, waiting, partial(_question, plans), _asked, now):
         ended = there.read(questions.to_be_told_of)
         _all_sent(there, there.mail, ended, question_letters.post_end, _told, now)
 
@@ -54,6 +56,12 @@ def _all_sent(
         else:
             there.write(partial(then, row=row, now=now))
     return True
+
+
+def _question(
+    plans: QuestionPlans, controller: Controller, mail: Mail, to: str, row: Row[Any], of: About, now: datetime
+) -> Posted:
+    return question_letters.post_question(controller, mail, to, row, replace(of, plan=plans.of(row, now)), now)
 
 
 def _about(unit: Unit, there: Installation, row: Row[Any], now: datetime) -> About:

@@ -33,6 +33,7 @@ from dpsync.running import (
     stamping,
     timekeeping,
 )
+from dpsync.running.question_plans import QuestionPlans
 from dpsync.scheduler import Due, Job, Jobs, daily, every
 from dpsync.soundness import judge_and_tell, tell_of_keys, tell_of_old_anchor
 from dpsync.store.writer import Unit
@@ -57,7 +58,7 @@ def table(there: Installation, beat: Callable[[datetime], None]) -> list[Job]:
         Job("clock", MINUTE, lambda _: timekeeping.look(there)),
         Job("post", MINUTE, partial(mailing.read_incoming, there)),
         Job("contacts", MINUTE, partial(mailing.ask_contacts, there)),
-        Job("questions", MINUTE, partial(asking.ask, there)),
+        Job("questions", MINUTE, partial(asking.ask, there, QuestionPlans(there))),
         Job("answer-receipts", MINUTE, partial(mailing.send_answer_receipts, there)),
         Job("receipts", MINUTE, partial(receipting.write, there)),
         *_of_main_databases(there, morning),
@@ -122,7 +123,7 @@ def after_work(there: Installation, now: datetime) -> None:
     """What follows from what happened: questions to contacts, receipts of what closed, callbacks, alerts."""
     try:
         mailing.ask_contacts(there, now)
-        asking.ask(there, now)
+        asking.ask(there, QuestionPlans(there), now)
         receipting.write(there, now)
         callbacks.send_due(there, now)
     finally:
