@@ -144,7 +144,7 @@ def test_one_mail_a_request_asks_the_dpo_names_nobody_and_replaces_the_alert_of_
     for said in (
         "Mailchimp, newsletter",
         "If nobody decides, nothing is sent",
-        "If you approve: An erasure cannot be undone. Nobody can bring the data back. For each processor,",
+        "If you approve: An erasure cannot be undone. Nobody can bring the data back. The page shows",
         asked.id,
         "Please decide by 23 November 2026: approve",
         "Our own target, 72 hours, ends on 23 November 2026.",
@@ -572,6 +572,28 @@ def test_one_role_never_approves_twice_and_the_deputy_is_the_second_person(tmp_p
         assert len(dpo.mails("Please decide")) == 1, "who has answered is not asked again"
         assert "already decided" in dpo.get().text
         deputy.look()
+        assert deputy.send("decide", {**YES, "name": "Ben Deputy"}).status_code == 200
+        there.drive()
+        assert there.state(asked) is State.VERIFIED
+        there.sound()
+
+
+def test_a_second_yes_under_the_same_name_is_refused_and_says_why_and_the_link_still_decides(
+    tmp_path: Path, database_url: str
+) -> None:
+    with desk(tmp_path, database_url, TWO, NEWSLETTER + FORMS) as there:
+        there.restart(("rehearsal = true", f'rehearsal = true\ndeputy = "{DEPUTY}"'))
+        asked = ask(there)
+        dpo, deputy = Person(there), Person(there, DEPUTY)
+        dpo.look()
+        dpo.send("decide", YES)
+        before = len(ledger(there, asked))
+        deputy.look()
+        refused = deputy.send("decide", YES)
+        assert refused.status_code == 409
+        why = "1 of 2 people have said yes: this name, or this role, said it before. Somebody else must say it, too"
+        assert refused.text.count(why) == 1
+        assert [one for one in ledger(there, asked)[before:] if one != "shown"] == []
         assert deputy.send("decide", {**YES, "name": "Ben Deputy"}).status_code == 200
         there.drive()
         assert there.state(asked) is State.VERIFIED

@@ -170,7 +170,7 @@ class DecisionLinks:
         def work(unit: Unit) -> Looked:
             row = self._open(unit, token, now)
             matter = self._seen(unit, row, ticket, now)
-            return self._shown(unit, row, now, refused) if isinstance(matter, Matter) else matter
+            return self._shown(unit, row, now, sentence(refused)) if isinstance(matter, Matter) else matter
 
         return self._there.writer.submit(work)
 

@@ -2,8 +2,7 @@
 
 import json
 import re
-import unicodedata
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -16,6 +15,7 @@ from dpsync.ledger import entry
 from dpsync.ledger.entry import EntryKind
 from dpsync.model import Cause, ExemptionCode, Mode, Role, State
 from dpsync.propagation import forgetting
+from dpsync.propagation.approvals import BY_LINK, Approvals, approvals
 from dpsync.propagation.commitments import Author, Keyring, commit_key_if_kept, key_of, rows_said
 from dpsync.propagation.contacts import present
 from dpsync.propagation.controller import Controller
@@ -53,13 +53,12 @@ class Person:
 
 def by_link(role: Role, name: str, reason: str) -> Person:
     """Whoever decides by the link that was mailed to a role; `name` is what they typed, "" where they only look."""
-    return Person(", ".join(filter(None, [name, f"{ROLES[role]}{_BY_LINK}"])), "", reason)
+    return Person(", ".join(filter(None, [name, f"{ROLES[role]}{BY_LINK}"])), "", reason)
 
 
 ROLES = {Role.DPO: "DPO", Role.DEPUTY: "deputy", Role.OPERATOR: "operator"}
 """What a role is called on the record."""
 
-_BY_LINK = " by link"
 _TELLS = {DecisionKind.RETRY, DecisionKind.RELEASE}
 
 
@@ -141,9 +140,9 @@ def decide(
 def demand_any(decided: list[Decided]) -> list[Decided]:
     """Raise `DecisionRefused` where a decision fits nowhere, so that nothing of it is written."""
     if not any(one.kept or one.already for one in decided):
-        raise DecisionRefused(
-            "; ".join(f"{one.processor}: {one.refused}" for one in decided) or "it goes to no processor"
-        )
+        said = [f"{one.processor}: {one.refused}" for one in decided]
+        alike = {one.refused for one in decided} if len(decided) > 1 else said
+        raise DecisionRefused("; ".join(said if len(alike) > 1 else alike) or "it goes to no processor")
     return decided
 
 
@@ -231,10 +230,9 @@ def _released_now(
         why = "dpsync only observes; set [safety] mode to confirm or live, then release"
     if Cause.APPROVAL in held & causes:
         yes = _approvals(connection, controller, row.request_id, row.processor, person)
-        needed = max(controller.safety.approvals, 1)
-        if yes < needed:
+        if not yes.enough:
             causes -= {Cause.APPROVAL}
-            why, counted = f"{yes} of {needed} people have said yes", True
+            why, counted = yes.lacking, yes.adds
     return (causes, "", False) if held & causes else (causes, why, counted)
 
 
@@ -267,8 +265,10 @@ def _so_since(connection: Connection, row: Row[Any], kind: DecisionKind, causes:
     return told
 
 
-def _approvals(connection: Connection, controller: Controller, request_id: str, processor: str, person: Person) -> int:
-    """How many different people have said yes to this request at this processor, with `person`, who says it now."""
+def _approvals(
+    connection: Connection, controller: Controller, request_id: str, processor: str, person: Person
+) -> Approvals:
+    """Who has said yes to this request at this processor, with `person`, who says it now."""
     d = t.decision.c
     rows = connection.execute(
         select(d.sealed, d.processor, d.detail, d.os_user).where(
@@ -278,23 +278,5 @@ def _approvals(connection: Connection, controller: Controller, request_id: str, 
     meant = [row for row in rows if not row.processor or processor in row.processor.split(",")]
     yes = [row for row in meant if Cause.APPROVAL in causes_of(row.detail)]
     said = [(json.loads(controller.keys.open(PURPOSE, row.sealed, request_id.encode())), row.os_user) for row in yes]
-    return _people([(person.by, person.os_user), *((one["by"], os_user) for one, os_user in said)])
-
-
-def _people(said: Iterable[tuple[str, str]]) -> int:
-    """How many people these names and accounts are, at the least: whoever shares a name or a role is one."""
-    people: list[frozenset[str]] = []
-    for by, os_user in said:
-        known = _known_as(by, os_user)
-        same = [one for one in people if one & known]
-        people = [*(one for one in people if not one & known), known.union(*same)]
-    return len(people)
-
-
-def _known_as(by: str, os_user: str) -> frozenset[str]:
-    """What tells a person from others: spellings of one name are one, and a role is one person whatever they type."""
-    name = " ".join(unicodedata.normalize("NFKC", by).casefold().split())
-    if os_user or not name.endswith(_BY_LINK):
-        return frozenset({name})
-    typed, _, role = name.rpartition(", ")
-    return frozenset(filter(None, [typed, role]))
+    before = [(one["by"], os_user) for one, os_user in said]
+    return approvals((person.by, person.os_user), before, max(controller.safety.approvals, 1))
