@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING
 
+from dpsync.cli.collecting import seldom
 from dpsync.cli.console import Talk
 from dpsync.cli.outlet import outlets, why
 from dpsync.errors import ConfigurationError, DpsyncError, Exit
@@ -22,7 +23,7 @@ def main(argv: Sequence[str] | None = None, *, commands: "Typer | None" = None) 
     """Run one command (of `commands`, by default ours); gives an exit code of `errors.Exit`, no trace without `-vv`."""
     talk = Talk()
     os.umask(0o077)  # database, keys, receipts and reports are for whoever runs this, and for nobody else
-    with outlets() as out:
+    with outlets() as out, seldom():
         failed = False
         try:
             code = _run(list(sys.argv[1:] if argv is None else argv), talk, commands)

@@ -1,5 +1,6 @@
 """What every command promises: exit codes, data apart from talk, codes explained, pages that do not lag."""
 
+import gc
 import io
 import json
 import re
@@ -532,3 +533,17 @@ def test_the_settings_are_the_first_that_exist_and_one_that_may_not_be_looked_at
 def test_no_help_shows_a_type_of_python() -> None:
     assert re.findall(r"<(?:str|int|float|path|bool|file|list.*|datetime)>", commands_page()) == []
     assert "--by NAME" in commands_page()
+
+
+def test_a_command_seldom_looks_for_circles_of_objects_and_leaves_python_as_it_was() -> None:
+    seen: list[int] = []
+    ours = typer.Typer()
+
+    @ours.command()
+    def look() -> None:
+        seen.append(gc.get_threshold()[0])
+
+    before = gc.get_threshold()
+    assert main([], commands=ours) == Exit.DONE
+    assert seen[0] > 50 * before[0]
+    assert gc.get_threshold() == before

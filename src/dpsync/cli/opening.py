@@ -1,6 +1,5 @@
 """An installation, opened for one command; what several commands ask of it."""
 
-import gc
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from dpsync import durable, paths
 from dpsync import settings as configuration
+from dpsync.cli.collecting import sparing_what_is_loaded
 from dpsync.cli.console import Talk
 from dpsync.durable import FULL
 from dpsync.errors import ConfigurationError, Fault, NotFound, NotWritten, StoreAway, UsageError
@@ -30,9 +30,6 @@ from dpsync.store.writer import Unit
 if TYPE_CHECKING:
     from dpsync.reports.who import Who
 
-
-_SELDOM = (50_000, 20, 100)
-"""How often Python looks for circles of objects, which a command makes few of: a seventh of a report's time."""
 
 _FIRST_YEAR, _LAST_YEAR = 1970, 9998
 
@@ -55,24 +52,8 @@ def installation(
         if compare:
             there.custody.demand(there.read)
         talk.detail(f"settings {talk.config}, database {place_of_store(there)}")
-        with _little_to_collect():
+        with sparing_what_is_loaded():
             yield there
-
-
-@contextmanager
-def _little_to_collect() -> Iterator[None]:
-    """What is loaded now stays to the end: looking through it again and again took a tenth of a report's time.
-
-    Undone at the end: whoever runs many commands in one process would keep all that each of them leaves.
-    """
-    before = gc.get_threshold()
-    gc.freeze()
-    gc.set_threshold(*_SELDOM)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
-        gc.unfreeze()
 
 
 def load_settings(config: Path, *, secrets: bool) -> Settings:
