@@ -17,7 +17,7 @@ from dpsync.store import meta
 from dpsync.store import tables as t
 
 WEEK = timedelta(days=7)
-"""For so long a comparison of everything is relied on: there is one each hour where a service runs."""
+"""For so long a comparison of everything is relied on: there is one each week where a service runs."""
 
 KEY = "compared"
 """Under which key table `meta` keeps the last comparison of everything, and a seal of it."""

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from itertools import chain, islice
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, true
 
 from dpsync import key_register, liveness
 from dpsync.alert_causes import AlertCause
@@ -23,6 +23,7 @@ from dpsync.propagation import owed, receipts
 from dpsync.propagation.receipts import Opening
 from dpsync.scope import Scope, WholeComparison, concerned, relied_on, remember
 from dpsync.store import meta
+from dpsync.store.columns import EPOCH
 from dpsync.store.writer import Unit
 
 HASHED_AT_ONCE = 10_000
@@ -190,8 +191,13 @@ def files(connection: Connection, there: Installation) -> tuple[str, ...]:
 
 
 def judge_and_tell(installation: Installation, now: datetime, *, full: bool) -> None:
-    """The same by the clock; what is found is told to the data protection officer, once a day."""
-    sound = judge(installation, now, full=full, progress=lambda *_: liveness.beat())
+    """The same by the clock; what is found is told to the data protection officer, once a day.
+
+    Unless `full`, of a long record only what changed since everything was compared: all of it each hour would take
+    a minute for each 100,000 requests that there ever were.
+    """
+    scope = None if full else Scope(EPOCH, true())
+    sound = judge(installation, now, full=full, progress=lambda *_: liveness.beat(), scope=scope)
     problems = sound.problems
     if not problems:
         return
