@@ -250,5 +250,7 @@ class Installation:
     def receipt_under(self, signed: str, request_id: str, commit_key: bytes | None = None) -> dict[str, Any]:
         """The receipt of a request, under a checkpoint that was signed before: made while others write."""
         return self.read(
-            lambda connection: receipts.receipt_of(connection, self, self.log, request_id, signed, commit_key)
+            lambda connection: receipts.receipt_of(
+                connection, self.controller, self.log, request_id, signed, commit_key
+            )
         )

@@ -81,7 +81,12 @@ def receipt_of(origin: str = ORIGIN, signer: note.Signer = SIGNER) -> dict[str, 
 
 
 def receipt_under(
-    request_id: str, later: int = 0, *, origin: str = ORIGIN, signer: note.Signer = SIGNER
+    request_id: str,
+    later: int = 0,
+    *,
+    origin: str = ORIGIN,
+    signer: note.Signer = SIGNER,
+    remarks: dict[str, dict[str, str]] | None = None,
 ) -> dict[str, Any]:
     """A real one: through the database and back. `later`: entries that came before it was written."""
     engine = create_engine("sqlite://")
@@ -102,6 +107,7 @@ def receipt_under(
             processors=NAMES[::-1],
             evidence=evidence,
             signed=log.checkpoint(connection, NOW),
+            remarks=remarks,
         )
     engine.dispose()
     return value
@@ -844,6 +850,31 @@ def arguments(**changed: Any) -> dict[str, Any]:
         "rehearsal": False,
     }
     return {**given, **changed}
+
+
+REMARKS = {"newsletter": {"limits": "Orders stay there, in caf\u00e9s, too.", "open": ""}}
+
+
+def test_what_is_remarked_of_a_processor_is_under_the_seal_and_changes_nothing_else() -> None:
+    value = receipt.build(**arguments(remarks=REMARKS))
+    assert {name: value[name] for name in value.keys() - {"seal"}} == {
+        **{name: part for name, part in receipt_of().items() if name != "seal"},
+        "remarks": REMARKS,
+    }
+    said = verify_receipt.check(receipt.dump(value), LINE, EMAIL)
+    assert said == verify_receipt.check(receipt.dump(receipt_of()), LINE, EMAIL)
+    value["remarks"]["newsletter"]["limits"] = "None."
+    assert refused(receipt.dump(value))
+    del value["remarks"]
+    assert refused(receipt.dump(value))
+
+
+def test_a_receipt_without_remarks_has_no_such_key() -> None:
+    assert receipt.build(**arguments(remarks={})) == receipt.build(**arguments()) == receipt_of()
+
+
+def test_the_log_hands_the_remarks_on() -> None:
+    assert receipt_under("r-one", remarks=REMARKS)["remarks"] == REMARKS
 
 
 def test_building_twice_gives_the_same_bytes_in_any_order_of_entries() -> None:

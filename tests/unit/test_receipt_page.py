@@ -36,7 +36,12 @@ DONE: tuple[Told, ...] = (
 )
 
 
-def raw(story: Sequence[Told], names: Sequence[str] = (MAIL,), first: EntryKind = EntryKind.RECEIVED) -> bytes:
+def raw(
+    story: Sequence[Told],
+    names: Sequence[str] = (MAIL,),
+    first: EntryKind = EntryKind.RECEIVED,
+    remarks: dict[str, dict[str, str]] | None = None,
+) -> bytes:
     """The signed file of a request, with one entry an hour."""
     said: dict[str, Any] = {"right": "erasure", "n": len(names), "list": entry.list_digest(names), "due": "2026-12-21"}
     said |= {"received": int(NOW.timestamp()), "subj": entry.commitment(COMMIT_KEY, EMAIL)}
@@ -66,6 +71,7 @@ def raw(story: Sequence[Told], names: Sequence[str] = (MAIL,), first: EntryKind 
         entries=[Logged(idx, body, proof) for idx, (body, proof) in enumerate(zip(bodies, proofs, strict=True))],
         evidence={},
         rehearsal=False,
+        remarks=remarks,
     )
     return receipt.dump(value)
 
@@ -90,6 +96,13 @@ def test_it_says_who_was_told_what_each_said_what_we_saw_and_the_limits() -> Non
     assert printed.open_points == ()
     assert ("Last day by law", "Mon 21 Dec 2026") in printed.dates
     assert "Orders stay there &lt;and are old&gt;." in receipt_html(printed)
+
+
+def test_the_limits_are_those_under_the_seal_and_not_those_of_today() -> None:
+    known = {MAIL: ProcessorLine(MAIL, "Mailchimp", capability_lines(dict.fromkeys(Right, SEEN), {}))}
+    about = BesideTheFile("Example Gardens", LONDON, datetime(2027, 1, 2, tzinfo=UTC), known)
+    file = raw(DONE, remarks={MAIL: {"limits": "What it was then.", "open": ""}})
+    assert printed_receipt(file, [SIGNER.verifier], about).places[0].limits == "What it was then."
 
 
 @pytest.mark.parametrize(

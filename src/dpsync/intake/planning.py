@@ -23,11 +23,11 @@ from dpsync.propagation.contacts import confirmed
 from dpsync.propagation.controller import Controller
 from dpsync.propagation.instructions import instruction_of
 from dpsync.propagation.queue import allowance, lanes
+from dpsync.propagation.remarks import UNDECLARED
 from dpsync.propagation.rules.persons import NAMELESS
 from dpsync.propagation.rules.plan import InitialState, Surroundings, Waiting, initial_state, restriction_in_force
 from dpsync.reports.changing_calls import changing_calls
 from dpsync.reports.plan import UNDO, Plan, PlanLine
-from dpsync.reports.processors import UNDECLARED
 from dpsync.reports.words import STOPS
 from dpsync.store import tables as t
 

@@ -153,6 +153,7 @@ class Log:
         processors: Sequence[str],
         evidence: Mapping[int, Sequence[EvidenceRow]],
         signed: str,
+        remarks: Mapping[str, Mapping[str, str]] | None = None,
     ) -> dict[str, Any]:
         """The receipt of a request, under a checkpoint of `checkpoint`. Raises what `build` does, and `LedgerTampered`
         for a node that is missing.
@@ -172,6 +173,7 @@ class Log:
             entries=stored.proved(connection, logged),
             evidence=evidence,
             rehearsal=REHEARSAL in self.origin,
+            remarks=remarks,
         )
 
 

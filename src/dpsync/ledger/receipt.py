@@ -51,11 +51,13 @@ def build(
     entries: Sequence[Logged],
     evidence: Mapping[int, Sequence[EvidenceRow]],
     rehearsal: bool,
+    remarks: Mapping[str, Mapping[str, str]] | None = None,
 ) -> dict[str, Any]:
     """The receipt of one request.
 
     `checkpoint` is a note that `signer` has signed; `commit_key` opens the request's commitments; `processors` are
-    those named at reception; `evidence` gives, by index of each entry with a `resp`, the rows that it digests.
+    those named at reception; `evidence` gives, by index of each entry with a `resp`, the rows that it digests;
+    `remarks` is said to people of each processor.
 
     Raises `NoteInvalid` for a checkpoint of another key, and `ValueError` for what the verifier would refuse: an entry
     of another request or not under the checkpoint, evidence that does not fit, a rehearsal without its mark.
@@ -80,6 +82,7 @@ def build(
         ],
         "evidence": {str(idx): [dict(row) for row in rows] for idx, rows in evidence.items()},
         "how_to_check": list(HOW_TO_CHECK),
+        **({"remarks": {name: dict(said) for name, said in remarks.items()}} if remarks else {}),
     }
     return {**value, "seal": note.sign_text(seal_text(value), [signer])}
 

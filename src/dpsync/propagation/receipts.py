@@ -15,8 +15,10 @@ from dpsync.errors import KeyProblem, LedgerTampered, NotFound
 from dpsync.ledger import entry, evidence
 from dpsync.ledger.log import Log
 from dpsync.propagation import serialization
-from dpsync.propagation.commitments import Keyring, request_key
+from dpsync.propagation.commitments import request_key
+from dpsync.propagation.controller import Controller
 from dpsync.propagation.proof_boxes import Leading, Proof, lacking, leading
+from dpsync.propagation.remarks import remarks
 from dpsync.sealing import Keys
 from dpsync.store import tables as t
 
@@ -30,7 +32,7 @@ _PROVABLE: Final = _R.closed_at.is_not(None) & _R.shredded_at.is_(None) & ~_SHUT
 
 def receipt_of(
     connection: Connection,
-    keyring: Keyring,
+    controller: Controller,
     log: Log,
     request_id: str,
     signed: str,
@@ -45,17 +47,19 @@ def receipt_of(
     row = connection.execute(query.where(_R.id == request_id)).mappings().one_or_none()
     if row is None:
         raise NotFound(f"there is no request {request_id}")
-    if commit_key is None and (key := request_key(keyring, dict(row))):
+    if commit_key is None and (key := request_key(controller, dict(row))):
         commit_key = key.commit_key
     if commit_key is None:
         raise NotFound("this request is forgotten. Its receipt is in the receipts folder, and `dpsync find` makes one")
     logged = log.entries_of(connection, request_id, signed)
+    names = [name for name in row["processors"].split("\n") if name]
     try:
         return log.receipt(
             connection,
             request_id,
             commit_key=commit_key,
-            processors=[name for name in row["processors"].split("\n") if name],
+            processors=names,
+            remarks=remarks(controller, names, [body for _, body in logged]),
             evidence=_evidence(connection, request_id, commit_key, logged),
             signed=signed,
         )

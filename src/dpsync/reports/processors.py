@@ -6,17 +6,9 @@ from datetime import date
 
 from dpsync.connector import Capability, Means
 from dpsync.model import Right
+from dpsync.propagation.remarks import UNDECLARED
 from dpsync.reports.visible import visible
 from dpsync.reports.words import MEANS, RIGHTS
-
-UNDECLARED = Capability(
-    means=Means.NOTICE,
-    effect="The processor's contact has the instruction and a link to answer it. dpsync reminds and escalates in time.",
-    limits="Nothing happens until a person there does it, and their answer is their word only.",
-    verified_by="",
-    source="GDPR Art. 19, 28(3)(e)",
-)
-"""What holds for a right that a connector does not declare, where the notice connector says nothing closer."""
 
 
 @dataclass(frozen=True, slots=True)

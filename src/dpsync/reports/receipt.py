@@ -20,6 +20,7 @@ from dpsync.ledger.note import VerifierKey
 from dpsync.ledger.note import parse as parse_note
 from dpsync.ledger.told import PlaceTold, Said
 from dpsync.model import CLOSED_STATES, DONE_STATES, Right, Rung, State, Way
+from dpsync.propagation.remarks import NOT_CONFIGURED, heard, open_point
 from dpsync.propagation.rules.event import AnswerKind
 from dpsync.propagation.telling import LetterKind
 from dpsync.reports.letters import TO_PEOPLE
@@ -55,12 +56,6 @@ _ANSWERED: Final[Mapping[str, AnswerKind]] = {
 _DECLARED: Final[Mapping[str, AnswerKind]] = {
     State.DECLARED_DONE: AnswerKind.DONE,
     State.DECLARED_NOTHING_HELD: AnswerKind.NOTHING_HELD,
-}
-_SET_ASIDE: Final[Mapping[State, str]] = {
-    State.SETTLED: "a named person of the controller closed it. It does not count as done",
-    State.EXEMPT: "it need not be told (Art. 19). It does not count as done",
-    State.WITHDRAWN: "it was withdrawn before anything was sent. It does not count as done",
-    State.SUPERSEDED: "a newer request replaced this one. It does not count as done",
 }
 
 
@@ -143,7 +138,8 @@ def printed_receipt(raw: bytes, keys: Sequence[VerifierKey], about: BesideTheFil
     ):
         raise NotFound("the receipt is about another address, or about a person without one: leave out --email")
     right = Right(str(first["right"]))
-    places = tuple(_at(name, right, entries, about) for name in value["processors"])
+    sealed = {name: one["limits"] for name, one in value.get("remarks", {}).items()}
+    places = tuple(_at(name, right, entries, about, sealed.get(name, "")) for name in value["processors"])
     head = parse_note(value["checkpoint"])[0]
     return PrintedReceipt(
         controller=about.controller,
@@ -151,7 +147,7 @@ def printed_receipt(raw: bytes, keys: Sequence[VerifierKey], about: BesideTheFil
         zone=about.zone.key,
         made_at=about.now,
         request_id=value["request"],
-        standing=_standing([_heard(name, entries) for name in value["processors"]]),
+        standing=_standing([heard(name, entries) for name in value["processors"]]),
         about=about.email,
         dates=tuple(_dates(right, first, entries, about.zone)),
         places=places,
@@ -173,15 +169,6 @@ def _forgotten(about: BesideTheFile) -> str:
     return (
         f"The name and addresses were destroyed on {at}. This is the receipt of before: what came later is not in it."
     )
-
-
-def _heard(name: str, entries: Iterable[Said]) -> PlaceTold:
-    place = PlaceTold()
-    for idx, said in enumerate(entries):
-        if said.get("dest") == name and "state" in said:
-            place.hear(idx, said)
-            place.way = str(said.get("way", place.way))
-    return place
 
 
 def _standing(places: Sequence[PlaceTold]) -> str:
@@ -213,8 +200,8 @@ def _letter(said: Said) -> str:
     return TO_PEOPLE[LetterKind(str(said["cause"]))]
 
 
-def _at(name: str, right: Right, entries: Sequence[Said], about: BesideTheFile) -> AtProcessor:
-    known, place = about.known.get(name), _heard(name, entries)
+def _at(name: str, right: Right, entries: Sequence[Said], about: BesideTheFile, sealed: str) -> AtProcessor:
+    known, place = about.known.get(name), heard(name, entries)
     title = known.title if known else name
     own = [said for said in entries if said.get("dest") == name]
     can = known.of(right) if known else None
@@ -236,8 +223,8 @@ def _at(name: str, right: Right, entries: Sequence[Said], about: BesideTheFile) 
         told=_told(place, state, about.zone),
         said=_listed(((said, _sentence(said)) for said in own), words, about.zone) or ("Nothing yet.",),
         seen=_listed(((said, _SEEN.get(str(said["event"]), "")) for said in own), words, about.zone) or (unseen,),
-        open_point=_open_point(place, state),
-        limits=can.limits if can else "It is not in the settings any more, so what it can do is not known.",
+        open_point=open_point(place, STATES[state]),
+        limits=sealed or (can.limits if can else NOT_CONFIGURED),
     )
 
 
@@ -275,18 +262,6 @@ def _listed(found: Iterable[tuple[Said, str]], words: Mapping[str, str], zone: Z
 def _last_of(sentence: str, at: Sequence[int], zone: ZoneInfo) -> str:
     more = f" ({len(at)} times, first on {_moment(at[0], zone)})" if len(at) > 1 else ""
     return f"{_moment(at[-1], zone)}: {sentence.removesuffix('.')}{more}."
-
-
-def _open_point(place: PlaceTold, state: State) -> str:
-    if state not in CLOSED_STATES:
-        return f"still open ({STATES[state]})"
-    if state in _SET_ASIDE:
-        return _SET_ASIDE[state]
-    if state is not State.VERIFIED:
-        return "only a word that it is done. We did not see it"
-    return (
-        "" if place.rung >= Rung.STILL_VERIFIED else "we saw it once. A second look, 30 days later, is not in this file"
-    )
 
 
 def _moment(seconds: int | str | None, zone: ZoneInfo) -> str:
