@@ -109,6 +109,7 @@ class AlertCause(StrEnum):
     STAMP = "stamp"
     KEYS = "keys"
     WITHOUT_KEY = "without-key"
+    MONTH_KEY = "month-key"
     FORMER_KEY = "former-key"
     SIGNING_KEY = "signing-key"
 

@@ -22,6 +22,8 @@ GIVEN_UP = "lost-key:"
 """What the row of `meta` begins with that says of a month that its key is lost for good."""
 DESTROYED = "destroyed-key:"
 """The same of a month whose key was destroyed on purpose: nothing that is kept needed it."""
+IDLE = "idle-key:"
+"""The same of a month on whose key nothing rests since that moment."""
 _MONTH = f"{PREFIX}month:"
 _R = t.request.c
 _REGISTERED = select(t.meta.c.key, t.meta.c.value).where(t.meta.c.key.startswith(PREFIX))

@@ -17,6 +17,7 @@ from dpsync.sealing import Keys
 from dpsync.settings.sections import LedgerSection
 from dpsync.store import tables as t
 from dpsync.store.database import reading
+from dpsync.store.meta import moment
 from dpsync.store.schema import demand_current_schema
 
 NOT_BEGUN = "no ledger has begun in the database"
@@ -60,6 +61,7 @@ _FORMS = {
     "checkpoint_mail": r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{1,18}",
     "month_report": r"[0-9]{4}-[0-9]{2} (waiting|doubtful|sent) " + _MOMENT,
     "forgetting": f"{_MOMENT} {_MOMENT}",
+    "old-keys": f"{_MOMENT} {_MOMENT}",
     "drill": rf"{_MOMENT} [0-9]{{1,9}}",
     UNFINDABLE: r"[0-9]{1,18}",
     "outboxes": rf"(?:[a-z0-9_-]{{1,40}} (?:up|away) {_MOMENT} [0-9]{{1,18}} [0-9]{{1,18}}\n?)*",
@@ -70,6 +72,8 @@ _FORMS = {
     "soundness": rf"{_MOMENT} [0-9]{{1,9}}",
     "compared": rf"{_MOMENT} [0-9]{{1,18}}(?: (?:[0-9]{{1,18}}:)?[0-9a-f]{{64}}(?::[0-9]{{1,18}})?)+",
 }
+_OF_MONTHS = (key_register.IDLE, key_register.GIVEN_UP, key_register.DESTROYED)
+"""What the rows begin with that say since when something is so of a month's key."""
 
 
 def demand_rows(said: Mapping[str, str], wanted: Collection[str] = ALWAYS) -> None:
@@ -78,7 +82,7 @@ def demand_rows(said: Mapping[str, str], wanted: Collection[str] = ALWAYS) -> No
     Made anew, such a row would hide what it was there to show. Raises `StoreProblem`.
     """
     gone = sorted(set(wanted) - set(said))
-    odd = sorted(key for key, form in _FORMS.items() if key in said and not re.fullmatch(form, said[key]))
+    odd = sorted(key for key, value in said.items() if not _is_as_written(key, value))
     wrong = [f"lacks {', '.join(gone)}"] * bool(gone) + [f"is not what was written there ({', '.join(odd)})"] * bool(
         odd
     )
@@ -87,6 +91,11 @@ def demand_rows(said: Mapping[str, str], wanted: Collection[str] = ALWAYS) -> No
             f"the database's table `meta` {' and '.join(wrong)}: somebody wrote there by hand, or the database is "
             "damaged. Keep a copy, and restore the newest back-up of the database"
         )
+
+
+def _is_as_written(key: str, value: str) -> bool:
+    form = _MOMENT if key.startswith(_OF_MONTHS) else _FORMS.get(key)
+    return form is None or (re.fullmatch(form, value) is not None and all(map(moment, re.findall(_MOMENT, value))))
 
 
 def _kept_from_the_beginning(connection: Connection, keys: Keys) -> Collection[str]:

@@ -107,13 +107,15 @@ class Keys:
         """The public halves of those that do not: what they signed is known by them."""
         return tuple(_public_half(one) for one in self._former if not _signs(one, today))
 
-    def retire(self, today: date) -> tuple[str, ...]:
-        """Destroy the secret half of each former signing key whose time is over. Gives their names."""
+    def over(self, today: date) -> tuple[Former, ...]:
+        """The former signing keys that sign no more, and whose secret half is still there."""
         # Cut off before, or refused: then both halves are there.
-        over = [one for one in self._former if not _signs(one, today) and one.has_secret_half]
-        for one in over:
+        return tuple(one for one in self._former if not _signs(one, today) and one.has_secret_half)
+
+    def retire(self, today: date) -> None:
+        """Destroy the secret half of each former signing key whose time is over."""
+        for one in self.over(today):
             key_files.retire(one, _public_half(one))
-        return tuple(one.name for one in over)
 
     @property
     def former(self) -> tuple[Former, ...]:

@@ -201,6 +201,19 @@ def test_a_clock_that_leaps_destroys_nothing_and_neither_does_a_new_setting_in_i
         assert request_of(there, one).sealed is None, "in which somebody would have set it back"
 
 
+def test_a_clock_that_was_ten_years_ahead_and_is_right_again_neither_hastens_nor_stops_it(tmp_path: Path) -> None:
+    with at_work(tmp_path, sqlite_url(tmp_path)) as there:
+        one = finished(there)
+        there.clock.advance(3650 * DAY)
+        there.drive()
+        there.drive(after=DAY)
+        there.clock.advance(-3650 * DAY)
+        later(there, 25)
+        assert request_of(there, one).sealed is not None
+        later(there, 14)
+        assert request_of(there, one).sealed is None
+
+
 def test_while_no_letter_to_the_person_is_recorded_somebody_must_know_who_it_is(tmp_path: Path) -> None:
     with at_work(tmp_path, sqlite_url(tmp_path)) as there:
         there.sandbox.add(ADA)

@@ -2,17 +2,19 @@
 
 import os
 from contextlib import ExitStack
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
 from dpsync import key_files, key_register
 from dpsync.__main__ import main
 from dpsync.backup import take, try_out
 from dpsync.cases.complaints import complaints, decide, open_complaint
 from dpsync.cases.values import Channel, NewComplaint, PersonTold, Result, Topic
-from dpsync.errors import UsageError
+from dpsync.errors import StoreProblem, UsageError
 from dpsync.ledger.entry import decode
 from dpsync.model import Right, State
 from dpsync.propagation.resuming import resume
@@ -20,6 +22,7 @@ from dpsync.running import forgetting
 from dpsync.running.lost_months import go_on_without
 from dpsync.soundness import judge, key_problems
 from dpsync.store import tables as t
+from dpsync.store.upsert import insert_or_replace_all
 from tests.journeys.installation import FORMS, NEWSLETTER, Asked, Installation, sqlite_url
 from tests.journeys.test_forgetting import ADA, BEN, DANA, at_work, finished, later, request_of, told
 from tests.journeys.test_keys import month_key
@@ -75,6 +78,9 @@ def test_it_goes_when_all_of_its_month_is_forgotten_and_the_back_ups_are_past_an
         later(there, 14)
         assert not month_key(there).exists()
         (at,) = destroyed(there).values()
+        (alert,) = [one for one in there.told() if one.cause == "month-key"]
+        assert alert.role == "operator"
+        assert f"{MONTH}.key" in alert.text
         (said,) = words_of_it(there)
         assert (said["kind"], said["name"], said["digest"], said["n"]) == ("key", MONTH, digest, 1)
         whole(there)
@@ -181,11 +187,42 @@ def test_a_key_that_comes_back_from_a_copy_is_destroyed_again_and_another_one_is
         later(there, 35)
         assert not month_key(there).exists()
         for content, stays in ((copied, False), (b"ab" * 32, True)):
+            there.clock.advance(timedelta(days=1))
             month_key(there).write_bytes(content)
             month_key(there).chmod(0o600)
             assert key_problems(there.service) == ()
             forgetting.forget(there.service, there.clock.now())
             assert month_key(there).exists() is stays
+            there.drive()
+            assert len([one for one in there.told() if one.cause == "month-key"]) == 2
+
+
+@pytest.mark.parametrize("key", ["idle-key:2026-01", "destroyed-key:2026-01"])
+def test_a_spoilt_row_is_named_and_keeps_no_other_key_from_being_destroyed(tmp_path: Path, key: str) -> None:
+    with at_work(tmp_path, sqlite_url(tmp_path)) as there:
+        finished(there)
+        there.service.keys.begin_month("2026-01")
+        print_of_it = there.service.keys.month_fingerprint("2026-01")
+        rows = [{"key": "key:month:2026-01", "value": print_of_it}, {"key": key, "value": "x"}]
+        later(there, 35)
+        there.service.write(lambda unit: insert_or_replace_all(unit.connection, t.meta, rows))
+        later(there, 42)
+        assert not month_key(there).exists()
+        with pytest.raises(StoreProblem, match=rf"not what was written there \({key}\)"):
+            forgetting.forget(there.service, there.clock.now())
+        assert {one.key: one.value for one in there.rows(t.meta)}[key] == "x", "nothing is made anew in its place"
+
+
+def test_a_spoilt_row_about_the_clock_stops_all_forgetting(tmp_path: Path) -> None:
+    with at_work(tmp_path, sqlite_url(tmp_path)) as there:
+        one = finished(there)
+        later(there, 14)
+        spoilt = update(t.meta).where(t.meta.c.key == "forgetting").values(value="2026-11-20T09:00:00+00:00 x")
+        there.service.write(lambda unit: unit.connection.execute(spoilt))
+        later(there, 28)
+        assert request_of(there, one).sealed is not None
+        with pytest.raises(StoreProblem, match=r"not what was written there \(forgetting\)"):
+            forgetting.forget(there.service, there.clock.now())
 
 
 def test_what_a_back_up_brings_back_of_a_destroyed_month_is_forgotten_again_and_looked_at_no_more(

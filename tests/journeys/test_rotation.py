@@ -25,6 +25,7 @@ from tests.journeys.test_find import ids
 
 ADA, BEN = "ada@example.org", "ben@example.org"
 DANA = Person("Dana Officer", "dana", "the old one was seen by a stranger")
+YEAR = timedelta(days=365)
 
 
 def changed(there: Installation, which: str) -> None:
@@ -70,6 +71,7 @@ def test_for_thirty_days_both_keys_sign_and_then_only_the_new_one(tmp_path: Path
         after = there.service.anchor(there.clock.now())
         assert lines_under(after) == 1
         assert note.verify(after, [second])
+        there.drive(after=timedelta(days=8))
         names = {path.name for path in (tmp_path / "keys").iterdir()}
         assert {"signing.key", "signing-until-2026-11-20.pub"} <= names
         assert "signing-until-2026-11-20.key" not in names, "the old one can sign nothing more"
@@ -84,7 +86,7 @@ def test_a_service_that_is_never_started_anew_signs_no_more_with_the_old_key_and
     with installed(tmp_path, sqlite_url(tmp_path)) as there:
         changed(there, "signing")
         there.drive(after=timedelta(days=31))
-        there.drive(after=timedelta(days=1))
+        there.drive(after=timedelta(days=8))
         names = {path.name for path in (tmp_path / "keys").iterdir()}
         assert "signing-until-2026-11-20.pub" in names
         assert "signing-until-2026-11-20.key" not in names
@@ -92,6 +94,25 @@ def test_a_service_that_is_never_started_anew_signs_no_more_with_the_old_key_and
         assert lines_under(there.service.anchor(there.clock.now())) == 1, "nor does it sign with it any more"
         there.start_beside()
         there.sound()
+
+
+def test_a_clock_that_is_ten_years_ahead_for_a_week_takes_no_key_away_that_still_signs(tmp_path: Path) -> None:
+    with installed(tmp_path, sqlite_url(tmp_path)) as there:
+        changed(there, "signing")
+        (former,) = (tmp_path / "keys").glob("signing-until-*.key")
+        there.clock.advance(10 * YEAR)
+        for _ in range(3):
+            there.restart()
+            there.drive(after=timedelta(days=2))
+        there.clock.advance(-10 * YEAR)
+        there.restart()
+        assert former.exists()
+        there.ask(Right.OPT_OUT, BEN)
+        assert lines_under(there.service.anchor(there.clock.now())) == 2
+        there.drive(after=timedelta(days=26))
+        assert former.exists()
+        there.drive(after=timedelta(days=8))
+        assert not former.exists()
 
 
 def test_a_receipt_of_before_and_one_of_after_are_checked_with_the_two_lines_and_an_older_checkpoint(

@@ -45,6 +45,8 @@ def test_a_former_key_that_cannot_be_destroyed_stops_no_start_and_the_operator_h
         former.symlink_to(kept)
         there.clock.advance(timedelta(days=31))
         there.restart()
+        there.clock.advance(timedelta(days=8))
+        there.restart()
         start(there.service)
         assert ("operator", "former-key") in there.alerts()
         assert kept.read_bytes() == former.read_bytes()
@@ -67,6 +69,10 @@ def test_a_secret_half_that_was_left_beside_its_public_one_is_destroyed_at_the_n
         secret = former.read_bytes()
         there.clock.advance(timedelta(days=31))
         there.restart()
+        assert former.exists(), "the clock may have leapt"
+        there.clock.advance(timedelta(days=8))
+        there.restart()
+        assert not former.exists()
         former.write_bytes(secret)  # killed between the two steps
         former.chmod(0o600)
         there.restart()

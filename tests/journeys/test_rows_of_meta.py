@@ -6,7 +6,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Delete, Insert, delete, insert, text
+from sqlalchemy import Delete, Insert, Update, delete, insert, text, update
 
 from dpsync.errors import StoreProblem
 from dpsync.installation import Installation as Opened
@@ -34,7 +34,7 @@ def there(tmp_path: Path, database_url: str) -> Iterator[Installation]:
         yield made
 
 
-def change(there: Installation, statement: Delete | Insert) -> None:
+def change(there: Installation, statement: Delete | Insert | Update) -> None:
     there.service.write(lambda unit: unit.connection.execute(statement))
 
 
@@ -54,6 +54,17 @@ def test_each_row_that_is_never_deleted_is_missed(there: Installation) -> None:
 def test_each_row_that_is_read_as_a_number_or_a_time_is_looked_at_first(there: Installation, key: str) -> None:
     change(there, delete(t.meta).where(t.meta.c.key == key))
     change(there, insert(t.meta).values(key=key, value="7 7 x"))
+    with pytest.raises(StoreProblem, match=rf"is not what was written there \({key}\)"):
+        there.service.demand_own_store()
+
+
+@pytest.mark.parametrize("value", ["2026-13-01T00:00:00+00:00", "soon"])
+@pytest.mark.parametrize("key", ["idle-key:2026-11", "lost-key:2026-11", "destroyed-key:2026-11", "recovered_at"])
+def test_each_row_that_says_since_when_something_is_so_says_a_moment(there: Installation, key: str, value: str) -> None:
+    moment = there.clock.now().isoformat()
+    change(there, insert(t.meta).values(key=key, value=moment))
+    there.service.demand_own_store()
+    change(there, update(t.meta).where(t.meta.c.key == key).values(value=value))
     with pytest.raises(StoreProblem, match=rf"is not what was written there \({key}\)"):
         there.service.demand_own_store()
 

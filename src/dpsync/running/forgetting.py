@@ -20,15 +20,11 @@ from dpsync.ledger import receipt_comparison
 from dpsync.propagation import forgetting
 from dpsync.propagation.correspondence import letters_due
 from dpsync.running import month_keys, timekeeping
-from dpsync.store import meta
 from dpsync.store.database import truncate_wal
 from dpsync.store.writer import Unit
 
 AT_ONCE: Final = 100
 """Requests that are forgotten in one transaction, and in one hour."""
-
-CALM: Final = timedelta(days=8)
-"""A longer silence of this job, or a first run, is followed by as long a wait: a clock that leapt is set back in it."""
 
 _ROW: Final = "forgetting"
 _LEFT_BEHIND: Final = (
@@ -67,7 +63,7 @@ def due(there: Installation, until: datetime, now: datetime) -> ToForget:
 def forget(there: Installation, now: datetime, at_once: int = AT_ONCE) -> int:
     """Forget what is due, at most `at_once`; tells how many were. Interrupted anywhere, it goes on where it was."""
     until = until_of(there, now)
-    if until is None or not _is_calm(there, now):
+    if until is None or not timekeeping.is_calm(there, now, _ROW):
         return 0
     _prove(there, until, now, at_once)
     ids = due(there, until, now).now[:at_once]
@@ -143,13 +139,3 @@ def _unproven(there: Installation, connection: Connection, ids: Sequence[str]) -
     """Those whose receipt is not in the receipts folder, or lacks one of their entries, where one can still be made."""
     shut = set(forgetting.shut(connection, key_register.destroyed(connection, there.keys)))
     return receipt_comparison.untold(connection, there.custody.receipts, [one for one in ids if one not in shut])
-
-
-def _is_calm(there: Installation, now: datetime) -> bool:
-    """Whether time has gone on step by step since `CALM`, and the clock fits what is stored."""
-    kept = (there.read(lambda connection: meta.value_of(connection, _ROW)) or "").split()
-    last, since = (datetime.fromisoformat(one) for one in kept) if kept else (None, now)
-    if last is None or not timedelta(0) <= now - last <= CALM:
-        since = now
-    there.write(lambda unit: meta.put(unit.connection, _ROW, f"{now.isoformat()} {since.isoformat()}"))
-    return now - since >= CALM and timekeeping.trouble(there) is None

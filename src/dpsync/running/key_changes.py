@@ -21,11 +21,14 @@ from dpsync.ledger import entry, rows
 from dpsync.ledger.entry import EntryKind
 from dpsync.ledger.note import VerifierKey
 from dpsync.propagation.decisions import Person
+from dpsync.running import timekeeping
 from dpsync.store import tables as t
 from dpsync.store.writer import Unit
 
 KIND: Final = "keys"
 """What it is called among the decisions."""
+
+_ROW: Final = "old-keys"
 
 Step = Callable[[str], object]
 
@@ -107,7 +110,12 @@ def finish(there: Installation, now: datetime) -> None:
 
 
 def retire(there: Installation, now: datetime) -> None:
-    """Destroy the secret half of each former signing key whose time is over. The operator hears where that fails."""
+    """Destroy the secret half of each former signing key whose time is over. The operator hears where that fails.
+
+    It signs no more by then. But a clock that is wrong for some days takes no key away whose time is not over.
+    """
+    if not there.keys.over(now.date()) or not timekeeping.is_calm(there, now, _ROW):
+        return
     try:
         there.keys.retire(now.date())
     except (KeyProblem, OSError):  # it signs no more all the same: no reason to stand still

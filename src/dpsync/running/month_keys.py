@@ -13,7 +13,9 @@ from typing import Final
 
 from sqlalchemy import Connection, delete, func, select, update
 
-from dpsync import key_register
+from dpsync import key_register, own_store
+from dpsync.alert_causes import AlertCause
+from dpsync.alerts import Concern, raise_alert
 from dpsync.errors import KeyProblem
 from dpsync.installation import Installation
 from dpsync.intake.acceptance import month_of
@@ -22,9 +24,6 @@ from dpsync.ledger.entry import EntryKind
 from dpsync.store import meta
 from dpsync.store import tables as t
 from dpsync.store.writer import Unit
-
-IDLE: Final = "idle-key:"
-"""What the row of `meta` begins with that says since when nothing rests on a month's key."""
 
 STRAGGLER: Final = timedelta(days=60)
 """So long after its month was over a request is wrapped anew; later where requests are kept for longer than a month."""
@@ -41,7 +40,8 @@ Held = Callable[[Connection], Collection[str]]
 def care_for(there: Installation, now: datetime, held: Held, at_once: int) -> None:
     """Wrap stragglers anew, at most `at_once`, and destroy the keys whose time is over. Killed anywhere, it goes on.
 
-    Raises `KeyProblem` where a key cannot be destroyed; what is left is done the next time.
+    Raises `KeyProblem` where a key cannot be destroyed; what is left is done the next time. `StoreProblem` where a row
+    that says since when does not say it: the others are done before.
     """
     section = there.settings.forgetting
     if section is None:
@@ -50,8 +50,12 @@ def care_for(there: Installation, now: datetime, held: Held, at_once: int) -> No
     there.write(partial(_watch, there, now))
     over = now - timedelta(days=section.keys_after_days)
     there.write(partial(_decide, there, now, over, held))
-    for month, at in sorted(there.read(key_register.decided).items()):
-        there.write(partial(_destroy, there, month, datetime.fromisoformat(at)))
+    decided = there.read(key_register.decided)
+    since = {month: moment for month in sorted(decided) if (moment := meta.moment(decided[month]))}
+    there.write(partial(_tell, there, now, since))
+    for month, moment in since.items():
+        there.write(partial(_destroy, there, month, moment))
+    own_store.demand_rows(there.read(own_store.meta))
 
 
 def _wrap_anew(there: Installation, now: datetime, held: Held, at_once: int, unit: Unit) -> None:
@@ -80,21 +84,24 @@ def _wrap_anew(there: Installation, now: datetime, held: Held, at_once: int, uni
 
 def _watch(there: Installation, now: datetime, unit: Unit) -> None:
     """Remember of each month that is over since when nothing rests on its key; something may again, in a back-up."""
-    rows = unit.connection.execute(select(t.meta.c.key).where(t.meta.c.key.startswith(IDLE))).scalars()
-    known = {key.removeprefix(IDLE) for key in rows}
+    rows = unit.connection.execute(select(t.meta.c.key).where(t.meta.c.key.startswith(key_register.IDLE))).scalars()
+    known = {key.removeprefix(key_register.IDLE) for key in rows}
     months = key_register.months(unit.connection, there.keys)
     done = key_register.decided(unit.connection)
     idle = {one.month for one in months if not one.requests and not one.problem and _end_of(one.month) <= now}
     for month in idle - known - done.keys():
-        meta.put(unit.connection, f"{IDLE}{month}", now.isoformat())
-    gone = [f"{IDLE}{month}" for month in known - idle]
+        meta.put(unit.connection, f"{key_register.IDLE}{month}", now.isoformat())
+    gone = [f"{key_register.IDLE}{month}" for month in known - idle]
     unit.connection.execute(delete(t.meta).where(t.meta.c.key.in_(gone)))
 
 
 def _decide(there: Installation, now: datetime, over: datetime, held: Held, unit: Unit) -> None:
     """Put on the record which keys are destroyed: before they are, so that none is ever missed as lost."""
-    rows = unit.connection.execute(select(t.meta.c.key, t.meta.c.value).where(t.meta.c.key.startswith(IDLE))).all()
-    due = sorted(row.key.removeprefix(IDLE) for row in rows if datetime.fromisoformat(row.value) <= over)
+    rows = unit.connection.execute(
+        select(t.meta.c.key, t.meta.c.value).where(t.meta.c.key.startswith(key_register.IDLE))
+    ).all()
+    since = {row.key.removeprefix(key_register.IDLE): meta.moment(row.value) for row in rows}
+    due = sorted(month for month, at in since.items() if at and at <= over)
     if not due:
         return
     of = select(_R.key_month)
@@ -105,16 +112,37 @@ def _decide(there: Installation, now: datetime, over: datetime, held: Held, unit
         digest = there.keys.month_digest(month)
         n = unit.connection.execute(select(func.count()).where(_R.key_month == month)).scalar_one()
         key_register.destroy(unit.connection, month, now)
-        unit.connection.execute(delete(t.meta).where(t.meta.c.key == f"{IDLE}{month}"))
+        unit.connection.execute(delete(t.meta).where(t.meta.c.key == f"{key_register.IDLE}{month}"))
         unit.append(None, entry.encode(EntryKind.SHREDDED, now, kind=KIND, name=month, digest=digest, n=n))
 
 
 def _destroy(there: Installation, month: str, at: datetime, unit: Unit) -> None:
     """Also a key that came back from a copy; never where a request rests on it, and never another one of its name."""
-    months = {one.month: one for one in key_register.months(unit.connection, there.keys)}
-    one = months.get(month)
-    if one and not one.requests and not one.problem:
+    if month in _idle(unit.connection, there):
         there.keys.destroy_month(month, at)
+
+
+def _idle(connection: Connection, there: Installation) -> set[str]:
+    """The months whose key is there, and opens nothing any more."""
+    return {one.month for one in key_register.months(connection, there.keys) if not one.requests and not one.problem}
+
+
+def _tell(there: Installation, now: datetime, decided: Collection[str], unit: Unit) -> None:
+    """Before they are destroyed: cut off between the two, the operator hears of it twice, and not never."""
+    months = sorted(_idle(unit.connection, there) & set(decided))
+    if months:
+        raise_alert(
+            unit.connection,
+            cause=AlertCause.MONTH_KEY,
+            role="operator",
+            subject="The key of a month is destroyed: delete it in your copies, too",
+            body="Nothing needs it any more, and it must open nothing any more. dpsync cannot reach the copies of the "
+            f"key directory: delete it there ({there.settings.keys.directory.name}/months). Keep the notes that end in "
+            ".destroyed. Back-ups of the database can stay: they do not open without it.",
+            now=now,
+            zone=there.zone,
+            concerns=[Concern(one, f"{one}.key", why="Destroyed:") for one in months],
+        )
 
 
 def _end_of(month: str) -> datetime:

@@ -1,5 +1,7 @@
 """Table `meta`: what a database says of itself, one value a name."""
 
+from datetime import datetime
+
 from sqlalchemy import Connection, select
 
 from dpsync.store import tables as t
@@ -15,3 +17,12 @@ def value_of(connection: Connection, key: str) -> str | None:
 def put(connection: Connection, key: str, value: str) -> None:
     """Write it, in place of what stood under that name."""
     insert_or_replace_all(connection, t.meta, [{"key": key, "value": value}])
+
+
+def moment(value: str) -> datetime | None:
+    """The moment that is written there; None where it is none."""
+    try:
+        found = datetime.fromisoformat(value)
+    except ValueError:
+        return None
+    return found if found.tzinfo else None

@@ -94,6 +94,14 @@ def clock_trouble(
             "dates of requests that came in while the clock was wrong are wrong too: see `dpsync status`.",
             newest.isoformat(),
         )
+    return clock_ahead(connection, now, zone, shared)
+
+
+def clock_ahead(
+    connection: Connection, now: datetime, zone: tzinfo, shared: datetime | None = None
+) -> WrongClock | None:
+    """The same, but nothing of a clock that only is behind: what was written while it was ahead stays for years."""
+    here = _shown(now, zone)
     if shared is not None and not now - SLACK <= shared <= now + SLACK:
         return WrongClock(
             "The clock is not the same as the database server's",
