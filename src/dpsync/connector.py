@@ -23,6 +23,9 @@ from dpsync.connector_inbound import (
     ObservesOptOuts,
     OptOutHint,
     RegistersHooks,
+    Reported,
+    ReportedOutcome,
+    ReportsOutcomes,
     VendorHook,
 )
 from dpsync.connector_outcomes import (
@@ -85,6 +88,9 @@ __all__ = [
     "Refused",
     "RegistersHooks",
     "Reply",
+    "Reported",
+    "ReportedOutcome",
+    "ReportsOutcomes",
     "Retryable",
     "Roster",
     "RosterLine",
@@ -126,7 +132,8 @@ class Instruction:
     """What one processor is told about one subject. A value; told twice, the effect is that of once.
 
     `addresses`: every address the subject is known under, the current one first. `message_id`, `answer_url` and
-    `reference` are HMACs over propagation and notice number. `digest_key` keys the digests in the evidence.
+    `reference` are HMACs over propagation and notice number. `request`: by which id its processor may answer later.
+    `digest_key` keys the digests in the evidence.
     """
 
     reference: str
@@ -138,6 +145,7 @@ class Instruction:
     references: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
     changes: Changes | None = field(default=None, repr=False)
     lifted: Lifted | None = None
+    request: str = ""
     message_id: str = ""
     answer_url: str = field(default="", repr=False)
     digest_key: bytes = field(default=b"", repr=False)

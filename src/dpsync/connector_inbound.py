@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 from typing import ClassVar
 
 
@@ -67,6 +68,48 @@ class ObservesOptOuts(Inbound):
 
         Raises `vendor.errors.Ended` and `CredentialsRejected` where it does not answer: then it is not known.
         """
+
+
+class ReportedOutcome(StrEnum):
+    """What a processor's own system says of what it was told; whatever else it says is not understood."""
+
+    RECEIVED = "received"
+    DONE = "done"
+    NOTHING_HELD = "nothing_held"
+    PARTLY = "partly"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """What a processor's own system said later of one instruction, as far as its signature was right.
+
+    `request`: the id that the instruction bore. `event`: the id of its message, the same each time it is sent.
+    `digest`: SHA-256 (hex) of the body. `older`: it answers what was told before the last time. `remark`: free text,
+    which may be about the person.
+    """
+
+    request: str
+    outcome: ReportedOutcome
+    event: str
+    digest: str
+    older: bool = False
+    remark: str = field(default="", repr=False)
+
+
+class ReportsOutcomes(Inbound):
+    """A connector whose processor says later, by a signed message, what became of what it was told.
+
+    Then that is the processor's word, as a person's answer to a letter is: it is declared, and never verified.
+    """
+
+    def receive(self, headers: Mapping[str, str], body: bytes) -> tuple[Conversation, ...]:  # noqa: ARG002 - because the contract names them
+        """Nothing to remember, see `reported`."""
+        return ()
+
+    @abstractmethod
+    def reported(self, headers: Mapping[str, str], body: bytes) -> Reported:
+        """What one delivery says. Makes no call. Raises `SignatureInvalid`, `WebhookStale` and `PayloadInvalid`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,11 +33,15 @@ class NothingHeld:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accepted:
-    """Queued there; an answer is owed by `answer_by`. `digest`: the SHA-256 (hex) of the letter that went out."""
+    """Queued there; an answer is owed by `answer_by`. `digest`: the SHA-256 (hex) of the letter that went out.
+
+    `heard`: the processor itself said that it has it. A webhook's 2xx is the word of whatever took the message in.
+    """
 
     evidence: tuple[Evidence, ...]
     answer_by: datetime | None = None
     digest: str = ""
+    heard: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,6 @@
 """What a connector works with: the calls it may make, what is kept of each, its memory and its clock."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Protocol
@@ -114,9 +114,10 @@ class Http(Protocol):
         digest_key: bytes = b"",
         scope: str = "",
         deadline: float = float("inf"),
+        reach: Callable[[str, str], bool] | None = None,
     ) -> Reply:
-        """Make one call. `template` is what evidence keeps instead of `url`; none begins after `deadline`. Raises
-        `NoAnswer`.
+        """Make one call. `template` is what evidence keeps instead of `url`; none begins after `deadline`. `reach`:
+        whether a host may be reached at an address that its name stands for just now. Raises `NoAnswer`.
         """
 
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from dpsync import settings as configuration
 from dpsync.address import normalised
-from dpsync.connector import Connector, Exemption, Inbound, KeepsConversations, Kit, Processor
+from dpsync.connector import Connector, Exemption, Inbound, KeepsConversations, Kit, Processor, ReportsOutcomes
 from dpsync.errors import ConfigurationError, Fault
 from dpsync.known_connectors import connector_class, unknown_connector
 from dpsync.mail import domain_of, is_mailable
@@ -99,6 +99,9 @@ def _processor(name: str, section: ProcessorSection, connector: Connector) -> Pr
     if section.inbound_secret is not None and not isinstance(connector, Inbound):
         key = f"processors.{name}.inbound_secret"
         raise ConfigurationError([Fault(key, f"is of no use: {section.connector} takes in no webhooks")])
+    if section.inbound_secret is None and isinstance(connector, ReportsOutcomes):
+        key, why = f"processors.{name}.inbound_secret", "is needed: what the processor says of its work comes in there"
+        raise ConfigurationError([Fault(key, f"{why}, at /in/{name}/SECRET")])
     if section.retention is not None and not isinstance(connector, KeepsConversations):
         key = f"processors.{name}.retention"
         raise ConfigurationError([Fault(key, f"is of no use: {section.connector} keeps no private conversations")])

@@ -15,6 +15,7 @@ from dpsync.intake.case_links import CaseLinks
 from dpsync.intake.counting import Counting
 from dpsync.intake.decision_links import DecisionLinks
 from dpsync.intake.inbound import listeners_of
+from dpsync.intake.later_outcomes import LaterOutcomes
 from dpsync.intake.letter_links import LetterLinks
 from dpsync.intake.limits import serve_config
 from dpsync.intake.observed import Observed
@@ -74,6 +75,7 @@ def receiver_of(there: Installation, worker: Worker, health: Health) -> Receiver
         conversations=Conversations(there),
         refusals=Refusals(there.controller, there.writer),
         observed=Observed(there),
+        outcomes=LaterOutcomes(there),
         health=health,
         controller=there.settings.controller.name,
         source_reception=SourceReception(there.controller, there.writer),

@@ -30,6 +30,7 @@ from tests.connectors import (
     test_google_analytics,
     test_hootsuite,
     test_mailchimp,
+    test_webhook,
 )
 from tests.connectors.contract import NOW, Answers, Hands, HttpContract, Said, instruction
 from tests.fuzz.target import Target
@@ -41,6 +42,7 @@ CONTRACTS: dict[str, type[HttpContract]] = {
     "google_analytics": test_google_analytics.Asks,
     "hootsuite": test_hootsuite.TestRectification,
     "mailchimp": test_mailchimp.TestMailchimp,
+    "webhook": test_webhook.Told,
 }
 STATUSES = (200, 201, 204, 400, 401, 403, 404, 409, 422, 429, 500, 503)
 

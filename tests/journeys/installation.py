@@ -86,6 +86,17 @@ client_secret = {{ env = "DPSYNC_TEST_GOOGLE" }}
 refresh_token = {{ env = "DPSYNC_TEST_GOOGLE_REFRESH" }}
 properties = ["312345678", "412345678"]
 """
+SIGNING = """
+[processors.signing]
+title = "Stratosoft, by webhook"
+connector = "webhook"
+contact = "privacy@stratosoft.example"
+answer_within = "5 days"
+url = "{webhook_url}"
+inbound_secret = {{ env = "DPSYNC_TEST_INBOUND" }}
+secrets = [{{ env = "DPSYNC_TEST_WEBHOOK" }}]
+answer_secrets = [{{ env = "DPSYNC_TEST_WEBHOOK_ANSWERS" }}]
+"""
 CONFIG = """\
 [controller]
 name = "Example Gardens"
@@ -357,6 +368,8 @@ def installed(
         environ = {"DPSYNC_TEST_DATABASE": database_url, "DPSYNC_TEST_SECRET": SECRET, "DPSYNC_TEST_KEY": key}
         environ |= {"DPSYNC_TEST_EVENTBRITE": addresses.eventbrite_token, "DPSYNC_TEST_INBOUND": INBOUND}
         environ |= {"DPSYNC_TEST_CAMPAIGN_MONITOR": addresses.campaign_monitor_key}
+        environ |= {"DPSYNC_TEST_WEBHOOK": addresses.webhook_secret}
+        environ |= {"DPSYNC_TEST_WEBHOOK_ANSWERS": addresses.webhook_answer_secret}
         environ |= {"DPSYNC_TEST_ACCESS": "access-0", "DPSYNC_TEST_REFRESH": "refresh-0"}
         environ |= {
             "DPSYNC_TEST_GOOGLE": addresses.google_secret,

@@ -29,6 +29,7 @@ from dpsync.intake import limits
 from dpsync.intake.answers import Received, ReceptionBusy
 from dpsync.intake.counting import Counting
 from dpsync.intake.inbound import Listener, Listeners
+from dpsync.intake.later_outcomes import LaterOutcomes
 from dpsync.intake.letter_links import ContactPage, LetterLinks
 from dpsync.intake.limits import serve_config
 from dpsync.intake.observed import Observed
@@ -194,6 +195,11 @@ class Counts(Refusals):
         return done(None)
 
 
+class TakesNothing(LaterOutcomes):
+    def __init__(self) -> None:
+        pass
+
+
 class Sees(Observed):
     def __init__(self, house: House) -> None:
         self.house = house
@@ -226,6 +232,7 @@ def receiver(house: House) -> Receiver:
         conversations=Lists(house),
         refusals=Counts(house),
         observed=Sees(house),
+        outcomes=TakesNothing(),
         health=house,
         controller="Example Society",
         source_reception=NeverAsked(),

@@ -434,6 +434,14 @@ def test_what_is_to_be_filled_in_has_the_form_of_what_goes_there() -> None:
     assert section["client_secret"] == {"file": "secrets/analytics.client_secret"}
 
 
+def filled_in(key: str, value: object) -> object:
+    """What stands there once somebody filled it in."""
+    secret = SecretStr(f"{'0a' * 16}-us19")
+    if isinstance(value, list):
+        return [secret if isinstance(one, dict) else one for one in value] or ["123"]
+    return "https://processor.example/" if key == "url" else "123" if value == "" else secret
+
+
 @pytest.mark.parametrize("kind", connector_names())
 @pytest.mark.parametrize("rehearsal", [True, False])
 def test_whoever_fills_in_what_the_first_settings_leave_open_has_a_section_that_is_whole(
@@ -444,11 +452,7 @@ def test_whoever_fills_in_what_the_first_settings_leave_open_has_a_section_that_
     found = connector_class(kind)
     assert found is not None
     own = {key: value for key, value in section.items() if key in found.Settings.model_fields}
-    filled = {
-        key: ["123"] if value == [] else "123" if value == "" else SecretStr(f"{'0a' * 16}-us19")
-        for key, value in own.items()
-        if key != "base_url"
-    }
+    filled = {key: filled_in(key, value) for key, value in own.items() if key != "base_url"}
     assert found.Settings.model_validate(filled)
 
 

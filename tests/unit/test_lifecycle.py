@@ -478,3 +478,10 @@ def test_no_step_is_on_record_from_where_nothing_stands() -> None:
 def test_the_page_of_states_is_up_to_date() -> None:
     written = Path(__file__).parents[2] / "docs" / "states.md"
     assert written.read_text(encoding="utf-8") == page(), "run `make docs`"
+
+
+@pytest.mark.parametrize(("heard", "rung"), [(True, Rung.ACKNOWLEDGED), (False, Rung.DELIVERED)])
+def test_what_only_took_a_message_in_has_not_said_that_the_processor_has_it(heard: bool, rung: Rung) -> None:
+    at = Position(right=Right.ERASURE, state=State.PENDING, way=Way.API)
+    step = advance(at, Accepted(evidence=(), heard=heard), NOW)
+    assert (step.state, step.rung, step.told) == (State.ACCEPTED, rung, True)

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, get_args
 
 import pytest
@@ -11,9 +12,10 @@ import requests
 from dpsync.sandbox.faults import AFTER_EFFECT, Kind
 from dpsync.sandbox.handle import Handle
 from dpsync.sandbox.server import RunningSandbox, running_sandbox
+from dpsync.signature import signed_headers
 from tests.sandbox_caller import ADA, md5
 
-VENDORS = ("mailchimp", "campaign_monitor", "eventbrite", "hootsuite", "google_analytics", "brevo")
+VENDORS = ("mailchimp", "campaign_monitor", "eventbrite", "hootsuite", "google_analytics", "brevo", "webhook")
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
@@ -94,6 +96,15 @@ def brevo(box: RunningSandbox) -> Call:
     return Call(box.brevo, "PUT", f"{box.brevo.url}/contacts/{ADA}", {"emailBlacklisted": True}, headers)
 
 
+def webhook(box: RunningSandbox) -> Call:
+    box.webhook.add(ADA)
+    data = {"reference": "DPS-A.1.0", "right": "erasure", "subject": {"emails": [ADA]}}
+    body = {"type": "dpsync.request.created", "data": data}
+    raw, now = json.dumps(body).encode(), datetime.now(UTC)
+    headers = signed_headers(box.addresses.webhook_secret, "DPS-A.1.0", now, raw)
+    return Call(box.webhook, "POST", box.webhook.url, body, headers)
+
+
 MADE: dict[str, Callable[[RunningSandbox], Call]] = {
     "mailchimp": mailchimp,
     "campaign_monitor": campaign_monitor,
@@ -101,6 +112,7 @@ MADE: dict[str, Callable[[RunningSandbox], Call]] = {
     "hootsuite": hootsuite,
     "google_analytics": google_analytics,
     "brevo": brevo,
+    "webhook": webhook,
 }
 
 

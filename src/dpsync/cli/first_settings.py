@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 from dpsync.address import NotAnAddress, in_a_labels, mailbox
-from dpsync.connector import Connector, Roster
+from dpsync.connector import Connector, ReportsOutcomes, Roster
 from dpsync.errors import UsageError
 
 MARK = "# FILL IN"
@@ -28,6 +28,7 @@ SANDBOX = {
     "hootsuite": "http://127.0.0.1:9104",
     "google_analytics": "http://127.0.0.1:9105",
     "brevo": "http://127.0.0.1:9106/v3",
+    "webhook": "http://127.0.0.1:9107/webhook",
 }
 """Where `dpsync sandbox --http-port 9101 --smtp-port 9125` imitates each connector's vendor."""
 
@@ -137,28 +138,38 @@ def _section(name: str, kind: str, *, rehearsal: bool) -> str:
         f"connector = {_quoted(kind)}",
         f'contact = "privacy@{name.replace("_", "-")}.example"{who}',
         'answer_within = "10 days"',
-        *([f"base_url = {_quoted(SANDBOX[kind])}"] if rehearsal and kind in SANDBOX else ()),
     ]
     found = connector_class(kind)
     if found and issubclass(found, Roster):
         lines.append(SWEPT)
+    if found and issubclass(found, ReportsOutcomes):
+        secret, told = f"{SECRET_FOLDER}/{name}.inbound_secret", f"the processor sends its outcomes to /in/{name}/THAT"
+        lines.append(f'inbound_secret = {{ file = "{secret}" }}  {MARK}: 22 or more letters and digits; {told}')
     own = found.Settings.model_fields if found and issubclass(found, Connector) else {}
     needed = [key for key, one in own.items() if one.is_required()]
     # Campaign Monitor lets in by one of two ways, so that neither is required by itself: the first is what most have.
     needed = needed or [key for key, one in own.items() if _is_secret(one)][:1]
+    if rehearsal and kind in SANDBOX:
+        lines.insert(5, f"{'url' if 'url' in needed else 'base_url'} = {_quoted(SANDBOX[kind])}")
+        needed = [key for key in needed if key != "url"]
     written = [_option(name, key, own[key]) for key in needed]
     lines += [line.replace(MARK, "# as `dpsync sandbox` prints it") for line in written] if rehearsal else written
     return "\n".join(lines) + "\n"
 
 
 def _is_secret(one: FieldInfo) -> bool:
-    return any(SecretStr in {kind, *get_args(kind)} for kind in (one.annotation, *get_args(one.annotation)))
+    return _mentions_secret(one.annotation)
+
+
+def _mentions_secret(kind: object) -> bool:
+    return kind is SecretStr or any(map(_mentions_secret, get_args(kind)))
 
 
 def _option(name: str, key: str, one: FieldInfo) -> str:
-    if _is_secret(one):
-        return f'{key} = {{ file = "{SECRET_FOLDER}/{name}.{key}" }}  {MARK}: put it into that file, mode 0600'
     several = get_origin(one.annotation) is tuple
+    if _is_secret(one):
+        reference = f'{{ file = "{SECRET_FOLDER}/{name}.{key}" }}'
+        return f"{key} = {f'[{reference}]' if several else reference}  {MARK}: put it into that file, mode 0600"
     return f"{key} = {'[]' if several else _quoted('')}  {MARK}"
 
 

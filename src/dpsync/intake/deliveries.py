@@ -11,9 +11,10 @@ from datetime import datetime
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from dpsync.connector import ObservesOptOuts
+from dpsync.connector import ObservesOptOuts, ReportsOutcomes
 from dpsync.errors import CredentialsRejected, NotFound, PayloadInvalid, SignatureInvalid
 from dpsync.intake import body as bodies
+from dpsync.intake.answers import ReceptionBusy
 from dpsync.intake.receiver import Receiver
 from dpsync.intake.refusals import Refusal
 from dpsync.vendor.errors import Ended
@@ -63,8 +64,8 @@ class Deliveries:
             await asyncio.to_thread(self._deliver, processor, secret, headers, body, now)
         except NotFound:
             return Response(status_code=404)
-        except (Ended, CredentialsRejected):
-            # It is not known whether it is so: the vendor sends it again, for an hour or so.
+        except (Ended, CredentialsRejected, ReceptionBusy):
+            # It is not known whether it is so, or comes too early: the vendor sends it again, for an hour or so.
             return Response(status_code=503, headers={"retry-after": "60"})
         except SignatureInvalid:
             refusals.note(Refusal(processor, 401), now)
@@ -76,6 +77,8 @@ class Deliveries:
 
     def _deliver(self, processor: str, secret: str, headers: Mapping[str, str], body: bytes, now: datetime) -> None:
         connector = self._receiver.listeners.connector(processor, secret)
+        if isinstance(connector, ReportsOutcomes):
+            self._receiver.outcomes.take(processor, connector.reported(headers, body), now)
         seen = connector.receive(headers, body)
         if seen:
             self._receiver.conversations.note(processor, seen, now)

@@ -9,6 +9,7 @@ from dpsync.intake.case_links import CaseLinks
 from dpsync.intake.counting import Counting
 from dpsync.intake.decision_links import DecisionLinks
 from dpsync.intake.inbound import Listeners
+from dpsync.intake.later_outcomes import LaterOutcomes
 from dpsync.intake.letter_links import LetterLinks
 from dpsync.intake.observed import Observed
 from dpsync.intake.page_links import PageLinks
@@ -32,11 +33,12 @@ class Health(Protocol):
 @dataclass(frozen=True, slots=True)
 class Receiver:
     """A signed request is verified and goes to `reception`, and the `worker` is woken; a processor's own webhook to its
-    connector among the `listeners`, and what it tells of to `conversations` or `observed`; a link in a letter to
-    `letters`, that of a work list to `conversations`; that of a question to `decisions`, that of a page to `pages` and
-    of a case to `cases`, that of a letter to a person to `person_letters`, all None where such links are off. What
-    comes from a main database with a shape of its own is understood by one of `sources` and goes to `source_reception`.
-    What is refused at any door is counted in `refusals`, and what such a main database sends in `source_messages`.
+    connector among the `listeners`, and what it tells of to `conversations`, `observed` or `outcomes`; a link in a
+    letter to `letters`, that of a work list to `conversations`; that of a question to `decisions`, that of a page to
+    `pages` and of a case to `cases`, that of a letter to a person to `person_letters`, all None where such links are
+    off. What comes from a main database with a shape of its own is understood by one of `sources` and goes to
+    `source_reception`. What is refused at any door is counted in `refusals`, and what such a main database sends in
+    `source_messages`.
 
     `controller` is who asks, as the pages name it.
     """
@@ -50,6 +52,7 @@ class Receiver:
     conversations: Conversations
     refusals: Refusals
     observed: Observed
+    outcomes: LaterOutcomes
     health: Health
     controller: str
     source_reception: SourceReception

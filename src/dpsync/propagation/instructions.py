@@ -53,6 +53,7 @@ def instruction_of(
         references=request.subject.references,
         changes=_changes_now(connection, controller, request, own, lane),
         lifted=request.lifted,
+        request=row["request_id"],
         message_id=controller.message_id(*names),
         answer_url=link if controller.public_url else "",
         digest_key=key.commit_key,

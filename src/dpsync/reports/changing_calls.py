@@ -36,12 +36,16 @@ CHANGING: Final[Mapping[str, Mapping[Right, tuple[str, ...]]]] = MappingProxyTyp
             Right.OPT_OUT: (f"PUT {_BREVO}",),
         },
         "google_analytics": {Right.ERASURE: ("POST /analytics/v3/userDeletion/userDeletionRequests:upsert",)},
+        "webhook": dict.fromkeys(Right, ("POST /webhook",)),
         "hootsuite": {Right.RECTIFICATION: ("PUT /inbox/v2/contact/{contactProfileId}/contact-attributes",)},
     }
 )
 """What is not here changes nothing by a call: it is a letter, or a task for our operator."""
 
+_TOLD_OF_THE_END: Final = frozenset({"webhook"})
+"""That a restriction is lifted is a call, too: what follows of it is the processor's own."""
+
 
 def changing_calls(connector: str, right: Right, *, lifting: bool) -> tuple[str, ...]:
     """What would be called to change something, in its order; empty where that is not listed."""
-    return () if lifting else CHANGING.get(connector, {}).get(right, ())
+    return () if lifting and connector not in _TOLD_OF_THE_END else CHANGING.get(connector, {}).get(right, ())

@@ -30,6 +30,7 @@ from dpsync.sandbox.scenario import Scenario, set_rules
 from dpsync.sandbox.smtp_host import MailHost
 from dpsync.sandbox.vendor import Vendor
 from dpsync.sandbox.waits import Waits
+from dpsync.sandbox.webhook.api import Webhook
 
 HOST = "127.0.0.1"
 KEY = "sandbox-key-us1"
@@ -43,6 +44,8 @@ GOOGLE_CLIENT = "sandbox-google-client"
 GOOGLE_SECRET = "sandbox-google-secret"
 GOOGLE_REFRESH = "sandbox-google-refresh"
 BREVO_KEY = "sandbox-brevo-key"
+WEBHOOK_SECRET = "whsec_c2FuZGJveC13aGF0LWRwc3luYy1zaWducy13aXRoISE="
+WEBHOOK_ANSWER_SECRET = "whsec_c2FuZGJveC13aGF0LXRoZXktc2lnbi10aGVpcnMtd2l0aA=="
 AUDIENCES = ("Newsletter", "Events")
 
 
@@ -56,6 +59,7 @@ class Addresses:
     hootsuite_url: str
     google_analytics_url: str
     brevo_url: str
+    webhook_url: str
     control_url: str
     smtp_host: str
     smtp_port: int
@@ -70,6 +74,8 @@ class Addresses:
     google_secret: str = GOOGLE_SECRET
     google_refresh: str = GOOGLE_REFRESH
     brevo_key: str = BREVO_KEY
+    webhook_secret: str = WEBHOOK_SECRET
+    webhook_answer_secret: str = WEBHOOK_ANSWER_SECRET
 
 
 def _listener(host: str, port: int) -> socket.socket:
@@ -171,6 +177,7 @@ class Sandbox:
         self.hootsuite = Hootsuite(now, self.waits)
         self.google_analytics = GoogleAnalytics(now, self.waits)
         self.brevo = Brevo(now, self.waits)
+        self.webhook = Webhook(now, self.waits, secret=WEBHOOK_SECRET, own_secret=WEBHOOK_ANSWER_SECRET)
         self.mailbox = Mailbox(now, self.waits.pause)
         self.mailbox.desks[EVENTBRITE_DESK] = self.eventbrite.desk_reads
         self.keys = tuple(api_keys)
@@ -193,7 +200,7 @@ class Sandbox:
     def vendors(self) -> list[Vendor]:
         """Every vendor, in the order of their ports."""
         older: list[Vendor] = [self.mailchimp, self.campaign_monitor, self.eventbrite, self.hootsuite]
-        return [*older, self.google_analytics, self.brevo]
+        return [*older, self.google_analytics, self.brevo, self.webhook]
 
     def fill(self, scenario: Scenario) -> None:
         """Adds the scenario. Raises `Unwilling` for what a vendor itself would refuse."""
@@ -203,6 +210,7 @@ class Sandbox:
         self.hootsuite.fill(scenario.hootsuite)
         self.google_analytics.fill(scenario.google_analytics)
         self.brevo.fill(scenario.brevo)
+        self.webhook.fill(scenario.webhook)
         set_rules(scenario.mail, self.mailbox)
 
     def reset(self) -> None:
@@ -238,6 +246,7 @@ class Sandbox:
             hootsuite_url=self.hootsuite.url,
             google_analytics_url=self.google_analytics.url,
             brevo_url=self.brevo.url + Brevo.prefix,
+            webhook_url=self.webhook.url + "/webhook",
             control_url=self.mailchimp.url + CONTROL,
             smtp_host=host,
             smtp_port=smtp,

@@ -14,6 +14,7 @@ from dpsync.sandbox.mailbox import Message, Rule
 from dpsync.sandbox.mailchimp.handle import MailchimpHandle
 from dpsync.sandbox.recipient import Letter
 from dpsync.sandbox.scenario import Scenario
+from dpsync.sandbox.webhook.handle import WebhookHandle
 
 T = TypeVar("T")
 
@@ -38,6 +39,7 @@ class RunningSandbox(MailchimpHandle):
         self.hootsuite = HootsuiteHandle(sandbox.hootsuite, loop, addresses.hootsuite_url)
         self.google_analytics = GoogleAnalyticsHandle(sandbox.google_analytics, loop, addresses.google_analytics_url)
         self.brevo = BrevoHandle(sandbox.brevo, loop, addresses.brevo_url)
+        self.webhook = WebhookHandle(sandbox.webhook, loop, addresses.webhook_url)
 
     def _whole(self, deed: Callable[[Sandbox], T]) -> T:
         async def run() -> T:

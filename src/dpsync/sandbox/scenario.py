@@ -12,6 +12,7 @@ from dpsync.sandbox.hootsuite.filling import HootsuiteSection
 from dpsync.sandbox.mailbox import Mailbox, Rule
 from dpsync.sandbox.mailchimp.filling import MailchimpSection
 from dpsync.sandbox.vendor import Part
+from dpsync.sandbox.webhook.filling import WebhookSection
 
 
 class MailRules(Part):
@@ -31,6 +32,7 @@ class Scenario(Part):
     hootsuite: HootsuiteSection = HootsuiteSection()
     google_analytics: GoogleAnalyticsSection = GoogleAnalyticsSection()
     brevo: BrevoSection = BrevoSection()
+    webhook: WebhookSection = WebhookSection()
     mail: MailRules = MailRules()
 
 

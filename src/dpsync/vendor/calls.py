@@ -14,15 +14,7 @@ from typing import Annotated, ClassVar, Final, Required, TypedDict, TypeVar, Unp
 from pydantic import AfterValidator, SecretStr
 from tenacity import RetryCallState, Retrying, retry_if_exception, wait_random_exponential
 
-from dpsync.connector import (
-    Applied,
-    CannotTell,
-    Evidence,
-    Instruction,
-    Kit,
-    Reply,
-    Retryable,
-)
+from dpsync.connector import Applied, CannotTell, Evidence, Instruction, Kit, Reply, Retryable
 from dpsync.connector_services import NoAnswer
 from dpsync.errors import CredentialsRejected, ProcessorUnreachable
 from dpsync.http import CUT, TLS_FAILED, UNREACHABLE, json_of, retry_after, says_json
@@ -63,6 +55,7 @@ class Parts(TypedDict, total=False):
     params: Mapping[str, str] | None
     body: bytes | None
     scope: str
+    reach: Callable[[str, str], bool] | None
 
 
 class Calls:

@@ -50,8 +50,8 @@ def _after_outcome_awaited(at: Position, outcome: Outcome, now: datetime) -> Ste
             return go(at, State.APPLIED, EntryKind.APPLIED, Rung.CONFIRMED, timer=Timer.REREAD, timer_at=now)
         case NothingHeld():
             return go(at, State.NOTHING_HELD, EntryKind.NOTHING_HELD, Rung.CONFIRMED)
-        case Accepted(answer_by=answer_by):
-            return _accepted(at, answer_by, now)
+        case Accepted():
+            return _accepted(at, outcome, now)
         case HandOver(to=to, task=task):
             return _handed_on(at, to, task)
         case NotIdentifiable(reason=reason):
@@ -80,11 +80,12 @@ def _bounced(at: Position, refused: Refused) -> Step:
     return go(at, State.ESCALATED, EntryKind.BOUNCED, alert="bounced", reason=reason)
 
 
-def _accepted(at: Position, answer_by: datetime | None, now: datetime) -> Step:
-    until = answer_by or now + at.answer_within
+def _accepted(at: Position, accepted: Accepted, now: datetime) -> Step:
+    until = accepted.answer_by or now + at.answer_within
     match at.way:
         case Way.API:
-            step = go(at, State.ACCEPTED, EntryKind.ACCEPTED, Rung.ACKNOWLEDGED, answer_by=until)
+            rung = Rung.ACKNOWLEDGED if accepted.heard else Rung.DELIVERED
+            step = go(at, State.ACCEPTED, EntryKind.ACCEPTED, rung, answer_by=until)
             return read_again(step, replace(at, rereads=0, answer_by=until), now, readable=at.verifiable)
         case Way.NOTICE | Way.OPERATOR:
             state = State.ACCEPTED if at.way is Way.NOTICE else State.HANDED_OVER

@@ -1,0 +1,1 @@
+"""A processor that speaks Standard Webhooks, on loopback."""
