@@ -40,6 +40,7 @@ WRITING: list[tuple[str, ...]] = [
     ("source", "reconcile", "crm"),
     ("sweep",),
     ("hooks", "register"),
+    ("welcome", "--email", "ada@example.org", "--on", "2026-11-20", "--consent", "form", "--by", "Dora"),
     ("source", "leave", "0123456789ab", *BY),
     ("contact", "forms", "new@stratosoft.example", *BY),
     ("leaving", "forms", "--instructed-on", "2026-11-20", "--by", "Dora"),

@@ -130,6 +130,7 @@ ELSEWHERE = {
     "hooks": "by its own commands",
     **{f"hooks {name}": "its own exit code says more" for name in ("list", "register", "test")},
     "source leave": "ends as `contact ADDRESS`",
+    "welcome": "ends as `contact ADDRESS`",
     "source findings": "prints as `source merges`",
     "source merge": "ends as `contact ADDRESS`",
     "config": "by its own commands",

@@ -39,6 +39,7 @@ from dpsync.cli import (
     standing,
     submitting,
     sweeping,
+    welcoming,
     witness,
 )
 from dpsync.cli.console import Talk
@@ -118,6 +119,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "import": lists.import_,
     "screen": lists.screen,
     "sweep": sweeping.sweep,
+    "welcome": welcoming.welcome,
     "status": standing.status,
     "pause": operate.pause,
     "resume": operate.resume,

@@ -8,7 +8,7 @@ _HOOKS: Mapping[str, str] = {
     "hooks[].place": "id of the list there; empty where the processor could not be asked",
     "hooks[].title": "what the list is called there",
     "hooks[].state": "registered; registered, and tells nothing; registered with another secret; not registered; "
-    "not known",
+    "not known; none: nobody there tells dpsync of opt-outs",
     "hooks[].why": "why it is so, or empty",
     "hooks[].others": "how many webhooks of other systems the list has",
     "hooks[].tried": "what came of a test, in words; empty without one",

@@ -11,7 +11,7 @@ from dpsync.address import normalised
 from dpsync.alert_causes import AlertCause
 from dpsync.alerts import Concern, raise_alert
 from dpsync.errors import KeyProblem
-from dpsync.intake import held_merges, identity, merged_records
+from dpsync.intake import held_merges, identity, merged_records, welcome
 from dpsync.intake.acceptance import Asked
 from dpsync.intake.answers import Received
 from dpsync.intake.held_merges import Merging
@@ -33,7 +33,8 @@ def tell_again(unit: Unit, controller: Controller, one: Merging, mac: str, now: 
     stands = select(_R.id, _R.right).join(t.propagation, _P.request_id == _R.id).where(_P.state.not_in(_STOPPED))
     rights = [Right.OPT_OUT.value, Right.ERASURE.value]
     stands = stands.where(_R.person == person, _R.right.in_(rights)).limit(1)
-    if connection.execute(stands).first() is None:
+    since = welcome.since(connection, controller.keys, [person]).get(person)
+    if connection.execute(stands if since is None else stands.where(_R.received_at >= since)).first() is None:
         return
     asked = _asked(connection, controller, person)
     # Those of corrections are added to whatever is told, as far as they are still the person's.

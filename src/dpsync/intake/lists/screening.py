@@ -8,6 +8,7 @@ from enum import StrEnum
 from sqlalchemy import Connection, select
 
 from dpsync.address import NotAnAddress, mailbox
+from dpsync.intake import welcome
 from dpsync.intake.lists.reading import ListRow
 from dpsync.model import Right, State
 from dpsync.propagation.queue import lanes
@@ -50,10 +51,10 @@ def screen(connection: Connection, keys: Keys, rows: Iterable[ListRow], found: S
         except NotAnAddress:
             found.left_out[Reason.UNREADABLE] += 1
         if sum(len(names) for _, names in waiting) >= AT_ONCE:
-            yield from _free(connection, waiting, found)
+            yield from _free(connection, keys, waiting, found)
             waiting = []
     if waiting:
-        yield from _free(connection, waiting, found)
+        yield from _free(connection, keys, waiting, found)
 
 
 def _names(keys: Keys, row: ListRow) -> Sequence[str]:
@@ -65,9 +66,9 @@ def _names(keys: Keys, row: ListRow) -> Sequence[str]:
 
 
 def _free(
-    connection: Connection, waiting: Sequence[tuple[ListRow, Sequence[str]]], found: Screened
+    connection: Connection, keys: Keys, waiting: Sequence[tuple[ListRow, Sequence[str]]], found: Screened
 ) -> Iterator[ListRow]:
-    reasons = _reasons(connection, {name for _, names in waiting for name in names})
+    reasons = _reasons(connection, keys, {name for _, names in waiting for name in names})
     for row, names in waiting:
         if said := {reasons[name] for name in names if name in reasons}:
             found.left_out[next(one for one in Reason if one in said)] += 1
@@ -76,7 +77,7 @@ def _free(
             yield row
 
 
-def _reasons(connection: Connection, names: set[str]) -> dict[str, Reason]:
+def _reasons(connection: Connection, keys: Keys, names: set[str]) -> dict[str, Reason]:
     """The strongest reason of each name that has one."""
     a, p = t.alias.c, t.propagation.c
     borne = connection.execute(select(a.pseudonym, a.person, a.subject_id).where(a.pseudonym.in_(sorted(names)))).all()
@@ -84,14 +85,17 @@ def _reasons(connection: Connection, names: set[str]) -> dict[str, Reason]:
         return {}
     subjects = sorted({row.subject_id for row in borne})
     asked = (
-        select(p.subject_id, p.person, p.right)
+        select(p.subject_id, p.person, p.right, t.request.c.received_at)
+        .join(t.request, t.request.c.id == p.request_id)
         .where(p.subject_id.in_(subjects), p.right.in_([Right.OPT_OUT.value, Right.ERASURE.value]))
         .where(p.state != State.WITHDRAWN.value)
         .distinct()
     )
     asked_for: dict[str, list[tuple[str, str]]] = {}
-    for subject, person, right in connection.execute(asked):
-        asked_for.setdefault(subject, []).append((person, right))
+    since = welcome.since(connection, keys, {row.person for row in borne})
+    for subject, person, right, at in connection.execute(asked):
+        if not welcome.is_ended(right, at, since.get(person)):
+            asked_for.setdefault(subject, []).append((person, right))
     history = lanes.lanes_of(connection, subjects)
     reasons: dict[str, Reason] = {}
     for row in borne:

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, exists, select
 
-from dpsync.intake import merged_records
+from dpsync.intake import merged_records, welcome
 from dpsync.intake.reconciliation.compare import ErasureStage, Ours
 from dpsync.intake.reconciliation.listed import Listed
 from dpsync.model import Cause, Right, State
@@ -81,7 +81,7 @@ def ours_of(connection: Connection, keys: Keys, source: str, page: Sequence[List
         for row in connection.execute(select(_A.pseudonym, _A.person).where(_A.pseudonym.in_(some))):
             borne.setdefault(row.pseudonym, set()).add(row.person)
     gone = {one for some in _parts(wanted) for one in merged_records.known(connection, some)}
-    asked = asked_for(connection, {person for some in borne.values() for person in some})
+    asked = asked_for(connection, keys, {person for some in borne.values() for person in some})
     return [_ours(each, borne, gone, asked) for each in names]
 
 
@@ -118,17 +118,30 @@ def _ours(names: _Names, borne: Mapping[str, set[str]], gone: set[str], asked: M
     )
 
 
-def asked_for(connection: Connection, persons: Iterable[str]) -> dict[str, _Asked]:
+def asked_for(connection: Connection, keys: Keys, persons: Iterable[str]) -> dict[str, _Asked]:
     """What was asked for some persons, and stands. Whoever nothing was ever asked for is left out."""
-    columns = (_R.id, _R.person, _R.right, _R.lifting, _R.accepted_at, _R.closed_at, _P.state, _P.causes)
+    columns = (
+        _R.id,
+        _R.person,
+        _R.right,
+        _R.lifting,
+        _R.received_at,
+        _R.accepted_at,
+        _R.closed_at,
+        _P.state,
+        _P.causes,
+    )
     found: dict[str, _Asked] = {}
     for some in _parts(persons):
+        since = welcome.since(connection, keys, some)
         chosen = select(*columns).join(t.propagation, _P.request_id == _R.id).where(_R.person.in_(some))
         parts: dict[str, list[Any]] = {}
         for row in connection.execute(chosen.order_by(_R.ordinal)):
             parts.setdefault(row.id, []).append(row)
         for each in parts.values():
-            found.setdefault(each[0].person, _Asked()).add(each)
+            one = found.setdefault(each[0].person, _Asked())
+            if not welcome.is_ended(each[0].right, each[0].received_at, since.get(each[0].person)):
+                one.add(each)
     return found
 
 

@@ -81,7 +81,7 @@ class Reconciliation(ComparedList):
                 return
 
     def _gone_among(self, connection: Connection, persons: Sequence[str]) -> list[SourceFinding]:
-        asked = ours.asked_for(connection, persons)
+        asked = ours.asked_for(connection, self._there.keys, persons)
         gone = [one for one in persons if one not in asked or asked[one].erasure is ErasureStage.NONE]
         difference = Difference(DifferenceKind.GONE, Right.ERASURE, delete_shaped=True)
         controller, keys = self._there.controller, self._there.keys

@@ -4,7 +4,7 @@ What dpsync keeps of somebody who was erased and forgotten is that pseudonym, an
 stays, so a forgotten person is found like any other.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -12,6 +12,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, select
 
 from dpsync.connector import RosterLine
+from dpsync.intake import welcome
 from dpsync.intake.observed import is_ours
 from dpsync.intake.sweeping.compare import Carried
 from dpsync.model import DONE_STATES, Right, State
@@ -26,7 +27,7 @@ _A, _R, _P = t.alias.c, t.request.c, t.propagation.c
 _GONE = frozenset({State.WITHDRAWN.value, State.SUPERSEDED.value})
 _DONE = frozenset(one.value for one in DONE_STATES | {State.SETTLED})
 _ASKED = (
-    select(_R.id, _R.person, _R.right, _R.lifting, _R.closed_at, _P.processor, _P.state, _P.state_since)
+    select(_R.id, _R.person, _R.right, _R.lifting, _R.received_at, _R.closed_at, _P.processor, _P.state, _P.state_since)
     .join(t.propagation, _P.request_id == _R.id)
     .order_by(_R.ordinal)
 )
@@ -41,7 +42,8 @@ def carried_of(
     for some in _parts({one for each in names for one in each}):
         for row in connection.execute(select(_A.pseudonym, _A.person).where(_A.pseudonym.in_(some))):
             borne.setdefault(row.pseudonym, set()).add(row.person)
-    asked = _asked(connection, {person for some in borne.values() for person in some}, processor, begun - SHOWS_LATER)
+    persons = {person for some in borne.values() for person in some}
+    asked = _asked(connection, persons, welcome.since(connection, keys, persons), processor, begun - SHOWS_LATER)
     found = []
     for line, each in zip(page, names, strict=True):
         persons = {person for name in each for person in borne.get(name, ())}
@@ -54,13 +56,20 @@ def carried_of(
     return found
 
 
-def _asked(connection: Connection, persons: Iterable[str], processor: str, before: datetime) -> dict[str, Carried]:
+def _asked(
+    connection: Connection,
+    persons: Iterable[str],
+    welcome_since: Mapping[str, datetime],
+    processor: str,
+    before: datetime,
+) -> dict[str, Carried]:
     """What was asked for some persons and stands, put together from their requests in order."""
     found: dict[str, Carried] = {}
     for some in _parts(persons):
         requests: dict[str, list[Any]] = {}
         for row in connection.execute(_ASKED.where(_R.person.in_(some))):
-            requests.setdefault(row.id, []).append(row)
+            if not welcome.is_ended(row.right, row.received_at, welcome_since.get(row.person)):
+                requests.setdefault(row.id, []).append(row)
         for every in requests.values():
             person = every[0].person
             found[person] = _after(found.get(person, Carried()), every, processor, before)

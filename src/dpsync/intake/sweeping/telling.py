@@ -48,8 +48,8 @@ def tell(
         subject="A processor holds people otherwise than was asked and done",
         body="dpsync changed nothing because of it. `dpsync source findings` shows which records. Look there who "
         "brought it about: most often a sync or an import, which goes on doing so until it is stopped. Then ask once "
-        "more: `dpsync submit`. If the person came back by their own wish, or it is somebody else: `dpsync source "
-        "leave`.",
+        "more: `dpsync submit`. If the person came back by their own wish: `dpsync welcome`. If it is somebody "
+        "else: `dpsync source leave`.",
         now=now,
         zone=controller.zone,
         concerns=[_concern(controller, title, one, line) for one, line in found],
