@@ -8,7 +8,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import ClassVar, Final, cast
+from typing import ClassVar, Final
 
 from pydantic import BaseModel, SecretStr
 
@@ -133,7 +133,7 @@ class Webhook(ReportsOutcomes, HttpConnector[WebhookSettings, Calls]):
         told = strict_json.load(body)
         if not isinstance(told, dict) or told.get("type") != OUTCOME:
             raise PayloadInvalid("type", f"must be {OUTCOME}")
-        data = part(cast("Mapping[str, object]", told), "data")
+        data = part(told, "data")
         request, older = self._answered(data.get("reference"))
         outcome, remark = data.get("outcome"), data.get("detail", "")
         if outcome not in list(ReportedOutcome):

@@ -1,10 +1,11 @@
 """What a processor is told by a webhook: one JSON object, the same bytes for each attempt at one telling."""
 
+import hashlib
 import hmac
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 
 from dpsync.address import spellings
@@ -44,13 +45,12 @@ def last(shelf: Shelf, request: str) -> Dispatch | None:
 
 def begin(shelf: Shelf, order: Instruction, said: Mapping[str, Any], now: datetime) -> Dispatch:
     """The telling that is to go, durable before it does: after a crash it is the same one again."""
-    words = json.dumps(said, sort_keys=True).encode()
-    mark = hmac.new(order.digest_key, words, "sha256").hexdigest()[:_MARK]
+    mark = hmac.new(order.digest_key, json.dumps(said).encode(), hashlib.sha256).hexdigest()[:_MARK]
     before = last(shelf, order.request)
     if before is not None and before.mark == mark and not before.taken:
         return before
     number = before.number + 1 if before else 1
-    begun = Dispatch(order.request, number, mark, f"{now.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}")
+    begun = Dispatch(order.request, number, mark, f"{now:%Y-%m-%dT%H:%M:%SZ}")
     shelf.put(_key(order), _text(begun))
     return begun
 
