@@ -30,7 +30,22 @@ def test_identifiers_are_kept_for_the_days_of_the_settings_and_without_them_for_
     assert kept_lines(folder.load(forgetting="keys_after_days = 90"))[2].how_long.startswith("90 days after all")
     assert kept_lines(folder.load())[2].how_long == FOR_EVER
     pseudonyms = next(one for one in rest if one.what.startswith("Pseudonyms"))
-    assert (pseudonyms.setting, "still personal data" in pseudonyms.sentence) == ("", True)
+    assert pseudonyms.how_long.startswith(f"{FOR_EVER}. ")
+    assert "still personal data" in pseudonyms.sentence
+
+
+def test_pseudonyms_and_receipts_are_kept_for_the_years_of_the_settings(folder: Folder) -> None:
+    kept = {
+        one.what: one
+        for one in kept_lines(folder.load(forgetting="pseudonyms_after_years = 6\nreceipts_after_years = 1"))
+    }
+    pseudonyms, receipts = kept["Pseudonyms of people"], kept["Receipts, in the receipts folder"]
+    assert pseudonyms.how_long.startswith("6 years after the end of the last request of the person. Of whoever opted")
+    assert receipts.how_long.startswith("1 year after the end of its request")
+    assert (pseudonyms.setting, receipts.setting) == (
+        "[forgetting] pseudonyms_after_years",
+        "[forgetting] receipts_after_years",
+    )
 
 
 def test_the_report_says_what_is_kept_in_every_format_that_people_read(folder: Folder, rows: Rows) -> None:

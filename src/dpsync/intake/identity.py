@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, delete, insert, or_, select, update
 
@@ -26,6 +26,9 @@ from dpsync.store import tables as t
 from dpsync.store.beside import alone
 from dpsync.store.upsert import insert_missing
 from dpsync.store.writer import Unit
+
+PSEUDONYM: Final = "pseudonym"
+"""What the entry is called that tells that the names of a request's person are destroyed."""
 
 _KNOWN = select(t.alias.c.pseudonym, t.alias.c.person, t.alias.c.subject_id).where(
     or_(
@@ -225,6 +228,17 @@ def _persons_without_id(request: Request, known: Iterable[Any]) -> set[str]:
         return {row.person for row in nameless if not row.pseudonym.startswith(BY_PHONE)}
     persons = {row.person for row in nameless}
     return persons if len(persons) == 1 else set()
+
+
+def unname(unit: Unit, controller: Controller, person: str, now: datetime) -> None:
+    """Destroy the pseudonyms of a person: what was asked of them is from then on of somebody without any name."""
+    joined: set[str] = set()
+    fresh = NAMELESS + secrets.token_hex(16)
+    unit.connection.execute(delete(t.alias).where(t.alias.c.person == person))
+    _move(unit.connection, "person", person, fresh, joined)
+    said = names_said(unit.connection, controller.keys, fresh)
+    for request_id in sorted(joined):
+        unit.append(request_id, entry.encode(EntryKind.JOINED, now, req=request_id, kind=PSEUDONYM, rows=said))
 
 
 def _tell_joined(unit: Unit, controller: Controller, request_id: str, now: datetime) -> None:

@@ -23,6 +23,8 @@ GONE: Final = (
 )
 
 _R, _P, _S, _OPEN, _POST = t.request.c, t.propagation.c, t.shelf.c, t.request.alias("open").c, t.post.c
+_A: Final = t.alias.c
+_LASTING: Final = [Right.OPT_OUT.value, Right.RESTRICTION.value]
 _FREE: Final = frozenset({"reason", "remark", "peer", "agent"})
 """What people wrote in words of their own, and where they came from."""
 _PARTS: Final = select(_P.id).where(_P.request_id == _R.id)
@@ -50,6 +52,28 @@ _FINISHED = (
 def finished(connection: Connection, until: datetime) -> list[str]:
     """The ids of the requests that closed at `until` at the latest, are still known and nothing rests on."""
     return [row.id for row in connection.execute(_FINISHED.where(_R.closed_at <= until))]
+
+
+def outlived(connection: Connection, until: datetime, at_once: int) -> dict[str, list[str]]:
+    """At most `at_once` persons whose pseudonyms are needed no more, each with the ids of what was asked for them.
+
+    All of that was finished by `until` and is forgotten. Whoever opted out, or had the use of their data restricted, is
+    none of them: that holds for as long as there is somebody who could come back.
+    """
+    here = and_(_R.subject_id == _A.subject_id, _R.person == _A.person)
+    needed = or_(_R.shredded_at.is_(None), _R.closed_at.is_(None), _R.closed_at > until, _R.right.in_(_LASTING))
+    persons = select(_A.person).distinct().where(~select(_R.id).where(here, needed).exists())
+    asked = select(_R.person, _R.id).where(_R.person.in_(persons.order_by(_A.person).limit(at_once)))
+    found: dict[str, list[str]] = {}
+    for row in connection.execute(asked.order_by(_R.person, _R.ordinal)):
+        found.setdefault(row.person, []).append(row.id)
+    return found
+
+
+def forgotten_by(connection: Connection, until: datetime) -> list[str]:
+    """The ids of the forgotten requests that closed by `until` and did not go on since, the oldest first."""
+    query = select(_R.id).where(_R.shredded_at.is_not(None), _R.closed_at <= until)
+    return list(connection.execute(query.order_by(_R.closed_at, _R.id)).scalars())
 
 
 def left_behind(connection: Connection, until: datetime, processors: Collection[str]) -> list[str]:

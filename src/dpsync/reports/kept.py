@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from dpsync.reports.words import several
 from dpsync.settings import Settings
 
 FOR_EVER = "for ever: nothing destroys it"
@@ -41,17 +42,32 @@ def _lines(settings: Settings) -> Iterator[KeptLine]:
             months = f"{one.retention.months} months from when it began, then a person deletes it there"
             of = f"Private conversations at {one.title}"
             yield KeptLine(of, months, f"[processors.{name}.retention] months", "no rule: dpsync does not look")
+    pseudonyms = _years(section.pseudonyms_after_years if section else None, "the last request of the person")
     yield KeptLine(
         "Pseudonyms of people",
-        f"{FOR_EVER}. By them dpsync knows who asked before and who is restricted. A pseudonym is still personal data",
+        f"{pseudonyms}. Of whoever opted out or was restricted they stay. By them dpsync knows who asked before, and "
+        "who is back at a processor. A pseudonym is still personal data",
+        "[forgetting] pseudonyms_after_years",
+        "for ever",
     )
     yield KeptLine(
         "What leads from a name to the proof (dpsync find)", f"{FOR_EVER}. It opens only for whoever has the name"
     )
     yield KeptLine("What connectors remember of people, sealed", f"{FOR_EVER}, unless it belongs to one request")
     yield KeptLine("Ledger, calls and dates", f"{FOR_EVER}. They name nobody")
-    yield KeptLine("Receipts", "until you delete them. Whoever has one can confirm an address that they know")
+    receipts = _years(section.receipts_after_years if section else None, "its request, if that is forgotten")
+    yield KeptLine(
+        "Receipts, in the receipts folder",
+        f"{receipts}. Whoever has one can confirm an address that they know",
+        "[forgetting] receipts_after_years",
+        "for ever",
+    )
+    yield KeptLine("Receipts that were handed out", "as long as whoever has them keeps them")
     yield KeptLine("Back-ups", "until you delete them. With the keys of their months they open what is destroyed since")
+
+
+def _years(years: int | None, of: str) -> str:
+    return FOR_EVER if years is None else f"{several(years, 'year')} after the end of {of}"
 
 
 def _keys_line(settings: Settings) -> KeptLine:

@@ -19,7 +19,7 @@ from dpsync.installation import Installation
 from dpsync.ledger import receipt_comparison
 from dpsync.propagation import forgetting
 from dpsync.propagation.correspondence import letters_due
-from dpsync.running import month_keys, timekeeping
+from dpsync.running import ended_periods, month_keys, timekeeping
 from dpsync.store.database import truncate_wal
 from dpsync.store.writer import Unit
 
@@ -68,6 +68,7 @@ def forget(there: Installation, now: datetime, at_once: int = AT_ONCE) -> int:
     _prove(there, until, now, at_once)
     ids = due(there, until, now).now[:at_once]
     done = there.write(partial(_forget, there, ids, until)) if ids else 0
+    ended_periods.destroy(there, now, evidence, at_once)
     month_keys.care_for(there, now, evidence, at_once)
     truncate_wal(there.engine)  # while somebody reads it stays, and the next hour tries again
     return done

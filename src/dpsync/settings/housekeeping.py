@@ -20,6 +20,16 @@ class ForgettingSection(Section):
         description="Days from when nothing is sealed under a month's key any more to when it is destroyed: of a "
         "back-up that is older, what it sealed cannot be opened. Not less than back-ups are kept.",
     )
+    pseudonyms_after_years: Annotated[StrictInt, Field(ge=1, le=100)] | None = Field(
+        default=None,
+        description="Years after the last request of a person was finished, until their pseudonyms are destroyed. "
+        "Those of whoever opted out or had the use of their data restricted stay. Without it they all stay.",
+    )
+    receipts_after_years: Annotated[StrictInt, Field(ge=1, le=100)] | None = Field(
+        default=None,
+        description="Years after a forgotten request was finished, until its receipt in the receipts folder is "
+        "deleted. Without it receipts stay.",
+    )
 
 
 class BackupSection(Section):
