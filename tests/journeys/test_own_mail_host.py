@@ -12,17 +12,21 @@ import pytest
 from dpsync.cli.check_doors import letters_that_wait, questions_that_wait
 from dpsync.cli.check_lines import CheckResult
 from dpsync.cli.checks import _tested
-from dpsync.cli.unasked import for_our_operator, unasked
 from dpsync.errors import MailHostRefused
 from dpsync.model import State
 from dpsync.propagation.correspondence.undelivered import tell_of_mail_host
+from dpsync.propagation.decisions import Person
+from dpsync.propagation.naming import name_contact
 from dpsync.reports.make import month_report, titled_processors
 from dpsync.reports.status import status_rows
+from dpsync.reports.unasked import for_our_operator, unasked
 from dpsync.store import tables as t
 from tests.journeys.installation import FORMS, OPERATOR, Asked, Installation, installed, sqlite_url
+from tests.journeys.test_inbox import HOOTSUITE, keep_secrets
 from tests.journeys.test_letters import CONTACT, DAY, ask, confirmed, events
 from tests.mailhost import MailHost, mail_host
 
+LISTS = 'retention = { months = 3, admin = "inbox@example.org" }'
 TITLE = "Stratosoft, sign-up forms"
 OURS = {("operator", "mail_refused"), ("dpo", "held")}
 PRIVACY = "privacy@example.org"
@@ -128,14 +132,53 @@ def test_a_question_that_our_own_mail_host_does_not_take_is_asked_again_and_no_c
             assert (line.verdict, line.code) == (CheckResult.PROBLEM, "DP-303")
             assert f"{TITLE} not accepted by our own mail host since 20 Nov 2026, 09:00" in line.text
             assert "the mail host does not take our envelope sender" in line.text
+            assert "our mail host has not taken the question whether Stratosoft" in to_do(there)
             replies.clear()
             there.drive(DAY)
+            assert "our mail host" not in to_do(there)
             assert (CONTACT,) in [one.to for one in host.taken]
             assert {("operator", "mail_refused")} <= {*there.alerts()} <= OURS
             assert (waits_for(there, asked), list(questions_that_wait(there.service))) == (
                 ("Stratosoft, sign-up forms",),
                 [],
             )
+
+
+def to_do(there: Installation) -> str:
+    """What the month's report asks its reader to do."""
+    report = month_report(there.service, there.clock.now())
+    return " ".join(duty.sentence for duty in report.duties)
+
+
+def test_a_contact_that_somebody_named_waits_for_us_like_one_of_the_settings(tmp_path: Path) -> None:
+    with installed(tmp_path, sqlite_url(tmp_path), processors=FORMS, web=True) as there:
+        there.drive()
+        with own_host(there, dict(MODES["its sender at RCPT"])):
+            asked, person, new = ask(there), Person("Dana", "dana", "they moved"), "new@stratosoft.example"
+            assert unasked(there.service) is None, "whom the settings name has been asked"
+            there.service.write(
+                lambda unit: name_contact(unit, there.service.controller, "forms", new, person, there.clock.now())
+            )
+            there.drive(timedelta(minutes=1))
+            found = unasked(there.service)
+            assert found is not None
+            assert found.titles == {"forms": TITLE}
+            assert waits_for(there, asked) == ("the operator",)
+
+
+def test_who_gets_work_lists_is_told_of_and_no_letter_is_said_to_wait_for_it(tmp_path: Path) -> None:
+    keep_secrets(tmp_path)
+    with installed(tmp_path, sqlite_url(tmp_path), processors=FORMS + HOOTSUITE, web=True) as there:
+        there.drive()
+        with own_host(there, dict(MODES["its sender at RCPT"])):
+            there.restart(("[processors.inbox]", f"[processors.inbox]\n{LISTS}"))
+            asked = ask(there)
+            there.drive()
+            found = unasked(there.service)
+            assert found is not None
+            assert (found.titles, found.requests) == ({"inbox": "Hootsuite Inbox"}, frozenset())
+            assert TITLE in waits_for(there, asked)
+            assert "the operator" not in waits_for(there, asked)
 
 
 def waits_for(there: Installation, asked: Asked) -> tuple[str, ...]:

@@ -11,7 +11,6 @@ from dpsync.channels import HEARTBEAT, useless
 from dpsync.cli.check_lines import CheckLine, CheckResult
 from dpsync.cli.check_sources import source_lines
 from dpsync.cli.running_service import Serving, ask
-from dpsync.cli.unasked import unasked
 from dpsync.errors import MAIL_HOST, ConfigurationError, DpsyncError, Locked
 from dpsync.extras import is_installed, unusable
 from dpsync.installation import Installation
@@ -20,6 +19,7 @@ from dpsync.intake.server import listening
 from dpsync.model import State, Way
 from dpsync.processors import roles_asked
 from dpsync.propagation.decisions import ROLES
+from dpsync.reports.unasked import unasked
 from dpsync.reports.words import day, moment, several
 from dpsync.running import callback_targets, checkpoint_mail, month_report
 from dpsync.running.callbacks import OVERDUE

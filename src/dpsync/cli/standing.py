@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from dpsync.cli.unasked import Unasked
     from dpsync.installation import Installation
     from dpsync.reports.duties import Duty
     from dpsync.reports.lines import RequestStanding
     from dpsync.reports.status import StatusRow
     from dpsync.reports.stopped import Stopped
     from dpsync.reports.summary import Summary
+    from dpsync.reports.unasked import Unasked
     from dpsync.reports.who import Who
     from dpsync.retention.standing import RetentionLine
 
@@ -105,18 +105,17 @@ class _Found:
 
 def _look(talk: Talk, there: "Installation", request: str, *, limit: int, every: bool, who: bool, by: str) -> _Found:
     from dpsync.cli.opening import doubts_of, full_id, shown_to
-    from dpsync.cli.unasked import for_our_operator, unasked
     from dpsync.propagation.correspondence.incoming import unread
     from dpsync.reports.make import conversations_of, owed_elsewhere, titled_processors
     from dpsync.reports.status import status_rows
     from dpsync.reports.stopped import stopped_processors
     from dpsync.reports.summary import summary, summary_of
+    from dpsync.reports.unasked import for_our_operator, unasked
 
     request_id = full_id(there, request) if request else None
     about = shown_to(there, request_id, by, "dpsync status --who") if who and request_id else None
     talk.did = f"that request {request_id} was shown is on the record; it may be shown again" if about else ""
-    known = titled_processors(there.settings)
-    now = there.clock.now()
+    known, now = titled_processors(there.settings), there.clock.now()
 
     def work(connection: "Connection") -> "tuple[Sequence[StatusRow], Summary]":
         rows = status_rows(
@@ -156,9 +155,10 @@ def waiting_for(there: "Installation", one: "RequestStanding") -> str:
     """What of a request will not happen until a person acts, and by which command; nothing where all goes by itself."""
     from dpsync.reports.duties import duties_of
     from dpsync.reports.make import asks_contacts
+    from dpsync.reports.unasked import waiting_for_us
 
-    today = there.clock.now().astimezone(there.zone).date()
-    found = duties_of([one], today, there.zone, asks=asks_contacts(there.settings))
+    today, asks = there.clock.now().astimezone(there.zone).date(), asks_contacts(there.settings)
+    found = duties_of([one], today, there.zone, asks=asks, unasked=waiting_for_us(there))
     return "\n           ".join(f"{duty.sentence} ({duty.command})" for duty in found)
 
 

@@ -16,7 +16,8 @@ from dpsync.reports.proof import LedgerLine
 class Basis:
     """Whose report it is, as of when, and what was found of ledger and processors before it.
 
-    `decided` opens who decided and why. `asks`: contacts are asked by mail to confirm themselves. `sent`: how many
+    `decided` opens who decided and why. `asks`: contacts are asked by mail to confirm themselves. `unasked`: which
+    request waits for which processor because our own mail host did not take that question. `sent`: how many
     requests a source says that it sent in the period; of one that is not in it, nobody knows. `letters`: letters to
     people are watched. `forgets_after`: so many days after a request was finished its identifiers are destroyed, None
     where they stay. `kept`: what is kept of people, and for how long.
@@ -30,6 +31,7 @@ class Basis:
     processors: Sequence[ProcessorLine]
     decided: Opener
     asks: bool = True
+    unasked: frozenset[tuple[str, str]] = frozenset()
     letters: bool = False
     sent: Mapping[str, int] = field(default_factory=dict)
     forgets_after: int | None = None

@@ -124,7 +124,11 @@ def _standing(basis: Basis, asked: RequestStanding, duties: tuple[Duty, ...], la
 def _duties(connection: Connection, basis: Basis, asked: RequestStanding) -> tuple[tuple[Duty, ...], str]:
     mail = mail_duties(mail_waiting(connection, asked.id))
     letters, later = letters_ahead(connection, basis.today, basis.zone, asked.id) if basis.letters else ([], "")
-    return (*mail, *duties_of([asked], basis.today, basis.zone, asks=basis.asks), *letters), later
+    return (
+        *mail,
+        *duties_of([asked], basis.today, basis.zone, asks=basis.asks, unasked=basis.unasked),
+        *letters,
+    ), later
 
 
 def _attempts(connection: Connection, request_id: str, titles: Mapping[str, str]) -> tuple[AttemptLine, ...]:

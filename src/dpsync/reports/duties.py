@@ -1,8 +1,9 @@
 """What somebody must do about requests, as a sentence and a command each: readers act on this list first."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import date
+from enum import Enum, auto
 from zoneinfo import ZoneInfo
 
 from dpsync.mail_status import to_do
@@ -37,20 +38,29 @@ class _Item:
     places: tuple[tuple[str, str], ...]
 
 
-def duties_of(asked: Iterable[RequestStanding], today: date, zone: ZoneInfo, *, asks: bool = True) -> list[Duty]:
-    """What the lines need, alike ones together, the most urgent first. `asks`: contacts are asked by mail."""
+def duties_of(
+    asked: Iterable[RequestStanding],
+    today: date,
+    zone: ZoneInfo,
+    *,
+    asks: bool = True,
+    unasked: Collection[tuple[str, str]] = frozenset(),
+) -> list[Duty]:
+    """What the lines need, alike ones together, the most urgent first. `asks`: contacts are asked by mail. `unasked`:
+    which request waits for which processor because our own mail host did not take that question.
+    """
     groups: dict[tuple[object, ...], list[_Item]] = {}
     nowhere = []
     for one in asked:
         if not one.lines:
             nowhere.append(_asked_of_nobody(one))
-        for key, lines in _needs_of(one).items():
+        for key, lines in _needs_of(one, unasked).items():
             first = lines[0]
             places = tuple((line.processor, line.title) for line in lines)
             late, target_on = first.late is Late.OVERDUE, one.target_at.astimezone(zone).date()
             by = first.due_on if late else next_day(target_on, first.strict_on, first.due_on, today)
             groups.setdefault((*key, first.right, places), []).append(_Item(first, by, places))
-    made = [*nowhere, *(_duty(items, asks=asks) for items in groups.values())]
+    made = [*nowhere, *(_duty(items, _asking(items, unasked, asks=asks)) for items in groups.values())]
     return sorted(made, key=lambda duty: (not duty.overdue, duty.by or today, -len(duty.requests)))
 
 
@@ -86,22 +96,40 @@ def _asked_of_nobody(one: RequestStanding) -> Duty:
     return Duty(one.late is Late.OVERDUE, one.due_on, told, f"dpsync dossier {one.short}", (one.id,))
 
 
-def _needs_of(one: RequestStanding) -> dict[tuple[object, ...], list[PropagationLine]]:
+def _needs_of(
+    one: RequestStanding, unasked: Collection[tuple[str, str]]
+) -> dict[tuple[object, ...], list[PropagationLine]]:
     needs: dict[tuple[object, ...], list[PropagationLine]] = {}
     for line in one.lines:
         if line.need is not Need.NOTHING:
             why = line.causes if line.need is Need.DECIDE else (line.reason, line.task)
             # Each says their own answer, and is stopped for itself: one command is about one of them.
             alone = line.processor if line.need in _ONE_BY_ONE else ""
-            needs.setdefault((line.late is Late.OVERDUE, line.need, why, alone), []).append(line)
+            ours = line.need is Need.CONTACT and (one.id, line.processor) in unasked
+            needs.setdefault((line.late is Late.OVERDUE, line.need, why, alone, ours), []).append(line)
     return needs
 
 
-def _duty(items: list[_Item], *, asks: bool) -> Duty:
+class Asking(Enum):
+    """Whether a contact is asked to confirm itself: by mail, by nobody, or by a mail that our own host did not take."""
+
+    BY_MAIL = auto()
+    NOT_AT_ALL = auto()
+    NOT_TAKEN = auto()
+
+
+def _asking(items: list[_Item], unasked: Collection[tuple[str, str]], *, asks: bool) -> Asking:
+    line = items[0].line
+    if (line.request_id, line.processor) in unasked:
+        return Asking.NOT_TAKEN
+    return Asking.BY_MAIL if asks else Asking.NOT_AT_ALL
+
+
+def _duty(items: list[_Item], asking: Asking) -> Duty:
     line = items[0].line
     where = together(title for _, title in items[0].places)
     names = " ".join(name for name, _ in items[0].places)
-    sentence, command = _said(line, _what(line, len(items)), where, names, asks=asks)
+    sentence, command = _said(line, _what(line, len(items)), where, names, asking)
     return Duty(
         overdue=line.late is Late.OVERDUE,
         by=min(item.by for item in items),
@@ -179,7 +207,7 @@ _WORDS: dict[Need, tuple[str, str]] = {
 }
 
 
-def _said(line: PropagationLine, what: str, where: str, names: str, *, asks: bool) -> tuple[str, str]:
+def _said(line: PropagationLine, what: str, where: str, names: str, asking: Asking) -> tuple[str, str]:
     """A sentence and the command to type: with a name and a reason filled in, it works as it stands."""
     sentence, command = _WORDS[line.need]
     words = {
@@ -194,17 +222,23 @@ def _said(line: PropagationLine, what: str, where: str, names: str, *, asks: boo
         "stopped": STOPS.get(line.stopped, "stopped"),
         "causes": _causes(line),
         "named": _named(line),
-        "confirm": to_confirm(what, where, names, asks=asks),
+        "confirm": to_confirm(what, where, names, asking),
         "set_right": _set_right(line),
     }
     return sentence.format_map(words), command.format_map(words)
 
 
-def to_confirm(what: str, where: str, names: str, *, asks: bool) -> str:
+def to_confirm(what: str, where: str, names: str, asking: Asking) -> str:
     """How the contact can confirm itself, or a person for it."""
     several = len(names.split()) > 1
     their, link = ("their contacts", "links in our emails") if several else ("its contact", "link in our email")
-    if not asks:
+    if asking is Asking.NOT_TAKEN:
+        return (
+            f"Put our own email right: our mail host has not taken the question whether {where} confirms {their} "
+            f"(DP-303: dpsync check --send-test). Until then the notice of the {what} waits for our operator. "
+            "If you have confirmed the address in another way, release it, and say how in --reason."
+        )
+    if asking is Asking.NOT_AT_ALL:
         return (
             f"dpsync cannot ask {where} to confirm {their}: that needs [mail] and [intake] public_url. Set what is "
             f"missing and restart. Until then the notice of the {what} waits. "

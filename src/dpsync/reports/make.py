@@ -27,6 +27,7 @@ from dpsync.reports.processors import ExemptLine, ProcessorLine, capability_line
 from dpsync.reports.proof import LedgerLine
 from dpsync.reports.receipt import BesideTheFile, PrintedReceipt, printed_receipt
 from dpsync.reports.register import Register, open_requests, register_of
+from dpsync.reports.unasked import waiting_for_us
 from dpsync.retention.conversations import PURPOSE
 from dpsync.retention.standing import Opener, RetentionLine, RetentionRule, retention_lines
 from dpsync.scope import Scope
@@ -205,6 +206,7 @@ def basis_under(there: Installation, now: datetime, ledger: LedgerLine, decided:
         processors=processor_lines(there.settings),
         decided=decided,
         asks=asks_contacts(there.settings),
+        unasked=waiting_for_us(there),
         forgets_after=forgetting.after_days if forgetting else None,
         kept=kept_lines(there.settings),
         letters=there.settings.controller.watch_letters,

@@ -170,7 +170,10 @@ def _elsewhere(*parts: str) -> str:
 
 def _of_requests(received: Sequence[RequestStanding], carried: Sequence[RequestStanding], basis: Basis) -> list[Duty]:
     unmatched = source_duties(by_source(received, basis.sent))
-    return [*unmatched, *duties_of((*received, *carried), basis.today, basis.zone, asks=basis.asks)]
+    return [
+        *unmatched,
+        *duties_of((*received, *carried), basis.today, basis.zone, asks=basis.asks, unasked=basis.unasked),
+    ]
 
 
 def _service(connection: Connection, basis: Basis, begin: datetime, end: datetime) -> dict[str, Any]:

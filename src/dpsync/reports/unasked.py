@@ -3,19 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, func, select
 
+from dpsync.installation import Installation
 from dpsync.model import Cause, State
 from dpsync.propagation.alert_texts import ABOUT_US
+from dpsync.propagation.contacts import NamedState, named_for
+from dpsync.reports.status import StatusRow
 from dpsync.reports.words import together
+from dpsync.settings import ProcessorSection
 from dpsync.store import tables as t
-
-if TYPE_CHECKING:
-    from dpsync.installation import Installation
-    from dpsync.reports.status import StatusRow
-
 
 _TOLD_AGAIN = timedelta(days=2)
 """The alert comes each day for as long as the mail host refuses: an older one is about what is over."""
@@ -41,12 +39,12 @@ class Unasked:
     def sentence(self) -> str:
         """What `status` says of them."""
         return (
-            f"Our own mail host has not taken our question to the contact of {self.places}: what is held there waits "
-            "for our operator (DP-303: dpsync check --send-test)."
+            f"Our own mail host has not taken our question to the contact of {self.places}: what goes there only once "
+            "the contact has confirmed its address waits for our operator (DP-303: dpsync check --send-test)."
         )
 
 
-def unasked(there: "Installation") -> Unasked | None:
+def unasked(there: Installation) -> Unasked | None:
     """Who has not been asked because our own mail host did not take the question; None where it has refused nothing.
 
     A question that nobody has tried to mail yet is none of these.
@@ -58,22 +56,47 @@ def unasked(there: "Installation") -> Unasked | None:
     refused = there.read(_refused) if waiting else None
     if refused is None or refused[0] < there.clock.now() - _TOLD_AGAIN:
         return None
-    known = {
-        (name, there.keys.pseudonym("address", address))
-        for name, section in sections.items()
-        for address in (section.contact, section.backup_contact)
-        if address
-    }
+    desks = there.read(lambda connection: _desks(connection, there))
     at, why = refused
-    begun = {name: since for (name, pseudonym), since in waiting.items() if (name, pseudonym) in known and since <= at}
+    begun: dict[str, datetime] = {}
+    for one, since in waiting.items():
+        if one in desks and since <= at:
+            begun[one[0]] = min(since, begun.get(one[0], since))
     if not begun:
         return None
     titles = {name: sections[name].title or name for name in sorted(begun)}
-    held = there.read(lambda connection: _held(connection, list(begun)))
+    letters = sorted({name for (name, who), since in waiting.items() if desks.get((name, who)) and since <= at})
+    held = there.read(lambda connection: _held(connection, letters))
     return Unasked(titles, min(begun.values()), why, held)
 
 
-def for_our_operator(rows: "Sequence[StatusRow]", found: Unasked | None) -> "list[StatusRow]":
+def waiting_for_us(there: Installation) -> frozenset[tuple[str, str]]:
+    """Which request waits for which processor because our own mail host did not take the question to its contact."""
+    found = unasked(there)
+    return found.requests if found else frozenset()
+
+
+def _desks(connection: Connection, there: Installation) -> dict[tuple[str, str], bool]:
+    """Processor and pseudonym of every address that is asked to confirm itself; whether letters about people wait for
+    it. What somebody named counts beside what the settings name, until one of them has confirmed itself.
+    """
+    found: dict[tuple[str, str], bool] = {}
+    for name, section in there.settings.processors.items():
+        one = named_for(connection, there.keys, name, section.contact)
+        instead = one.address if one and one.state is not NamedState.OVERRULED else None
+        for address in (*_of_lists(section), section.backup_contact, section.contact, instead):
+            if address:
+                letters = address in {section.contact, section.backup_contact, instead}
+                found[name, there.keys.pseudonym("address", address)] = letters
+    return found
+
+
+def _of_lists(section: ProcessorSection) -> tuple[str | None, ...]:
+    """Who gets the work lists of conversations."""
+    return (section.retention.admin, section.retention.deputy) if section.retention else ()
+
+
+def for_our_operator(rows: Sequence[StatusRow], found: Unasked | None) -> list[StatusRow]:
     """The same rows; what waits for a contact that we could not ask waits for our operator."""
     if found is None:
         return list(rows)
