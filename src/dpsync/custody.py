@@ -24,6 +24,7 @@ from dpsync.errors import (
     ProofDiskFull,
     RecoveryNeeded,
     StoreProblem,
+    first_few,
 )
 from dpsync.journal import Journal, Stretch
 from dpsync.ledger import anchor_chain, anchors, entry
@@ -72,11 +73,11 @@ class Differences:
     def demand(self) -> None:
         """Refuse to go on where anything is wrong. Raises `LedgerTampered`, `AcceptedLost` or `ProofDamaged`."""
         if self.contradicted:
-            raise LedgerTampered("; ".join([self.contradicted[0], *self.lost]))
+            raise LedgerTampered(first_few([self.contradicted[0], *self.lost]))
         if self.lost:
-            raise AcceptedLost("; ".join([self.lost[0], *self.damaged]))
+            raise AcceptedLost(first_few([self.lost[0], *self.damaged]))
         if self.damaged:
-            raise ProofDamaged("; ".join(self.damaged))
+            raise ProofDamaged(first_few(self.damaged))
 
 
 @dataclass(slots=True)

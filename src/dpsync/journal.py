@@ -22,6 +22,7 @@ import errno
 import fcntl
 import json
 import os
+import re
 import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -50,6 +51,10 @@ _LINES_LOST = (
 )
 
 
+_OUR_OWN_ID = re.compile(r"[0-9a-f]{32,64}(?:\.|$)")
+"""The id of an event whose sender gave it none: a digest of its body."""
+
+
 @dataclass(frozen=True, slots=True)
 class AcceptedRequest:
     """One event that was answered with "accepted". `kind`: request, withdrawal, or merge: see `MERGE_TOLD`."""
@@ -59,6 +64,14 @@ class AcceptedRequest:
     event_id: str
     at: datetime
     kind: str = "request"
+
+    @property
+    def named(self) -> str:
+        """As a person is told of it, without the digests by which we know a merge, or a message that had no id."""
+        what = "a merge" if self.kind == "merge" else f"{self.kind} {self.request_id}"
+        if _OUR_OWN_ID.match(self.event_id):
+            return f"{what}, of {self.source}, accepted {self.at:%d %b %Y, %H:%M} UTC"
+        return f"{what}, event {self.event_id} of {self.source}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -131,7 +131,7 @@ def sentence_of(lost: Sequence[AcceptedRequest], short: int, path: Path, *, dama
     if not lost:
         return f"the database lacks {least}{short:,} entries of the ledger that {path} tells of: {way_out}"
     first = min(one.at for one in lost)
-    named = ", ".join(one.request_id for one in lost[:MOST_NAMED])
+    named = "; ".join(one.named if one.kind == "merge" else one.request_id for one in lost[:MOST_NAMED])
     more = f" and {len(lost) - MOST_NAMED} more" if len(lost) > MOST_NAMED else ""
     were = "was" if len(lost) == 1 else "were"
     return (

@@ -82,7 +82,7 @@ def read(path: Path, *, most: int = LARGEST, shut_to: int = 0) -> bytes:
         with os.fdopen(file, "rb") as stream:
             return stream.read(most + 1)
     except OSError as refused:
-        raise Unusable(told_of(path, refused)) from None
+        raise Unusable(told_of(path, refused, "read")) from None
 
 
 def demand_file(path: Path, *, shut_to: int = 0, writes: bool = False) -> os.stat_result:
@@ -221,8 +221,8 @@ def _try_to_write(folder: Path) -> None:
         os.close(file)
 
 
-def told_of(path: Path, refused: OSError) -> Trouble:
-    """What the system's no to a use of that path means, and what helps."""
+def told_of(path: Path, refused: OSError, use: str = "written") -> Trouble:
+    """What the system's no to a use of that path means, and what helps. `use`: what it was not let be."""
     quoted = shlex.quote(str(path))
     match refused.errno:
         case errno.EROFS:
@@ -240,11 +240,19 @@ def told_of(path: Path, refused: OSError) -> Trouble:
                 TroubleKind.SHUT, f"{path} may not be changed by anybody (immutable)", f"as root: `chattr -i {quoted}`"
             )
         case errno.EACCES:
-            return _not_ours(next(one for one in (path, *path.parents) if one.exists()), "written")
+            return _shut(path, use)
         case number if number in FULL:
             return Trouble(TroubleKind.FULL, f"the disk of {path} is full: make room, and it goes on by itself")
         case _:
             return Trouble(TroubleKind.SHUT, f"{path} cannot be used: {refused.strerror}")
+
+
+def _shut(path: Path, use: str) -> Trouble:
+    """Which part of the way this user may not have: what is there, or the folder that it would come into."""
+    there = next(one for one in (path, *path.parents) if os.path.lexists(one))
+    if there != path and not os.access(there, os.X_OK, effective_ids=True):
+        return _not_ours(there, "entered")
+    return _not_ours(there, use)
 
 
 def _not_ours(path: Path, what: str) -> Trouble:

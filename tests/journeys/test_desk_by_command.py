@@ -91,7 +91,7 @@ def test_a_letter_that_is_late_stands_in_report_status_and_dossier_until_it_is_r
     _, report = run("report", "--from", ago(40), "--to", ago(0))
     assert owed in report
     assert "1 letter to a person is" in report
-    told = ("told", request, "--letter-kind", "refusal", "--on", ago(0), "--how", "post", *BY)
+    told = ("told", request, "--kind", "refusal", "--on", ago(0), "--how", "post", *BY)
     assert run(*told)[0] == 0
     assert owed not in run("status")[1]
     assert owed not in run("report", "--from", ago(40), "--to", ago(0))[1]
@@ -110,7 +110,7 @@ def test_72_hours_stand_before_what_has_a_month(run: Run) -> None:
 
 def test_the_dossier_has_letters_complaints_and_incidents_in_chapters_of_their_own(run: Run) -> None:
     request, other = asked(run), asked(run, "erasure", "--email", "ben@example.org")
-    assert run("told", request, "--letter-kind", "recipients", "--on", ago(0), "--how", "phone", *BY)[0] == 0
+    assert run("told", request, "--kind", "recipients", "--on", ago(0), "--how", "phone", *BY)[0] == 0
     opened = ("complaint", "open", "--received", ago(0), "--channel", "phone", "--topic", "delay")
     case = run(*opened, "--about", request, *BY)[1].split()[0]
     run("complaint", "acknowledge", case, "--on", ago(0), *BY)

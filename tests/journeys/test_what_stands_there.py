@@ -178,6 +178,64 @@ def test_a_secret_that_is_empty_is_not_set_here(here: Path, capsys: pytest.Captu
     assert "mailchimp.key is empty: put the secret into a file of that name" in said
 
 
+ALERTS = 'urls = [{ file = "secrets/alerts" }]'
+
+
+def _open(path: Path) -> None:
+    path.write_text("json://127.0.0.1:9/alert")
+    path.chmod(0o644)
+
+
+@pytest.mark.parametrize("plant", [a_folder, a_dead_link, a_pipe, a_huge_file, an_empty_file, _open])
+def test_whoever_only_reads_needs_no_secret_whatever_stands_in_its_place(
+    plant: Planting, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = here / "dpsync.toml"
+    config.write_text(f"{CONFIG}\n[alerts]\n{ALERTS}\n", encoding="utf-8")
+    plant(here / "secrets" / "alerts")
+    for words in (("report",), ("status",), ("verify",), ("register",), ("forgotten",)):
+        assert main(["--config", str(config), *words]) == 0, (words, capsys.readouterr().err)
+    assert main(["--config", str(config), "run-once"]) == 78
+    said = capsys.readouterr()
+    assert "alerts.urls[0]: points to what cannot be used" in said.err
+    assert main(["--config", str(config), "check"]) == 78
+    seen = capsys.readouterr().out
+    assert "alerts.urls[0]: points to what cannot be used" in seen
+    assert "2 channels" not in seen  # what cannot be had is no way to anybody
+
+
+def test_of_many_spoilt_checkpoints_the_first_few_and_the_number_are_named(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for size in range(900, 940):
+        (here / "anchors" / f"{size:012d}.checkpoint").write_text("spoilt")
+    _, seen = checked(here, capsys)
+    assert seen.count("is a damaged file") == 3
+    assert "and 37 more like these: `dpsync verify` names each" in seen
+    assert main(["--config", str(here / "dpsync.toml"), "run-once"]) == 78
+    said = capsys.readouterr().err
+    assert said.count("is a damaged file") == 3
+    assert "and 37 more: `dpsync verify` names each" in said
+    assert main(["--config", str(here / "dpsync.toml"), "verify"]) == 2
+    assert capsys.readouterr().err.count("is a damaged file") == 40
+
+
+def test_offline_a_channel_that_is_merely_not_set_here_is_no_problem(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = here / "dpsync.toml"
+    unset = 'urls = [{ env = "NOWHERE_ONE" }, { env = "NOWHERE_TWO" }]'
+    config.write_text(f"{CONFIG}\n[alerts]\n{unset}\n", encoding="utf-8")
+    main(["--config", str(config), "check", "--offline"])
+    seen = capsys.readouterr().out
+    assert "not set here: alerts.urls[0], alerts.urls[1]" in seen
+    assert "DP-301" not in seen
+    (here / "secrets" / "alerts").touch()
+    config.write_text(f"{CONFIG}\n[alerts]\n{ALERTS}\n", encoding="utf-8")
+    main(["--config", str(config), "check", "--offline"])
+    assert "DP-301" in capsys.readouterr().out  # one alone would be too few, too
+
+
 def test_a_secret_that_slipped_in_as_a_path_is_not_repeated(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = here / "dpsync.toml"
     config.write_text(CONFIG.replace("secrets/mailchimp.key", "hunter2-us1"), encoding="utf-8")

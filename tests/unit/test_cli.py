@@ -26,7 +26,7 @@ from dpsync.cli.checks import head_line, worst_exit
 from dpsync.cli.console import Talk, drawn
 from dpsync.cli.first_settings import MARK, Answers, processors_of, settings_text
 from dpsync.cli.reference import EXITS, commands_page
-from dpsync.errors import ConfigurationError, CredentialsRejected, Exit, Fault, Locked, UsageError
+from dpsync.errors import ConfigurationError, CredentialsRejected, Exit, Fault, Locked, UsageError, first_few
 from dpsync.known_connectors import connector_class, connector_names
 from dpsync.settings import load
 from tests.shapes import documented, paths_of
@@ -551,3 +551,10 @@ def test_a_command_seldom_looks_for_circles_of_objects_and_leaves_python_as_it_w
     assert main([], commands=ours) == Exit.DONE
     assert seen[0] > 50 * before[0]
     assert gc.get_threshold() == before
+
+
+def test_of_many_problems_a_sentence_names_the_first_few_and_the_number() -> None:
+    assert first_few(["one", "two", "three"]) == "one; two; three"
+    said = first_few([f"{number}.checkpoint is damaged" for number in range(1_200)])
+    assert said.startswith("0.checkpoint is damaged; 1.checkpoint is damaged; 2.checkpoint is damaged; and 1,197 more")
+    assert said.endswith("`dpsync verify` names each")

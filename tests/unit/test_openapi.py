@@ -23,6 +23,23 @@ from tests.builders import START
 DOCS = Path(__file__).parents[2] / "docs"
 RAW = files("dpsync.intake").joinpath("openapi.json").read_text(encoding="utf-8")
 API: dict[str, Any] = json.loads(RAW)
+NOBODY: tuple[dict[str, object], ...] = (
+    {},
+    {"name": "Ada L"},
+    {"id": None, "email": None, "phone": None},
+    {"id": ""},
+    {"other_emails": []},
+    {"references": {}},
+    {"references": {"google_analytics": []}},
+)
+SOMEBODY: tuple[dict[str, object], ...] = (
+    {"id": "crm-1", "email": None, "other_emails": [], "phone": None, "references": {}},
+    {"other_emails": ["ada@example.org"]},
+    {"phone": "+44 1632 960 000"},
+    {"references": {"google_analytics": ["client-1"]}},
+)
+NO_CHANGE: tuple[dict[str, object], ...] = ({}, {"email": None}, {"fields": {}}, {"fields": None})
+LIFTED = {"told_on": "2026-11-19", "how": "letter"}
 METHODS = {"get", "post", "put", "patch", "delete"}
 
 
@@ -71,7 +88,7 @@ def test_what_may_be_asked_is_described_field_by_field() -> None:
         (schemas["Changes"]["properties"], payload._Changes),
     ):
         assert described.keys() == shape.model_fields.keys()
-    assert set(data["ground"]["enum"]) == set(payload.Ground.__args__)  # type: ignore[attr-defined]  # because a Literal has them
+    assert set(data["ground"]["enum"]) == {*payload.Ground.__args__, None}  # type: ignore[attr-defined]  # because a Literal has them
 
 
 @pytest.mark.parametrize(
@@ -81,6 +98,20 @@ def test_what_may_be_asked_is_described_field_by_field() -> None:
         ({"right": "oblivion", "subject": {"email": "ada@example.org"}}, False),
         ({"right": "erasure", "subject": {"email": "ada@example.org"}, "wish": 1}, False),
         ({"right": "erasure", "subject": {"email": 7}}, False),
+        *(({"right": "erasure", "subject": one}, False) for one in NOBODY),
+        *(({"right": "erasure", "subject": {**one, "name": None}}, True) for one in SOMEBODY),
+        ({"right": "rectification", "subject": {"id": "crm-1"}}, False),
+        ({"right": "rectification", "subject": {"id": "crm-1"}, "changes": None}, False),
+        *(({"right": "rectification", "subject": {"id": "crm-1"}, "changes": one}, False) for one in NO_CHANGE),
+        ({"right": "rectification", "subject": {"id": "crm-1"}, "changes": {"first_name": ""}}, True),
+        ({"right": "rectification", "subject": {"id": "crm-1"}, "changes": {"fields": {"CITY": "Kent"}}}, True),
+        ({"right": "rectification", "subject": {"id": "crm-1"}, "changes": {"fields": {"ADDRESS": {}}}}, False),
+        ({"right": "erasure", "subject": {"id": "crm-1"}, "changes": {"first_name": "Ada"}}, False),
+        ({"right": "erasure", "subject": {"id": "crm-1"}, "changes": None, "lifted": None, "version": None}, True),
+        ({"right": "erasure", "subject": {"id": "crm-1"}, "lifted": LIFTED}, False),
+        ({"right": "restriction", "subject": {"id": "crm-1"}, "lifted": LIFTED}, True),
+        ({"right": "erasure", "subject": {"id": "crm-1"}, "version": -1}, False),
+        ({"right": "erasure", "subject": {"id": "x" * 201}}, False),
     ],
 )
 def test_description_and_receiver_agree_on_what_is_a_request(data: dict[str, object], good: bool) -> None:

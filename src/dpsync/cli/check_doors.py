@@ -99,7 +99,7 @@ def outside(there: Installation, *, offline: bool) -> Iterator[CheckLine]:
         yield CheckLine("mail", CheckResult.NOT_SET, "its password or secret is not set here", UNSET_CODE)
     except DpsyncError as error:
         yield CheckLine("mail", CheckResult.PROBLEM, error.message, "DP-303")
-    yield from _alerts(settings)
+    yield from _alerts(settings, offline=offline)
     if settings.intake.public_url:
         yield CheckLine("public_url", CheckResult.OK, settings.intake.public_url)
     else:
@@ -148,20 +148,25 @@ def questions_that_wait(there: Installation) -> Iterator[CheckLine]:
         yield CheckLine("questions", CheckResult.PROBLEM, text, "DP-303")
 
 
-def _alerts(settings: Settings) -> Iterator[CheckLine]:
-    """Whether anybody would hear; a URL that cannot be used is no channel."""
+def _alerts(settings: Settings, *, offline: bool) -> Iterator[CheckLine]:
+    """Whether anybody would hear; a URL that cannot be used is no channel, nor is one that is not there."""
     found = useless(settings.alerts, rehearsal=settings.controller.rehearsal)
     for name, problem in found.items():
         yield CheckLine("alerts", CheckResult.PROBLEM, f"{name}: {problem}", "DP-302")
-    beats = settings.alerts.heartbeat is not None and HEARTBEAT not in found
-    channels = len(settings.alerts.urls) + (1 if settings.mail else 0) - len(found.keys() - {HEARTBEAT})
-    if channels + beats < 2:
+    absent = {fault.key: fault.code for fault in settings.unset if fault.key.startswith("alerts.")}
+    gone = found.keys() | absent
+    beats = settings.alerts.heartbeat is not None and HEARTBEAT not in gone
+    channels = len(settings.alerts.urls) + (1 if settings.mail else 0) - len(gone - {HEARTBEAT})
+    merely = [key for key, code in absent.items() if offline and code == UNSET_CODE]
+    if channels + beats >= 2:
+        text = f"{several(channels, 'channel')}, {'with' if beats else 'without'} a heartbeat"
+        yield CheckLine("alerts", CheckResult.OK, text)
+    elif channels + beats + len(merely) >= 2:
+        text = f"{several(channels, 'channel')}; not set here: {', '.join(merely)}"
+        yield CheckLine("alerts", CheckResult.NOT_SET, text, UNSET_CODE)
+    else:
         text = "one channel and no heartbeat: if it fails, nobody notices" if channels else "no channel at all"
         yield CheckLine("alerts", CheckResult.PROBLEM, text, "DP-301")
-    else:
-        yield CheckLine(
-            "alerts", CheckResult.OK, f"{several(channels, 'channel')}, {'with' if beats else 'without'} a heartbeat"
-        )
 
 
 def _intake(settings: Settings) -> Iterator[CheckLine]:

@@ -134,8 +134,9 @@ def _fault_line(fault: Fault) -> CheckLine:
 
 
 def _unset_line(fault: Fault, *, offline: bool) -> CheckLine:
-    verdict = CheckResult.NOT_SET if offline else CheckResult.PROBLEM
-    return CheckLine("settings", verdict, f"{fault.key}: {fault.problem}", fault.code, fatal=not offline)
+    merely = offline and fault.code == UNSET  # what is open to others or a folder is wrong in every shell
+    verdict = CheckResult.NOT_SET if merely else CheckResult.PROBLEM
+    return CheckLine("settings", verdict, f"{fault.key}: {fault.problem}", fault.code, fatal=not merely)
 
 
 def _settings(talk: Talk, settings: Settings) -> Iterator[CheckLine]:

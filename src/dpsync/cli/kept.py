@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from dpsync.cli.check_lines import CheckLine, CheckResult
-from dpsync.errors import KeyProblem, StoreAway
+from dpsync.errors import FEW, KeyProblem, StoreAway
 from dpsync.installation import Installation
 from dpsync.paths import TroubleKind
 from dpsync.soundness import Soundness
@@ -23,8 +23,12 @@ def troubles(there: Installation, found: Soundness) -> Iterator[CheckLine]:
         yield CheckLine("keys", CheckResult.PROBLEM, problem, "DP-202", fatal=True)
     for problem in found.ledger.lost:
         yield CheckLine("journal", CheckResult.PROBLEM, problem, "DP-605", fatal=False)
-    for problem in found.ledger.damaged:
+    damaged = found.ledger.damaged
+    for problem in damaged[:FEW]:
         yield CheckLine("anchors", CheckResult.PROBLEM, problem, "DP-604", fatal=True)
+    if len(damaged) > FEW:
+        more = f"and {len(damaged) - FEW:,} more like these: `dpsync verify` names each"
+        yield CheckLine("anchors", CheckResult.PROBLEM, more, "DP-604", fatal=True)
     yield from _unwritable(there, said=found.ledger.damaged)
 
 

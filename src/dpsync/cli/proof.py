@@ -124,6 +124,19 @@ _SAID = {
 }
 
 
+def _with_its_effect(difference: str, shut: dict[str, str]) -> str:
+    """A row that differs; where the request does not open because of it, that is said here, and taken out of `shut`.
+
+    It would open with no key: whoever looked for another one would look in vain, and read of one cause twice.
+    """
+    request = difference.partition(":")[0]
+    if ": wrapped_key does not open " in difference:
+        shut.pop(request, "")
+    elif ": sealed not as " in difference and shut.pop(request, ""):
+        return f"{difference}, so it cannot be opened"
+    return difference
+
+
 def _looked(
     there: "Installation", progress: "Callable[[int, int], None] | None"
 ) -> "tuple[Soundness, dict[str, list[str]]]":
@@ -141,13 +154,12 @@ def _looked(
         if not unsound:
             raise
         raise StoreProblem(f"the database file is damaged: {unsound}. Restore it from the newest back-up") from None
-    # what was sealed is no more what it was, so it would open with no key: nobody need look for another one
-    changed = tuple(f"{one.partition(':')[0]} " for one in sound.differences if ": sealed not as " in one)
-    spoilt = [one for one in opened.unopened if one.startswith(changed)]
+    shut = {one.partition(" cannot ")[0]: one for one in opened.unopened}
+    differences = [_with_its_effect(one, shut) for one in sound.differences]
     wrong = {
-        "keys": [*sound.keys, *(one for one in opened.unopened if one not in spoilt)],
+        "keys": [*sound.keys, *shut.values()],
         "problems": list(sound.ledger.problems),
-        "differences": [*sound.differences, *spoilt, *opened.unfound],
+        "differences": [*differences, *opened.unfound],
         "lost": list(sound.ledger.lost),
         "outside": [*sound.ledger.damaged, *sound.files],
         "database": [unsound] if unsound else [],

@@ -170,7 +170,7 @@ def _show(talk: Talk, found: "Recovered") -> None:
     from dpsync.reports.words import several
 
     for one in found.missing.lost:
-        talk.data(f"missing  {one.kind} {one.request_id}, event {one.event_id} of {one.source}")
+        talk.data(f"missing  {one.named}")
     if not found.missing.listed:
         talk.data("missing  nobody knows which requests: the journal that lists them is gone or damaged")
     for request_id, processor in found.held:

@@ -60,29 +60,44 @@ def install(
         raise UsageError(f"there is no folder {folder}: is systemd installed? --unit-folder names another one")
     if not os.access(folder, os.W_OK):
         raise UsageError(f"{folder} cannot be written: run this as root (sudo), or use `dpsync service show`")
-    is_kept = place.exists() and place.read_text(encoding="utf-8", errors="replace") == unit.text
-    if place.exists() and not is_kept and not replace:
-        raise UsageError(
-            f"{place} exists and is different. Compare it with `dpsync service show`, then use --replace. Nothing was "
-            "changed"
-        )
     beside = _beside(unit)
-    for name, text in {NAME: unit.text, **beside}.items():
-        _place(folder / name, text)
-    ran = _started(talk, _wanted(beside) if now else [])
+    texts = {folder / name: text for name, text in {NAME: unit.text, **beside}.items()}
+    other = [path for path, text in texts.items() if path.exists() and not _stands(path, text)]
+    if other and not replace:
+        raise UsageError(
+            f"{', '.join(map(str, other))} exists and is different. Compare it with `dpsync service show`, then use "
+            "--replace. Nothing was changed"
+        )
+    is_kept = all(_stands(path, text) for path, text in texts.items())
+    for path, text in texts.items():
+        _place(path, text)
+    failed = _started(talk, _wanted(beside) if now else [])
+    stored = f"nothing new: {place} is as it should be" if is_kept else f"{place}, for the user {unit.user}"
+    start = f"systemctl enable --now {' '.join(_wanted(beside))}"
+    if failed:
+        talk.ending(
+            stored=f"{stored}. systemd has not taken it",
+            by_itself="nothing: the service does not run by this unit yet.",
+            waits=f"for you: {failed}, then run `dpsync service install` again{' with --now' if now else ''}",
+        )
+        return Exit.LOOK
     talk.ending(
-        stored=f"nothing new: {place} is as it should be" if is_kept else f"{place}, for the user {unit.user}",
-        by_itself="the service runs, and starts with the machine." if ran and now else "nothing.",
-        waits="" if ran and now else f"for you: `systemctl enable --now {' '.join(_wanted(beside))}`",
+        stored=stored,
+        by_itself="the service runs, and starts with the machine." if now else "nothing.",
+        waits="" if now else f"for you: `{start}`",
     )
-    return Exit.DONE if ran else Exit.LOOK
+    return Exit.DONE
+
+
+def _stands(path: Path, text: str) -> bool:
+    return path.exists() and path.read_text(encoding="utf-8", errors="replace") == text
 
 
 def _place(path: Path, text: str) -> None:
     """Write a unit, unless it stands there in the same bytes."""
     from dpsync.cli.opening import written
 
-    if path.exists() and path.read_text(encoding="utf-8", errors="replace") == text:
+    if _stands(path, text):
         return
     written(path, text.encode())
     path.chmod(0o644)  # a unit holds no secret, and `systemctl status` of any user reads it
@@ -158,19 +173,19 @@ def _command() -> str:
     return str(program) if program.name == "dpsync" and os.access(program, os.X_OK) else f"{sys.executable} -m dpsync"
 
 
-def _started(talk: Talk, wanted: "Sequence[str]") -> bool:
-    """Have systemd read the units, and start those that are wanted; whether it did."""
+def _started(talk: Talk, wanted: "Sequence[str]") -> str:
+    """Have systemd read the units, and start those that are wanted. Returns what a person must mend first, or ""."""
     import shutil
     import subprocess
 
     program = shutil.which("systemctl")
     if program is None:
         talk.warn("There is no systemctl on this machine, so nothing is started.")
-        return False
+        return "install systemd"
     for arguments in (["daemon-reload"], *([["enable", "--now", *wanted]] if wanted else [])):
         ended = subprocess.run([program, *arguments], capture_output=True, check=False)  # noqa: S603 - because each part is ours
         if ended.returncode:
             told = " ".join(["systemctl", *arguments])
             talk.warn(f"`{told}` failed ({ended.returncode}). See `journalctl -u {NAME} -n 50`.")
-            return False
-    return True
+            return f"`{told}` must work first"
+    return ""

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, select, update
 from dpsync import durable, journal_comparison
 from dpsync.alert_causes import AlertCause
 from dpsync.alerts import Concern, raise_alert
-from dpsync.errors import KeyProblem, LedgerTampered, ProofDamaged, UsageError
+from dpsync.errors import KeyProblem, LedgerTampered, ProofDamaged, UsageError, first_few
 from dpsync.installation import Installation
 from dpsync.intake.sweeping import after_recovery
 from dpsync.journal import AcceptedRequest, Journal, Stretch
@@ -131,7 +131,7 @@ def recover(there: Installation, person: Person, now: datetime) -> Recovered:
 def _behind(there: Installation) -> _Behind:
     lying = there.custody.lying(there.read)
     if lying.damaged:
-        raise ProofDamaged("; ".join(lying.damaged))
+        raise ProofDamaged(first_few(lying.damaged))
     aside = _journals_set_aside(there)
 
     def work(connection: Connection) -> _Behind:
@@ -229,8 +229,8 @@ def _begin(
 
 
 def _tell(connection: Connection, there: Installation, missing: Missing, decided: Concern, now: datetime) -> None:
-    ids = "Missing requests, by their ids:"
-    lost = [Concern(one.request_id, f"{one.kind} {one.request_id}", why=ids) for one in missing.lost[:MOST_NAMED]]
+    what = "Missing, as the main database can find it:"
+    lost = [Concern(one.request_id, one.named, why=what) for one in missing.lost[:MOST_NAMED]]
     raise_alert(
         connection,
         cause=AlertCause.RESTORED,

@@ -10,7 +10,7 @@ from dpsync import custody, journal_comparison, key_register, own_store, telemet
 from dpsync import settings as configuration
 from dpsync.alerts import tell_of_useless
 from dpsync.channels import useless
-from dpsync.errors import KeyProblem, StoreProblem
+from dpsync.errors import KeyProblem, StoreProblem, first_few
 from dpsync.installation import Installation
 from dpsync.ledger import entry
 from dpsync.ledger.audit import Verification
@@ -122,13 +122,13 @@ def _demand_sound(there: Installation) -> Verification:
     if unsound := there.read(integrity.problem):
         raise StoreProblem(f"the database file is damaged: {unsound}. Restore it from the newest back-up")
     if problems := key_problems(there):
-        raise KeyProblem("; ".join(problems))
+        raise KeyProblem(first_few(problems))
     there.custody.demand_recovered()
     witnessing.demand_others(there)
     if there.settings.ledger.stamps:
         stamping.demand_library()
     verification = verify_ledger(there, full=False)
-    verification.demand()
+    custody.Differences(verification.problems, verification.damaged, verification.lost).demand()
     there.keys.demand_room()
     there.custody.demand_room()
     there.custody.settle(there.read, there.write, there.clock.now())

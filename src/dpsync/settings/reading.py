@@ -49,12 +49,12 @@ def load(path: Path, environ: Mapping[str, str], *, secrets: bool = True) -> Set
     """The settings in `path`, with every secret resolved and every relative path begun at the file's folder.
 
     Raises `ConfigurationError` with all faults at once. A secret that is merely not set here has code DP-204 and comes
-    after all that is wrong. With `secrets=False` such secrets alone are no error: they are in `Settings.unset`. But the
-    address of the store is needed by every command.
+    after all that is wrong. With `secrets=False` no secret is an error, be it not set or its file a folder or open to
+    others: they are in `Settings.unset`. But the address of the store is needed by every command.
     """
     text, document = parsed(path)
     here = Environment(environ, path.absolute().parent)
-    cross = _between_sections(document, here.folder)
+    cross = tuple(_between_sections(document, here.folder))
     settings, faults = None, []
     try:
         settings = Settings.model_validate(document, context=here)
@@ -64,12 +64,16 @@ def load(path: Path, environ: Mapping[str, str], *, secrets: bool = True) -> Set
     faults.sort(key=lambda fault: fault.code == UNSET_CODE)
     if settings is not None and not faults:
         return settings
-    if secrets or any(fault.code != UNSET_CODE for fault in faults):
+    if secrets or cross:
         raise ConfigurationError(faults)
+    lenient = Environment(environ, here.folder, lenient=True)
+    try:
+        without = Settings.model_validate(document, context=lenient)
+    except ValidationError:
+        raise ConfigurationError(faults) from None
     if nowhere := [fault for fault in faults if fault.key == "store.url"]:
         raise ConfigurationError(nowhere)  # every command needs the store
-    lenient = Environment(environ, here.folder, lenient=True)
-    return Settings.model_validate(document, context=lenient).missing(tuple(faults))
+    return without.missing(tuple(faults))
 
 
 def connector_section(

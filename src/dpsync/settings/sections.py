@@ -386,10 +386,10 @@ class Settings(Section):
 
     @property
     def unset(self) -> tuple[Fault, ...]:
-        """The secrets that are not set here (DP-204); only ever filled by `load(..., secrets=False)`."""
+        """The secrets that are not set here (DP-204) or cannot be used; only filled by `load(..., secrets=False)`."""
         return self._unset
 
     def missing(self, faults: tuple[Fault, ...]) -> Self:
-        """These settings, remembering which secrets are not set here."""
+        """These settings, remembering which secrets cannot be had here."""
         self._unset = faults
         return self

@@ -62,7 +62,7 @@ def wrong(problem: str) -> PydanticCustomError:
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """What a value may depend on beside its text. `lenient`: a secret that is not set is let through, unset."""
+    """What a value may depend on beside its text. `lenient`: a secret that cannot be had is let through, unset."""
 
     environ: Mapping[str, str]
     folder: Path
@@ -100,8 +100,8 @@ def resolve(raw: object, here: Environment) -> Secret:
     shown = target if kind == "env" else str(located(target, here.folder))
     try:
         value = _from_environment(target, here.environ) if kind == "env" else _from_file(Path(shown))
-    except PydanticCustomError as problem:
-        if not (here.lenient and problem.type == UNSET):
+    except PydanticCustomError:
+        if not here.lenient:
             raise
         return Secret(f"{kind}:{shown}", None)
     return Secret(f"{kind}:{shown}", value)
