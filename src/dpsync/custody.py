@@ -62,9 +62,8 @@ class Lying:
 
 @dataclass(frozen=True, slots=True)
 class Differences:
-    """What is wrong: `contradicted` says that the ledger is not what was signed, `damaged` that a file outside is
-    missing or spoilt, `lost` that accepted requests are missing from the database.
-    """
+    """What is wrong. `contradicted`: the ledger is not what was signed. `damaged`: a file outside is missing or spoilt.
+    `lost`: accepted requests are missing from the database."""
 
     contradicted: tuple[str, ...]
     damaged: tuple[str, ...]

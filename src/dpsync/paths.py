@@ -250,9 +250,8 @@ def told_of(path: Path, refused: OSError, use: str = "written") -> Trouble:
 def _shut(path: Path, use: str) -> Trouble:
     """Which part of the way this user may not have: what is there, or the folder that it would come into."""
     there = next(one for one in (path, *path.parents) if os.path.lexists(one))
-    if there != path and not os.access(there, os.X_OK, effective_ids=True):
-        return _not_ours(there, "entered")
-    return _not_ours(there, use)
+    entered = there == path or os.access(there, os.X_OK, effective_ids=True)
+    return _not_ours(there, use if entered else "entered")
 
 
 def _not_ours(path: Path, what: str) -> Trouble:
@@ -275,9 +274,8 @@ def away(path: Path) -> str:
 
 def _mount_point(path: Path) -> Path:
     """Also where a folder of the same disk was mounted, which `Path.is_mount` cannot tell from any other folder."""
-    points = _mounted()
-    around = (path.resolve(), *path.resolve().parents)
-    return next((one for one in around if str(one) in points or one.is_mount()), path)
+    points, here = _mounted(), path.resolve()
+    return next((one for one in (here, *here.parents) if str(one) in points or one.is_mount()), path)
 
 
 def _disk_is_read_only(point: Path) -> bool:

@@ -11,7 +11,7 @@ from dpsync.cli.console import Talk
 from dpsync.errors import Exit, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from dpsync.cli.systemd_unit import UnitFile
 
@@ -61,7 +61,27 @@ def install(
     if not os.access(folder, os.W_OK):
         raise UsageError(f"{folder} cannot be written: run this as root (sudo), or use `dpsync service show`")
     beside = _beside(unit)
-    texts = {folder / name: text for name, text in {NAME: unit.text, **beside}.items()}
+    is_kept = _placed({folder / name: text for name, text in {NAME: unit.text, **beside}.items()}, replace=replace)
+    failed = _started(talk, _wanted(beside) if now else [])
+    stored = f"nothing new: {place} is as it should be" if is_kept else f"{place}, for the user {unit.user}"
+    if failed:
+        again = f"then run `dpsync service install{' --now' if now else ''}` again"
+        talk.ending(
+            stored=f"{stored}. systemd has not taken it",
+            by_itself="nothing: the service does not run by this unit yet.",
+            waits=f"for you: {failed}, {again}",
+        )
+        return Exit.LOOK
+    talk.ending(
+        stored=stored,
+        by_itself="the service runs, and starts with the machine." if now else "nothing.",
+        waits="" if now else f"for you: `systemctl enable --now {' '.join(_wanted(beside))}`",
+    )
+    return Exit.DONE
+
+
+def _placed(texts: "Mapping[Path, str]", *, replace: bool) -> bool:
+    """Write the units; whether all of them stood there already. Raises `UsageError` for one that is different."""
     other = [path for path, text in texts.items() if path.exists() and not _stands(path, text)]
     if other and not replace:
         raise UsageError(
@@ -71,22 +91,7 @@ def install(
     is_kept = all(_stands(path, text) for path, text in texts.items())
     for path, text in texts.items():
         _place(path, text)
-    failed = _started(talk, _wanted(beside) if now else [])
-    stored = f"nothing new: {place} is as it should be" if is_kept else f"{place}, for the user {unit.user}"
-    start = f"systemctl enable --now {' '.join(_wanted(beside))}"
-    if failed:
-        talk.ending(
-            stored=f"{stored}. systemd has not taken it",
-            by_itself="nothing: the service does not run by this unit yet.",
-            waits=f"for you: {failed}, then run `dpsync service install` again{' with --now' if now else ''}",
-        )
-        return Exit.LOOK
-    talk.ending(
-        stored=stored,
-        by_itself="the service runs, and starts with the machine." if now else "nothing.",
-        waits="" if now else f"for you: `{start}`",
-    )
-    return Exit.DONE
+    return is_kept
 
 
 def _stands(path: Path, text: str) -> bool:
