@@ -4,12 +4,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import insert
 
 from dpsync.ledger.entry import decode
 from dpsync.model import Right
 from dpsync.running.ended_periods import years_before
 from dpsync.soundness import judge
 from dpsync.store import tables as t
+from dpsync.store.reconciling_tables import listed_person
 from tests.journeys.installation import Asked, Installation, sqlite_url
 from tests.journeys.test_forgetting import ADA, BEN, at_work, finished, later
 from tests.journeys.test_month_keys import close, complain
@@ -32,6 +34,8 @@ def test_they_go_after_their_years_and_an_opt_out_and_evidence_stay(tmp_path: Pa
         left = finished(there, Right.OPT_OUT, BEN, id="crm-2")
         needed = finished(there, email=CARA, id="crm-3")
         before = persons(there)
+        listed = [{"source": "crm", "person": one, "first_at": there.clock.now()} for one in before.values()]
+        there.service.write(lambda unit: unit.connection.execute(insert(listed_person), listed))
         later(there, 40)
         complain(there, needed)
         there.clock.advance(timedelta(days=295))
@@ -40,7 +44,7 @@ def test_they_go_after_their_years_and_an_opt_out_and_evidence_stay(tmp_path: Pa
         assert receipt(there, gone).exists()
         later(there, 21)
         names = {row.person for row in there.rows(t.alias)}
-        assert names == {before[left.id], before[needed.id]}
+        assert names == {before[left.id], before[needed.id]} == {row.person for row in there.rows(listed_person)}
         assert persons(there)[gone.id] not in before.values()
         assert {row.person for row in there.rows(t.propagation)} == set(persons(there).values())
         assert [receipt(there, one).exists() for one in (gone, left, needed)] == [False, False, True]

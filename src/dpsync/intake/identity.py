@@ -24,6 +24,7 @@ from dpsync.propagation.rules.persons import NAMELESS
 from dpsync.sealing import Keys
 from dpsync.store import tables as t
 from dpsync.store.beside import alone
+from dpsync.store.reconciling_tables import listed_person
 from dpsync.store.upsert import insert_missing
 from dpsync.store.writer import Unit
 
@@ -234,7 +235,8 @@ def unname(unit: Unit, controller: Controller, person: str, now: datetime) -> No
     """Destroy the pseudonyms of a person: what was asked of them is from then on of somebody without any name."""
     joined: set[str] = set()
     fresh = NAMELESS + secrets.token_hex(16)
-    unit.connection.execute(delete(t.alias).where(t.alias.c.person == person))
+    for table in (t.alias, listed_person):
+        unit.connection.execute(delete(table).where(table.c.person == person))
     _move(unit.connection, "person", person, fresh, joined)
     said = names_said(unit.connection, controller.keys, fresh)
     for request_id in sorted(joined):

@@ -37,6 +37,7 @@ def _lines(settings: Settings) -> Iterator[KeptLine]:
     yield KeptLine("Name, addresses and changes, sealed", finished, setting, default)
     yield KeptLine("Reasons of decisions and remarks of answers, sealed", finished, setting, default)
     yield _keys_line(settings)
+    yield KeptLine("What was written of complaints and incidents, sealed", FOR_EVER)
     for name, one in settings.processors.items():
         if one.retention is not None:
             months = f"{one.retention.months} months from when it began, then a person deletes it there"
