@@ -241,7 +241,7 @@ class RosterLine:
     where it shows none. `mailed`: it may get mail; `used`: nothing keeps it from use; `opted_out`: it says that the
     person themselves left; `unsure`: of that only a look at the record is sure (`ObservesOptOuts.opted_out_at`).
     `changed_at` and `by`: when it was changed last, and how it came there, in the vendor's own words, as far as it
-    tells.
+    tells. `mark`: a place in the list, "" for none: whoever saw all lines up to this one can go on from there later.
     """
 
     place: str
@@ -253,14 +253,16 @@ class RosterLine:
     changed_at: datetime | None = None
     by: str = ""
     unsure: bool = False
+    mark: str = field(default="", repr=False)
 
 
 class Roster(ABC):
     """A connector whose vendor lists everybody whom it holds inherits this too."""
 
     @abstractmethod
-    def roster(self) -> Iterator[RosterLine]:
-        """Everybody in every place, page by page; a record may come twice. Only reads.
+    def roster(self, after: str = "") -> Iterator[RosterLine]:
+        """Everybody in every place, page by page; a record may come twice. Only reads. `after`: the mark of a line that
+        this same connector gave: then only whoever comes behind it.
 
         Raises `vendor.errors.Ended` and `CredentialsRejected` where a page cannot be read, or the list changed so
         much meanwhile that somebody may have been passed over: whoever only reached the end has seen everybody.

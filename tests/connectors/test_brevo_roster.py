@@ -43,10 +43,10 @@ class Listed(StandIn):
         return said(200, {"contacts": self.held[at : at + self.most], "count": len(self.held), **self.change})
 
 
-def lines_of(there: StandIn) -> list[RosterLine]:
+def lines_of(there: StandIn, after: str = "") -> list[RosterLine]:
     with before(there) as stage:
         assert isinstance(stage.connector, Brevo)
-        return list(stage.connector.roster())
+        return list(stage.connector.roster(after))
 
 
 def test_a_line_says_what_the_vendor_shows_and_no_more() -> None:
@@ -84,6 +84,26 @@ def test_a_contact_may_have_no_address_and_no_time(email: str | None) -> None:
 def test_each_is_listed_once_however_many_pages_there_are(many: int) -> None:
     there = Listed([row(at) for at in range(many)], most=50)
     assert [int(line.record) for line in lines_of(there)] == list(range(many))
+
+
+def test_each_mark_is_a_place_from_which_it_goes_on() -> None:
+    there = Listed([row(at) for at in range(234)], most=50)
+    lines = lines_of(there)
+    marked = [at for at, line in enumerate(lines) if line.mark]
+    assert marked == [49, 79, 109, 139, 169, 199, 229], "the last line of each page but the last"
+    for at in marked:
+        assert [int(line.record) for line in lines_of(there, lines[at].mark)] == list(range(at + 1, 234))
+
+
+def test_a_place_that_moved_meanwhile_is_found_again_or_not_known() -> None:
+    there = Listed([row(at) for at in range(100)], most=50)
+    mark = lines_of(there)[49].mark
+    del there.held[: AGAIN - 1]
+    assert [int(line.record) for line in lines_of(there, mark)] == list(range(50, 100))
+    del there.held[: AGAIN + 1]
+    with pytest.raises(Ended) as caught:
+        lines_of(there, mark)
+    assert caught.value.outcome.reason == MOVED
 
 
 def test_whoever_leaves_or_comes_meanwhile_moves_nobody_out_of_sight() -> None:

@@ -58,10 +58,10 @@ class Lists(StandIn):
         return said(200, {**self.audience.page(query), **self.change})
 
 
-def lines_of(there: StandIn) -> list[RosterLine]:
+def lines_of(there: StandIn, after: str = "") -> list[RosterLine]:
     with on_stage(there) as stage:
         assert isinstance(stage.connector, Mailchimp)
-        return list(stage.connector.roster())
+        return list(stage.connector.roster(after))
 
 
 def numbers(lines: list[RosterLine]) -> list[int]:
@@ -123,6 +123,25 @@ def test_the_source_may_be_missing_and_a_contact_may_have_no_address() -> None:
 def test_each_is_listed_once_however_many_pages_there_are(many: int) -> None:
     audience = Audience([row(at) for at in range(many)], most=50)
     assert numbers(lines_of(Lists(audience))) == list(range(many))
+
+
+def test_each_mark_is_a_place_from_which_it_goes_on() -> None:
+    audience = Audience([row(at) for at in range(120)], [row(at) for at in range(200, 270)], most=50)
+    lines = lines_of(Lists(audience))
+    assert numbers(lines) == [*range(200, 270), *range(120)]
+    marked = [at for at, line in enumerate(lines) if line.mark]
+    assert marked == [49, 119, 149, 179], "the last line of each page but the last"
+    for at in marked:
+        assert numbers(lines_of(Lists(audience), lines[at].mark)) == numbers(lines[at + 1 :])
+    assert [lines[at].mark.partition(" ")[0] for at in marked] == ["list1/archived", *["list1/"] * 3]
+
+
+def test_a_mark_of_an_audience_that_is_gone_is_no_place() -> None:
+    audience = Audience([row(at) for at in range(120)], most=50)
+    mark = lines_of(Lists(audience))[49].mark
+    with pytest.raises(Ended) as caught:
+        lines_of(Lists(audience), mark.replace("list1", "list2"))
+    assert caught.value.outcome.reason == MOVED
 
 
 def test_whoever_leaves_meanwhile_moves_nobody_out_of_sight() -> None:

@@ -3,8 +3,9 @@
 Who leaves it meanwhile moves all behind them forward: so each page begins with the end of the one before.
 """
 
+import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from dpsync.connector import Retryable, RosterLine
@@ -23,21 +24,30 @@ class Page:
     total: int
 
 
-def overlapping(page_at: Callable[[int], Page]) -> Iterator[RosterLine]:
-    """Everybody on it. `page_at`: the page behind so many records. Raises `Ended` where somebody may be passed over."""
-    end: Sequence[str] = ()
-    skipped = 0
+def overlapping(page_at: Callable[[int], Page], after: str = "") -> Iterator[RosterLine]:
+    """Everybody on it, or behind the mark `after`. `page_at`: the page behind so many records.
+
+    Raises `Ended` where somebody may be passed over.
+    """
+    skipped, end = _place(after)
     while True:
         page = page_at(skipped)
         new = _behind(page.lines, end)
-        yield from new
         reached = skipped + len(page.lines)
         if reached >= page.total:
+            yield from new
             return
         if not new:
             raise unreadable()  # it promises more, and shows nothing
         end = [line.record for line in page.lines[-AGAIN:]]
         skipped = reached - len(end)
+        yield from new[:-1]
+        yield replace(new[-1], mark=json.dumps([skipped, end]))
+
+
+def _place(mark: str) -> tuple[int, Sequence[str]]:
+    skipped, end = json.loads(mark or "[0, []]")
+    return skipped, end
 
 
 def _behind(page: Sequence[RosterLine], end: Sequence[str]) -> Sequence[RosterLine]:

@@ -26,10 +26,10 @@ class AccountRoster(Roster):
     def calls(self, order: Instruction | None) -> Calls:
         """Those of one instruction."""
 
-    def roster(self) -> Iterator[RosterLine]:
+    def roster(self, after: str = "") -> Iterator[RosterLine]:
         """Every contact; whether one on the blocklist left or bounced, only a look at it tells."""
         calls = self.calls(None)
-        return overlapping(lambda skipped: _page(calls, skipped))
+        return overlapping(lambda skipped: _page(calls, skipped), after)
 
 
 def _page(calls: Calls, skipped: int) -> Page:

@@ -183,11 +183,10 @@ class Mailchimp(PeopleInPlaces[MailchimpSettings, Calls, str, Member], ObservesO
         """What the audience says of it now."""
         return opted_out_at(self.calls(None), hint)
 
-    def roster(self) -> Iterator[RosterLine]:
+    def roster(self, after: str = "") -> Iterator[RosterLine]:
         """Everybody in every audience."""
         calls = self.calls(None)
-        for audience in self._every_place(calls):
-            yield from lines_of(calls, audience)
+        return lines_of(calls, self._every_place(calls), after)
 
     # --- one contact in one audience
 

@@ -5,32 +5,44 @@ to skip.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import Final
 
-from dpsync.connector import Reply, RosterLine
+from dpsync.connector import Reply, Retryable, RosterLine
 from dpsync.connectors.mailchimp.calls import LIST_ID, PAGE, SILENT, STATUSES, Calls
 from dpsync.errors import PayloadInvalid
 from dpsync.vendor.deliveries import moment
-from dpsync.vendor.errors import unreadable
-from dpsync.vendor.rosters import Page, overlapping
+from dpsync.vendor.errors import Ended, unreadable
+from dpsync.vendor.rosters import MOVED, Page, overlapping
 
 _FIELDS: Final = ",".join(
     ["list_id", "total_items"]
     + [f"members.{name}" for name in ("contact_id", "email_address", "status", "last_changed", "source")]
 )
+_PARTS: Final[tuple[Mapping[str, str], ...]] = ({"status": "archived"}, {})
 _HOW: Final = re.compile(r"[A-Za-z0-9 ._()/:-]{1,60}")
 
 
-def lines_of(calls: Calls, audience: str) -> Iterator[RosterLine]:
-    """Everybody in it. Whether archived contacts come unasked is not documented, so they are asked for. Raises `Ended`.
+def lines_of(calls: Calls, audiences: Iterable[str], after: str = "") -> Iterator[RosterLine]:
+    """Everybody in them. Whether archived contacts come unasked is not documented, so they are asked for. Raises
+    `Ended`: also where the audience of the mark `after` is not there any more.
 
     They come first: whoever is taken out of the archive meanwhile is seen in one of the two.
     """
-    for only in ({"status": "archived"}, {}):
-        yield from overlapping(partial(_page, calls, audience, only))
+    begins, _, place = after.partition(" ")
+    for audience in audiences:
+        for only in _PARTS:
+            name = f"{audience}/{only.get('status', '')}"
+            if begins not in ("", name):
+                continue
+            for line in overlapping(partial(_page, calls, audience, only), place):
+                yield replace(line, mark=f"{name} {line.mark}") if line.mark else line
+            begins = place = ""
+    if begins:
+        raise Ended(Retryable(reason=MOVED))
 
 
 def _page(calls: Calls, audience: str, only: Mapping[str, str], skipped: int) -> Page:
