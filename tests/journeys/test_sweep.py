@@ -22,6 +22,7 @@ from dpsync.intake.reconciliation.comparison import ListComparison
 from dpsync.intake.reconciliation.findings import OpenFinding
 from dpsync.intake.reconciliation.judging import Brake
 from dpsync.intake.sweeping.nightly import Nightly
+from dpsync.intake.sweeping.resumption import KEPT
 from dpsync.intake.sweeping.sweep import PAGE as AT_ONCE
 from dpsync.intake.sweeping.sweep import Sweep, sweep_of
 from dpsync.model import Right
@@ -421,11 +422,98 @@ def test_whoever_dies_in_a_sweep_keeps_nobody_from_beginning_anew(
         Nightly(nightly.there.service).go_on(clock.now())
     Nightly(nightly.there.service).go_on(clock.now())
     assert last(nightly) is None
-    assert "begins anew" not in log_stream.getvalue()
+    assert "interrupted" not in log_stream.getvalue()
     clock.advance(timedelta(minutes=11))
     Nightly(nightly.there.service).go_on(clock.now())
     assert last(nightly) == clock.now()
-    assert "interrupted before its end, and begins anew" in log_stream.getvalue()
+    assert "interrupted before its end" in log_stream.getvalue()
+
+
+@pytest.fixture
+def in_pages(nightly: Swept, monkeypatch: pytest.MonkeyPatch) -> Swept:
+    """The vendor shows a hundred contacts a call, and the first of them is of somebody who had opted out."""
+    monkeypatch.setattr("dpsync.connectors.mailchimp.roster.PAGE", 100)
+    nightly.done(Right.OPT_OUT, "p0@example.org")
+    nightly.there.clock.advance(3 * DAY)
+    nightly.becomes("subscribed", "p0@example.org")
+    nightly.becomes("unsubscribed", "p1@example.org")
+    return nightly
+
+
+def dies(place: Swept, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the first minute."""
+    with slow(place, monkeypatch):
+        Nightly(place.there.service).go_on(place.there.clock.now())
+    place.there.clock.advance(timedelta(minutes=11))
+
+
+def pages(place: Swept) -> int:
+    return place.there.sandbox.there(lambda vendor: sum("/members" in one.endpoint for one in vendor.journal.calls))
+
+
+def under_way(place: Swept) -> list[object]:
+    return [one for one in place.there.rows(t.shelf) if one.processor == KEPT]
+
+
+def test_whoever_takes_over_goes_on_where_the_dead_one_was(
+    in_pages: Swept, monkeypatch: pytest.MonkeyPatch, log_stream: io.StringIO
+) -> None:
+    place, clock = in_pages, in_pages.there.clock
+    dies(place, monkeypatch)
+    (kept,) = under_way(place)
+    assert "example.org" not in str(kept), "what it holds is sealed"
+    dies(place, monkeypatch)
+    before = pages(place)
+    Nightly(place.there.service).go_on(clock.now())
+    assert "goes on where it was interrupted" in log_stream.getvalue()
+    assert (pages(place) - before, under_way(place)) == (8, []), "two calls of ten less, and the opt-out again"
+    standing = place.there.service.read(partial(standings, kept=SWEPT))["newsletter"]
+    assert (standing.listed, standing.agree, standing.differ) == (AT_ONCE + 1, AT_ONCE - 1, 2)
+    assert place.found() == [("contactable", "opt_out"), ("missed", "opt_out")]
+    assert place.asked()[1:] == [("observed:newsletter", "opt_out")]
+    place.there.clock.advance(DAY)
+    Nightly(place.there.service).go_on(clock.now())
+    assert place.found() == [("contactable", "opt_out")], "found once, and the other has become a request"
+    assert len(place.asked()) == 2
+
+
+def test_where_the_list_moved_too_much_or_it_is_too_late_it_begins_anew(
+    in_pages: Swept, monkeypatch: pytest.MonkeyPatch, log_stream: io.StringIO
+) -> None:
+    place, clock = in_pages, in_pages.there.clock
+    dies(place, monkeypatch)
+
+    def leave(vendor: Mailchimp) -> None:
+        members = next(iter(vendor.accounts.values())).audiences[place.audience].members
+        for key in list(members)[60:100]:
+            del members[key]
+
+    place.there.sandbox.there(leave)
+    Nightly(place.there.service).go_on(clock.now())
+    assert "the list moved meanwhile: begins anew" in log_stream.getvalue()
+    standing = place.there.service.read(partial(standings, kept=SWEPT))["newsletter"]
+    assert (standing.state, standing.listed, standing.differ) == (ListState.COMPARED, AT_ONCE - 39, 2)
+    clock.advance(DAY)
+    log_stream.truncate(0)
+    dies(place, monkeypatch)
+    assert under_way(place) != []
+    clock.advance(timedelta(hours=12))
+    Nightly(place.there.service).go_on(clock.now())
+    assert "goes on" not in log_stream.getvalue()
+    assert last(place) == clock.now()
+
+
+def test_by_hand_it_goes_on_only_where_that_is_asked_for(in_pages: Swept, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = in_pages
+    for resume, read in ((False, 10 + 1), (True, 8)):
+        dies(place, monkeypatch)
+        before = pages(place)
+        sweep_of(place.there.service, "newsletter", resume=resume).run(place.there.clock.now(), dry=True)
+        assert pages(place) - before == 10, "to look only, it reads all"
+        before = pages(place)
+        sweep_of(place.there.service, "newsletter", resume=resume).run(place.there.clock.now())
+        assert pages(place) - before == read
+        place.there.clock.advance(DAY)
 
 
 def test_a_sweep_that_never_comes_to_its_end_is_a_problem(nightly: Swept) -> None:

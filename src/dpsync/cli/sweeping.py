@@ -28,6 +28,9 @@ def sweep(
     ] = None,
     by: Annotated[str, typer.Option(help="Who says so, with --at-most.")] = "",
     reason: Annotated[str, typer.Option(help="Why, with --at-most. dpsync keeps only a mark of it.")] = "",
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on where a sweep was interrupted less than 12 hours after it began.")
+    ] = False,
     as_json: AsJson = False,
 ) -> int:
     """Look who is at a processor that should not be: erased people, and people who opted out or are restricted.
@@ -36,23 +39,32 @@ def sweep(
     Exit code 2: something differs, or a list could not be compared.
     """
     from dpsync.cli.console import os_user
-    from dpsync.cli.opening import installation
-    from dpsync.cli.reconciling import remember
-    from dpsync.intake.sweeping.sweep import sweep_of, with_a_roster
     from dpsync.propagation.decisions import Person
 
     talk: Talk = ctx.obj
-    person, found = Person(by, os_user(), reason), []
+    person = Person(by, os_user(), reason)
     _demand_named(processor, at_most, person)
-    with installation(talk, compare=not dry_run) as there:
+    found = _swept(talk, processor, person, at_most, dry=dry_run, resume=resume)
+    _show(talk, found, dry=dry_run, as_json=as_json)
+    return Exit.DONE if all(map(_is_good, found)) else Exit.LOOK
+
+
+def _swept(
+    talk: Talk, processor: str | None, person: "Person", at_most: int | None, *, dry: bool, resume: bool
+) -> "Sequence[ListComparison]":
+    from dpsync.cli.opening import installation
+    from dpsync.cli.reconciling import remember
+    from dpsync.intake.sweeping.sweep import sweep_of, with_a_roster
+
+    found = []
+    with installation(talk, compare=not dry) as there:
         for name in [processor] if processor else with_a_roster(there.settings):
-            one, allowed = sweep_of(there, name, at_most), None if dry_run else at_most
+            one, allowed = sweep_of(there, name, at_most, resume=resume), None if dry else at_most
             if allowed is not None:
                 remember(there, name, allowed, person, there.clock.now())
             with talk.progress(f"reading {name}") as progress:
-                found.append(one.run(there.clock.now(), dry=dry_run, heard=_heard(progress)))
-    _show(talk, found, dry=dry_run, as_json=as_json)
-    return Exit.DONE if all(map(_is_good, found)) else Exit.LOOK
+                found.append(one.run(there.clock.now(), dry=dry, heard=_heard(progress)))
+    return found
 
 
 def _demand_named(processor: str | None, at_most: int | None, person: "Person") -> None:

@@ -3,7 +3,7 @@ one at once.
 
 A long list takes long, and other jobs must not wait for it. So a sweep goes on for some seconds of each minute, which
 also leaves the rest of the account's time to others; of several workers one does it. Whoever dies in it has changed
-nothing, and another begins anew, and says so.
+nothing, and another goes on where that one was, or begins anew, and says so.
 """
 
 import secrets
@@ -55,7 +55,7 @@ class Nightly:
         if before is None:
             return
         if before and not goes_on:
-            telemetry.log("sweep").warning("interrupted before its end, and begins anew", processor=name)
+            telemetry.log("sweep").warning("interrupted before its end", processor=name)
         if self._is_over(name, steps):
             self._there.write(self._release)
         else:
@@ -63,7 +63,7 @@ class Nightly:
 
     def _next(self, now: datetime) -> tuple[str, Iterator[int]]:
         name = next(iter(self._due(now)), "")
-        return name, sweep_of(self._there, name, paced=False).steps(now) if name else iter(())
+        return name, sweep_of(self._there, name, paced=False, resume=True).steps(now) if name else iter(())
 
     def _due(self, now: datetime) -> list[str]:
         there = self._there

@@ -15,6 +15,7 @@ from typing import ClassVar, Final
 
 from sqlalchemy import Connection, select
 
+from dpsync import telemetry
 from dpsync.address import NotAnAddress, mailbox
 from dpsync.connector import Connector, ObservesOptOuts, OptOutHint, Roster, RosterLine
 from dpsync.errors import CredentialsRejected, NotFound
@@ -22,13 +23,14 @@ from dpsync.installation import Installation
 from dpsync.intake.observed import Observed, source_of
 from dpsync.intake.reconciliation import findings
 from dpsync.intake.reconciliation.compare import Difference, DifferenceKind
-from dpsync.intake.reconciliation.comparison import ComparedList, Look
+from dpsync.intake.reconciliation.comparison import ComparedList, ListComparison, Look
 from dpsync.intake.reconciliation.findings import SourceFinding
-from dpsync.intake.reconciliation.judging import Brake
+from dpsync.intake.reconciliation.judging import Brake, Counted
 from dpsync.intake.reconciliation.people_list import ListUnknown
-from dpsync.intake.sweeping import telling
+from dpsync.intake.sweeping import resumption, telling
 from dpsync.intake.sweeping.carried import carried_of
 from dpsync.intake.sweeping.compare import EVERY, LEFT, Carried, as_listed, differences
+from dpsync.intake.sweeping.resumption import SweepProgress
 from dpsync.known_connectors import connector_class
 from dpsync.ledger import entry
 from dpsync.ledger.entry import EntryKind
@@ -38,6 +40,7 @@ from dpsync.settings.sweeping import SweepSection
 from dpsync.store import tables as t
 from dpsync.store.writer import Unit
 from dpsync.vendor.errors import Ended
+from dpsync.vendor.rosters import MOVED
 
 PAGE: Final = 500
 """Records that are compared together."""
@@ -49,8 +52,16 @@ REJECTED: Final = "the processor does not accept our credential"
 _STOPPED: Final = "its account is stopped, or asked to wait: nothing is sent to it, and nothing read"
 
 
+KEPT_EACH: Final = 20.0
+"""Seconds after which the place is kept again."""
+
+
+class _MovedOn(Exception):
+    """The place from which it was to go on is not found any more."""
+
+
 class Sweep(ComparedList):
-    """`share`: in how many percent of the time it may make calls."""
+    """`share`: in how many percent of the time it may make calls; `resume`: go on where another was interrupted."""
 
     kept: ClassVar[str] = SWEPT
 
@@ -61,41 +72,106 @@ class Sweep(ComparedList):
         brake: Brake,
         share: int = 100,
         sleep: Callable[[float], None] = time.sleep,
+        *,
+        resume: bool = False,
     ) -> None:
         super().__init__(there, processor, source_of(processor), brake)
         self._connector: Connector = there.controller.processors[processor].connector
         self._account = there.controller.processors[processor].account
-        self._share, self._sleep = share, sleep
+        self._share, self._sleep, self._resume, self._keeps = share, sleep, resume, True
         self._lines: dict[str, RosterLine] = {}  # of the new findings alone, of which the brake allows so many
         self._hints: dict[str, OptOutHint] = {}
 
     def _names(self) -> Collection[str]:
         return self._there.settings.processors.keys()
 
+    def steps(self, now: datetime, *, dry: bool = False) -> Generator[int, None, ListComparison]:
+        """As any list; how far it came is kept, unless `dry`."""
+        self._keeps = not dry
+        return super().steps(now, dry=dry)
+
     # --- reading
 
     def _read_list(self, look: Look, now: datetime) -> Generator[int, None, None]:
         if not isinstance(self._connector, Roster):
             raise ListUnknown("its connector cannot list whom it holds")
-        lines = self._connector.roster()
+        before = self._taken_up(look, now) if self._resume and self._keeps else None
+        if before is None:
+            yield from self._read_on(look, self._connector.roster(), now, now)
+            return
+        try:
+            yield from self._read_on(look, self._connector.roster(before.mark), before.begun, now)
+        except _MovedOn:
+            self._begin_anew(look)
+            yield from self._read_on(look, self._connector.roster(), now, now)
+
+    def _taken_up(self, look: Look, now: datetime) -> SweepProgress | None:
+        """How far another came who did not come to the end."""
+        before = self._there.read(partial(resumption.kept, keys=self._there.keys, processor=self._name, now=now))
+        if before is None:
+            return None
+        telemetry.log("sweep").warning("goes on where it was interrupted", processor=self._name)
+        look.counted = before.counted
+        look.still |= look.open_before.intersection(before.still)
+        for line, difference, hint in before.found:
+            one = self._named(line, difference)
+            look.add(one)
+            self._remember(look, one, line, hint=hint)
+        return before
+
+    def _begin_anew(self, look: Look) -> None:
+        telemetry.log("sweep").warning("the list moved meanwhile: begins anew", processor=self._name)
+        for part in (look.new, look.still, self._lines, self._hints):
+            part.clear()
+        look.counted = Counted()
+
+    def _read_on(
+        self, look: Look, lines: Iterator[RosterLine], begun: datetime, now: datetime
+    ) -> Generator[int, None, None]:
+        """`begun`: when the whole of it did, which is earlier than `now` where another had begun."""
+        kept_at, first, goes_on = self._there.clock.monotonic(), True, begun != now
         while True:
             self._demand_going_on(now)
-            begun = self._there.clock.monotonic()
-            try:
-                page = list(islice(lines, PAGE))
-            except Ended as end:
-                raise ListUnknown(f"the list could not be read to its end: {end.outcome.reason}") from None
-            except CredentialsRejected:
-                raise ListUnknown(REJECTED) from None
+            began = self._there.clock.monotonic()
+            page = self._page(lines, may_move=first and goes_on)
+            took, first = self._there.clock.monotonic() - began, False
             if not page:
-                return
-            took = self._there.clock.monotonic() - begun
+                break
             yield from self._compare_all(look, page, now)
+            if page[-1].mark and self._there.clock.monotonic() - kept_at >= KEPT_EACH:
+                self._keep_place(look, page[-1].mark, begun, now)
+                kept_at = self._there.clock.monotonic()
             yield look.counted.listed
             if self._brake.is_beyond(len(look.new)):
-                return
+                break
             if took > 0:
                 self._sleep(took * (100 - self._share) / self._share)
+        if self._keeps:
+            self._there.write(lambda unit: resumption.forget(unit.connection, self._name))
+
+    def _page(self, lines: Iterator[RosterLine], *, may_move: bool) -> list[RosterLine]:
+        """Some of them, at most to the next place from which somebody could go on."""
+        page: list[RosterLine] = []
+        try:
+            for line in islice(lines, PAGE):
+                page.append(line)
+                if line.mark:
+                    break
+        except Ended as end:
+            if may_move and end.outcome.reason == MOVED:
+                raise _MovedOn from None
+            raise ListUnknown(f"the list could not be read to its end: {end.outcome.reason}") from None
+        except CredentialsRejected:
+            raise ListUnknown(REJECTED) from None
+        return page
+
+    def _keep_place(self, look: Look, mark: str, begun: datetime, now: datetime) -> None:
+        if not self._keeps or len(look.new) > resumption.MOST:
+            return
+        found = [(self._lines[key], one.difference, key in self._hints) for key, one in look.new.items()]
+        progress = SweepProgress(begun, mark, look.counted, found, sorted(look.still))
+        keys = self._there.keys
+        self._there.write(lambda unit: resumption.keep(unit.connection, keys, self._name, progress, now))
 
     def _demand_going_on(self, now: datetime) -> None:
         a = t.account.c
@@ -137,10 +213,13 @@ class Sweep(ComparedList):
         found = [self._named(line, difference) for difference in differences(line, carried)]
         look.take(found, unread=False)
         for one in found:
-            if one.key in look.new:
-                self._lines[one.key] = line
-                if one.kind is DifferenceKind.MISSED and not carried.may_be_ours:
-                    self._hints[one.key] = OptOutHint(line.address, line.place)
+            self._remember(look, one, line, hint=one.kind is DifferenceKind.MISSED and not carried.may_be_ours)
+
+    def _remember(self, look: Look, one: SourceFinding, line: RosterLine, *, hint: bool) -> None:
+        if one.key in look.new:
+            self._lines[one.key] = line
+            if hint:
+                self._hints[one.key] = OptOutHint(line.address, line.place)
 
     # --- acting
 
@@ -188,15 +267,17 @@ def _is_unusable(address: str) -> bool:
     return False
 
 
-def sweep_of(there: Installation, processor: str, released: int | None = None, *, paced: bool = True) -> Sweep:
+def sweep_of(
+    there: Installation, processor: str, released: int | None = None, *, paced: bool = True, resume: bool = False
+) -> Sweep:
     """The sweep of one. `released`: a person's word in place of the brake; `paced`: it rests after each page, so that
-    it takes its share of the account alone. Raises `NotFound`.
+    it takes its share of the account alone; `resume`: it goes on where another was interrupted. Raises `NotFound`.
     """
     section = there.settings.processors.get(processor)
     if section is None or processor not in with_a_roster(there.settings):
         raise NotFound(f"there is no processor {processor} that lists whom it holds")
     how = section.sweep or SweepSection()
-    return Sweep(there, processor, Brake(how.most, how.percent, released), how.share if paced else 100)
+    return Sweep(there, processor, Brake(how.most, how.percent, released), how.share if paced else 100, resume=resume)
 
 
 def with_a_roster(settings: Settings) -> list[str]:
