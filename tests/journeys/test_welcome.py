@@ -3,7 +3,7 @@
 import json
 import shutil
 from collections.abc import Iterator
-from datetime import date
+from datetime import datetime, time
 from hashlib import sha256
 from pathlib import Path
 
@@ -31,8 +31,9 @@ def place(tmp_path: Path, sqlite_template: Path) -> Iterator[Swept]:
         yield made
 
 
-def today(there: Installation) -> date:
-    return there.clock.now().astimezone(there.service.zone).date()
+def today(there: Installation) -> datetime:
+    """Its first moment."""
+    return datetime.combine(there.clock.now().astimezone(there.service.zone).date(), time(), there.service.zone)
 
 
 def welcomed(
@@ -91,7 +92,7 @@ def test_what_they_ask_for_afterwards_counts(place: Swept) -> None:
     place.becomes("subscribed", BEN)
     assert place.sweep().new == {"contactable": 1}, "a record that is subscribed again is no consent"
     assert kept(place, BEN) == 0
-    with pytest.raises(DecisionRefused, match="on that day or after it"):
+    with pytest.raises(DecisionRefused, match="was asked later, or on that day"):
         welcomed(place, BEN, days_ago=2)
     assert welcomed(place, BEN) == 2
     assert kept(place, BEN) == 1
@@ -118,7 +119,7 @@ def test_the_entry_says_since_when_and_of_nobody(place: Swept) -> None:
     (said,) = [
         one for one in (json.loads(row.body) for row in place.there.rows(t.entry)) if one.get("kind") == "welcomed"
     ]
-    assert (said["event"], said["n"], said["told_on"]) == ("decided", 1, today(place.there).isoformat())
+    assert (said["event"], said["n"], said["told_on"]) == ("decided", 1, today(place.there).date().isoformat())
     assert (said["digest"], len(said["ref"]), len(said["by"]), len(said["why"])) == (document, 32, 64, 64)
     rows = [one for one in place.there.rows(t.shelf) if one.processor == WELCOMED]
     assert len(rows) == 1
@@ -130,7 +131,7 @@ def test_it_is_refused_where_it_may_be_wrong(place: Swept) -> None:
     place.done(Right.OPT_OUT, BEN)
     with pytest.raises(NotFound):
         welcomed(place, DEV)
-    with pytest.raises(NotFound):
+    with pytest.raises(DecisionRefused, match="on that day"):
         welcomed(place, BEN)
     place.there.clock.advance(DAY)
     for days_ago, by in ((-1, DANA), (0, Person("", "dana", "x"))):
@@ -175,7 +176,7 @@ def test_the_command_writes_it_down_and_says_that_nobody_is_subscribed(
         monkeypatch.setenv(name, value)
     (tmp_path / "form.pdf").write_bytes(b"the form")
     base = ["--config", str(place.there.folder / "dpsync.toml"), "welcome", "--by", "Dana Officer"]
-    on = ["--on", today(place.there).isoformat()]
+    on = ["--on", today(place.there).date().isoformat()]
     form = ["--consent", "the form", "--document", str(tmp_path / "form.pdf")]
     assert dpsync([*base, "--email", BEN, *on, "--consent", " "]) == 64
     assert dpsync([*base, "--email", "ben", *on, *form]) == 64
@@ -185,3 +186,22 @@ def test_the_command_writes_it_down_and_says_that_nobody_is_subscribed(
     seen = capsys.readouterr()
     assert "dpsync subscribes nobody" in seen.err
     assert BEN not in seen.out + seen.err
+    later = ["--on", "2999-11-20"]
+    assert dpsync([*base, "--email", BEN, *later, *form]) == 64
+
+
+def test_a_moment_may_be_on_the_day_on_which_they_had_left(place: Swept) -> None:
+    place.done(Right.OPT_OUT, BEN)
+    asked_at = place.there.clock.now()
+    place.there.clock.advance(DAY / 24)
+    service = place.there.service
+
+    def at(moment: datetime) -> int:
+        said = NewConsent(moment, DANA.reason)
+        now = place.there.clock.now()
+        return len(service.write(lambda unit: welcome(unit, service.controller, BEN, said, DANA, "", now)))
+
+    with pytest.raises(DecisionRefused):
+        at(asked_at)
+    assert at(place.there.clock.now()) == 1
+    assert kept(place, BEN) == 1

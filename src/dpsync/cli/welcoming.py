@@ -10,14 +10,18 @@ from dpsync.cli.console import Talk
 from dpsync.errors import Exit, UsageError
 
 if TYPE_CHECKING:
-    from dpsync.intake.welcome import NewConsent
+    from collections.abc import Sequence
+
+    from dpsync.installation import Installation
 
 
 def welcome(
     ctx: typer.Context,
     *,
     email: Annotated[str, typer.Option(help="The address with which the person came back.")],
-    on: Annotated[str, typer.Option(metavar="DATE", help="The day on which they consented anew.")],
+    on: Annotated[
+        str, typer.Option(metavar="DATE", help="When they consented anew: a day, or a moment: 2026-11-20T09:30+00:00.")
+    ],
     consent: Annotated[
         str,
         typer.Option(help="How, and to what. Keep it yourself, too: dpsync keeps a mark, by which it can be checked."),
@@ -33,24 +37,32 @@ def welcome(
 ) -> int:
     """Say that a person who opted out, or was erased, came back by their own wish.
 
-    dpsync subscribes nobody: they did it themselves. It no longer asks about them, and `dpsync screen` lets them
-    through. What they ask for on that day or later counts. A restriction is not over by it.
+    dpsync subscribes nobody. It no longer asks about them, and `dpsync screen` lets them through. What they ask for
+    later, or on that day, counts. A restriction is not over by it.
     """
+    from dpsync.cli.case_options import moment_at
     from dpsync.cli.console import os_user
-    from dpsync.cli.opening import installation, place_of_store
+    from dpsync.cli.opening import installation
+    from dpsync.intake.welcome import NewConsent
     from dpsync.intake.welcome import welcome as write_down
     from dpsync.propagation.decisions import Person, find_request
 
-    talk: Talk = ctx.obj
-    address, said, person = _address(email), _said(on, consent, document), Person(by, os_user(), consent)
-    with installation(talk) as there:
+    address, digest, person = _address(email), _digest(consent, document), Person(by, os_user(), consent)
+    with installation(talk := ctx.obj) as there:
+        said = NewConsent(moment_at(on, there, "--on"), consent, digest)
         found = there.read(lambda connection: find_request(connection, request)) if request else ""
         now = there.clock.now()
         ended = there.write(lambda unit: write_down(unit, there.controller, address, said, person, found, now))
-        talk.did = f"the person is welcome again: {', '.join(ended)} no longer counts"
-        stored = f"since when, and the ledger entry, in {place_of_store(there)}"
-        talk.ending(stored=stored, by_itself="nothing: dpsync subscribes nobody")
+        _end(talk, there, ended)
     return Exit.DONE
+
+
+def _end(talk: Talk, there: "Installation", ended: "Sequence[str]") -> None:
+    from dpsync.cli.opening import place_of_store
+
+    talk.did = f"the person is welcome again: {', '.join(ended)} no longer counts"
+    stored = f"since when, and the ledger entry, in {place_of_store(there)}"
+    talk.ending(stored=stored, by_itself="nothing: dpsync subscribes nobody")
 
 
 def _address(email: str) -> str:
@@ -62,10 +74,7 @@ def _address(email: str) -> str:
         raise UsageError(f"--email {problem}: give the address alone") from None
 
 
-def _said(on: str, consent: str, document: Path | None) -> "NewConsent":
-    from dpsync.cli.opening import day_of
-    from dpsync.intake.welcome import NewConsent
-
+def _digest(consent: str, document: Path | None) -> str:
     if not consent.strip():
         raise UsageError("say with --consent how the person consented, and to what")
-    return NewConsent(day_of(on, "--on"), consent, sha256(document.read_bytes()).hexdigest() if document else "")
+    return sha256(document.read_bytes()).hexdigest() if document else ""

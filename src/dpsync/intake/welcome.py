@@ -7,7 +7,7 @@ counts as ever. A restriction is not over by it: that is lifted, and told to the
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time
+from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import Connection, select
@@ -37,11 +37,11 @@ _A, _R, _P, _S = t.alias.c, t.request.c, t.propagation.c, t.shelf.c
 
 @dataclass(frozen=True, slots=True)
 class NewConsent:
-    """What a person said, and when. `text`: how and for what, of which a mark is kept; `digest`: SHA-256 of a document
-    that shows it, "" for none.
+    """What a person said, and when: `at`, where only the day is known its first moment. `text`: how and for what, of
+    which a mark is kept; `digest`: SHA-256 of a document that shows it, "" for none.
     """
 
-    on: date
+    at: datetime
     text: str
     digest: str = ""
 
@@ -52,26 +52,27 @@ def welcome(
     """Write it down. The ids of the requests that it ends; `request_id`: one of them, where several share the address.
 
     Raises:
-        UsageError: no name, or the day is to come.
-        NotFound: nobody with this address asked to be left alone before that day.
+        UsageError: no name, or the moment is to come.
+        NotFound: nobody with this address asked to be left alone.
         DecisionRefused: it may be somebody else, they asked again since, or what they asked for is not over yet.
     """
     by.demand(reason=False)
-    if consent.on > now.astimezone(controller.zone).date():
-        raise UsageError("--on is a day to come")
-    since = datetime.combine(consent.on, time(), controller.zone)
+    if consent.at > now:
+        raise UsageError("--on is still to come")
     asked = _asked_by(unit.connection, controller.keys, address, request_id)
-    ended = [row.id for row in asked if row.received_at < since]
-    if not ended:
-        raise NotFound("nobody with this address opted out, or was erased, before that day")
-    if len(ended) < len(asked):
-        raise DecisionRefused("they asked to be left alone on that day or after it: that counts")
+    if not asked:
+        raise NotFound("nobody with this address opted out, or was erased")
+    if later := [row.id for row in asked if row.received_at >= consent.at]:
+        raise DecisionRefused(
+            f"{later[-1]} was asked later, or on that day: it counts. Give the time of the consent, too"
+        )
     if on_its_way := [row.id for row in asked if row.closed_at is None]:
         raise DecisionRefused(f"{on_its_way[0]} is not over yet: see `dpsync status`, and `dpsync withdraw`")
     keys, persons = controller.keys, sorted({row.person for row in asked})
-    shelf.keep(unit.connection, [_row(keys, one, since, now) for one in persons])
+    shelf.keep(unit.connection, [_row(keys, one, consent.at, now) for one in persons])
     said = by.author.said(rows_of_ledger.own_key(keys)) | ({"digest": consent.digest} if consent.digest else {})
-    mark, on = keys.mac("welcome", "\n".join(persons).encode()).hex()[:32], consent.on.isoformat()
+    mark = keys.mac("welcome", "\n".join(persons).encode()).hex()[:32]
+    on, ended = consent.at.astimezone(controller.zone).date().isoformat(), [row.id for row in asked]
     unit.append(None, entry.encode(EntryKind.DECIDED, now, kind="welcomed", ref=mark, told_on=on, n=len(ended), **said))
     return ended
 
