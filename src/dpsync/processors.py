@@ -60,6 +60,7 @@ def controller_of(
         rehearsal=c.rehearsal,
         watch_letters=c.watch_letters,
         callbacks=frozenset(settings.callbacks),
+        platforms=frozenset(name for name, one in settings.callbacks.items() if one.is_platform),
     )
 
 

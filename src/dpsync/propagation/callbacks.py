@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, exists, insert, select
+from sqlalchemy import ColumnElement, Connection, exists, insert, or_, select
 
 from dpsync.model import DONE_STATES, Rung
 from dpsync.propagation.controller import Controller
@@ -38,8 +38,10 @@ class CallbackKind(StrEnum):
 
 
 def note_closed(connection: Connection, controller: Controller, request_ids: Collection[str], now: datetime) -> None:
-    """Tell of requests that have just closed."""
-    for one in _told_of(connection, controller, _R.id.in_(request_ids), _R.closed_at.is_not(None)):
+    """Tell of requests that have just closed; a platform of each once, because its job is closed by that."""
+    told = exists().where(_C.request_id == _R.id)
+    anew = or_(_R.source.not_in(controller.platforms), ~told)
+    for one in _told_of(connection, controller, _R.id.in_(request_ids), _R.closed_at.is_not(None), anew):
         # A request without processors is nobody's doing.
         states = {state["state"] for state in one.processors}
         done = bool(states) and states <= {state.value for state in DONE_STATES}
@@ -68,15 +70,16 @@ def note_closed_from_the_beginning(
 def note_contradicted(
     connection: Connection, controller: Controller, request_ids: Collection[str], now: datetime
 ) -> None:
-    """Tell of requests that a processor said it had done, and we looked."""
-    for one in _told_of(connection, controller, _R.id.in_(request_ids)):
+    """Tell of requests that a processor said it had done, and we looked. A platform hears no more of a closed job."""
+    for one in _told_of(connection, controller, _R.id.in_(request_ids), _R.source.not_in(controller.platforms)):
         _write(connection, one, CallbackKind.CONTRADICTED, now)
 
 
 def late(connection: Connection, controller: Controller, now: datetime) -> list[str]:
     """The open requests whose legal date is over, and whose main database was not told so. Only reads."""
     told = exists().where(_C.request_id == _R.id, _C.kind == CallbackKind.LATE.value)
-    open_late = (_R.closed_at.is_(None), _R.due_at <= now, _R.source.in_(controller.callbacks), ~told)
+    heard = controller.callbacks - controller.platforms
+    open_late = (_R.closed_at.is_(None), _R.due_at <= now, _R.source.in_(heard), ~told)
     return list(connection.execute(select(_R.id).where(*open_late)).scalars()) if controller.callbacks else []
 
 
@@ -101,7 +104,7 @@ def note_observed(
     `persons`: who bears the address. Where it is nobody's, or a family's, the address itself is named.
     """
     data = {"request": request_id, "right": "opt_out", "processor": processor, "observed_at": _moment(observed_at)}
-    for source in sorted(controller.callbacks):
+    for source in sorted(controller.callbacks - controller.platforms):
         named_in = _named_in(connection, source, persons) or request_id
         one = _Told(request_id, source, data, ())
         _write(connection, one, CallbackKind.OBSERVED, now, named_in)

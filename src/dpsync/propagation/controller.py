@@ -20,7 +20,8 @@ class Controller:
 
     `public_url` is where answer links lead ("" where none is set); `domain` is the right side of our Message-IDs.
     `asked`: the roles that are asked to decide by link, one for each address; none where such links are off.
-    `callbacks`: the sources that are told what became of their requests.
+    `callbacks`: the sources that are told what became of their requests; `platforms`: those of them that hear only
+    how a request ended, in words of their own.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Controller:
     rehearsal: bool = False
     watch_letters: bool = True
     callbacks: frozenset[str] = frozenset()
+    platforms: frozenset[str] = frozenset()
 
     def title_of(self, processor: str) -> str:
         """What people call it; its name in the settings where it stands there no more."""

@@ -14,6 +14,7 @@ from dpsync.errors import KeyProblem
 from dpsync.ledger import entry
 from dpsync.ledger.entry import EntryKind
 from dpsync.model import Right, State
+from dpsync.propagation import platform_jobs
 from dpsync.propagation.controller import Controller
 from dpsync.store import tables as t
 from dpsync.store.writer import Unit
@@ -120,7 +121,7 @@ def forgotten(connection: Connection) -> list[tuple[str, str, datetime, datetime
 def forget(unit: Unit, controller: Controller, request_ids: Sequence[str], until: datetime, now: datetime) -> int:
     """Destroy what these requests say of a person and how to open it; tells how many were still finished.
 
-    With it goes what connectors remember under the references of these requests.
+    With it goes what connectors remember under the references of these requests, and what a platform's answer needs.
 
     Asked again within the transaction, because one of them may have gone on since: that one is left as it is.
     """
@@ -131,6 +132,7 @@ def forget(unit: Unit, controller: Controller, request_ids: Sequence[str], until
         unit.connection.execute(update(t.propagation).where(_P.request_id == row.id).values(handed=None))
         _clear_shelf(unit.connection, controller, row.id)
         _clear_words(unit.connection, controller, row.id)
+        platform_jobs.drop(unit.connection, row.id)
         unit.append(row.id, entry.encode(EntryKind.SHREDDED, now, req=row.id))
     return len(due)
 

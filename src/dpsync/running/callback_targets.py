@@ -1,5 +1,6 @@
 """The main databases that are told what became of their requests, and how each of them answers just now."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -11,7 +12,7 @@ from dpsync.installation import Installation
 from dpsync.propagation.queue.due import jitter
 from dpsync.propagation.rules.backoff import delay
 from dpsync.sealing import Keys
-from dpsync.settings.callbacks import CallbackSection
+from dpsync.settings.callbacks import CallbackSection, SourceCallbackSection
 from dpsync.settings.sources import SIGNED_DOOR
 from dpsync.signature import Verifier, sign
 from dpsync.store import tables as t
@@ -25,6 +26,8 @@ LONGEST_WAIT = timedelta(days=2)
 SENT_AGAIN = timedelta(days=30)
 """For how long what was given up can be sent again."""
 
+_SENDABLE = re.compile(r"[!-~]+")
+_UNSENDABLE = "must be printable, without spaces"
 _C, _T = callback.c, callback_target.c
 OPEN = _C.told_at.is_(None) & _C.dropped_at.is_(None)
 """What a main database has yet to hear."""
@@ -32,12 +35,17 @@ OPEN = _C.told_at.is_(None) & _C.dropped_at.is_(None)
 
 @dataclass(frozen=True, slots=True)
 class CallbackTarget:
-    """One main database that is told. `private_host`: the host that may be inside our network, "" for none."""
+    """One main database that is told. `private_host`: the host that may be inside our network, "" for none.
+
+    `is_platform`: it hears only how a request ended, as Transcend's API has it; `gateway_key`: of its own gateway.
+    """
 
     source: str
     url: str = field(repr=False)
     secrets: tuple[str, ...] = field(repr=False)
     private_host: str = ""
+    is_platform: bool = False
+    gateway_key: str = field(default="", repr=False)
 
     def headers(self, message_id: str, body: bytes, now: datetime) -> dict[str, str]:
         """Signed with each secret: during a change the main database may know only one of them."""
@@ -70,9 +78,16 @@ def named(source: str, key: str) -> str:
 
 
 def _target(source: str, section: CallbackSection) -> CallbackTarget:
-    secrets = tuple(secret.get_secret_value() for secret in section.secrets)
+    secrets, host = tuple(one.get_secret_value() for one in section.secrets), (section.private_host or "").lower()
+    if isinstance(section, SourceCallbackSection) and section.is_platform:
+        own = section.gateway_key.get_secret_value() if section.gateway_key else ""
+        faults = [Fault("secrets", _UNSENDABLE)] if not _SENDABLE.fullmatch(secrets[0]) else []
+        faults += [Fault("gateway_key", _UNSENDABLE)] if own and not _SENDABLE.fullmatch(own) else []
+        if faults:
+            raise ConfigurationError(faults)
+        return CallbackTarget(source, section.url, secrets, host, is_platform=True, gateway_key=own)
     Verifier(secrets)  # what can be verified with can be signed with
-    return CallbackTarget(source, section.url, secrets, (section.private_host or "").lower())
+    return CallbackTarget(source, section.url, secrets, host)
 
 
 # --- how it answers

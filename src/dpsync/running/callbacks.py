@@ -5,7 +5,6 @@ spec/standard-webhooks.md). Only an answer of the 200s is a yes. A no to one mes
 comes after it about the same request. Any other counts against the main database, which is left in peace for a while.
 """
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -20,15 +19,12 @@ from dpsync.connector_services import NoAnswer
 from dpsync.errors import KeyProblem
 from dpsync.http import HttpClient, retry_after
 from dpsync.installation import Installation
-from dpsync.model import Request
-from dpsync.propagation import callbacks
-from dpsync.propagation.commitments import opened
+from dpsync.propagation import callbacks, platform_jobs
 from dpsync.propagation.queue.due import jitter
 from dpsync.propagation.rules.backoff import delay
-from dpsync.running import callback_targets
+from dpsync.running import callback_messages, callback_targets
+from dpsync.running.callback_messages import OutgoingCall, message_of
 from dpsync.running.callback_targets import LONGEST_WAIT, OPEN, CallbackBacklog, CallbackTarget, named, targets_of
-from dpsync.settings.sources import SIGNED_DOOR
-from dpsync.store import tables as t
 from dpsync.store.callback_tables import callback
 from dpsync.urls import is_public
 
@@ -107,13 +103,12 @@ def _due(there: Installation, targets: Mapping[str, CallbackTarget], now: dateti
 def _send(there: Installation, target: CallbackTarget, http: HttpClient, row: Row[Any]) -> Reply | NoAnswer | None:
     """Crash before the claim: nothing happened. Between claim and settling: it goes again, under the same id."""
     now = there.clock.now()
-    body = there.write(lambda unit: _claimed(unit.connection, there, row, now))
-    if body is None:
+    message = there.write(lambda unit: _claimed(unit.connection, there, target, row, now))
+    if message is None:
         return None
     answer: Reply | NoAnswer
     try:
-        headers = target.headers(row.id, body, now)
-        answer = http.call("POST", target.url, template="callback", headers=headers, body=body)
+        answer = http.call(message.method, target.url, template="callback", headers=message.headers, body=message.body)
     except NoAnswer as nothing:
         answer = nothing
     there.write(lambda unit: _settle(unit.connection, there, target, row, answer))
@@ -147,52 +142,25 @@ def _note(connection: Connection, row: Row[Any], **values: Any) -> None:
     connection.execute(update(callback).where(_C.ordinal == row.ordinal, OPEN).values(values))
 
 
-def _claimed(connection: Connection, there: Installation, row: Row[Any], now: datetime) -> bytes | None:
-    """The bytes to send, counted before they go; None where another process was faster, or nobody can be named."""
+def _claimed(
+    connection: Connection, there: Installation, target: CallbackTarget, row: Row[Any], now: datetime
+) -> OutgoingCall | None:
+    """What to send, counted before it goes; None where another process was faster, or nobody can be named."""
     ours = (_C.ordinal == row.ordinal) & OPEN & (_C.attempts == row.attempts)
     claim = update(callback).where(ours).values(attempts=row.attempts + 1, due_at=now + _IN_FLIGHT)
     if connection.execute(claim).rowcount != 1:
         return None
     try:
-        body = _with_person(connection, there, row)
+        message = message_of(connection, there, target, row, now)
     except KeyProblem:
         _note(connection, row, due_at=now + timedelta(hours=1), said="the key of the request does not open")
         return None
-    if body is None:
-        _give_up(connection, there, row, now, "the person was forgotten before it was taken")
-    return body
-
-
-def _with_person(connection: Connection, there: Installation, row: Row[Any]) -> bytes | None:
-    """The message as it goes. A person is named by one thing only: the receiver's own id, or else the address."""
-    if not row.named_in:
-        return str(row.body).encode()
-    person = _own_id(connection, there, row) if row.named_in != row.request_id else None
-    if person is None and (asked := _asked(connection, there, row.request_id)) is not None:
-        person = {"email": asked[1].subject.email}
-    if person is None:
-        return None
-    message = json.loads(row.body)
-    message["data"]["subject"] = person
-    return json.dumps(message).encode()
-
-
-def _own_id(connection: Connection, there: Installation, row: Row[Any]) -> dict[str, str | None] | None:
-    """The receiver's own id of the person, unless that record went into another one: then it is nobody's any more."""
-    asked = _asked(connection, there, row.named_in)
-    own_id = asked and asked[1].subject.id
-    if not asked or not own_id or asked[0] not in there.keys.pseudonyms("id", own_id):
-        return None
-    return {"id": own_id.removeprefix("" if row.source == SIGNED_DOOR else f"{row.source}:")}
-
-
-def _asked(connection: Connection, there: Installation, request_id: str) -> tuple[str, Request] | None:
-    """Who asked and what, None once that is destroyed. Raises `KeyProblem`."""
-    r = t.request.c
-    sealed = select(r.id.label("request_id"), r.person, r.sealed, r.wrapped_key, r.key_month).where(r.id == request_id)
-    row = connection.execute(sealed).mappings().one()
-    found = opened(there.controller, dict(row))
-    return found and (row["person"], found[1])
+    if message is None:
+        gone = (
+            "what opens its job is not kept" if target.is_platform else "the person was forgotten before it was taken"
+        )
+        _give_up(connection, there, row, now, gone)
+    return message
 
 
 def _settle(
@@ -201,6 +169,7 @@ def _settle(
     """Write down what came of one attempt."""
     now, status = there.clock.now(), _status(answer)
     said = answer.reason if isinstance(answer, NoAnswer) else f"answered {status}"
+    closed = target.is_platform and status == callback_messages.CLOSED
     if _is_about_all(answer):
         # It is no attempt of this message's own, by which it could be given up.
         _note(connection, row, due_at=now, said=said, attempts=row.attempts)
@@ -209,8 +178,10 @@ def _settle(
         _tell_at_once(connection, there, target, status, now)
         return
     callback_targets.is_well(connection, target.source)
-    if _is_yes(answer):
-        _note(connection, row, told_at=now, said="")
+    if _is_yes(answer) or closed:
+        _note(connection, row, told_at=now, said=said if closed else "")
+        if target.is_platform:
+            platform_jobs.drop(connection, row.request_id)
     elif now - row.made_at >= GIVEN_UP_AFTER and row.attempts + 1 >= _TRIED_AT_LEAST:
         _give_up(connection, there, row, now, said)
     else:

@@ -1,5 +1,6 @@
 """Where a main database is told what became of its requests: the setting `callback` of a door that it asks by."""
 
+from enum import StrEnum
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -9,12 +10,21 @@ from dpsync.settings.section import Section
 from dpsync.settings.values import SecretReference, WebAddress, wrong
 
 
+class CallbackForm(StrEnum):
+    """In which form it hears that."""
+
+    STANDARD = "standard"
+    TRANSCEND = "transcend"
+
+
 class CallbackSection(Section):
     """Where the main database hears what became of its requests, and who opted out at a processor."""
 
     url: WebAddress = Field(repr=False, description="Where it takes our messages in.")
     secrets: tuple[SecretReference, ...] = Field(
-        min_length=1, max_length=2, description="What dpsync signs with (whsec_…). Two during a change: both sign."
+        min_length=1,
+        max_length=2,
+        description="What dpsync signs with (whsec_…). Two during a change: both sign. For Transcend: its API key.",
     )
     private_host: Annotated[str, Field(pattern=r"^[A-Za-z0-9.:-]{1,253}$")] | None = Field(
         default=None, description="The host of that URL once more, if it is inside your own network or this machine."
@@ -24,4 +34,34 @@ class CallbackSection(Section):
     def _means_this_host(self) -> "CallbackSection":
         if self.private_host is not None and self.private_host.lower() != urlsplit(self.url).hostname:
             raise wrong("private_host must be the host of url: it lets dpsync call that one inside your network")
+        return self
+
+    @property
+    def is_platform(self) -> bool:
+        """Whether it hears only how a request ended, in words of its own."""
+        return False
+
+
+class SourceCallbackSection(CallbackSection):
+    """The same of a main database with a shape of its own, which may be a privacy platform."""
+
+    form: CallbackForm = Field(
+        default=CallbackForm.STANDARD,
+        description="standard: as Standard Webhooks. transcend: the end of each request, as Transcend's API has it.",
+    )
+    gateway_key: SecretReference | None = Field(
+        default=None, description="For Transcend, if you run its gateway Sombra yourself: the gateway's own key."
+    )
+
+    @property
+    def is_platform(self) -> bool:
+        """Whether it hears only how a request ended, in words of its own."""
+        return self.form is CallbackForm.TRANSCEND
+
+    @model_validator(mode="after")
+    def _fits_its_form(self) -> "SourceCallbackSection":
+        if self.is_platform and len(self.secrets) > 1:
+            raise wrong("secrets must be one API key: Transcend knows no second one during a change")
+        if not self.is_platform and self.gateway_key is not None:
+            raise wrong('gateway_key is for form = "transcend" alone')
         return self

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from dpsync.settings.callbacks import CallbackSection
+from dpsync.settings.callbacks import SourceCallbackSection
 from dpsync.settings.databases import MainDatabase
 from dpsync.settings.section import Section
 from dpsync.settings.values import Name, SecretReference, Text, wrong
@@ -95,7 +95,7 @@ class SourceSection(Section):
     reconcile: ReconcileSection | None = Field(
         default=None, description="A list of its people that dpsync compares with its own requests, once a day."
     )
-    callback: CallbackSection | None = Field(
+    callback: SourceCallbackSection | None = Field(
         default=None, description="Where it is told what became of its requests. Without it, it is told nothing."
     )
 

@@ -24,6 +24,7 @@ from dpsync.store import (  # noqa: F401 - because whoever makes the schema must
     contact_tables,
     conversation_tables,
     page_link_tables,
+    platform_tables,
     proof_tables,
     question_tables,
     reconciling_tables,

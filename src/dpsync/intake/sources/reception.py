@@ -3,8 +3,10 @@
 from concurrent.futures import Future
 from datetime import datetime
 
+from dpsync.intake.answers import Received
 from dpsync.intake.merge_news import TakenIn, take_in
 from dpsync.intake.sources.source import Taken
+from dpsync.propagation import platform_jobs
 from dpsync.propagation.controller import Controller
 from dpsync.store.writer import Unit, Writer
 
@@ -23,6 +25,10 @@ class SourceReception:
         """
 
         def work(unit: Unit) -> TakenIn:
-            return take_in(unit, self._controller, taken.asked, taken.merges, taken.merge_wait, now)
+            became = take_in(unit, self._controller, taken.asked, taken.merges, taken.merge_wait, now)
+            for one in became.requests if taken.job else ():
+                if isinstance(one, Received):
+                    platform_jobs.keep(unit.connection, self._controller, one.request_id, taken.job)
+            return became
 
         return self._writer.submit(work)

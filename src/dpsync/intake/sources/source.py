@@ -26,7 +26,8 @@ EVENT = "source event"
 @dataclass(frozen=True, slots=True)
 class Taken:
     """What a delivery asks for and which records it says became one, ready for reception. `ignored`: the rules by which
-    the rest of its messages mean nothing; `meaning`: how many mean something. `merge_wait`: see `merging.merge`.
+    the rest of its messages mean nothing; `meaning`: how many mean something. `merge_wait`: see `merging.merge`. `job`:
+    by what a platform's job of it is answered, "" for none.
     """
 
     asked: tuple[Asked, ...]
@@ -34,6 +35,7 @@ class Taken:
     merges: tuple[Merging, ...] = ()
     merge_wait: timedelta = timedelta(0)
     meaning: int = 0
+    job: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,9 @@ class Source:
         understood = self.mapping.understand(delivery, self._digest)
         asked = [self._asked(wish, now, weak=weak) for wish in understood.wishes]
         merges = [merging_of(told, self.name, now) for told in understood.merges]
-        return Taken(tuple(asked), understood.ignored, tuple(merges), self.mapping.merge_wait, understood.meaning)
+        wait, meaning = self.mapping.merge_wait, understood.meaning
+        job = delivery.called if self.name in self.controller.platforms else ""
+        return Taken(tuple(asked), understood.ignored, tuple(merges), wait, meaning, job)
 
     def is_from(self, headers: Pairs, body: bytes, now: datetime) -> bool:
         """Whether this source signed it, of whatever time: for what is refused before it is read."""

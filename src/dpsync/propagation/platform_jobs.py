@@ -1,0 +1,77 @@
+"""What a privacy platform is told of a request that it handed over, by one table; and what opens its job to that.
+
+Its words are few: none says that somebody was told and has not answered, or that our own reading shows it. So done is
+said only where every processor did it or holds nothing, and what nobody there has a word for is left to a person.
+Source: Transcend's API, PUT /v1/data-silo, as its published clients had it in November 2026.
+"""
+
+from collections.abc import Collection, Mapping
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+
+from sqlalchemy import Connection, delete, select
+
+from dpsync.model import State
+from dpsync.propagation.controller import Controller
+from dpsync.store.platform_tables import platform_job
+from dpsync.store.upsert import insert_or_ignore
+
+_SEALED: Final = "platform job"
+_J = platform_job.c
+
+
+class JobStatus(StrEnum):
+    """What Transcend calls it, from what outweighs everything to what holds only where nothing else does."""
+
+    WAITING = "WAITING"
+    ACTION_REQUIRED = "ACTION_REQUIRED"
+    SKIPPED_DUE_TO_EXCEPTION = "SKIPPED_DUE_TO_EXCEPTION"
+    RESOLVED = "RESOLVED"
+
+
+STATUS: Final[Mapping[State, JobStatus]] = MappingProxyType(
+    {
+        State.HELD: JobStatus.WAITING,
+        State.PENDING: JobStatus.WAITING,
+        State.ACCEPTED: JobStatus.WAITING,
+        State.HANDED_OVER: JobStatus.WAITING,
+        State.ESCALATED: JobStatus.WAITING,
+        State.CONTRADICTED: JobStatus.WAITING,
+        State.REFUSED: JobStatus.WAITING,
+        State.NOT_IDENTIFIABLE: JobStatus.ACTION_REQUIRED,
+        State.SETTLED: JobStatus.ACTION_REQUIRED,
+        State.SUPERSEDED: JobStatus.ACTION_REQUIRED,
+        State.WITHDRAWN: JobStatus.ACTION_REQUIRED,
+        State.EXEMPT: JobStatus.SKIPPED_DUE_TO_EXCEPTION,
+        State.APPLIED: JobStatus.RESOLVED,
+        State.DECLARED_DONE: JobStatus.RESOLVED,
+        State.NOTHING_HELD: JobStatus.RESOLVED,
+        State.DECLARED_NOTHING_HELD: JobStatus.RESOLVED,
+        State.VERIFIED: JobStatus.RESOLVED,
+    }
+)
+"""What the state at one processor comes to there."""
+
+
+def status_of(states: Collection[State]) -> JobStatus:
+    """What the states at all processors come to. A request that went to nobody is for a person to look at."""
+    found = {STATUS[state] for state in states} or {JobStatus.ACTION_REQUIRED}
+    return next(one for one in JobStatus if one in found)
+
+
+def keep(connection: Connection, controller: Controller, request_id: str, nonce: str) -> None:
+    """Keep what opens the job of a request, sealed; where there is one already, that one stays."""
+    sealed = controller.keys.seal(_SEALED, nonce.encode(), request_id.encode())
+    insert_or_ignore(connection, platform_job, {"request_id": request_id, "sealed": sealed})
+
+
+def nonce_of(connection: Connection, controller: Controller, request_id: str) -> str | None:
+    """What opens the job; None where it is destroyed, or never came. Raises `KeyProblem`."""
+    sealed = connection.execute(select(_J.sealed).where(_J.request_id == request_id)).scalar_one_or_none()
+    return sealed and controller.keys.open(_SEALED, sealed, request_id.encode()).decode()
+
+
+def drop(connection: Connection, request_id: str) -> None:
+    """Destroy it: the platform has our answer, or the person is forgotten."""
+    connection.execute(delete(platform_job).where(_J.request_id == request_id))
