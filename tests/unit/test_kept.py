@@ -16,21 +16,20 @@ DAYS = "after_days = 45"
 
 
 def test_identifiers_are_kept_for_the_days_of_the_settings_and_without_them_for_ever(folder: Folder) -> None:
-    name, reasons, key, *rest = kept_lines(folder.load(forgetting=DAYS))
+    name, key, *rest = kept_lines(folder.load(forgetting=DAYS))
     assert name.sentence == (
         "45 days after the request was finished everywhere ([forgetting] after_days; default: for ever, without the "
         "section)"
     )
-    assert reasons.how_long == name.how_long
     assert kept_lines(folder.load())[0].how_long == FOR_EVER
     assert key.sentence == (
         "30 days after all that is sealed under it is forgotten ([forgetting] keys_after_days; default: for ever, "
         "without the section)"
     )
-    assert kept_lines(folder.load(forgetting="keys_after_days = 90"))[2].how_long.startswith("90 days after all")
-    assert kept_lines(folder.load())[2].how_long == FOR_EVER
+    assert kept_lines(folder.load(forgetting="keys_after_days = 90"))[1].how_long.startswith("90 days after all")
+    assert kept_lines(folder.load())[1].how_long == FOR_EVER
     pseudonyms = next(one for one in rest if one.what.startswith("Pseudonyms"))
-    assert pseudonyms.how_long.startswith(f"{FOR_EVER}. ")
+    assert pseudonyms.how_long.startswith("for ever; of whoever opted out")
     assert "still personal data" in pseudonyms.sentence
 
 
@@ -40,7 +39,7 @@ def test_pseudonyms_and_receipts_are_kept_for_the_years_of_the_settings(folder: 
         for one in kept_lines(folder.load(forgetting="pseudonyms_after_years = 6\nreceipts_after_years = 1"))
     }
     pseudonyms, receipts = kept["Pseudonyms of people"], kept["Receipts, in the receipts folder"]
-    assert pseudonyms.how_long.startswith("6 years after the end of the last request of the person. Of whoever opted")
+    assert pseudonyms.how_long.startswith("6 years after the end of the last request of the person; of whoever opted")
     assert receipts.how_long.startswith("1 year after the end of its request")
     assert (pseudonyms.setting, receipts.setting) == (
         "[forgetting] pseudonyms_after_years",

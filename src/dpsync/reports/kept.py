@@ -34,8 +34,8 @@ def _lines(settings: Settings) -> Iterator[KeptLine]:
     section = settings.forgetting
     finished = f"{section.after_days} days after the request was finished everywhere" if section else FOR_EVER
     setting, default = "[forgetting] after_days", _UNSET
-    yield KeptLine("Name, addresses and changes, sealed", finished, setting, default)
-    yield KeptLine("Reasons of decisions and remarks of answers, sealed", finished, setting, default)
+    what = "Name, addresses and changes, reasons of decisions and remarks of answers, sealed"
+    yield KeptLine(what, finished, setting, default)
     yield _keys_line(settings)
     yield KeptLine("What was written of complaints and incidents, sealed", FOR_EVER)
     for name, one in settings.processors.items():
@@ -46,8 +46,8 @@ def _lines(settings: Settings) -> Iterator[KeptLine]:
     pseudonyms = _years(section.pseudonyms_after_years if section else None, "the last request of the person")
     yield KeptLine(
         "Pseudonyms of people",
-        f"{pseudonyms}. Of whoever opted out or was restricted they stay. By them dpsync knows who asked before, and "
-        "who is back at a processor. A pseudonym is still personal data",
+        f"{pseudonyms}; of whoever opted out or was restricted for ever. By them dpsync knows who asked before. A "
+        "pseudonym is still personal data",
         "[forgetting] pseudonyms_after_years",
         "for ever",
     )
@@ -59,16 +59,15 @@ def _lines(settings: Settings) -> Iterator[KeptLine]:
     receipts = _years(section.receipts_after_years if section else None, "its request, if that is forgotten")
     yield KeptLine(
         "Receipts, in the receipts folder",
-        f"{receipts}. Whoever has one can confirm an address that they know",
+        f"{receipts}. Whoever has one, or a copy of it, can confirm an address that they know",
         "[forgetting] receipts_after_years",
         "for ever",
     )
-    yield KeptLine("Receipts that were handed out", "as long as whoever has them keeps them")
     yield KeptLine("Back-ups", "until you delete them. With the keys of their months they open what is destroyed since")
 
 
 def _years(years: int | None, of: str) -> str:
-    return FOR_EVER if years is None else f"{several(years, 'year')} after the end of {of}"
+    return "for ever" if years is None else f"{several(years, 'year')} after the end of {of}"
 
 
 def _keys_line(settings: Settings) -> KeptLine:

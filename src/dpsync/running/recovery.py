@@ -63,6 +63,8 @@ class Missing:
     @property
     def said(self) -> str:
         """In words, as far as it is known."""
+        if self.listed and not (self.short or self.lost):
+            return "nothing is known to be missing"
         counts = [several(self.short, "entry", "entries")] if self.short or self.listed else []
         counts += [f"{journal_comparison.counted(self.lost)} that were accepted"] if self.lost or self.listed else []
         known = f"at least {' and '.join(counts)} are missing" if counts else "nobody knows how much is missing"
