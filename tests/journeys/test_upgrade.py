@@ -61,6 +61,7 @@ resume
 release r-1 --by Dana --reason x
 withdraw r-1 --by Dana --reason x
 retry r-1 alpha --by Dana --reason x
+welcome --email eve@example.org --on 2026-11-20 --consent form --by Dana
 settle r-1 alpha --by Dana --reason x
 exempt r-1 alpha --code art19_impossible --by Dana --reason x
 extend r-1 --told-on 2026-11-20 --by Dana --reason x
