@@ -5,11 +5,12 @@ import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from hashlib import md5
 from itertools import count
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import update
@@ -17,6 +18,7 @@ from sqlalchemy import update
 from dpsync.__main__ import main as dpsync
 from dpsync.cli.check_lines import CheckResult
 from dpsync.cli.check_sources import roster_lines
+from dpsync.connector import RosterLine
 from dpsync.intake.reconciliation import findings
 from dpsync.intake.reconciliation.comparison import ListComparison
 from dpsync.intake.reconciliation.findings import OpenFinding
@@ -25,6 +27,7 @@ from dpsync.intake.sweeping.nightly import Nightly
 from dpsync.intake.sweeping.resumption import KEPT
 from dpsync.intake.sweeping.sweep import PAGE as AT_ONCE
 from dpsync.intake.sweeping.sweep import Sweep, sweep_of
+from dpsync.intake.sweeping.telling import likely_cause
 from dpsync.model import Right
 from dpsync.propagation.decisions import Person
 from dpsync.reports.reconciled import SWEPT, ListState, reconciliation_duties, standings
@@ -291,8 +294,27 @@ def stop(place: Swept) -> None:
     assert (place.asked(), place.found(), place.there.rows(t.entry)) == ([], [], before)
     (alert,) = place.there.told()
     assert (alert.cause, "more than 3" in alert.text) == ("not-swept", True)
+    cause = "; of 4 of them 4 came there by API - Generic, 4 were changed last on Fri 20 Nov 2026"
+    assert any(cause in one for one in alert.concerns)
     assert place.sweep(released=4).standing.state is ListState.COMPARED
     assert len(place.asked()) == 4
+
+
+def test_the_likely_cause_is_what_most_of_them_have_in_common() -> None:
+    at = datetime(2026, 11, 20, 23, 30, tzinfo=UTC)
+
+    def lines(*said: tuple[str, datetime | None]) -> list[RosterLine]:
+        return [
+            RosterLine("list", str(number), "", mailed=True, used=True, opted_out=False, changed_at=when, by=how)
+            for number, (how, when) in enumerate(said)
+        ]
+
+    zone = ZoneInfo("Europe/Berlin")
+    assert likely_cause([], zone) == ""
+    assert likely_cause(lines(("Import", None), ("Form", at)), zone) == "", "half of them are not most"
+    assert likely_cause(lines(("", None), ("", None), ("Form", at)), zone) == ""
+    most = lines(("Import", at), ("Import", at + DAY), ("Form", at))
+    assert likely_cause(most, zone) == "; of 3 of them 2 came there by Import, 2 were changed last on Sat 21 Nov 2026"
 
 
 def test_a_share_of_the_list_is_too_much_also_where_it_is_few(place: Swept) -> None:

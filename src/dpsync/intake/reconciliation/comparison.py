@@ -112,7 +112,7 @@ class ComparedList(ABC):
         self._look_for_gone(look)
         look.counted.new = len(look.new)
         if why := verdict(look.counted, self._brake):
-            return self._not_compared(look, before, ListState.STOPPED, why, now, dry=dry)
+            return self._not_compared(look, before, ListState.STOPPED, why + self._likely_cause(), now, dry=dry)
         counted, found = look.counted, tuple(look.new.values())
         numbers = (counted.agree, counted.differ, counted.not_known, counted.listed)
         standing = SourceStanding(self._name, ListState.COMPARED, now, now, *numbers)
@@ -144,6 +144,10 @@ class ComparedList(ABC):
     def _begin(self, connection: Connection) -> Look:
         left = findings.left(connection, self._there.keys, self._source)
         return Look(frozenset(findings.open_keys(connection, self._source)), left)
+
+    def _likely_cause(self) -> str:
+        """What of so much that is new points to who brought it about, in words; most lists say nothing."""
+        return ""
 
     def _look_for_gone(self, look: Look) -> None:
         """Whom it should name and does not: of most lists nobody can say."""

@@ -247,6 +247,9 @@ class Sweep(ComparedList):
         asked = [(one, self._lines[one.key]) for one, request_id in kept if not request_id]
         telling.tell(unit.connection, controller, self._name, asked, now)
 
+    def _likely_cause(self) -> str:
+        return telling.likely_cause(list(self._lines.values()), self._there.zone)
+
     def _tell_not_compared(self, connection: Connection, standing: SourceStanding, why: str, now: datetime) -> None:
         telling.tell_not_swept(connection, self._there.controller, standing, why, now)
 

@@ -1,8 +1,10 @@
 """What people hear of a sweep: by the vendor's ids and our own marks, never by names."""
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
@@ -15,7 +17,7 @@ from dpsync.intake.sweeping.compare import IN_USE, LEFT, MAILED, RETURNED
 from dpsync.model import Right
 from dpsync.propagation.controller import Controller
 from dpsync.reports.reconciled import SourceStanding
-from dpsync.reports.words import moment
+from dpsync.reports.words import day, moment
 
 _FOUND: Final = {
     RETURNED: "the person was erased there, and a record with the address is there",
@@ -61,6 +63,17 @@ def _concern(controller: Controller, title: str, one: SourceFinding, line: Roste
     when = f"; the record was changed last on {moment(line.changed_at, controller.zone)}" if line.changed_at else ""
     how = f"; it came there by: {line.by}" if line.by else ""
     return Concern(one.key, f"{title}, finding {one.key[:12]}: {what}{when}{how}", title)
+
+
+def likely_cause(lines: Sequence[RosterLine], zone: ZoneInfo) -> str:
+    """How, and on which day, most of the records that differ came there, as far as the vendor tells; "" for nothing."""
+    days = (day(line.changed_at.astimezone(zone)) if line.changed_at else "" for line in lines)
+    said = []
+    for what, told in (("came there by", (line.by for line in lines)), ("were changed last on", days)):
+        ((most, number),) = Counter(told).most_common(1) or [("", 0)]
+        if most and number * 2 > len(lines):
+            said.append(f"{number:,} {what} {most}")
+    return f"; of {len(lines):,} of them {', '.join(said)}" if said else ""
 
 
 def tell_not_swept(
